@@ -1,0 +1,38 @@
+# Every target installs what it needs into .venv first; a fresh machine needs Python 3.11 and make alone.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: demo test check bench lock clean
+
+demo: $(INSTALLED)
+	$(BIN)/python examples/01_draw_and_read.py --out demo
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest -n 2
+
+check: $(INSTALLED)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/python -m pytest tests/test_architecture.py
+
+bench: $(INSTALLED)
+	$(BIN)/python bench/codec.py --json bench/results/codec.json
+
+$(INSTALLED): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info[:2] == (3, 11) else "the lock file is for Python 3.11; run: make PYTHON=python3.11 $(MAKECMDGOALS)")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	touch $@
+
+# Writes the versions that are installed now, names and versions alone.
+lock:
+	( echo '# Python 3.11, CPU. Rewritten by `make lock`; what is wanted stands in pyproject.toml.'; \
+	  $(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu//' ) > requirements.lock.new
+	mv requirements.lock.new requirements.lock
+
+clean:
+	rm -rf .venv demo out bench/results dist .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

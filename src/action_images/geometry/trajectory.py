@@ -1,0 +1,74 @@
+"""A tool's path: where it is and how far its gripper is open, frame by frame."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from typing_extensions import Self
+
+from action_images.geometry import rotation as rotations
+from action_images.geometry.pose import Pose
+from action_images.structs import Struct
+
+
+@dataclass(frozen=True)
+class Trajectory(Struct):
+    """Poses of the tool in the world with the gripper's opening (0 closed, 1 open).
+
+    Both are (*batch frame): the last axis is time, and indexing covers it, so `trajectory[3:9]` is six frames of one.
+    """
+
+    world_from_tool: Pose
+    opening: Float[Tensor, "*frames"]
+
+    @property
+    def num_frames(self) -> int:
+        """How many frames the last batch axis holds."""
+        return self.opening.shape[-1]
+
+    @classmethod
+    def from_vector(cls, vector: Float[Tensor, "*batch frame numbers"]) -> Self:
+        """From the 7- or 8-vectors that files hold.
+
+        Seven numbers: x y z (m), extrinsic xyz Euler angles (rad), opening. Eight: x y z (m), quaternion x y z w,
+        opening. Raises ValueError for another length, numbers that are not finite, a quaternion that is not of unit
+        length (within 1 %), or an opening outside [0, 1].
+        """
+        if vector.shape[-1] not in (7, 8):
+            raise ValueError(
+                f"a trajectory vector has 7 numbers (xyz, Euler xyz, opening) or 8 (xyz, quaternion xyzw, opening), got {vector.shape[-1]}"
+            )
+        bad = ~vector.isfinite().all(-1)
+        if bad.any():
+            raise ValueError(f"trajectory row {bad.nonzero()[0].tolist()} has numbers that are not finite; drop or repair it")
+        position, turn, opening = vector[..., :3], vector[..., 3:-1], vector[..., -1]
+        if turn.shape[-1] == 4:
+            off = (turn.norm(dim=-1) - 1).abs() > 0.01
+            if off.any():
+                row = off.nonzero()[0].tolist()
+                raise ValueError(f"trajectory row {row} has a quaternion that is not of unit length; check that its columns are x y z w")
+            rotation = rotations.from_quaternion_xyzw(turn)
+        else:
+            rotation = rotations.from_euler_xyz(turn)
+        return cls(Pose(rotation, position), opening).check()
+
+    def to_vector(self, numbers: int = 8) -> Float[Tensor, "*batch frame numbers"]:
+        """To the 7- or 8-vectors of `from_vector`."""
+        if numbers not in (7, 8):
+            raise ValueError(f"a trajectory vector has 7 or 8 numbers, got {numbers}")
+        to_turn = rotations.to_quaternion_xyzw if numbers == 8 else rotations.to_euler_xyz
+        pose = self.world_from_tool
+        return torch.cat([pose.translation, to_turn(pose.rotation), self.opening[..., None]], -1)
+
+    def check(self, name: str = "trajectory") -> Self:
+        """Return self; raise ValueError unless there is a frame, all poses are rigid and all openings lie in [0, 1]."""
+        if self.opening.ndim == 0 or self.num_frames == 0:
+            raise ValueError(f"{name} has no frames; give at least one")
+        self.world_from_tool.check(f"{name}.world_from_tool")
+        bad = ~((self.opening >= -1e-6) & (self.opening <= 1 + 1e-6))
+        if bad.any():
+            where = bad.nonzero()[0].tolist()
+            value = self.opening[tuple(where)].item()
+            raise ValueError(f"{name}.opening{where} is {value:g}; openings lie in [0, 1], 1 = open: rescale the source's gripper")
+        return self

@@ -1,0 +1,76 @@
+"""What a robot sees and is asked: the types and protocols that policies, environments and the wire share."""
+
+from dataclasses import dataclass
+from typing import Annotated, Protocol
+
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from action_images.geometry import Camera, Pose, Trajectory
+from action_images.structs import Struct
+
+
+@dataclass(frozen=True)
+class Observation(Struct):
+    """One instant as a policy is shown it: calibrated images, where the tool is, and what to do."""
+
+    images: UInt8[Tensor, "*batch view 3 h w"]
+    cameras: Annotated[Camera, "*batch view"]
+    world_from_tool: Pose
+    opening: Float[Tensor, "*batch"]
+    instruction: str
+
+
+@dataclass(frozen=True)
+class Plan(Struct):
+    """What a policy means to do: tool targets from now on, and optionally what it imagined.
+
+    `trajectory` starts one control step after the observation. `video` is in [0, 1]. `confidence` is in [0, 1] for
+    each frame of the trajectory, None where the policy has no notion of it.
+    """
+
+    trajectory: Annotated[Trajectory, "*batch frame"]
+    video: Float[Tensor, "*batch view frame 3 h w"] | None = None
+    confidence: Float[Tensor, "*batch frame"] | None = None
+
+
+class Policy(Protocol):
+    """Anything that can be asked what to do next."""
+
+    def plan(self, observation: Observation) -> Plan:
+        """The tool targets to follow from this observation on."""
+        ...
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """What became of one control step: `reachable` is False where inverse kinematics found no solution within limits.
+
+    `position_error` (m) and `rotation_error` (rad) lie between the asked and the reached tool pose.
+    """
+
+    reachable: bool
+    position_error: float
+    rotation_error: float
+
+
+class Environment(Protocol):
+    """A world with one arm in it, real or simulated, driven by absolute tool poses."""
+
+    control_hz: float
+
+    def reset(self, seed: int) -> Observation:
+        """Begin a new trial, the same for the same seed."""
+        ...
+
+    def step(self, world_from_tool: Pose, opening: float) -> StepReport:
+        """Drive towards a tool pose and gripper opening for one control period; never raises for a pose out of reach."""
+        ...
+
+    def observation(self) -> Observation:
+        """What the cameras and the arm show now; images are made when asked for."""
+        ...
+
+    def succeeded(self) -> bool:
+        """Whether the task is done, judged on the physical state."""
+        ...

@@ -1,0 +1,125 @@
+"""Frozen dataclasses of tensors that move, index and stack as one value."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
+from functools import cache
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+import torch
+from torch import Tensor
+from typing_extensions import Self
+
+
+class Struct:
+    """Base of the frozen dataclasses whose tensors share leading batch axes.
+
+    The type of a field says which axes those are. In `Float[Tensor, "*batch 3 3"]` the axes after the starred one
+    belong to one item; a field that holds another Struct is that struct's items, or `Annotated[Camera, "*batch view"]`
+    where one item holds several. Either may be None where absent; fields of any other type are carried along unchanged.
+    """
+
+    def map(self, fn: Callable[[Tensor], Tensor]) -> Self:
+        """The same value with `fn` applied to every tensor in it."""
+        return self._rebuild(lambda value, _: value.map(fn) if isinstance(value, Struct) else fn(value))
+
+    def to(self, *args: Any, **kwargs: Any) -> Self:
+        """The same value on another device or in another dtype; the arguments are those of `torch.Tensor.to`."""
+        return self.map(lambda tensor: tensor.to(*args, **kwargs))
+
+    def __getitem__(self, index: Any) -> Self:
+        """Index the batch axes as one would index a tensor that had no others."""
+        index = index if isinstance(index, tuple) else (index,)
+        if not any(part is Ellipsis for part in index):
+            index = (*index, Ellipsis)
+        return self._rebuild(lambda value, event_ndim: value[(*index, *[slice(None)] * event_ndim)])
+
+    @property
+    def batch_shape(self) -> torch.Size:
+        """The leading axes that all tensors of this value share."""
+        for name, event_ndim in self._items():
+            value = getattr(self, name)
+            if value is not None:
+                shape = value.batch_shape if isinstance(value, Struct) else value.shape
+                return shape[: len(shape) - event_ndim]
+        raise TypeError(f"{type(self).__name__} holds no tensor, so it has no batch shape")
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the tensors."""
+        return self._first().device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of the tensors."""
+        return self._first().dtype
+
+    def expand(self, *batch_shape: int) -> Self:
+        """The same value seen with larger batch axes, as `torch.Tensor.expand` does: no memory is copied."""
+
+        def expand(value: Any, event_ndim: int) -> Any:
+            if isinstance(value, Struct):
+                return value.expand(*batch_shape, *value.batch_shape[len(value.batch_shape) - event_ndim :])
+            return value.expand(*batch_shape, *value.shape[value.ndim - event_ndim :])
+
+        return self._rebuild(expand)
+
+    def _first(self) -> Any:
+        return next(value for name, _ in self._items() if (value := getattr(self, name)) is not None)
+
+    def _rebuild(self, fn: Callable[[Any, int], Any]) -> Self:
+        changes = {name: fn(value, event_ndim) for name, event_ndim in self._items() if (value := getattr(self, name)) is not None}
+        return replace(self, **changes)  # type: ignore[type-var]
+
+    @classmethod
+    def _items(cls) -> tuple[tuple[str, int], ...]:
+        return _items(cls)
+
+
+@cache
+def _items(struct: type) -> tuple[tuple[str, int], ...]:
+    """The fields that hold tensors or structs, with the number of axes that belong to one item."""
+    hints = get_type_hints(struct, include_extras=True)
+    depths = ((declared.name, _event_ndim(hints[declared.name])) for declared in fields(struct))
+    return tuple((name, depth) for name, depth in depths if depth is not None)
+
+
+def _event_ndim(hint: Any) -> int | None:
+    if get_origin(hint) in (Union, UnionType):
+        return next((depth for part in get_args(hint) if (depth := _event_ndim(part)) is not None), None)
+    if get_origin(hint) is Annotated and issubclass(get_args(hint)[0], Struct):
+        return _axes_after_star(get_args(hint)[1])
+    if hasattr(hint, "dim_str"):
+        return _axes_after_star(hint.dim_str)
+    return 0 if isinstance(hint, type) and issubclass(hint, Struct) else None
+
+
+def _axes_after_star(axes: str) -> int:
+    names = axes.split()
+    return len(names) - 1 - next(i for i, name in enumerate(names) if name.startswith("*"))
+
+
+def stack(values: Sequence[Any], dim: int = 0) -> Any:
+    """Join equal structs along a new batch axis `dim` >= 0; what is not a tensor must be equal in all of them.
+
+    Raises ValueError for an empty sequence, or naming the first field that differs.
+    """
+    if not values:
+        raise ValueError("stack needs at least one value")
+    if dim < 0:
+        raise ValueError(f"stack needs dim >= 0, counted from the first batch axis, got {dim}")
+    first = values[0]
+    if isinstance(first, Tensor):
+        return torch.stack(list(values), dim)
+    items = dict(first._items())
+    changes = {}
+    for declared in fields(first):
+        parts = [getattr(value, declared.name) for value in values]
+        if declared.name not in items or parts[0] is None:
+            if any(part != parts[0] for part in parts):
+                raise ValueError(f"cannot stack: {type(first).__name__}.{declared.name} differs ({parts[0]} and others)")
+        elif any(part is None for part in parts):
+            raise ValueError(f"cannot stack: {type(first).__name__}.{declared.name} is present in some and None in others")
+        else:
+            changes[declared.name] = stack(parts, dim)
+    return replace(first, **changes)
