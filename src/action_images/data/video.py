@@ -1,7 +1,12 @@
-"""Video files: written from and read into uint8 tensors."""
+"""Video files: written from uint8 tensors, and read back by exact frame index."""
 
-from collections.abc import Iterable
+import os
+import tempfile
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 
 import av
@@ -10,25 +15,200 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from action_images.data.episode import EpisodeError, check_indices
 
-def write_video(path: Path, frames: Iterable[UInt8[Tensor, "3 h w"]], fps: float, crf: int = 18, pixel_format: str = "yuv420p") -> None:
-    """Write RGB frames as an H.264 mp4; `crf` 0 (lossless) to 51, yuv420p needs even sizes."""
-    with av.open(str(path), "w", format="mp4") as container:
-        stream = None
-        for frame in frames:
-            if stream is None:
-                stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1_000_000))
-                stream.height, stream.width, stream.pix_fmt = *frame.shape[-2:], pixel_format
-                stream.options = {"crf": str(crf)}
-            picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame.movedim(0, -1).numpy()), format="rgb24")
-            container.mux(stream.encode(picture))
+MAX_SIDE_PX = 8192
+"""A stranger's file may claim any size; nothing larger than this is decoded."""
+MAX_NUM_FRAMES = 2_000_000
+MAX_READ_BYTES = 8 << 30
+
+
+def write_video(
+    path: Path,
+    frames: Iterable[UInt8[Tensor, "3 h w"]],
+    fps: float,
+    crf: int = 18,
+    pixel_format: str = "yuv420p",
+    keyframe_interval: int = 8,
+) -> None:
+    """Write RGB frames as an H.264 mp4, whole or not at all; the same frames give the same bytes on any machine.
+
+    `crf` is 0 (lossless but for the colour conversion) to 51; yuv420p needs even sizes. `keyframe_interval` (frames)
+    bounds how much must be decoded before a frame in the middle. Raises EpisodeError where there is no frame or the
+    size does not suit the pixel format.
+    """
+    handle, name = tempfile.mkstemp(suffix=".mp4.part", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        with av.open(name, "w", format="mp4") as container:
+            _encode(container, frames, fps, {"crf": str(crf), "g": str(keyframe_interval), "threads": "1"}, pixel_format, path)
+        commit_file(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _encode(container, frames: Iterable[Tensor], fps: float, options: dict[str, str], pixel_format: str, path: Path) -> None:
+    stream = None
+    for frame in frames:
         if stream is None:
-            raise ValueError(f"{path}: a video needs at least one frame")
-        container.mux(stream.encode())
+            stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1_000_000))
+            stream.height, stream.width, stream.pix_fmt, stream.options = *frame.shape[-2:], pixel_format, options
+            if pixel_format == "yuv420p" and (stream.height % 2 or stream.width % 2):
+                raise EpisodeError(
+                    f"{path}: yuv420p needs even sizes, frames are {stream.height}x{stream.width}; use pixel_format='yuv444p'"
+                )
+        if tuple(frame.shape[-2:]) != (stream.height, stream.width):
+            raise EpisodeError(
+                f"{path}: frames change their size from {stream.height}x{stream.width} to {tuple(frame.shape[-2:])}; resize them"
+            )
+        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame.movedim(0, -1).numpy()), format="rgb24")
+        container.mux(stream.encode(picture))
+    if stream is None:
+        raise EpisodeError(f"{path}: a video needs at least one frame")
+    container.mux(stream.encode())
+
+
+def commit_file(temporary: Path, path: Path) -> None:
+    """Give a finished file its name in one step, after its bytes have reached the disk."""
+    descriptor = os.open(temporary, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    os.chmod(temporary, 0o644)  # mkstemp's files are the owner's alone; a data set is for everybody
+    os.replace(temporary, path)
 
 
 def read_video(path: Path) -> UInt8[Tensor, "frame 3 h w"]:
-    """All frames of a video file."""
+    """All frames of a video file; raises EpisodeError where it is damaged."""
+    frames = VideoFrames(path)
+    return frames.read(range(len(frames)))
+
+
+@dataclass(frozen=True)
+class VideoIndex:
+    """Where each frame of a file lies: `pts` in the order of display; `keyframes` are (frame, pts, dts) in that order."""
+
+    size: tuple[int, int]
+    fps: float
+    pts: np.ndarray
+    keyframes: tuple[tuple[int, int, int], ...]
+
+
+@dataclass(frozen=True)
+class VideoFrames:
+    """The frames of a video file, decoded by exact index when asked for: from the keyframe before to the last one wanted."""
+
+    path: Path
+
+    @property
+    def index(self) -> VideoIndex:
+        """Sizes and times; read once for each version of the file. Raises EpisodeError where the file is damaged."""
+        try:
+            state = os.stat(self.path)
+        except FileNotFoundError:
+            raise EpisodeError(f"{self.path}: there is no such video; restore the file or drop the episode") from None
+        return _read_index(str(self.path), state.st_mtime_ns, state.st_size)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width)"""
+        return self.index.size
+
+    @property
+    def fps(self) -> float:
+        """Frames per second as the file says."""
+        return self.index.fps
+
+    def __len__(self) -> int:
+        return len(self.index.pts)
+
+    def read(self, indices: Sequence[int]) -> UInt8[Tensor, "frame 3 h w"]:
+        """Exactly these frames, in this order; raises EpisodeError for indices or data that are not there."""
+        index = self.index
+        check_indices(indices, len(index.pts), str(self.path))
+        height, width = index.size
+        if len(indices) * height * width * 3 > MAX_READ_BYTES:
+            raise EpisodeError(f"{self.path}: {len(indices)} frames of {height}x{width} px do not fit in memory at once; ask for fewer")
+        # Rows of pixels stay interleaved in memory, as the decoder gives them: the view costs nothing.
+        frames = np.empty((len(indices), height, width, 3), np.uint8)
+        places: dict[int, list[int]] = {}
+        for place, frame in enumerate(indices):
+            places.setdefault(int(index.pts[frame]), []).append(place)
+        for pts, pixels in _decode(self.path, index, sorted(set(indices))):
+            for place in places[pts]:
+                frames[place] = pixels
+        return torch.from_numpy(frames).movedim(-1, -3)
+
+
+@lru_cache(maxsize=8192)
+def _read_index(path: str, mtime_ns: int, num_bytes: int) -> VideoIndex:  # noqa: ARG001 the last two name the file's version
+    try:
+        with av.open(path) as container:
+            if not container.streams.video:
+                raise EpisodeError(f"{path}: holds no video; restore the file or drop the episode")
+            stream = container.streams.video[0]
+            size = (stream.codec_context.height, stream.codec_context.width)
+            claimed = stream.frames
+            if not all(0 < side <= MAX_SIDE_PX for side in size) or claimed > MAX_NUM_FRAMES:
+                raise EpisodeError(f"{path}: claims {claimed} frames of {size[0]}x{size[1]} px, beyond what is read; the file is damaged")
+            times = [(p.pts, p.dts, p.is_keyframe) for p in container.demux(stream) if _usable(p, path)]
+            fps = float(stream.average_rate or 0)
+    except av.FFmpegError as error:
+        raise EpisodeError(
+            f"{path}: is not a readable video ({error.strerror}); it may be cut short: restore it or drop the episode"
+        ) from None
+    if not times or (claimed and len(times) != claimed):
+        raise EpisodeError(
+            f"{path}: holds {len(times)} of the {claimed} frames that it claims, it is cut short; restore it or drop the episode"
+        )
+    times.sort()
+    pts = np.array([time[0] for time in times], np.int64)
+    if (np.diff(pts) <= 0).any():
+        raise EpisodeError(f"{path}: two frames are shown at the same time; encode the video again")
+    keyframes = tuple((i, p, d) for i, (p, d, is_keyframe) in enumerate(times) if is_keyframe)
+    return VideoIndex(size, fps, pts, keyframes)
+
+
+def _usable(packet: av.Packet, path: str) -> bool:
+    if packet.size == 0:
+        return False  # the end-of-stream mark
+    if packet.pts is None or packet.dts is None or packet.is_corrupt:
+        raise EpisodeError(f"{path}: has a damaged packet, it may be cut short; restore it or drop the episode")
+    return not packet.is_discard
+
+
+def _decode(path: Path, index: VideoIndex, wanted: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+    """The pts and RGB pixels of the wanted frames (ascending indices), decoding no further than the last."""
+    remaining = {int(index.pts[frame]) for frame in wanted}
+    try:
+        # Some containers seek to a place after the one asked for: then the file is read from its beginning.
+        for start in (_start(index, wanted[0]), None) if remaining else ():
+            for frame in _frames_from(path, start):
+                if frame.pts in remaining and (frame.height, frame.width) == index.size and not frame.is_corrupt:
+                    remaining.discard(frame.pts)
+                    yield frame.pts, frame.reformat(format="rgb24").to_ndarray()
+                if not remaining:
+                    return
+    except av.FFmpegError as error:
+        raise EpisodeError(f"{path}: cannot be decoded ({error.strerror}); restore it or drop the episode") from None
+    if remaining:
+        raise EpisodeError(f"{path}: {len(remaining)} of {len(wanted)} frames cannot be decoded; restore the file or drop the episode")
+
+
+def _frames_from(path: Path, start: int | None) -> Iterator[av.VideoFrame]:
     with av.open(str(path)) as container:
-        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
-    return torch.from_numpy(np.stack(frames)).movedim(-1, -3)
+        stream = container.streams.video[0]
+        # Data loading runs many clips at once: one thread for each wastes no work on waiting.
+        stream.codec_context.thread_count = 1
+        stream.codec_context.options = {"max_pixels": str(MAX_SIDE_PX**2)}
+        if start is not None:
+            container.seek(start, stream=stream)
+        yield from container.decode(stream)
+
+
+def _start(index: VideoIndex, frame: int) -> int:
+    """The decoding time of the last keyframe shown no later than the frame: nothing before it is needed."""
+    place = bisect_right(index.keyframes, frame, key=lambda keyframe: keyframe[0]) - 1
+    return index.keyframes[place][2] if place >= 0 else index.keyframes[0][2] if index.keyframes else int(index.pts[0])

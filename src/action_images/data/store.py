@@ -1,0 +1,197 @@
+"""Data sets on disk: opened lazily, written and appended by `DatasetWriter`."""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from action_images.data import layout
+from action_images.data.episode import Episode, EpisodeError, Frames, FramesSelected, View, check_id
+from action_images.data.pictures import Pictures
+from action_images.data.tables import read_table
+from action_images.data.video import VideoFrames
+from action_images.data.writer import DatasetWriter
+from action_images.geometry import Camera, Pose, Trajectory
+
+__all__ = ["Dataset", "DatasetWriter"]
+
+MAX_EPISODE_FRAMES = 200_000
+
+
+class Dataset:
+    """The episodes of a LeRobotDataset v3, ours or another's; videos are decoded when frames are asked for.
+
+    Where the columns for cameras and tool poses (docs/data.md) are absent, so are the cameras and trajectories.
+    Raises EpisodeError, naming the file and the cure, for anything that does not hold together.
+    """
+
+    def __init__(self, path: Path):
+        self.path = Path(path)
+        self.info = layout.read_info(self.path)
+        self.fps: float = self.info["fps"]
+        self._views = layout.view_keys(self.info)
+        self._episodes = self._read_episodes()
+        self.ids: list[str] = self._episodes["episode_id"].to_pylist()
+        if len(set(self.ids)) != len(self.ids):
+            raise EpisodeError(f"{self.path}: two episodes share an id; repair meta/episodes")
+        self._load = lru_cache(maxsize=64)(self._read)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, index: int) -> Episode:
+        """The episode of this place; raises IndexError beyond the last, and EpisodeError where it is damaged."""
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"{self.path} has {len(self)} episodes, number {index} was asked for")
+        return self._load(index % len(self))
+
+    def __iter__(self) -> Iterator[Episode]:
+        return (self[index] for index in range(len(self)))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_load"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._load = lru_cache(maxsize=64)(self._read)
+
+    def length(self, index: int) -> int:
+        """How many frames an episode has, without opening it."""
+        return self._episodes["length"][index].as_py()
+
+    @property
+    def view_names(self) -> tuple[str, ...]:
+        """The views that every episode has."""
+        return tuple(self._views)
+
+    def _read_episodes(self) -> pa.Table:
+        paths = sorted(self.path.glob("meta/episodes/*/*.parquet"))
+        if not paths:
+            raise EpisodeError(f"{self.path}: is an empty data set; import or record episodes first")
+        tables = []
+        for path in paths:
+            table = read_table(path)
+            tables.append(table.select([name for name in table.column_names if not name.startswith("stats/")]))
+        table = pa.concat_tables(tables, promote_options="default")
+        _require(table, self.path, ["episode_index", "length", *self._place_columns()])
+        table = table.sort_by("episode_index")
+        self._check_numbers(table)
+        if "episode_id" not in table.column_names:
+            ids = [f"episode_{number:06d}" for number in table["episode_index"].to_pylist()]
+            table = table.append_column("episode_id", pa.array(ids))
+        for episode_id in table["episode_id"].to_pylist():
+            check_id(str(episode_id))
+        return table
+
+    def _place_columns(self) -> list[str]:
+        videos = [key for key in self._views.values() if self.info["features"][key]["dtype"] == "video"]
+        parts = ("chunk_index", "file_index", "from_timestamp")
+        return ["data/chunk_index", "data/file_index", *(f"videos/{key}/{part}" for key in videos for part in parts)]
+
+    def _check_numbers(self, table: pa.Table) -> None:
+        for name in ("episode_index", "length", *self._place_columns()):
+            values = table[name]
+            if values.null_count or not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
+                raise EpisodeError(f"{self.path}: the column '{name}' of meta/episodes has gaps or no numbers; repair it")
+            array = values.to_numpy()
+            if not np.isfinite(array).all() or (array < 0).any() or (array > 1e12).any():
+                raise EpisodeError(f"{self.path}: the column '{name}' of meta/episodes has impossible numbers; repair it")
+        lengths = table["length"].to_numpy()
+        if (lengths < 1).any() or (lengths > MAX_EPISODE_FRAMES).any():
+            raise EpisodeError(f"{self.path}: an episode claims {lengths.max()} frames (least {lengths.min()}); repair meta/episodes")
+
+    def _read(self, index: int) -> Episode:
+        row = self._episodes.slice(index, 1).to_pylist()[0]
+        rows = self._rows(row)
+        views = tuple(View(name, frames, _camera(rows, name, frames, row)) for name, frames in self._frames(row, rows).items())
+        tasks = row.get("tasks")
+        instruction = str(tasks[0]) if isinstance(tasks, list) and tasks and tasks[0] else None
+        return Episode(row["episode_id"], instruction, self.fps, views, _trajectory(rows, row, self.info))
+
+    def _rows(self, row: dict[str, Any]) -> pa.Table:
+        pictures = {key for key in self._views.values() if self.info["features"][key]["dtype"] == "image"}
+        wanted = [key for key in self.info["features"] if key.startswith(layout.CAMERAS) or key == layout.STATE or key in pictures]
+        template = str(self.info.get("data_path", layout.DATA))
+        path = layout.fill(self.path, template, chunk_index=row["data/chunk_index"], file_index=row["data/file_index"])
+        rows = read_table(path, wanted, row["episode_index"])
+        if rows.num_rows != row["length"]:
+            raise EpisodeError(f"{row['episode_id']}: {path} holds {rows.num_rows} of its {row['length']} frames; restore the file")
+        return rows
+
+    def _frames(self, row: dict[str, Any], rows: pa.Table) -> dict[str, Frames]:
+        return {
+            name: self._video(row, key) if self.info["features"][key]["dtype"] == "video" else _pictures(rows, key, row)
+            for name, key in self._views.items()
+        }
+
+    def _video(self, row: dict[str, Any], key: str) -> Frames:
+        template = str(self.info.get("video_path", layout.VIDEOS))
+        chunk, file = row[f"videos/{key}/chunk_index"], row[f"videos/{key}/file_index"]
+        path = layout.fill(self.path, template, video_key=key, chunk_index=int(chunk), file_index=int(file))
+        frames = VideoFrames(path)
+        start = round(row[f"videos/{key}/from_timestamp"] * self.fps)
+        if start == 0 and len(frames) == row["length"]:
+            return frames
+        if start + row["length"] > len(frames):
+            needed = f"frames {start} to {start + row['length']}"
+            raise EpisodeError(f"{row['episode_id']}: {path} has {len(frames)} frames, the episode needs {needed}; restore the file")
+        return FramesSelected(frames, range(start, start + row["length"]))
+
+
+def _require(table: pa.Table, path: Path, names: list[str]) -> None:
+    missing = [name for name in names if name not in table.column_names]
+    if missing:
+        raise EpisodeError(f"{path}: meta/episodes lacks the columns {', '.join(missing)}; restore it")
+
+
+def _numbers(rows: pa.Table, key: str, width: int, row: dict[str, Any]) -> Tensor | None:
+    """A column as (frame, width) float32; None where it is absent or not known in any frame."""
+    if key not in rows.column_names:
+        return None
+    try:
+        values = np.array(rows[key].to_pylist(), np.float32)
+    except (ValueError, TypeError):
+        values = np.empty(0)
+    if values.shape != (rows.num_rows, width):
+        raise EpisodeError(f"{row['episode_id']}: '{key}' should have {width} numbers in each frame; repair the data file")
+    return None if np.isnan(values).all() else torch.from_numpy(values)
+
+
+def _camera(rows: pa.Table, name: str, frames: Frames, row: dict[str, Any]) -> Camera | None:
+    intrinsics = _numbers(rows, f"{layout.CAMERAS}{name}.intrinsics", 9, row)
+    matrix = _numbers(rows, f"{layout.CAMERAS}{name}.world_from_camera", 16, row)
+    if intrinsics is None or matrix is None:
+        return None
+    # A camera that never moves is one camera, however often the file repeats it.
+    if (intrinsics == intrinsics[0]).all() and (matrix == matrix[0]).all():
+        intrinsics, matrix = intrinsics[0], matrix[0]
+    intrinsics, matrix = intrinsics.unflatten(-1, (3, 3)), matrix.unflatten(-1, (4, 4))
+    try:
+        return Camera(intrinsics, Pose.from_matrix(matrix), frames.size).check(f"{name}.camera")
+    except ValueError as error:
+        raise EpisodeError(f"{row['episode_id']}: {error}") from None
+
+
+def _trajectory(rows: pa.Table, row: dict[str, Any], info: dict[str, Any]) -> Trajectory | None:
+    # Another's state may be joint angles: only columns that say they are a tool pose are taken for one.
+    if info["features"].get(layout.STATE, {}).get("names") != layout.TOOL_NAMES:
+        return None
+    vector = _numbers(rows, layout.STATE, 8, row)
+    try:
+        return None if vector is None else Trajectory.from_vector(vector)
+    except ValueError as error:
+        raise EpisodeError(f"{row['episode_id']}: {error}") from None
+
+
+def _pictures(rows: pa.Table, key: str, row: dict[str, Any]) -> Frames:
+    cells = rows[key].to_pylist()
+    cells = [cell.get("bytes") if isinstance(cell, dict) else cell for cell in cells]
+    contents = tuple(cell for cell in cells if isinstance(cell, bytes))
+    if len(contents) < len(cells):
+        raise EpisodeError(f"{row['episode_id']}: the pictures of '{key}' are not stored in the data file; convert the data set to videos")
+    return Pictures(contents)
