@@ -23,9 +23,11 @@ class Struct:
         """The same value with `fn` applied to every tensor in it."""
         return self._rebuild(lambda value, _: value.map(fn) if isinstance(value, Struct) else fn(value))
 
-    def to(self, *args: Any, **kwargs: Any) -> Self:
-        """The same value on another device or in another dtype; the arguments are those of `torch.Tensor.to`."""
-        return self.map(lambda tensor: tensor.to(*args, **kwargs))
+    def to(self, device: torch.device | str | torch.dtype | None = None, dtype: torch.dtype | None = None) -> Self:
+        """The same value on another device, in another dtype or both; only floating-point tensors change their dtype."""
+        if isinstance(device, torch.dtype):
+            device, dtype = None, device
+        return self.map(lambda tensor: tensor.to(device=device, dtype=dtype if tensor.is_floating_point() else None))
 
     def __getitem__(self, index: Any) -> Self:
         """Index the batch axes as one would index a tensor that had no others."""
@@ -104,22 +106,31 @@ def stack(values: Sequence[Any], dim: int = 0) -> Any:
 
     Raises ValueError for an empty sequence, or naming the first field that differs.
     """
+    return _join(values, torch.stack, dim)
+
+
+def concatenate(values: Sequence[Any], dim: int = 0) -> Any:
+    """Join structs along a batch axis `dim` >= 0 that they have; otherwise as `stack`."""
+    return _join(values, torch.cat, dim)
+
+
+def _join(values: Sequence[Any], join: Callable[..., Tensor], dim: int) -> Any:
     if not values:
-        raise ValueError("stack needs at least one value")
+        raise ValueError("there is nothing to join: give at least one value")
     if dim < 0:
-        raise ValueError(f"stack needs dim >= 0, counted from the first batch axis, got {dim}")
+        raise ValueError(f"structs are joined along dim >= 0, counted from the first batch axis, got {dim}")
     first = values[0]
     if isinstance(first, Tensor):
-        return torch.stack(list(values), dim)
+        return join(list(values), dim)
     items = dict(first._items())
     changes = {}
     for declared in fields(first):
         parts = [getattr(value, declared.name) for value in values]
         if declared.name not in items or parts[0] is None:
-            if any(part != parts[0] for part in parts):
-                raise ValueError(f"cannot stack: {type(first).__name__}.{declared.name} differs ({parts[0]} and others)")
+            if any(part is not parts[0] and part != parts[0] for part in parts):
+                raise ValueError(f"cannot join: {type(first).__name__}.{declared.name} differs ({parts[0]} and others)")
         elif any(part is None for part in parts):
-            raise ValueError(f"cannot stack: {type(first).__name__}.{declared.name} is present in some and None in others")
+            raise ValueError(f"cannot join: {type(first).__name__}.{declared.name} is present in some and None in others")
         else:
-            changes[declared.name] = stack(parts, dim)
+            changes[declared.name] = _join(parts, join, dim)
     return replace(first, **changes)

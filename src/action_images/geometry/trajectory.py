@@ -61,6 +61,24 @@ class Trajectory(Struct):
         pose = self.world_from_tool
         return torch.cat([pose.translation, to_turn(pose.rotation), self.opening[..., None]], -1)
 
+    def at(self, frames: Float[Tensor, "num"]) -> Self:
+        """The trajectory at these frame numbers, fractions allowed: straight lines for positions and openings, constant turns.
+
+        Raises ValueError for a frame number outside [0, num_frames - 1]: nothing is extrapolated.
+        """
+        last = self.num_frames - 1
+        if ((frames < 0) | (frames > last)).any():
+            raise ValueError(f"frame numbers lie in [0, {last}], got {frames.min().item():g} to {frames.max().item():g}")
+        before = frames.floor().long().clamp(max=max(last - 1, 0))
+        after = (before + 1).clamp(max=last)
+        share = (frames - before).to(self.opening)
+        start, stop = self.world_from_tool[..., before], self.world_from_tool[..., after]
+        turn = rotations.to_rotation_vector(start.rotation.mT @ stop.rotation)
+        rotation = start.rotation @ rotations.from_rotation_vector(turn * share[:, None])
+        translation = torch.lerp(start.translation, stop.translation, share[:, None])
+        opening = torch.lerp(self.opening[..., before], self.opening[..., after], share)
+        return type(self)(Pose(rotation, translation), opening)
+
     def check(self, name: str = "trajectory") -> Self:
         """Return self; raise ValueError unless there is a frame, all poses are rigid and all openings lie in [0, 1]."""
         if self.opening.ndim == 0 or self.num_frames == 0:
