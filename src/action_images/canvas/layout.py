@@ -1,0 +1,87 @@
+"""Where each segment lies along the canvas."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Literal
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+Stream = Literal["video", "action"]
+STREAMS: tuple[Stream, ...] = ("video", "action")
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One stream of one view: `num_frames` latent frames in a row."""
+
+    view: int
+    stream: Stream
+    num_frames: int
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The segments of a canvas, in their order along its latent time axis."""
+
+    segments: tuple[Segment, ...]
+
+    def __post_init__(self) -> None:
+        names = [(segment.view, segment.stream) for segment in self.segments]
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f"a layout needs each (view, stream) once and at least one of them, got {names}")
+        if any(segment.num_frames < 1 for segment in self.segments):
+            raise ValueError(f"every segment needs at least one latent frame, got {self.segments}")
+
+    @property
+    def num_frames(self) -> int:
+        """How many latent frames the canvas has."""
+        return sum(segment.num_frames for segment in self.segments)
+
+    @property
+    def num_views(self) -> int:
+        """How many views there are segments of."""
+        return len({segment.view for segment in self.segments})
+
+    @property
+    def spans(self) -> dict[Segment, slice]:
+        """Which latent frames of the canvas belong to each segment."""
+        ends = list(accumulate(segment.num_frames for segment in self.segments))
+        return {segment: slice(end - segment.num_frames, end) for segment, end in zip(self.segments, ends, strict=True)}
+
+    def pack(self, parts: Mapping[Segment, Tensor], dim: int = -3) -> Tensor:
+        """One tensor from one part for each segment, joined along the latent frame axis `dim`.
+
+        Raises ValueError, naming the segment, where a part is missing or has another number of latent frames.
+        """
+        for segment in self.segments:
+            if segment not in parts:
+                raise ValueError(f"no part was given for {segment}; there are parts for {list(parts)}")
+            if parts[segment].shape[dim] != segment.num_frames:
+                raise ValueError(f"the part for {segment} has {parts[segment].shape[dim]} latent frames")
+        return torch.cat([parts[segment] for segment in self.segments], dim)
+
+    def unpack(self, packed: Tensor, dim: int = -3) -> dict[Segment, Tensor]:
+        """The parts that `pack` joined; views, no copies."""
+        if packed.shape[dim] != self.num_frames:
+            raise ValueError(f"the layout has {self.num_frames} latent frames, the tensor {packed.shape[dim]}")
+        parts = packed.split([segment.num_frames for segment in self.segments], dim)
+        return dict(zip(self.segments, parts, strict=True))
+
+    def view_of_frame(self, device: torch.device | None = None) -> Int[Tensor, "l"]:
+        """The view to which each latent frame belongs."""
+        return self._per_frame([segment.view for segment in self.segments], device)
+
+    def stream_of_frame(self, device: torch.device | None = None) -> Int[Tensor, "l"]:
+        """The stream to which each latent frame belongs, as its index in STREAMS."""
+        return self._per_frame([STREAMS.index(segment.stream) for segment in self.segments], device)
+
+    def place_of_frame(self, device: torch.device | None = None) -> Int[Tensor, "l"]:
+        """How many latent frames of its segment lie before each latent frame."""
+        return torch.cat([torch.arange(segment.num_frames, device=device) for segment in self.segments])
+
+    def _per_frame(self, values: list[int], device: torch.device | None) -> Tensor:
+        counts = torch.tensor([segment.num_frames for segment in self.segments], device=device)
+        return torch.tensor(values, device=device).repeat_interleave(counts)
