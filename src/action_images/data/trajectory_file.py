@@ -1,0 +1,93 @@
+"""Trajectories as files of 7- or 8-vectors: npy, csv or json."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from action_images.data.episode import EpisodeError
+from action_images.geometry import Trajectory
+
+COLUMNS = {
+    7: ["x", "y", "z", "euler_x", "euler_y", "euler_z", "opening"],
+    8: ["x", "y", "z", "qx", "qy", "qz", "qw", "opening"],
+}
+"""What the numbers of a row are: metres, radians (extrinsic xyz) or a quaternion, and 0 closed to 1 open."""
+MAX_ROWS = 10_000_000
+
+
+def load_trajectory(path: Path) -> Trajectory:
+    """A trajectory (frame) of float32 from a (rows, 7 or 8) .npy, a .csv with a header of `COLUMNS`, or a .json of lists of rows.
+
+    Raises EpisodeError naming the file and the row for whatever is missing or no valid pose; pickles are refused.
+    """
+    if not path.is_file():
+        raise EpisodeError(f"{path}: there is no such trajectory file")
+    readers = {".npy": _load_npy, ".csv": _load_csv, ".json": _load_json}
+    if path.suffix not in readers:
+        raise EpisodeError(f"{path}: a trajectory file ends in .npy, .csv or .json")
+    try:
+        rows = torch.from_numpy(np.asarray(readers[path.suffix](path), dtype=np.float64))
+    except (ValueError, TypeError, RecursionError, EOFError) as error:
+        raise EpisodeError(f"{path}: not a table of numbers ({error})") from error
+    if rows.ndim != 2 or rows.shape[1] not in COLUMNS or not 0 < len(rows) <= MAX_ROWS:
+        raise EpisodeError(f"{path}: needs at least one row of 7 or 8 numbers ({', '.join(COLUMNS[8])}), got shape {list(rows.shape)}")
+    try:
+        return Trajectory.from_vector(rows).to(torch.float32)
+    except ValueError as error:
+        raise EpisodeError(f"{path}: {error}") from error
+
+
+def save_trajectory(path: Path, trajectory: Trajectory, extra: dict[str, torch.Tensor] | None = None) -> None:
+    """Write a trajectory (frame) as 8-vectors in the format that the file's ending names.
+
+    `extra` columns, (frame) each, are kept by csv and json and refused by npy, which has no names for them.
+    """
+    rows = trajectory.to_vector(8).double().cpu().numpy()
+    names, extra = COLUMNS[8], extra or {}
+    if path.suffix not in (".npy", ".csv", ".json") or (extra and path.suffix == ".npy"):
+        kept = ".csv or .json" if extra else ".npy, .csv or .json"
+        raise EpisodeError(f"{path}: this trajectory is written as {kept}")
+    names, rows = [*names, *extra], np.column_stack([rows, *(column.double().cpu().numpy() for column in extra.values())])
+    part = path.with_name(path.name + ".part")
+    with part.open("wb") as file:
+        if path.suffix == ".npy":
+            np.save(file, rows)
+        elif path.suffix == ".csv":
+            np.savetxt(file, rows, delimiter=",", header=",".join(names), comments="", fmt="%.9g")
+        else:
+            file.write(json.dumps({"columns": names, "rows": rows.tolist()}, allow_nan=True).encode())
+    part.replace(path)
+
+
+def _load_npy(path: Path) -> Any:
+    return np.load(path, allow_pickle=False, mmap_mode="r")
+
+
+def _load_csv(path: Path) -> Any:
+    with path.open(newline="", encoding="utf-8") as file:
+        header, *rows = list(csv.reader(file)) or [[]]
+    return _pick(header, rows)
+
+
+def _load_json(path: Path) -> Any:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if isinstance(content, dict):
+        if not {"columns", "rows"} <= content.keys():
+            raise ValueError("a json trajectory is a list of rows, or an object with 'columns' and 'rows'")
+        return _pick(content["columns"], content["rows"])
+    return content
+
+
+def _pick(header: list[str], rows: list[list[Any]]) -> Any:
+    """The columns of a trajectory among those of a table; others are somebody's notes."""
+    for names in COLUMNS.values():
+        if set(names) <= set(header):
+            columns = [header.index(name) for name in names]
+            if any(len(row) != len(header) for row in rows):
+                raise ValueError(f"every row needs the {len(header)} columns of the header")
+            return [[float(row[column]) for column in columns] for row in rows]
+    raise ValueError(f"the header must name the columns {','.join(COLUMNS[8])} (or {','.join(COLUMNS[7][3:6])} in place of the quaternion)")
