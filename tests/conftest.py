@@ -1,19 +1,14 @@
 """Shared by all tests: shapes checked at run time, few threads, fixed seeds."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from beartype import BeartypeConf, FrozenDict, beartype
 from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
-from typing_extensions import Self
 
-# beartype knows `Self` in classes that it decorates itself; the hook decorates their methods one by one.
-checked = beartype(conf=BeartypeConf(hint_overrides=FrozenDict({Self: Any})))
-install_import_hook("action_images", f"{__name__}.checked")
+install_import_hook("action_images", "shape_checks.checked")
 
 torch.set_num_threads(1)  # pytest-xdist already fills the cores
 settings.register_profile("default", deadline=None, derandomize=True, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
