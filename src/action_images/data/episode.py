@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import UInt8
@@ -19,6 +19,7 @@ class EpisodeError(ValueError):
     """What is wrong with a data set, named as dataset/episode/view, and the cure."""
 
 
+@runtime_checkable
 class Frames(Protocol):
     """A video whose frames are decoded when asked for."""
 
@@ -99,7 +100,7 @@ class Episode:
 
     id: str
     instruction: str | None
-    fps: float
+    fps: float | int
     views: tuple[View, ...]
     trajectory: Trajectory | None
 

@@ -55,7 +55,7 @@ def _size_of(source: Path | bytes) -> tuple[int, int]:
 def read_picture(source: Path | bytes) -> UInt8[Tensor, "3 h w"]:
     """One picture in RGB; raises EpisodeError where it is missing, damaged or absurdly large."""
     try:
-        with av.open(io.BytesIO(source) if isinstance(source, bytes) else str(source)) as container:
+        with av.open(io.BytesIO(source) if isinstance(source, bytes) else str(source), metadata_errors="replace") as container:
             context = container.streams.video[0].codec_context
             if max(context.width, context.height) > MAX_SIDE_PX:
                 raise EpisodeError(f"{_name(source)}: claims {context.height}x{context.width} px, beyond what is read; the file is damaged")
@@ -65,7 +65,9 @@ def read_picture(source: Path | bytes) -> UInt8[Tensor, "3 h w"]:
             return torch.from_numpy(frame.to_ndarray(format="rgb24")).movedim(-1, 0)
     except FileNotFoundError:
         raise EpisodeError(f"{source}: there is no such picture; restore the file or drop the episode") from None
-    except (av.FFmpegError, StopIteration, IndexError):
+    except EpisodeError:
+        raise
+    except (av.FFmpegError, StopIteration, IndexError, ValueError, OverflowError):
         raise EpisodeError(f"{_name(source)}: is not a readable picture; restore it or drop the episode") from None
 
 

@@ -4,9 +4,11 @@ import os
 import tempfile
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
+from itertools import chain, islice
 from pathlib import Path
 
 import av
@@ -22,11 +24,13 @@ MAX_SIDE_PX = 8192
 MAX_NUM_FRAMES = 2_000_000
 MAX_READ_BYTES = 8 << 30
 
+CURE = "restore the file or drop the episode"
+
 
 def write_video(
     path: Path,
     frames: Iterable[UInt8[Tensor, "3 h w"]],
-    fps: float,
+    fps: float | int,
     crf: int = 18,
     pixel_format: str = "yuv420p",
     keyframe_interval: int = 8,
@@ -48,7 +52,7 @@ def write_video(
         temporary.unlink(missing_ok=True)
 
 
-def _encode(container, frames: Iterable[Tensor], fps: float, options: dict[str, str], pixel_format: str, path: Path) -> None:
+def _encode(container, frames: Iterable[Tensor], fps: float | int, options: dict[str, str], pixel_format: str, path: Path) -> None:
     stream = None
     for frame in frames:
         if stream is None:
@@ -88,12 +92,12 @@ def read_video(path: Path) -> UInt8[Tensor, "frame 3 h w"]:
 
 @dataclass(frozen=True)
 class VideoIndex:
-    """Where each frame of a file lies: `pts` in the order of display; `keyframes` are (frame, pts, dts) in that order."""
+    """When each frame of a file is shown (`pts`, ascending), and which of them can be decoded alone (`keyframes`)."""
 
     size: tuple[int, int]
-    fps: float
+    fps: float | int
     pts: np.ndarray
-    keyframes: tuple[tuple[int, int, int], ...]
+    keyframes: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -136,7 +140,7 @@ class VideoFrames:
         places: dict[int, list[int]] = {}
         for place, frame in enumerate(indices):
             places.setdefault(int(index.pts[frame]), []).append(place)
-        for pts, pixels in _decode(self.path, index, sorted(set(indices))):
+        for pts, pixels in _decode(str(self.path), index, sorted(set(indices))):
             for place in places[pts]:
                 frames[place] = pixels
         return torch.from_numpy(frames).movedim(-1, -3)
@@ -144,61 +148,61 @@ class VideoFrames:
 
 @lru_cache(maxsize=8192)
 def _read_index(path: str, mtime_ns: int, num_bytes: int) -> VideoIndex:  # noqa: ARG001 the last two name the file's version
-    try:
-        with av.open(path) as container:
-            if not container.streams.video:
-                raise EpisodeError(f"{path}: holds no video; restore the file or drop the episode")
-            stream = container.streams.video[0]
-            size = (stream.codec_context.height, stream.codec_context.width)
-            claimed = stream.frames
-            if not all(0 < side <= MAX_SIDE_PX for side in size) or claimed > MAX_NUM_FRAMES:
-                raise EpisodeError(f"{path}: claims {claimed} frames of {size[0]}x{size[1]} px, beyond what is read; the file is damaged")
-            times = [(p.pts, p.dts, p.is_keyframe) for p in container.demux(stream) if _usable(p, path)]
-            fps = float(stream.average_rate or 0)
-    except av.FFmpegError as error:
-        raise EpisodeError(
-            f"{path}: is not a readable video ({error.strerror}); it may be cut short: restore it or drop the episode"
-        ) from None
+    with _readable(path), av.open(path, metadata_errors="replace") as container:
+        if not container.streams.video:
+            raise EpisodeError(f"{path}: holds no video; restore the file or drop the episode")
+        stream = container.streams.video[0]
+        size = (stream.codec_context.height, stream.codec_context.width)
+        claimed, fps = stream.frames, float(stream.average_rate or 0)
+        if not all(0 < side <= MAX_SIDE_PX for side in size) or claimed > MAX_NUM_FRAMES:
+            raise EpisodeError(f"{path}: claims {claimed} frames of {size[0]}x{size[1]} px, beyond what is read; the file is damaged")
+        packets = islice(container.demux(stream), MAX_NUM_FRAMES)
+        times = sorted((packet.pts, packet.is_keyframe) for packet in packets if _usable(packet, path))
     if not times or (claimed and len(times) != claimed):
-        raise EpisodeError(
-            f"{path}: holds {len(times)} of the {claimed} frames that it claims, it is cut short; restore it or drop the episode"
-        )
-    times.sort()
-    pts = np.array([time[0] for time in times], np.int64)
+        raise EpisodeError(f"{path}: holds {len(times)} of the {claimed} frames that it claims, it is cut short; {CURE}")
+    pts = np.array([time for time, _ in times], np.int64)
     if (np.diff(pts) <= 0).any():
         raise EpisodeError(f"{path}: two frames are shown at the same time; encode the video again")
-    keyframes = tuple((i, p, d) for i, (p, d, is_keyframe) in enumerate(times) if is_keyframe)
-    return VideoIndex(size, fps, pts, keyframes)
+    return VideoIndex(size, fps, pts, tuple(frame for frame, (_, is_keyframe) in enumerate(times) if is_keyframe))
+
+
+@contextmanager
+def _readable(path: str) -> Iterator[None]:
+    """Whatever the decoder has to say of a damaged file, said once and with the cure."""
+    try:
+        yield
+    except EpisodeError:
+        raise
+    except (av.FFmpegError, ValueError, OverflowError) as error:
+        raise EpisodeError(f"{path}: is not a readable video ({error}), it may be cut short; {CURE}") from None
 
 
 def _usable(packet: av.Packet, path: str) -> bool:
     if packet.size == 0:
         return False  # the end-of-stream mark
-    if packet.pts is None or packet.dts is None or packet.is_corrupt:
-        raise EpisodeError(f"{path}: has a damaged packet, it may be cut short; restore it or drop the episode")
+    if packet.pts is None or packet.is_corrupt:
+        raise EpisodeError(f"{path}: has a damaged packet, it may be cut short; {CURE}")
     return not packet.is_discard
 
 
-def _decode(path: Path, index: VideoIndex, wanted: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+def _decode(path: str, index: VideoIndex, wanted: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
     """The pts and RGB pixels of the wanted frames (ascending indices), decoding no further than the last."""
     remaining = {int(index.pts[frame]) for frame in wanted}
-    try:
-        # Some containers seek to a place after the one asked for: then the file is read from its beginning.
-        for start in (_start(index, wanted[0]), None) if remaining else ():
-            for frame in _frames_from(path, start):
-                if frame.pts in remaining and (frame.height, frame.width) == index.size and not frame.is_corrupt:
-                    remaining.discard(frame.pts)
-                    yield frame.pts, frame.reformat(format="rgb24").to_ndarray()
-                if not remaining:
-                    return
-    except av.FFmpegError as error:
-        raise EpisodeError(f"{path}: cannot be decoded ({error.strerror}); restore it or drop the episode") from None
+    # Some containers seek to a place after the one asked for: then the file is read from its beginning.
+    starts = dict.fromkeys((_start(index, wanted[0]), None)) if remaining else ()
+    with _readable(path):
+        for frame in chain.from_iterable(_frames_from(path, start) for start in starts):
+            if frame.pts in remaining and (frame.height, frame.width) == index.size and not frame.is_corrupt:
+                remaining.discard(frame.pts)
+                yield frame.pts, frame.reformat(format="rgb24").to_ndarray()
+            if not remaining:
+                return
     if remaining:
-        raise EpisodeError(f"{path}: {len(remaining)} of {len(wanted)} frames cannot be decoded; restore the file or drop the episode")
+        raise EpisodeError(f"{path}: {len(remaining)} of {len(wanted)} frames cannot be decoded; {CURE}")
 
 
-def _frames_from(path: Path, start: int | None) -> Iterator[av.VideoFrame]:
-    with av.open(str(path)) as container:
+def _frames_from(path: str, start: int | None) -> Iterator[av.VideoFrame]:
+    with av.open(path, metadata_errors="replace") as container:
         stream = container.streams.video[0]
         # Data loading runs many clips at once: one thread for each wastes no work on waiting.
         stream.codec_context.thread_count = 1
@@ -208,7 +212,7 @@ def _frames_from(path: Path, start: int | None) -> Iterator[av.VideoFrame]:
         yield from container.decode(stream)
 
 
-def _start(index: VideoIndex, frame: int) -> int:
-    """The decoding time of the last keyframe shown no later than the frame: nothing before it is needed."""
-    place = bisect_right(index.keyframes, frame, key=lambda keyframe: keyframe[0]) - 1
-    return index.keyframes[place][2] if place >= 0 else index.keyframes[0][2] if index.keyframes else int(index.pts[0])
+def _start(index: VideoIndex, frame: int) -> int | None:
+    """The time of the last keyframe shown no later than the frame, before which nothing is needed; None: from the beginning."""
+    place = bisect_right(index.keyframes, frame) - 1
+    return int(index.pts[index.keyframes[place]]) if place >= 0 else None

@@ -31,7 +31,7 @@ class DatasetWriter:
     are those of the first episode.
     """
 
-    def __init__(self, path: Path, fps: float, crf: int = 18):
+    def __init__(self, path: Path, fps: float | int, crf: int = 18):
         self.path, self.fps, self.crf = Path(path), fps, crf
         (self.path / "meta").mkdir(parents=True, exist_ok=True)
         self._lock = self._locked()
@@ -80,6 +80,8 @@ class DatasetWriter:
         # Tasks and rows that no episode names do no harm; the episode table comes last and makes it true.
         task_index = self._task(encoded.instruction)
         data_file = self._write_rows(encoded, number, task_index)
+        if number == 0:
+            self._write_info()  # without it the first episode could not be read
         self._write_episode(encoded, number, data_file)
         self.ids.add(encoded.id)
         self.num_frames += encoded.num_frames
@@ -114,6 +116,7 @@ class DatasetWriter:
         self.ids = {name for table in tables for name in table["episode_id"].to_pylist()}
         self._tasks = {row["task"]: row["task_index"] for row in read_table(self.path / layout.TASKS).to_pylist()}
         if not tables:
+            self.sizes = None
             return
         self._episodes = tables[-1].to_pylist()
         self._file_starts["episodes"] = len(self.ids) - len(self._episodes)
