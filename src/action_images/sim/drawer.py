@@ -1,0 +1,53 @@
+"""A cabinet with one drawer, for the tasks that open and close it."""
+
+import numpy as np
+
+from action_images.geometry import Pose
+from action_images.sim.grasp import yaw_of
+from action_images.sim.layout import colours
+from action_images.sim.motion import downward
+from action_images.sim.scene import Scene, box
+from action_images.sim.world import World
+
+TRAVEL = 0.13
+DEPTH, WIDTH, HEIGHT = 0.07, 0.09, 0.045
+"""Half sizes (m) of the cabinet; the drawer comes out towards -x of its frame."""
+
+HANDLE = 0.045
+"""How far (m) the handle, an upright tab, stands out of the drawer's front."""
+
+SLIDE = {"damping": [3.0, 0, 0], "frictionloss": 0.2}
+
+
+def add_cabinet(scene: Scene, rng: np.random.Generator) -> None:
+    """A cabinet beyond the middle of the table, turned by up to 20 degrees; the joint "drawer" is how far it is out."""
+    at = (rng.uniform(0.62, 0.66), rng.uniform(-0.10, 0.10), 0.0)
+    body = scene.body("cabinet", at, yaw=rng.uniform(-0.35, 0.35))
+    rgba, thin = scene.furniture_colour(), 0.005
+    for side in (-1, 1):
+        box(body, (DEPTH, thin, HEIGHT), rgba, at=(0, side * (WIDTH - thin), HEIGHT))
+    box(body, (DEPTH, WIDTH, thin), rgba, at=(0, 0, 2 * HEIGHT - thin))
+    box(body, (thin, WIDTH, HEIGHT), rgba, at=(DEPTH - thin, 0, HEIGHT))
+    _add_drawer(scene, body, colours(rng, 1)[0])
+
+
+def _add_drawer(scene: Scene, cabinet: object, colour: str) -> None:
+    drawer = scene.part("drawer", cabinet, (-DEPTH, 0, 0.042), (-1, 0, 0), (0, TRAVEL), slides=True, **SLIDE)
+    rgba, pale = scene.colour(colour), (0.85, 0.83, 0.78, 1.0)
+    box(drawer, (0.006, WIDTH - 0.004, 0.038), rgba, at=(-0.006, 0, 0))
+    box(drawer, (0.055, WIDTH - 0.02, 0.003), pale, at=(0.06, 0, -0.03))
+    for side in (-1, 1):
+        box(drawer, (0.055, 0.003, 0.022), pale, at=(0.06, side * (WIDTH - 0.02), -0.01))
+    box(drawer, (HANDLE / 2, 0.009, 0.018), (0.15, 0.15, 0.16, 1.0), at=(-0.012 - HANDLE / 2, 0, 0.006))
+
+
+def tool_before_drawer(world: World, before: float, height: float) -> Pose:
+    """The tool pointing down `before` m in front of the drawer's face as it stands now, in line with the cabinet."""
+    drawer = world.pose("drawer")
+    x, y, _ = (drawer.translation - drawer.rotation[:, 0] * (0.012 + before)).tolist()
+    return downward((x, y, height), yaw_of(drawer))
+
+
+def along_drawer(world: World, pose: Pose, outward: float) -> Pose:
+    """The same pose `outward` m further in the direction in which the drawer comes out."""
+    return Pose(pose.rotation, pose.translation - world.pose("drawer").rotation[:, 0] * outward)

@@ -1,0 +1,115 @@
+"""The embedded world as an Environment: one task on a table, seen by calibrated cameras, the same for the same seed."""
+
+import zlib
+
+import mujoco
+import numpy as np
+import torch
+
+from action_images.geometry import Camera, Pose
+from action_images.robot import Observation, StepReport
+from action_images.sim.arm import CONTROL_HZ
+from action_images.sim.cameras import RIGS, Cameras, Rig
+from action_images.sim.look import LOOKS, Look
+from action_images.sim.motion import about, downward
+from action_images.sim.render import Renderer
+from action_images.sim.scene import Scene
+from action_images.sim.task import Task
+from action_images.sim.tasks import find_task
+from action_images.sim.world import World
+
+
+class Tabletop:
+    """A trial at a time of one task (an Environment). Each trial draws everything from its seed.
+
+    `size` is (height, width) of the images in px. After `reset` or `begin`, `trial` is the task with what was drawn,
+    `world` the physical state, `num_steps` the control steps so far and `num_unreachable` those asked out of reach.
+    """
+
+    control_hz = CONTROL_HZ
+    trial: Task
+    world: World
+    instruction: str
+
+    def __init__(
+        self,
+        task: str | type[Task],
+        rig: Rig = RIGS["sampled"],
+        look: Look = LOOKS["train"],
+        num_views: int = 2,
+        size: tuple[int, int] = (128, 128),
+    ):
+        self.task = find_task(task) if isinstance(task, str) else task
+        self.num_steps = self.num_unreachable = 0
+        self._rig, self._look, self._num_views, self._size = rig, look, num_views, size
+        self._cameras: Cameras | None = None
+        self._renderer: Renderer | None = None
+
+    def reset(self, seed: int) -> Observation:
+        """Begin the trial of this seed and look at it."""
+        self.begin(seed)
+        return self.observation()
+
+    def begin(self, seed: int) -> None:
+        """Begin the trial of this seed; nothing is rendered until `observation` is called."""
+        self.close()
+        # One stream for each concern: another look or rig leaves the layout as it is.
+        layout, words, start, cameras, look = (np.random.default_rng(child) for child in self._entropy(seed).spawn(5))
+        scene = Scene(self._look, look)
+        self.trial = self.task.lay_out(scene, layout)
+        self.instruction = self.trial.instruction(words)
+        self.world = World(scene.compile())
+        self._cameras = self._rig.draw(cameras, self._num_views, self._size)
+        self.trial.prepare(self.world)
+        self._place_arm(start)
+        self.num_steps = self.num_unreachable = 0
+
+    def step(self, world_from_tool: Pose, opening: float) -> StepReport:
+        """Drive towards a tool pose and an opening for 1/20 s; a pose out of reach is approached, reported and counted."""
+        report = self.world.arm.drive(world_from_tool, opening)
+        self.num_steps += 1
+        self.num_unreachable += not report.reachable
+        return report
+
+    def observation(self) -> Observation:
+        """The images of now; `opening` is what the gripper was last told."""
+        images = self._render(self.cameras)
+        opening = torch.tensor(self.world.opening, dtype=torch.float32)
+        return Observation(images, self.cameras, self.world.tool.to(torch.float32), opening, self.instruction)
+
+    def succeeded(self) -> bool:
+        """Whether the task is done, judged on the physical state."""
+        return self.trial.succeeded(self.world)
+
+    @property
+    def cameras(self) -> Camera:
+        """The cameras (axis: view) as they stand now."""
+        if self._cameras is None:
+            raise ValueError("no trial has begun; call reset(seed) first")
+        return self._cameras.at(self.num_steps / CONTROL_HZ)
+
+    def close(self) -> None:
+        """Give the graphics memory back; the next `reset` or `observation` takes it again."""
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None
+
+    def _entropy(self, seed: int) -> np.random.SeedSequence:
+        # The task's name counts too: seed 7 of two tasks must not share cameras, colours and the arm's start.
+        return np.random.SeedSequence([seed, zlib.crc32(self.task.__name__.encode())])
+
+    def _render(self, cameras: Camera) -> torch.Tensor:
+        if self._renderer is None:
+            self._renderer = Renderer(self.world.model, self._size)
+        return self._renderer.images(self.world.data, cameras)
+
+    def _place_arm(self, rng: np.random.Generator) -> None:
+        """The arm somewhere above the table, touching nothing; then all comes to rest."""
+        for _ in range(100):
+            place = rng.uniform((0.37, -0.13, 0.22), (0.48, 0.13, 0.30))
+            lean = about((1, 0, 0), rng.uniform(-0.2, 0.2)) @ about((0, 1, 0), rng.uniform(-0.2, 0.2))
+            upright = downward(place, rng.uniform(-0.4, 0.4))
+            if self.world.arm.place(Pose(lean @ upright.rotation, upright.translation)) and not self.world.hand_touches_anything():
+                break
+        mujoco.mj_step(self.world.model, self.world.data, 40)
+        mujoco.mj_forward(self.world.model, self.world.data)

@@ -1,0 +1,80 @@
+"""What a world looks like: ranges of colours and light that each trial draws from."""
+
+import colorsys
+from dataclasses import dataclass
+
+import numpy as np
+
+Range = tuple[float, float]
+Rgba = tuple[float, float, float, float]
+
+COLOURS = {
+    "red": (0.88, 0.10, 0.10),
+    "green": (0.10, 0.68, 0.16),
+    "blue": (0.10, 0.28, 0.92),
+    "yellow": (0.97, 0.85, 0.10),
+    "purple": (0.58, 0.16, 0.78),
+    "cyan": (0.10, 0.80, 0.85),
+}
+"""The colours that instructions name, as RGB in [0, 1] before shade and light."""
+
+
+@dataclass(frozen=True)
+class Paint:
+    """Hue (fractions of a turn), saturation and value, each drawn evenly from its range."""
+
+    hue: Range
+    saturation: Range
+    value: Range
+
+    def draw(self, rng: np.random.Generator) -> Rgba:
+        """One opaque colour."""
+        red, green, blue = colorsys.hsv_to_rgb(*(rng.uniform(*r) for r in (self.hue, self.saturation, self.value)))
+        return red, green, blue, 1.0
+
+
+@dataclass(frozen=True)
+class Look:
+    """Ranges for everything that is seen and changes nothing physical.
+
+    `shade` scales a named colour's brightness. `light_tilt_deg` is the main light's angle from the vertical;
+    `brightness` and `ambient` are its strengths in [0, 1]. `pattern` is a MuJoCo builtin texture on the table
+    ("checker", "gradient") or None: plain. `clutter` is how many grey things may stand at the table's edges.
+    """
+
+    table: Paint
+    floor: Paint
+    furniture: Paint
+    shade: Range
+    light_tilt_deg: Range
+    brightness: Range
+    ambient: Range
+    pattern: str | None = None
+    shadows: bool = False
+    clutter: int = 3
+
+
+LOOKS = {
+    "train": Look(
+        table=Paint((0.04, 0.14), (0.10, 0.45), (0.45, 0.85)),
+        floor=Paint((0.50, 0.70), (0.05, 0.35), (0.20, 0.60)),
+        furniture=Paint((0.05, 0.12), (0.15, 0.40), (0.65, 0.90)),
+        shade=(0.88, 1.0),
+        light_tilt_deg=(10, 40),
+        brightness=(0.50, 0.70),
+        ambient=(0.45, 0.55),
+    ),
+    "new": Look(
+        table=Paint((0.55, 0.85), (0.05, 0.30), (0.25, 0.95)),
+        floor=Paint((0.00, 0.40), (0.30, 0.60), (0.30, 0.70)),
+        furniture=Paint((0.60, 0.90), (0.10, 0.35), (0.45, 0.80)),
+        shade=(0.70, 0.86),
+        light_tilt_deg=(42, 58),
+        brightness=(0.72, 0.90),
+        ambient=(0.32, 0.42),
+        pattern="checker",
+        shadows=True,
+        clutter=5,
+    ),
+}
+"""Named looks: "train" is what demonstrations are recorded in; "new" shares no table, floor or light range with it."""

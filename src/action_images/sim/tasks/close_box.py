@@ -1,0 +1,53 @@
+"""Shut the hinged lid of a box."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from typing_extensions import Self
+
+from action_images.sim.layout import colours
+from action_images.sim.lid import shut
+from action_images.sim.motion import Motion
+from action_images.sim.scene import Scene, box
+from action_images.sim.task import Task
+from action_images.sim.world import World
+
+HALF, HEIGHT, THIN = 0.07, 0.07, 0.004
+"""The box's half width, its height and the half thickness of its walls (m)."""
+
+
+@dataclass(frozen=True)
+class CloseBox(Task):
+    """Success: the lid within 8 degrees of shut."""
+
+    phrasings = ("close the box", "shut the box", "close the lid of the box", "push the lid shut")
+    open_angle: float
+
+    @classmethod
+    def lay_out(cls, scene: Scene, rng: np.random.Generator) -> Self:
+        """A box whose lid leans back at its stop, 96 to 112 degrees open."""
+        at = (rng.uniform(0.42, 0.48), rng.uniform(-0.12, 0.12), 0.0)
+        body = scene.body("box", at, yaw=rng.uniform(-0.4, 0.4))
+        rgba = scene.furniture_colour()
+        box(body, (HALF, HALF, THIN), rgba, at=(0, 0, THIN))
+        for side in (-1, 1):
+            box(body, (HALF, THIN, HEIGHT / 2), rgba, at=(0, side * (HALF - THIN), HEIGHT / 2))
+            box(body, (THIN, HALF, HEIGHT / 2), rgba, at=(side * (HALF - THIN), 0, HEIGHT / 2))
+        open_angle = math.radians(rng.uniform(96, 112))
+        lid = scene.part("lid", body, (HALF, 0, HEIGHT + THIN), (0, 1, 0), (0, open_angle), damping=[0.02, 0, 0], frictionloss=0.01)
+        box(lid, (HALF, HALF, THIN), scene.colour(colours(rng, 1)[0]), at=(-HALF, 0, 0))
+        return cls(open_angle)
+
+    def prepare(self, world: World) -> None:
+        """Open it."""
+        world.set_joint("lid", self.open_angle)
+
+    def succeeded(self, world: World) -> bool:
+        """On the hinge's angle."""
+        return world.joint("lid") < math.radians(8)
+
+    def motions(self, world: World) -> Iterator[Motion]:
+        """From behind, along the hinge's arc."""
+        return shut(world, "lid", radius=1.6 * HALF, height=THIN)

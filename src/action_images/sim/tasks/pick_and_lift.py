@@ -1,0 +1,45 @@
+"""Pick up the block of the named colour, one of three."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from typing_extensions import Self
+
+from action_images.sim.grasp import CLEARANCE, grasp_from_above
+from action_images.sim.layout import colours, scatter
+from action_images.sim.motion import Motion, grip, move, shifted
+from action_images.sim.scene import Scene, box
+from action_images.sim.task import Task
+from action_images.sim.world import World
+
+
+@dataclass(frozen=True)
+class PickAndLift(Task):
+    """Success: the named block's underside at least 8 cm above the table."""
+
+    phrasings = ("pick up the {colour} block", "lift the {colour} block", "grab the {colour} cube and lift it", "pick the {colour} cube up")
+    colour: str
+    half: float
+
+    @classmethod
+    def lay_out(cls, scene: Scene, rng: np.random.Generator) -> Self:
+        """Three blocks of one size, turned at will."""
+        names, half = colours(rng, 3), rng.uniform(0.023, 0.029)
+        for colour, (x, y, _) in zip(names, scatter(rng, 3, 0.13), strict=True):
+            body = scene.body(f"{colour} block", (x, y, half), yaw=rng.uniform(-math.pi, math.pi), free=True)
+            box(body, (half,) * 3, scene.colour(colour))
+        return cls(names[0], half)
+
+    def succeeded(self, world: World) -> bool:
+        """On the block's height."""
+        return world.pose(f"{self.colour} block").translation[2].item() - self.half > 0.08
+
+    def motions(self, world: World) -> Iterator[Motion]:
+        """Above, down, close, up."""
+        grasp = grasp_from_above(world.pose(f"{self.colour} block"))
+        yield move(shifted(grasp, (0, 0, CLEARANCE)), opening=1.0)
+        yield move(grasp, opening=1.0)
+        yield grip(0.0)
+        yield move(shifted(grasp, (0, 0, 0.13)), opening=0.0)

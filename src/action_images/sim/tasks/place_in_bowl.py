@@ -1,0 +1,61 @@
+"""Put the block of the named colour into the bowl; another block stays where it is."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from typing_extensions import Self
+
+from action_images.sim.grasp import CLEARANCE, grasp_from_above
+from action_images.sim.layout import colours, scatter
+from action_images.sim.motion import Motion, downward, grip, move, shifted
+from action_images.sim.scene import Scene, box, cylinder, ring
+from action_images.sim.task import Task
+from action_images.sim.world import World
+
+RADIUS, HEIGHT = 0.065, 0.04
+
+
+@dataclass(frozen=True)
+class PlaceInBowl(Task):
+    """Success: the named block's centre inside the bowl's wall and below its rim, the gripper open."""
+
+    phrasings = (
+        "put the {colour} block in the bowl",
+        "place the {colour} block into the bowl",
+        "drop the {colour} cube in the bowl",
+        "move the {colour} cube to the bowl",
+    )
+    colour: str
+
+    @classmethod
+    def lay_out(cls, scene: Scene, rng: np.random.Generator) -> Self:
+        """A bowl and two blocks of different colours."""
+        names = colours(rng, 2)
+        bowl_at, *places = scatter(rng, 3, 0.15)
+        bowl = scene.body("bowl", bowl_at, yaw=rng.uniform(-math.pi, math.pi), free=True)
+        rgba = scene.furniture_colour()
+        cylinder(bowl, (RADIUS, 0.003), rgba, at=(0, 0, 0.003))
+        ring(bowl, RADIUS, HEIGHT / 2, rgba)
+        for colour, (x, y, _) in zip(names, places, strict=True):
+            half = rng.uniform(0.021, 0.026)
+            box(scene.body(f"{colour} block", (x, y, half), yaw=rng.uniform(-math.pi, math.pi), free=True), (half,) * 3, scene.colour(colour))
+        return cls(names[0])
+
+    def succeeded(self, world: World) -> bool:
+        """On the block's place in the bowl's frame."""
+        x, y, z = world.pose("bowl").inverse().apply(world.pose(f"{self.colour} block").translation).tolist()
+        return math.hypot(x, y) < RADIUS and 0 < z < HEIGHT + 0.01 and world.opening > 0.5
+
+    def motions(self, world: World) -> Iterator[Motion]:
+        """Take the block, carry it over the rim, let go."""
+        grasp = grasp_from_above(world.pose(f"{self.colour} block"))
+        yield move(shifted(grasp, (0, 0, CLEARANCE)), opening=1.0)
+        yield move(grasp, opening=1.0)
+        yield grip(0.0)
+        x, y, _ = world.pose("bowl").translation.tolist()
+        over = downward((x, y, 0.13))
+        yield move(shifted(grasp, (0, 0, 0.11)), over, opening=0.0)
+        yield move(downward((x, y, 0.075)), opening=0.0)
+        yield grip(1.0)

@@ -1,0 +1,52 @@
+"""Press the button of the named colour, and no other."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from typing_extensions import Self
+
+from action_images.sim.layout import colours, scatter
+from action_images.sim.motion import Motion, downward, move
+from action_images.sim.scene import Scene, box, cylinder
+from action_images.sim.task import Task
+from action_images.sim.world import World
+
+TRAVEL = 0.018
+SPRING = {"stiffness": [120.0, 0, 0], "damping": [2.0, 0, 0]}
+TOP = 0.052
+"""Height of an untouched cap (m)."""
+
+
+@dataclass(frozen=True)
+class PushButton(Task):
+    """Success: the named button is down by 10 mm of its 18 while every other stays up."""
+
+    phrasings = ("push the {colour} button", "press the {colour} button", "push down the {colour} button", "hit the button that is {colour}")
+    max_steps = 80
+    colour: str
+    others: tuple[str, ...]
+
+    @classmethod
+    def lay_out(cls, scene: Scene, rng: np.random.Generator) -> Self:
+        """Three buttons on grey bases, each on a spring."""
+        names = colours(rng, 3)
+        for colour, place in zip(names, scatter(rng, 3, 0.13), strict=True):
+            base = scene.body(f"{colour} base", place, yaw=rng.uniform(-0.5, 0.5))
+            box(base, (0.045, 0.045, 0.012), (0.25, 0.25, 0.27, 1.0), at=(0, 0, 0.012))
+            cap = scene.part(
+                f"{colour} button", base, (0, 0, TOP - 0.014), (0, 0, -1), (0, TRAVEL), slides=True, springref=-0.01, **SPRING
+            )
+            cylinder(cap, (0.030, 0.014), scene.colour(colour))
+        return cls(names[0], names[1:])
+
+    def succeeded(self, world: World) -> bool:
+        """On the caps' joints."""
+        return world.joint(f"{self.colour} button") > 0.010 and all(world.joint(f"{other} button") < 0.005 for other in self.others)
+
+    def motions(self, world: World) -> Iterator[Motion]:
+        """Above it with closed fingers, then down."""
+        x, y, _ = world.pose(f"{self.colour} button").translation.tolist()
+        yield move(downward((x, y, TOP + 0.06)), opening=0.0)
+        # The finger tips reach 9 mm below the tool point.
+        yield move(downward((x, y, TOP + 0.009 - 0.016)), opening=0.0)

@@ -1,0 +1,42 @@
+"""Bring the tool to the ball of the named colour; two others float nearby."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+from typing_extensions import Self
+
+from action_images.sim.layout import FAR, NEAR, SIDE, colours, scatter
+from action_images.sim.motion import Motion, downward, move
+from action_images.sim.scene import Scene, ghost
+from action_images.sim.task import Task
+from action_images.sim.world import World
+
+RADIUS = 0.034
+
+
+@dataclass(frozen=True)
+class ReachTarget(Task):
+    """Success: the tool point within 2 cm of the centre of the right ball."""
+
+    phrasings = ("reach the {colour} target", "move to the {colour} ball", "touch the {colour} sphere", "bring the gripper to the {colour} ball")
+    max_steps = 60
+    colour: str
+
+    @classmethod
+    def lay_out(cls, scene: Scene, rng: np.random.Generator) -> Self:
+        """Three balls in the air that nothing bumps into."""
+        names = colours(rng, 3)
+        for colour, place in zip(names, scatter(rng, 3, 0.13, (NEAR, -SIDE, 0.06), (FAR, SIDE, 0.24)), strict=True):
+            body = scene.body(f"{colour} ball", place)
+            ghost(body.add_geom(type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[RADIUS, 0, 0], rgba=scene.colour(colour)))
+        return cls(names[0])
+
+    def succeeded(self, world: World) -> bool:
+        """On the distance between tool point and ball."""
+        return world.tool.distance(world.pose(f"{self.colour} ball"))[0].item() < 0.02
+
+    def motions(self, world: World) -> Iterator[Motion]:
+        """Straight there, ending upright."""
+        yield move(downward(world.pose(f"{self.colour} ball").translation), opening=1.0)

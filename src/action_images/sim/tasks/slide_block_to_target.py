@@ -1,0 +1,74 @@
+"""Push a block over the table onto a coloured patch."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from typing_extensions import Self
+
+from action_images.sim.grasp import yaw_of
+from action_images.sim.layout import HIGH, LOW, colours, scatter
+from action_images.sim.motion import Motion, downward, move
+from action_images.sim.scene import Scene, box, ghost
+from action_images.sim.task import Task
+from action_images.sim.world import World
+
+FINGER = 0.011
+"""Half the thickness (m) of the closed fingers along the tool's x axis."""
+
+
+@dataclass(frozen=True)
+class SlideBlockToTarget(Task):
+    """Success: the block's centre within 2.5 cm of the patch's, on the table."""
+
+    phrasings = (
+        "slide the block to the target",
+        "push the {block} block onto the {patch} square",
+        "move the block onto the {patch} patch without lifting it",
+        "slide the {block} block to the {patch} target",
+    )
+    block: str
+    patch: str
+    half: float
+
+    @classmethod
+    def lay_out(cls, scene: Scene, rng: np.random.Generator) -> Self:
+        """A block that faces the patch within 10 degrees, 12 to 20 cm away."""
+        block, patch = colours(rng, 2)
+        half = rng.uniform(0.026, 0.032)
+        start, goal = _start_and_goal(rng)
+        heading = math.atan2(*(goal - start)[1::-1])
+        box(scene.body("block", (*start[:2], half), yaw=heading + rng.uniform(-0.17, 0.17), free=True), (half,) * 3, scene.colour(block))
+        ghost(box(scene.body("patch", goal), (0.05, 0.05, 0.001), scene.colour(patch)))
+        return cls(block, patch, half)
+
+    def succeeded(self, world: World) -> bool:
+        """On the distance along the table."""
+        offset = world.pose("block").translation - world.pose("patch").translation
+        return offset[:2].norm().item() < 0.025 and offset[2].item() < self.half + 0.01
+
+    def motions(self, world: World) -> Iterator[Motion]:
+        """Down behind the block with closed fingers, then straight on."""
+        block, patch = world.pose("block"), world.pose("patch")
+        way = (patch.translation - block.translation)[:2]
+        heading = math.atan2(way[1].item(), way[0].item())
+        towards = (math.cos(heading), math.sin(heading))
+        slant = math.remainder(yaw_of(block) - heading, math.pi / 2)
+        touch = self.half / math.cos(slant) + FINGER
+        behind, end = (self._beside(world, place, towards, by) for place, by in (("block", touch + 0.02), ("patch", touch)))
+        # Pushing backwards looks the same from the block's side and spares the arm half a turn.
+        yaw = math.remainder(heading, math.pi)
+        yield move(downward((*behind, 0.12), yaw), downward((*behind, 0.02), yaw), opening=0.0)
+        yield move(downward((*end, 0.02), yaw), opening=0.0, pace=0.8)
+
+    def _beside(self, world: World, name: str, towards: tuple[float, float], by: float) -> tuple[float, float]:
+        x, y, _ = world.pose(name).translation.tolist()
+        return x - by * towards[0], y - by * towards[1]
+
+
+def _start_and_goal(rng: np.random.Generator) -> np.ndarray:
+    while True:
+        places = scatter(rng, 2, 0.12, (LOW[0] + 0.04, LOW[1] + 0.04, 0.0), (HIGH[0] - 0.02, HIGH[1] - 0.04, 0.0))
+        if np.linalg.norm(places[1] - places[0]) < 0.20:
+            return places

@@ -1,0 +1,45 @@
+"""What a task may know of the physical state: where bodies are, how far joints moved, what the gripper was told."""
+
+import mujoco
+import torch
+
+from action_images.geometry import Pose
+from action_images.sim.arm import Arm
+
+
+class World:
+    """The state of one trial, by the names that the task gave. Poses in the world frame (m), joints in m or rad."""
+
+    def __init__(self, model: mujoco.MjModel):
+        self.model, self.data = model, mujoco.MjData(model)
+        mujoco.mj_forward(model, self.data)
+        self.arm = Arm(model, self.data)
+
+    @property
+    def tool(self) -> Pose:
+        """world_from_tool, as reached."""
+        return self.arm.world_from_tool
+
+    @property
+    def opening(self) -> float:
+        """What the gripper was last told, in [0, 1]."""
+        return self.arm.opening
+
+    def pose(self, body: str) -> Pose:
+        """world_from_body."""
+        state = self.data.body(body)
+        return Pose(torch.from_numpy(state.xmat.reshape(3, 3).copy()), torch.from_numpy(state.xpos.copy()))
+
+    def joint(self, name: str) -> float:
+        """How far a hinge (rad) or slide (m) has moved from its zero."""
+        return float(self.data.joint(name).qpos[0])
+
+    def set_joint(self, name: str, value: float) -> None:
+        """Put a hinge or slide there at once."""
+        self.data.joint(name).qpos[0] = value
+        mujoco.mj_forward(self.model, self.data)
+
+    def hand_touches_anything(self) -> bool:
+        """Whether the hand or a finger is in contact."""
+        hand = {self.model.geom(name).id for name in ("hand", "left_finger", "right_finger")}
+        return any(hand & set(pair.tolist()) for pair in self.data.contact.geom)
