@@ -1,0 +1,1 @@
+"""The video model: autoencoder, text, cameras and the denoiser between them."""

@@ -1,0 +1,253 @@
+"""Wan's video transformer with cameras, and with what a model trained from scratch needs besides.
+
+Keys, sizes and numbers are those of diffusers' `WanTransformer3DModel` and of the release (docs/model.md has the
+table); every addition is one value of the config that is off by default.
+"""
+
+# diffusers gives its configs and outputs attributes that no type checker sees.
+# pyright: reportAttributeAccessIssue=false, reportIncompatibleMethodOverride=false, reportOptionalSubscript=false
+# pyright: reportOptionalCall=false, reportArgumentType=false
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+import torch
+from diffusers.configuration_utils import register_to_config
+from diffusers.hooks._helpers import TransformerBlockMetadata, TransformerBlockRegistry
+from diffusers.models._modeling_parallel import ContextParallelInput, ContextParallelOutput
+from diffusers.models.modeling_outputs import Transformer2DModelOutput
+from diffusers.models.transformers.transformer_wan import WanTransformer3DModel, WanTransformerBlock
+from diffusers.utils import apply_lora_scale
+from torch import Tensor, nn
+
+from action_images.canvas import Layout
+from action_images.canvas.layout import STREAMS
+from action_images.model.rays import POOLED_CHANNELS, RayEncoder, pool_cameras
+from action_images.model.stem import FirstFrameStem
+
+
+class CameraBlock(WanTransformerBlock):
+    """Wan's block with the release's camera branch around its self-attention where `camera_channels` is not None."""
+
+    def __init__(self, *args: Any, camera_channels: int | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.cam_encoder = self.projector = None
+        if camera_channels is not None:
+            width = self.scale_shift_table.shape[-1]
+            # The release's names: its 0 and 1 pool and flatten, which is done once for all blocks here.
+            self.cam_encoder = nn.Sequential(nn.Identity(), nn.Identity(), nn.Linear(camera_channels, width))
+            self.projector = nn.Linear(width, width)
+            _start_at(self.cam_encoder[2], torch.zeros(width, camera_channels))
+            _start_at(self.projector, torch.eye(width))
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor,
+        temb: Tensor,
+        rotary_emb: tuple[Tensor, Tensor],
+        camera: Tensor | None,
+        frame_of_token: Tensor,
+    ) -> Tensor:
+        """Tokens (b n d) under modulation (b 1|l 6 d) and pooled cameras (b l c); `frame_of_token` (1 n)."""
+        modulation = _of_token(self.scale_shift_table[:, None] + temb.float(), frame_of_token)
+        shift, scale, gate, ff_shift, ff_scale, ff_gate = modulation.unbind(-2)
+        attended = (self.norm1(hidden_states.float()) * (1 + scale) + shift).type_as(hidden_states)
+        if self.cam_encoder is not None:
+            attended = attended + _of_token(self.cam_encoder(camera), frame_of_token)
+        attended = self.attn1(attended, None, None, rotary_emb)
+        if self.projector is not None:
+            attended = self.projector(attended)
+        hidden_states = (hidden_states.float() + attended * gate).type_as(hidden_states)
+
+        attended = self.attn2(self.norm2(hidden_states.float()).type_as(hidden_states), encoder_hidden_states, None, None)
+        hidden_states = hidden_states + attended
+
+        fed = (self.norm3(hidden_states.float()) * (1 + ff_scale) + ff_shift).type_as(hidden_states)
+        return (hidden_states.float() + self.ffn(fed).float() * ff_gate).type_as(hidden_states)
+
+
+class FrameOfToken(nn.Module):
+    """Which latent frame each token belongs to; a module, so that context parallelism can split what it returns."""
+
+    def forward(self, num_frames: int, tokens_per_frame: int, device: torch.device) -> Tensor:
+        """(1, num_frames * tokens_per_frame), counting up."""
+        return torch.arange(num_frames, device=device).repeat_interleave(tokens_per_frame)[None]
+
+
+class ActionImagesTransformer3DModel(WanTransformer3DModel):
+    """The denoiser's network: latents, noise levels, text and cameras in; velocity (or the clean latents) out.
+
+    `camera`: 'released' pools the cameras' latents into one vector for each latent frame and block (exact with the
+    released weights), 'rays' adds an encoding of each token's own ray, None knows no cameras. `prediction` says what
+    comes out, 'velocity' or the 'clean' latents. For models trained from scratch: `stem_channels` adds a
+    text-conditioned convolution of each view's first frame to all its tokens, `bias_frames` a bias for each stream and
+    latent frame to the output (see `set_output_bias`), `max_views` embeddings of view and stream, and
+    `per_frame_noise_level` makes callers mark given frames as clean (noise level 0).
+    """
+
+    _no_split_modules: ClassVar = ["CameraBlock"]
+    _repeated_blocks: ClassVar = ["CameraBlock"]
+    # Wan's own plan splits a timestep for each token; ours are for latent frames, found through `frame_of_token`.
+    _cp_plan: ClassVar = {
+        "rope": WanTransformer3DModel._cp_plan["rope"],
+        "frame_of_token": {0: ContextParallelInput(split_dim=1, expected_dims=2, split_output=True)},
+        "blocks.0": {"hidden_states": ContextParallelInput(split_dim=1, expected_dims=3)},
+        "proj_out": ContextParallelOutput(gather_dim=1, expected_dims=3),
+    }
+
+    @register_to_config
+    def __init__(
+        self,
+        patch_size: Sequence[int] = (1, 2, 2),
+        num_attention_heads: int = 24,
+        attention_head_dim: int = 128,
+        in_channels: int = 48,
+        out_channels: int = 48,
+        text_dim: int = 4096,
+        freq_dim: int = 256,
+        ffn_dim: int = 14336,
+        num_layers: int = 30,
+        cross_attn_norm: bool = True,
+        qk_norm: str = "rms_norm_across_heads",
+        eps: float = 1e-6,
+        image_dim: int | None = None,
+        added_kv_proj_dim: int | None = None,
+        rope_max_seq_len: int = 1024,
+        pos_embed_seq_len: int | None = None,
+        camera: Literal["released", "rays"] | None = None,
+        prediction: Literal["velocity", "clean"] = "velocity",
+        per_frame_noise_level: bool = False,
+        stem_channels: int | None = None,
+        pixels_per_token: int = 32,
+        bias_frames: int | None = None,
+        max_views: int | None = None,
+    ) -> None:
+        if patch_size[0] != 1 or any(value is not None for value in (image_dim, added_kv_proj_dim, pos_embed_seq_len)):
+            raise ValueError("this transformer takes patches of one latent frame and no image embeddings; set patch_size to (1, h, w)")
+        # Wan's constructor without its blocks: building those twice would double the memory of a 5B model.
+        super().__init__(patch_size, num_attention_heads, attention_head_dim, in_channels, out_channels, text_dim, freq_dim, ffn_dim, 0,
+                         cross_attn_norm, qk_norm, eps, None, None, rope_max_seq_len, None)  # fmt: skip
+        self.register_to_config(num_layers=num_layers)
+        self.prediction, self.per_frame_noise_level = prediction, per_frame_noise_level
+        width = num_attention_heads * attention_head_dim
+        pooled = POOLED_CHANNELS if camera == "released" else None
+        arguments = (width, ffn_dim, num_attention_heads, qk_norm, cross_attn_norm, eps)
+        self.blocks = nn.ModuleList(CameraBlock(*arguments, camera_channels=pooled) for _ in range(num_layers))
+        self.frame_of_token = FrameOfToken()
+        self.ray_encoder = RayEncoder(width) if camera == "rays" else None
+        self.stem = FirstFrameStem(stem_channels, width, pixels_per_token) if stem_channels else None
+        self.view_embedding = nn.Parameter(0.02 * torch.randn(max_views, width)) if max_views else None
+        self.stream_embedding = nn.Parameter(0.02 * torch.randn(len(STREAMS), width)) if max_views else None
+        self.output_bias = nn.Parameter(torch.zeros(len(STREAMS), bias_frames, out_channels)) if bias_frames else None
+        if bias_frames:
+            _start_at(self.proj_out, torch.zeros_like(self.proj_out.weight))
+
+    @apply_lora_scale("attention_kwargs")
+    def forward(
+        self,
+        hidden_states: Tensor,
+        timestep: Tensor,
+        encoder_hidden_states: Tensor,
+        camera: Tensor | None = None,
+        first_frames: Tensor | None = None,
+        layout: Layout | None = None,
+        return_dict: bool = True,
+        attention_kwargs: dict[str, Any] | None = None,  # noqa: ARG002 (read by apply_lora_scale)
+    ) -> Transformer2DModelOutput | tuple[Tensor]:
+        """One pass.
+
+        Args:
+            hidden_states: latents (b c l h w).
+            timestep: 1000 x noise level, float32, (b) or for each latent frame (b l).
+            encoder_hidden_states: text (b token text_dim), zero padded.
+            camera: for 'released' latents of the camera maps (b l 96 h w), for 'rays' ray features (b l 24 h/2 w/2).
+            first_frames: each view's first frame (b view 3 height width) in [-1, 1], for the stem.
+            layout: which segment each latent frame belongs to, for stem, embeddings and output bias.
+        """
+        rotary_emb = self.rope(hidden_states)
+        temb, modulation, text, _ = self._embed_conditions(timestep, encoder_hidden_states)
+        tokens = self._add_conditions(self.patch_embedding(hidden_states), text, encoder_hidden_states, camera, first_frames, layout)
+        num_frames, height, width = tokens.shape[2:]
+        tokens = tokens.flatten(2).transpose(1, 2).contiguous()
+        frame_of_token = self.frame_of_token(num_frames, height * width, tokens.device)
+        pooled = pool_cameras(camera, hidden_states) if self.config.camera == "released" else None
+        for block in self.blocks:
+            arguments = (tokens, text, modulation, rotary_emb, pooled, frame_of_token)
+            checkpointed = torch.is_grad_enabled() and self.gradient_checkpointing
+            tokens = self._gradient_checkpointing_func(block, *arguments) if checkpointed else block(*arguments)
+        shift, scale = (self.scale_shift_table[:, None] + temb[:, :, None]).unbind(-2)
+        shift, scale = (_of_token(part, frame_of_token).to(tokens.device) for part in (shift, scale))
+        tokens = self.proj_out((self.norm_out(tokens.float()) * (1 + scale) + shift).type_as(tokens))
+        output = self._to_latents(tokens, num_frames, height, width)
+        if self.output_bias is not None:
+            output = output + self._bias(_needed(layout, "layout", "bias_frames"), output.device)
+        return Transformer2DModelOutput(sample=output) if return_dict else (output,)
+
+    @torch.no_grad()
+    def set_output_bias(self, mean_latents: Tensor) -> None:
+        """Start from the data's mean latent (stream, latent frame, channel), streams in the order of canvas.layout.STREAMS."""
+        if self.output_bias is None or mean_latents.shape != self.output_bias.shape:
+            expected = None if self.output_bias is None else tuple(self.output_bias.shape)
+            raise ValueError(f"the output bias has shape {expected}, the means {tuple(mean_latents.shape)}; set bias_frames to match")
+        self.output_bias.copy_(mean_latents if self.prediction == "clean" else -mean_latents)
+
+    def _embed_conditions(self, timestep: Tensor, text: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        per_frame = timestep if timestep.ndim == 2 else timestep[:, None]
+        temb, modulation, text, _ = self.condition_embedder(per_frame.flatten(), text, timestep_seq_len=per_frame.shape[1])
+        return temb, modulation.unflatten(-1, (6, -1)), text, None
+
+    def _add_conditions(
+        self, tokens: Tensor, text: Tensor, raw_text: Tensor, camera: Tensor | None, first_frames: Tensor | None, layout: Layout | None
+    ) -> Tensor:
+        """Tokens (b d l h w) with all that is known of their place added."""
+        if self.ray_encoder is not None:
+            tokens = tokens + self.ray_encoder(_needed(camera, "camera", "camera='rays'"))
+        if self.view_embedding is not None:
+            tokens = tokens + self._segment_embedding(_needed(layout, "layout", "max_views"), tokens.device).type_as(tokens)
+        if self.stem is not None:
+            view_of_frame = _needed(layout, "layout", "stem_channels").view_of_frame(tokens.device)
+            seen = self.stem(_needed(first_frames, "first_frames", "stem_channels"), _mean_of_words(text, raw_text))
+            tokens = tokens + seen[:, view_of_frame].movedim(1, 2)
+        return tokens
+
+    def _segment_embedding(self, layout: Layout, device: torch.device) -> Tensor:
+        views = layout.view_of_frame(device)
+        if views.max() >= self.config.max_views:
+            raise ValueError(f"this model was built for {self.config.max_views} views, the canvas has view {views.max().item()}")
+        return (self.view_embedding[views] + self.stream_embedding[layout.stream_of_frame(device)]).mT[:, :, None, None]
+
+    def _bias(self, layout: Layout, device: torch.device) -> Tensor:
+        place = layout.place_of_frame(device).clamp(max=self.config.bias_frames - 1)
+        return self.output_bias[layout.stream_of_frame(device), place].mT[:, :, None, None]
+
+    def _to_latents(self, tokens: Tensor, num_frames: int, height: int, width: int) -> Tensor:
+        _, p, q = self.config.patch_size
+        patches = tokens.unflatten(1, (num_frames, height, width)).unflatten(-1, (p, q, -1))
+        return patches.permute(0, 6, 1, 2, 4, 3, 5).flatten(5, 6).flatten(3, 4)
+
+
+def _of_token(per_frame: Tensor, frame_of_token: Tensor) -> Tensor:
+    """One value for each token from one for each latent frame, or from a single one for all."""
+    return per_frame if per_frame.shape[1] == 1 else per_frame[:, frame_of_token[0]]
+
+
+def _mean_of_words(text: Tensor, raw_text: Tensor) -> Tensor:
+    """The mean embedding (b d) of the text tokens that are not padding."""
+    is_word = (raw_text != 0).any(-1, keepdim=True).type_as(text)
+    return (text * is_word).sum(1) / is_word.sum(1).clamp_min(1)
+
+
+def _needed(value: Any, name: str, reason: str) -> Any:
+    if value is None:
+        raise ValueError(f"this model was built with {reason} and needs `{name}` in every call")
+    return value
+
+
+def _start_at(linear: nn.Linear, weight: Tensor) -> None:
+    with torch.no_grad():
+        linear.weight.copy_(weight)
+        linear.bias.zero_()
+
+
+TransformerBlockRegistry.register(CameraBlock, TransformerBlockMetadata(return_hidden_states_index=0))
