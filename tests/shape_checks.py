@@ -1,4 +1,4 @@
-"""How the tests check shapes: beartype on every function, with `Self` accepted.
+"""How the tests check shapes: beartype on every function, with `Self` accepted, and whole numbers where floats are asked for.
 
 beartype knows `Self` in classes that it decorates itself, but the import hook decorates their methods one by one.
 """
@@ -8,4 +8,4 @@ from typing import Any
 from beartype import BeartypeConf, FrozenDict, beartype
 from typing_extensions import Self
 
-checked = beartype(conf=BeartypeConf(hint_overrides=FrozenDict({Self: Any})))
+checked = beartype(conf=BeartypeConf(hint_overrides=FrozenDict({Self: Any}), is_pep484_tower=True))
