@@ -22,7 +22,7 @@ class Encoded:
 
     id: str
     instruction: str | None
-    fps: float | int
+    fps: float
     num_frames: int
     sizes: dict[str, tuple[int, int]]
     videos: dict[str, Path]
@@ -92,7 +92,7 @@ class _Seen:
                 yield frame
 
 
-def check_fits(encoded: Encoded, sizes: dict[str, tuple[int, int]], fps: float | int) -> None:
+def check_fits(encoded: Encoded, sizes: dict[str, tuple[int, int]], fps: float) -> None:
     """Raise EpisodeError unless an episode has the views, sizes and frame rate of the data set."""
     if encoded.sizes != sizes:
         theirs, ours = (", ".join(f"{name} {h}x{w}" for name, (h, w) in views.items()) for views in (encoded.sizes, sizes))

@@ -100,7 +100,7 @@ class Episode:
 
     id: str
     instruction: str | None
-    fps: float | int
+    fps: float
     views: tuple[View, ...]
     trajectory: Trajectory | None
 

@@ -26,7 +26,7 @@ TOOL_NAMES = ["x", "y", "z", "qx", "qy", "qz", "qw", "opening"]
 MAX_JSON_BYTES = 64 << 20
 
 
-def features(sizes: dict[str, tuple[int, int]], fps: float | int) -> dict[str, dict[str, Any]]:
+def features(sizes: dict[str, tuple[int, int]], fps: float) -> dict[str, dict[str, Any]]:
     """The `features` of info.json for views of these names and (height, width)."""
     described: dict[str, dict[str, Any]] = {}
     for view, (height, width) in sizes.items():
@@ -48,7 +48,7 @@ def _numbers(names: list[str]) -> dict[str, Any]:
     return {"dtype": "float32", "shape": [len(names)], "names": names}
 
 
-def whole(number: float | int) -> float | int:
+def whole(number: float) -> float:
     """The same number, as an int where it is one: LeRobot's own files say 20, not 20.0."""
     return int(number) if float(number).is_integer() else number
 

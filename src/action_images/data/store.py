@@ -33,7 +33,7 @@ class Dataset:
     def __init__(self, path: Path):
         self.path = Path(path)
         self.info = layout.read_info(self.path)
-        self.fps: float | int = self.info["fps"]
+        self.fps: float = self.info["fps"]
         self._views = layout.view_keys(self.info)
         self._episodes = self._read_episodes()
         self.ids: list[str] = self._episodes["episode_id"].to_pylist()

@@ -31,7 +31,7 @@ class DatasetWriter:
     are those of the first episode.
     """
 
-    def __init__(self, path: Path, fps: float | int, crf: int = 18):
+    def __init__(self, path: Path, fps: float, crf: int = 18):
         self.path, self.fps, self.crf = Path(path), fps, crf
         (self.path / "meta").mkdir(parents=True, exist_ok=True)
         self._lock = self._locked()
