@@ -75,15 +75,25 @@ def _locate(planes: Tensor, is_blue: Tensor, format: ActionImageFormat, full_res
 
 
 def _coarse(planes: Tensor, sigma_px: float) -> tuple[Tensor, Tensor]:
-    """Each plane's peak (x, y in whole pixel indices) after smoothing, and its median, from a grid two to a sigma."""
+    """Each plane's peak (x, y in pixel indices) after smoothing, and its median, from a grid of two samples to a sigma."""
     stride = max(1, round(sigma_px / 2))
     samples = _as_float(planes[:, stride // 2 :: stride, stride // 2 :: stride])
     background = samples.flatten(1).median(1).values
     rows, columns = (_smoothing(size, sigma_px / stride, samples) for size in samples.shape[-2:])
     smooth = rows @ (samples - background[:, None, None]) @ columns
     index = smooth.flatten(1).argmax(1)
-    row, column = index // samples.shape[-1], index % samples.shape[-1]
-    return torch.stack([column, row], -1) * float(stride) + stride // 2, background
+    spot, row, column = torch.arange(len(planes), device=planes.device), index // smooth.shape[-1], index % smooth.shape[-1]
+    peak = torch.stack([_vertex(smooth[spot, row], column), _vertex(smooth[spot, :, column], row)], -1)
+    return peak * stride + stride // 2, background
+
+
+def _vertex(line: Tensor, index: Tensor) -> Tensor:
+    """Where the parabola through the largest value of each line (spot n) and its two neighbours has its top."""
+    inner = index.clamp(1, line.shape[-1] - 2)
+    before, at, after = (line.gather(1, (inner + step)[:, None]).squeeze(1) for step in (-1, 0, 1))
+    bend = 2 * at - before - after
+    shift = torch.where(bend > 0, (after - before) / (2 * bend), 0.0).clamp(-0.5, 0.5)
+    return torch.where(inner == index, index + shift, index.to(line.dtype))
 
 
 def _smoothing(size: int, sigma: float, like: Tensor) -> Tensor:

@@ -49,7 +49,7 @@ def pose_from_points(points: Float[Tensor, "*batch 3 3"]) -> Pose:
     return Pose(rotations.nearest_rotation(torch.stack([x, torch.linalg.cross(z, x), z], -1)), position)
 
 
-def refine(start: Pose, spots: Spots, cameras: Camera, format: ActionImageFormat, num_steps: int = 6) -> Solution:
+def refine(start: Pose, spots: Spots, cameras: Camera, format: ActionImageFormat, num_steps: int = 4) -> Solution:
     """Gauss-Newton on the six numbers of each pose; `start` is (*candidates frame), and so is the solution."""
     information = torch.where(spots.seen[..., None, None], torch.linalg.inv(_or_eye(spots)), 0.0)
     pose = start

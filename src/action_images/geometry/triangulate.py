@@ -38,7 +38,7 @@ def triangulate(
     seen = (weight > 0).sum(-1) >= 2
     safe = torch.where((weight > 0)[..., None], pixels, 0.0)
     points = intersect_rays(cameras, safe, weight)
-    for _ in range(4):
+    for _ in range(3):
         points = points + _step(cameras, safe, weight, points)
     projected, depth = cameras.project(points[..., None, :])
     error = torch.where(depth > 0, (projected - pixels).norm(dim=-1), torch.inf)

@@ -1,0 +1,66 @@
+"""Draw a trajectory into calibrated views: one action video for each camera."""
+
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+
+def main(
+    trajectory: Annotated[Path, tyro.conf.Positional],
+    /,
+    cameras: Path,
+    out: Path,
+    over: Path | None = None,
+    fps: float = 10.0,
+    crf: int = 18,
+    png: bool = False,
+    released: bool = False,
+) -> None:
+    """Draw a trajectory into calibrated views: one action video, OUT/<camera>.mp4, for each camera of the file.
+
+    Args:
+        trajectory: Tool poses as .npy, .csv or .json: rows of x y z, quaternion x y z w (or Euler xyz), opening.
+        cameras: The rig's calibration, a cameras file (docs/conventions.md).
+        out: Folder to write to.
+        over: Folder with <camera>.mp4 of the scene; OUT/<camera>_overlay.mp4 then shows both.
+        fps: Frames per second of the videos.
+        crf: H.264 quality, 0 (best) to 51.
+        png: Write every frame as OUT/<camera>/<frame>.png too, without loss.
+        released: Draw as the public release of the method does (its weights were trained on such images).
+    """
+    from rich.console import Console
+    from rich.progress import track
+
+    from action_images.codec import RELEASED, ActionImageFormat, draw_uint8
+    from action_images.data.cameras_file import load_cameras
+    from action_images.data.trajectory_file import load_trajectory
+    from action_images.data.video import read_video, write_video
+    from action_images.viewer.overlay import overlay
+    from action_images.viewer.pictures import save_png
+
+    format = RELEASED if released else ActionImageFormat()
+    path, rig = load_trajectory(trajectory), load_cameras(cameras)
+    for name, camera in rig.items():
+        if camera.batch_shape and camera.batch_shape[0] != path.num_frames:
+            raise ValueError(f"{cameras}: camera '{name}' moves over {camera.batch_shape[0]} frames, {trajectory} has {path.num_frames}")
+    out.mkdir(parents=True, exist_ok=True)
+    for name, camera in track(rig.items(), description="drawing"):
+        # One camera at a time: their images may differ in size, and memory holds one view.
+        moving = camera if camera.batch_shape else camera[None].expand(path.num_frames)
+        images = draw_uint8(path, moving[None], format)[0]
+        write_video(_file(out, name, ".mp4"), images, fps, crf=crf)
+        if png:
+            _file(out, name, "").mkdir(exist_ok=True)
+            for i, image in enumerate(images):
+                save_png(out / name / f"{i:05d}.png", image)
+        if over is not None:
+            scene = read_video(_file(over, name, ".mp4"))
+            write_video(_file(out, name, "_overlay.mp4"), overlay(scene, images, format), fps, crf=crf)
+    Console().print(f"{path.num_frames} frames in {len(rig)} views: {out}")
+
+
+def _file(folder: Path, name: str, ending: str) -> Path:
+    if not name or Path(name).name != name:
+        raise ValueError(f"camera '{name}' cannot name a file; give it a name without slashes")
+    return folder / f"{name}{ending}"

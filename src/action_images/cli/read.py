@@ -1,0 +1,80 @@
+"""Read the trajectory off action videos of several calibrated cameras."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+
+def main(
+    videos: Annotated[list[Path], tyro.conf.Positional],
+    /,
+    cameras: Path,
+    out: Path,
+    precision: Literal["exact", "fast"] = "exact",
+    max_std_mm: float = 2.5,
+    smooth_frames: float | None = None,
+    released: bool = False,
+) -> int:
+    """Read the trajectory off action videos, at least two: each is the view of the camera that its file is named after.
+
+    Writes the trajectory with confidence, validity and residual of every frame, prints a summary, and returns 1 where
+    a frame is not valid.
+
+    Args:
+        videos: The action videos, <camera>.mp4.
+        cameras: The rig's calibration, a cameras file (docs/conventions.md); cameras without a video are left out.
+        out: Trajectory file to write, .csv or .json.
+        precision: exact uses every pixel near a spot, fast some of them.
+        max_std_mm: Frames whose position is predicted to be worse than this are not valid.
+        smooth_frames: Smooth over time with this standard deviation, in frames; for generated videos.
+        released: The videos were drawn as the public release of the method draws.
+    """
+    import torch
+    from rich.console import Console
+    from rich.table import Table
+
+    from action_images.codec import RELEASED, ActionImageFormat
+    from action_images.codec import read as read_images
+    from action_images.codec.smooth import GaussianSmoother
+    from action_images.data.cameras_file import load_cameras
+    from action_images.data.trajectory_file import save_trajectory
+    from action_images.data.video import read_video
+    from action_images.structs import stack
+
+    rig = load_cameras(cameras)
+    if missing := [str(video) for video in videos if video.stem not in rig]:
+        raise ValueError(f"{cameras}: has no camera for {', '.join(missing)}; it has {', '.join(rig)}")
+    clips = [read_video(video) for video in videos]
+    for video, clip in zip(videos, clips, strict=True):
+        camera = rig[video.stem]
+        if clip.shape != clips[0].shape:
+            raise ValueError(f"{video}: {tuple(clip.shape)}, but {videos[0]} is {tuple(clips[0].shape)} (frames, 3, height, width)")
+        if camera.batch_shape and camera.batch_shape[0] != len(clip):
+            raise ValueError(f"{video}: has {len(clip)} frames, camera '{video.stem}' of {cameras} {camera.batch_shape[0]}")
+    num_frames = len(clips[0])
+    moving = [rig[video.stem].expand(num_frames) for video in videos]
+    reading = read_images(
+        torch.stack(clips),
+        stack(moving),
+        RELEASED if released else ActionImageFormat(),
+        precision=precision,
+        max_position_std=max_std_mm / 1e3,
+        smooth=None if smooth_frames is None else GaussianSmoother(smooth_frames),
+    )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    extra = {"confidence": reading.confidence, "valid": reading.valid.float(), "residual_px": reading.residual_px}
+    save_trajectory(out, reading.trajectory, extra)
+
+    num_invalid = int((~reading.valid).sum())
+    table = Table("frames", "valid", "predicted position std, median mm", "residual, median px", "open")
+    known = reading.valid
+    median = [
+        f"{values[known].median().item():.3f}" if known.any() else "-" for values in (reading.position_std * 1e3, reading.residual_px)
+    ]
+    table.add_row(str(num_frames), f"{num_frames - num_invalid}", *median, f"{int(reading.is_open.sum())}")
+    Console().print(table, f"{out}")
+    if num_invalid:
+        frames = (~known).nonzero().flatten().tolist()
+        Console().print(f"[yellow]not valid: frames {frames[:20]}{' ...' if num_invalid > 20 else ''}[/]")
+    return 1 if num_invalid else 0

@@ -1,0 +1,1 @@
+"""Judging: the codec, predictions, generated video, and policies in closed loop."""

@@ -1,0 +1,1 @@
+"""Looking at things: episodes, action images, canvases, rollouts."""

@@ -1,0 +1,33 @@
+"""Action images laid over the video that they belong to."""
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from action_images.codec import ActionImageFormat
+
+STRENGTH = 0.85
+"""How much of the video a spot's centre hides."""
+
+
+def overlay(
+    video: UInt8[Tensor, "*frames 3 h w"], action_images: UInt8[Tensor, "*frames 3 h w"], format: ActionImageFormat = ActionImageFormat()
+) -> UInt8[Tensor, "*frames 3 h w"]:
+    """The video with the spots in their colours on top; blue's gripper background is left out.
+
+    Raises ValueError where the two differ in shape.
+    """
+    if video.shape != action_images.shape:
+        raise ValueError(
+            f"the video is {tuple(video.shape)}, the action images are {tuple(action_images.shape)}: their frames must correspond"
+        )
+    spots = action_images.float() / 255
+    spots = torch.where(spots > format.gripper_level + 1 / 255, spots, 0.0)
+    cover = STRENGTH * spots.amax(-3, keepdim=True)
+    colour = 255 * spots / spots.amax(-3, keepdim=True).clamp_min(1e-6)
+    return (video * (1 - cover) + colour * cover).round().to(torch.uint8)
+
+
+def beside(*videos: UInt8[Tensor, "frame 3 h w"]) -> UInt8[Tensor, "frame 3 h w2"]:
+    """Videos of the same height and length next to each other."""
+    return torch.cat(videos, -1)
