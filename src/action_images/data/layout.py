@@ -23,7 +23,7 @@ ACTION = "action"
 TOOL_NAMES = ["x", "y", "z", "qx", "qy", "qz", "qw", "opening"]
 """Metres in the world, a unit quaternion, and the gripper: 0 closed, 1 open."""
 
-MAX_JSON_BYTES = 64 << 20
+MAX_JSON_BYTES = 256 << 20
 
 
 def features(sizes: dict[str, tuple[int, int]], fps: float) -> dict[str, dict[str, Any]]:

@@ -64,6 +64,13 @@ class Dataset:
         """How many frames an episode has, without opening it."""
         return self._episodes["length"][index].as_py()
 
+    def column(self, index: int, feature: str) -> list[Any]:
+        """A feature's values in all frames of an episode, as the file has them."""
+        if feature not in self.info["features"]:
+            raise EpisodeError(f"{self.path}: has no feature '{feature[:80]}'; it has {', '.join(self.info['features'])}")
+        row = self._episodes.slice(index, 1).to_pylist()[0]
+        return read_table(self._data_file(row), [feature], row["episode_index"])[feature].to_pylist()
+
     @property
     def view_names(self) -> tuple[str, ...]:
         """The views that every episode has."""
@@ -116,12 +123,15 @@ class Dataset:
     def _rows(self, row: dict[str, Any]) -> pa.Table:
         pictures = {key for key in self._views.values() if self.info["features"][key]["dtype"] == "image"}
         wanted = [key for key in self.info["features"] if key.startswith(layout.CAMERAS) or key == layout.STATE or key in pictures]
-        template = str(self.info.get("data_path", layout.DATA))
-        path = layout.fill(self.path, template, chunk_index=row["data/chunk_index"], file_index=row["data/file_index"])
+        path = self._data_file(row)
         rows = read_table(path, wanted, row["episode_index"])
         if rows.num_rows != row["length"]:
             raise EpisodeError(f"{row['episode_id']}: {path} holds {rows.num_rows} of its {row['length']} frames; restore the file")
         return rows
+
+    def _data_file(self, row: dict[str, Any]) -> Path:
+        template = str(self.info.get("data_path", layout.DATA))
+        return layout.fill(self.path, template, chunk_index=int(row["data/chunk_index"]), file_index=int(row["data/file_index"]))
 
     def _frames(self, row: dict[str, Any], rows: pa.Table) -> dict[str, Frames]:
         return {
