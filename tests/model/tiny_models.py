@@ -21,3 +21,31 @@ FULL = TINY | {
     "max_views": 2,
 }
 """The same with every addition for training from scratch."""
+
+
+def tiny_tokenizer():
+    """A word-level tokenizer with an end-of-text token, as UMT5's has."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    names = ["<pad>", "</s>", "<unk>", "pick", "up", "the", "red", "cup", "push", "pull", "open"]
+    tokenizer = Tokenizer(models.WordLevel({name: i for i, name in enumerate(names)}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>")
+
+
+def tiny_umt5():
+    """UMT5's encoder in a few kilobytes, the same in every call."""
+    import torch
+    from transformers import UMT5Config, UMT5EncoderModel
+
+    torch.manual_seed(0)
+    return UMT5EncoderModel(UMT5Config(vocab_size=11, d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2)).eval()
+
+
+def tiny_language_model():
+    """The release's kind of text encoder, tiny."""
+    from action_images.model.text import LanguageModel
+
+    return LanguageModel(tiny_tokenizer(), tiny_umt5())

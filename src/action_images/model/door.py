@@ -1,0 +1,73 @@
+"""The model's door: canvases in, velocities out, and the one place that casts."""
+
+from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from typing_extensions import Self
+
+from action_images.canvas import Canvas
+from action_images.model.denoiser import ActionImagesTransformer3DModel
+from action_images.structs import Struct
+
+LEAST_LEVEL = 0.05
+"""Below this noise level a predicted clean canvas is turned into a velocity as if the level were this one."""
+
+
+@dataclass(frozen=True)
+class Condition(Struct):
+    """What the denoiser is told besides the canvas; None where a model does not ask for it."""
+
+    text: Float[Tensor, "*batch token dim"]
+    camera: Float[Tensor, "*batch l c h w"] | None = None
+    first_frames: Float[Tensor, "*batch view 3 height width"] | None = None
+
+    def with_text(self, text: Float[Tensor, "*batch token dim"]) -> Self:
+        """The same scene under another instruction."""
+        return replace(self, text=text)
+
+
+@runtime_checkable
+class Denoiser(Protocol):
+    """Anything that knows in which direction noise lies from here."""
+
+    def __call__(
+        self, canvas: Canvas, noise_level: Float[Tensor, "b"], condition: Condition, branch: str = "conditional"
+    ) -> Float[Tensor, "b c l h w"]:
+        """The velocity (noise - data) at the canvas's latents; values at given latents mean nothing.
+
+        `branch` names the sequence of calls that this one belongs to, for caches that compare with the last call.
+        """
+        ...
+
+
+class CanvasDenoiser(nn.Module):
+    """The transformer as a Denoiser. Wrap this module, not the transformer, for distributed training."""
+
+    def __init__(self, transformer: ActionImagesTransformer3DModel) -> None:
+        super().__init__()
+        self.transformer = transformer
+
+    def forward(
+        self, canvas: Canvas, noise_level: Float[Tensor, "b"], condition: Condition, branch: str = "conditional"
+    ) -> Float[Tensor, "b c l h w"]:
+        """The velocity at the canvas's latents, float32."""
+        network, condition = self.transformer, condition.to(dtype=self.transformer.dtype)
+        # The level stays float32 (and exact where frames are given): rounded to bfloat16, 737 becomes 736.
+        level = noise_level.float()
+        if network.per_frame_noise_level:
+            level = level[:, None] * ~canvas.given
+        with network.cache_context(branch):
+            output = network(
+                canvas.latents.to(network.dtype),
+                1000 * level,
+                condition.text,
+                camera=condition.camera,
+                first_frames=condition.first_frames,
+                layout=canvas.layout,
+                return_dict=False,
+            )[0].float()
+        if network.prediction == "velocity":
+            return output
+        return (canvas.latents - output) / noise_level.clamp_min(LEAST_LEVEL).view(-1, 1, 1, 1, 1)

@@ -1,0 +1,113 @@
+"""The three models that belong together, saved and loaded as one folder."""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKLWan
+from torch import nn
+from typing_extensions import Self
+
+from action_images.model.autoencoder import Autoencoder, WanAutoencoder
+from action_images.model.denoiser import ActionImagesTransformer3DModel
+from action_images.model.door import CanvasDenoiser
+from action_images.model.patches import PatchAutoencoder
+from action_images.model.text import HashedWords, LanguageModel, TextEncoder
+
+INDEX = "action_images.json"
+
+
+@dataclass(frozen=True)
+class Models:
+    """A denoiser with the autoencoder and the text encoder that it was trained with."""
+
+    denoiser: CanvasDenoiser
+    autoencoder: Autoencoder
+    text: TextEncoder
+
+    def __post_init__(self) -> None:
+        config = self.denoiser.transformer.config
+        if config["in_channels"] != self.autoencoder.channels:
+            raise ValueError(f"the denoiser takes {config['in_channels']} channels, the autoencoder makes {self.autoencoder.channels}")
+        if config["text_dim"] != self.text.dim:
+            raise ValueError(f"the denoiser takes text of width {config['text_dim']}, the text encoder makes {self.text.dim}")
+
+    @property
+    def pixels_per_token(self) -> int:
+        """Sides of images must be multiples of this."""
+        return self.autoencoder.spatial_factor * self.denoiser.transformer.config["patch_size"][1]
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same models (moved in place, as modules are) on another device."""
+        for module in (self.denoiser, self.autoencoder, self.text):
+            if isinstance(module, nn.Module):
+                module.to(device)
+        return replace(self)
+
+    def save(self, folder: Path) -> None:
+        """Write all three as safetensors with their configs; the index comes last, so a folder with one is whole."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.denoiser.transformer.save_pretrained(folder / "transformer")
+        if isinstance(self.autoencoder, WanAutoencoder):
+            self.autoencoder.vae.save_pretrained(folder / "vae")
+        elif isinstance(self.autoencoder, PatchAutoencoder):
+            self.autoencoder.save_pretrained(folder / "vae")
+        index: dict = {"autoencoder": type(self.autoencoder).__name__, "text": type(self.text).__name__}
+        if isinstance(self.text, HashedWords):
+            index["text_config"] = {"dim": self.text.dim, "max_words": self.text.max_words}
+        elif isinstance(self.text, LanguageModel):
+            self.text.model.save_pretrained(folder / "text_encoder")  # pyright: ignore
+            self.text.tokenizer.save_pretrained(folder / "tokenizer")
+            index["text_config"] = {"num_tokens": self.text.num_tokens}
+        unfinished = folder / f".{INDEX}"
+        unfinished.write_text(json.dumps(index, indent=2) + "\n")
+        unfinished.replace(folder / INDEX)
+
+    @classmethod
+    def load(cls, folder: Path, dtype: torch.dtype = torch.float32) -> Self:
+        """Read what `save` wrote, its transformer and language model in `dtype`; raises ValueError for another folder."""
+        if not (folder / INDEX).is_file():
+            raise ValueError(f"{folder}: has no {INDEX}, so it is no folder of saved models; convert-weights makes one of foreign weights")
+        index = json.loads((folder / INDEX).read_text())
+        transformer = load_transformer(folder / "transformer", dtype)
+        return cls(CanvasDenoiser(transformer), _autoencoder(index, folder / "vae"), _text(index, folder, dtype))
+
+
+def load_transformer(folder: Path, dtype: torch.dtype = torch.float32) -> ActionImagesTransformer3DModel:
+    """A saved transformer; raises ValueError where a file is damaged or tensors are missing, left over or of another shape."""
+    from safetensors import SafetensorError
+
+    try:
+        read: Any = ActionImagesTransformer3DModel.from_pretrained(folder, torch_dtype=dtype, output_loading_info=True)
+        loaded, report = read
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{folder}: a weights file is missing, damaged or cut short; copy or download it again ({error})") from error
+    except ValueError as error:
+        raise ValueError(f"{folder}: the weights do not fit config.json ({str(error).splitlines()[0]})") from error
+    problems = {name: keys for name, keys in report.items() if keys}
+    if problems:
+        raise ValueError(
+            f"{folder}: the weights do not fit config.json: " + "; ".join(f"{name} {keys[:3]}" for name, keys in problems.items())
+        )
+    return loaded
+
+
+def _autoencoder(index: dict, folder: Path) -> Autoencoder:
+    if index["autoencoder"] == WanAutoencoder.__name__:
+        return WanAutoencoder(AutoencoderKLWan.from_pretrained(folder))
+    if index["autoencoder"] == PatchAutoencoder.__name__:
+        return PatchAutoencoder.from_pretrained(folder)
+    raise ValueError(f"{folder.parent / INDEX}: names an unknown autoencoder, '{index['autoencoder']}'")
+
+
+def _text(index: dict, folder: Path, dtype: torch.dtype) -> TextEncoder:
+    if index["text"] == HashedWords.__name__:
+        return HashedWords(**index["text_config"])
+    if index["text"] == LanguageModel.__name__:
+        from transformers import AutoTokenizer, UMT5EncoderModel
+
+        model = UMT5EncoderModel.from_pretrained(folder / "text_encoder", dtype=dtype)
+        return LanguageModel(AutoTokenizer.from_pretrained(folder / "tokenizer"), model, **index["text_config"])
+    raise ValueError(f"{folder / INDEX}: names an unknown text encoder, '{index['text']}'")

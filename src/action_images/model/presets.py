@@ -1,0 +1,113 @@
+"""Named sizes of the whole model."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKLWan
+
+from action_images.model.autoencoder import Autoencoder, WanAutoencoder
+from action_images.model.denoiser import ActionImagesTransformer3DModel
+from action_images.model.door import CanvasDenoiser
+from action_images.model.models import Models
+from action_images.model.patches import PatchAutoencoder
+from action_images.model.text import HashedWords
+
+WAN22_LATENTS = json.loads((Path(__file__).parent / "wan22_latents.json").read_text())
+"""Mean and standard deviation of each of the 48 channels of Wan2.2's latents, as its config publishes them."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """The sizes of a model, and of the clips that it is meant for.
+
+    `autoencoder` holds the arguments of `PatchAutoencoder`, or where `wan_autoencoder` of diffusers' AutoencoderKLWan.
+    `hashed_words` holds those of `HashedWords`; None: the language model of the released weights.
+    """
+
+    transformer: dict[str, Any]
+    autoencoder: dict[str, Any]
+    hashed_words: dict[str, Any] | None
+    size: tuple[int, int]
+    num_frames: int
+    sampling: str
+    wan_autoencoder: bool = False
+    num_views: int = 2
+
+
+FROM_SCRATCH = {
+    "camera": "rays",
+    "prediction": "clean",
+    "per_frame_noise_level": True,
+    "pixels_per_token": 16,
+    "bias_frames": 11,
+    "max_views": 4,
+}
+"""What a small model needs to learn at all: docs/model.md has what each of these is worth."""
+
+PRESETS = {
+    "debug": Preset(
+        transformer={"num_attention_heads": 2, "attention_head_dim": 24, "ffn_dim": 96, "num_layers": 2, "in_channels": 32,
+                     "out_channels": 32, "text_dim": 64, "stem_channels": 16, **FROM_SCRATCH},
+        autoencoder={"channels": 32},
+        hashed_words={"dim": 64},
+        size=(32, 32),
+        num_frames=5,
+        sampling="one-step",
+    ),
+    "tiny": Preset(
+        transformer={"num_attention_heads": 6, "attention_head_dim": 32, "ffn_dim": 576, "num_layers": 4, "in_channels": 64,
+                     "out_channels": 64, "text_dim": 128, "stem_channels": 48, **FROM_SCRATCH},
+        autoencoder={"channels": 64},
+        hashed_words={"dim": 128},
+        size=(64, 64),
+        num_frames=9,
+        sampling="four-steps",
+    ),
+    "wan2.2-5b": Preset(
+        transformer={"camera": "released"},
+        autoencoder={"base_dim": 160, "decoder_base_dim": 256, "z_dim": 48, "is_residual": True, "in_channels": 12,
+                     "out_channels": 12, "patch_size": 2, "scale_factor_spatial": 16,
+                     "latents_mean": WAN22_LATENTS["mean"], "latents_std": WAN22_LATENTS["std"]},
+        hashed_words=None,
+        size=(512, 512),
+        num_frames=41,
+        sampling="release",
+        wan_autoencoder=True,
+    ),
+}  # fmt: skip
+"""`debug` runs in seconds, `tiny` trains on two CPU cores, `wan2.2-5b` is what the released weights fit."""
+
+
+def preset_named(name: str) -> Preset:
+    """A preset by its name; raises ValueError with the names that there are."""
+    if name not in PRESETS:
+        raise ValueError(f"there is no preset '{name}'; there are: {', '.join(PRESETS)}")
+    return PRESETS[name]
+
+
+def build_transformer(preset: Preset) -> ActionImagesTransformer3DModel:
+    """The preset's transformer with new weights, on torch's default device (under torch.device('meta'): none)."""
+    return ActionImagesTransformer3DModel(**preset.transformer)
+
+
+def build_autoencoder(preset: Preset) -> Autoencoder:
+    """The preset's autoencoder with new weights; a PatchAutoencoder has yet to be fitted."""
+    if preset.wan_autoencoder:
+        return WanAutoencoder(AutoencoderKLWan(**preset.autoencoder))
+    return PatchAutoencoder(**preset.autoencoder)
+
+
+def build(preset: Preset, seed: int = 0, autoencoder: Autoencoder | None = None) -> Models:
+    """Models with new weights, the same for the same seed; `autoencoder` if given is a fitted one to be used.
+
+    Raises ValueError for presets whose language model cannot be built from nothing: load those (see `hub.load_released`).
+    """
+    if preset.hashed_words is None:
+        raise ValueError("this preset reads text with a pretrained language model; load its weights instead of building it")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        transformer = build_transformer(preset)
+        return Models(CanvasDenoiser(transformer), autoencoder or build_autoencoder(preset), HashedWords(**preset.hashed_words))

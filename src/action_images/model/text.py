@@ -1,0 +1,114 @@
+"""Instructions to text tokens: the release's language model, and hashed words for models trained from scratch."""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+@runtime_checkable
+class TextEncoder(Protocol):
+    """Instructions in, tokens out; zeros fill each sample up to one fixed length."""
+
+    dim: int
+
+    def encode(self, instructions: Sequence[str]) -> Float[Tensor, "b token dim"]:
+        """Tokens of each instruction, float32; the empty one stands for no instruction."""
+        ...
+
+
+def clean(instruction: str) -> str:
+    """An instruction as the release cleaned its prompts: no full stops, spaces for underscores, single spaces."""
+    return re.sub(r"\s+", " ", instruction.replace(".", "").replace("_", " ")).strip()
+
+
+class HashedWords(nn.Module):
+    """Each word a fixed random vector drawn from its spelling: no weights, no vocabulary, any language.
+
+    The network behind learns what the vectors mean, as it would an embedding table's. A word's vector mixes one of the
+    whole word with those of its three-letter pieces, so that 'drawers' starts close to 'drawer'; some channels count
+    its place in the sentence, so that 'red on blue' is not 'blue on red'. docs/model.md has the measurement against a
+    language model's embeddings.
+    """
+
+    place: Tensor
+    """Empty: it moves with the module, and tokens go where it is."""
+    WORD_SHARE = 0.8
+    PLACE_CHANNELS = 8
+
+    def __init__(self, dim: int = 128, max_words: int = 24) -> None:
+        super().__init__()
+        self.dim, self.max_words = dim, max_words
+        self._known: dict[str, Tensor] = {}
+        self.register_buffer("place", torch.zeros(0), persistent=False)
+
+    def encode(self, instructions: Sequence[str]) -> Float[Tensor, "b token dim"]:
+        """Tokens of each instruction, float32; words beyond `max_words` are refused."""
+        tokens = torch.zeros(len(instructions), self.max_words, self.dim)
+        for row, instruction in zip(tokens, instructions, strict=True):
+            words = re.findall(r"\w+", clean(instruction).lower())
+            if len(words) > self.max_words:
+                raise ValueError(
+                    f"an instruction has {len(words)} words, this model reads {self.max_words}; shorten: '{instruction[:60]}...'"
+                )
+            for place, word in enumerate(words):
+                row[place] = torch.cat([self._word(word), self._place(place)])
+        return tokens.to(self.place.device)
+
+    def _word(self, word: str) -> Tensor:
+        if word not in self._known:
+            padded = f"<{word}>"
+            pieces = [padded[start : start + 3] for start in range(len(padded) - 2)]
+            mean = torch.stack([self._random(piece) for piece in pieces]).sum(0) / len(pieces) ** 0.5
+            self._known[word] = self.WORD_SHARE**0.5 * self._random(f"word {word}") + (1 - self.WORD_SHARE) ** 0.5 * mean
+        return self._known[word]
+
+    def _random(self, text: str) -> Tensor:
+        # A cryptographic hash, since Python's own differs between processes.
+        seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "little")
+        return torch.randn(self.dim - self.PLACE_CHANNELS, generator=torch.Generator().manual_seed(seed))
+
+    def _place(self, place: int) -> Tensor:
+        angles = place / 2.0 ** torch.arange(self.PLACE_CHANNELS // 2)
+        return torch.cat([angles.sin(), angles.cos()])
+
+
+class LanguageModel(nn.Module):
+    """A pretrained encoder from `transformers` with its tokenizer: UMT5-XXL for the released weights.
+
+    Every instruction is padded with zeros to `num_tokens` on its own (512 in the release, where the zeros are attended
+    to), and remembered: `encode` runs the language model once for each instruction that it has not seen.
+    """
+
+    def __init__(self, tokenizer: Any, model: nn.Module, num_tokens: int = 512, max_remembered: int = 1024) -> None:
+        super().__init__()
+        self.tokenizer, self.num_tokens, self.max_remembered = tokenizer, num_tokens, max_remembered
+        self.model = model.requires_grad_(False).eval()
+        self.dim: int = model.config.d_model  # pyright: ignore
+        self._remembered: dict[str, Tensor] = {}
+
+    @torch.no_grad()
+    def encode(self, instructions: Sequence[str]) -> Float[Tensor, "b token dim"]:
+        """Tokens of each instruction, float32."""
+        cleaned = [clean(instruction) for instruction in instructions]
+        for instruction in dict.fromkeys(cleaned):
+            if instruction not in self._remembered:
+                self._remember(instruction)
+        tokens = [self._remembered[instruction] for instruction in cleaned]
+        return torch.stack([nn.functional.pad(rows, (0, 0, 0, self.num_tokens - len(rows))) for rows in tokens])
+
+    def _remember(self, instruction: str) -> None:
+        words = self.tokenizer(instruction, return_tensors="pt", add_special_tokens=True)
+        if words.input_ids.shape[1] > self.num_tokens:
+            raise ValueError(
+                f"an instruction has {words.input_ids.shape[1]} tokens, this model reads {self.num_tokens}: '{instruction[:60]}...'"
+            )
+        device = next(self.model.parameters()).device
+        hidden = self.model(words.input_ids.to(device), words.attention_mask.to(device)).last_hidden_state[0].float()
+        if len(self._remembered) >= self.max_remembered:
+            self._remembered.pop(next(iter(self._remembered)))
+        self._remembered[instruction] = hidden

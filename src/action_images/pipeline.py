@@ -1,0 +1,189 @@
+"""From samples to canvases and back: read this first.
+
+`encode`: draw -> autoencoder -> pack -> given. `decode`: unpack -> autoencoder -> read. Between the two stands
+`sampler.sample`, or in training `flow`.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from typing_extensions import Self
+
+from action_images.canvas import Canvas, Layout, Show, Task
+from action_images.canvas.layout import Stream
+from action_images.codec import ActionImageFormat, Reading, draw, read
+from action_images.data.sample import Sample
+from action_images.geometry import Camera, Trajectory
+from action_images.model.autoencoder import check_size, num_latent_frames, num_pixel_frames
+from action_images.model.door import Condition
+from action_images.model.models import Models
+from action_images.model.rays import camera_maps
+from action_images.structs import Struct
+
+
+@dataclass(frozen=True)
+class Prediction(Struct):
+    """What a canvas shows, in pixels and in space; None where it was not on the canvas or not wanted."""
+
+    video: Float[Tensor, "*batch view frame 3 h w"] | None
+    """In [0, 1]."""
+    action_images: Float[Tensor, "*batch view action_frame 3 h w"] | None
+    """In [0, 1]."""
+    reading: Reading | None
+
+    @property
+    def trajectory(self) -> Trajectory | None:
+        """The tool's path that the action images show; frame 0 is the pose that was given."""
+        return None if self.reading is None else self.reading.trajectory
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """The models with the format of action images that they were trained on."""
+
+    models: Models
+    format: ActionImageFormat = ActionImageFormat()
+    rigs: "Rigs" = field(default_factory=lambda: Rigs())
+
+    def encode(self, sample: Sample, task: Task, num_frames: int | None = None) -> tuple[Canvas, Condition]:
+        """A batch of samples as a canvas for `task`, with what the denoiser is told besides.
+
+        `num_frames` pixel frames are to be on the canvas (None: as many as the sample has). Where the sample holds
+        fewer than that of a stream of which only the first frame is shown, the rest is asked: one image and the
+        current tool pose are enough to plan. Raises ValueError for frame counts and sizes that do not fit the models,
+        and for missing cameras or trajectories.
+        """
+        sample, cameras, num_frames = self._checked(sample, task, num_frames)
+        layout = task.layout(sample.video.shape[1], num_latent_frames(self.models.autoencoder, num_frames))
+        streams = {"video": self._shown(sample.video, layout, "video")}
+        if task.action is not None:
+            streams["action"] = self._shown(self._draw(sample.trajectory, cameras), layout, "action")
+        latents = layout.pack({segment: streams[segment.stream][:, segment.view] for segment in layout.segments})
+        given = task.given(layout).to(latents.device).expand(len(latents), -1)
+        canvas = Canvas(latents, given, layout, self._valid(sample, layout, num_frames)).check()
+        return canvas, self._condition(sample, cameras, layout)
+
+    def decode(self, canvas: Canvas, cameras: Camera, wanted: Collection[Stream] = ("video", "action")) -> Prediction:
+        """What the wanted streams of a canvas (batched once) show, the actions read back through these cameras.
+
+        Each segment is decoded on its own; what is not wanted is not decoded. Cameras follow `Camera.per_frame`; one
+        view alone shows no depth, so that its action images have no reading.
+        """
+        parts = canvas.layout.unpack(canvas.latents)
+        pixels: dict[str, Tensor] = {}
+        for stream in wanted:
+            views = [part for segment, part in parts.items() if segment.stream == stream]
+            if views:
+                pixels[stream] = self.models.autoencoder.decode(torch.stack(views, 1)).add(1).div(2).clamp(0, 1)
+        images = pixels.get("action")
+        reading = None
+        if images is not None and images.shape[1] > 1:
+            reading = read(images, _per_frame(cameras, *images.shape[:3]), self.format)
+        return Prediction(pixels.get("video"), images, reading)
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same with its models on another device; what was remembered of rigs is forgotten."""
+        return replace(self, models=self.models.to(device), rigs=Rigs())
+
+    def unconditional(self, batch_size: int) -> Float[Tensor, "b token dim"]:
+        """The empty instruction, which guidance compares with."""
+        return self.models.text.encode([""] * batch_size)
+
+    def _draw(self, trajectory: Trajectory | None, cameras: Camera | None) -> Tensor:
+        if trajectory is None or cameras is None:
+            missing = "trajectory" if trajectory is None else "cameras"
+            raise ValueError(f"this task draws actions, but the sample has no {missing}; give them, or take task 'video'")
+        return draw(trajectory, cameras[:, :, : trajectory.num_frames], self.format) * 2 - 1
+
+    def _shown(self, video: Tensor, layout: Layout, stream: Stream) -> Tensor:
+        """Latents (b view c l h w) of one stream, zeros where the sample holds no frames."""
+        num_latents = next(segment.num_frames for segment in layout.segments if segment.stream == stream)
+        autoencoder = self.models.autoencoder
+        known = autoencoder.encode(video[:, :, : num_pixel_frames(autoencoder, num_latents)])
+        return torch.nn.functional.pad(known, (0, 0, 0, 0, 0, num_latents - known.shape[3]))
+
+    def _valid(self, sample: Sample, layout: Layout, num_frames: int) -> Bool[Tensor, "b l"] | None:
+        """A latent frame is valid where all pixel frames that it stands for are."""
+        if sample.valid.shape[-1] < num_frames or bool(sample.valid.all()):
+            return None
+        first, rest = sample.valid[:, :1], sample.valid[:, 1:num_frames]
+        latent = torch.cat([first, rest.unflatten(-1, (-1, self.models.autoencoder.temporal_factor)).all(-1)], -1)
+        return layout.pack({segment: latent[:, : segment.num_frames] for segment in layout.segments}, dim=-1)
+
+    def _condition(self, sample: Sample, cameras: Camera | None, layout: Layout) -> Condition:
+        text = self.models.text.encode([instruction or "" for instruction in _instructions(sample)])
+        network, packed = self.models.denoiser.transformer, None
+        if network.config["camera"] is not None:
+            if cameras is None:
+                raise ValueError("this model is told of the cameras, but the sample has none; calibrate its views")
+            maps = self.rigs.maps(cameras, self.models)
+            packed = layout.pack({segment: maps[:, segment.view, : segment.num_frames] for segment in layout.segments}, dim=1)
+        return Condition(text, packed, sample.video[:, :, 0] if network.stem is not None else None)
+
+    def _checked(self, sample: Sample, task: Task, num_frames: int | None) -> tuple[Sample, Camera | None, int]:
+        """The sample in floats, its cameras as (b view frame), and how many pixel frames the canvas shall have."""
+        sample = sample.normalised()
+        if sample.video.ndim != 6:
+            raise ValueError(
+                f"a batch of samples has a video of 6 axes, this one {sample.video.ndim}; collate([sample]) makes a batch of one"
+            )
+        path_frames = 0 if sample.trajectory is None else sample.trajectory.num_frames
+        num_frames = num_frames or max(sample.video.shape[2], path_frames)
+        size = (sample.video.shape[-2], sample.video.shape[-1])
+        check_size(size, self.models.pixels_per_token)
+        num_latent_frames(self.models.autoencoder, num_frames)
+        _check_frames("video", sample.video.shape[2], task.first_view_video or task.video, num_frames)
+        if task.action is not None and sample.trajectory is not None:
+            _check_frames("trajectory", path_frames, task.action, num_frames)
+        if sample.cameras is not None and sample.cameras.size != size:
+            raise ValueError(f"the video is {size}, its cameras say {sample.cameras.size}: resize both together (geometry.framing)")
+        cameras = None if sample.cameras is None else _per_frame(sample.cameras, sample.video.shape[0], sample.video.shape[1], num_frames)
+        return sample, cameras, num_frames
+
+
+class Rigs:
+    """Camera maps by rig, so that a policy in a loop encodes the cameras that do not move once."""
+
+    MAX_REMEMBERED = 8
+
+    def __init__(self) -> None:
+        self._maps: dict[bytes, Tensor] = {}
+
+    def maps(self, cameras: Camera, models: Models) -> Float[Tensor, "b view l c h w"]:
+        """The maps of a rig (b view frame), made or remembered."""
+        numbers = [cameras.intrinsics, cameras.world_from_camera.rotation, cameras.world_from_camera.translation]
+        key = b"".join(part.contiguous().cpu().numpy().tobytes() for part in numbers) + str((cameras.batch_shape, cameras.size)).encode()
+        if key not in self._maps:
+            if len(self._maps) >= self.MAX_REMEMBERED:
+                self._maps.pop(next(iter(self._maps)))
+            condition = models.denoiser.transformer.config["camera"]
+            self._maps[key] = camera_maps(condition, cameras, models.autoencoder, models.pixels_per_token)
+        return self._maps[key]
+
+
+def _check_frames(name: str, num_given: int, show: Show, num_frames: int) -> None:
+    """A stream comes whole, or as its first frame where no more of it is shown."""
+    if num_given != num_frames and (num_given != 1 or show is Show.EVERYTHING):
+        needed = "all of them" if show is Show.EVERYTHING else "all of them or the first alone"
+        raise ValueError(f"the canvas is for {num_frames} frames and the {name} has {num_given}; this task takes {needed}")
+
+
+def _per_frame(cameras: Camera, batch_size: int, num_views: int, num_frames: int) -> Camera:
+    """Cameras as (b view frame); a single frame's stand still."""
+    if cameras.batch_shape == (batch_size, num_views, 1):
+        cameras = cameras[:, :, 0]
+    cameras = cameras.per_frame((batch_size,), num_frames)
+    if cameras.batch_shape[1] != num_views:
+        raise ValueError(
+            f"there are {num_views} views and {cameras.batch_shape[1]} cameras; give one camera for each view, in the same order"
+        )
+    return cameras
+
+
+def _instructions(sample: Sample) -> tuple[str | None, ...]:
+    """One instruction for each sample of the batch."""
+    given = sample.instruction
+    return given if isinstance(given, tuple) else (given,) * len(sample.video)
