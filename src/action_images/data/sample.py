@@ -10,9 +10,9 @@ from torch import Tensor
 from typing_extensions import Self
 
 from action_images.data.episode import Episode, EpisodeError, View
+from action_images.data.fitted import fit_camera, fit_frames
 from action_images.data.window import Window
 from action_images.geometry import Camera, Pose, Trajectory
-from action_images.geometry.framing import centred_box
 from action_images.structs import Struct, stack
 
 
@@ -73,18 +73,12 @@ def cut(episode: Episode, window: Window, size: tuple[int, int] | None = None) -
 
 
 def _fitted(view: View, indices: Sequence[int], size: tuple[int, int]) -> tuple[UInt8[Tensor, "frame 3 h w"], Camera | None]:
-    """The frames and their cameras (frame), cut to the largest centred box of the size's aspect and resized to it."""
-    frames, camera = view.frames.read(indices), view.camera
-    if camera is not None:
-        camera = camera[torch.tensor(indices)] if camera.batch_shape else camera.expand(len(indices))
-    if view.frames.size == size:
-        return frames, camera
-    # Whole pixels, so that nothing is resampled twice; the camera follows the box as it is, not as it should have been.
-    top, left, height, width = (round(side) for side in centred_box(view.frames.size, size))
-    top, left = min(top, view.frames.size[0] - height), min(left, view.frames.size[1] - width)
-    part = frames[..., top : top + height, left : left + width]
-    resized = torch.nn.functional.interpolate(part, size, mode="bilinear", antialias=True)
-    return resized, None if camera is None else camera.crop(top, left, height, width).resize(*size)
+    """The frames at this size, and their cameras (frame)."""
+    frames, camera = fit_frames(view.frames.read(indices), size), view.camera
+    if camera is None:
+        return frames, None
+    camera = camera[torch.tensor(indices)] if camera.batch_shape else camera.expand(len(indices))
+    return frames, fit_camera(camera, size)
 
 
 def collate(samples: Sequence[Sample]) -> Sample:

@@ -1,7 +1,7 @@
 """Data sets on disk: opened lazily, written and appended by `DatasetWriter`."""
 
-from collections.abc import Iterator
-from functools import lru_cache
+from collections.abc import Callable, Iterator
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -68,13 +68,21 @@ class Dataset:
         """A feature's values in all frames of an episode, as the file has them."""
         if feature not in self.info["features"]:
             raise EpisodeError(f"{self.path}: has no feature '{feature[:80]}'; it has {', '.join(self.info['features'])}")
-        row = self._episodes.slice(index, 1).to_pylist()[0]
+        row = self._row(index)
         return read_table(self._data_file(row), [feature], row["episode_index"])[feature].to_pylist()
 
     @property
     def view_names(self) -> tuple[str, ...]:
         """The views that every episode has."""
         return tuple(self._views)
+
+    def view_shape(self, name: str) -> tuple[int, int]:
+        """(height, width) that info.json says of a view."""
+        feature = self.info["features"][self._views[name]]
+        shape, names = list(feature["shape"]), feature.get("names")
+        channels_first = (isinstance(names, list) and str(names[0]).startswith("channel")) or (shape[0] == 3 and shape[-1] != 3)
+        height, width = shape[-2:] if channels_first else shape[:2]
+        return height, width
 
     def _read_episodes(self) -> pa.Table:
         paths = sorted(self.path.glob("meta/episodes/*/*.parquet"))
@@ -113,12 +121,21 @@ class Dataset:
             raise EpisodeError(f"{self.path}: an episode claims {lengths.max()} frames (least {lengths.min()}); repair meta/episodes")
 
     def _read(self, index: int) -> Episode:
-        row = self._episodes.slice(index, 1).to_pylist()[0]
+        row = self._row(index)
         rows = self._rows(row)
-        views = tuple(View(name, frames, _camera(rows, name, frames, row)) for name, frames in self._frames(row, rows).items())
-        tasks = row.get("tasks")
-        instruction = str(tasks[0]) if isinstance(tasks, list) and tasks and tasks[0] else None
-        return Episode(row["episode_id"], instruction, self.fps, views, _trajectory(rows, row, self.info))
+        views = tuple(self._view(name, row, rows) for name in self._views)
+        return Episode(row["episode_id"], _instruction(row), self.fps, views, _trajectory(rows, row, self.info))
+
+    def parts(self, index: int) -> Iterator[tuple[str, Callable[[], View | Trajectory | None]]]:
+        """Each view and the trajectory of an episode by name, to be read one by one: what is damaged does not hide the rest."""
+        row = self._row(index)
+        rows = self._rows(row)
+        for name in self._views:
+            yield name, partial(self._view, name, row, rows)
+        yield "trajectory", partial(_trajectory, rows, row, self.info)
+
+    def _row(self, index: int) -> dict[str, Any]:
+        return self._episodes.slice(index, 1).to_pylist()[0]
 
     def _rows(self, row: dict[str, Any]) -> pa.Table:
         pictures = {key for key in self._views.values() if self.info["features"][key]["dtype"] == "image"}
@@ -133,11 +150,10 @@ class Dataset:
         template = str(self.info.get("data_path", layout.DATA))
         return layout.fill(self.path, template, chunk_index=int(row["data/chunk_index"]), file_index=int(row["data/file_index"]))
 
-    def _frames(self, row: dict[str, Any], rows: pa.Table) -> dict[str, Frames]:
-        return {
-            name: self._video(row, key) if self.info["features"][key]["dtype"] == "video" else _pictures(rows, key, row)
-            for name, key in self._views.items()
-        }
+    def _view(self, name: str, row: dict[str, Any], rows: pa.Table) -> View:
+        key = self._views[name]
+        frames = self._video(row, key) if self.info["features"][key]["dtype"] == "video" else _pictures(rows, key, row)
+        return View(name, frames, _camera(rows, name, frames, row))
 
     def _video(self, row: dict[str, Any], key: str) -> Frames:
         template = str(self.info.get("video_path", layout.VIDEOS))
@@ -157,6 +173,11 @@ def _require(table: pa.Table, path: Path, names: list[str]) -> None:
     missing = [name for name in names if name not in table.column_names]
     if missing:
         raise EpisodeError(f"{path}: meta/episodes lacks the columns {', '.join(missing)}; restore it")
+
+
+def _instruction(row: dict[str, Any]) -> str | None:
+    tasks = row.get("tasks")
+    return str(tasks[0]) if isinstance(tasks, list) and tasks and tasks[0] else None
 
 
 def _numbers(rows: pa.Table, key: str, width: int, row: dict[str, Any]) -> Tensor | None:

@@ -1,0 +1,45 @@
+"""Find everything that is wrong with a data set, and look at it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+
+def main(dataset: Annotated[Path, tyro.conf.Positional], html: Path | None = None, workers: int = 2, thumbnails: int = 1000) -> int:
+    """Find everything that is wrong with a data set, and look at it. Exit code 1 where there are errors, 0 where warnings alone.
+
+    Args:
+        dataset: folder of the data set.
+        html: where to write the page with a thumbnail of each episode; check.html in the data set's folder if not given.
+        workers: processes that decode; 0 does it in this one.
+        thumbnails: show at most so many episodes on the page, those with findings first.
+    """
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.table import Table
+
+    from action_images.data.checking import check_dataset, summary
+    from action_images.data.store import Dataset
+    from action_images.viewer.data_page import write_page
+
+    columns = (TextColumn("checking"), MofNCompleteColumn(), TimeRemainingColumn())
+    told = Console(stderr=True)
+    with Progress(*columns, console=told, transient=True, disable=not told.is_terminal) as progress:
+        bar = progress.add_task("checking", total=None)
+        verdict = check_dataset(dataset, workers, lambda done, total: progress.update(bar, completed=done, total=total))
+    console = Console()
+    views = ", ".join(verdict.views)
+    console.print(
+        f"{dataset}: {verdict.num_episodes} episodes, {verdict.num_frames} frames at {verdict.fps:g}/s, views {views}", soft_wrap=True
+    )
+    table = Table("finding", "count")
+    for kind, count in summary(verdict).items():
+        table.add_row(kind, str(count), style="red" if kind.startswith("error") else "yellow")
+    console.print(table if verdict.findings else "Nothing was found to be wrong.")
+    for finding in verdict.findings:
+        console.print(f"{finding.level}: {finding.episode}: {finding.message}", markup=False, highlight=False, soft_wrap=True)
+    page = dataset / "check.html" if html is None else html
+    write_page(page, Dataset(dataset), verdict, thumbnails)
+    print(f"thumbnails: {page}")
+    return 1 if verdict.num_errors else 0

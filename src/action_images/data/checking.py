@@ -1,0 +1,251 @@
+"""Everything that is wrong with a data set, found in one pass and named."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from action_images.data import motion
+from action_images.data.episode import EpisodeError, View
+from action_images.data.store import Dataset
+from action_images.geometry import Trajectory
+
+NUM_LOOKS = 16
+FRAMES_AT_ONCE = 32
+STATIC_PATH = 0.01
+"""A tool that travels less than this (m) and pictures that never change make a static episode."""
+DUPLICATE_LEVELS = 1.0
+"""Two episodes whose small pictures differ by less than this on average (of 255) are the same one."""
+
+
+class Finding(NamedTuple):
+    """One thing that is wrong: `error` makes an episode unusable as it is, `warning` should be looked at."""
+
+    level: str
+    kind: str
+    episode: str
+    message: str
+
+
+@dataclass
+class Examined:
+    """What one episode showed."""
+
+    id: str
+    num_frames: int
+    findings: list[Finding] = field(default_factory=list)
+    signature: np.ndarray | None = None
+    """Small grey pictures of the first view, to find duplicates by."""
+
+
+@dataclass
+class Verdict:
+    """What a data set showed."""
+
+    num_episodes: int
+    num_frames: int
+    fps: float
+    views: tuple[str, ...]
+    findings: list[Finding]
+
+    @property
+    def num_errors(self) -> int:
+        """How many findings make an episode or the set unusable."""
+        return sum(finding.level == "error" for finding in self.findings)
+
+
+Say = Callable[[str, str, str], None]
+"""level, kind, message"""
+
+
+def check_dataset(path: Path, num_workers: int, seen: Callable[[int, int], None] | None = None) -> Verdict:
+    """Look at every frame and number of a data set; raises EpisodeError where it cannot be opened at all."""
+    dataset = Dataset(path)
+    examined = []
+    for done, result in enumerate(_examined(dataset, num_workers)):
+        examined.append(result)
+        if seen is not None:
+            seen(done + 1, len(dataset))
+    findings = [finding for result in examined for finding in result.findings]
+    findings += _totals(dataset) + list(_duplicates(examined))
+    return Verdict(len(dataset), sum(result.num_frames for result in examined), dataset.fps, dataset.view_names, findings)
+
+
+def _examined(dataset: Dataset, num_workers: int) -> Iterator[Examined]:
+    places = range(len(dataset))
+    if num_workers == 0:
+        yield from (examine(dataset, index) for index in places)
+        return
+    with ProcessPoolExecutor(num_workers, get_context("spawn"), initializer=_begin, initargs=(dataset.path,)) as pool:
+        try:
+            yield from pool.map(_examine_in_worker, places, chunksize=max(1, min(8, len(dataset) // (4 * num_workers))))
+        except BrokenProcessPool:
+            raise EpisodeError(f"{dataset.path}: a process died on a damaged file; run with --workers 0 to see which") from None
+
+
+_dataset: Dataset | None = None
+
+
+def _begin(path: Path) -> None:
+    """Open the data set once for each worker process."""
+    global _dataset
+    torch.set_num_threads(1)
+    _dataset = Dataset(path)
+
+
+def _examine_in_worker(index: int) -> Examined:
+    assert _dataset is not None
+    return examine(_dataset, index)
+
+
+def examine(dataset: Dataset, index: int) -> Examined:
+    """Look at one episode, each of its parts by itself, so that one damaged part does not hide another."""
+    result = Examined(dataset.ids[index], dataset.length(index))
+    say = partial(_say, result)
+    views: list[View] = []
+    paths: list[Trajectory] = []
+
+    def take(read: Callable[[], View | Trajectory | None]) -> None:
+        part = read()
+        if isinstance(part, View):
+            _decode_all(part, dataset.fps, say)
+            views.append(part)
+        elif part is not None:
+            paths.append(part)
+
+    with _noted("episode", say):
+        for name, read in dataset.parts(index):
+            with _noted(name, say):
+                take(read)
+    if views:
+        _look(result, views, paths[0] if paths else None, dataset, say)
+    return result
+
+
+@contextmanager
+def _noted(name: str, say: Say) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        say("error", "damaged", f"{name}: {error}")
+
+
+def _say(result: Examined, level: str, kind: str, message: str) -> None:
+    result.findings.append(Finding(level, kind, result.id, message))
+
+
+def _decode_all(view: View, fps: float, say: Say) -> None:
+    """Every frame, a few at a time: a file can be whole by its index and damaged inside."""
+    for start in range(0, len(view.frames), FRAMES_AT_ONCE):
+        view.frames.read(range(start, min(start + FRAMES_AT_ONCE, len(view.frames))))
+    own = getattr(view.frames, "fps", fps)
+    if abs(own - fps) > 0.01 * fps:
+        say("warning", "frame rate", f"{view.name}: its video runs at {own:g} frames/s, the data set at {fps:g}")
+
+
+def _look(result: Examined, views: list[View], trajectory: Trajectory | None, dataset: Dataset, say: Say) -> None:
+    for view in views:
+        expected = dataset.view_shape(view.name)
+        if view.frames.size != expected:
+            say("error", "mixed sizes", f"{view.name}: its frames are {view.frames.size} px, the data set says {expected}; import it again")
+    count = len(views[0].frames)
+    indices = torch.linspace(0, count - 1, min(NUM_LOOKS, count)).long()
+    grey = {view.name: motion.looks(view.frames, indices.tolist()) for view in views}
+    result.signature = grey[views[0].name][:: max(1, len(indices) // 4)].numpy().astype(np.float16)
+    moved = {name: motion.changes(levels) for name, levels in grey.items()}
+    if trajectory is not None:
+        _look_at_tool(views, trajectory, moved, indices, say)
+    travelled = 0.0 if trajectory is None else float(trajectory.world_from_tool.translation.diff(dim=0).norm(dim=-1).sum())
+    if travelled < STATIC_PATH and all(change.amax() == 0 for change in moved.values()):
+        say("warning", "static", "nothing moves, neither the pictures nor the tool; leave it out of training")
+    _compare_views(views, moved, indices, say)
+
+
+def _look_at_tool(views: list[View], trajectory: Trajectory, moved: dict[str, torch.Tensor], indices: torch.Tensor, say: Say) -> None:
+    positions, opening = trajectory.world_from_tool.translation, trajectory.opening
+    inside_anywhere = torch.zeros(len(positions), dtype=torch.bool)
+    calibrated = [view for view in views if view.camera is not None]
+    for view in calibrated:
+        assert view.camera is not None
+        pixels, depth = view.camera.project(positions)
+        inside = (depth > 0) & view.camera.contains(pixels)
+        inside_anywhere |= inside
+        if inside.float().mean() < 0.5:
+            say(
+                "warning",
+                "tool out of view",
+                f"{view.name}: the tool projects inside the picture in {inside.sum()} of {len(inside)} frames",
+            )
+        near = motion.nearness(moved[view.name], _at(view, indices[1:]), positions[indices[1:]])
+        if near is not None and near < 1.2:
+            say("warning", "calibration", f"{view.name}: pictures move no more at the tool's projection than elsewhere ({near:.2f} times)")
+    if calibrated and not inside_anywhere.any():
+        say("error", "calibration", "the tool is in no view at any time; the cameras or the tool's frame follow another convention")
+    if float(opening.max() - opening.min()) < 0.01:
+        say("warning", "gripper", f"the opening stays at {float(opening.mean()):.2f} throughout; is the real gripper recorded?")
+
+
+def _compare_views(views: list[View], moved: dict[str, torch.Tensor], indices: torch.Tensor, say: Say) -> None:
+    """What moves in one view must lie near the line on which the other cameras can see it."""
+    calibrated = [view for view in views if view.camera is not None]
+    for place, one in enumerate(calibrated):
+        for other in calibrated[place + 1 :]:
+            pixels, weight = motion.centre(moved[one.name], one.frames.size)
+            others, weights = motion.centre(moved[other.name], other.frames.size)
+            both = (weight > 0) & (weights > 0)
+            if both.sum() < 3:
+                continue
+            cameras = _at(one, indices[1:][both]), _at(other, indices[1:][both])
+            distance = motion.epipolar_distance(*cameras, pixels[both], others[both]).nanmedian()
+            if distance > 0.2:
+                say(
+                    "warning",
+                    "calibration",
+                    f"{one.name} and {other.name}: what moves in both is {distance:.0%} of the picture off the epipolar line",
+                )
+
+
+def _at(view: View, indices: torch.Tensor):
+    assert view.camera is not None
+    return view.camera[indices] if view.camera.batch_shape else view.camera.expand(len(indices))
+
+
+def _totals(dataset: Dataset) -> list[Finding]:
+    lengths = sum(dataset.length(index) for index in range(len(dataset)))
+    claimed = dataset.info.get("total_episodes"), dataset.info.get("total_frames")
+    if claimed == (len(dataset), lengths):
+        return []
+    message = f"info.json claims {claimed[0]} episodes and {claimed[1]} frames, there are {len(dataset)} and {lengths}"
+    return [Finding("warning", "totals", "", f"{message}; opening it for writing repairs that")]
+
+
+def _duplicates(examined: list[Examined]) -> Iterator[Finding]:
+    """Each episode that shows the same as an earlier one. Sorted by brightness, only near neighbours can be alike."""
+    known = [(place, result.signature.astype(np.float32)) for place, result in enumerate(examined) if result.signature is not None]
+    known.sort(key=lambda item: float(item[1].mean()))
+    alike: dict[int, int] = {}
+    for rank, (place, signature) in enumerate(known):
+        for other, other_signature in known[rank + 1 :]:
+            if float(other_signature.mean() - signature.mean()) > DUPLICATE_LEVELS:
+                break
+            same_length = abs(examined[other].num_frames - examined[place].num_frames) <= 1
+            if same_length and other_signature.shape == signature.shape and np.abs(other_signature - signature).mean() < DUPLICATE_LEVELS:
+                first, second = sorted((place, other))
+                alike[second] = min(first, alike.get(second, first))
+    for second, first in sorted(alike.items()):
+        yield Finding("warning", "duplicate", examined[second].id, f"shows the same as {examined[first].id}; leave one out of training")
+
+
+def summary(verdict: Verdict) -> dict[str, int]:
+    """How often each kind of finding occurs, the errors first."""
+    counts = Counter((finding.level, finding.kind) for finding in verdict.findings)
+    return {f"{level}: {kind}": count for (level, kind), count in sorted(counts.items())}

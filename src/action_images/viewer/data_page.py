@@ -1,0 +1,67 @@
+"""A data set on one html page that needs no other file: what is wrong with it, and a thumbnail of each episode."""
+
+import base64
+from collections import defaultdict
+from html import escape
+from pathlib import Path
+
+from action_images.data.checking import Finding, Verdict, summary
+from action_images.data.store import Dataset
+from action_images.viewer.thumbnails import jpeg, thumbnail
+
+STYLE = """
+body { font: 14px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 1200px; color: #222; background: #fff; padding: 0 1em }
+table { border-collapse: collapse } td, th { padding: .2em .9em .2em 0; text-align: left }
+.grid { display: flex; flex-wrap: wrap; gap: 14px } figure { margin: 0; max-width: 100% }
+img { display: block; max-width: 100%; border-radius: 3px } figcaption { font-size: 12px; max-width: 340px; overflow-wrap: anywhere }
+.error { color: #b00020 } .warning { color: #8a5a00 } .none { width: 160px; height: 120px; background: #eee }
+"""
+
+
+def write_page(path: Path, dataset: Dataset, verdict: Verdict, most: int) -> None:
+    """Write the page in one step; it shows at most `most` episodes, those with findings first."""
+    by_episode: dict[str, list[Finding]] = defaultdict(list)
+    for finding in verdict.findings:
+        by_episode[finding.episode].append(finding)
+    order = sorted(range(len(dataset)), key=lambda index: not by_episode.get(dataset.ids[index]))[:most]
+    figures = "\n".join(_figure(dataset, index, by_episode.get(dataset.ids[index], [])) for index in order)
+    shown = (
+        f"All {len(order)} episodes"
+        if len(order) == len(dataset)
+        else f"{len(order)} of {len(dataset)} episodes, those with findings first"
+    )
+    head = f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(dataset.path.name)}</title><style>{STYLE}</style>"
+    legend = "Axes of the tool: x red, y green, z blue, 8 cm each; its path yellow. Middle frame of every view."
+    body = f"<h1>{escape(dataset.path.name)}</h1>{_table(verdict)}{_general(by_episode[''])}<h2>{shown}</h2><p>{legend}</p>"
+    part = path.with_name(path.name + ".part")
+    part.write_text(f"{head}<body>{body}<div class=grid>\n{figures}\n</div></body></html>\n", encoding="utf-8")
+    part.replace(path)
+
+
+def _table(verdict: Verdict) -> str:
+    rows = {
+        "episodes": verdict.num_episodes,
+        "frames": verdict.num_frames,
+        "frames/s": f"{verdict.fps:g}",
+        "views": ", ".join(verdict.views),
+    }
+    cells = "".join(f"<tr><th>{name}<td>{escape(str(value))}" for name, value in rows.items())
+    found = "".join(f"<tr class={name.split(':')[0]}><th>{escape(name)}<td>{count}" for name, count in summary(verdict).items())
+    return f"<table>{cells}{found}</table>" + ("" if found else "<p>Nothing was found to be wrong.</p>")
+
+
+def _general(findings: list[Finding]) -> str:
+    return "".join(f"<p class={finding.level}>{escape(finding.message)}</p>" for finding in findings)
+
+
+def _figure(dataset: Dataset, index: int, findings: list[Finding]) -> str:
+    notes = "".join(f"<div class={finding.level}>{escape(finding.message)}</div>" for finding in findings)
+    instruction = ""
+    try:
+        episode = dataset[index]
+        instruction = f"<div>{escape(episode.instruction or '(no instruction)')}</div>"
+        picture = f'<img loading=lazy alt="" src="data:image/jpeg;base64,{base64.b64encode(jpeg(thumbnail(episode))).decode()}">'
+    except ValueError:  # why is among the findings
+        picture = "<div class=none></div>"
+    caption = f"<b>{escape(dataset.ids[index])}</b>, {dataset.length(index)} frames{instruction}{notes}"
+    return f"<figure>{picture}<figcaption>{caption}</figcaption></figure>"
