@@ -31,9 +31,8 @@ class Camera(Struct):
             raise ValueError(f"a vertical field of view lies in (0, pi) rad, got {vertical_fov:g}; convert degrees with math.radians")
         height, width = size
         focal = height / 2 / math.tan(vertical_fov / 2)
-        intrinsics = torch.tensor([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
-        intrinsics = intrinsics.to(world_from_camera.rotation).expand(*world_from_camera.batch_shape, 3, 3)
-        return cls(intrinsics, world_from_camera, size)
+        intrinsics = world_from_camera.rotation.new_tensor([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
+        return cls(intrinsics.expand(*world_from_camera.batch_shape, 3, 3), world_from_camera, size)
 
     @classmethod
     def from_opengl(cls, intrinsics: Float[Tensor, "*batch 3 3"], world_from_gl_camera: Pose, size: tuple[int, int]) -> Self:

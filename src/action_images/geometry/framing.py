@@ -7,23 +7,24 @@ from torch import Tensor
 from action_images.geometry.camera import Camera
 
 Pixels = Float[Tensor, "*frames h w"] | UInt8[Tensor, "*frames h w"]
+Reframed = Float[Tensor, "*frames new_h new_w"] | UInt8[Tensor, "*frames new_h new_w"]
 Box = tuple[float, float, float, float]
 """top, left, height, width in pixels; fractions allowed."""
 
 
-def crop(pixels: Pixels, camera: Camera, top: int, left: int, height: int, width: int) -> tuple[Pixels, Camera]:
+def crop(pixels: Pixels, camera: Camera, top: int, left: int, height: int, width: int) -> tuple[Reframed, Camera]:
     """Cut both to whole pixels; raises ValueError where the box leaves the image."""
     box = (top, left, height, width)
     _check(pixels, camera, box)
     return pixels[..., top : top + height, left : left + width], camera.crop(*box)
 
 
-def resize(pixels: Pixels, camera: Camera, height: int, width: int) -> tuple[Pixels, Camera]:
+def resize(pixels: Pixels, camera: Camera, height: int, width: int) -> tuple[Reframed, Camera]:
     """Resize both to height x width (antialiased triangle filter)."""
     return reframe(pixels, camera, (0, 0, *camera.size), (height, width))
 
 
-def fit(pixels: Pixels, camera: Camera, height: int, width: int) -> tuple[Pixels, Camera]:
+def fit(pixels: Pixels, camera: Camera, height: int, width: int) -> tuple[Reframed, Camera]:
     """Cut the largest centred box of the target's aspect, then resize to height x width.
 
     The box may begin and end between pixels: nothing is rounded, so the aspect is exact for any target.
@@ -38,7 +39,7 @@ def centred_box(size: tuple[int, int], target: tuple[int, int]) -> Box:
     return (size[0] - height) / 2, (size[1] - width) / 2, height, width
 
 
-def reframe(pixels: Pixels, camera: Camera, box: Box, size: tuple[int, int]) -> tuple[Pixels, Camera]:
+def reframe(pixels: Pixels, camera: Camera, box: Box, size: tuple[int, int]) -> tuple[Reframed, Camera]:
     """Cut `box` out and resize it to `size` in one resampling; uint8 stays uint8, rounded to the nearest level."""
     _check(pixels, camera, box)
     top, left, height, width = box
