@@ -59,7 +59,9 @@ def save_trajectory(path: Path, trajectory: Trajectory, extra: dict[str, torch.T
         elif path.suffix == ".csv":
             np.savetxt(file, rows, delimiter=",", header=",".join(names), comments="", fmt="%.9g")
         else:
-            file.write(json.dumps({"columns": names, "rows": rows.tolist()}, allow_nan=True).encode())
+            # json has no NaN; a pose that is not known is null.
+            finite = [[number if np.isfinite(number) else None for number in row] for row in rows.tolist()]
+            file.write(json.dumps({"columns": names, "rows": finite}, allow_nan=False).encode())
     part.replace(path)
 
 

@@ -1,0 +1,124 @@
+"""The commands of the codec, run as a user runs them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from action_images.cli import COMMANDS, main
+from action_images.codec import RELEASED, draw_uint8
+from action_images.data.cameras_file import save_cameras
+from action_images.data.trajectory_file import load_trajectory, save_trajectory
+from action_images.data.video import read_video, write_video
+from scenes import rig, trajectory
+
+SIZE = (96, 128)
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Path:
+    cameras = rig(2, SIZE)
+    save_cameras(tmp_path / "cameras.json", {"left": cameras[0], "right": cameras[1][None].expand(12)})
+    save_trajectory(tmp_path / "path.csv", trajectory(3).at(torch.linspace(0, 2, 12)))
+    return tmp_path
+
+
+def draw(scene: Path, *more: str) -> int:
+    return main(["draw", f"{scene}/path.csv", "--cameras", f"{scene}/cameras.json", "--out", f"{scene}/out", *more])
+
+
+def test_drawing_then_reading_gives_the_path_back(scene, capsys):
+    assert draw(scene) == 0
+    videos = [f"{scene}/out/{name}.mp4" for name in ("right", "left")]
+    assert main(["read", *videos, "--cameras", f"{scene}/cameras.json", "--out", f"{scene}/read.json", "--max-std-mm", "5"]) == 0
+    before, after = load_trajectory(scene / "path.csv"), load_trajectory(scene / "read.json")
+    metres, _ = before.world_from_tool.distance(after.world_from_tool)
+    assert metres.median() < 1e-3
+    assert "12" in capsys.readouterr().out
+
+
+def test_pngs_are_the_images_without_loss(scene):
+    assert draw(scene, "--png", "--released") == 0
+    expected = draw_uint8(load_trajectory(scene / "path.csv"), rig(2, SIZE), RELEASED)
+    with Image.open(scene / "out" / "left" / "00007.png") as image:
+        assert np.array_equal(np.asarray(image), expected[0, 7].movedim(0, -1).numpy())
+
+
+def test_the_overlay_shows_the_scene_and_the_spots(scene):
+    (scene / "scene").mkdir()
+    for name in ("left", "right"):
+        write_video(scene / "scene" / f"{name}.mp4", torch.full((12, 3, *SIZE), 90, dtype=torch.uint8), 10)
+    assert draw(scene, "--over", f"{scene}/scene") == 0
+    overlay = read_video(scene / "out" / "left_overlay.mp4")
+    assert abs(overlay[0, :, 2, 2].float().mean() - 90) < 4
+    assert overlay[0, 0].max() > 180
+
+
+def test_frames_that_cannot_be_read_end_in_code_1_and_are_named(scene, capsys):
+    assert draw(scene) == 0
+    video = read_video(scene / "out" / "left.mp4")
+    video[5] = 0
+    write_video(scene / "out" / "left.mp4", video, 10)
+    command = ["read", f"{scene}/out/left.mp4", f"{scene}/out/right.mp4", "--cameras", f"{scene}/cameras.json"]
+    assert main([*command, "--out", f"{scene}/read.csv", "--max-std-mm", "5"]) == 1
+    assert "not valid: frames [5]" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["draw", "none.csv", "--cameras", "cameras.json", "--out", "o"], "none.csv: there is no such trajectory file"),
+        (["draw", "path.csv", "--cameras", "none.json", "--out", "o"], "none.json: there is no such cameras file"),
+        (["draw", "path.csv", "--cameras", "cameras.json", "--out", "o", "--over", "none"], "none/left.mp4"),
+        (["read", "top.mp4", "side.mp4", "--cameras", "cameras.json", "--out", "o.csv"], "no camera for top.mp4, side.mp4"),
+        (["inspect-codec", "--views", "1"], "2 to 8 views"),
+        (["nonsense"], "no command 'nonsense'"),
+    ],
+)
+def test_bad_input_is_one_line_and_code_2(scene, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(scene)
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.strip().splitlines()) == 1
+
+
+def test_a_moving_camera_must_move_as_long_as_the_path(scene, capsys):
+    save_trajectory(scene / "path.csv", trajectory(3))
+    assert draw(scene) == 2
+    assert "camera 'right' moves over 12 frames" in capsys.readouterr().err
+
+
+def test_a_camera_name_cannot_leave_the_folder(scene, capsys):
+    save_cameras(scene / "cameras.json", {"../left": rig(1, SIZE)[0]})
+    assert draw(scene) == 2
+    assert "cannot name a file" in capsys.readouterr().err
+
+
+def test_inspecting_the_codec_leaves_a_picture_and_its_numbers(tmp_path, capsys):
+    out = tmp_path / "report"
+    command = ["inspect-codec", "--sizes", "64", "--corruptions", "8bit", "noise:0.05", "--clips", "1", "--out", str(out)]
+    assert main(command) == 0
+    rows = json.loads((out / "codec_error.json").read_text())["rows"]
+    assert [row["corruption"] for row in rows] == ["8bit", "noise:0.05"]
+    assert (out / "codec_error.png").stat().st_size > 10_000
+    assert "rank correlation" in capsys.readouterr().out
+
+
+def test_the_overview_names_every_command_and_loads_no_torch():
+    code = "import sys; from action_images.cli import main; main([]); assert 'torch' not in sys.modules"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert all(f"  {command} " in printed for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    assert stop.value.code == 0
+    assert f"usage: action-images {command}" in capsys.readouterr().out
