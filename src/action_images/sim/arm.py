@@ -1,4 +1,6 @@
 """The arm: drives its tool towards poses at the control rate."""
+# pyright: reportAttributeAccessIssue=false
+# MuJoCo's names live in compiled modules that carry no types.
 
 import mujoco
 import numpy as np

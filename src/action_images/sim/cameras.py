@@ -37,9 +37,11 @@ class Rig:
         Raises ValueError where so many views cannot stand `min_gap_deg` apart.
         """
         azimuth_deg = self._azimuths(rng, num_views)
-        draw = lambda span: rng.uniform(*span, num_views)  # noqa: E731
+        draw = lambda span: rng.uniform(span[0], span[1], num_views)  # noqa: E731
         target = np.array(self.target) + rng.uniform(-self.aim, self.aim, (num_views, 3))
-        return Cameras(azimuth_deg, draw(self.elevation_deg), draw(self.distance), draw(self.fov_deg), target, draw(self.sway_deg), self, size)
+        return Cameras(
+            azimuth_deg, draw(self.elevation_deg), draw(self.distance), draw(self.fov_deg), target, draw(self.sway_deg), self, size
+        )
 
     def _azimuths(self, rng: np.random.Generator, num_views: int) -> np.ndarray:
         if all(low == high for low, high in self.azimuth_deg):

@@ -1,4 +1,6 @@
 """The embedded world as an Environment: one task on a table, seen by calibrated cameras, the same for the same seed."""
+# pyright: reportAttributeAccessIssue=false
+# MuJoCo's names live in compiled modules that carry no types.
 
 import zlib
 
@@ -17,6 +19,9 @@ from action_images.sim.scene import Scene
 from action_images.sim.task import Task
 from action_images.sim.tasks import find_task
 from action_images.sim.world import World
+
+FIRST_EVALUATION_SEED = 1_000_000
+"""Trials from this seed on are for judging; demonstrations are recorded from seeds below."""
 
 
 class Tabletop:

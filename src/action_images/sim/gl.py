@@ -1,12 +1,19 @@
-"""The one door to MuJoCo: chooses how images are rendered, and says what is missing where they cannot be."""
+"""The door to MuJoCo's graphics: chooses how images are rendered, and says what is missing where they cannot be."""
+# pyright: reportAttributeAccessIssue=false
+# MuJoCo's names live in compiled modules that carry no types.
 
+import atexit
+import importlib
 import os
 import sys
+import threading
+from typing import Any
 
 CURE = (
     "install the OpenGL libraries (Debian and Ubuntu: 'apt-get install libegl1 libgl1' for MUJOCO_GL=egl, "
     "'apt-get install libosmesa6' for MUJOCO_GL=osmesa) and set MUJOCO_GL to egl, osmesa or, on a desktop, glfw"
 )
+MAX_SIDE_PX = 1024
 
 
 class RenderingError(OSError):
@@ -22,17 +29,88 @@ def open_door() -> None:
         # MuJoCo reads it once, when it is imported, and its own default on Linux needs a screen.
         os.environ.setdefault("MUJOCO_GL", "egl")
     try:
+        import gymnasium  # noqa: F401
         import mujoco  # noqa: F401
     except ModuleNotFoundError as error:
-        if error.name != "mujoco":
-            raise cannot_render(error) from error
-        raise RenderingError("the embedded world needs MuJoCo: pip install 'action-images[sim]'") from error
+        if error.name not in ("gymnasium", "mujoco"):
+            raise _cannot_render(error) from error
+        raise RenderingError(f"the embedded world needs {error.name}: pip install 'action-images[sim]'") from error
     except Exception as error:  # PyOpenGL fails with whatever the missing library leaves behind
-        raise cannot_render(error) from error
+        raise _cannot_render(error) from error
 
 
-def cannot_render(error: Exception) -> RenderingError:
-    """The one clear sentence for any failure of OpenGL."""
+def _cannot_render(error: Exception) -> RenderingError:
     chosen = os.environ.get("MUJOCO_GL")
     how = f"MUJOCO_GL={chosen}" if chosen else "MUJOCO_GL unset"
     return RenderingError(f"MuJoCo cannot render with {how} ({type(error).__name__}): {CURE}")
+
+
+def _context_class() -> Any:
+    import mujoco
+
+    chosen = os.environ.get("MUJOCO_GL", "").lower()
+    if chosen in ("egl", "osmesa"):
+        # Asked for by name: where someone imported MuJoCo before this package, mujoco.GLContext is the one that needs a screen.
+        return importlib.import_module(f"mujoco.{chosen}").GLContext
+    return mujoco.GLContext
+
+
+class Graphics:
+    """One thread's OpenGL context, shared by all the models that it renders.
+
+    MuJoCo frees a model's textures in whichever OpenGL context happens to be current: with one for each renderer,
+    closing the one damages another.
+    """
+
+    def __init__(self):
+        self._thread, self._contexts = threading.get_ident(), set()
+        try:
+            self._gl: Any = _context_class()(MAX_SIDE_PX, MAX_SIDE_PX)
+            self._gl.make_current()
+        except Exception as error:  # EGL, OSMesa and GLFW each fail in their own way
+            raise _cannot_render(error) from error
+        # MuJoCo ends EGL when the process exits: registered after it, this runs before.
+        atexit.register(self._end)
+
+    def context(self, model: Any) -> Any:
+        """What MuJoCo needs to render a model (mujoco.MjrContext)."""
+        import mujoco
+
+        self._gl.make_current()
+        try:
+            context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_50)
+        except mujoco.FatalError as error:  # GLFW without a screen gets this far
+            raise _cannot_render(error) from error
+        self._contexts.add(context)
+        return context
+
+    def use(self, context: Any) -> None:
+        """Make it the target of what is rendered next."""
+        import mujoco
+
+        if threading.get_ident() != self._thread:
+            raise RuntimeError("images are rendered in the thread that rendered first; give each thread an environment of its own")
+        self._gl.make_current()
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, context)
+
+    def free(self, context: Any) -> None:
+        """Give its memory back; again does no harm."""
+        if context in self._contexts:
+            self._contexts.remove(context)
+            self._gl.make_current()
+            context.free()
+
+    def _end(self) -> None:
+        for context in list(self._contexts):
+            self.free(context)
+        self._gl.free()
+
+
+_threads = threading.local()
+
+
+def graphics() -> Graphics:
+    """This thread's OpenGL context, made when first asked for; raises RenderingError where there can be none."""
+    if not hasattr(_threads, "graphics"):
+        _threads.graphics = Graphics()
+    return _threads.graphics

@@ -1,4 +1,6 @@
 """Inverse kinematics: joint angles that bring the tool to a pose, by damped least squares."""
+# pyright: reportAttributeAccessIssue=false
+# MuJoCo's names live in compiled modules that carry no types.
 
 from dataclasses import dataclass
 

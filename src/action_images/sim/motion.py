@@ -3,7 +3,9 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
+import numpy as np
 import torch
 
 from action_images.geometry import Pose
@@ -32,7 +34,7 @@ class Motion:
     def poses(self, start: Pose) -> Iterator[Pose]:
         """One pose for each control step, from just after `start` to the last of `through`."""
         stops = [start, *self.through]
-        lengths = [_duration(a, b) / self.pace for a, b in zip(stops, stops[1:], strict=False)]
+        lengths = [_duration(a, b) / self.pace for a, b in pairwise(stops)]
         total = sum(lengths)
         num_steps = max(self.num_steps, math.ceil(total * CONTROL_HZ))
         for step in range(1, num_steps + 1):
@@ -49,7 +51,7 @@ def grip(opening: float, num_steps: int = 6) -> Motion:
     return Motion((), opening, num_steps=num_steps)
 
 
-def downward(position: Sequence[float] | torch.Tensor, yaw: float = 0.0) -> Pose:
+def downward(position: Sequence[float] | np.ndarray | torch.Tensor, yaw: float = 0.0) -> Pose:
     """The tool at `position` (m), pointing straight down, its x axis `yaw` rad from the world's x axis about z."""
     flip = torch.diag(torch.tensor([1.0, -1.0, -1.0], dtype=torch.float64))
     return Pose(about((0, 0, 1), yaw) @ flip, torch.as_tensor(position, dtype=torch.float64))
@@ -82,7 +84,7 @@ def _duration(a: Pose, b: Pose) -> float:
 
 
 def _along(stops: Sequence[Pose], lengths: Sequence[float], elapsed: float) -> Pose:
-    for a, b, length in zip(stops, stops[1:], lengths, strict=False):
+    for (a, b), length in zip(pairwise(stops), lengths, strict=True):
         if elapsed <= length:
             return between(a, b, elapsed / length if length else 1.0)
         elapsed -= length

@@ -1,4 +1,6 @@
 """Images of a MuJoCo state through calibrated cameras."""
+# pyright: reportAttributeAccessIssue=false
+# MuJoCo's names live in compiled modules that carry no types.
 
 import math
 
@@ -9,46 +11,67 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from action_images.geometry import Camera
-from action_images.sim.gl import cannot_render
+from action_images.sim.gl import graphics
+
+MAX_GEOMS = 1000
 
 
 class Renderer:
-    """Renders one model at one size; close it before the model is replaced."""
+    """Renders one model at one size (height, width in px), in the thread that made it; close it before the model is replaced."""
 
     def __init__(self, model: mujoco.MjModel, size: tuple[int, int]):
         limit = (model.vis.global_.offheight, model.vis.global_.offwidth)
         if size[0] > limit[0] or size[1] > limit[1] or min(size) < 1:
             raise ValueError(f"images of {size} (height, width) cannot be rendered; the largest is {limit}")
-        self._model = model
-        try:
-            self._renderer = mujoco.Renderer(model, *size)
-        except Exception as error:  # EGL, OSMesa and GLFW each fail in their own way
-            raise cannot_render(error) from error
+        self._model, self._size = model, size
+        self._graphics = graphics()
+        self._context = self._graphics.context(model)
+        self._scene = mujoco.MjvScene(model, MAX_GEOMS)
+        self._eye = mujoco.MjvCamera()
+        self._eye.type, self._eye.fixedcamid = mujoco.mjtCamera.mjCAMERA_FIXED, model.camera("eye").id
+        self._option = mujoco.MjvOption()
 
     def images(self, data: mujoco.MjData, cameras: Camera) -> UInt8[Tensor, "view 3 h w"]:
         """What each of the cameras (axis: view) sees, RGB."""
-        pictures = [self._look(data, cameras[view]) for view in range(cameras.batch_shape[0])]
+        pictures = [self._picture(data, cameras[view]) for view in range(cameras.batch_shape[0])]
         return torch.from_numpy(np.stack(pictures)).movedim(-1, -3).contiguous()
 
     def bodies(self, data: mujoco.MjData, camera: Camera) -> np.ndarray:
         """(h, w) ids of the bodies that one camera sees, -1 where there is none."""
-        self._renderer.enable_segmentation_rendering()
-        ids, kinds = np.moveaxis(self._look(data, camera), -1, 0)
-        self._renderer.disable_segmentation_rendering()
-        return np.where(kinds == mujoco.mjtObj.mjOBJ_GEOM, self._model.geom_bodyid[ids], -1)
+        flags = [int(mujoco.mjtRndFlag.mjRND_SEGMENT), int(mujoco.mjtRndFlag.mjRND_IDCOLOR)]
+        self._scene.flags[flags] = True
+        colours = self._picture(data, camera).astype(np.int64)
+        self._scene.flags[flags] = False
+        shown = (colours * (1, 1 << 8, 1 << 16)).sum(-1)
+        body_of = np.full(self._scene.ngeom + 1, -1)
+        for geom in self._scene.geoms[: self._scene.ngeom]:
+            if geom.objtype == mujoco.mjtObj.mjOBJ_GEOM:
+                body_of[geom.segid + 1] = self._model.geom_bodyid[geom.objid]
+        return body_of[shown]
 
     def close(self) -> None:
         """Give the graphics memory back."""
-        self._renderer.close()
+        self._graphics.free(self._context)
 
-    def _look(self, data: mujoco.MjData, camera: Camera) -> np.ndarray:
+    def _picture(self, data: mujoco.MjData, camera: Camera) -> np.ndarray:
+        self._aim(data, camera)
+        every = mujoco.mjtCatBit.mjCAT_ALL
+        mujoco.mjv_updateScene(self._model, data, self._option, None, self._eye, every, self._scene)
+        self._graphics.use(self._context)
+        pixels, area = np.empty((*self._size, 3), np.uint8), mujoco.MjrRect(0, 0, self._size[1], self._size[0])
+        mujoco.mjr_render(area, self._scene, self._context)
+        mujoco.mjr_readPixels(pixels, None, area, self._context)
+        return pixels[::-1]  # OpenGL's rows come bottom up
+
+    def _aim(self, data: mujoco.MjData, camera: Camera) -> None:
         (fx, _, cx), (_, fy, cy), _ = camera.intrinsics.tolist()
-        height, width = camera.size
+        height, width = self._size
+        if tuple(camera.size) != (height, width):
+            raise ValueError(f"this renderer makes images of {(height, width)}, the camera is for {tuple(camera.size)}")
         if abs(fx - fy) > 1e-3 or abs(cx - width / 2) > 1e-3 or abs(cy - height / 2) > 1e-3:
             raise ValueError("MuJoCo renders square pixels around a centred principal point only; use Camera.from_fov or look_at")
-        self._model.cam_fovy[0] = math.degrees(2 * math.atan(height / 2 / fy))
-        data.cam_xpos[0] = camera.world_from_camera.translation.numpy()
+        eye = self._eye.fixedcamid
+        self._model.cam_fovy[eye] = math.degrees(2 * math.atan(height / 2 / fy))
+        data.cam_xpos[eye] = camera.world_from_camera.translation.numpy()
         # OpenCV axes to MuJoCo's: y and z turn round.
-        data.cam_xmat[0] = (camera.world_from_camera.rotation.numpy() * (1, -1, -1)).ravel()
-        self._renderer.update_scene(data, camera=0)
-        return self._renderer.render().copy()
+        data.cam_xmat[eye] = (camera.world_from_camera.rotation.numpy() * (1, -1, -1)).ravel()

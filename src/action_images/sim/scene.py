@@ -1,4 +1,6 @@
 """A table with the arm on it, to which a task adds its things before all is compiled into one model."""
+# pyright: reportAttributeAccessIssue=false
+# MuJoCo's names live in compiled modules that carry no types.
 
 import math
 from collections.abc import Sequence
@@ -10,7 +12,7 @@ import numpy as np
 from action_images.sim.look import COLOURS, Look, Rgba
 
 ARM = Path(__file__).with_name("arm.xml")
-Numbers = Sequence[float]
+Numbers = Sequence[float] | np.ndarray
 MUTED = ((0.55, 0.55, 0.57), (0.72, 0.70, 0.66), (0.35, 0.35, 0.37))
 
 
@@ -45,7 +47,14 @@ class Scene:
         return body
 
     def part(
-        self, name: str, parent: mujoco.MjsBody, at: Numbers, axis: Numbers, reach: tuple[float, float], slides: bool = False, **joint: object
+        self,
+        name: str,
+        parent: mujoco.MjsBody,
+        at: Numbers,
+        axis: Numbers,
+        reach: tuple[float, float],
+        slides: bool = False,
+        **joint: object,
     ) -> mujoco.MjsBody:
         """A body that turns about (or slides along) `axis` through `at` in its parent, from reach[0] to reach[1] rad (m)."""
         body = parent.add_body(name=name, pos=list(at))
@@ -113,9 +122,11 @@ class Scene:
             at = (rng.uniform(0.15, 0.75), side * rng.uniform(0.42, 0.58), 0.0)
             body = self.body(f"clutter{index}", at, yaw=rng.uniform(-math.pi, math.pi))
             height, width = rng.uniform(0.02, 0.06), rng.uniform(0.02, 0.04)
-            add = rng.choice((box, cylinder))
-            size = (width, width * rng.uniform(0.6, 1.4), height) if add is box else (width, height)
-            add(body, size, (*MUTED[rng.integers(len(MUTED))], 1.0), at=(0, 0, height))
+            rgba = (*MUTED[rng.integers(len(MUTED))], 1.0)
+            if rng.random() < 0.5:
+                box(body, (width, width * rng.uniform(0.6, 1.4), height), rgba, at=(0, 0, height))
+            else:
+                cylinder(body, (width, height), rgba, at=(0, 0, height))
 
 
 def box(body: mujoco.MjsBody, half_size: Numbers, rgba: Rgba, at: Numbers = (0, 0, 0), **more: object) -> mujoco.MjsGeom:
@@ -144,4 +155,6 @@ def ghost(geom: mujoco.MjsGeom) -> mujoco.MjsGeom:
 
 
 def _geom(body: mujoco.MjsBody, kind: mujoco.mjtGeom, size: Numbers, rgba: Rgba, at: Numbers, more: dict) -> mujoco.MjsGeom:
-    return body.add_geom(type=kind, size=list(size), rgba=list(rgba), pos=list(at), density=300, friction=[1.0, 0.02, 0.0005], condim=4, **more)
+    return body.add_geom(
+        type=kind, size=list(size), rgba=list(rgba), pos=list(at), density=300, friction=[1.0, 0.02, 0.0005], condim=4, **more
+    )

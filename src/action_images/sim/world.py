@@ -1,4 +1,6 @@
 """What a task may know of the physical state: where bodies are, how far joints moved, what the gripper was told."""
+# pyright: reportAttributeAccessIssue=false
+# MuJoCo's names live in compiled modules that carry no types.
 
 import mujoco
 import torch

@@ -10,7 +10,11 @@ def _discovered() -> dict[str, type[Task]]:
     found = {}
     for module in pkgutil.iter_modules(__path__):
         inside = vars(importlib.import_module(f"{__name__}.{module.name}")).values()
-        own = [thing for thing in inside if isinstance(thing, type) and issubclass(thing, Task) and thing.__module__.endswith(f".{module.name}")]
+        own = [
+            thing
+            for thing in inside
+            if isinstance(thing, type) and issubclass(thing, Task) and thing.__module__.endswith(f".{module.name}")
+        ]
         if len(own) != 1:
             raise ImportError(f"sim/tasks/{module.name}.py must define exactly one Task, it defines {len(own)}")
         found[module.name] = own[0]

@@ -40,7 +40,11 @@ class PlaceInBowl(Task):
         ring(bowl, RADIUS, HEIGHT / 2, rgba)
         for colour, (x, y, _) in zip(names, places, strict=True):
             half = rng.uniform(0.021, 0.026)
-            box(scene.body(f"{colour} block", (x, y, half), yaw=rng.uniform(-math.pi, math.pi), free=True), (half,) * 3, scene.colour(colour))
+            box(
+                scene.body(f"{colour} block", (x, y, half), yaw=rng.uniform(-math.pi, math.pi), free=True),
+                (half,) * 3,
+                scene.colour(colour),
+            )
         return cls(names[0])
 
     def succeeded(self, world: World) -> bool:

@@ -22,7 +22,12 @@ TOP = 0.052
 class PushButton(Task):
     """Success: the named button is down by 10 mm of its 18 while every other stays up."""
 
-    phrasings = ("push the {colour} button", "press the {colour} button", "push down the {colour} button", "hit the button that is {colour}")
+    phrasings = (
+        "push the {colour} button",
+        "press the {colour} button",
+        "push down the {colour} button",
+        "hit the button that is {colour}",
+    )
     max_steps = 80
     colour: str
     others: tuple[str, ...]
@@ -34,9 +39,7 @@ class PushButton(Task):
         for colour, place in zip(names, scatter(rng, 3, 0.13), strict=True):
             base = scene.body(f"{colour} base", place, yaw=rng.uniform(-0.5, 0.5))
             box(base, (0.045, 0.045, 0.012), (0.25, 0.25, 0.27, 1.0), at=(0, 0, 0.012))
-            cap = scene.part(
-                f"{colour} button", base, (0, 0, TOP - 0.014), (0, 0, -1), (0, TRAVEL), slides=True, springref=-0.01, **SPRING
-            )
+            cap = scene.part(f"{colour} button", base, (0, 0, TOP - 0.014), (0, 0, -1), (0, TRAVEL), slides=True, springref=-0.01, **SPRING)
             cylinder(cap, (0.030, 0.014), scene.colour(colour))
         return cls(names[0], names[1:])
 

@@ -1,4 +1,6 @@
 """Bring the tool to the ball of the named colour; two others float nearby."""
+# pyright: reportAttributeAccessIssue=false
+# MuJoCo's names live in compiled modules that carry no types.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +22,12 @@ RADIUS = 0.034
 class ReachTarget(Task):
     """Success: the tool point within 2 cm of the centre of the right ball."""
 
-    phrasings = ("reach the {colour} target", "move to the {colour} ball", "touch the {colour} sphere", "bring the gripper to the {colour} ball")
+    phrasings = (
+        "reach the {colour} target",
+        "move to the {colour} ball",
+        "touch the {colour} sphere",
+        "bring the gripper to the {colour} ball",
+    )
     max_steps = 60
     colour: str
 

@@ -1,0 +1,64 @@
+"""Record an expert's demonstrations in the embedded world as a data set."""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+
+def main(
+    task: tuple[str, ...],
+    episodes: int,
+    out: Path,
+    views: int = 2,
+    size: int = 128,
+    rig: Literal["fixed", "sampled", "held_out", "moving"] = "sampled",
+    look: Literal["train", "new"] = "train",
+    seed: int = 0,
+    workers: int = os.cpu_count() or 1,
+    crf: int = 18,
+) -> None:
+    """Record an expert's demonstrations in the embedded world as a data set, OUT, in the LeRobot v3 format.
+
+    Can be stopped at any time: the same command goes on where it stopped, and ends with the same bytes.
+
+    Args:
+        task: Names of tasks, or `trained` for all that training may show.
+        episodes: How many seeds of each task; a demonstration that fails is left out and counted.
+        out: The data set's folder, made or added to.
+        views: How many cameras.
+        size: Height and width of the images in px, even.
+        rig: Where the cameras stand.
+        look: Colours and light.
+        seed: The first seed; stay below 1000000, where the seeds for evaluation begin.
+        workers: How many processes simulate and render.
+        crf: H.264 quality of the videos, 0 (best) to 51.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    from action_images.data.store import DatasetWriter
+    from action_images.sim import FIRST_EVALUATION_SEED, LOOKS, RIGS, TRAINED, find_task
+    from action_images.sim.record import Studio, episode_id, record
+
+    if episodes < 1 or seed < 0 or seed + episodes > FIRST_EVALUATION_SEED:
+        raise ValueError(f"seeds {seed} to {seed + episodes - 1} were asked for; demonstrations lie in 0 to {FIRST_EVALUATION_SEED - 1}")
+    if size % 2:
+        raise ValueError(f"--size is {size}; H.264 needs an even one")
+    names = tuple(dict.fromkeys(name for given in task for name in (TRAINED if given == "trained" else (given,))))
+    for name in names:
+        find_task(name)
+    studio = Studio(RIGS[rig], LOOKS[look], views, (size, size))
+    wanted = [(name, number) for name in names for number in range(seed, seed + episodes)]
+    with DatasetWriter(out, fps=20) as writer:
+        num_there = sum(episode_id(*one) in writer.ids for one in wanted)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    failed = []
+    with Progress(*columns) as progress:
+        bar = progress.add_task("recording", total=len(wanted), completed=num_there)
+        for one, succeeded in record(out, wanted, studio, workers, crf):
+            progress.update(bar, advance=1, description=one[0])
+            failed += [] if succeeded else [episode_id(*one)]
+    console = Console()
+    console.print(f"{len(wanted) - len(failed)} of {len(wanted)} demonstrations are in {out} ({num_there} were there before)")
+    if failed:
+        console.print(f"[yellow]{len(failed)} experts failed and were left out:[/yellow] {', '.join(failed)}")

@@ -1,0 +1,103 @@
+"""The embedded world for Gymnasium: `import action_images.sim; gymnasium.make("action_images/reach_target")`."""
+
+import string
+from typing import Any, ClassVar
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium import spaces
+
+from action_images.geometry import Trajectory
+from action_images.robot import Observation
+from action_images.sim.cameras import RIGS, Rig
+from action_images.sim.environment import Tabletop
+from action_images.sim.look import LOOKS, Look
+from action_images.sim.tasks import TASKS
+
+LOW = np.array([0.2, -0.5, 0.0, -1, -1, -1, -1, 0], np.float32)
+HIGH = np.array([0.8, 0.5, 0.7, 1, 1, 1, 1, 1], np.float32)
+
+
+class TabletopEnv(gymnasium.Env):
+    """One task with sparse reward: 1 and the end once the task is done.
+
+    An action is the absolute tool pose to drive to and the gripper's opening: x y z (m), quaternion x y z w (made a
+    unit one), opening. An observation holds images (view h w 3), intrinsics (px), world_from_camera, the tool in the
+    numbers of an action, and the instruction.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {  # pyright: ignore[reportIncompatibleVariableOverride]
+        "render_modes": ["rgb_array"],
+        "render_fps": 20,
+    }
+
+    def __init__(
+        self,
+        task: str,
+        rig: Rig = RIGS["sampled"],
+        look: Look = LOOKS["train"],
+        num_views: int = 2,
+        size: tuple[int, int] = (128, 128),
+        render_mode: str | None = None,
+    ):
+        self.render_mode = render_mode
+        self._tabletop = Tabletop(task, rig, look, num_views, size)
+        self.action_space = spaces.Box(LOW, HIGH, dtype=np.float32)
+        self.observation_space = spaces.Dict(
+            {
+                "images": spaces.Box(0, 255, (num_views, *size, 3), np.uint8),
+                "intrinsics": spaces.Box(-np.inf, np.inf, (num_views, 3, 3), np.float32),
+                "world_from_camera": spaces.Box(-np.inf, np.inf, (num_views, 4, 4), np.float32),
+                "tool": spaces.Box(-np.inf, np.inf, (8,), np.float32),
+                "instruction": spaces.Text(200, charset=string.ascii_letters + string.digits + string.punctuation + " "),
+            }
+        )
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Begin the trial of `seed`, or one drawn by the generator of the last seed; there are no options."""
+        super().reset(seed=seed, options=options)
+        trial = seed if seed is not None else int(self.np_random.integers(2**31))
+        return _arrays(self._tabletop.reset(trial)), {"seed": trial}
+
+    def step(self, action: np.ndarray) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
+        """One control period; raises ValueError for numbers that are not finite or a quaternion of zeros."""
+        vector = torch.as_tensor(np.asarray(action), dtype=torch.float32).clone()
+        length = vector[3:7].norm()
+        if not length > 1e-6:
+            raise ValueError("an action's numbers 3 to 6 are a quaternion x y z w, these are zeros; the tool pointing down is 1 0 0 0")
+        vector[3:7] /= length
+        asked = Trajectory.from_vector(vector[None])
+        report = self._tabletop.step(asked.world_from_tool[0], float(asked.opening[0]))
+        done = self._tabletop.succeeded()
+        info = {"success": done, **vars(report)}
+        return _arrays(self._tabletop.observation()), float(done), done, False, info
+
+    def render(self) -> np.ndarray | None:
+        """The views side by side, (h, views * w, 3)."""
+        if self.render_mode is None:
+            return None
+        return np.concatenate(list(_arrays(self._tabletop.observation())["images"]), axis=1)
+
+    def close(self) -> None:
+        """Give the graphics memory back."""
+        self._tabletop.close()
+
+
+def _arrays(observation: Observation) -> dict[str, Any]:
+    tool = Trajectory(observation.world_from_tool[None], observation.opening[None]).to_vector()[0]
+    return {
+        "images": np.ascontiguousarray(observation.images.movedim(-3, -1).numpy()),
+        "intrinsics": observation.cameras.intrinsics.numpy(),
+        "world_from_camera": observation.cameras.world_from_camera.matrix().numpy(),
+        "tool": tool.numpy(),
+        "instruction": observation.instruction,
+    }
+
+
+def register_all() -> None:
+    """Make every task known to Gymnasium as action_images/<task>."""
+    for name, task in TASKS.items():
+        gymnasium.register(
+            f"action_images/{name}", "action_images.sim.gym:TabletopEnv", max_episode_steps=task.max_steps, kwargs={"task": name}
+        )

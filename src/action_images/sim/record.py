@@ -1,0 +1,124 @@
+"""Demonstrations recorded as episodes: simulated in parallel, stored in the order of their seeds."""
+
+import multiprocessing
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+from action_images.data.encoded import Encoded, encode_episode
+from action_images.data.episode import Episode, FramesInMemory, View
+from action_images.data.store import DatasetWriter
+from action_images.geometry import Trajectory
+from action_images.robot import Observation
+from action_images.sim.arm import CONTROL_HZ
+from action_images.sim.cameras import Rig
+from action_images.sim.environment import Tabletop
+from action_images.sim.expert import demonstrate
+from action_images.sim.look import Look
+from action_images.structs import stack
+
+
+@dataclass(frozen=True)
+class Studio:
+    """How demonstrations are seen: everything but the task and the seed. `size` is (height, width) in px."""
+
+    rig: Rig
+    look: Look
+    num_views: int
+    size: tuple[int, int]
+
+    def environment(self, task: str) -> Tabletop:
+        """A world of this task, seen so."""
+        return Tabletop(task, self.rig, self.look, self.num_views, self.size)
+
+
+Demonstration = tuple[str, int]
+"""A task's name and a seed."""
+
+
+def episode_id(task: str, seed: int) -> str:
+    """How the demonstration of a seed is called in a data set."""
+    return f"{task}/{seed:07d}"
+
+
+def record_episode(environment: Tabletop, task: str, seed: int) -> Episode | None:
+    """The expert's demonstration of one seed, or None where it failed.
+
+    Frame i shows the tool at trajectory[i]; its opening is what the gripper was last told, so a held object does not
+    change it.
+    """
+    seen = [environment.reset(seed)]
+    seen += [environment.observation() for _ in demonstrate(environment)]
+    done = environment.succeeded()
+    return _episode(episode_id(task, seed), seen) if done else None
+
+
+def _episode(name: str, seen: list[Observation]) -> Episode:
+    frames = stack(seen)
+    num_views = frames.images.shape[1]
+    views = []
+    for view in range(num_views):
+        camera = frames.cameras[:, view]
+        poses = camera.world_from_camera.matrix()
+        still = bool((poses == poses[0]).all())
+        views.append(View(f"view{view}", FramesInMemory(frames.images[:, view]), camera[0] if still else camera))
+    return Episode(name, frames.instruction, CONTROL_HZ, tuple(views), Trajectory(frames.world_from_tool, frames.opening))
+
+
+def record(
+    out: Path, wanted: Iterable[Demonstration], studio: Studio, num_workers: int = 1, crf: int = 18
+) -> Iterator[tuple[Demonstration, bool]]:
+    """Add demonstrations to the data set in `out`, in this order, yielding each with whether its expert succeeded.
+
+    Those that `out` already has are not made again and not yielded; failed ones are left out of the data set. The
+    bytes do not depend on `num_workers`, nor on how often recording was stopped and taken up again.
+    """
+    with DatasetWriter(out, CONTROL_HZ, crf) as writer:
+        missing = (one for one in wanted if episode_id(*one) not in writer.ids)
+        for one, encoded, folder in _encoded(missing, writer, studio, num_workers, crf):
+            with folder:
+                if encoded is not None:
+                    writer.commit(encoded)
+            yield one, encoded is not None
+
+
+Result = tuple[Demonstration, Encoded | None, TemporaryDirectory]
+
+
+def _encoded(missing: Iterator[Demonstration], writer: DatasetWriter, studio: Studio, num_workers: int, crf: int) -> Iterator[Result]:
+    if num_workers <= 1:
+        for one in missing:
+            folder = writer.staging()
+            yield one, _demonstrate(one, studio, Path(folder.name), crf), folder
+        return
+    # A forked process would share the parent's graphics context.
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(num_workers, spawn, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        under_way: deque[tuple[Demonstration, Future, TemporaryDirectory]] = deque()
+
+        def submit(num: int) -> None:
+            for one in islice(missing, num):
+                folder = writer.staging()
+                under_way.append((one, pool.submit(_demonstrate, one, studio, Path(folder.name), crf), folder))
+
+        try:
+            submit(3 * num_workers)
+            while under_way:
+                one, future, folder = under_way.popleft()
+                yield one, future.result(), folder
+                submit(1)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _demonstrate(one: Demonstration, studio: Studio, folder: Path, crf: int) -> Encoded | None:
+    environment = studio.environment(one[0])
+    episode = record_episode(environment, *one)
+    environment.close()
+    return None if episode is None else encode_episode(episode, folder, crf)

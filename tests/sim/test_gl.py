@@ -1,0 +1,55 @@
+"""Where images cannot be rendered, one clear sentence says so; never a crash."""
+
+import ctypes.util
+import os
+import subprocess
+import sys
+
+import pytest
+
+RENDER = "from action_images.sim import Tabletop; Tabletop('reach_target').reset(0); print('rendered')"
+
+
+def run(code: str, **environment: str) -> subprocess.CompletedProcess:
+    kept = {name: value for name, value in os.environ.items() if name not in ("MUJOCO_GL", "PYOPENGL_PLATFORM")}
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={**kept, **environment}, timeout=120, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        "nonsense",
+        "disable",
+        pytest.param("osmesa", marks=pytest.mark.skipif(ctypes.util.find_library("OSMesa") is not None, reason="libosmesa6 is installed")),
+    ],
+)
+def test_a_way_of_rendering_that_is_not_there_is_named_with_its_cure(chosen: str):
+    ended = run(RENDER, MUJOCO_GL=chosen)
+    assert ended.returncode == 1
+    last = ended.stderr.strip().splitlines()[-1]
+    assert last.startswith(f"action_images.sim.gl.RenderingError: MuJoCo cannot render with MUJOCO_GL={chosen}")
+    assert "libegl1 libgl1" in last
+    assert "libosmesa6" in last
+
+
+def test_the_command_line_says_it_in_one_line():
+    code = "import sys; from action_images.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = f"import sys; sys.argv = ['', 'record', '--task', 'reach_target', '--episodes', '1', '--out', '/dev/null/x']; {code}"
+    ended = run(command, MUJOCO_GL="nonsense")
+    assert ended.returncode == 2
+    assert len(ended.stderr.strip().splitlines()) == 1
+    assert "MUJOCO_GL" in ended.stderr
+
+
+def test_egl_is_chosen_on_linux_and_nothing_is_left_to_complain_at_exit():
+    ended = run(RENDER + "; import os; print(os.environ['MUJOCO_GL'])")
+    assert ended.returncode == 0
+    assert ended.stdout.split() == ["rendered", "egl"]
+    assert ended.stderr == ""
+
+
+def test_a_missing_mujoco_is_named_with_the_extra_that_brings_it():
+    ended = run("import sys; sys.modules['mujoco'] = None; import action_images.sim")
+    assert "needs mujoco: pip install 'action-images[sim]'" in ended.stderr.splitlines()[-1]

@@ -1,0 +1,109 @@
+"""Recorded demonstrations: what was seen and done, in the order of the seeds, however many processes made them."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from action_images.cli import main
+from action_images.data.store import Dataset
+from action_images.sim import LOOKS, RIGS, Tabletop, demonstrate
+from action_images.sim.record import Studio, record, record_episode
+
+STUDIO = Studio(RIGS["sampled"], LOOKS["train"], 2, (32, 32))
+WANTED = [("reach_target", seed) for seed in range(3)]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file() and path.name != ".lock"
+    }
+
+
+def test_an_episode_shows_what_the_arm_did():
+    environment = Tabletop("pick_and_lift", size=(32, 32))
+    episode = record_episode(environment, "pick_and_lift", 2)
+    assert episode.check() is episode
+    assert episode.instruction == environment.instruction
+    assert episode.num_frames == environment.num_steps + 1
+    assert episode.trajectory.opening[0] == 1
+    assert episode.trajectory.opening[-1] == 0  # what it was told, not how far a held block let it close
+    last = environment.observation()
+    assert torch.equal(episode.views[1].frames.read([-1 % episode.num_frames])[0], last.images[1])
+    assert torch.equal(episode.trajectory[-1].world_from_tool.matrix(), last.world_from_tool.matrix())
+
+
+def test_a_demonstration_played_again_from_its_record_succeeds():
+    environment = Tabletop("open_drawer", size=(32, 32))
+    episode = record_episode(environment, "open_drawer", 0)
+    environment.begin(0)
+    for frame in range(1, episode.num_frames):
+        environment.step(episode.trajectory.world_from_tool[frame], episode.trajectory.opening[frame].item())
+    assert environment.succeeded()
+
+
+def test_a_failed_demonstration_is_not_an_episode(monkeypatch):
+    environment = Tabletop("reach_target", size=(32, 32))
+    monkeypatch.setattr(environment, "succeeded", lambda: False)
+    assert record_episode(environment, "reach_target", 0) is None
+
+
+def test_still_cameras_are_one_and_moving_ones_have_a_frame_axis():
+    for rig, shape in (("sampled", ()), ("moving", None)):
+        environment = Tabletop("reach_target", RIGS[rig], size=(32, 32))
+        episode = record_episode(environment, "reach_target", 0)
+        expected = (episode.num_frames,) if shape is None else shape
+        assert all(view.camera.batch_shape == expected for view in episode.views)
+
+
+def test_bytes_do_not_depend_on_processes_nor_on_stopping(tmp_path: Path):
+    for _ in record(tmp_path / "one", WANTED, STUDIO, num_workers=1):
+        pass
+    stopped = record(tmp_path / "two", WANTED, STUDIO, num_workers=2)
+    assert next(stopped) == (WANTED[0], True)
+    stopped.close()
+    rest = list(record(tmp_path / "two", WANTED, STUDIO, num_workers=1))
+    assert [one for one, _ in rest] == WANTED[1:]
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+def test_the_command_records_what_it_is_asked(tmp_path: Path, capsys: pytest.CaptureFixture):
+    arguments = [
+        "record",
+        "--task",
+        "reach_target",
+        "--episodes",
+        "2",
+        "--size",
+        "32",
+        "--views",
+        "3",
+        "--out",
+        str(tmp_path),
+        "--workers",
+        "1",
+    ]
+    assert main(arguments) == 0
+    assert main(arguments) == 0
+    assert "(2 were there before)" in " ".join(capsys.readouterr().out.split())
+    dataset = Dataset(tmp_path)
+    assert dataset.ids == ["reach_target/0000000", "reach_target/0000001"]
+    assert dataset.view_names == ("view0", "view1", "view2")
+    environment = Tabletop("reach_target", num_views=3, size=(32, 32))
+    environment.begin(1)
+    for _ in demonstrate(environment):
+        pass
+    assert torch.allclose(dataset[1].trajectory[-1].world_from_tool.translation, environment.world.tool.translation.float(), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "complaint"), [("--task", "juggle", "no task 'juggle'"), ("--size", "33", "even"), ("--episodes", "0", "seeds")]
+)
+def test_what_cannot_be_recorded_is_refused_in_one_line(
+    option: str, value: str, complaint: str, tmp_path: Path, capsys: pytest.CaptureFixture
+):
+    arguments = {"--task": "reach_target", "--episodes": "1", "--out": str(tmp_path / "out"), "--workers": "1", option: value}
+    assert main(["record", *[word for pair in arguments.items() for word in pair]]) == 2
+    errors = capsys.readouterr().err.strip()
+    assert complaint in errors
+    assert len(errors.splitlines()) == 1
