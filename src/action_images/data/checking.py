@@ -23,6 +23,8 @@ NUM_LOOKS = 16
 FRAMES_AT_ONCE = 32
 STATIC_PATH = 0.01
 """A tool that travels less than this (m) and pictures that never change make a static episode."""
+LEAST_NEARNESS = 1.2
+"""Pictures should move at least so many times more at the tool than elsewhere."""
 DUPLICATE_LEVELS = 1.0
 """Two episodes whose small pictures differ by less than this on average (of 255) are the same one."""
 
@@ -185,13 +187,31 @@ def _look_at_tool(views: list[View], trajectory: Trajectory, moved: dict[str, to
                 "tool out of view",
                 f"{view.name}: the tool projects inside the picture in {inside.sum()} of {len(inside)} frames",
             )
-        near = motion.nearness(moved[view.name], _at(view, indices[1:]), positions[indices[1:]])
-        if near is not None and near < 1.2:
-            say("warning", "calibration", f"{view.name}: pictures move no more at the tool's projection than elsewhere ({near:.2f} times)")
+        _look_at_motion(view, calibrated, positions[indices[1:]], moved[view.name], indices[1:], say)
     if calibrated and not inside_anywhere.any():
         say("error", "calibration", "the tool is in no view at any time; the cameras or the tool's frame follow another convention")
     if float(opening.max() - opening.min()) < 0.01:
         say("warning", "gripper", f"the opening stays at {float(opening.mean()):.2f} throughout; is the real gripper recorded?")
+
+
+def _look_at_motion(view: View, others: list[View], positions: torch.Tensor, change: torch.Tensor, indices: torch.Tensor, say: Say) -> None:
+    """The tool is where something moves, and another view's camera would not say better where."""
+    own = motion.nearness(change, _at(view, indices), positions)
+    if own is None:
+        return
+    if own < LEAST_NEARNESS:
+        say("warning", "calibration", f"{view.name}: pictures move no more at the tool's projection than elsewhere ({own:.2f} times)")
+    apart = motion.offset(change, _at(view, indices), positions)
+    for other in others:
+        if other is view or other.frames.size != view.frames.size or apart is None:
+            continue
+        theirs = motion.offset(change, _at(other, indices), positions)
+        if theirs is not None and theirs < 0.5 * apart and apart > 0.02:
+            say(
+                "warning",
+                "calibration",
+                f"{view.name}: what moves fits the camera of '{other.name}' better than its own; are they swapped?",
+            )
 
 
 def _compare_views(views: list[View], moved: dict[str, torch.Tensor], indices: torch.Tensor, say: Say) -> None:

@@ -55,6 +55,20 @@ def nearness(change: Float[Tensor, "step side side"], camera: Camera, points: Fl
     return float(inside / change[seen].mean())
 
 
+def offset(change: Float[Tensor, "step side side"], camera: Camera, points: Float[Tensor, "step 3"]) -> float | None:
+    """How far the tool projects from the centre of what moves, as a part of the picture's diagonal, less their steady distance.
+
+    The arm's centre is not the tool's, but it goes where the tool goes. None where too little moves to tell.
+    """
+    pixels, depth = camera.project(points)
+    centres, weight = centre(change, camera.size)
+    seen = (depth > 0) & (weight > 0)
+    if seen.sum() < 5:
+        return None
+    apart = (pixels - centres)[seen]
+    return float((apart - apart.median(0).values).norm(dim=-1).mean() / torch.tensor(camera.size).float().norm())
+
+
 def epipolar_distance(
     one: Camera, other: Camera, pixels: Float[Tensor, "step 2"], others: Float[Tensor, "step 2"]
 ) -> Float[Tensor, "step"]:

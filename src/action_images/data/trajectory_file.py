@@ -16,7 +16,8 @@ COLUMNS = {
     8: ["x", "y", "z", "qx", "qy", "qz", "qw", "opening"],
 }
 """What the numbers of a row are: metres, radians (extrinsic xyz) or a quaternion, and 0 closed to 1 open."""
-MAX_ROWS = 10_000_000
+MAX_BYTES = 1_000_000_000
+"""A larger file is not a trajectory."""
 
 
 def load_trajectory(path: Path) -> Trajectory:
@@ -26,14 +27,16 @@ def load_trajectory(path: Path) -> Trajectory:
     """
     if not path.is_file():
         raise EpisodeError(f"{path}: there is no such trajectory file")
+    if path.stat().st_size > MAX_BYTES:
+        raise EpisodeError(f"{path}: {path.stat().st_size} bytes is too large for a trajectory file (limit {MAX_BYTES})")
     readers = {".npy": _load_npy, ".csv": _load_csv, ".json": _load_json}
     if path.suffix not in readers:
         raise EpisodeError(f"{path}: a trajectory file ends in .npy, .csv or .json")
     try:
-        rows = torch.from_numpy(np.asarray(readers[path.suffix](path), dtype=np.float64))
+        rows = torch.from_numpy(np.array(readers[path.suffix](path), dtype=np.float64))
     except (ValueError, TypeError, RecursionError, EOFError) as error:
         raise EpisodeError(f"{path}: not a table of numbers ({error})") from error
-    if rows.ndim != 2 or rows.shape[1] not in COLUMNS or not 0 < len(rows) <= MAX_ROWS:
+    if rows.ndim != 2 or rows.shape[1] not in COLUMNS or not len(rows):
         raise EpisodeError(f"{path}: needs at least one row of 7 or 8 numbers ({', '.join(COLUMNS[8])}), got shape {list(rows.shape)}")
     try:
         return Trajectory.from_vector(rows).to(torch.float32)

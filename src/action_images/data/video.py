@@ -77,6 +77,16 @@ def _encode(container, frames: Iterable[Tensor], fps: float, options: dict[str, 
     container.mux(stream.encode())
 
 
+def _picture(frame: Tensor, pixel_format: str) -> av.VideoFrame:
+    """The frame in the encoder's own colours.
+
+    Left to the encoder to convert, one file in about a hundred came out with other bytes (the same pixels): measured,
+    cause unknown. Given planes of its own it has not been seen.
+    """
+    rgb = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame.movedim(0, -1).numpy()), format="rgb24")
+    return av.VideoFrame.from_ndarray(rgb.reformat(format=pixel_format).to_ndarray(), format=pixel_format)
+
+
 def commit_file(temporary: Path, path: Path) -> None:
     """Give a finished file its name in one step, after its bytes have reached the disk."""
     descriptor = os.open(temporary, os.O_RDONLY)
@@ -178,7 +188,8 @@ def _readable(path: str) -> Iterator[None]:
     except EpisodeError:
         raise
     except (av.FFmpegError, ValueError, OverflowError) as error:
-        raise EpisodeError(f"{path}: is not a readable video ({error}), it may be cut short; {CURE}") from None
+        reason = getattr(error, "strerror", None) or error  # an FFmpegError's own text repeats the path
+        raise EpisodeError(f"{path}: is not a readable video ({reason}), it may be cut short; {CURE}") from None
 
 
 def _usable(packet: av.Packet, path: str) -> bool:

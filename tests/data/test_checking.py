@@ -1,0 +1,230 @@
+"""One pass finds everything that is wrong, and says nothing of what is right."""
+
+import json
+import re
+import shutil
+from dataclasses import replace
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from recorded import blob_video, make_cameras, make_episode, write_set
+
+from action_images.cli import main as command
+from action_images.data import motion
+from action_images.data.checking import check_dataset, summary
+from action_images.data.episode import EpisodeError, FramesInMemory, View
+from action_images.data.store import DatasetWriter
+from action_images.data.video import read_video, write_video
+from action_images.geometry import Camera, Pose, Trajectory
+from action_images.viewer.thumbnails import draw_line, jpeg, thumbnail
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory):
+    return write_set(tmp_path_factory.mktemp("good") / "set")
+
+
+def written(path, *episodes):
+    with DatasetWriter(path, fps=20) as writer:
+        for episode in episodes:
+            writer.add(episode)
+    return path
+
+
+def kinds(path, **options) -> set[tuple[str, str]]:
+    return {(finding.kind, finding.episode) for finding in check_dataset(path, 0, **options).findings}
+
+
+def test_a_good_data_set_has_no_findings(good):
+    verdict = check_dataset(good, 0)
+    assert verdict.findings == []
+    assert (verdict.num_episodes, verdict.num_frames, verdict.fps, verdict.views) == (6, 87, 20, ("front", "left"))
+
+
+def test_worker_processes_find_the_same(good, tmp_path):
+    path = damaged_in_many_ways(good, tmp_path / "set")
+    assert check_dataset(path, 2).findings == check_dataset(path, 0).findings
+
+
+def rewrite_rows(path, episode_index, change):
+    """Put other numbers into the rows of one episode."""
+    file = path / "data/chunk-000/file-000.parquet"
+    table = pq.read_table(file)
+    rows = table.to_pylist()
+    for frame, row in enumerate(row for row in rows if row["episode_index"] == episode_index):
+        change(frame, row)
+    pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), file)
+
+
+def damaged_in_many_ways(good, path):
+    shutil.copytree(good, path)
+    videos = path / "videos"
+    cut = videos / "observation.images.left/chunk-000/file-000.mp4"
+    cut.write_bytes(cut.read_bytes()[:900])
+    (videos / "observation.images.front/chunk-000/file-001.mp4").unlink()
+    short = videos / "observation.images.front/chunk-000/file-002.mp4"
+    write_video(short, read_video(short)[:5], 20)
+    large = videos / "observation.images.left/chunk-000/file-003.mp4"
+    write_video(large, torch.zeros(15, 3, 96, 96, dtype=torch.uint8), 20)
+    slow = videos / "observation.images.front/chunk-000/file-004.mp4"
+    write_video(slow, read_video(slow), 10)
+    rewrite_rows(path, 4, lambda frame, row: row["observation.state"].__setitem__(0, float("nan")) if frame == 3 else None)
+    rewrite_rows(path, 5, lambda _, row: row["observation.cameras.left.world_from_camera"].__setitem__(0, 5.0))
+    info = json.loads((path / "meta/info.json").read_text())
+    (path / "meta/info.json").write_text(json.dumps(info | {"total_episodes": 7}))
+    return path
+
+
+def test_one_pass_finds_everything_that_is_damaged(good, tmp_path):
+    verdict = check_dataset(damaged_in_many_ways(good, tmp_path / "set"), 0)
+    found = {(finding.episode.rpartition("/")[2], finding.message) for finding in verdict.findings}
+
+    def assert_found(episode: str, pattern: str) -> None:
+        assert [message for name, message in found if name == episode and re.search(pattern, message)], (episode, pattern, found)
+
+    assert_found("e0", "file-000.mp4: is not a readable video")
+    assert_found("e1", "file-001.mp4: there is no such video")
+    assert_found("e2", "file-002.mp4 has 5 frames, the episode needs")
+    assert_found("e3", r"left: its frames are \(96, 96\) px, the data set says \(48, 64\)")
+    assert_found("e4", "trajectory row \\[3\\] has numbers that are not finite")
+    assert_found("e4", "front: its video runs at 10 frames")
+    assert_found("e5", "left.*not orthonormal|not orthonormal")
+    assert_found("", "claims 7 episodes")
+    assert verdict.num_errors >= 6
+
+
+def test_a_video_damaged_inside_is_found(good, tmp_path):
+    path = tmp_path / "set"
+    shutil.copytree(good, path)
+    video = path / "videos/observation.images.left/chunk-000/file-002.mp4"
+    content = bytearray(video.read_bytes())
+    start = content.index(b"mdat") + 700
+    content[start : start + 400] = bytes(400)
+    video.write_bytes(content)
+    assert any(episode.endswith("e2") for _, episode in kinds(path))
+
+
+def test_a_wrong_convention_is_found_by_where_the_tool_projects(tmp_path):
+    """A camera turned about, as when poses are taken for their inverses: the tool is behind it."""
+    episode = make_episode()
+    views = tuple(
+        View(view.name, view.frames, Camera(view.camera.intrinsics, view.camera.world_from_camera.inverse(), view.camera.size))
+        for view in episode.views
+    )
+    assert ("calibration", "task/e0") in kinds(written(tmp_path, replace(episode, views=views)))
+
+
+def long_motion(swap: bool):
+    """The tool crosses the pictures; with `swap` each view has the other's camera."""
+    steps = torch.linspace(-1, 1, 24)
+    position = torch.stack([0.15 * steps, 0.15 * (3 * steps).sin(), 0.1 * (2 * steps).cos()], -1)
+    trajectory = Trajectory(Pose(torch.eye(3).expand(24, 3, 3), position), (steps < 0).float())
+    cameras = make_cameras((96, 128))
+    names = list(cameras)
+    shown = dict(zip(names, reversed(names) if swap else names, strict=True))
+    views = tuple(
+        View(name, FramesInMemory(blob_video(cameras[shown[name]].project(position)[0], (96, 128))), cameras[name]) for name in names
+    )
+    return make_episode("swapped" if swap else "right", trajectory=trajectory, views=views)
+
+
+def test_cameras_of_the_wrong_views_are_found_by_what_moves(tmp_path):
+    assert kinds(written(tmp_path / "right", long_motion(False))) == set()
+    assert ("calibration", "swapped") in kinds(written(tmp_path / "swapped", long_motion(True)))
+
+
+def test_motion_lies_near_the_tool_and_on_the_epipolar_line():
+    episode = long_motion(False)
+    positions = episode.trajectory.world_from_tool.translation
+    moved = {view.name: motion.changes(motion.looks(view.frames, range(24))) for view in episode.views}
+    centres = {}
+    for view in episode.views:
+        camera = view.camera.expand(23)
+        assert motion.nearness(moved[view.name], camera, positions[1:]) > 3
+        centres[view.name], weight = motion.centre(moved[view.name], (96, 128))
+        between = view.camera.project((positions[1:] + positions[:-1]) / 2)[0]
+        assert (centres[view.name] - between)[weight > 0].norm(dim=-1).median() < 4
+    one, other = (view.camera.expand(23) for view in episode.views)
+    assert motion.epipolar_distance(one, other, *centres.values()).nanmedian() < 0.02
+    exact = motion.epipolar_distance(one, other, one.project(positions[1:])[0], other.project(positions[1:])[0])
+    assert exact.max() < 1e-3
+
+
+def test_static_and_repeated_episodes_and_dead_grippers_are_found(tmp_path):
+    still = make_episode("still", num_frames=12)
+    frozen = Trajectory(still.trajectory.world_from_tool[torch.zeros(12).long()], torch.ones(12))
+    picture = torch.randint(0, 255, (1, 3, 48, 64), dtype=torch.uint8).expand(12, 3, 48, 64)
+    still = replace(
+        still, trajectory=frozen, views=tuple(replace(view, frames=FramesInMemory(picture.contiguous())) for view in still.views)
+    )
+    found = kinds(written(tmp_path, make_episode("a"), still, make_episode("b", seed=3), make_episode("a/again")))
+    assert ("static", "still") in found
+    assert ("gripper", "still") in found
+    assert ("duplicate", "a/again") in found
+    assert not {episode for _, episode in found} & {"a", "b"}
+
+
+def test_a_tool_out_of_view_is_told(tmp_path):
+    episode = make_episode()
+    away = Camera.look_at(torch.tensor([0.9, 0.1, 0.6]), torch.tensor([2.0, 2.0, 1.0]), 0.5, (48, 64))
+    episode = replace(episode, views=(replace(episode.views[0], camera=away), episode.views[1]))
+    assert ("tool out of view", "task/e0") in kinds(written(tmp_path, episode))
+
+
+def test_the_command_gives_a_table_a_page_and_an_exit_code(good, tmp_path, capsys):
+    page = tmp_path / "page.html"
+    assert command(["check", str(good), "--html", str(page), "--workers", "0"]) == 0
+    assert "Nothing was found to be wrong" in capsys.readouterr().out
+    assert page.read_text().count("data:image/jpeg;base64,") == 6
+    bad = damaged_in_many_ways(good, tmp_path / "set")
+    assert command(["check", str(bad), "--workers", "0", "--thumbnails", "3"]) == 1
+    told = capsys.readouterr().out
+    assert "error: damaged" in told
+    assert "reach/variation1/e1: front: " in told
+    text = (bad / "check.html").read_text()
+    assert "3 of 6 episodes, those with findings first" in text
+    assert not re.search(r'(src|href)="?(?!data:)', text)
+    assert command(["check", str(tmp_path / "absent")]) == 2
+    assert "is this the folder of a data set" in capsys.readouterr().err
+
+
+def test_a_page_shows_text_as_text(tmp_path):
+    path = written(tmp_path / "set", make_episode(instruction="<script>alert(1)</script>"))
+    assert command(["check", str(path), "--workers", "0"]) == 0
+    assert "<script" not in (path / "check.html").read_text()
+
+
+def test_the_thumbnail_shows_the_tool_where_it_is():
+    still = Trajectory(Pose(torch.eye(3).expand(13, 3, 3), torch.zeros(13, 3)), torch.ones(13))
+    picture = thumbnail(make_episode(num_frames=13, trajectory=still), height=96)
+    assert picture.shape == (3, 96, 256)
+    camera = make_cameras()["front"].resize(96, 128)
+    for axis, channel in ((0, 0), (1, 1), (2, 2)):
+        tip, _ = camera.project(0.07 * torch.eye(3)[axis])
+        colour = picture[:, int(tip[1]), int(tip[0])].int()
+        assert colour.argmax() == channel
+    assert jpeg(picture)[:2] == b"\xff\xd8"
+    assert jpeg(picture) == jpeg(picture)
+
+
+def test_a_line_goes_through_its_points():
+    blank = torch.zeros(3, 20, 30, dtype=torch.uint8)
+    drawn = draw_line(blank, torch.tensor([[5.5, 5.5], [25.5, 15.5]]), (255, 0, 0), 1.0)
+    assert drawn[0, 5, 5] == drawn[0, 10, 15] == drawn[0, 15, 25] == 255
+    assert drawn[1:].max() == 0
+    assert drawn[0, 2, 25] == 0
+    assert torch.equal(draw_line(blank, torch.zeros(1, 2), (255, 0, 0), 1.0), blank)
+
+
+def test_what_cannot_be_opened_at_all_is_one_error(tmp_path):
+    with pytest.raises(EpisodeError, match="is this the folder"):
+        check_dataset(tmp_path, 0)
+
+
+def test_the_summary_counts_kinds(good, tmp_path):
+    verdict = check_dataset(damaged_in_many_ways(good, tmp_path / "set"), 0)
+    counts = summary(verdict)
+    assert next(iter(counts)).startswith("error")
+    assert sum(counts.values()) == len(verdict.findings)

@@ -1,0 +1,151 @@
+"""Foreign sets become ours: in order, resumable, with every refusal told."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import foreign
+import pytest
+from recorded import assert_tool_is_where_it_was_drawn, write_set
+
+from action_images.cli import main as command
+from action_images.data import importing
+from action_images.data.episode import EpisodeError
+from action_images.data.importing import Job, import_episodes
+from action_images.data.store import Dataset
+
+
+def digests(root: Path) -> dict[str, str]:
+    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in root.rglob("*") if path.is_file()}
+
+
+WRITERS = {
+    "rlbench": foreign.write_rlbench,
+    "action-images-rlbench": foreign.write_action_images_rlbench,
+    "droid": foreign.write_droid,
+    "droid-processed": lambda root: foreign.write_droid_processed(root, gripper=True),
+    "bridge": foreign.write_bridge,
+    "bridge-processed": foreign.write_bridge_processed,
+    "lerobot": lambda root: write_set(root),
+}
+
+
+@pytest.mark.parametrize("format", WRITERS)
+def test_every_format_is_found_out_and_imported(tmp_path, format):
+    WRITERS[format](tmp_path / "source")
+    outcome = import_episodes(Job(tmp_path / "source"), tmp_path / "out", num_workers=0)
+    assert outcome.format == format
+    assert not outcome.refused
+    dataset = Dataset(tmp_path / "out")
+    assert dataset.ids == outcome.imported
+    for episode in dataset:
+        episode.check()
+        if episode.trajectory is not None and episode.views[0].camera is not None:
+            assert_tool_is_where_it_was_drawn(episode)
+    assert not list((tmp_path / "out").glob(".*"))
+
+
+def test_what_is_broken_is_refused_by_name_and_the_rest_goes_on(tmp_path):
+    source = foreign.write_rlbench(tmp_path / "source")
+    (source / "close_jar/variation3/episodes/episode2/front_rgb/4.png").unlink()
+    outcome = import_episodes(Job(source), tmp_path / "out", num_workers=0)
+    assert outcome.imported == ["close_jar/variation3/episode0", "close_jar/variation3/episode10"]
+    assert list(outcome.refused) == ["close_jar/variation3/episode2"]
+    assert "not numbered 0.png, 1.png" in outcome.refused["close_jar/variation3/episode2"]
+    assert json.loads((tmp_path / "out/import.json").read_text())["refused"] == outcome.refused
+
+
+def test_an_import_goes_on_where_it_stopped_to_the_same_bytes(tmp_path):
+    source = write_set(tmp_path / "source")
+    import_episodes(Job(source), tmp_path / "out", 0, limit=2)
+    outcome = import_episodes(Job(source), tmp_path / "out", 0)
+    assert (len(outcome.already_there), len(outcome.imported)) == (2, 4)
+    import_episodes(Job(source), tmp_path / "once", 0)
+    assert digests(tmp_path / "out") == digests(tmp_path / "once")
+    again = import_episodes(Job(source), tmp_path / "out", 0)
+    assert (len(again.already_there), len(again.imported)) == (6, 0)
+
+
+def test_worker_processes_give_the_same_bytes(tmp_path):
+    source = write_set(tmp_path / "source")
+    seen = []
+    import_episodes(Job(source), tmp_path / "many", 2, seen=lambda done, total: seen.append((done, total)))
+    import_episodes(Job(source), tmp_path / "none", 0)
+    assert digests(tmp_path / "many") == digests(tmp_path / "none")
+    assert seen == [(i, 6) for i in range(1, 7)]
+
+
+def test_a_killed_import_leaves_whole_episodes_and_goes_on(tmp_path):
+    source = write_set(tmp_path / "source")
+    arguments = [sys.executable, "-m", "action_images", "import", str(source), "--out", str(tmp_path / "out"), "--workers", "0"]
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "out/meta/episodes").exists() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    if list((tmp_path / "out/meta/episodes").rglob("*.parquet")):
+        assert all(episode.check() for episode in Dataset(tmp_path / "out"))
+    import_episodes(Job(source), tmp_path / "out", 0)
+    assert Dataset(tmp_path / "out").ids == Dataset(source).ids
+    assert not list((tmp_path / "out").glob(".import-*"))
+
+
+def test_an_episode_that_kills_its_process_is_found_and_refused(tmp_path, monkeypatch):
+    """The decoder of one episode crashes as native code does; the others are imported."""
+    source = write_set(tmp_path / "source")
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, sys, importlib.abc, importlib.machinery\n"
+        "class Finder(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        if name != 'action_images.data.encoded': return None\n"
+        "        spec = importlib.machinery.PathFinder.find_spec(name, path)\n"
+        "        run = spec.loader.exec_module\n"
+        "        def exec_module(module):\n"
+        "            run(module)\n"
+        "            whole = module.encode_episode\n"
+        "            def encode_episode(episode, folder, crf=18):\n"
+        "                os._exit(139) if episode.id.endswith('e3') else None\n"
+        "                return whole(episode, folder, crf)\n"
+        "            module.encode_episode = encode_episode\n"
+        "        spec.loader.exec_module = exec_module\n"
+        "        return spec\n"
+        "sys.meta_path.insert(0, Finder())\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    outcome = import_episodes(Job(source), tmp_path / "out", 1)
+    assert list(outcome.refused) == ["reach/variation1/e3"]
+    assert "process that decoded it died" in outcome.refused["reach/variation1/e3"]
+    assert outcome.imported == [name for name in Dataset(source).ids if not name.endswith("e3")]
+
+
+def test_views_and_size_are_chosen(tmp_path):
+    source = foreign.write_droid(tmp_path / "source")
+    import_episodes(Job(source, views=("ext2", "ext1"), size=(64, 64)), tmp_path / "out", 0)
+    episode = Dataset(tmp_path / "out")[0]
+    assert [(view.name, view.frames.size) for view in episode.views] == [("ext2", (64, 64)), ("ext1", (64, 64))]
+    assert_tool_is_where_it_was_drawn(episode)
+
+
+def test_nothing_usable_is_an_error_with_the_first_reason(tmp_path):
+    source = foreign.write_rlbench(tmp_path / "source")
+    with pytest.raises(EpisodeError, match=r"none of 3 episodes could be imported; the first: .*no view 'top'; it has front, wrist"):
+        import_episodes(Job(source, views=("top",)), tmp_path / "out", 0)
+
+
+def test_the_command_says_what_it_did(tmp_path, capsys):
+    source = foreign.write_rlbench(tmp_path / "source")
+    (source / "close_jar/variation3/episodes/episode10/low_dim_obs.pkl").write_bytes(b"cos\nsystem\n(S'false'\ntR.")
+    assert command(["import", str(source), "--out", str(tmp_path / "out"), "--workers", "0"]) == 0
+    told = capsys.readouterr()
+    assert "2 imported, 0 already there, 1 refused (rlbench)" in told.out
+    assert "refused close_jar/variation3/episode10" in told.err
+    assert "asks for os.system" in told.err
+    assert command(["import", str(tmp_path / "absent"), "--out", str(tmp_path / "other")]) == 2
+    assert "there is no such folder" in capsys.readouterr().err
+    assert importing._reader is None
