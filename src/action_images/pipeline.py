@@ -14,7 +14,7 @@ from typing_extensions import Self
 
 from action_images.canvas import Canvas, Layout, Show, Task
 from action_images.canvas.layout import Stream
-from action_images.codec import ActionImageFormat, Reading, draw, read
+from action_images.codec import RELEASED, ActionImageFormat, Reading, draw, read
 from action_images.data.sample import Sample
 from action_images.geometry import Camera, Trajectory
 from action_images.model.autoencoder import check_size, num_latent_frames, num_pixel_frames
@@ -48,6 +48,11 @@ class Pipeline:
     format: ActionImageFormat = ActionImageFormat()
     rigs: "Rigs" = field(default_factory=lambda: Rigs())
 
+    @classmethod
+    def of(cls, models: Models) -> Self:
+        """Models with the format that belongs to them: the release's own for its kind of weights, ours for all others."""
+        return cls(models, RELEASED if models.denoiser.transformer.config["camera"] == "released" else ActionImageFormat())
+
     def encode(self, sample: Sample, task: Task, num_frames: int | None = None) -> tuple[Canvas, Condition]:
         """A batch of samples as a canvas for `task`, with what the denoiser is told besides.
 
@@ -66,11 +71,11 @@ class Pipeline:
         canvas = Canvas(latents, given, layout, self._valid(sample, layout, num_frames)).check()
         return canvas, self._condition(sample, cameras, layout)
 
-    def decode(self, canvas: Canvas, cameras: Camera, wanted: Collection[Stream] = ("video", "action")) -> Prediction:
+    def decode(self, canvas: Canvas, cameras: Camera | None, wanted: Collection[Stream] = ("video", "action")) -> Prediction:
         """What the wanted streams of a canvas (batched once) show, the actions read back through these cameras.
 
-        Each segment is decoded on its own; what is not wanted is not decoded. Cameras follow `Camera.per_frame`; one
-        view alone shows no depth, so that its action images have no reading.
+        Each segment is decoded on its own; what is not wanted is not decoded. Cameras follow `Camera.per_frame`; without
+        them, or with one view alone, which shows no depth, action images have no reading.
         """
         parts = canvas.layout.unpack(canvas.latents)
         pixels: dict[str, Tensor] = {}
@@ -80,7 +85,7 @@ class Pipeline:
                 pixels[stream] = self.models.autoencoder.decode(torch.stack(views, 1)).add(1).div(2).clamp(0, 1)
         images = pixels.get("action")
         reading = None
-        if images is not None and images.shape[1] > 1:
+        if images is not None and cameras is not None and images.shape[1] > 1:
             reading = read(images, _per_frame(cameras, *images.shape[:3]), self.format)
         return Prediction(pixels.get("video"), images, reading)
 

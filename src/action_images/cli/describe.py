@@ -1,0 +1,83 @@
+"""What a preset costs: parameters, tokens, memory and operations per step, by arithmetic."""
+
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from action_images.model.cost import Memory
+
+
+def main(
+    preset: str = "tiny",
+    task: str = "joint",
+    views: int | None = None,
+    frames: int | None = None,
+    height: int | None = None,
+    width: int | None = None,
+    batch: int = 1,
+    devices: int = 1,
+    dtype: Literal["float32", "bfloat16"] | None = None,
+    sharded: bool = False,
+    checkpointed: bool = True,
+    lora_rank: int = 32,
+) -> None:
+    """Nothing is loaded and no memory is taken; docs/model.md says how far the figures agree with measurements.
+
+    Args:
+        preset: a size of the model; what is left out below is the preset's own.
+        task: what is on the canvas; 'policy' leaves the video's future out.
+        views: how many cameras.
+        frames: pixel frames, 1 + 4 n.
+        height: pixels.
+        width: pixels.
+        batch: samples on each device.
+        devices: how many devices share the tokens of a sample (inference) or split the batch (training).
+        dtype: of the weights; bfloat16 for the released size, float32 for the small ones.
+        sharded: whether weights, gradients and optimizer state are split over the devices.
+        checkpointed: whether training recomputes activations block by block.
+        lora_rank: of the adapters on all projections of all blocks.
+    """
+    import torch
+    from rich.console import Console
+    from rich.table import Table
+
+    from action_images.canvas import TASKS
+    from action_images.model import cost
+    from action_images.model.autoencoder import check_size
+    from action_images.model.presets import preset_named
+
+    chosen = preset_named(preset)
+    if task not in TASKS:
+        raise ValueError(f"there is no task '{task}'; there are: {', '.join(TASKS)}")
+    if min(batch, devices, views or 1, lora_rank) < 1:
+        raise ValueError("views, batch, devices and lora-rank are at least 1")
+    size = (height or chosen.size[0], width or chosen.size[1])
+    num_frames, num_views = frames or chosen.num_frames, views or chosen.num_views
+    factors = (4, 16 if chosen.wan_autoencoder else 8)
+    if (num_frames - 1) % 4:
+        raise ValueError(f"frames are 1 + 4 n, not {num_frames}; take {(num_frames - 1) // 4 * 4 + 1} or {(num_frames - 1) // 4 * 4 + 5}")
+    check_size(size, 2 * factors[1])
+    config = cost.full_config(chosen.transformer)
+    num_words = 512 if chosen.hashed_words is None else 24
+    load = cost.load_of(TASKS[task], num_views, num_frames, size, factors, num_words, batch)
+    kind = getattr(torch, dtype) if dtype else torch.bfloat16 if chosen.wan_autoencoder else torch.float32
+    tokens = load.num_tokens((config["patch_size"][1], config["patch_size"][2]))
+    console = Console()
+    console.print(
+        f"[bold]{preset}[/bold], task {task}: {num_views} views, {num_frames} frames of {size[0]} x {size[1]} px, {kind}".replace(
+            "torch.", ""
+        )
+    )
+    console.print(f"{cost.count_parameters(config):,} parameters; {load.num_frames} latent frames, {tokens:,} tokens a sample")
+    table = Table("on each device", "TFLOP", "weights", "gradients", "optimizer", "activations", "GB")
+    inference = cost.forward_flops(config, load) / devices
+    rows: list[tuple[str, float, Memory]] = [
+        ("one pass", inference, cost.memory(config, load, "inference", kind, devices, sharded, lora_rank=lora_rank))
+    ]
+    for name, mode in (("LoRA step", "lora"), ("full step", "full")):
+        operations = cost.training_flops(config, load, mode, checkpointed)
+        rows.append((name, operations, cost.memory(config, load, mode, kind, devices, sharded, checkpointed, lora_rank)))
+    for name, operations, held in rows:
+        parts = (held.weights, held.gradients, held.optimizer, held.activations, held.total)
+        table.add_row(name, f"{operations / 1e12:,.4g}", *(f"{part / 1e9:,.3f}" for part in parts))
+    console.print(table)
+    console.print("Memory in GB. Guidance doubles the passes. Autoencoder and language model come on top.")

@@ -1,0 +1,181 @@
+"""Generate with a model: plans, imagined videos, action labels, simulated videos."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from action_images.data.episode import Episode
+    from action_images.data.sample import Sample
+
+PICTURES = (".png", ".jpg", ".jpeg")
+
+
+def main(
+    model: Path,
+    out: Path,
+    task: Literal["joint", "policy", "simulate", "label", "video"] = "policy",
+    instruction: str | None = None,
+    dataset: Path | None = None,
+    episode: int = 0,
+    views: Path | None = None,
+    cameras: Path | None = None,
+    trajectory: Path | None = None,
+    frames: int = 41,
+    start: int = 0,
+    stride: int = 1,
+    height: int = 512,
+    width: int = 512,
+    steps: int = 50,
+    guidance: float = 1.0,
+    cached: bool = False,
+    seed: int = 0,
+    fps: float = 10.0,
+    device: str = "cpu",
+    dtype: Literal["float32", "bfloat16"] = "float32",
+) -> None:
+    """Write OUT/<camera>.mp4, OUT/<camera>_actions.mp4, OUT/trajectory.csv and OUT/contact_sheet.png, as far as the task has them.
+
+    Either an episode of a data set (--dataset, --episode) or loose files (--views, --cameras, --trajectory) is shown to
+    the model. 'policy' and 'joint' need one image of each view and the current tool pose, 'simulate' the whole trajectory
+    besides, 'label' whole videos, 'video' one image of each view.
+
+    Args:
+        model: folder of saved models.
+        out: folder to write to.
+        task: what is given and what is asked.
+        instruction: what to do; an episode's own where it is left out. 'label' and 'simulate' go without.
+        dataset: a LeRobotDataset v3.
+        episode: which of its episodes.
+        views: folder with <camera>.mp4, .png or .jpg for each camera of the cameras file.
+        cameras: the rig's calibration, a cameras file (docs/conventions.md).
+        trajectory: tool poses (.npy, .csv, .json); the first row is the current pose.
+        frames: frames on the canvas, 1 + 4 n.
+        start: first frame taken of the episode or the files.
+        stride: every how many frames one is taken.
+        height: pixels that all views are fitted to.
+        width: pixels that all views are fitted to.
+        steps: sampling steps.
+        guidance: how strongly the instruction counts; 1 is plain and half the cost.
+        cached: skip steps while the model's answer hardly turns.
+        seed: the same seed gives the same bytes.
+        fps: of the written videos.
+        device: where the model runs, such as cuda or cpu.
+        dtype: of the transformer and the language model.
+    """
+    import torch
+
+    from action_images.canvas import TASKS
+    from action_images.model.models import Models
+    from action_images.pipeline import Pipeline
+    from action_images.sampler import Sampling, StepCache, sample
+
+    source = _from_dataset(dataset, episode) if dataset is not None else _from_files(views, cameras, trajectory, instruction)
+    scene = _scene(source, task, (start, stride, frames), (height, width), instruction)
+    sampling = Sampling(steps, guidance=guidance, cache=StepCache() if cached else None)
+    pipeline = Pipeline.of(Models.load(model, getattr(torch, dtype))).to(device)
+    canvas, condition = pipeline.encode(scene.to(device), TASKS[task], frames)
+    empty = pipeline.unconditional(1) if guidance != 1 else None
+    sampled = sample(pipeline.models.denoiser, canvas, condition, sampling, torch.Generator().manual_seed(seed), empty)
+    prediction = pipeline.decode(sampled, scene.cameras.to(device)) if scene.cameras is not None else pipeline.decode(sampled, None)
+    out.mkdir(parents=True, exist_ok=True)
+    _write(out, [view.name for view in source.views], prediction.to("cpu"), pipeline.format, fps)
+
+
+def _from_dataset(dataset: Path, number: int) -> "Episode":
+    from action_images.data.store import Dataset
+
+    episodes = Dataset(dataset)
+    if not 0 <= number < len(episodes):
+        raise ValueError(f"{dataset}: has episodes 0 to {len(episodes) - 1}, number {number} was asked for")
+    return episodes[number]
+
+
+def _from_files(views: Path | None, cameras: Path | None, trajectory: Path | None, instruction: str | None) -> "Episode":
+    from action_images.data.cameras_file import load_cameras
+    from action_images.data.episode import Episode, View
+    from action_images.data.trajectory_file import load_trajectory
+
+    if views is None or cameras is None:
+        raise ValueError("give --dataset, or --views and --cameras")
+    rig = load_cameras(cameras)
+    shown = tuple(View(name, _frames(views, name), camera) for name, camera in rig.items())
+    return Episode(str(views), instruction, 10.0, shown, None if trajectory is None else load_trajectory(trajectory))
+
+
+def _frames(folder: Path, name: str):
+    from action_images.data.pictures import Pictures
+    from action_images.data.video import VideoFrames
+
+    if Path(name).name != name:
+        raise ValueError(f"camera '{name}' cannot name a file; give it a name without slashes")
+    if (folder / f"{name}.mp4").is_file():
+        return VideoFrames(folder / f"{name}.mp4")
+    found = next((folder / f"{name}{ending}" for ending in PICTURES if (folder / f"{name}{ending}").is_file()), None)
+    if found is None:
+        raise ValueError(f"{folder}: has no {name}.mp4, .png or .jpg for camera '{name}' of the cameras file")
+    return Pictures((found,))
+
+
+def _scene(source: "Episode", task: str, window: tuple[int, int, int], size: tuple[int, int], instruction: str | None) -> "Sample":
+    """A batch of one with what the task shows, and nothing of what it asks."""
+    from dataclasses import replace
+
+    from action_images.canvas import TASKS, Show
+    from action_images.data.sample import collate, cut
+    from action_images.data.window import Window
+
+    start, stride, frames = window
+    told = instruction if instruction is not None else source.instruction
+    if not (told and told.strip()) and task not in ("label", "simulate"):
+        raise ValueError(f"task '{task}' needs an instruction; give --instruction")
+    num_shown = frames if TASKS[task].video is Show.EVERYTHING else 1
+    if num_shown == 1 and any(view.camera is not None and view.camera.batch_shape and frames > 1 for view in source.views):
+        raise ValueError("a camera that moves is known for as many frames as are shown, which is one in this task; use still cameras")
+    shortest = min(len(view.frames) for view in source.views)
+    if start + stride * (num_shown - 1) >= shortest:
+        raise ValueError(
+            f"{source.id}: has {shortest} frames, this asks for frame {start + stride * (num_shown - 1)}; lower --frames or --stride"
+        )
+    names = tuple(view.name for view in source.views)
+    scene = cut(replace(source, trajectory=None), Window(source.id, names, start, stride, num_shown), size)
+    if TASKS[task].action is not None:
+        path = source.trajectory
+        if path is None:
+            raise ValueError(f"task '{task}' needs the tool's pose; give --trajectory, whose first row is the current one")
+        rows = range(start, start + stride * (frames if TASKS[task].action is Show.EVERYTHING else 1), stride)
+        if rows[-1] >= path.num_frames:
+            raise ValueError(
+                f"{source.id}: the trajectory has {path.num_frames} rows, this asks for row {rows[-1]}; lower --frames or --stride"
+            )
+        scene = replace(scene, trajectory=path[list(rows)])
+    return collate([replace(scene, instruction=told or "")])
+
+
+def _write(out: Path, names: list[str], prediction, format, fps: float) -> None:
+    """Videos and action videos of each view, the trajectory with its confidence, and a sheet of it all."""
+    from rich.console import Console
+
+    from action_images.data.trajectory_file import save_trajectory
+    from action_images.data.video import write_video
+    from action_images.viewer.overlay import overlay
+    from action_images.viewer.pictures import contact_sheet, save_png
+
+    rows = []
+    for view, name in enumerate(names):
+        video, actions = (
+            None if part is None else (part[0, view] * 255).round().byte() for part in (prediction.video, prediction.action_images)
+        )
+        if video is not None and len(video) > 1:
+            write_video(out / f"{name}.mp4", video, fps)
+            rows.append(video)
+        if actions is not None:
+            write_video(out / f"{name}_actions.mp4", actions, fps)
+            behind = video if video is not None and len(video) == len(actions) else video.expand_as(actions)
+            rows += [actions, overlay(behind, actions, format)]
+    save_png(out / "contact_sheet.png", contact_sheet(rows))
+    if prediction.reading is not None:
+        reading = prediction.reading[0]
+        save_trajectory(out / "trajectory.csv", reading.trajectory, {"confidence": reading.confidence, "valid": reading.valid.float()})
+        known = int(reading.valid.sum())
+        Console().print(f"{known} of {len(reading.valid)} frames have a pose that can be relied on")
+    Console().print(f"written: {out}")

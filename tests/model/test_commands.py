@@ -1,0 +1,108 @@
+"""The commands `generate` and `describe`, from files to files."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from action_images.cli import main
+from action_images.data.cameras_file import save_cameras
+from action_images.data.trajectory_file import load_trajectory, save_trajectory
+from action_images.data.video import read_video, write_video
+from action_images.model.presets import PRESETS, build, build_autoencoder
+from action_images.viewer.pictures import save_png
+from small_scenes import clips, rig, scenes
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A saved debug model with the files of one scene."""
+    folder, scene = tmp_path_factory.mktemp("scene"), scenes(1, size=(32, 32), num_frames=5)
+    autoencoder = build_autoencoder(PRESETS["debug"])
+    models = build(PRESETS["debug"], autoencoder=autoencoder.fit(clips(scenes(8, size=(32, 32), num_frames=5))))
+    # A new model's output is its bias alone; this one's depends on the noise.
+    torch.nn.init.normal_(models.denoiser.transformer.proj_out.weight, std=0.1)
+    models.save(folder / "model")
+    (folder / "views").mkdir()
+    (folder / "images").mkdir()
+    for view, name in enumerate(("left", "right")):
+        video = ((scene.video[0, view] + 1) * 127.5).round().byte()
+        write_video(folder / "views" / f"{name}.mp4", video, 10)
+        save_png(folder / "images" / f"{name}.png", video[0])
+    cameras = rig(2, (32, 32))
+    save_cameras(folder / "cameras.json", {"left": cameras[0], "right": cameras[1]})
+    save_trajectory(folder / "path.csv", scene.trajectory[0])
+    return folder
+
+
+def run(folder: Path, out: Path, task: str, **changes: str) -> int:
+    arguments = {"model": folder / "model", "task": task, "views": folder / "images", "cameras": folder / "cameras.json",
+                 "trajectory": folder / "path.csv", "instruction": "push the red block", "frames": 5, "height": 32, "width": 32,
+                 "steps": 2, "out": out}  # fmt: skip
+    arguments |= {name: folder / value if name in ("views", "trajectory", "cameras") else value for name, value in changes.items()}
+    return main(["generate", *(part for name, value in arguments.items() for part in (f"--{name}", str(value)))])
+
+
+@pytest.mark.parametrize("task", ["joint", "policy", "simulate", "label", "video"])
+def test_every_task_writes_what_it_asked_for(folder, tmp_path, task: str):
+    assert run(folder, tmp_path / "out", task, views="views" if task == "label" else "images") == 0
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    expected = {"contact_sheet.png"}
+    if task != "video":
+        expected |= {"left_actions.mp4", "right_actions.mp4", "trajectory.csv"}
+    if task != "policy":
+        expected |= {"left.mp4", "right.mp4"}
+    assert written == expected
+    if task != "policy":
+        assert read_video(tmp_path / "out" / "left.mp4").shape == (5, 3, 32, 32)
+    if task == "simulate":
+        # The action segments were given: what is read back is the trajectory that went in.
+        told, read = (load_trajectory(path).world_from_tool for path in (folder / "path.csv", tmp_path / "out" / "trajectory.csv"))
+        assert told.distance(read)[0].median() < 0.03
+
+
+def test_the_same_seed_writes_the_same_bytes(folder, tmp_path):
+    for name, seed in (("a", "1"), ("b", "1"), ("c", "2")):
+        assert run(folder, tmp_path / name, "policy", seed=seed, guidance="2.0") == 0
+    first, again, other = ((tmp_path / name / "left_actions.mp4").read_bytes() for name in "abc")
+    assert first == again
+    assert first != other
+
+
+BAD = {
+    "no instruction": ("joint", {"instruction": " "}, "needs an instruction"),
+    "no image of a camera": ("joint", {"views": "model"}, "has no left.mp4, .png or .jpg"),
+    "a video that is too short": ("label", {"views": "images"}, "has 1 frames, this asks for frame 4"),
+    "a trajectory that is too short": ("simulate", {"stride": "2"}, "the trajectory has 5 rows, this asks for row 8"),
+    "a frame count that does not fit": ("policy", {"frames": "6"}, "cut the clip to 5 or 9 frames"),
+    "a size that does not fit": ("policy", {"height": "40"}, "resize to 32 x 32"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_clear_line(folder, tmp_path, capsys, case: str):
+    task, changes, message = BAD[case]
+    assert run(folder, tmp_path / "out", task, **changes) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_describe_tells_the_released_models_size(capsys):
+    assert main(["describe", "--preset", "wan2.2-5b"]) == 0
+    told = capsys.readouterr().out
+    assert "6,415,549,632 parameters; 44 latent frames, 11,264 tokens" in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--preset", "huge"], "there is no preset 'huge'"),
+        (["--frames", "40"], "take 37 or 41"),
+        (["--height", "70"], "resize to 64 x 64"),
+        (["--task", "dance"], "there is no task 'dance'"),
+    ],
+)
+def test_describe_refuses_what_cannot_be(capsys, arguments: list[str], message: str):
+    assert main(["describe", *arguments]) == 2
+    assert message in capsys.readouterr().err
