@@ -73,7 +73,7 @@ BAD = {
     "no instruction": ("joint", {"instruction": " "}, "needs an instruction"),
     "no image of a camera": ("joint", {"views": "model"}, "has no left.mp4, .png or .jpg"),
     "a video that is too short": ("label", {"views": "images"}, "has 1 frames, this asks for frame 4"),
-    "a trajectory that is too short": ("simulate", {"stride": "2"}, "the trajectory has 5 rows, this asks for row 8"),
+    "a trajectory that is too short": ("simulate", {"stride": "2"}, "the trajectory has 5 rows, not 9"),
     "a frame count that does not fit": ("policy", {"frames": "6"}, "cut the clip to 5 or 9 frames"),
     "a size that does not fit": ("policy", {"height": "40"}, "resize to 32 x 32"),
 }

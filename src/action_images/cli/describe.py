@@ -62,18 +62,16 @@ def main(
     kind = getattr(torch, dtype) if dtype else torch.bfloat16 if chosen.wan_autoencoder else torch.float32
     tokens = load.num_tokens((config["patch_size"][1], config["patch_size"][2]))
     console = Console()
-    console.print(
-        f"[bold]{preset}[/bold], task {task}: {num_views} views, {num_frames} frames of {size[0]} x {size[1]} px, {kind}".replace(
-            "torch.", ""
-        )
-    )
+    clip = f"{num_views} views, {num_frames} frames of {size[0]} x {size[1]} px"
+    console.print(f"[bold]{preset}[/bold], task {task}: {clip}, {str(kind).removeprefix('torch.')}")
     console.print(f"{cost.count_parameters(config):,} parameters; {load.num_frames} latent frames, {tokens:,} tokens a sample")
     table = Table("on each device", "TFLOP", "weights", "gradients", "optimizer", "activations", "GB")
     inference = cost.forward_flops(config, load) / devices
     rows: list[tuple[str, float, Memory]] = [
         ("one pass", inference, cost.memory(config, load, "inference", kind, devices, sharded, lora_rank=lora_rank))
     ]
-    for name, mode in (("LoRA step", "lora"), ("full step", "full")):
+    trainings: tuple[tuple[str, cost.Mode], ...] = (("LoRA step", "lora"), ("full step", "full"))
+    for name, mode in trainings:
         operations = cost.training_flops(config, load, mode, checkpointed)
         rows.append((name, operations, cost.memory(config, load, mode, kind, devices, sharded, checkpointed, lora_rank)))
     for name, operations, held in rows:

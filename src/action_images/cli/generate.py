@@ -76,7 +76,7 @@ def main(
     canvas, condition = pipeline.encode(scene.to(device), TASKS[task], frames)
     empty = pipeline.unconditional(1) if guidance != 1 else None
     sampled = sample(pipeline.models.denoiser, canvas, condition, sampling, torch.Generator().manual_seed(seed), empty)
-    prediction = pipeline.decode(sampled, scene.cameras.to(device)) if scene.cameras is not None else pipeline.decode(sampled, None)
+    prediction = pipeline.decode(sampled, None if scene.cameras is None else scene.cameras.to(device))
     out.mkdir(parents=True, exist_ok=True)
     _write(out, [view.name for view in source.views], prediction.to("cpu"), pipeline.format, fps)
 
@@ -132,10 +132,9 @@ def _scene(source: "Episode", task: str, window: tuple[int, int, int], size: tup
     if num_shown == 1 and any(view.camera is not None and view.camera.batch_shape and frames > 1 for view in source.views):
         raise ValueError("a camera that moves is known for as many frames as are shown, which is one in this task; use still cameras")
     shortest = min(len(view.frames) for view in source.views)
-    if start + stride * (num_shown - 1) >= shortest:
-        raise ValueError(
-            f"{source.id}: has {shortest} frames, this asks for frame {start + stride * (num_shown - 1)}; lower --frames or --stride"
-        )
+    last = start + stride * (num_shown - 1)
+    if last >= shortest:
+        raise ValueError(f"{source.id}: has {shortest} frames, this asks for frame {last}; lower --frames or --stride")
     names = tuple(view.name for view in source.views)
     scene = cut(replace(source, trajectory=None), Window(source.id, names, start, stride, num_shown), size)
     if TASKS[task].action is not None:
@@ -144,9 +143,7 @@ def _scene(source: "Episode", task: str, window: tuple[int, int, int], size: tup
             raise ValueError(f"task '{task}' needs the tool's pose; give --trajectory, whose first row is the current one")
         rows = range(start, start + stride * (frames if TASKS[task].action is Show.EVERYTHING else 1), stride)
         if rows[-1] >= path.num_frames:
-            raise ValueError(
-                f"{source.id}: the trajectory has {path.num_frames} rows, this asks for row {rows[-1]}; lower --frames or --stride"
-            )
+            raise ValueError(f"{source.id}: the trajectory has {path.num_frames} rows, not {rows[-1] + 1}; lower --frames or --stride")
         scene = replace(scene, trajectory=path[list(rows)])
     return collate([replace(scene, instruction=told or "")])
 
@@ -170,8 +167,9 @@ def _write(out: Path, names: list[str], prediction, format, fps: float) -> None:
             rows.append(video)
         if actions is not None:
             write_video(out / f"{name}_actions.mp4", actions, fps)
-            behind = video if video is not None and len(video) == len(actions) else video.expand_as(actions)
-            rows += [actions, overlay(behind, actions, format)]
+            rows.append(actions)
+            if video is not None:
+                rows.append(overlay(video.expand_as(actions), actions, format))
     save_png(out / "contact_sheet.png", contact_sheet(rows))
     if prediction.reading is not None:
         reading = prediction.reading[0]
