@@ -107,10 +107,13 @@ class Scene:
             pos=list([0.45, 0, 0] - 2 * towards),
             dir=list(towards),
             diffuse=[strength] * 3,
-            ambient=[ambient] * 3,
+            ambient=[0.0] * 3,
             specular=[0.1] * 3,
             castshadow=look.shadows,
         )
+        # In shadow only the lights that cast none are left: the ambient part must not be the sun's.
+        head = self.spec.visual.headlight
+        head.active, head.ambient, head.diffuse, head.specular = 1, [ambient] * 3, [0.0] * 3, [0.0] * 3
         if look.shadows:
             self.spec.visual.quality.shadowsize = 1024
 

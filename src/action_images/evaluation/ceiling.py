@@ -1,0 +1,127 @@
+"""What perfect predictions would score: experts' trajectories sent through the codec and a video file, then executed.
+
+No model that answers in action images can be judged without it: a lost trial here is the codec's or the controller's.
+"""
+
+import multiprocessing
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+from action_images.codec import draw_uint8, read
+from action_images.data.video import read_video, write_video
+from action_images.evaluation.statistics import wilson_interval
+from action_images.geometry import Camera, Trajectory
+from action_images.sim import Rig, Tabletop, demonstrate
+from action_images.structs import stack
+
+EXPERT, RECORDED = "expert", "recorded"
+"""Ways of executing a trial beside the sizes in px: the expert itself, and its recorded trajectory played again."""
+
+
+@dataclass(frozen=True)
+class Gate:
+    """How trials are recorded and sent through video: image sizes in px, each height and width, and the H.264 quality."""
+
+    rig: Rig
+    num_views: int = 2
+    sizes: tuple[int, ...] = (64, 128, 256)
+    crf: int = 18
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What became of one seed, by way of execution; `error` is the median position error (m) of what was read, by size."""
+
+    task: str
+    seed: int
+    succeeded: dict[str, bool]
+    error: dict[str, float]
+
+
+def run_trials(task: str, seeds: Iterable[int], gate: Gate, num_workers: int = 1) -> Iterator[Trial]:
+    """Each seed of a task executed in every way, in the order of the seeds."""
+    trial = partial(run_trial, task, gate=gate)
+    if num_workers <= 1:
+        yield from map(trial, seeds)
+        return
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(num_workers, spawn, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        yield from pool.map(trial, seeds)
+
+
+def run_trial(task: str, seed: int, gate: Gate) -> Trial:
+    """One seed: demonstrated, played again as recorded, and played again as read from video at each size."""
+    environment = Tabletop(task, gate.rig, num_views=gate.num_views, size=(gate.sizes[0], gate.sizes[0]))
+    recorded, cameras = _demonstrated(environment, seed)
+    succeeded, error = {EXPERT: environment.succeeded()}, {}
+    succeeded[RECORDED] = _executed(environment, seed, recorded)
+    for size in gate.sizes:
+        known = through_video(recorded, cameras.resize(size, size), gate.crf)
+        error[str(size)] = recorded.world_from_tool.distance(known.world_from_tool)[0].median().item()
+        succeeded[str(size)] = bool(known.world_from_tool.translation.isfinite().all()) and _executed(environment, seed, known)
+    return Trial(task, seed, succeeded, error)
+
+
+def through_video(trajectory: Trajectory, cameras: Camera, crf: int = 18, fps: float = 20.0) -> Trajectory:
+    """A trajectory (frame) drawn into cameras (view frame), stored as H.264 of 8 bits and read back; NaN where nothing could be read."""
+    images = draw_uint8(trajectory, cameras)
+    with TemporaryDirectory() as folder:
+        paths = [Path(folder) / f"{view}.mp4" for view in range(len(images))]
+        for path, view in zip(paths, images, strict=True):
+            write_video(path, view, fps, crf)
+        return read(torch.stack([read_video(path) for path in paths]), cameras).trajectory
+
+
+def _demonstrated(environment: Tabletop, seed: int) -> tuple[Trajectory, Camera]:
+    """What is recorded of the expert's run (frame), and its cameras (view frame); nothing is rendered."""
+    environment.begin(seed)
+    poses, openings, cameras = [environment.world.tool], [environment.world.opening], [environment.cameras]
+    for _ in demonstrate(environment):
+        poses.append(environment.world.tool)
+        openings.append(environment.world.opening)
+        cameras.append(environment.cameras)
+    trajectory = Trajectory(stack(poses), torch.tensor(openings, dtype=torch.float64)).to(torch.float32)
+    return trajectory, stack(cameras, 1)
+
+
+def _executed(environment: Tabletop, seed: int, trajectory: Trajectory) -> bool:
+    environment.begin(seed)
+    for frame in range(1, trajectory.num_frames):
+        environment.step(trajectory.world_from_tool[frame], trajectory.opening[frame].item())
+    return environment.succeeded()
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """A task's ceiling by way of execution: how many of its trials succeeded."""
+
+    task: str
+    num_trials: int
+    num_succeeded: dict[str, int]
+    error_mm: dict[str, float]
+    failed_seeds: dict[str, tuple[int, ...]]
+
+    def interval(self, way: str) -> tuple[float, float]:
+        """The Wilson interval (95 %) of the success rate."""
+        return wilson_interval(self.num_succeeded[way], self.num_trials)
+
+    def lost(self, way: str) -> float:
+        """How many points of success (0 to 100) this way loses against the trajectory as recorded."""
+        return 100 * (self.num_succeeded[RECORDED] - self.num_succeeded[way]) / self.num_trials
+
+
+def summarise(task: str, trials: list[Trial]) -> Ceiling:
+    """The ceiling of a task, or of all together, from its trials; raises ValueError where there is none."""
+    if not trials:
+        raise ValueError(f"{task}: no trial was run; ask for at least one")
+    ways = list(trials[0].succeeded)
+    num_succeeded = {way: sum(trial.succeeded[way] for trial in trials) for way in ways}
+    error_mm = {size: 1e3 * torch.tensor([trial.error[size] for trial in trials]).median().item() for size in trials[0].error}
+    failed = {way: tuple(trial.seed for trial in trials if not trial.succeeded[way]) for way in ways}
+    return Ceiling(task, len(trials), num_succeeded, error_mm, failed)
