@@ -1,5 +1,7 @@
 """The tabletop: the same for the same seed, whatever is looked at; honest about what it cannot do."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 
@@ -114,6 +116,32 @@ def test_the_gripper_closes_on_what_it_is_told():
         for _ in range(12):
             environment.step(stay, opening)
         assert environment.world.joint("left_finger") == pytest.approx(0.04 * opening, abs=1e-3)
+
+
+def test_closing_one_world_leaves_the_images_of_another_as_they_are():
+    first, second = Tabletop("reach_target", look=LOOKS["new"], **SMALL), Tabletop("reach_target", look=LOOKS["new"], **SMALL)
+    before = first.reset(1).images
+    second.reset(2)
+    second.close()
+    assert torch.equal(first.observation().images, before)
+    second.reset(1)
+    first.close()
+    assert torch.equal(second.observation().images, before)
+    assert torch.equal(first.observation().images, before)  # a closed one opens again
+
+
+def test_each_thread_renders_in_worlds_of_its_own():
+    here = Tabletop("reach_target", **SMALL)
+    before = here.reset(1).images
+
+    def elsewhere(environment: Tabletop) -> torch.Tensor:
+        return environment.reset(1).images
+
+    with ThreadPoolExecutor(1) as thread:
+        assert torch.equal(thread.submit(elsewhere, Tabletop("reach_target", **SMALL)).result(), before)
+        with pytest.raises(RuntimeError, match="give each thread an environment of its own"):
+            thread.submit(here.observation).result()
+    assert torch.equal(here.observation().images, before)
 
 
 def test_looking_before_a_trial_is_refused():

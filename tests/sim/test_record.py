@@ -1,6 +1,8 @@
 """Recorded demonstrations: what was seen and done, in the order of the seeds, however many processes made them."""
 
+import importlib
 from pathlib import Path
+from typing import Literal, get_args, get_type_hints
 
 import pytest
 import torch
@@ -40,6 +42,13 @@ def test_a_demonstration_played_again_from_its_record_succeeds():
     for frame in range(1, episode.num_frames):
         environment.step(episode.trajectory.world_from_tool[frame], episode.trajectory.opening[frame].item())
     assert environment.succeeded()
+
+
+@pytest.mark.parametrize("command", ["record", "replay", "watch"])
+def test_the_commands_offer_every_rig_and_look(command: str):
+    hints = get_type_hints(importlib.import_module(f"action_images.cli.{command}").main)
+    assert set(get_args(hints["rig"])) == set(RIGS)
+    assert set(get_args(hints.get("look", Literal[tuple(LOOKS)]))) == set(LOOKS)
 
 
 def test_a_failed_demonstration_is_not_an_episode(monkeypatch):

@@ -17,7 +17,8 @@ def wilson_interval(num_successes: int, num_trials: int, confidence: float = 0.9
     rate, share = num_successes / num_trials, z * z / num_trials
     centre = (rate + share / 2) / (1 + share)
     half = z / (1 + share) * math.sqrt(rate * (1 - rate) / num_trials + share / (4 * num_trials))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    # Rounding must not push the rate itself out of its interval.
+    return max(0.0, min(rate, centre - half)), min(1.0, max(rate, centre + half))
 
 
 def _normal_quantile(probability: float) -> float:

@@ -101,8 +101,10 @@ class Graphics:
             context.free()
 
     def _end(self) -> None:
-        for context in list(self._contexts):
-            self.free(context)
+        # Another thread's context cannot be made current here: it goes as a whole.
+        if threading.get_ident() == self._thread:
+            for context in list(self._contexts):
+                self.free(context)
         self._gl.free()
 
 
