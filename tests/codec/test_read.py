@@ -209,3 +209,13 @@ def test_a_skewed_camera_pose_is_refused_by_name():
     cameras.world_from_camera.rotation[1] *= 1.1
     with pytest.raises(ValueError, match=r"cameras.world_from_camera\[1\].*not orthonormal"):
         read(images, cameras)
+
+
+def test_three_spots_alone_are_never_taken_for_a_pose():
+    path, cameras = trajectory(1, 3), rig(2, SIZE)
+    images = draw_uint8(path, cameras)
+    for blanked in ([(0, 0), (0, 2), (1, 2)], [(1, 0), (1, 1), (1, 2)]):
+        partly = images.clone()
+        for view, channel in blanked:
+            partly[view, 0, channel] = 0
+        assert not read(partly, cameras).valid.any()

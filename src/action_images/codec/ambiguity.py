@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from action_images.codec.format import ActionImageFormat
@@ -21,17 +21,21 @@ DISTINCT_M = 0.004
 """Poses whose points lie closer together than this are one solution."""
 DECISIVE = 3.0
 """How many times nearer to the neighbours' prediction the best solution must be than the next one."""
+MIN_SPOTS = 4
+"""Three spots are six numbers for the six of a pose: several exact solutions, and nothing to check them by."""
 REACH_M = 0.05
 """How far from that prediction it may lie for every frame of distance to the neighbour."""
 
 
 @dataclass(frozen=True)
 class Candidates(Struct):
-    """Poses (candidate frame), their three points (m), and whether they explain a frame about as well as its best one."""
+    """Poses (candidate frame), their three points (m), whether they explain a frame about as well as its best
+    one, and how many spots that frame shows."""
 
     solution: Solution
     points: Float[Tensor, "*candidates 3 3"]
     plausible: Bool[Tensor, "*candidates"]
+    num_seen: Int[Tensor, "*candidates"]
 
 
 def points_distance(a: Tensor, b: Tensor) -> Tensor:
@@ -52,7 +56,8 @@ def search(spots: Spots, strong: Tensor, cameras: Camera, format: ActionImageFor
     chi_square = torch.where(allowed, solution.chi_square, torch.inf)
     best = chi_square.min(0)
     spread = solution.spread.gather(0, best.indices[None])
-    return Candidates(solution, points, allowed & (chi_square <= best.values + 25 * spread))
+    plausible = allowed & (chi_square <= best.values + 25 * spread)
+    return Candidates(solution, points, plausible, spots.seen.sum((1, 2)).expand_as(plausible))
 
 
 def _arrangements(spots: Spots, strong: Tensor, cameras: Camera, format: ActionImageFormat) -> Tensor:
@@ -99,8 +104,9 @@ def choose(candidates: Candidates, frames: list[int], poses: dict[int, Pose], fo
     """Decide the searched frames of one path: frame number -> candidate, absent where the pose cannot be known.
 
     `frames` are the numbers of the candidates' frames, `poses` those frames of the path that are already known. A
-    frame with one solution is decided by itself. Another takes the solution that the nearest decided frames predict,
-    if that is near enough and the next one is `DECISIVE` times as far; it then helps to decide the next frame.
+    frame with one solution, and more spots than that takes, is decided by itself. Another takes the solution that the
+    nearest decided frames predict, if that is near enough and any other is `DECISIVE` times as far; it then helps to
+    decide the next frame.
     """
     chosen: dict[int, int] = {}
     poses = dict(poses)
@@ -109,7 +115,7 @@ def choose(candidates: Candidates, frames: list[int], poses: dict[int, Pose], fo
         plausible = candidates.plausible[:, column].nonzero().flatten()
         if len(plausible):
             best = int(plausible[candidates.solution.chi_square[plausible, column].argmin()])
-            if len(_others(candidates, column, best)):
+            if len(_others(candidates, column, best)) or candidates.num_seen[best, column] < MIN_SPOTS:
                 undecided.append(column)
             else:
                 chosen[frame], poses[frame] = best, candidates.solution.world_from_tool[best, column]
@@ -121,8 +127,8 @@ def choose(candidates: Candidates, frames: list[int], poses: dict[int, Pose], fo
         distance = points_distance(candidates.points[:, column], format.points(predicted))
         distance = torch.where(candidates.plausible[:, column], distance, torch.inf)
         best = int(distance.argmin())
-        next_best = distance[_others(candidates, column, best)].min()
-        if distance[best] < REACH_M * gap and next_best > DECISIVE * distance[best]:
+        others = distance[_others(candidates, column, best)]
+        if distance[best] < REACH_M * gap and (others > DECISIVE * distance[best]).all():
             chosen[frame], poses[frame] = best, candidates.solution.world_from_tool[best, column]
     return chosen
 

@@ -58,7 +58,7 @@ def draw_uint8(
         image = _buffer(out, (*x.shape, *camera.size), torch.uint8, x.device)
         image[..., :2, :, :] = 0
         background = (level * 255).round_()
-        image[..., 2, :, :] = background[..., None, None]
+        image[..., 2, :, :] = background.to(torch.uint8)[..., None, None]  # cast first: casting every pixel is slow
         for channel in (0, 1):
             for _, patch, spot in _patches(image, x, y, rows, columns, channel, LEAST_SHOWN, format):
                 patch.copy_(spot.mul_(255).round_())

@@ -200,8 +200,12 @@ def _step(fit: _Fit, window: _Window, sigma_px: float, format: ActionImageFormat
     expected = variance.new_tensor([100 * sigma_px, 100 * sigma_px, AMPLITUDE_STD, OFFSET_STD])
     prior = variance[:, None] / expected**2
     pull = prior * torch.stack([torch.zeros_like(a), torch.zeros_like(a), 1 - a, fit.dark - b], -1)
-    inverse = torch.linalg.inv(normal + torch.diag_embed(prior))
+    # A millionth of the diagonal on top: float32 sums over few or flat pixels can come out singular, and this moves no fixed point.
+    ridge = 1e-6 * normal.diagonal(dim1=-2, dim2=-1)
+    inverse = torch.linalg.inv((normal + torch.diag_embed(prior + ridge)).double()).to(normal.dtype)
     step = (inverse @ (toward - model + pull)[..., None]).squeeze(-1)
     centre = fit.centre + step[:, :2].clamp(-sigma_px, sigma_px)
     covariance = inverse[:, :2, :2] * variance[:, None, None]
-    return replace(fit, centre=centre, amplitude=a + step[:, 2], offset=b + step[:, 3], covariance=covariance)
+    # A fit that runs away finds no spot; within these bounds it cannot run out of numbers.
+    amplitude, offset = (a + step[:, 2]).clamp(0, 2), (b + step[:, 3]).clamp(-1, 1)
+    return replace(fit, centre=centre, amplitude=amplitude, offset=offset, covariance=covariance)

@@ -63,7 +63,8 @@ def read(
 
     `cameras` are (view), (*batch view) or moving (*batch view frame): see `Camera.per_frame`. `exact` uses every
     pixel near a spot, `fast` some of them: as good on clean images, worse under noise. Frames whose position is
-    predicted to be worse than `max_position_std` (m) are not valid. `smooth` (for generated images; see
+    predicted to be worse than `max_position_std` (m) are not valid, nor are those whose rotation would move the drawn
+    points by more than twice that. `smooth` (for generated images; see
     `codec.smooth`) runs last.
 
     Raises ValueError for fewer than two views, no frames, pixels that are not finite or far outside [0, 1], or images
@@ -114,7 +115,7 @@ def _solve_all(spots: Spots, rig: Camera, format: ActionImageFormat, num_frames:
     solution = solve(spots, rig, format)
     fits = solution.in_front & (solution.residual_px < format.sigma_px(rig.size))
     known = whole & fits
-    partial = (~whole & (spots.seen.sum((1, 2)) >= 3)).nonzero().squeeze(-1)
+    partial = (~whole & spots.seen.any(1).all(-1)).nonzero().squeeze(-1)
     if not len(partial):
         return solution, known
     candidates = ambiguity.search(spots[partial], strong[partial], rig[partial], format)
@@ -134,15 +135,15 @@ def _solve_all(spots: Spots, rig: Camera, format: ActionImageFormat, num_frames:
 
 def _reading(solution: Solution, known: Tensor, spots: Spots, format: ActionImageFormat, max_position_std: float) -> Reading:
     opening = _opening(spots, format)
-    position_std = torch.where(known, solution.position_std, torch.inf)
-    valid = position_std <= max_position_std
+    position_std, rotation_std = (torch.where(known, std, torch.inf) for std in (solution.position_std, solution.rotation_std))
+    valid = (position_std <= max_position_std) & (rotation_std * format.axis_length <= 2 * max_position_std)
     return Reading(
         Trajectory(solution.world_from_tool, opening),
         is_open=opening > 0.5,
         valid=valid,
         confidence=torch.where(valid, 1 / (1 + position_std / HALF_CONFIDENT_M), 0.0),
         position_std=position_std,
-        rotation_std=torch.where(known, solution.rotation_std, torch.inf),
+        rotation_std=rotation_std,
         residual_px=solution.residual_px,
         spots=spots,
     )
