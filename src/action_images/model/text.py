@@ -98,7 +98,8 @@ class LanguageModel(nn.Module):
         for instruction in dict.fromkeys(cleaned):
             if instruction not in self._remembered:
                 self._remember(instruction)
-        tokens = [self._remembered[instruction] for instruction in cleaned]
+        device = next(self.model.parameters()).device
+        tokens = [self._remembered[instruction].to(device) for instruction in cleaned]
         return torch.stack([nn.functional.pad(rows, (0, 0, 0, self.num_tokens - len(rows))) for rows in tokens])
 
     def _remember(self, instruction: str) -> None:

@@ -1,0 +1,78 @@
+"""From a scene to a canvas, through the sampler, and back to a trajectory: the whole path of a generation.
+
+The model is new (or your own, with --model), so what it imagines is noise until it is trained; everything around it is
+exact, as the printed errors of the given parts show.
+"""
+
+import argparse
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from action_images.canvas import TASKS
+from action_images.codec import draw
+from action_images.data.sample import Sample
+from action_images.geometry import Camera, Pose, Trajectory
+from action_images.geometry.rotation import from_euler_xyz
+from action_images.model.models import Models
+from action_images.model.patches import PatchAutoencoder
+from action_images.model.presets import PRESETS, build
+from action_images.pipeline import Pipeline
+from action_images.sampler import SAMPLINGS, sample
+from action_images.viewer.pictures import contact_sheet, save_png
+
+
+def scene(num_frames: int = 9) -> Sample:
+    """A batch of one: the tool descends 12 cm in front of two still cameras, seen as a grey spot on a dark table."""
+    eye = torch.tensor([[1.0, -0.5, 0.7], [1.0, 0.6, 0.7]])
+    cameras = Camera.look_at(eye, torch.tensor([0.0, 0.0, 0.1]).expand(2, 3), math.radians(45), (64, 64))
+    share = torch.linspace(0, 1, num_frames)[:, None]
+    position = torch.tensor([0.05, -0.05, 0.25]) + share * torch.tensor([0.05, 0.1, -0.12])
+    rotation = from_euler_xyz(torch.tensor([math.pi, 0.0, 0.5])).expand(num_frames, 3, 3)
+    path = Trajectory(Pose(rotation, position), 1 - share[:, 0])[None]
+    rig = cameras.per_frame((1,), num_frames)
+    spot = draw(path, rig)[..., :1, :, :]
+    video = (0.6 * spot - 0.5).expand(-1, -1, -1, 3, -1, -1)
+    return Sample(video, rig, path, torch.ones(1, num_frames, dtype=torch.bool), ("lower the gripper",))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--model", type=Path, help="a folder of saved models of the tiny preset's kind")
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    shown = scene()
+    if arguments.model:
+        models = Models.load(arguments.model)
+    else:
+        images = draw(shown.trajectory, shown.cameras) * 2 - 1
+        models = build(PRESETS["tiny"], autoencoder=PatchAutoencoder(64).fit([(shown.video, 1.0), (images, 10.0)]))
+    pipeline = Pipeline.of(models)
+
+    for name, task in TASKS.items():
+        canvas, _ = pipeline.encode(shown, task)
+        flags = "".join("#" if given else "." for given in canvas.given[0].tolist())
+        print(f"{name:<12} {flags:<12}  {int(canvas.given.sum())} of {canvas.layout.num_frames} latent frames given")
+
+    canvas, _ = pipeline.encode(shown, TASKS["simulate"])
+    read_back = pipeline.decode(canvas, shown.cameras)
+    metres, radians = shown.trajectory.world_from_tool.distance(read_back.trajectory.world_from_tool)
+    print(f"through the autoencoder and back: {1e3 * metres.median():.2f} mm, {math.degrees(radians.median()):.2f} degrees")
+
+    now = replace(shown, video=shown.video[:, :, :1], trajectory=shown.trajectory[:, :1], valid=shown.valid[:, :1])
+    canvas, condition = pipeline.encode(now, TASKS["joint"], num_frames=9)
+    done = sample(models.denoiser, canvas, condition, SAMPLINGS["four-steps"], torch.Generator().manual_seed(0))
+    imagined = pipeline.decode(done, shown.cameras)
+    rows = [part[0, view].mul(255).round().byte() for part in (imagined.video, imagined.action_images) for view in range(2)]
+    save_png(arguments.out / "imagined.png", contact_sheet(rows))
+    rows = [part[0, view].mul(255).round().byte() for part in (read_back.video, read_back.action_images) for view in range(2)]
+    save_png(arguments.out / "given.png", contact_sheet(rows))
+    models.save(arguments.out / "model")
+    print(f"written: {arguments.out}")
+
+
+if __name__ == "__main__":
+    main()
