@@ -124,17 +124,19 @@ def test_the_command_converts_once(checkpoint, tmp_path, capsys):
 
 
 MEASURE = """
-import resource, sys
+import re, sys
 from pathlib import Path
 from action_images.model.weights import convert
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+peak = lambda: 1024 * int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+before = peak()
 convert(Path(sys.argv[1]), Path(sys.argv[2]), 20_000_000)
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+print(peak() - before)
 """
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read from Linux's /proc")
 @pytest.mark.parametrize("suffix", ["ckpt", "safetensors"])
-def test_conversion_takes_hardly_more_memory_than_the_file(tmp_path, suffix: str):
+def test_conversion_takes_less_memory_than_the_file(tmp_path, suffix: str):
     from action_images.model.denoiser import ActionImagesTransformer3DModel
 
     size = {"num_attention_heads": 4, "attention_head_dim": 128, "num_layers": 6, "ffn_dim": 2048, "text_dim": 512}
@@ -148,4 +150,5 @@ def test_conversion_takes_hardly_more_memory_than_the_file(tmp_path, suffix: str
     size_bytes = path.stat().st_size
     assert size_bytes > 100e6
     told = subprocess.run([sys.executable, "-c", MEASURE, path, tmp_path / "out"], capture_output=True, text=True, check=True)
-    assert int(told.stdout) < 1.2 * size_bytes
+    # A shard at the least: a measurement that saw nothing would prove nothing.
+    assert 20e6 < int(told.stdout) < 0.8 * size_bytes

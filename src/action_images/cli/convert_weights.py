@@ -11,7 +11,7 @@ def main(
     out: Annotated[Path, tyro.conf.Positional],
     max_shard_gb: float = 2.0,
 ) -> None:
-    """Convert a checkpoint; nothing in it is run, and hardly more than one shard is in memory at a time.
+    """Convert a checkpoint; nothing in it is run, and no more than about two shards are in memory at a time.
 
     Args:
         source: a .ckpt, .pt, .pth or .safetensors file, or a folder of .safetensors shards.

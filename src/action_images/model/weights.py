@@ -1,6 +1,7 @@
 """Foreign checkpoints to our layout, streamed: the release's pickle, or Wan2.2's own files."""
 
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -55,10 +56,10 @@ class Conversion:
 def convert(source: Path, folder: Path, max_shard_bytes: int = 2 * 10**9) -> Conversion:
     """Write a transformer checkpoint (a pickle, a safetensors file, or a folder of its shards) to our layout.
 
-    Tensors are read where they lie and written shard by shard, so that hardly more than one shard is ever in memory;
-    pickles are read with `weights_only`, so nothing in them is run. Raises ValueError, before any tensor is read, for
-    names that are unknown, missing or given twice and for shapes that do not agree with each other. The index and
-    config are written last: a folder with a config.json is whole.
+    Tensors are read and written shard by shard, so that no more than about two shards are ever in memory; pickles are
+    read with `weights_only`, so nothing in them is run. Raises ValueError, before any tensor is read, for names that
+    are unknown, missing or given twice and for shapes that do not agree with each other. The index and config are
+    written last: a folder with a config.json is whole.
     """
     tensors = _open(source)
     ours = _renamed(tensors, source)
@@ -69,11 +70,9 @@ def convert(source: Path, folder: Path, max_shard_bytes: int = 2 * 10**9) -> Con
     shards = list(_shards({name: tensors[theirs].nbytes for name, theirs in ours.items()}, max_shard_bytes))
     names = [f"diffusion_pytorch_model-{i + 1:05d}-of-{len(shards):05d}.safetensors" for i in range(len(shards))]
     for file, shard in zip(names, shards, strict=True):
-        # `contiguous`, since tensors of a pickle may be views of one another.
-        _write(
-            folder / file,
-            lambda path, shard=shard: save_file({n: tensors[ours[n]].read().contiguous() for n in shard}, path, {"format": "pt"}),
-        )
+        part = _read({name: tensors[ours[name]] for name in shard})
+        _write(folder / file, lambda path, part=part: save_file(part, path, {"format": "pt"}))
+        del part
     total = sum(tensor.nbytes for tensor in tensors.values())
     index = {
         "metadata": {"total_size": total},
@@ -141,16 +140,23 @@ class _OnDisk:
 
     shape: tuple[int, ...]
     nbytes: int
-    held: Tensor | None = None
-    file: Path | None = None
-    name: str = ""
+    file: Path
+    name: str
 
-    def read(self) -> Tensor:
-        if self.held is not None:
-            # A copy: a slice of a mapped file would keep all of the pages that were read.
-            return self.held.clone()
-        with safe_open(str(self.file), "pt") as tensors:
-            return tensors.get_tensor(self.name)
+
+def _read(wanted: Mapping[str, _OnDisk]) -> dict[str, Tensor]:
+    """Tensors into memory. Their files are opened for this alone: the pages of a file that stays mapped would all stay."""
+    read: dict[str, Tensor] = {}
+    for file in dict.fromkeys(tensor.file for tensor in wanted.values()):
+        names = {ours: tensor.name for ours, tensor in wanted.items() if tensor.file == file}
+        if file.suffix == ".safetensors":
+            with safe_open(str(file), "pt") as tensors:
+                read |= {ours: tensors.get_tensor(name) for ours, name in names.items()}
+        else:
+            tensors = _load_pickle(file)
+            # `clone`, since tensors of a pickle may be views of one another, and of the mapped file.
+            read |= {ours: tensors[name].contiguous().clone() for ours, name in names.items()}
+    return read
 
 
 def _open(source: Path) -> dict[str, _OnDisk]:
@@ -174,12 +180,16 @@ def _open_safetensors(file: Path) -> dict[str, _OnDisk]:
             found = {name: (tuple(part.get_shape()), part.get_dtype()) for name, part in slices.items()}
     except SafetensorError as error:
         raise ValueError(f"{file}: is damaged or cut short ({error}); copy or download it again") from error
-    return {
-        name: _OnDisk(shape, torch.Size(shape).numel() * sizes.get(dtype, 1), None, file, name) for name, (shape, dtype) in found.items()
-    }
+    return {name: _OnDisk(shape, torch.Size(shape).numel() * sizes.get(dtype, 1), file, name) for name, (shape, dtype) in found.items()}
 
 
 def _open_pickle(file: Path) -> dict[str, _OnDisk]:
+    loaded = _load_pickle(file)
+    return {name: _OnDisk(tuple(value.shape), value.numel() * value.element_size(), file, name) for name, value in loaded.items()}
+
+
+def _load_pickle(file: Path) -> dict[str, Tensor]:
+    """The tensors of a pickle, mapped and not yet read."""
     try:
         loaded = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:
@@ -190,7 +200,7 @@ def _open_pickle(file: Path) -> dict[str, _OnDisk]:
             loaded = loaded[wrapper]
     if not isinstance(loaded, dict) or not loaded or not all(isinstance(value, Tensor) for value in loaded.values()):
         raise ValueError(f"{file}: is no dictionary of tensors; give a checkpoint of weights alone")
-    return {name: _OnDisk(tuple(value.shape), value.numel() * value.element_size(), value) for name, value in loaded.items()}
+    return loaded
 
 
 def _renamed(tensors: Mapping[str, _OnDisk], source: Path) -> dict[str, str]:
@@ -222,6 +232,8 @@ def _shards(sizes: Mapping[str, int], max_bytes: int) -> Iterator[list[str]]:
 def _write(path: Path, save: Any) -> None:
     unfinished = path.with_name(f".{path.name}")
     save(unfinished)
+    with unfinished.open("rb") as written:
+        os.fsync(written.fileno())
     unfinished.replace(path)
 
 
