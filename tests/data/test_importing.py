@@ -1,28 +1,21 @@
 """Foreign sets become ours: in order, resumable, with every refusal told."""
 
-import hashlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import foreign
 import pytest
-from recorded import assert_tool_is_where_it_was_drawn, write_set
+from recorded import assert_tool_is_where_it_was_drawn, digests, write_set
 
 from action_images.cli import main as command
 from action_images.data import importing
 from action_images.data.episode import EpisodeError
 from action_images.data.importing import Job, import_episodes
 from action_images.data.store import Dataset
-
-
-def digests(root: Path) -> dict[str, str]:
-    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in root.rglob("*") if path.is_file()}
-
 
 WRITERS = {
     "rlbench": foreign.write_rlbench,

@@ -116,7 +116,7 @@ def test_ranks_share_the_stream_without_overlap(dataset, unlabelled):
 
 
 def described(batches) -> list:
-    return [[(draw.index, str(draw.window)) for draw in batch.draws] + [batch.sample.video.sum().item()] for batch in batches]
+    return [[(draw.index, str(draw.window)) for draw in batch.draws] + [batch.pixels.video.sum().item()] for batch in batches]
 
 
 def test_what_is_loaded_depends_on_the_step_alone_not_on_workers_or_on_where_it_began(dataset, unlabelled):

@@ -1,6 +1,5 @@
 """What is stored is what is read; a killed writer leaves a whole data set."""
 
-import hashlib
 import json
 import os
 import shutil
@@ -15,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from recorded import assert_tool_is_where_it_was_drawn, make_cameras, make_episode, make_trajectory, write_set
+from recorded import assert_tool_is_where_it_was_drawn, digests, make_cameras, make_episode, make_trajectory, write_set
 
 from action_images.data import layout, writer
 from action_images.data.episode import Episode, EpisodeError, FramesInMemory, View
@@ -31,10 +30,6 @@ def dataset_path(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def dataset(dataset_path) -> Dataset:
     return Dataset(dataset_path)
-
-
-def digests(root: Path) -> dict[str, str]:
-    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in root.rglob("*") if path.is_file()}
 
 
 def test_what_is_stored_is_what_is_read(dataset):

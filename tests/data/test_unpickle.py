@@ -69,7 +69,7 @@ class Runs:
         np.zeros(2, [("a", "f4"), ("b", "O")]),
         Record(),
     ],
-    ids=repr,
+    ids=lambda hostile: type(hostile).__name__,
 )
 @pytest.mark.parametrize("protocol", [0, 2, 4])
 def test_a_pickle_that_asks_for_more_is_refused_and_nothing_runs(tmp_path, monkeypatch, hostile, protocol):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch.utils.data import DataLoader
@@ -14,10 +15,15 @@ from action_images.data.sample import Sample, collate
 
 @dataclass(frozen=True)
 class Batch:
-    """Samples of one kind with the draws they came from."""
+    """Samples of one kind with the draws they came from; `pixels` has its video as uint8."""
 
-    sample: Sample
+    pixels: Sample
     draws: tuple[Draw, ...]
+
+    @cached_property
+    def sample(self) -> Sample:
+        """The same with its video in [-1, 1], made when asked for: on the device that trains it costs next to nothing."""
+        return self.pixels.normalised()
 
 
 def kind(sample: Sample, draw: Draw) -> Hashable:  # noqa: ARG001 the signature that all such rules share
@@ -40,7 +46,7 @@ def load(
     """Steps `start` to `start + num_steps` of training, each its batches: one for each kind of sample, mostly one.
 
     A step has `batch_size` samples for this rank; what is in it depends on the mixture, the step, the batch size and
-    the ranks, not on the workers. Videos travel as uint8 and become [-1, 1] on `device`. Raises EpisodeError as soon
+    the ranks, not on the workers. Videos reach `device` as uint8. Raises EpisodeError as soon
     as an episode turns out to be damaged: nothing is skipped.
     """
     if not 0 <= rank < num_ranks:
@@ -67,7 +73,7 @@ def _delivered(loader: Iterable, device: torch.device | str) -> Iterator[tuple[B
     for batches in loader:
         if isinstance(batches, EpisodeError):
             raise batches
-        yield tuple(Batch(_on(batch.sample, device).normalised(), batch.draws) for batch in batches)
+        yield tuple(Batch(_on(batch.pixels, device), batch.draws) for batch in batches)
 
 
 def _on(sample: Sample, device: torch.device | str) -> Sample:

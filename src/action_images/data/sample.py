@@ -1,16 +1,19 @@
 """What training and evaluation are fed: some frames of some views, with everything that belongs to them."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated
 
 import torch
+import torch.utils.data
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 from typing_extensions import Self
 
-from action_images.data.episode import Episode, EpisodeError, View
+from action_images.data.episode import Episode, EpisodeError, Frames, FramesSelected, check_indices
 from action_images.data.fitted import fit_camera, fit_frames
+from action_images.data.video import VideoFrames
 from action_images.data.window import Window
 from action_images.geometry import Camera, Pose, Trajectory
 from action_images.structs import Struct, stack
@@ -65,23 +68,43 @@ def cut(episode: Episode, window: Window, size: tuple[int, int] | None = None) -
     sizes = {view.name: view.frames.size for view in views}
     if size is None and len(set(sizes.values())) > 1:
         raise EpisodeError(f"{window}: views differ in size ({sizes}); give the size that they shall be fitted to")
-    parts = [_fitted(view, indices, size or view.frames.size) for view in views]
-    rig = [camera for _, camera in parts if camera is not None]
-    cameras = stack(rig) if len(rig) == len(parts) else None
+    height, width = size or views[0].frames.size
+    video = empty_pixels(len(views), len(indices), height, width, 3).movedim(-1, -3)
+    for place, view in zip(video, views, strict=True):
+        _read_into(place, view.frames, indices)
+    rig = [_camera(view.camera, indices, (height, width)) for view in views if view.camera is not None]
+    cameras = stack(rig) if len(rig) == len(views) else None
     trajectory = None if episode.trajectory is None else episode.trajectory[torch.tensor(indices)]
-    return Sample(torch.stack([video for video, _ in parts]), cameras, trajectory, valid, episode.instruction)
+    return Sample(video, cameras, trajectory, valid, episode.instruction)
 
 
-def _fitted(view: View, indices: Sequence[int], size: tuple[int, int]) -> tuple[UInt8[Tensor, "frame 3 h w"], Camera | None]:
-    """The frames at this size, and their cameras (frame)."""
-    frames, camera = fit_frames(view.frames.read(indices), size), view.camera
-    if camera is None:
-        return frames, None
-    camera = camera[torch.tensor(indices)] if camera.batch_shape else camera.expand(len(indices))
-    return frames, fit_camera(camera, size)
+def empty_pixels(*shape: int) -> UInt8[Tensor, "*shape"]:
+    """Memory for pixels; in a worker process of a loader such as the training process sees too, so that nothing is copied."""
+    if torch.utils.data.get_worker_info() is None:
+        return torch.empty(shape, dtype=torch.uint8)
+    storage = torch.UntypedStorage._new_shared(math.prod(shape), device="cpu")
+    return torch.empty(0, dtype=torch.uint8).set_(storage).view(shape)
+
+
+def _read_into(place: UInt8[Tensor, "frame 3 h w"], frames: Frames, indices: Sequence[int]) -> None:
+    size = (place.shape[-2], place.shape[-1])
+    if isinstance(frames, FramesSelected):
+        check_indices(indices, len(frames), "a cut-out video")
+        _read_into(place, frames.frames, [frames.indices[index] for index in indices])
+    elif isinstance(frames, VideoFrames) and frames.size == size:
+        frames.read_into(place, indices)
+    else:
+        place.copy_(fit_frames(frames.read(indices), size))
+
+
+def _camera(camera: Camera, indices: Sequence[int], size: tuple[int, int]) -> Camera:
+    """The cameras (frame) of these frames at this size."""
+    return fit_camera(camera[torch.tensor(indices)] if camera.batch_shape else camera.expand(len(indices)), size)
 
 
 def collate(samples: Sequence[Sample]) -> Sample:
     """Equal samples as one batch; raises ValueError, naming the field, where one lacks what another has."""
-    plain = [replace(sample, instruction=None) for sample in samples]
-    return replace(stack(plain), instruction=tuple(sample.instruction for sample in samples))
+    instruction = tuple(sample.instruction for sample in samples)
+    if len(samples) == 1:
+        return replace(samples[0][None], instruction=instruction)
+    return replace(stack([replace(sample, instruction=None) for sample in samples]), instruction=instruction)

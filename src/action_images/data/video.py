@@ -14,7 +14,7 @@ from pathlib import Path
 import av
 import numpy as np
 import torch
-from av.video.reformatter import Interpolation
+from av.video.reformatter import Interpolation, VideoReformatter
 from jaxtyping import UInt8
 from torch import Tensor
 
@@ -39,7 +39,7 @@ def write_video(
     pixel_format: str = "yuv420p",
     keyframe_interval: int = 8,
 ) -> None:
-    """Write RGB frames as an H.264 mp4, whole or not at all; the same frames give the same bytes on any machine.
+    """Write RGB frames as an H.264 mp4, whole or not at all, with one thread, so that machines do not differ.
 
     `crf` is 0 (lossless but for the colour conversion) to 51; yuv420p needs even sizes. `keyframe_interval` (frames)
     bounds how much must be decoded before a frame in the middle. Raises EpisodeError where there is no frame or the
@@ -75,16 +75,6 @@ def _encode(container, frames: Iterable[Tensor], fps: float, options: dict[str, 
     if stream is None:
         raise EpisodeError(f"{path}: a video needs at least one frame")
     container.mux(stream.encode())
-
-
-def _picture(frame: Tensor, pixel_format: str) -> av.VideoFrame:
-    """The frame in the encoder's own colours.
-
-    Left to the encoder to convert, one file in about a hundred came out with other bytes (the same pixels): measured,
-    cause unknown. Given planes of its own it has not been seen.
-    """
-    rgb = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame.movedim(0, -1).numpy()), format="rgb24")
-    return av.VideoFrame.from_ndarray(rgb.reformat(format=pixel_format).to_ndarray(), format=pixel_format)
 
 
 def commit_file(temporary: Path, path: Path) -> None:
@@ -144,20 +134,29 @@ class VideoFrames:
 
     def read(self, indices: Sequence[int]) -> UInt8[Tensor, "frame 3 h w"]:
         """Exactly these frames, in this order; raises EpisodeError for indices or data that are not there."""
-        index = self.index
-        check_indices(indices, len(index.pts), str(self.path))
-        height, width = index.size
+        height, width = self.size
         if len(indices) * height * width * 3 > MAX_READ_BYTES:
             raise EpisodeError(f"{self.path}: {len(indices)} frames of {height}x{width} px do not fit in memory at once; ask for fewer")
         # Rows of pixels stay interleaved in memory, as the decoder gives them: the view costs nothing.
-        frames = np.empty((len(indices), height, width, 3), np.uint8)
+        frames = torch.empty(len(indices), height, width, 3, dtype=torch.uint8).movedim(-1, -3)
+        self.read_into(frames, indices)
+        return frames
+
+    def read_into(self, frames: UInt8[Tensor, "frame 3 h w"], indices: Sequence[int]) -> None:
+        """The same into memory that is there already, which must be laid out as (frame, h, w, 3)."""
+        index = self.index
+        check_indices(indices, len(index.pts), str(self.path))
+        rows = frames.movedim(-3, -1).numpy()
         places: dict[int, list[int]] = {}
         for place, frame in enumerate(indices):
             places.setdefault(int(index.pts[frame]), []).append(place)
-        for pts, pixels in _decode(str(self.path), index, sorted(set(indices))):
-            for place in places[pts]:
-                frames[place] = pixels
-        return torch.from_numpy(frames).movedim(-1, -3)
+        # One converter for all frames: making a new one for each costs more than decoding at 64 px.
+        reformatter = VideoReformatter()
+        for picture in _decode(str(self.path), index, sorted(set(indices))):
+            rgb = reformatter.reformat(picture, format="rgb24", threads=1)
+            pixels = np.frombuffer(memoryview(rgb.planes[0]), np.uint8).reshape(rgb.height, -1)[:, : 3 * rgb.width]
+            for place in places[picture.pts or 0]:
+                rows[place] = pixels.reshape(rgb.height, rgb.width, 3)
 
 
 @lru_cache(maxsize=8192)
@@ -200,8 +199,8 @@ def _usable(packet: av.Packet, path: str) -> bool:
     return not packet.is_discard
 
 
-def _decode(path: str, index: VideoIndex, wanted: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
-    """The pts and RGB pixels of the wanted frames (ascending indices), decoding no further than the last."""
+def _decode(path: str, index: VideoIndex, wanted: Sequence[int]) -> Iterator[av.VideoFrame]:
+    """The wanted frames (ascending indices), decoding no further than the last."""
     remaining = {int(index.pts[frame]) for frame in wanted}
     # Some containers seek to a place after the one asked for: then the file is read from its beginning.
     starts = dict.fromkeys((_start(index, wanted[0]), None)) if remaining else ()
@@ -209,7 +208,7 @@ def _decode(path: str, index: VideoIndex, wanted: Sequence[int]) -> Iterator[tup
         for frame in chain.from_iterable(_frames_from(path, start) for start in starts):
             if frame.pts in remaining and (frame.height, frame.width) == index.size and not frame.is_corrupt:
                 remaining.discard(frame.pts)
-                yield frame.pts, frame.reformat(format="rgb24").to_ndarray()
+                yield frame
             if not remaining:
                 return
     if remaining:

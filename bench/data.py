@@ -1,0 +1,257 @@
+"""Samples a second from a data set on disk, held against plain decoding of the same frames, and memory over ten thousand samples.
+
+Everything reads the same H.264 files: two views, windows of 41 frames. `ours` is the loader as training uses it: worker
+processes, calibrated samples, batches of one. `raw` decodes the same frames to RGB with PyAV in as many processes, as
+fast as that goes, and throws them away: the limit. `one clip` is PyAV as it is mostly used, one clip at a time in one
+process, from the file's beginning.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import pickle
+import random
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+from av.video.reformatter import VideoReformatter
+from rich.console import Console
+from rich.table import Table
+
+from action_images.data.episode import Episode, EpisodeError, FramesInMemory, View
+from action_images.data.loader import load
+from action_images.data.mixture import Mixture, Source
+from action_images.data.readers.unpickle import read_pickle
+from action_images.data.store import Dataset, DatasetWriter
+from action_images.data.video import VideoFrames
+from action_images.data.window import Cutting, Window
+from action_images.geometry import Camera, Pose, Trajectory
+
+NUM_FRAMES = 41
+EPISODE_FRAMES = 120
+WORKERS = 2
+
+
+def moving_pictures(size: int, seed: int, num_frames: int = EPISODE_FRAMES) -> torch.Tensor:
+    """Textured ground that stands still, a textured square that crosses it: about as hard to code as a fixed camera's video."""
+    noise = torch.Generator().manual_seed(seed)
+    ground = torch.nn.functional.interpolate(torch.rand(1, 3, 24, 24, generator=noise), (size, size), mode="bicubic")[0].clamp(0, 1)
+    square = torch.rand(3, size // 4, size // 4, generator=noise)
+    frames = ground.repeat(num_frames, 1, 1, 1)
+    for i, frame in enumerate(frames):
+        left = (size - size // 4) * i // num_frames
+        frame[:, size // 3 : size // 3 + size // 4, left : left + size // 4] = square
+    return (255 * frames).to(torch.uint8)
+
+
+def write_set(path: Path, size: int, num_episodes: int) -> Dataset:
+    """Episodes with two calibrated views."""
+    eyes = (torch.tensor([1.0, 0.3, 0.8]), torch.tensor([0.3, 1.0, 0.8]))
+    cameras = [Camera.look_at(eye, torch.zeros(3), 0.9, (size, size)) for eye in eyes]
+    positions = torch.linspace(-0.2, 0.2, EPISODE_FRAMES)[:, None] * torch.ones(3)
+    path_of_tool = Trajectory(Pose(torch.eye(3).expand(EPISODE_FRAMES, 3, 3), positions), torch.ones(EPISODE_FRAMES))
+    with DatasetWriter(path, fps=20) as writer:
+        for number in range(num_episodes):
+            frames = [FramesInMemory(moving_pictures(size, 2 * number + view)) for view in range(2)]
+            views = tuple(View(f"camera{i}", part, camera) for i, (part, camera) in enumerate(zip(frames, cameras, strict=True)))
+            writer.add(Episode(f"e{number}", "move", 20.0, views, path_of_tool))
+    return Dataset(path)
+
+
+def windows_of(mixture: Mixture, count: int) -> list[Window]:
+    return [mixture[index].window for index in range(count)]
+
+
+def video_paths(root: Path, window: Window) -> list[Path]:
+    number = int(window.episode_id[1:])
+    return [root / f"videos/observation.images.{view}/chunk-000/file-{number:03d}.mp4" for view in window.views]
+
+
+def decode_plainly(root: Path, window: Window, from_keyframe: bool) -> None:
+    """The window's frames as RGB and nothing else; `from_keyframe` is as fast as PyAV goes, else as it is mostly used."""
+    converter = VideoReformatter()
+    for path in video_paths(root, window):
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            stream.codec_context.thread_count = 1
+            step = round(1 / stream.average_rate / stream.time_base)
+            if from_keyframe:
+                container.seek(window.start * step, stream=stream)
+            seen = 0
+            for frame in container.decode(stream):
+                if frame.pts >= window.start * step:
+                    converter.reformat(frame, format="rgb24", threads=1) if from_keyframe else frame.to_ndarray(format="rgb24")
+                    seen += 1
+                if seen == NUM_FRAMES:
+                    break
+
+
+def decode_many(root: Path, windows: list[Window]) -> None:
+    for window in windows:
+        decode_plainly(root, window, True)
+
+
+def in_processes(root: Path, windows: list[Window]) -> float:
+    """Seconds that plain decoding takes when the windows are dealt out to processes that already run."""
+    with multiprocessing.get_context("fork").Pool(WORKERS) as pool:
+        pool.map(abs, range(WORKERS))
+        begun = time.perf_counter()
+        pool.starmap(decode_many, [(root, windows[worker::WORKERS]) for worker in range(WORKERS)])
+        return time.perf_counter() - begun
+
+
+def read_alone(root: Path, windows: list[Window]) -> None:
+    for window in windows:
+        for path in video_paths(root, window):
+            VideoFrames(path).read(range(window.start, window.start + NUM_FRAMES))
+
+
+def seconds(run: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    run()
+    return time.perf_counter() - begun
+
+
+def loading(mixture: Mixture, count: int, normalise: bool) -> float:
+    """Seconds for `count` samples once the workers run: as uint8, as a GPU would be sent them, or made float32 on this processor."""
+    warm = 3 * WORKERS
+    stream = load(mixture, 1, count + warm, num_workers=WORKERS)
+    for _ in range(warm):
+        next(stream)
+    begun = time.perf_counter()
+    for batches in stream:
+        sample = batches[0].sample if normalise else batches[0].pixels
+        assert sample.video.shape[1] == 2
+    return time.perf_counter() - begun
+
+
+def decode_with(library: str, root: Path, windows: list[Window]) -> float | None:
+    """Seconds with another library, one clip at a time; None where it is not installed or does not run."""
+    try:
+        if library == "torchcodec":
+            from torchcodec.decoders import VideoDecoder
+
+            def read(path: Path, window: Window) -> object:
+                return VideoDecoder(str(path), num_ffmpeg_threads=1).get_frames_in_range(window.start, window.start + NUM_FRAMES).data
+        else:
+            from decord import VideoReader, cpu
+
+            def read(path: Path, window: Window) -> object:
+                return VideoReader(str(path), ctx=cpu(0), num_threads=1).get_batch(range(window.start, window.start + NUM_FRAMES)).asnumpy()
+
+        return seconds(lambda: [read(path, window) for window in windows for path in video_paths(root, window)])
+    except Exception as error:  # an absent or broken library is a result, not a failure
+        print(f"{library}: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
+        return None
+
+
+def resident_mb() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def family_mb() -> float:
+    """This process and its workers; pages that they share are counted in each."""
+    total = resident_mb()
+    for child in multiprocessing.active_children():
+        total += int(Path(f"/proc/{child.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+    return total
+
+
+def throughput(root: Path, size: int, count: int) -> dict[str, float | None]:
+    dataset = write_set(root / str(size), size, 12)
+    mixture = Mixture([Source("bench", dataset, Cutting(NUM_FRAMES))], seed=0)
+    windows = windows_of(mixture, count)
+    decode_many(dataset.path, windows)  # the files are in memory from here on
+    raw = min(in_processes(dataset.path, windows) for _ in range(3))
+    ours = min(loading(mixture, count, False) for _ in range(3))
+    as_float = loading(mixture, count, True)
+    alone = seconds(lambda: [decode_plainly(dataset.path, window, False) for window in windows])
+    single = seconds(
+        lambda: [VideoFrames(path).read(range(w.start, w.start + NUM_FRAMES)) for w in windows for path in video_paths(dataset.path, w)]
+    )
+    figures = {"ours": ours, "ours, float32": as_float, "raw": raw, "our frames, 1 process": single, "one clip, PyAV": alone}
+    figures |= {f"one clip, {library}": decode_with(library, dataset.path, windows) for library in ("torchcodec", "decord")}
+    rates = {name: None if value is None else count / value for name, value in figures.items()}
+    return {"size_px": size} | dict(rates.items()) | {"times raw": ours / raw}
+
+
+def memory(root: Path, num_samples: int) -> list[tuple[int, float]]:
+    """Resident memory (MB, with workers) on the way through many samples of 64 px."""
+    dataset = write_set(root / "memory", 64, 40)
+    mixture = Mixture([Source("bench", dataset, Cutting(9))], seed=0)
+    track: list[tuple[int, float]] = []
+    for number, _ in enumerate(load(mixture, 1, num_samples, num_workers=WORKERS)):
+        if number % (num_samples // 10) == num_samples // 20:
+            track.append((number, family_mb()))
+    return track
+
+
+def fuzz(minutes: float) -> dict[str, int]:
+    """Feed mutated files to every entry point for so long; anything but one clear error ends it with a traceback."""
+    rng, counts = random.Random(time.time_ns()), {"opened": 0, "refused": 0}
+    with tempfile.TemporaryDirectory() as folder:
+        dataset = write_set(Path(folder) / "set", 32, 2)
+        files = [path for path in dataset.path.rglob("*") if path.is_file() and path.suffix in (".json", ".parquet", ".mp4")]
+        pickle_path = Path(folder) / "x.pkl"
+        numbers = {"state": np.zeros((5, 7)), "names": ["a", None], "scalar": np.float32(1)}
+        originals = {path: path.read_bytes() for path in files} | {pickle_path: pickle.dumps(numbers, 2)}
+        end = time.monotonic() + 60 * minutes
+        while time.monotonic() < end:
+            path = rng.choice(list(originals))
+            content = bytearray(originals[path])
+            for _ in range(rng.randrange(1, 12)):
+                content[rng.randrange(len(content))] = rng.randrange(256)
+            path.write_bytes(content[: rng.randrange(len(content))] if rng.random() < 0.2 else content)
+            try:
+                if path == pickle_path:
+                    read_pickle(path)
+                else:
+                    for episode in Dataset(dataset.path):
+                        for view in episode.check().views:
+                            view.frames.read(range(episode.num_frames))
+                counts["opened"] += 1
+            except EpisodeError:
+                counts["refused"] += 1
+            path.write_bytes(originals[path])
+    return counts
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--sizes", type=int, nargs="*", default=[64, 256, 512])
+    parser.add_argument("--samples", type=int, default=60)
+    parser.add_argument("--memory-samples", type=int, default=10_000)
+    parser.add_argument("--fuzz-minutes", type=float, default=0.0)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    results: dict[str, object] = {"cores": os.cpu_count(), "workers": WORKERS, "frames": NUM_FRAMES, "views": 2}
+    with tempfile.TemporaryDirectory() as folder:
+        results["throughput"] = rows = [throughput(Path(folder), size, options.samples) for size in options.sizes]
+        if rows:
+            table = Table(*rows[0], title=f"samples/s: 2 views x {NUM_FRAMES} frames, {WORKERS} workers on {os.cpu_count()} cores")
+            for row in rows:
+                table.add_row(*["-" if value is None else f"{value:.4g}" for value in row.values()])
+            Console().print(table)
+        if options.memory_samples:
+            results["memory_mb"] = track = memory(Path(folder), options.memory_samples)
+            print("memory (MB) after samples:", ", ".join(f"{number}: {megabytes:.0f}" for number, megabytes in track))
+    if options.fuzz_minutes:
+        results["fuzz"] = fuzz(options.fuzz_minutes)
+        print("fuzz:", results["fuzz"])
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        part = options.json.with_name(options.json.name + ".part")
+        part.write_text(json.dumps(results, indent=2) + "\n")
+        part.replace(options.json)
+
+
+if __name__ == "__main__":
+    main()
