@@ -1,4 +1,5 @@
-# Every target installs what it needs into .venv first; a fresh machine needs Python 3.11 and make alone.
+# Every target installs what it needs into .venv first; a fresh machine needs Python 3.11 and make alone
+# (and, where you are not root, Debian's libegl1 and libgl1 for the simulator).
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -18,10 +19,11 @@ check: $(INSTALLED)
 	$(BIN)/python -m pytest tests/test_architecture.py
 
 bench: $(INSTALLED)
-	$(BIN)/python bench/codec.py --json bench/results/codec.json
+	for room in codec data model world; do $(BIN)/python bench/$$room.py --json bench/results/$$room.json || exit 1; done
 
 $(INSTALLED): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info[:2] == (3, 11) else "the lock file is for Python 3.11; run: make PYTHON=python3.11 $(MAKECMDGOALS)")'
+	scripts/system-packages || echo 'going on without: what renders will say so'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet -r requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
