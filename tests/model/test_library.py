@@ -162,3 +162,17 @@ def test_two_processes_share_the_tokens_of_one_sample(model, inputs, tmp_path):
         torch.save({"inputs": given, "expected": model(**given).sample}, tmp_path / "given.pt")
     model.save_pretrained(tmp_path)
     torch.multiprocessing.spawn(_context_parallel, (str(tmp_path),), nprocs=2)
+
+
+def test_what_is_pushed_to_a_hub_is_what_loads(model, call, tmp_path, monkeypatch):
+    """The hub itself is out of reach of tests: what would be uploaded to it is caught at the door."""
+    import shutil
+
+    from diffusers.utils import hub_utils
+
+    monkeypatch.setattr(hub_utils, "create_repo", lambda repo_id, **_: type("Repository", (), {"repo_id": repo_id}))
+    monkeypatch.setattr(hub_utils, "load_or_create_model_card", lambda *_, **__: None)
+    monkeypatch.setattr(hub_utils, "populate_model_card", lambda *_, **__: type("Card", (), {"save": lambda *_: None}))
+    monkeypatch.setattr(hub_utils, "upload_folder", lambda folder_path, **_: shutil.copytree(folder_path, tmp_path / "hub"))
+    model.push_to_hub("someone/tiny")
+    assert torch.equal(call(ActionImagesTransformer3DModel.from_pretrained(tmp_path / "hub")), call(model))
