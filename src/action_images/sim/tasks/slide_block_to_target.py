@@ -15,7 +15,9 @@ from action_images.sim.task import Task
 from action_images.sim.world import World
 
 FINGER = 0.011
-"""Half the thickness (m) of the closed fingers along the tool's x axis."""
+"""Half the thickness (m) of the fingers along the tool's x axis."""
+
+HALF_HEIGHT = 0.027
 
 
 @dataclass(frozen=True)
@@ -36,20 +38,25 @@ class SlideBlockToTarget(Task):
     def lay_out(cls, scene: Scene, rng: np.random.Generator) -> Self:
         """A block that faces the patch within 10 degrees, 12 to 20 cm away."""
         block, patch = colours(rng, 2)
-        half = rng.uniform(0.026, 0.032)
+        # Wider than the open gripper: both fingers push, and the block cannot swing round either.
+        half = rng.uniform(0.047, 0.052)
         start, goal = _start_and_goal(rng)
         heading = math.atan2(*(goal - start)[1::-1])
-        box(scene.body("block", (*start[:2], half), yaw=heading + rng.uniform(-0.17, 0.17), free=True), (half,) * 3, scene.colour(block))
-        ghost(box(scene.body("patch", goal), (0.05, 0.05, 0.001), scene.colour(patch)))
+        box(
+            scene.body("block", (*start[:2], HALF_HEIGHT), yaw=heading + rng.uniform(-0.17, 0.17), free=True),
+            (half, half, HALF_HEIGHT),
+            scene.colour(block),
+        )
+        ghost(box(scene.body("patch", goal), (0.06, 0.06, 0.001), scene.colour(patch)))
         return cls(block, patch, half)
 
     def succeeded(self, world: World) -> bool:
         """On the distance along the table."""
         offset = world.pose("block").translation - world.pose("patch").translation
-        return offset[:2].norm().item() < 0.025 and offset[2].item() < self.half + 0.01
+        return offset[:2].norm().item() < 0.025 and offset[2].item() < HALF_HEIGHT + 0.01
 
     def motions(self, world: World) -> Iterator[Motion]:
-        """Down behind the block with closed fingers, then straight on."""
+        """Down behind the block with open fingers, then straight on."""
         block, patch = world.pose("block"), world.pose("patch")
         way = (patch.translation - block.translation)[:2]
         heading = math.atan2(way[1].item(), way[0].item())
@@ -59,8 +66,8 @@ class SlideBlockToTarget(Task):
         behind, end = (self._beside(world, place, towards, by) for place, by in (("block", touch + 0.02), ("patch", touch)))
         # Pushing backwards looks the same from the block's side and spares the arm half a turn.
         yaw = math.remainder(heading, math.pi)
-        yield move(downward((*behind, 0.12), yaw), downward((*behind, 0.02), yaw), opening=0.0)
-        yield move(downward((*end, 0.02), yaw), opening=0.0, pace=0.8)
+        yield move(downward((*behind, 0.12), yaw), downward((*behind, 0.02), yaw), opening=1.0)
+        yield move(downward((*end, 0.02), yaw), opening=1.0, pace=0.8)
 
     def _beside(self, world: World, name: str, towards: tuple[float, float], by: float) -> tuple[float, float]:
         x, y, _ = world.pose(name).translation.tolist()
