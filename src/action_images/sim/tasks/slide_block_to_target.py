@@ -42,11 +42,10 @@ class SlideBlockToTarget(Task):
         half = rng.uniform(0.047, 0.052)
         start, goal = _start_and_goal(rng)
         heading = math.atan2(*(goal - start)[1::-1])
-        box(
-            scene.body("block", (*start[:2], HALF_HEIGHT), yaw=heading + rng.uniform(-0.17, 0.17), free=True),
-            (half, half, HALF_HEIGHT),
-            scene.colour(block),
-        )
+        body = scene.body("block", (*start[:2], HALF_HEIGHT), yaw=heading + rng.uniform(-0.17, 0.17), free=True)
+        geom = box(body, (half, half, HALF_HEIGHT), scene.colour(block))
+        # Smooth, also to the fingers: on rubber it would wedge between them and the table.
+        geom.friction, geom.priority = [0.4, 0.005, 0.0001], 1
         ghost(box(scene.body("patch", goal), (0.06, 0.06, 0.001), scene.colour(patch)))
         return cls(block, patch, half)
 
