@@ -107,10 +107,11 @@ def _encoded(job: Job, reader: Reader, ids: Sequence[str], staging: Path, num_wo
         with _pool(job, num_workers) as pool:
             under_way: deque[tuple[str, Future]] = deque()
             while waiting or under_way:
-                while waiting and len(under_way) < 2 * num_workers:
-                    under_way.append((waiting[0], pool.submit(_encode_in_worker, job, waiting.popleft(), staging)))
-                episode_id, future = under_way[0]
                 try:
+                    while waiting and len(under_way) < 2 * num_workers:
+                        under_way.append((waiting[0], pool.submit(_encode_in_worker, job, waiting[0], staging)))
+                        waiting.popleft()
+                    episode_id, future = under_way[0]
                     result = future.result()
                 except BrokenProcessPool:
                     break
