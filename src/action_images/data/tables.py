@@ -26,13 +26,19 @@ def read_table(path: Path, columns: list[str] | None = None, episode_index: int 
             return _rows_of_episode(file, columns, episode_index)
     except FileNotFoundError:
         raise EpisodeError(f"{path}: is missing; restore the file") from None
-    except (pa.ArrowException, OSError) as error:
-        raise EpisodeError(f"{path}: is not a readable parquet file ({str(error).splitlines()[0][:120]}); restore it") from None
+    except EpisodeError:
+        raise
+    # Damaged metadata reaches Python as names that are no text and numbers that do not fit, not only as Arrow's own errors.
+    except (pa.ArrowException, OSError, ValueError, TypeError, OverflowError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise EpisodeError(f"{path}: is not a readable parquet file ({reason[:120]}); restore it") from None
 
 
 def _rows_of_episode(file: pq.ParquetFile, columns: list[str] | None, episode_index: int) -> pa.Table:
     """Reads the row groups alone whose statistics admit the episode."""
     place = file.schema_arrow.get_field_index("episode_index")
+    if place < 0:
+        raise ValueError("it has no column 'episode_index', or two")
     groups = [
         group for group in range(file.num_row_groups) if _may_hold(file.metadata.row_group(group).column(place).statistics, episode_index)
     ]

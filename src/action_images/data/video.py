@@ -167,6 +167,8 @@ def _read_index(path: str, mtime_ns: int, num_bytes: int) -> VideoIndex:  # noqa
         if not container.streams.video:
             raise EpisodeError(f"{path}: holds no video; restore the file or drop the episode")
         stream = container.streams.video[0]
+        if stream.codec_context is None:
+            raise EpisodeError(f"{path}: names no codec that can be decoded; {CURE}")
         size = (stream.codec_context.height, stream.codec_context.width)
         claimed, fps = stream.frames, float(stream.average_rate or 0)
         if not all(0 < side <= MAX_SIDE_PX for side in size) or claimed > MAX_NUM_FRAMES:
