@@ -86,7 +86,7 @@ def _arrangements(spots: Spots, strong: Tensor, cameras: Camera, format: ActionI
     half = (radius**2 - to_anchor.square().sum(-1) + middle**2).clamp_min(0).sqrt()
     meets = torch.stack([origin + direction * (middle + sign * half)[..., None] for sign in (-1, 1)])
     meets = torch.where((count >= 2)[..., None], both, meets)
-    meets = torch.where(torch.arange(3)[:, None] == anchor[:, None, None], anchored, meets)
+    meets = torch.where(torch.arange(3, device=anchor.device)[:, None] == anchor[:, None, None], anchored, meets)
     sides = torch.cartesian_prod(*[torch.arange(2)] * 3)
     return meets[sides, ..., torch.arange(3), :].movedim(1, -2).flatten(0, 1)
 

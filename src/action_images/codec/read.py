@@ -64,8 +64,7 @@ def read(
     `cameras` are (view), (*batch view) or moving (*batch view frame): see `Camera.per_frame`. `exact` uses every
     pixel near a spot, `fast` some of them: as good on clean images, worse under noise. Frames whose position is
     predicted to be worse than `max_position_std` (m) are not valid, nor are those whose rotation would move the drawn
-    points by more than twice that. `smooth` (for generated images; see
-    `codec.smooth`) runs last.
+    points by more than twice that. `smooth` (for generated images; see `codec.smooth`) runs last.
 
     Raises ValueError for fewer than two views, no frames, pixels that are not finite or far outside [0, 1], or images
     that do not match the cameras. Source: paper section 3, inverted by weighted least squares; the errors to expect
@@ -119,7 +118,7 @@ def _solve_all(spots: Spots, rig: Camera, format: ActionImageFormat, num_frames:
     if not len(partial):
         return solution, known
     candidates = ambiguity.search(spots[partial], strong[partial], rig[partial], format)
-    source = torch.arange(len(known))
+    source = torch.arange(len(known), device=known.device)
     picked = torch.zeros_like(partial)
     for start in range(0, len(known), num_frames):
         columns = ((partial >= start) & (partial < start + num_frames)).nonzero().flatten()
