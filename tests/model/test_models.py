@@ -1,6 +1,7 @@
 """The three models are built, saved and loaded together; what does not fit is refused."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from action_images.canvas import TASKS, Canvas
 from action_images.model.autoencoder import WanAutoencoder
 from action_images.model.denoiser import ActionImagesTransformer3DModel
 from action_images.model.door import CanvasDenoiser, Condition
-from action_images.model.models import INDEX, Models
+from action_images.model.models import INDEX, Clips, Models
 from action_images.model.patches import PatchAutoencoder
 from action_images.model.presets import PRESETS, WAN22_LATENTS, build, build_autoencoder, build_transformer, preset_named
 
@@ -191,3 +192,17 @@ def test_a_clean_prediction_becomes_the_velocity_that_leads_to_it():
     canvas, condition = canvas_for(network)
     velocity = CanvasDenoiser(network)(canvas, torch.tensor([0.4]), condition)
     torch.testing.assert_close(canvas.latents - 0.4 * velocity, torch.full_like(velocity, 0.7))
+
+
+def test_what_clips_a_model_was_trained_on_is_saved_with_it(tmp_path: Path):
+    clips = Clips((32, 48), 5, 5.0, "one-step")
+    autoencoder = PatchAutoencoder(32).fit([(torch.rand(4, 5, 3, 32, 32) * 2 - 1, 1.0)])
+    models = build(PRESETS["debug"], autoencoder=autoencoder)
+    for known in (None, clips):
+        replace(models, clips=known).save(tmp_path / str(known is None))
+        assert Models.load(tmp_path / str(known is None)).clips == known
+
+
+def test_clips_without_frames_are_refused():
+    with pytest.raises(ValueError, match="greater than 0"):
+        Clips((32, 32), 0, 5.0, "one-step")

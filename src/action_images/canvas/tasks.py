@@ -61,10 +61,12 @@ TASKS = {
     "policy": Task(video=Show.FIRST_FRAME, action=Show.FIRST_FRAME, video_frames=1),
     "second_view": Task(video=Show.FIRST_FRAME, action=Show.FIRST_FRAME, first_view_video=Show.EVERYTHING),
     "label": Task(video=Show.EVERYTHING, action=Show.FIRST_FRAME),
+    "label_from_nothing": Task(video=Show.EVERYTHING, action=Show.NOTHING),
     "simulate": Task(video=Show.FIRST_FRAME, action=Show.EVERYTHING),
     "video": Task(video=Show.FIRST_FRAME, action=None),
 }
-"""Name -> what is shown. The first action frame is the current tool pose, which is known wherever actions are."""
+"""Name -> what is shown. The first action frame is the current tool pose, which is known
+wherever actions are, but for `label_from_nothing`: a video alone."""
 
 MIXTURES = {
     "release": {"video": 0.1, "policy": 0.09, "joint": 0.729, "second_view": 0.0405, "label": 0.0405},

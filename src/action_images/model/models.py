@@ -1,7 +1,7 @@
 """The three models that belong together, saved and loaded as one folder."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,33 @@ INDEX = "action_images.json"
 
 
 @dataclass(frozen=True)
+class Clips:
+    """What clips a model was trained on: image size (height, width) in px, pixel frames, frames a second, and how to sample.
+
+    `sampling` is a name of `sampler.SAMPLINGS`.
+    """
+
+    size: tuple[int, int]
+    num_frames: int
+    fps: float
+    sampling: str
+
+    def __post_init__(self) -> None:
+        if min(*self.size, self.num_frames) < 1 or not self.fps > 0:
+            raise ValueError(f"clips have sizes, frames and a rate greater than 0, got {self}")
+
+
+@dataclass(frozen=True)
 class Models:
-    """A denoiser with the autoencoder and the text encoder that it was trained with."""
+    """A denoiser with the autoencoder and the text encoder that it was trained with.
+
+    `clips` is None where it is not known what the weights were trained on.
+    """
 
     denoiser: CanvasDenoiser
     autoencoder: Autoencoder
     text: TextEncoder
+    clips: Clips | None = None
 
     def __post_init__(self) -> None:
         config = self.denoiser.transformer.config
@@ -55,6 +76,8 @@ class Models:
         elif isinstance(self.autoencoder, PatchAutoencoder):
             self.autoencoder.save_pretrained(folder / "vae")
         index: dict = {"autoencoder": type(self.autoencoder).__name__, "text": type(self.text).__name__}
+        if self.clips is not None:
+            index["clips"] = asdict(self.clips)
         if isinstance(self.text, HashedWords):
             index["text_config"] = {"dim": self.text.dim, "max_words": self.text.max_words}
         elif isinstance(self.text, LanguageModel):
@@ -72,7 +95,7 @@ class Models:
             raise ValueError(f"{folder}: has no {INDEX}, so it is no folder of saved models; convert-weights makes one of foreign weights")
         index = json.loads((folder / INDEX).read_text())
         transformer = load_transformer(folder / "transformer", dtype)
-        return cls(CanvasDenoiser(transformer), _autoencoder(index, folder / "vae"), _text(index, folder, dtype))
+        return cls(CanvasDenoiser(transformer), _autoencoder(index, folder / "vae"), _text(index, folder, dtype), _clips(index))
 
 
 def load_transformer(folder: Path, dtype: torch.dtype = torch.float32) -> ActionImagesTransformer3DModel:
@@ -92,6 +115,11 @@ def load_transformer(folder: Path, dtype: torch.dtype = torch.float32) -> Action
             f"{folder}: the weights do not fit config.json: " + "; ".join(f"{name} {keys[:3]}" for name, keys in problems.items())
         )
     return loaded
+
+
+def _clips(index: dict) -> Clips | None:
+    clips = index.get("clips")
+    return None if clips is None else Clips(tuple(clips["size"]), clips["num_frames"], clips["fps"], clips["sampling"])
 
 
 def _autoencoder(index: dict, folder: Path) -> Autoencoder:
