@@ -78,8 +78,8 @@ def convert(source: Path, folder: Path, max_shard_bytes: int = 2 * 10**9) -> Con
         "metadata": {"total_size": total},
         "weight_map": {name: file for file, shard in zip(names, shards, strict=True) for name in shard},
     }
-    _write_json(folder / "diffusion_pytorch_model.safetensors.index.json", index)
-    _write_json(folder / "config.json", {"_class_name": ActionImagesTransformer3DModel.__name__, **config})
+    write_json(folder / "diffusion_pytorch_model.safetensors.index.json", index)
+    write_json(folder / "config.json", {"_class_name": ActionImagesTransformer3DModel.__name__, **config})
     return Conversion(len(ours), total, tuple(folder / name for name in names), config)
 
 
@@ -237,5 +237,6 @@ def _write(path: Path, save: Any) -> None:
     unfinished.replace(path)
 
 
-def _write_json(path: Path, value: dict[str, Any]) -> None:
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Write a file whole or not at all."""
     _write(path, lambda unfinished: unfinished.write_text(json.dumps(value, indent=2) + "\n"))
