@@ -49,7 +49,7 @@ def speed() -> Iterator[Row]:
     for name, batch, frames, side in (("tiny", 8, 8, 8), ("tiny", 32, 8, 8), ("tiny", 8, 12, 8), ("tiny", 2, 44, 16)):
         preset = PRESETS[name]
         config = cost.full_config(preset.transformer)
-        load = cost.Load(batch, frames, side, side, 24, 2, per_frame_levels=True)
+        load = cost.Load(batch, frames, side, side, 24)
         models = build(preset, autoencoder=PatchAutoencoder(config["in_channels"]))
         layout = TASKS["joint"].layout(2, frames // 4)
         inputs = {

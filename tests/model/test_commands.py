@@ -98,7 +98,7 @@ def test_describe_tells_the_released_models_size(capsys):
     ("arguments", "message"),
     [
         (["--preset", "huge"], "there is no preset 'huge'"),
-        (["--frames", "40"], "take 37 or 41"),
+        (["--frames", "40"], "37 or 41 frames"),
         (["--height", "70"], "resize to 64 x 64"),
         (["--task", "dance"], "there is no task 'dance'"),
     ],

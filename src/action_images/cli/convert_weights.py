@@ -26,7 +26,7 @@ def main(
     from action_images.model.weights import convert
 
     if out.exists() and any(out.iterdir()):
-        raise ValueError(f"{out}: already holds something, converted weights perhaps; name another folder or remove it")
+        raise ValueError(f"{out}: already holds converted weights or something else; name another folder or remove it")
     if max_shard_gb <= 0:
         raise ValueError(f"max-shard-gb is more than 0, not {max_shard_gb:g}")
     shard_bytes = int(max_shard_gb * 1e9)

@@ -1,6 +1,8 @@
 """The three models that belong together, saved and loaded as one folder."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -119,20 +121,27 @@ def load_autoencoder(folder: Path, dtype: torch.dtype = torch.float32) -> Autoen
 
 def _load(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
     """A diffusers model of this class, all of whose tensors come from the folder."""
-    from safetensors import SafetensorError
-
-    try:
+    with _named(folder):
         loaded, report = kind.from_pretrained(folder, torch_dtype=dtype, output_loading_info=True)
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{folder}: a weights file is missing, damaged or cut short; copy or download it again ({error})") from error
-    except ValueError as error:
-        raise ValueError(f"{folder}: the weights do not fit config.json ({str(error).splitlines()[0]})") from error
     problems = {name: keys for name, keys in report.items() if keys}
     if problems:
         raise ValueError(
             f"{folder}: the weights do not fit config.json: " + "; ".join(f"{name} {keys[:3]}" for name, keys in problems.items())
         )
     return loaded
+
+
+@contextmanager
+def _named(folder: Path) -> Iterator[None]:
+    """Errors of the libraries that read weights become one that names the folder and the cure."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{folder}: a weights file is missing, damaged or cut short; copy or download it again ({error})") from error
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(f"{folder}: the weights do not fit config.json ({str(error).splitlines()[0]})") from error
 
 
 def _clips(index: dict) -> Clips | None:
@@ -146,6 +155,9 @@ def _text(index: dict, folder: Path, dtype: torch.dtype) -> TextEncoder:
     if index["text"] == LanguageModel.__name__:
         from transformers import AutoTokenizer, UMT5EncoderModel
 
-        model = UMT5EncoderModel.from_pretrained(folder / "text_encoder", dtype=dtype)
-        return LanguageModel(AutoTokenizer.from_pretrained(folder / "tokenizer"), model, **index["text_config"])
+        with _named(folder / "text_encoder"):
+            model = UMT5EncoderModel.from_pretrained(folder / "text_encoder", dtype=dtype)
+        with _named(folder / "tokenizer"):
+            tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
+        return LanguageModel(tokenizer, model, **index["text_config"])
     raise ValueError(f"{folder / INDEX}: names an unknown text encoder, '{index['text']}'")
