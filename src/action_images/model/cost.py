@@ -120,21 +120,26 @@ def training_flops(config: dict[str, Any], load: Load, mode: Mode, checkpointed:
     What no trained weight lies before is left out of it, and attention, which has two inputs to each product, is twice.
     """
     layers, tokens, width = config["num_layers"], load.num_tokens(_patch(config)), _width(config)
+    adapters = 0 if mode == "full" else _adapter_flops(config, load, lora_rank)
     if mode == "full":
-        operations = 3 * forward_flops(config, load) - load.batch_size * _input_gradient_flops_of_first_layers(config, load)
+        backward = 2 * forward_flops(config, load) // load.batch_size - _input_gradient_flops_of_first_layers(config, load)
     else:
-        adapters = 2 * lora_rank * (6 * 2 * width * tokens + 2 * 2 * width * load.num_words + 2 * (width + config["ffn_dim"]) * tokens)
         output = 2 * tokens * width * _patch(config)[0] * _patch(config)[1] * config["out_channels"]
-        backward = layers * (2 * _attention_flops(config, load) + _token_projection_flops(config, load)) + output
         # No adapter lies before the first block's queries, keys and values.
-        backward -= 2 * tokens * width * 3 * width
-        operations = forward_flops(config, load) + load.batch_size * (backward + 3 * layers * adapters)
+        first = 2 * tokens * width * 3 * width
+        backward = layers * (2 * _attention_flops(config, load) + _token_projection_flops(config, load)) + output - first
+    operations = forward_flops(config, load) + load.batch_size * (backward + 3 * layers * adapters)
     if checkpointed:
         # Blocks run again, up to their last matrix: nothing that follows needs its output.
         last = 2 * tokens * width * config["ffn_dim"]
-        again = _block_flops(config, load) - last + (0 if mode == "full" else adapters)
-        operations += load.batch_size * layers * again
+        operations += load.batch_size * layers * (_block_flops(config, load) - last + adapters)
     return operations
+
+
+def _adapter_flops(config: dict[str, Any], load: Load, rank: int) -> int:
+    """Operations of one block's low-rank adapters for one sample, forward."""
+    width, tokens = _width(config), load.num_tokens(_patch(config))
+    return 2 * rank * (6 * 2 * width * tokens + 2 * 2 * width * load.num_words + 2 * (width + config["ffn_dim"]) * tokens)
 
 
 def _input_gradient_flops_of_first_layers(config: dict[str, Any], load: Load) -> int:
