@@ -130,8 +130,8 @@ def training_flops(config: dict[str, Any], load: Load, mode: Mode, checkpointed:
         backward = layers * (2 * _attention_flops(config, load) + _token_projection_flops(config, load)) + output - first
     operations = forward_flops(config, load) + load.batch_size * (backward + 3 * layers * adapters)
     if checkpointed:
-        # Blocks run again, up to their last matrix: nothing that follows needs its output.
-        last = 2 * tokens * width * config["ffn_dim"]
+        # Blocks run again, up to their last matrix: nothing that follows needs its output. An adapter of it comes after it.
+        last = 2 * tokens * width * config["ffn_dim"] if mode == "full" else 0
         operations += load.batch_size * layers * (_block_flops(config, load) - last + adapters)
     return operations
 
