@@ -21,6 +21,8 @@ from action_images.geometry import Camera, Pose, Trajectory
 __all__ = ["Dataset", "DatasetWriter"]
 
 MAX_EPISODE_FRAMES = 200_000
+MAX_OPEN_EPISODES = 4096
+"""Opened episodes that are remembered: some numbers each, no pixels. Training comes back to them in no order."""
 
 
 class Dataset:
@@ -39,7 +41,7 @@ class Dataset:
         self.ids: list[str] = self._episodes["episode_id"].to_pylist()
         if len(set(self.ids)) != len(self.ids):
             raise EpisodeError(f"{self.path}: two episodes share an id; repair meta/episodes")
-        self._load = lru_cache(maxsize=64)(self._read)
+        self._load = lru_cache(maxsize=MAX_OPEN_EPISODES)(self._read)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -58,7 +60,7 @@ class Dataset:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._load = lru_cache(maxsize=64)(self._read)
+        self._load = lru_cache(maxsize=MAX_OPEN_EPISODES)(self._read)
 
     def length(self, index: int) -> int:
         """How many frames an episode has, without opening it."""

@@ -59,7 +59,7 @@ PRESETS = {
     ),
     "tiny": Preset(
         transformer={"num_attention_heads": 6, "attention_head_dim": 32, "ffn_dim": 576, "num_layers": 4, "in_channels": 64,
-                     "out_channels": 64, "text_dim": 128, "stem_channels": 48, **FROM_SCRATCH},
+                     "out_channels": 64, "text_dim": 128, "stem_channels": 48, **FROM_SCRATCH, "still_anchor": True},
         autoencoder={"channels": 64},
         hashed_words={"dim": 128},
         size=(64, 64),
