@@ -2,10 +2,11 @@
 
 import base64
 from collections import defaultdict
+from contextlib import suppress
 from html import escape
 from pathlib import Path
 
-from action_images.data.checking import Finding, Verdict, summary
+from action_images.data.checking import DEADLY, Finding, Verdict, summary
 from action_images.data.store import Dataset
 from action_images.viewer.thumbnails import jpeg, thumbnail
 
@@ -56,12 +57,11 @@ def _general(findings: list[Finding]) -> str:
 
 def _figure(dataset: Dataset, index: int, findings: list[Finding]) -> str:
     notes = "".join(f"<div class={finding.level}>{escape(finding.message)}</div>" for finding in findings)
-    instruction = ""
-    try:
-        episode = dataset[index]
-        instruction = f"<div>{escape(episode.instruction or '(no instruction)')}</div>"
-        picture = f'<img loading=lazy alt="" src="data:image/jpeg;base64,{base64.b64encode(jpeg(thumbnail(episode))).decode()}">'
-    except ValueError:  # why is among the findings
-        picture = "<div class=none></div>"
+    instruction, picture = "", "<div class=none></div>"
+    if not any(finding.kind == DEADLY for finding in findings):
+        with suppress(ValueError):  # why is among the findings
+            episode = dataset[index]
+            instruction = f"<div>{escape(episode.instruction or '(no instruction)')}</div>"
+            picture = f'<img loading=lazy alt="" src="data:image/jpeg;base64,{base64.b64encode(jpeg(thumbnail(episode))).decode()}">'
     caption = f"<b>{escape(dataset.ids[index])}</b>, {dataset.length(index)} frames{instruction}{notes}"
     return f"<figure>{picture}<figcaption>{caption}</figcaption></figure>"
