@@ -12,10 +12,10 @@ from action_images.data.store import Dataset
 from action_images.viewer.data_page import write_page
 
 CHROMIUM = shutil.which("chromium")
-SWITCHES = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update "
-    "--disable-sync --hide-scrollbars --window-size=900,1200"
-).split()
+SWITCHES = [
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync", "--hide-scrollbars", "--window-size=900,1200"),
+]
 
 
 def shown(page, folder):
