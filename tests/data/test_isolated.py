@@ -46,7 +46,8 @@ def test_check_survives_a_deadly_episode_and_never_opens_it_again(tmp_path, monk
     page = (path / "check.html").read_text()
     assert page.count("data:image/jpeg") == 5
     opened = []
-    monkeypatch.setattr(Dataset, "__getitem__", lambda self, index: opened.append(index) or self._load(index))
+    parts = Dataset.parts
+    monkeypatch.setattr(Dataset, "parts", lambda self, index: opened.append(index) or parts(self, index))
     finding = checking.Finding("error", checking.DEADLY, "reach/variation1/e1", "died")
     write_page(tmp_path / "page.html", Dataset(path), checking.Verdict(6, 87, 20, ("front", "left"), [finding]), 100)
     assert sorted(opened) == [0, 2, 3, 4, 5]
