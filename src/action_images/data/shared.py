@@ -83,7 +83,7 @@ class _Packer(pickle.Pickler):
     def persistent_id(self, value: Any) -> Place | None:
         if not isinstance(value, Tensor):
             return None
-        if value.untyped_storage().data_ptr() == self.start and value.numel():
+        if self.start is not None and value.untyped_storage().data_ptr() == self.start and value.numel():
             return value.data_ptr() - self.start, value.dtype, tuple(value.shape), value.stride()
         # The order of a tensor's axes in memory is kept; what is expanded is written out.
         strides = torch.empty_like(value, device="meta").stride()
