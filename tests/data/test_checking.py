@@ -190,6 +190,14 @@ def test_the_command_gives_a_table_a_page_and_an_exit_code(good, tmp_path, capsy
     assert "is this the folder of a data set" in capsys.readouterr().err
 
 
+def test_an_episode_with_a_damaged_part_is_shown_by_the_others(good, tmp_path):
+    path = damaged_in_many_ways(good, tmp_path / "set")
+    assert command(["check", str(path), "--workers", "0"]) == 1
+    page = (path / "check.html").read_text()
+    assert page.count("data:image/jpeg;base64,") == 6
+    assert str(tmp_path) not in page
+
+
 def test_a_page_shows_text_as_text(tmp_path):
     path = written(tmp_path / "set", make_episode(instruction="<script>alert(1)</script>"))
     assert command(["check", str(path), "--workers", "0"]) == 0

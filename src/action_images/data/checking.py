@@ -2,12 +2,9 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +13,7 @@ import torch
 
 from action_images.data import motion
 from action_images.data.episode import EpisodeError, View
+from action_images.data.isolated import each_isolated
 from action_images.data.store import Dataset
 from action_images.geometry import Trajectory
 
@@ -27,6 +25,9 @@ LEAST_NEARNESS = 1.2
 """Pictures should move at least so many times more at the tool than elsewhere."""
 DUPLICATE_LEVELS = 1.0
 """Two episodes whose small pictures differ by less than this on average (of 255) are the same one."""
+
+DEADLY = "deadly"
+"""The kind of finding after which an episode must not be opened again outside a process of its own."""
 
 
 class Finding(NamedTuple):
@@ -70,8 +71,11 @@ Say = Callable[[str, str, str], None]
 
 
 def check_dataset(path: Path, num_workers: int, seen: Callable[[int, int], None] | None = None) -> Verdict:
-    """Look at every frame and number of a data set; raises EpisodeError where it cannot be opened at all."""
-    dataset = Dataset(path)
+    """Look at every frame and number of a data set; raises EpisodeError where it cannot be opened at all.
+
+    With worker processes (0: none) an episode whose files end the process that reads them is one more finding.
+    """
+    dataset = _opened(path, num_workers)
     examined = []
     for done, result in enumerate(_examined(dataset, num_workers)):
         examined.append(result)
@@ -87,11 +91,29 @@ def _examined(dataset: Dataset, num_workers: int) -> Iterator[Examined]:
     if num_workers == 0:
         yield from (examine(dataset, index) for index in places)
         return
-    with ProcessPoolExecutor(num_workers, get_context("spawn"), initializer=_begin, initargs=(dataset.path,)) as pool:
-        try:
-            yield from pool.map(_examine_in_worker, places, chunksize=max(1, min(8, len(dataset) // (4 * num_workers))))
-        except BrokenProcessPool:
-            raise EpisodeError(f"{dataset.path}: a process died on a damaged file; run with --workers 0 to see which") from None
+    for index, result in each_isolated(_examine_in_worker, places, num_workers, _begin, (dataset.path,)):
+        yield _deadly(dataset, index) if result is None else result
+
+
+def _opened(path: Path, num_workers: int) -> Dataset:
+    """The data set, once another process has survived opening it."""
+    if num_workers:
+        ((_, survived),) = each_isolated(_survives, [path], 1, torch.set_num_threads, (1,))
+        if not survived:
+            raise EpisodeError(f"{path}: the process that opened it died; a file in its folder meta is damaged, restore it")
+    return Dataset(path)
+
+
+def _survives(path: Path) -> bool:
+    with suppress(EpisodeError):  # to be raised where it is read again
+        Dataset(path)
+    return True
+
+
+def _deadly(dataset: Dataset, index: int) -> Examined:
+    result = Examined(dataset.ids[index], dataset.length(index))
+    _say(result, "error", DEADLY, "the process that decoded it died; its files are damaged or need more memory than there is")
+    return result
 
 
 _dataset: Dataset | None = None

@@ -1,20 +1,18 @@
 """Foreign episodes into a data set of ours: in parallel, in order, again from where it stopped."""
 
 import json
-import multiprocessing
 import shutil
 import tempfile
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from action_images.data.encoded import Encoded, encode_episode
 from action_images.data.episode import EpisodeError
 from action_images.data.fitted import select_views
+from action_images.data.isolated import each_isolated
 from action_images.data.readers import Reader, open_foreign
 from action_images.data.store import Dataset
 from action_images.data.video import commit_file
@@ -102,36 +100,9 @@ def _encoded(job: Job, reader: Reader, ids: Sequence[str], staging: Path, num_wo
     if num_workers == 0:
         yield from ((episode_id, _encode(reader, job, episode_id, staging)) for episode_id in ids)
         return
-    waiting = deque(ids)
-    while waiting:
-        with _pool(job, num_workers) as pool:
-            under_way: deque[tuple[str, Future]] = deque()
-            while waiting or under_way:
-                try:
-                    while waiting and len(under_way) < 2 * num_workers:
-                        under_way.append((waiting[0], pool.submit(_encode_in_worker, job, waiting[0], staging)))
-                        waiting.popleft()
-                    episode_id, future = under_way[0]
-                    result = future.result()
-                except BrokenProcessPool:
-                    break
-                under_way.popleft()
-                yield episode_id, result
-        # A decoder that crashes takes the pool with it: whoever was under way is tried alone to find the one.
-        for episode_id, _ in under_way:
-            yield episode_id, _alone(job, episode_id, staging)
-
-
-def _alone(job: Job, episode_id: str, staging: Path) -> Encoded | str:
-    with _pool(job, 1) as pool:
-        try:
-            return pool.submit(_encode_in_worker, job, episode_id, staging).result()
-        except BrokenProcessPool:
-            return f"{episode_id}: the process that decoded it died; its files are damaged or need more memory than there is"
-
-
-def _pool(job: Job, num_workers: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(num_workers, multiprocessing.get_context("spawn"), initializer=_begin, initargs=(job,))
+    for episode_id, result in each_isolated(partial(_encode_in_worker, job, staging), ids, num_workers, _begin, (job,)):
+        reason = "the process that decoded it died; its files are damaged or need more memory than there is"
+        yield episode_id, f"{episode_id}: {reason}" if result is None else result
 
 
 _reader: Reader | None = None
@@ -146,7 +117,7 @@ def _begin(job: Job) -> None:
     _reader = open_foreign(job.source, job.format)[1]
 
 
-def _encode_in_worker(job: Job, episode_id: str, staging: Path) -> Encoded | str:
+def _encode_in_worker(job: Job, staging: Path, episode_id: str) -> Encoded | str:
     assert _reader is not None
     return _encode(_reader, job, episode_id, staging)
 

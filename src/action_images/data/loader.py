@@ -1,16 +1,16 @@
 """Batches made by worker processes, so that decoding never holds up the training loop."""
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from torch.utils.data import DataLoader
-from torch.utils.data import Dataset as TorchDataset
+from torch import Tensor
 
 from action_images.data.episode import EpisodeError
 from action_images.data.mixture import Draw, Mixture
-from action_images.data.sample import Sample, collate
+from action_images.data.sample import Sample, collate, pixels_in
+from action_images.data.workers import Note, WorkerDiedError, made_ahead
 
 
 @dataclass(frozen=True)
@@ -46,21 +46,14 @@ def load(
     """Steps `start` to `start + num_steps` of training, each its batches: one for each kind of sample, mostly one.
 
     A step has `batch_size` samples for this rank; what is in it depends on the mixture, the step, the batch size and
-    the ranks, not on the workers. Videos reach `device` as uint8. Raises EpisodeError as soon
-    as an episode turns out to be damaged: nothing is skipped.
+    the ranks, not on the workers. Videos reach `device` as uint8, on the CPU in memory that the workers use again once a
+    batch is dropped. Raises EpisodeError as soon as an episode turns out to be damaged, or to kill the process that
+    decodes it: nothing is skipped.
     """
     if not 0 <= rank < num_ranks:
         raise ValueError(f"rank {rank} does not lie in 0..{num_ranks - 1}")
-    steps = [_indices(step, batch_size, rank, num_ranks) for step in range(start, start + num_steps)]
-    loader = DataLoader(
-        _Draws(mixture, size),
-        batch_sampler=steps,
-        num_workers=num_workers,
-        collate_fn=_Grouped(group),
-        pin_memory=torch.device(device).type == "cuda",
-        prefetch_factor=2 if num_workers else None,
-    )
-    return _delivered(loader, device)
+    make = _Steps(mixture, batch_size, rank, num_ranks, size, group)
+    return _delivered(make, range(start, start + num_steps), num_workers, device)
 
 
 def _indices(step: int, batch_size: int, rank: int, num_ranks: int) -> list[int]:
@@ -69,41 +62,49 @@ def _indices(step: int, batch_size: int, rank: int, num_ranks: int) -> list[int]
     return list(range(first, first + batch_size * num_ranks, num_ranks))
 
 
-def _delivered(loader: Iterable, device: torch.device | str) -> Iterator[tuple[Batch, ...]]:
-    for batches in loader:
-        if isinstance(batches, EpisodeError):
-            raise batches
-        yield tuple(Batch(_on(batch.pixels, device), batch.draws) for batch in batches)
+def _delivered(make: "_Steps", steps: range, num_workers: int, device: torch.device | str) -> Iterator[tuple[Batch, ...]]:
+    try:
+        for batches in made_ahead(make, steps, num_workers):
+            if isinstance(batches, EpisodeError):
+                raise batches
+            yield tuple(Batch(_on(batch.pixels, device), batch.draws) for batch in batches)
+            del batches  # its memory is free before the next one is waited for
+    except WorkerDiedError as error:
+        raise EpisodeError(f"{error}{make.working_on(error.note)}") from None
 
 
 def _on(sample: Sample, device: torch.device | str) -> Sample:
     return sample.map(lambda tensor: tensor.to(device, non_blocking=True))
 
 
-class _Draws(TorchDataset):
-    """The stream as torch's loader wants it: by index. An error comes as a value, to be raised without the loader's wrapping."""
+@dataclass(frozen=True)
+class _Steps:
+    """Makes a step's batches; an error comes as a value, to be raised where it is waited for."""
 
-    def __init__(self, mixture: Mixture, size: tuple[int, int] | None):
-        self.mixture, self.size = mixture, size
+    mixture: Mixture
+    batch_size: int
+    rank: int
+    num_ranks: int
+    size: tuple[int, int] | None
+    group: Callable[[Sample, Draw], Hashable]
 
-    def __getitem__(self, index: int) -> tuple[Sample, Draw] | EpisodeError:
-        draw = self.mixture[index]
-        try:
-            return self.mixture.sample(draw, self.size), draw
-        except EpisodeError as error:
-            return EpisodeError(f"{draw.source}: {error}")
-
-
-class _Grouped:
-    """Joins the samples of a step, kind by kind, in the order of each kind's first."""
-
-    def __init__(self, group: Callable[[Sample, Draw], Hashable]):
-        self.group = group
-
-    def __call__(self, parts: Sequence[tuple[Sample, Draw] | EpisodeError]) -> tuple[Batch, ...] | EpisodeError:
+    def __call__(self, step: int, allocate: Callable[[int], Tensor], note: Note) -> tuple[Batch, ...] | EpisodeError:
         kinds: dict[Hashable, list[tuple[Sample, Draw]]] = {}
-        for part in parts:
-            if isinstance(part, EpisodeError):
-                return part
-            kinds.setdefault(self.group(*part), []).append(part)
+        for index in _indices(step, self.batch_size, self.rank, self.num_ranks):
+            note(index)
+            draw = self.mixture[index]
+            try:
+                with pixels_in(allocate):
+                    sample = self.mixture.sample(draw, self.size)
+            except EpisodeError as error:
+                return EpisodeError(f"{draw.source}: {error}")
+            kinds.setdefault(self.group(sample, draw), []).append((sample, draw))
         return tuple(Batch(collate([sample for sample, _ in items]), tuple(draw for _, draw in items)) for items in kinds.values())
+
+    def working_on(self, index: int | None) -> str:
+        """What a process that died was decoding, and the cure."""
+        if index is None:
+            return " before it decoded anything; is there enough memory?"
+        draw = self.mixture[index]
+        path = next(source.dataset.path for source in self.mixture.sources if source.name == draw.source)
+        return f" while it decoded {draw.source}: {draw.window}; its files are damaged, or memory ran out: run 'action-images check {path}'"

@@ -1,12 +1,13 @@
 """What training and evaluation are fed: some frames of some views, with everything that belongs to them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Annotated
 
 import torch
-import torch.utils.data
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 from typing_extensions import Self
@@ -81,12 +82,25 @@ def cut(episode: Episode, window: Window, size: tuple[int, int] | None = None, f
     return Sample(video, cameras, trajectory, valid, episode.instruction)
 
 
+Allocate = Callable[[int], UInt8[Tensor, "byte"]]
+"""Gives memory for so many bytes."""
+
+_allocate: ContextVar[Allocate] = ContextVar("allocate", default=lambda num_bytes: torch.empty(num_bytes, dtype=torch.uint8))
+
+
+@contextmanager
+def pixels_in(allocate: Allocate) -> Iterator[None]:
+    """Samples cut inside decode their pixels into this memory, one after another."""
+    token = _allocate.set(allocate)
+    try:
+        yield
+    finally:
+        _allocate.reset(token)
+
+
 def empty_pixels(*shape: int) -> UInt8[Tensor, "*shape"]:
-    """Memory for pixels; in a worker process of a loader such as the training process sees too, so that nothing is copied."""
-    if torch.utils.data.get_worker_info() is None:
-        return torch.empty(shape, dtype=torch.uint8)
-    storage = torch.UntypedStorage._new_shared(math.prod(shape), device="cpu")
-    return torch.empty(0, dtype=torch.uint8).set_(storage).view(shape)
+    """Memory for pixels, ordinary or where `pixels_in` says."""
+    return _allocate.get()(math.prod(shape)).view(shape)
 
 
 def _read_into(place: UInt8[Tensor, "frame 3 h w"], frames: Frames, indices: Sequence[int]) -> None:
@@ -110,4 +124,15 @@ def collate(samples: Sequence[Sample]) -> Sample:
     instruction = tuple(sample.instruction for sample in samples)
     if len(samples) == 1:
         return replace(samples[0][None], instruction=instruction)
-    return replace(stack([replace(sample, instruction=None) for sample in samples]), instruction=instruction)
+    rest = stack([replace(sample, instruction=None, video=sample.video[..., :0]) for sample in samples])
+    return replace(rest, instruction=instruction, video=_stacked([sample.video for sample in samples]))
+
+
+def _stacked(videos: Sequence[Tensor]) -> Tensor:
+    """Videos that lie one behind the other in memory, as a worker process decodes them, are one batch without a copy."""
+    first, size = videos[0], videos[0].numel()
+    memory, start = first.untyped_storage().data_ptr(), first.storage_offset()
+    wanted = [(memory, start + place * size, first.shape, first.stride()) for place in range(len(videos))]
+    if wanted == [(video.untyped_storage().data_ptr(), video.storage_offset(), video.shape, video.stride()) for video in videos]:
+        return first.as_strided((len(videos), *first.shape), (size, *first.stride()))
+    return torch.stack(list(videos))

@@ -66,6 +66,10 @@ class Dataset:
         """How many frames an episode has, without opening it."""
         return self._episodes["length"][index].as_py()
 
+    def instruction(self, index: int) -> str | None:
+        """What an episode's robot was asked, without opening it; None where nothing is said."""
+        return _instruction(self._row(index))
+
     def column(self, index: int, feature: str) -> list[Any]:
         """A feature's values in all frames of an episode, as the file has them."""
         if feature not in self.info["features"]:

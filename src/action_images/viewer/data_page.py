@@ -2,10 +2,12 @@
 
 import base64
 from collections import defaultdict
+from contextlib import suppress
 from html import escape
 from pathlib import Path
 
-from action_images.data.checking import Finding, Verdict, summary
+from action_images.data.checking import DEADLY, Finding, Verdict, summary
+from action_images.data.episode import Episode, EpisodeError, View
 from action_images.data.store import Dataset
 from action_images.viewer.thumbnails import jpeg, thumbnail
 
@@ -15,6 +17,7 @@ table { border-collapse: collapse } td, th { padding: .2em .9em .2em 0; text-ali
 .grid { display: flex; flex-wrap: wrap; gap: 14px } figure { margin: 0; max-width: 100% }
 img { display: block; max-width: 100%; border-radius: 3px } figcaption { font-size: 12px; max-width: 340px; overflow-wrap: anywhere }
 .error { color: #b00020 } .warning { color: #8a5a00 } .none { width: 160px; height: 120px; background: #eee }
+.none { color: #666; text-align: center; line-height: 120px }
 """
 
 
@@ -55,13 +58,31 @@ def _general(findings: list[Finding]) -> str:
 
 
 def _figure(dataset: Dataset, index: int, findings: list[Finding]) -> str:
-    notes = "".join(f"<div class={finding.level}>{escape(finding.message)}</div>" for finding in findings)
-    instruction = ""
-    try:
-        episode = dataset[index]
-        instruction = f"<div>{escape(episode.instruction or '(no instruction)')}</div>"
-        picture = f'<img loading=lazy alt="" src="data:image/jpeg;base64,{base64.b64encode(jpeg(thumbnail(episode))).decode()}">'
-    except ValueError:  # why is among the findings
-        picture = "<div class=none></div>"
+    folder, own_id = f"{dataset.path}/", f"{dataset.ids[index]}: "  # said by the title and the caption already
+    messages = [(finding.level, finding.message.replace(folder, "").replace(own_id, "")) for finding in findings]
+    notes = "".join(f"<div class={level}>{escape(message)}</div>" for level, message in messages)
+    instruction, picture = "", "<div class=none>no picture</div>"
+    if not any(finding.kind == DEADLY for finding in findings):
+        with suppress(ValueError):  # why is among the findings
+            episode = _what_is_whole(dataset, index)
+            instruction = f"<div>{escape(episode.instruction or '(no instruction)')}</div>"
+            picture = f'<img loading=lazy alt="" src="data:image/jpeg;base64,{base64.b64encode(jpeg(thumbnail(episode))).decode()}">'
     caption = f"<b>{escape(dataset.ids[index])}</b>, {dataset.length(index)} frames{instruction}{notes}"
     return f"<figure>{picture}<figcaption>{caption}</figcaption></figure>"
+
+
+def _what_is_whole(dataset: Dataset, index: int) -> Episode:
+    """The episode without its damaged parts; raises ValueError where no view is left."""
+    views: list[View] = []
+    path = None
+    for _, read in dataset.parts(index):
+        with suppress(ValueError):  # why is among the findings
+            part = read()
+            if isinstance(part, View):
+                part.frames.read([len(part.frames) // 2])
+                views.append(part)
+            else:
+                path = part
+    if not views:
+        raise EpisodeError(f"{dataset.ids[index]}: no view of it can be read")
+    return Episode(dataset.ids[index], dataset.instruction(index), dataset.fps, tuple(views), path)
