@@ -25,13 +25,20 @@ class Observation(Struct):
 class Plan(Struct):
     """What a policy means to do: tool targets from now on, and optionally what it imagined.
 
-    `trajectory` starts one control step after the observation. `video` is in [0, 1]. `confidence` is in [0, 1] for
-    each frame of the trajectory, None where the policy has no notion of it.
+    `trajectory` starts one control step after the observation. `confidence` is in [0, 1] for each frame of it, None
+    where the policy has no notion of it; where it is 0 the pose is a place-holder that must not be driven to.
+
+    A policy that imagines may show how: `video` and `action_images` in [0, 1], at a frame rate of its own, frame 0 at
+    the observation; `imagined_frame` says for each frame of the trajectory which frame of these it was taken from.
+    `stage_ms` is how long each stage of planning took (ms), in their order.
     """
 
     trajectory: Annotated[Trajectory, "*batch frame"]
-    video: Float[Tensor, "*batch view frame 3 h w"] | None = None
+    video: Float[Tensor, "*batch view imagined 3 h w"] | None = None
     confidence: Float[Tensor, "*batch frame"] | None = None
+    action_images: Float[Tensor, "*batch view imagined_action 3 h w"] | None = None
+    imagined_frame: Float[Tensor, "*batch frame"] | None = None
+    stage_ms: dict[str, float] | None = None
 
 
 class Policy(Protocol):
