@@ -70,6 +70,11 @@ class Follower:
         self._dropped = False
 
     @property
+    def opening(self) -> float:
+        """What the gripper was told last."""
+        return self._opening
+
+    @property
     def wants_plan(self) -> bool:
         """Whether a plan is to be added before the next target."""
         if self.finished:

@@ -63,7 +63,9 @@ class Watch:
         if not (asked.translation.isfinite().all() and asked.rotation.isfinite().all() and -1e9 < opening < 1e9):
             return Objection("finite", "the plan holds numbers that are not finite")
         if confidence is not None and not confidence >= guard.min_confidence:
-            return Objection("confidence", f"the plan is sure of this pose by {confidence:.2f}, at least {guard.min_confidence:.2f} is asked")
+            return Objection(
+                "confidence", f"the plan is sure of this pose by {confidence:.2f}, at least {guard.min_confidence:.2f} is asked"
+            )
         place = asked.translation.tolist()
         if not all(low <= x <= high for low, x, high in zip(guard.low, place, guard.high, strict=True)):
             return Objection("workspace", f"({', '.join(f'{x:.3f}' for x in place)}) m lies outside the box {guard.low} to {guard.high}")
