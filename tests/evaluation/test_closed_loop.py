@@ -153,8 +153,8 @@ def test_the_exact_test_is_the_binomial_tail():
     from scipy.stats import binomtest
 
     for only_first, only_second in ((0, 0), (1, 0), (5, 1), (3, 3), (12, 2)):
-        first = {i: True for i in range(only_first)} | {100 + i: False for i in range(only_second)} | {"both": True}
-        second = {i: False for i in range(only_first)} | {100 + i: True for i in range(only_second)} | {"both": True, "alone": True}
+        first = dict.fromkeys(range(only_first), True) | {100 + i: False for i in range(only_second)} | {"both": True}
+        second = dict.fromkeys(range(only_first), False) | {100 + i: True for i in range(only_second)} | {"both": True, "alone": True}
         paired = pair(first, second)
         differing = only_first + only_second
         assert paired.num_pairs == differing + 1
