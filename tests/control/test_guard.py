@@ -57,11 +57,15 @@ def test_accelerations_are_those_from_one_step_to_the_next():
     assert spun.rail == "turning acceleration"
 
 
-def test_speed_counts_from_where_the_tool_is_not_from_what_was_asked():
+def test_an_arm_that_is_held_back_may_be_told_to_go_on_or_to_start_anew_but_not_to_leap():
     lagging = watch()
-    lagging.driven(pose(x=0.48), reached=pose(x=0.45))
-    assert lagging.objection(pose(x=0.49), 1.0, None) is None
-    assert lagging.objection(pose(x=0.52), 1.0, None) is not None
+    lagging.driven(pose(x=0.48), reached=pose(x=0.44))
+    for onward in (0.50, 0.45):  # on along the plan, or from where the tool is
+        assert lagging.objection(pose(x=onward), 1.0, None) is None
+    for leap in (0.54, 0.38):
+        objection = lagging.objection(pose(x=leap), 1.0, None)
+        assert objection is not None
+        assert objection.rail == "speed"
 
 
 def test_every_rail_can_be_taken_away():

@@ -134,7 +134,7 @@ def test_what_cannot_be_read_holds_the_tool_with_no_confidence(scene):
     shut = Blank(models, environment, denoiser.recorded)  # pyright: ignore
     plan = GenerativePolicy.of(replace(models, denoiser=shut)).plan(seen)
     assert (plan.confidence == 0).all()
-    metres, _ = plan.trajectory.world_from_tool.distance(seen.world_from_tool[[None] * 1].expand(plan.trajectory.num_frames))
+    metres, _ = plan.trajectory.world_from_tool.distance(seen.world_from_tool.expand(plan.trajectory.num_frames))
     assert metres.max() < 1e-6
 
 

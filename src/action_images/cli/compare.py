@@ -14,6 +14,7 @@ def main(first: Path, second: Path, /) -> None:
         second: another one.
     """
     from rich.console import Console
+    from rich.box import SIMPLE
     from rich.table import Table
 
     from action_images.evaluation.statistics import pair
@@ -23,7 +24,7 @@ def main(first: Path, second: Path, /) -> None:
     shared = set.intersection(*({trial.key for trial in part} for part in trials))
     won = [{trial.key: trial.succeeded for trial in part if trial.key in shared} for part in trials]
     names = [", ".join(sorted({f"{trial.policy} ({trial.protocol})" for trial in part})) for part in trials]
-    table = Table(title="the same scenes: success % (95 % Wilson interval)")
+    table = Table(title="the same scenes: success % (95 % Wilson interval)", box=SIMPLE)
     for heading in ("task", "scenes", *names, "only first", "only second", "p (McNemar)"):
         table.add_column(heading, overflow="fold")
     for task in (*sorted({task for task, _ in shared}), "all"):

@@ -182,13 +182,14 @@ def _table(judgement: "Judgement", trials: "list[TrialRecord]"):
     from collections import Counter
     from statistics import median
 
+    from rich.box import SIMPLE
     from rich.table import Table
 
     from action_images.evaluation.statistics import wilson_interval
 
-    table = Table(title=f"{judgement.policy_name}, {judgement.protocol_name}: success % (95 % Wilson interval)")
+    table = Table(title=f"{judgement.policy_name}, {judgement.protocol_name}: success % (95 % Wilson interval)", box=SIMPLE)
     for heading in ("task", "trials", "success", "failures", "steps", "plans", "ms a plan"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, overflow="fold", no_wrap=heading == "success")
     for name in (*judgement.protocol.tasks, "all"):
         rows = [trial for trial in trials if name in ("all", trial.task)]
         won = sum(trial.succeeded for trial in rows)

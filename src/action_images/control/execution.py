@@ -67,7 +67,6 @@ class Follower:
         self._plans: list[tuple[int, Plan]] = []
         self._step, self._opening = 0, opening
         self._last_switch: int | None = None
-        self._dropped = False
 
     @property
     def opening(self) -> float:
@@ -79,7 +78,7 @@ class Follower:
         """Whether a plan is to be added before the next target."""
         if self.finished:
             return False
-        if not self._plans or self._dropped or self._left == 0:
+        if self._left == 0:
             return True
         num_steps, used = self.execution.num_steps, self._step - self._plans[-1][0]
         return num_steps is not None and used >= num_steps and not self._settling and self._may_plan
@@ -87,7 +86,7 @@ class Follower:
     @property
     def finished(self) -> bool:
         """Whether nothing is left to do and no plan may be added."""
-        return not self._may_plan and (self._dropped or self._left == 0)
+        return not self._may_plan and self._left == 0
 
     def add(self, plan: Plan) -> None:
         """A plan made now. Raises ValueError where it is a batch or has no frames."""
@@ -96,16 +95,14 @@ class Follower:
         keep = 1 if self.execution.blend is None else self.execution.blend.max_plans
         self._plans = [*self._plans, (self._step, plan.to("cpu"))][-keep:]
         self.num_plans += 1
-        self._dropped = False
 
     def drop(self) -> None:
         """Forget all plans: none of them could be followed."""
-        self._plans = self._plans[-1:]
-        self._dropped = True
+        self._plans = []
 
     def target(self) -> Target:
         """What the arm is told at this control step; raises ValueError where there is no plan to follow."""
-        if not self._plans or self._dropped or self._left == 0:
+        if self._left == 0:
             raise ValueError("there is no plan to follow; add one (see wants_plan)")
         start, plan = self._plans[-1]
         frame = self._step - start

@@ -27,7 +27,9 @@ class Guard:
     """What an arm may be asked for. Every rail is a value; float('inf') (0 for the confidence) takes it away.
 
     `low` and `high` are the corners of the box (m, world) in which the tool must stay. Speeds (m/s, rad/s) and
-    accelerations (m/s^2, rad/s^2) are those asked of the tool from one control step to the next. `min_confidence` binds
+    accelerations (m/s^2, rad/s^2) are those asked of the tool from one control step to the next, counted from where it
+    was told to be or from where it is, whichever is nearer: an arm that something holds back lags behind what it is
+    told, and a new plan may start from either. `min_confidence` binds
     plans that state one. What is forbidden is not driven: the tool is held, and a new plan asked for; after `patience`
     control steps of that in a row the arm is stopped for good.
     """
@@ -54,7 +56,7 @@ class Watch:
 
     def __init__(self, guard: Guard, world_from_tool: Pose, control_hz: float) -> None:
         self.guard, self.control_hz = guard, control_hz
-        self._tool = _double(world_from_tool)
+        self._tool = self._told = _double(world_from_tool)
         self._velocity = self._turning = self._tool.translation.new_zeros(3)
 
     def objection(self, asked: Pose, opening: float, confidence: float | None) -> Objection | None:
@@ -80,7 +82,7 @@ class Watch:
     def driven(self, asked: Pose, reached: Pose) -> None:
         """Remember a control step: what was asked for, and where the tool is after it."""
         self._velocity, self._turning = self._rates(_double(asked))
-        self._tool = _double(reached)
+        self._tool, self._told = _double(reached), _double(asked)
 
     @property
     def tool(self) -> Pose:
@@ -89,8 +91,13 @@ class Watch:
 
     def _rates(self, asked: Pose) -> tuple[Tensor, Tensor]:
         """Linear (m/s) and angular (rad/s, world) velocity of going there within one control step."""
-        turn = to_rotation_vector(asked.rotation @ self._tool.rotation.mT)
-        return (asked.translation - self._tool.translation) * self.control_hz, turn * self.control_hz
+        moves = [asked.translation - start.translation for start in (self._told, self._tool)]
+        turns = [to_rotation_vector(asked.rotation @ start.rotation.mT) for start in (self._told, self._tool)]
+        return min(moves, key=_length) * self.control_hz, min(turns, key=_length) * self.control_hz
+
+
+def _length(vector: Tensor) -> float:
+    return vector.norm().item()
 
 
 def _double(pose: Pose) -> Pose:
