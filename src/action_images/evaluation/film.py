@@ -67,7 +67,12 @@ def columns(shown: Moments) -> list[Column]:
     said = "imagined actions" if shown.generated else "planned actions"
     laid_over = overlay(shown.seen, shown.action_images)
     imagined = [] if shown.imagined is None else [Column("imagined video", shown.imagined)]
-    return [Column("what the cameras saw", shown.seen), *imagined, Column(said, shown.action_images), Column("actions on what was seen", laid_over)]
+    return [
+        Column("what the cameras saw", shown.seen),
+        *imagined,
+        Column(said, shown.action_images),
+        Column("actions on what was seen", laid_over),
+    ]
 
 
 class Sheet:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -131,19 +132,20 @@ class PathPlot:
         return picture
 
     def _draw_legend(self, ink: ImageDraw.ImageDraw, has_goal: bool) -> None:
-        wide, text = OVERSAMPLING, font(12 * OVERSAMPLING)
-        x, y = 12 * wide, 14 * wide
-        entries = [("executed", EXECUTED), ("planned", PLANNED)] + ([("expert's end", GOAL)] if has_goal else [])
-        for name, colour in entries:
-            if colour == EXECUTED:
-                ink.line([(x, y), (x + 20 * wide, y)], fill=colour, width=5 * wide)
-            elif colour == PLANNED:
-                _dashed(ink, [(x, y), (x + 20 * wide, y)], colour, 2 * wide)
-            else:
-                _cross(ink, (x + 10 * wide, y), 6 * wide, colour)
-            ink.text((x + 27 * wide, y), name, fill=INK, font=text, anchor="lm")
-            x += (27 + 16) * wide + ink.textlength(name, font=text)
-        ink.text(((self._size - 10) * wide, (self._size - 10) * wide), f"grid {100 * self._spacing:.0f} cm", fill=DIM, font=text, anchor="rs")
+        """In the lower corners, which a floor seen from its corner leaves free."""
+        wide, letters = OVERSAMPLING, font(12 * OVERSAMPLING)
+        x, y = 10 * wide, (self._size - 14) * wide
+        if has_goal:
+            _cross(ink, (x + 10 * wide, y), 6 * wide, GOAL)
+            ink.text((x + 27 * wide, y), "expert's end", fill=INK, font=letters, anchor="lm")
+            y -= 18 * wide
+        _dashed(ink, [(x, y), (x + 20 * wide, y)], PLANNED, 2 * wide)
+        ink.text((x + 27 * wide, y), "planned", fill=INK, font=letters, anchor="lm")
+        y -= 18 * wide
+        ink.line([(x, y), (x + 20 * wide, y)], fill=EXECUTED, width=5 * wide)
+        ink.text((x + 27 * wide, y), "executed", fill=INK, font=letters, anchor="lm")
+        corner = ((self._size - 10) * wide, (self._size - 14) * wide)
+        ink.text(corner, f"grid {100 * self._spacing:.0f} cm", fill=DIM, font=letters, anchor="rm")
 
 
 def _line(ink: ImageDraw.ImageDraw, points: list[tuple[float, float]], colour: str, width: int) -> None:
@@ -151,10 +153,12 @@ def _line(ink: ImageDraw.ImageDraw, points: list[tuple[float, float]], colour: s
         ink.line(points, fill=colour, width=width, joint="curve")
 
 
-def _dashed(ink: ImageDraw.ImageDraw, points: list[tuple[float, float]], colour: str, width: int, dash: float = 12.0, gap: float = 8.0) -> None:
+def _dashed(
+    ink: ImageDraw.ImageDraw, points: list[tuple[float, float]], colour: str, width: int, dash: float = 12.0, gap: float = 8.0
+) -> None:
     """Dashes (px) that go on around the corners of a line."""
     done = 0.0
-    for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+    for (x0, y0), (x1, y1) in pairwise(points):
         length = math.hypot(x1 - x0, y1 - y0)
         at = 0.0
         while at < length:
