@@ -22,8 +22,10 @@ MAX_VIEWS = 3
 """More cameras than these are left out of the picture, which would be too large to read."""
 PANEL_HEIGHT = {1: 288, 2: 208, 3: 176}
 """Height of a camera's picture (px) by the number of rows."""
-EDGE, GAP, HEADER, HEADING, FOOTER = 16, 6, 66, 24, 56
+EDGE, GAP, HEADER, HEADING, FOOTER = 16, 6, 70, 26, 58
 """Free space and strips of text (px)."""
+LARGE, SMALL = 22, 15
+"""Heights of letters (px)."""
 HOLD_SECONDS = 1.5
 """How long the last picture stands, with the outcome."""
 
@@ -68,10 +70,10 @@ def columns(shown: Moments) -> list[Column]:
     laid_over = overlay(shown.seen, shown.action_images)
     imagined = [] if shown.imagined is None else [Column("imagined video", shown.imagined)]
     return [
-        Column("what the cameras saw", shown.seen),
+        Column("cameras", shown.seen),
         *imagined,
         Column(said, shown.action_images),
-        Column("actions on what was seen", laid_over),
+        Column("both", laid_over),
     ]
 
 
@@ -135,17 +137,17 @@ class Sheet:
         picture = Image.new("RGB", self._size, GROUND)
         ink = ImageDraw.Draw(picture)
         rollout, width = self._rollout, self._size[0]
-        room = width - 2 * EDGE - 230
-        ink.text((EDGE, 12), fitted(f"“{rollout.instruction}”", room, 21, True), fill=INK, font=font(21, True))
-        ink.text((EDGE, 42), fitted(f"{rollout.task}, scene {rollout.seed}", room, 13), fill=DIM, font=font(13))
+        room = width - 2 * EDGE - 260
+        ink.text((EDGE, 12), fitted(f"“{rollout.instruction}”", room, LARGE, True), fill=INK, font=font(LARGE, True))
+        ink.text((EDGE, 42), fitted(f"{rollout.task}, scene {rollout.seed}", 330, SMALL), fill=DIM, font=font(SMALL))
         for column, heading in enumerate([*(column.heading for column in self._columns), "path of the tool"]):
-            ink.text((self._left(column), HEADER + 3), fitted(heading, self._panel[0], 13), fill=DIM, font=font(13))
+            ink.text((self._left(column), HEADER + 3), fitted(heading, self._panel[0], SMALL), fill=DIM, font=font(SMALL))
         return picture
 
     def _draw_clock(self, ink: ImageDraw.ImageDraw, moment: int) -> None:
         right = self._size[0] - EDGE
-        ink.text((right, 12), f"{moment / self._rollout.control_hz:.2f} s", fill=INK, font=font(21), anchor="ra")
-        ink.text((right, 42), f"step {moment} of {len(self) - 1}", fill=DIM, font=font(13), anchor="ra")
+        ink.text((right, 12), f"{moment / self._rollout.control_hz:.2f} s", fill=INK, font=font(LARGE), anchor="ra")
+        ink.text((right, 42), f"step {moment} of {len(self) - 1}", fill=DIM, font=font(SMALL), anchor="ra")
 
     def _draw_footer(self, ink: ImageDraw.ImageDraw, moment: int) -> None:
         """A bar of time with a mark where each plan begins; below it the gripper and the plan in force."""
@@ -160,36 +162,37 @@ class Sheet:
             ink.rectangle([x - 1, top - 4, x, top + 9], fill=PLANNED)
         line = top + 24
         x = _gauge(ink, (EDGE, line), "gripper open", shown.opening[moment])
-        ink.text((x + 24, line), self._plan_text(moment), fill=DIM, font=font(13), anchor="lm")
+        ink.text((x + 24, line), self._plan_text(moment), fill=DIM, font=font(SMALL), anchor="lm")
 
     def _plan_text(self, moment: int) -> str:
         plan, frame = self._moments.plan[moment], self._moments.frame[moment]
         if plan < 0:
             return "no plan"
-        took = f", made in {self._rollout.plan_ms[plan]:.0f} ms" if plan < len(self._rollout.plan_ms) else ""
-        return f"plan {plan + 1} of {len(self._rollout.plans)}, its step {frame + 1} of {self._rollout.plans[plan].trajectory.num_frames}{took}"
+        rollout = self._rollout
+        took = f", made in {rollout.plan_ms[plan]:.0f} ms" if plan < len(rollout.plan_ms) else ""
+        return f"plan {plan + 1} of {len(rollout.plans)}, its step {frame + 1} of {rollout.plans[plan].trajectory.num_frames}{took}"
 
     def _draw_outcome(self, ink: ImageDraw.ImageDraw) -> None:
+        """At the top, where a player's controls do not cover it."""
         width, height = self._size
-        colour = GOOD if self._rollout.succeeded else BAD
-        word = "succeeded" if self._rollout.succeeded else "failed"
+        colour, word = (GOOD, "succeeded") if self._rollout.succeeded else (BAD, "failed")
         ink.rectangle([0, 0, width - 1, height - 1], outline=colour, width=4)
-        letters = font(15, True)
-        right, line = width - EDGE, height - FOOTER + 36
+        letters = font(SMALL, True)
+        right = width - EDGE - 110
         left = right - letters.getlength(word) - 24
-        ink.rounded_rectangle([left, line - 14, right, line + 13], 13, fill=colour)
-        ink.text((left + 12, line), word, fill="#ffffff", font=letters, anchor="lm")
+        ink.rounded_rectangle([left, 11, right, 38], 13, fill=colour)
+        ink.text((left + 12, 24), word, fill="#ffffff", font=letters, anchor="lm")
         if self._reason:
-            said = fitted(self._reason, left - EDGE - 560, 13)
-            ink.text((left - 12, line), said, fill=INK, font=font(13), anchor="rm")
+            said = fitted(self._reason, right - EDGE - 340, SMALL)
+            ink.text((right, 42), said, fill=INK, font=font(SMALL), anchor="ra")
 
 
 def _gauge(ink: ImageDraw.ImageDraw, at: tuple[float, float], name: str, level: float) -> float:
     """A small bar for a number in [0, 1]; returns where it ends (px)."""
     x, y = at
-    ink.text((x, y), name, fill=DIM, font=font(13), anchor="lm")
-    x += font(13).getlength(name) + 10
+    ink.text((x, y), name, fill=DIM, font=font(SMALL), anchor="lm")
+    x += font(SMALL).getlength(name) + 10
     ink.rectangle([x, y - 5, x + 60, y + 5], fill=PANEL, outline=FAINT)
     ink.rectangle([x, y - 5, x + 60 * min(max(level, 0.0), 1.0), y + 5], fill="#8fa3ff")
-    ink.text((x + 70, y), f"{100 * level:.0f} %", fill=DIM, font=font(13), anchor="lm")
-    return x + 70 + font(13).getlength("100 %")
+    ink.text((x + 70, y), f"{100 * level:.0f} %", fill=DIM, font=font(SMALL), anchor="lm")
+    return x + 70 + font(SMALL).getlength("100 %")

@@ -133,15 +133,15 @@ class PathPlot:
 
     def _draw_legend(self, ink: ImageDraw.ImageDraw, has_goal: bool) -> None:
         """In the lower corners, which a floor seen from its corner leaves free."""
-        wide, letters = OVERSAMPLING, font(12 * OVERSAMPLING)
+        wide, letters = OVERSAMPLING, font(14 * OVERSAMPLING)
         x, y = 10 * wide, (self._size - 14) * wide
         if has_goal:
             _cross(ink, (x + 10 * wide, y), 6 * wide, GOAL)
             ink.text((x + 27 * wide, y), "expert's end", fill=INK, font=letters, anchor="lm")
-            y -= 18 * wide
+            y -= 20 * wide
         _dashed(ink, [(x, y), (x + 20 * wide, y)], PLANNED, 2 * wide)
         ink.text((x + 27 * wide, y), "planned", fill=INK, font=letters, anchor="lm")
-        y -= 18 * wide
+        y -= 20 * wide
         ink.line([(x, y), (x + 20 * wide, y)], fill=EXECUTED, width=5 * wide)
         ink.text((x + 27 * wide, y), "executed", fill=INK, font=letters, anchor="lm")
         corner = ((self._size - 10) * wide, (self._size - 14) * wide)

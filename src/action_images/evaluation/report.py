@@ -17,6 +17,8 @@ LARGE_BYTES = 50_000_000
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:"
 """The browser is told to fetch nothing and to run nothing, whatever a stranger's instruction holds."""
 
+TITLE = "Results in closed loop"
+
 
 @dataclass(frozen=True)
 class Written:
@@ -37,15 +39,14 @@ def write_report(folders: Sequence[Path], out: Path, training_log: Path | None =
     """
     trials, homes = _load(folders)
     table, inlined = rows(trials), Inlined()
-    parts = [
-        _headline(table),
-        _results(table),
-        _compared(comparisons(table)),
-        _failures(table),
-        _films(table, homes, inlined),
-        _learning(training_log),
-    ]
-    page = _page("Results in closed loop", "\n".join(part for part in parts if part)).encode()
+    sections = {
+        "Success": _results(table),
+        "Films": _films(table, homes, inlined),
+        "Compared scene by scene": _compared(comparisons(table)),
+        "Why trials failed": _failures(table),
+        "Learning": _learning(training_log),
+    }
+    page = _page(_headline(table), {heading: content for heading, content in sections.items() if content}).encode()
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(out.name + ".part")
     part.write_bytes(page)
@@ -84,19 +85,22 @@ def _label(folder: Path, others: Iterable[Path]) -> str:
     return folder.name if [other.name for other in others].count(folder.name) == 1 else str(folder)
 
 
-def _page(title: str, body: str) -> str:
+def _page(headline: str, sections: dict[str, str]) -> str:
     style = files("action_images.evaluation").joinpath("report.css").read_text()
-    head = (
+    links = "".join(f'<a href="#{number}">{heading}</a>' for number, heading in enumerate(sections))
+    body = "\n".join(
+        f'<section id="{number}"><h2>{heading}</h2>{content}</section>' for number, (heading, content) in enumerate(sections.items())
+    )
+    return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}"><meta name="viewport" content="width=device-width">'
-        f'<link rel="icon" href="data:,"><title>{title}</title><style>{style}</style></head>'
+        f'<link rel="icon" href="data:,"><title>{TITLE}</title><style>{style}</style></head>'
+        f"<body><main><h1>{TITLE}</h1>{headline}<nav>{links}</nav>\n{body}\n</main></body></html>\n"
     )
-    return f"{head}<body><main><h1>{title}</h1>\n{body}\n</main></body></html>\n"
 
 
-def _section(heading: str, content: str, legend: str) -> str:
-    said = f'<p class="dim">{legend}</p>' if legend else ""
-    return f"<section><h2>{heading}</h2>{said}{content}</section>"
+def _explained(legend: str) -> str:
+    return f'<p class="dim">{legend}</p>'
 
 
 def _table(name: str, columns: Sequence[str], body: Sequence[str]) -> str:
@@ -127,35 +131,49 @@ def _headline(table: Sequence[Row]) -> str:
         f'<div class="dim">{row.num_succeeded} of {row.num_trials} trials, {len({trial.task for trial in row.trials})} tasks</div></div>'
         for row in totals
     )
-    return f'<section class="tiles">{tiles}</section>'
+    return f'<div class="tiles">{tiles}</div>'
 
 
 def _results(table: Sequence[Row]) -> str:
+    """Ceilings stand beside the policies that they bound; their own rows are folded away where there are others."""
+    ours = [row for row in table if not is_ceiling(row.policy)]
+    bounds = [row for row in table if is_ceiling(row.policy)]
+    legend = _explained(
+        "A dot is the rate, its line the interval in which the true rate lies (Wilson, 95 %), from 0 to 100 %; an upright stroke is a "
+        "ceiling: what the expert reaches at the same task, alone or sent through action images. Times are medians over trials."
+    )
+    if not ours:
+        return legend + _result_table("results", bounds)
+    folded = f"<details><summary>The ceilings' own trials</summary>{_result_table('ceilings', bounds)}</details>" if bounds else ""
+    return legend + _result_table("results", ours) + folded
+
+
+def _result_table(name: str, table: Sequence[Row]) -> str:
     stages = list(dict.fromkeys(stage for row in table for stage in row.stage_ms))
     ceilings = list(dict.fromkeys(name for row in table for name in row.ceilings))
-    names = ["task", "success", "rate", "95 % interval", "", *ceilings, "plan, ms", *(f"{stage}, ms" for stage in stages)]
+    timed = ["plan, ms"] if any(row.plan_ms is not None for row in table) else []
+    columns = ["task", "success", "rate", "95 % interval", "", *ceilings, *timed, *(f"{stage}, ms" for stage in stages)]
     body, group = [], None
     for row in table:
         if (row.protocol, row.policy) != group:
             group = (row.protocol, row.policy)
-            kind = ' <span class="dim">ceiling</span>' if is_ceiling(row.policy) else ""
-            body.append(f'<tr class="group"><th colspan="{len(names)}">{escape(row.policy)}, {escape(row.protocol)}{kind}</th></tr>')
-        body.append(_result(row, ceilings, stages))
-    legend = (
-        "A dot is the rate, its line the interval in which the true rate lies (Wilson, 95 %), from 0 to 100 %; an upright stroke is a "
-        "ceiling: what the expert reaches at the same task, alone or sent through action images. Times are medians over trials."
-    )
-    return _section("Success", _table("results", names, body), legend)
+            body.append(_group(f"{row.policy}, {row.protocol}", len(columns)))
+        body.append(_result(row, ceilings, stages, bool(timed)))
+    return _table(name, columns, body)
 
 
-def _result(row: Row, ceilings: Sequence[str], stages: Sequence[str]) -> str:
+def _group(name: str, num_columns: int) -> str:
+    return f'<tr class="group"><th colspan="{num_columns}">{escape(name)}</th></tr>'
+
+
+def _result(row: Row, ceilings: Sequence[str], stages: Sequence[str], timed: bool) -> str:
     beside = [row.ceilings.get(name) for name in ceilings]
     strokes = [one.rate for one in beside if one is not None]
     cells = [
         f"<td>{escape(row.task)}</td><td>{row.num_succeeded} of {row.num_trials}</td><td><b>{_percent(row.rate)}</b></td>"
         f"<td>{_interval(row)}</td><td>{interval_bar(row.rate, *row.interval, strokes)}</td>",
         *(f"<td>{'–' if one is None else f'{_percent(one.rate)} of {one.num_trials}'}</td>" for one in beside),
-        f"<td>{_ms(row.plan_ms)}</td>",
+        *([f"<td>{_ms(row.plan_ms)}</td>"] if timed else []),
         *(f"<td>{_ms(row.stage_ms.get(stage))}</td>" for stage in stages),
     ]
     keys = f'data-protocol="{escape(row.protocol)}" data-policy="{escape(row.policy)}" data-task="{escape(row.task)}"'
@@ -169,6 +187,7 @@ def _ms(value: float | None) -> str:
 def _compared(found: Sequence[Comparison]) -> str:
     if not found:
         return ""
+    columns = ("task", "same scenes", "both", "only the first", "only the second", "neither", "difference, points", "p")
     body, group = [], None
     for one in found:
         if (one.protocol, one.first, one.second) != group:
@@ -182,25 +201,24 @@ def _compared(found: Sequence[Comparison]) -> str:
             f"<tr{' class=total' if one.task == ALL else ''}><td>{escape(one.task)}</td>{''.join(f'<td>{cell}</td>' for cell in cells)}"
             f"<td>{100 * pairs.difference:+.0f}</td><td>{'&lt; 0.001' if pairs.p_value < 0.001 else f'{pairs.p_value:.3f}'}</td></tr>"
         )
-    names = ("task", "same scenes", "both", "only the first", "only the second", "neither", "difference, points", "p")
     legend = (
         "Both were tried in the same scenes, so only scenes in which one alone succeeded tell them apart. p: how often two equally good "
         "policies would differ this much or more (McNemar, exact, two-sided)."
     )
-    return _section("Compared scene by scene", _table("compared", names, body), legend)
+    return _explained(legend) + _table("compared", columns, body)
 
 
 def _failures(table: Sequence[Row]) -> str:
     failed = [row for row in table if row.failures]
     if not failed:
-        return "<section><h2>Failures</h2><p>No trial failed.</p></section>"
+        return "<p>No trial failed.</p>"
     present = [name for name in FAILURES if any(name in row.failures for row in failed)]
     legend = "".join(f'<li><span class="swatch part-{name}"></span><b>{name}</b> {escape(FAILURES[name])}</li>' for name in present)
     body, group = [], None
     for row in failed:
         if (row.protocol, row.policy) != group:
             group = (row.protocol, row.policy)
-            body.append(f'<tr class="group"><th colspan="3">{escape(row.policy)}, {escape(row.protocol)}</th></tr>')
+            body.append(_group(f"{row.policy}, {row.protocol}", 3))
         said = ", ".join(f"{count} {name}" for name, count in row.failures.items())
         bar = stacked_bar(list(row.failures.items()), row.num_trials)
         body.append(
@@ -228,7 +246,7 @@ def _films(table: Sequence[Row], homes: Home, inlined: Inlined) -> str:
         "From left to right: what the cameras saw; what the policy imagined, where it imagines; the action images of its plan (red: the "
         "tool's position, green and blue: its axes, blue ground: an open gripper); the same laid over what was seen; the path of the tool."
     )
-    return _section("Films", "".join(shown), legend)
+    return _explained(legend) + "".join(shown)
 
 
 def _figure(row: Row, succeeded: bool, homes: Home, inlined: Inlined) -> str:
@@ -258,4 +276,4 @@ def _learning(training_log: Path | None) -> str:
     if training_log is None:
         return ""
     drawn = "".join(curve(points, name) for name, points in load_curves(training_log).items())
-    return _section("Learning", f'<div class="curves">{drawn}</div>', "")
+    return f'<div class="curves">{drawn}</div>'
