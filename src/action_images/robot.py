@@ -53,12 +53,13 @@ class Policy(Protocol):
 class StepReport:
     """What became of one control step: `reachable` is False where inverse kinematics found no solution within limits.
 
-    `position_error` (m) and `rotation_error` (rad) lie between the asked and the reached tool pose.
+    `position_error` (m) and `rotation_error` (rad) lie between the asked and the reached tool pose, `world_from_tool`.
     """
 
     reachable: bool
     position_error: float
     rotation_error: float
+    world_from_tool: Pose
 
 
 class Environment(Protocol):
