@@ -85,7 +85,7 @@ class Sheet:
         self._moments = moments(rollout)
         self._columns = columns(self._moments)
         self._num_rows = min(self._moments.num_views, MAX_VIEWS)
-        self._reason = reason or rollout.stopped
+        self._reason = reason or (str(rollout.stopped) if rollout.stopped else None)
         rows, width = self._moments.seen.shape[-2:]
         height = PANEL_HEIGHT[self._num_rows]
         self._panel = (max(2, round(width * height / rows)), height)
@@ -162,7 +162,10 @@ class Sheet:
             ink.rectangle([x - 1, top - 4, x, top + 9], fill=PLANNED)
         line = top + 24
         x = _gauge(ink, (EDGE, line), "gripper open", shown.opening[moment])
-        ink.text((x + 24, line), self._plan_text(moment), fill=DIM, font=font(SMALL), anchor="lm")
+        held = self._rollout.steps[moment - 1].held if moment else None
+        said = self._plan_text(moment) if held is None else f"held by a guard rail: {held}"
+        room = width - EDGE - x - 24
+        ink.text((x + 24, line), fitted(said, room, SMALL), fill=DIM if held is None else BAD, font=font(SMALL), anchor="lm")
 
     def _plan_text(self, moment: int) -> str:
         plan, frame = self._moments.plan[moment], self._moments.frame[moment]

@@ -69,13 +69,13 @@ class PathPlot:
         self._spacing = 0.1 if float((known.amax(0) - known.amin(0)).max()) > 0.3 else 0.05
         corners = self._floor_corners(known)
         self._floor = float(corners[0, 2])
-        self._view = Viewpoint.onto(torch.cat([known, corners]), camera, size * OVERSAMPLING)
-        self._plans = [self._view(path) for path in nearby]
+        self.viewpoint = Viewpoint.onto(torch.cat([known, corners]), camera, size * OVERSAMPLING)
+        self._plans = [self.viewpoint(path) for path in nearby]
         self._places = [
             dict(zip(inside.nonzero().flatten().tolist(), plan, strict=True)) for inside, plan in zip(within, self._plans, strict=True)
         ]
-        self._executed = self._view(executed)
-        self._shadow = self._view(self._on_floor(executed))
+        self._executed = self.viewpoint(executed)
+        self._shadow = self.viewpoint(self._on_floor(executed))
         self._background = self._draw_background(corners, goal)
 
     def draw(self, moment: int, plan: int, plan_frame: int) -> Image.Image:
@@ -96,7 +96,7 @@ class PathPlot:
     def _draw_tool(self, ink: ImageDraw.ImageDraw, moment: int) -> None:
         tool = self._reached[moment]
         length = 0.25 * LEAST_SIDE if self._spacing == 0.05 else 0.25 * LEAST_SIDE * 2
-        ends = self._view(tool[None].apply(length * torch.tensor(POINTS, dtype=tool.dtype)))
+        ends = self.viewpoint(tool[None].apply(length * torch.tensor(POINTS, dtype=tool.dtype)))
         for end, colour in zip(ends[1:], SPOTS[1:], strict=True):
             ink.line([ends[0], end], fill=colour, width=3 * OVERSAMPLING)
             _dot(ink, end, 4 * OVERSAMPLING, colour)
@@ -118,14 +118,14 @@ class PathPlot:
         side = self._size * OVERSAMPLING
         picture = Image.new("RGB", (side, side), PANEL)
         ink = ImageDraw.Draw(picture)
-        ink.polygon(self._view(corners), fill="#1d222b")
+        ink.polygon(self.viewpoint(corners), fill="#1d222b")
         (x0, y0, z), (x1, y1, _) = corners[0].tolist(), corners[2].tolist()
         for x in np.arange(x0, x1 + 1e-6, self._spacing):
-            ink.line(self._view(torch.tensor([[x, y0, z], [x, y1, z]])), fill=FAINT, width=OVERSAMPLING)
+            ink.line(self.viewpoint(torch.tensor([[x, y0, z], [x, y1, z]])), fill=FAINT, width=OVERSAMPLING)
         for y in np.arange(y0, y1 + 1e-6, self._spacing):
-            ink.line(self._view(torch.tensor([[x0, y, z], [x1, y, z]])), fill=FAINT, width=OVERSAMPLING)
+            ink.line(self.viewpoint(torch.tensor([[x0, y, z], [x1, y, z]])), fill=FAINT, width=OVERSAMPLING)
         if goal is not None:
-            (at,), (below,) = self._view(goal.translation[None]), self._view(self._on_floor(goal.translation[None]))
+            (at,), (below,) = self.viewpoint(goal.translation[None]), self.viewpoint(self._on_floor(goal.translation[None]))
             ink.line([at, below], fill=GOAL, width=OVERSAMPLING)
             _cross(ink, at, 8 * OVERSAMPLING, GOAL)
         self._draw_legend(ink, goal is not None)

@@ -10,7 +10,7 @@ from action_images.evaluation.inlined import Inlined
 from action_images.evaluation.learning import load_curves
 from action_images.evaluation.svg import curve, interval_bar, stacked_bar
 from action_images.evaluation.table import ALL, Comparison, Row, comparisons, is_ceiling, rows
-from action_images.evaluation.trial import FAILURES, TrialRecord, load_trials
+from action_images.evaluation.trial import FAILURES, TRIALS, TrialRecord, load_trials
 
 LARGE_BYTES = 50_000_000
 """From here on a page is slow to open and to send, which is said."""
@@ -33,7 +33,7 @@ class Written:
 def write_report(folders: Sequence[Path], out: Path, training_log: Path | None = None) -> Written:
     """Write the results of these folders (trials.jsonl, and films where trials name them) as one page, in one step.
 
-    A policy named `expert`, or beginning with `expert_`, is shown as the ceiling of the others in its protocol.
+    The folders `expert` and `expert-video` inside them are read too, and stand beside the others as their ceilings.
     `training_log` has one JSON object a line (evaluation/learning.py). Raises ValueError where a folder is none of
     results, or holds no trial.
     """
@@ -61,7 +61,7 @@ Home = dict[tuple[str, str, str, int], Path]
 
 def _load(folders: Sequence[Path]) -> tuple[list[TrialRecord], Home]:
     """All trials; policies of one name from several folders are told apart by the folder."""
-    loaded = {folder: load_trials(folder) for folder in dict.fromkeys(folders)}
+    loaded = {folder: load_trials(folder) for given in folders for folder in (given, *_ceilings_of(given))}
     if empty := [str(folder) for folder, trials in loaded.items() if not trials]:
         raise ValueError(f"{', '.join(empty)}: no trial has been finished there; let 'action-images evaluate' run on")
     homes: Home = {}
@@ -78,6 +78,11 @@ def _load(folders: Sequence[Path]) -> tuple[list[TrialRecord], Home]:
     if not named:
         raise ValueError("there is nothing to report: give at least one folder of results")
     return named, homes
+
+
+def _ceilings_of(folder: Path) -> list[Path]:
+    """Where `action-images evaluate` leaves the ceilings of a folder's policy."""
+    return [folder / name for name in ("expert", "expert-video") if (folder / name / TRIALS).is_file()]
 
 
 def _label(folder: Path, others: Iterable[Path]) -> str:
@@ -195,8 +200,9 @@ def _compared(found: Sequence[Comparison]) -> str:
             body.append(
                 f'<tr class="group"><th colspan="8">{escape(one.first)} against {escape(one.second)}, {escape(one.protocol)}</th></tr>'
             )
-        pairs = one.paired
-        cells = (pairs.num_pairs, pairs.both, pairs.only_first, pairs.only_second, pairs.neither)
+        pairs = one.pairing
+        num_neither = pairs.num_pairs - one.num_both - pairs.only_first - pairs.only_second
+        cells = (pairs.num_pairs, one.num_both, pairs.only_first, pairs.only_second, num_neither)
         body.append(
             f"<tr{' class=total' if one.task == ALL else ''}><td>{escape(one.task)}</td>{''.join(f'<td>{cell}</td>' for cell in cells)}"
             f"<td>{100 * pairs.difference:+.0f}</td><td>{'&lt; 0.001' if pairs.p_value < 0.001 else f'{pairs.p_value:.3f}'}</td></tr>"

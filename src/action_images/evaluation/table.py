@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from statistics import median
 
-from action_images.evaluation.paired import Paired, compare
-from action_images.evaluation.statistics import wilson_interval
+from action_images.evaluation.statistics import Pairing, pair, wilson_interval
 from action_images.evaluation.trial import FAILURES, TrialRecord
 
 ALL = "all tasks"
@@ -117,7 +116,9 @@ class Comparison:
     first: str
     second: str
     task: str
-    paired: Paired
+    pairing: Pairing
+    num_both: int
+    """In how many scenes both succeeded."""
 
 
 def comparisons(table: Sequence[Row]) -> list[Comparison]:
@@ -125,7 +126,9 @@ def comparisons(table: Sequence[Row]) -> list[Comparison]:
     found = []
     for first, second in combinations([row for row in table if not is_ceiling(row.policy)], 2):
         if (first.protocol, first.task) == (second.protocol, second.task) and first.policy != second.policy:
-            paired = compare(first.trials, second.trials)
-            if paired is not None:
-                found.append(Comparison(first.protocol, first.policy, second.policy, first.task, paired))
+            won = [{trial.key: trial.succeeded for trial in row.trials} for row in (first, second)]
+            shared = won[0].keys() & won[1].keys()
+            if shared:
+                num_both = sum(won[0][key] and won[1][key] for key in shared)
+                found.append(Comparison(first.protocol, first.policy, second.policy, first.task, pair(*won), num_both))
     return sorted(found, key=lambda one: (one.protocol, one.first, one.second))
