@@ -7,7 +7,7 @@ import av
 import numpy as np
 import pytest
 import torch
-from filmed import judgement
+from filmed import STRIDE, judgement
 from PIL import Image
 
 from action_images.codec import draw_uint8
@@ -50,7 +50,7 @@ def test_browsers_can_play_the_film(reached: Rollout, tmp_path: Path):
         stream = container.streams.video[0]
         assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
         assert float(stream.average_rate or 0) == reached.control_hz
-        assert not stream.codec_context.height % 2 and not stream.codec_context.width % 2
+        assert (stream.codec_context.height % 2, stream.codec_context.width % 2) == (0, 0)
 
 
 def test_a_moment_shows_the_images_that_were_seen_in_it(reached: Rollout):
@@ -69,7 +69,7 @@ def test_what_hindsight_imagined_for_a_moment_is_what_is_seen_in_it(reached: Rol
     exact = [
         moment
         for moment, (plan, frame) in enumerate(zip(shown.plan, shown.frame, strict=True))
-        if frame < 0 or (frame + 1) % 4 == 0 and (frame + 1) // 4 == imagined_index(reached.plans[plan], frame)
+        if (frame + 1) % STRIDE == 0 and (frame + 1) // STRIDE == imagined_index(reached.plans[plan], frame)
     ]
     assert len(exact) > 2
     apart = (shown.imagined[:, exact].float() - shown.seen[:, exact].float()).abs()
@@ -94,7 +94,7 @@ def test_a_plan_without_action_images_is_drawn_as_such():
 def test_sheets_have_a_row_for_each_view_and_even_sizes(num_views: int):
     sheet = still(rolled_out(num_views=num_views), num_moments=3)
     height, width = sheet.shape[1] // 3, sheet.shape[2]
-    assert not height % 2 and not width % 2
+    assert (height % 2, width % 2) == (0, 0)
     assert height >= HEADER + HEADING + num_views * PANEL_HEIGHT[num_views]
 
 
