@@ -1,7 +1,7 @@
 """What a robot sees and is asked: the types and protocols that policies, environments and the wire share."""
 
 from dataclasses import dataclass
-from typing import Annotated, Protocol
+from typing import Annotated, Protocol, runtime_checkable
 
 from jaxtyping import Float, UInt8
 from torch import Tensor
@@ -41,6 +41,7 @@ class Plan(Struct):
     stage_ms: dict[str, float] | None = None
 
 
+@runtime_checkable
 class Policy(Protocol):
     """Anything that can be asked what to do next."""
 
@@ -62,6 +63,7 @@ class StepReport:
     world_from_tool: Pose
 
 
+@runtime_checkable
 class Environment(Protocol):
     """A world with one arm in it, real or simulated, driven by absolute tool poses."""
 

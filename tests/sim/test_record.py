@@ -1,6 +1,7 @@
 """Recorded demonstrations: what was seen and done, in the order of the seeds, however many processes made them."""
 
 import importlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, get_args, get_type_hints
 
@@ -24,7 +25,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_an_episode_shows_what_the_arm_did():
     environment = Tabletop("pick_and_lift", size=(32, 32))
-    episode = record_episode(environment, "pick_and_lift", 2)
+    episode = record_episode(environment, "pick_and_lift", 2, STUDIO)
     assert episode.check() is episode
     assert episode.instruction == environment.instruction
     assert episode.num_frames == environment.num_steps + 1
@@ -37,7 +38,7 @@ def test_an_episode_shows_what_the_arm_did():
 
 def test_a_demonstration_played_again_from_its_record_succeeds():
     environment = Tabletop("open_drawer", size=(32, 32))
-    episode = record_episode(environment, "open_drawer", 0)
+    episode = record_episode(environment, "open_drawer", 0, STUDIO)
     environment.begin(0)
     for frame in range(1, episode.num_frames):
         environment.step(episode.trajectory.world_from_tool[frame], episode.trajectory.opening[frame].item())
@@ -51,16 +52,47 @@ def test_the_commands_offer_every_rig_and_look(command: str):
     assert set(get_args(hints.get("look", Literal[tuple(LOOKS)]))) == set(LOOKS)
 
 
+def test_every_fourth_step_is_recorded_and_the_expert_keeps_still_in_the_end():
+    environment = Tabletop("reach_target", size=(32, 32))
+    whole = record_episode(environment, "reach_target", 3, replace(STUDIO, hold=24))
+    sparse = record_episode(environment, "reach_target", 3, replace(STUDIO, hold=24, every=4))
+    assert sparse.fps == 5
+    assert torch.equal(sparse.trajectory.world_from_tool.translation, whole.trajectory.world_from_tool.translation[::4])
+    still = whole.trajectory.world_from_tool.translation[-20:]
+    assert (still - still[-1]).norm(dim=-1).max() < 1e-3
+
+
+def test_a_disturbed_demonstration_begins_after_the_push_and_still_succeeds():
+    environment = Tabletop("push_button", size=(32, 32))
+    pairs = []
+    for seed in range(6):
+        episodes = [record_episode(environment, "push_button", seed, replace(STUDIO, actor=actor)) for actor in ("expert", "disturbed")]
+        pairs.append([episode.trajectory.world_from_tool.translation for episode in episodes])
+    assert all((expert[-1] - disturbed[-1]).norm() < 2e-3 for expert, disturbed in pairs)
+    begins = torch.stack([torch.cdist(disturbed[:1], expert).min() for expert, disturbed in pairs])
+    assert begins.max() > 0.02  # somewhere the expert never was
+    assert begins.max() < 0.09
+
+
+def test_play_goes_everywhere_and_says_nothing():
+    environment = Tabletop("stack_blocks", size=(32, 32))
+    play = replace(STUDIO, actor="play", every=4)
+    episodes = [record_episode(environment, "stack_blocks", seed, play) for seed in range(2)]
+    assert all(episode.instruction is None and episode.id.startswith("play/") for episode in episodes)
+    assert all(episode.trajectory.world_from_tool.translation.std(0).min() > 0.02 for episode in episodes)
+    assert torch.cat([episode.trajectory.opening for episode in episodes]).unique().tolist() == [0, 1]
+
+
 def test_a_failed_demonstration_is_not_an_episode(monkeypatch):
     environment = Tabletop("reach_target", size=(32, 32))
     monkeypatch.setattr(environment, "succeeded", lambda: False)
-    assert record_episode(environment, "reach_target", 0) is None
+    assert record_episode(environment, "reach_target", 0, STUDIO) is None
 
 
 def test_still_cameras_are_one_and_moving_ones_have_a_frame_axis():
     for rig, shape in (("sampled", ()), ("moving", None)):
         environment = Tabletop("reach_target", RIGS[rig], size=(32, 32))
-        episode = record_episode(environment, "reach_target", 0)
+        episode = record_episode(environment, "reach_target", 0, STUDIO)
         expected = (episode.num_frames,) if shape is None else shape
         assert all(view.camera.batch_shape == expected for view in episode.views)
 

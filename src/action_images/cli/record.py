@@ -16,6 +16,9 @@ def main(
     seed: int = 0,
     workers: int = os.cpu_count() or 1,
     crf: int = 18,
+    every: int = 1,
+    hold: int = 3,
+    actor: Literal["expert", "disturbed", "play"] = "expert",
 ) -> None:
     """Record an expert's demonstrations in the embedded world as a data set, OUT, in the LeRobot v3 format.
 
@@ -32,13 +35,17 @@ def main(
         seed: The first seed; stay below 1000000, where the seeds for evaluation begin.
         workers: How many processes simulate and render.
         crf: H.264 quality of the videos, 0 (best) to 51.
+        every: A frame is recorded every so many control steps of 1/20 s.
+        hold: For how many control steps the expert keeps still in the end.
+        actor: The task's `expert`; `disturbed`: the expert, mostly pushed aside once and recorded from there on; `play`:
+            motions of chance without an instruction.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     from action_images.data.store import DatasetWriter
     from action_images.sim import FIRST_EVALUATION_SEED, LOOKS, RIGS, TRAINED, find_task
-    from action_images.sim.record import Studio, episode_id, record
+    from action_images.sim.record import Studio, record
 
     if episodes < 1 or seed < 0 or seed + episodes > FIRST_EVALUATION_SEED:
         raise ValueError(f"seeds {seed} to {seed + episodes - 1} were asked for; demonstrations lie in 0 to {FIRST_EVALUATION_SEED - 1}")
@@ -47,17 +54,19 @@ def main(
     names = tuple(dict.fromkeys(name for given in task for name in (TRAINED if given == "trained" else (given,))))
     for name in names:
         find_task(name)
-    studio = Studio(RIGS[rig], LOOKS[look], views, (size, size))
+    if every < 1 or hold < 0:
+        raise ValueError(f"--every is at least 1 and --hold at least 0, got {every} and {hold}")
+    studio = Studio(RIGS[rig], LOOKS[look], views, (size, size), every, hold, actor)
     wanted = [(name, number) for name in names for number in range(seed, seed + episodes)]
-    with DatasetWriter(out, fps=20) as writer:
-        num_there = sum(episode_id(*one) in writer.ids for one in wanted)
+    with DatasetWriter(out, studio.fps) as writer:
+        num_there = sum(studio.episode_id(*one) in writer.ids for one in wanted)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     failed = []
     with Progress(*columns) as progress:
         bar = progress.add_task("recording", total=len(wanted), completed=num_there)
         for one, succeeded in record(out, wanted, studio, workers, crf):
             progress.update(bar, advance=1, description=one[0])
-            failed += [] if succeeded else [episode_id(*one)]
+            failed += [] if succeeded else [studio.episode_id(*one)]
     console = Console()
     console.print(f"{len(wanted) - len(failed)} of {len(wanted)} demonstrations are in {out} ({num_there} were there before)")
     if failed:

@@ -82,8 +82,8 @@ def bridged(path: Trajectory, known: Bool[Tensor, "frame"]) -> Trajectory:
     kept = known.nonzero().flatten()
     place = known.cumsum(0) - 1
     before, after = kept[place], kept[(place + 1).clamp(max=len(kept) - 1)]
-    share = (torch.arange(len(known), device=known.device) - before) / (after - before).clamp_min(1)
-    poses = path[kept].at((place + share.clamp(0, 1)).clamp(max=len(kept) - 1).to(path.dtype)).world_from_tool
+    share = (torch.arange(len(known), device=known.device) - before).to(path.dtype) / (after - before).clamp_min(1)
+    poses = path[kept].at((place + share.clamp(0, 1)).clamp(max=len(kept) - 1)).world_from_tool
     return replace(path, world_from_tool=poses)
 
 

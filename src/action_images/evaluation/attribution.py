@@ -1,5 +1,6 @@
 """Why a trial failed, by rules that are asked one after the other."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from action_images.evaluation.rollout import Rollout
@@ -73,10 +74,8 @@ def _wrong_grip(rollout: Rollout, expert: Trajectory) -> Reason | None:
 
 def _grip_elsewhere(rollout: Rollout, expert: Trajectory) -> Reason | None:
     for (is_open, did), (_, should) in zip(_switches(rollout), _expert_switches(rollout, expert), strict=True):
-        metres = _metres(did, should)
-        # What the gripper does at the very start, on the way, has no place of its own.
-        early = _metres(should, rollout.first_seen.world_from_tool) < GRASP_M
-        if metres > GRASP_M and not early:
+        metres = 0.0 if should is None else _metres(did, should)
+        if metres > GRASP_M:
             return Reason(MISSED, f"the gripper {'opened' if is_open else 'closed'} {1e3 * metres:.0f} mm from where the expert's does")
     return None
 
@@ -105,16 +104,17 @@ def _switches(rollout: Rollout) -> list[tuple[bool, Pose]]:
     return found
 
 
-def _expert_switches(rollout: Rollout, expert: Trajectory) -> list[tuple[bool, Pose]]:
+def _expert_switches(rollout: Rollout, expert: Trajectory) -> list[tuple[bool, Pose | None]]:
+    """The same of the expert; one that switches with its very first step does so on its way: that has no place of its own."""
     before, found = float(rollout.first_seen.opening) > 0.5, []
     for frame, is_open in enumerate((expert.opening > 0.5).tolist()):
         if is_open != before:
             before = is_open
-            found.append((is_open, expert.world_from_tool[frame]))
+            found.append((is_open, expert.world_from_tool[frame] if frame else None))
     return found
 
 
-def _said(switches: list[tuple[bool, Pose]]) -> str:
+def _said(switches: Sequence[tuple[bool, Pose | None]]) -> str:
     return " then ".join("opened" if is_open else "closed" for is_open, _ in switches) or "never switched"
 
 

@@ -1,13 +1,14 @@
 """Several plans from one observation, of which the surest is taken."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 
 from action_images.robot import Observation, Plan
 
 
+@runtime_checkable
 class Proposer(Protocol):
     """A policy that can be asked for several different plans at once."""
 

@@ -1,22 +1,95 @@
-"""Runs a task's expert: its motions, one tool pose for each control step."""
+"""Who moves the arm in a demonstration: a task's expert, the same when pushed aside on its way, or nobody with a purpose."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
+import numpy as np
+import torch
+
+from action_images.geometry import Pose
 from action_images.robot import StepReport
 from action_images.sim.environment import Tabletop
-from action_images.sim.motion import Motion, grip
+from action_images.sim.motion import Motion, about, downward, grip, move
+
+SETTLING = 3
+"""Control steps for which an expert keeps its last pose, so that it is reached and not only asked for."""
 
 
-def demonstrate(environment: Tabletop) -> Iterator[StepReport]:
-    """Carry the trial that has begun to its end, one control step for each report."""
-    told = environment.world.tool
-    for motion in _motions(environment):
-        for world_from_tool in motion.poses(told):
-            yield environment.step(world_from_tool, motion.opening)
-            told = world_from_tool
+@dataclass
+class Disturbance:
+    """Pushes the arm aside once, in the middle of a straight motion, so that demonstrations show the way back.
+
+    `under_way` says that it is happening: what lies before its end is no demonstration of anything.
+    """
+
+    rng: np.random.Generator
+    happened: bool = False
+    under_way: bool = False
+    CHANCE = 0.05
+    """Of beginning, at each control step."""
+
+    def strikes(self, motion: Motion) -> bool:
+        """Whether it begins now; never in motions through several poses, of which it would be unclear where they go on."""
+        return not self.happened and len(motion.through) == 1 and self.rng.uniform() < self.CHANCE
+
+    def aside(self, pose: Pose) -> Pose:
+        """A pose up to 5 cm and a quarter radian off, rather higher than lower."""
+        offset = torch.from_numpy(self.rng.uniform((-0.05, -0.05, -0.01), (0.05, 0.05, 0.06)))
+        axis = self.rng.normal(size=3)
+        turn = about((axis / np.linalg.norm(axis)).tolist(), self.rng.uniform(0, 0.25))
+        return Pose(turn @ pose.rotation, pose.translation + offset)
 
 
-def _motions(environment: Tabletop) -> Iterator[Motion]:
-    yield from environment.trial.motions(environment.world)
-    # The last pose is reached, not only asked for.
-    yield grip(environment.world.opening, num_steps=3)
+def demonstrate(environment: Tabletop, hold: int = SETTLING, disturbance: Disturbance | None = None) -> Iterator[StepReport]:
+    """Carry the trial that has begun to its end, one control step for each report; then keep still for `hold` steps."""
+    driver = _Driver(environment, disturbance)
+    for motion in environment.trial.motions(environment.world):
+        yield from driver.run(motion)
+    yield from driver.run(grip(environment.world.opening, num_steps=hold))
+
+
+def wander(environment: Tabletop, rng: np.random.Generator, num_steps: int) -> Iterator[StepReport]:
+    """Move between poses of chance above the table, opening and closing the gripper at will, for `num_steps` control steps.
+
+    What is seen and done here follows neither from an instruction nor from the first image.
+    """
+    driver = _Driver(environment, None)
+    while True:
+        place, opening = rng.uniform((0.36, -0.2, 0.04), (0.58, 0.2, 0.32)), float(rng.uniform() < 0.5)
+        axis = rng.normal(size=3)
+        lean = about((axis / np.linalg.norm(axis)).tolist(), rng.uniform(0, 0.4))
+        upright = downward(place, rng.uniform(-0.8, 0.8))
+        pose = Pose(lean @ upright.rotation, upright.translation)
+        for report in driver.run(move(pose, opening=opening, pace=rng.uniform(0.6, 1.4))):
+            yield report
+            num_steps -= 1
+            if num_steps <= 0:
+                return
+
+
+@dataclass
+class _Driver:
+    """Sends motions to the arm step by step, remembering what it was told last."""
+
+    environment: Tabletop
+    disturbance: Disturbance | None
+    told: Pose = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.told = self.environment.world.tool
+
+    def run(self, motion: Motion) -> Iterator[StepReport]:
+        """One motion to its end; where it is disturbed, from the place that the arm was pushed to."""
+        opening = motion.opening
+        for pose in motion.poses(self.told):
+            if self.disturbance is not None and self.disturbance.strikes(motion):
+                yield from self._pushed(self.disturbance, opening)
+                yield from self.run(motion)
+                return
+            yield self.environment.step(pose, opening)
+            self.told = pose
+
+    def _pushed(self, disturbance: Disturbance, opening: float) -> Iterator[StepReport]:
+        disturbance.happened = disturbance.under_way = True
+        yield from self.run(move(disturbance.aside(self.told), opening=opening, pace=2.0))
+        disturbance.under_way = False

@@ -1,14 +1,17 @@
 """Demonstrations recorded as episodes: simulated in parallel, stored in the order of their seeds."""
 
 import multiprocessing
+import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Literal
 
+import numpy as np
 import torch
 
 from action_images.data.encoded import Encoded, encode_episode
@@ -19,19 +22,40 @@ from action_images.robot import Observation
 from action_images.sim.arm import CONTROL_HZ
 from action_images.sim.cameras import Rig
 from action_images.sim.environment import Tabletop
-from action_images.sim.expert import demonstrate
+from action_images.sim.expert import SETTLING, Disturbance, demonstrate, wander
 from action_images.sim.look import Look
 from action_images.structs import stack
+
+Actor = Literal["expert", "disturbed", "play"]
+"""Who moves the arm: the task's expert; the expert, mostly pushed aside once on its way and recorded from there on; or
+chance, in the task's scene but without a purpose or an instruction."""
+
+PLAY_STEPS = 96
 
 
 @dataclass(frozen=True)
 class Studio:
-    """How demonstrations are seen: everything but the task and the seed. `size` is (height, width) in px."""
+    """How demonstrations are seen: everything but the task and the seed. `size` is (height, width) in px.
+
+    A frame is recorded `every` so many control steps, and after its work the expert keeps still for `hold` of them.
+    """
 
     rig: Rig
     look: Look
     num_views: int
     size: tuple[int, int]
+    every: int = 1
+    hold: int = SETTLING
+    actor: Actor = "expert"
+
+    @property
+    def fps(self) -> float:
+        """Recorded frames a second."""
+        return CONTROL_HZ / self.every
+
+    def episode_id(self, task: str, seed: int) -> str:
+        """How the demonstration of a seed is called in a data set."""
+        return f"{'play/' if self.actor == 'play' else ''}{task}/{seed:07d}"
 
     def environment(self, task: str) -> Tabletop:
         """A world of this task, seen so."""
@@ -42,24 +66,28 @@ Demonstration = tuple[str, int]
 """A task's name and a seed."""
 
 
-def episode_id(task: str, seed: int) -> str:
-    """How the demonstration of a seed is called in a data set."""
-    return f"{task}/{seed:07d}"
-
-
-def record_episode(environment: Tabletop, task: str, seed: int) -> Episode | None:
-    """The expert's demonstration of one seed, or None where it failed.
+def record_episode(environment: Tabletop, task: str, seed: int, studio: Studio) -> Episode | None:
+    """The demonstration of one seed, or None where it failed.
 
     Frame i shows the tool at trajectory[i]; its opening is what the gripper was last told, so a held object does not
     change it.
     """
+    rng = np.random.default_rng([seed, zlib.crc32(f"{studio.actor} {task}".encode())])
+    disturbance = Disturbance(rng) if studio.actor == "disturbed" else None
     seen = [environment.reset(seed)]
-    seen += [environment.observation() for _ in demonstrate(environment)]
-    done = environment.succeeded()
-    return _episode(episode_id(task, seed), seen) if done else None
+    steps = wander(environment, rng, PLAY_STEPS) if studio.actor == "play" else demonstrate(environment, studio.hold, disturbance)
+    for number, _ in enumerate(steps, 1):
+        if disturbance is not None and disturbance.under_way:
+            seen = []
+        elif number % studio.every == 0:
+            seen.append(environment.observation())
+    if studio.actor == "play":
+        return replace(_episode(studio.episode_id(task, seed), seen, studio.fps), instruction=None)
+    done = environment.succeeded() and len(seen) > 1
+    return _episode(studio.episode_id(task, seed), seen, studio.fps) if done else None
 
 
-def _episode(name: str, seen: list[Observation]) -> Episode:
+def _episode(name: str, seen: list[Observation], fps: float) -> Episode:
     frames = stack(seen)
     num_views = frames.images.shape[1]
     views = []
@@ -68,7 +96,7 @@ def _episode(name: str, seen: list[Observation]) -> Episode:
         poses = camera.world_from_camera.matrix()
         still = bool((poses == poses[0]).all())
         views.append(View(f"view{view}", FramesInMemory(frames.images[:, view]), camera[0] if still else camera))
-    return Episode(name, frames.instruction, CONTROL_HZ, tuple(views), Trajectory(frames.world_from_tool, frames.opening))
+    return Episode(name, frames.instruction, fps, tuple(views), Trajectory(frames.world_from_tool, frames.opening))
 
 
 def record(
@@ -79,8 +107,8 @@ def record(
     Those that `out` already has are not made again and not yielded; failed ones are left out of the data set. The
     bytes do not depend on `num_workers`, nor on how often recording was stopped and taken up again.
     """
-    with DatasetWriter(out, CONTROL_HZ, crf) as writer:
-        missing = (one for one in wanted if episode_id(*one) not in writer.ids)
+    with DatasetWriter(out, studio.fps, crf) as writer:
+        missing = (one for one in wanted if studio.episode_id(*one) not in writer.ids)
         for one, encoded, folder in _encoded(missing, writer, studio, num_workers, crf):
             with folder:
                 if encoded is not None:
@@ -119,6 +147,6 @@ def _encoded(missing: Iterator[Demonstration], writer: DatasetWriter, studio: St
 
 def _demonstrate(one: Demonstration, studio: Studio, folder: Path, crf: int) -> Encoded | None:
     environment = studio.environment(one[0])
-    episode = record_episode(environment, *one)
+    episode = record_episode(environment, *one, studio)
     environment.close()
     return None if episode is None else encode_episode(episode, folder, crf)
