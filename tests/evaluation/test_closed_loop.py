@@ -12,6 +12,7 @@ from action_images.control import Execution
 from action_images.evaluation.closed_loop import Judgement, addresses, evaluate, film, judge, run, to_be_filmed
 from action_images.evaluation.protocols import PROTOCOLS, protocol_named
 from action_images.evaluation.references import REFERENCES, Expert, ExpertThroughVideo, Hold, Random, reference
+from action_images.evaluation.statistics import pair
 from action_images.evaluation.trial import TRIALS, load_trials
 from action_images.sim import FIRST_EVALUATION_SEED, HELD_OUT, LOOKS, RIGS, TRAINED
 
@@ -146,6 +147,21 @@ def test_the_first_success_and_failure_of_each_task_are_filmed_with_what_is_in_t
     filmed.clear()
     list(film(judgement("random"), tmp_path, write))
     assert not filmed  # what is filmed is not filmed again
+
+
+def test_the_exact_test_is_the_binomial_tail():
+    from scipy.stats import binomtest
+
+    for only_first, only_second in ((0, 0), (1, 0), (5, 1), (3, 3), (12, 2)):
+        first = dict.fromkeys(range(only_first), True) | {100 + i: False for i in range(only_second)} | {"both": True}
+        second = dict.fromkeys(range(only_first), False) | {100 + i: True for i in range(only_second)} | {"both": True, "alone": True}
+        paired = pair(first, second)
+        differing = only_first + only_second
+        assert paired.num_pairs == differing + 1
+        assert paired.p_value == pytest.approx(binomtest(only_first, differing).pvalue if differing else 1.0)
+        assert paired.difference == (only_first - only_second) / (differing + 1)
+    with pytest.raises(ValueError, match="no scene in common"):
+        pair({1: True}, {2: True})
 
 
 def test_the_commands_judge_resume_and_compare(tmp_path: Path, capsys: pytest.CaptureFixture):
