@@ -13,8 +13,8 @@ def main(first: Path, second: Path, /) -> None:
         first: a results folder of `action-images evaluate`.
         second: another one.
     """
-    from rich.console import Console
     from rich.box import SIMPLE
+    from rich.console import Console
     from rich.table import Table
 
     from action_images.evaluation.statistics import pair
