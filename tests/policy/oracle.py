@@ -33,7 +33,13 @@ def fitted_models(environment: Tabletop, seed: int, clips: Clips = CLIPS) -> Mod
     pictures = [(draw(window, cameras) * 2 - 1, 10.0) for window in windows]
     still = seen.images[:, None].expand(-1, clips.num_frames, -1, -1, -1) / 127.5 - 1
     autoencoder = PatchAutoencoder(**DEBUG.autoencoder).fit([*pictures, (still, 1.0)])
-    return replace(build(DEBUG, autoencoder=autoencoder), clips=clips)
+    models = replace(build(DEBUG, autoencoder=autoencoder), clips=clips)
+    # A new network's last layer is zero, which would make its canvas the same whatever the noise.
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weight in models.denoiser.parameters():
+            weight.add_(0.05 * torch.randn(weight.shape, generator=generator))
+    return models
 
 
 class Oracle(CanvasDenoiser):
