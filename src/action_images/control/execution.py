@@ -121,7 +121,7 @@ class Follower:
 
     @property
     def _left(self) -> int:
-        return self._plans[-1][0] + self._plans[-1][1].trajectory.num_frames - self._step if self._plans else 0
+        return max(self._plans[-1][0] + self._plans[-1][1].trajectory.num_frames - self._step, 0) if self._plans else 0
 
     @property
     def _settling(self) -> bool:
