@@ -78,17 +78,24 @@ class Pipeline:
         Each segment is decoded on its own; what is not wanted is not decoded. Cameras follow `Camera.per_frame`; without
         them, or with one view alone, which shows no depth, action images have no reading.
         """
+        return self.read(self.show(canvas, wanted), cameras)
+
+    def show(self, canvas: Canvas, wanted: Collection[Stream] = ("video", "action")) -> Prediction:
+        """The first half of `decode`: pixels without a reading."""
         parts = canvas.layout.unpack(canvas.latents)
         pixels: dict[str, Tensor] = {}
         for stream in wanted:
             views = [part for segment, part in parts.items() if segment.stream == stream]
             if views:
                 pixels[stream] = self.models.autoencoder.decode(torch.stack(views, 1)).add(1).div(2).clamp(0, 1)
-        images = pixels.get("action")
-        reading = None
-        if images is not None and cameras is not None and images.shape[1] > 1:
-            reading = read(images, _per_frame(cameras, *images.shape[:3]), self.format)
-        return Prediction(pixels.get("video"), images, reading)
+        return Prediction(pixels.get("video"), pixels.get("action"), None)
+
+    def read(self, shown: Prediction, cameras: Camera | None) -> Prediction:
+        """The second half of `decode`: what is shown, with its action images read."""
+        images = shown.action_images
+        if images is None or cameras is None or images.shape[1] == 1:
+            return shown
+        return replace(shown, reading=read(images, _per_frame(cameras, *images.shape[:3]), self.format))
 
     def to(self, device: torch.device | str) -> Self:
         """The same with its models on another device; what was remembered of rigs is forgotten."""

@@ -1,7 +1,7 @@
 """What a robot sees and is asked: the types and protocols that policies, environments and the wire share."""
 
 from dataclasses import dataclass
-from typing import Annotated, Protocol
+from typing import Annotated, Protocol, runtime_checkable
 
 from jaxtyping import Float, UInt8
 from torch import Tensor
@@ -25,15 +25,23 @@ class Observation(Struct):
 class Plan(Struct):
     """What a policy means to do: tool targets from now on, and optionally what it imagined.
 
-    `trajectory` starts one control step after the observation. `video` is in [0, 1]. `confidence` is in [0, 1] for
-    each frame of the trajectory, None where the policy has no notion of it.
+    `trajectory` starts one control step after the observation. `confidence` is in [0, 1] for each frame of it, None
+    where the policy has no notion of it; where it is 0 the pose is a place-holder that must not be driven to.
+
+    A policy that imagines may show how: `video` and `action_images` in [0, 1], at a frame rate of its own, frame 0 at
+    the observation; `imagined_frame` says for each frame of the trajectory which frame of these it was taken from.
+    `stage_ms` is how long each stage of planning took (ms), in their order.
     """
 
     trajectory: Annotated[Trajectory, "*batch frame"]
-    video: Float[Tensor, "*batch view frame 3 h w"] | None = None
+    video: Float[Tensor, "*batch view imagined 3 h w"] | None = None
     confidence: Float[Tensor, "*batch frame"] | None = None
+    action_images: Float[Tensor, "*batch view imagined_action 3 h w"] | None = None
+    imagined_frame: Float[Tensor, "*batch frame"] | None = None
+    stage_ms: dict[str, float] | None = None
 
 
+@runtime_checkable
 class Policy(Protocol):
     """Anything that can be asked what to do next."""
 
@@ -46,14 +54,16 @@ class Policy(Protocol):
 class StepReport:
     """What became of one control step: `reachable` is False where inverse kinematics found no solution within limits.
 
-    `position_error` (m) and `rotation_error` (rad) lie between the asked and the reached tool pose.
+    `position_error` (m) and `rotation_error` (rad) lie between the asked and the reached tool pose, `world_from_tool`.
     """
 
     reachable: bool
     position_error: float
     rotation_error: float
+    world_from_tool: Pose
 
 
+@runtime_checkable
 class Environment(Protocol):
     """A world with one arm in it, real or simulated, driven by absolute tool poses."""
 

@@ -93,7 +93,8 @@ def _event_ndim(hint: Any) -> int | None:
         return _axes_after_star(get_args(hint)[1])
     if hasattr(hint, "dim_str"):
         return _axes_after_star(hint.dim_str)
-    return 0 if isinstance(hint, type) and issubclass(hint, Struct) else None
+    # Until Python 3.11 `dict[str, float]` passes for a type.
+    return 0 if get_origin(hint) is None and isinstance(hint, type) and issubclass(hint, Struct) else None
 
 
 def _axes_after_star(axes: str) -> int:

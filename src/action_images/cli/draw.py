@@ -33,10 +33,10 @@ def main(
     from rich.progress import track
 
     from action_images.codec import RELEASED, ActionImageFormat, draw_uint8
+    from action_images.codec.overlay import overlay
     from action_images.data.cameras_file import load_cameras
     from action_images.data.trajectory_file import load_trajectory
     from action_images.data.video import read_video, write_video
-    from action_images.viewer.overlay import overlay
     from action_images.viewer.pictures import save_png
 
     format = RELEASED if released else ActionImageFormat()

@@ -161,9 +161,9 @@ def _write(out: Path, names: list[str], prediction, format, fps: float) -> None:
     """Videos and action videos of each view, the trajectory with its confidence, and a sheet of it all."""
     from rich.console import Console
 
+    from action_images.codec.overlay import overlay
     from action_images.data.trajectory_file import save_trajectory
     from action_images.data.video import write_video
-    from action_images.viewer.overlay import overlay
     from action_images.viewer.pictures import contact_sheet, save_png
 
     rows = []

@@ -47,11 +47,11 @@ def _film(name: str, seed: int, studio, path: Path, columns: int) -> str:
     import torch
 
     from action_images.codec import draw_uint8
+    from action_images.codec.overlay import overlay
     from action_images.data.video import write_video
     from action_images.geometry import Trajectory
     from action_images.sim import demonstrate
     from action_images.structs import stack
-    from action_images.viewer.overlay import overlay
     from action_images.viewer.pictures import contact_sheet, save_png
 
     environment = studio.environment(name)

@@ -38,12 +38,13 @@ def write_video(
     crf: int = 18,
     pixel_format: str = "yuv420p",
     keyframe_interval: int = 8,
+    preset: str = "medium",
 ) -> None:
     """Write RGB frames as an H.264 mp4, whole or not at all, with one thread, so that machines do not differ.
 
     `crf` is 0 (lossless but for the colour conversion) to 51; yuv420p needs even sizes. `keyframe_interval` (frames)
-    bounds how much must be decoded before a frame in the middle. Raises EpisodeError where there is no frame or the
-    size does not suit the pixel format.
+    bounds how much must be decoded before a frame in the middle. `preset` is x264's name for how long it may search.
+    Raises EpisodeError where there is no frame or the size does not suit the pixel format.
     """
     handle, name = tempfile.mkstemp(suffix=".mp4.part", dir=path.parent)
     os.close(handle)
@@ -51,7 +52,7 @@ def write_video(
     try:
         with av.open(name, "w", format="mp4") as container:
             # x264's AVX-512 code gives other bytes for the same frames now and then; plain code does not, for twice the time.
-            options = {"crf": str(crf), "g": str(keyframe_interval), "threads": "1", "x264-params": "asm=0"}
+            options = {"crf": str(crf), "preset": preset, "g": str(keyframe_interval), "threads": "1", "x264-params": "asm=0"}
             _encode(container, frames, fps, options, pixel_format, path)
         commit_file(temporary, path)
     finally:

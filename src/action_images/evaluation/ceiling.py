@@ -58,7 +58,7 @@ def run_trials(task: str, seeds: Iterable[int], gate: Gate, num_workers: int = 1
 def run_trial(task: str, seed: int, gate: Gate) -> Trial:
     """One seed: demonstrated, played again as recorded, and played again as read from video at each size."""
     environment = Tabletop(task, gate.rig, num_views=gate.num_views, size=(gate.sizes[0], gate.sizes[0]))
-    recorded, cameras = _demonstrated(environment, seed)
+    recorded, cameras = demonstrated(environment, seed)
     succeeded, error = {EXPERT: environment.succeeded()}, {}
     succeeded[RECORDED] = _executed(environment, seed, recorded)
     for size in gate.sizes:
@@ -78,7 +78,7 @@ def through_video(trajectory: Trajectory, cameras: Camera, crf: int = 18, fps: f
         return read(torch.stack([read_video(path) for path in paths]), cameras).trajectory
 
 
-def _demonstrated(environment: Tabletop, seed: int) -> tuple[Trajectory, Camera]:
+def demonstrated(environment: Tabletop, seed: int) -> tuple[Trajectory, Camera]:
     """What is recorded of the expert's run (frame), and its cameras (view frame); nothing is rendered."""
     environment.begin(seed)
     poses, openings, cameras = [environment.world.tool], [environment.world.opening], [environment.cameras]

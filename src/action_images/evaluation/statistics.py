@@ -1,6 +1,11 @@
-"""How sure a success rate is."""
+"""How sure a success rate is, and the difference between two."""
 
 import math
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+Key = TypeVar("Key", bound=Hashable)
 
 
 def wilson_interval(num_successes: int, num_trials: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -25,3 +30,37 @@ def _normal_quantile(probability: float) -> float:
     from statistics import NormalDist
 
     return NormalDist().inv_cdf(probability)
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """Two policies on the same scenes: how many only one of them won, and how many both or neither did."""
+
+    num_pairs: int
+    only_first: int
+    only_second: int
+
+    @property
+    def p_value(self) -> float:
+        """Exact two-sided McNemar: how likely so uneven a split is if neither is better. 1 where they never differ."""
+        differing, fewer = self.only_first + self.only_second, min(self.only_first, self.only_second)
+        tail = sum(math.comb(differing, k) for k in range(fewer + 1)) / 2**differing
+        return min(1.0, 2 * tail)
+
+    @property
+    def difference(self) -> float:
+        """The first's success rate minus the second's, in [-1, 1]."""
+        return (self.only_first - self.only_second) / self.num_pairs
+
+
+def pair(first: Mapping[Key, bool], second: Mapping[Key, bool]) -> Pairing:
+    """Pair two policies' successes by scene; scenes that one of them lacks are left out. Raises ValueError where none is shared.
+
+    Source: McNemar 1947, with the exact binomial tail instead of the chi-square approximation.
+    """
+    shared = first.keys() & second.keys()
+    if not shared:
+        raise ValueError("the two have no scene in common, so they cannot be paired; evaluate both on the same tasks and trials")
+    only_first = sum(first[key] and not second[key] for key in shared)
+    only_second = sum(second[key] and not first[key] for key in shared)
+    return Pairing(len(shared), only_first, only_second)

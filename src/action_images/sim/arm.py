@@ -52,8 +52,9 @@ class Arm:
         target = self._ik.solve(*_numpy(world_from_tool), self._joints)
         self.opening = min(max(float(opening), 0.0), 1.0)
         self._move(self._within_speed(target.joints))
-        metres, radians = self.world_from_tool.distance(world_from_tool.to(torch.float64))
-        return StepReport(target.reachable, metres.item(), radians.item())
+        reached = self.world_from_tool
+        metres, radians = reached.distance(world_from_tool.to(torch.float64))
+        return StepReport(target.reachable, metres.item(), radians.item(), reached)
 
     def _within_speed(self, joints: np.ndarray) -> np.ndarray:
         change = joints - self._joints

@@ -28,12 +28,14 @@ class Tabletop:
     """A trial at a time of one task (an Environment). Each trial draws everything from its seed.
 
     `size` is (height, width) of the images in px. After `reset` or `begin`, `trial` is the task with what was drawn,
-    `world` the physical state, `num_steps` the control steps so far and `num_unreachable` those asked out of reach.
+    `world` the physical state, `told` the pose that the arm was last asked for, `num_steps` the control steps so far and
+    `num_unreachable` those asked out of reach.
     """
 
     control_hz = CONTROL_HZ
     trial: Task
     world: World
+    told: Pose
     instruction: str
 
     def __init__(
@@ -67,14 +69,20 @@ class Tabletop:
         self._cameras = self._rig.draw(cameras, self._num_views, self._size)
         self.trial.prepare(self.world)
         self._place_arm(start)
+        self.told = self.world.tool
         self.num_steps = self.num_unreachable = 0
 
     def step(self, world_from_tool: Pose, opening: float) -> StepReport:
         """Drive towards a tool pose and an opening for 1/20 s; a pose out of reach is approached, reported and counted."""
         report = self.world.arm.drive(world_from_tool, opening)
+        self.told = world_from_tool
         self.num_steps += 1
         self.num_unreachable += not report.reachable
         return report
+
+    def twin(self) -> "Tabletop":
+        """Another world of the same task, seen in the same way, in which no trial has begun."""
+        return type(self)(self.task, self._rig, self._look, self._num_views, self._size)
 
     def observation(self) -> Observation:
         """The images of now; `opening` is what the gripper was last told."""

@@ -70,7 +70,8 @@ class TabletopEnv(gymnasium.Env):
         asked = Trajectory.from_vector(vector[None])
         report = self._tabletop.step(asked.world_from_tool[0], float(asked.opening[0]))
         done = self._tabletop.succeeded()
-        info = {"success": done, **vars(report)}
+        errors = {"position_error": report.position_error, "rotation_error": report.rotation_error}
+        info = {"success": done, "reachable": report.reachable, **errors}
         return _arrays(self._tabletop.observation()), float(done), done, False, info
 
     def render(self) -> np.ndarray | None:

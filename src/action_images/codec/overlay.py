@@ -4,7 +4,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from action_images.codec import ActionImageFormat
+from action_images.codec.format import ActionImageFormat
 
 STRENGTH = 0.85
 """How much of the video a spot's centre hides."""

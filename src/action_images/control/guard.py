@@ -1,0 +1,109 @@
+"""Rails between a plan and an arm: what they forbid is not driven, and the reason is said."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+from action_images.geometry import Pose
+from action_images.geometry.rotation import to_rotation_vector
+
+Rail = Literal["finite", "confidence", "workspace", "speed", "acceleration", "turning speed", "turning acceleration"]
+
+
+@dataclass(frozen=True)
+class Objection:
+    """Why a pose is not driven to: the rail that forbids it, and a sentence with the numbers."""
+
+    rail: Rail
+    detail: str
+
+    def __str__(self) -> str:
+        return self.detail
+
+
+@dataclass(frozen=True)
+class Guard:
+    """What an arm may be asked for. Every rail is a value; float('inf') (0 for the confidence) takes it away.
+
+    `low` and `high` are the corners of the box (m, world) in which the tool must stay. Speeds (m/s, rad/s) and
+    accelerations (m/s^2, rad/s^2) are those asked of the tool from one control step to the next, counted from where it
+    was told to be or from where it is, whichever is nearer: an arm that something holds back lags behind what it is
+    told, and a new plan may start from either. `min_confidence` binds
+    plans that state one. What is forbidden is not driven: the tool is held, and a new plan asked for; after `patience`
+    control steps of that in a row the arm is stopped for good.
+    """
+
+    low: tuple[float, float, float] = (0.25, -0.45, 0.0)
+    high: tuple[float, float, float] = (0.75, 0.45, 0.60)
+    max_speed: float = 1.0
+    max_acceleration: float = 20.0
+    max_turning_speed: float = 4.0
+    max_turning_acceleration: float = 80.0
+    min_confidence: float = 0.1
+    patience: int = 5
+
+    def __post_init__(self) -> None:
+        limits = (self.max_speed, self.max_acceleration, self.max_turning_speed, self.max_turning_acceleration)
+        if not all(limit > 0 for limit in limits) or not all(a < b for a, b in zip(self.low, self.high, strict=True)):
+            raise ValueError(f"a guard needs limits greater than 0 and low < high, got {self}")
+        if not 0 <= self.min_confidence <= 1 or self.patience < 0:
+            raise ValueError(f"a guard needs 0 <= min_confidence <= 1 and patience >= 0, got {self}")
+
+
+class Watch:
+    """A guard at work on one arm: it remembers how the tool was told to move last."""
+
+    def __init__(self, guard: Guard, world_from_tool: Pose, control_hz: float) -> None:
+        self.guard, self.control_hz = guard, control_hz
+        self._tool = self._told = _double(world_from_tool)
+        self._velocity = self._turning = self._tool.translation.new_zeros(3)
+
+    def objection(self, asked: Pose, opening: float, confidence: float | None) -> Objection | None:
+        """What speaks against driving to this pose next, None if nothing does."""
+        guard = self.guard
+        if not (asked.translation.isfinite().all() and asked.rotation.isfinite().all() and -1e9 < opening < 1e9):
+            return Objection("finite", "the plan holds numbers that are not finite")
+        if confidence is not None and not confidence >= guard.min_confidence:
+            return Objection(
+                "confidence", f"the plan is sure of this pose by {confidence:.2f}, at least {guard.min_confidence:.2f} is asked"
+            )
+        place = asked.translation.tolist()
+        if not all(low <= x <= high for low, x, high in zip(guard.low, place, guard.high, strict=True)):
+            return Objection("workspace", f"({', '.join(f'{x:.3f}' for x in place)}) m lies outside the box {guard.low} to {guard.high}")
+        velocity, turning = self._rates(_double(asked))
+        return (
+            _above("speed", velocity, guard.max_speed, "m/s")
+            or _above("acceleration", (velocity - self._velocity) * self.control_hz, guard.max_acceleration, "m/s^2")
+            or _above("turning speed", turning, guard.max_turning_speed, "rad/s")
+            or _above("turning acceleration", (turning - self._turning) * self.control_hz, guard.max_turning_acceleration, "rad/s^2")
+        )
+
+    def driven(self, asked: Pose, reached: Pose) -> None:
+        """Remember a control step: what was asked for, and where the tool is after it."""
+        self._velocity, self._turning = self._rates(_double(asked))
+        self._tool, self._told = _double(reached), _double(asked)
+
+    @property
+    def tool(self) -> Pose:
+        """Where the tool is."""
+        return self._tool
+
+    def _rates(self, asked: Pose) -> tuple[Tensor, Tensor]:
+        """Linear (m/s) and angular (rad/s, world) velocity of going there within one control step."""
+        moves = [asked.translation - start.translation for start in (self._told, self._tool)]
+        turns = [to_rotation_vector(asked.rotation @ start.rotation.mT) for start in (self._told, self._tool)]
+        return min(moves, key=_length) * self.control_hz, min(turns, key=_length) * self.control_hz
+
+
+def _length(vector: Tensor) -> float:
+    return vector.norm().item()
+
+
+def _double(pose: Pose) -> Pose:
+    return pose.map(lambda tensor: tensor.detach().double().cpu())
+
+
+def _above(rail: Rail, rate: Tensor, limit: float, unit: str) -> Objection | None:
+    value = rate.norm().item()
+    return Objection(rail, f"a {rail} of {value:.2f} {unit} is asked, {limit:g} is allowed") if value > limit else None

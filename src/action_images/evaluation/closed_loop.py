@@ -1,0 +1,198 @@
+"""A policy judged in the simulator: trials in parallel, each written down when it is over, the same scenes for every policy."""
+
+import json
+import multiprocessing
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+from action_images.evaluation.attribution import attribute, missed_by
+from action_images.evaluation.protocols import EvaluationProtocol
+from action_images.evaluation.references import Privileged, expert_path
+from action_images.evaluation.rollout import Rollout, roll_out
+from action_images.evaluation.trial import TRIALS, TrialRecord, append_trial, drop_unfinished, load_trials
+from action_images.geometry import Pose
+from action_images.robot import Policy
+from action_images.sim import FIRST_EVALUATION_SEED, Tabletop
+
+SETTINGS = "settings.json"
+"""The file of a results folder that says under what conditions its trials were run."""
+Address = tuple[str, int]
+"""A task's name and a seed: one scene, whatever the policy, rig or look."""
+Make = Callable[[], Policy]
+"""Loads the policy; called once in every process, so it must be picklable (a function, a class, a functools.partial)."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """One policy under one protocol; all that a process needs to run any trial of it. `size` is (height, width) in px."""
+
+    protocol_name: str
+    protocol: EvaluationProtocol
+    policy_name: str
+    make: Make
+    num_views: int = 2
+    size: tuple[int, int] = (128, 128)
+
+    def environment(self, task: str) -> Tabletop:
+        """The world in which a task is judged."""
+        return self.protocol.environment(task, self.num_views, self.size)
+
+    def settings(self) -> dict[str, Any]:
+        """What results must share to belong together, as JSON values."""
+        conditions = asdict(replace(self.protocol, tasks=()))
+        del conditions["tasks"]
+        names = {"protocol": self.protocol_name, "policy": self.policy_name, "num_views": self.num_views, "size": self.size}
+        return json.loads(json.dumps({**names, **conditions}))
+
+
+def addresses(tasks: Iterable[str], num_trials: int) -> list[Address]:
+    """The scenes of an evaluation: task by task, trial `i` of each on seed FIRST_EVALUATION_SEED + i, by nothing else."""
+    return [(task, FIRST_EVALUATION_SEED + trial) for task in tasks for trial in range(num_trials)]
+
+
+def judge(policy: Policy, judgement: Judgement, address: Address, filming: bool = False) -> tuple[TrialRecord, Rollout]:
+    """Run one trial and say what became of it."""
+    task, seed = address
+    environment = judgement.environment(task)
+    first_seen = environment.reset(seed)
+    if isinstance(policy, Privileged):
+        policy.begin(environment, seed)
+    max_steps = environment.task.max_steps
+    rollout = roll_out(policy, environment, first_seen, address, max_steps, judgement.protocol.conduct, filming)
+    environment.close()
+    return record(rollout, judgement, environment, seed), rollout
+
+
+def record(rollout: Rollout, judgement: Judgement, environment: Tabletop, seed: int) -> TrialRecord:
+    """What is written down of a rollout: counts, times, and where it failed the reason, found beside the expert's own run."""
+    expert = expert_path(environment, seed)
+    reason = None if rollout.succeeded else attribute(rollout, expert)
+    stages = [plan.stage_ms for plan in rollout.plans if plan.stage_ms is not None]
+    return TrialRecord(
+        protocol=judgement.protocol_name,
+        policy=judgement.policy_name,
+        task=rollout.task,
+        seed=rollout.seed,
+        instruction=rollout.instruction,
+        succeeded=rollout.succeeded,
+        failure=None if reason is None else reason.failure,
+        detail=f"done after {len(rollout.steps) / rollout.control_hz:.1f} s" if reason is None else reason.detail,
+        num_steps=len(rollout.steps),
+        num_plans=len(rollout.plans),
+        num_unreachable=rollout.num_unreachable,
+        missed_mm=1e3 * missed_by(rollout, expert),
+        plan_ms=median(rollout.plan_ms) if rollout.plan_ms else None,
+        stage_ms={name: median(stage[name] for stage in stages) for name in stages[0]} if stages else None,
+    )
+
+
+def run(judgement: Judgement, wanted: Iterable[Address], num_workers: int = 1) -> Iterator[TrialRecord]:
+    """Trials as they are over, in any order; with several workers each is a process that loads the policy itself.
+
+    What a policy raises is raised, and the trials under way are given up: those that were yielded stand.
+    """
+    wanted = list(wanted)
+    if num_workers <= 1 or len(wanted) <= 1:
+        policy = judgement.make()
+        yield from (judge(policy, judgement, address)[0] for address in wanted)
+        return
+    # A forked process would share the parent's graphics context.
+    spawn = multiprocessing.get_context("spawn")
+    num_threads = max(torch.get_num_threads() // num_workers, 1)
+    with ProcessPoolExecutor(num_workers, spawn, initializer=_load, initargs=(judgement, num_threads)) as pool:
+        running = [pool.submit(_judge, address) for address in wanted]
+        try:
+            for done in as_completed(running):
+                yield done.result()
+        finally:
+            for waiting in running:
+                waiting.cancel()
+
+
+_loaded: list[tuple[Policy, Judgement]] = []
+
+
+def _load(judgement: Judgement, num_threads: int) -> None:
+    torch.set_num_threads(num_threads)
+    _loaded.append((judgement.make(), judgement))
+
+
+def _judge(address: Address) -> TrialRecord:
+    policy, judgement = _loaded[0]
+    return judge(policy, judgement, address)[0]
+
+
+def evaluate(judgement: Judgement, folder: Path, num_trials: int, num_workers: int = 1) -> Iterator[TrialRecord]:
+    """Run what a results folder lacks of `num_trials` of each task, adding each trial to it as it is over, and yield it.
+
+    The same call goes on where it was stopped. Raises ValueError where the folder holds trials of other settings.
+    """
+    wanted = addresses(judgement.protocol.tasks, num_trials)
+    _open(folder, judgement)
+    done = {trial.key for trial in load_trials(folder)} if (folder / TRIALS).is_file() else set()
+    for trial in run(judgement, [address for address in wanted if address not in done], num_workers):
+        append_trial(folder, trial)
+        yield trial
+
+
+def _open(folder: Path, judgement: Judgement) -> None:
+    """Make the folder, or see that it is of the same settings."""
+    folder.mkdir(parents=True, exist_ok=True)
+    drop_unfinished(folder)
+    path, settings = folder / SETTINGS, judgement.settings()
+    if not path.is_file():
+        if (folder / TRIALS).exists():
+            raise ValueError(f"{folder}: has trials but no {SETTINGS} to say of what; choose another folder")
+        write_whole(path, json.dumps(settings, indent=2) + "\n")
+        return
+    found = json.loads(path.read_text())
+    differing = sorted(name for name in {*found, *settings} if found.get(name) != settings.get(name))
+    if differing:
+        raise ValueError(f"{folder}: holds trials of other settings ({', '.join(differing)} differ); choose another folder, or remove it")
+
+
+def to_be_filmed(trials: Iterable[TrialRecord]) -> list[TrialRecord]:
+    """The first success and the first failure of each task, by seed."""
+    first: dict[tuple[str, bool], TrialRecord] = {}
+    for trial in sorted(trials, key=lambda trial: trial.key):
+        first.setdefault((trial.task, trial.succeeded), trial)
+    return list(first.values())
+
+
+Write = Callable[[Rollout, Path, str, Pose], object]
+"""Writes a film of a rollout to a path that ends in .mp4, with how it ended and the tool's pose (world) where the expert ends."""
+
+
+def film(judgement: Judgement, folder: Path, write: Write) -> Iterator[TrialRecord]:
+    """Run the trials that are to be filmed again, film them, and put the films' paths into their records.
+
+    A trial that ends differently when it is run again (a policy that is not repeatable) is yielded without a film.
+    """
+    trials = load_trials(folder)
+    policy = judgement.make()
+    for trial in to_be_filmed(trials):
+        if trial.film is not None and (folder / trial.film).is_file():
+            continue
+        again, rollout = judge(policy, judgement, trial.key, filming=True)
+        if again.succeeded == trial.succeeded:
+            name = f"films/{trial.task}_{trial.seed}.mp4"
+            (folder / name).parent.mkdir(exist_ok=True)
+            goal = expert_path(judgement.environment(trial.task), trial.seed).world_from_tool[-1]
+            write(rollout, folder / name, again.detail, goal)
+            trial = replace(trial, film=name)
+            trials = [trial if other.key == trial.key else other for other in trials]
+            write_whole(folder / TRIALS, "".join(f"{one.to_json()}\n" for one in trials))
+        yield trial
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that it is there whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(text)
+    part.replace(path)

@@ -1,0 +1,140 @@
+"""What is written down of one trial: a line of JSON that says how it ended and why."""
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from typing_extensions import Self
+
+UNREACHABLE, GUARD, READER, GRIPPER, MISSED, TIMEOUT = "unreachable", "guard", "reader", "gripper", "missed", "timeout"
+FAILURES = {
+    GUARD: "a guard rail stopped the arm",
+    READER: "the plan could not be read off the action images",
+    UNREACHABLE: "inverse kinematics found no solution for what was asked",
+    GRIPPER: "the gripper was not told what the task needs",
+    MISSED: "all was executed, but the tool did not end where the expert's does",
+    TIMEOUT: "time ran out with the tool where it should end, or still on its way",
+}
+"""Why a trial failed -> what that means, in the order in which the rules are asked (evaluation/attribution.py)."""
+
+TRIALS = "trials.jsonl"
+"""The file of a results folder that holds one TrialRecord a line, in any order."""
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """What became of one trial: JSON names and values alone, so that it can be read without this package.
+
+    `failure` is None for a success, else a key of FAILURES; `detail` says in one sentence how it ended. `plan_ms` is the
+    median time that one plan took (ms, None where none was asked for), `stage_ms` the same by stage where the policy
+    tells. `missed_mm` is how far the tool ended from where the expert's does. `film` is a path inside the results
+    folder, or None.
+    """
+
+    protocol: str
+    policy: str
+    task: str
+    seed: int
+    instruction: str
+    succeeded: bool
+    failure: str | None
+    detail: str
+    num_steps: int
+    num_plans: int
+    num_unreachable: int
+    missed_mm: float | None = None
+    plan_ms: float | None = None
+    stage_ms: dict[str, float] | None = None
+    film: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.succeeded != (self.failure is None) or self.failure not in (None, *FAILURES):
+            raise ValueError(f"{self.task} {self.seed}: succeeded={self.succeeded} with failure={self.failure!r}; one of {list(FAILURES)}")
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """What makes trials of two policies a pair: the task and the seed."""
+        return self.task, self.seed
+
+    def to_json(self) -> str:
+        """One line, without its end."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, line: str) -> Self:
+        """The record of a line; raises ValueError where it is not one."""
+        try:
+            values = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"not JSON ({error})") from error
+        if not isinstance(values, dict):
+            raise ValueError(f"not a trial record, but {type(values).__name__}")
+        hints = get_type_hints(cls)
+        if unknown := sorted(set(values) - set(hints)):
+            raise ValueError(f"a trial record has no {unknown}")
+        for name, value in values.items():
+            if not _fits(value, hints[name]):
+                raise ValueError(f"a trial record's '{name}' cannot be {value!r}")
+        return cls(**values)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a JSON value is of a field's type."""
+    if get_origin(hint) in (Union, UnionType):
+        return any(_fits(value, part) for part in get_args(hint))
+    if get_origin(hint) is dict:
+        return isinstance(value, dict) and all(_fits(part, float) for part in value.values())
+    return type(value) in (int, float) if hint is float else type(value) is hint
+
+
+def append_trial(folder: Path, record: TrialRecord) -> None:
+    """Add a record to a results folder: on the disk when this returns."""
+    with (folder / TRIALS).open("ab") as file:
+        file.write(record.to_json().encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def load_trials(folder: Path) -> list[TrialRecord]:
+    """All records of a results folder, by task and seed; a last line that a crash left unfinished is no record.
+
+    Raises ValueError, naming the line, for anything else that is not a record, and for a trial that stands there twice.
+    """
+    path = folder / TRIALS
+    if not path.is_file():
+        raise ValueError(f"{folder}: has no {TRIALS}, so it is no folder of results; 'action-images evaluate' makes one")
+    *lines, _unfinished = path.read_bytes().split(b"\n")
+    records = [_load_line(path, number, line) for number, line in enumerate(lines, 1)]
+    _refuse_twice(path, records)
+    return sorted(records, key=lambda record: record.key)
+
+
+def drop_unfinished(folder: Path) -> int:
+    """Cut off a last line that a crash left unfinished; returns how many bytes that were."""
+    path = folder / TRIALS
+    if not path.is_file():
+        return 0
+    content = path.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        os.truncate(path, whole)
+    return len(content) - whole
+
+
+def _load_line(path: Path, number: int, line: bytes) -> TrialRecord:
+    try:
+        return TrialRecord.from_json(line.decode())
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path}, line {number}: {error}; remove the line and evaluate again, which makes the trial anew") from error
+
+
+def _refuse_twice(path: Path, records: Iterable[TrialRecord]) -> None:
+    seen: set[tuple[str, int]] = set()
+    for record in records:
+        if record.key in seen:
+            raise ValueError(f"{path}: has {record.task} {record.seed} twice; remove one of the lines")
+        seen.add(record.key)

@@ -1,0 +1,40 @@
+"""Several plans from one observation, of which the surest is taken."""
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+
+from action_images.robot import Observation, Plan
+
+
+@runtime_checkable
+class Proposer(Protocol):
+    """A policy that can be asked for several different plans at once."""
+
+    def propose(self, observation: Observation, num_plans: int) -> list[Plan]:
+        """So many plans from one observation, each with its confidence."""
+        ...
+
+
+@dataclass(frozen=True)
+class BestOf:
+    """A Policy: of `num_plans` plans the one with the highest mean confidence over its first `num_steps` control steps.
+
+    A generative policy's confidence holds how precisely its action images are read and how well the views agree: what
+    an imagined path looks like in one view must fit what it looks like in the other.
+    """
+
+    policy: Proposer
+    num_plans: int = 4
+    num_steps: int | None = 16
+
+    def plan(self, observation: Observation) -> Plan:
+        """The surest of the plans; raises ValueError where a plan states no confidence."""
+        plans = self.policy.propose(observation, self.num_plans)
+        return plans[int(torch.tensor([self._score(plan) for plan in plans]).argmax())]
+
+    def _score(self, plan: Plan) -> float:
+        if plan.confidence is None:
+            raise ValueError("best-of needs plans that state their confidence; this policy's do not: use it alone")
+        return plan.confidence[: self.num_steps].mean().item()

@@ -1,0 +1,84 @@
+"""Each rail stops what it forbids, says why, and lets the experts pass."""
+
+import math
+
+import pytest
+import torch
+
+from action_images.control import Guard, Watch
+from action_images.geometry import Pose
+from action_images.geometry.rotation import from_rotation_vector
+
+HOME = (0.45, 0.0, 0.25)
+
+
+def pose(x: float = HOME[0], y: float = HOME[1], z: float = HOME[2], yaw: float = 0.0) -> Pose:
+    return Pose(from_rotation_vector(torch.tensor([0.0, 0.0, yaw])), torch.tensor([x, y, z]))
+
+
+def watch(**values) -> Watch:
+    return Watch(Guard(**values), pose(), control_hz=20.0)
+
+
+@pytest.mark.parametrize(
+    ("rail", "asked", "opening", "confidence"),
+    [
+        ("finite", pose(x=math.nan), 1.0, 1.0),
+        ("finite", Pose(torch.full((3, 3), math.inf), torch.tensor(HOME)), 1.0, 1.0),
+        ("finite", pose(), math.nan, 1.0),
+        ("confidence", pose(), 1.0, 0.05),
+        ("confidence", pose(), 1.0, math.nan),
+        ("workspace", pose(z=-0.001), 1.0, 1.0),
+        ("workspace", pose(y=0.46), 1.0, 1.0),
+        ("speed", pose(x=HOME[0] + 0.06), 1.0, 1.0),
+        ("turning speed", pose(yaw=0.3), 1.0, 1.0),
+    ],
+)
+def test_a_plan_that_breaks_a_rail_is_objected_to_by_name(rail, asked, opening, confidence):
+    objection = watch(max_acceleration=math.inf, max_turning_acceleration=math.inf).objection(asked, opening, confidence)
+    assert objection is not None
+    assert objection.rail == rail
+    assert str(objection) == objection.detail
+
+
+def test_accelerations_are_those_from_one_step_to_the_next():
+    guard = Guard(max_acceleration=5.0, max_turning_acceleration=20.0)
+    steady = Watch(guard, pose(), 20.0)
+    for step in range(1, 4):
+        asked = pose(x=HOME[0] + 0.01 * step)  # 0.2 m/s, from rest: 4 m/s^2 at first, then none
+        assert steady.objection(asked, 1.0, None) is None
+        steady.driven(asked, asked)
+    back = steady.objection(pose(x=HOME[0] + 0.02), 1.0, None)  # from 0.2 to -0.2 m/s
+    assert back is not None
+    assert back.rail == "acceleration"
+    turning = Watch(guard, pose(), 20.0)
+    spun = turning.objection(pose(yaw=0.06), 1.0, None)  # 1.2 rad/s at once: 24 rad/s^2
+    assert spun is not None
+    assert spun.rail == "turning acceleration"
+
+
+def test_an_arm_that_is_held_back_may_be_told_to_go_on_or_to_start_anew_but_not_to_leap():
+    lagging = watch()
+    lagging.driven(pose(x=0.48), reached=pose(x=0.44))
+    for onward in (0.50, 0.45):  # on along the plan, or from where the tool is
+        assert lagging.objection(pose(x=onward), 1.0, None) is None
+    for leap in (0.54, 0.38):
+        objection = lagging.objection(pose(x=leap), 1.0, None)
+        assert objection is not None
+        assert objection.rail == "speed"
+
+
+def test_every_rail_can_be_taken_away():
+    wild = Guard((-9.0,) * 3, (9.0,) * 3, *[math.inf] * 4, min_confidence=0.0)
+    assert Watch(wild, pose(), 20.0).objection(pose(x=5.0, yaw=3.0), 0.0, 0.0) is None
+    assert Watch(wild, pose(), 20.0).objection(pose(x=math.inf), 0.0, 0.0) is not None
+
+
+def test_a_plan_that_states_no_confidence_is_not_held_to_it():
+    assert watch().objection(pose(), 1.0, None) is None
+
+
+def test_a_guard_that_allows_nothing_is_refused():
+    for values in ({"max_speed": 0.0}, {"low": (1.0, 1.0, 1.0)}, {"min_confidence": 1.5}, {"patience": -1}):
+        with pytest.raises(ValueError, match="a guard needs"):
+            Guard(**values)

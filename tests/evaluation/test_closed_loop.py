@@ -1,0 +1,189 @@
+"""Judging: the same scenes for all, written down as they come, resumed where they stopped, films and ceilings beside."""
+
+import json
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from action_images.cli import main
+from action_images.control import Execution
+from action_images.evaluation.closed_loop import Judgement, addresses, evaluate, film, judge, run, to_be_filmed
+from action_images.evaluation.protocols import PROTOCOLS, protocol_named
+from action_images.evaluation.references import REFERENCES, Expert, ExpertThroughVideo, Hold, Random, reference
+from action_images.evaluation.statistics import pair
+from action_images.evaluation.trial import TRIALS, load_trials
+from action_images.sim import FIRST_EVALUATION_SEED, HELD_OUT, LOOKS, RIGS, TRAINED
+
+SIZE = (32, 32)
+
+
+def judgement(name: str = "expert", tasks: tuple[str, ...] = ("reach_target",), protocol: str = "in_domain", size=SIZE) -> Judgement:
+    conditions = replace(PROTOCOLS[protocol], tasks=tasks)
+    return Judgement(protocol, conditions, name, partial(reference, name, size, 5.0), size=size)
+
+
+def test_scenes_follow_from_task_and_trial_alone():
+    assert addresses(("a", "b"), 2) == [
+        ("a", FIRST_EVALUATION_SEED),
+        ("a", FIRST_EVALUATION_SEED + 1),
+        ("b", FIRST_EVALUATION_SEED),
+        ("b", FIRST_EVALUATION_SEED + 1),
+    ]
+    places = []
+    for protocol in ("in_domain", "new_viewpoint", "new_look"):
+        environment = judgement(protocol=protocol).environment("reach_target")
+        environment.begin(FIRST_EVALUATION_SEED)
+        ball = f"{environment.trial.colour} ball"  # pyright: ignore
+        places.append((environment.instruction, *environment.world.pose(ball).translation.tolist()))
+        environment.close()
+    assert places[0] == places[1] == places[2]
+
+
+def test_every_protocol_is_a_value_that_says_what_it_claims():
+    assert PROTOCOLS["in_domain"].tasks == TRAINED
+    assert PROTOCOLS["new_task"].tasks == HELD_OUT
+    assert PROTOCOLS["new_viewpoint"].rig == RIGS["held_out"]
+    assert PROTOCOLS["new_look"].look == LOOKS["new"]
+    assert PROTOCOLS["open_loop"].conduct.execution == Execution(num_steps=None, max_plans=1)
+    assert len({protocol.claim for protocol in PROTOCOLS.values()}) == len(PROTOCOLS)
+    with pytest.raises(ValueError, match="there are: in_domain"):
+        protocol_named("in-domain")
+
+
+@pytest.mark.parametrize("task", ["reach_target", "pick_and_lift", "close_drawer"])
+def test_the_expert_succeeds_and_its_tool_ends_where_it_should(task: str):
+    trial, rollout = judge(Expert(), judgement(tasks=(task,)), (task, FIRST_EVALUATION_SEED))
+    assert trial.succeeded
+    assert trial.missed_mm is not None
+    assert rollout.stopped is None
+    assert trial.num_unreachable == 0
+    assert trial.plan_ms is not None
+
+
+def test_the_expert_through_video_grasps_at_a_models_frame_rate():
+    trial, _ = judge(ExpertThroughVideo((64, 64)), judgement(size=(64, 64)), ("pick_and_lift", FIRST_EVALUATION_SEED))
+    assert trial.succeeded
+
+
+def test_standing_still_and_moving_at_random_fail_and_it_is_said_why():
+    still, _ = judge(Hold(), judgement(), ("reach_target", FIRST_EVALUATION_SEED))
+    assert not still.succeeded
+    assert still.failure == "missed"
+    assert "came to rest" in still.detail
+    moves = [judge(Random(), judgement(), ("reach_target", FIRST_EVALUATION_SEED))[0] for _ in range(2)]
+    assert moves[0].num_steps == moves[1].num_steps
+    assert moves[0].detail == moves[1].detail
+
+
+def test_a_policy_that_knows_the_trial_must_be_told_of_it():
+    environment = judgement().environment("reach_target")
+    with pytest.raises(ValueError, match="call begin"):
+        Expert().plan(environment.reset(FIRST_EVALUATION_SEED))
+    environment.close()
+
+
+def test_processes_find_what_one_finds():
+    wanted = addresses(("reach_target",), 2)
+    alone = {trial.key: trial for trial in run(judgement(), wanted)}
+    together = {trial.key: trial for trial in run(judgement(), wanted, num_workers=2)}
+    assert {key: replace(trial, plan_ms=None) for key, trial in alone.items()} == {
+        key: replace(trial, plan_ms=None) for key, trial in together.items()
+    }
+
+
+def test_an_evaluation_goes_on_where_it_was_stopped(tmp_path: Path):
+    started = evaluate(judgement(), tmp_path, 3)
+    first = next(started)
+    started.close()
+    with (tmp_path / TRIALS).open("a") as file:
+        file.write('{"protocol": "in_dom')  # what a crash leaves
+    rest = list(evaluate(judgement(), tmp_path, 3))
+    assert len(rest) == 2
+    assert [trial.key for trial in load_trials(tmp_path)] == addresses(("reach_target",), 3)
+    assert load_trials(tmp_path)[0] == first
+    assert not list(evaluate(judgement(), tmp_path, 3))
+
+
+def test_trials_of_other_settings_do_not_mix(tmp_path: Path):
+    list(evaluate(judgement(), tmp_path, 1))
+    with pytest.raises(ValueError, match="policy differ"):
+        list(evaluate(judgement("hold"), tmp_path, 1))
+    with pytest.raises(ValueError, match="rig differ"):
+        list(evaluate(replace(judgement(), protocol=PROTOCOLS["new_viewpoint"]), tmp_path, 1))
+
+
+def test_what_a_policy_raises_is_raised_and_what_was_done_stands(tmp_path: Path):
+    class Failing(Hold):
+        def plan(self, observation):
+            self.num_asked = getattr(self, "num_asked", 0) + 1
+            if self.num_asked > 5:
+                raise ConnectionError("the server went away")
+            return super().plan(observation)
+
+    with pytest.raises(ConnectionError, match="went away"):
+        list(evaluate(replace(judgement(), make=Failing), tmp_path, 3))
+    assert len(load_trials(tmp_path)) == 1
+
+
+def test_the_first_success_and_failure_of_each_task_are_filmed_with_what_is_in_their_record(tmp_path: Path):
+    list(evaluate(judgement("random"), tmp_path, 2))
+    filmed = []
+
+    def write(rollout, path: Path, detail: str, goal) -> None:
+        filmed.append((rollout, detail, goal))
+        path.write_bytes(b"film")
+
+    expected = to_be_filmed(load_trials(tmp_path))
+    done = list(film(judgement("random"), tmp_path, write))
+    assert [trial.key for trial in done] == [trial.key for trial in expected]
+    assert all((tmp_path / (trial.film or "")).is_file() for trial in done)
+    assert {trial.key for trial in load_trials(tmp_path) if trial.film} == {trial.key for trial in done}
+    for rollout, detail, goal in filmed:
+        assert len([step for step in rollout.steps if step.seen is not None]) == len(rollout.steps)
+        assert detail
+        assert goal.translation.shape == (3,)
+    filmed.clear()
+    list(film(judgement("random"), tmp_path, write))
+    assert not filmed  # what is filmed is not filmed again
+
+
+def test_the_exact_test_is_the_binomial_tail():
+    from scipy.stats import binomtest
+
+    for only_first, only_second in ((0, 0), (1, 0), (5, 1), (3, 3), (12, 2)):
+        first = dict.fromkeys(range(only_first), True) | {100 + i: False for i in range(only_second)} | {"both": True}
+        second = dict.fromkeys(range(only_first), False) | {100 + i: True for i in range(only_second)} | {"both": True, "alone": True}
+        paired = pair(first, second)
+        differing = only_first + only_second
+        assert paired.num_pairs == differing + 1
+        assert paired.p_value == pytest.approx(binomtest(only_first, differing).pvalue if differing else 1.0)
+        assert paired.difference == (only_first - only_second) / (differing + 1)
+    with pytest.raises(ValueError, match="no scene in common"):
+        pair({1: True}, {2: True})
+
+
+def test_the_commands_judge_resume_and_compare(tmp_path: Path, capsys: pytest.CaptureFixture):
+    ask = ["evaluate", "--task", "reach_target", "--trials", "2", "--size", "32", "--no-films"]
+    for name in ("expert", "hold"):
+        assert main([*ask, "--policy", name, "--out", str(tmp_path / name)]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "100.0 (34-100)" in printed
+    assert "missed 2" in printed
+    assert json.loads((tmp_path / "expert" / "settings.json").read_text())["size"] == [32, 32]
+    assert main(["compare", str(tmp_path / "expert"), str(tmp_path / "hold")]) == 0
+    assert "0.5" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("policy", "said"), [("nowhere", "no folder of saved models"), ("shipped", "no shipped weights")])
+def test_a_policy_that_is_not_there_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture, policy: str, said: str, monkeypatch):
+    monkeypatch.setattr("action_images.__file__", str(tmp_path / "__init__.py"))
+    assert main(["evaluate", "--policy", policy, "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert len(error.strip().splitlines()) == 1
+
+
+def test_all_references_are_policies_by_name():
+    assert {type(reference(name, SIZE, 5.0)) for name in REFERENCES} == {Expert, ExpertThroughVideo, Hold, Random}

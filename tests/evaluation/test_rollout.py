@@ -1,0 +1,148 @@
+"""A trial under control: plans asked for when they are needed, success that lasts, and rails that stop the arm."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from action_images.control import Execution, Guard
+from action_images.evaluation.rollout import REST_STEPS, Conduct, roll_out
+from action_images.geometry import Camera, Pose, Trajectory
+from action_images.robot import Observation, Plan, StepReport
+
+START = torch.tensor([0.45, 0.0, 0.25])
+
+
+class Table:
+    """An Environment whose arm goes where it is told, and whose task is done while the tool is beyond x = `goal`."""
+
+    control_hz = 20.0
+
+    def __init__(self, goal: float = 9.0) -> None:
+        self.goal, self.tool, self.opening, self.num_looks = goal, Pose(torch.eye(3), START), 1.0, 0
+
+    def reset(self, seed: int) -> Observation:  # noqa: ARG002 (all trials are alike)
+        self.__init__(self.goal)
+        return self.observation()
+
+    def step(self, world_from_tool: Pose, opening: float) -> StepReport:
+        self.tool, self.opening = world_from_tool, opening
+        return StepReport(True, 0.0, 0.0, world_from_tool)
+
+    def observation(self) -> Observation:
+        self.num_looks += 1
+        cameras = Camera.look_at(torch.ones(2, 3), torch.zeros(2, 3), 0.8, (8, 8))
+        return Observation(torch.zeros(2, 3, 8, 8, dtype=torch.uint8), cameras, self.tool, torch.tensor(self.opening), "go on")
+
+    def succeeded(self) -> bool:
+        return self.tool.translation[0].item() > self.goal
+
+
+class Forward:
+    """Moves on along x by `step` m a control step."""
+
+    def __init__(self, step: float = 0.01, num_steps: int = 16, confidence: float | None = None, x: float | None = None) -> None:
+        self.step, self.num_steps, self.confidence, self.x, self.num_asked = step, num_steps, confidence, x, 0
+
+    def plan(self, observation: Observation) -> Plan:
+        self.num_asked += 1
+        ahead = torch.arange(1, self.num_steps + 1)[:, None] * torch.tensor([self.step, 0.0, 0.0])
+        place = observation.world_from_tool.translation + ahead
+        if self.x is not None:
+            place[:, 0] = self.x
+        sure = None if self.confidence is None else torch.full((self.num_steps,), self.confidence)
+        path = Trajectory(Pose(torch.eye(3).expand(self.num_steps, 3, 3), place), observation.opening.expand(self.num_steps))
+        return Plan(path, confidence=sure)
+
+
+def run(policy, table: Table, max_steps: int = 20, filming: bool = False, **values):
+    conduct = Conduct(**{"execution": Execution(num_steps=4), **values})
+    return roll_out(policy, table, table.reset(0), ("go", 7), max_steps, conduct, filming)
+
+
+def test_a_trial_ends_once_the_task_has_been_done_for_some_steps():
+    rollout = run(Forward(), Table(goal=0.495), steady_steps=3)
+    assert rollout.succeeded
+    assert len(rollout.steps) == 5 + 2
+    assert [step.plan for step in rollout.steps] == [0] * 4 + [1] * 3
+
+
+def test_passing_by_is_no_success():
+    class Flash(Table):
+        def succeeded(self) -> bool:
+            return abs(self.tool.translation[0].item() - 0.50) < 0.012
+
+    assert not run(Forward(), Flash(), steady_steps=4).succeeded
+    assert run(Forward(), Flash(), steady_steps=2).succeeded
+
+
+def test_images_are_made_only_for_plans_unless_the_trial_is_filmed():
+    table = Table()
+    rollout = run(Forward(), table)
+    assert table.num_looks == 5  # one for each plan of 20 steps in fours
+    assert all(step.seen is None for step in rollout.steps)
+    assert rollout.last_seen is None
+    filmed = run(Forward(), table, filming=True)
+    assert table.num_looks == 21
+    assert all(step.seen is not None for step in filmed.steps)
+    assert filmed.last_seen is not None
+    assert len(filmed.plan_ms) == len(filmed.plans) == 5
+
+
+def test_an_open_loop_rests_after_its_plan_and_ends():
+    policy = Forward(num_steps=6)
+    rollout = run(policy, Table(), max_steps=100, execution=Execution(num_steps=None, max_plans=1))
+    assert policy.num_asked == 1
+    assert len(rollout.steps) == 6 + REST_STEPS
+    assert (rollout.tool.translation - rollout.steps[5].asked.translation).abs().max() == 0
+    assert rollout.stopped is None
+
+
+@pytest.mark.parametrize(
+    ("policy", "rail"),
+    [
+        (Forward(step=0.2), "speed"),
+        (Forward(confidence=0.01), "confidence"),
+        (Forward(step=float("nan")), "finite"),
+        (Forward(x=2.0), "workspace"),
+    ],
+)
+def test_what_a_rail_forbids_is_never_driven_and_ends_the_trial_with_its_reason(policy, rail: str):
+    rollout = run(policy, Table(), guard=Guard(patience=3))
+    assert rollout.stopped is not None
+    assert rollout.stopped.rail == rail
+    assert [step.held.rail for step in rollout.steps if step.held] == [rail] * 3
+    assert (rollout.tool.translation - START).abs().max() < 1e-9
+    assert policy.num_asked == 4  # each refusal asks for another plan
+
+
+def test_an_open_loop_has_no_second_chance():
+    rollout = run(Forward(x=2.0), Table(), execution=Execution(num_steps=None, max_plans=1))
+    assert rollout.stopped is not None
+    assert not rollout.steps
+
+
+def test_a_plan_is_followed_up_to_where_a_rail_stops_it_and_the_next_goes_on():
+    class Improving(Forward):
+        def plan(self, observation: Observation) -> Plan:
+            plan = super().plan(observation)
+            sure = torch.ones(self.num_steps)
+            if self.num_asked == 1:
+                sure[2:] = 0
+            return replace(plan, confidence=sure)
+
+    rollout = run(Improving(), Table(), execution=Execution(num_steps=8))
+    held = [i for i, step in enumerate(rollout.steps) if step.held]
+    assert held == [2]
+    assert (rollout.steps[2].asked.translation - rollout.steps[1].reached.translation).abs().max() < 1e-9
+    assert rollout.stopped is None
+    assert [step.plan for step in rollout.steps[:5]] == [0, 0, 0, 1, 1]
+
+
+def test_unreachable_steps_are_counted():
+    class Far(Table):
+        def step(self, world_from_tool: Pose, opening: float) -> StepReport:
+            report = super().step(world_from_tool, opening)
+            return replace(report, reachable=world_from_tool.translation[0].item() < 0.495)
+
+    assert run(Forward(), Far(), max_steps=10).num_unreachable == 6
