@@ -27,8 +27,9 @@ def test_training_weight_equals_the_releases(golden):
 
 
 def test_levels_are_those_of_the_library_scheduler():
-    diffusers = pytest.importorskip("diffusers")
-    scheduler = diffusers.FlowMatchEulerDiscreteScheduler(num_train_timesteps=1000, shift=5.0)
+    from diffusers import FlowMatchEulerDiscreteScheduler
+
+    scheduler = FlowMatchEulerDiscreteScheduler(num_train_timesteps=1000, shift=5.0)
     scheduler.set_timesteps(sigmas=torch.linspace(1, 1 / 30, 30).tolist())
     torch.testing.assert_close(flow.sampling_levels(30, 5.0), scheduler.sigmas, atol=2e-7, rtol=0)
 

@@ -4,6 +4,8 @@ A noise level s runs from 0 (data) to 1 (noise): x_s = (1 - s) x + s noise, and 
 paper section on training; the shift is that of Esser et al., "Scaling Rectified Flow Transformers", 2024, eq. 23.
 """
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -37,6 +39,15 @@ def training_weight(noise_level: Float[Tensor, "*batch"], shift: float) -> Float
     return ((_bell(noise_level.double()) - _bell(levels).min()) / mean).to(noise_level.dtype)
 
 
+LOSS_WEIGHTS: dict[str, Callable[[Tensor, float], Tensor]] = {
+    "velocity": lambda level, shift: torch.ones_like(level),  # noqa: ARG005
+    "clean": lambda level, shift: level.square(),  # noqa: ARG005
+    "release": training_weight,
+}
+"""Name -> how much a noise level (under the shift) counts. The error is the velocity's; times the level it is that of the
+clean latents, so "clean" counts all levels alike in those."""
+
+
 def _bell(noise_level: Tensor) -> Tensor:
     return torch.exp(-2 * (noise_level - 0.5) ** 2)
 
@@ -59,17 +70,20 @@ def loss(
     canvas: Canvas,
     noise: Float[Tensor, "b c l h w"],
     weight: Float[Tensor, "b"] | None = None,
+    frame_weight: Float[Tensor, "l"] | None = None,
 ) -> Float[Tensor, "b"]:
     """Each sample's mean squared velocity error over what is asked and valid, times its weight.
 
-    Raises ValueError where a sample has nothing to learn from.
+    `frame_weight` says how much each latent frame counts in that mean. Raises ValueError where a sample has nothing to
+    learn from.
     """
     counted = canvas.counted.expand_as(velocity)
-    num_counted = counted.flatten(1).sum(1)
+    share = counted if frame_weight is None else counted * frame_weight[:, None, None]
+    num_counted = share.flatten(1).sum(1)
     if (num_counted == 0).any():
         where = (num_counted == 0).nonzero()[0].item()
         raise ValueError(f"sample {where} of the batch has no latent frame that is asked and valid; drop it from the data")
     # `where`, not a product: what is not counted may hold anything, infinities included.
     error = torch.where(counted, velocity.float() - (noise - canvas.latents), 0.0)
-    per_sample = error.square().flatten(1).sum(1) / num_counted
+    per_sample = (error.square() * share).flatten(1).sum(1) / num_counted
     return per_sample if weight is None else per_sample * weight

@@ -4,7 +4,7 @@
 `sampler.sample`, or in training `flow`.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -53,21 +53,22 @@ class Pipeline:
         """Models with the format that belongs to them: the release's own for its kind of weights, ours for all others."""
         return cls(models, RELEASED if models.denoiser.transformer.config["camera"] == "released" else ActionImageFormat())
 
-    def encode(self, sample: Sample, task: Task, num_frames: int | None = None) -> tuple[Canvas, Condition]:
-        """A batch of samples as a canvas for `task`, with what the denoiser is told besides.
+    def encode(self, sample: Sample, task: Task | Sequence[Task], num_frames: int | None = None) -> tuple[Canvas, Condition]:
+        """A batch of samples as a canvas for `task` (or one for each, of the same layout), with what the denoiser is told besides.
 
         `num_frames` pixel frames are to be on the canvas (None: as many as the sample has). Where the sample holds
         fewer than that of a stream of which only the first frame is shown, the rest is asked: one image and the
         current tool pose are enough to plan. Raises ValueError for frame counts and sizes that do not fit the models,
-        and for missing cameras or trajectories.
+        for missing cameras or trajectories, and for tasks that do not share a layout.
         """
-        sample, cameras, num_frames = self._checked(sample, task, num_frames)
-        layout = task.layout(sample.video.shape[1], num_latent_frames(self.models.autoencoder, num_frames))
+        tasks = (task,) * len(sample.video) if isinstance(task, Task) else tuple(task)
+        sample, cameras, num_frames = self._checked(sample, tasks, num_frames)
+        layout = _shared_layout(tasks, sample.video.shape[1], num_latent_frames(self.models.autoencoder, num_frames))
         streams = {"video": self._shown(sample.video, layout, "video")}
-        if task.action is not None:
-            streams["action"] = self._shown(self._draw(sample.trajectory, cameras), layout, "action")
+        if tasks[0].action is not None:
+            streams["action"] = self._shown(self.draw(sample.trajectory, cameras), layout, "action")
         latents = layout.pack({segment: streams[segment.stream][:, segment.view] for segment in layout.segments})
-        given = task.given(layout).to(latents.device).expand(len(latents), -1)
+        given = torch.stack([one.given(layout) for one in tasks]).to(latents.device)
         canvas = Canvas(latents, given, layout, self._valid(sample, layout, num_frames)).check()
         return canvas, self._condition(sample, cameras, layout)
 
@@ -104,7 +105,8 @@ class Pipeline:
         """The empty instruction, which guidance compares with."""
         return self.models.text.encode([""] * batch_size)
 
-    def _draw(self, trajectory: Trajectory | None, cameras: Camera | None) -> Tensor:
+    def draw(self, trajectory: Trajectory | None, cameras: Camera | None) -> Float[Tensor, "b view action_frame 3 h w"]:
+        """A path (b frame) as action images in [-1, 1], in cameras (b view frame); raises ValueError where either is missing."""
         if trajectory is None or cameras is None:
             missing = "trajectory" if trajectory is None else "cameras"
             raise ValueError(f"this task draws actions, but the sample has no {missing}; give them, or take task 'video'")
@@ -133,9 +135,22 @@ class Pipeline:
                 raise ValueError("this model is told of the cameras, but the sample has none; calibrate its views")
             maps = self.rigs.maps(cameras, self.models)
             packed = layout.pack({segment: maps[:, segment.view, : segment.num_frames] for segment in layout.segments}, dim=1)
-        return Condition(text, packed, sample.video[:, :, 0] if network.stem is not None else None)
+        seen = sample.video[:, :, 0] if network.stem is not None else None
+        return Condition(text, packed, seen, self._still(sample.video[:, :, :1], layout) if network.still_anchor else None)
 
-    def _checked(self, sample: Sample, task: Task, num_frames: int | None) -> tuple[Sample, Camera | None, int]:
+    def _still(self, first: Float[Tensor, "b view 1 3 h w"], layout: Layout) -> Float[Tensor, "b c l h w"]:
+        """The canvas of videos that repeat their first frame; zeros for actions."""
+        autoencoder = self.models.autoencoder
+        moves = any(segment.stream == "video" and segment.num_frames > 1 for segment in layout.segments)
+        latents = autoencoder.encode(first.expand(-1, -1, 1 + autoencoder.temporal_factor * moves, -1, -1, -1))
+        parts = {}
+        for segment in layout.segments:
+            place = torch.arange(segment.num_frames, device=latents.device).clamp(max=int(moves))
+            still = latents[:, segment.view].index_select(2, place)
+            parts[segment] = still if segment.stream == "video" else torch.zeros_like(still)
+        return layout.pack(parts)
+
+    def _checked(self, sample: Sample, tasks: Sequence[Task], num_frames: int | None) -> tuple[Sample, Camera | None, int]:
         """The sample in floats, its cameras as (b view frame), and how many pixel frames the canvas shall have."""
         sample = sample.normalised()
         if sample.video.ndim != 6:
@@ -147,9 +162,10 @@ class Pipeline:
         size = (sample.video.shape[-2], sample.video.shape[-1])
         check_size(size, self.models.pixels_per_token)
         num_latent_frames(self.models.autoencoder, num_frames)
-        _check_frames("video", sample.video.shape[2], task.first_view_video or task.video, num_frames)
-        if task.action is not None and sample.trajectory is not None:
-            _check_frames("trajectory", path_frames, task.action, num_frames)
+        for task in dict.fromkeys(tasks):
+            _check_frames("video", sample.video.shape[2], task.first_view_video or task.video, num_frames)
+            if task.action is not None and sample.trajectory is not None:
+                _check_frames("trajectory", path_frames, task.action, num_frames)
         if sample.cameras is not None and sample.cameras.size != size:
             raise ValueError(f"the video is {size}, its cameras say {sample.cameras.size}: resize both together (geometry.framing)")
         cameras = None if sample.cameras is None else _per_frame(sample.cameras, sample.video.shape[0], sample.video.shape[1], num_frames)
@@ -174,6 +190,13 @@ class Rigs:
             condition = models.denoiser.transformer.config["camera"]
             self._maps[key] = camera_maps(condition, cameras, models.autoencoder, models.pixels_per_token)
         return self._maps[key]
+
+
+def _shared_layout(tasks: Sequence[Task], num_views: int, num_latents: int) -> Layout:
+    layouts = {task.layout(num_views, num_latents) for task in dict.fromkeys(tasks)}
+    if len(layouts) != 1:
+        raise ValueError(f"the samples of a batch share a layout, these tasks have {len(layouts)}; encode them in batches of their own")
+    return layouts.pop()
 
 
 def _check_frames(name: str, num_given: int, show: Show, num_frames: int) -> None:

@@ -46,6 +46,7 @@ class Sampling:
 
 
 SAMPLINGS = {
+    "fifty-steps": Sampling(),
     "release": Sampling(guidance=7.5),
     "release-cached": Sampling(guidance=7.5, cache=StepCache()),
     "one-step": Sampling(num_steps=1),

@@ -1,5 +1,6 @@
 """The commands `generate` and `describe`, from files to files."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,8 +8,11 @@ import torch
 
 from action_images.cli import main
 from action_images.data.cameras_file import save_cameras
+from action_images.data.episode import Episode, FramesInMemory, View
+from action_images.data.store import DatasetWriter
 from action_images.data.trajectory_file import load_trajectory, save_trajectory
 from action_images.data.video import read_video, write_video
+from action_images.model.models import Clips, Models
 from action_images.model.presets import PRESETS, build, build_autoencoder
 from action_images.viewer.pictures import save_png
 from small_scenes import clips, rig, scenes
@@ -61,6 +65,33 @@ def test_every_task_writes_what_it_asked_for(folder, tmp_path, task: str):
         assert told.distance(read)[0].median() < 0.03
 
 
+def test_what_is_left_out_is_the_models_own(folder, tmp_path):
+    models = Models.load(folder / "model")
+    replace(models, clips=Clips((32, 32), 5, 4.0, "two-steps")).save(tmp_path / "model")
+    scene = [f"--{name}={folder / value}" for name, value in (("views", "images"), ("cameras", "cameras.json"), ("trajectory", "path.csv"))]
+    short = ["generate", f"--model={tmp_path / 'model'}", "--task=joint", "--instruction=push the red block", *scene]
+    assert main([*short, f"--out={tmp_path / 'short'}"]) == 0
+    assert run(folder, tmp_path / "long", "joint", fps="4") == 0
+    for name in ("trajectory.csv", "contact_sheet.png"):
+        assert (tmp_path / "short" / name).read_bytes() == (tmp_path / "long" / name).read_bytes()
+
+
+def test_an_episode_of_a_data_set_is_continued(folder, tmp_path):
+    scene, cameras = scenes(1, size=(32, 48), num_frames=12), rig(2, (32, 48))
+    video = ((scene.video[0] + 1) * 127.5).round().byte()
+    views = tuple(View(name, FramesInMemory(video[view]), cameras[view]) for view, name in enumerate(("front", "left")))
+    with DatasetWriter(tmp_path / "set", fps=10) as writer:
+        writer.add(Episode("a/e0", "push the red block", 10.0, views, scene.trajectory[0]))
+    arguments = ["generate", f"--model={folder / 'model'}", f"--dataset={tmp_path / 'set'}", "--frames=5", "--height=32", "--width=32",
+                 "--steps=1", f"--out={tmp_path / 'out'}"]  # fmt: skip
+    assert main([*arguments, "--task=joint", "--start=2", "--stride=2"]) == 0
+    assert {path.name for path in (tmp_path / "out").glob("*.mp4")} == {
+        f"{view}{part}.mp4" for view in ("front", "left") for part in ("", "_actions")
+    }
+    assert main([*arguments, "--task=simulate", "--start=8"]) == 2
+    assert main([*arguments, "--episode=1"]) == 2
+
+
 def test_the_same_seed_writes_the_same_bytes(folder, tmp_path):
     for name, seed in (("a", "1"), ("b", "1"), ("c", "2")):
         assert run(folder, tmp_path / name, "policy", seed=seed, guidance="2.0") == 0
@@ -98,7 +129,7 @@ def test_describe_tells_the_released_models_size(capsys):
     ("arguments", "message"),
     [
         (["--preset", "huge"], "there is no preset 'huge'"),
-        (["--frames", "40"], "take 37 or 41"),
+        (["--frames", "40"], "37 or 41 frames"),
         (["--height", "70"], "resize to 64 x 64"),
         (["--task", "dance"], "there is no task 'dance'"),
     ],

@@ -120,16 +120,17 @@ def test_models_that_do_not_belong_together_are_refused():
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="convert-weights makes one"):
+    with pytest.raises(ValueError, match="fetch-weights or convert-weights --wan makes one"):
         Models.load(tmp_path)
 
 
 def test_a_weights_file_that_was_cut_short_is_named(tmp_path):
-    fitted_debug().save(tmp_path)
-    path = tmp_path / "transformer" / "diffusion_pytorch_model.safetensors"
-    path.write_bytes(path.read_bytes()[:-1000])
-    with pytest.raises(ValueError, match=r"transformer: a weights file is missing, damaged or cut short"):
-        Models.load(tmp_path)
+    for part in ("transformer", "vae"):
+        fitted_debug().save(tmp_path / part)
+        path = tmp_path / part / part / "diffusion_pytorch_model.safetensors"
+        path.write_bytes(path.read_bytes()[:-1000])
+        with pytest.raises(ValueError, match=f"{part}: a weights file is missing, damaged or cut short"):
+            Models.load(tmp_path / part)
 
 
 def test_weights_of_another_shape_are_named(tmp_path):
@@ -154,10 +155,13 @@ def test_weights_that_lack_a_tensor_are_refused(tmp_path):
 
 def test_an_unknown_kind_is_refused(tmp_path):
     fitted_debug().save(tmp_path)
-    index = tmp_path / INDEX
-    index.write_text(index.read_text().replace("PatchAutoencoder", "Sculptor"))
-    with pytest.raises(ValueError, match="names an unknown autoencoder, 'Sculptor'"):
-        Models.load(tmp_path)
+    for file, known, part in (("vae/config.json", "PatchAutoencoder", "autoencoder"), (INDEX, "HashedWords", "text encoder")):
+        path = tmp_path / file
+        before = path.read_text()
+        path.write_text(before.replace(known, "Sculptor"))
+        with pytest.raises(ValueError, match=f"names an unknown {part}, 'Sculptor'"):
+            Models.load(tmp_path)
+        path.write_text(before)
 
 
 def canvas_for(network: ActionImagesTransformer3DModel) -> tuple[Canvas, Condition]:

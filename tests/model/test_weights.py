@@ -67,6 +67,10 @@ def broken(checkpoint: dict, kind: str) -> dict:
         return checkpoint | {"optimizer.step": torch.zeros(1)}
     if kind == "shape":
         return checkpoint | {"blocks.1.ffn.0.bias": torch.zeros(63)}
+    if kind == "gap":
+        return checkpoint | {"blocks.999999999.modulation": torch.zeros(1, 6, 24)}
+    if kind == "endless":
+        return checkpoint | {"blocks.1.ffn.0.bias": torch.zeros(1).expand(10**12)}
     if kind == "twice":
         return checkpoint | {"module.head.head.bias": torch.zeros(192)}
     return {"weight": torch.zeros(1)}
@@ -78,6 +82,8 @@ def broken(checkpoint: dict, kind: str) -> dict:
         ("missing", r"1 tensors are missing \['blocks.1.attn1.to_q.bias'\], 0 are left over"),
         ("unknown", r"1 of 78 tensors have names that are not Wan's: \['optimizer.step'\]"),
         ("shape", r"'blocks.1.ffn.net.0.proj.bias' has shape \(63,\), its neighbours call for \(64,\)"),
+        ("gap", "holds 3 blocks with numbers up to 999999999; some are missing"),
+        ("endless", r"'blocks.1.ffn.0.bias' has shape \(1000000000000,\), but the file holds less"),
         ("twice", "are the same tensor twice"),
         ("other", "not Wan's"),
     ],

@@ -9,19 +9,31 @@ import tyro
 def main(
     source: Annotated[Path, tyro.conf.Positional],
     out: Annotated[Path, tyro.conf.Positional],
+    wan: Path | None = None,
     max_shard_gb: float = 2.0,
 ) -> None:
     """Convert a checkpoint; nothing in it is run, and no more than about two shards are in memory at a time.
 
+    With --wan the whole folder of models is made, which `generate` takes; without, that of the transformer alone.
+
     Args:
         source: a .ckpt, .pt, .pth or .safetensors file, or a folder of .safetensors shards.
-        out: the folder to write; its config.json comes last, so that a folder with one is whole.
+        out: the folder to write; what says that it is whole comes last.
+        wan: a download of Wan-AI/Wan2.2-TI2V-5B-Diffusers, of which vae, text_encoder and tokenizer are copied.
         max_shard_gb: the largest size of one written file.
     """
+    from action_images.model.hub import assemble
     from action_images.model.weights import convert
 
-    if (out / "config.json").exists():
-        raise ValueError(f"{out}: already holds converted weights; name another folder or remove it")
-    done = convert(source, out, int(max_shard_gb * 1e9))
+    if out.exists() and any(out.iterdir()):
+        raise ValueError(f"{out}: already holds converted weights or something else; name another folder or remove it")
+    if max_shard_gb <= 0:
+        raise ValueError(f"max-shard-gb is more than 0, not {max_shard_gb:g}")
+    shard_bytes = int(max_shard_gb * 1e9)
+    if wan is not None:
+        assemble(source, wan, out, shard_bytes)
+        print(f"transformer, autoencoder and language model, ready for --model: {out}")
+        return
+    done = convert(source, out, shard_bytes)
     cameras = "with the pooled camera branch" if done.config["camera"] else "without cameras"
     print(f"{done.num_tensors} tensors, {done.num_bytes / 1e9:.2f} GB, {cameras}, in {len(done.files)} files: {out}")

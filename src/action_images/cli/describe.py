@@ -42,8 +42,8 @@ def main(
 
     from action_images.canvas import TASKS
     from action_images.model import cost
-    from action_images.model.autoencoder import check_size
-    from action_images.model.presets import preset_named
+    from action_images.model.autoencoder import check_size, num_latent_frames
+    from action_images.model.presets import build_autoencoder, preset_named
 
     chosen = preset_named(preset)
     if task not in TASKS:
@@ -52,9 +52,10 @@ def main(
         raise ValueError("views, batch, devices and lora-rank are at least 1")
     size = (height or chosen.size[0], width or chosen.size[1])
     num_frames, num_views = frames or chosen.num_frames, views or chosen.num_views
-    factors = (4, 16 if chosen.wan_autoencoder else 8)
-    if (num_frames - 1) % 4:
-        raise ValueError(f"frames are 1 + 4 n, not {num_frames}; take {(num_frames - 1) // 4 * 4 + 1} or {(num_frames - 1) // 4 * 4 + 5}")
+    with torch.device("meta"):
+        autoencoder = build_autoencoder(chosen)
+    factors = (autoencoder.temporal_factor, autoencoder.spatial_factor)
+    num_latent_frames(autoencoder, num_frames)
     check_size(size, 2 * factors[1])
     config = cost.full_config(chosen.transformer)
     num_words = 512 if chosen.hashed_words is None else 24
@@ -72,7 +73,7 @@ def main(
     ]
     trainings: tuple[tuple[str, cost.Mode], ...] = (("LoRA step", "lora"), ("full step", "full"))
     for name, mode in trainings:
-        operations = cost.training_flops(config, load, mode, checkpointed)
+        operations = cost.training_flops(config, load, mode, checkpointed, lora_rank)
         rows.append((name, operations, cost.memory(config, load, mode, kind, devices, sharded, checkpointed, lora_rank)))
     for name, operations, held in rows:
         parts = (held.weights, held.gradients, held.optimizer, held.activations, held.total)

@@ -20,16 +20,16 @@ def main(
     views: Path | None = None,
     cameras: Path | None = None,
     trajectory: Path | None = None,
-    frames: int = 41,
+    frames: int | None = None,
     start: int = 0,
     stride: int = 1,
-    height: int = 512,
-    width: int = 512,
-    steps: int = 50,
-    guidance: float = 1.0,
+    height: int | None = None,
+    width: int | None = None,
+    steps: int | None = None,
+    guidance: float | None = None,
     cached: bool = False,
     seed: int = 0,
-    fps: float = 10.0,
+    fps: float | None = None,
     device: str = "cpu",
     dtype: Literal["float32", "bfloat16"] = "float32",
 ) -> None:
@@ -37,7 +37,8 @@ def main(
 
     Either an episode of a data set (--dataset, --episode) or loose files (--views, --cameras, --trajectory) is shown to
     the model. 'policy' and 'joint' need one image of each view and the current tool pose, 'simulate' the whole trajectory
-    besides, 'label' whole videos, 'video' one image of each view.
+    besides, 'label' whole videos, 'video' one image of each view. Frames, size, steps, guidance and fps are those of the
+    clips that the model was trained on, where its folder tells; else 41 frames of 512 x 512 px, 50 steps, 1 and 10.
 
     Args:
         model: folder of saved models.
@@ -62,23 +63,31 @@ def main(
         device: where the model runs, such as cuda or cpu.
         dtype: of the transformer and the language model.
     """
+    from dataclasses import replace
+
     import torch
 
     from action_images.canvas import TASKS
-    from action_images.model.models import Models
+    from action_images.model.models import Clips, Models
     from action_images.pipeline import Pipeline
-    from action_images.sampler import Sampling, StepCache, sample
+    from action_images.sampler import SAMPLINGS, StepCache, sample
 
     source = _from_dataset(dataset, episode) if dataset is not None else _from_files(views, cameras, trajectory, instruction)
-    scene = _scene(source, task, (start, stride, frames), (height, width), instruction)
-    sampling = Sampling(steps, guidance=guidance, cache=StepCache() if cached else None)
-    pipeline = Pipeline.of(Models.load(model, getattr(torch, dtype))).to(device)
+    models = Models.load(model, getattr(torch, dtype))
+    clips = models.clips or Clips((512, 512), 41, 10.0, "fifty-steps")
+    if clips.sampling not in SAMPLINGS:
+        raise ValueError(f"{model}: is to be sampled by an unknown name, '{clips.sampling}'; known are {', '.join(SAMPLINGS)}")
+    frames = frames or clips.num_frames
+    scene = _scene(source, task, (start, stride, frames), (height or clips.size[0], width or clips.size[1]), instruction)
+    told = {"num_steps": steps, "guidance": guidance, "cache": StepCache() if cached else None}
+    sampling = replace(SAMPLINGS[clips.sampling], **{name: value for name, value in told.items() if value is not None})
+    pipeline = Pipeline.of(models).to(device)
     canvas, condition = pipeline.encode(scene.to(device), TASKS[task], frames)
-    empty = pipeline.unconditional(1) if guidance != 1 else None
+    empty = pipeline.unconditional(1) if sampling.guidance != 1 else None
     sampled = sample(pipeline.models.denoiser, canvas, condition, sampling, torch.Generator().manual_seed(seed), empty)
     prediction = pipeline.decode(sampled, None if scene.cameras is None else scene.cameras.to(device))
     out.mkdir(parents=True, exist_ok=True)
-    _write(out, [view.name for view in source.views], prediction.to("cpu"), pipeline.format, fps)
+    _write(out, [view.name for view in source.views], prediction.to("cpu"), pipeline.format, fps or clips.fps)
 
 
 def _from_dataset(dataset: Path, number: int) -> "Episode":

@@ -20,12 +20,14 @@ SLOTS = 1000
 class Decisions:
     """What is decided by chance for each sample by itself: its task, and what it must do without.
 
-    `tasks` are weights of names; `drop_text` may give a task a probability of its own, as {"labelling": 1.0} does.
+    `tasks` are weights of names; `drop_text` may give a task a probability of its own, as {"label": 1.0} does. Of the
+    videos of `first_frame_tasks` no more than the first frame is decoded.
     """
 
     tasks: Mapping[str, float] = field(default_factory=dict)
     drop_text: float | Mapping[str, float] = 0.0
     drop_action: float = 0.0
+    first_frame_tasks: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -58,13 +60,15 @@ class Source:
         views: Sequence[str] | None = None,
         num_views: int | None = None,
         keep: Callable[[str], bool] = lambda _: True,
+        decisions: Decisions | None = None,
     ):
         """`views` may be drawn from (None: all), `num_views` for each sample (None: all, in their order).
 
-        `keep` says of an episode id whether it belongs to this split. `too_short` lists the episodes that give no
+        `keep` says of an episode id whether it belongs to this split. `decisions` are this source's own (None: the
+        mixture's). `too_short` lists the episodes that give no
         window. Raises EpisodeError where nothing is left, ValueError for views that do not exist.
         """
-        self.name, self.dataset, self.cutting, self.ratio = name, dataset, cutting, ratio
+        self.name, self.dataset, self.cutting, self.ratio, self.decisions = name, dataset, cutting, ratio, decisions
         self.views = tuple(dataset.view_names if views is None else views)
         self.num_views = len(self.views) if num_views is None else num_views
         unknown = sorted(set(self.views) - set(dataset.view_names))
@@ -122,10 +126,12 @@ class Mixture:
         epoch, place = divmod(cycle * self._shares[number] + turn, len(source))
         window_number = permuted(place, len(source), self.seed, source.name, epoch)
         window = source.window(window_number, source.choose_views(self.seed, index, "views"))
-        return Draw(index, source.name, epoch, window, *self._decide(index), seed=self.seed)
+        return Draw(index, source.name, epoch, window, *self._decide(index, self._rules(source)), seed=self.seed)
 
-    def _decide(self, index: int) -> tuple[str | None, bool, bool]:
-        rules = self.decisions
+    def _rules(self, source: Source) -> Decisions:
+        return self.decisions if source.decisions is None else source.decisions
+
+    def _decide(self, index: int, rules: Decisions) -> tuple[str | None, bool, bool]:
         task = choose(rules.tasks, self.seed, index, "task") if rules.tasks else None
         drop_text = rules.drop_text.get(task or "", 0.0) if isinstance(rules.drop_text, Mapping) else rules.drop_text
         return task, uniform(self.seed, index, "text") < drop_text, uniform(self.seed, index, "action") < rules.drop_action
@@ -134,7 +140,7 @@ class Mixture:
         """Cut a draw's window, its video uint8 and fitted to `size`; what the draw drops is None."""
         source = next(source for source in self.sources if source.name == draw.source)
         episode = source.dataset[self._places[draw.source][draw.window.episode_id]]
-        whole = cut(episode, draw.window, size)
+        whole = cut(episode, draw.window, size, draw.task in self._rules(source).first_frame_tasks)
         instruction = None if draw.drop_text else whole.instruction
         trajectory = None if draw.drop_action else whole.trajectory
         return Sample(whole.video, whole.cameras, trajectory, whole.valid, instruction)

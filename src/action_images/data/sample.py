@@ -23,12 +23,13 @@ from action_images.structs import Struct, stack
 class Sample(Struct):
     """A window of an episode; a batch is a Sample with one more axis.
 
-    `video` is in [-1, 1], or uint8 on its way from a worker process (see `normalised`). `cameras` is None where a view
+    `video` is in [-1, 1], or uint8 on its way from a worker process (see `normalised`); it holds all frames or the
+    first alone. `cameras` is None where a view
     is not calibrated, `trajectory` where the tool is not known. `valid` is False for frames beyond the episode's end:
     what is there repeats the last frame and belongs in no loss. The instruction of a batch is a tuple of them.
     """
 
-    video: Float[Tensor, "*batch view frame 3 h w"] | UInt8[Tensor, "*batch view frame 3 h w"]
+    video: Float[Tensor, "*batch view shown 3 h w"] | UInt8[Tensor, "*batch view shown 3 h w"]
     cameras: Annotated[Camera, "*batch view frame"] | None
     trajectory: Annotated[Trajectory, "*batch frame"] | None
     valid: Bool[Tensor, "*batch frame"]
@@ -56,9 +57,10 @@ class Sample(Struct):
         return self.moved(self.cameras.world_from_camera[..., 0, 0].inverse())
 
 
-def cut(episode: Episode, window: Window, size: tuple[int, int] | None = None) -> Sample:
+def cut(episode: Episode, window: Window, size: tuple[int, int] | None = None, first_frame_only: bool = False) -> Sample:
     """The sample at an address, its video uint8; `size` (height, width) fits all views to it, cameras alike.
 
+    `first_frame_only`: no more of the video is decoded; cameras, trajectory and `valid` still tell of all frames.
     Raises EpisodeError where the window is not of this episode, or views differ in size and none is given.
     """
     if window.episode_id != episode.id:
@@ -69,9 +71,10 @@ def cut(episode: Episode, window: Window, size: tuple[int, int] | None = None) -
     if size is None and len(set(sizes.values())) > 1:
         raise EpisodeError(f"{window}: views differ in size ({sizes}); give the size that they shall be fitted to")
     height, width = size or views[0].frames.size
-    video = empty_pixels(len(views), len(indices), height, width, 3).movedim(-1, -3)
+    shown = indices[:1] if first_frame_only else indices
+    video = empty_pixels(len(views), len(shown), height, width, 3).movedim(-1, -3)
     for place, view in zip(video, views, strict=True):
-        _read_into(place, view.frames, indices)
+        _read_into(place, view.frames, shown)
     rig = [_camera(view.camera, indices, (height, width)) for view in views if view.camera is not None]
     cameras = stack(rig) if len(rig) == len(views) else None
     trajectory = None if episode.trajectory is None else episode.trajectory[torch.tensor(indices)]

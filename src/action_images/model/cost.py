@@ -13,8 +13,14 @@ from action_images.model.stem import FirstFrameStem
 Mode = Literal["inference", "lora", "full"]
 BYTES = {torch.float32: 4, torch.bfloat16: 2}
 SAVED_BYTES = {torch.float32: (84, 8, 17), torch.bfloat16: (68, 4, 14)}
-"""Bytes that a block keeps for its backward pass, for each token and width, token and feed-forward width, word and width:
-counted with saved-tensor hooks on this very block (tests/model/test_cost.py counts again)."""
+"""Bytes that a block keeps for its backward pass, for each token and width, token and feed-forward width, word and width.
+
+These and the next were counted tensor by tensor on this very block (tests/model/test_cost.py counts again)."""
+PEAK_BYTES = {torch.float32: (26, 12, 8), torch.bfloat16: (20, 10, 4)}
+"""Bytes that a block without a backward pass holds at once besides its input: in attention, for each token and width; in its
+feed-forward part, for each token and width, and for each token and feed-forward width."""
+NUM_RAY_FEATURES = 24 * (1 + 2 * NUM_OCTAVES)
+RAY_HIDDEN = 128
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,6 @@ class Load:
     """Latent columns."""
     num_words: int
     num_views: int = 2
-    per_frame_levels: bool = False
 
     def num_tokens(self, patch: tuple[int, int]) -> int:
         """Tokens of one sample."""
@@ -65,32 +70,42 @@ def forward_flops(config: dict[str, Any], load: Load) -> int:
     pixels = patch[1] * patch[2]
     ends = 2 * tokens * width * pixels * (config["in_channels"] + config["out_channels"])
     text = 2 * words * width * (config["text_dim"] + width)
-    levels = load.num_frames if load.per_frame_levels else 1
+    levels = load.num_frames if config.get("per_frame_noise_level") else 1
     time = 2 * levels * width * (config["freq_dim"] + 7 * width)
     return load.batch_size * (config["num_layers"] * _block_flops(config, load) + ends + text + time + _additions(config, load, tokens))
 
 
 def _block_flops(config: dict[str, Any], load: Load) -> int:
     """Operations of one block for one sample."""
-    width, ffn, patch = _width(config), config["ffn_dim"], config["patch_size"]
-    tokens, words = load.num_tokens((patch[1], patch[2])), load.num_words
-    attention = 4 * width * tokens * tokens + 4 * width * tokens * words
-    projections = 2 * width * width * (6 * tokens + 2 * words) + 4 * width * ffn * tokens
-    if config.get("camera") == "released":
-        projections += 2 * width * (width * tokens + POOLED_CHANNELS * load.num_frames)
-    return attention + projections
+    return _attention_flops(config, load) + _token_projection_flops(config, load) + _condition_projection_flops(config, load)
+
+
+def _attention_flops(config: dict[str, Any], load: Load) -> int:
+    tokens = load.num_tokens(_patch(config))
+    return 4 * _width(config) * tokens * (tokens + load.num_words)
+
+
+def _token_projection_flops(config: dict[str, Any], load: Load) -> int:
+    """Of one block's matrices on tokens."""
+    width, camera = _width(config), int(config.get("camera") == "released")
+    return 2 * width * load.num_tokens(_patch(config)) * ((6 + camera) * width + 2 * config["ffn_dim"])
+
+
+def _condition_projection_flops(config: dict[str, Any], load: Load) -> int:
+    """Of one block's matrices on words and pooled cameras."""
+    width, pooled = _width(config), POOLED_CHANNELS * load.num_frames if config.get("camera") == "released" else 0
+    return 2 * width * (2 * width * load.num_words + pooled)
 
 
 def _additions(config: dict[str, Any], load: Load, tokens: int) -> int:
     """Operations of the parts for training from scratch."""
     width, total = _width(config), 0
     if config.get("camera") == "rays":
-        total += 2 * tokens * 128 * (24 * (1 + 2 * NUM_OCTAVES) + width)
+        total += 2 * tokens * RAY_HIDDEN * (NUM_RAY_FEATURES + width)
     if config.get("stem_channels"):
-        channels, side = config["stem_channels"], config["pixels_per_token"]
-        pixels = load.height // config["patch_size"][1] * side * load.width // config["patch_size"][2] * side
+        channels, pixels = config["stem_channels"], _pixels(config, load)
         total += load.num_views * 2 * 3 * FirstFrameStem.NUM_KERNELS * pixels
-        fan_in, num_layers = 3 + FirstFrameStem.NUM_KERNELS, side.bit_length() - 1
+        fan_in, num_layers = 3 + FirstFrameStem.NUM_KERNELS, config["pixels_per_token"].bit_length() - 1
         for layer in range(1, num_layers + 1):
             fan_out = width if layer == num_layers else channels
             total += load.num_views * 2 * 9 * fan_in * fan_out * pixels // 4**layer
@@ -99,15 +114,45 @@ def _additions(config: dict[str, Any], load: Load, tokens: int) -> int:
     return total
 
 
-def training_flops(config: dict[str, Any], load: Load, mode: Mode, checkpointed: bool) -> int:
-    """Operations of one training step: backward costs twice the forward (once where weights are frozen)."""
-    operations = forward_flops(config, load) * (3 if mode == "full" else 2)
+def training_flops(config: dict[str, Any], load: Load, mode: Mode, checkpointed: bool, lora_rank: int = 32) -> int:
+    """Operations of one training step: backward costs once the forward for inputs, and once for weights where these are trained.
+
+    What no trained weight lies before is left out of it, and attention, which has two inputs to each product, is twice.
+    """
+    layers, tokens, width = config["num_layers"], load.num_tokens(_patch(config)), _width(config)
+    adapters = 0 if mode == "full" else _adapter_flops(config, load, lora_rank)
+    if mode == "full":
+        backward = 2 * forward_flops(config, load) // load.batch_size - _input_gradient_flops_of_first_layers(config, load)
+    else:
+        output = 2 * tokens * width * _patch(config)[0] * _patch(config)[1] * config["out_channels"]
+        # No adapter lies before the first block's queries, keys and values.
+        first = 2 * tokens * width * 3 * width
+        backward = layers * (2 * _attention_flops(config, load) + _token_projection_flops(config, load)) + output - first
+    operations = forward_flops(config, load) + load.batch_size * (backward + 3 * layers * adapters)
     if checkpointed:
-        # Blocks run again, up to their last matrix: nothing that follows needs its output.
-        patch = config["patch_size"]
-        last = 2 * load.num_tokens((patch[1], patch[2])) * _width(config) * config["ffn_dim"]
-        operations += load.batch_size * config["num_layers"] * (_block_flops(config, load) - last)
+        # Blocks run again, up to their last matrix: nothing that follows needs its output. An adapter of it comes after it.
+        last = 2 * tokens * width * config["ffn_dim"] if mode == "full" else 0
+        operations += load.batch_size * layers * (_block_flops(config, load) - last + adapters)
     return operations
+
+
+def _adapter_flops(config: dict[str, Any], load: Load, rank: int) -> int:
+    """Operations of one block's low-rank adapters for one sample, forward."""
+    width, tokens = _width(config), load.num_tokens(_patch(config))
+    return 2 * rank * (6 * 2 * width * tokens + 2 * 2 * width * load.num_words + 2 * (width + config["ffn_dim"]) * tokens)
+
+
+def _input_gradient_flops_of_first_layers(config: dict[str, Any], load: Load) -> int:
+    """What backward does not do for one sample: nobody asks how the loss depends on latents, text, levels and cameras."""
+    width, tokens, patch = _width(config), load.num_tokens(_patch(config)), _patch(config)
+    levels = load.num_frames if config.get("per_frame_noise_level") else 1
+    total = 2 * width * (tokens * patch[0] * patch[1] * config["in_channels"] + load.num_words * config["text_dim"])
+    total += 2 * width * levels * config["freq_dim"]
+    if config.get("camera") == "released":
+        total += config["num_layers"] * 2 * width * POOLED_CHANNELS * load.num_frames
+    elif config.get("camera") == "rays":
+        total += 2 * tokens * RAY_HIDDEN * NUM_RAY_FEATURES
+    return total
 
 
 @dataclass(frozen=True)
@@ -158,21 +203,68 @@ def memory(
 
 
 def _activations(config: dict[str, Any], load: Load, mode: Mode, dtype: torch.dtype, num_devices: int, checkpointed: bool) -> int:
-    width, ffn, layers = _width(config), config["ffn_dim"], config["num_layers"]
-    patch = config["patch_size"]
-    tokens = load.batch_size * load.num_tokens((patch[1], patch[2]))
-    size = BYTES[dtype]
+    """Bytes besides weights and optimizer; those of adapters' training are taken to be those of all weights', which are more."""
+    tokens, size, layers = load.batch_size * load.num_tokens(_patch(config)), BYTES[dtype], config["num_layers"]
+    residual = tokens * _width(config) * size
     if mode == "inference":
-        # The residual stream, its float32 copy, queries, keys, values and the wide hidden layer at once.
-        return tokens * (width * (5 * size + 8) + ffn * 2 * size) // num_devices
-    per_block = saved_by_a_block(tokens, load.batch_size * load.num_words, width, ffn, dtype)
-    return per_block + layers * tokens * width * size if checkpointed else layers * per_block
+        blocks = (residual + peak_of_a_block(config, tokens, dtype)) // num_devices
+        return _conditions(config, load, dtype) + max(blocks, residual + _peak_of_the_additions(config, load, dtype))
+    per_block = saved_by_a_block(config, tokens, load.batch_size * load.num_words, dtype)
+    blocks = per_block + layers * residual if checkpointed else layers * per_block
+    return _conditions(config, load, dtype) + blocks + _saved_by_the_additions(config, load, dtype)
 
 
-def saved_by_a_block(tokens: int, words: int, width: int, ffn: int, dtype: torch.dtype) -> int:
+def _conditions(config: dict[str, Any], load: Load, dtype: torch.dtype) -> int:
+    """Bytes of what all blocks are told: modulation, text, rotations, pooled cameras, and which frame a token belongs to."""
+    width, tokens = _width(config), load.num_tokens(_patch(config))
+    levels = load.num_frames if config.get("per_frame_noise_level") else 1
+    held = 4 * 7 * levels * width + load.num_words * width * BYTES[dtype]
+    if config.get("camera") == "released":
+        held += load.num_frames * POOLED_CHANNELS * BYTES[dtype]
+    return load.batch_size * held + tokens * (2 * 4 * config["attention_head_dim"] + 8)
+
+
+def _peak_of_the_additions(config: dict[str, Any], load: Load, dtype: torch.dtype) -> int:
+    """Bytes at once in the ray encoder or in the stem's first layer, whichever holds more."""
+    size, rays, stem = BYTES[dtype], 0, 0
+    if config.get("camera") == "rays":
+        copies = (1 if dtype == torch.float32 else 2) * NUM_RAY_FEATURES + RAY_HIDDEN
+        angles = 24 * NUM_OCTAVES
+        rays = load.batch_size * load.num_tokens(_patch(config)) * (4 * (NUM_RAY_FEATURES + angles) + size * copies)
+    if config.get("stem_channels"):
+        seen = 3 + FirstFrameStem.NUM_KERNELS
+        per_pixel = max(seen + FirstFrameStem.NUM_KERNELS, seen + 2 * config["stem_channels"] / 4)
+        stem = load.batch_size * load.num_views * int(_pixels(config, load) * per_pixel) * size
+    return max(rays, stem)
+
+
+def _saved_by_the_additions(config: dict[str, Any], load: Load, dtype: torch.dtype) -> int:
+    """Bytes that the ray encoder and the stem keep for their backward pass."""
+    size, saved = BYTES[dtype], 0
+    if config.get("camera") == "rays":
+        saved += load.batch_size * load.num_tokens(_patch(config)) * size * (NUM_RAY_FEATURES + 2 * RAY_HIDDEN)
+    if config.get("stem_channels"):
+        # Each layer keeps what it was shown, its convolution, its norm and what enters its nonlinearity.
+        channels, num_layers = config["stem_channels"], config["pixels_per_token"].bit_length() - 1
+        per_pixel = 3 + FirstFrameStem.NUM_KERNELS + sum(4 * channels / 4**layer for layer in range(1, num_layers))
+        saved += load.batch_size * load.num_views * int(_pixels(config, load) * per_pixel) * size
+    return saved
+
+
+def saved_by_a_block(config: dict[str, Any], tokens: int, words: int, dtype: torch.dtype) -> int:
     """Bytes that one block keeps for its backward pass."""
-    per_token, per_hidden, per_word = SAVED_BYTES[dtype]
-    return per_token * tokens * width + per_hidden * tokens * ffn + per_word * words * width
+    width, (per_token, per_hidden, per_word) = _width(config), SAVED_BYTES[dtype]
+    per_token += 32 if config.get("per_frame_noise_level") else 0
+    per_token += BYTES[dtype] if config.get("camera") == "released" else 0
+    return per_token * tokens * width + per_hidden * tokens * config["ffn_dim"] + per_word * words * width
+
+
+def peak_of_a_block(config: dict[str, Any], tokens: int, dtype: torch.dtype) -> int:
+    """Bytes that one block holds at once besides its input where nothing is kept for a backward pass."""
+    width, (attention, feed_forward, hidden) = _width(config), PEAK_BYTES[dtype]
+    # With a level for each latent frame, shift, scale and gate are spread over all tokens.
+    spread = 24 if config.get("per_frame_noise_level") else 0
+    return tokens * (max(attention * width, feed_forward * width + hidden * config["ffn_dim"]) + spread * width)
 
 
 def full_config(config: dict[str, Any]) -> dict[str, Any]:
@@ -184,3 +276,12 @@ def full_config(config: dict[str, Any]) -> dict[str, Any]:
 
 def _width(config: dict[str, Any]) -> int:
     return config["num_attention_heads"] * config["attention_head_dim"]
+
+
+def _patch(config: dict[str, Any]) -> tuple[int, int]:
+    return config["patch_size"][1], config["patch_size"][2]
+
+
+def _pixels(config: dict[str, Any], load: Load) -> int:
+    """Pixels of one view's first frame."""
+    return load.num_tokens(_patch(config)) // load.num_frames * config["pixels_per_token"] ** 2

@@ -82,8 +82,9 @@ class ActionImagesTransformer3DModel(WanTransformer3DModel):
     released weights), 'rays' adds an encoding of each token's own ray, None knows no cameras. `prediction` says what
     comes out, 'velocity' or the 'clean' latents. For models trained from scratch: `stem_channels` adds a
     text-conditioned convolution of each view's first frame to all its tokens, `bias_frames` a bias for each stream and
-    latent frame to the output (see `set_output_bias`), `max_views` embeddings of view and stream, and
-    `per_frame_noise_level` makes callers mark given frames as clean (noise level 0).
+    latent frame to the output (see `set_output_bias`), `max_views` embeddings of view and stream, `still_anchor` lets
+    videos be predicted as their change against a video that stands still, and `per_frame_noise_level` makes callers
+    mark given frames as clean (noise level 0).
     """
 
     _no_split_modules: ClassVar = ["CameraBlock"]
@@ -122,6 +123,7 @@ class ActionImagesTransformer3DModel(WanTransformer3DModel):
         pixels_per_token: int = 32,
         bias_frames: int | None = None,
         max_views: int | None = None,
+        still_anchor: bool = False,
     ) -> None:
         if patch_size[0] != 1 or any(value is not None for value in (image_dim, added_kv_proj_dim, pos_embed_seq_len)):
             raise ValueError("this transformer takes patches of one latent frame and no image embeddings; set patch_size to (1, h, w)")
@@ -129,7 +131,7 @@ class ActionImagesTransformer3DModel(WanTransformer3DModel):
         super().__init__(patch_size, num_attention_heads, attention_head_dim, in_channels, out_channels, text_dim, freq_dim, ffn_dim, 0,
                          cross_attn_norm, qk_norm, eps, None, None, rope_max_seq_len, None)  # fmt: skip
         self.register_to_config(num_layers=num_layers)
-        self.prediction, self.per_frame_noise_level = prediction, per_frame_noise_level
+        self.prediction, self.per_frame_noise_level, self.still_anchor = prediction, per_frame_noise_level, still_anchor
         width = num_attention_heads * attention_head_dim
         pooled = POOLED_CHANNELS if camera == "released" else None
         arguments = (width, ffn_dim, num_attention_heads, qk_norm, cross_attn_norm, eps)
@@ -152,6 +154,7 @@ class ActionImagesTransformer3DModel(WanTransformer3DModel):
         camera: Tensor | None = None,
         first_frames: Tensor | None = None,
         layout: Layout | None = None,
+        still: Tensor | None = None,
         return_dict: bool = True,
         attention_kwargs: dict[str, Any] | None = None,  # noqa: ARG002 (read by apply_lora_scale)
     ) -> Transformer2DModelOutput | tuple[Tensor]:
@@ -164,6 +167,7 @@ class ActionImagesTransformer3DModel(WanTransformer3DModel):
             camera: for 'released' latents of the camera maps (b l 96 h w), for 'rays' ray features (b l 24 h/2 w/2).
             first_frames: each view's first frame (b view 3 height width) in [-1, 1], for the stem.
             layout: which segment each latent frame belongs to, for stem, embeddings and output bias.
+            still: latents (b c l h w) of videos that stand still, zeros for actions, for the still anchor.
         """
         rotary_emb = self.rope(hidden_states)
         temb, modulation, text, _ = self._embed_conditions(timestep, encoder_hidden_states)
@@ -182,11 +186,17 @@ class ActionImagesTransformer3DModel(WanTransformer3DModel):
         output = self._to_latents(tokens, num_frames, height, width)
         if self.output_bias is not None:
             output = output + self._bias(_needed(layout, "layout", "bias_frames"), output.device)
+        if self.still_anchor:
+            anchor = _needed(still, "still", "still_anchor").type_as(output)
+            output = output + (anchor if self.prediction == "clean" else -anchor)
         return Transformer2DModelOutput(sample=output) if return_dict else (output,)
 
     @torch.no_grad()
     def set_output_bias(self, mean_latents: Tensor) -> None:
-        """Start from the data's mean latent (stream, latent frame, channel), streams in the order of canvas.layout.STREAMS."""
+        """Start from the data's mean latent (stream, latent frame, channel), streams in the order of canvas.layout.STREAMS.
+
+        With a still anchor: the mean of what is left when that is taken off.
+        """
         if self.output_bias is None or mean_latents.shape != self.output_bias.shape:
             expected = None if self.output_bias is None else tuple(self.output_bias.shape)
             raise ValueError(f"the output bias has shape {expected}, the means {tuple(mean_latents.shape)}; set bias_frames to match")

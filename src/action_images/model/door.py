@@ -22,6 +22,8 @@ class Condition(Struct):
     text: Float[Tensor, "*batch token dim"]
     camera: Float[Tensor, "*batch l c h w"] | None = None
     first_frames: Float[Tensor, "*batch view 3 height width"] | None = None
+    still: Float[Tensor, "*batch c l h w"] | None = None
+    """What the canvas would be if nothing moved in the videos; zeros in action segments."""
 
     def with_text(self, text: Float[Tensor, "*batch token dim"]) -> Self:
         """The same scene under another instruction."""
@@ -65,6 +67,7 @@ class CanvasDenoiser(nn.Module):
                 condition.text,
                 camera=condition.camera,
                 first_frames=condition.first_frames,
+                still=condition.still,
                 layout=canvas.layout,
                 return_dict=False,
             )[0].float()

@@ -1,16 +1,21 @@
-"""The released weights by their hub ids: fetched at a pinned revision, converted once, loaded."""
+"""The released weights by their hub ids: fetched once at commits that are written down, then a folder like any other."""
 
-from collections.abc import Callable, Sequence
+import json
+import re
+import shutil
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from action_images.model.autoencoder import WanAutoencoder
-from action_images.model.door import CanvasDenoiser
-from action_images.model.models import Models, load_transformer
+from action_images.model.models import INDEX, Models
 from action_images.model.text import LanguageModel
-from action_images.model.weights import convert
+from action_images.model.weights import convert, write_json
+
+SOURCES = "sources.json"
+"""Repository -> commit, in every folder that was fetched: what its weights are, whatever a branch says later."""
 
 
 @dataclass(frozen=True)
@@ -21,41 +26,82 @@ class Source:
     files: tuple[str, ...]
     revision: str = "main"
 
+    @property
+    def pinned(self) -> bool:
+        """True where the revision is a commit hash."""
+        return re.fullmatch(r"[0-9a-f]{40}", self.revision) is not None
+
 
 TRANSFORMER = Source("anyeZHY/ActionImages", ("step125750.ckpt",))
 """The release's transformer, a pickle that is read as plain tensors."""
-REST = Source("Wan-AI/Wan2.2-TI2V-5B-Diffusers", ("vae/*", "text_encoder/*", "tokenizer/*"))
+WAN = Source("Wan-AI/Wan2.2-TI2V-5B-Diffusers", ("vae/*", "text_encoder/*", "tokenizer/*"))
 """The autoencoder and language model that it was trained with, in diffusers' layout."""
+# No commit is pinned here: none has been tried yet. Whoever fetches decides, and what was fetched is written down.
 
 Fetch = Callable[[Source], Path]
 """From files of a repository to the folder in which they lie; its name is the commit."""
 
 
 def load_released(
-    converted: Path,
+    folder: Path,
     transformer: Source = TRANSFORMER,
-    rest: Source = REST,
+    wan: Source = WAN,
     dtype: torch.dtype = torch.bfloat16,
     fetch: Fetch | None = None,
 ) -> Models:
-    """The released models. The transformer is converted into a folder of `converted` named after its commit, once.
+    """The released models from `folder`, which is filled from the hub where it holds none yet (25 GB of memory in bfloat16).
 
-    Needs the network or a filled hub cache (HF_HOME), 33 GB of disk and, in bfloat16, 25 GB of memory. Raises OSError
-    where the hub cannot be reached, ValueError where a file is not what it should be.
+    A folder that was filled is never compared with the hub again: its commits are in its sources.json. Warns where a
+    branch was followed. Raises OSError where the hub cannot be reached; ValueError where a file is not what it should
+    be, or the folder was filled from other commits than those that are asked for.
     """
-    from diffusers import AutoencoderKLWan
-    from transformers import AutoTokenizer, UMT5EncoderModel
+    commits = fetch_released(folder, transformer, wan, fetch)
+    for source in (transformer, wan):
+        if not source.pinned:
+            name, commit = source.repository, commits[source.repository]
+            warnings.warn(f"{name}: '{source.revision}' can change; this is commit {commit}, pin it as the revision", stacklevel=2)
+    return Models.load(folder, dtype)
 
+
+def fetch_released(folder: Path, transformer: Source = TRANSFORMER, wan: Source = WAN, fetch: Fetch | None = None) -> dict[str, str]:
+    """Fill a folder of models from the hub, unless it is filled; returns repository -> commit. Raises as `load_released`."""
     fetch = fetch or from_hub
-    snapshot, others = fetch(transformer), fetch(rest)
-    folder = converted / f"{transformer.repository.replace('/', '--')}-{snapshot.name}"
-    if not (folder / "config.json").exists():
-        convert(_only_file(snapshot, transformer.files), folder)
-    text = LanguageModel(
-        AutoTokenizer.from_pretrained(others / "tokenizer"), UMT5EncoderModel.from_pretrained(others / "text_encoder", dtype=dtype)
-    )
-    vae = AutoencoderKLWan.from_pretrained(others / "vae", torch_dtype=dtype)
-    return Models(CanvasDenoiser(load_transformer(folder, dtype)), WanAutoencoder(vae), text)
+    if (folder / INDEX).is_file() and not (folder / SOURCES).is_file():
+        raise ValueError(f"{folder}: holds models of unknown origin (no {SOURCES}); name another folder")
+    recorded = json.loads((folder / SOURCES).read_text()) if (folder / SOURCES).is_file() else None
+    if recorded is not None:
+        _check_commits(folder, recorded, {source.repository: source.revision for source in (transformer, wan) if source.pinned})
+        if (folder / INDEX).is_file():
+            return recorded
+    snapshots = {source.repository: fetch(source) for source in (transformer, wan)}
+    commits = {repository: snapshot.name for repository, snapshot in snapshots.items()}
+    if recorded is not None:
+        _check_commits(folder, recorded, commits)
+    checkpoint = _only_file(snapshots[transformer.repository], transformer.files)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / SOURCES, commits)
+    assemble(checkpoint, snapshots[wan.repository], folder)
+    return commits
+
+
+def assemble(checkpoint: Path, wan: Path, folder: Path, max_shard_bytes: int = 2 * 10**9) -> None:
+    """A folder that `Models.load` takes, from a transformer checkpoint and a folder with Wan's vae, text_encoder and tokenizer.
+
+    What was written by an earlier call that was cut short is kept. Raises ValueError for files that are missing or
+    do not fit.
+    """
+    parts = ("vae", "text_encoder", "tokenizer")
+    if missing := [part for part in parts if not (wan / part).is_dir()]:
+        raise ValueError(f"{wan}: has no {' and no '.join(missing)}; give a whole download of {WAN.repository}")
+    if not (folder / "transformer" / "config.json").is_file():
+        convert(checkpoint, folder / "transformer", max_shard_bytes)
+    for part in parts:
+        unfinished = folder / f".{part}"
+        if not (folder / part).is_dir():
+            shutil.rmtree(unfinished, ignore_errors=True)
+            shutil.copytree(wan / part, unfinished)
+            unfinished.replace(folder / part)
+    write_json(folder / INDEX, {"text": LanguageModel.__name__, "text_config": {"num_tokens": 512}})
 
 
 def from_hub(source: Source, cache: Path | None = None) -> Path:
@@ -68,6 +114,15 @@ def from_hub(source: Source, cache: Path | None = None) -> Path:
     except (HfHubHTTPError, LocalEntryNotFoundError) as error:
         where = f"{source.repository} at {source.revision}"
         raise OSError(f"{where}: neither the hub nor its cache has it; check the network, the revision and HF_TOKEN") from error
+
+
+def _check_commits(folder: Path, recorded: Mapping[str, str], asked: Mapping[str, str]) -> None:
+    for repository, commit in asked.items():
+        if recorded.get(repository) != commit:
+            raise ValueError(
+                f"{folder}: was begun from {repository} at {recorded.get(repository)}, not {commit}; ask for that commit, or name another "
+                "folder"
+            )
 
 
 def _only_file(snapshot: Path, patterns: Sequence[str]) -> Path:

@@ -1,6 +1,8 @@
 """The three models that belong together, saved and loaded as one folder."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from action_images.model.denoiser import ActionImagesTransformer3DModel
 from action_images.model.door import CanvasDenoiser
 from action_images.model.patches import PatchAutoencoder
 from action_images.model.text import HashedWords, LanguageModel, TextEncoder
+from action_images.model.weights import write_json
 
 INDEX = "action_images.json"
 
@@ -75,7 +78,7 @@ class Models:
             self.autoencoder.vae.save_pretrained(folder / "vae")
         elif isinstance(self.autoencoder, PatchAutoencoder):
             self.autoencoder.save_pretrained(folder / "vae")
-        index: dict = {"autoencoder": type(self.autoencoder).__name__, "text": type(self.text).__name__}
+        index: dict = {"text": type(self.text).__name__}
         if self.clips is not None:
             index["clips"] = asdict(self.clips)
         if isinstance(self.text, HashedWords):
@@ -84,31 +87,42 @@ class Models:
             self.text.model.save_pretrained(folder / "text_encoder")  # pyright: ignore
             self.text.tokenizer.save_pretrained(folder / "tokenizer")
             index["text_config"] = {"num_tokens": self.text.num_tokens}
-        unfinished = folder / f".{INDEX}"
-        unfinished.write_text(json.dumps(index, indent=2) + "\n")
-        unfinished.replace(folder / INDEX)
+        write_json(folder / INDEX, index)
 
     @classmethod
     def load(cls, folder: Path, dtype: torch.dtype = torch.float32) -> Self:
         """Read what `save` wrote, its transformer and language model in `dtype`; raises ValueError for another folder."""
         if not (folder / INDEX).is_file():
-            raise ValueError(f"{folder}: has no {INDEX}, so it is no folder of saved models; convert-weights makes one of foreign weights")
+            raise ValueError(
+                f"{folder}: has no {INDEX}, so it is no folder of saved models; fetch-weights or convert-weights --wan makes one"
+            )
         index = json.loads((folder / INDEX).read_text())
         transformer = load_transformer(folder / "transformer", dtype)
-        return cls(CanvasDenoiser(transformer), _autoencoder(index, folder / "vae"), _text(index, folder, dtype), _clips(index))
+        return cls(CanvasDenoiser(transformer), load_autoencoder(folder / "vae"), _text(index, folder, dtype), _clips(index))
 
 
 def load_transformer(folder: Path, dtype: torch.dtype = torch.float32) -> ActionImagesTransformer3DModel:
     """A saved transformer; raises ValueError where a file is damaged or tensors are missing, left over or of another shape."""
-    from safetensors import SafetensorError
+    return _load(ActionImagesTransformer3DModel, folder, dtype)
 
-    try:
-        read: Any = ActionImagesTransformer3DModel.from_pretrained(folder, torch_dtype=dtype, output_loading_info=True)
-        loaded, report = read
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{folder}: a weights file is missing, damaged or cut short; copy or download it again ({error})") from error
-    except ValueError as error:
-        raise ValueError(f"{folder}: the weights do not fit config.json ({str(error).splitlines()[0]})") from error
+
+def load_autoencoder(folder: Path, dtype: torch.dtype = torch.float32) -> Autoencoder:
+    """A saved autoencoder, ours or Wan's in diffusers' layout; raises ValueError as `load_transformer` does."""
+    if not (folder / "config.json").is_file():
+        raise ValueError(f"{folder}: has no config.json; name the folder of an autoencoder, such as the `vae` of a model")
+    kind = json.loads((folder / "config.json").read_text()).get("_class_name")
+    if kind == AutoencoderKLWan.__name__:
+        return WanAutoencoder(_load(AutoencoderKLWan, folder, dtype))
+    if kind == PatchAutoencoder.__name__:
+        return _load(PatchAutoencoder, folder, torch.float32)
+    known = f"{AutoencoderKLWan.__name__}, {PatchAutoencoder.__name__}"
+    raise ValueError(f"{folder / 'config.json'}: names an unknown autoencoder, '{kind}'; known are {known}")
+
+
+def _load(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
+    """A diffusers model of this class, all of whose tensors come from the folder."""
+    with _named(folder):
+        loaded, report = kind.from_pretrained(folder, torch_dtype=dtype, output_loading_info=True)
     problems = {name: keys for name, keys in report.items() if keys}
     if problems:
         raise ValueError(
@@ -117,17 +131,22 @@ def load_transformer(folder: Path, dtype: torch.dtype = torch.float32) -> Action
     return loaded
 
 
+@contextmanager
+def _named(folder: Path) -> Iterator[None]:
+    """Errors of the libraries that read weights become one that names the folder and the cure."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{folder}: a weights file is missing, damaged or cut short; copy or download it again ({error})") from error
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(f"{folder}: the weights do not fit config.json ({str(error).splitlines()[0]})") from error
+
+
 def _clips(index: dict) -> Clips | None:
     clips = index.get("clips")
     return None if clips is None else Clips(tuple(clips["size"]), clips["num_frames"], clips["fps"], clips["sampling"])
-
-
-def _autoencoder(index: dict, folder: Path) -> Autoencoder:
-    if index["autoencoder"] == WanAutoencoder.__name__:
-        return WanAutoencoder(AutoencoderKLWan.from_pretrained(folder))
-    if index["autoencoder"] == PatchAutoencoder.__name__:
-        return PatchAutoencoder.from_pretrained(folder)
-    raise ValueError(f"{folder.parent / INDEX}: names an unknown autoencoder, '{index['autoencoder']}'")
 
 
 def _text(index: dict, folder: Path, dtype: torch.dtype) -> TextEncoder:
@@ -136,6 +155,9 @@ def _text(index: dict, folder: Path, dtype: torch.dtype) -> TextEncoder:
     if index["text"] == LanguageModel.__name__:
         from transformers import AutoTokenizer, UMT5EncoderModel
 
-        model = UMT5EncoderModel.from_pretrained(folder / "text_encoder", dtype=dtype)
-        return LanguageModel(AutoTokenizer.from_pretrained(folder / "tokenizer"), model, **index["text_config"])
+        with _named(folder / "text_encoder"):
+            model = UMT5EncoderModel.from_pretrained(folder / "text_encoder", dtype=dtype)
+        with _named(folder / "tokenizer"):
+            tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
+        return LanguageModel(tokenizer, model, **index["text_config"])
     raise ValueError(f"{folder / INDEX}: names an unknown text encoder, '{index['text']}'")

@@ -12,7 +12,7 @@ class FirstFrameStem(nn.Module):
     """Strided convolutions of the first frame's pixels down to one vector for each token.
 
     The text enters twice: as 1 x 1 kernels on the RGB values (so that a colour word can become a colour detector), and
-    as scale and shift of every layer's channels (FiLM, Perez et al. 2018). docs/experiments.md has what either buys.
+    as scale and shift of every layer's channels (FiLM, Perez et al. 2018).
     """
 
     NUM_KERNELS = 4

@@ -78,8 +78,8 @@ def convert(source: Path, folder: Path, max_shard_bytes: int = 2 * 10**9) -> Con
         "metadata": {"total_size": total},
         "weight_map": {name: file for file, shard in zip(names, shards, strict=True) for name in shard},
     }
-    _write_json(folder / "diffusion_pytorch_model.safetensors.index.json", index)
-    _write_json(folder / "config.json", {"_class_name": ActionImagesTransformer3DModel.__name__, **config})
+    write_json(folder / "diffusion_pytorch_model.safetensors.index.json", index)
+    write_json(folder / "config.json", {"_class_name": ActionImagesTransformer3DModel.__name__, **config})
     return Conversion(len(ours), total, tuple(folder / name for name in names), config)
 
 
@@ -106,6 +106,10 @@ def config_of(shapes: Mapping[str, tuple[int, ...]], source: Path) -> dict[str, 
     width, in_channels, *patch = shapes["patch_embedding.weight"]
     heads = width // 128 if width % 128 == 0 else 2
     pooled = shapes.get("blocks.0.cam_encoder.2.weight")
+    blocks = {int(name.split(".")[1]) for name in shapes if name.startswith("blocks.")}
+    # The greatest number alone would let a name decide how large a network is built for the comparison.
+    if blocks != set(range(len(blocks))):
+        raise ValueError(f"{source}: holds {len(blocks)} blocks with numbers up to {max(blocks)}; some are missing")
     return {
         "patch_size": list(patch),
         "num_attention_heads": heads,
@@ -115,7 +119,7 @@ def config_of(shapes: Mapping[str, tuple[int, ...]], source: Path) -> dict[str, 
         "text_dim": shapes["condition_embedder.text_embedder.linear_1.weight"][1],
         "freq_dim": shapes["condition_embedder.time_embedder.linear_1.weight"][1],
         "ffn_dim": shapes["blocks.0.ffn.net.0.proj.weight"][0],
-        "num_layers": 1 + max(int(name.split(".")[1]) for name in shapes if name.startswith("blocks.")),
+        "num_layers": len(blocks),
         "camera": "released" if pooled is not None else None,
     }
 
@@ -185,7 +189,11 @@ def _open_safetensors(file: Path) -> dict[str, _OnDisk]:
 
 def _open_pickle(file: Path) -> dict[str, _OnDisk]:
     loaded = _load_pickle(file)
-    return {name: _OnDisk(tuple(value.shape), value.numel() * value.element_size(), file, name) for name, value in loaded.items()}
+    for name, value in loaded.items():
+        # A pickled tensor may repeat what it stores without end, and would be as large as it says once it is copied.
+        if value.nbytes > value.untyped_storage().nbytes():
+            raise ValueError(f"{file}: '{name}' has shape {tuple(value.shape)}, but the file holds less than that; it is damaged")
+    return {name: _OnDisk(tuple(value.shape), value.nbytes, file, name) for name, value in loaded.items()}
 
 
 def _load_pickle(file: Path) -> dict[str, Tensor]:
@@ -237,5 +245,6 @@ def _write(path: Path, save: Any) -> None:
     unfinished.replace(path)
 
 
-def _write_json(path: Path, value: dict[str, Any]) -> None:
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Write a file whole or not at all."""
     _write(path, lambda unfinished: unfinished.write_text(json.dumps(value, indent=2) + "\n"))

@@ -48,7 +48,7 @@ class Rig:
             if num_views > len(self.azimuth_deg):
                 raise ValueError(f"this rig has {len(self.azimuth_deg)} fixed views, {num_views} were asked for; choose another rig")
             return np.array([low for low, _ in self.azimuth_deg[:num_views]])
-        for _ in range(1000):
+        for _ in range(20_000):
             sectors = np.resize(rng.permutation(len(self.azimuth_deg)), num_views)
             azimuth_deg = np.array([rng.uniform(*self.azimuth_deg[sector]) for sector in sectors])
             if num_views == 1 or np.diff(np.sort(azimuth_deg)).min() >= self.min_gap_deg:

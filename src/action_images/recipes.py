@@ -1,0 +1,78 @@
+"""Named complete training runs; each value can be overridden on the command line."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from action_images.canvas import MIXTURES
+from action_images.training.recipe import LoraRecipe, Recipe, SourceRecipe
+
+NO_TEXT_WHERE_SEEN = {"label": 1.0, "label_from_nothing": 1.0, "simulate": 0.7, "second_view": 0.3}
+"""Where the answer can be seen, the text is mostly taken away: a model that may read the answer off the instruction
+learns to ignore the video (docs/experiments.md)."""
+
+DEBUG = Recipe(
+    preset="debug",
+    sources=(SourceRecipe(Path("demonstrations"), tasks={"policy": 1.0}),),
+    validation=(SourceRecipe(Path("validation"), tasks={"policy": 1.0}),),
+    num_steps=300,
+    batch_size=16,
+    learning_rate=3e-3,
+    warmup_steps=30,
+    ema_decay=0.99,
+    num_workers=1,
+    validation_windows=32,
+)
+
+TINY_TASKS = {"policy": 0.5, "joint": 0.15, "label": 0.1, "label_from_nothing": 0.05, "simulate": 0.15, "second_view": 0.05}
+
+TINY = Recipe(
+    preset="tiny",
+    sources=(
+        SourceRecipe(Path("demonstrations"), 0.9, TINY_TASKS, 0.02, NO_TEXT_WHERE_SEEN),
+        SourceRecipe(Path("play"), 0.1, {"label": 0.35, "label_from_nothing": 0.25, "simulate": 0.4}, 0.02, NO_TEXT_WHERE_SEEN),
+    ),
+    validation=(SourceRecipe(Path("validation"), 1.0, dict.fromkeys(TINY_TASKS, 1.0), 0.0, NO_TEXT_WHERE_SEEN),),
+)
+
+RELEASED_SOURCES = (
+    SourceRecipe(Path("bridge"), 0.2, MIXTURES["video-only"]),
+    SourceRecipe(Path("rlbench"), 0.5, MIXTURES["release"], stride=4),
+    SourceRecipe(Path("droid"), 0.3, MIXTURES["release-without-policy"], stride=3),
+)
+
+WAN = Recipe(
+    preset="wan2.2-5b",
+    sources=tuple(
+        replace(one, tasks=MIXTURES["paper"] if one.path.name != "bridge" else MIXTURES["video-only"]) for one in RELEASED_SOURCES
+    ),
+    pretrained=Path("wan2.2-5b"),
+    num_steps=100_000,
+    batch_size=32,
+    micro_batch_size=1,
+    learning_rate=5e-7,
+    warmup_steps=1000,
+    decay=0.0,
+    betas=(0.9, 0.999),
+    ema_decay=None,
+    loss_weight="release",
+    transformer_dtype="bfloat16",
+    autoencoder_dtype="bfloat16",
+    text_dtype="bfloat16",
+    mixed_precision="bf16",
+    gradient_checkpointing=True,
+    num_workers=4,
+    validate_minutes=60,
+    save_minutes=30,
+)
+
+RECIPES = {
+    "debug": DEBUG,
+    "tiny": TINY,
+    "wan2.2-5b": WAN,
+    "wan2.2-5b-release": replace(WAN, sources=RELEASED_SOURCES),
+    "wan2.2-5b-lora": replace(
+        WAN, trainable="lora", lora=LoraRecipe(), learning_rate=1e-4, num_steps=10_000, batch_size=8, warmup_steps=100, decay=0.2
+    ),
+}
+"""`debug` in less than a minute on a laptop, `tiny` in two hours on two cores; the others are the paper's settings, the
+public release's mixture of tasks, and low-rank adaptation, which have been run on tiny networks only."""

@@ -1,0 +1,1 @@
+"""How models learn: one loop, from a laptop to many GPUs."""

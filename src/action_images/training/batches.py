@@ -1,0 +1,83 @@
+"""From a step's samples to canvases with noise; all chance is a function of each draw, whoever computes it."""
+
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from action_images import flow
+from action_images.canvas import TASKS, Canvas
+from action_images.canvas.layout import STREAMS
+from action_images.data.chance import random_bits
+from action_images.data.loader import Batch, kind
+from action_images.data.mixture import Draw
+from action_images.data.sample import Sample
+from action_images.model.door import Condition, Denoiser
+from action_images.pipeline import Pipeline
+from action_images.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Noised:
+    """Samples of one layout, as the denoiser learns from them."""
+
+    canvas: Canvas
+    condition: Condition
+    noise: Float[Tensor, "b c l h w"]
+    level: Float[Tensor, "b"]
+    draws: tuple[Draw, ...]
+
+
+def layout_kind(sample: Sample, draw: Draw) -> Hashable:
+    """What must agree for samples to lie on one canvas: their own kind, and the layout of their task."""
+    task = TASKS[_task_name(draw)]
+    return kind(sample, draw), task.layout(1, 2)
+
+
+def noised_batches(pipeline: Pipeline, batches: Sequence[Batch], recipe: Recipe, size: int, num_frames: int) -> Iterator[Noised]:
+    """The samples of a step, encoded, at most `size` at a time, each with its own noise at its own level."""
+    for batch in batches:
+        for start in range(0, len(batch.draws), size):
+            part = slice(start, start + size)
+            pixels = replace(batch.pixels[part], instruction=_told(batch.pixels, part))
+            yield _noised(pipeline, pixels.normalised(), batch.draws[part], recipe, num_frames)
+
+
+def losses(denoiser: Denoiser, batch: Noised, recipe: Recipe) -> Float[Tensor, "b"]:
+    """What each sample costs: see `flow.loss`; the weight of its noise level is the recipe's."""
+    canvas = replace(batch.canvas, latents=flow.noised(batch.canvas, batch.noise, batch.level))
+    velocity = denoiser(canvas, batch.level, batch.condition)
+    weight = flow.LOSS_WEIGHTS[recipe.loss_weight](batch.level, recipe.shift)
+    is_action = batch.canvas.layout.stream_of_frame(velocity.device) == STREAMS.index("action")
+    frame_weight = torch.where(is_action, recipe.action_weight, 1.0)
+    return flow.loss(velocity, batch.canvas, batch.noise, weight, frame_weight)
+
+
+def _noised(pipeline: Pipeline, sample: Sample, draws: tuple[Draw, ...], recipe: Recipe, num_frames: int) -> Noised:
+    canvas, condition = pipeline.encode(sample, [TASKS[_task_name(draw)] for draw in draws], num_frames)
+    device = canvas.latents.device
+    noise = torch.stack([_noise(canvas.latents[0].shape, draw) for draw in draws]).to(device)
+    uniform = torch.tensor([1 - draw.uniform("noise level") for draw in draws], dtype=torch.float32)
+    if recipe.drop_camera and condition.camera is not None:
+        shown = torch.tensor([draw.uniform("camera") >= recipe.drop_camera for draw in draws], device=device)
+        condition = replace(condition, camera=condition.camera * shown.view(-1, 1, 1, 1, 1))
+    return Noised(canvas, condition, noise, flow.shifted(uniform, recipe.shift).to(device), draws)
+
+
+def _noise(shape: torch.Size, draw: Draw) -> Tensor:
+    # On the CPU whatever the device, so that the same draw has the same noise everywhere.
+    generator = torch.Generator().manual_seed(random_bits(draw.seed, draw.index, "noise") >> 1)
+    return torch.randn(shape, generator=generator)
+
+
+def _told(pixels: Sample, part: slice) -> tuple[str | None, ...]:
+    instructions = pixels.instruction
+    return instructions[part] if isinstance(instructions, tuple) else (instructions,)
+
+
+def _task_name(draw: Draw) -> str:
+    if draw.task is None:
+        raise ValueError(f"{draw.source}: no task was drawn; give the source the weights of its tasks")
+    return draw.task

@@ -1,0 +1,39 @@
+"""What is trained and how its steps are taken: parameters, optimizer, learning rate."""
+
+import torch
+from torch import nn
+
+from action_images.model.denoiser import ActionImagesTransformer3DModel
+from action_images.training.recipe import Recipe
+
+
+def choose_trainable(transformer: ActionImagesTransformer3DModel, recipe: Recipe) -> None:
+    """Mark what learns: everything, or low-rank additions to a frozen network (peft)."""
+    transformer.requires_grad_(recipe.trainable == "full")
+    if recipe.trainable == "lora":
+        from peft import LoraConfig
+
+        lora = recipe.lora
+        transformer.add_adapter(LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules=list(lora.targets), init_lora_weights=True))
+        for parameter in transformer.parameters():
+            if parameter.requires_grad:
+                parameter.data = parameter.data.float()
+
+
+def build_optimizer(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """The recipe's optimizer over all that is marked trainable; vectors and biases do not decay."""
+    named = [(name, parameter) for name, parameter in module.named_parameters() if parameter.requires_grad]
+    if not named:
+        raise ValueError("nothing is marked as trainable; check the recipe's `trainable` and the names of LoRA's targets")
+    matrices = [parameter for _, parameter in named if parameter.ndim >= 2]
+    vectors = [parameter for _, parameter in named if parameter.ndim < 2]
+    groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    return torch.optim.AdamW([group for group in groups if group["params"]], recipe.learning_rate, betas=recipe.betas)
+
+
+def learning_rate(step: int, recipe: Recipe) -> float:
+    """The rate of a step (counted from 0): a rise, a plateau, and a straight fall to zero over the last `decay` share."""
+    rise = min(1.0, (step + 1) / max(recipe.warmup_steps, 1))
+    num_falling = recipe.decay * recipe.num_steps
+    fall = min(1.0, (recipe.num_steps - step) / num_falling) if num_falling >= 1 else 1.0
+    return recipe.learning_rate * min(rise, 1.0) * fall

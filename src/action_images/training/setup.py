@@ -1,0 +1,122 @@
+"""What a run needs before its first step: data, models, and what new models take from the data."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from action_images.canvas import TASKS, Show
+from action_images.canvas.layout import STREAMS
+from action_images.data.mixture import Decisions, Mixture, Source
+from action_images.data.sample import Sample, collate
+from action_images.data.store import Dataset
+from action_images.data.window import Cutting
+from action_images.model.models import Clips, Models
+from action_images.model.patches import PatchAutoencoder
+from action_images.model.presets import build, build_autoencoder, preset_named
+from action_images.pipeline import Pipeline
+from action_images.training.recipe import Recipe, SourceRecipe
+
+FITTING_WINDOWS = 256
+"""How many windows of each source a new autoencoder is fitted to."""
+ACTION_IMAGE_WEIGHT = 10.0
+"""How much an action image counts in that fit against a frame of video (docs/model.md)."""
+FIRST_FRAME_TASKS = frozenset(
+    name for name, task in TASKS.items() if task.video_frames == 1 and task.video is Show.FIRST_FRAME and task.first_view_video is None
+)
+
+
+def clips_of(recipe: Recipe) -> Clips:
+    """What clips the run trains on; the rate is the first source's."""
+    preset = preset_named(recipe.preset)
+    first = recipe.sources[0]
+    fps = Dataset(first.path).fps / first.stride
+    return Clips(recipe.size or preset.size, recipe.num_frames or preset.num_frames, fps, preset.sampling)
+
+
+def open_mixture(sources: Sequence[SourceRecipe], recipe: Recipe, clips: Clips, seed: int) -> Mixture:
+    """The stream of draws; raises ValueError where sources differ in frame rate once their stride is taken."""
+    opened = []
+    for one in sources:
+        dataset = Dataset(one.path)
+        if abs(dataset.fps / one.stride - clips.fps) > 1e-3 * clips.fps:
+            raise ValueError(
+                f"{one.path}: {dataset.fps:g} frames a second at stride {one.stride} are {dataset.fps / one.stride:g}, the run has "
+                f"{clips.fps:g}; choose another stride"
+            )
+        unknown = sorted(set(one.tasks) - set(TASKS))
+        if unknown:
+            raise ValueError(f"{one.path}: there is no task {', '.join(unknown)}; there are: {', '.join(TASKS)}")
+        drop_text = {name: one.drop_text_of.get(name, one.drop_text) for name in one.tasks}
+        decisions = Decisions(one.tasks, drop_text, first_frame_tasks=FIRST_FRAME_TASKS)
+        cutting = Cutting(clips.num_frames, one.stride, one.step)
+        views = one.views or None
+        opened.append(Source(str(one.path), dataset, cutting, one.ratio, views, recipe.num_views, decisions=decisions))
+    return Mixture(opened, seed)
+
+
+def prepare_models(recipe: Recipe, clips: Clips, mixture: Mixture) -> Models:
+    """The models that the run begins with: read from `pretrained`, or new ones fitted to the data where they are linear."""
+    if recipe.pretrained is not None:
+        models = Models.load(recipe.pretrained, getattr(torch, recipe.transformer_dtype))
+        return replace(models, clips=clips)
+    preset = preset_named(recipe.preset)
+    autoencoder = build_autoencoder(preset)
+    models = build(preset, recipe.seed, autoencoder)
+    if isinstance(autoencoder, PatchAutoencoder):
+        autoencoder.fit(_clips_to_fit(Pipeline.of(models), mixture, clips))
+    set_output_bias(Pipeline.of(models), mixture, clips)
+    return replace(models, clips=clips)
+
+
+def _clips_to_fit(pipeline: Pipeline, mixture: Mixture, clips: Clips) -> Iterator[tuple[Tensor, float]]:
+    for sample in whole_samples(mixture, clips, FITTING_WINDOWS * len(mixture.sources)):
+        yield sample.video, 1.0
+        if sample.trajectory is not None and sample.cameras is not None:
+            yield pipeline.draw(sample.trajectory, sample.cameras), ACTION_IMAGE_WEIGHT
+
+
+def whole_samples(mixture: Mixture, clips: Clips, num: int) -> Iterator[Sample]:
+    """Batches of one of the mixture's first windows, with all of their frames whatever their task."""
+    for index in range(num):
+        draw = replace(mixture[index], task=None)
+        yield collate([mixture.sample(draw, clips.size)]).normalised()
+
+
+@torch.no_grad()
+def set_output_bias(pipeline: Pipeline, mixture: Mixture, clips: Clips, num: int = 128) -> None:
+    """Let a network that has an output bias start from the data's mean latents (docs/experiments.md says why)."""
+    network = pipeline.models.denoiser.transformer
+    if network.output_bias is None:
+        return
+    bias_frames = network.config["bias_frames"]
+    means = torch.zeros(len(STREAMS), bias_frames, network.config["out_channels"])
+    counts = torch.zeros(len(STREAMS))
+    for sample in whole_samples(mixture, clips, num):
+        task = TASKS["video" if sample.trajectory is None else "joint"]
+        canvas, condition = pipeline.encode(sample, task)
+        latents = canvas.latents if condition.still is None else canvas.latents - condition.still
+        for segment, part in canvas.layout.unpack(latents).items():
+            mean = part[0].mean((-2, -1)).mT[:bias_frames]
+            means[STREAMS.index(segment.stream), : len(mean)] += mean
+            counts[STREAMS.index(segment.stream)] += 1
+        num_known = min(canvas.layout.segments[0].num_frames, bias_frames)
+    means /= counts.clamp_min(1)[:, None, None]
+    # Longer clips than these begin with the last mean that is known.
+    means[:, num_known:] = means[:, num_known - 1 : num_known]
+    network.set_output_bias(means)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How many samples a process takes in each step."""
+
+    per_process: int
+
+    @classmethod
+    def of(cls, recipe: Recipe, num_processes: int) -> "Budget":
+        """Raises ValueError where the batch cannot be shared evenly."""
+        if recipe.batch_size % num_processes:
+            raise ValueError(f"a batch of {recipe.batch_size} cannot be shared by {num_processes} processes; choose a multiple")
+        return cls(recipe.batch_size // num_processes)

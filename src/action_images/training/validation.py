@@ -1,0 +1,129 @@
+"""Held-out windows judged while training: the loss by noise level, and what a real sampling reads back as."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from action_images import flow
+from action_images.canvas import TASKS, Canvas
+from action_images.data.mixture import Draw, Mixture
+from action_images.data.sample import Sample, collate
+from action_images.model.models import Clips
+from action_images.pipeline import Pipeline, Prediction
+from action_images.sampler import SAMPLINGS, sample
+from action_images.training.recipe import Recipe
+from action_images.training.setup import open_mixture
+
+LEVELS = (0.25, 0.5, 0.75, 1.0)
+SEED = 1
+AT_ONCE = 16
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Some held-out samples of a task, and what the model made of them."""
+
+    task: str
+    truth: Sample
+    prediction: Prediction
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Figures by task and name; `score` (lower is better) is the mean final position error in mm, or the loss without one."""
+
+    figures: dict[str, dict[str, float]]
+    score: float
+    shown: tuple[Shown, ...]
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Which held-out windows are judged, task by task: always the same."""
+
+    mixture: Mixture
+    clips: Clips
+    recipe: Recipe
+    tasks: tuple[str, ...]
+
+    @classmethod
+    def of(cls, recipe: Recipe, clips: Clips) -> "Validation":
+        """The recipe's validation sources, for each task that they give a weight."""
+        mixture = open_mixture(recipe.validation, recipe, clips, SEED)
+        tasks = dict.fromkeys(task for one in recipe.validation for task, weight in one.tasks.items() if weight > 0)
+        return cls(mixture, clips, recipe, tuple(tasks))
+
+    @torch.no_grad()
+    def judge(self, pipeline: Pipeline) -> Judged:
+        """All tasks; every process judges the same windows, so that none waits."""
+        figures, shown = {}, []
+        for task in self.tasks:
+            parts = [_judge(pipeline, task, batch, self.recipe.shift, self.clips) for batch in self._batches(task)]
+            figures[task] = {name: torch.cat([part[name] for part, _ in parts]).nanmedian().item() for name in parts[0][0]}
+            shown.append(parts[0][1])
+        finals = [row["final mm"] for row in figures.values() if "final mm" in row]
+        losses = [value for row in figures.values() for name, value in row.items() if name.startswith("loss")]
+        scores = finals or losses
+        return Judged(figures, sum(scores) / len(scores), tuple(shown))
+
+    def _batches(self, task: str) -> Iterator[tuple[Sample, tuple[Draw, ...]]]:
+        total = self.recipe.validation_windows
+        for start in range(0, total, AT_ONCE):
+            draws = tuple(replace(self.mixture[index], task=None) for index in range(start, min(start + AT_ONCE, total)))
+            pixels = collate([self.mixture.sample(draw, self.clips.size) for draw in draws])
+            dropped = self.recipe.validation[0].drop_text_of.get(task, 0.0) >= 1
+            told = (None,) * len(draws) if dropped else pixels.instruction
+            yield replace(pixels.normalised(), instruction=told), draws
+
+
+def _judge(
+    pipeline: Pipeline, task: str, batch: tuple[Sample, tuple[Draw, ...]], shift: float, clips: Clips
+) -> tuple[dict[str, Float[Tensor, "b"]], Shown]:
+    truth, draws = batch
+    given = truth
+    if TASKS[task].video_frames == 1:
+        given = replace(truth, video=truth.video[:, :, :1])
+    canvas, condition = pipeline.encode(given, TASKS[task], clips.num_frames)
+    figures = {f"loss {level:g}": _loss(pipeline, canvas, condition, level, draws) for level in LEVELS}
+    generators = [torch.Generator().manual_seed(draw.index) for draw in draws]
+    done = sample(pipeline.models.denoiser, canvas, condition, SAMPLINGS[clips.sampling], generators)
+    prediction = pipeline.decode(done, truth.cameras)
+    figures |= _path_errors(truth, prediction) | _video_errors(truth, prediction)
+    return figures, Shown(task, truth, prediction)
+
+
+def _loss(pipeline: Pipeline, canvas: Canvas, condition, level: float, draws: tuple[Draw, ...]) -> Tensor:  # noqa: ANN001
+    generator = torch.Generator().manual_seed(draws[0].index)
+    noise = torch.randn(canvas.latents.shape, generator=generator).to(canvas.latents.device)
+    levels = torch.full((len(draws),), level, device=canvas.latents.device)
+    noised = replace(canvas, latents=flow.noised(canvas, noise, levels))
+    velocity = pipeline.models.denoiser(noised, levels, condition)
+    return flow.loss(velocity, canvas, noise, levels.square()).cpu()
+
+
+def _path_errors(truth: Sample, prediction: Prediction) -> dict[str, Tensor]:
+    path = prediction.trajectory
+    if path is None or truth.trajectory is None:
+        return {}
+    metres, radians = path.world_from_tool.distance(truth.trajectory.world_from_tool)
+    # What could not be read counts as far off, never as nothing.
+    millimetres, degrees = (1e3 * metres).nan_to_num(1e3).cpu(), radians.rad2deg().nan_to_num(180.0).cpu()
+    right = ((path.opening > 0.5) == (truth.trajectory.opening > 0.5)).float().mean(-1).cpu()
+    return {
+        "final mm": millimetres[:, -1],
+        "path mm": millimetres[:, 1:].mean(-1),
+        "path deg": degrees[:, 1:].mean(-1),
+        "gripper %": 100 * right,
+    }
+
+
+def _video_errors(truth: Sample, prediction: Prediction) -> dict[str, Tensor]:
+    if prediction.video is None or prediction.video.shape[2] != truth.video.shape[2] or prediction.video.shape[2] == 1:
+        return {}
+    real = truth.video.add(1).div(2)
+    error = (prediction.video[:, :, -1] - real[:, :, -1]).square().flatten(1).mean(1)
+    still = (real[:, :, 0] - real[:, :, -1]).square().flatten(1).mean(1)
+    return {"last dB": -10 * error.clamp_min(1e-10).log10().cpu(), "still dB": -10 * still.clamp_min(1e-10).log10().cpu()}
