@@ -20,7 +20,7 @@ from action_images.structs import stack
 STRIDE = 4
 """Control steps from one imagined frame to the next."""
 MISSES_BY = 0.06
-"""How far beside the expert's path (m) it plans in every scene of odd seed, so that it fails there."""
+"""How far beside the expert's path (m) its own ends in every scene of odd seed, so that it fails there."""
 
 
 class Hindsight:
@@ -36,7 +36,8 @@ class Hindsight:
         twin.close()
         path = expert_path(environment, seed)
         off = torch.tensor([0.0, MISSES_BY if seed % 2 and self._misses else 0.0, 0.0])
-        self._path = Trajectory(Pose(path.world_from_tool.rotation, path.world_from_tool.translation + off), path.opening)
+        places = path.world_from_tool.translation + torch.linspace(0, 1, path.num_frames)[:, None] * off
+        self._path = Trajectory(Pose(path.world_from_tool.rotation, places), path.opening)
 
     def plan(self, observation: Observation) -> Plan:
         """What is left of the path, and what is left of the expert's run."""

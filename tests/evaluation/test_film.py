@@ -34,9 +34,15 @@ def reached() -> Rollout:
     return rolled_out()
 
 
-def test_the_film_holds_every_moment_and_then_the_outcome_for_a_while(reached: Rollout, tmp_path: Path):
-    write_film(reached, tmp_path / "film.mp4", "done")
-    frames = read_video(tmp_path / "film.mp4")
+@pytest.fixture(scope="module")
+def film(reached: Rollout, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("films") / "film.mp4"
+    write_film(reached, path, "done")
+    return path
+
+
+def test_the_film_holds_every_moment_and_then_the_outcome_for_a_while(reached: Rollout, film: Path):
+    frames = read_video(film)
     assert len(frames) == len(reached.steps) + 1 + round(HOLD_SECONDS * reached.control_hz)
     green = frames[-1, :, 1, 1].int()
     assert green[1] > green[0] + 50
@@ -44,9 +50,8 @@ def test_the_film_holds_every_moment_and_then_the_outcome_for_a_while(reached: R
     assert (frames[0, :, 1, 1].int() - frames[-1, :, 1, 1].int()).abs().max() > 50  # the outcome is not shown before the end
 
 
-def test_browsers_can_play_the_film(reached: Rollout, tmp_path: Path):
-    write_film(reached, tmp_path / "film.mp4")
-    with av.open(str(tmp_path / "film.mp4")) as container:
+def test_browsers_can_play_the_film(reached: Rollout, film: Path):
+    with av.open(str(film)) as container:
         stream = container.streams.video[0]
         assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
         assert float(stream.average_rate or 0) == reached.control_hz
@@ -116,9 +121,13 @@ def test_poses_that_are_nowhere_do_not_spoil_the_picture(reached: Rollout, nonse
     places = plan.trajectory.world_from_tool.translation.clone()
     places[::2] = nonsense
     broken = Plan(Trajectory(Pose(plan.trajectory.world_from_tool.rotation, places), plan.trajectory.opening))
-    good = Sheet(reached).draw(0)
-    picture = Sheet(replace(reached, plans=(broken, *reached.plans[1:]))).draw(0)
+    plain = tuple(Plan(one.trajectory) for one in reached.plans)
+    moment = len(reached.steps)  # the last plan is in force, so only the plot's scale could differ
+    good = Sheet(replace(reached, plans=plain)).draw(moment)
+    picture = Sheet(replace(reached, plans=(broken, *plain[1:]))).draw(moment)
     assert picture.shape == good.shape
+    assert (picture.int() - good.int()).abs().float().mean() < 3
+    assert Sheet(replace(reached, plans=(broken, *plain[1:]))).draw(1).shape == good.shape
 
 
 def test_the_plot_has_the_tool_where_the_viewpoint_projects_it(reached: Rollout):

@@ -73,7 +73,7 @@ def columns(shown: Moments) -> list[Column]:
         Column("cameras", shown.seen),
         *imagined,
         Column(said, shown.action_images),
-        Column("both", laid_over),
+        Column("actions on cameras", laid_over),
     ]
 
 

@@ -230,10 +230,7 @@ def _failures(table: Sequence[Row]) -> str:
         body.append(
             f'<tr{" class=total" if row.task == ALL else ""}><td>{escape(row.task)}</td><td class="stacked">{bar}</td><td>{said}</td></tr>'
         )
-    table_of_bars = _table("failures", ("task", "share of all trials", "failed"), body)
-    return _section(
-        "Why trials failed", f'<ul class="legend">{legend}</ul>{table_of_bars}', "The whole width of a bar is all trials of the row."
-    )
+    return f'<ul class="legend">{legend}</ul>{_table("failures", ("task", "share of all trials", "failed"), body)}'
 
 
 def _films(table: Sequence[Row], homes: Home, inlined: Inlined) -> str:
