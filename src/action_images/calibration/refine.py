@@ -129,7 +129,7 @@ def refine(problem: Problem, start: Unknowns) -> Refined:
         return torch.cat([corners, prior])[:, places].numpy()
 
     first = np.zeros(len(places))
-    answer = least_squares(residuals, first, jacobian, loss="huber", f_scale=3.0, x_scale="jac", max_nfev=100)  # type: ignore[arg-type]
+    answer = least_squares(residuals, first, jacobian, loss="huber", f_scale=3.0, x_scale="jac", ftol=1e-6)  # type: ignore[arg-type]
     if not answer.success:
         raise CalibrationError("the refinement does not settle; are pictures and poses of one session, in one order?")
     return Refined(start.moved(step(answer.x)), *_stds(torch.from_numpy(answer.jac), answer.cost, problem, places))
