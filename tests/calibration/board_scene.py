@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import mujoco
@@ -85,7 +86,8 @@ def poses_of(centre: tuple[float, float, float], num: int, seed: int, tilt: floa
     return Pose(turn @ down, torch.tensor(centre, dtype=torch.float64) + reach * draw(num, 3))
 
 
-def fixed_session(num: int = 20, seed: int = 0, azimuth_deg: tuple[float, ...] = (-30, 35)) -> Session:
+@cache
+def fixed_session(num: int = 16, seed: int = 0, azimuth_deg: tuple[float, ...] = (-30, 35)) -> Session:
     """The arm holds the board before fixed cameras."""
     world = world_with_board(BOARD, "hand", HAND_FROM_BOARD)
     eyes = []
@@ -105,6 +107,7 @@ def fixed_session(num: int = 20, seed: int = 0, azimuth_deg: tuple[float, ...] =
     return Session(torch.stack(pictures, 1), stack(reached), truth)
 
 
+@cache
 def wrist_session(num: int = 20, seed: int = 1) -> Session:
     """A camera on the hand looks at the board on the table."""
     world = world_with_board(BOARD, None, WORLD_FROM_BOARD)

@@ -54,5 +54,10 @@ def disagreement(camera_from_board: Pose, mount_from_holder: Pose, mount_from_ca
     return (seen - (mount_from_holder @ holder_from_board).translation).norm(dim=-1).median().item()
 
 
+def middle(poses: Pose) -> Pose:
+    """One pose for several measurements of it (axis: picture): nearest to their mean rotation, at their median place."""
+    return Pose(nearest_rotation(poses.rotation.mean(0)), poses.translation.median(0).values)
+
+
 def _pose(rotation: np.ndarray, translation: np.ndarray) -> Pose:
     return Pose(nearest_rotation(torch.from_numpy(rotation).double()), torch.from_numpy(translation).double().ravel())

@@ -61,7 +61,7 @@ def lens_of(camera: Camera) -> Lens:
 
 
 def estimate_lens(
-    points: list[Float[Tensor, "corner 3"]], pixels: list[Float[Tensor, "corner 2"]], size: tuple[int, int], straight: bool
+    points: list[Float[Tensor, "_ 3"]], pixels: list[Float[Tensor, "_ 2"]], size: tuple[int, int], straight: bool
 ) -> tuple[Lens, float]:
     """A lens from several pictures of a flat board (Zhang 2000) and the residual that it leaves (rms, px).
 

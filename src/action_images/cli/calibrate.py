@@ -127,7 +127,7 @@ def _calibrate(what: Shooting) -> None:
     from rich.console import Console
 
     from action_images.calibration import calibrate, load_shots
-    from action_images.calibration.calibrate import report
+    from action_images.calibration.solve import report
     from action_images.data.cameras_file import load_cameras, save_cameras
     from action_images.viewer.calibration_picture import save_calibration_picture
 
@@ -164,14 +164,14 @@ def _say(result, what: Shooting) -> None:
     from rich.table import Table
 
     console = Console()
-    table = Table("camera", "pictures", "corners px", "miss px", "miss mm", "position ± mm", "rotation ± deg", "focal px")
+    table = Table("camera", "n", "corners px", "miss px", "miss mm", "± mm", "± deg", "focal px")
     for i, name in enumerate(result.names):
         mine = result.of(name)
         middle = [f"{median(values):.2f}" for values in zip(*((r.corner_px, r.miss_px, r.miss * 1e3) for r in mine), strict=True)]
         stds = f"{result.refined.position_std[i] * 1e3:.1f}", f"{math.degrees(result.refined.rotation_std[i]):.2f}"
         table.add_row(name, str(len(mine)), *middle, *stds, f"{result.refined.unknowns.lens.focal[i, 0]:.1f}")
     console.print(table)
-    console.print("Medians over pictures. corners: with the robot's poses corrected; miss: with its poses as reported.", soft_wrap=True)
+    console.print("n pictures, medians over them. corners: with the robot's poses corrected; miss: as reported. ±: the camera's position and turn, predicted.", soft_wrap=True)
     for path in result.shots.blind:
         console.print(f"board not found: {path}", markup=False, highlight=False, soft_wrap=True)
     rule = "more than 4 times the median and 2 px"
@@ -189,7 +189,7 @@ def _say(result, what: Shooting) -> None:
 
 
 def _carry(what: Carry) -> None:
-    from action_images.calibration.calibrate import carried
+    from action_images.calibration.solve import carried
     from action_images.data.cameras_file import load_cameras, save_cameras
     from action_images.data.trajectory_file import load_trajectory
 

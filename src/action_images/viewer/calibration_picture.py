@@ -3,7 +3,7 @@
 import math
 from pathlib import Path
 
-from action_images.calibration.calibrate import Calibration, Residual
+from action_images.calibration.solve import Calibration, Residual
 from action_images.data.pictures import read_picture
 from action_images.geometry import Pose
 

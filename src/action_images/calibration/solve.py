@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from action_images.calibration.door import CalibrationError
-from action_images.calibration.hand_eye import check_turns, closed_form, disagreement
+from action_images.calibration.hand_eye import check_turns, closed_form, disagreement, middle
 from action_images.calibration.lens import Lens, board_pose, estimate_lens, lens_of
 from action_images.calibration.refine import Corners, Mount, Problem, Refined, Unknowns, refine, rms
 from action_images.calibration.shots import Shots, Sighting
@@ -115,7 +115,7 @@ def _calibrate(shots: Shots, mount: Mount, given: Mapping[str, Camera], pose_std
     if unknown := [name for name in given if name not in names]:
         raise CalibrationError(f"intrinsics are given of {', '.join(unknown)}, pictures of {', '.join(names)}; give those of the same names")
     by_camera = {name: [sighting for sighting in shots.sightings if sighting.camera == name] for name in names}
-    lenses, eyes, boards = [], [], []
+    lenses, views, boards = [], [], []
     for name, sightings in by_camera.items():
         _check_enough(name, sightings, shots)
         tools = shots.world_from_tool[[sighting.pose for sighting in sightings]]
@@ -126,13 +126,18 @@ def _calibrate(shots: Shots, mount: Mount, given: Mapping[str, Camera], pose_std
         apart = disagreement(seen, _holder(tools, mount), eye, board)
         _refuse_other_mount(name, apart, seen, tools, mount)
         lenses.append(lens)
-        eyes.append(eye)
+        views.append((seen, _holder(tools, mount)))
         boards.append((apart, board))
     poses = Pose.identity(len(shots.world_from_tool.translation), dtype=torch.float64)
-    start = Unknowns(stack(lenses), stack(eyes), min(boards, key=lambda pair: pair[0])[1], poses)
+    # There is one board: the camera that agrees best with itself says where it is, and all others follow.
+    board = min(boards, key=lambda pair: pair[0])[1]
+    eyes = [middle(mount_from_holder @ board @ seen.inverse()) for seen, mount_from_holder in views]
+    start = Unknowns(stack(lenses), stack(eyes), board, poses)
     free = tuple(name not in given for name in names)
     problem = Problem(_corners(shots, names), shots.world_from_tool, mount, pose_std, free, bent)
-    refined = refine(problem, start)
+    # Poses first: while they are far off, a lens would bend itself to explain them.
+    settled = refine(replace(problem, free=(False,) * len(names)), start).unknowns.exact_robot()
+    refined = refine(problem, settled)
     return Calibration(shots, mount, names, refined, _residuals(shots, problem, refined.unknowns), ())
 
 
