@@ -108,7 +108,7 @@ def fixed_session(num: int = 16, seed: int = 0, azimuth_deg: tuple[float, ...] =
 
 
 @cache
-def wrist_session(num: int = 20, seed: int = 1) -> Session:
+def wrist_session(num: int = 30, seed: int = 1) -> Session:
     """A camera on the hand looks at the board on the table."""
     world = world_with_board(BOARD, None, WORLD_FROM_BOARD)
     renderer, pictures, reached = Renderer(world.model, SIZE), [], []

@@ -6,12 +6,12 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from board_scene import BOARD, HAND_FROM_BOARD, WORLD_FROM_BOARD, Session, fixed_session, noisy, wrist_session, write_session
 
 from action_images.calibration import CalibrationError, Shots, calibrate, load_shots
 from action_images.calibration.lens import Lens
 from action_images.geometry import Pose
 from action_images.geometry.rotation import from_rotation_vector
-from board_scene import BOARD, HAND_FROM_BOARD, WORLD_FROM_BOARD, Session, fixed_session, noisy, wrist_session, write_session
 
 NOISE = (1e-3, math.radians(0.2))
 TOOL_FROM_HAND = Pose(torch.eye(3, dtype=torch.float64), torch.tensor([0, 0, -0.1034], dtype=torch.float64))

@@ -99,9 +99,8 @@ class Board:
 
     def __str__(self) -> str:
         legacy = ", legacy pattern" if self.legacy else ""
-        return (
-            f"{self.columns}x{self.rows} squares of {self.square * 1e3:g} mm, markers of {self.marker * 1e3:g} mm, {self.dictionary}{legacy}"
-        )
+        sizes = f"squares of {self.square * 1e3:g} mm, markers of {self.marker * 1e3:g} mm"
+        return f"{self.columns}x{self.rows} {sizes}, {self.dictionary}{legacy}"
 
 
 def dictionaries() -> list[str]:

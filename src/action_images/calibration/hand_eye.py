@@ -39,9 +39,7 @@ def closed_form(camera_from_board: Pose, mount_from_holder: Pose) -> tuple[Pose,
     """
     cv2 = opencv()
     lists = [(list(pose.rotation.numpy()), list(pose.translation.numpy())) for pose in (camera_from_board, mount_from_holder)]
-    board_r, board_t, camera_r, camera_t = cv2.calibrateRobotWorldHandEye(
-        *lists[0], *lists[1], method=cv2.CALIB_ROBOT_WORLD_HAND_EYE_SHAH
-    )
+    board_r, board_t, camera_r, camera_t = cv2.calibrateRobotWorldHandEye(*lists[0], *lists[1], method=cv2.CALIB_ROBOT_WORLD_HAND_EYE_SHAH)
     board_from_holder, camera_from_mount = _pose(board_r, board_t), _pose(camera_r, camera_t)
     if not (board_from_holder.translation.isfinite().all() and camera_from_mount.translation.isfinite().all()):
         raise CalibrationError("the closed form finds no solution; take pictures with the tool turned about at least two axes")

@@ -37,12 +37,12 @@ class Rectangle:
 
 def rectangles(board: Board) -> list[Rectangle]:
     """What is black on the board, and, after it, what is white inside a marker."""
-    found, made = [], board.in_opencv()
+    found: list[Rectangle] = []
+    made = board.in_opencv()
     first = board.rows % 2 == 0 if board.legacy else False
-    for row in range(board.rows):
-        for column in range(board.columns):
-            if (row + column + first) % 2 == 0:
-                found.append(Rectangle(*(board.square * n for n in (column, row, column + 1, row + 1))))
+    places = [(column, row) for row in range(board.rows) for column in range(board.columns) if (row + column + first) % 2 == 0]
+    squares = [(column * board.square, row * board.square) for column, row in places]
+    found += [Rectangle(left, top, left + board.square, top + board.square) for left, top in squares]
     side = made.getDictionary().markerSize + 2
     for number, corners in zip(made.getIds().ravel(), made.getObjPoints(), strict=True):
         left, top = (float(x) for x in corners[:, :2].min(0))
@@ -50,8 +50,8 @@ def rectangles(board: Board) -> list[Rectangle]:
         cell = board.marker / side
         found.append(Rectangle(left, top, left + board.marker, top + board.marker))
         for row, column in np.argwhere(cells > 0):
-            at = (left + column * cell, top + row * cell, left + (column + 1) * cell, top + (row + 1) * cell)
-            found.append(Rectangle(*(float(x) for x in at), black=False))
+            x, y = left + float(column) * cell, top + float(row) * cell
+            found.append(Rectangle(x, y, x + cell, y + cell, black=False))
     return found
 
 

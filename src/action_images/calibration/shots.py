@@ -55,7 +55,9 @@ def load_shots(folders: list[Path], poses: Path, board: Board) -> Shots:
     world_from_tool = load_trajectory(poses).world_from_tool.to(torch.float64)
     far = world_from_tool.translation.norm(dim=-1).amax().item()
     if far > FARTHEST:
-        raise CalibrationError(f"{poses}: the tool is said to be {far:g} m from the base; positions are in metres: divide millimetres by 1000")
+        raise CalibrationError(
+            f"{poses}: the tool is said to be {far:g} m from the base; positions are in metres: divide millimetres by 1000"
+        )
     names, rows = [folder.resolve().name for folder in folders], _image_column(poses)
     if len(set(names)) < len(names):
         raise CalibrationError(f"two folders have the same name ({', '.join(names)}): a folder's name is its camera's; rename one")
@@ -68,7 +70,9 @@ def load_shots(folders: list[Path], poses: Path, board: Board) -> Shots:
             picture = read_picture(path)
             size = (picture.shape[-2], picture.shape[-1])
             if sizes.setdefault(name, size) != size:
-                raise CalibrationError(f"{path}: is {size} px (height, width), the first of {folder} {sizes[name]}; one camera has one size")
+                raise CalibrationError(
+                    f"{path}: is {size} px (height, width), the first of {folder} {sizes[name]}; one camera has one size"
+                )
             found = board.find(picture)
             if found is None:
                 blind.append(path)
@@ -87,7 +91,9 @@ def list_pictures(folder: Path) -> list[Path]:
     pictures = [path for path in folder.iterdir() if path.suffix.lower() in ENDINGS and path.is_file()]
     if not pictures:
         raise CalibrationError(f"{folder}: holds no picture ({', '.join(ENDINGS)})")
-    return sorted(pictures, key=lambda path: [(part.isdigit(), int(part) if part.isdigit() else part) for part in re.split(r"(\d+)", path.name)])
+    return sorted(
+        pictures, key=lambda path: [(part.isdigit(), int(part) if part.isdigit() else part) for part in re.split(r"(\d+)", path.name)]
+    )
 
 
 def _image_column(poses: Path) -> list[str] | None:

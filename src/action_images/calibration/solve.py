@@ -69,9 +69,7 @@ class Calibration:
     def mounted(self) -> dict[str, Camera]:
         """The cameras in the frame of what carries them: world_from_camera of fixed ones, tool_from_camera of a wrist's."""
         known = self.refined.unknowns
-        return {
-            name: known.lens[i].camera(known.mount_from_camera[i], self.shots.sizes[name]) for i, name in enumerate(self.names)
-        }
+        return {name: known.lens[i].camera(known.mount_from_camera[i], self.shots.sizes[name]) for i, name in enumerate(self.names)}
 
     def cameras(self) -> dict[str, Camera]:
         """The cameras in the world; a wrist's has an axis: one for each row of the poses."""
@@ -113,7 +111,9 @@ def calibrate(
 def _calibrate(shots: Shots, mount: Mount, given: Mapping[str, Camera], pose_std: tuple[float, float], bent: bool) -> Calibration:
     names = tuple(shots.sizes)
     if unknown := [name for name in given if name not in names]:
-        raise CalibrationError(f"intrinsics are given of {', '.join(unknown)}, pictures of {', '.join(names)}; give those of the same names")
+        raise CalibrationError(
+            f"intrinsics are given of {', '.join(unknown)}, pictures of {', '.join(names)}; give those of the same names"
+        )
     by_camera = {name: [sighting for sighting in shots.sightings if sighting.camera == name] for name in names}
     lenses, views, boards = [], [], []
     for name, sightings in by_camera.items():
@@ -209,8 +209,8 @@ def _refuse_poor(result: Calibration) -> None:
         miss = _median([residual.miss for residual in result.of(name)])
         if miss > LARGEST_MISS:
             raise CalibrationError(
-                f"{name}: the median picture misses by {miss * 1e3:.0f} mm: do pictures and poses belong together, are poses those of the tool "
-                "in the world (m, quaternion x y z w), is --square what was measured, was the board fixed all the time?"
+                f"{name}: the median picture misses by {miss * 1e3:.0f} mm: do pictures and poses belong together, are poses those of the "
+                "tool in the world (m, quaternion x y z w), is --square what was measured, was the board fixed all the time?"
             )
         if (std := result.refined.position_std[i].item()) > LARGEST_MISS:
             raise CalibrationError(

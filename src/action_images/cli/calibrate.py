@@ -171,7 +171,10 @@ def _say(result, what: Shooting) -> None:
         stds = f"{result.refined.position_std[i] * 1e3:.1f}", f"{math.degrees(result.refined.rotation_std[i]):.2f}"
         table.add_row(name, str(len(mine)), *middle, *stds, f"{result.refined.unknowns.lens.focal[i, 0]:.1f}")
     console.print(table)
-    console.print("n pictures, medians over them. corners: with the robot's poses corrected; miss: as reported. ±: the camera's position and turn, predicted.", soft_wrap=True)
+    console.print(
+        "Medians over n pictures. corners: the robot's poses corrected; miss: as reported. ±: of position and turn, predicted.",
+        soft_wrap=True,
+    )
     for path in result.shots.blind:
         console.print(f"board not found: {path}", markup=False, highlight=False, soft_wrap=True)
     rule = "more than 4 times the median and 2 px"
@@ -183,7 +186,9 @@ def _say(result, what: Shooting) -> None:
     if what.straighten:
         for i, name in enumerate(result.names):
             k1, k2 = result.refined.unknowns.lens.radial[i].tolist()
-            command = f"action-images calibrate straighten {name}.mp4 --cameras {what.out}/cameras.json --radial {k1:.6f} {k2:.6f} --out OUT"
+            command = (
+                f"action-images calibrate straighten {name}.mp4 --cameras {what.out}/cameras.json --radial {k1:.6f} {k2:.6f} --out OUT"
+            )
             console.print(f"{name}: its videos must be straightened: {command}", markup=False, highlight=False, soft_wrap=True)
     console.print(f"{what.out}/cameras.json, report.json and a picture for each camera: look at them", soft_wrap=True)
 

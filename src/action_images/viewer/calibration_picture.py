@@ -22,7 +22,9 @@ def save_calibration_picture(path: Path, result: Calibration, name: str) -> None
     )
     rows = math.ceil(len(worst_first) / COLUMNS)
     height, width = result.shots.sizes[name]
-    figure, axes = plt.subplots(rows, COLUMNS, figsize=(4 * COLUMNS, rows * (4 * height / width + 0.3)), layout="constrained", squeeze=False)
+    figure, axes = plt.subplots(
+        rows, COLUMNS, figsize=(4 * COLUMNS, rows * (4 * height / width + 0.3)), layout="constrained", squeeze=False
+    )
     for axis in axes.flat:
         axis.axis("off")
     for axis, residual in zip(axes.flat, worst_first, strict=False):
