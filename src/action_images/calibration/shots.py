@@ -1,0 +1,140 @@
+"""Pictures of the board by several cameras, each with the pose that the tool had."""
+
+import csv
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from action_images.calibration.board import Board, Found
+from action_images.calibration.door import CalibrationError
+from action_images.data.pictures import read_picture
+from action_images.data.trajectory_file import load_trajectory
+from action_images.geometry import Pose
+
+ENDINGS = (".png", ".jpg", ".jpeg")
+FARTHEST = 20.0
+"""Metres: a tool that is said to be farther from the world's origin is written in another unit."""
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """What one camera saw of the board while the tool had pose number `pose`."""
+
+    camera: str
+    picture: Path
+    pose: int
+    found: Found
+
+
+@dataclass(frozen=True)
+class Shots:
+    """All that a calibration is made from. `sizes` is each camera's (height, width); `blind` are pictures without the board."""
+
+    board: Board
+    world_from_tool: Pose
+    sizes: dict[str, tuple[int, int]]
+    sightings: tuple[Sighting, ...]
+    blind: tuple[Path, ...]
+
+    def without(self, pictures: set[Path]) -> "Shots":
+        """The same without the sightings of these pictures."""
+        kept = tuple(sighting for sighting in self.sightings if sighting.picture not in pictures)
+        return Shots(self.board, self.world_from_tool, self.sizes, kept, self.blind)
+
+
+def load_shots(folders: list[Path], poses: Path, board: Board) -> Shots:
+    """Look for the board in all pictures of all folders; a folder's name is its camera's.
+
+    Pose and picture belong together by the column `image` of a csv (a file's name, with or without its ending), or,
+    where there is none, by order: row i is the i-th picture of each folder, in the order of the numbers in their names.
+
+    Raises CalibrationError (EpisodeError for an unreadable file), naming folder, picture or row.
+    """
+    world_from_tool = load_trajectory(poses).world_from_tool.to(torch.float64)
+    far = world_from_tool.translation.norm(dim=-1).amax().item()
+    if far > FARTHEST:
+        raise CalibrationError(
+            f"{poses}: the tool is said to be {far:g} m from the base; positions are in metres: divide millimetres by 1000"
+        )
+    names, rows = [folder.resolve().name for folder in folders], _image_column(poses)
+    if len(set(names)) < len(names):
+        raise CalibrationError(f"two folders have the same name ({', '.join(names)}): a folder's name is its camera's; rename one")
+    sizes: dict[str, tuple[int, int]] = {}
+    sightings: list[Sighting] = []
+    blind: list[Path] = []
+    for name, folder in zip(names, folders, strict=True):
+        pictures = list_pictures(folder)
+        for path, pose in zip(pictures, _rows_of(pictures, folder, poses, len(world_from_tool.translation), rows), strict=True):
+            picture = read_picture(path)
+            size = (picture.shape[-2], picture.shape[-1])
+            if sizes.setdefault(name, size) != size:
+                raise CalibrationError(
+                    f"{path}: is {size} px (height, width), the first of {folder} {sizes[name]}; one camera has one size"
+                )
+            found = board.find(picture)
+            if found is None:
+                blind.append(path)
+            else:
+                sightings.append(Sighting(name, path, pose, found))
+    shots = Shots(board, world_from_tool, sizes, tuple(sightings), tuple(blind))
+    if not sightings:
+        raise CalibrationError(_why_blind(shots))
+    return shots
+
+
+def list_pictures(folder: Path) -> list[Path]:
+    """The pictures of a folder in the order of the numbers in their names: 2.png before 10.png."""
+    if not folder.is_dir():
+        raise CalibrationError(f"{folder}: there is no such folder of pictures")
+    pictures = [path for path in folder.iterdir() if path.suffix.lower() in ENDINGS and path.is_file()]
+    if not pictures:
+        raise CalibrationError(f"{folder}: holds no picture ({', '.join(ENDINGS)})")
+    return sorted(
+        pictures, key=lambda path: [(part.isdigit(), int(part) if part.isdigit() else part) for part in re.split(r"(\d+)", path.name)]
+    )
+
+
+def _image_column(poses: Path) -> list[str] | None:
+    if poses.suffix != ".csv":
+        return None
+    with poses.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return [row["image"].strip() for row in rows] if rows and "image" in rows[0] else None
+
+
+def _rows_of(pictures: list[Path], folder: Path, poses: Path, num_poses: int, rows: list[str] | None) -> list[int]:
+    if rows is None:
+        if len(pictures) != num_poses:
+            raise CalibrationError(
+                f"{folder}: {len(pictures)} pictures, {poses}: {num_poses} poses; every pose needs its picture, "
+                "or the poses a column 'image' that names it"
+            )
+        return list(range(num_poses))
+    numbers = {name: row for row, name in enumerate(rows)}
+    if len(numbers) < len(rows):
+        twice = next(name for row, name in enumerate(rows) if numbers[name] != row)
+        raise CalibrationError(f"{poses}: two rows name the image '{twice}'")
+    unknown = [path.name for path in pictures if path.name not in numbers and path.stem not in numbers]
+    if unknown:
+        raise CalibrationError(f"{poses}: no row names {_some(unknown)} of {folder} in its column 'image'")
+    return [numbers[path.name] if path.name in numbers else numbers[path.stem] for path in pictures]
+
+
+def _why_blind(shots: Shots) -> str:
+    board = shots.board
+    markers = max(board.count_markers(read_picture(path)) for path in shots.blind[:10])
+    if markers == 0:
+        return (
+            f"the board ({board}) is in none of {len(shots.blind)} pictures, and no marker of {board.dictionary} either: "
+            "is it in view, sharp, and --dictionary the one it was printed with?"
+        )
+    return (
+        f"the board ({board}) is in none of {len(shots.blind)} pictures, though {markers} markers of {board.dictionary} are: "
+        "check --squares (columns x rows), or give --legacy for a board made with OpenCV before 4.6"
+    )
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -1,0 +1,228 @@
+"""Calibrate cameras from pictures of a printed board and the robot's poses."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+
+@dataclass(frozen=True)
+class BoardArguments:
+    """The ChArUco board."""
+
+    squares: str = "7x5"
+    """Columns x rows."""
+    square: float = 0.03
+    """Side of a square in m, as measured on the print."""
+    marker: float = 0.022
+    """Side of a marker in m."""
+    dictionary: str = "DICT_5X5_100"
+    """OpenCV's name of the set of markers."""
+    legacy: bool = False
+    """The board was made with OpenCV before 4.6."""
+
+    def board(self):
+        from action_images.calibration import Board
+
+        return Board.from_text(self.squares, self.square, self.marker, self.dictionary, self.legacy)
+
+
+@dataclass(frozen=True)
+class Print(BoardArguments):
+    """Write the board as a pdf or png to print at true scale."""
+
+    out: Path = Path("board.pdf")
+
+
+@dataclass(frozen=True)
+class Shooting(BoardArguments):
+    """Where pictures and poses are, and how to treat them."""
+
+    folders: tyro.conf.Positional[tuple[Path, ...]] = ()
+    """A folder of pictures for each camera; its name is the camera's."""
+    poses: Path = Path("poses.csv")
+    """Trajectory file with the tool's pose at each picture: row i is picture i, or a csv column 'image' names it."""
+    out: Path = Path("calibration")
+    """Folder for cameras.json, report.json and <camera>.png."""
+    intrinsics: Path | None = None
+    """Cameras file whose intrinsics are kept; estimated from the pictures where none is given."""
+    pose_std_mm: float = 1.0
+    """How exactly the robot knows where its tool is (standard deviation along each axis)."""
+    pose_std_deg: float = 0.2
+    """How exactly the robot knows how its tool is turned (standard deviation about each axis)."""
+    straighten: bool = False
+    """Estimate radial distortion; the cameras file then holds for straightened pictures only."""
+    drop_outliers: bool = False
+    """Leave out, once, the pictures that miss by more than 4 times the median and 2 px."""
+
+
+@dataclass(frozen=True)
+class Fixed(Shooting):
+    """Fixed cameras, any number at once, look at the board that the tool holds."""
+
+
+@dataclass(frozen=True)
+class Wrist(Shooting):
+    """Cameras on the tool look at the board that lies still. Writes tool_from_camera.json as well."""
+
+
+@dataclass(frozen=True)
+class Carry:
+    """Where wrist cameras are along a trajectory: a cameras file with a pose for each frame."""
+
+    in_tool: Path
+    """tool_from_camera.json of `calibrate wrist`."""
+    trajectory: Path
+    """The tool's path: .npy, .csv or .json."""
+    out: Path
+    """Cameras file to write."""
+    beside: Path | None = None
+    """Cameras file of fixed cameras to write with them."""
+
+
+@dataclass(frozen=True)
+class Straighten:
+    """Take the lens's distortion out of a video named <camera>.mp4, so that the cameras file holds for it."""
+
+    video: tyro.conf.Positional[Path]
+    cameras: Path
+    """cameras.json that was calibrated with --straighten."""
+    radial: tuple[float, float]
+    """k1 and k2 of this camera, as `calibrate` printed them."""
+    out: Path
+    """Video to write."""
+    crf: int = 18
+    """H.264 quality, 0 (best) to 51."""
+
+
+def main(
+    what: Annotated[
+        Annotated[Fixed, tyro.conf.subcommand("fixed")]
+        | Annotated[Wrist, tyro.conf.subcommand("wrist")]
+        | Annotated[Print, tyro.conf.subcommand("board")]
+        | Annotated[Carry, tyro.conf.subcommand("carry")]
+        | Annotated[Straighten, tyro.conf.subcommand("straighten")],
+        tyro.conf.arg(name=""),
+    ],
+) -> int:
+    """Calibrate cameras from pictures of a printed board and the robot's poses; docs/calibration.md shows how in ten minutes."""
+    if isinstance(what, Print):
+        from action_images.calibration.sheet import save_sheet
+
+        print(save_sheet(what.out, what.board()))
+    elif isinstance(what, Carry):
+        _carry(what)
+    elif isinstance(what, Straighten):
+        _straighten(what)
+    else:
+        _calibrate(what)
+    return 0
+
+
+def _calibrate(what: Shooting) -> None:
+    import json
+    import math
+
+    from rich.console import Console
+
+    from action_images.calibration import calibrate, load_shots
+    from action_images.calibration.solve import report
+    from action_images.data.cameras_file import load_cameras, save_cameras
+    from action_images.viewer.calibration_picture import save_calibration_picture
+
+    if not what.folders:
+        raise ValueError("give at least one folder of pictures; its name is the camera's")
+    if min(what.pose_std_mm, what.pose_std_deg) <= 0:
+        raise ValueError("--pose-std-mm and --pose-std-deg are above 0; no robot is exact")
+    console = Console(stderr=True)
+    with console.status("looking for the board"):
+        shots = load_shots(list(what.folders), what.poses, what.board())
+    given = load_cameras(what.intrinsics) if what.intrinsics else {}
+    pose_std = (what.pose_std_mm / 1e3, math.radians(what.pose_std_deg))
+    mount = "tool" if isinstance(what, Wrist) else "world"
+    with console.status("fitting"):
+        kept = {name: camera for name, camera in given.items() if name in shots.sizes}
+        result = calibrate(shots, mount, kept, pose_std, what.straighten, what.drop_outliers)
+    what.out.mkdir(parents=True, exist_ok=True)
+    save_cameras(what.out / "cameras.json", result.cameras())
+    if mount == "tool":
+        save_cameras(what.out / "tool_from_camera.json", result.mounted())
+    part = what.out / "report.json.part"
+    part.write_text(json.dumps(report(result), indent=1) + "\n", encoding="utf-8")
+    part.replace(what.out / "report.json")
+    for name in result.names:
+        save_calibration_picture(what.out / f"{name}.png", result, name)
+    _say(result, what)
+
+
+def _say(result, what: Shooting) -> None:
+    import math
+    from statistics import median
+
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    table = Table("camera", "n", "corners px", "miss px", "miss mm", "± mm", "± deg", "focal px")
+    for i, name in enumerate(result.names):
+        mine = result.of(name)
+        middle = [f"{median(values):.2f}" for values in zip(*((r.corner_px, r.miss_px, r.miss * 1e3) for r in mine), strict=True)]
+        stds = f"{result.refined.position_std[i] * 1e3:.1f}", f"{math.degrees(result.refined.rotation_std[i]):.2f}"
+        table.add_row(name, str(len(mine)), *middle, *stds, f"{result.refined.unknowns.lens.focal[i, 0]:.1f}")
+    console.print(table)
+    console.print(
+        "Medians over n pictures. corners: the robot's poses corrected; miss: as reported. ±: of position and turn, predicted.",
+        soft_wrap=True,
+    )
+    for path in result.shots.blind:
+        console.print(f"board not found: {path}", markup=False, highlight=False, soft_wrap=True)
+    rule = "more than 4 times the median and 2 px"
+    for residual in result.dropped:
+        console.print(f"left out ({rule}): {residual.sighting.picture}: {residual.miss_px:.1f} px", markup=False, soft_wrap=True)
+    for residual in result.outliers:
+        text = f"outlier ({rule}), kept: {residual.sighting.picture}: {residual.miss_px:.1f} px; look at it, then --drop-outliers"
+        console.print(text, markup=False, soft_wrap=True)
+    if what.straighten:
+        for i, name in enumerate(result.names):
+            k1, k2 = result.refined.unknowns.lens.radial[i].tolist()
+            command = (
+                f"action-images calibrate straighten {name}.mp4 --cameras {what.out}/cameras.json --radial {k1:.6f} {k2:.6f} --out OUT"
+            )
+            console.print(f"{name}: its videos must be straightened: {command}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"{what.out}/cameras.json, report.json and a picture for each camera: look at them", soft_wrap=True)
+
+
+def _carry(what: Carry) -> None:
+    from action_images.calibration.solve import carried
+    from action_images.data.cameras_file import load_cameras, save_cameras
+    from action_images.data.trajectory_file import load_trajectory
+
+    in_tool, fixed = load_cameras(what.in_tool), load_cameras(what.beside) if what.beside else {}
+    if moving := [name for name, camera in in_tool.items() if camera.batch_shape]:
+        raise ValueError(f"{what.in_tool}: {', '.join(moving)} moves; give tool_from_camera.json, where cameras stand still on the tool")
+    if twice := in_tool.keys() & fixed.keys():
+        raise ValueError(f"{what.beside} has cameras of the same name: {', '.join(sorted(twice))}; rename one")
+    path = load_trajectory(what.trajectory)
+    save_cameras(what.out, {**fixed, **carried(in_tool, path.world_from_tool)})
+    print(f"{what.out}: {', '.join([*fixed, *in_tool])}, {path.num_frames} frames")
+
+
+def _straighten(what: Straighten) -> None:
+    import torch
+
+    from action_images.calibration.lens import Lens, lens_of, straighten
+    from action_images.data.cameras_file import load_cameras
+    from action_images.data.video import VideoFrames, write_video
+
+    rig = load_cameras(what.cameras)
+    if what.video.stem not in rig:
+        raise ValueError(f"{what.cameras}: has no camera '{what.video.stem}'; it has {', '.join(rig)}")
+    camera, frames = rig[what.video.stem], VideoFrames(what.video)
+    if frames.size != tuple(camera.size):
+        raise ValueError(f"{what.video}: is {frames.size} px, its camera {camera.size}; straighten before resizing")
+    straight = lens_of(camera if not camera.batch_shape else camera[0])
+    lens = Lens(straight.focal, straight.centre, torch.tensor(what.radial, dtype=torch.float64))
+    # A frame at a time: memory does not grow with the video.
+    write_video(what.out, (straighten(frames.read([i]), lens)[0] for i in range(len(frames))), frames.fps, crf=what.crf)
+    print(f"{what.out}: {len(frames)} frames")
