@@ -34,10 +34,9 @@ class Log:
         if self._tracked:
             self.accelerator.log({"loss": loss, "gradient norm": norm, "learning rate": rate, "samples/s": speed}, step=step)
         if now - self._said >= SECONDS_BETWEEN_LINES or step + 1 == self.num_steps:
-            left = (self.num_steps - step - 1) * num_samples / speed
-            self.console.print(
-                f"step {step + 1}/{self.num_steps}  loss {self._smooth:.4f}  norm {norm:.2f}  {speed:.1f} samples/s  {left / 60:.0f} min left"
-            )
+            minutes = (self.num_steps - step - 1) * num_samples / speed / 60
+            said = f"loss {self._smooth:.4f}  norm {norm:.2f}  {speed:.1f} samples/s  {minutes:.0f} min left"
+            self.console.print(f"step {step + 1}/{self.num_steps}  {said}")
             self._said = now
 
     def validated(self, step: int, figures: Mapping[str, Mapping[str, float]]) -> None:

@@ -92,6 +92,7 @@ def set_output_bias(pipeline: Pipeline, mixture: Mixture, clips: Clips, num: int
         return
     bias_frames = network.config["bias_frames"]
     means = torch.zeros(len(STREAMS), bias_frames, network.config["out_channels"])
+    num_known = bias_frames
     counts = torch.zeros(len(STREAMS))
     for sample in whole_samples(mixture, clips, num):
         task = TASKS["video" if sample.trajectory is None else "joint"]

@@ -12,6 +12,7 @@ from action_images.canvas import TASKS, Canvas
 from action_images.data.mixture import Draw, Mixture
 from action_images.data.sample import Sample, collate
 from action_images.model.models import Clips
+from action_images.model.door import Condition
 from action_images.pipeline import Pipeline, Prediction
 from action_images.sampler import SAMPLINGS, sample
 from action_images.training.recipe import Recipe
@@ -61,7 +62,7 @@ class Validation:
         """All tasks; every process judges the same windows, so that none waits."""
         figures, shown = {}, []
         for task in self.tasks:
-            parts = [_judge(pipeline, task, batch, self.recipe.shift, self.clips) for batch in self._batches(task)]
+            parts = [_judge(pipeline, task, batch, self.clips) for batch in self._batches(task)]
             figures[task] = {name: torch.cat([part[name] for part, _ in parts]).nanmedian().item() for name in parts[0][0]}
             shown.append(parts[0][1])
         finals = [row["final mm"] for row in figures.values() if "final mm" in row]
@@ -80,7 +81,7 @@ class Validation:
 
 
 def _judge(
-    pipeline: Pipeline, task: str, batch: tuple[Sample, tuple[Draw, ...]], shift: float, clips: Clips
+    pipeline: Pipeline, task: str, batch: tuple[Sample, tuple[Draw, ...]], clips: Clips
 ) -> tuple[dict[str, Float[Tensor, "b"]], Shown]:
     truth, draws = batch
     given = truth
@@ -95,7 +96,7 @@ def _judge(
     return figures, Shown(task, truth, prediction)
 
 
-def _loss(pipeline: Pipeline, canvas: Canvas, condition, level: float, draws: tuple[Draw, ...]) -> Tensor:  # noqa: ANN001
+def _loss(pipeline: Pipeline, canvas: Canvas, condition: Condition, level: float, draws: tuple[Draw, ...]) -> Tensor:
     generator = torch.Generator().manual_seed(draws[0].index)
     noise = torch.randn(canvas.latents.shape, generator=generator).to(canvas.latents.device)
     levels = torch.full((len(draws),), level, device=canvas.latents.device)
