@@ -1,5 +1,8 @@
 """Checkpoints: safetensors and json in one folder, written whole or not at all, the same however many processes wrote them."""
 
+# torch's state dicts are unions that no type checker can follow.
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false
+
 import json
 import os
 import shutil

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from accelerate import Accelerator
@@ -140,17 +140,21 @@ class Run:
         self.optimizer.zero_grad()
         self.average.update(self.module)
         self.progress = replace(self.progress, step=step + 1)
-        return accelerator.reduce(total, "mean").item(), float(norm) if norm is not None else math.nan
+        return self._over_processes(total, "mean"), float(norm) if norm is not None else math.nan
 
     def due(self, what: str, minutes: float) -> bool:
         """Whether so many minutes have passed since it was last due, by the clock of the first process."""
         now = time.monotonic()
-        passed = torch.tensor(float(now - self.began[what] > 60 * minutes), device=self.accelerator.device)
-        if self.accelerator.num_processes > 1:
-            passed = self.accelerator.reduce(passed * self.accelerator.is_main_process, "sum")
-        if passed.item():
+        passed = self.accelerator.is_main_process and now - self.began[what] > 60 * minutes
+        is_due = self._over_processes(torch.tensor(float(passed), device=self.accelerator.device), "sum") > 0
+        if is_due:
             self.began[what] = now
-        return bool(passed.item())
+        return is_due
+
+    def _over_processes(self, value: Tensor, reduction: Literal["mean", "sum"]) -> float:
+        reduced = self.accelerator.reduce(value, reduction)
+        assert isinstance(reduced, Tensor)
+        return reduced.item()
 
     def validate(self, step: int, validation: Validation, show: Show | None) -> None:
         """Judge the averaged weights on held-out windows; the best so far are kept in a folder of their own."""
