@@ -134,14 +134,14 @@ def evaluate(judgement: Judgement, folder: Path, num_trials: int, num_workers: i
     The same call goes on where it was stopped. Raises ValueError where the folder holds trials of other settings.
     """
     wanted = addresses(judgement.protocol.tasks, num_trials)
-    _open(folder, judgement)
+    open_results(folder, judgement)
     done = {trial.key for trial in load_trials(folder)} if (folder / TRIALS).is_file() else set()
     for trial in run(judgement, [address for address in wanted if address not in done], num_workers):
         append_trial(folder, trial)
         yield trial
 
 
-def _open(folder: Path, judgement: Judgement) -> None:
+def open_results(folder: Path, judgement: Judgement) -> None:
     """Make the folder, or see that it is of the same settings."""
     folder.mkdir(parents=True, exist_ok=True)
     drop_unfinished(folder)
