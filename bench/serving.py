@@ -113,7 +113,13 @@ def many_clients(num_clients: int, seconds: float) -> list[dict[str, Any]]:
             thread.start()
         for thread in threads:
             thread.join()
-    row = {"clients": num_clients, "plans_per_s": sum(counts) / seconds, "least": min(counts), "most": max(counts), "longest_ms": max(longest)}
+    row = {
+        "clients": num_clients,
+        "plans_per_s": sum(counts) / seconds,
+        "least": min(counts),
+        "most": max(counts),
+        "longest_ms": max(longest),
+    }
     return [row]
 
 

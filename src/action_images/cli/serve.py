@@ -62,9 +62,7 @@ def main(
     rigs = _by_name(cameras)
     tls = _tls(tls_cert, tls_key)
     to_stream()
-    server = PolicyServer(
-        _opener(policy), partial(load_rigs, rigs), name=policy, host=host, port=port, token=token, tls=tls, limits=limits
-    )
+    server = PolicyServer(_opener(policy), partial(load_rigs, rigs), name=policy, host=host, port=port, token=token, tls=tls, limits=limits)
     asyncio.run(_until_signal(server))
 
 

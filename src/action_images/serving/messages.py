@@ -13,6 +13,9 @@ from action_images.serving.protocol import WireError
 PROTOCOL = 1
 """The version of these fields; the metadata frame names it."""
 
+DEFAULT_FORMAT = "pose"
+"""The action format for a client that asks for none."""
+
 MAX_TEXT = 2000
 """Characters of a prompt."""
 

@@ -4,10 +4,16 @@ import asyncio
 import contextlib
 import multiprocessing
 import socket
+from collections.abc import Callable
 from typing import Any
 
-from action_images.serving.protocol import decode
-from action_images.serving.worker import LENGTH, OpenCalibrations, OpenPolicy, run
+from action_images.serving.protocol import LENGTH, decode
+
+OpenPolicy = Callable[[], Any]
+"""Makes the Policy; pickled to the policy's process and called there."""
+
+OpenCalibrations = Callable[[], Any]
+"""Makes the mapping of names to rigs (Camera, axis: view); likewise."""
 
 
 class PolicyDied(Exception):
@@ -34,7 +40,7 @@ class PolicyProcess:
         with theirs:
             # A fork would copy the server's threads and sockets in whatever state they are in.
             process = multiprocessing.get_context("spawn").Process(
-                target=run, args=(theirs, open_policy, open_calibrations), name="policy", daemon=True
+                target=_run_worker, args=(theirs, open_policy, open_calibrations), name="policy", daemon=True
             )
             process.start()
         reader, writer = await asyncio.open_connection(sock=ours, limit=2**20)
@@ -117,3 +123,10 @@ class PolicyProcess:
     async def _receive(self) -> dict[str, Any]:
         header = await self._reader.readexactly(LENGTH.size)
         return decode(await self._reader.readexactly(LENGTH.unpack(header)[0]))
+
+
+def _run_worker(channel: socket.socket, open_policy: OpenPolicy, open_calibrations: OpenCalibrations) -> None:
+    # Imported in the new process alone: the server has no use for torch, starts without it and stays small.
+    from action_images.serving.worker import run
+
+    run(channel, open_policy, open_calibrations)

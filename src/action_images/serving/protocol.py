@@ -5,6 +5,7 @@ An array is the map {b"__ndarray__": True, b"data": bytes, b"dtype": "<f4", b"sh
 """
 
 import math
+import struct
 from typing import Any
 
 import msgpack
@@ -15,6 +16,9 @@ DTYPES = frozenset({"|b1", "|u1", "|i1", "<u2", "<i2", "<u4", "<i4", "<u8", "<i8
 
 MAX_ITEMS = 2048
 """Values in one message; an array counts as nine. A message of 16 MB could otherwise ask for gigabytes of empty maps."""
+
+LENGTH = struct.Struct("<Q")
+"""What comes before each message where nothing else marks its end: between the server and the policy's process."""
 
 MAX_DEPTH = 8
 MAX_AXES = 8

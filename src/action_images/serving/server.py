@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.asyncio.server import ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request as HttpRequest
@@ -21,15 +21,13 @@ from action_images import __version__
 from action_images.serving.limits import Limits, Rate
 from action_images.serving.line import Line, Waiting
 from action_images.serving.log import event
-from action_images.serving.messages import ACTION_FORMATS, PROTOCOL, Request
+from action_images.serving.messages import ACTION_FORMATS, DEFAULT_FORMAT, PROTOCOL, Request
 from action_images.serving.metrics import Metrics
-from action_images.serving.process import PolicyDied, PolicyProcess
+from action_images.serving.process import OpenCalibrations, OpenPolicy, PolicyDied, PolicyProcess
 from action_images.serving.protocol import WireError, decode, encode
-from action_images.serving.tensors import DEFAULT_FORMAT
-from action_images.serving.worker import OpenCalibrations, OpenPolicy
 
 DEFAULT_LIMITS = Limits()
-LONGEST_PAUSE_S = 30.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 """Between attempts to open a policy that keeps failing."""
 
 
@@ -139,14 +137,18 @@ class PolicyServer:
             self.metrics.ready.set(0)
             event("policy ended", logging.ERROR, exit_code=self._policy.exit_code, pid=self._policy.pid)
             await self._policy.close(0)
-            pause = 0.5
-            while not self._ready.is_set():
-                try:
-                    await self._start_policy()
-                except (ValueError, OSError) as error:
-                    event("policy does not open", logging.ERROR, error=str(error), next_try_s=pause)
-                    await asyncio.sleep(pause)
-                    pause = min(2 * pause, LONGEST_PAUSE_S)
+            pause = FIRST_PAUSE_S
+            while not await self._starts_again(pause):
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE_S)
+
+    async def _starts_again(self, next_try_s: float) -> bool:
+        try:
+            await self._start_policy()
+        except (ValueError, OSError) as error:
+            event("policy does not open", logging.ERROR, error=str(error), next_try_s=next_try_s)
+            return False
+        return True
 
     async def _answer_all(self) -> None:
         """Take the observations in turn: the only place that asks the policy."""
@@ -344,8 +346,7 @@ class PolicyServer:
             "calibrations": description["calibrations"],
             "action_formats": formats,
             "default_action_format": DEFAULT_FORMAT,
-            "frames": "metres; world: the fixed right-handed frame of the cameras' poses; camera: OpenCV axes (x right, y down, z forward); "
-            "pixel centres at +0.5; quaternions x y z w",
+            "frames": FRAMES,
             "observation": OBSERVATION,
             "max_message_bytes": self.limits.max_message_bytes,
             "max_per_second": self.limits.max_per_second,
@@ -356,6 +357,12 @@ class PolicyServer:
 class _TooOften(WireError):
     """A client sends faster than it may."""
 
+
+FRAMES = (
+    "metres and radians; world: the fixed right-handed frame of the cameras' poses; camera: OpenCV axes, x right, y down, z forward, "
+    "pixel centres at +0.5; tool: its origin is the point between the finger tips; quaternions are x y z w"
+)
+"""Frames and units, as the metadata tells them."""
 
 OBSERVATION = {
     "images": "uint8 (view, height, width, 3), RGB",

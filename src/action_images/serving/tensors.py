@@ -12,10 +12,7 @@ from torch import Tensor
 from action_images.geometry import Camera, Pose, Trajectory
 from action_images.geometry import rotation as rotations
 from action_images.robot import Observation, Plan
-from action_images.serving.messages import ACTION_FORMATS, Reply, Request
-
-DEFAULT_FORMAT = "pose"
-"""What a client is given that asks for no format."""
+from action_images.serving.messages import ACTION_FORMATS, DEFAULT_FORMAT, Reply, Request
 
 
 def request_from_observation(observation: Observation, calibration: str | None = None, **asked: Any) -> Request:
@@ -82,9 +79,7 @@ def plan_from_reply(reply: Reply, action_format: str, world_from_tool: Pose) -> 
         )
     trajectory = _FROM[action_format](torch.tensor(reply.actions), world_from_tool).check("the server's plan")
     known = {one.name for one in fields(Plan)} - {"trajectory", "confidence"}
-    rest = {
-        name: torch.tensor(value) if isinstance(value, np.ndarray) else value for name, value in reply.plan.items() if name in known
-    }
+    rest = {name: torch.tensor(value) if isinstance(value, np.ndarray) else value for name, value in reply.plan.items() if name in known}
     return Plan(trajectory, confidence=None if reply.confidence is None else torch.tensor(reply.confidence), **rest)
 
 

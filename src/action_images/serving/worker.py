@@ -2,7 +2,6 @@
 
 import signal
 import socket
-import struct
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -11,11 +10,8 @@ from typing import Any
 from action_images.geometry import Camera
 from action_images.robot import Policy
 from action_images.serving.messages import Request
-from action_images.serving.protocol import decode, encode
+from action_images.serving.protocol import LENGTH, decode, encode
 from action_images.serving.tensors import observation_from_request, reply_from_plan
-
-LENGTH = struct.Struct("<Q")
-"""What comes before each frame on the channel between server and worker."""
 
 OpenPolicy = Callable[[], Policy]
 OpenCalibrations = Callable[[], Mapping[str, Camera]]
