@@ -1,6 +1,5 @@
 """Serve a policy to robots over the network, in the protocol of openpi's clients."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,7 +61,7 @@ def main(
     rigs = _by_name(cameras)
     tls = _tls(tls_cert, tls_key)
     to_stream()
-    server = PolicyServer(_opener(policy), partial(load_rigs, rigs), name=policy, host=host, port=port, token=token, tls=tls, limits=limits)
+    server = PolicyServer(partial(open_policy, _known(policy)), partial(load_rigs, rigs), name=policy, host=host, port=port, token=token, tls=tls, limits=limits)
     asyncio.run(_until_signal(server))
 
 
@@ -82,12 +81,17 @@ def load_rigs(paths: dict[str, Path]) -> "dict[str, Camera]":
     return rigs
 
 
-def _opener(policy: str) -> "Callable[[], Policy]":
+def open_policy(policy: str) -> "Policy":
+    """The policy of this name; called in the policy's own process."""
     from action_images.serving.hold import Hold
 
-    if policy == "hold":
-        return Hold
-    raise ValueError(f"there is no policy '{policy}'; there is: hold")
+    return Hold()
+
+
+def _known(policy: str) -> str:
+    if policy != "hold":
+        raise ValueError(f"there is no policy '{policy}'; there is: hold")
+    return policy
 
 
 def _read_token(path: Path) -> str:

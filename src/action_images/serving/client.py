@@ -122,7 +122,9 @@ class RemotePolicy:
     def close(self) -> None:
         """Hang up; the next question connects again."""
         with self._lock:
-            self._disconnect()
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                connection.close()
 
     def __enter__(self) -> Self:
         return self
@@ -204,6 +206,7 @@ class RemotePolicy:
         return connection
 
     def _disconnect(self) -> None:
+        """Drop the connection at once, whatever state it is in."""
         connection, self._connection = self._connection, None
         if connection is not None:
             with contextlib.suppress(OSError):

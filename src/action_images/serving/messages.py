@@ -58,7 +58,8 @@ ACTION_FORMATS: dict[str, ActionFormat] = {
 class Request:
     """An observation on its way to a policy (see docs/serving.md).
 
-    `images` are RGB as (view, height, width, 3) uint8. `world_from_tool` is (4, 4), or (7,) as x y z (m) and quaternion
+    `images` are RGB, uint8, as cameras give them, (view, height, width, 3), or planar, (view, 3, height, width), which costs
+    the server less. `world_from_tool` is (4, 4), or (7,) as x y z (m) and quaternion
     x y z w. `opening` is in [0, 1]. Either `intrinsics` (view, 3, 3, px) and `world_from_camera` (view, 4, 4) calibrate the
     views, or `calibration` names a cameras file that the server holds. `action_format` asks for one of ACTION_FORMATS;
     `confidence` for the confidence of each row, `imagined` for what the policy imagined. `seq` comes back with the answer;
@@ -105,7 +106,7 @@ class Request:
             action_format=_optional(message, "action_format", lambda: _format(message)),
             confidence=_flag(message, "confidence"),
             imagined=_flag(message, "imagined"),
-            seq=_optional(message, "seq", lambda: int(_number(message, "seq", 0, 2**53, whole=True))),
+            seq=_optional(message, "seq", lambda: int(_number(message, "seq", 0, 2**53 - 1, whole=True))),
             timeout_ms=_optional(message, "timeout_ms", lambda: _number(message, "timeout_ms", 0.0, 1e9)),
         )
         request._check_calibration()
@@ -172,9 +173,9 @@ def _optional(message: dict, name: str, read: Any) -> Any:
 
 
 def _images(value: Any) -> np.ndarray:
-    if not isinstance(value, np.ndarray) or value.dtype != np.uint8 or value.ndim != 4 or value.shape[3] != 3 or not value.size:
+    if not isinstance(value, np.ndarray) or value.dtype != np.uint8 or value.ndim != 4 or 3 not in value.shape[1::2] or not value.size:
         got = f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
-        raise WireError(f"'images' must be RGB as uint8 (view, height, width, 3), got {got}")
+        raise WireError(f"'images' must be RGB as uint8 (view, height, width, 3) or (view, 3, height, width), got {got}")
     return value
 
 
@@ -201,7 +202,7 @@ def _number(message: dict, name: str, least: float, most: float, whole: bool = F
     if isinstance(value, bool) or not isinstance(value, kinds) or not math.isfinite(value) or not least <= value <= most:
         kind = "whole number" if whole else "number"
         raise WireError(f"'{name}' must be a {kind} from {least:g} to {most:g}, got {str(value)[:40]}")
-    return value if whole else float(value)
+    return float(value)
 
 
 def _text(message: dict, name: str) -> str:

@@ -35,7 +35,7 @@ class WireError(ValueError):
 def encode(message: Any) -> bytes:
     """Maps, lists, text, bytes, numbers and numpy arrays to bytes; raises WireError for anything else."""
     try:
-        return msgpack.packb(message, default=_pack)
+        return bytes(msgpack.packb(message, default=_pack) or b"")
     except (TypeError, ValueError, OverflowError) as error:
         raise WireError(f"this cannot be sent: {error}") from error
 

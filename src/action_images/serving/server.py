@@ -103,7 +103,7 @@ class PolicyServer:
         """The id of the policy's process."""
         return self._policy.pid if self._policy is not None else None
 
-    def _listen(self) -> serve:
+    def _listen(self) -> Any:
         return serve(
             self._handle,
             self._host,
@@ -365,7 +365,7 @@ FRAMES = (
 """Frames and units, as the metadata tells them."""
 
 OBSERVATION = {
-    "images": "uint8 (view, height, width, 3), RGB",
+    "images": "uint8 (view, height, width, 3) or (view, 3, height, width), RGB",
     "prompt": "text: what to do",
     "world_from_tool": "float (4, 4), or (7,): x y z, quaternion x y z w",
     "opening": "number: the gripper, 0 closed to 1 open",

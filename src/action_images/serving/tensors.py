@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from action_images.geometry import Camera, Pose, Trajectory
@@ -25,7 +25,7 @@ def request_from_observation(observation: Observation, calibration: str | None =
     cameras = observation.cameras
     own = {"intrinsics": cameras.intrinsics, "world_from_camera": cameras.world_from_camera.matrix()} if calibration is None else {}
     return Request(
-        images=_numpy(observation.images.permute(0, 2, 3, 1)),
+        images=_numpy(observation.images),
         prompt=observation.instruction,
         world_from_tool=_numpy(observation.world_from_tool.matrix()),
         opening=observation.opening.item(),
@@ -40,10 +40,11 @@ def observation_from_request(request: Request, calibrations: Mapping[str, Camera
 
     Raises ValueError, naming the field, for a tool pose or cameras that no robot has.
     """
-    images = torch.tensor(request.images).permute(0, 3, 1, 2).contiguous()
+    images = torch.tensor(request.images)
+    images = images.permute(0, 3, 1, 2).contiguous() if images.shape[-1] == 3 else images
     return Observation(
         images,
-        _cameras(request, calibrations),
+        _cameras(request, images, calibrations),
         _tool(request.world_from_tool),
         torch.tensor(request.opening, dtype=torch.float32),
         request.prompt,
@@ -91,8 +92,8 @@ def _rest(plan: Plan, request: Request) -> dict[str, Any]:
     return {name: _numpy(value) if isinstance(value, Tensor) else value for name, value in given.items()}
 
 
-def _cameras(request: Request, calibrations: Mapping[str, Camera]) -> Camera:
-    num_views, height, width, _ = request.images.shape
+def _cameras(request: Request, images: UInt8[Tensor, "view 3 h w"], calibrations: Mapping[str, Camera]) -> Camera:
+    num_views, _, height, width = images.shape
     if request.calibration is None:
         assert request.intrinsics is not None
         assert request.world_from_camera is not None
