@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import functools
 import os
 import threading
 import time
@@ -34,7 +33,7 @@ class Winding:
         opening = (observation.opening * share).clamp(0, 1)
         return Plan(
             Trajectory(Pose(rotation, start.translation + shown * share[:, None]), opening),
-            video=observation.images[:, None].float() / 255,
+            video=observation.images[:, None].expand(-1, self.num_steps, -1, -1, -1).float() / 255,
             confidence=0.5 + share / 2,
         )
 
@@ -127,9 +126,3 @@ def uri(server: PolicyServer) -> str:
 def counted(server: PolicyServer, outcome: str) -> float:
     """How many frames had this outcome so far."""
     return server.metrics.registry.get_sample_value("action_images_observations_total", {"outcome": outcome}) or 0.0
-
-
-@functools.cache
-def slow_machine() -> float:
-    """A factor for waiting times: other work may share the machine."""
-    return 5.0

@@ -10,6 +10,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -142,12 +143,14 @@ def test_the_newest_observation_of_a_client_wins(server):
     superseded = counted(server, "superseded")
     with raw(server) as connection:
         connection.send(message("sleep 1", seq=0))
+        wait_until(lambda: server._policy.is_busy, "the policy plans")
         for seq in range(1, 6):
             connection.send(message(seq=seq))
         answered = [decode(connection.recv(timeout=PATIENCE_S))["seq"]]
         while answered[-1] != 5:
             answered.append(decode(connection.recv(timeout=PATIENCE_S))["seq"])
-    assert answered[0] in (0, 5)
+    assert answered[0] == 0
+    assert answered == sorted(answered)
     assert counted(server, "superseded") - superseded == 6 - len(answered)
     assert len(answered) < 6
 
@@ -284,7 +287,7 @@ def test_a_client_that_takes_no_answers_is_cut_off_and_the_others_are_served():
     limits = Limits(max_per_second=1e6, send_s=1, grace_s=1)
     with running(Winding, limits=limits) as server, handshaken(server) as plain:
         # Pictures come back by the megabyte, and nobody reads them.
-        big = encode(request_from_observation(observation(size=(256, 256)), imagined=True).to_message())
+        big = encode(request_from_observation(observation(size=(256, 256)), imagined=True, seq=1).to_message())
         frame = b"\x82\xff" + len(big).to_bytes(8, "big") + bytes(4) + big
         slow = server.metrics.registry.get_sample_value
         plain.settimeout(1)
@@ -325,8 +328,8 @@ def test_tls_is_spoken_and_certificates_are_checked(tmp_path):
 
 def test_a_shutdown_lets_the_current_plan_be_answered():
     answers = []
-    with running(Moody, limits=Limits(grace_s=PATIENCE_S)) as server:
-        connection = connect(uri(server), compression=None, proxy=None)
+    with contextlib.ExitStack() as held, running(Moody, limits=Limits(grace_s=PATIENCE_S)) as server:
+        connection = held.enter_context(connect(uri(server), compression=None, proxy=None))
         connection.recv(timeout=PATIENCE_S)
         connection.send(message("sleep 0.5"))
         wait_until(lambda: server._policy.is_busy, "the policy plans")
@@ -351,7 +354,7 @@ def test_requests_leave_neither_memory_nor_threads_nor_files(server):
         return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in pids), threading.active_count()
 
     def memory() -> int:
-        status = open(f"/proc/{server.policy_pid}/status").read()
+        status = Path(f"/proc/{server.policy_pid}/status").read_text()
         return int(status.split("VmRSS:")[1].split()[0])
 
     def ask(num: int) -> None:
@@ -364,7 +367,7 @@ def test_requests_leave_neither_memory_nor_threads_nor_files(server):
     ask(10)
     before, at_first = use(), memory()
     ask(20)
-    assert use() == before
+    wait_until(lambda: use() <= before, "all files and threads are given back")
     assert memory() - at_first < 5000
 
 

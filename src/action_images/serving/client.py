@@ -77,6 +77,7 @@ class RemotePolicy:
         self._token, self._ca_file, self._max_reply_bytes = token, ca_file, max_reply_bytes
         self._metadata: dict[str, Any] = {}
         self._connection: ClientConnection | None = None
+        self._open = contextlib.ExitStack()
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
 
@@ -122,9 +123,8 @@ class RemotePolicy:
     def close(self) -> None:
         """Hang up; the next question connects again."""
         with self._lock:
-            connection, self._connection = self._connection, None
-            if connection is not None:
-                connection.close()
+            self._connection = None
+            self._open.close()
 
     def __enter__(self) -> Self:
         return self
@@ -133,11 +133,11 @@ class RemotePolicy:
         self.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = {name: value for name, value in vars(self).items() if name not in ("_connection", "_lock")}
+        kept = {name: value for name, value in vars(self).items() if name not in ("_connection", "_open", "_lock")}
         return {**kept, "_numbers": itertools.count(1)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, _connection=None, _lock=threading.Lock())
+        vars(self).update(state, _connection=None, _open=contextlib.ExitStack(), _lock=threading.Lock())
 
     def _ask(self, connection: ClientConnection, request: Request, deadline: float) -> Reply:
         seq = next(self._numbers)
@@ -186,7 +186,7 @@ class RemotePolicy:
             pause = min(2 * pause, LONGEST_PAUSE_S)
 
     def _try_to_connect(self, timeout_s: float) -> ClientConnection:
-        connection = connect(
+        opening = connect(
             self.uri,
             ssl=ssl.create_default_context(cafile=self._ca_file) if self.uri.startswith("wss:") else None,
             additional_headers={"Authorization": f"Bearer {self._token}"} if self._token is not None else None,
@@ -196,12 +196,11 @@ class RemotePolicy:
             proxy=None,
             max_size=self._max_reply_bytes,
         )
-        try:
+        with contextlib.ExitStack() as opened:
+            connection = opened.enter_context(opening)
             _limit_sending(connection.socket, self.timeout_s)
             self._metadata = _read_metadata(connection.recv(timeout=timeout_s), self.uri)
-        except BaseException:
-            connection.close()
-            raise
+            self._open = opened.pop_all()
         self.num_connections += 1
         return connection
 
@@ -212,7 +211,7 @@ class RemotePolicy:
             with contextlib.suppress(OSError):
                 # Without this a peer that has stopped reading would keep the closing handshake waiting.
                 connection.socket.shutdown(socket.SHUT_RDWR)
-            connection.close()
+            self._open.close()
 
 
 def _read_metadata(frame: bytes | str, uri: str) -> dict[str, Any]:

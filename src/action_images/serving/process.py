@@ -90,6 +90,7 @@ class PolicyProcess:
             return await asyncio.wait_for(self._answer, timeout_s)
         except asyncio.TimeoutError:  # another class than TimeoutError before Python 3.11
             self._process.kill()
+            await self.ended.wait()
             raise TimeoutError from None
         finally:
             self._answer = None
