@@ -131,15 +131,11 @@ def test_a_server_of_openpis_protocol_is_understood():
 
 
 def test_actions_that_are_not_what_they_are_taken_for_are_refused():
-    with minimal_server(lambda _: {"actions": np.zeros((5, 8))}) as address, RemotePolicy(address, timeout_s=PATIENCE_S) as policy:
-        with pytest.raises(ValueError, match=r"8 columns, but 'matrix' has .* say with RemotePolicy"):
-            policy.plan(observation())
-    with minimal_server(lambda _: {"actions": np.zeros((5, 8)), "action_format": "pose"}) as address:
-        with (
-            RemotePolicy(address, timeout_s=PATIENCE_S) as policy,
-            pytest.raises(WireError, match="asked for actions as 'matrix', got 'pose'"),
-        ):
-            policy.plan(observation())
+    for more, says in (({}, "8 columns, but 'matrix' has .* say with RemotePolicy"), ({"action_format": "pose"}, "got 'pose'")):
+        answer = {"actions": np.zeros((5, 8)), **more}
+        with minimal_server(lambda _, answer=answer: answer) as address, RemotePolicy(address, timeout_s=PATIENCE_S) as policy:  # noqa: SIM117
+            with pytest.raises(ValueError, match=says):
+                policy.plan(observation())
 
 
 @pytest.mark.parametrize("answer", [b"", b"\xc1", msgpack.packb([1]), msgpack.packb({"actions": 3}), b"\xdd\xff\xff\xff\xff"])
@@ -152,7 +148,7 @@ def test_an_answer_of_nonsense_is_an_error_and_the_next_question_is_asked_anew(a
 
 
 def test_a_text_frame_is_the_servers_error():
-    with minimal_server(lambda _: "no plan\ntoday") as address, RemotePolicy(address, timeout_s=PATIENCE_S) as policy:
+    with minimal_server(lambda _: "no plan\ntoday") as address, RemotePolicy(address, timeout_s=PATIENCE_S) as policy:  # noqa: SIM117
         with pytest.raises(Refused, match="no plan"):
             policy.plan(observation())
 
