@@ -32,7 +32,7 @@ def main(
     Writes one JSON object a line to stderr for whatever happens. Ends on Ctrl-C or SIGTERM, once the current plan is answered.
 
     Args:
-        policy: `hold`, which stays where it is and needs no weights.
+        policy: A folder of models, `shipped`, or `hold`, which stays where it is and needs no weights.
         host: The address to listen on; anything but loopback asks for --token-file or --anybody.
         port: The port to listen on; 0 takes any free one, which the log names.
         cameras: Cameras files (docs/conventions.md) that observations may name, by the file's name without its ending.
@@ -61,7 +61,16 @@ def main(
     rigs = _by_name(cameras)
     tls = _tls(tls_cert, tls_key)
     to_stream()
-    server = PolicyServer(partial(open_policy, _known(policy)), partial(load_rigs, rigs), name=policy, host=host, port=port, token=token, tls=tls, limits=limits)
+    server = PolicyServer(
+        partial(open_policy, _known(policy)),
+        partial(load_rigs, rigs),
+        name=policy,
+        host=host,
+        port=port,
+        token=token,
+        tls=tls,
+        limits=limits,
+    )
     asyncio.run(_until_signal(server))
 
 
@@ -83,14 +92,19 @@ def load_rigs(paths: dict[str, Path]) -> "dict[str, Camera]":
 
 def open_policy(policy: str) -> "Policy":
     """The policy of this name; called in the policy's own process."""
-    from action_images.serving.hold import Hold
+    if policy == "hold":
+        from action_images.serving.hold import Hold
 
-    return Hold()
+        return Hold()
+    from action_images.cli.evaluate import generative_policy, shipped_weights
+
+    folder = shipped_weights() if policy == "shipped" else Path(policy)
+    return generative_policy(folder, canvas="policy", imagine=False, sampling=None, seed=0)
 
 
 def _known(policy: str) -> str:
-    if policy != "hold":
-        raise ValueError(f"there is no policy '{policy}'; there is: hold")
+    if policy not in ("hold", "shipped") and not Path(policy).is_dir():
+        raise ValueError(f"there is no policy '{policy}'; give a folder of models, `shipped` or `hold`")
     return policy
 
 
