@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request as HttpRequest
 from websockets.http11 import Response
 
-from action_images import __version__
+import action_images
 from action_images.serving.limits import Limits, Rate
 from action_images.serving.line import Line, Waiting
 from action_images.serving.log import event
@@ -339,7 +339,7 @@ class PolicyServer:
         }
         return {
             "server": "action-images",
-            "version": __version__,
+            "version": action_images.__version__,
             "protocol": PROTOCOL,
             "policy": self._name,
             "policy_class": description["policy"],
