@@ -80,7 +80,9 @@ def plan_from_reply(reply: Reply, action_format: str, world_from_tool: Pose) -> 
         )
     trajectory = _FROM[action_format](torch.tensor(reply.actions), world_from_tool).check("the server's plan")
     known = {one.name for one in fields(Plan)} - {"trajectory", "confidence"}
-    rest = {name: torch.tensor(value) if isinstance(value, np.ndarray) else value for name, value in reply.plan.items() if name in known}
+    rest: dict[str, Any] = {
+        name: torch.tensor(value) if isinstance(value, np.ndarray) else value for name, value in reply.plan.items() if name in known
+    }
     return Plan(trajectory, confidence=None if reply.confidence is None else torch.tensor(reply.confidence), **rest)
 
 
