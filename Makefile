@@ -4,12 +4,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test check bench lock clean
+.PHONY: demo test check bench train-tiny lock clean
 
 demo: $(INSTALLED)
-	$(BIN)/python examples/01_draw_and_read.py --out demo
+	$(BIN)/action-images demo --out demo
 
 test: $(INSTALLED)
+	scripts/system-packages chromium || echo 'going on without: the tests that open a page in a browser will say so'
 	$(BIN)/python -m pytest -n 2
 
 check: $(INSTALLED)
@@ -21,11 +22,19 @@ check: $(INSTALLED)
 bench: $(INSTALLED)
 	for room in codec data model world; do $(BIN)/python bench/$$room.py --json bench/results/$$room.json || exit 1; done
 
+# All from nothing: demonstrations, a training run that goes on where it was stopped, the finished models in out/tiny/model.
+RECORD := $(BIN)/action-images record --size 128 --views 4 --every 4 --hold 32
+train-tiny: $(INSTALLED)
+	$(RECORD) --task trained --episodes 400 --actor disturbed --out out/demonstrations
+	$(RECORD) --task trained --episodes 60 --actor play --out out/play
+	$(RECORD) --task trained --episodes 20 --seed 900000 --out out/validation
+	cd out && ../$(BIN)/action-images train tiny --out tiny
+
 $(INSTALLED): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info[:2] == (3, 11) else "the lock file is for Python 3.11; run: make PYTHON=python3.11 $(MAKECMDGOALS)")'
 	scripts/system-packages || echo 'going on without: what renders will say so'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps -r requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	touch $@
 

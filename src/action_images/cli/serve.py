@@ -1,0 +1,155 @@
+"""Serve a policy to robots over the network, in the protocol of openpi's clients."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import ssl
+
+    from action_images.geometry import Camera
+    from action_images.robot import Policy
+    from action_images.serving.server import PolicyServer
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def main(
+    policy: str,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    cameras: tuple[Path, ...] = (),
+    token_file: Path | None = None,
+    anybody: bool = False,
+    tls_cert: Path | None = None,
+    tls_key: Path | None = None,
+    max_message_mb: float = 16.0,
+    max_clients: int = 16,
+    max_per_second: float = 100.0,
+    plan_s: float = 120.0,
+) -> None:
+    """Serve a policy to robots over the network: a websocket for openpi's clients and RemotePolicy, /healthz, /metrics.
+
+    Writes one JSON object a line to stderr for whatever happens. Ends on Ctrl-C or SIGTERM, once the current plan is answered.
+
+    Args:
+        policy: A folder of models, `shipped`, or `hold`, which stays where it is and needs no weights.
+        host: The address to listen on; anything but loopback asks for --token-file or --anybody.
+        port: The port to listen on; 0 takes any free one, which the log names.
+        cameras: Cameras files (docs/conventions.md) that observations may name, by the file's name without its ending.
+        token_file: A file whose text clients must send as `Authorization: Bearer TOKEN`.
+        anybody: Listen beyond loopback without a token.
+        tls_cert: Certificate chain (PEM); serves wss:// instead of ws://.
+        tls_key: The certificate's private key (PEM).
+        max_message_mb: The largest observation in MB.
+        max_clients: How many may be connected at once.
+        max_per_second: Observations of one client.
+        plan_s: Time after which a policy counts as hanging, and is started again.
+    """
+    import asyncio
+    from functools import partial
+
+    from action_images.serving.limits import Limits
+    from action_images.serving.log import to_stream
+    from action_images.serving.server import PolicyServer
+
+    token = None if token_file is None else _read_token(token_file)
+    if host not in LOOPBACK and token is None and not anybody:
+        raise ValueError(f"--host {host} lets the whole network drive the policy: give --token-file, or --anybody if that is meant")
+    if not 0 <= port < 65536:
+        raise ValueError(f"--port is {port}; give one from 0 to 65535")
+    limits = Limits(int(max_message_mb * 1e6), max_clients, max_per_second, plan_s).check()
+    rigs = _by_name(cameras)
+    tls = _tls(tls_cert, tls_key)
+    to_stream()
+    server = PolicyServer(
+        partial(open_policy, _known(policy)),
+        partial(load_rigs, rigs),
+        name=policy,
+        host=host,
+        port=port,
+        token=token,
+        tls=tls,
+        limits=limits,
+    )
+    asyncio.run(_until_signal(server))
+
+
+def load_rigs(paths: dict[str, Path]) -> "dict[str, Camera]":
+    """The rigs (axis: view) of cameras files, each with its views in the file's order."""
+    from action_images.data.cameras_file import load_cameras
+    from action_images.structs import stack
+
+    rigs = {}
+    for name, path in paths.items():
+        views = load_cameras(path)
+        if any(camera.batch_shape for camera in views.values()):
+            raise ValueError(f"{path}: a camera of this file moves; a server's calibration stands still")
+        if len({camera.size for camera in views.values()}) > 1:
+            raise ValueError(f"{path}: its cameras have different sizes; an observation's images have one")
+        rigs[name] = stack(list(views.values()))
+    return rigs
+
+
+def open_policy(policy: str) -> "Policy":
+    """The policy of this name; called in the policy's own process."""
+    if policy == "hold":
+        from action_images.serving.hold import Hold
+
+        return Hold()
+    from action_images.cli.evaluate import generative_policy, shipped_weights
+
+    folder = shipped_weights() if policy == "shipped" else Path(policy)
+    return generative_policy(folder, canvas="policy", imagine=False, sampling=None, seed=0)
+
+
+def _known(policy: str) -> str:
+    if policy not in ("hold", "shipped") and not Path(policy).is_dir():
+        raise ValueError(f"there is no policy '{policy}'; give a folder of models, `shipped` or `hold`")
+    return policy
+
+
+def _read_token(path: Path) -> str:
+    if path.stat().st_size > 4096 or len(token := path.read_text().strip()) < 16:
+        raise ValueError(f"{path}: a token is one line of 16 or more characters; make one with: openssl rand -hex 32 > {path}")
+    return token
+
+
+def _by_name(cameras: tuple[Path, ...]) -> dict[str, Path]:
+    rigs: dict[str, Path] = {}
+    for path in cameras:
+        if not path.is_file():
+            raise ValueError(f"{path}: there is no such cameras file")
+        if rigs.setdefault(path.stem, path) != path:
+            raise ValueError(f"{rigs[path.stem]} and {path} would both be called '{path.stem}'; rename one")
+    return rigs
+
+
+def _tls(cert: Path | None, key: Path | None) -> "ssl.SSLContext | None":
+    import ssl
+
+    if (cert is None) != (key is None):
+        raise ValueError("TLS needs both --tls-cert and --tls-key")
+    if cert is None or key is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(cert, key)
+    return context
+
+
+async def _until_signal(server: "PolicyServer") -> None:
+    import asyncio
+    import signal
+
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+
+    def end() -> None:
+        stop.set()
+        # A second signal does not wait for anything.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, end)
+    async with server.running():
+        await stop.wait()

@@ -1,0 +1,21 @@
+"""A policy that stays where it is: to try a server, a network or a robot without any weights."""
+
+from dataclasses import dataclass
+
+import torch
+
+from action_images.geometry import Trajectory
+from action_images.robot import Observation, Plan
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Asks for the observed tool pose and opening, `num_steps` times."""
+
+    num_steps: int = 16
+
+    def plan(self, observation: Observation) -> Plan:
+        """The tool's pose of now, again and again."""
+        opening = observation.opening.expand(self.num_steps)
+        held = observation.world_from_tool[None].expand(self.num_steps)
+        return Plan(Trajectory(held, opening), confidence=torch.ones(self.num_steps))

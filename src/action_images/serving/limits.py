@@ -1,0 +1,49 @@
+"""How much one client, and all together, may ask of the server."""
+
+import time
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds that hold whatever clients do. Memory for incoming frames stays below about 3 max_message_bytes max_clients."""
+
+    max_message_bytes: int = 16_000_000
+    max_clients: int = 16
+    max_per_second: float = 100.0
+    """Frames of one client, well-formed or not."""
+    plan_s: float = 120.0
+    """A policy that takes longer is killed and started again."""
+    send_s: float = 10.0
+    """A client that does not take its answer in this time is disconnected."""
+    grace_s: float = 5.0
+    """What a shutdown leaves to the plan that is being made."""
+
+    def check(self) -> "Limits":
+        """Return self; raise ValueError, naming the bound, unless all are positive."""
+        for name, value in vars(self).items():
+            if not value > 0:
+                raise ValueError(f"the limit {name} must be positive, got {value}")
+        return self
+
+
+@dataclass
+class Rate:
+    """A token bucket: `per_second` on average, as many at once."""
+
+    per_second: float
+    _tokens: float = field(init=False)
+    _at: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._tokens, self._at = max(self.per_second, 1.0), time.monotonic()
+
+    def allows(self) -> bool:
+        """Whether one more may pass now; if so, it is counted."""
+        now = time.monotonic()
+        self._tokens = min(max(self.per_second, 1.0), self._tokens + (now - self._at) * self.per_second)
+        self._at = now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True

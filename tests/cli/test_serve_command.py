@@ -1,0 +1,70 @@
+"""`action-images serve`: as a user starts it, tries it, and stops it."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from action_images.cli import main
+from action_images.data.cameras_file import save_cameras
+from action_images.geometry import Camera, Pose
+from action_images.robot import Observation
+from action_images.serving.client import RemotePolicy
+
+
+def rig() -> Camera:
+    return Camera.look_at(torch.tensor([[0.9, -0.4, 0.6], [0.9, 0.4, 0.6]]), torch.zeros(2, 3), 0.8, (24, 32))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_serves_until_it_is_told_to_stop(tmp_path: Path, number: signal.Signals):
+    cameras = rig()
+    save_cameras(tmp_path / "table.json", {"left": cameras[0], "right": cameras[1]})
+    command = [sys.executable, "-m", "action_images", "serve", "--policy", "hold", "--port", "0", "--cameras", str(tmp_path / "table.json")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        events = []
+        while not events or events[-1]["event"] != "listening":
+            events.append(json.loads(process.stderr.readline()))
+        seen = Observation(torch.zeros(2, 3, 24, 32, dtype=torch.uint8), cameras, Pose.identity(), torch.tensor(0.25), "stay")
+        with RemotePolicy(f"ws://127.0.0.1:{events[-1]['port']}", calibration="table", timeout_s=60) as policy:
+            assert policy.plan(seen).trajectory.opening.tolist() == [0.25] * 16
+        process.send_signal(number)
+        rest = [json.loads(line) for line in process.stderr]
+        assert process.wait(60) == 0
+    assert [line["event"] for line in rest][-2:] == ["stopping", "stopped"]
+    assert all({"time", "level", "event"} <= line.keys() for line in events + rest)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--policy", "nowhere"], "nowhere"),
+        (["--policy", "hold", "--host", "0.0.0.0"], "give --token-file"),
+        (["--policy", "hold", "--tls-cert", "x.pem"], "TLS needs both"),
+        (["--policy", "hold", "--cameras", "absent.json"], "absent.json"),
+        (["--policy", "hold", "--port", "70000"], "--port is 70000"),
+        (["--policy", "hold", "--max-clients", "0"], "max_clients must be positive"),
+    ],
+)
+def test_bad_input_is_one_line(capsys: pytest.CaptureFixture, arguments: list[str], says: str):
+    assert main(["serve", *arguments]) == 2
+    said = capsys.readouterr().err
+    assert says in said
+    assert said.count("\n") == 1
+
+
+def test_a_short_token_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture):
+    (tmp_path / "token").write_text("short\n")
+    assert main(["serve", "--policy", "hold", "--token-file", str(tmp_path / "token")]) == 2
+    assert "16 or more characters" in capsys.readouterr().err
+
+
+def test_a_moving_camera_is_no_servers_calibration(tmp_path: Path, capsys: pytest.CaptureFixture):
+    save_cameras(tmp_path / "moving.json", {"wrist": rig()})
+    assert main(["serve", "--policy", "hold", "--port", "0", "--cameras", str(tmp_path / "moving.json")]) == 2
+    assert "a camera of this file moves" in capsys.readouterr().err

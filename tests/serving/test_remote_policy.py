@@ -1,0 +1,269 @@
+"""RemotePolicy: the very plan of the policy behind the wire, or one clear error in time; never an old plan for a new one."""
+
+import contextlib
+import pickle
+import socket
+import threading
+import time
+
+import msgpack
+import numpy as np
+import pytest
+import torch
+from openpi_client import action_chunk_broker, msgpack_numpy, websocket_client_policy
+from serving_policies import Moody, Winding, observation, running, uri
+from websockets.sync.server import serve
+
+from action_images.geometry import rotation as rotations
+from action_images.serving.client import Late, Refused, RemotePolicy, ServingError, Unreachable
+from action_images.serving.hold import Hold
+from action_images.serving.protocol import WireError
+from action_images.serving.tensors import request_from_observation
+
+PATIENCE_S = 60.0
+
+
+@pytest.fixture(scope="module")
+def server():
+    with running(Winding) as running_server:
+        yield running_server
+
+
+@contextlib.contextmanager
+def minimal_server(answer, metadata=b"\x80", port: int = 0):
+    """A server written against openpi's protocol alone: a frame of metadata, then `answer(observation)` for each frame."""
+
+    def handle(connection) -> None:
+        connection.send(metadata)
+        for frame in connection:
+            reply = answer(msgpack_numpy.unpackb(frame))
+            if reply is None:
+                return
+            connection.send(reply if isinstance(reply, str | bytes) else msgpack_numpy.packb(reply))
+
+    with serve(handle, "127.0.0.1", port, compression=None, max_size=None) as listening:
+        thread = threading.Thread(target=listening.serve_forever)
+        thread.start()
+        try:
+            yield f"ws://127.0.0.1:{listening.socket.getsockname()[1]}"
+        finally:
+            listening.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_remote_plan_is_the_local_plan_bit_for_bit(server, seed: int):
+    seen = observation(seed, "wind away")
+    local = Winding().plan(seen)
+    with RemotePolicy(uri(server), imagined=True, timeout_s=PATIENCE_S) as policy:
+        remote = policy.plan(seen)
+    for field in ("video", "confidence"):
+        assert torch.equal(getattr(remote, field), getattr(local, field))
+    assert torch.equal(remote.trajectory.world_from_tool.matrix(), local.trajectory.world_from_tool.matrix())
+    assert torch.equal(remote.trajectory.opening, local.trajectory.opening)
+
+
+@pytest.mark.parametrize("actions", ["pose", "euler", "delta"])
+def test_any_format_of_actions_gives_the_same_plan(server, actions: str):
+    seen = observation(4, "wind")
+    with RemotePolicy(uri(server), actions=actions, timeout_s=PATIENCE_S) as policy:
+        metres, radians = policy.plan(seen).trajectory.world_from_tool.distance(Winding().plan(seen).trajectory.world_from_tool)
+    assert metres.max() < 1e-6
+    assert radians.max() < 1e-5
+
+
+def test_cameras_may_stay_on_the_server(server):
+    seen = observation(5, "wind")
+    with RemotePolicy(uri(server), calibration="table", timeout_s=PATIENCE_S) as policy:
+        assert torch.equal(policy.plan(seen).trajectory.opening, Winding().plan(seen).trajectory.opening)
+        assert "table" in policy.metadata["calibrations"]
+
+
+def test_a_pickled_policy_connects_by_itself(server):
+    with RemotePolicy(uri(server), timeout_s=PATIENCE_S) as policy:
+        policy.plan(observation())
+        with pickle.loads(pickle.dumps(policy)) as other:
+            assert other.plan(observation()).trajectory.num_frames == 8
+
+
+def test_openpis_client_talks_to_the_server(server):
+    policy = websocket_client_policy.WebsocketClientPolicy("127.0.0.1", server.port)
+    assert policy.get_server_metadata()["server"] == "action-images"
+    seen = observation(1, "wind")
+    message = request_from_observation(seen).to_message()
+    answer = policy.infer(message)
+    local = Winding().plan(seen).trajectory
+    assert answer["actions"].dtype == np.float32
+    assert np.array_equal(answer["actions"], local.to_vector(8).numpy())
+    assert answer["action_format"] == "pose"
+    assert answer["server_timing"]["infer_ms"] > 0
+    euler = policy.infer({**message, "action_format": "euler"})["actions"]
+    assert np.allclose(rotations.from_euler_xyz(torch.tensor(euler[:, 3:6])), local.world_from_tool.rotation, atol=1e-5)
+    with pytest.raises(RuntimeError, match="unknown field 'observation/image'"):
+        policy.infer({"observation/image": np.zeros((4, 4, 3), np.uint8), "prompt": "go"})
+    assert policy.infer(message)["actions"].shape == (8, 8)
+
+    broker = action_chunk_broker.ActionChunkBroker(policy, action_horizon=3)
+    rows = [broker.infer({**message, "confidence": True})["actions"] for _ in range(3)]
+    assert np.array_equal(np.stack(rows), answer["actions"][:3])
+    policy._ws.close()
+
+
+def test_openpis_client_sends_its_token():
+    with running(Hold, token="a long enough token") as server:
+        policy = websocket_client_policy.WebsocketClientPolicy("127.0.0.1", server.port, api_key="a long enough token")
+        assert policy.infer(request_from_observation(observation()).to_message())["actions"].shape == (16, 8)
+        policy._ws.close()
+
+
+def test_a_server_of_openpis_protocol_is_understood():
+    def answer(seen: dict) -> dict:
+        assert seen["images"].shape == (2, 3, 32, 48)
+        pose = np.concatenate([seen["world_from_tool"][:3, 3], [0, 0, 0, 1, seen["opening"]]])
+        return {"actions": np.tile(pose, (5, 1)), "server_timing": {"infer_ms": 1.0}, "policy_timing": {"infer_ms": 1.0}}
+
+    seen = observation(2)
+    with minimal_server(answer) as address, RemotePolicy(address, actions="pose", timeout_s=PATIENCE_S) as policy:
+        plan = policy.plan(seen)
+        assert plan.trajectory.num_frames == 5
+        assert torch.allclose(plan.trajectory.world_from_tool.translation[0].float(), seen.world_from_tool.translation)
+        assert policy.metadata == {}
+
+
+def test_actions_that_are_not_what_they_are_taken_for_are_refused():
+    for more, says in (({}, "8 columns, but 'matrix' has .* say with RemotePolicy"), ({"action_format": "pose"}, "got 'pose'")):
+        answer = {"actions": np.zeros((5, 8)), **more}
+        with minimal_server(lambda _, answer=answer: answer) as address, RemotePolicy(address, timeout_s=PATIENCE_S) as policy:  # noqa: SIM117
+            with pytest.raises(ValueError, match=says):
+                policy.plan(observation())
+
+
+@pytest.mark.parametrize("answer", [b"", b"\xc1", msgpack.packb([1]), msgpack.packb({"actions": 3}), b"\xdd\xff\xff\xff\xff"])
+def test_an_answer_of_nonsense_is_an_error_and_the_next_question_is_asked_anew(answer: bytes):
+    with minimal_server(lambda _: answer) as address, RemotePolicy(address, timeout_s=PATIENCE_S) as policy:
+        for number in (1, 2):
+            with pytest.raises(WireError):
+                policy.plan(observation())
+            assert policy.num_connections == number
+
+
+def test_a_text_frame_is_the_servers_error():
+    with minimal_server(lambda _: "no plan\ntoday") as address, RemotePolicy(address, timeout_s=PATIENCE_S) as policy:  # noqa: SIM117
+        with pytest.raises(Refused, match="no plan"):
+            policy.plan(observation())
+
+
+def test_an_old_plan_is_never_returned_for_a_new_observation():
+    """The server answers each question with the answer to the one before first, as after a delay in the network."""
+    metadata = msgpack.packb({"server": "action-images", "protocol": 1})
+    held: list[dict] = []
+
+    def answer(seen: dict) -> dict:
+        held.append({"actions": np.full((1, 13), 9.0), "seq": seen["seq"] - 1})
+        return held[-1]
+
+    with minimal_server(answer, metadata) as address, RemotePolicy(address, timeout_s=0.5) as policy:
+        for _ in range(2):
+            with pytest.raises(Late, match="no plan within"):
+                policy.plan(observation())
+        assert policy.num_stale == 2
+        assert policy.num_connections == 2
+
+
+def test_a_plan_that_comes_too_late_is_an_error_and_is_not_taken_for_the_next():
+    with running(Moody) as server, RemotePolicy(uri(server), timeout_s=1.0) as policy:
+        with pytest.raises(Late, match="no plan within 1 s"):
+            policy.plan(observation(instruction="sleep 3"))
+        policy.timeout_s = PATIENCE_S
+        assert policy.plan(observation(instruction="hold")).trajectory.num_frames == 8
+
+
+def test_a_lost_connection_is_made_again_once_for_each_question():
+    answers = iter([None, {"actions": np.ones((1, 13))}, None, None])
+    with minimal_server(lambda _: next(answers)) as address, RemotePolicy(address, timeout_s=PATIENCE_S) as policy:
+        request = request_from_observation(observation())
+        assert policy.infer(request).actions.shape == (1, 13)
+        assert policy.num_connections == 2
+        with pytest.raises(Unreachable, match="lost twice"):
+            policy.infer(request)
+
+
+def test_a_server_that_is_not_there_yet_is_waited_for():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    policy, replies = RemotePolicy(f"ws://127.0.0.1:{port}", connect_s=PATIENCE_S, timeout_s=PATIENCE_S), []
+    asking = threading.Thread(target=lambda: replies.append(policy.infer(request_from_observation(observation()))))
+    asking.start()
+    time.sleep(0.5)
+    with minimal_server(lambda _: {"actions": np.ones((1, 13))}, port=port):
+        asking.join(PATIENCE_S)
+        policy.close()
+    assert replies[0].actions.shape == (1, 13)
+
+
+def test_where_there_is_no_server_one_sentence_says_so():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with pytest.raises(Unreachable, match=r"no policy server answers within 0.3 s .* is it started"):
+        RemotePolicy(f"ws://127.0.0.1:{port}", connect_s=0.3).plan(observation())
+
+
+@contextlib.contextmanager
+def deaf_server(metadata: bytes):
+    """Shakes hands, sends its metadata, then never reads again."""
+    stop = threading.Event()
+
+    def handle(connection) -> None:
+        connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.send(metadata)
+        connection.recv_messages.pause()
+        stop.wait(PATIENCE_S)
+
+    with serve(handle, "127.0.0.1", 0, compression=None, max_queue=1, close_timeout=0.1) as listening:
+        thread = threading.Thread(target=listening.serve_forever)
+        thread.start()
+        try:
+            yield f"ws://127.0.0.1:{listening.socket.getsockname()[1]}"
+        finally:
+            stop.set()
+            listening.shutdown()
+            thread.join()
+
+
+def test_a_server_that_stops_reading_does_not_hold_the_robot():
+    big = observation(size=(1500, 1500))
+    with deaf_server(b"\x80") as address, RemotePolicy(address, timeout_s=1.0) as policy:
+        start = time.monotonic()
+        with pytest.raises(ServingError):
+            policy.plan(big)
+        assert time.monotonic() - start < 20
+
+
+@pytest.mark.parametrize("metadata", ["sorry, not you", b"\xc1", b"\x93\x01\x02\x03"])
+def test_a_server_of_another_kind_is_recognised(metadata):
+    with (
+        minimal_server(lambda _: None, metadata) as address,
+        pytest.raises(ServingError, match=r"sorry, not you|no policy server in openpi"),
+    ):
+        RemotePolicy(address, timeout_s=PATIENCE_S).plan(observation())
+
+
+def test_another_version_of_the_protocol_is_named():
+    metadata = msgpack.packb({"server": "action-images", "protocol": 99})
+    with minimal_server(lambda _: None, metadata) as address, pytest.raises(Unreachable, match="speaks protocol 99, this client 1"):
+        RemotePolicy(address, timeout_s=PATIENCE_S).plan(observation())
+
+
+@pytest.mark.parametrize("address", ["http://robot:8000", "robot:8000", "ws://", ""])
+def test_an_address_that_is_none_is_refused_at_once(address: str):
+    with pytest.raises(ValueError, match="is no address of a policy server"):
+        RemotePolicy(address)
+
+
+def test_what_cannot_be_asked_for_is_refused_at_once():
+    with pytest.raises(ValueError, match="no action format 'joints'"):
+        RemotePolicy("ws://robot:8000", actions="joints")
+    with pytest.raises(ValueError, match="positive seconds"):
+        RemotePolicy("ws://robot:8000", timeout_s=0)
