@@ -23,15 +23,24 @@ DEBUG = Recipe(
     validation_windows=32,
 )
 
-TINY_TASKS = {"policy": 0.5, "joint": 0.15, "label": 0.1, "label_from_nothing": 0.05, "simulate": 0.15, "second_view": 0.05}
+TINY_TASKS = {"policy": 0.62, "joint": 0.12, "label": 0.09, "label_from_nothing": 0.03, "simulate": 0.1, "second_view": 0.04}
 
 TINY = Recipe(
     preset="tiny",
     sources=(
-        SourceRecipe(Path("demonstrations"), 0.9, TINY_TASKS, 0.02, NO_TEXT_WHERE_SEEN),
-        SourceRecipe(Path("play"), 0.1, {"label": 0.35, "label_from_nothing": 0.25, "simulate": 0.4}, 0.02, NO_TEXT_WHERE_SEEN),
+        SourceRecipe(Path("demonstrations"), 0.92, TINY_TASKS, 0.02, NO_TEXT_WHERE_SEEN),
+        SourceRecipe(Path("play"), 0.08, {"label": 0.4, "label_from_nothing": 0.2, "simulate": 0.4}, 0.02, NO_TEXT_WHERE_SEEN),
     ),
-    validation=(SourceRecipe(Path("validation"), 1.0, dict.fromkeys(TINY_TASKS, 1.0), 0.0, NO_TEXT_WHERE_SEEN),),
+    validation=(
+        SourceRecipe(Path("validation"), 1.0, dict.fromkeys(("policy", "joint", "label", "simulate"), 1.0), 0.0, NO_TEXT_WHERE_SEEN),
+    ),
+    num_steps=8000,
+    batch_size=16,
+    learning_rate=2e-3,
+    decay=0.9,
+    loss_weight="clean",
+    ema_decay=0.998,
+    validation_windows=64,
 )
 
 RELEASED_SOURCES = (

@@ -80,7 +80,9 @@ def main(
         append_trial(results, replace(trial, film=str(film)))
         outcome = "[green]done[/green]" if trial.succeeded else f"[red]failed[/red] ({trial.failure})"
         told = instruction or trial.instruction
-        console.print(f'{name}: "{told}": {outcome}: {trial.detail}. {trial.num_plans} plans of {trial.plan_ms:.0f} ms, {took:.1f} s in all')
+        console.print(
+            f'{name}: "{told}": {outcome}: {trial.detail}. {trial.num_plans} plans of {trial.plan_ms:.0f} ms, {took:.1f} s in all'
+        )
     written = write_report([results], out / "report.html")
     console.print(f"films: {results / 'films'}; report: {written.path}")
 
@@ -98,7 +100,9 @@ def find_scene(environment: "Tabletop", scene: int, instruction: str | None) -> 
     said = set(instruction.lower().replace(",", " ").replace(".", " ").split())
     for seed in range(first, first + NUM_SCENES_SEARCHED):
         environment.begin(seed)
-        words = {value for name, value in vars(environment.trial).items() if isinstance(value, str) and f"{{{name}}}" in spoken(environment)}
+        words = {
+            value for name, value in vars(environment.trial).items() if isinstance(value, str) and f"{{{name}}}" in spoken(environment)
+        }
         if words <= said:
             return seed
     raise ValueError(

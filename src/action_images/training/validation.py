@@ -11,8 +11,8 @@ from action_images import flow
 from action_images.canvas import TASKS, Canvas
 from action_images.data.mixture import Draw, Mixture
 from action_images.data.sample import Sample, collate
-from action_images.model.models import Clips
 from action_images.model.door import Condition
+from action_images.model.models import Clips
 from action_images.pipeline import Pipeline, Prediction
 from action_images.sampler import SAMPLINGS, sample
 from action_images.training.recipe import Recipe
