@@ -88,8 +88,8 @@ def _clips_to_fit(pipeline: Pipeline, mixture: Mixture, clips: Clips) -> Iterato
 
 
 def whole_samples(mixture: Mixture, clips: Clips, num: int) -> Iterator[Sample]:
-    """Batches of one of the mixture's first windows, with all of their frames whatever their task."""
-    for index in range(num):
+    """Batches of one of the mixture's first windows, no more than it has, with all of their frames whatever their task."""
+    for index in range(min(num, sum(len(source) for source in mixture.sources))):
         draw = replace(mixture[index], task=None)
         yield collate([mixture.sample(draw, clips.size)]).normalised()
 

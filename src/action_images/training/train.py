@@ -29,6 +29,7 @@ from action_images.training.export import whole_transformer
 from action_images.training.interruption import interruptible
 from action_images.training.log import Log, check_trackers
 from action_images.training.optimizer import build_optimizer, choose_trainable, learning_rate
+from action_images.training.processes import join_processes
 from action_images.training.recipe import Recipe, differences
 from action_images.training.setup import clips_of, new_models, open_mixture, read_models, share_of
 from action_images.training.validation import Judged, Validation
@@ -101,8 +102,7 @@ class Run:
     def start(cls, recipe: Recipe, out: Path, trackers: tuple[str, ...] = ()) -> "Run":
         """Everything ready for the next step; goes on from the newest checkpoint in `out` if there is one."""
         check_trackers(trackers)
-        accelerator = Accelerator(mixed_precision=recipe.mixed_precision, log_with=list(trackers) or None, project_dir=out)
-        _check_distribution(accelerator)
+        accelerator = join_processes(recipe.mixed_precision, log_with=list(trackers) or None, project_dir=out)
         share_of(recipe, accelerator.num_processes)
         _check_same(recipe, out)
         clips = clips_of(recipe)
@@ -243,12 +243,6 @@ class Run:
             f"step {step}: the loss is {loss}, the norm of its gradient {norm}; the samples are listed in {path}: look at their episodes "
             "with 'action-images check', or take a lower learning rate; the last checkpoint is as it was"
         )
-
-
-def _check_distribution(accelerator: Accelerator) -> None:
-    kind = accelerator.distributed_type
-    if kind is DistributedType.DEEPSPEED or (kind is DistributedType.FSDP and not accelerator.is_fsdp2):
-        raise ValueError(f"{kind.value} (or its first version) cannot be saved here; shard with FSDP2: training/configs/fsdp2.yaml")
 
 
 def _check_same(recipe: Recipe, out: Path) -> None:
