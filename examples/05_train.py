@@ -19,7 +19,7 @@ from action_images.training.setup import clips_of, open_mixture
 from action_images.training.train import train
 from action_images.viewer.contact_sheet import save_contact_sheet
 
-STUDIO = Studio(RIGS["frontal"], LOOKS["train"], num_views=2, size=(32, 32), every=4, hold=4)
+STUDIO = Studio(RIGS["fixed"], LOOKS["train"], num_views=2, size=(32, 32), every=4, hold=4)
 
 
 def demonstrations(folder: Path, seeds: range) -> Path:
@@ -65,7 +65,8 @@ def main() -> None:
     mixtures = [open_mixture(one, recipe, clips, seed) for one, seed in ((recipe.sources, 0), (recipe.validation, 1))]
     mean = error_of_the_mean(mixtures[0], mixtures[1], recipe.validation_windows)
     print(f"loss {first:.3f} -> {last:.3f}")
-    print(f"end of the plan, median error: {figures['final mm']:.1f} mm; the mean of what was seen {mean:.1f}, standing still {figures['still mm']:.1f}")
+    print(f"end of the plan, median error: {figures['final mm']:.1f} mm")
+    print(f"the mean of what was seen scores {mean:.1f} mm, standing still {figures['still mm']:.1f} mm")
     print(f"written: {model}")
     if last > 0.7 * first or figures["final mm"] > 0.7 * mean:
         raise SystemExit("it did not learn what it should have")

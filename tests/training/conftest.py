@@ -4,27 +4,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 from accelerate.state import AcceleratorState
+from runs import write_demonstrations
 
-from action_images.data.episode import Episode, FramesInMemory, View
-from action_images.data.store import DatasetWriter
 from action_images.recipes import DEBUG
 from action_images.training.recipe import Recipe, SourceRecipe
-from small_scenes import scenes
 
 TASKS = {"policy": 0.4, "joint": 0.3, "label": 0.3}
-
-
-def write_demonstrations(folder: Path, num: int, seed: int) -> Path:
-    """Nine frames of 32 px, two views: a tool that moves straight, seen as a grey spot."""
-    batch = scenes(num, 2, 9, (32, 32), seed)
-    pixels = batch.video.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
-    with DatasetWriter(folder, fps=5) as writer:
-        for number in range(num):
-            views = tuple(View(f"view{view}", FramesInMemory(pixels[number, view]), batch.cameras[number, view, 0]) for view in range(2))
-            writer.add(Episode(f"move/{number:04d}", f"go there {number % 2}", 5.0, views, batch.trajectory[number]))
-    return folder
 
 
 @pytest.fixture(scope="session")

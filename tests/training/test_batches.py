@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 import torch
+from runs import parts_of
 
 from action_images.canvas.layout import STREAMS
-from action_images.data.loader import load
-from action_images.training.batches import layout_kind, losses, noised_batches
+from action_images.training.batches import losses
 from action_images.training.recipe import SourceRecipe
 from action_images.training.train import Run
 
@@ -15,12 +15,6 @@ from action_images.training.train import Run
 @pytest.fixture
 def run(recipe, tmp_path):
     return Run.start(recipe, tmp_path)
-
-
-def parts_of(run, recipe, size=64):
-    """The first step's batches."""
-    batches = next(load(run.mixture, recipe.batch_size, 1, 0, run.clips.size, num_workers=0, group=layout_kind))
-    return list(noised_batches(run.pipeline, batches, recipe, size, run.clips.num_frames))
 
 
 def by_draw(parts):
@@ -94,6 +88,6 @@ def test_a_dropped_camera_is_zeros_and_leaves_the_other_samples_alone(run, recip
     assert 0 < dropped < 4
 
 
-def test_a_source_without_tasks_is_refused(recipe, demonstrations, tmp_path):
+def test_a_task_that_does_not_exist_is_refused(recipe, demonstrations, tmp_path):
     with pytest.raises(ValueError, match=r"there is no task policey; there are: joint, policy"):
         Run.start(replace(recipe, sources=(SourceRecipe(demonstrations, tasks={"policey": 1.0}),)), tmp_path)

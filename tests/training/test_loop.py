@@ -10,29 +10,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from runs import assert_same_weights, losses_of, write_demonstrations
 
 from action_images.model.models import Models
 from action_images.training import train as loop
 from action_images.training.checkpoint import checkpoints, load
-from action_images.training.log import read_log
 from action_images.training.recipe import SourceRecipe
 from action_images.training.train import NotFiniteError, Run, train
-
-
-def losses_of(out: Path) -> dict[int, float]:
-    """Step -> loss; the last one where a step was taken twice."""
-    return {row["step"]: row["loss"] for row in read_log(out) if "loss" in row}
-
-
-def weights_of(folder: Path) -> dict[str, torch.Tensor]:
-    return load_file(folder / "transformer" / "diffusion_pytorch_model.safetensors")
-
-
-def assert_same_weights(one: Path, other: Path) -> None:
-    first, second = weights_of(one), weights_of(other)
-    assert first.keys() == second.keys()
-    assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 @pytest.fixture
@@ -114,8 +98,6 @@ def test_what_only_says_how_a_run_goes_on_may_change(plain, tmp_path):
 
 
 def test_changed_data_is_refused(plain, tmp_path):
-    from conftest import write_demonstrations
-
     folder = write_demonstrations(tmp_path / "data", 3, seed=5)
     own = replace(plain, sources=(SourceRecipe(folder, tasks={"policy": 1.0}),), num_steps=1)
     train(own, tmp_path / "run")

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from runs import assert_same_weights, losses_of, parts_of
 
 from action_images.model.models import Models
 from action_images.pipeline import Pipeline
 from action_images.training.batches import losses
+from action_images.training.checkpoint import checkpoints, load
 from action_images.training.recipe import LoraRecipe
 from action_images.training.train import Run, train
-from test_batches import parts_of
-from test_loop import assert_same_weights, losses_of
 
 
 @pytest.fixture
@@ -37,8 +37,6 @@ def test_only_the_adapters_learn_and_the_checkpoint_holds_nothing_else(adapted, 
     dtypes = {name: value.dtype for name, value in run.module.named_parameters()}
     assert all(dtypes[name] == torch.float32 for name in names)
     assert any(dtype == torch.bfloat16 for name, dtype in dtypes.items() if name not in names)
-    from action_images.training.checkpoint import checkpoints, load
-
     tensors, _ = load(checkpoints(tmp_path / "checkpoints")[-1])
     assert all(".lora_" in name for name in tensors)
 

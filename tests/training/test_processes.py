@@ -1,5 +1,6 @@
 """Several processes learn what one does: copies of the model, or pieces of it, over gloo."""
 
+import json
 import os
 import socket
 import subprocess
@@ -9,9 +10,9 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from runs import losses_of, weights_of
 
 from action_images.training.train import train
-from test_loop import losses_of, weights_of
 
 CONFIGS = Path(str(files("action_images.training"))) / "configs"
 PROGRAM = """
@@ -39,8 +40,6 @@ for step, batches in run.steps():
 
 def launch(recipe, out: Path, config: str, stop: int = 0) -> None:
     """Two processes on this machine, started by `accelerate launch` with a config that the package ships."""
-    import json
-
     out.mkdir(parents=True, exist_ok=True)
     (out / "program.py").write_text(PROGRAM)
     (out / "wanted.json").write_text(json.dumps(recipe.as_json()))

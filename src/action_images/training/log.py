@@ -91,4 +91,4 @@ class Log:
 def read_log(out: Path) -> list[dict[str, Any]]:
     """The rows of a run's log; a last line that a killed process left half written is left out."""
     text = (out / LOG).read_text()
-    return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines() if line.endswith("}")]
+    return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]

@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def whole(tensor: Tensor) -> Tensor:
@@ -29,3 +29,11 @@ def put(place: Tensor, value: Tensor, name: str) -> None:
     if place.shape != value.shape:
         raise ValueError(f"{name} has shape {tuple(value.shape)}, the run's {tuple(place.shape)}")
     place.copy_(shared_like(value, place))
+
+
+def forget_whole_weights(module: nn.Module) -> None:
+    """Let the next pass gather the weights again: a pass without a backward one keeps some of them, as they were then."""
+    for part in module.modules():
+        reshard: Any = getattr(part, "reshard", None)
+        if reshard is not None:
+            reshard()

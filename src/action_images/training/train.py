@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -32,6 +33,7 @@ from action_images.training.optimizer import build_optimizer, choose_trainable, 
 from action_images.training.processes import join_processes
 from action_images.training.recipe import Recipe, differences
 from action_images.training.setup import clips_of, new_models, open_mixture, read_models, share_of
+from action_images.training.sharded import forget_whole_weights, whole
 from action_images.training.validation import Judged, Validation
 
 RECIPE, START, CHECKPOINTS, BEST, MODEL = "recipe.json", "start", "checkpoints", "best", "model"
@@ -157,7 +159,7 @@ class Run:
                 loss = losses(self.module, part, recipe).sum() / num_samples
                 accelerator.backward(loss)
             total += loss.detach()
-        norm = float(accelerator.clip_grad_norm_(self.module.parameters(), recipe.clip_gradient))
+        norm = float(whole(accelerator.clip_grad_norm_(self.module.parameters(), recipe.clip_gradient)))
         loss = self._sum(total) / accelerator.num_processes
         self._check_finite(step, loss, norm, parts)
         self.optimizer.step()
@@ -198,10 +200,12 @@ class Run:
     @contextmanager
     def averaged(self) -> Iterator[Models]:
         """The models with the averaged weights in the place of the last ones, for as long as this lasts."""
+        forget_whole_weights(self.module)
         with self.average.in_place():
             self.models.denoiser.eval()
             yield self.models
             self.models.denoiser.train()
+        forget_whole_weights(self.module)
 
     def save(self) -> None:
         """A checkpoint of now."""
@@ -221,11 +225,16 @@ class Run:
         return self.out / MODEL
 
     def _export(self, models: Models, folder: Path) -> None:
+        """Write models with their card, whole or not at all."""
         transformer = whole_transformer(models.denoiser.transformer, self.accelerator.is_main_process)
         if transformer is not None:
-            replace(models, denoiser=CanvasDenoiser(transformer)).save(folder)
+            unfinished = folder.with_name(f".{folder.name}.part")
+            shutil.rmtree(unfinished, ignore_errors=True)
+            replace(models, denoiser=CanvasDenoiser(transformer)).save(unfinished)
             card = model_card(self.recipe, self.mixture, self.progress, transformer, self.log.last_validation)
-            (folder / "README.md").write_text(card)
+            (unfinished / "README.md").write_text(card)
+            shutil.rmtree(folder, ignore_errors=True)
+            unfinished.rename(folder)
         self.accelerator.wait_for_everyone()
 
     def _sum(self, value: Tensor) -> float:
