@@ -1,7 +1,6 @@
 """Checkpoints: whole or not there, and exactly what was saved."""
 
 import resource
-from pathlib import Path
 
 import pytest
 import torch
@@ -78,7 +77,7 @@ def test_a_damaged_file_is_one_clear_error(tmp_path, file):
         load(path)
 
 
-def test_tensors_of_another_network_are_refused_by_name(tmp_path: Path):
+def test_tensors_of_another_network_are_refused_by_name():
     net, optimizer, _ = trained()
     tensors = gather(net, optimizer, {})
     with pytest.raises(ValueError, match=r"has no 0.weight"):

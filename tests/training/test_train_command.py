@@ -81,7 +81,7 @@ def test_bad_input_is_one_line_that_names_the_thing(command, tmp_path, capsys):
         assert error.count("\n") == 1, error
 
 
-def test_a_run_whose_recipe_was_damaged_is_refused(command, tmp_path: Path, capsys):
+def test_a_run_whose_recipe_was_damaged_is_refused(tmp_path: Path, capsys):
     (tmp_path / "recipe.json").write_text('{"preset": "debug"}')
     assert main(["train", "--resume", str(tmp_path)]) == 2
     assert "is no recipe that this version can read" in capsys.readouterr().err
