@@ -19,6 +19,7 @@ DEBUG = Recipe(
     learning_rate=3e-3,
     warmup_steps=30,
     ema_decay=0.99,
+    loss_weight="clean",
     num_workers=1,
     validation_windows=32,
 )
@@ -32,6 +33,11 @@ TINY = Recipe(
         SourceRecipe(Path("play"), 0.1, {"label": 0.35, "label_from_nothing": 0.25, "simulate": 0.4}, 0.02, NO_TEXT_WHERE_SEEN),
     ),
     validation=(SourceRecipe(Path("validation"), 1.0, dict.fromkeys(TINY_TASKS, 1.0), 0.0, NO_TEXT_WHERE_SEEN),),
+    batch_size=16,
+    learning_rate=2e-3,
+    decay=0.9,
+    ema_decay=0.9995,
+    loss_weight="clean",
 )
 
 RELEASED_SOURCES = (

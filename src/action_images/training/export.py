@@ -19,7 +19,7 @@ def whole_transformer(transformer: ActionImagesTransformer3DModel, keep: bool = 
     if not keep:
         return None
     with torch.device("meta"):
-        copy = ActionImagesTransformer3DModel.from_config(transformer.config)
+        copy = ActionImagesTransformer3DModel(**{name: value for name, value in transformer.config.items() if not name.startswith("_")})
     copy.load_state_dict(_merged(state, _scaling(transformer)), assign=True)
     return copy
 
