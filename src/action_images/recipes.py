@@ -19,6 +19,7 @@ DEBUG = Recipe(
     learning_rate=3e-3,
     warmup_steps=30,
     ema_decay=0.99,
+    loss_weight="clean",
     num_workers=1,
     validation_windows=32,
 )
@@ -64,7 +65,6 @@ WAN = Recipe(
     betas=(0.9, 0.999),
     ema_decay=None,
     loss_weight="release",
-    transformer_dtype="bfloat16",
     autoencoder_dtype="bfloat16",
     text_dtype="bfloat16",
     mixed_precision="bf16",
@@ -80,7 +80,15 @@ RECIPES = {
     "wan2.2-5b": WAN,
     "wan2.2-5b-release": replace(WAN, sources=RELEASED_SOURCES),
     "wan2.2-5b-lora": replace(
-        WAN, trainable="lora", lora=LoraRecipe(), learning_rate=1e-4, num_steps=10_000, batch_size=8, warmup_steps=100, decay=0.2
+        WAN,
+        trainable="lora",
+        lora=LoraRecipe(),
+        transformer_dtype="bfloat16",
+        learning_rate=1e-4,
+        num_steps=10_000,
+        batch_size=8,
+        warmup_steps=100,
+        decay=0.2,
     ),
 }
 """`debug` in less than a minute on a laptop, `tiny` in two hours on two cores; the others are the paper's settings, the

@@ -1,26 +1,37 @@
 """Train a model by a named recipe, or go on with a run that was stopped."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from action_images.recipes import RECIPES
 from action_images.training.recipe import Recipe
 
+if TYPE_CHECKING:
+    from action_images.data.mixture import Mixture
+    from action_images.data.sample import Sample
+    from action_images.model.models import Clips
+    from action_images.training.validation import Judged
+
+Trackers = tuple[Literal["tensorboard", "wandb", "trackio"], ...]
+PICTURE, SHEETS = "first_batch.png", "sheets"
+SHOWN_SAMPLES = 6
+
 
 @dataclass(frozen=True)
 class Training:
-    """One run. The same command goes on where it was stopped.
-
-    `out` is the run's folder. `dry_run` prints the plan and draws the first batch instead of training.
-    """
+    """One run. The same command again goes on where it was stopped."""
 
     recipe: Annotated[Recipe, tyro.conf.arg(name="")]
     out: Path = tyro.MISSING
+    """The run's folder."""
     dry_run: bool = False
-    trackers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
+    """Print what the run will take and draw its first batch, and train nothing."""
+    trackers: Trackers = ()
+    """Who is told of the curves besides the run's own log.jsonl."""
 
 
 Chosen = tyro.extras.subcommand_type_from_defaults({name: Training(recipe) for name, recipe in RECIPES.items()}, prefix_names=False)
@@ -29,11 +40,136 @@ Chosen = tyro.extras.subcommand_type_from_defaults({name: Training(recipe) for n
 def main(
     run: Annotated[Chosen | None, tyro.conf.arg(name="")] = None,  # type: ignore[valid-type]
     resume: Path | None = None,
+    trackers: Trackers = (),
 ) -> None:
-    """Train a model by a named recipe, or go on with a run that was stopped.
+    """Train by a named recipe, each of whose values can be changed: `action-images train debug --out run --num-steps 100`.
+
+    Stopped (Ctrl-C, a kill, a power cut) it goes on by the same command, or by `action-images train --resume run`.
 
     Args:
         run: The recipe.
         resume: The folder of a run to go on with; its recipe is found there.
+        trackers: With --resume: who is told of the curves.
     """
-    print(run, resume)
+    if (run is None) == (resume is None):
+        raise ValueError(f"give a recipe ({', '.join(RECIPES)}) and --out, or --resume and the folder of a run")
+    if resume is not None:
+        from action_images.training.train import saved_recipe
+
+        run = Training(saved_recipe(resume), resume, trackers=trackers)
+    assert isinstance(run, Training)
+    if run.dry_run:
+        _plan(run.recipe, run.out)
+    else:
+        _train(run)
+
+
+def _train(run: Training) -> None:
+    from rich.console import Console
+
+    from action_images.training.train import CHECKPOINTS, train
+
+    def show(num_steps: int, judged: "Judged") -> None:
+        from action_images.viewer.contact_sheet import save_contact_sheet
+
+        save_contact_sheet(run.out / SHEETS / f"step-{num_steps:08d}.png", judged)
+
+    console = Console(highlight=False)
+    try:
+        model = train(run.recipe, run.out, show, run.trackers)
+    except KeyboardInterrupt:
+        if (run.out / CHECKPOINTS).is_dir():
+            console.print(f"saved; go on with: action-images train --resume {run.out}")
+        raise
+    console.print(f"written: {model}")
+
+
+def _plan(recipe: Recipe, out: Path) -> None:
+    """Print what the run will take, and draw its first batch."""
+    from rich.console import Console
+
+    from action_images.training.setup import clips_of, open_mixture
+
+    clips = clips_of(recipe)
+    mixture = open_mixture(recipe.sources, recipe, clips, recipe.seed)
+    console = Console(highlight=False)
+    clip = f"{recipe.num_views} views, {clips.num_frames} frames of {clips.size[0]} x {clips.size[1]} px at {clips.fps:g} a second"
+    console.print(f"[bold]{recipe.preset}[/bold], {recipe.num_steps} steps of {recipe.batch_size} samples: {clip}")
+    _print_data(console, recipe, mixture)
+    _print_costs(console, recipe, clips, mixture)
+    out.mkdir(parents=True, exist_ok=True)
+    _draw_first_batch(out / PICTURE, recipe, clips, mixture)
+    console.print(f"written: {out / PICTURE}")
+
+
+def _print_data(console, recipe: Recipe, mixture: "Mixture") -> None:
+    from rich.table import Table
+
+    from action_images.training.plan import DRAWS, drawn_sources
+
+    counts = drawn_sources(mixture)
+    table = Table("source", "episodes", "too short", "windows", "share", "passes over it")
+    for source in mixture.sources:
+        share = counts[source.name] / DRAWS
+        passes = share * recipe.num_steps * recipe.batch_size / len(source)
+        table.add_row(source.name, str(len(source.dataset)), str(len(source.too_short)), str(len(source)), f"{share:.1%}", f"{passes:.2f}")
+    console.print(table)
+
+
+def _print_costs(console, recipe: Recipe, clips: "Clips", mixture: "Mixture") -> None:
+    import torch
+    from rich.table import Table
+
+    from action_images.model import cost
+    from action_images.model.presets import preset_named
+    from action_images.training.plan import costs, flops_per_second
+
+    preset = preset_named(recipe.preset)
+    config = cost.full_config(preset.transformer)
+    trained = cost.lora_parameters(config, recipe.lora.rank) if recipe.trainable == "lora" else cost.count_parameters(config)
+    console.print(f"{cost.count_parameters(config):,} parameters, {trained:,} of them learn")
+    table = Table("task", "share", "tokens", "GFLOP a sample", "weights", "gradients", "optimizer", "activations", "GB")
+    rows = costs(recipe, preset, clips, mixture)
+    for task, row in rows.items():
+        held = row.memory
+        parts = (held.weights, held.gradients, held.optimizer, held.activations, held.total)
+        gigabytes = (f"{part / 1e9:,.3f}" for part in parts)
+        table.add_row(task, f"{row.share:.1%}", f"{row.num_tokens:,}", f"{row.flops_per_sample / 1e9:,.2f}", *gigabytes)
+    console.print(table)
+    speed = flops_per_second(torch.bfloat16 if recipe.mixed_precision == "bf16" else torch.float32)
+    seconds = recipe.batch_size * sum(row.share * row.flops_per_sample for row in rows.values()) / speed
+    console.print("Memory of one process in GB, without autoencoder and language model.")
+    hours = seconds * recipe.num_steps / 3600
+    bound = f"at the {speed / 1e9:,.0f} GFLOP/s of this device's large matrix products; small models reach a part of that"
+    console.print(f"At least {seconds:.3g} s a step and {hours:.3g} hours in all on one such device, {bound}.")
+
+
+def _draw_first_batch(path: Path, recipe: Recipe, clips: "Clips", mixture: "Mixture") -> None:
+    import torch
+
+    from action_images.viewer.contact_sheet import sheet
+    from action_images.viewer.pictures import save_png
+
+    draws = [mixture[index] for index in range(min(recipe.batch_size, SHOWN_SAMPLES))]
+    blocks = []
+    for draw in draws:
+        # Whole videos, also where the task is shown their first frame alone.
+        sample = mixture.sample(replace(draw, task=None), clips.size).normalised()
+        title = f"{draw.task}: {sample.instruction or '(no instruction)'}   {Path(draw.source).name} {draw.window}"
+        blocks.append(sheet(title, list(_rows(sample, recipe))))
+    width = max(block.shape[-1] for block in blocks)
+    save_png(path, torch.cat([torch.nn.functional.pad(block, (0, width - block.shape[-1], 0, 8), value=255) for block in blocks], -2))
+
+
+def _rows(sample: "Sample", recipe: Recipe) -> Iterator:
+    from action_images.codec import RELEASED, ActionImageFormat, draw
+    from action_images.model.presets import preset_named
+
+    released = preset_named(recipe.preset).transformer.get("camera") == "released"
+    drawn = None
+    if sample.trajectory is not None and sample.cameras is not None:
+        drawn = draw(sample.trajectory, sample.cameras, RELEASED if released else ActionImageFormat())
+    for view in range(sample.video.shape[0]):
+        yield f"view {view} video", sample.video[view].add(1).div(2)
+        if drawn is not None:
+            yield f"view {view} actions", drawn[view]

@@ -1,7 +1,10 @@
-"""What is said of a run while it goes: a line now and then, and curves for whoever tracks them."""
+"""What is said of a run while it goes: a line now and then, a file of all steps, and curves for whoever tracks them."""
 
+import importlib.util
+import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
@@ -10,47 +13,82 @@ from rich.table import Table
 
 SECONDS_BETWEEN_LINES = 15.0
 SMOOTHING = 0.98
+LOG = "log.jsonl"
+
+Figures = Mapping[str, Mapping[str, float]]
+"""Task -> name -> value."""
+
+
+def check_trackers(trackers: Sequence[str]) -> None:
+    """Raise ValueError for a tracker that is not installed."""
+    for name in trackers:
+        if importlib.util.find_spec(name) is None:
+            raise ValueError(f"{name} is not installed; pip install {name}, or train without it ({LOG} has all figures too)")
 
 
 class Log:
-    """Lines on stdout from the first process; curves through accelerate's trackers."""
+    """Speaks for the first process alone; the others are silent.
 
-    def __init__(self, accelerator: Accelerator, num_steps: int, first_step: int, config: dict[str, Any] | None):
+    `log.jsonl` has a line for each step and each validation. After a run that was killed goes on from its last
+    checkpoint, the steps since then stand there twice.
+    """
+
+    def __init__(self, accelerator: Accelerator, out: Path, num_steps: int, first_step: int, config: dict[str, Any] | None):
+        """`config` is told to the trackers; None: there are none."""
         self.accelerator, self.num_steps = accelerator, num_steps
         self.console = Console(quiet=not accelerator.is_main_process, highlight=False)
+        self._path = out / LOG if accelerator.is_main_process else None
         self._tracked = config is not None
         if config is not None:
-            flat = {name: str(value) for name, value in config.items()}
-            accelerator.init_trackers("training", config=flat)
+            accelerator.init_trackers("training", config={name: str(value) for name, value in config.items()})
         self._smooth: float | None = None
         self._began = self._said = time.monotonic()
         self._first = first_step
 
     def step(self, step: int, loss: float, norm: float, rate: float, num_samples: int) -> None:
-        """After each step."""
+        """After each step (counted from 0)."""
         self._smooth = loss if self._smooth is None else SMOOTHING * self._smooth + (1 - SMOOTHING) * loss
         now = time.monotonic()
         speed = (step + 1 - self._first) * num_samples / (now - self._began)
+        self._write({"step": step + 1, "loss": loss, "norm": norm, "rate": rate, "samples_per_second": round(speed, 2)})
         if self._tracked:
-            self.accelerator.log({"loss": loss, "gradient norm": norm, "learning rate": rate, "samples/s": speed}, step=step)
+            self.accelerator.log({"loss": loss, "gradient norm": norm, "learning rate": rate, "samples/s": speed}, step=step + 1)
         if now - self._said >= SECONDS_BETWEEN_LINES or step + 1 == self.num_steps:
             minutes = (self.num_steps - step - 1) * num_samples / speed / 60
             said = f"loss {self._smooth:.4f}  norm {norm:.2f}  {speed:.1f} samples/s  {minutes:.0f} min left"
             self.console.print(f"step {step + 1}/{self.num_steps}  {said}")
             self._said = now
 
-    def validated(self, step: int, figures: Mapping[str, Mapping[str, float]]) -> None:
-        """A table of a validation: a row for each task."""
+    def validated(self, num_steps: int, figures: Figures) -> None:
+        """A table of a validation after so many steps: a row for each task."""
+        self._write({"step": num_steps, "validation": figures})
         columns = list(dict.fromkeys(name for row in figures.values() for name in row))
-        table = Table("task", *columns, title=f"held-out windows after step {step + 1}")
+        table = Table("task", *columns, title=f"held-out windows after step {num_steps}")
         for task, row in figures.items():
             table.add_row(task, *(f"{row[name]:.3g}" if name in row else "" for name in columns))
         self.console.print(table)
         if self._tracked:
             flat = {f"held out/{task}/{name}": value for task, row in figures.items() for name, value in row.items()}
-            self.accelerator.log(flat, step=step)
+            self.accelerator.log(flat, step=num_steps)
+
+    @property
+    def last_validation(self) -> Figures:
+        """The figures of the last validation, this one's or a former process's; empty where there was none."""
+        rows = [] if self._path is None or not self._path.is_file() else read_log(self._path.parent)
+        return next((row["validation"] for row in reversed(rows) if "validation" in row), {})
 
     def close(self) -> None:
         """Finish the trackers' files."""
         if self._tracked:
             self.accelerator.end_training()
+
+    def _write(self, row: dict[str, Any]) -> None:
+        if self._path is not None:
+            with self._path.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+
+
+def read_log(out: Path) -> list[dict[str, Any]]:
+    """The rows of a run's log; a last line that a killed process left half written is left out."""
+    text = (out / LOG).read_text()
+    return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]

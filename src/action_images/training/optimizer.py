@@ -15,9 +15,9 @@ def choose_trainable(transformer: ActionImagesTransformer3DModel, recipe: Recipe
 
         lora = recipe.lora
         transformer.add_adapter(LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules=list(lora.targets), init_lora_weights=True))
-        for parameter in transformer.parameters():
-            if parameter.requires_grad:
-                parameter.data = parameter.data.float()
+    for parameter in transformer.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
 
 
 def build_optimizer(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
@@ -36,4 +36,4 @@ def learning_rate(step: int, recipe: Recipe) -> float:
     rise = min(1.0, (step + 1) / max(recipe.warmup_steps, 1))
     num_falling = recipe.decay * recipe.num_steps
     fall = min(1.0, (recipe.num_steps - step) / num_falling) if num_falling >= 1 else 1.0
-    return recipe.learning_rate * min(rise, 1.0) * fall
+    return recipe.learning_rate * rise * fall

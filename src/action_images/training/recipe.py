@@ -44,7 +44,9 @@ class Recipe:
     `preset` sizes a new model; `pretrained` (a folder of saved models) is gone on from instead. `batch_size` samples
     over all processes make a step, at most `micro_batch_size` at a time in one pass of a process. The learning rate
     rises over `warmup_steps`, stays, and falls to zero over the last `decay` share of the steps. `action_weight` is how
-    much a latent frame of an action counts in the loss against one of video.
+    much a latent frame of an action counts in the loss against one of video. With the probability `drop_camera` a sample
+    shows the network zeros for the maps of its cameras; its action images are drawn all the same. What learns is kept
+    in float32, whatever `mixed_precision` its passes run in; the dtypes are those of what is frozen.
     """
 
     preset: str
@@ -58,7 +60,6 @@ class Recipe:
     num_steps: int = 1000
     batch_size: int = 32
     micro_batch_size: int = 64
-    optimizer: Literal["adamw", "muon"] = "adamw"
     learning_rate: float = 1.5e-3
     warmup_steps: int = 100
     decay: float = 1.0
@@ -92,6 +93,11 @@ class Recipe:
             raise ValueError("num_workers is at least 0 and keep_last at least 1")
         if not 0 <= self.decay <= 1 or not self.learning_rate > 0:
             raise ValueError("decay lies in [0, 1] and learning_rate is greater than 0")
+        if not 0 <= self.drop_camera <= 1 or not 0 < (self.ema_decay or 0.5) < 1:
+            raise ValueError("drop_camera lies in [0, 1] and ema_decay in (0, 1)")
+        if self.trainable == "full" and self.transformer_dtype != "float32":
+            # At 5e-7 a step is far below the spacing of bfloat16 numbers: nothing would be learnt.
+            raise ValueError("weights that learn are float32: leave transformer_dtype and lower mixed_precision instead")
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, as they stand in a checkpoint."""
@@ -103,6 +109,9 @@ class Recipe:
         unknown = set(values) - {declared.name for declared in fields(cls)}
         if unknown:
             raise ValueError(f"the recipe has fields that this version does not know: {', '.join(sorted(unknown))}")
+        missing = {declared.name for declared in fields(cls)} - set(values)
+        if missing:
+            raise ValueError(f"the recipe lacks fields that this version needs: {', '.join(sorted(missing))}")
         values = dict(values)
         for name in ("sources", "validation"):
             values[name] = tuple(SourceRecipe(**{**one, "path": Path(one["path"]), "views": tuple(one["views"])}) for one in values[name])

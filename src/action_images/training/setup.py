@@ -1,7 +1,8 @@
 """What a run needs before its first step: data, models, and what new models take from the data."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -12,9 +13,11 @@ from action_images.data.mixture import Decisions, Mixture, Source
 from action_images.data.sample import Sample, collate
 from action_images.data.store import Dataset
 from action_images.data.window import Cutting
+from action_images.model.autoencoder import WanAutoencoder
 from action_images.model.models import Clips, Models
 from action_images.model.patches import PatchAutoencoder
 from action_images.model.presets import build, build_autoencoder, preset_named
+from action_images.model.text import LanguageModel
 from action_images.pipeline import Pipeline
 from action_images.training.recipe import Recipe, SourceRecipe
 
@@ -56,11 +59,8 @@ def open_mixture(sources: Sequence[SourceRecipe], recipe: Recipe, clips: Clips, 
     return Mixture(opened, seed)
 
 
-def prepare_models(recipe: Recipe, clips: Clips, mixture: Mixture) -> Models:
-    """The models that the run begins with: read from `pretrained`, or new ones fitted to the data where they are linear."""
-    if recipe.pretrained is not None:
-        models = Models.load(recipe.pretrained, getattr(torch, recipe.transformer_dtype))
-        return replace(models, clips=clips)
+def new_models(recipe: Recipe, clips: Clips, mixture: Mixture) -> Models:
+    """Models of the recipe's preset, fitted to the data where they are linear."""
     preset = preset_named(recipe.preset)
     autoencoder = build_autoencoder(preset)
     models = build(preset, recipe.seed, autoencoder)
@@ -68,6 +68,16 @@ def prepare_models(recipe: Recipe, clips: Clips, mixture: Mixture) -> Models:
         autoencoder.fit(_clips_to_fit(Pipeline.of(models), mixture, clips))
     set_output_bias(Pipeline.of(models), mixture, clips)
     return replace(models, clips=clips)
+
+
+def read_models(folder: Path, recipe: Recipe, clips: Clips) -> Models:
+    """Saved models, each in the precision that the recipe has for it."""
+    models = replace(Models.load(folder, getattr(torch, recipe.transformer_dtype)), clips=clips)
+    if isinstance(models.autoencoder, WanAutoencoder):
+        models.autoencoder.vae.to(getattr(torch, recipe.autoencoder_dtype))  # not its statistics, which are float32
+    if isinstance(models.text, LanguageModel):
+        models.text.model.to(getattr(torch, recipe.text_dtype))
+    return models
 
 
 def _clips_to_fit(pipeline: Pipeline, mixture: Mixture, clips: Clips) -> Iterator[tuple[Tensor, float]]:
@@ -78,8 +88,8 @@ def _clips_to_fit(pipeline: Pipeline, mixture: Mixture, clips: Clips) -> Iterato
 
 
 def whole_samples(mixture: Mixture, clips: Clips, num: int) -> Iterator[Sample]:
-    """Batches of one of the mixture's first windows, with all of their frames whatever their task."""
-    for index in range(num):
+    """Batches of one of the mixture's first windows, no more than it has, with all of their frames whatever their task."""
+    for index in range(min(num, sum(len(source) for source in mixture.sources))):
         draw = replace(mixture[index], task=None)
         yield collate([mixture.sample(draw, clips.size)]).normalised()
 
@@ -109,15 +119,8 @@ def set_output_bias(pipeline: Pipeline, mixture: Mixture, clips: Clips, num: int
     network.set_output_bias(means)
 
 
-@dataclass(frozen=True)
-class Budget:
-    """How many samples a process takes in each step."""
-
-    per_process: int
-
-    @classmethod
-    def of(cls, recipe: Recipe, num_processes: int) -> "Budget":
-        """Raises ValueError where the batch cannot be shared evenly."""
-        if recipe.batch_size % num_processes:
-            raise ValueError(f"a batch of {recipe.batch_size} cannot be shared by {num_processes} processes; choose a multiple")
-        return cls(recipe.batch_size // num_processes)
+def share_of(recipe: Recipe, num_processes: int) -> int:
+    """How many samples a process takes in each step; raises ValueError where they cannot be shared evenly."""
+    if recipe.batch_size % num_processes:
+        raise ValueError(f"a batch of {recipe.batch_size} cannot be shared by {num_processes} processes; choose a multiple")
+    return recipe.batch_size // num_processes

@@ -1,13 +1,14 @@
 """The training loop: read it downward."""
 
+import json
 import math
-import signal
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -17,28 +18,35 @@ from torch import Tensor, nn
 from action_images.data.loader import Batch, load
 from action_images.data.mixture import Mixture, fingerprint
 from action_images.model.door import CanvasDenoiser
-from action_images.model.models import Clips, Models
+from action_images.model.models import INDEX, Clips, Models
+from action_images.model.weights import write_json
 from action_images.pipeline import Pipeline
 from action_images.training import checkpoint
 from action_images.training.average import Average
 from action_images.training.batches import Noised, layout_kind, losses, noised_batches
+from action_images.training.card import model_card
 from action_images.training.checkpoint import Progress
-from action_images.training.log import Log
+from action_images.training.export import whole_transformer
+from action_images.training.interruption import interruptible
+from action_images.training.log import Log, check_trackers
 from action_images.training.optimizer import build_optimizer, choose_trainable, learning_rate
+from action_images.training.processes import join_processes
 from action_images.training.recipe import Recipe, differences
-from action_images.training.setup import Budget, clips_of, open_mixture, prepare_models
+from action_images.training.setup import clips_of, new_models, open_mixture, read_models, share_of
+from action_images.training.sharded import forget_whole_weights, whole
 from action_images.training.validation import Judged, Validation
 
-CHECKPOINTS, MODEL = "checkpoints", "model"
+RECIPE, START, CHECKPOINTS, BEST, MODEL = "recipe.json", "start", "checkpoints", "best", "model"
+"""What a run's folder holds: the recipe, the models it began with, and what it learnt."""
 Show = Callable[[int, Judged], None]
-"""Called after each validation with the step and what was judged, to make pictures of it."""
+"""Called after each validation with the number of steps done and what was judged, to make pictures of it."""
 
 
 class NotFiniteError(ValueError):
-    """The loss was no number."""
+    """The loss or its gradient was no number."""
 
 
-def train(recipe: Recipe, out: Path, show: Show | None = None, trackers: tuple[str, ...] = ("tensorboard",)) -> Path:
+def train(recipe: Recipe, out: Path, show: Show | None = None, trackers: tuple[str, ...] = ()) -> Path:
     """Run a recipe to its end, or on from where `out` stands, and return the folder of the finished models.
 
     Interrupted (SIGINT, SIGTERM) it saves and raises KeyboardInterrupt. Raises ValueError where `out` holds a run of
@@ -51,14 +59,26 @@ def train(recipe: Recipe, out: Path, show: Show | None = None, trackers: tuple[s
         for step, batches in run.steps():
             loss, norm = run.learn(step, batches)
             run.log.step(step, loss, norm, learning_rate(step, recipe), recipe.batch_size)
-            stop = interrupted() or step + 1 == recipe.num_steps
-            if validation is not None and (run.due("validate", recipe.validate_minutes) or step + 1 == recipe.num_steps):
-                run.validate(step, validation, show)
-            if run.due("save", recipe.save_minutes) or stop:
+            last = step + 1 == recipe.num_steps
+            stop, validate, save = run.agreed(interrupted(), run.due("validate"), run.due("save"))
+            if validation is not None and (validate or last) and not stop:
+                run.validate(validation, show)
+            if save or stop or last:
                 run.save()
-            if interrupted():
+            if stop:
                 raise KeyboardInterrupt
     return run.finish()
+
+
+def saved_recipe(out: Path) -> Recipe:
+    """The recipe of the run in a folder; raises ValueError where there is none or it cannot be read."""
+    path = out / RECIPE
+    if not path.is_file():
+        raise ValueError(f"{out}: holds no run ({RECIPE} is not there); begin one with 'action-images train RECIPE --out {out}'")
+    try:
+        return Recipe.from_json(json.loads(path.read_text()))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: is no recipe that this version can read ({error})") from error
 
 
 @dataclass
@@ -73,6 +93,7 @@ class Run:
     models: Models
     pipeline: Pipeline
     module: nn.Module
+    """The denoiser as it is called in training; around `models.denoiser` where there are many processes."""
     optimizer: Any
     average: Average
     progress: Progress
@@ -82,37 +103,41 @@ class Run:
     @classmethod
     def start(cls, recipe: Recipe, out: Path, trackers: tuple[str, ...] = ()) -> "Run":
         """Everything ready for the next step; goes on from the newest checkpoint in `out` if there is one."""
-        accelerator = Accelerator(mixed_precision=recipe.mixed_precision, log_with=list(trackers) or None, project_dir=out)
+        check_trackers(trackers)
+        accelerator = join_processes(recipe.mixed_precision, log_with=list(trackers) or None, project_dir=out)
+        share_of(recipe, accelerator.num_processes)
+        _check_same(recipe, out)
         clips = clips_of(recipe)
         mixture = open_mixture(recipe.sources, recipe, clips, recipe.seed)
-        found = _newest(out, recipe)
-        models = Models.load(out / MODEL) if found else prepare_models(recipe, clips, mixture)
-        if not found and accelerator.is_main_process:
-            models.save(out / MODEL)  # the fitted autoencoder and the configs, before anything is learnt
-        accelerator.wait_for_everyone()
+        found = _newest(out, mixture)
+        models = _models_to_start_from(recipe, out, clips, mixture, accelerator)
         transformer = models.denoiser.transformer
         choose_trainable(transformer, recipe)
         if recipe.gradient_checkpointing:
             transformer.enable_gradient_checkpointing()
         models = models.to(accelerator.device)
+        models.denoiser.train()
         module, optimizer = accelerator.prepare(models.denoiser, build_optimizer(models.denoiser, recipe))
-        progress = Progress(0, fingerprint(mixture))
-        average = Average(module, recipe.ema_decay)
+        network = accelerator.unwrap_model(module)
+        assert isinstance(network, CanvasDenoiser)
+        models, average, progress = replace(models, denoiser=network), Average(network, recipe.ema_decay), Progress(0, fingerprint(mixture))
         if found:
-            tensors, _, progress = found
-            if progress.fingerprint != fingerprint(mixture):
-                raise ValueError(f"{out}: the data has changed since this run began; restore it, or begin another run in another folder")
-            average.load(checkpoint.restore(tensors, module, optimizer.optimizer))
-        log = Log(accelerator, recipe.num_steps, progress.step, recipe.as_json() if trackers else None)
+            tensors, progress = found
+            average.load(checkpoint.restore(tensors, network, optimizer.optimizer))
+        log = Log(accelerator, out, recipe.num_steps, progress.step, recipe.as_json() if trackers else None)
         return cls(recipe, out, accelerator, clips, mixture, models, Pipeline.of(models), module, optimizer, average, progress, log)
+
+    @property
+    def sharded(self) -> bool:
+        """Whether the weights lie in pieces on several processes."""
+        return self.accelerator.distributed_type is DistributedType.FSDP
 
     def steps(self) -> Iterator[tuple[int, tuple[Batch, ...]]]:
         """The steps that are left, each with this process's samples."""
         start, ranks = self.progress.step, self.accelerator.num_processes
-        budget = Budget.of(self.recipe, ranks)
         batches = load(
-            self.mixture, budget.per_process, self.recipe.num_steps - start, start, self.clips.size, self.accelerator.process_index,
-            ranks, self.recipe.num_workers, self.accelerator.device, layout_kind,
+            self.mixture, share_of(self.recipe, ranks), self.recipe.num_steps - start, start, self.clips.size,
+            self.accelerator.process_index, ranks, self.recipe.num_workers, self.accelerator.device, layout_kind,
         )  # fmt: skip
         self.began = dict.fromkeys(("validate", "save", "clock"), time.monotonic())
         return enumerate(batches, start)
@@ -120,119 +145,139 @@ class Run:
     def learn(self, step: int, batches: tuple[Batch, ...]) -> tuple[float, float]:
         """One step; returns the mean loss over all processes and the norm of its gradient."""
         recipe, accelerator = self.recipe, self.accelerator
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(step, recipe)
         # Sharded weights are gathered in every pass, so all processes must make the same number of them.
-        sharded = accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED)
-        size = 1 if sharded else recipe.micro_batch_size
+        size = 1 if self.sharded else recipe.micro_batch_size
         parts = list(noised_batches(self.pipeline, batches, recipe, size, self.clips.num_frames))
         num_samples = sum(len(part.draws) for part in parts)
         total = torch.zeros((), device=accelerator.device)
         for number, part in enumerate(parts, 1):
-            synced = nullcontext() if number == len(parts) else accelerator.no_sync(self.module)
-            with synced, accelerator.autocast():
+            # Sharded gradients are shared out at once: whole ones would not fit.
+            synced = nullcontext() if self.sharded or number == len(parts) else accelerator.no_sync(self.module)
+            with synced:
                 loss = losses(self.module, part, recipe).sum() / num_samples
                 accelerator.backward(loss)
             total += loss.detach()
-        norm = accelerator.clip_grad_norm_(self.module.parameters(), recipe.clip_gradient)
-        self._check_finite(step, total, parts)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(step, recipe)
+        norm = float(whole(accelerator.clip_grad_norm_(self.module.parameters(), recipe.clip_gradient)))
+        loss = self._sum(total) / accelerator.num_processes
+        self._check_finite(step, loss, norm, parts)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        self.average.update(self.module)
+        self.average.update()
         self.progress = replace(self.progress, step=step + 1)
-        return self._over_processes(total, "mean"), float(norm) if norm is not None else math.nan
+        return loss, norm
 
-    def due(self, what: str, minutes: float) -> bool:
-        """Whether so many minutes have passed since it was last due, by the clock of the first process."""
-        now = time.monotonic()
-        passed = self.accelerator.is_main_process and now - self.began[what] > 60 * minutes
-        is_due = self._over_processes(torch.tensor(float(passed), device=self.accelerator.device), "sum") > 0
+    def due(self, what: str) -> bool:
+        """Whether it is time again for 'validate' or 'save', by the clock of this process."""
+        minutes = {"validate": self.recipe.validate_minutes, "save": self.recipe.save_minutes}[what]
+        is_due = time.monotonic() - self.began[what] > 60 * minutes
         if is_due:
-            self.began[what] = now
+            self.began[what] = time.monotonic()
         return is_due
 
-    def _over_processes(self, value: Tensor, reduction: Literal["mean", "sum"]) -> float:
-        reduced = self.accelerator.reduce(value, reduction)
-        assert isinstance(reduced, Tensor)
-        return reduced.item()
+    def agreed(self, stop: bool, *first: bool) -> list[bool]:
+        """The same decisions in all processes: to stop where any of them is to, the others as the first process says."""
+        said = [stop, *(one and self.accelerator.is_main_process for one in first)]
+        if self.accelerator.num_processes == 1:
+            return said
+        votes = self.accelerator.reduce(torch.tensor(said, dtype=torch.float32, device=self.accelerator.device), "sum")
+        assert isinstance(votes, Tensor)
+        return [vote > 0 for vote in votes.tolist()]
 
-    def validate(self, step: int, validation: Validation, show: Show | None) -> None:
+    def validate(self, validation: Validation, show: Show | None) -> None:
         """Judge the averaged weights on held-out windows; the best so far are kept in a folder of their own."""
         with self.averaged() as models:
             judged = validation.judge(Pipeline.of(models))
-            self.log.validated(step, judged.figures)
+            self.log.validated(self.progress.step, judged.figures)
             if show is not None and self.accelerator.is_main_process:
-                show(step, judged)
-            if self.progress.best is None or judged.score < self.progress.best:
-                self.progress = replace(self.progress, best=judged.score)
-                if self.accelerator.is_main_process:
-                    models.save(self.out / "best")
+                show(self.progress.step, judged)
+            score = self._sum(torch.tensor(judged.score if self.accelerator.is_main_process else 0.0, device=self.accelerator.device))
+            if self.progress.best is None or score < self.progress.best:
+                self.progress = replace(self.progress, best=score)
+                self._export(models, self.out / BEST)
 
     @contextmanager
     def averaged(self) -> Iterator[Models]:
         """The models with the averaged weights in the place of the last ones, for as long as this lasts."""
-        with self.average.in_place_of(self.module):
-            denoiser = self.accelerator.unwrap_model(self.module)
-            assert isinstance(denoiser, CanvasDenoiser)
-            denoiser.eval()
-            yield replace(self.models, denoiser=denoiser)
-            denoiser.train()
+        forget_whole_weights(self.module)
+        with self.average.in_place():
+            self.models.denoiser.eval()
+            yield self.models
+            self.models.denoiser.train()
+        forget_whole_weights(self.module)
 
     def save(self) -> None:
         """A checkpoint of now."""
         now = time.monotonic()
         self.progress = replace(self.progress, seconds=self.progress.seconds + now - self.began["clock"])
         self.began["clock"] = now
-        tensors = checkpoint.gather(self.module, self.optimizer.optimizer, self.average.named())
+        tensors = checkpoint.gather(self.models.denoiser, self.optimizer.optimizer, self.average.named())
         if self.accelerator.is_main_process:
-            checkpoint.save(self.out / CHECKPOINTS, tensors, self.recipe, self.progress, self.recipe.keep_last)
+            checkpoint.save(self.out / CHECKPOINTS, tensors, self.progress, self.recipe.keep_last)
         self.accelerator.wait_for_everyone()
 
     def finish(self) -> Path:
         """Save the averaged weights as finished models."""
         with self.averaged() as models:
-            if self.accelerator.is_main_process:
-                models.save(self.out / MODEL)
+            self._export(models, self.out / MODEL)
         self.log.close()
         return self.out / MODEL
 
-    def _check_finite(self, step: int, loss: Tensor, parts: list[Noised]) -> None:
-        if torch.isfinite(loss):
+    def _export(self, models: Models, folder: Path) -> None:
+        """Write models with their card, whole or not at all."""
+        transformer = whole_transformer(models.denoiser.transformer, self.accelerator.is_main_process)
+        if transformer is not None:
+            unfinished = folder.with_name(f".{folder.name}.part")
+            shutil.rmtree(unfinished, ignore_errors=True)
+            replace(models, denoiser=CanvasDenoiser(transformer)).save(unfinished)
+            card = model_card(self.recipe, self.mixture, self.progress, transformer, self.log.last_validation)
+            (unfinished / "README.md").write_text(card)
+            shutil.rmtree(folder, ignore_errors=True)
+            unfinished.rename(folder)
+        self.accelerator.wait_for_everyone()
+
+    def _sum(self, value: Tensor) -> float:
+        reduced = self.accelerator.reduce(value, "sum")
+        assert isinstance(reduced, Tensor)
+        return reduced.item()
+
+    def _check_finite(self, step: int, loss: float, norm: float, parts: list[Noised]) -> None:
+        # All processes see the same two numbers, so all of them stop.
+        if math.isfinite(loss) and math.isfinite(norm):
             return
-        path = self.out / f"not_finite_step_{step}_rank_{self.accelerator.process_index}.txt"
+        path = self.out / f"not_finite_step_{step}_process_{self.accelerator.process_index}.txt"
         path.write_text("\n".join(f"{draw.source} {draw.window} {draw.task}" for part in parts for draw in part.draws) + "\n")
         raise NotFiniteError(
-            f"step {step}: the loss is {loss.item()}; its samples are listed in {path}: look at them with 'action-images check', "
-            "or take a lower learning rate; the last checkpoint is as it was"
+            f"step {step}: the loss is {loss}, the norm of its gradient {norm}; the samples are listed in {path}: look at their episodes "
+            "with 'action-images check', or take a lower learning rate; the last checkpoint is as it was"
         )
 
 
-def _newest(out: Path, recipe: Recipe) -> tuple[dict[str, Tensor], Recipe, Progress] | None:
+def _check_same(recipe: Recipe, out: Path) -> None:
+    if not (out / RECIPE).is_file():
+        return
+    changed = differences(saved_recipe(out), recipe)
+    if changed:
+        raise ValueError(f"{out}: holds a run of another recipe; begin in another folder, or keep these as they were: {'; '.join(changed)}")
+
+
+def _newest(out: Path, mixture: Mixture) -> tuple[dict[str, Tensor], Progress] | None:
     found = checkpoint.checkpoints(out / CHECKPOINTS)
     if not found:
         return None
-    tensors, old, progress = checkpoint.load(found[-1])
-    changed = differences(old, recipe)
-    if changed:
-        raise ValueError(f"{out}: holds a run of another recipe; begin in another folder, or keep these as they were: {'; '.join(changed)}")
-    return tensors, old, progress
+    tensors, progress = checkpoint.load(found[-1])
+    if progress.fingerprint != fingerprint(mixture):
+        raise ValueError(f"{out}: the data has changed since this run began; restore it, or begin another run in another folder")
+    return tensors, progress
 
 
-@contextmanager
-def interruptible() -> Iterator[Callable[[], bool]]:
-    """Yields a function that says whether SIGINT or SIGTERM has come; a second one ends the process as ever."""
-    came: list[int] = []
-    before = {}
-
-    def remember(number: int, _: Any) -> None:
-        came.append(number)
-        for one, handler in before.items():
-            signal.signal(one, handler)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        before[number] = signal.signal(number, remember)
-    try:
-        yield lambda: bool(came)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _models_to_start_from(recipe: Recipe, out: Path, clips: Clips, mixture: Mixture, accelerator: Accelerator) -> Models:
+    """Read from the recipe's pretrained folder, or made once by the first process and read by all."""
+    if accelerator.is_main_process:
+        out.mkdir(parents=True, exist_ok=True)
+        if recipe.pretrained is None and not (out / START / INDEX).is_file():
+            new_models(recipe, clips, mixture).save(out / START)
+        write_json(out / RECIPE, recipe.as_json())
+    accelerator.wait_for_everyone()
+    return read_models(recipe.pretrained or out / START, recipe, clips)

@@ -29,12 +29,15 @@ class Shown:
 
     task: str
     truth: Sample
+    drawn: Float[Tensor, "b view frame 3 h w"] | None
+    """The true action images in [0, 1]; None where the sample has no actions."""
     prediction: Prediction
 
 
 @dataclass(frozen=True)
 class Judged:
-    """Figures by task and name; `score` (lower is better) is the mean final position error in mm, or the loss without one."""
+    """Medians over windows by task and name; `score` (lower is better) is the mean over tasks of the final position error in
+    mm, or of the losses where no task has one."""
 
     figures: dict[str, dict[str, float]]
     score: float
@@ -93,7 +96,8 @@ def _judge(
     done = sample(pipeline.models.denoiser, canvas, condition, SAMPLINGS[clips.sampling], generators)
     prediction = pipeline.decode(done, truth.cameras)
     figures |= _path_errors(truth, prediction) | _video_errors(truth, prediction)
-    return figures, Shown(task, truth, prediction)
+    drawn = None if truth.trajectory is None or truth.cameras is None else pipeline.draw(truth.trajectory, truth.cameras).add(1).div(2)
+    return figures, Shown(task, truth, drawn, prediction)
 
 
 def _loss(pipeline: Pipeline, canvas: Canvas, condition: Condition, level: float, draws: tuple[Draw, ...]) -> Tensor:
@@ -113,8 +117,10 @@ def _path_errors(truth: Sample, prediction: Prediction) -> dict[str, Tensor]:
     # What could not be read counts as far off, never as nothing.
     millimetres, degrees = (1e3 * metres).nan_to_num(1e3).cpu(), radians.rad2deg().nan_to_num(180.0).cpu()
     right = ((path.opening > 0.5) == (truth.trajectory.opening > 0.5)).float().mean(-1).cpu()
+    ends = truth.trajectory.world_from_tool.translation[:, [0, -1]].cpu()
     return {
         "final mm": millimetres[:, -1],
+        "still mm": 1e3 * (ends[:, 1] - ends[:, 0]).norm(dim=-1),
         "path mm": millimetres[:, 1:].mean(-1),
         "path deg": degrees[:, 1:].mean(-1),
         "gripper %": 100 * right,

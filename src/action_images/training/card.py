@@ -1,0 +1,72 @@
+"""The model card of what was trained: data, recipe, figures, licence, limits."""
+
+from collections import Counter
+from collections.abc import Mapping
+
+from action_images.data.mixture import Mixture
+from action_images.model.denoiser import ActionImagesTransformer3DModel
+from action_images.training.checkpoint import Progress
+from action_images.training.recipe import Recipe
+
+HEAD = """---
+license: apache-2.0
+library_name: action-images
+pipeline_tag: robotics
+tags: [robotics, video-generation, action-images]
+---
+# {preset}, trained by Action Images
+
+{parameters:,} parameters, step {step} of {num_steps}, {hours:.2f} hours. Load it with
+`action_images.model.models.Models.load(folder)`; the network alone with
+`ActionImagesTransformer3DModel.from_pretrained(folder, subfolder="transformer")`.
+
+"""
+LIMITS = """## Limits
+It has seen what is listed above and nothing else: other robots, cameras far from those, and words that were not among
+the instructions are outside of what it knows. A plan is not checked for collisions: put `control.Guard` between it and
+an arm.
+
+## Licence
+Apache-2.0, as the code. Where the data or the weights that training began from have terms of their own, those hold too.
+"""
+
+
+def model_card(
+    recipe: Recipe,
+    mixture: Mixture,
+    progress: Progress,
+    transformer: ActionImagesTransformer3DModel,
+    figures: Mapping[str, Mapping[str, float]],
+) -> str:
+    """README.md for a folder of models; `figures` are the last validation's, by task."""
+    parameters = sum(parameter.numel() for parameter in transformer.parameters())
+    hours = progress.seconds / 3600
+    head = HEAD.format(preset=recipe.preset, parameters=parameters, step=progress.step, num_steps=recipe.num_steps, hours=hours)
+    return "\n".join([head + _data(mixture), _figures(figures), _recipe(recipe), LIMITS])
+
+
+def _data(mixture: Mixture) -> str:
+    lines = ["## Data", "| source | ratio | episodes | windows | instructions | tasks |", "|---|---|---|---|---|---|"]
+    for source in mixture.sources:
+        dataset = source.dataset
+        instructions = Counter(dataset.instruction(number) for number in range(len(dataset)))
+        tasks = {} if source.decisions is None else source.decisions.tasks
+        said = ", ".join(f"{name} {weight:g}" for name, weight in tasks.items())
+        lines.append(f"| {dataset.path.name} | {source.ratio:g} | {len(dataset)} | {len(source)} | {len(instructions)} | {said} |")
+    return "\n".join([*lines, ""])
+
+
+def _figures(figures: Mapping[str, Mapping[str, float]]) -> str:
+    if not figures:
+        return "## Figures\nNone: the recipe has no validation.\n"
+    lines = ["## Figures", "Medians over held-out windows; `still mm` is what keeping still would score.", ""]
+    for task, row in figures.items():
+        lines.append(f"- {task}: " + ", ".join(f"{name} {value:.4g}" for name, value in row.items()))
+    return "\n".join([*lines, ""])
+
+
+def _recipe(recipe: Recipe) -> str:
+    values = recipe.as_json()
+    # Where the data lay on the machine that trained is nobody's business.
+    shown = {name: value for name, value in values.items() if name not in ("sources", "validation", "pretrained")}
+    return "\n".join(["## Recipe", *(f"- {name}: {value}" for name, value in shown.items()), ""])

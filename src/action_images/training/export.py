@@ -1,0 +1,38 @@
+"""What was learnt as models of their own: weights whole, adapters merged into the layers that they adapt."""
+
+import torch
+from torch import Tensor
+
+from action_images.model.denoiser import ActionImagesTransformer3DModel
+from action_images.training.sharded import whole
+
+ADAPTER = "default"
+
+
+def whole_transformer(transformer: ActionImagesTransformer3DModel, keep: bool = True) -> ActionImagesTransformer3DModel | None:
+    """A copy on the CPU that any process can save alone; every process takes part, and gets None unless it is to `keep` it."""
+    state = {}
+    for name, value in transformer.state_dict().items():
+        gathered = whole(value)
+        if keep:
+            state[name] = gathered
+    if not keep:
+        return None
+    with torch.device("meta"):
+        copy = ActionImagesTransformer3DModel(**{name: value for name, value in transformer.config.items() if not name.startswith("_")})
+    copy.load_state_dict(_merged(state, _scaling(transformer)), assign=True)
+    return copy
+
+
+def _scaling(transformer: ActionImagesTransformer3DModel) -> dict[str, float]:
+    """How much each adapted layer's adapter counts."""
+    return {name: module.scaling[ADAPTER] for name, module in transformer.named_modules() if hasattr(module, "lora_A")}
+
+
+def _merged(state: dict[str, Tensor], scaling: dict[str, float]) -> dict[str, Tensor]:
+    merged = {name.replace(".base_layer.", "."): value for name, value in state.items() if ".lora_" not in name}
+    for layer, scale in scaling.items():
+        down, up = (state[f"{layer}.lora_{which}.{ADAPTER}.weight"].float() for which in "AB")
+        weight = merged[f"{layer}.weight"]
+        merged[f"{layer}.weight"] = (weight.float() + scale * (up @ down)).to(weight.dtype)
+    return merged

@@ -1,0 +1,73 @@
+"""What a recipe will take, before anything is trained: parameters, memory, operations, data."""
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+
+import torch
+
+from action_images.canvas import TASKS
+from action_images.data.mixture import Mixture
+from action_images.model import cost
+from action_images.model.models import Clips
+from action_images.model.presets import Preset, build_autoencoder
+from action_images.training.recipe import Recipe
+
+DRAWS = 2000
+"""How many of the first draws are counted."""
+
+
+@dataclass(frozen=True)
+class TaskCost:
+    """One task in one pass of a process: its share of the samples, tokens of a sample, operations and bytes."""
+
+    share: float
+    num_tokens: int
+    flops_per_sample: float
+    memory: cost.Memory
+
+
+def costs(
+    recipe: Recipe, preset: Preset, clips: Clips, mixture: Mixture, num_processes: int = 1, sharded: bool = False
+) -> dict[str, TaskCost]:
+    """Task -> what it takes, by the arithmetic of `action-images describe`."""
+    config = cost.full_config(preset.transformer)
+    with torch.device("meta"):
+        autoencoder = build_autoencoder(preset)
+    factors = (autoencoder.temporal_factor, autoencoder.spatial_factor)
+    num_words = 512 if preset.hashed_words is None else 24
+    passed = 1 if sharded else min(recipe.micro_batch_size, max(1, recipe.batch_size // num_processes))
+    kind, mode = getattr(torch, recipe.transformer_dtype), recipe.trainable
+    checkpointed, rank = recipe.gradient_checkpointing, recipe.lora.rank
+    counts = drawn_tasks(mixture)
+    rows = {}
+    for task, count in counts.items():
+        one = cost.load_of(TASKS[task], recipe.num_views, clips.num_frames, clips.size, factors, num_words)
+        many = cost.load_of(TASKS[task], recipe.num_views, clips.num_frames, clips.size, factors, num_words, passed)
+        held = cost.memory(config, many, mode, kind, num_processes, sharded, checkpointed, rank)
+        tokens = one.num_tokens((config["patch_size"][1], config["patch_size"][2]))
+        rows[task] = TaskCost(count / sum(counts.values()), tokens, cost.training_flops(config, one, mode, checkpointed, rank), held)
+    return rows
+
+
+def drawn_tasks(mixture: Mixture) -> Counter[str]:
+    """How often each task comes among the first draws."""
+    return Counter(str(mixture[index].task) for index in range(DRAWS))
+
+
+def drawn_sources(mixture: Mixture) -> Counter[str]:
+    """How often each source comes among the first draws."""
+    return Counter(mixture[index].source for index in range(DRAWS))
+
+
+def flops_per_second(dtype: torch.dtype, seconds: float = 0.3) -> float:
+    """What a large product of matrices reaches here: a bound that a training step stays below."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    size = 8192 if device == "cuda" else 1024
+    left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
+    (left @ right).sum().item()
+    start, number = time.perf_counter(), 0
+    while time.perf_counter() - start < seconds:
+        (left @ right).sum().item()
+        number += 1
+    return number * 2 * size**3 / (time.perf_counter() - start)

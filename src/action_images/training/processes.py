@@ -1,0 +1,20 @@
+"""The processes of a run, as accelerate finds them: one, several with a copy of the model each, or several that share it (FSDP2)."""
+
+import os
+from typing import Any
+
+from accelerate import Accelerator
+from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
+
+
+def join_processes(mixed_precision: str, **options: Any) -> Accelerator:
+    """This process's place among all; raises ValueError for kinds of sharing whose state cannot be saved here."""
+    accelerator = Accelerator(mixed_precision=mixed_precision, **options)
+    if accelerator.distributed_type is DistributedType.MULTI_CPU and os.environ.get("ACCELERATE_USE_FSDP") == "true":
+        # accelerate leaves FSDP out where there are no GPUs; torch does not.
+        accelerator.state.fsdp_plugin = FullyShardedDataParallelPlugin()
+        accelerator.state.distributed_type = DistributedType.FSDP
+    kind = accelerator.distributed_type
+    if kind is DistributedType.DEEPSPEED or (kind is DistributedType.FSDP and not accelerator.is_fsdp2):
+        raise ValueError(f"{kind.value}, or its first version, cannot be saved here; share with FSDP2: training/configs/fsdp2.yaml")
+    return accelerator

@@ -1,0 +1,93 @@
+"""What a step learns from: its own noise for each draw, and a loss over what is asked and valid alone."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from runs import parts_of
+
+from action_images.canvas.layout import STREAMS
+from action_images.training.batches import losses
+from action_images.training.recipe import SourceRecipe
+from action_images.training.train import Run
+
+
+@pytest.fixture
+def run(recipe, tmp_path):
+    return Run.start(recipe, tmp_path)
+
+
+def by_draw(parts):
+    return {draw.index: (part.noise[row], part.level[row]) for part in parts for row, draw in enumerate(part.draws)}
+
+
+def test_each_draw_has_its_own_noise_and_level_whoever_computes_it(run, recipe):
+    whole, single = by_draw(parts_of(run, recipe)), by_draw(parts_of(run, recipe, size=1))
+    assert sorted(whole) == sorted(single) == [0, 1, 2, 3]
+    for index, (noise, level) in whole.items():
+        assert torch.equal(noise, single[index][0])
+        assert level == single[index][1]
+    levels = [level.item() for _, level in whole.values()]
+    assert len(set(levels)) == 4
+    assert all(0 < level <= 1 for level in levels)
+
+
+def test_the_loss_looks_at_what_is_asked_and_valid_alone(run, recipe):
+    part = parts_of(run, recipe)[0]
+    valid = torch.ones_like(part.canvas.given)
+    valid[:, -1] = False
+    canvas = replace(part.canvas, valid=valid)
+
+    def loss(latents):
+        return losses(lambda *_: torch.zeros_like(latents), replace(part, canvas=replace(canvas, latents=latents)), recipe)
+
+    latents = canvas.latents
+    elsewhere = torch.where(canvas.counted, latents, latents + 7)
+    assert torch.equal(loss(latents), loss(elsewhere))
+    inside = torch.where(canvas.counted, latents + 7, latents)
+    assert (loss(inside) > loss(latents)).all()
+
+
+def test_action_weight_says_how_much_a_frame_of_an_action_counts(run, recipe):
+    part = next(part for part in parts_of(run, recipe) if part.canvas.layout.segments[0].num_frames > 1)
+    is_action = (part.canvas.layout.stream_of_frame() == STREAMS.index("action"))[:, None, None]
+    truth = part.noise - part.canvas.latents
+
+    def loss(wrong, weight):
+        return losses(lambda *_: truth + wrong.float(), part, replace(recipe, action_weight=weight))
+
+    counted = part.canvas.counted.float().expand_as(truth)
+    num_action, num_video = (counted * is_action).flatten(1).sum(1), (counted * ~is_action).flatten(1).sum(1)
+    expected = 3 * num_action / (3 * num_action + num_video)
+    wrong = is_action.expand_as(truth)
+    torch.testing.assert_close(loss(wrong, 3.0) / loss(torch.ones_like(truth), 3.0), expected)
+
+
+def test_the_text_is_dropped_as_often_as_the_source_says_for_each_task(recipe, demonstrations, tmp_path):
+    tasks = {"policy": 0.5, "label": 0.5}
+    own = replace(recipe, sources=(SourceRecipe(demonstrations, tasks=tasks, drop_text=0.2, drop_text_of={"label": 1.0}),))
+    mixture = Run.start(own, tmp_path).mixture
+    draws = [mixture[index] for index in range(2000)]
+    assert all(draw.drop_text for draw in draws if draw.task == "label")
+    share = [draw.drop_text for draw in draws if draw.task == "policy"]
+    assert sum(share) / len(share) == pytest.approx(0.2, abs=0.03)
+    assert mixture.sample(next(draw for draw in draws if draw.drop_text)).instruction is None
+
+
+def test_a_dropped_camera_is_zeros_and_leaves_the_other_samples_alone(run, recipe):
+    shown = {draw.index: maps for part in parts_of(run, recipe) for draw, maps in zip(part.draws, part.condition.camera, strict=True)}
+    half = replace(recipe, drop_camera=0.5)
+    dropped = 0
+    for part in parts_of(run, half):
+        for draw, maps in zip(part.draws, part.condition.camera, strict=True):
+            if draw.uniform("camera") < 0.5:
+                assert not maps.any()
+                dropped += 1
+            else:
+                assert torch.equal(maps, shown[draw.index])
+    assert 0 < dropped < 4
+
+
+def test_a_task_that_does_not_exist_is_refused(recipe, demonstrations, tmp_path):
+    with pytest.raises(ValueError, match=r"there is no task policey; there are: joint, policy"):
+        Run.start(replace(recipe, sources=(SourceRecipe(demonstrations, tasks={"policey": 1.0}),)), tmp_path)

@@ -1,0 +1,116 @@
+"""Checkpoints: whole or not there, and exactly what was saved."""
+
+import resource
+
+import pytest
+import torch
+from torch import nn
+
+from action_images.training.average import Average
+from action_images.training.checkpoint import Progress, checkpoints, gather, load, restore, save
+
+
+def network() -> nn.Module:
+    return nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2).requires_grad_(False))
+
+
+def trained() -> tuple[nn.Module, torch.optim.Optimizer, Average]:
+    """A small network three steps on."""
+    net = network()
+    optimizer = torch.optim.AdamW([value for value in net.parameters() if value.requires_grad], 0.1)
+    average = Average(net, 0.9)
+    for _ in range(3):
+        net(torch.randn(5, 3)).square().mean().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        average.update()
+    return net, optimizer, average
+
+
+def test_what_is_saved_comes_back_bit_by_bit_and_what_is_frozen_is_left_out(tmp_path):
+    net, optimizer, average = trained()
+    tensors = gather(net, optimizer, average.named())
+    assert not any(name.startswith("model/1.") for name in tensors)
+    path = save(tmp_path, tensors, Progress(3, 17, 0.5, 2.0), keep_last=1)
+    read, progress = load(path)
+    assert progress == Progress(3, 17, 0.5, 2.0)
+    fresh = network()
+    other = torch.optim.AdamW([value for value in fresh.parameters() if value.requires_grad], 0.1)
+    shadow = Average(fresh, 0.9)
+    shadow.load(restore(read, fresh, other))
+    again = gather(fresh, other, shadow.named())
+    assert again.keys() == tensors.keys()
+    assert all(torch.equal(again[name], tensors[name]) for name in tensors)
+    assert shadow.num_updates == 3
+
+
+def test_a_full_disk_leaves_the_checkpoint_before_as_it_was(tmp_path):
+    tensors = gather(*trained()[:2], {})
+    first = save(tmp_path, tensors, Progress(1, 0), keep_last=1)
+    before = {path.name: path.read_bytes() for path in first.iterdir()}
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limit[1]))  # no file may grow beyond 100 bytes, as on a disk that is full
+    try:
+        with pytest.raises(OSError, match=r"step-00000002: the checkpoint could not be written .* the one before is as it was"):
+            save(tmp_path, tensors, Progress(2, 0), keep_last=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000001"]
+    assert {path.name: path.read_bytes() for path in first.iterdir()} == before
+    assert save(tmp_path, tensors, Progress(2, 0), keep_last=1).name == "step-00000002"
+
+
+def test_what_a_killed_process_left_half_written_is_not_a_checkpoint(tmp_path):
+    tensors = gather(*trained()[:2], {})
+    (tmp_path / ".step-00000002.part").mkdir()
+    (tmp_path / ".step-00000002.part" / "state.json").write_text("{")
+    saved = save(tmp_path, tensors, Progress(1, 0), keep_last=3)
+    assert checkpoints(tmp_path) == [saved]
+    assert save(tmp_path, tensors, Progress(2, 0), keep_last=3) == checkpoints(tmp_path)[-1]
+
+
+@pytest.mark.parametrize("file", ["state.json", "tensors.safetensors"])
+def test_a_damaged_file_is_one_clear_error(tmp_path, file):
+    path = save(tmp_path, gather(*trained()[:2], {}), Progress(1, 0), keep_last=1)
+    (path / file).write_bytes((path / file).read_bytes()[:40])
+    with pytest.raises(ValueError, match=r"step-00000001: is no checkpoint that can be read"):
+        load(path)
+
+
+def test_tensors_of_another_network_are_refused_by_name():
+    net, optimizer, _ = trained()
+    tensors = gather(net, optimizer, {})
+    with pytest.raises(ValueError, match=r"has no 0.weight"):
+        restore({name: value for name, value in tensors.items() if name != "model/0.weight"}, net, optimizer)
+    with pytest.raises(ValueError, match=r"0.bias has shape \(5,\), the run's \(4,\)"):
+        restore(tensors | {"model/0.bias": torch.zeros(5)}, net, optimizer)
+
+
+def test_the_average_follows_and_is_in_place_only_while_asked_for():
+    net, _, average = trained()
+    last = net[0].weight.detach().clone()
+    with average.in_place():
+        assert torch.equal(net[0].weight, average.named()["0.weight"])
+        assert not torch.equal(net[0].weight, last)
+    assert torch.equal(net[0].weight, last)
+
+
+def test_the_average_is_the_sum_with_the_decays_that_it_promises():
+    net = nn.Linear(1, 1, bias=False)
+    average = Average(net, 0.9)
+    expected = net.weight.item()
+    for number in range(1, 200):
+        with torch.no_grad():
+            net.weight.fill_(number)
+        average.update()
+        decay = min(0.9, (1 + number) / (10 + number))
+        expected = decay * expected + (1 - decay) * number
+    assert average.named()["weight"].item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_without_a_decay_the_weights_stand_for_themselves():
+    net = network()
+    average = Average(net, None)
+    average.update()
+    with average.in_place():
+        assert average.named() == {}

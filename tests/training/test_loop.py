@@ -1,0 +1,165 @@
+"""The loop: what it learns is a function of the recipe, however often it is stopped and however it is cut up."""
+
+import json
+import multiprocessing
+import os
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from runs import assert_same_weights, losses_of, write_demonstrations
+
+from action_images.model.models import Models
+from action_images.training import train as loop
+from action_images.training.checkpoint import checkpoints, load
+from action_images.training.recipe import SourceRecipe
+from action_images.training.train import NotFiniteError, Run, train
+
+
+@pytest.fixture
+def plain(recipe):
+    """Without validation, which no law here needs."""
+    return replace(recipe, validation=())
+
+
+@pytest.fixture(scope="session")
+def uninterrupted(tmp_path_factory):
+    """The folder of a recipe's run from beginning to end, each recipe run once."""
+    done = {}
+
+    def run(recipe) -> Path:
+        key = json.dumps(recipe.as_json())
+        if key not in done:
+            done[key] = tmp_path_factory.mktemp("run")
+            train(recipe, done[key])
+        return done[key]
+
+    return run
+
+
+def test_the_loss_of_the_debug_recipe_is_what_it_was(plain, uninterrupted):
+    losses = losses_of(uninterrupted(plain))
+    assert list(losses) == [1, 2, 3, 4, 5, 6]
+    assert [round(loss, 3) for loss in losses.values()] == FROZEN
+
+
+def test_a_run_that_is_stopped_and_resumed_equals_one_that_is_not(plain, uninterrupted, tmp_path):
+    run = Run.start(plain, tmp_path)
+    for step, batches in run.steps():
+        run.log.step(step, *run.learn(step, batches), 0.0, 1)
+        if step == 2:
+            run.save()
+            break
+    model = train(plain, tmp_path)
+    whole = uninterrupted(plain)
+    assert losses_of(tmp_path) == losses_of(whole)
+    assert_same_weights(model, whole / "model")
+
+
+def test_a_run_that_is_killed_at_any_moment_resumes_and_equals_one_that_is_not(plain, uninterrupted, tmp_path):
+    patient = replace(plain, save_minutes=0.0)
+    for least in (1, 3):
+        child = multiprocessing.get_context("fork").Process(target=train, args=(patient, tmp_path))
+        child.start()
+        while child.is_alive() and not ((tmp_path / "log.jsonl").is_file() and len(losses_of(tmp_path)) >= least):
+            time.sleep(0.01)
+        os.kill(child.pid, signal.SIGKILL)
+        child.join()
+    model = train(patient, tmp_path)
+    whole = uninterrupted(plain)
+    assert losses_of(tmp_path) == losses_of(whole)
+    assert_same_weights(model, whole / "model")
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_the_micro_batch_changes_no_draw_no_noise_and_no_loss(plain, uninterrupted, tmp_path, size):
+    train(replace(plain, micro_batch_size=size), tmp_path)
+    one, other = losses_of(tmp_path), losses_of(uninterrupted(plain))
+    assert [one[step] for step in one] == pytest.approx([other[step] for step in one], rel=1e-5)
+
+
+def test_workers_change_nothing(plain, uninterrupted, tmp_path):
+    train(replace(plain, num_workers=1), tmp_path)
+    assert losses_of(tmp_path) == losses_of(uninterrupted(plain))
+
+
+def test_another_recipe_is_refused_and_what_differs_is_named(plain, tmp_path):
+    Run.start(plain, tmp_path)
+    with pytest.raises(ValueError, match=r"another recipe.*learning_rate: 0.003 -> 0.1"):
+        train(replace(plain, learning_rate=0.1, keep_last=3), tmp_path)
+
+
+def test_what_only_says_how_a_run_goes_on_may_change(plain, tmp_path):
+    train(replace(plain, num_steps=2), tmp_path)
+    assert Run.start(replace(plain, num_steps=2, micro_batch_size=1, save_minutes=1.0, num_workers=1), tmp_path).progress.step == 2
+
+
+def test_changed_data_is_refused(plain, tmp_path):
+    folder = write_demonstrations(tmp_path / "data", 3, seed=5)
+    own = replace(plain, sources=(SourceRecipe(folder, tasks={"policy": 1.0}),), num_steps=1)
+    train(own, tmp_path / "run")
+    write_demonstrations(tmp_path / "more", 4, seed=5)
+    folder.rename(tmp_path / "old")
+    (tmp_path / "more").rename(folder)
+    with pytest.raises(ValueError, match="the data has changed"):
+        train(own, tmp_path / "run")
+
+
+def test_a_damaged_checkpoint_is_refused_by_name(plain, tmp_path):
+    train(replace(plain, num_steps=2, save_minutes=0.0), tmp_path)
+    newest = checkpoints(tmp_path / "checkpoints")[-1]
+    tensors = newest / "tensors.safetensors"
+    tensors.write_bytes(tensors.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=r"step-00000002: is no checkpoint.*delete it"):
+        train(replace(plain, num_steps=2, save_minutes=0.0), tmp_path)
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_its_samples_are_listed(plain, tmp_path):
+    run = Run.start(plain, tmp_path)
+    with torch.no_grad():
+        run.models.denoiser.transformer.proj_out.bias.fill_(torch.nan)
+    before = {name: value.clone() for name, value in run.models.denoiser.named_parameters()}
+    step, batches = next(run.steps())
+    with pytest.raises(NotFiniteError, match=r"step 0: the loss is nan.*action-images check"):
+        run.learn(step, batches)
+    listed = (tmp_path / "not_finite_step_0_process_0.txt").read_text().splitlines()
+    assert sorted(listed) == sorted(f"{draw.source} {draw.window} {draw.task}" for draw in map(run.mixture.__getitem__, range(4)))
+    assert all(torch.equal(before[name], value) or value.isnan().any() for name, value in run.models.denoiser.named_parameters())
+
+
+def test_ctrl_c_finishes_the_step_saves_and_stops(recipe, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        train(replace(recipe, validate_minutes=0.0), tmp_path, show=lambda *_: signal.raise_signal(signal.SIGINT))
+    (saved,) = checkpoints(tmp_path / "checkpoints")
+    _, progress = load(saved)
+    assert progress.step == 2  # asked to while the first was judged
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_no_more_checkpoints_are_kept_than_asked_for(plain, tmp_path):
+    train(replace(plain, save_minutes=0.0, keep_last=2), tmp_path)
+    assert [path.name for path in checkpoints(tmp_path / "checkpoints")] == ["step-00000005", "step-00000006"]
+
+
+def test_the_finished_models_load_and_say_what_they_are(recipe, tmp_path):
+    folder = train(replace(recipe, num_steps=2), tmp_path)
+    for each in (folder, tmp_path / "best"):
+        models = Models.load(each)
+        assert models.clips.num_frames == 5
+        assert models.clips.fps == 5
+        card = (each / "README.md").read_text()
+        assert all(said in card for said in ("license: apache-2.0", "## Data", "| demonstrations | 1 | 6 |", "final mm", "## Limits"))
+        assert str(tmp_path) not in card
+    network = type(models.denoiser.transformer).from_pretrained(folder, subfolder="transformer")
+    assert sum(value.numel() for value in network.parameters()) == sum(value.numel() for value in models.denoiser.parameters())
+
+
+def test_a_recipe_that_cannot_share_its_batch_is_refused_at_once(plain):
+    with pytest.raises(ValueError, match="a batch of 4 cannot be shared by 3 processes"):
+        loop.share_of(plain, 3)
+
+
+FROZEN = [0.0] * 6

@@ -1,0 +1,69 @@
+"""Several processes learn what one does: copies of the model, or pieces of it, over gloo."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from runs import losses_of, weights_of
+
+from action_images.training.train import train
+
+CONFIGS = Path(str(files("action_images.training"))) / "configs"
+PROGRAM = """
+import json, sys
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+from action_images.training.recipe import Recipe
+from action_images.training.train import Run, train
+recipe, out, stop = Recipe.from_json(json.loads(Path(sys.argv[1]).read_text())), Path(sys.argv[2]), int(sys.argv[3])
+if not stop:
+    train(recipe, out)
+    raise SystemExit
+run = Run.start(recipe, out)
+assert run.sharded == (sys.argv[4] == "sharded"), run.accelerator.distributed_type
+for step, batches in run.steps():
+    loss, norm = run.learn(step, batches)
+    run.log.step(step, loss, norm, 0.0, 1)
+    if step + 1 == stop:
+        run.save()
+        run.finish()
+        break
+"""
+
+
+def launch(recipe, out: Path, config: str, stop: int = 0) -> None:
+    """Two processes on this machine, started by `accelerate launch` with a config that the package ships."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "program.py").write_text(PROGRAM)
+    (out / "wanted.json").write_text(json.dumps(recipe.as_json()))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch", "--config_file", str(CONFIGS / f"{config}.yaml")]
+    command += ["--cpu", "--num_processes", "2", "--main_process_port", str(port), str(out / "program.py")]
+    command += [str(out / "wanted.json"), str(out), str(stop), "sharded" if config == "fsdp2" else "copies"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.mark.parametrize("config", ["ddp", "fsdp2"])
+def test_two_processes_learn_what_one_does_and_one_goes_on_from_their_checkpoint(recipe, tmp_path, config):
+    plain = replace(recipe, validation=(), num_steps=4)
+    whole = train(plain, tmp_path / "one")
+    launch(plain, tmp_path / "two", config, stop=3)
+    one, two = losses_of(tmp_path / "one"), losses_of(tmp_path / "two")
+    assert list(two) == [1, 2, 3]
+    assert [two[step] for step in two] == pytest.approx([one[step] for step in two], rel=1e-4)
+    resumed = train(plain, tmp_path / "two")
+    assert losses_of(tmp_path / "two")[4] == pytest.approx(one[4], rel=1e-4)
+    first, second = weights_of(whole), weights_of(resumed)
+    assert first.keys() == second.keys()
+    assert max((first[name] - second[name]).abs().max().item() for name in first) < 1e-3

@@ -1,0 +1,66 @@
+"""Recipes: complete, printable, and refused where they make no sense."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from action_images.canvas import TASKS
+from action_images.model.presets import PRESETS
+from action_images.recipes import DEBUG, RECIPES
+from action_images.training.optimizer import learning_rate
+from action_images.training.recipe import PRACTICAL, Recipe, differences
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_survives_json_and_names_what_exists(name):
+    recipe = RECIPES[name]
+    assert Recipe.from_json(json.loads(json.dumps(recipe.as_json()))) == recipe
+    assert recipe.preset in PRESETS
+    assert all(task in TASKS for source in (*recipe.sources, *recipe.validation) for task in source.tasks)
+
+
+def test_what_differs_is_named_unless_it_only_says_how_the_run_goes_on():
+    assert differences(DEBUG, DEBUG) == []
+    assert differences(DEBUG, replace(DEBUG, seed=3)) == ["seed: 0 -> 3"]
+    assert "micro_batch_size" in PRACTICAL
+    assert differences(DEBUG, replace(DEBUG, micro_batch_size=1, num_workers=7)) == []
+
+
+def test_fields_of_another_version_are_named():
+    values = DEBUG.as_json()
+    with pytest.raises(ValueError, match="does not know: momentum"):
+        Recipe.from_json(values | {"momentum": 0.9})
+    del values["shift"]
+    with pytest.raises(ValueError, match="needs: shift"):
+        Recipe.from_json(values)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"sources": ()}, "at least one source"),
+        ({"batch_size": 0}, "at least 1"),
+        ({"decay": 1.5}, "decay lies in"),
+        ({"drop_camera": 2.0}, "drop_camera lies in"),
+        ({"ema_decay": 1.0}, "ema_decay in"),
+        ({"transformer_dtype": "bfloat16"}, "weights that learn are float32"),
+    ],
+)
+def test_values_that_make_no_sense_are_refused(change, said):
+    with pytest.raises(ValueError, match=said):
+        replace(DEBUG, **change)
+
+
+def test_the_learning_rate_rises_stays_and_falls_to_zero():
+    recipe = replace(DEBUG, num_steps=100, warmup_steps=10, decay=0.2, learning_rate=1.0)
+    rates = [learning_rate(step, recipe) for step in range(100)]
+    assert rates[:10] == pytest.approx([0.1 * (step + 1) for step in range(10)])
+    assert rates[10:81] == pytest.approx([1.0] * 71)
+    assert rates[80:] == pytest.approx([1 - step / 20 for step in range(20)])
+    assert min(rates) > 0
+
+
+def test_without_a_decay_the_rate_stays_to_the_end():
+    recipe = replace(DEBUG, num_steps=10, warmup_steps=1, decay=0.0, learning_rate=1.0)
+    assert [learning_rate(step, recipe) for step in range(10)] == [1.0] * 10

@@ -1,0 +1,87 @@
+"""`action-images train` as a user types it."""
+
+import signal
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from action_images.cli import main
+from action_images.training.checkpoint import checkpoints
+from action_images.training.recipe import Recipe
+from action_images.training.train import Run, saved_recipe
+
+
+@pytest.fixture
+def command(demonstrations, held_out) -> list[str]:
+    paths = ["--sources.0.path", str(demonstrations), "--validation.0.path", str(held_out)]
+    small = ["--num-steps", "2", "--batch-size", "4", "--num-workers", "0", "--validation-windows", "4"]
+    return ["train", "debug", *paths, *small]
+
+
+def test_a_run_leaves_its_recipe_its_log_a_contact_sheet_and_models(command, tmp_path, capsys):
+    assert main([*command, "--out", str(tmp_path)]) == 0
+    assert "held-out windows after step 2" in capsys.readouterr().out
+    held = {path.name for path in tmp_path.iterdir()}
+    assert held == {"recipe.json", "log.jsonl", "start", "checkpoints", "best", "model", "sheets"}
+    assert saved_recipe(tmp_path).num_steps == 2
+    with Image.open(tmp_path / "sheets" / "step-00000002.png") as sheet:
+        assert sheet.width > 300
+        assert sheet.height > 300
+
+
+def test_a_stopped_run_goes_on_by_its_folder_alone_also_without_a_checkpoint(command, tmp_path, capsys):
+    assert main([*command, "--out", str(tmp_path), "--validate-minutes", "0", "--num-steps", "3"]) == 0
+    whole = (tmp_path / "model" / "transformer" / "diffusion_pytorch_model.safetensors").read_bytes()
+    assert main([*command, "--out", str(tmp_path / "begun"), "--dry-run"]) == 0
+    assert not (tmp_path / "begun" / "recipe.json").exists()
+    recipe: Recipe = saved_recipe(tmp_path)
+    Run.start(recipe, tmp_path / "begun")
+    assert not checkpoints(tmp_path / "begun" / "checkpoints")
+    assert main(["train", "--resume", str(tmp_path / "begun")]) == 0
+    assert (tmp_path / "begun" / "model" / "transformer" / "diffusion_pytorch_model.safetensors").read_bytes() == whole
+    assert main(["train", "--resume", str(tmp_path / "begun")]) == 0  # what is finished stays so
+    capsys.readouterr()
+
+
+def test_ctrl_c_ends_with_code_130_and_says_how_to_go_on(command, tmp_path, capsys, monkeypatch):
+    learn = Run.learn
+
+    def learn_and_press(run, step, batches):
+        signal.raise_signal(signal.SIGINT)
+        return learn(run, step, batches)
+
+    monkeypatch.setattr(Run, "learn", learn_and_press)
+    assert main([*command, "--out", str(tmp_path)]) == 130
+    assert f"action-images train --resume {tmp_path}" in capsys.readouterr().out.replace("\n", "")
+    assert [path.name for path in checkpoints(tmp_path / "checkpoints")] == ["step-00000001"]
+
+
+def test_a_dry_run_says_what_it_takes_and_draws_the_first_batch(command, tmp_path, capsys):
+    assert main([*command, "--out", str(tmp_path), "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    for word in ("parameters", "tokens", "demonstrations", "windows", "policy", "GB", "s a step", "GFLOP/s"):
+        assert word in said, word
+    assert [path.name for path in tmp_path.iterdir()] == ["first_batch.png"]
+
+
+def test_bad_input_is_one_line_that_names_the_thing(command, tmp_path, capsys):
+    cases = {
+        ("train",): "give a recipe (debug, tiny",
+        ("train", "--resume", str(tmp_path)): "holds no run",
+        (*command[:2], "--out", str(tmp_path / "run")): "demonstrations",
+        (*command, "--out", str(tmp_path / "run"), "--num-frames", "6"): "1 + 4 n frames",
+        (*command, "--out", str(tmp_path / "run"), "--batch-size", "0"): "at least 1",
+        (*command, "--out", str(tmp_path / "run"), "--trackers", "trackio"): "trackio is not installed",
+    }
+    for arguments, said in cases.items():
+        assert main(list(arguments)) == 2, arguments
+        error = capsys.readouterr().err
+        assert said in error, (arguments, error)
+        assert error.count("\n") == 1, error
+
+
+def test_a_run_whose_recipe_was_damaged_is_refused(tmp_path: Path, capsys):
+    (tmp_path / "recipe.json").write_text('{"preset": "debug"}')
+    assert main(["train", "--resume", str(tmp_path)]) == 2
+    assert "is no recipe that this version can read" in capsys.readouterr().err
