@@ -68,6 +68,7 @@ class Oracle(CanvasDenoiser):
         windows = [[min(start + i, total - 1) for i in range(num_frames)] for start in range(total)]
         self.clean = torch.cat([pipeline.encode(_window(recording, frames), TASKS["joint"])[0].latents for frames in windows])
         self.num_calls, self.num_from_nothing, self.texts = 0, 0, []
+        self.blank = pipeline.models.autoencoder.encode(-torch.ones(num_frames, 3, *CLIPS.size))
         self.blind_to_actions = False
 
     def forward(self, canvas, noise_level, condition, branch="conditional"):  # noqa: ARG002 (a Denoiser's arguments)
@@ -81,7 +82,7 @@ class Oracle(CanvasDenoiser):
             answers.append(self.clean[misfit.argmin()])
         answer = torch.stack(answers)
         if self.blind_to_actions:
-            answer[:, :, actions] = 0
+            answer[:, :, actions] = self.blank.repeat(1, len(actions) // self.blank.shape[1], 1, 1)
         return (canvas.latents - answer) / noise_level.view(-1, 1, 1, 1, 1)
 
 
@@ -95,8 +96,8 @@ def knowing(episode: Episode, clips: Clips = CLIPS) -> ClipGenerator:
     """A generator that knows what the episode shows, behind an autoencoder that is fitted to it."""
     recording = whole(episode)
     pictures = draw(recording.trajectory, recording.cameras) * 2 - 1
-    num_fit = 1 + 4 * ((recording.video.shape[1] - 1) // 4)
-    phases = [(tensor[:, start : start + num_fit - 4], 10.0) for tensor in (pictures, recording.video) for start in range(4)]
+    starts = range(recording.video.shape[1] - 4)
+    phases = [(tensor[:, start : start + 5], 1.0) for tensor in (pictures, recording.video) for start in starts]
     models = replace(build(DEBUG, autoencoder=PatchAutoencoder(**DEBUG.autoencoder).fit(phases)), clips=clips)
     pipeline = Pipeline.of(models)
     return ClipGenerator.of(replace(models, denoiser=Oracle(pipeline, recording)))

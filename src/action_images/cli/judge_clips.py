@@ -29,7 +29,8 @@ def main(
 
     Windows of one clip are taken evenly over the data set. Every task is judged on the same ones. 'label',
     'label_from_nothing' and 'simulate' are judged with the true instruction, none, and one of another window that
-    says something else: a model that follows the text instead of what it is shown is found out by the difference.
+    says something else (where there is one): a model that follows the text instead of what it is shown is found out by the
+    difference.
     'still' is the floor (the first image and pose again and again), 'codec' the ceiling (what was recorded through the
     autoencoder and the reader), 'lucas-kanade' a point tracker without learning.
 
@@ -109,6 +110,8 @@ def modes(generator: "ClipGenerator", others: "dict[int, str | None]", seed: int
     """Name -> what it makes of a window; names of tasks, with what the text says where that is tried."""
     from functools import partial
 
+    import torch
+
     from action_images.canvas import TASKS
     from action_images.data.sample import collate
     from action_images.evaluation import generation
@@ -119,6 +122,8 @@ def modes(generator: "ClipGenerator", others: "dict[int, str | None]", seed: int
         prediction = generator.generate(collate([scene]), task, [seed])
         whole = TASKS[task].video_frames is None and task not in ("label", "label_from_nothing")
         made = prediction.video[0] if whole and prediction.video is not None else None
+        if made is not None and task == "second_view":
+            made = torch.cat([torch.full_like(made[:1], torch.nan), made[1:]])  # what was shown whole is no achievement
         asked = task != "simulate" and prediction.trajectory is not None
         return generation.Answer(made, prediction.trajectory[0] if asked and prediction.trajectory is not None else None)
 
@@ -132,8 +137,9 @@ def modes(generator: "ClipGenerator", others: "dict[int, str | None]", seed: int
         return generation.Answer(known.video[0], known.trajectory[0])
 
     asked: dict[str, Mode] = {task: partial(generated, task=task, text="true") for task in ("policy", "joint", "second_view")}
+    texts = ("true", "empty") if None in others.values() else ("true", "empty", "contradictory")
     for task in ("label", "label_from_nothing", "simulate"):
-        for text in ("true", "empty", "contradictory"):
+        for text in texts:
             asked[f"{task}, {text} text"] = partial(generated, task=task, text=text)
     return {"codec": codec, "still": generation.still, "lucas-kanade": generation.tracked, **asked}
 

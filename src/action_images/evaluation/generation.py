@@ -159,7 +159,7 @@ def rows(mode: str, measured: Sequence[Measures], views: Sequence[str], horizons
 
 
 def _row(mode: str, name: str, view: str, frame: str, values: Tensor) -> Row:
-    flat = values.flatten(1).double()
+    flat = values.reshape(len(values), -1).double()
     flat = torch.where(flat.isinf(), torch.nan, flat)
     reduce = torch.nanmedian if name in MEDIANS else torch.nanmean
 

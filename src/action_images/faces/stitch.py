@@ -37,14 +37,14 @@ class Sure(Struct):
         middle = blend(self[start : start + shared], window[:shared])
         return concatenate([self[:start], middle, self[start + shared :], window[shared:]])
 
-    def bridged(self) -> Self | None:
+    def bridged(self) -> "Sure | None":
         """With every unknown pose laid between its known neighbours (held at the ends); None where none is known."""
         frames = (self.confidence > 0).nonzero().flatten()
         if not len(frames):
             return None
         numbers = np.interp(np.arange(self.num_frames), frames.numpy(), np.arange(len(frames)))
         poses = self.path[frames].at(torch.from_numpy(numbers)).world_from_tool
-        return replace(self, path=Trajectory(poses, self.path.opening))
+        return Sure(Trajectory(poses, self.path.opening), self.confidence)
 
     def at(self, frames: Float[Tensor, "num"]) -> Self:
         """At these frame numbers, fractions allowed; between two frames the lesser confidence counts."""
