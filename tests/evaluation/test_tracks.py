@@ -61,7 +61,8 @@ def textured(num_frames: int, step: int) -> torch.Tensor:
     texture = torch.nn.functional.interpolate(torch.rand(1, 3, 6, 6, generator=torch.Generator().manual_seed(0)), (24, 24), mode="bicubic")
     video = torch.full((num_frames, 3, 96, 96), 40, dtype=torch.uint8)
     for frame in range(num_frames):
-        video[frame, :, 30:54, 10 + step * frame : 34 + step * frame] = texture[0].mul(200).clamp(0, 255).byte()
+        left, right = 10 + step * frame, min(34 + step * frame, 96)
+        video[frame, :, 30:54, left:right] = texture[0, ..., : max(right - left, 0)].mul(200).clamp(0, 255).byte()
     return video
 
 

@@ -46,7 +46,7 @@ def test_futures_whose_views_contradict_each_other_come_last(generator, episode)
     finally:
         oracle.forward = honest
     assert [future.agreement for future in futures] == sorted((future.agreement for future in futures), reverse=True)
-    assert futures[-1].agreement < 0.5 < futures[1].agreement
+    assert futures[-1].agreement < futures[1].agreement - 0.2
 
 
 def test_only_first_frames_and_the_current_pose_are_looked_at(generator, episode):
