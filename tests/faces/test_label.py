@@ -130,6 +130,21 @@ def test_a_labelled_copy_goes_on_where_it_was_stopped_and_leaves_the_source_alon
     assert text.count("data:image/jpeg") == 3
 
 
+def test_an_episode_of_place_holders_has_no_path_in_the_copy(tmp_path, generator, episode):
+    source, out = tmp_path / "source", tmp_path / "out"
+    with DatasetWriter(source, fps=5) as writer:
+        writer.add(episode)
+    oracle = generator.pipeline.models.denoiser
+    oracle.blind_to_actions = True
+    try:
+        labels = label_dataset(generator, source, out, replace(LABELLING, first_pose=False))
+    finally:
+        oracle.blind_to_actions = False
+    assert labels[0].num_unknown > NUM_FRAMES / 2
+    assert Dataset(out)[0].trajectory is None
+    assert (out / "labels" / "000000.csv").is_file()
+
+
 def test_labels_are_never_written_in_place_nor_mixed(tmp_path, generator, episode):
     source = tmp_path / "source"
     with DatasetWriter(source, fps=5) as writer:

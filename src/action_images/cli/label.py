@@ -14,6 +14,7 @@ def main(
     from_nothing: bool = False,
     text: bool = False,
     overlap: int = 4,
+    least_known: float = 0.9,
     seed: int = 0,
     limit: int | None = None,
     sampling: str | None = None,
@@ -34,6 +35,7 @@ def main(
         from_nothing: do not tell the model the first pose, even where the data set has it.
         text: tell the model the instruction; it may then label what the text says.
         overlap: how many model frames each window shares with the one before.
+        least_known: an episode of whose frames less than this share (0 to 1) could be read gets no trajectory in the copy.
         seed: the same seed gives the same labels.
         limit: label at most so many episodes.
         sampling: how to sample, a name of sampler.SAMPLINGS; the model's own if not given.
@@ -54,7 +56,7 @@ def main(
     if sampling is not None:
         generator = replace(generator, sampling=sampling_named(sampling))
     chosen = views or Dataset(dataset).view_names[:2]
-    labelling = Labelling(model.resolve().name, chosen, not from_nothing, text, overlap, seed)
+    labelling = Labelling(model.resolve().name, chosen, not from_nothing, text, overlap, seed, least_known)
     console = Console()
     told = Console(stderr=True)
     columns = (TextColumn("labelling"), MofNCompleteColumn(), TimeRemainingColumn())
@@ -73,4 +75,7 @@ def main(
     frames, unknown = sum(row.num_frames for row in labels), sum(row.num_unknown for row in labels)
     mean = sum(row.mean_confidence * row.num_frames for row in labels) / frames
     console.print(f"{len(labels)} episodes, {frames} frames, {unknown} without a label; mean confidence {mean:.2f}", highlight=False)
+    bare = sum(not labelling.keeps(row) for row in labels)
+    if bare:
+        console.print(f"{bare} episodes have no trajectory in the copy: less than {least_known:.0%} of their frames could be read")
     console.print(f"written: {out}; review: {out / 'labels.html'}", soft_wrap=True)

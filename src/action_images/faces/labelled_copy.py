@@ -27,7 +27,8 @@ class Labelling:
 
     `first_pose`: the first window begins from the pose that the episode has in its first frame (where it has one), and
     nothing else of its path is looked at. `text`: the model is told the instruction; by default it is not, as it might
-    label what the text says instead of what the video shows.
+    label what the text says instead of what the video shows. `least_known`: an episode of whose frames less than this
+    share could be read gets no path in the copy, as the rest of it would be place-holders.
     """
 
     model: str
@@ -36,6 +37,11 @@ class Labelling:
     text: bool = False
     overlap: int = 4
     seed: int = 0
+    least_known: float = 0.9
+
+    def keeps(self, row: "EpisodeLabels") -> bool:
+        """Whether an episode with these labels has a path in the copy."""
+        return row.num_unknown < row.num_frames and 1 - row.num_unknown / row.num_frames >= self.least_known
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,7 @@ def label_dataset(
     """Write `out`: the episodes of `source`, their paths labelled; at most the first `limit`, those already there left alone.
 
     The copy has labels/NUMBER.csv with each frame's pose and confidence, and labels/episodes.jsonl. An episode of which
-    nothing could be read has no path in the copy. `seen(done, all)` is told of progress. Raises EpisodeError where
+    too little could be read has no path in the copy. `seen(done, all)` is told of progress. Raises EpisodeError where
     `out` is the source, holds something else, or was labelled in another way.
     """
     dataset = Dataset(source)
@@ -99,7 +105,7 @@ def label_dataset(
             # What says more about an episode comes before the episode: a run that is killed in between writes it again.
             save_trajectory(out / FOLDER / f"{number:06d}.csv", found.path, {"confidence": found.confidence})
             _write_rows(out, done)
-            writer.add(replace(episode, trajectory=None if row.num_unknown == row.num_frames else found.path))
+            writer.add(replace(episode, trajectory=found.path if labelling.keeps(row) else None))
             if seen is not None:
                 seen(number + 1, total)
     return done[:total]
