@@ -37,7 +37,7 @@ def _normal_quantile(probability: float) -> float:
 
 
 def bootstrap_interval(
-    figure: Callable[[Int[Tensor, "num"]], float], num_items: int, confidence: float = 0.95, num_draws: int = 1000, seed: int = 0
+    figure: Callable[[Int[Tensor, "num"]], float], num_items: int, confidence: float = 0.95, num_draws: int = 500, seed: int = 0
 ) -> tuple[float, float]:
     """The interval that holds a figure with this confidence, were the items drawn again; `figure` takes the items' indices.
 
