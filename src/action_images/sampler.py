@@ -56,6 +56,13 @@ SAMPLINGS = {
 """Name -> how to sample; the release is meant for its weights, few steps for models of deterministic tasks."""
 
 
+def sampling_named(name: str) -> Sampling:
+    """How to sample, by its name; raises ValueError with the names that there are."""
+    if name not in SAMPLINGS:
+        raise ValueError(f"there is no sampling '{name}'; there are: {', '.join(SAMPLINGS)}")
+    return SAMPLINGS[name]
+
+
 @torch.no_grad()
 def sample(
     denoiser: Denoiser,

@@ -130,13 +130,11 @@ def generative_policy(folder: Path, canvas: str, imagine: bool, sampling: str | 
     from dataclasses import replace
 
     from action_images.policy import GenerativePolicy
-    from action_images.sampler import SAMPLINGS
+    from action_images.sampler import sampling_named
 
-    if sampling is not None and sampling not in SAMPLINGS:
-        raise ValueError(f"there is no sampling '{sampling}'; there are: {', '.join(SAMPLINGS)}")
     wanted = ("video", "action") if imagine else ("action",)
     policy = GenerativePolicy.load(folder, task=canvas, wanted=wanted, seed=seed)
-    return policy if sampling is None else replace(policy, sampling=SAMPLINGS[sampling])
+    return policy if sampling is None else replace(policy, sampling=sampling_named(sampling))
 
 
 def remote_policy(uri: str):

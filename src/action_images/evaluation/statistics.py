@@ -1,9 +1,13 @@
-"""How sure a success rate is, and the difference between two."""
+"""How sure a rate or a figure is, and the difference between two."""
 
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -30,6 +34,26 @@ def _normal_quantile(probability: float) -> float:
     from statistics import NormalDist
 
     return NormalDist().inv_cdf(probability)
+
+
+def bootstrap_interval(
+    figure: Callable[[Int[Tensor, "num"]], float], num_items: int, confidence: float = 0.95, num_draws: int = 500, seed: int = 0
+) -> tuple[float, float]:
+    """The interval that holds a figure with this confidence, were the items drawn again; `figure` takes the items' indices.
+
+    Items are what is independent: whole windows or episodes, never single frames. Draws for which the figure is not
+    finite are left out; NaN where all are. Source: Efron 1979, the percentile method.
+    """
+    if num_items < 1:
+        raise ValueError("there is nothing to draw from: measure at least one item")
+    generator = torch.Generator().manual_seed(seed)
+    draws = torch.randint(num_items, (num_draws, num_items), generator=generator)
+    values = torch.tensor([figure(items) for items in draws], dtype=torch.float64)
+    values = values[values.isfinite()]
+    if not len(values):
+        return math.nan, math.nan
+    low, high = values.quantile(torch.tensor([(1 - confidence) / 2, (1 + confidence) / 2], dtype=torch.float64)).tolist()
+    return low, high
 
 
 @dataclass(frozen=True)

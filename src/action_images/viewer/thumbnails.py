@@ -19,10 +19,10 @@ AXIS_LENGTH = 0.08
 PATH_COLOUR = (255, 220, 60)
 
 
-def thumbnail(episode: Episode, height: int = 120) -> UInt8[Tensor, "3 h w"]:
-    """The middle frame of each view beside the next; the tool is drawn where a view is calibrated."""
-    middle = episode.num_frames // 2
-    return torch.cat([_view(view, episode.trajectory, middle, height) for view in episode.views], -1)
+def thumbnail(episode: Episode, height: int = 120, frame: int | None = None) -> UInt8[Tensor, "3 h w"]:
+    """A frame (None: the middle one) of each view beside the next; the tool is drawn where a view is calibrated."""
+    shown = episode.num_frames // 2 if frame is None else frame
+    return torch.cat([_view(view, episode.trajectory, shown, height) for view in episode.views], -1)
 
 
 def _view(view: View, trajectory: Trajectory | None, frame: int, height: int) -> UInt8[Tensor, "3 h w"]:

@@ -1,0 +1,97 @@
+"""Imagine several futures of a scene, the most consistent first, or one view from another."""
+
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+
+def main(
+    dataset: Annotated[Path, tyro.conf.Positional],
+    model: Path,
+    out: Path,
+    episode: int = 0,
+    start: int = 0,
+    instruction: str | None = None,
+    views: tuple[str, ...] = (),
+    samples: int = 4,
+    second_view: bool = False,
+    seed: int = 0,
+    sampling: str | None = None,
+    device: str = "cpu",
+) -> None:
+    """Write OUT/<rank>/<view>.mp4, <view>_actions.mp4 and trajectory.csv of each future, and OUT/contact_sheet.png.
+
+    The model is shown the first images, cameras and tool pose of an episode, and an instruction. Rank 0 is the future
+    whose views agree best on one path. With --second-view it is shown the whole video of the first view as well, and
+    imagines the others: OUT/contact_sheet.png has what was recorded below what was imagined.
+
+    Args:
+        dataset: a LeRobotDataset v3 with calibrated views and tool poses.
+        model: folder of saved models.
+        out: folder to write to.
+        episode: which of its episodes.
+        start: frame of the episode to begin at.
+        instruction: what to do; the episode's own if not given.
+        views: which views; the first two if not given.
+        samples: how many futures.
+        second_view: imagine the other views from the first one's video.
+        seed: the same seed gives the same futures.
+        sampling: how to sample, a name of sampler.SAMPLINGS; the model's own if not given.
+        device: where the model runs, such as cuda or cpu.
+    """
+    from dataclasses import replace
+
+    from rich.console import Console
+
+    from action_images.codec.overlay import overlay
+    from action_images.data.store import Dataset
+    from action_images.data.trajectory_file import save_trajectory
+    from action_images.data.video import write_video
+    from action_images.faces import imagine as face
+    from action_images.faces.paced import paced, recording
+    from action_images.generation import ClipGenerator
+    from action_images.sampler import sampling_named
+    from action_images.viewer.pictures import contact_sheet, save_png
+
+    generator = ClipGenerator.load(model, device)
+    if sampling is not None:
+        generator = replace(generator, sampling=sampling_named(sampling))
+    source = Dataset(dataset)
+    if not 0 <= episode < len(source):
+        raise ValueError(f"{dataset}: has episodes 0 to {len(source) - 1}, number {episode} was asked for")
+    chosen, shown, num_frames = views or source.view_names[:2], source[episode], generator.clips.num_frames
+    if shown.trajectory is None:
+        raise ValueError(f"{shown.id}: has no tool pose to begin from; label the data set first (action-images label)")
+    if not 0 <= start < shown.num_frames:
+        raise ValueError(f"{shown.id}: has {shown.num_frames} frames, --start {start} was asked for")
+    frames = [start + frame for frame in paced(shown.num_frames - start, shown.fps, generator.clips.fps)][:num_frames]
+    console, rows = Console(), []
+    if second_view and len(frames) < num_frames:
+        raise ValueError(f"{shown.id}: has {len(frames)} model frames from {start} on, a clip {num_frames}; begin earlier")
+    still = frames + frames[-1:] * (num_frames - len(frames))
+    scene = recording(shown, chosen, still, generator.clips.size, None if second_view else 1)
+    scene = replace(scene, instruction=instruction if instruction is not None else shown.instruction)
+    out.mkdir(parents=True, exist_ok=True)
+    if second_view:
+        if len(chosen) < 2:
+            raise ValueError("--second-view needs a view to see and another to imagine; give --views two names")
+        video = face.second_view(generator, scene, seed).video
+        assert video is not None
+        for name, view, real in zip(chosen, video.mul(255).round().byte(), scene.video, strict=True):
+            write_video(out / f"{name}.mp4", view, generator.clips.fps)
+            rows += [view, real.add(1).mul(127.5).round().byte()]
+        console.print(f"imagined {', '.join(chosen[1:])} from {chosen[0]}", highlight=False)
+    else:
+        for rank, future in enumerate(face.imagine(generator, scene, samples, seed)):
+            folder = out / str(rank)
+            folder.mkdir(exist_ok=True)
+            for name, *pair in zip(chosen, future.video, future.action_images, strict=True):
+                view, actions = (part.mul(255).round().byte() for part in pair)
+                write_video(folder / f"{name}.mp4", view, generator.clips.fps)
+                write_video(folder / f"{name}_actions.mp4", actions, generator.clips.fps)
+                rows.append(overlay(view, actions, generator.pipeline.format))
+            save_trajectory(folder / "trajectory.csv", future.trajectory, {"confidence": future.confidence})
+            console.print(f"future {rank}: agreement {future.agreement:.3f}, confidence {future.confidence.mean():.2f}", highlight=False)
+    save_png(out / "contact_sheet.png", contact_sheet(rows))
+    console.print(f"written: {out}", soft_wrap=True)

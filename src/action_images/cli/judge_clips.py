@@ -1,0 +1,167 @@
+"""Judge a model's clips, all tasks of it, on a recorded data set: videos, paths and tracks, with floors and ceilings."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+if TYPE_CHECKING:
+    from action_images.data.sample import Sample
+    from action_images.data.store import Dataset
+    from action_images.evaluation.generation import Mode, Row
+    from action_images.generation import ClipGenerator
+
+SHOWN = ("path mm", "path deg", "grip F1", "track px", "jaccard@4", "average jaccard", "psnr dB", "ssim")
+
+
+def main(
+    dataset: Annotated[Path, tyro.conf.Positional],
+    model: Path,
+    out: Path,
+    windows: int = 64,
+    views: tuple[str, ...] = (),
+    seed: int = 0,
+    sampling: str | None = None,
+    lpips: bool = False,
+    device: str = "cpu",
+) -> None:
+    """Write OUT/clips.json and OUT/clips.md: every figure with its 95 % bootstrap interval over windows, and print the main ones.
+
+    Windows of one clip are taken evenly over the data set. Every task is judged on the same ones. 'label',
+    'label_from_nothing' and 'simulate' are judged with the true instruction, none, and one of another window that
+    says something else (where there is one): a model that follows the text instead of what it is shown is found out by the
+    difference.
+    'still' is the floor (the first image and pose again and again), 'codec' the ceiling (what was recorded through the
+    autoencoder and the reader), 'lucas-kanade' a point tracker without learning.
+
+    Args:
+        dataset: a LeRobotDataset v3 with calibrated views and tool poses that the model was not trained on.
+        model: folder of saved models.
+        out: folder to write to.
+        windows: how many clips are judged.
+        views: which views; the first two if not given.
+        seed: of the noise; the same seed gives the same figures.
+        sampling: how to sample, a name of sampler.SAMPLINGS; the model's own if not given.
+        lpips: also LPIPS, which needs torchvision and weights that it downloads.
+        device: where the model runs, such as cuda or cpu.
+    """
+    import json
+    from dataclasses import replace
+
+    from rich.console import Console
+    from rich.progress import track
+
+    from action_images.data.store import Dataset
+    from action_images.data.video import commit_file
+    from action_images.evaluation import generation, video_metrics
+    from action_images.generation import ClipGenerator
+    from action_images.sampler import sampling_named
+
+    generator = ClipGenerator.load(model, device)
+    if sampling is not None:
+        generator = replace(generator, sampling=sampling_named(sampling))
+    source = Dataset(dataset)
+    chosen = views or source.view_names[:2]
+    pairs = clips(source, generator, chosen, windows)
+    others = {id(window): other for window, other in pairs}
+    extra = {"lpips": video_metrics.lpips} if lpips else {}
+    shown = track([window for window, _ in pairs], "judging", console=Console(stderr=True))
+    measured = generation.judge(shown, modes(generator, others, seed), extra)
+    horizons = (1, generator.clips.num_frames // 2, -1)
+    rows = [row for mode, of_mode in measured.items() for row in generation.rows(mode, of_mode, chosen, horizons)]
+    out.mkdir(parents=True, exist_ok=True)
+    about = {"dataset": dataset.resolve().name, "model": model.resolve().name, "views": chosen, "windows": len(pairs), "seed": seed}
+    for name, text in (
+        ("clips.json", json.dumps({**about, "rows": generation.as_json(rows)}, indent=1) + "\n"),
+        ("clips.md", markdown(rows)),
+    ):
+        part = out / f"{name}.part"
+        part.write_text(text)
+        commit_file(part, out / name)
+    Console().print(table(rows, len(pairs)))
+    Console().print(f"written: {out / 'clips.json'}, {out / 'clips.md'}", soft_wrap=True)
+
+
+def clips(source: "Dataset", generator: "ClipGenerator", views: tuple[str, ...], number: int) -> "list[tuple[Sample, str | None]]":
+    """Windows of one clip, evenly over the data set, each with an instruction of another that says something else."""
+    from action_images.faces.paced import paced, recording
+
+    if number < 1:
+        raise ValueError(f"judge at least one window, not {number}")
+    length, places = generator.clips.num_frames, []
+    for index in range(len(source)):
+        frames = paced(source.length(index), source.fps, generator.clips.fps)
+        places += [(index, frames[start : start + length]) for start in range(0, len(frames) - length + 1, length - 1)]
+    if not places:
+        raise ValueError(f"{source.path}: no episode is as long as a clip of the model ({length} frames at {generator.clips.fps:g}/s)")
+    step = max(1, len(places) // number)
+    windows = []
+    for index, frames in places[::step][:number]:
+        episode = source[index]
+        if episode.trajectory is None:
+            raise ValueError(f"{episode.id}: has no tool poses, so nothing can be compared with them; judge on a data set that has")
+        windows.append(recording(episode, views, frames, generator.clips.size))
+    told = [window.instruction for window in windows]
+    different = [next((other for other in told[i:] + told[:i] if other != one), None) for i, one in enumerate(told)]
+    return list(zip(windows, different, strict=True))  # pyright: ignore[reportReturnType]
+
+
+def modes(generator: "ClipGenerator", others: "dict[int, str | None]", seed: int) -> "dict[str, Mode]":
+    """Name -> what it makes of a window; names of tasks, with what the text says where that is tried."""
+    from functools import partial
+
+    import torch
+
+    from action_images.canvas import TASKS
+    from action_images.data.sample import collate
+    from action_images.evaluation import generation
+
+    def generated(window: "Sample", task: str, text: str) -> generation.Answer:
+        instruction = {"true": window.instruction, "empty": None, "contradictory": others[id(window)]}[text]
+        scene = generation.told(window, instruction if not isinstance(instruction, tuple) else instruction[0])
+        prediction = generator.generate(collate([scene]), task, [seed])
+        whole = TASKS[task].video_frames is None and task not in ("label", "label_from_nothing")
+        made = prediction.video[0] if whole and prediction.video is not None else None
+        if made is not None and task == "second_view":
+            made = torch.cat([torch.full_like(made[:1], torch.nan), made[1:]])  # what was shown whole is no achievement
+        asked = task != "simulate" and prediction.trajectory is not None
+        return generation.Answer(made, prediction.trajectory[0] if asked and prediction.trajectory is not None else None)
+
+    def codec(window: "Sample") -> generation.Answer:
+        pipeline = generator.pipeline
+        canvas, _ = pipeline.encode(collate([window]).to(generator.device), TASKS["joint"], generator.clips.num_frames)
+        assert window.cameras is not None
+        known = pipeline.decode(canvas, window.cameras[None].to(generator.device)).to("cpu")
+        assert known.video is not None
+        assert known.trajectory is not None
+        return generation.Answer(known.video[0], known.trajectory[0])
+
+    asked: dict[str, Mode] = {task: partial(generated, task=task, text="true") for task in ("policy", "joint", "second_view")}
+    texts = ("true", "empty") if None in others.values() else ("true", "empty", "contradictory")
+    for task in ("label", "label_from_nothing", "simulate"):
+        for text in texts:
+            asked[f"{task}, {text} text"] = partial(generated, task=task, text=text)
+    return {"codec": codec, "still": generation.still, "lucas-kanade": generation.tracked, **asked}
+
+
+def table(rows: "list[Row]", num_windows: int):
+    """The main figures over all views and frames."""
+    from rich.box import SIMPLE
+    from rich.table import Table
+
+    made = Table(title=f"{num_windows} windows: medians of path errors, means of the rest", box=SIMPLE)
+    for heading in ("mode", *SHOWN):
+        made.add_column(heading, justify="left" if heading == "mode" else "right")
+    for mode in dict.fromkeys(row.mode for row in rows):
+        cells = {row.figure: f"{row.value:.3g}" for row in rows if row.mode == mode and (row.view, row.frame) == ("all", "all")}
+        made.add_row(mode, *(cells.get(name, "") for name in SHOWN))
+    return made
+
+
+def markdown(rows: "list[Row]") -> str:
+    """Every figure as a table for a page."""
+    lines = ["| mode | figure | view | frame | value | 95 % interval |", "|---|---|---|---|---|---|"]
+    lines += [
+        f"| {row.mode} | {row.figure} | {row.view} | {row.frame} | {row.value:.4g} | {row.low:.4g} to {row.high:.4g} |" for row in rows
+    ]
+    return "\n".join(lines) + "\n"

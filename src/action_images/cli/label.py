@@ -1,0 +1,81 @@
+"""Label a data set's videos with the tool's path: a copy with poses, confidences and a page to review them."""
+
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+
+def main(
+    dataset: Annotated[Path, tyro.conf.Positional],
+    model: Path,
+    out: Path,
+    views: tuple[str, ...] = (),
+    from_nothing: bool = False,
+    text: bool = False,
+    overlap: int = 4,
+    least_known: float = 0.9,
+    seed: int = 0,
+    limit: int | None = None,
+    sampling: str | None = None,
+    device: str = "cpu",
+) -> None:
+    """Label a data set's videos with the tool's path, into a copy; the same command goes on where it was stopped.
+
+    OUT is a data set with the labels as its trajectories, OUT/labels/NUMBER.csv has each frame's pose and confidence,
+    OUT/labels/episodes.jsonl a line for each episode, OUT/labels.html shows the least sure ones first. With one view,
+    which shows no depth, there are no poses: OUT/labels/NUMBER.csv has where the three spots are in the image, and
+    nothing else is written.
+
+    Args:
+        dataset: a LeRobotDataset v3 with calibrated views.
+        model: folder of saved models.
+        out: folder to write to; never the data set itself.
+        views: which views the model is shown; the first two if not given.
+        from_nothing: do not tell the model the first pose, even where the data set has it.
+        text: tell the model the instruction; it may then label what the text says.
+        overlap: how many model frames each window shares with the one before.
+        least_known: an episode of whose frames less than this share (0 to 1) could be read gets no trajectory in the copy.
+        seed: the same seed gives the same labels.
+        limit: label at most so many episodes.
+        sampling: how to sample, a name of sampler.SAMPLINGS; the model's own if not given.
+        device: where the model runs, such as cuda or cpu.
+    """
+    from dataclasses import replace
+
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from action_images.data.store import Dataset
+    from action_images.faces.labelled_copy import Labelling, label_dataset, label_spots
+    from action_images.generation import ClipGenerator
+    from action_images.sampler import sampling_named
+    from action_images.viewer.labels_page import write_labels_page
+
+    generator = ClipGenerator.load(model, device)
+    if sampling is not None:
+        generator = replace(generator, sampling=sampling_named(sampling))
+    chosen = views or Dataset(dataset).view_names[:2]
+    labelling = Labelling(model.resolve().name, chosen, not from_nothing, text, overlap, seed, least_known)
+    console = Console()
+    told = Console(stderr=True)
+    columns = (TextColumn("labelling"), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=told, transient=True, disable=not told.is_terminal) as progress:
+        bar = progress.add_task("labelling", total=None)
+
+        def seen(done: int, total: int) -> None:
+            progress.update(bar, completed=done, total=total)
+
+        if len(chosen) == 1:
+            number = label_spots(generator, dataset, out, labelling, limit, seen)
+            console.print(f"{number} episodes: one view shows no depth, so there are image points and no poses: {out}/labels")
+            return
+        labels = label_dataset(generator, dataset, out, labelling, limit, seen)
+    write_labels_page(out / "labels.html", Dataset(out), labels)
+    frames, unknown = sum(row.num_frames for row in labels), sum(row.num_unknown for row in labels)
+    mean = sum(row.mean_confidence * row.num_frames for row in labels) / frames
+    console.print(f"{len(labels)} episodes, {frames} frames, {unknown} without a label; mean confidence {mean:.2f}", highlight=False)
+    bare = sum(not labelling.keeps(row) for row in labels)
+    if bare:
+        console.print(f"{bare} episodes have no trajectory in the copy: less than {least_known:.0%} of their frames could be read")
+    console.print(f"written: {out}; review: {out / 'labels.html'}", soft_wrap=True)

@@ -1,0 +1,86 @@
+"""Simulate what the views would show if the tool followed a path."""
+
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+
+def main(
+    dataset: Annotated[Path, tyro.conf.Positional],
+    model: Path,
+    out: Path,
+    episode: int = 0,
+    trajectory: Path | None = None,
+    views: tuple[str, ...] = (),
+    instruction: str | None = None,
+    start: int = 0,
+    frames: int | None = None,
+    seed: int = 0,
+    sampling: str | None = None,
+    device: str = "cpu",
+) -> None:
+    """Write OUT/<view>.mp4 at the model's frame rate and size, and OUT/contact_sheet.png: what was simulated, below it what was recorded.
+
+    The first images, the cameras and, where no --trajectory is given, the path are those of an episode. Paths longer
+    than a clip are simulated clip by clip, each from the last image of the one before.
+
+    Args:
+        dataset: a LeRobotDataset v3 with calibrated views.
+        model: folder of saved models.
+        out: folder to write to.
+        episode: which of its episodes.
+        trajectory: another path to follow (.npy, .csv, .json) at the data set's frame rate; its first row is where the tool is.
+        views: which views; the first two if not given.
+        instruction: what the model is told; nothing if not given, as the path says it all.
+        start: first frame of the episode.
+        frames: how many model frames; as many as the path has if not given.
+        seed: the same seed gives the same videos.
+        sampling: how to sample, a name of sampler.SAMPLINGS; the model's own if not given.
+        device: where the model runs, such as cuda or cpu.
+    """
+    from dataclasses import replace
+
+    from rich.console import Console
+
+    from action_images.data.store import Dataset
+    from action_images.data.trajectory_file import load_trajectory
+    from action_images.data.video import write_video
+    from action_images.faces.paced import paced, recording
+    from action_images.faces.simulate import simulate
+    from action_images.generation import ClipGenerator
+    from action_images.sampler import sampling_named
+    from action_images.viewer.pictures import contact_sheet, save_png
+
+    generator = ClipGenerator.load(model, device)
+    if sampling is not None:
+        generator = replace(generator, sampling=sampling_named(sampling))
+    source = Dataset(dataset)
+    if not 0 <= episode < len(source):
+        raise ValueError(f"{dataset}: has episodes 0 to {len(source) - 1}, number {episode} was asked for")
+    chosen, shown = views or source.view_names[:2], source[episode]
+    if not 0 <= start < shown.num_frames - 1:
+        raise ValueError(f"{shown.id}: has {shown.num_frames} frames, --start {start} leaves nothing to simulate")
+    own = [start + frame for frame in paced(shown.num_frames - start, shown.fps, generator.clips.fps)][:frames]
+    recorded = recording(shown, chosen, own, generator.clips.size)
+    scene = replace(recorded, instruction=instruction)
+    if trajectory is not None:
+        other = load_trajectory(trajectory)
+        asked = paced(other.num_frames, shown.fps, generator.clips.fps)[:frames]
+        if recorded.cameras is None or any(
+            view.camera is not None and view.camera.batch_shape for view in shown.views if view.name in chosen
+        ):
+            raise ValueError("cameras that move are known along the episode's own path only; leave --trajectory out, or choose still views")
+        scene = replace(scene, trajectory=other[asked], cameras=recorded.cameras[:, :1])
+    video = simulate(generator, scene, seed)
+    out.mkdir(parents=True, exist_ok=True)
+    pixels = video.mul(255).round().byte()
+    rows = []
+    for name, view, real in zip(chosen, pixels, recorded.video, strict=True):
+        write_video(out / f"{name}.mp4", view, generator.clips.fps)
+        rows.append(view)
+        if trajectory is None:
+            rows.append(real.add(1).mul(127.5).round().byte())
+    save_png(out / "contact_sheet.png", contact_sheet(rows))
+    told = "" if trajectory is not None else ", recorded below simulated in the contact sheet"
+    Console().print(f"{pixels.shape[1]} frames of {', '.join(chosen)}{told}: {out}", soft_wrap=True, highlight=False)

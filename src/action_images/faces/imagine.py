@@ -1,0 +1,65 @@
+"""Text and first images become several futures, the most consistent one first; and one view becomes another."""
+
+from dataclasses import dataclass, replace
+from typing import Annotated
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from action_images.data.sample import Sample, collate
+from action_images.generation import ClipGenerator, agreement, confidence
+from action_images.geometry import Trajectory
+from action_images.pipeline import Prediction
+from action_images.structs import Struct
+
+
+@dataclass(frozen=True)
+class Imagined(Struct):
+    """One future; videos in [0, 1], frame 0 what was given."""
+
+    video: Float[Tensor, "*batch view frame 3 h w"]
+    action_images: Float[Tensor, "*batch view frame 3 h w"]
+    trajectory: Annotated[Trajectory, "*batch frame"]
+    confidence: Float[Tensor, "*batch frame"]
+    agreement: Float[Tensor, "*batch"]
+    """In [0, 1]: how well one pose fits the action images of all views, averaged over the frames that were imagined."""
+
+
+def imagine(generator: ClipGenerator, scene: Sample, num_samples: int = 4, seed: int = 0) -> list[Imagined]:
+    """So many futures of a scene (not batched: first images, cameras, the current pose, an instruction), most consistent first.
+
+    The views' action images are generated side by side; where the model is unsure they drift apart, and no single pose
+    explains them. That is what the order goes by: it says which future is coherent, not which one is true.
+    Raises ValueError for fewer than two views or samples below 1.
+    """
+    if num_samples < 1:
+        raise ValueError(f"imagine at least one future, not {num_samples}")
+    prediction = generator.generate(_first(scene), "joint", range(seed, seed + num_samples))
+    sigma_px = generator.pipeline.format.sigma_px(generator.clips.size)
+    reading, video, actions = prediction.reading, prediction.video, prediction.action_images
+    if reading is None:
+        raise ValueError("futures are compared across views, and this scene has one; give at least two calibrated views")
+    assert video is not None
+    assert actions is not None
+    agreed = agreement(reading, sigma_px)[:, 1:].mean(1)
+    futures = Imagined(video, actions, reading.trajectory, confidence(prediction, sigma_px), agreed)
+    return [futures[int(place)] for place in agreed.argsort(descending=True, stable=True)]
+
+
+def second_view(generator: ClipGenerator, scene: Sample, seed: int = 0) -> Prediction:
+    """The other views' videos and all action images, from the whole video of view 0 (a scene, not batched, of one clip).
+
+    Of the other views the first frame alone is looked at, of the path its first pose. Axes (view frame ...).
+    """
+    video = scene.video
+    hidden = video[1:, :1].expand(-1, video.shape[1], -1, -1, -1)
+    path = None if scene.trajectory is None else scene.trajectory[:1]
+    shown = replace(scene, video=torch.cat([video[:1], hidden]), trajectory=path)
+    return generator.generate(collate([shown]), "second_view", [seed])[0]
+
+
+def _first(scene: Sample) -> Sample:
+    """A batch of one with the scene's first frames and pose alone."""
+    path = None if scene.trajectory is None else scene.trajectory[:1]
+    return collate([replace(scene, video=scene.video[:, :1], trajectory=path)])

@@ -1,0 +1,198 @@
+"""A copy of a data set with the paths that a model reads off its videos: again from where it stopped."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+
+from action_images.data.episode import Episode, EpisodeError
+from action_images.data.fitted import whole_box
+from action_images.data.store import Dataset, DatasetWriter
+from action_images.data.trajectory_file import save_trajectory
+from action_images.data.video import commit_file
+from action_images.faces.label import label, label_one_view
+from action_images.faces.paced import between, paced, recording
+from action_images.faces.stitch import Sure
+from action_images.generation import ClipGenerator
+
+FOLDER = "labels"
+SETTINGS, EPISODES = f"{FOLDER}/settings.json", f"{FOLDER}/episodes.jsonl"
+
+
+@dataclass(frozen=True)
+class Labelling:
+    """How a data set is labelled; `model` says by what, for people.
+
+    `first_pose`: the first window begins from the pose that the episode has in its first frame (where it has one), and
+    nothing else of its path is looked at. `text`: the model is told the instruction; by default it is not, as it might
+    label what the text says instead of what the video shows. `least_known`: an episode of whose frames less than this
+    share could be read gets no path in the copy, as the rest of it would be place-holders.
+    """
+
+    model: str
+    views: tuple[str, ...]
+    first_pose: bool = True
+    text: bool = False
+    overlap: int = 4
+    seed: int = 0
+    least_known: float = 0.9
+
+    def keeps(self, row: "EpisodeLabels") -> bool:
+        """Whether an episode with these labels has a path in the copy."""
+        return row.num_unknown < row.num_frames and 1 - row.num_unknown / row.num_frames >= self.least_known
+
+
+@dataclass(frozen=True)
+class EpisodeLabels:
+    """What became of one episode: confidences (0 to 1) of its frames, and how far its labels lie from the path it had.
+
+    `median_mm` and `median_deg` are None where it had none, or where nothing could be read.
+    """
+
+    id: str
+    number: int
+    num_frames: int
+    num_unknown: int
+    mean_confidence: float
+    least_confidence: float
+    least_frame: int
+    median_mm: float | None
+    median_deg: float | None
+
+
+def label_episode(generator: ClipGenerator, episode: Episode, labelling: Labelling) -> Sure:
+    """The path of an episode at its own rate, read at the model's; between model's frames it goes straight."""
+    frames = paced(episode.num_frames, episode.fps, generator.clips.fps)
+    shown = recording(episode, labelling.views, frames, generator.clips.size)
+    if not labelling.first_pose:
+        shown = replace(shown, trajectory=None)
+    if not labelling.text:
+        shown = replace(shown, instruction=None)
+    found = label(generator, shown, labelling.overlap, labelling.seed)
+    known = found.bridged()
+    # A pose may be placed between known ones, but its confidence stays 0.
+    return (found if known is None else known).at(between(frames, episode.num_frames))
+
+
+def label_dataset(
+    generator: ClipGenerator,
+    source: Path,
+    out: Path,
+    labelling: Labelling,
+    limit: int | None = None,
+    seen: Callable[[int, int], None] | None = None,
+) -> list[EpisodeLabels]:
+    """Write `out`: the episodes of `source`, their paths labelled; at most the first `limit`, those already there left alone.
+
+    The copy has labels/NUMBER.csv with each frame's pose and confidence, and labels/episodes.jsonl. An episode of which
+    too little could be read has no path in the copy. `seen(done, all)` is told of progress. Raises EpisodeError where
+    `out` is the source, holds something else, or was labelled in another way.
+    """
+    dataset = Dataset(source)
+    _prepare(source, out, labelling)
+    total = len(dataset) if limit is None else min(limit, len(dataset))
+    with DatasetWriter(out, dataset.fps) as writer:
+        if set(writer.ids) - set(dataset.ids[: len(writer.ids)]):
+            raise EpisodeError(f"{out}: holds episodes that are not the first ones of {source}; label into a new folder")
+        done = load_labels(out)[: len(writer.ids)]
+        for number in range(len(done), total):
+            episode = dataset[number]
+            found = label_episode(generator, episode, labelling)
+            row = _described(episode, number, found)
+            done.append(row)
+            # What says more about an episode comes before the episode: a run that is killed in between writes it again.
+            save_trajectory(out / FOLDER / f"{number:06d}.csv", found.path, {"confidence": found.confidence})
+            _write_rows(out, done)
+            writer.add(replace(episode, trajectory=found.path if labelling.keeps(row) else None))
+            if seen is not None:
+                seen(number + 1, total)
+    return done[:total]
+
+
+def label_spots(
+    generator: ClipGenerator,
+    source: Path,
+    out: Path,
+    labelling: Labelling,
+    limit: int | None = None,
+    seen: Callable[[int, int], None] | None = None,
+) -> int:
+    """Write labels/NUMBER.csv of a single view: frame, three spots (px of the view's own size) and confidence, at the model's rate.
+
+    No data set is written, as there are no poses. Returns how many episodes there are; those already there are left alone.
+    """
+    dataset = Dataset(source)
+    _prepare(source, out, labelling)
+    total = len(dataset) if limit is None else min(limit, len(dataset))
+    for number in range(total):
+        path = out / FOLDER / f"{number:06d}.csv"
+        if not path.is_file():
+            _write(path, _spot_rows(generator, dataset[number], labelling))
+        if seen is not None:
+            seen(number + 1, total)
+    return total
+
+
+def _spot_rows(generator: ClipGenerator, episode: Episode, labelling: Labelling) -> str:
+    frames = paced(episode.num_frames, episode.fps, generator.clips.fps)
+    shown = recording(episode, labelling.views, frames, generator.clips.size)
+    given = replace(
+        shown, trajectory=shown.trajectory if labelling.first_pose else None, instruction=shown.instruction if labelling.text else None
+    )
+    spots = label_one_view(generator, given, labelling.overlap, labelling.seed)
+    top, left, height, width = whole_box(episode.view(labelling.views[0]).frames.size, generator.clips.size)
+    scale = torch.tensor([width / generator.clips.size[1], height / generator.clips.size[0]])
+    points = (spots.position * scale + torch.tensor([left, top])).flatten(1)
+    points = torch.where(spots.seen.repeat_interleave(2, 1), points, torch.nan)
+    header = "frame,red_x,red_y,green_x,green_y,blue_x,blue_y,confidence"
+    rows = zip(frames, points.tolist(), spots.confidence.tolist(), strict=True)
+    return "\n".join([header, *(",".join([str(frame), *(f"{value:.3f}" for value in (*xy, sure))]) for frame, xy, sure in rows)]) + "\n"
+
+
+def load_labels(folder: Path) -> list[EpisodeLabels]:
+    """What became of each episode, in their order; none where the folder has no labels yet."""
+    path = folder / EPISODES
+    if not path.is_file():
+        return []
+    try:
+        return [EpisodeLabels(**json.loads(line)) for line in path.read_text().splitlines()]
+    except (ValueError, TypeError) as error:
+        raise EpisodeError(f"{path}: is no list of labelled episodes ({error}); label into a new folder") from error
+
+
+def _prepare(source: Path, out: Path, labelling: Labelling) -> None:
+    if out.resolve() == source.resolve() or source.resolve() in out.resolve().parents:
+        raise EpisodeError(f"{out}: labels are never written in place; name a folder outside of {source}")
+    asked = json.loads(json.dumps(asdict(labelling) | {"source": source.resolve().name}))
+    path = out / SETTINGS
+    if path.is_file():
+        if json.loads(path.read_text()) != asked:
+            raise EpisodeError(f"{out}: was labelled with other settings ({SETTINGS}); label into a new folder")
+        return
+    if out.exists() and any(out.iterdir()):
+        raise EpisodeError(f"{out}: holds something that is no labelled copy; name a new folder")
+    (out / FOLDER).mkdir(parents=True, exist_ok=True)
+    _write(path, json.dumps(asked, indent=2) + "\n")
+
+
+def _described(episode: Episode, number: int, found: Sure) -> EpisodeLabels:
+    sure = found.confidence
+    unknown = int((sure == 0).sum())
+    errors: tuple[float | None, float | None] = (None, None)
+    if episode.trajectory is not None and unknown < len(sure):
+        metres, radians = found.path.world_from_tool.distance(episode.trajectory.world_from_tool.to(torch.float32))
+        errors = 1e3 * metres.median().item(), radians.rad2deg().median().item()
+    least = int(sure.argmin())
+    return EpisodeLabels(episode.id, number, len(sure), unknown, sure.mean().item(), sure[least].item(), least, *errors)
+
+
+def _write_rows(out: Path, rows: Sequence[EpisodeLabels]) -> None:
+    _write(out / EPISODES, "".join(json.dumps(asdict(row)) + "\n" for row in rows))
+
+
+def _write(path: Path, text: str) -> None:
+    part = path.with_name(path.name + ".part")
+    part.write_text(text)
+    commit_file(part, path)

@@ -1,0 +1,53 @@
+"""Recordings at a model's pace: about its frames a second, at its image size."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from action_images.data.episode import Episode
+from action_images.data.fitted import fit_camera, fit_frames
+from action_images.data.sample import Sample
+from action_images.geometry import Camera
+from action_images.structs import stack
+
+SLOWEST = 0.75
+"""A recording may run this many times slower than the model's clips, no less: the motion would look too fast."""
+
+
+def paced(num_frames: int, fps: float, clip_fps: float) -> list[int]:
+    """Frames of a recording, evenly spaced at about `clip_fps`, the first and the last among them.
+
+    Raises ValueError for a recording that is clearly slower than the clips: there are no frames to take.
+    """
+    if fps < SLOWEST * clip_fps:
+        raise ValueError(f"the recording has {fps:g} frames/s, the model's clips {clip_fps:g}; use a recording that is at least as fast")
+    num_steps = min(num_frames - 1, max(1, round((num_frames - 1) * clip_fps / fps)))
+    return np.linspace(0, num_frames - 1, num_steps + 1).round().astype(int).tolist()
+
+
+def between(frames: Sequence[int], num_frames: int) -> Float[Tensor, "frame"]:
+    """For each frame of the recording, where it lies among the paced ones, as a fraction of their number."""
+    return torch.from_numpy(np.interp(np.arange(num_frames), frames, np.arange(len(frames)))).float()
+
+
+def recording(episode: Episode, views: Sequence[str], frames: Sequence[int], size: tuple[int, int], num_shown: int | None = None) -> Sample:
+    """These frames of these views at `size` (height, width), not batched; of the pixels only the first `num_shown`.
+
+    Raises EpisodeError for a view that does not exist, and ValueError where one is not calibrated.
+    """
+    chosen = [episode.view(name) for name in views]
+    bare = [view.name for view in chosen if view.camera is None]
+    if bare:
+        raise ValueError(f"{episode.id}: views {', '.join(bare)} are not calibrated; calibrate them, or choose others with --views")
+    video = torch.stack([fit_frames(view.frames.read(list(frames[:num_shown])), size) for view in chosen])
+    cameras = stack([_at(view.camera, frames, size) for view in chosen if view.camera is not None])
+    path = None if episode.trajectory is None else episode.trajectory[list(frames)].to(torch.float32)
+    return Sample(video, cameras, path, torch.ones(len(frames), dtype=torch.bool), episode.instruction).normalised()
+
+
+def _at(camera: Camera, frames: Sequence[int], size: tuple[int, int]) -> Camera:
+    moving = camera[list(frames)] if camera.batch_shape else camera.expand(len(frames))
+    return fit_camera(moving, size).to(torch.float32)

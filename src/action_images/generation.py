@@ -1,0 +1,103 @@
+"""Clips from models in one call: a scene and a task in, predictions out; policies and the other faces share it."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from typing_extensions import Self
+
+from action_images.canvas import TASKS, Canvas
+from action_images.canvas.layout import Stream
+from action_images.codec import Reading
+from action_images.data.sample import Sample
+from action_images.model.door import Condition
+from action_images.model.models import Clips, Models
+from action_images.pipeline import Pipeline, Prediction
+from action_images.sampler import Sampling, sample, sampling_named
+
+HALF_CONFIDENT_M, HALF_CONFIDENT_RAD = 5e-3, 0.1
+"""Predicted standard deviations of position and rotation at which either alone halves the confidence."""
+
+
+@dataclass(frozen=True)
+class ClipGenerator:
+    """A pipeline that generates clips as its models were trained on: image size, frames, frames a second, and how to sample."""
+
+    pipeline: Pipeline
+    clips: Clips
+    sampling: Sampling
+
+    @classmethod
+    def of(cls, models: Models, **values: Any) -> Self:
+        """With these models, on the clips that they say they were trained on; `values` are fields to change."""
+        clips = values.pop("clips", models.clips)
+        if clips is None:
+            raise ValueError("these models do not say what clips they were trained on; give clips=Clips(size, num_frames, fps, sampling)")
+        return cls(**{"pipeline": Pipeline.of(models), "clips": clips, "sampling": sampling_named(clips.sampling), **values})
+
+    @classmethod
+    def load(cls, folder: Path, device: str = "cpu", **values: Any) -> Self:
+        """With a folder of saved models."""
+        return cls.of(Models.load(folder).to(device), **values)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the denoiser lives; scenes are moved there."""
+        return self.pipeline.models.denoiser.transformer.device
+
+    def encode(self, scene: Sample, task: str, num_samples: int = 1) -> tuple[Canvas, Condition]:
+        """A batch of scenes, each `num_samples` times in a row, as canvases of whole clips (see `Pipeline.encode`)."""
+        canvas, condition = self.pipeline.encode(scene.to(self.device), TASKS[task], self.clips.num_frames)
+        places = [place for place in range(len(canvas.latents)) for _ in range(num_samples)]
+        return canvas[places], condition[places]
+
+    def denoise(self, canvas: Canvas, condition: Condition, seeds: Sequence[int]) -> Canvas:
+        """What is asked, generated from the noise of these seeds, one for each canvas."""
+        noise = [torch.Generator().manual_seed(seed) for seed in seeds]
+        empty = None if self.sampling.guidance == 1 else self.pipeline.unconditional(len(seeds))
+        return sample(self.pipeline.models.denoiser, canvas, condition, self.sampling, noise, empty)
+
+    def generate(self, scene: Sample, task: str, seeds: Sequence[int], wanted: Collection[Stream] = ("video", "action")) -> Prediction:
+        """What a batch of scenes becomes under a task, on the CPU: one sample of each scene, or of a single scene one for each seed.
+
+        Raises ValueError as `Pipeline.encode` does, or where seeds and scenes do not go together.
+        """
+        num_scenes = len(scene.video)
+        if num_scenes not in (1, len(seeds)):
+            raise ValueError(f"there are {num_scenes} scenes and {len(seeds)} seeds; give one seed for each scene, or a single scene")
+        num_samples = len(seeds) // num_scenes
+        canvas = self.denoise(*self.encode(scene, task, num_samples), seeds)
+        cameras = None if scene.cameras is None else scene.cameras.to(self.device)
+        if cameras is not None and num_samples > 1:
+            cameras = cameras[[0] * num_samples]
+        return self.pipeline.decode(canvas, cameras, wanted).to("cpu")
+
+
+def confidence(prediction: Prediction, sigma_px: float) -> Float[Tensor, "*frames"]:
+    """How sure a frame's pose is, in [0, 1]: precision times agreement; 0 where it could not be known.
+
+    Precision is 1 / (1 + position_std / 5 mm + rotation_std / 0.1 rad), by the reading's predicted standard deviations;
+    `agreement` is that of the views.
+    """
+    reading = prediction.reading
+    if reading is None:
+        raise ValueError("there is no reading to be sure of: decode action images of at least two views with their cameras")
+    precision = 1 / (1 + reading.position_std / HALF_CONFIDENT_M + reading.rotation_std / HALF_CONFIDENT_RAD)
+    return (precision * agreement(reading, sigma_px)).nan_to_num(0.0)
+
+
+def agreement(reading: Reading, sigma_px: float) -> Float[Tensor, "*frames"]:
+    """How well one pose fits the spots of all views, in [0, 1]: 1 exactly, 0 where they miss it by their own width or none is known."""
+    agreement = (1 - reading.residual_px / sigma_px).clamp(0, 1)
+    return torch.where(known(reading), agreement, 0.0).nan_to_num(0.0)
+
+
+def known(reading: Reading) -> Tensor:
+    """True for frames (*frames) whose pose was read, and not laid between its neighbours."""
+    pose = reading.trajectory.world_from_tool
+    finite = pose.translation.isfinite().all(-1) & pose.rotation.isfinite().all(-1).all(-1)
+    return finite & reading.position_std.isfinite()

@@ -1,0 +1,80 @@
+"""The commands of the other faces: what they say they write is there, whole and right in shape, with a network of random weights."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from truth import CLIPS, knowing, make_episode
+
+from action_images.cli import main
+from action_images.data.store import Dataset, DatasetWriter
+from action_images.data.video import VideoFrames
+from action_images.model.door import CanvasDenoiser
+
+NUM_FRAMES = 9
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory) -> tuple[str, str]:
+    """A data set of two episodes with different instructions, and a saved model of random weights."""
+    root = tmp_path_factory.mktemp("faces")
+    episode = make_episode(NUM_FRAMES)
+    with DatasetWriter(root / "data", fps=5) as writer:
+        writer.add(episode)
+        writer.add(replace(episode, id="test/e1", instruction="turn the dial"))
+    models = knowing(episode).pipeline.models
+    replace(models, denoiser=CanvasDenoiser(models.denoiser.transformer)).save(root / "model")
+    return str(root / "data"), str(root / "model")
+
+
+def run(command: str, folders: tuple[str, str], out: Path, *more: str) -> int:
+    data, model = folders
+    return main([command, data, "--model", model, "--out", str(out), *more])
+
+
+def test_label_writes_a_copy_and_a_page(folders, tmp_path):
+    out = tmp_path / "copy"
+    assert run("label", folders, out, "--from-nothing") == 0
+    assert Dataset(out).ids == Dataset(Path(folders[0])).ids
+    assert (out / "labels.html").read_text().count("<figure>") == 2
+    assert len((out / "labels" / "000001.csv").read_text().splitlines()) == 1 + NUM_FRAMES
+    assert run("label", folders, Path(folders[0])) == 2
+
+
+def test_label_of_one_view_writes_image_points_alone(folders, tmp_path, capsys):
+    out = tmp_path / "points"
+    assert run("label", folders, out, "--views", "view1") == 0
+    assert "no depth" in " ".join(capsys.readouterr().out.split())
+    assert sorted(path.name for path in (out / "labels").iterdir()) == ["000000.csv", "000001.csv", "settings.json"]
+
+
+def test_simulate_writes_a_video_for_each_view(folders, tmp_path):
+    out = tmp_path / "simulated"
+    assert run("simulate", folders, out) == 0
+    assert [len(VideoFrames(out / f"view{view}.mp4")) for view in range(2)] == [NUM_FRAMES] * 2
+    assert (out / "contact_sheet.png").stat().st_size > 0
+    assert run("simulate", folders, out, "--episode", "7") == 2
+
+
+def test_imagine_writes_its_futures_in_order(folders, tmp_path):
+    out = tmp_path / "imagined"
+    assert run("imagine", folders, out, "--samples", "2") == 0
+    for rank in "01":
+        assert len(VideoFrames(out / rank / "view1_actions.mp4")) == CLIPS.num_frames
+        assert "confidence" in (out / rank / "trajectory.csv").read_text().splitlines()[0]
+    assert run("imagine", folders, tmp_path / "second", "--second-view") == 0
+    assert len(VideoFrames(tmp_path / "second" / "view1.mp4")) == CLIPS.num_frames
+
+
+def test_judge_clips_tells_every_task_with_its_floor_and_ceiling(folders, tmp_path):
+    out = tmp_path / "judged"
+    assert run("judge-clips", folders, out, "--windows", "2") == 0
+    told = json.loads((out / "clips.json").read_text())
+    modes = {row["mode"] for row in told["rows"]}
+    assert {"codec", "still", "lucas-kanade", "policy", "joint", "second_view", "label, empty text", "simulate, true text"} < modes
+    value = {(row["mode"], row["figure"]): row["value"] for row in told["rows"] if (row["view"], row["frame"]) == ("all", "all")}
+    assert value["codec", "path mm"] < 10 < value["still", "path mm"]
+    assert value["codec", "psnr dB"] > value["still", "psnr dB"]
+    assert ("label, true text", "psnr dB") not in value
+    assert (out / "clips.md").read_text().startswith("| mode |")

@@ -1,0 +1,173 @@
+"""Labelling: right where the model is, sure only there, whatever the length; and never more told than it should be."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from truth import CLIPS, knowing, make_episode, whole
+
+from action_images.data.episode import EpisodeError
+from action_images.data.store import Dataset, DatasetWriter
+from action_images.faces.label import label, label_one_view
+from action_images.faces.labelled_copy import Labelling, label_dataset, label_episode, label_spots, load_labels
+from action_images.viewer.labels_page import write_labels_page
+
+NUM_FRAMES = 15
+LABELLING = Labelling("oracle", ("view0", "view1"), overlap=2)
+
+
+@pytest.fixture(scope="module")
+def episode():
+    return make_episode(NUM_FRAMES)
+
+
+@pytest.fixture(scope="module")
+def generator(episode):
+    return knowing(episode)
+
+
+def errors_mm(found, truth):
+    metres, radians = found.path.world_from_tool.distance(truth.world_from_tool)
+    return 1e3 * metres, radians.rad2deg()
+
+
+def test_a_perfect_model_labels_a_video_longer_than_a_clip(generator, episode):
+    found = label(generator, whole(episode), overlap=2)
+    assert found.num_frames == NUM_FRAMES > CLIPS.num_frames
+    millimetres, degrees = errors_mm(found, episode.trajectory)
+    assert millimetres.median() < 5
+    assert degrees.median() < 3
+    assert ((found.path.opening > 0.5) == (episode.trajectory.opening > 0.5)).float().mean() > 0.9
+    assert found.confidence[0] == 1
+    assert found.confidence.mean() > 0.4
+
+
+def test_without_a_first_pose_the_first_window_alone_begins_from_nothing(generator, episode):
+    oracle = generator.pipeline.models.denoiser
+    oracle.num_calls = oracle.num_from_nothing = 0
+    found = label(generator, replace(whole(episode), trajectory=None), overlap=2)
+    millimetres, _ = errors_mm(found, episode.trajectory)
+    assert millimetres.median() < 5
+    assert oracle.num_from_nothing == 1 < oracle.num_calls
+    assert found.confidence[0] < 1
+
+
+def test_nothing_of_the_path_but_its_first_pose_is_looked_at(generator, episode):
+    shown = whole(episode)
+    wrong = replace(
+        shown, trajectory=replace(shown.trajectory, opening=torch.cat([shown.trajectory.opening[:1], torch.ones(NUM_FRAMES - 1)]))
+    )
+    assert torch.equal(label(generator, shown).path.opening, label(generator, wrong).path.opening)
+
+
+def test_action_images_that_show_nothing_give_no_labels(generator, episode):
+    oracle = generator.pipeline.models.denoiser
+    oracle.blind_to_actions = True
+    try:
+        found = label(generator, replace(whole(episode), trajectory=None))
+    finally:
+        oracle.blind_to_actions = False
+    assert found.confidence.max() < 0.2
+
+
+def test_one_view_gives_image_points_and_never_a_path(episode):
+    one = replace(episode, views=episode.views[:1])
+    generator, shown = knowing(one), whole(one)
+    with pytest.raises(ValueError, match="no depth"):
+        label(generator, shown)
+    spots = label_one_view(generator, shown, overlap=2)
+    truth, _ = shown.cameras[0][:, None].project(generator.pipeline.format.points(episode.trajectory.world_from_tool))
+    assert spots.position.shape == (NUM_FRAMES, 3, 2)
+    assert (spots.position - truth).norm(dim=-1).median() < 1
+    assert spots.seen.all()
+    with pytest.raises(ValueError, match="one view"):
+        label_one_view(generator, whole(episode))
+
+
+def test_an_episode_of_a_faster_recording_is_labelled_at_its_own_rate():
+    fast = make_episode(4 * NUM_FRAMES - 3, fps=20.0)
+    generator = knowing(replace(make_episode(NUM_FRAMES)))
+    found = label_episode(generator, fast, LABELLING)
+    assert found.num_frames == fast.num_frames
+    millimetres, _ = errors_mm(found, fast.trajectory)
+    assert millimetres.median() < 6
+
+
+def test_the_text_is_told_only_where_asked(generator, episode):
+    oracle, texts = generator.pipeline.models.denoiser, []
+    for text in (False, True):
+        oracle.texts.clear()
+        label_episode(generator, episode, replace(LABELLING, text=text))
+        texts.append(oracle.texts[0])
+    empty = generator.pipeline.unconditional(1)
+    assert torch.equal(texts[0], empty)
+    assert not torch.equal(texts[1], empty)
+
+
+def test_a_labelled_copy_goes_on_where_it_was_stopped_and_leaves_the_source_alone(tmp_path, generator, episode):
+    source, out, again = (tmp_path / name for name in ("source", "out", "again"))
+    with DatasetWriter(source, fps=5) as writer:
+        for number in range(3):
+            writer.add(replace(episode, id=f"test/e{number}"))
+    before = {path: path.read_bytes() for path in source.rglob("*") if path.is_file()}
+    label_dataset(generator, source, out, LABELLING, limit=1)
+    labels = label_dataset(generator, source, out, LABELLING)
+    label_dataset(generator, source, again, LABELLING)
+    assert {path: path.read_bytes() for path in source.rglob("*") if path.is_file()} == before
+    for name in ("data/chunk-000/file-000.parquet", "labels/episodes.jsonl", "labels/000002.csv"):
+        assert (out / name).read_bytes() == (again / name).read_bytes()
+    assert load_labels(out) == labels
+    copy = Dataset(out)
+    assert copy.ids == Dataset(source).ids
+    metres, _ = copy[2].trajectory.world_from_tool.distance(episode.trajectory.world_from_tool)
+    assert metres.median() < 8e-3
+    assert copy[2].instruction == episode.instruction
+    page = tmp_path / "labels.html"
+    least = min(range(3), key=lambda number: labels[number].mean_confidence)
+    write_labels_page(page, copy, labels)
+    text = page.read_text()
+    assert text.index(labels[least].id) == min(text.index(row.id) for row in labels)
+    assert text.count("data:image/jpeg") == 3
+
+
+def test_an_episode_of_place_holders_has_no_path_in_the_copy(tmp_path, generator, episode):
+    source, out = tmp_path / "source", tmp_path / "out"
+    with DatasetWriter(source, fps=5) as writer:
+        writer.add(episode)
+    oracle = generator.pipeline.models.denoiser
+    oracle.blind_to_actions = True
+    try:
+        labels = label_dataset(generator, source, out, replace(LABELLING, first_pose=False))
+    finally:
+        oracle.blind_to_actions = False
+    assert labels[0].num_unknown > NUM_FRAMES / 2
+    assert Dataset(out)[0].trajectory is None
+    assert (out / "labels" / "000000.csv").is_file()
+
+
+def test_labels_are_never_written_in_place_nor_mixed(tmp_path, generator, episode):
+    source = tmp_path / "source"
+    with DatasetWriter(source, fps=5) as writer:
+        writer.add(episode)
+    for place in (source, source / "inside"):
+        with pytest.raises(EpisodeError, match="never written in place"):
+            label_dataset(generator, source, place, LABELLING)
+    label_dataset(generator, source, tmp_path / "out", LABELLING)
+    with pytest.raises(EpisodeError, match="other settings"):
+        label_dataset(generator, source, tmp_path / "out", replace(LABELLING, seed=1))
+    with pytest.raises(EpisodeError, match="no labelled copy"):
+        label_dataset(generator, source, tmp_path, LABELLING)
+
+
+def test_one_view_of_a_data_set_becomes_image_points_in_its_own_pixels(tmp_path, episode):
+    source, out = tmp_path / "source", tmp_path / "out"
+    with DatasetWriter(source, fps=5) as writer:
+        writer.add(episode)
+    one = replace(episode, views=episode.views[:1])
+    assert label_spots(knowing(one), source, out, replace(LABELLING, views=("view0",))) == 1
+    header, *rows = (out / "labels" / "000000.csv").read_text().splitlines()
+    assert header.split(",")[:3] == ["frame", "red_x", "red_y"]
+    truth, _ = episode.views[0].camera.project(episode.trajectory.world_from_tool.translation)
+    found = torch.tensor([[float(value) for value in row.split(",")[1:3]] for row in rows])
+    assert (found - truth).norm(dim=-1).nanmedian() < 1.5
+    assert not (out / "meta").exists()
