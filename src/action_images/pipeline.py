@@ -138,7 +138,7 @@ class Pipeline:
         seen = sample.video[:, :, 0] if network.stem is not None else None
         return Condition(text, packed, seen, self._still(sample.video[:, :, :1], layout) if network.still_anchor else None)
 
-    def _still(self, first: Float[Tensor, "b view 1 3 h w"], layout: Layout) -> Float[Tensor, "b c l h w"]:
+    def _still(self, first: Float[Tensor, "b view 1 3 height width"], layout: Layout) -> Float[Tensor, "b c l h w"]:
         """The canvas of videos that repeat their first frame; zeros for actions."""
         autoencoder = self.models.autoencoder
         moves = any(segment.stream == "video" and segment.num_frames > 1 for segment in layout.segments)

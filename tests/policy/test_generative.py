@@ -9,9 +9,9 @@ from oracle import CLIPS, Oracle, fitted_models
 from action_images.control import Execution
 from action_images.evaluation.ceiling import demonstrated
 from action_images.evaluation.rollout import Conduct, roll_out
+from action_images.generation import confidence
 from action_images.geometry import Trajectory
 from action_images.policy import BestOf, GenerativePolicy
-from action_images.generation import confidence
 from action_images.robot import Observation, Plan
 from action_images.sim import Tabletop
 
