@@ -22,7 +22,7 @@ class Condition(Struct):
     text: Float[Tensor, "*batch token dim"]
     camera: Float[Tensor, "*batch l c h w"] | None = None
     first_frames: Float[Tensor, "*batch view 3 height width"] | None = None
-    still: Float[Tensor, "*batch c l h w"] | None = None
+    still: Float[Tensor, "*batch latent l latent_h latent_w"] | None = None
     """What the canvas would be if nothing moved in the videos; zeros in action segments."""
 
     def with_text(self, text: Float[Tensor, "*batch token dim"]) -> Self:
