@@ -54,6 +54,7 @@ def inputs_for(model: ActionImagesTransformer3DModel, load: Load) -> dict[str, A
         "camera": None if camera is None else torch.randn(load.batch_size, load.num_frames, *camera, dtype=dtype),
         "first_frames": torch.rand(load.batch_size, 2, 3, load.height // 2 * side, load.width // 2 * side, dtype=dtype),
         "layout": LAYOUT,
+        "still": torch.zeros(load.batch_size, config["in_channels"], load.num_frames, load.height, load.width, dtype=dtype),
     }
 
 

@@ -12,10 +12,13 @@ from action_images.model.stem import FirstFrameStem
 
 Mode = Literal["inference", "lora", "full"]
 BYTES = {torch.float32: 4, torch.bfloat16: 2}
-SAVED_BYTES = {torch.float32: (84, 8, 17), torch.bfloat16: (68, 4, 14)}
-"""Bytes that a block keeps for its backward pass, for each token and width, token and feed-forward width, word and width.
+SAVED_BYTES = {torch.float32: (88, 8, 17, 52), torch.bfloat16: (68, 4, 14, 52)}
+"""Bytes that a block keeps for its backward pass, for each token and width, token and feed-forward width, word and width, and
+for each token whatever the width.
 
 These and the next were counted tensor by tensor on this very block (tests/model/test_cost.py counts again)."""
+SAVED_AROUND_BLOCKS = {torch.float32: 12, torch.bfloat16: 10}
+"""The same before the first block and after the last one, for each token and width."""
 PEAK_BYTES = {torch.float32: (26, 12, 8), torch.bfloat16: (20, 10, 4)}
 """Bytes that a block without a backward pass holds at once besides its input: in attention, for each token and width; in its
 feed-forward part, for each token and width, and for each token and feed-forward width."""
@@ -211,7 +214,9 @@ def _activations(config: dict[str, Any], load: Load, mode: Mode, dtype: torch.dt
         return _conditions(config, load, dtype) + max(blocks, residual + _peak_of_the_additions(config, load, dtype))
     per_block = saved_by_a_block(config, tokens, load.batch_size * load.num_words, dtype)
     blocks = per_block + layers * residual if checkpointed else layers * per_block
-    return _conditions(config, load, dtype) + blocks + _saved_by_the_additions(config, load, dtype)
+    # With a level for each latent frame, the last shift and scale are spread over all tokens.
+    around = SAVED_AROUND_BLOCKS[dtype] + (4 if config.get("per_frame_noise_level") else 0)
+    return _conditions(config, load, dtype) + blocks + around * tokens * _width(config) + _saved_by_the_additions(config, load, dtype)
 
 
 def _conditions(config: dict[str, Any], load: Load, dtype: torch.dtype) -> int:
@@ -253,10 +258,10 @@ def _saved_by_the_additions(config: dict[str, Any], load: Load, dtype: torch.dty
 
 def saved_by_a_block(config: dict[str, Any], tokens: int, words: int, dtype: torch.dtype) -> int:
     """Bytes that one block keeps for its backward pass."""
-    width, (per_token, per_hidden, per_word) = _width(config), SAVED_BYTES[dtype]
+    width, (per_token, per_hidden, per_word, flat) = _width(config), SAVED_BYTES[dtype]
     per_token += 32 if config.get("per_frame_noise_level") else 0
     per_token += BYTES[dtype] if config.get("camera") == "released" else 0
-    return per_token * tokens * width + per_hidden * tokens * config["ffn_dim"] + per_word * words * width
+    return tokens * (per_token * width + per_hidden * config["ffn_dim"] + flat) + per_word * words * width
 
 
 def peak_of_a_block(config: dict[str, Any], tokens: int, dtype: torch.dtype) -> int:
