@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedType
 from torch import Tensor, nn
 
 from action_images.data.loader import Batch, load
@@ -130,7 +129,7 @@ class Run:
     @property
     def sharded(self) -> bool:
         """Whether the weights lie in pieces on several processes."""
-        return self.accelerator.distributed_type is DistributedType.FSDP
+        return self.accelerator.is_fsdp2
 
     def steps(self) -> Iterator[tuple[int, tuple[Batch, ...]]]:
         """The steps that are left, each with this process's samples."""
