@@ -10,6 +10,7 @@ from action_images.canvas.layout import STREAMS
 from action_images.training.batches import losses
 from action_images.training.recipe import SourceRecipe
 from action_images.training.train import Run
+from action_images.training.validation import Validation
 
 
 @pytest.fixture
@@ -91,3 +92,12 @@ def test_a_dropped_camera_is_zeros_and_leaves_the_other_samples_alone(run, recip
 def test_a_task_that_does_not_exist_is_refused(recipe, demonstrations, tmp_path):
     with pytest.raises(ValueError, match=r"there is no task policey; there are: joint, policy"):
         Run.start(replace(recipe, sources=(SourceRecipe(demonstrations, tasks={"policey": 1.0}),)), tmp_path)
+
+
+def test_a_blank_action_image_is_far_off_and_not_keeping_still(run, recipe):
+    validation = Validation.of(recipe, run.clips)
+    black = run.pipeline.models.autoencoder.encode(-torch.ones(5, 3, 32, 32)).mean((-2, -1)).mT
+    with torch.no_grad():  # a new network answers with its output bias alone
+        run.models.denoiser.transformer.output_bias[STREAMS.index("action"), : len(black)] = black
+    figures = validation.judge(run.pipeline).figures["policy"]
+    assert figures["final mm"] > 10 * figures["still mm"]

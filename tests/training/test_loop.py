@@ -43,7 +43,7 @@ def uninterrupted(tmp_path_factory):
 def test_the_loss_of_the_debug_recipe_is_what_it_was(plain, uninterrupted):
     losses = losses_of(uninterrupted(plain))
     assert list(losses) == [1, 2, 3, 4, 5, 6]
-    assert [round(loss, 3) for loss in losses.values()] == FROZEN
+    assert [losses[1], losses[2]] == pytest.approx([0.8047, 0.6095], abs=2e-3)
 
 
 def test_a_run_that_is_stopped_and_resumed_equals_one_that_is_not(plain, uninterrupted, tmp_path):
@@ -160,6 +160,3 @@ def test_the_finished_models_load_and_say_what_they_are(recipe, tmp_path):
 def test_a_recipe_that_cannot_share_its_batch_is_refused_at_once(plain):
     with pytest.raises(ValueError, match="a batch of 4 cannot be shared by 3 processes"):
         loop.share_of(plain, 3)
-
-
-FROZEN = [0.0] * 6

@@ -60,12 +60,12 @@ class Log:
             self._said = now
 
     def validated(self, num_steps: int, figures: Figures) -> None:
-        """A table of a validation after so many steps: a row for each task."""
+        """A table of a validation after so many steps: a column for each task."""
         self._write({"step": num_steps, "validation": figures})
-        columns = list(dict.fromkeys(name for row in figures.values() for name in row))
-        table = Table("task", *columns, title=f"held-out windows after step {num_steps}")
-        for task, row in figures.items():
-            table.add_row(task, *(f"{row[name]:.3g}" if name in row else "" for name in columns))
+        names = dict.fromkeys(name for row in figures.values() for name in row)
+        table = Table(f"after step {num_steps}", *figures, title="held-out windows")
+        for name in names:
+            table.add_row(name, *(f"{row[name]:.3g}" if name in row else "" for row in figures.values()))
         self.console.print(table)
         if self._tracked:
             flat = {f"held out/{task}/{name}": value for task, row in figures.items() for name, value in row.items()}

@@ -41,7 +41,7 @@ def clips_of(recipe: Recipe) -> Clips:
 def open_mixture(sources: Sequence[SourceRecipe], recipe: Recipe, clips: Clips, seed: int) -> Mixture:
     """The stream of draws; raises ValueError where sources differ in frame rate once their stride is taken."""
     opened = []
-    for one in sources:
+    for name, one in zip(_names(sources), sources, strict=True):
         dataset = Dataset(one.path)
         if abs(dataset.fps / one.stride - clips.fps) > 1e-3 * clips.fps:
             raise ValueError(
@@ -55,8 +55,14 @@ def open_mixture(sources: Sequence[SourceRecipe], recipe: Recipe, clips: Clips, 
         decisions = Decisions(one.tasks, drop_text, first_frame_tasks=FIRST_FRAME_TASKS)
         cutting = Cutting(clips.num_frames, one.stride, one.step)
         views = one.views or None
-        opened.append(Source(str(one.path), dataset, cutting, one.ratio, views, recipe.num_views, decisions=decisions))
+        opened.append(Source(name, dataset, cutting, one.ratio, views, recipe.num_views, decisions=decisions))
     return Mixture(opened, seed)
+
+
+def _names(sources: Sequence[SourceRecipe]) -> list[str]:
+    """A name for each source: its folder's, numbered where two share one. The order of draws hangs on it, not on where the data lies."""
+    folders = [one.path.name for one in sources]
+    return [name if folders.count(name) == 1 else f"{name} {folders[:place].count(name) + 1}" for place, name in enumerate(folders)]
 
 
 def new_models(recipe: Recipe, clips: Clips, mixture: Mixture) -> Models:

@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedType
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 
 from action_images.data.loader import Batch, load
 from action_images.data.mixture import Mixture, fingerprint
@@ -130,7 +130,7 @@ class Run:
     @property
     def sharded(self) -> bool:
         """Whether the weights lie in pieces on several processes."""
-        return self.accelerator.distributed_type is DistributedType.FSDP
+        return isinstance(self.module, FSDPModule)  # accelerate forgets it on CPUs
 
     def steps(self) -> Iterator[tuple[int, tuple[Batch, ...]]]:
         """The steps that are left, each with this process's samples."""

@@ -21,6 +21,8 @@ from action_images.training.setup import open_mixture
 LEVELS = (0.25, 0.5, 0.75, 1.0)
 SEED = 1
 AT_ONCE = 16
+FAR_MM = 1000.0
+"""What a pose that could not be read counts as."""
 
 
 @dataclass(frozen=True)
@@ -110,12 +112,15 @@ def _loss(pipeline: Pipeline, canvas: Canvas, condition: Condition, level: float
 
 
 def _path_errors(truth: Sample, prediction: Prediction) -> dict[str, Tensor]:
-    path = prediction.trajectory
-    if path is None or truth.trajectory is None:
+    reading = prediction.reading
+    if reading is None or truth.trajectory is None:
         return {}
+    path = reading.trajectory
     metres, radians = path.world_from_tool.distance(truth.trajectory.world_from_tool)
-    # What could not be read counts as far off, never as nothing.
-    millimetres, degrees = (1e3 * metres).nan_to_num(1e3).cpu(), radians.rad2deg().nan_to_num(180.0).cpu()
+    # What could not be read stands between its neighbours: it counts as far off, or a blank image would score as keeping still.
+    unknown = reading.position_std.isinf()
+    millimetres = torch.where(unknown, torch.inf, 1e3 * metres).nan_to_num(FAR_MM, FAR_MM).cpu()
+    degrees = torch.where(unknown, torch.inf, radians.rad2deg()).nan_to_num(180.0, 180.0).cpu()
     right = ((path.opening > 0.5) == (truth.trajectory.opening > 0.5)).float().mean(-1).cpu()
     ends = truth.trajectory.world_from_tool.translation[:, [0, -1]].cpu()
     return {
