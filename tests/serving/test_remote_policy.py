@@ -13,6 +13,7 @@ import torch
 from openpi_client import action_chunk_broker, msgpack_numpy, websocket_client_policy
 from serving_policies import Moody, Winding, observation, running, uri
 from websockets.sync.server import serve
+from websockets.utils import accept_key
 
 from action_images.geometry import rotation as rotations
 from action_images.serving.client import Late, Refused, RemotePolicy, ServingError, Unreachable
@@ -211,30 +212,32 @@ def test_where_there_is_no_server_one_sentence_says_so():
 
 
 @contextlib.contextmanager
-def deaf_server(metadata: bytes):
-    """Shakes hands, sends its metadata, then never reads again."""
-    stop = threading.Event()
+def deaf_server():
+    """Shakes hands, sends an empty map as its metadata, then never reads again."""
+    with socket.create_server(("127.0.0.1", 0)) as listening, contextlib.ExitStack() as connections:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
 
-    def handle(connection) -> None:
-        connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        connection.send(metadata)
-        connection.recv_messages.pause()
-        stop.wait(PATIENCE_S)
+        def shake_hands() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection = connections.enter_context(listening.accept()[0])
+                    asked = connection.recv(4096).decode()
+                    key = asked.split("Sec-WebSocket-Key: ")[1].split("\r\n")[0]
+                    upgrade = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                    connection.sendall(f"{upgrade}Sec-WebSocket-Accept: {accept_key(key)}\r\n\r\n".encode() + b"\x82\x01\x80")
 
-    with serve(handle, "127.0.0.1", 0, compression=None, max_queue=1, close_timeout=0.1) as listening:
-        thread = threading.Thread(target=listening.serve_forever)
+        thread = threading.Thread(target=shake_hands)
         thread.start()
         try:
-            yield f"ws://127.0.0.1:{listening.socket.getsockname()[1]}"
+            yield f"ws://127.0.0.1:{listening.getsockname()[1]}"
         finally:
-            stop.set()
-            listening.shutdown()
+            listening.shutdown(socket.SHUT_RDWR)
             thread.join()
 
 
 def test_a_server_that_stops_reading_does_not_hold_the_robot():
     big = observation(size=(1500, 1500))
-    with deaf_server(b"\x80") as address, RemotePolicy(address, timeout_s=1.0) as policy:
+    with deaf_server() as address, RemotePolicy(address, timeout_s=1.0) as policy:
         start = time.monotonic()
         with pytest.raises(ServingError):
             policy.plan(big)
