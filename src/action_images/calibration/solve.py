@@ -226,7 +226,8 @@ def _median(numbers: list[float]) -> float:
 def report(result: Calibration) -> dict:
     """The residuals as json: px and mm, for each camera and each picture."""
     known, stds = result.refined.unknowns, result.refined
-    turn = known.tool_from_true_tool.distance(Pose.identity(dtype=torch.float64))
+    identity = Pose.identity(dtype=torch.float64).expand(*known.tool_from_true_tool.batch_shape)
+    turn = known.tool_from_true_tool.distance(identity)
     used = sorted({residual.sighting.pose for residual in result.residuals})
     return {
         "board": str(result.shots.board),
