@@ -226,7 +226,7 @@ def _median(numbers: list[float]) -> float:
 def report(result: Calibration) -> dict:
     """The residuals as json: px and mm, for each camera and each picture."""
     known, stds = result.refined.unknowns, result.refined
-    identity = Pose.identity(dtype=torch.float64).expand(*known.tool_from_true_tool.batch_shape)
+    identity = Pose.identity(*known.tool_from_true_tool.batch_shape, dtype=torch.float64)
     turn = known.tool_from_true_tool.distance(identity)
     used = sorted({residual.sighting.pose for residual in result.residuals})
     return {
