@@ -49,7 +49,7 @@ def main(
     from action_images.control import Execution
     from action_images.evaluation.closed_loop import Judgement, expert_path, judge, open_results
     from action_images.evaluation.film import write_film
-    from action_images.evaluation.protocols import EvaluationProtocol
+    from action_images.evaluation.protocols import SIMULATED, EvaluationProtocol
     from action_images.evaluation.report import write_report
     from action_images.evaluation.rollout import Conduct
     from action_images.evaluation.trial import TRIALS, append_trial
@@ -61,7 +61,7 @@ def main(
     planner: Policy = generative_policy(shipped_weights() if policy == "shipped" else Path(policy), "joint", True, None, 0)
     if instruction is not None:
         planner = Told(planner, instruction)
-    conduct = Conduct(Execution(num_steps=execute))
+    conduct = Conduct(Execution(num_steps=execute), SIMULATED)
     protocol = EvaluationProtocol(f"{rig} cameras, look '{look}'", task, RIGS[rig.replace("-", "_")], LOOKS[look], conduct)
     judgement = Judgement("demo", protocol, policy, lambda: planner, views, (size, size))
     results = out / "results"

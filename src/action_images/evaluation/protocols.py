@@ -3,9 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from action_images.control import Execution
+from action_images.control import Execution, Guard
 from action_images.evaluation.rollout import Conduct
 from action_images.sim import HELD_OUT, LOOKS, RIGS, TRAINED, Look, Rig, Tabletop
+
+SIMULATED = Guard(min_confidence=0.0)
+"""A simulated arm comes to no harm: what was read with little confidence is driven all the same, and judged by where it leads
+(docs/experiments.md has what refusing it costs). A real arm keeps the guard's own default."""
 
 
 @dataclass(frozen=True)
@@ -16,7 +20,7 @@ class EvaluationProtocol:
     tasks: tuple[str, ...] = TRAINED
     rig: Rig = RIGS["sampled"]
     look: Look = LOOKS["train"]
-    conduct: Conduct = Conduct()
+    conduct: Conduct = Conduct(guard=SIMULATED)
 
     def environment(self, task: str, num_views: int, size: tuple[int, int]) -> Tabletop:
         """A world of this task under these conditions; `size` is (height, width) in px."""
@@ -40,7 +44,7 @@ PROTOCOLS = {
     "new_task": EvaluationProtocol("tasks that no training showed: what it learned carries over", tasks=HELD_OUT),
     "open_loop": EvaluationProtocol(
         "the trained tasks by one single plan, as the paper evaluates: how far one prediction carries without looking again",
-        conduct=Conduct(Execution(num_steps=None, max_plans=1)),
+        conduct=Conduct(Execution(num_steps=None, max_plans=1), SIMULATED),
     ),
 }
 """Name -> conditions. All share their seeds, so that scenes are paired across protocols and policies."""

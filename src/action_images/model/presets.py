@@ -64,7 +64,7 @@ PRESETS = {
         hashed_words={"dim": 128},
         size=(64, 64),
         num_frames=9,
-        sampling="four-steps",
+        sampling="two-steps",
     ),
     "wan2.2-5b": Preset(
         transformer={"camera": "released"},
