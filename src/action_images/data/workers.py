@@ -102,7 +102,8 @@ class _Worker:
 
     def end(self) -> None:
         self.connection.close()
-        self.process.terminate()
+        # Not asked to end: a forked process may have inherited a handler that does not.
+        self.process.kill()
         self.process.join()
 
 
