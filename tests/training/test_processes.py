@@ -54,7 +54,7 @@ def launch(recipe, out: Path, config: str, stop: int = 0) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-@pytest.mark.parametrize("config", ["ddp", "fsdp2"])
+@pytest.mark.parametrize("config", ["ddp"])
 def test_two_processes_learn_what_one_does_and_one_goes_on_from_their_checkpoint(recipe, tmp_path, config):
     plain = replace(recipe, validation=(), num_steps=4)
     whole = train(plain, tmp_path / "one")

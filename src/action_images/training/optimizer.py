@@ -14,7 +14,11 @@ def choose_trainable(transformer: ActionImagesTransformer3DModel, recipe: Recipe
         from peft import LoraConfig
 
         lora = recipe.lora
-        transformer.add_adapter(LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules=list(lora.targets), init_lora_weights=True))
+        config = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules=list(lora.targets), init_lora_weights=True)
+        # The same adapters at every start, so that a run that is taken up again is the same run.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(recipe.seed)
+            transformer.add_adapter(config)
     for parameter in transformer.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
