@@ -253,7 +253,7 @@ def test_a_policy_that_dies_while_nobody_asks_is_started_again(server):
 
 
 def test_limits_hold():
-    limits = Limits(max_message_bytes=50_000, max_clients=2, max_per_second=3, plan_s=6, send_s=1, grace_s=1)
+    limits = Limits(max_message_bytes=50_000, max_clients=2, max_per_second=3, plan_s=4, send_s=1, grace_s=1)
     with running(Moody, limits=limits) as server:
         with raw(server) as connection:
             with contextlib.suppress(ConnectionClosed):
@@ -268,7 +268,7 @@ def test_limits_hold():
             with pytest.raises(InvalidStatus, match="503"), raw(server):
                 pass
             with pytest.raises(Unreachable, match="503"):
-                RemotePolicy(uri(server), connect_s=4).plan(observation())
+                RemotePolicy(uri(server), connect_s=2).plan(observation())
         wait_until(lambda: not server._clients, "they are gone")
 
         with raw(server) as connection:
@@ -279,7 +279,7 @@ def test_limits_hold():
 
         with raw(server) as connection:
             connection.send(message("sleep 100"))
-            assert "longer than 6 s" in connection.recv(timeout=PATIENCE_S)
+            assert "longer than 4 s" in connection.recv(timeout=PATIENCE_S)
         assert serves(server)
 
 
