@@ -159,7 +159,9 @@ class Run:
                 loss = losses(self.module, part, recipe).sum() / num_samples
                 accelerator.backward(loss)
             total += loss.detach()
-        norm = float(whole(accelerator.clip_grad_norm_(self.module.parameters(), recipe.clip_gradient)))
+        clipped = accelerator.clip_grad_norm_(self.module.parameters(), recipe.clip_gradient)
+        assert isinstance(clipped, Tensor)
+        norm = float(whole(clipped))
         loss = self._sum(total) / accelerator.num_processes
         self._check_finite(step, loss, norm, parts)
         self.optimizer.step()
