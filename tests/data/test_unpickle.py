@@ -6,6 +6,8 @@ import pickletools
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from action_images.data.episode import EpisodeError
 from action_images.data.readers.unpickle import Record, read_pickle
@@ -129,3 +131,29 @@ def test_a_file_beyond_the_limit_is_not_read(tmp_path, monkeypatch):
 
 
 SEED = pickle.dumps({"state": np.zeros((3, 7)), "list": [1, "a", None], "scalar": np.float32(1)}, 2)
+
+
+@settings(max_examples=300)
+@given(st.binary(max_size=60) | st.lists(st.tuples(st.integers(0, len(SEED) - 1), st.integers(0, 255)), max_size=6))
+def test_any_bytes_give_a_value_or_one_error(tmp_path_factory, change):
+    if isinstance(change, bytes):
+        content = change
+    else:
+        mutated = bytearray(SEED)
+        for place, value in change:
+            mutated[place] = value
+        content = bytes(mutated)
+    path = tmp_path_factory.getbasetemp() / "fuzz.pkl"
+    path.write_bytes(content)
+    try:
+        read_pickle(path)
+    except EpisodeError as error:
+        assert "fuzz.pkl" in str(error)  # noqa: PT017 both outcomes are right
+
+
+@pytest.mark.parametrize("number", [b"r\xff\xff\xff\x7f", b"p2147483647\n", b"r\x00\x00\x00\x10"])
+def test_a_number_that_would_fill_the_memory_is_refused(tmp_path, number):
+    path = tmp_path / "memo.pkl"
+    path.write_bytes(b"\x80\x02]" + number + b".")
+    with pytest.raises(EpisodeError, match="memo.pkl.*remembers"):
+        read_pickle(path)

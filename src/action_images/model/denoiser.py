@@ -47,24 +47,28 @@ class CameraBlock(WanTransformerBlock):
         temb: Tensor,
         rotary_emb: tuple[Tensor, Tensor],
         camera: Tensor | None,
-        frame_of_token: Tensor,
+        frame_of_token: Tensor | None,
     ) -> Tensor:
-        """Tokens (b n d) under modulation (b 1|l 6 d) and pooled cameras (b l c); `frame_of_token` (1 n)."""
-        modulation = _of_token(self.scale_shift_table[:, None] + temb.float(), frame_of_token)
+        """Tokens (b n d) under modulation (b 1|l 6 d) and pooled cameras (b l c).
+
+        `frame_of_token` (1 n) says which latent frame each token belongs to; None: they are all here, in order.
+        """
+        modulation = self.scale_shift_table[:, None] + temb.float()
         shift, scale, gate, ff_shift, ff_scale, ff_gate = modulation.unbind(-2)
-        attended = (self.norm1(hidden_states.float()) * (1 + scale) + shift).type_as(hidden_states)
+        attended = _modulated(self.norm1(hidden_states.float()), scale, shift, frame_of_token).type_as(hidden_states)
         if self.cam_encoder is not None:
-            attended = attended + _of_token(self.cam_encoder(camera), frame_of_token)
+            grouped, (seen,) = _of_token((self.cam_encoder(camera),), attended, frame_of_token)
+            attended = (grouped + seen).view_as(attended)
         attended = self.attn1(attended, None, None, rotary_emb)
         if self.projector is not None:
             attended = self.projector(attended)
-        hidden_states = (hidden_states.float() + attended * gate).type_as(hidden_states)
+        hidden_states = _gated(hidden_states.float(), attended, gate, frame_of_token).type_as(hidden_states)
 
         attended = self.attn2(self.norm2(hidden_states.float()).type_as(hidden_states), encoder_hidden_states, None, None)
         hidden_states = hidden_states + attended
 
-        fed = (self.norm3(hidden_states.float()) * (1 + ff_scale) + ff_shift).type_as(hidden_states)
-        return (hidden_states.float() + self.ffn(fed).float() * ff_gate).type_as(hidden_states)
+        fed = _modulated(self.norm3(hidden_states.float()), ff_scale, ff_shift, frame_of_token).type_as(hidden_states)
+        return _gated(hidden_states.float(), self.ffn(fed).float(), ff_gate, frame_of_token).type_as(hidden_states)
 
 
 class FrameOfToken(nn.Module):
@@ -175,14 +179,16 @@ class ActionImagesTransformer3DModel(WanTransformer3DModel):
         num_frames, height, width = tokens.shape[2:]
         tokens = tokens.flatten(2).transpose(1, 2).contiguous()
         frame_of_token = self.frame_of_token(num_frames, height * width, tokens.device)
+        if frame_of_token.shape[1] == num_frames * height * width:
+            frame_of_token = None  # not split by context parallelism
         pooled = pool_cameras(camera, hidden_states) if self.config.camera == "released" else None
         for block in self.blocks:
             arguments = (tokens, text, modulation, rotary_emb, pooled, frame_of_token)
             checkpointed = torch.is_grad_enabled() and self.gradient_checkpointing
             tokens = self._gradient_checkpointing_func(block, *arguments) if checkpointed else block(*arguments)
         shift, scale = (self.scale_shift_table[:, None] + temb[:, :, None]).unbind(-2)
-        shift, scale = (_of_token(part, frame_of_token).to(tokens.device) for part in (shift, scale))
-        tokens = self.proj_out((self.norm_out(tokens.float()) * (1 + scale) + shift).type_as(tokens))
+        shift, scale = shift.to(tokens.device), scale.to(tokens.device)
+        tokens = self.proj_out(_modulated(self.norm_out(tokens.float()), scale, shift, frame_of_token).type_as(tokens))
         output = self._to_latents(tokens, num_frames, height, width)
         if self.output_bias is not None:
             output = output + self._bias(_needed(layout, "layout", "bias_frames"), output.device)
@@ -237,9 +243,26 @@ class ActionImagesTransformer3DModel(WanTransformer3DModel):
         return patches.permute(0, 6, 1, 2, 4, 3, 5).flatten(5, 6).flatten(3, 4)
 
 
-def _of_token(per_frame: Tensor, frame_of_token: Tensor) -> Tensor:
-    """One value for each token from one for each latent frame, or from a single one for all."""
-    return per_frame if per_frame.shape[1] == 1 else per_frame[:, frame_of_token[0]]
+def _of_token(values: Sequence[Tensor], tokens: Tensor, frame_of_token: Tensor | None) -> tuple[Tensor, list[Tensor]]:
+    """Tokens (b n d) and values of each latent frame, or of all (b 1|l d), in shapes that go together: nothing is copied out."""
+    num_frames = values[0].shape[1]
+    if num_frames == 1:
+        return tokens, list(values)
+    if frame_of_token is None:
+        return tokens.unflatten(1, (num_frames, -1)), [value[:, :, None] for value in values]
+    return tokens, [value[:, frame_of_token[0]] for value in values]
+
+
+def _modulated(tokens: Tensor, scale: Tensor, shift: Tensor, frame_of_token: Tensor | None) -> Tensor:
+    """tokens (b n d) * (1 + scale) + shift, with values of each latent frame, or of all (b 1|l d)."""
+    grouped, (scale, shift) = _of_token((scale, shift), tokens, frame_of_token)
+    return torch.addcmul(shift, grouped, 1 + scale).view_as(tokens)
+
+
+def _gated(tokens: Tensor, added: Tensor, gate: Tensor, frame_of_token: Tensor | None) -> Tensor:
+    """tokens + added (b n d) * gate (b 1|l d)."""
+    grouped, (gate,) = _of_token((gate,), added, frame_of_token)
+    return torch.addcmul(tokens.view_as(grouped), grouped, gate).view_as(tokens)
 
 
 def _mean_of_words(text: Tensor, raw_text: Tensor) -> Tensor:

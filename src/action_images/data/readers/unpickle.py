@@ -1,6 +1,8 @@
 """Strangers' pickles: numpy arrays and named records come out, nothing else is ever called."""
 
+import io
 import pickle
+import pickletools
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,8 @@ import numpy as np
 
 from action_images.data.episode import EpisodeError
 
-MAX_PICKLE_BYTES = 1 << 30
+MAX_PICKLE_BYTES = 1 << 26
+"""RLBench's largest are a few megabytes; what a pickle may make Python allocate is bounded by a small multiple of its size."""
 
 
 class Record:
@@ -25,14 +28,23 @@ def read_pickle(path: Path, records: Collection[str] = ()) -> Any:
     try:
         if path.stat().st_size > MAX_PICKLE_BYTES:
             raise EpisodeError(f"{path}: is larger than {MAX_PICKLE_BYTES >> 20} MB; such a pickle is damaged")
-        with path.open("rb") as file:
-            return _Guarded(file, records).load()
+        # All of it at once: reading from memory, no length that a pickle claims allocates more than is there.
+        content = path.read_bytes()
+        _check_memo(content)
+        return _Guarded(io.BytesIO(content), records).load()
     except FileNotFoundError:
         raise EpisodeError(f"{path}: is missing; restore the file or drop the episode") from None
     except EpisodeError:
         raise
     except Exception as error:  # a hostile pickle may make the unpickler raise anything
         raise EpisodeError(f"{path}: is not a pickle that can be trusted ({str(error)[:120]}); drop the episode") from None
+
+
+def _check_memo(content: bytes) -> None:
+    """Python's unpickler makes room for as many remembered values as the largest number in the file: it ends the process."""
+    for opcode, argument, place in pickletools.genops(content):
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and not 0 <= argument <= place:
+            raise pickle.UnpicklingError(f"it remembers value {argument} after {place} bytes")
 
 
 class _Guarded(pickle.Unpickler):
