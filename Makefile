@@ -11,7 +11,7 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	scripts/system-packages chromium || echo 'going on without: the tests that open a page in a browser will say so'
-	$(BIN)/python -m pytest -n 2 || { echo 'once more, one at a time, what failed beside others:'; $(BIN)/python -m pytest -n 0 --last-failed; }
+	$(BIN)/python -m pytest -n 2
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .

@@ -27,6 +27,7 @@ if not stop:
     train(recipe, out)
     raise SystemExit
 run = Run.start(recipe, out)
+assert run.accelerator.num_processes == 2, run.accelerator.distributed_type
 assert run.sharded == (sys.argv[4] == "sharded"), run.accelerator.distributed_type
 for step, batches in run.steps():
     loss, norm = run.learn(step, batches)
@@ -47,14 +48,14 @@ def launch(recipe, out: Path, config: str, stop: int = 0) -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch", "--config_file", str(CONFIGS / f"{config}.yaml")]
-    command += ["--cpu", "--num_processes", "2", "--main_process_port", str(port), str(out / "program.py")]
+    command += ["--num_processes", "2", "--main_process_port", str(port), str(out / "program.py")]
     command += [str(out / "wanted.json"), str(out), str(stop), "sharded" if config == "fsdp2" else "copies"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-@pytest.mark.parametrize("config", ["ddp"])
+@pytest.mark.parametrize("config", ["ddp", "fsdp2"])
 def test_two_processes_learn_what_one_does_and_one_goes_on_from_their_checkpoint(recipe, tmp_path, config):
     plain = replace(recipe, validation=(), num_steps=4)
     whole = train(plain, tmp_path / "one")

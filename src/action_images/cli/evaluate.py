@@ -68,7 +68,7 @@ def main(
     for name in task:
         find_task(name)
     conditions = replace(conditions, tasks=tuple(dict.fromkeys(task)) or conditions.tasks)
-    policy_name, make, own_size, fps = _policy(policy, canvas, imagine, sampling, seed, best_of)
+    policy_name, make, own_size, fps = policy_of(policy, canvas, imagine, sampling, seed, best_of)
     seen = (size, size) if size is not None else own_size
     if policy in REFERENCES:
         make = partial(reference, policy, seen, fps)
@@ -94,7 +94,7 @@ def _changed(conditions, execute: int | None, blend: float | None, min_confidenc
     return replace(conditions, conduct=replace(conditions.conduct, execution=execution, guard=guard))
 
 
-def _policy(
+def policy_of(
     given: str, canvas: str, imagine: bool, sampling: str | None, seed: int, best_of: int
 ) -> "tuple[str, Make, tuple[int, int], float]":
     """A policy's name, what makes it, the image size (px) it is shown by default, and its frames a second."""

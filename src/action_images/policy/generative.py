@@ -25,6 +25,9 @@ class GenerativePolicy(ClipGenerator):
     `task` is a name of `canvas.TASKS`: 'policy' imagines the actions alone, 'joint' the video besides (decoded only
     where `wanted` has it). A plan reaches as far as a clip does, at `control_hz`. The same `seed` and observation give
     the same plan. Cameras are taken to stand still while a plan lasts.
+
+    A plan with a pose of less confidence than `enough` would be held back by the guard, and would come again from the
+    same observation: so it is planned anew from other noise, `tries` times in all, and the least doubtful plan is taken.
     """
 
     task: str = "policy"
@@ -33,28 +36,38 @@ class GenerativePolicy(ClipGenerator):
     gripper: Gripper = Gripper()
     interpolation: Interpolation = "linear"
     seed: int = 0
+    enough: float = 0.1
+    tries: int = 4
 
     def __post_init__(self) -> None:
         if self.task not in ("policy", "joint"):
             raise ValueError(f"a policy plans with task 'policy' or 'joint', which show it one image of each view, not with '{self.task}'")
         if "action" not in self.wanted:
             raise ValueError("a policy reads its plan off the action images: `wanted` must have 'action'")
+        if self.tries < 1:
+            raise ValueError(f"a policy plans at least once: tries must be 1 or more, not {self.tries}")
 
     def plan(self, observation: Observation) -> Plan:
         """The tool targets from one control step after the observation on; see `Plan` and `confidence`.
 
         Raises ValueError for a batch of observations, fewer than two views, or an instruction longer than the models read.
         """
-        return self.propose(observation, 1)[0]
+        plan = self.propose(observation, 1)[0]
+        if self.tries == 1 or _least_confidence(plan) >= self.enough:
+            return plan
+        others = self.propose(observation, self.tries - 1, self.seed + 1)
+        spent = {stage: ms + others[0].stage_ms[stage] for stage, ms in plan.stage_ms.items()}
+        return replace(max([plan, *others], key=_least_confidence), stage_ms=spent)
 
-    def propose(self, observation: Observation, num_plans: int) -> list[Plan]:
-        """So many plans from one observation, from different noise; the first is `plan`'s."""
+    def propose(self, observation: Observation, num_plans: int, first_seed: int | None = None) -> list[Plan]:
+        """So many plans from one observation, from the noise of so many seeds from `first_seed` (None: the policy's own) on."""
+        first_seed = self.seed if first_seed is None else first_seed
         stages, device = _Stages(), self.device
         with stages.of("encode", device):
             scene = self._scene(observation).to(device)
             canvas, condition = self.encode(scene, self.task, num_plans)
         with stages.of("denoise", device):
-            canvas = self.denoise(canvas, condition, range(self.seed, self.seed + num_plans))
+            canvas = self.denoise(canvas, condition, range(first_seed, first_seed + num_plans))
         with stages.of("decode", device):
             shown = self.pipeline.show(canvas, self.wanted)
         with stages.of("read", device):
@@ -89,6 +102,12 @@ class GenerativePolicy(ClipGenerator):
             action_images=prediction.action_images,
             imagined_frame=steps.frame,
         )
+
+
+def _least_confidence(plan: Plan) -> float:
+    """The lowest confidence of a plan."""
+    assert plan.confidence is not None
+    return plan.confidence.min().item()
 
 
 def _with_first(path: Trajectory, observation: Observation) -> Trajectory:

@@ -15,11 +15,13 @@ from action_images.sim.world import World
 class Task(ABC):
     """One trial of a task; the class is the task itself, and its instances' attributes are what was drawn for the trial.
 
-    `phrasings` are instructions with the instance's attributes in braces. `held_out` tasks are kept out of all
+    `phrasings` are instructions with the instance's attributes in braces; those in `kept_out` say the same and are used
+    in judging alone, never in a demonstration. `held_out` tasks are kept out of all
     training. `max_steps` is how many control steps a policy is given, about twice what the expert needs.
     """
 
     phrasings: ClassVar[tuple[str, ...]]
+    kept_out: ClassVar[tuple[str, ...]] = ()
     held_out: ClassVar[bool] = False
     max_steps: ClassVar[int] = 120
 
@@ -42,3 +44,11 @@ class Task(ABC):
     def instruction(self, rng: np.random.Generator) -> str:
         """One of the phrasings, filled in."""
         return str(rng.choice(self.phrasings)).format(**vars(self))
+
+    def rephrased(self, rng: np.random.Generator) -> str | None:
+        """One of the phrasings that no demonstration uses; None where there are none."""
+        return str(rng.choice(self.kept_out)).format(**vars(self)) if self.kept_out else None
+
+    def with_another_goal(self) -> "Task | None":
+        """The same scene with another instruction that it allows as well; None where it leaves no choice."""
+        return None

@@ -23,6 +23,7 @@ class CloseBox(Task):
     """Success: the lid within 8 degrees of shut."""
 
     phrasings = ("close the box", "shut the box", "close the lid of the box", "push the lid shut")
+    kept_out = ("shut the lid of the box", "push the box closed")
     open_angle: float
 
     @classmethod

@@ -18,6 +18,7 @@ class CloseDrawer(Task):
     """Success: the drawer at most 1 cm out."""
 
     phrasings = ("close the drawer", "push the drawer shut", "shut the drawer", "slide the drawer closed")
+    kept_out = ("slide the drawer shut", "push the drawer closed")
     out: float
 
     @classmethod

@@ -22,6 +22,7 @@ class CloseLaptop(Task):
     """Success: the screen within 12 degrees of shut."""
 
     phrasings = ("close the laptop", "shut the laptop", "fold the laptop closed", "close the laptop lid")
+    kept_out = ("push the laptop shut", "fold the lid of the laptop down")
     held_out = True
     open_angle: float
 

@@ -18,6 +18,7 @@ class OpenDrawer(Task):
     """Success: the drawer at least 9 cm out."""
 
     phrasings = ("open the drawer", "pull the drawer open", "slide the drawer out", "pull out the drawer by its handle")
+    kept_out = ("slide the drawer open", "pull the drawer out by its handle")
 
     @classmethod
     def lay_out(cls, scene: Scene, rng: np.random.Generator) -> Self:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from typing_extensions import Self
@@ -20,7 +20,9 @@ class PickAndLift(Task):
     """Success: the named block's underside at least 8 cm above the table."""
 
     phrasings = ("pick up the {colour} block", "lift the {colour} block", "grab the {colour} cube and lift it", "pick the {colour} cube up")
+    kept_out = ("take the {colour} block and lift it up", "raise the {colour} cube")
     colour: str
+    others: tuple[str, ...]
     half: float
 
     @classmethod
@@ -30,7 +32,11 @@ class PickAndLift(Task):
         for colour, (x, y, _) in zip(names, scatter(rng, 3, 0.13), strict=True):
             body = scene.body(f"{colour} block", (x, y, half), yaw=rng.uniform(-math.pi, math.pi), free=True)
             box(body, (half,) * 3, scene.colour(colour))
-        return cls(names[0], half)
+        return cls(names[0], names[1:], half)
+
+    def with_another_goal(self) -> Self:
+        """The next colour named instead."""
+        return replace(self, colour=self.others[0], others=(*self.others[1:], self.colour))
 
     def succeeded(self, world: World) -> bool:
         """On the block's height."""

@@ -22,6 +22,7 @@ class PickUpCup(Task):
     """Success: the named cup's foot at least 8 cm above the table."""
 
     phrasings = ("pick up the {colour} cup", "lift the {colour} cup", "grab the {colour} mug", "take the {colour} cup off the table")
+    kept_out = ("take the {colour} cup and lift it", "raise the {colour} mug")
     held_out = True
     colour: str
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from typing_extensions import Self
@@ -27,7 +27,9 @@ class PlaceInBowl(Task):
         "drop the {colour} cube in the bowl",
         "move the {colour} cube to the bowl",
     )
+    kept_out = ("the {colour} block goes into the bowl", "drop the {colour} block into the bowl")
     colour: str
+    others: tuple[str, ...]
 
     @classmethod
     def lay_out(cls, scene: Scene, rng: np.random.Generator) -> Self:
@@ -45,7 +47,11 @@ class PlaceInBowl(Task):
                 (half,) * 3,
                 scene.colour(colour),
             )
-        return cls(names[0])
+        return cls(names[0], names[1:])
+
+    def with_another_goal(self) -> Self:
+        """The next colour named instead."""
+        return replace(self, colour=self.others[0], others=(*self.others[1:], self.colour))
 
     def succeeded(self, world: World) -> bool:
         """On the block's place in the bowl's frame."""

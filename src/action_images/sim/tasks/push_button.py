@@ -1,7 +1,7 @@
 """Press the button of the named colour, and no other."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from typing_extensions import Self
@@ -28,6 +28,7 @@ class PushButton(Task):
         "push down the {colour} button",
         "hit the button that is {colour}",
     )
+    kept_out = ("press down on the {colour} button", "the {colour} button, push it")
     max_steps = 80
     colour: str
     others: tuple[str, ...]
@@ -42,6 +43,10 @@ class PushButton(Task):
             cap = scene.part(f"{colour} button", base, (0, 0, TOP - 0.014), (0, 0, -1), (0, TRAVEL), slides=True, springref=-0.01, **SPRING)
             cylinder(cap, (0.030, 0.014), scene.colour(colour))
         return cls(names[0], names[1:])
+
+    def with_another_goal(self) -> Self:
+        """The next colour named instead."""
+        return replace(self, colour=self.others[0], others=(*self.others[1:], self.colour))
 
     def succeeded(self, world: World) -> bool:
         """On the caps' joints."""

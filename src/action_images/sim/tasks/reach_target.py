@@ -3,7 +3,7 @@
 # MuJoCo's names live in compiled modules that carry no types.
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import mujoco
 import numpy as np
@@ -28,8 +28,10 @@ class ReachTarget(Task):
         "touch the {colour} sphere",
         "bring the gripper to the {colour} ball",
     )
+    kept_out = ("go to the {colour} ball", "put the gripper at the ball that is {colour}")
     max_steps = 60
     colour: str
+    others: tuple[str, ...]
 
     @classmethod
     def lay_out(cls, scene: Scene, rng: np.random.Generator) -> Self:
@@ -38,7 +40,11 @@ class ReachTarget(Task):
         for colour, place in zip(names, scatter(rng, 3, 0.13, (NEAR, -SIDE, 0.06), (FAR, SIDE, 0.24)), strict=True):
             body = scene.body(f"{colour} ball", place)
             ghost(body.add_geom(type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[RADIUS, 0, 0], rgba=scene.colour(colour)))
-        return cls(names[0])
+        return cls(names[0], names[1:])
+
+    def with_another_goal(self) -> Self:
+        """The next colour named instead."""
+        return replace(self, colour=self.others[0], others=(*self.others[1:], self.colour))
 
     def succeeded(self, world: World) -> bool:
         """On the distance between tool point and ball."""

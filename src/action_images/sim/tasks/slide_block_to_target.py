@@ -30,6 +30,7 @@ class SlideBlockToTarget(Task):
         "move the block onto the {patch} patch without lifting it",
         "slide the {block} block to the {patch} target",
     )
+    kept_out = ("push the {block} block to the {patch} target", "slide the block onto the {patch} square")
     block: str
     patch: str
     half: float

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from typing_extensions import Self
@@ -25,6 +25,7 @@ class StackBlocks(Task):
         "place the {upper} cube on the {lower} cube",
         "set the {upper} cube down on the {lower} one",
     )
+    kept_out = ("stack the {upper} cube on top of the {lower} cube", "the {upper} block goes on the {lower} block")
     max_steps = 140
     upper: str
     lower: str
@@ -38,6 +39,10 @@ class StackBlocks(Task):
             body = scene.body(f"{colour} block", (x, y, half), yaw=rng.uniform(-math.pi, math.pi), free=True)
             box(body, (half,) * 3, scene.colour(colour))
         return cls(names[0], names[1], half)
+
+    def with_another_goal(self) -> Self:
+        """The other way round."""
+        return replace(self, upper=self.lower, lower=self.upper)
 
     def succeeded(self, world: World) -> bool:
         """On the offset between the two blocks."""

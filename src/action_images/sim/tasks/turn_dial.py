@@ -30,6 +30,7 @@ class TurnDial(Task):
         "grasp the dial and turn it {angle_deg} degrees {way}",
         "twist the knob {way} by {angle_deg} degrees",
     )
+    kept_out = ("turn the knob {way} by {angle_deg} degrees", "rotate the dial {angle_deg} degrees {way}")
     angle_deg: int
     way: str
 
