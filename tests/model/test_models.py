@@ -210,3 +210,10 @@ def test_what_clips_a_model_was_trained_on_is_saved_with_it(tmp_path: Path):
 def test_clips_without_frames_are_refused():
     with pytest.raises(ValueError, match="greater than 0"):
         Clips((32, 32), 0, 5.0, "one-step")
+
+
+def test_saved_models_do_not_say_where_their_weights_once_came_from(tmp_path: Path):
+    build(PRESETS["debug"], autoencoder=small_wan()).save(tmp_path / "first")
+    Models.load(tmp_path / "first").save(tmp_path / "second")
+    for path in (tmp_path / "second").rglob("*.json"):
+        assert str(tmp_path) not in path.read_text(), path

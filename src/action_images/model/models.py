@@ -87,6 +87,9 @@ class Models:
             self.text.model.save_pretrained(folder / "text_encoder")  # pyright: ignore
             self.text.tokenizer.save_pretrained(folder / "tokenizer")
             index["text_config"] = {"num_tokens": self.text.num_tokens}
+        for config in folder.glob("*/config.json"):
+            # diffusers and transformers write down from which folder of which machine the weights once came.
+            write_json(config, {key: value for key, value in json.loads(config.read_text()).items() if key != "_name_or_path"})
         write_json(folder / INDEX, index)
 
     @classmethod
