@@ -15,9 +15,9 @@ from serving_policies import Moody, Winding, observation, running, uri
 from websockets.sync.server import serve
 from websockets.utils import accept_key
 
+from action_images.control import Hold
 from action_images.geometry import rotation as rotations
 from action_images.serving.client import Late, Refused, RemotePolicy, ServingError, Unreachable
-from action_images.serving.hold import Hold
 from action_images.serving.protocol import WireError
 from action_images.serving.tensors import request_from_observation
 

@@ -14,7 +14,7 @@ import websockets
 from serving_policies import running, uri
 
 import action_images
-from action_images.serving.hold import Hold
+from action_images.control import Hold
 
 ON_THE_ROBOT = """
 import json, sys

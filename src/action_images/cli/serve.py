@@ -93,7 +93,7 @@ def load_rigs(paths: dict[str, Path]) -> "dict[str, Camera]":
 def open_policy(policy: str) -> "Policy":
     """The policy of this name; called in the policy's own process."""
     if policy == "hold":
-        from action_images.serving.hold import Hold
+        from action_images.control import Hold
 
         return Hold()
     from action_images.cli.evaluate import generative_policy, shipped_weights
