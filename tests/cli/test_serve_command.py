@@ -31,12 +31,14 @@ def test_it_serves_until_it_is_told_to_stop(tmp_path: Path, number: signal.Signa
         while not events or events[-1]["event"] != "listening":
             events.append(json.loads(process.stderr.readline()))
         seen = Observation(torch.zeros(2, 3, 24, 32, dtype=torch.uint8), cameras, Pose.identity(), torch.tensor(0.25), "stay")
-        with RemotePolicy(f"ws://127.0.0.1:{events[-1]['port']}", calibration="table", timeout_s=60) as policy:
+        with RemotePolicy(f"ws://127.0.0.1:{events[-1]['port']}", calibration="table", timeout_s=120) as policy:
             assert policy.plan(seen).trajectory.opening.tolist() == [0.25] * 16
         process.send_signal(number)
         rest = [json.loads(line) for line in process.stderr]
-        assert process.wait(60) == 0
-    assert [line["event"] for line in rest][-2:] == ["stopping", "stopped"]
+        assert process.wait(120) == 0
+    # That the client went may be heard of before, or while the server stops.
+    assert [line["event"] for line in rest if line["event"] != "client went"] == ["stopping", "stopped"]
+    assert rest[-1]["event"] == "stopped"
     assert all({"time", "level", "event"} <= line.keys() for line in events + rest)
 
 
