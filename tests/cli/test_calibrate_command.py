@@ -12,8 +12,8 @@ from action_images.cli import main
 from action_images.data.cameras_file import load_cameras, save_cameras
 from action_images.data.trajectory_file import load_trajectory, save_trajectory
 from action_images.data.video import VideoFrames, write_video
-from action_images.geometry import Camera, Trajectory
-from board_scene import BOARD, Session, bent_session, fixed_session, noisy, wrist_session, write_session
+from action_images.geometry import Camera, Pose, Trajectory
+from board_scene import BOARD, SIZE, Session, bent_session, fixed_session, noisy, poses_of, wrist_session, write_session
 
 
 def check_recovered(session: Session, mounted: dict[str, Camera]) -> None:
@@ -105,7 +105,7 @@ def test_bad_input_ends_in_one_line(tmp_path, capsys):
 
 
 def test_a_video_of_another_camera_or_size_is_not_straightened(tmp_path, capsys):
-    save_cameras(tmp_path / "cameras.json", {"left": fixed_session().truth[0]})
+    save_cameras(tmp_path / "cameras.json", {"left": Camera.from_fov(1.0, Pose.identity(), SIZE)})
     for name in ("left", "right"):
         write_video(tmp_path / f"{name}.mp4", torch.zeros(2, 3, 64, 64, dtype=torch.uint8), 5.0)
     for name, says in (("right", "has no camera 'right'; it has left"), ("left", "straighten before resizing")):
@@ -116,14 +116,15 @@ def test_a_video_of_another_camera_or_size_is_not_straightened(tmp_path, capsys)
 
 
 def test_a_wrist_camera_is_written_beside_the_fixed_ones(tmp_path):
-    session = fixed_session()
-    save_trajectory(tmp_path / "poses.csv", Trajectory(session.world_from_tool, torch.ones(16, dtype=torch.float64)))
+    poses = poses_of((0.45, 0.0, 0.3), 4, seed=0)
+    save_trajectory(tmp_path / "poses.csv", Trajectory(poses, torch.ones(4, dtype=torch.float64)))
     path = load_trajectory(tmp_path / "poses.csv")
-    save_cameras(tmp_path / "tool.json", {"wrist": session.truth[0]})
-    save_cameras(tmp_path / "fixed.json", {"front": session.truth[1]})
+    eye = Camera.from_fov(1.0, poses[0], SIZE)
+    save_cameras(tmp_path / "tool.json", {"wrist": eye})
+    save_cameras(tmp_path / "fixed.json", {"front": eye})
     arguments = ["--in-tool", f"{tmp_path}/tool.json", "--trajectory", f"{tmp_path}/poses.csv", "--beside", f"{tmp_path}/fixed.json"]
     assert main(["calibrate", "carry", *arguments, "--out", f"{tmp_path}/all.json"]) == 0
     rig = load_cameras(tmp_path / "all.json")
-    expected = path.world_from_tool[3].apply(session.truth[0].world_from_camera.translation.float())
+    expected = path.world_from_tool[3].apply(eye.world_from_camera.translation.float())
     assert list(rig) == ["front", "wrist"]
     assert rig["wrist"].world_from_camera[3].translation.numpy() == pytest.approx(expected.numpy(), abs=1e-5)

@@ -16,7 +16,7 @@ from action_images.robot import Observation, Plan
 from action_images.serving.limits import Limits
 from action_images.serving.server import PolicyServer
 
-PATIENCE_S = 120.0
+PATIENCE_S = 300.0
 """How long a test waits for what must come; other work may share the machine."""
 
 
@@ -25,6 +25,7 @@ class Winding:
     """A plan that depends on every part of the observation, bit for bit."""
 
     num_steps: int = 8
+    image_size: tuple[int, int] = (32, 48)
 
     def plan(self, observation: Observation) -> Plan:
         """A path that winds away from the tool, by what the cameras show."""

@@ -5,6 +5,7 @@ import pickle
 import socket
 import threading
 import time
+from dataclasses import replace
 
 import msgpack
 import numpy as np
@@ -16,10 +17,13 @@ from websockets.sync.server import serve
 from websockets.utils import accept_key
 
 from action_images.control import Hold
+from action_images.evaluation.closed_loop import Judgement, judge
+from action_images.evaluation.protocols import PROTOCOLS
 from action_images.geometry import rotation as rotations
 from action_images.serving.client import Late, Refused, RemotePolicy, ServingError, Unreachable
 from action_images.serving.protocol import WireError
 from action_images.serving.tensors import request_from_observation
+from action_images.sim import FIRST_EVALUATION_SEED
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +70,17 @@ def test_the_remote_plan_is_the_local_plan_bit_for_bit(server, seed: int):
     assert torch.equal(remote.trajectory.opening, local.trajectory.opening)
 
 
+def test_a_trial_over_the_wire_is_the_trial_in_process(server):
+    conditions = Judgement("in_domain", PROTOCOLS["in_domain"], "winding", Winding, size=(32, 48))
+    address = ("reach_target", FIRST_EVALUATION_SEED)
+    with RemotePolicy(uri(server), timeout_s=PATIENCE_S) as policy:
+        (wire, wire_path), (here, here_path) = (judge(one, conditions, address) for one in (policy, Winding()))
+    assert replace(wire, plan_ms=None) == replace(here, plan_ms=None)
+    assert wire.num_plans > 1
+    reached = [torch.stack([step.reached.translation for step in path.steps]) for path in (wire_path, here_path)]
+    assert torch.equal(*reached)
+
+
 @pytest.mark.parametrize("actions", ["pose", "euler", "delta"])
 def test_any_format_of_actions_gives_the_same_plan(server, actions: str):
     seen = observation(4, "wind")
@@ -80,6 +95,7 @@ def test_cameras_may_stay_on_the_server(server):
     with RemotePolicy(uri(server), calibration="table", timeout_s=PATIENCE_S) as policy:
         assert torch.equal(policy.plan(seen).trajectory.opening, Winding().plan(seen).trajectory.opening)
         assert "table" in policy.metadata["calibrations"]
+        assert policy.metadata["image_size"] == [32, 48]
 
 
 def test_a_pickled_policy_connects_by_itself(server):

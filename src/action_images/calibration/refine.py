@@ -143,7 +143,12 @@ def _derivative(problem: Problem, start: Unknowns, step: Tensor) -> Float[Tensor
     their second, and so on, which is 24 directions however many pictures there are, all of them in one forward pass.
     """
     num_cameras, num_poses, corners = len(problem.free), len(problem.world_from_tool.translation), problem.corners
-    owners = ((corners.camera, num_cameras), (corners.camera, num_cameras), (torch.zeros_like(corners.camera), 1), (corners.pose, num_poses))
+    owners = (
+        (corners.camera, num_cameras),
+        (corners.camera, num_cameras),
+        (torch.zeros_like(corners.camera), 1),
+        (corners.pose, num_poses),
+    )
     numbers, first = [], 0
     for owner, count in owners:
         numbers += [first + number + 6 * owner for number in range(6)]

@@ -52,7 +52,7 @@ def main(
     from action_images.serving.log import to_stream
     from action_images.serving.server import PolicyServer
 
-    token = None if token_file is None else _read_token(token_file)
+    token = None if token_file is None else read_token(token_file)
     if host not in LOOPBACK and token is None and not anybody:
         raise ValueError(f"--host {host} lets the whole network drive the policy: give --token-file, or --anybody if that is meant")
     if not 0 <= port < 65536:
@@ -108,7 +108,8 @@ def _known(policy: str) -> str:
     return policy
 
 
-def _read_token(path: Path) -> str:
+def read_token(path: Path) -> str:
+    """A token's file; raises ValueError where that holds no good one."""
     if path.stat().st_size > 4096 or len(token := path.read_text().strip()) < 16:
         raise ValueError(f"{path}: a token is one line of 16 or more characters; make one with: openssl rand -hex 32 > {path}")
     return token
