@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -78,13 +78,14 @@ def _box(board: Board, parent_from_board: Pose, deeper: float) -> dict:
 
 @dataclass(frozen=True, eq=False)
 class Session:
-    """Pictures of one session (camera picture 3 h w), where the tool was at each, and the truth.
+    """Pictures of one session (camera picture 3 h w), what they show of the board, where the tool was at each, and the truth.
 
     `truth` (camera) is in the frame of its mount, `world_from_board` (picture) where the board was. Cameras are called
     camera0, camera1, ...
     """
 
     pictures: torch.Tensor
+    found: list[list[Found | None]]
     world_from_tool: Pose
     truth: Camera
     world_from_board: Pose
@@ -92,16 +93,16 @@ class Session:
 
     def first(self, num: int) -> "Session":
         """Its first pictures alone."""
-        return Session(self.pictures[:, :num], self.world_from_tool[:num], self.truth, self.world_from_board[:num], self.mount)
+        pictures, found = self.pictures[:, :num], [camera[:num] for camera in self.found]
+        return Session(pictures, found, self.world_from_tool[:num], self.truth, self.world_from_board[:num], self.mount)
 
     def camera(self, index: int) -> "Session":
         """One camera's pictures alone."""
-        return Session(self.pictures[[index]], self.world_from_tool, self.truth[[index]], self.world_from_board, self.mount)
+        return replace(self, pictures=self.pictures[[index]], found=[self.found[index]], truth=self.truth[[index]])
 
-    @cached_property
-    def found(self) -> list[list[Found | None]]:
-        """The board in every picture."""
-        return [[BOARD.find(image) for image in camera] for camera in self.pictures]
+    def with_pictures(self, pictures: torch.Tensor) -> "Session":
+        """The same session had the pictures been others."""
+        return replace(self, pictures=pictures, found=find(pictures))
 
     def shots(self, world_from_tool: Pose | None = None) -> Shots:
         """What `load_shots` would read if these pictures were saved, with the poses that a robot says."""
@@ -125,6 +126,11 @@ class Session:
         (found, _), (true, depth) = (camera.project(points) for camera in pair)
         seen = self.truth[index].contains(true) & (depth > 0)
         return (found - true)[seen].square().sum(-1).mean().sqrt().item()
+
+
+def find(pictures: torch.Tensor) -> list[list[Found | None]]:
+    """The board in every picture (camera picture 3 h w)."""
+    return [[BOARD.find(image) for image in camera] for camera in pictures]
 
 
 def poses_of(centre: tuple[float, float, float], num: int, seed: int, tilt: float = 0.45, reach: float = 0.08) -> Pose:
@@ -154,8 +160,8 @@ def fixed_session(num: int = 16, seed: int = 0, azimuth_deg: tuple[float, ...] =
         reached.append(world.tool)
         pictures.append(renderer.images(world.data, truth))
     renderer.close()
-    world_from_tool = stack(reached)
-    return Session(torch.stack(pictures, 1), world_from_tool, truth, world_from_tool @ TOOL_FROM_HAND @ HAND_FROM_BOARD, "world")
+    shown, world_from_tool = torch.stack(pictures, 1), stack(reached)
+    return Session(shown, find(shown), world_from_tool, truth, world_from_tool @ TOOL_FROM_HAND @ HAND_FROM_BOARD, "world")
 
 
 @cache
@@ -170,7 +176,8 @@ def wrist_session(num: int = 30, seed: int = 1) -> Session:
         reached.append(world.tool)
         pictures.append(renderer.images(world.data, truth.moved(world.tool)[None])[0])
     renderer.close()
-    return Session(torch.stack(pictures)[None], stack(reached), truth[None], stack([WORLD_FROM_BOARD] * num), "tool")
+    shown = torch.stack(pictures)[None]
+    return Session(shown, find(shown), stack(reached), truth[None], stack([WORLD_FROM_BOARD] * num), "tool")
 
 
 def bent_session(session: Session, radial: tuple[float, float]) -> tuple[Session, Lens]:
@@ -183,7 +190,7 @@ def bent_session(session: Session, radial: tuple[float, float]) -> tuple[Session
     back = cv2.undistortPoints(pixels, matrix.numpy(), np.array([*radial, 0, 0]), P=matrix.numpy()).reshape(height, width, 2) - 0.5
     warp = lambda image: cv2.remap(np.ascontiguousarray(image.movedim(0, -1).numpy()), back.astype(np.float32), None, cv2.INTER_CUBIC)  # noqa: E731
     pictures = [[torch.from_numpy(warp(image)).movedim(-1, 0) for image in camera] for camera in session.pictures]
-    return replace(session, pictures=torch.stack([torch.stack(camera) for camera in pictures])), lens
+    return session.with_pictures(torch.stack([torch.stack(camera) for camera in pictures])), lens
 
 
 def noisy(world_from_tool: Pose, metres: float, radians: float, seed: int = 5) -> Pose:

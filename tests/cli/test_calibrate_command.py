@@ -4,6 +4,7 @@ import json
 import math
 import re
 import shlex
+from pathlib import Path
 
 import pytest
 import torch

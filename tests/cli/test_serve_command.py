@@ -52,11 +52,13 @@ def test_an_evaluation_over_the_wire_is_the_one_in_process_and_needs_the_token(t
         assert process.stderr is not None
         said = (json.loads(line) for line in process.stderr)
         uri = f"ws://127.0.0.1:{next(line['port'] for line in said if line['event'] == 'listening')}"
-        without = main([*ask, "--policy", uri, "--out", str(tmp_path / "without")])
-        refusal = capsys.readouterr().err
-        served = main([*ask, "--policy", uri, "--token-file", str(tmp_path / "token"), "--out", str(tmp_path / "wire")])
-        process.terminate()
-        process.communicate(timeout=120)
+        try:
+            without = main([*ask, "--policy", uri, "--out", str(tmp_path / "without")])
+            refusal = capsys.readouterr().err
+            served = main([*ask, "--policy", uri, "--token-file", str(tmp_path / "token"), "--out", str(tmp_path / "wire")])
+        finally:
+            process.terminate()
+            process.communicate(timeout=120)
     assert main([*ask, "--policy", "hold", "--out", str(tmp_path / "here")]) == 0
     assert (without, served) == (2, 0)
     assert "does not accept the token" in refusal
