@@ -10,6 +10,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -83,7 +84,7 @@ def get(server, path: str, **headers) -> tuple[int, str]:
 
 
 def test_the_first_frame_says_what_the_numbers_mean(server):
-    with connect(uri(server), proxy=None) as connection:
+    with connect(uri(server), proxy=None, open_timeout=PATIENCE_S) as connection:
         metadata = decode(connection.recv(timeout=PATIENCE_S))
     assert metadata["server"] == "action-images"
     assert metadata["image_size"] is None
@@ -103,7 +104,7 @@ def test_health_and_metrics_are_plain_http(server):
 
 
 def test_a_web_page_may_not_connect(server):
-    with pytest.raises(InvalidStatus, match="403"), connect(uri(server), origin="http://evil.example", proxy=None):
+    with pytest.raises(InvalidStatus, match="403"), connect(uri(server), origin="http://evil.example", proxy=None, open_timeout=PATIENCE_S):
         pass
 
 
@@ -274,7 +275,7 @@ def test_a_policy_that_dies_while_nobody_asks_is_started_again(server):
 
 def test_limits_hold(gate):
     # One frame, and the next after a hundred seconds: no clock of this test comes near.
-    limits = Limits(max_message_bytes=50_000, max_clients=2, max_per_second=0.01, plan_s=4, send_s=PATIENCE_S, grace_s=1)
+    limits = Limits(max_message_bytes=50_000, max_clients=2, max_per_second=0.01, plan_s=PATIENCE_S, send_s=PATIENCE_S, grace_s=1)
     with running(Moody, limits=limits) as server:
         with raw(server) as connection:
             with contextlib.suppress(ConnectionClosed):
@@ -305,9 +306,11 @@ def test_limits_hold(gate):
             answers = [connection.recv(timeout=PATIENCE_S) for _ in range(8)]
             assert ["a client may send 0.01 a second" in answer for answer in answers] == [False] + [True] * 7
 
+        server.limits = replace(limits, plan_s=1)
         with raw(server) as connection:
             connection.send(message(f"wait {gate}"))
-            assert "longer than 4 s" in connection.recv(timeout=PATIENCE_S)
+            assert "longer than 1 s" in connection.recv(timeout=PATIENCE_S)
+        server.limits = limits
         assert serves(server)
 
 
@@ -333,7 +336,7 @@ def test_only_those_with_the_token_are_served():
             assert policy.plan(observation()).trajectory.num_frames == 8
 
 
-def test_tls_is_spoken_and_certificates_are_checked(tmp_path):
+def test_tls_is_spoken_and_certificates_are_checked(tmp_path, monkeypatch):
     cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
     command += ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", str(key), "-out", str(cert)]
@@ -346,6 +349,9 @@ def test_tls_is_spoken_and_certificates_are_checked(tmp_path):
             assert policy.plan(observation()).trajectory.num_frames == 8
         with pytest.raises(Unreachable, match="certificate is not trusted"):
             RemotePolicy(address, connect_s=PATIENCE_S).plan(observation())
+        monkeypatch.setenv("SSL_CERT_FILE", str(cert))
+        with RemotePolicy(address, timeout_s=PATIENCE_S) as policy:
+            assert policy.plan(observation()).trajectory.num_frames == 8
 
 
 def test_a_shutdown_lets_the_current_plan_be_answered_and_takes_no_new_clients(gate):
