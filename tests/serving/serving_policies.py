@@ -31,7 +31,7 @@ class Winding:
         """A path that winds away from the tool, by what the cameras show."""
         share = torch.arange(1, self.num_steps + 1) / self.num_steps
         shown = observation.images.float().mean((-1, -2)).flatten()[:3] / 255
-        turn = observation.cameras.intrinsics.flatten()[:3].sin() * share[:, None]
+        turn = observation.cameras.intrinsics.float().flatten()[:3].sin() * share[:, None]
         start = observation.world_from_tool
         rotation = start.rotation @ rotations.from_rotation_vector(turn + len(observation.instruction) / 100)
         opening = (observation.opening * share).clamp(0, 1)
