@@ -17,10 +17,10 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from action_images.control import Hold
 from action_images.geometry import Camera, Pose
 from action_images.robot import Observation
 from action_images.serving.client import RemotePolicy
-from action_images.serving.hold import Hold
 
 
 class Served:

@@ -50,6 +50,16 @@ class Policy(Protocol):
         ...
 
 
+@runtime_checkable
+class SizedPolicy(Policy, Protocol):
+    """A policy that was made for images of one size, and fits all others to it."""
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width in px."""
+        ...
+
+
 @dataclass(frozen=True)
 class StepReport:
     """What became of one control step: `reachable` is False where inverse kinematics found no solution within limits.

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import torch
 
 from action_images.cli import main
 from action_images.data.cameras_file import save_cameras
+from action_images.evaluation.trial import load_trials
 from action_images.geometry import Camera, Pose
 from action_images.robot import Observation
 from action_images.serving.client import RemotePolicy
@@ -31,13 +33,38 @@ def test_it_serves_until_it_is_told_to_stop(tmp_path: Path, number: signal.Signa
         while not events or events[-1]["event"] != "listening":
             events.append(json.loads(process.stderr.readline()))
         seen = Observation(torch.zeros(2, 3, 24, 32, dtype=torch.uint8), cameras, Pose.identity(), torch.tensor(0.25), "stay")
-        with RemotePolicy(f"ws://127.0.0.1:{events[-1]['port']}", calibration="table", timeout_s=60) as policy:
+        with RemotePolicy(f"ws://127.0.0.1:{events[-1]['port']}", calibration="table", timeout_s=120) as policy:
             assert policy.plan(seen).trajectory.opening.tolist() == [0.25] * 16
         process.send_signal(number)
         rest = [json.loads(line) for line in process.stderr]
-        assert process.wait(60) == 0
-    assert [line["event"] for line in rest][-2:] == ["stopping", "stopped"]
+        assert process.wait(120) == 0
+    # That the client went may be heard of before, or while the server stops.
+    assert [line["event"] for line in rest if line["event"] != "client went"] == ["stopping", "stopped"]
+    assert rest[-1]["event"] == "stopped"
     assert all({"time", "level", "event"} <= line.keys() for line in events + rest)
+
+
+def test_an_evaluation_over_the_wire_is_the_one_in_process_and_needs_the_token(tmp_path: Path, capsys: pytest.CaptureFixture):
+    (tmp_path / "token").write_text("correct horse battery staple\n")
+    command = [sys.executable, "-m", "action_images", "serve", "--policy", "hold", "--port", "0", "--token-file", str(tmp_path / "token")]
+    ask = ["evaluate", "--task", "reach_target", "--trials", "1", "--size", "32", "--no-films", "--no-ceiling"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said = (json.loads(line) for line in process.stderr)
+        uri = f"ws://127.0.0.1:{next(line['port'] for line in said if line['event'] == 'listening')}"
+        try:
+            without = main([*ask, "--policy", uri, "--out", str(tmp_path / "without")])
+            refusal = capsys.readouterr().err
+            served = main([*ask, "--policy", uri, "--token-file", str(tmp_path / "token"), "--out", str(tmp_path / "wire")])
+        finally:
+            process.terminate()
+            process.communicate(timeout=120)
+    assert main([*ask, "--policy", "hold", "--out", str(tmp_path / "here")]) == 0
+    assert (without, served) == (2, 0)
+    assert "does not accept the token" in refusal
+    assert not (tmp_path / "without").exists()
+    wire, here = (load_trials(tmp_path / name) for name in ("wire", "here"))
+    assert [replace(trial, policy="hold", plan_ms=None) for trial in wire] == [replace(trial, plan_ms=None) for trial in here]
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from action_images.cli import main
-from action_images.control import Execution
+from action_images.control import Execution, Hold
 from action_images.evaluation.closed_loop import Judgement, addresses, evaluate, film, judge, run, to_be_filmed
 from action_images.evaluation.protocols import PROTOCOLS, protocol_named
-from action_images.evaluation.references import REFERENCES, Expert, ExpertThroughVideo, Hold, Random, reference
+from action_images.evaluation.references import REFERENCES, Expert, ExpertThroughVideo, Random, reference
 from action_images.evaluation.statistics import pair
 from action_images.evaluation.trial import TRIALS, load_trials
 from action_images.sim import FIRST_EVALUATION_SEED, HELD_OUT, LOOKS, RIGS, TRAINED

@@ -2,11 +2,11 @@
 
 import asyncio
 import contextlib
-import os
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -16,18 +16,22 @@ from action_images.robot import Observation, Plan
 from action_images.serving.limits import Limits
 from action_images.serving.server import PolicyServer
 
+PATIENCE_S = 300.0
+"""How long a test waits for what must come; other work may share the machine."""
+
 
 @dataclass(frozen=True)
 class Winding:
     """A plan that depends on every part of the observation, bit for bit."""
 
     num_steps: int = 8
+    image_size: tuple[int, int] = (32, 48)
 
     def plan(self, observation: Observation) -> Plan:
         """A path that winds away from the tool, by what the cameras show."""
         share = torch.arange(1, self.num_steps + 1) / self.num_steps
         shown = observation.images.float().mean((-1, -2)).flatten()[:3] / 255
-        turn = observation.cameras.intrinsics.flatten()[:3].sin() * share[:, None]
+        turn = observation.cameras.intrinsics.float().flatten()[:3].sin() * share[:, None]
         start = observation.world_from_tool
         rotation = start.rotation @ rotations.from_rotation_vector(turn + len(observation.instruction) / 100)
         opening = (observation.opening * share).clamp(0, 1)
@@ -40,16 +44,15 @@ class Winding:
 
 @dataclass(frozen=True)
 class Moody:
-    """Does what the instruction says: `sleep SECONDS`, `die`, `fail`, `refuse`, `unsure NUM_KNOWN`; else holds."""
+    """Does what the instruction says: `wait PATH` (until there is such a file), `fail`, `refuse`, `unsure NUM_KNOWN`; else holds."""
 
     def plan(self, observation: Observation) -> Plan:
         """Eight steps of standing still, after doing as told."""
         what, *rest = observation.instruction.split()
         confidence = torch.ones(8)
-        if what == "sleep":
-            time.sleep(float(rest[0]))
-        elif what == "die":
-            os.kill(os.getpid(), 9)
+        if what == "wait":
+            while not Path(rest[0]).exists():
+                time.sleep(0.005)
         elif what == "fail":
             raise RuntimeError("secret/path/of/the/server")
         elif what == "refuse":
@@ -84,7 +87,7 @@ def observation(seed: int = 0, instruction: str = "hold", size: tuple[int, int] 
 @contextlib.contextmanager
 def running(policy=Moody, calibrations=rigs, **options) -> Iterator[PolicyServer]:
     """A server with its loop in a thread, until the block ends."""
-    options = {"port": 0, "limits": Limits(max_per_second=1e6, grace_s=2), **options}
+    options = {"port": 0, "limits": Limits(max_clients=64, max_per_second=1e6, grace_s=2), **options}
     loop, started, stop = asyncio.new_event_loop(), threading.Event(), asyncio.Event()
     server = PolicyServer(policy, calibrations, **options)
     failures: list[BaseException] = []
@@ -112,7 +115,7 @@ def running(policy=Moody, calibrations=rigs, **options) -> Iterator[PolicyServer
     finally:
         if not failures:
             loop.call_soon_threadsafe(stop.set)
-        thread.join(30)
+        thread.join(PATIENCE_S)
         assert not thread.is_alive()
     if failures:
         raise failures[0]

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
+from torch.func import jvp, vmap
 
 from action_images.calibration.door import CalibrationError
 from action_images.calibration.lens import Lens
@@ -135,25 +136,32 @@ def refine(problem: Problem, start: Unknowns) -> Refined:
     return Refined(start.moved(step(answer.x)), *_stds(torch.from_numpy(answer.jac), answer.cost, problem, places))
 
 
-def _derivative(problem: Problem, start: Unknowns, step: Tensor, width: float = 1e-6) -> Float[Tensor, "corner 2 numbers"]:
-    """How residuals (px) change with a step's numbers: central differences.
+def _derivative(problem: Problem, start: Unknowns, step: Tensor) -> Float[Tensor, "corner 2 numbers"]:
+    """How residuals (px) change with a step's numbers.
 
     A corner depends on one camera, the board and one pose: all cameras' (or poses') first numbers are moved at once, then
-    their second, and so on, which is 24 differences however many pictures there are.
+    their second, and so on, which is 24 directions however many pictures there are, all of them in one forward pass.
     """
     num_cameras, num_poses, corners = len(problem.free), len(problem.world_from_tool.translation), problem.corners
-    result = torch.zeros(*corners.pixels.shape, len(step), dtype=torch.float64)
-    every, board = torch.arange(len(corners.pixels)), torch.zeros_like(corners.camera)
-    blocks = ((corners.camera, num_cameras), (corners.camera, num_cameras), (board, 1), (corners.pose, num_poses))
-    first = 0
-    for owner, count in blocks:
-        for number in range(6):
-            nudge = torch.zeros_like(step)
-            nudge[first + number + 6 * torch.arange(count)] = width
-            after, before = (problem.residual_px(start.moved(step + sign * nudge)) for sign in (1, -1))
-            result[every, :, first + number + 6 * owner] = (after - before) / (2 * width)
+    owners = (
+        (corners.camera, num_cameras),
+        (corners.camera, num_cameras),
+        (torch.zeros_like(corners.camera), 1),
+        (corners.pose, num_poses),
+    )
+    numbers, first = [], 0
+    for owner, count in owners:
+        numbers += [first + number + 6 * owner for number in range(6)]
         first += 6 * count
-    return result
+    ours = torch.stack(numbers)  # (direction, corner): which number of the step moves this corner along this direction
+    directions = torch.zeros(len(ours), len(step), dtype=step.dtype).scatter_(1, ours, 1.0)
+
+    def along(direction: Tensor) -> Tensor:
+        return jvp(lambda numbers: problem.residual_px(start.moved(numbers)), (step,), (direction,))[1]
+
+    changes = vmap(along)(directions)
+    result = torch.zeros(*corners.pixels.shape, len(step), dtype=step.dtype)
+    return result.scatter_(-1, ours.T[:, None].expand(-1, 2, -1), changes.movedim(0, -1))
 
 
 def _stds(jacobian: Tensor, cost: float, problem: Problem, places: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,6 +7,9 @@ if TYPE_CHECKING:
     from action_images.evaluation.closed_loop import Judgement, Make
     from action_images.evaluation.trial import TrialRecord
 
+DEFAULT_SIZE = (128, 128)
+"""Height and width (px) of what is shown to a policy that was made for no size of its own."""
+
 
 def main(
     policy: str,
@@ -27,6 +30,7 @@ def main(
     workers: int = 1,
     films: bool = True,
     ceiling: bool = True,
+    token_file: Path | None = None,
 ) -> None:
     """Judge a policy in closed loop in the embedded world.
 
@@ -35,7 +39,7 @@ def main(
     ceilings: the same scenes by the expert, and by the expert seen through action images in a video file.
 
     Args:
-        policy: a folder of models, `shipped`, ws://HOST:PORT, or one of expert, expert-video, hold, random.
+        policy: a folder of models, `shipped`, ws://HOST:PORT (wss:// for TLS), or one of expert, expert-video, hold, random.
         out: results folder; one for each policy and protocol.
         protocol: under which conditions; docs/evaluation.md says what each claims.
         task: names of tasks, where not all of the protocol's are wanted.
@@ -53,6 +57,7 @@ def main(
         workers: how many processes run trials, each with the policy loaded.
         films: film the first success and the first failure of each task.
         ceiling: also run the ceilings.
+        token_file: a file with the token that the policy server at ws:// asks for.
     """
     from dataclasses import replace
     from functools import partial
@@ -64,11 +69,13 @@ def main(
 
     if trials < 1 or best_of < 1 or workers < 1:
         raise ValueError(f"--trials {trials}, --best-of {best_of}, --workers {workers}: give at least one of each")
+    if token_file is not None and not policy.startswith(("ws://", "wss://")):
+        raise ValueError(f"--token-file is for a policy server (ws://HOST:PORT), not for '{policy}'")
     conditions = _changed(protocol_named(protocol), execute, blend, min_confidence)
     for name in task:
         find_task(name)
     conditions = replace(conditions, tasks=tuple(dict.fromkeys(task)) or conditions.tasks)
-    policy_name, make, own_size, fps = policy_of(policy, canvas, imagine, sampling, seed, best_of)
+    policy_name, make, own_size, fps = policy_of(policy, canvas, imagine, sampling, seed, best_of, token_file)
     seen = (size, size) if size is not None else own_size
     if policy in REFERENCES:
         make = partial(reference, policy, seen, fps)
@@ -95,18 +102,17 @@ def _changed(conditions, execute: int | None, blend: float | None, min_confidenc
 
 
 def policy_of(
-    given: str, canvas: str, imagine: bool, sampling: str | None, seed: int, best_of: int
+    given: str, canvas: str, imagine: bool, sampling: str | None, seed: int, best_of: int, token_file: Path | None = None
 ) -> "tuple[str, Make, tuple[int, int], float]":
     """A policy's name, what makes it, the image size (px) it is shown by default, and its frames a second."""
     from functools import partial
 
     from action_images.evaluation.references import REFERENCES, reference
 
-    default = (128, 128)
     if given in REFERENCES:
-        return given, partial(reference, given, default, 5.0), default, 5.0
+        return given, partial(reference, given, DEFAULT_SIZE, 5.0), DEFAULT_SIZE, 5.0
     if given.startswith(("ws://", "wss://")):
-        return given, partial(remote_policy, given), default, 5.0
+        return _remote(given, token_file)
     folder = shipped_weights() if given == "shipped" else Path(given)
     clips = generative_policy(folder, canvas, imagine, sampling, seed).clips  # loaded here too, so that what is wrong is said once
     variant = "".join(
@@ -137,11 +143,24 @@ def generative_policy(folder: Path, canvas: str, imagine: bool, sampling: str | 
     return policy if sampling is None else replace(policy, sampling=sampling_named(sampling))
 
 
-def remote_policy(uri: str):
-    """The policy that a server offers."""
+def _remote(uri: str, token_file: Path | None) -> "tuple[str, Make, tuple[int, int], float]":
+    """The same of the policy that a server offers; asks the server, so that what is wrong with it is said once."""
+    from functools import partial
+
+    from action_images.cli.serve import read_token
+
+    token = None if token_file is None else read_token(token_file)
+    with remote_policy(uri, token) as policy:
+        size = policy.metadata.get("image_size")
+    height, width = size if isinstance(size, list) and len(size) == 2 else DEFAULT_SIZE
+    return uri, partial(remote_policy, uri, token), (int(height), int(width)), 5.0
+
+
+def remote_policy(uri: str, token: str | None = None):
+    """The policy that a server offers; the simulator stands still meanwhile, so only the server (--plan-s) limits a plan's time."""
     from action_images.serving.client import RemotePolicy
 
-    return RemotePolicy(uri)
+    return RemotePolicy(uri, token=token, timeout_s=600.0)
 
 
 def shipped_weights() -> Path:

@@ -52,7 +52,7 @@ def main(
     from action_images.serving.log import to_stream
     from action_images.serving.server import PolicyServer
 
-    token = None if token_file is None else _read_token(token_file)
+    token = None if token_file is None else read_token(token_file)
     if host not in LOOPBACK and token is None and not anybody:
         raise ValueError(f"--host {host} lets the whole network drive the policy: give --token-file, or --anybody if that is meant")
     if not 0 <= port < 65536:
@@ -93,7 +93,7 @@ def load_rigs(paths: dict[str, Path]) -> "dict[str, Camera]":
 def open_policy(policy: str) -> "Policy":
     """The policy of this name; called in the policy's own process."""
     if policy == "hold":
-        from action_images.serving.hold import Hold
+        from action_images.control import Hold
 
         return Hold()
     from action_images.cli.evaluate import generative_policy, shipped_weights
@@ -108,7 +108,8 @@ def _known(policy: str) -> str:
     return policy
 
 
-def _read_token(path: Path) -> str:
+def read_token(path: Path) -> str:
+    """A token's file; raises ValueError where that holds no good one."""
     if path.stat().st_size > 4096 or len(token := path.read_text().strip()) < 16:
         raise ValueError(f"{path}: a token is one line of 16 or more characters; make one with: openssl rand -hex 32 > {path}")
     return token

@@ -2,6 +2,7 @@
 
 from action_images.control.execution import Blend, Execution, Follower, Target
 from action_images.control.guard import Guard, Objection, Watch
+from action_images.control.hold import Hold
 from action_images.control.resample import ControlSteps, Gripper, bridged, to_control_steps
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "Follower",
     "Gripper",
     "Guard",
+    "Hold",
     "Objection",
     "Target",
     "Watch",

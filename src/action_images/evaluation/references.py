@@ -1,11 +1,10 @@
 """Policies to compare with: the expert, the expert seen through video, standing still, and moving at random."""
 
-from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
 
-from action_images.control import Gripper, bridged, to_control_steps
+from action_images.control import Gripper, Hold, bridged, to_control_steps
 from action_images.evaluation.ceiling import demonstrated, through_video
 from action_images.geometry import Pose, Trajectory
 from action_images.robot import Observation, Plan, Policy
@@ -72,18 +71,6 @@ class ExpertThroughVideo(_Script):
         path = bridged(path, path.world_from_tool.translation.isfinite().all(-1))
         sure = torch.ones(len(frames))
         self.follow(environment, to_control_steps(path, sure, self._fps, environment.control_hz, self._gripper).trajectory)
-
-
-@dataclass
-class Hold:
-    """Stands still: what a task scores for nothing."""
-
-    num_steps: int = 16
-
-    def plan(self, observation: Observation) -> Plan:
-        """Where the tool is."""
-        pose = observation.world_from_tool[None].map(lambda tensor: tensor.expand(self.num_steps, *tensor.shape[1:]))
-        return Plan(Trajectory(pose, observation.opening[None].expand(self.num_steps)))
 
 
 class Random:

@@ -47,6 +47,11 @@ class GenerativePolicy(ClipGenerator):
         if self.tries < 1:
             raise ValueError(f"a policy plans at least once: tries must be 1 or more, not {self.tries}")
 
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width (px) of the images that its models were trained on."""
+        return self.clips.size
+
     def plan(self, observation: Observation) -> Plan:
         """The tool targets from one control step after the observation on; see `Plan` and `confidence`.
 

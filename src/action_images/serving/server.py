@@ -343,6 +343,7 @@ class PolicyServer:
             "protocol": PROTOCOL,
             "policy": self._name,
             "policy_class": description["policy"],
+            "image_size": description["image_size"],
             "calibrations": description["calibrations"],
             "action_formats": formats,
             "default_action_format": DEFAULT_FORMAT,

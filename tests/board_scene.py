@@ -1,16 +1,21 @@
 """A printed board in the simulator, held by the arm or lying on the table, and what cameras see of it."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
+import cv2
 import mujoco
 import numpy as np
 import torch
 
-from action_images.calibration import Board
+from action_images.calibration import Board, Shots
+from action_images.calibration.board import Found
+from action_images.calibration.lens import Lens
+from action_images.calibration.refine import Mount
 from action_images.calibration.sheet import picture
+from action_images.calibration.shots import Sighting
 from action_images.data.trajectory_file import save_trajectory
 from action_images.geometry import Camera, Pose, Trajectory
 from action_images.geometry.rotation import from_euler_xyz, from_rotation_vector
@@ -34,6 +39,9 @@ HAND_FROM_BOARD = Pose(
     torch.tensor([[0, 0.6, -0.8], [-1, 0, 0], [0, 0.8, 0.6]], dtype=torch.float64), torch.tensor([0.015, 0.105, 0.11], dtype=torch.float64)
 )
 """The board at the finger tips: with the tool pointing down, its face looks forward and upward."""
+
+TOOL_FROM_HAND = Pose(torch.eye(3, dtype=torch.float64), torch.tensor([0, 0, -0.1034], dtype=torch.float64))
+"""What the arm's model says of its hand."""
 
 WORLD_FROM_BOARD = _pose((180, 0, 20), (0.336, 0.035, 0.003))
 TOOL_FROM_CAMERA = _pose((0, -20, 90), (0.09, 0.0, -0.06))
@@ -68,13 +76,61 @@ def _box(board: Board, parent_from_board: Pose, deeper: float) -> dict:
     return {"pos": parent_from_board.apply(centre).tolist(), "quat": quaternion.tolist()}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Session:
-    """Pictures of one session (camera picture 3 h w), what the robot said, and the truth."""
+    """Pictures of one session (camera picture 3 h w), what they show of the board, where the tool was at each, and the truth.
+
+    `truth` (camera) is in the frame of its mount, `world_from_board` (picture) where the board was. Cameras are called
+    camera0, camera1, ...
+    """
 
     pictures: torch.Tensor
+    found: list[list[Found | None]]
     world_from_tool: Pose
     truth: Camera
+    world_from_board: Pose
+    mount: Mount
+
+    def first(self, num: int) -> "Session":
+        """Its first pictures alone."""
+        pictures, found = self.pictures[:, :num], [camera[:num] for camera in self.found]
+        return Session(pictures, found, self.world_from_tool[:num], self.truth, self.world_from_board[:num], self.mount)
+
+    def camera(self, index: int) -> "Session":
+        """One camera's pictures alone."""
+        return replace(self, pictures=self.pictures[[index]], found=[self.found[index]], truth=self.truth[[index]])
+
+    def with_pictures(self, pictures: torch.Tensor) -> "Session":
+        """The same session had the pictures been others."""
+        return replace(self, pictures=pictures, found=find(pictures))
+
+    def shots(self, world_from_tool: Pose | None = None) -> Shots:
+        """What `load_shots` would read if these pictures were saved, with the poses that a robot says."""
+        sightings, blind = [], []
+        for i, camera in enumerate(self.found):
+            for pose, found in enumerate(camera):
+                path = Path(f"camera{i}") / f"{pose}.png"
+                if found is None:
+                    blind.append(path)
+                else:
+                    sightings.append(Sighting(f"camera{i}", path, pose, found))
+        sizes = {f"camera{i}": tuple(self.truth.size) for i in range(len(self.pictures))}
+        return Shots(BOARD, self.world_from_tool if world_from_tool is None else world_from_tool, sizes, tuple(sightings), tuple(blind))
+
+    def miss_px(self, index: int, mounted: Camera) -> float:
+        """How far off (rms, px) one camera, as calibrated, draws the board's true corners at the tool's true poses."""
+        points = self.world_from_board[:, None].apply(BOARD.corners)
+        pair = (mounted.to(torch.float64), self.truth[index])
+        if self.mount == "tool":
+            pair = tuple(camera.expand(len(points)).moved(self.world_from_tool)[:, None] for camera in pair)
+        (found, _), (true, depth) = (camera.project(points) for camera in pair)
+        seen = self.truth[index].contains(true) & (depth > 0)
+        return (found - true)[seen].square().sum(-1).mean().sqrt().item()
+
+
+def find(pictures: torch.Tensor) -> list[list[Found | None]]:
+    """The board in every picture (camera picture 3 h w)."""
+    return [[BOARD.find(image) for image in camera] for camera in pictures]
 
 
 def poses_of(centre: tuple[float, float, float], num: int, seed: int, tilt: float = 0.45, reach: float = 0.08) -> Pose:
@@ -104,7 +160,8 @@ def fixed_session(num: int = 16, seed: int = 0, azimuth_deg: tuple[float, ...] =
         reached.append(world.tool)
         pictures.append(renderer.images(world.data, truth))
     renderer.close()
-    return Session(torch.stack(pictures, 1), stack(reached), truth)
+    shown, world_from_tool = torch.stack(pictures, 1), stack(reached)
+    return Session(shown, find(shown), world_from_tool, truth, world_from_tool @ TOOL_FROM_HAND @ HAND_FROM_BOARD, "world")
 
 
 @cache
@@ -119,7 +176,21 @@ def wrist_session(num: int = 30, seed: int = 1) -> Session:
         reached.append(world.tool)
         pictures.append(renderer.images(world.data, truth.moved(world.tool)[None])[0])
     renderer.close()
-    return Session(torch.stack(pictures)[None], stack(reached), truth[None])
+    shown = torch.stack(pictures)[None]
+    return Session(shown, find(shown), stack(reached), truth[None], stack([WORLD_FROM_BOARD] * num), "tool")
+
+
+def bent_session(session: Session, radial: tuple[float, float]) -> tuple[Session, Lens]:
+    """The same pictures as a lens with distortion takes them."""
+    matrix = session.truth.intrinsics[0].double()
+    lens = Lens(matrix.diagonal()[:2], matrix[:2, 2], torch.tensor(radial, dtype=torch.float64))
+    height, width = session.truth.size
+    x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
+    pixels = np.stack([x, y], -1).reshape(-1, 1, 2)
+    back = cv2.undistortPoints(pixels, matrix.numpy(), np.array([*radial, 0, 0]), P=matrix.numpy()).reshape(height, width, 2) - 0.5
+    warp = lambda image: cv2.remap(np.ascontiguousarray(image.movedim(0, -1).numpy()), back.astype(np.float32), None, cv2.INTER_CUBIC)  # noqa: E731
+    pictures = [[torch.from_numpy(warp(image)).movedim(-1, 0) for image in camera] for camera in session.pictures]
+    return session.with_pictures(torch.stack([torch.stack(camera) for camera in pictures])), lens
 
 
 def noisy(world_from_tool: Pose, metres: float, radians: float, seed: int = 5) -> Pose:
