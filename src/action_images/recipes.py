@@ -2,9 +2,13 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from action_images.canvas import MIXTURES
 from action_images.training.recipe import LoraRecipe, Recipe, SourceRecipe
+
+if TYPE_CHECKING:
+    from action_images.training.objective import Objective
 
 NO_TEXT_WHERE_SEEN = {"label": 1.0, "label_from_nothing": 1.0, "simulate": 0.7, "second_view": 0.3}
 """Where the answer can be seen, the text is mostly taken away: a model that may read the answer off the instruction
@@ -44,6 +48,16 @@ TINY = Recipe(
     validation_windows=64,
 )
 
+PLANNED = {"policy": 1.0}
+DEBUG_VECTOR = replace(DEBUG, learns="vectors")
+TINY_VECTOR = replace(
+    TINY,
+    learns="vectors",
+    sources=(SourceRecipe(Path("demonstrations"), 1.0, PLANNED, 0.02),),
+    validation=(SourceRecipe(Path("validation"), 1.0, PLANNED),),
+    num_steps=round(1.225 * TINY.num_steps),  # as many operations: a sample of `tiny` costs so much more on average
+)
+
 RELEASED_SOURCES = (
     SourceRecipe(Path("bridge"), 0.2, MIXTURES["video-only"]),
     SourceRecipe(Path("rlbench"), 0.5, MIXTURES["release"], stride=4),
@@ -76,7 +90,9 @@ WAN = Recipe(
 
 RECIPES = {
     "debug": DEBUG,
+    "debug-vector": DEBUG_VECTOR,
     "tiny": TINY,
+    "tiny-vector": TINY_VECTOR,
     "wan2.2-5b": WAN,
     "wan2.2-5b-release": replace(WAN, sources=RELEASED_SOURCES),
     "wan2.2-5b-lora": replace(
@@ -92,4 +108,13 @@ RECIPES = {
     ),
 }
 """`debug` in less than a minute on a laptop, `tiny` in two hours on two cores; the others are the paper's settings, the
-public release's mixture of tasks, and low-rank adaptation, which have been run on tiny networks only."""
+public release's mixture of tasks, and low-rank adaptation, which have been run on tiny networks only. `-vector` are the
+baselines of docs/evaluation.md."""
+
+
+def objective_of(recipe: Recipe) -> "Objective":
+    """What a recipe learns, for `training.train.train`."""
+    from action_images.baselines.objective import VECTORS
+    from action_images.training.objective import ACTION_IMAGES
+
+    return {"action-images": ACTION_IMAGES, "vectors": VECTORS}[recipe.learns]
