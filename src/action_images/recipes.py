@@ -90,9 +90,7 @@ WAN = Recipe(
 
 RECIPES = {
     "debug": DEBUG,
-    "debug-vector": DEBUG_VECTOR,
     "tiny": TINY,
-    "tiny-vector": TINY_VECTOR,
     "wan2.2-5b": WAN,
     "wan2.2-5b-release": replace(WAN, sources=RELEASED_SOURCES),
     "wan2.2-5b-lora": replace(
@@ -106,6 +104,8 @@ RECIPES = {
         warmup_steps=100,
         decay=0.2,
     ),
+    "debug-vector": DEBUG_VECTOR,
+    "tiny-vector": TINY_VECTOR,
 }
 """`debug` in less than a minute on a laptop, `tiny` in two hours on two cores; the others are the paper's settings, the
 public release's mixture of tasks, and low-rank adaptation, which have been run on tiny networks only. `-vector` are the

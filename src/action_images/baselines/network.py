@@ -41,6 +41,11 @@ class PathHead(ModelMixin, ConfigMixin):
     matters?), then a small network, which is told in numbers too where the tool is. It starts from the data's mean path.
     """
 
+    mean: Tensor
+    std: Tensor
+    now_mean: Tensor
+    now_std: Tensor
+
     @register_to_config
     def __init__(self, channels: int, num_frames: int, temporal_factor: int = 4, num_pools: int = 8, width: int = 256) -> None:
         super().__init__()

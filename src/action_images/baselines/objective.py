@@ -14,7 +14,7 @@ from action_images.canvas import TASKS, Canvas, Show
 from action_images.data.mixture import Draw, Mixture
 from action_images.data.sample import Sample, collate
 from action_images.geometry import Pose, Trajectory
-from action_images.model.door import Condition
+from action_images.model.door import CanvasDenoiser, Condition
 from action_images.model.models import Clips, Models
 from action_images.model.presets import build_transformer, preset_named
 from action_images.pipeline import Pipeline, Prediction
@@ -36,7 +36,7 @@ class Vectors:
     """
 
     name: Learns = "vectors"
-    door = PathRegressor
+    door: type[CanvasDenoiser] = PathRegressor
 
     def new_models(self, recipe: Recipe, clips: Clips, mixture: Mixture) -> Models:
         """The models of the recipe's preset, fitted as they are for canvases, their network with a path head.

@@ -61,7 +61,7 @@ class ActionImages:
     """Canvases by flow matching: the method itself."""
 
     name: Learns = "action-images"
-    door = CanvasDenoiser
+    door: type[CanvasDenoiser] = CanvasDenoiser
 
     def new_models(self, recipe: Recipe, clips: Clips, mixture: Mixture) -> Models:
         """Models of the recipe's preset, their autoencoder and output bias fitted to the data."""
