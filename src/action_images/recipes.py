@@ -2,9 +2,13 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from action_images.canvas import MIXTURES
 from action_images.training.recipe import LoraRecipe, Recipe, SourceRecipe
+
+if TYPE_CHECKING:
+    from action_images.training.objective import Objective
 
 NO_TEXT_WHERE_SEEN = {"label": 1.0, "label_from_nothing": 1.0, "simulate": 0.7, "second_view": 0.3}
 """Where the answer can be seen, the text is mostly taken away: a model that may read the answer off the instruction
@@ -42,6 +46,16 @@ TINY = Recipe(
     loss_weight="clean",
     ema_decay=0.998,
     validation_windows=64,
+)
+
+PLANNED = {"policy": 1.0}
+DEBUG_VECTOR = replace(DEBUG, learns="vectors")
+TINY_VECTOR = replace(
+    TINY,
+    learns="vectors",
+    sources=(SourceRecipe(Path("demonstrations"), 1.0, PLANNED, 0.02),),
+    validation=(SourceRecipe(Path("validation"), 1.0, PLANNED),),
+    num_steps=round(1.225 * TINY.num_steps),  # as many operations: a sample of `tiny` costs so much more on average
 )
 
 RELEASED_SOURCES = (
@@ -90,6 +104,17 @@ RECIPES = {
         warmup_steps=100,
         decay=0.2,
     ),
+    "debug-vector": DEBUG_VECTOR,
+    "tiny-vector": TINY_VECTOR,
 }
 """`debug` in less than a minute on a laptop, `tiny` in two hours on two cores; the others are the paper's settings, the
-public release's mixture of tasks, and low-rank adaptation, which have been run on tiny networks only."""
+public release's mixture of tasks, and low-rank adaptation, which have been run on tiny networks only. `-vector` are the
+baselines of docs/evaluation.md."""
+
+
+def objective_of(recipe: Recipe) -> "Objective":
+    """What a recipe learns, for `training.train.train`."""
+    from action_images.baselines.objective import VECTORS
+    from action_images.training.objective import ACTION_IMAGES
+
+    return {"action-images": ACTION_IMAGES, "vectors": VECTORS}[recipe.learns]

@@ -14,6 +14,7 @@ from action_images.evaluation.rollout import Conduct, roll_out
 from action_images.generation import confidence
 from action_images.geometry import Trajectory
 from action_images.policy import BestOf, GenerativePolicy
+from action_images.policy.generative import scene_of
 from action_images.robot import Observation, Plan
 from action_images.sim import Tabletop
 
@@ -104,7 +105,7 @@ def _sampled(policy: GenerativePolicy, seen: Observation):
     from action_images.canvas import TASKS
     from action_images.sampler import sample
 
-    canvas, condition = policy.pipeline.encode(policy._scene(seen), TASKS[policy.task], policy.clips.num_frames)
+    canvas, condition = policy.pipeline.encode(scene_of(seen, policy.clips.size), TASKS[policy.task], policy.clips.num_frames)
     noise = [torch.Generator().manual_seed(policy.seed)]
     return sample(policy.pipeline.models.denoiser, canvas, condition, policy.sampling, noise)
 

@@ -114,7 +114,8 @@ def policy_of(
     if given.startswith(("ws://", "wss://")):
         return _remote(given, token_file)
     folder = shipped_weights() if given == "shipped" else Path(given)
-    clips = generative_policy(folder, canvas, imagine, sampling, seed).clips  # loaded here too, so that what is wrong is said once
+    loaded = best_policy(folder, canvas, imagine, sampling, seed, best_of)  # here too, so that what is wrong is said once
+    clips = (loaded if best_of == 1 else loaded.policy).clips
     variant = "".join(
         f" {name}={value}" for name, value, plain in (("canvas", canvas, "policy"), ("best_of", best_of, 1),
                                                       ("sampling", sampling, None), ("seed", seed, 0)) if value != plain
@@ -125,19 +126,30 @@ def policy_of(
 
 def best_policy(folder: Path, canvas: str, imagine: bool, sampling: str | None, seed: int, num_plans: int):
     """The policy of a folder of models, or best-of where more than one plan is to be made; other processes call it by name."""
-    from action_images.policy import BestOf
+    from action_images.policy import BestOf, Proposer
 
     policy = generative_policy(folder, canvas, imagine, sampling, seed)
-    return policy if num_plans == 1 else BestOf(policy, num_plans)
+    if num_plans == 1:
+        return policy
+    if not isinstance(policy, Proposer):
+        raise ValueError(f"{folder}: gives the same plan each time, so there is no best of {num_plans}; leave --best-of out")
+    return BestOf(policy, num_plans)
 
 
 def generative_policy(folder: Path, canvas: str, imagine: bool, sampling: str | None, seed: int):
-    """The policy of a folder of models."""
+    """The policy of a folder of models, also of the baseline that answers in numbers."""
     from dataclasses import replace
 
+    from action_images.baselines.network import PathRegressor
+    from action_images.baselines.policy import VectorPolicy
+    from action_images.model.models import door_of
     from action_images.policy import GenerativePolicy
     from action_images.sampler import sampling_named
 
+    if door_of(folder) == PathRegressor.__name__:
+        if (canvas, imagine, sampling, seed) != ("policy", False, None, 0):
+            raise ValueError(f"{folder}: answers with a path in numbers and imagines nothing: no other canvas, sampling or seed for it")
+        return VectorPolicy.load(folder)
     wanted = ("video", "action") if imagine else ("action",)
     policy = GenerativePolicy.load(folder, task=canvas, wanted=wanted, seed=seed)
     return policy if sampling is None else replace(policy, sampling=sampling_named(sampling))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from action_images.recipes import RECIPES
+from action_images.recipes import RECIPES, objective_of
 from action_images.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def _train(run: Training) -> None:
 
     console = Console(highlight=False)
     try:
-        model = train(run.recipe, run.out, show, run.trackers)
+        model = train(run.recipe, run.out, show, run.trackers, objective_of(run.recipe))
     except KeyboardInterrupt:
         if (run.out / CHECKPOINTS).is_dir():
             console.print(f"saved; go on with: action-images train --resume {run.out}")
@@ -127,7 +127,8 @@ def _print_costs(console, recipe: Recipe, clips: "Clips", mixture: "Mixture") ->
     preset = preset_named(recipe.preset)
     config = cost.full_config(preset.transformer)
     trained = cost.lora_parameters(config, recipe.lora.rank) if recipe.trainable == "lora" else cost.count_parameters(config)
-    console.print(f"{cost.count_parameters(config):,} parameters, {trained:,} of them learn")
+    headless = "" if recipe.learns == "action-images" else " (of the network that answers with canvases; a path head takes its end's place)"
+    console.print(f"{cost.count_parameters(config):,} parameters, {trained:,} of them learn{headless}")
     table = Table("task", "share", "tokens", "GFLOP a sample", "weights", "gradients", "optimizer", "activations", "GB")
     rows = costs(recipe, preset, clips, mixture)
     for task, row in rows.items():

@@ -1,6 +1,7 @@
 """The model's door: canvases in, velocities out, and the one place that casts."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
@@ -50,6 +51,19 @@ class CanvasDenoiser(nn.Module):
     def __init__(self, transformer: ActionImagesTransformer3DModel) -> None:
         super().__init__()
         self.transformer = transformer
+
+    @classmethod
+    def opened(cls, transformer: ActionImagesTransformer3DModel, folder: Path) -> Self:  # noqa: ARG003 (doors with parts of their own read them)
+        """The door around a network that was read from a folder of models, with what else `save` wrote there."""
+        return cls(transformer)
+
+    def around(self, transformer: ActionImagesTransformer3DModel) -> "CanvasDenoiser":
+        """The same door around another copy of its network."""
+        return CanvasDenoiser(transformer)
+
+    def save(self, folder: Path) -> None:
+        """Write the network into a folder of models."""
+        self.transformer.save_pretrained(folder / "transformer")
 
     def forward(
         self, canvas: Canvas, noise_level: Float[Tensor, "b"], condition: Condition, branch: str = "conditional"

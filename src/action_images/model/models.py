@@ -73,12 +73,12 @@ class Models:
     def save(self, folder: Path) -> None:
         """Write all three as safetensors with their configs; the index comes last, so a folder with one is whole."""
         folder.mkdir(parents=True, exist_ok=True)
-        self.denoiser.transformer.save_pretrained(folder / "transformer")
+        self.denoiser.save(folder)
         if isinstance(self.autoencoder, WanAutoencoder):
             self.autoencoder.vae.save_pretrained(folder / "vae")
         elif isinstance(self.autoencoder, PatchAutoencoder):
             self.autoencoder.save_pretrained(folder / "vae")
-        index: dict = {"text": type(self.text).__name__}
+        index: dict = {"door": type(self.denoiser).__name__, "text": type(self.text).__name__}
         if self.clips is not None:
             index["clips"] = asdict(self.clips)
         if isinstance(self.text, HashedWords):
@@ -93,20 +93,29 @@ class Models:
         write_json(folder / INDEX, index)
 
     @classmethod
-    def load(cls, folder: Path, dtype: torch.dtype = torch.float32) -> Self:
-        """Read what `save` wrote, its transformer and language model in `dtype`; raises ValueError for another folder."""
-        if not (folder / INDEX).is_file():
+    def load(cls, folder: Path, dtype: torch.dtype = torch.float32, door: type[CanvasDenoiser] = CanvasDenoiser) -> Self:
+        """Read what `save` wrote, its transformer and language model in `dtype`; raises ValueError for another folder.
+
+        `door` is the kind of denoiser that was saved; another one is refused.
+        """
+        index = _index(folder)
+        if _door(index) != door.__name__:
             raise ValueError(
-                f"{folder}: has no {INDEX}, so it is no folder of saved models; fetch-weights or convert-weights --wan makes one"
+                f"{folder}: holds a {_door(index)} and is wanted as a {door.__name__}: its network answers in another form; "
+                f"'action-images evaluate --policy {folder}' knows both"
             )
-        index = json.loads((folder / INDEX).read_text())
-        transformer = load_transformer(folder / "transformer", dtype)
-        return cls(CanvasDenoiser(transformer), load_autoencoder(folder / "vae"), _text(index, folder, dtype), _clips(index))
+        denoiser = door.opened(load_transformer(folder / "transformer", dtype), folder)
+        return cls(denoiser, load_autoencoder(folder / "vae"), _text(index, folder, dtype), _clips(index))
+
+
+def door_of(folder: Path) -> str:
+    """The name of the class of denoiser that a folder of models holds; raises ValueError where it is no such folder."""
+    return _door(_index(folder))
 
 
 def load_transformer(folder: Path, dtype: torch.dtype = torch.float32) -> ActionImagesTransformer3DModel:
     """A saved transformer; raises ValueError where a file is damaged or tensors are missing, left over or of another shape."""
-    return _load(ActionImagesTransformer3DModel, folder, dtype)
+    return load_module(ActionImagesTransformer3DModel, folder, dtype)
 
 
 def load_autoencoder(folder: Path, dtype: torch.dtype = torch.float32) -> Autoencoder:
@@ -115,15 +124,15 @@ def load_autoencoder(folder: Path, dtype: torch.dtype = torch.float32) -> Autoen
         raise ValueError(f"{folder}: has no config.json; name the folder of an autoencoder, such as the `vae` of a model")
     kind = json.loads((folder / "config.json").read_text()).get("_class_name")
     if kind == AutoencoderKLWan.__name__:
-        return WanAutoencoder(_load(AutoencoderKLWan, folder, dtype))
+        return WanAutoencoder(load_module(AutoencoderKLWan, folder, dtype))
     if kind == PatchAutoencoder.__name__:
-        return _load(PatchAutoencoder, folder, torch.float32)
+        return load_module(PatchAutoencoder, folder)
     known = f"{AutoencoderKLWan.__name__}, {PatchAutoencoder.__name__}"
     raise ValueError(f"{folder / 'config.json'}: names an unknown autoencoder, '{kind}'; known are {known}")
 
 
-def _load(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
-    """A diffusers model of this class, all of whose tensors come from the folder."""
+def load_module(kind: Any, folder: Path, dtype: torch.dtype = torch.float32) -> Any:
+    """A saved diffusers model of this class, all of whose tensors come from the folder; raises ValueError as `load_transformer` does."""
     with _named(folder):
         loaded, report = kind.from_pretrained(folder, torch_dtype=dtype, output_loading_info=True)
     problems = {name: keys for name, keys in report.items() if keys}
@@ -145,6 +154,17 @@ def _named(folder: Path) -> Iterator[None]:
         raise ValueError(f"{folder}: a weights file is missing, damaged or cut short; copy or download it again ({error})") from error
     except (ValueError, RuntimeError) as error:
         raise ValueError(f"{folder}: the weights do not fit config.json ({str(error).splitlines()[0]})") from error
+
+
+def _index(folder: Path) -> dict:
+    if not (folder / INDEX).is_file():
+        raise ValueError(f"{folder}: has no {INDEX}, so it is no folder of saved models; fetch-weights or convert-weights --wan makes one")
+    return json.loads((folder / INDEX).read_text())
+
+
+def _door(index: dict) -> str:
+    # Folders written before there was a second kind do not say.
+    return index.get("door", CanvasDenoiser.__name__)
 
 
 def _clips(index: dict) -> Clips | None:

@@ -67,9 +67,9 @@ class GenerativePolicy(ClipGenerator):
     def propose(self, observation: Observation, num_plans: int, first_seed: int | None = None) -> list[Plan]:
         """So many plans from one observation, from the noise of so many seeds from `first_seed` (None: the policy's own) on."""
         first_seed = self.seed if first_seed is None else first_seed
-        stages, device = _Stages(), self.device
+        stages, device = Stages(), self.device
         with stages.of("encode", device):
-            scene = self._scene(observation).to(device)
+            scene = scene_of(observation, self.clips.size).to(device)
             canvas, condition = self.encode(scene, self.task, num_plans)
         with stages.of("denoise", device):
             canvas = self.denoise(canvas, condition, range(first_seed, first_seed + num_plans))
@@ -82,22 +82,12 @@ class GenerativePolicy(ClipGenerator):
             plans = [self._plan(observation, prediction[i]) for i in range(num_plans)]
         return [replace(plan, stage_ms=dict(stages.ms)) for plan in plans]
 
-    def _scene(self, observation: Observation) -> Sample:
-        """What the models are shown: a batch of one, with one frame of each view and the tool's pose now."""
-        images, now = observation.images, observation.world_from_tool
-        if images.ndim != 4 or len(images) < 2:
-            raise ValueError(f"a policy is shown one instant, images (view 3 h w) of at least two views; these are {tuple(images.shape)}")
-        video = fit_frames(images, self.clips.size)[None, :, None]
-        cameras = fit_camera(observation.cameras, self.clips.size)[None, :, None].to(torch.float32)
-        path = Trajectory(now[None, None], observation.opening[None, None]).to(torch.float32)
-        return Sample(video, cameras, path, torch.ones(1, 1, dtype=torch.bool), (observation.instruction,))
-
     def _plan(self, observation: Observation, prediction: Prediction) -> Plan:
         reading = prediction.reading
         assert reading is not None
         sure = confidence(prediction, self.pipeline.format.sigma_px(self.clips.size))
         # Where the tool is now is known; what the model made of that frame is not asked.
-        path = _with_first(reading.trajectory, observation)
+        path = with_first(reading.trajectory, observation)
         sure = torch.cat([sure.new_ones(1), sure[1:]])
         steps = to_control_steps(bridged(path, sure > 0), sure, self.clips.fps, self.control_hz, self.gripper, self.interpolation)
         return Plan(
@@ -115,7 +105,21 @@ def _least_confidence(plan: Plan) -> float:
     return plan.confidence.min().item()
 
 
-def _with_first(path: Trajectory, observation: Observation) -> Trajectory:
+def scene_of(observation: Observation, size: tuple[int, int]) -> Sample:
+    """What models are shown: a batch of one, with one frame of each view, fitted to `size`, and the tool's pose now.
+
+    Raises ValueError for a batch of observations or fewer than two views.
+    """
+    images, now = observation.images, observation.world_from_tool
+    if images.ndim != 4 or len(images) < 2:
+        raise ValueError(f"a policy is shown one instant, images (view 3 h w) of at least two views; these are {tuple(images.shape)}")
+    video = fit_frames(images, size)[None, :, None]
+    cameras = fit_camera(observation.cameras, size)[None, :, None].to(torch.float32)
+    path = Trajectory(now[None, None], observation.opening[None, None]).to(torch.float32)
+    return Sample(video, cameras, path, torch.ones(1, 1, dtype=torch.bool), (observation.instruction,))
+
+
+def with_first(path: Trajectory, observation: Observation) -> Trajectory:
     """The path with where the tool is, and what the gripper was told, as its first frame."""
     first = Trajectory(observation.world_from_tool[None], observation.opening[None]).to("cpu", path.dtype)
     rest = path[1:]
@@ -126,7 +130,7 @@ def _with_first(path: Trajectory, observation: Observation) -> Trajectory:
 
 
 @dataclass
-class _Stages:
+class Stages:
     """How long each stage took (ms)."""
 
     ms: dict[str, float] = field(default_factory=dict)

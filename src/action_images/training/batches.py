@@ -23,6 +23,8 @@ from action_images.training.recipe import Recipe
 class Noised:
     """Samples of one layout, as the denoiser learns from them."""
 
+    sample: Sample
+    """What was encoded, video in [-1, 1]."""
     canvas: Canvas
     condition: Condition
     noise: Float[Tensor, "b c l h w"]
@@ -63,7 +65,7 @@ def _noised(pipeline: Pipeline, sample: Sample, draws: tuple[Draw, ...], recipe:
     if recipe.drop_camera and condition.camera is not None:
         shown = torch.tensor([draw.uniform("camera") >= recipe.drop_camera for draw in draws], device=device)
         condition = replace(condition, camera=condition.camera * shown.view(-1, 1, 1, 1, 1))
-    return Noised(canvas, condition, noise, flow.shifted(uniform, recipe.shift).to(device), draws)
+    return Noised(sample, canvas, condition, noise, flow.shifted(uniform, recipe.shift).to(device), draws)
 
 
 def _noise(shape: torch.Size, draw: Draw) -> Tensor:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from action_images.data.mixture import Mixture
-from action_images.model.denoiser import ActionImagesTransformer3DModel
+from action_images.model.door import CanvasDenoiser
 from action_images.training.checkpoint import Progress
 from action_images.training.recipe import Recipe
 
@@ -17,7 +17,7 @@ tags: [robotics, video-generation, action-images]
 # {preset}, trained by Action Images
 
 {parameters:,} parameters, step {step} of {num_steps}, {hours:.2f} hours. Load it with
-`action_images.model.models.Models.load(folder)`; the network alone with
+`{load}`; the network alone with
 `ActionImagesTransformer3DModel.from_pretrained(folder, subfolder="transformer")`.
 
 """
@@ -35,13 +35,16 @@ def model_card(
     recipe: Recipe,
     mixture: Mixture,
     progress: Progress,
-    transformer: ActionImagesTransformer3DModel,
+    denoiser: CanvasDenoiser,
     figures: Mapping[str, Mapping[str, float]],
 ) -> str:
     """README.md for a folder of models; `figures` are the last validation's, by task."""
-    parameters = sum(parameter.numel() for parameter in transformer.parameters())
-    hours = progress.seconds / 3600
-    head = HEAD.format(preset=recipe.preset, parameters=parameters, step=progress.step, num_steps=recipe.num_steps, hours=hours)
+    parameters = sum(parameter.numel() for parameter in denoiser.parameters())
+    kind = type(denoiser)
+    door = "" if kind is CanvasDenoiser else f", door={kind.__module__}.{kind.__name__}"
+    load = f"action_images.model.models.Models.load(folder{door})"
+    steps = {"step": progress.step, "num_steps": recipe.num_steps, "hours": progress.seconds / 3600}
+    head = HEAD.format(preset=recipe.preset, parameters=parameters, load=load, **steps)
     return "\n".join([head + _data(mixture), _figures(figures), _recipe(recipe), LIMITS])
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 Trainable = Literal["full", "lora"]
 Precision = Literal["float32", "bfloat16"]
 LossWeight = Literal["velocity", "clean", "release"]
+Learns = Literal["action-images", "vectors"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ class LoraRecipe:
 class Recipe:
     """A complete training run.
 
-    `preset` sizes a new model; `pretrained` (a folder of saved models) is gone on from instead. `batch_size` samples
+    `preset` sizes a new model, `learns` says what it answers with (`vectors`: the baseline of docs/evaluation.md);
+    `pretrained` (a folder of saved models) is gone on from instead. `batch_size` samples
     over all processes make a step, at most `micro_batch_size` at a time in one pass of a process. The learning rate
     rises over `warmup_steps`, stays, and falls to zero over the last `decay` share of the steps. `action_weight` is how
     much a latent frame of an action counts in the loss against one of video. With the probability `drop_camera` a sample
@@ -51,6 +53,7 @@ class Recipe:
 
     preset: str
     sources: tuple[SourceRecipe, ...]
+    learns: Learns = "action-images"
     validation: tuple[SourceRecipe, ...] = ()
     pretrained: Path | None = None
     size: tuple[int, int] | None = None
@@ -106,13 +109,13 @@ class Recipe:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "Recipe":
         """From what `as_json` gave; raises ValueError where a field is not known or missing."""
+        values = LATER | values
         unknown = set(values) - {declared.name for declared in fields(cls)}
         if unknown:
             raise ValueError(f"the recipe has fields that this version does not know: {', '.join(sorted(unknown))}")
         missing = {declared.name for declared in fields(cls)} - set(values)
         if missing:
             raise ValueError(f"the recipe lacks fields that this version needs: {', '.join(sorted(missing))}")
-        values = dict(values)
         for name in ("sources", "validation"):
             values[name] = tuple(SourceRecipe(**{**one, "path": Path(one["path"]), "views": tuple(one["views"])}) for one in values[name])
         values["lora"] = LoraRecipe(**{**values["lora"], "targets": tuple(values["lora"]["targets"])})
@@ -122,6 +125,8 @@ class Recipe:
         return cls(**values)
 
 
+LATER = {"learns": "action-images"}
+"""Values of fields that recipes saved by earlier versions do not have."""
 PRACTICAL = frozenset({"num_workers", "validate_minutes", "validation_windows", "save_minutes", "keep_last", "micro_batch_size"})
 """What may differ when a run is taken up again: it changes how the run goes on, not what is learnt."""
 

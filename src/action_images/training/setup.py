@@ -14,6 +14,7 @@ from action_images.data.sample import Sample, collate
 from action_images.data.store import Dataset
 from action_images.data.window import Cutting
 from action_images.model.autoencoder import WanAutoencoder
+from action_images.model.door import CanvasDenoiser
 from action_images.model.models import Clips, Models
 from action_images.model.patches import PatchAutoencoder
 from action_images.model.presets import build, build_autoencoder, preset_named
@@ -76,9 +77,9 @@ def new_models(recipe: Recipe, clips: Clips, mixture: Mixture) -> Models:
     return replace(models, clips=clips)
 
 
-def read_models(folder: Path, recipe: Recipe, clips: Clips) -> Models:
+def read_models(folder: Path, recipe: Recipe, clips: Clips, door: type[CanvasDenoiser] = CanvasDenoiser) -> Models:
     """Saved models, each in the precision that the recipe has for it."""
-    models = replace(Models.load(folder, getattr(torch, recipe.transformer_dtype)), clips=clips)
+    models = replace(Models.load(folder, getattr(torch, recipe.transformer_dtype), door), clips=clips)
     if isinstance(models.autoencoder, WanAutoencoder):
         models.autoencoder.vae.to(getattr(torch, recipe.autoencoder_dtype))  # not its statistics, which are float32
     if isinstance(models.text, LanguageModel):

@@ -23,16 +23,17 @@ from action_images.model.weights import write_json
 from action_images.pipeline import Pipeline
 from action_images.training import checkpoint
 from action_images.training.average import Average
-from action_images.training.batches import Noised, layout_kind, losses, noised_batches
+from action_images.training.batches import Noised, layout_kind, noised_batches
 from action_images.training.card import model_card
 from action_images.training.checkpoint import Progress
 from action_images.training.export import whole_transformer
 from action_images.training.interruption import interruptible
 from action_images.training.log import Log, check_trackers
+from action_images.training.objective import ACTION_IMAGES, Objective
 from action_images.training.optimizer import build_optimizer, choose_trainable, learning_rate
 from action_images.training.processes import join_processes
 from action_images.training.recipe import Recipe, differences
-from action_images.training.setup import clips_of, new_models, open_mixture, read_models, share_of
+from action_images.training.setup import clips_of, open_mixture, read_models, share_of
 from action_images.training.sharded import forget_whole_weights, whole
 from action_images.training.validation import Judged, Validation
 
@@ -46,15 +47,19 @@ class NotFiniteError(ValueError):
     """The loss or its gradient was no number."""
 
 
-def train(recipe: Recipe, out: Path, show: Show | None = None, trackers: tuple[str, ...] = ()) -> Path:
+def train(
+    recipe: Recipe, out: Path, show: Show | None = None, trackers: tuple[str, ...] = (), objective: Objective = ACTION_IMAGES
+) -> Path:
     """Run a recipe to its end, or on from where `out` stands, and return the folder of the finished models.
+
+    `objective` is what the recipe's `learns` names (see `recipes.objective_of`).
 
     Interrupted (SIGINT, SIGTERM) it saves and raises KeyboardInterrupt. Raises ValueError where `out` holds a run of
     another recipe, naming what differs, and NotFiniteError, with the addresses of its samples in `out`, at a loss that
     is no number.
     """
-    run = Run.start(recipe, out, trackers)
-    validation = Validation.of(recipe, run.clips) if recipe.validation else None
+    run = Run.start(recipe, out, trackers, objective)
+    validation = Validation.of(recipe, run.clips, objective) if recipe.validation else None
     with interruptible() as interrupted:
         for step, batches in run.steps():
             loss, norm = run.learn(step, batches)
@@ -98,19 +103,24 @@ class Run:
     average: Average
     progress: Progress
     log: Log
+    objective: Objective = ACTION_IMAGES
     began: dict[str, float] = field(default_factory=dict)
 
     @classmethod
-    def start(cls, recipe: Recipe, out: Path, trackers: tuple[str, ...] = ()) -> "Run":
+    def start(cls, recipe: Recipe, out: Path, trackers: tuple[str, ...] = (), objective: Objective = ACTION_IMAGES) -> "Run":
         """Everything ready for the next step; goes on from the newest checkpoint in `out` if there is one."""
         check_trackers(trackers)
+        if recipe.learns != objective.name:
+            raise ValueError(
+                f"the recipe learns {recipe.learns}, the objective given is {objective.name}; pass objective=recipes.objective_of(recipe)"
+            )
         accelerator = join_processes(recipe.mixed_precision, log_with=list(trackers) or None, project_dir=out)
         share_of(recipe, accelerator.num_processes)
         _check_same(recipe, out)
         clips = clips_of(recipe)
         mixture = open_mixture(recipe.sources, recipe, clips, recipe.seed)
         found = _newest(out, mixture)
-        models = _models_to_start_from(recipe, out, clips, mixture, accelerator)
+        models = _models_to_start_from(recipe, out, clips, mixture, accelerator, objective)
         transformer = models.denoiser.transformer
         choose_trainable(transformer, recipe)
         if recipe.gradient_checkpointing:
@@ -125,7 +135,8 @@ class Run:
             tensors, progress = found
             average.load(checkpoint.restore(tensors, network, optimizer.optimizer))
         log = Log(accelerator, out, recipe.num_steps, progress.step, recipe.as_json() if trackers else None)
-        return cls(recipe, out, accelerator, clips, mixture, models, Pipeline.of(models), module, optimizer, average, progress, log)
+        pipeline = Pipeline.of(models)
+        return cls(recipe, out, accelerator, clips, mixture, models, pipeline, module, optimizer, average, progress, log, objective)
 
     @property
     def sharded(self) -> bool:
@@ -156,7 +167,7 @@ class Run:
             # Sharded gradients are shared out at once: whole ones would not fit.
             synced = nullcontext() if self.sharded or number == len(parts) else accelerator.no_sync(self.module)
             with synced:
-                loss = losses(self.module, part, recipe).sum() / num_samples
+                loss = self.objective.losses(self.module, part, recipe).sum() / num_samples
                 accelerator.backward(loss)
             total += loss.detach()
         clipped = accelerator.clip_grad_norm_(self.module.parameters(), recipe.clip_gradient)
@@ -232,8 +243,9 @@ class Run:
         if transformer is not None:
             unfinished = folder.with_name(f".{folder.name}.part")
             shutil.rmtree(unfinished, ignore_errors=True)
-            replace(models, denoiser=CanvasDenoiser(transformer)).save(unfinished)
-            card = model_card(self.recipe, self.mixture, self.progress, transformer, self.log.last_validation)
+            models = replace(models, denoiser=models.denoiser.around(transformer))
+            models.save(unfinished)
+            card = model_card(self.recipe, self.mixture, self.progress, models.denoiser, self.log.last_validation)
             (unfinished / "README.md").write_text(card)
             shutil.rmtree(folder, ignore_errors=True)
             unfinished.rename(folder)
@@ -274,12 +286,14 @@ def _newest(out: Path, mixture: Mixture) -> tuple[dict[str, Tensor], Progress] |
     return tensors, progress
 
 
-def _models_to_start_from(recipe: Recipe, out: Path, clips: Clips, mixture: Mixture, accelerator: Accelerator) -> Models:
+def _models_to_start_from(
+    recipe: Recipe, out: Path, clips: Clips, mixture: Mixture, accelerator: Accelerator, objective: Objective
+) -> Models:
     """Read from the recipe's pretrained folder, or made once by the first process and read by all."""
     if accelerator.is_main_process:
         out.mkdir(parents=True, exist_ok=True)
         if recipe.pretrained is None and not (out / START / INDEX).is_file():
-            new_models(recipe, clips, mixture).save(out / START)
+            objective.new_models(recipe, clips, mixture).save(out / START)
         write_json(out / RECIPE, recipe.as_json())
     accelerator.wait_for_everyone()
-    return read_models(recipe.pretrained or out / START, recipe, clips)
+    return read_models(recipe.pretrained or out / START, recipe, clips, objective.door)

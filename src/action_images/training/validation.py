@@ -7,18 +7,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from action_images import flow
-from action_images.canvas import TASKS, Canvas
+from action_images.canvas import TASKS
 from action_images.data.mixture import Draw, Mixture
 from action_images.data.sample import Sample, collate
-from action_images.model.door import Condition
 from action_images.model.models import Clips
 from action_images.pipeline import Pipeline, Prediction
-from action_images.sampler import SAMPLINGS, sample
+from action_images.training.objective import ACTION_IMAGES, Objective, Predicted
 from action_images.training.recipe import Recipe
 from action_images.training.setup import open_mixture
 
-LEVELS = (0.25, 0.5, 0.75, 1.0)
 SEED = 1
 AT_ONCE = 16
 FAR_MM = 1000.0
@@ -54,26 +51,37 @@ class Validation:
     clips: Clips
     recipe: Recipe
     tasks: tuple[str, ...]
+    objective: Objective = ACTION_IMAGES
 
     @classmethod
-    def of(cls, recipe: Recipe, clips: Clips) -> "Validation":
+    def of(cls, recipe: Recipe, clips: Clips, objective: Objective = ACTION_IMAGES) -> "Validation":
         """The recipe's validation sources, for each task that they give a weight."""
         mixture = open_mixture(recipe.validation, recipe, clips, SEED)
         tasks = dict.fromkeys(task for one in recipe.validation for task, weight in one.tasks.items() if weight > 0)
-        return cls(mixture, clips, recipe, tuple(tasks))
+        return cls(mixture, clips, recipe, tuple(tasks), objective)
 
     @torch.no_grad()
     def judge(self, pipeline: Pipeline) -> Judged:
         """All tasks; every process judges the same windows, so that none waits."""
         figures, shown = {}, []
         for task in self.tasks:
-            parts = [_judge(pipeline, task, batch, self.clips) for batch in self._batches(task)]
+            parts = [self._judge(pipeline, task, batch) for batch in self._batches(task)]
             figures[task] = {name: torch.cat([part[name] for part, _ in parts]).nanmedian().item() for name in parts[0][0]}
             shown.append(parts[0][1])
         finals = [row["final mm"] for row in figures.values() if "final mm" in row]
         losses = [value for row in figures.values() for name, value in row.items() if name.startswith("loss")]
         scores = finals or losses
         return Judged(figures, sum(scores) / len(scores), tuple(shown))
+
+    def _judge(self, pipeline: Pipeline, task: str, batch: tuple[Sample, tuple[Draw, ...]]) -> tuple[dict[str, Float[Tensor, "b"]], Shown]:
+        truth, draws = batch
+        given = truth
+        if TASKS[task].video_frames == 1:
+            given = replace(truth, video=truth.video[:, :, :1])
+        predicted = self.objective.predict(pipeline, given, task, self.clips, draws)
+        figures = predicted.losses | _path_errors(truth, predicted) | _video_errors(truth, predicted.prediction)
+        drawn = None if truth.trajectory is None or truth.cameras is None else pipeline.draw(truth.trajectory, truth.cameras).add(1).div(2)
+        return figures, Shown(task, truth, drawn, predicted.prediction)
 
     def _batches(self, task: str) -> Iterator[tuple[Sample, tuple[Draw, ...]]]:
         total = self.recipe.validation_windows
@@ -85,40 +93,12 @@ class Validation:
             yield replace(pixels.normalised(), instruction=told), draws
 
 
-def _judge(
-    pipeline: Pipeline, task: str, batch: tuple[Sample, tuple[Draw, ...]], clips: Clips
-) -> tuple[dict[str, Float[Tensor, "b"]], Shown]:
-    truth, draws = batch
-    given = truth
-    if TASKS[task].video_frames == 1:
-        given = replace(truth, video=truth.video[:, :, :1])
-    canvas, condition = pipeline.encode(given, TASKS[task], clips.num_frames)
-    figures = {f"loss {level:g}": _loss(pipeline, canvas, condition, level, draws) for level in LEVELS}
-    generators = [torch.Generator().manual_seed(draw.index) for draw in draws]
-    done = sample(pipeline.models.denoiser, canvas, condition, SAMPLINGS[clips.sampling], generators)
-    prediction = pipeline.decode(done, truth.cameras)
-    figures |= _path_errors(truth, prediction) | _video_errors(truth, prediction)
-    drawn = None if truth.trajectory is None or truth.cameras is None else pipeline.draw(truth.trajectory, truth.cameras).add(1).div(2)
-    return figures, Shown(task, truth, drawn, prediction)
-
-
-def _loss(pipeline: Pipeline, canvas: Canvas, condition: Condition, level: float, draws: tuple[Draw, ...]) -> Tensor:
-    generator = torch.Generator().manual_seed(draws[0].index)
-    noise = torch.randn(canvas.latents.shape, generator=generator).to(canvas.latents.device)
-    levels = torch.full((len(draws),), level, device=canvas.latents.device)
-    noised = replace(canvas, latents=flow.noised(canvas, noise, levels))
-    velocity = pipeline.models.denoiser(noised, levels, condition)
-    return flow.loss(velocity, canvas, noise, levels.square()).cpu()
-
-
-def _path_errors(truth: Sample, prediction: Prediction) -> dict[str, Tensor]:
-    reading = prediction.reading
-    if reading is None or truth.trajectory is None:
+def _path_errors(truth: Sample, predicted: Predicted) -> dict[str, Tensor]:
+    path, unknown = predicted.path, predicted.unknown
+    if path is None or unknown is None or truth.trajectory is None:
         return {}
-    path = reading.trajectory
     metres, radians = path.world_from_tool.distance(truth.trajectory.world_from_tool)
     # What could not be read stands between its neighbours: it counts as far off, or a blank image would score as keeping still.
-    unknown = reading.position_std.isinf()
     millimetres = torch.where(unknown, torch.inf, 1e3 * metres).nan_to_num(FAR_MM, FAR_MM).cpu()
     degrees = torch.where(unknown, torch.inf, radians.rad2deg()).nan_to_num(180.0, 180.0).cpu()
     right = ((path.opening > 0.5) == (truth.trajectory.opening > 0.5)).float().mean(-1).cpu()

@@ -1,0 +1,132 @@
+"""The video model's network with another end: its tokens are pooled and answer with the path in numbers."""
+
+# diffusers gives its models attributes that no type checker sees.
+# pyright: reportAttributeAccessIssue=false
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from typing_extensions import Self
+
+from action_images.baselines.numbers import NUM_NUMBERS, PARTS
+from action_images.canvas import Canvas
+from action_images.model.denoiser import ActionImagesTransformer3DModel
+from action_images.model.door import CanvasDenoiser, Condition
+from action_images.model.models import load_module
+
+HEAD = "head"
+"""Where a folder of models holds the path head."""
+LEAST_STD = 1e-3
+"""What hardly varies in the data (m, or 1) is not scaled up to noise."""
+
+
+def backbone_config(config: dict[str, Any]) -> dict[str, Any]:
+    """A denoiser's config for the same network whose tokens come out as they are, as many numbers as the network is wide."""
+    width = config["num_attention_heads"] * config["attention_head_dim"]
+    _, rows, columns = config.get("patch_size", (1, 2, 2))
+    plain = {"prediction": "velocity", "bias_frames": None, "still_anchor": False}
+    return {**config, **plain, "out_channels": width // (rows * columns)}
+
+
+class PathHead(ModelMixin, ConfigMixin):
+    """From a path's tokens to its frames, in units of the data's own spread.
+
+    For each latent frame several learned weightings over all places of all views (attention pooling: where is what
+    matters?), then a small network, which is told in numbers too where the tool is. It starts from the data's mean path.
+    """
+
+    mean: Tensor
+    std: Tensor
+    now_mean: Tensor
+    now_std: Tensor
+
+    @register_to_config
+    def __init__(self, channels: int, num_frames: int, temporal_factor: int = 4, num_pools: int = 8, width: int = 256) -> None:
+        super().__init__()
+        num_places = (num_frames - 1) // temporal_factor
+        self.scores = nn.Linear(channels, num_pools)
+        self.pooled = nn.Linear(num_pools * channels, width)
+        self.now = nn.Linear(NUM_NUMBERS, width)
+        self.place = nn.Parameter(0.02 * torch.randn(num_places, width))
+        last = nn.Linear(width, temporal_factor * NUM_NUMBERS)
+        self.layers = nn.Sequential(nn.SiLU(), nn.Linear(width, width), nn.SiLU(), last)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        for name, shape in (("mean", (num_frames - 1, NUM_NUMBERS)), ("now_mean", (NUM_NUMBERS,))):
+            self.register_buffer(name, torch.zeros(shape))
+        for name in ("std", "now_std"):
+            self.register_buffer(name, torch.ones(NUM_NUMBERS))
+
+    def forward(self, features: Float[Tensor, "b place spot channel"], now: Float[Tensor, "b 10"]) -> Float[Tensor, "b frame 10"]:
+        """Features of each latent frame after the first one, and the tool now, to the frames after the first, normalised."""
+        weight = self.scores(features).softmax(2)
+        pooled = torch.einsum("blsp,blsc->blpc", weight, features).flatten(2)
+        told = self.now((now - self.now_mean) / self.now_std)
+        hidden = self.pooled(pooled) + told[:, None] + self.place
+        return self.layers(hidden).unflatten(-1, (-1, NUM_NUMBERS)).flatten(1, 2)
+
+    def normalised(self, numbers: Float[Tensor, "b frame 10"]) -> Float[Tensor, "b frame 10"]:
+        """Numbers of the frames after the first one, as `forward` gives them."""
+        return (numbers - self.mean) / self.std
+
+    def plain(self, normalised: Float[Tensor, "b frame 10"]) -> Float[Tensor, "b frame 10"]:
+        """What `normalised` was made of."""
+        return normalised * self.std + self.mean
+
+    @torch.no_grad()
+    def set_statistics(self, numbers: Float[Tensor, "n frame 10"], valid: Bool[Tensor, "n frame"], now: Float[Tensor, "n 10"]) -> None:
+        """Take mean and spread from data: a mean for each frame after the first, one spread for each part of the numbers."""
+        counted = valid[..., None].to(numbers)
+        self.mean.copy_((numbers * counted).sum(0) / counted.sum(0).clamp_min(1))
+        variance = ((numbers - self.mean).square() * counted).sum((0, 1)) / counted.sum().clamp_min(1)
+        self.std.copy_(_spread(variance))
+        self.now_mean.copy_(now.mean(0))
+        self.now_std.copy_(_spread(now.var(0, correction=0)))
+
+
+class PathRegressor(CanvasDenoiser):
+    """A canvas and where the tool is in, the path in numbers out.
+
+    It is shown what a denoiser is shown from the start: the given frames of the canvas, among them the tool's pose drawn
+    into every view. What is asked is blank, at noise level 1, and its tokens are what the head pools: as many tokens
+    through the same blocks as one step of denoising.
+    """
+
+    def __init__(self, transformer: ActionImagesTransformer3DModel, head: PathHead) -> None:
+        super().__init__(transformer)
+        self.head = head
+
+    @classmethod
+    def opened(cls, transformer: ActionImagesTransformer3DModel, folder: Path) -> Self:
+        """With the head that `save` wrote."""
+        return cls(transformer, load_module(PathHead, folder / HEAD))
+
+    def around(self, transformer: ActionImagesTransformer3DModel) -> "PathRegressor":
+        """The same head on another copy of the network."""
+        return PathRegressor(transformer, self.head)
+
+    def save(self, folder: Path) -> None:
+        """Write network and head into a folder of models."""
+        super().save(folder)
+        self.head.save_pretrained(folder / HEAD)
+
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride] (it answers another question)
+        self, canvas: Canvas, condition: Condition, now: Float[Tensor, "b 10"]
+    ) -> Float[Tensor, "b frame 10"]:
+        """The frames after the first one, normalised (see `PathHead.plain`); `now` as `numbers.tool_now` gives it."""
+        blank = replace(canvas, latents=torch.where(canvas.asked, 0.0, canvas.latents))
+        features = super().forward(blank, torch.ones(len(canvas.latents), device=canvas.latents.device), condition)
+        parts = canvas.layout.unpack(features)
+        views = [part[:, :, 1:] for segment, part in parts.items() if segment.stream == "action"]
+        return self.head(torch.stack(views, 2).flatten(-2).permute(0, 3, 2, 4, 1).flatten(2, 3), now)
+
+
+def _spread(variance: Float[Tensor, "10"]) -> Float[Tensor, "10"]:
+    """One standard deviation for all numbers of a part, so that no axis counts more than another."""
+    return torch.cat([part.mean().sqrt().clamp_min(LEAST_STD).expand(len(part)) for part in variance.split(PARTS)])

@@ -1,0 +1,124 @@
+"""The vector policy in the training loop: the path regressed, from the same samples on the same canvases."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from action_images.baselines.network import PathHead, PathRegressor, backbone_config
+from action_images.baselines.numbers import PARTS, from_numbers, reference, to_numbers, tool_now
+from action_images.canvas import TASKS, Canvas, Show
+from action_images.data.mixture import Draw, Mixture
+from action_images.data.sample import Sample, collate
+from action_images.geometry import Pose, Trajectory
+from action_images.model.door import CanvasDenoiser, Condition
+from action_images.model.models import Clips, Models
+from action_images.model.presets import build_transformer, preset_named
+from action_images.pipeline import Pipeline, Prediction
+from action_images.structs import concatenate
+from action_images.training.batches import Noised
+from action_images.training.objective import Predicted
+from action_images.training.recipe import Learns, Recipe
+from action_images.training.setup import new_models
+
+STATISTICS_WINDOWS = 512
+"""How many windows mean and spread of the paths are taken from."""
+
+
+class Vectors:
+    """The path in numbers, by its mean absolute error.
+
+    The absolute error, since its answer to an ambiguous scene is one of the paths (the median) and no mixture of them;
+    ACT (Zhao et al., "Learning Fine-Grained Bimanual Manipulation with Low-Cost Hardware", 2023) is trained so.
+    """
+
+    name: Learns = "vectors"
+    door: type[CanvasDenoiser] = PathRegressor
+
+    def new_models(self, recipe: Recipe, clips: Clips, mixture: Mixture) -> Models:
+        """The models of the recipe's preset, fitted as they are for canvases, their network with a path head.
+
+        Raises ValueError for tasks that do not show the tool's first pose and ask for the others.
+        """
+        for source in (*recipe.sources, *recipe.validation):
+            unfit = [name for name in source.tasks if TASKS[name].action is not Show.FIRST_FRAME]
+            if unfit:
+                raise ValueError(f"{source.path}: a vector policy learns where the tool goes from where it is, not {', '.join(unfit)}")
+        models = new_models(recipe, clips, mixture)
+        preset = preset_named(recipe.preset)
+        config = backbone_config(preset.transformer)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(recipe.seed)
+            transformer = build_transformer(replace(preset, transformer=config))
+            head = PathHead(config["out_channels"], clips.num_frames, models.autoencoder.temporal_factor)
+        numbers, valid, now = (torch.cat(parts) for parts in zip(*_paths(mixture, clips), strict=True))
+        head.set_statistics(numbers, valid, now)
+        return replace(models, denoiser=PathRegressor(transformer, head))
+
+    def losses(self, denoiser: Any, batch: Noised, recipe: Recipe) -> Float[Tensor, "b"]:  # noqa: ARG002 (an Objective's arguments)
+        """The mean absolute error of what is valid, normalised; position, rotation and opening count alike."""
+        wanted, now = _told(batch.sample)
+        answered = denoiser(batch.canvas, batch.condition, now)
+        return _error(answered, _head(denoiser).normalised(wanted), batch.sample.valid[:, 1:])
+
+    def predict(self, pipeline: Pipeline, given: Sample, task: str, clips: Clips, draws: Sequence[Draw]) -> Predicted:  # noqa: ARG002
+        """The path, and for pictures its action images, drawn."""
+        canvas, condition = pipeline.encode(given, TASKS[task], clips.num_frames)
+        wanted, now = _told(given)
+        denoiser = pipeline.models.denoiser
+        answered = denoiser(canvas, condition, now)
+        error = _error(answered, _head(denoiser).normalised(wanted), given.valid[:, 1:])
+        path = path_of(answered, given, denoiser)
+        shown = Prediction(None, pipeline.draw(path, given.cameras).add(1).div(2), None)
+        return Predicted({"loss": error.cpu()}, shown, path, torch.zeros_like(path.opening, dtype=torch.bool))
+
+
+def regress(pipeline: Pipeline, canvas: Canvas, condition: Condition, scene: Sample) -> Trajectory:
+    """The path (b frame) from a batch of scenes on; see `path_of`."""
+    denoiser = pipeline.models.denoiser
+    return path_of(denoiser(canvas, condition, tool_now(*_calibrated(scene))), scene, denoiser)
+
+
+def path_of(answered: Float[Tensor, "b frame 10"], scene: Sample, denoiser: Any) -> Trajectory:
+    """What a denoiser's answer means in the world: a path whose frame 0 is the tool's pose in the scene."""
+    path, first = _calibrated(scene)
+    now = path[:, :1]
+    return concatenate([now, from_numbers(_head(denoiser).plain(answered.float()), now, first)], 1)
+
+
+def _told(sample: Sample) -> tuple[Float[Tensor, "b frame 10"], Float[Tensor, "b 10"]]:
+    """What is to be answered, and where the tool is."""
+    path, first = _calibrated(sample)
+    return to_numbers(path, first)[:, 1:], tool_now(path, first)
+
+
+def _calibrated(sample: Sample) -> tuple[Trajectory, Pose]:
+    if sample.trajectory is None or sample.cameras is None:
+        missing = "trajectory" if sample.trajectory is None else "cameras"
+        raise ValueError(f"a vector policy needs calibrated paths, but a sample has no {missing}; leave its source out")
+    return sample.trajectory, reference(sample.cameras)
+
+
+def _error(answered: Tensor, wanted: Tensor, valid: Tensor) -> Float[Tensor, "b"]:
+    parts = (answered.float() - wanted).abs().split(PARTS, -1)
+    error = torch.stack([part.mean(-1) for part in parts]).mean(0)
+    return (error * valid).sum(1) / valid.sum(1).clamp_min(1)
+
+
+def _head(denoiser: Any) -> PathHead:
+    """The head, also where the denoiser is wrapped for many processes."""
+    return getattr(denoiser, "module", denoiser).head
+
+
+def _paths(mixture: Mixture, clips: Clips) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Numbers, valid frames and the tool now of the mixture's first windows."""
+    for index in range(min(STATISTICS_WINDOWS, sum(len(source) for source in mixture.sources))):
+        sample = collate([mixture.sample(mixture[index], clips.size)])
+        wanted, now = _told(sample)
+        yield wanted, sample.valid[:, 1:], now
+
+
+VECTORS = Vectors()

@@ -1,0 +1,57 @@
+"""The vector policy as a Policy: an observation in, the plan that its network answers with out."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from typing_extensions import Self
+
+from action_images.baselines.network import PathRegressor
+from action_images.baselines.objective import regress
+from action_images.canvas import TASKS
+from action_images.control import Gripper, to_control_steps
+from action_images.control.resample import Interpolation
+from action_images.model.models import Clips, Models
+from action_images.pipeline import Pipeline
+from action_images.policy.generative import Stages, scene_of, with_first
+from action_images.robot import Observation, Plan
+
+
+@dataclass(frozen=True)
+class VectorPolicy:
+    """A Policy that is shown what a GenerativePolicy is shown and answers in numbers; its path becomes control steps alike.
+
+    It has no notion of its confidence, and no chance in it: the same observation gives the same plan.
+    """
+
+    pipeline: Pipeline
+    clips: Clips
+    control_hz: float = 20.0
+    gripper: Gripper = Gripper()
+    interpolation: Interpolation = "linear"
+
+    @classmethod
+    def load(cls, folder: Path, device: str = "cpu", **values: Any) -> Self:
+        """With a folder of saved models; raises ValueError where they are of another kind."""
+        models = Models.load(folder, door=PathRegressor).to(device)
+        if models.clips is None:
+            raise ValueError(f"{folder}: does not say what clips its models were trained on; train them with 'action-images train'")
+        return cls(Pipeline.of(models), models.clips, **values)
+
+    @torch.no_grad()
+    def plan(self, observation: Observation) -> Plan:
+        """The tool targets from one control step after the observation on.
+
+        Raises ValueError for a batch of observations, fewer than two views, or an instruction longer than the models read.
+        """
+        device = self.pipeline.models.denoiser.transformer.device
+        stages = Stages()
+        with stages.of("encode", device):
+            scene = scene_of(observation, self.clips.size).to(device)
+            canvas, condition = self.pipeline.encode(scene, TASKS["policy"], self.clips.num_frames)
+        with stages.of("regress", device):
+            path = regress(self.pipeline, canvas, condition, scene).to("cpu")[0]
+        path = with_first(path, observation)
+        steps = to_control_steps(path, torch.ones(path.num_frames), self.clips.fps, self.control_hz, self.gripper, self.interpolation)
+        return Plan(steps.trajectory, stage_ms=stages.ms)

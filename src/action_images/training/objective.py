@@ -1,0 +1,94 @@
+"""What a run learns: the models that it begins with, what a sample costs, and what becomes of held-out samples."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from action_images import flow
+from action_images.canvas import TASKS, Canvas
+from action_images.data.mixture import Draw, Mixture
+from action_images.data.sample import Sample
+from action_images.geometry import Trajectory
+from action_images.model.door import CanvasDenoiser, Condition
+from action_images.model.models import Clips, Models
+from action_images.pipeline import Pipeline, Prediction
+from action_images.sampler import SAMPLINGS, sample
+from action_images.training.batches import Noised, losses
+from action_images.training.recipe import Learns, Recipe
+from action_images.training.setup import new_models
+
+LEVELS = (0.25, 0.5, 0.75, 1.0)
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What became of a batch of held-out samples.
+
+    `losses` by name; `prediction` in pixels; the tool's path in space and which of its frames are not known. The latter
+    two are None where there is no path.
+    """
+
+    losses: dict[str, Float[Tensor, "b"]]
+    prediction: Prediction
+    path: Trajectory | None
+    unknown: Bool[Tensor, "b frame"] | None
+
+
+class Objective(Protocol):
+    """One kind of learning for the one loop; `name` is the recipe's `learns`, `door` the kind of denoiser that learns."""
+
+    name: Learns
+    door: type[CanvasDenoiser]
+
+    def new_models(self, recipe: Recipe, clips: Clips, mixture: Mixture) -> Models:
+        """Models with new weights, fitted to the data where that needs no training."""
+        ...
+
+    def losses(self, denoiser: Any, batch: Noised, recipe: Recipe) -> Float[Tensor, "b"]:
+        """What each sample costs."""
+        ...
+
+    def predict(self, pipeline: Pipeline, given: Sample, task: str, clips: Clips, draws: Sequence[Draw]) -> Predicted:
+        """What the models make of whole samples of which they may see what the task shows; chance is a function of the draws."""
+        ...
+
+
+class ActionImages:
+    """Canvases by flow matching: the method itself."""
+
+    name: Learns = "action-images"
+    door: type[CanvasDenoiser] = CanvasDenoiser
+
+    def new_models(self, recipe: Recipe, clips: Clips, mixture: Mixture) -> Models:
+        """Models of the recipe's preset, their autoencoder and output bias fitted to the data."""
+        return new_models(recipe, clips, mixture)
+
+    def losses(self, denoiser: Any, batch: Noised, recipe: Recipe) -> Float[Tensor, "b"]:
+        """The error of the velocity, see `batches.losses`."""
+        return losses(denoiser, batch, recipe)
+
+    def predict(self, pipeline: Pipeline, given: Sample, task: str, clips: Clips, draws: Sequence[Draw]) -> Predicted:
+        """The loss at four noise levels, and a real sampling, decoded and read."""
+        canvas, condition = pipeline.encode(given, TASKS[task], clips.num_frames)
+        figures = {f"loss {level:g}": _loss(pipeline, canvas, condition, level, draws) for level in LEVELS}
+        generators = [torch.Generator().manual_seed(draw.index) for draw in draws]
+        done = sample(pipeline.models.denoiser, canvas, condition, SAMPLINGS[clips.sampling], generators)
+        prediction = pipeline.decode(done, given.cameras)
+        unknown = None if prediction.reading is None else prediction.reading.position_std.isinf()
+        return Predicted(figures, prediction, prediction.trajectory, unknown)
+
+
+def _loss(pipeline: Pipeline, canvas: Canvas, condition: Condition, level: float, draws: Sequence[Draw]) -> Tensor:
+    generator = torch.Generator().manual_seed(draws[0].index)
+    noise = torch.randn(canvas.latents.shape, generator=generator).to(canvas.latents.device)
+    levels = torch.full((len(draws),), level, device=canvas.latents.device)
+    noised = replace(canvas, latents=flow.noised(canvas, noise, levels))
+    velocity = pipeline.models.denoiser(noised, levels, condition)
+    return flow.loss(velocity, canvas, noise, levels.square()).cpu()
+
+
+ACTION_IMAGES = ActionImages()
