@@ -127,14 +127,10 @@ def best_policy(folder: Path, canvas: str, imagine: bool, sampling: str | None, 
 
 def generative_policy(folder: Path, canvas: str, imagine: bool, sampling: str | None, seed: int):
     """The policy of a folder of models."""
-    from dataclasses import replace
-
     from action_images.policy import GenerativePolicy
-    from action_images.sampler import sampling_named
 
     wanted = ("video", "action") if imagine else ("action",)
-    policy = GenerativePolicy.load(folder, task=canvas, wanted=wanted, seed=seed)
-    return policy if sampling is None else replace(policy, sampling=sampling_named(sampling))
+    return GenerativePolicy.load(folder, sampling=sampling, task=canvas, wanted=wanted, seed=seed)
 
 
 def remote_policy(uri: str):

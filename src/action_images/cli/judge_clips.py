@@ -46,7 +46,6 @@ def main(
         device: where the model runs, such as cuda or cpu.
     """
     import json
-    from dataclasses import replace
 
     from rich.console import Console
     from rich.progress import track
@@ -55,11 +54,8 @@ def main(
     from action_images.data.video import commit_file
     from action_images.evaluation import generation, video_metrics
     from action_images.generation import ClipGenerator
-    from action_images.sampler import sampling_named
 
-    generator = ClipGenerator.load(model, device)
-    if sampling is not None:
-        generator = replace(generator, sampling=sampling_named(sampling))
+    generator = ClipGenerator.load(model, device, sampling)
     source = Dataset(dataset)
     chosen = views or source.view_names[:2]
     pairs = clips(source, generator, chosen, windows)
