@@ -92,13 +92,20 @@ class Models:
     @classmethod
     def load(cls, folder: Path, dtype: torch.dtype = torch.float32) -> Self:
         """Read what `save` wrote, its transformer and language model in `dtype`; raises ValueError for another folder."""
-        if not (folder / INDEX).is_file():
-            raise ValueError(
-                f"{folder}: has no {INDEX}, so it is no folder of saved models; fetch-weights or convert-weights --wan makes one"
-            )
-        index = json.loads((folder / INDEX).read_text())
+        index = _index(folder)
         transformer = load_transformer(folder / "transformer", dtype)
         return cls(CanvasDenoiser(transformer), load_autoencoder(folder / "vae"), _text(index, folder, dtype), _clips(index))
+
+
+def load_clips(folder: Path) -> Clips | None:
+    """What clips the models of a folder were trained on, without loading them; raises ValueError where it is no such folder."""
+    return _clips(_index(folder))
+
+
+def _index(folder: Path) -> dict:
+    if not (folder / INDEX).is_file():
+        raise ValueError(f"{folder}: has no {INDEX}, so it is no folder of saved models; fetch-weights or convert-weights --wan makes one")
+    return json.loads((folder / INDEX).read_text())
 
 
 def load_transformer(folder: Path, dtype: torch.dtype = torch.float32) -> ActionImagesTransformer3DModel:
