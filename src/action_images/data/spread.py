@@ -5,7 +5,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ Work = Callable[[int], Result]
 Place = Literal["local", "ray"]
 
 
+@runtime_checkable
 class Spread(Protocol):
     """Where work is done. `begin` makes the work, once in every process that does some of it; results come in the items' order."""
 

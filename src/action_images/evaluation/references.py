@@ -14,6 +14,7 @@ from action_images.sim.motion import downward
 from action_images.structs import concatenate, stack
 
 
+@runtime_checkable
 class Repeatable(Protocol):
     """A world in which a trial runs, that can make another one of the same scenes."""
 

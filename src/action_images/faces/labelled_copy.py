@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -130,12 +130,14 @@ def label_dataset(
         if set(writer.ids) - set(dataset.ids[: len(writer.ids)]):
             raise EpisodeError(f"{out}: holds episodes that are not the first ones of {job.source}; label into a new folder")
         done = load_labels(out)[: len(writer.ids)]
+        _write(out / EPISODES, "".join(_line(row) for row in done))
         with writer.staging() as folder:
             for found, row, encoded in spread(partial(job.labels, Path(folder)), range(len(done), total)):
                 done.append(row)
                 # What says more about an episode comes before the episode: a run that is killed in between writes it again.
                 save_trajectory(out / FOLDER / f"{row.number:06d}.csv", found.path, {"confidence": found.confidence})
-                _write_rows(out, done)
+                with (out / EPISODES).open("a") as file:
+                    file.write(_line(row))
                 writer.commit(encoded)
                 if seen is not None:
                     seen(row.number + 1, total)
@@ -181,8 +183,10 @@ def load_labels(folder: Path) -> list[EpisodeLabels]:
     path = folder / EPISODES
     if not path.is_file():
         return []
+    # A last line that a crash left unfinished is none: its episode was not stored.
+    *lines, _unfinished = path.read_text().split("\n")
     try:
-        return [EpisodeLabels(**json.loads(line)) for line in path.read_text().splitlines()]
+        return [EpisodeLabels(**json.loads(line)) for line in lines]
     except (ValueError, TypeError) as error:
         raise EpisodeError(f"{path}: is no list of labelled episodes ({error}); label into a new folder") from error
 
@@ -213,8 +217,8 @@ def _described(episode: Episode, number: int, found: Sure) -> EpisodeLabels:
     return EpisodeLabels(episode.id, number, len(sure), unknown, sure.mean().item(), sure[least].item(), least, *errors)
 
 
-def _write_rows(out: Path, rows: Sequence[EpisodeLabels]) -> None:
-    _write(out / EPISODES, "".join(json.dumps(asdict(row)) + "\n" for row in rows))
+def _line(row: EpisodeLabels) -> str:
+    return json.dumps(asdict(row)) + "\n"
 
 
 def _write(path: Path, text: str) -> None:
