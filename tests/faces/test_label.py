@@ -1,5 +1,6 @@
 """Labelling: right where the model is, sure only there, whatever the length; and never more told than it should be."""
 
+import base64
 from dataclasses import replace
 
 import pytest
@@ -8,9 +9,11 @@ from truth import CLIPS, knowing, make_episode, whole
 
 from action_images.data.episode import EpisodeError
 from action_images.data.store import Dataset, DatasetWriter
+from action_images.data.trajectory_file import load_trajectory
 from action_images.faces.label import label, label_one_view
 from action_images.faces.labelled_copy import Job, Labelling, label_dataset, label_episode, label_spots, load_labels
-from action_images.viewer.labels_page import write_labels_page
+from action_images.viewer.labels_page import HEIGHT_PX, write_labels_page
+from action_images.viewer.thumbnails import jpeg, thumbnail
 
 NUM_FRAMES = 15
 LABELLING = Labelling("oracle", ("view0", "view1"), overlap=2)
@@ -143,6 +146,19 @@ def test_an_episode_of_place_holders_has_no_path_in_the_copy(tmp_path, generator
     assert labels[0].num_unknown > NUM_FRAMES / 2
     assert Dataset(out)[0].trajectory is None
     assert (out / "labels" / "000000.csv").is_file()
+
+
+def test_the_page_shows_what_was_read_of_an_episode_that_has_no_path_in_the_copy(tmp_path, generator, episode):
+    source, out, page = tmp_path / "source", tmp_path / "out", tmp_path / "labels.html"
+    with DatasetWriter(source, fps=5) as writer:
+        writer.add(episode)
+    (row,) = label_dataset(Job(lambda: generator, source, replace(LABELLING, least_known=1.1)), out)
+    copy = Dataset(out)
+    assert copy[0].trajectory is None
+    write_labels_page(page, copy, [row])
+    drawn = replace(copy[0], trajectory=load_trajectory(out / "labels" / "000000.csv"))
+    pictures = [base64.b64encode(jpeg(thumbnail(one, HEIGHT_PX, row.least_frame))).decode() for one in (drawn, copy[0])]
+    assert [picture in page.read_text() for picture in pictures] == [True, False]
 
 
 def test_labels_are_never_written_in_place_nor_mixed(tmp_path, generator, episode):

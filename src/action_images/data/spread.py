@@ -1,6 +1,7 @@
 """Work on numbered items, done here or spread over the workers of a Ray cluster, and handed over in order."""
 
 import os
+import pickle
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -116,17 +117,19 @@ class _Worker:
         self._begin, self._work = begin, None
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        result = np.empty(1, dtype=object)
         try:
             # Begun when first asked: what goes wrong in it is told like everything else.
             self._work = self._work or self._begin()
-            result[0] = self._work(int(batch["item"][0]))
+            result = self._work(int(batch["item"][0]))
         except Exception as error:
-            result[0] = _Raised(error, traceback.format_exc())
-        return {"result": result}
+            result = _Raised(error, traceback.format_exc())
+        # Left to itself, Arrow would turn tuples into lists, and pickle what it does not know with a warning.
+        return {"result": np.array([pickle.dumps(result)], dtype=object)}
 
 
-def _opened(result: Any) -> Any:
+def _opened(packed: bytes) -> Any:
+    """What one of our own processes sent, or raised."""
+    result = pickle.loads(packed)
     if isinstance(result, _Raised):
         raise result.error from RuntimeError(f"on a worker of the cluster:\n{result.where}")
     return result
