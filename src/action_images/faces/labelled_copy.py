@@ -88,7 +88,7 @@ class Job:
     source: Path
     labelling: Labelling
 
-    def labels(self, folder: Path) -> "Work[tuple[Sure, EpisodeLabels, Encoded]]":
+    def labels(self, folder: Path) -> Work[tuple[Sure, EpisodeLabels, Encoded]]:
         """Begin: an episode by its number becomes its path, what became of it, and the episode encoded into `folder`."""
         generator, dataset = self.load(), Dataset(self.source)
 
