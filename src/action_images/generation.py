@@ -40,8 +40,10 @@ class ClipGenerator:
         return cls(**{"pipeline": Pipeline.of(models), "clips": clips, "sampling": sampling_named(clips.sampling), **values})
 
     @classmethod
-    def load(cls, folder: Path, device: str = "cpu", **values: Any) -> Self:
-        """With a folder of saved models."""
+    def load(cls, folder: Path, device: str = "cpu", sampling: str | None = None, **values: Any) -> Self:
+        """With a folder of saved models; `sampling` is a name of sampler.SAMPLINGS, None the models' own."""
+        if sampling is not None:
+            values["sampling"] = sampling_named(sampling)
         return cls.of(Models.load(folder).to(device), **values)
 
     @property

@@ -9,7 +9,7 @@ import torch
 
 from action_images.data.sample import Sample
 from action_images.evaluation import video_metrics
-from action_images.evaluation.generation import Answer, as_json, judge, measure, projected, rows, still, tracked
+from action_images.evaluation.generation import Answer, as_json, judge, kept, measure, projected, rows, set_row, still, tracked
 from action_images.evaluation.statistics import bootstrap_interval
 from action_images.geometry import Camera, Pose, Trajectory
 from action_images.geometry.rotation import from_euler_xyz
@@ -125,13 +125,33 @@ def test_psnr_is_its_definition():
     assert video_metrics.ssim(real, made).shape == (2, 3)
 
 
-@pytest.mark.parametrize("measure", [video_metrics.lpips, video_metrics.fvd])
-def test_what_needs_weights_that_are_not_here_says_so(measure, monkeypatch):
+@pytest.mark.parametrize("load", [video_metrics.load_lpips, lambda: video_metrics.load_fvd(41)])
+def test_what_needs_weights_that_are_not_here_says_so(load, monkeypatch):
     """Without the packages there is an error that names the cure, never a number."""
     import sys
 
     for name in ("torchvision", "cdfvd", "torchmetrics.image.lpip"):
         monkeypatch.setitem(sys.modules, name, None)
-    images = torch.rand(1, 1, 3, 64, 64)
     with pytest.raises(ValueError, match="pretrained network"):
-        measure(images, images)
+        load()
+
+
+def test_videos_too_short_for_fvd_are_refused_before_anything_is_generated():
+    with pytest.raises(ValueError, match="at least 10 frames"):
+        video_metrics.load_fvd(9)
+
+
+def test_a_measure_of_sets_is_told_of_every_video_that_was_made_and_of_no_other():
+    def second_view_alone(window: Sample) -> Answer:
+        video = window.video.add(1).div(2)
+        return Answer(torch.stack([torch.full_like(video[0], torch.nan), video[1]]))
+
+    videos = {}
+    modes = {name: kept(mode, videos.setdefault(name, [])) for name, mode in {"truth": truth, "second": second_view_alone}.items()}
+    judge([window(i) for i in range(3)], modes)
+    rows = {
+        name: set_row(name, "rms", lambda real, made: (real - made).square().mean().sqrt().item(), made) for name, made in videos.items()
+    }
+    assert (rows["truth"].num_windows, rows["second"].num_windows) == (6, 3)
+    assert rows["truth"].value == rows["second"].value == 0
+    assert math.isnan(rows["truth"].low)

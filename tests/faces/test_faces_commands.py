@@ -78,3 +78,43 @@ def test_judge_clips_tells_every_task_with_its_floor_and_ceiling(folders, tmp_pa
     assert value["codec", "psnr dB"] > value["still", "psnr dB"]
     assert ("label, true text", "psnr dB") not in value
     assert (out / "clips.md").read_text().startswith("| mode |")
+
+
+def test_encode_fills_a_cache_once(folders, tmp_path, capsys):
+    data, model = folders
+    arguments = ["encode", data, "--model", model, "--cache", str(tmp_path / "latents"), "--step", "2"]
+    assert main(arguments) == 0
+    assert "6 windows" in capsys.readouterr().out
+    files = {path: path.stat().st_mtime_ns for path in (tmp_path / "latents").rglob("*.pt")}
+    assert len(files) == 6
+    assert main(arguments) == 0
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "latents").rglob("*.pt")} == files
+    assert main([*arguments, "--frames", "13"]) == 2
+    assert "no episode is as long" in capsys.readouterr().err
+
+
+def test_judge_simulator_runs_both_worlds_and_goes_on_where_it_was_stopped(folders, tmp_path):
+    out = tmp_path / "trust"
+    arguments = [
+        "judge-simulator",
+        "--model",
+        folders[1],
+        "--out",
+        str(out),
+        "--policy",
+        "hold",
+        "--offsets-mm",
+        "0",
+        "--task",
+        "push_button",
+    ]
+    assert main([*arguments, "--trials", "1"]) == 0
+    first = (out / "pairs.jsonl").read_text()
+    assert main([*arguments, "--trials", "2"]) == 0
+    assert (out / "pairs.jsonl").read_text().startswith(first)
+    told = json.loads((out / "simulator.json").read_text())
+    rows = {row["policy"]: row for row in told["policies"]}
+    assert rows["expert 0 mm off"]["success"] == 1 > rows["hold"]["success"]
+    assert all(row["num_scenes"] == 2 for row in rows.values())
+    assert main([*arguments, "--seed", "1"]) == 2
+    assert main([*arguments[:5], "--policy", "hold", "--offsets-mm", "--trials", "1"]) == 2

@@ -1,5 +1,6 @@
 """Labelling: right where the model is, sure only there, whatever the length; and never more told than it should be."""
 
+import base64
 from dataclasses import replace
 
 import pytest
@@ -8,9 +9,11 @@ from truth import CLIPS, knowing, make_episode, whole
 
 from action_images.data.episode import EpisodeError
 from action_images.data.store import Dataset, DatasetWriter
+from action_images.data.trajectory_file import load_trajectory
 from action_images.faces.label import label, label_one_view
-from action_images.faces.labelled_copy import Labelling, label_dataset, label_episode, label_spots, load_labels
-from action_images.viewer.labels_page import write_labels_page
+from action_images.faces.labelled_copy import Job, Labelling, label_dataset, label_episode, label_spots, load_labels
+from action_images.viewer.labels_page import HEIGHT_PX, write_labels_page
+from action_images.viewer.thumbnails import jpeg, thumbnail
 
 NUM_FRAMES = 15
 LABELLING = Labelling("oracle", ("view0", "view1"), overlap=2)
@@ -110,9 +113,9 @@ def test_a_labelled_copy_goes_on_where_it_was_stopped_and_leaves_the_source_alon
         for number in range(3):
             writer.add(replace(episode, id=f"test/e{number}"))
     before = {path: path.read_bytes() for path in source.rglob("*") if path.is_file()}
-    label_dataset(generator, source, out, LABELLING, limit=1)
-    labels = label_dataset(generator, source, out, LABELLING)
-    label_dataset(generator, source, again, LABELLING)
+    label_dataset(Job(lambda: generator, source, LABELLING), out, limit=1)
+    labels = label_dataset(Job(lambda: generator, source, LABELLING), out)
+    label_dataset(Job(lambda: generator, source, LABELLING), again)
     assert {path: path.read_bytes() for path in source.rglob("*") if path.is_file()} == before
     for name in ("data/chunk-000/file-000.parquet", "labels/episodes.jsonl", "labels/000002.csv"):
         assert (out / name).read_bytes() == (again / name).read_bytes()
@@ -137,12 +140,25 @@ def test_an_episode_of_place_holders_has_no_path_in_the_copy(tmp_path, generator
     oracle = generator.pipeline.models.denoiser
     oracle.blind_to_actions = True
     try:
-        labels = label_dataset(generator, source, out, replace(LABELLING, first_pose=False))
+        labels = label_dataset(Job(lambda: generator, source, replace(LABELLING, first_pose=False)), out)
     finally:
         oracle.blind_to_actions = False
     assert labels[0].num_unknown > NUM_FRAMES / 2
     assert Dataset(out)[0].trajectory is None
     assert (out / "labels" / "000000.csv").is_file()
+
+
+def test_the_page_shows_what_was_read_of_an_episode_that_has_no_path_in_the_copy(tmp_path, generator, episode):
+    source, out, page = tmp_path / "source", tmp_path / "out", tmp_path / "labels.html"
+    with DatasetWriter(source, fps=5) as writer:
+        writer.add(episode)
+    (row,) = label_dataset(Job(lambda: generator, source, replace(LABELLING, least_known=1.1)), out)
+    copy = Dataset(out)
+    assert copy[0].trajectory is None
+    write_labels_page(page, copy, [row])
+    drawn = replace(copy[0], trajectory=load_trajectory(out / "labels" / "000000.csv"))
+    pictures = [base64.b64encode(jpeg(thumbnail(one, HEIGHT_PX, row.least_frame))).decode() for one in (drawn, copy[0])]
+    assert [picture in page.read_text() for picture in pictures] == [True, False]
 
 
 def test_labels_are_never_written_in_place_nor_mixed(tmp_path, generator, episode):
@@ -151,12 +167,12 @@ def test_labels_are_never_written_in_place_nor_mixed(tmp_path, generator, episod
         writer.add(episode)
     for place in (source, source / "inside"):
         with pytest.raises(EpisodeError, match="never written in place"):
-            label_dataset(generator, source, place, LABELLING)
-    label_dataset(generator, source, tmp_path / "out", LABELLING)
+            label_dataset(Job(lambda: generator, source, LABELLING), place)
+    label_dataset(Job(lambda: generator, source, LABELLING), tmp_path / "out")
     with pytest.raises(EpisodeError, match="other settings"):
-        label_dataset(generator, source, tmp_path / "out", replace(LABELLING, seed=1))
+        label_dataset(Job(lambda: generator, source, replace(LABELLING, seed=1)), tmp_path / "out")
     with pytest.raises(EpisodeError, match="no labelled copy"):
-        label_dataset(generator, source, tmp_path, LABELLING)
+        label_dataset(Job(lambda: generator, source, LABELLING), tmp_path)
 
 
 def test_one_view_of_a_data_set_becomes_image_points_in_its_own_pixels(tmp_path, episode):
@@ -164,7 +180,7 @@ def test_one_view_of_a_data_set_becomes_image_points_in_its_own_pixels(tmp_path,
     with DatasetWriter(source, fps=5) as writer:
         writer.add(episode)
     one = replace(episode, views=episode.views[:1])
-    assert label_spots(knowing(one), source, out, replace(LABELLING, views=("view0",))) == 1
+    assert label_spots(Job(lambda: knowing(one), source, replace(LABELLING, views=("view0",))), out) == 1
     header, *rows = (out / "labels" / "000000.csv").read_text().splitlines()
     assert header.split(",")[:3] == ["frame", "red_x", "red_y"]
     truth, _ = episode.views[0].camera.project(episode.trajectory.world_from_tool.translation)

@@ -138,21 +138,17 @@ def best_policy(folder: Path, canvas: str, imagine: bool, sampling: str | None, 
 
 def generative_policy(folder: Path, canvas: str, imagine: bool, sampling: str | None, seed: int):
     """The policy of a folder of models, also of the baseline that answers in numbers."""
-    from dataclasses import replace
-
     from action_images.baselines.network import PathRegressor
     from action_images.baselines.policy import VectorPolicy
     from action_images.model.models import door_of
     from action_images.policy import GenerativePolicy
-    from action_images.sampler import sampling_named
 
     if door_of(folder) == PathRegressor.__name__:
         if (canvas, imagine, sampling, seed) != ("policy", False, None, 0):
             raise ValueError(f"{folder}: answers with a path in numbers and imagines nothing: no other canvas, sampling or seed for it")
         return VectorPolicy.load(folder)
     wanted = ("video", "action") if imagine else ("action",)
-    policy = GenerativePolicy.load(folder, task=canvas, wanted=wanted, seed=seed)
-    return policy if sampling is None else replace(policy, sampling=sampling_named(sampling))
+    return GenerativePolicy.load(folder, sampling=sampling, task=canvas, wanted=wanted, seed=seed)
 
 
 def _remote(uri: str, token_file: Path | None) -> "tuple[str, Make, tuple[int, int], float]":

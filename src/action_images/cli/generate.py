@@ -67,36 +67,27 @@ def main(
 
     import torch
 
-    from action_images.canvas import TASKS
+    from action_images.generation import ClipGenerator
     from action_images.model.models import Clips, Models
-    from action_images.pipeline import Pipeline
-    from action_images.sampler import SAMPLINGS, StepCache, sample
+    from action_images.sampler import StepCache, sampling_named
 
     source = _from_dataset(dataset, episode) if dataset is not None else _from_files(views, cameras, trajectory, instruction)
     models = Models.load(model, getattr(torch, dtype))
-    clips = models.clips or Clips((512, 512), 41, 10.0, "fifty-steps")
-    if clips.sampling not in SAMPLINGS:
-        raise ValueError(f"{model}: is to be sampled by an unknown name, '{clips.sampling}'; known are {', '.join(SAMPLINGS)}")
-    frames = frames or clips.num_frames
-    scene = _scene(source, task, (start, stride, frames), (height or clips.size[0], width or clips.size[1]), instruction)
+    own = models.clips or Clips((512, 512), 41, 10.0, "fifty-steps")
+    clips = replace(own, size=(height or own.size[0], width or own.size[1]), num_frames=frames or own.num_frames)
     told = {"num_steps": steps, "guidance": guidance, "cache": StepCache() if cached else None}
-    sampling = replace(SAMPLINGS[clips.sampling], **{name: value for name, value in told.items() if value is not None})
-    pipeline = Pipeline.of(models).to(device)
-    canvas, condition = pipeline.encode(scene.to(device), TASKS[task], frames)
-    empty = pipeline.unconditional(1) if sampling.guidance != 1 else None
-    sampled = sample(pipeline.models.denoiser, canvas, condition, sampling, torch.Generator().manual_seed(seed), empty)
-    prediction = pipeline.decode(sampled, None if scene.cameras is None else scene.cameras.to(device))
+    sampling = replace(sampling_named(clips.sampling), **{name: value for name, value in told.items() if value is not None})
+    scene = _scene(source, task, (start, stride, clips.num_frames), clips.size, instruction)
+    generator = ClipGenerator.of(models.to(device), clips=clips, sampling=sampling)
+    prediction = generator.generate(scene, task, [seed])
     out.mkdir(parents=True, exist_ok=True)
-    _write(out, [view.name for view in source.views], prediction.to("cpu"), pipeline.format, fps or clips.fps)
+    _write(out, [view.name for view in source.views], prediction, generator.pipeline.format, fps or clips.fps)
 
 
 def _from_dataset(dataset: Path, number: int) -> "Episode":
     from action_images.data.store import Dataset
 
-    episodes = Dataset(dataset)
-    if not 0 <= number < len(episodes):
-        raise ValueError(f"{dataset}: has episodes 0 to {len(episodes) - 1}, number {number} was asked for")
-    return episodes[number]
+    return Dataset(dataset).numbered(number)
 
 
 def _from_files(views: Path | None, cameras: Path | None, trajectory: Path | None, instruction: str | None) -> "Episode":

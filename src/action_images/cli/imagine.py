@@ -49,23 +49,16 @@ def main(
     from action_images.data.trajectory_file import save_trajectory
     from action_images.data.video import write_video
     from action_images.faces import imagine as face
-    from action_images.faces.paced import paced, recording
+    from action_images.faces.paced import paced_from, recording
     from action_images.generation import ClipGenerator
-    from action_images.sampler import sampling_named
     from action_images.viewer.pictures import contact_sheet, save_png
 
-    generator = ClipGenerator.load(model, device)
-    if sampling is not None:
-        generator = replace(generator, sampling=sampling_named(sampling))
+    generator = ClipGenerator.load(model, device, sampling)
     source = Dataset(dataset)
-    if not 0 <= episode < len(source):
-        raise ValueError(f"{dataset}: has episodes 0 to {len(source) - 1}, number {episode} was asked for")
-    chosen, shown, num_frames = views or source.view_names[:2], source[episode], generator.clips.num_frames
+    chosen, shown, num_frames = views or source.view_names[:2], source.numbered(episode), generator.clips.num_frames
     if shown.trajectory is None:
         raise ValueError(f"{shown.id}: has no tool pose to begin from; label the data set first (action-images label)")
-    if not 0 <= start < shown.num_frames:
-        raise ValueError(f"{shown.id}: has {shown.num_frames} frames, --start {start} was asked for")
-    frames = [start + frame for frame in paced(shown.num_frames - start, shown.fps, generator.clips.fps)][:num_frames]
+    frames = paced_from(shown, start, generator.clips.fps)[:num_frames]
     console, rows = Console(), []
     if second_view and len(frames) < num_frames:
         raise ValueError(f"{shown.id}: has {len(frames)} model frames from {start} on, a clip {num_frames}; begin earlier")

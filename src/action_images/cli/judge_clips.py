@@ -23,6 +23,7 @@ def main(
     seed: int = 0,
     sampling: str | None = None,
     lpips: bool = False,
+    fvd: bool = False,
     device: str = "cpu",
 ) -> None:
     """Write OUT/clips.json and OUT/clips.md: every figure with its 95 % bootstrap interval over windows, and print the main ones.
@@ -43,10 +44,10 @@ def main(
         seed: of the noise; the same seed gives the same figures.
         sampling: how to sample, a name of sampler.SAMPLINGS; the model's own if not given.
         lpips: also LPIPS, which needs torchvision and weights that it downloads.
+        fvd: also FVD, which needs cd-fvd and weights that it downloads, clips of at least 10 frames, and hundreds of windows.
         device: where the model runs, such as cuda or cpu.
     """
     import json
-    from dataclasses import replace
 
     from rich.console import Console
     from rich.progress import track
@@ -55,20 +56,24 @@ def main(
     from action_images.data.video import commit_file
     from action_images.evaluation import generation, video_metrics
     from action_images.generation import ClipGenerator
-    from action_images.sampler import sampling_named
 
-    generator = ClipGenerator.load(model, device)
-    if sampling is not None:
-        generator = replace(generator, sampling=sampling_named(sampling))
+    generator = ClipGenerator.load(model, device, sampling)
     source = Dataset(dataset)
     chosen = views or source.view_names[:2]
+    # What needs weights is loaded first: an hour of judging must not end in an error.
+    extra = {"lpips": video_metrics.load_lpips()} if lpips else {}
+    distance = video_metrics.load_fvd(generator.clips.num_frames, device) if fvd else None
     pairs = clips(source, generator, chosen, windows)
     others = {id(window): other for window, other in pairs}
-    extra = {"lpips": video_metrics.lpips} if lpips else {}
     shown = track([window for window, _ in pairs], "judging", console=Console(stderr=True))
-    measured = generation.judge(shown, modes(generator, others, seed), extra)
+    asked, videos = modes(generator, others, seed), {}
+    if distance is not None:
+        asked = {name: generation.kept(mode, videos.setdefault(name, [])) for name, mode in asked.items()}
+    measured = generation.judge(shown, asked, extra)
     horizons = (1, generator.clips.num_frames // 2, -1)
     rows = [row for mode, of_mode in measured.items() for row in generation.rows(mode, of_mode, chosen, horizons)]
+    if distance is not None:
+        rows += [generation.set_row(mode, "fvd", distance, made) for mode, made in videos.items() if made]
     out.mkdir(parents=True, exist_ok=True)
     about = {"dataset": dataset.resolve().name, "model": model.resolve().name, "views": chosen, "windows": len(pairs), "seed": seed}
     for name, text in (

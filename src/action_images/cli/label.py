@@ -1,7 +1,7 @@
 """Label a data set's videos with the tool's path: a copy with poses, confidences and a page to review them."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -19,6 +19,9 @@ def main(
     limit: int | None = None,
     sampling: str | None = None,
     device: str = "cpu",
+    on: Literal["local", "ray"] = "local",
+    workers: int | None = None,
+    threads: int = 1,
 ) -> None:
     """Label a data set's videos with the tool's path, into a copy; the same command goes on where it was stopped.
 
@@ -40,23 +43,25 @@ def main(
         limit: label at most so many episodes.
         sampling: how to sample, a name of sampler.SAMPLINGS; the model's own if not given.
         device: where the model runs, such as cuda or cpu.
+        on: here, or on the workers of a Ray cluster (docs/scale.md); the labels are the same to the byte.
+        workers: how many of them; as many as the cluster has room for if not given.
+        threads: processor threads of each worker; another number may change last digits.
     """
-    from dataclasses import replace
+    from functools import partial
 
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from action_images.data.spread import spread_named
     from action_images.data.store import Dataset
-    from action_images.faces.labelled_copy import Labelling, label_dataset, label_spots
+    from action_images.faces.labelled_copy import Job, Labelling, label_dataset, label_spots
     from action_images.generation import ClipGenerator
-    from action_images.sampler import sampling_named
     from action_images.viewer.labels_page import write_labels_page
 
-    generator = ClipGenerator.load(model, device)
-    if sampling is not None:
-        generator = replace(generator, sampling=sampling_named(sampling))
     chosen = views or Dataset(dataset).view_names[:2]
     labelling = Labelling(model.resolve().name, chosen, not from_nothing, text, overlap, seed, least_known)
+    job = Job(partial(ClipGenerator.load, model.resolve(), device, sampling), dataset, labelling)
+    spread = spread_named(on, workers, threads, device)
     console = Console()
     told = Console(stderr=True)
     columns = (TextColumn("labelling"), MofNCompleteColumn(), TimeRemainingColumn())
@@ -67,10 +72,10 @@ def main(
             progress.update(bar, completed=done, total=total)
 
         if len(chosen) == 1:
-            number = label_spots(generator, dataset, out, labelling, limit, seen)
+            number = label_spots(job, out, limit, seen, spread)
             console.print(f"{number} episodes: one view shows no depth, so there are image points and no poses: {out}/labels")
             return
-        labels = label_dataset(generator, dataset, out, labelling, limit, seen)
+        labels = label_dataset(job, out, limit, seen, spread)
     write_labels_page(out / "labels.html", Dataset(out), labels)
     frames, unknown = sum(row.num_frames for row in labels), sum(row.num_unknown for row in labels)
     mean = sum(row.mean_confidence * row.num_frames for row in labels) / frames

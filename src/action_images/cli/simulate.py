@@ -46,22 +46,17 @@ def main(
     from action_images.data.store import Dataset
     from action_images.data.trajectory_file import load_trajectory
     from action_images.data.video import write_video
-    from action_images.faces.paced import paced, recording
+    from action_images.faces.paced import paced, paced_from, recording
     from action_images.faces.simulate import simulate
     from action_images.generation import ClipGenerator
-    from action_images.sampler import sampling_named
     from action_images.viewer.pictures import contact_sheet, save_png
 
-    generator = ClipGenerator.load(model, device)
-    if sampling is not None:
-        generator = replace(generator, sampling=sampling_named(sampling))
+    generator = ClipGenerator.load(model, device, sampling)
     source = Dataset(dataset)
-    if not 0 <= episode < len(source):
-        raise ValueError(f"{dataset}: has episodes 0 to {len(source) - 1}, number {episode} was asked for")
-    chosen, shown = views or source.view_names[:2], source[episode]
-    if not 0 <= start < shown.num_frames - 1:
-        raise ValueError(f"{shown.id}: has {shown.num_frames} frames, --start {start} leaves nothing to simulate")
-    own = [start + frame for frame in paced(shown.num_frames - start, shown.fps, generator.clips.fps)][:frames]
+    chosen, shown = views or source.view_names[:2], source.numbered(episode)
+    own = paced_from(shown, start, generator.clips.fps)[:frames]
+    if len(own) < 2:
+        raise ValueError(f"{shown.id}: has {shown.num_frames} frames, from {start} on there is nothing to simulate; begin earlier")
     recorded = recording(shown, chosen, own, generator.clips.size)
     scene = replace(recorded, instruction=instruction)
     if trajectory is not None:

@@ -40,7 +40,7 @@ class LatentCache:
         if not path.exists():
             latents = self.encode(pixels()).detach().cpu().contiguous()
             path.parent.mkdir(exist_ok=True)
-            _write(path, lambda temporary: torch.save({"address": address, "stream": stream, "latents": latents}, temporary))
+            _write(path, lambda temporary: _save({"address": address, "stream": stream, "latents": latents}, temporary))
             return latents
         try:
             stored = torch.load(path, map_location="cpu", weights_only=True)
@@ -49,6 +49,12 @@ class LatentCache:
         if (stored["address"], stored["stream"]) != (address, stream):
             raise EpisodeError(f"{path}: holds the latents of {stored['address']}, not {address}; delete the file")
         return stored["latents"]
+
+
+def _save(content: dict[str, object], path: Path) -> None:
+    # By a name, torch would write the name into the file: the same latents shall be the same bytes.
+    with path.open("wb") as file:
+        torch.save(content, file)
 
 
 def _write(path: Path, save: Callable[[Path], object]) -> None:

@@ -52,6 +52,12 @@ class Dataset:
             raise IndexError(f"{self.path} has {len(self)} episodes, number {index} was asked for")
         return self._load(index % len(self))
 
+    def numbered(self, number: int) -> Episode:
+        """The episode of a number that a person gave; raises EpisodeError where there is none, counting from the end included."""
+        if not 0 <= number < len(self):
+            raise EpisodeError(f"{self.path}: has episodes 0 to {len(self) - 1}, number {number} was asked for")
+        return self[number]
+
     def __iter__(self) -> Iterator[Episode]:
         return (self[index] for index in range(len(self)))
 

@@ -66,6 +66,25 @@ def judge(windows: Iterable[Sample], modes: Mapping[str, Mode], extra: Mapping[s
     return measured
 
 
+def kept(mode: Mode, videos: list[tuple[Tensor, Tensor]]) -> Mode:
+    """The same mode, which adds each view's real and made video (frame 3 h w) in [0, 1] to a list, for measures of whole sets."""
+
+    def answered(window: Sample) -> Answer:
+        answer = mode(window)
+        if answer.video is not None:
+            pairs = zip(window.video.add(1).div(2), answer.video, strict=True)
+            videos.extend((real, made) for real, made in pairs if made.isfinite().all())  # what was shown whole is no achievement
+        return answer
+
+    return answered
+
+
+def set_row(mode: str, figure: str, distance: Callable[[Tensor, Tensor], float], videos: Sequence[tuple[Tensor, Tensor]]) -> Row:
+    """A distance of two sets of videos. It has no interval: drawing videos twice would make the sets look more alike than they are."""
+    real, made = (torch.stack(part) for part in zip(*videos, strict=True))
+    return Row(mode, figure, "all", "all", distance(real, made), float("nan"), float("nan"), len(videos))
+
+
 def measure(truth: Sample, answer: Answer, extra: Mapping[str, Extra] | None = None) -> Measures:
     """One answer against what was recorded. Frame 0 is given in most tasks and left out in all."""
     figures: dict[str, Tensor] = {}

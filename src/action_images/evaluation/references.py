@@ -1,5 +1,6 @@
 """Policies to compare with: the expert, the expert seen through video, standing still, and moving at random."""
 
+from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -14,10 +15,26 @@ from action_images.structs import concatenate, stack
 
 
 @runtime_checkable
+class Repeatable(Protocol):
+    """A world in which a trial runs, that can make another one of the same scenes."""
+
+    num_steps: int
+
+    @property
+    def control_hz(self) -> float:
+        """Control steps in a second."""
+        ...
+
+    def twin(self) -> Tabletop:
+        """A MuJoCo world of the same scenes, in which no trial has begun."""
+        ...
+
+
+@runtime_checkable
 class Privileged(Protocol):
     """A policy that is told of each trial before its first observation, which no robot could tell it."""
 
-    def begin(self, environment: Tabletop, seed: int) -> None:
+    def begin(self, environment: Repeatable, seed: int) -> None:
         """The environment has begun the trial of this seed."""
         ...
 
@@ -26,10 +43,10 @@ class _Script:
     """A path that is known before the trial, from wherever the trial's clock stands; its last pose is held."""
 
     def __init__(self) -> None:
-        self._environment: Tabletop | None = None
+        self._environment: Repeatable | None = None
         self._path: Trajectory | None = None
 
-    def follow(self, environment: Tabletop, path: Trajectory) -> None:
+    def follow(self, environment: Repeatable, path: Trajectory) -> None:
         """`path` has one frame for each control step from the first on."""
         self._environment, self._path = environment, path
 
@@ -45,9 +62,28 @@ class _Script:
 class Expert(_Script):
     """The task's expert, run beforehand in a world of its own: the upper bound of any policy under this controller."""
 
-    def begin(self, environment: Tabletop, seed: int) -> None:
+    def begin(self, environment: Repeatable, seed: int) -> None:
         """Run the expert of this trial."""
         self.follow(environment, expert_path(environment, seed))
+
+
+class DisplacedExpert(_Script):
+    """The expert, all of whose path lies so many metres off, to a side of chance: as good a policy as one likes it to be."""
+
+    def __init__(self, metres: float, seed: int = 0) -> None:
+        super().__init__()
+        self._metres, self._seed = metres, seed
+
+    def begin(self, environment: Repeatable, seed: int) -> None:
+        """Run the expert of this trial and move its path, in the plane of the table, from where the tool is to where it ends up."""
+        path = expert_path(environment, seed)
+        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + seed)
+        angle = 2 * torch.pi * torch.rand((), generator=generator)
+        aside = self._metres * torch.stack([angle.cos(), angle.sin(), torch.zeros(())])
+        # Little by little over a second: the arm must not be asked to jump.
+        share = (torch.arange(1, path.num_frames + 1) / environment.control_hz).clamp(max=1)
+        pose = path.world_from_tool
+        self.follow(environment, replace(path, world_from_tool=replace(pose, translation=pose.translation + share[:, None] * aside)))
 
 
 class ExpertThroughVideo(_Script):
@@ -60,7 +96,7 @@ class ExpertThroughVideo(_Script):
         super().__init__()
         self._size, self._fps, self._gripper, self._crf = size, fps, gripper, crf
 
-    def begin(self, environment: Tabletop, seed: int) -> None:
+    def begin(self, environment: Repeatable, seed: int) -> None:
         """Record the expert of this trial and send it through video."""
         recorded, cameras = demonstrated(environment.twin(), seed)
         stride = round(environment.control_hz / self._fps)
@@ -83,7 +119,7 @@ class Random:
         self._generator = torch.Generator().manual_seed(seed)
         self._hz = 20.0
 
-    def begin(self, environment: Tabletop, seed: int) -> None:
+    def begin(self, environment: Repeatable, seed: int) -> None:
         """Each trial has chances of its own, the same whenever it is run."""
         self._generator = torch.Generator().manual_seed(self._seed * 1_000_003 + seed)
         self._hz = environment.control_hz
@@ -100,7 +136,7 @@ class Random:
         return Plan(ends.at(torch.arange(1, num_steps + 1) / num_steps))
 
 
-def expert_path(environment: Tabletop, seed: int) -> Trajectory:
+def expert_path(environment: Repeatable, seed: int) -> Trajectory:
     """What the expert tells the arm in this trial (step), run in a world of its own that is never rendered."""
     twin = environment.twin()
     twin.begin(seed)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 Key = TypeVar("Key", bound=Hashable)
@@ -88,3 +88,18 @@ def pair(first: Mapping[Key, bool], second: Mapping[Key, bool]) -> Pairing:
     only_first = sum(first[key] and not second[key] for key in shared)
     only_second = sum(second[key] and not first[key] for key in shared)
     return Pairing(len(shared), only_first, only_second)
+
+
+def correlation(first: Float[Tensor, "num"], second: Float[Tensor, "num"]) -> float:
+    """Pearson's correlation, in [-1, 1]; NaN for fewer than two items, or where one of both does not vary."""
+    a, b = (values.double() - values.double().mean() for values in (first, second))
+    if not len(a) or first.max() == first.min() or second.max() == second.min():
+        return math.nan
+    return ((a * b).sum() / (a.square().sum() * b.square().sum()).sqrt()).clamp(-1, 1).item()
+
+
+def ranks(values: Float[Tensor, "num"]) -> Float[Tensor, "num"]:
+    """Places in rising order from 0; equal values share the mean of theirs. The correlation of two such is Spearman's."""
+    smaller = (values[None] < values[:, None]).sum(1)
+    equal = (values[None] == values[:, None]).sum(1)
+    return smaller + (equal.double() - 1) / 2

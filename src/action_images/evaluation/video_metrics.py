@@ -1,5 +1,8 @@
 """How far generated videos lie from real ones, by established libraries: the extra `judge` (torchmetrics), and what needs weights."""
 
+import pickle
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -22,8 +25,8 @@ def ssim(real: Float[Tensor, "*batch 3 h w"], made: Float[Tensor, "*batch 3 h w"
     return flat.reshape(real.shape[:-3])
 
 
-def lpips(real: Float[Tensor, "*batch 3 h w"], made: Float[Tensor, "*batch 3 h w"]) -> Float[Tensor, "*batch"]:
-    """Learned perceptual distance of each image in [0, 1] (AlexNet features), by torchmetrics.
+def load_lpips() -> Callable[[Tensor, Tensor], Tensor]:
+    """Learned perceptual distance (AlexNet features) by torchmetrics: real, made (..., 3 h w) in [0, 1] -> (...).
 
     Needs torchvision and its AlexNet weights, which torchvision downloads: raises ValueError where they are not to be had.
     """
@@ -34,27 +37,41 @@ def lpips(real: Float[Tensor, "*batch 3 h w"], made: Float[Tensor, "*batch 3 h w
     except (ImportError, ModuleNotFoundError, OSError) as error:
         cure = "install torchvision, and let it download AlexNet's weights once (or put them into torch's hub folder)"
         raise ValueError(f"LPIPS needs a pretrained network that is not here ({error}); {cure}") from error
-    with torch.no_grad():
+
+    @torch.no_grad()
+    def lpips(real: Tensor, made: Tensor) -> Tensor:
         values = [measure(one[None], other[None]) for one, other in zip(_flat(made), _flat(real), strict=True)]
-    return torch.stack(values).reshape(real.shape[:-3])
+        return torch.stack(values).reshape(real.shape[:-3])
+
+    return lpips
 
 
-def fvd(real: Float[Tensor, "video frame 3 h w"], made: Float[Tensor, "video frame 3 h w"]) -> float:
-    """Frechet video distance of two sets of videos in [0, 1] (I3D features), by cd-fvd.
+LEAST_FVD_FRAMES = 10
+"""I3D halves time three times and needs something left."""
 
-    Needs the package cd-fvd and its I3D weights, which it downloads: raises ValueError where they are not to be had.
-    I3D wants at least 10 frames. It says little of fewer than some hundred videos.
+
+def load_fvd(num_frames: int, device: str = "cpu") -> Callable[[Tensor, Tensor], float]:
+    """Frechet video distance (I3D features) by cd-fvd of two sets of videos (video frame 3 h w) in [0, 1]: real, made -> distance.
+
+    Needs the package cd-fvd and its I3D weights, which it downloads: raises ValueError where they are not to be had, and
+    for videos of fewer than 10 frames, which are too short for I3D. It says little of fewer than some hundred videos.
     """
+    if num_frames < LEAST_FVD_FRAMES:
+        raise ValueError(f"FVD takes videos of at least {LEAST_FVD_FRAMES} frames, these have {num_frames}; leave FVD out for this model")
     try:
         from cdfvd import fvd as library  # pyright: ignore[reportMissingImports]
 
-        measure = library.cdfvd("i3d", ckpt_path=None, device="cpu")
-    except (ImportError, ModuleNotFoundError, OSError) as error:
-        raise ValueError(
-            f"FVD needs a pretrained network that is not here ({error}); install cd-fvd and let it download I3D once"
-        ) from error
-    pair = [videos.mul(255).round().byte().movedim(2, -1).numpy() for videos in (real, made)]
-    return float(measure.compute_fvd(*pair))
+        measure = library.cdfvd("i3d", ckpt_path=None, device=device)
+    except (ImportError, ModuleNotFoundError, OSError, pickle.UnpicklingError) as error:
+        cure = "pip install cd-fvd, and let it download I3D once (i3d_pretrained_400.pt in its own folder; delete one that is damaged)"
+        raise ValueError(f"FVD needs a pretrained network that is not here ({error}); {cure}") from error
+
+    def fvd(real: Tensor, made: Tensor) -> float:
+        measure.empty_real_stats()
+        measure.empty_fake_stats()
+        return float(measure.compute_fvd(*(videos.mul(255).round().byte().movedim(2, -1).numpy() for videos in (real, made))))
+
+    return fvd
 
 
 def _flat(images: Float[Tensor, "*batch 3 h w"]) -> Float[Tensor, "num 3 h w"]:

@@ -1,14 +1,18 @@
 """A copy of a data set with the paths that a model reads off its videos: again from where it stopped."""
 
 import json
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
 
+from action_images.data.encoded import Encoded, encode_episode
 from action_images.data.episode import Episode, EpisodeError
 from action_images.data.fitted import whole_box
+from action_images.data.spread import Spread, Work, here
 from action_images.data.store import Dataset, DatasetWriter
 from action_images.data.trajectory_file import save_trajectory
 from action_images.data.video import commit_file
@@ -76,62 +80,85 @@ def label_episode(generator: ClipGenerator, episode: Episode, labelling: Labelli
     return (found if known is None else known).at(between(frames, episode.num_frames))
 
 
+@dataclass(frozen=True)
+class Job:
+    """All that a process needs to label any episode of a data set; `load` makes its generator, so it must be picklable."""
+
+    load: Callable[[], ClipGenerator]
+    source: Path
+    labelling: Labelling
+
+    def labels(self, folder: Path) -> Work[tuple[Sure, EpisodeLabels, Encoded]]:
+        """Begin: an episode by its number becomes its path, what became of it, and the episode encoded into `folder`."""
+        generator, dataset = self.load(), Dataset(self.source)
+
+        def work(number: int) -> tuple[Sure, EpisodeLabels, Encoded]:
+            episode = dataset[number]
+            found = label_episode(generator, episode, self.labelling)
+            row = _described(episode, number, found)
+            copy = replace(episode, trajectory=found.path if self.labelling.keeps(row) else None)
+            # A folder of its own: work that a killed process had under way is done again.
+            return found, row, encode_episode(copy, Path(tempfile.mkdtemp(dir=folder)))
+
+        return work
+
+    def spots(self) -> Work[str]:
+        """Begin: an episode by its number becomes the rows of its file of image points."""
+        generator, dataset = self.load(), Dataset(self.source)
+        return lambda number: _spot_rows(generator, dataset[number], self.labelling)
+
+    def prepared(self, out: Path, limit: int | None) -> tuple[Dataset, int]:
+        """The data set, and how many of its episodes are to be labelled; `out` is made, or seen to be of the same settings."""
+        dataset = Dataset(self.source)
+        _prepare(self.source, out, self.labelling)
+        return dataset, len(dataset) if limit is None else min(limit, len(dataset))
+
+
 def label_dataset(
-    generator: ClipGenerator,
-    source: Path,
-    out: Path,
-    labelling: Labelling,
-    limit: int | None = None,
-    seen: Callable[[int, int], None] | None = None,
+    job: Job, out: Path, limit: int | None = None, seen: Callable[[int, int], None] | None = None, spread: Spread = here
 ) -> list[EpisodeLabels]:
-    """Write `out`: the episodes of `source`, their paths labelled; at most the first `limit`, those already there left alone.
+    """Write `out`: the job's episodes, their paths labelled; at most the first `limit`, those already there left alone.
 
     The copy has labels/NUMBER.csv with each frame's pose and confidence, and labels/episodes.jsonl. An episode of which
-    too little could be read has no path in the copy. `seen(done, all)` is told of progress. Raises EpisodeError where
-    `out` is the source, holds something else, or was labelled in another way.
+    too little could be read has no path in the copy. `seen(done, all)` is told of progress. Where the work is `spread`
+    over machines, all must see the source and `out` under the same paths; what is written does not depend on it. Raises
+    EpisodeError where `out` is the source, holds something else, or was labelled in another way.
     """
-    dataset = Dataset(source)
-    _prepare(source, out, labelling)
-    total = len(dataset) if limit is None else min(limit, len(dataset))
+    job, out = replace(job, source=job.source.resolve()), out.resolve()
+    dataset, total = job.prepared(out, limit)
     with DatasetWriter(out, dataset.fps) as writer:
         if set(writer.ids) - set(dataset.ids[: len(writer.ids)]):
-            raise EpisodeError(f"{out}: holds episodes that are not the first ones of {source}; label into a new folder")
+            raise EpisodeError(f"{out}: holds episodes that are not the first ones of {job.source}; label into a new folder")
         done = load_labels(out)[: len(writer.ids)]
-        for number in range(len(done), total):
-            episode = dataset[number]
-            found = label_episode(generator, episode, labelling)
-            row = _described(episode, number, found)
-            done.append(row)
-            # What says more about an episode comes before the episode: a run that is killed in between writes it again.
-            save_trajectory(out / FOLDER / f"{number:06d}.csv", found.path, {"confidence": found.confidence})
-            _write_rows(out, done)
-            writer.add(replace(episode, trajectory=found.path if labelling.keeps(row) else None))
-            if seen is not None:
-                seen(number + 1, total)
+        _write(out / EPISODES, "".join(_line(row) for row in done))
+        with writer.staging() as folder:
+            for found, row, encoded in spread(partial(job.labels, Path(folder)), range(len(done), total)):
+                done.append(row)
+                # What says more about an episode comes before the episode: a run that is killed in between writes it again.
+                save_trajectory(out / FOLDER / f"{row.number:06d}.csv", found.path, {"confidence": found.confidence})
+                with (out / EPISODES).open("a") as file:
+                    file.write(_line(row))
+                writer.commit(encoded)
+                if seen is not None:
+                    seen(row.number + 1, total)
     return done[:total]
 
 
 def label_spots(
-    generator: ClipGenerator,
-    source: Path,
-    out: Path,
-    labelling: Labelling,
-    limit: int | None = None,
-    seen: Callable[[int, int], None] | None = None,
+    job: Job, out: Path, limit: int | None = None, seen: Callable[[int, int], None] | None = None, spread: Spread = here
 ) -> int:
     """Write labels/NUMBER.csv of a single view: frame, three spots (px of the view's own size) and confidence, at the model's rate.
 
     No data set is written, as there are no poses. Returns how many episodes there are; those already there are left alone.
     """
-    dataset = Dataset(source)
-    _prepare(source, out, labelling)
-    total = len(dataset) if limit is None else min(limit, len(dataset))
-    for number in range(total):
-        path = out / FOLDER / f"{number:06d}.csv"
-        if not path.is_file():
-            _write(path, _spot_rows(generator, dataset[number], labelling))
+    job = replace(job, source=job.source.resolve())
+    _, total = job.prepared(out, limit)
+    files = [out / FOLDER / f"{number:06d}.csv" for number in range(total)]
+    missing = [number for number, path in enumerate(files) if not path.is_file()]
+    for done, (number, text) in enumerate(zip(missing, spread(job.spots, missing), strict=True), total - len(missing) + 1):
+        _write(files[number], text)
         if seen is not None:
-            seen(number + 1, total)
+            seen(done, total)
     return total
 
 
@@ -156,8 +183,10 @@ def load_labels(folder: Path) -> list[EpisodeLabels]:
     path = folder / EPISODES
     if not path.is_file():
         return []
+    # A last line that a crash left unfinished is none: its episode was not stored.
+    *lines, _unfinished = path.read_text().split("\n")
     try:
-        return [EpisodeLabels(**json.loads(line)) for line in path.read_text().splitlines()]
+        return [EpisodeLabels(**json.loads(line)) for line in lines]
     except (ValueError, TypeError) as error:
         raise EpisodeError(f"{path}: is no list of labelled episodes ({error}); label into a new folder") from error
 
@@ -188,8 +217,8 @@ def _described(episode: Episode, number: int, found: Sure) -> EpisodeLabels:
     return EpisodeLabels(episode.id, number, len(sure), unknown, sure.mean().item(), sure[least].item(), least, *errors)
 
 
-def _write_rows(out: Path, rows: Sequence[EpisodeLabels]) -> None:
-    _write(out / EPISODES, "".join(json.dumps(asdict(row)) + "\n" for row in rows))
+def _line(row: EpisodeLabels) -> str:
+    return json.dumps(asdict(row)) + "\n"
 
 
 def _write(path: Path, text: str) -> None:

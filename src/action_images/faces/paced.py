@@ -28,6 +28,13 @@ def paced(num_frames: int, fps: float, clip_fps: float) -> list[int]:
     return np.linspace(0, num_frames - 1, num_steps + 1).round().astype(int).tolist()
 
 
+def paced_from(episode: Episode, start: int, clip_fps: float) -> list[int]:
+    """Frames of an episode from `start` on, paced. Raises ValueError where that frame does not exist, or as `paced` does."""
+    if not 0 <= start < episode.num_frames:
+        raise ValueError(f"{episode.id}: has {episode.num_frames} frames, --start {start} was asked for")
+    return [start + frame for frame in paced(episode.num_frames - start, episode.fps, clip_fps)]
+
+
 def between(frames: Sequence[int], num_frames: int) -> Float[Tensor, "frame"]:
     """For each frame of the recording, where it lies among the paced ones, as a fraction of their number."""
     return torch.from_numpy(np.interp(np.arange(num_frames), frames, np.arange(len(frames)))).float()

@@ -113,6 +113,11 @@ def door_of(folder: Path) -> str:
     return _door(_index(folder))
 
 
+def load_clips(folder: Path) -> Clips | None:
+    """What clips the models of a folder were trained on, without loading them; raises ValueError where it is no such folder."""
+    return _clips(_index(folder))
+
+
 def load_transformer(folder: Path, dtype: torch.dtype = torch.float32) -> ActionImagesTransformer3DModel:
     """A saved transformer; raises ValueError where a file is damaged or tensors are missing, left over or of another shape."""
     return load_module(ActionImagesTransformer3DModel, folder, dtype)

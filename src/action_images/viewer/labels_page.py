@@ -1,11 +1,12 @@
 """A labelled copy on one html page that needs no other file: the episodes whose labels are least sure come first."""
 
 import base64
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 
 from action_images.data.store import Dataset
-from action_images.data.trajectory_file import COLUMNS
+from action_images.data.trajectory_file import COLUMNS, load_trajectory
 from action_images.faces.labelled_copy import FOLDER, EpisodeLabels
 from action_images.viewer.thumbnails import jpeg, thumbnail
 
@@ -13,12 +14,15 @@ STYLE = """
 body { font: 14px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 1200px; color: #222; background: #fff; padding: 0 1em }
 table { border-collapse: collapse } td, th { padding: .2em .9em .2em 0; text-align: left }
 figure { margin: 0 0 18px; max-width: 100% } img { display: block; max-width: 100%; border-radius: 3px }
-svg { width: 100%; max-width: 560px; height: 64px; background: #f4f4f4; border-radius: 3px; margin-top: 4px }
+.seen { display: inline-block; max-width: 100% }
+svg { display: block; width: 100%; height: 64px; background: #f4f4f4; border-radius: 3px; margin-top: 4px }
 .sure { fill: none; stroke: #1a6fb0; stroke-width: 1.5; vector-effect: non-scaling-stroke }
 .low { stroke: #b00020; vector-effect: non-scaling-stroke }
 .unknown { color: #b00020 }
 """
 WIDTH, HEIGHT = 100, 40
+HEIGHT_PX = 240
+"""Of the pictures: large enough to see where an axis points."""
 
 
 def write_labels_page(path: Path, dataset: Dataset, labels: list[EpisodeLabels], most: int = 200) -> None:
@@ -28,7 +32,7 @@ def write_labels_page(path: Path, dataset: Dataset, labels: list[EpisodeLabels],
     legend = (
         "Each picture is the least sure frame of its episode with the label drawn into it: axes of the tool x red, y green, z blue, "
         "8 cm each; its path yellow. The curve is the confidence from the first frame to the last, 0 below, 1 above; "
-        "the red line is the frame of the picture."
+        "the red line is the frame of the picture. Where it is 0 nothing could be read: what is drawn lies between its known neighbours."
     )
     head = f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(dataset.path.name)}: labels</title><style>{STYLE}</style>"
     shown = f"{len(order)} of {len(labels)} episodes, least sure first"
@@ -46,15 +50,22 @@ def _table(labels: list[EpisodeLabels]) -> str:
 
 
 def _figure(dataset: Dataset, row: EpisodeLabels) -> str:
-    picture = base64.b64encode(jpeg(thumbnail(dataset[row.number], frame=row.least_frame))).decode()
+    episode, labels = dataset[row.number], dataset.path / FOLDER / f"{row.number:06d}.csv"
+    # Drawn from the labels themselves: an episode of which little could be read has no path in the copy.
+    shown = replace(episode, trajectory=None if row.num_unknown == row.num_frames else load_trajectory(labels))
+    picture = base64.b64encode(jpeg(thumbnail(shown, HEIGHT_PX, row.least_frame))).decode()
     notes = f"mean confidence {row.mean_confidence:.2f}, least {row.least_confidence:.2f} in frame {row.least_frame} of {row.num_frames}"
     if row.num_unknown:
-        notes += f" <span class=unknown>{row.num_unknown} frames without a label</span>"
+        notes += f"; <span class=unknown>{row.num_unknown} frames without a label</span>"
+    if episode.trajectory is None:
+        notes += "; <span class=unknown>no trajectory in the copy</span>"
     if row.median_mm is not None:
         notes += f"; median distance to the path it had {row.median_mm:.1f} mm, {row.median_deg:.1f} deg"
-    title = f"<b>{escape(row.id)}</b> {escape(dataset[row.number].instruction or '(no instruction)')}<br>{notes}"
-    curve = _curve(_confidences(dataset.path / FOLDER / f"{row.number:06d}.csv"), row.least_frame)
-    return f'<figure><figcaption>{title}</figcaption><img loading=lazy alt="" src="data:image/jpeg;base64,{picture}">{curve}</figure>'
+    title = f"<b>{escape(row.id)}</b> {escape(episode.instruction or '(no instruction)')}<br>{notes}"
+    curve = _curve(_confidences(labels), row.least_frame)
+    return (
+        f'<figure><figcaption>{title}</figcaption><div class=seen><img alt="" src="data:image/jpeg;base64,{picture}">{curve}</div></figure>'
+    )
 
 
 def _curve(values: list[float], frame: int) -> str:

@@ -1,0 +1,60 @@
+"""Encode a data set's videos with a model's autoencoder into a cache of latents, here or on many machines."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+
+def main(
+    dataset: Annotated[Path, tyro.conf.Positional],
+    model: Path,
+    cache: Path,
+    views: tuple[str, ...] = (),
+    frames: int | None = None,
+    stride: int = 1,
+    step: int | None = None,
+    device: str = "cpu",
+    on: Literal["local", "ray"] = "local",
+    workers: int | None = None,
+    threads: int = 1,
+) -> None:
+    """Fill CACHE with the latents of every window of a data set; the same command goes on where it was stopped.
+
+    For your own training code (docs/scale.md says how it reads them): `action-images train` encodes as it goes.
+
+    Args:
+        dataset: a LeRobotDataset v3.
+        model: folder of saved models; its autoencoder is used, at the image size of its clips.
+        cache: folder to write to, shared by all that is encoded.
+        views: which views; all if not given.
+        frames: frames of a window; the model's own if not given.
+        stride: a window has every so many frames of the recording one.
+        step: a window begins every so many frames; one after the other if not given.
+        device: where the autoencoder runs, such as cuda or cpu.
+        on: here, or on the workers of a Ray cluster (docs/scale.md); the latents are the same to the byte.
+        workers: how many of them; as many as the cluster has room for if not given.
+        threads: processor threads of each worker; another number may change last digits.
+    """
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from action_images.data.spread import spread_named
+    from action_images.data.store import Dataset
+    from action_images.data.window import Cutting
+    from action_images.model.models import load_clips
+    from action_images.training.latents import Encoding, encode_dataset
+
+    clips = load_clips(model)
+    if clips is None:
+        raise ValueError(f"{model}: does not say what clips it was trained on, so their size is not known; name another model")
+    length = frames or clips.num_frames
+    cutting = Cutting(length, stride, step or length * stride)
+    encoding = Encoding(dataset, model, cache, views or Dataset(dataset).view_names, cutting, clips.size, device)
+    spread = spread_named(on, workers, threads, device)
+    told = Console(stderr=True)
+    columns = (TextColumn("encoding"), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=told, transient=True, disable=not told.is_terminal) as progress:
+        bar = progress.add_task("encoding", total=None)
+        total = encode_dataset(encoding, lambda done, all_: progress.update(bar, completed=done, total=all_), spread)
+    Console().print(f"{total} windows: {cache}", soft_wrap=True)
