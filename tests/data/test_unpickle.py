@@ -155,5 +155,5 @@ def test_any_bytes_give_a_value_or_one_error(tmp_path_factory, change):
 def test_a_number_that_would_fill_the_memory_is_refused(tmp_path, number):
     path = tmp_path / "memo.pkl"
     path.write_bytes(b"\x80\x02]" + number + b".")
-    with pytest.raises(EpisodeError, match="memo.pkl.*remembers"):
+    with pytest.raises(EpisodeError, match=r"memo\.pkl.*remembers"):
         read_pickle(path)

@@ -156,7 +156,7 @@ def examine(dataset: Dataset, index: int) -> Examined:
             with _noted(name, say):
                 take(read)
     if views:
-        _look_for_cameras(views, say)
+        _look_for_cameras(views, dataset, say)
         _look(result, views, paths[0] if paths else None, dataset, say)
     return result
 
@@ -182,16 +182,13 @@ def _decode_all(view: View, fps: float, say: Say) -> None:
         say("warning", "frame rate", f"{view.name}: its video runs at {own:g} frames/s, the data set at {fps:g}")
 
 
-def _look_for_cameras(views: list[View], say: Say) -> None:
+def _look_for_cameras(views: list[View], dataset: Dataset, say: Say) -> None:
     missing = [view.name for view in views if view.camera is None]
-    if len(missing) == len(views):
+    if len(missing) == len(dataset.view_names):
         say("warning", "no camera", "no view is calibrated, it is video only: give the cameras, or a calibration.json to 'import'")
-    for name in missing if len(missing) < len(views) else ():
-        say(
-            "warning",
-            "no camera",
-            f"{name}: is not calibrated, so a sample with it has no cameras at all; calibrate it or leave the view out",
-        )
+        return
+    for name in missing:
+        say("warning", "no camera", f"{name}: is not calibrated, and a sample with it has no cameras at all; calibrate it or leave it out")
 
 
 def _look(result: Examined, views: list[View], trajectory: Trajectory | None, dataset: Dataset, say: Say) -> None:
