@@ -276,7 +276,7 @@ def test_the_command_gives_a_table_a_page_and_an_exit_code(good, tmp_path, capsy
     assert "error: damaged" in told
     assert "reach/variation1/e1: front: " in told
     text = (bad / "check.html").read_text()
-    assert "3 of 6 episodes, those with findings first" in text
+    assert "3 of 6 episodes, the worst first" in text
     assert not re.search(r'(src|href)=(?!"?data:)', text)
     assert command(["check", str(tmp_path / "absent")]) == 2
     assert "is this the folder of a data set" in capsys.readouterr().err

@@ -13,7 +13,7 @@ def main(dataset: Annotated[Path, tyro.conf.Positional], html: Path | None = Non
         dataset: folder of the data set.
         html: where to write the page with a thumbnail of each episode; check.html in the data set's folder if not given.
         workers: processes that decode; 0 does it in this one.
-        thumbnails: show at most so many episodes on the page, those with findings first.
+        thumbnails: show at most so many episodes on the page, the worst first.
     """
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

@@ -22,23 +22,26 @@ img { display: block; max-width: 100%; border-radius: 3px } figcaption { font-si
 
 
 def write_page(path: Path, dataset: Dataset, verdict: Verdict, most: int) -> None:
-    """Write the page in one step; it shows at most `most` episodes, those with findings first."""
+    """Write the page in one step; it shows at most `most` episodes, the worst first."""
     by_episode: dict[str, list[Finding]] = defaultdict(list)
     for finding in verdict.findings:
         by_episode[finding.episode].append(finding)
-    order = sorted(range(len(dataset)), key=lambda index: not by_episode.get(dataset.ids[index]))[:most]
+    order = sorted(range(len(dataset)), key=lambda index: _badness(by_episode.get(dataset.ids[index], [])), reverse=True)[:most]
     figures = "\n".join(_figure(dataset, index, by_episode.get(dataset.ids[index], [])) for index in order)
-    shown = (
-        f"All {len(order)} episodes"
-        if len(order) == len(dataset)
-        else f"{len(order)} of {len(dataset)} episodes, those with findings first"
-    )
+    number = f"All {len(order)}" if len(order) == len(dataset) else f"{len(order)} of {len(dataset)}"
+    shown = f"{number} episodes" + (", the worst first" if verdict.findings else "")
     head = f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(dataset.path.name)}</title><style>{STYLE}</style>"
     legend = "Axes of the tool: x red, y green, z blue, 8 cm each; its path yellow. Middle frame of every view."
     body = f"<h1>{escape(dataset.path.name)}</h1>{_table(verdict)}{_general(by_episode[''])}<h2>{shown}</h2><p>{legend}</p>"
     part = path.with_name(path.name + ".part")
     part.write_text(f"{head}<body>{body}<div class=grid>\n{figures}\n</div></body></html>\n", encoding="utf-8")
     part.replace(path)
+
+
+def _badness(findings: list[Finding]) -> tuple[int, int]:
+    """How many errors, then how many warnings; episodes of equal badness stay in their order."""
+    errors = sum(finding.level == "error" for finding in findings)
+    return errors, len(findings) - errors
 
 
 def _table(verdict: Verdict) -> str:
