@@ -252,6 +252,15 @@ def test_static_and_repeated_episodes_and_dead_grippers_are_found(tmp_path):
     assert not {episode for _, episode in found} & {"a", "b"}
 
 
+def test_grippers_that_never_move_in_most_episodes_are_one_finding(tmp_path):
+    episodes = [make_episode(f"e{seed}", seed=seed) for seed in range(3)]
+    frozen = [replace(one, trajectory=replace(one.trajectory, opening=torch.ones(12))) for one in episodes[:2]]
+    found = [finding for finding in check_dataset(written(tmp_path, *frozen, episodes[2]), 0).findings if finding.kind == "gripper"]
+    assert [(finding.episode, finding.message) for finding in found] == [
+        ("", "the opening never changes in 2 of 3 episodes; is the real gripper recorded?")
+    ]
+
+
 def test_an_episode_without_any_camera_is_told_once(tmp_path):
     episode = make_episode()
     path = written(tmp_path, replace(episode, views=tuple(replace(view, camera=None) for view in episode.views)))
@@ -299,7 +308,7 @@ def test_a_page_shows_text_as_text(tmp_path):
 def test_the_thumbnail_shows_the_tool_where_it_is():
     still = Trajectory(Pose(torch.eye(3).expand(13, 3, 3), torch.zeros(13, 3)), torch.ones(13))
     picture = thumbnail(make_episode(num_frames=13, trajectory=still), height=96)
-    assert picture.shape == (3, 96, 256)
+    assert picture.shape == (3, 96, 256 + 4)
     camera = make_cameras()["front"].resize(96, 128)
     for axis, channel in ((0, 0), (1, 1), (2, 2)):
         tip, _ = camera.project(0.07 * torch.eye(3)[axis])

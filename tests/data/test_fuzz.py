@@ -38,13 +38,20 @@ def read_set(root: Path) -> str:
 
 
 def read_foreign(root: Path) -> str:
-    """Everything of a foreign set, as import reads it: any ValueError refuses an episode."""
+    """Everything of a foreign set as import reads it: any ValueError refuses an episode, whose id is said with it."""
     try:
         _, reader = open_foreign(root)
-        for episode_id in reader.ids:
-            reader.read(episode_id).check()
-    except ValueError as error:
+        said = [_read_foreign_episode(reader, episode_id) for episode_id in reader.ids]
+    except EpisodeError as error:
         return str(error)
+    return next((words for words in said if words != WHOLE), WHOLE)
+
+
+def _read_foreign_episode(reader, episode_id: str) -> str:
+    try:
+        reader.read(episode_id).check()
+    except ValueError as error:
+        return f"{episode_id}: {error}"
     return WHOLE
 
 
@@ -99,7 +106,7 @@ CALIBRATION = {
 
 def named(words: str | None, root: Path) -> bool:
     """Whether what was said names a file, the data set or an episode."""
-    return words is not None and (words == WHOLE or any(name in words for name in (str(root), "task/e", ".json", "feature")))
+    return words is not None and (words == WHOLE or any(name in words for name in (str(root), "task/e", "AUTOLab/", "feature")))
 
 
 CHANGES = st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(1, 9), st.integers(0, 255)), min_size=1, max_size=6)

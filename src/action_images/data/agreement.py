@@ -16,8 +16,8 @@ Say = Callable[[str, str, str], None]
 
 
 def look_at_tool(views: list[View], trajectory: Trajectory, moved: dict[str, torch.Tensor], indices: torch.Tensor, say: Say) -> None:
-    """Whether the tool projects inside the pictures, where they move, and its gripper does; `moved` are changes between looks `indices`."""
-    positions, opening = trajectory.world_from_tool.translation, trajectory.opening
+    """Whether the tool projects inside the pictures and where they move; `moved` is what changed between the looks at `indices`."""
+    positions = trajectory.world_from_tool.translation
     inside_anywhere = torch.zeros(len(positions), dtype=torch.bool)
     calibrated = [view for view in views if view.camera is not None]
     for view in calibrated:
@@ -34,8 +34,6 @@ def look_at_tool(views: list[View], trajectory: Trajectory, moved: dict[str, tor
         _look_at_motion(view, calibrated, positions[indices[1:]], moved[view.name], indices[1:], say)
     if calibrated and not inside_anywhere.any():
         say("error", "calibration", "the tool is in no view at any time; the cameras or the tool's frame follow another convention")
-    if float(opening.max() - opening.min()) < 0.01:
-        say("warning", "gripper", f"the opening stays at {float(opening.mean()):.2f} throughout; is the real gripper recorded?")
 
 
 def _look_at_motion(view: View, others: list[View], positions: torch.Tensor, change: torch.Tensor, indices: torch.Tensor, say: Say) -> None:

@@ -47,6 +47,8 @@ class Examined:
     findings: list[Finding] = field(default_factory=list)
     signature: np.ndarray | None = None
     """Small grey pictures of the first view, to find duplicates by."""
+    opening: float | None = None
+    """Where the gripper stays in all frames; None where it moves or nothing is known of it."""
 
 
 @dataclass
@@ -78,7 +80,7 @@ def check_dataset(path: Path, num_workers: int, seen: Callable[[int, int], None]
         if seen is not None:
             seen(done + 1, len(dataset))
     findings = [finding for result in examined for finding in result.findings]
-    findings += impossible + _without_views(dataset) + _totals(dataset) + list(_duplicates(examined))
+    findings += impossible + _without_views(dataset) + _totals(dataset) + _grippers(examined) + list(_duplicates(examined))
     return Verdict(len(dataset), sum(result.num_frames for result in examined), dataset.fps, dataset.view_names, findings)
 
 
@@ -202,6 +204,8 @@ def _look(result: Examined, views: list[View], trajectory: Trajectory | None, da
     result.signature = grey[views[0].name][:: max(1, len(indices) // 4)].numpy().astype(np.float16)
     moved = {name: motion.changes(levels) for name, levels in grey.items()}
     if trajectory is not None:
+        opening = trajectory.opening
+        result.opening = float(opening.mean()) if float(opening.max() - opening.min()) < 0.01 else None
         look_at_tool(views, trajectory, moved, indices, say)
     travelled = 0.0 if trajectory is None else float(trajectory.world_from_tool.translation.diff(dim=0).norm(dim=-1).sum())
     if travelled < STATIC_PATH and all(change.amax() == 0 for change in moved.values()):
@@ -222,6 +226,15 @@ def _totals(dataset: Dataset) -> list[Finding]:
         return []
     message = f"info.json claims {claimed[0]} episodes and {claimed[1]} frames, there are {len(dataset)} and {lengths}"
     return [Finding("warning", "totals", "", f"{message}; opening it for writing repairs that")]
+
+
+def _grippers(examined: list[Examined]) -> list[Finding]:
+    """Episodes whose gripper never moves. Where most are so it is the set's nature, or its fault: said once."""
+    still = [result for result in examined if result.opening is not None]
+    cure = "is the real gripper recorded?"
+    if 2 * len(still) > len(examined) > 1:
+        return [Finding("warning", "gripper", "", f"the opening never changes in {len(still)} of {len(examined)} episodes; {cure}")]
+    return [Finding("warning", "gripper", result.id, f"the opening stays at {result.opening:.2f} throughout; {cure}") for result in still]
 
 
 def _duplicates(examined: list[Examined]) -> Iterator[Finding]:
