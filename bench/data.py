@@ -156,17 +156,11 @@ def decode_with(library: str, root: Path, windows: list[Window]) -> float | None
         return None
 
 
-def resident_mb() -> float:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-
-def family_mb() -> float:
-    """This process and its workers; pages that they share are counted in each."""
-    total = resident_mb()
-    for child in multiprocessing.active_children():
-        total += int(Path(f"/proc/{child.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
-    return total
+def memory_mb(field: str) -> float:
+    """Memory of this process and its workers: `Rss` counts pages that they share in each, `Pss` once."""
+    family = ["self", *(str(child.pid) for child in multiprocessing.active_children())]
+    lines = [line.split() for pid in family for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()]
+    return sum(int(line[1]) for line in lines if line[0] == f"{field}:") / 1024
 
 
 def throughput(root: Path, size: int, count: int) -> dict[str, float | None]:
@@ -175,7 +169,12 @@ def throughput(root: Path, size: int, count: int) -> dict[str, float | None]:
     windows = windows_of(mixture, count)
     decode_many(dataset.path, windows)  # the files are in memory from here on
     # In turns, so that both meet the same machine; the best of each is what is least disturbed.
-    turns = [(in_processes(dataset.path, windows), loading(mixture, count)) for _ in range(TURNS)]
+    turns = []
+    for turn in range(TURNS):
+        turns.append((in_processes(dataset.path, windows), loading(mixture, count)))
+        print(
+            f"{size} px, turn {turn + 1} of {TURNS}: raw {count / turns[-1][0]:.4g}, ours {count / turns[-1][1]:.4g} samples/s", flush=True
+        )
     raw, ours = (min(times) for times in zip(*turns, strict=True))
     by_four = min(loading(mixture, count, batch_size=4) for _ in range(TURNS))
     as_float = loading(mixture, count, normalise=True)
@@ -196,14 +195,16 @@ def throughput(root: Path, size: int, count: int) -> dict[str, float | None]:
     return {"size_px": size} | dict(rates.items()) | {"times raw": ours / raw}
 
 
-def memory(root: Path, num_samples: int) -> list[tuple[int, float]]:
-    """Resident memory (MB, with workers) on the way through many samples of 64 px."""
-    dataset = write_set(root / "memory", 64, 40)
+def memory(root: Path, num_samples: int, size: int = 64) -> list[dict[str, float]]:
+    """Memory (MB, with workers) after a twentieth, a quarter, half and all of so many samples, each said as soon as it is known."""
+    dataset = write_set(root / f"memory{size}", size, 40)
     mixture = Mixture([Source("bench", dataset, Cutting(9))], seed=0)
-    track: list[tuple[int, float]] = []
-    for number, _ in enumerate(load(mixture, 1, num_samples, num_workers=WORKERS)):
-        if number % (num_samples // 10) == num_samples // 20:
-            track.append((number, family_mb()))
+    marks = {max(1, num_samples * part // 20) for part in (1, 5, 10, 20)}
+    track: list[dict[str, float]] = []
+    for number, _ in enumerate(load(mixture, 1, num_samples, num_workers=WORKERS), start=1):
+        if number in marks:
+            track.append({"samples": number, "rss_mb": round(memory_mb("Rss")), "pss_mb": round(memory_mb("Pss"))})
+            print("memory:", ", ".join(f"{name} {value}" for name, value in track[-1].items()), flush=True)
     return track
 
 
@@ -257,8 +258,7 @@ def main() -> None:
                 table.add_row(*["-" if value is None else f"{value:.4g}" for value in row.values()])
             Console().print(table)
         if options.memory_samples:
-            results["memory_mb"] = track = memory(Path(folder), options.memory_samples)
-            print("memory (MB) after samples:", ", ".join(f"{number}: {megabytes:.0f}" for number, megabytes in track))
+            results["memory"] = memory(Path(folder), options.memory_samples)
     if options.fuzz_minutes:
         results["fuzz"] = fuzz(options.fuzz_minutes)
         print("fuzz:", results["fuzz"])

@@ -15,7 +15,7 @@ from action_images.cli import main as command
 from action_images.data import motion
 from action_images.data.checking import check_dataset, summary
 from action_images.data.episode import EpisodeError, FramesInMemory, View
-from action_images.data.store import DatasetWriter
+from action_images.data.store import Dataset, DatasetWriter
 from action_images.data.video import read_video, write_video
 from action_images.geometry import Camera, Pose, Trajectory
 from action_images.viewer.thumbnails import draw_line, jpeg, thumbnail
@@ -58,11 +58,23 @@ def rewrite_rows(path, episode_index, change):
     pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), file)
 
 
+def rewrite_episodes(path, change):
+    """Put something else into the rows of the episode table."""
+    file = path / "meta/episodes/chunk-000/file-000.parquet"
+    table = pq.read_table(file)
+    rows = table.to_pylist()
+    change(rows)
+    pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), file)
+
+
 def damaged_in_many_ways(good, path):
+    """Every kind of bad input that leaves a set which can be opened, each in an episode or view of its own."""
     shutil.copytree(good, path)
     videos = path / "videos"
     cut = videos / "observation.images.left/chunk-000/file-000.mp4"
     cut.write_bytes(cut.read_bytes()[:900])
+    huge = videos / "observation.images.front/chunk-000/file-003.mp4"
+    write_video(huge, torch.zeros(1, 3, 16, 8208, dtype=torch.uint8), 20)
     (videos / "observation.images.front/chunk-000/file-001.mp4").unlink()
     short = videos / "observation.images.front/chunk-000/file-002.mp4"
     write_video(short, read_video(short)[:5], 20)
@@ -70,29 +82,103 @@ def damaged_in_many_ways(good, path):
     write_video(large, torch.zeros(15, 3, 96, 96, dtype=torch.uint8), 20)
     slow = videos / "observation.images.front/chunk-000/file-004.mp4"
     write_video(slow, read_video(slow), 10)
+    rewrite_rows(path, 3, lambda _, row: row.update({"observation.cameras.left.intrinsics": [float("nan")] * 9}))
     rewrite_rows(path, 4, lambda frame, row: row["observation.state"].__setitem__(0, float("nan")) if frame == 3 else None)
     rewrite_rows(path, 5, lambda _, row: row["observation.cameras.left.world_from_camera"].__setitem__(0, 5.0))
-    info = json.loads((path / "meta/info.json").read_text())
-    (path / "meta/info.json").write_text(json.dumps(info | {"total_episodes": 7}))
+
+    def add_impossible(rows):
+        rows += [rows[5] | {"episode_index": 6 + number} for number in range(4)]
+        rows[6]["episode_id"] = "../../etc/passwd"
+        rows[7] |= {"episode_id": "long", "length": 10**7}
+        rows[8] |= {"episode_id": "far", "data/file_index": -1}
+
+    rewrite_episodes(path, add_impossible)
     return path
 
 
-def test_one_pass_finds_everything_that_is_damaged(good, tmp_path):
-    verdict = check_dataset(damaged_in_many_ways(good, tmp_path / "set"), 0)
+FOUND_IN_ONE_PASS = [
+    ("e0", r"left: .*file-000\.mp4: is not a readable video .*cut short; restore the file or drop the episode"),
+    ("e3", r"front: .*file-003\.mp4: claims 1 frames of 16x8208 px, beyond what is read; the file is damaged"),
+    ("e1", r"front: .*file-001\.mp4: there is no such video; restore the file or drop the episode"),
+    ("e2", r"front: .*file-002\.mp4 has 5 frames, the episode needs frames 0 to 14; restore the file"),
+    ("e3", r"left: its frames are \(96, 96\) px, the data set says \(48, 64\); import it again"),
+    ("e3", r"left: is not calibrated, and a sample with it has no cameras at all; calibrate it or leave it out"),
+    ("e4", r"trajectory row \[3\] has numbers that are not finite"),
+    ("e4", r"front: its video runs at 10 frames/s, the data set at 20"),
+    ("e5", r"left.*not orthonormal"),
+    ("", r"row 6 of meta/episodes: episode id '\.\./\.\./etc/passwd' must be words .* without '\.\.'"),
+    ("", r"row 7 of meta/episodes: it claims 1e\+07 frames, there may be 1 to 200000; repair meta/episodes"),
+    ("", r"row 8 of meta/episodes: -1 is impossible for 'data/file_index' in meta/episodes; repair it"),
+    ("", r"row 9 of meta/episodes: two episodes share the id 'reach/variation1/e5'; repair meta/episodes"),
+]
+
+
+def test_one_pass_finds_everything_that_is_damaged_and_names_it_with_the_cure(good, tmp_path):
+    path = damaged_in_many_ways(good, tmp_path / "set")
+    verdict = check_dataset(path, 0)
     found = {(finding.episode.rpartition("/")[2], finding.message) for finding in verdict.findings}
-
-    def assert_found(episode: str, pattern: str) -> None:
+    for episode, pattern in FOUND_IN_ONE_PASS:
         assert [message for name, message in found if name == episode and re.search(pattern, message)], (episode, pattern, found)
+    assert verdict.num_episodes == 6
+    assert verdict.num_errors >= 11
+    with pytest.raises(EpisodeError, match=r"set: row 6 of meta/episodes"):  # training opens no such set
+        Dataset(path)
 
-    assert_found("e0", "file-000.mp4: is not a readable video")
-    assert_found("e1", "file-001.mp4: there is no such video")
-    assert_found("e2", "file-002.mp4 has 5 frames, the episode needs")
-    assert_found("e3", r"left: its frames are \(96, 96\) px, the data set says \(48, 64\)")
-    assert_found("e4", "trajectory row \\[3\\] has numbers that are not finite")
-    assert_found("e4", "front: its video runs at 10 frames")
-    assert_found("e5", "left.*not orthonormal|not orthonormal")
-    assert_found("", "claims 7 episodes")
-    assert verdict.num_errors >= 6
+
+CLOSED = {
+    "another version": (lambda info: info | {"codebase_version": "v2.1"}, r"is LeRobot 'v2\.1', only v3\.0 is read; convert it"),
+    "no rate": (lambda info: info | {"fps": 0}, r"info\.json: fps is 0; give the frames per second"),
+    "an absurd size": (
+        lambda info: {**info, "features": info["features"] | {"observation.images.top": {"dtype": "video", "shape": [1 << 40, 1, 3]}}},
+        r"info\.json: feature 'observation\.images\.top' has the shape .*; give positive whole numbers",
+    ),
+    "a size that is none": (
+        lambda info: {**info, "features": info["features"] | {"observation.images.top": {"dtype": "video", "shape": [9]}}},
+        r"info\.json: video 'observation\.images\.top' has the shape \[9\]; give height, width and channels",
+    ),
+    "a view that leaves": (
+        lambda info: {**info, "features": info["features"] | {"observation.images.../../x": {"dtype": "video", "shape": [1, 2, 3]}}},
+        r"feature 'observation\.images\.\.\./\.\./x' is no usable view name; letters",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CLOSED)
+def test_a_set_that_cannot_be_opened_is_one_error_with_the_cure(good, tmp_path, case):
+    change, pattern = CLOSED[case]
+    path = tmp_path / "set"
+    shutil.copytree(good / "meta", path / "meta")
+    (path / "meta/info.json").write_text(json.dumps(change(json.loads((good / "meta/info.json").read_text()))))
+    with pytest.raises(EpisodeError, match=pattern):
+        check_dataset(path, 0)
+
+
+@pytest.mark.parametrize("key", ["data_path", "video_path"])
+def test_paths_that_leave_the_folder_are_found_in_every_episode(good, tmp_path, key):
+    path = tmp_path / "set"
+    shutil.copytree(good, path)
+    info = json.loads((path / "meta/info.json").read_text())
+    (path / "meta/info.json").write_text(json.dumps(info | {key: "../../{chunk_index:03d}"}))
+    verdict = check_dataset(path, 0)
+    leaving = {finding.episode for finding in verdict.findings if re.search(r"'\.\./\.\./000' leaves.*repair info\.json", finding.message)}
+    assert len(leaving) == 6
+
+
+def test_a_folder_of_another_format_and_an_empty_set_say_what_to_do(good, tmp_path):
+    with pytest.raises(EpisodeError, match=r"info\.json: is missing; .*Other formats are converted by 'action-images import'"):
+        check_dataset(tmp_path, 0)
+    shutil.copytree(good / "meta", tmp_path / "set/meta", ignore=shutil.ignore_patterns("episodes"))
+    with pytest.raises(EpisodeError, match="is an empty data set; import or record episodes first"):
+        check_dataset(tmp_path / "set", 0)
+
+
+def test_a_set_without_videos_is_an_error(good, tmp_path):
+    path = tmp_path / "set"
+    shutil.copytree(good, path)
+    info = json.loads((path / "meta/info.json").read_text())
+    features = {key: feature for key, feature in info["features"].items() if feature["dtype"] != "video"}
+    (path / "meta/info.json").write_text(json.dumps(info | {"features": features}))
+    assert ("error", "info.json names no video") in {(f.level, f.message.partition(";")[0]) for f in check_dataset(path, 0).findings}
 
 
 def test_a_video_damaged_inside_is_found(good, tmp_path):
@@ -166,6 +252,21 @@ def test_static_and_repeated_episodes_and_dead_grippers_are_found(tmp_path):
     assert not {episode for _, episode in found} & {"a", "b"}
 
 
+def test_grippers_that_never_move_in_most_episodes_are_one_finding(tmp_path):
+    episodes = [make_episode(f"e{seed}", seed=seed) for seed in range(3)]
+    frozen = [replace(one, trajectory=replace(one.trajectory, opening=torch.ones(12))) for one in episodes[:2]]
+    found = [finding for finding in check_dataset(written(tmp_path, *frozen, episodes[2]), 0).findings if finding.kind == "gripper"]
+    assert [(finding.episode, finding.message) for finding in found] == [
+        ("", "the opening never changes in 2 of 3 episodes; is the real gripper recorded?")
+    ]
+
+
+def test_an_episode_without_any_camera_is_told_once(tmp_path):
+    episode = make_episode()
+    path = written(tmp_path, replace(episode, views=tuple(replace(view, camera=None) for view in episode.views)))
+    assert [finding.kind for finding in check_dataset(path, 0).findings] == ["no camera"]
+
+
 def test_a_tool_out_of_view_is_told(tmp_path):
     episode = make_episode()
     away = Camera.look_at(torch.tensor([0.9, 0.1, 0.6]), torch.tensor([2.0, 2.0, 1.0]), 0.5, (48, 64))
@@ -184,7 +285,7 @@ def test_the_command_gives_a_table_a_page_and_an_exit_code(good, tmp_path, capsy
     assert "error: damaged" in told
     assert "reach/variation1/e1: front: " in told
     text = (bad / "check.html").read_text()
-    assert "3 of 6 episodes, those with findings first" in text
+    assert "3 of 6 episodes, the worst first" in text
     assert not re.search(r'(src|href)=(?!"?data:)', text)
     assert command(["check", str(tmp_path / "absent")]) == 2
     assert "is this the folder of a data set" in capsys.readouterr().err
@@ -207,7 +308,7 @@ def test_a_page_shows_text_as_text(tmp_path):
 def test_the_thumbnail_shows_the_tool_where_it_is():
     still = Trajectory(Pose(torch.eye(3).expand(13, 3, 3), torch.zeros(13, 3)), torch.ones(13))
     picture = thumbnail(make_episode(num_frames=13, trajectory=still), height=96)
-    assert picture.shape == (3, 96, 256)
+    assert picture.shape == (3, 96, 256 + 4)
     camera = make_cameras()["front"].resize(96, 128)
     for axis, channel in ((0, 0), (1, 1), (2, 2)):
         tip, _ = camera.project(0.07 * torch.eye(3)[axis])
@@ -224,11 +325,6 @@ def test_a_line_goes_through_its_points():
     assert drawn[1:].max() == 0
     assert drawn[0, 2, 25] == 0
     assert torch.equal(draw_line(blank, torch.zeros(1, 2), (255, 0, 0), 1.0), blank)
-
-
-def test_what_cannot_be_opened_at_all_is_one_error(tmp_path):
-    with pytest.raises(EpisodeError, match="is this the folder"):
-        check_dataset(tmp_path, 0)
 
 
 def test_the_summary_counts_kinds(good, tmp_path):

@@ -14,6 +14,7 @@ from action_images.data import loader as loading
 from action_images.data.chance import choose, held_out, permuted, uniform
 from action_images.data.episode import EpisodeError
 from action_images.data.mixture import Decisions, Mixture, Source, fingerprint, parse_ratio, shares
+from action_images.data.split import Split
 from action_images.data.store import Dataset, DatasetWriter
 from action_images.data.window import Cutting, variation
 
@@ -182,6 +183,19 @@ def test_held_out_means_held_out(dataset):
     assert seen[True] | seen[False] == set(dataset.ids)
     with pytest.raises(ValueError, match="lies in"):
         held_out("e", 1.5)
+
+
+def test_a_split_has_every_episode_once_and_a_held_out_camera_never(dataset):
+    assert [name for name in dataset.ids if Split()(name)] == dataset.ids
+    for by in ("episode", "variation"):
+        train, test = ({name for name in dataset.ids if Split(part, 0.5, by)(name)} for part in ("train", "held_out"))
+        assert not train & test
+        assert train | test == set(dataset.ids)
+        assert test == {name for name in dataset.ids if held_out(variation(name) if by == "variation" else name, 0.5)}
+    with pytest.raises(ValueError, match="part is one of all, train, held_out"):
+        Split("rest")
+    seen = Mixture([Source("front", dataset, Cutting(4), views=["front"], keep=Split("train", 0.1))], 0)
+    assert {seen[index].window.views for index in range(100)} == {("front",)}
 
 
 def test_what_is_too_short_is_counted_and_nothing_left_is_an_error(dataset):

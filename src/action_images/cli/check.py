@@ -13,14 +13,13 @@ def main(dataset: Annotated[Path, tyro.conf.Positional], html: Path | None = Non
         dataset: folder of the data set.
         html: where to write the page with a thumbnail of each episode; check.html in the data set's folder if not given.
         workers: processes that decode; 0 does it in this one.
-        thumbnails: show at most so many episodes on the page, those with findings first.
+        thumbnails: show at most so many episodes on the page, the worst first.
     """
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
     from rich.table import Table
 
-    from action_images.data.checking import check_dataset, summary
-    from action_images.data.store import Dataset
+    from action_images.data.checking import check_dataset, open_possible, summary
     from action_images.viewer.data_page import write_page
 
     columns = (TextColumn("checking"), MofNCompleteColumn(), TimeRemainingColumn())
@@ -38,8 +37,9 @@ def main(dataset: Annotated[Path, tyro.conf.Positional], html: Path | None = Non
         table.add_row(kind, str(count), style="red" if kind.startswith("error") else "yellow")
     console.print(table if verdict.findings else "Nothing was found to be wrong.")
     for finding in verdict.findings:
-        console.print(f"{finding.level}: {finding.episode}: {finding.message}", markup=False, highlight=False, soft_wrap=True)
+        place = finding.episode or dataset
+        console.print(f"{finding.level}: {place}: {finding.message}", markup=False, highlight=False, soft_wrap=True)
     page = dataset / "check.html" if html is None else html
-    write_page(page, Dataset(dataset), verdict, thumbnails)
+    write_page(page, open_possible(dataset), verdict, thumbnails)
     print(f"thumbnails: {page}")
     return 1 if verdict.num_errors else 0

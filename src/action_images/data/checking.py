@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from action_images.data import motion
+from action_images.data.agreement import Say, compare_views, look_at_tool
 from action_images.data.episode import EpisodeError, View
 from action_images.data.isolated import each_isolated
 from action_images.data.store import Dataset
@@ -21,8 +22,6 @@ NUM_LOOKS = 16
 FRAMES_AT_ONCE = 32
 STATIC_PATH = 0.01
 """A tool that travels less than this (m) and pictures that never change make a static episode."""
-LEAST_NEARNESS = 1.2
-"""Pictures should move at least so many times more at the tool than elsewhere."""
 DUPLICATE_LEVELS = 1.0
 """Two episodes whose small pictures differ by less than this on average (of 255) are the same one."""
 
@@ -48,6 +47,8 @@ class Examined:
     findings: list[Finding] = field(default_factory=list)
     signature: np.ndarray | None = None
     """Small grey pictures of the first view, to find duplicates by."""
+    opening: float | None = None
+    """Where the gripper stays in all frames; None where it moves or nothing is known of it."""
 
 
 @dataclass
@@ -66,23 +67,20 @@ class Verdict:
         return sum(finding.level == "error" for finding in self.findings)
 
 
-Say = Callable[[str, str, str], None]
-"""level, kind, message"""
-
-
 def check_dataset(path: Path, num_workers: int, seen: Callable[[int, int], None] | None = None) -> Verdict:
     """Look at every frame and number of a data set; raises EpisodeError where it cannot be opened at all.
 
     With worker processes (0: none) an episode whose files end the process that reads them is one more finding.
     """
-    dataset = _opened(path, num_workers)
+    impossible: list[Finding] = []
+    dataset = _opened(path, num_workers, lambda row, reason: impossible.append(Finding("error", "damaged", "", f"{row}: {reason}")))
     examined = []
     for done, result in enumerate(_examined(dataset, num_workers)):
         examined.append(result)
         if seen is not None:
             seen(done + 1, len(dataset))
     findings = [finding for result in examined for finding in result.findings]
-    findings += _totals(dataset) + list(_duplicates(examined))
+    findings += impossible + _without_views(dataset) + _totals(dataset) + _grippers(examined) + list(_duplicates(examined))
     return Verdict(len(dataset), sum(result.num_frames for result in examined), dataset.fps, dataset.view_names, findings)
 
 
@@ -95,18 +93,27 @@ def _examined(dataset: Dataset, num_workers: int) -> Iterator[Examined]:
         yield _deadly(dataset, index) if result is None else result
 
 
-def _opened(path: Path, num_workers: int) -> Dataset:
+def open_possible(path: Path) -> Dataset:
+    """The data set without the rows of its episode table that can be no episode; `check_dataset` has told of them."""
+    return Dataset(path, _told_already)
+
+
+def _told_already(row: str, reason: str) -> None:
+    pass
+
+
+def _opened(path: Path, num_workers: int, leave_out: Callable[[str, str], None]) -> Dataset:
     """The data set, once another process has survived opening it."""
     if num_workers:
         ((_, survived),) = each_isolated(_survives, [path], 1, torch.set_num_threads, (1,))
         if not survived:
             raise EpisodeError(f"{path}: the process that opened it died; a file in its folder meta is damaged, restore it")
-    return Dataset(path)
+    return Dataset(path, leave_out)
 
 
 def _survives(path: Path) -> bool:
     with suppress(EpisodeError):  # to be raised where it is read again
-        Dataset(path)
+        open_possible(path)
     return True
 
 
@@ -123,7 +130,7 @@ def _begin(path: Path) -> None:
     """Open the data set once for each worker process."""
     global _dataset
     torch.set_num_threads(1)
-    _dataset = Dataset(path)
+    _dataset = open_possible(path)
 
 
 def _examine_in_worker(index: int) -> Examined:
@@ -151,6 +158,7 @@ def examine(dataset: Dataset, index: int) -> Examined:
             with _noted(name, say):
                 take(read)
     if views:
+        _look_for_cameras(views, dataset, say)
         _look(result, views, paths[0] if paths else None, dataset, say)
     return result
 
@@ -176,6 +184,15 @@ def _decode_all(view: View, fps: float, say: Say) -> None:
         say("warning", "frame rate", f"{view.name}: its video runs at {own:g} frames/s, the data set at {fps:g}")
 
 
+def _look_for_cameras(views: list[View], dataset: Dataset, say: Say) -> None:
+    missing = [view.name for view in views if view.camera is None]
+    if len(missing) == len(dataset.view_names):
+        say("warning", "no camera", "no view is calibrated, it is video only: give the cameras, or a calibration.json to 'import'")
+        return
+    for name in missing:
+        say("warning", "no camera", f"{name}: is not calibrated, and a sample with it has no cameras at all; calibrate it or leave it out")
+
+
 def _look(result: Examined, views: list[View], trajectory: Trajectory | None, dataset: Dataset, say: Say) -> None:
     for view in views:
         expected = dataset.view_shape(view.name)
@@ -187,78 +204,19 @@ def _look(result: Examined, views: list[View], trajectory: Trajectory | None, da
     result.signature = grey[views[0].name][:: max(1, len(indices) // 4)].numpy().astype(np.float16)
     moved = {name: motion.changes(levels) for name, levels in grey.items()}
     if trajectory is not None:
-        _look_at_tool(views, trajectory, moved, indices, say)
+        opening = trajectory.opening
+        result.opening = float(opening.mean()) if float(opening.max() - opening.min()) < 0.01 else None
+        look_at_tool(views, trajectory, moved, indices, say)
     travelled = 0.0 if trajectory is None else float(trajectory.world_from_tool.translation.diff(dim=0).norm(dim=-1).sum())
     if travelled < STATIC_PATH and all(change.amax() == 0 for change in moved.values()):
         say("warning", "static", "nothing moves, neither the pictures nor the tool; leave it out of training")
-    _compare_views(views, moved, indices, say)
+    compare_views(views, moved, indices, say)
 
 
-def _look_at_tool(views: list[View], trajectory: Trajectory, moved: dict[str, torch.Tensor], indices: torch.Tensor, say: Say) -> None:
-    positions, opening = trajectory.world_from_tool.translation, trajectory.opening
-    inside_anywhere = torch.zeros(len(positions), dtype=torch.bool)
-    calibrated = [view for view in views if view.camera is not None]
-    for view in calibrated:
-        assert view.camera is not None
-        pixels, depth = view.camera.project(positions)
-        inside = (depth > 0) & view.camera.contains(pixels)
-        inside_anywhere |= inside
-        if inside.float().mean() < 0.5:
-            say(
-                "warning",
-                "tool out of view",
-                f"{view.name}: the tool projects inside the picture in {inside.sum()} of {len(inside)} frames",
-            )
-        _look_at_motion(view, calibrated, positions[indices[1:]], moved[view.name], indices[1:], say)
-    if calibrated and not inside_anywhere.any():
-        say("error", "calibration", "the tool is in no view at any time; the cameras or the tool's frame follow another convention")
-    if float(opening.max() - opening.min()) < 0.01:
-        say("warning", "gripper", f"the opening stays at {float(opening.mean()):.2f} throughout; is the real gripper recorded?")
-
-
-def _look_at_motion(view: View, others: list[View], positions: torch.Tensor, change: torch.Tensor, indices: torch.Tensor, say: Say) -> None:
-    """The tool is where something moves, and another view's camera would not say better where."""
-    own = motion.nearness(change, _at(view, indices), positions)
-    if own is None:
-        return
-    if own < LEAST_NEARNESS:
-        say("warning", "calibration", f"{view.name}: pictures move no more at the tool's projection than elsewhere ({own:.2f} times)")
-    apart = motion.offset(change, _at(view, indices), positions)
-    for other in others:
-        if other is view or other.frames.size != view.frames.size or apart is None:
-            continue
-        theirs = motion.offset(change, _at(other, indices), positions)
-        if theirs is not None and theirs < 0.5 * apart and apart > 0.02:
-            say(
-                "warning",
-                "calibration",
-                f"{view.name}: what moves fits the camera of '{other.name}' better than its own; are they swapped?",
-            )
-
-
-def _compare_views(views: list[View], moved: dict[str, torch.Tensor], indices: torch.Tensor, say: Say) -> None:
-    """What moves in one view must lie near the line on which the other cameras can see it."""
-    calibrated = [view for view in views if view.camera is not None]
-    for place, one in enumerate(calibrated):
-        for other in calibrated[place + 1 :]:
-            pixels, weight = motion.centre(moved[one.name], one.frames.size)
-            others, weights = motion.centre(moved[other.name], other.frames.size)
-            both = (weight > 0) & (weights > 0)
-            if both.sum() < 3:
-                continue
-            cameras = _at(one, indices[1:][both]), _at(other, indices[1:][both])
-            distance = motion.epipolar_distance(*cameras, pixels[both], others[both]).nanmedian()
-            if distance > 0.2:
-                say(
-                    "warning",
-                    "calibration",
-                    f"{one.name} and {other.name}: what moves in both is {distance:.0%} of the picture off the epipolar line",
-                )
-
-
-def _at(view: View, indices: torch.Tensor):
-    assert view.camera is not None
-    return view.camera[indices] if view.camera.batch_shape else view.camera.expand(len(indices))
+def _without_views(dataset: Dataset) -> list[Finding]:
+    if dataset.view_names:
+        return []
+    return [Finding("error", "damaged", "", "info.json names no video; an episode needs at least one view, import or record the set again")]
 
 
 def _totals(dataset: Dataset) -> list[Finding]:
@@ -268,6 +226,15 @@ def _totals(dataset: Dataset) -> list[Finding]:
         return []
     message = f"info.json claims {claimed[0]} episodes and {claimed[1]} frames, there are {len(dataset)} and {lengths}"
     return [Finding("warning", "totals", "", f"{message}; opening it for writing repairs that")]
+
+
+def _grippers(examined: list[Examined]) -> list[Finding]:
+    """Episodes whose gripper never moves. Where most are so it is the set's nature, or its fault: said once."""
+    still = [result for result in examined if result.opening is not None]
+    cure = "is the real gripper recorded?"
+    if 2 * len(still) > len(examined) > 1:
+        return [Finding("warning", "gripper", "", f"the opening never changes in {len(still)} of {len(examined)} episodes; {cure}")]
+    return [Finding("warning", "gripper", result.id, f"the opening stays at {result.opening:.2f} throughout; {cure}") for result in still]
 
 
 def _duplicates(examined: list[Examined]) -> Iterator[Finding]:

@@ -69,6 +69,8 @@ def read_info(root: Path) -> dict[str, Any]:
         shape = feature.get("shape")
         if not isinstance(shape, (list, tuple)) or not all(isinstance(side, int) and 0 < side <= 1 << 20 for side in shape):
             raise EpisodeError(f"{root / INFO}: feature {key[:80]!r} has the shape {str(shape)[:80]}; give positive whole numbers")
+        if feature.get("dtype") in ("video", "image") and (len(shape) != 3 or not isinstance(feature.get("names") or [], list)):
+            raise EpisodeError(f"{root / INFO}: video {key[:80]!r} has the shape {str(shape)[:80]}; give height, width and channels")
     return info
 
 
@@ -79,7 +81,10 @@ def read_json(path: Path) -> dict[str, Any]:
             raise EpisodeError(f"{path}: is larger than {MAX_JSON_BYTES >> 20} MB; such a json file is damaged")
         content = json.loads(path.read_text())
     except FileNotFoundError:
-        raise EpisodeError(f"{path}: is missing; is this the folder of a data set?") from None
+        cure = "is this the folder of a data set? Other formats are converted by 'action-images import'"
+        raise EpisodeError(f"{path}: is missing; {cure}") from None
+    except OSError as error:
+        raise EpisodeError(f"{path}: cannot be read ({error.strerror}); restore the file") from None
     except (ValueError, RecursionError) as error:
         raise EpisodeError(f"{path}: is not valid json ({error}); restore the file") from None
     if not isinstance(content, dict):

@@ -29,18 +29,17 @@ class Dataset:
     """The episodes of a LeRobotDataset v3, ours or another's; videos are decoded when frames are asked for.
 
     Where the columns for cameras and tool poses (docs/data.md) are absent, so are the cameras and trajectories.
-    Raises EpisodeError, naming the file and the cure, for anything that does not hold together.
+    Raises EpisodeError, naming the file and the cure, for anything that does not hold together. `leave_out`, where
+    given, is told instead of each row of the episode table that can be no episode, and why; the others are opened.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, leave_out: Callable[[str, str], None] | None = None):
         self.path = Path(path)
         self.info = layout.read_info(self.path)
         self.fps: float = self.info["fps"]
         self._views = layout.view_keys(self.info)
-        self._episodes = self._read_episodes()
+        self._episodes = self._possible(self._read_episodes(), leave_out)
         self.ids: list[str] = self._episodes["episode_id"].to_pylist()
-        if len(set(self.ids)) != len(self.ids):
-            raise EpisodeError(f"{self.path}: two episodes share an id; repair meta/episodes")
         self._load = lru_cache(maxsize=MAX_OPEN_EPISODES)(self._read)
 
     def __len__(self) -> int:
@@ -70,7 +69,7 @@ class Dataset:
 
     def length(self, index: int) -> int:
         """How many frames an episode has, without opening it."""
-        return self._episodes["length"][index].as_py()
+        return int(self._episodes["length"][index].as_py())
 
     def instruction(self, index: int) -> str | None:
         """What an episode's robot was asked, without opening it; None where nothing is said."""
@@ -104,33 +103,49 @@ class Dataset:
         for path in paths:
             table = read_table(path)
             tables.append(table.select([name for name in table.column_names if not name.startswith("stats/")]))
-        table = pa.concat_tables(tables, promote_options="default")
+        try:
+            table = pa.concat_tables(tables, promote_options="default")
+        except pa.ArrowException as error:
+            raise EpisodeError(f"{self.path}: the files of meta/episodes differ in their columns ({error}); repair them") from None
         _require(table, self.path, ["episode_index", "length", *self._place_columns()])
         table = table.sort_by("episode_index")
-        self._check_numbers(table)
         if "episode_id" not in table.column_names:
             ids = [f"episode_{number:06d}" for number in table["episode_index"].to_pylist()]
             table = table.append_column("episode_id", pa.array(ids))
-        for episode_id in table["episode_id"].to_pylist():
-            check_id(str(episode_id))
         return table
+
+    def _possible(self, table: pa.Table, leave_out: Callable[[str, str], None] | None) -> pa.Table:
+        """The rows that can be episodes; the others are told of, or the first of them is an error."""
+        reasons: list[str | None] = [None] * table.num_rows
+        for name in ("episode_index", "length", *self._place_columns()):
+            for place in np.flatnonzero(self._impossible(table, name)):
+                reasons[place] = reasons[place] or f"{str(table[name][place])[:40]} is impossible for '{name}' in meta/episodes; repair it"
+        seen: set[str] = set()
+        for place, (length, name) in enumerate(zip(table["length"].to_pylist(), table["episode_id"].to_pylist(), strict=True)):
+            reasons[place] = reasons[place] or _against(length, name, seen)
+            seen.add(name)
+        for place, reason in enumerate(reasons):
+            if reason is None:
+                continue
+            row = f"row {place} of meta/episodes"
+            if leave_out is None:
+                raise EpisodeError(f"{self.path}: {row}: {reason}")
+            leave_out(row, reason)
+        return table.filter(pa.array([reason is None for reason in reasons], pa.bool_()))
 
     def _place_columns(self) -> list[str]:
         videos = [key for key in self._views.values() if self.info["features"][key]["dtype"] == "video"]
         parts = ("chunk_index", "file_index", "from_timestamp")
         return ["data/chunk_index", "data/file_index", *(f"videos/{key}/{part}" for key in videos for part in parts)]
 
-    def _check_numbers(self, table: pa.Table) -> None:
-        for name in ("episode_index", "length", *self._place_columns()):
-            values = table[name]
-            if values.null_count or not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
-                raise EpisodeError(f"{self.path}: the column '{name}' of meta/episodes has gaps or no numbers; repair it")
-            array = values.to_numpy()
-            if not np.isfinite(array).all() or (array < 0).any() or (array > 1e12).any():
-                raise EpisodeError(f"{self.path}: the column '{name}' of meta/episodes has impossible numbers; repair it")
-        lengths = table["length"].to_numpy()
-        if (lengths < 1).any() or (lengths > MAX_EPISODE_FRAMES).any():
-            raise EpisodeError(f"{self.path}: an episode claims {lengths.max()} frames (least {lengths.min()}); repair meta/episodes")
+    def _impossible(self, table: pa.Table, name: str) -> np.ndarray:
+        """Which rows have a number that cannot be; raises EpisodeError where the column holds none at all."""
+        values = table[name]
+        if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
+            raise EpisodeError(f"{self.path}: the column '{name}' of meta/episodes holds no numbers; repair it")
+        array = values.cast(pa.float64(), safe=False).fill_null(np.nan).to_numpy()
+        whole = name.endswith("from_timestamp") | (array == np.floor(array))
+        return ~(np.isfinite(array) & (array >= 0) & (array <= 1e12) & whole)
 
     def _read(self, index: int) -> Episode:
         row = self._row(index)
@@ -147,7 +162,8 @@ class Dataset:
         yield "trajectory", partial(_trajectory, rows, row, self.info)
 
     def _row(self, index: int) -> dict[str, Any]:
-        return self._episodes.slice(index, 1).to_pylist()[0]
+        row = self._episodes.slice(index, 1).to_pylist()[0]
+        return row | {"episode_index": int(row["episode_index"]), "length": int(row["length"])}
 
     def _rows(self, row: dict[str, Any]) -> pa.Table:
         pictures = {key for key in self._views.values() if self.info["features"][key]["dtype"] == "image"}
@@ -182,9 +198,24 @@ class Dataset:
 
 
 def _require(table: pa.Table, path: Path, names: list[str]) -> None:
-    missing = [name for name in names if name not in table.column_names]
+    missing = [name for name in names if table.column_names.count(name) != 1]
     if missing:
-        raise EpisodeError(f"{path}: meta/episodes lacks the columns {', '.join(missing)}; restore it")
+        raise EpisodeError(f"{path}: meta/episodes lacks the columns {', '.join(missing)}, or has them twice; restore it")
+
+
+def _against(length: float, episode_id: object, seen: set[str]) -> str | None:
+    """Why a row of the episode table can be no episode beside those seen already; None where it can."""
+    if not 1 <= length <= MAX_EPISODE_FRAMES:
+        return f"it claims {length:g} frames, there may be 1 to {MAX_EPISODE_FRAMES}; repair meta/episodes"
+    if not isinstance(episode_id, str):
+        return f"its episode_id is {str(episode_id)[:80]}, no text; repair meta/episodes"
+    if episode_id in seen:
+        return f"two episodes share the id {episode_id[:80]!r}; repair meta/episodes"
+    try:
+        check_id(episode_id)
+    except EpisodeError as error:
+        return str(error)
+    return None
 
 
 def _instruction(row: dict[str, Any]) -> str | None:
@@ -198,7 +229,7 @@ def _numbers(rows: pa.Table, key: str, width: int, row: dict[str, Any]) -> Tenso
         return None
     try:
         values = np.array(rows[key].to_pylist(), np.float32)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         values = np.empty(0)
     if values.shape != (rows.num_rows, width):
         raise EpisodeError(f"{row['episode_id']}: '{key}' should have {width} numbers in each frame; repair the data file")

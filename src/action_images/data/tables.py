@@ -1,6 +1,9 @@
 """Parquet files: read with bounds, written whole or not at all."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache, partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,49 +17,64 @@ MAX_TABLE_BYTES = 4 << 30
 
 def read_table(path: Path, columns: list[str] | None = None, episode_index: int | None = None) -> pa.Table:
     """A parquet file, or some columns of one episode of it; raises EpisodeError where it is missing, broken or absurdly large."""
+    with _readable(path), pq.ParquetFile(path) as file:
+        names = file.schema_arrow.names
+        missing = sorted(set(columns or ()) - set(names))
+        if missing:
+            raise EpisodeError(f"{path}: lacks the columns {', '.join(missing)}; restore the file")
+        if episode_index is None:
+            return _read(path, file, columns, None)
+        wanted = None if columns is None else [*columns, "episode_index"]
+        groups = [group for group, held in enumerate(_episodes_of(path)) if held and held[0] <= episode_index <= held[1]]
+        table = _read(path, file, wanted, groups)
+        return table.filter(pa.array(table["episode_index"].to_numpy() == episode_index))
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Whatever Arrow has to say of a damaged file, said once and with the cure."""
     try:
-        with pq.ParquetFile(path) as file:
-            _check_size(path, file, columns)
-            names = file.schema_arrow.names
-            missing = sorted(set(columns or ()) - set(names))
-            if missing:
-                raise EpisodeError(f"{path}: lacks the columns {', '.join(missing)}; restore the file")
-            if episode_index is None:
-                return file.read(columns, use_threads=False)
-            return _rows_of_episode(file, columns, episode_index)
+        yield
     except FileNotFoundError:
         raise EpisodeError(f"{path}: is missing; restore the file") from None
     except EpisodeError:
         raise
-    # Damaged metadata reaches Python as names that are no text and numbers that do not fit, not only as Arrow's own errors.
-    except (pa.ArrowException, OSError, ValueError, TypeError, OverflowError) as error:
+    # Damaged metadata reaches Python as names that are no text or twice there and numbers that do not fit, too.
+    except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, OverflowError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise EpisodeError(f"{path}: is not a readable parquet file ({reason[:120]}); restore it") from None
 
 
-def _rows_of_episode(file: pq.ParquetFile, columns: list[str] | None, episode_index: int) -> pa.Table:
-    """Reads the row groups alone whose statistics admit the episode."""
-    place = file.schema_arrow.get_field_index("episode_index")
-    if place < 0:
-        raise ValueError("it has no column 'episode_index', or two")
-    groups = [
-        group for group in range(file.num_row_groups) if _may_hold(file.metadata.row_group(group).column(place).statistics, episode_index)
-    ]
-    wanted = None if columns is None else [*columns, "episode_index"]
-    table = file.read_row_groups(groups, wanted, use_threads=False)
-    return table.filter(pa.array(table["episode_index"].to_numpy() == episode_index))
+def _read(path: Path, file: pq.ParquetFile, columns: list[str] | None, groups: list[int] | None) -> pa.Table:
+    """Row groups (None: all), a piece at a time: what a file claims of its size may be a lie, what it unpacks to is not."""
+    batches, num_bytes = [], 0
+    for batch in file.iter_batches(row_groups=groups, columns=columns, use_threads=False):
+        num_bytes += batch.nbytes
+        if num_bytes > MAX_TABLE_BYTES:
+            raise EpisodeError(f"{path}: unpacks to more than {MAX_TABLE_BYTES >> 20} MB, beyond what is read; the file is damaged")
+        batches.append(batch)
+    if batches:
+        return pa.Table.from_batches(batches)
+    table = file.schema_arrow.empty_table()
+    return table if columns is None else table.select(columns)
 
 
-def _may_hold(statistics, episode_index: int) -> bool:
-    return statistics is None or not statistics.has_min_max or statistics.min <= episode_index <= statistics.max
+def _episodes_of(path: Path) -> tuple[tuple[int, int] | None, ...]:
+    """The least and the largest episode index in each row group; None where a group is empty."""
+    state = path.stat()
+    return _episodes_of_version(str(path), state.st_mtime_ns, state.st_size)
 
 
-def _check_size(path: Path, file: pq.ParquetFile, columns: list[str] | None) -> None:
-    groups = [file.metadata.row_group(group) for group in range(file.num_row_groups)]
-    parts = (group.column(i) for group in groups for i in range(group.num_columns))
-    total = sum(part.total_uncompressed_size for part in parts if columns is None or part.path_in_schema.split(".list")[0] in columns)
-    if total > MAX_TABLE_BYTES:
-        raise EpisodeError(f"{path}: unpacks to {total >> 20} MB, beyond what is read; the file is damaged")
+@lru_cache(maxsize=4096)
+def _episodes_of_version(path: str, mtime_ns: int, num_bytes: int) -> tuple[tuple[int, int] | None, ...]:  # noqa: ARG001 the file's version
+    # The column itself is read, not its statistics: Arrow ends the process where the metadata of a column chunk are
+    # damaged and Python asks for them, but raises where it reads the column.
+    with pq.ParquetFile(path) as file:
+        if "episode_index" not in file.schema_arrow.names:
+            raise ValueError("it has no column 'episode_index'")
+        read = partial(_read, Path(path), file, ["episode_index"])
+        columns = (read([group])["episode_index"].to_numpy() for group in range(file.num_row_groups))
+        return tuple((column.min().item(), column.max().item()) if len(column) else None for column in columns)
 
 
 def write_table(path: Path, table: pa.Table, index: str | None = None) -> None:

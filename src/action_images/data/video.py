@@ -120,6 +120,10 @@ class VideoFrames:
             state = os.stat(self.path)
         except FileNotFoundError:
             raise EpisodeError(f"{self.path}: there is no such video; restore the file or drop the episode") from None
+        except (OSError, ValueError) as error:  # a stranger's path may be too long, or hold what no path can
+            raise EpisodeError(
+                f"{str(self.path)[:400]!r}: cannot be opened ({getattr(error, 'strerror', None) or error}); {CURE}"
+            ) from None
         return _read_index(str(self.path), state.st_mtime_ns, state.st_size)
 
     @property

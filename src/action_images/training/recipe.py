@@ -4,6 +4,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from action_images.data.split import Part, Unit
+
 Trainable = Literal["full", "lora"]
 Precision = Literal["float32", "bfloat16"]
 LossWeight = Literal["velocity", "clean", "release"]
@@ -16,7 +18,8 @@ class SourceRecipe:
 
     `tasks` are the weights of the tasks (see canvas.TASKS); `drop_text` is the probability of an empty instruction, for
     the tasks named in `drop_text_of` another one. A window has a frame every `stride` of the data set's and begins
-    every `step` of them. `views` may be drawn from (empty: all).
+    every `step` of them. `views` may be drawn from (empty: all). `part` chooses among the episodes, by a hash of their
+    ids: those to `train` on, or those `held_out`, about a share `held_out` of them, whole variations or single episodes.
     """
 
     path: Path
@@ -27,6 +30,9 @@ class SourceRecipe:
     stride: int = 1
     step: int = 1
     views: tuple[str, ...] = ()
+    part: Part = "all"
+    held_out: float = 0.1
+    held_out_by: Unit = "variation"
 
 
 @dataclass(frozen=True)

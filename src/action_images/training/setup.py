@@ -11,6 +11,7 @@ from action_images.canvas import TASKS, Show
 from action_images.canvas.layout import STREAMS
 from action_images.data.mixture import Decisions, Mixture, Source
 from action_images.data.sample import Sample, collate
+from action_images.data.split import Split
 from action_images.data.store import Dataset
 from action_images.data.window import Cutting
 from action_images.model.autoencoder import WanAutoencoder
@@ -56,7 +57,8 @@ def open_mixture(sources: Sequence[SourceRecipe], recipe: Recipe, clips: Clips, 
         decisions = Decisions(one.tasks, drop_text, first_frame_tasks=FIRST_FRAME_TASKS)
         cutting = Cutting(clips.num_frames, one.stride, one.step)
         views = one.views or None
-        opened.append(Source(name, dataset, cutting, one.ratio, views, recipe.num_views, decisions=decisions))
+        split = Split(one.part, one.held_out, one.held_out_by)
+        opened.append(Source(name, dataset, cutting, one.ratio, views, recipe.num_views, split, decisions))
     return Mixture(opened, seed)
 
 

@@ -12,33 +12,38 @@ from action_images.data.store import Dataset
 from action_images.viewer.thumbnails import jpeg, thumbnail
 
 STYLE = """
-body { font: 14px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 1200px; color: #222; background: #fff; padding: 0 1em }
+body { font: 14px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 1300px; color: #222; background: #fff; padding: 0 1em }
 table { border-collapse: collapse } td, th { padding: .2em .9em .2em 0; text-align: left }
-.grid { display: flex; flex-wrap: wrap; gap: 14px } figure { margin: 0; max-width: 100% }
-img { display: block; max-width: 100%; border-radius: 3px } figcaption { font-size: 12px; max-width: 340px; overflow-wrap: anywhere }
-.error { color: #b00020 } .warning { color: #8a5a00 } .none { width: 160px; height: 120px; background: #eee }
-.none { color: #666; text-align: center; line-height: 120px }
+.grid { display: flex; flex-wrap: wrap; gap: 14px } figure { margin: 0; min-width: 280px; max-width: 100% }
+img { display: block; max-width: 100%; border-radius: 3px }
+figcaption { font-size: 13px; width: 0; min-width: 100%; padding-top: 3px; overflow-wrap: anywhere }
+.error { color: #b00020 } .warning { color: #8a5a00 } .none { width: 280px; height: 144px; background: #eee }
+.none { color: #666; text-align: center; line-height: 144px }
 """
 
 
 def write_page(path: Path, dataset: Dataset, verdict: Verdict, most: int) -> None:
-    """Write the page in one step; it shows at most `most` episodes, those with findings first."""
+    """Write the page in one step; it shows at most `most` episodes, the worst first."""
     by_episode: dict[str, list[Finding]] = defaultdict(list)
     for finding in verdict.findings:
         by_episode[finding.episode].append(finding)
-    order = sorted(range(len(dataset)), key=lambda index: not by_episode.get(dataset.ids[index]))[:most]
+    order = sorted(range(len(dataset)), key=lambda index: _badness(by_episode.get(dataset.ids[index], [])), reverse=True)[:most]
     figures = "\n".join(_figure(dataset, index, by_episode.get(dataset.ids[index], [])) for index in order)
-    shown = (
-        f"All {len(order)} episodes"
-        if len(order) == len(dataset)
-        else f"{len(order)} of {len(dataset)} episodes, those with findings first"
-    )
+    number = f"All {len(order)}" if len(order) == len(dataset) else f"{len(order)} of {len(dataset)}"
+    shown = f"{number} episodes" + (", the worst first" if verdict.findings else "")
     head = f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(dataset.path.name)}</title><style>{STYLE}</style>"
-    legend = "Axes of the tool: x red, y green, z blue, 8 cm each; its path yellow. Middle frame of every view."
+    legend = "Middle frame of every view, in the order above. Axes of the tool: x red, y green, z blue, 8 cm each; its path yellow."
+    legend += " They should sit on the gripper: where they do not, the calibration is wrong."
     body = f"<h1>{escape(dataset.path.name)}</h1>{_table(verdict)}{_general(by_episode[''])}<h2>{shown}</h2><p>{legend}</p>"
     part = path.with_name(path.name + ".part")
     part.write_text(f"{head}<body>{body}<div class=grid>\n{figures}\n</div></body></html>\n", encoding="utf-8")
     part.replace(path)
+
+
+def _badness(findings: list[Finding]) -> tuple[int, int]:
+    """How many errors, then how many warnings; episodes of equal badness stay in their order."""
+    errors = sum(finding.level == "error" for finding in findings)
+    return errors, len(findings) - errors
 
 
 def _table(verdict: Verdict) -> str:
@@ -66,6 +71,8 @@ def _figure(dataset: Dataset, index: int, findings: list[Finding]) -> str:
         with suppress(ValueError):  # why is among the findings
             episode = _what_is_whole(dataset, index)
             instruction = f"<div>{escape(episode.instruction or '(no instruction)')}</div>"
+            if len(episode.views) < len(dataset.view_names):
+                instruction += f"<div>only {escape(', '.join(view.name for view in episode.views))} can be shown</div>"
             picture = f'<img loading=lazy alt="" src="data:image/jpeg;base64,{base64.b64encode(jpeg(thumbnail(episode))).decode()}">'
     caption = f"<b>{escape(dataset.ids[index])}</b>, {dataset.length(index)} frames{instruction}{notes}"
     return f"<figure>{picture}<figcaption>{caption}</figcaption></figure>"

@@ -19,10 +19,16 @@ AXIS_LENGTH = 0.08
 PATH_COLOUR = (255, 220, 60)
 
 
-def thumbnail(episode: Episode, height: int = 120, frame: int | None = None) -> UInt8[Tensor, "3 h w"]:
+GAP_PX = 4
+"""White between two views."""
+
+
+def thumbnail(episode: Episode, height: int = 144, frame: int | None = None) -> UInt8[Tensor, "3 h w"]:
     """A frame (None: the middle one) of each view beside the next; the tool is drawn where a view is calibrated."""
     shown = episode.num_frames // 2 if frame is None else frame
-    return torch.cat([_view(view, episode.trajectory, shown, height) for view in episode.views], -1)
+    gap = torch.full((3, height, GAP_PX), 255, dtype=torch.uint8)
+    parts = [part for view in episode.views for part in (gap, _view(view, episode.trajectory, shown, height))]
+    return torch.cat(parts[1:], -1)
 
 
 def _view(view: View, trajectory: Trajectory | None, frame: int, height: int) -> UInt8[Tensor, "3 h w"]:

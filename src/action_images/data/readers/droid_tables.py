@@ -56,7 +56,7 @@ class Tables:
             return None
         try:
             return [(int(start), int(stop)) for start, stop in ranges]
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise EpisodeError(f"keep_ranges_1_0_1.json: the ranges of {folder} are not pairs of frames; restore the file") from None
 
 

@@ -75,7 +75,7 @@ def as_tensor(content: object, shape: tuple[int | None, ...], name: str) -> Tens
     """Numbers of a stranger's as float32 of this shape (None: any length); raises EpisodeError where they are not."""
     try:
         array = np.asarray(content, np.float64)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         raise EpisodeError(f"{name}: should be numbers of shape {shape}, is something else; repair the file") from None
     if array.ndim != len(shape) or any(want is not None and want != have for want, have in zip(shape, array.shape, strict=True)):
         raise EpisodeError(f"{name}: has the shape {array.shape}, {shape} is expected (None: any length); repair the file")

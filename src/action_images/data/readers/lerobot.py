@@ -27,7 +27,10 @@ class LeRobot:
         path = root / "calibration.json" if calibration is None else calibration
         self._calibration = layout.read_json(path) if calibration is not None or path.is_file() else {}
         self._path = path
-        unknown = set(self._calibration.get("views", {})) - set(self._dataset.view_names)
+        views, tool = self._calibration.get("views", {}), self._calibration.get("tool", {})
+        if not isinstance(views, dict) or not isinstance(tool, dict) or not all(isinstance(entry, dict) for entry in views.values()):
+            raise EpisodeError(f"{path}: 'views', each of them and 'tool' are json objects; docs/data.md shows them")
+        unknown = set(views) - set(self._dataset.view_names)
         if unknown:
             raise EpisodeError(f"{path}: calibrates {sorted(unknown)}, the data set has the views {self._dataset.view_names}")
 
@@ -65,7 +68,7 @@ class LeRobot:
         try:
             feature, columns = str(tool["feature"]), [int(column) for column in tool["columns"]]
             closed, opened = float(tool["closed"]), float(tool["open"])
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             raise EpisodeError(f"{self._path}: 'tool' needs feature, columns, closed and open; docs/data.md shows them") from None
         values = as_tensor(self._dataset.column(place, feature), (None, None), feature)
         if closed == opened or len(columns) not in (7, 8) or not all(0 <= column < values.shape[1] for column in columns):
