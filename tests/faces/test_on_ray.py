@@ -18,7 +18,7 @@ from action_images.model.door import CanvasDenoiser
 from action_images.training.latents import Encoding, encode_dataset
 
 LABELLING = Labelling("random", ("view0", "view1"), overlap=2)
-MOST_SECONDS = 2400
+MOST_SECONDS = 600
 """For all that is done on the cluster; on an idle machine it takes a tenth of this."""
 
 
