@@ -110,7 +110,8 @@ class Dataset:
         _require(table, self.path, ["episode_index", "length", *self._place_columns()])
         table = table.sort_by("episode_index")
         if "episode_id" not in table.column_names:
-            ids = [f"episode_{number:06d}" for number in table["episode_index"].to_pylist()]
+            numbers = table["episode_index"].to_pylist()  # not yet known to be whole, or there
+            ids = ["episode_unknown" if number is None else f"episode_{number:06.0f}" for number in numbers]
             table = table.append_column("episode_id", pa.array(ids))
         return table
 
