@@ -73,7 +73,7 @@ def outside():
         if not pools:
             pools.append(ProcessPoolExecutor(1, multiprocessing.get_context("fork")))
         try:
-            return pools[-1].submit(function, *arguments).result(60)
+            return pools[-1].submit(function, *arguments).result(600)
         except BrokenProcessPool:
             pools.pop().shutdown()
             return None
