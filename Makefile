@@ -20,7 +20,7 @@ check: $(INSTALLED)
 	$(BIN)/python -m pytest tests/test_architecture.py
 
 bench: $(INSTALLED)
-	for room in codec data model world; do $(BIN)/python bench/$$room.py --json bench/results/$$room.json || exit 1; done
+	for room in calibration codec data model world; do $(BIN)/python bench/$$room.py --json bench/results/$$room.json || exit 1; done
 
 # All from nothing: demonstrations, a training run that goes on where it was stopped, the finished models in out/tiny/model.
 RECORD := $(BIN)/action-images record --size 128 --views 4 --every 4 --hold 32
