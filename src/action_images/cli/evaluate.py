@@ -108,14 +108,17 @@ def policy_of(
     from functools import partial
 
     from action_images.evaluation.references import REFERENCES, reference
+    from action_images.model.models import load_clips
 
     if given in REFERENCES:
         return given, partial(reference, given, DEFAULT_SIZE, 5.0), DEFAULT_SIZE, 5.0
     if given.startswith(("ws://", "wss://")):
         return _remote(given, token_file)
     folder = shipped_weights() if given == "shipped" else Path(given)
-    loaded = best_policy(folder, canvas, imagine, sampling, seed, best_of)  # here too, so that what is wrong is said once
-    clips = (loaded if best_of == 1 else loaded.policy).clips
+    best_policy(folder, canvas, imagine, sampling, seed, best_of)  # here too, so that what is wrong is said once
+    clips = load_clips(folder)
+    if clips is None:
+        raise ValueError(f"{folder}: does not say what clips its models were trained on; save them with clips")
     variant = "".join(
         f" {name}={value}" for name, value, plain in (("canvas", canvas, "policy"), ("best_of", best_of, 1),
                                                       ("sampling", sampling, None), ("seed", seed, 0)) if value != plain

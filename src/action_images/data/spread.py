@@ -1,5 +1,6 @@
 """Work on numbered items, done here or spread over the workers of a Ray cluster, and handed over in order."""
 
+import logging
 import os
 import pickle
 import traceback
@@ -157,7 +158,7 @@ def _cluster() -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     try:
         yield
     finally:

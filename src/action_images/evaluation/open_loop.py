@@ -176,8 +176,8 @@ def _error(question: str, plan: Plan, expert: Trajectory, other: Trajectory | No
     right = ((plan.trajectory.opening > 0.5) == (truth.opening > 0.5)).float().mean()
     moved = (truth.world_from_tool.translation[-1] - expert.world_from_tool.translation[0]).norm()
     follows = None if rival is None else _nearer(plan.trajectory, truth, rival)
-    numbers = (millimetres[-1], millimetres.mean(), degrees.mean(), right, 1e3 * moved)
-    return PlanError(question, *(number.item() for number in numbers), follows)
+    final, mean, turned = millimetres[-1].item(), millimetres.mean().item(), degrees.mean().item()
+    return PlanError(question, final, mean, turned, right.item(), 1e3 * moved.item(), follows)
 
 
 def _next_steps(path: Trajectory, num_steps: int) -> Trajectory:

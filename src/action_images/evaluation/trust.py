@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -54,11 +54,10 @@ class Inside:
     imagined: Environment
     world: Tabletop
     num_steps: int = 0
+    control_hz: float = field(init=False)
 
-    @property
-    def control_hz(self) -> float:
-        """That of the learned simulator."""
-        return self.imagined.control_hz
+    def __post_init__(self) -> None:
+        self.control_hz = self.imagined.control_hz
 
     def reset(self, seed: int) -> Observation:
         """Begin a new trial."""

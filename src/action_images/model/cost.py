@@ -214,9 +214,8 @@ def _activations(config: dict[str, Any], load: Load, mode: Mode, dtype: torch.dt
         return _conditions(config, load, dtype) + max(blocks, residual + _peak_of_the_additions(config, load, dtype))
     per_block = saved_by_a_block(config, tokens, load.batch_size * load.num_words, dtype)
     blocks = per_block + layers * residual if checkpointed else layers * per_block
-    # With a level for each latent frame, the last shift and scale are spread over all tokens.
-    around = SAVED_AROUND_BLOCKS[dtype] + (4 if config.get("per_frame_noise_level") else 0)
-    return _conditions(config, load, dtype) + blocks + around * tokens * _width(config) + _saved_by_the_additions(config, load, dtype)
+    around = SAVED_AROUND_BLOCKS[dtype] * tokens * _width(config)
+    return _conditions(config, load, dtype) + blocks + around + _saved_by_the_additions(config, load, dtype)
 
 
 def _conditions(config: dict[str, Any], load: Load, dtype: torch.dtype) -> int:
@@ -259,7 +258,6 @@ def _saved_by_the_additions(config: dict[str, Any], load: Load, dtype: torch.dty
 def saved_by_a_block(config: dict[str, Any], tokens: int, words: int, dtype: torch.dtype) -> int:
     """Bytes that one block keeps for its backward pass."""
     width, (per_token, per_hidden, per_word, flat) = _width(config), SAVED_BYTES[dtype]
-    per_token += 32 if config.get("per_frame_noise_level") else 0
     per_token += BYTES[dtype] if config.get("camera") == "released" else 0
     return tokens * (per_token * width + per_hidden * config["ffn_dim"] + flat) + per_word * words * width
 
@@ -267,9 +265,10 @@ def saved_by_a_block(config: dict[str, Any], tokens: int, words: int, dtype: tor
 def peak_of_a_block(config: dict[str, Any], tokens: int, dtype: torch.dtype) -> int:
     """Bytes that one block holds at once besides its input where nothing is kept for a backward pass."""
     width, (attention, feed_forward, hidden) = _width(config), PEAK_BYTES[dtype]
-    # With a level for each latent frame, shift, scale and gate are spread over all tokens.
-    spread = 24 if config.get("per_frame_noise_level") else 0
-    return tokens * (max(attention * width, feed_forward * width + hidden * config["ffn_dim"]) + spread * width)
+    # With a level for each latent frame, sums are made beside what enters them; so is the released camera branch's.
+    beside = 8 if config.get("per_frame_noise_level") and dtype == torch.float32 else 0
+    attention += BYTES[dtype] if config.get("camera") == "released" else 0
+    return tokens * (max(attention * width, feed_forward * width + hidden * config["ffn_dim"]) + beside * width)
 
 
 def full_config(config: dict[str, Any]) -> dict[str, Any]:

@@ -61,8 +61,8 @@ class GenerativePolicy(ClipGenerator):
         if self.tries == 1 or _least_confidence(plan) >= self.enough:
             return plan
         others = self.propose(observation, self.tries - 1, self.seed + 1)
-        spent = {stage: ms + others[0].stage_ms[stage] for stage, ms in plan.stage_ms.items()}
-        return replace(max([plan, *others], key=_least_confidence), stage_ms=spent)
+        first, more = plan.stage_ms or {}, others[0].stage_ms or {}
+        return replace(max([plan, *others], key=_least_confidence), stage_ms={stage: ms + more[stage] for stage, ms in first.items()})
 
     def propose(self, observation: Observation, num_plans: int, first_seed: int | None = None) -> list[Plan]:
         """So many plans from one observation, from the noise of so many seeds from `first_seed` (None: the policy's own) on."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -38,6 +38,7 @@ class Predicted:
     unknown: Bool[Tensor, "b frame"] | None
 
 
+@runtime_checkable
 class Objective(Protocol):
     """One kind of learning for the one loop; `name` is the recipe's `learns`, `door` the kind of denoiser that learns."""
 

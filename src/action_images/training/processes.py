@@ -3,13 +3,16 @@
 import os
 from typing import Any
 
+import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 
 
 def join_processes(mixed_precision: str, **options: Any) -> Accelerator:
     """This process's place among all; raises ValueError for kinds of sharing whose state cannot be saved here."""
-    accelerator = Accelerator(mixed_precision=mixed_precision, **options)
+    # Without being told of the CPU, accelerate takes each of several processes for the only one.
+    cpu = not torch.accelerator.is_available()
+    accelerator = Accelerator(cpu=cpu, mixed_precision=mixed_precision, **options)
     if accelerator.distributed_type is DistributedType.MULTI_CPU and os.environ.get("ACCELERATE_USE_FSDP") == "true":
         # accelerate leaves FSDP out where there are no GPUs; torch does not.
         accelerator.state.fsdp_plugin = FullyShardedDataParallelPlugin()

@@ -43,7 +43,7 @@ def read_pickle(path: Path, records: Collection[str] = ()) -> Any:
 def _check_memo(content: bytes) -> None:
     """Python's unpickler makes room for as many remembered values as the largest number in the file: it ends the process."""
     for opcode, argument, place in pickletools.genops(content):
-        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and not 0 <= argument <= place:
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and not 0 <= int(argument or 0) <= int(place or 0):
             raise pickle.UnpicklingError(f"it remembers value {argument} after {place} bytes")
 
 
