@@ -2,18 +2,18 @@
 
 import os
 import signal
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
+from ray_jobs import Fragile, begin, load
 from truth import knowing, make_episode
 
 from action_images.data.spread import OnRay, here, spread_named
 from action_images.data.store import DatasetWriter
 from action_images.data.window import Cutting
 from action_images.faces.labelled_copy import Job, Labelling, label_dataset, load_labels
-from action_images.generation import ClipGenerator
 from action_images.model.door import CanvasDenoiser
 from action_images.training.latents import Encoding, encode_dataset
 
@@ -29,6 +29,8 @@ def ray():
     def late(*_):
         raise TimeoutError(f"Ray did not come to an end within {MOST_SECONDS} s")
 
+    # Workers are told where the jobs of these tests are, as a user's modules would be installed.
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": str(MOST_SECONDS)}
     import ray
 
@@ -56,31 +58,11 @@ def content(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-@dataclass(frozen=True)
-class Fragile(Job):
-    """A job whose process is killed once, when it has done an episode and not yet handed it over."""
-
-    mark: Path = Path()
-
-    def labels(self, folder):
-        work = super().labels(folder)
-
-        def fragile(number):
-            result = work(number)
-            if number == 2 and not self.mark.exists():
-                self.mark.touch()
-                os.kill(os.getpid(), signal.SIGKILL)
-            return result
-
-        return fragile
-
-
 def test_labels_are_the_same_bytes_wherever_they_are_made_though_a_worker_is_killed(folders, tmp_path):
     data, model = folders
-    load = partial(ClipGenerator.load, model)
     seen = []
-    label_dataset(Job(load, data, LABELLING), tmp_path / "here")
-    job = Fragile(load, data, LABELLING, tmp_path / "mark")
+    label_dataset(Job(partial(load, model), data, LABELLING), tmp_path / "here")
+    job = Fragile(partial(load, model), data, LABELLING, tmp_path / "mark")
     rows = label_dataset(job, tmp_path / "ray", seen=lambda done, total: seen.append((done, total)), spread=OnRay(2))
     assert (tmp_path / "mark").exists()
     assert content(tmp_path / "ray") == content(tmp_path / "here")
@@ -97,16 +79,6 @@ def test_latents_are_the_same_bytes_wherever_they_are_made(folders, tmp_path):
     cache = replace(encoding, dataset=data.resolve(), model=model.resolve()).cache()
     window = encoding.cutting.window("test/e3", encoding.views, 2)
     assert cache.latents(str(window), "video", lambda: 1 / 0).shape[:2] == (2, 96)
-
-
-def squares(num_words: int, item: int) -> tuple[int, str]:
-    if item == 13:
-        raise ValueError("thirteen is not squared")
-    return item * item, "word " * num_words
-
-
-def begin(num_words: int):
-    return partial(squares, num_words)
 
 
 def test_results_come_in_the_order_of_the_items_and_errors_as_they_were_raised(ray):
