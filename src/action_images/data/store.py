@@ -207,7 +207,7 @@ def _require(table: pa.Table, path: Path, names: list[str]) -> None:
 def _against(length: float, episode_id: object, seen: set[str]) -> str | None:
     """Why a row of the episode table can be no episode beside those seen already; None where it can."""
     if not 1 <= length <= MAX_EPISODE_FRAMES:
-        return f"it claims {length:g} frames, there may be 1 to {MAX_EPISODE_FRAMES}; repair meta/episodes"
+        return f"it claims {length:.0f} frames, there may be 1 to {MAX_EPISODE_FRAMES}; repair meta/episodes"
     if not isinstance(episode_id, str):
         return f"its episode_id is {str(episode_id)[:80]}, no text; repair meta/episodes"
     if episode_id in seen:
