@@ -107,7 +107,7 @@ FOUND_IN_ONE_PASS = [
     ("e4", r"front: its video runs at 10 frames/s, the data set at 20"),
     ("e5", r"left.*not orthonormal"),
     ("", r"row 6 of meta/episodes: episode id '\.\./\.\./etc/passwd' must be words .* without '\.\.'"),
-    ("", r"row 7 of meta/episodes: it claims 1e\+07 frames, there may be 1 to 200000; repair meta/episodes"),
+    ("", r"row 7 of meta/episodes: it claims 10000000 frames, there may be 1 to 200000; repair meta/episodes"),
     ("", r"row 8 of meta/episodes: -1 is impossible for 'data/file_index' in meta/episodes; repair it"),
     ("", r"row 9 of meta/episodes: two episodes share the id 'reach/variation1/e5'; repair meta/episodes"),
 ]
