@@ -61,6 +61,18 @@ def test_sampling_leaves_what_is_given_bit_identical(pipeline, task: str):
     assert not torch.isclose(sampled.latents[~given], canvas.latents[~given]).all()
 
 
+@pytest.mark.parametrize("task", TASKS)
+def test_only_given_videos_are_shown_after_their_first_frame(pipeline, task: str):
+    scene = scenes(2)
+    _, condition = pipeline.encode(scene, TASKS[task])
+    if task not in {"label", "label_from_nothing", "second_view"}:
+        assert condition.later_frames is None
+        return
+    later = condition.later_frames.flatten(2, 3)
+    assert torch.equal(later[:, 0], scene.video[:, 0, 1:])
+    assert torch.equal(later[:, 1], torch.zeros_like(later[:, 1]) if task == "second_view" else scene.video[:, 1, 1:])
+
+
 def test_the_same_seed_gives_the_same_bytes(pipeline):
     scene = scenes(1)
     canvas, condition = pipeline.encode(scene, TASKS["policy"])

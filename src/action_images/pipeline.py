@@ -70,7 +70,7 @@ class Pipeline:
         latents = layout.pack({segment: streams[segment.stream][:, segment.view] for segment in layout.segments})
         given = torch.stack([one.given(layout) for one in tasks]).to(latents.device)
         canvas = Canvas(latents, given, layout, self._valid(sample, layout, num_frames)).check()
-        return canvas, self._condition(sample, cameras, layout)
+        return canvas, self._condition(sample, cameras, canvas)
 
     def decode(self, canvas: Canvas, cameras: Camera | None, wanted: Collection[Stream] = ("video", "action")) -> Prediction:
         """What the wanted streams of a canvas (batched once) show, the actions read back through these cameras.
@@ -127,7 +127,8 @@ class Pipeline:
         latent = torch.cat([first, rest.unflatten(-1, (-1, self.models.autoencoder.temporal_factor)).all(-1)], -1)
         return layout.pack({segment: latent[:, : segment.num_frames] for segment in layout.segments}, dim=-1)
 
-    def _condition(self, sample: Sample, cameras: Camera | None, layout: Layout) -> Condition:
+    def _condition(self, sample: Sample, cameras: Camera | None, canvas: Canvas) -> Condition:
+        layout = canvas.layout
         text = self.models.text.encode([instruction or "" for instruction in _instructions(sample)])
         network, packed = self.models.denoiser.transformer, None
         if network.config["camera"] is not None:
@@ -136,7 +137,17 @@ class Pipeline:
             maps = self.rigs.maps(cameras, self.models)
             packed = layout.pack({segment: maps[:, segment.view, : segment.num_frames] for segment in layout.segments}, dim=1)
         seen = sample.video[:, :, 0] if network.stem is not None else None
-        return Condition(text, packed, seen, self._still(sample.video[:, :, :1], layout) if network.still_anchor else None)
+        still = self._still(sample.video[:, :, :1], layout) if network.still_anchor else None
+        return Condition(text, packed, seen, still, self._later(sample.video, canvas) if network.motion_stem is not None else None)
+
+    def _later(self, video: Float[Tensor, "b view frame 3 h w"], canvas: Canvas) -> Float[Tensor, "b view later part 3 h w"] | None:
+        """What given videos show after their first frame, zeros for the others; None where none is given."""
+        parts = canvas.layout.unpack(canvas.given, -1)
+        shown = torch.stack([part[:, 1:] for segment, part in parts.items() if segment.stream == "video"], 1)
+        if not shown.any():
+            return None
+        later = video[:, :, 1:].unflatten(2, (shown.shape[-1], -1))
+        return torch.where(shown[..., None, None, None, None], later, 0)
 
     def _still(self, first: Float[Tensor, "b view 1 3 height width"], layout: Layout) -> Float[Tensor, "b c l h w"]:
         """The canvas of videos that repeat their first frame; zeros for actions."""

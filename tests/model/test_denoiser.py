@@ -137,6 +137,42 @@ def test_the_stem_reads_under_the_instruction():
     assert not torch.allclose(seen[0], seen[1], atol=1e-3)
 
 
+LABEL = TASKS["label"].layout(2, 3)
+
+
+def test_the_motion_stem_shows_each_time_and_view_its_own_frames():
+    model = ActionImagesTransformer3DModel(**TINY, motion_channels=8, pixels_per_token=16).eval()
+    tokens, given = torch.zeros(2, 24, LABEL.num_frames, 2, 3), TASKS["label"].given(LABEL).expand(2, -1)
+    frames = torch.rand(2, 2, 2, 4, 3, 32, 48)
+    other = frames.clone()
+    other[:, 1, 0, 2] = 0
+    with torch.no_grad():
+        seen, changed = (model._add_motion(tokens, pixels, given, LABEL) for pixels in (frames, other))
+    differs = (seen != changed).any(0).any(0).any(-1).any(-1)
+    assert torch.equal(differs, (LABEL.view_of_frame() == 1) & (LABEL.place_of_frame() == 1))
+    assert (seen[:, :, LABEL.place_of_frame() == 0] == 0).all()
+
+
+def test_the_motion_stem_does_not_see_what_is_asked(inputs):
+    model = ActionImagesTransformer3DModel(**TINY, motion_channels=8, pixels_per_token=16).eval()
+    given = torch.stack([TASKS[task].given(LABEL) for task in ("label", "joint")])
+    frames, rest = torch.rand(2, 2, 2, 4, 3, 32, 48), inputs(num_frames=LABEL.num_frames)
+    with torch.no_grad():
+        outputs = [model(**rest, layout=LABEL, later_frames=pixels, given=given).sample for pixels in (frames, 1 - frames)]
+    assert torch.equal(outputs[0][1], outputs[1][1])
+    assert not torch.allclose(outputs[0][0], outputs[1][0])
+
+
+@pytest.mark.parametrize("task", ["label", "policy"])
+def test_the_motion_stem_takes_part_in_every_pass(inputs, task: str):
+    model, layout = ActionImagesTransformer3DModel(**TINY, motion_channels=8, pixels_per_token=16), TASKS[task].layout(2, 3)
+    later = torch.rand(2, 2, 2, 4, 3, 32, 48) if task == "label" else None
+    given = TASKS[task].given(layout).expand(2, -1)
+    model(**inputs(num_frames=layout.num_frames), layout=layout, later_frames=later, given=given).sample.sum().backward()
+    moved = [parameter.grad.abs().sum() > 0 for parameter in model.motion_stem.parameters()]
+    assert all(moved) if task == "label" else not any(moved)
+
+
 def test_padding_does_not_dilute_the_instruction():
     model = ActionImagesTransformer3DModel(**TINY, stem_channels=8, pixels_per_token=16).eval()
     text = torch.randn(1, 3, 16)
@@ -153,7 +189,7 @@ def test_segment_embeddings_tell_views_and_streams_apart(inputs):
         model(**inputs(num_frames=12), layout=TASKS["policy"].layout(3, 3))
 
 
-@pytest.mark.parametrize("value", [{"stem_channels": 8}, {"bias_frames": 2}, {"max_views": 2}])
+@pytest.mark.parametrize("value", [{"stem_channels": 8}, {"motion_channels": 8}, {"bias_frames": 2}, {"max_views": 2}])
 def test_an_addition_that_is_not_told_the_layout_says_so(inputs, value: dict):
     with pytest.raises(ValueError, match="needs `layout` in every call"):
         ActionImagesTransformer3DModel(**TINY, **value)(**inputs())

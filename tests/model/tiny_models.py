@@ -16,6 +16,7 @@ FULL = TINY | {
     "prediction": "clean",
     "per_frame_noise_level": True,
     "stem_channels": 8,
+    "motion_channels": 8,
     "pixels_per_token": 16,
     "bias_frames": 3,
     "max_views": 2,

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from action_images.canvas import Layout
 from action_images.canvas.layout import STREAMS
 from action_images.model.rays import POOLED_CHANNELS, RayEncoder, pool_cameras
-from action_images.model.stem import FirstFrameStem
+from action_images.model.stem import FirstFrameStem, MotionStem
 
 
 class CameraBlock(WanTransformerBlock):
@@ -85,10 +85,11 @@ class ActionImagesTransformer3DModel(WanTransformer3DModel):
     `camera`: 'released' pools the cameras' latents into one vector for each latent frame and block (exact with the
     released weights), 'rays' adds an encoding of each token's own ray, None knows no cameras. `prediction` says what
     comes out, 'velocity' or the 'clean' latents. For models trained from scratch: `stem_channels` adds a
-    text-conditioned convolution of each view's first frame to all its tokens, `bias_frames` a bias for each stream and
-    latent frame to the output (see `set_output_bias`), `max_views` embeddings of view and stream, `still_anchor` lets
-    videos be predicted as their change against a video that stands still, and `per_frame_noise_level` makes callers
-    mark given frames as clean (noise level 0).
+    text-conditioned convolution of each view's first frame to all its tokens, `motion_channels` a convolution of what a
+    given video shows later (`motion_frames` pixel frames for each latent frame) to the tokens of its view and time,
+    `bias_frames` a bias for each stream and latent frame to the output (see `set_output_bias`), `max_views` embeddings of
+    view and stream, `still_anchor` lets videos be predicted as their change against a video that stands still, and
+    `per_frame_noise_level` makes callers mark given frames as clean (noise level 0).
     """
 
     _no_split_modules: ClassVar = ["CameraBlock"]
@@ -124,6 +125,8 @@ class ActionImagesTransformer3DModel(WanTransformer3DModel):
         prediction: Literal["velocity", "clean"] = "velocity",
         per_frame_noise_level: bool = False,
         stem_channels: int | None = None,
+        motion_channels: int | None = None,
+        motion_frames: int = 4,
         pixels_per_token: int = 32,
         bias_frames: int | None = None,
         max_views: int | None = None,
@@ -143,6 +146,7 @@ class ActionImagesTransformer3DModel(WanTransformer3DModel):
         self.frame_of_token = FrameOfToken()
         self.ray_encoder = RayEncoder(width) if camera == "rays" else None
         self.stem = FirstFrameStem(stem_channels, width, pixels_per_token) if stem_channels else None
+        self.motion_stem = MotionStem(motion_channels, width, pixels_per_token, motion_frames) if motion_channels else None
         self.view_embedding = nn.Parameter(0.02 * torch.randn(max_views, width)) if max_views else None
         self.stream_embedding = nn.Parameter(0.02 * torch.randn(len(STREAMS), width)) if max_views else None
         self.output_bias = nn.Parameter(torch.zeros(len(STREAMS), bias_frames, out_channels)) if bias_frames else None
@@ -159,6 +163,8 @@ class ActionImagesTransformer3DModel(WanTransformer3DModel):
         first_frames: Tensor | None = None,
         layout: Layout | None = None,
         still: Tensor | None = None,
+        later_frames: Tensor | None = None,
+        given: Tensor | None = None,
         return_dict: bool = True,
         attention_kwargs: dict[str, Any] | None = None,  # noqa: ARG002 (read by apply_lora_scale)
     ) -> Transformer2DModelOutput | tuple[Tensor]:
@@ -172,10 +178,15 @@ class ActionImagesTransformer3DModel(WanTransformer3DModel):
             first_frames: each view's first frame (b view 3 height width) in [-1, 1], for the stem.
             layout: which segment each latent frame belongs to, for stem, embeddings and output bias.
             still: latents (b c l h w) of videos that stand still, zeros for actions, for the still anchor.
+            later_frames: the pixel frames (b view l-1 frame 3 height width) in [-1, 1] of each video's latent frames after
+                the first, for the motion stem; those of videos that are not given are not looked at. None: none is given.
+            given: which latent frames (b l) are given, for the motion stem.
         """
         rotary_emb = self.rope(hidden_states)
         temb, modulation, text, _ = self._embed_conditions(timestep, encoder_hidden_states)
         tokens = self._add_conditions(self.patch_embedding(hidden_states), text, encoder_hidden_states, camera, first_frames, layout)
+        if self.motion_stem is not None:
+            tokens = self._add_motion(tokens, later_frames, given, _needed(layout, "layout", "motion_channels"))
         num_frames, height, width = tokens.shape[2:]
         tokens = tokens.flatten(2).transpose(1, 2).contiguous()
         frame_of_token = self.frame_of_token(num_frames, height * width, tokens.device)
@@ -226,6 +237,19 @@ class ActionImagesTransformer3DModel(WanTransformer3DModel):
             seen = self.stem(_needed(first_frames, "first_frames", "stem_channels"), _mean_of_words(text, raw_text))
             tokens = tokens + seen[:, view_of_frame].movedim(1, 2)
         return tokens
+
+    def _add_motion(self, tokens: Tensor, later_frames: Tensor | None, given: Tensor | None, layout: Layout) -> Tensor:
+        """Tokens (b d l h w) with what given videos show at the same time, in the same view, added."""
+        if later_frames is None:
+            # Nothing is added, but weights take part in every pass: processes that share gradients wait for all of them.
+            pixels = self.config.pixels_per_token
+            return tokens + self.motion_stem(tokens.new_zeros(0, self.config.motion_frames, 3, pixels, pixels)).sum()
+        parts = layout.unpack(_needed(given, "given", "motion_channels"), -1)
+        shown = torch.stack([part[:, 1:] for segment, part in parts.items() if segment.stream == "video"], 1)
+        seen = tokens.new_zeros(*shown.shape, tokens.shape[1], *tokens.shape[-2:])
+        seen[shown] = self.motion_stem(later_frames[shown]).type_as(seen)
+        seen = torch.nn.functional.pad(seen, (0, 0, 0, 0, 0, 0, 1, 0))
+        return tokens + seen[:, layout.view_of_frame(tokens.device), layout.place_of_frame(tokens.device)].movedim(1, 2)
 
     def _segment_embedding(self, layout: Layout, device: torch.device) -> Tensor:
         views = layout.view_of_frame(device)

@@ -25,6 +25,8 @@ class Condition(Struct):
     first_frames: Float[Tensor, "*batch view 3 height width"] | None = None
     still: Float[Tensor, "*batch latent l latent_h latent_w"] | None = None
     """What the canvas would be if nothing moved in the videos; zeros in action segments."""
+    later_frames: Float[Tensor, "*batch view later frame 3 height width"] | None = None
+    """The pixel frames of given videos after the first, by latent frame; zeros where they are not given. None: none is."""
 
     def with_text(self, text: Float[Tensor, "*batch token dim"]) -> Self:
         """The same scene under another instruction."""
@@ -82,6 +84,8 @@ class CanvasDenoiser(nn.Module):
                 camera=condition.camera,
                 first_frames=condition.first_frames,
                 still=condition.still,
+                later_frames=condition.later_frames,
+                given=canvas.given,
                 layout=canvas.layout,
                 return_dict=False,
             )[0].float()
