@@ -69,7 +69,7 @@ def lora_parameters(config: dict[str, Any], rank: int) -> int:
 def forward_flops(config: dict[str, Any], load: Load) -> int:
     """Floating-point operations (a multiply-add is two) of one pass over the batch.
 
-    The motion stem is not counted: it works only where whole videos are given, and costs less than a tenth there.
+    The motion stem is not counted: it works only where whole videos are given (a tenth more for `label` with `tiny`).
     """
     width, patch, words = _width(config), config["patch_size"], load.num_words
     tokens = load.num_tokens((patch[1], patch[2]))

@@ -26,7 +26,7 @@ class Condition(Struct):
     still: Float[Tensor, "*batch latent l latent_h latent_w"] | None = None
     """What the canvas would be if nothing moved in the videos; zeros in action segments."""
     later_frames: Float[Tensor, "*batch view later frame 3 height width"] | None = None
-    """The pixel frames of given videos after the first, by latent frame; zeros where they are not given. None: none is."""
+    """The pixel frames of given videos after the first in [-1, 1], by latent frame; zeros where they are not given. None: none is."""
 
     def with_text(self, text: Float[Tensor, "*batch token dim"]) -> Self:
         """The same scene under another instruction."""
