@@ -142,8 +142,7 @@ class Pipeline:
 
     def _later(self, video: Float[Tensor, "b view frame 3 h w"], canvas: Canvas) -> Float[Tensor, "b view later part 3 h w"] | None:
         """What given videos show after their first frame, zeros for the others; None where none is given."""
-        parts = canvas.layout.unpack(canvas.given, -1)
-        shown = torch.stack([part[:, 1:] for segment, part in parts.items() if segment.stream == "video"], 1)
+        shown = canvas.layout.later_video(canvas.given)
         if not shown.any():
             return None
         later = video[:, :, 1:].unflatten(2, (shown.shape[-1], -1))

@@ -26,13 +26,14 @@ from action_images.model.cost import (
 from action_images.model.denoiser import ActionImagesTransformer3DModel
 from action_images.model.presets import PRESETS
 
-LAYOUT = TASKS["policy"].layout(2, 3)
+LAYOUTS = {layout.num_frames: layout for layout in (TASKS[task].layout(2, 3) for task in ("policy", "label"))}
 CONFIGS = {
     "plain": (TINY, Load(2, 8, 8, 8, 5)),
     "released": (TINY | {"camera": "released"}, Load(1, 8, 16, 32, 5)),
     "full": (FULL, Load(2, 8, 8, 12, 5)),
     "wide": (FULL | {"num_attention_heads": 8, "ffn_dim": 400, "stem_channels": 24}, Load(1, 8, 12, 8, 20)),
     "tiny": (PRESETS["tiny"].transformer, Load(2, 8, 8, 8, 24)),
+    "label": (PRESETS["tiny"].transformer, load_of(TASKS["label"], 2, 9, (64, 64), (4, 8), 24, batch_size=2)),
 }
 
 
@@ -46,14 +47,17 @@ def inputs_for(model: ActionImagesTransformer3DModel, load: Load) -> dict[str, A
     config = model.config
     camera = {"released": (96, load.height, load.width), "rays": (24, load.height // 2, load.width // 2), None: None}[config["camera"]]
     level = (load.batch_size, load.num_frames) if config["per_frame_noise_level"] else (load.batch_size,)
-    side, dtype = config["pixels_per_token"], model.dtype
+    side, dtype, layout = config["pixels_per_token"], model.dtype, LAYOUTS[load.num_frames]
+    shown = (load.batch_size, 2, 2, config["motion_frames"], 3, load.height // 2 * side, load.width // 2 * side)
     return {
         "hidden_states": torch.randn(load.batch_size, config["in_channels"], load.num_frames, load.height, load.width, dtype=dtype),
         "timestep": torch.rand(level),
         "encoder_hidden_states": torch.randn(load.batch_size, load.num_words, config["text_dim"], dtype=dtype),
         "camera": None if camera is None else torch.randn(load.batch_size, load.num_frames, *camera, dtype=dtype),
         "first_frames": torch.rand(load.batch_size, 2, 3, load.height // 2 * side, load.width // 2 * side, dtype=dtype),
-        "layout": LAYOUT,
+        "layout": layout,
+        "later_frames": torch.rand(shown, dtype=dtype) if load.num_given else None,
+        "given": TASKS["label"].given(layout).expand(load.batch_size, -1) if load.num_given else None,
         "still": torch.zeros(load.batch_size, config["in_channels"], load.num_frames, load.height, load.width, dtype=dtype),
     }
 

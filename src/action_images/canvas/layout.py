@@ -6,7 +6,7 @@ from itertools import accumulate
 from typing import Literal
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Int, Shaped
 from torch import Tensor
 
 Stream = Literal["video", "action"]
@@ -81,6 +81,11 @@ class Layout:
     def place_of_frame(self, device: torch.device | None = None) -> Int[Tensor, "l"]:
         """How many latent frames of its segment lie before each latent frame."""
         return torch.cat([torch.arange(segment.num_frames, device=device) for segment in self.segments])
+
+    def later_video(self, packed: Shaped[Tensor, "*batch l"]) -> Shaped[Tensor, "*batch view later"]:
+        """What is said of each latent frame, for those of each view's video after its first."""
+        parts = self.unpack(packed, -1)
+        return torch.stack([part[..., 1:] for segment, part in parts.items() if segment.stream == "video"], -2)
 
     def _per_frame(self, values: list[int], device: torch.device | None) -> Tensor:
         counts = torch.tensor([segment.num_frames for segment in self.segments], device=device)

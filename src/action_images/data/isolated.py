@@ -1,11 +1,12 @@
 """Work on strangers' files in processes of their own: what kills a process is found, named, and does not stop the rest."""
 
-import multiprocessing
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
+
+from action_images.data.pool import pool_of
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -21,7 +22,7 @@ def each_isolated(
     """
     waiting = deque(items)
     while waiting:
-        with _pool(num_workers, begin, arguments) as pool:
+        with pool_of(num_workers, begin, arguments) as pool:
             under_way: deque[tuple[Item, Future[Result]]] = deque()
             while waiting or under_way:
                 try:
@@ -44,7 +45,7 @@ def _one_by_one(
     """The same with one process, a new one after each death."""
     waiting = deque(items)
     while waiting:
-        with _pool(1, begin, arguments) as pool:
+        with pool_of(1, begin, arguments) as pool:
             while waiting:
                 item = waiting.popleft()
                 try:
@@ -52,7 +53,3 @@ def _one_by_one(
                 except BrokenProcessPool:
                     yield item, None
                     break
-
-
-def _pool(num_workers: int, begin: Callable[..., None], arguments: tuple[Any, ...]) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(num_workers, multiprocessing.get_context("spawn"), initializer=begin, initargs=arguments)

@@ -3,9 +3,7 @@
 No model that answers in action images can be judged without it: a lost trial here is the codec's or the controller's.
 """
 
-import multiprocessing
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,6 +12,7 @@ from tempfile import TemporaryDirectory
 import torch
 
 from action_images.codec import draw_uint8, read
+from action_images.data.pool import pool_of
 from action_images.data.video import read_video, write_video
 from action_images.evaluation.statistics import wilson_interval
 from action_images.geometry import Camera, Trajectory
@@ -50,8 +49,7 @@ def run_trials(task: str, seeds: Iterable[int], gate: Gate, num_workers: int = 1
     if num_workers <= 1:
         yield from map(trial, seeds)
         return
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(num_workers, spawn, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with pool_of(num_workers, torch.set_num_threads, (1,)) as pool:
         yield from pool.map(trial, seeds)
 
 

@@ -1,9 +1,8 @@
 """A policy judged in the simulator: trials in parallel, each written down when it is over, the same scenes for every policy."""
 
 import json
-import multiprocessing
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -11,6 +10,7 @@ from typing import Any
 
 import torch
 
+from action_images.data.pool import pool_of
 from action_images.evaluation.attribution import attribute, missed_by
 from action_images.evaluation.protocols import EvaluationProtocol
 from action_images.evaluation.references import Privileged, expert_path
@@ -102,10 +102,8 @@ def run(judgement: Judgement, wanted: Iterable[Address], num_workers: int = 1) -
         policy = judgement.make()
         yield from (judge(policy, judgement, address)[0] for address in wanted)
         return
-    # A forked process would share the parent's graphics context.
-    spawn = multiprocessing.get_context("spawn")
     num_threads = max(torch.get_num_threads() // num_workers, 1)
-    with ProcessPoolExecutor(num_workers, spawn, initializer=_load, initargs=(judgement, num_threads)) as pool:
+    with pool_of(num_workers, _load, (judgement, num_threads)) as pool:
         running = [pool.submit(_judge, address) for address in wanted]
         try:
             for done in as_completed(running):

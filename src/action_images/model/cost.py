@@ -1,6 +1,7 @@
 """What a model costs by arithmetic: parameters, tokens, floating-point operations and memory."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 import torch
@@ -9,6 +10,7 @@ from action_images.canvas import Task
 from action_images.model.denoiser import ActionImagesTransformer3DModel
 from action_images.model.rays import NUM_OCTAVES, POOLED_CHANNELS
 from action_images.model.stem import FirstFrameStem
+from action_images.model.words import PickedWords
 
 Mode = Literal["inference", "lora", "full"]
 BYTES = {torch.float32: 4, torch.bfloat16: 2}
@@ -39,6 +41,8 @@ class Load:
     """Latent columns."""
     num_words: int
     num_views: int = 2
+    num_given: int = 0
+    """Latent frames of given videos after their first, all views' of one sample: what a motion stem looks at."""
 
     def num_tokens(self, patch: tuple[int, int]) -> int:
         """Tokens of one sample."""
@@ -49,8 +53,9 @@ def load_of(
     task: Task, num_views: int, num_frames: int, size: tuple[int, int], factors: tuple[int, int], num_words: int, batch_size: int = 1
 ) -> Load:
     """The load of a task on clips of `num_frames` pixel frames; `factors` are the autoencoder's in (time, space)."""
-    latent = task.layout(num_views, (num_frames - 1) // factors[0] + 1).num_frames
-    return Load(batch_size, latent, size[0] // factors[1], size[1] // factors[1], num_words, num_views)
+    layout = task.layout(num_views, (num_frames - 1) // factors[0] + 1)
+    num_given = int(layout.later_video(task.given(layout)).sum())
+    return Load(batch_size, layout.num_frames, size[0] // factors[1], size[1] // factors[1], num_words, num_views, num_given)
 
 
 def count_parameters(config: dict[str, Any]) -> int:
@@ -67,10 +72,7 @@ def lora_parameters(config: dict[str, Any], rank: int) -> int:
 
 
 def forward_flops(config: dict[str, Any], load: Load) -> int:
-    """Floating-point operations (a multiply-add is two) of one pass over the batch.
-
-    The motion stem is not counted: it works only where whole videos are given (a tenth more for `label` with `tiny`).
-    """
+    """Floating-point operations (a multiply-add is two) of one pass over the batch."""
     width, patch, words = _width(config), config["patch_size"], load.num_words
     tokens = load.num_tokens((patch[1], patch[2]))
     pixels = patch[1] * patch[2]
@@ -110,14 +112,30 @@ def _additions(config: dict[str, Any], load: Load, tokens: int) -> int:
         total += 2 * tokens * RAY_HIDDEN * (NUM_RAY_FEATURES + width)
     if config.get("stem_channels"):
         channels, pixels = config["stem_channels"], _pixels(config, load)
-        total += load.num_views * 2 * 3 * FirstFrameStem.NUM_KERNELS * pixels
-        fan_in, num_layers = 3 + FirstFrameStem.NUM_KERNELS, config["pixels_per_token"].bit_length() - 1
-        for layer in range(1, num_layers + 1):
-            fan_out = width if layer == num_layers else channels
-            total += load.num_views * 2 * 9 * fan_in * fan_out * pixels // 4**layer
-            fan_in = fan_out
-        total += load.num_views * 2 * width * (4 * FirstFrameStem.NUM_KERNELS + 2 * channels * (num_layers - 1))
+        convolutions = _halving_flops(config, 3 + FirstFrameStem.NUM_KERNELS, channels, pixels)
+        told = 2 * width * (4 * FirstFrameStem.NUM_KERNELS + 2 * channels * (_num_halvings(config) - 1))
+        total += load.num_views * (2 * 3 * FirstFrameStem.NUM_KERNELS * pixels + convolutions + told)
+    if config.get("motion_channels"):
+        total += load.num_given * _halving_flops(config, 3 * config["motion_frames"], config["motion_channels"], _pixels(config, load))
+    if config.get("word_pickers"):
+        convolved = PickedWords.SPAN * PickedWords.CHANNELS * (width + config["word_pickers"])
+        total += 2 * load.num_words * (convolved + width * (width + 1))
     return total
+
+
+def _num_halvings(config: dict[str, Any]) -> int:
+    return config["pixels_per_token"].bit_length() - 1
+
+
+def _layers_of_an_image(config: dict[str, Any]) -> float:
+    """What all hidden layers of a stem hold of one channel, as a part of an image."""
+    return sum(0.25**layer for layer in range(1, _num_halvings(config)))
+
+
+def _halving_flops(config: dict[str, Any], fan_in: int, channels: int, pixels: int) -> int:
+    """Operations of a stem's convolutions of one image."""
+    fans = [fan_in] + [channels] * (_num_halvings(config) - 1) + [_width(config)]
+    return sum(2 * 9 * before * after * pixels // 4**layer for layer, (before, after) in enumerate(pairwise(fans), 1))
 
 
 def training_flops(config: dict[str, Any], load: Load, mode: Mode, checkpointed: bool, lora_rank: int = 32) -> int:
@@ -158,6 +176,8 @@ def _input_gradient_flops_of_first_layers(config: dict[str, Any], load: Load) ->
         total += config["num_layers"] * 2 * width * POOLED_CHANNELS * load.num_frames
     elif config.get("camera") == "rays":
         total += 2 * tokens * RAY_HIDDEN * NUM_RAY_FEATURES
+    if config.get("motion_channels"):
+        total += load.num_given * 2 * 9 * 3 * config["motion_frames"] * config["motion_channels"] * _pixels(config, load) // 4
     return total
 
 
@@ -232,8 +252,8 @@ def _conditions(config: dict[str, Any], load: Load, dtype: torch.dtype) -> int:
 
 
 def _peak_of_the_additions(config: dict[str, Any], load: Load, dtype: torch.dtype) -> int:
-    """Bytes at once in the ray encoder or in the stem's first layer, whichever holds more."""
-    size, rays, stem = BYTES[dtype], 0, 0
+    """Bytes at once in the ray encoder or in a stem's first layer, whichever holds more."""
+    size, rays, stem, motion = BYTES[dtype], 0, 0, 0
     if config.get("camera") == "rays":
         copies = (1 if dtype == torch.float32 else 2) * NUM_RAY_FEATURES + RAY_HIDDEN
         angles = 24 * NUM_OCTAVES
@@ -242,7 +262,13 @@ def _peak_of_the_additions(config: dict[str, Any], load: Load, dtype: torch.dtyp
         seen = 3 + FirstFrameStem.NUM_KERNELS
         per_pixel = max(seen + FirstFrameStem.NUM_KERNELS, seen + 2 * config["stem_channels"] / 4)
         stem = load.batch_size * load.num_views * int(_pixels(config, load) * per_pixel) * size
-    return max(rays, stem)
+    if config.get("motion_channels"):
+        # Besides the first convolution and its norm the place of what comes out.
+        images, pixels = load.batch_size * load.num_given, _pixels(config, load)
+        held = pixels * (3 * config["motion_frames"] + 2 * config["motion_channels"] / 4)
+        tokens = load.num_tokens(_patch(config)) // load.num_frames * _width(config)
+        motion = images * (int(held) + tokens) * size
+    return max(rays, stem, motion)
 
 
 def _saved_by_the_additions(config: dict[str, Any], load: Load, dtype: torch.dtype) -> int:
@@ -252,9 +278,11 @@ def _saved_by_the_additions(config: dict[str, Any], load: Load, dtype: torch.dty
         saved += load.batch_size * load.num_tokens(_patch(config)) * size * (NUM_RAY_FEATURES + 2 * RAY_HIDDEN)
     if config.get("stem_channels"):
         # Each layer keeps what it was shown, its convolution, its norm and what enters its nonlinearity.
-        channels, num_layers = config["stem_channels"], config["pixels_per_token"].bit_length() - 1
-        per_pixel = 3 + FirstFrameStem.NUM_KERNELS + sum(4 * channels / 4**layer for layer in range(1, num_layers))
+        per_pixel = 3 + FirstFrameStem.NUM_KERNELS + 4 * config["stem_channels"] * _layers_of_an_image(config)
         saved += load.batch_size * load.num_views * int(_pixels(config, load) * per_pixel) * size
+    if config.get("motion_channels"):
+        per_pixel = 3 * config["motion_frames"] + 3 * config["motion_channels"] * _layers_of_an_image(config)
+        saved += load.batch_size * load.num_given * int(_pixels(config, load) * per_pixel) * size
     return saved
 
 

@@ -24,6 +24,7 @@ from action_images.canvas import Layout
 from action_images.canvas.layout import STREAMS
 from action_images.model.rays import POOLED_CHANNELS, RayEncoder, pool_cameras
 from action_images.model.stem import FirstFrameStem, MotionStem
+from action_images.model.words import PickedWords, mean_of_words
 
 
 class CameraBlock(WanTransformerBlock):
@@ -87,6 +88,7 @@ class ActionImagesTransformer3DModel(WanTransformer3DModel):
     comes out, 'velocity' or the 'clean' latents. For models trained from scratch: `stem_channels` adds a
     text-conditioned convolution of each view's first frame to all its tokens, `motion_channels` a convolution of what a
     given video shows later (`motion_frames` pixel frames for each latent frame) to the tokens of its view and time,
+    `word_pickers` tells the stem which word stands where in the sentence,
     `bias_frames` a bias for each stream and latent frame to the output (see `set_output_bias`), `max_views` embeddings of
     view and stream, `still_anchor` lets videos be predicted as their change against a video that stands still, and
     `per_frame_noise_level` makes callers mark given frames as clean (noise level 0).
@@ -127,6 +129,7 @@ class ActionImagesTransformer3DModel(WanTransformer3DModel):
         stem_channels: int | None = None,
         motion_channels: int | None = None,
         motion_frames: int = 4,
+        word_pickers: int | None = None,
         pixels_per_token: int = 32,
         bias_frames: int | None = None,
         max_views: int | None = None,
@@ -147,6 +150,7 @@ class ActionImagesTransformer3DModel(WanTransformer3DModel):
         self.ray_encoder = RayEncoder(width) if camera == "rays" else None
         self.stem = FirstFrameStem(stem_channels, width, pixels_per_token) if stem_channels else None
         self.motion_stem = MotionStem(motion_channels, width, pixels_per_token, motion_frames) if motion_channels else None
+        self.words = PickedWords(word_pickers, width) if word_pickers else None
         self.view_embedding = nn.Parameter(0.02 * torch.randn(max_views, width)) if max_views else None
         self.stream_embedding = nn.Parameter(0.02 * torch.randn(len(STREAMS), width)) if max_views else None
         self.output_bias = nn.Parameter(torch.zeros(len(STREAMS), bias_frames, out_channels)) if bias_frames else None
@@ -234,7 +238,9 @@ class ActionImagesTransformer3DModel(WanTransformer3DModel):
             tokens = tokens + self._segment_embedding(_needed(layout, "layout", "max_views"), tokens.device).type_as(tokens)
         if self.stem is not None:
             view_of_frame = _needed(layout, "layout", "stem_channels").view_of_frame(tokens.device)
-            seen = self.stem(_needed(first_frames, "first_frames", "stem_channels"), _mean_of_words(text, raw_text))
+            pool = mean_of_words if self.words is None else self.words
+            told = pool(text, (raw_text != 0).any(-1))
+            seen = self.stem(_needed(first_frames, "first_frames", "stem_channels"), told)
             tokens = tokens + seen[:, view_of_frame].movedim(1, 2)
         return tokens
 
@@ -244,8 +250,7 @@ class ActionImagesTransformer3DModel(WanTransformer3DModel):
             # Nothing is added, but weights take part in every pass: processes that share gradients wait for all of them.
             pixels = self.config.pixels_per_token
             return tokens + self.motion_stem(tokens.new_zeros(0, self.config.motion_frames, 3, pixels, pixels)).sum()
-        parts = layout.unpack(_needed(given, "given", "motion_channels"), -1)
-        shown = torch.stack([part[:, 1:] for segment, part in parts.items() if segment.stream == "video"], 1)
+        shown = layout.later_video(_needed(given, "given", "motion_channels"))
         seen = tokens.new_zeros(*shown.shape, tokens.shape[1], *tokens.shape[-2:])
         seen[shown] = self.motion_stem(later_frames[shown]).type_as(seen)
         seen = torch.nn.functional.pad(seen, (0, 0, 0, 0, 0, 0, 1, 0))
@@ -287,12 +292,6 @@ def _gated(tokens: Tensor, added: Tensor, gate: Tensor, frame_of_token: Tensor |
     """tokens + added (b n d) * gate (b 1|l d)."""
     grouped, (gate,) = _of_token((gate,), added, frame_of_token)
     return torch.addcmul(tokens.view_as(grouped), grouped, gate).view_as(tokens)
-
-
-def _mean_of_words(text: Tensor, raw_text: Tensor) -> Tensor:
-    """The mean embedding (b d) of the text tokens that are not padding."""
-    is_word = (raw_text != 0).any(-1, keepdim=True).type_as(text)
-    return (text * is_word).sum(1) / is_word.sum(1).clamp_min(1)
 
 
 def _needed(value: Any, name: str, reason: str) -> Any:

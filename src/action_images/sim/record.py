@@ -1,10 +1,9 @@
 """Demonstrations recorded as episodes: simulated in parallel, stored in the order of their seeds."""
 
-import multiprocessing
 import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -16,6 +15,7 @@ import torch
 
 from action_images.data.encoded import Encoded, encode_episode
 from action_images.data.episode import Episode, FramesInMemory, View
+from action_images.data.pool import pool_of
 from action_images.data.store import DatasetWriter
 from action_images.geometry import Trajectory
 from action_images.robot import Observation
@@ -125,9 +125,7 @@ def _encoded(missing: Iterator[Demonstration], writer: DatasetWriter, studio: St
             folder = writer.staging()
             yield one, _demonstrate(one, studio, Path(folder.name), crf), folder
         return
-    # A forked process would share the parent's graphics context.
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(num_workers, spawn, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with pool_of(num_workers, torch.set_num_threads, (1,)) as pool:
         under_way: deque[tuple[Demonstration, Future, TemporaryDirectory]] = deque()
 
         def submit(num: int) -> None:

@@ -1,0 +1,27 @@
+"""Pools of processes that end when the one that made them does, however that ends."""
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any
+
+
+def pool_of(num_workers: int, begin: Callable[..., None], arguments: tuple[Any, ...]) -> ProcessPoolExecutor:
+    """A pool whose processes start from nothing (a forked one would share a graphics context) with `begin(*arguments)`."""
+    spawn = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(num_workers, spawn, initializer=_begin, initargs=(begin, arguments))
+
+
+def _begin(begin: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    # Python's pools wait for work for ever where their maker was killed, each with its memory.
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    begin(*arguments)
+
+
+def _end_with_the_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
