@@ -20,12 +20,14 @@ check: $(INSTALLED)
 	$(BIN)/python -m pytest tests/test_architecture.py
 
 bench: $(INSTALLED)
-	for room in calibration codec data model world; do $(BIN)/python bench/$$room.py --json bench/results/$$room.json || exit 1; done
+	for room in calibration codec data model training world; do $(BIN)/python bench/$$room.py --json bench/results/$$room.json || exit 1; done
 
 # All from nothing: demonstrations, a training run that goes on where it was stopped, the finished models in out/tiny/model.
 RECORD := $(BIN)/action-images record --size 128 --views 4 --every 4 --hold 32
 train-tiny: $(INSTALLED)
 	$(RECORD) --task trained --episodes 400 --actor disturbed --out out/demonstrations
+	$(RECORD) --task slide_block_to_target --episodes 1500 --seed 1000 --actor disturbed --out out/choices
+	$(RECORD) --task stack_blocks --episodes 700 --seed 1000 --actor disturbed --out out/choices
 	$(RECORD) --task trained --episodes 60 --actor play --out out/play
 	$(RECORD) --task trained --episodes 20 --seed 900000 --out out/validation
 	cd out && ../$(BIN)/action-images train tiny --out tiny

@@ -20,7 +20,7 @@ import torch
 from model_autoencoders import autoencoders, of_folder
 from model_learning import learning
 from model_scenes import Scenes, fitted
-from model_text import text
+from model_text import roles, text
 from rich.console import Console
 
 from action_images.canvas import TASKS
@@ -170,6 +170,7 @@ SECTIONS: dict[str, Callable[..., Iterator[Row]]] = {
     "scaling": scaling,
     "autoencoders": autoencoders,
     "text": text,
+    "roles": roles,
     "learning": learning,
 }
 """Name -> its rows; those that take `long` have more of them in the long run."""

@@ -1,11 +1,14 @@
 """What a small probe learns from each text encoder's tokens, on phrasings that it was not trained on."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import permutations
 from typing import Any
 
 import torch
 
 from action_images.model.text import HashedWords
+from action_images.model.words import PickedWords, mean_of_words
+from action_images.sim.tasks.stack_blocks import StackBlocks
 
 Row = dict[str, Any]
 
@@ -49,3 +52,45 @@ def _probe(encoder: Any, sets: dict[str, list[tuple[str, str, str]]], words: tup
         optimizer.step()
     with torch.no_grad():
         return (classify(tokens["held out"]).argmax(-1) == labels["held out"]).float().mean().item()
+
+
+def roles() -> Iterator[Row]:
+    """Which colour is stacked on which, read linearly off one vector for each instruction.
+
+    Two thirds of all ordered pairs of six colours in the four phrasings of `stack_blocks` are learnt; asked are the other
+    pairs, in the same phrasings and in the two that no demonstration uses. Sizes are those of the preset `tiny`. Chance: 17 %.
+    """
+    for name, make in (("mean of the words", lambda: None), ("picked words", lambda: PickedWords(8, 192))):
+        shares = torch.tensor([_roles(make(), seed) for seed in range(3)]).mean(0)
+        columns = ("known pairs", "unseen pairs", "unseen pairs, unseen phrasings")
+        yield {"vector": name, **{f"{column}, %": 100 * share for column, share in zip(columns, shares.tolist(), strict=True)}}
+
+
+def _roles(words: PickedWords | None, seed: int) -> tuple[float, float, float]:
+    torch.manual_seed(seed)
+    pairs = torch.tensor(list(permutations(range(len(COLOUR_WORDS)), 2)))[torch.randperm(30)]
+    encoder, head = HashedWords(128), torch.nn.Linear(192, 2 * len(COLOUR_WORDS))
+    embed = torch.nn.Sequential(torch.nn.Linear(128, 192), torch.nn.GELU("tanh"), torch.nn.Linear(192, 192))
+    learnt = [*embed.parameters(), *head.parameters(), *([] if words is None else words.parameters())]
+    optimizer = torch.optim.AdamW(learnt, 1e-3)
+
+    def asked(pairs: torch.Tensor, phrasings: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        said = [line.format(upper=COLOUR_WORDS[a], lower=COLOUR_WORDS[b]) for a, b in pairs for line in phrasings]
+        return encoder.encode(said), pairs.repeat_interleave(len(phrasings), 0)
+
+    def named(told: torch.Tensor) -> torch.Tensor:
+        return head((words or mean_of_words)(embed(told), (told != 0).any(-1))).unflatten(-1, (2, -1))
+
+    told, wanted = asked(pairs[:20], StackBlocks.phrasings)
+    for _ in range(600):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(named(told).flatten(0, 1), wanted.flatten()).backward()
+        optimizer.step()
+
+    def right(*chosen: Any) -> float:
+        told, wanted = asked(*chosen)
+        with torch.no_grad():
+            return (named(told).argmax(-1) == wanted).float().mean().item()
+
+    unseen = pairs[20:]
+    return right(pairs[:20], StackBlocks.phrasings), right(unseen, StackBlocks.phrasings), right(unseen, StackBlocks.kept_out)

@@ -23,11 +23,13 @@ def test_a_run_leaves_its_recipe_its_log_a_contact_sheet_and_models(command, tmp
     assert main([*command, "--out", str(tmp_path)]) == 0
     assert "after step 2" in capsys.readouterr().out
     held = {path.name for path in tmp_path.iterdir()}
-    assert held == {"recipe.json", "log.jsonl", "start", "checkpoints", "best", "model", "sheets"}
+    assert held == {"recipe.json", "log.jsonl", "start", "checkpoints", "best", "model", "sheets", "curves.png"}
     assert saved_recipe(tmp_path).num_steps == 2
     with Image.open(tmp_path / "sheets" / "step-00000002.png") as sheet:
         assert sheet.width > 300
         assert sheet.height > 300
+    with Image.open(tmp_path / "curves.png") as curves:
+        assert curves.width > 1000
 
 
 def test_a_stopped_run_goes_on_by_its_folder_alone_also_without_a_checkpoint(command, tmp_path, capsys):

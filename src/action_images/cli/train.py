@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from action_images.training.validation import Judged
 
 Trackers = tuple[Literal["tensorboard", "wandb", "trackio"], ...]
-PICTURE, SHEETS = "first_batch.png", "sheets"
+PICTURE, SHEETS, CURVES = "first_batch.png", "sheets", "curves.png"
 SHOWN_SAMPLES = 6
 
 
@@ -71,8 +71,10 @@ def _train(run: Training) -> None:
 
     def show(num_steps: int, judged: "Judged") -> None:
         from action_images.viewer.contact_sheet import save_contact_sheet
+        from action_images.viewer.curves import plot_training
 
         save_contact_sheet(run.out / SHEETS / f"step-{num_steps:08d}.png", judged)
+        plot_training([run.out], run.out / CURVES)
 
     console = Console(highlight=False)
     try:

@@ -1,0 +1,174 @@
+"""How much of a training step is the network: samples a second of the loop against passes alone, memory, and two processes.
+
+The recipe is `tiny` on demonstrations recorded for the purpose. `passes` are forward and backward of its denoiser on
+canvases that are ready, `steps` adds encoding, clipping, optimizer and average, `loop` the loader with one worker
+process on the same cores. Each turn measures the three one after the other on the same steps; ratios are the median over turns.
+`processes` trains with one thread in each of one and two processes: the same batch, shared out; the second half of a run.
+"""
+
+import argparse
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import psutil
+import torch
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+import action_images.training
+from action_images.recipes import NO_TEXT_WHERE_SEEN, TINY, TINY_TASKS
+from action_images.sim import LOOKS, RIGS, TRAINED
+from action_images.sim.record import Studio, record
+from action_images.training.batches import noised_batches
+from action_images.training.recipe import Recipe, SourceRecipe
+from action_images.training.train import Run
+
+CONSOLE = Console()
+TURNS = 5
+STEPS = 12
+"""Steps of each turn."""
+WARM_STEPS = 40
+"""Until most episodes are open and the allocator has settled."""
+
+
+def demonstrations(folder: Path, per_task: int) -> Recipe:
+    """The recipe `tiny` on a few new demonstrations of each task, as `make train-tiny` records them."""
+    studio = Studio(RIGS["sampled"], LOOKS["train"], 4, (128, 128), every=4, hold=32, actor="disturbed")
+    wanted = [(task, seed) for task in TRAINED for seed in range(per_task)]
+    for _ in track(record(folder, wanted, studio, 2), "recording", len(wanted), console=CONSOLE):
+        pass
+    source = SourceRecipe(folder, 1.0, TINY_TASKS, 0.02, NO_TEXT_WHERE_SEEN)
+    return replace(TINY, sources=(source,), validation=(), num_steps=100_000, num_workers=1)
+
+
+def throughput(recipe: Recipe, out: Path) -> dict[str, Any]:
+    """Samples a second of passes, of steps and of the whole loop."""
+    run = Run.start(recipe, out)
+    steps = run.steps()
+    for step, batches in islice(steps, WARM_STEPS):
+        run.learn(step, batches)
+    rates: dict[str, list[float]] = {"passes": [], "steps": [], "loop": []}
+    for _ in track(range(TURNS), "throughput", console=CONSOLE):
+        begun, taken = time.perf_counter(), []
+        for step, batches in islice(steps, STEPS):
+            run.learn(step, batches)
+            taken.append((step, batches))
+        rates["loop"].append(recipe.batch_size * STEPS / (time.perf_counter() - begun))
+        begun = time.perf_counter()
+        for step, batches in taken:
+            run.learn(step, batches)
+        rates["steps"].append(recipe.batch_size * STEPS / (time.perf_counter() - begun))
+        ready = [list(noised_batches(run.pipeline, batches, recipe, recipe.micro_batch_size, run.clips.num_frames)) for _, batches in taken]
+        begun = time.perf_counter()
+        for parts in ready:
+            for part in parts:
+                run.accelerator.backward(run.objective.losses(run.module, part, recipe).sum() / recipe.batch_size)
+            run.optimizer.zero_grad()
+        rates["passes"].append(recipe.batch_size * STEPS / (time.perf_counter() - begun))
+    per_sample = {name: [1 / rate for rate in values] for name, values in rates.items()}
+    return {
+        **{f"{name}, samples/s": median(values) for name, values in rates.items()},
+        "steps beyond passes, %": 100 * median(a / b - 1 for a, b in zip(per_sample["steps"], per_sample["passes"], strict=True)),
+        "loop beyond passes, %": 100 * median(a / b - 1 for a, b in zip(per_sample["loop"], per_sample["passes"], strict=True)),
+        "loop beyond steps, %": 100 * median(a / b - 1 for a, b in zip(per_sample["loop"], per_sample["steps"], strict=True)),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def memory(recipe: Recipe, out: Path, num_steps: int) -> list[dict[str, float]]:
+    """Resident memory of the training process and its worker, four times along the way."""
+    run = Run.start(recipe, out)
+    rows = []
+    for step, batches in track(islice(run.steps(), num_steps), "memory", num_steps, console=CONSOLE):
+        run.learn(step, batches)
+        if (step + 1) % (num_steps // 4) == 0:
+            processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
+            rows.append({"step": step + 1, "resident MB": sum(process.memory_info().rss for process in processes) / 1e6})
+    return rows
+
+
+def processes(recipe: Recipe, root: Path, num_steps: int) -> list[dict[str, float]]:
+    """Samples a second of one and of two processes with one thread each, over the second half of a short run."""
+    rows = []
+    for number in (1, 2):
+        out = root / f"processes-{number}"
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        config = Path(action_images.training.__path__[0]) / "configs" / "ddp.yaml"
+        several = ["-m", "accelerate.commands.accelerate_cli", "launch", "--config_file", str(config), "--num_processes", "2"]
+        several += ["--main_process_port", str(port)]
+        command = [sys.executable, *(several if number == 2 else []), str(_program(root, recipe, num_steps)), str(out)]
+        subprocess.run(command, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+        # The log has the mean rate since the start: seconds since then are samples by rate.
+        seconds = [recipe.batch_size * line["step"] / line["samples_per_second"] for line in lines if "loss" in line]
+        half = len(seconds) // 2
+        rows.append({"processes": number, "samples/s": recipe.batch_size * (len(seconds) - half) / (seconds[-1] - seconds[half - 1])})
+    rows[1]["times one"] = rows[1]["samples/s"] / rows[0]["samples/s"]
+    return rows
+
+
+def _program(root: Path, recipe: Recipe, num_steps: int) -> Path:
+    """A program that trains the recipe for some steps into the folder that it is told."""
+    (root / "recipe.json").write_text(json.dumps(replace(recipe, num_steps=num_steps).as_json()))
+    program = root / "program.py"
+    program.write_text(
+        "import json, sys\n"
+        "from pathlib import Path\n"
+        "from action_images.training.recipe import Recipe\n"
+        "from action_images.training.train import train\n"
+        "if __name__ == '__main__':\n"
+        f"    train(Recipe.from_json(json.loads(Path({str(root / 'recipe.json')!r}).read_text())), Path(sys.argv[1]))\n"
+    )
+    return program
+
+
+def show(title: str, rows: list[dict[str, Any]]) -> None:
+    """A table of rows that share their names."""
+    table = Table(*rows[0] | rows[-1], title=title)
+    for row in rows:
+        table.add_row(*(f"{value:.1f}" if isinstance(value, float) else str(value) for value in row.values()))
+    CONSOLE.print(table)
+
+
+def main() -> None:
+    """Measure and print; `--json` keeps the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--per-task", type=int, default=8, help="demonstrations of each task")
+    parser.add_argument("--steps", type=int, default=60, help="steps of each number of processes; 0: leave them out")
+    parser.add_argument("--memory-steps", type=int, default=160, help="0: leave it out")
+    options = parser.parse_args()
+    results: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        recipe = demonstrations(root / "demonstrations", options.per_task)
+        results["throughput"] = [throughput(recipe, root / "throughput")]
+        show("tiny, mixed tasks", results["throughput"])
+        if options.memory_steps:
+            results["memory"] = memory(recipe, root / "memory", options.memory_steps)
+            show("memory", results["memory"])
+        if options.steps:
+            results["processes"] = processes(recipe, root, options.steps)
+            show("processes", results["processes"])
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        part = options.json.with_name(options.json.name + ".part")
+        part.write_text(json.dumps(results, indent=2) + "\n")
+        part.replace(options.json)
+
+
+if __name__ == "__main__":
+    main()
