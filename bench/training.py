@@ -27,6 +27,7 @@ from rich.progress import track
 from rich.table import Table
 
 import action_images.training
+from action_images.model.weights import write_json
 from action_images.recipes import NO_TEXT_WHERE_SEEN, TINY, TINY_TASKS
 from action_images.sim import LOOKS, RIGS, TRAINED
 from action_images.sim.record import Studio, record
@@ -165,9 +166,7 @@ def main() -> None:
             show("processes", results["processes"])
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
-        part = options.json.with_name(options.json.name + ".part")
-        part.write_text(json.dumps(results, indent=2) + "\n")
-        part.replace(options.json)
+        write_json(options.json, results)
 
 
 if __name__ == "__main__":
