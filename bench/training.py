@@ -157,7 +157,7 @@ def main() -> None:
         root = Path(name)
         recipe = demonstrations(root / "demonstrations", options.per_task)
         results["throughput"] = [throughput(recipe, root / "throughput")]
-        show("tiny, mixed tasks", results["throughput"])
+        show("tiny, mixed tasks", [{"what": name, "value": value} for name, value in results["throughput"][0].items()])
         if options.memory_steps:
             results["memory"] = memory(recipe, root / "memory", options.memory_steps)
             show("memory", results["memory"])
