@@ -68,6 +68,26 @@ def test_an_arm_that_is_held_back_may_be_told_to_go_on_or_to_start_anew_but_not_
         assert objection.rail == "speed"
 
 
+def test_what_lies_just_outside_the_box_is_brought_to_its_face_and_what_lies_inside_or_far_outside_is_left_alone():
+    guard = Guard()
+    for inside_or_far in (pose(), pose(z=guard.low[2]), pose(z=guard.low[2] - 0.021), pose(y=0.48), pose(x=math.nan)):
+        assert torch.equal(guard.brought_in(inside_or_far).translation.nan_to_num(), inside_or_far.translation.nan_to_num())
+    low = guard.brought_in(pose(y=0.46, z=-0.005, yaw=0.3))
+    assert low.translation.tolist() == pytest.approx((HOME[0], 0.45, guard.low[2]))
+    assert torch.equal(low.rotation, pose(yaw=0.3).rotation)
+    strict = Guard(slack=0.0).brought_in(pose(z=0.0099))
+    for dtype in (torch.float32, torch.float64):
+        for place in ((0.24, 0.46, -0.005), (0.76, -0.46, 0.61)):
+            corner = guard.brought_in(pose(*place).to(dtype))
+            assert Watch(guard, corner, 20.0).objection(corner, 1.0, None) is None
+    leap = Watch(guard, pose(), 20.0).objection(low, 1.0, None)
+    assert leap is not None
+    assert leap.rail == "speed"  # the other rails still judge it
+    outside = Watch(guard, strict, 20.0).objection(strict, 1.0, None)
+    assert outside is not None
+    assert outside.rail == "workspace"
+
+
 def test_every_rail_can_be_taken_away():
     wild = Guard((-9.0,) * 3, (9.0,) * 3, *[math.inf] * 4, min_confidence=0.0)
     assert Watch(wild, pose(), 20.0).objection(pose(x=5.0, yaw=3.0), 0.0, 0.0) is None
@@ -79,6 +99,6 @@ def test_a_plan_that_states_no_confidence_is_not_held_to_it():
 
 
 def test_a_guard_that_allows_nothing_is_refused():
-    for values in ({"max_speed": 0.0}, {"low": (1.0, 1.0, 1.0)}, {"min_confidence": 1.5}, {"patience": -1}):
+    for values in ({"max_speed": 0.0}, {"low": (1.0, 1.0, 1.0)}, {"min_confidence": 1.5}, {"patience": -1}, {"slack": -0.01}):
         with pytest.raises(ValueError, match="a guard needs"):
             Guard(**values)

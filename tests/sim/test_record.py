@@ -5,12 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal, get_args, get_type_hints
 
+import numpy as np
 import pytest
 import torch
 
 from action_images.cli import main
 from action_images.data.store import Dataset
 from action_images.sim import LOOKS, RIGS, Tabletop, demonstrate
+from action_images.sim.expert import Blunder
 from action_images.sim.record import Studio, record, record_episode
 
 STUDIO = Studio(RIGS["sampled"], LOOKS["train"], 2, (32, 32))
@@ -72,6 +74,50 @@ def test_a_disturbed_demonstration_begins_after_the_push_and_still_succeeds():
     begins = torch.stack([torch.cdist(disturbed[:1], expert).min() for expert, disturbed in pairs])
     assert begins.max() > 0.02  # somewhere the expert never was
     assert begins.max() < 0.09
+
+
+@pytest.mark.parametrize("task", ["slide_block_to_target", "stack_blocks"])
+def test_a_second_attempt_begins_where_the_first_went_wrong_and_succeeds(task: str):
+    environment = Tabletop(task, size=(32, 32))
+    studio = replace(STUDIO, actor="clumsy")
+    recorded = []
+    for seed in range(6):
+        episode = record_episode(environment, task, seed, studio)
+        if episode is None:
+            continue
+        assert environment.succeeded()
+        assert episode.id == f"clumsy/{task}/{seed:07d}"
+        assert episode.instruction == environment.instruction
+        assert environment.num_steps > episode.num_frames + 15  # what went wrong is not shown
+        expert = record_episode(environment, task, seed, STUDIO)
+        assert (expert.trajectory.world_from_tool.translation[0] - episode.trajectory.world_from_tool.translation[0]).norm() > 0.02
+        recorded.append(episode)
+    assert len(recorded) >= 4
+
+
+def test_a_first_attempt_that_succeeds_all_the_same_is_followed_by_none():
+    environment = Tabletop("reach_target", size=(32, 32))
+    environment.begin(0)
+    blunder = Blunder(np.zeros(3), 0.0, num_steps=1000)
+    num_steps = len(list(demonstrate(environment, blunder=blunder)))
+    assert environment.succeeded()
+    environment.begin(0)
+    assert num_steps == len(list(demonstrate(environment, hold=0)))
+
+
+def test_an_attempt_is_not_given_up_while_something_is_held():
+    environment = Tabletop("pick_and_lift", size=(32, 32))
+    for num_steps in (1, 30, 60, 90):
+        environment.begin(2)
+        blunder = Blunder(np.zeros(3), 0.0, num_steps=num_steps)
+        for _ in demonstrate(environment, blunder=blunder):
+            if not blunder.under_way:
+                break
+        assert not environment.world.holds_something() or environment.succeeded()
+    environment.begin(2)
+    held = [environment.world.holds_something() for _ in demonstrate(environment)]
+    assert held[-1]
+    assert not held[0]
 
 
 def test_play_goes_everywhere_and_says_nothing():

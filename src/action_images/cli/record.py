@@ -18,7 +18,7 @@ def main(
     crf: int = 18,
     every: int = 1,
     hold: int = 3,
-    actor: Literal["expert", "disturbed", "play"] = "expert",
+    actor: Literal["expert", "disturbed", "clumsy", "play"] = "expert",
 ) -> None:
     """Record an expert's demonstrations in the embedded world as a data set, OUT, in the LeRobot v3 format.
 
@@ -38,7 +38,8 @@ def main(
         every: A frame is recorded every so many control steps of 1/20 s.
         hold: For how many control steps the expert keeps still in the end.
         actor: The task's `expert`; `disturbed`: the expert, mostly pushed aside once and recorded from there on; `play`:
-            motions of chance without an instruction.
+            motions of chance without an instruction; `clumsy`: the expert after a first attempt that went wrong, recorded
+            from where that is given up.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn

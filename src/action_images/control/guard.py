@@ -26,7 +26,8 @@ class Objection:
 class Guard:
     """What an arm may be asked for. Every rail is a value; float('inf') (0 for the confidence) takes it away.
 
-    `low` and `high` are the corners of the box (m, world) in which the tool must stay. Speeds (m/s, rad/s) and
+    `low` and `high` are the corners of the box (m, world) in which the tool must stay; what is asked outside by no more
+    than `slack` (m) is driven on the box's face instead (see `brought_in`). Speeds (m/s, rad/s) and
     accelerations (m/s^2, rad/s^2) are those asked of the tool from one control step to the next, counted from where it
     was told to be or from where it is, whichever is nearer: an arm that something holds back lags behind what it is
     told, and a new plan may start from either. `min_confidence` binds
@@ -34,7 +35,7 @@ class Guard:
     control steps of that in a row the arm is stopped for good.
     """
 
-    low: tuple[float, float, float] = (0.25, -0.45, 0.0)
+    low: tuple[float, float, float] = (0.25, -0.45, 0.01)  # the finger tips reach 9 mm below the tool point
     high: tuple[float, float, float] = (0.75, 0.45, 0.60)
     max_speed: float = 1.0
     max_acceleration: float = 20.0
@@ -42,13 +43,24 @@ class Guard:
     max_turning_acceleration: float = 80.0
     min_confidence: float = 0.1
     patience: int = 5
+    slack: float = 0.02
 
     def __post_init__(self) -> None:
         limits = (self.max_speed, self.max_acceleration, self.max_turning_speed, self.max_turning_acceleration)
         if not all(limit > 0 for limit in limits) or not all(a < b for a, b in zip(self.low, self.high, strict=True)):
             raise ValueError(f"a guard needs limits greater than 0 and low < high, got {self}")
-        if not 0 <= self.min_confidence <= 1 or self.patience < 0:
-            raise ValueError(f"a guard needs 0 <= min_confidence <= 1 and patience >= 0, got {self}")
+        if not 0 <= self.min_confidence <= 1 or self.patience < 0 or not self.slack >= 0:
+            raise ValueError(f"a guard needs 0 <= min_confidence <= 1, patience >= 0 and slack >= 0, got {self}")
+
+    def brought_in(self, asked: Pose) -> Pose:
+        """The pose, its place moved to the nearest in the box where it lies outside by no more than `slack` along each axis.
+
+        A path along the table that is imagined a few millimetres too low is a path along the table: held back, it would
+        come again from the same image, and the arm would stand there for good.
+        """
+        place = asked.translation
+        nearest = place.clamp(place.new_tensor(self.low), place.new_tensor(self.high))
+        return Pose(asked.rotation, nearest) if ((place - nearest).abs() <= self.slack).all() else asked
 
 
 class Watch:
@@ -68,9 +80,12 @@ class Watch:
             return Objection(
                 "confidence", f"the plan is sure of this pose by {confidence:.2f}, at least {guard.min_confidence:.2f} is asked"
             )
-        place = asked.translation.tolist()
-        if not all(low <= x <= high for low, x, high in zip(guard.low, place, guard.high, strict=True)):
-            return Objection("workspace", f"({', '.join(f'{x:.3f}' for x in place)}) m lies outside the box {guard.low} to {guard.high}")
+        place = asked.translation
+        # Compared in the pose's own precision, so that what was brought to a face lies within it.
+        if (place < place.new_tensor(guard.low)).any() or (place > place.new_tensor(guard.high)).any():
+            return Objection(
+                "workspace", f"({', '.join(f'{x:.3f}' for x in place.tolist())}) m lies outside the box {guard.low} to {guard.high}"
+            )
         velocity, turning = self._rates(_double(asked))
         return (
             _above("speed", velocity, guard.max_speed, "m/s")

@@ -165,10 +165,11 @@ def _asked(follower: Follower, watch: Watch, running: _Running) -> _Asked:
         assert last is not None
         return _Asked(last.asked, last.opening, last.plan, last.frame, None)
     target = follower.target()
-    objection = watch.objection(target.world_from_tool, target.opening, target.confidence)
+    pose = watch.guard.brought_in(target.world_from_tool)
+    objection = watch.objection(pose, target.opening, target.confidence)
     if objection is None:
         running.num_held = 0
-        return _Asked(target.world_from_tool, target.opening, target.plan, target.frame, None)
+        return _Asked(pose, target.opening, target.plan, target.frame, None)
     running.num_held += 1
     # Held where the tool stands when the rail first speaks, not where it sinks to while it does.
     held = last.asked if last is not None and last.held else watch.tool

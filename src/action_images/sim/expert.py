@@ -1,7 +1,7 @@
 """Who moves the arm in a demonstration: a task's expert, the same when pushed aside on its way, or nobody with a purpose."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -40,10 +40,48 @@ class Disturbance:
         return Pose(turn @ pose.rotation, pose.translation + offset)
 
 
-def demonstrate(environment: Tabletop, hold: int = SETTLING, disturbance: Disturbance | None = None) -> Iterator[StepReport]:
-    """Carry the trial that has begun to its end, one control step for each report; then keep still for `hold` steps."""
-    driver = _Driver(environment, disturbance)
-    for motion in environment.trial.motions(environment.world):
+@dataclass
+class Blunder:
+    """A first attempt with all places off by `offset` (m) and `yaw` (rad), given up after `num_steps` control steps, so that
+    demonstrations show a second one.
+
+    `under_way` says that it is not given up yet: what lies before is no demonstration of anything. While the gripper holds
+    something it is not given up: from what that looks like, a demonstration without a mistake goes on.
+    """
+
+    offset: np.ndarray
+    yaw: float
+    num_steps: int
+    under_way: bool = True
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> "Blunder":
+        """Two to five centimetres to any side and up to 23 degrees, for one to five seconds."""
+        direction = rng.uniform(-np.pi, np.pi)
+        offset = rng.uniform(0.02, 0.05) * np.array([np.cos(direction), np.sin(direction), 0.0])
+        return cls(offset, rng.uniform(-0.4, 0.4), int(rng.integers(20, 110)))
+
+    def mistaken(self, motion: Motion) -> Motion:
+        """The motion with its places off."""
+        turn, offset = about((0, 0, 1), self.yaw), torch.from_numpy(self.offset)
+        return replace(motion, through=tuple(Pose(turn @ pose.rotation, pose.translation + offset) for pose in motion.through))
+
+
+def demonstrate(
+    environment: Tabletop, hold: int = SETTLING, disturbance: Disturbance | None = None, blunder: Blunder | None = None
+) -> Iterator[StepReport]:
+    """Carry the trial that has begun to its end, one control step for each report; then keep still for `hold` steps.
+
+    With a blunder this is a second attempt; where the first succeeded all the same, there is none.
+    """
+    driver, trial, world = _Driver(environment, disturbance), environment.trial, environment.world
+    motions = trial.motions(world)
+    if blunder is not None:
+        yield from driver.blundering(blunder, motions)
+        if environment.succeeded():
+            return
+        motions = trial.second_attempt(world)
+    for motion in motions:
         yield from driver.run(motion)
     yield from driver.run(grip(environment.world.opening, num_steps=hold))
 
@@ -88,6 +126,18 @@ class _Driver:
                 return
             yield self.environment.step(pose, opening)
             self.told = pose
+
+    def blundering(self, blunder: Blunder, motions: Iterator[Motion]) -> Iterator[StepReport]:
+        """The motions with their places off, until they are given up."""
+        num_steps = 0
+        for motion in motions:
+            for report in self.run(blunder.mistaken(motion)):
+                yield report
+                num_steps += 1
+                if num_steps >= blunder.num_steps and not self.environment.world.holds_something():
+                    blunder.under_way = False
+                    return
+        blunder.under_way = False
 
     def _pushed(self, disturbance: Disturbance, opening: float) -> Iterator[StepReport]:
         disturbance.happened = disturbance.under_way = True

@@ -22,13 +22,14 @@ from action_images.robot import Observation
 from action_images.sim.arm import CONTROL_HZ
 from action_images.sim.cameras import Rig
 from action_images.sim.environment import Tabletop
-from action_images.sim.expert import SETTLING, Disturbance, demonstrate, wander
+from action_images.sim.expert import SETTLING, Blunder, Disturbance, demonstrate, wander
 from action_images.sim.look import Look
 from action_images.structs import stack
 
-Actor = Literal["expert", "disturbed", "play"]
-"""Who moves the arm: the task's expert; the expert, mostly pushed aside once on its way and recorded from there on; or
-chance, in the task's scene but without a purpose or an instruction."""
+Actor = Literal["expert", "disturbed", "clumsy", "play"]
+"""Who moves the arm: the task's expert; the expert, mostly pushed aside once on its way and recorded from there on; the
+expert after an attempt that has gone wrong, recorded from where it was given up; or chance, in the task's scene but
+without a purpose or an instruction."""
 
 PLAY_STEPS = 96
 
@@ -55,7 +56,7 @@ class Studio:
 
     def episode_id(self, task: str, seed: int) -> str:
         """How the demonstration of a seed is called in a data set."""
-        return f"{'play/' if self.actor == 'play' else ''}{task}/{seed:07d}"
+        return f"{self.actor + '/' if self.actor in ('clumsy', 'play') else ''}{task}/{seed:07d}"
 
     def environment(self, task: str) -> Tabletop:
         """A world of this task, seen so."""
@@ -74,10 +75,12 @@ def record_episode(environment: Tabletop, task: str, seed: int, studio: Studio) 
     """
     rng = np.random.default_rng([seed, zlib.crc32(f"{studio.actor} {task}".encode())])
     disturbance = Disturbance(rng) if studio.actor == "disturbed" else None
+    blunder = Blunder.draw(rng) if studio.actor == "clumsy" else None
+    mishap = disturbance or blunder
     seen = [environment.reset(seed)]
-    steps = wander(environment, rng, PLAY_STEPS) if studio.actor == "play" else demonstrate(environment, studio.hold, disturbance)
+    steps = wander(environment, rng, PLAY_STEPS) if studio.actor == "play" else demonstrate(environment, studio.hold, disturbance, blunder)
     for number, _ in enumerate(steps, 1):
-        if disturbance is not None and disturbance.under_way:
+        if mishap is not None and mishap.under_way:
             seen = []
         elif number % studio.every == 0:
             seen.append(environment.observation())

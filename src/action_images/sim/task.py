@@ -7,9 +7,12 @@ from typing import ClassVar
 import numpy as np
 from typing_extensions import Self
 
-from action_images.sim.motion import Motion
+from action_images.sim.motion import Motion, move, shifted
 from action_images.sim.scene import Scene
 from action_images.sim.world import World
+
+CLEAR = 0.12
+"""Height (m) of the tool above which it may travel over things that stand on the table."""
 
 
 class Task(ABC):
@@ -40,6 +43,17 @@ class Task(ABC):
     @abstractmethod
     def motions(self, world: World) -> Iterator[Motion]:
         """The expert: motions one after the other, each decided when the one before has ended."""
+
+    def second_attempt(self, world: World) -> Iterator[Motion]:
+        """The expert after a first attempt has gone wrong, from wherever that left the tool: up and away, then as always."""
+        yield from self.clear(world)
+        yield from self.motions(world)
+
+    def clear(self, world: World) -> Iterator[Motion]:
+        """Straight up to `CLEAR` m with the gripper opening, where the tool is lower."""
+        height = world.tool.translation[2].item()
+        if height < CLEAR:
+            yield move(shifted(world.tool, (0, 0, CLEAR - height)), opening=1.0)
 
     def instruction(self, rng: np.random.Generator) -> str:
         """One of the phrasings, filled in."""

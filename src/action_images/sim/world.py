@@ -41,6 +41,11 @@ class World:
         self.data.joint(name).qpos[0] = value
         mujoco.mj_forward(self.model, self.data)
 
+    def holds_something(self) -> bool:
+        """Whether the gripper was told to close and something keeps its fingers more than 4 mm apart."""
+        gap = float(self.data.joint("left_finger").qpos[0] + self.data.joint("right_finger").qpos[0])
+        return self.opening < 0.5 and gap > 0.004
+
     def hand_touches_anything(self) -> bool:
         """Whether the hand or a finger is in contact."""
         hand = {self.model.geom(name).id for name in ("hand", "left_finger", "right_finger")}

@@ -57,6 +57,22 @@ class SlideBlockToTarget(Task):
 
     def motions(self, world: World) -> Iterator[Motion]:
         """Down behind the block with open fingers, then straight on."""
+        behind, end, yaw = self._places(world)
+        yield move(downward((*behind, 0.12), yaw), downward((*behind, 0.02), yaw), opening=1.0)
+        yield move(downward((*end, 0.02), yaw), opening=1.0, pace=0.8)
+
+    def second_attempt(self, world: World) -> Iterator[Motion]:
+        """Straight on where the tool happens to stand right behind the block, in line with it; else from above again."""
+        behind, end, yaw = self._places(world)
+        place = world.tool.translation
+        metres, radians = world.tool.distance(downward((*behind, place[2].item()), yaw))
+        if place[2].item() < 2 * HALF_HEIGHT and metres.item() < 0.02 and radians.item() < 0.2:
+            yield move(downward((*end, 0.02), yaw), opening=1.0, pace=0.8)
+        else:
+            yield from super().second_attempt(world)
+
+    def _places(self, world: World) -> tuple[tuple[float, float], tuple[float, float], float]:
+        """Where on the table the tool begins to push, where it ends, and which way it is turned (rad)."""
         block, patch = world.pose("block"), world.pose("patch")
         way = (patch.translation - block.translation)[:2]
         heading = math.atan2(way[1].item(), way[0].item())
@@ -65,9 +81,7 @@ class SlideBlockToTarget(Task):
         touch = self.half / math.cos(slant) + FINGER
         behind, end = (self._beside(world, place, towards, by) for place, by in (("block", touch + 0.02), ("patch", touch)))
         # Pushing backwards looks the same from the block's side and spares the arm half a turn.
-        yaw = math.remainder(heading, math.pi)
-        yield move(downward((*behind, 0.12), yaw), downward((*behind, 0.02), yaw), opening=1.0)
-        yield move(downward((*end, 0.02), yaw), opening=1.0, pace=0.8)
+        return behind, end, math.remainder(heading, math.pi)
 
     def _beside(self, world: World, name: str, towards: tuple[float, float], by: float) -> tuple[float, float]:
         x, y, _ = world.pose(name).translation.tolist()
