@@ -26,8 +26,9 @@ bench: $(INSTALLED)
 RECORD := $(BIN)/action-images record --size 128 --views 4 --every 4 --hold 32
 train-tiny: $(INSTALLED)
 	$(RECORD) --task trained --episodes 400 --actor disturbed --out out/demonstrations
-	$(RECORD) --task slide_block_to_target --episodes 1500 --seed 1000 --actor disturbed --out out/choices
-	$(RECORD) --task stack_blocks --episodes 700 --seed 1000 --actor disturbed --out out/choices
+	$(RECORD) --task slide_block_to_target --episodes 2600 --seed 1000 --actor disturbed --out out/choices
+	$(RECORD) --task stack_blocks --episodes 1600 --seed 1000 --actor disturbed --out out/choices
+	$(RECORD) --task slide_block_to_target stack_blocks --episodes 500 --seed 4000 --actor clumsy --out out/clumsy
 	$(RECORD) --task trained --episodes 60 --actor play --out out/play
 	$(RECORD) --task trained --episodes 20 --seed 900000 --out out/validation
 	cd out && ../$(BIN)/action-images train tiny --out tiny

@@ -33,9 +33,10 @@ TINY_TASKS = {"policy": 0.775, "label": 0.11, "label_from_nothing": 0.025, "join
 TINY = Recipe(
     preset="tiny",
     sources=(
-        SourceRecipe(Path("demonstrations"), 0.72, TINY_TASKS, 0.02, NO_TEXT_WHERE_SEEN),
-        # Tasks in which one of several things of a kind must be chosen take five times as many scenes (docs/experiments.md).
-        SourceRecipe(Path("choices"), 0.22, TINY_TASKS, 0.02, NO_TEXT_WHERE_SEEN),
+        SourceRecipe(Path("demonstrations"), 0.55, TINY_TASKS, 0.02, NO_TEXT_WHERE_SEEN),
+        # Tasks in which one of several things of a kind must be chosen take ten times as many scenes (docs/experiments.md).
+        SourceRecipe(Path("choices"), 0.27, TINY_TASKS, 0.02, NO_TEXT_WHERE_SEEN),
+        SourceRecipe(Path("clumsy"), 0.12, TINY_TASKS, 0.02, NO_TEXT_WHERE_SEEN),
         SourceRecipe(Path("play"), 0.06, {"label": 0.5, "label_from_nothing": 0.2, "simulate": 0.3}, 0.02, NO_TEXT_WHERE_SEEN),
     ),
     validation=(
@@ -56,7 +57,7 @@ DEBUG_VECTOR = replace(DEBUG, learns="vectors")
 TINY_VECTOR = replace(
     TINY,
     learns="vectors",
-    sources=(SourceRecipe(Path("demonstrations"), 0.77, PLANNED, 0.02), SourceRecipe(Path("choices"), 0.23, PLANNED, 0.02)),
+    sources=tuple(SourceRecipe(one.path, one.ratio, PLANNED, 0.02) for one in TINY.sources if one.path.name != "play"),
     validation=(SourceRecipe(Path("validation"), 1.0, PLANNED),),
     num_steps=round(1.138 * TINY.num_steps),  # as many operations: a sample of `tiny` costs so much more on average
 )

@@ -13,6 +13,8 @@ from action_images.data.episode import EpisodeError
 from action_images.data.video import commit_file
 
 MAX_TABLE_BYTES = 4 << 30
+ROWS_PER_GROUP = 512
+"""Rows that are unpacked together: opening one episode out of thousands reads its group or two, not the whole file."""
 
 
 def read_table(path: Path, columns: list[str] | None = None, episode_index: int | None = None) -> pa.Table:
@@ -83,7 +85,7 @@ def write_table(path: Path, table: pa.Table, index: str | None = None) -> None:
         table = table.replace_schema_metadata({"pandas": json.dumps(_pandas(table, index))})
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".parquet.part")
-    pq.write_table(table, temporary, compression="snappy")
+    pq.write_table(table, temporary, compression="snappy", row_group_size=ROWS_PER_GROUP)
     commit_file(temporary, path)
 
 
