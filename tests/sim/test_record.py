@@ -13,7 +13,7 @@ from action_images.cli import main
 from action_images.data.store import Dataset
 from action_images.sim import LOOKS, RIGS, Tabletop, demonstrate
 from action_images.sim.expert import Blunder
-from action_images.sim.record import Studio, record, record_episode
+from action_images.sim.record import Actor, Studio, record, record_episode
 
 STUDIO = Studio(RIGS["sampled"], LOOKS["train"], 2, (32, 32))
 WANTED = [("reach_target", seed) for seed in range(3)]
@@ -52,6 +52,7 @@ def test_the_commands_offer_every_rig_and_look(command: str):
     hints = get_type_hints(importlib.import_module(f"action_images.cli.{command}").main)
     assert set(get_args(hints["rig"])) == set(RIGS)
     assert set(get_args(hints.get("look", Literal[tuple(LOOKS)]))) == set(LOOKS)
+    assert get_args(hints.get("actor", Actor)) == get_args(Actor)
 
 
 def test_every_fourth_step_is_recorded_and_the_expert_keeps_still_in_the_end():
