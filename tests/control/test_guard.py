@@ -35,7 +35,8 @@ def watch(**values) -> Watch:
     ],
 )
 def test_a_plan_that_breaks_a_rail_is_objected_to_by_name(rail, asked, opening, confidence):
-    objection = watch(max_acceleration=math.inf, max_turning_acceleration=math.inf).objection(asked, opening, confidence)
+    watching = watch(max_acceleration=math.inf, max_turning_acceleration=math.inf, slack=0.0, haste=1.0)
+    objection = watching.objection(watching.within(asked), opening, confidence)
     assert objection is not None
     assert objection.rail == rail
     assert str(objection) == objection.detail
@@ -88,6 +89,31 @@ def test_what_lies_just_outside_the_box_is_brought_to_its_face_and_what_lies_ins
     assert outside.rail == "workspace"
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_what_is_asked_a_little_too_fast_is_driven_as_fast_as_allowed_and_what_is_far_too_fast_is_refused(dtype):
+    fast = pose(x=HOME[0] + 0.06, yaw=0.3).to(dtype)  # 1.2 m/s and 6 rad/s
+    driven = watch().within(fast)
+    assert watch(max_acceleration=math.inf).objection(driven, 1.0, None) is None
+    assert driven.translation.tolist() == pytest.approx((HOME[0] + 0.05, 0.0, HOME[2]), abs=1e-4)
+    assert driven.distance(pose().to(dtype))[1].item() == pytest.approx(0.2, abs=1e-3)
+    for far in (pose(x=HOME[0] + 0.11), pose(yaw=0.5)):
+        objection = watch().objection(watch().within(far), 1.0, None)
+        assert objection is not None
+        assert objection.rail in ("speed", "turning speed")
+    for slow in (pose(x=HOME[0] + 0.049), pose(yaw=0.19), pose()):
+        assert watch().within(slow).distance(slow)[0] == 0
+        assert torch.equal(watch().within(slow).rotation, slow.rotation)
+
+
+def test_an_arm_that_is_slowed_down_arrives_all_the_same():
+    slowed, goal = watch(), pose(yaw=0.35)
+    for _ in range(3):
+        allowed = slowed.within(goal)
+        assert slowed.objection(allowed, 1.0, None) is None
+        slowed.driven(allowed, allowed)
+    assert allowed.distance(goal)[1] < 1e-6
+
+
 def test_every_rail_can_be_taken_away():
     wild = Guard((-9.0,) * 3, (9.0,) * 3, *[math.inf] * 4, min_confidence=0.0)
     assert Watch(wild, pose(), 20.0).objection(pose(x=5.0, yaw=3.0), 0.0, 0.0) is None
@@ -99,6 +125,13 @@ def test_a_plan_that_states_no_confidence_is_not_held_to_it():
 
 
 def test_a_guard_that_allows_nothing_is_refused():
-    for values in ({"max_speed": 0.0}, {"low": (1.0, 1.0, 1.0)}, {"min_confidence": 1.5}, {"patience": -1}, {"slack": -0.01}):
+    for values in (
+        {"max_speed": 0.0},
+        {"low": (1.0, 1.0, 1.0)},
+        {"min_confidence": 1.5},
+        {"patience": -1},
+        {"slack": -0.01},
+        {"haste": 0.5},
+    ):
         with pytest.raises(ValueError, match="a guard needs"):
             Guard(**values)

@@ -6,7 +6,7 @@ from typing import Literal
 from torch import Tensor
 
 from action_images.geometry import Pose
-from action_images.geometry.rotation import to_rotation_vector
+from action_images.geometry.rotation import from_rotation_vector, to_rotation_vector
 
 Rail = Literal["finite", "confidence", "workspace", "speed", "acceleration", "turning speed", "turning acceleration"]
 
@@ -27,7 +27,8 @@ class Guard:
     """What an arm may be asked for. Every rail is a value; float('inf') (0 for the confidence) takes it away.
 
     `low` and `high` are the corners of the box (m, world) in which the tool must stay; what is asked outside by no more
-    than `slack` (m) is driven on the box's face instead (see `brought_in`). Speeds (m/s, rad/s) and
+    than `slack` (m) is driven on the box's face instead (see `brought_in`). What is asked faster than allowed by no more than
+    `haste` times is driven as fast as allowed. Speeds (m/s, rad/s) and
     accelerations (m/s^2, rad/s^2) are those asked of the tool from one control step to the next, counted from where it
     was told to be or from where it is, whichever is nearer: an arm that something holds back lags behind what it is
     told, and a new plan may start from either. `min_confidence` binds
@@ -44,13 +45,14 @@ class Guard:
     min_confidence: float = 0.1
     patience: int = 5
     slack: float = 0.02
+    haste: float = 2.0
 
     def __post_init__(self) -> None:
         limits = (self.max_speed, self.max_acceleration, self.max_turning_speed, self.max_turning_acceleration)
         if not all(limit > 0 for limit in limits) or not all(a < b for a, b in zip(self.low, self.high, strict=True)):
             raise ValueError(f"a guard needs limits greater than 0 and low < high, got {self}")
-        if not 0 <= self.min_confidence <= 1 or self.patience < 0 or not self.slack >= 0:
-            raise ValueError(f"a guard needs 0 <= min_confidence <= 1, patience >= 0 and slack >= 0, got {self}")
+        if not 0 <= self.min_confidence <= 1 or self.patience < 0 or not self.slack >= 0 or not self.haste >= 1:
+            raise ValueError(f"a guard needs 0 <= min_confidence <= 1, patience >= 0, slack >= 0 and haste >= 1, got {self}")
 
     def brought_in(self, asked: Pose) -> Pose:
         """The pose, its place moved to the nearest in the box where it lies outside by no more than `slack` along each axis.
@@ -70,6 +72,23 @@ class Watch:
         self.guard, self.control_hz = guard, control_hz
         self._tool = self._told = _double(world_from_tool)
         self._velocity = self._turning = self._tool.translation.new_zeros(3)
+
+    def within(self, asked: Pose) -> Pose:
+        """The pose as it may be driven to: its place brought into the box (see `Guard.brought_in`), the way there shortened to
+        what the limits of speed allow where it exceeds them by no more than `Guard.haste` times.
+
+        A turn that is imagined a little too fast is a turn: held back, it would come again from the same image.
+        """
+        guard, pose = self.guard, self.guard.brought_in(asked)
+        moves = [pose.translation - start.translation.to(pose.translation) for start in (self._told, self._tool)]
+        move = min(moves, key=_length)
+        turns = [to_rotation_vector(_double(pose).rotation @ start.rotation.mT) for start in (self._told, self._tool)]
+        turn = min(turns, key=_length)
+        gone = _share(move * self.control_hz, guard.max_speed, guard.haste)
+        turned = _share(turn * self.control_hz, guard.max_turning_speed, guard.haste)
+        place = pose.translation if gone == 1 else pose.translation + (gone - 1) * move
+        rotation = pose.rotation if turned == 1 else from_rotation_vector((turned - 1) * turn).to(pose.rotation) @ pose.rotation
+        return Pose(rotation, place)
 
     def objection(self, asked: Pose, opening: float, confidence: float | None) -> Objection | None:
         """What speaks against driving to this pose next, None if nothing does."""
@@ -109,6 +128,12 @@ class Watch:
         moves = [asked.translation - start.translation for start in (self._told, self._tool)]
         turns = [to_rotation_vector(asked.rotation @ start.rotation.mT) for start in (self._told, self._tool)]
         return min(moves, key=_length) * self.control_hz, min(turns, key=_length) * self.control_hz
+
+
+def _share(rate: Tensor, limit: float, haste: float) -> float:
+    """How much of a way is gone: all of it within the limit and beyond `haste` times it, which is for the rail to refuse."""
+    length = _length(rate)
+    return 0.999 * limit / length if limit < length <= haste * limit else 1.0
 
 
 def _length(vector: Tensor) -> float:

@@ -165,7 +165,7 @@ def _asked(follower: Follower, watch: Watch, running: _Running) -> _Asked:
         assert last is not None
         return _Asked(last.asked, last.opening, last.plan, last.frame, None)
     target = follower.target()
-    pose = watch.guard.brought_in(target.world_from_tool)
+    pose = watch.within(target.world_from_tool)
     objection = watch.objection(pose, target.opening, target.confidence)
     if objection is None:
         running.num_held = 0
