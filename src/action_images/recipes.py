@@ -34,7 +34,7 @@ TINY = Recipe(
     preset="tiny",
     sources=(
         SourceRecipe(Path("demonstrations"), 0.55, TINY_TASKS, 0.02, NO_TEXT_WHERE_SEEN),
-        # Tasks in which one of several things of a kind must be chosen take ten times as many scenes (docs/experiments.md).
+        # Tasks in which one of several things of a kind must be chosen take seven to thirteen times as many scenes (docs/experiments.md).
         SourceRecipe(Path("choices"), 0.27, TINY_TASKS, 0.02, NO_TEXT_WHERE_SEEN),
         SourceRecipe(Path("clumsy"), 0.12, TINY_TASKS, 0.02, NO_TEXT_WHERE_SEEN),
         SourceRecipe(Path("play"), 0.06, {"label": 0.5, "label_from_nothing": 0.2, "simulate": 0.3}, 0.02, NO_TEXT_WHERE_SEEN),

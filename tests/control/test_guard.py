@@ -36,10 +36,11 @@ def watch(**values) -> Watch:
 )
 def test_a_plan_that_breaks_a_rail_is_objected_to_by_name(rail, asked, opening, confidence):
     watching = watch(max_acceleration=math.inf, max_turning_acceleration=math.inf, slack=0.0, haste=1.0)
-    objection = watching.objection(watching.within(asked), opening, confidence)
-    assert objection is not None
-    assert objection.rail == rail
-    assert str(objection) == objection.detail
+    for pose_asked in (asked, watching.within(asked)):
+        objection = watching.objection(pose_asked, opening, confidence)
+        assert objection is not None
+        assert objection.rail == rail
+        assert str(objection) == objection.detail
 
 
 def test_accelerations_are_those_from_one_step_to_the_next():

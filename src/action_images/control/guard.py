@@ -80,13 +80,10 @@ class Watch:
         A turn that is imagined a little too fast is a turn: held back, it would come again from the same image.
         """
         guard, pose = self.guard, self.guard.brought_in(asked)
-        moves = [pose.translation - start.translation.to(pose.translation) for start in (self._told, self._tool)]
-        move = min(moves, key=_length)
-        turns = [to_rotation_vector(_double(pose).rotation @ start.rotation.mT) for start in (self._told, self._tool)]
-        turn = min(turns, key=_length)
-        gone = _share(move * self.control_hz, guard.max_speed, guard.haste)
+        way, turn = self._ways(_double(pose))
+        gone = _share(way * self.control_hz, guard.max_speed, guard.haste)
         turned = _share(turn * self.control_hz, guard.max_turning_speed, guard.haste)
-        place = pose.translation if gone == 1 else pose.translation + (gone - 1) * move
+        place = pose.translation if gone == 1 else pose.translation + ((gone - 1) * way).to(pose.translation)
         rotation = pose.rotation if turned == 1 else from_rotation_vector((turned - 1) * turn).to(pose.rotation) @ pose.rotation
         return Pose(rotation, place)
 
@@ -125,13 +122,18 @@ class Watch:
 
     def _rates(self, asked: Pose) -> tuple[Tensor, Tensor]:
         """Linear (m/s) and angular (rad/s, world) velocity of going there within one control step."""
+        way, turn = self._ways(asked)
+        return way * self.control_hz, turn * self.control_hz
+
+    def _ways(self, asked: Pose) -> tuple[Tensor, Tensor]:
+        """How far (m) and by what turn (rad, world) a pose lies from where the tool was told to be or is, whichever is nearer."""
         moves = [asked.translation - start.translation for start in (self._told, self._tool)]
         turns = [to_rotation_vector(asked.rotation @ start.rotation.mT) for start in (self._told, self._tool)]
-        return min(moves, key=_length) * self.control_hz, min(turns, key=_length) * self.control_hz
+        return min(moves, key=_length), min(turns, key=_length)
 
 
 def _share(rate: Tensor, limit: float, haste: float) -> float:
-    """How much of a way is gone: all of it within the limit and beyond `haste` times it, which is for the rail to refuse."""
+    """How much of a way is gone at a rate: all of it within the limit, and beyond `haste` times it, which is for the rail to refuse."""
     length = _length(rate)
     return 0.999 * limit / length if limit < length <= haste * limit else 1.0
 

@@ -46,7 +46,7 @@ class Blunder:
     demonstrations show a second one.
 
     `under_way` says that it is not given up yet: what lies before is no demonstration of anything. While the gripper holds
-    something it is not given up: from what that looks like, a demonstration without a mistake goes on.
+    something it is not given up, at its end neither: from what that looks like, a demonstration without a mistake goes on.
     """
 
     offset: np.ndarray
@@ -72,13 +72,13 @@ def demonstrate(
 ) -> Iterator[StepReport]:
     """Carry the trial that has begun to its end, one control step for each report; then keep still for `hold` steps.
 
-    With a blunder this is a second attempt; where the first succeeded all the same, there is none.
+    With a blunder this is a second attempt; where the first succeeded all the same, or ended holding something, there is none.
     """
     driver, trial, world = _Driver(environment, disturbance), environment.trial, environment.world
     motions = trial.motions(world)
     if blunder is not None:
         yield from driver.blundering(blunder, motions)
-        if environment.succeeded():
+        if blunder.under_way or environment.succeeded():
             return
         motions = trial.second_attempt(world)
     for motion in motions:
@@ -137,7 +137,7 @@ class _Driver:
                 if num_steps >= blunder.num_steps and not self.environment.world.holds_something():
                     blunder.under_way = False
                     return
-        blunder.under_way = False
+        blunder.under_way = self.environment.world.holds_something()
 
     def _pushed(self, disturbance: Disturbance, opening: float) -> Iterator[StepReport]:
         disturbance.happened = disturbance.under_way = True

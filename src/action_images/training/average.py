@@ -30,8 +30,8 @@ class Average:
             return
         self.num_updates += 1
         decay = min(self.decay, (1 + self.num_updates) / (10 + self.num_updates))
-        trained = [self._trained[name].detach().float() for name in self._shadow]
-        torch._foreach_lerp_(list(self._shadow.values()), trained, 1 - decay)
+        for name, shadow in self._shadow.items():
+            shadow.lerp_(self._trained[name].detach().float(), 1 - decay)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
