@@ -73,6 +73,17 @@ def test_only_given_videos_are_shown_after_their_first_frame(pipeline, task: str
     assert torch.equal(later[:, 1], torch.zeros_like(later[:, 1]) if task == "second_view" else scene.video[:, 1, 1:])
 
 
+@pytest.mark.parametrize("task", TASKS)
+def test_only_given_actions_are_shown_after_their_first_frame(pipeline, task: str):
+    scene = scenes(2)
+    _, condition = pipeline.encode(scene, TASKS[task])
+    if task != "simulate":
+        assert condition.later_actions is None
+        return
+    drawn = pipeline.draw(scene.trajectory, scene.cameras)
+    assert torch.equal(condition.later_actions.flatten(2, 3), drawn[:, :, 1:])
+
+
 def test_the_same_seed_gives_the_same_bytes(pipeline):
     scene = scenes(1)
     canvas, condition = pipeline.encode(scene, TASKS["policy"])

@@ -4,7 +4,7 @@
 `sampler.sample`, or in training `flow`.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -64,13 +64,12 @@ class Pipeline:
         tasks = (task,) * len(sample.video) if isinstance(task, Task) else tuple(task)
         sample, cameras, num_frames = self._checked(sample, tasks, num_frames)
         layout = _shared_layout(tasks, sample.video.shape[1], num_latent_frames(self.models.autoencoder, num_frames))
-        streams = {"video": self._shown(sample.video, layout, "video")}
-        if tasks[0].action is not None:
-            streams["action"] = self._shown(self.draw(sample.trajectory, cameras), layout, "action")
+        pixels = {"video": sample.video} | ({} if tasks[0].action is None else {"action": self.draw(sample.trajectory, cameras)})
+        streams = {stream: self._shown(frames, layout, stream) for stream, frames in pixels.items()}
         latents = layout.pack({segment: streams[segment.stream][:, segment.view] for segment in layout.segments})
         given = torch.stack([one.given(layout) for one in tasks]).to(latents.device)
         canvas = Canvas(latents, given, layout, self._valid(sample, layout, num_frames)).check()
-        return canvas, self._condition(sample, cameras, canvas)
+        return canvas, self._condition(sample, cameras, canvas, pixels)
 
     def decode(self, canvas: Canvas, cameras: Camera | None, wanted: Collection[Stream] = ("video", "action")) -> Prediction:
         """What the wanted streams of a canvas (batched once) show, the actions read back through these cameras.
@@ -127,7 +126,7 @@ class Pipeline:
         latent = torch.cat([first, rest.unflatten(-1, (-1, self.models.autoencoder.temporal_factor)).all(-1)], -1)
         return layout.pack({segment: latent[:, : segment.num_frames] for segment in layout.segments}, dim=-1)
 
-    def _condition(self, sample: Sample, cameras: Camera | None, canvas: Canvas) -> Condition:
+    def _condition(self, sample: Sample, cameras: Camera | None, canvas: Canvas, pixels: Mapping[Stream, Tensor]) -> Condition:
         layout = canvas.layout
         text = self.models.text.encode([instruction or "" for instruction in _instructions(sample)])
         network, packed = self.models.denoiser.transformer, None
@@ -138,15 +137,10 @@ class Pipeline:
             packed = layout.pack({segment: maps[:, segment.view, : segment.num_frames] for segment in layout.segments}, dim=1)
         seen = sample.video[:, :, 0] if network.stem is not None else None
         still = self._still(sample.video[:, :, :1], layout) if network.still_anchor else None
-        return Condition(text, packed, seen, still, self._later(sample.video, canvas) if network.motion_stem is not None else None)
-
-    def _later(self, video: Float[Tensor, "b view frame 3 h w"], canvas: Canvas) -> Float[Tensor, "b view later part 3 h w"] | None:
-        """What given videos show after their first frame, zeros for the others; None where none is given."""
-        shown = canvas.layout.later_video(canvas.given)
-        if not shown.any():
-            return None
-        later = video[:, :, 1:].unflatten(2, (shown.shape[-1], -1))
-        return torch.where(shown[..., None, None, None, None], later, 0)
+        later = {
+            stream: _later(pixels[stream], canvas, stream) for stream, stem in network.later_stems.items() if stream in pixels and stem
+        }
+        return Condition(text, packed, seen, still, later.get("video"), later.get("action"))
 
     def _still(self, first: Float[Tensor, "b view 1 3 height width"], layout: Layout) -> Float[Tensor, "b c l h w"]:
         """The canvas of videos that repeat their first frame; zeros for actions."""
@@ -200,6 +194,14 @@ class Rigs:
             condition = models.denoiser.transformer.config["camera"]
             self._maps[key] = camera_maps(condition, cameras, models.autoencoder, models.pixels_per_token)
         return self._maps[key]
+
+
+def _later(frames: Tensor, canvas: Canvas, stream: Stream) -> Float[Tensor, "b view later part 3 h w"] | None:
+    """What given videos (or actions) show after their first frame, zeros for the others; None where none is given."""
+    shown = canvas.layout.later(canvas.given, stream)
+    if not shown.any():
+        return None
+    return torch.where(shown[..., None, None, None, None], frames[:, :, 1:].unflatten(2, (shown.shape[-1], -1)), 0)
 
 
 def _shared_layout(tasks: Sequence[Task], num_views: int, num_latents: int) -> Layout:

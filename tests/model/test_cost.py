@@ -34,6 +34,7 @@ CONFIGS = {
     "wide": (FULL | {"num_attention_heads": 8, "ffn_dim": 400, "stem_channels": 24}, Load(1, 8, 12, 8, 20)),
     "tiny": (PRESETS["tiny"].transformer, Load(2, 8, 8, 8, 24)),
     "label": (PRESETS["tiny"].transformer, load_of(TASKS["label"], 2, 9, (64, 64), (4, 8), 24, batch_size=2)),
+    "simulate": (PRESETS["tiny"].transformer, load_of(TASKS["simulate"], 2, 9, (64, 64), (4, 8), 24, batch_size=2)),
 }
 
 
@@ -57,7 +58,8 @@ def inputs_for(model: ActionImagesTransformer3DModel, load: Load) -> dict[str, A
         "first_frames": torch.rand(load.batch_size, 2, 3, load.height // 2 * side, load.width // 2 * side, dtype=dtype),
         "layout": layout,
         "later_frames": torch.rand(shown, dtype=dtype) if load.num_given else None,
-        "given": TASKS["label"].given(layout).expand(load.batch_size, -1) if load.num_given else None,
+        "later_actions": torch.rand(shown, dtype=dtype) if load.num_given_actions else None,
+        "given": TASKS["label" if load.num_given else "simulate"].given(layout).expand(load.batch_size, -1),
         "still": torch.zeros(load.batch_size, config["in_channels"], load.num_frames, load.height, load.width, dtype=dtype),
     }
 

@@ -137,28 +137,32 @@ def test_the_stem_reads_under_the_instruction():
     assert not torch.allclose(seen[0], seen[1], atol=1e-3)
 
 
-LABEL = TASKS["label"].layout(2, 3)
+WHOLE = TASKS["label"].layout(2, 3)
+STEMS = {"motion_channels": ("video", "label", "later_frames"), "action_channels": ("action", "simulate", "later_actions")}
+"""Value of the config -> the stream that its stem looks at, a task that gives it, and the argument that shows it."""
 
 
-def test_the_motion_stem_shows_each_time_and_view_its_own_frames():
-    model = ActionImagesTransformer3DModel(**TINY, motion_channels=8, pixels_per_token=16).eval()
-    tokens, given = torch.zeros(2, 24, LABEL.num_frames, 2, 3), TASKS["label"].given(LABEL).expand(2, -1)
+@pytest.mark.parametrize("stem", STEMS)
+def test_a_stem_of_what_is_given_later_shows_each_time_and_view_its_own_frames(stem: str):
+    model, (stream, task, _) = ActionImagesTransformer3DModel(**TINY, **{stem: 8}, pixels_per_token=16).eval(), STEMS[stem]
+    tokens, given = torch.zeros(2, 24, WHOLE.num_frames, 2, 3), TASKS[task].given(WHOLE).expand(2, -1)
     frames = torch.rand(2, 2, 2, 4, 3, 32, 48)
     other = frames.clone()
     other[:, 1, 0, 2] = 0
     with torch.no_grad():
-        seen, changed = (model._add_motion(tokens, pixels, given, LABEL) for pixels in (frames, other))
+        seen, changed = (model._add_later(tokens, model.later_stems[stream], pixels, given, WHOLE, stream) for pixels in (frames, other))
     differs = (seen != changed).any(0).any(0).any(-1).any(-1)
-    assert torch.equal(differs, (LABEL.view_of_frame() == 1) & (LABEL.place_of_frame() == 1))
-    assert (seen[:, :, LABEL.place_of_frame() == 0] == 0).all()
+    assert torch.equal(differs, (WHOLE.view_of_frame() == 1) & (WHOLE.place_of_frame() == 1))
+    assert (seen[:, :, WHOLE.place_of_frame() == 0] == 0).all()
 
 
-def test_the_motion_stem_does_not_see_what_is_asked(inputs):
-    model = ActionImagesTransformer3DModel(**TINY, motion_channels=8, pixels_per_token=16).eval()
-    given = torch.stack([TASKS[task].given(LABEL) for task in ("label", "joint")])
-    frames, rest = torch.rand(2, 2, 2, 4, 3, 32, 48), inputs(num_frames=LABEL.num_frames)
+@pytest.mark.parametrize("stem", STEMS)
+def test_a_stem_of_what_is_given_later_does_not_see_what_is_asked(stem: str, inputs):
+    model, (_, task, argument) = ActionImagesTransformer3DModel(**TINY, **{stem: 8}, pixels_per_token=16).eval(), STEMS[stem]
+    given = torch.stack([TASKS[one].given(WHOLE) for one in (task, "joint")])
+    frames, rest = torch.rand(2, 2, 2, 4, 3, 32, 48), inputs(num_frames=WHOLE.num_frames)
     with torch.no_grad():
-        outputs = [model(**rest, layout=LABEL, later_frames=pixels, given=given).sample for pixels in (frames, 1 - frames)]
+        outputs = [model(**rest, layout=WHOLE, given=given, **{argument: pixels}).sample for pixels in (frames, 1 - frames)]
     assert torch.equal(outputs[0][1], outputs[1][1])
     assert not torch.allclose(outputs[0][0], outputs[1][0])
 

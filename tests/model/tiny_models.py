@@ -17,6 +17,7 @@ FULL = TINY | {
     "per_frame_noise_level": True,
     "stem_channels": 8,
     "motion_channels": 8,
+    "action_channels": 8,
     "word_pickers": 2,
     "pixels_per_token": 16,
     "bias_frames": 3,

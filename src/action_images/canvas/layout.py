@@ -82,10 +82,10 @@ class Layout:
         """How many latent frames of its segment lie before each latent frame."""
         return torch.cat([torch.arange(segment.num_frames, device=device) for segment in self.segments])
 
-    def later_video(self, packed: Shaped[Tensor, "*batch l"]) -> Shaped[Tensor, "*batch view later"]:
-        """What is said of each latent frame, for those of each view's video after its first."""
-        parts = self.unpack(packed, -1)
-        return torch.stack([part[..., 1:] for segment, part in parts.items() if segment.stream == "video"], -2)
+    def later(self, packed: Shaped[Tensor, "*batch l"], stream: Stream) -> Shaped[Tensor, "*batch view later"]:
+        """What is said of each latent frame, for those of each view's video, or actions, after its first."""
+        parts = [part[..., 1:] for segment, part in self.unpack(packed, -1).items() if segment.stream == stream]
+        return torch.stack(parts, -2) if parts else packed.new_zeros(*packed.shape[:-1], self.num_views, 0)
 
     def _per_frame(self, values: list[int], device: torch.device | None) -> Tensor:
         counts = torch.tensor([segment.num_frames for segment in self.segments], device=device)

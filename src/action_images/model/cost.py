@@ -7,6 +7,7 @@ from typing import Any, Literal
 import torch
 
 from action_images.canvas import Task
+from action_images.canvas.layout import STREAMS
 from action_images.model.denoiser import ActionImagesTransformer3DModel
 from action_images.model.rays import NUM_OCTAVES, POOLED_CHANNELS
 from action_images.model.stem import FirstFrameStem
@@ -43,6 +44,8 @@ class Load:
     num_views: int = 2
     num_given: int = 0
     """Latent frames of given videos after their first, all views' of one sample: what a motion stem looks at."""
+    num_given_actions: int = 0
+    """The same of given actions: what an action stem looks at."""
 
     def num_tokens(self, patch: tuple[int, int]) -> int:
         """Tokens of one sample."""
@@ -54,8 +57,8 @@ def load_of(
 ) -> Load:
     """The load of a task on clips of `num_frames` pixel frames; `factors` are the autoencoder's in (time, space)."""
     layout = task.layout(num_views, (num_frames - 1) // factors[0] + 1)
-    num_given = int(layout.later_video(task.given(layout)).sum())
-    return Load(batch_size, layout.num_frames, size[0] // factors[1], size[1] // factors[1], num_words, num_views, num_given)
+    num_given = [int(layout.later(task.given(layout), stream).sum()) for stream in STREAMS]
+    return Load(batch_size, layout.num_frames, size[0] // factors[1], size[1] // factors[1], num_words, num_views, *num_given)
 
 
 def count_parameters(config: dict[str, Any]) -> int:
@@ -115,12 +118,18 @@ def _additions(config: dict[str, Any], load: Load, tokens: int) -> int:
         convolutions = _halving_flops(config, 3 + FirstFrameStem.NUM_KERNELS, channels, pixels)
         told = 2 * width * (4 * FirstFrameStem.NUM_KERNELS + 2 * channels * (_num_halvings(config) - 1))
         total += load.num_views * (2 * 3 * FirstFrameStem.NUM_KERNELS * pixels + convolutions + told)
-    if config.get("motion_channels"):
-        total += load.num_given * _halving_flops(config, 3 * config["motion_frames"], config["motion_channels"], _pixels(config, load))
+    for channels, num_given in _later_stems(config, load):
+        total += num_given * _halving_flops(config, 3 * config["motion_frames"], channels, _pixels(config, load))
     if config.get("word_pickers"):
         convolved = PickedWords.SPAN * PickedWords.CHANNELS * (width + config["word_pickers"])
         total += 2 * load.num_words * (convolved + width * (width + 1))
     return total
+
+
+def _later_stems(config: dict[str, Any], load: Load) -> list[tuple[int, int]]:
+    """Channels of each stem for what is given after the first frame, and at how many latent frames of one sample it looks."""
+    stems = ((config.get("motion_channels"), load.num_given), (config.get("action_channels"), load.num_given_actions))
+    return [(channels, num_given) for channels, num_given in stems if channels]
 
 
 def _num_halvings(config: dict[str, Any]) -> int:
@@ -176,8 +185,8 @@ def _input_gradient_flops_of_first_layers(config: dict[str, Any], load: Load) ->
         total += config["num_layers"] * 2 * width * POOLED_CHANNELS * load.num_frames
     elif config.get("camera") == "rays":
         total += 2 * tokens * RAY_HIDDEN * NUM_RAY_FEATURES
-    if config.get("motion_channels"):
-        total += load.num_given * 2 * 9 * 3 * config["motion_frames"] * config["motion_channels"] * _pixels(config, load) // 4
+    for channels, num_given in _later_stems(config, load):
+        total += num_given * 2 * 9 * 3 * config["motion_frames"] * channels * _pixels(config, load) // 4
     return total
 
 
@@ -253,7 +262,7 @@ def _conditions(config: dict[str, Any], load: Load, dtype: torch.dtype) -> int:
 
 def _peak_of_the_additions(config: dict[str, Any], load: Load, dtype: torch.dtype) -> int:
     """Bytes at once in the ray encoder or in a stem's first layer, whichever holds more."""
-    size, rays, stem, motion = BYTES[dtype], 0, 0, 0
+    size, rays, stem, later = BYTES[dtype], 0, 0, 0
     if config.get("camera") == "rays":
         copies = (1 if dtype == torch.float32 else 2) * NUM_RAY_FEATURES + RAY_HIDDEN
         angles = 24 * NUM_OCTAVES
@@ -262,13 +271,12 @@ def _peak_of_the_additions(config: dict[str, Any], load: Load, dtype: torch.dtyp
         seen = 3 + FirstFrameStem.NUM_KERNELS
         per_pixel = max(seen + FirstFrameStem.NUM_KERNELS, seen + 2 * config["stem_channels"] / 4)
         stem = load.batch_size * load.num_views * int(_pixels(config, load) * per_pixel) * size
-    if config.get("motion_channels"):
+    for channels, num_given in _later_stems(config, load):
         # Besides the first convolution and its norm the place of what comes out.
-        images, pixels = load.batch_size * load.num_given, _pixels(config, load)
-        held = pixels * (3 * config["motion_frames"] + 2 * config["motion_channels"] / 4)
+        held = _pixels(config, load) * (3 * config["motion_frames"] + 2 * channels / 4)
         tokens = load.num_tokens(_patch(config)) // load.num_frames * _width(config)
-        motion = images * (int(held) + tokens) * size
-    return max(rays, stem, motion)
+        later = max(later, load.batch_size * num_given * (int(held) + tokens) * size)
+    return max(rays, stem, later)
 
 
 def _saved_by_the_additions(config: dict[str, Any], load: Load, dtype: torch.dtype) -> int:
@@ -280,9 +288,9 @@ def _saved_by_the_additions(config: dict[str, Any], load: Load, dtype: torch.dty
         # Each layer keeps what it was shown, its convolution, its norm and what enters its nonlinearity.
         per_pixel = 3 + FirstFrameStem.NUM_KERNELS + 4 * config["stem_channels"] * _layers_of_an_image(config)
         saved += load.batch_size * load.num_views * int(_pixels(config, load) * per_pixel) * size
-    if config.get("motion_channels"):
-        per_pixel = 3 * config["motion_frames"] + 3 * config["motion_channels"] * _layers_of_an_image(config)
-        saved += load.batch_size * load.num_given * int(_pixels(config, load) * per_pixel) * size
+    for channels, num_given in _later_stems(config, load):
+        per_pixel = 3 * config["motion_frames"] + 3 * channels * _layers_of_an_image(config)
+        saved += load.batch_size * num_given * int(_pixels(config, load) * per_pixel) * size
     return saved
 
 

@@ -21,7 +21,7 @@ from diffusers.utils import apply_lora_scale
 from torch import Tensor, nn
 
 from action_images.canvas import Layout
-from action_images.canvas.layout import STREAMS
+from action_images.canvas.layout import STREAMS, Stream
 from action_images.model.rays import POOLED_CHANNELS, RayEncoder, pool_cameras
 from action_images.model.stem import FirstFrameStem, MotionStem
 from action_images.model.words import PickedWords, mean_of_words
@@ -88,7 +88,7 @@ class ActionImagesTransformer3DModel(WanTransformer3DModel):
     comes out, 'velocity' or the 'clean' latents. For models trained from scratch: `stem_channels` adds a
     text-conditioned convolution of each view's first frame to all its tokens, `motion_channels` a convolution of what a
     given video shows later (`motion_frames` pixel frames for each latent frame) to the tokens of its view and time,
-    `word_pickers` tells the stem which word stands where in the sentence,
+    `action_channels` the same of given action images, `word_pickers` tells the stem which word stands where in the sentence,
     `bias_frames` a bias for each stream and latent frame to the output (see `set_output_bias`), `max_views` embeddings of
     view and stream, `still_anchor` lets videos be predicted as their change against a video that stands still, and
     `per_frame_noise_level` makes callers mark given frames as clean (noise level 0).
@@ -128,6 +128,7 @@ class ActionImagesTransformer3DModel(WanTransformer3DModel):
         per_frame_noise_level: bool = False,
         stem_channels: int | None = None,
         motion_channels: int | None = None,
+        action_channels: int | None = None,
         motion_frames: int = 4,
         word_pickers: int | None = None,
         pixels_per_token: int = 32,
@@ -150,6 +151,7 @@ class ActionImagesTransformer3DModel(WanTransformer3DModel):
         self.ray_encoder = RayEncoder(width) if camera == "rays" else None
         self.stem = FirstFrameStem(stem_channels, width, pixels_per_token) if stem_channels else None
         self.motion_stem = MotionStem(motion_channels, width, pixels_per_token, motion_frames) if motion_channels else None
+        self.action_stem = MotionStem(action_channels, width, pixels_per_token, motion_frames) if action_channels else None
         self.words = PickedWords(word_pickers, width) if word_pickers else None
         self.view_embedding = nn.Parameter(0.02 * torch.randn(max_views, width)) if max_views else None
         self.stream_embedding = nn.Parameter(0.02 * torch.randn(len(STREAMS), width)) if max_views else None
@@ -168,6 +170,7 @@ class ActionImagesTransformer3DModel(WanTransformer3DModel):
         layout: Layout | None = None,
         still: Tensor | None = None,
         later_frames: Tensor | None = None,
+        later_actions: Tensor | None = None,
         given: Tensor | None = None,
         return_dict: bool = True,
         attention_kwargs: dict[str, Any] | None = None,  # noqa: ARG002 (read by apply_lora_scale)
@@ -184,13 +187,15 @@ class ActionImagesTransformer3DModel(WanTransformer3DModel):
             still: latents (b c l h w) of videos that stand still, zeros for actions, for the still anchor.
             later_frames: the pixel frames (b view l-1 frame 3 height width) in [-1, 1] of each video's latent frames after
                 the first, for the motion stem; those of videos that are not given are not looked at. None: none is given.
-            given: which latent frames (b l) are given, for the motion stem.
+            later_actions: the same of the action images, for the action stem.
+            given: which latent frames (b l) are given, for both of these.
         """
         rotary_emb = self.rope(hidden_states)
         temb, modulation, text, _ = self._embed_conditions(timestep, encoder_hidden_states)
         tokens = self._add_conditions(self.patch_embedding(hidden_states), text, encoder_hidden_states, camera, first_frames, layout)
-        if self.motion_stem is not None:
-            tokens = self._add_motion(tokens, later_frames, given, _needed(layout, "layout", "motion_channels"))
+        for (stream, stem), later in zip(self.later_stems.items(), (later_frames, later_actions), strict=True):
+            if stem is not None:
+                tokens = self._add_later(tokens, stem, later, given, _needed(layout, "layout", "stems"), stream)
         num_frames, height, width = tokens.shape[2:]
         tokens = tokens.flatten(2).transpose(1, 2).contiguous()
         frame_of_token = self.frame_of_token(num_frames, height * width, tokens.device)
@@ -244,15 +249,22 @@ class ActionImagesTransformer3DModel(WanTransformer3DModel):
             tokens = tokens + seen[:, view_of_frame].movedim(1, 2)
         return tokens
 
-    def _add_motion(self, tokens: Tensor, later_frames: Tensor | None, given: Tensor | None, layout: Layout) -> Tensor:
-        """Tokens (b d l h w) with what given videos show at the same time, in the same view, added."""
-        if later_frames is None:
+    @property
+    def later_stems(self) -> dict[Stream, MotionStem | None]:
+        """Which stems look at what is given after the first frame of each stream."""
+        return {"video": self.motion_stem, "action": self.action_stem}
+
+    def _add_later(
+        self, tokens: Tensor, stem: MotionStem, later: Tensor | None, given: Tensor | None, layout: Layout, stream: Stream
+    ) -> Tensor:
+        """Tokens (b d l h w) with what given videos or actions show at the same time, in the same view, added."""
+        if later is None:
             # Nothing is added, but weights take part in every pass: processes that share gradients wait for all of them.
             pixels = self.config.pixels_per_token
-            return tokens + self.motion_stem(tokens.new_zeros(0, self.config.motion_frames, 3, pixels, pixels)).sum()
-        shown = layout.later_video(_needed(given, "given", "motion_channels"))
+            return tokens + stem(tokens.new_zeros(0, self.config.motion_frames, 3, pixels, pixels)).sum()
+        shown = layout.later(_needed(given, "given", "stems"), stream)
         seen = tokens.new_zeros(*shown.shape, tokens.shape[1], *tokens.shape[-2:])
-        seen[shown] = self.motion_stem(later_frames[shown]).type_as(seen)
+        seen[shown] = stem(later[shown]).type_as(seen)
         seen = torch.nn.functional.pad(seen, (0, 0, 0, 0, 0, 0, 1, 0))
         return tokens + seen[:, layout.view_of_frame(tokens.device), layout.place_of_frame(tokens.device)].movedim(1, 2)
 

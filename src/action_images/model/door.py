@@ -27,6 +27,8 @@ class Condition(Struct):
     """What the canvas would be if nothing moved in the videos; zeros in action segments."""
     later_frames: Float[Tensor, "*batch view later frame 3 height width"] | None = None
     """The pixel frames of given videos after the first in [-1, 1], by latent frame; zeros where they are not given. None: none is."""
+    later_actions: Float[Tensor, "*batch view later frame 3 height width"] | None = None
+    """The same of given action images."""
 
     def with_text(self, text: Float[Tensor, "*batch token dim"]) -> Self:
         """The same scene under another instruction."""
@@ -85,6 +87,7 @@ class CanvasDenoiser(nn.Module):
                 first_frames=condition.first_frames,
                 still=condition.still,
                 later_frames=condition.later_frames,
+                later_actions=condition.later_actions,
                 given=canvas.given,
                 layout=canvas.layout,
                 return_dict=False,

@@ -50,7 +50,8 @@ FROM_SCRATCH = {
 PRESETS = {
     "debug": Preset(
         transformer={"num_attention_heads": 2, "attention_head_dim": 24, "ffn_dim": 96, "num_layers": 2, "in_channels": 32,
-                     "out_channels": 32, "text_dim": 64, "stem_channels": 16, "motion_channels": 16, "word_pickers": 8, **FROM_SCRATCH},
+                     "out_channels": 32, "text_dim": 64, "stem_channels": 16, "motion_channels": 16, "action_channels": 16,
+                     "word_pickers": 8, **FROM_SCRATCH},
         autoencoder={"channels": 32},
         hashed_words={"dim": 64},
         size=(32, 32),
@@ -59,8 +60,8 @@ PRESETS = {
     ),
     "tiny": Preset(
         transformer={"num_attention_heads": 6, "attention_head_dim": 32, "ffn_dim": 576, "num_layers": 4, "in_channels": 64,
-                     "out_channels": 64, "text_dim": 128, "stem_channels": 48, "motion_channels": 32, "word_pickers": 8,
-                     **FROM_SCRATCH, "still_anchor": True},
+                     "out_channels": 64, "text_dim": 128, "stem_channels": 48, "motion_channels": 32, "action_channels": 32,
+                     "word_pickers": 8, **FROM_SCRATCH, "still_anchor": True},
         autoencoder={"channels": 64},
         hashed_words={"dim": 128},
         size=(64, 64),
