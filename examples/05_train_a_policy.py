@@ -1,4 +1,4 @@
-"""From recordings to a policy in two minutes: store reaches to a ball, train `debug` on them, judge it on balls it never saw.
+"""From recordings to a policy in a minute: store reaches to a ball, train `debug` on them, judge it on balls it never saw.
 
     python examples/05_train_a_policy.py --out out/05
 
@@ -88,7 +88,7 @@ def error_of_the_mean(num: int = 64) -> float:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--episodes", type=int, default=1500)
+    parser.add_argument("--episodes", type=int, default=400)
     arguments = parser.parse_args()
     run = arguments.out / "run"
     train(recipe(arguments.out, arguments.episodes), run)

@@ -64,7 +64,9 @@ class Pipeline:
         tasks = (task,) * len(sample.video) if isinstance(task, Task) else tuple(task)
         sample, cameras, num_frames = self._checked(sample, tasks, num_frames)
         layout = _shared_layout(tasks, sample.video.shape[1], num_latent_frames(self.models.autoencoder, num_frames))
-        pixels = {"video": sample.video} | ({} if tasks[0].action is None else {"action": self.draw(sample.trajectory, cameras)})
+        pixels: dict[Stream, Tensor] = {"video": sample.video}
+        if tasks[0].action is not None:
+            pixels["action"] = self.draw(sample.trajectory, cameras)
         streams = {stream: self._shown(frames, layout, stream) for stream, frames in pixels.items()}
         latents = layout.pack({segment: streams[segment.stream][:, segment.view] for segment in layout.segments})
         given = torch.stack([one.given(layout) for one in tasks]).to(latents.device)

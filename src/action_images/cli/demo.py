@@ -45,7 +45,7 @@ def main(
 
     from rich.console import Console
 
-    from action_images.cli.evaluate import generative_policy, shipped_weights
+    from action_images.cli.evaluate import generative_policy
     from action_images.control import Execution
     from action_images.evaluation.closed_loop import Judgement, expert_path, judge, open_results
     from action_images.evaluation.film import write_film
@@ -53,12 +53,13 @@ def main(
     from action_images.evaluation.report import write_report
     from action_images.evaluation.rollout import Conduct
     from action_images.evaluation.trial import TRIALS, append_trial
+    from action_images.model.shipped import models_folder
     from action_images.sim import LOOKS, RIGS, find_task
 
     for name in task:
         find_task(name)
     console = Console(highlight=False)
-    planner: Policy = generative_policy(shipped_weights() if policy == "shipped" else Path(policy), "joint", True, None, 0)
+    planner: Policy = generative_policy(models_folder(policy), "joint", True, None, 0)
     if instruction is not None:
         planner = Told(planner, instruction)
     conduct = Conduct(Execution(num_steps=execute), SIMULATED)

@@ -8,8 +8,8 @@ import tyro
 
 def main(
     dataset: Annotated[Path, tyro.conf.Positional],
-    model: Path,
     cache: Path,
+    model: str = "shipped",
     views: tuple[str, ...] = (),
     frames: int | None = None,
     stride: int = 1,
@@ -25,7 +25,7 @@ def main(
 
     Args:
         dataset: a LeRobotDataset v3.
-        model: folder of saved models; its autoencoder is used, at the image size of its clips.
+        model: folder of saved models, or `shipped`; its autoencoder is used, at the image size of its clips.
         cache: folder to write to, shared by all that is encoded.
         views: which views; all if not given.
         frames: frames of a window; the model's own if not given.
@@ -43,14 +43,16 @@ def main(
     from action_images.data.store import Dataset
     from action_images.data.window import Cutting
     from action_images.model.models import load_clips
+    from action_images.model.shipped import models_folder
     from action_images.training.latents import Encoding, encode_dataset
 
-    clips = load_clips(model)
+    folder = models_folder(model)
+    clips = load_clips(folder)
     if clips is None:
         raise ValueError(f"{model}: does not say what clips it was trained on, so their size is not known; name another model")
     length = frames or clips.num_frames
     cutting = Cutting(length, stride, step or length * stride)
-    encoding = Encoding(dataset, model, cache, views or Dataset(dataset).view_names, cutting, clips.size, device)
+    encoding = Encoding(dataset, folder, cache, views or Dataset(dataset).view_names, cutting, clips.size, device)
     spread = spread_named(on, workers, threads, device)
     told = Console(stderr=True)
     columns = (TextColumn("encoding"), MofNCompleteColumn(), TimeRemainingColumn())

@@ -109,12 +109,13 @@ def policy_of(
 
     from action_images.evaluation.references import REFERENCES, reference
     from action_images.model.models import load_clips
+    from action_images.model.shipped import SHIPPED, models_folder
 
     if given in REFERENCES:
         return given, partial(reference, given, DEFAULT_SIZE, 5.0), DEFAULT_SIZE, 5.0
     if given.startswith(("ws://", "wss://")):
         return _remote(given, token_file)
-    folder = shipped_weights() if given == "shipped" else Path(given)
+    folder = models_folder(given)
     best_policy(folder, canvas, imagine, sampling, seed, best_of)  # here too, so that what is wrong is said once
     clips = load_clips(folder)
     if clips is None:
@@ -124,7 +125,7 @@ def policy_of(
                                                       ("sampling", sampling, None), ("seed", seed, 0)) if value != plain
     )  # fmt: skip
     make = partial(best_policy, folder, canvas, imagine, sampling, seed, best_of)
-    return (given if given == "shipped" else folder.resolve().name) + variant, make, clips.size, clips.fps
+    return (given if given == SHIPPED else folder.resolve().name) + variant, make, clips.size, clips.fps
 
 
 def best_policy(folder: Path, canvas: str, imagine: bool, sampling: str | None, seed: int, num_plans: int):
@@ -172,16 +173,6 @@ def remote_policy(uri: str, token: str | None = None):
     from action_images.serving.client import RemotePolicy
 
     return RemotePolicy(uri, token=token, timeout_s=600.0)
-
-
-def shipped_weights() -> Path:
-    """The folder of the weights that come with this package; raises ValueError where there are none."""
-    import action_images
-
-    folder = Path(action_images.__file__).parent / "weights" / "tiny"
-    if not folder.is_dir():
-        raise ValueError("this installation has no shipped weights (action_images/weights/tiny); give --policy a folder of models")
-    return folder
 
 
 def _run(judgement: "Judgement", out: Path, trials: int, workers: int, films: bool) -> None:

@@ -11,8 +11,8 @@ PICTURES = (".png", ".jpg", ".jpeg")
 
 
 def main(
-    model: Path,
     out: Path,
+    model: str = "shipped",
     task: Literal["joint", "policy", "simulate", "label", "video"] = "policy",
     instruction: str | None = None,
     dataset: Path | None = None,
@@ -41,7 +41,7 @@ def main(
     clips that the model was trained on, where its folder tells; else 41 frames of 512 x 512 px, 50 steps, 1 and 10.
 
     Args:
-        model: folder of saved models.
+        model: folder of saved models, or `shipped`.
         out: folder to write to.
         task: what is given and what is asked.
         instruction: what to do; an episode's own where it is left out. 'label' and 'simulate' go without.
@@ -69,10 +69,11 @@ def main(
 
     from action_images.generation import ClipGenerator
     from action_images.model.models import Clips, Models
+    from action_images.model.shipped import models_folder
     from action_images.sampler import StepCache, sampling_named
 
     source = _from_dataset(dataset, episode) if dataset is not None else _from_files(views, cameras, trajectory, instruction)
-    models = Models.load(model, getattr(torch, dtype))
+    models = Models.load(models_folder(model), getattr(torch, dtype))
     own = models.clips or Clips((512, 512), 41, 10.0, "fifty-steps")
     clips = replace(own, size=(height or own.size[0], width or own.size[1]), num_frames=frames or own.num_frames)
     told = {"num_steps": steps, "guidance": guidance, "cache": StepCache() if cached else None}

@@ -8,8 +8,8 @@ import tyro
 
 def main(
     dataset: Annotated[Path, tyro.conf.Positional],
-    model: Path,
     out: Path,
+    model: str = "shipped",
     episode: int = 0,
     start: int = 0,
     instruction: str | None = None,
@@ -28,7 +28,7 @@ def main(
 
     Args:
         dataset: a LeRobotDataset v3 with calibrated views and tool poses.
-        model: folder of saved models.
+        model: folder of saved models, or `shipped`.
         out: folder to write to.
         episode: which of its episodes.
         start: frame of the episode to begin at.
@@ -51,9 +51,10 @@ def main(
     from action_images.faces import imagine as face
     from action_images.faces.paced import paced_from, recording
     from action_images.generation import ClipGenerator
+    from action_images.model.shipped import models_folder
     from action_images.viewer.pictures import contact_sheet, save_png
 
-    generator = ClipGenerator.load(model, device, sampling)
+    generator = ClipGenerator.load(models_folder(model), device, sampling)
     source = Dataset(dataset)
     chosen, shown, num_frames = views or source.view_names[:2], source.numbered(episode), generator.clips.num_frames
     if shown.trajectory is None:

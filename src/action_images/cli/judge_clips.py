@@ -16,8 +16,8 @@ SHOWN = ("path mm", "path deg", "grip F1", "track px", "jaccard@4", "average jac
 
 def main(
     dataset: Annotated[Path, tyro.conf.Positional],
-    model: Path,
     out: Path,
+    model: str = "shipped",
     windows: int = 64,
     views: tuple[str, ...] = (),
     seed: int = 0,
@@ -37,7 +37,7 @@ def main(
 
     Args:
         dataset: a LeRobotDataset v3 with calibrated views and tool poses that the model was not trained on.
-        model: folder of saved models.
+        model: folder of saved models, or `shipped`.
         out: folder to write to.
         windows: how many clips are judged.
         views: which views; the first two if not given.
@@ -56,8 +56,10 @@ def main(
     from action_images.data.video import commit_file
     from action_images.evaluation import generation, video_metrics
     from action_images.generation import ClipGenerator
+    from action_images.model.shipped import models_folder
 
-    generator = ClipGenerator.load(model, device, sampling)
+    folder = models_folder(model)
+    generator = ClipGenerator.load(folder, device, sampling)
     source = Dataset(dataset)
     chosen = views or source.view_names[:2]
     # What needs weights is loaded first: an hour of judging must not end in an error.
@@ -75,7 +77,7 @@ def main(
     if distance is not None:
         rows += [generation.set_row(mode, "fvd", distance, made) for mode, made in videos.items() if made]
     out.mkdir(parents=True, exist_ok=True)
-    about = {"dataset": dataset.resolve().name, "model": model.resolve().name, "views": chosen, "windows": len(pairs), "seed": seed}
+    about = {"dataset": dataset.resolve().name, "model": folder.resolve().name, "views": chosen, "windows": len(pairs), "seed": seed}
     for name, text in (
         ("clips.json", json.dumps({**about, "rows": generation.as_json(rows)}, indent=1) + "\n"),
         ("clips.md", markdown(rows)),

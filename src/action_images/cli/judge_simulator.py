@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 
 def main(
-    model: Path,
     out: Path,
+    model: str = "shipped",
     policy: tuple[str, ...] = ("hold", "random"),
     offsets_mm: tuple[float, ...] = (0.0, 20.0, 50.0, 100.0),
     task: tuple[str, ...] = (),
@@ -30,7 +30,7 @@ def main(
     docs/evaluation.md says how, and what the figures can and cannot show.
 
     Args:
-        model: folder of saved models that simulate.
+        model: folder of saved models that simulate, or `shipped`.
         out: folder to write to; one for each model.
         policy: folders of models, `shipped`, `hold` or `random`.
         offsets_mm: also the expert with its path moved aside by so much, once for each of these.
@@ -52,18 +52,20 @@ def main(
     from action_images.evaluation.protocols import protocol_named
     from action_images.evaluation.trust import append_pair, compare, load_pairs, trust
     from action_images.generation import ClipGenerator
+    from action_images.model.shipped import models_folder
     from action_images.sim import find_task
 
     if trials < 1 or views < 1:
         raise ValueError(f"--trials {trials}, --views {views}: give at least one of each")
-    generator = ClipGenerator.load(model, device, sampling)
+    folder = models_folder(model)
+    generator = ClipGenerator.load(folder, device, sampling)
     protocol = protocol_named("in_domain")
     tasks = tuple(dict.fromkeys(task)) or protocol.tasks
     for name in tasks:
         find_task(name)
     policies = _policies(policy, offsets_mm, seed)
     out.mkdir(parents=True, exist_ok=True)
-    _same_settings(out, {"model": model.resolve().name, "views": views, "seed": seed, "sampling": sampling})
+    _same_settings(out, {"model": folder.resolve().name, "views": views, "seed": seed, "sampling": sampling})
     scenes = addresses(tasks, trials)
     done = load_pairs(out)
     known = frozenset(pair.key for pair in done)
@@ -92,8 +94,9 @@ def _policies(named: tuple[str, ...], offsets_mm: tuple[float, ...], seed: int) 
     """Name -> what makes it."""
     from functools import partial
 
-    from action_images.cli.evaluate import generative_policy, shipped_weights
+    from action_images.cli.evaluate import generative_policy
     from action_images.evaluation.references import DisplacedExpert, Hold, Random
+    from action_images.model.shipped import SHIPPED, models_folder
 
     if any(not 0 <= offset <= 300 for offset in offsets_mm):
         raise ValueError(f"--offsets-mm {offsets_mm}: an offset lies between 0 and 300 mm")
@@ -102,8 +105,8 @@ def _policies(named: tuple[str, ...], offsets_mm: tuple[float, ...], seed: int) 
         if name in ("hold", "random"):
             made[name] = Hold if name == "hold" else partial(Random, seed)
         else:
-            folder = shipped_weights() if name == "shipped" else Path(name)
-            made[name if name == "shipped" else folder.resolve().name] = partial(generative_policy, folder, "policy", False, None, seed)
+            folder = models_folder(name)
+            made[name if name == SHIPPED else folder.resolve().name] = partial(generative_policy, folder, "policy", False, None, seed)
     if len(made) < 2:
         raise ValueError("policies are compared with each other: give at least two with --policy and --offsets-mm")
     return made

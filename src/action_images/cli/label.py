@@ -8,8 +8,8 @@ import tyro
 
 def main(
     dataset: Annotated[Path, tyro.conf.Positional],
-    model: Path,
     out: Path,
+    model: str = "shipped",
     views: tuple[str, ...] = (),
     from_nothing: bool = False,
     text: bool = False,
@@ -32,7 +32,7 @@ def main(
 
     Args:
         dataset: a LeRobotDataset v3 with calibrated views.
-        model: folder of saved models.
+        model: folder of saved models, or `shipped`.
         out: folder to write to; never the data set itself.
         views: which views the model is shown; the first two if not given.
         from_nothing: do not tell the model the first pose, even where the data set has it.
@@ -56,11 +56,13 @@ def main(
     from action_images.data.store import Dataset
     from action_images.faces.labelled_copy import Job, Labelling, label_dataset, label_spots
     from action_images.generation import ClipGenerator
+    from action_images.model.shipped import models_folder
     from action_images.viewer.labels_page import write_labels_page
 
     chosen = views or Dataset(dataset).view_names[:2]
-    labelling = Labelling(model.resolve().name, chosen, not from_nothing, text, overlap, seed, least_known)
-    job = Job(partial(ClipGenerator.load, model.resolve(), device, sampling), dataset, labelling)
+    folder = models_folder(model)
+    labelling = Labelling(folder.resolve().name, chosen, not from_nothing, text, overlap, seed, least_known)
+    job = Job(partial(ClipGenerator.load, folder.resolve(), device, sampling), dataset, labelling)
     spread = spread_named(on, workers, threads, device)
     console = Console()
     told = Console(stderr=True)

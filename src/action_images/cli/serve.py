@@ -96,9 +96,10 @@ def open_policy(policy: str) -> "Policy":
         from action_images.control import Hold
 
         return Hold()
-    from action_images.cli.evaluate import generative_policy, shipped_weights
+    from action_images.cli.evaluate import generative_policy
+    from action_images.model.shipped import models_folder
 
-    folder = shipped_weights() if policy == "shipped" else Path(policy)
+    folder = models_folder(policy)
     return generative_policy(folder, canvas="policy", imagine=False, sampling=None, seed=0)
 
 

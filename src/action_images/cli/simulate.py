@@ -8,8 +8,8 @@ import tyro
 
 def main(
     dataset: Annotated[Path, tyro.conf.Positional],
-    model: Path,
     out: Path,
+    model: str = "shipped",
     episode: int = 0,
     trajectory: Path | None = None,
     views: tuple[str, ...] = (),
@@ -27,7 +27,7 @@ def main(
 
     Args:
         dataset: a LeRobotDataset v3 with calibrated views.
-        model: folder of saved models.
+        model: folder of saved models, or `shipped`.
         out: folder to write to.
         episode: which of its episodes.
         trajectory: another path to follow (.npy, .csv, .json) at the data set's frame rate; its first row is where the tool is.
@@ -49,9 +49,10 @@ def main(
     from action_images.faces.paced import paced, paced_from, recording
     from action_images.faces.simulate import simulate
     from action_images.generation import ClipGenerator
+    from action_images.model.shipped import models_folder
     from action_images.viewer.pictures import contact_sheet, save_png
 
-    generator = ClipGenerator.load(model, device, sampling)
+    generator = ClipGenerator.load(models_folder(model), device, sampling)
     source = Dataset(dataset)
     chosen, shown = views or source.view_names[:2], source.numbered(episode)
     own = paced_from(shown, start, generator.clips.fps)[:frames]
