@@ -37,9 +37,7 @@ def main() -> None:
             continue
         metres, radians = was.world_from_tool.distance(said.world_from_tool)
         gripper = (was.opening.round() == said.opening.round()).float().mean()
-        print(
-            f"{name}: {1e3 * metres.median():.0f} mm, {math.degrees(radians.median()):.0f} degrees, gripper right in {gripper:.0%} of frames"
-        )
+        print(f"{name}: {1e3 * metres.median():.0f} mm, {math.degrees(radians.median()):.0f} degrees, gripper right in {gripper:.0%}")
     assert len(truth) == len(labels)
     print(f"look at {labelled / 'labels.html'}")
 
