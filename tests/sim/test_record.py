@@ -11,6 +11,7 @@ import torch
 
 from action_images.cli import main
 from action_images.data.store import Dataset
+from action_images.robot import Observation
 from action_images.sim import LOOKS, RIGS, Tabletop, demonstrate
 from action_images.sim.expert import Blunder
 from action_images.sim.record import Actor, Studio, record, record_episode
@@ -94,6 +95,56 @@ def test_a_second_attempt_begins_where_the_first_went_wrong_and_succeeds(task: s
         assert (expert.trajectory.world_from_tool.translation[0] - episode.trajectory.world_from_tool.translation[0]).norm() > 0.02
         recorded.append(episode)
     assert len(recorded) >= 4
+
+
+def astray(environment: Tabletop, first_seen: Observation, _: tuple[str, int]) -> None:
+    """A beginner that goes to another place and stays there."""
+    tool = first_seen.world_from_tool
+    for _ in range(40):
+        environment.step(replace(tool, translation=tool.translation + torch.tensor([0.05, 0.05, -0.1])), 0.0)
+
+
+@pytest.mark.parametrize("task", ["close_drawer", "open_drawer", "slide_block_to_target"])
+def test_a_correction_begins_where_somebody_else_ended_and_succeeds(task: str):
+    environment = Tabletop(task, size=(32, 32))
+    corrected = record_episode(environment, task, 0, replace(STUDIO, actor="corrected", beginner=astray))
+    assert environment.succeeded()
+    assert environment.num_steps >= 40 + corrected.num_frames - 1  # what went wrong is not shown
+    expert = record_episode(environment, task, 0, STUDIO)
+    offset = corrected.trajectory.world_from_tool.translation[0] - expert.trajectory.world_from_tool.translation[0]
+    torch.testing.assert_close(offset, torch.tensor([0.05, 0.05, -0.1]), atol=0.01, rtol=0)
+    assert corrected.trajectory.opening[0] == 0
+    assert corrected.id == f"corrected/{task}/0000000"
+
+
+def test_where_nothing_is_left_to_correct_nothing_is_recorded():
+    def succeeds(environment: Tabletop, first_seen: Observation, address: tuple[str, int]) -> None:
+        assert address == ("push_button", 3)
+        assert torch.equal(first_seen.images, first.images)
+        list(demonstrate(environment))
+
+    environment = Tabletop("push_button", size=(32, 32))
+    first = environment.reset(3)
+    assert record_episode(environment, "push_button", 3, replace(STUDIO, actor="corrected", beginner=succeeds)) is None
+    assert environment.succeeded()
+
+
+@pytest.mark.parametrize("values", [{"actor": "corrected"}, {"beginner": astray}])
+def test_who_corrects_needs_somebody_to_correct(values):
+    with pytest.raises(ValueError, match="beginner"):
+        replace(STUDIO, **values)
+
+
+def test_the_shipped_policy_can_be_corrected(tmp_path, capsys):
+    arguments = ["record", "--task", "slide_block_to_target", "--episodes", "3", "--actor", "corrected", "--size", "64", "--every", "4"]
+    assert main([*arguments, "--seed", "30", "--out", str(tmp_path / "one"), "--workers", "1"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    dataset = Dataset(tmp_path / "one")
+    assert f"{len(dataset)} of 3 demonstrations are in" in said
+    assert all(name.startswith("corrected/slide_block_to_target/") for name in dataset.ids)
+    assert ("nothing to correct" in said) == (len(dataset) < 3)
+    assert main([*arguments, "--seed", "30", "--out", str(tmp_path / "two"), "--workers", "2"]) == 0
+    assert Dataset(tmp_path / "two").ids == dataset.ids
 
 
 def test_a_first_attempt_that_succeeds_all_the_same_is_followed_by_none():

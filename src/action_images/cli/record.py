@@ -1,6 +1,7 @@
 """Record an expert's demonstrations in the embedded world as a data set."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -18,7 +19,8 @@ def main(
     crf: int = 18,
     every: int = 1,
     hold: int = 3,
-    actor: Literal["expert", "disturbed", "clumsy", "play"] = "expert",
+    actor: Literal["expert", "disturbed", "clumsy", "corrected", "play"] = "expert",
+    policy: str = "shipped",
 ) -> None:
     """Record an expert's demonstrations in the embedded world as a data set, OUT, in the LeRobot v3 format.
 
@@ -39,12 +41,16 @@ def main(
         hold: For how many control steps the expert keeps still in the end.
         actor: The task's `expert`; `disturbed`: the expert, mostly pushed aside once and recorded from there on; `play`:
             motions of chance without an instruction; `clumsy`: the expert after a first attempt that went wrong, recorded
-            from where that is given up.
+            from where that is given up; `corrected`: the expert after a policy's trial that failed, recorded from its end.
+        policy: whom `corrected` corrects: a folder of models, or `shipped`. It looks through the first two cameras.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     from action_images.data.store import DatasetWriter
+    from action_images.evaluation.beginner import PolicyBegins
+    from action_images.evaluation.protocols import protocol_named
+    from action_images.model.shipped import models_folder
     from action_images.sim import FIRST_EVALUATION_SEED, LOOKS, RIGS, TRAINED, find_task
     from action_images.sim.record import Studio, record
 
@@ -57,7 +63,12 @@ def main(
         find_task(name)
     if every < 1 or hold < 0:
         raise ValueError(f"--every is at least 1 and --hold at least 0, got {every} and {hold}")
-    studio = Studio(RIGS[rig], LOOKS[look], views, (size, size), every, hold, actor)
+    beginner = None
+    if actor == "corrected":
+        make = _Make(models_folder(policy).resolve())
+        make()  # here too, so that what is wrong is said once
+        beginner = PolicyBegins(make, protocol_named("in_domain").conduct)
+    studio = Studio(RIGS[rig], LOOKS[look], views, (size, size), every, hold, actor, beginner)
     wanted = [(name, number) for name in names for number in range(seed, seed + episodes)]
     with DatasetWriter(out, studio.fps) as writer:
         num_there = sum(studio.episode_id(*one) in writer.ids for one in wanted)
@@ -71,4 +82,17 @@ def main(
     console = Console()
     console.print(f"{len(wanted) - len(failed)} of {len(wanted)} demonstrations are in {out} ({num_there} were there before)")
     if failed:
-        console.print(f"[yellow]{len(failed)} experts failed and were left out:[/yellow] {', '.join(failed)}")
+        why = "had nothing to correct, or failed" if actor in ("clumsy", "corrected") else "failed"
+        console.print(f"[yellow]{len(failed)} experts {why}, and were left out:[/yellow] {', '.join(failed)}")
+
+
+@dataclass(frozen=True)
+class _Make:
+    """Makes the policy of a folder; equal by the folder, so that each process loads it once."""
+
+    folder: Path
+
+    def __call__(self):
+        from action_images.cli.evaluate import generative_policy
+
+        return generative_policy(self.folder, "policy", False, None, 0)

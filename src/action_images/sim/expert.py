@@ -86,6 +86,17 @@ def demonstrate(
     yield from driver.run(grip(environment.world.opening, num_steps=hold))
 
 
+def correct(environment: Tabletop, hold: int = SETTLING) -> Iterator[StepReport]:
+    """A second attempt from wherever somebody else has left the tool, as `demonstrate` makes it after a blunder; none where the
+    task is done, or something is held."""
+    if environment.succeeded() or environment.world.holds_something():
+        return
+    driver = _Driver(environment, None)
+    for motion in environment.trial.second_attempt(environment.world):
+        yield from driver.run(motion)
+    yield from driver.run(grip(environment.world.opening, num_steps=hold))
+
+
 def wander(environment: Tabletop, rng: np.random.Generator, num_steps: int) -> Iterator[StepReport]:
     """Move between poses of chance above the table, opening and closing the gripper at will, for `num_steps` control steps.
 

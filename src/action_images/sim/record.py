@@ -2,7 +2,7 @@
 
 import zlib
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -22,16 +22,23 @@ from action_images.robot import Observation
 from action_images.sim.arm import CONTROL_HZ
 from action_images.sim.cameras import Rig
 from action_images.sim.environment import Tabletop
-from action_images.sim.expert import SETTLING, Blunder, Disturbance, demonstrate, wander
+from action_images.sim.expert import SETTLING, Blunder, Disturbance, correct, demonstrate, wander
 from action_images.sim.look import Look
 from action_images.structs import stack
 
-Actor = Literal["expert", "disturbed", "clumsy", "play"]
+Actor = Literal["expert", "disturbed", "clumsy", "corrected", "play"]
 """Who moves the arm: the task's expert; the expert, mostly pushed aside once on its way and recorded from there on; the
-expert after an attempt that has gone wrong, recorded from where it was given up; or chance, in the task's scene but
-without a purpose or an instruction."""
+expert after an attempt that has gone wrong, recorded from where it was given up; the same after somebody else's attempt,
+such as a policy's (DAgger, Ross et al. 2011, but for who decides when the expert takes over: the end of the trial); or
+chance, in the task's scene but without a purpose or an instruction."""
 
 PLAY_STEPS = 96
+
+
+Demonstration = tuple[str, int]
+"""A task's name and a seed."""
+Beginner = Callable[[Tabletop, Observation, Demonstration], None]
+"""Who tries a task before the expert does: carries out the trial that has begun, of which it is shown the first observation."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,7 @@ class Studio:
     """How demonstrations are seen: everything but the task and the seed. `size` is (height, width) in px.
 
     A frame is recorded `every` so many control steps, and after its work the expert keeps still for `hold` of them.
+    `beginner` is whom a `corrected` demonstration corrects.
     """
 
     rig: Rig
@@ -48,6 +56,11 @@ class Studio:
     every: int = 1
     hold: int = SETTLING
     actor: Actor = "expert"
+    beginner: Beginner | None = None
+
+    def __post_init__(self) -> None:
+        if (self.actor == "corrected") != (self.beginner is not None):
+            raise ValueError("somebody's attempt is corrected: give a beginner with the actor `corrected`, and with no other")
 
     @property
     def fps(self) -> float:
@@ -56,15 +69,11 @@ class Studio:
 
     def episode_id(self, task: str, seed: int) -> str:
         """How the demonstration of a seed is called in a data set."""
-        return f"{self.actor + '/' if self.actor in ('clumsy', 'play') else ''}{task}/{seed:07d}"
+        return f"{self.actor + '/' if self.actor in ('clumsy', 'corrected', 'play') else ''}{task}/{seed:07d}"
 
     def environment(self, task: str) -> Tabletop:
         """A world of this task, seen so."""
         return Tabletop(task, self.rig, self.look, self.num_views, self.size)
-
-
-Demonstration = tuple[str, int]
-"""A task's name and a seed."""
 
 
 def record_episode(environment: Tabletop, task: str, seed: int, studio: Studio) -> Episode | None:
@@ -78,7 +87,14 @@ def record_episode(environment: Tabletop, task: str, seed: int, studio: Studio) 
     blunder = Blunder.draw(rng) if studio.actor == "clumsy" else None
     mishap = disturbance or blunder
     seen = [environment.reset(seed)]
-    steps = wander(environment, rng, PLAY_STEPS) if studio.actor == "play" else demonstrate(environment, studio.hold, disturbance, blunder)
+    if studio.beginner is not None:
+        studio.beginner(environment, seen[0], (task, seed))
+        seen = [environment.observation()]
+        steps = correct(environment, studio.hold)
+    elif studio.actor == "play":
+        steps = wander(environment, rng, PLAY_STEPS)
+    else:
+        steps = demonstrate(environment, studio.hold, disturbance, blunder)
     for number, _ in enumerate(steps, 1):
         if mishap is not None and mishap.under_way:
             seen = []
