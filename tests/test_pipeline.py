@@ -51,6 +51,38 @@ def test_a_canvas_that_is_not_touched_decodes_to_its_sample(pipeline, task: str,
     torch.testing.assert_close(prediction.video, (scene.video[:, :, :num_frames] + 1) / 2, atol=0.1, rtol=0)
 
 
+def test_an_imagined_video_that_stands_still_is_the_given_image_to_the_bit(pipeline):
+    scene = scenes(2)
+    canvas, condition = pipeline.encode(scene, TASKS["simulate"])
+    noise = 0.01 * torch.randn(canvas.latents.shape, generator=torch.Generator().manual_seed(0))
+    still = replace(canvas, latents=torch.where(canvas.asked.expand_as(noise), condition.still + noise, canvas.latents))
+    shown = pipeline.show(still, ["video"], condition).video
+    assert torch.equal(shown, ((scene.video[:, :, :1] + 1) / 2).expand_as(shown))
+    plain = pipeline.show(still, ["video"]).video
+    assert 0 < (plain - shown).abs().max() < 0.2
+
+
+def test_what_moves_in_an_imagined_video_is_shown_as_imagined_and_the_rest_as_given(pipeline):
+    scene = scenes(2)
+    canvas, condition = pipeline.encode(scene, TASKS["simulate"])
+    plain, shown = (pipeline.show(canvas, ["video"], known).video for known in (None, condition))
+    truth = (scene.video + 1) / 2
+    changed = (truth - truth[:, :, :1]).abs().amax(-3, keepdim=True).expand_as(truth)
+    torch.testing.assert_close(shown[changed > 0.5], plain[changed > 0.5], atol=0.02, rtol=0)
+    first = truth[:, :, :1].expand_as(truth)
+    assert (shown == first)[changed == 0].float().mean() > 0.5
+    assert (shown - truth).square().mean() < 1e-4  # what is lost where little changes
+
+
+@pytest.mark.parametrize("task", ["label", "second_view"])
+def test_given_videos_are_shown_as_the_canvas_has_them(pipeline, task: str):
+    scene = scenes(2)
+    canvas, condition = pipeline.encode(scene, TASKS[task])
+    plain, shown = (pipeline.show(canvas, ["video"], known).video for known in (None, condition))
+    assert torch.equal(shown[:, 0, 1:], plain[:, 0, 1:])
+    assert torch.equal(shown[:, 1, 1:], plain[:, 1, 1:]) == (task == "label")
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_sampling_leaves_what_is_given_bit_identical(pipeline, task: str):
     scene = scenes(2)

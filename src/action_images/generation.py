@@ -72,11 +72,12 @@ class ClipGenerator:
         if num_scenes not in (1, len(seeds)):
             raise ValueError(f"there are {num_scenes} scenes and {len(seeds)} seeds; give one seed for each scene, or a single scene")
         num_samples = len(seeds) // num_scenes
-        canvas = self.denoise(*self.encode(scene, task, num_samples), seeds)
+        canvas, condition = self.encode(scene, task, num_samples)
+        canvas = self.denoise(canvas, condition, seeds)
         cameras = None if scene.cameras is None else scene.cameras.to(self.device)
         if cameras is not None and num_samples > 1:
             cameras = cameras[[0] * num_samples]
-        return self.pipeline.decode(canvas, cameras, wanted).to("cpu")
+        return self.pipeline.decode(canvas, cameras, wanted, condition).to("cpu")
 
 
 def confidence(prediction: Prediction, sigma_px: float) -> Float[Tensor, "*frames"]:

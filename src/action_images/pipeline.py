@@ -23,6 +23,12 @@ from action_images.model.models import Models
 from action_images.model.rays import camera_maps
 from action_images.structs import Struct
 
+UNMOVED, MOVED = 0.05, 0.12
+"""How much a pixel's brightness (of 1) may differ from a still video's, on average around it, to be shown as the given image
+has it; and from where on it is shown as imagined. Between the two, both are mixed (docs/experiments.md)."""
+AROUND = 3 / 64
+"""How far (of the image's height) around it is looked."""
+
 
 @dataclass(frozen=True)
 class Prediction(Struct):
@@ -73,22 +79,33 @@ class Pipeline:
         canvas = Canvas(latents, given, layout, self._valid(sample, layout, num_frames)).check()
         return canvas, self._condition(sample, cameras, canvas, pixels)
 
-    def decode(self, canvas: Canvas, cameras: Camera | None, wanted: Collection[Stream] = ("video", "action")) -> Prediction:
+    def decode(
+        self,
+        canvas: Canvas,
+        cameras: Camera | None,
+        wanted: Collection[Stream] = ("video", "action"),
+        condition: Condition | None = None,
+    ) -> Prediction:
         """What the wanted streams of a canvas (batched once) show, the actions read back through these cameras.
 
         Each segment is decoded on its own; what is not wanted is not decoded. Cameras follow `Camera.per_frame`; without
-        them, or with one view alone, which shows no depth, action images have no reading.
+        them, or with one view alone, which shows no depth, action images have no reading. With the `condition` of a model
+        that knows of still videos, what hardly moves in imagined videos is shown as it was given.
         """
-        return self.read(self.show(canvas, wanted), cameras)
+        return self.read(self.show(canvas, wanted, condition), cameras)
 
-    def show(self, canvas: Canvas, wanted: Collection[Stream] = ("video", "action")) -> Prediction:
+    def show(self, canvas: Canvas, wanted: Collection[Stream] = ("video", "action"), condition: Condition | None = None) -> Prediction:
         """The first half of `decode`: pixels without a reading."""
         parts = canvas.layout.unpack(canvas.latents)
         pixels: dict[str, Tensor] = {}
         for stream in wanted:
             views = [part for segment, part in parts.items() if segment.stream == stream]
             if views:
-                pixels[stream] = self.models.autoencoder.decode(torch.stack(views, 1)).add(1).div(2).clamp(0, 1)
+                pixels[stream] = self._pixels(torch.stack(views, 1))
+        if "video" in pixels and condition is not None and condition.still is not None and condition.first_frames is not None:
+            still = [part for segment, part in canvas.layout.unpack(condition.still).items() if segment.stream == "video"]
+            shown = _over_still(pixels["video"], self._pixels(torch.stack(still, 1)), condition.first_frames.add(1).div(2))
+            pixels["video"] = torch.where(_given_later(canvas, self.models.autoencoder.temporal_factor), pixels["video"], shown)
         return Prediction(pixels.get("video"), pixels.get("action"), None)
 
     def read(self, shown: Prediction, cameras: Camera | None) -> Prediction:
@@ -112,6 +129,10 @@ class Pipeline:
             missing = "trajectory" if trajectory is None else "cameras"
             raise ValueError(f"this task draws actions, but the sample has no {missing}; give them, or take task 'video'")
         return draw(trajectory, cameras[:, :, : trajectory.num_frames], self.format) * 2 - 1
+
+    def _pixels(self, latents: Float[Tensor, "b view c l h w"]) -> Float[Tensor, "b view frame 3 height width"]:
+        """In [0, 1]."""
+        return self.models.autoencoder.decode(latents).add(1).div(2).clamp(0, 1)
 
     def _shown(self, video: Tensor, layout: Layout, stream: Stream) -> Tensor:
         """Latents (b view c l h w) of one stream, zeros where the sample holds no frames."""
@@ -196,6 +217,23 @@ class Rigs:
             condition = models.denoiser.transformer.config["camera"]
             self._maps[key] = camera_maps(condition, cameras, models.autoencoder, models.pixels_per_token)
         return self._maps[key]
+
+
+def _over_still(
+    video: Float[Tensor, "b view frame 3 h w"], still: Float[Tensor, "b view frame 3 h w"], first: Float[Tensor, "b view 3 h w"]
+) -> Float[Tensor, "b view frame 3 h w"]:
+    """Videos with the given image shown where they hardly differ from a still one, free of what autoencoder and network do to it."""
+    reach = max(1, round(AROUND * video.shape[-2]))
+    change = (video - still).abs().amax(-3)
+    change = torch.nn.functional.avg_pool2d(change.flatten(0, 2), 2 * reach + 1, 1, reach, count_include_pad=False).view_as(change)
+    moved = ((change - UNMOVED) / (MOVED - UNMOVED)).clamp(0, 1)[..., None, :, :]
+    return moved * video + (1 - moved) * first[:, :, None]
+
+
+def _given_later(canvas: Canvas, temporal_factor: int) -> Bool[Tensor, "b view frame 1 1 1"]:
+    """True for the pixel frames after the first of videos that are given whole."""
+    later = canvas.layout.later(canvas.given, "video").repeat_interleave(temporal_factor, -1)
+    return torch.nn.functional.pad(later, (1, 0))[..., None, None, None]
 
 
 def _later(frames: Tensor, canvas: Canvas, stream: Stream) -> Float[Tensor, "b view later part 3 h w"] | None:

@@ -136,9 +136,9 @@ def modes(generator: "ClipGenerator", others: "dict[int, str | None]", seed: int
 
     def codec(window: "Sample") -> generation.Answer:
         pipeline = generator.pipeline
-        canvas, _ = pipeline.encode(collate([window]).to(generator.device), TASKS["joint"], generator.clips.num_frames)
+        canvas, condition = pipeline.encode(collate([window]).to(generator.device), TASKS["joint"], generator.clips.num_frames)
         assert window.cameras is not None
-        known = pipeline.decode(canvas, window.cameras[None].to(generator.device)).to("cpu")
+        known = pipeline.decode(canvas, window.cameras[None].to(generator.device), condition=condition).to("cpu")
         assert known.video is not None
         assert known.trajectory is not None
         return generation.Answer(known.video[0], known.trajectory[0])
