@@ -115,7 +115,7 @@ def sampling() -> Iterator[Row]:
         chosen = Sampling(steps, cache=cache)
         done = sample(pipeline.models.denoiser, canvas, condition, chosen, torch.Generator().manual_seed(0))
         sampled = time.perf_counter()
-        pipeline.decode(done, scene.cameras, wanted)
+        pipeline.decode(done, condition, scene.cameras, wanted)
         yield {
             "task": task,
             "steps": steps,

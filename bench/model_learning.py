@@ -72,7 +72,7 @@ def _judge(pipeline: Pipeline, scenes: Scenes) -> tuple[float, float]:
     observed = replace(scene, trajectory=scene.trajectory[:, :1])
     canvas, condition = pipeline.encode(observed, TASKS["policy"], scenes.num_frames)
     done = sample(pipeline.models.denoiser, canvas, condition, Sampling(4), torch.Generator().manual_seed(0))
-    trajectory = pipeline.decode(done, scene.cameras, ["action"]).trajectory
+    trajectory = pipeline.decode(done, None, scene.cameras, ["action"]).trajectory
     distance = (trajectory.world_from_tool.translation[:, -1:] - balls).norm(dim=-1).nan_to_num(1.0)
     return distance[:, 0].median().item(), (distance[:, 0] < distance[:, 1]).float().mean().item()
 

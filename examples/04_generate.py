@@ -58,14 +58,14 @@ def main() -> None:
         print(f"{name:<12} {flags:<12}  {int(canvas.given.sum())} of {canvas.layout.num_frames} latent frames given")
 
     canvas, _ = pipeline.encode(shown, TASKS["simulate"])
-    read_back = pipeline.decode(canvas, shown.cameras)
+    read_back = pipeline.decode(canvas, None, shown.cameras)
     metres, radians = shown.trajectory.world_from_tool.distance(read_back.trajectory.world_from_tool)
     print(f"through the autoencoder and back: {1e3 * metres.median():.2f} mm, {math.degrees(radians.median()):.2f} degrees")
 
     now = replace(shown, video=shown.video[:, :, :1], trajectory=shown.trajectory[:, :1], valid=shown.valid[:, :1])
     canvas, condition = pipeline.encode(now, TASKS["joint"], num_frames=9)
     done = sample(models.denoiser, canvas, condition, SAMPLINGS["four-steps"], torch.Generator().manual_seed(0))
-    imagined = pipeline.decode(done, shown.cameras)
+    imagined = pipeline.decode(done, condition, shown.cameras)
     rows = [part[0, view].mul(255).round().byte() for part in (imagined.video, imagined.action_images) for view in range(2)]
     save_png(arguments.out / "imagined.png", contact_sheet(rows))
     rows = [part[0, view].mul(255).round().byte() for part in (read_back.video, read_back.action_images) for view in range(2)]

@@ -25,6 +25,7 @@ from action_images.recipes import DEBUG
 from action_images.training.log import read_log
 from action_images.training.recipe import Recipe, SourceRecipe
 from action_images.training.train import train
+from action_images.viewer.training_pictures import pictures_into
 
 SIZE, NUM_FRAMES = (32, 32), 5
 TOOL, BALL = (0.5, 0.5, 0.5), (0.9, 0.1, 0.1)
@@ -91,7 +92,7 @@ def main() -> int:
     parser.add_argument("--episodes", type=int, default=400)
     arguments = parser.parse_args()
     run = arguments.out / "run"
-    train(recipe(arguments.out, arguments.episodes), run)
+    train(recipe(arguments.out, arguments.episodes), run, pictures_into(run))
 
     log = read_log(run)
     losses = [row["loss"] for row in log if "loss" in row]

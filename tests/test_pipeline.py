@@ -8,7 +8,7 @@ import torch
 from action_images.canvas import TASKS
 from action_images.data.sample import Sample
 from action_images.model.presets import PRESETS, build
-from action_images.pipeline import Pipeline
+from action_images.pipeline import Pipeline, _moved
 from action_images.sampler import SAMPLINGS, Sampling, StepCache, sample
 from small_scenes import clips, rig, scenes
 
@@ -40,7 +40,7 @@ def pipeline(fitted) -> Pipeline:
 def test_a_canvas_that_is_not_touched_decodes_to_its_sample(pipeline, task: str, num_views: int):
     scene = scenes(2, num_views)
     canvas, _ = pipeline.encode(scene, TASKS[task])
-    prediction = pipeline.decode(canvas, scene.cameras)
+    prediction = pipeline.decode(canvas, None, scene.cameras)
     if task == "video":
         assert prediction.trajectory is None
     else:
@@ -56,16 +56,16 @@ def test_an_imagined_video_that_stands_still_is_the_given_image_to_the_bit(pipel
     canvas, condition = pipeline.encode(scene, TASKS["simulate"])
     noise = 0.01 * torch.randn(canvas.latents.shape, generator=torch.Generator().manual_seed(0))
     still = replace(canvas, latents=torch.where(canvas.asked.expand_as(noise), condition.still + noise, canvas.latents))
-    shown = pipeline.show(still, ["video"], condition).video
+    shown = pipeline.show(still, condition, ["video"]).video
     assert torch.equal(shown, ((scene.video[:, :, :1] + 1) / 2).expand_as(shown))
-    plain = pipeline.show(still, ["video"]).video
+    plain = pipeline.show(still, None, ["video"]).video
     assert 0 < (plain - shown).abs().max() < 0.2
 
 
 def test_what_moves_in_an_imagined_video_is_shown_as_imagined_and_the_rest_as_given(pipeline):
     scene = scenes(2)
     canvas, condition = pipeline.encode(scene, TASKS["simulate"])
-    plain, shown = (pipeline.show(canvas, ["video"], known).video for known in (None, condition))
+    plain, shown = (pipeline.show(canvas, known, ["video"]).video for known in (None, condition))
     truth = (scene.video + 1) / 2
     changed = (truth - truth[:, :, :1]).abs().amax(-3, keepdim=True).expand_as(truth)
     torch.testing.assert_close(shown[changed > 0.5], plain[changed > 0.5], atol=0.02, rtol=0)
@@ -74,13 +74,22 @@ def test_what_moves_in_an_imagined_video_is_shown_as_imagined_and_the_rest_as_gi
     assert (shown - truth).square().mean() < 1e-4  # what is lost where little changes
 
 
+def test_what_is_small_and_moves_is_shown_where_it_was_imagined_and_no_more_where_it_was():
+    still = torch.full((1, 1, 1, 3, 64, 64), 0.2)
+    video = still.clone()
+    video[..., 20:22, 30:33] += 0.5
+    moved = _moved((video - still).abs().amax(-3))[..., None, :, :]
+    assert (moved[..., 20:22, 30:33] == 1).all()
+    assert moved[..., 26:, :].max() == 0
+
+
 @pytest.mark.parametrize("task", ["label", "second_view"])
 def test_given_videos_are_shown_as_the_canvas_has_them(pipeline, task: str):
     scene = scenes(2)
     canvas, condition = pipeline.encode(scene, TASKS[task])
-    plain, shown = (pipeline.show(canvas, ["video"], known).video for known in (None, condition))
-    assert torch.equal(shown[:, 0, 1:], plain[:, 0, 1:])
-    assert torch.equal(shown[:, 1, 1:], plain[:, 1, 1:]) == (task == "label")
+    plain, shown = (pipeline.show(canvas, known, ["video"]).video for known in (None, condition))
+    assert torch.equal(shown[:, 0], plain[:, 0])
+    assert torch.equal(shown[:, 1], plain[:, 1]) == (task == "label")
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -103,6 +112,14 @@ def test_only_given_videos_are_shown_after_their_first_frame(pipeline, task: str
     later = condition.later_frames.flatten(2, 3)
     assert torch.equal(later[:, 0], scene.video[:, 0, 1:])
     assert torch.equal(later[:, 1], torch.zeros_like(later[:, 1]) if task == "second_view" else scene.video[:, 1, 1:])
+
+
+def test_in_one_batch_each_sample_is_shown_what_its_own_task_gives(pipeline):
+    scene = scenes(2)
+    _, condition = pipeline.encode(scene, [TASKS["label"], TASKS["simulate"]])
+    for shown, other in ((condition.later_frames, 1), (condition.later_actions, 0)):
+        assert (shown[other] == 0).all()
+        assert (shown[1 - other] != 0).any()
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -137,7 +154,7 @@ def test_one_image_and_the_current_pose_are_enough_to_plan(pipeline, task: str):
     given = ~canvas.asked.expand_as(canvas.latents)
     torch.testing.assert_close(canvas.latents[given], whole.latents[given])
     sampled = sample(pipeline.models.denoiser, canvas, condition, SAMPLINGS["one-step"], torch.Generator().manual_seed(0))
-    prediction = pipeline.decode(sampled, rig(2), wanted=["action"])
+    prediction = pipeline.decode(sampled, None, rig(2), wanted=["action"])
     assert prediction.video is None
     assert prediction.trajectory.batch_shape == (2, 9)
 
@@ -149,7 +166,7 @@ def test_what_is_not_wanted_is_not_decoded(pipeline, monkeypatch):
     monkeypatch.setattr(
         pipeline.models.autoencoder, "decode", lambda latents: decoded.append(latents.shape) or plain(latents), raising=False
     )
-    pipeline.decode(canvas, scene.cameras, wanted=["action"])
+    pipeline.decode(canvas, None, scene.cameras, wanted=["action"])
     assert decoded == [(1, 2, 64, 3, 8, 8)]
 
 
@@ -199,7 +216,7 @@ def test_samples_in_bytes_are_as_good_as_floats(pipeline):
 def test_one_view_alone_has_action_images_but_no_reading(pipeline):
     scene = scenes(1, num_views=1)
     canvas, _ = pipeline.encode(scene, TASKS["joint"])
-    prediction = pipeline.decode(canvas, scene.cameras)
+    prediction = pipeline.decode(canvas, None, scene.cameras)
     assert prediction.action_images is not None
     assert prediction.trajectory is None
 

@@ -77,7 +77,7 @@ class ClipGenerator:
         cameras = None if scene.cameras is None else scene.cameras.to(self.device)
         if cameras is not None and num_samples > 1:
             cameras = cameras[[0] * num_samples]
-        return self.pipeline.decode(canvas, cameras, wanted, condition).to("cpu")
+        return self.pipeline.decode(canvas, condition, cameras, wanted).to("cpu")
 
 
 def confidence(prediction: Prediction, sigma_px: float) -> Float[Tensor, "*frames"]:

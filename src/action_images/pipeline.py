@@ -23,11 +23,10 @@ from action_images.model.models import Models
 from action_images.model.rays import camera_maps
 from action_images.structs import Struct
 
-UNMOVED, MOVED = 0.05, 0.12
-"""How much a pixel's brightness (of 1) may differ from a still video's, on average around it, to be shown as the given image
-has it; and from where on it is shown as imagined. Between the two, both are mixed (docs/experiments.md)."""
-AROUND = 3 / 64
-"""How far (of the image's height) around it is looked."""
+MOVED = ((3 / 64, 0.05, 0.12), (1 / 64, 0.12, 0.20))
+"""Where an imagined video is shown, and where the given image: how far to each side of a pixel (of the image's height) it is looked,
+how much the strongest colour differs there from a still video's on average, of 1, for a pixel to begin to be shown as
+imagined, and from where on it is shown so. The first finds what is faint and large, the second what is small (docs/experiments.md)."""
 
 
 @dataclass(frozen=True)
@@ -82,19 +81,19 @@ class Pipeline:
     def decode(
         self,
         canvas: Canvas,
+        condition: Condition | None,
         cameras: Camera | None,
         wanted: Collection[Stream] = ("video", "action"),
-        condition: Condition | None = None,
     ) -> Prediction:
         """What the wanted streams of a canvas (batched once) show, the actions read back through these cameras.
 
         Each segment is decoded on its own; what is not wanted is not decoded. Cameras follow `Camera.per_frame`; without
         them, or with one view alone, which shows no depth, action images have no reading. With the `condition` of a model
-        that knows of still videos, what hardly moves in imagined videos is shown as it was given.
+        that has a still anchor, what hardly moves in imagined videos is shown as it was given; None: all as the canvas has it.
         """
-        return self.read(self.show(canvas, wanted, condition), cameras)
+        return self.read(self.show(canvas, condition, wanted), cameras)
 
-    def show(self, canvas: Canvas, wanted: Collection[Stream] = ("video", "action"), condition: Condition | None = None) -> Prediction:
+    def show(self, canvas: Canvas, condition: Condition | None, wanted: Collection[Stream] = ("video", "action")) -> Prediction:
         """The first half of `decode`: pixels without a reading."""
         parts = canvas.layout.unpack(canvas.latents)
         pixels: dict[str, Tensor] = {}
@@ -102,10 +101,10 @@ class Pipeline:
             views = [part for segment, part in parts.items() if segment.stream == stream]
             if views:
                 pixels[stream] = self._pixels(torch.stack(views, 1))
-        if "video" in pixels and condition is not None and condition.still is not None and condition.first_frames is not None:
-            still = [part for segment, part in canvas.layout.unpack(condition.still).items() if segment.stream == "video"]
-            shown = _over_still(pixels["video"], self._pixels(torch.stack(still, 1)), condition.first_frames.add(1).div(2))
-            pixels["video"] = torch.where(_given_later(canvas, self.models.autoencoder.temporal_factor), pixels["video"], shown)
+        imagined = ~canvas.layout.later(canvas.given, "video").all(-1)
+        if "video" in pixels and condition is not None and condition.still is not None and imagined.any():
+            shown = self._over_still(pixels["video"], canvas.layout, condition)
+            pixels["video"] = torch.where(imagined[..., None, None, None, None], shown, pixels["video"])
         return Prediction(pixels.get("video"), pixels.get("action"), None)
 
     def read(self, shown: Prediction, cameras: Camera | None) -> Prediction:
@@ -134,6 +133,16 @@ class Pipeline:
         """In [0, 1]."""
         return self.models.autoencoder.decode(latents).add(1).div(2).clamp(0, 1)
 
+    def _over_still(self, video: Tensor, layout: Layout, condition: Condition) -> Float[Tensor, "b view frame 3 height width"]:
+        """Videos (the same) with the given image shown where they hardly differ from one that stands still."""
+        assert condition.still is not None
+        assert condition.first_frames is not None
+        still = [part[:, :, :2] for segment, part in layout.unpack(condition.still).items() if segment.stream == "video"]
+        frames = self._pixels(torch.stack(still, 1))
+        frames = torch.cat([frames[:, :, :1], frames[:, :, -1:].expand(-1, -1, video.shape[2] - 1, -1, -1, -1)], 2)
+        moved = _moved((video - frames).abs().amax(-3))[..., None, :, :]
+        return moved * video + (1 - moved) * condition.first_frames.add(1).div(2)[:, :, None]
+
     def _shown(self, video: Tensor, layout: Layout, stream: Stream) -> Tensor:
         """Latents (b view c l h w) of one stream, zeros where the sample holds no frames."""
         num_latents = next(segment.num_frames for segment in layout.segments if segment.stream == stream)
@@ -158,11 +167,9 @@ class Pipeline:
                 raise ValueError("this model is told of the cameras, but the sample has none; calibrate its views")
             maps = self.rigs.maps(cameras, self.models)
             packed = layout.pack({segment: maps[:, segment.view, : segment.num_frames] for segment in layout.segments}, dim=1)
-        seen = sample.video[:, :, 0] if network.stem is not None else None
+        seen = sample.video[:, :, 0] if network.stem is not None or network.still_anchor else None
         still = self._still(sample.video[:, :, :1], layout) if network.still_anchor else None
-        later = {
-            stream: _later(pixels[stream], canvas, stream) for stream, stem in network.later_stems.items() if stream in pixels and stem
-        }
+        later = {stream: _later(pixels[stream], canvas, stream) for stream in network.later_stems if stream in pixels}
         return Condition(text, packed, seen, still, later.get("video"), later.get("action"))
 
     def _still(self, first: Float[Tensor, "b view 1 3 height width"], layout: Layout) -> Float[Tensor, "b c l h w"]:
@@ -219,21 +226,14 @@ class Rigs:
         return self._maps[key]
 
 
-def _over_still(
-    video: Float[Tensor, "b view frame 3 h w"], still: Float[Tensor, "b view frame 3 h w"], first: Float[Tensor, "b view 3 h w"]
-) -> Float[Tensor, "b view frame 3 h w"]:
-    """Videos with the given image shown where they hardly differ from a still one, free of what autoencoder and network do to it."""
-    reach = max(1, round(AROUND * video.shape[-2]))
-    change = (video - still).abs().amax(-3)
-    change = torch.nn.functional.avg_pool2d(change.flatten(0, 2), 2 * reach + 1, 1, reach, count_include_pad=False).view_as(change)
-    moved = ((change - UNMOVED) / (MOVED - UNMOVED)).clamp(0, 1)[..., None, :, :]
-    return moved * video + (1 - moved) * first[:, :, None]
-
-
-def _given_later(canvas: Canvas, temporal_factor: int) -> Bool[Tensor, "b view frame 1 1 1"]:
-    """True for the pixel frames after the first of videos that are given whole."""
-    later = canvas.layout.later(canvas.given, "video").repeat_interleave(temporal_factor, -1)
-    return torch.nn.functional.pad(later, (1, 0))[..., None, None, None]
+def _moved(change: Float[Tensor, "b view frame h w"]) -> Float[Tensor, "b view frame h w"]:
+    """How far (0 to 1) each pixel is to be shown as imagined, by how much it and what is around it differ from a still video."""
+    images, shares = change.flatten(0, 2), []
+    for share_of_height, least, enough in MOVED:
+        reach = max(1, round(share_of_height * change.shape[-2]))
+        around = torch.nn.functional.avg_pool2d(images, 2 * reach + 1, 1, reach, count_include_pad=False)
+        shares.append(((around - least) / (enough - least)).clamp(0, 1))
+    return torch.stack(shares).amax(0).view_as(change)
 
 
 def _later(frames: Tensor, canvas: Canvas, stream: Stream) -> Float[Tensor, "b view later part 3 h w"] | None:

@@ -42,10 +42,11 @@ def test_label_writes_a_copy_and_a_page(folders, tmp_path):
     assert run("label", folders, Path(folders[0])) == 2
 
 
-def test_the_shipped_models_label_where_no_others_are_named(folders, tmp_path):
+def test_the_shipped_models_label_where_no_others_are_named(folders, tmp_path, capsys):
     out = tmp_path / "copy"
     assert main(["label", folders[0], "--out", str(out)]) == 0
-    assert json.loads((out / "labels" / "settings.json").read_text())["model"] == "tiny"
+    assert json.loads((out / "labels" / "settings.json").read_text())["model"].startswith("shipped-")
+    assert "embedded world" in capsys.readouterr().err
 
 
 def test_label_of_one_view_writes_image_points_alone(folders, tmp_path, capsys):

@@ -150,7 +150,7 @@ def test_a_stem_of_what_is_given_later_shows_each_time_and_view_its_own_frames(s
     other = frames.clone()
     other[:, 1, 0, 2] = 0
     with torch.no_grad():
-        seen, changed = (model._add_later(tokens, model.later_stems[stream], pixels, given, WHOLE, stream) for pixels in (frames, other))
+        seen, changed = (model._add_later(tokens, stream, pixels, WHOLE, given) for pixels in (frames, other))
     differs = (seen != changed).any(0).any(0).any(-1).any(-1)
     assert torch.equal(differs, (WHOLE.view_of_frame() == 1) & (WHOLE.place_of_frame() == 1))
     assert (seen[:, :, WHOLE.place_of_frame() == 0] == 0).all()
@@ -167,14 +167,17 @@ def test_a_stem_of_what_is_given_later_does_not_see_what_is_asked(stem: str, inp
     assert not torch.allclose(outputs[0][0], outputs[1][0])
 
 
-@pytest.mark.parametrize("task", ["label", "policy"])
-def test_the_motion_stem_takes_part_in_every_pass(inputs, task: str):
-    model, layout = ActionImagesTransformer3DModel(**TINY, motion_channels=8, pixels_per_token=16), TASKS[task].layout(2, 3)
-    later = torch.rand(2, 2, 2, 4, 3, 32, 48) if task == "label" else None
+@pytest.mark.parametrize("shown", [True, False])
+@pytest.mark.parametrize("stem", STEMS)
+def test_a_stem_of_what_is_given_later_takes_part_in_every_pass(inputs, stem: str, shown: bool):
+    stream, task, argument = STEMS[stem]
+    task = task if shown else "policy"
+    model, layout = ActionImagesTransformer3DModel(**TINY, **{stem: 8}, pixels_per_token=16), TASKS[task].layout(2, 3)
+    later = torch.rand(2, 2, 2, 4, 3, 32, 48) if shown else None
     given = TASKS[task].given(layout).expand(2, -1)
-    model(**inputs(num_frames=layout.num_frames), layout=layout, later_frames=later, given=given).sample.sum().backward()
-    moved = [parameter.grad.abs().sum() > 0 for parameter in model.motion_stem.parameters()]
-    assert all(moved) if task == "label" else not any(moved)
+    model(**inputs(num_frames=layout.num_frames), layout=layout, given=given, **{argument: later}).sample.sum().backward()
+    moved = [parameter.grad.abs().sum() > 0 for parameter in model.later_stems[stream].parameters()]
+    assert all(moved) if shown else not any(moved)
 
 
 def test_segment_embeddings_tell_views_and_streams_apart(inputs):
@@ -185,7 +188,9 @@ def test_segment_embeddings_tell_views_and_streams_apart(inputs):
         model(**inputs(num_frames=12), layout=TASKS["policy"].layout(3, 3))
 
 
-@pytest.mark.parametrize("value", [{"stem_channels": 8}, {"motion_channels": 8}, {"bias_frames": 2}, {"max_views": 2}])
+@pytest.mark.parametrize(
+    "value", [{"stem_channels": 8}, {"motion_channels": 8}, {"action_channels": 8}, {"bias_frames": 2}, {"max_views": 2}]
+)
 def test_an_addition_that_is_not_told_the_layout_says_so(inputs, value: dict):
     with pytest.raises(ValueError, match="needs `layout` in every call"):
         ActionImagesTransformer3DModel(**TINY, **value)(**inputs())

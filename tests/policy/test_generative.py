@@ -94,7 +94,9 @@ def test_the_same_seed_and_observation_give_the_same_plan_and_another_seed_anoth
     _, seen, models = scene
     policy = GenerativePolicy.of(models)
     plans = [one.plan(seen) for one in (policy, GenerativePolicy.of(models), replace(policy, seed=1))]
-    images = [policy.pipeline.show(_sampled(one, seen), ["action"]).action_images for one in (policy, policy, replace(policy, seed=1))]
+    images = [
+        policy.pipeline.show(_sampled(one, seen), None, ["action"]).action_images for one in (policy, policy, replace(policy, seed=1))
+    ]
     assert torch.equal(images[0], images[1])
     assert not torch.equal(images[0], images[2])
     assert torch.equal(plans[0].trajectory.world_from_tool.translation, plans[1].trajectory.world_from_tool.translation)
@@ -170,7 +172,7 @@ def _prediction(policy: GenerativePolicy, seen: Observation):
     canvas = _sampled(policy, seen)
     from action_images.data.fitted import fit_camera
 
-    return policy.pipeline.decode(canvas, fit_camera(seen.cameras, CLIPS.size)[None], ["action"])[0]
+    return policy.pipeline.decode(canvas, None, fit_camera(seen.cameras, CLIPS.size)[None], ["action"])[0]
 
 
 def test_the_surest_of_several_plans_is_taken(scene):

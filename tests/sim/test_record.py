@@ -10,7 +10,10 @@ import pytest
 import torch
 
 from action_images.cli import main
+from action_images.control import Hold
 from action_images.data.store import Dataset
+from action_images.evaluation.beginner import PolicyBegins
+from action_images.evaluation.rollout import Conduct
 from action_images.robot import Observation
 from action_images.sim import LOOKS, RIGS, Tabletop, demonstrate
 from action_images.sim.expert import Blunder
@@ -135,16 +138,39 @@ def test_who_corrects_needs_somebody_to_correct(values):
         replace(STUDIO, **values)
 
 
-def test_the_shipped_policy_can_be_corrected(tmp_path, capsys):
-    arguments = ["record", "--task", "slide_block_to_target", "--episodes", "3", "--actor", "corrected", "--size", "64", "--every", "4"]
-    assert main([*arguments, "--seed", "30", "--out", str(tmp_path / "one"), "--workers", "1"]) == 0
-    said = " ".join(capsys.readouterr().out.split())
-    dataset = Dataset(tmp_path / "one")
-    assert f"{len(dataset)} of 3 demonstrations are in" in said
-    assert all(name.startswith("corrected/slide_block_to_target/") for name in dataset.ids)
-    assert ("nothing to correct" in said) == (len(dataset) < 3)
-    assert main([*arguments, "--seed", "30", "--out", str(tmp_path / "two"), "--workers", "2"]) == 0
-    assert Dataset(tmp_path / "two").ids == dataset.ids
+@pytest.mark.parametrize("held", [False, True])
+def test_a_beginner_that_ends_holding_something_is_not_corrected(held: bool):
+    def grasps(environment: Tabletop, *_) -> None:
+        for _ in demonstrate(environment):
+            if environment.world.holds_something():
+                break
+        if not held:
+            for _ in range(10):
+                environment.step(environment.world.tool, 1.0)
+
+    environment = Tabletop("place_in_bowl", size=(32, 32))
+    episode = record_episode(environment, "place_in_bowl", 1, replace(STUDIO, actor="corrected", beginner=grasps))
+    assert (episode is None) == held
+
+
+def test_a_policy_is_corrected_alike_in_any_number_of_processes(tmp_path):
+    studio = replace(STUDIO, num_views=3, actor="corrected", beginner=PolicyBegins(Hold, Conduct()))
+    wanted = [("push_button", seed) for seed in range(3)]
+    for workers in (1, 2):
+        assert all(done for _, done in record(tmp_path / str(workers), wanted, studio, workers))
+    assert contents(tmp_path / "1") == contents(tmp_path / "2")
+    assert Dataset(tmp_path / "1").ids == [f"corrected/push_button/{seed:07d}" for seed in range(3)]
+
+
+def test_the_command_corrects_the_shipped_policy_and_needs_to_be_told_whom(tmp_path, capsys):
+    arguments = ["record", "--task", "slide_block_to_target", "--episodes", "1", "--actor", "corrected", "--size", "64"]
+    assert main([*arguments, "--policy", "shipped", "--seed", "30", "--out", str(tmp_path / "one"), "--workers", "1"]) == 0
+    assert "of 1 demonstrations are in" in " ".join(capsys.readouterr().out.split())
+    assert main([*arguments, "--out", str(tmp_path / "two")]) == 2
+    assert "--policy shipped" in capsys.readouterr().err
+    assert main([*arguments, "--policy", "shipped", "--views", "1", "--out", str(tmp_path / "two")]) == 2
+    assert "at least two" in capsys.readouterr().err
+    assert not (tmp_path / "two").exists()
 
 
 def test_a_first_attempt_that_succeeds_all_the_same_is_followed_by_none():

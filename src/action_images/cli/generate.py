@@ -41,7 +41,7 @@ def main(
     clips that the model was trained on, where its folder tells; else 41 frames of 512 x 512 px, 50 steps, 1 and 10.
 
     Args:
-        model: folder of saved models, or `shipped`.
+        model: folder of saved models, or `shipped`, which know the embedded world alone.
         out: folder to write to.
         task: what is given and what is asked.
         instruction: what to do; an episode's own where it is left out. 'label' and 'simulate' go without.

@@ -28,7 +28,7 @@ def main(
 
     Args:
         dataset: a LeRobotDataset v3 with calibrated views and tool poses.
-        model: folder of saved models, or `shipped`.
+        model: folder of saved models, or `shipped`, which know the embedded world alone.
         out: folder to write to.
         episode: which of its episodes.
         start: frame of the episode to begin at.

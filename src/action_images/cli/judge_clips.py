@@ -37,7 +37,7 @@ def main(
 
     Args:
         dataset: a LeRobotDataset v3 with calibrated views and tool poses that the model was not trained on.
-        model: folder of saved models, or `shipped`.
+        model: folder of saved models, or `shipped`, which know the embedded world alone.
         out: folder to write to.
         windows: how many clips are judged.
         views: which views; the first two if not given.
@@ -56,10 +56,9 @@ def main(
     from action_images.data.video import commit_file
     from action_images.evaluation import generation, video_metrics
     from action_images.generation import ClipGenerator
-    from action_images.model.shipped import models_folder
+    from action_images.model.shipped import models_folder, models_name
 
-    folder = models_folder(model)
-    generator = ClipGenerator.load(folder, device, sampling)
+    generator = ClipGenerator.load(models_folder(model), device, sampling)
     source = Dataset(dataset)
     chosen = views or source.view_names[:2]
     # What needs weights is loaded first: an hour of judging must not end in an error.
@@ -77,7 +76,7 @@ def main(
     if distance is not None:
         rows += [generation.set_row(mode, "fvd", distance, made) for mode, made in videos.items() if made]
     out.mkdir(parents=True, exist_ok=True)
-    about = {"dataset": dataset.resolve().name, "model": folder.resolve().name, "views": chosen, "windows": len(pairs), "seed": seed}
+    about = {"dataset": dataset.resolve().name, "model": models_name(model), "views": chosen, "windows": len(pairs), "seed": seed}
     for name, text in (
         ("clips.json", json.dumps({**about, "rows": generation.as_json(rows)}, indent=1) + "\n"),
         ("clips.md", markdown(rows)),
@@ -138,7 +137,7 @@ def modes(generator: "ClipGenerator", others: "dict[int, str | None]", seed: int
         pipeline = generator.pipeline
         canvas, condition = pipeline.encode(collate([window]).to(generator.device), TASKS["joint"], generator.clips.num_frames)
         assert window.cameras is not None
-        known = pipeline.decode(canvas, window.cameras[None].to(generator.device), condition=condition).to("cpu")
+        known = pipeline.decode(canvas, condition, window.cameras[None].to(generator.device)).to("cpu")
         assert known.video is not None
         assert known.trajectory is not None
         return generation.Answer(known.video[0], known.trajectory[0])

@@ -52,20 +52,19 @@ def main(
     from action_images.evaluation.protocols import protocol_named
     from action_images.evaluation.trust import append_pair, compare, load_pairs, trust
     from action_images.generation import ClipGenerator
-    from action_images.model.shipped import models_folder
+    from action_images.model.shipped import models_folder, models_name
     from action_images.sim import find_task
 
     if trials < 1 or views < 1:
         raise ValueError(f"--trials {trials}, --views {views}: give at least one of each")
-    folder = models_folder(model)
-    generator = ClipGenerator.load(folder, device, sampling)
+    generator = ClipGenerator.load(models_folder(model), device, sampling)
     protocol = protocol_named("in_domain")
     tasks = tuple(dict.fromkeys(task)) or protocol.tasks
     for name in tasks:
         find_task(name)
     policies = _policies(policy, offsets_mm, seed)
     out.mkdir(parents=True, exist_ok=True)
-    _same_settings(out, {"model": folder.resolve().name, "views": views, "seed": seed, "sampling": sampling})
+    _same_settings(out, {"model": models_name(model), "views": views, "seed": seed, "sampling": sampling})
     scenes = addresses(tasks, trials)
     done = load_pairs(out)
     known = frozenset(pair.key for pair in done)

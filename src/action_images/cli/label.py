@@ -32,7 +32,7 @@ def main(
 
     Args:
         dataset: a LeRobotDataset v3 with calibrated views.
-        model: folder of saved models, or `shipped`.
+        model: folder of saved models, or `shipped`, which know the embedded world alone.
         out: folder to write to; never the data set itself.
         views: which views the model is shown; the first two if not given.
         from_nothing: do not tell the model the first pose, even where the data set has it.
@@ -56,16 +56,18 @@ def main(
     from action_images.data.store import Dataset
     from action_images.faces.labelled_copy import Job, Labelling, label_dataset, label_spots
     from action_images.generation import ClipGenerator
-    from action_images.model.shipped import models_folder
+    from action_images.model.shipped import SHIPPED, SHIPPED_KNOW, models_folder, models_name
     from action_images.viewer.labels_page import write_labels_page
 
     chosen = views or Dataset(dataset).view_names[:2]
     folder = models_folder(model)
-    labelling = Labelling(folder.resolve().name, chosen, not from_nothing, text, overlap, seed, least_known)
+    labelling = Labelling(models_name(model), chosen, not from_nothing, text, overlap, seed, least_known)
     job = Job(partial(ClipGenerator.load, folder.resolve(), device, sampling), dataset, labelling)
     spread = spread_named(on, workers, threads, device)
     console = Console()
     told = Console(stderr=True)
+    if model == SHIPPED:
+        told.print(SHIPPED_KNOW)
     columns = (TextColumn("labelling"), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=told, transient=True, disable=not told.is_terminal) as progress:
         bar = progress.add_task("labelling", total=None)

@@ -20,7 +20,7 @@ def main(
     every: int = 1,
     hold: int = 3,
     actor: Literal["expert", "disturbed", "clumsy", "corrected", "play"] = "expert",
-    policy: str = "shipped",
+    policy: str | None = None,
 ) -> None:
     """Record an expert's demonstrations in the embedded world as a data set, OUT, in the LeRobot v3 format.
 
@@ -42,7 +42,8 @@ def main(
         actor: The task's `expert`; `disturbed`: the expert, mostly pushed aside once and recorded from there on; `play`:
             motions of chance without an instruction; `clumsy`: the expert after a first attempt that went wrong, recorded
             from where that is given up; `corrected`: the expert after a policy's trial that failed, recorded from its end.
-        policy: whom `corrected` corrects: a folder of models, or `shipped`. It looks through the first two cameras.
+        policy: whom `corrected` corrects: a folder of models, or `shipped`. It looks through the first two cameras. Give
+            each policy a data set of its own, and scenes (`--seed`) that it was not trained on.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -64,7 +65,11 @@ def main(
     if every < 1 or hold < 0:
         raise ValueError(f"--every is at least 1 and --hold at least 0, got {every} and {hold}")
     beginner = None
-    if actor == "corrected":
+    if (actor == "corrected") != (policy is not None):
+        raise ValueError("--policy is whom `--actor corrected` corrects: give both (such as --policy shipped) or neither")
+    if policy is not None:
+        if views < 2:
+            raise ValueError(f"--views is {views}; a policy looks through two cameras, so `--actor corrected` needs at least two")
         make = _Make(models_folder(policy).resolve())
         make()  # here too, so that what is wrong is said once
         beginner = PolicyBegins(make, protocol_named("in_domain").conduct)
@@ -82,8 +87,13 @@ def main(
     console = Console()
     console.print(f"{len(wanted) - len(failed)} of {len(wanted)} demonstrations are in {out} ({num_there} were there before)")
     if failed:
-        why = "had nothing to correct, or failed" if actor in ("clumsy", "corrected") else "failed"
-        console.print(f"[yellow]{len(failed)} experts {why}, and were left out:[/yellow] {', '.join(failed)}")
+        named = f": {', '.join(failed)}"
+        why = (
+            "failed, and were left out" + named
+            if actor not in ("clumsy", "corrected")
+            else "had nothing to correct, or failed, and were left out"
+        )
+        console.print(f"[yellow]{len(failed)} experts {why}[/yellow]")
 
 
 @dataclass(frozen=True)

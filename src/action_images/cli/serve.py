@@ -104,7 +104,9 @@ def open_policy(policy: str) -> "Policy":
 
 
 def _known(policy: str) -> str:
-    if policy not in ("hold", "shipped") and not Path(policy).is_dir():
+    from action_images.model.shipped import models_folder
+
+    if policy != "hold" and not models_folder(policy).is_dir():
         raise ValueError(f"there is no policy '{policy}'; give a folder of models, `shipped` or `hold`")
     return policy
 

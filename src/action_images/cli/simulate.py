@@ -27,7 +27,7 @@ def main(
 
     Args:
         dataset: a LeRobotDataset v3 with calibrated views.
-        model: folder of saved models, or `shipped`.
+        model: folder of saved models, or `shipped`, which know the embedded world alone.
         out: folder to write to.
         episode: which of its episodes.
         trajectory: another path to follow (.npy, .csv, .json) at the data set's frame rate; its first row is where the tool is.

@@ -14,10 +14,9 @@ if TYPE_CHECKING:
     from action_images.data.mixture import Mixture
     from action_images.data.sample import Sample
     from action_images.model.models import Clips
-    from action_images.training.validation import Judged
 
 Trackers = tuple[Literal["tensorboard", "wandb", "trackio"], ...]
-PICTURE, SHEETS, CURVES = "first_batch.png", "sheets", "curves.png"
+PICTURE = "first_batch.png"
 SHOWN_SAMPLES = 6
 
 
@@ -68,17 +67,11 @@ def _train(run: Training) -> None:
     from rich.console import Console
 
     from action_images.training.train import CHECKPOINTS, train
-
-    def show(num_steps: int, judged: "Judged") -> None:
-        from action_images.viewer.contact_sheet import save_contact_sheet
-        from action_images.viewer.curves import plot_training
-
-        save_contact_sheet(run.out / SHEETS / f"step-{num_steps:08d}.png", judged)
-        plot_training([run.out], run.out / CURVES)
+    from action_images.viewer.training_pictures import pictures_into
 
     console = Console(highlight=False)
     try:
-        model = train(run.recipe, run.out, show, run.trackers, objective_of(run.recipe))
+        model = train(run.recipe, run.out, pictures_into(run.out), run.trackers, objective_of(run.recipe))
     except KeyboardInterrupt:
         if (run.out / CHECKPOINTS).is_dir():
             console.print(f"saved; go on with: action-images train --resume {run.out}")

@@ -6,14 +6,15 @@ from functools import lru_cache
 
 from action_images.evaluation.rollout import Conduct, roll_out
 from action_images.robot import Observation, Plan, Policy
-from action_images.sim import Tabletop, find_task
+from action_images.sim import Tabletop
 
 
 @dataclass(frozen=True)
 class PolicyBegins:
-    """Carries out whole trials, as they are judged, with the first `num_views` of the cameras; a `sim.record.Beginner`.
+    """Carries out whole trials, as `closed_loop` does, with the first `num_views` of the cameras; a `sim.record.Beginner`.
 
-    `make` makes the policy: once in each process, so equal ones must compare equal.
+    `make` makes the policy: once in each process, so it can be pickled and equal ones compare equal. The policy is shown
+    images of the size that is recorded.
     """
 
     make: Callable[[], Policy]
@@ -23,7 +24,7 @@ class PolicyBegins:
     def __call__(self, environment: Tabletop, first_seen: Observation, address: tuple[str, int]) -> None:
         """Try until the task is done or the trial over."""
         policy = _FirstViews(_made(self.make), self.num_views)
-        roll_out(policy, environment, first_seen, address, find_task(address[0]).max_steps, self.conduct)
+        roll_out(policy, environment, first_seen, address, environment.task.max_steps, self.conduct)
 
 
 @dataclass(frozen=True)

@@ -193,9 +193,9 @@ class ActionImagesTransformer3DModel(WanTransformer3DModel):
         rotary_emb = self.rope(hidden_states)
         temb, modulation, text, _ = self._embed_conditions(timestep, encoder_hidden_states)
         tokens = self._add_conditions(self.patch_embedding(hidden_states), text, encoder_hidden_states, camera, first_frames, layout)
-        for (stream, stem), later in zip(self.later_stems.items(), (later_frames, later_actions), strict=True):
-            if stem is not None:
-                tokens = self._add_later(tokens, stem, later, given, _needed(layout, "layout", "stems"), stream)
+        later: dict[Stream, Tensor | None] = {"video": later_frames, "action": later_actions}
+        for stream in self.later_stems:
+            tokens = self._add_later(tokens, stream, later[stream], layout, given)
         num_frames, height, width = tokens.shape[2:]
         tokens = tokens.flatten(2).transpose(1, 2).contiguous()
         frame_of_token = self.frame_of_token(num_frames, height * width, tokens.device)
@@ -250,23 +250,24 @@ class ActionImagesTransformer3DModel(WanTransformer3DModel):
         return tokens
 
     @property
-    def later_stems(self) -> dict[Stream, MotionStem | None]:
-        """Which stems look at what is given after the first frame of each stream."""
-        return {"video": self.motion_stem, "action": self.action_stem}
+    def later_stems(self) -> dict[Stream, MotionStem]:
+        """The stems that look at what is given of a stream after its first frame."""
+        stems: dict[Stream, MotionStem | None] = {"video": self.motion_stem, "action": self.action_stem}
+        return {stream: stem for stream, stem in stems.items() if stem is not None}
 
-    def _add_later(
-        self, tokens: Tensor, stem: MotionStem, later: Tensor | None, given: Tensor | None, layout: Layout, stream: Stream
-    ) -> Tensor:
+    def _add_later(self, tokens: Tensor, stream: Stream, later: Tensor | None, layout: Layout | None, given: Tensor | None) -> Tensor:
         """Tokens (b d l h w) with what given videos or actions show at the same time, in the same view, added."""
+        stem, needs = self.later_stems[stream], {"video": "motion_channels", "action": "action_channels"}[stream]
+        known = _needed(layout, "layout", needs)
         if later is None:
             # Nothing is added, but weights take part in every pass: processes that share gradients wait for all of them.
             pixels = self.config.pixels_per_token
             return tokens + stem(tokens.new_zeros(0, self.config.motion_frames, 3, pixels, pixels)).sum()
-        shown = layout.later(_needed(given, "given", "stems"), stream)
+        shown = known.later(_needed(given, "given", needs), stream)
         seen = tokens.new_zeros(*shown.shape, tokens.shape[1], *tokens.shape[-2:])
         seen[shown] = stem(later[shown]).type_as(seen)
         seen = torch.nn.functional.pad(seen, (0, 0, 0, 0, 0, 0, 1, 0))
-        return tokens + seen[:, layout.view_of_frame(tokens.device), layout.place_of_frame(tokens.device)].movedim(1, 2)
+        return tokens + seen[:, known.view_of_frame(tokens.device), known.place_of_frame(tokens.device)].movedim(1, 2)
 
     def _segment_embedding(self, layout: Layout, device: torch.device) -> Tensor:
         views = layout.view_of_frame(device)

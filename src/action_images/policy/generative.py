@@ -74,7 +74,7 @@ class GenerativePolicy(ClipGenerator):
         with stages.of("denoise", device):
             canvas = self.denoise(canvas, condition, range(first_seed, first_seed + num_plans))
         with stages.of("decode", device):
-            shown = self.pipeline.show(canvas, self.wanted, condition)
+            shown = self.pipeline.show(canvas, condition, self.wanted)
         with stages.of("read", device):
             cameras = scene.cameras
             assert cameras is not None

@@ -32,13 +32,12 @@ expert after an attempt that has gone wrong, recorded from where it was given up
 such as a policy's (DAgger, Ross et al. 2011, but for who decides when the expert takes over: the end of the trial); or
 chance, in the task's scene but without a purpose or an instruction."""
 
-PLAY_STEPS = 96
-
-
 Demonstration = tuple[str, int]
 """A task's name and a seed."""
 Beginner = Callable[[Tabletop, Observation, Demonstration], None]
 """Who tries a task before the expert does: carries out the trial that has begun, of which it is shown the first observation."""
+
+PLAY_STEPS = 96
 
 
 @dataclass(frozen=True)
@@ -142,7 +141,7 @@ def _encoded(missing: Iterator[Demonstration], writer: DatasetWriter, studio: St
     if num_workers <= 1:
         for one in missing:
             folder = writer.staging()
-            yield one, _demonstrate(one, studio, Path(folder.name), crf), folder
+            yield one, _single_threaded(one, studio, Path(folder.name), crf), folder
         return
     with pool_of(num_workers, torch.set_num_threads, (1,)) as pool:
         under_way: deque[tuple[Demonstration, Future, TemporaryDirectory]] = deque()
@@ -160,6 +159,16 @@ def _encoded(missing: Iterator[Demonstration], writer: DatasetWriter, studio: St
                 submit(1)
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _single_threaded(one: Demonstration, studio: Studio, folder: Path, crf: int) -> Encoded | None:
+    """As the workers are: another number of threads adds in another order, which a policy's trial amplifies."""
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return _demonstrate(one, studio, folder, crf)
+    finally:
+        torch.set_num_threads(num_threads)
 
 
 def _demonstrate(one: Demonstration, studio: Studio, folder: Path, crf: int) -> Encoded | None:

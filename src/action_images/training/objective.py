@@ -78,7 +78,7 @@ class ActionImages:
         figures = {f"loss {level:g}": _loss(pipeline, canvas, condition, level, draws) for level in LEVELS}
         generators = [torch.Generator().manual_seed(draw.index) for draw in draws]
         done = sample(pipeline.models.denoiser, canvas, condition, SAMPLINGS[clips.sampling], generators)
-        prediction = pipeline.decode(done, given.cameras, condition=condition)
+        prediction = pipeline.decode(done, condition, given.cameras)
         unknown = None if prediction.reading is None else prediction.reading.position_std.isinf()
         return Predicted(figures, prediction, prediction.trajectory, unknown)
 
