@@ -176,7 +176,7 @@ def test_the_commands_judge_resume_and_compare(tmp_path: Path, capsys: pytest.Ca
     assert "0.5" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("policy", "said"), [("nowhere", "no folder of saved models"), ("shipped", "no shipped weights")])
+@pytest.mark.parametrize(("policy", "said"), [("nowhere", "no folder of saved models"), ("shipped", "no shipped models")])
 def test_a_policy_that_is_not_there_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture, policy: str, said: str, monkeypatch):
     monkeypatch.setattr("action_images.__file__", str(tmp_path / "__init__.py"))
     assert main(["evaluate", "--policy", policy, "--out", str(tmp_path / "out")]) == 2
