@@ -117,7 +117,16 @@ def test_pixels_become_minus_one_to_one():
     video = sample.normalised().video
     assert video.dtype == torch.float32
     assert torch.allclose((video + 1) * 127.5, sample.video.float(), atol=1e-4)
-    assert sample.normalised().normalised().video is not None
+    assert torch.equal(sample.normalised().normalised().video, video)
+
+
+def test_how_bytes_lie_in_memory_does_not_reach_the_network():
+    sample = cut(make_episode(), Window("task/e0", ("front",), 0, 1, 3))
+    planes, pixels = sample.video.contiguous(), sample.video.movedim(-3, -1).contiguous().movedim(-1, -3)
+    assert planes.stride() != pixels.stride()
+    videos = [replace(sample, video=video).normalised().video for video in (planes, pixels)]
+    assert torch.equal(*videos)
+    assert all(video.is_contiguous() for video in videos)
 
 
 def test_one_missing_camera_leaves_the_sample_without_cameras():

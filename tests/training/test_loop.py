@@ -84,6 +84,7 @@ def test_the_micro_batch_changes_no_draw_no_noise_and_no_loss(plain, uninterrupt
 def test_workers_change_nothing(plain, uninterrupted, tmp_path):
     train(replace(plain, num_workers=1), tmp_path)
     assert losses_of(tmp_path) == losses_of(uninterrupted(plain))
+    assert_same_weights(tmp_path / "model", uninterrupted(plain) / "model")
 
 
 def test_another_recipe_is_refused_and_what_differs_is_named(plain, tmp_path):

@@ -13,7 +13,8 @@ STRENGTH = 0.85
 def overlay(
     video: UInt8[Tensor, "*frames 3 h w"], action_images: UInt8[Tensor, "*frames 3 h w"], format: ActionImageFormat = ActionImageFormat()
 ) -> UInt8[Tensor, "*frames 3 h w"]:
-    """The video with the spots in their colours on top; blue's gripper background is left out.
+    """The video with the spots in their colours on top, as far as they rise above the level of blue's gripper background, which so is left
+    out, also where a model has imagined it not quite flat.
 
     Raises ValueError where the two differ in shape.
     """
@@ -21,8 +22,7 @@ def overlay(
         raise ValueError(
             f"the video is {tuple(video.shape)}, the action images are {tuple(action_images.shape)}: their frames must correspond"
         )
-    spots = action_images.float() / 255
-    spots = torch.where(spots > format.gripper_level + 1 / 255, spots, 0.0)
+    spots = ((action_images.float() / 255 - format.gripper_level) / (1 - format.gripper_level)).clamp_min(0)
     cover = STRENGTH * spots.amax(-3, keepdim=True)
     colour = 255 * spots / spots.amax(-3, keepdim=True).clamp_min(1e-6)
     return (video * (1 - cover) + colour * cover).round().to(torch.uint8)

@@ -37,10 +37,14 @@ class Sample(Struct):
     instruction: str | tuple[str | None, ...] | None
 
     def normalised(self) -> Self:
-        """The same with its video in [-1, 1], float32."""
+        """The same with its video in [-1, 1], float32; one of bytes becomes contiguous.
+
+        Convolutions add in another order where memory lies otherwise, and how bytes lie depends on who decoded them.
+        """
         if self.video.dtype != torch.uint8:
             return self
-        return replace(self, video=torch.mul(self.video, 2 / 255).sub_(1))
+        video = torch.empty(self.video.shape, device=self.video.device)
+        return replace(self, video=torch.mul(self.video, 2 / 255, out=video).sub_(1))
 
     def moved(self, new_from_world: Pose) -> Self:
         """The same scene described in another world frame; the pose has batch axes (*batch), or none."""

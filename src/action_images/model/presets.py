@@ -50,7 +50,7 @@ FROM_SCRATCH = {
 PRESETS = {
     "debug": Preset(
         transformer={"num_attention_heads": 2, "attention_head_dim": 24, "ffn_dim": 96, "num_layers": 2, "in_channels": 32,
-                     "out_channels": 32, "text_dim": 64, "stem_channels": 16, "motion_channels": 16,
+                     "out_channels": 32, "text_dim": 64, "stem_channels": 16, "motion_channels": 16, "action_channels": 16,
                      "word_pickers": 8, **FROM_SCRATCH},
         autoencoder={"channels": 32},
         hashed_words={"dim": 64},

@@ -7,9 +7,8 @@ import action_images
 
 SHIPPED = "shipped"
 """What they are called wherever a folder of models is asked for."""
-
-
 SHIPPED_KNOW = "the shipped models know the embedded world alone: on other videos what they answer means nothing"
+"""To be said before they label somebody's data."""
 
 
 def models_folder(name: str) -> Path:
