@@ -48,6 +48,7 @@ TINY = Recipe(
     decay=0.9,
     shift=20.0,  # at lower levels the spots are seen through the noise, and little is learnt of where to go
     loss_weight="clean",
+    mirror=0.5,  # the arm and its tasks have a mirror image each: twice the scenes
     ema_decay=0.998,
     validation_windows=64,
 )

@@ -142,7 +142,7 @@ def test_a_step_is_grouped_by_what_its_samples_hold(dataset, unlabelled):
 
 
 def test_each_sample_decides_for_itself(dataset):
-    rules = Decisions({"joint": 0.7, "labelling": 0.3}, {"joint": 0.1, "labelling": 1.0}, 0.25)
+    rules = Decisions({"joint": 0.7, "labelling": 0.3}, {"joint": 0.1, "labelling": 1.0}, 0.25, 0.4)
     mixture = Mixture([Source("sim", dataset, Cutting(4))], 0, rules)
     draws = [mixture[index] for index in range(4000)]
     share = sum(draw.task == "joint" for draw in draws) / 4000
@@ -150,8 +150,11 @@ def test_each_sample_decides_for_itself(dataset):
     assert all(draw.drop_text for draw in draws if draw.task == "labelling")
     assert abs(sum(draw.drop_text for draw in draws if draw.task == "joint") / (4000 * share) - 0.1) < 0.03
     assert abs(sum(draw.drop_action for draw in draws) / 4000 - 0.25) < 0.03
+    assert abs(sum(draw.mirror for draw in draws) / 4000 - 0.4) < 0.03
     for draw in draws[:20]:
         sample = mixture.sample(draw)
+        plain = mixture.sample(replace(draw, mirror=False))
+        assert torch.equal(sample.video, plain.video.flip(-1) if draw.mirror else plain.video)
         assert (sample.instruction is None) == draw.drop_text
         assert (sample.trajectory is None) == draw.drop_action
     assert draws[3].uniform("crop") == mixture[3].uniform("crop") != draws[3].uniform("other")

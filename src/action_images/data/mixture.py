@@ -8,6 +8,7 @@ from math import gcd
 
 from action_images.data.chance import choose, permuted, random_bits, uniform
 from action_images.data.episode import EpisodeError
+from action_images.data.mirrored import mirrored
 from action_images.data.sample import Sample, cut
 from action_images.data.store import Dataset
 from action_images.data.window import Cutting, Window
@@ -18,7 +19,7 @@ SLOTS = 1000
 
 @dataclass(frozen=True)
 class Decisions:
-    """What is decided by chance for each sample by itself: its task, and what it must do without.
+    """What is decided by chance for each sample by itself: its task, what it must do without, and whether it is mirrored.
 
     `tasks` are weights of names; `drop_text` may give a task a probability of its own, as {"label": 1.0} does. Of the
     videos of `first_frame_tasks` no more than the first frame is decoded.
@@ -27,6 +28,7 @@ class Decisions:
     tasks: Mapping[str, float] = field(default_factory=dict)
     drop_text: float | Mapping[str, float] = 0.0
     drop_action: float = 0.0
+    mirror: float = 0.0
     first_frame_tasks: frozenset[str] = frozenset()
 
 
@@ -41,6 +43,7 @@ class Draw:
     task: str | None
     drop_text: bool
     drop_action: bool
+    mirror: bool
     seed: int
 
     def uniform(self, purpose: str) -> float:
@@ -131,16 +134,18 @@ class Mixture:
     def _rules(self, source: Source) -> Decisions:
         return self.decisions if source.decisions is None else source.decisions
 
-    def _decide(self, index: int, rules: Decisions) -> tuple[str | None, bool, bool]:
+    def _decide(self, index: int, rules: Decisions) -> tuple[str | None, bool, bool, bool]:
         task = choose(rules.tasks, self.seed, index, "task") if rules.tasks else None
         drop_text = rules.drop_text.get(task or "", 0.0) if isinstance(rules.drop_text, Mapping) else rules.drop_text
-        return task, uniform(self.seed, index, "text") < drop_text, uniform(self.seed, index, "action") < rules.drop_action
+        happens = lambda what, probability: uniform(self.seed, index, what) < probability  # noqa: E731
+        return task, happens("text", drop_text), happens("action", rules.drop_action), happens("mirror", rules.mirror)
 
     def sample(self, draw: Draw, size: tuple[int, int] | None = None) -> Sample:
-        """Cut a draw's window, its video uint8 and fitted to `size`; what the draw drops is None."""
+        """Cut a draw's window, its video uint8 and fitted to `size`, mirrored if the draw says so; what it drops is None."""
         source = next(source for source in self.sources if source.name == draw.source)
         episode = source.dataset[self._places[draw.source][draw.window.episode_id]]
         whole = cut(episode, draw.window, size, draw.task in self._rules(source).first_frame_tasks)
+        whole = mirrored(whole) if draw.mirror else whole
         instruction = None if draw.drop_text else whole.instruction
         trajectory = None if draw.drop_action else whole.trajectory
         return Sample(whole.video, whole.cameras, trajectory, whole.valid, instruction)

@@ -53,8 +53,9 @@ class Recipe:
     over all processes make a step, at most `micro_batch_size` at a time in one pass of a process. The learning rate
     rises over `warmup_steps`, stays, and falls to zero over the last `decay` share of the steps. `action_weight` is how
     much a latent frame of an action counts in the loss against one of video. With the probability `drop_camera` a sample
-    shows the network zeros for the maps of its cameras; its action images are drawn all the same. What learns is kept
-    in float32, whatever `mixed_precision` its passes run in; the dtypes are those of what is frozen.
+    shows the network zeros for the maps of its cameras; its action images are drawn all the same. With the probability
+    `mirror` it is the mirrored scene (see `data.mirrored`). What learns is kept in float32, whatever `mixed_precision`
+    its passes run in; the dtypes are those of what is frozen.
     """
 
     preset: str
@@ -80,6 +81,7 @@ class Recipe:
     loss_weight: LossWeight = "velocity"
     action_weight: float = 1.0
     drop_camera: float = 0.0
+    mirror: float = 0.0
     trainable: Trainable = "full"
     lora: LoraRecipe = LoraRecipe()
     transformer_dtype: Precision = "float32"
@@ -102,8 +104,8 @@ class Recipe:
             raise ValueError("num_workers is at least 0 and keep_last at least 1")
         if not 0 <= self.decay <= 1 or not self.learning_rate > 0:
             raise ValueError("decay lies in [0, 1] and learning_rate is greater than 0")
-        if not 0 <= self.drop_camera <= 1 or not 0 < (self.ema_decay or 0.5) < 1:
-            raise ValueError("drop_camera lies in [0, 1] and ema_decay in (0, 1)")
+        if not (0 <= self.drop_camera <= 1 and 0 <= self.mirror <= 1 and 0 < (self.ema_decay or 0.5) < 1):
+            raise ValueError("drop_camera and mirror lie in [0, 1] and ema_decay in (0, 1)")
         if self.trainable == "full" and self.transformer_dtype != "float32":
             # At 5e-7 a step is far below the spacing of bfloat16 numbers: nothing would be learnt.
             raise ValueError("weights that learn are float32: leave transformer_dtype and lower mixed_precision instead")
@@ -131,7 +133,7 @@ class Recipe:
         return cls(**values)
 
 
-LATER = {"learns": "action-images"}
+LATER = {"learns": "action-images", "mirror": 0.0}
 """Values of fields that recipes saved by earlier versions do not have."""
 PRACTICAL = frozenset({"num_workers", "validate_minutes", "validation_windows", "save_minutes", "keep_last", "micro_batch_size"})
 """What may differ when a run is taken up again: it changes how the run goes on, not what is learnt."""

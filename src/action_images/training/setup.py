@@ -54,7 +54,7 @@ def open_mixture(sources: Sequence[SourceRecipe], recipe: Recipe, clips: Clips, 
         if unknown:
             raise ValueError(f"{one.path}: there is no task {', '.join(unknown)}; there are: {', '.join(TASKS)}")
         drop_text = {name: one.drop_text_of.get(name, one.drop_text) for name in one.tasks}
-        decisions = Decisions(one.tasks, drop_text, first_frame_tasks=FIRST_FRAME_TASKS)
+        decisions = Decisions(one.tasks, drop_text, mirror=recipe.mirror, first_frame_tasks=FIRST_FRAME_TASKS)
         cutting = Cutting(clips.num_frames, one.stride, one.step)
         views = one.views or None
         split = Split(one.part, one.held_out, one.held_out_by)

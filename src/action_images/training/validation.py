@@ -55,8 +55,8 @@ class Validation:
 
     @classmethod
     def of(cls, recipe: Recipe, clips: Clips, objective: Objective = ACTION_IMAGES) -> "Validation":
-        """The recipe's validation sources, for each task that they give a weight."""
-        mixture = open_mixture(recipe.validation, recipe, clips, SEED)
+        """The recipe's validation sources as they are, never mirrored, for each task that they give a weight."""
+        mixture = open_mixture(recipe.validation, replace(recipe, mirror=0.0), clips, SEED)
         tasks = dict.fromkeys(task for one in recipe.validation for task, weight in one.tasks.items() if weight > 0)
         return cls(mixture, clips, recipe, tuple(tasks), objective)
 

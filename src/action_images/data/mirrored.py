@@ -1,0 +1,69 @@
+"""The same scene seen in a mirror: a second one for training, exact in pixels, cameras, path and words."""
+
+import re
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from action_images.data.sample import Sample
+from action_images.geometry import Camera, Pose, Trajectory
+
+OPPOSITE = {
+    "left": "right",
+    "right": "left",
+    "clockwise": "counterclockwise",
+    "counterclockwise": "clockwise",
+    "counter-clockwise": "clockwise",
+    "anticlockwise": "clockwise",
+    "anti-clockwise": "clockwise",
+}
+"""Words that say something else in a mirror."""
+
+HANDED = re.compile(r"\b(counter-?clockwise|anti-?clockwise|clockwise|(?:left|right)(?=most\b|wards?\b|\b))", re.IGNORECASE)
+WORLD, TOOL, IMAGE = (1.0, -1.0, 1.0), (1.0, -1.0, 1.0), (-1.0, 1.0, 1.0)
+"""Which axis changes its sign: the world's y; the tool's y, along which the fingers close and look alike; the image's x."""
+
+
+def mirrored(sample: Sample) -> Sample:
+    """The scene of one sample reflected in the world's plane y = 0, its images flipped from left to right in place.
+
+    Rotations stay rotations: the tool's y axis points to where the other finger was. 'left' and 'right', 'clockwise' and
+    'counterclockwise' change places in the instruction. Twice is the same as not at all, but for the spelling of
+    'counterclockwise'. Not for scenes in which handedness means more than that, as where a label is to be read or a screw turned.
+    """
+    sample.video.copy_(sample.video.flip(-1))
+    cameras = None if sample.cameras is None else mirrored_camera(sample.cameras)
+    path = sample.trajectory
+    if path is not None:
+        path = Trajectory(_reflected(path.world_from_tool, TOOL), path.opening)
+    words = mirrored_words(sample.instruction) if isinstance(sample.instruction, str) else sample.instruction
+    return replace(sample, cameras=cameras, trajectory=path, instruction=words)
+
+
+def mirrored_camera(camera: Camera) -> Camera:
+    """The camera of the flipped image: it sees the mirrored point where the other saw the point, x counted from the other side."""
+    to_flipped, flip = torch.diag(_signs(IMAGE, camera.intrinsics)), _signs(IMAGE, camera.intrinsics)
+    to_flipped[0, 2] = camera.size[1]
+    return Camera(to_flipped @ camera.intrinsics * flip, _reflected(camera.world_from_camera, IMAGE), camera.size)
+
+
+def mirrored_words(instruction: str) -> str:
+    """The instruction of the mirrored scene."""
+    return HANDED.sub(_opposite, instruction)
+
+
+def _opposite(match: re.Match[str]) -> str:
+    word = match[0]
+    other = OPPOSITE[word.lower()]
+    return other.upper() if word.isupper() else other.capitalize() if word[0].isupper() else other
+
+
+def _reflected(pose: Pose, axes: tuple[float, float, float]) -> Pose:
+    """A pose in the mirrored world of a frame that is itself reflected along one of its axes."""
+    world = _signs(WORLD, pose.rotation)
+    return Pose(world[:, None] * pose.rotation * _signs(axes, pose.rotation), world * pose.translation)
+
+
+def _signs(axes: tuple[float, float, float], like: Tensor) -> Tensor:
+    return torch.tensor(axes, dtype=like.dtype, device=like.device)
