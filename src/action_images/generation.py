@@ -14,6 +14,7 @@ from action_images.canvas import TASKS, Canvas
 from action_images.canvas.layout import Stream
 from action_images.codec import Reading
 from action_images.data.sample import Sample
+from action_images.geometry import Pose, Trajectory
 from action_images.model.door import Condition
 from action_images.model.models import Clips, Models
 from action_images.pipeline import Pipeline, Prediction
@@ -97,6 +98,20 @@ def agreement(reading: Reading, sigma_px: float) -> Float[Tensor, "*frames"]:
     """How well one pose fits the spots of all views, in [0, 1]: 1 exactly, 0 where they miss it by their own width or none is known."""
     agreement = (1 - reading.residual_px / sigma_px).clamp(0, 1)
     return torch.where(known(reading), agreement, 0.0).nan_to_num(0.0)
+
+
+def known_path(prediction: Prediction) -> Trajectory:
+    """The path (*batch frame) that was read, its poses NaN in frames that were not, but laid between their neighbours.
+
+    Raises ValueError where there is no reading.
+    """
+    reading = prediction.reading
+    if reading is None:
+        raise ValueError("there is no path: decode action images of at least two views with their cameras")
+    path, read = reading.trajectory, known(reading)
+    pose = path.world_from_tool
+    rotation = torch.where(read[..., None, None], pose.rotation, torch.nan)
+    return Trajectory(Pose(rotation, torch.where(read[..., None], pose.translation, torch.nan)), path.opening)
 
 
 def known(reading: Reading) -> Tensor:

@@ -20,7 +20,7 @@ from action_images.geometry import Camera, Trajectory
 from action_images.model.autoencoder import check_size, num_latent_frames, num_pixel_frames
 from action_images.model.door import Condition
 from action_images.model.models import Models
-from action_images.model.rays import camera_maps
+from action_images.model.rays import camera_maps, map_shape
 from action_images.structs import Struct
 
 MOVED = ((3 / 64, 0.05, 0.12), (1 / 64, 0.12, 0.20))
@@ -163,14 +163,20 @@ class Pipeline:
         text = self.models.text.encode([instruction or "" for instruction in _instructions(sample)])
         network, packed = self.models.denoiser.transformer, None
         if network.config["camera"] is not None:
-            if cameras is None:
-                raise ValueError("this model is told of the cameras, but the sample has none; calibrate its views")
-            maps = self.rigs.maps(cameras, self.models)
+            maps = self._no_maps(canvas, sample) if cameras is None else self.rigs.maps(cameras, self.models)
             packed = layout.pack({segment: maps[:, segment.view, : segment.num_frames] for segment in layout.segments}, dim=1)
         seen = sample.video[:, :, 0] if network.stem is not None or network.still_anchor else None
         still = self._still(sample.video[:, :, :1], layout) if network.still_anchor else None
         later = {stream: _later(pixels[stream], canvas, stream) for stream in network.later_stems if stream in pixels}
         return Condition(text, packed, seen, still, later.get("video"), later.get("action"))
+
+    def _no_maps(self, canvas: Canvas, sample: Sample) -> Float[Tensor, "b view l c h w"]:
+        """What the network is shown of cameras that nobody has calibrated: zeros, as where training leaves them out."""
+        condition, num_latents = self.models.denoiser.transformer.config["camera"], max(one.num_frames for one in canvas.layout.segments)
+        shape = map_shape(
+            condition, canvas.latents.shape[1], self.models.autoencoder, sample.video.shape[-2:], self.models.pixels_per_token
+        )
+        return canvas.latents.new_zeros(len(canvas.latents), sample.video.shape[1], num_latents, *shape)
 
     def _still(self, first: Float[Tensor, "b view 1 3 height width"], layout: Layout) -> Float[Tensor, "b c l h w"]:
         """The canvas of videos that repeat their first frame; zeros for actions."""

@@ -332,3 +332,8 @@ def test_the_summary_counts_kinds(good, tmp_path):
     counts = summary(verdict)
     assert next(iter(counts)).startswith("error")
     assert sum(counts.values()) == len(verdict.findings)
+
+
+def test_an_episode_of_one_frame_is_looked_at_like_any_other(tmp_path):
+    path = written(tmp_path / "set", make_episode("a", 1), make_episode("b", 12))
+    assert "unreadable" not in {kind for kind, _ in kinds(path)}

@@ -80,6 +80,7 @@ def test_what_is_missing_stays_missing():
     [
         ("turn the dial 30 degrees clockwise", "turn the dial 30 degrees counterclockwise"),
         ("Turn it anti-clockwise, then right", "Turn it clockwise, then left"),
+        ("turn the tap counter clockwise", "turn the tap clockwise"),
         ("take the leftmost cup", "take the rightmost cup"),
         ("Left hand up, LEFT!", "Right hand up, RIGHT!"),
         ("put it upright on the bright plate", "put it upright on the bright plate"),

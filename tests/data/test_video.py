@@ -177,6 +177,25 @@ def test_absurd_sizes_are_refused_before_memory_is_taken(tmp_path, monkeypatch):
         VideoFrames(tmp_path / "v.mp4").read([0])
 
 
+def test_frames_that_an_edit_list_hides_are_not_there(tmp_path):
+    """As a phone cuts a video: the first frames stay in the file, and are not shown."""
+    write_video(tmp_path / "whole.mp4", numbered_frames(20), 10)
+    with (
+        av.open(tmp_path / "whole.mp4") as source,
+        av.open(tmp_path / "cut.mp4", "w", options={"avoid_negative_ts": "disabled"}) as cut,
+    ):
+        stream = source.streams.video[0]
+        packets = [packet for packet in source.demux(stream) if packet.size]
+        period = sorted(packet.pts for packet in packets)[1]
+        copy = cut.add_stream_from_template(stream)
+        for packet in packets:
+            packet.stream, packet.pts, packet.dts = copy, packet.pts - 3 * period, packet.dts - 3 * period
+            cut.mux(packet)
+    whole, shown = read_video(tmp_path / "whole.mp4"), VideoFrames(tmp_path / "cut.mp4")
+    assert len(shown) == 17
+    assert torch.equal(shown.read(range(17)), whole[3:])
+
+
 @settings(max_examples=40)
 @given(data=st.data())
 def test_a_damaged_file_gives_an_error_or_frames_never_a_crash(tmp_path_factory, data):

@@ -2,7 +2,13 @@
 
 import gc
 import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 import torch
@@ -97,3 +103,33 @@ def test_a_stream_that_is_left_early_ends_its_workers():
     assert len(multiprocessing.active_children()) == 2
     stream.close()
     assert not multiprocessing.active_children()
+
+
+KILLED = """
+import os, sys, time
+from action_images.data.workers import made_ahead
+
+def step(number, *_):
+    return os.getpid()
+
+if __name__ == "__main__":
+    steps = made_ahead(step, range(1000), 2)
+    print(next(steps), next(steps), flush=True)
+    time.sleep(600)
+"""
+
+
+def test_workers_end_when_who_started_them_is_killed():
+    parent = subprocess.Popen([sys.executable, "-c", KILLED], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    workers = [int(part) for part in parent.stdout.readline().split()]
+    assert len(set(workers)) == 2
+    parent.kill()
+    parent.wait()
+    until = time.monotonic() + 20
+    while any(Path(f"/proc/{worker}").exists() for worker in workers) and time.monotonic() < until:
+        time.sleep(0.05)
+    left = [worker for worker in workers if Path(f"/proc/{worker}").exists()]
+    for worker in left:
+        os.kill(worker, signal.SIGKILL)
+    assert not left

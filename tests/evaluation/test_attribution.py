@@ -55,7 +55,8 @@ def as_expert(offset=(0.0, 0.0, 0.0), openings: list[float] | None = None, rest:
         (lambda: as_expert(openings=[1.0] * 26), "gripper", "never switched; the expert's closed"),
         (lambda: as_expert(openings=[1.0] * 10 + [0.0] * 10 + [1.0] * 6), "gripper", "closed then opened; the expert's closed"),
         (lambda: as_expert(offset=(0.0, 0.03, 0.0)), "missed", "closed 30 mm from where the expert's does"),
-        (lambda: as_expert(offset=(0.0, 0.004, 0.0), rest=0), "timeout", "still moving after 26 steps, 4 mm from"),
+        (lambda: as_expert(offset=(0.0, 0.004, 0.0), rest=0, timed_out=True), "timeout", "still moving after 26 steps, 4 mm from"),
+        (lambda: as_expert(offset=(0.0, 0.004, 0.0), rest=10), "missed", "came to rest 4 mm and 0 degrees from"),
         (lambda: as_expert(offset=(0.0, 0.004, 0.0)), "missed", "came to rest 4 mm and 0 degrees from"),
     ],
 )

@@ -176,6 +176,13 @@ def test_the_commands_judge_resume_and_compare(tmp_path: Path, capsys: pytest.Ca
     assert "0.5" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("policy", ["hold", "ws://127.0.0.1:9"])
+def test_options_of_models_are_refused_for_what_is_none(tmp_path: Path, capsys: pytest.CaptureFixture, policy: str):
+    assert main(["evaluate", "--policy", policy, "--best-of", "4", "--seed", "2", "--out", str(tmp_path / "out")]) == 2
+    assert "--seed, --best-of: is for a folder of models" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(("policy", "said"), [("nowhere", "no folder of saved models"), ("shipped", "no shipped models")])
 def test_a_policy_that_is_not_there_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture, policy: str, said: str, monkeypatch):
     monkeypatch.setattr("action_images.__file__", str(tmp_path / "__init__.py"))

@@ -98,16 +98,19 @@ def test_every_task_has_words_that_no_demonstration_uses(task):
 
 def test_scenes_are_written_as_they_are_done_and_not_judged_twice(tmp_path):
     addresses = [("close_drawer", SEED), ("close_drawer", SEED + 1)]
-    assert len(list(judge_plans(Hold(), SCENES, addresses[:1], tmp_path))) == 1
+    assert len(list(judge_plans(Hold(), "hold", SCENES, addresses[:1], tmp_path))) == 1
     with (tmp_path / PLANS).open("ab") as file:
         file.write(b'{"task": "close_drawer", "se')
-    assert [scene.seed for scene in judge_plans(Hold(), SCENES, addresses, tmp_path)] == [SEED + 1]
+    assert [scene.seed for scene in judge_plans(Hold(), "hold", SCENES, addresses, tmp_path)] == [SEED + 1]
     lines = [json.loads(line) for line in (tmp_path / PLANS).read_text().splitlines()]
     assert [line["seed"] for line in lines] == [SEED, SEED + 1]
     rows = summarise(load_plans(tmp_path))
     assert {row.task for row in rows} == {"close_drawer", "all"}
     assert all(row.num_plans == 2 for row in rows)
     assert markdown(rows).count("\n") == 2 + len(rows)
+    for name, scenes, differs in (("random", SCENES, "policy"), ("hold", replace(SCENES, size=(64, 64)), "size")):
+        with pytest.raises(ValueError, match=rf"\({differs} differ\)"):
+            list(judge_plans(Hold(), name, scenes, addresses, tmp_path))
 
 
 def test_a_broken_line_is_named(tmp_path):

@@ -11,9 +11,9 @@ import pytest
 from action_images.cli import main as command
 from action_images.evaluation.inlined import Inlined
 from action_images.evaluation.learning import MAX_POINTS, load_curves
-from action_images.evaluation.report import write_report
+from action_images.evaluation.report import _load, write_report
 from action_images.evaluation.svg import interval_bar, stacked_bar
-from action_images.evaluation.table import ALL, comparisons, rows
+from action_images.evaluation.table import ALL, comparisons, is_ceiling, rows
 from action_images.evaluation.trial import FAILURES, TrialRecord, append_trial
 
 Make = Callable[..., TrialRecord]
@@ -164,3 +164,16 @@ def test_bars_are_as_long_as_their_share():
     bar = interval_bar(0.5, 0.25, 1.0, (1.0,))
     assert 'cx="75.0"' in bar
     assert 'x1="40.0" x2="145.0"' in bar
+
+
+def test_a_ceiling_of_other_conditions_stands_beside_its_own_policy_alone(tmp_path: Path):
+    for size, rate in ((64, 0.0), (128, 1.0)):
+        home = folder(tmp_path / str(size), [trial(f"ours {size}", "reach", seed) for seed in range(4)])
+        ceiling = folder(home / "expert-video", [trial("expert-video", "reach", seed, None if rate else "missed") for seed in range(4)])
+        for each in (home, ceiling):
+            (each / "settings.json").write_text(json.dumps({"policy": each.name, "size": [size, size]}))
+    records, _, owned = _load([tmp_path / "64", tmp_path / "128"])
+    table = {row.policy: row for row in rows(records, owned)}
+    assert [one.rate for one in table["ours 64"].ceilings.values()] == [0.0]
+    assert [one.rate for one in table["ours 128"].ceilings.values()] == [1.0]
+    assert not any(is_ceiling(name) for name in ("expert-lora", "expert_2", "ours"))

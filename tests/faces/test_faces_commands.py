@@ -8,6 +8,8 @@ import pytest
 from truth import CLIPS, knowing, make_episode
 
 from action_images.cli import main
+from action_images.cli.judge_clips import clips
+from action_images.data.episode import Episode
 from action_images.data.store import Dataset, DatasetWriter
 from action_images.data.video import VideoFrames
 from action_images.model.door import CanvasDenoiser
@@ -98,6 +100,40 @@ def test_encode_fills_a_cache_once(folders, tmp_path, capsys):
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "latents").rglob("*.pt")} == files
     assert main([*arguments, "--frames", "13"]) == 2
     assert "no episode is as long" in capsys.readouterr().err
+
+
+def test_clips_are_judged_on_windows_spread_over_the_whole_set_and_on_two_views(folders, capsys):
+    source, episode = Dataset(Path(folders[0])), make_episode(NUM_FRAMES)
+
+    class Long:
+        """A set of five times as many episodes."""
+
+        path, fps = source.path, source.fps
+
+        def __len__(self) -> int:
+            return 5 * len(source)
+
+        def length(self, number: int) -> int:
+            return source.length(number % len(source))
+
+        def __getitem__(self, number: int) -> Episode:
+            return replace(source[number % len(source)], instruction=str(number))
+
+    generator = knowing(episode)
+    for asked, told in ((7, "0123456789"), (4, "0257")):
+        taken = [window.instruction for window, _ in clips(Long(), generator, ("view0", "view1"), asked)]  # pyright: ignore
+        assert len(taken) == asked
+        assert {taken[0], taken[-1]} <= set(told)
+        assert int(taken[-1]) >= 7
+    assert run("judge-clips", folders, Path("nowhere"), "--views", "view0") == 2
+    assert "at least two views" in capsys.readouterr().err
+
+
+def test_a_failed_first_attempt_does_not_block_its_folder(folders, tmp_path):
+    out = tmp_path / "copy"
+    assert run("label", folders, out, "--overlap", "20") == 2
+    assert run("label", folders, out) == 0
+    assert run("label", folders, out, "--sampling", "one-step") == 2
 
 
 def test_judge_simulator_runs_both_worlds_and_goes_on_where_it_was_stopped(folders, tmp_path):

@@ -92,6 +92,23 @@ def test_an_episode_of_a_data_set_is_continued(folder, tmp_path):
     assert main([*arguments, "--episode=1"]) == 2
 
 
+def test_an_episode_is_taken_at_the_pace_of_the_models_clips(folder, tmp_path, capsys):
+    """At 20 frames a second every fourth frame for a model of 5; slower ones are refused."""
+    models = Models.load(folder / "model")
+    replace(models, clips=Clips((32, 32), 5, 5.0, "two-steps")).save(tmp_path / "model")
+    scene, cameras = scenes(1, size=(32, 32), num_frames=20), rig(2, (32, 32))
+    views = tuple(View(name, FramesInMemory(torch.zeros(20, 3, 32, 32, dtype=torch.uint8)), cameras[i]) for i, name in enumerate("ab"))
+    for fps in (20, 3):
+        with DatasetWriter(tmp_path / f"{fps}", fps=fps) as writer:
+            writer.add(Episode("a/e0", "push", float(fps), views, scene.trajectory[0]))
+    command = ["generate", f"--model={tmp_path / 'model'}", "--task=simulate"]
+    assert main([*command, f"--dataset={tmp_path / '20'}", f"--out={tmp_path / 'out'}"]) == 0
+    read, told = load_trajectory(tmp_path / "out" / "trajectory.csv"), scene.trajectory[0][::4]
+    assert read.world_from_tool.distance(told.world_from_tool)[0].median() < 0.03
+    assert main([*command, f"--dataset={tmp_path / '3'}", f"--out={tmp_path / 'slow'}"]) == 2
+    assert "has 3 frames/s, the model's clips 5" in capsys.readouterr().err
+
+
 def test_the_same_seed_writes_the_same_bytes(folder, tmp_path):
     for name, seed in (("a", "1"), ("b", "1"), ("c", "2")):
         assert run(folder, tmp_path / name, "policy", seed=seed, guidance="2.0") == 0

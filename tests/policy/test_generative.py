@@ -11,7 +11,7 @@ import action_images
 from action_images.control import Execution
 from action_images.evaluation.ceiling import demonstrated
 from action_images.evaluation.rollout import Conduct, roll_out
-from action_images.generation import confidence
+from action_images.generation import confidence, known_path
 from action_images.geometry import Trajectory
 from action_images.policy import BestOf, GenerativePolicy
 from action_images.policy.generative import scene_of
@@ -166,6 +166,13 @@ def test_confidence_falls_with_precision_and_with_disagreement_of_the_views(scen
         assert (confidence(replace(prediction, reading=worse), sigma) < plain).all()
     lost = replace(reading, position_std=torch.full_like(reading.position_std, torch.inf))
     assert (confidence(replace(prediction, reading=lost), sigma) == 0).all()
+    # Judged are poses that were read: one that was laid between its neighbours is none.
+    half = replace(reading, position_std=torch.where(torch.arange(9) == 4, torch.inf, reading.position_std))
+    path = known_path(replace(prediction, reading=half)).world_from_tool
+    assert path.translation.isnan().any(-1).nonzero().flatten().tolist() == [4]
+    metres, radians = path.distance(reading.trajectory.world_from_tool)
+    assert (metres.isnan() == radians.isnan()).all()
+    assert metres.nan_to_num(0.0).max() == 0
 
 
 def _prediction(policy: GenerativePolicy, seen: Observation):

@@ -160,6 +160,7 @@ def test_an_observation_survives_the_wire():
         ({"images": np.zeros((2, 4, 6, 4), np.uint8)}, r"'images' must be RGB .* got uint8 \(2, 4, 6, 4\)"),
         ({"images": np.zeros((2, 4, 6, 3), np.float32)}, "'images' must be"),
         ({"images": np.zeros((2, 0, 6, 3), np.uint8)}, "'images' must be"),
+        ({"images": np.zeros((17, 1, 1, 3), np.uint8)}, "holds 17 views; at most 16"),
         ({"prompt": "x" * 2001}, "'prompt' must be text"),
         ({"prompt": b"go"}, "'prompt' must be text"),
         ({"opening": 1.5}, "'opening' must be a number from 0 to 1"),

@@ -12,6 +12,7 @@ import pytest
 import torch
 from runs import assert_same_weights, losses_of, write_demonstrations
 
+from action_images.data.store import Dataset, DatasetWriter
 from action_images.model.models import Models
 from action_images.training import train as loop
 from action_images.training.checkpoint import checkpoints, load
@@ -93,6 +94,54 @@ def test_another_recipe_is_refused_and_what_differs_is_named(plain, tmp_path):
         train(replace(plain, learning_rate=0.1, keep_last=3), tmp_path)
 
 
+def test_a_validation_set_that_is_not_there_leaves_no_run_behind(recipe, tmp_path):
+    with pytest.raises(ValueError, match="nowhere"):
+        train(replace(recipe, validation=(SourceRecipe(tmp_path / "nowhere"),)), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_row_that_was_left_half_written_does_not_swallow_the_next(plain, tmp_path):
+    Run.start(plain, tmp_path).log.step(0, 0.5, 1.0, 0.1, 1)
+    with (tmp_path / "log.jsonl").open("a") as file:
+        file.write('{"step": 2, "lo')
+    Run.start(plain, tmp_path).log.step(1, 0.4, 1.0, 0.1, 1)
+    assert losses_of(tmp_path) == {1: 0.5, 2: 0.4}
+
+
+def rewritten(source: Path, out: Path, change) -> Path:
+    """The same demonstrations, each changed (number, episode)."""
+    with DatasetWriter(out, fps=5) as writer:
+        for number, episode in enumerate(Dataset(source)):
+            writer.add(change(number, episode))
+    return out
+
+
+def test_episodes_without_a_path_or_with_a_bare_view_are_left_out_where_actions_are_drawn(plain, demonstrations, tmp_path):
+    def bare(number, episode):
+        views = tuple(replace(view, camera=None) for view in episode.views[:1]) + episode.views[1:]
+        return replace(episode, trajectory=None) if number == 1 else replace(episode, views=views) if number == 4 else episode
+
+    folder = rewritten(demonstrations, tmp_path / "data", bare)
+    run = Run.start(replace(plain, sources=(SourceRecipe(folder, tasks={"policy": 1.0}),)), tmp_path / "run")
+    (source,) = run.mixture.sources
+    assert source.bare == ["move/0001", "move/0004"]
+    assert {run.mixture[index].window.episode_id for index in range(200)} == {f"move/{number:04d}" for number in (0, 2, 3, 5)}
+    whole = Run.start(replace(plain, sources=(SourceRecipe(folder, tasks={"video": 1.0}),)), tmp_path / "video")
+    assert whole.mixture.sources[0].bare == []
+    with pytest.raises(ValueError, match=r"none of 6 episodes gives a window.*6 have no tool poses"):
+        Run.start(replace(plain, sources=(SourceRecipe(without_cameras(demonstrations, tmp_path / "none")),)), tmp_path / "none run")
+
+
+def without_cameras(source: Path, out: Path) -> Path:
+    return rewritten(source, out, lambda _, episode: replace(episode, views=tuple(replace(view, camera=None) for view in episode.views)))
+
+
+def test_video_alone_is_learnt_without_calibration(plain, demonstrations, tmp_path):
+    folder = without_cameras(demonstrations, tmp_path / "data")
+    train(replace(plain, sources=(SourceRecipe(folder, tasks={"video": 1.0}),), num_steps=2), tmp_path / "run")
+    assert len(losses_of(tmp_path / "run")) == 2
+
+
 def test_what_only_says_how_a_run_goes_on_may_change(plain, tmp_path):
     train(replace(plain, num_steps=2), tmp_path)
     assert Run.start(replace(plain, num_steps=2, micro_batch_size=1, save_minutes=1.0, num_workers=1), tmp_path).progress.step == 2
@@ -135,9 +184,13 @@ def test_ctrl_c_finishes_the_step_saves_and_stops(recipe, tmp_path):
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         train(replace(recipe, validate_minutes=0.0), tmp_path, show=lambda *_: signal.raise_signal(signal.SIGINT))
-    (saved,) = checkpoints(tmp_path / "checkpoints")
+    better, saved = checkpoints(tmp_path / "checkpoints")
     _, progress = load(saved)
     assert progress.step == 2  # asked to while the first was judged
+    # What is the best so far is known after a kill too, or `best/` would be written over by something worse.
+    _, then = load(better)
+    assert (then.step, then.best) == (1, progress.best)
+    assert then.best is not None
     assert signal.getsignal(signal.SIGINT) is before
 
 

@@ -109,8 +109,12 @@ def policy_of(
 
     from action_images.evaluation.references import REFERENCES, reference
     from action_images.model.models import load_clips
-    from action_images.model.shipped import SHIPPED, models_folder
+    from action_images.model.shipped import models_folder, models_name
 
+    changed = {"--canvas": canvas != "policy", "--imagine": imagine, "--sampling": sampling, "--seed": seed != 0, "--best-of": best_of != 1}
+    names = ", ".join(name for name, value in changed.items() if value)
+    if names and (given in REFERENCES or given.startswith(("ws://", "wss://"))):
+        raise ValueError(f"{names}: is for a folder of models; '{given}' plans as it does (a server is told so where it is started)")
     if given in REFERENCES:
         return given, partial(reference, given, DEFAULT_SIZE, 5.0), DEFAULT_SIZE, 5.0
     if given.startswith(("ws://", "wss://")):
@@ -125,7 +129,7 @@ def policy_of(
                                                       ("sampling", sampling, None), ("seed", seed, 0)) if value != plain
     )  # fmt: skip
     make = partial(best_policy, folder, canvas, imagine, sampling, seed, best_of)
-    return (given if given == SHIPPED else folder.resolve().name) + variant, make, clips.size, clips.fps
+    return models_name(given) + variant, make, clips.size, clips.fps
 
 
 def best_policy(folder: Path, canvas: str, imagine: bool, sampling: str | None, seed: int, num_plans: int):

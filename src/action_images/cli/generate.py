@@ -22,7 +22,7 @@ def main(
     trajectory: Path | None = None,
     frames: int | None = None,
     start: int = 0,
-    stride: int = 1,
+    stride: int | None = None,
     height: int | None = None,
     width: int | None = None,
     steps: int | None = None,
@@ -52,7 +52,7 @@ def main(
         trajectory: tool poses (.npy, .csv, .json); the first row is the current pose.
         frames: frames on the canvas, 1 + 4 n.
         start: first frame taken of the episode or the files.
-        stride: every how many frames one is taken.
+        stride: every how many frames one is taken; an episode at the pace of the model's clips, and all of the files, if not given.
         height: pixels that all views are fitted to.
         width: pixels that all views are fitted to.
         steps: sampling steps.
@@ -78,11 +78,22 @@ def main(
     clips = replace(own, size=(height or own.size[0], width or own.size[1]), num_frames=frames or own.num_frames)
     told = {"num_steps": steps, "guidance": guidance, "cache": StepCache() if cached else None}
     sampling = replace(sampling_named(clips.sampling), **{name: value for name, value in told.items() if value is not None})
+    if stride is None:
+        stride = 1 if dataset is None or models.clips is None else _pace(source, clips.fps)
     scene = _scene(source, task, (start, stride, clips.num_frames), clips.size, instruction)
     generator = ClipGenerator.of(models.to(device), clips=clips, sampling=sampling)
     prediction = generator.generate(scene, task, [seed])
     out.mkdir(parents=True, exist_ok=True)
     _write(out, [view.name for view in source.views], prediction, generator.pipeline.format, fps or clips.fps)
+
+
+def _pace(source: "Episode", fps: float) -> int:
+    """Every how many frames of an episode one is taken to run at about so many a second, as the model has learnt it."""
+    from action_images.faces.paced import SLOWEST
+
+    if source.fps < SLOWEST * fps:
+        raise ValueError(f"{source.id}: has {source.fps:g} frames/s, the model's clips {fps:g}; give --stride to take it as it is")
+    return max(1, round(source.fps / fps))
 
 
 def _from_dataset(dataset: Path, number: int) -> "Episode":

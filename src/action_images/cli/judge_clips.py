@@ -61,6 +61,8 @@ def main(
     generator = ClipGenerator.load(models_folder(model), device, sampling)
     source = Dataset(dataset)
     chosen = views or source.view_names[:2]
+    if len(chosen) < 2:
+        raise ValueError(f"{dataset}: paths are read from at least two views, {', '.join(chosen)} is one; name more with --views")
     # What needs weights is loaded first: an hour of judging must not end in an error.
     extra = {"lpips": video_metrics.load_lpips()} if lpips else {}
     distance = video_metrics.load_fvd(generator.clips.num_frames, device) if fvd else None
@@ -100,9 +102,8 @@ def clips(source: "Dataset", generator: "ClipGenerator", views: tuple[str, ...],
         places += [(index, frames[start : start + length]) for start in range(0, len(frames) - length + 1, length - 1)]
     if not places:
         raise ValueError(f"{source.path}: no episode is as long as a clip of the model ({length} frames at {generator.clips.fps:g}/s)")
-    step = max(1, len(places) // number)
-    windows = []
-    for index, frames in places[::step][:number]:
+    number, windows = min(number, len(places)), []
+    for index, frames in (places[turn * len(places) // number] for turn in range(number)):
         episode = source[index]
         if episode.trajectory is None:
             raise ValueError(f"{episode.id}: has no tool poses, so nothing can be compared with them; judge on a data set that has")
@@ -121,6 +122,7 @@ def modes(generator: "ClipGenerator", others: "dict[int, str | None]", seed: int
     from action_images.canvas import TASKS
     from action_images.data.sample import collate
     from action_images.evaluation import generation
+    from action_images.generation import known_path
 
     def generated(window: "Sample", task: str, text: str) -> generation.Answer:
         instruction = {"true": window.instruction, "empty": None, "contradictory": others[id(window)]}[text]
@@ -130,17 +132,16 @@ def modes(generator: "ClipGenerator", others: "dict[int, str | None]", seed: int
         made = prediction.video[0] if whole and prediction.video is not None else None
         if made is not None and task == "second_view":
             made = torch.cat([torch.full_like(made[:1], torch.nan), made[1:]])  # what was shown whole is no achievement
-        asked = task != "simulate" and prediction.trajectory is not None
-        return generation.Answer(made, prediction.trajectory[0] if asked and prediction.trajectory is not None else None)
+        asked = task != "simulate" and prediction.reading is not None
+        return generation.Answer(made, known_path(prediction)[0] if asked else None)
 
     def codec(window: "Sample") -> generation.Answer:
         pipeline = generator.pipeline
         canvas, condition = pipeline.encode(collate([window]).to(generator.device), TASKS["joint"], generator.clips.num_frames)
         assert window.cameras is not None
-        known = pipeline.decode(canvas, condition, window.cameras[None].to(generator.device)).to("cpu")
-        assert known.video is not None
-        assert known.trajectory is not None
-        return generation.Answer(known.video[0], known.trajectory[0])
+        shown = pipeline.decode(canvas, condition, window.cameras[None].to(generator.device)).to("cpu")
+        assert shown.video is not None
+        return generation.Answer(shown.video[0], known_path(shown)[0])
 
     asked: dict[str, Mode] = {task: partial(generated, task=task, text="true") for task in ("policy", "joint", "second_view")}
     texts = ("true", "empty") if None in others.values() else ("true", "empty", "contradictory")

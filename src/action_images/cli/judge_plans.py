@@ -23,7 +23,7 @@ def main(
 
     Args:
         policy: a folder of models, `shipped`, ws://HOST:PORT, or one of hold, random.
-        out: results folder; one for each policy, rig and look.
+        out: results folder; one of another policy or other conditions is refused.
         task: names of tasks; all trained ones if not given.
         scenes: how many scenes of each task.
         rig: where the cameras stand.
@@ -46,10 +46,10 @@ def main(
         raise ValueError(f"--policy {policy}: plans are judged against the expert's; give another policy")
     for name in task:
         find_task(name)
-    _, make, own_size, _ = policy_of(policy, "policy", False, sampling, 0, 1)
+    policy_name, make, own_size, _ = policy_of(policy, "policy", False, sampling, 0, 1)
     conditions = Scenes(RIGS[rig], LOOKS[look], views, own_size if size is None else (size, size))
-    addresses = [(name, FIRST_EVALUATION_SEED + trial) for trial in range(scenes) for name in task or TRAINED]
-    for _ in track(judge_plans(make(), conditions, addresses, out), "judging", len(addresses), console=Console(stderr=True)):
+    addresses = [(name, FIRST_EVALUATION_SEED + trial) for trial in range(scenes) for name in dict.fromkeys(task or TRAINED)]
+    for _ in track(judge_plans(make(), policy_name, conditions, addresses, out), "judging", len(addresses), console=Console(stderr=True)):
         pass
     asked = set(addresses)
     table = markdown(summarise(scene for scene in load_plans(out) if (scene.task, scene.seed) in asked))

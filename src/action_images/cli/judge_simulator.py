@@ -48,6 +48,7 @@ def main(
     from rich.console import Console
     from rich.progress import track
 
+    from action_images.data.settings import keep_settings
     from action_images.evaluation.closed_loop import addresses, write_whole
     from action_images.evaluation.protocols import protocol_named
     from action_images.evaluation.trust import append_pair, compare, load_pairs, trust
@@ -64,11 +65,12 @@ def main(
         find_task(name)
     policies = _policies(policy, offsets_mm, seed)
     out.mkdir(parents=True, exist_ok=True)
-    _same_settings(out, {"model": models_name(model), "views": views, "seed": seed, "sampling": sampling})
     scenes = addresses(tasks, trials)
     done = load_pairs(out)
+    settings = {"model": models_name(model), "views": views, "seed": seed, "sampling": sampling}
+    keep_settings(out / "settings.json", settings, empty=not done)
     known = frozenset(pair.key for pair in done)
-    pairs = compare(policies, protocol, partial(_imagined, generator), scenes, views, generator.clips.size, known)
+    pairs = compare(policies, protocol, partial(_imagined, generator, seed), scenes, views, generator.clips.size, known)
     left = sum((name, *scene) not in known for scene in scenes for name in policies)
     console = Console()
     for pair in track(pairs, "both worlds", left, console=Console(stderr=True)):
@@ -82,11 +84,11 @@ def main(
     console.print(f"written: {out / 'simulator.json'}", soft_wrap=True)
 
 
-def _imagined(generator: "ClipGenerator", world: "Tabletop") -> "Environment":
+def _imagined(generator: "ClipGenerator", seed: int, world: "Tabletop") -> "Environment":
     """The model as a world whose trials begin with what MuJoCo shows."""
     from action_images.faces.learned_simulator import LearnedSimulator
 
-    return LearnedSimulator(generator, world.reset, lambda _: False, world.control_hz)
+    return LearnedSimulator(generator, world.reset, lambda _: False, world.control_hz, seed)
 
 
 def _policies(named: tuple[str, ...], offsets_mm: tuple[float, ...], seed: int) -> "dict[str, Make]":
@@ -95,33 +97,19 @@ def _policies(named: tuple[str, ...], offsets_mm: tuple[float, ...], seed: int) 
 
     from action_images.cli.evaluate import generative_policy
     from action_images.evaluation.references import DisplacedExpert, Hold, Random
-    from action_images.model.shipped import SHIPPED, models_folder
+    from action_images.model.shipped import models_folder, models_name
 
     if any(not 0 <= offset <= 300 for offset in offsets_mm):
         raise ValueError(f"--offsets-mm {offsets_mm}: an offset lies between 0 and 300 mm")
     made: dict[str, Make] = {f"expert {offset:g} mm off": partial(DisplacedExpert, offset / 1e3, seed) for offset in offsets_mm}
-    for name in named:
+    for name in dict.fromkeys(named):
         if name in ("hold", "random"):
             made[name] = Hold if name == "hold" else partial(Random, seed)
         else:
-            folder = models_folder(name)
-            made[name if name == SHIPPED else folder.resolve().name] = partial(generative_policy, folder, "policy", False, None, seed)
+            made[models_name(name)] = partial(generative_policy, models_folder(name), "policy", False, None, seed)
     if len(made) < 2:
         raise ValueError("policies are compared with each other: give at least two with --policy and --offsets-mm")
     return made
-
-
-def _same_settings(out: Path, settings: dict) -> None:
-    """Pairs of two models must never lie in one folder."""
-    import json
-
-    from action_images.evaluation.closed_loop import write_whole
-
-    path = out / "settings.json"
-    if not path.is_file():
-        write_whole(path, json.dumps(settings, indent=2) + "\n")
-    elif json.loads(path.read_text()) != settings:
-        raise ValueError(f"{out}: holds pairs of other settings (settings.json); choose another folder")
 
 
 def _finite(value):

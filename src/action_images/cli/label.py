@@ -61,7 +61,7 @@ def main(
 
     chosen = views or Dataset(dataset).view_names[:2]
     folder = models_folder(model)
-    labelling = Labelling(models_name(model), chosen, not from_nothing, text, overlap, seed, least_known)
+    labelling = Labelling(models_name(model), chosen, not from_nothing, text, overlap, seed, least_known, sampling)
     job = Job(partial(ClipGenerator.load, folder.resolve(), device, sampling), dataset, labelling)
     spread = spread_named(on, workers, threads, device)
     console = Console()

@@ -58,7 +58,7 @@ def main(
     own = paced_from(shown, start, generator.clips.fps)[:frames]
     if len(own) < 2:
         raise ValueError(f"{shown.id}: has {shown.num_frames} frames, from {start} on there is nothing to simulate; begin earlier")
-    recorded = recording(shown, chosen, own, generator.clips.size)
+    recorded = recording(shown, chosen, own, generator.clips.size, None if trajectory is None else 1)
     scene = replace(recorded, instruction=instruction)
     if trajectory is not None:
         other = load_trajectory(trajectory)

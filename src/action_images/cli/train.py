@@ -103,11 +103,19 @@ def _print_data(console, recipe: Recipe, mixture: "Mixture") -> None:
     from action_images.training.plan import DRAWS, drawn_sources
 
     counts = drawn_sources(mixture)
-    table = Table("source", "episodes", "too short", "windows", "share", "passes over it")
+    table = Table("source", "episodes", "too short", "no path", "windows", "share", "passes over it")
     for source in mixture.sources:
         share = counts[source.name] / DRAWS
         passes = share * recipe.num_steps * recipe.batch_size / len(source)
-        table.add_row(source.name, str(len(source.dataset)), str(len(source.too_short)), str(len(source)), f"{share:.1%}", f"{passes:.2f}")
+        table.add_row(
+            source.name,
+            str(len(source.dataset)),
+            str(len(source.too_short)),
+            str(len(source.bare)),
+            str(len(source)),
+            f"{share:.1%}",
+            f"{passes:.2f}",
+        )
     console.print(table)
 
 

@@ -208,7 +208,7 @@ def _look(result: Examined, views: list[View], trajectory: Trajectory | None, da
         result.opening = float(opening.mean()) if float(opening.max() - opening.min()) < 0.01 else None
         look_at_tool(views, trajectory, moved, indices, say)
     travelled = 0.0 if trajectory is None else float(trajectory.world_from_tool.translation.diff(dim=0).norm(dim=-1).sum())
-    if travelled < STATIC_PATH and all(change.amax() == 0 for change in moved.values()):
+    if travelled < STATIC_PATH and not any(change.any() for change in moved.values()):
         say("warning", "static", "nothing moves, neither the pictures nor the tool; leave it out of training")
     compare_views(views, moved, indices, say)
 

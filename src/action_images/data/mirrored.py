@@ -9,18 +9,9 @@ from torch import Tensor
 from action_images.data.sample import Sample
 from action_images.geometry import Camera, Pose, Trajectory
 
-OPPOSITE = {
-    "left": "right",
-    "right": "left",
-    "clockwise": "counterclockwise",
-    "counterclockwise": "clockwise",
-    "counter-clockwise": "clockwise",
-    "anticlockwise": "clockwise",
-    "anti-clockwise": "clockwise",
-}
-"""Words that say something else in a mirror."""
-
-HANDED = re.compile(r"\b(counter-?clockwise|anti-?clockwise|clockwise|(?:left|right)(?=most\b|wards?\b|\b))", re.IGNORECASE)
+OPPOSITE = {"left": "right", "right": "left", "clockwise": "counterclockwise"}
+"""Words that say something else in a mirror; what is not among them is a way to write 'counterclockwise'."""
+HANDED = re.compile(r"\b((?:counter|anti)[-\s]?clockwise|clockwise|(?:left|right)(?=most\b|wards?\b|\b))", re.IGNORECASE)
 WORLD, TOOL, IMAGE = (1.0, -1.0, 1.0), (1.0, -1.0, 1.0), (-1.0, 1.0, 1.0)
 """Which axis changes its sign: the world's y; the tool's y, along which the fingers close and look alike; the image's x."""
 
@@ -55,7 +46,7 @@ def mirrored_words(instruction: str) -> str:
 
 def _opposite(match: re.Match[str]) -> str:
     word = match[0]
-    other = OPPOSITE[word.lower()]
+    other = OPPOSITE.get(word.lower(), "clockwise")
     return other.upper() if word.isupper() else other.capitalize() if word[0].isupper() else other
 
 

@@ -64,12 +64,14 @@ class Source:
         num_views: int | None = None,
         keep: Callable[[str], bool] = lambda _: True,
         decisions: Decisions | None = None,
+        draws_actions: bool = False,
     ):
         """`views` may be drawn from (None: all), `num_views` for each sample (None: all, in their order).
 
         `keep` says of an episode id whether it belongs to this split. `decisions` are this source's own (None: the
-        mixture's). `too_short` lists the episodes that give no
-        window. Raises EpisodeError where nothing is left, ValueError for views that do not exist.
+        mixture's). `too_short` lists the episodes that give no window, `bare`, where it `draws_actions`, those left out
+        because they have no tool poses or one of the views is not calibrated. Raises EpisodeError where nothing is left,
+        ValueError for views that do not exist.
         """
         self.name, self.dataset, self.cutting, self.ratio, self.decisions = name, dataset, cutting, ratio, decisions
         self.views = tuple(dataset.view_names if views is None else views)
@@ -79,14 +81,17 @@ class Source:
             raise ValueError(f"{name}: {self.num_views} of the views {self.views} were asked for, there are {dataset.view_names}")
         if not ratio > 0:
             raise ValueError(f"{name}: a ratio is greater than 0, got {ratio}")
-        self._episodes = [place for place, episode_id in enumerate(dataset.ids) if keep(episode_id)]
+        kept = [place for place, episode_id in enumerate(dataset.ids) if keep(episode_id)]
+        bare = {place for place in kept if draws_actions and not dataset.draws_actions(place, self.views)}
+        self.bare = [dataset.ids[place] for place in sorted(bare)]
+        self._episodes = [place for place in kept if place not in bare]
         counts = [cutting.num_windows(dataset.length(place)) for place in self._episodes]
         self.too_short = [dataset.ids[place] for place, count in zip(self._episodes, counts, strict=True) if count == 0]
         self._ends = list(accumulate(counts))
         if not self._ends or self._ends[-1] == 0:
-            needed = f"windows need {cutting.needed()} frames"
+            needed = f"windows need {cutting.needed()} frames" + f", {len(bare)} have no tool poses or an uncalibrated view" * bool(bare)
             raise EpisodeError(
-                f"{name}: none of {len(self._episodes)} episodes gives a window ({needed}); choose other windows or another split"
+                f"{name}: none of {len(kept)} episodes gives a window ({needed}); choose other windows, calibrated views or another split"
             )
 
     def __len__(self) -> int:

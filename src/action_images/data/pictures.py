@@ -3,7 +3,7 @@
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property
 from pathlib import Path
 
 import av
@@ -21,12 +21,13 @@ class Pictures:
 
     sources: tuple[Path | bytes, ...]
 
-    @property
+    @cached_property
     def size(self) -> tuple[int, int]:
         """(height, width) of the first picture; raises EpisodeError where there is none."""
         if not self.sources:
             raise EpisodeError("a video of pictures holds none; restore them or drop the episode")
-        return _size_of(self.sources[0])
+        height, width = read_picture(self.sources[0]).shape[-2:]
+        return height, width
 
     def __len__(self) -> int:
         return len(self.sources)
@@ -44,12 +45,6 @@ class Pictures:
                     f"{_name(self.sources[index])}: is {tuple(frames[index].shape[-2:])} px, the first frame {self.size}; resize them"
                 )
         return torch.stack([frames[index] for index in indices])
-
-
-@lru_cache(maxsize=1024)
-def _size_of(source: Path | bytes) -> tuple[int, int]:
-    height, width = read_picture(source).shape[-2:]
-    return height, width
 
 
 def read_picture(source: Path | bytes) -> UInt8[Tensor, "3 h w"]:

@@ -16,11 +16,16 @@ def pool_of(num_workers: int, begin: Callable[..., None], arguments: tuple[Any, 
 
 def _begin(begin: Callable[..., None], arguments: tuple[Any, ...]) -> None:
     # Python's pools wait for work for ever where their maker was killed, each with its memory.
-    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    end_with_the_parent()
     begin(*arguments)
 
 
-def _end_with_the_parent() -> None:
+def end_with_the_parent() -> None:
+    """From now on this process ends when the one that made it does."""
+    threading.Thread(target=_wait_and_end, daemon=True).start()
+
+
+def _wait_and_end() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()

@@ -1,6 +1,6 @@
 """Data sets on disk: opened lazily, written and appended by `DatasetWriter`."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ __all__ = ["Dataset", "DatasetWriter"]
 MAX_EPISODE_FRAMES = 200_000
 MAX_OPEN_EPISODES = 4096
 """Opened episodes that are remembered: some numbers each, no pixels. Training comes back to them in no order."""
+MAX_OPEN_WITH_PICTURES = 8
+"""The same where pictures lie among the numbers, whose bytes an opened episode holds."""
 
 
 class Dataset:
@@ -40,7 +42,7 @@ class Dataset:
         self._views = layout.view_keys(self.info)
         self._episodes = self._possible(self._read_episodes(), leave_out)
         self.ids: list[str] = self._episodes["episode_id"].to_pylist()
-        self._load = lru_cache(maxsize=MAX_OPEN_EPISODES)(self._read)
+        self._remember()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -65,11 +67,24 @@ class Dataset:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._load = lru_cache(maxsize=MAX_OPEN_EPISODES)(self._read)
+        self._remember()
+
+    def _remember(self) -> None:
+        pictures = any(self.info["features"][key]["dtype"] == "image" for key in self._views.values())
+        self._load = lru_cache(maxsize=MAX_OPEN_WITH_PICTURES if pictures else MAX_OPEN_EPISODES)(self._read)
 
     def length(self, index: int) -> int:
         """How many frames an episode has, without opening it."""
         return int(self._episodes["length"][index].as_py())
+
+    def draws_actions(self, index: int, views: Iterable[str]) -> bool:
+        """Whether an episode has tool poses and these views are calibrated; True where its statistics do not tell without opening it."""
+        features = self.info["features"]
+        keys = [layout.STATE, *(f"{layout.CAMERAS}{view}.{part}" for view in views for part in ("intrinsics", "world_from_camera"))]
+        if features.get(layout.STATE, {}).get("names") != layout.TOOL_NAMES or any(key not in features for key in keys):
+            return False
+        counts = [self._episodes[name][index].as_py() for key in keys if (name := f"stats/{key}/count") in self._episodes.column_names]
+        return all(count != [0] for count in counts)
 
     def instruction(self, index: int) -> str | None:
         """What an episode's robot was asked, without opening it; None where nothing is said."""
@@ -102,7 +117,7 @@ class Dataset:
         tables = []
         for path in paths:
             table = read_table(path)
-            tables.append(table.select([name for name in table.column_names if not name.startswith("stats/")]))
+            tables.append(table.select([name for name in table.column_names if not name.startswith("stats/") or _counts(name)]))
         try:
             table = pa.concat_tables(tables, promote_options="default")
         except pa.ArrowException as error:
@@ -196,6 +211,11 @@ class Dataset:
             needed = f"frames {start} to {start + row['length']}"
             raise EpisodeError(f"{row['episode_id']}: {path} has {len(frames)} frames, the episode needs {needed}; restore the file")
         return FramesSelected(frames, range(start, start + row["length"]))
+
+
+def _counts(name: str) -> bool:
+    """Whether a column says how many numbers are known of the tool's poses or of a camera."""
+    return name.endswith("/count") and name.startswith((f"stats/{layout.STATE}", f"stats/{layout.CAMERAS}"))
 
 
 def _require(table: pa.Table, path: Path, names: list[str]) -> None:

@@ -178,10 +178,12 @@ def _read_index(path: str, mtime_ns: int, num_bytes: int) -> VideoIndex:  # noqa
         claimed, fps = stream.frames, float(stream.average_rate or 0)
         if not all(0 < side <= MAX_SIDE_PX for side in size) or claimed > MAX_NUM_FRAMES:
             raise EpisodeError(f"{path}: claims {claimed} frames of {size[0]}x{size[1]} px, beyond what is read; the file is damaged")
-        packets = islice(container.demux(stream), MAX_NUM_FRAMES)
-        times = sorted((packet.pts, packet.is_keyframe) for packet in packets if _usable(packet, path))
-    if not times or (claimed and len(times) != claimed):
-        raise EpisodeError(f"{path}: holds {len(times)} of the {claimed} frames that it claims, it is cut short; {CURE}")
+        packets = (packet for packet in islice(container.demux(stream), MAX_NUM_FRAMES) if _there(packet, path))
+        found = sorted((packet.pts or 0, packet.is_keyframe, packet.is_discard) for packet in packets)
+        # What an edit list hides is counted by the file, and shown by nobody.
+        times = [(time, is_keyframe) for time, is_keyframe, is_hidden in found if not is_hidden]
+    if not times or (claimed and len(found) != claimed):
+        raise EpisodeError(f"{path}: holds {len(found)} of the {claimed} frames that it claims, it is cut short; {CURE}")
     pts = np.array([time for time, _ in times], np.int64)
     if (np.diff(pts) <= 0).any():
         raise EpisodeError(f"{path}: two frames are shown at the same time; encode the video again")
@@ -200,12 +202,12 @@ def _readable(path: str) -> Iterator[None]:
         raise EpisodeError(f"{path}: is not a readable video ({reason}), it may be cut short; {CURE}") from None
 
 
-def _usable(packet: av.Packet, path: str) -> bool:
+def _there(packet: av.Packet, path: str) -> bool:
     if packet.size == 0:
         return False  # the end-of-stream mark
     if packet.pts is None or packet.is_corrupt:
         raise EpisodeError(f"{path}: has a damaged packet, it may be cut short; {CURE}")
-    return not packet.is_discard
+    return True
 
 
 def _decode(path: str, index: VideoIndex, wanted: Sequence[int]) -> Iterator[av.VideoFrame]:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 import torch.multiprocessing
 
+from action_images.data.pool import end_with_the_parent
 from action_images.data.shared import Buffer, pack, unpack
 
 AHEAD = 2
@@ -115,6 +116,8 @@ def _ready(workers: Sequence[_Worker]) -> list[_Worker]:
 def _work(make: Make, connection: Connection, note: Any) -> None:
     """The life of a worker process: a step for each question, until nobody asks any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who is interrupted at the keyboard ends the workers himself
+    # No end of file tells it: forked workers inherit each other's ends of the pipes, their own included.
+    end_with_the_parent()
     torch.set_num_threads(1)
     shelf = _Shelf()
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):

@@ -81,6 +81,8 @@ def _grip_elsewhere(rollout: Rollout, expert: Trajectory) -> Reason | None:
 
 
 def _ran_out(rollout: Rollout, expert: Trajectory) -> Reason | None:
+    if not rollout.timed_out:
+        return None
     second = rollout.steps[-int(rollout.control_hz) :]
     moved = _metres(second[0].reached, second[-1].reached) if second else 0.0
     if moved <= STILL_MOVING_M:

@@ -11,17 +11,16 @@ from typing import Any
 import torch
 
 from action_images.data.pool import pool_of
+from action_images.data.settings import keep_settings
 from action_images.evaluation.attribution import attribute, missed_by
 from action_images.evaluation.protocols import EvaluationProtocol
 from action_images.evaluation.references import Privileged, expert_path
 from action_images.evaluation.rollout import Rollout, roll_out
-from action_images.evaluation.trial import TRIALS, TrialRecord, append_trial, drop_unfinished, load_trials
+from action_images.evaluation.trial import SETTINGS, TRIALS, TrialRecord, append_trial, drop_unfinished, load_trials
 from action_images.geometry import Pose
 from action_images.robot import Policy
 from action_images.sim import FIRST_EVALUATION_SEED, Tabletop
 
-SETTINGS = "settings.json"
-"""The file of a results folder that says under what conditions its trials were run."""
 Address = tuple[str, int]
 """A task's name and a seed: one scene, whatever the policy, rig or look."""
 Make = Callable[[], Policy]
@@ -143,16 +142,8 @@ def open_results(folder: Path, judgement: Judgement) -> None:
     """Make the folder, or see that it is of the same settings."""
     folder.mkdir(parents=True, exist_ok=True)
     drop_unfinished(folder)
-    path, settings = folder / SETTINGS, judgement.settings()
-    if not path.is_file():
-        if (folder / TRIALS).exists():
-            raise ValueError(f"{folder}: has trials but no {SETTINGS} to say of what; choose another folder")
-        write_whole(path, json.dumps(settings, indent=2) + "\n")
-        return
-    found = json.loads(path.read_text())
-    differing = sorted(name for name in {*found, *settings} if found.get(name) != settings.get(name))
-    if differing:
-        raise ValueError(f"{folder}: holds trials of other settings ({', '.join(differing)} differ); choose another folder, or remove it")
+    trials = folder / TRIALS
+    keep_settings(folder / SETTINGS, judgement.settings(), empty=not trials.is_file() or trials.stat().st_size == 0)
 
 
 def to_be_filmed(trials: Iterable[TrialRecord]) -> list[TrialRecord]:

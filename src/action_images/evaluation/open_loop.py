@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from action_images.data.settings import keep_settings
 from action_images.evaluation.statistics import bootstrap_interval, wilson_interval
 from action_images.geometry import Trajectory
 from action_images.robot import Observation, Plan, Policy
@@ -31,7 +32,7 @@ QUESTIONS = {
 }
 """Name -> how a scene is asked. All but 'later' start from the first instant."""
 
-PLANS = "plans.jsonl"
+PLANS, SETTINGS = "plans.jsonl", "settings.json"
 NEAR_MM = 20.0
 LOST_MM, LOST_DEG = 1000.0, 180.0
 """What a pose counts as that could not be read: far off, never left out."""
@@ -81,12 +82,16 @@ class Scenes:
         return Tabletop(task, self.rig, self.look, self.num_views, self.size)
 
 
-def judge_plans(policy: Policy, scenes: Scenes, addresses: Iterable[tuple[str, int]], out: Path) -> Iterator[SceneErrors]:
-    """Every scene (task, seed) that `out` does not hold yet, written to out/plans.jsonl as it is done."""
+def judge_plans(policy: Policy, policy_name: str, scenes: Scenes, addresses: Iterable[tuple[str, int]], out: Path) -> Iterator[SceneErrors]:
+    """Every scene (task, seed) that `out` does not hold yet, written to out/plans.jsonl as it is done.
+
+    Raises ValueError where `out` holds plans of another policy, by its name, or of other scenes.
+    """
     out.mkdir(parents=True, exist_ok=True)
     done = {(scene.task, scene.seed) for scene in load_plans(out)}
+    keep_settings(out / SETTINGS, {"policy": policy_name} | asdict(scenes), empty=not done)
     with (out / PLANS).open("ab") as file:
-        for task, seed in addresses:
+        for task, seed in dict.fromkeys(addresses):
             if (task, seed) in done:
                 continue
             scene = judge_scene(policy, scenes, task, seed)

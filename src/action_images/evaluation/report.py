@@ -1,5 +1,6 @@
 """One html page of results that needs no other file: tables with intervals, comparisons, reasons of failure, and films."""
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from html import escape
@@ -9,8 +10,8 @@ from pathlib import Path
 from action_images.evaluation.inlined import Inlined
 from action_images.evaluation.learning import load_curves
 from action_images.evaluation.svg import curve, interval_bar, stacked_bar
-from action_images.evaluation.table import ALL, Comparison, Row, comparisons, is_ceiling, rows
-from action_images.evaluation.trial import FAILURES, TRIALS, TrialRecord, load_trials
+from action_images.evaluation.table import ALL, Comparison, Owned, Row, comparisons, is_ceiling, rows
+from action_images.evaluation.trial import FAILURES, SETTINGS, TRIALS, TrialRecord, load_trials
 
 LARGE_BYTES = 50_000_000
 """From here on a page is slow to open and to send, which is said."""
@@ -37,8 +38,8 @@ def write_report(folders: Sequence[Path], out: Path, training_log: Path | None =
     `training_log` has one JSON object a line (evaluation/learning.py). Raises ValueError where a folder is none of
     results, or holds no trial.
     """
-    trials, homes = _load(folders)
-    table, inlined = rows(trials), Inlined()
+    trials, homes, owned = _load(folders)
+    table, inlined = rows(trials, owned), Inlined()
     sections = {
         "Success": _results(table),
         "Films": _films(table, homes, inlined),
@@ -59,17 +60,20 @@ Home = dict[tuple[str, str, str, int], Path]
 """Protocol, policy, task and seed of a trial -> the folder that holds it."""
 
 
-def _load(folders: Sequence[Path]) -> tuple[list[TrialRecord], Home]:
-    """All trials; policies of one name from several folders are told apart by the folder."""
+def _load(folders: Sequence[Path]) -> tuple[list[TrialRecord], Home, Owned]:
+    """All trials; policies of one name from several folders, and ceilings of other conditions, are told apart by the folder."""
     loaded = {folder: load_trials(folder) for given in folders for folder in (given, *_ceilings_of(given))}
     if empty := [str(folder) for folder, trials in loaded.items() if not trials]:
         raise ValueError(f"{', '.join(empty)}: no trial has been finished there; let 'action-images evaluate' run on")
+    conditions = {folder: _conditions(folder) for folder in loaded}
     homes: Home = {}
     named = []
     for folder, trials in loaded.items():
-        elsewhere = {(trial.protocol, trial.policy) for other in loaded if other != folder for trial in loaded[other]}
         for trial in trials:
-            if (trial.protocol, trial.policy) in elsewhere and not is_ceiling(trial.policy):
+            same = [other for other in loaded if other != folder and _shares_name(trial, loaded[other])]
+            if is_ceiling(trial.policy):
+                same = [other for other in same if conditions[other] != conditions[folder]]
+            if same:
                 trial = replace(trial, policy=f"{trial.policy} ({_label(folder, loaded)})")
             key = (trial.protocol, trial.policy, *trial.key)
             if key not in homes:  # a ceiling may stand in several folders; its trials are the same
@@ -77,7 +81,30 @@ def _load(folders: Sequence[Path]) -> tuple[list[TrialRecord], Home]:
                 named.append(trial)
     if not named:
         raise ValueError("there is nothing to report: give at least one folder of results")
-    return named, homes
+    return named, homes, _owned(homes, conditions)
+
+
+def _shares_name(trial: TrialRecord, others: Sequence[TrialRecord]) -> bool:
+    return any((other.protocol, other.policy) == (trial.protocol, trial.policy) for other in others)
+
+
+def _conditions(folder: Path) -> str:
+    """Under what conditions the trials of a folder were run, whoever was judged."""
+    path = folder / SETTINGS
+    settings = json.loads(path.read_text()) if path.is_file() else {}
+    return json.dumps({name: value for name, value in settings.items() if name != "policy"}, sort_keys=True)
+
+
+def _owned(homes: Home, conditions: dict[Path, str]) -> Owned:
+    """For each policy the ceilings of the same conditions."""
+    under: dict[tuple[str, str], set[str]] = {}
+    for (protocol, policy, *_), folder in homes.items():
+        under.setdefault((protocol, policy), set()).add(conditions[folder])
+    ceilings = {key: where for key, where in under.items() if is_ceiling(key[1])}
+    return {
+        (protocol, policy): {name for (other, name), at in ceilings.items() if other == protocol and at & where}
+        for (protocol, policy), where in under.items()
+    }
 
 
 def _ceilings_of(folder: Path) -> list[Path]:

@@ -70,6 +70,8 @@ class Rollout:
     plan_ms: tuple[float, ...]
     """How long each plan took, in the order of `plans`."""
     stopped: Objection | None = None
+    timed_out: bool = False
+    """Whether all the steps that a trial may have were taken, and the task was not done."""
 
     @property
     def num_unreachable(self) -> int:
@@ -126,17 +128,19 @@ def roll_out(
         shown = seen if filming else None
         running.steps.append(Step(shown, asked.plan, asked.frame, asked.pose, asked.opening, report.world_from_tool, report, asked.held))
         running.num_steady = running.num_steady + 1 if environment.succeeded() else 0
+    succeeded = running.num_steady >= conduct.steady_steps
     return Rollout(
         *address,
         first_seen.instruction,
         environment.control_hz,
-        running.num_steady >= conduct.steady_steps,
+        succeeded,
         tuple(running.plans),
         tuple(running.steps),
         first_seen,
         environment.observation() if filming else None,
         tuple(running.plan_ms),
         stopped,
+        timed_out=not succeeded and len(running.steps) >= max_steps,
     )
 
 

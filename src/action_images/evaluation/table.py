@@ -1,7 +1,7 @@
 """Trials gathered into the rows of a table: how often each policy succeeded at each task of each protocol, and how fast it was."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import median
@@ -13,9 +13,17 @@ ALL = "all tasks"
 """The row that takes the trials of all tasks together."""
 
 
+CEILINGS = ("expert", "expert-video")
+Owned = Mapping[tuple[str, str], Collection[str]]
+"""Protocol and policy -> the names of the ceilings that were tried under its conditions."""
+
+
 def is_ceiling(policy: str) -> bool:
-    """Whether a policy's results are the most that others can reach: the expert, alone or sent through action images."""
-    return policy == "expert" or policy.startswith(("expert_", "expert-", "expert "))
+    """Whether a policy's results are the most that others can reach: the expert, alone or sent through action images.
+
+    In brackets behind its name may stand where its results lie.
+    """
+    return policy in CEILINGS or policy.startswith(tuple(f"{name} (" for name in CEILINGS))
 
 
 @dataclass(frozen=True)
@@ -70,9 +78,10 @@ class Row:
         return {stage: median(times) for stage, times in stages.items()}
 
 
-def rows(trials: Iterable[TrialRecord]) -> list[Row]:
+def rows(trials: Iterable[TrialRecord], owned: Owned | None = None) -> list[Row]:
     """A row for each protocol, policy and task, in the order in which protocols and policies come, ceilings last.
 
+    Beside a policy stand the ceilings that are its own (None: all of its protocol).
     A policy that tried more than one task has a row for all of them, behind the others. Ceilings count over the same
     scenes as the row that they stand beside where they have been tried in all of these, and over all their own otherwise.
     """
@@ -85,6 +94,8 @@ def rows(trials: Iterable[TrialRecord]) -> list[Row]:
         if len(tasks) > 1:
             tasks[ALL] = group
         others = {name: some for (where, name), some in groups.items() if where == protocol and is_ceiling(name) and name != policy}
+        if owned is not None:
+            others = {name: some for name, some in others.items() if name in owned.get((protocol, policy), ())}
         for task, some in tasks.items():
             table.append(Row(protocol, policy, task, tuple(some), {} if is_ceiling(policy) else _ceilings(task, some, others)))
     return table

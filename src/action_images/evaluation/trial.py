@@ -23,6 +23,8 @@ FAILURES = {
 
 TRIALS = "trials.jsonl"
 """The file of a results folder that holds one TrialRecord a line, in any order."""
+SETTINGS = "settings.json"
+"""The file that says under what conditions they were run."""
 
 
 @dataclass(frozen=True)

@@ -40,10 +40,15 @@ def load_lpips() -> Callable[[Tensor, Tensor], Tensor]:
 
     @torch.no_grad()
     def lpips(real: Tensor, made: Tensor) -> Tensor:
-        values = [measure(one[None], other[None]) for one, other in zip(_flat(made), _flat(real), strict=True)]
+        values = [_measured(measure, one, other) for one, other in zip(_flat(made), _flat(real), strict=True)]
         return torch.stack(values).reshape(real.shape[:-3])
 
     return lpips
+
+
+def _measured(measure: Callable[[Tensor, Tensor], Tensor], made: Tensor, real: Tensor) -> Tensor:
+    """NaN of an image that says nothing: networks refuse what is not finite."""
+    return measure(made[None], real[None]) if made.isfinite().all() else made.new_tensor(torch.nan)
 
 
 LEAST_FVD_FRAMES = 10

@@ -12,6 +12,7 @@ import torch
 from action_images.data.encoded import Encoded, encode_episode
 from action_images.data.episode import Episode, EpisodeError
 from action_images.data.fitted import whole_box
+from action_images.data.settings import keep_settings
 from action_images.data.spread import Spread, Work, here
 from action_images.data.store import Dataset, DatasetWriter
 from action_images.data.trajectory_file import save_trajectory
@@ -27,7 +28,7 @@ SETTINGS, EPISODES = f"{FOLDER}/settings.json", f"{FOLDER}/episodes.jsonl"
 
 @dataclass(frozen=True)
 class Labelling:
-    """How a data set is labelled; `model` says by what, for people.
+    """How a data set is labelled; `model` and `sampling` (None: the model's own) say by what, for people.
 
     `first_pose`: the first window begins from the pose that the episode has in its first frame (where it has one), and
     nothing else of its path is looked at. `text`: the model is told the instruction; by default it is not, as it might
@@ -42,6 +43,7 @@ class Labelling:
     overlap: int = 4
     seed: int = 0
     least_known: float = 0.9
+    sampling: str | None = None
 
     def keeps(self, row: "EpisodeLabels") -> bool:
         """Whether an episode with these labels has a path in the copy."""
@@ -130,6 +132,11 @@ def label_dataset(
         if set(writer.ids) - set(dataset.ids[: len(writer.ids)]):
             raise EpisodeError(f"{out}: holds episodes that are not the first ones of {job.source}; label into a new folder")
         done = load_labels(out)[: len(writer.ids)]
+        other = [row.id for row in done if dataset.length(row.number) != row.num_frames]
+        if other:
+            raise EpisodeError(
+                f"{out}: {', '.join(other[:3])} had another length when labelled than in {job.source}; label into a new folder"
+            )
         _write(out / EPISODES, "".join(_line(row) for row in done))
         with writer.staging() as folder:
             for found, row, encoded in spread(partial(job.labels, Path(folder)), range(len(done), total)):
@@ -194,16 +201,12 @@ def load_labels(folder: Path) -> list[EpisodeLabels]:
 def _prepare(source: Path, out: Path, labelling: Labelling) -> None:
     if out.resolve() == source.resolve() or source.resolve() in out.resolve().parents:
         raise EpisodeError(f"{out}: labels are never written in place; name a folder outside of {source}")
-    asked = json.loads(json.dumps(asdict(labelling) | {"source": source.resolve().name}))
     path = out / SETTINGS
-    if path.is_file():
-        if json.loads(path.read_text()) != asked:
-            raise EpisodeError(f"{out}: was labelled with other settings ({SETTINGS}); label into a new folder")
-        return
-    if out.exists() and any(out.iterdir()):
+    if out.exists() and any(out.iterdir()) and not path.is_file():
         raise EpisodeError(f"{out}: holds something that is no labelled copy; name a new folder")
     (out / FOLDER).mkdir(parents=True, exist_ok=True)
-    _write(path, json.dumps(asked, indent=2) + "\n")
+    settings = asdict(labelling) | {"source": source.resolve().name}
+    keep_settings(path, settings, empty=not any((out / FOLDER).glob("*.csv")))
 
 
 def _described(episode: Episode, number: int, found: Sure) -> EpisodeLabels:

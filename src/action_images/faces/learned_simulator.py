@@ -13,6 +13,9 @@ from action_images.geometry import Pose, Trajectory
 from action_images.robot import Observation, StepReport
 from action_images.structs import concatenate
 
+NOISE_SEEDS_APART = 1_000_003
+"""No two trials share their noise, whatever `noise_seed` is."""
+
 
 @dataclass
 class LearnedSimulator:
@@ -22,12 +25,14 @@ class LearnedSimulator:
     `judge` says whether the task is done: the model knows images and the tool, and no physical state. The tool is
     taken to reach every pose it is told exactly, so nothing is ever out of reach. Images of up to one clip from the
     last anchor are imagined in one piece; then the clip's last image becomes the next anchor. Cameras stand still.
+    A trial's noise is drawn from its seed and `noise_seed`.
     """
 
     generator: ClipGenerator
     begin: Callable[[int], Observation]
     judge: Callable[["LearnedSimulator"], bool]
     control_hz: float = 20.0
+    noise_seed: int = 0
     num_steps: int = field(default=0, init=False)
     _anchor: Observation | None = field(default=None, init=False)
     _told: Trajectory | None = field(default=None, init=False)
@@ -48,7 +53,11 @@ class LearnedSimulator:
         if seen.images.ndim != 4:
             raise ValueError(f"a trial begins with one instant, images (view 3 h w); these are {tuple(seen.images.shape)}")
         self._anchor = replace(seen, images=fit_frames(seen.images, size), cameras=fit_camera(seen.cameras, size).to(torch.float32))
-        self._told, self._seed, self.num_steps = _single(seen.world_from_tool, seen.opening.item()), seed, 0
+        self._told, self._seed, self.num_steps = (
+            _single(seen.world_from_tool, seen.opening.item()),
+            seed + NOISE_SEEDS_APART * self.noise_seed,
+            0,
+        )
         return self._anchor
 
     def step(self, world_from_tool: Pose, opening: float) -> StepReport:

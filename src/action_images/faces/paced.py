@@ -4,15 +4,17 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from action_images.data.episode import Episode
+from action_images.data.episode import Episode, Frames
 from action_images.data.fitted import fit_camera, fit_frames
 from action_images.data.sample import Sample
 from action_images.geometry import Camera
 from action_images.structs import stack
 
+AT_ONCE = 64
+"""So many frames are decoded before they are fitted to the model's size."""
 SLOWEST = 0.75
 """A recording may run this many times slower than the model's clips, no less: the motion would look too fast."""
 
@@ -49,10 +51,15 @@ def recording(episode: Episode, views: Sequence[str], frames: Sequence[int], siz
     bare = [view.name for view in chosen if view.camera is None]
     if bare:
         raise ValueError(f"{episode.id}: views {', '.join(bare)} are not calibrated; calibrate them, or choose others with --views")
-    video = torch.stack([fit_frames(view.frames.read(list(frames[:num_shown])), size) for view in chosen])
+    video = torch.stack([_read(view.frames, list(frames[:num_shown]), size) for view in chosen])
     cameras = stack([_at(view.camera, frames, size) for view in chosen if view.camera is not None])
     path = None if episode.trajectory is None else episode.trajectory[list(frames)].to(torch.float32)
     return Sample(video, cameras, path, torch.ones(len(frames), dtype=torch.bool), episode.instruction).normalised()
+
+
+def _read(frames: Frames, wanted: list[int], size: tuple[int, int]) -> UInt8[Tensor, "frame 3 h w"]:
+    """A few at a time: a recording of minutes is far larger than it is once it is fitted."""
+    return torch.cat([fit_frames(frames.read(wanted[first : first + AT_ONCE]), size) for first in range(0, len(wanted), AT_ONCE)])
 
 
 def _at(camera: Camera, frames: Sequence[int], size: tuple[int, int]) -> Camera:

@@ -32,6 +32,16 @@ def camera_maps(
     return ray_features(cameras, autoencoder.temporal_factor, pixels_per_token)
 
 
+def map_shape(
+    condition: CameraCondition, latent_channels: int, autoencoder: Autoencoder, size: tuple[int, int], pixels_per_token: int
+) -> tuple[int, int, int]:
+    """(channels, height, width) of the maps of one latent frame, for images of a size (height, width) in px."""
+    if condition == "released":
+        factor = autoencoder.spatial_factor
+        return 2 * latent_channels, size[0] // factor, size[1] // factor
+    return 6 * autoencoder.temporal_factor, size[0] // pixels_per_token, size[1] // pixels_per_token
+
+
 def released_maps(cameras: Camera, autoencoder: Autoencoder) -> Float[Tensor, "b view l c h w"]:
     """Ray directions and moments / 3 (m), each encoded as if it were an RGB video, on channels (paper section 3.3)."""
     lines = plucker_map(cameras, _release_reference(cameras))

@@ -1,4 +1,4 @@
-"""The models that come with this package."""
+"""Models by what people call them: a folder, or `shipped`, those that come with this package."""
 
 import hashlib
 from pathlib import Path
@@ -9,6 +9,8 @@ SHIPPED = "shipped"
 """What they are called wherever a folder of models is asked for."""
 SHIPPED_KNOW = "the shipped models know the embedded world alone: on other videos what they answer means nothing"
 """To be said before they label somebody's data."""
+PIECES, PIECE = 16, 1 << 16
+"""Of large weights so many pieces of so many bytes are looked at: training changes them all."""
 
 
 def models_folder(name: str) -> Path:
@@ -22,9 +24,22 @@ def models_folder(name: str) -> Path:
 
 
 def models_name(name: str) -> str:
-    """What the models of a folder, or the shipped ones, are called in results: those by a hash of their weights, which change."""
-    folder = models_folder(name)
-    if name != SHIPPED:
-        return folder.resolve().name
-    weights = folder / "transformer" / "diffusion_pytorch_model.safetensors"
-    return f"{SHIPPED}-{hashlib.sha256(weights.read_bytes()).hexdigest()[:8]}"
+    """What models are called in results: by their folder (where that is a run's `model` or `best`, by the run's), and by their weights.
+
+    The weights have a say because every run calls its models the same, and goes on changing them.
+    """
+    folder = models_folder(name).resolve()
+    called = folder.parent.name if folder.name in ("model", "best") else folder.name
+    return f"{SHIPPED if name == SHIPPED else called}-{_weights(folder)}"
+
+
+def _weights(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.safetensors")):
+        size = path.stat().st_size
+        digest.update(f"{path.relative_to(folder)} {size}".encode())
+        with path.open("rb") as file:
+            for piece in range(PIECES):
+                file.seek(max(size - PIECE, 0) * piece // (PIECES - 1))
+                digest.update(file.read(PIECE))
+    return digest.hexdigest()[:8]

@@ -18,6 +18,8 @@ DEFAULT_FORMAT = "pose"
 
 MAX_TEXT = 2000
 """Characters of a prompt."""
+MAX_VIEWS = 16
+"""Views of an observation: policies enlarge small images to their own size, so bytes alone do not bound their memory."""
 
 
 class ActionFormat(NamedTuple):
@@ -176,6 +178,8 @@ def _images(value: Any) -> np.ndarray:
     if not isinstance(value, np.ndarray) or value.dtype != np.uint8 or value.ndim != 4 or 3 not in value.shape[1::2] or not value.size:
         got = f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
         raise WireError(f"'images' must be RGB as uint8 (view, height, width, 3) or (view, 3, height, width), got {got}")
+    if len(value) > MAX_VIEWS:
+        raise WireError(f"'images' holds {len(value)} views; at most {MAX_VIEWS} are taken")
     return value
 
 

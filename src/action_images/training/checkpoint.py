@@ -51,8 +51,9 @@ def restore(tensors: Mapping[str, Tensor], network: nn.Module, optimizer: torch.
             raise ValueError(f"the checkpoint has no {name}, which this run trains")
         put(parameter, tensors[f"model/{name}"], name)
         for key, value in state.get(name, {}).items():
-            # Moments lie as their parameter does; what counts steps is a number on the CPU.
-            optimizer.state[parameter][key] = shared_like(value, parameter) if value.shape == parameter.shape else value
+            # Moments lie as their parameter does. What counts steps is a number, which fused AdamW wants on the same device.
+            same = value.shape == parameter.shape
+            optimizer.state[parameter][key] = shared_like(value, parameter) if same else value.to(parameter.device)
     return {name.removeprefix("average/"): value for name, value in tensors.items() if name.startswith("average/")}
 
 

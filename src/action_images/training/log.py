@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -38,6 +39,9 @@ class Log:
         self.accelerator, self.num_steps = accelerator, num_steps
         self.console = Console(quiet=not accelerator.is_main_process, highlight=False)
         self._path = out / LOG if accelerator.is_main_process else None
+        if self._path is not None and self._path.is_file():
+            # A row that a full disk or a power cut left half written would swallow the next one.
+            os.truncate(self._path, self._path.read_bytes().rfind(b"\n") + 1)
         self._tracked = config is not None
         if config is not None:
             accelerator.init_trackers("training", config={name: str(value) for name, value in config.items()})

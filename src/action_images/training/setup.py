@@ -41,7 +41,10 @@ def clips_of(recipe: Recipe) -> Clips:
 
 
 def open_mixture(sources: Sequence[SourceRecipe], recipe: Recipe, clips: Clips, seed: int) -> Mixture:
-    """The stream of draws; raises ValueError where sources differ in frame rate once their stride is taken."""
+    """The stream of draws; raises ValueError where sources differ in frame rate once their stride is taken.
+
+    Where a task draws actions, a source's episodes without tool poses or calibrated views are left out (`Source.bare`).
+    """
     opened = []
     for name, one in zip(_names(sources), sources, strict=True):
         dataset = Dataset(one.path)
@@ -58,7 +61,8 @@ def open_mixture(sources: Sequence[SourceRecipe], recipe: Recipe, clips: Clips, 
         cutting = Cutting(clips.num_frames, one.stride, one.step)
         views = one.views or None
         split = Split(one.part, one.held_out, one.held_out_by)
-        opened.append(Source(name, dataset, cutting, one.ratio, views, recipe.num_views, split, decisions))
+        draws_actions = any(weight > 0 and TASKS[task].action is not None for task, weight in one.tasks.items())
+        opened.append(Source(name, dataset, cutting, one.ratio, views, recipe.num_views, split, decisions, draws_actions))
     return Mixture(opened, seed)
 
 
@@ -114,7 +118,7 @@ def set_output_bias(pipeline: Pipeline, mixture: Mixture, clips: Clips, num: int
     num_known = bias_frames
     counts = torch.zeros(len(STREAMS))
     for sample in whole_samples(mixture, clips, num):
-        task = TASKS["video" if sample.trajectory is None else "joint"]
+        task = TASKS["video" if sample.trajectory is None or sample.cameras is None else "joint"]
         canvas, condition = pipeline.encode(sample, task)
         latents = canvas.latents if condition.still is None else canvas.latents - condition.still
         for segment, part in canvas.layout.unpack(latents).items():

@@ -58,17 +58,17 @@ def train(
     another recipe, naming what differs, and NotFiniteError, with the addresses of its samples in `out`, at a loss that
     is no number.
     """
+    # Opened first: what is wrong with it must not leave a run behind that has not begun.
+    validation = Validation.of(recipe, clips_of(recipe), objective) if recipe.validation else None
     run = Run.start(recipe, out, trackers, objective)
-    validation = Validation.of(recipe, run.clips, objective) if recipe.validation else None
     with interruptible() as interrupted:
         for step, batches in run.steps():
             loss, norm = run.learn(step, batches)
             run.log.step(step, loss, norm, learning_rate(step, recipe), recipe.batch_size)
             last = step + 1 == recipe.num_steps
             stop, validate, save = run.agreed(interrupted(), run.due("validate"), run.due("save"))
-            if validation is not None and (validate or last) and not stop:
-                run.validate(validation, show)
-            if save or stop or last:
+            better = validation is not None and (validate or last) and not stop and run.validate(validation, show)
+            if save or stop or last or better:
                 run.save()
             if stop:
                 raise KeyboardInterrupt
@@ -136,6 +136,11 @@ class Run:
             average.load(checkpoint.restore(tensors, network, optimizer.optimizer))
         log = Log(accelerator, out, recipe.num_steps, progress.step, recipe.as_json() if trackers else None)
         pipeline = Pipeline.of(models)
+        for source in mixture.sources:
+            if source.bare:
+                log.console.print(
+                    f"{source.name}: {len(source.bare)} episodes have no tool poses or an uncalibrated view, and are left out"
+                )
         return cls(recipe, out, accelerator, clips, mixture, models, pipeline, module, optimizer, average, progress, log, objective)
 
     @property
@@ -198,17 +203,19 @@ class Run:
         assert isinstance(votes, Tensor)
         return [vote > 0 for vote in votes.tolist()]
 
-    def validate(self, validation: Validation, show: Show | None) -> None:
-        """Judge the averaged weights on held-out windows; the best so far are kept in a folder of their own."""
+    def validate(self, validation: Validation, show: Show | None) -> bool:
+        """Judge the averaged weights on held-out windows; the best so far are kept in a folder of their own. Returns whether these are."""
         with self.averaged() as models:
             judged = validation.judge(Pipeline.of(models))
             self.log.validated(self.progress.step, judged.figures)
             if show is not None and self.accelerator.is_main_process:
                 show(self.progress.step, judged)
             score = self._sum(torch.tensor(judged.score if self.accelerator.is_main_process else 0.0, device=self.accelerator.device))
-            if self.progress.best is None or score < self.progress.best:
+            better = self.progress.best is None or score < self.progress.best
+            if better:
                 self.progress = replace(self.progress, best=score)
                 self._export(models, self.out / BEST)
+        return better
 
     @contextmanager
     def averaged(self) -> Iterator[Models]:
