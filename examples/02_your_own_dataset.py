@@ -58,7 +58,7 @@ def main(out: Path) -> None:
     # 3. Draw samples: windows of nine frames at half the rate, in an order that depends on the seed alone.
     dataset = Dataset(out / "set")
     source = Source("carry", dataset, Cutting(num_frames=9, stride=2), keep=lambda name: "variation0" in name)
-    mixture = Mixture([source], seed=0, decisions=Decisions({"joint": 0.9, "labelling": 0.1}, drop_text={"labelling": 1.0}))
+    mixture = Mixture([source], seed=0, decisions=Decisions({"joint": 0.9, "label": 0.1}, drop_text={"label": 1.0}))
     print(f"{len(source)} windows; the first draw is {mixture[0].window}, task {mixture[0].task}")
     for batches in load(mixture, batch_size=2, num_steps=3, size=(64, 64), num_workers=0):
         for batch in batches:

@@ -41,11 +41,16 @@ class ClipGenerator:
         return cls(**{"pipeline": Pipeline.of(models), "clips": clips, "sampling": sampling_named(clips.sampling), **values})
 
     @classmethod
-    def load(cls, folder: Path, device: str = "cpu", sampling: str | None = None, **values: Any) -> Self:
-        """With a folder of saved models; `sampling` is a name of sampler.SAMPLINGS, None the models' own."""
+    def load(
+        cls, folder: Path, device: str = "cpu", sampling: str | None = None, dtype: torch.dtype = torch.float32, **values: Any
+    ) -> Self:
+        """With a folder of saved models; `sampling` is a name of sampler.SAMPLINGS, None the models' own.
+
+        `dtype` is that of the transformer and the language model.
+        """
         if sampling is not None:
             values["sampling"] = sampling_named(sampling)
-        return cls.of(Models.load(folder).to(device), **values)
+        return cls.of(Models.load(folder, dtype).to(device), **values)
 
     @property
     def device(self) -> torch.device:

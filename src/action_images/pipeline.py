@@ -173,9 +173,8 @@ class Pipeline:
     def _no_maps(self, canvas: Canvas, sample: Sample) -> Float[Tensor, "b view l c h w"]:
         """What the network is shown of cameras that nobody has calibrated: zeros, as where training leaves them out."""
         condition, num_latents = self.models.denoiser.transformer.config["camera"], max(one.num_frames for one in canvas.layout.segments)
-        shape = map_shape(
-            condition, canvas.latents.shape[1], self.models.autoencoder, sample.video.shape[-2:], self.models.pixels_per_token
-        )
+        size = (sample.video.shape[-2], sample.video.shape[-1])
+        shape = map_shape(condition, canvas.latents.shape[1], self.models.autoencoder, size, self.models.pixels_per_token)
         return canvas.latents.new_zeros(len(canvas.latents), sample.video.shape[1], num_latents, *shape)
 
     def _still(self, first: Float[Tensor, "b view 1 3 height width"], layout: Layout) -> Float[Tensor, "b c l h w"]:

@@ -12,7 +12,7 @@ from tiny_models import TINY, tiny_tokenizer, tiny_umt5
 
 from action_images.cli import main
 from action_images.model.denoiser import ActionImagesTransformer3DModel
-from action_images.model.hub import SOURCES, TRANSFORMER, WAN, Source, assemble, from_hub, load_released
+from action_images.model.hub import RELEASED_CLIPS, SOURCES, TRANSFORMER, WAN, Source, assemble, from_hub, load_released
 from action_images.model.models import INDEX, Models
 from action_images.model.weights import rename
 
@@ -62,6 +62,7 @@ def test_the_released_models_load_by_their_hub_ids(cache, tmp_path):
     assert models.denoiser.transformer.config["camera"] == "released"
     assert models.autoencoder.encode(torch.zeros(1, 3, 32, 32)).shape == (8, 1, 2, 2)
     assert models.text.encode(["push the red cup"]).shape == (1, 512, 16)
+    assert models.clips == RELEASED_CLIPS  # without it only `generate` would take the folder
     assert json.loads((folder / SOURCES).read_text()) == {TRANSFORMER.repository: COMMIT, WAN.repository: COMMIT}
 
 

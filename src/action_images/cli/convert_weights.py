@@ -14,7 +14,7 @@ def main(
 ) -> None:
     """Convert a checkpoint; nothing in it is run, and no more than about two shards are in memory at a time.
 
-    With --wan the whole folder of models is made, which `generate` takes; without, that of the transformer alone.
+    With --wan the whole folder of models is made, which every command takes; without, that of the transformer alone.
 
     Args:
         source: a .ckpt, .pt, .pth or .safetensors file, or a folder of .safetensors shards.

@@ -144,8 +144,12 @@ def best_policy(folder: Path, canvas: str, imagine: bool, sampling: str | None, 
     return BestOf(policy, num_plans)
 
 
-def generative_policy(folder: Path, canvas: str, imagine: bool, sampling: str | None, seed: int):
-    """The policy of a folder of models, also of the baseline that answers in numbers."""
+def generative_policy(
+    folder: Path, canvas: str, imagine: bool, sampling: str | None, seed: int, device: str = "cpu", dtype: str = "float32"
+):
+    """The policy of a folder of models, also of the baseline that answers in numbers, whose networks are small and stay float32."""
+    import torch
+
     from action_images.baselines.network import PathRegressor
     from action_images.baselines.policy import VectorPolicy
     from action_images.model.models import door_of
@@ -154,9 +158,9 @@ def generative_policy(folder: Path, canvas: str, imagine: bool, sampling: str | 
     if door_of(folder) == PathRegressor.__name__:
         if (canvas, imagine, sampling, seed) != ("policy", False, None, 0):
             raise ValueError(f"{folder}: answers with a path in numbers and imagines nothing: no other canvas, sampling or seed for it")
-        return VectorPolicy.load(folder)
+        return VectorPolicy.load(folder, device)
     wanted = ("video", "action") if imagine else ("action",)
-    return GenerativePolicy.load(folder, sampling=sampling, task=canvas, wanted=wanted, seed=seed)
+    return GenerativePolicy.load(folder, device, sampling, getattr(torch, dtype), task=canvas, wanted=wanted, seed=seed)
 
 
 def _remote(uri: str, token_file: Path | None) -> "tuple[str, Make, tuple[int, int], float]":

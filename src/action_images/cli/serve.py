@@ -1,7 +1,7 @@
 """Serve a policy to robots over the network, in the protocol of openpi's clients."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import ssl
@@ -26,6 +26,9 @@ def main(
     max_clients: int = 16,
     max_per_second: float = 100.0,
     plan_s: float = 120.0,
+    sampling: str | None = None,
+    device: str = "cpu",
+    dtype: Literal["float32", "bfloat16"] = "float32",
 ) -> None:
     """Serve a policy to robots over the network: a websocket for openpi's clients and RemotePolicy, /healthz, /metrics.
 
@@ -44,6 +47,9 @@ def main(
         max_clients: How many may be connected at once.
         max_per_second: Observations of one client.
         plan_s: Time after which a policy counts as hanging, and is started again.
+        sampling: How to sample, a name of sampler.SAMPLINGS; the models' own if not given.
+        device: Where the models run, such as cuda or cpu.
+        dtype: Of the transformer and the language model.
     """
     import asyncio
     from functools import partial
@@ -62,7 +68,7 @@ def main(
     tls = _tls(tls_cert, tls_key)
     to_stream()
     server = PolicyServer(
-        partial(open_policy, _known(policy)),
+        partial(open_policy, _known(policy), sampling, device, dtype),
         partial(load_rigs, rigs),
         name=policy,
         host=host,
@@ -90,7 +96,7 @@ def load_rigs(paths: dict[str, Path]) -> "dict[str, Camera]":
     return rigs
 
 
-def open_policy(policy: str) -> "Policy":
+def open_policy(policy: str, sampling: str | None = None, device: str = "cpu", dtype: str = "float32") -> "Policy":
     """The policy of this name; called in the policy's own process."""
     if policy == "hold":
         from action_images.control import Hold
@@ -100,7 +106,7 @@ def open_policy(policy: str) -> "Policy":
     from action_images.model.shipped import models_folder
 
     folder = models_folder(policy)
-    return generative_policy(folder, canvas="policy", imagine=False, sampling=None, seed=0)
+    return generative_policy(folder, "policy", imagine=False, sampling=sampling, seed=0, device=device, dtype=dtype)
 
 
 def _known(policy: str) -> str:

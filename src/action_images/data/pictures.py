@@ -21,9 +21,13 @@ class Pictures:
 
     sources: tuple[Path | bytes, ...]
 
-    @cached_property
+    @property
     def size(self) -> tuple[int, int]:
         """(height, width) of the first picture; raises EpisodeError where there is none."""
+        return self._size
+
+    @cached_property
+    def _size(self) -> tuple[int, int]:
         if not self.sources:
             raise EpisodeError("a video of pictures holds none; restore them or drop the episode")
         height, width = read_picture(self.sources[0]).shape[-2:]

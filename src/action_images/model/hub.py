@@ -5,12 +5,12 @@ import re
 import shutil
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 
-from action_images.model.models import INDEX, Models
+from action_images.model.models import INDEX, Clips, Models
 from action_images.model.text import LanguageModel
 from action_images.model.weights import convert, write_json
 
@@ -36,6 +36,8 @@ TRANSFORMER = Source("anyeZHY/ActionImages", ("step125750.ckpt",))
 """The release's transformer, a pickle that is read as plain tensors."""
 WAN = Source("Wan-AI/Wan2.2-TI2V-5B-Diffusers", ("vae/*", "text_encoder/*", "tokenizer/*"))
 """The autoencoder and language model that it was trained with, in diffusers' layout."""
+RELEASED_CLIPS = Clips((512, 512), 41, 5.0, "release")
+"""What they were trained on; 5 frames a second is the rate of its RLBench and BridgeData sets."""
 # No commit is pinned here: none has been tried yet. Whoever fetches decides, and what was fetched is written down.
 
 Fetch = Callable[[Source], Path]
@@ -101,7 +103,8 @@ def assemble(checkpoint: Path, wan: Path, folder: Path, max_shard_bytes: int = 2
             shutil.rmtree(unfinished, ignore_errors=True)
             shutil.copytree(wan / part, unfinished)
             unfinished.replace(folder / part)
-    write_json(folder / INDEX, {"text": LanguageModel.__name__, "text_config": {"num_tokens": 512}})
+    index = {"text": LanguageModel.__name__, "text_config": {"num_tokens": 512}, "clips": asdict(RELEASED_CLIPS)}
+    write_json(folder / INDEX, index)
 
 
 def from_hub(source: Source, cache: Path | None = None) -> Path:
