@@ -9,6 +9,7 @@ from runs import parts_of
 from action_images.canvas.layout import STREAMS
 from action_images.training.batches import losses
 from action_images.training.recipe import SourceRecipe
+from action_images.training.setup import clips_of
 from action_images.training.train import Run
 from action_images.training.validation import Validation
 
@@ -101,3 +102,26 @@ def test_a_blank_action_image_is_far_off_and_not_keeping_still(run, recipe):
         run.models.denoiser.transformer.output_bias[STREAMS.index("action"), : len(black)] = black
     figures = validation.judge(run.pipeline).figures["policy"]
     assert figures["final mm"] > 10 * figures["still mm"]
+
+
+def test_held_out_windows_are_told_what_their_own_task_and_source_say(recipe, demonstrations, held_out):
+    """Text is taken away by the task that is judged, and each task is judged on the sources that have it, never mirrored."""
+    tasks = dict.fromkeys(("policy", "label"), 1.0)
+    labelled = SourceRecipe(held_out, tasks=tasks, drop_text=0.0, drop_text_of={"label": 1.0})
+    planned = SourceRecipe(demonstrations, tasks={"policy": 1.0}, drop_text=0.0)
+    validation = Validation.of(replace(recipe, validation=(labelled, planned), validation_windows=12, mirror=1.0), clips_of(recipe))
+    told = {task: [text for sample, _ in validation._batches(task) for text in sample.instruction] for task in tasks}
+    assert None not in told["policy"]
+    assert set(told["label"]) == {None}
+    draws = {task: [draw for _, draws in validation._batches(task) for draw in draws] for task in tasks}
+    assert {draw.source for draw in draws["policy"]} == {"demonstrations", "validation"}
+    assert {draw.source for draw in draws["label"]} == {"validation"}
+    assert not any(draw.mirror for draw in draws["policy"])
+
+
+def test_validation_passes_no_more_at_once_than_training_and_needs_no_guidance(run, recipe):
+    guided = replace(run.clips, sampling="release-cached")
+    few = replace(recipe, micro_batch_size=1, validation_windows=2)
+    assert [len(draws) for _, draws in Validation.of(few, guided)._batches("policy")] == [1, 1]
+    judged = Validation.of(few, guided).judge(run.pipeline)
+    assert {shown.task: len(shown.truth.video) for shown in judged.shown} == {"policy": 1, "joint": 1}

@@ -103,20 +103,20 @@ def _print_data(console, recipe: Recipe, mixture: "Mixture") -> None:
     from action_images.training.plan import DRAWS, drawn_sources
 
     counts = drawn_sources(mixture)
-    table = Table("source", "episodes", "too short", "no path", "windows", "share", "passes over it")
+    table = Table("source", "episodes", "left out", "windows", "share", "passes over it")
     for source in mixture.sources:
         share = counts[source.name] / DRAWS
         passes = share * recipe.num_steps * recipe.batch_size / len(source)
-        table.add_row(
-            source.name,
-            str(len(source.dataset)),
-            str(len(source.too_short)),
-            str(len(source.bare)),
-            str(len(source)),
-            f"{share:.1%}",
-            f"{passes:.2f}",
-        )
+        left_out = len(source.too_short) + len(source.bare)
+        table.add_row(source.name, str(len(source.dataset)), str(left_out), str(len(source)), f"{share:.1%}", f"{passes:.2f}")
     console.print(table)
+    for source in mixture.sources:
+        for episodes, why in (
+            (source.too_short, "too short for a window"),
+            (source.bare, "without tool poses, or with an uncalibrated view"),
+        ):
+            if episodes:
+                console.print(f"{source.name}: {len(episodes)} left out, {why}")
 
 
 def _print_costs(console, recipe: Recipe, clips: "Clips", mixture: "Mixture") -> None:

@@ -73,11 +73,11 @@ class ActionImages:
         return losses(denoiser, batch, recipe)
 
     def predict(self, pipeline: Pipeline, given: Sample, task: str, clips: Clips, draws: Sequence[Draw]) -> Predicted:
-        """The loss at four noise levels, and a real sampling, decoded and read."""
+        """The loss at four noise levels, and a real sampling, without guidance, decoded and read."""
         canvas, condition = pipeline.encode(given, TASKS[task], clips.num_frames)
         figures = {f"loss {level:g}": _loss(pipeline, canvas, condition, level, draws) for level in LEVELS}
         generators = [torch.Generator().manual_seed(draw.index) for draw in draws]
-        done = sample(pipeline.models.denoiser, canvas, condition, SAMPLINGS[clips.sampling], generators)
+        done = sample(pipeline.models.denoiser, canvas, condition, replace(SAMPLINGS[clips.sampling], guidance=1.0), generators)
         prediction = pipeline.decode(done, condition, given.cameras)
         unknown = None if prediction.reading is None else prediction.reading.position_std.isinf()
         return Predicted(figures, prediction, prediction.trajectory, unknown)

@@ -1,6 +1,6 @@
 """Held-out windows judged while training: the loss by noise level, and what a real sampling reads back as."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -45,52 +45,56 @@ class Judged:
 
 @dataclass(frozen=True)
 class Validation:
-    """Which held-out windows are judged, task by task: always the same."""
+    """Which held-out windows are judged, by task: always the same, from the sources that have the task, with the text that it has there."""
 
-    mixture: Mixture
+    mixtures: Mapping[str, Mixture]
     clips: Clips
     recipe: Recipe
-    tasks: tuple[str, ...]
     objective: Objective = ACTION_IMAGES
 
     @classmethod
     def of(cls, recipe: Recipe, clips: Clips, objective: Objective = ACTION_IMAGES) -> "Validation":
         """The recipe's validation sources as they are, never mirrored, for each task that they give a weight."""
-        mixture = open_mixture(recipe.validation, replace(recipe, mirror=0.0), clips, SEED)
+        plain = replace(recipe, mirror=0.0)
         tasks = dict.fromkeys(task for one in recipe.validation for task, weight in one.tasks.items() if weight > 0)
-        return cls(mixture, clips, recipe, tuple(tasks), objective)
+        having = {task: [replace(one, tasks={task: 1.0}) for one in recipe.validation if one.tasks.get(task, 0) > 0] for task in tasks}
+        return cls({task: open_mixture(sources, plain, clips, SEED) for task, sources in having.items()}, clips, recipe, objective)
 
     @torch.no_grad()
     def judge(self, pipeline: Pipeline) -> Judged:
         """All tasks; every process judges the same windows, so that none waits."""
-        figures, shown = {}, []
-        for task in self.tasks:
-            parts = [self._judge(pipeline, task, batch) for batch in self._batches(task)]
-            figures[task] = {name: torch.cat([part[name] for part, _ in parts]).nanmedian().item() for name in parts[0][0]}
-            shown.append(parts[0][1])
+        figures: dict[str, dict[str, float]] = {}
+        shown: list[Shown] = []
+        device = pipeline.models.denoiser.transformer.device
+        for task in self.mixtures:
+            parts: list[dict[str, Tensor]] = []
+            for sample, draws in self._batches(task):
+                part, first = self._judge(pipeline, task, sample.to(device), draws)
+                # Of all the pixels those of a few samples are looked at.
+                shown += [] if parts else [first]
+                parts.append(part)
+            figures[task] = {name: torch.cat([part[name] for part in parts]).nanmedian().item() for name in parts[0]}
         finals = [row["final mm"] for row in figures.values() if "final mm" in row]
         losses = [value for row in figures.values() for name, value in row.items() if name.startswith("loss")]
         scores = finals or losses
         return Judged(figures, sum(scores) / len(scores), tuple(shown))
 
-    def _judge(self, pipeline: Pipeline, task: str, batch: tuple[Sample, tuple[Draw, ...]]) -> tuple[dict[str, Float[Tensor, "b"]], Shown]:
-        truth, draws = batch
+    def _judge(self, pipeline: Pipeline, task: str, truth: Sample, draws: tuple[Draw, ...]) -> tuple[dict[str, Float[Tensor, "b"]], Shown]:
         given = truth
         if TASKS[task].video_frames == 1:
             given = replace(truth, video=truth.video[:, :, :1])
         predicted = self.objective.predict(pipeline, given, task, self.clips, draws)
         figures = predicted.losses | _path_errors(truth, predicted) | _video_errors(truth, predicted.prediction)
         drawn = None if truth.trajectory is None or truth.cameras is None else pipeline.draw(truth.trajectory, truth.cameras).add(1).div(2)
-        return figures, Shown(task, truth, drawn, predicted.prediction)
+        return figures, Shown(task, truth.to("cpu"), None if drawn is None else drawn.cpu(), predicted.prediction.to("cpu"))
 
     def _batches(self, task: str) -> Iterator[tuple[Sample, tuple[Draw, ...]]]:
-        total = self.recipe.validation_windows
-        for start in range(0, total, AT_ONCE):
-            draws = tuple(replace(self.mixture[index], task=None) for index in range(start, min(start + AT_ONCE, total)))
-            pixels = collate([self.mixture.sample(draw, self.clips.size) for draw in draws])
-            dropped = self.recipe.validation[0].drop_text_of.get(task, 0.0) >= 1
-            told = (None,) * len(draws) if dropped else pixels.instruction
-            yield replace(pixels.normalised(), instruction=told), draws
+        total, mixture = self.recipe.validation_windows, self.mixtures[task]
+        at_once = min(AT_ONCE, self.recipe.micro_batch_size)
+        for start in range(0, total, at_once):
+            # Without a task all of their video is decoded: it is what answers are compared with.
+            draws = tuple(replace(mixture[index], task=None) for index in range(start, min(start + at_once, total)))
+            yield collate([mixture.sample(draw, self.clips.size) for draw in draws]).normalised(), draws
 
 
 def _path_errors(truth: Sample, predicted: Predicted) -> dict[str, Tensor]:
