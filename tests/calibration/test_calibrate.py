@@ -154,3 +154,14 @@ def test_a_lens_that_is_no_pinhole_is_refused_or_straightened():
     metres, radians = result.mounted()["camera0"].world_from_camera.distance(straight.truth[0].world_from_camera)
     assert metres < 5e-3
     assert math.degrees(radians) < 0.5
+    # A given focal length says nothing of how the lens bends.
+    given = {"camera0": straight.truth[0]}
+    with pytest.raises(CalibrationError, match="bends the picture by up to"):
+        calibrate(bent.shots(), "world", given)
+    result = calibrate(bent.shots(), "world", given, bent=True)
+    assert torch.allclose(result.mounted()["camera0"].intrinsics, given["camera0"].intrinsics)
+    metres, _ = result.mounted()["camera0"].world_from_camera.distance(given["camera0"].world_from_camera)
+    assert metres < 5e-3
+    other = {"camera0": straight.truth[0].resize(720, 1280)}
+    with pytest.raises(CalibrationError, match="given for pictures of"):
+        calibrate(bent.shots(), "world", other)

@@ -154,3 +154,12 @@ def test_half_precision_and_no_frames_are_refused():
 def test_a_format_that_cannot_be_read_back_is_refused(name, value):
     with pytest.raises(ValueError, match=name):
         ActionImageFormat(**{name: value})
+
+
+def test_precisions_may_differ_and_an_unknown_opening_is_black():
+    path, cameras = trajectory(3, 0), rig(2, (32, 32))
+    assert draw(path.to(torch.float64), cameras).dtype == torch.float64
+    torch.testing.assert_close(draw(path, cameras.to(torch.float64)), draw(path, cameras))
+    unknown = Trajectory(path.world_from_tool, torch.full_like(path.opening, torch.nan))
+    shut = Trajectory(path.world_from_tool, torch.zeros_like(path.opening))
+    assert torch.equal(draw_uint8(unknown, cameras), draw_uint8(shut, cameras))

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from action_images.codec import RELEASED, ActionImageFormat, Reading, draw, draw_uint8, read
+from action_images.codec.ambiguity import _predict
 from action_images.codec.smooth import GaussianSmoother
 from action_images.geometry import Camera, Pose, Trajectory
 from scenes import generator, poses, rig, seeds, trajectory
@@ -219,3 +220,21 @@ def test_three_spots_alone_are_never_taken_for_a_pose():
         for view, channel in blanked:
             partly[view, 0, channel] = 0
         assert not read(partly, cameras).valid.any()
+
+
+def test_a_smoother_fills_gaps_however_long_they_are():
+    """In float32 a bell is exactly 0 beyond 14 widths: the nearest known frame must still count."""
+    path = trajectory(60, 3)
+    std = torch.where(torch.arange(60) < 20, 1e-3, torch.inf)
+    filled = GaussianSmoother(1.0)(path, std).check()
+    metres, _ = filled.world_from_tool[-1].distance(path.world_from_tool[19])
+    assert metres < 1e-3
+
+
+def test_a_frame_between_decided_ones_is_predicted_on_their_device():
+    """What is made without a device lands on `meta` here, and cannot be mixed with the poses' own."""
+    pose = Pose.identity()
+    with torch.device("meta"):
+        between, far = _predict(2, {0: pose, 4: pose})
+    assert torch.equal(between.matrix(), pose.matrix())
+    assert far == 2

@@ -66,3 +66,14 @@ def test_pixels_and_camera_must_agree_and_the_box_lie_inside():
         framing.crop(torch.rand(3, 30, 40), camera, 10, 10, 25, 20)
     with pytest.raises(ValueError, match="positive height and width"):
         camera.crop(0, 0, 0, 5)
+
+
+def test_a_fitted_box_never_leaves_the_image_by_rounding():
+    for target in ((352, 640), (704, 1280), (480, 832)):
+        for height in range(200, 1200, 40):
+            for width in range(320, 2000, 64):
+                top, left, *sides = framing.centred_box((height, width), target)
+                assert top >= 0
+                assert left >= 0
+                assert sides[0] <= height
+                assert sides[1] <= width

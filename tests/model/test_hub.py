@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from test_models import small_wan
 from tiny_models import TINY, tiny_tokenizer, tiny_umt5
 
@@ -141,6 +142,36 @@ def test_a_repository_without_the_checkpoint_is_refused(cache, tmp_path):
     with pytest.raises(ValueError, match=r"0 files fit \['step1.ckpt'\]"):
         load_released(tmp_path / "ours", other, fetch=lambda source: from_hub(source, cache))
     assert not (tmp_path / "ours").exists()
+
+
+@pytest.mark.parametrize(
+    ("part", "content", "said"),
+    [("vae", None, "has no config.json"), ("text_encoder", b"version https://git-lfs", "is no file of weights")],
+)
+def test_a_download_without_its_weights_is_refused_before_anything_is_converted(cache, tmp_path, part, content, said):
+    snapshots = [from_hub(source, cache) for source in (TRANSFORMER, WAN)]
+    wan = tmp_path / "wan"
+    shutil.copytree(snapshots[1], wan)
+    for path in (wan / part).iterdir():
+        if content is None:
+            path.unlink()
+        elif path.suffix == ".safetensors":
+            path.unlink()
+            path.write_bytes(content)
+    with pytest.raises(ValueError, match=said):
+        assemble(snapshots[0] / "step125750.ckpt", wan, tmp_path / "ours")
+    assert not (tmp_path / "ours" / "transformer").exists()
+
+
+def test_a_language_model_that_lacks_a_weight_is_refused(cache, tmp_path):
+    load_released(tmp_path / "ours", *PINNED, fetch=lambda source: from_hub(source, cache))
+    file = tmp_path / "ours" / "text_encoder" / "model.safetensors"
+    tensors = load_file(file)
+    tensors.pop(next(name for name in tensors if name.endswith("q.weight")))
+    file.unlink()
+    save_file(tensors, file, {"format": "pt"})
+    with pytest.raises(ValueError, match="lacks weights of a UMT5 encoder"):
+        Models.load(tmp_path / "ours")
 
 
 def test_names_survive_the_way_back(published):

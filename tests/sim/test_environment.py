@@ -154,3 +154,15 @@ def test_float32_poses_drive_as_well():
     environment.begin(0)
     target = environment.world.tool.to(torch.float32)
     assert environment.step(Pose(target.rotation, target.translation), 1.0).position_error < 1e-3
+
+
+def test_what_is_no_number_moves_nothing_and_is_not_reachable():
+    world = Tabletop("reach_target", size=(32, 32))
+    world.begin(0)
+    before = world.world.tool
+    for _ in range(5):
+        report = world.step(before, float("nan"))
+        assert not report.reachable
+    metres, _ = world.world.tool.distance(before)
+    assert metres < 5e-3
+    assert world.world.opening == 1.0

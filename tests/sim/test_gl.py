@@ -53,3 +53,21 @@ def test_egl_is_chosen_on_linux_and_nothing_is_left_to_complain_at_exit():
 def test_a_missing_mujoco_is_named_with_the_extra_that_brings_it():
     ended = run("import sys; sys.modules['mujoco'] = None; import action_images.sim")
     assert "needs mujoco: pip install 'action-images[sim]'" in ended.stderr.splitlines()[-1]
+
+
+DROPPED = """
+import gc
+from action_images.sim import Tabletop
+from action_images.sim.gl import graphics
+for seed in range(4):
+    world = Tabletop("reach_target", size=(32, 32))
+    world.reset(seed)
+    del world
+    gc.collect()
+print("contexts", len(graphics()._contexts))
+"""
+
+
+def test_a_world_that_is_dropped_gives_its_graphics_memory_back():
+    ended = run(DROPPED)
+    assert "contexts 0" in ended.stdout, ended.stderr[-1000:]

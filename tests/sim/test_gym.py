@@ -57,3 +57,23 @@ def test_an_action_without_a_rotation_is_refused():
     with pytest.raises(ValueError, match="quaternion"):
         environment.unwrapped.step(np.array([0.4, 0, 0.2, 0, 0, 0, 0, 1], np.float32))
     environment.close()
+
+
+def test_passing_by_is_no_success_and_openings_are_clamped():
+    environment = gymnasium.make("action_images/reach_target", size=(32, 32)).unwrapped
+    environment.reset(seed=4)
+    world = environment._tabletop
+    asked = [tool_numbers(world) for _ in demonstrate(world)]
+    environment.reset(seed=4)
+    there = []
+    for action in [*asked, *[asked[-1]] * 5]:
+        done = environment.step(np.append(action[:7], 1.01).astype(np.float32))[2]
+        there.append(world.succeeded())
+        assert done == (there[-3:] == [True] * 3)
+    assert there[-1]
+    for number in (3, 7):
+        action = asked[0].copy()
+        action[number] = np.nan
+        with pytest.raises(ValueError, match="finite"):
+            environment.step(action)
+    environment.close()

@@ -252,6 +252,9 @@ def test_the_command_records_what_it_is_asked(tmp_path: Path, capsys: pytest.Cap
     assert main(arguments) == 0
     assert main(arguments) == 0
     assert "(2 were there before)" in " ".join(capsys.readouterr().out.split())
+    for other, said in ((["--rig", "held_out"], "(rig differ)"), (["--actor", "disturbed"], "(actor differ)"), (["--views", "2"], "views")):
+        assert main([*arguments, *other]) == 2
+        assert said in capsys.readouterr().err
     dataset = Dataset(tmp_path)
     assert dataset.ids == ["reach_target/0000000", "reach_target/0000001"]
     assert dataset.view_names == ("view0", "view1", "view2")

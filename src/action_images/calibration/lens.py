@@ -61,17 +61,26 @@ def lens_of(camera: Camera) -> Lens:
 
 
 def estimate_lens(
-    points: list[Float[Tensor, "_ 3"]], pixels: list[Float[Tensor, "_ 2"]], size: tuple[int, int], straight: bool
+    points: list[Float[Tensor, "_ 3"]],
+    pixels: list[Float[Tensor, "_ 2"]],
+    size: tuple[int, int],
+    straight: bool,
+    known: Lens | None = None,
 ) -> tuple[Lens, float]:
     """A lens from several pictures of a flat board (Zhang 2000) and the residual that it leaves (rms, px).
 
     `points` are the corners on the board (m), `pixels` where each picture shows them; `straight` allows no distortion.
+    The focal length and centre of a `known` lens stay as they are.
     """
     cv2 = opencv()
     flags = cv2.CALIB_ZERO_TANGENT_DIST | cv2.CALIB_FIX_K3 | (cv2.CALIB_FIX_K1 | cv2.CALIB_FIX_K2 if straight else 0)
     as_numpy = lambda tensors: [tensor.numpy().astype(np.float32) for tensor in tensors]  # noqa: E731
     # OpenCV only ever sees our pixels here, so its principal point comes back in our convention.
-    rms, matrix, distortion, _, _ = cv2.calibrateCamera(as_numpy(points), as_numpy(pixels), size[::-1], None, None, flags=flags)
+    guess = None
+    if known is not None:
+        flags |= cv2.CALIB_USE_INTRINSIC_GUESS | cv2.CALIB_FIX_FOCAL_LENGTH | cv2.CALIB_FIX_PRINCIPAL_POINT
+        guess = known.intrinsics().numpy()
+    rms, matrix, distortion, _, _ = cv2.calibrateCamera(as_numpy(points), as_numpy(pixels), size[::-1], guess, None, flags=flags)
     matrix = torch.from_numpy(matrix)
     radial = torch.from_numpy(distortion.ravel()[:2].copy())
     return Lens(matrix.diagonal()[:2].clone(), matrix[:2, 2].clone(), radial), rms

@@ -62,7 +62,7 @@ class Unknowns:
 class Problem:
     """Corners, the robot's poses (pose), what carries the cameras, and how exact poses are (standard deviations, m and rad).
 
-    `free` says for each camera whether its lens is estimated, `bent` whether with distortion.
+    `free` says for each camera whether its focal length and centre are estimated, `bent` whether all lenses have distortion.
     """
 
     corners: Corners
@@ -87,7 +87,7 @@ class Problem:
 
     def estimated(self) -> Tensor:
         """Which numbers of a step are free."""
-        lens = torch.tensor([[free] * 4 + [free and self.bent] * 2 for free in self.free])
+        lens = torch.tensor([[free] * 4 + [self.bent] * 2 for free in self.free])
         # A pose whose pictures were all left out is corrected by nothing.
         used = torch.zeros(len(self.world_from_tool.translation), dtype=torch.bool)
         used[self.corners.pose] = True

@@ -99,7 +99,7 @@ def list_pictures(folder: Path) -> list[Path]:
 def _image_column(poses: Path) -> list[str] | None:
     if poses.suffix != ".csv":
         return None
-    with poses.open(newline="", encoding="utf-8") as file:
+    with poses.open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     return [row["image"].strip() for row in rows] if rows and "image" in rows[0] else None
 

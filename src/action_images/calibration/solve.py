@@ -120,7 +120,7 @@ def _calibrate(shots: Shots, mount: Mount, given: Mapping[str, Camera], pose_std
         _check_enough(name, sightings, shots)
         tools = shots.world_from_tool[[sighting.pose for sighting in sightings]]
         check_turns(tools, name)
-        lens = lens_of(given[name]) if name in given else _estimate_lens(name, sightings, shots, bent)
+        lens = _estimate_lens(name, sightings, shots, bent, given.get(name))
         seen = stack([board_pose(lens, shots.board.corners[s.found.ids], s.found.pixels) for s in sightings])
         eye, board = closed_form(seen, _holder(tools, mount))
         apart = disagreement(seen, _holder(tools, mount), eye, board)
@@ -155,12 +155,19 @@ def _check_enough(name: str, sightings: list[Sighting], shots: Shots) -> None:
     )
 
 
-def _estimate_lens(name: str, sightings: list[Sighting], shots: Shots, bent: bool) -> Lens:
+def _estimate_lens(name: str, sightings: list[Sighting], shots: Shots, bent: bool, given: Camera | None) -> Lens:
+    """Of a camera that is given its distortion alone."""
+    known = None if given is None else lens_of(given)
+    if given is not None and tuple(given.size) != tuple(shots.sizes[name]):
+        raise CalibrationError(
+            f"{name}: intrinsics are given for pictures of {tuple(given.size)} px, these are {tuple(shots.sizes[name])}; give those of "
+            "this size"
+        )
     points, pixels = [shots.board.corners[s.found.ids] for s in sightings], [s.found.pixels for s in sightings]
-    curved, curved_px = estimate_lens(points, pixels, shots.sizes[name], straight=False)
+    curved, curved_px = estimate_lens(points, pixels, shots.sizes[name], straight=False, known=known)
     if bent:
         return curved
-    straight, straight_px = estimate_lens(points, pixels, shots.sizes[name], straight=True)
+    straight, straight_px = estimate_lens(points, pixels, shots.sizes[name], straight=True, known=known)
     everywhere = torch.cat(pixels)
     bend_px = (curved.bent(everywhere) - everywhere).norm(dim=-1).amax().item()
     if bend_px > LARGEST_BEND_PX and straight_px > 1.5 * curved_px:
@@ -168,7 +175,7 @@ def _estimate_lens(name: str, sightings: list[Sighting], shots: Shots, bent: boo
             f"{name}: this lens bends the picture by up to {bend_px:.1f} px (a pinhole leaves {straight_px:.2f} px of error, a lens with "
             f"distortion {curved_px:.2f}), and cameras here are pinholes; calibrate with --straighten, then straighten every video too"
         )
-    return straight
+    return straight if known is None else known
 
 
 def _refuse_other_mount(name: str, apart: float, seen: Pose, tools: Pose, mount: Mount) -> None:

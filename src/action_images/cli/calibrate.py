@@ -143,6 +143,10 @@ def _calibrate(what: Shooting) -> None:
     mount = "tool" if isinstance(what, Wrist) else "world"
     with console.status("fitting"):
         kept = {name: camera for name, camera in given.items() if name in shots.sizes}
+        if given and not kept:
+            raise ValueError(
+                f"{what.intrinsics}: has {', '.join(given)}, the folders are {', '.join(shots.sizes)}; give cameras of their names"
+            )
         result = calibrate(shots, mount, kept, pose_std, what.straighten, what.drop_outliers)
     what.out.mkdir(parents=True, exist_ok=True)
     save_cameras(what.out / "cameras.json", result.cameras())
@@ -153,6 +157,9 @@ def _calibrate(what: Shooting) -> None:
     part.replace(what.out / "report.json")
     for name in result.names:
         save_calibration_picture(what.out / f"{name}.png", result, name)
+    if kept and len(kept) < len(shots.sizes):
+        estimated = ", ".join(name for name in shots.sizes if name not in kept)
+        console.print(f"{what.intrinsics} has no {estimated}: estimated from the pictures", highlight=False, soft_wrap=True)
     _say(result, what)
 
 
@@ -204,6 +211,7 @@ def _carry(what: Carry) -> None:
     if twice := in_tool.keys() & fixed.keys():
         raise ValueError(f"{what.beside} has cameras of the same name: {', '.join(sorted(twice))}; rename one")
     path = load_trajectory(what.trajectory)
+    what.out.parent.mkdir(parents=True, exist_ok=True)
     save_cameras(what.out, {**fixed, **carried(in_tool, path.world_from_tool)})
     print(f"{what.out}: {', '.join([*fixed, *in_tool])}, {path.num_frames} frames")
 
@@ -223,6 +231,7 @@ def _straighten(what: Straighten) -> None:
         raise ValueError(f"{what.video}: is {frames.size} px, its camera {camera.size}; straighten before resizing")
     straight = lens_of(camera if not camera.batch_shape else camera[0])
     lens = Lens(straight.focal, straight.centre, torch.tensor(what.radial, dtype=torch.float64))
+    what.out.parent.mkdir(parents=True, exist_ok=True)
     # A frame at a time: memory does not grow with the video.
     write_video(what.out, (straighten(frames.read([i]), lens)[0] for i in range(len(frames))), frames.fps, crf=what.crf)
     print(f"{what.out}: {len(frames)} frames")

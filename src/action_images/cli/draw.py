@@ -49,14 +49,16 @@ def main(
         # One camera at a time: their images may differ in size, and memory holds one view.
         moving = camera if camera.batch_shape else camera[None].expand(path.num_frames)
         images = draw_uint8(path, moving[None], format)[0]
-        write_video(_file(out, name, ".mp4"), images, fps, crf=crf)
+        # Half the colours in each direction want even sizes; others keep all of them.
+        colours = "yuv420p" if max(camera.size[0] % 2, camera.size[1] % 2) == 0 else "yuv444p"
+        write_video(_file(out, name, ".mp4"), images, fps, crf=crf, pixel_format=colours)
         if png:
             _file(out, name, "").mkdir(exist_ok=True)
             for i, image in enumerate(images):
                 save_png(out / name / f"{i:05d}.png", image)
         if over is not None:
             scene = read_video(_file(over, name, ".mp4"))
-            write_video(_file(out, name, "_overlay.mp4"), overlay(scene, images, format), fps, crf=crf)
+            write_video(_file(out, name, "_overlay.mp4"), overlay(scene, images, format), fps, crf=crf, pixel_format=colours)
     Console().print(f"{path.num_frames} frames in {len(rig)} views: {out}")
 
 

@@ -3,7 +3,11 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from action_images.data.store import DatasetWriter
+    from action_images.sim.record import Studio
 
 
 def main(
@@ -24,7 +28,8 @@ def main(
 ) -> None:
     """Record an expert's demonstrations in the embedded world as a data set, OUT, in the LeRobot v3 format.
 
-    Can be stopped at any time: the same command goes on where it stopped, and ends with the same bytes.
+    Can be stopped at any time: the same command goes on where it stopped, and ends with the same bytes. More tasks and
+    seeds may be added with the same cameras, look and actor; others want another folder.
 
     Args:
         task: Names of tasks, or `trained` for all that training may show.
@@ -51,7 +56,7 @@ def main(
     from action_images.data.store import DatasetWriter
     from action_images.evaluation.beginner import PolicyBegins
     from action_images.evaluation.protocols import protocol_named
-    from action_images.model.shipped import models_folder
+    from action_images.model.shipped import models_folder, models_name
     from action_images.sim import FIRST_EVALUATION_SEED, LOOKS, RIGS, TRAINED, find_task
     from action_images.sim.record import Studio, record
 
@@ -77,6 +82,8 @@ def main(
     wanted = [(name, number) for name in names for number in range(seed, seed + episodes)]
     with DatasetWriter(out, studio.fps) as writer:
         num_there = sum(studio.episode_id(*one) in writer.ids for one in wanted)
+        settings = {"actor": actor, "rig": rig, "look": look, "views": views, "size": size, "every": every, "hold": hold}
+        _keep_settings(writer, studio, settings | {"policy": None if policy is None else models_name(policy)})
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     failed = []
     with Progress(*columns) as progress:
@@ -94,6 +101,17 @@ def main(
             else "had nothing to correct, or failed, and were left out"
         )
         console.print(f"[yellow]{len(failed)} experts {why}[/yellow]")
+
+
+def _keep_settings(writer: "DatasetWriter", studio: "Studio", settings: dict) -> None:
+    """Refuse to go on with other cameras or another actor under the same ids; sets from before this was written down are taken."""
+    from action_images.data.settings import keep_settings
+
+    kind = studio.episode_id("", 0).rpartition("//")[0] or "demonstrations"
+    path = writer.path / "meta" / "recordings" / f"{kind}.json"
+    path.parent.mkdir(exist_ok=True)
+    prefixed = [name.partition("/")[0] if name.count("/") > 1 else "demonstrations" for name in writer.ids]
+    keep_settings(path, settings, empty=kind not in prefixed or not path.is_file())
 
 
 @dataclass(frozen=True)

@@ -149,6 +149,6 @@ def _predict(frame: int, poses: dict[int, Pose]) -> tuple[Pose, int]:
         return poses[nearest], abs(frame - nearest)
     start, stop = poses[before], poses[after]
     pair = Pose(torch.stack([start.rotation, stop.rotation]), torch.stack([start.translation, stop.translation]))
-    share = torch.tensor([(frame - before) / (after - before)], dtype=pair.dtype)
-    between = Trajectory(pair, torch.zeros(2, dtype=pair.dtype)).at(share).world_from_tool[0]
+    share = pair.translation.new_tensor([(frame - before) / (after - before)])
+    between = Trajectory(pair, pair.translation.new_zeros(2)).at(share).world_from_tool[0]
     return between, min(frame - before, after - frame)

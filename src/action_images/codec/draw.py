@@ -74,6 +74,7 @@ def _spots(trajectory: Trajectory, camera: Camera, format: ActionImageFormat) ->
         raise ValueError(f"draw needs float32 or float64, got {trajectory.dtype}: half precision misplaces spots by pixels")
     if trajectory.opening.ndim == 0 or trajectory.num_frames == 0:
         raise ValueError("draw needs a trajectory with at least one frame on its last axis")
+    camera = camera.to(trajectory.dtype)
     points, level = format.points(trajectory.world_from_tool), format.level(trajectory.opening)
     if camera.batch_shape:
         *batch_shape, num_frames = trajectory.batch_shape

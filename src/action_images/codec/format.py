@@ -46,7 +46,8 @@ class ActionImageFormat:
         return world_from_tool[..., None].apply(offsets)
 
     def level(self, opening: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
-        """Blue's background for an opening in [0, 1]."""
+        """Blue's background for an opening in [0, 1]; 0, as where nothing is drawn, for one that is not known (NaN)."""
+        opening = opening.nan_to_num(0.0)
         if self.opening_threshold is not None:
             opening = (opening > self.opening_threshold).to(opening.dtype)
         return self.gripper_level * opening

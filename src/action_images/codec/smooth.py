@@ -32,9 +32,9 @@ class GaussianSmoother:
             raise ValueError("nothing to smooth: a path has no frame whose pose is known")
         pose = trajectory.world_from_tool
         line = torch.arange(trajectory.num_frames, dtype=pose.dtype, device=pose.device)
-        near = torch.exp(((line[:, None] - line) / self.width) ** 2 * -0.5)
-        weight = near * certainty[..., None, :]
-        weight = weight / weight.sum(-1, keepdim=True)
+        nearness = ((line[:, None] - line) / self.width) ** 2 * -0.5
+        # Logarithms: across a long gap the weights themselves would all be 0.
+        weight = (nearness + certainty.log()[..., None, :]).softmax(-1)
         rotation, translation = pose.rotation.nan_to_num(0.0), pose.translation.nan_to_num(0.0)
         mean = (weight @ rotation.flatten(-2)).unflatten(-1, (3, 3))
         return Trajectory(Pose(nearest_rotation(mean), weight @ translation), trajectory.opening)

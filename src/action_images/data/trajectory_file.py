@@ -73,8 +73,8 @@ def _load_npy(path: Path) -> Any:
 
 
 def _load_csv(path: Path) -> Any:
-    with path.open(newline="", encoding="utf-8") as file:
-        header, *rows = list(csv.reader(file)) or [[]]
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        header, *rows = [row for row in csv.reader(file) if row] or [[]]  # blank lines are nobody's frames
     return _pick(header, rows)
 
 

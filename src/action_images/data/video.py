@@ -44,8 +44,11 @@ def write_video(
 
     `crf` is 0 (lossless but for the colour conversion) to 51; yuv420p needs even sizes. `keyframe_interval` (frames)
     bounds how much must be decoded before a frame in the middle. `preset` is x264's name for how long it may search.
-    Raises EpisodeError where there is no frame or the size does not suit the pixel format.
+    Raises EpisodeError where there is no frame or the size does not suit the pixel format, ValueError for a rate or a
+    quality that cannot be.
     """
+    if not (fps > 0 and fps < 10_000 and 0 <= crf <= 51):
+        raise ValueError(f"{path}: a video has more than 0 frames a second and a crf from 0 to 51, got {fps:g} and {crf}")
     handle, name = tempfile.mkstemp(suffix=".mp4.part", dir=path.parent)
     os.close(handle)
     temporary = Path(name)

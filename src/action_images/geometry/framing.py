@@ -35,7 +35,8 @@ def fit(pixels: Pixels, camera: Camera, height: int, width: int) -> tuple[Refram
 def centred_box(size: tuple[int, int], target: tuple[int, int]) -> Box:
     """The largest centred box inside an image of `size` with the aspect of `target`, both (height, width)."""
     scale = min(size[0] / target[0], size[1] / target[1])
-    height, width = target[0] * scale, target[1] * scale
+    # Rounding must not make the box larger than the image.
+    height, width = min(target[0] * scale, size[0]), min(target[1] * scale, size[1])
     return (size[0] - height) / 2, (size[1] - width) / 2, height, width
 
 

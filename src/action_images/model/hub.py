@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError, safe_open
 
 from action_images.model.models import INDEX, Clips, Models
 from action_images.model.text import LanguageModel
@@ -38,6 +39,12 @@ WAN = Source("Wan-AI/Wan2.2-TI2V-5B-Diffusers", ("vae/*", "text_encoder/*", "tok
 """The autoencoder and language model that it was trained with, in diffusers' layout."""
 RELEASED_CLIPS = Clips((512, 512), 41, 5.0, "release")
 """What they were trained on; 5 frames a second is the rate of its RLBench and BridgeData sets."""
+WHOLE = {
+    "vae": ("config.json",),
+    "text_encoder": ("config.json",),
+    "tokenizer": ("tokenizer.json", "spiece.model", "tokenizer_config.json"),
+}
+"""Of each part what it cannot be without: one of these files, and where it has a config its weights."""
 # No commit is pinned here: none has been tried yet. Whoever fetches decides, and what was fetched is written down.
 
 Fetch = Callable[[Source], Path]
@@ -95,6 +102,8 @@ def assemble(checkpoint: Path, wan: Path, folder: Path, max_shard_bytes: int = 2
     parts = ("vae", "text_encoder", "tokenizer")
     if missing := [part for part in parts if not (wan / part).is_dir()]:
         raise ValueError(f"{wan}: has no {' and no '.join(missing)}; give a whole download of {WAN.repository}")
+    for part, files in WHOLE.items():
+        _check_whole(wan / part, files)
     if not (folder / "transformer" / "config.json").is_file():
         convert(checkpoint, folder / "transformer", max_shard_bytes)
     for part in parts:
@@ -105,6 +114,26 @@ def assemble(checkpoint: Path, wan: Path, folder: Path, max_shard_bytes: int = 2
             unfinished.replace(folder / part)
     index = {"text": LanguageModel.__name__, "text_config": {"num_tokens": 512}, "clips": asdict(RELEASED_CLIPS)}
     write_json(folder / INDEX, index)
+
+
+def _check_whole(part: Path, files: Sequence[str]) -> None:
+    """Refuse a download that lacks a file, or has git's stand-in for one."""
+    if not any((part / name).is_file() for name in files):
+        raise ValueError(f"{part}: has no {' or '.join(files)}; give a whole download of {WAN.repository}")
+    named = {file for index in part.glob("*.index.json") for file in json.loads(index.read_text())["weight_map"].values()}
+    weights = {path.name for path in part.glob("*.safetensors")} | named
+    for name in sorted(weights):
+        _check_weights(part / name)
+    if "config.json" in files and not weights:
+        raise ValueError(f"{part}: has no weights; give a whole download of {WAN.repository}")
+
+
+def _check_weights(file: Path) -> None:
+    try:
+        with safe_open(file, "pt"):
+            pass
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"{file}: is no file of weights ({error}); download it again (with git: git lfs pull)") from error
 
 
 def from_hub(source: Source, cache: Path | None = None) -> Path:

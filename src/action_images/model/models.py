@@ -184,7 +184,14 @@ def _text(index: dict, folder: Path, dtype: torch.dtype) -> TextEncoder:
         from transformers import AutoTokenizer, UMT5EncoderModel
 
         with _named(folder / "text_encoder"):
-            model = UMT5EncoderModel.from_pretrained(folder / "text_encoder", dtype=dtype)
+            model, told = UMT5EncoderModel.from_pretrained(folder / "text_encoder", dtype=dtype, output_loading_info=True)
+        # transformers fills what is missing with chance, and only warns.
+        missing = sorted({*told["missing_keys"], *(str(key) for key in told["mismatched_keys"])})
+        if missing:
+            raise ValueError(
+                f"{folder / 'text_encoder'}: lacks weights of a UMT5 encoder, or has others of another shape ({len(missing)}, such as "
+                f"{missing[0]}); fetch it again"
+            )
         with _named(folder / "tokenizer"):
             tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
         return LanguageModel(tokenizer, model, **index["text_config"])

@@ -78,7 +78,7 @@ class HashedWords(nn.Module):
 
 
 class LanguageModel(nn.Module):
-    """A pretrained encoder from `transformers` with its tokenizer: UMT5-XXL for the released weights.
+    """A pretrained UMT5 encoder from `transformers` with its tokenizer: UMT5-XXL for the released weights.
 
     Every instruction is padded with zeros to `num_tokens` on its own (512 in the release, where the zeros are attended
     to), and remembered: `encode` runs the language model once for each instruction that it has not seen.

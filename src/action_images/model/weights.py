@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -199,7 +200,7 @@ def _open_pickle(file: Path) -> dict[str, _OnDisk]:
 def _load_pickle(file: Path) -> dict[str, Tensor]:
     """The tensors of a pickle, mapped and not yet read."""
     try:
-        loaded = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+        loaded = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
     except Exception as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"{file}: cannot be read as plain tensors ({reason}); it is damaged, or holds more than weights") from error

@@ -2,6 +2,8 @@
 # pyright: reportAttributeAccessIssue=false
 # MuJoCo's names live in compiled modules that carry no types.
 
+import math
+
 import mujoco
 import numpy as np
 import torch
@@ -48,13 +50,14 @@ class Arm:
         return solution.reachable
 
     def drive(self, world_from_tool: Pose, opening: float) -> StepReport:
-        """One control period towards a tool pose (world) and gripper opening in [0, 1]."""
+        """One control period towards a tool pose (world) and gripper opening in [0, 1]; what is no number is not followed nor reachable."""
         target = self._ik.solve(*_numpy(world_from_tool), self._joints)
-        self.opening = min(max(float(opening), 0.0), 1.0)
+        known = math.isfinite(opening)
+        self.opening = min(max(float(opening), 0.0), 1.0) if known else self.opening
         self._move(self._within_speed(target.joints))
         reached = self.world_from_tool
         metres, radians = reached.distance(world_from_tool.to(torch.float64))
-        return StepReport(target.reachable, metres.item(), radians.item(), reached)
+        return StepReport(target.reachable and known, metres.item(), radians.item(), reached)
 
     def _within_speed(self, joints: np.ndarray) -> np.ndarray:
         change = joints - self._joints

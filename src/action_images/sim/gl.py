@@ -7,6 +7,7 @@ import importlib
 import os
 import sys
 import threading
+from collections import deque
 from typing import Any
 
 CURE = (
@@ -63,7 +64,7 @@ class Graphics:
     """
 
     def __init__(self):
-        self._thread, self._contexts = threading.get_ident(), set()
+        self._thread, self._contexts, self._dropped = threading.get_ident(), set(), deque()
         try:
             self._gl: Any = _context_class()(MAX_SIDE_PX, MAX_SIDE_PX)
             self._gl.make_current()
@@ -77,6 +78,7 @@ class Graphics:
         import mujoco
 
         self._gl.make_current()
+        self._free_dropped()
         try:
             context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_50)
         except mujoco.FatalError as error:  # GLFW without a screen gets this far
@@ -94,11 +96,17 @@ class Graphics:
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, context)
 
     def free(self, context: Any) -> None:
-        """Give its memory back; again does no harm."""
-        if context in self._contexts:
+        """Give its memory back; again does no harm. In another thread, as garbage is collected in any, it waits for this one."""
+        if threading.get_ident() != self._thread:
+            self._dropped.append(context)
+        elif context in self._contexts:
             self._contexts.remove(context)
             self._gl.make_current()
             context.free()
+
+    def _free_dropped(self) -> None:
+        while self._dropped:
+            self.free(self._dropped.popleft())
 
     def _end(self) -> None:
         # Another thread's context cannot be made current here: it goes as a whole.

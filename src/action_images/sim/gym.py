@@ -17,10 +17,12 @@ from action_images.sim.tasks import TASKS
 
 LOW = np.array([0.2, -0.5, 0.0, -1, -1, -1, -1, 0], np.float32)
 HIGH = np.array([0.8, 0.5, 0.7, 1, 1, 1, 1, 1], np.float32)
+STEADY_STEPS = 3
+"""For so many control steps in a row a task must be done: passing by is not success, here as in evaluation."""
 
 
 class TabletopEnv(gymnasium.Env):
-    """One task with sparse reward: 1 and the end once the task is done.
+    """One task with sparse reward: 1 and the end once the task has been done for `STEADY_STEPS`.
 
     An action is the absolute tool pose to drive to and the gripper's opening: x y z (m), quaternion x y z w (made a
     unit one), opening. An observation holds images (view h w 3), intrinsics (px), world_from_camera, the tool in the
@@ -43,6 +45,7 @@ class TabletopEnv(gymnasium.Env):
     ):
         self.render_mode = render_mode
         self._tabletop = Tabletop(task, rig, look, num_views, size)
+        self._num_steady = 0
         self.action_space = spaces.Box(LOW, HIGH, dtype=np.float32)
         self.observation_space = spaces.Dict(
             {
@@ -57,19 +60,24 @@ class TabletopEnv(gymnasium.Env):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
         """Begin the trial of `seed`, or one drawn by the generator of the last seed; there are no options."""
         super().reset(seed=seed, options=options)
+        self._num_steady = 0
         trial = seed if seed is not None else int(self.np_random.integers(2**31))
         return _arrays(self._tabletop.reset(trial)), {"seed": trial}
 
     def step(self, action: np.ndarray) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
-        """One control period; raises ValueError for numbers that are not finite or a quaternion of zeros."""
+        """One control period, the opening clamped to [0, 1]; raises ValueError for numbers that are not finite or a quaternion of zeros."""
         vector = torch.as_tensor(np.asarray(action), dtype=torch.float32).clone()
+        if not vector.isfinite().all():
+            raise ValueError(f"an action's numbers are finite, these are {vector.tolist()}")
+        vector[7] = vector[7].clamp(0, 1)
         length = vector[3:7].norm()
         if not length > 1e-6:
             raise ValueError("an action's numbers 3 to 6 are a quaternion x y z w, these are zeros; the tool pointing down is 1 0 0 0")
         vector[3:7] /= length
         asked = Trajectory.from_vector(vector[None])
         report = self._tabletop.step(asked.world_from_tool[0], float(asked.opening[0]))
-        done = self._tabletop.succeeded()
+        self._num_steady = self._num_steady + 1 if self._tabletop.succeeded() else 0
+        done = self._num_steady >= STEADY_STEPS
         errors = {"position_error": report.position_error, "rotation_error": report.rotation_error}
         info = {"success": done, "reachable": report.reachable, **errors}
         return _arrays(self._tabletop.observation()), float(done), done, False, info

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from action_images.data.encoded import Encoded, encode_episode
-from action_images.data.episode import Episode, FramesInMemory, View
+from action_images.data.episode import Episode, EpisodeError, FramesInMemory, View
 from action_images.data.pool import pool_of
 from action_images.data.store import DatasetWriter
 from action_images.geometry import Trajectory
@@ -126,6 +126,11 @@ def record(
     bytes do not depend on `num_workers`, nor on how often recording was stopped and taken up again.
     """
     with DatasetWriter(out, studio.fps, crf) as writer:
+        if writer.sizes is not None and list(writer.sizes.values()) != [studio.size] * studio.num_views:
+            has = ", ".join(f"{name} of {height} x {width} px" for name, (height, width) in writer.sizes.items())
+            raise EpisodeError(
+                f"{out}: has the views {has}, {studio.num_views} of {studio.size} px were asked for; record into another folder"
+            )
         missing = (one for one in wanted if studio.episode_id(*one) not in writer.ids)
         for one, encoded, folder in _encoded(missing, writer, studio, num_workers, crf):
             with folder:

@@ -3,6 +3,7 @@
 # MuJoCo's names live in compiled modules that carry no types.
 
 import math
+import weakref
 
 import mujoco
 import numpy as np
@@ -26,6 +27,9 @@ class Renderer:
         self._model, self._size = model, size
         self._graphics = graphics()
         self._context = self._graphics.context(model)
+        # Who forgets to close a world must not lose graphics memory for good.
+        self._freed = weakref.finalize(self, self._graphics.free, self._context)
+        self._freed.atexit = False  # then all contexts end in an order of their own
         self._scene = mujoco.MjvScene(model, MAX_GEOMS)
         self._eye = mujoco.MjvCamera()
         self._eye.type, self._eye.fixedcamid = mujoco.mjtCamera.mjCAMERA_FIXED, model.camera("eye").id
@@ -51,7 +55,7 @@ class Renderer:
 
     def close(self) -> None:
         """Give the graphics memory back."""
-        self._graphics.free(self._context)
+        self._freed()
 
     def _picture(self, data: mujoco.MjData, camera: Camera) -> np.ndarray:
         self._aim(data, camera)

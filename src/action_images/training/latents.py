@@ -35,13 +35,17 @@ class Encoding:
     device: str = "cpu"
 
     def key(self) -> str:
-        """All that the latents depend on besides a window's address: the data set, the weights, the size of the frames."""
+        """All that latents depend on besides a window's address: the data set and what is in it, the weights, the size of the frames."""
         weights = sha256()
         for path in sorted((self.model / "vae").iterdir()):
             with path.open("rb") as file:
                 while block := file.read(1 << 20):
                     weights.update(block)
-        return json.dumps({"dataset": str(self.dataset), "autoencoder": weights.hexdigest(), "size": list(self.size)})
+        # The episode table has statistics of every episode's pixels: a set that was recorded anew, or added to, has another.
+        content = sha256(b"".join(path.read_bytes() for path in sorted(self.dataset.glob("meta/episodes/*/*.parquet"))))
+        return json.dumps(
+            {"dataset": str(self.dataset), "content": content.hexdigest(), "autoencoder": weights.hexdigest(), "size": list(self.size)}
+        )
 
     def cache(self) -> LatentCache:
         """The cache, which encodes what it does not have yet."""

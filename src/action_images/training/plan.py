@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -45,6 +45,13 @@ def costs(
         one = cost.load_of(TASKS[task], recipe.num_views, clips.num_frames, clips.size, factors, num_words)
         many = cost.load_of(TASKS[task], recipe.num_views, clips.num_frames, clips.size, factors, num_words, passed)
         held = cost.memory(config, many, mode, kind, num_processes, sharded, checkpointed, rank)
+        if recipe.mixed_precision == "bf16":
+            passing = cost.memory(config, many, mode, torch.bfloat16, num_processes, sharded, checkpointed, rank)
+            held = replace(held, activations=passing.activations)
+        if recipe.ema_decay is not None:
+            learning = cost.count_parameters(config) if mode == "full" else cost.lora_parameters(config, rank)
+            # The average is float32; for as long as it is judged or exported the weights in use lie beside it.
+            held = replace(held, optimizer=held.optimizer + 2 * 4 * learning // (num_processes if sharded else 1))
         tokens = one.num_tokens((config["patch_size"][1], config["patch_size"][2]))
         rows[task] = TaskCost(count / sum(counts.values()), tokens, cost.training_flops(config, one, mode, checkpointed, rank), held)
     return rows

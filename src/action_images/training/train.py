@@ -172,7 +172,9 @@ class Run:
             # Sharded gradients are shared out at once: whole ones would not fit.
             synced = nullcontext() if self.sharded or number == len(parts) else accelerator.no_sync(self.module)
             with synced:
-                loss = self.objective.losses(self.module, part, recipe).sum() / num_samples
+                # A model of one process casts by itself (accelerate wraps it), one that is shared out does not.
+                with accelerator.autocast() if self.sharded else nullcontext():
+                    loss = self.objective.losses(self.module, part, recipe).sum() / num_samples
                 accelerator.backward(loss)
             total += loss.detach()
         clipped = accelerator.clip_grad_norm_(self.module.parameters(), recipe.clip_gradient)
