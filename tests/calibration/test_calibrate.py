@@ -165,3 +165,8 @@ def test_a_lens_that_is_no_pinhole_is_refused_or_straightened():
     other = {"camera0": straight.truth[0].resize(720, 1280)}
     with pytest.raises(CalibrationError, match="given for pictures of"):
         calibrate(bent.shots(), "world", other)
+
+
+def test_a_camera_whose_place_is_left_uncertain_is_refused():
+    with pytest.raises(CalibrationError, match="leave its position uncertain by"):
+        calibrate(fixed_session().first(8).shots(), "world", pose_std=(0.1, math.radians(10)))

@@ -153,6 +153,7 @@ def test_a_point_outside_one_of_two_views_is_never_silently_wrong(seed):
     path = trajectory(41, seed, spread=0.2)
     cameras = pushed_out(rig(2, SIZE), path, slice(None), seed)
     reading = read(draw_uint8(path, cameras), cameras)
+    assert reading.valid.double().mean() > 0.2
     assert (errors(reading, path)[0][reading.valid] < 5).all()
 
 

@@ -8,7 +8,6 @@ import torch
 
 from action_images.data.episode import Episode, FramesInMemory, View
 from action_images.data.store import DatasetWriter
-from action_images.data.video import read_video
 from action_images.geometry import Camera, Pose, Trajectory
 from action_images.geometry.rotation import from_euler_xyz
 
@@ -73,15 +72,5 @@ def write_set(path: Path) -> Path:
 
 
 def digests(root: Path) -> dict[str, str]:
-    """What a folder holds, file by file: bytes, but videos by the coarse grey of their frames.
-
-    The encoder's own vector code gives a clip other bytes about once in a thousand times (docs/data.md).
-    """
-
-    def digest(path: Path) -> str:
-        if path.suffix != ".mp4":
-            return sha256(path.read_bytes()).hexdigest()
-        video = read_video(path)
-        return f"{tuple(video.shape)} {(video.float().mean((1, 2, 3)) / 2).round().tolist()}"
-
-    return {str(path.relative_to(root)): digest(path) for path in sorted(root.rglob("*")) if path.is_file()}
+    """What a folder holds, file by file."""
+    return {str(path.relative_to(root)): sha256(path.read_bytes()).hexdigest() for path in sorted(root.rglob("*")) if path.is_file()}

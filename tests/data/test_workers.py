@@ -8,12 +8,12 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_pool import is_running
 
 from action_images.data.shared import Buffer, pack, unpack
 from action_images.data.workers import MAX_SPARE, made_ahead
@@ -127,9 +127,9 @@ def test_workers_end_when_who_started_them_is_killed():
     parent.kill()
     parent.wait()
     until = time.monotonic() + 20
-    while any(Path(f"/proc/{worker}").exists() for worker in workers) and time.monotonic() < until:
+    while any(is_running(worker) for worker in workers) and time.monotonic() < until:
         time.sleep(0.05)
-    left = [worker for worker in workers if Path(f"/proc/{worker}").exists()]
+    left = [worker for worker in workers if is_running(worker)]
     for worker in left:
         os.kill(worker, signal.SIGKILL)
     assert not left

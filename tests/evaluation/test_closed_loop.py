@@ -73,6 +73,7 @@ def test_standing_still_and_moving_at_random_fail_and_it_is_said_why():
     assert still.failure == "missed"
     assert "came to rest" in still.detail
     moves = [judge(Random(), judgement(), ("reach_target", FIRST_EVALUATION_SEED))[0] for _ in range(2)]
+    assert not any(move.succeeded for move in moves)
     assert moves[0].num_steps == moves[1].num_steps
     assert moves[0].detail == moves[1].detail
 

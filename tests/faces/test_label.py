@@ -12,6 +12,7 @@ from action_images.data.store import Dataset, DatasetWriter
 from action_images.data.trajectory_file import load_trajectory
 from action_images.faces.label import label, label_one_view
 from action_images.faces.labelled_copy import Job, Labelling, label_dataset, label_episode, label_spots, load_labels
+from action_images.geometry import Pose, Trajectory
 from action_images.viewer.labels_page import HEIGHT_PX, write_labels_page
 from action_images.viewer.thumbnails import jpeg, thumbnail
 
@@ -57,20 +58,25 @@ def test_without_a_first_pose_the_first_window_alone_begins_from_nothing(generat
 
 def test_nothing_of_the_path_but_its_first_pose_is_looked_at(generator, episode):
     shown = whole(episode)
-    wrong = replace(
-        shown, trajectory=replace(shown.trajectory, opening=torch.cat([shown.trajectory.opening[:1], torch.ones(NUM_FRAMES - 1)]))
-    )
-    assert torch.equal(label(generator, shown).path.opening, label(generator, wrong).path.opening)
+    path = shown.trajectory
+    later = torch.arange(NUM_FRAMES) > 0
+    away = path.world_from_tool.translation + 0.05 * later[:, None]
+    wrong = Trajectory(Pose(path.world_from_tool.rotation, away), torch.where(later, 1 - path.opening, path.opening))
+    one, other = label(generator, shown), label(generator, replace(shown, trajectory=wrong))
+    assert torch.equal(one.confidence, other.confidence)
+    assert torch.equal(one.path.to_vector(), other.path.to_vector())
 
 
 def test_action_images_that_show_nothing_give_no_labels(generator, episode):
     oracle = generator.pipeline.models.denoiser
-    oracle.blind_to_actions = True
+    oracle.blind_to_actions, oracle.num_calls, oracle.num_from_nothing = True, 0, 0
     try:
         found = label(generator, replace(whole(episode), trajectory=None))
     finally:
         oracle.blind_to_actions = False
     assert found.confidence.max() < 0.2
+    # What is not sure enough to go on from is not gone on from.
+    assert oracle.num_from_nothing == oracle.num_calls > 1
 
 
 def test_one_view_gives_image_points_and_never_a_path(episode):

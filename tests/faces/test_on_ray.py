@@ -36,10 +36,12 @@ def ray():
 
     signal.signal(signal.SIGALRM, late)
     signal.alarm(MOST_SECONDS)
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    yield ray
-    ray.shutdown()
-    signal.alarm(0)
+    try:
+        ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        yield ray
+        ray.shutdown()
+    finally:
+        signal.alarm(0)
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ def folder(tmp_path_factory) -> Path:
     autoencoder = build_autoencoder(PRESETS["debug"])
     models = build(PRESETS["debug"], autoencoder=autoencoder.fit(clips(scenes(8, size=(32, 32), num_frames=5))))
     # A new model's output is its bias alone; this one's depends on the noise.
-    torch.nn.init.normal_(models.denoiser.transformer.proj_out.weight, std=0.1)
+    torch.nn.init.normal_(models.denoiser.transformer.proj_out.weight, std=0.1, generator=torch.Generator().manual_seed(0))
     models.save(folder / "model")
     (folder / "views").mkdir()
     (folder / "images").mkdir()

@@ -10,14 +10,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from runs import assert_same_weights, losses_of, write_demonstrations
+from runs import assert_same_weights, losses_of, weights_of, write_demonstrations
 
 from action_images.data.store import Dataset, DatasetWriter
 from action_images.model.models import Models
 from action_images.training import train as loop
 from action_images.training.checkpoint import checkpoints, load
+from action_images.training.interruption import interruptible
 from action_images.training.recipe import SourceRecipe
+from action_images.training.setup import clips_of
 from action_images.training.train import NotFiniteError, Run, train
+from action_images.training.validation import Validation
 
 
 @pytest.fixture
@@ -65,10 +68,13 @@ def test_a_run_that_is_killed_at_any_moment_resumes_and_equals_one_that_is_not(p
     for least in (1, 3):
         child = multiprocessing.get_context("fork").Process(target=train, args=(patient, tmp_path))
         child.start()
+        until = time.monotonic() + 300
         while child.is_alive() and not ((tmp_path / "log.jsonl").is_file() and len(losses_of(tmp_path)) >= least):
-            time.sleep(0.01)
+            assert time.monotonic() < until
+            time.sleep(0.001)
         os.kill(child.pid, signal.SIGKILL)
         child.join()
+        assert child.exitcode == -signal.SIGKILL
     model = train(patient, tmp_path)
     whole = uninterrupted(plain)
     assert losses_of(tmp_path) == losses_of(whole)
@@ -177,13 +183,16 @@ def test_a_loss_that_is_no_number_stops_the_run_and_its_samples_are_listed(plain
         run.learn(step, batches)
     listed = (tmp_path / "not_finite_step_0_process_0.txt").read_text().splitlines()
     assert sorted(listed) == sorted(f"{draw.source} {draw.window} {draw.task}" for draw in map(run.mixture.__getitem__, range(4)))
-    assert all(torch.equal(before[name], value) or value.isnan().any() for name, value in run.models.denoiser.named_parameters())
+    after = dict(run.models.denoiser.named_parameters())
+    assert all(torch.equal(before[name].nan_to_num(7.0), value.nan_to_num(7.0)) for name, value in after.items())
+    assert run.progress.step == run.average.num_updates == 0
 
 
-def test_ctrl_c_finishes_the_step_saves_and_stops(recipe, tmp_path):
-    before = signal.getsignal(signal.SIGINT)
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
+def test_who_is_asked_to_stop_finishes_the_step_saves_and_stops(recipe, tmp_path, asked):
+    before = signal.getsignal(asked)
     with pytest.raises(KeyboardInterrupt):
-        train(replace(recipe, validate_minutes=0.0), tmp_path, show=lambda *_: signal.raise_signal(signal.SIGINT))
+        train(replace(recipe, validate_minutes=0.0), tmp_path, show=lambda *_: signal.raise_signal(asked))
     better, saved = checkpoints(tmp_path / "checkpoints")
     _, progress = load(saved)
     assert progress.step == 2  # asked to while the first was judged
@@ -191,7 +200,51 @@ def test_ctrl_c_finishes_the_step_saves_and_stops(recipe, tmp_path):
     _, then = load(better)
     assert (then.step, then.best) == (1, progress.best)
     assert then.best is not None
+    assert signal.getsignal(asked) is before
+
+
+def test_a_second_signal_ends_at_once_and_handlers_come_back():
+    before = signal.getsignal(signal.SIGINT)
+    with interruptible() as came:
+        signal.raise_signal(signal.SIGINT)
+        assert came()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_the_finished_weights_are_the_average_and_not_the_last(plain, tmp_path):
+    folder = train(replace(plain, num_steps=4), tmp_path)
+    tensors, _ = load(checkpoints(tmp_path / "checkpoints")[-1])
+    finished = weights_of(folder)
+    names = [name for name in finished if f"average/transformer.{name}" in tensors]
+    assert names
+    assert all(torch.equal(finished[name], tensors[f"average/transformer.{name}"]) for name in names)
+    assert any(not torch.equal(finished[name], tensors[f"model/transformer.{name}"]) for name in names)
+
+
+def test_gradients_are_clipped_and_matrices_alone_decay(plain, tmp_path):
+    run = Run.start(replace(plain, clip_gradient=1e-3), tmp_path)
+    _, norm = run.learn(*next(run.steps()))
+    moments = torch.stack([state["exp_avg"].norm() for state in run.optimizer.state.values()])
+    assert norm > 1e-3
+    assert moments.norm().item() / (1 - plain.betas[0]) == pytest.approx(1e-3, rel=1e-2)
+    for group in run.optimizer.param_groups:
+        assert {parameter.ndim >= 2 for parameter in group["params"]} == {group["weight_decay"] > 0}
+
+
+def test_a_recipe_trains_on_one_part_and_judges_on_the_other(recipe, demonstrations, tmp_path):
+    one = SourceRecipe(demonstrations, tasks={"policy": 1.0}, held_out=0.5, held_out_by="episode")
+    own = replace(recipe, sources=(replace(one, part="train"),), validation=(replace(one, part="held_out"),), validation_windows=64)
+    mixture = Run.start(own, tmp_path).mixture
+    learnt = {mixture[index].window.episode_id for index in range(200)}
+    judged = {draw.window.episode_id for _, draws in Validation.of(own, clips_of(own))._batches("policy") for draw in draws}
+    assert learnt
+    assert judged
+    assert not learnt & judged
+    assert learnt | judged == {f"move/{number:04d}" for number in range(6)}
+    with pytest.raises(ValueError, match="choose another stride"):
+        Run.start(replace(own, sources=(one, replace(one, stride=2))), tmp_path / "other")
 
 
 def test_no_more_checkpoints_are_kept_than_asked_for(plain, tmp_path):

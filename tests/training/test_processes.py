@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from runs import losses_of, weights_of
 
+from action_images.model.models import Models
+from action_images.training.log import read_log
 from action_images.training.train import train
 
 CONFIGS = Path(str(files("action_images.training"))) / "configs"
@@ -80,3 +82,17 @@ def test_shared_out_in_bfloat16_the_noise_level_stays_exact_and_the_losses_are_t
     launch(half, tmp_path / "two", "fsdp2", stop=2)
     one, two = losses_of(tmp_path / "one"), losses_of(tmp_path / "two")
     assert [two[step] for step in two] == pytest.approx([one[step] for step in two], rel=2e-2)
+
+
+@pytest.mark.parametrize("config", ["ddp", "fsdp2"])
+def test_two_processes_validate_and_finish_as_one_does(recipe, tmp_path, config):
+    judged = replace(recipe, num_steps=3, validate_minutes=0.0)
+    train(judged, tmp_path / "one")
+    launch(judged, tmp_path / "two", config)
+    rows = [[row["validation"]["policy"] for row in read_log(tmp_path / name) if "validation" in row] for name in ("one", "two")]
+    assert [len(part) for part in rows] == [3, 3]
+    one, two = ([row["loss 0.5"] for row in part] for part in rows)
+    assert two == pytest.approx(one, rel=1e-3)
+    first, second = (weights_of(tmp_path / name / "model") for name in ("one", "two"))
+    assert max((first[name] - second[name]).abs().max().item() for name in first) < 1e-3
+    Models.load(tmp_path / "two" / "best")

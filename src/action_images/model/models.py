@@ -184,7 +184,8 @@ def _text(index: dict, folder: Path, dtype: torch.dtype) -> TextEncoder:
         from transformers import AutoTokenizer, UMT5EncoderModel
 
         with _named(folder / "text_encoder"):
-            model, told = UMT5EncoderModel.from_pretrained(folder / "text_encoder", dtype=dtype, output_loading_info=True)
+            loaded: Any = UMT5EncoderModel.from_pretrained(folder / "text_encoder", dtype=dtype, output_loading_info=True)
+        model, told = loaded
         # transformers fills what is missing with chance, and only warns.
         missing = sorted({*told["missing_keys"], *(str(key) for key in told["mismatched_keys"])})
         if missing:

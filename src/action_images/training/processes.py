@@ -21,7 +21,9 @@ def join_processes(mixed_precision: str, **options: Any) -> Accelerator:
     if accelerator.distributed_type is DistributedType.FSDP and mixed_precision == "bf16":
         # By default all that goes in would be rounded, the noise level too, and gradients summed in bfloat16.
         policy = MixedPrecisionPolicy(torch.bfloat16, reduce_dtype=torch.float32, output_dtype=torch.float32, cast_forward_inputs=False)
-        accelerator.state.fsdp_plugin.mixed_precision_policy = policy
+        plugin = accelerator.state.fsdp_plugin
+        assert plugin is not None
+        plugin.mixed_precision_policy = policy
     kind = accelerator.distributed_type
     if kind is DistributedType.DEEPSPEED or (kind is DistributedType.FSDP and not accelerator.is_fsdp2):
         raise ValueError(f"{kind.value}, or its first version, cannot be saved here; share with FSDP2: training/configs/fsdp2.yaml")
