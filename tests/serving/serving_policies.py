@@ -63,6 +63,22 @@ class Moody:
         return Plan(Trajectory(held, observation.opening.expand(8)), confidence=confidence)
 
 
+@dataclass(frozen=True)
+class Doors:
+    """Makes a policy: not while there is a file `shut` in the folder, and with an error while there is one `broken`."""
+
+    folder: Path
+
+    def __call__(self) -> Moody:
+        """The policy, once it may be made."""
+        while (self.folder / "shut").exists():
+            time.sleep(0.005)
+        if (self.folder / "broken").exists():
+            (self.folder / "tried").touch()
+            raise ValueError("there are no weights here")
+        return Moody()
+
+
 def broken() -> Moody:
     """A policy that cannot be opened."""
     raise ValueError("there are no weights here")

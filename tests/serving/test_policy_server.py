@@ -1,5 +1,6 @@
 """The server under clients that behave and clients that do not: it stays up, answers the others, and says what happened."""
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -19,12 +20,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from serving_policies import PATIENCE_S, Moody, Winding, broken, counted, observation, running, uri
+from serving_policies import PATIENCE_S, Doors, Moody, Winding, broken, counted, observation, running, uri
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from action_images.serving.client import Refused, RemotePolicy, Unreachable
 from action_images.serving.limits import Limits, Rate
+from action_images.serving.line import Line, Waiting
 from action_images.serving.protocol import decode, encode
 from action_images.serving.tensors import request_from_observation
 
@@ -264,6 +266,37 @@ def test_a_policy_that_is_killed_is_started_again_and_the_waiting_client_is_told
         assert decode(other.recv(timeout=PATIENCE_S))["actions"].shape == (8, 8)
         assert server.policy_pid != old
     assert serves(server)
+
+
+def test_while_its_policy_starts_again_a_server_is_not_healthy_and_who_asks_waits(tmp_path):
+    with running(Doors(tmp_path)) as server, raw(server) as connection:
+        (tmp_path / "shut").touch()
+        (tmp_path / "broken").touch()
+        os.kill(server.policy_pid, signal.SIGKILL)
+        wait_until(lambda: get(server, "/healthz")[0] == 503, "it says so")
+        connection.send(message(seq=1))
+        (tmp_path / "shut").unlink()
+        wait_until((tmp_path / "tried").exists, "the first attempt has failed")
+        (tmp_path / "broken").unlink()
+        assert decode(connection.recv(timeout=PATIENCE_S))["seq"] == 1
+        assert get(server, "/healthz")[0] == 200
+
+
+def test_who_asks_again_keeps_the_turn():
+    line, first, second = Line(), object(), object()
+
+    def waiting(client: object, number: int) -> Waiting:
+        return Waiting(client, b"", number, None, 0.0, float("inf"))
+
+    async def turns() -> list[Waiting]:
+        return [await line.next() for _ in range(2)]
+
+    assert line.put(waiting(first, 1)) is None
+    assert line.put(waiting(second, 1)) is None
+    older = line.put(waiting(first, 2))
+    assert older is not None
+    assert older.number == 1
+    assert [(one.client, one.number) for one in asyncio.run(turns())] == [(first, 2), (second, 1)]
 
 
 def test_a_policy_that_dies_while_nobody_asks_is_started_again(server):

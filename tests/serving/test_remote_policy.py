@@ -5,6 +5,7 @@ import pickle
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import msgpack
@@ -56,6 +57,14 @@ def minimal_server(answer, metadata=b"\x80", sock: socket.socket | None = None):
         finally:
             listening.shutdown()
             thread.join()
+
+
+def test_threads_that_share_a_policy_are_each_given_their_own_plan(server):
+    seen = [observation(seed) for seed in range(8)] * 2
+    with RemotePolicy(uri(server), timeout_s=PATIENCE_S) as policy, ThreadPoolExecutor(8) as pool:
+        plans = list(pool.map(policy.plan, seen))
+    local = [Winding().plan(one) for one in seen]
+    assert all(torch.equal(plan.trajectory.opening, own.trajectory.opening) for plan, own in zip(plans, local, strict=True))
 
 
 @pytest.mark.parametrize("seed", range(3))
