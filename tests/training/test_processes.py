@@ -25,8 +25,13 @@ torch.set_num_threads(1)
 from action_images.training.recipe import Recipe
 from action_images.training.train import Run, train
 recipe, out, stop = Recipe.from_json(json.loads(Path(sys.argv[1]).read_text())), Path(sys.argv[2]), int(sys.argv[3])
+def leave():
+    # Threads of a group that nobody left end the process by force, now and then.
+    torch.distributed.barrier()
+    torch.distributed.destroy_process_group()
 if not stop:
     train(recipe, out)
+    leave()
     raise SystemExit
 run = Run.start(recipe, out)
 assert run.accelerator.num_processes == 2, run.accelerator.distributed_type
@@ -42,6 +47,7 @@ for step, batches in run.steps():
         run.save()
         run.finish()
         break
+leave()
 """
 
 

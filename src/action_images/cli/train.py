@@ -65,6 +65,7 @@ def main(
 
 def _train(run: Training) -> None:
     from rich.console import Console
+    from torch import distributed
 
     from action_images.training.train import CHECKPOINTS, train
     from action_images.viewer.training_pictures import pictures_into
@@ -77,6 +78,8 @@ def _train(run: Training) -> None:
             console.print(f"saved; go on with: action-images train --resume {run.out}")
         raise
     console.print(f"written: {model}")
+    if distributed.is_initialized():
+        distributed.destroy_process_group()  # its threads would end some processes by force
 
 
 def _plan(recipe: Recipe, out: Path) -> None:
