@@ -22,7 +22,7 @@ def keep_settings(path: Path, settings: Mapping[str, Any], empty: bool) -> None:
         return
     if not path.is_file():
         raise ValueError(f"{path.parent}: has results but no {path.name} to say of what; choose another folder")
-    found = _load(path)
+    found = load_settings(path)
     differing = sorted(name for name in {*found, *asked} if found.get(name) != asked.get(name))
     if differing:
         raise ValueError(
@@ -30,7 +30,8 @@ def keep_settings(path: Path, settings: Mapping[str, Any], empty: bool) -> None:
         )
 
 
-def _load(path: Path) -> dict[str, Any]:
+def load_settings(path: Path) -> dict[str, Any]:
+    """What a file of settings holds; raises ValueError, naming it, where that is no JSON object."""
     try:
         found = json.loads(path.read_text())
     except ValueError as error:

@@ -7,6 +7,7 @@ from html import escape
 from importlib.resources import files
 from pathlib import Path
 
+from action_images.data.settings import load_settings
 from action_images.evaluation.inlined import Inlined
 from action_images.evaluation.learning import load_curves
 from action_images.evaluation.svg import curve, interval_bar, stacked_bar
@@ -91,7 +92,7 @@ def _shares_name(trial: TrialRecord, others: Sequence[TrialRecord]) -> bool:
 def _conditions(folder: Path) -> str:
     """Under what conditions the trials of a folder were run, whoever was judged."""
     path = folder / SETTINGS
-    settings = json.loads(path.read_text()) if path.is_file() else {}
+    settings = load_settings(path) if path.is_file() else {}
     return json.dumps({name: value for name, value in settings.items() if name != "policy"}, sort_keys=True)
 
 
