@@ -51,12 +51,17 @@ class Policy(Protocol):
 
 
 @runtime_checkable
-class SizedPolicy(Policy, Protocol):
-    """A policy that was made for images of one size, and fits all others to it."""
+class ClipPolicy(Policy, Protocol):
+    """A policy that was trained on clips: it fits all images to their size, and knows its paths at their frame rate."""
 
     @property
     def image_size(self) -> tuple[int, int]:
         """Height and width in px."""
+        ...
+
+    @property
+    def fps(self) -> float:
+        """Frames a second."""
         ...
 
 

@@ -76,6 +76,7 @@ def test_an_evaluation_over_the_wire_is_the_one_in_process_and_needs_the_token(t
         (["--policy", "hold", "--cameras", "absent.json"], "absent.json"),
         (["--policy", "hold", "--port", "70000"], "--port is 70000"),
         (["--policy", "hold", "--max-clients", "0"], "max_clients must be positive"),
+        (["--policy", "hold", "--device", "cuda"], "hold has no weights: leave --sampling, --device and --dtype out"),
     ],
 )
 def test_bad_input_is_one_line(capsys: pytest.CaptureFixture, arguments: list[str], says: str):

@@ -26,6 +26,7 @@ class Winding:
 
     num_steps: int = 8
     image_size: tuple[int, int] = (32, 48)
+    fps: float = 4.0
 
     def plan(self, observation: Observation) -> Plan:
         """A path that winds away from the tool, by what the cameras show."""

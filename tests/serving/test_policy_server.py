@@ -90,6 +90,7 @@ def test_the_first_frame_says_what_the_numbers_mean(server):
         metadata = decode(connection.recv(timeout=PATIENCE_S))
     assert metadata["server"] == "action-images"
     assert metadata["image_size"] is None
+    assert metadata["fps"] is None
     assert metadata["calibrations"] == {"table": {"views": 2, "size": [32, 48]}}
     assert metadata["action_formats"]["pose"]["columns"] == ["x", "y", "z", "qx", "qy", "qz", "qw", "opening"]
     assert metadata["action_formats"]["pose"]["units"][:3] == ["m", "m", "m"]

@@ -17,6 +17,7 @@ from serving_policies import PATIENCE_S, Moody, Winding, observation, running, u
 from websockets.sync.server import serve
 from websockets.utils import accept_key
 
+from action_images.cli.evaluate import DEFAULT_FPS, DEFAULT_SIZE, policy_of
 from action_images.control import Hold
 from action_images.evaluation.closed_loop import Judgement, judge
 from action_images.evaluation.protocols import PROTOCOLS
@@ -105,6 +106,19 @@ def test_cameras_may_stay_on_the_server(server):
         assert torch.equal(policy.plan(seen).trajectory.opening, Winding().plan(seen).trajectory.opening)
         assert "table" in policy.metadata["calibrations"]
         assert policy.metadata["image_size"] == [32, 48]
+        assert policy.metadata["fps"] == 4.0
+
+
+def test_the_ceilings_beside_a_served_policy_are_those_of_its_own_clips(server):
+    _, _, size, fps = policy_of(uri(server), "policy", False, None, 0, 1)
+    assert (size, fps) == ((32, 48), 4.0)
+
+
+@pytest.mark.parametrize("said", [{}, {"fps": None}, {"fps": 0, "image_size": "big"}])
+def test_a_server_that_says_nothing_of_its_clips_has_ceilings_of_the_usual_ones(said: dict):
+    with minimal_server(lambda _: None, msgpack.packb(said)) as address:
+        _, _, size, fps = policy_of(address, "policy", False, None, 0, 1)
+    assert (size, fps) == (DEFAULT_SIZE, DEFAULT_FPS)
 
 
 def test_a_pickled_policy_connects_by_itself(server):

@@ -39,6 +39,16 @@ class VectorPolicy:
             raise ValueError(f"{folder}: does not say what clips its models were trained on; train them with 'action-images train'")
         return cls(Pipeline.of(models), models.clips, **values)
 
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width (px) of the images that its models were trained on."""
+        return self.clips.size
+
+    @property
+    def fps(self) -> float:
+        """Frames a second of the clips that its models were trained on."""
+        return self.clips.fps
+
     @torch.no_grad()
     def plan(self, observation: Observation) -> Plan:
         """The tool targets from one control step after the observation on.

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 
 DEFAULT_SIZE = (128, 128)
 """Height and width (px) of what is shown to a policy that was made for no size of its own."""
+DEFAULT_FPS = 5.0
+"""Frames a second of the ceiling `expert-video` beside a policy that does not say at which rate it was trained."""
 
 
 def main(
@@ -116,7 +118,7 @@ def policy_of(
     if names and (given in REFERENCES or given.startswith(("ws://", "wss://"))):
         raise ValueError(f"{names}: is for a folder of models; '{given}' plans as it does (a server is told so where it is started)")
     if given in REFERENCES:
-        return given, partial(reference, given, DEFAULT_SIZE, 5.0), DEFAULT_SIZE, 5.0
+        return given, partial(reference, given, DEFAULT_SIZE, DEFAULT_FPS), DEFAULT_SIZE, DEFAULT_FPS
     if given.startswith(("ws://", "wss://")):
         return _remote(given, token_file)
     folder = models_folder(given)
@@ -158,6 +160,8 @@ def generative_policy(
     if door_of(folder) == PathRegressor.__name__:
         if (canvas, imagine, sampling, seed) != ("policy", False, None, 0):
             raise ValueError(f"{folder}: answers with a path in numbers and imagines nothing: no other canvas, sampling or seed for it")
+        if dtype != "float32":
+            raise ValueError(f"{folder}: its networks are small and stay float32; leave --dtype out")
         return VectorPolicy.load(folder, device)
     wanted = ("video", "action") if imagine else ("action",)
     return GenerativePolicy.load(folder, device, sampling, getattr(torch, dtype), task=canvas, wanted=wanted, seed=seed)
@@ -171,9 +175,10 @@ def _remote(uri: str, token_file: Path | None) -> "tuple[str, Make, tuple[int, i
 
     token = None if token_file is None else read_token(token_file)
     with remote_policy(uri, token) as policy:
-        size = policy.metadata.get("image_size")
+        size, fps = policy.metadata.get("image_size"), policy.metadata.get("fps")
     height, width = size if isinstance(size, list) and len(size) == 2 else DEFAULT_SIZE
-    return uri, partial(remote_policy, uri, token), (int(height), int(width)), 5.0
+    known = isinstance(fps, int | float) and fps > 0
+    return uri, partial(remote_policy, uri, token), (int(height), int(width)), float(fps) if known else DEFAULT_FPS
 
 
 def remote_policy(uri: str, token: str | None = None):
@@ -197,7 +202,7 @@ def _run(judgement: "Judgement", out: Path, trials: int, workers: int, films: bo
     if films:
         from action_images.evaluation.film import write_film
 
-        for trial in track(film(judgement, out, write_film), f"{'films':<14}", console=console):
+        for trial in track(film(judgement, out, write_film, workers), f"{'films':<14}", console=console):
             if trial.film is None:
                 console.print(f"{trial.task} {trial.seed} ended differently when it was run again: no film")
     asked = set(addresses(judgement.protocol.tasks, trials))

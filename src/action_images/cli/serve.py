@@ -101,6 +101,8 @@ def open_policy(policy: str, sampling: str | None = None, device: str = "cpu", d
     if policy == "hold":
         from action_images.control import Hold
 
+        if (sampling, device, dtype) != (None, "cpu", "float32"):
+            raise ValueError("hold has no weights: leave --sampling, --device and --dtype out")
         return Hold()
     from action_images.cli.evaluate import generative_policy
     from action_images.model.shipped import models_folder

@@ -101,8 +101,7 @@ def run(judgement: Judgement, wanted: Iterable[Address], num_workers: int = 1) -
         policy = judgement.make()
         yield from (judge(policy, judgement, address)[0] for address in wanted)
         return
-    num_threads = max(torch.get_num_threads() // num_workers, 1)
-    with pool_of(num_workers, _load, (judgement, num_threads)) as pool:
+    with pool_of(num_workers, _load, (judgement, _threads_each(num_workers))) as pool:
         running = [pool.submit(_judge, address) for address in wanted]
         try:
             for done in as_completed(running):
@@ -110,6 +109,10 @@ def run(judgement: Judgement, wanted: Iterable[Address], num_workers: int = 1) -
         finally:
             for waiting in running:
                 waiting.cancel()
+
+
+def _threads_each(num_workers: int) -> int:
+    return max(torch.get_num_threads() // num_workers, 1)
 
 
 _loaded: list[tuple[Policy, Judgement]] = []
@@ -158,11 +161,22 @@ Write = Callable[[Rollout, Path, str, Pose], object]
 """Writes a film of a rollout to a path that ends in .mp4, with how it ended and the tool's pose (world) where the expert ends."""
 
 
-def film(judgement: Judgement, folder: Path, write: Write) -> Iterator[TrialRecord]:
+def film(judgement: Judgement, folder: Path, write: Write, num_workers: int = 1) -> Iterator[TrialRecord]:
     """Run the trials that are to be filmed again, film them, and put the films' paths into their records.
 
-    A trial that ends differently when it is run again (a policy that is not repeatable) is yielded without a film.
+    A network's sums depend in their last bits on how many threads share them, and a trial can turn on it: so they are
+    run with as many threads as each of the `num_workers` had that ran them. A trial that ends differently all the same
+    (a policy that is not repeatable) is yielded without a film.
     """
+    before = torch.get_num_threads()
+    torch.set_num_threads(_threads_each(num_workers))
+    try:
+        yield from _film(judgement, folder, write)
+    finally:
+        torch.set_num_threads(before)
+
+
+def _film(judgement: Judgement, folder: Path, write: Write) -> Iterator[TrialRecord]:
     trials = load_trials(folder)
     policy = judgement.make()
     for trial in to_be_filmed(trials):

@@ -99,7 +99,7 @@ class ExpertThroughVideo(_Script):
     def begin(self, environment: Repeatable, seed: int) -> None:
         """Record the expert of this trial and send it through video."""
         recorded, cameras = demonstrated(environment.twin(), seed)
-        stride = round(environment.control_hz / self._fps)
+        stride = max(round(environment.control_hz / self._fps), 1)
         # The last pose is a frame of its own wherever the demonstration ends between two.
         frames = [*range(0, recorded.num_frames - 1, stride), *[recorded.num_frames - 1] * 2]
         known = through_video(recorded[frames], cameras.resize(*self._size)[:, frames], self._crf, self._fps)

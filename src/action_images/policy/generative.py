@@ -52,6 +52,11 @@ class GenerativePolicy(ClipGenerator):
         """Height and width (px) of the images that its models were trained on."""
         return self.clips.size
 
+    @property
+    def fps(self) -> float:
+        """Frames a second of the clips that its models were trained on."""
+        return self.clips.fps
+
     def plan(self, observation: Observation) -> Plan:
         """The tool targets from one control step after the observation on; see `Plan` and `confidence`.
 

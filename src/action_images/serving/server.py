@@ -344,6 +344,7 @@ class PolicyServer:
             "policy": self._name,
             "policy_class": description["policy"],
             "image_size": description["image_size"],
+            "fps": description["fps"],
             "calibrations": description["calibrations"],
             "action_formats": formats,
             "default_action_format": DEFAULT_FORMAT,

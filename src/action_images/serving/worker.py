@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from action_images.geometry import Camera
-from action_images.robot import Policy, SizedPolicy
+from action_images.robot import ClipPolicy, Policy
 from action_images.serving.messages import Request
 from action_images.serving.protocol import LENGTH, decode, encode
 from action_images.serving.tensors import observation_from_request, reply_from_plan
@@ -20,7 +20,7 @@ OpenCalibrations = Callable[[], Mapping[str, Camera]]
 def run(channel: socket.socket, open_policy: OpenPolicy, open_calibrations: OpenCalibrations) -> None:
     """Serve the parent process at the other end of `channel`.
 
-    The first frame says whether the policy could be opened: {"policy", "image_size", "calibrations"} or {"error", "traceback"}. Then each
+    The first frame says whether the policy could be opened: {"policy", "image_size", "fps", "calibrations"} or {"error", "traceback"}. Then each
     request, as a client sent it, is answered by {"reply", "infer_ms"} or {"error", "traceback"}.
     """
     # Ctrl-C reaches every process of the terminal; when to stop is the parent's to say, by closing the channel.
@@ -34,8 +34,8 @@ def run(channel: socket.socket, open_policy: OpenPolicy, open_calibrations: Open
             _send(channel, _failure(error))
             return
         rigs = {name: {"views": len(rig.intrinsics), "size": list(rig.size)} for name, rig in calibrations.items()}
-        size = list(policy.image_size) if isinstance(policy, SizedPolicy) else None
-        _send(channel, {"policy": type(policy).__name__, "image_size": size, "calibrations": rigs})
+        size, fps = (list(policy.image_size), policy.fps) if isinstance(policy, ClipPolicy) else (None, None)
+        _send(channel, {"policy": type(policy).__name__, "image_size": size, "fps": fps, "calibrations": rigs})
         while header := incoming.read(LENGTH.size):
             _send(channel, _answer(policy, calibrations, incoming.read(LENGTH.unpack(header)[0])))
 
