@@ -12,6 +12,7 @@ import torch
 
 from action_images.cli import main
 from action_images.data.cameras_file import save_cameras
+from action_images.data.settings import load_settings
 from action_images.evaluation.trial import load_trials
 from action_images.geometry import Camera, Pose
 from action_images.robot import Observation
@@ -60,6 +61,7 @@ def test_an_evaluation_over_the_wire_is_the_one_in_process_and_needs_the_token(t
             process.terminate()
             process.communicate(timeout=120)
     assert main([*ask, "--policy", "hold", "--out", str(tmp_path / "here")]) == 0
+    assert load_settings(tmp_path / "wire" / "settings.json")["policy"] == f"hold at {uri}"
     assert (without, served) == (2, 0)
     assert "does not accept the token" in refusal
     assert not (tmp_path / "without").exists()

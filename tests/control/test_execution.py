@@ -115,3 +115,15 @@ def test_values_out_of_range_and_batches_are_refused():
         Blend(max_plans=0)
     with pytest.raises(ValueError, match="one axis"):
         Follower(Execution(), 1.0).add(plan()[None])
+
+
+def test_a_single_plan_ends_after_as_many_steps_as_are_asked_of_it():
+    follower = Follower(Execution(num_steps=3, max_plans=1), 1.0)
+    assert follow(follower, 3) == [(0, frame) for frame in range(3)]
+    assert follower.finished
+    assert not follower.wants_plan
+
+
+def test_a_place_holder_gives_way_to_the_one_older_plan_that_is_sure():
+    pose = overlapping(Blend(decay=0.5), plan(x=0.4, confidence=1.0), plan(x=9.9, confidence=0.0))
+    assert pose.translation[0].item() == pytest.approx(0.4)

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 
 from action_images.cli import main
 from action_images.control import Execution, Hold
@@ -195,3 +196,52 @@ def test_a_policy_that_is_not_there_is_one_clear_line(tmp_path: Path, capsys: py
 
 def test_all_references_are_policies_by_name():
     assert {type(reference(name, SIZE, 5.0)) for name in REFERENCES} == {Expert, ExpertThroughVideo, Hold, Random}
+
+
+def test_two_commands_do_not_write_into_one_folder(tmp_path: Path):
+    running = evaluate(judgement(), tmp_path, 2)
+    next(running)
+    with pytest.raises(ValueError, match="another process is writing"):
+        next(evaluate(judgement(), tmp_path, 3))
+    with pytest.raises(ValueError, match="another process is writing"):
+        next(film(judgement(), tmp_path, lambda *_: None))
+    running.close()
+    assert len(list(evaluate(judgement(), tmp_path, 2))) == 1
+
+
+def test_films_are_made_with_as_many_threads_as_the_trials_had(tmp_path: Path):
+    list(evaluate(judgement(), tmp_path, 1))
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        seen = []
+        list(film(judgement(), tmp_path, lambda _rollout, path, *_: (seen.append(torch.get_num_threads()), path.write_bytes(b"")), 4))
+        assert seen == [1]
+        assert torch.get_num_threads() == 4
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--protocol", "new_task", "--task", "reach_target"], "--task reach_target: the protocol new_task is about"),
+        (["--protocol", "in_domain", "--task", "close_laptop"], "choose another --protocol"),
+        (["--protocol", "open_loop", "--blend", "0.5"], "makes a single one"),
+    ],
+)
+def test_options_that_a_protocol_has_no_use_for_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture, arguments: list[str], said: str):
+    assert main(["evaluate", "--policy", "hold", "--out", str(tmp_path / "results"), *arguments]) == 2
+    assert said in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("fps", [5.0, 15.0, 30.0])
+def test_the_expert_through_video_takes_as_long_as_the_expert_at_any_rate(fps: float):
+    (task,) = ("reach_target",)
+    known, through = (
+        judge(policy, judgement(tasks=(task,)), (task, FIRST_EVALUATION_SEED))[0]
+        for policy in (Expert(), ExpertThroughVideo((64, 64), fps))
+    )
+    assert through.succeeded
+    assert abs(through.num_steps - known.num_steps) <= 8

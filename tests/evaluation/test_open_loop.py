@@ -6,7 +6,18 @@ from dataclasses import dataclass, replace
 import pytest
 import torch
 
-from action_images.evaluation.open_loop import PLANS, QUESTIONS, Scenes, judge_plans, judge_scene, load_plans, markdown, summarise
+from action_images.evaluation.open_loop import (
+    PLANS,
+    QUESTIONS,
+    PlanError,
+    SceneErrors,
+    Scenes,
+    judge_plans,
+    judge_scene,
+    load_plans,
+    markdown,
+    summarise,
+)
 from action_images.evaluation.references import Hold
 from action_images.geometry import Trajectory
 from action_images.robot import Observation, Plan
@@ -117,3 +128,18 @@ def test_a_broken_line_is_named(tmp_path):
     (tmp_path / PLANS).write_text('{"task": "close_drawer"}\n')
     with pytest.raises(ValueError, match=r"plans.jsonl, line 1"):
         load_plans(tmp_path)
+
+
+def test_the_median_of_two_scenes_lies_between_them():
+    scenes = [SceneErrors("reach", seed, (PlanError("told", mm, mm, 1.0, 1.0, 50.0, None),)) for seed, mm in enumerate((10.0, 1000.0))]
+    (row, _) = summarise(scenes)
+    assert row.final_mm[0] == 505.0
+
+
+def test_two_commands_do_not_write_into_one_folder(tmp_path):
+    running = judge_plans(Hold(), "hold", SCENES, [("reach_target", SEED), ("reach_target", SEED + 1)], tmp_path)
+    next(running)
+    with pytest.raises(ValueError, match="another process is writing"):
+        next(judge_plans(Hold(), "hold", SCENES, [("reach_target", SEED)], tmp_path))
+    running.close()
+    assert len(list(judge_plans(Hold(), "hold", SCENES, [("reach_target", SEED + 1)], tmp_path))) == 1

@@ -177,3 +177,25 @@ def test_a_ceiling_of_other_conditions_stands_beside_its_own_policy_alone(tmp_pa
     assert [one.rate for one in table["ours 64"].ceilings.values()] == [0.0]
     assert [one.rate for one in table["ours 128"].ceilings.values()] == [1.0]
     assert not any(is_ceiling(name) for name in ("expert-lora", "expert_2", "ours"))
+
+
+def test_a_ceiling_of_other_clips_stands_beside_its_own_policy_alone(tmp_path: Path):
+    for name, fps, rate in (("slow", 5.0, 1.0), ("fast", 20.0, 0.0)):
+        home = folder(tmp_path / name, trials(name, 0.5))
+        folder(home / "expert-video", trials("expert-video", rate))
+        for at in (home, home / "expert-video"):
+            (at / "settings.json").write_text(json.dumps({"policy": name, "size": [64, 64], "clips": [64, 64, fps]}))
+    records, _, owned = _load([tmp_path / "slow", tmp_path / "fast"])
+    table = rows(records, owned)
+    for name, rate in (("slow", 1.0), ("fast", 0.0)):
+        (row,) = [row for row in table if row.policy == name and row.task == ALL]
+        assert [ceiling.rate for ceiling in row.ceilings.values()] == [rate]
+
+
+def test_all_curves_of_a_log_are_drawn_or_it_is_refused(tmp_path: Path):
+    log = tmp_path / "log.jsonl"
+    log.write_text("".join(json.dumps({"step": step, **{f"c{number}": step for number in range(100)}}) + "\n" for step in range(3)))
+    assert len(load_curves(log)) == 100
+    log.write_text("".join(json.dumps({"step": step, **{f"c{number}": step for number in range(201)}}) + "\n" for step in range(3)))
+    with pytest.raises(ValueError, match="holds 201 curves"):
+        load_curves(log)

@@ -329,3 +329,14 @@ def test_what_cannot_be_asked_for_is_refused_at_once():
         RemotePolicy("ws://robot:8000", actions="joints")
     with pytest.raises(ValueError, match="positive seconds"):
         RemotePolicy("ws://robot:8000", timeout_s=0)
+
+
+def test_a_connection_that_is_lost_gives_the_second_attempt_no_more_time():
+    def slow(_):
+        time.sleep(0.6)
+
+    with minimal_server(slow) as address, RemotePolicy(address, timeout_s=1.0, actions="pose") as policy:
+        began = time.monotonic()
+        with pytest.raises(ServingError):
+            policy.plan(observation())
+        assert time.monotonic() - began < 1.5

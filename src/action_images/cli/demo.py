@@ -52,68 +52,74 @@ def main(
     from action_images.evaluation.protocols import SIMULATED, EvaluationProtocol
     from action_images.evaluation.report import write_report
     from action_images.evaluation.rollout import Conduct
-    from action_images.evaluation.trial import TRIALS, append_trial
+    from action_images.evaluation.trial import append_trial
     from action_images.model.shipped import models_folder
     from action_images.sim import LOOKS, RIGS, find_task
 
-    for name in task:
+    tasks = tuple(dict.fromkeys(task))
+    for name in tasks:
         find_task(name)
     console = Console(highlight=False)
     planner: Policy = generative_policy(models_folder(policy), "joint", True, None, 0)
     if instruction is not None:
         planner = Told(planner, instruction)
     conduct = Conduct(Execution(num_steps=execute), SIMULATED)
-    protocol = EvaluationProtocol(f"{rig} cameras, look '{look}'", task, RIGS[rig.replace("-", "_")], LOOKS[look], conduct)
+    protocol = EvaluationProtocol(f"{rig} cameras, look '{look}'", tasks, RIGS[rig.replace("-", "_")], LOOKS[look], conduct)
     judgement = Judgement("demo", protocol, policy, lambda: planner, views, (size, size))
     results = out / "results"
-    (results / TRIALS).unlink(missing_ok=True)
-    (results / "settings.json").unlink(missing_ok=True)
+    # What words do not fit is said before anything is run, and before what is there is replaced.
+    seeds = {name: find_scene(judgement.environment(name), scene, instruction) for name in tasks}
+    _forget(results)
     open_results(results, judgement)
-    for name in task:
+    for name, seed in seeds.items():
         environment = judgement.environment(name)
-        seed = find_scene(environment, scene, instruction)
         began = time.monotonic()
         trial, rollout = judge(planner, judgement, (name, seed), filming=True)
         took = time.monotonic() - began
+        if instruction is not None:
+            trial, rollout = replace(trial, instruction=instruction), replace(rollout, instruction=instruction)
         film = Path("films") / f"{name}.mp4"
         (results / film.parent).mkdir(exist_ok=True)
         write_film(rollout, results / film, trial.detail, expert_path(environment, seed).world_from_tool[-1])
         append_trial(results, replace(trial, film=str(film)))
         outcome = "[green]done[/green]" if trial.succeeded else f"[red]failed[/red] ({trial.failure})"
-        told = instruction or trial.instruction
-        console.print(
-            f'{name}: "{told}": {outcome}: {trial.detail}. {trial.num_plans} plans of {trial.plan_ms:.0f} ms, {took:.1f} s in all'
-        )
+        told = f'{name}: "{trial.instruction}": {outcome}: {trial.detail}'
+        console.print(f"{told}. {trial.num_plans} plans of {trial.plan_ms:.0f} ms, {took:.1f} s in all")
     written = write_report([results], out / "report.html")
     console.print(f"films: {results / 'films'}; report: {written.path}")
 
 
-def find_scene(environment: "Tabletop", scene: int, instruction: str | None) -> int:
-    """The seed of a scene; of the first from there on whose colours and words the instruction has, where one is given.
+def _forget(results: Path) -> None:
+    """Remove the results of an earlier demo; raises ValueError where others lie there."""
+    from action_images.data.settings import load_settings
+    from action_images.evaluation.trial import SETTINGS, TRIALS
 
-    Raises ValueError where none of the next scenes fits.
+    settings, trials = results / SETTINGS, results / TRIALS
+    if trials.is_file() and (not settings.is_file() or load_settings(settings).get("protocol") != "demo"):
+        raise ValueError(f"{results}: holds results that are not a demo's, and would be replaced; choose another --out")
+    trials.unlink(missing_ok=True)
+    settings.unlink(missing_ok=True)
+
+
+def find_scene(environment: "Tabletop", scene: int, instruction: str | None) -> int:
+    """The seed of a scene; of the first from there on that is told as the instruction says, where one is given.
+
+    Raises ValueError where none of the next scenes fits, or the words are not about this task at all.
     """
     from action_images.sim import FIRST_EVALUATION_SEED
+    from action_images.sim.wording import tells
 
     first = FIRST_EVALUATION_SEED + scene
     if instruction is None:
         return first
-    said = set(instruction.lower().replace(",", " ").replace(".", " ").split())
     for seed in range(first, first + NUM_SCENES_SEARCHED):
         environment.begin(seed)
-        words = {
-            value for name, value in vars(environment.trial).items() if isinstance(value, str) and f"{{{name}}}" in spoken(environment)
-        }
-        if words <= said:
+        if tells(instruction, environment.trial):
             return seed
     raise ValueError(
-        f"none of {NUM_SCENES_SEARCHED} scenes is about what '{instruction}' names; this task is told as '{environment.instruction}'"
+        f"none of {NUM_SCENES_SEARCHED} scenes of this task is about what '{instruction}' says; it is told as "
+        f"'{environment.instruction}'; choose a --task that fits"
     )
-
-
-def spoken(environment: "Tabletop") -> str:
-    """All phrasings of a task in one text."""
-    return " ".join(environment.task.phrasings)
 
 
 class Told:

@@ -76,15 +76,21 @@ def main(
     conditions = _changed(protocol_named(protocol), execute, blend, min_confidence)
     for name in task:
         find_task(name)
+        if name not in conditions.tasks:
+            raise ValueError(f"--task {name}: the protocol {protocol} is about {', '.join(conditions.tasks)}; choose another --protocol")
     conditions = replace(conditions, tasks=tuple(dict.fromkeys(task)) or conditions.tasks)
     policy_name, make, own_size, fps = policy_of(policy, canvas, imagine, sampling, seed, best_of, token_file)
     seen = (size, size) if size is not None else own_size
+    drawn = seen if policy in REFERENCES else own_size
+    clips = None if policy in REFERENCES and policy != "expert-video" else (*drawn, fps)
     if policy in REFERENCES:
-        make = partial(reference, policy, seen, fps)
-    judgement = Judgement(protocol, conditions, policy_name, make, views, seen)
+        make = partial(reference, policy, drawn, fps)
+    judgement = Judgement(protocol, conditions, policy_name, make, views, seen, clips)
     _run(judgement, out, trials, workers, films)
     for name in ("expert", "expert-video") if ceiling and policy not in REFERENCES else ():
-        _run(replace(judgement, policy_name=name, make=partial(reference, name, seen, fps)), out / name, trials, workers, films=False)
+        made = partial(reference, name, own_size, fps)
+        beside = replace(judgement, policy_name=name, make=made, clips=clips if name == "expert-video" else None)
+        _run(beside, out / name, trials, workers, films=False)
 
 
 def _changed(conditions, execute: int | None, blend: float | None, min_confidence: float | None):
@@ -94,6 +100,8 @@ def _changed(conditions, execute: int | None, blend: float | None, min_confidenc
     from action_images.control import Blend
 
     execution, guard = conditions.conduct.execution, conditions.conduct.guard
+    if blend is not None and execution.max_plans == 1:
+        raise ValueError("--blend averages plans that overlap, and this protocol makes a single one; leave it out")
     if execute is not None:
         execution = replace(execution, num_steps=execute)
     if blend is not None:
@@ -163,6 +171,10 @@ def generative_policy(
         if dtype != "float32":
             raise ValueError(f"{folder}: its networks are small and stay float32; leave --dtype out")
         return VectorPolicy.load(folder, device)
+    if imagine and canvas != "joint":
+        raise ValueError(
+            "--imagine decodes the video that a policy imagines, and with --canvas policy it imagines none; give --canvas joint"
+        )
     wanted = ("video", "action") if imagine else ("action",)
     return GenerativePolicy.load(folder, device, sampling, getattr(torch, dtype), task=canvas, wanted=wanted, seed=seed)
 
@@ -175,10 +187,13 @@ def _remote(uri: str, token_file: Path | None) -> "tuple[str, Make, tuple[int, i
 
     token = None if token_file is None else read_token(token_file)
     with remote_policy(uri, token) as policy:
-        size, fps = policy.metadata.get("image_size"), policy.metadata.get("fps")
+        said = policy.metadata
+        size, fps = said.get("image_size"), said.get("fps")
     height, width = size if isinstance(size, list) and len(size) == 2 else DEFAULT_SIZE
     known = isinstance(fps, int | float) and fps > 0
-    return uri, partial(remote_policy, uri, token), (int(height), int(width)), float(fps) if known else DEFAULT_FPS
+    # Another model behind the same address is another policy.
+    name = f"{said['policy']} at {uri}" if said.get("server") == "action-images" else uri
+    return name, partial(remote_policy, uri, token), (int(height), int(width)), float(fps) if known else DEFAULT_FPS
 
 
 def remote_policy(uri: str, token: str | None = None):

@@ -109,7 +109,7 @@ def clips(source: "Dataset", generator: "ClipGenerator", views: tuple[str, ...],
             raise ValueError(f"{episode.id}: has no tool poses, so nothing can be compared with them; judge on a data set that has")
         windows.append(recording(episode, views, frames, generator.clips.size))
     told = [window.instruction for window in windows]
-    different = [next((other for other in told[i:] + told[:i] if other != one), None) for i, one in enumerate(told)]
+    different = [next((other for other in told[i:] + told[:i] if other not in (None, one)), None) for i, one in enumerate(told)]
     return list(zip(windows, different, strict=True))  # pyright: ignore[reportReturnType]
 
 

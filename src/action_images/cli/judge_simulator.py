@@ -48,6 +48,7 @@ def main(
     from rich.console import Console
     from rich.progress import track
 
+    from action_images.data.lock import alone_in
     from action_images.data.settings import keep_settings
     from action_images.evaluation.closed_loop import addresses, write_whole
     from action_images.evaluation.protocols import protocol_named
@@ -64,17 +65,17 @@ def main(
     for name in tasks:
         find_task(name)
     policies = _policies(policy, offsets_mm, seed)
-    out.mkdir(parents=True, exist_ok=True)
     scenes = addresses(tasks, trials)
-    done = load_pairs(out)
-    settings = {"model": models_name(model), "views": views, "seed": seed, "sampling": sampling}
-    keep_settings(out / "settings.json", settings, empty=not done)
-    known = frozenset(pair.key for pair in done)
-    pairs = compare(policies, protocol, partial(_imagined, generator, seed), scenes, views, generator.clips.size, known)
-    left = sum((name, *scene) not in known for scene in scenes for name in policies)
     console = Console()
-    for pair in track(pairs, "both worlds", left, console=Console(stderr=True)):
-        append_pair(out, pair)
+    with alone_in(out):
+        done = load_pairs(out)
+        settings = {"model": models_name(model), "views": views, "seed": seed, "sampling": sampling}
+        keep_settings(out / "settings.json", settings, empty=not done)
+        known = frozenset(pair.key for pair in done)
+        pairs = compare(policies, protocol, partial(_imagined, generator, seed), scenes, views, generator.clips.size, known)
+        left = sum((name, *scene) not in known for scene in scenes for name in policies)
+        for pair in track(pairs, "both worlds", left, console=Console(stderr=True)):
+            append_pair(out, pair)
     asked = {(name, *scene) for scene in scenes for name in policies}
     made = trust([pair for pair in load_pairs(out) if pair.key in asked])
     told = json.dumps(_finite(asdict(made)), indent=2)

@@ -70,7 +70,7 @@ def main(
     server = PolicyServer(
         partial(open_policy, _known(policy), sampling, device, dtype),
         partial(load_rigs, rigs),
-        name=policy,
+        name=_name(policy, sampling, dtype),
         host=host,
         port=port,
         token=token,
@@ -117,6 +117,15 @@ def _known(policy: str) -> str:
     if policy != "hold" and not models_folder(policy).is_dir():
         raise ValueError(f"there is no policy '{policy}'; give a folder of models, `shipped` or `hold`")
     return policy
+
+
+def _name(policy: str, sampling: str | None, dtype: str) -> str:
+    """What the policy is called in the results of those who ask it: by its weights, and by what changes its plans."""
+    from action_images.model.shipped import models_name
+
+    changes = [f"sampling={sampling}"] if sampling else []
+    changes += [dtype] if dtype != "float32" else []
+    return " ".join([policy if policy == "hold" else models_name(policy), *changes])
 
 
 def read_token(path: Path) -> str:

@@ -121,7 +121,13 @@ class Follower:
 
     @property
     def _left(self) -> int:
-        return max(self._plans[-1][0] + self._plans[-1][1].trajectory.num_frames - self._step, 0) if self._plans else 0
+        if not self._plans:
+            return 0
+        start, plan = self._plans[-1]
+        num_frames = plan.trajectory.num_frames
+        if not self._may_plan and self.execution.num_steps is not None:
+            num_frames = min(num_frames, self.execution.num_steps)
+        return max(start + num_frames - self._step, 0)
 
     @property
     def _settling(self) -> bool:
@@ -143,7 +149,7 @@ class Follower:
             if weight > 0 and agrees and pose.translation.isfinite().all() and pose.rotation.isfinite().all():
                 poses.append(pose)
                 weights.append(weight)
-        return mean_pose(poses, weights) if len(poses) > 1 else newest
+        return mean_pose(poses, weights) if poses else newest
 
 
 def mean_pose(poses: list[Pose], weights: list[float]) -> Pose:

@@ -1,6 +1,5 @@
 """Adding episodes to a data set on disk, each whole or not at all."""
 
-import fcntl
 import json
 import shutil
 import tempfile
@@ -15,6 +14,7 @@ from typing_extensions import Self
 from action_images.data import layout, statistics
 from action_images.data.encoded import Encoded, check_fits, encode_episode
 from action_images.data.episode import Episode, EpisodeError
+from action_images.data.lock import take_lock
 from action_images.data.tables import read_table, write_table
 from action_images.data.video import commit_file
 
@@ -97,12 +97,9 @@ class DatasetWriter:
         self._lock.close()
 
     def _locked(self):
-        lock = (self.path / "meta" / ".lock").open("w")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            lock.close()
-            raise EpisodeError(f"{self.path}: another process is writing to this data set; wait for it to end") from None
+        lock = take_lock(self.path / "meta")
+        if lock is None:
+            raise EpisodeError(f"{self.path}: another process is writing to this data set; wait for it to end")
         return lock
 
     def _resume(self) -> None:

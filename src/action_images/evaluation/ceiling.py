@@ -61,7 +61,7 @@ def run_trial(task: str, seed: int, gate: Gate) -> Trial:
     succeeded[RECORDED] = _executed(environment, seed, recorded)
     for size in gate.sizes:
         known = through_video(recorded, cameras.resize(size, size), gate.crf)
-        error[str(size)] = recorded.world_from_tool.distance(known.world_from_tool)[0].median().item()
+        error[str(size)] = recorded.world_from_tool.distance(known.world_from_tool)[0].quantile(0.5).item()
         succeeded[str(size)] = bool(known.world_from_tool.translation.isfinite().all()) and _executed(environment, seed, known)
     return Trial(task, seed, succeeded, error)
 
@@ -120,6 +120,6 @@ def summarise(task: str, trials: list[Trial]) -> Ceiling:
         raise ValueError(f"{task}: no trial was run; ask for at least one")
     ways = list(trials[0].succeeded)
     num_succeeded = {way: sum(trial.succeeded[way] for trial in trials) for way in ways}
-    error_mm = {size: 1e3 * torch.tensor([trial.error[size] for trial in trials]).median().item() for size in trials[0].error}
+    error_mm = {size: 1e3 * torch.tensor([trial.error[size] for trial in trials]).quantile(0.5).item() for size in trials[0].error}
     failed = {way: tuple(trial.seed for trial in trials if not trial.succeeded[way]) for way in ways}
     return Ceiling(task, len(trials), num_succeeded, error_mm, failed)

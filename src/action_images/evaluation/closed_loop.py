@@ -10,8 +10,10 @@ from typing import Any
 
 import torch
 
+from action_images.data.lock import alone_in
 from action_images.data.pool import pool_of
 from action_images.data.settings import keep_settings
+from action_images.data.video import commit_file
 from action_images.evaluation.attribution import attribute, missed_by
 from action_images.evaluation.protocols import EvaluationProtocol
 from action_images.evaluation.references import Privileged, expert_path
@@ -29,7 +31,11 @@ Make = Callable[[], Policy]
 
 @dataclass(frozen=True)
 class Judgement:
-    """One policy under one protocol; all that a process needs to run any trial of it. `size` is (height, width) in px."""
+    """One policy under one protocol; all that a process needs to run any trial of it. `size` is (height, width) in px.
+
+    `clips` says which clips (height, width, frames a second) a policy draws or imagines, where its name does not: then
+    results of other clips do not mix with these.
+    """
 
     protocol_name: str
     protocol: EvaluationProtocol
@@ -37,6 +43,7 @@ class Judgement:
     make: Make
     num_views: int = 2
     size: tuple[int, int] = (128, 128)
+    clips: tuple[int, int, float] | None = None
 
     def environment(self, task: str) -> Tabletop:
         """The world in which a task is judged."""
@@ -47,7 +54,8 @@ class Judgement:
         conditions = asdict(replace(self.protocol, tasks=()))
         del conditions["tasks"]
         names = {"protocol": self.protocol_name, "policy": self.policy_name, "num_views": self.num_views, "size": self.size}
-        return json.loads(json.dumps({**names, **conditions}))
+        clips = {} if self.clips is None else {"clips": self.clips}
+        return json.loads(json.dumps({**names, **clips, **conditions}))
 
 
 def addresses(tasks: Iterable[str], num_trials: int) -> list[Address]:
@@ -131,14 +139,16 @@ def _judge(address: Address) -> TrialRecord:
 def evaluate(judgement: Judgement, folder: Path, num_trials: int, num_workers: int = 1) -> Iterator[TrialRecord]:
     """Run what a results folder lacks of `num_trials` of each task, adding each trial to it as it is over, and yield it.
 
-    The same call goes on where it was stopped. Raises ValueError where the folder holds trials of other settings.
+    The same call goes on where it was stopped. Raises ValueError where the folder holds trials of other settings, or
+    another process is writing there.
     """
     wanted = addresses(judgement.protocol.tasks, num_trials)
-    open_results(folder, judgement)
-    done = {trial.key for trial in load_trials(folder)} if (folder / TRIALS).is_file() else set()
-    for trial in run(judgement, [address for address in wanted if address not in done], num_workers):
-        append_trial(folder, trial)
-        yield trial
+    with alone_in(folder):
+        open_results(folder, judgement)
+        done = {trial.key for trial in load_trials(folder)} if (folder / TRIALS).is_file() else set()
+        for trial in run(judgement, [address for address in wanted if address not in done], num_workers):
+            append_trial(folder, trial)
+            yield trial
 
 
 def open_results(folder: Path, judgement: Judgement) -> None:
@@ -171,7 +181,8 @@ def film(judgement: Judgement, folder: Path, write: Write, num_workers: int = 1)
     before = torch.get_num_threads()
     torch.set_num_threads(_threads_each(num_workers))
     try:
-        yield from _film(judgement, folder, write)
+        with alone_in(folder):
+            yield from _film(judgement, folder, write)
     finally:
         torch.set_num_threads(before)
 
@@ -198,4 +209,4 @@ def write_whole(path: Path, text: str) -> None:
     """Write a file so that it is there whole or not at all."""
     part = path.with_name(path.name + ".part")
     part.write_text(text)
-    part.replace(path)
+    commit_file(part, path)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -180,7 +181,7 @@ def rows(mode: str, measured: Sequence[Measures], views: Sequence[str], horizons
 def _row(mode: str, name: str, view: str, frame: str, values: Tensor) -> Row:
     flat = values.reshape(len(values), -1).double()
     flat = torch.where(flat.isinf(), torch.nan, flat)
-    reduce = torch.nanmedian if name in MEDIANS else torch.nanmean
+    reduce = partial(torch.nanquantile, q=0.5) if name in MEDIANS else torch.nanmean
 
     def figure(items: Tensor) -> float:
         return reduce(flat[items]).item()

@@ -4,7 +4,7 @@ import json
 import math
 from pathlib import Path
 
-MAX_CURVES, MAX_POINTS, MAX_BYTES = 24, 400, 256 << 20
+MAX_CURVES, MAX_POINTS, MAX_BYTES = 200, 400, 256 << 20
 AXES = ("step", "samples", "x")
 """Which number counts along a curve, the first of these that a line has; the line's own number where it has none."""
 
@@ -12,7 +12,8 @@ AXES = ("step", "samples", "x")
 def load_curves(path: Path) -> dict[str, list[tuple[float, float]]]:
     """Name -> points (x, y) in the order of the file, thinned to a few hundred; names of nested numbers are joined by dots.
 
-    Raises ValueError, naming the line, for what is not an object in JSON, and for a log without a single curve.
+    Raises ValueError, naming the line, for what is not an object in JSON, and for a log without a single curve or with
+    more than MAX_CURVES.
     """
     if path.stat().st_size > MAX_BYTES:
         raise ValueError(f"{path}: {path.stat().st_size >> 20} MB; a log of at most {MAX_BYTES >> 20} MB is drawn: thin it first")
@@ -27,7 +28,9 @@ def load_curves(path: Path) -> dict[str, list[tuple[float, float]]]:
     drawn = {name: points for name, points in curves.items() if len(points) > 1}
     if not drawn:
         raise ValueError(f"{path}: holds no curve; a log has one JSON object a line, with at least two values of one number")
-    return {name: _thinned(points) for name, points in list(drawn.items())[:MAX_CURVES]}
+    if len(drawn) > MAX_CURVES:
+        raise ValueError(f"{path}: holds {len(drawn)} curves; a page of at most {MAX_CURVES} is drawn: leave some out")
+    return {name: _thinned(points) for name, points in drawn.items()}
 
 
 def _parsed(path: Path, number: int, line: str) -> dict:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from action_images.data.lock import alone_in
 from action_images.data.settings import keep_settings
 from action_images.evaluation.statistics import bootstrap_interval, wilson_interval
 from action_images.geometry import Trajectory
@@ -85,20 +86,21 @@ class Scenes:
 def judge_plans(policy: Policy, policy_name: str, scenes: Scenes, addresses: Iterable[tuple[str, int]], out: Path) -> Iterator[SceneErrors]:
     """Every scene (task, seed) that `out` does not hold yet, written to out/plans.jsonl as it is done.
 
-    Raises ValueError where `out` holds plans of another policy, by its name, or of other scenes.
+    Raises ValueError where `out` holds plans of another policy, by its name, or of other scenes, or another process is
+    writing there.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    done = {(scene.task, scene.seed) for scene in load_plans(out)}
-    keep_settings(out / SETTINGS, {"policy": policy_name} | asdict(scenes), empty=not done)
-    with (out / PLANS).open("ab") as file:
-        for task, seed in dict.fromkeys(addresses):
-            if (task, seed) in done:
-                continue
-            scene = judge_scene(policy, scenes, task, seed)
-            file.write(json.dumps(asdict(scene)).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-            yield scene
+    with alone_in(out):
+        done = {(scene.task, scene.seed) for scene in load_plans(out)}
+        keep_settings(out / SETTINGS, {"policy": policy_name} | asdict(scenes), empty=not done)
+        with (out / PLANS).open("ab") as file:
+            for task, seed in dict.fromkeys(addresses):
+                if (task, seed) in done:
+                    continue
+                scene = judge_scene(policy, scenes, task, seed)
+                file.write(json.dumps(asdict(scene)).encode() + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+                yield scene
 
 
 def load_plans(out: Path) -> list[SceneErrors]:
@@ -181,6 +183,8 @@ def _error(question: str, plan: Plan, expert: Trajectory, other: Trajectory | No
     right = ((plan.trajectory.opening > 0.5) == (truth.opening > 0.5)).float().mean()
     moved = (truth.world_from_tool.translation[-1] - expert.world_from_tool.translation[0]).norm()
     follows = None if rival is None else _nearer(plan.trajectory, truth, rival)
+    if follows and (lost[-1] or not metres[-1].isfinite()):
+        follows = False  # what cannot be read follows nobody; where its place-holder lies says nothing
     final, mean, turned = millimetres[-1].item(), millimetres.mean().item(), degrees.mean().item()
     return PlanError(question, final, mean, turned, right.item(), 1e3 * moved.item(), follows)
 
@@ -231,18 +235,18 @@ def _row(task: str, question: str, asked: list[PlanError]) -> OpenLoopRow:
         return torch.tensor([get(error) for error in asked], dtype=torch.float64)
 
     final = column(lambda error: error.final_mm)
-    low, high = bootstrap_interval(lambda places: final[places].median().item(), len(final))
+    low, high = bootstrap_interval(lambda places: final[places].quantile(0.5).item(), len(final))
     decided = [error.follows for error in asked if error.follows is not None]
     return OpenLoopRow(
         task,
         question,
         len(asked),
-        (final.median().item(), low, high),
+        (final.quantile(0.5).item(), low, high),
         _share(int((final <= NEAR_MM).sum()), len(asked)),
-        column(lambda error: error.path_mm).median().item(),
-        column(lambda error: error.path_deg).median().item(),
+        column(lambda error: error.path_mm).quantile(0.5).item(),
+        column(lambda error: error.path_deg).quantile(0.5).item(),
         100 * column(lambda error: error.gripper).mean().item(),
-        column(lambda error: error.moved_mm).median().item(),
+        column(lambda error: error.moved_mm).quantile(0.5).item(),
         _share(sum(decided), len(decided)) if decided else None,
     )
 

@@ -106,7 +106,8 @@ class ExpertThroughVideo(_Script):
         path = concatenate([recorded[:1], known[1:]])
         path = bridged(path, path.world_from_tool.translation.isfinite().all(-1))
         sure = torch.ones(len(frames))
-        self.follow(environment, to_control_steps(path, sure, self._fps, environment.control_hz, self._gripper).trajectory)
+        fps = environment.control_hz / stride  # of the frames that were taken: not every rate divides the arm's
+        self.follow(environment, to_control_steps(path, sure, fps, environment.control_hz, self._gripper).trajectory)
 
 
 class Random:

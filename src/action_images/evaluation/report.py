@@ -1,11 +1,11 @@
 """One html page of results that needs no other file: tables with intervals, comparisons, reasons of failure, and films."""
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from action_images.data.settings import load_settings
 from action_images.evaluation.inlined import Inlined
@@ -59,6 +59,8 @@ def write_report(folders: Sequence[Path], out: Path, training_log: Path | None =
 
 Home = dict[tuple[str, str, str, int], Path]
 """Protocol, policy, task and seed of a trial -> the folder that holds it."""
+Conditions = dict[str, Any]
+"""A folder's settings, but for the policy's name."""
 
 
 def _load(folders: Sequence[Path]) -> tuple[list[TrialRecord], Home, Owned]:
@@ -89,23 +91,33 @@ def _shares_name(trial: TrialRecord, others: Sequence[TrialRecord]) -> bool:
     return any((other.protocol, other.policy) == (trial.protocol, trial.policy) for other in others)
 
 
-def _conditions(folder: Path) -> str:
+def _conditions(folder: Path) -> Conditions:
     """Under what conditions the trials of a folder were run, whoever was judged."""
     path = folder / SETTINGS
     settings = load_settings(path) if path.is_file() else {}
-    return json.dumps({name: value for name, value in settings.items() if name != "policy"}, sort_keys=True)
+    return {name: value for name, value in settings.items() if name != "policy"}
 
 
-def _owned(homes: Home, conditions: dict[Path, str]) -> Owned:
+def _owned(homes: Home, conditions: dict[Path, Conditions]) -> Owned:
     """For each policy the ceilings of the same conditions."""
-    under: dict[tuple[str, str], set[str]] = {}
+    under: dict[tuple[str, str], set[Path]] = {}
     for (protocol, policy, *_), folder in homes.items():
-        under.setdefault((protocol, policy), set()).add(conditions[folder])
-    ceilings = {key: where for key, where in under.items() if is_ceiling(key[1])}
+        under.setdefault((protocol, policy), set()).add(folder)
+    ceilings = {key: folders for key, folders in under.items() if is_ceiling(key[1])}
+
+    def alike(some: set[Path], others: set[Path]) -> bool:
+        return any(_agree(conditions[one], conditions[other]) for one in some for other in others)
+
     return {
-        (protocol, policy): {name for (other, name), at in ceilings.items() if other == protocol and at & where}
-        for (protocol, policy), where in under.items()
+        (protocol, policy): {name for (other, name), at in ceilings.items() if other == protocol and alike(at, folders)}
+        for (protocol, policy), folders in under.items()
     }
+
+
+def _agree(some: Conditions, others: Conditions) -> bool:
+    """Whether two folders' conditions are alike; the clips of a policy matter only to what depends on them."""
+    clips = {"clips"} if "clips" not in some or "clips" not in others else set[str]()
+    return all(some.get(name) == others.get(name) for name in {*some, *others} - clips)
 
 
 def _ceilings_of(folder: Path) -> list[Path]:

@@ -194,7 +194,7 @@ def trust(pairs: Sequence[Pair]) -> Trust:
         PolicyRow(
             name, len(scenes),
             *(columns[key][:, place].mean().item() for key in ("succeeded", "inside", "real_progress", "imagined_progress")),
-            *(columns[key][:, place].median().item() for key in ("real_missed_mm", "imagined_missed_mm")),
+            *(columns[key][:, place].quantile(0.5).item() for key in ("real_missed_mm", "imagined_missed_mm")),
         )
         for place, name in enumerate(names)
     )  # fmt: skip

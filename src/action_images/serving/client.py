@@ -97,14 +97,17 @@ class RemotePolicy:
 
         Raises as `plan` does.
         """
+        left = self.timeout_s
         with self._lock:
             for attempt in (1, 2):
                 connection = self._connected()
+                began = time.monotonic()
                 try:
-                    return self._ask(connection, request, time.monotonic() + self.timeout_s)
+                    return self._ask(connection, request, left)
                 except ConnectionClosed as closed:
                     self._disconnect()
                     _raise_if_final(closed, self.uri)
+                    left -= time.monotonic() - began
                     if attempt == 2:
                         raise Unreachable(f"{self.uri}: the connection was lost twice while a plan was awaited ({closed})") from closed
                 except BaseException:
@@ -139,9 +142,11 @@ class RemotePolicy:
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state, _connection=None, _open=contextlib.ExitStack(), _lock=threading.Lock())
 
-    def _ask(self, connection: ClientConnection, request: Request, deadline: float) -> Reply:
+    def _ask(self, connection: ClientConnection, request: Request, left: float) -> Reply:
+        """The answer within so many seconds."""
+        deadline = time.monotonic() + left
         seq = next(self._numbers)
-        numbered = replace(request, seq=seq, timeout_ms=1e3 * self.timeout_s)
+        numbered = replace(request, seq=seq, timeout_ms=1e3 * max(left, 1e-3))
         connection.send(encode(numbered.to_message()))
         while True:
             frame = self._wait(connection, deadline)

@@ -1,0 +1,32 @@
+"""Whether words that somebody typed tell of what a scene is about."""
+
+import re
+from string import Formatter
+
+from action_images.sim.task import Task
+
+FILLERS = frozenset(re.findall(r"\w+", "a an and at by down in into is it its of on onto over please that the then this to up with"))
+"""Words that say nothing of what is meant."""
+
+
+def tells(instruction: str, trial: Task) -> bool:
+    """Whether an instruction is one of the trial's own, or says the same in words of its own.
+
+    A task that names two things or more (which block on which) must be told in one of its phrasings: in other words
+    nobody could tell which is which. Otherwise the instruction must name what the trial is about, and at least half of its
+    words, fillers aside, must be words of the task.
+    """
+    said, phrasings = _words(instruction), (*trial.phrasings, *trial.kept_out)
+    if any(said == _words(phrasing.format(**vars(trial))) for phrasing in phrasings):
+        return True
+    slots = {name for phrasing in phrasings for _, name, _, _ in Formatter().parse(phrasing) if name}
+    named = [word for name in slots for word in _words(str(vars(trial)[name]))]
+    content = [word for word in said if word not in FILLERS]
+    if len(slots) > 1 or not content or not set(named) <= set(said):
+        return False
+    known = {word for phrasing in phrasings for word in _words(phrasing.format(**vars(trial)))}
+    return 2 * sum(word in known for word in content) >= len(content)
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.lower())
