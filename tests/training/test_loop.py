@@ -259,7 +259,10 @@ def test_the_finished_models_load_and_say_what_they_are(recipe, tmp_path):
         assert models.clips.num_frames == 5
         assert models.clips.fps == 5
         card = (each / "README.md").read_text()
-        assert all(said in card for said in ("license: apache-2.0", "## Data", "| demonstrations | 1 | 6 |", "final mm", "## Limits"))
+        assert all(
+            said in card
+            for said in ("license: apache-2.0", "## Data", "| demonstrations | 1 | all, learnt from | 6 |", "final mm", "## Limits")
+        )
         assert str(tmp_path) not in card
     network = type(models.denoiser.transformer).from_pretrained(folder, subfolder="transformer")
     assert sum(value.numel() for value in network.parameters()) == sum(value.numel() for value in models.denoiser.parameters())

@@ -1,12 +1,15 @@
 """`action-images train` as a user types it."""
 
 import signal
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from action_images.cli import main
+from action_images.data.split import Split
+from action_images.data.store import Dataset
 from action_images.training.checkpoint import checkpoints
 from action_images.training.recipe import Recipe
 from action_images.training.train import Run, saved_recipe
@@ -65,6 +68,31 @@ def test_a_dry_run_says_what_it_takes_and_draws_the_first_batch(command, tmp_pat
     for word in ("parameters", "tokens", "demonstrations", "windows", "policy", "GB", "s a step", "GFLOP/s"):
         assert word in said, word
     assert [path.name for path in tmp_path.iterdir()] == ["first_batch.png"]
+
+
+def test_a_dry_run_and_the_card_count_the_episodes_of_the_part_alone(command, demonstrations, tmp_path, capsys):
+    ids = Dataset(demonstrations).ids
+    train, held_out = (sum(map(Split(part, 0.3, "episode"), ids)) for part in ("train", "held_out"))
+    assert train
+    assert held_out
+    halves = [f"--{one}.0.{name}={value}" for one, part in (("sources", "train"), ("validation", "held_out"))
+              for name, value in (("path", demonstrations), ("part", part), ("held-out", 0.3), ("held-out-by", "episode"))]  # fmt: skip
+    assert main([*command, *halves, "--out", str(tmp_path), "--dry-run"]) == 0
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in capsys.readouterr().out.splitlines() if "demonstrations" in line]
+    assert [row[1:4] for row in rows] == [["train", str(train), "0"], ["held_out", str(held_out), "0"]]
+    assert main([*command, *halves, "--out", str(tmp_path)]) == 0
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert f"| demonstrations | 1 | train, learnt from | {train} |" in card
+    assert f"| demonstrations | 1 | held_out, judged on | {held_out} |" in card
+
+
+def test_every_option_of_a_recipe_is_explained(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "debug", "--help"])
+    lines = [line.strip("│ ") for line in capsys.readouterr().out.splitlines()]
+    bare = [option for option, words in pairwise(lines) if option.startswith("--") and words.startswith("(default")]
+    # What a single task weighs is said once, above all of them.
+    assert {option.rsplit(".", 1)[0] for option in bare} == {"--sources.0.tasks", "--validation.0.tasks"}
 
 
 def test_bad_input_is_one_line_that_names_the_thing(command, tmp_path, capsys):

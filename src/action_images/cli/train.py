@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from action_images.recipes import RECIPES, objective_of
-from action_images.training.recipe import Recipe
+from action_images.training.recipe import Recipe, SourceRecipe
 
 if TYPE_CHECKING:
-    from action_images.data.mixture import Mixture
+    from action_images.data.mixture import Mixture, Source
     from action_images.data.sample import Sample
     from action_images.model.models import Clips
 
@@ -90,30 +90,41 @@ def _plan(recipe: Recipe, out: Path) -> None:
 
     clips = clips_of(recipe)
     mixture = open_mixture(recipe.sources, recipe, clips, recipe.seed)
+    judged = open_mixture(recipe.validation, recipe, clips, recipe.seed) if recipe.validation else None
     console = Console(highlight=False)
     clip = f"{recipe.num_views} views, {clips.num_frames} frames of {clips.size[0]} x {clips.size[1]} px at {clips.fps:g} a second"
     console.print(f"[bold]{recipe.preset}[/bold], {recipe.num_steps} steps of {recipe.batch_size} samples: {clip}")
-    _print_data(console, recipe, mixture)
+    _print_data(console, recipe, mixture, judged)
     _print_costs(console, recipe, clips, mixture)
     out.mkdir(parents=True, exist_ok=True)
     _draw_first_batch(out / PICTURE, recipe, clips, mixture)
     console.print(f"written: {out / PICTURE}")
 
 
-def _print_data(console, recipe: Recipe, mixture: "Mixture") -> None:
-    from rich.table import Table
+def _print_data(console, recipe: Recipe, mixture: "Mixture", judged: "Mixture | None") -> None:
+    """Sources that are learnt from and judged on: the episodes of their part, and of these how many are left out."""
+    from rich.table import Column, Table
 
     from action_images.training.plan import DRAWS, drawn_sources
+    from action_images.training.setup import episodes_of
+
+    def data(one: SourceRecipe, source: "Source") -> tuple[str, ...]:
+        left_out = len(source.too_short) + len(source.bare)
+        return source.name, one.part, str(len(episodes_of(one, source))), str(left_out), str(len(source))
 
     counts = drawn_sources(mixture)
-    table = Table("source", "episodes", "left out", "windows", "share", "passes over it")
-    for source in mixture.sources:
+    table = Table(Column("source", no_wrap=True), "part", "episodes", "left out", "windows", "share", "passes over it")
+    for one, source in zip(recipe.sources, mixture.sources, strict=True):
         share = counts[source.name] / DRAWS
         passes = share * recipe.num_steps * recipe.batch_size / len(source)
-        left_out = len(source.too_short) + len(source.bare)
-        table.add_row(source.name, str(len(source.dataset)), str(left_out), str(len(source)), f"{share:.1%}", f"{passes:.2f}")
+        table.add_row(*data(one, source), f"{share:.1%}", f"{passes:.2f}")
     console.print(table)
-    for source in mixture.sources:
+    validation = () if judged is None else judged.sources
+    table = Table(Column("validation", no_wrap=True), "part", "episodes", "left out", "windows")
+    for one, source in zip(recipe.validation, validation, strict=True):
+        table.add_row(*data(one, source))
+    console.print(table if validation else "no validation: the recipe names no data to judge on")
+    for source in (*mixture.sources, *validation):
         for episodes, why in (
             (source.too_short, "too short for a window"),
             (source.bare, "without tool poses, or with an uncalibrated view"),

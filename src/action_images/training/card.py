@@ -1,12 +1,13 @@
 """The model card of what was trained: data, recipe, figures, licence, limits."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from action_images.data.mixture import Mixture
 from action_images.model.door import CanvasDenoiser
 from action_images.training.checkpoint import Progress
-from action_images.training.recipe import Recipe
+from action_images.training.recipe import Recipe, SourceRecipe
+from action_images.training.setup import clips_of, episodes_of, open_mixture
 
 HEAD = """---
 license: apache-2.0
@@ -45,18 +46,26 @@ def model_card(
     load = f"action_images.model.models.Models.load(folder{door})"
     steps = {"step": progress.step, "num_steps": recipe.num_steps, "hours": progress.seconds / 3600}
     head = HEAD.format(preset=recipe.preset, parameters=parameters, load=load, **steps)
-    return "\n".join([head + _data(mixture), _figures(figures), _recipe(recipe), LIMITS])
+    return "\n".join([head + _data(recipe, mixture), _figures(figures), _recipe(recipe), LIMITS])
 
 
-def _data(mixture: Mixture) -> str:
-    lines = ["## Data", "| source | ratio | episodes | windows | instructions | tasks |", "|---|---|---|---|---|---|"]
-    for source in mixture.sources:
-        dataset = source.dataset
-        instructions = Counter(dataset.instruction(number) for number in range(len(dataset)))
-        tasks = {} if source.decisions is None else source.decisions.tasks
-        said = ", ".join(f"{name} {weight:g}" for name, weight in tasks.items())
-        lines.append(f"| {dataset.path.name} | {source.ratio:g} | {len(dataset)} | {len(source)} | {len(instructions)} | {said} |")
+def _data(recipe: Recipe, mixture: Mixture) -> str:
+    lines = ["## Data", "Episodes are those that were used: of the part, less what was left out.", ""]
+    lines += ["| source | ratio | part | episodes | windows | instructions | tasks |", "|---|---|---|---|---|---|---|"]
+    lines += _rows(recipe.sources, mixture, "learnt from")
+    if recipe.validation:
+        lines += _rows(recipe.validation, open_mixture(recipe.validation, recipe, clips_of(recipe), recipe.seed), "judged on")
     return "\n".join([*lines, ""])
+
+
+def _rows(recipes: Sequence[SourceRecipe], mixture: Mixture, use: str) -> Iterator[str]:
+    for one, source in zip(recipes, mixture.sources, strict=True):
+        dataset, left_out = source.dataset, {*source.too_short, *source.bare}
+        used = [number for number in episodes_of(one, source) if dataset.ids[number] not in left_out]
+        instructions = Counter(dataset.instruction(number) for number in used)
+        said = ", ".join(f"{name} {weight:g}" for name, weight in one.tasks.items())
+        counts = f"{len(used)} | {len(source)} | {len(instructions)}"
+        yield f"| {dataset.path.name} | {source.ratio:g} | {one.part}, {use} | {counts} | {said} |"
 
 
 def _figures(figures: Mapping[str, Mapping[str, float]]) -> str:

@@ -14,86 +14,120 @@ Learns = Literal["action-images", "vectors"]
 
 @dataclass(frozen=True)
 class SourceRecipe:
-    """One data set of the mixture, and what is learnt from it.
-
-    `tasks` are the weights of the tasks (see canvas.TASKS); `drop_text` is the probability of an empty instruction, for
-    the tasks named in `drop_text_of` another one. A window has a frame every `stride` of the data set's and begins
-    every `step` of them. `views` may be drawn from (empty: all). `part` chooses among the episodes, by a hash of their
-    ids: those to `train` on, or those `held_out`, about a share `held_out` of them, whole variations or single episodes.
-    """
+    """One data set of the mixture, and what is learnt from it."""
 
     path: Path
+    """Folder of the data set."""
     ratio: float = 1.0
+    """How often it is drawn from, against the other sources: any number above 0."""
     tasks: dict[str, float] = field(default_factory=lambda: {"joint": 1.0})
+    """Weights of the tasks (names of canvas.TASKS); one is drawn for each sample."""
     drop_text: float = 0.05
+    """Probability that a sample's instruction is taken away."""
     drop_text_of: dict[str, float] = field(default_factory=dict)
+    """The same probability for single tasks, by name, in place of drop_text."""
     stride: int = 1
+    """A window has every so many frames of the recording one; all sources have the same frames a second after it."""
     step: int = 1
+    """A window begins every so many frames of the recording."""
     views: tuple[str, ...] = ()
+    """Names of the views that samples are drawn from; all where it is left out."""
     part: Part = "all"
+    """Which episodes, by a hash of their ids: all, those to train on, or those held out."""
     held_out: float = 0.1
+    """About this share of the episodes is held out, 0 to 1; nothing where part is all."""
     held_out_by: Unit = "variation"
+    """Hold out whole variations of a scene, or single episodes."""
 
 
 @dataclass(frozen=True)
 class LoraRecipe:
-    """Low-rank adaptation through peft: the rank, its scale, and which linear layers are adapted."""
+    """Low-rank adaptation through peft; for trainable lora alone."""
 
     rank: int = 64
+    """Of each adapter's two matrices."""
     alpha: int = 64
+    """The adapters' answers are multiplied by alpha / rank."""
     targets: tuple[str, ...] = ("to_q", "to_k", "to_v", "to_out.0", "ffn.net.0.proj", "ffn.net.2")
+    """Ends of the names of the linear layers that are adapted."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A complete training run.
-
-    `preset` sizes a new model, `learns` says what it answers with (`vectors`: the baseline of docs/evaluation.md);
-    `pretrained` (a folder of saved models) is gone on from instead. `batch_size` samples
-    over all processes make a step, at most `micro_batch_size` at a time in one pass of a process. The learning rate
-    rises over `warmup_steps`, stays, and falls to zero over the last `decay` share of the steps. `action_weight` is how
-    much a latent frame of an action counts in the loss against one of video. With the probability `drop_camera` a sample
-    shows the network zeros for the maps of its cameras; its action images are drawn all the same. With the probability
-    `mirror` it is the mirrored scene (see `data.mirrored`). What learns is kept in float32, whatever `mixed_precision`
-    its passes run in; the dtypes are those of what is frozen.
-    """
+    """A complete training run. What learns is kept in float32, whatever its passes run in."""
 
     preset: str
+    """Size of the model, a name of model.presets.PRESETS; the one that pretrained models were made with, where there are any."""
     sources: tuple[SourceRecipe, ...]
+    """The data that is learnt from."""
     learns: Learns = "action-images"
+    """What the network answers with; vectors is the baseline of docs/evaluation.md."""
     validation: tuple[SourceRecipe, ...] = ()
+    """The data that is judged on."""
     pretrained: Path | None = None
+    """Folder of saved models to go on from, in place of a new model."""
     size: tuple[int, int] | None = None
+    """Height and width of the clips in px; the preset's where it is None."""
     num_frames: int | None = None
+    """Frames of a clip, 1 + 4 n; the preset's where it is None."""
     num_views: int = 2
+    """Cameras in each sample."""
     seed: int = 0
+    """Of a new model, the order of the data and the noise."""
     num_steps: int = 1000
+    """Steps of the optimizer in the whole run."""
     batch_size: int = 32
+    """Samples in a step, over all processes."""
     micro_batch_size: int = 64
+    """Samples of a process in one pass at most: memory against speed, the result is the same up to rounding."""
     learning_rate: float = 1.5e-3
+    """At its highest, above 0."""
     warmup_steps: int = 100
+    """Steps in which the learning rate rises from zero."""
     decay: float = 1.0
+    """Over this last share of the steps, 0 to 1, the learning rate falls in a straight line to zero."""
     weight_decay: float = 0.01
+    """Of AdamW, for matrices alone."""
     betas: tuple[float, float] = (0.9, 0.95)
+    """Of AdamW: decay rates of its means of the gradient and of its square."""
     clip_gradient: float = 1.0
+    """The norm that the gradient is cut to where it is larger."""
     ema_decay: float | None = 0.999
+    """Of the running average of the weights, which is judged and exported, between 0 and 1; None takes the last weights."""
     shift: float = 5.0
+    """Moves the noise levels that are trained towards 1, more the larger it is; 1 moves nothing."""
     loss_weight: LossWeight = "velocity"
+    """How errors count by noise level: velocity, the plain error; clean, that of the clean latents; release, the release's bell."""
     action_weight: float = 1.0
+    """How much a latent frame of an action counts in the loss against one of video."""
     drop_camera: float = 0.0
+    """Probability that the network is shown zeros for a sample's camera maps; its action images are drawn all the same."""
     mirror: float = 0.0
+    """Probability that a sample is the mirrored scene; docs/training.md says when that is right."""
     trainable: Trainable = "full"
+    """What learns: all weights, or low-rank adapters (lora)."""
     lora: LoraRecipe = LoraRecipe()
+    """The adapters."""
     transformer_dtype: Precision = "float32"
+    """Of the transformer where it is frozen (trainable lora)."""
     autoencoder_dtype: Precision = "float32"
+    """Of Wan's autoencoder."""
     text_dtype: Precision = "float32"
+    """Of the language model."""
     mixed_precision: Literal["no", "bf16"] = "no"
+    """What passes run in: float32 (no), or bfloat16 where that is exact enough (bf16)."""
     gradient_checkpointing: bool = False
+    """Compute activations anew in the backward pass: less memory, more time."""
     num_workers: int = 1
+    """Processes that decode data; 0 decodes between the steps."""
     validate_minutes: float = 10.0
+    """Minutes between validations; one comes after the last step too."""
     validation_windows: int = 32
+    """Held-out windows that are judged, for each task."""
     save_minutes: float = 5.0
+    """Minutes between checkpoints; one comes after each better validation and after the last step too."""
     keep_last: int = 2
+    """How many checkpoints are kept, at least 1."""
 
     def __post_init__(self) -> None:
         if not self.sources:

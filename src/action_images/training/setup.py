@@ -66,6 +66,12 @@ def open_mixture(sources: Sequence[SourceRecipe], recipe: Recipe, clips: Clips, 
     return Mixture(opened, seed)
 
 
+def episodes_of(one: SourceRecipe, source: Source) -> list[int]:
+    """Numbers of the episodes of the part of a data set that a source was opened on, those that give no window among them."""
+    part = Split(one.part, one.held_out, one.held_out_by)
+    return [number for number, name in enumerate(source.dataset.ids) if part(name)]
+
+
 def _names(sources: Sequence[SourceRecipe]) -> list[str]:
     """A name for each source: its folder's, numbered where two share one. The order of draws hangs on it, not on where the data lies."""
     folders = [one.path.name for one in sources]
