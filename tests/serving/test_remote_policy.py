@@ -17,10 +17,13 @@ from serving_policies import PATIENCE_S, Moody, Winding, observation, running, u
 from websockets.sync.server import serve
 from websockets.utils import accept_key
 
+from action_images.cli import main
 from action_images.cli.evaluate import DEFAULT_FPS, DEFAULT_SIZE, policy_of
 from action_images.control import Hold
+from action_images.data.settings import load_settings
 from action_images.evaluation.closed_loop import Judgement, judge
 from action_images.evaluation.protocols import PROTOCOLS
+from action_images.evaluation.trial import load_trials
 from action_images.geometry import rotation as rotations
 from action_images.serving.client import Late, Refused, RemotePolicy, ServingError, Unreachable
 from action_images.serving.protocol import WireError
@@ -170,6 +173,40 @@ def test_a_server_of_openpis_protocol_is_understood():
         assert plan.trajectory.num_frames == 5
         assert torch.allclose(plan.trajectory.world_from_tool.translation[0].float(), seen.world_from_tool.translation)
         assert policy.metadata == {}
+
+
+EVALUATE = ["evaluate", "--task", "reach_target", "--trials", "1", "--size", "32", "--no-films", "--no-ceiling"]
+
+
+def test_a_server_of_openpis_protocol_is_judged_in_the_format_that_it_answers_in(tmp_path, capsys):
+    """In float64, as numpy makes it, and without a name of its format."""
+
+    def answer(seen: dict) -> dict:
+        assert (seen["images"].dtype, seen["images"].shape) == (np.uint8, (2, 3, 32, 32))
+        assert [np.shape(seen[name]) for name in ("intrinsics", "world_from_camera", "world_from_tool")] == [(2, 3, 3), (2, 4, 4), (4, 4)]
+        return {"actions": np.tile([0.5, 0, 0.3, 1, 0, 0, 0, seen["opening"]], (8, 1))}
+
+    with minimal_server(answer) as address:
+        command = [*EVALUATE, "--policy", address]
+        assert main([*command, "--actions", "pose", "--out", str(tmp_path / "pose")]) == 0
+        assert load_settings(tmp_path / "pose" / "settings.json")["policy"] == f"{address} actions=pose"
+        assert len(load_trials(tmp_path / "pose")) == 1
+        assert main([*command, "--out", str(tmp_path / "matrix")]) == 2
+    assert "with --actions NAME" in capsys.readouterr().err
+
+
+def test_single_plans_of_a_server_are_judged_with_its_token_and_in_a_format(tmp_path, capsys):
+    (tmp_path / "token").write_text("a long enough token")
+    command = ["judge-plans", "--task", "reach_target", "--scenes", "1", "--size", "32", "--out", str(tmp_path / "plans")]
+    told = ["--token-file", str(tmp_path / "token"), "--actions", "euler"]
+    with running(Hold, token="a long enough token", name="hold") as server:
+        assert main([*command, "--policy", uri(server)]) == 2
+        assert main([*command, "--policy", uri(server), *told]) == 0
+        assert load_settings(tmp_path / "plans" / "settings.json")["policy"] == f"hold at {uri(server)} actions=euler"
+    capsys.readouterr()
+    for refused in ([*command, "--policy", "hold", *told], [*EVALUATE, "--policy", "hold", *told, "--out", str(tmp_path / "hold")]):
+        assert main(refused) == 2
+        assert "--token-file, --actions: is for a policy server" in capsys.readouterr().err
 
 
 def test_actions_that_are_not_what_they_are_taken_for_are_refused():

@@ -33,6 +33,7 @@ def main(
     films: bool = True,
     ceiling: bool = True,
     token_file: Path | None = None,
+    actions: Literal["matrix", "pose", "euler", "delta"] | None = None,
 ) -> None:
     """Judge a policy in closed loop in the embedded world.
 
@@ -60,6 +61,8 @@ def main(
         films: film the first success and the first failure of each task.
         ceiling: also run the ceilings.
         token_file: a file with the token that the policy server at ws:// asks for.
+        actions: the format of actions (docs/serving.md) that the server at ws:// is asked for, and that a server which names none
+            answers in; `matrix` where it is left out.
     """
     from dataclasses import replace
     from functools import partial
@@ -71,15 +74,13 @@ def main(
 
     if trials < 1 or best_of < 1 or workers < 1:
         raise ValueError(f"--trials {trials}, --best-of {best_of}, --workers {workers}: give at least one of each")
-    if token_file is not None and not policy.startswith(("ws://", "wss://")):
-        raise ValueError(f"--token-file is for a policy server (ws://HOST:PORT), not for '{policy}'")
     conditions = _changed(protocol_named(protocol), execute, blend, min_confidence)
     for name in task:
         find_task(name)
         if name not in conditions.tasks:
             raise ValueError(f"--task {name}: the protocol {protocol} is about {', '.join(conditions.tasks)}; choose another --protocol")
     conditions = replace(conditions, tasks=tuple(dict.fromkeys(task)) or conditions.tasks)
-    policy_name, make, own_size, fps = policy_of(policy, canvas, imagine, sampling, seed, best_of, token_file)
+    policy_name, make, own_size, fps = policy_of(policy, canvas, imagine, sampling, seed, best_of, token_file, actions)
     seen = (size, size) if size is not None else own_size
     drawn = seen if policy in REFERENCES else own_size
     clips = None if policy in REFERENCES and policy != "expert-video" else (*drawn, fps)
@@ -112,7 +113,14 @@ def _changed(conditions, execute: int | None, blend: float | None, min_confidenc
 
 
 def policy_of(
-    given: str, canvas: str, imagine: bool, sampling: str | None, seed: int, best_of: int, token_file: Path | None = None
+    given: str,
+    canvas: str,
+    imagine: bool,
+    sampling: str | None,
+    seed: int,
+    best_of: int,
+    token_file: Path | None = None,
+    actions: str | None = None,
 ) -> "tuple[str, Make, tuple[int, int], float]":
     """A policy's name, what makes it, the image size (px) it is shown by default, and its frames a second."""
     from functools import partial
@@ -125,10 +133,13 @@ def policy_of(
     names = ", ".join(name for name, value in changed.items() if value)
     if names and (given in REFERENCES or given.startswith(("ws://", "wss://"))):
         raise ValueError(f"{names}: is for a folder of models; '{given}' plans as it does (a server is told so where it is started)")
+    of_server = ", ".join(name for name, value in {"--token-file": token_file, "--actions": actions}.items() if value is not None)
+    if of_server and not given.startswith(("ws://", "wss://")):
+        raise ValueError(f"{of_server}: is for a policy server (ws://HOST:PORT), not for '{given}'")
     if given in REFERENCES:
         return given, partial(reference, given, DEFAULT_SIZE, DEFAULT_FPS), DEFAULT_SIZE, DEFAULT_FPS
     if given.startswith(("ws://", "wss://")):
-        return _remote(given, token_file)
+        return _remote(given, token_file, actions)
     folder = models_folder(given)
     best_policy(folder, canvas, imagine, sampling, seed, best_of)  # here too, so that what is wrong is said once
     clips = load_clips(folder)
@@ -179,28 +190,30 @@ def generative_policy(
     return GenerativePolicy.load(folder, device, sampling, getattr(torch, dtype), task=canvas, wanted=wanted, seed=seed)
 
 
-def _remote(uri: str, token_file: Path | None) -> "tuple[str, Make, tuple[int, int], float]":
+def _remote(uri: str, token_file: Path | None, actions: str | None) -> "tuple[str, Make, tuple[int, int], float]":
     """The same of the policy that a server offers; asks the server, so that what is wrong with it is said once."""
     from functools import partial
 
     from action_images.cli.serve import read_token
 
     token = None if token_file is None else read_token(token_file)
-    with remote_policy(uri, token) as policy:
+    make = partial(remote_policy, uri, token, actions)
+    with make() as policy:
         said = policy.metadata
         size, fps = said.get("image_size"), said.get("fps")
     height, width = size if isinstance(size, list) and len(size) == 2 else DEFAULT_SIZE
-    known = isinstance(fps, int | float) and fps > 0
+    rate = float(fps) if isinstance(fps, int | float) and fps > 0 else DEFAULT_FPS
     # Another model behind the same address is another policy.
     name = f"{said['policy']} at {uri}" if said.get("server") == "action-images" else uri
-    return name, partial(remote_policy, uri, token), (int(height), int(width)), float(fps) if known else DEFAULT_FPS
+    name += "" if actions is None else f" actions={actions}"
+    return name, make, (int(height), int(width)), rate
 
 
-def remote_policy(uri: str, token: str | None = None):
+def remote_policy(uri: str, token: str | None = None, actions: str | None = None):
     """The policy that a server offers; the simulator stands still meanwhile, so only the server (--plan-s) limits a plan's time."""
     from action_images.serving.client import RemotePolicy
 
-    return RemotePolicy(uri, token=token, timeout_s=600.0)
+    return RemotePolicy(uri, token=token, timeout_s=600.0, actions=actions or "matrix")
 
 
 def _run(judgement: "Judgement", out: Path, trials: int, workers: int, films: bool) -> None:

@@ -14,6 +14,8 @@ def main(
     views: int = 2,
     size: int | None = None,
     sampling: str | None = None,
+    token_file: Path | None = None,
+    actions: Literal["matrix", "pose", "euler", "delta"] | None = None,
 ) -> None:
     """Judge single plans, none of which is executed, against the expert's path over the same control steps.
 
@@ -31,6 +33,9 @@ def main(
         views: how many cameras.
         size: height and width of what the cameras show in px; the models' own where it is left out.
         sampling: how to sample, a name of sampler.SAMPLINGS; the models' own where it is left out.
+        token_file: a file with the token that the policy server at ws:// asks for.
+        actions: the format of actions (docs/serving.md) that the server at ws:// is asked for, and that a server which names none
+            answers in; `matrix` where it is left out.
     """
     from rich.console import Console
     from rich.progress import track
@@ -46,7 +51,7 @@ def main(
         raise ValueError(f"--policy {policy}: plans are judged against the expert's; give another policy")
     for name in task:
         find_task(name)
-    policy_name, make, own_size, _ = policy_of(policy, "policy", False, sampling, 0, 1)
+    policy_name, make, own_size, _ = policy_of(policy, "policy", False, sampling, 0, 1, token_file, actions)
     conditions = Scenes(RIGS[rig], LOOKS[look], views, own_size if size is None else (size, size))
     addresses = [(name, FIRST_EVALUATION_SEED + trial) for trial in range(scenes) for name in dict.fromkeys(task or TRAINED)]
     for _ in track(judge_plans(make(), policy_name, conditions, addresses, out), "judging", len(addresses), console=Console(stderr=True)):

@@ -76,7 +76,7 @@ def plan_from_reply(reply: Reply, action_format: str, world_from_tool: Pose) -> 
     if reply.actions.shape[1] != len(columns):
         raise ValueError(
             f"the server's actions have {reply.actions.shape[1]} columns, but '{action_format}' has {', '.join(columns)}; "
-            "say with RemotePolicy(..., actions=NAME) what the server's actions are"
+            "say with RemotePolicy(..., actions=NAME), or on the command line with --actions NAME, what the server's actions are"
         )
     trajectory = _FROM[action_format](torch.tensor(reply.actions), world_from_tool).check("the server's plan")
     known = {one.name for one in fields(Plan)} - {"trajectory", "confidence"}
