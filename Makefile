@@ -1,5 +1,8 @@
-# Every target installs what it needs into .venv first; a fresh machine needs Python 3.11 and make alone
-# (and, where you are not root, Debian's libegl1 and libgl1 for the simulator).
+# Every target installs what it needs into .venv first; a fresh machine needs Python 3.11 and make alone.
+# Run by root, missing Debian packages (libegl1, libgl1, ... for the simulator; for `make test` also chromium) are installed
+# by apt-get; run by anybody else they are named, and make goes on without them.
+# The lock file was made with a CPU build of torch. Where the index gives a CUDA build, put torch and its own dependencies
+# into .venv first: python3.11 -m venv .venv && .venv/bin/pip install torch==2.13.0
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed

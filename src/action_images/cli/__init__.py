@@ -9,11 +9,25 @@ from pathlib import Path
 COMMANDS = {path.stem.strip("_").replace("_", "-"): path for path in sorted(Path(__file__).parent.glob("*.py")) if path.stem != "__init__"}
 """Command -> its file, whose first line says what the command does and whose `main` takes its typed arguments."""
 
+EXTRAS = {
+    "calibrate": ("scipy",),
+    "data": ("h5py", "pyarrow"),
+    "sim": ("gymnasium", "mujoco"),
+    "model": ("accelerate", "diffusers", "peft", "safetensors", "transformers"),
+    "serve": ("msgpack", "prometheus_client", "websockets"),
+    "train": ("tensorboard",),
+    "judge": ("cv2", "torchmetrics"),
+    "ray": ("pandas", "ray"),
+    "view": ("PIL", "matplotlib"),
+}
+"""Extra of the package -> what is imported of it: what is missing is said by the extra that brings it."""
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the process's exit code.
 
-    Bad input ends in one line on stderr and code 2; ACTION_IMAGES_TRACEBACK=1 shows where it was raised.
+    Bad input, or a package of an extra that is missing, ends in one line on stderr and code 2; ACTION_IMAGES_TRACEBACK=1
+    shows where it was raised.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -34,13 +48,21 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(command: str, arguments: list[str]) -> int:
     import tyro
 
-    run = importlib.import_module(f"action_images.cli.{COMMANDS[command].stem}").main
     try:
+        run = importlib.import_module(f"action_images.cli.{COMMANDS[command].stem}").main
         return tyro.cli(run, args=arguments, prog=f"action-images {command}") or 0
     except (ValueError, OSError) as error:
         if os.environ.get("ACTION_IMAGES_TRACEBACK"):
             raise
         print(f"action-images {command}: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        extra = next((name for name, modules in EXTRAS.items() if missing in modules), None)
+        if extra is None or os.environ.get("ACTION_IMAGES_TRACEBACK"):
+            raise
+        cure = f"pip install 'action-images[{extra}]', in a clone pip install '.[{extra}]'"
+        print(f"action-images {command}: needs {missing}, which is not installed; the extra '{extra}' brings it: {cure}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"action-images {command}: interrupted", file=sys.stderr)

@@ -1,0 +1,30 @@
+"""What a command says where a package of an extra is not installed."""
+
+import importlib.metadata
+import sys
+from pathlib import Path
+
+import pytest
+
+from action_images.cli import EXTRAS, main
+
+
+@pytest.mark.parametrize("missing", EXTRAS["judge"])
+def test_a_missing_package_is_one_line_that_names_its_extra(tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch, missing: str):
+    monkeypatch.setitem(sys.modules, missing, None)
+    assert main(["judge-clips", str(tmp_path / "set"), "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert f"needs {missing}, which is not installed" in said
+    assert "pip install 'action-images[judge]'" in said
+    assert said.count("\n") == 1
+
+
+def test_a_module_of_no_extra_is_a_fault_of_ours(tmp_path: Path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "action_images.cli.read", None)
+    with pytest.raises(ModuleNotFoundError):
+        main(["read", str(tmp_path)])
+
+
+def test_every_extra_is_known():
+    named = {extra for extra in importlib.metadata.metadata("action-images").get_all("Provides-Extra") or () if extra != "dev"}
+    assert set(EXTRAS) == named
