@@ -5,14 +5,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from truth import CLIPS, knowing, make_episode
 
 from action_images.cli import main
 from action_images.cli.judge_clips import clips
 from action_images.data.episode import Episode
+from action_images.data.settings import load_settings
 from action_images.data.store import Dataset, DatasetWriter
 from action_images.data.video import VideoFrames
 from action_images.model.door import CanvasDenoiser
+from action_images.model.models import Models
 
 NUM_FRAMES = 9
 
@@ -87,6 +90,36 @@ def test_judge_clips_tells_every_task_with_its_floor_and_ceiling(folders, tmp_pa
     assert value["codec", "psnr dB"] > value["still", "psnr dB"]
     assert ("label, true text", "psnr dB") not in value
     assert (out / "clips.md").read_text().startswith("| mode |")
+
+
+@pytest.fixture
+def dtypes(monkeypatch) -> list[torch.dtype]:
+    """Those in which models were loaded."""
+    loaded, load = [], Models.load
+    monkeypatch.setattr(Models, "load", lambda folder, dtype=torch.float32: loaded.append(dtype) or load(folder, dtype))
+    return loaded
+
+
+@pytest.mark.parametrize("command", ["label", "simulate", "imagine", "judge-clips"])
+def test_models_run_in_bfloat16_where_asked_for(folders, tmp_path, dtypes, command: str):
+    out = tmp_path / "out"
+    more = {"imagine": ("--samples", "1"), "judge-clips": ("--windows", "1")}.get(command, ())
+    assert run(command, folders, out, "--dtype", "bfloat16", *more) == 0
+    assert dtypes == [torch.bfloat16]
+    if command == "label":
+        assert load_settings(out / "labels" / "settings.json")["model"].endswith(" bfloat16")
+        assert run("label", folders, out) == 2
+    if command == "judge-clips":
+        assert json.loads((out / "clips.json").read_text())["model"].endswith(" bfloat16")
+
+
+def test_a_simulator_is_judged_in_bfloat16_in_a_folder_of_its_own(folders, tmp_path, dtypes, capsys):
+    told = ["--policy", "hold", "--offsets-mm", "0", "--task", "push_button", "--trials", "1"]
+    arguments = ["judge-simulator", "--model", folders[1], "--out", str(tmp_path), *told]
+    assert main([*arguments, "--dtype", "bfloat16"]) == 0
+    assert dtypes == [torch.bfloat16]
+    assert main(arguments) == 2
+    assert "(model differ)" in capsys.readouterr().err
 
 
 def test_encode_fills_a_cache_once(folders, tmp_path, capsys):

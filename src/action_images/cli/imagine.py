@@ -1,7 +1,7 @@
 """Imagine several futures of a scene, the most consistent first, or one view from another."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -19,6 +19,7 @@ def main(
     seed: int = 0,
     sampling: str | None = None,
     device: str = "cpu",
+    dtype: Literal["float32", "bfloat16"] = "float32",
 ) -> None:
     """Write OUT/<rank>/<view>.mp4, <view>_actions.mp4 and trajectory.csv of each future, and OUT/contact_sheet.png.
 
@@ -39,9 +40,11 @@ def main(
         seed: the same seed gives the same futures.
         sampling: how to sample, a name of sampler.SAMPLINGS; the model's own if not given.
         device: where the model runs, such as cuda or cpu.
+        dtype: of the transformer and the language model.
     """
     from dataclasses import replace
 
+    import torch
     from rich.console import Console
 
     from action_images.codec.overlay import overlay
@@ -54,7 +57,7 @@ def main(
     from action_images.model.shipped import models_folder
     from action_images.viewer.pictures import contact_sheet, save_png
 
-    generator = ClipGenerator.load(models_folder(model), device, sampling)
+    generator = ClipGenerator.load(models_folder(model), device, sampling, getattr(torch, dtype))
     source = Dataset(dataset)
     chosen, shown, num_frames = views or source.view_names[:2], source.numbered(episode), generator.clips.num_frames
     if shown.trajectory is None:

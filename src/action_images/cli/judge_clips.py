@@ -1,7 +1,7 @@
 """Judge a model's clips, all tasks of it, on a recorded data set: videos, paths and tracks, with floors and ceilings."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -25,6 +25,7 @@ def main(
     lpips: bool = False,
     fvd: bool = False,
     device: str = "cpu",
+    dtype: Literal["float32", "bfloat16"] = "float32",
 ) -> None:
     """Write OUT/clips.json and OUT/clips.md: every figure with its 95 % bootstrap interval over windows, and print the main ones.
 
@@ -46,24 +47,30 @@ def main(
         lpips: also LPIPS, which needs torchvision and weights that it downloads.
         fvd: also FVD, which needs cd-fvd and weights that it downloads, clips of at least 10 frames, and hundreds of windows.
         device: where the model runs, such as cuda or cpu.
+        dtype: of the transformer and the language model.
     """
     import json
 
+    # Also what is imported late: an hour of judging must not end in an error.
+    import cv2  # noqa: F401
+    import torch
+    import torchmetrics  # noqa: F401
     from rich.console import Console
     from rich.progress import track
 
+    from action_images.cli.serve import in_dtype
     from action_images.data.store import Dataset
     from action_images.data.video import commit_file
     from action_images.evaluation import generation, video_metrics
     from action_images.generation import ClipGenerator
     from action_images.model.shipped import models_folder, models_name
 
-    generator = ClipGenerator.load(models_folder(model), device, sampling)
+    generator = ClipGenerator.load(models_folder(model), device, sampling, getattr(torch, dtype))
     source = Dataset(dataset)
     chosen = views or source.view_names[:2]
     if len(chosen) < 2:
         raise ValueError(f"{dataset}: paths are read from at least two views, {', '.join(chosen)} is one; name more with --views")
-    # What needs weights is loaded first: an hour of judging must not end in an error.
+    # What needs weights is loaded first, for the same reason.
     extra = {"lpips": video_metrics.load_lpips()} if lpips else {}
     distance = video_metrics.load_fvd(generator.clips.num_frames, device) if fvd else None
     pairs = clips(source, generator, chosen, windows)
@@ -78,7 +85,8 @@ def main(
     if distance is not None:
         rows += [generation.set_row(mode, "fvd", distance, made) for mode, made in videos.items() if made]
     out.mkdir(parents=True, exist_ok=True)
-    about = {"dataset": dataset.resolve().name, "model": models_name(model), "views": chosen, "windows": len(pairs), "seed": seed}
+    called = models_name(model) + in_dtype(dtype)
+    about = {"dataset": dataset.resolve().name, "model": called, "views": chosen, "windows": len(pairs), "seed": seed}
     for name, text in (
         ("clips.json", json.dumps({**about, "rows": generation.as_json(rows)}, indent=1) + "\n"),
         ("clips.md", markdown(rows)),

@@ -1,7 +1,7 @@
 """Judge a model as a simulator of policies: does what succeeds in MuJoCo succeed in the imagined world too?"""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from action_images.evaluation.closed_loop import Make
@@ -22,6 +22,7 @@ def main(
     seed: int = 0,
     sampling: str | None = None,
     device: str = "cpu",
+    dtype: Literal["float32", "bfloat16"] = "float32",
 ) -> None:
     """Run policies of different quality in MuJoCo and in the model, in the same scenes, and tell how the two agree.
 
@@ -40,14 +41,17 @@ def main(
         seed: of the model's noise and of the policies'.
         sampling: how to sample, a name of sampler.SAMPLINGS; the model's own if not given.
         device: where the model runs, such as cuda or cpu.
+        dtype: of the transformer and the language model.
     """
     import json
     from dataclasses import asdict
     from functools import partial
 
+    import torch
     from rich.console import Console
     from rich.progress import track
 
+    from action_images.cli.serve import in_dtype
     from action_images.data.lock import alone_in
     from action_images.data.settings import keep_settings
     from action_images.evaluation.closed_loop import addresses, write_whole
@@ -59,7 +63,7 @@ def main(
 
     if trials < 1 or views < 1:
         raise ValueError(f"--trials {trials}, --views {views}: give at least one of each")
-    generator = ClipGenerator.load(models_folder(model), device, sampling)
+    generator = ClipGenerator.load(models_folder(model), device, sampling, getattr(torch, dtype))
     protocol = protocol_named("in_domain")
     tasks = tuple(dict.fromkeys(task)) or protocol.tasks
     for name in tasks:
@@ -69,7 +73,7 @@ def main(
     console = Console()
     with alone_in(out):
         done = load_pairs(out)
-        settings = {"model": models_name(model), "views": views, "seed": seed, "sampling": sampling}
+        settings = {"model": models_name(model) + in_dtype(dtype), "views": views, "seed": seed, "sampling": sampling}
         keep_settings(out / "settings.json", settings, empty=not done)
         known = frozenset(pair.key for pair in done)
         pairs = compare(policies, protocol, partial(_imagined, generator, seed), scenes, views, generator.clips.size, known)

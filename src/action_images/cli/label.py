@@ -19,6 +19,7 @@ def main(
     limit: int | None = None,
     sampling: str | None = None,
     device: str = "cpu",
+    dtype: Literal["float32", "bfloat16"] = "float32",
     on: Literal["local", "ray"] = "local",
     workers: int | None = None,
     threads: int = 1,
@@ -43,15 +44,18 @@ def main(
         limit: label at most so many episodes.
         sampling: how to sample, a name of sampler.SAMPLINGS; the model's own if not given.
         device: where the model runs, such as cuda or cpu.
+        dtype: of the transformer and the language model.
         on: here, or on the workers of a Ray cluster (docs/scale.md); the labels are the same to the byte.
         workers: how many of them; as many as the cluster has room for if not given.
         threads: processor threads of each worker; another number may change last digits.
     """
     from functools import partial
 
+    import torch
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from action_images.cli.serve import in_dtype
     from action_images.data.spread import spread_named
     from action_images.data.store import Dataset
     from action_images.faces.labelled_copy import Job, Labelling, label_dataset, label_spots
@@ -61,8 +65,8 @@ def main(
 
     chosen = views or Dataset(dataset).view_names[:2]
     folder = models_folder(model)
-    labelling = Labelling(models_name(model), chosen, not from_nothing, text, overlap, seed, least_known, sampling)
-    job = Job(partial(ClipGenerator.load, folder.resolve(), device, sampling), dataset, labelling)
+    labelling = Labelling(models_name(model) + in_dtype(dtype), chosen, not from_nothing, text, overlap, seed, least_known, sampling)
+    job = Job(partial(ClipGenerator.load, folder.resolve(), device, sampling, getattr(torch, dtype)), dataset, labelling)
     spread = spread_named(on, workers, threads, device)
     console = Console()
     told = Console(stderr=True)

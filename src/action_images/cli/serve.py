@@ -123,9 +123,13 @@ def _name(policy: str, sampling: str | None, dtype: str) -> str:
     """What the policy is called in the results of those who ask it: by its weights, and by what changes its plans."""
     from action_images.model.shipped import models_name
 
-    changes = [f"sampling={sampling}"] if sampling else []
-    changes += [dtype] if dtype != "float32" else []
-    return " ".join([policy if policy == "hold" else models_name(policy), *changes])
+    sampled = f" sampling={sampling}" if sampling else ""
+    return (policy if policy == "hold" else models_name(policy)) + sampled + in_dtype(dtype)
+
+
+def in_dtype(dtype: str) -> str:
+    """What is said of a dtype behind a model's name in results, so that those of one never mix with those of another."""
+    return "" if dtype == "float32" else f" {dtype}"
 
 
 def read_token(path: Path) -> str:

@@ -1,7 +1,7 @@
 """Simulate what the views would show if the tool followed a path."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -19,6 +19,7 @@ def main(
     seed: int = 0,
     sampling: str | None = None,
     device: str = "cpu",
+    dtype: Literal["float32", "bfloat16"] = "float32",
 ) -> None:
     """Write OUT/<view>.mp4 at the model's frame rate and size, and OUT/contact_sheet.png: what was simulated, below it what was recorded.
 
@@ -38,9 +39,11 @@ def main(
         seed: the same seed gives the same videos.
         sampling: how to sample, a name of sampler.SAMPLINGS; the model's own if not given.
         device: where the model runs, such as cuda or cpu.
+        dtype: of the transformer and the language model.
     """
     from dataclasses import replace
 
+    import torch
     from rich.console import Console
 
     from action_images.data.store import Dataset
@@ -52,7 +55,7 @@ def main(
     from action_images.model.shipped import models_folder
     from action_images.viewer.pictures import contact_sheet, save_png
 
-    generator = ClipGenerator.load(models_folder(model), device, sampling)
+    generator = ClipGenerator.load(models_folder(model), device, sampling, getattr(torch, dtype))
     source = Dataset(dataset)
     chosen, shown = views or source.view_names[:2], source.numbered(episode)
     own = paced_from(shown, start, generator.clips.fps)[:frames]
