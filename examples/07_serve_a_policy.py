@@ -2,6 +2,8 @@
 
 python examples/07_serve_a_policy.py --out out/07                        # starts a server of its own that stays where it is
 python examples/07_serve_a_policy.py --uri ws://192.168.0.7:8000 --out out/07
+
+The pictures here are grey: a server whose policy looks at them may refuse, as it does not know where to go. Put your robot in.
 """
 
 import argparse
@@ -15,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from action_images.serving.client import Late, RemotePolicy
+from action_images.serving.client import Late, Refused, RemotePolicy
 from action_images.serving.messages import Request
 
 
@@ -84,14 +86,17 @@ def main() -> None:
             start = time.perf_counter()
             try:
                 reply = policy.infer(request)
-            except Late as late:
-                print(f"   {late}; the robot stays where it is and asks again")
+            except (Late, Refused) as none:  # too late, or the server's sentence why there is no plan
+                print(f"   no plan {number + 1}: {none}; the robot stays where it is and asks again")
                 continue
             print(f"2. plan {number + 1}: {len(reply.actions)} poses after {1e3 * (time.perf_counter() - start):.1f} ms")
             # Some steps of each plan, then a look at what has become of the world.
             for pose in reply.actions[:8]:
                 robot.drive(pose)
                 driven.append(pose)
+    if not driven:
+        print("3. nothing was driven: no plan came")
+        return
     np.savetxt(arguments.out / "driven.csv", driven, delimiter=",", header="x,y,z,qx,qy,qz,qw,opening", comments="")
     print(f"3. {len(driven)} poses driven to; they are in {arguments.out / 'driven.csv'}")
 
