@@ -25,7 +25,7 @@ def camera_maps(
     """What the denoiser needs to know of a rig (b view frame), for each latent frame.
 
     All rays are given in the frame of the first view's first camera. Maps of cameras that stand still need to be made
-    once for a rig: see `pipeline.Memory`.
+    once for a rig: see `pipeline.Rigs`.
     """
     if condition == "released":
         return released_maps(cameras, autoencoder)
