@@ -182,9 +182,8 @@ def train(data: Path, out: Path, minutes: float) -> None:
         if done or time.monotonic() - saved > 60:
             saved, spent = time.monotonic(), time.monotonic() - began
             _save(out, network, optimizer, step, spent)
-            console.print(
-                f"step {step}  l1 {sum(losses) / len(losses):.4f}  {spent / 60:.0f} of {minutes:g} minutes  {BATCH * step / spent:.1f} samples/s"
-            )
+            rate = BATCH * step / spent
+            console.print(f"step {step}  l1 {sum(losses) / len(losses):.4f}  {spent / 60:.0f} of {minutes:g} min  {rate:.1f} samples/s")
             losses.clear()
         if done:
             return

@@ -190,10 +190,10 @@ def _remote(uri: str, token_file: Path | None) -> "tuple[str, Make, tuple[int, i
         said = policy.metadata
         size, fps = said.get("image_size"), said.get("fps")
     height, width = size if isinstance(size, list) and len(size) == 2 else DEFAULT_SIZE
-    known = isinstance(fps, int | float) and fps > 0
+    rate = float(fps) if isinstance(fps, int | float) and fps > 0 else DEFAULT_FPS
     # Another model behind the same address is another policy.
     name = f"{said['policy']} at {uri}" if said.get("server") == "action-images" else uri
-    return name, partial(remote_policy, uri, token), (int(height), int(width)), float(fps) if known else DEFAULT_FPS
+    return name, partial(remote_policy, uri, token), (int(height), int(width)), rate
 
 
 def remote_policy(uri: str, token: str | None = None):

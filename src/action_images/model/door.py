@@ -75,8 +75,8 @@ class CanvasDenoiser(nn.Module):
         self, canvas: Canvas, noise_level: Float[Tensor, "b"], condition: Condition, branch: str = "conditional"
     ) -> Float[Tensor, "b c l h w"]:
         """The velocity at the canvas's latents, float32."""
-        # The tool's numbers stay float32 too: metres rounded to bfloat16 are millimetres off.
-        network, tool = self.transformer, condition.tool
+        # Rays and the tool's numbers stay float32 too: metres rounded to bfloat16 are millimetres off.
+        network, tool, rays = self.transformer, condition.tool, condition.camera
         condition = condition.to(dtype=network.dtype)
         # The level stays float32 (and exact where frames are given): rounded to bfloat16, 737 becomes 736.
         level = noise_level.float()
@@ -87,7 +87,7 @@ class CanvasDenoiser(nn.Module):
                 canvas.latents.to(network.dtype),
                 1000 * level,
                 condition.text,
-                camera=condition.camera,
+                camera=rays if network.config["camera"] == "rays" else condition.camera,
                 first_frames=condition.first_frames,
                 still=condition.still,
                 later_frames=condition.later_frames,

@@ -98,4 +98,4 @@ class RayEncoder(nn.Module):
         """Rays as `ray_features` gives them to additions to the tokens."""
         angles = torch.cat([rays.float() * (math.pi * 2**octave) for octave in range(NUM_OCTAVES)], 2)
         features = torch.cat([rays.float(), angles.sin(), angles.cos()], 2).movedim(2, -1)
-        return self.layers(features.type_as(rays)).movedim(-1, 1)
+        return self.layers(features.to(self.layers[0].weight.dtype)).movedim(-1, 1)  # pyright: ignore
