@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import foreign
 import pytest
@@ -62,6 +63,43 @@ def test_an_import_goes_on_where_it_stopped_to_the_same_bytes(tmp_path):
     assert digests(tmp_path / "out") == digests(tmp_path / "once")
     again = import_episodes(Job(source), tmp_path / "out", 0)
     assert (len(again.already_there), len(again.imported)) == (6, 0)
+
+
+def test_an_import_with_other_settings_is_refused_and_changes_nothing(tmp_path):
+    source, other = write_set(tmp_path / "source"), write_set(tmp_path / "other")
+    import_episodes(Job(source), tmp_path / "out", 0, limit=1)
+    before = digests(tmp_path / "out")
+    changes = {"source": other, "views": ("left", "front"), "size": (32, 32), "crf": 30}
+    for name, value in changes.items():
+        with pytest.raises(ValueError, match=rf"other settings \({name} differ\)"):
+            import_episodes(replace(Job(source), **{name: value}), tmp_path / "out", 0)
+    assert digests(tmp_path / "out") == before
+    assert len(import_episodes(Job(source, format="lerobot"), tmp_path / "out", 0).already_there) == 1
+    with pytest.raises(ValueError, match="has results but no settings"):
+        import_episodes(Job(source), other, 0)
+
+
+def test_an_attempt_that_imported_nothing_stands_in_nobodys_way(tmp_path):
+    source = write_set(tmp_path / "source")
+    with pytest.raises(EpisodeError, match="no view 'top'"):
+        import_episodes(Job(source, views=("top",)), tmp_path / "out", 0, limit=1)
+    assert len(import_episodes(Job(source, views=("left",)), tmp_path / "out", 0, limit=1).imported) == 1
+
+
+def test_what_an_earlier_run_refused_is_kept_until_it_is_imported(tmp_path):
+    source, out = foreign.write_rlbench(tmp_path / "source"), tmp_path / "out"
+    picture = source / "close_jar/variation3/episodes/episode2/front_rgb/4.png"
+    content = picture.read_bytes()
+    picture.unlink()
+    first = import_episodes(Job(source), out, 0)
+    assert not import_episodes(Job(source), out, 0, limit=1).refused
+    assert json.loads((out / "import.json").read_text())["refused"] == first.refused
+    picture.write_bytes(content)
+    import_episodes(Job(source), out, 0)
+    assert json.loads((out / "import.json").read_text())["refused"] == {}
+    (out / "import.json").write_text("{")
+    with pytest.raises(EpisodeError, match=r"import\.json: is not valid json"):
+        import_episodes(Job(source), out, 0)
 
 
 def test_worker_processes_give_the_same_bytes(tmp_path):
