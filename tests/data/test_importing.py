@@ -16,7 +16,7 @@ from action_images.cli import main as command
 from action_images.data import importing
 from action_images.data.episode import EpisodeError
 from action_images.data.importing import Job, import_episodes
-from action_images.data.store import Dataset
+from action_images.data.store import Dataset, DatasetWriter
 
 WRITERS = {
     "rlbench": foreign.write_rlbench,
@@ -100,6 +100,39 @@ def test_what_an_earlier_run_refused_is_kept_until_it_is_imported(tmp_path):
     (out / "import.json").write_text("{")
     with pytest.raises(EpisodeError, match=r"import\.json: is not valid json"):
         import_episodes(Job(source), out, 0)
+
+
+def test_a_second_import_into_the_same_folder_is_one_error_and_destroys_nothing(tmp_path):
+    source, out = write_set(tmp_path / "source"), tmp_path / "out"
+    left_by_a_killed_run = out / ".import-old/e0"
+    left_by_a_killed_run.mkdir(parents=True)
+
+    def second(done: int, _: int) -> None:
+        if done == 2:
+            with pytest.raises(ValueError, match=r"meta/import: another process is writing results here"):
+                import_episodes(Job(source), out, 0)
+
+    outcome = import_episodes(Job(source), out, 0, seen=second)
+    assert len(outcome.imported) == 6
+    assert not left_by_a_killed_run.exists()
+
+
+def test_a_data_set_that_another_process_writes_is_one_error_and_no_refusals(tmp_path):
+    source, out = write_set(tmp_path / "source"), tmp_path / "out"
+    import_episodes(Job(source), out, 0, limit=1)
+    before = (out / "import.json").read_text()
+    with DatasetWriter(out, 20), pytest.raises(EpisodeError, match=r"out: another process is writing to this data set"):
+        import_episodes(Job(source), out, 0)
+    assert (out / "import.json").read_text() == before
+
+
+def test_what_was_staged_of_an_episode_is_removed_once_it_is_stored_or_refused(tmp_path):
+    source, out = foreign.write_rlbench(tmp_path / "source"), tmp_path / "out"
+    (source / "close_jar/variation3/episodes/episode2/wrist_rgb/4.png").write_bytes(b"damaged")
+    staged = []
+    outcome = import_episodes(Job(source), out, 0, seen=lambda *_: staged.append(list(out.glob(".import-*/*"))))
+    assert (len(outcome.imported), len(outcome.refused)) == (2, 1)
+    assert staged == [[], [], []]
 
 
 def test_worker_processes_give_the_same_bytes(tmp_path):

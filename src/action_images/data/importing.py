@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from action_images.data.episode import EpisodeError
 from action_images.data.fitted import select_views
 from action_images.data.isolated import each_isolated
 from action_images.data.layout import read_json
+from action_images.data.lock import alone_in
 from action_images.data.readers import Reader, open_foreign
 from action_images.data.settings import keep_settings
 from action_images.data.store import Dataset
@@ -57,29 +59,32 @@ def import_episodes(
 
     An episode that is unusable, or unlike the data set's first, is refused with the reason; everything else goes on.
     `seen(done, all)` is told of progress. Raises EpisodeError where there is nothing to import at all, ValueError where
-    `out` holds episodes of another source, format, views, size or quality.
+    `out` holds episodes of another source, format, views, size or quality, or another process imports into it.
     """
     format, reader = open_foreign(job.source, job.format)
     job = replace(job, format=format)
-    ids = reader.ids[:limit]
+    # Held before anything is looked at or cleaned up: a second run would take away what the first has under way.
+    with alone_in((out / SETTINGS).parent):
+        return _import(job, reader, reader.ids[:limit], out, num_workers, seen)
+
+
+def _import(job: Job, reader: Reader, ids: Sequence[str], out: Path, num_workers: int, seen: Callable[[int, int], None] | None) -> Outcome:
     have = _known(out)
     wanted = [episode_id for episode_id in ids if episode_id not in have]
-    outcome = Outcome(format, already_there=[episode_id for episode_id in ids if episode_id in have])
-    (out / SETTINGS).parent.mkdir(parents=True, exist_ok=True)
+    outcome = Outcome(job.format, already_there=[episode_id for episode_id in ids if episode_id in have])
     keep_settings(out / SETTINGS, job.settings(), empty=not have)
     refused_before = _refused_before(out) if have else {}  # of an attempt that came to nothing, as its settings
     with _staging(out) as staging, ExitStack() as writers:
-        writer: DatasetWriter | None = None
+        writer = writers.enter_context(DatasetWriter(out, Dataset(out).fps, job.crf)) if have else None
         for number, (episode_id, result) in enumerate(_encoded(job, reader, wanted, staging, num_workers)):
-            try:
-                if isinstance(result, str):
-                    raise EpisodeError(result)
-                if writer is None:  # the first usable episode says how fast the data set runs
-                    writer = writers.enter_context(DatasetWriter(out, result.fps, job.crf))
-                writer.commit(result)
+            if writer is None and not isinstance(result, str):  # the first usable episode says how fast the data set runs
+                writer = writers.enter_context(DatasetWriter(out, result.fps, job.crf))
+            reason = result if isinstance(result, str) else _refusal(writer, result)
+            if reason is None:
                 outcome.imported.append(episode_id)
-            except EpisodeError as error:
-                outcome.refused[episode_id] = str(error)
+            else:
+                outcome.refused[episode_id] = reason
+            shutil.rmtree(_staged(staging, episode_id), ignore_errors=True)
             if seen is not None:
                 seen(number + 1, len(wanted))
     _remember(out, outcome, refused_before)
@@ -87,6 +92,16 @@ def import_episodes(
         reason = next(iter(outcome.refused.values()))
         raise EpisodeError(f"{job.source}: none of {len(ids)} episodes could be imported; the first: {reason}")
     return outcome
+
+
+def _refusal(writer: DatasetWriter | None, encoded: Encoded) -> str | None:
+    """Store an episode; the reason where it does not fit the data set, None where it is stored."""
+    assert writer is not None
+    try:
+        writer.commit(encoded)
+    except EpisodeError as error:
+        return str(error)
+    return None
 
 
 @contextmanager
@@ -97,6 +112,11 @@ def _staging(out: Path) -> Iterator[Path]:
         shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix=".import-", dir=out) as folder:
         yield Path(folder)
+
+
+def _staged(staging: Path, episode_id: str) -> Path:
+    """The episode's own folder below the staging folder; an id may be longer than a file's name."""
+    return staging / sha256(episode_id.encode()).hexdigest()
 
 
 def _known(out: Path) -> set[str]:
@@ -149,9 +169,11 @@ def _encode_in_worker(job: Job, staging: Path, episode_id: str) -> Encoded | str
 
 
 def _encode(reader: Reader, job: Job, episode_id: str, staging: Path) -> Encoded | str:
+    folder = _staged(staging, episode_id)
+    folder.mkdir(exist_ok=True)  # it is there where the process that began with it has died
     try:
         episode = select_views(reader.read(episode_id), job.views, job.size)
-        return encode_episode(episode, Path(tempfile.mkdtemp(dir=staging)), job.crf)
+        return encode_episode(episode, folder, job.crf)
     except (ValueError, OSError) as error:
         reason = str(error)
         return reason if episode_id in reason else f"{episode_id}: {reason}"
