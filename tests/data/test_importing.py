@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import time
 from dataclasses import replace
 
 import foreign
+import numpy as np
 import pytest
 from recorded import assert_tool_is_where_it_was_drawn, digests, write_set
 
@@ -16,6 +18,7 @@ from action_images.cli import main as command
 from action_images.data import importing
 from action_images.data.episode import EpisodeError
 from action_images.data.importing import Job, import_episodes
+from action_images.data.readers.lerobot import LeRobot
 from action_images.data.store import Dataset, DatasetWriter
 
 WRITERS = {
@@ -63,6 +66,36 @@ def test_an_import_goes_on_where_it_stopped_to_the_same_bytes(tmp_path):
     assert digests(tmp_path / "out") == digests(tmp_path / "once")
     again = import_episodes(Job(source), tmp_path / "out", 0)
     assert (len(again.already_there), len(again.imported)) == (6, 0)
+
+
+def test_cameras_that_are_not_finite_are_one_refusal(tmp_path):
+    source = foreign.write_bridge_processed(tmp_path / "source")
+    path = next(source.rglob("extrinsic.npy"))
+    shutil.copytree(path.parents[2], path.parents[2].with_name("whole"))
+    np.save(path, np.full_like(np.load(path), np.nan))
+    outcome = import_episodes(Job(source), tmp_path / "out", 0)
+    assert (len(outcome.imported), len(outcome.refused)) == (1, 1)
+    assert "its estimated camera has numbers in extrinsic.npy that are not finite" in next(iter(outcome.refused.values()))
+
+
+@pytest.mark.parametrize("error", [MemoryError("12 GB"), RuntimeError("the decomposition failed")])
+def test_whatever_an_episode_makes_a_library_raise_is_one_refusal(tmp_path, error):
+    class Raises(LeRobot):
+        def read(self, episode_id):
+            if episode_id.endswith("e3"):
+                raise error
+            return super().read(episode_id)
+
+    source = write_set(tmp_path / "source")
+    refusal = importing._encode(Raises(source), Job(source), "reach/variation1/e3", tmp_path)
+    assert refusal == f"reach/variation1/e3: {type(error).__name__}: {error}"
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+def test_a_limit_that_leaves_nothing_is_refused(tmp_path, limit):
+    with pytest.raises(ValueError, match=rf"--limit is {limit}; look at one episode at least"):
+        import_episodes(Job(write_set(tmp_path / "source")), tmp_path / "out", 0, limit=limit)
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_import_with_other_settings_is_refused_and_changes_nothing(tmp_path):

@@ -59,8 +59,11 @@ def import_episodes(
 
     An episode that is unusable, or unlike the data set's first, is refused with the reason; everything else goes on.
     `seen(done, all)` is told of progress. Raises EpisodeError where there is nothing to import at all, ValueError where
-    `out` holds episodes of another source, format, views, size or quality, or another process imports into it.
+    `out` holds episodes of another source, format, views, size or quality, or another process imports into it,
+    and OSError where worker processes cannot be started.
     """
+    if limit is not None and limit < 1:
+        raise ValueError(f"--limit is {limit}; look at one episode at least, or leave it out")
     format, reader = open_foreign(job.source, job.format)
     job = replace(job, format=format)
     # Held before anything is looked at or cleaned up: a second run would take away what the first has under way.
@@ -174,6 +177,6 @@ def _encode(reader: Reader, job: Job, episode_id: str, staging: Path) -> Encoded
     try:
         episode = select_views(reader.read(episode_id), job.views, job.size)
         return encode_episode(episode, folder, job.crf)
-    except (ValueError, OSError) as error:
-        reason = str(error)
+    except Exception as error:  # whatever one episode makes a library raise, the others are imported
+        reason = str(error) if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: {error}"
         return reason if episode_id in reason else f"{episode_id}: {reason}"
