@@ -284,6 +284,21 @@ def test_a_strangers_episode_table_is_not_trusted(dataset_path, tmp_path, column
         _ = Dataset(path)[0]
 
 
+def test_a_link_leads_nowhere_outside_but_the_folder_may_be_one(dataset_path, tmp_path):
+    (tmp_path / "linked").symlink_to(dataset_path)
+    assert len(Dataset(tmp_path / "linked")[0].views[0].frames) == 12
+    shutil.copytree(dataset_path, tmp_path / "set")
+    video = next((tmp_path / "set/videos/observation.images.front").rglob("*.mp4"))
+    video.unlink()
+    video.symlink_to(next(dataset_path.rglob("*.mp4")))
+    with pytest.raises(EpisodeError, match=r"file-000\.mp4: is a link that leaves the data set's folder; put the file itself there"):
+        Dataset(tmp_path / "set")[0]
+    video.unlink()
+    video.symlink_to(video)
+    with pytest.raises(EpisodeError, match=r"file-000\.mp4"):
+        len(Dataset(tmp_path / "set")[0].views[0].frames)
+
+
 def test_an_empty_or_absent_data_set_says_so(tmp_path):
     with pytest.raises(EpisodeError, match="is this the folder of a data set"):
         Dataset(tmp_path)

@@ -1,6 +1,7 @@
 """Where everything lies in a LeRobotDataset v3 folder, and which columns of it are ours."""
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -109,7 +110,7 @@ def fill(root: Path, template: str, **values: int | str) -> Path:
     """A path below `root` from one of the templates of info.json, which may be a stranger's.
 
     Only plain `{name}` and `{name:03d}` are filled in: `str.format` would also follow attributes. Raises EpisodeError
-    for other names or a path that leaves the folder.
+    for other names or a path that leaves the folder, by itself or by a link on its way. The folder itself may be a link.
     """
 
     def replace(match: re.Match[str]) -> str:
@@ -122,6 +123,9 @@ def fill(root: Path, template: str, **values: int | str) -> Path:
     path = Path(filled)
     if "{" in filled or "\0" in filled or path.is_absolute() or ".." in path.parts:
         raise EpisodeError(f"{root}: the path {filled!r} leaves the data set's folder; repair info.json")
+    # Not Path.resolve, which raises RuntimeError where links go round in a circle.
+    if not Path(os.path.realpath(root / path)).is_relative_to(os.path.realpath(root)):
+        raise EpisodeError(f"{root / path}: is a link that leaves the data set's folder; put the file itself there")
     return root / path
 
 
