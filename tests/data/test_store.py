@@ -184,7 +184,7 @@ def test_half_written_files_of_a_killed_writer_are_not_seen(dataset_path, tmp_pa
     shutil.copytree(dataset_path, path)
     before = digests(path)
     out = DatasetWriter(path, fps=20)
-    out._write_episode = None  # the commit dies before the episode table
+    out._with_episode = None  # the commit dies before the episode table
     with pytest.raises(TypeError):
         out.add(make_episode("new", 9))
     out._lock.close()
@@ -195,6 +195,67 @@ def test_half_written_files_of_a_killed_writer_are_not_seen(dataset_path, tmp_pa
     assert [episode.num_frames for episode in Dataset(path)][-2:] == [17, 10]
     assert not (path / ".staging").exists()
     assert set(digests(path)) - set(before) == {f"videos/observation.images.{view}/chunk-000/file-006.mp4" for view in ("front", "left")}
+
+
+@pytest.mark.parametrize("folder", ["tasks", "data", "episodes"])
+@pytest.mark.parametrize("number", [0, 2, 3])
+def test_after_a_write_that_failed_the_next_episode_is_right(tmp_path, monkeypatch, folder, number):
+    """A full disk at each table of an episode, also where it begins a new file of rows and of episodes."""
+    monkeypatch.setattr(writer, "ROWS_PER_FILE", 20)
+    monkeypatch.setattr(writer, "EPISODES_PER_FILE", 2)
+    whole = writer.write_table
+    episodes = [make_episode(f"e{i}", 8 + i, seed=i, size=(16, 16), instruction=f"do {i}") for i in range(5)]
+
+    def full(path: Path, table: pa.Table, index: str | None = None) -> None:
+        if folder in path.relative_to(tmp_path / "full").as_posix():
+            raise OSError(28, "No space left on device")
+        whole(path, table, index)
+
+    with DatasetWriter(tmp_path / "full", fps=20) as out, DatasetWriter(tmp_path / "enough", fps=20) as other:
+        for i, episode in enumerate(episodes):
+            if i == number:
+                monkeypatch.setattr(writer, "write_table", full)
+                with pytest.raises(OSError, match="No space left"):
+                    out.add(episode)
+                monkeypatch.setattr(writer, "write_table", whole)
+                assert len(out.ids) == number
+            out.add(episode)
+            other.add(episode)
+    assert digests(tmp_path / "full") == digests(tmp_path / "enough")
+    with DatasetWriter(tmp_path / "full", fps=20) as again:
+        again.add(make_episode("e5", 9, size=(16, 16)))
+    assert [episode.check().num_frames for episode in Dataset(tmp_path / "full")] == [8, 9, 10, 11, 12, 9]
+
+
+@pytest.mark.parametrize("folder", ["meta/episodes", "data", "videos"])
+def test_a_set_that_lost_its_info_is_not_taken_for_a_new_one(dataset_path, tmp_path, folder):
+    path = tmp_path / "set"
+    shutil.copytree(dataset_path / folder, path / folder)
+    before = digests(path)
+    with pytest.raises(EpisodeError, match=r"set: has .* but no meta/info\.json; restore that file, or write to another folder"):
+        DatasetWriter(path, fps=20)
+    assert {name: digest for name, digest in digests(path).items() if name != "meta/.lock"} == before
+
+
+def test_a_set_that_lost_its_episode_tables_is_not_begun_anew(dataset_path, tmp_path):
+    path = tmp_path / "set"
+    shutil.copytree(dataset_path, path)
+    shutil.rmtree(path / "meta/episodes")
+    with pytest.raises(EpisodeError, match=r"tells of 6 episodes, meta/episodes has none; restore that folder"):
+        DatasetWriter(path, fps=20)
+
+
+def test_a_writer_killed_in_its_first_episode_begins_again(tmp_path):
+    out = DatasetWriter(tmp_path / "set", fps=20)
+    out._with_task = None  # the commit dies after its videos
+    with pytest.raises(TypeError):
+        out.add(make_episode("new", 9, size=(16, 16)))
+    out._lock.close()
+    assert list((tmp_path / "set/videos").rglob("*.mp4"))
+    with DatasetWriter(tmp_path / "set", fps=10) as again:
+        again.add(make_episode("other", 10, fps=10.0))
+    dataset = Dataset(tmp_path / "set")
+    assert (dataset[0].check().num_frames, dataset.fps) == (10, 10)
 
 
 def test_two_writers_at_once_are_refused(tmp_path):
