@@ -181,6 +181,19 @@ def test_labels_are_never_written_in_place_nor_mixed(tmp_path, generator, episod
         label_dataset(Job(lambda: generator, source, LABELLING), tmp_path)
 
 
+def test_another_set_of_the_same_name_is_refused_and_one_that_has_grown_is_not(tmp_path, generator, episode):
+    source, other, out = tmp_path / "a/set", tmp_path / "b/set", tmp_path / "out"
+    for place, shown in ((source, episode), (other, make_episode(NUM_FRAMES, name="test/e0", fps=4.5))):
+        with DatasetWriter(place, fps=5) as writer:
+            writer.add(replace(shown, fps=5.0))
+    label_dataset(Job(lambda: generator, source, LABELLING), out)
+    with pytest.raises(ValueError, match=r"other settings \(source_content differ\)"):
+        label_dataset(Job(lambda: generator, other, LABELLING), out)
+    with DatasetWriter(source, fps=5) as writer:
+        writer.add(replace(episode, id="test/e1"))
+    assert [row.id for row in label_dataset(Job(lambda: generator, source, LABELLING), out)] == ["test/e0", "test/e1"]
+
+
 def test_one_view_of_a_data_set_becomes_image_points_in_its_own_pixels(tmp_path, episode):
     source, out = tmp_path / "source", tmp_path / "out"
     with DatasetWriter(source, fps=5) as writer:

@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 
 import torch
@@ -15,6 +16,7 @@ from action_images.data.fitted import whole_box
 from action_images.data.settings import keep_settings
 from action_images.data.spread import Spread, Work, here
 from action_images.data.store import Dataset, DatasetWriter
+from action_images.data.tables import read_table
 from action_images.data.trajectory_file import save_trajectory
 from action_images.data.video import commit_file
 from action_images.faces.label import label, label_one_view
@@ -205,8 +207,17 @@ def _prepare(source: Path, out: Path, labelling: Labelling) -> None:
     if out.exists() and any(out.iterdir()) and not path.is_file():
         raise EpisodeError(f"{out}: holds something that is no labelled copy; name a new folder")
     (out / FOLDER).mkdir(parents=True, exist_ok=True)
-    settings = asdict(labelling) | {"source": source.resolve().name}
+    settings = asdict(labelling) | {"source": source.resolve().name, "source_content": _fingerprint(source)}
     keep_settings(path, settings, empty=not any((out / FOLDER).glob("*.csv")))
+
+
+def _fingerprint(source: Path) -> str:
+    """Tells one data set from another of the same name: its first episode with the statistics of its pixels, in the episode table.
+
+    Not the whole table: a set that has grown since is the same one, and its new episodes are labelled into the same copy.
+    """
+    first = read_table(min(source.glob("meta/episodes/*/*.parquet"))).slice(0, 1).to_pylist()
+    return sha256(json.dumps(first, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _described(episode: Episode, number: int, found: Sure) -> EpisodeLabels:
