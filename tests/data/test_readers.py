@@ -3,6 +3,7 @@
 import json
 import pickle
 import shutil
+import zipfile
 
 import foreign
 import h5py
@@ -274,6 +275,57 @@ def test_unknown_and_empty_folders_say_so(tmp_path):
         open_foreign(tmp_path, "droid")
     with pytest.raises(EpisodeError, match="no format 'zarr'; there are: auto, lerobot"):
         open_foreign(tmp_path, "zarr")
+
+
+def lists_of_one(num: int, depth: int) -> list:
+    """Lists that hold the same list so many times: num^depth numbers in a file of num x depth references."""
+    inner = 1.0
+    for _ in range(depth):
+        inner = [inner] * num
+    return inner
+
+
+def of_itself() -> list:
+    content = []
+    content += [content] * 3
+    return content
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (lists_of_one(3000, 3), "more than 256 MB of numbers"),
+        (lists_of_one(4, 30), "should be numbers"),
+        (of_itself(), "should be numbers"),
+    ],
+)
+def test_lists_that_are_short_in_a_pickle_and_long_in_memory_are_refused(tmp_path, content, message):
+    source = foreign.write_bridge(tmp_path)
+    path = next(source.rglob("obs_dict.pkl"))
+    path.write_bytes(pickle.dumps(pickle.loads(path.read_bytes()) | {"eef_transform": content}))
+    assert path.stat().st_size < 100_000
+    _, reader = open_foreign(source)
+    with pytest.raises(EpisodeError, match=f"eef_transform: .*{message}"):
+        reader.read(reader.ids[0])
+
+
+def test_an_observation_that_a_pickle_holds_millions_of_times_is_refused(tmp_path):
+    source = foreign.write_rlbench(tmp_path)
+    (source / "close_jar/variation3/episodes/episode0/low_dim_obs.pkl").write_bytes(pickle.dumps([{}] * 300_000))
+    _, reader = open_foreign(source)
+    with pytest.raises(EpisodeError, match="holds 300000 observations, beyond the 200000 that are read"):
+        reader.read(reader.ids[0])
+
+
+def test_an_npz_entry_that_unpacks_to_any_size_is_refused_by_what_it_claims(tmp_path):
+    source = foreign.write_droid_processed(tmp_path, gripper=True)
+    path = next(source.rglob("action.npz"))
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("action.npy", "w", force_zip64=True) as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f8", "fortran_order": False, "shape": (20_000_000, 6)})
+        file.write(bytes(1 << 20))
+    _, reader = open_foreign(source)
+    with pytest.raises(EpisodeError, match=r"action\.npz: its 'action' claims \(20000000, 6\) numbers, more than 256 MB"):
+        reader.read(reader.ids[0])
 
 
 def test_links_out_of_an_h5_file_are_not_followed(tmp_path):
