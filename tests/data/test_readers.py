@@ -4,6 +4,7 @@ import json
 import pickle
 import shutil
 import zipfile
+from pathlib import Path
 
 import foreign
 import h5py
@@ -108,6 +109,17 @@ def test_droid_processed_has_a_path_only_with_a_real_gripper(tmp_path):
     bare = read_only_episode(foreign.write_droid_processed(tmp_path / "b", gripper=False), expected="droid-processed")
     assert bare.trajectory is None
     assert all(view.camera is not None for view in bare.views)
+
+
+def test_a_folder_is_the_same_by_whatever_path_it_is_given(tmp_path, monkeypatch):
+    """From inside an episode's own folder too: its name is its id, and the tables lie beside it."""
+    root = foreign.write_droid_processed(tmp_path / "set", gripper=True)
+    (folder,) = (path for path in root.iterdir() if path.is_dir())
+    for place, given in ((folder, "."), (folder / "video", ".."), (root, folder.name)):
+        monkeypatch.chdir(place)
+        _, reader = open_foreign(Path(given))
+        assert reader.ids == [folder.name]
+        assert_tool_is_where_it_was_drawn(reader.read(folder.name).check())
 
 
 def test_bridge_raw_is_video_without_cameras(tmp_path):
