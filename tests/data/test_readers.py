@@ -17,10 +17,11 @@ from PIL import Image
 from recorded import assert_tool_is_where_it_was_drawn, blob_centre
 from scipy.spatial.transform import Rotation
 
+from action_images.data.checking import check_dataset
 from action_images.data.episode import EpisodeError
 from action_images.data.pictures import read_picture
 from action_images.data.readers import open_foreign
-from action_images.data.video import write_video
+from action_images.data.video import read_video, write_video
 from action_images.geometry.rotation import from_euler_xyz
 
 
@@ -194,6 +195,23 @@ def test_a_foreign_lerobot_set_opens_as_video_and_with_a_calibration_as_more(tmp
     assert_path(reader.read("episode_000000"))
     for name in reader.ids:
         assert_tool_is_where_it_was_drawn(reader.read(name).check())
+
+
+def test_a_shared_video_of_another_rate_is_refused_where_episodes_are_cut_out_of_it(tmp_path):
+    write_lerobot(tmp_path)
+    _, reader = open_foreign(tmp_path)
+    assert [reader.read(name).views[0].frames.fps for name in reader.ids] == [10, 10]
+    path = next(tmp_path.rglob("*.mp4"))
+    write_video(path, read_video(path), 12)
+    verdict = check_dataset(tmp_path, 0)
+    assert [
+        finding.episode for finding in verdict.findings if "file-000.mp4 runs at 12 frames/s, the data set at 10" in finding.message
+    ] == [
+        "episode_000000",
+        "episode_000001",
+    ]
+    with pytest.raises(EpisodeError, match=r"episode_000001: .*so where the episode begins in it is not known; encode it again"):
+        open_foreign(tmp_path)[1].read("episode_000001")
 
 
 @pytest.mark.parametrize(

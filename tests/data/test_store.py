@@ -380,6 +380,19 @@ def test_another_writers_data_set_is_not_appended_to(dataset_path, tmp_path):
         DatasetWriter(path, fps=20)
 
 
+def test_what_somebody_puts_into_a_features_info_is_kept_and_keeps_nobody_from_appending(dataset_path, tmp_path):
+    info = json.loads((dataset_path / "meta/info.json").read_text())
+    features = info["features"]
+    features["observation.state"]["info"] = {"robot": "ours", "sharpened": [1, 2]}
+    features["observation.images.front"]["info"]["lens"] = "6 mm"
+    path = edited(dataset_path, tmp_path / "set", {"features": features})
+    with DatasetWriter(path, fps=20) as writer:
+        writer.add(make_episode("new"))
+    written = json.loads((path / "meta/info.json").read_text())
+    assert written["features"] == features
+    assert written["total_episodes"] == 7
+
+
 def test_an_episode_beyond_the_last_is_an_index_error(dataset):
     assert dataset[-1].id == dataset.ids[-1]
     with pytest.raises(IndexError, match="6 episodes"):

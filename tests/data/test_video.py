@@ -185,7 +185,7 @@ def test_indices_that_are_not_there_are_refused(tmp_path):
 def test_a_selection_counts_its_own_frames(tmp_path):
     write_video(tmp_path / "v.mp4", numbered_frames(40), 20)
     selection = FramesSelected(VideoFrames(tmp_path / "v.mp4"), range(10, 40, 5))
-    assert len(selection) == 6
+    assert (len(selection), selection.fps) == (6, 4)
     assert numbers_in(selection.read([0, 5])) == [10, 35]
     with pytest.raises(EpisodeError):
         selection.read([6])

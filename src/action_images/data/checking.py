@@ -15,7 +15,7 @@ from action_images.data import motion
 from action_images.data.agreement import Say, compare_views, look_at_tool
 from action_images.data.episode import EpisodeError, View
 from action_images.data.isolated import each_isolated
-from action_images.data.store import Dataset
+from action_images.data.store import MOST_RATE_ERROR, Dataset
 from action_images.geometry import Trajectory
 
 NUM_LOOKS = 16
@@ -179,8 +179,8 @@ def _decode_all(view: View, fps: float, say: Say) -> None:
     """Every frame, a few at a time: a file can be whole by its index and damaged inside."""
     for start in range(0, len(view.frames), FRAMES_AT_ONCE):
         view.frames.read(range(start, min(start + FRAMES_AT_ONCE, len(view.frames))))
-    own = getattr(view.frames, "fps", fps)
-    if abs(own - fps) > 0.01 * fps:
+    own = getattr(view.frames, "fps", None)
+    if own is not None and abs(own - fps) > MOST_RATE_ERROR * fps:
         say("warning", "frame rate", f"{view.name}: its video runs at {own:g} frames/s, the data set at {fps:g}")
 
 

@@ -42,6 +42,7 @@ class DatasetWriter:
         self._episodes: list[dict[str, Any]] = []
         self._rows: list[pa.Table] = []
         self._file_starts = {"episodes": 0, "data": 0}
+        self._infos: dict[str, Any] = {}
         try:
             self._resume() if (self.path / layout.INFO).exists() else self._see_that_it_is_new()
         except BaseException:
@@ -117,7 +118,7 @@ class DatasetWriter:
     def _resume(self) -> None:
         info = layout.read_info(self.path)
         self.sizes = {view: tuple(info["features"][key]["shape"][:2]) for view, key in layout.view_keys(info).items()}
-        if info["features"] != json.loads(json.dumps(layout.features(self.sizes, info["fps"]))):
+        if _columns(info["features"]) != _columns(json.loads(json.dumps(layout.features(self.sizes, info["fps"])))):
             raise EpisodeError(f"{self.path}: was not written by action-images, so it is not appended to; import it into a new data set")
         tables = [read_table(path) for path in sorted(self.path.glob("meta/episodes/*/*.parquet"))]
         if not tables and info.get("total_episodes"):
@@ -130,6 +131,7 @@ class DatasetWriter:
             raise EpisodeError(f"{self.path}: runs at {info['fps']:g} frames/s, not {self.fps:g}; write another data set")
         self.ids = {name for table in tables for name in table["episode_id"].to_pylist()}
         self._tasks = {row["task"]: row["task_index"] for row in read_table(self.path / layout.TASKS).to_pylist()}
+        self._infos = {key: feature["info"] for key, feature in info["features"].items() if "info" in feature}
         self._episodes = tables[-1].to_pylist()
         self._file_starts["episodes"] = len(self.ids) - len(self._episodes)
         last = self._episodes[-1]
@@ -198,7 +200,10 @@ class DatasetWriter:
         info |= {"total_tasks": len(self._tasks), "chunks_size": layout.FILES_PER_CHUNK}
         info |= {"data_files_size_in_mb": 100, "video_files_size_in_mb": 200, "fps": layout.whole(self.fps)}
         info |= {"splits": {"train": f"0:{count}"}, "data_path": layout.DATA, "video_path": layout.VIDEOS}
-        _write_json(self.path / layout.INFO, info | {"features": layout.features(sizes, self.fps)})
+        features = layout.features(sizes, self.fps)
+        for key, own in self._infos.items():  # what somebody has put there is his
+            features[key]["info"] = own
+        _write_json(self.path / layout.INFO, info | {"features": features})
 
     def _write_statistics(self) -> None:
         rows = [row for path in sorted(self.path.glob("meta/episodes/*/*.parquet")) for row in read_table(path).to_pylist()]
@@ -208,6 +213,11 @@ class DatasetWriter:
             if (described := statistics.over_episodes(parts)) is not None:
                 overall[key] = statistics.as_json(described)
         _write_json(self.path / layout.STATS, overall)
+
+
+def _columns(features: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """What features say of the columns, without their `info`, which is for whatever anybody wants to say."""
+    return {key: {name: value for name, value in feature.items() if name != "info"} for key, feature in features.items()}
 
 
 def _fixed(values: np.ndarray) -> pa.Array:
