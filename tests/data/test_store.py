@@ -310,6 +310,11 @@ def edited(source: Path, target: Path, changes: dict) -> Path:
         ({"features": []}, "'features' does not describe"),
         ({"features": {"observation.images.a": {"dtype": "video", "shape": [-1, 2, 3]}}}, "positive whole numbers"),
         ({"features": {"observation.images.../../x": {"dtype": "video", "shape": [1, 2, 3]}}}, "no usable view name"),
+        ({"features": {"observation.images.a": {"dtype": "video", "shape": [1, 2, 3], "names": []}}}, "has no names for its axes"),
+        (
+            {"features": {f"observation.{key}": {"dtype": "video", "shape": [1, 2, 3]} for key in ("a", "images.a")}},
+            r"'observation\.a' and 'observation\.images\.a' are both the view 'a'",
+        ),
         ({"data_path": "../../{chunk_index:03d}.parquet"}, "leaves the data set's folder"),
         ({"data_path": "/etc/passwd"}, "leaves the data set's folder"),
         ({"data_path": "{chunk_index.__class__}"}, "leaves the data set's folder"),
@@ -343,6 +348,16 @@ def test_a_strangers_episode_table_is_not_trusted(dataset_path, tmp_path, column
     pq.write_table(pa.Table.from_pylist(rows), table)
     with pytest.raises(EpisodeError, match=message):
         _ = Dataset(path)[0]
+
+
+def test_ids_that_are_lists_are_no_ids(dataset_path, tmp_path):
+    path = tmp_path / "set"
+    shutil.copytree(dataset_path, path)
+    table = path / "meta/episodes/chunk-000/file-000.parquet"
+    rows = [row | {"episode_id": [row["episode_id"]]} for row in pq.read_table(table).to_pylist()]
+    pq.write_table(pa.Table.from_pylist(rows), table)
+    with pytest.raises(EpisodeError, match=r"row 0 of meta/episodes: its episode_id is \['reach/variation0/e0'\], no text"):
+        Dataset(path)
 
 
 def test_a_link_leads_nowhere_outside_but_the_folder_may_be_one(dataset_path, tmp_path):

@@ -72,6 +72,8 @@ def read_info(root: Path) -> dict[str, Any]:
             raise EpisodeError(f"{root / INFO}: feature {key[:80]!r} has the shape {str(shape)[:80]}; give positive whole numbers")
         if feature.get("dtype") in ("video", "image") and (len(shape) != 3 or not isinstance(feature.get("names") or [], list)):
             raise EpisodeError(f"{root / INFO}: video {key[:80]!r} has the shape {str(shape)[:80]}; give height, width and channels")
+        if feature.get("dtype") in ("video", "image") and feature.get("names") == []:
+            raise EpisodeError(f"{root / INFO}: video {key[:80]!r} has no names for its axes; give height, width and channels, or null")
     return info
 
 
@@ -102,6 +104,8 @@ def view_keys(info: dict[str, Any]) -> dict[str, str]:
             name = key.removeprefix(IMAGES).removeprefix("observation.")
             if not SAFE_NAME.fullmatch(name):
                 raise EpisodeError(f"feature {key[:80]!r} is no usable view name; letters, digits, '_', '-' and '.' are")
+            if name in keys:
+                raise EpisodeError(f"features {keys[name][:80]!r} and {key[:80]!r} are both the view '{name}'; rename one in info.json")
             keys[name] = key
     return keys
 

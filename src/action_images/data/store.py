@@ -141,7 +141,7 @@ class Dataset:
         seen: set[str] = set()
         for place, (length, name) in enumerate(zip(table["length"].to_pylist(), table["episode_id"].to_pylist(), strict=True)):
             reasons[place] = reasons[place] or _against(length, name, seen)
-            seen.add(name)
+            seen |= {name} if isinstance(name, str) else set()
         for place, reason in enumerate(reasons):
             if reason is None:
                 continue
