@@ -23,7 +23,7 @@ from model_scenes import Scenes, fitted
 from model_text import roles, text
 from rich.console import Console
 
-from action_images.canvas import TASKS
+from action_images.canvas import TASKS, Canvas
 from action_images.model import cost
 from action_images.model.patches import PatchAutoencoder
 from action_images.model.presets import PRESETS, build
@@ -109,22 +109,22 @@ def sampling() -> Iterator[Row]:
         ("policy", 50, StepCache(), ("action",)),
     )
     for task, steps, cache, wanted in plans:
-        begun = time.perf_counter()
-        canvas, condition = pipeline.encode(replace(scene, trajectory=scene.trajectory[:, :1]), TASKS[task], 9)
-        encoded = time.perf_counter()
-        chosen = Sampling(steps, cache=cache)
-        done = sample(pipeline.models.denoiser, canvas, condition, chosen, torch.Generator().manual_seed(0))
-        sampled = time.perf_counter()
-        pipeline.decode(done, condition, scene.cameras, wanted)
+        given, chosen = replace(scene, trajectory=scene.trajectory[:, :1]), Sampling(steps, cache=cache)
+        canvas, condition = pipeline.encode(given, TASKS[task], 9)
+
+        def sampled() -> Canvas:
+            return sample(pipeline.models.denoiser, canvas, condition, chosen, torch.Generator().manual_seed(0))  # noqa: B023
+
+        done = sampled()
         yield {
             "task": task,
             "steps": steps,
             "cached": cache is not None,
             "decoded": "+".join(wanted),
             "tokens": canvas.latents[0, 0].numel() // 4,
-            "encode ms": 1e3 * (encoded - begun),
-            "sample ms": 1e3 * (sampled - encoded),
-            "decode ms": 1e3 * (time.perf_counter() - sampled),
+            "encode ms": 1e3 * seconds(lambda: pipeline.encode(given, TASKS[task], 9)),  # noqa: B023
+            "sample ms": 1e3 * seconds(sampled),
+            "decode ms": 1e3 * seconds(lambda: pipeline.decode(done, condition, scene.cameras, wanted)),  # noqa: B023
         }
 
 

@@ -12,7 +12,7 @@ import torch
 from action_images.cli import main
 from action_images.data.cameras_file import load_cameras, save_cameras
 from action_images.data.trajectory_file import load_trajectory, save_trajectory
-from action_images.data.video import VideoFrames, write_video
+from action_images.data.video import VideoFrames, read_video, write_video
 from action_images.geometry import Camera, Pose, Trajectory
 from board_scene import BOARD, SIZE, Session, bent_session, fixed_session, noisy, poses_of, wrist_session, write_session
 
@@ -114,6 +114,18 @@ def test_a_video_of_another_camera_or_size_is_not_straightened(tmp_path, capsys)
         assert main([*command, "--radial", "-0.2", "0.05", "--out", f"{tmp_path}/out.mp4"]) == 2
         assert says in capsys.readouterr().err
     assert not (tmp_path / "out.mp4").exists()
+
+
+def test_a_video_of_odd_size_is_straightened_frame_by_frame_in_order(tmp_path):
+    size = (47, 65)
+    save_cameras(tmp_path / "cameras.json", {"left": Camera.from_fov(1.0, Pose.identity(), size)})
+    shown = (torch.arange(70, dtype=torch.uint8) * 3)[:, None, None, None].repeat(1, 3, *size)
+    write_video(tmp_path / "left.mp4", shown, 5.0, crf=5, pixel_format="yuv444p", keyframe_interval=250)
+    command = ["calibrate", "straighten", f"{tmp_path}/left.mp4", "--cameras", f"{tmp_path}/cameras.json"]
+    assert main([*command, "--radial", "0", "0", "--out", f"{tmp_path}/out.mp4"]) == 0
+    found = read_video(tmp_path / "out.mp4")
+    assert found.shape == shown.shape
+    assert (found.float() - shown).abs().max() < 6
 
 
 def test_a_wrist_camera_is_written_beside_the_fixed_ones(tmp_path):

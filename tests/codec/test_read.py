@@ -239,3 +239,28 @@ def test_a_frame_between_decided_ones_is_predicted_on_their_device():
         between, far = _predict(2, {0: pose, 4: pose})
     assert torch.equal(between.matrix(), pose.matrix())
     assert far == 2
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_spot_that_faded_is_outvoted_by_five_and_the_frame_is_not_called_valid(seed):
+    path, cameras = trajectory(6, seed), rig(2, SIZE)
+    images = draw(path, cameras)
+    spot = torch.randint(3, (), generator=generator(seed))
+    images[1, 2, spot] = images[1, 2, spot].median()
+    reading = read(images, cameras)
+    millimetres, degrees = errors(reading, path)
+    assert not reading.valid[2]
+    assert reading.confidence[2] == 0
+    assert reading.position_std[2].isfinite()
+    assert reading.valid[[0, 1, 3, 4, 5]].all()
+    assert millimetres.max() < 1
+    assert degrees.max() < 1
+
+
+def test_a_spot_that_faded_in_one_of_three_views_costs_nothing():
+    path, cameras = trajectory(4, 1), rig(3, SIZE)
+    images = draw(path, cameras)
+    images[1, 2, 0] = images[1, 2, 0].median()
+    reading = read(images, cameras)
+    assert reading.valid.all()
+    assert errors(reading, path)[0].max() < 1e-3

@@ -5,16 +5,19 @@ import re
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from recorded import blob_video, make_cameras, make_episode, write_set
 
 from action_images.cli import main as command
-from action_images.data import motion
+from action_images.data import checking, motion
 from action_images.data.checking import check_dataset, summary
-from action_images.data.episode import EpisodeError, FramesInMemory, View
+from action_images.data.episode import Episode, EpisodeError, FramesInMemory, View
 from action_images.data.store import Dataset, DatasetWriter
 from action_images.data.video import read_video, write_video
 from action_images.geometry import Camera, Pose, Trajectory
@@ -250,6 +253,63 @@ def test_static_and_repeated_episodes_and_dead_grippers_are_found(tmp_path):
     assert ("gripper", "still") in found
     assert ("duplicate", "a/again") in found
     assert not {episode for _, episode in found} & {"a", "b"}
+
+
+def before_a_fixed_camera(name, spot: int, trajectory=None, size=(240, 320), num_frames=12):
+    """A bright room in which a small part moves, to another place in each demonstration."""
+    video = torch.full((num_frames, 3, *size), 90, dtype=torch.uint8)
+    for frame in range(num_frames):
+        video[frame, :, 50 + 8 * frame : 62 + 8 * frame, spot : spot + 12] = 250
+    return Episode(name, "stack", 20.0, (View("top", FramesInMemory(video), None),), trajectory)
+
+
+def duplicates(path) -> dict[str, str]:
+    return {found.episode: found.message for found in check_dataset(path, 0).findings if found.kind == "duplicate"}
+
+
+def test_different_demonstrations_before_a_fixed_camera_are_no_duplicates(tmp_path):
+    shown = [before_a_fixed_camera(f"e{spot}", spot) for spot in (50, 80, 110)]
+    encoded_anew = replace(shown[1], id="again")
+    looks = [motion.looks(one.views[0].frames, range(12)) for one in shown]
+    assert (looks[0] - looks[1]).abs().mean() < 1
+    written(tmp_path / "a", *shown, encoded_anew)
+    with DatasetWriter(tmp_path / "b", fps=20, crf=26) as writer:
+        for episode in shown:
+            writer.add(episode)
+    with DatasetWriter(tmp_path / "b", fps=20, crf=12) as writer:
+        writer.add(encoded_anew)
+    for name in "ab":
+        assert duplicates(tmp_path / name) == {"again": "shows the same as e80; leave one out of training"}
+
+
+def test_the_same_pictures_on_another_path_are_no_duplicates(tmp_path):
+    path = make_episode(num_frames=12).trajectory
+    pose = path.world_from_tool
+
+    def moved(millimetres: float) -> Trajectory:
+        away = torch.zeros(12, 3)
+        away[7, 0] = 1e-3 * millimetres
+        return replace(path, world_from_tool=replace(pose, translation=pose.translation + away))
+
+    episodes = {"once": path, "again": moved(0.9), "elsewhere": moved(1.5), "longer": make_episode(num_frames=13).trajectory}
+    shown = [before_a_fixed_camera(name, 100, one, num_frames=one.num_frames) for name, one in episodes.items()]
+    assert duplicates(written(tmp_path, *shown)) == {"again": "shows the same as once; leave one out of training"}
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 1)), max_size=12), st.booleans(), st.integers(0, 1000))
+def test_duplicates_are_those_of_comparing_all_pairs(drawn, with_paths, seed):
+    """Wherever a cell ends: episodes that differ by less than is allowed are found, others are not."""
+    generator = np.random.default_rng(seed)
+    bases = 0.3 * generator.standard_normal((4, 5, 3))
+    pictures = 40 * generator.random((4, 4, 3, 3)) + 100
+    examined = []
+    for number, (base, noisy) in enumerate(drawn):
+        path = (bases[base] + noisy * np.array([3e-4, -3e-4, 3e-4])).astype(np.float32) if with_paths else None
+        signature = (pictures[base] + 0.5 * noisy).astype(np.float16)
+        examined.append(checking.Examined(f"e{number}", 5, signature=signature, path=path))
+    first = {base: number for number, (base, _) in reversed(list(enumerate(drawn)))}
+    expected = [f"e{number}" for number, (base, _) in enumerate(drawn) if first[base] != number]
+    assert [finding.episode for finding in checking._duplicates(examined)] == expected
 
 
 def test_grippers_that_never_move_in_most_episodes_are_one_finding(tmp_path):

@@ -2,12 +2,15 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import foreign
+import numpy as np
 import pytest
 from recorded import assert_tool_is_where_it_was_drawn, digests, write_set
 
@@ -15,7 +18,8 @@ from action_images.cli import main as command
 from action_images.data import importing
 from action_images.data.episode import EpisodeError
 from action_images.data.importing import Job, import_episodes
-from action_images.data.store import Dataset
+from action_images.data.readers.lerobot import LeRobot
+from action_images.data.store import Dataset, DatasetWriter
 
 WRITERS = {
     "rlbench": foreign.write_rlbench,
@@ -62,6 +66,106 @@ def test_an_import_goes_on_where_it_stopped_to_the_same_bytes(tmp_path):
     assert digests(tmp_path / "out") == digests(tmp_path / "once")
     again = import_episodes(Job(source), tmp_path / "out", 0)
     assert (len(again.already_there), len(again.imported)) == (6, 0)
+
+
+def test_cameras_that_are_not_finite_are_one_refusal(tmp_path):
+    source = foreign.write_bridge_processed(tmp_path / "source")
+    path = next(source.rglob("extrinsic.npy"))
+    shutil.copytree(path.parents[2], path.parents[2].with_name("whole"))
+    np.save(path, np.full_like(np.load(path), np.nan))
+    outcome = import_episodes(Job(source), tmp_path / "out", 0)
+    assert (len(outcome.imported), len(outcome.refused)) == (1, 1)
+    assert "its estimated camera has numbers in extrinsic.npy that are not finite" in next(iter(outcome.refused.values()))
+
+
+@pytest.mark.parametrize("error", [MemoryError("12 GB"), RuntimeError("the decomposition failed")])
+def test_whatever_an_episode_makes_a_library_raise_is_one_refusal(tmp_path, error):
+    class Raises(LeRobot):
+        def read(self, episode_id):
+            if episode_id.endswith("e3"):
+                raise error
+            return super().read(episode_id)
+
+    source = write_set(tmp_path / "source")
+    refusal = importing._encode(Raises(source), Job(source), "reach/variation1/e3", tmp_path)
+    assert refusal == f"reach/variation1/e3: {type(error).__name__}: {error}"
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+def test_a_limit_that_leaves_nothing_is_refused(tmp_path, limit):
+    with pytest.raises(ValueError, match=rf"--limit is {limit}; look at one episode at least"):
+        import_episodes(Job(write_set(tmp_path / "source")), tmp_path / "out", 0, limit=limit)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_import_with_other_settings_is_refused_and_changes_nothing(tmp_path):
+    source, other = write_set(tmp_path / "source"), write_set(tmp_path / "other")
+    import_episodes(Job(source), tmp_path / "out", 0, limit=1)
+    before = digests(tmp_path / "out")
+    changes = {"source": other, "views": ("left", "front"), "size": (32, 32), "crf": 30}
+    for name, value in changes.items():
+        with pytest.raises(ValueError, match=rf"other settings \({name} differ\)"):
+            import_episodes(replace(Job(source), **{name: value}), tmp_path / "out", 0)
+    assert digests(tmp_path / "out") == before
+    assert len(import_episodes(Job(source, format="lerobot"), tmp_path / "out", 0).already_there) == 1
+    with pytest.raises(ValueError, match="has results but no settings"):
+        import_episodes(Job(source), other, 0)
+
+
+def test_an_attempt_that_imported_nothing_stands_in_nobodys_way(tmp_path):
+    source = write_set(tmp_path / "source")
+    with pytest.raises(EpisodeError, match="no view 'top'"):
+        import_episodes(Job(source, views=("top",)), tmp_path / "out", 0, limit=1)
+    assert len(import_episodes(Job(source, views=("left",)), tmp_path / "out", 0, limit=1).imported) == 1
+
+
+def test_what_an_earlier_run_refused_is_kept_until_it_is_imported(tmp_path):
+    source, out = foreign.write_rlbench(tmp_path / "source"), tmp_path / "out"
+    picture = source / "close_jar/variation3/episodes/episode2/front_rgb/4.png"
+    content = picture.read_bytes()
+    picture.unlink()
+    first = import_episodes(Job(source), out, 0)
+    assert not import_episodes(Job(source), out, 0, limit=1).refused
+    assert json.loads((out / "import.json").read_text())["refused"] == first.refused
+    picture.write_bytes(content)
+    import_episodes(Job(source), out, 0)
+    assert json.loads((out / "import.json").read_text())["refused"] == {}
+    (out / "import.json").write_text("{")
+    with pytest.raises(EpisodeError, match=r"import\.json: is not valid json"):
+        import_episodes(Job(source), out, 0)
+
+
+def test_a_second_import_into_the_same_folder_is_one_error_and_destroys_nothing(tmp_path):
+    source, out = write_set(tmp_path / "source"), tmp_path / "out"
+    left_by_a_killed_run = out / ".import-old/e0"
+    left_by_a_killed_run.mkdir(parents=True)
+
+    def second(done: int, _: int) -> None:
+        if done == 2:
+            with pytest.raises(ValueError, match=r"meta/import: another process is writing results here"):
+                import_episodes(Job(source), out, 0)
+
+    outcome = import_episodes(Job(source), out, 0, seen=second)
+    assert len(outcome.imported) == 6
+    assert not left_by_a_killed_run.exists()
+
+
+def test_a_data_set_that_another_process_writes_is_one_error_and_no_refusals(tmp_path):
+    source, out = write_set(tmp_path / "source"), tmp_path / "out"
+    import_episodes(Job(source), out, 0, limit=1)
+    before = (out / "import.json").read_text()
+    with DatasetWriter(out, 20), pytest.raises(EpisodeError, match=r"out: another process is writing to this data set"):
+        import_episodes(Job(source), out, 0)
+    assert (out / "import.json").read_text() == before
+
+
+def test_what_was_staged_of_an_episode_is_removed_once_it_is_stored_or_refused(tmp_path):
+    source, out = foreign.write_rlbench(tmp_path / "source"), tmp_path / "out"
+    (source / "close_jar/variation3/episodes/episode2/wrist_rgb/4.png").write_bytes(b"damaged")
+    staged = []
+    outcome = import_episodes(Job(source), out, 0, seen=lambda *_: staged.append(list(out.glob(".import-*/*"))))
+    assert (len(outcome.imported), len(outcome.refused)) == (2, 1)
+    assert staged == [[], [], []]
 
 
 def test_worker_processes_give_the_same_bytes(tmp_path):

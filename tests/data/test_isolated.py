@@ -30,6 +30,11 @@ def test_every_item_that_kills_is_named_and_all_others_are_done():
     assert results == [(0, 0), (1, 2), (2, None), (3, 6), (4, 8)]
 
 
+def test_processes_that_cannot_start_are_one_error_and_no_items_fault():
+    with pytest.raises(OSError, match="a worker process ended before it was given anything to do; free memory"):
+        list(each_isolated(double_or_die, range(5), 2, os._exit, (3,)))
+
+
 def read_or_die(index: int) -> checking.Examined:
     if index == 1:
         os.abort()

@@ -84,6 +84,11 @@ def test_what_is_missing_stays_missing():
         ("take the leftmost cup", "take the rightmost cup"),
         ("Left hand up, LEFT!", "Right hand up, RIGHT!"),
         ("put it upright on the bright plate", "put it upright on the bright plate"),
+        ("open_left_drawer", "open_right_drawer"),
+        ("LEFT_DRAWER_2 the_leftmost_one left2", "RIGHT_DRAWER_2 the_rightmost_one left2"),
+        ("turn_clockwise_slowly", "turn_counterclockwise_slowly"),
+        ("counter_clockwise_turn", "clockwise_turn"),
+        ("set_upright_bright_plate", "set_upright_bright_plate"),
     ],
 )
 def test_words_change_their_side(told, other):

@@ -3,6 +3,8 @@
 import json
 import pickle
 import shutil
+import zipfile
+from pathlib import Path
 
 import foreign
 import h5py
@@ -15,10 +17,11 @@ from PIL import Image
 from recorded import assert_tool_is_where_it_was_drawn, blob_centre
 from scipy.spatial.transform import Rotation
 
+from action_images.data.checking import check_dataset
 from action_images.data.episode import EpisodeError
 from action_images.data.pictures import read_picture
 from action_images.data.readers import open_foreign
-from action_images.data.video import write_video
+from action_images.data.video import read_video, write_video
 from action_images.geometry.rotation import from_euler_xyz
 
 
@@ -109,6 +112,17 @@ def test_droid_processed_has_a_path_only_with_a_real_gripper(tmp_path):
     assert all(view.camera is not None for view in bare.views)
 
 
+def test_a_folder_is_the_same_by_whatever_path_it_is_given(tmp_path, monkeypatch):
+    """From inside an episode's own folder too: its name is its id, and the tables lie beside it."""
+    root = foreign.write_droid_processed(tmp_path / "set", gripper=True)
+    (folder,) = (path for path in root.iterdir() if path.is_dir())
+    for place, given in ((folder, "."), (folder / "video", ".."), (root, folder.name)):
+        monkeypatch.chdir(place)
+        _, reader = open_foreign(Path(given))
+        assert reader.ids == [folder.name]
+        assert_tool_is_where_it_was_drawn(reader.read(folder.name).check())
+
+
 def test_bridge_raw_is_video_without_cameras(tmp_path):
     episode = read_only_episode(foreign.write_bridge(tmp_path), expected="bridge")
     assert_path(episode)
@@ -181,6 +195,23 @@ def test_a_foreign_lerobot_set_opens_as_video_and_with_a_calibration_as_more(tmp
     assert_path(reader.read("episode_000000"))
     for name in reader.ids:
         assert_tool_is_where_it_was_drawn(reader.read(name).check())
+
+
+def test_a_shared_video_of_another_rate_is_refused_where_episodes_are_cut_out_of_it(tmp_path):
+    write_lerobot(tmp_path)
+    _, reader = open_foreign(tmp_path)
+    assert [reader.read(name).views[0].frames.fps for name in reader.ids] == [10, 10]
+    path = next(tmp_path.rglob("*.mp4"))
+    write_video(path, read_video(path), 12)
+    verdict = check_dataset(tmp_path, 0)
+    assert [
+        finding.episode for finding in verdict.findings if "file-000.mp4 runs at 12 frames/s, the data set at 10" in finding.message
+    ] == [
+        "episode_000000",
+        "episode_000001",
+    ]
+    with pytest.raises(EpisodeError, match=r"episode_000001: .*so where the episode begins in it is not known; encode it again"):
+        open_foreign(tmp_path)[1].read("episode_000001")
 
 
 @pytest.mark.parametrize(
@@ -274,6 +305,57 @@ def test_unknown_and_empty_folders_say_so(tmp_path):
         open_foreign(tmp_path, "droid")
     with pytest.raises(EpisodeError, match="no format 'zarr'; there are: auto, lerobot"):
         open_foreign(tmp_path, "zarr")
+
+
+def lists_of_one(num: int, depth: int) -> list:
+    """Lists that hold the same list so many times: num^depth numbers in a file of num x depth references."""
+    inner = 1.0
+    for _ in range(depth):
+        inner = [inner] * num
+    return inner
+
+
+def of_itself() -> list:
+    content = []
+    content += [content] * 3
+    return content
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (lists_of_one(3000, 3), "more than 256 MB of numbers"),
+        (lists_of_one(4, 30), "should be numbers"),
+        (of_itself(), "should be numbers"),
+    ],
+)
+def test_lists_that_are_short_in_a_pickle_and_long_in_memory_are_refused(tmp_path, content, message):
+    source = foreign.write_bridge(tmp_path)
+    path = next(source.rglob("obs_dict.pkl"))
+    path.write_bytes(pickle.dumps(pickle.loads(path.read_bytes()) | {"eef_transform": content}))
+    assert path.stat().st_size < 100_000
+    _, reader = open_foreign(source)
+    with pytest.raises(EpisodeError, match=f"eef_transform: .*{message}"):
+        reader.read(reader.ids[0])
+
+
+def test_an_observation_that_a_pickle_holds_millions_of_times_is_refused(tmp_path):
+    source = foreign.write_rlbench(tmp_path)
+    (source / "close_jar/variation3/episodes/episode0/low_dim_obs.pkl").write_bytes(pickle.dumps([{}] * 300_000))
+    _, reader = open_foreign(source)
+    with pytest.raises(EpisodeError, match="holds 300000 observations, beyond the 200000 that are read"):
+        reader.read(reader.ids[0])
+
+
+def test_an_npz_entry_that_unpacks_to_any_size_is_refused_by_what_it_claims(tmp_path):
+    source = foreign.write_droid_processed(tmp_path, gripper=True)
+    path = next(source.rglob("action.npz"))
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("action.npy", "w", force_zip64=True) as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f8", "fortran_order": False, "shape": (20_000_000, 6)})
+        file.write(bytes(1 << 20))
+    _, reader = open_foreign(source)
+    with pytest.raises(EpisodeError, match=r"action\.npz: its 'action' claims \(20000000, 6\) numbers, more than 256 MB"):
+        reader.read(reader.ids[0])
 
 
 def test_links_out_of_an_h5_file_are_not_followed(tmp_path):

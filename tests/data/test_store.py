@@ -184,7 +184,7 @@ def test_half_written_files_of_a_killed_writer_are_not_seen(dataset_path, tmp_pa
     shutil.copytree(dataset_path, path)
     before = digests(path)
     out = DatasetWriter(path, fps=20)
-    out._write_episode = None  # the commit dies before the episode table
+    out._with_episode = None  # the commit dies before the episode table
     with pytest.raises(TypeError):
         out.add(make_episode("new", 9))
     out._lock.close()
@@ -195,6 +195,67 @@ def test_half_written_files_of_a_killed_writer_are_not_seen(dataset_path, tmp_pa
     assert [episode.num_frames for episode in Dataset(path)][-2:] == [17, 10]
     assert not (path / ".staging").exists()
     assert set(digests(path)) - set(before) == {f"videos/observation.images.{view}/chunk-000/file-006.mp4" for view in ("front", "left")}
+
+
+@pytest.mark.parametrize("folder", ["tasks", "data", "episodes"])
+@pytest.mark.parametrize("number", [0, 2, 3])
+def test_after_a_write_that_failed_the_next_episode_is_right(tmp_path, monkeypatch, folder, number):
+    """A full disk at each table of an episode, also where it begins a new file of rows and of episodes."""
+    monkeypatch.setattr(writer, "ROWS_PER_FILE", 20)
+    monkeypatch.setattr(writer, "EPISODES_PER_FILE", 2)
+    whole = writer.write_table
+    episodes = [make_episode(f"e{i}", 8 + i, seed=i, size=(16, 16), instruction=f"do {i}") for i in range(5)]
+
+    def full(path: Path, table: pa.Table, index: str | None = None) -> None:
+        if folder in path.relative_to(tmp_path / "full").as_posix():
+            raise OSError(28, "No space left on device")
+        whole(path, table, index)
+
+    with DatasetWriter(tmp_path / "full", fps=20) as out, DatasetWriter(tmp_path / "enough", fps=20) as other:
+        for i, episode in enumerate(episodes):
+            if i == number:
+                monkeypatch.setattr(writer, "write_table", full)
+                with pytest.raises(OSError, match="No space left"):
+                    out.add(episode)
+                monkeypatch.setattr(writer, "write_table", whole)
+                assert len(out.ids) == number
+            out.add(episode)
+            other.add(episode)
+    assert digests(tmp_path / "full") == digests(tmp_path / "enough")
+    with DatasetWriter(tmp_path / "full", fps=20) as again:
+        again.add(make_episode("e5", 9, size=(16, 16)))
+    assert [episode.check().num_frames for episode in Dataset(tmp_path / "full")] == [8, 9, 10, 11, 12, 9]
+
+
+@pytest.mark.parametrize("folder", ["meta/episodes", "data", "videos"])
+def test_a_set_that_lost_its_info_is_not_taken_for_a_new_one(dataset_path, tmp_path, folder):
+    path = tmp_path / "set"
+    shutil.copytree(dataset_path / folder, path / folder)
+    before = digests(path)
+    with pytest.raises(EpisodeError, match=r"set: has .* but no meta/info\.json; restore that file, or write to another folder"):
+        DatasetWriter(path, fps=20)
+    assert {name: digest for name, digest in digests(path).items() if name != "meta/.lock"} == before
+
+
+def test_a_set_that_lost_its_episode_tables_is_not_begun_anew(dataset_path, tmp_path):
+    path = tmp_path / "set"
+    shutil.copytree(dataset_path, path)
+    shutil.rmtree(path / "meta/episodes")
+    with pytest.raises(EpisodeError, match=r"tells of 6 episodes, meta/episodes has none; restore that folder"):
+        DatasetWriter(path, fps=20)
+
+
+def test_a_writer_killed_in_its_first_episode_begins_again(tmp_path):
+    out = DatasetWriter(tmp_path / "set", fps=20)
+    out._with_task = None  # the commit dies after its videos
+    with pytest.raises(TypeError):
+        out.add(make_episode("new", 9, size=(16, 16)))
+    out._lock.close()
+    assert list((tmp_path / "set/videos").rglob("*.mp4"))
+    with DatasetWriter(tmp_path / "set", fps=10) as again:
+        again.add(make_episode("other", 10, fps=10.0))
+    dataset = Dataset(tmp_path / "set")
+    assert (dataset[0].check().num_frames, dataset.fps) == (10, 10)
 
 
 def test_two_writers_at_once_are_refused(tmp_path):
@@ -249,6 +310,11 @@ def edited(source: Path, target: Path, changes: dict) -> Path:
         ({"features": []}, "'features' does not describe"),
         ({"features": {"observation.images.a": {"dtype": "video", "shape": [-1, 2, 3]}}}, "positive whole numbers"),
         ({"features": {"observation.images.../../x": {"dtype": "video", "shape": [1, 2, 3]}}}, "no usable view name"),
+        ({"features": {"observation.images.a": {"dtype": "video", "shape": [1, 2, 3], "names": []}}}, "has no names for its axes"),
+        (
+            {"features": {f"observation.{key}": {"dtype": "video", "shape": [1, 2, 3]} for key in ("a", "images.a")}},
+            r"'observation\.a' and 'observation\.images\.a' are both the view 'a'",
+        ),
         ({"data_path": "../../{chunk_index:03d}.parquet"}, "leaves the data set's folder"),
         ({"data_path": "/etc/passwd"}, "leaves the data set's folder"),
         ({"data_path": "{chunk_index.__class__}"}, "leaves the data set's folder"),
@@ -284,6 +350,31 @@ def test_a_strangers_episode_table_is_not_trusted(dataset_path, tmp_path, column
         _ = Dataset(path)[0]
 
 
+def test_ids_that_are_lists_are_no_ids(dataset_path, tmp_path):
+    path = tmp_path / "set"
+    shutil.copytree(dataset_path, path)
+    table = path / "meta/episodes/chunk-000/file-000.parquet"
+    rows = [row | {"episode_id": [row["episode_id"]]} for row in pq.read_table(table).to_pylist()]
+    pq.write_table(pa.Table.from_pylist(rows), table)
+    with pytest.raises(EpisodeError, match=r"row 0 of meta/episodes: its episode_id is \['reach/variation0/e0'\], no text"):
+        Dataset(path)
+
+
+def test_a_link_leads_nowhere_outside_but_the_folder_may_be_one(dataset_path, tmp_path):
+    (tmp_path / "linked").symlink_to(dataset_path)
+    assert len(Dataset(tmp_path / "linked")[0].views[0].frames) == 12
+    shutil.copytree(dataset_path, tmp_path / "set")
+    video = next((tmp_path / "set/videos/observation.images.front").rglob("*.mp4"))
+    video.unlink()
+    video.symlink_to(next(dataset_path.rglob("*.mp4")))
+    with pytest.raises(EpisodeError, match=r"file-000\.mp4: is a link that leaves the data set's folder; put the file itself there"):
+        Dataset(tmp_path / "set")[0]
+    video.unlink()
+    video.symlink_to(video)
+    with pytest.raises(EpisodeError, match=r"file-000\.mp4"):
+        len(Dataset(tmp_path / "set")[0].views[0].frames)
+
+
 def test_an_empty_or_absent_data_set_says_so(tmp_path):
     with pytest.raises(EpisodeError, match="is this the folder of a data set"):
         Dataset(tmp_path)
@@ -302,6 +393,19 @@ def test_another_writers_data_set_is_not_appended_to(dataset_path, tmp_path):
     path = edited(dataset_path, tmp_path / "set", {"features": features})
     with pytest.raises(EpisodeError, match="not appended to"):
         DatasetWriter(path, fps=20)
+
+
+def test_what_somebody_puts_into_a_features_info_is_kept_and_keeps_nobody_from_appending(dataset_path, tmp_path):
+    info = json.loads((dataset_path / "meta/info.json").read_text())
+    features = info["features"]
+    features["observation.state"]["info"] = {"robot": "ours", "sharpened": [1, 2]}
+    features["observation.images.front"]["info"]["lens"] = "6 mm"
+    path = edited(dataset_path, tmp_path / "set", {"features": features})
+    with DatasetWriter(path, fps=20) as writer:
+        writer.add(make_episode("new"))
+    written = json.loads((path / "meta/info.json").read_text())
+    assert written["features"] == features
+    assert written["total_episodes"] == 7
 
 
 def test_an_episode_beyond_the_last_is_an_index_error(dataset):

@@ -146,6 +146,31 @@ def test_a_truncated_file_is_refused_not_shortened(tmp_path, kept, faststart):
         read_video(cut)
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("list.m3u8", "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:1\n#EXTINF:1.0,\n../secret.ts\n#EXT-X-ENDLIST\n"),
+        ("list.mp4", "ffconcat version 1.0\nfile secret.ts\n"),
+    ],
+)
+def test_a_list_of_other_files_is_no_video(tmp_path, name, content):
+    (tmp_path / "set").mkdir()
+    write_video(tmp_path / "secret.mp4", torch.zeros(3, 3, 32, 32, dtype=torch.uint8), 10)
+    for place in (tmp_path / "secret.ts", tmp_path / "set/secret.ts"):
+        with av.open(str(tmp_path / "secret.mp4")) as read, av.open(str(place), "w") as written:
+            stream = written.add_stream_from_template(read.streams.video[0])
+            for packet in read.demux(video=0):
+                packet.stream = stream
+                written.mux(packet) if packet.size else None
+    assert len(read_video(tmp_path / "secret.ts")) == 3
+    path = tmp_path / "set" / name
+    path.write_text(content)
+    with av.open(str(path)) as container:  # FFmpeg left to itself reads what the list names
+        assert container.format.name in ("hls", "concat")
+    with pytest.raises(EpisodeError, match="is none of mov,mp4,matroska,webm,avi,mpegts, and nothing else is read"):
+        read_video(path)
+
+
 def test_indices_that_are_not_there_are_refused(tmp_path):
     write_video(tmp_path / "v.mp4", numbered_frames(5), 20)
     frames = VideoFrames(tmp_path / "v.mp4")
@@ -160,7 +185,7 @@ def test_indices_that_are_not_there_are_refused(tmp_path):
 def test_a_selection_counts_its_own_frames(tmp_path):
     write_video(tmp_path / "v.mp4", numbered_frames(40), 20)
     selection = FramesSelected(VideoFrames(tmp_path / "v.mp4"), range(10, 40, 5))
-    assert len(selection) == 6
+    assert (len(selection), selection.fps) == (6, 4)
     assert numbers_in(selection.read([0, 5])) == [10, 35]
     with pytest.raises(EpisodeError):
         selection.read([6])

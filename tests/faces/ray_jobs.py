@@ -36,6 +36,8 @@ class Fragile(Job):
 def squares(num_words: int, item: int) -> tuple[int, str]:
     if item == 13:
         raise ValueError("thirteen is not squared")
+    if item == 17:
+        os.kill(os.getpid(), signal.SIGKILL)
     return item * item, "word " * num_words
 
 

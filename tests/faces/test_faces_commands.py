@@ -13,6 +13,7 @@ from action_images.cli.judge_clips import clips
 from action_images.data.episode import Episode
 from action_images.data.settings import load_settings
 from action_images.data.store import Dataset, DatasetWriter
+from action_images.data.trajectory_file import save_trajectory
 from action_images.data.video import VideoFrames
 from action_images.model.door import CanvasDenoiser
 from action_images.model.models import Models
@@ -69,6 +70,16 @@ def test_simulate_writes_a_video_for_each_view(folders, tmp_path):
     assert run("simulate", folders, out, "--episode", "7") == 2
 
 
+@pytest.mark.parametrize("frames", ["10", "1", "-1"])
+def test_simulate_refuses_more_frames_than_the_path_has(folders, tmp_path, capsys, frames):
+    assert run("simulate", folders, tmp_path / "out", "--frames", frames) == 2
+    assert f"test/e0 from 0 on: has 9 model frames, --frames {frames} was asked for; ask for 2 to 9" in capsys.readouterr().err
+    path = tmp_path / "path.csv"
+    save_trajectory(path, Dataset(Path(folders[0]))[0].trajectory[:5])
+    assert run("simulate", folders, tmp_path / "out", "--trajectory", str(path), "--frames", frames) == 2
+    assert f"path.csv: has 5 model frames, --frames {frames} was asked for" in capsys.readouterr().err
+
+
 def test_imagine_writes_its_futures_in_order(folders, tmp_path):
     out = tmp_path / "imagined"
     assert run("imagine", folders, out, "--samples", "2") == 0
@@ -77,6 +88,11 @@ def test_imagine_writes_its_futures_in_order(folders, tmp_path):
         assert "confidence" in (out / rank / "trajectory.csv").read_text().splitlines()[0]
     assert run("imagine", folders, tmp_path / "second", "--second-view") == 0
     assert len(VideoFrames(tmp_path / "second" / "view1.mp4")) == CLIPS.num_frames
+
+
+def test_imagine_says_that_the_second_view_has_no_samples(folders, tmp_path, capsys):
+    assert run("imagine", folders, tmp_path / "second", "--second-view", "--samples", "2") == 2
+    assert "--second-view imagines the other views once; leave --samples out" in capsys.readouterr().err
 
 
 def test_judge_clips_tells_every_task_with_its_floor_and_ceiling(folders, tmp_path):

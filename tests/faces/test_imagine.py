@@ -71,3 +71,20 @@ def test_one_view_or_no_sample_is_refused(generator, episode):
     one = replace(episode, views=episode.views[:1])
     with pytest.raises(ValueError, match="at least two"):
         imagine(knowing(one), whole(one))
+
+
+def test_where_a_camera_will_be_is_never_told(generator, episode):
+    """A moving camera's recorded path would give the future away; of the second view's, that of the view which is shown does not."""
+    scene = whole(episode)
+    pose = scene.cameras.world_from_camera
+    for view in (0, 1):
+        away = torch.zeros_like(pose.translation)
+        away[view] = 0.01 * torch.arange(scene.video.shape[1])[:, None]
+        moving = replace(scene, cameras=replace(scene.cameras, world_from_camera=replace(pose, translation=pose.translation + away)))
+        with pytest.raises(ValueError, match="cameras that move are known along the episode's own path only"):
+            imagine(generator, moving, 1)
+        if view == 0:
+            assert second_view(generator, moving).video.shape[1] == scene.video.shape[1]
+            continue
+        with pytest.raises(ValueError, match="choose still views"):
+            second_view(generator, moving)

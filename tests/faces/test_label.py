@@ -1,6 +1,7 @@
 """Labelling: right where the model is, sure only there, whatever the length; and never more told than it should be."""
 
 import base64
+import json
 from dataclasses import replace
 
 import pytest
@@ -181,12 +182,83 @@ def test_labels_are_never_written_in_place_nor_mixed(tmp_path, generator, episod
         label_dataset(Job(lambda: generator, source, LABELLING), tmp_path)
 
 
+def with_two_that_cannot_be_labelled(path, episode):
+    """Four episodes; of the second a view is not calibrated, of the third a video is damaged."""
+    with DatasetWriter(path, fps=5) as writer:
+        for number in range(4):
+            views = (episode.views[0], replace(episode.views[1], camera=None if number == 1 else episode.views[1].camera))
+            writer.add(replace(episode, id=f"test/e{number}", views=views))
+    (path / "videos/observation.images.view0/chunk-000/file-002.mp4").write_bytes(b"damaged")
+    return path
+
+
+def test_what_cannot_be_labelled_is_said_and_stops_nothing(tmp_path, generator, episode):
+    source, out, page = with_two_that_cannot_be_labelled(tmp_path / "source", episode), tmp_path / "out", tmp_path / "page.html"
+    job = Job(lambda: generator, source, LABELLING)
+    label_dataset(job, tmp_path / "stopped", limit=3)
+    rows = label_dataset(job, out)
+    assert label_dataset(job, tmp_path / "stopped") == rows == load_labels(out)
+    assert [row.in_copy for row in rows] == [True, True, False, True]
+    assert [row.reason and row.reason.partition(";")[0] for row in rows if row.number != 2] == [
+        None,
+        "test/e1: views view1 are not calibrated",
+        None,
+    ]
+    assert "file-002.mp4: is not a readable video" in rows[2].reason
+    for folder in (out, tmp_path / "stopped"):
+        copy = Dataset(folder)
+        assert copy.ids == ["test/e0", "test/e1", "test/e3"]
+        assert [one.check().trajectory is None for one in copy] == [False, True, False]
+        assert sorted(path.name for path in (folder / "labels").glob("*.csv")) == ["000000.csv", "000003.csv"]
+    write_labels_page(page, Dataset(out), rows)
+    text = page.read_text()
+    assert text.count("data:image/jpeg") == 2
+    assert "not labelled, not in the copy: " in text
+    assert "not labelled, no trajectory in the copy: test/e1: views view1 are not calibrated" in text
+    assert "<th>episodes not labelled<td>2" in text
+
+
+def test_where_nothing_can_be_labelled_or_a_view_is_not_there_is_one_error(tmp_path, generator, episode):
+    with DatasetWriter(tmp_path / "source", fps=5) as writer:
+        writer.add(replace(episode, views=tuple(replace(view, camera=None) for view in episode.views)))
+    with pytest.raises(EpisodeError, match="none of 1 episodes could be labelled; the first: test/e0: views view0, view1 are not"):
+        label_dataset(Job(lambda: generator, tmp_path / "source", LABELLING), tmp_path / "out")
+    with pytest.raises(EpisodeError, match="source: has no view top; it has view0, view1"):
+        label_dataset(Job(lambda: generator, tmp_path / "source", replace(LABELLING, views=("top",))), tmp_path / "other")
+
+
+def test_image_points_of_one_view_go_on_past_what_is_damaged_and_try_it_again(tmp_path, episode):
+    source, out = with_two_that_cannot_be_labelled(tmp_path / "source", episode), tmp_path / "out"
+    one = replace(episode, views=episode.views[:1])
+    job = Job(lambda: knowing(one), source, replace(LABELLING, views=("view0",)))
+    reasons = label_spots(job, out)
+    assert [reason is None for reason in reasons.values()] == [True, True, False, True]
+    assert list(json.loads((out / "labels/refused.json").read_text())) == ["test/e2"]
+    videos = source / "videos/observation.images.view0/chunk-000"
+    (videos / "file-002.mp4").write_bytes((videos / "file-003.mp4").read_bytes())
+    assert set(label_spots(job, out).values()) == {None}
+    assert not (out / "labels/refused.json").exists()
+
+
+def test_another_set_of_the_same_name_is_refused_and_one_that_has_grown_is_not(tmp_path, generator, episode):
+    source, other, out = tmp_path / "a/set", tmp_path / "b/set", tmp_path / "out"
+    for place, shown in ((source, episode), (other, make_episode(NUM_FRAMES, name="test/e0", fps=4.5))):
+        with DatasetWriter(place, fps=5) as writer:
+            writer.add(replace(shown, fps=5.0))
+    label_dataset(Job(lambda: generator, source, LABELLING), out)
+    with pytest.raises(ValueError, match=r"other settings \(source_content differ\)"):
+        label_dataset(Job(lambda: generator, other, LABELLING), out)
+    with DatasetWriter(source, fps=5) as writer:
+        writer.add(replace(episode, id="test/e1"))
+    assert [row.id for row in label_dataset(Job(lambda: generator, source, LABELLING), out)] == ["test/e0", "test/e1"]
+
+
 def test_one_view_of_a_data_set_becomes_image_points_in_its_own_pixels(tmp_path, episode):
     source, out = tmp_path / "source", tmp_path / "out"
     with DatasetWriter(source, fps=5) as writer:
         writer.add(episode)
     one = replace(episode, views=episode.views[:1])
-    assert label_spots(Job(lambda: knowing(one), source, replace(LABELLING, views=("view0",))), out) == 1
+    assert label_spots(Job(lambda: knowing(one), source, replace(LABELLING, views=("view0",))), out) == {"test/e0": None}
     header, *rows = (out / "labels" / "000000.csv").read_text().splitlines()
     assert header.split(",")[:3] == ["frame", "red_x", "red_y"]
     truth, _ = episode.views[0].camera.project(episode.trajectory.world_from_tool.translation)

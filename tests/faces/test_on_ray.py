@@ -92,6 +92,13 @@ def test_results_come_in_the_order_of_the_items_and_errors_as_they_were_raised(r
     assert ray.is_initialized(), "a cluster that somebody else has joined is left to him"
 
 
+def test_an_item_that_kills_its_process_each_time_is_named_and_given_up():
+    results = OnRay(1)(partial(begin, 1), [2, 17, 3])
+    assert next(results) == (4, "word ")
+    with pytest.raises(OSError, match="item 17: the process that worked on it died 3 times; its files are damaged"):
+        list(results)
+
+
 def test_what_the_cluster_has_no_room_for_is_refused_and_not_waited_for():
     with pytest.raises(ValueError, match="a worker needs 3"):
         list(OnRay(num_cpus=3)(partial(begin, 1), [1]))

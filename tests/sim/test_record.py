@@ -252,7 +252,8 @@ def test_the_command_records_what_it_is_asked(tmp_path: Path, capsys: pytest.Cap
     assert main(arguments) == 0
     assert main(arguments) == 0
     assert "(2 were there before)" in " ".join(capsys.readouterr().out.split())
-    for other, said in ((["--rig", "held_out"], "(rig differ)"), (["--actor", "disturbed"], "(actor differ)"), (["--views", "2"], "views")):
+    others = ["--rig", "held_out"], ["--actor", "disturbed"], ["--views", "2"], ["--crf", "30"]
+    for other, said in zip(others, ("(rig differ)", "(actor differ)", "views", "(crf differ)"), strict=True):
         assert main([*arguments, *other]) == 2
         assert said in capsys.readouterr().err
     dataset = Dataset(tmp_path)

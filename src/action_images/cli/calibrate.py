@@ -232,6 +232,11 @@ def _straighten(what: Straighten) -> None:
     straight = lens_of(camera if not camera.batch_shape else camera[0])
     lens = Lens(straight.focal, straight.centre, torch.tensor(what.radial, dtype=torch.float64))
     what.out.parent.mkdir(parents=True, exist_ok=True)
-    # A frame at a time: memory does not grow with the video.
-    write_video(what.out, (straighten(frames.read([i]), lens)[0] for i in range(len(frames))), frames.fps, crf=what.crf)
+    height, width = frames.size
+    # A few frames at a time: each reading begins at the keyframe before, and memory does not grow with the video.
+    at_once = max(1, min(64, (256 << 20) // (3 * height * width)))
+    parts = (frames.read(range(first, min(first + at_once, len(frames)))) for first in range(0, len(frames), at_once))
+    straight_frames = (straighten(frame[None], lens)[0] for part in parts for frame in part)
+    pixel_format = "yuv444p" if height % 2 or width % 2 else "yuv420p"
+    write_video(what.out, straight_frames, frames.fps, what.crf, pixel_format)
     print(f"{what.out}: {len(frames)} frames")

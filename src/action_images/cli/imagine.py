@@ -14,7 +14,7 @@ def main(
     start: int = 0,
     instruction: str | None = None,
     views: tuple[str, ...] = (),
-    samples: int = 4,
+    samples: int | None = None,
     second_view: bool = False,
     seed: int = 0,
     sampling: str | None = None,
@@ -35,13 +35,16 @@ def main(
         start: frame of the episode to begin at.
         instruction: what to do; the episode's own if not given.
         views: which views; the first two if not given.
-        samples: how many futures.
+        samples: how many futures; 4 if not given. Not with --second-view, of which there is one.
         second_view: imagine the other views from the first one's video.
         seed: the same seed gives the same futures.
         sampling: how to sample, a name of sampler.SAMPLINGS; the model's own if not given.
         device: where the model runs, such as cuda or cpu.
         dtype: of the transformer and the language model.
     """
+    if second_view and samples is not None:
+        raise ValueError("--second-view imagines the other views once; leave --samples out, or change --seed for another one")
+
     from dataclasses import replace
 
     import torch
@@ -80,7 +83,7 @@ def main(
             rows += [view, real.add(1).mul(127.5).round().byte()]
         console.print(f"imagined {', '.join(chosen[1:])} from {chosen[0]}", highlight=False)
     else:
-        for rank, future in enumerate(face.imagine(generator, scene, samples, seed)):
+        for rank, future in enumerate(face.imagine(generator, scene, 4 if samples is None else samples, seed)):
             folder = out / str(rank)
             folder.mkdir(exist_ok=True)
             for name, *pair in zip(chosen, future.video, future.action_images, strict=True):

@@ -1,9 +1,13 @@
 """Label a data set's videos with the tool's path: a copy with poses, confidences and a page to review them."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def main(
@@ -80,15 +84,26 @@ def main(
             progress.update(bar, completed=done, total=total)
 
         if len(chosen) == 1:
-            number = label_spots(job, out, limit, seen, spread)
-            console.print(f"{number} episodes: one view shows no depth, so there are image points and no poses: {out}/labels")
+            reasons = list(label_spots(job, out, limit, seen, spread).values())
+            labelled = reasons.count(None)
+            console.print(f"{labelled} episodes: one view shows no depth, so there are image points and no poses: {out}/labels")
+            _tell_reasons(console, reasons, out / "labels/refused.json")
             return
         labels = label_dataset(job, out, limit, seen, spread)
     write_labels_page(out / "labels.html", Dataset(out), labels)
     frames, unknown = sum(row.num_frames for row in labels), sum(row.num_unknown for row in labels)
     mean = sum(row.mean_confidence * row.num_frames for row in labels) / frames
     console.print(f"{len(labels)} episodes, {frames} frames, {unknown} without a label; mean confidence {mean:.2f}", highlight=False)
-    bare = sum(not labelling.keeps(row) for row in labels)
+    bare = sum(row.reason is None and not labelling.keeps(row) for row in labels)
     if bare:
         console.print(f"{bare} episodes have no trajectory in the copy: less than {least_known:.0%} of their frames could be read")
+    _tell_reasons(console, [row.reason for row in labels], out / "labels/episodes.jsonl")
     console.print(f"written: {out}; review: {out / 'labels.html'}", soft_wrap=True)
+
+
+def _tell_reasons(console: "Console", reasons: Sequence[str | None], path: Path) -> None:
+    """How many episodes were not labelled, and why the first was not; nothing where all were."""
+    found = [reason for reason in reasons if reason is not None]
+    if found:
+        told = f"{len(found)} episodes were not labelled ({path} says why); the first: {found[0]}"
+        console.print(told, soft_wrap=True, highlight=False, markup=False)

@@ -29,7 +29,7 @@ def main(
     """Record an expert's demonstrations in the embedded world as a data set, OUT, in the LeRobot v3 format.
 
     Can be stopped at any time: the same command goes on where it stopped, and ends with the same bytes. More tasks and
-    seeds may be added with the same cameras, look and actor; others want another folder.
+    seeds may be added with the same cameras, look, actor and quality; others want another folder.
 
     Args:
         task: Names of tasks, or `trained` for all that training may show.
@@ -82,7 +82,7 @@ def main(
     wanted = [(name, number) for name in names for number in range(seed, seed + episodes)]
     with DatasetWriter(out, studio.fps) as writer:
         num_there = sum(studio.episode_id(*one) in writer.ids for one in wanted)
-        settings = {"actor": actor, "rig": rig, "look": look, "views": views, "size": size, "every": every, "hold": hold}
+        settings = {"actor": actor, "rig": rig, "look": look, "views": views, "size": size, "every": every, "hold": hold, "crf": crf}
         _keep_settings(writer, studio, settings | {"policy": None if policy is None else models_name(policy)})
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     failed = []

@@ -35,7 +35,7 @@ def main(
         views: which views; the first two if not given.
         instruction: what the model is told; nothing if not given, as the path says it all.
         start: first frame of the episode.
-        frames: how many model frames; as many as the path has if not given.
+        frames: how many model frames, at most as many as the path has; as many if not given.
         seed: the same seed gives the same videos.
         sampling: how to sample, a name of sampler.SAMPLINGS; the model's own if not given.
         device: where the model runs, such as cuda or cpu.
@@ -58,14 +58,16 @@ def main(
     generator = ClipGenerator.load(models_folder(model), device, sampling, getattr(torch, dtype))
     source = Dataset(dataset)
     chosen, shown = views or source.view_names[:2], source.numbered(episode)
-    own = paced_from(shown, start, generator.clips.fps)[:frames]
+    own = paced_from(shown, start, generator.clips.fps)
     if len(own) < 2:
         raise ValueError(f"{shown.id}: has {shown.num_frames} frames, from {start} on there is nothing to simulate; begin earlier")
+    if trajectory is None:
+        own = _first(own, frames, f"{shown.id} from {start} on")
     recorded = recording(shown, chosen, own, generator.clips.size, None if trajectory is None else 1)
     scene = replace(recorded, instruction=instruction)
     if trajectory is not None:
         other = load_trajectory(trajectory)
-        asked = paced(other.num_frames, shown.fps, generator.clips.fps)[:frames]
+        asked = _first(paced(other.num_frames, shown.fps, generator.clips.fps), frames, str(trajectory))
         if recorded.cameras is None or any(
             view.camera is not None and view.camera.batch_shape for view in shown.views if view.name in chosen
         ):
@@ -83,3 +85,10 @@ def main(
     save_png(out / "contact_sheet.png", contact_sheet(rows))
     told = "" if trajectory is not None else ", recorded below simulated in the contact sheet"
     Console().print(f"{pixels.shape[1]} frames of {', '.join(chosen)}{told}: {out}", soft_wrap=True, highlight=False)
+
+
+def _first(path: list[int], frames: int | None, name: str) -> list[int]:
+    """The first `frames` model frames of a path (None: all); raises ValueError where it does not have so many."""
+    if frames is not None and not 2 <= frames <= len(path):
+        raise ValueError(f"{name}: has {len(path)} model frames, --frames {frames} was asked for; ask for 2 to {len(path)}")
+    return path[:frames]

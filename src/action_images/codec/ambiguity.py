@@ -23,6 +23,8 @@ DECISIVE = 3.0
 """How many times nearer to the neighbours' prediction the best solution must be than the next one."""
 MIN_SPOTS = 4
 """Three spots are six numbers for the six of a pose: several exact solutions, and nothing to check them by."""
+SURE_SPOTS = 5
+"""So many spots are ten numbers for six, and outvote one that should be seen and is not: generated spots fade."""
 REACH_M = 0.05
 """How far from that prediction it may lie for every frame of distance to the neighbour."""
 
@@ -52,7 +54,8 @@ def search(spots: Spots, strong: Tensor, cameras: Camera, format: ActionImageFor
     start = pose_from_points(_arrangements(spots, strong, cameras, format))
     solution = refine(start, spots, cameras, format, num_steps=12)
     points = format.points(solution.world_from_tool)
-    allowed = solution.in_front & ~_should_be_seen(points, spots, cameras, format) & solution.chi_square.isfinite()
+    sure = (spots.seen.sum((1, 2)) >= SURE_SPOTS).expand(points.shape[:-2])
+    allowed = solution.in_front & (sure | ~should_be_seen(points, spots, cameras, format)) & solution.chi_square.isfinite()
     chi_square = torch.where(allowed, solution.chi_square, torch.inf)
     best = chi_square.min(0)
     spread = solution.spread.gather(0, best.indices[None])
@@ -91,7 +94,7 @@ def _arrangements(spots: Spots, strong: Tensor, cameras: Camera, format: ActionI
     return meets[sides, ..., torch.arange(3), :].movedim(1, -2).flatten(0, 1)
 
 
-def _should_be_seen(points: Tensor, spots: Spots, cameras: Camera, format: ActionImageFormat) -> Tensor:
+def should_be_seen(points: Tensor, spots: Spots, cameras: Camera, format: ActionImageFormat) -> Tensor:
     """True where a pose would put a spot that was not found well inside a frame."""
     pixels, depth = cameras[:, :, None].project(points[..., None, :, :])
     margin = HIDDEN_SIGMAS * format.sigma_px(cameras.size)

@@ -23,7 +23,7 @@ class ActionImageFormat:
     axis_length: float = 0.1
     """From the tool's position to the points on its axes (m)."""
     sigma: float = 0.05
-    """Standard deviation of a spot, as a fraction of the image's shorter side."""
+    """Standard deviation of a spot, as a fraction of the image's shorter side; wider than .18 it would hide blue's background."""
     gripper_level: float = 0.25
     """Blue's background where the gripper is fully open."""
     pixel_centre: float = 0.5
@@ -32,7 +32,7 @@ class ActionImageFormat:
     """If given, openings are drawn as 1 above it and as 0 up to it; None draws them as they are."""
 
     def __post_init__(self) -> None:
-        for name, low, high in (("axis_length", 0, 10), ("sigma", 0, 1), ("gripper_level", 0, 1)):
+        for name, low, high in (("axis_length", 0, 10), ("sigma", 0, 0.18), ("gripper_level", 0, 1)):
             if not low < getattr(self, name) < high:
                 raise ValueError(f"ActionImageFormat.{name} is {getattr(self, name)}; it lies between {low} and {high}, both excluded")
 

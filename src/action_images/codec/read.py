@@ -29,8 +29,8 @@ class Reading(Struct):
     """What action images say. All but `spots` have axes (*batch frame).
 
     Where `valid` is False the pose is not to be relied on. Either it could not be known, and then the value stands
-    between its known neighbours (held at the ends; NaN if there are none), or its predicted precision fell short, and
-    then the value is the best estimate.
+    between its known neighbours (held at the ends; NaN if there are none), or its predicted precision fell short, or a
+    spot is missing where the pose says it should be seen, and then the value is the best estimate.
     """
 
     trajectory: Trajectory
@@ -77,8 +77,10 @@ def read(
     spots = located.map(lambda tensor: tensor.transpose(axis, axis + 1).flatten(0, axis)).to(torch.float64)
     frame_rig = rig.map(lambda tensor: tensor.transpose(axis, axis + 1).flatten(0, axis)).to(torch.float64)
 
-    solution, known = _solve_all(spots, frame_rig, format, num_frames=batch_shape[-1])
+    solution, known, searched = _solve_all(spots, frame_rig, format, num_frames=batch_shape[-1])
     reading = _reading(solution, known, spots, format, max_position_std)
+    faded = searched & ambiguity.should_be_seen(format.points(solution.world_from_tool), spots, frame_rig, format)
+    reading = replace(reading, valid=reading.valid & ~faded, confidence=torch.where(faded, 0.0, reading.confidence))
     paths = reading.trajectory.map(lambda tensor: tensor.unflatten(0, (-1, batch_shape[-1])))
     trajectory = _bridge(paths, known.unflatten(0, (-1, batch_shape[-1])))
     reading = replace(reading, trajectory=trajectory.map(lambda tensor: tensor.flatten(0, 1)))
@@ -106,8 +108,8 @@ def _rig(images: Tensor, cameras: Camera) -> Camera:
     return rig
 
 
-def _solve_all(spots: Spots, rig: Camera, format: ActionImageFormat, num_frames: int) -> tuple[Solution, Tensor]:
-    """Poses of all frames, (batch * frame), and which of them are known."""
+def _solve_all(spots: Spots, rig: Camera, format: ActionImageFormat, num_frames: int) -> tuple[Solution, Tensor, Tensor]:
+    """Poses of all frames, (batch * frame), which of them are known, and which had to be searched for."""
     limit = STRONG_SIGMAS * format.sigma_px(rig.size)
     strong = spots.seen & (spots.covariance.diagonal(dim1=-2, dim2=-1).sum(-1) < limit**2)
     whole = (strong.sum(1) >= 2).all(-1)
@@ -116,7 +118,7 @@ def _solve_all(spots: Spots, rig: Camera, format: ActionImageFormat, num_frames:
     known = whole & fits
     partial = (~whole & spots.seen.any(1).all(-1)).nonzero().squeeze(-1)
     if not len(partial):
-        return solution, known
+        return solution, known, torch.zeros_like(known)
     candidates = ambiguity.search(spots[partial], strong[partial], rig[partial], format)
     source = torch.arange(len(known), device=known.device)
     picked = torch.zeros_like(partial)
@@ -128,8 +130,8 @@ def _solve_all(spots: Spots, rig: Camera, format: ActionImageFormat, num_frames:
             if (frame := int(partial[column])) in chosen:
                 source[frame], picked[column] = len(known) + column, chosen[frame]
     solution = concatenate([solution, candidates.solution[picked, torch.arange(len(partial))]])[source]
-    known = known | ((source >= len(known)) & (solution.residual_px < format.sigma_px(rig.size)))
-    return solution, known
+    searched = source >= len(known)
+    return solution, known | (searched & (solution.residual_px < format.sigma_px(rig.size))), searched
 
 
 def _reading(solution: Solution, known: Tensor, spots: Spots, format: ActionImageFormat, max_position_std: float) -> Reading:

@@ -5,8 +5,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain, product
+from math import floor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,15 +17,19 @@ from action_images.data import motion
 from action_images.data.agreement import Say, compare_views, look_at_tool
 from action_images.data.episode import EpisodeError, View
 from action_images.data.isolated import each_isolated
-from action_images.data.store import Dataset
+from action_images.data.store import MOST_RATE_ERROR, Dataset
 from action_images.geometry import Trajectory
 
 NUM_LOOKS = 16
 FRAMES_AT_ONCE = 32
 STATIC_PATH = 0.01
 """A tool that travels less than this (m) and pictures that never change make a static episode."""
+DUPLICATE_M = 1e-3
+"""Two episodes are the same one where their tools are nowhere farther apart than this, and their pictures alike on average."""
 DUPLICATE_LEVELS = 1.0
-"""Two episodes whose small pictures differ by less than this on average (of 255) are the same one."""
+"""Pictures are alike on average where small ones differ by less than this (of 255)."""
+DUPLICATE_MOST_LEVELS = 4.0
+"""Without paths two episodes are the same one where their small pictures differ nowhere by more than this, as encoding does."""
 
 DEADLY = "deadly"
 """The kind of finding after which an episode must not be opened again outside a process of its own."""
@@ -47,6 +53,8 @@ class Examined:
     findings: list[Finding] = field(default_factory=list)
     signature: np.ndarray | None = None
     """Small grey pictures of the first view, to find duplicates by."""
+    path: np.ndarray | None = None
+    """Where the tool is in each frame (m), for the same."""
     opening: float | None = None
     """Where the gripper stays in all frames; None where it moves or nothing is known of it."""
 
@@ -179,8 +187,8 @@ def _decode_all(view: View, fps: float, say: Say) -> None:
     """Every frame, a few at a time: a file can be whole by its index and damaged inside."""
     for start in range(0, len(view.frames), FRAMES_AT_ONCE):
         view.frames.read(range(start, min(start + FRAMES_AT_ONCE, len(view.frames))))
-    own = getattr(view.frames, "fps", fps)
-    if abs(own - fps) > 0.01 * fps:
+    own = getattr(view.frames, "fps", None)
+    if own is not None and abs(own - fps) > MOST_RATE_ERROR * fps:
         say("warning", "frame rate", f"{view.name}: its video runs at {own:g} frames/s, the data set at {fps:g}")
 
 
@@ -206,6 +214,8 @@ def _look(result: Examined, views: list[View], trajectory: Trajectory | None, da
     if trajectory is not None:
         opening = trajectory.opening
         result.opening = float(opening.mean()) if float(opening.max() - opening.min()) < 0.01 else None
+        place = trajectory.world_from_tool.translation
+        result.path = place.float().numpy() if place.isfinite().all() else None
         look_at_tool(views, trajectory, moved, indices, say)
     travelled = 0.0 if trajectory is None else float(trajectory.world_from_tool.translation.diff(dim=0).norm(dim=-1).sum())
     if travelled < STATIC_PATH and not any(change.any() for change in moved.values()):
@@ -238,20 +248,41 @@ def _grippers(examined: list[Examined]) -> list[Finding]:
 
 
 def _duplicates(examined: list[Examined]) -> Iterator[Finding]:
-    """Each episode that shows the same as an earlier one. Sorted by brightness, only near neighbours can be alike."""
-    known = [(place, result.signature.astype(np.float32)) for place, result in enumerate(examined) if result.signature is not None]
-    known.sort(key=lambda item: float(item[1].mean()))
-    alike: dict[int, int] = {}
-    for rank, (place, signature) in enumerate(known):
-        for other, other_signature in known[rank + 1 :]:
-            if float(other_signature.mean() - signature.mean()) > DUPLICATE_LEVELS:
-                break
-            same_length = abs(examined[other].num_frames - examined[place].num_frames) <= 1
-            if same_length and other_signature.shape == signature.shape and np.abs(other_signature - signature).mean() < DUPLICATE_LEVELS:
-                first, second = sorted((place, other))
-                alike[second] = min(first, alike.get(second, first))
-    for second, first in sorted(alike.items()):
-        yield Finding("warning", "duplicate", examined[second].id, f"shows the same as {examined[first].id}; leave one out of training")
+    """Each episode that is an earlier one again: as long, on the same path where paths are known, with the same pictures.
+
+    A fixed camera shows much the same in all demonstrations of a task, so pictures alone must agree everywhere. Episodes are
+    compared only within a cell of their length and mean place (or brightness), and there with one of each that are the
+    same: the time grows with the number of episodes, times how many different ones share a cell.
+    """
+    cells: dict[tuple[Any, ...], list[Examined]] = {}
+    for result in examined:
+        if result.signature is None:
+            continue
+        kind, place = _coarsely(result)
+        near = (cells.get((*kind, *cell), []) for cell in product(*({floor(x - 0.2), floor(x + 0.2)} for x in place)))
+        first = next((other for other in chain.from_iterable(near) if _same(other, result)), None)
+        if first is None:
+            cells.setdefault((*kind, *map(floor, place)), []).append(result)
+            continue
+        yield Finding("warning", "duplicate", result.id, f"shows the same as {first.id}; leave one out of training")
+
+
+def _coarsely(result: Examined) -> tuple[tuple[Any, ...], list[float]]:
+    """What two episodes must share to be the same one, and numbers that differ by less than 0.2 between those that are."""
+    assert result.signature is not None
+    if result.path is not None:
+        return (True, result.num_frames), (result.path.mean(0, np.float64) / (10 * DUPLICATE_M)).tolist()
+    brightness = result.signature.mean((1, 2), np.float64) / (10 * DUPLICATE_MOST_LEVELS)
+    return (False, result.num_frames, len(brightness)), [brightness[0], brightness[-1]]
+
+
+def _same(one: Examined, other: Examined) -> bool:
+    assert one.signature is not None
+    assert other.signature is not None
+    apart = np.abs(one.signature.astype(np.float32) - other.signature.astype(np.float32))
+    if one.path is None or other.path is None:
+        return bool(apart.max() <= DUPLICATE_MOST_LEVELS)
+    return bool(apart.mean() < DUPLICATE_LEVELS and np.linalg.norm(one.path - other.path, axis=-1).max() <= DUPLICATE_M)
 
 
 def summary(verdict: Verdict) -> dict[str, int]:

@@ -76,6 +76,12 @@ class FramesSelected:
         """(height, width)"""
         return self.frames.size
 
+    @property
+    def fps(self) -> float | None:
+        """Frames per second that follow from those of the other video; None where it does not say."""
+        fps = getattr(self.frames, "fps", None)
+        return None if fps is None else fps / abs(self.indices.step)
+
     def __len__(self) -> int:
         return len(self.indices)
 

@@ -3,20 +3,28 @@
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from action_images.data.encoded import Encoded, encode_episode
 from action_images.data.episode import EpisodeError
 from action_images.data.fitted import select_views
 from action_images.data.isolated import each_isolated
+from action_images.data.layout import read_json
+from action_images.data.lock import alone_in
 from action_images.data.readers import Reader, open_foreign
+from action_images.data.settings import keep_settings
 from action_images.data.store import Dataset
 from action_images.data.video import commit_file
 from action_images.data.writer import DatasetWriter
+
+SETTINGS = "meta/import/settings.json"
+REFUSALS = "import.json"
 
 
 @dataclass(frozen=True)
@@ -28,6 +36,10 @@ class Job:
     views: tuple[str, ...] = ()
     size: tuple[int, int] | None = None
     crf: int = 18
+
+    def settings(self) -> dict[str, Any]:
+        """All that decides what an imported episode is; the episodes of one data set share it."""
+        return asdict(self) | {"source": str(self.source.resolve())}
 
 
 @dataclass
@@ -46,32 +58,53 @@ def import_episodes(
     """Append the source's episodes that `out` does not have yet, in the source's order; at most the first `limit`.
 
     An episode that is unusable, or unlike the data set's first, is refused with the reason; everything else goes on.
-    `seen(done, all)` is told of progress. Raises EpisodeError where there is nothing to import at all.
+    `seen(done, all)` is told of progress. Raises EpisodeError where there is nothing to import at all, ValueError where
+    `out` holds episodes of another source, format, views, size or quality, or another process imports into it,
+    and OSError where worker processes cannot be started.
     """
+    if limit is not None and limit < 1:
+        raise ValueError(f"--limit is {limit}; look at one episode at least, or leave it out")
     format, reader = open_foreign(job.source, job.format)
-    ids = reader.ids[:limit]
+    job = replace(job, format=format)
+    # Held before anything is looked at or cleaned up: a second run would take away what the first has under way.
+    with alone_in((out / SETTINGS).parent):
+        return _import(job, reader, reader.ids[:limit], out, num_workers, seen)
+
+
+def _import(job: Job, reader: Reader, ids: Sequence[str], out: Path, num_workers: int, seen: Callable[[int, int], None] | None) -> Outcome:
     have = _known(out)
     wanted = [episode_id for episode_id in ids if episode_id not in have]
-    outcome = Outcome(format, already_there=[episode_id for episode_id in ids if episode_id in have])
+    outcome = Outcome(job.format, already_there=[episode_id for episode_id in ids if episode_id in have])
+    keep_settings(out / SETTINGS, job.settings(), empty=not have)
+    refused_before = _refused_before(out) if have else {}  # of an attempt that came to nothing, as its settings
     with _staging(out) as staging, ExitStack() as writers:
-        commit: Callable[[Encoded], None] | None = None
-        for number, (episode_id, result) in enumerate(_encoded(replace(job, format=format), reader, wanted, staging, num_workers)):
-            try:
-                if isinstance(result, str):
-                    raise EpisodeError(result)
-                if commit is None:  # the first usable episode says how fast the data set runs
-                    commit = writers.enter_context(DatasetWriter(out, result.fps, job.crf)).commit
-                commit(result)
+        writer = writers.enter_context(DatasetWriter(out, Dataset(out).fps, job.crf)) if have else None
+        for number, (episode_id, result) in enumerate(_encoded(job, reader, wanted, staging, num_workers)):
+            if writer is None and not isinstance(result, str):  # the first usable episode says how fast the data set runs
+                writer = writers.enter_context(DatasetWriter(out, result.fps, job.crf))
+            reason = result if isinstance(result, str) else _refusal(writer, result)
+            if reason is None:
                 outcome.imported.append(episode_id)
-            except EpisodeError as error:
-                outcome.refused[episode_id] = str(error)
+            else:
+                outcome.refused[episode_id] = reason
+            shutil.rmtree(_staged(staging, episode_id), ignore_errors=True)
             if seen is not None:
                 seen(number + 1, len(wanted))
-    _remember(out, outcome)
+    _remember(out, outcome, refused_before)
     if not outcome.imported and not outcome.already_there:
         reason = next(iter(outcome.refused.values()))
         raise EpisodeError(f"{job.source}: none of {len(ids)} episodes could be imported; the first: {reason}")
     return outcome
+
+
+def _refusal(writer: DatasetWriter | None, encoded: Encoded) -> str | None:
+    """Store an episode; the reason where it does not fit the data set, None where it is stored."""
+    assert writer is not None
+    try:
+        writer.commit(encoded)
+    except EpisodeError as error:
+        return str(error)
+    return None
 
 
 @contextmanager
@@ -84,15 +117,31 @@ def _staging(out: Path) -> Iterator[Path]:
         yield Path(folder)
 
 
+def _staged(staging: Path, episode_id: str) -> Path:
+    """The episode's own folder below the staging folder; an id may be longer than a file's name."""
+    return staging / sha256(episode_id.encode()).hexdigest()
+
+
 def _known(out: Path) -> set[str]:
     return set(Dataset(out).ids) if any(out.glob("meta/episodes/*/*.parquet")) else set()
 
 
-def _remember(out: Path, outcome: Outcome) -> None:
-    """Keep beside the data what was left out of it and why."""
-    temporary = out / "import.json.part"
-    temporary.write_text(json.dumps({"format": outcome.format, "refused": outcome.refused}, indent=2) + "\n")
-    commit_file(temporary, out / "import.json")
+def _refused_before(out: Path) -> dict[str, str]:
+    """What earlier runs left out and why; raises EpisodeError where the file that says so is damaged."""
+    path = out / REFUSALS
+    refused = read_json(path).get("refused") if path.is_file() else {}
+    if not isinstance(refused, dict):
+        raise EpisodeError(f"{path}: 'refused' is no json object; remove the file, then it is written anew")
+    return refused
+
+
+def _remember(out: Path, outcome: Outcome, refused_before: Mapping[str, str]) -> None:
+    """Keep beside the data what was left out of it and why, by this run or by one before that this one did not come to."""
+    there = {*outcome.imported, *outcome.already_there}
+    earlier = {episode_id: reason for episode_id, reason in refused_before.items() if episode_id not in there}
+    temporary = out / f"{REFUSALS}.part"
+    temporary.write_text(json.dumps({"format": outcome.format, "refused": earlier | outcome.refused}, indent=2) + "\n")
+    commit_file(temporary, out / REFUSALS)
 
 
 def _encoded(job: Job, reader: Reader, ids: Sequence[str], staging: Path, num_workers: int) -> Iterator[tuple[str, Encoded | str]]:
@@ -123,9 +172,11 @@ def _encode_in_worker(job: Job, staging: Path, episode_id: str) -> Encoded | str
 
 
 def _encode(reader: Reader, job: Job, episode_id: str, staging: Path) -> Encoded | str:
+    folder = _staged(staging, episode_id)
+    folder.mkdir(exist_ok=True)  # it is there where the process that began with it has died
     try:
         episode = select_views(reader.read(episode_id), job.views, job.size)
-        return encode_episode(episode, Path(tempfile.mkdtemp(dir=staging)), job.crf)
-    except (ValueError, OSError) as error:
-        reason = str(error)
+        return encode_episode(episode, folder, job.crf)
+    except Exception as error:  # whatever one episode makes a library raise, the others are imported
+        reason = str(error) if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: {error}"
         return reason if episode_id in reason else f"{episode_id}: {reason}"

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
@@ -18,7 +18,7 @@ def each_isolated(
     """Each item with what `work` makes of it, in order and few at a time; None where the process died of it.
 
     `begin(*arguments)` runs once in each process. Decoders written in C end their process at some damaged files, which
-    no Python code can catch.
+    no Python code can catch. Raises OSError where no process can be started, which is no item's fault.
     """
     waiting = deque(items)
     while waiting:
@@ -46,6 +46,7 @@ def _one_by_one(
     waiting = deque(items)
     while waiting:
         with pool_of(1, begin, arguments) as pool:
+            _see_that_it_begins(pool)
             while waiting:
                 item = waiting.popleft()
                 try:
@@ -53,3 +54,15 @@ def _one_by_one(
                 except BrokenProcessPool:
                     yield item, None
                     break
+
+
+def _see_that_it_begins(pool: ProcessPoolExecutor) -> None:
+    try:
+        pool.submit(_nothing).result()
+    except BrokenProcessPool:
+        cure = "free memory, guard a script's own calls with `if __name__ == '__main__':`, or ask for 0 workers to do it in this process"
+        raise OSError(f"a worker process ended before it was given anything to do; {cure}") from None
+
+
+def _nothing() -> None:
+    pass

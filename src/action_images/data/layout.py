@@ -1,6 +1,7 @@
 """Where everything lies in a LeRobotDataset v3 folder, and which columns of it are ours."""
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,8 @@ def read_info(root: Path) -> dict[str, Any]:
             raise EpisodeError(f"{root / INFO}: feature {key[:80]!r} has the shape {str(shape)[:80]}; give positive whole numbers")
         if feature.get("dtype") in ("video", "image") and (len(shape) != 3 or not isinstance(feature.get("names") or [], list)):
             raise EpisodeError(f"{root / INFO}: video {key[:80]!r} has the shape {str(shape)[:80]}; give height, width and channels")
+        if feature.get("dtype") in ("video", "image") and feature.get("names") == []:
+            raise EpisodeError(f"{root / INFO}: video {key[:80]!r} has no names for its axes; give height, width and channels, or null")
     return info
 
 
@@ -101,6 +104,8 @@ def view_keys(info: dict[str, Any]) -> dict[str, str]:
             name = key.removeprefix(IMAGES).removeprefix("observation.")
             if not SAFE_NAME.fullmatch(name):
                 raise EpisodeError(f"feature {key[:80]!r} is no usable view name; letters, digits, '_', '-' and '.' are")
+            if name in keys:
+                raise EpisodeError(f"features {keys[name][:80]!r} and {key[:80]!r} are both the view '{name}'; rename one in info.json")
             keys[name] = key
     return keys
 
@@ -109,7 +114,7 @@ def fill(root: Path, template: str, **values: int | str) -> Path:
     """A path below `root` from one of the templates of info.json, which may be a stranger's.
 
     Only plain `{name}` and `{name:03d}` are filled in: `str.format` would also follow attributes. Raises EpisodeError
-    for other names or a path that leaves the folder.
+    for other names or a path that leaves the folder, by itself or by a link on its way. The folder itself may be a link.
     """
 
     def replace(match: re.Match[str]) -> str:
@@ -122,6 +127,9 @@ def fill(root: Path, template: str, **values: int | str) -> Path:
     path = Path(filled)
     if "{" in filled or "\0" in filled or path.is_absolute() or ".." in path.parts:
         raise EpisodeError(f"{root}: the path {filled!r} leaves the data set's folder; repair info.json")
+    # Not Path.resolve, which raises RuntimeError where links go round in a circle.
+    if not Path(os.path.realpath(root / path)).is_relative_to(os.path.realpath(root)):
+        raise EpisodeError(f"{root / path}: is a link that leaves the data set's folder; put the file itself there")
     return root / path
 
 

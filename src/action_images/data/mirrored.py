@@ -11,7 +11,8 @@ from action_images.geometry import Camera, Pose, Trajectory
 
 OPPOSITE = {"left": "right", "right": "left", "clockwise": "counterclockwise"}
 """Words that say something else in a mirror; what is not among them is a way to write 'counterclockwise'."""
-HANDED = re.compile(r"\b((?:counter|anti)[-\s]?clockwise|clockwise|(?:left|right)(?=most\b|wards?\b|\b))", re.IGNORECASE)
+HANDED = re.compile(r"(?<![^\W_])((?:counter|anti)[-_\s]?clockwise|clockwise|(?:left|right)(?=(?:most|wards?)?(?![^\W_])))", re.IGNORECASE)
+"""Where such a word begins and ends; an underscore parts words too, as in the names of tasks."""
 WORLD, TOOL, IMAGE = (1.0, -1.0, 1.0), (1.0, -1.0, 1.0), (-1.0, 1.0, 1.0)
 """Which axis changes its sign: the world's y; the tool's y, along which the fingers close and look alike; the image's x."""
 

@@ -14,6 +14,9 @@ from torch import Tensor
 from action_images.data.episode import EpisodeError, check_indices
 from action_images.data.video import MAX_SIDE_PX
 
+FORMATS = "image2,png_pipe,jpeg_pipe,bmp_pipe,tiff_pipe,webp_pipe"
+"""What a picture may be to FFmpeg: nothing that names other files to read."""
+
 
 @dataclass(frozen=True)
 class Pictures:
@@ -54,7 +57,8 @@ class Pictures:
 def read_picture(source: Path | bytes) -> UInt8[Tensor, "3 h w"]:
     """One picture in RGB; raises EpisodeError where it is missing, damaged or absurdly large."""
     try:
-        with av.open(io.BytesIO(source) if isinstance(source, bytes) else str(source), metadata_errors="replace") as container:
+        content = io.BytesIO(source) if isinstance(source, bytes) else str(source)
+        with av.open(content, metadata_errors="replace", options={"format_whitelist": FORMATS}) as container:
             context = container.streams.video[0].codec_context
             if max(context.width, context.height) > MAX_SIDE_PX:
                 raise EpisodeError(f"{_name(source)}: claims {context.height}x{context.width} px, beyond what is read; the file is damaged")

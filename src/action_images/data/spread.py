@@ -4,6 +4,7 @@ import logging
 import os
 import pickle
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ Result = TypeVar("Result")
 Work = Callable[[int], Result]
 """Makes an item's result from its number alone; what it is told besides, it was told when it was begun."""
 Place = Literal["local", "ray"]
+MOST_DEATHS = 3
+"""An item whose process has died so often is not tried again: it would end one process after the other."""
 
 
 @runtime_checkable
@@ -41,7 +44,7 @@ class OnRay:
     last result is out. `begin` and results travel between machines, so they must be picklable, and the package must be
     installed on all of them. A worker that is killed is started again, and the items it had under way are done again: they
     must be harmless to do twice. `num_workers` None: as many as the cluster has room for.
-    Raises ValueError where Ray is not installed.
+    Raises ValueError where Ray is not installed, and OSError, naming the item, where its process has died MOST_DEATHS times.
     """
 
     num_workers: int | None = None
@@ -57,16 +60,21 @@ class OnRay:
         if not items:
             return
         with _cluster():
-            data = _ray_data()
+            import ray
+
+            data, begun = _ray_data(), ray.remote(num_cpus=0)(_Begun).remote()
             number = self._fitting(len(items))
             # One item to a block: what a killed worker loses is one item's work.
             plan = data.from_items([{"item": int(item)} for item in items], override_num_blocks=len(items)).map_batches(
                 _Worker,
-                fn_constructor_args=(begin, self.num_cpus),
+                fn_constructor_args=(begin, self.num_cpus, begun),
                 batch_size=1,
                 compute=data.ActorPoolStrategy(size=number, max_tasks_in_flight_per_actor=1),
                 num_cpus=self.num_cpus,
                 num_gpus=self.num_gpus,
+                # Left to itself Ray starts workers and tasks again for ever. These bounds are never reached by themselves.
+                max_restarts=(MOST_DEATHS + 1) * len(items),
+                max_task_retries=MOST_DEATHS + 1,
             )
             for row in plan.iter_rows():
                 yield _opened(row["result"])
@@ -113,19 +121,40 @@ class _Raised:
 class _Worker:
     """The life of a process on the cluster: begun once, then asked for one item after the other."""
 
-    def __init__(self, begin: Callable[[], Work[Any]], num_threads: int):
+    def __init__(self, begin: Callable[[], Work[Any]], num_threads: int, begun: Any):
         torch.set_num_threads(num_threads)
-        self._begin, self._work = begin, None
+        self._begin, self._work, self._begun = begin, None, begun
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         try:
+            item = int(batch["item"][0])
+            self._see_that_it_lives(item)
             # Begun when first asked: what goes wrong in it is told like everything else.
             self._work = self._work or self._begin()
-            result = self._work(int(batch["item"][0]))
+            result = self._work(item)
         except Exception as error:
             result = _Raised(error, traceback.format_exc())
         # Left to itself, Arrow would turn tuples into lists, and pickle what it does not know with a warning.
         return {"result": np.array([pickle.dumps(result)], dtype=object)}
+
+    def _see_that_it_lives(self, item: int) -> None:
+        import ray
+
+        (times,) = ray.get([self._begun.again.remote(item)])
+        if times > MOST_DEATHS:
+            cure = "its files are damaged, or it needs more memory than there is"
+            raise OSError(f"item {item}: the process that worked on it died {MOST_DEATHS} times; {cure}")
+
+
+class _Begun:
+    """How often each item was begun, kept in a process that does none of them: a death leaves no other trace of its item."""
+
+    def __init__(self) -> None:
+        self._times: Counter[int] = Counter()
+
+    def again(self, item: int) -> int:
+        self._times[item] += 1
+        return self._times[item]
 
 
 def _opened(packed: bytes) -> Any:

@@ -21,6 +21,8 @@ from action_images.geometry import Camera, Pose, Trajectory
 __all__ = ["Dataset", "DatasetWriter"]
 
 MAX_EPISODE_FRAMES = 200_000
+MOST_RATE_ERROR = 0.01
+"""A video that runs faster or slower than its data set by a larger part is of another rate."""
 MAX_OPEN_EPISODES = 4096
 """Opened episodes that are remembered: some numbers each, no pixels. Training comes back to them in no order."""
 MAX_OPEN_WITH_PICTURES = 8
@@ -139,7 +141,7 @@ class Dataset:
         seen: set[str] = set()
         for place, (length, name) in enumerate(zip(table["length"].to_pylist(), table["episode_id"].to_pylist(), strict=True)):
             reasons[place] = reasons[place] or _against(length, name, seen)
-            seen.add(name)
+            seen |= {name} if isinstance(name, str) else set()
         for place, reason in enumerate(reasons):
             if reason is None:
                 continue
@@ -210,6 +212,10 @@ class Dataset:
         if start + row["length"] > len(frames):
             needed = f"frames {start} to {start + row['length']}"
             raise EpisodeError(f"{row['episode_id']}: {path} has {len(frames)} frames, the episode needs {needed}; restore the file")
+        # Which frames are an episode's follows from a time: at another rate they would be those of other episodes.
+        if frames.fps and abs(frames.fps - self.fps) > MOST_RATE_ERROR * self.fps:
+            rates = f"runs at {frames.fps:g} frames/s, the data set at {self.fps:g}"
+            raise EpisodeError(f"{row['episode_id']}: {path} {rates}, so where the episode begins in it is not known; encode it again")
         return FramesSelected(frames, range(start, start + row["length"]))
 
 

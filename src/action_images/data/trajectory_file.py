@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,11 @@ def _load_npy(path: Path) -> Any:
 
 def _load_csv(path: Path) -> Any:
     with path.open(newline="", encoding="utf-8-sig") as file:
-        header, *rows = [row for row in csv.reader(file) if row] or [[]]  # blank lines are nobody's frames
+        reader = csv.reader(file)
+        try:
+            header, *rows = [row for row in reader if row] or [[]]  # blank lines are nobody's frames
+        except csv.Error as error:
+            raise ValueError(f"line {reader.line_num}: {error}") from None
     return _pick(header, rows)
 
 
@@ -84,7 +89,7 @@ def _load_json(path: Path) -> Any:
         if not {"columns", "rows"} <= content.keys():
             raise ValueError("a json trajectory is a list of rows, or an object with 'columns' and 'rows'")
         return _pick(content["columns"], content["rows"])
-    return content
+    return [_numbers(number, row, range(len(content[0])), len(content[0])) for number, row in enumerate(content)]
 
 
 def _pick(header: list[str], rows: list[list[Any]]) -> Any:
@@ -92,7 +97,16 @@ def _pick(header: list[str], rows: list[list[Any]]) -> Any:
     for names in COLUMNS.values():
         if set(names) <= set(header):
             columns = [header.index(name) for name in names]
-            if any(len(row) != len(header) for row in rows):
-                raise ValueError(f"every row needs the {len(header)} columns of the header")
-            return [[float(row[column]) for column in columns] for row in rows]
+            return [_numbers(number, row, columns, len(header)) for number, row in enumerate(rows)]
     raise ValueError(f"the header must name the columns {','.join(COLUMNS[8])} (or {','.join(COLUMNS[7][3:6])} in place of the quaternion)")
+
+
+def _numbers(number: int, row: list[Any], columns: Sequence[int], width: int) -> list[float]:
+    """Some columns of a row; raises ValueError, naming the row (the first is 0), where it is not of this width or holds no numbers."""
+    if not isinstance(row, list) or len(row) != width:
+        found = len(row) if isinstance(row, list) else "no"
+        raise ValueError(f"row [{number}] needs the {width} columns that the table has, it has {found}")
+    try:
+        return [float(row[column]) for column in columns]
+    except (ValueError, TypeError, OverflowError) as error:
+        raise ValueError(f"row [{number}]: {error}") from None

@@ -14,6 +14,7 @@ from pathlib import Path
 import av
 import numpy as np
 import torch
+from av.container import InputContainer
 from av.video.reformatter import Interpolation, VideoReformatter
 from jaxtyping import UInt8
 from torch import Tensor
@@ -24,6 +25,9 @@ MAX_SIDE_PX = 8192
 """A stranger's file may claim any size; nothing larger than this is decoded."""
 MAX_NUM_FRAMES = 2_000_000
 MAX_READ_BYTES = 8 << 30
+
+CONTAINERS = "mov,mp4,matroska,webm,avi,mpegts"
+"""What a video may be to FFmpeg. Playlists and lists of files are left out: they name others to read, from anywhere."""
 
 CHROMA = Interpolation.BICUBIC | Interpolation.FULL_CHR_H_INP | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND
 """How colour is halved in size: against the default, spots in 64 px videos are found twice as well (docs/codec.md)."""
@@ -171,7 +175,7 @@ class VideoFrames:
 
 @lru_cache(maxsize=8192)
 def _read_index(path: str, mtime_ns: int, num_bytes: int) -> VideoIndex:  # noqa: ARG001 the last two name the file's version
-    with _readable(path), av.open(path, metadata_errors="replace") as container:
+    with _readable(path), _opened(path) as container:
         if not container.streams.video:
             raise EpisodeError(f"{path}: holds no video; restore the file or drop the episode")
         stream = container.streams.video[0]
@@ -191,6 +195,13 @@ def _read_index(path: str, mtime_ns: int, num_bytes: int) -> VideoIndex:  # noqa
     if (np.diff(pts) <= 0).any():
         raise EpisodeError(f"{path}: two frames are shown at the same time; encode the video again")
     return VideoIndex(size, fps, pts, tuple(frame for frame, (_, is_keyframe) in enumerate(times) if is_keyframe))
+
+
+def _opened(path: str) -> InputContainer:
+    try:
+        return av.open(path, metadata_errors="replace", options={"format_whitelist": CONTAINERS})
+    except av.ArgumentError:
+        raise EpisodeError(f"{path}: is none of {CONTAINERS}, and nothing else is read; encode the video again") from None
 
 
 @contextmanager
@@ -230,7 +241,7 @@ def _decode(path: str, index: VideoIndex, wanted: Sequence[int]) -> Iterator[av.
 
 
 def _frames_from(path: str, start: int | None) -> Iterator[av.VideoFrame]:
-    with av.open(path, metadata_errors="replace") as container:
+    with _opened(path) as container:
         stream = container.streams.video[0]
         # Data loading runs many clips at once: one thread for each wastes no work on waiting.
         stream.codec_context.thread_count = 1

@@ -26,18 +26,15 @@ class DatasetWriter:
     """Writes and appends to one data set: a LeRobotDataset v3 with columns for cameras and tool poses (docs/data.md).
 
     An episode exists once the episode table that names it has been renamed into place; a writer that is killed leaves
-    the data set as it was after the last whole episode. Every file is a function of the episodes alone, in their
-    order: however often the writer was stopped in between, the same episodes give the same bytes. The views and sizes
-    are those of the first episode.
+    the data set as it was after the last whole episode, and so does a write that fails. Every file is a function of the
+    episodes alone, in their order: however often the writer was stopped in between, the same episodes give the same
+    bytes. The views and sizes are those of the first episode.
     """
 
     def __init__(self, path: Path, fps: float, crf: int = 18):
         self.path, self.fps, self.crf = Path(path), fps, crf
         (self.path / "meta").mkdir(parents=True, exist_ok=True)
         self._lock = self._locked()
-        self._staging = self.path / ".staging"
-        shutil.rmtree(self._staging, ignore_errors=True)
-        self._staging.mkdir()
         self.ids: set[str] = set()
         self.sizes: dict[str, tuple[int, int]] | None = None
         self.num_frames = 0
@@ -45,8 +42,15 @@ class DatasetWriter:
         self._episodes: list[dict[str, Any]] = []
         self._rows: list[pa.Table] = []
         self._file_starts = {"episodes": 0, "data": 0}
-        if (self.path / layout.INFO).exists():
-            self._resume()
+        self._infos: dict[str, Any] = {}
+        try:
+            self._resume() if (self.path / layout.INFO).exists() else self._see_that_it_is_new()
+        except BaseException:
+            self._lock.close()
+            raise
+        self._staging = self.path / ".staging"
+        shutil.rmtree(self._staging, ignore_errors=True)
+        self._staging.mkdir()
 
     def __enter__(self) -> Self:
         return self
@@ -70,22 +74,25 @@ class DatasetWriter:
         """Store an episode that is already encoded; takes its video files away."""
         if encoded.id in self.ids:
             raise EpisodeError(f"{encoded.id}: is in {self.path} already; give each episode an id of its own")
-        check_fits(encoded, self.sizes or encoded.sizes, self.fps)
-        self.sizes = encoded.sizes if self.sizes is None else self.sizes
+        sizes = self.sizes or encoded.sizes
+        check_fits(encoded, sizes, self.fps)
         number = len(self.ids)
+        if number == 0:
+            self._write_info(sizes)  # without it the first episode could not be read, nor its files be told from a stranger's
         for view, video in encoded.videos.items():
             target = self.path / layout.numbered(layout.VIDEOS, number, video_key=layout.IMAGES + view)
             target.parent.mkdir(parents=True, exist_ok=True)
             commit_file(video, target)
-        # Tasks and rows that no episode names do no harm; the episode table comes last and makes it true.
-        task_index = self._task(encoded.instruction)
-        data_file = self._write_rows(encoded, number, task_index)
-        if number == 0:
-            self._write_info()  # without it the first episode could not be read
-        self._write_episode(encoded, number, data_file)
+        # Tasks and rows that no episode names do no harm; the episode table comes last and makes it true. Until then this
+        # writer stays as it was: where the disk is full, the next episode is stored as if this one had not been tried.
+        tasks = self._with_task(encoded.instruction)
+        rows, data_file = self._with_rows(encoded, number, tasks[encoded.instruction or ""])
+        episodes, first_episode = self._with_episode(encoded, number, data_file)
+        self.sizes, self._tasks, self._rows, self._episodes = sizes, tasks, rows, episodes
+        self._file_starts = {"episodes": first_episode, "data": data_file}
         self.ids.add(encoded.id)
         self.num_frames += encoded.num_frames
-        self._write_info()
+        self._write_info(sizes)
 
     def close(self) -> None:
         """Write the statistics over all episodes and let go of the data set."""
@@ -102,25 +109,35 @@ class DatasetWriter:
             raise EpisodeError(f"{self.path}: another process is writing to this data set; wait for it to end")
         return lock
 
+    def _see_that_it_is_new(self) -> None:
+        for folder in ("meta/episodes", "data", "videos"):
+            found = next((path for path in (self.path / folder).rglob("*") if path.is_file()), None)
+            if found is not None:
+                raise EpisodeError(f"{self.path}: has {found} but no {layout.INFO}; restore that file, or write to another folder")
+
     def _resume(self) -> None:
         info = layout.read_info(self.path)
         self.sizes = {view: tuple(info["features"][key]["shape"][:2]) for view, key in layout.view_keys(info).items()}
-        if info["features"] != json.loads(json.dumps(layout.features(self.sizes, info["fps"]))):
+        if _columns(info["features"]) != _columns(json.loads(json.dumps(layout.features(self.sizes, info["fps"])))):
             raise EpisodeError(f"{self.path}: was not written by action-images, so it is not appended to; import it into a new data set")
-        if abs(info["fps"] - self.fps) > 1e-6:
-            raise EpisodeError(f"{self.path}: runs at {info['fps']:g} frames/s, not {self.fps:g}; write another data set")
         tables = [read_table(path) for path in sorted(self.path.glob("meta/episodes/*/*.parquet"))]
-        self.ids = {name for table in tables for name in table["episode_id"].to_pylist()}
-        self._tasks = {row["task"]: row["task_index"] for row in read_table(self.path / layout.TASKS).to_pylist()}
-        if not tables:
+        if not tables and info.get("total_episodes"):
+            count = info["total_episodes"]
+            raise EpisodeError(f"{self.path}: {layout.INFO} tells of {count} episodes, meta/episodes has none; restore that folder")
+        if not tables:  # the writer before came to nothing, and stands in nobody's way
             self.sizes = None
             return
+        if abs(info["fps"] - self.fps) > 1e-6:
+            raise EpisodeError(f"{self.path}: runs at {info['fps']:g} frames/s, not {self.fps:g}; write another data set")
+        self.ids = {name for table in tables for name in table["episode_id"].to_pylist()}
+        self._tasks = {row["task"]: row["task_index"] for row in read_table(self.path / layout.TASKS).to_pylist()}
+        self._infos = {key: feature["info"] for key, feature in info["features"].items() if "info" in feature}
         self._episodes = tables[-1].to_pylist()
         self._file_starts["episodes"] = len(self.ids) - len(self._episodes)
         last = self._episodes[-1]
         self.num_frames = last["dataset_to_index"]
         self._reopen_rows(last)
-        self._write_info()  # the writer before may have been killed between the episode and this
+        self._write_info(self.sizes)  # the writer before may have been killed between the episode and this
 
     def _reopen_rows(self, last: dict[str, Any]) -> None:
         chunk, file = last["data/chunk_index"], last["data/file_index"]
@@ -129,37 +146,37 @@ class DatasetWriter:
         self._file_starts["data"] = chunk * layout.FILES_PER_CHUNK + file
         self._rows = [known]
 
-    def _task(self, instruction: str | None) -> int:
-        """The row of an instruction among the tasks. LeRobot needs a task for each frame: where there is none, the empty one."""
+    def _with_task(self, instruction: str | None) -> dict[str, int]:
+        """The tasks with an instruction, written. LeRobot needs a task for each frame: where there is none, the empty one."""
         task = instruction or ""
-        if task not in self._tasks:
-            self._tasks[task] = len(self._tasks)
-            table = pa.table({"task": list(self._tasks), "task_index": pa.array(self._tasks.values(), pa.int64())})
-            write_table(self.path / layout.TASKS, table, index="task")
-        return self._tasks[task]
+        if task in self._tasks:
+            return self._tasks
+        tasks = self._tasks | {task: len(self._tasks)}
+        table = pa.table({"task": list(tasks), "task_index": pa.array(tasks.values(), pa.int64())})
+        write_table(self.path / layout.TASKS, table, index="task")
+        return tasks
 
-    def _write_rows(self, encoded: Encoded, number: int, task_index: int) -> int:
-        """Rewrite the last data file with the episode's frames, or begin the next; returns its number."""
-        if sum(table.num_rows for table in self._rows) >= ROWS_PER_FILE:
-            self._rows = []
-            self._file_starts["data"] += 1
+    def _with_rows(self, encoded: Encoded, number: int, task_index: int) -> tuple[list[pa.Table], int]:
+        """The last data file's rows with the episode's frames, or those alone in the next file, written; and the file's number."""
+        full = sum(table.num_rows for table in self._rows) >= ROWS_PER_FILE
+        before, file = ([], self._file_starts["data"] + 1) if full else (self._rows, self._file_starts["data"])
         count = np.arange(encoded.num_frames)
         arrays = {key: _fixed(values) for key, values in encoded.columns.items()}
         arrays["timestamp"] = pa.array((count / self.fps).astype(np.float32))
         whole = {"frame_index": count, "episode_index": number, "index": self.num_frames + count, "task_index": task_index}
         for key, values in whole.items():
             arrays[key] = pa.array(np.broadcast_to(values, count.shape).astype(np.int64))
-        self._rows.append(pa.table(arrays))
+        rows = [*before, pa.table(arrays)]
         # One schema and one chunk, whether the rows were just made or read back: the bytes must not tell.
-        table = pa.concat_tables([rows.cast(self._rows[-1].schema) for rows in self._rows]).combine_chunks()
-        write_table(self.path / layout.numbered(layout.DATA, self._file_starts["data"]), table)
-        return self._file_starts["data"]
+        table = pa.concat_tables([part.cast(rows[-1].schema) for part in rows]).combine_chunks()
+        write_table(self.path / layout.numbered(layout.DATA, file), table)
+        return rows, file
 
-    def _write_episode(self, encoded: Encoded, number: int, data_file: int) -> None:
-        if len(self._episodes) >= EPISODES_PER_FILE:
-            self._file_starts["episodes"] += len(self._episodes)
-            self._episodes = []
-        file = self._file_starts["episodes"] // EPISODES_PER_FILE
+    def _with_episode(self, encoded: Encoded, number: int, data_file: int) -> tuple[list[dict[str, Any]], int]:
+        """The last episode table's rows with this one, or it alone in the next table, written; and that table's first number."""
+        full = len(self._episodes) >= EPISODES_PER_FILE
+        before, first = ([], number) if full else (self._episodes, self._file_starts["episodes"])
+        file = first // EPISODES_PER_FILE
         row = {"episode_index": number, "episode_id": encoded.id, "tasks": [] if encoded.instruction is None else [encoded.instruction]}
         row |= {"length": encoded.num_frames, "dataset_from_index": self.num_frames}
         row |= {"dataset_to_index": self.num_frames + encoded.num_frames, **_place("data", data_file)}
@@ -169,21 +186,24 @@ class DatasetWriter:
         row |= _place("meta/episodes", file)
         for key, values in encoded.statistics.items():
             row |= {f"stats/{key}/{name}": numbers for name, numbers in statistics.as_json(values).items()}
-        self._episodes.append(row)
-        tasks = pa.array([row["tasks"] for row in self._episodes], pa.list_(pa.string()))
-        table = pa.Table.from_pylist(self._episodes)
+        episodes = [*before, row]
+        tasks = pa.array([row["tasks"] for row in episodes], pa.list_(pa.string()))
+        table = pa.Table.from_pylist(episodes)
         write_table(
             self.path / layout.numbered(layout.EPISODES, file), table.set_column(table.schema.get_field_index("tasks"), "tasks", tasks)
         )
+        return episodes, first
 
-    def _write_info(self) -> None:
-        assert self.sizes is not None
+    def _write_info(self, sizes: dict[str, tuple[int, int]]) -> None:
         count = len(self.ids)
         info = {"codebase_version": layout.VERSION, "robot_type": None, "total_episodes": count, "total_frames": self.num_frames}
         info |= {"total_tasks": len(self._tasks), "chunks_size": layout.FILES_PER_CHUNK}
         info |= {"data_files_size_in_mb": 100, "video_files_size_in_mb": 200, "fps": layout.whole(self.fps)}
         info |= {"splits": {"train": f"0:{count}"}, "data_path": layout.DATA, "video_path": layout.VIDEOS}
-        _write_json(self.path / layout.INFO, info | {"features": layout.features(self.sizes, self.fps)})
+        features = layout.features(sizes, self.fps)
+        for key, own in self._infos.items():  # what somebody has put there is his
+            features[key]["info"] = own
+        _write_json(self.path / layout.INFO, info | {"features": features})
 
     def _write_statistics(self) -> None:
         rows = [row for path in sorted(self.path.glob("meta/episodes/*/*.parquet")) for row in read_table(path).to_pylist()]
@@ -193,6 +213,11 @@ class DatasetWriter:
             if (described := statistics.over_episodes(parts)) is not None:
                 overall[key] = statistics.as_json(described)
         _write_json(self.path / layout.STATS, overall)
+
+
+def _columns(features: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """What features say of the columns, without their `info`, which is for whatever anybody wants to say."""
+    return {key: {name: value for name, value in feature.items() if name != "info"} for key, feature in features.items()}
 
 
 def _fixed(values: np.ndarray) -> pa.Array:

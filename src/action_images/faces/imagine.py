@@ -9,7 +9,7 @@ from torch import Tensor
 
 from action_images.data.sample import Sample, collate
 from action_images.generation import ClipGenerator, agreement, confidence
-from action_images.geometry import Trajectory
+from action_images.geometry import Camera, Trajectory
 from action_images.pipeline import Prediction
 from action_images.structs import Struct
 
@@ -31,10 +31,11 @@ def imagine(generator: ClipGenerator, scene: Sample, num_samples: int = 4, seed:
 
     The views' action images are generated side by side; where the model is unsure they drift apart, and no single pose
     explains them. That is what the order goes by: it says which future is coherent, not which one is true.
-    Raises ValueError for fewer than two views or samples below 1.
+    Raises ValueError for fewer than two views, samples below 1, or a camera that moves: where it will be is not known yet.
     """
     if num_samples < 1:
         raise ValueError(f"imagine at least one future, not {num_samples}")
+    _see_that_they_stand(scene.cameras)
     prediction = generator.generate(_first(scene), "joint", range(seed, seed + num_samples))
     sigma_px = generator.pipeline.format.sigma_px(generator.clips.size)
     reading, video, actions = prediction.reading, prediction.video, prediction.action_images
@@ -51,12 +52,23 @@ def second_view(generator: ClipGenerator, scene: Sample, seed: int = 0) -> Predi
     """The other views' videos and all action images, from the whole video of view 0 (a scene, not batched, of one clip).
 
     Of the other views the first frame alone is looked at, of the path its first pose. Axes (view frame ...).
+    Raises ValueError where the camera of another view moves.
     """
+    _see_that_they_stand(None if scene.cameras is None else scene.cameras[1:])
     video = scene.video
     hidden = video[1:, :1].expand(-1, video.shape[1], -1, -1, -1)
     path = None if scene.trajectory is None else scene.trajectory[:1]
     shown = replace(scene, video=torch.cat([video[:1], hidden]), trajectory=path)
     return generator.generate(collate([shown]), "second_view", [seed])[0]
+
+
+def _see_that_they_stand(cameras: Camera | None) -> None:
+    """A recorded camera path would tell the model what it is to imagine: a camera on the wrist goes where the tool goes."""
+    if cameras is None or len(cameras.batch_shape) < 2:
+        return
+    poses, matrices = cameras.world_from_camera.matrix(), cameras.intrinsics
+    if (poses != poses[:, :1]).any() or (matrices != matrices[:, :1]).any():
+        raise ValueError("cameras that move are known along the episode's own path only, which is to be imagined; choose still views")
 
 
 def _first(scene: Sample) -> Sample:

@@ -2,9 +2,11 @@
 
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence, Set
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from hashlib import sha256
+from itertools import takewhile
 from pathlib import Path
 
 import torch
@@ -15,6 +17,7 @@ from action_images.data.fitted import whole_box
 from action_images.data.settings import keep_settings
 from action_images.data.spread import Spread, Work, here
 from action_images.data.store import Dataset, DatasetWriter
+from action_images.data.tables import read_table
 from action_images.data.trajectory_file import save_trajectory
 from action_images.data.video import commit_file
 from action_images.faces.label import label, label_one_view
@@ -23,7 +26,7 @@ from action_images.faces.stitch import Sure
 from action_images.generation import ClipGenerator
 
 FOLDER = "labels"
-SETTINGS, EPISODES = f"{FOLDER}/settings.json", f"{FOLDER}/episodes.jsonl"
+SETTINGS, EPISODES, REFUSED = f"{FOLDER}/settings.json", f"{FOLDER}/episodes.jsonl", f"{FOLDER}/refused.json"
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,9 @@ class Labelling:
 class EpisodeLabels:
     """What became of one episode: confidences (0 to 1) of its frames, and how far its labels lie from the path it had.
 
-    `median_mm` and `median_deg` are None where it had none, or where nothing could be read.
+    `median_mm` and `median_deg` are None where it had none, or where nothing could be read. `reason` says why it was not
+    labelled at all, as where a view is damaged or not calibrated, and is None where it was. `in_copy`: it is in the copy,
+    without a path where there is a reason; a damaged one cannot be copied.
     """
 
     id: str
@@ -66,6 +71,8 @@ class EpisodeLabels:
     least_frame: int
     median_mm: float | None
     median_deg: float | None
+    reason: str | None = None
+    in_copy: bool = True
 
 
 def label_episode(generator: ClipGenerator, episode: Episode, labelling: Labelling) -> Sure:
@@ -90,30 +97,77 @@ class Job:
     source: Path
     labelling: Labelling
 
-    def labels(self, folder: Path) -> Work[tuple[Sure, EpisodeLabels, Encoded]]:
+    def labels(self, folder: Path) -> Work["Labelled"]:
         """Begin: an episode by its number becomes its path, what became of it, and the episode encoded into `folder`."""
         generator, dataset = self.load(), Dataset(self.source)
 
-        def work(number: int) -> tuple[Sure, EpisodeLabels, Encoded]:
-            episode = dataset[number]
-            found = label_episode(generator, episode, self.labelling)
-            row = _described(episode, number, found)
-            copy = replace(episode, trajectory=found.path if self.labelling.keeps(row) else None)
-            # A folder of its own: work that a killed process had under way is done again.
-            return found, row, encode_episode(copy, Path(tempfile.mkdtemp(dir=folder)))
+        def work(number: int) -> Labelled:
+            try:
+                episode = dataset[number]
+                found = label_episode(generator, episode, self.labelling)
+                row = _described(episode, number, found)
+                copy = replace(episode, trajectory=found.path if self.labelling.keeps(row) else None)
+                return Labelled(row, found, _encoded(copy, folder))
+            except EpisodeError as error:
+                return _not_labelled(dataset, number, str(error), folder)
 
         return work
 
-    def spots(self) -> Work[str]:
+    def spots(self) -> Work["SpotRows"]:
         """Begin: an episode by its number becomes the rows of its file of image points."""
         generator, dataset = self.load(), Dataset(self.source)
-        return lambda number: _spot_rows(generator, dataset[number], self.labelling)
+
+        def work(number: int) -> SpotRows:
+            try:
+                return SpotRows(_spot_rows(generator, dataset[number], self.labelling))
+            except EpisodeError as error:
+                return SpotRows(reason=str(error))
+
+        return work
 
     def prepared(self, out: Path, limit: int | None) -> tuple[Dataset, int]:
-        """The data set, and how many of its episodes are to be labelled; `out` is made, or seen to be of the same settings."""
+        """The data set, and how many of its episodes are to be labelled; `out` is made, or seen to be of the same settings.
+
+        Raises EpisodeError for a view that the data set does not have, and where `out` is no place for the copy.
+        """
         dataset = Dataset(self.source)
+        missing = [name for name in self.labelling.views if name not in dataset.view_names]
+        if missing:
+            raise EpisodeError(f"{self.source}: has no view {', '.join(missing)}; it has {', '.join(dataset.view_names)}")
         _prepare(self.source, out, self.labelling)
         return dataset, len(dataset) if limit is None else min(limit, len(dataset))
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """One episode as it comes back: what became of it, its path (None: not labelled), and itself encoded (None: damaged)."""
+
+    row: EpisodeLabels
+    found: Sure | None
+    encoded: Encoded | None
+
+
+@dataclass(frozen=True)
+class SpotRows:
+    """The file of one episode's image points, or the reason why there is none."""
+
+    text: str | None = None
+    reason: str | None = None
+
+
+def _encoded(episode: Episode, folder: Path) -> Encoded:
+    # A folder of its own: work that a killed process had under way is done again.
+    return encode_episode(episode, Path(tempfile.mkdtemp(dir=folder)))
+
+
+def _not_labelled(dataset: Dataset, number: int, reason: str, folder: Path) -> Labelled:
+    """The episode without a path, or where it is damaged without itself."""
+    num_frames = dataset.length(number)
+    row = EpisodeLabels(dataset.ids[number], number, num_frames, num_frames, 0.0, 0.0, 0, None, None, reason)
+    try:
+        return Labelled(row, None, _encoded(replace(dataset[number], trajectory=None), folder))
+    except EpisodeError:
+        return Labelled(replace(row, in_copy=False), None, None)
 
 
 def label_dataset(
@@ -122,51 +176,77 @@ def label_dataset(
     """Write `out`: the job's episodes, their paths labelled; at most the first `limit`, those already there left alone.
 
     The copy has labels/NUMBER.csv with each frame's pose and confidence, and labels/episodes.jsonl. An episode of which
-    too little could be read has no path in the copy. `seen(done, all)` is told of progress. Where the work is `spread`
-    over machines, all must see the source and `out` under the same paths; what is written does not depend on it. Raises
-    EpisodeError where `out` is the source, holds something else, or was labelled in another way.
+    too little could be read has no path in the copy, nor has one that is not calibrated; a damaged one is not in it. Their
+    rows say so, and the others are labelled. `seen(done, all)` is told of progress. Where the work is `spread` over
+    machines, all must see the source and `out` under the same paths; what is written does not depend on it. Raises
+    EpisodeError where `out` is the source, holds something else, or was labelled in another way, and where no episode
+    could be labelled at all.
     """
     job, out = replace(job, source=job.source.resolve()), out.resolve()
     dataset, total = job.prepared(out, limit)
     with DatasetWriter(out, dataset.fps) as writer:
-        if set(writer.ids) - set(dataset.ids[: len(writer.ids)]):
-            raise EpisodeError(f"{out}: holds episodes that are not the first ones of {job.source}; label into a new folder")
-        done = load_labels(out)[: len(writer.ids)]
-        other = [row.id for row in done if dataset.length(row.number) != row.num_frames]
-        if other:
-            raise EpisodeError(
-                f"{out}: {', '.join(other[:3])} had another length when labelled than in {job.source}; label into a new folder"
-            )
+        done = _done(job.source, dataset, out, writer.ids)
         _write(out / EPISODES, "".join(_line(row) for row in done))
         with writer.staging() as folder:
-            for found, row, encoded in spread(partial(job.labels, Path(folder)), range(len(done), total)):
+            for labelled in spread(partial(job.labels, Path(folder)), range(len(done), total)):
+                row = labelled.row
                 done.append(row)
                 # What says more about an episode comes before the episode: a run that is killed in between writes it again.
-                save_trajectory(out / FOLDER / f"{row.number:06d}.csv", found.path, {"confidence": found.confidence})
+                if labelled.found is not None:
+                    path = out / FOLDER / f"{row.number:06d}.csv"
+                    save_trajectory(path, labelled.found.path, {"confidence": labelled.found.confidence})
                 with (out / EPISODES).open("a") as file:
                     file.write(_line(row))
-                writer.commit(encoded)
+                if labelled.encoded is not None:
+                    writer.commit(labelled.encoded)
                 if seen is not None:
                     seen(row.number + 1, total)
+    _see_that_some_are_labelled(job.source, [row.reason for row in done[:total]])
     return done[:total]
+
+
+def _done(source: Path, dataset: Dataset, out: Path, in_copy: Set[str]) -> list[EpisodeLabels]:
+    """What became of the episodes that are done with; raises EpisodeError unless they are the first ones of the source."""
+    done = list(takewhile(lambda row: row.id in in_copy or not row.in_copy, load_labels(out)))
+    if in_copy != {row.id for row in done if row.in_copy} or [row.id for row in done] != dataset.ids[: len(done)]:
+        raise EpisodeError(f"{out}: holds episodes that are not the first ones of {source}; label into a new folder")
+    other = [row.id for row in done if dataset.length(row.number) != row.num_frames]
+    if other:
+        raise EpisodeError(f"{out}: {', '.join(other[:3])} had another length when labelled than in {source}; label into a new folder")
+    return done
+
+
+def _see_that_some_are_labelled(source: Path, reasons: Sequence[str | None]) -> None:
+    if reasons and None not in reasons:
+        raise EpisodeError(f"{source}: none of {len(reasons)} episodes could be labelled; the first: {reasons[0]}")
 
 
 def label_spots(
     job: Job, out: Path, limit: int | None = None, seen: Callable[[int, int], None] | None = None, spread: Spread = here
-) -> int:
+) -> dict[str, str | None]:
     """Write labels/NUMBER.csv of a single view: frame, three spots (px of the view's own size) and confidence, at the model's rate.
 
-    No data set is written, as there are no poses. Returns how many episodes there are; those already there are left alone.
+    No data set is written, as there are no poses. Those already there are left alone. Returns each episode's id with the
+    reason why it was not labelled (None: it was), which labels/refused.json keeps; the next run tries it again. Raises
+    EpisodeError where no episode could be labelled at all.
     """
     job = replace(job, source=job.source.resolve())
-    _, total = job.prepared(out, limit)
+    dataset, total = job.prepared(out, limit)
+    reasons: dict[str, str | None] = dict.fromkeys(dataset.ids[:total])
     files = [out / FOLDER / f"{number:06d}.csv" for number in range(total)]
     missing = [number for number, path in enumerate(files) if not path.is_file()]
-    for done, (number, text) in enumerate(zip(missing, spread(job.spots, missing), strict=True), total - len(missing) + 1):
-        _write(files[number], text)
+    for done, (number, rows) in enumerate(zip(missing, spread(job.spots, missing), strict=True), total - len(missing) + 1):
+        if rows.text is not None:
+            _write(files[number], rows.text)
+        reasons[dataset.ids[number]] = rows.reason
         if seen is not None:
             seen(done, total)
-    return total
+    refused = {episode_id: reason for episode_id, reason in reasons.items() if reason is not None}
+    (out / REFUSED).unlink(missing_ok=True)
+    if refused:
+        _write(out / REFUSED, json.dumps(refused, indent=2) + "\n")
+    _see_that_some_are_labelled(job.source, list(reasons.values()))
+    return reasons
 
 
 def _spot_rows(generator: ClipGenerator, episode: Episode, labelling: Labelling) -> str:
@@ -205,8 +285,17 @@ def _prepare(source: Path, out: Path, labelling: Labelling) -> None:
     if out.exists() and any(out.iterdir()) and not path.is_file():
         raise EpisodeError(f"{out}: holds something that is no labelled copy; name a new folder")
     (out / FOLDER).mkdir(parents=True, exist_ok=True)
-    settings = asdict(labelling) | {"source": source.resolve().name}
-    keep_settings(path, settings, empty=not any((out / FOLDER).glob("*.csv")))
+    settings = asdict(labelling) | {"source": source.resolve().name, "source_content": _fingerprint(source)}
+    keep_settings(path, settings, empty=not any((out / FOLDER).glob("*.csv")) and not load_labels(out))
+
+
+def _fingerprint(source: Path) -> str:
+    """Tells one data set from another of the same name: its first episode with the statistics of its pixels, in the episode table.
+
+    Not the whole table: a set that has grown since is the same one, and its new episodes are labelled into the same copy.
+    """
+    first = read_table(min(source.glob("meta/episodes/*/*.parquet"))).slice(0, 1).to_pylist()
+    return sha256(json.dumps(first, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _described(episode: Episode, number: int, found: Sure) -> EpisodeLabels:

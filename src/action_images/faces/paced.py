@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from action_images.data.episode import Episode, Frames
+from action_images.data.episode import Episode, EpisodeError, Frames
 from action_images.data.fitted import fit_camera, fit_frames
 from action_images.data.sample import Sample
 from action_images.geometry import Camera
@@ -45,12 +45,12 @@ def between(frames: Sequence[int], num_frames: int) -> Float[Tensor, "frame"]:
 def recording(episode: Episode, views: Sequence[str], frames: Sequence[int], size: tuple[int, int], num_shown: int | None = None) -> Sample:
     """These frames of these views at `size` (height, width), not batched; of the pixels only the first `num_shown`.
 
-    Raises EpisodeError for a view that does not exist, and ValueError where one is not calibrated.
+    Raises EpisodeError for a view that does not exist, is not calibrated or is damaged.
     """
     chosen = [episode.view(name) for name in views]
     bare = [view.name for view in chosen if view.camera is None]
     if bare:
-        raise ValueError(f"{episode.id}: views {', '.join(bare)} are not calibrated; calibrate them, or choose others with --views")
+        raise EpisodeError(f"{episode.id}: views {', '.join(bare)} are not calibrated; calibrate them, or choose others with --views")
     video = torch.stack([_read(view.frames, list(frames[:num_shown]), size) for view in chosen])
     cameras = stack([_at(view.camera, frames, size) for view in chosen if view.camera is not None])
     path = None if episode.trajectory is None else episode.trajectory[list(frames)].to(torch.float32)

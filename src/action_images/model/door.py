@@ -29,6 +29,8 @@ class Condition(Struct):
     """The pixel frames of given videos after the first in [-1, 1], by latent frame; zeros where they are not given. None: none is."""
     later_actions: Float[Tensor, "*batch view later frame 3 height width"] | None = None
     """The same of given action images."""
+    tool: Float[Tensor, "*batch view 16"] | None = None
+    """What each view sees of the tool in the first frame, in numbers (`model.tool`); None where the canvas has no actions."""
 
     def with_text(self, text: Float[Tensor, "*batch token dim"]) -> Self:
         """The same scene under another instruction."""
@@ -73,7 +75,9 @@ class CanvasDenoiser(nn.Module):
         self, canvas: Canvas, noise_level: Float[Tensor, "b"], condition: Condition, branch: str = "conditional"
     ) -> Float[Tensor, "b c l h w"]:
         """The velocity at the canvas's latents, float32."""
-        network, condition = self.transformer, condition.to(dtype=self.transformer.dtype)
+        # Rays and the tool's numbers stay float32 too: metres rounded to bfloat16 are millimetres off.
+        network, tool, rays = self.transformer, condition.tool, condition.camera
+        condition = condition.to(dtype=network.dtype)
         # The level stays float32 (and exact where frames are given): rounded to bfloat16, 737 becomes 736.
         level = noise_level.float()
         if network.per_frame_noise_level:
@@ -83,12 +87,13 @@ class CanvasDenoiser(nn.Module):
                 canvas.latents.to(network.dtype),
                 1000 * level,
                 condition.text,
-                camera=condition.camera,
+                camera=rays if network.config["camera"] == "rays" else condition.camera,
                 first_frames=condition.first_frames,
                 still=condition.still,
                 later_frames=condition.later_frames,
                 later_actions=condition.later_actions,
                 given=canvas.given,
+                tool=tool,
                 layout=canvas.layout,
                 return_dict=False,
             )[0].float()

@@ -65,7 +65,12 @@ class Models:
 
     def to(self, device: torch.device | str) -> Self:
         """The same models (moved in place, as modules are) on another device."""
-        for module in (self.denoiser, self.autoencoder, self.text):
+        self.denoiser.to(device)
+        return self.others_to(device)
+
+    def others_to(self, device: torch.device | str) -> Self:
+        """The same with all but the denoiser on another device."""
+        for module in (self.autoencoder, self.text):
             if isinstance(module, nn.Module):
                 module.to(device)
         return replace(self)
@@ -93,10 +98,16 @@ class Models:
         write_json(folder / INDEX, index)
 
     @classmethod
-    def load(cls, folder: Path, dtype: torch.dtype = torch.float32, door: type[CanvasDenoiser] = CanvasDenoiser) -> Self:
-        """Read what `save` wrote, its transformer and language model in `dtype`; raises ValueError for another folder.
+    def load(
+        cls,
+        folder: Path,
+        dtype: torch.dtype = torch.float32,
+        door: type[CanvasDenoiser] = CanvasDenoiser,
+        text_dtype: torch.dtype | None = None,
+    ) -> Self:
+        """Read what `save` wrote, its transformer in `dtype`, its language model in `text_dtype` (None: the same).
 
-        `door` is the kind of denoiser that was saved; another one is refused.
+        Raises ValueError for another folder. `door` is the kind of denoiser that was saved; another one is refused.
         """
         index = _index(folder)
         if _door(index) != door.__name__:
@@ -105,7 +116,7 @@ class Models:
                 f"'action-images evaluate --policy {folder}' knows both"
             )
         denoiser = door.opened(load_transformer(folder / "transformer", dtype), folder)
-        return cls(denoiser, load_autoencoder(folder / "vae"), _text(index, folder, dtype), _clips(index))
+        return cls(denoiser, load_autoencoder(folder / "vae"), _text(index, folder, text_dtype or dtype), _clips(index))
 
 
 def door_of(folder: Path) -> str:

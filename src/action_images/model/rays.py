@@ -25,7 +25,7 @@ def camera_maps(
     """What the denoiser needs to know of a rig (b view frame), for each latent frame.
 
     All rays are given in the frame of the first view's first camera. Maps of cameras that stand still need to be made
-    once for a rig: see `pipeline.Memory`.
+    once for a rig: see `pipeline.Rigs`.
     """
     if condition == "released":
         return released_maps(cameras, autoencoder)
@@ -98,4 +98,4 @@ class RayEncoder(nn.Module):
         """Rays as `ray_features` gives them to additions to the tokens."""
         angles = torch.cat([rays.float() * (math.pi * 2**octave) for octave in range(NUM_OCTAVES)], 2)
         features = torch.cat([rays.float(), angles.sin(), angles.cos()], 2).movedim(2, -1)
-        return self.layers(features.type_as(rays)).movedim(-1, 1)
+        return self.layers(features.to(self.layers[0].weight.dtype)).movedim(-1, 1)  # pyright: ignore

@@ -3,13 +3,13 @@
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from action_images.training.sharded import put, shared_like, whole
@@ -28,33 +28,68 @@ class Progress:
     seconds: float = 0.0
 
 
-def gather(network: nn.Module, optimizer: torch.optim.Optimizer, average: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """All that a run has learnt by name, whole and on the CPU; every process takes part. What is frozen stays where it came from."""
+def gather(
+    network: nn.Module, optimizer: torch.optim.Optimizer, average: Mapping[str, Tensor], keep: bool = True
+) -> dict[str, Tensor] | None:
+    """All that a run has learnt by name, whole and on the CPU. What is frozen stays where it came from.
+
+    Every process takes part, and gets None unless it is to `keep` it: of large models a node holds one copy, not one for each GPU.
+    """
     tensors = {}
+    for name, value in _learnt(network, optimizer, average):
+        gathered = whole(value)
+        if keep:
+            tensors[name] = gathered.contiguous()
+    return tensors if keep else None
+
+
+def _learnt(network: nn.Module, optimizer: torch.optim.Optimizer, average: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
     for name, parameter in _trained(network):
-        tensors[f"model/{name}"] = whole(parameter)
-        tensors |= {f"optimizer/{name}/{key}": whole(torch.as_tensor(value)) for key, value in optimizer.state[parameter].items()}
-    tensors |= {f"average/{name}": whole(value) for name, value in average.items()}
-    return {name: value.contiguous() for name, value in tensors.items()}
+        yield f"model/{name}", parameter
+        for key, value in optimizer.state[parameter].items():
+            yield f"optimizer/{name}/{key}", torch.as_tensor(value)
+    for name, value in average.items():
+        yield f"average/{name}", value
 
 
-def restore(tensors: Mapping[str, Tensor], network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+class Stored(Mapping[str, Tensor]):
+    """The tensors of a checkpoint whose names begin with `prefix`, by the rest of their names; each is read when it is asked for."""
+
+    def __init__(self, path: Path, prefix: str = "") -> None:
+        self._path, self._prefix = path, prefix
+        self._file = safe_open(path, "pt")
+        self._names = [name.removeprefix(prefix) for name in self._file.keys() if name.startswith(prefix)]  # noqa: SIM118 (no mapping)
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self._names:
+            raise KeyError(name)
+        return self._file.get_tensor(self._prefix + name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def below(self, prefix: str) -> "Stored":
+        """Those of them whose names begin with `prefix`."""
+        return Stored(self._path, self._prefix + prefix)
+
+
+def restore(tensors: Stored, network: nn.Module, optimizer: torch.optim.Optimizer) -> Stored:
     """Put a run's tensors back where they were, and return the averages by name; raises ValueError where one does not fit."""
-    state: dict[str, dict[str, Tensor]] = {}
-    for name, value in tensors.items():
-        kind, _, rest = name.partition("/")
-        if kind == "optimizer":
-            parameter, _, key = rest.rpartition("/")
-            state.setdefault(parameter, {})[key] = value
+    learnt, state = tensors.below("model/"), tensors.below("optimizer/")
     for name, parameter in _trained(network):
-        if f"model/{name}" not in tensors:
+        if name not in learnt:
             raise ValueError(f"the checkpoint has no {name}, which this run trains")
-        put(parameter, tensors[f"model/{name}"], name)
-        for key, value in state.get(name, {}).items():
+        put(parameter, learnt[name], name)
+        for key in (key for key in state if key.rpartition("/")[0] == name):
+            value = state[key]
             # Moments lie as their parameter does. What counts steps is a number, which fused AdamW wants on the same device.
             same = value.shape == parameter.shape
-            optimizer.state[parameter][key] = shared_like(value, parameter) if same else value.to(parameter.device)
-    return {name.removeprefix("average/"): value for name, value in tensors.items() if name.startswith("average/")}
+            placed = shared_like(value, parameter) if same else value.to(parameter.device)
+            optimizer.state[parameter][key.rpartition("/")[2]] = placed
+    return tensors.below("average/")
 
 
 def _trained(network: nn.Module) -> list[tuple[str, nn.Parameter]]:
@@ -75,10 +110,10 @@ def save(folder: Path, tensors: Mapping[str, Tensor], progress: Progress, keep_l
         save_file(dict(tensors), unfinished / TENSORS)
         (unfinished / STATE).write_text(json.dumps(asdict(progress), indent=2) + "\n")
         for path in (*unfinished.iterdir(), unfinished):
-            _sync(path)
+            sync(path)
         shutil.rmtree(done, ignore_errors=True)
         unfinished.rename(done)
-        _sync(folder)
+        sync(folder)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise OSError(
@@ -94,16 +129,17 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted(path.parent for path in folder.glob(f"{PREFIX}*/{STATE}"))
 
 
-def load(checkpoint: Path) -> tuple[dict[str, Tensor], Progress]:
+def load(checkpoint: Path) -> tuple[Stored, Progress]:
     """A checkpoint's tensors and where it stands; raises ValueError where it is damaged."""
     try:
         progress = Progress(**json.loads((checkpoint / STATE).read_text()))
-        return load_file(checkpoint / TENSORS), progress
+        return Stored(checkpoint / TENSORS), progress
     except (OSError, SafetensorError, TypeError, ValueError) as error:
         raise ValueError(f"{checkpoint}: is no checkpoint that can be read ({error}); delete it to go on from the one before") from error
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Wait until a file, or a folder's list of names, is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,9 +1,13 @@
 """What was learnt as models of their own: weights whole, adapters merged into the layers that they adapt."""
 
+import shutil
+from pathlib import Path
+
 import torch
 from torch import Tensor
 
 from action_images.model.denoiser import ActionImagesTransformer3DModel
+from action_images.training.checkpoint import sync
 from action_images.training.sharded import whole
 
 ADAPTER = "default"
@@ -22,6 +26,19 @@ def whole_transformer(transformer: ActionImagesTransformer3DModel, keep: bool = 
         copy = ActionImagesTransformer3DModel(**{name: value for name, value in transformer.config.items() if not name.startswith("_")})
     copy.load_state_dict(_merged(state, _scaling(transformer)), assign=True)
     return copy
+
+
+def put_in_place(unfinished: Path, folder: Path) -> None:
+    """Give a finished folder of models its name, in the place of an older one, once all of it is on the disk."""
+    for path in (*unfinished.rglob("*"), unfinished):
+        sync(path)
+    old = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    unfinished.rename(folder)
+    sync(folder.parent)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _scaling(transformer: ActionImagesTransformer3DModel) -> dict[str, float]:

@@ -6,6 +6,9 @@ from torch import nn
 from action_images.model.denoiser import ActionImagesTransformer3DModel
 from action_images.training.recipe import Recipe
 
+LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+"""Layers whose weights decay."""
+
 
 def choose_trainable(transformer: ActionImagesTransformer3DModel, recipe: Recipe) -> None:
     """Mark what learns: everything, or low-rank additions to a frozen network (peft)."""
@@ -25,13 +28,14 @@ def choose_trainable(transformer: ActionImagesTransformer3DModel, recipe: Recipe
 
 
 def build_optimizer(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimizer over all that is marked trainable; vectors and biases do not decay."""
-    named = [(name, parameter) for name, parameter in module.named_parameters() if parameter.requires_grad]
-    if not named:
+    """The recipe's optimizer over all that is marked trainable; only weights of layers decay, no biases, norms, tables or embeddings."""
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    if not trained:
         raise ValueError("nothing is marked as trainable; check the recipe's `trainable` and the names of LoRA's targets")
-    matrices = [parameter for _, parameter in named if parameter.ndim >= 2]
-    vectors = [parameter for _, parameter in named if parameter.ndim < 2]
-    groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    decaying = {id(layer.weight) for layer in module.modules() if isinstance(layer, LAYERS)}
+    weights = [parameter for parameter in trained if id(parameter) in decaying]
+    others = [parameter for parameter in trained if id(parameter) not in decaying]
+    groups = [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
     # One loop over all tensors: a step of `tiny` on two CPU cores takes a quarter of the time.
     return torch.optim.AdamW([group for group in groups if group["params"]], recipe.learning_rate, betas=recipe.betas, fused=True)
 

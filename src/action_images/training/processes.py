@@ -1,19 +1,24 @@
 """The processes of a run, as accelerate finds them: one, several with a copy of the model each, or several that share it (FSDP2)."""
 
 import os
+from datetime import timedelta
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
+from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin, InitProcessGroupKwargs
 from torch.distributed.fsdp import MixedPrecisionPolicy
+
+SLOWEST_SAVE = timedelta(hours=2)
+"""How long processes wait for each other: one writes a checkpoint (77 GB of a 5B model) while the others stand still."""
 
 
 def join_processes(mixed_precision: str, **options: Any) -> Accelerator:
     """This process's place among all; raises ValueError for kinds of sharing whose state cannot be saved here."""
     # Without being told of the CPU, accelerate takes each of several processes for the only one.
     cpu = not torch.accelerator.is_available()
-    accelerator = Accelerator(cpu=cpu, mixed_precision=mixed_precision, **options)
+    patient = InitProcessGroupKwargs(timeout=SLOWEST_SAVE)
+    accelerator = Accelerator(cpu=cpu, mixed_precision=mixed_precision, kwargs_handlers=[patient], **options)
     if accelerator.distributed_type is DistributedType.MULTI_CPU and os.environ.get("ACCELERATE_USE_FSDP") == "true":
         # accelerate leaves FSDP out where there are no GPUs; torch does not.
         accelerator.state.fsdp_plugin = FullyShardedDataParallelPlugin()

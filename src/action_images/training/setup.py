@@ -19,7 +19,6 @@ from action_images.model.door import CanvasDenoiser
 from action_images.model.models import Clips, Models
 from action_images.model.patches import PatchAutoencoder
 from action_images.model.presets import build, build_autoencoder, preset_named
-from action_images.model.text import LanguageModel
 from action_images.pipeline import Pipeline
 from action_images.training.recipe import Recipe, SourceRecipe
 
@@ -91,11 +90,10 @@ def new_models(recipe: Recipe, clips: Clips, mixture: Mixture) -> Models:
 
 def read_models(folder: Path, recipe: Recipe, clips: Clips, door: type[CanvasDenoiser] = CanvasDenoiser) -> Models:
     """Saved models, each in the precision that the recipe has for it."""
-    models = replace(Models.load(folder, getattr(torch, recipe.transformer_dtype), door), clips=clips)
+    transformer_dtype, text_dtype = (getattr(torch, name) for name in (recipe.transformer_dtype, recipe.text_dtype))
+    models = replace(Models.load(folder, transformer_dtype, door, text_dtype), clips=clips)
     if isinstance(models.autoencoder, WanAutoencoder):
         models.autoencoder.vae.to(getattr(torch, recipe.autoencoder_dtype))  # not its statistics, which are float32
-    if isinstance(models.text, LanguageModel):
-        models.text.model.to(getattr(torch, recipe.text_dtype))
     return models
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import DistributedType
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 
@@ -23,10 +24,10 @@ from action_images.model.weights import write_json
 from action_images.pipeline import Pipeline
 from action_images.training import checkpoint
 from action_images.training.average import Average
-from action_images.training.batches import Noised, layout_kind, noised_batches
+from action_images.training.batches import layout_kind, noised_batches
 from action_images.training.card import model_card
-from action_images.training.checkpoint import Progress
-from action_images.training.export import whole_transformer
+from action_images.training.checkpoint import Progress, Stored
+from action_images.training.export import put_in_place, whole_transformer
 from action_images.training.interruption import interruptible
 from action_images.training.log import Log, check_trackers
 from action_images.training.objective import ACTION_IMAGES, Objective
@@ -125,7 +126,9 @@ class Run:
         choose_trainable(transformer, recipe)
         if recipe.gradient_checkpointing:
             transformer.enable_gradient_checkpointing()
-        models = models.to(accelerator.device)
+        # Weights that are shared out go to their GPUs block by block, as FSDP takes them: whole they might not fit.
+        sharded = accelerator.distributed_type is DistributedType.FSDP
+        models = models.others_to(accelerator.device) if sharded else models.to(accelerator.device)
         models.denoiser.train()
         module, optimizer = accelerator.prepare(models.denoiser, build_optimizer(models.denoiser, recipe))
         network = accelerator.unwrap_model(module)
@@ -165,12 +168,13 @@ class Run:
             group["lr"] = learning_rate(step, recipe)
         # Sharded weights are gathered in every pass, so all processes must make the same number of them.
         size = 1 if self.sharded else recipe.micro_batch_size
-        parts = list(noised_batches(self.pipeline, batches, recipe, size, self.clips.num_frames))
-        num_samples = sum(len(part.draws) for part in parts)
+        num_parts = sum(math.ceil(len(batch.draws) / size) for batch in batches)
+        num_samples = sum(len(batch.draws) for batch in batches)
         total = torch.zeros((), device=accelerator.device)
-        for number, part in enumerate(parts, 1):
+        # One part is made when the one before it is done with: no more than `size` samples are held as floats.
+        for number, part in enumerate(noised_batches(self.pipeline, batches, recipe, size, self.clips.num_frames), 1):
             # Sharded gradients are shared out at once: whole ones would not fit.
-            synced = nullcontext() if self.sharded or number == len(parts) else accelerator.no_sync(self.module)
+            synced = nullcontext() if self.sharded or number == num_parts else accelerator.no_sync(self.module)
             with synced:
                 # A model of one process casts by itself (accelerate wraps it), one that is shared out does not.
                 with accelerator.autocast() if self.sharded else nullcontext():
@@ -181,7 +185,7 @@ class Run:
         assert isinstance(clipped, Tensor)
         norm = float(whole(clipped))
         loss = self._sum(total) / accelerator.num_processes
-        self._check_finite(step, loss, norm, parts)
+        self._check_finite(step, loss, norm, batches)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.average.update()
@@ -234,8 +238,9 @@ class Run:
         now = time.monotonic()
         self.progress = replace(self.progress, seconds=self.progress.seconds + now - self.began["clock"])
         self.began["clock"] = now
-        tensors = checkpoint.gather(self.models.denoiser, self.optimizer.optimizer, self.average.named())
-        if self.accelerator.is_main_process:
+        main = self.accelerator.is_main_process
+        tensors = checkpoint.gather(self.models.denoiser, self.optimizer.optimizer, self.average.named(), keep=main)
+        if tensors is not None:
             checkpoint.save(self.out / CHECKPOINTS, tensors, self.progress, self.recipe.keep_last)
         self.accelerator.wait_for_everyone()
 
@@ -256,8 +261,7 @@ class Run:
             models.save(unfinished)
             card = model_card(self.recipe, self.mixture, self.progress, models.denoiser, self.log.last_validation)
             (unfinished / "README.md").write_text(card)
-            shutil.rmtree(folder, ignore_errors=True)
-            unfinished.rename(folder)
+            put_in_place(unfinished, folder)
         self.accelerator.wait_for_everyone()
 
     def _sum(self, value: Tensor) -> float:
@@ -265,12 +269,12 @@ class Run:
         assert isinstance(reduced, Tensor)
         return reduced.item()
 
-    def _check_finite(self, step: int, loss: float, norm: float, parts: list[Noised]) -> None:
+    def _check_finite(self, step: int, loss: float, norm: float, batches: tuple[Batch, ...]) -> None:
         # All processes see the same two numbers, so all of them stop.
         if math.isfinite(loss) and math.isfinite(norm):
             return
         path = self.out / f"not_finite_step_{step}_process_{self.accelerator.process_index}.txt"
-        path.write_text("\n".join(f"{draw.source} {draw.window} {draw.task}" for part in parts for draw in part.draws) + "\n")
+        path.write_text("\n".join(f"{draw.source} {draw.window} {draw.task}" for batch in batches for draw in batch.draws) + "\n")
         raise NotFiniteError(
             f"step {step}: the loss is {loss}, the norm of its gradient {norm}; the samples are listed in {path}: look at their episodes "
             "with 'action-images check', or take a lower learning rate; the last checkpoint is as it was"
@@ -285,7 +289,7 @@ def _check_same(recipe: Recipe, out: Path) -> None:
         raise ValueError(f"{out}: holds a run of another recipe; begin in another folder, or keep these as they were: {'; '.join(changed)}")
 
 
-def _newest(out: Path, mixture: Mixture) -> tuple[dict[str, Tensor], Progress] | None:
+def _newest(out: Path, mixture: Mixture) -> tuple[Stored, Progress] | None:
     found = checkpoint.checkpoints(out / CHECKPOINTS)
     if not found:
         return None

@@ -28,7 +28,7 @@ HEIGHT_PX = 240
 def write_labels_page(path: Path, dataset: Dataset, labels: list[EpisodeLabels], most: int = 200) -> None:
     """Write the page in one step: at most `most` episodes, each at its least sure frame, the label drawn into the pictures."""
     order = sorted(labels, key=lambda row: row.mean_confidence)[:most]
-    figures = "\n".join(_figure(dataset, row) for row in order)
+    figures = "\n".join(_figure(dataset, row) if row.reason is None else _not_labelled(row) for row in order)
     legend = (
         "Each picture is the least sure frame of its episode with the label drawn into it: axes of the tool x red, y green, z blue, "
         "8 cm each; its path yellow. The curve is the confidence from the first frame to the last, 0 below, 1 above; "
@@ -46,11 +46,19 @@ def _table(labels: list[EpisodeLabels]) -> str:
     frames, unknown = sum(row.num_frames for row in labels), sum(row.num_unknown for row in labels)
     mean = sum(row.mean_confidence * row.num_frames for row in labels) / frames
     rows = {"episodes": len(labels), "frames": frames, "frames without a label": unknown, "mean confidence": f"{mean:.2f}"}
+    rows |= {"episodes not labelled": bare} if (bare := sum(row.reason is not None for row in labels)) else {}
     return "<table>" + "".join(f"<tr><th>{name}<td>{value}" for name, value in rows.items()) + "</table>"
 
 
+def _not_labelled(row: EpisodeLabels) -> str:
+    where = "no trajectory in the copy" if row.in_copy else "not in the copy"
+    told = f"<span class=unknown>not labelled, {where}: {escape(row.reason or '')}</span>"
+    return f"<figure><figcaption><b>{escape(row.id)}</b><br>{told}</figcaption></figure>"
+
+
 def _figure(dataset: Dataset, row: EpisodeLabels) -> str:
-    episode, labels = dataset[row.number], dataset.path / FOLDER / f"{row.number:06d}.csv"
+    # By its id: those that are not in the copy shift the numbers of the others.
+    episode, labels = dataset[dataset.ids.index(row.id)], dataset.path / FOLDER / f"{row.number:06d}.csv"
     # Drawn from the labels themselves: an episode of which little could be read has no path in the copy.
     shown = replace(episode, trajectory=None if row.num_unknown == row.num_frames else load_trajectory(labels))
     picture = base64.b64encode(jpeg(thumbnail(shown, HEIGHT_PX, row.least_frame))).decode()

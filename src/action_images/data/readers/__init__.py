@@ -50,6 +50,7 @@ def open_foreign(root: Path, format: str = "auto") -> tuple[str, Reader]:
     """The format's name and a reader of the folder; raises EpisodeError where the folder is missing, of no known format or empty."""
     if not root.is_dir():
         raise EpisodeError(f"{root}: there is no such folder")
+    root = root.resolve()  # '.' has neither a name, which an id may be made of, nor a folder beside it, where tables may lie
     if format != "auto" and format not in READERS:
         raise EpisodeError(f"there is no format '{format}'; there are: auto, {', '.join(READERS)}")
     for name in READERS if format == "auto" else [format]:

@@ -115,6 +115,9 @@ class BridgeProcessed:
 def _estimated(video: Path, intrinsics: Tensor, camera_from_world: Tensor) -> View:
     """VGGT works on a resized picture whose centre is its principal point: that tells its size."""
     frames = VideoFrames(video)
+    for name, numbers in (("intrinsic", intrinsics), ("extrinsic", camera_from_world)):
+        if not numbers.isfinite().all():
+            raise EpisodeError(f"{video}: its estimated camera has numbers in {name}.npy that are not finite; drop the episode")
     width, height = (round(2 * float(intrinsics[axis, 2])) for axis in (0, 1))
     if width < 1 or height < 1:
         raise EpisodeError(

@@ -1,8 +1,10 @@
 """What foreign folders have in common: episodes found by a pattern, small files read with bounds."""
 
+import math
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -61,6 +63,7 @@ def read_array(path: Path, shape: tuple[int | None, ...], key: str | None = None
         if key is not None:
             if key not in content.files:
                 return None
+            _check_claim(content, key, path)
             content = content[key]
         return as_tensor(content, shape, str(path))
     except FileNotFoundError:
@@ -71,16 +74,45 @@ def read_array(path: Path, shape: tuple[int | None, ...], key: str | None = None
         raise EpisodeError(f"{path}: is not a readable array ({str(error)[:80]}); restore the file or drop the episode") from None
 
 
+def _check_claim(archive: Any, key: str, path: Path) -> None:
+    """Raise EpisodeError where an entry of an .npz claims more than is read: a few kilobytes unpack to any size."""
+    member = key if key in archive.zip.namelist() else f"{key}.npy"
+    with archive.zip.open(member) as file:
+        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        shape, _, dtype = read[np.lib.format.read_magic(file)](file)
+    if math.prod(shape) * max(8, dtype.itemsize) > MAX_ARRAY_BYTES:
+        raise EpisodeError(f"{path}: its {key!r} claims {shape} numbers, more than {MAX_ARRAY_BYTES >> 20} MB; the file is damaged")
+
+
+def _num_numbers(content: object, depth: int, counted: dict[tuple[int, int], int]) -> int:
+    """How many numbers nested lists hold, each looked at once: one that holds another many times is short in the file.
+
+    Raises ValueError where they are nested deeper than `depth`, as where a list holds itself.
+    """
+    if isinstance(content, np.ndarray):
+        return content.size
+    if not isinstance(content, (list, tuple)):
+        return 1
+    if depth == 0:
+        raise ValueError("nested too deep")
+    place = id(content), depth
+    if place not in counted:
+        counted[place] = sum(_num_numbers(part, depth - 1, counted) for part in content)
+    return counted[place]
+
+
 def as_tensor(content: object, shape: tuple[int | None, ...], name: str) -> Tensor:
     """Numbers of a stranger's as float32 of this shape (None: any length); raises EpisodeError where they are not."""
     try:
+        if _num_numbers(content, len(shape), {}) * 8 > MAX_ARRAY_BYTES:
+            raise EpisodeError(f"{name}: holds more than {MAX_ARRAY_BYTES >> 20} MB of numbers, beyond what is read; the file is damaged")
         array = np.asarray(content, np.float64)
+    except EpisodeError:
+        raise
     except (ValueError, TypeError, OverflowError):
         raise EpisodeError(f"{name}: should be numbers of shape {shape}, is something else; repair the file") from None
     if array.ndim != len(shape) or any(want is not None and want != have for want, have in zip(shape, array.shape, strict=True)):
         raise EpisodeError(f"{name}: has the shape {array.shape}, {shape} is expected (None: any length); repair the file")
-    if array.nbytes > MAX_ARRAY_BYTES:
-        raise EpisodeError(f"{name}: holds {array.nbytes >> 20} MB of numbers, beyond what is read; the file is damaged")
     return torch.from_numpy(array.astype(np.float32))
 
 

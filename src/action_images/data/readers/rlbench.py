@@ -14,6 +14,7 @@ from action_images.data.episode import Episode, EpisodeError, View
 from action_images.data.pictures import Pictures
 from action_images.data.readers.folders import as_tensor, by_id, folder_of, natural, same_length
 from action_images.data.readers.unpickle import read_pickle
+from action_images.data.store import MAX_EPISODE_FRAMES
 from action_images.geometry import Camera, Pose, Trajectory
 
 RECORDS = ("rlbench.demo.Demo", "rlbench.backend.observation.Observation")
@@ -55,6 +56,8 @@ def _observations(path: Path) -> list[Any]:
     steps = demo if isinstance(demo, list) else getattr(demo, "_observations", None)
     if not isinstance(steps, list) or not steps:
         raise EpisodeError(f"{path}: holds no observations; generate the demonstration again")
+    if len(steps) > MAX_EPISODE_FRAMES:  # a pickle can hold the same one millions of times
+        raise EpisodeError(f"{path}: holds {len(steps)} observations, beyond the {MAX_EPISODE_FRAMES} that are read; drop the episode")
     return steps
 
 
