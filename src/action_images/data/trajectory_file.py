@@ -101,7 +101,7 @@ def _pick(header: list[str], rows: list[list[Any]]) -> Any:
     raise ValueError(f"the header must name the columns {','.join(COLUMNS[8])} (or {','.join(COLUMNS[7][3:6])} in place of the quaternion)")
 
 
-def _numbers(number: int, row: list[Any], columns: Sequence[int], width: int) -> list[float]:
+def _numbers(number: int, row: Any, columns: Sequence[int], width: int) -> list[float]:
     """Some columns of a row; raises ValueError, naming the row (the first is 0), where it is not of this width or holds no numbers."""
     if not isinstance(row, list) or len(row) != width:
         found = len(row) if isinstance(row, list) else "no"
