@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -73,8 +74,7 @@ class OnRay:
                 num_cpus=self.num_cpus,
                 num_gpus=self.num_gpus,
                 # Left to itself Ray starts workers and tasks again for ever. These bounds are never reached by themselves.
-                max_restarts=(MOST_DEATHS + 1) * len(items),
-                max_task_retries=MOST_DEATHS + 1,
+                ray_remote_args_fn=partial(dict, max_restarts=(MOST_DEATHS + 1) * len(items), max_task_retries=MOST_DEATHS + 1),
             )
             for row in plan.iter_rows():
                 yield _opened(row["result"])
