@@ -375,6 +375,22 @@ def test_a_link_leads_nowhere_outside_but_the_folder_may_be_one(dataset_path, tm
         len(Dataset(tmp_path / "set")[0].views[0].frames)
 
 
+def test_a_snapshot_of_the_hubs_cache_is_made_of_links_to_its_blobs(dataset_path, tmp_path):
+    blobs, snapshot = tmp_path / "datasets--me--mine/blobs", tmp_path / "datasets--me--mine/snapshots/0123abcd"
+    shutil.copytree(dataset_path, snapshot)
+    blobs.mkdir()
+    for number, path in enumerate(sorted(snapshot.rglob("*.*"))):
+        if path.is_file():
+            path.rename(blobs / str(number))
+            path.symlink_to(blobs / str(number))
+    assert len(Dataset(snapshot)[0].views[0].frames) == 12
+    video = next(snapshot.rglob("*.mp4"))
+    video.unlink()
+    video.symlink_to(next(dataset_path.rglob("*.mp4")))
+    with pytest.raises(EpisodeError, match="is a link that leaves"):
+        Dataset(snapshot)[0]
+
+
 def test_an_empty_or_absent_data_set_says_so(tmp_path):
     with pytest.raises(EpisodeError, match="is this the folder of a data set"):
         Dataset(tmp_path)

@@ -114,7 +114,8 @@ def fill(root: Path, template: str, **values: int | str) -> Path:
     """A path below `root` from one of the templates of info.json, which may be a stranger's.
 
     Only plain `{name}` and `{name:03d}` are filled in: `str.format` would also follow attributes. Raises EpisodeError
-    for other names or a path that leaves the folder, by itself or by a link on its way. The folder itself may be a link.
+    for other names or a path that leaves the folder, by itself or by a link on its way. The folder itself may be a link, and
+    a snapshot in the Hugging Face hub's cache is made of links to that cache's blobs.
     """
 
     def replace(match: re.Match[str]) -> str:
@@ -128,9 +129,16 @@ def fill(root: Path, template: str, **values: int | str) -> Path:
     if "{" in filled or "\0" in filled or path.is_absolute() or ".." in path.parts:
         raise EpisodeError(f"{root}: the path {filled!r} leaves the data set's folder; repair info.json")
     # Not Path.resolve, which raises RuntimeError where links go round in a circle.
-    if not Path(os.path.realpath(root / path)).is_relative_to(os.path.realpath(root)):
+    where = Path(os.path.realpath(root / path))
+    if not any(where.is_relative_to(home) for home in _homes(root)):
         raise EpisodeError(f"{root / path}: is a link that leaves the data set's folder; put the file itself there")
     return root / path
+
+
+def _homes(root: Path) -> tuple[Path, ...]:
+    """Where a data set's files may lie: below its folder, or, in the hub's cache, among the blobs that its snapshot links to."""
+    home = Path(os.path.realpath(root))
+    return (home, home.parents[1] / "blobs") if home.parent.name == "snapshots" else (home,)
 
 
 def numbered(template: str, number: int, **values: str) -> str:
