@@ -21,7 +21,6 @@ from action_images.model.autoencoder import check_size, num_latent_frames, num_p
 from action_images.model.door import Condition
 from action_images.model.models import Models
 from action_images.model.rays import camera_maps, map_shape
-from action_images.model.tool import tool_numbers
 from action_images.structs import Struct
 
 MOVED = ((3 / 64, 0.05, 0.12), (1 / 64, 0.12, 0.20))
@@ -169,15 +168,7 @@ class Pipeline:
         seen = sample.video[:, :, 0] if network.stem is not None or network.still_anchor else None
         still = self._still(sample.video[:, :, :1], layout) if network.still_anchor else None
         later = {stream: _later(pixels[stream], canvas, stream) for stream in network.later_stems if stream in pixels}
-        tool = self._tool(sample, cameras) if network.tool_encoder is not None and "action" in pixels else None
-        return Condition(text, packed, seen, still, later.get("video"), later.get("action"), tool)
-
-    def _tool(self, sample: Sample, cameras: Camera | None) -> Float[Tensor, "b view 16"]:
-        """What each view sees of the tool in the first frame; whether that is given, the canvas says."""
-        assert sample.trajectory is not None
-        assert cameras is not None
-        now = sample.trajectory[:, 0]
-        return tool_numbers(self.format.points(now.world_from_tool), now.opening, cameras[:, :, 0])
+        return Condition(text, packed, seen, still, later.get("video"), later.get("action"))
 
     def _no_maps(self, canvas: Canvas, sample: Sample) -> Float[Tensor, "b view l c h w"]:
         """What the network is shown of cameras that nobody has calibrated: zeros, as where training leaves them out."""

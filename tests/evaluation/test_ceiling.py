@@ -82,7 +82,7 @@ def test_a_summary_counts_what_was_lost():
     assert ceiling.num_succeeded == {EXPERT: 4, RECORDED: 4, "64": 3}
     assert ceiling.failed_seeds["64"] == (0,)
     assert ceiling.lost("64") == 25
-    assert ceiling.error_mm["64"] == pytest.approx(2.0)
+    assert ceiling.error_mm["64"] == pytest.approx(2.5)
     assert ceiling.interval("64")[0] < 0.75 < ceiling.interval("64")[1]
     with pytest.raises(ValueError, match="no trial was run"):
         summarise("reach_target", [])

@@ -19,7 +19,6 @@ FULL = TINY | {
     "motion_channels": 8,
     "action_channels": 8,
     "word_pickers": 2,
-    "tool_channels": 8,
     "pixels_per_token": 16,
     "bias_frames": 3,
     "max_views": 2,

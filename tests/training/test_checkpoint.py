@@ -1,13 +1,15 @@
 """Checkpoints: whole or not there, and exactly what was saved."""
 
 import resource
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from action_images.training.average import Average
-from action_images.training.checkpoint import Progress, checkpoints, gather, load, restore, save
+from action_images.training.checkpoint import Progress, Stored, checkpoints, gather, load, restore, save
 
 
 def network() -> nn.Module:
@@ -77,13 +79,24 @@ def test_a_damaged_file_is_one_clear_error(tmp_path, file):
         load(path)
 
 
-def test_tensors_of_another_network_are_refused_by_name():
+def test_tensors_of_another_network_are_refused_by_name(tmp_path: Path):
     net, optimizer, _ = trained()
     tensors = gather(net, optimizer, {})
+    assert tensors is not None
+
+    def stored(name: str, others: dict[str, torch.Tensor]) -> Stored:
+        save_file(others, tmp_path / name)
+        return Stored(tmp_path / name)
+
     with pytest.raises(ValueError, match=r"has no 0.weight"):
-        restore({name: value for name, value in tensors.items() if name != "model/0.weight"}, net, optimizer)
+        restore(stored("less", {name: value for name, value in tensors.items() if name != "model/0.weight"}), net, optimizer)
     with pytest.raises(ValueError, match=r"0.bias has shape \(5,\), the run's \(4,\)"):
-        restore(tensors | {"model/0.bias": torch.zeros(5)}, net, optimizer)
+        restore(stored("other", tensors | {"model/0.bias": torch.zeros(5)}), net, optimizer)
+
+
+def test_a_process_that_is_not_to_keep_them_holds_no_copy():
+    net, optimizer, average = trained()
+    assert gather(net, optimizer, average.named(), keep=False) is None
 
 
 def test_the_average_follows_and_is_in_place_only_while_asked_for():

@@ -223,14 +223,18 @@ def test_the_finished_weights_are_the_average_and_not_the_last(plain, tmp_path):
     assert any(not torch.equal(finished[name], tensors[f"model/transformer.{name}"]) for name in names)
 
 
-def test_gradients_are_clipped_and_matrices_alone_decay(plain, tmp_path):
+def test_gradients_are_clipped_and_weights_of_layers_alone_decay(plain, tmp_path):
     run = Run.start(replace(plain, clip_gradient=1e-3), tmp_path)
     _, norm = run.learn(*next(run.steps()))
     moments = torch.stack([state["exp_avg"].norm() for state in run.optimizer.state.values()])
     assert norm > 1e-3
     assert moments.norm().item() / (1 - plain.betas[0]) == pytest.approx(1e-3, rel=1e-2)
-    for group in run.optimizer.param_groups:
-        assert {parameter.ndim >= 2 for parameter in group["params"]} == {group["weight_decay"] > 0}
+    decaying = {id(parameter) for group in run.optimizer.param_groups if group["weight_decay"] > 0 for parameter in group["params"]}
+    network = dict(run.models.denoiser.transformer.named_parameters())
+    for name in ("blocks.0.attn1.to_q.weight", "patch_embedding.weight", "stem.convolutions.0.weight", "proj_out.weight"):
+        assert id(network[name]) in decaying, name
+    for name in ("proj_out.bias", "output_bias", "view_embedding", "blocks.0.scale_shift_table", "blocks.0.norm2.weight"):
+        assert id(network[name]) not in decaying, name
 
 
 def test_a_recipe_trains_on_one_part_and_judges_on_the_other(recipe, demonstrations, tmp_path):

@@ -30,14 +30,7 @@ def backbone_config(config: dict[str, Any]) -> dict[str, Any]:
     """A denoiser's config for the same network whose tokens come out as they are, as many numbers as the network is wide."""
     width = config["num_attention_heads"] * config["attention_head_dim"]
     _, rows, columns = config.get("patch_size", (1, 2, 2))
-    plain = {
-        "prediction": "velocity",
-        "bias_frames": None,
-        "still_anchor": False,
-        "motion_channels": None,
-        "action_channels": None,
-        "tool_channels": None,
-    }
+    plain = {"prediction": "velocity", "bias_frames": None, "still_anchor": False, "motion_channels": None, "action_channels": None}
     return {**config, **plain, "out_channels": width // (rows * columns)}
 
 

@@ -6,7 +6,7 @@ from itertools import accumulate
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Int, Shaped
+from jaxtyping import Int, Shaped
 from torch import Tensor
 
 Stream = Literal["video", "action"]
@@ -86,11 +86,6 @@ class Layout:
         """What is said of each latent frame, for those of each view's video, or actions, after its first."""
         parts = [part[..., 1:] for segment, part in self.unpack(packed, -1).items() if segment.stream == stream]
         return torch.stack(parts, -2) if parts else packed.new_zeros(*packed.shape[:-1], self.num_views, 0)
-
-    def tool_is_given(self, given: Bool[Tensor, "b l"]) -> Bool[Tensor, "b"]:
-        """Whether the first frames of all views' actions are given; never where there are none."""
-        parts = [part[..., 0] for segment, part in self.unpack(given, -1).items() if segment.stream == "action"]
-        return torch.stack(parts, -1).all(-1) if parts else torch.zeros_like(given[..., 0])
 
     def _per_frame(self, values: list[int], device: torch.device | None) -> Tensor:
         counts = torch.tensor([segment.num_frames for segment in self.segments], device=device)

@@ -11,8 +11,6 @@ from action_images.canvas.layout import STREAMS
 from action_images.model.denoiser import ActionImagesTransformer3DModel
 from action_images.model.rays import NUM_OCTAVES, POOLED_CHANNELS
 from action_images.model.stem import FirstFrameStem
-from action_images.model.tool import NUM_OCTAVES as TOOL_OCTAVES
-from action_images.model.tool import NUM_TOOL_NUMBERS
 from action_images.model.words import PickedWords
 
 Mode = Literal["inference", "lora", "full"]
@@ -122,8 +120,6 @@ def _additions(config: dict[str, Any], load: Load, tokens: int) -> int:
         total += load.num_views * (2 * 3 * FirstFrameStem.NUM_KERNELS * pixels + convolutions + told)
     for channels, num_given in _later_stems(config, load):
         total += num_given * _halving_flops(config, 3 * config["motion_frames"], channels, _pixels(config, load))
-    if config.get("tool_channels"):
-        total += load.num_views * 2 * config["tool_channels"] * (NUM_TOOL_NUMBERS + 12 * TOOL_OCTAVES + width)
     if config.get("word_pickers"):
         convolved = PickedWords.SPAN * PickedWords.CHANNELS * (width + config["word_pickers"])
         total += 2 * load.num_words * (convolved + width * (width + 1))

@@ -24,7 +24,6 @@ from action_images.canvas import Layout
 from action_images.canvas.layout import STREAMS, Stream
 from action_images.model.rays import POOLED_CHANNELS, RayEncoder, pool_cameras
 from action_images.model.stem import FirstFrameStem, MotionStem
-from action_images.model.tool import NUM_TOOL_NUMBERS, ToolEncoder
 from action_images.model.words import PickedWords, mean_of_words
 
 
@@ -89,11 +88,10 @@ class ActionImagesTransformer3DModel(WanTransformer3DModel):
     comes out, 'velocity' or the 'clean' latents. For models trained from scratch: `stem_channels` adds a
     text-conditioned convolution of each view's first frame to all its tokens, `motion_channels` a convolution of what a
     given video shows later (`motion_frames` pixel frames for each latent frame) to the tokens of its view and time,
-    `action_channels` the same of given action images, `tool_channels` where the tool is now, in numbers, `word_pickers`
-    tells the stem which word stands where in the sentence, `bias_frames` a bias for each stream and latent frame to the
-    output (see `set_output_bias`), `max_views` embeddings of view and stream, `still_anchor` lets videos be predicted as
-    their change against a video that stands still, and `per_frame_noise_level` makes callers mark given frames as clean
-    (noise level 0).
+    `action_channels` the same of given action images, `word_pickers` tells the stem which word stands where in the sentence,
+    `bias_frames` a bias for each stream and latent frame to the output (see `set_output_bias`), `max_views` embeddings of
+    view and stream, `still_anchor` lets videos be predicted as their change against a video that stands still, and
+    `per_frame_noise_level` makes callers mark given frames as clean (noise level 0).
     """
 
     _no_split_modules: ClassVar = ["CameraBlock"]
@@ -133,7 +131,6 @@ class ActionImagesTransformer3DModel(WanTransformer3DModel):
         action_channels: int | None = None,
         motion_frames: int = 4,
         word_pickers: int | None = None,
-        tool_channels: int | None = None,
         pixels_per_token: int = 32,
         bias_frames: int | None = None,
         max_views: int | None = None,
@@ -156,7 +153,6 @@ class ActionImagesTransformer3DModel(WanTransformer3DModel):
         self.motion_stem = MotionStem(motion_channels, width, pixels_per_token, motion_frames) if motion_channels else None
         self.action_stem = MotionStem(action_channels, width, pixels_per_token, motion_frames) if action_channels else None
         self.words = PickedWords(word_pickers, width) if word_pickers else None
-        self.tool_encoder = ToolEncoder(tool_channels, width) if tool_channels else None
         self.view_embedding = nn.Parameter(0.02 * torch.randn(max_views, width)) if max_views else None
         self.stream_embedding = nn.Parameter(0.02 * torch.randn(len(STREAMS), width)) if max_views else None
         self.output_bias = nn.Parameter(torch.zeros(len(STREAMS), bias_frames, out_channels)) if bias_frames else None
@@ -176,7 +172,6 @@ class ActionImagesTransformer3DModel(WanTransformer3DModel):
         later_frames: Tensor | None = None,
         later_actions: Tensor | None = None,
         given: Tensor | None = None,
-        tool: Tensor | None = None,
         return_dict: bool = True,
         attention_kwargs: dict[str, Any] | None = None,  # noqa: ARG002 (read by apply_lora_scale)
     ) -> Transformer2DModelOutput | tuple[Tensor]:
@@ -193,9 +188,7 @@ class ActionImagesTransformer3DModel(WanTransformer3DModel):
             later_frames: the pixel frames (b view l-1 frame 3 height width) in [-1, 1] of each video's latent frames after
                 the first, for the motion stem; those of videos that are not given are not looked at. None: none is given.
             later_actions: the same of the action images, for the action stem.
-            given: which latent frames (b l) are given, for both of these and for the tool.
-            tool: what each view sees of the tool in the first frame (b view 16, float32), see `model.tool.tool_numbers`; where
-                no action's first frame is given, it is not looked at. None: the canvas has no actions.
+            given: which latent frames (b l) are given, for both of these.
         """
         rotary_emb = self.rope(hidden_states)
         temb, modulation, text, _ = self._embed_conditions(timestep, encoder_hidden_states)
@@ -203,8 +196,6 @@ class ActionImagesTransformer3DModel(WanTransformer3DModel):
         later: dict[Stream, Tensor | None] = {"video": later_frames, "action": later_actions}
         for stream in self.later_stems:
             tokens = self._add_later(tokens, stream, later[stream], layout, given)
-        if self.tool_encoder is not None:
-            tokens = self._add_tool(tokens, tool, layout, given)
         num_frames, height, width = tokens.shape[2:]
         tokens = tokens.flatten(2).transpose(1, 2).contiguous()
         frame_of_token = self.frame_of_token(num_frames, height * width, tokens.device)
@@ -247,7 +238,7 @@ class ActionImagesTransformer3DModel(WanTransformer3DModel):
     ) -> Tensor:
         """Tokens (b d l h w) with all that is known of their place added."""
         if self.ray_encoder is not None:
-            tokens = tokens + self.ray_encoder(_needed(camera, "camera", "camera='rays'"))
+            tokens = tokens + self.ray_encoder(_needed(camera, "camera", "camera='rays'"), tokens.dtype)
         if self.view_embedding is not None:
             tokens = tokens + self._segment_embedding(_needed(layout, "layout", "max_views"), tokens.device).type_as(tokens)
         if self.stem is not None:
@@ -277,15 +268,6 @@ class ActionImagesTransformer3DModel(WanTransformer3DModel):
         seen[shown] = stem(later[shown]).type_as(seen)
         seen = torch.nn.functional.pad(seen, (0, 0, 0, 0, 0, 0, 1, 0))
         return tokens + seen[:, known.view_of_frame(tokens.device), known.place_of_frame(tokens.device)].movedim(1, 2)
-
-    def _add_tool(self, tokens: Tensor, tool: Tensor | None, layout: Layout | None, given: Tensor | None) -> Tensor:
-        """Tokens (b d l h w) with where the tool is now, if that is given, added to those of each view."""
-        known = _needed(layout, "layout", "tool_channels")
-        if tool is None:
-            tool = torch.zeros(len(tokens), known.num_views, NUM_TOOL_NUMBERS, device=tokens.device)
-        is_given = known.tool_is_given(_needed(given, "given", "tool_channels"))
-        added = self.tool_encoder(tool, is_given).type_as(tokens)
-        return tokens + added[:, known.view_of_frame(tokens.device)].mT[..., None, None]
 
     def _segment_embedding(self, layout: Layout, device: torch.device) -> Tensor:
         views = layout.view_of_frame(device)

@@ -29,8 +29,6 @@ class Condition(Struct):
     """The pixel frames of given videos after the first in [-1, 1], by latent frame; zeros where they are not given. None: none is."""
     later_actions: Float[Tensor, "*batch view later frame 3 height width"] | None = None
     """The same of given action images."""
-    tool: Float[Tensor, "*batch view 16"] | None = None
-    """What each view sees of the tool in the first frame, in numbers (`model.tool`); None where the canvas has no actions."""
 
     def with_text(self, text: Float[Tensor, "*batch token dim"]) -> Self:
         """The same scene under another instruction."""
@@ -75,8 +73,8 @@ class CanvasDenoiser(nn.Module):
         self, canvas: Canvas, noise_level: Float[Tensor, "b"], condition: Condition, branch: str = "conditional"
     ) -> Float[Tensor, "b c l h w"]:
         """The velocity at the canvas's latents, float32."""
-        # Rays and the tool's numbers stay float32 too: metres rounded to bfloat16 are millimetres off.
-        network, tool, rays = self.transformer, condition.tool, condition.camera
+        # Rays stay float32 too: the network multiplies them before it takes sines.
+        network, rays = self.transformer, condition.camera
         condition = condition.to(dtype=network.dtype)
         # The level stays float32 (and exact where frames are given): rounded to bfloat16, 737 becomes 736.
         level = noise_level.float()
@@ -93,7 +91,6 @@ class CanvasDenoiser(nn.Module):
                 later_frames=condition.later_frames,
                 later_actions=condition.later_actions,
                 given=canvas.given,
-                tool=tool,
                 layout=canvas.layout,
                 return_dict=False,
             )[0].float()

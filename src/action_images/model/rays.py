@@ -94,8 +94,8 @@ class RayEncoder(nn.Module):
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
 
-    def forward(self, rays: Float[Tensor, "b l c h w"]) -> Float[Tensor, "b d l h w"]:
-        """Rays as `ray_features` gives them to additions to the tokens."""
+    def forward(self, rays: Float[Tensor, "b l c h w"], dtype: torch.dtype = torch.float32) -> Float[Tensor, "b d l h w"]:
+        """Rays as `ray_features` gives them to additions to the tokens, in whose `dtype` the layers compute."""
         angles = torch.cat([rays.float() * (math.pi * 2**octave) for octave in range(NUM_OCTAVES)], 2)
         features = torch.cat([rays.float(), angles.sin(), angles.cos()], 2).movedim(2, -1)
-        return self.layers(features.to(self.layers[0].weight.dtype)).movedim(-1, 1)  # pyright: ignore
+        return self.layers(features.to(dtype)).movedim(-1, 1)
