@@ -84,7 +84,9 @@ def test_what_could_not_be_read_is_far_off():
             plan = super().plan(observation)
             return replace(plan, confidence=torch.zeros(32))
 
-    assert by_question(Blank("reach_target"))["told"].final_mm == 1000
+    told = by_question(Blank("reach_target"))["told"]
+    assert told.final_mm == 1000
+    assert told.follows is False  # though its place-holder lies where it should
 
 
 def test_a_scene_without_a_choice_has_no_other_goal():

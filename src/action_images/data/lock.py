@@ -20,10 +20,10 @@ def take_lock(folder: Path) -> IO[str] | None:
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Hold a results folder, made where it is not there; raises ValueError where another process holds it."""
+    """Hold a folder, made where it is not there; raises ValueError where another process holds it."""
     folder.mkdir(parents=True, exist_ok=True)
     lock = take_lock(folder)
     if lock is None:
-        raise ValueError(f"{folder}: another process is writing results here; wait for it to end, or choose another folder")
+        raise ValueError(f"{folder}: another process is writing here; wait for it to end, or choose another folder")
     with lock:
         yield

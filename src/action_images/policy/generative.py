@@ -14,12 +14,29 @@ from action_images.data.fitted import fit_camera, fit_frames
 from action_images.data.sample import Sample
 from action_images.generation import ClipGenerator, confidence
 from action_images.geometry import Trajectory
+from action_images.model.models import Clips
 from action_images.pipeline import Prediction
 from action_images.robot import Observation, Plan
 
 
+class OnClips:
+    """What a policy says of the clips that it was trained on: a `robot.ClipPolicy`."""
+
+    clips: Clips
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width (px) of the images that its models were trained on."""
+        return self.clips.size
+
+    @property
+    def fps(self) -> float:
+        """Frames a second of the clips that its models were trained on."""
+        return self.clips.fps
+
+
 @dataclass(frozen=True)
-class GenerativePolicy(ClipGenerator):
+class GenerativePolicy(OnClips, ClipGenerator):
     """A Policy that generates action images with a pipeline, on clips as its models were trained on.
 
     `task` is a name of `canvas.TASKS`: 'policy' imagines the actions alone, 'joint' the video besides (decoded only
@@ -46,16 +63,6 @@ class GenerativePolicy(ClipGenerator):
             raise ValueError("a policy reads its plan off the action images: `wanted` must have 'action'")
         if self.tries < 1:
             raise ValueError(f"a policy plans at least once: tries must be 1 or more, not {self.tries}")
-
-    @property
-    def image_size(self) -> tuple[int, int]:
-        """Height and width (px) of the images that its models were trained on."""
-        return self.clips.size
-
-    @property
-    def fps(self) -> float:
-        """Frames a second of the clips that its models were trained on."""
-        return self.clips.fps
 
     def plan(self, observation: Observation) -> Plan:
         """The tool targets from one control step after the observation on; see `Plan` and `confidence`.
