@@ -142,7 +142,7 @@ def test_a_second_import_into_the_same_folder_is_one_error_and_destroys_nothing(
 
     def second(done: int, _: int) -> None:
         if done == 2:
-            with pytest.raises(ValueError, match=r"meta/import: another process is writing results here"):
+            with pytest.raises(ValueError, match=r"meta/import: another process is writing here"):
                 import_episodes(Job(source), out, 0)
 
     outcome = import_episodes(Job(source), out, 0, seen=second)
