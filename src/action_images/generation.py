@@ -1,7 +1,7 @@
 """Clips from models in one call: a scene and a task in, predictions out; policies and the other faces share it."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,12 @@ from jaxtyping import Float
 from torch import Tensor
 from typing_extensions import Self
 
+from action_images.aspects import ASPECTS, Aspect, mean_reading, shown_in
 from action_images.canvas import TASKS, Canvas
 from action_images.canvas.layout import Stream
 from action_images.codec import Reading
 from action_images.data.sample import Sample
-from action_images.geometry import Pose, Trajectory
+from action_images.geometry import Camera, Pose, Trajectory
 from action_images.model.door import Condition
 from action_images.model.models import Clips, Models
 from action_images.pipeline import Pipeline, Prediction
@@ -63,6 +64,11 @@ class ClipGenerator:
         places = [place for place in range(len(canvas.latents)) for _ in range(num_samples)]
         return canvas[places], condition[places]
 
+    def aspects(self, task: str, num_views: int) -> tuple[Aspect, ...]:
+        """In which ways a scene is shown: several where the sampling says so, the task asks for actions alone and there are two views."""
+        averaged = TASKS[task].generates_actions_alone and num_views > 1
+        return ASPECTS[self.sampling.aspects if averaged else "one"]
+
     def denoise(self, canvas: Canvas, condition: Condition, seeds: Sequence[int]) -> Canvas:
         """What is asked, generated from the noise of these seeds, one for each canvas."""
         noise = [torch.Generator().manual_seed(seed) for seed in seeds]
@@ -78,12 +84,40 @@ class ClipGenerator:
         if num_scenes not in (1, len(seeds)):
             raise ValueError(f"there are {num_scenes} scenes and {len(seeds)} seeds; give one seed for each scene, or a single scene")
         num_samples = len(seeds) // num_scenes
-        canvas, condition = self.encode(scene, task, num_samples)
-        canvas = self.denoise(canvas, condition, seeds)
+        aspects = self.aspects(task, scene.video.shape[1])
+        canvas, condition = self.encode(shown_in(scene, aspects), task, num_samples)
+        canvas = self.denoise(canvas, condition, [*seeds] * len(aspects))
         cameras = None if scene.cameras is None else scene.cameras.to(self.device)
         if cameras is not None and num_samples > 1:
             cameras = cameras[[0] * num_samples]
-        return self.pipeline.decode(canvas, condition, cameras, wanted).to("cpu")
+        return self.read(self.show(canvas, condition, aspects, wanted), cameras).to("cpu")
+
+    def show(
+        self, canvas: Canvas, condition: Condition, aspects: Sequence[Aspect], wanted: Collection[Stream] = ("video", "action")
+    ) -> list[Prediction]:
+        """What the canvases of each aspect (in the order of `shown_in`) show in pixels, as images of the scenes; video of the first alone."""
+        if len(aspects) == 1:
+            return [self.pipeline.show(canvas, condition, wanted)]
+        size = len(canvas.latents) // len(aspects)
+        actions = self.pipeline.show(canvas, condition, [one for one in wanted if one == "action"]).action_images
+        video = self.pipeline.show(canvas[:size], condition[:size], [one for one in wanted if one == "video"]).video
+        parts = [None] * len(aspects) if actions is None else actions.split(size)
+        shown = [Prediction(None, None if part is None else one.back(part), None) for one, part in zip(aspects, parts, strict=True)]
+        return [replace(shown[0], video=video), *shown[1:]]
+
+    def read(self, shown: Sequence[Prediction], cameras: Camera | None) -> Prediction:
+        """The first of what `show` gave, with the path read through the cameras of a batch: that of all aspects, averaged."""
+        number, images = len(shown), shown[0].action_images
+        if number == 1 or images is None or cameras is None:
+            return self.pipeline.read(shown[0], cameras)
+        size = len(images)
+        images = torch.cat([one.action_images for one in shown if one.action_images is not None])
+        each = self.pipeline.read(Prediction(None, images, None), cameras[[*range(size)] * number])
+        if each.reading is None:
+            return shown[0]
+        sure = confidence(each, self.pipeline.format.sigma_px(self.clips.size)).unflatten(0, (number, size))
+        readings = each.reading[torch.arange(number * size).view(number, size)]
+        return replace(shown[0], reading=mean_reading(readings, sure))
 
 
 def confidence(prediction: Prediction, sigma_px: float) -> Float[Tensor, "*frames"]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -32,13 +33,16 @@ class StepCache:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How to sample: steps, how they are spaced, how strongly the instruction counts, and what may be skipped."""
+    """How to sample: steps, how they are spaced, how strongly the instruction counts, what may be skipped, and what is averaged."""
 
     num_steps: int = 50
     shift: float = 5.0
     guidance: float = 1.0
     """1: the instruction once; above: its difference to the empty instruction is enlarged, at twice the cost."""
     cache: StepCache | None = None
+    aspects: Literal["one", "views", "all"] = "one"
+    """In which ways that mean the same a scene is shown where actions alone are generated; the action images are averaged
+    (see `aspects`, whose costs are as many times one). `all` holds mirrored scenes: for models that have learnt from them."""
 
     def __post_init__(self) -> None:
         if self.num_steps < 1 or self.shift <= 0 or self.guidance < 0:
@@ -52,8 +56,13 @@ SAMPLINGS = {
     "one-step": Sampling(num_steps=1),
     "two-steps": Sampling(num_steps=2),
     "four-steps": Sampling(num_steps=4),
+    "one-step-averaged": Sampling(num_steps=1, aspects="all"),
+    "two-steps-averaged": Sampling(num_steps=2, aspects="all"),
 }
-"""Name -> how to sample; the release is meant for its weights, few steps for models of deterministic tasks."""
+"""Name -> how to sample; the release is meant for its weights, few steps for models of deterministic tasks, and averages for
+those that have learnt from mirrored scenes too."""
+AVERAGED = "-averaged"
+"""What the name of a sampling ends with that is the same without it but for the average."""
 
 
 def sampling_named(name: str) -> Sampling:

@@ -31,6 +31,12 @@ class Task:
     first_view_video: Show | None = None
     video_frames: int | None = None
 
+    @property
+    def generates_actions_alone(self) -> bool:
+        """Whether actions are asked, and no video."""
+        video_given = self.video is Show.EVERYTHING or (self.video is Show.FIRST_FRAME and self.video_frames == 1)
+        return self.action not in (None, Show.EVERYTHING) and self.first_view_video is None and video_given
+
     def layout(self, num_views: int, num_frames: int) -> Layout:
         """The canvas for clips of `num_frames` latent frames: [V_0 | A_0 | V_1 | A_1 ...] (paper section 3.2)."""
         if num_views < 1 or num_frames < 1:

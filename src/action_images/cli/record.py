@@ -16,7 +16,7 @@ def main(
     out: Path,
     views: int = 2,
     size: int = 128,
-    rig: Literal["fixed", "sampled", "held_out", "moving"] = "sampled",
+    rig: Literal["fixed", "sampled", "around", "held_out", "moving"] = "sampled",
     look: Literal["train", "new"] = "train",
     seed: int = 0,
     workers: int = os.cpu_count() or 1,

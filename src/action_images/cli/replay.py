@@ -10,7 +10,7 @@ def main(
     trials: int = 20,
     sizes: tuple[int, ...] = (64, 128, 256),
     views: int = 2,
-    rig: Literal["fixed", "sampled", "held_out", "moving"] = "sampled",
+    rig: Literal["fixed", "sampled", "around", "held_out", "moving"] = "sampled",
     seed: int = 1_000_000,
     workers: int = os.cpu_count() or 1,
     crf: int = 18,

@@ -10,7 +10,7 @@ def main(
     seed: int = 0,
     views: int = 2,
     size: int = 256,
-    rig: Literal["fixed", "sampled", "held_out", "moving"] = "sampled",
+    rig: Literal["fixed", "sampled", "around", "held_out", "moving"] = "sampled",
     look: Literal["train", "new"] = "train",
     columns: int = 6,
 ) -> None:

@@ -18,7 +18,7 @@ WORLD, TOOL, IMAGE = (1.0, -1.0, 1.0), (1.0, -1.0, 1.0), (-1.0, 1.0, 1.0)
 
 
 def mirrored(sample: Sample) -> Sample:
-    """The scene of one sample reflected in the world's plane y = 0, its images flipped from left to right in place.
+    """The scene of a sample, or of a batch of them, reflected in the world's plane y = 0, its images flipped from left to right in place.
 
     Rotations stay rotations: the tool's y axis points to where the other finger was. 'left' and 'right', 'clockwise' and
     'counterclockwise' change places in the instruction. Twice is the same as not at all, but for the spelling of
@@ -29,8 +29,7 @@ def mirrored(sample: Sample) -> Sample:
     path = sample.trajectory
     if path is not None:
         path = Trajectory(_reflected(path.world_from_tool, TOOL), path.opening)
-    words = mirrored_words(sample.instruction) if isinstance(sample.instruction, str) else sample.instruction
-    return replace(sample, cameras=cameras, trajectory=path, instruction=words)
+    return replace(sample, cameras=cameras, trajectory=path, instruction=_mirrored_words(sample.instruction))
 
 
 def mirrored_camera(camera: Camera) -> Camera:
@@ -43,6 +42,12 @@ def mirrored_camera(camera: Camera) -> Camera:
 def mirrored_words(instruction: str) -> str:
     """The instruction of the mirrored scene."""
     return HANDED.sub(_opposite, instruction)
+
+
+def _mirrored_words(told: str | tuple[str | None, ...] | None) -> str | tuple[str | None, ...] | None:
+    if isinstance(told, tuple):
+        return tuple(None if one is None else mirrored_words(one) for one in told)
+    return None if told is None else mirrored_words(told)
 
 
 def _opposite(match: re.Match[str]) -> str:

@@ -66,7 +66,7 @@ PRESETS = {
         hashed_words={"dim": 128},
         size=(64, 64),
         num_frames=9,
-        sampling="two-steps",
+        sampling="one-step-averaged",
     ),
     "wan2.2-5b": Preset(
         transformer={"camera": "released"},

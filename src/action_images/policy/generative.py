@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
+from action_images.aspects import shown_in
 from action_images.canvas.layout import Stream
 from action_images.control import Gripper, bridged, to_control_steps
 from action_images.control.resample import Interpolation
@@ -82,15 +83,16 @@ class GenerativePolicy(OnClips, ClipGenerator):
         stages, device = Stages(), self.device
         with stages.of("encode", device):
             scene = scene_of(observation, self.clips.size).to(device)
-            canvas, condition = self.encode(scene, self.task, num_plans)
+            aspects = self.aspects(self.task, scene.video.shape[1])
+            canvas, condition = self.encode(shown_in(scene, aspects), self.task, num_plans)
         with stages.of("denoise", device):
-            canvas = self.denoise(canvas, condition, range(first_seed, first_seed + num_plans))
+            canvas = self.denoise(canvas, condition, [*range(first_seed, first_seed + num_plans)] * len(aspects))
         with stages.of("decode", device):
-            shown = self.pipeline.show(canvas, condition, self.wanted)
+            shown = self.show(canvas, condition, aspects, self.wanted)
         with stages.of("read", device):
             cameras = scene.cameras
             assert cameras is not None
-            prediction = self.pipeline.read(shown, cameras[[0] * num_plans]).to("cpu")
+            prediction = self.read(shown, cameras[[0] * num_plans]).to("cpu")
             plans = [self._plan(observation, prediction[i]) for i in range(num_plans)]
         return [replace(plan, stage_ms=dict(stages.ms)) for plan in plans]
 

@@ -86,12 +86,15 @@ class Cameras:
 
 
 TRAIN_SECTORS = ((-60.0, -25.0), (25.0, 60.0))
+SHOULDER_SECTORS = ((-125.0, -92.0), (92.0, 125.0))
 HELD_OUT_SECTORS = ((-88.0, -64.0), (-21.0, 21.0), (64.0, 88.0))
 
 RIGS = {
     "fixed": Rig(((-40, -40), (40, 40), (0, 0)), (35, 35), (1.05, 1.05), (42, 42)),
     "sampled": Rig(TRAIN_SECTORS, (25, 50), (0.95, 1.1), (40, 46), aim=0.02),
+    "around": Rig((*TRAIN_SECTORS, *SHOULDER_SECTORS), (25, 50), (0.95, 1.1), (40, 46), aim=0.02),
     "held_out": Rig(HELD_OUT_SECTORS, (25, 50), (0.95, 1.1), (40, 46), aim=0.02),
     "moving": Rig(TRAIN_SECTORS, (25, 50), (0.95, 1.1), (40, 46), aim=0.02, sway_deg=(4, 12)),
 }
-"""Named rigs. "sampled" holds the training ranges; "held_out" shares no azimuth with them."""
+"""Named rigs. "sampled" holds the training ranges, "around" also views over the arm's shoulders, of which two may stand
+opposite each other; "held_out" shares no azimuth with either."""

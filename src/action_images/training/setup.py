@@ -20,6 +20,7 @@ from action_images.model.models import Clips, Models
 from action_images.model.patches import PatchAutoencoder
 from action_images.model.presets import build, build_autoencoder, preset_named
 from action_images.pipeline import Pipeline
+from action_images.sampler import AVERAGED
 from action_images.training.recipe import Recipe, SourceRecipe
 
 FITTING_WINDOWS = 256
@@ -36,7 +37,9 @@ def clips_of(recipe: Recipe) -> Clips:
     preset = preset_named(recipe.preset)
     first = recipe.sources[0]
     fps = Dataset(first.path).fps / first.stride
-    return Clips(recipe.size or preset.size, recipe.num_frames or preset.num_frames, fps, preset.sampling)
+    # Who has never seen a mirrored scene is not asked about one.
+    sampling = preset.sampling if recipe.mirror else preset.sampling.removesuffix(AVERAGED)
+    return Clips(recipe.size or preset.size, recipe.num_frames or preset.num_frames, fps, sampling)
 
 
 def open_mixture(sources: Sequence[SourceRecipe], recipe: Recipe, clips: Clips, seed: int) -> Mixture:
