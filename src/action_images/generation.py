@@ -95,7 +95,7 @@ class ClipGenerator:
     def show(
         self, canvas: Canvas, condition: Condition, aspects: Sequence[Aspect], wanted: Collection[Stream] = ("video", "action")
     ) -> list[Prediction]:
-        """What the canvases of each aspect (in the order of `shown_in`) show in pixels, as images of the scenes; video of the first alone."""
+        """What the canvases of each aspect, in the order of `shown_in`, show as images of the scenes; video of the first alone."""
         if len(aspects) == 1:
             return [self.pipeline.show(canvas, condition, wanted)]
         size = len(canvas.latents) // len(aspects)

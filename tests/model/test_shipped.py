@@ -24,3 +24,11 @@ def test_weights_that_went_on_learning_have_another_name_and_the_same_keep_their
     assert models_name(weights(tmp_path / "mine", 0.0)) == before
     assert models_name(weights(tmp_path / "mine", 0.5)) != before
     assert models_name("shipped").startswith("shipped-")
+
+
+def test_other_ways_to_sample_are_other_models(tmp_path):
+    """The index says how models are sampled, which is half of what they answer."""
+    folder = weights(tmp_path / "mine", 0.0)
+    before = models_name(folder)
+    (tmp_path / "mine" / "action_images.json").write_text('{"clips": {"sampling": "one-step"}}')
+    assert models_name(folder) != before

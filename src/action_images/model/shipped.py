@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 
 import action_images
+from action_images.model.models import INDEX
 
 SHIPPED = "shipped"
 """What they are called wherever a folder of models is asked for."""
@@ -24,9 +25,9 @@ def models_folder(name: str) -> Path:
 
 
 def models_name(name: str) -> str:
-    """What models are called in results: by their folder (where that is a run's `model` or `best`, by the run's), and by their weights.
+    """What models are called in results: by their folder (where that is a run's `model` or `best`, by the run's), and by what is in it.
 
-    The weights have a say because every run calls its models the same, and goes on changing them.
+    Weights and index have a say because every run calls its models the same, and goes on changing them.
     """
     folder = models_folder(name).resolve()
     called = folder.parent.name if folder.name in ("model", "best") else folder.name
@@ -35,7 +36,7 @@ def models_name(name: str) -> str:
 
 def _weights(folder: Path) -> str:
     digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*.safetensors")):
+    for path in [*sorted(folder.rglob("*.safetensors")), *folder.glob(INDEX)]:
         size = path.stat().st_size
         digest.update(f"{path.relative_to(folder)} {size}".encode())
         with path.open("rb") as file:
