@@ -11,9 +11,10 @@ from torch import Tensor
 from typing_extensions import Self
 
 from action_images.aspects import ASPECTS, Aspect, mean_reading, shown_in
-from action_images.canvas import TASKS, Canvas
+from action_images.canvas import TASKS, Canvas, Show
 from action_images.canvas.layout import Stream
 from action_images.codec import Reading
+from action_images.codec.smooth import RotationSmoother
 from action_images.data.sample import Sample
 from action_images.geometry import Camera, Pose, Trajectory
 from action_images.model.door import Condition
@@ -32,6 +33,8 @@ class ClipGenerator:
     pipeline: Pipeline
     clips: Clips
     sampling: Sampling
+    steady_frames: float = 2.0
+    """Over how many frames (a standard deviation) rotations are averaged: see `codec.smooth.RotationSmoother`. 0: as they are read."""
 
     @classmethod
     def of(cls, models: Models, **values: Any) -> Self:
@@ -90,7 +93,7 @@ class ClipGenerator:
         cameras = None if scene.cameras is None else scene.cameras.to(self.device)
         if cameras is not None and num_samples > 1:
             cameras = cameras[[0] * num_samples]
-        return self.read(self.show(canvas, condition, aspects, wanted), cameras).to("cpu")
+        return self.read(self.show(canvas, condition, aspects, wanted), cameras, task).to("cpu")
 
     def show(
         self, canvas: Canvas, condition: Condition, aspects: Sequence[Aspect], wanted: Collection[Stream] = ("video", "action")
@@ -105,19 +108,22 @@ class ClipGenerator:
         shown = [Prediction(None, None if part is None else one.back(part), None) for one, part in zip(aspects, parts, strict=True)]
         return [replace(shown[0], video=video), *shown[1:]]
 
-    def read(self, shown: Sequence[Prediction], cameras: Camera | None) -> Prediction:
-        """The first of what `show` gave, with the path read through the cameras of a batch: that of all aspects, averaged."""
+    def read(self, shown: Sequence[Prediction], cameras: Camera | None, task: str) -> Prediction:
+        """The first of what `show` gave, with its path read through the cameras of a batch: that of all aspects, averaged and smoothed."""
         number, images = len(shown), shown[0].action_images
-        if number == 1 or images is None or cameras is None:
-            return self.pipeline.read(shown[0], cameras)
+        if images is None or cameras is None:
+            return shown[0]
         size = len(images)
         images = torch.cat([one.action_images for one in shown if one.action_images is not None])
         each = self.pipeline.read(Prediction(None, images, None), cameras[[*range(size)] * number])
         if each.reading is None:
             return shown[0]
         sure = confidence(each, self.pipeline.format.sigma_px(self.clips.size)).unflatten(0, (number, size))
-        readings = each.reading[torch.arange(number * size).view(number, size)]
-        return replace(shown[0], reading=mean_reading(readings, sure))
+        reading = mean_reading(each.reading[torch.arange(number * size).view(number, size)], sure)
+        if self.steady_frames and TASKS[task].action is not Show.EVERYTHING:
+            smooth = RotationSmoother(self.steady_frames, 4.0 if TASKS[task].action is Show.FIRST_FRAME else 1.0)
+            reading = replace(reading, trajectory=smooth(reading.trajectory, reading.position_std))
+        return replace(shown[0], reading=reading)
 
 
 def confidence(prediction: Prediction, sigma_px: float) -> Float[Tensor, "*frames"]:

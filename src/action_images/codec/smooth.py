@@ -1,6 +1,6 @@
 """Smoothing over time for trajectories read from generated images, where neighbouring frames share the truth but not the error."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -38,3 +38,34 @@ class GaussianSmoother:
         rotation, translation = pose.rotation.nan_to_num(0.0), pose.translation.nan_to_num(0.0)
         mean = (weight @ rotation.flatten(-2)).unflatten(-1, (3, 3))
         return Trajectory(Pose(nearest_rotation(mean), weight @ translation), trajectory.opening)
+
+
+@dataclass(frozen=True)
+class RotationSmoother:
+    """The same of rotations alone, with equal weights but for the first frame: what is known of a path before it is generated.
+
+    A rotation is the difference of two spots' places, so generated images say far less of it than of the position, and
+    tools turn slowly. `first` is how many frames the first one counts as: 4 where it was given, 1 where it was generated too.
+    Poses that are not known (infinite `position_std`) count nothing and stay as they are, as positions and openings do.
+    """
+
+    width: float = 2.0
+    first: float = 4.0
+
+    def __post_init__(self) -> None:
+        if not (self.width > 0 and self.first > 0):
+            raise ValueError(f"RotationSmoother takes width and first greater than 0, got {self}; take no smoother to smooth nothing")
+
+    def __call__(self, trajectory: Trajectory, position_std: Float[Tensor, "*frames"]) -> Trajectory:
+        """Smooth over the last axis."""
+        pose = trajectory.world_from_tool
+        known = position_std.isfinite() & pose.rotation.isfinite().all(-1).all(-1)
+        line = torch.arange(trajectory.num_frames, dtype=pose.dtype, device=pose.device)
+        count = torch.where(line == 0, self.first, 1.0).log()
+        nearness = ((line[:, None] - line) / self.width) ** 2 * -0.5 + count
+        # Where nothing is known nobody asks for the mean; a finite floor keeps it a number.
+        weight = torch.where(known[..., None, :], nearness, -1e4).softmax(-1)
+        identity = torch.eye(3, dtype=pose.dtype, device=pose.device)
+        rotation = torch.where(known[..., None, None], pose.rotation, identity)
+        mean = nearest_rotation((weight @ rotation.flatten(-2)).unflatten(-1, (3, 3)))
+        return replace(trajectory, world_from_tool=replace(pose, rotation=torch.where(known[..., None, None], mean, pose.rotation)))

@@ -92,7 +92,7 @@ class GenerativePolicy(OnClips, ClipGenerator):
         with stages.of("read", device):
             cameras = scene.cameras
             assert cameras is not None
-            prediction = self.read(shown, cameras[[0] * num_plans]).to("cpu")
+            prediction = self.read(shown, cameras[[0] * num_plans], self.task).to("cpu")
             plans = [self._plan(observation, prediction[i]) for i in range(num_plans)]
         return [replace(plan, stage_ms=dict(stages.ms)) for plan in plans]
 
