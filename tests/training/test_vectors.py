@@ -17,7 +17,7 @@ from action_images.model import cost
 from action_images.model.models import Models, door_of
 from action_images.model.presets import preset_named
 from action_images.pipeline import Pipeline
-from action_images.recipes import DEBUG_VECTOR, RECIPES, TINY, TINY_VECTOR, objective_of
+from action_images.recipes import DEBUG, DEBUG_VECTOR, RECIPES, TINY, TINY_VECTOR, objective_of
 from action_images.training.recipe import Recipe, SourceRecipe
 from action_images.training.train import Run, train
 from action_images.training.validation import Validation
@@ -135,3 +135,22 @@ def test_the_baseline_has_the_methods_network_tokens_and_compute():
     assert operations(theirs, TINY_VECTOR) == pytest.approx(operations(ours, TINY), rel=0.02)
     planning = cost.count_parameters({**ours, "motion_channels": None, "action_channels": None})  # a planner is shown no more
     assert cost.count_parameters(theirs) == pytest.approx(planning, rel=0.02)
+
+
+def test_it_can_begin_with_the_eyes_of_a_model_that_draws(vectors, tmp_path):
+    """All of that network is taken over but what answers; and models of the same kind are gone on from as they are."""
+    drawing = train(replace(DEBUG, sources=vectors.sources, validation=(), num_steps=3, num_workers=0), tmp_path / "drawing")
+    seeing = Models.load(drawing).denoiser.transformer.state_dict()
+    run = Run.start(replace(vectors, pretrained=drawing), tmp_path / "begun", objective=VECTORS)
+    begun = run.models.denoiser.transformer.state_dict()
+    assert {name for name, weight in begun.items() if not torch.equal(weight, seeing.get(name, torch.zeros(())))} == {
+        "proj_out.weight", "proj_out.bias"
+    }  # fmt: skip
+    assert not run.models.denoiser.head.std.eq(1).all()
+
+    model = train(replace(vectors, pretrained=drawing, num_steps=2), tmp_path / "run", objective=VECTORS)
+    again = Run.start(replace(vectors, pretrained=model), tmp_path / "again", objective=VECTORS)
+    loaded = Models.load(model, door=PathRegressor).denoiser.state_dict()
+    assert all(torch.equal(weight, loaded[name]) for name, weight in again.models.denoiser.state_dict().items())
+    with pytest.raises(ValueError, match="holds a PathRegressor and is wanted as a CanvasDenoiser"):
+        Run.start(replace(DEBUG, sources=vectors.sources, pretrained=model), tmp_path / "wrong")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,14 +16,14 @@ from action_images.data.mixture import Draw, Mixture
 from action_images.data.sample import Sample, collate
 from action_images.geometry import Pose, Trajectory
 from action_images.model.door import CanvasDenoiser, Condition
-from action_images.model.models import Clips, Models
+from action_images.model.models import Clips, Models, door_of
 from action_images.model.presets import build_transformer, preset_named
 from action_images.pipeline import Pipeline, Prediction
 from action_images.structs import concatenate
 from action_images.training.batches import Noised
 from action_images.training.objective import Predicted
 from action_images.training.recipe import Learns, Recipe
-from action_images.training.setup import new_models
+from action_images.training.setup import new_models, read_models
 
 STATISTICS_WINDOWS = 512
 """How many windows mean and spread of the paths are taken from."""
@@ -38,8 +39,16 @@ class Vectors:
     name: Learns = "vectors"
     door: type[CanvasDenoiser] = PathRegressor
 
+    def goes_on_from(self, recipe: Recipe) -> Path | None:
+        """The recipe's pretrained models where they are vector policies; of others the network alone is taken, see `new_models`."""
+        folder = recipe.pretrained
+        return folder if folder is not None and door_of(folder) == PathRegressor.__name__ else None
+
     def new_models(self, recipe: Recipe, clips: Clips, mixture: Mixture) -> Models:
         """The models of the recipe's preset, fitted as they are for canvases, their network with a path head.
+
+        Where the recipe has pretrained models that generate action images, all of their network but the last layer is
+        taken over: a policy of numbers with eyes that are open already.
 
         Raises ValueError for tasks that do not show the tool's first pose and ask for the others.
         """
@@ -47,13 +56,17 @@ class Vectors:
             unfit = [name for name in source.tasks if TASKS[name].action is not Show.FIRST_FRAME]
             if unfit:
                 raise ValueError(f"{source.path}: a vector policy learns where the tool goes from where it is, not {', '.join(unfit)}")
-        models = new_models(recipe, clips, mixture)
-        preset = preset_named(recipe.preset)
-        config = backbone_config(preset.transformer)
+        models = new_models(recipe, clips, mixture) if recipe.pretrained is None else read_models(recipe.pretrained, recipe, clips)
+        seeing = models.denoiser.transformer
+        config = backbone_config({name: value for name, value in seeing.config.items() if not name.startswith("_")})
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
-            transformer = build_transformer(replace(preset, transformer=config))
+            transformer = build_transformer(replace(preset_named(recipe.preset), transformer=config))
             head = PathHead(config["out_channels"], clips.num_frames, models.autoencoder.temporal_factor)
+        if recipe.pretrained is not None:
+            taken_over = {name: weight for name, weight in seeing.state_dict().items() if not name.startswith("proj_out.")}
+            own = transformer.state_dict()
+            transformer.load_state_dict({name: taken_over.get(name, weight) for name, weight in own.items()})
         numbers, valid, now = (torch.cat(parts) for parts in zip(*_paths(mixture, clips), strict=True))
         head.set_statistics(numbers, valid, now)
         return replace(models, denoiser=PathRegressor(transformer, head))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -45,6 +46,10 @@ class Objective(Protocol):
     name: Learns
     door: type[CanvasDenoiser]
 
+    def goes_on_from(self, recipe: Recipe) -> Path | None:
+        """The folder of models that a run begins with; None: with those that `new_models` makes."""
+        ...
+
     def new_models(self, recipe: Recipe, clips: Clips, mixture: Mixture) -> Models:
         """Models with new weights, fitted to the data where that needs no training."""
         ...
@@ -63,6 +68,10 @@ class ActionImages:
 
     name: Learns = "action-images"
     door: type[CanvasDenoiser] = CanvasDenoiser
+
+    def goes_on_from(self, recipe: Recipe) -> Path | None:
+        """The recipe's pretrained models."""
+        return recipe.pretrained
 
     def new_models(self, recipe: Recipe, clips: Clips, mixture: Mixture) -> Models:
         """Models of the recipe's preset, their autoencoder and output bias fitted to the data."""

@@ -302,11 +302,11 @@ def _newest(out: Path, mixture: Mixture) -> tuple[Stored, Progress] | None:
 def _models_to_start_from(
     recipe: Recipe, out: Path, clips: Clips, mixture: Mixture, accelerator: Accelerator, objective: Objective
 ) -> Models:
-    """Read from the recipe's pretrained folder, or made once by the first process and read by all."""
+    """Read from the folder that the recipe goes on from, or made once by the first process and read by all."""
     if accelerator.is_main_process:
         out.mkdir(parents=True, exist_ok=True)
-        if recipe.pretrained is None and not (out / START / INDEX).is_file():
+        if objective.goes_on_from(recipe) is None and not (out / START / INDEX).is_file():
             objective.new_models(recipe, clips, mixture).save(out / START)
         write_json(out / RECIPE, recipe.as_json())
     accelerator.wait_for_everyone()
-    return read_models(recipe.pretrained or out / START, recipe, clips, objective.door)
+    return read_models(objective.goes_on_from(recipe) or out / START, recipe, clips, objective.door)
