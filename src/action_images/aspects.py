@@ -2,7 +2,7 @@
 
 Nothing in a scene changes when its views are given in another order, or when all of it is seen in a mirror. A model has learnt
 so from examples alone, and answers a little differently each time: the mean of its answers is better than any of them
-(test-time augmentation). The action image of a mirrored scene is the flipped action image, to the bit.
+(test-time augmentation). The action image of a mirrored scene is the flipped action image, to rounding.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ class Aspect:
     swapped: bool = False
     """The views in the opposite order."""
     mirrored: bool = False
-    """The scene of `data.mirrored`: for models that have learnt from such scenes alone."""
+    """The scene of `data.mirrored`: only for models that have learnt from such scenes too."""
 
     def of(self, scene: Sample) -> Sample:
         """A batch of scenes, shown so."""
@@ -63,9 +63,10 @@ def shown_in(scene: Sample, aspects: Sequence[Aspect]) -> Sample:
 
 
 def mean_reading(readings: Reading, weight: Float[Tensor, "aspect b frame"]) -> Reading:
-    """Readings of the same (aspect b frame) as one (b frame): the weighted mean path, and besides what the surest says.
+    """Readings of the same scenes (aspect b frame) as one (b frame): the weighted mean path, and of all else what the surest says.
 
-    Frames in which all weights are 0 count all alike.
+    Weights are 0 or more, as `generation.confidence` gives them. In frames in which all of them are 0 all count alike; a
+    pose that is NaN in one that counts is NaN.
     """
     total = weight.sum(0)
     share = torch.where(total > 0, weight / total.clamp_min(1e-12), 1 / len(weight))

@@ -41,8 +41,9 @@ class Sampling:
     """1: the instruction once; above: its difference to the empty instruction is enlarged, at twice the cost."""
     cache: StepCache | None = None
     aspects: Literal["one", "views", "all"] = "one"
-    """In which ways that mean the same a scene is shown where actions alone are generated; the action images are averaged
-    (see `aspects`, whose costs are as many times one). `all` holds mirrored scenes: for models that have learnt from them."""
+    """In which ways that mean the same a scene is shown where actions alone are generated: the keys of `aspects.ASPECTS`. The
+    paths are averaged, at two (views) or four (all) times the cost. `all` holds mirrored scenes: for models that have learnt
+    from such."""
 
     def __post_init__(self) -> None:
         if self.num_steps < 1 or self.shift <= 0 or self.guidance < 0:
