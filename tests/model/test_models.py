@@ -218,3 +218,11 @@ def test_saved_models_do_not_say_where_their_weights_once_came_from(tmp_path: Pa
     Models.load(tmp_path / "first").save(tmp_path / "second")
     for path in (tmp_path / "second").rglob("*.json"):
         assert str(tmp_path) not in path.read_text(), path
+
+
+def test_saved_weights_are_for_all_who_may_enter_the_folder(tmp_path: Path):
+    autoencoder = PatchAutoencoder(32).fit([(torch.rand(4, 5, 3, 32, 32) * 2 - 1, 1.0)])
+    build(PRESETS["debug"], autoencoder=autoencoder).save(tmp_path)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.rglob("*") if path.is_file()}
+    assert any(name.endswith(".safetensors") for name in modes)
+    assert set(modes.values()) == {0o644}

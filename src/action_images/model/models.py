@@ -17,7 +17,7 @@ from action_images.model.denoiser import ActionImagesTransformer3DModel
 from action_images.model.door import CanvasDenoiser
 from action_images.model.patches import PatchAutoencoder
 from action_images.model.text import HashedWords, LanguageModel, TextEncoder
-from action_images.model.weights import write_json
+from action_images.model.weights import for_everybody, write_json
 
 INDEX = "action_images.json"
 
@@ -95,6 +95,8 @@ class Models:
         for config in folder.glob("*/config.json"):
             # diffusers and transformers write down from which folder of which machine the weights once came.
             write_json(config, {key: value for key, value in json.loads(config.read_text()).items() if key != "_name_or_path"})
+        for weights in folder.glob("*/*.safetensors"):
+            for_everybody(weights)
         write_json(folder / INDEX, index)
 
     @classmethod

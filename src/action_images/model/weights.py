@@ -243,7 +243,13 @@ def _write(path: Path, save: Any) -> None:
     save(unfinished)
     with unfinished.open("rb") as written:
         os.fsync(written.fileno())
+    for_everybody(unfinished)
     unfinished.replace(path)
+
+
+def for_everybody(path: Path) -> None:
+    """Let all who may enter the folder read a file: safetensors writes files that are the owner's alone."""
+    path.chmod(0o644)
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
