@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from action_images.canvas import TASKS
+from action_images.codec import ActionImageFormat, draw
 from action_images.data.sample import Sample
+from action_images.model.models import Clips
 from action_images.model.presets import PRESETS, build
 from action_images.pipeline import Pipeline, _moved
 from action_images.sampler import SAMPLINGS, Sampling, StepCache, sample
@@ -49,6 +51,22 @@ def test_a_canvas_that_is_not_touched_decodes_to_its_sample(pipeline, task: str,
         assert radians.median() < 0.02
     num_frames = 1 if task == "policy" else 9
     torch.testing.assert_close(prediction.video, (scene.video[:, :, :num_frames] + 1) / 2, atol=0.1, rtol=0)
+
+
+def test_action_images_are_drawn_and_read_with_axes_as_long_as_the_models_say(pipeline):
+    sample = scenes(1)
+    for length in (0.1, 0.2):
+        own = Pipeline.of(replace(pipeline.models, clips=Clips(SIZE, sample.video.shape[2], 5.0, "one-step", length)))
+        canvas, condition = own.encode(sample, TASKS["simulate"])
+        shown = own.show(canvas, condition)
+        plain = draw(sample.trajectory, sample.cameras, ActionImageFormat(axis_length=length))
+        assert shown.action_images is not None
+        assert (shown.action_images - plain).abs().mean() < 0.01
+        path = own.read(shown, sample.cameras).trajectory
+        assert path is not None
+        metres, radians = path.world_from_tool.distance(sample.trajectory.world_from_tool)
+        assert metres.median() < 3e-3
+        assert radians.median() < 0.03
 
 
 def test_an_imagined_video_that_stands_still_is_the_given_image_to_the_bit(pipeline):

@@ -55,8 +55,12 @@ class Pipeline:
 
     @classmethod
     def of(cls, models: Models) -> Self:
-        """Models with the format that belongs to them: the release's own for its kind of weights, ours for all others."""
-        return cls(models, RELEASED if models.denoiser.transformer.config["camera"] == "released" else ActionImageFormat())
+        """Models with the format that belongs to them: the release's own for its kind of weights, ours for all others.
+
+        How long axes are drawn is the models' own choice, where they say on what clips they were trained.
+        """
+        format = RELEASED if models.denoiser.transformer.config["camera"] == "released" else ActionImageFormat()
+        return cls(models, format if models.clips is None else replace(format, axis_length=models.clips.axis_length))
 
     def encode(self, sample: Sample, task: Task | Sequence[Task], num_frames: int | None = None) -> tuple[Canvas, Condition]:
         """A batch of samples as a canvas for `task` (or one for each, of the same layout), with what the denoiser is told besides.

@@ -42,6 +42,16 @@ def test_drawing_then_reading_gives_the_path_back(scene, capsys):
     assert "12" in capsys.readouterr().out
 
 
+def test_longer_axes_are_read_as_they_were_drawn_and_no_others(scene):
+    assert draw(scene, "--axis-length", "0.2") == 0
+    command = ["read", f"{scene}/out/left.mp4", f"{scene}/out/right.mp4", "--cameras", f"{scene}/cameras.json", "--max-std-mm", "5"]
+    before = load_trajectory(scene / "path.csv").world_from_tool
+    assert main([*command, "--out", f"{scene}/read.csv", "--axis-length", "0.2"]) == 0
+    metres, _ = before.distance(load_trajectory(scene / "read.csv").world_from_tool)
+    assert metres.median() < 1e-3
+    assert main([*command, "--out", f"{scene}/wrong.csv"]) == 1
+
+
 def test_pngs_are_the_images_without_loss(scene):
     assert draw(scene, "--png", "--released") == 0
     expected = draw_uint8(load_trajectory(scene / "path.csv"), rig(2, SIZE), RELEASED)

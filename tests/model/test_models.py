@@ -10,10 +10,11 @@ from diffusers import AutoencoderKLWan
 from tiny_models import TINY, tiny_language_model
 
 from action_images.canvas import TASKS, Canvas
+from action_images.codec import ActionImageFormat
 from action_images.model.autoencoder import WanAutoencoder
 from action_images.model.denoiser import ActionImagesTransformer3DModel
 from action_images.model.door import CanvasDenoiser, Condition
-from action_images.model.models import INDEX, Clips, Models
+from action_images.model.models import INDEX, Clips, Models, load_clips
 from action_images.model.patches import PatchAutoencoder
 from action_images.model.presets import PRESETS, WAN22_LATENTS, build, build_autoencoder, build_transformer, preset_named
 
@@ -199,12 +200,23 @@ def test_a_clean_prediction_becomes_the_velocity_that_leads_to_it():
 
 
 def test_what_clips_a_model_was_trained_on_is_saved_with_it(tmp_path: Path):
-    clips = Clips((32, 48), 5, 5.0, "one-step")
+    clips = Clips((32, 48), 5, 5.0, "one-step", axis_length=0.15)
     autoencoder = PatchAutoencoder(32).fit([(torch.rand(4, 5, 3, 32, 32) * 2 - 1, 1.0)])
     models = build(PRESETS["debug"], autoencoder=autoencoder)
     for known in (None, clips):
         replace(models, clips=known).save(tmp_path / str(known is None))
         assert Models.load(tmp_path / str(known is None)).clips == known
+
+
+def test_models_that_do_not_say_how_long_axes_are_drawn_drew_them_as_everybody_did(tmp_path: Path):
+    autoencoder = PatchAutoencoder(32).fit([(torch.rand(4, 5, 3, 32, 32) * 2 - 1, 1.0)])
+    replace(build(PRESETS["debug"], autoencoder=autoencoder), clips=Clips((32, 32), 5, 5.0, "one-step", 0.3)).save(tmp_path)
+    index = json.loads((tmp_path / INDEX).read_text())
+    del index["clips"]["axis_length"]
+    (tmp_path / INDEX).write_text(json.dumps(index))
+    clips = load_clips(tmp_path)
+    assert clips is not None
+    assert clips.axis_length == ActionImageFormat().axis_length
 
 
 def test_clips_without_frames_are_refused():

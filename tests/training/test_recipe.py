@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from action_images.canvas import TASKS
+from action_images.codec import ActionImageFormat
 from action_images.model.presets import PRESETS
 from action_images.recipes import DEBUG, RECIPES
 from action_images.training.optimizer import learning_rate
@@ -34,6 +35,12 @@ def test_fields_of_another_version_are_named():
     del values["shift"]
     with pytest.raises(ValueError, match="needs: shift"):
         Recipe.from_json(values)
+
+
+def test_recipes_saved_before_axes_had_a_length_drew_them_as_everybody_did():
+    values = DEBUG.as_json()
+    del values["axis_length"]
+    assert Recipe.from_json(values) == replace(DEBUG, axis_length=ActionImageFormat().axis_length)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Draw a trajectory into calibrated views: one action video for each camera."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,7 @@ def main(
     crf: int = 18,
     png: bool = False,
     released: bool = False,
+    axis_length: float = 0.1,
 ) -> None:
     """Draw a trajectory into calibrated views: one action video, OUT/<camera>.mp4, for each camera of the file.
 
@@ -28,6 +30,7 @@ def main(
         crf: H.264 quality, 0 (best) to 51.
         png: Write every frame as OUT/<camera>/<frame>.png too, without loss.
         released: Draw as the public release of the method does (its weights were trained on such images).
+        axis_length: From the tool's position to the spots on its axes, in m; the shipped weights draw 0.2.
     """
     from rich.console import Console
     from rich.progress import track
@@ -39,7 +42,7 @@ def main(
     from action_images.data.video import read_video, write_video
     from action_images.viewer.pictures import save_png
 
-    format = RELEASED if released else ActionImageFormat()
+    format = replace(RELEASED if released else ActionImageFormat(), axis_length=axis_length)
     path, rig = load_trajectory(trajectory), load_cameras(cameras)
     for name, camera in rig.items():
         if camera.batch_shape and camera.batch_shape[0] != path.num_frames:

@@ -174,19 +174,20 @@ def _draw_first_batch(path: Path, recipe: Recipe, clips: "Clips", mixture: "Mixt
         # Whole videos, also where the task is shown their first frame alone.
         sample = mixture.sample(replace(draw, task=None), clips.size).normalised()
         title = f"{draw.task}: {sample.instruction or '(no instruction)'}   {Path(draw.source).name} {draw.window}"
-        blocks.append(sheet(title, list(_rows(sample, recipe))))
+        blocks.append(sheet(title, list(_rows(sample, recipe, clips.axis_length))))
     width = max(block.shape[-1] for block in blocks)
     save_png(path, torch.cat([torch.nn.functional.pad(block, (0, width - block.shape[-1], 0, 8), value=255) for block in blocks], -2))
 
 
-def _rows(sample: "Sample", recipe: Recipe) -> Iterator:
+def _rows(sample: "Sample", recipe: Recipe, axis_length: float) -> Iterator:
     from action_images.codec import RELEASED, ActionImageFormat, draw
     from action_images.model.presets import preset_named
 
     released = preset_named(recipe.preset).transformer.get("camera") == "released"
     drawn = None
     if sample.trajectory is not None and sample.cameras is not None:
-        drawn = draw(sample.trajectory, sample.cameras, RELEASED if released else ActionImageFormat())
+        format = replace(RELEASED if released else ActionImageFormat(), axis_length=axis_length)
+        drawn = draw(sample.trajectory, sample.cameras, format)
     for view in range(sample.video.shape[0]):
         yield f"view {view} video", sample.video[view].add(1).div(2)
         if drawn is not None:

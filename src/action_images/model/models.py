@@ -26,13 +26,14 @@ INDEX = "action_images.json"
 class Clips:
     """What clips a model was trained on: image size (height, width) in px, pixel frames, frames a second, and how to sample.
 
-    `sampling` is a name of `sampler.SAMPLINGS`.
+    `sampling` is a name of `sampler.SAMPLINGS`, `axis_length` (m) that of the action images' `codec.ActionImageFormat`.
     """
 
     size: tuple[int, int]
     num_frames: int
     fps: float
     sampling: str
+    axis_length: float = 0.1
 
     def __post_init__(self) -> None:
         if min(*self.size, self.num_frames) < 1 or not self.fps > 0:
@@ -187,7 +188,10 @@ def _door(index: dict) -> str:
 
 def _clips(index: dict) -> Clips | None:
     clips = index.get("clips")
-    return None if clips is None else Clips(tuple(clips["size"]), clips["num_frames"], clips["fps"], clips["sampling"])
+    if clips is None:
+        return None
+    axis_length = clips.get("axis_length", Clips.axis_length)  # folders written before there was a choice do not say
+    return Clips(tuple(clips["size"]), clips["num_frames"], clips["fps"], clips["sampling"], axis_length)
 
 
 def _text(index: dict, folder: Path, dtype: torch.dtype) -> TextEncoder:

@@ -24,7 +24,8 @@ class Preset:
     """The sizes of a model, and of the clips that it is meant for.
 
     `autoencoder` holds the arguments of `PatchAutoencoder`, or where `wan_autoencoder` of diffusers' AutoencoderKLWan.
-    `hashed_words` holds those of `HashedWords`; None: the language model of the released weights.
+    `hashed_words` holds those of `HashedWords`; None: the language model of the released weights. `axis_length` (m) is that of
+    the action images' `codec.ActionImageFormat`.
     """
 
     transformer: dict[str, Any]
@@ -33,6 +34,7 @@ class Preset:
     size: tuple[int, int]
     num_frames: int
     sampling: str
+    axis_length: float = 0.1
     wan_autoencoder: bool = False
     num_views: int = 2
 
@@ -67,6 +69,7 @@ PRESETS = {
         size=(64, 64),
         num_frames=9,
         sampling="one-step-averaged",
+        axis_length=0.2,  # spots are twice as far apart, so rotations are read off them twice as well
     ),
     "wan2.2-5b": Preset(
         transformer={"camera": "released"},

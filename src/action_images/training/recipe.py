@@ -70,6 +70,8 @@ class Recipe:
     """Height and width of the clips in px; the preset's where it is None."""
     num_frames: int | None = None
     """Frames of a clip, 1 + 4 n; the preset's where it is None."""
+    axis_length: float | None = None
+    """How long (m) the tool's axes are drawn in action images, 0 to 10; the preset's where it is None."""
     num_views: int = 2
     """Cameras in each sample."""
     seed: int = 0
@@ -167,7 +169,7 @@ class Recipe:
         return cls(**values)
 
 
-LATER = {"learns": "action-images", "mirror": 0.0}
+LATER = {"learns": "action-images", "mirror": 0.0, "axis_length": 0.1}
 """Values of fields that recipes saved by earlier versions do not have."""
 PRACTICAL = frozenset({"num_workers", "validate_minutes", "validation_windows", "save_minutes", "keep_last", "micro_batch_size"})
 """What may differ when a run is taken up again: it changes how the run goes on, not what is learnt."""

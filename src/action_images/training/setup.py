@@ -39,7 +39,8 @@ def clips_of(recipe: Recipe) -> Clips:
     fps = Dataset(first.path).fps / first.stride
     # Who has never seen a mirrored scene is not asked about one.
     sampling = preset.sampling if recipe.mirror else preset.sampling.removesuffix(AVERAGED)
-    return Clips(recipe.size or preset.size, recipe.num_frames or preset.num_frames, fps, sampling)
+    axis_length = recipe.axis_length or preset.axis_length
+    return Clips(recipe.size or preset.size, recipe.num_frames or preset.num_frames, fps, sampling, axis_length)
 
 
 def open_mixture(sources: Sequence[SourceRecipe], recipe: Recipe, clips: Clips, seed: int) -> Mixture:

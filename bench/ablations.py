@@ -1,0 +1,171 @@
+"""What each choice of the tiny recipe is worth: short trainings that are alike but for one choice, on one task, for the same time.
+
+    RECORD="action-images record --task reach_target --size 128 --views 4 --every 4 --hold 32"
+    $RECORD --episodes 600 --actor disturbed --out DATA/demonstrations && $RECORD --episodes 60 --seed 900000 --out DATA/validation
+    python bench/ablations.py --data DATA --out RUNS --minutes 4
+
+A variation's rate is measured over a few steps first, and it is trained for as many as fit into the minutes: what is dearer sees
+fewer samples, as it would in a real run. Each is judged on the same held-out windows and the same new scenes, with single
+answers. `RUNS/ablations.jsonl` has a row for each that is done; run again, the others are made.
+"""
+
+import argparse
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from action_images.evaluation.closed_loop import Judgement, addresses, run
+from action_images.evaluation.protocols import protocol_named
+from action_images.generation import ClipGenerator
+from action_images.model.presets import PRESETS, Preset
+from action_images.policy import GenerativePolicy
+from action_images.recipes import NO_TEXT_WHERE_SEEN, TINY, TINY_TASKS
+from action_images.training.log import LOG
+from action_images.training.recipe import Recipe, SourceRecipe
+from action_images.training.setup import clips_of
+from action_images.training.train import START, train
+from action_images.training.validation import Validation
+
+TASK, SIZE = "reach_target", (128, 128)
+PROBE_STEPS, WARM_STEPS = 40, 15
+WINDOWS = 256
+
+
+@dataclass(frozen=True)
+class Variation:
+    """A recipe that differs in one choice; `preset` is that of its models."""
+
+    choice: str
+    name: str
+    recipe: Recipe
+    preset: Preset
+
+
+def variations(data: Path) -> Iterator[Variation]:
+    """What is tried, the recipe itself first, with three seeds: their spread is how much a difference must be to be one."""
+    planned = {"policy": 1.0}
+    source = SourceRecipe(data / "demonstrations", 1.0, planned, 0.02, NO_TEXT_WHERE_SEEN)
+    judged = replace(source, path=data / "validation", drop_text=0.0)
+    base = replace(TINY, sources=(source,), validation=(judged,), validate_minutes=1e6, save_minutes=1e6, validation_windows=WINDOWS)
+    tiny = PRESETS["tiny"]
+
+    def of(choice: str, name: str, preset: Preset = tiny, **values: Any) -> Variation:
+        return Variation(choice, name, replace(base, **values), preset)
+
+    def network(**values: Any) -> Preset:
+        return replace(tiny, transformer={**tiny.transformer, **values})
+
+    for seed in range(3):
+        yield of("as it is", f"seed {seed}", seed=seed)
+    yield of("first frame", "latents alone, no stem", network(stem_channels=None))
+    yield of("cameras", "no rays", network(camera=None))
+    yield of("cells", "8 px", network(patch_size=[1, 1, 1], pixels_per_token=8))
+    yield of("cells", "32 px", network(patch_size=[1, 4, 4], pixels_per_token=32))
+    yield of("resolution", "96 px, cells of 16", size=(96, 96))
+    yield of("resolution", "128 px, cells of 16", size=(128, 128))
+    yield of("resolution", "128 px, cells of 32", network(patch_size=[1, 4, 4], pixels_per_token=32), size=(128, 128))
+    yield of("frames", "5", num_frames=5)
+    yield of("frames", "17", num_frames=17)
+    yield of("tasks", "all six of tiny", sources=(replace(source, tasks=TINY_TASKS),))
+    yield of("autoencoder", "32 channels", replace(network(in_channels=32, out_channels=32), autoencoder={"channels": 32}))
+    yield of("autoencoder", "128 channels", replace(network(in_channels=128, out_channels=128), autoencoder={"channels": 128}))
+    yield of("text", "mean of words, no pickers", network(word_pickers=None))
+    yield of("text", "not told", sources=(replace(source, drop_text=1.0),))
+    yield of("prediction", "velocity", network(prediction="velocity"))
+    yield of("loss", "velocity's weights", loss_weight="velocity")
+    yield of("noise", "shift 1", shift=1.0)
+    yield of("noise", "shift 5", shift=5.0)
+    yield of("noise", "shift 100", shift=100.0)
+    yield of("augmentation", "no mirrors", mirror=0.0)
+    yield of("optimizer", "batches of 8", batch_size=8)
+    yield of("optimizer", "batches of 32", batch_size=32)
+    yield of("optimizer", "rate 1e-3", learning_rate=1e-3)
+    yield of("optimizer", "no average", ema_decay=None)
+
+
+def tried(variation: Variation, out: Path, minutes: float, scenes: int) -> dict[str, Any]:
+    """Train a variation for the minutes and judge it."""
+    PRESETS["tiny"] = variation.preset
+    probe, folder = out / "probe", out / "run"
+    for stale in (probe, folder):
+        shutil.rmtree(stale, ignore_errors=True)
+    train(replace(variation.recipe, num_steps=PROBE_STEPS, validation=()), probe)
+    batch = variation.recipe.batch_size
+    steps = round(60 * minutes * _rate(probe, batch, WARM_STEPS) / batch)
+    # The same new models, whose autoencoder need not be fitted twice.
+    models = train(replace(variation.recipe, pretrained=probe / START, num_steps=steps, validation=()), folder)
+    row = {
+        "choice": variation.choice,
+        "variation": variation.name,
+        "samples/s": round(_rate(folder, batch, WARM_STEPS), 1),
+        "steps": steps,
+        **judged_on_windows(models, variation.recipe),
+        **judged_in_scenes(models, scenes),
+    }
+    PRESETS.update(tiny=TINY_PRESET)
+    return row
+
+
+TINY_PRESET = PRESETS["tiny"]
+
+
+def _rate(run_folder: Path, batch: int, skipped: int) -> float:
+    """Samples a second after the first steps, of which the log has the mean since the start."""
+    lines = [json.loads(line) for line in (run_folder / LOG).read_text().splitlines()]
+    seconds = [batch * line["step"] / line["samples_per_second"] for line in lines if "loss" in line]
+    return batch * (len(seconds) - skipped) / (seconds[-1] - seconds[skipped - 1])
+
+
+def judged_on_windows(models: Path, recipe: Recipe) -> dict[str, float]:
+    """Medians over held-out windows, one answer each."""
+    generator = ClipGenerator.load(models, sampling="one-step")
+    validation = Validation.of(recipe, replace(clips_of(recipe), sampling="one-step"))
+    figures = validation.judge(generator.pipeline).figures["policy"]
+    return {name: round(figures[name], 1) for name in ("final mm", "path mm", "path deg", "gripper %")}
+
+
+def judged_in_scenes(models: Path, scenes: int) -> dict[str, Any]:
+    """New scenes in closed loop, one answer for each plan."""
+    load = partial(GenerativePolicy.load, models, sampling="one-step")
+    judgement = Judgement("in_domain", protocol_named("in_domain"), "ablation", load, 2, SIZE)
+    trials = list(run(judgement, addresses((TASK,), scenes), 1))
+    times = sorted(trial.plan_ms for trial in trials if trial.plan_ms is not None)
+    return {"won": sum(trial.succeeded for trial in trials), "scenes": scenes, "plan ms": round(times[len(times) // 2])}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of `demonstrations` and `validation`")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the runs' results")
+    parser.add_argument("--minutes", type=float, default=4.0, help="of training, each")
+    parser.add_argument("--scenes", type=int, default=60, help="new scenes in closed loop, each")
+    parser.add_argument("--only", nargs="*", help="choices to try; all if left out")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    path = options.out / "ablations.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+    done = {(row["choice"], row["variation"]) for row in rows}
+    for variation in variations(options.data):
+        if (variation.choice, variation.name) in done or (options.only and variation.choice not in options.only):
+            continue
+        rows.append({**tried(variation, options.out, options.minutes, options.scenes), "threads": torch.get_num_threads()})
+        with path.open("a") as file:
+            file.write(json.dumps(rows[-1]) + "\n")
+    if not rows:
+        return
+    table = Table(*rows[0], title=f"{TASK}, {options.minutes:g} minutes each")
+    for row in rows:
+        table.add_row(*map(str, row.values()))
+    Console(width=160).print(table)
+
+
+if __name__ == "__main__":
+    main()
