@@ -30,7 +30,7 @@ def main(
         crf: H.264 quality, 0 (best) to 51.
         png: Write every frame as OUT/<camera>/<frame>.png too, without loss.
         released: Draw as the public release of the method does (its weights were trained on such images).
-        axis_length: From the tool's position to the spots on its axes, in m; the shipped weights draw 0.2.
+        axis_length: From the tool's position to the spots on its axes, in m.
     """
     from rich.console import Console
     from rich.progress import track

@@ -31,7 +31,7 @@ def main(
         max_std_mm: Frames whose position is predicted to be worse than this are not valid.
         smooth_frames: Smooth over time with this standard deviation, in frames; for generated videos.
         released: The videos were drawn as the public release of the method draws.
-        axis_length: From the tool's position to the spots on its axes as they were drawn, in m; the shipped weights draw 0.2.
+        axis_length: From the tool's position to the spots on its axes as they were drawn, in m.
     """
     import torch
     from rich.console import Console

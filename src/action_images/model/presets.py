@@ -69,7 +69,6 @@ PRESETS = {
         size=(64, 64),
         num_frames=9,
         sampling="one-step-averaged",
-        axis_length=0.2,  # spots are twice as far apart, so rotations are read off them twice as well
     ),
     "wan2.2-5b": Preset(
         transformer={"camera": "released"},
