@@ -37,6 +37,8 @@ from action_images.training.validation import Validation
 TASK, SIZE = "reach_target", (128, 128)
 PROBE_STEPS, WARM_STEPS = 40, 15
 WINDOWS = 256
+VARIED = "varied"
+"""The name that the preset of the variation under way has among the others."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,8 @@ def variations(data: Path) -> Iterator[Variation]:
     planned = {"policy": 1.0}
     source = SourceRecipe(data / "demonstrations", 1.0, planned, 0.02, NO_TEXT_WHERE_SEEN)
     judged = replace(source, path=data / "validation", drop_text=0.0)
-    base = replace(TINY, sources=(source,), validation=(judged,), validate_minutes=1e6, save_minutes=1e6, validation_windows=WINDOWS)
+    never = {"validate_minutes": 1e6, "save_minutes": 1e6}
+    base = replace(TINY, preset=VARIED, sources=(source,), validation=(judged,), validation_windows=WINDOWS, **never)
     tiny = PRESETS["tiny"]
 
     def of(choice: str, name: str, preset: Preset = tiny, **values: Any) -> Variation:
@@ -72,6 +75,7 @@ def variations(data: Path) -> Iterator[Variation]:
     yield of("resolution", "96 px, cells of 16", size=(96, 96))
     yield of("resolution", "128 px, cells of 16", size=(128, 128))
     yield of("resolution", "128 px, cells of 32", network(patch_size=[1, 4, 4], pixels_per_token=32), size=(128, 128))
+    yield of("axes", "0.2 m", axis_length=0.2)
     yield of("frames", "5", num_frames=5)
     yield of("frames", "17", num_frames=17)
     yield of("tasks", "all six of tiny", sources=(replace(source, tasks=TINY_TASKS),))
@@ -93,7 +97,7 @@ def variations(data: Path) -> Iterator[Variation]:
 
 def tried(variation: Variation, out: Path, minutes: float, scenes: int) -> dict[str, Any]:
     """Train a variation for the minutes and judge it."""
-    PRESETS["tiny"] = variation.preset
+    PRESETS[VARIED] = variation.preset
     probe, folder = out / "probe", out / "run"
     for stale in (probe, folder):
         shutil.rmtree(stale, ignore_errors=True)
@@ -102,19 +106,15 @@ def tried(variation: Variation, out: Path, minutes: float, scenes: int) -> dict[
     steps = round(60 * minutes * _rate(probe, batch, WARM_STEPS) / batch)
     # The same new models, whose autoencoder need not be fitted twice.
     models = train(replace(variation.recipe, pretrained=probe / START, num_steps=steps, validation=()), folder)
-    row = {
+    return {
         "choice": variation.choice,
         "variation": variation.name,
+        "minutes": minutes,
         "samples/s": round(_rate(folder, batch, WARM_STEPS), 1),
         "steps": steps,
         **judged_on_windows(models, variation.recipe),
         **judged_in_scenes(models, scenes),
     }
-    PRESETS.update(tiny=TINY_PRESET)
-    return row
-
-
-TINY_PRESET = PRESETS["tiny"]
 
 
 def _rate(run_folder: Path, batch: int, skipped: int) -> float:
@@ -152,16 +152,19 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / "ablations.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
-    done = {(row["choice"], row["variation"]) for row in rows}
-    for variation in variations(options.data):
-        if (variation.choice, variation.name) in done or (options.only and variation.choice not in options.only):
+    done = {(row["choice"], row["variation"], row["minutes"]) for row in rows}
+    every = list(variations(options.data))
+    if unknown := sorted({*(options.only or [])} - {one.choice for one in every}):
+        parser.error(f"there is no choice {', '.join(unknown)}; there are: {', '.join(dict.fromkeys(one.choice for one in every))}")
+    for variation in every:
+        if (variation.choice, variation.name, options.minutes) in done or (options.only and variation.choice not in options.only):
             continue
         rows.append({**tried(variation, options.out, options.minutes, options.scenes), "threads": torch.get_num_threads()})
         with path.open("a") as file:
             file.write(json.dumps(rows[-1]) + "\n")
     if not rows:
         return
-    table = Table(*rows[0], title=f"{TASK}, {options.minutes:g} minutes each")
+    table = Table(*rows[0], title=TASK)
     for row in rows:
         table.add_row(*map(str, row.values()))
     Console(width=160).print(table)

@@ -42,7 +42,9 @@ class ClipGenerator:
         clips = values.pop("clips", models.clips)
         if clips is None:
             raise ValueError("these models do not say what clips they were trained on; give clips=Clips(size, num_frames, fps, sampling)")
-        return cls(**{"pipeline": Pipeline.of(models), "clips": clips, "sampling": sampling_named(clips.sampling), **values})
+        return cls(
+            **{"pipeline": Pipeline.of(replace(models, clips=clips)), "clips": clips, "sampling": sampling_named(clips.sampling), **values}
+        )
 
     @classmethod
     def load(

@@ -279,3 +279,19 @@ def test_the_finished_models_load_and_say_what_they_are(recipe, tmp_path):
 def test_a_recipe_that_cannot_share_its_batch_is_refused_at_once(plain):
     with pytest.raises(ValueError, match="a batch of 4 cannot be shared by 3 processes"):
         loop.share_of(plain, 3)
+
+
+def test_new_models_are_fitted_to_axes_as_long_as_the_recipe_has_them(plain, tmp_path):
+    runs = {length: Run.start(replace(plain, axis_length=length), tmp_path / str(length)) for length in (None, 0.1, 0.2)}
+    assert [run.pipeline.format.axis_length for run in runs.values()] == [0.1, 0.1, 0.2]
+    by_default, short, long = (run.models.denoiser.transformer.output_bias for run in runs.values())
+    assert torch.equal(by_default, short)
+    # The mean action image has its spots elsewhere.
+    assert not torch.equal(short, long)
+    assert Models.load(tmp_path / "0.2" / "start").clips.axis_length == 0.2
+
+
+@pytest.mark.parametrize("length", [0.0, -0.1, 10.0, float("nan")])
+def test_axes_of_no_length_are_refused(plain, length):
+    with pytest.raises(ValueError, match="axis_length lies between 0 and 10 m"):
+        replace(plain, axis_length=length)

@@ -37,10 +37,11 @@ def test_fields_of_another_version_are_named():
         Recipe.from_json(values)
 
 
-def test_recipes_saved_before_axes_had_a_length_drew_them_as_everybody_did():
+def test_recipes_saved_before_axes_had_a_length_are_gone_on_with_and_drew_them_as_everybody_did():
     values = DEBUG.as_json()
     del values["axis_length"]
-    assert Recipe.from_json(values) == replace(DEBUG, axis_length=ActionImageFormat().axis_length)
+    assert differences(Recipe.from_json(values), DEBUG) == []
+    assert {preset.axis_length for preset in PRESETS.values()} == {ActionImageFormat().axis_length}
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ class Recipe:
     num_frames: int | None = None
     """Frames of a clip, 1 + 4 n; the preset's where it is None."""
     axis_length: float | None = None
-    """How long (m) the tool's axes are drawn in action images, 0 to 10; the preset's where it is None."""
+    """How long (m) the tool's axes are drawn in action images, between 0 and 10; the preset's where it is None."""
     num_views: int = 2
     """Cameras in each sample."""
     seed: int = 0
@@ -142,6 +142,8 @@ class Recipe:
             raise ValueError("decay lies in [0, 1] and learning_rate is greater than 0")
         if not (0 <= self.drop_camera <= 1 and 0 <= self.mirror <= 1 and 0 < (self.ema_decay or 0.5) < 1):
             raise ValueError("drop_camera and mirror lie in [0, 1] and ema_decay in (0, 1)")
+        if self.axis_length is not None and not 0 < self.axis_length < 10:
+            raise ValueError(f"axis_length lies between 0 and 10 m, both excluded, not {self.axis_length:g}")
         if self.trainable == "full" and self.transformer_dtype != "float32":
             # At 5e-7 a step is far below the spacing of bfloat16 numbers: nothing would be learnt.
             raise ValueError("weights that learn are float32: leave transformer_dtype and lower mixed_precision instead")
@@ -169,7 +171,7 @@ class Recipe:
         return cls(**values)
 
 
-LATER = {"learns": "action-images", "mirror": 0.0, "axis_length": 0.1}
+LATER = {"learns": "action-images", "mirror": 0.0, "axis_length": None}
 """Values of fields that recipes saved by earlier versions do not have."""
 PRACTICAL = frozenset({"num_workers", "validate_minutes", "validation_windows", "save_minutes", "keep_last", "micro_batch_size"})
 """What may differ when a run is taken up again: it changes how the run goes on, not what is learnt."""

@@ -39,7 +39,7 @@ def clips_of(recipe: Recipe) -> Clips:
     fps = Dataset(first.path).fps / first.stride
     # Who has never seen a mirrored scene is not asked about one.
     sampling = preset.sampling if recipe.mirror else preset.sampling.removesuffix(AVERAGED)
-    axis_length = recipe.axis_length or preset.axis_length
+    axis_length = preset.axis_length if recipe.axis_length is None else recipe.axis_length
     return Clips(recipe.size or preset.size, recipe.num_frames or preset.num_frames, fps, sampling, axis_length)
 
 
@@ -85,11 +85,11 @@ def new_models(recipe: Recipe, clips: Clips, mixture: Mixture) -> Models:
     """Models of the recipe's preset, fitted to the data where they are linear."""
     preset = preset_named(recipe.preset)
     autoencoder = build_autoencoder(preset)
-    models = build(preset, recipe.seed, autoencoder)
+    models = replace(build(preset, recipe.seed, autoencoder), clips=clips)
     if isinstance(autoencoder, PatchAutoencoder):
         autoencoder.fit(_clips_to_fit(Pipeline.of(models), mixture, clips))
     set_output_bias(Pipeline.of(models), mixture, clips)
-    return replace(models, clips=clips)
+    return models
 
 
 def read_models(folder: Path, recipe: Recipe, clips: Clips, door: type[CanvasDenoiser] = CanvasDenoiser) -> Models:
