@@ -83,6 +83,26 @@ def test_what_could_not_be_read_counts_as_far_off():
     assert figures["average jaccard"][:, -1].max() == 0
 
 
+def test_a_label_follows_the_video_or_the_text():
+    one = window(0)
+    told = off_by(one, 0.1).trajectory
+    for answer, expected in ((off_by(one, 0.03), 100), (off_by(one, 0.07), 0), (off_by(one, -1.0), 100)):
+        figures = measure(one, replace(answer, told=told)).figures
+        assert figures["with video %"][0].isnan()
+        assert figures["with video %"][1:].tolist() == [expected] * (NUM_FRAMES - 1)
+    assert "with video %" not in measure(one, off_by(one, 0.03)).figures
+
+
+def test_a_label_that_could_not_be_read_does_not_follow_the_video_and_where_both_lead_to_one_place_nothing_is_said():
+    one = window(0)
+    lost = one.trajectory.world_from_tool.map(lambda tensor: torch.full_like(tensor, torch.nan))
+    unread = replace(one.trajectory, world_from_tool=lost)
+    asked = Answer(trajectory=unread, told=off_by(one, 0.1).trajectory)
+    assert measure(one, asked).figures["with video %"][1:].tolist() == [0] * (NUM_FRAMES - 1)
+    assert measure(one, replace(truth(one), told=off_by(one, 0.03).trajectory)).figures["with video %"].isnan().all()
+    assert measure(one, replace(truth(one), told=unread)).figures["with video %"].isnan().all()
+
+
 def test_the_tracker_is_judged_on_tracks_alone():
     one = window(0)
     assert set(measure(one, tracked(one)).figures) == {"track px", "jaccard@4", "average jaccard"}

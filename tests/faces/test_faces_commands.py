@@ -108,6 +108,15 @@ def test_judge_clips_tells_every_task_with_its_floor_and_ceiling(folders, tmp_pa
     assert (out / "clips.md").read_text().startswith("| mode |")
 
 
+def test_judge_clips_judges_the_tasks_that_are_asked_for(folders, tmp_path, capsys):
+    assert run("judge-clips", folders, tmp_path, "--windows", "1", "--task", "label") == 0
+    modes = {row["mode"].split(",")[0] for row in json.loads((tmp_path / "clips.json").read_text())["rows"]}
+    assert modes == {"codec", "still", "lucas-kanade", "label"}
+    assert run("judge-clips", folders, tmp_path / "other", "--task", "labels") == 2
+    assert "nothing is judged by the name labels; there are: policy, joint" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
+
+
 @pytest.fixture
 def dtypes(monkeypatch) -> list[torch.dtype]:
     """Those in which models were loaded."""

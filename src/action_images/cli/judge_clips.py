@@ -10,8 +10,14 @@ if TYPE_CHECKING:
     from action_images.data.store import Dataset
     from action_images.evaluation.generation import Mode, Row
     from action_images.generation import ClipGenerator
+    from action_images.geometry import Trajectory
 
-SHOWN = ("path mm", "path deg", "grip F1", "track px", "jaccard@4", "average jaccard", "psnr dB", "ssim")
+SHOWN = ("path mm", "path deg", "with video %", "grip F1", "track px", "jaccard@4", "average jaccard", "psnr dB", "ssim")
+PLAIN = ("policy", "joint", "second_view")
+"""Tasks that are judged with the true instruction alone."""
+SHOWN_THE_ANSWER = ("label", "label_from_nothing", "simulate")
+"""Tasks whose answer is determined by what they are shown, whatever they are told."""
+TASKS_JUDGED = PLAIN + SHOWN_THE_ANSWER
 
 
 def main(
@@ -19,6 +25,7 @@ def main(
     out: Path,
     model: str = "shipped",
     windows: int = 64,
+    task: tuple[str, ...] = (),
     views: tuple[str, ...] = (),
     seed: int = 0,
     sampling: str | None = None,
@@ -32,7 +39,8 @@ def main(
     Windows of one clip are taken evenly over the data set. Every task is judged on the same ones. 'label',
     'label_from_nothing' and 'simulate' are judged with the true instruction, none, and one of another window that
     says something else (where there is one): a model that follows the text instead of what it is shown is found out by the
-    difference.
+    difference. 'with video %' says how many poses of such labels lie nearer to the recorded path than to what the model plans by the
+    other instruction, where these two are 4 cm apart or more.
     'still' is the floor (the first image and pose again and again), 'codec' the ceiling (what was recorded through the
     autoencoder and the reader), 'lucas-kanade' a point tracker without learning.
 
@@ -41,6 +49,7 @@ def main(
         model: folder of saved models, or `shipped`, which know the embedded world alone.
         out: folder to write to.
         windows: how many clips are judged.
+        task: names of the tasks to judge, for a model that has not learnt all of them; all if not given.
         views: which views; the first two if not given.
         seed: of the noise; the same seed gives the same figures.
         sampling: how to sample, a name of sampler.SAMPLINGS; the model's own if not given.
@@ -65,6 +74,8 @@ def main(
     from action_images.generation import ClipGenerator
     from action_images.model.shipped import models_folder, models_name
 
+    if unknown := sorted(set(task) - {*TASKS_JUDGED}):
+        raise ValueError(f"--task: nothing is judged by the name {', '.join(unknown)}; there are: {', '.join(TASKS_JUDGED)}")
     generator = ClipGenerator.load(models_folder(model), device, sampling, getattr(torch, dtype))
     source = Dataset(dataset)
     chosen = views or source.view_names[:2]
@@ -76,7 +87,7 @@ def main(
     pairs = clips(source, generator, chosen, windows)
     others = {id(window): other for window, other in pairs}
     shown = track([window for window, _ in pairs], "judging", console=Console(stderr=True))
-    asked, videos = modes(generator, others, seed), {}
+    asked, videos = modes(generator, others, seed, task or TASKS_JUDGED), {}
     if distance is not None:
         asked = {name: generation.kept(mode, videos.setdefault(name, [])) for name, mode in asked.items()}
     measured = generation.judge(shown, asked, extra)
@@ -121,7 +132,7 @@ def clips(source: "Dataset", generator: "ClipGenerator", views: tuple[str, ...],
     return list(zip(windows, different, strict=True))  # pyright: ignore[reportReturnType]
 
 
-def modes(generator: "ClipGenerator", others: "dict[int, str | None]", seed: int) -> "dict[str, Mode]":
+def modes(generator: "ClipGenerator", others: "dict[int, str | None]", seed: int, tasks: tuple[str, ...]) -> "dict[str, Mode]":
     """Name -> what it makes of a window; names of tasks, with what the text says where that is tried."""
     from functools import partial
 
@@ -141,7 +152,17 @@ def modes(generator: "ClipGenerator", others: "dict[int, str | None]", seed: int
         if made is not None and task == "second_view":
             made = torch.cat([torch.full_like(made[:1], torch.nan), made[1:]])  # what was shown whole is no achievement
         asked = task != "simulate" and prediction.reading is not None
-        return generation.Answer(made, known_path(prediction)[0] if asked else None)
+        path = known_path(prediction)[0] if asked else None
+        # What the other instruction asks for only a model that plans can say.
+        rival = planned(id(window), scene) if text == "contradictory" and asked and "policy" in tasks else None
+        return generation.Answer(made, path, told=rival)
+
+    plans: dict[int, Trajectory] = {}
+
+    def planned(number: int, scene: "Sample") -> "Trajectory":
+        if number not in plans:
+            plans[number] = known_path(generator.generate(collate([scene]), "policy", [seed]))[0]
+        return plans[number]
 
     def codec(window: "Sample") -> generation.Answer:
         pipeline = generator.pipeline
@@ -151,9 +172,9 @@ def modes(generator: "ClipGenerator", others: "dict[int, str | None]", seed: int
         assert shown.video is not None
         return generation.Answer(shown.video[0], known_path(shown)[0])
 
-    asked: dict[str, Mode] = {task: partial(generated, task=task, text="true") for task in ("policy", "joint", "second_view")}
+    asked: dict[str, Mode] = {task: partial(generated, task=task, text="true") for task in PLAIN if task in tasks}
     texts = ("true", "empty") if None in others.values() else ("true", "empty", "contradictory")
-    for task in ("label", "label_from_nothing", "simulate"):
+    for task in (one for one in SHOWN_THE_ANSWER if one in tasks):
         for text in texts:
             asked[f"{task}, {text} text"] = partial(generated, task=task, text=text)
     return {"codec": codec, "still": generation.still, "lucas-kanade": generation.tracked, **asked}
@@ -166,7 +187,7 @@ def table(rows: "list[Row]", num_windows: int):
 
     made = Table(title=f"{num_windows} windows: medians of path errors, means of the rest", box=SIMPLE)
     for heading in ("mode", *SHOWN):
-        made.add_column(heading, justify="left" if heading == "mode" else "right")
+        made.add_column(heading, justify="left" if heading == "mode" else "right", no_wrap=heading == "mode")
     for mode in dict.fromkeys(row.mode for row in rows):
         cells = {row.figure: f"{row.value:.3g}" for row in rows if row.mode == mode and (row.view, row.frame) == ("all", "all")}
         made.add_row(mode, *(cells.get(name, "") for name in SHOWN))

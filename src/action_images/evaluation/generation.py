@@ -18,17 +18,23 @@ from action_images.geometry import Trajectory
 JACCARD_AT_PX = 4
 LOST_MM, LOST_DEG = 1000.0, 180.0
 """What a pose counts as that could not be read: far off, never left out."""
+APART_MM = 40.0
+"""How far what was shown and what was told must lie from each other before a label is asked which of both it follows."""
 Extra = Callable[[Tensor, Tensor], Tensor]
 """A further measure of images (..., 3 h w): real, made -> (...)."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a mode made of one window: videos (view frame 3 h w) in [0, 1], a path (frame), tracks by view; None: not asked."""
+    """What a mode made of one window: videos (view frame 3 h w) in [0, 1], a path (frame), tracks by view; None: not asked.
+
+    `told` is the path (frame) that the text alone asks for, where the text contradicts what was shown.
+    """
 
     video: Tensor | None = None
     trajectory: Trajectory | None = None
     tracks: tuple[Tracks, ...] | None = None
+    told: Trajectory | None = None
 
 
 Mode = Callable[[Sample], Answer]
@@ -101,6 +107,8 @@ def measure(truth: Sample, answer: Answer, extra: Mapping[str, Extra] | None = N
         figures["path mm"] = (1e3 * metres).nan_to_num(LOST_MM)
         figures["path deg"] = radians.rad2deg().nan_to_num(LOST_DEG)
         real_closed, closed = path.opening[1:] <= 0.5, answer.trajectory.opening[1:] <= 0.5
+        if answer.told is not None:
+            figures["with video %"] = _with_video(path, answer.trajectory, answer.told)
         grip = torch.stack([(real_closed & closed).sum(), (~real_closed & closed).sum(), (real_closed & ~closed).sum()]).float()
     tracks = answer.tracks
     if tracks is None and answer.trajectory is not None:
@@ -108,6 +116,14 @@ def measure(truth: Sample, answer: Answer, extra: Mapping[str, Extra] | None = N
     if tracks is not None:
         figures |= _track_figures(projected(truth), tracks)
     return Measures({name: _without_first(values) for name, values in figures.items()}, grip)
+
+
+def _with_video(shown: Trajectory, found: Trajectory, told: Trajectory) -> Float[Tensor, "frame"]:
+    """100 where a position is nearer to what was shown than to what was told, else 0; NaN where those two are together or unknown."""
+    shown_at, found_at, told_at = (path.world_from_tool.translation for path in (shown, found, told))
+    nearer = (found_at - shown_at).norm(dim=-1) < (found_at - told_at).norm(dim=-1)  # false for what could not be read
+    apart = (shown_at - told_at).norm(dim=-1) >= APART_MM / 1e3
+    return torch.where(apart, 100.0 * nearer, torch.nan)
 
 
 def projected(window: Sample, path: Trajectory | None = None) -> tuple[Tracks, ...]:
