@@ -9,14 +9,14 @@ from safetensors.torch import save_file
 from torch import nn
 
 from action_images.training.average import Average
-from action_images.training.checkpoint import Progress, Stored, checkpoints, gather, load, restore, save
+from action_images.training.checkpoint import Progress, Stored, TorchState, checkpoints, gather, load, restore, save
 
 
 def network() -> nn.Module:
     return nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2).requires_grad_(False))
 
 
-def trained() -> tuple[nn.Module, torch.optim.Optimizer, Average]:
+def trained() -> tuple[nn.Module, TorchState, Average]:
     """A small network three steps on."""
     net = network()
     optimizer = torch.optim.AdamW([value for value in net.parameters() if value.requires_grad], 0.1)
@@ -26,7 +26,7 @@ def trained() -> tuple[nn.Module, torch.optim.Optimizer, Average]:
         optimizer.step()
         optimizer.zero_grad()
         average.update()
-    return net, optimizer, average
+    return net, TorchState(optimizer), average
 
 
 def test_what_is_saved_comes_back_bit_by_bit_and_what_is_frozen_is_left_out(tmp_path):
@@ -37,7 +37,7 @@ def test_what_is_saved_comes_back_bit_by_bit_and_what_is_frozen_is_left_out(tmp_
     read, progress = load(path)
     assert progress == Progress(3, 17, 0.5, 2.0)
     fresh = network()
-    other = torch.optim.AdamW([value for value in fresh.parameters() if value.requires_grad], 0.1)
+    other = TorchState(torch.optim.AdamW([value for value in fresh.parameters() if value.requires_grad], 0.1))
     shadow = Average(fresh, 0.9)
     shadow.load(restore(read, fresh, other))
     again = gather(fresh, other, shadow.named())

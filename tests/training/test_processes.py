@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import sysconfig
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -14,7 +16,7 @@ from runs import losses_of, weights_of
 
 from action_images.model.models import Models
 from action_images.training.log import read_log
-from action_images.training.train import train
+from action_images.training.train import Run, train
 
 CONFIGS = Path(str(files("action_images.training"))) / "configs"
 PROGRAM = """
@@ -40,6 +42,9 @@ if recipe.mixed_precision == "bf16":
     def exact(module, arguments):
         assert arguments[1].dtype == torch.float32 and (arguments[1] != arguments[1].bfloat16()).any(), arguments[1]
     run.models.denoiser.transformer.register_forward_pre_hook(exact)
+    def rounded(module, arguments, output):
+        assert output.dtype == torch.bfloat16, output.dtype
+    run.models.denoiser.transformer.blocks[0].attn1.to_q.register_forward_hook(rounded)
 for step, batches in run.steps():
     loss, norm = run.learn(step, batches)
     run.log.step(step, loss, norm, 0.0, 1)
@@ -67,7 +72,11 @@ def launch(recipe, out: Path, config: str, stop: int = 0) -> None:
     assert done.returncode == 0, done.stderr[-9000:]
 
 
-@pytest.mark.parametrize("config", ["ddp", "fsdp2"])
+COMPILES = shutil.which("c++") is not None and (Path(sysconfig.get_path("include")) / "Python.h").is_file()
+DEEPSPEED = pytest.param("deepspeed", marks=pytest.mark.skipif(not COMPILES, reason="on CPUs DeepSpeed compiles a part of itself"))
+
+
+@pytest.mark.parametrize("config", ["ddp", "fsdp2", DEEPSPEED])
 def test_two_processes_learn_what_one_does_and_one_goes_on_from_their_checkpoint(recipe, tmp_path, config):
     plain = replace(recipe, validation=(), num_steps=4)
     whole = train(plain, tmp_path / "one")
@@ -82,15 +91,46 @@ def test_two_processes_learn_what_one_does_and_one_goes_on_from_their_checkpoint
     assert max((first[name] - second[name]).abs().max().item() for name in first) < 1e-3
 
 
-def test_shared_out_in_bfloat16_the_noise_level_stays_exact_and_the_losses_are_those_of_one_process(recipe, tmp_path):
+@pytest.mark.parametrize("config", ["fsdp2", DEEPSPEED])
+def test_two_processes_that_share_go_on_from_what_one_saved(recipe, tmp_path, config):
+    plain = replace(recipe, validation=(), num_steps=4)
+    whole = train(plain, tmp_path / "one")
+    # What one process has learnt after two of four steps, which is not what two steps of a recipe of two would teach.
+    run = Run.start(plain, tmp_path / "more")
+    for step, batches in run.steps():
+        run.learn(step, batches)
+        if step + 1 == 2:
+            run.save()
+            break
+    launch(plain, tmp_path / "more", config, stop=4)
+    one, more = losses_of(tmp_path / "one"), losses_of(tmp_path / "more")
+    assert [more[step] for step in (3, 4)] == pytest.approx([one[step] for step in (3, 4)], rel=1e-4)
+    first, second = weights_of(whole), weights_of(tmp_path / "more" / "model")
+    assert max((first[name] - second[name]).abs().max().item() for name in first) < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [("ZERO_STAGE", "3", "stage 3 cannot"), ("OFFLOAD_OPTIMIZER_DEVICE", "cpu", "with offloading to cpu cannot")],
+)
+def test_what_deepspeed_cannot_save_here_is_refused(recipe, tmp_path, monkeypatch, variable, value, said):
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    monkeypatch.setenv(f"ACCELERATE_DEEPSPEED_{variable}", value)
+    with pytest.raises(ValueError, match=f"ZeRO .*{said}"):
+        train(recipe, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("config", ["fsdp2", DEEPSPEED])
+def test_shared_out_in_bfloat16_the_noise_level_stays_exact_and_the_losses_are_those_of_one_process(recipe, tmp_path, config):
     half = replace(recipe, validation=(), num_steps=3, mixed_precision="bf16")
     train(half, tmp_path / "one")
-    launch(half, tmp_path / "two", "fsdp2", stop=2)
+    launch(half, tmp_path / "two", config, stop=2)
     one, two = losses_of(tmp_path / "one"), losses_of(tmp_path / "two")
     assert [two[step] for step in two] == pytest.approx([one[step] for step in two], rel=2e-2)
 
 
-@pytest.mark.parametrize("config", ["ddp", "fsdp2"])
+@pytest.mark.parametrize("config", ["ddp", "fsdp2", DEEPSPEED])
 def test_two_processes_validate_and_finish_as_one_does(recipe, tmp_path, config):
     judged = replace(recipe, num_steps=3, validate_minutes=0.0)
     train(judged, tmp_path / "one")

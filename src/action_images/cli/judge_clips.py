@@ -185,9 +185,12 @@ def table(rows: "list[Row]", num_windows: int):
     from rich.box import SIMPLE
     from rich.table import Table
 
-    made = Table(title=f"{num_windows} windows: medians of path errors, means of the rest", box=SIMPLE)
+    made = Table(title=f"{num_windows} windows: medians of path errors, means of the rest", box=SIMPLE, padding=(0, 0, 0, 1))
     for heading in ("mode", *SHOWN):
-        made.add_column(heading, justify="left" if heading == "mode" else "right", no_wrap=heading == "mode")
+        # In a narrow terminal names are wrapped, never figures.
+        made.add_column(
+            heading.replace(" ", "\n"), justify="left" if heading == "mode" else "right", no_wrap=heading != "mode", overflow="fold"
+        )
     for mode in dict.fromkeys(row.mode for row in rows):
         cells = {row.figure: f"{row.value:.3g}" for row in rows if row.mode == mode and (row.view, row.frame) == ("all", "all")}
         made.add_row(mode, *(cells.get(name, "") for name in SHOWN))

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -28,9 +29,39 @@ class Progress:
     seconds: float = 0.0
 
 
-def gather(
-    network: nn.Module, optimizer: torch.optim.Optimizer, average: Mapping[str, Tensor], keep: bool = True
-) -> dict[str, Tensor] | None:
+@runtime_checkable
+class OptimizerState(Protocol):
+    """What an optimizer remembers of each parameter, whole, wherever it lies."""
+
+    def of(self, parameter: nn.Parameter) -> Mapping[str, Tensor]:
+        """By name. Every process takes part, for the same parameters in the same order."""
+        ...
+
+    def put(self, states: Mapping[nn.Parameter, Mapping[str, Tensor]]) -> None:
+        """Go on from what `of` gave of every parameter; called once, when the weights are in place."""
+        ...
+
+
+class TorchState:
+    """Of PyTorch's optimizers, on one process, on copies of it, or in pieces that lie as their parameters do (FSDP2)."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+        self._optimizer = optimizer
+
+    def of(self, parameter: nn.Parameter) -> Mapping[str, Tensor]:
+        """See `OptimizerState`; pieces are pieces still, `whole` gathers them."""
+        return {key: torch.as_tensor(value) for key, value in self._optimizer.state[parameter].items()}
+
+    def put(self, states: Mapping[nn.Parameter, Mapping[str, Tensor]]) -> None:
+        """See `OptimizerState`."""
+        for parameter, state in states.items():
+            for key, value in state.items():
+                # Moments lie as their parameter does. What counts steps is a number, which fused AdamW wants on the same device.
+                same = value.shape == parameter.shape
+                self._optimizer.state[parameter][key] = shared_like(value, parameter) if same else value.to(parameter.device)
+
+
+def gather(network: nn.Module, optimizer: OptimizerState, average: Mapping[str, Tensor], keep: bool = True) -> dict[str, Tensor] | None:
     """All that a run has learnt by name, whole and on the CPU. What is frozen stays where it came from.
 
     Every process takes part, and gets None unless it is to `keep` it: of large models a node holds one copy, not one for each GPU.
@@ -43,11 +74,11 @@ def gather(
     return tensors if keep else None
 
 
-def _learnt(network: nn.Module, optimizer: torch.optim.Optimizer, average: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+def _learnt(network: nn.Module, optimizer: OptimizerState, average: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
     for name, parameter in _trained(network):
         yield f"model/{name}", parameter
-        for key, value in optimizer.state[parameter].items():
-            yield f"optimizer/{name}/{key}", torch.as_tensor(value)
+        for key, value in optimizer.of(parameter).items():
+            yield f"optimizer/{name}/{key}", value
     for name, value in average.items():
         yield f"average/{name}", value
 
@@ -76,19 +107,14 @@ class Stored(Mapping[str, Tensor]):
         return Stored(self._path, self._prefix + prefix)
 
 
-def restore(tensors: Stored, network: nn.Module, optimizer: torch.optim.Optimizer) -> Stored:
+def restore(tensors: Stored, network: nn.Module, optimizer: OptimizerState) -> Stored:
     """Put a run's tensors back where they were, and return the averages by name; raises ValueError where one does not fit."""
     learnt, state = tensors.below("model/"), tensors.below("optimizer/")
     for name, parameter in _trained(network):
         if name not in learnt:
             raise ValueError(f"the checkpoint has no {name}, which this run trains")
         put(parameter, learnt[name], name)
-        for key in (key for key in state if key.rpartition("/")[0] == name):
-            value = state[key]
-            # Moments lie as their parameter does. What counts steps is a number, which fused AdamW wants on the same device.
-            same = value.shape == parameter.shape
-            placed = shared_like(value, parameter) if same else value.to(parameter.device)
-            optimizer.state[parameter][key.rpartition("/")[2]] = placed
+    optimizer.put({parameter: state.below(f"{name}/") for name, parameter in _trained(network)})
     return tensors.below("average/")
 
 

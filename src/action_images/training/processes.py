@@ -1,4 +1,4 @@
-"""The processes of a run, as accelerate finds them: one, several with a copy of the model each, or several that share it (FSDP2)."""
+"""The processes of a run, as accelerate finds them: one, several with a copy of the model each, or several that share it (FSDP2, ZeRO)."""
 
 import os
 from datetime import timedelta
@@ -9,14 +9,20 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin, InitProcessGroupKwargs
 from torch.distributed.fsdp import MixedPrecisionPolicy
 
+from action_images.training import zero
+
 SLOWEST_SAVE = timedelta(hours=2)
 """How long processes wait for each other: one writes a checkpoint (77 GB of a 5B model) while the others stand still."""
 
 
 def join_processes(mixed_precision: str, **options: Any) -> Accelerator:
     """This process's place among all; raises ValueError for kinds of sharing whose state cannot be saved here."""
-    # Without being told of the CPU, accelerate takes each of several processes for the only one.
+    # Without being told of the CPU, accelerate takes each of several processes for the only one, and DeepSpeed warns.
     cpu = not torch.accelerator.is_available()
+    if cpu:
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")
+    if zero.wanted():
+        zero.check_wanted()
     patient = InitProcessGroupKwargs(timeout=SLOWEST_SAVE)
     accelerator = Accelerator(cpu=cpu, mixed_precision=mixed_precision, kwargs_handlers=[patient], **options)
     if accelerator.distributed_type is DistributedType.MULTI_CPU and os.environ.get("ACCELERATE_USE_FSDP") == "true":
@@ -29,7 +35,6 @@ def join_processes(mixed_precision: str, **options: Any) -> Accelerator:
         plugin = accelerator.state.fsdp_plugin
         assert plugin is not None
         plugin.mixed_precision_policy = policy
-    kind = accelerator.distributed_type
-    if kind is DistributedType.DEEPSPEED or (kind is DistributedType.FSDP and not accelerator.is_fsdp2):
-        raise ValueError(f"{kind.value}, or its first version, cannot be saved here; share with FSDP2: training/configs/fsdp2.yaml")
+    if accelerator.distributed_type is DistributedType.FSDP and not accelerator.is_fsdp2:
+        raise ValueError("the first version of FSDP cannot be saved here; share with FSDP2: training/configs/fsdp2.yaml")
     return accelerator

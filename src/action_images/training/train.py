@@ -5,7 +5,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedType
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
 
 from action_images.data.loader import Batch, load
@@ -22,11 +22,11 @@ from action_images.model.door import CanvasDenoiser
 from action_images.model.models import INDEX, Clips, Models
 from action_images.model.weights import write_json
 from action_images.pipeline import Pipeline
-from action_images.training import checkpoint
+from action_images.training import checkpoint, zero
 from action_images.training.average import Average
 from action_images.training.batches import layout_kind, noised_batches
 from action_images.training.card import model_card
-from action_images.training.checkpoint import Progress, Stored
+from action_images.training.checkpoint import OptimizerState, Progress, Stored, TorchState
 from action_images.training.export import put_in_place, whole_transformer
 from action_images.training.interruption import interruptible
 from action_images.training.log import Log, check_trackers
@@ -98,9 +98,10 @@ class Run:
     mixture: Mixture
     models: Models
     pipeline: Pipeline
-    module: nn.Module
-    """The denoiser as it is called in training; around `models.denoiser` where there are many processes."""
+    module: Any
+    """The denoiser as it is called in training, an nn.Module; around `models.denoiser` where there are many processes."""
     optimizer: Any
+    state: OptimizerState
     average: Average
     progress: Progress
     log: Log
@@ -130,13 +131,18 @@ class Run:
         sharded = accelerator.distributed_type is DistributedType.FSDP
         models = models.others_to(accelerator.device) if sharded else models.to(accelerator.device)
         models.denoiser.train()
-        module, optimizer = accelerator.prepare(models.denoiser, build_optimizer(models.denoiser, recipe))
-        network = accelerator.unwrap_model(module)
+        optimizer = build_optimizer(models.denoiser, recipe)
+        if zero.wanted():
+            module = zero.prepare(accelerator, models.denoiser, optimizer, recipe.clip_gradient)
+            network, optimizer, state = models.denoiser, module.optimizer, zero.ZeroState(module)
+        else:
+            module, optimizer = accelerator.prepare(models.denoiser, optimizer)
+            network, state = accelerator.unwrap_model(module), TorchState(optimizer.optimizer)
         assert isinstance(network, CanvasDenoiser)
         models, average, progress = replace(models, denoiser=network), Average(network, recipe.ema_decay), Progress(0, fingerprint(mixture))
         if found:
             tensors, progress = found
-            average.load(checkpoint.restore(tensors, network, optimizer.optimizer))
+            average.load(checkpoint.restore(tensors, network, state))
         log = Log(accelerator, out, recipe.num_steps, progress.step, recipe.as_json() if trackers else None)
         pipeline = Pipeline.of(models)
         for source in mixture.sources:
@@ -144,12 +150,17 @@ class Run:
                 log.console.print(
                     f"{source.name}: {len(source.bare)} episodes have no tool poses or an uncalibrated view, and are left out"
                 )
-        return cls(recipe, out, accelerator, clips, mixture, models, pipeline, module, optimizer, average, progress, log, objective)
+        return cls(recipe, out, accelerator, clips, mixture, models, pipeline, module, optimizer, state, average, progress, log, objective)
 
     @property
     def sharded(self) -> bool:
         """Whether the weights lie in pieces on several processes."""
         return isinstance(self.module, FSDPModule)  # accelerate forgets it on CPUs
+
+    @property
+    def by_deepspeed(self) -> bool:
+        """Whether steps are DeepSpeed's: every process has the weights, and a share of the optimizer's state."""
+        return isinstance(self.state, zero.ZeroState)
 
     def steps(self) -> Iterator[tuple[int, tuple[Batch, ...]]]:
         """The steps that are left, each with this process's samples."""
@@ -166,28 +177,31 @@ class Run:
         recipe, accelerator = self.recipe, self.accelerator
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(step, recipe)
-        # Sharded weights are gathered in every pass, so all processes must make the same number of them.
-        size = 1 if self.sharded else recipe.micro_batch_size
+        # Sharded weights are gathered in every pass, shares of gradients sent; so all processes must make the same number of them.
+        size = 1 if self.sharded or self.by_deepspeed else recipe.micro_batch_size
         num_parts = sum(math.ceil(len(batch.draws) / size) for batch in batches)
         num_samples = sum(len(batch.draws) for batch in batches)
         total = torch.zeros((), device=accelerator.device)
         # One part is made when the one before it is done with: no more than `size` samples are held as floats.
         for number, part in enumerate(noised_batches(self.pipeline, batches, recipe, size, self.clips.num_frames), 1):
             # Sharded gradients are shared out at once: whole ones would not fit.
-            synced = nullcontext() if self.sharded or number == num_parts else accelerator.no_sync(self.module)
+            synced = nullcontext() if self.sharded or self.by_deepspeed or number == num_parts else accelerator.no_sync(self.module)
             with synced:
                 # A model of one process casts by itself (accelerate wraps it), one that is shared out does not.
-                with accelerator.autocast() if self.sharded else nullcontext():
+                with self._cast():
                     loss = self.objective.losses(self.module, part, recipe).sum() / num_samples
-                accelerator.backward(loss)
+                self.module.backward(loss) if self.by_deepspeed else accelerator.backward(loss)
             total += loss.detach()
-        clipped = accelerator.clip_grad_norm_(self.module.parameters(), recipe.clip_gradient)
-        assert isinstance(clipped, Tensor)
-        norm = float(whole(clipped))
         loss = self._sum(total) / accelerator.num_processes
-        self._check_finite(step, loss, norm, batches)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
+        if self.by_deepspeed:
+            self.module.step()  # no step is taken where the norm is no number
+            self._check_finite(step, loss, norm := float(self.module.get_global_grad_norm()), batches)
+        else:
+            clipped = accelerator.clip_grad_norm_(self.module.parameters(), recipe.clip_gradient)
+            assert isinstance(clipped, Tensor)
+            self._check_finite(step, loss, norm := float(whole(clipped)), batches)
+            self.optimizer.step()
+            self.optimizer.zero_grad()
         self.average.update()
         self.progress = replace(self.progress, step=step + 1)
         return loss, norm
@@ -239,7 +253,7 @@ class Run:
         self.progress = replace(self.progress, seconds=self.progress.seconds + now - self.began["clock"])
         self.began["clock"] = now
         main = self.accelerator.is_main_process
-        tensors = checkpoint.gather(self.models.denoiser, self.optimizer.optimizer, self.average.named(), keep=main)
+        tensors = checkpoint.gather(self.models.denoiser, self.state, self.average.named(), keep=main)
         if tensors is not None:
             checkpoint.save(self.out / CHECKPOINTS, tensors, self.progress, self.recipe.keep_last)
         self.accelerator.wait_for_everyone()
@@ -263,6 +277,11 @@ class Run:
             (unfinished / "README.md").write_text(card)
             put_in_place(unfinished, folder)
         self.accelerator.wait_for_everyone()
+
+    def _cast(self) -> AbstractContextManager[Any]:
+        if self.sharded or self.by_deepspeed:
+            return torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=self.recipe.mixed_precision == "bf16")
+        return nullcontext()
 
     def _sum(self, value: Tensor) -> float:
         reduced = self.accelerator.reduce(value, "sum")
