@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import sysconfig
+from contextlib import nullcontext
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from runs import losses_of, weights_of
 
 from action_images.model.models import Models
+from action_images.training import zero
 from action_images.training.log import read_log
 from action_images.training.train import Run, train
 
@@ -119,6 +121,15 @@ def test_what_deepspeed_cannot_save_here_is_refused(recipe, tmp_path, monkeypatc
     with pytest.raises(ValueError, match=f"ZeRO .*{said}"):
         train(recipe, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("stage", "accepted"), [(1, True), (3, False)])
+def test_the_stage_of_a_file_of_deepspeeds_own_is_read(tmp_path, monkeypatch, stage, accepted):
+    (tmp_path / "zero.json").write_text(json.dumps({"zero_optimization": {"stage": stage}}))
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    monkeypatch.setenv("ACCELERATE_DEEPSPEED_CONFIG_FILE", str(tmp_path / "zero.json"))
+    with nullcontext() if accepted else pytest.raises(ValueError, match="stage 3 cannot be saved here"):
+        zero.check_wanted()
 
 
 @pytest.mark.parametrize("config", ["fsdp2", DEEPSPEED])

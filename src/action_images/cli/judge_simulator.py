@@ -133,9 +133,13 @@ def _tables(made: "Trust"):
     from rich.box import SIMPLE
     from rich.table import Table
 
-    table = Table(title=f"both worlds; pictures count as success from a progress of {made.threshold:.2f} on", box=SIMPLE)
+    table = Table(
+        title=f"both worlds; pictures count as success from a progress of {made.threshold:.2f} on", box=SIMPLE, padding=(0, 0, 0, 1)
+    )
     for heading in ("policy", "scenes", "success %", "inside %", "progress", "imagined", "missed mm", "inside mm"):
-        table.add_column(heading, justify="left" if heading == "policy" else "right")
+        # In a narrow terminal names are wrapped, never figures.
+        named = heading == "policy"
+        table.add_column(heading.replace(" ", "\n"), justify="left" if named else "right", no_wrap=not named, overflow="fold")
     for row in made.policies:
         cells = (100 * row.success, 100 * row.success_inside, row.real_progress, row.imagined_progress)
         table.add_row(row.policy, str(row.num_scenes), *(f"{cell:.3g}" for cell in (*cells, row.real_missed_mm, row.imagined_missed_mm)))

@@ -24,14 +24,19 @@ def check_wanted() -> None:
         import deepspeed  # noqa: F401
     except ImportError as error:
         raise ImportError("DeepSpeed is not installed; pip install 'action-images[deepspeed]'") from error
-    plugin = DeepSpeedPlugin()
-    moved = {plugin.offload_optimizer_device, plugin.offload_param_device} - {None, "none"}
-    if plugin.zero_stage not in (1, 2) or moved:
-        said = f"stage {plugin.zero_stage}" + (f" with offloading to {', '.join(sorted(moved))}" if moved else "")
+    settings = _settings()
+    moved = {str(settings.get(part, {}).get("device", "none")) for part in ("offload_optimizer", "offload_param")} - {"none"}
+    if settings.get("stage") not in (1, 2) or moved:
+        said = f"stage {settings.get('stage')}" + (f" with offloading to {', '.join(sorted(moved))}" if moved else "")
         raise ValueError(
             f"DeepSpeed's ZeRO {said} cannot be saved here; take stage 1 or 2 without offloading (training/configs/deepspeed.yaml), "
             "or share the weights too, with FSDP2: training/configs/fsdp2.yaml"
         )
+
+
+def _settings() -> dict[str, Any]:
+    """What accelerate's config, or the DeepSpeed file that it names, says of ZeRO."""
+    return DeepSpeedPlugin().deepspeed_config["zero_optimization"]
 
 
 def prepare(accelerator: Accelerator, network: nn.Module, optimizer: torch.optim.Optimizer, clip_gradient: float) -> Any:
@@ -45,7 +50,7 @@ def prepare(accelerator: Accelerator, network: nn.Module, optimizer: torch.optim
         model=network,
         optimizer=optimizer,
         config={
-            "zero_optimization": {"stage": DeepSpeedPlugin().zero_stage, "overlap_comm": accelerator.device.type != "cpu"},
+            "zero_optimization": {"stage": _settings()["stage"], "overlap_comm": accelerator.device.type != "cpu"},
             "zero_allow_untested_optimizer": True,
             "gradient_clipping": clip_gradient,
             # A batch is as many passes as the loop makes: `step` ends it.
