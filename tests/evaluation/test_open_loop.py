@@ -1,7 +1,7 @@
 """Single plans judged against the expert: right for the expert's own path, and honest about all others."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import pytest
 import torch
@@ -76,6 +76,32 @@ def test_standing_still_costs_what_the_expert_moves():
     error = by_question(Hold())["told"]
     assert error.final_mm == pytest.approx(error.moved_mm, abs=1.0)
     assert error.moved_mm > 50
+
+
+def test_who_hurries_along_the_experts_path_is_not_off_it():
+    class Slower(Knowing):
+        def plan(self, observation):
+            path = super().plan(observation).trajectory
+            return Plan(path[torch.arange(32) // 4])
+
+    class Aside(Slower):
+        def plan(self, observation):
+            path = super().plan(observation).trajectory
+            moved = replace(path.world_from_tool, translation=path.world_from_tool.translation + torch.tensor([0.0, 0.0, 0.5]))
+            return Plan(replace(path, world_from_tool=moved))
+
+    told = by_question(Slower("reach_target"))["told"]
+    assert told.final_mm > 5
+    assert told.off_path_mm < 0.01
+    assert 300 < by_question(Aside("reach_target"))["told"].off_path_mm <= 500
+
+
+def test_results_from_before_the_distance_to_the_path_are_read_and_have_none(tmp_path):
+    error = {name: value for name, value in asdict(by_question(Hold())["told"]).items() if name != "off_path_mm"}
+    (tmp_path / PLANS).write_text(json.dumps({"task": "reach_target", "seed": 1, "errors": [error]}) + "\n")
+    (row, _) = summarise(load_plans(tmp_path))
+    assert row.off_path_mm is None
+    assert "|  |" in markdown([row])
 
 
 def test_what_could_not_be_read_is_far_off():

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import warnings
 
 import pytest
 import torch
@@ -52,6 +53,33 @@ def test_another_process_hears_the_same():
 def test_too_many_words_are_refused():
     with pytest.raises(ValueError, match="has 30 words, this model reads 24"):
         words.encode(["very " * 30])
+
+
+def test_words_that_were_never_learnt_are_left_out_with_a_warning_and_the_others_close_up():
+    learnt = HashedWords(vocabulary=["pick", "up", "the", "red", "cup"])
+    with pytest.warns(UserWarning, match=r"left out: kindly, mug$"):
+        told = learnt.encode(["Kindly pick up the red mug, kindly"])
+    assert torch.equal(told, learnt.encode(["pick up the red"]))
+    assert learnt.known("kindly pick the red mug") == ["pick", "the", "red"]
+
+
+def test_words_that_were_learnt_are_heard_as_by_an_encoder_that_hears_all():
+    text = "pick up the red cup"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert torch.equal(HashedWords(vocabulary=text.split()).encode([text, ""]), words.encode([text, ""]))
+
+
+def test_words_left_out_do_not_count_as_too_many():
+    with pytest.warns(UserWarning, match="left out: very$"):
+        assert HashedWords(vocabulary=["push"]).encode(["very " * 30 + "push"])[0, 0].any()
+
+
+def test_a_vocabulary_grows_and_stays_what_it_was():
+    first = HashedWords(64, 12, ["red"])
+    more = first.having(["blue"])
+    assert (more.dim, more.max_words, more.vocabulary, first.vocabulary) == (64, 12, {"red", "blue"}, {"red"})
+    assert HashedWords().having(["red"]).vocabulary == {"red"}
 
 
 def test_a_language_model_pads_each_sample_on_its_own():

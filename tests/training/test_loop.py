@@ -14,6 +14,7 @@ from runs import assert_same_weights, losses_of, weights_of, write_demonstration
 
 from action_images.data.store import Dataset, DatasetWriter
 from action_images.model.models import Models
+from action_images.model.text import HashedWords
 from action_images.training import train as loop
 from action_images.training.checkpoint import checkpoints, load
 from action_images.training.interruption import interruptible
@@ -295,3 +296,25 @@ def test_new_models_are_fitted_to_axes_as_long_as_the_recipe_has_them(plain, tmp
 def test_axes_of_no_length_are_refused(plain, length):
     with pytest.raises(ValueError, match="axis_length lies between 0 and 10 m"):
         replace(plain, axis_length=length)
+
+
+def test_models_know_the_words_of_all_that_they_were_trained_on_and_of_its_mirror_image(plain, demonstrations, tmp_path):
+    other = tmp_path / "other"
+    with DatasetWriter(other, fps=5) as writer:
+        for number, told in enumerate(("Push it to the left.", None, "turn clockwise")):
+            writer.add(replace(Dataset(demonstrations)[number], id=f"move/{number}", instruction=told))
+    begun = Run.start(plain, tmp_path / "first")
+    begun.models.save(tmp_path / "models")
+    assert Models.load(tmp_path / "models").text.vocabulary == {"go", "there", "0", "1"}
+    source = replace(plain.sources[0], path=other)
+    on = Run.start(replace(plain, sources=(source,), pretrained=tmp_path / "models"), tmp_path / "second")
+    assert on.models.text.vocabulary == {"go", "there", "0", "1", "push", "it", "to", "the", "left", "turn", "clockwise"}
+    mirrored = Run.start(replace(plain, sources=(source,), mirror=0.5), tmp_path / "third")
+    assert {"left", "right", "clockwise", "counterclockwise"} < mirrored.models.text.vocabulary
+
+
+def test_models_whose_words_are_not_known_go_on_hearing_all(plain, tmp_path):
+    begun = Run.start(plain, tmp_path / "first")
+    replace(begun.models, text=HashedWords(begun.models.text.dim)).save(tmp_path / "models")
+    on = Run.start(replace(plain, pretrained=tmp_path / "models"), tmp_path / "second")
+    assert on.models.text.vocabulary is None

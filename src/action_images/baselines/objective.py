@@ -56,7 +56,7 @@ class Vectors:
             unfit = [name for name in source.tasks if TASKS[name].action is not Show.FIRST_FRAME]
             if unfit:
                 raise ValueError(f"{source.path}: a vector policy learns where the tool goes from where it is, not {', '.join(unfit)}")
-        models = new_models(recipe, clips, mixture) if recipe.pretrained is None else read_models(recipe.pretrained, recipe, clips)
+        models = new_models(recipe, clips, mixture) if recipe.pretrained is None else read_models(recipe.pretrained, recipe, clips, mixture)
         seeing = models.denoiser.transformer
         config = backbone_config({name: value for name, value in seeing.config.items() if not name.startswith("_")})
         with torch.random.fork_rng(devices=[]):

@@ -48,7 +48,8 @@ class PlanError:
     `final_mm` at its last step, `path_mm` and `path_deg` means over it, `gripper` the share of steps with the gripper
     rightly open or closed. `moved_mm` is how far the expert goes meanwhile: the error of standing still. `follows` says
     whether the plan ends nearer to where this question's expert does than to where the other goal's does; None where
-    there is no other, or both end in the same place.
+    there is no other, or both end in the same place. `off_path_mm` is how far the plan's last step lies from the nearest
+    place that the expert ever passes: the error without its haste. None in files that are older than it.
     """
 
     question: str
@@ -58,6 +59,7 @@ class PlanError:
     gripper: float
     moved_mm: float
     follows: bool | None = None
+    off_path_mm: float | None = None
 
 
 @dataclass(frozen=True)
@@ -186,7 +188,16 @@ def _error(question: str, plan: Plan, expert: Trajectory, other: Trajectory | No
     if follows and (lost[-1] or not metres[-1].isfinite()):
         follows = False  # what cannot be read follows nobody; where its place-holder lies says nothing
     final, mean, turned = millimetres[-1].item(), millimetres.mean().item(), degrees.mean().item()
-    return PlanError(question, final, mean, turned, right.item(), 1e3 * moved.item(), follows)
+    off = 1e3 * _off_path(plan.trajectory, expert)
+    return PlanError(question, final, mean, turned, right.item(), 1e3 * moved.item(), follows, LOST_MM if final == LOST_MM else off)
+
+
+def _off_path(plan: Trajectory, expert: Trajectory) -> float:
+    end, path = plan.world_from_tool.translation[-1], expert.world_from_tool.translation
+    steps = path.diff(dim=0)
+    along = ((end - path[:-1]) * steps).sum(-1) / steps.square().sum(-1).clamp_min(1e-12)
+    nearest = path[:-1] + along.clamp(0, 1)[:, None] * steps
+    return (nearest - end).norm(dim=-1).amin().item() if len(steps) else (path[0] - end).norm().item()
 
 
 def _next_steps(path: Trajectory, num_steps: int) -> Trajectory:
@@ -210,6 +221,7 @@ class OpenLoopRow:
     num_plans: int
     final_mm: tuple[float, float, float]
     within_20mm: tuple[float, float, float]
+    off_path_mm: float | None
     path_mm: float
     path_deg: float
     gripper: float
@@ -236,6 +248,7 @@ def _row(task: str, question: str, asked: list[PlanError]) -> OpenLoopRow:
 
     final = column(lambda error: error.final_mm)
     low, high = bootstrap_interval(lambda places: final[places].quantile(0.5).item(), len(final))
+    off = [error.off_path_mm for error in asked if error.off_path_mm is not None]
     decided = [error.follows for error in asked if error.follows is not None]
     return OpenLoopRow(
         task,
@@ -243,6 +256,7 @@ def _row(task: str, question: str, asked: list[PlanError]) -> OpenLoopRow:
         len(asked),
         (final.quantile(0.5).item(), low, high),
         _share(int((final <= NEAR_MM).sum()), len(asked)),
+        torch.tensor(off).quantile(0.5).item() if len(off) == len(asked) else None,
         column(lambda error: error.path_mm).quantile(0.5).item(),
         column(lambda error: error.path_deg).quantile(0.5).item(),
         100 * column(lambda error: error.gripper).mean().item(),
@@ -259,8 +273,8 @@ def _share(num: int, total: int) -> tuple[float, float, float]:
 def markdown(rows: Iterable[OpenLoopRow]) -> str:
     """The rows as a table for documents."""
     lines = [
-        "| task | asked | plans | final mm (median) | within 2 cm | path mm | path deg | gripper | expert moves | follows |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| task | asked | plans | final mm (median) | within 2 cm | off path mm | path mm | path deg | gripper | expert moves | follows |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         follows = "" if row.follows is None else "{:.1f} % ({:.0f}-{:.0f})".format(*row.follows)
@@ -270,6 +284,7 @@ def markdown(rows: Iterable[OpenLoopRow]) -> str:
             str(row.num_plans),
             "{:.1f} ({:.1f}-{:.1f})".format(*row.final_mm),
             "{:.1f} % ({:.0f}-{:.0f})".format(*row.within_20mm),
+            "" if row.off_path_mm is None else f"{row.off_path_mm:.1f}",
             f"{row.path_mm:.1f}",
             f"{row.path_deg:.1f}",
             f"{row.gripper:.1f} %",

@@ -88,7 +88,9 @@ class Models:
         if self.clips is not None:
             index["clips"] = asdict(self.clips)
         if isinstance(self.text, HashedWords):
-            index["text_config"] = {"dim": self.text.dim, "max_words": self.text.max_words}
+            vocabulary = self.text.vocabulary
+            known = {} if vocabulary is None else {"vocabulary": sorted(vocabulary)}
+            index["text_config"] = {"dim": self.text.dim, "max_words": self.text.max_words, **known}
         elif isinstance(self.text, LanguageModel):
             self.text.model.save_pretrained(folder / "text_encoder")  # pyright: ignore
             self.text.tokenizer.save_pretrained(folder / "tokenizer")

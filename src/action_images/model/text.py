@@ -2,7 +2,8 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -26,13 +27,20 @@ def clean(instruction: str) -> str:
     return re.sub(r"\s+", " ", instruction.replace(".", "").replace("_", " ")).strip()
 
 
-class HashedWords(nn.Module):
-    """Each word a fixed random vector drawn from its spelling: no weights, no vocabulary, any language.
+def words_of(instruction: str) -> list[str]:
+    """An instruction's words in lower case, without punctuation."""
+    return re.findall(r"\w+", clean(instruction).lower())
 
-    The network behind learns what the vectors mean, as it would an embedding table's. A word's vector mixes one of the
-    whole word with those of its three-letter pieces, so that 'drawers' starts close to 'drawer'; some channels count
-    its place in the sentence, so that 'red on blue' is not 'blue on red'. docs/model.md has the measurement against a
-    language model's embeddings.
+
+class HashedWords(nn.Module):
+    """Each word a fixed random vector drawn from its spelling: no weights, any language.
+
+    The network behind learns what the vectors mean, as it would an embedding table's. Vectors of words that it never
+    heard are noise to it: words that are not in the `vocabulary` are left out, with a warning (None: all are read).
+
+    A word's vector mixes one of the whole word with those of its three-letter pieces, so that 'drawers' starts close to
+    'drawer'; some channels count its place in the sentence, so that 'red on blue' is not 'blue on red'. docs/model.md has
+    the measurement against a language model's embeddings.
     """
 
     place: Tensor
@@ -40,32 +48,43 @@ class HashedWords(nn.Module):
     WORD_SHARE = 0.8
     PLACE_CHANNELS = 8
 
-    def __init__(self, dim: int = 128, max_words: int = 24) -> None:
+    def __init__(self, dim: int = 128, max_words: int = 24, vocabulary: Iterable[str] | None = None) -> None:
         super().__init__()
         self.dim, self.max_words = dim, max_words
-        self._known: dict[str, Tensor] = {}
+        self.vocabulary = None if vocabulary is None else frozenset(vocabulary)
+        self._vectors: dict[str, Tensor] = {}
         self.register_buffer("place", torch.zeros(0), persistent=False)
 
     def encode(self, instructions: Sequence[str]) -> Float[Tensor, "b token dim"]:
-        """Tokens of each instruction, float32; words beyond `max_words` are refused."""
+        """Tokens of each instruction, float32. Warns of words that are not known; refuses more known ones than `max_words`."""
         tokens = torch.zeros(len(instructions), self.max_words, self.dim)
         for row, instruction in zip(tokens, instructions, strict=True):
-            words = re.findall(r"\w+", clean(instruction).lower())
+            words = self.known(instruction)
             if len(words) > self.max_words:
                 raise ValueError(
                     f"an instruction has {len(words)} words, this model reads {self.max_words}; shorten: '{instruction[:60]}...'"
                 )
+            if unknown := [word for word in words_of(instruction) if word not in words]:
+                warnings.warn(f"words that the model never read are left out: {', '.join(dict.fromkeys(unknown))}", stacklevel=2)
             for place, word in enumerate(words):
                 row[place] = torch.cat([self._word(word), self._place(place)])
         return tokens.to(self.place.device)
 
+    def known(self, instruction: str) -> list[str]:
+        """The words that are read."""
+        return [word for word in words_of(instruction) if self.vocabulary is None or word in self.vocabulary]
+
+    def having(self, words: Iterable[str]) -> "HashedWords":
+        """The same with these words in its vocabulary too; where it has none, it has these alone."""
+        return HashedWords(self.dim, self.max_words, {*(self.vocabulary or ()), *words}).to(self.place.device)
+
     def _word(self, word: str) -> Tensor:
-        if word not in self._known:
+        if word not in self._vectors:
             padded = f"<{word}>"
             pieces = [padded[start : start + 3] for start in range(len(padded) - 2)]
             mean = torch.stack([self._random(piece) for piece in pieces]).sum(0) / len(pieces) ** 0.5
-            self._known[word] = self.WORD_SHARE**0.5 * self._random(f"word {word}") + (1 - self.WORD_SHARE) ** 0.5 * mean
-        return self._known[word]
+            self._vectors[word] = self.WORD_SHARE**0.5 * self._random(f"word {word}") + (1 - self.WORD_SHARE) ** 0.5 * mean
+        return self._vectors[word]
 
     def _random(self, text: str) -> Tensor:
         # A cryptographic hash, since Python's own differs between processes.

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from action_images.canvas import TASKS, Show
 from action_images.canvas.layout import STREAMS
+from action_images.data.mirrored import mirrored_words
 from action_images.data.mixture import Decisions, Mixture, Source
 from action_images.data.sample import Sample, collate
 from action_images.data.split import Split
@@ -19,6 +20,7 @@ from action_images.model.door import CanvasDenoiser
 from action_images.model.models import Clips, Models
 from action_images.model.patches import PatchAutoencoder
 from action_images.model.presets import build, build_autoencoder, preset_named
+from action_images.model.text import HashedWords, words_of
 from action_images.pipeline import Pipeline
 from action_images.sampler import AVERAGED
 from action_images.training.recipe import Recipe, SourceRecipe
@@ -86,18 +88,33 @@ def new_models(recipe: Recipe, clips: Clips, mixture: Mixture) -> Models:
     preset = preset_named(recipe.preset)
     autoencoder = build_autoencoder(preset)
     models = replace(build(preset, recipe.seed, autoencoder), clips=clips)
+    if isinstance(models.text, HashedWords):
+        models = replace(models, text=models.text.having(words_told(recipe, mixture)))
     if isinstance(autoencoder, PatchAutoencoder):
         autoencoder.fit(_clips_to_fit(Pipeline.of(models), mixture, clips))
     set_output_bias(Pipeline.of(models), mixture, clips)
     return models
 
 
-def read_models(folder: Path, recipe: Recipe, clips: Clips, door: type[CanvasDenoiser] = CanvasDenoiser) -> Models:
-    """Saved models, each in the precision that the recipe has for it."""
+def words_told(recipe: Recipe, mixture: Mixture) -> set[str]:
+    """All words of the instructions that the recipe's sources have, in mirrors too where it has mirrors."""
+    told = {
+        source.dataset.instruction(number)
+        for one, source in zip(recipe.sources, mixture.sources, strict=True)
+        for number in episodes_of(one, source)
+    } - {None}
+    told |= {mirrored_words(one) for one in told if one is not None} if recipe.mirror > 0 else set()
+    return {word for one in told if one is not None for word in words_of(one)}
+
+
+def read_models(folder: Path, recipe: Recipe, clips: Clips, mixture: Mixture, door: type[CanvasDenoiser] = CanvasDenoiser) -> Models:
+    """Saved models, each in the precision that the recipe has for it; a vocabulary, where they have one, grows by the recipe's words."""
     transformer_dtype, text_dtype = (getattr(torch, name) for name in (recipe.transformer_dtype, recipe.text_dtype))
     models = replace(Models.load(folder, transformer_dtype, door, text_dtype), clips=clips)
     if isinstance(models.autoencoder, WanAutoencoder):
         models.autoencoder.vae.to(getattr(torch, recipe.autoencoder_dtype))  # not its statistics, which are float32
+    if isinstance(models.text, HashedWords) and models.text.vocabulary is not None:
+        models = replace(models, text=models.text.having(words_told(recipe, mixture)))
     return models
 
 

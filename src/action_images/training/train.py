@@ -328,4 +328,4 @@ def _models_to_start_from(
             objective.new_models(recipe, clips, mixture).save(out / START)
         write_json(out / RECIPE, recipe.as_json())
     accelerator.wait_for_everyone()
-    return read_models(objective.goes_on_from(recipe) or out / START, recipe, clips, objective.door)
+    return read_models(objective.goes_on_from(recipe) or out / START, recipe, clips, mixture, objective.door)
