@@ -77,7 +77,6 @@ def variations(data: Path) -> Iterator[Variation]:
     yield of("resolution", "128 px, cells of 32", network(patch_size=[1, 4, 4], pixels_per_token=32), size=(128, 128))
     yield of("axes", "0.2 m", axis_length=0.2)
     yield of("frames", "5", num_frames=5)
-    yield of("frames", "17", num_frames=17)
     yield of("tasks", "all six of tiny", sources=(replace(source, tasks=TINY_TASKS),))
     yield of("autoencoder", "32 channels", replace(network(in_channels=32, out_channels=32), autoencoder={"channels": 32}))
     yield of("autoencoder", "128 channels", replace(network(in_channels=128, out_channels=128), autoencoder={"channels": 128}))
