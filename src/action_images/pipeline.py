@@ -28,10 +28,6 @@ MOVED = ((3 / 64, 0.05, 0.12), (1 / 64, 0.12, 0.20))
 how much the strongest colour differs there from a still video's on average, of 1, for a pixel to begin to be shown as
 imagined, and from where on it is shown so. The first finds what is faint and large, the second what is small (docs/experiments.md)."""
 
-TRUSTED_AXIS_M = 0.1
-"""How far out a spot on an axis is imagined as well as the tool's own. What a network knows least is the angle, so beyond that the
-variance grows with the square of the length (docs/experiments.md)."""
-
 
 @dataclass(frozen=True)
 class Prediction(Struct):
@@ -120,8 +116,7 @@ class Pipeline:
         images = shown.action_images
         if images is None or cameras is None or images.shape[1] == 1:
             return shown
-        rig, weight = _per_frame(cameras, *images.shape[:3]), min(1.0, (TRUSTED_AXIS_M / self.format.axis_length) ** 2)
-        return replace(shown, reading=read(images, rig, self.format, axis_weight=weight))
+        return replace(shown, reading=read(images, _per_frame(cameras, *images.shape[:3]), self.format))
 
     def to(self, device: torch.device | str) -> Self:
         """The same with its models on another device; what was remembered of rigs is forgotten."""

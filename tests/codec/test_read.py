@@ -31,29 +31,6 @@ def test_drawing_then_reading_is_the_identity(seed, num_views, precision):
     torch.testing.assert_close(reading.trajectory.opening, path.opening, atol=1e-5, rtol=0)
 
 
-@given(seed=seeds, weight=st.sampled_from([0.01, 0.25, 1.0]))
-def test_what_axes_count_changes_nothing_where_all_spots_agree(seed, weight):
-    path, cameras = trajectory(3, seed), rig(2, SIZE)
-    millimetres, degrees = errors(read(draw(path, cameras), cameras, axis_weight=weight), path)
-    assert millimetres.max() < 1e-3
-    assert degrees.max() < 1e-3
-
-
-def test_axes_that_are_drawn_wrongly_pull_the_position_less_the_less_they_count():
-    path, cameras = trajectory(3, 0), rig(2, SIZE)
-    images = draw(path, cameras)
-    images[..., 1:, :, :] = draw(path, cameras, ActionImageFormat(axis_length=0.13))[..., 1:, :, :]
-    off = [errors(read(images, cameras, axis_weight=weight), path)[0].mean() for weight in (1.0, 0.25, 0.01)]
-    assert off[0] > 2 * off[1] > 4 * off[2]
-
-
-@pytest.mark.parametrize("weight", [0.0, -1.0, 1.1, float("nan")])
-def test_axes_count_between_nothing_and_what_they_show(weight):
-    path, cameras = trajectory(2, 0), rig(2, SIZE)
-    with pytest.raises(ValueError, match="axis_weight lies in"):
-        read(draw(path, cameras), cameras, axis_weight=weight)
-
-
 @given(seed=seeds)
 def test_eight_bits_read_like_floats_within_quantisation(seed):
     path, cameras = trajectory(3, seed), rig(2, SIZE)

@@ -57,7 +57,6 @@ def read(
     *,
     precision: Literal["exact", "fast"] = "exact",
     max_position_std: float = 2.5e-3,
-    axis_weight: float = 1.0,
     smooth: Smoother | None = None,
 ) -> Reading:
     """Read the trajectory off action images, uint8 or float in [0, 1], of at least two views.
@@ -65,16 +64,12 @@ def read(
     `cameras` are (view), (*batch view) or moving (*batch view frame): see `Camera.per_frame`. `exact` uses every
     pixel near a spot, `fast` some of them: as good on clean images, worse under noise. Frames whose position is
     predicted to be worse than `max_position_std` (m) are not valid, nor are those whose rotation would move the drawn
-    points by more than twice that. Spots on the axes count `axis_weight` times what their fit to the image says (in
-    information, the inverse of variance): below 1 for imagined images, whose axes point where they should less well than
-    they look. On drawn ones it changes nothing. `smooth` (for generated images; see `codec.smooth`) runs last.
+    points by more than twice that. `smooth` (for generated images; see `codec.smooth`) runs last.
 
-    Raises ValueError for fewer than two views, no frames, pixels that are not finite or far outside [0, 1], images that do
-    not match the cameras, or an `axis_weight` outside (0, 1]. Source: paper section 3, inverted by weighted least squares;
-    the errors to expect stand in docs/codec.md.
+    Raises ValueError for fewer than two views, no frames, pixels that are not finite or far outside [0, 1], or images
+    that do not match the cameras. Source: paper section 3, inverted by weighted least squares; the errors to expect
+    stand in docs/codec.md.
     """
-    if not 0 < axis_weight <= 1:
-        raise ValueError(f"axis_weight lies in (0, 1], got {axis_weight:g}")
     rig = _rig(images, cameras)
     axis = images.ndim - 5
     batch_shape = torch.Size([*images.shape[:axis], images.shape[axis + 1]])
@@ -82,7 +77,7 @@ def read(
     spots = located.map(lambda tensor: tensor.transpose(axis, axis + 1).flatten(0, axis)).to(torch.float64)
     frame_rig = rig.map(lambda tensor: tensor.transpose(axis, axis + 1).flatten(0, axis)).to(torch.float64)
 
-    solution, known, searched = _solve_all(spots, frame_rig, format, batch_shape[-1], axis_weight)
+    solution, known, searched = _solve_all(spots, frame_rig, format, num_frames=batch_shape[-1])
     reading = _reading(solution, known, spots, format, max_position_std)
     faded = searched & ambiguity.should_be_seen(format.points(solution.world_from_tool), spots, frame_rig, format)
     reading = replace(reading, valid=reading.valid & ~faded, confidence=torch.where(faded, 0.0, reading.confidence))
@@ -113,14 +108,11 @@ def _rig(images: Tensor, cameras: Camera) -> Camera:
     return rig
 
 
-def _solve_all(
-    spots: Spots, rig: Camera, format: ActionImageFormat, num_frames: int, axis_weight: float
-) -> tuple[Solution, Tensor, Tensor]:
+def _solve_all(spots: Spots, rig: Camera, format: ActionImageFormat, num_frames: int) -> tuple[Solution, Tensor, Tensor]:
     """Poses of all frames, (batch * frame), which of them are known, and which had to be searched for."""
     limit = STRONG_SIGMAS * format.sigma_px(rig.size)
     strong = spots.seen & (spots.covariance.diagonal(dim1=-2, dim2=-1).sum(-1) < limit**2)
     whole = (strong.sum(1) >= 2).all(-1)
-    spots = _weighed(spots, axis_weight)
     solution = solve(spots, rig, format)
     fits = solution.in_front & (solution.residual_px < format.sigma_px(rig.size))
     known = whole & fits
@@ -140,12 +132,6 @@ def _solve_all(
     solution = concatenate([solution, candidates.solution[picked, torch.arange(len(partial))]])[source]
     searched = source >= len(known)
     return solution, known | (searched & (solution.residual_px < format.sigma_px(rig.size))), searched
-
-
-def _weighed(spots: Spots, axis_weight: float) -> Spots:
-    """The same with less information in green and blue, the ends of the axes."""
-    variance = spots.covariance.new_tensor([1.0, 1 / axis_weight, 1 / axis_weight])
-    return replace(spots, covariance=spots.covariance * variance[:, None, None])
 
 
 def _reading(solution: Solution, known: Tensor, spots: Spots, format: ActionImageFormat, max_position_std: float) -> Reading:
