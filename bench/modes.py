@@ -19,9 +19,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from action_images.generation import ClipGenerator
 from action_images.recipes import NO_TEXT_WHERE_SEEN, TINY
 from action_images.training.recipe import Recipe, SourceRecipe
+from action_images.training.setup import clips_of
 from action_images.training.train import START, train
+from action_images.training.validation import Validation
 
 LEARNT = ("policy", "label", "simulate")
 SHARES = {"demonstrations": 0.56, "choices": 0.31, "clumsy": 0.13}
@@ -68,6 +71,15 @@ def judged(models: Path, dataset: Path, out: Path, run: Run, windows: int) -> di
     }
 
 
+def lost(models: Path, data: Path, run: Run, windows: int) -> dict[tuple[str, str], str]:
+    """The held-out loss at noise level 1, where nothing of the answer is seen: it says something before any path can be read."""
+    source = SourceRecipe(data / "validation", 1.0, dict.fromkeys(run.tasks, 1.0), 0.0, NO_TEXT_WHERE_SEEN)
+    recipe = replace(recipe_of(run, data, None), validation=(source,), validation_windows=windows)
+    generator = ClipGenerator.load(models, sampling="one-step")
+    figures = Validation.of(recipe, replace(clips_of(recipe), sampling="one-step")).judge(generator.pipeline).figures
+    return {(task, name): f"{value:.4f}" for task, row in figures.items() for name, value in row.items() if name == "loss 1"}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the recordings")
@@ -83,6 +95,7 @@ def main() -> None:
         folder = options.out / run.name.replace(",", "").replace(" ", "-")
         models = train(recipe_of(run, options.data, begun / START), folder)
         found[run.name] = judged(models, options.data / "validation", folder / "judged", run, options.windows)
+        found[run.name] |= lost(models, options.data, run, options.windows)
     names = list(found)
     table = Table("mode", "figure, last frame", *names)
     for mode, figure in dict.fromkeys(key for columns in found.values() for key in columns):
