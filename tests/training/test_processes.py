@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from runs import losses_of, weights_of
 
+from action_images.cli import main
 from action_images.model.models import Models
 from action_images.training import zero
 from action_images.training.log import read_log
@@ -121,6 +122,14 @@ def test_what_deepspeed_cannot_save_here_is_refused(recipe, tmp_path, monkeypatc
     with pytest.raises(ValueError, match=f"ZeRO .*{said}"):
         train(recipe, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_deepspeed_that_is_not_installed_is_one_line_that_names_its_extra(recipe, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    monkeypatch.setitem(sys.modules, "deepspeed", None)
+    sources = ["--sources.0.path", str(recipe.sources[0].path), "--validation.0.path", str(recipe.validation[0].path)]
+    assert main(["train", "debug", "--out", str(tmp_path / "run"), *sources]) == 2
+    assert "needs deepspeed, which is not installed; the extra 'deepspeed' brings it" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("stage", "accepted"), [(1, True), (3, False)])

@@ -16,6 +16,7 @@ EXTRAS = {
     "model": ("accelerate", "diffusers", "peft", "safetensors", "transformers"),
     "serve": ("msgpack", "prometheus_client", "websockets"),
     "train": ("tensorboard",),
+    "deepspeed": ("deepspeed",),
     "judge": ("cv2", "torchmetrics"),
     "ray": ("pandas", "ray"),
     "view": ("PIL", "matplotlib"),

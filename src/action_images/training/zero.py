@@ -19,11 +19,9 @@ def wanted() -> bool:
 
 
 def check_wanted() -> None:
-    """Raise ValueError for what cannot be saved here, and ImportError where DeepSpeed is not installed."""
-    try:
-        import deepspeed  # noqa: F401
-    except ImportError as error:
-        raise ImportError("DeepSpeed is not installed; pip install 'action-images[deepspeed]'") from error
+    """Raise ValueError for what cannot be saved here, and ModuleNotFoundError where DeepSpeed (extra `deepspeed`) is missing."""
+    import deepspeed  # noqa: F401
+
     settings = _settings()
     moved = {str(settings.get(part, {}).get("device", "none")) for part in ("offload_optimizer", "offload_param")} - {"none"}
     if settings.get("stage") not in (1, 2) or moved:
