@@ -5,7 +5,8 @@
 DATA is what `make train-tiny` records (its `demonstrations`, `choices`, `clumsy` and `validation`). All runs begin with the same new
 models. Three learn one task each for so many steps; `together` learns the three in equal shares, once for as many steps as one of
 them (what one training costs), and once for three times as many (as many samples of each task as those that learn it alone, and
-as much training as the three). All are judged by `action-images judge-clips`. A run that was stopped goes on where it was.
+as much training as the three). All are judged by `action-images judge-clips`, and by the held-out
+loss at noise level 1. A run that was stopped goes on where it was.
 """
 
 import argparse
