@@ -22,14 +22,14 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from action_images.evaluation.closed_loop import Judgement, addresses, run
+from action_images.evaluation.closed_loop import EvaluationConfig, addresses, run
 from action_images.evaluation.protocols import protocol_named
-from action_images.generation import ClipGenerator
+from action_images.inference.clip_generator import ClipGenerator
 from action_images.model.presets import PRESETS, Preset
 from action_images.policy import GenerativePolicy
-from action_images.recipes import NO_TEXT_WHERE_SEEN, TINY, TINY_TASKS
 from action_images.training.log import LOG
 from action_images.training.recipe import Recipe, SourceRecipe
+from action_images.training.recipes import NO_TEXT_WHERE_SEEN, TINY, TINY_MODES
 from action_images.training.setup import clips_of
 from action_images.training.train import START, train
 from action_images.training.validation import Validation
@@ -57,7 +57,9 @@ def variations(data: Path) -> Iterator[Variation]:
     source = SourceRecipe(data / "demonstrations", 1.0, planned, 0.02, NO_TEXT_WHERE_SEEN)
     judged = replace(source, path=data / "validation", drop_text=0.0)
     never = {"validate_minutes": 1e6, "save_minutes": 1e6}
-    base = replace(TINY, preset=VARIED, sources=(source,), validation=(judged,), validation_windows=WINDOWS, **never)
+    base = replace(
+        TINY, preset=VARIED, sources=(source,), validation=(judged,), validation_windows=WINDOWS, **never
+    )
     tiny = PRESETS["tiny"]
 
     def of(choice: str, name: str, preset: Preset = tiny, **values: Any) -> Variation:
@@ -74,12 +76,25 @@ def variations(data: Path) -> Iterator[Variation]:
     yield of("cells", "32 px", network(patch_size=[1, 4, 4], pixels_per_token=32))
     yield of("resolution", "96 px, cells of 16", size=(96, 96))
     yield of("resolution", "128 px, cells of 16", size=(128, 128))
-    yield of("resolution", "128 px, cells of 32", network(patch_size=[1, 4, 4], pixels_per_token=32), size=(128, 128))
+    yield of(
+        "resolution",
+        "128 px, cells of 32",
+        network(patch_size=[1, 4, 4], pixels_per_token=32),
+        size=(128, 128),
+    )
     yield of("axes", "0.2 m", axis_length=0.2)
     yield of("frames", "5", num_frames=5)
-    yield of("tasks", "all six of tiny", sources=(replace(source, tasks=TINY_TASKS),))
-    yield of("autoencoder", "32 channels", replace(network(in_channels=32, out_channels=32), autoencoder={"channels": 32}))
-    yield of("autoencoder", "128 channels", replace(network(in_channels=128, out_channels=128), autoencoder={"channels": 128}))
+    yield of("tasks", "all six of tiny", sources=(replace(source, modes=TINY_MODES),))
+    yield of(
+        "autoencoder",
+        "32 channels",
+        replace(network(in_channels=32, out_channels=32), autoencoder={"channels": 32}),
+    )
+    yield of(
+        "autoencoder",
+        "128 channels",
+        replace(network(in_channels=128, out_channels=128), autoencoder={"channels": 128}),
+    )
     yield of("text", "mean of words, no pickers", network(word_pickers=None))
     yield of("text", "not told", sources=(replace(source, drop_text=1.0),))
     yield of("prediction", "velocity", network(prediction="velocity"))
@@ -104,7 +119,9 @@ def tried(variation: Variation, out: Path, minutes: float, scenes: int) -> dict[
     batch = variation.recipe.batch_size
     steps = round(60 * minutes * _rate(probe, batch, WARM_STEPS) / batch)
     # The same new models, whose autoencoder need not be fitted twice.
-    models = train(replace(variation.recipe, pretrained=probe / START, num_steps=steps, validation=()), folder)
+    models = train(
+        replace(variation.recipe, pretrained=probe / START, num_steps=steps, validation=()), folder
+    )
     return {
         "choice": variation.choice,
         "variation": variation.name,
@@ -134,15 +151,23 @@ def judged_on_windows(models: Path, recipe: Recipe) -> dict[str, float]:
 def judged_in_scenes(models: Path, scenes: int) -> dict[str, Any]:
     """New scenes in closed loop, one answer for each plan."""
     load = partial(GenerativePolicy.load, models, sampling="one-step")
-    judgement = Judgement("in_domain", protocol_named("in_domain"), "ablation", load, 2, SIZE)
-    trials = list(run(judgement, addresses((TASK,), scenes), 1))
+    config = EvaluationConfig("in_domain", protocol_named("in_domain"), "ablation", load, 2, SIZE)
+    trials = list(run(config, addresses((TASK,), scenes), 1))
     times = sorted(trial.plan_ms for trial in trials if trial.plan_ms is not None)
-    return {"won": sum(trial.succeeded for trial in trials), "scenes": scenes, "plan ms": round(times[len(times) // 2])}
+    return {
+        "won": sum(trial.succeeded for trial in trials),
+        "scenes": scenes,
+        "plan ms": round(times[len(times) // 2]),
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder of `demonstrations` and `validation`")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder of `demonstrations` and `validation`"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder for the runs' results")
     parser.add_argument("--minutes", type=float, default=4.0, help="of training, each")
     parser.add_argument("--scenes", type=int, default=60, help="new scenes in closed loop, each")
@@ -154,11 +179,20 @@ def main() -> None:
     done = {(row["choice"], row["variation"], row["minutes"]) for row in rows}
     every = list(variations(options.data))
     if unknown := sorted({*(options.only or [])} - {one.choice for one in every}):
-        parser.error(f"there is no choice {', '.join(unknown)}; there are: {', '.join(dict.fromkeys(one.choice for one in every))}")
+        parser.error(
+            f"there is no choice {', '.join(unknown)}; there are: {', '.join(dict.fromkeys(one.choice for one in every))}"
+        )
     for variation in every:
-        if (variation.choice, variation.name, options.minutes) in done or (options.only and variation.choice not in options.only):
+        if (variation.choice, variation.name, options.minutes) in done or (
+            options.only and variation.choice not in options.only
+        ):
             continue
-        rows.append({**tried(variation, options.out, options.minutes, options.scenes), "threads": torch.get_num_threads()})
+        rows.append(
+            {
+                **tried(variation, options.out, options.minutes, options.scenes),
+                "threads": torch.get_num_threads(),
+            }
+        )
         with path.open("a") as file:
             file.write(json.dumps(rows[-1]) + "\n")
     if not rows:

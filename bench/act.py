@@ -30,16 +30,16 @@ from torch import Tensor, nn
 
 from action_images.baselines.numbers import NUM_NUMBERS, PARTS, from_numbers, reference, to_numbers, tool_now
 from action_images.control import Gripper, to_control_steps
-from action_images.data.loader import load
-from action_images.data.sample import Sample, collate
-from action_images.evaluation.closed_loop import Judgement, evaluate
+from action_images.evaluation.closed_loop import EvaluationConfig, evaluate
 from action_images.evaluation.protocols import PROTOCOLS, protocol_named
 from action_images.geometry.rotation import to_six_numbers
 from action_images.model.text import HashedWords
 from action_images.policy.generative import scene_of, with_first
-from action_images.recipes import TINY_VECTOR
 from action_images.robot import Observation, Plan
+from action_images.samples.loader import load
+from action_images.samples.sample import Sample, collate
 from action_images.structs import concatenate
+from action_images.training.recipes import TINY_VECTOR
 from action_images.training.setup import clips_of, open_mixture
 
 VIEWS = ("observation.images.view0", "observation.images.view1")
@@ -58,7 +58,9 @@ def new_policy() -> ACTPolicy:
     images = {name: PolicyFeature(FeatureType.VISUAL, (3, *SIZE)) for name in VIEWS}
     told = {
         "observation.state": PolicyFeature(FeatureType.STATE, (NUM_NUMBERS,)),
-        "observation.environment_state": PolicyFeature(FeatureType.ENV, (WORDS.max_words * WORDS.dim + NUM_CAMERA_NUMBERS,)),
+        "observation.environment_state": PolicyFeature(
+            FeatureType.ENV, (WORDS.max_words * WORDS.dim + NUM_CAMERA_NUMBERS,)
+        ),
     }
     as_it_is = dict.fromkeys(("VISUAL", "STATE", "ENV", "ACTION"), NormalizationMode.IDENTITY)
     config = ACTConfig(
@@ -130,7 +132,7 @@ def wanted(samples: Sample, units: Units) -> dict[str, Tensor]:
 
 
 class Act:
-    """A Policy, as `Judgement` wants it; loaded in every process."""
+    """A Policy, as `EvaluationConfig` wants it; loaded in every process."""
 
     def __init__(self, folder: Path) -> None:
         self.network = new_policy().eval()
@@ -140,10 +142,17 @@ class Act:
     @torch.no_grad()
     def plan(self, observation: Observation) -> Plan:
         scene = scene_of(observation, SIZE)
-        scene = replace(scene, video=scene.video if scene.video.is_floating_point() else scene.normalised().video)
-        numbers = self.network.predict_action_chunk(shown(scene, self.units)) * self.units.path_std + self.units.path_mean
+        scene = replace(
+            scene, video=scene.video if scene.video.is_floating_point() else scene.normalised().video
+        )
+        numbers = (
+            self.network.predict_action_chunk(shown(scene, self.units)) * self.units.path_std
+            + self.units.path_mean
+        )
         now = scene.trajectory[:, :1]
-        path = with_first(concatenate([now, from_numbers(numbers, now, reference(scene.cameras))], 1)[0], observation)
+        path = with_first(
+            concatenate([now, from_numbers(numbers, now, reference(scene.cameras))], 1)[0], observation
+        )
         return Plan(to_control_steps(path, torch.ones(NUM_FRAMES), FPS, 20.0, Gripper()).trajectory)
 
 
@@ -154,7 +163,10 @@ def train(data: Path, out: Path, minutes: float) -> None:
     out.mkdir(parents=True, exist_ok=True)
     if not (out / "units.safetensors").is_file():
         windows = [mixture.sample(mixture[number], SIZE) for number in range(512)]
-        save_file(vars(Units.of(collate([replace(one, video=one.video[..., :1, :1]) for one in windows]))), out / "units.safetensors")
+        save_file(
+            vars(Units.of(collate([replace(one, video=one.video[..., :1, :1]) for one in windows]))),
+            out / "units.safetensors",
+        )
     units = Units(**load_file(out / "units.safetensors"))
     torch.manual_seed(0)
     network = new_policy().train()
@@ -165,7 +177,9 @@ def train(data: Path, out: Path, minutes: float) -> None:
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
         step, spent = state["step"], state["spent"]
-    console.print(f"{sum(one.numel() for one in network.parameters()) / 1e6:.1f} M parameters, step {step}, {spent / 60:.0f} minutes done")
+    console.print(
+        f"{sum(one.numel() for one in network.parameters()) / 1e6:.1f} M parameters, step {step}, {spent / 60:.0f} minutes done"
+    )
     began, saved, losses = time.monotonic() - spent, time.monotonic(), []
     for samples in _samples(mixture, step):
         share = (time.monotonic() - began) / (60 * minutes)
@@ -183,7 +197,9 @@ def train(data: Path, out: Path, minutes: float) -> None:
             saved, spent = time.monotonic(), time.monotonic() - began
             _save(out, network, optimizer, step, spent)
             rate = BATCH * step / spent
-            console.print(f"step {step}  l1 {sum(losses) / len(losses):.4f}  {spent / 60:.0f} of {minutes:g} min  {rate:.1f} samples/s")
+            console.print(
+                f"step {step}  l1 {sum(losses) / len(losses):.4f}  {spent / 60:.0f} of {minutes:g} min  {rate:.1f} samples/s"
+            )
             losses.clear()
         if done:
             return
@@ -204,9 +220,20 @@ def _save(out: Path, network: ACTPolicy, optimizer: torch.optim.Optimizer, step:
     for name, write in (
         (
             "state.pt",
-            partial(torch.save, {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "spent": spent}),
+            partial(
+                torch.save,
+                {
+                    "network": network.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "step": step,
+                    "spent": spent,
+                },
+            ),
         ),
-        ("act.safetensors", partial(save_file, {name: value.contiguous() for name, value in network.state_dict().items()})),
+        (
+            "act.safetensors",
+            partial(save_file, {name: value.contiguous() for name, value in network.state_dict().items()}),
+        ),
     ):
         write(out / f"{name}.part")
         (out / f"{name}.part").replace(out / name)
@@ -214,7 +241,9 @@ def _save(out: Path, network: ACTPolicy, optimizer: torch.optim.Optimizer, step:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     training = commands.add_parser("train")
     training.add_argument("--data", type=Path, required=True)
@@ -230,8 +259,15 @@ def main() -> None:
     if given.command == "train":
         train(given.data, given.out, given.minutes)
         return
-    judgement = Judgement(given.protocol, protocol_named(given.protocol), f"act {given.models.name}", partial(Act, given.models), 2, SIZE)
-    won = [trial.succeeded for trial in evaluate(judgement, given.out, given.trials, given.workers)]
+    config = EvaluationConfig(
+        given.protocol,
+        protocol_named(given.protocol),
+        f"act {given.models.name}",
+        partial(Act, given.models),
+        2,
+        SIZE,
+    )
+    won = [trial.succeeded for trial in evaluate(config, given.out, given.trials, given.workers)]
     print(f"{sum(won)} of {len(won)} new trials won; compare them with 'action-images compare'")
 
 

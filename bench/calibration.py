@@ -29,7 +29,11 @@ CONSOLE = Console(width=180)
 SETTINGS = {"two fixed cameras": fixed_session, "wrist camera": wrist_session}
 """What renders a session of so many poses; the wrist camera does not see the board at all of them."""
 
-ROBOTS = {"exact": (0.0, 0.0), "1 mm, 0.2 deg": (1e-3, math.radians(0.2)), "3 mm, 0.6 deg": (3e-3, math.radians(0.6))}
+ROBOTS = {
+    "exact": (0.0, 0.0),
+    "1 mm, 0.2 deg": (1e-3, math.radians(0.2)),
+    "3 mm, 0.6 deg": (3e-3, math.radians(0.6)),
+}
 """How far off the robot's poses are: standard deviation along (m) and about (rad) each axis."""
 
 ALMOST_EXACT = (5e-5, math.radians(0.01))
@@ -46,17 +50,30 @@ def robot(num_draws: int, counts: Sequence[int]) -> Rows:
         session, off = SETTINGS[setting](max(counts)).first(count), ROBOTS[name]
         draws = num_draws if max(off) > 0 else 1
         told = off if max(off) > 0 else ALMOST_EXACT
-        rows.append({"setting": setting, "robot is off by": name, "poses": count, **errors(session, off, told, range(draws))})
+        rows.append(
+            {
+                "setting": setting,
+                "robot is off by": name,
+                "poses": count,
+                **errors(session, off, told, range(draws)),
+            }
+        )
     return rows
 
 
 def believed(num_draws: int) -> Rows:
     """What it costs to take the robot for exact: the same draws, with its error in the refinement and without."""
     rows, off = [], ROBOTS["1 mm, 0.2 deg"]
-    for setting, told in track([(s, t) for s in SETTINGS for t in (off, ALMOST_EXACT)], "believed", console=CONSOLE):
+    for setting, told in track(
+        [(s, t) for s in SETTINGS for t in (off, ALMOST_EXACT)], "believed", console=CONSOLE
+    ):
         session = SETTINGS[setting](20)
         rows.append(
-            {"setting": setting, "taken as": "exact" if told is ALMOST_EXACT else "it is", **errors(session, off, told, range(num_draws))}
+            {
+                "setting": setting,
+                "taken as": "exact" if told is ALMOST_EXACT else "it is",
+                **errors(session, off, told, range(num_draws)),
+            }
         )
     return rows
 
@@ -64,7 +81,9 @@ def believed(num_draws: int) -> Rows:
 def pictures(levels: Sequence[float]) -> Rows:
     """Errors of an exact robot against the noise of pictures (standard deviation in grey levels of 255), with 20 poses."""
     rows = []
-    for setting, level in track([(s, level) for s in SETTINGS for level in levels], "pictures", console=CONSOLE):
+    for setting, level in track(
+        [(s, level) for s in SETTINGS for level in levels], "pictures", console=CONSOLE
+    ):
         session = grainy(SETTINGS[setting](20), level)
         found = {"setting": setting, "noise": level, "corners_px": corner_error_px(session)}
         rows.append({**found, **errors(session, ROBOTS["exact"], ALMOST_EXACT, range(1))})
@@ -77,7 +96,9 @@ def lens() -> Rows:
     for radial in track([(-0.1, 0.02), (-0.25, 0.08)], "lens", console=CONSOLE):
         straight = fixed_session(20)
         bent, truth = bent_session(straight, radial)
-        inside = torch.cat([found.pixels for camera in straight.found for found in camera if found is not None])
+        inside = torch.cat(
+            [found.pixels for camera in straight.found for found in camera if found is not None]
+        )
         bend_px = (truth.bent(inside) - inside).norm(dim=-1).max().item()
         figures = errors(bent, ROBOTS["exact"], ALMOST_EXACT, range(1), bent=True)
         rows.append({"k1, k2": f"{radial[0]}, {radial[1]}", "bends_px": bend_px, **figures})
@@ -85,7 +106,11 @@ def lens() -> Rows:
 
 
 def errors(
-    session: Session, off: tuple[float, float], told: tuple[float, float], seeds: Sequence[int], bent: bool = False
+    session: Session,
+    off: tuple[float, float],
+    told: tuple[float, float],
+    seeds: Sequence[int],
+    bent: bool = False,
 ) -> dict[str, Any]:
     """Median and worst of several draws of the robot's error, over all cameras.
 
@@ -136,7 +161,11 @@ def corner_error_px(session: Session) -> float:
     for i, camera in enumerate(session.found):
         for pose, found in enumerate(camera):
             if found is not None:
-                truth = session.truth[i] if session.mount == "world" else session.truth[i].moved(session.world_from_tool[pose])
+                truth = (
+                    session.truth[i]
+                    if session.mount == "world"
+                    else session.truth[i].moved(session.world_from_tool[pose])
+                )
                 points = session.world_from_board[pose].apply(BOARD.corners[found.ids])
                 misses.append(truth.project(points)[0] - found.pixels)
     return torch.cat(misses).square().sum(-1).mean().sqrt().item()
@@ -145,18 +174,31 @@ def corner_error_px(session: Session) -> float:
 def show(title: str, rows: Rows) -> None:
     table = Table(*rows[0], title=title, box=SIMPLE)
     for row in rows:
-        table.add_row(*(f"{value:.2f}" if isinstance(value, float) else "" if value is None else str(value) for value in row.values()))
+        table.add_row(
+            *(
+                f"{value:.2f}" if isinstance(value, float) else "" if value is None else str(value)
+                for value in row.values()
+            )
+        )
     CONSOLE.print(table)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--json", type=Path, help="write all figures here")
     names = ("robot", "believed", "pictures", "lens")
     parser.add_argument("--only", nargs="+", choices=names, default=list(names))
     parser.add_argument("--draws", type=int, default=5, help="of the robot's error")
     parser.add_argument("--poses", type=int, nargs="+", default=[8, 12, 20, 30], help="numbers of poses")
-    parser.add_argument("--noise", type=float, nargs="+", default=[0.0, 5.0, 10.0, 20.0], help="of the pictures, in grey levels")
+    parser.add_argument(
+        "--noise",
+        type=float,
+        nargs="+",
+        default=[0.0, 5.0, 10.0, 20.0],
+        help="of the pictures, in grey levels",
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     parts: dict[str, tuple[str, Callable[[], Rows]]] = {

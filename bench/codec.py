@@ -20,7 +20,10 @@ from action_images.geometry import Camera, Trajectory
 
 FORMAT = ActionImageFormat()
 ACCURACY = [
-    *(Setting(512, 2, name) for name in ("clean", "8bit", "h264:18", "h264:23", "noise:0.05", "black:8", "offset:0.1")),
+    *(
+        Setting(512, 2, name)
+        for name in ("clean", "8bit", "h264:18", "h264:23", "noise:0.05", "black:8", "offset:0.1")
+    ),
     *(Setting(512, num, name) for num in (3, 4) for name in ("8bit", "h264:18", "h264:23", "noise:0.05")),
     Setting(64, 2, "8bit"),
     *(Setting(512, 2, name, "fast") for name in ("8bit", "h264:18", "h264:23", "noise:0.05")),
@@ -48,7 +51,9 @@ def plain_draw(trajectory: Trajectory, cameras: Camera) -> Tensor:
 def plain_draw_at_once(trajectory: Trajectory, cameras: Camera, dtype: torch.dtype) -> Tensor:
     """One exp for every pixel of every spot, all images in one expression, as the formula is usually typed in."""
     height, width = cameras.size
-    y, x = torch.meshgrid(torch.arange(height, dtype=dtype) + 0.5, torch.arange(width, dtype=dtype) + 0.5, indexing="ij")
+    y, x = torch.meshgrid(
+        torch.arange(height, dtype=dtype) + 0.5, torch.arange(width, dtype=dtype) + 0.5, indexing="ij"
+    )
     pixels, _ = cameras[:, None, None].project(FORMAT.points(trajectory.world_from_tool))
     u, v = pixels.to(dtype)[..., None, None].unbind(3)
     spots = torch.exp(-((x - u) ** 2 + (y - v) ** 2) / (2 * FORMAT.sigma_px(cameras.size) ** 2))
@@ -128,9 +133,11 @@ def speed(size: int = 512, num_frames: int = 41) -> dict[str, float]:
         | {f"x: {name}": ratio for name, ratio in ratios.items()}
         | {
             "x: draw over filling fresh memory": ms["draw"] / ms["fill fresh float32"],
-            "x: draw into out over filling the same memory": ms["draw into out"] / ms["fill the same float32"],
+            "x: draw into out over filling the same memory": ms["draw into out"]
+            / ms["fill the same float32"],
             "x: draw_uint8 over filling fresh memory": ms["draw_uint8"] / ms["fill fresh uint8"],
-            "x: draw_uint8 into out over filling the same memory": ms["draw_uint8 into out"] / ms["fill the same uint8"],
+            "x: draw_uint8 into out over filling the same memory": ms["draw_uint8 into out"]
+            / ms["fill the same uint8"],
             "x: read fast against plain read": ms["plain read"] / ms["read fast, uint8"],
             "x: read exact against plain read": ms["plain read"] / ms["read exact, uint8"],
         }
@@ -140,7 +147,11 @@ def speed(size: int = 512, num_frames: int = 41) -> dict[str, float]:
 def cost() -> list[dict[str, float]]:
     """How draw and read grow with pixels, frames and views, one at a time."""
     rows = []
-    grid = [(size, 41, 2) for size in (64, 128, 256, 512)] + [(256, n, 2) for n in (11, 82)] + [(256, 41, n) for n in (3, 4)]
+    grid = (
+        [(size, 41, 2) for size in (64, 128, 256, 512)]
+        + [(256, n, 2) for n in (11, 82)]
+        + [(256, 41, n) for n in (3, 4)]
+    )
     for size, num_frames, num_views in grid:
         cameras = rig(num_views, size)
         trajectory = random_poses(num_frames, cameras, torch.Generator().manual_seed(0))
@@ -204,7 +215,11 @@ def show(console: Console, title: str, rows: list[dict[str, Any]]) -> None:
 
 def report_speed(console: Console, _clips: int) -> dict[str, Any]:
     times, growth = speed(), cost()
-    show(console, "512 px, 41 frames, 2 views: ms, and ratios", [{"what": k, "value": v} for k, v in times.items()])
+    show(
+        console,
+        "512 px, 41 frames, 2 views: ms, and ratios",
+        [{"what": k, "value": v} for k, v in times.items()],
+    )
     show(console, "cost", growth)
     return {"speed": times, "cost": growth}
 

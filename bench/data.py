@@ -26,14 +26,14 @@ from av.video.reformatter import VideoReformatter
 from rich.console import Console
 from rich.table import Table
 
-from action_images.data.episode import Episode, EpisodeError, FramesInMemory, View
-from action_images.data.loader import load
-from action_images.data.mixture import Mixture, Source
-from action_images.data.readers.unpickle import read_pickle
-from action_images.data.store import Dataset, DatasetWriter
-from action_images.data.video import VideoFrames
-from action_images.data.window import Cutting, Window
+from action_images.episodes.dataset import Dataset, DatasetWriter
+from action_images.episodes.episode import Episode, EpisodeError, FramesInMemory, View
+from action_images.episodes.readers.unpickle import read_pickle
+from action_images.episodes.video import VideoFrames
 from action_images.geometry import Camera, Pose, Trajectory
+from action_images.samples.loader import load
+from action_images.samples.mixture import Mixture, Source
+from action_images.samples.window import Cutting, Window
 
 NUM_FRAMES = 41
 EPISODE_FRAMES = 120
@@ -44,7 +44,9 @@ TURNS = 5
 def moving_pictures(size: int, seed: int, num_frames: int = EPISODE_FRAMES) -> torch.Tensor:
     """Textured ground that stands still, a textured square that crosses it: about as hard to code as a fixed camera's video."""
     noise = torch.Generator().manual_seed(seed)
-    ground = torch.nn.functional.interpolate(torch.rand(1, 3, 24, 24, generator=noise), (size, size), mode="bicubic")[0].clamp(0, 1)
+    ground = torch.nn.functional.interpolate(
+        torch.rand(1, 3, 24, 24, generator=noise), (size, size), mode="bicubic"
+    )[0].clamp(0, 1)
     square = torch.rand(3, size // 4, size // 4, generator=noise)
     frames = ground.repeat(num_frames, 1, 1, 1)
     for i, frame in enumerate(frames):
@@ -60,11 +62,16 @@ def write_set(path: Path, size: int, num_episodes: int) -> Dataset:
     eyes = (torch.tensor([1.0, 0.3, 0.8]), torch.tensor([0.3, 1.0, 0.8]))
     cameras = [Camera.look_at(eye, torch.zeros(3), 0.9, (size, size)) for eye in eyes]
     positions = torch.linspace(-0.2, 0.2, EPISODE_FRAMES)[:, None] * torch.ones(3)
-    path_of_tool = Trajectory(Pose(torch.eye(3).expand(EPISODE_FRAMES, 3, 3), positions), torch.ones(EPISODE_FRAMES))
+    path_of_tool = Trajectory(
+        Pose(torch.eye(3).expand(EPISODE_FRAMES, 3, 3), positions), torch.ones(EPISODE_FRAMES)
+    )
     with DatasetWriter(path, fps=20) as writer:
         for number in range(num_episodes):
             frames = [FramesInMemory(moving_pictures(size, 2 * number + view)) for view in range(2)]
-            views = tuple(View(f"camera{i}", part, camera) for i, (part, camera) in enumerate(zip(frames, cameras, strict=True)))
+            views = tuple(
+                View(f"camera{i}", part, camera)
+                for i, (part, camera) in enumerate(zip(frames, cameras, strict=True))
+            )
             writer.add(Episode(f"e{number}", "move", 20.0, views, path_of_tool))
     return Dataset(path)
 
@@ -75,7 +82,9 @@ def windows_of(mixture: Mixture, count: int) -> list[Window]:
 
 def video_paths(root: Path, window: Window) -> list[Path]:
     number = int(window.episode_id[1:])
-    return [root / f"videos/observation.images.{view}/chunk-000/file-{number:03d}.mp4" for view in window.views]
+    return [
+        root / f"videos/observation.images.{view}/chunk-000/file-{number:03d}.mp4" for view in window.views
+    ]
 
 
 def decode_plainly(root: Path, window: Window, from_keyframe: bool) -> None:
@@ -91,7 +100,9 @@ def decode_plainly(root: Path, window: Window, from_keyframe: bool) -> None:
             seen = 0
             for frame in container.decode(stream):
                 if frame.pts >= window.start * step:
-                    converter.reformat(frame, format="rgb24", threads=1) if from_keyframe else frame.to_ndarray(format="rgb24")
+                    converter.reformat(
+                        frame, format="rgb24", threads=1
+                    ) if from_keyframe else frame.to_ndarray(format="rgb24")
                     seen += 1
                 if seen == NUM_FRAMES:
                     break
@@ -143,14 +154,24 @@ def decode_with(library: str, root: Path, windows: list[Window]) -> float | None
             from torchcodec.decoders import VideoDecoder
 
             def read(path: Path, window: Window) -> object:
-                return VideoDecoder(str(path), num_ffmpeg_threads=1).get_frames_in_range(window.start, window.start + NUM_FRAMES).data
+                return (
+                    VideoDecoder(str(path), num_ffmpeg_threads=1)
+                    .get_frames_in_range(window.start, window.start + NUM_FRAMES)
+                    .data
+                )
         else:
             from decord import VideoReader, cpu
 
             def read(path: Path, window: Window) -> object:
-                return VideoReader(str(path), ctx=cpu(0), num_threads=1).get_batch(range(window.start, window.start + NUM_FRAMES)).asnumpy()
+                return (
+                    VideoReader(str(path), ctx=cpu(0), num_threads=1)
+                    .get_batch(range(window.start, window.start + NUM_FRAMES))
+                    .asnumpy()
+                )
 
-        return seconds(lambda: [read(path, window) for window in windows for path in video_paths(root, window)])
+        return seconds(
+            lambda: [read(path, window) for window in windows for path in video_paths(root, window)]
+        )
     except Exception as error:  # an absent or broken library is a result, not a failure
         print(f"{library}: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
         return None
@@ -159,7 +180,9 @@ def decode_with(library: str, root: Path, windows: list[Window]) -> float | None
 def memory_mb(field: str) -> float:
     """Memory of this process and its workers: `Rss` counts pages that they share in each, `Pss` once."""
     family = ["self", *(str(child.pid) for child in multiprocessing.active_children())]
-    lines = [line.split() for pid in family for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()]
+    lines = [
+        line.split() for pid in family for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    ]
     return sum(int(line[1]) for line in lines if line[0] == f"{field}:") / 1024
 
 
@@ -173,14 +196,19 @@ def throughput(root: Path, size: int, count: int) -> dict[str, float | None]:
     for turn in range(TURNS):
         turns.append((in_processes(dataset.path, windows), loading(mixture, count)))
         print(
-            f"{size} px, turn {turn + 1} of {TURNS}: raw {count / turns[-1][0]:.4g}, ours {count / turns[-1][1]:.4g} samples/s", flush=True
+            f"{size} px, turn {turn + 1} of {TURNS}: raw {count / turns[-1][0]:.4g}, ours {count / turns[-1][1]:.4g} samples/s",
+            flush=True,
         )
     raw, ours = (min(times) for times in zip(*turns, strict=True))
     by_four = min(loading(mixture, count, batch_size=4) for _ in range(TURNS))
     as_float = loading(mixture, count, normalise=True)
     alone = seconds(lambda: [decode_plainly(dataset.path, window, False) for window in windows])
     single = seconds(
-        lambda: [VideoFrames(path).read(range(w.start, w.start + NUM_FRAMES)) for w in windows for path in video_paths(dataset.path, w)]
+        lambda: [
+            VideoFrames(path).read(range(w.start, w.start + NUM_FRAMES))
+            for w in windows
+            for path in video_paths(dataset.path, w)
+        ]
     )
     figures = {
         "ours": ours,
@@ -190,7 +218,10 @@ def throughput(root: Path, size: int, count: int) -> dict[str, float | None]:
         "our frames, 1 process": single,
         "one clip, PyAV": alone,
     }
-    figures |= {f"one clip, {library}": decode_with(library, dataset.path, windows) for library in ("torchcodec", "decord")}
+    figures |= {
+        f"one clip, {library}": decode_with(library, dataset.path, windows)
+        for library in ("torchcodec", "decord")
+    }
     rates = {name: None if value is None else count / value for name, value in figures.items()}
     return {"size_px": size} | dict(rates.items()) | {"times raw": ours / raw}
 
@@ -203,7 +234,9 @@ def memory(root: Path, num_samples: int, size: int = 64) -> list[dict[str, float
     track: list[dict[str, float]] = []
     for number, _ in enumerate(load(mixture, 1, num_samples, num_workers=WORKERS), start=1):
         if number in marks:
-            track.append({"samples": number, "rss_mb": round(memory_mb("Rss")), "pss_mb": round(memory_mb("Pss"))})
+            track.append(
+                {"samples": number, "rss_mb": round(memory_mb("Rss")), "pss_mb": round(memory_mb("Pss"))}
+            )
             print("memory:", ", ".join(f"{name} {value}" for name, value in track[-1].items()), flush=True)
     return track
 
@@ -213,7 +246,11 @@ def fuzz(minutes: float) -> dict[str, int]:
     rng, counts = random.Random(time.time_ns()), {"opened": 0, "refused": 0}
     with tempfile.TemporaryDirectory() as folder:
         dataset = write_set(Path(folder) / "set", 32, 2)
-        files = [path for path in dataset.path.rglob("*") if path.is_file() and path.suffix in (".json", ".parquet", ".mp4")]
+        files = [
+            path
+            for path in dataset.path.rglob("*")
+            if path.is_file() and path.suffix in (".json", ".parquet", ".mp4")
+        ]
         pickle_path = Path(folder) / "x.pkl"
         numbers = {"state": np.zeros((5, 7)), "names": ["a", None], "scalar": np.float32(1)}
         originals = {path: path.read_bytes() for path in files} | {pickle_path: pickle.dumps(numbers, 2)}
@@ -243,17 +280,29 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--keep", type=Path, help="keep the data sets in this folder, for another run")
     parser.add_argument("--sizes", type=int, nargs="*", default=[64, 256, 512])
-    parser.add_argument("--samples", type=int, default=24, help="at 512 px; smaller pictures are timed over more")
+    parser.add_argument(
+        "--samples", type=int, default=24, help="at 512 px; smaller pictures are timed over more"
+    )
     parser.add_argument("--memory-samples", type=int, default=10_000)
     parser.add_argument("--fuzz-minutes", type=float, default=0.0)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    results: dict[str, object] = {"cores": os.cpu_count(), "workers": WORKERS, "frames": NUM_FRAMES, "views": 2}
+    results: dict[str, object] = {
+        "cores": os.cpu_count(),
+        "workers": WORKERS,
+        "frames": NUM_FRAMES,
+        "views": 2,
+    }
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.keep or temporary
-        results["throughput"] = rows = [throughput(Path(folder), size, options.samples * max(1, 512 // size)) for size in options.sizes]
+        results["throughput"] = rows = [
+            throughput(Path(folder), size, options.samples * max(1, 512 // size)) for size in options.sizes
+        ]
         if rows:
-            table = Table(*rows[0], title=f"samples/s: 2 views x {NUM_FRAMES} frames, {WORKERS} workers on {os.cpu_count()} cores")
+            table = Table(
+                *rows[0],
+                title=f"samples/s: 2 views x {NUM_FRAMES} frames, {WORKERS} workers on {os.cpu_count()} cores",
+            )
             for row in rows:
                 table.add_row(*["-" if value is None else f"{value:.4g}" for value in row.values()])
             Console().print(table)

@@ -23,12 +23,12 @@ from model_scenes import Scenes, fitted
 from model_text import roles, text
 from rich.console import Console
 
-from action_images.canvas import TASKS, Canvas
+from action_images.canvas import MODES, Canvas
+from action_images.diffusion.sampler import Sampling, StepCache, sample
 from action_images.model import cost
-from action_images.model.patches import PatchAutoencoder
+from action_images.model.autoencoders.pca import PatchAutoencoder
 from action_images.model.presets import PRESETS, build
 from action_images.pipeline import Pipeline
-from action_images.sampler import Sampling, StepCache, sample
 
 Row = dict[str, Any]
 
@@ -46,12 +46,17 @@ def seconds(call: Callable[[], Any], repeats: int = 3) -> float:
 
 def speed() -> Iterator[Row]:
     """The denoiser against the same operations as bare matrix products and attention on this machine."""
-    for name, batch, frames, side in (("tiny", 8, 8, 8), ("tiny", 32, 8, 8), ("tiny", 8, 12, 8), ("tiny", 2, 44, 16)):
+    for name, batch, frames, side in (
+        ("tiny", 8, 8, 8),
+        ("tiny", 32, 8, 8),
+        ("tiny", 8, 12, 8),
+        ("tiny", 2, 44, 16),
+    ):
         preset = PRESETS[name]
         config = cost.full_config(preset.transformer)
         load = cost.Load(batch, frames, side, side, 24)
         models = build(preset, autoencoder=PatchAutoencoder(config["in_channels"]))
-        layout = TASKS["joint"].layout(2, frames // 4)
+        layout = MODES["joint"].layout(2, frames // 4)
         inputs = {
             "hidden_states": torch.randn(batch, config["in_channels"], frames, side, side),
             "timestep": torch.rand(batch, frames) * 1000,
@@ -79,7 +84,11 @@ def speed() -> Iterator[Row]:
 
 def _limit(tokens: int, batch: int, config: dict[str, Any]) -> float:
     """Operations per second of this model's own matrix shapes and attention, with nothing between them."""
-    width, ffn, heads = config["num_attention_heads"] * config["attention_head_dim"], config["ffn_dim"], config["num_attention_heads"]
+    width, ffn, heads = (
+        config["num_attention_heads"] * config["attention_head_dim"],
+        config["ffn_dim"],
+        config["num_attention_heads"],
+    )
     hidden, wide = torch.randn(tokens, width), torch.randn(tokens, ffn)
     square, up, down = torch.randn(width, width), torch.randn(width, ffn), torch.randn(ffn, width)
     query = torch.randn(batch, heads, tokens // batch, width // heads)
@@ -108,21 +117,23 @@ def sampling() -> Iterator[Row]:
         ("policy", 50, None, ("action",)),
         ("policy", 50, StepCache(), ("action",)),
     )
-    for task, steps, cache, wanted in plans:
+    for mode, steps, cache, wanted in plans:
         given, chosen = replace(scene, trajectory=scene.trajectory[:, :1]), Sampling(steps, cache=cache)
-        canvas, condition = pipeline.encode(given, TASKS[task], 9)
+        canvas, condition = pipeline.encode(given, MODES[mode], 9)
 
         def sampled() -> Canvas:
-            return sample(pipeline.models.denoiser, canvas, condition, chosen, torch.Generator().manual_seed(0))  # noqa: B023
+            return sample(
+                pipeline.models.denoiser, canvas, condition, chosen, torch.Generator().manual_seed(0)
+            )
 
         done = sampled()
         yield {
-            "task": task,
+            "mode": mode,
             "steps": steps,
             "cached": cache is not None,
             "decoded": "+".join(wanted),
             "tokens": canvas.latents[0, 0].numel() // 4,
-            "encode ms": 1e3 * seconds(lambda: pipeline.encode(given, TASKS[task], 9)),  # noqa: B023
+            "encode ms": 1e3 * seconds(lambda: pipeline.encode(given, MODES[mode], 9)),  # noqa: B023
             "sample ms": 1e3 * seconds(sampled),
             "decode ms": 1e3 * seconds(lambda: pipeline.decode(done, condition, scene.cameras, wanted)),  # noqa: B023
         }
@@ -132,7 +143,7 @@ def scaling() -> Iterator[Row]:
     """Measured time of one pass of a tiny model, and the released model's operations, against frames, views and pixels."""
     tiny, released = (cost.full_config(PRESETS[name].transformer) for name in ("tiny", "wan2.2-5b"))
     models = build(PRESETS["tiny"], autoencoder=PatchAutoencoder(64))
-    for task, views, frames, side in (
+    for mode, views, frames, side in (
         ("policy", 2, 9, 64),
         ("joint", 2, 9, 64),
         ("joint", 2, 17, 64),
@@ -142,16 +153,24 @@ def scaling() -> Iterator[Row]:
         ("joint", 2, 9, 128),
         ("policy", 2, 41, 64),
     ):
-        load = cost.load_of(TASKS[task], views, frames, (side, side), (4, 8), 24)
-        large = cost.load_of(TASKS[task], views, frames, (8 * side, 8 * side), (4, 16), 512)
-        layout = TASKS[task].layout(views, (frames - 1) // 4 + 1)
-        inputs = (torch.randn(1, 64, load.num_frames, load.height, load.width), torch.rand(1, load.num_frames), torch.randn(1, 24, 128))
+        load = cost.load_of(MODES[mode], views, frames, (side, side), (4, 8), 24)
+        large = cost.load_of(MODES[mode], views, frames, (8 * side, 8 * side), (4, 16), 512)
+        layout = MODES[mode].layout(views, (frames - 1) // 4 + 1)
+        inputs = (
+            torch.randn(1, 64, load.num_frames, load.height, load.width),
+            torch.rand(1, load.num_frames),
+            torch.randn(1, 24, 128),
+        )
         camera = torch.randn(1, load.num_frames, 24, load.height // 2, load.width // 2)
         frames_seen = torch.rand(1, views, 3, side, side)
         with torch.no_grad():
-            taken = seconds(lambda: models.denoiser.transformer(*inputs, camera=camera, first_frames=frames_seen, layout=layout))  # noqa: B023
+            taken = seconds(
+                lambda: models.denoiser.transformer(
+                    *inputs, camera=camera, first_frames=frames_seen, layout=layout
+                )
+            )
         yield {
-            "task": task,
+            "mode": mode,
             "views": views,
             "frames": frames,
             "tiny px": side,
@@ -204,7 +223,11 @@ def write(path: Path, results: dict[str, list[Row]]) -> None:
     """All sections so far, whole or not at all; infinities become null, which JSON has no other word for."""
     finite = {
         name: [
-            {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in row.items()} for row in rows
+            {
+                key: None if isinstance(value, float) and not math.isfinite(value) else value
+                for key, value in row.items()
+            }
+            for row in rows
         ]
         for name, rows in results.items()
     }
@@ -216,10 +239,14 @@ def write(path: Path, results: dict[str, list[Row]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS), help="the sections to run")
+    parser.add_argument(
+        "--only", nargs="+", choices=SECTIONS, default=list(SECTIONS), help="the sections to run"
+    )
     parser.add_argument("--long", action="store_true", help="more sizes, and the tiny preset's training")
     parser.add_argument("--json", type=Path, help="write all figures here")
-    parser.add_argument("--autoencoder", type=Path, help="a folder of diffusers' layout, such as Wan2.2's `vae`")
+    parser.add_argument(
+        "--autoencoder", type=Path, help="a folder of diffusers' layout, such as Wan2.2's `vae`"
+    )
     parser.add_argument("--size", type=int, default=256, help="pixels a side for --autoencoder")
     parser.add_argument("--frames", type=int, default=9, help="pixel frames for --autoencoder, 1 + 4 n")
     parser.add_argument("--scenes", type=int, default=4, help="clips for --autoencoder")
@@ -228,7 +255,9 @@ def main() -> None:
     sections = {name: SECTIONS[name] for name in arguments.only}
     if arguments.autoencoder is not None:
         size = (arguments.size, arguments.size)
-        sections = {"autoencoder": partial(of_folder, arguments.autoencoder, size, arguments.frames, arguments.scenes)}
+        sections = {
+            "autoencoder": partial(of_folder, arguments.autoencoder, size, arguments.frames, arguments.scenes)
+        }
     console, results = Console(), {}
     for name, section in sections.items():
         began = time.perf_counter()

@@ -11,9 +11,9 @@ from model_scenes import Scenes, clip_of, fitted
 from torch import Tensor
 
 from action_images.codec import draw, read
-from action_images.data.sample import Sample
-from action_images.model.autoencoder import Autoencoder, check_size, num_latent_frames
-from action_images.model.models import load_autoencoder
+from action_images.model.autoencoders.wan import Autoencoder, check_size, num_latent_frames
+from action_images.model.bundle import load_autoencoder
+from action_images.samples.sample import Sample
 
 Row = dict[str, Any]
 
@@ -21,13 +21,22 @@ Row = dict[str, Any]
 def autoencoders(long: bool = False) -> Iterator[Row]:
     """Reconstruction of held-out clips, and the tool poses read back from reconstructed action images."""
     wide = ((None, 0.0), (32, 10.0), (48, 10.0), (64, 1.0), (64, 10.0), (64, 100.0), (96, 10.0))
-    plans = {(64, 64): wide, (128, 128): wide} if long else {(64, 64): ((None, 0.0), (48, 10.0), (64, 1.0), (64, 10.0), (64, 100.0))}
+    plans = (
+        {(64, 64): wide, (128, 128): wide}
+        if long
+        else {(64, 64): ((None, 0.0), (48, 10.0), (64, 1.0), (64, 10.0), (64, 100.0))}
+    )
     for size, choices in plans.items():
         scenes = Scenes(size)
         scene, _ = scenes.batch(48, torch.Generator().manual_seed(99))
         for channels, weight in choices:
             autoencoder = None if channels is None else fitted(channels, scenes, weight)
-            yield {"px": size[0], "channels": channels or "none", "weight of action images": weight, **round_trip(scene, autoencoder)}
+            yield {
+                "px": size[0],
+                "channels": channels or "none",
+                "weight of action images": weight,
+                **round_trip(scene, autoencoder),
+            }
 
 
 def of_folder(folder: Path, size: tuple[int, int], num_frames: int, num_scenes: int) -> Iterator[Row]:
@@ -56,7 +65,10 @@ def round_trip(scene: Sample, autoencoder: Autoencoder | None) -> Row:
         psnr = -10 * math.log10((there_and_back(autoencoder, clip) - clip).div(2).square().mean())
         images = (there_and_back(autoencoder, images * 2 - 1) / 2 + 0.5).clamp(0, 1)
     reading = read(images, scene.cameras)
-    metres, radians = (part[reading.valid] for part in scene.trajectory.world_from_tool.distance(reading.trajectory.world_from_tool))
+    metres, radians = (
+        part[reading.valid]
+        for part in scene.trajectory.world_from_tool.distance(reading.trajectory.world_from_tool)
+    )
     known = len(metres) > 0
     return {
         "video PSNR dB": psnr,

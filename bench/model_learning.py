@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from model_scenes import Scenes, fitted
 
-from action_images import flow
-from action_images.canvas import TASKS
-from action_images.model.patches import PatchAutoencoder
+from action_images.canvas import MODES
+from action_images.diffusion import flow
+from action_images.diffusion.sampler import Sampling, sample
+from action_images.model.autoencoders.pca import PatchAutoencoder
 from action_images.model.presets import PRESETS, Preset, build
 from action_images.pipeline import Pipeline
-from action_images.sampler import Sampling, sample
 
 Row = dict[str, Any]
 
@@ -26,14 +26,21 @@ def learn(name: str, preset: Preset, named: bool, core_seconds: float, autoencod
     network = pipeline.models.denoiser.transformer
     if network.output_bias is not None:
         network.set_output_bias(_mean_latents(pipeline, scenes, network.config["bias_frames"]))
-    optimizer = torch.optim.AdamW(pipeline.models.denoiser.parameters(), 1.5e-3, betas=(0.9, 0.95), weight_decay=0.01)
+    optimizer = torch.optim.AdamW(
+        pipeline.models.denoiser.parameters(), 1.5e-3, betas=(0.9, 0.95), weight_decay=0.01
+    )
     began, steps, batch = time.process_time(), 0, 16
     while time.process_time() - began < core_seconds:
         scene, _ = scenes.batch(batch, generator)
         pipeline.rigs._maps.clear()
-        canvas, condition = pipeline.encode(scene, TASKS["policy"], scenes.num_frames)
-        noise, level = torch.randn(canvas.latents.shape, generator=generator), flow.draw_levels(batch, 5.0, generator)
-        velocity = pipeline.models.denoiser(replace(canvas, latents=flow.noised(canvas, noise, level)), level, condition)
+        canvas, condition = pipeline.encode(scene, MODES["policy"], scenes.num_frames)
+        noise, level = (
+            torch.randn(canvas.latents.shape, generator=generator),
+            flow.draw_levels(batch, 5.0, generator),
+        )
+        velocity = pipeline.models.denoiser(
+            replace(canvas, latents=flow.noised(canvas, noise, level)), level, condition
+        )
         loss = flow.loss(velocity, canvas, noise).mean()
         optimizer.zero_grad()
         loss.backward()
@@ -56,13 +63,23 @@ def learn(name: str, preset: Preset, named: bool, core_seconds: float, autoencod
 
 def _mean_latents(pipeline: Pipeline, scenes: Scenes, num_frames: int) -> torch.Tensor:
     scene, _ = scenes.batch(64, torch.Generator().manual_seed(5))
-    still = replace(scene, video=scene.video.expand(-1, -1, scenes.num_frames, -1, -1, -1), valid=scene.valid.expand(-1, scenes.num_frames))
-    canvas, _ = pipeline.encode(still, TASKS["joint"])
+    still = replace(
+        scene,
+        video=scene.video.expand(-1, -1, scenes.num_frames, -1, -1, -1),
+        valid=scene.valid.expand(-1, scenes.num_frames),
+    )
+    canvas, _ = pipeline.encode(still, MODES["joint"])
     parts = canvas.layout.unpack(canvas.latents)
     means = torch.zeros(2, num_frames, canvas.latents.shape[1])
     for row, stream in enumerate(("video", "action")):
-        frames = torch.stack([part for segment, part in parts.items() if segment.stream == stream]).mean((0, 1, 4, 5)).mT
-        means[row] = torch.cat([frames, frames[-1:].expand(max(num_frames - len(frames), 0), -1)])[:num_frames]
+        frames = (
+            torch.stack([part for segment, part in parts.items() if segment.stream == stream])
+            .mean((0, 1, 4, 5))
+            .mT
+        )
+        means[row] = torch.cat([frames, frames[-1:].expand(max(num_frames - len(frames), 0), -1)])[
+            :num_frames
+        ]
     return means
 
 
@@ -70,7 +87,7 @@ def _judge(pipeline: Pipeline, scenes: Scenes) -> tuple[float, float]:
     """Median distance (m) of the last position to the ball that was named, and how often it is the nearer ball."""
     scene, balls = scenes.batch(96, torch.Generator().manual_seed(77))
     observed = replace(scene, trajectory=scene.trajectory[:, :1])
-    canvas, condition = pipeline.encode(observed, TASKS["policy"], scenes.num_frames)
+    canvas, condition = pipeline.encode(observed, MODES["policy"], scenes.num_frames)
     done = sample(pipeline.models.denoiser, canvas, condition, Sampling(4), torch.Generator().manual_seed(0))
     trajectory = pipeline.decode(done, None, scene.cameras, ["action"]).trajectory
     distance = (trajectory.world_from_tool.translation[:, -1:] - balls).norm(dim=-1).nan_to_num(1.0)
@@ -98,7 +115,14 @@ def learning(long: bool = False, core_seconds: float = 15.0) -> Iterator[Row]:
     """What each aid is worth to a small policy after equal time on one core; one seed. The long run has tiny, with eight times that."""
     _, balls = Scenes().batch(96, torch.Generator().manual_seed(77))
     mean = (balls[:, 0] - balls[:, 0].mean(0)).norm(dim=-1).median().item()
-    yield {"model": "predicting the mean", "core s": 0, "samples": 0, "loss": 0.0, "last position cm": 100 * mean, "right ball": 0.5}
+    yield {
+        "model": "predicting the mean",
+        "core s": 0,
+        "samples": 0,
+        "loss": 0.0,
+        "last position cm": 100 * mean,
+        "right ball": 0.5,
+    }
     for name, (preset, named) in plans().items():
         if name != "tiny" or long:
             autoencoder = fitted(preset.transformer["in_channels"], Scenes(preset.size, preset.num_frames))

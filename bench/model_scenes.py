@@ -6,12 +6,17 @@ from dataclasses import dataclass
 import torch
 
 from action_images.codec import draw
-from action_images.data.sample import Sample
 from action_images.geometry import Camera, Pose, Trajectory
 from action_images.geometry.rotation import from_euler_xyz
-from action_images.model.patches import PatchAutoencoder
+from action_images.model.autoencoders.pca import PatchAutoencoder
+from action_images.samples.sample import Sample
 
-COLOURS = {"red": (0.9, 0.1, 0.1), "green": (0.1, 0.8, 0.2), "blue": (0.15, 0.25, 0.95), "yellow": (0.9, 0.85, 0.1)}
+COLOURS = {
+    "red": (0.9, 0.1, 0.1),
+    "green": (0.1, 0.8, 0.2),
+    "blue": (0.15, 0.25, 0.95),
+    "yellow": (0.9, 0.85, 0.1),
+}
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,9 @@ class Scenes:
         rig = self.rig(num, generator)
         image = self._picture(balls, torch.tensor(list(COLOURS.values()))[picks], rig)
         cameras = rig.per_frame((num,), self.num_frames)
-        told = tuple(f"reach the {names[int(pick[0])]} ball" if self.named else "reach the ball" for pick in picks)
+        told = tuple(
+            f"reach the {names[int(pick[0])]} ball" if self.named else "reach the ball" for pick in picks
+        )
         return Sample(image[:, :, None], cameras, path, torch.ones(num, 1, dtype=torch.bool), told), balls
 
     def rig(self, num: int, generator: torch.Generator) -> Camera:
@@ -53,7 +60,9 @@ class Scenes:
         for ball in range(1 if not self.named else 2):
             u, v = pixels[:, :, ball].unbind(-1)
             radius = self.size[0] / 18
-            near = ((x - u[..., None])[..., None, :].square() + (y - v[..., None])[..., :, None].square()).sqrt() - radius
+            near = (
+                (x - u[..., None])[..., None, :].square() + (y - v[..., None])[..., :, None].square()
+            ).sqrt() - radius
             cover = (0.5 - near).clamp(0, 1)[:, :, None]
             image = image * (1 - cover) + (2 * colours[:, ball, None, :, None, None] - 1) * cover
         return image

@@ -5,38 +5,52 @@ from itertools import permutations
 from typing import Any
 
 import torch
+from action_images.sim.modes.stack_blocks import StackBlocks
 
 from action_images.model.text import HashedWords
-from action_images.model.words import PickedWords, mean_of_words
-from action_images.sim.tasks.stack_blocks import StackBlocks
+from action_images.model.text_pooling import PickedWords, mean_of_words
 
 Row = dict[str, Any]
 
 COLOUR_WORDS = ("red", "green", "blue", "yellow", "orange", "purple")
-TASK_WORDS = ("pick up", "push", "reach", "slide")
-TRAINED = ("{verb} the {colour} block", "please {verb} the {colour} cube", "{verb} the block that is {colour}")
+MODE_WORDS = ("pick up", "push", "reach", "slide")
+TRAINED = (
+    "{verb} the {colour} block",
+    "please {verb} the {colour} cube",
+    "{verb} the block that is {colour}",
+)
 HELD_OUT = ("can you {verb} that {colour} thing on the table", "the {colour} one, {verb} it now")
 
 
 def text(encoders: dict[str, Any] | None = None) -> Iterator[Row]:
-    """Held-out phrasings: which colour and which task, by a small attention-pooled probe trained on other phrasings."""
+    """Held-out phrasings: which colour and which mode, by a small attention-pooled probe trained on other phrasings."""
     for name, encoder in (encoders or {"HashedWords 128": HashedWords(128)}).items():
         sets = {"trained": _sentences(TRAINED), "held out": _sentences(HELD_OUT)}
         row: Row = {"encoder": name}
-        for which, words in (("task", TASK_WORDS), ("colour", COLOUR_WORDS)):
-            column = 1 if which == "task" else 2
+        for which, words in (("mode", MODE_WORDS), ("colour", COLOUR_WORDS)):
+            column = 1 if which == "mode" else 2
             row[f"{which} right, %"] = 100 * _probe(encoder, sets, words, column)
         yield row
 
 
 def _sentences(forms: tuple[str, ...]) -> list[tuple[str, str, str]]:
-    return [(form.format(verb=verb, colour=colour), verb, colour) for form in forms for verb in TASK_WORDS for colour in COLOUR_WORDS]
+    return [
+        (form.format(verb=verb, colour=colour), verb, colour)
+        for form in forms
+        for verb in MODE_WORDS
+        for colour in COLOUR_WORDS
+    ]
 
 
-def _probe(encoder: Any, sets: dict[str, list[tuple[str, str, str]]], words: tuple[str, ...], column: int) -> float:
+def _probe(
+    encoder: Any, sets: dict[str, list[tuple[str, str, str]]], words: tuple[str, ...], column: int
+) -> float:
     torch.manual_seed(0)
     tokens = {part: encoder.encode([entry[0] for entry in entries]) for part, entries in sets.items()}
-    labels = {part: torch.tensor([words.index(entry[column]) for entry in entries]) for part, entries in sets.items()}
+    labels = {
+        part: torch.tensor([words.index(entry[column]) for entry in entries])
+        for part, entries in sets.items()
+    }
     value = torch.nn.Sequential(torch.nn.Linear(encoder.dim, 64), torch.nn.GELU(), torch.nn.Linear(64, 64))
     attend, out = torch.nn.Linear(encoder.dim, 1), torch.nn.Linear(64, len(words))
 
@@ -44,7 +58,9 @@ def _probe(encoder: Any, sets: dict[str, list[tuple[str, str, str]]], words: tup
         padding = ~(given != 0).any(-1, keepdim=True)
         return out((attend(given).masked_fill(padding, -torch.inf).softmax(1) * value(given)).sum(1))
 
-    optimizer = torch.optim.AdamW([*value.parameters(), *attend.parameters(), *out.parameters()], 3e-3, weight_decay=0.05)
+    optimizer = torch.optim.AdamW(
+        [*value.parameters(), *attend.parameters(), *out.parameters()], 3e-3, weight_decay=0.05
+    )
     for _ in range(400):
         loss = torch.nn.functional.cross_entropy(classify(tokens["trained"]), labels["trained"])
         optimizer.zero_grad()
@@ -63,7 +79,10 @@ def roles() -> Iterator[Row]:
     for name, make in (("mean of the words", lambda: None), ("picked words", lambda: PickedWords(8, 192))):
         shares = torch.tensor([_roles(make(), seed) for seed in range(3)]).mean(0)
         columns = ("known pairs", "unseen pairs", "unseen pairs, unseen phrasings")
-        yield {"vector": name, **{f"{column}, %": 100 * share for column, share in zip(columns, shares.tolist(), strict=True)}}
+        yield {
+            "vector": name,
+            **{f"{column}, %": 100 * share for column, share in zip(columns, shares.tolist(), strict=True)},
+        }
 
 
 def _roles(words: PickedWords | None, seed: int) -> tuple[float, float, float]:
@@ -75,7 +94,9 @@ def _roles(words: PickedWords | None, seed: int) -> tuple[float, float, float]:
     optimizer = torch.optim.AdamW(learnt, 1e-3)
 
     def asked(pairs: torch.Tensor, phrasings: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
-        said = [line.format(upper=COLOUR_WORDS[a], lower=COLOUR_WORDS[b]) for a, b in pairs for line in phrasings]
+        said = [
+            line.format(upper=COLOUR_WORDS[a], lower=COLOUR_WORDS[b]) for a, b in pairs for line in phrasings
+        ]
         return encoder.encode(said), pairs.repeat_interleave(len(phrasings), 0)
 
     def named(told: torch.Tensor) -> torch.Tensor:
@@ -93,4 +114,8 @@ def _roles(words: PickedWords | None, seed: int) -> tuple[float, float, float]:
             return (named(told).argmax(-1) == wanted).float().mean().item()
 
     unseen = pairs[20:]
-    return right(pairs[:20], StackBlocks.phrasings), right(unseen, StackBlocks.phrasings), right(unseen, StackBlocks.kept_out)
+    return (
+        right(pairs[:20], StackBlocks.phrasings),
+        right(unseen, StackBlocks.phrasings),
+        right(unseen, StackBlocks.kept_out),
+    )

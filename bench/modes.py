@@ -3,8 +3,8 @@
     python bench/modes.py --data out --out RUNS --steps 1000
 
 DATA is what `make train-tiny` records (its `demonstrations`, `choices`, `clumsy` and `validation`). All runs begin with the same new
-models. Three learn one task each for so many steps; `together` learns the three in equal shares, once for as many steps as one of
-them (what one training costs), and once for three times as many (as many samples of each task as those that learn it alone, and
+models. Three learn one mode each for so many steps; `together` learns the three in equal shares, once for as many steps as one of
+them (what one training costs), and once for three times as many (as many samples of each mode as those that learn it alone, and
 as much training as the three). All are judged by `action-images judge-clips`, and by the held-out
 loss at noise level 1. A run that was stopped goes on where it was.
 """
@@ -20,72 +20,97 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from action_images.generation import ClipGenerator
-from action_images.recipes import NO_TEXT_WHERE_SEEN, TINY
+from action_images.inference.clip_generator import ClipGenerator
 from action_images.training.recipe import Recipe, SourceRecipe
+from action_images.training.recipes import NO_TEXT_WHERE_SEEN, TINY
 from action_images.training.setup import clips_of
 from action_images.training.train import START, train
 from action_images.training.validation import Validation
 
 LEARNT = ("policy", "label", "simulate")
 SHARES = {"demonstrations": 0.56, "choices": 0.31, "clumsy": 0.13}
-"""As in `tiny`, without play, of which nothing can be planned: so each task is learnt from the same windows."""
+"""As in `tiny`, without play, of which nothing can be planned: so each mode is learnt from the same windows."""
 SHOWN = ("path mm", "path deg", "psnr dB")
 
 
 @dataclass(frozen=True)
 class Run:
-    """A training of some tasks."""
+    """A training of some modes."""
 
     name: str
-    tasks: tuple[str, ...]
+    modes: tuple[str, ...]
     num_steps: int
 
 
 def runs(steps: int) -> Iterator[Run]:
     """What is compared."""
-    for task in LEARNT:
-        yield Run(task, (task,), steps)
+    for mode in LEARNT:
+        yield Run(mode, (mode,), steps)
     yield Run("together", LEARNT, steps)
     yield Run("together, three times as long", LEARNT, 3 * steps)
 
 
 def recipe_of(run: Run, data: Path, start: Path | None) -> Recipe:
-    """`tiny` for these tasks; without `start` its models are new."""
-    tasks = dict.fromkeys(run.tasks, 1.0)
-    sources = tuple(SourceRecipe(data / name, share, tasks, 0.02, NO_TEXT_WHERE_SEEN) for name, share in SHARES.items())
-    return replace(TINY, sources=sources, validation=(), pretrained=start, num_steps=run.num_steps, save_minutes=3.0)
+    """`tiny` for these modes; without `start` its models are new."""
+    modes = dict.fromkeys(run.modes, 1.0)
+    sources = tuple(
+        SourceRecipe(data / name, share, modes, 0.02, NO_TEXT_WHERE_SEEN) for name, share in SHARES.items()
+    )
+    return replace(
+        TINY, sources=sources, validation=(), pretrained=start, num_steps=run.num_steps, save_minutes=3.0
+    )
 
 
 def judged(models: Path, dataset: Path, out: Path, run: Run, windows: int) -> dict[tuple[str, str], str]:
     """(mode, figure) -> the last frame's value with its interval."""
     file = out / "clips.json"
     if not file.is_file():
-        asked = [str(dataset), "--model", str(models), "--out", str(out), "--windows", str(windows), "--task", *run.tasks]
+        asked = [
+            str(dataset),
+            "--model",
+            str(models),
+            "--out",
+            str(out),
+            "--windows",
+            str(windows),
+            "--mode",
+            *run.modes,
+        ]
         subprocess.run([sys.executable, "-m", "action_images", "judge-clips", *asked], check=True)
     rows = json.loads(file.read_text())["rows"]
     last = max(int(row["frame"]) for row in rows if row["frame"] != "all")
     return {
         (row["mode"], row["figure"]): f"{row['value']:.1f} ({row['low']:.1f} to {row['high']:.1f})"
         for row in rows
-        if row["frame"] == str(last) and row["figure"] in SHOWN and row["mode"].split(",")[0] in run.tasks
+        if row["frame"] == str(last) and row["figure"] in SHOWN and row["mode"].split(",")[0] in run.modes
     }
 
 
 def lost(models: Path, data: Path, run: Run, windows: int) -> dict[tuple[str, str], str]:
     """The held-out loss at noise level 1, where nothing of the answer is seen: it says something before any path can be read."""
-    source = SourceRecipe(data / "validation", 1.0, dict.fromkeys(run.tasks, 1.0), 0.0, NO_TEXT_WHERE_SEEN)
+    source = SourceRecipe(data / "validation", 1.0, dict.fromkeys(run.modes, 1.0), 0.0, NO_TEXT_WHERE_SEEN)
     recipe = replace(recipe_of(run, data, None), validation=(source,), validation_windows=windows)
     generator = ClipGenerator.load(models, sampling="one-step")
-    figures = Validation.of(recipe, replace(clips_of(recipe), sampling="one-step")).judge(generator.pipeline).figures
-    return {(task, name): f"{value:.4f}" for task, row in figures.items() for name, value in row.items() if name == "loss 1"}
+    figures = (
+        Validation.of(recipe, replace(clips_of(recipe), sampling="one-step"))
+        .judge(generator.pipeline)
+        .figures
+    )
+    return {
+        (mode, name): f"{value:.4f}"
+        for mode, row in figures.items()
+        for name, value in row.items()
+        if name == "loss 1"
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, required=True, help="folder of the recordings")
     parser.add_argument("--out", type=Path, required=True, help="folder for the runs")
-    parser.add_argument("--steps", type=int, default=1000, help="of a run that learns one task")
+    parser.add_argument("--steps", type=int, default=1000, help="of a run that learns one mode")
     parser.add_argument("--windows", type=int, default=128, help="held-out clips that each is judged on")
     options = parser.parse_args()
     begun = options.out / "begun"

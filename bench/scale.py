@@ -16,10 +16,10 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from action_images.data.spread import OnRay, Spread, here
-from action_images.data.store import Dataset
-from action_images.faces.labelled_copy import Job, Labelling, label_dataset
-from action_images.generation import ClipGenerator
+from action_images.episodes.dataset import Dataset
+from action_images.inference.clip_generator import ClipGenerator
+from action_images.inference.labelled_copy import Job, Labelling, label_dataset
+from action_images.parallel.cluster import OnRay, Spread, here
 
 
 def measured(job: Job, out: Path, num_episodes: int, spread: Spread) -> tuple[float, float]:
@@ -32,9 +32,13 @@ def measured(job: Job, out: Path, num_episodes: int, spread: Spread) -> tuple[fl
 def main() -> None:
     """Measure, print a table, and write the figures where --json says."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("dataset", type=Path, help="a data set with calibrated views, such as 'action-images record' writes")
+    parser.add_argument(
+        "dataset", type=Path, help="a data set with calibrated views, such as 'action-images record' writes"
+    )
     parser.add_argument("--model", type=Path, required=True, help="folder of saved models")
-    parser.add_argument("--episodes", type=int, default=40, help="how many are labelled each time, at least 3")
+    parser.add_argument(
+        "--episodes", type=int, default=40, help="how many are labelled each time, at least 3"
+    )
     parser.add_argument("--workers", type=int, nargs="+", default=list(range(1, (os.cpu_count() or 1) + 1)))
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
@@ -49,7 +53,13 @@ def main() -> None:
     job = Job(partial(ClipGenerator.load, asked.model.resolve()), asked.dataset, labelling)
     ways: dict[str, Spread] = {"here, without Ray": here}
     ways |= {f"Ray, {number} worker{'s' * (number > 1)}": OnRay(number) for number in asked.workers}
-    ray.init(address="local", num_cpus=max(asked.workers), include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init(
+        address="local",
+        num_cpus=max(asked.workers),
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="ERROR",
+    )
     figures = {}
     with tempfile.TemporaryDirectory() as folder:
         for place, (name, spread) in enumerate(ways.items()):
@@ -61,7 +71,12 @@ def main() -> None:
         table.add_column(heading, justify="right" if heading else "left")
     base = figures["here, without Ray"]["episodes_per_s"]
     for name, row in figures.items():
-        table.add_row(name, f"{row['first_s']:.1f}", f"{row['episodes_per_s']:.2f}", f"{row['episodes_per_s'] / base:.2f}")
+        table.add_row(
+            name,
+            f"{row['first_s']:.1f}",
+            f"{row['episodes_per_s']:.2f}",
+            f"{row['episodes_per_s'] / base:.2f}",
+        )
     Console().print(table)
     if asked.json is not None:
         asked.json.write_text(json.dumps({"episodes": asked.episodes, "rows": figures}, indent=1) + "\n")

@@ -27,7 +27,12 @@ class Served:
     """A server in a process of its own, as a user would start it, and what Linux says of it."""
 
     def __init__(self, process: subprocess.Popen, port: int, policy_pid: int):
-        self.uri, self.pid, self.policy_pid, self._process = f"ws://127.0.0.1:{port}", process.pid, policy_pid, process
+        self.uri, self.pid, self.policy_pid, self._process = (
+            f"ws://127.0.0.1:{port}",
+            process.pid,
+            policy_pid,
+            process,
+        )
 
     def use(self) -> dict[str, int]:
         """Memory (kB), threads and open files of the server and of the policy's process."""
@@ -43,7 +48,19 @@ class Served:
 @contextlib.contextmanager
 def serving(*options: str) -> Iterator[Served]:
     """`action-images serve --policy hold` until the block ends."""
-    command = [sys.executable, "-m", "action_images", "serve", "--policy", "hold", "--port", "0", "--max-per-second", "1e6", *options]
+    command = [
+        sys.executable,
+        "-m",
+        "action_images",
+        "serve",
+        "--policy",
+        "hold",
+        "--port",
+        "0",
+        "--max-per-second",
+        "1e6",
+        *options,
+    ]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         port = policy_pid = None
@@ -147,7 +164,12 @@ def show(title: str, rows: list[dict[str, Any]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, help="write all figures here")
-    parser.add_argument("--only", nargs="+", choices=("overhead", "clients", "endurance"), default=["overhead", "clients", "endurance"])
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=("overhead", "clients", "endurance"),
+        default=["overhead", "clients", "endurance"],
+    )
     parser.add_argument("--requests", type=int, default=10_000, help="of the endurance run")
     arguments = parser.parse_args()
     torch.set_num_threads(1)

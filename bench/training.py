@@ -27,12 +27,12 @@ from rich.progress import track
 from rich.table import Table
 
 import action_images.training
-from action_images.model.weights import write_json
-from action_images.recipes import NO_TEXT_WHERE_SEEN, TINY, TINY_TASKS
+from action_images.model.convert import write_json
 from action_images.sim import LOOKS, RIGS, TRAINED
-from action_images.sim.record import Studio, record
+from action_images.sim.record import RecordingConfig, record
 from action_images.training.batches import noised_batches
 from action_images.training.recipe import Recipe, SourceRecipe
+from action_images.training.recipes import NO_TEXT_WHERE_SEEN, TINY, TINY_MODES
 from action_images.training.train import Run
 
 CONSOLE = Console()
@@ -45,11 +45,13 @@ WARM_STEPS = 40
 
 def demonstrations(folder: Path, per_task: int) -> Recipe:
     """The recipe `tiny` on a few new demonstrations of each task, as `make train-tiny` records them."""
-    studio = Studio(RIGS["sampled"], LOOKS["train"], 4, (128, 128), every=4, hold=32, actor="disturbed")
+    recording = RecordingConfig(
+        RIGS["sampled"], LOOKS["train"], 4, (128, 128), every=4, hold=32, actor="disturbed"
+    )
     wanted = [(task, seed) for task in TRAINED for seed in range(per_task)]
-    for _ in track(record(folder, wanted, studio, 2), "recording", len(wanted), console=CONSOLE):
+    for _ in track(record(folder, wanted, recording, 2), "recording", len(wanted), console=CONSOLE):
         pass
-    source = SourceRecipe(folder, 1.0, TINY_TASKS, 0.02, NO_TEXT_WHERE_SEEN)
+    source = SourceRecipe(folder, 1.0, TINY_MODES, 0.02, NO_TEXT_WHERE_SEEN)
     return replace(TINY, sources=(source,), validation=(), num_steps=100_000, num_workers=1)
 
 
@@ -70,19 +72,27 @@ def throughput(recipe: Recipe, out: Path) -> dict[str, Any]:
         for step, batches in taken:
             run.learn(step, batches)
         rates["steps"].append(recipe.batch_size * STEPS / (time.perf_counter() - begun))
-        ready = [list(noised_batches(run.pipeline, batches, recipe, recipe.micro_batch_size, run.clips.num_frames)) for _, batches in taken]
+        ready = [
+            list(noised_batches(run.pipeline, batches, recipe, recipe.micro_batch_size, run.clips.num_frames))
+            for _, batches in taken
+        ]
         begun = time.perf_counter()
         for parts in ready:
             for part in parts:
-                run.accelerator.backward(run.objective.losses(run.module, part, recipe).sum() / recipe.batch_size)
+                run.accelerator.backward(
+                    run.objective.losses(run.module, part, recipe).sum() / recipe.batch_size
+                )
             run.optimizer.zero_grad()
         rates["passes"].append(recipe.batch_size * STEPS / (time.perf_counter() - begun))
     per_sample = {name: [1 / rate for rate in values] for name, values in rates.items()}
     return {
         **{f"{name}, samples/s": median(values) for name, values in rates.items()},
-        "steps beyond passes, %": 100 * median(a / b - 1 for a, b in zip(per_sample["steps"], per_sample["passes"], strict=True)),
-        "loop beyond passes, %": 100 * median(a / b - 1 for a, b in zip(per_sample["loop"], per_sample["passes"], strict=True)),
-        "loop beyond steps, %": 100 * median(a / b - 1 for a, b in zip(per_sample["loop"], per_sample["steps"], strict=True)),
+        "steps beyond passes, %": 100
+        * median(a / b - 1 for a, b in zip(per_sample["steps"], per_sample["passes"], strict=True)),
+        "loop beyond passes, %": 100
+        * median(a / b - 1 for a, b in zip(per_sample["loop"], per_sample["passes"], strict=True)),
+        "loop beyond steps, %": 100
+        * median(a / b - 1 for a, b in zip(per_sample["loop"], per_sample["steps"], strict=True)),
         "threads": torch.get_num_threads(),
     }
 
@@ -95,7 +105,12 @@ def memory(recipe: Recipe, out: Path, num_steps: int) -> list[dict[str, float]]:
         run.learn(step, batches)
         if (step + 1) % (num_steps // 4) == 0:
             processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
-            rows.append({"step": step + 1, "resident MB": sum(process.memory_info().rss for process in processes) / 1e6})
+            rows.append(
+                {
+                    "step": step + 1,
+                    "resident MB": sum(process.memory_info().rss for process in processes) / 1e6,
+                }
+            )
     return rows
 
 
@@ -108,15 +123,35 @@ def processes(recipe: Recipe, root: Path, num_steps: int) -> list[dict[str, floa
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         config = Path(action_images.training.__path__[0]) / "configs" / "ddp.yaml"
-        several = ["-m", "accelerate.commands.accelerate_cli", "launch", "--config_file", str(config), "--num_processes", "2"]
+        several = [
+            "-m",
+            "accelerate.commands.accelerate_cli",
+            "launch",
+            "--config_file",
+            str(config),
+            "--num_processes",
+            "2",
+        ]
         several += ["--main_process_port", str(port)]
-        command = [sys.executable, *(several if number == 2 else []), str(_program(root, recipe, num_steps)), str(out)]
+        command = [
+            sys.executable,
+            *(several if number == 2 else []),
+            str(_program(root, recipe, num_steps)),
+            str(out),
+        ]
         subprocess.run(command, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
         lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
         # The log has the mean rate since the start: seconds since then are samples by rate.
-        seconds = [recipe.batch_size * line["step"] / line["samples_per_second"] for line in lines if "loss" in line]
+        seconds = [
+            recipe.batch_size * line["step"] / line["samples_per_second"] for line in lines if "loss" in line
+        ]
         half = len(seconds) // 2
-        rows.append({"processes": number, "samples/s": recipe.batch_size * (len(seconds) - half) / (seconds[-1] - seconds[half - 1])})
+        rows.append(
+            {
+                "processes": number,
+                "samples/s": recipe.batch_size * (len(seconds) - half) / (seconds[-1] - seconds[half - 1]),
+            }
+        )
     rows[1]["times one"] = rows[1]["samples/s"] / rows[0]["samples/s"]
     return rows
 
@@ -149,7 +184,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--per-task", type=int, default=8, help="demonstrations of each task")
-    parser.add_argument("--steps", type=int, default=60, help="steps of each number of processes; 0: leave them out")
+    parser.add_argument(
+        "--steps", type=int, default=60, help="steps of each number of processes; 0: leave them out"
+    )
     parser.add_argument("--memory-steps", type=int, default=160, help="0: leave it out")
     options = parser.parse_args()
     results: dict[str, Any] = {}
@@ -157,7 +194,10 @@ def main() -> None:
         root = Path(name)
         recipe = demonstrations(root / "demonstrations", options.per_task)
         results["throughput"] = [throughput(recipe, root / "throughput")]
-        show("tiny, mixed tasks", [{"what": name, "value": value} for name, value in results["throughput"][0].items()])
+        show(
+            "tiny, mixed modes",
+            [{"what": name, "value": value} for name, value in results["throughput"][0].items()],
+        )
         if options.memory_steps:
             results["memory"] = memory(recipe, root / "memory", options.memory_steps)
             show("memory", results["memory"])

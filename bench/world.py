@@ -15,7 +15,7 @@ from rich.table import Table
 from action_images.codec import ActionImageFormat
 from action_images.evaluation.statistics import wilson_interval
 from action_images.sim import LOOKS, RIGS, TASKS, Tabletop, demonstrate
-from action_images.sim.record import Studio, record
+from action_images.sim.record import RecordingConfig, record
 
 CONSOLE = Console()
 Rows = list[dict[str, Any]]
@@ -63,10 +63,14 @@ def in_view(num_seeds: int) -> Rows:
                 environment.begin(seed)
                 for _ in demonstrate(environment):
                     pixels, depth = (
-                        environment.cameras[:, None].to(torch.float64).project(ActionImageFormat().points(environment.world.tool))
+                        environment.cameras[:, None]
+                        .to(torch.float64)
+                        .project(ActionImageFormat().points(environment.world.tool))
                     )
                     inside.append(bool((environment.cameras[0].contains(pixels) & (depth > 0)).all()))
-        rows.append({"rig": rig, "frames": len(inside), "all_points_in_all_views_%": 100 * sum(inside) / len(inside)})
+        rows.append(
+            {"rig": rig, "frames": len(inside), "all_points_in_all_views_%": 100 * sum(inside) / len(inside)}
+        )
     return rows
 
 
@@ -80,7 +84,13 @@ def images(num_images: int) -> Rows:
             start = time.perf_counter()
             for _ in range(num_images // 2):
                 environment.observation()
-            rows.append({"look": look, "size_px": size, "ms_per_image": 1e3 * (time.perf_counter() - start) / (num_images // 2 * 2)})
+            rows.append(
+                {
+                    "look": look,
+                    "size_px": size,
+                    "ms_per_image": 1e3 * (time.perf_counter() - start) / (num_images // 2 * 2),
+                }
+            )
             environment.close()
     return rows
 
@@ -88,11 +98,16 @@ def images(num_images: int) -> Rows:
 def recording(num_episodes: int) -> Rows:
     """Episodes a second in one process, simulated, rendered in two views, encoded and stored."""
     rows = []
-    for task, size in (("reach_target", 64), ("reach_target", 128), ("stack_blocks", 64), ("stack_blocks", 128)):
-        studio = Studio(RIGS["sampled"], LOOKS["train"], 2, (size, size))
+    for task, size in (
+        ("reach_target", 64),
+        ("reach_target", 128),
+        ("stack_blocks", 64),
+        ("stack_blocks", 128),
+    ):
+        recording = RecordingConfig(RIGS["sampled"], LOOKS["train"], 2, (size, size))
         with tempfile.TemporaryDirectory() as folder:
             start = time.perf_counter()
-            for _ in record(Path(folder), [(task, seed) for seed in range(num_episodes)], studio):
+            for _ in record(Path(folder), [(task, seed) for seed in range(num_episodes)], recording):
                 pass
             seconds = time.perf_counter() - start
         rows.append({"task": task, "size_px": size, "episodes_per_s": num_episodes / seconds})
@@ -115,7 +130,12 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     results = {}
-    for measure, number in ((experts, arguments.seeds), (in_view, max(1, arguments.seeds // 20)), (images, 100), (recording, 20)):
+    for measure, number in (
+        (experts, arguments.seeds),
+        (in_view, max(1, arguments.seeds // 20)),
+        (images, 100),
+        (recording, 20),
+    ):
         results[measure.__name__] = measure(number)
         show(measure.__doc__ or "", results[measure.__name__])
     if arguments.json is not None:

@@ -11,12 +11,12 @@ from pathlib import Path
 import torch
 
 from action_images.cli import main as command
-from action_images.data.episode import Episode, FramesInMemory, View
-from action_images.data.loader import load
-from action_images.data.mixture import Decisions, Mixture, Source
-from action_images.data.store import Dataset, DatasetWriter
-from action_images.data.window import Cutting
+from action_images.episodes.dataset import Dataset, DatasetWriter
+from action_images.episodes.episode import Episode, FramesInMemory, View
 from action_images.geometry import Camera, Pose, Trajectory
+from action_images.samples.loader import load
+from action_images.samples.mixture import Decisions, Mixture, Source
+from action_images.samples.window import Cutting
 
 SIZE = (96, 128)
 
@@ -31,16 +31,22 @@ def recorded(seed: int, num_frames: int = 50) -> Episode:
     for name, eye in {"front": (1.0, 0.2, 0.7), "side": (0.2, 1.0, 0.6)}.items():
         camera = Camera.look_at(torch.tensor(eye), torch.zeros(3), 0.9, SIZE)
         views.append(View(name, FramesInMemory(pictures(camera, position, seed)), camera))
-    return Episode(f"carry/variation{seed % 2}/episode{seed}", "carry the square", 20.0, tuple(views), trajectory)
+    return Episode(
+        f"carry/variation{seed % 2}/episode{seed}", "carry the square", 20.0, tuple(views), trajectory
+    )
 
 
 def pictures(camera: Camera, position: torch.Tensor, seed: int) -> torch.Tensor:
     """Grey ground with a coloured square where the camera sees the tool."""
     noise = torch.Generator().manual_seed(seed)
-    frames = torch.randint(90, 120, (1, 3, *SIZE), generator=noise).repeat(len(position), 1, 1, 1).to(torch.uint8)
+    frames = (
+        torch.randint(90, 120, (1, 3, *SIZE), generator=noise).repeat(len(position), 1, 1, 1).to(torch.uint8)
+    )
     pixels, _ = camera.project(position)
     for frame, (x, y) in zip(frames, pixels.round().int().tolist(), strict=True):
-        frame[:, max(0, y - 6) : y + 6, max(0, x - 6) : x + 6] = torch.tensor([230, 120, 40], dtype=torch.uint8)[:, None, None]
+        frame[:, max(0, y - 6) : y + 6, max(0, x - 6) : x + 6] = torch.tensor(
+            [230, 120, 40], dtype=torch.uint8
+        )[:, None, None]
     return frames
 
 
@@ -58,7 +64,9 @@ def main(out: Path) -> None:
     # 3. Draw samples: windows of nine frames at half the rate, in an order that depends on the seed alone.
     dataset = Dataset(out / "set")
     source = Source("carry", dataset, Cutting(num_frames=9, stride=2), keep=lambda name: "variation0" in name)
-    mixture = Mixture([source], seed=0, decisions=Decisions({"joint": 0.9, "label": 0.1}, drop_text={"label": 1.0}))
+    mixture = Mixture(
+        [source], seed=0, decisions=Decisions({"joint": 0.9, "label": 0.1}, drop_text={"label": 1.0})
+    )
     print(f"{len(source)} windows; the first draw is {mixture[0].window}, task {mixture[0].task}")
     for batches in load(mixture, batch_size=2, num_steps=3, size=(64, 64), num_workers=0):
         for batch in batches:

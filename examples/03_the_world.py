@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from action_images.data.store import Dataset
+from action_images.episodes.dataset import Dataset
+from action_images.reports.pictures import contact_sheet, save_png
 from action_images.sim import LOOKS, RIGS, Tabletop, demonstrate
 from action_images.sim.motion import downward
-from action_images.sim.record import Studio, record
-from action_images.viewer.pictures import contact_sheet, save_png
+from action_images.sim.record import RecordingConfig, record
 
 
 def main() -> None:
@@ -26,13 +26,17 @@ def main() -> None:
     # 1. A trial is a seed: layout, words, light, cameras and the arm's start all follow from it.
     world = Tabletop("place_in_bowl", RIGS["sampled"], LOOKS["train"], num_views=2, size=(256, 256))
     seen = world.reset(seed=7)
-    say(f"1. '{seen.instruction}', seen by {len(seen.images)} cameras, the tool at {seen.world_from_tool.translation.tolist()}")
+    say(
+        f"1. '{seen.instruction}', seen by {len(seen.images)} cameras, the tool at {seen.world_from_tool.translation.tolist()}"
+    )
 
     # 2. The arm is asked for tool poses; what cannot be reached is reported, never raised.
     for _ in range(25):
         report = world.step(downward((0.45, 0.0, 0.20), yaw=0.5), opening=0.0)
     say(f"2. driven to a pose: {1e3 * report.position_error:.2f} mm from it")
-    say(f"   asked for one on the moon: reachable is {world.step(downward((0.45, 0.0, 3.8e8)), 0.0).reachable}")
+    say(
+        f"   asked for one on the moon: reachable is {world.step(downward((0.45, 0.0, 3.8e8)), 0.0).reachable}"
+    )
 
     # 3. Every task brings an expert that knows the physical state.
     frames = [world.reset(seed=7).images, *(world.observation().images for _ in demonstrate(world))]
@@ -40,8 +44,10 @@ def main() -> None:
     save_png(out / "expert.png", contact_sheet(list(torch.stack(frames, 1)), num_columns=6))
 
     # 4. Demonstrations become a data set of videos, cameras and tool poses; run again, this adds nothing.
-    studio = Studio(RIGS["sampled"], LOOKS["train"], num_views=2, size=(128, 128))
-    for (task, seed), succeeded in record(out / "dataset", [("reach_target", 0), ("open_drawer", 0)], studio):
+    recording = RecordingConfig(RIGS["sampled"], LOOKS["train"], num_views=2, size=(128, 128))
+    for (task, seed), succeeded in record(
+        out / "dataset", [("reach_target", 0), ("open_drawer", 0)], recording
+    ):
         say(f"4. recorded {task}, seed {seed}, succeeded: {succeeded}")
 
     # 5. What was recorded can be executed: the same seed, the recorded poses, the same end.

@@ -11,17 +11,17 @@ from pathlib import Path
 
 import torch
 
-from action_images.canvas import TASKS
+from action_images.canvas import MODES
 from action_images.codec import draw
-from action_images.data.sample import Sample
+from action_images.diffusion.sampler import SAMPLINGS, sample
 from action_images.geometry import Camera, Pose, Trajectory
 from action_images.geometry.rotation import from_euler_xyz
-from action_images.model.models import Models
-from action_images.model.patches import PatchAutoencoder
+from action_images.model.autoencoders.pca import PatchAutoencoder
+from action_images.model.bundle import Models
 from action_images.model.presets import PRESETS, build
 from action_images.pipeline import Pipeline
-from action_images.sampler import SAMPLINGS, sample
-from action_images.viewer.pictures import contact_sheet, save_png
+from action_images.reports.pictures import contact_sheet, save_png
+from action_images.samples.sample import Sample
 
 
 def scene(num_frames: int = 9) -> Sample:
@@ -49,26 +49,44 @@ def main() -> None:
         models = Models.load(arguments.model)
     else:
         images = draw(shown.trajectory, shown.cameras) * 2 - 1
-        models = build(PRESETS["tiny"], autoencoder=PatchAutoencoder(64).fit([(shown.video, 1.0), (images, 10.0)]))
+        models = build(
+            PRESETS["tiny"], autoencoder=PatchAutoencoder(64).fit([(shown.video, 1.0), (images, 10.0)])
+        )
     pipeline = Pipeline.of(models)
 
-    for name, task in TASKS.items():
-        canvas, _ = pipeline.encode(shown, task)
+    for name, mode in MODES.items():
+        canvas, _ = pipeline.encode(shown, mode)
         flags = "".join("#" if given else "." for given in canvas.given[0].tolist())
-        print(f"{name:<12} {flags:<12}  {int(canvas.given.sum())} of {canvas.layout.num_frames} latent frames given")
+        print(
+            f"{name:<12} {flags:<12}  {int(canvas.given.sum())} of {canvas.layout.num_frames} latent frames given"
+        )
 
-    canvas, _ = pipeline.encode(shown, TASKS["simulate"])
+    canvas, _ = pipeline.encode(shown, MODES["simulate"])
     read_back = pipeline.decode(canvas, None, shown.cameras)
     metres, radians = shown.trajectory.world_from_tool.distance(read_back.trajectory.world_from_tool)
-    print(f"through the autoencoder and back: {1e3 * metres.median():.2f} mm, {math.degrees(radians.median()):.2f} degrees")
+    print(
+        f"through the autoencoder and back: {1e3 * metres.median():.2f} mm, {math.degrees(radians.median()):.2f} degrees"
+    )
 
-    now = replace(shown, video=shown.video[:, :, :1], trajectory=shown.trajectory[:, :1], valid=shown.valid[:, :1])
-    canvas, condition = pipeline.encode(now, TASKS["joint"], num_frames=9)
-    done = sample(models.denoiser, canvas, condition, SAMPLINGS["four-steps"], torch.Generator().manual_seed(0))
+    now = replace(
+        shown, video=shown.video[:, :, :1], trajectory=shown.trajectory[:, :1], valid=shown.valid[:, :1]
+    )
+    canvas, condition = pipeline.encode(now, MODES["joint"], num_frames=9)
+    done = sample(
+        models.denoiser, canvas, condition, SAMPLINGS["four-steps"], torch.Generator().manual_seed(0)
+    )
     imagined = pipeline.decode(done, condition, shown.cameras)
-    rows = [part[0, view].mul(255).round().byte() for part in (imagined.video, imagined.action_images) for view in range(2)]
+    rows = [
+        part[0, view].mul(255).round().byte()
+        for part in (imagined.video, imagined.action_images)
+        for view in range(2)
+    ]
     save_png(arguments.out / "imagined.png", contact_sheet(rows))
-    rows = [part[0, view].mul(255).round().byte() for part in (read_back.video, read_back.action_images) for view in range(2)]
+    rows = [
+        part[0, view].mul(255).round().byte()
+        for part in (read_back.video, read_back.action_images)
+        for view in range(2)
+    ]
     save_png(arguments.out / "given.png", contact_sheet(rows))
     models.save(arguments.out / "model")
     print(f"written: {arguments.out}")

@@ -17,15 +17,15 @@ import torch
 from torch import Tensor
 
 from action_images.codec import draw
-from action_images.data.episode import Episode, FramesInMemory, View
-from action_images.data.store import DatasetWriter
+from action_images.episodes.dataset import DatasetWriter
+from action_images.episodes.episode import Episode, FramesInMemory, View
 from action_images.geometry import Camera, Pose, Trajectory
 from action_images.geometry.rotation import from_euler_xyz
-from action_images.recipes import DEBUG
+from action_images.reports.training_pictures import pictures_into
 from action_images.training.log import read_log
 from action_images.training.recipe import Recipe, SourceRecipe
+from action_images.training.recipes import DEBUG
 from action_images.training.train import train
-from action_images.viewer.training_pictures import pictures_into
 
 SIZE, NUM_FRAMES = (32, 32), 5
 TOOL, BALL = (0.5, 0.5, 0.5), (0.9, 0.1, 0.1)
@@ -47,7 +47,9 @@ def reach(seed: int) -> Episode:
     eyes = torch.stack([1.1 * angles.cos(), 1.1 * angles.sin(), torch.full_like(angles, 0.75)], -1)
     rig = Camera.look_at(eyes, torch.tensor([0.0, 0.0, 0.08]).expand(2, 3), math.radians(45), SIZE)
     seen = pictures(path, ball, rig)
-    views = tuple(View(f"view{number}", FramesInMemory(video), rig[number]) for number, video in enumerate(seen))
+    views = tuple(
+        View(f"view{number}", FramesInMemory(video), rig[number]) for number, video in enumerate(seen)
+    )
     return Episode(f"reach/{seed:06d}", "reach the ball", 5.0, views, path)
 
 
@@ -82,12 +84,16 @@ def recipe(out: Path, num_episodes: int) -> Recipe:
 
 def error_of_the_mean(num: int = 64) -> float:
     """How far (mm, median) the mean place of balls is from those of validation: what a policy reaches without looking."""
-    ends = torch.stack([reach(1_000_000 + number).trajectory.world_from_tool.translation[-1] for number in range(num)])
+    ends = torch.stack(
+        [reach(1_000_000 + number).trajectory.world_from_tool.translation[-1] for number in range(num)]
+    )
     return 1e3 * (ends - ends.mean(0)).norm(dim=-1).median().item()
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--episodes", type=int, default=400)
     arguments = parser.parse_args()
@@ -99,7 +105,9 @@ def main() -> int:
     ends = [row["validation"]["policy"]["final mm"] for row in log if "validation" in row]
     mean = error_of_the_mean()
     first, last = sum(losses[:20]) / 20, sum(losses[-20:]) / 20
-    print(f"loss {first:.3f} -> {last:.3f}; the plan's last pose is {ends[-1]:.0f} mm off, the mean of all balls {mean:.0f} mm")
+    print(
+        f"loss {first:.3f} -> {last:.3f}; the plan's last pose is {ends[-1]:.0f} mm off, the mean of all balls {mean:.0f} mm"
+    )
     return 0 if last < first / 2 and ends[-1] < mean / 2 else 1
 
 

@@ -12,18 +12,28 @@ import sys
 from pathlib import Path
 
 from action_images.cli import main as command
-from action_images.faces.labelled_copy import load_labels
+from action_images.inference.labelled_copy import load_labels
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--episodes", type=int, default=3)
     arguments = parser.parse_args()
     recorded, labelled = arguments.out / "recorded", arguments.out / "labelled"
 
     # 1. Stands for your own recordings: docs/data.md says how they become a data set. Cameras must be calibrated.
-    tasks = ["--task", "push_button", "place_in_bowl", "--episodes", str(arguments.episodes), "--seed", "800000"]
+    tasks = [
+        "--task",
+        "push_button",
+        "place_in_bowl",
+        "--episodes",
+        str(arguments.episodes),
+        "--seed",
+        "800000",
+    ]
     code = command(["record", *tasks, "--actor", "play", "--every", "4", "--out", str(recorded)])
 
     # 2. Label. Only the first pose is told; with `--from-nothing` not even that, as for a video found somewhere.
@@ -33,8 +43,14 @@ def main() -> int:
 
     # 3. How far off? These recordings know where the tool was, so each label's distance to that was written down too.
     for row in load_labels(labelled):
-        said = "not read" if row.median_mm is None else f"off by {row.median_mm:.0f} mm and {row.median_deg:.0f} degrees"
-        print(f"{row.id}: confidence {row.mean_confidence:.2f}, {row.num_unknown} of {row.num_frames} frames without a pose; {said}")
+        said = (
+            "not read"
+            if row.median_mm is None
+            else f"off by {row.median_mm:.0f} mm and {row.median_deg:.0f} degrees"
+        )
+        print(
+            f"{row.id}: confidence {row.mean_confidence:.2f}, {row.num_unknown} of {row.num_frames} frames without a pose; {said}"
+        )
     print(f"look at {labelled / 'labels.html'}")
     return 0
 

@@ -61,7 +61,9 @@ def own_server() -> Iterator[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--uri", help="a server's address; one is started here where it is left out")
     parser.add_argument("--out", type=Path, default=Path("out/07"))
     arguments = parser.parse_args()
@@ -89,7 +91,9 @@ def main() -> None:
             except (Late, Refused) as none:  # too late, or the server's sentence why there is no plan
                 print(f"   no plan {number + 1}: {none}; the robot stays where it is and asks again")
                 continue
-            print(f"2. plan {number + 1}: {len(reply.actions)} poses after {1e3 * (time.perf_counter() - start):.1f} ms")
+            print(
+                f"2. plan {number + 1}: {len(reply.actions)} poses after {1e3 * (time.perf_counter() - start):.1f} ms"
+            )
             # Some steps of each plan, then a look at what has become of the world.
             for pose in reply.actions[:8]:
                 robot.drive(pose)
@@ -97,7 +101,9 @@ def main() -> None:
     if not driven:
         print("3. nothing was driven: no plan came")
         return
-    np.savetxt(arguments.out / "driven.csv", driven, delimiter=",", header="x,y,z,qx,qy,qz,qw,opening", comments="")
+    np.savetxt(
+        arguments.out / "driven.csv", driven, delimiter=",", header="x,y,z,qx,qy,qz,qw,opening", comments=""
+    )
     print(f"3. {len(driven)} poses driven to; they are in {arguments.out / 'driven.csv'}")
 
 

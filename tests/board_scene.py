@@ -16,15 +16,15 @@ from action_images.calibration.lens import Lens
 from action_images.calibration.refine import Mount
 from action_images.calibration.sheet import picture
 from action_images.calibration.shots import Sighting
-from action_images.data.trajectory_file import save_trajectory
+from action_images.episodes.trajectory_file import save_trajectory
 from action_images.geometry import Camera, Pose, Trajectory
 from action_images.geometry.rotation import from_euler_xyz, from_rotation_vector
+from action_images.reports.pictures import save_png
 from action_images.sim import LOOKS
 from action_images.sim.render import Renderer
 from action_images.sim.scene import Scene, ghost
 from action_images.sim.world import World
 from action_images.structs import stack
-from action_images.viewer.pictures import save_png
 
 BOARD = Board(7, 5, 0.03, 0.022)
 SIZE = (480, 640)
@@ -32,11 +32,15 @@ THICKNESS = 0.002
 
 
 def _pose(euler_deg: tuple[float, float, float], place: tuple[float, float, float]) -> Pose:
-    return Pose(from_euler_xyz(torch.deg2rad(torch.tensor(euler_deg, dtype=torch.float64))), torch.tensor(place, dtype=torch.float64))
+    return Pose(
+        from_euler_xyz(torch.deg2rad(torch.tensor(euler_deg, dtype=torch.float64))),
+        torch.tensor(place, dtype=torch.float64),
+    )
 
 
 HAND_FROM_BOARD = Pose(
-    torch.tensor([[0, 0.6, -0.8], [-1, 0, 0], [0, 0.8, 0.6]], dtype=torch.float64), torch.tensor([0.015, 0.105, 0.11], dtype=torch.float64)
+    torch.tensor([[0, 0.6, -0.8], [-1, 0, 0], [0, 0.8, 0.6]], dtype=torch.float64),
+    torch.tensor([0.015, 0.105, 0.11], dtype=torch.float64),
 )
 """The board at the finger tips: with the tool pointing down, its face looks forward and upward."""
 
@@ -54,21 +58,30 @@ def world_with_board(board: Board, parent: str | None, parent_from_board: Pose) 
     face = picture(board, per_square / board.square).numpy()
     height, width = face.shape
     # MuJoCo's rows of a texture begin at the bottom of the face as it is seen from outside.
-    texture = scene.spec.add_texture(name="board", type=mujoco.mjtTexture.mjTEXTURE_2D, width=width, height=height, nchannel=3)
+    texture = scene.spec.add_texture(
+        name="board", type=mujoco.mjtTexture.mjTEXTURE_2D, width=width, height=height, nchannel=3
+    )
     texture.data = np.repeat(face[..., None], 3, -1).tobytes()
-    material = scene.spec.add_material(name="board", specular=0.0, shininess=0.0, emission=0.35, texuniform=False)
+    material = scene.spec.add_material(
+        name="board", specular=0.0, shininess=0.0, emission=0.35, texuniform=False
+    )
     material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = "board"
     body = scene.spec.worldbody if parent is None else scene.spec.body(parent)
     place, paper = _box(board, parent_from_board, 0.0), _box(board, parent_from_board, 0.001)
     size = [board.columns * board.square / 2, board.rows * board.square / 2, THICKNESS / 2]
     ghost(body.add_geom(name="board", type=mujoco.mjtGeom.mjGEOM_BOX, size=size, material="board", **place))
     margin = [size[0] + 0.008, size[1] + 0.008, THICKNESS / 2]
-    ghost(body.add_geom(name="paper", type=mujoco.mjtGeom.mjGEOM_BOX, size=margin, rgba=[1, 1, 1, 1], **paper))
+    ghost(
+        body.add_geom(name="paper", type=mujoco.mjtGeom.mjGEOM_BOX, size=margin, rgba=[1, 1, 1, 1], **paper)
+    )
     return World(scene.compile())
 
 
 def _box(board: Board, parent_from_board: Pose, deeper: float) -> dict:
-    centre = torch.tensor([board.columns * board.square / 2, board.rows * board.square / 2, THICKNESS / 2 + deeper], dtype=torch.float64)
+    centre = torch.tensor(
+        [board.columns * board.square / 2, board.rows * board.square / 2, THICKNESS / 2 + deeper],
+        dtype=torch.float64,
+    )
     # The box's +z face is the picture: it looks out of the paper, along the board's -z.
     rotation = parent_from_board.rotation @ torch.diag(torch.tensor([1.0, -1.0, -1.0], dtype=torch.float64))
     quaternion = np.empty(4)
@@ -94,11 +107,15 @@ class Session:
     def first(self, num: int) -> "Session":
         """Its first pictures alone."""
         pictures, found = self.pictures[:, :num], [camera[:num] for camera in self.found]
-        return Session(pictures, found, self.world_from_tool[:num], self.truth, self.world_from_board[:num], self.mount)
+        return Session(
+            pictures, found, self.world_from_tool[:num], self.truth, self.world_from_board[:num], self.mount
+        )
 
     def camera(self, index: int) -> "Session":
         """One camera's pictures alone."""
-        return replace(self, pictures=self.pictures[[index]], found=[self.found[index]], truth=self.truth[[index]])
+        return replace(
+            self, pictures=self.pictures[[index]], found=[self.found[index]], truth=self.truth[[index]]
+        )
 
     def with_pictures(self, pictures: torch.Tensor) -> "Session":
         """The same session had the pictures been others."""
@@ -115,7 +132,13 @@ class Session:
                 else:
                     sightings.append(Sighting(f"camera{i}", path, pose, found))
         sizes = {f"camera{i}": tuple(self.truth.size) for i in range(len(self.pictures))}
-        return Shots(BOARD, self.world_from_tool if world_from_tool is None else world_from_tool, sizes, tuple(sightings), tuple(blind))
+        return Shots(
+            BOARD,
+            self.world_from_tool if world_from_tool is None else world_from_tool,
+            sizes,
+            tuple(sightings),
+            tuple(blind),
+        )
 
     def miss_px(self, index: int, mounted: Camera) -> float:
         """How far off (rms, px) one camera, as calibrated, draws the board's true corners at the tool's true poses."""
@@ -133,7 +156,9 @@ def find(pictures: torch.Tensor) -> list[list[Found | None]]:
     return [[BOARD.find(image) for image in camera] for camera in pictures]
 
 
-def poses_of(centre: tuple[float, float, float], num: int, seed: int, tilt: float = 0.45, reach: float = 0.08) -> Pose:
+def poses_of(
+    centre: tuple[float, float, float], num: int, seed: int, tilt: float = 0.45, reach: float = 0.08
+) -> Pose:
     """Tool poses around a place, pointing down and tilted about all axes (rad)."""
     rng = torch.Generator().manual_seed(seed)
     draw = lambda *shape: 2 * torch.rand(*shape, generator=rng, dtype=torch.float64) - 1  # noqa: E731
@@ -161,7 +186,14 @@ def fixed_session(num: int = 16, seed: int = 0, azimuth_deg: tuple[float, ...] =
         pictures.append(renderer.images(world.data, truth))
     renderer.close()
     shown, world_from_tool = torch.stack(pictures, 1), stack(reached)
-    return Session(shown, find(shown), world_from_tool, truth, world_from_tool @ TOOL_FROM_HAND @ HAND_FROM_BOARD, "world")
+    return Session(
+        shown,
+        find(shown),
+        world_from_tool,
+        truth,
+        world_from_tool @ TOOL_FROM_HAND @ HAND_FROM_BOARD,
+        "world",
+    )
 
 
 @cache
@@ -187,9 +219,18 @@ def bent_session(session: Session, radial: tuple[float, float]) -> tuple[Session
     height, width = session.truth.size
     x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
     pixels = np.stack([x, y], -1).reshape(-1, 1, 2)
-    back = cv2.undistortPoints(pixels, matrix.numpy(), np.array([*radial, 0, 0]), P=matrix.numpy()).reshape(height, width, 2) - 0.5
-    warp = lambda image: cv2.remap(np.ascontiguousarray(image.movedim(0, -1).numpy()), back.astype(np.float32), None, cv2.INTER_CUBIC)  # noqa: E731
-    pictures = [[torch.from_numpy(warp(image)).movedim(-1, 0) for image in camera] for camera in session.pictures]
+    back = (
+        cv2.undistortPoints(pixels, matrix.numpy(), np.array([*radial, 0, 0]), P=matrix.numpy()).reshape(
+            height, width, 2
+        )
+        - 0.5
+    )
+    warp = lambda image: cv2.remap(
+        np.ascontiguousarray(image.movedim(0, -1).numpy()), back.astype(np.float32), None, cv2.INTER_CUBIC
+    )
+    pictures = [
+        [torch.from_numpy(warp(image)).movedim(-1, 0) for image in camera] for camera in session.pictures
+    ]
     return session.with_pictures(torch.stack([torch.stack(camera) for camera in pictures])), lens
 
 
@@ -201,12 +242,16 @@ def noisy(world_from_tool: Pose, metres: float, radians: float, seed: int = 5) -
     return world_from_tool @ Pose(from_rotation_vector(radians * turn), metres * shift)
 
 
-def write_session(folder: Path, session: Session, names: tuple[str, ...], world_from_tool: Pose | None = None) -> list[Path]:
+def write_session(
+    folder: Path, session: Session, names: tuple[str, ...], world_from_tool: Pose | None = None
+) -> list[Path]:
     """As a user has it: a folder of pictures for each camera, and poses.csv."""
     for name, pictures in zip(names, session.pictures, strict=True):
         (folder / name).mkdir(parents=True)
         for i, picture_ in enumerate(pictures):
             save_png(folder / name / f"{i}.png", picture_)
     poses = session.world_from_tool if world_from_tool is None else world_from_tool
-    save_trajectory(folder / "poses.csv", Trajectory(poses, torch.ones(len(poses.translation), dtype=torch.float64)))
+    save_trajectory(
+        folder / "poses.csv", Trajectory(poses, torch.ones(len(poses.translation), dtype=torch.float64))
+    )
     return [folder / name for name in names]

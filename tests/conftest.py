@@ -11,7 +11,9 @@ from jaxtyping import install_import_hook
 install_import_hook("action_images", "shape_checks.checked")
 
 torch.set_num_threads(1)  # pytest-xdist already fills the cores
-settings.register_profile("default", deadline=None, derandomize=True, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "default", deadline=None, derandomize=True, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("default")
 
 GOLDEN = Path(__file__).parent / "golden"

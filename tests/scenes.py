@@ -20,7 +20,10 @@ def rotations(*shape: int, seed: int = 0) -> torch.Tensor:
 
 
 def poses(*shape: int, seed: int = 0) -> Pose:
-    return Pose(rotations(*shape, seed=seed), torch.randn(*shape, 3, generator=generator(seed + 1), dtype=torch.float64))
+    return Pose(
+        rotations(*shape, seed=seed),
+        torch.randn(*shape, 3, generator=generator(seed + 1), dtype=torch.float64),
+    )
 
 
 def rig(num_views: int = 2, size: tuple[int, int] = (96, 96), dtype: torch.dtype = torch.float32) -> Camera:
@@ -30,8 +33,13 @@ def rig(num_views: int = 2, size: tuple[int, int] = (96, 96), dtype: torch.dtype
     return Camera.look_at(eye, torch.zeros_like(eye), math.radians(50), size)
 
 
-def trajectory(num_frames: int = 5, seed: int = 0, dtype: torch.dtype = torch.float32, spread: float = 0.1) -> Trajectory:
+def trajectory(
+    num_frames: int = 5, seed: int = 0, dtype: torch.dtype = torch.float32, spread: float = 0.1
+) -> Trajectory:
     """Tool poses of any orientation near the origin, inside the frames of `rig`, with grippers of any opening."""
     g = generator(seed)
     position = (torch.rand(num_frames, 3, generator=g, dtype=dtype) * 2 - 1) * spread
-    return Trajectory(Pose(rotations(num_frames, seed=seed).to(dtype), position), torch.rand(num_frames, generator=g, dtype=dtype))
+    return Trajectory(
+        Pose(rotations(num_frames, seed=seed).to(dtype), position),
+        torch.rand(num_frames, generator=g, dtype=dtype),
+    )

@@ -5,9 +5,9 @@ import math
 import torch
 
 from action_images.codec import ActionImageFormat, draw
-from action_images.data.sample import Sample
 from action_images.geometry import Camera, Pose, Trajectory
 from action_images.geometry.rotation import from_euler_xyz
+from action_images.samples.sample import Sample
 
 
 def rig(num_views: int = 2, size: tuple[int, int] = (64, 64)) -> Camera:
@@ -23,16 +23,26 @@ def paths(batch: int, num_frames: int, generator: torch.Generator) -> Trajectory
     share = torch.linspace(0, 1, num_frames)[:, None]
     turn = torch.tensor([math.pi, 0, 0]) + 0.4 * (torch.rand(batch, 1, 3, generator=generator) - 0.5)
     opening = (torch.rand(batch, 1, generator=generator) > 0.5).float().expand(batch, num_frames)
-    return Trajectory(Pose(from_euler_xyz(turn.expand(batch, num_frames, 3)), start + share * (stop - start)), opening)
+    return Trajectory(
+        Pose(from_euler_xyz(turn.expand(batch, num_frames, 3)), start + share * (stop - start)), opening
+    )
 
 
-def scenes(batch: int = 2, num_views: int = 2, num_frames: int = 9, size: tuple[int, int] = (64, 64), seed: int = 0) -> Sample:
+def scenes(
+    batch: int = 2, num_views: int = 2, num_frames: int = 9, size: tuple[int, int] = (64, 64), seed: int = 0
+) -> Sample:
     """A batch of samples whose video is the tool's own action image on a grey floor."""
     generator = torch.Generator().manual_seed(seed)
     trajectory, cameras = paths(batch, num_frames, generator), rig(num_views, size)
     video = draw(trajectory, cameras, ActionImageFormat()) * 0.8 - 0.2
     moving = cameras.per_frame((batch,), num_frames)
-    return Sample(video, moving, trajectory, torch.ones(batch, num_frames, dtype=torch.bool), ("push the red block",) * batch)
+    return Sample(
+        video,
+        moving,
+        trajectory,
+        torch.ones(batch, num_frames, dtype=torch.bool),
+        ("push the red block",) * batch,
+    )
 
 
 def clips(sample: Sample) -> list[tuple[torch.Tensor, float]]:

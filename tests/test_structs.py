@@ -28,7 +28,13 @@ class Leaf(Struct):
 
 def bag(*shape: int, label: str = "a", maybe: bool = True) -> Bag:
     leaf = Leaf(torch.randn(*shape, 2, 4))
-    return Bag(torch.randn(*shape, 5, 3), torch.ones(*shape, dtype=torch.bool), leaf, torch.randn(*shape, 2) if maybe else None, label)
+    return Bag(
+        torch.randn(*shape, 5, 3),
+        torch.ones(*shape, dtype=torch.bool),
+        leaf,
+        torch.randn(*shape, 2) if maybe else None,
+        label,
+    )
 
 
 def test_indexing_touches_batch_axes_alone():

@@ -12,15 +12,16 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from typing_extensions import Self
 
-from action_images.canvas import Canvas, Layout, Show, Task
+from action_images.canvas import Canvas, Layout, Mode, Show
 from action_images.canvas.layout import Stream
 from action_images.codec import RELEASED, ActionImageFormat, Reading, draw, read
-from action_images.data.sample import Sample
+from action_images.errors import ActionImagesError
 from action_images.geometry import Camera, Trajectory
-from action_images.model.autoencoder import check_size, num_latent_frames, num_pixel_frames
-from action_images.model.door import Condition
-from action_images.model.models import Models
+from action_images.model.autoencoders.wan import check_size, num_latent_frames, num_pixel_frames
+from action_images.model.bundle import Models
+from action_images.model.denoiser import Condition
 from action_images.model.rays import camera_maps, map_shape
+from action_images.samples.sample import Sample
 from action_images.structs import Struct
 
 MOVED = ((3 / 64, 0.05, 0.12), (1 / 64, 0.12, 0.20))
@@ -59,26 +60,36 @@ class Pipeline:
 
         How long axes are drawn is the models' own choice, where they say on what clips they were trained.
         """
-        format = RELEASED if models.denoiser.transformer.config["camera"] == "released" else ActionImageFormat()
-        return cls(models, format if models.clips is None else replace(format, axis_length=models.clips.axis_length))
+        format = (
+            RELEASED if models.denoiser.transformer.config["camera"] == "released" else ActionImageFormat()
+        )
+        return cls(
+            models, format if models.clips is None else replace(format, axis_length=models.clips.axis_length)
+        )
 
-    def encode(self, sample: Sample, task: Task | Sequence[Task], num_frames: int | None = None) -> tuple[Canvas, Condition]:
-        """A batch of samples as a canvas for `task` (or one for each, of the same layout), with what the denoiser is told besides.
+    def encode(
+        self, sample: Sample, mode: Mode | Sequence[Mode], num_frames: int | None = None
+    ) -> tuple[Canvas, Condition]:
+        """A batch of samples as a canvas for `mode` (or one for each, of the same layout), with what the denoiser is told besides.
 
         `num_frames` pixel frames are to be on the canvas (None: as many as the sample has). Where the sample holds
         fewer than that of a stream of which only the first frame is shown, the rest is asked: one image and the
         current tool pose are enough to plan. Raises ValueError for frame counts and sizes that do not fit the models,
-        for missing cameras or trajectories, and for tasks that do not share a layout.
+        for missing cameras or trajectories, and for modes that do not share a layout.
         """
-        tasks = (task,) * len(sample.video) if isinstance(task, Task) else tuple(task)
-        sample, cameras, num_frames = self._checked(sample, tasks, num_frames)
-        layout = _shared_layout(tasks, sample.video.shape[1], num_latent_frames(self.models.autoencoder, num_frames))
+        modes = (mode,) * len(sample.video) if isinstance(mode, Mode) else tuple(mode)
+        sample, cameras, num_frames = self._checked(sample, modes, num_frames)
+        layout = _shared_layout(
+            modes, sample.video.shape[1], num_latent_frames(self.models.autoencoder, num_frames)
+        )
         pixels: dict[Stream, Tensor] = {"video": sample.video}
-        if tasks[0].action is not None:
+        if modes[0].action is not None:
             pixels["action"] = self.draw(sample.trajectory, cameras)
         streams = {stream: self._shown(frames, layout, stream) for stream, frames in pixels.items()}
-        latents = layout.pack({segment: streams[segment.stream][:, segment.view] for segment in layout.segments})
-        given = torch.stack([one.given(layout) for one in tasks]).to(latents.device)
+        latents = layout.pack(
+            {segment: streams[segment.stream][:, segment.view] for segment in layout.segments}
+        )
+        given = torch.stack([one.given(layout) for one in modes]).to(latents.device)
         canvas = Canvas(latents, given, layout, self._valid(sample, layout, num_frames)).check()
         return canvas, self._condition(sample, cameras, canvas, pixels)
 
@@ -97,7 +108,9 @@ class Pipeline:
         """
         return self.read(self.show(canvas, condition, wanted), cameras)
 
-    def show(self, canvas: Canvas, condition: Condition | None, wanted: Collection[Stream] = ("video", "action")) -> Prediction:
+    def show(
+        self, canvas: Canvas, condition: Condition | None, wanted: Collection[Stream] = ("video", "action")
+    ) -> Prediction:
         """The first half of `decode`: pixels without a reading."""
         parts = canvas.layout.unpack(canvas.latents)
         pixels: dict[str, Tensor] = {}
@@ -126,24 +139,38 @@ class Pipeline:
         """The empty instruction, which guidance compares with."""
         return self.models.text.encode([""] * batch_size)
 
-    def draw(self, trajectory: Trajectory | None, cameras: Camera | None) -> Float[Tensor, "b view action_frame 3 h w"]:
+    def draw(
+        self, trajectory: Trajectory | None, cameras: Camera | None
+    ) -> Float[Tensor, "b view action_frame 3 h w"]:
         """A path (b frame) as action images in [-1, 1], in cameras (b view frame); raises ValueError where either is missing."""
         if trajectory is None or cameras is None:
             missing = "trajectory" if trajectory is None else "cameras"
-            raise ValueError(f"this task draws actions, but the sample has no {missing}; give them, or take task 'video'")
+            raise ActionImagesError(
+                f"this mode draws actions, but the sample has no {missing}; give them, or take mode 'video'"
+            )
         return draw(trajectory, cameras[:, :, : trajectory.num_frames], self.format) * 2 - 1
 
-    def _pixels(self, latents: Float[Tensor, "b view c l h w"]) -> Float[Tensor, "b view frame 3 height width"]:
+    def _pixels(
+        self, latents: Float[Tensor, "b view c l h w"]
+    ) -> Float[Tensor, "b view frame 3 height width"]:
         """In [0, 1]."""
         return self.models.autoencoder.decode(latents).add(1).div(2).clamp(0, 1)
 
-    def _over_still(self, video: Tensor, layout: Layout, condition: Condition) -> Float[Tensor, "b view frame 3 height width"]:
+    def _over_still(
+        self, video: Tensor, layout: Layout, condition: Condition
+    ) -> Float[Tensor, "b view frame 3 height width"]:
         """Videos (the same) with the given image shown where they hardly differ from one that stands still."""
         assert condition.still is not None
         assert condition.first_frames is not None
-        still = [part[:, :, :2] for segment, part in layout.unpack(condition.still).items() if segment.stream == "video"]
+        still = [
+            part[:, :, :2]
+            for segment, part in layout.unpack(condition.still).items()
+            if segment.stream == "video"
+        ]
         frames = self._pixels(torch.stack(still, 1))
-        frames = torch.cat([frames[:, :, :1], frames[:, :, -1:].expand(-1, -1, video.shape[2] - 1, -1, -1, -1)], 2)
+        frames = torch.cat(
+            [frames[:, :, :1], frames[:, :, -1:].expand(-1, -1, video.shape[2] - 1, -1, -1, -1)], 2
+        )
         moved = _moved((video - frames).abs().amax(-3))[..., None, :, :]
         return moved * video + (1 - moved) * condition.first_frames.add(1).div(2)[:, :, None]
 
@@ -159,33 +186,52 @@ class Pipeline:
         if sample.valid.shape[-1] < num_frames or bool(sample.valid.all()):
             return None
         first, rest = sample.valid[:, :1], sample.valid[:, 1:num_frames]
-        latent = torch.cat([first, rest.unflatten(-1, (-1, self.models.autoencoder.temporal_factor)).all(-1)], -1)
+        latent = torch.cat(
+            [first, rest.unflatten(-1, (-1, self.models.autoencoder.temporal_factor)).all(-1)], -1
+        )
         return layout.pack({segment: latent[:, : segment.num_frames] for segment in layout.segments}, dim=-1)
 
-    def _condition(self, sample: Sample, cameras: Camera | None, canvas: Canvas, pixels: Mapping[Stream, Tensor]) -> Condition:
+    def _condition(
+        self, sample: Sample, cameras: Camera | None, canvas: Canvas, pixels: Mapping[Stream, Tensor]
+    ) -> Condition:
         layout = canvas.layout
         text = self.models.text.encode([instruction or "" for instruction in _instructions(sample)])
         network, packed = self.models.denoiser.transformer, None
         if network.config["camera"] is not None:
             maps = self._no_maps(canvas, sample) if cameras is None else self.rigs.maps(cameras, self.models)
-            packed = layout.pack({segment: maps[:, segment.view, : segment.num_frames] for segment in layout.segments}, dim=1)
+            packed = layout.pack(
+                {segment: maps[:, segment.view, : segment.num_frames] for segment in layout.segments}, dim=1
+            )
         seen = sample.video[:, :, 0] if network.stem is not None or network.still_anchor else None
         still = self._still(sample.video[:, :, :1], layout) if network.still_anchor else None
-        later = {stream: _later(pixels[stream], canvas, stream) for stream in network.later_stems if stream in pixels}
+        later = {
+            stream: _later(pixels[stream], canvas, stream)
+            for stream in network.later_stems
+            if stream in pixels
+        }
         return Condition(text, packed, seen, still, later.get("video"), later.get("action"))
 
     def _no_maps(self, canvas: Canvas, sample: Sample) -> Float[Tensor, "b view l c h w"]:
         """What the network is shown of cameras that nobody has calibrated: zeros, as where training leaves them out."""
-        condition, num_latents = self.models.denoiser.transformer.config["camera"], max(one.num_frames for one in canvas.layout.segments)
+        condition, num_latents = (
+            self.models.denoiser.transformer.config["camera"],
+            max(one.num_frames for one in canvas.layout.segments),
+        )
         size = (sample.video.shape[-2], sample.video.shape[-1])
-        shape = map_shape(condition, canvas.latents.shape[1], self.models.autoencoder, size, self.models.pixels_per_token)
+        shape = map_shape(
+            condition, canvas.latents.shape[1], self.models.autoencoder, size, self.models.pixels_per_token
+        )
         return canvas.latents.new_zeros(len(canvas.latents), sample.video.shape[1], num_latents, *shape)
 
-    def _still(self, first: Float[Tensor, "b view 1 3 height width"], layout: Layout) -> Float[Tensor, "b c l h w"]:
+    def _still(
+        self, first: Float[Tensor, "b view 1 3 height width"], layout: Layout
+    ) -> Float[Tensor, "b c l h w"]:
         """The canvas of videos that repeat their first frame; zeros for actions."""
         autoencoder = self.models.autoencoder
         moves = any(segment.stream == "video" and segment.num_frames > 1 for segment in layout.segments)
-        latents = autoencoder.encode(first.expand(-1, -1, 1 + autoencoder.temporal_factor * moves, -1, -1, -1))
+        latents = autoencoder.encode(
+            first.expand(-1, -1, 1 + autoencoder.temporal_factor * moves, -1, -1, -1)
+        )
         parts = {}
         for segment in layout.segments:
             place = torch.arange(segment.num_frames, device=latents.device).clamp(max=int(moves))
@@ -193,11 +239,13 @@ class Pipeline:
             parts[segment] = still if segment.stream == "video" else torch.zeros_like(still)
         return layout.pack(parts)
 
-    def _checked(self, sample: Sample, tasks: Sequence[Task], num_frames: int | None) -> tuple[Sample, Camera | None, int]:
+    def _checked(
+        self, sample: Sample, modes: Sequence[Mode], num_frames: int | None
+    ) -> tuple[Sample, Camera | None, int]:
         """The sample in floats, its cameras as (b view frame), and how many pixel frames the canvas shall have."""
         sample = sample.normalised()
         if sample.video.ndim != 6:
-            raise ValueError(
+            raise ActionImagesError(
                 f"a batch of samples has a video of 6 axes, this one {sample.video.ndim}; collate([sample]) makes a batch of one"
             )
         path_frames = 0 if sample.trajectory is None else sample.trajectory.num_frames
@@ -205,13 +253,19 @@ class Pipeline:
         size = (sample.video.shape[-2], sample.video.shape[-1])
         check_size(size, self.models.pixels_per_token)
         num_latent_frames(self.models.autoencoder, num_frames)
-        for task in dict.fromkeys(tasks):
-            _check_frames("video", sample.video.shape[2], task.first_view_video or task.video, num_frames)
-            if task.action is not None and sample.trajectory is not None:
-                _check_frames("trajectory", path_frames, task.action, num_frames)
+        for mode in dict.fromkeys(modes):
+            _check_frames("video", sample.video.shape[2], mode.first_view_video or mode.video, num_frames)
+            if mode.action is not None and sample.trajectory is not None:
+                _check_frames("trajectory", path_frames, mode.action, num_frames)
         if sample.cameras is not None and sample.cameras.size != size:
-            raise ValueError(f"the video is {size}, its cameras say {sample.cameras.size}: resize both together (geometry.framing)")
-        cameras = None if sample.cameras is None else _per_frame(sample.cameras, sample.video.shape[0], sample.video.shape[1], num_frames)
+            raise ActionImagesError(
+                f"the video is {size}, its cameras say {sample.cameras.size}: resize both together (geometry.framing)"
+            )
+        cameras = (
+            None
+            if sample.cameras is None
+            else _per_frame(sample.cameras, sample.video.shape[0], sample.video.shape[1], num_frames)
+        )
         return sample, cameras, num_frames
 
 
@@ -225,8 +279,15 @@ class Rigs:
 
     def maps(self, cameras: Camera, models: Models) -> Float[Tensor, "b view l c h w"]:
         """The maps of a rig (b view frame), made or remembered."""
-        numbers = [cameras.intrinsics, cameras.world_from_camera.rotation, cameras.world_from_camera.translation]
-        key = b"".join(part.contiguous().cpu().numpy().tobytes() for part in numbers) + str((cameras.batch_shape, cameras.size)).encode()
+        numbers = [
+            cameras.intrinsics,
+            cameras.world_from_camera.rotation,
+            cameras.world_from_camera.translation,
+        ]
+        key = (
+            b"".join(part.contiguous().cpu().numpy().tobytes() for part in numbers)
+            + str((cameras.batch_shape, cameras.size)).encode()
+        )
         if key not in self._maps:
             if len(self._maps) >= self.MAX_REMEMBERED:
                 self._maps.pop(next(iter(self._maps)))
@@ -250,13 +311,17 @@ def _later(frames: Tensor, canvas: Canvas, stream: Stream) -> Float[Tensor, "b v
     shown = canvas.layout.later(canvas.given, stream)
     if not shown.any():
         return None
-    return torch.where(shown[..., None, None, None, None], frames[:, :, 1:].unflatten(2, (shown.shape[-1], -1)), 0)
+    return torch.where(
+        shown[..., None, None, None, None], frames[:, :, 1:].unflatten(2, (shown.shape[-1], -1)), 0
+    )
 
 
-def _shared_layout(tasks: Sequence[Task], num_views: int, num_latents: int) -> Layout:
-    layouts = {task.layout(num_views, num_latents) for task in dict.fromkeys(tasks)}
+def _shared_layout(modes: Sequence[Mode], num_views: int, num_latents: int) -> Layout:
+    layouts = {mode.layout(num_views, num_latents) for mode in dict.fromkeys(modes)}
     if len(layouts) != 1:
-        raise ValueError(f"the samples of a batch share a layout, these tasks have {len(layouts)}; encode them in batches of their own")
+        raise ActionImagesError(
+            f"the samples of a batch share a layout, these modes have {len(layouts)}; encode them in batches of their own"
+        )
     return layouts.pop()
 
 
@@ -264,7 +329,9 @@ def _check_frames(name: str, num_given: int, show: Show, num_frames: int) -> Non
     """A stream comes whole, or as its first frame where no more of it is shown."""
     if num_given != num_frames and (num_given != 1 or show is Show.EVERYTHING):
         needed = "all of them" if show is Show.EVERYTHING else "all of them or the first alone"
-        raise ValueError(f"the canvas is for {num_frames} frames and the {name} has {num_given}; this task takes {needed}")
+        raise ActionImagesError(
+            f"the canvas is for {num_frames} frames and the {name} has {num_given}; this mode takes {needed}"
+        )
 
 
 def _per_frame(cameras: Camera, batch_size: int, num_views: int, num_frames: int) -> Camera:
@@ -273,7 +340,7 @@ def _per_frame(cameras: Camera, batch_size: int, num_views: int, num_frames: int
         cameras = cameras[:, :, 0]
     cameras = cameras.per_frame((batch_size,), num_frames)
     if cameras.batch_shape[1] != num_views:
-        raise ValueError(
+        raise ActionImagesError(
             f"there are {num_views} views and {cameras.batch_shape[1]} cameras; give one camera for each view, in the same order"
         )
     return cameras

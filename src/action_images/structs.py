@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from typing_extensions import Self
 
+from action_images.errors import ActionImagesError
+
 
 class Struct:
     """Base of the frozen dataclasses whose tensors share leading batch axes.
@@ -23,11 +25,15 @@ class Struct:
         """The same value with `fn` applied to every tensor in it."""
         return self._rebuild(lambda value, _: value.map(fn) if isinstance(value, Struct) else fn(value))
 
-    def to(self, device: torch.device | str | torch.dtype | None = None, dtype: torch.dtype | None = None) -> Self:
+    def to(
+        self, device: torch.device | str | torch.dtype | None = None, dtype: torch.dtype | None = None
+    ) -> Self:
         """The same value on another device, in another dtype or both; only floating-point tensors change their dtype."""
         if isinstance(device, torch.dtype):
             device, dtype = None, device
-        return self.map(lambda tensor: tensor.to(device=device, dtype=dtype if tensor.is_floating_point() else None))
+        return self.map(
+            lambda tensor: tensor.to(device=device, dtype=dtype if tensor.is_floating_point() else None)
+        )
 
     def __getitem__(self, index: Any) -> Self:
         """Index the batch axes as one would index a tensor that had no others."""
@@ -70,7 +76,11 @@ class Struct:
         return next(value for name, _ in self._items() if (value := getattr(self, name)) is not None)
 
     def _rebuild(self, fn: Callable[[Any, int], Any]) -> Self:
-        changes = {name: fn(value, event_ndim) for name, event_ndim in self._items() if (value := getattr(self, name)) is not None}
+        changes = {
+            name: fn(value, event_ndim)
+            for name, event_ndim in self._items()
+            if (value := getattr(self, name)) is not None
+        }
         return replace(self, **changes)  # type: ignore[type-var]
 
     @classmethod
@@ -117,9 +127,11 @@ def concatenate(values: Sequence[Any], dim: int = 0) -> Any:
 
 def _join(values: Sequence[Any], join: Callable[..., Tensor], dim: int) -> Any:
     if not values:
-        raise ValueError("there is nothing to join: give at least one value")
+        raise ActionImagesError("there is nothing to join: give at least one value")
     if dim < 0:
-        raise ValueError(f"structs are joined along dim >= 0, counted from the first batch axis, got {dim}")
+        raise ActionImagesError(
+            f"structs are joined along dim >= 0, counted from the first batch axis, got {dim}"
+        )
     first = values[0]
     if isinstance(first, Tensor):
         return join(list(values), dim)
@@ -129,9 +141,13 @@ def _join(values: Sequence[Any], join: Callable[..., Tensor], dim: int) -> Any:
         parts = [getattr(value, declared.name) for value in values]
         if declared.name not in items or parts[0] is None:
             if any(part is not parts[0] and part != parts[0] for part in parts):
-                raise ValueError(f"cannot join: {type(first).__name__}.{declared.name} differs ({parts[0]} and others)")
+                raise ActionImagesError(
+                    f"cannot join: {type(first).__name__}.{declared.name} differs ({parts[0]} and others)"
+                )
         elif any(part is None for part in parts):
-            raise ValueError(f"cannot join: {type(first).__name__}.{declared.name} is present in some and None in others")
+            raise ActionImagesError(
+                f"cannot join: {type(first).__name__}.{declared.name} is present in some and None in others"
+            )
         else:
             changes[declared.name] = _join(parts, join, dim)
     return replace(first, **changes)

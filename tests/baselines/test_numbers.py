@@ -31,7 +31,9 @@ def test_a_tool_at_rest_is_no_move_and_no_turn():
     sample = scenes(2)
     still = sample.trajectory[:, [0] * 4]
     numbers = to_numbers(still, reference(sample.cameras))
-    torch.testing.assert_close(numbers[..., :9], torch.tensor([0.0, 0, 0, 1, 0, 0, 0, 1, 0]).expand(2, 4, 9), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        numbers[..., :9], torch.tensor([0.0, 0, 0, 1, 0, 0, 0, 1, 0]).expand(2, 4, 9), atol=1e-5, rtol=0
+    )
 
 
 def test_a_move_along_the_cameras_view_is_along_its_third_axis():

@@ -50,8 +50,12 @@ def test_the_pdf_holds_the_same_board_at_true_scale(board: Board, tmp_path):
     assert float(lines[0].split()[0]) == pytest.approx(72 / 0.0254)
     per_metre = 4000
     sheet = np.full((round(height * per_metre), round(width * per_metre)), 255, np.uint8)
-    for grey, x, y, w, h in re.findall(r"^([01]) g ([\d.]+) ([\d.]+) ([\d.]+) ([\d.]+) re f", "\n".join(lines), re.MULTILINE):
-        left, right, low, high = (round(float(n) * per_metre) for n in (x, float(x) + float(w), y, float(y) + float(h)))
+    for grey, x, y, w, h in re.findall(
+        r"^([01]) g ([\d.]+) ([\d.]+) ([\d.]+) ([\d.]+) re f", "\n".join(lines), re.MULTILINE
+    ):
+        left, right, low, high = (
+            round(float(n) * per_metre) for n in (x, float(x) + float(w), y, float(y) + float(h))
+        )
         sheet[len(sheet) - high : len(sheet) - low, left:right] = 255 * int(grey)
     found = board.find(on_white(torch.from_numpy(sheet), 1))
     assert found is not None
@@ -67,7 +71,9 @@ def test_every_object_of_the_pdf_stands_where_its_table_says(tmp_path):
     assert file[start:].startswith(b"xref")
     offsets = re.findall(rb"(\d{10}) 00000 n", file)
     assert len(offsets) == 5
-    assert all(file[int(offset) :].startswith(b"%d 0 obj" % number) for number, offset in enumerate(offsets, 1))
+    assert all(
+        file[int(offset) :].startswith(b"%d 0 obj" % number) for number, offset in enumerate(offsets, 1)
+    )
 
 
 def test_the_png_carries_its_true_scale(tmp_path):
@@ -89,7 +95,9 @@ def test_the_png_carries_its_true_scale(tmp_path):
         ("20x20", 0.03, 0.02, "DICT_5X5_50", "needs 200 markers"),
     ],
 )
-def test_a_board_that_cannot_be_is_refused_by_name(squares: str, square: float, marker: float, dictionary: str, said: str):
+def test_a_board_that_cannot_be_is_refused_by_name(
+    squares: str, square: float, marker: float, dictionary: str, said: str
+):
     with pytest.raises(CalibrationError, match=said):
         Board.from_text(squares, square, marker, dictionary)
 
@@ -99,7 +107,9 @@ def test_a_board_is_written_as_pdf_or_png_alone(tmp_path):
         save_sheet(tmp_path / "board.jpg", BOARDS[0])
 
 
-LENS = Lens(*(torch.tensor(pair, dtype=torch.float64) for pair in ((600.0, 610.0), (322.0, 235.0), (-0.2, 0.05))))
+LENS = Lens(
+    *(torch.tensor(pair, dtype=torch.float64) for pair in ((600.0, 610.0), (322.0, 235.0), (-0.2, 0.05)))
+)
 
 
 def test_a_straight_lens_is_the_projects_pinhole():

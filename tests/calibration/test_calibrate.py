@@ -66,15 +66,22 @@ def test_residuals_change_as_plain_differences_say():
     generator = torch.Generator().manual_seed(0)
     random = lambda *shape: torch.rand(*shape, generator=generator, dtype=torch.float64)  # noqa: E731
     poses = lambda num: Pose(from_rotation_vector(0.1 * random(num, 3)), random(num, 3))  # noqa: E731
-    corners = Corners(torch.tensor([0, 1, 0, 1, 1]), torch.tensor([0, 0, 1, 2, 2]), random(5, 3), 500 * random(5, 2))
+    corners = Corners(
+        torch.tensor([0, 1, 0, 1, 1]), torch.tensor([0, 0, 1, 2, 2]), random(5, 3), 500 * random(5, 2)
+    )
     lens = Lens(500 + random(2, 2), 200 + random(2, 2), 0.1 * random(2, 2))
-    before_the_eye = Pose(torch.eye(3, dtype=torch.float64).expand(2, 3, 3), torch.tensor([0.0, 0.0, -5.0]).double().expand(2, 3))
+    before_the_eye = Pose(
+        torch.eye(3, dtype=torch.float64).expand(2, 3, 3),
+        torch.tensor([0.0, 0.0, -5.0]).double().expand(2, 3),
+    )
     start = Unknowns(lens, before_the_eye, poses(1)[0], poses(3))
     for mount in ("world", "tool"):
         problem = Problem(corners, poses(3), mount, NOISE, (True, True), True)
         step, width = 0.05 * random(6 * (2 + 2 + 1 + 3)), 1e-6
         nudges = width * torch.eye(len(step), dtype=torch.float64)
-        after, before = ([problem.residual_px(start.moved(step + sign * nudge)) for nudge in nudges] for sign in (1, -1))
+        after, before = (
+            [problem.residual_px(start.moved(step + sign * nudge)) for nudge in nudges] for sign in (1, -1)
+        )
         expected = (torch.stack(after, -1) - torch.stack(before, -1)) / (2 * width)
         assert torch.allclose(_derivative(problem, start, step), expected, rtol=1e-5, atol=1e-5)
 
@@ -151,7 +158,9 @@ def test_a_lens_that_is_no_pinhole_is_refused_or_straightened():
     everywhere = torch.tensor([[200.0, 150.0], [450.0, 350.0], [320.0, 100.0]], dtype=torch.float64)
     found = result.refined.unknowns.lens[0]
     assert (found.bent(everywhere) - everywhere - lens.bent(everywhere) + everywhere).norm(dim=-1).max() < 1.0
-    metres, radians = result.mounted()["camera0"].world_from_camera.distance(straight.truth[0].world_from_camera)
+    metres, radians = result.mounted()["camera0"].world_from_camera.distance(
+        straight.truth[0].world_from_camera
+    )
     assert metres < 5e-3
     assert math.degrees(radians) < 0.5
     # A given focal length says nothing of how the lens bends.

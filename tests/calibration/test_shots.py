@@ -19,7 +19,9 @@ def folder(tmp_path):
     (tmp_path / "left").mkdir()
     face = torch.nn.functional.pad(picture(BOARD, 1000), (20,) * 4, value=255).numpy()
     for name in ("1", "2", "10"):
-        Image.fromarray(np.full_like(face, 128) if name == "2" else face).convert("RGB").save(tmp_path / "left" / f"{name}.png")
+        Image.fromarray(np.full_like(face, 128) if name == "2" else face).convert("RGB").save(
+            tmp_path / "left" / f"{name}.png"
+        )
     return tmp_path
 
 
@@ -38,7 +40,10 @@ def test_pictures_are_in_the_order_of_their_numbers(folder):
 
 def test_by_order_row_i_is_picture_i(folder):
     shots = load_shots([folder / "left"], poses(folder, row(0.1), row(0.2), row(0.3)), BOARD)
-    assert [(sighting.picture.name, sighting.pose) for sighting in shots.sightings] == [("1.png", 0), ("10.png", 2)]
+    assert [(sighting.picture.name, sighting.pose) for sighting in shots.sightings] == [
+        ("1.png", 0),
+        ("10.png", 2),
+    ]
     assert [path.name for path in shots.blind] == ["2.png"]
     assert shots.sizes == {"left": (190, 240)}
 
@@ -46,7 +51,10 @@ def test_by_order_row_i_is_picture_i(folder):
 def test_by_name_a_folder_may_lack_pictures_and_rows_come_in_any_order(folder):
     rows = (row(0.3) + ",10.png", row(0.9) + ",77", row(0.1) + ",1", row(0.2) + ",2")
     shots = load_shots([folder / "left"], poses(folder, *rows, header=HEADER + ",image"), BOARD)
-    assert [(sighting.picture.name, sighting.pose) for sighting in shots.sightings] == [("1.png", 2), ("10.png", 0)]
+    assert [(sighting.picture.name, sighting.pose) for sighting in shots.sightings] == [
+        ("1.png", 2),
+        ("10.png", 0),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -54,7 +62,11 @@ def test_by_name_a_folder_may_lack_pictures_and_rows_come_in_any_order(folder):
     [
         ((row(0.1), row(0.2)), HEADER, "3 pictures, .*2 poses"),
         ((row(0.1) + ",1", row(0.2) + ",2"), HEADER + ",image", r"no row names 10\.png"),
-        ((row(0.1) + ",1", row(0.2) + ",1", row(0.3) + ",2"), HEADER + ",image", "two rows name the image '1'"),
+        (
+            (row(0.1) + ",1", row(0.2) + ",1", row(0.3) + ",2"),
+            HEADER + ",image",
+            "two rows name the image '1'",
+        ),
         ((row(100), row(200), row(300)), HEADER, "divide millimetres by 1000"),
     ],
 )

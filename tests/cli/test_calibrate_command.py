@@ -10,11 +10,21 @@ import pytest
 import torch
 
 from action_images.cli import main
-from action_images.data.cameras_file import load_cameras, save_cameras
-from action_images.data.trajectory_file import load_trajectory, save_trajectory
-from action_images.data.video import VideoFrames, read_video, write_video
+from action_images.episodes.cameras_file import load_cameras, save_cameras
+from action_images.episodes.trajectory_file import load_trajectory, save_trajectory
+from action_images.episodes.video import VideoFrames, read_video, write_video
 from action_images.geometry import Camera, Pose, Trajectory
-from board_scene import BOARD, SIZE, Session, bent_session, fixed_session, noisy, poses_of, wrist_session, write_session
+from board_scene import (
+    BOARD,
+    SIZE,
+    Session,
+    bent_session,
+    fixed_session,
+    noisy,
+    poses_of,
+    wrist_session,
+    write_session,
+)
 
 
 def check_recovered(session: Session, mounted: dict[str, Camera]) -> None:
@@ -45,7 +55,15 @@ def test_a_board_is_written(tmp_path, capsys):
 def test_fixed_cameras_are_written_with_residuals_and_a_picture(tmp_path, capsys):
     session = fixed_session().first(10)
     folders = write_session(tmp_path, session, ("left", "right"))
-    arguments = ["calibrate", "fixed", *map(str, folders), "--poses", f"{tmp_path}/poses.csv", "--out", f"{tmp_path}/out"]
+    arguments = [
+        "calibrate",
+        "fixed",
+        *map(str, folders),
+        "--poses",
+        f"{tmp_path}/poses.csv",
+        "--out",
+        f"{tmp_path}/out",
+    ]
     assert main(arguments) == 0
     cameras = load_cameras(tmp_path / "out" / "cameras.json")
     assert list(cameras) == ["left", "right"]
@@ -59,7 +77,9 @@ def test_fixed_cameras_are_written_with_residuals_and_a_picture(tmp_path, capsys
 
 def test_a_wrist_camera_of_an_inexact_robot_is_recovered_and_carried_along_its_path(tmp_path):
     session = wrist_session()
-    folders = write_session(tmp_path, session, ("wrist",), noisy(session.world_from_tool, 1e-3, math.radians(0.2)))
+    folders = write_session(
+        tmp_path, session, ("wrist",), noisy(session.world_from_tool, 1e-3, math.radians(0.2))
+    )
     poses, out = f"{tmp_path}/poses.csv", tmp_path / "out"
     assert main(["calibrate", "wrist", str(folders[0]), "--poses", poses, "--out", str(out)]) == 0
     in_tool = load_cameras(out / "tool_from_camera.json")
@@ -70,19 +90,34 @@ def test_a_wrist_camera_of_an_inexact_robot_is_recovered_and_carried_along_its_p
     # Where it was at each picture, by its own file and by the one that `carry` makes from the tool's path.
     carry = ["calibrate", "carry", "--in-tool", f"{out}/tool_from_camera.json", "--trajectory", poses]
     assert main([*carry, "--out", f"{tmp_path}/again.json"]) == 0
-    first, again = (load_cameras(path)["wrist"].world_from_camera for path in (out / "cameras.json", tmp_path / "again.json"))
+    first, again = (
+        load_cameras(path)["wrist"].world_from_camera
+        for path in (out / "cameras.json", tmp_path / "again.json")
+    )
     metres, _ = first.distance(again)
     assert metres.shape == (session.pictures.shape[1],)
     assert metres.max() < 1e-5
     expected = (session.world_from_tool @ session.truth[0].world_from_camera).translation
-    assert (first.translation.double() - expected).norm(dim=-1).max() < 1e-2  # the robot itself is off by 1 mm and 0.2 degrees
+    assert (first.translation.double() - expected).norm(
+        dim=-1
+    ).max() < 1e-2  # the robot itself is off by 1 mm and 0.2 degrees
 
 
-def test_a_bent_lens_is_calibrated_and_its_video_straightened_by_the_command_that_is_printed(tmp_path, capsys):
+def test_a_bent_lens_is_calibrated_and_its_video_straightened_by_the_command_that_is_printed(
+    tmp_path, capsys
+):
     straight = fixed_session().camera(0).first(12)
     session, _ = bent_session(straight, (-0.25, 0.08))
     folders = write_session(tmp_path, session, ("left",))
-    arguments = ["calibrate", "fixed", str(folders[0]), "--poses", f"{tmp_path}/poses.csv", "--out", f"{tmp_path}/out"]
+    arguments = [
+        "calibrate",
+        "fixed",
+        str(folders[0]),
+        "--poses",
+        f"{tmp_path}/poses.csv",
+        "--out",
+        f"{tmp_path}/out",
+    ]
     assert main(arguments) == 2
     assert "--straighten" in capsys.readouterr().err
     assert main([*arguments, "--straighten"]) == 0
@@ -90,11 +125,15 @@ def test_a_bent_lens_is_calibrated_and_its_video_straightened_by_the_command_tha
     check_recovered(straight, cameras)
 
     write_video(tmp_path / "left.mp4", iter(session.pictures[0]), 5.0, crf=10)
-    printed = re.search(r"action-images (calibrate straighten left\.mp4 .*) --out OUT", capsys.readouterr().out)
+    printed = re.search(
+        r"action-images (calibrate straighten left\.mp4 .*) --out OUT", capsys.readouterr().out
+    )
     assert printed is not None
     command = [f"{tmp_path}/left.mp4" if word == "left.mp4" else word for word in shlex.split(printed[1])]
     assert main([*command, "--out", f"{tmp_path}/straight.mp4", "--crf", "10"]) == 0
-    misses_px = {name: miss_px(tmp_path / f"{name}.mp4", cameras["left"], session) for name in ("left", "straight")}
+    misses_px = {
+        name: miss_px(tmp_path / f"{name}.mp4", cameras["left"], session) for name in ("left", "straight")
+    }
     assert misses_px["straight"] < 2.0
     assert misses_px["left"] > 3 * misses_px["straight"]
 
@@ -109,8 +148,17 @@ def test_a_video_of_another_camera_or_size_is_not_straightened(tmp_path, capsys)
     save_cameras(tmp_path / "cameras.json", {"left": Camera.from_fov(1.0, Pose.identity(), SIZE)})
     for name in ("left", "right"):
         write_video(tmp_path / f"{name}.mp4", torch.zeros(2, 3, 64, 64, dtype=torch.uint8), 5.0)
-    for name, says in (("right", "has no camera 'right'; it has left"), ("left", "straighten before resizing")):
-        command = ["calibrate", "straighten", f"{tmp_path}/{name}.mp4", "--cameras", f"{tmp_path}/cameras.json"]
+    for name, says in (
+        ("right", "has no camera 'right'; it has left"),
+        ("left", "straighten before resizing"),
+    ):
+        command = [
+            "calibrate",
+            "straighten",
+            f"{tmp_path}/{name}.mp4",
+            "--cameras",
+            f"{tmp_path}/cameras.json",
+        ]
         assert main([*command, "--radial", "-0.2", "0.05", "--out", f"{tmp_path}/out.mp4"]) == 2
         assert says in capsys.readouterr().err
     assert not (tmp_path / "out.mp4").exists()
@@ -135,7 +183,14 @@ def test_a_wrist_camera_is_written_beside_the_fixed_ones(tmp_path):
     eye = Camera.from_fov(1.0, poses[0], SIZE)
     save_cameras(tmp_path / "tool.json", {"wrist": eye})
     save_cameras(tmp_path / "fixed.json", {"front": eye})
-    arguments = ["--in-tool", f"{tmp_path}/tool.json", "--trajectory", f"{tmp_path}/poses.csv", "--beside", f"{tmp_path}/fixed.json"]
+    arguments = [
+        "--in-tool",
+        f"{tmp_path}/tool.json",
+        "--trajectory",
+        f"{tmp_path}/poses.csv",
+        "--beside",
+        f"{tmp_path}/fixed.json",
+    ]
     assert main(["calibrate", "carry", *arguments, "--out", f"{tmp_path}/all.json"]) == 0
     rig = load_cameras(tmp_path / "all.json")
     expected = path.world_from_tool[3].apply(eye.world_from_camera.translation.float())

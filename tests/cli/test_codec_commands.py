@@ -12,9 +12,9 @@ from PIL import Image
 
 from action_images.cli import COMMANDS, main
 from action_images.codec import RELEASED, draw_uint8
-from action_images.data.cameras_file import save_cameras
-from action_images.data.trajectory_file import load_trajectory, save_trajectory
-from action_images.data.video import read_video, write_video
+from action_images.episodes.cameras_file import save_cameras
+from action_images.episodes.trajectory_file import load_trajectory, save_trajectory
+from action_images.episodes.video import read_video, write_video
 from scenes import rig, trajectory
 
 SIZE = (96, 128)
@@ -29,13 +29,29 @@ def scene(tmp_path: Path) -> Path:
 
 
 def draw(scene: Path, *more: str) -> int:
-    return main(["draw", f"{scene}/path.csv", "--cameras", f"{scene}/cameras.json", "--out", f"{scene}/out", *more])
+    return main(
+        ["draw", f"{scene}/path.csv", "--cameras", f"{scene}/cameras.json", "--out", f"{scene}/out", *more]
+    )
 
 
 def test_drawing_then_reading_gives_the_path_back(scene, capsys):
     assert draw(scene) == 0
     videos = [f"{scene}/out/{name}.mp4" for name in ("right", "left")]
-    assert main(["read", *videos, "--cameras", f"{scene}/cameras.json", "--out", f"{scene}/read.json", "--max-std-mm", "5"]) == 0
+    assert (
+        main(
+            [
+                "read",
+                *videos,
+                "--cameras",
+                f"{scene}/cameras.json",
+                "--out",
+                f"{scene}/read.json",
+                "--max-std-mm",
+                "5",
+            ]
+        )
+        == 0
+    )
     before, after = load_trajectory(scene / "path.csv"), load_trajectory(scene / "read.json")
     metres, _ = before.world_from_tool.distance(after.world_from_tool)
     assert metres.median() < 1e-3
@@ -44,7 +60,15 @@ def test_drawing_then_reading_gives_the_path_back(scene, capsys):
 
 def test_longer_axes_are_read_as_they_were_drawn_and_no_others(scene):
     assert draw(scene, "--axis-length", "0.2") == 0
-    command = ["read", f"{scene}/out/left.mp4", f"{scene}/out/right.mp4", "--cameras", f"{scene}/cameras.json", "--max-std-mm", "5"]
+    command = [
+        "read",
+        f"{scene}/out/left.mp4",
+        f"{scene}/out/right.mp4",
+        "--cameras",
+        f"{scene}/cameras.json",
+        "--max-std-mm",
+        "5",
+    ]
     before = load_trajectory(scene / "path.csv").world_from_tool
     assert main([*command, "--out", f"{scene}/read.csv", "--axis-length", "0.2"]) == 0
     metres, _ = before.distance(load_trajectory(scene / "read.csv").world_from_tool)
@@ -74,7 +98,13 @@ def test_frames_that_cannot_be_read_end_in_code_1_and_are_named(scene, capsys):
     video = read_video(scene / "out" / "left.mp4")
     video[5] = 0
     write_video(scene / "out" / "left.mp4", video, 10)
-    command = ["read", f"{scene}/out/left.mp4", f"{scene}/out/right.mp4", "--cameras", f"{scene}/cameras.json"]
+    command = [
+        "read",
+        f"{scene}/out/left.mp4",
+        f"{scene}/out/right.mp4",
+        "--cameras",
+        f"{scene}/cameras.json",
+    ]
     assert main([*command, "--out", f"{scene}/read.csv", "--max-std-mm", "5"]) == 1
     assert "not valid: frames [5]" in capsys.readouterr().out
 
@@ -82,10 +112,19 @@ def test_frames_that_cannot_be_read_end_in_code_1_and_are_named(scene, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["draw", "none.csv", "--cameras", "cameras.json", "--out", "o"], "none.csv: there is no such trajectory file"),
-        (["draw", "path.csv", "--cameras", "none.json", "--out", "o"], "none.json: there is no such cameras file"),
+        (
+            ["draw", "none.csv", "--cameras", "cameras.json", "--out", "o"],
+            "none.csv: there is no such trajectory file",
+        ),
+        (
+            ["draw", "path.csv", "--cameras", "none.json", "--out", "o"],
+            "none.json: there is no such cameras file",
+        ),
         (["draw", "path.csv", "--cameras", "cameras.json", "--out", "o", "--over", "none"], "none/left.mp4"),
-        (["read", "top.mp4", "side.mp4", "--cameras", "cameras.json", "--out", "o.csv"], "no camera for top.mp4, side.mp4"),
+        (
+            ["read", "top.mp4", "side.mp4", "--cameras", "cameras.json", "--out", "o.csv"],
+            "no camera for top.mp4, side.mp4",
+        ),
         (["inspect-codec", "--views", "1"], "2 to 8 views"),
         (["nonsense"], "no command 'nonsense'"),
     ],
@@ -112,7 +151,18 @@ def test_a_camera_name_cannot_leave_the_folder(scene, capsys):
 
 def test_inspecting_the_codec_leaves_a_picture_and_its_numbers(tmp_path, capsys):
     out = tmp_path / "report"
-    command = ["inspect-codec", "--sizes", "64", "--corruptions", "8bit", "noise:0.05", "--clips", "1", "--out", str(out)]
+    command = [
+        "inspect-codec",
+        "--sizes",
+        "64",
+        "--corruptions",
+        "8bit",
+        "noise:0.05",
+        "--clips",
+        "1",
+        "--out",
+        str(out),
+    ]
     assert main(command) == 0
     rows = json.loads((out / "codec_error.json").read_text())["rows"]
     assert [row["corruption"] for row in rows] == ["8bit", "noise:0.05"]

@@ -10,7 +10,9 @@ from action_images.cli import EXTRAS, main
 
 
 @pytest.mark.parametrize("missing", EXTRAS["judge"])
-def test_a_missing_package_is_one_line_that_names_its_extra(tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch, missing: str):
+def test_a_missing_package_is_one_line_that_names_its_extra(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch, missing: str
+):
     monkeypatch.setitem(sys.modules, missing, None)
     assert main(["judge-clips", str(tmp_path / "set"), "--out", str(tmp_path / "out")]) == 2
     said = capsys.readouterr().err
@@ -26,5 +28,9 @@ def test_a_module_of_no_extra_is_a_fault_of_ours(tmp_path: Path, monkeypatch):
 
 
 def test_every_extra_is_known():
-    named = {extra for extra in importlib.metadata.metadata("action-images").get_all("Provides-Extra") or () if extra != "dev"}
+    named = {
+        extra
+        for extra in importlib.metadata.metadata("action-images").get_all("Provides-Extra") or ()
+        if extra != "dev"
+    }
     assert set(EXTRAS) == named

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from action_images.cli import main
-from action_images.data.cameras_file import save_cameras
-from action_images.data.settings import load_settings
+from action_images.episodes.cameras_file import save_cameras
 from action_images.evaluation.trial import load_trials
+from action_images.files.settings import load_settings
 from action_images.geometry import Camera, Pose
 from action_images.robot import Observation
 from action_images.serving.client import RemotePolicy
@@ -27,28 +27,69 @@ def rig() -> Camera:
 def test_it_serves_until_it_is_told_to_stop(tmp_path: Path, number: signal.Signals):
     cameras = rig()
     save_cameras(tmp_path / "table.json", {"left": cameras[0], "right": cameras[1]})
-    command = [sys.executable, "-m", "action_images", "serve", "--policy", "hold", "--port", "0", "--cameras", str(tmp_path / "table.json")]
+    command = [
+        sys.executable,
+        "-m",
+        "action_images",
+        "serve",
+        "--policy",
+        "hold",
+        "--port",
+        "0",
+        "--cameras",
+        str(tmp_path / "table.json"),
+    ]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         events = []
         while not events or events[-1]["event"] != "listening":
             events.append(json.loads(process.stderr.readline()))
-        seen = Observation(torch.zeros(2, 3, 24, 32, dtype=torch.uint8), cameras, Pose.identity(), torch.tensor(0.25), "stay")
-        with RemotePolicy(f"ws://127.0.0.1:{events[-1]['port']}", calibration="table", timeout_s=120) as policy:
+        seen = Observation(
+            torch.zeros(2, 3, 24, 32, dtype=torch.uint8), cameras, Pose.identity(), torch.tensor(0.25), "stay"
+        )
+        with RemotePolicy(
+            f"ws://127.0.0.1:{events[-1]['port']}", calibration="table", timeout_s=120
+        ) as policy:
             assert policy.plan(seen).trajectory.opening.tolist() == [0.25] * 16
         process.send_signal(number)
         rest = [json.loads(line) for line in process.stderr]
         assert process.wait(120) == 0
     # When the client is heard of, coming and going, is not the matter here.
-    assert [line["event"] for line in rest if not line["event"].startswith("client")] == ["stopping", "stopped"]
+    assert [line["event"] for line in rest if not line["event"].startswith("client")] == [
+        "stopping",
+        "stopped",
+    ]
     assert rest[-1]["event"] == "stopped"
     assert all({"time", "level", "event"} <= line.keys() for line in events + rest)
 
 
-def test_an_evaluation_over_the_wire_is_the_one_in_process_and_needs_the_token(tmp_path: Path, capsys: pytest.CaptureFixture):
+def test_an_evaluation_over_the_wire_is_the_one_in_process_and_needs_the_token(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+):
     (tmp_path / "token").write_text("correct horse battery staple\n")
-    command = [sys.executable, "-m", "action_images", "serve", "--policy", "hold", "--port", "0", "--token-file", str(tmp_path / "token")]
-    ask = ["evaluate", "--task", "reach_target", "--trials", "1", "--size", "32", "--no-films", "--no-ceiling"]
+    command = [
+        sys.executable,
+        "-m",
+        "action_images",
+        "serve",
+        "--policy",
+        "hold",
+        "--port",
+        "0",
+        "--token-file",
+        str(tmp_path / "token"),
+    ]
+    ask = [
+        "evaluate",
+        "--task",
+        "reach_target",
+        "--trials",
+        "1",
+        "--size",
+        "32",
+        "--no-films",
+        "--no-ceiling",
+    ]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         said = (json.loads(line) for line in process.stderr)
@@ -56,7 +97,17 @@ def test_an_evaluation_over_the_wire_is_the_one_in_process_and_needs_the_token(t
         try:
             without = main([*ask, "--policy", uri, "--out", str(tmp_path / "without")])
             refusal = capsys.readouterr().err
-            served = main([*ask, "--policy", uri, "--token-file", str(tmp_path / "token"), "--out", str(tmp_path / "wire")])
+            served = main(
+                [
+                    *ask,
+                    "--policy",
+                    uri,
+                    "--token-file",
+                    str(tmp_path / "token"),
+                    "--out",
+                    str(tmp_path / "wire"),
+                ]
+            )
         finally:
             process.terminate()
             process.communicate(timeout=120)
@@ -66,7 +117,9 @@ def test_an_evaluation_over_the_wire_is_the_one_in_process_and_needs_the_token(t
     assert "does not accept the token" in refusal
     assert not (tmp_path / "without").exists()
     wire, here = (load_trials(tmp_path / name) for name in ("wire", "here"))
-    assert [replace(trial, policy="hold", plan_ms=None) for trial in wire] == [replace(trial, plan_ms=None) for trial in here]
+    assert [replace(trial, policy="hold", plan_ms=None) for trial in wire] == [
+        replace(trial, plan_ms=None) for trial in here
+    ]
 
 
 @pytest.mark.parametrize(
@@ -78,7 +131,10 @@ def test_an_evaluation_over_the_wire_is_the_one_in_process_and_needs_the_token(t
         (["--policy", "hold", "--cameras", "absent.json"], "absent.json"),
         (["--policy", "hold", "--port", "70000"], "--port is 70000"),
         (["--policy", "hold", "--max-clients", "0"], "max_clients must be positive"),
-        (["--policy", "hold", "--device", "cuda"], "hold has no weights: leave --sampling, --device and --dtype out"),
+        (
+            ["--policy", "hold", "--device", "cuda"],
+            "hold has no weights: leave --sampling, --device and --dtype out",
+        ),
     ],
 )
 def test_bad_input_is_one_line(capsys: pytest.CaptureFixture, arguments: list[str], says: str):

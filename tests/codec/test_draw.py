@@ -40,17 +40,23 @@ def test_images_equal_the_release(golden):
         torch.testing.assert_close(images.movedim(-3, -1).float(), numbers["image"], atol=1e-6, rtol=0)
 
 
-@given(seed=seeds, size=st.sampled_from([(32, 32), (40, 64), (65, 33)]), spread=st.sampled_from([0.1, 1.0, 3.0]))
+@given(
+    seed=seeds, size=st.sampled_from([(32, 32), (40, 64), (65, 33)]), spread=st.sampled_from([0.1, 1.0, 3.0])
+)
 def test_images_are_the_formula_even_far_outside_and_behind(seed, size, spread):
     path, cameras = trajectory(3, seed, torch.float64, spread), rig(2, size, torch.float64)
-    torch.testing.assert_close(draw(path, cameras), plain(path, cameras, ActionImageFormat()), atol=1e-12, rtol=0)
+    torch.testing.assert_close(
+        draw(path, cameras), plain(path, cameras, ActionImageFormat()), atol=1e-12, rtol=0
+    )
 
 
 @given(seed=seeds, spread=st.sampled_from([0.1, 1.0]))
 def test_eight_bits_are_the_same_images_rounded(seed, spread):
     path, cameras = trajectory(3, seed, spread=spread), rig(2, (40, 64))
     for format in (ActionImageFormat(), RELEASED):
-        assert torch.equal(draw_uint8(path, cameras, format), (draw(path, cameras, format) * 255).round().to(torch.uint8))
+        assert torch.equal(
+            draw_uint8(path, cameras, format), (draw(path, cameras, format) * 255).round().to(torch.uint8)
+        )
 
 
 def test_axes_are_batch_view_frame():
@@ -102,11 +108,19 @@ def test_gradients_match_finite_differences():
         pose = start.world_from_tool
         moved = Pose(from_rotation_vector(turn) @ pose.rotation, pose.translation + shift)
         # A fixed random projection: the whole image would be 7,000 finite differences for each input.
-        weights = torch.randn(2, 2, 3, 24, 24, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        weights = torch.randn(
+            2, 2, 3, 24, 24, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+        )
         return (draw(Trajectory(moved, opening), cameras) * weights).sum()
 
-    inputs = [torch.zeros(2, 3, dtype=torch.float64), torch.zeros(2, 3, dtype=torch.float64), start.opening.clone()]
-    assert torch.autograd.gradcheck(images, [tensor.requires_grad_() for tensor in inputs], eps=1e-7, atol=1e-5)
+    inputs = [
+        torch.zeros(2, 3, dtype=torch.float64),
+        torch.zeros(2, 3, dtype=torch.float64),
+        start.opening.clone(),
+    ]
+    assert torch.autograd.gradcheck(
+        images, [tensor.requires_grad_() for tensor in inputs], eps=1e-7, atol=1e-5
+    )
 
 
 def test_gradients_stay_finite_for_points_behind_and_far_away():
@@ -150,7 +164,9 @@ def test_half_precision_and_no_frames_are_refused():
         draw(path[:0], cameras)
 
 
-@pytest.mark.parametrize(("name", "value"), [("axis_length", 0.0), ("sigma", -0.1), ("gripper_level", 1.0), ("sigma", math.nan)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("axis_length", 0.0), ("sigma", -0.1), ("gripper_level", 1.0), ("sigma", math.nan)]
+)
 def test_a_format_that_cannot_be_read_back_is_refused(name, value):
     with pytest.raises(ValueError, match=name):
         ActionImageFormat(**{name: value})

@@ -46,7 +46,9 @@ def test_the_order_of_views_does_not_matter(seed):
     path, cameras = trajectory(3, seed), rig(3, SIZE)
     images, order = draw_uint8(path, cameras), torch.randperm(3, generator=generator(seed))
     one, other = read(images, cameras), read(images[order], cameras[order])
-    torch.testing.assert_close(one.trajectory.world_from_tool.matrix(), other.trajectory.world_from_tool.matrix(), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        one.trajectory.world_from_tool.matrix(), other.trajectory.world_from_tool.matrix(), atol=1e-5, rtol=0
+    )
 
 
 @given(seed=seeds)
@@ -55,7 +57,9 @@ def test_moving_world_and_cameras_together_moves_the_reading_with_them(seed):
     images = draw_uint8(path, cameras)
     here, there = read(images, cameras), read(images, cameras.moved(motion))
     expected = motion @ here.trajectory.world_from_tool
-    torch.testing.assert_close(there.trajectory.world_from_tool.matrix(), expected.matrix(), atol=2e-5, rtol=0)
+    torch.testing.assert_close(
+        there.trajectory.world_from_tool.matrix(), expected.matrix(), atol=2e-5, rtol=0
+    )
 
 
 def test_the_released_format_reads_back_in_its_own_convention(golden):
@@ -114,7 +118,11 @@ def test_noise_beyond_the_asked_precision_is_not_valid():
 
 def test_blank_images_show_no_pose_and_say_so():
     cameras = rig(2, SIZE)
-    for images in (torch.zeros(2, 3, 3, *SIZE), 0.05 * torch.rand(2, 3, 3, *SIZE), torch.full((2, 3, 3, *SIZE), 0.25)):
+    for images in (
+        torch.zeros(2, 3, 3, *SIZE),
+        0.05 * torch.rand(2, 3, 3, *SIZE),
+        torch.full((2, 3, 3, *SIZE), 0.25),
+    ):
         reading = read(images, cameras)
         assert not reading.valid.any()
         assert (reading.confidence == 0).all()
@@ -179,11 +187,15 @@ def test_a_frame_that_is_missing_stands_between_its_neighbours():
 def test_smoothing_helps_noisy_readings_of_a_smooth_path_and_leaves_constants_alone():
     path, cameras = trajectory(3).at(torch.linspace(0, 2, 41)), rig(2, SIZE)
     images = (draw(path, cameras) + 0.1 * torch.randn(2, 41, 3, *SIZE)).clamp(0, 1)
-    raw, smooth = (read(images, cameras, max_position_std=1.0, smooth=s) for s in (None, GaussianSmoother(1.5)))
+    raw, smooth = (
+        read(images, cameras, max_position_std=1.0, smooth=s) for s in (None, GaussianSmoother(1.5))
+    )
     assert errors(smooth, path)[0].median() < 0.8 * errors(raw, path)[0].median()
     still = path[:1].at(torch.zeros(9))
     again = GaussianSmoother(2.0)(still, torch.rand(9) + 0.1)
-    torch.testing.assert_close(again.world_from_tool.matrix(), still.world_from_tool.matrix(), atol=1e-6, rtol=0)
+    torch.testing.assert_close(
+        again.world_from_tool.matrix(), still.world_from_tool.matrix(), atol=1e-6, rtol=0
+    )
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,9 @@ NUM_FRAMES = 9
 
 def turned(vectors: torch.Tensor) -> Trajectory:
     """A path at rest whose tool is turned by these rotation vectors (frame 3)."""
-    return Trajectory(Pose(from_rotation_vector(vectors), torch.rand(len(vectors), 3)), torch.rand(len(vectors)))
+    return Trajectory(
+        Pose(from_rotation_vector(vectors), torch.rand(len(vectors), 3)), torch.rand(len(vectors))
+    )
 
 
 def certain(path: Trajectory) -> torch.Tensor:
@@ -38,16 +40,23 @@ def test_where_the_world_is_turned_so_is_the_answer(seed):
     generator = torch.Generator().manual_seed(seed)
     path = turned(0.3 * torch.randn(NUM_FRAMES, 3, generator=generator))
     turn = from_rotation_vector(torch.randn(3, generator=generator))
-    other = Trajectory(Pose(turn @ path.world_from_tool.rotation, path.world_from_tool.translation), path.opening)
+    other = Trajectory(
+        Pose(turn @ path.world_from_tool.rotation, path.world_from_tool.translation), path.opening
+    )
     expected = turn @ RotationSmoother()(path, certain(path)).world_from_tool.rotation
-    assert angle_between(RotationSmoother()(other, certain(path)).world_from_tool.rotation, expected).max() < 1e-3
+    assert (
+        angle_between(RotationSmoother()(other, certain(path)).world_from_tool.rotation, expected).max()
+        < 1e-3
+    )
 
 
 def test_errors_shrink_and_those_next_to_the_known_frame_most():
     generator = torch.Generator().manual_seed(0)
     before, after = [], []
     for _ in range(100):
-        path = turned(torch.cat([torch.zeros(1, 3), 0.1 * torch.randn(NUM_FRAMES - 1, 3, generator=generator)]))
+        path = turned(
+            torch.cat([torch.zeros(1, 3), 0.1 * torch.randn(NUM_FRAMES - 1, 3, generator=generator)])
+        )
         rotation = RotationSmoother()(path, certain(path)).world_from_tool.rotation
         before.append(angle_between(path.world_from_tool.rotation, torch.eye(3).expand(NUM_FRAMES, 3, 3)))
         after.append(angle_between(rotation, torch.eye(3).expand(NUM_FRAMES, 3, 3)))

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from action_images.control import Blend, Execution, Follower
+from action_images.control import Blend, Execution, PlanExecutor
 from action_images.control.execution import OPEN_LOOP
 from action_images.geometry import Pose, Trajectory
 from action_images.geometry.rotation import angle_between, from_rotation_vector
@@ -13,73 +13,80 @@ from action_images.robot import Plan
 
 
 def plan(
-    num_frames: int = 8, x: float = 0.0, openings: list[float] | None = None, yaw: float = 0.0, confidence: float | None = None
+    num_frames: int = 8,
+    x: float = 0.0,
+    openings: list[float] | None = None,
+    yaw: float = 0.0,
+    confidence: float | None = None,
 ) -> Plan:
-    position = torch.stack([torch.full((num_frames,), x), torch.arange(num_frames) / 100, torch.zeros(num_frames)], -1)
+    position = torch.stack(
+        [torch.full((num_frames,), x), torch.arange(num_frames) / 100, torch.zeros(num_frames)], -1
+    )
     rotation = from_rotation_vector(torch.tensor([0.0, 0.0, yaw])).expand(num_frames, 3, 3)
     opening = torch.tensor(openings) if openings else torch.ones(num_frames)
     return Plan(
-        Trajectory(Pose(rotation, position), opening), confidence=None if confidence is None else torch.full((num_frames,), confidence)
+        Trajectory(Pose(rotation, position), opening),
+        confidence=None if confidence is None else torch.full((num_frames,), confidence),
     )
 
 
-def follow(follower: Follower, num_steps: int, make=plan) -> list:
+def follow(executor: PlanExecutor, num_steps: int, make=plan) -> list:
     """(plan, frame) of each target."""
     told = []
     for _ in range(num_steps):
-        if follower.wants_plan:
-            follower.add(make())
-        target = follower.target()
+        if executor.wants_plan:
+            executor.add(make())
+        target = executor.target()
         told.append((target.plan, target.frame))
-        follower.advance(target.opening)
+        executor.advance(target.opening)
     return told
 
 
 def test_so_many_steps_of_each_plan_are_used():
-    told = follow(Follower(Execution(num_steps=3), 1.0), 7)
+    told = follow(PlanExecutor(Execution(num_steps=3), 1.0), 7)
     assert told == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (2, 0)]
 
 
 def test_a_plan_shorter_than_that_is_followed_by_the_next():
-    told = follow(Follower(Execution(num_steps=16), 1.0), 5, lambda: plan(2))
+    told = follow(PlanExecutor(Execution(num_steps=16), 1.0), 5, lambda: plan(2))
     assert told == [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0)]
 
 
 def test_open_loop_is_one_plan_to_its_end():
-    follower = Follower(OPEN_LOOP, 1.0)
-    assert follow(follower, 8) == [(0, frame) for frame in range(8)]
-    assert follower.finished
-    assert not follower.wants_plan
+    executor = PlanExecutor(OPEN_LOOP, 1.0)
+    assert follow(executor, 8) == [(0, frame) for frame in range(8)]
+    assert executor.finished
+    assert not executor.wants_plan
     with pytest.raises(ValueError, match="no plan to follow"):
-        follower.target()
+        executor.target()
 
 
 def test_a_grip_is_finished_before_the_next_plan_is_asked_for():
     closing = plan(12, openings=[1.0, 1.0] + [0.0] * 10)
-    told = follow(Follower(Execution(num_steps=3, settle=6), 1.0), 9, lambda: closing)
+    told = follow(PlanExecutor(Execution(num_steps=3, settle=6), 1.0), 9, lambda: closing)
     # The gripper switches at step 2: the steps 2 to 7 belong to the grip, and then the plan is used up.
     assert told == [(0, frame) for frame in range(8)] + [(1, 0)]
 
 
 def test_a_dropped_plan_is_replaced_at_once_or_ends_an_open_loop():
-    follower = Follower(Execution(num_steps=5), 1.0)
-    follow(follower, 2)
-    follower.drop()
-    assert follower.wants_plan
-    assert follow(follower, 1) == [(1, 0)]
-    once = Follower(OPEN_LOOP, 1.0)
+    executor = PlanExecutor(Execution(num_steps=5), 1.0)
+    follow(executor, 2)
+    executor.drop()
+    assert executor.wants_plan
+    assert follow(executor, 1) == [(1, 0)]
+    once = PlanExecutor(OPEN_LOOP, 1.0)
     follow(once, 2)
     once.drop()
     assert once.finished
 
 
 def overlapping(blend: Blend | None, first: Plan, second: Plan):
-    follower = Follower(Execution(num_steps=2, blend=blend), 1.0)
-    follower.add(first)
+    executor = PlanExecutor(Execution(num_steps=2, blend=blend), 1.0)
+    executor.add(first)
     for _ in range(2):
-        follower.advance(follower.target().opening)
-    follower.add(second)
-    return follower.target().world_from_tool
+        executor.advance(executor.target().opening)
+    executor.add(second)
+    return executor.target().world_from_tool
 
 
 def test_overlapping_plans_are_averaged_by_age_and_confidence():
@@ -114,14 +121,14 @@ def test_values_out_of_range_and_batches_are_refused():
     with pytest.raises(ValueError, match="max_plans >= 1"):
         Blend(max_plans=0)
     with pytest.raises(ValueError, match="one axis"):
-        Follower(Execution(), 1.0).add(plan()[None])
+        PlanExecutor(Execution(), 1.0).add(plan()[None])
 
 
 def test_a_single_plan_ends_after_as_many_steps_as_are_asked_of_it():
-    follower = Follower(Execution(num_steps=3, max_plans=1), 1.0)
-    assert follow(follower, 3) == [(0, frame) for frame in range(3)]
-    assert follower.finished
-    assert not follower.wants_plan
+    executor = PlanExecutor(Execution(num_steps=3, max_plans=1), 1.0)
+    assert follow(executor, 3) == [(0, frame) for frame in range(3)]
+    assert executor.finished
+    assert not executor.wants_plan
 
 
 def test_a_place_holder_gives_way_to_the_one_older_plan_that_is_sure():

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from action_images.control import Guard, Watch
+from action_images.control import Guard, GuardState
 from action_images.geometry import Pose
 from action_images.geometry.rotation import from_rotation_vector
 
@@ -16,8 +16,8 @@ def pose(x: float = HOME[0], y: float = HOME[1], z: float = HOME[2], yaw: float 
     return Pose(from_rotation_vector(torch.tensor([0.0, 0.0, yaw])), torch.tensor([x, y, z]))
 
 
-def watch(**values) -> Watch:
-    return Watch(Guard(**values), pose(), control_hz=20.0)
+def watch(**values) -> GuardState:
+    return GuardState(Guard(**values), pose(), control_hz=20.0)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_a_plan_that_breaks_a_rail_is_objected_to_by_name(rail, asked, opening, 
 
 def test_accelerations_are_those_from_one_step_to_the_next():
     guard = Guard(max_acceleration=5.0, max_turning_acceleration=20.0)
-    steady = Watch(guard, pose(), 20.0)
+    steady = GuardState(guard, pose(), 20.0)
     for step in range(1, 4):
         asked = pose(x=HOME[0] + 0.01 * step)  # 0.2 m/s, from rest: 4 m/s^2 at first, then none
         assert steady.objection(asked, 1.0, None) is None
@@ -53,7 +53,7 @@ def test_accelerations_are_those_from_one_step_to_the_next():
     back = steady.objection(pose(x=HOME[0] + 0.02), 1.0, None)  # from 0.2 to -0.2 m/s
     assert back is not None
     assert back.rail == "acceleration"
-    turning = Watch(guard, pose(), 20.0)
+    turning = GuardState(guard, pose(), 20.0)
     spun = turning.objection(pose(yaw=0.06), 1.0, None)  # 1.2 rad/s at once: 24 rad/s^2
     assert spun is not None
     assert spun.rail == "turning acceleration"
@@ -72,8 +72,16 @@ def test_an_arm_that_is_held_back_may_be_told_to_go_on_or_to_start_anew_but_not_
 
 def test_what_lies_just_outside_the_box_is_brought_to_its_face_and_what_lies_inside_or_far_outside_is_left_alone():
     guard = Guard()
-    for inside_or_far in (pose(), pose(z=guard.low[2]), pose(z=guard.low[2] - 0.021), pose(y=0.48), pose(x=math.nan)):
-        assert torch.equal(guard.brought_in(inside_or_far).translation.nan_to_num(), inside_or_far.translation.nan_to_num())
+    for inside_or_far in (
+        pose(),
+        pose(z=guard.low[2]),
+        pose(z=guard.low[2] - 0.021),
+        pose(y=0.48),
+        pose(x=math.nan),
+    ):
+        assert torch.equal(
+            guard.brought_in(inside_or_far).translation.nan_to_num(), inside_or_far.translation.nan_to_num()
+        )
     low = guard.brought_in(pose(y=0.46, z=-0.005, yaw=0.3))
     assert low.translation.tolist() == pytest.approx((HOME[0], 0.45, guard.low[2]))
     assert torch.equal(low.rotation, pose(yaw=0.3).rotation)
@@ -81,17 +89,19 @@ def test_what_lies_just_outside_the_box_is_brought_to_its_face_and_what_lies_ins
     for dtype in (torch.float32, torch.float64):
         for place in ((0.24, 0.46, -0.005), (0.76, -0.46, 0.61)):
             corner = guard.brought_in(pose(*place).to(dtype))
-            assert Watch(guard, corner, 20.0).objection(corner, 1.0, None) is None
-    leap = Watch(guard, pose(), 20.0).objection(low, 1.0, None)
+            assert GuardState(guard, corner, 20.0).objection(corner, 1.0, None) is None
+    leap = GuardState(guard, pose(), 20.0).objection(low, 1.0, None)
     assert leap is not None
     assert leap.rail == "speed"  # the other rails still judge it
-    outside = Watch(guard, strict, 20.0).objection(strict, 1.0, None)
+    outside = GuardState(guard, strict, 20.0).objection(strict, 1.0, None)
     assert outside is not None
     assert outside.rail == "workspace"
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_what_is_asked_a_little_too_fast_is_driven_as_fast_as_allowed_and_what_is_far_too_fast_is_refused(dtype):
+def test_what_is_asked_a_little_too_fast_is_driven_as_fast_as_allowed_and_what_is_far_too_fast_is_refused(
+    dtype,
+):
     fast = pose(x=HOME[0] + 0.06, yaw=0.3).to(dtype)  # 1.2 m/s and 6 rad/s
     driven = watch().within(fast)
     assert watch(max_acceleration=math.inf).objection(driven, 1.0, None) is None
@@ -117,8 +127,8 @@ def test_an_arm_that_is_slowed_down_arrives_all_the_same():
 
 def test_every_rail_can_be_taken_away():
     wild = Guard((-9.0,) * 3, (9.0,) * 3, *[math.inf] * 4, min_confidence=0.0)
-    assert Watch(wild, pose(), 20.0).objection(pose(x=5.0, yaw=3.0), 0.0, 0.0) is None
-    assert Watch(wild, pose(), 20.0).objection(pose(x=math.inf), 0.0, 0.0) is not None
+    assert GuardState(wild, pose(), 20.0).objection(pose(x=5.0, yaw=3.0), 0.0, 0.0) is None
+    assert GuardState(wild, pose(), 20.0).objection(pose(x=math.inf), 0.0, 0.0) is not None
 
 
 def test_a_plan_that_states_no_confidence_is_not_held_to_it():

@@ -46,13 +46,17 @@ def test_turns_are_even_and_straight_moves_are_straight():
 
 
 def test_a_cubic_path_bends_smoothly_and_a_straight_one_stays_straight():
-    line = torch.linspace(0, 1, 6, dtype=torch.float64)[:, None] * torch.tensor([1.0, 2.0, -1.0], dtype=torch.float64)
+    line = torch.linspace(0, 1, 6, dtype=torch.float64)[:, None] * torch.tensor(
+        [1.0, 2.0, -1.0], dtype=torch.float64
+    )
     bent = torch.stack([line[:, 0], line[:, 0] ** 2, torch.zeros(6, dtype=torch.float64)], -1)
     kinks = []
     for positions, interpolation in ((line, "cubic"), (bent, "cubic"), (bent, "linear")):
         eye = torch.eye(3, dtype=torch.float64).expand(6, 3, 3)
         asked = Trajectory(Pose(eye, positions), torch.ones(6, dtype=torch.float64))
-        steps = to_control_steps(asked, sure(asked), 5.0, 20.0, interpolation=interpolation).trajectory.world_from_tool.translation
+        steps = to_control_steps(
+            asked, sure(asked), 5.0, 20.0, interpolation=interpolation
+        ).trajectory.world_from_tool.translation
         kinks.append(steps.diff(dim=0).diff(dim=0).norm(dim=-1).max().item())
     assert kinks[0] < 1e-9
     assert kinks[1] < 0.6 * kinks[2]
@@ -75,7 +79,10 @@ def test_a_gripper_closes_late_and_the_tool_stands_still_around_it():
 
 def test_an_opening_between_the_two_thresholds_changes_nothing():
     gripper = Gripper(close_below=0.3, open_above=0.7)
-    assert gripper.decide(torch.tensor([1.0, 0.5, 0.31, 0.29, 0.5, 0.69, 0.71, 0.5])).tolist() == [True] * 3 + [False] * 3 + [True] * 2
+    assert (
+        gripper.decide(torch.tensor([1.0, 0.5, 0.31, 0.29, 0.5, 0.69, 0.71, 0.5])).tolist()
+        == [True] * 3 + [False] * 3 + [True] * 2
+    )
     assert gripper.decide(torch.tensor([0.2, 0.5])).tolist() == [False, False]
 
 
@@ -88,12 +95,20 @@ def test_the_confidence_of_a_step_is_the_lesser_of_its_two_frames():
 def test_unknown_poses_are_laid_between_their_known_neighbours_and_the_last_known_one_is_held():
     asked = path([1.0] * 6)
     known = torch.tensor([True, False, False, True, False, False])
-    spoilt = Trajectory(asked.world_from_tool.map(lambda t: torch.where(known.view(-1, *[1] * (t.ndim - 1)), t, torch.nan)), asked.opening)
+    spoilt = Trajectory(
+        asked.world_from_tool.map(lambda t: torch.where(known.view(-1, *[1] * (t.ndim - 1)), t, torch.nan)),
+        asked.opening,
+    )
     filled = bridged(spoilt, known)
     third = asked[[0, 3]].at(torch.tensor([1 / 3, 2 / 3], dtype=torch.float64)).world_from_tool
     for got, want in ((filled[1:3], third), (filled[4:], asked[[3, 3]].world_from_tool)):
         assert got.world_from_tool.distance(want)[0].max() < 1e-9
-    assert bridged(asked, torch.ones(6, dtype=torch.bool)).world_from_tool.distance(asked.world_from_tool)[0].max() < 1e-12
+    assert (
+        bridged(asked, torch.ones(6, dtype=torch.bool))
+        .world_from_tool.distance(asked.world_from_tool)[0]
+        .max()
+        < 1e-12
+    )
 
 
 def test_numbers_that_are_not_finite_never_become_control_steps():

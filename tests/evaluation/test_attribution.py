@@ -21,7 +21,11 @@ def at(place, share: float = 1.0, start=START) -> Pose:
 
 def expert() -> Trajectory:
     """Down, close, up."""
-    poses = [at(GRASP, share / 10) for share in range(1, 11)] + [at(GRASP)] * 6 + [at(END, share / 10, GRASP) for share in range(1, 11)]
+    poses = (
+        [at(GRASP, share / 10) for share in range(1, 11)]
+        + [at(GRASP)] * 6
+        + [at(END, share / 10, GRASP) for share in range(1, 11)]
+    )
     return Trajectory(stack(poses), torch.tensor([1.0] * 10 + [0.0] * 16))
 
 
@@ -31,13 +35,20 @@ def rollout(poses: list[Pose], openings: list[float], unreachable: int = 0, **va
         for i, (pose, opening) in enumerate(zip(poses, openings, strict=True))
     )
     cameras = Camera.look_at(torch.ones(2, 3), torch.zeros(2, 3), 0.8, (8, 8))
-    seen = Observation(torch.zeros(2, 3, 8, 8, dtype=torch.uint8), cameras, at(START), torch.tensor(1.0), "lift it")
+    seen = Observation(
+        torch.zeros(2, 3, 8, 8, dtype=torch.uint8), cameras, at(START), torch.tensor(1.0), "lift it"
+    )
     return replace(Rollout("pick_and_lift", 7, "lift it", 20.0, False, (), steps, seen, None, ()), **values)
 
 
-def as_expert(offset=(0.0, 0.0, 0.0), openings: list[float] | None = None, rest: int = 25, **values) -> Rollout:
+def as_expert(
+    offset=(0.0, 0.0, 0.0), openings: list[float] | None = None, rest: int = 25, **values
+) -> Rollout:
     path = expert()
-    shifted = [Pose(pose.rotation, pose.translation + torch.tensor(offset)) for pose in (path.world_from_tool[i] for i in range(26))]
+    shifted = [
+        Pose(pose.rotation, pose.translation + torch.tensor(offset))
+        for pose in (path.world_from_tool[i] for i in range(26))
+    ]
     told = openings or path.opening.tolist()
     return rollout(shifted + shifted[-1:] * rest, told + told[-1:] * rest, **values)
 
@@ -50,13 +61,29 @@ def as_expert(offset=(0.0, 0.0, 0.0), openings: list[float] | None = None, rest:
             "reader",
             "sure of this pose by 0.00",
         ),
-        (lambda: as_expert(stopped=Objection("speed", "a speed of 3 m/s is asked")), "guard", "(speed): a speed of 3 m/s"),
+        (
+            lambda: as_expert(stopped=Objection("speed", "a speed of 3 m/s is asked")),
+            "guard",
+            "(speed): a speed of 3 m/s",
+        ),
         (lambda: as_expert(unreachable=9), "unreachable", "no posture reaches 9 of the 51 poses"),
         (lambda: as_expert(openings=[1.0] * 26), "gripper", "never switched; the expert's closed"),
-        (lambda: as_expert(openings=[1.0] * 10 + [0.0] * 10 + [1.0] * 6), "gripper", "closed then opened; the expert's closed"),
+        (
+            lambda: as_expert(openings=[1.0] * 10 + [0.0] * 10 + [1.0] * 6),
+            "gripper",
+            "closed then opened; the expert's closed",
+        ),
         (lambda: as_expert(offset=(0.0, 0.03, 0.0)), "missed", "closed 30 mm from where the expert's does"),
-        (lambda: as_expert(offset=(0.0, 0.004, 0.0), rest=0, timed_out=True), "timeout", "still moving after 26 steps, 4 mm from"),
-        (lambda: as_expert(offset=(0.0, 0.004, 0.0), rest=10), "missed", "came to rest 4 mm and 0 degrees from"),
+        (
+            lambda: as_expert(offset=(0.0, 0.004, 0.0), rest=0, timed_out=True),
+            "timeout",
+            "still moving after 26 steps, 4 mm from",
+        ),
+        (
+            lambda: as_expert(offset=(0.0, 0.004, 0.0), rest=10),
+            "missed",
+            "came to rest 4 mm and 0 degrees from",
+        ),
         (lambda: as_expert(offset=(0.0, 0.004, 0.0)), "missed", "came to rest 4 mm and 0 degrees from"),
     ],
 )
@@ -83,4 +110,6 @@ def test_where_the_gripper_switches_on_the_way_is_no_miss():
 
 def test_the_miss_is_measured_from_where_the_expert_ends():
     assert missed_by(as_expert(offset=(0.0, 0.0, 0.02)), expert()) == pytest.approx(0.02, abs=1e-6)
-    assert missed_by(rollout([], []), expert()) == pytest.approx((torch.tensor(START) - torch.tensor(END)).norm().item(), abs=1e-6)
+    assert missed_by(rollout([], []), expert()) == pytest.approx(
+        (torch.tensor(START) - torch.tensor(END)).norm().item(), abs=1e-6
+    )

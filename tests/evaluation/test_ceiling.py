@@ -7,7 +7,16 @@ import pytest
 import torch
 
 from action_images.cli import main
-from action_images.evaluation.ceiling import EXPERT, RECORDED, Gate, Trial, run_trial, run_trials, summarise, through_video
+from action_images.evaluation.ceiling import (
+    EXPERT,
+    RECORDED,
+    Gate,
+    Trial,
+    run_trial,
+    run_trials,
+    summarise,
+    through_video,
+)
 from action_images.geometry import Pose, Trajectory
 from action_images.sim import RIGS
 from action_images.sim.motion import downward, grip, move
@@ -43,7 +52,10 @@ def test_a_path_survives_video_and_larger_images_keep_it_better():
 
 def test_coarser_compression_is_seen_in_the_error():
     path, cameras = path_and_cameras(64)
-    fine, coarse = (path.world_from_tool.distance(through_video(path, cameras, crf).world_from_tool)[0].median() for crf in (10, 45))
+    fine, coarse = (
+        path.world_from_tool.distance(through_video(path, cameras, crf).world_from_tool)[0].median()
+        for crf in (10, 45)
+    )
     assert coarse > 2 * fine
 
 
@@ -59,7 +71,9 @@ def test_a_trial_succeeds_in_every_way_at_128_px(task: str):
 def test_what_is_read_wrongly_is_executed_wrongly(monkeypatch: pytest.MonkeyPatch):
     def shifted(trajectory: Trajectory, *_) -> Trajectory:
         pose = trajectory.world_from_tool
-        return Trajectory(Pose(pose.rotation, pose.translation + torch.tensor([0.0, 0.03, 0.0])), trajectory.opening)
+        return Trajectory(
+            Pose(pose.rotation, pose.translation + torch.tensor([0.0, 0.03, 0.0])), trajectory.opening
+        )
 
     monkeypatch.setattr("action_images.evaluation.ceiling.through_video", shifted)
     trial = run_trial("reach_target", 1_000_000, GATE)
@@ -90,7 +104,19 @@ def test_a_summary_counts_what_was_lost():
 
 def test_the_command_prints_and_writes_the_ceiling(tmp_path: Path, capsys: pytest.CaptureFixture):
     figures = tmp_path / "new" / "ceiling.json"
-    arguments = ["replay", "--task", "reach_target", "--trials", "2", "--sizes", "128", "--workers", "1", "--json", str(figures)]
+    arguments = [
+        "replay",
+        "--task",
+        "reach_target",
+        "--trials",
+        "2",
+        "--sizes",
+        "128",
+        "--workers",
+        "1",
+        "--json",
+        str(figures),
+    ]
     assert main(arguments) == 0
     assert "loses 0.0 points" in " ".join(capsys.readouterr().out.split())
     rows = json.loads(figures.read_text())

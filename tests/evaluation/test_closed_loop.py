@@ -10,7 +10,15 @@ import torch
 
 from action_images.cli import main
 from action_images.control import Execution, Hold
-from action_images.evaluation.closed_loop import Judgement, addresses, evaluate, film, judge, run, to_be_filmed
+from action_images.evaluation.closed_loop import (
+    EvaluationConfig,
+    addresses,
+    evaluate,
+    film,
+    judge,
+    run,
+    to_be_filmed,
+)
 from action_images.evaluation.protocols import PROTOCOLS, protocol_named
 from action_images.evaluation.references import REFERENCES, Expert, ExpertThroughVideo, Random, reference
 from action_images.evaluation.statistics import pair
@@ -20,9 +28,11 @@ from action_images.sim import FIRST_EVALUATION_SEED, HELD_OUT, LOOKS, RIGS, TRAI
 SIZE = (32, 32)
 
 
-def judgement(name: str = "expert", tasks: tuple[str, ...] = ("reach_target",), protocol: str = "in_domain", size=SIZE) -> Judgement:
+def config(
+    name: str = "expert", tasks: tuple[str, ...] = ("reach_target",), protocol: str = "in_domain", size=SIZE
+) -> EvaluationConfig:
     conditions = replace(PROTOCOLS[protocol], tasks=tasks)
-    return Judgement(protocol, conditions, name, partial(reference, name, size, 5.0), size=size)
+    return EvaluationConfig(protocol, conditions, name, partial(reference, name, size, 5.0), size=size)
 
 
 def test_scenes_follow_from_task_and_trial_alone():
@@ -34,7 +44,7 @@ def test_scenes_follow_from_task_and_trial_alone():
     ]
     places = []
     for protocol in ("in_domain", "new_viewpoint", "new_look"):
-        environment = judgement(protocol=protocol).environment("reach_target")
+        environment = config(protocol=protocol).environment("reach_target")
         environment.begin(FIRST_EVALUATION_SEED)
         ball = f"{environment.trial.colour} ball"  # pyright: ignore
         places.append((environment.instruction, *environment.world.pose(ball).translation.tolist()))
@@ -47,7 +57,7 @@ def test_every_protocol_is_a_value_that_says_what_it_claims():
     assert PROTOCOLS["new_task"].tasks == HELD_OUT
     assert PROTOCOLS["new_viewpoint"].rig == RIGS["held_out"]
     assert PROTOCOLS["new_look"].look == LOOKS["new"]
-    assert PROTOCOLS["open_loop"].conduct.execution == Execution(num_steps=None, max_plans=1)
+    assert PROTOCOLS["open_loop"].rollout_config.execution == Execution(num_steps=None, max_plans=1)
     assert len({protocol.claim for protocol in PROTOCOLS.values()}) == len(PROTOCOLS)
     with pytest.raises(ValueError, match="there are: in_domain"):
         protocol_named("in-domain")
@@ -55,7 +65,7 @@ def test_every_protocol_is_a_value_that_says_what_it_claims():
 
 @pytest.mark.parametrize("task", ["reach_target", "pick_and_lift", "close_drawer"])
 def test_the_expert_succeeds_and_its_tool_ends_where_it_should(task: str):
-    trial, rollout = judge(Expert(), judgement(tasks=(task,)), (task, FIRST_EVALUATION_SEED))
+    trial, rollout = judge(Expert(), config(tasks=(task,)), (task, FIRST_EVALUATION_SEED))
     assert trial.succeeded
     assert trial.missed_mm is not None
     assert rollout.stopped is None
@@ -64,23 +74,25 @@ def test_the_expert_succeeds_and_its_tool_ends_where_it_should(task: str):
 
 
 def test_the_expert_through_video_grasps_at_a_models_frame_rate():
-    trial, _ = judge(ExpertThroughVideo((64, 64)), judgement(size=(64, 64)), ("pick_and_lift", FIRST_EVALUATION_SEED))
+    trial, _ = judge(
+        ExpertThroughVideo((64, 64)), config(size=(64, 64)), ("pick_and_lift", FIRST_EVALUATION_SEED)
+    )
     assert trial.succeeded
 
 
 def test_standing_still_and_moving_at_random_fail_and_it_is_said_why():
-    still, _ = judge(Hold(), judgement(), ("reach_target", FIRST_EVALUATION_SEED))
+    still, _ = judge(Hold(), config(), ("reach_target", FIRST_EVALUATION_SEED))
     assert not still.succeeded
     assert still.failure == "missed"
     assert "came to rest" in still.detail
-    moves = [judge(Random(), judgement(), ("reach_target", FIRST_EVALUATION_SEED))[0] for _ in range(2)]
+    moves = [judge(Random(), config(), ("reach_target", FIRST_EVALUATION_SEED))[0] for _ in range(2)]
     assert not any(move.succeeded for move in moves)
     assert moves[0].num_steps == moves[1].num_steps
     assert moves[0].detail == moves[1].detail
 
 
 def test_a_policy_that_knows_the_trial_must_be_told_of_it():
-    environment = judgement().environment("reach_target")
+    environment = config().environment("reach_target")
     with pytest.raises(ValueError, match="call begin"):
         Expert().plan(environment.reset(FIRST_EVALUATION_SEED))
     environment.close()
@@ -88,32 +100,32 @@ def test_a_policy_that_knows_the_trial_must_be_told_of_it():
 
 def test_processes_find_what_one_finds():
     wanted = addresses(("reach_target",), 2)
-    alone = {trial.key: trial for trial in run(judgement(), wanted)}
-    together = {trial.key: trial for trial in run(judgement(), wanted, num_workers=2)}
+    alone = {trial.key: trial for trial in run(config(), wanted)}
+    together = {trial.key: trial for trial in run(config(), wanted, num_workers=2)}
     assert {key: replace(trial, plan_ms=None) for key, trial in alone.items()} == {
         key: replace(trial, plan_ms=None) for key, trial in together.items()
     }
 
 
 def test_an_evaluation_goes_on_where_it_was_stopped(tmp_path: Path):
-    started = evaluate(judgement(), tmp_path, 3)
+    started = evaluate(config(), tmp_path, 3)
     first = next(started)
     started.close()
     with (tmp_path / TRIALS).open("a") as file:
         file.write('{"protocol": "in_dom')  # what a crash leaves
-    rest = list(evaluate(judgement(), tmp_path, 3))
+    rest = list(evaluate(config(), tmp_path, 3))
     assert len(rest) == 2
     assert [trial.key for trial in load_trials(tmp_path)] == addresses(("reach_target",), 3)
     assert load_trials(tmp_path)[0] == first
-    assert not list(evaluate(judgement(), tmp_path, 3))
+    assert not list(evaluate(config(), tmp_path, 3))
 
 
 def test_trials_of_other_settings_do_not_mix(tmp_path: Path):
-    list(evaluate(judgement(), tmp_path, 1))
+    list(evaluate(config(), tmp_path, 1))
     with pytest.raises(ValueError, match="policy differ"):
-        list(evaluate(judgement("hold"), tmp_path, 1))
+        list(evaluate(config("hold"), tmp_path, 1))
     with pytest.raises(ValueError, match="rig differ"):
-        list(evaluate(replace(judgement(), protocol=PROTOCOLS["new_viewpoint"]), tmp_path, 1))
+        list(evaluate(replace(config(), protocol=PROTOCOLS["new_viewpoint"]), tmp_path, 1))
 
 
 def test_what_a_policy_raises_is_raised_and_what_was_done_stands(tmp_path: Path):
@@ -125,12 +137,12 @@ def test_what_a_policy_raises_is_raised_and_what_was_done_stands(tmp_path: Path)
             return super().plan(observation)
 
     with pytest.raises(ConnectionError, match="went away"):
-        list(evaluate(replace(judgement(), make=Failing), tmp_path, 3))
+        list(evaluate(replace(config(), make=Failing), tmp_path, 3))
     assert len(load_trials(tmp_path)) == 1
 
 
 def test_the_first_success_and_failure_of_each_task_are_filmed_with_what_is_in_their_record(tmp_path: Path):
-    list(evaluate(judgement("random"), tmp_path, 2))
+    list(evaluate(config("random"), tmp_path, 2))
     filmed = []
 
     def write(rollout, path: Path, detail: str, goal) -> None:
@@ -138,7 +150,7 @@ def test_the_first_success_and_failure_of_each_task_are_filmed_with_what_is_in_t
         path.write_bytes(b"film")
 
     expected = to_be_filmed(load_trials(tmp_path))
-    done = list(film(judgement("random"), tmp_path, write))
+    done = list(film(config("random"), tmp_path, write))
     assert [trial.key for trial in done] == [trial.key for trial in expected]
     assert all((tmp_path / (trial.film or "")).is_file() for trial in done)
     assert {trial.key for trial in load_trials(tmp_path) if trial.film} == {trial.key for trial in done}
@@ -147,7 +159,7 @@ def test_the_first_success_and_failure_of_each_task_are_filmed_with_what_is_in_t
         assert detail
         assert goal.translation.shape == (3,)
     filmed.clear()
-    list(film(judgement("random"), tmp_path, write))
+    list(film(config("random"), tmp_path, write))
     assert not filmed  # what is filmed is not filmed again
 
 
@@ -155,8 +167,16 @@ def test_the_exact_test_is_the_binomial_tail():
     from scipy.stats import binomtest
 
     for only_first, only_second in ((0, 0), (1, 0), (5, 1), (3, 3), (12, 2)):
-        first = dict.fromkeys(range(only_first), True) | {100 + i: False for i in range(only_second)} | {"both": True}
-        second = dict.fromkeys(range(only_first), False) | {100 + i: True for i in range(only_second)} | {"both": True, "alone": True}
+        first = (
+            dict.fromkeys(range(only_first), True)
+            | {100 + i: False for i in range(only_second)}
+            | {"both": True}
+        )
+        second = (
+            dict.fromkeys(range(only_first), False)
+            | {100 + i: True for i in range(only_second)}
+            | {"both": True, "alone": True}
+        )
         paired = pair(first, second)
         differing = only_first + only_second
         assert paired.num_pairs == differing + 1
@@ -179,14 +199,25 @@ def test_the_commands_judge_resume_and_compare(tmp_path: Path, capsys: pytest.Ca
 
 
 @pytest.mark.parametrize("policy", ["hold", "ws://127.0.0.1:9"])
-def test_options_of_models_are_refused_for_what_is_none(tmp_path: Path, capsys: pytest.CaptureFixture, policy: str):
-    assert main(["evaluate", "--policy", policy, "--best-of", "4", "--seed", "2", "--out", str(tmp_path / "out")]) == 2
+def test_options_of_models_are_refused_for_what_is_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture, policy: str
+):
+    assert (
+        main(
+            ["evaluate", "--policy", policy, "--best-of", "4", "--seed", "2", "--out", str(tmp_path / "out")]
+        )
+        == 2
+    )
     assert "--seed, --best-of: is for a folder of models" in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(("policy", "said"), [("nowhere", "no folder of saved models"), ("shipped", "no shipped models")])
-def test_a_policy_that_is_not_there_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture, policy: str, said: str, monkeypatch):
+@pytest.mark.parametrize(
+    ("policy", "said"), [("nowhere", "no folder of saved models"), ("shipped", "no shipped models")]
+)
+def test_a_policy_that_is_not_there_is_one_clear_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture, policy: str, said: str, monkeypatch
+):
     monkeypatch.setattr("action_images.__file__", str(tmp_path / "__init__.py"))
     assert main(["evaluate", "--policy", policy, "--out", str(tmp_path / "out")]) == 2
     error = capsys.readouterr().err
@@ -195,27 +226,39 @@ def test_a_policy_that_is_not_there_is_one_clear_line(tmp_path: Path, capsys: py
 
 
 def test_all_references_are_policies_by_name():
-    assert {type(reference(name, SIZE, 5.0)) for name in REFERENCES} == {Expert, ExpertThroughVideo, Hold, Random}
+    assert {type(reference(name, SIZE, 5.0)) for name in REFERENCES} == {
+        Expert,
+        ExpertThroughVideo,
+        Hold,
+        Random,
+    }
 
 
 def test_two_commands_do_not_write_into_one_folder(tmp_path: Path):
-    running = evaluate(judgement(), tmp_path, 2)
+    running = evaluate(config(), tmp_path, 2)
     next(running)
     with pytest.raises(ValueError, match="another process is writing"):
-        next(evaluate(judgement(), tmp_path, 3))
+        next(evaluate(config(), tmp_path, 3))
     with pytest.raises(ValueError, match="another process is writing"):
-        next(film(judgement(), tmp_path, lambda *_: None))
+        next(film(config(), tmp_path, lambda *_: None))
     running.close()
-    assert len(list(evaluate(judgement(), tmp_path, 2))) == 1
+    assert len(list(evaluate(config(), tmp_path, 2))) == 1
 
 
 def test_films_are_made_with_as_many_threads_as_the_trials_had(tmp_path: Path):
-    list(evaluate(judgement(), tmp_path, 1))
+    list(evaluate(config(), tmp_path, 1))
     before = torch.get_num_threads()
     torch.set_num_threads(4)
     try:
         seen = []
-        list(film(judgement(), tmp_path, lambda _rollout, path, *_: (seen.append(torch.get_num_threads()), path.write_bytes(b"")), 4))
+        list(
+            film(
+                config(),
+                tmp_path,
+                lambda _rollout, path, *_: (seen.append(torch.get_num_threads()), path.write_bytes(b"")),
+                4,
+            )
+        )
         assert seen == [1]
         assert torch.get_num_threads() == 4
     finally:
@@ -225,12 +268,17 @@ def test_films_are_made_with_as_many_threads_as_the_trials_had(tmp_path: Path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--protocol", "new_task", "--task", "reach_target"], "--task reach_target: the protocol new_task is about"),
+        (
+            ["--protocol", "new_task", "--task", "reach_target"],
+            "--task reach_target: the protocol new_task is about",
+        ),
         (["--protocol", "in_domain", "--task", "close_laptop"], "choose another --protocol"),
         (["--protocol", "open_loop", "--blend", "0.5"], "makes a single one"),
     ],
 )
-def test_options_that_a_protocol_has_no_use_for_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture, arguments: list[str], said: str):
+def test_options_that_a_protocol_has_no_use_for_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture, arguments: list[str], said: str
+):
     assert main(["evaluate", "--policy", "hold", "--out", str(tmp_path / "results"), *arguments]) == 2
     assert said in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "results").exists()
@@ -240,7 +288,7 @@ def test_options_that_a_protocol_has_no_use_for_are_refused(tmp_path: Path, caps
 def test_the_expert_through_video_takes_as_long_as_the_expert_at_any_rate(fps: float):
     (task,) = ("reach_target",)
     known, through = (
-        judge(policy, judgement(tasks=(task,)), (task, FIRST_EVALUATION_SEED))[0]
+        judge(policy, config(tasks=(task,)), (task, FIRST_EVALUATION_SEED))[0]
         for policy in (Expert(), ExpertThroughVideo((64, 64), fps))
     )
     assert through.succeeded

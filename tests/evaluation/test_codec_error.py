@@ -29,7 +29,12 @@ def test_errors_grow_with_noise_and_shrink_with_views_and_pixels():
     def median(*setting) -> float:
         return row(*setting)["position_mm_median"]
 
-    assert median(64, 2, "clean") < median(64, 2, "8bit") < median(64, 2, "noise:0.02") < median(64, 2, "noise:0.1")
+    assert (
+        median(64, 2, "clean")
+        < median(64, 2, "8bit")
+        < median(64, 2, "noise:0.02")
+        < median(64, 2, "noise:0.1")
+    )
     assert median(64, 4, "noise:0.05") < median(64, 2, "noise:0.05")
     assert median(128, 2, "noise:0.05") < median(64, 2, "noise:0.05")
 
@@ -49,7 +54,9 @@ def test_blur_and_noise_have_the_asked_size():
     line = torch.arange(256) - 128.0
     width = (blurred[0, 0, 0, 128] * line**2).sum() / blurred[0, 0, 0, 128].sum()
     assert abs(width.sqrt() - corruption.BLUR_SIGMAS * 12.8) < 0.01
-    noisy = corruption.parse("noise:0.1")(torch.full((2, 3, 3, 64, 64), 0.5), torch.Generator().manual_seed(0))
+    noisy = corruption.parse("noise:0.1")(
+        torch.full((2, 3, 3, 64, 64), 0.5), torch.Generator().manual_seed(0)
+    )
     assert abs(noisy.std() - 0.1) < 2e-3
 
 

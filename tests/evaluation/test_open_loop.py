@@ -87,7 +87,10 @@ def test_who_hurries_along_the_experts_path_is_not_off_it():
     class Aside(Slower):
         def plan(self, observation):
             path = super().plan(observation).trajectory
-            moved = replace(path.world_from_tool, translation=path.world_from_tool.translation + torch.tensor([0.0, 0.0, 0.5]))
+            moved = replace(
+                path.world_from_tool,
+                translation=path.world_from_tool.translation + torch.tensor([0.0, 0.0, 0.5]),
+            )
             return Plan(replace(path, world_from_tool=moved))
 
     told = by_question(Slower("reach_target"))["told"]
@@ -97,7 +100,9 @@ def test_who_hurries_along_the_experts_path_is_not_off_it():
 
 
 def test_results_from_before_the_distance_to_the_path_are_read_and_have_none(tmp_path):
-    error = {name: value for name, value in asdict(by_question(Hold())["told"]).items() if name != "off_path_mm"}
+    error = {
+        name: value for name, value in asdict(by_question(Hold())["told"]).items() if name != "off_path_mm"
+    }
     (tmp_path / PLANS).write_text(json.dumps({"task": "reach_target", "seed": 1, "errors": [error]}) + "\n")
     (row, _) = summarise(load_plans(tmp_path))
     assert row.off_path_mm is None
@@ -147,7 +152,10 @@ def test_scenes_are_written_as_they_are_done_and_not_judged_twice(tmp_path):
     assert {row.task for row in rows} == {"close_drawer", "all"}
     assert all(row.num_plans == 2 for row in rows)
     assert markdown(rows).count("\n") == 2 + len(rows)
-    for name, scenes, differs in (("random", SCENES, "policy"), ("hold", replace(SCENES, size=(64, 64)), "size")):
+    for name, scenes, differs in (
+        ("random", SCENES, "policy"),
+        ("hold", replace(SCENES, size=(64, 64)), "size"),
+    ):
         with pytest.raises(ValueError, match=rf"\({differs} differ\)"):
             list(judge_plans(Hold(), name, scenes, addresses, tmp_path))
 
@@ -159,13 +167,18 @@ def test_a_broken_line_is_named(tmp_path):
 
 
 def test_the_median_of_two_scenes_lies_between_them():
-    scenes = [SceneErrors("reach", seed, (PlanError("told", mm, mm, 1.0, 1.0, 50.0, None),)) for seed, mm in enumerate((10.0, 1000.0))]
+    scenes = [
+        SceneErrors("reach", seed, (PlanError("told", mm, mm, 1.0, 1.0, 50.0, None),))
+        for seed, mm in enumerate((10.0, 1000.0))
+    ]
     (row, _) = summarise(scenes)
     assert row.final_mm[0] == 505.0
 
 
 def test_two_commands_do_not_write_into_one_folder(tmp_path):
-    running = judge_plans(Hold(), "hold", SCENES, [("reach_target", SEED), ("reach_target", SEED + 1)], tmp_path)
+    running = judge_plans(
+        Hold(), "hold", SCENES, [("reach_target", SEED), ("reach_target", SEED + 1)], tmp_path
+    )
     next(running)
     with pytest.raises(ValueError, match="another process is writing"):
         next(judge_plans(Hold(), "hold", SCENES, [("reach_target", SEED)], tmp_path))

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from action_images.control import Execution, Guard
-from action_images.evaluation.rollout import REST_STEPS, Conduct, roll_out
+from action_images.evaluation.rollout import REST_STEPS, RolloutConfig, roll_out
 from action_images.geometry import Camera, Pose, Trajectory
 from action_images.robot import Observation, Plan, StepReport
 
@@ -32,7 +32,13 @@ class Table:
     def observation(self) -> Observation:
         self.num_looks += 1
         cameras = Camera.look_at(torch.ones(2, 3), torch.zeros(2, 3), 0.8, (8, 8))
-        return Observation(torch.zeros(2, 3, 8, 8, dtype=torch.uint8), cameras, self.tool, torch.tensor(self.opening), "go on")
+        return Observation(
+            torch.zeros(2, 3, 8, 8, dtype=torch.uint8),
+            cameras,
+            self.tool,
+            torch.tensor(self.opening),
+            "go on",
+        )
 
     def succeeded(self) -> bool:
         return self.tool.translation[0].item() > self.goal
@@ -41,7 +47,9 @@ class Table:
 class Forward:
     """Moves on along x by `step` m a control step."""
 
-    def __init__(self, step: float = 0.01, num_steps: int = 16, confidence: float | None = None, x: float | None = None) -> None:
+    def __init__(
+        self, step: float = 0.01, num_steps: int = 16, confidence: float | None = None, x: float | None = None
+    ) -> None:
         self.step, self.num_steps, self.confidence, self.x, self.num_asked = step, num_steps, confidence, x, 0
 
     def plan(self, observation: Observation) -> Plan:
@@ -51,13 +59,15 @@ class Forward:
         if self.x is not None:
             place[:, 0] = self.x
         sure = None if self.confidence is None else torch.full((self.num_steps,), self.confidence)
-        path = Trajectory(Pose(torch.eye(3).expand(self.num_steps, 3, 3), place), observation.opening.expand(self.num_steps))
+        path = Trajectory(
+            Pose(torch.eye(3).expand(self.num_steps, 3, 3), place), observation.opening.expand(self.num_steps)
+        )
         return Plan(path, confidence=sure)
 
 
 def run(policy, table: Table, max_steps: int = 20, filming: bool = False, **values):
-    conduct = Conduct(**{"execution": Execution(num_steps=4), **values})
-    return roll_out(policy, table, table.reset(0), ("go", 7), max_steps, conduct, filming)
+    rollout_config = RolloutConfig(**{"execution": Execution(num_steps=4), **values})
+    return roll_out(policy, table, table.reset(0), ("go", 7), max_steps, rollout_config, filming)
 
 
 def test_a_trial_ends_once_the_task_has_been_done_for_some_steps():

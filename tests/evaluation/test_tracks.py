@@ -10,7 +10,11 @@ SIZE = (256, 256)
 
 def tracks(position, visible=None, size=SIZE) -> Tracks:
     position = torch.as_tensor(position, dtype=torch.float32)
-    return Tracks(position, torch.ones(position.shape[:-1], dtype=torch.bool) if visible is None else torch.tensor(visible), size)
+    return Tracks(
+        position,
+        torch.ones(position.shape[:-1], dtype=torch.bool) if visible is None else torch.tensor(visible),
+        size,
+    )
 
 
 def random_tracks(seed: int) -> tuple[Tracks, Tracks]:
@@ -58,11 +62,15 @@ def test_the_first_frame_is_given_and_counts_for_nothing():
 
 def textured(num_frames: int, step: int) -> torch.Tensor:
     """A textured square that slides to the right over a plain ground by `step` px a frame."""
-    texture = torch.nn.functional.interpolate(torch.rand(1, 3, 6, 6, generator=torch.Generator().manual_seed(0)), (24, 24), mode="bicubic")
+    texture = torch.nn.functional.interpolate(
+        torch.rand(1, 3, 6, 6, generator=torch.Generator().manual_seed(0)), (24, 24), mode="bicubic"
+    )
     video = torch.full((num_frames, 3, 96, 96), 40, dtype=torch.uint8)
     for frame in range(num_frames):
         left, right = 10 + step * frame, min(34 + step * frame, 96)
-        video[frame, :, 30:54, left:right] = texture[0, ..., : max(right - left, 0)].mul(200).clamp(0, 255).byte()
+        video[frame, :, 30:54, left:right] = (
+            texture[0, ..., : max(right - left, 0)].mul(200).clamp(0, 255).byte()
+        )
     return video
 
 

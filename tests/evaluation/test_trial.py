@@ -9,7 +9,13 @@ from action_images.evaluation.trial import TRIALS, TrialRecord, append_trial, dr
 
 
 def record(seed: int = 1_000_000, task: str = "reach_target", **values) -> TrialRecord:
-    plain = {"protocol": "in_domain", "policy": "expert", "instruction": "reach the red ball", "succeeded": True, "failure": None}
+    plain = {
+        "protocol": "in_domain",
+        "policy": "expert",
+        "instruction": "reach the red ball",
+        "succeeded": True,
+        "failure": None,
+    }
     counts = {"detail": "done", "num_steps": 12, "num_plans": 1, "num_unreachable": 0}
     return TrialRecord(**{**plain, "task": task, "seed": seed, **counts, **values})
 
@@ -17,14 +23,29 @@ def record(seed: int = 1_000_000, task: str = "reach_target", **values) -> Trial
 def test_a_record_is_one_line_and_comes_back_as_it_was():
     for one in (
         record(),
-        record(succeeded=False, failure="missed", missed_mm=12.5, plan_ms=80.0, stage_ms={"read": 9.5}, film="films/a.mp4"),
+        record(
+            succeeded=False,
+            failure="missed",
+            missed_mm=12.5,
+            plan_ms=80.0,
+            stage_ms={"read": 9.5},
+            film="films/a.mp4",
+        ),
     ):
         assert "\n" not in one.to_json()
         assert TrialRecord.from_json(one.to_json()) == one
 
 
 @pytest.mark.parametrize(
-    "change", [{"seed": "7"}, {"succeeded": 1}, {"num_steps": True}, {"stage_ms": {"read": "fast"}}, {"extra": 1}, {"failure": "bad luck"}]
+    "change",
+    [
+        {"seed": "7"},
+        {"succeeded": 1},
+        {"num_steps": True},
+        {"stage_ms": {"read": "fast"}},
+        {"extra": 1},
+        {"failure": "bad luck"},
+    ],
 )
 def test_a_line_that_is_not_a_record_is_refused_with_its_number(tmp_path: Path, change):
     append_trial(tmp_path, record())
@@ -44,7 +65,11 @@ def test_a_success_has_no_reason_to_have_failed_and_a_failure_has_one():
 def test_records_come_sorted_whatever_the_order_of_their_lines(tmp_path: Path):
     for seed, task in ((1_000_001, "b"), (1_000_000, "b"), (1_000_003, "a")):
         append_trial(tmp_path, record(seed, task))
-    assert [one.key for one in load_trials(tmp_path)] == [("a", 1_000_003), ("b", 1_000_000), ("b", 1_000_001)]
+    assert [one.key for one in load_trials(tmp_path)] == [
+        ("a", 1_000_003),
+        ("b", 1_000_000),
+        ("b", 1_000_001),
+    ]
 
 
 def test_a_line_that_a_crash_left_unfinished_is_no_record_and_is_cut_off(tmp_path: Path):

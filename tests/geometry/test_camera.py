@@ -28,7 +28,8 @@ def test_a_point_lies_on_the_ray_of_its_pixel(seed):
     origin, direction = camera.rays(pixels)
     away = points(seed) - origin
     torch.testing.assert_close(
-        torch.linalg.cross(away.expand_as(direction), direction).norm(dim=-1), torch.zeros(2, 20, dtype=torch.float64)
+        torch.linalg.cross(away.expand_as(direction), direction).norm(dim=-1),
+        torch.zeros(2, 20, dtype=torch.float64),
     )
     assert ((away * direction).sum(-1) > 0).all()
 
@@ -53,7 +54,9 @@ def test_rlbench_cameras_give_the_same_pixels_and_the_same_rays(golden):
     pose = Pose.from_matrix(numbers["extrinsics_negf"])
     camera = Camera.from_rlbench(numbers["intrinsics_negf"], pose, (64, 64)).check()
     ours = Camera(numbers["intrinsics"], Pose.from_matrix(numbers["extrinsics"]), (64, 64))
-    torch.testing.assert_close(camera[:, None, None].project(numbers["points3d"])[0], numbers["uv"], atol=1e-10, rtol=0)
+    torch.testing.assert_close(
+        camera[:, None, None].project(numbers["points3d"])[0], numbers["uv"], atol=1e-10, rtol=0
+    )
     pixels = torch.tensor([3.0, 50.0], dtype=torch.float64)
     torch.testing.assert_close(camera.rays(pixels), ours.rays(pixels))
 
@@ -63,10 +66,14 @@ def test_opengl_and_mujoco_cameras_give_the_pixels_of_their_own_formula():
     focal, size = 70.0, (60, 90)
     in_gl = points(5) - torch.tensor([0.0, 0.0, 1.0])
     # OpenGL looks along -z with y upward.
-    expected = torch.stack([focal * in_gl[:, 0] / -in_gl[:, 2] + 45, 30 - focal * in_gl[:, 1] / -in_gl[:, 2]], -1)
+    expected = torch.stack(
+        [focal * in_gl[:, 0] / -in_gl[:, 2] + 45, 30 - focal * in_gl[:, 1] / -in_gl[:, 2]], -1
+    )
     intrinsics = torch.tensor([[focal, 0, 45], [0, focal, 30], [0, 0, 1]], dtype=torch.float64)
     opengl = Camera.from_opengl(intrinsics, pose, size)
-    mujoco = Camera.from_mujoco(pose.translation, pose.rotation, math.degrees(2 * math.atan(30 / focal)), size)
+    mujoco = Camera.from_mujoco(
+        pose.translation, pose.rotation, math.degrees(2 * math.atan(30 / focal)), size
+    )
     for camera in (opengl, mujoco):
         pixels, depth = camera.project(pose.apply(in_gl))
         torch.testing.assert_close(pixels, expected)

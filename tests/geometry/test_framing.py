@@ -12,7 +12,9 @@ from scenes import rig, seeds, trajectory
 
 def spot_centre(image: torch.Tensor) -> torch.Tensor:
     """The centroid (x, y; pixel centres at +0.5) of a non-negative image (h w)."""
-    y, x = torch.meshgrid(torch.arange(image.shape[0]) + 0.5, torch.arange(image.shape[1]) + 0.5, indexing="ij")
+    y, x = torch.meshgrid(
+        torch.arange(image.shape[0]) + 0.5, torch.arange(image.shape[1]) + 0.5, indexing="ij"
+    )
     return torch.stack([(image * x).sum(), (image * y).sum()]) / image.sum()
 
 

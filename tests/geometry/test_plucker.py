@@ -28,4 +28,6 @@ def test_every_point_on_a_pixels_line_has_the_same_moment():
 def test_maps_relative_to_a_camera_do_not_know_where_the_world_is():
     cameras, motion = rig(2, (6, 8), torch.float64), poses(seed=3)
     moved = cameras.moved(motion)
-    torch.testing.assert_close(plucker_map(moved, moved.world_from_camera[0]), plucker_map(cameras, cameras.world_from_camera[0]))
+    torch.testing.assert_close(
+        plucker_map(moved, moved.world_from_camera[0]), plucker_map(cameras, cameras.world_from_camera[0])
+    )

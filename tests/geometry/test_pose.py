@@ -34,7 +34,10 @@ def test_matrices_go_in_and_come_out():
     ("spoil", "message"),
     [
         (lambda m: m.__setitem__((2, 0, 0), torch.nan), r"pose\[2\].*not finite"),
-        (lambda m: m.__setitem__((1, slice(3), slice(3)), 2 * torch.eye(3)), r"pose\[1\].*not orthonormal.*nearest_rotation"),
+        (
+            lambda m: m.__setitem__((1, slice(3), slice(3)), 2 * torch.eye(3)),
+            r"pose\[1\].*not orthonormal.*nearest_rotation",
+        ),
         (lambda m: m.__setitem__((0, slice(3), slice(3)), -torch.eye(3)), r"pose\[0\].*mirrored"),
     ],
 )

@@ -29,7 +29,9 @@ def test_there_and_back_is_the_identity(name, seed):
 def test_half_turns_and_gimbal_lock_survive(name):
     there, back = NOTATIONS[name]
     signs = torch.tensor([[1.0, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]], dtype=torch.float64)
-    quarter = r.from_euler_xyz(torch.tensor([[0.3, torch.pi / 2, 0.0], [-0.7, -torch.pi / 2, 0.0]], dtype=torch.float64))
+    quarter = r.from_euler_xyz(
+        torch.tensor([[0.3, torch.pi / 2, 0.0], [-0.7, -torch.pi / 2, 0.0]], dtype=torch.float64)
+    )
     matrix = torch.cat([torch.diag_embed(signs), quarter])
     torch.testing.assert_close(back(there(matrix)), matrix, atol=1e-7, rtol=0)
 
@@ -44,8 +46,12 @@ def test_notations_agree_with_scipy():
 
 def test_notations_equal_the_release(golden):
     numbers = golden("encode")
-    torch.testing.assert_close(r.from_euler_xyz(numbers["actions"][:, 3:6]), numbers["rotation"], atol=1e-12, rtol=0)
-    torch.testing.assert_close(r.from_quaternion_xyzw(numbers["quat_xyzw"]), numbers["rotation"], atol=1e-12, rtol=0)
+    torch.testing.assert_close(
+        r.from_euler_xyz(numbers["actions"][:, 3:6]), numbers["rotation"], atol=1e-12, rtol=0
+    )
+    torch.testing.assert_close(
+        r.from_quaternion_xyzw(numbers["quat_xyzw"]), numbers["rotation"], atol=1e-12, rtol=0
+    )
 
 
 @given(seed=seeds, angle=st.floats(1e-9, 3.1))
@@ -53,7 +59,9 @@ def test_the_angle_between_two_rotations_is_the_turn_that_separates_them(seed, a
     axis = torch.randn(3, generator=generator(seed), dtype=torch.float64)
     turn = r.from_rotation_vector(axis / axis.norm() * angle)
     start = rotations(seed=seed)
-    torch.testing.assert_close(r.angle_between(start, start @ turn), torch.tensor(angle, dtype=torch.float64), atol=1e-12, rtol=1e-6)
+    torch.testing.assert_close(
+        r.angle_between(start, start @ turn), torch.tensor(angle, dtype=torch.float64), atol=1e-12, rtol=1e-6
+    )
 
 
 @given(seed=seeds)
@@ -61,5 +69,7 @@ def test_the_nearest_rotation_of_a_rotation_is_itself_and_of_anything_is_proper(
     matrix = rotations(4, seed=seed)
     torch.testing.assert_close(r.nearest_rotation(matrix), matrix, atol=1e-12, rtol=0)
     rough = r.nearest_rotation(torch.randn(9, 3, 3, generator=generator(seed), dtype=torch.float64))
-    torch.testing.assert_close(rough @ rough.mT, torch.eye(3, dtype=torch.float64).expand(9, 3, 3), atol=1e-10, rtol=0)
+    torch.testing.assert_close(
+        rough @ rough.mT, torch.eye(3, dtype=torch.float64).expand(9, 3, 3), atol=1e-10, rtol=0
+    )
     assert (torch.linalg.det(rough) > 0).all()

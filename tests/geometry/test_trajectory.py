@@ -13,7 +13,9 @@ from scenes import seeds, trajectory
 def test_vectors_there_and_back(seed, numbers):
     path = trajectory(6, seed, torch.float64)
     back = Trajectory.from_vector(path.to_vector(numbers))
-    torch.testing.assert_close(back.world_from_tool.matrix(), path.world_from_tool.matrix(), atol=1e-12, rtol=0)
+    torch.testing.assert_close(
+        back.world_from_tool.matrix(), path.world_from_tool.matrix(), atol=1e-12, rtol=0
+    )
     assert torch.equal(back.opening, path.opening)
 
 
@@ -28,7 +30,9 @@ def test_seven_numbers_equal_the_release(golden):
 def test_at_whole_frames_a_trajectory_is_itself(seed):
     path = trajectory(5, seed, torch.float64)
     again = path.at(torch.arange(5, dtype=torch.float64))
-    torch.testing.assert_close(again.world_from_tool.matrix(), path.world_from_tool.matrix(), atol=1e-9, rtol=0)
+    torch.testing.assert_close(
+        again.world_from_tool.matrix(), path.world_from_tool.matrix(), atol=1e-9, rtol=0
+    )
 
 
 def test_half_way_lies_half_the_way_and_half_the_turn():
@@ -51,9 +55,18 @@ def test_one_frame_can_be_asked_for_and_none_beyond():
     [
         (lambda v: v[:, :6], "7 numbers .* or 8"),
         (lambda v: v[:0], "no frames"),
-        (lambda v: v.index_put((torch.tensor(1), torch.tensor(2)), torch.tensor(torch.nan)), r"row \[1\].*not finite"),
-        (lambda v: v.index_put((torch.tensor(1), torch.tensor(3)), torch.tensor(9.0)), r"row \[1\].*unit length.*x y z w"),
-        (lambda v: v.index_put((torch.tensor(0), torch.tensor(7)), torch.tensor(1.5)), r"opening\[0\] is 1\.5.*rescale"),
+        (
+            lambda v: v.index_put((torch.tensor(1), torch.tensor(2)), torch.tensor(torch.nan)),
+            r"row \[1\].*not finite",
+        ),
+        (
+            lambda v: v.index_put((torch.tensor(1), torch.tensor(3)), torch.tensor(9.0)),
+            r"row \[1\].*unit length.*x y z w",
+        ),
+        (
+            lambda v: v.index_put((torch.tensor(0), torch.tensor(7)), torch.tensor(1.5)),
+            r"opening\[0\] is 1\.5.*rescale",
+        ),
     ],
 )
 def test_bad_vectors_are_refused_with_the_row_and_the_cure(spoil, message):

@@ -38,7 +38,9 @@ def test_one_view_is_not_enough_and_says_so():
 
 def test_rays_that_meet_behind_a_camera_show_an_infinite_error():
     cameras = rig(2, dtype=torch.float64)
-    behind = cameras[0].unproject(torch.tensor([40.0, 50.0], dtype=torch.float64), torch.tensor(-0.5, dtype=torch.float64))
+    behind = cameras[0].unproject(
+        torch.tensor([40.0, 50.0], dtype=torch.float64), torch.tensor(-0.5, dtype=torch.float64)
+    )
     pixels, _ = cameras.project(behind)
     _, error = triangulate(cameras, pixels)
     assert error[0].isinf()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from action_images.model.denoiser import ActionImagesTransformer3DModel
+from action_images.model.backbones.wan import ActionImagesTransformer3DModel
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -19,7 +19,9 @@ def released(golden) -> ActionImagesTransformer3DModel:
     model = ActionImagesTransformer3DModel(
         num_attention_heads=2, attention_head_dim=12, text_dim=64, ffn_dim=64, num_layers=2, camera="released"
     )
-    model.load_state_dict({ours: state[theirs] for theirs, ours in about["keymap_upstream_to_diffusers"].items()}, strict=True)
+    model.load_state_dict(
+        {ours: state[theirs] for theirs, ours in about["keymap_upstream_to_diffusers"].items()}, strict=True
+    )
     return model.eval()
 
 

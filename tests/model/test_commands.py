@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from action_images.cli import main
-from action_images.data.cameras_file import save_cameras
-from action_images.data.episode import Episode, FramesInMemory, View
-from action_images.data.store import DatasetWriter
-from action_images.data.trajectory_file import load_trajectory, save_trajectory
-from action_images.data.video import read_video, write_video
-from action_images.model.models import Clips, Models
+from action_images.episodes.cameras_file import save_cameras
+from action_images.episodes.dataset import DatasetWriter
+from action_images.episodes.episode import Episode, FramesInMemory, View
+from action_images.episodes.trajectory_file import load_trajectory, save_trajectory
+from action_images.episodes.video import read_video, write_video
+from action_images.model.bundle import Clips, Models
 from action_images.model.presets import PRESETS, build, build_autoencoder
-from action_images.viewer.pictures import save_png
+from action_images.reports.pictures import save_png
 from small_scenes import clips, rig, scenes
 
 
@@ -23,9 +23,13 @@ def folder(tmp_path_factory) -> Path:
     """A saved debug model with the files of one scene."""
     folder, scene = tmp_path_factory.mktemp("scene"), scenes(1, size=(32, 32), num_frames=5)
     autoencoder = build_autoencoder(PRESETS["debug"])
-    models = build(PRESETS["debug"], autoencoder=autoencoder.fit(clips(scenes(8, size=(32, 32), num_frames=5))))
+    models = build(
+        PRESETS["debug"], autoencoder=autoencoder.fit(clips(scenes(8, size=(32, 32), num_frames=5)))
+    )
     # A new model's output is its bias alone; this one's depends on the noise.
-    torch.nn.init.normal_(models.denoiser.transformer.proj_out.weight, std=0.1, generator=torch.Generator().manual_seed(0))
+    torch.nn.init.normal_(
+        models.denoiser.transformer.proj_out.weight, std=0.1, generator=torch.Generator().manual_seed(0)
+    )
     models.save(folder / "model")
     (folder / "views").mkdir()
     (folder / "images").mkdir()
@@ -39,37 +43,54 @@ def folder(tmp_path_factory) -> Path:
     return folder
 
 
-def run(folder: Path, out: Path, task: str, **changes: str) -> int:
-    arguments = {"model": folder / "model", "task": task, "views": folder / "images", "cameras": folder / "cameras.json",
+def run(folder: Path, out: Path, mode: str, **changes: str) -> int:
+    arguments = {"model": folder / "model", "mode": mode, "views": folder / "images", "cameras": folder / "cameras.json",
                  "trajectory": folder / "path.csv", "instruction": "push the red block", "frames": 5, "height": 32, "width": 32,
                  "steps": 2, "out": out}  # fmt: skip
-    arguments |= {name: folder / value if name in ("views", "trajectory", "cameras") else value for name, value in changes.items()}
-    return main(["generate", *(part for name, value in arguments.items() for part in (f"--{name}", str(value)))])
+    arguments |= {
+        name: folder / value if name in ("views", "trajectory", "cameras") else value
+        for name, value in changes.items()
+    }
+    return main(
+        ["generate", *(part for name, value in arguments.items() for part in (f"--{name}", str(value)))]
+    )
 
 
-@pytest.mark.parametrize("task", ["joint", "policy", "simulate", "label", "video"])
-def test_every_task_writes_what_it_asked_for(folder, tmp_path, task: str):
-    assert run(folder, tmp_path / "out", task, views="views" if task == "label" else "images") == 0
+@pytest.mark.parametrize("mode", ["joint", "policy", "simulate", "label", "video"])
+def test_every_mode_writes_what_it_asked_for(folder, tmp_path, mode: str):
+    assert run(folder, tmp_path / "out", mode, views="views" if mode == "label" else "images") == 0
     written = {path.name for path in (tmp_path / "out").iterdir()}
     expected = {"contact_sheet.png"}
-    if task != "video":
+    if mode != "video":
         expected |= {"left_actions.mp4", "right_actions.mp4", "trajectory.csv"}
-    if task != "policy":
+    if mode != "policy":
         expected |= {"left.mp4", "right.mp4"}
     assert written == expected
-    if task != "policy":
+    if mode != "policy":
         assert read_video(tmp_path / "out" / "left.mp4").shape == (5, 3, 32, 32)
-    if task == "simulate":
+    if mode == "simulate":
         # The action segments were given: what is read back is the trajectory that went in.
-        told, read = (load_trajectory(path).world_from_tool for path in (folder / "path.csv", tmp_path / "out" / "trajectory.csv"))
+        told, read = (
+            load_trajectory(path).world_from_tool
+            for path in (folder / "path.csv", tmp_path / "out" / "trajectory.csv")
+        )
         assert told.distance(read)[0].median() < 0.03
 
 
 def test_what_is_left_out_is_the_models_own(folder, tmp_path):
     models = Models.load(folder / "model")
     replace(models, clips=Clips((32, 32), 5, 4.0, "two-steps")).save(tmp_path / "model")
-    scene = [f"--{name}={folder / value}" for name, value in (("views", "images"), ("cameras", "cameras.json"), ("trajectory", "path.csv"))]
-    short = ["generate", f"--model={tmp_path / 'model'}", "--task=joint", "--instruction=push the red block", *scene]
+    scene = [
+        f"--{name}={folder / value}"
+        for name, value in (("views", "images"), ("cameras", "cameras.json"), ("trajectory", "path.csv"))
+    ]
+    short = [
+        "generate",
+        f"--model={tmp_path / 'model'}",
+        "--mode=joint",
+        "--instruction=push the red block",
+        *scene,
+    ]
     assert main([*short, f"--out={tmp_path / 'short'}"]) == 0
     assert run(folder, tmp_path / "long", "joint", fps="4") == 0
     for name in ("trajectory.csv", "contact_sheet.png"):
@@ -79,16 +100,18 @@ def test_what_is_left_out_is_the_models_own(folder, tmp_path):
 def test_an_episode_of_a_data_set_is_continued(folder, tmp_path):
     scene, cameras = scenes(1, size=(32, 48), num_frames=12), rig(2, (32, 48))
     video = ((scene.video[0] + 1) * 127.5).round().byte()
-    views = tuple(View(name, FramesInMemory(video[view]), cameras[view]) for view, name in enumerate(("front", "left")))
+    views = tuple(
+        View(name, FramesInMemory(video[view]), cameras[view]) for view, name in enumerate(("front", "left"))
+    )
     with DatasetWriter(tmp_path / "set", fps=10) as writer:
         writer.add(Episode("a/e0", "push the red block", 10.0, views, scene.trajectory[0]))
     arguments = ["generate", f"--model={folder / 'model'}", f"--dataset={tmp_path / 'set'}", "--frames=5", "--height=32", "--width=32",
                  "--steps=1", f"--out={tmp_path / 'out'}"]  # fmt: skip
-    assert main([*arguments, "--task=joint", "--start=2", "--stride=2"]) == 0
+    assert main([*arguments, "--mode=joint", "--start=2", "--stride=2"]) == 0
     assert {path.name for path in (tmp_path / "out").glob("*.mp4")} == {
         f"{view}{part}.mp4" for view in ("front", "left") for part in ("", "_actions")
     }
-    assert main([*arguments, "--task=simulate", "--start=8"]) == 2
+    assert main([*arguments, "--mode=simulate", "--start=8"]) == 2
     assert main([*arguments, "--episode=1"]) == 2
 
 
@@ -97,11 +120,14 @@ def test_an_episode_is_taken_at_the_pace_of_the_models_clips(folder, tmp_path, c
     models = Models.load(folder / "model")
     replace(models, clips=Clips((32, 32), 5, 5.0, "two-steps")).save(tmp_path / "model")
     scene, cameras = scenes(1, size=(32, 32), num_frames=20), rig(2, (32, 32))
-    views = tuple(View(name, FramesInMemory(torch.zeros(20, 3, 32, 32, dtype=torch.uint8)), cameras[i]) for i, name in enumerate("ab"))
+    views = tuple(
+        View(name, FramesInMemory(torch.zeros(20, 3, 32, 32, dtype=torch.uint8)), cameras[i])
+        for i, name in enumerate("ab")
+    )
     for fps in (20, 3):
         with DatasetWriter(tmp_path / f"{fps}", fps=fps) as writer:
             writer.add(Episode("a/e0", "push", float(fps), views, scene.trajectory[0]))
-    command = ["generate", f"--model={tmp_path / 'model'}", "--task=simulate"]
+    command = ["generate", f"--model={tmp_path / 'model'}", "--mode=simulate"]
     assert main([*command, f"--dataset={tmp_path / '20'}", f"--out={tmp_path / 'out'}"]) == 0
     read, told = load_trajectory(tmp_path / "out" / "trajectory.csv"), scene.trajectory[0][::4]
     assert read.world_from_tool.distance(told.world_from_tool)[0].median() < 0.03
@@ -129,8 +155,8 @@ BAD = {
 
 @pytest.mark.parametrize("case", BAD)
 def test_bad_input_is_one_clear_line(folder, tmp_path, capsys, case: str):
-    task, changes, message = BAD[case]
-    assert run(folder, tmp_path / "out", task, **changes) == 2
+    mode, changes, message = BAD[case]
+    assert run(folder, tmp_path / "out", mode, **changes) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
@@ -148,7 +174,7 @@ def test_describe_tells_the_released_models_size(capsys):
         (["--preset", "huge"], "there is no preset 'huge'"),
         (["--frames", "40"], "37 or 41 frames"),
         (["--height", "70"], "resize to 64 x 64"),
-        (["--task", "dance"], "there is no task 'dance'"),
+        (["--mode", "dance"], "there is no mode 'dance'"),
     ],
 )
 def test_describe_refuses_what_cannot_be(capsys, arguments: list[str], message: str):

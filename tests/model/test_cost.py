@@ -11,7 +11,8 @@ from tiny_models import FULL, TINY
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from action_images.canvas import TASKS
+from action_images.canvas import MODES
+from action_images.model.backbones.wan import ActionImagesTransformer3DModel
 from action_images.model.cost import (
     Load,
     Mode,
@@ -23,18 +24,20 @@ from action_images.model.cost import (
     memory,
     training_flops,
 )
-from action_images.model.denoiser import ActionImagesTransformer3DModel
 from action_images.model.presets import PRESETS
 
-LAYOUTS = {layout.num_frames: layout for layout in (TASKS[task].layout(2, 3) for task in ("policy", "label"))}
+LAYOUTS = {layout.num_frames: layout for layout in (MODES[mode].layout(2, 3) for mode in ("policy", "label"))}
 CONFIGS = {
     "plain": (TINY, Load(2, 8, 8, 8, 5)),
     "released": (TINY | {"camera": "released"}, Load(1, 8, 16, 32, 5)),
     "full": (FULL, Load(2, 8, 8, 12, 5)),
     "wide": (FULL | {"num_attention_heads": 8, "ffn_dim": 400, "stem_channels": 24}, Load(1, 8, 12, 8, 20)),
     "tiny": (PRESETS["tiny"].transformer, Load(2, 8, 8, 8, 24)),
-    "label": (PRESETS["tiny"].transformer, load_of(TASKS["label"], 2, 9, (64, 64), (4, 8), 24, batch_size=2)),
-    "simulate": (PRESETS["tiny"].transformer, load_of(TASKS["simulate"], 2, 9, (64, 64), (4, 8), 24, batch_size=2)),
+    "label": (PRESETS["tiny"].transformer, load_of(MODES["label"], 2, 9, (64, 64), (4, 8), 24, batch_size=2)),
+    "simulate": (
+        PRESETS["tiny"].transformer,
+        load_of(MODES["simulate"], 2, 9, (64, 64), (4, 8), 24, batch_size=2),
+    ),
 }
 
 
@@ -46,21 +49,43 @@ def as_loaded(config: dict[str, Any], dtype: torch.dtype, folder: Path) -> Actio
 
 def inputs_for(model: ActionImagesTransformer3DModel, load: Load) -> dict[str, Any]:
     config = model.config
-    camera = {"released": (96, load.height, load.width), "rays": (24, load.height // 2, load.width // 2), None: None}[config["camera"]]
+    camera = {
+        "released": (96, load.height, load.width),
+        "rays": (24, load.height // 2, load.width // 2),
+        None: None,
+    }[config["camera"]]
     level = (load.batch_size, load.num_frames) if config["per_frame_noise_level"] else (load.batch_size,)
     side, dtype, layout = config["pixels_per_token"], model.dtype, LAYOUTS[load.num_frames]
-    shown = (load.batch_size, 2, 2, config["motion_frames"], 3, load.height // 2 * side, load.width // 2 * side)
+    shown = (
+        load.batch_size,
+        2,
+        2,
+        config["motion_frames"],
+        3,
+        load.height // 2 * side,
+        load.width // 2 * side,
+    )
     return {
-        "hidden_states": torch.randn(load.batch_size, config["in_channels"], load.num_frames, load.height, load.width, dtype=dtype),
+        "hidden_states": torch.randn(
+            load.batch_size, config["in_channels"], load.num_frames, load.height, load.width, dtype=dtype
+        ),
         "timestep": torch.rand(level),
-        "encoder_hidden_states": torch.randn(load.batch_size, load.num_words, config["text_dim"], dtype=dtype),
-        "camera": None if camera is None else torch.randn(load.batch_size, load.num_frames, *camera, dtype=dtype),
-        "first_frames": torch.rand(load.batch_size, 2, 3, load.height // 2 * side, load.width // 2 * side, dtype=dtype),
+        "encoder_hidden_states": torch.randn(
+            load.batch_size, load.num_words, config["text_dim"], dtype=dtype
+        ),
+        "camera": None
+        if camera is None
+        else torch.randn(load.batch_size, load.num_frames, *camera, dtype=dtype),
+        "first_frames": torch.rand(
+            load.batch_size, 2, 3, load.height // 2 * side, load.width // 2 * side, dtype=dtype
+        ),
         "layout": layout,
         "later_frames": torch.rand(shown, dtype=dtype) if load.num_given else None,
         "later_actions": torch.rand(shown, dtype=dtype) if load.num_given_actions else None,
-        "given": TASKS["label" if load.num_given else "simulate"].given(layout).expand(load.batch_size, -1),
-        "still": torch.zeros(load.batch_size, config["in_channels"], load.num_frames, load.height, load.width, dtype=dtype),
+        "given": MODES["label" if load.num_given else "simulate"].given(layout).expand(load.batch_size, -1),
+        "still": torch.zeros(
+            load.batch_size, config["in_channels"], load.num_frames, load.height, load.width, dtype=dtype
+        ),
     }
 
 
@@ -126,7 +151,9 @@ def test_weights_gradients_and_optimizer_state(name: str, mode: Mode):
     predicted = memory(full_config(config), load, mode, torch.float32, lora_rank=4)
     nbytes = lambda tensors: sum(tensor.nbytes for tensor in tensors if isinstance(tensor, torch.Tensor))  # noqa: E731
     assert predicted.weights == pytest.approx(nbytes(model.parameters()), rel=0.05)
-    assert predicted.gradients == pytest.approx(nbytes(parameter.grad for parameter in model.parameters()), rel=0.05)
+    assert predicted.gradients == pytest.approx(
+        nbytes(parameter.grad for parameter in model.parameters()), rel=0.05
+    )
     state = [tensor for per_parameter in optimizer.state.values() for tensor in per_parameter.values()]
     assert predicted.optimizer == pytest.approx(nbytes(state), rel=0.05)
 
@@ -137,9 +164,15 @@ def test_what_a_pass_holds_at_its_peak(tmp_path, name: str, dtype: torch.dtype):
     config, load = CONFIGS[name]
     model = as_loaded(config, dtype, tmp_path)
     given = inputs_for(model, load)
-    known = [*model.parameters(), *model.buffers(), *(part for part in given.values() if isinstance(part, torch.Tensor))]
+    known = [
+        *model.parameters(),
+        *model.buffers(),
+        *(part for part in given.values() if isinstance(part, torch.Tensor)),
+    ]
     measured = peak_bytes(lambda: model(**given), known)
-    assert memory(full_config(config), load, "inference", dtype).activations == pytest.approx(measured, rel=0.05)
+    assert memory(full_config(config), load, "inference", dtype).activations == pytest.approx(
+        measured, rel=0.05
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -148,7 +181,11 @@ def test_what_a_pass_keeps_for_its_backward_pass(tmp_path, name: str, dtype: tor
     config, load = CONFIGS[name]
     model = as_loaded(config, dtype, tmp_path).train()
     given = inputs_for(model, load)
-    known = [*model.parameters(), *model.buffers(), *(part for part in given.values() if isinstance(part, torch.Tensor))]
+    known = [
+        *model.parameters(),
+        *model.buffers(),
+        *(part for part in given.values() if isinstance(part, torch.Tensor)),
+    ]
     measured = saved_bytes(lambda: model(**given), known)
     predicted = memory(full_config(config), load, "full", dtype, checkpointed=False).activations
     assert predicted == pytest.approx(measured, rel=0.05)
@@ -156,7 +193,7 @@ def test_what_a_pass_keeps_for_its_backward_pass(tmp_path, name: str, dtype: tor
 
 def test_the_methods_canvas_has_the_methods_size():
     factors, size = (4, 16), (512, 512)
-    joint, policy = (load_of(TASKS[task], 2, 41, size, factors, 512) for task in ("joint", "policy"))
+    joint, policy = (load_of(MODES[mode], 2, 41, size, factors, 512) for mode in ("joint", "policy"))
     assert (joint.num_frames, policy.num_frames) == (44, 24)
     assert joint.num_tokens((2, 2)) == 44 * 256
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from tiny_models import TINY
 
-from action_images.canvas import TASKS
-from action_images.model.denoiser import ActionImagesTransformer3DModel
+from action_images.canvas import MODES
+from action_images.model.backbones.wan import ActionImagesTransformer3DModel
 from action_images.model.rays import pool_cameras
 
 
@@ -14,7 +14,13 @@ def test_the_released_network_is_reproduced(released, golden, case: str):
     numbers = {name: value.float() for name, value in golden("dit_io").items() if name.startswith(f"{case}_")}
     latents, camera = numbers[f"{case}_x"], numbers[f"{case}_cam"]
     with torch.no_grad():
-        output = released(latents, numbers[f"{case}_t"].expand(len(latents)), numbers[f"{case}_ctx"], camera, return_dict=False)[0]
+        output = released(
+            latents,
+            numbers[f"{case}_t"].expand(len(latents)),
+            numbers[f"{case}_ctx"],
+            camera,
+            return_dict=False,
+        )[0]
     torch.testing.assert_close(output, numbers[f"{case}_out"], atol=1e-5, rtol=0)
 
 
@@ -22,7 +28,9 @@ def test_the_released_pooling_is_reproduced(released, golden):
     numbers = golden("dit_io")
     pooled = pool_cameras(numbers["a_cam"].float(), numbers["a_x"])
     torch.testing.assert_close(pooled[0, 0].view(48, 16, 16), numbers["a_cam_pooled_first"])
-    torch.testing.assert_close(released.blocks[0].cam_encoder(pooled), numbers["a_cam_tokens_block0"], atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        released.blocks[0].cam_encoder(pooled), numbers["a_cam_tokens_block0"], atol=1e-5, rtol=0
+    )
 
 
 def test_without_cameras_it_is_wans_own_network(inputs):
@@ -37,12 +45,17 @@ def test_without_cameras_it_is_wans_own_network(inputs):
 
 @pytest.mark.parametrize("camera", ["released", "rays"])
 def test_a_new_camera_branch_changes_nothing_until_it_is_trained(inputs, camera: str):
-    plain, with_camera = ActionImagesTransformer3DModel(**TINY), ActionImagesTransformer3DModel(**TINY, camera=camera)
+    plain, with_camera = (
+        ActionImagesTransformer3DModel(**TINY),
+        ActionImagesTransformer3DModel(**TINY, camera=camera),
+    )
     with_camera.load_state_dict(plain.state_dict(), strict=False)
     given = inputs(height=32, width=32)
     maps = torch.randn(2, 4, 96, 32, 32) if camera == "released" else torch.randn(2, 4, 24, 16, 16)
     with torch.no_grad():
-        torch.testing.assert_close(with_camera(**given, camera=maps).sample, plain(**given).sample, atol=1e-5, rtol=0)
+        torch.testing.assert_close(
+            with_camera(**given, camera=maps).sample, plain(**given).sample, atol=1e-5, rtol=0
+        )
 
 
 @pytest.mark.parametrize("camera", ["released", "rays"])
@@ -59,7 +72,9 @@ def test_the_pooled_condition_refuses_small_sizes_with_those_that_fit(inputs):
 
 def test_rays_cost_a_thousandth_of_the_pooled_branch():
     with torch.device("meta"):
-        plain, pooled, rays = (ActionImagesTransformer3DModel(camera=camera) for camera in (None, "released", "rays"))
+        plain, pooled, rays = (
+            ActionImagesTransformer3DModel(camera=camera) for camera in (None, "released", "rays")
+        )
     sizes = [sum(parameter.numel() for parameter in model.parameters()) for model in (plain, pooled, rays)]
     assert sizes[1] - sizes[0] == pytest.approx(1.416e9, rel=1e-3)
     assert sizes[0] == pytest.approx(5.000e9, rel=1e-3)
@@ -71,10 +86,13 @@ def test_rays_work_at_any_resolution(inputs):
     model = ActionImagesTransformer3DModel(**TINY, camera="rays")
     for height, width in ((2, 2), (6, 4)):
         given = inputs(height=height, width=width)
-        assert model(**given, camera=torch.randn(2, 4, 24, height // 2, width // 2)).sample.shape == given["hidden_states"].shape
+        assert (
+            model(**given, camera=torch.randn(2, 4, 24, height // 2, width // 2)).sample.shape
+            == given["hidden_states"].shape
+        )
 
 
-LAYOUT = TASKS["policy"].layout(2, 3)
+LAYOUT = MODES["policy"].layout(2, 3)
 
 
 def test_one_noise_level_for_all_frames_equals_the_same_for_each(inputs):
@@ -90,7 +108,9 @@ def test_a_frames_own_noise_level_matters(inputs):
     levels = given["timestep"][:, None].repeat(1, 4)
     levels[:, 0] = 0
     with torch.no_grad():
-        assert not torch.allclose(model(**given).sample, model(**{**given, "timestep": levels}).sample, atol=1e-3)
+        assert not torch.allclose(
+            model(**given).sample, model(**{**given, "timestep": levels}).sample, atol=1e-3
+        )
 
 
 def test_the_output_bias_is_where_training_starts(inputs):
@@ -101,7 +121,9 @@ def test_the_output_bias_is_where_training_starts(inputs):
     places, streams = LAYOUT.place_of_frame(), LAYOUT.stream_of_frame()
     for frame in range(LAYOUT.num_frames):
         expected = means[streams[frame], min(int(places[frame]), 1)]
-        torch.testing.assert_close(output[:, :, frame], expected[None, :, None, None].expand_as(output[:, :, frame]))
+        torch.testing.assert_close(
+            output[:, :, frame], expected[None, :, None, None].expand_as(output[:, :, frame])
+        )
 
 
 def test_a_velocity_model_starts_from_the_negated_mean():
@@ -122,7 +144,8 @@ def test_the_stem_shows_each_view_its_own_first_frame(inputs):
         other = frames.clone()
         other[:, 1] = 0
         seen, changed = (
-            model._add_conditions(tokens, text, given["encoder_hidden_states"], None, pixels, LAYOUT) for pixels in (frames, other)
+            model._add_conditions(tokens, text, given["encoder_hidden_states"], None, pixels, LAYOUT)
+            for pixels in (frames, other)
         )
     differs = (seen != changed).any(0).any(0).any(-1).any(-1)
     assert torch.equal(differs, LAYOUT.view_of_frame() == 1)
@@ -137,15 +160,21 @@ def test_the_stem_reads_under_the_instruction():
     assert not torch.allclose(seen[0], seen[1], atol=1e-3)
 
 
-WHOLE = TASKS["label"].layout(2, 3)
-STEMS = {"motion_channels": ("video", "label", "later_frames"), "action_channels": ("action", "simulate", "later_actions")}
-"""Value of the config -> the stream that its stem looks at, a task that gives it, and the argument that shows it."""
+WHOLE = MODES["label"].layout(2, 3)
+STEMS = {
+    "motion_channels": ("video", "label", "later_frames"),
+    "action_channels": ("action", "simulate", "later_actions"),
+}
+"""Value of the config -> the stream that its stem looks at, a mode that gives it, and the argument that shows it."""
 
 
 @pytest.mark.parametrize("stem", STEMS)
 def test_a_stem_of_what_is_given_later_shows_each_time_and_view_its_own_frames(stem: str):
-    model, (stream, task, _) = ActionImagesTransformer3DModel(**TINY, **{stem: 8}, pixels_per_token=16).eval(), STEMS[stem]
-    tokens, given = torch.zeros(2, 24, WHOLE.num_frames, 2, 3), TASKS[task].given(WHOLE).expand(2, -1)
+    model, (stream, mode, _) = (
+        ActionImagesTransformer3DModel(**TINY, **{stem: 8}, pixels_per_token=16).eval(),
+        STEMS[stem],
+    )
+    tokens, given = torch.zeros(2, 24, WHOLE.num_frames, 2, 3), MODES[mode].given(WHOLE).expand(2, -1)
     frames = torch.rand(2, 2, 2, 4, 3, 32, 48)
     other = frames.clone()
     other[:, 1, 0, 2] = 0
@@ -158,11 +187,17 @@ def test_a_stem_of_what_is_given_later_shows_each_time_and_view_its_own_frames(s
 
 @pytest.mark.parametrize("stem", STEMS)
 def test_a_stem_of_what_is_given_later_does_not_see_what_is_asked(stem: str, inputs):
-    model, (_, task, argument) = ActionImagesTransformer3DModel(**TINY, **{stem: 8}, pixels_per_token=16).eval(), STEMS[stem]
-    given = torch.stack([TASKS[one].given(WHOLE) for one in (task, "joint")])
+    model, (_, mode, argument) = (
+        ActionImagesTransformer3DModel(**TINY, **{stem: 8}, pixels_per_token=16).eval(),
+        STEMS[stem],
+    )
+    given = torch.stack([MODES[one].given(WHOLE) for one in (mode, "joint")])
     frames, rest = torch.rand(2, 2, 2, 4, 3, 32, 48), inputs(num_frames=WHOLE.num_frames)
     with torch.no_grad():
-        outputs = [model(**rest, layout=WHOLE, given=given, **{argument: pixels}).sample for pixels in (frames, 1 - frames)]
+        outputs = [
+            model(**rest, layout=WHOLE, given=given, **{argument: pixels}).sample
+            for pixels in (frames, 1 - frames)
+        ]
     assert torch.equal(outputs[0][1], outputs[1][1])
     assert not torch.allclose(outputs[0][0], outputs[1][0])
 
@@ -170,12 +205,17 @@ def test_a_stem_of_what_is_given_later_does_not_see_what_is_asked(stem: str, inp
 @pytest.mark.parametrize("shown", [True, False])
 @pytest.mark.parametrize("stem", STEMS)
 def test_a_stem_of_what_is_given_later_takes_part_in_every_pass(inputs, stem: str, shown: bool):
-    stream, task, argument = STEMS[stem]
-    task = task if shown else "policy"
-    model, layout = ActionImagesTransformer3DModel(**TINY, **{stem: 8}, pixels_per_token=16), TASKS[task].layout(2, 3)
+    stream, mode, argument = STEMS[stem]
+    mode = mode if shown else "policy"
+    model, layout = (
+        ActionImagesTransformer3DModel(**TINY, **{stem: 8}, pixels_per_token=16),
+        MODES[mode].layout(2, 3),
+    )
     later = torch.rand(2, 2, 2, 4, 3, 32, 48) if shown else None
-    given = TASKS[task].given(layout).expand(2, -1)
-    model(**inputs(num_frames=layout.num_frames), layout=layout, given=given, **{argument: later}).sample.sum().backward()
+    given = MODES[mode].given(layout).expand(2, -1)
+    model(
+        **inputs(num_frames=layout.num_frames), layout=layout, given=given, **{argument: later}
+    ).sample.sum().backward()
     moved = [parameter.grad.abs().sum() > 0 for parameter in model.later_stems[stream].parameters()]
     assert all(moved) if shown else not any(moved)
 
@@ -185,11 +225,18 @@ def test_segment_embeddings_tell_views_and_streams_apart(inputs):
     rows = model._segment_embedding(LAYOUT, torch.device("cpu"))[:, :, 0, 0].mT
     assert len({tuple(row.tolist()) for row in rows}) == 4
     with pytest.raises(ValueError, match="built for 2 views, the canvas has view 2"):
-        model(**inputs(num_frames=12), layout=TASKS["policy"].layout(3, 3))
+        model(**inputs(num_frames=12), layout=MODES["policy"].layout(3, 3))
 
 
 @pytest.mark.parametrize(
-    "value", [{"stem_channels": 8}, {"motion_channels": 8}, {"action_channels": 8}, {"bias_frames": 2}, {"max_views": 2}]
+    "value",
+    [
+        {"stem_channels": 8},
+        {"motion_channels": 8},
+        {"action_channels": 8},
+        {"bias_frames": 2},
+        {"max_views": 2},
+    ],
 )
 def test_an_addition_that_is_not_told_the_layout_says_so(inputs, value: dict):
     with pytest.raises(ValueError, match="needs `layout` in every call"):
@@ -202,7 +249,9 @@ def test_gradients_are_the_same_with_checkpointing(inputs):
     for _ in range(2):
         model.zero_grad()
         model(**given, camera=camera).sample.square().mean().backward()
-        gradients.append([parameter.grad.clone() for parameter in model.parameters() if parameter.grad is not None])
+        gradients.append(
+            [parameter.grad.clone() for parameter in model.parameters() if parameter.grad is not None]
+        )
         model.enable_gradient_checkpointing()
     for plain, checkpointed in zip(*gradients, strict=True):
         torch.testing.assert_close(plain, checkpointed)

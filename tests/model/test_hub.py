@@ -8,14 +8,23 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from test_models import small_wan
+from test_bundle import small_wan
 from tiny_models import TINY, tiny_tokenizer, tiny_umt5
 
 from action_images.cli import main
-from action_images.model.denoiser import ActionImagesTransformer3DModel
-from action_images.model.hub import RELEASED_CLIPS, SOURCES, TRANSFORMER, WAN, Source, assemble, from_hub, load_released
-from action_images.model.models import INDEX, Models
-from action_images.model.weights import rename
+from action_images.model.backbones.wan import ActionImagesTransformer3DModel
+from action_images.model.bundle import INDEX, Models
+from action_images.model.convert import rename
+from action_images.model.hub import (
+    RELEASED_CLIPS,
+    SOURCES,
+    TRANSFORMER,
+    WAN,
+    Source,
+    assemble,
+    from_hub,
+    load_released,
+)
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -38,7 +47,10 @@ def cache(tmp_path, published, monkeypatch) -> Path:
         snapshot.mkdir(parents=True)
         if source is TRANSFORMER:
             state = ActionImagesTransformer3DModel(**TINY, camera="released").state_dict()
-            torch.save({theirs(name, published): value for name, value in state.items()}, snapshot / "step125750.ckpt")
+            torch.save(
+                {theirs(name, published): value for name, value in state.items()},
+                snapshot / "step125750.ckpt",
+            )
         else:
             small_wan().vae.save_pretrained(snapshot / "vae")
             tiny_umt5().save_pretrained(snapshot / "text_encoder")
@@ -64,7 +76,10 @@ def test_the_released_models_load_by_their_hub_ids(cache, tmp_path):
     assert models.autoencoder.encode(torch.zeros(1, 3, 32, 32)).shape == (8, 1, 2, 2)
     assert models.text.encode(["push the red cup"]).shape == (1, 512, 16)
     assert models.clips == RELEASED_CLIPS  # without it only `generate` would take the folder
-    assert json.loads((folder / SOURCES).read_text()) == {TRANSFORMER.repository: COMMIT, WAN.repository: COMMIT}
+    assert json.loads((folder / SOURCES).read_text()) == {
+        TRANSFORMER.repository: COMMIT,
+        WAN.repository: COMMIT,
+    }
 
 
 def test_a_filled_folder_asks_the_hub_nothing(cache, tmp_path):
@@ -122,7 +137,9 @@ def test_the_commands_make_folders_that_load(cache, tmp_path, capsys, monkeypatc
     assert f"--wan-revision {COMMIT}" in told
     checkpoint, wan = from_hub(TRANSFORMER, cache) / "step125750.ckpt", from_hub(WAN, cache)
     assert main(["convert-weights", str(checkpoint), str(tmp_path / "converted"), "--wan", str(wan)]) == 0
-    fetched, converted = (Models.load(tmp_path / name).denoiser.transformer.state_dict() for name in ("fetched", "converted"))
+    fetched, converted = (
+        Models.load(tmp_path / name).denoiser.transformer.state_dict() for name in ("fetched", "converted")
+    )
     assert all(torch.equal(fetched[name], converted[name]) for name in converted)
     assert main(["convert-weights", str(checkpoint), str(tmp_path / "none"), "--wan", str(tmp_path)]) == 2
     assert "has no vae and no text_encoder and no tokenizer" in capsys.readouterr().err
@@ -146,9 +163,14 @@ def test_a_repository_without_the_checkpoint_is_refused(cache, tmp_path):
 
 @pytest.mark.parametrize(
     ("part", "content", "said"),
-    [("vae", None, "has no config.json"), ("text_encoder", b"version https://git-lfs", "is no file of weights")],
+    [
+        ("vae", None, "has no config.json"),
+        ("text_encoder", b"version https://git-lfs", "is no file of weights"),
+    ],
 )
-def test_a_download_without_its_weights_is_refused_before_anything_is_converted(cache, tmp_path, part, content, said):
+def test_a_download_without_its_weights_is_refused_before_anything_is_converted(
+    cache, tmp_path, part, content, said
+):
     snapshots = [from_hub(source, cache) for source in (TRANSFORMER, WAN)]
     wan = tmp_path / "wan"
     shutil.copytree(snapshots[1], wan)

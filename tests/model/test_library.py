@@ -4,10 +4,10 @@ import pytest
 import torch
 from tiny_models import FULL
 
-from action_images.canvas import TASKS
-from action_images.model.denoiser import ActionImagesTransformer3DModel
+from action_images.canvas import MODES
+from action_images.model.backbones.wan import ActionImagesTransformer3DModel
 
-LAYOUT = TASKS["policy"].layout(2, 3)
+LAYOUT = MODES["policy"].layout(2, 3)
 
 
 @pytest.fixture
@@ -24,7 +24,11 @@ def model() -> ActionImagesTransformer3DModel:
 def call(inputs):
     """Calls a model on one fixed input."""
     given = inputs(num_frames=LAYOUT.num_frames, height=4, width=4)
-    given |= {"camera": torch.randn(2, 8, 24, 2, 2), "first_frames": torch.rand(2, 2, 3, 32, 32), "layout": LAYOUT}
+    given |= {
+        "camera": torch.randn(2, 8, 24, 2, 2),
+        "first_frames": torch.rand(2, 2, 3, 32, 32),
+        "layout": LAYOUT,
+    }
 
     def run(model, **changes):
         with torch.no_grad():
@@ -56,7 +60,9 @@ def test_a_lora_is_trained_saved_and_loaded(model, call, tmp_path):
     from peft import LoraConfig
 
     before = call(model)
-    model.add_adapter(LoraConfig(r=2, target_modules=["to_q", "to_v", "projector", "proj"], init_lora_weights=False))
+    model.add_adapter(
+        LoraConfig(r=2, target_modules=["to_q", "to_v", "projector", "proj"], init_lora_weights=False)
+    )
     adapted = call(model)
     assert not torch.allclose(adapted, before, atol=1e-3)
     trainable = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
@@ -97,7 +103,9 @@ def test_pyramid_attention_broadcast_reuses_attention(model, call):
     num_calls = []
     model.blocks[0].attn1.to_q.register_forward_hook(lambda *_: num_calls.append(1))
     config = PyramidAttentionBroadcastConfig(
-        spatial_attention_block_skip_range=2, spatial_attention_timestep_skip_range=(-1, 1001), current_timestep_callback=lambda: 500
+        spatial_attention_block_skip_range=2,
+        spatial_attention_timestep_skip_range=(-1, 1001),
+        current_timestep_callback=lambda: 500,
     )
     model.enable_cache(config)
     with model.cache_context("cond"):
@@ -156,7 +164,11 @@ def _context_parallel(rank: int, folder: str) -> None:
 def test_two_processes_share_the_tokens_of_one_sample(model, inputs, tmp_path):
     # Ulysses; diffusers' ring attention has no CPU kernel that returns what it needs.
     given = inputs(num_frames=LAYOUT.num_frames, height=4, width=4)
-    given |= {"camera": torch.randn(2, 8, 24, 2, 2), "first_frames": torch.rand(2, 2, 3, 32, 32), "layout": LAYOUT}
+    given |= {
+        "camera": torch.randn(2, 8, 24, 2, 2),
+        "first_frames": torch.rand(2, 2, 3, 32, 32),
+        "layout": LAYOUT,
+    }
     given["timestep"] = torch.rand(2, LAYOUT.num_frames) * 1000
     with torch.no_grad():
         torch.save({"inputs": given, "expected": model(**given).sample}, tmp_path / "given.pt")
@@ -170,9 +182,15 @@ def test_what_is_pushed_to_a_hub_is_what_loads(model, call, tmp_path, monkeypatc
 
     from diffusers.utils import hub_utils
 
-    monkeypatch.setattr(hub_utils, "create_repo", lambda repo_id, **_: type("Repository", (), {"repo_id": repo_id}))
+    monkeypatch.setattr(
+        hub_utils, "create_repo", lambda repo_id, **_: type("Repository", (), {"repo_id": repo_id})
+    )
     monkeypatch.setattr(hub_utils, "load_or_create_model_card", lambda *_, **__: None)
-    monkeypatch.setattr(hub_utils, "populate_model_card", lambda *_, **__: type("Card", (), {"save": lambda *_: None}))
-    monkeypatch.setattr(hub_utils, "upload_folder", lambda folder_path, **_: shutil.copytree(folder_path, tmp_path / "hub"))
+    monkeypatch.setattr(
+        hub_utils, "populate_model_card", lambda *_, **__: type("Card", (), {"save": lambda *_: None})
+    )
+    monkeypatch.setattr(
+        hub_utils, "upload_folder", lambda folder_path, **_: shutil.copytree(folder_path, tmp_path / "hub")
+    )
     model.push_to_hub("someone/tiny")
     assert torch.equal(call(ActionImagesTransformer3DModel.from_pretrained(tmp_path / "hub")), call(model))

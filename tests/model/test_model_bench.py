@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from test_models import small_wan
+from test_bundle import small_wan
 
-from action_images.model.patches import PatchAutoencoder
+from action_images.model.autoencoders.pca import PatchAutoencoder
 
 BENCH = Path(__file__).parents[2] / "bench"
 
@@ -25,7 +25,15 @@ def bench(monkeypatch):
 
 def measure(folder: Path, out: Path, *options: str) -> tuple[str, list[dict]]:
     """What `bench/model.py --autoencoder` prints and writes."""
-    command = [sys.executable, str(BENCH / "model.py"), "--autoencoder", str(folder), "--json", str(out / "figures.json"), *options]
+    command = [
+        sys.executable,
+        str(BENCH / "model.py"),
+        "--autoencoder",
+        str(folder),
+        "--json",
+        str(out / "figures.json"),
+        *options,
+    ]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return told, json.loads((out / "figures.json").read_text())["autoencoder"]
 
@@ -49,8 +57,12 @@ def test_a_good_autoencoder_reads_back_to_millimetres(bench, tmp_path):
     assert all(row["video PSNR dB"] > 30 for row in rows)
 
 
-@pytest.mark.parametrize(("size", "frames", "message"), [(60, 9, "resize to 64 x 64"), (64, 8, "cut the clip to 5 or 9 frames")])
-def test_clips_that_the_autoencoder_cannot_take_are_refused_first(bench, tmp_path, size: int, frames: int, message: str):
+@pytest.mark.parametrize(
+    ("size", "frames", "message"), [(60, 9, "resize to 64 x 64"), (64, 8, "cut the clip to 5 or 9 frames")]
+)
+def test_clips_that_the_autoencoder_cannot_take_are_refused_first(
+    bench, tmp_path, size: int, frames: int, message: str
+):
     PatchAutoencoder().save_pretrained(tmp_path)
     with pytest.raises(ValueError, match=message):
         next(bench.of_folder(tmp_path, (size, size), frames, 1))
@@ -70,5 +82,9 @@ def test_each_row_is_shown_before_the_next_is_measured(bench):
 
 
 def test_figures_without_a_number_are_null_in_the_file(bench, tmp_path):
-    bench.write(tmp_path / "f" / "figures.json", {"a": [{"x": float("inf"), "y": 1.5, "z": None, "w": float("nan")}]})
-    assert json.loads((tmp_path / "f" / "figures.json").read_text()) == {"a": [{"x": None, "y": 1.5, "z": None, "w": None}]}
+    bench.write(
+        tmp_path / "f" / "figures.json", {"a": [{"x": float("inf"), "y": 1.5, "z": None, "w": float("nan")}]}
+    )
+    assert json.loads((tmp_path / "f" / "figures.json").read_text()) == {
+        "a": [{"x": None, "y": 1.5, "z": None, "w": None}]
+    }

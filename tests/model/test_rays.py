@@ -73,7 +73,11 @@ def test_a_moving_camera_shows_in_the_latent_frames_of_its_motion():
     still = rig(2)[None, :, None].expand(1, 2, 9)
     shift = torch.zeros(1, 2, 9, 3)
     shift[:, 1, 7] = 0.1
-    moving = Camera(still.intrinsics, Pose(still.world_from_camera.rotation, still.world_from_camera.translation + shift), still.size)
+    moving = Camera(
+        still.intrinsics,
+        Pose(still.world_from_camera.rotation, still.world_from_camera.translation + shift),
+        still.size,
+    )
     changed = (ray_features(moving, 4, 16) != ray_features(still, 4, 16)).flatten(3).any(-1)[0]
     # Frame 7 is one of frames 5-8, which latent frame 2 stands for.
     assert changed.tolist() == [[False, False, False], [False, False, True]]

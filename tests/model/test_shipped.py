@@ -8,7 +8,9 @@ from action_images.model.shipped import models_name
 
 def weights(folder, value):
     (folder / "transformer").mkdir(parents=True, exist_ok=True)
-    save_file({"w": torch.full((100_000,), value)}, folder / "transformer" / "diffusion_pytorch_model.safetensors")
+    save_file(
+        {"w": torch.full((100_000,), value)}, folder / "transformer" / "diffusion_pytorch_model.safetensors"
+    )
     return str(folder)
 
 

@@ -35,7 +35,9 @@ def tiny_tokenizer():
     tokenizer = Tokenizer(models.WordLevel({name: i for i, name in enumerate(names)}, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>")
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
+    )
 
 
 def tiny_umt5():
@@ -44,7 +46,9 @@ def tiny_umt5():
     from transformers import UMT5Config, UMT5EncoderModel
 
     torch.manual_seed(0)
-    return UMT5EncoderModel(UMT5Config(vocab_size=11, d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2)).eval()
+    return UMT5EncoderModel(
+        UMT5Config(vocab_size=11, d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2)
+    ).eval()
 
 
 def tiny_language_model():

@@ -4,16 +4,16 @@ from dataclasses import replace
 
 import torch
 
-from action_images.canvas import TASKS
+from action_images.canvas import MODES
 from action_images.codec import draw
-from action_images.data.sample import Sample
 from action_images.evaluation.ceiling import demonstrated
 from action_images.geometry import Trajectory
-from action_images.model.door import CanvasDenoiser
-from action_images.model.models import Clips, Models
-from action_images.model.patches import PatchAutoencoder
+from action_images.model.autoencoders.pca import PatchAutoencoder
+from action_images.model.bundle import Clips, Models
+from action_images.model.denoiser import CanvasDenoiser
 from action_images.model.presets import PRESETS, build
 from action_images.pipeline import Pipeline
+from action_images.samples.sample import Sample
 from action_images.sim import Tabletop
 
 CLIPS = Clips((64, 64), 9, 5.0, "four-steps")
@@ -28,7 +28,10 @@ def fitted_models(environment: Tabletop, seed: int, clips: Clips = CLIPS) -> Mod
     """A network of random weights behind an autoencoder that is fitted to action images of one expert, and to what it sees."""
     seen = environment.reset(seed)
     recorded, _ = demonstrated(environment, seed)
-    windows = [recorded[[min(start + 4 * i, recorded.num_frames - 1) for i in range(clips.num_frames)]] for start in range(0, 24, 3)]
+    windows = [
+        recorded[[min(start + 4 * i, recorded.num_frames - 1) for i in range(clips.num_frames)]]
+        for start in range(0, 24, 3)
+    ]
     cameras = seen.cameras.resize(*clips.size)
     pictures = [(draw(window, cameras) * 2 - 1, 10.0) for window in windows]
     still = seen.images[:, None].expand(-1, clips.num_frames, -1, -1, -1) / 127.5 - 1
@@ -58,5 +61,5 @@ class Oracle(CanvasDenoiser):
         cameras = self.environment.cameras.resize(*clips.size)[None, :, None]
         blank = torch.zeros(1, 2, 1, 3, *clips.size)
         truth = Sample(blank, cameras, self.recorded[frames][None], torch.ones(1, 1, dtype=torch.bool), ("",))
-        clean, _ = self.pipeline.encode(truth, TASKS["policy"], clips.num_frames)
+        clean, _ = self.pipeline.encode(truth, MODES["policy"], clips.num_frames)
         return (canvas.latents - clean.latents) / noise_level.view(-1, 1, 1, 1, 1)

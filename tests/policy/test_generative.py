@@ -10,9 +10,9 @@ from oracle import CLIPS, Oracle, fitted_models
 import action_images
 from action_images.control import Execution
 from action_images.evaluation.ceiling import demonstrated
-from action_images.evaluation.rollout import Conduct, roll_out
-from action_images.generation import confidence, known_path
+from action_images.evaluation.rollout import RolloutConfig, roll_out
 from action_images.geometry import Trajectory
+from action_images.inference.clip_generator import confidence, known_path
 from action_images.policy import BestOf, GenerativePolicy
 from action_images.policy.generative import scene_of
 from action_images.robot import Observation, Plan
@@ -40,7 +40,14 @@ def test_with_a_perfect_model_the_trial_succeeds_in_the_simulator(scene):
     """Draws, encodes, samples, decodes, reads, resamples and executes: all of it must be right for a grasp to hold."""
     environment, _, models = scene
     policy, _ = oracle_policy(environment, models)
-    rollout = roll_out(policy, environment, environment.reset(SEED), ("pick_and_lift", SEED), 120, Conduct(Execution(num_steps=16)))
+    rollout = roll_out(
+        policy,
+        environment,
+        environment.reset(SEED),
+        ("pick_and_lift", SEED),
+        120,
+        RolloutConfig(Execution(num_steps=16)),
+    )
     assert rollout.succeeded
     assert len(rollout.plans) > 2
     assert policy.pipeline.models.denoiser.num_calls == 4 * len(rollout.plans)  # pyright: ignore
@@ -85,7 +92,7 @@ class _Fitted:
     """The environment with its cameras cut to squares."""
 
     def __init__(self, environment: Tabletop, size: tuple[int, int]) -> None:
-        from action_images.data.fitted import fit_camera
+        from action_images.geometry.fitting import fit_camera
 
         self.num_steps, self.cameras = environment.num_steps, fit_camera(environment.cameras, size)
 
@@ -95,34 +102,41 @@ def test_the_same_seed_and_observation_give_the_same_plan_and_another_seed_anoth
     policy = GenerativePolicy.of(models)
     plans = [one.plan(seen) for one in (policy, GenerativePolicy.of(models), replace(policy, seed=1))]
     images = [
-        policy.pipeline.show(_sampled(one, seen), None, ["action"]).action_images for one in (policy, policy, replace(policy, seed=1))
+        policy.pipeline.show(_sampled(one, seen), None, ["action"]).action_images
+        for one in (policy, policy, replace(policy, seed=1))
     ]
     assert torch.equal(images[0], images[1])
     assert not torch.equal(images[0], images[2])
-    assert torch.equal(plans[0].trajectory.world_from_tool.translation, plans[1].trajectory.world_from_tool.translation)
+    assert torch.equal(
+        plans[0].trajectory.world_from_tool.translation, plans[1].trajectory.world_from_tool.translation
+    )
     assert torch.equal(plans[0].confidence, plans[1].confidence)
 
 
 def _sampled(policy: GenerativePolicy, seen: Observation):
-    from action_images.canvas import TASKS
-    from action_images.sampler import sample
+    from action_images.canvas import MODES
+    from action_images.diffusion.sampler import sample
 
-    canvas, condition = policy.pipeline.encode(scene_of(seen, policy.clips.size), TASKS[policy.task], policy.clips.num_frames)
+    canvas, condition = policy.pipeline.encode(
+        scene_of(seen, policy.clips.size), MODES[policy.mode], policy.clips.num_frames
+    )
     noise = [torch.Generator().manual_seed(policy.seed)]
     return sample(policy.pipeline.models.denoiser, canvas, condition, policy.sampling, noise)
 
 
-@pytest.mark.parametrize("task", ["policy", "joint"])
-def test_an_untrained_model_gives_plans_that_are_finite_and_not_sure(scene, task):
+@pytest.mark.parametrize("mode", ["policy", "joint"])
+def test_an_untrained_model_gives_plans_that_are_finite_and_not_sure(scene, mode):
     _, seen, models = scene
-    plan = GenerativePolicy.of(models, task=task, wanted=("video", "action") if task == "joint" else ("action",)).plan(seen)
+    plan = GenerativePolicy.of(
+        models, mode=mode, wanted=("video", "action") if mode == "joint" else ("action",)
+    ).plan(seen)
     pose = plan.trajectory.world_from_tool.check()
     assert pose.translation.isfinite().all()
     assert plan.confidence.isfinite().all()
     assert ((plan.confidence >= 0) & (plan.confidence <= 1)).all()
     assert plan.confidence.mean() < 0.5
     assert plan.trajectory.check().num_frames >= 32
-    assert (plan.video is not None) == (task == "joint")
+    assert (plan.video is not None) == (mode == "joint")
     assert list(plan.stage_ms) == ["encode", "denoise", "decode", "read"]
     assert all(ms > 0 for ms in plan.stage_ms.values())
     assert plan.imagined_frame.max() <= CLIPS.num_frames - 1
@@ -146,7 +160,9 @@ def test_what_cannot_be_read_holds_the_tool_with_no_confidence(scene):
     shut = Blank(models, environment, denoiser.recorded)  # pyright: ignore
     plan = GenerativePolicy.of(replace(models, denoiser=shut)).plan(seen)
     assert (plan.confidence == 0).all()
-    metres, _ = plan.trajectory.world_from_tool.distance(seen.world_from_tool.expand(plan.trajectory.num_frames))
+    metres, _ = plan.trajectory.world_from_tool.distance(
+        seen.world_from_tool.expand(plan.trajectory.num_frames)
+    )
     assert metres.max() < 1e-6
 
 
@@ -177,7 +193,7 @@ def test_confidence_falls_with_precision_and_with_disagreement_of_the_views(scen
 
 def _prediction(policy: GenerativePolicy, seen: Observation):
     canvas = _sampled(policy, seen)
-    from action_images.data.fitted import fit_camera
+    from action_images.geometry.fitting import fit_camera
 
     return policy.pipeline.decode(canvas, None, fit_camera(seen.cameras, CLIPS.size)[None], ["action"])[0]
 
@@ -186,7 +202,10 @@ def test_the_surest_of_several_plans_is_taken(scene):
     _, seen, models = scene
     policy = GenerativePolicy.of(models)
     proposed = policy.propose(seen, 3)
-    assert torch.equal(proposed[0].trajectory.world_from_tool.translation, policy.plan(seen).trajectory.world_from_tool.translation)
+    assert torch.equal(
+        proposed[0].trajectory.world_from_tool.translation,
+        policy.plan(seen).trajectory.world_from_tool.translation,
+    )
 
     class Fixed:
         def propose(self, observation: Observation, num_plans: int) -> list[Plan]:  # noqa: ARG002
@@ -196,7 +215,9 @@ def test_the_surest_of_several_plans_is_taken(scene):
             ]
 
     best = BestOf(Fixed(), 3).plan(seen)
-    assert torch.equal(best.trajectory.world_from_tool.translation, proposed[1].trajectory.world_from_tool.translation)
+    assert torch.equal(
+        best.trajectory.world_from_tool.translation, proposed[1].trajectory.world_from_tool.translation
+    )
     with pytest.raises(ValueError, match="state their confidence"):
         BestOf(Fixed(), 3)._score(replace(best, confidence=None))
 
@@ -206,7 +227,9 @@ def test_a_doubtful_plan_is_planned_anew_and_the_least_doubtful_is_taken():
     seen = environment.reset(SEED)
     policy = GenerativePolicy.load(SHIPPED)
     plans = policy.propose(seen, 4)
-    assert torch.equal(translation(replace(policy, enough=0.0).plan(seen)), translation(policy.propose(seen, 1)[0]))
+    assert torch.equal(
+        translation(replace(policy, enough=0.0).plan(seen)), translation(policy.propose(seen, 1)[0])
+    )
     surest = max(plans, key=lambda plan: plan.confidence.min())
     picked = replace(policy, enough=1.1).plan(seen)
     assert (translation(picked) - translation(surest)).abs().max() < 1e-4
@@ -227,7 +250,7 @@ def test_a_policy_says_what_it_cannot_do(scene):
     with pytest.raises(ValueError, match="what clips they were trained on"):
         GenerativePolicy.of(replace(models, clips=None))
     with pytest.raises(ValueError, match="'policy' or 'joint'"):
-        replace(policy, task="label")
+        replace(policy, mode="label")
     with pytest.raises(ValueError, match="must have 'action'"):
         replace(policy, wanted=("video",))
 

@@ -145,4 +145,7 @@ def uri(server: PolicyServer) -> str:
 
 def counted(server: PolicyServer, outcome: str) -> float:
     """How many frames had this outcome so far."""
-    return server.metrics.registry.get_sample_value("action_images_observations_total", {"outcome": outcome}) or 0.0
+    return (
+        server.metrics.registry.get_sample_value("action_images_observations_total", {"outcome": outcome})
+        or 0.0
+    )

@@ -26,8 +26,8 @@ from websockets.sync.client import connect
 
 from action_images.serving.client import Refused, RemotePolicy, Unreachable
 from action_images.serving.limits import Limits, Rate
-from action_images.serving.line import Line, Waiting
 from action_images.serving.protocol import decode, encode
+from action_images.serving.request_queue import Line, Waiting
 from action_images.serving.tensors import request_from_observation
 
 
@@ -47,7 +47,9 @@ def gate(tmp_path: Path):
 @contextlib.contextmanager
 def raw(server):
     """A plain websocket that has read the metadata."""
-    with connect(uri(server), compression=None, max_size=None, proxy=None, open_timeout=PATIENCE_S) as connection:
+    with connect(
+        uri(server), compression=None, max_size=None, proxy=None, open_timeout=PATIENCE_S
+    ) as connection:
         connection.recv(timeout=PATIENCE_S)
         yield connection
 
@@ -107,7 +109,10 @@ def test_health_and_metrics_are_plain_http(server):
 
 
 def test_a_web_page_may_not_connect(server):
-    with pytest.raises(InvalidStatus, match="403"), connect(uri(server), origin="http://evil.example", proxy=None, open_timeout=PATIENCE_S):
+    with (
+        pytest.raises(InvalidStatus, match="403"),
+        connect(uri(server), origin="http://evil.example", proxy=None, open_timeout=PATIENCE_S),
+    ):
         pass
 
 
@@ -164,7 +169,10 @@ def test_the_newest_observation_of_a_client_wins(server, gate):
         wait_until(lambda: plans(server), "the policy plans")
         for seq in range(1, 6):
             connection.send(message(seq=seq))
-        wait_until(lambda: counted(server, "superseded") == superseded + 4, "the newest has taken the place of the others")
+        wait_until(
+            lambda: counted(server, "superseded") == superseded + 4,
+            "the newest has taken the place of the others",
+        )
         gate.touch()
         assert [decode(connection.recv(timeout=PATIENCE_S))["seq"] for _ in range(2)] == [0, 5]
 
@@ -309,14 +317,24 @@ def test_a_policy_that_dies_while_nobody_asks_is_started_again(server):
 
 def test_limits_hold(gate):
     # One frame, and the next after a hundred seconds: no clock of this test comes near.
-    limits = Limits(max_message_bytes=50_000, max_clients=2, max_per_second=0.01, plan_s=PATIENCE_S, send_s=PATIENCE_S, grace_s=1)
+    limits = Limits(
+        max_message_bytes=50_000,
+        max_clients=2,
+        max_per_second=0.01,
+        plan_s=PATIENCE_S,
+        send_s=PATIENCE_S,
+        grace_s=1,
+    )
     with running(Moody, limits=limits) as server:
         with raw(server) as connection:
             with contextlib.suppress(ConnectionClosed):
                 connection.send(bytes(60_000))
             with pytest.raises(ConnectionClosed, match="1009"):
                 connection.recv(timeout=PATIENCE_S)
-        with RemotePolicy(uri(server), timeout_s=PATIENCE_S) as policy, pytest.raises(Refused, match="larger than the server accepts"):
+        with (
+            RemotePolicy(uri(server), timeout_s=PATIENCE_S) as policy,
+            pytest.raises(Refused, match="larger than the server accepts"),
+        ):
             policy.plan(observation(size=(256, 256)))
         wait_until(lambda: not server._clients, "they are gone")
 
@@ -352,9 +370,13 @@ def test_a_client_that_takes_no_answers_is_cut_off_and_the_others_are_served():
     limits = Limits(max_per_second=1e6, send_s=1, grace_s=1)
     with running(Winding, limits=limits) as server, handshaken(server, receive_bytes=4096) as plain:
         # Pictures come back by the megabyte, and nobody reads them.
-        big = encode(request_from_observation(observation(size=(256, 256)), imagined=True, seq=1).to_message())
+        big = encode(
+            request_from_observation(observation(size=(256, 256)), imagined=True, seq=1).to_message()
+        )
         plain.sendall(b"\x82\xff" + len(big).to_bytes(8, "big") + bytes(4) + big)
-        wait_until(lambda: sample(server, "action_images_turned_away_total", reason="slow") == 1, "it is cut off")
+        wait_until(
+            lambda: sample(server, "action_images_turned_away_total", reason="slow") == 1, "it is cut off"
+        )
         assert serves(server)
 
 
@@ -372,8 +394,26 @@ def test_only_those_with_the_token_are_served():
 
 def test_tls_is_spoken_and_certificates_are_checked(tmp_path, monkeypatch):
     cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-    command += ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", str(key), "-out", str(cert)]
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=localhost",
+    ]
+    command += [
+        "-addext",
+        "subjectAltName=DNS:localhost,IP:127.0.0.1",
+        "-keyout",
+        str(key),
+        "-out",
+        str(cert),
+    ]
     subprocess.run(command, check=True, capture_output=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(cert, key)
@@ -398,8 +438,13 @@ def test_a_shutdown_lets_the_current_plan_be_answered_and_takes_no_new_clients(g
                 time.sleep(0.01)
         gate.touch()
 
-    with contextlib.ExitStack() as held, running(Moody, limits=Limits(max_clients=64, grace_s=PATIENCE_S)) as server:
-        connection = held.enter_context(connect(uri(server), compression=None, proxy=None, open_timeout=PATIENCE_S))
+    with (
+        contextlib.ExitStack() as held,
+        running(Moody, limits=Limits(max_clients=64, grace_s=PATIENCE_S)) as server,
+    ):
+        connection = held.enter_context(
+            connect(uri(server), compression=None, proxy=None, open_timeout=PATIENCE_S)
+        )
         connection.recv(timeout=PATIENCE_S)
         connection.send(message(f"wait {gate}"))
         wait_until(lambda: plans(server), "the policy plans")
@@ -441,7 +486,10 @@ def test_requests_leave_neither_memory_nor_threads_nor_files(server):
     ask(10)
     before, at_first = use(), memory_kb()
     ask(20)
-    wait_until(lambda: all(now <= then for now, then in zip(use(), before, strict=True)), "all files and threads are given back")
+    wait_until(
+        lambda: all(now <= then for now, then in zip(use(), before, strict=True)),
+        "all files and threads are given back",
+    )
     assert memory_kb() - at_first < 5000
 
 

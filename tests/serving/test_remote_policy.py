@@ -20,10 +20,10 @@ from websockets.utils import accept_key
 from action_images.cli import main
 from action_images.cli.evaluate import DEFAULT_FPS, DEFAULT_SIZE, policy_of
 from action_images.control import Hold
-from action_images.data.settings import load_settings
-from action_images.evaluation.closed_loop import Judgement, judge
+from action_images.evaluation.closed_loop import EvaluationConfig, judge
 from action_images.evaluation.protocols import PROTOCOLS
 from action_images.evaluation.trial import load_trials
+from action_images.files.settings import load_settings
 from action_images.geometry import rotation as rotations
 from action_images.serving.client import Late, Refused, RemotePolicy, ServingError, Unreachable
 from action_images.serving.protocol import WireError
@@ -53,7 +53,9 @@ def minimal_server(answer, metadata=b"\x80", sock: socket.socket | None = None):
             for reply in replies if isinstance(replies, list) else [replies]:
                 connection.send(reply if isinstance(reply, str | bytes) else msgpack_numpy.packb(reply))
 
-    with serve(handle, sock=sock or socket.create_server(("127.0.0.1", 0)), compression=None, max_size=None) as listening:
+    with serve(
+        handle, sock=sock or socket.create_server(("127.0.0.1", 0)), compression=None, max_size=None
+    ) as listening:
         thread = threading.Thread(target=listening.serve_forever)
         thread.start()
         try:
@@ -68,7 +70,10 @@ def test_threads_that_share_a_policy_are_each_given_their_own_plan(server):
     with RemotePolicy(uri(server), timeout_s=PATIENCE_S) as policy, ThreadPoolExecutor(8) as pool:
         plans = list(pool.map(policy.plan, seen))
     local = [Winding().plan(one) for one in seen]
-    assert all(torch.equal(plan.trajectory.opening, own.trajectory.opening) for plan, own in zip(plans, local, strict=True))
+    assert all(
+        torch.equal(plan.trajectory.opening, own.trajectory.opening)
+        for plan, own in zip(plans, local, strict=True)
+    )
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -84,13 +89,17 @@ def test_the_remote_plan_is_the_local_plan_bit_for_bit(server, seed: int):
 
 
 def test_a_trial_over_the_wire_is_the_trial_in_process(server):
-    conditions = Judgement("in_domain", PROTOCOLS["in_domain"], "winding", Winding, size=(32, 48))
+    conditions = EvaluationConfig("in_domain", PROTOCOLS["in_domain"], "winding", Winding, size=(32, 48))
     address = ("reach_target", FIRST_EVALUATION_SEED)
     with RemotePolicy(uri(server), timeout_s=PATIENCE_S) as policy:
-        (wire, wire_path), (here, here_path) = (judge(one, conditions, address) for one in (policy, Winding()))
+        (wire, wire_path), (here, here_path) = (
+            judge(one, conditions, address) for one in (policy, Winding())
+        )
     assert replace(wire, plan_ms=None) == replace(here, plan_ms=None)
     assert wire.num_plans > 1
-    reached = [torch.stack([step.reached.translation for step in path.steps]) for path in (wire_path, here_path)]
+    reached = [
+        torch.stack([step.reached.translation for step in path.steps]) for path in (wire_path, here_path)
+    ]
     assert torch.equal(*reached)
 
 
@@ -98,7 +107,9 @@ def test_a_trial_over_the_wire_is_the_trial_in_process(server):
 def test_any_format_of_actions_gives_the_same_plan(server, actions: str):
     seen = observation(4, "wind")
     with RemotePolicy(uri(server), actions=actions, timeout_s=PATIENCE_S) as policy:
-        metres, radians = policy.plan(seen).trajectory.world_from_tool.distance(Winding().plan(seen).trajectory.world_from_tool)
+        metres, radians = policy.plan(seen).trajectory.world_from_tool.distance(
+            Winding().plan(seen).trajectory.world_from_tool
+        )
     assert metres.max() < 1e-6
     assert radians.max() < 1e-5
 
@@ -143,7 +154,9 @@ def test_openpis_client_talks_to_the_server(server):
     assert answer["action_format"] == "pose"
     assert answer["server_timing"]["infer_ms"] > 0
     euler = policy.infer({**message, "action_format": "euler"})["actions"]
-    assert np.allclose(rotations.from_euler_xyz(torch.tensor(euler[:, 3:6])), local.world_from_tool.rotation, atol=1e-5)
+    assert np.allclose(
+        rotations.from_euler_xyz(torch.tensor(euler[:, 3:6])), local.world_from_tool.rotation, atol=1e-5
+    )
     with pytest.raises(RuntimeError, match="unknown field 'observation/image'"):
         policy.infer({"observation/image": np.zeros((4, 4, 3), np.uint8), "prompt": "go"})
     assert policy.infer(message)["actions"].shape == (8, 8)
@@ -156,7 +169,9 @@ def test_openpis_client_talks_to_the_server(server):
 
 def test_openpis_client_sends_its_token():
     with running(Hold, token="a long enough token") as server:
-        policy = websocket_client_policy.WebsocketClientPolicy("127.0.0.1", server.port, api_key="a long enough token")
+        policy = websocket_client_policy.WebsocketClientPolicy(
+            "127.0.0.1", server.port, api_key="a long enough token"
+        )
         assert policy.infer(request_from_observation(observation()).to_message())["actions"].shape == (16, 8)
         policy._ws.close()
 
@@ -165,17 +180,36 @@ def test_a_server_of_openpis_protocol_is_understood():
     def answer(seen: dict) -> dict:
         assert seen["images"].shape == (2, 3, 32, 48)
         pose = np.concatenate([seen["world_from_tool"][:3, 3], [0, 0, 0, 1, seen["opening"]]])
-        return {"actions": np.tile(pose, (5, 1)), "server_timing": {"infer_ms": 1.0}, "policy_timing": {"infer_ms": 1.0}}
+        return {
+            "actions": np.tile(pose, (5, 1)),
+            "server_timing": {"infer_ms": 1.0},
+            "policy_timing": {"infer_ms": 1.0},
+        }
 
     seen = observation(2)
-    with minimal_server(answer) as address, RemotePolicy(address, actions="pose", timeout_s=PATIENCE_S) as policy:
+    with (
+        minimal_server(answer) as address,
+        RemotePolicy(address, actions="pose", timeout_s=PATIENCE_S) as policy,
+    ):
         plan = policy.plan(seen)
         assert plan.trajectory.num_frames == 5
-        assert torch.allclose(plan.trajectory.world_from_tool.translation[0].float(), seen.world_from_tool.translation)
+        assert torch.allclose(
+            plan.trajectory.world_from_tool.translation[0].float(), seen.world_from_tool.translation
+        )
         assert policy.metadata == {}
 
 
-EVALUATE = ["evaluate", "--task", "reach_target", "--trials", "1", "--size", "32", "--no-films", "--no-ceiling"]
+EVALUATE = [
+    "evaluate",
+    "--task",
+    "reach_target",
+    "--trials",
+    "1",
+    "--size",
+    "32",
+    "--no-films",
+    "--no-ceiling",
+]
 
 
 def test_a_server_of_openpis_protocol_is_judged_in_the_format_that_it_answers_in(tmp_path, capsys):
@@ -183,7 +217,11 @@ def test_a_server_of_openpis_protocol_is_judged_in_the_format_that_it_answers_in
 
     def answer(seen: dict) -> dict:
         assert (seen["images"].dtype, seen["images"].shape) == (np.uint8, (2, 3, 32, 32))
-        assert [np.shape(seen[name]) for name in ("intrinsics", "world_from_camera", "world_from_tool")] == [(2, 3, 3), (2, 4, 4), (4, 4)]
+        assert [np.shape(seen[name]) for name in ("intrinsics", "world_from_camera", "world_from_tool")] == [
+            (2, 3, 3),
+            (2, 4, 4),
+            (4, 4),
+        ]
         return {"actions": np.tile([0.5, 0, 0.3, 1, 0, 0, 0, seen["opening"]], (8, 1))}
 
     with minimal_server(answer) as address:
@@ -197,27 +235,51 @@ def test_a_server_of_openpis_protocol_is_judged_in_the_format_that_it_answers_in
 
 def test_single_plans_of_a_server_are_judged_with_its_token_and_in_a_format(tmp_path, capsys):
     (tmp_path / "token").write_text("a long enough token")
-    command = ["judge-plans", "--task", "reach_target", "--scenes", "1", "--size", "32", "--out", str(tmp_path / "plans")]
+    command = [
+        "judge-plans",
+        "--task",
+        "reach_target",
+        "--scenes",
+        "1",
+        "--size",
+        "32",
+        "--out",
+        str(tmp_path / "plans"),
+    ]
     told = ["--token-file", str(tmp_path / "token"), "--actions", "euler"]
     with running(Hold, token="a long enough token", name="hold") as server:
         assert main([*command, "--policy", uri(server)]) == 2
         assert main([*command, "--policy", uri(server), *told]) == 0
-        assert load_settings(tmp_path / "plans" / "settings.json")["policy"] == f"hold at {uri(server)} actions=euler"
+        assert (
+            load_settings(tmp_path / "plans" / "settings.json")["policy"]
+            == f"hold at {uri(server)} actions=euler"
+        )
     capsys.readouterr()
-    for refused in ([*command, "--policy", "hold", *told], [*EVALUATE, "--policy", "hold", *told, "--out", str(tmp_path / "hold")]):
+    for refused in (
+        [*command, "--policy", "hold", *told],
+        [*EVALUATE, "--policy", "hold", *told, "--out", str(tmp_path / "hold")],
+    ):
         assert main(refused) == 2
         assert "--token-file, --actions: is for a policy server" in capsys.readouterr().err
 
 
 def test_actions_that_are_not_what_they_are_taken_for_are_refused():
-    for more, says in (({}, "8 columns, but 'matrix' has .* say with RemotePolicy"), ({"action_format": "pose"}, "got 'pose'")):
+    for more, says in (
+        ({}, "8 columns, but 'matrix' has .* say with RemotePolicy"),
+        ({"action_format": "pose"}, "got 'pose'"),
+    ):
         answer = {"actions": np.zeros((5, 8)), **more}
-        with minimal_server(lambda _, answer=answer: answer) as address, RemotePolicy(address, timeout_s=PATIENCE_S) as policy:  # noqa: SIM117
-            with pytest.raises(ValueError, match=says):
-                policy.plan(observation())
+        with (
+            minimal_server(lambda _, answer=answer: answer) as address,
+            RemotePolicy(address, timeout_s=PATIENCE_S) as policy,
+            pytest.raises(ValueError, match=says),
+        ):
+            policy.plan(observation())
 
 
-@pytest.mark.parametrize("answer", [b"", b"\xc1", msgpack.packb([1]), msgpack.packb({"actions": 3}), b"\xdd\xff\xff\xff\xff"])
+@pytest.mark.parametrize(
+    "answer", [b"", b"\xc1", msgpack.packb([1]), msgpack.packb({"actions": 3}), b"\xdd\xff\xff\xff\xff"]
+)
 def test_an_answer_of_nonsense_is_an_error_and_the_next_question_is_asked_anew(answer: bytes):
     with minimal_server(lambda _: answer) as address, RemotePolicy(address, timeout_s=PATIENCE_S) as policy:
         for number in (1, 2):
@@ -227,9 +289,12 @@ def test_an_answer_of_nonsense_is_an_error_and_the_next_question_is_asked_anew(a
 
 
 def test_a_text_frame_is_the_servers_error():
-    with minimal_server(lambda _: "no plan\ntoday") as address, RemotePolicy(address, timeout_s=PATIENCE_S) as policy:  # noqa: SIM117
-        with pytest.raises(Refused, match="no plan"):
-            policy.plan(observation())
+    with (
+        minimal_server(lambda _: "no plan\ntoday") as address,
+        RemotePolicy(address, timeout_s=PATIENCE_S) as policy,
+        pytest.raises(Refused, match="no plan"),
+    ):
+        policy.plan(observation())
 
 
 OURS = msgpack.packb({"server": "action-images", "protocol": 1})
@@ -250,7 +315,10 @@ def test_an_old_plan_is_passed_over_and_the_one_to_the_question_is_returned():
 
 
 def test_an_old_plan_is_never_returned_for_a_new_observation():
-    with minimal_server(lambda seen: numbered(seen["seq"] - 1), OURS) as address, RemotePolicy(address, timeout_s=0.5) as policy:
+    with (
+        minimal_server(lambda seen: numbered(seen["seq"] - 1), OURS) as address,
+        RemotePolicy(address, timeout_s=0.5) as policy,
+    ):
         for number in (1, 2):
             with pytest.raises(Late, match="no plan within"):
                 policy.plan(observation())
@@ -270,7 +338,10 @@ def test_a_plan_that_comes_too_late_is_an_error_and_is_not_taken_for_the_next(tm
 
 def test_a_lost_connection_is_made_again_once_for_each_question():
     answers = iter([None, {"actions": np.ones((1, 13))}, None, None])
-    with minimal_server(lambda _: next(answers)) as address, RemotePolicy(address, timeout_s=PATIENCE_S) as policy:
+    with (
+        minimal_server(lambda _: next(answers)) as address,
+        RemotePolicy(address, timeout_s=PATIENCE_S) as policy,
+    ):
         request = request_from_observation(observation())
         assert policy.infer(request).actions.shape == (1, 13)
         assert policy.num_connections == 2
@@ -289,7 +360,9 @@ def test_a_server_that_is_not_there_yet_is_waited_for():
     with bound() as sock:
         address = f"ws://127.0.0.1:{sock.getsockname()[1]}"
         policy, replies = RemotePolicy(address, connect_s=PATIENCE_S, timeout_s=PATIENCE_S), []
-        asking = threading.Thread(target=lambda: replies.append(policy.infer(request_from_observation(observation()))))
+        asking = threading.Thread(
+            target=lambda: replies.append(policy.infer(request_from_observation(observation())))
+        )
         asking.start()
         # Refused for a while; then it answers, but is still starting and hangs up; then it serves.
         time.sleep(0.2)
@@ -302,7 +375,10 @@ def test_a_server_that_is_not_there_yet_is_waited_for():
 
 
 def test_where_there_is_no_server_one_sentence_says_so():
-    with bound() as sock, pytest.raises(Unreachable, match=r"no policy server answers within 0.3 s .* is it started"):
+    with (
+        bound() as sock,
+        pytest.raises(Unreachable, match=r"no policy server answers within 0.3 s .* is it started"),
+    ):
         RemotePolicy(f"ws://127.0.0.1:{sock.getsockname()[1]}", connect_s=0.3).plan(observation())
 
 
@@ -318,8 +394,12 @@ def deaf_server():
                     connection = connections.enter_context(listening.accept()[0])
                     asked = connection.recv(4096).decode()
                     key = asked.split("Sec-WebSocket-Key: ")[1].split("\r\n")[0]
-                    upgrade = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                    connection.sendall(f"{upgrade}Sec-WebSocket-Accept: {accept_key(key)}\r\n\r\n".encode() + b"\x82\x01\x80")
+                    upgrade = (
+                        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                    )
+                    connection.sendall(
+                        f"{upgrade}Sec-WebSocket-Accept: {accept_key(key)}\r\n\r\n".encode() + b"\x82\x01\x80"
+                    )
 
         thread = threading.Thread(target=shake_hands)
         thread.start()
@@ -351,7 +431,10 @@ def test_a_server_of_another_kind_is_recognised(metadata):
 
 def test_another_version_of_the_protocol_is_named():
     metadata = msgpack.packb({"server": "action-images", "protocol": 99})
-    with minimal_server(lambda _: None, metadata) as address, pytest.raises(Unreachable, match="speaks protocol 99, this client 1"):
+    with (
+        minimal_server(lambda _: None, metadata) as address,
+        pytest.raises(Unreachable, match="speaks protocol 99, this client 1"),
+    ):
         RemotePolicy(address, timeout_s=PATIENCE_S).plan(observation())
 
 

@@ -61,4 +61,9 @@ def test_a_computer_without_torch_gets_its_plan(tmp_path: Path):
 
 def test_the_server_itself_loads_no_torch():
     code = "import sys, action_images.serving.server, action_images.cli.serve; print('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "False"
+    )

@@ -14,7 +14,9 @@ from action_images.serving import protocol
 from action_images.serving.messages import Reply, Request
 from action_images.serving.protocol import WireError, decode, encode
 
-ARRAYS = st.sampled_from(sorted(protocol.DTYPES)).flatmap(lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=0, max_side=4)))
+ARRAYS = st.sampled_from(sorted(protocol.DTYPES)).flatmap(
+    lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=0, max_side=4))
+)
 LEAVES = (
     st.none()
     | st.booleans()
@@ -24,13 +26,20 @@ LEAVES = (
     | st.binary(max_size=20)
 )
 MESSAGES = st.recursive(
-    LEAVES | ARRAYS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4), max_leaves=20
+    LEAVES | ARRAYS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=20,
 )
 
 
 def same(a, b) -> bool:
     if isinstance(a, np.ndarray):
-        return isinstance(b, np.ndarray) and a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+        return (
+            isinstance(b, np.ndarray)
+            and a.dtype == b.dtype
+            and a.shape == b.shape
+            and a.tobytes() == b.tobytes()
+        )
     if isinstance(a, dict):
         return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
     if isinstance(a, list):
@@ -122,7 +131,11 @@ def test_arrays_of_other_types_are_refused(dtype):
 @pytest.mark.parametrize("shape", [[3], [-2], [2**62, 2**62], [0, 5], [1] * 9, "2", [2.0], [True], None])
 def test_arrays_whose_shape_does_not_fit_are_refused(shape):
     with pytest.raises(WireError, match="array"):
-        decode(msgpack.packb({b"__ndarray__": True, b"data": struct.pack("<ff", 1, 2), b"dtype": "<f4", b"shape": shape}))
+        decode(
+            msgpack.packb(
+                {b"__ndarray__": True, b"data": struct.pack("<ff", 1, 2), b"dtype": "<f4", b"shape": shape}
+            )
+        )
 
 
 def test_nothing_is_sent_that_could_not_be_read():
@@ -144,9 +157,17 @@ def request(changes: dict) -> dict:
 
 
 def test_an_observation_survives_the_wire():
-    sent = Request.from_message(request({"seq": 3, "timeout_ms": 50.0, "action_format": "euler", "opening": np.float32(0.5)}))
+    sent = Request.from_message(
+        request({"seq": 3, "timeout_ms": 50.0, "action_format": "euler", "opening": np.float32(0.5)})
+    )
     got = Request.from_message(decode(encode(sent.to_message())))
-    assert (got.seq, got.timeout_ms, got.action_format, got.opening, got.prompt) == (3, 50.0, "euler", 0.5, "go")
+    assert (got.seq, got.timeout_ms, got.action_format, got.opening, got.prompt) == (
+        3,
+        50.0,
+        "euler",
+        0.5,
+        "go",
+    )
     assert same(got.images, sent.images)
 
 
@@ -184,7 +205,15 @@ def test_a_field_that_is_wrong_is_named(changes: dict, says: str):
 
 
 @pytest.mark.parametrize(
-    "answer", [None, {}, {"actions": [1, 2]}, {"actions": np.zeros(7)}, {"actions": np.full((2, 7), np.nan)}, {"actions": np.zeros((0, 7))}]
+    "answer",
+    [
+        None,
+        {},
+        {"actions": [1, 2]},
+        {"actions": np.zeros(7)},
+        {"actions": np.full((2, 7), np.nan)},
+        {"actions": np.zeros((0, 7))},
+    ],
 )
 def test_an_answer_without_usable_actions_is_refused(answer):
     with pytest.raises(WireError, match="actions"):

@@ -10,7 +10,12 @@ from serving_policies import Moody, Winding, observation, rigs
 from action_images.geometry import rotation as rotations
 from action_images.serving.messages import ACTION_FORMATS, Reply, Request
 from action_images.serving.protocol import decode, encode
-from action_images.serving.tensors import observation_from_request, plan_from_reply, reply_from_plan, request_from_observation
+from action_images.serving.tensors import (
+    observation_from_request,
+    plan_from_reply,
+    reply_from_plan,
+    request_from_observation,
+)
 
 
 def across(request: Request) -> Request:
@@ -55,7 +60,11 @@ def test_a_plan_means_the_same_in_every_format(name: str, seed: int):
     seen = observation(seed, "wind away")
     plan = Winding(num_steps=40).plan(seen)
     reply = back(
-        reply_from_plan(plan, Request(**{**vars(request_from_observation(seen)), "action_format": name, "confidence": True}), seen)
+        reply_from_plan(
+            plan,
+            Request(**{**vars(request_from_observation(seen)), "action_format": name, "confidence": True}),
+            seen,
+        )
     )
     assert reply.actions.shape == (40, len(ACTION_FORMATS[name].columns))
     got = plan_from_reply(reply, name, seen.world_from_tool)
@@ -72,14 +81,18 @@ def test_a_plan_as_matrices_arrives_bit_for_bit():
     request = request_from_observation(seen, action_format="matrix", imagined=True)
     got = plan_from_reply(back(reply_from_plan(plan, request, seen)), "matrix", seen.world_from_tool)
     assert torch.equal(got.trajectory.world_from_tool.rotation, plan.trajectory.world_from_tool.rotation)
-    assert torch.equal(got.trajectory.world_from_tool.translation, plan.trajectory.world_from_tool.translation)
+    assert torch.equal(
+        got.trajectory.world_from_tool.translation, plan.trajectory.world_from_tool.translation
+    )
     assert torch.equal(got.video, plan.video)
 
 
 def test_deltas_are_steps_in_world_axes_from_the_observed_tool():
     seen = observation(1, "wind")
     plan = Winding().plan(seen)
-    actions = torch.from_numpy(reply_from_plan(plan, request_from_observation(seen, action_format="delta"), seen).actions)
+    actions = torch.from_numpy(
+        reply_from_plan(plan, request_from_observation(seen, action_format="delta"), seen).actions
+    )
     position, rotation = seen.world_from_tool.translation, seen.world_from_tool.rotation
     for row, target in zip(actions, plan.trajectory.world_from_tool, strict=True):
         position, rotation = position + row[:3], rotations.from_rotation_vector(row[3:6]) @ rotation
@@ -120,8 +133,12 @@ def test_a_calibration_of_the_server_stands_in_for_the_cameras():
 def test_a_calibration_that_is_unknown_or_of_other_images_is_refused():
     with pytest.raises(ValueError, match="holds no calibration 'chair'; it holds: table"):
         observation_from_request(request_from_observation(observation(), calibration="chair"), rigs())
-    with pytest.raises(ValueError, match=r"'table' is of 2 views of \(32, 48\) px .* the images are 2 of \(16, 16\)"):
-        observation_from_request(request_from_observation(observation(size=(16, 16)), calibration="table"), rigs())
+    with pytest.raises(
+        ValueError, match=r"'table' is of 2 views of \(32, 48\) px .* the images are 2 of \(16, 16\)"
+    ):
+        observation_from_request(
+            request_from_observation(observation(size=(16, 16)), calibration="table"), rigs()
+        )
 
 
 def test_cameras_and_tools_that_no_robot_has_are_refused():

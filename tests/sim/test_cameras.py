@@ -63,7 +63,9 @@ def test_objects_land_on_their_pixels(task: str):
     environment, errors = Tabletop(task, num_views=3, rig=RIGS["held_out"], size=SIZE), []
     for seed in range(6):
         environment.begin(seed)
-        errors += centroid_error_px(environment, f"{environment.trial.colour} {'ball' if task == 'reach_target' else 'block'}")
+        errors += centroid_error_px(
+            environment, f"{environment.trial.colour} {'ball' if task == 'reach_target' else 'block'}"
+        )
     assert np.mean(errors) < 0.5
 
 
@@ -75,14 +77,18 @@ def test_the_drawn_points_stay_in_all_views_along_every_expert(rig: str):
         environment = Tabletop(task, RIGS[rig], size=SIZE)
         environment.begin(11)
         for _ in demonstrate(environment):
-            pixels, depth = environment.cameras[:, None].to(torch.float64).project(environment.world.tool.apply(offsets))
+            pixels, depth = (
+                environment.cameras[:, None].to(torch.float64).project(environment.world.tool.apply(offsets))
+            )
             inside.append(bool((environment.cameras[0].contains(pixels) & (depth > 0)).all()))
     assert np.mean(inside) > 0.995
 
 
 def test_train_and_held_out_azimuths_share_nothing():
     for low, high in RIGS["sampled"].azimuth_deg:
-        assert all(high < other_low or other_high < low for other_low, other_high in RIGS["held_out"].azimuth_deg)
+        assert all(
+            high < other_low or other_high < low for other_low, other_high in RIGS["held_out"].azimuth_deg
+        )
     drawn = [RIGS["sampled"].draw(np.random.default_rng(seed), 2, SIZE).azimuth_deg for seed in range(200)]
     assert all(25 <= abs(azimuth) <= 60 for azimuth in np.concatenate(drawn))
     assert min(abs(a - b) for a, b in drawn) >= RIGS["sampled"].min_gap_deg
@@ -91,7 +97,9 @@ def test_train_and_held_out_azimuths_share_nothing():
 def test_a_moving_rig_moves_and_the_others_stand_still():
     for name, rig in RIGS.items():
         cameras = rig.draw(np.random.default_rng(0), 2, SIZE)
-        still = torch.equal(cameras.at(0.0).world_from_camera.translation, cameras.at(0.7).world_from_camera.translation)
+        still = torch.equal(
+            cameras.at(0.0).world_from_camera.translation, cameras.at(0.7).world_from_camera.translation
+        )
         assert cameras.moving == (not still) == (name == "moving")
 
 

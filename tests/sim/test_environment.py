@@ -39,11 +39,16 @@ def test_the_same_seed_gives_the_same_trial_to_the_bit():
 def test_other_seeds_and_other_tasks_are_other_trials():
     lift, stack = Tabletop("pick_and_lift", **SMALL), Tabletop("stack_blocks", **SMALL)
     assert not same(lift.reset(1), lift.reset(2))
-    assert not torch.equal(lift.reset(1).world_from_tool.translation, stack.reset(1).world_from_tool.translation)
+    assert not torch.equal(
+        lift.reset(1).world_from_tool.translation, stack.reset(1).world_from_tool.translation
+    )
 
 
 def test_another_look_or_rig_leaves_the_layout_as_it_is():
-    plain, fancy = Tabletop("pick_and_lift", **SMALL), Tabletop("pick_and_lift", RIGS["held_out"], LOOKS["new"], 3, (64, 64))
+    plain, fancy = (
+        Tabletop("pick_and_lift", **SMALL),
+        Tabletop("pick_and_lift", RIGS["held_out"], LOOKS["new"], 3, (64, 64)),
+    )
     a, b = plain.reset(5), fancy.reset(5)
     assert torch.equal(a.world_from_tool.matrix(), b.world_from_tool.matrix())
     assert a.instruction == b.instruction
@@ -119,7 +124,10 @@ def test_the_gripper_closes_on_what_it_is_told():
 
 
 def test_closing_one_world_leaves_the_images_of_another_as_they_are():
-    first, second = Tabletop("reach_target", look=LOOKS["new"], **SMALL), Tabletop("reach_target", look=LOOKS["new"], **SMALL)
+    first, second = (
+        Tabletop("reach_target", look=LOOKS["new"], **SMALL),
+        Tabletop("reach_target", look=LOOKS["new"], **SMALL),
+    )
     before = first.reset(1).images
     second.reset(2)
     second.close()

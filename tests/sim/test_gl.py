@@ -11,9 +11,16 @@ RENDER = "from action_images.sim import Tabletop; Tabletop('reach_target').reset
 
 
 def run(code: str, **environment: str) -> subprocess.CompletedProcess:
-    kept = {name: value for name, value in os.environ.items() if name not in ("MUJOCO_GL", "PYOPENGL_PLATFORM")}
+    kept = {
+        name: value for name, value in os.environ.items() if name not in ("MUJOCO_GL", "PYOPENGL_PLATFORM")
+    }
     return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env={**kept, **environment}, timeout=120, check=False
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**kept, **environment},
+        timeout=120,
+        check=False,
     )
 
 
@@ -22,14 +29,21 @@ def run(code: str, **environment: str) -> subprocess.CompletedProcess:
     [
         "nonsense",
         "disable",
-        pytest.param("osmesa", marks=pytest.mark.skipif(ctypes.util.find_library("OSMesa") is not None, reason="libosmesa6 is installed")),
+        pytest.param(
+            "osmesa",
+            marks=pytest.mark.skipif(
+                ctypes.util.find_library("OSMesa") is not None, reason="libosmesa6 is installed"
+            ),
+        ),
     ],
 )
 def test_a_way_of_rendering_that_is_not_there_is_named_with_its_cure(chosen: str):
     ended = run(RENDER, MUJOCO_GL=chosen)
     assert ended.returncode == 1
     last = ended.stderr.strip().splitlines()[-1]
-    assert last.startswith(f"action_images.sim.gl.RenderingError: MuJoCo cannot render with MUJOCO_GL={chosen}")
+    assert last.startswith(
+        f"action_images.sim.gl.RenderingError: MuJoCo cannot render with MUJOCO_GL={chosen}"
+    )
     assert "libegl1 libgl1" in last
     assert "libosmesa6" in last
 

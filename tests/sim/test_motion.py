@@ -31,7 +31,12 @@ def test_kinematics_solves_what_can_be_reached_and_stays_within_limits(arm):
         data.qpos[:7] = rng.uniform(low + 0.05, high - 0.05)
         mujoco.mj_forward(model, data)
         position, rotation = data.site_xpos[site].copy(), data.site_xmat[site].reshape(3, 3).copy()
-        if not (0.2 < position[0] < 0.7 and abs(position[1]) < 0.4 and 0 < position[2] < 0.6 and rotation[2, 2] < -0.5):
+        if not (
+            0.2 < position[0] < 0.7
+            and abs(position[1]) < 0.4
+            and 0 < position[2] < 0.6
+            and rotation[2, 2] < -0.5
+        ):
             continue
         num_asked += 1
         solution = solver.solve(position, rotation, HOME)

@@ -11,15 +11,15 @@ import torch
 
 from action_images.cli import main
 from action_images.control import Hold
-from action_images.data.store import Dataset
-from action_images.evaluation.beginner import PolicyBegins
-from action_images.evaluation.rollout import Conduct
+from action_images.episodes.dataset import Dataset
+from action_images.evaluation.dagger import PolicyBegins
+from action_images.evaluation.rollout import RolloutConfig
 from action_images.robot import Observation
 from action_images.sim import LOOKS, RIGS, Tabletop, demonstrate
 from action_images.sim.expert import Blunder
-from action_images.sim.record import Actor, Studio, record, record_episode
+from action_images.sim.record import Actor, RecordingConfig, record, record_episode
 
-STUDIO = Studio(RIGS["sampled"], LOOKS["train"], 2, (32, 32))
+STUDIO = RecordingConfig(RIGS["sampled"], LOOKS["train"], 2, (32, 32))
 WANTED = [("reach_target", seed) for seed in range(3)]
 
 
@@ -64,7 +64,9 @@ def test_every_fourth_step_is_recorded_and_the_expert_keeps_still_in_the_end():
     whole = record_episode(environment, "reach_target", 3, replace(STUDIO, hold=24))
     sparse = record_episode(environment, "reach_target", 3, replace(STUDIO, hold=24, every=4))
     assert sparse.fps == 5
-    assert torch.equal(sparse.trajectory.world_from_tool.translation, whole.trajectory.world_from_tool.translation[::4])
+    assert torch.equal(
+        sparse.trajectory.world_from_tool.translation, whole.trajectory.world_from_tool.translation[::4]
+    )
     still = whole.trajectory.world_from_tool.translation[-20:]
     assert (still - still[-1]).norm(dim=-1).max() < 1e-3
 
@@ -73,7 +75,10 @@ def test_a_disturbed_demonstration_begins_after_the_push_and_still_succeeds():
     environment = Tabletop("push_button", size=(32, 32))
     pairs = []
     for seed in range(6):
-        episodes = [record_episode(environment, "push_button", seed, replace(STUDIO, actor=actor)) for actor in ("expert", "disturbed")]
+        episodes = [
+            record_episode(environment, "push_button", seed, replace(STUDIO, actor=actor))
+            for actor in ("expert", "disturbed")
+        ]
         pairs.append([episode.trajectory.world_from_tool.translation for episode in episodes])
     assert all((expert[-1] - disturbed[-1]).norm() < 2e-3 for expert, disturbed in pairs)
     begins = torch.stack([torch.cdist(disturbed[:1], expert).min() for expert, disturbed in pairs])
@@ -84,10 +89,10 @@ def test_a_disturbed_demonstration_begins_after_the_push_and_still_succeeds():
 @pytest.mark.parametrize("task", ["slide_block_to_target", "stack_blocks"])
 def test_a_second_attempt_begins_where_the_first_went_wrong_and_succeeds(task: str):
     environment = Tabletop(task, size=(32, 32))
-    studio = replace(STUDIO, actor="clumsy")
+    recording = replace(STUDIO, actor="clumsy")
     recorded = []
     for seed in range(6):
-        episode = record_episode(environment, task, seed, studio)
+        episode = record_episode(environment, task, seed, recording)
         if episode is None:
             continue
         assert environment.succeeded()
@@ -95,7 +100,10 @@ def test_a_second_attempt_begins_where_the_first_went_wrong_and_succeeds(task: s
         assert episode.instruction == environment.instruction
         assert environment.num_steps > episode.num_frames + 15  # what went wrong is not shown
         expert = record_episode(environment, task, seed, STUDIO)
-        assert (expert.trajectory.world_from_tool.translation[0] - episode.trajectory.world_from_tool.translation[0]).norm() > 0.02
+        assert (
+            expert.trajectory.world_from_tool.translation[0]
+            - episode.trajectory.world_from_tool.translation[0]
+        ).norm() > 0.02
         recorded.append(episode)
     assert len(recorded) >= 4
 
@@ -114,7 +122,9 @@ def test_a_correction_begins_where_somebody_else_ended_and_succeeds(task: str):
     assert environment.succeeded()
     assert environment.num_steps >= 40 + corrected.num_frames - 1  # what went wrong is not shown
     expert = record_episode(environment, task, 0, STUDIO)
-    offset = corrected.trajectory.world_from_tool.translation[0] - expert.trajectory.world_from_tool.translation[0]
+    offset = (
+        corrected.trajectory.world_from_tool.translation[0] - expert.trajectory.world_from_tool.translation[0]
+    )
     torch.testing.assert_close(offset, torch.tensor([0.05, 0.05, -0.1]), atol=0.01, rtol=0)
     assert corrected.trajectory.opening[0] == 0
     assert corrected.id == f"corrected/{task}/0000000"
@@ -128,7 +138,10 @@ def test_where_nothing_is_left_to_correct_nothing_is_recorded():
 
     environment = Tabletop("push_button", size=(32, 32))
     first = environment.reset(3)
-    assert record_episode(environment, "push_button", 3, replace(STUDIO, actor="corrected", beginner=succeeds)) is None
+    assert (
+        record_episode(environment, "push_button", 3, replace(STUDIO, actor="corrected", beginner=succeeds))
+        is None
+    )
     assert environment.succeeded()
 
 
@@ -149,22 +162,49 @@ def test_a_beginner_that_ends_holding_something_is_not_corrected(held: bool):
                 environment.step(environment.world.tool, 1.0)
 
     environment = Tabletop("place_in_bowl", size=(32, 32))
-    episode = record_episode(environment, "place_in_bowl", 1, replace(STUDIO, actor="corrected", beginner=grasps))
+    episode = record_episode(
+        environment, "place_in_bowl", 1, replace(STUDIO, actor="corrected", beginner=grasps)
+    )
     assert (episode is None) == held
 
 
 def test_a_policy_is_corrected_alike_in_any_number_of_processes(tmp_path):
-    studio = replace(STUDIO, num_views=3, actor="corrected", beginner=PolicyBegins(Hold, Conduct()))
+    recording = replace(STUDIO, num_views=3, actor="corrected", beginner=PolicyBegins(Hold, RolloutConfig()))
     wanted = [("push_button", seed) for seed in range(3)]
     for workers in (1, 2):
-        assert all(done for _, done in record(tmp_path / str(workers), wanted, studio, workers))
+        assert all(done for _, done in record(tmp_path / str(workers), wanted, recording, workers))
     assert contents(tmp_path / "1") == contents(tmp_path / "2")
     assert Dataset(tmp_path / "1").ids == [f"corrected/push_button/{seed:07d}" for seed in range(3)]
 
 
 def test_the_command_corrects_the_shipped_policy_and_needs_to_be_told_whom(tmp_path, capsys):
-    arguments = ["record", "--task", "slide_block_to_target", "--episodes", "1", "--actor", "corrected", "--size", "64"]
-    assert main([*arguments, "--policy", "shipped", "--seed", "30", "--out", str(tmp_path / "one"), "--workers", "1"]) == 0
+    arguments = [
+        "record",
+        "--task",
+        "slide_block_to_target",
+        "--episodes",
+        "1",
+        "--actor",
+        "corrected",
+        "--size",
+        "64",
+    ]
+    assert (
+        main(
+            [
+                *arguments,
+                "--policy",
+                "shipped",
+                "--seed",
+                "30",
+                "--out",
+                str(tmp_path / "one"),
+                "--workers",
+                "1",
+            ]
+        )
+        == 0
+    )
     assert "of 1 demonstrations are in" in " ".join(capsys.readouterr().out.split())
     assert main([*arguments, "--out", str(tmp_path / "two")]) == 2
     assert "--policy shipped" in capsys.readouterr().err
@@ -263,16 +303,27 @@ def test_the_command_records_what_it_is_asked(tmp_path: Path, capsys: pytest.Cap
     environment.begin(1)
     for _ in demonstrate(environment):
         pass
-    assert torch.allclose(dataset[1].trajectory[-1].world_from_tool.translation, environment.world.tool.translation.float(), atol=1e-6)
+    assert torch.allclose(
+        dataset[1].trajectory[-1].world_from_tool.translation,
+        environment.world.tool.translation.float(),
+        atol=1e-6,
+    )
 
 
 @pytest.mark.parametrize(
-    ("option", "value", "complaint"), [("--task", "juggle", "no task 'juggle'"), ("--size", "33", "even"), ("--episodes", "0", "seeds")]
+    ("option", "value", "complaint"),
+    [("--task", "juggle", "no task 'juggle'"), ("--size", "33", "even"), ("--episodes", "0", "seeds")],
 )
 def test_what_cannot_be_recorded_is_refused_in_one_line(
     option: str, value: str, complaint: str, tmp_path: Path, capsys: pytest.CaptureFixture
 ):
-    arguments = {"--task": "reach_target", "--episodes": "1", "--out": str(tmp_path / "out"), "--workers": "1", option: value}
+    arguments = {
+        "--task": "reach_target",
+        "--episodes": "1",
+        "--out": str(tmp_path / "out"),
+        "--workers": "1",
+        option: value,
+    }
     assert main(["record", *[word for pair in arguments.items() for word in pair]]) == 2
     errors = capsys.readouterr().err.strip()
     assert complaint in errors

@@ -33,7 +33,12 @@ def test_standing_still_does_no_task(name: str):
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in TASKS if hasattr(TASKS[name], "__annotations__") and "colour" in TASKS[name].__annotations__]
+    "name",
+    [
+        name
+        for name in TASKS
+        if hasattr(TASKS[name], "__annotations__") and "colour" in TASKS[name].__annotations__
+    ],
 )
 def test_instructions_name_the_colour_that_counts(name: str):
     environment = Tabletop(name)
@@ -75,7 +80,9 @@ def test_a_dial_turned_by_too_little_is_not_turned(share: float):
         object.__setattr__(environment.trial, "angle_deg", environment.trial.angle_deg * share)
         for _ in demonstrate(environment):
             pass
-        object.__setattr__(environment.trial, "angle_deg", environment.trial.angle_deg / share if share else 60)
+        object.__setattr__(
+            environment.trial, "angle_deg", environment.trial.angle_deg / share if share else 60
+        )
         assert not environment.succeeded()
 
 

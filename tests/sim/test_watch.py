@@ -5,11 +5,28 @@ from pathlib import Path
 import pytest
 
 from action_images.cli import main
-from action_images.data.video import read_video
+from action_images.episodes.video import read_video
 
 
 def test_the_film_shows_views_action_images_and_both(tmp_path: Path, capsys: pytest.CaptureFixture):
-    assert main(["watch", "--task", "reach_target", "--out", str(tmp_path), "--size", "64", "--seed", "3", "--columns", "4"]) == 0
+    assert (
+        main(
+            [
+                "watch",
+                "--task",
+                "reach_target",
+                "--out",
+                str(tmp_path),
+                "--size",
+                "64",
+                "--seed",
+                "3",
+                "--columns",
+                "4",
+            ]
+        )
+        == 0
+    )
     said = capsys.readouterr().out
     assert "succeeded" in said
     film = read_video(tmp_path / "reach_target_3.mp4")

@@ -7,10 +7,10 @@ import pytest
 from accelerate.state import AcceleratorState
 from runs import write_demonstrations
 
-from action_images.recipes import DEBUG
 from action_images.training.recipe import Recipe, SourceRecipe
+from action_images.training.recipes import DEBUG
 
-TASKS = {"policy": 0.4, "joint": 0.3, "label": 0.3}
+MODES = {"policy": 0.4, "joint": 0.3, "label": 0.3}
 
 
 @pytest.fixture(scope="session")
@@ -25,11 +25,11 @@ def held_out(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def recipe(demonstrations, held_out) -> Recipe:
-    """Six steps of four samples, three tasks in two layouts."""
+    """Six steps of four samples, three modes in two layouts."""
     return replace(
         DEBUG,
-        sources=(SourceRecipe(demonstrations, tasks=TASKS),),
-        validation=(SourceRecipe(held_out, tasks={"policy": 1.0, "joint": 1.0}),),
+        sources=(SourceRecipe(demonstrations, modes=MODES),),
+        validation=(SourceRecipe(held_out, modes={"policy": 1.0, "joint": 1.0}),),
         num_steps=6,
         batch_size=4,
         warmup_steps=2,

@@ -5,9 +5,9 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from action_images.data.episode import Episode, FramesInMemory, View
-from action_images.data.loader import load
-from action_images.data.store import DatasetWriter
+from action_images.episodes.dataset import DatasetWriter
+from action_images.episodes.episode import Episode, FramesInMemory, View
+from action_images.samples.loader import load
 from action_images.training.batches import Noised, layout_kind, noised_batches
 from action_images.training.log import read_log
 from action_images.training.recipe import Recipe
@@ -21,8 +21,13 @@ def write_demonstrations(folder: Path, num: int, seed: int) -> Path:
     pixels = batch.video.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
     with DatasetWriter(folder, fps=5) as writer:
         for number in range(num):
-            views = tuple(View(f"view{view}", FramesInMemory(pixels[number, view]), batch.cameras[number, view, 0]) for view in range(2))
-            writer.add(Episode(f"move/{number:04d}", f"go there {number % 2}", 5.0, views, batch.trajectory[number]))
+            views = tuple(
+                View(f"view{view}", FramesInMemory(pixels[number, view]), batch.cameras[number, view, 0])
+                for view in range(2)
+            )
+            writer.add(
+                Episode(f"move/{number:04d}", f"go there {number % 2}", 5.0, views, batch.trajectory[number])
+            )
     return folder
 
 
@@ -43,5 +48,7 @@ def assert_same_weights(one: Path, other: Path) -> None:
 
 def parts_of(run: Run, recipe: Recipe, size: int = 64) -> list[Noised]:
     """The first step's batches."""
-    batches = next(load(run.mixture, recipe.batch_size, 1, 0, run.clips.size, num_workers=0, group=layout_kind))
+    batches = next(
+        load(run.mixture, recipe.batch_size, 1, 0, run.clips.size, num_workers=0, group=layout_kind)
+    )
     return list(noised_batches(run.pipeline, batches, recipe, size, run.clips.num_frames))

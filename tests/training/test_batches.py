@@ -20,7 +20,11 @@ def run(recipe, tmp_path):
 
 
 def by_draw(parts):
-    return {draw.index: (part.noise[row], part.level[row]) for part in parts for row, draw in enumerate(part.draws)}
+    return {
+        draw.index: (part.noise[row], part.level[row])
+        for part in parts
+        for row, draw in enumerate(part.draws)
+    }
 
 
 def test_each_draw_has_its_own_noise_and_level_whoever_computes_it(run, recipe):
@@ -41,7 +45,11 @@ def test_the_loss_looks_at_what_is_asked_and_valid_alone(run, recipe):
     canvas = replace(part.canvas, valid=valid)
 
     def loss(latents):
-        return losses(lambda *_: torch.zeros_like(latents), replace(part, canvas=replace(canvas, latents=latents)), recipe)
+        return losses(
+            lambda *_: torch.zeros_like(latents),
+            replace(part, canvas=replace(canvas, latents=latents)),
+            recipe,
+        )
 
     latents = canvas.latents
     elsewhere = torch.where(canvas.counted, latents, latents + 7)
@@ -65,19 +73,26 @@ def test_action_weight_says_how_much_a_frame_of_an_action_counts(run, recipe):
     torch.testing.assert_close(loss(wrong, 3.0) / loss(torch.ones_like(truth), 3.0), expected)
 
 
-def test_the_text_is_dropped_as_often_as_the_source_says_for_each_task(recipe, demonstrations, tmp_path):
-    tasks = {"policy": 0.5, "label": 0.5}
-    own = replace(recipe, sources=(SourceRecipe(demonstrations, tasks=tasks, drop_text=0.2, drop_text_of={"label": 1.0}),))
+def test_the_text_is_dropped_as_often_as_the_source_says_for_each_mode(recipe, demonstrations, tmp_path):
+    modes = {"policy": 0.5, "label": 0.5}
+    own = replace(
+        recipe,
+        sources=(SourceRecipe(demonstrations, modes=modes, drop_text=0.2, drop_text_of={"label": 1.0}),),
+    )
     mixture = Run.start(own, tmp_path).mixture
     draws = [mixture[index] for index in range(2000)]
-    assert all(draw.drop_text for draw in draws if draw.task == "label")
-    share = [draw.drop_text for draw in draws if draw.task == "policy"]
+    assert all(draw.drop_text for draw in draws if draw.mode == "label")
+    share = [draw.drop_text for draw in draws if draw.mode == "policy"]
     assert sum(share) / len(share) == pytest.approx(0.2, abs=0.03)
     assert mixture.sample(next(draw for draw in draws if draw.drop_text)).instruction is None
 
 
 def test_a_dropped_camera_is_zeros_and_leaves_the_other_samples_alone(run, recipe):
-    shown = {draw.index: maps for part in parts_of(run, recipe) for draw, maps in zip(part.draws, part.condition.camera, strict=True)}
+    shown = {
+        draw.index: maps
+        for part in parts_of(run, recipe)
+        for draw, maps in zip(part.draws, part.condition.camera, strict=True)
+    }
     half = replace(recipe, drop_camera=0.5)
     dropped = 0
     for part in parts_of(run, half):
@@ -90,9 +105,9 @@ def test_a_dropped_camera_is_zeros_and_leaves_the_other_samples_alone(run, recip
     assert 0 < dropped < 4
 
 
-def test_a_task_that_does_not_exist_is_refused(recipe, demonstrations, tmp_path):
-    with pytest.raises(ValueError, match=r"there is no task policey; there are: joint, policy"):
-        Run.start(replace(recipe, sources=(SourceRecipe(demonstrations, tasks={"policey": 1.0}),)), tmp_path)
+def test_a_mode_that_does_not_exist_is_refused(recipe, demonstrations, tmp_path):
+    with pytest.raises(ValueError, match=r"there is no mode policey; there are: joint, policy"):
+        Run.start(replace(recipe, sources=(SourceRecipe(demonstrations, modes={"policey": 1.0}),)), tmp_path)
 
 
 def test_a_blank_action_image_is_far_off_and_not_keeping_still(run, recipe):
@@ -104,16 +119,21 @@ def test_a_blank_action_image_is_far_off_and_not_keeping_still(run, recipe):
     assert figures["final mm"] > 10 * figures["still mm"]
 
 
-def test_held_out_windows_are_told_what_their_own_task_and_source_say(recipe, demonstrations, held_out):
-    """Text is taken away by the task that is judged, and each task is judged on the sources that have it, never mirrored."""
-    tasks = dict.fromkeys(("policy", "label"), 1.0)
-    labelled = SourceRecipe(held_out, tasks=tasks, drop_text=0.0, drop_text_of={"label": 1.0})
-    planned = SourceRecipe(demonstrations, tasks={"policy": 1.0}, drop_text=0.0)
-    validation = Validation.of(replace(recipe, validation=(labelled, planned), validation_windows=12, mirror=1.0), clips_of(recipe))
-    told = {task: [text for sample, _ in validation._batches(task) for text in sample.instruction] for task in tasks}
+def test_held_out_windows_are_told_what_their_own_mode_and_source_say(recipe, demonstrations, held_out):
+    """Text is taken away by the mode that is judged, and each mode is judged on the sources that have it, never mirrored."""
+    modes = dict.fromkeys(("policy", "label"), 1.0)
+    labelled = SourceRecipe(held_out, modes=modes, drop_text=0.0, drop_text_of={"label": 1.0})
+    planned = SourceRecipe(demonstrations, modes={"policy": 1.0}, drop_text=0.0)
+    validation = Validation.of(
+        replace(recipe, validation=(labelled, planned), validation_windows=12, mirror=1.0), clips_of(recipe)
+    )
+    told = {
+        mode: [text for sample, _ in validation._batches(mode) for text in sample.instruction]
+        for mode in modes
+    }
     assert None not in told["policy"]
     assert set(told["label"]) == {None}
-    draws = {task: [draw for _, draws in validation._batches(task) for draw in draws] for task in tasks}
+    draws = {mode: [draw for _, draws in validation._batches(mode) for draw in draws] for mode in modes}
     assert {draw.source for draw in draws["policy"]} == {"demonstrations", "validation"}
     assert {draw.source for draw in draws["label"]} == {"validation"}
     assert not any(draw.mirror for draw in draws["policy"])
@@ -124,4 +144,4 @@ def test_validation_passes_no_more_at_once_than_training_and_needs_no_guidance(r
     few = replace(recipe, micro_batch_size=1, validation_windows=2)
     assert [len(draws) for _, draws in Validation.of(few, guided)._batches("policy")] == [1, 1]
     judged = Validation.of(few, guided).judge(run.pipeline)
-    assert {shown.task: len(shown.truth.video) for shown in judged.shown} == {"policy": 1, "joint": 1}
+    assert {shown.mode: len(shown.truth.video) for shown in judged.shown} == {"policy": 1, "joint": 1}

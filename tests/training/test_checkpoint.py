@@ -8,8 +8,17 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from action_images.training.average import Average
-from action_images.training.checkpoint import Progress, Stored, TorchState, checkpoints, gather, load, restore, save
+from action_images.training.checkpoint import (
+    Progress,
+    Stored,
+    TorchState,
+    checkpoints,
+    gather,
+    load,
+    restore,
+    save,
+)
+from action_images.training.ema import Average
 
 
 def network() -> nn.Module:
@@ -51,9 +60,14 @@ def test_a_full_disk_leaves_the_checkpoint_before_as_it_was(tmp_path):
     first = save(tmp_path, tensors, Progress(1, 0), keep_last=1)
     before = {path.name: path.read_bytes() for path in first.iterdir()}
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limit[1]))  # no file may grow beyond 100 bytes, as on a disk that is full
+    resource.setrlimit(
+        resource.RLIMIT_FSIZE, (100, limit[1])
+    )  # no file may grow beyond 100 bytes, as on a disk that is full
     try:
-        with pytest.raises(OSError, match=r"step-00000002: the checkpoint could not be written .* the one before is as it was"):
+        with pytest.raises(
+            OSError,
+            match=r"step-00000002: the checkpoint could not be written .* the one before is as it was",
+        ):
             save(tmp_path, tensors, Progress(2, 0), keep_last=1)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
@@ -89,7 +103,11 @@ def test_tensors_of_another_network_are_refused_by_name(tmp_path: Path):
         return Stored(tmp_path / name)
 
     with pytest.raises(ValueError, match=r"has no 0.weight"):
-        restore(stored("less", {name: value for name, value in tensors.items() if name != "model/0.weight"}), net, optimizer)
+        restore(
+            stored("less", {name: value for name, value in tensors.items() if name != "model/0.weight"}),
+            net,
+            optimizer,
+        )
     with pytest.raises(ValueError, match=r"0.bias has shape \(5,\), the run's \(4,\)"):
         restore(stored("other", tensors | {"model/0.bias": torch.zeros(5)}), net, optimizer)
 

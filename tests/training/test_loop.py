@@ -12,8 +12,8 @@ import pytest
 import torch
 from runs import assert_same_weights, losses_of, weights_of, write_demonstrations
 
-from action_images.data.store import Dataset, DatasetWriter
-from action_images.model.models import Models
+from action_images.episodes.dataset import Dataset, DatasetWriter
+from action_images.model.bundle import Models
 from action_images.model.text import HashedWords
 from action_images.training import train as loop
 from action_images.training.checkpoint import checkpoints, load
@@ -64,13 +64,17 @@ def test_a_run_that_is_stopped_and_resumed_equals_one_that_is_not(plain, uninter
     assert_same_weights(model, whole / "model")
 
 
-def test_a_run_that_is_killed_at_any_moment_resumes_and_equals_one_that_is_not(plain, uninterrupted, tmp_path):
+def test_a_run_that_is_killed_at_any_moment_resumes_and_equals_one_that_is_not(
+    plain, uninterrupted, tmp_path
+):
     patient = replace(plain, save_minutes=0.0)
     for least in (1, 3):
         child = multiprocessing.get_context("fork").Process(target=train, args=(patient, tmp_path))
         child.start()
         until = time.monotonic() + 300
-        while child.is_alive() and not ((tmp_path / "log.jsonl").is_file() and len(losses_of(tmp_path)) >= least):
+        while child.is_alive() and not (
+            (tmp_path / "log.jsonl").is_file() and len(losses_of(tmp_path)) >= least
+        ):
             assert time.monotonic() < until
             time.sleep(0.001)
         os.kill(child.pid, signal.SIGKILL)
@@ -123,40 +127,68 @@ def rewritten(source: Path, out: Path, change) -> Path:
     return out
 
 
-def test_episodes_without_a_path_or_with_a_bare_view_are_left_out_where_actions_are_drawn(plain, demonstrations, tmp_path):
+def test_episodes_without_a_path_or_with_a_bare_view_are_left_out_where_actions_are_drawn(
+    plain, demonstrations, tmp_path
+):
     def bare(number, episode):
         views = tuple(replace(view, camera=None) for view in episode.views[:1]) + episode.views[1:]
-        return replace(episode, trajectory=None) if number == 1 else replace(episode, views=views) if number == 4 else episode
+        return (
+            replace(episode, trajectory=None)
+            if number == 1
+            else replace(episode, views=views)
+            if number == 4
+            else episode
+        )
 
     folder = rewritten(demonstrations, tmp_path / "data", bare)
-    run = Run.start(replace(plain, sources=(SourceRecipe(folder, tasks={"policy": 1.0}),)), tmp_path / "run")
+    run = Run.start(replace(plain, sources=(SourceRecipe(folder, modes={"policy": 1.0}),)), tmp_path / "run")
     (source,) = run.mixture.sources
     assert source.bare == ["move/0001", "move/0004"]
-    assert {run.mixture[index].window.episode_id for index in range(200)} == {f"move/{number:04d}" for number in (0, 2, 3, 5)}
-    whole = Run.start(replace(plain, sources=(SourceRecipe(folder, tasks={"video": 1.0}),)), tmp_path / "video")
+    assert {run.mixture[index].window.episode_id for index in range(200)} == {
+        f"move/{number:04d}" for number in (0, 2, 3, 5)
+    }
+    whole = Run.start(
+        replace(plain, sources=(SourceRecipe(folder, modes={"video": 1.0}),)), tmp_path / "video"
+    )
     assert whole.mixture.sources[0].bare == []
     with pytest.raises(ValueError, match=r"none of 6 episodes gives a window.*6 have no tool poses"):
-        Run.start(replace(plain, sources=(SourceRecipe(without_cameras(demonstrations, tmp_path / "none")),)), tmp_path / "none run")
+        Run.start(
+            replace(plain, sources=(SourceRecipe(without_cameras(demonstrations, tmp_path / "none")),)),
+            tmp_path / "none run",
+        )
 
 
 def without_cameras(source: Path, out: Path) -> Path:
-    return rewritten(source, out, lambda _, episode: replace(episode, views=tuple(replace(view, camera=None) for view in episode.views)))
+    return rewritten(
+        source,
+        out,
+        lambda _, episode: replace(
+            episode, views=tuple(replace(view, camera=None) for view in episode.views)
+        ),
+    )
 
 
 def test_video_alone_is_learnt_without_calibration(plain, demonstrations, tmp_path):
     folder = without_cameras(demonstrations, tmp_path / "data")
-    train(replace(plain, sources=(SourceRecipe(folder, tasks={"video": 1.0}),), num_steps=2), tmp_path / "run")
+    train(
+        replace(plain, sources=(SourceRecipe(folder, modes={"video": 1.0}),), num_steps=2), tmp_path / "run"
+    )
     assert len(losses_of(tmp_path / "run")) == 2
 
 
 def test_what_only_says_how_a_run_goes_on_may_change(plain, tmp_path):
     train(replace(plain, num_steps=2), tmp_path)
-    assert Run.start(replace(plain, num_steps=2, micro_batch_size=1, save_minutes=1.0, num_workers=1), tmp_path).progress.step == 2
+    assert (
+        Run.start(
+            replace(plain, num_steps=2, micro_batch_size=1, save_minutes=1.0, num_workers=1), tmp_path
+        ).progress.step
+        == 2
+    )
 
 
 def test_changed_data_is_refused(plain, tmp_path):
     folder = write_demonstrations(tmp_path / "data", 3, seed=5)
-    own = replace(plain, sources=(SourceRecipe(folder, tasks={"policy": 1.0}),), num_steps=1)
+    own = replace(plain, sources=(SourceRecipe(folder, modes={"policy": 1.0}),), num_steps=1)
     train(own, tmp_path / "run")
     write_demonstrations(tmp_path / "more", 4, seed=5)
     folder.rename(tmp_path / "old")
@@ -183,9 +215,13 @@ def test_a_loss_that_is_no_number_stops_the_run_and_its_samples_are_listed(plain
     with pytest.raises(NotFiniteError, match=r"step 0: the loss is nan.*action-images check"):
         run.learn(step, batches)
     listed = (tmp_path / "not_finite_step_0_process_0.txt").read_text().splitlines()
-    assert sorted(listed) == sorted(f"{draw.source} {draw.window} {draw.task}" for draw in map(run.mixture.__getitem__, range(4)))
+    assert sorted(listed) == sorted(
+        f"{draw.source} {draw.window} {draw.mode}" for draw in map(run.mixture.__getitem__, range(4))
+    )
     after = dict(run.models.denoiser.named_parameters())
-    assert all(torch.equal(before[name].nan_to_num(7.0), value.nan_to_num(7.0)) for name, value in after.items())
+    assert all(
+        torch.equal(before[name].nan_to_num(7.0), value.nan_to_num(7.0)) for name, value in after.items()
+    )
     assert run.progress.step == run.average.num_updates == 0
 
 
@@ -234,20 +270,45 @@ def test_gradients_are_clipped_and_weights_of_layers_alone_decay(plain, tmp_path
     moments = torch.stack([state["exp_avg"].norm() for state in run.optimizer.state.values()])
     assert norm > 1e-3
     assert moments.norm().item() / (1 - plain.betas[0]) == pytest.approx(1e-3, rel=1e-2)
-    decaying = {id(parameter) for group in run.optimizer.param_groups if group["weight_decay"] > 0 for parameter in group["params"]}
+    decaying = {
+        id(parameter)
+        for group in run.optimizer.param_groups
+        if group["weight_decay"] > 0
+        for parameter in group["params"]
+    }
     network = dict(run.models.denoiser.transformer.named_parameters())
-    for name in ("blocks.0.attn1.to_q.weight", "patch_embedding.weight", "stem.convolutions.0.weight", "proj_out.weight"):
+    for name in (
+        "blocks.0.attn1.to_q.weight",
+        "patch_embedding.weight",
+        "stem.convolutions.0.weight",
+        "proj_out.weight",
+    ):
         assert id(network[name]) in decaying, name
-    for name in ("proj_out.bias", "output_bias", "view_embedding", "blocks.0.scale_shift_table", "blocks.0.norm2.weight"):
+    for name in (
+        "proj_out.bias",
+        "output_bias",
+        "view_embedding",
+        "blocks.0.scale_shift_table",
+        "blocks.0.norm2.weight",
+    ):
         assert id(network[name]) not in decaying, name
 
 
 def test_a_recipe_trains_on_one_part_and_judges_on_the_other(recipe, demonstrations, tmp_path):
-    one = SourceRecipe(demonstrations, tasks={"policy": 1.0}, held_out=0.5, held_out_by="episode")
-    own = replace(recipe, sources=(replace(one, part="train"),), validation=(replace(one, part="held_out"),), validation_windows=64)
+    one = SourceRecipe(demonstrations, modes={"policy": 1.0}, held_out=0.5, held_out_by="episode")
+    own = replace(
+        recipe,
+        sources=(replace(one, part="train"),),
+        validation=(replace(one, part="held_out"),),
+        validation_windows=64,
+    )
     mixture = Run.start(own, tmp_path).mixture
     learnt = {mixture[index].window.episode_id for index in range(200)}
-    judged = {draw.window.episode_id for _, draws in Validation.of(own, clips_of(own))._batches("policy") for draw in draws}
+    judged = {
+        draw.window.episode_id
+        for _, draws in Validation.of(own, clips_of(own))._batches("policy")
+        for draw in draws
+    }
     assert learnt
     assert judged
     assert not learnt & judged
@@ -270,11 +331,19 @@ def test_the_finished_models_load_and_say_what_they_are(recipe, tmp_path):
         card = (each / "README.md").read_text()
         assert all(
             said in card
-            for said in ("license: apache-2.0", "## Data", "| demonstrations | 1 | all, learnt from | 6 |", "final mm", "## Limits")
+            for said in (
+                "license: apache-2.0",
+                "## Data",
+                "| demonstrations | 1 | all, learnt from | 6 |",
+                "final mm",
+                "## Limits",
+            )
         )
         assert str(tmp_path) not in card
     network = type(models.denoiser.transformer).from_pretrained(folder, subfolder="transformer")
-    assert sum(value.numel() for value in network.parameters()) == sum(value.numel() for value in models.denoiser.parameters())
+    assert sum(value.numel() for value in network.parameters()) == sum(
+        value.numel() for value in models.denoiser.parameters()
+    )
 
 
 def test_a_recipe_that_cannot_share_its_batch_is_refused_at_once(plain):
@@ -283,7 +352,10 @@ def test_a_recipe_that_cannot_share_its_batch_is_refused_at_once(plain):
 
 
 def test_new_models_are_fitted_to_axes_as_long_as_the_recipe_has_them(plain, tmp_path):
-    runs = {length: Run.start(replace(plain, axis_length=length), tmp_path / str(length)) for length in (None, 0.1, 0.2)}
+    runs = {
+        length: Run.start(replace(plain, axis_length=length), tmp_path / str(length))
+        for length in (None, 0.1, 0.2)
+    }
     assert [run.pipeline.format.axis_length for run in runs.values()] == [0.1, 0.1, 0.2]
     by_default, short, long = (run.models.denoiser.transformer.output_bias for run in runs.values())
     assert torch.equal(by_default, short)
@@ -298,7 +370,9 @@ def test_axes_of_no_length_are_refused(plain, length):
         replace(plain, axis_length=length)
 
 
-def test_models_know_the_words_of_all_that_they_were_trained_on_and_of_its_mirror_image(plain, demonstrations, tmp_path):
+def test_models_know_the_words_of_all_that_they_were_trained_on_and_of_its_mirror_image(
+    plain, demonstrations, tmp_path
+):
     other = tmp_path / "other"
     with DatasetWriter(other, fps=5) as writer:
         for number, told in enumerate(("Push it to the left.", None, "turn clockwise")):
@@ -308,7 +382,19 @@ def test_models_know_the_words_of_all_that_they_were_trained_on_and_of_its_mirro
     assert Models.load(tmp_path / "models").text.vocabulary == {"go", "there", "0", "1"}
     source = replace(plain.sources[0], path=other)
     on = Run.start(replace(plain, sources=(source,), pretrained=tmp_path / "models"), tmp_path / "second")
-    assert on.models.text.vocabulary == {"go", "there", "0", "1", "push", "it", "to", "the", "left", "turn", "clockwise"}
+    assert on.models.text.vocabulary == {
+        "go",
+        "there",
+        "0",
+        "1",
+        "push",
+        "it",
+        "to",
+        "the",
+        "left",
+        "turn",
+        "clockwise",
+    }
     mirrored = Run.start(replace(plain, sources=(source,), mirror=0.5), tmp_path / "third")
     assert {"left", "right", "clockwise", "counterclockwise"} < mirrored.models.text.vocabulary
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from runs import assert_same_weights, losses_of, parts_of
 
-from action_images.model.models import Models
+from action_images.model.bundle import Models
 from action_images.pipeline import Pipeline
 from action_images.training.batches import losses
 from action_images.training.checkpoint import checkpoints, load
@@ -20,7 +20,9 @@ def adapted(recipe, tmp_path_factory):
     """A recipe that adapts models which were trained a little."""
     base = train(replace(recipe, validation=(), num_steps=1), tmp_path_factory.mktemp("base"))
     lora = LoraRecipe(rank=2, alpha=4)
-    return replace(recipe, validation=(), pretrained=base, trainable="lora", lora=lora, num_steps=3, ema_decay=None)
+    return replace(
+        recipe, validation=(), pretrained=base, trainable="lora", lora=lora, num_steps=3, ema_decay=None
+    )
 
 
 def test_only_the_adapters_learn_and_the_checkpoint_holds_nothing_else(adapted, tmp_path):

@@ -16,8 +16,8 @@ import pytest
 from runs import losses_of, weights_of
 
 from action_images.cli import main
-from action_images.model.models import Models
-from action_images.training import zero
+from action_images.model.bundle import Models
+from action_images.training import deepspeed as zero
 from action_images.training.log import read_log
 from action_images.training.train import Run, train
 
@@ -67,7 +67,14 @@ def launch(recipe, out: Path, config: str, stop: int = 0) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch", "--config_file", str(CONFIGS / f"{config}.yaml")]
+    command = [
+        sys.executable,
+        "-m",
+        "accelerate.commands.accelerate_cli",
+        "launch",
+        "--config_file",
+        str(CONFIGS / f"{config}.yaml"),
+    ]
     command += ["--num_processes", "2", "--main_process_port", str(port), str(out / "program.py")]
     command += [str(out / "wanted.json"), str(out), str(stop), "sharded" if config == "fsdp2" else "copies"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -76,7 +83,9 @@ def launch(recipe, out: Path, config: str, stop: int = 0) -> None:
 
 
 COMPILES = shutil.which("c++") is not None and (Path(sysconfig.get_path("include")) / "Python.h").is_file()
-DEEPSPEED = pytest.param("deepspeed", marks=pytest.mark.skipif(not COMPILES, reason="on CPUs DeepSpeed compiles a part of itself"))
+DEEPSPEED = pytest.param(
+    "deepspeed", marks=pytest.mark.skipif(not COMPILES, reason="on CPUs DeepSpeed compiles a part of itself")
+)
 
 
 @pytest.mark.parametrize("config", ["ddp", "fsdp2", DEEPSPEED])
@@ -114,7 +123,10 @@ def test_two_processes_that_share_go_on_from_what_one_saved(recipe, tmp_path, co
 
 @pytest.mark.parametrize(
     ("variable", "value", "said"),
-    [("ZERO_STAGE", "3", "stage 3 cannot"), ("OFFLOAD_OPTIMIZER_DEVICE", "cpu", "with offloading to cpu cannot")],
+    [
+        ("ZERO_STAGE", "3", "stage 3 cannot"),
+        ("OFFLOAD_OPTIMIZER_DEVICE", "cpu", "with offloading to cpu cannot"),
+    ],
 )
 def test_what_deepspeed_cannot_save_here_is_refused(recipe, tmp_path, monkeypatch, variable, value, said):
     monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
@@ -124,12 +136,21 @@ def test_what_deepspeed_cannot_save_here_is_refused(recipe, tmp_path, monkeypatc
     assert not (tmp_path / "run").exists()
 
 
-def test_deepspeed_that_is_not_installed_is_one_line_that_names_its_extra(recipe, tmp_path, monkeypatch, capsys):
+def test_deepspeed_that_is_not_installed_is_one_line_that_names_its_extra(
+    recipe, tmp_path, monkeypatch, capsys
+):
     monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
     monkeypatch.setitem(sys.modules, "deepspeed", None)
-    sources = ["--sources.0.path", str(recipe.sources[0].path), "--validation.0.path", str(recipe.validation[0].path)]
+    sources = [
+        "--sources.0.path",
+        str(recipe.sources[0].path),
+        "--validation.0.path",
+        str(recipe.validation[0].path),
+    ]
     assert main(["train", "debug", "--out", str(tmp_path / "run"), *sources]) == 2
-    assert "needs deepspeed, which is not installed; the extra 'deepspeed' brings it" in capsys.readouterr().err
+    assert (
+        "needs deepspeed, which is not installed; the extra 'deepspeed' brings it" in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize(("stage", "accepted"), [(1, True), (3, False)])
@@ -142,7 +163,9 @@ def test_the_stage_of_a_file_of_deepspeeds_own_is_read(tmp_path, monkeypatch, st
 
 
 @pytest.mark.parametrize("config", ["fsdp2", DEEPSPEED])
-def test_shared_out_in_bfloat16_the_noise_level_stays_exact_and_the_losses_are_those_of_one_process(recipe, tmp_path, config):
+def test_shared_out_in_bfloat16_the_noise_level_stays_exact_and_the_losses_are_those_of_one_process(
+    recipe, tmp_path, config
+):
     half = replace(recipe, validation=(), num_steps=3, mixed_precision="bf16")
     train(half, tmp_path / "one")
     launch(half, tmp_path / "two", config, stop=2)
@@ -155,7 +178,10 @@ def test_two_processes_validate_and_finish_as_one_does(recipe, tmp_path, config)
     judged = replace(recipe, num_steps=3, validate_minutes=0.0)
     train(judged, tmp_path / "one")
     launch(judged, tmp_path / "two", config)
-    rows = [[row["validation"]["policy"] for row in read_log(tmp_path / name) if "validation" in row] for name in ("one", "two")]
+    rows = [
+        [row["validation"]["policy"] for row in read_log(tmp_path / name) if "validation" in row]
+        for name in ("one", "two")
+    ]
     assert [len(part) for part in rows] == [3, 3]
     one, two = ([row["loss 0.5"] for row in part] for part in rows)
     assert two == pytest.approx(one, rel=1e-3)

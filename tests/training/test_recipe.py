@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from action_images.canvas import TASKS
+from action_images.canvas import MODES
 from action_images.codec import ActionImageFormat
 from action_images.model.presets import PRESETS
-from action_images.recipes import DEBUG, RECIPES
 from action_images.training.optimizer import learning_rate
 from action_images.training.recipe import PRACTICAL, Recipe, differences
+from action_images.training.recipes import DEBUG, RECIPES
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -18,7 +18,7 @@ def test_a_recipe_survives_json_and_names_what_exists(name):
     recipe = RECIPES[name]
     assert Recipe.from_json(json.loads(json.dumps(recipe.as_json()))) == recipe
     assert recipe.preset in PRESETS
-    assert all(task in TASKS for source in (*recipe.sources, *recipe.validation) for task in source.tasks)
+    assert all(mode in MODES for source in (*recipe.sources, *recipe.validation) for mode in source.modes)
 
 
 def test_what_differs_is_named_unless_it_only_says_how_the_run_goes_on():

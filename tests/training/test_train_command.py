@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from action_images.cli import main
-from action_images.data.split import Split
-from action_images.data.store import Dataset
+from action_images.episodes.dataset import Dataset
+from action_images.samples.split import Split
 from action_images.training.checkpoint import checkpoints
 from action_images.training.recipe import Recipe
 from action_images.training.train import Run, saved_recipe
@@ -26,7 +26,16 @@ def test_a_run_leaves_its_recipe_its_log_a_contact_sheet_and_models(command, tmp
     assert main([*command, "--out", str(tmp_path)]) == 0
     assert "after step 2" in capsys.readouterr().out
     held = {path.name for path in tmp_path.iterdir()}
-    assert held == {"recipe.json", "log.jsonl", "start", "checkpoints", "best", "model", "sheets", "curves.png"}
+    assert held == {
+        "recipe.json",
+        "log.jsonl",
+        "start",
+        "checkpoints",
+        "best",
+        "model",
+        "sheets",
+        "curves.png",
+    }
     assert saved_recipe(tmp_path).num_steps == 2
     with Image.open(tmp_path / "sheets" / "step-00000002.png") as sheet:
         assert sheet.width > 300
@@ -44,7 +53,9 @@ def test_a_stopped_run_goes_on_by_its_folder_alone_also_without_a_checkpoint(com
     Run.start(recipe, tmp_path / "begun")
     assert not checkpoints(tmp_path / "begun" / "checkpoints")
     assert main(["train", "--resume", str(tmp_path / "begun")]) == 0
-    assert (tmp_path / "begun" / "model" / "transformer" / "diffusion_pytorch_model.safetensors").read_bytes() == whole
+    assert (
+        tmp_path / "begun" / "model" / "transformer" / "diffusion_pytorch_model.safetensors"
+    ).read_bytes() == whole
     assert main(["train", "--resume", str(tmp_path / "begun")]) == 0  # what is finished stays so
     capsys.readouterr()
 
@@ -70,7 +81,9 @@ def test_a_dry_run_says_what_it_takes_and_draws_the_first_batch(command, tmp_pat
     assert [path.name for path in tmp_path.iterdir()] == ["first_batch.png"]
 
 
-def test_a_dry_run_and_the_card_count_the_episodes_of_the_part_alone(command, demonstrations, tmp_path, capsys):
+def test_a_dry_run_and_the_card_count_the_episodes_of_the_part_alone(
+    command, demonstrations, tmp_path, capsys
+):
     ids = Dataset(demonstrations).ids
     train, held_out = (sum(map(Split(part, 0.3, "episode"), ids)) for part in ("train", "held_out"))
     assert train
@@ -78,7 +91,11 @@ def test_a_dry_run_and_the_card_count_the_episodes_of_the_part_alone(command, de
     halves = [f"--{one}.0.{name}={value}" for one, part in (("sources", "train"), ("validation", "held_out"))
               for name, value in (("path", demonstrations), ("part", part), ("held-out", 0.3), ("held-out-by", "episode"))]  # fmt: skip
     assert main([*command, *halves, "--out", str(tmp_path), "--dry-run"]) == 0
-    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in capsys.readouterr().out.splitlines() if "demonstrations" in line]
+    rows = [
+        [cell.strip() for cell in line.split("│")[1:-1]]
+        for line in capsys.readouterr().out.splitlines()
+        if "demonstrations" in line
+    ]
     assert [row[1:4] for row in rows] == [["train", str(train), "0"], ["held_out", str(held_out), "0"]]
     assert main([*command, *halves, "--out", str(tmp_path)]) == 0
     card = (tmp_path / "model" / "README.md").read_text()
@@ -90,9 +107,13 @@ def test_every_option_of_a_recipe_is_explained(capsys):
     with pytest.raises(SystemExit):
         main(["train", "debug", "--help"])
     lines = [line.strip("│ ") for line in capsys.readouterr().out.splitlines()]
-    bare = [option for option, words in pairwise(lines) if option.startswith("--") and words.startswith("(default")]
-    # What a single task weighs is said once, above all of them.
-    assert {option.rsplit(".", 1)[0] for option in bare} == {"--sources.0.tasks", "--validation.0.tasks"}
+    bare = [
+        option
+        for option, words in pairwise(lines)
+        if option.startswith("--") and words.startswith("(default")
+    ]
+    # What a single mode weighs is said once, above all of them.
+    assert {option.rsplit(".", 1)[0] for option in bare} == {"--sources.0.modes", "--validation.0.modes"}
 
 
 def test_bad_input_is_one_line_that_names_the_thing(command, tmp_path, capsys):

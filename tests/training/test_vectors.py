@@ -10,15 +10,16 @@ from runs import losses_of, weights_of
 from action_images.baselines.network import PathRegressor, backbone_config
 from action_images.baselines.numbers import reference, tool_now
 from action_images.baselines.objective import VECTORS
-from action_images.canvas import TASKS
+from action_images.baselines.objectives import objective_of
+from action_images.canvas import MODES
 from action_images.cli import main
-from action_images.data.sample import collate
 from action_images.model import cost
-from action_images.model.models import Models, door_of
+from action_images.model.bundle import Models, door_of
 from action_images.model.presets import preset_named
 from action_images.pipeline import Pipeline
-from action_images.recipes import DEBUG, DEBUG_VECTOR, RECIPES, TINY, TINY_VECTOR, objective_of
+from action_images.samples.sample import collate
 from action_images.training.recipe import Recipe, SourceRecipe
+from action_images.training.recipes import DEBUG, DEBUG_VECTOR, RECIPES, TINY, TINY_VECTOR
 from action_images.training.train import Run, train
 from action_images.training.validation import Validation
 
@@ -26,16 +27,23 @@ from action_images.training.validation import Validation
 @pytest.fixture
 def vectors(demonstrations) -> Recipe:
     """Learning a few episodes by heart."""
-    seen = (SourceRecipe(demonstrations, tasks={"policy": 1.0}, drop_text=0.0),)
+    seen = (SourceRecipe(demonstrations, modes={"policy": 1.0}, drop_text=0.0),)
     return replace(
-        DEBUG_VECTOR, sources=seen, validation=seen, num_steps=150, batch_size=8, warmup_steps=10, num_workers=0, validation_windows=16
+        DEBUG_VECTOR,
+        sources=seen,
+        validation=seen,
+        num_steps=150,
+        batch_size=8,
+        warmup_steps=10,
+        num_workers=0,
+        validation_windows=16,
     )
 
 
 def asked(run: Run):
     """A canvas of one sample of the run, what is told besides, and where the tool is."""
     sample = collate([run.mixture.sample(run.mixture[0], run.clips.size)]).normalised()
-    canvas, condition = run.pipeline.encode(sample, TASKS["policy"], run.clips.num_frames)
+    canvas, condition = run.pipeline.encode(sample, MODES["policy"], run.clips.num_frames)
     return canvas, condition, tool_now(sample.trajectory, reference(sample.cameras))
 
 
@@ -58,7 +66,17 @@ def test_it_learns_paths_by_heart_is_saved_and_drives_an_arm(vectors, tmp_path, 
         Models.load(model)
 
     results = tmp_path / "results"
-    judged = ["evaluate", "--policy", str(model), "--out", str(results), "--task", "reach_target", "--trials", "1"]
+    judged = [
+        "evaluate",
+        "--policy",
+        str(model),
+        "--out",
+        str(results),
+        "--mode",
+        "reach_target",
+        "--trials",
+        "1",
+    ]
     assert main([*judged, "--no-films", "--no-ceiling"]) == 0
     (trial,) = [json.loads(line) for line in (results / "trials.jsonl").read_text().splitlines()]
     assert list(trial["stage_ms"]) == ["encode", "regress"]
@@ -71,7 +89,9 @@ def test_what_is_to_be_answered_is_not_shown(vectors, tmp_path):
     run = Run.start(vectors, tmp_path, objective=VECTORS)
     canvas, condition, now = asked(run)
     with torch.no_grad():
-        for weight in run.models.denoiser.parameters():  # a new head answers with the mean path whatever it sees
+        for (
+            weight
+        ) in run.models.denoiser.parameters():  # a new head answers with the mean path whatever it sees
             weight.add_(0.05)
         denoiser = run.models.denoiser.eval()
         answer = denoiser(canvas, condition, now)
@@ -106,7 +126,11 @@ def test_it_goes_on_where_it_was_stopped(vectors, tmp_path):
 
 def test_what_makes_no_sense_is_refused(vectors, demonstrations, tmp_path):
     with pytest.raises(ValueError, match="not simulate"):
-        Run.start(replace(vectors, sources=(SourceRecipe(demonstrations, tasks={"simulate": 1.0}),)), tmp_path / "a", objective=VECTORS)
+        Run.start(
+            replace(vectors, sources=(SourceRecipe(demonstrations, modes={"simulate": 1.0}),)),
+            tmp_path / "a",
+            objective=VECTORS,
+        )
     with pytest.raises(ValueError, match="the recipe learns vectors, the objective given is action-images"):
         train(vectors, tmp_path / "b")
 
@@ -115,7 +139,10 @@ def test_recipes_of_earlier_versions_learn_action_images():
     values = TINY.as_json()
     del values["learns"]
     assert Recipe.from_json(values) == TINY
-    assert [name for name, recipe in RECIPES.items() if recipe.learns == "vectors"] == ["debug-vector", "tiny-vector"]
+    assert [name for name, recipe in RECIPES.items() if recipe.learns == "vectors"] == [
+        "debug-vector",
+        "tiny-vector",
+    ]
 
 
 def test_the_baseline_has_the_methods_network_tokens_and_compute():
@@ -126,20 +153,30 @@ def test_the_baseline_has_the_methods_network_tokens_and_compute():
     def operations(config: dict, recipe: Recipe) -> float:
         total = 0.0
         for source in recipe.sources:
-            for task, weight in source.tasks.items():
-                load = cost.load_of(TASKS[task], 2, preset.num_frames, preset.size, (4, 8), 24)
-                total += source.ratio * weight / sum(source.tasks.values()) * cost.training_flops(config, load, "full", False)
+            for mode, weight in source.modes.items():
+                load = cost.load_of(MODES[mode], 2, preset.num_frames, preset.size, (4, 8), 24)
+                total += (
+                    source.ratio
+                    * weight
+                    / sum(source.modes.values())
+                    * cost.training_flops(config, load, "full", False)
+                )
         return recipe.num_steps * recipe.batch_size * total / sum(source.ratio for source in recipe.sources)
 
     ours, theirs = cost.full_config(preset.transformer), cost.full_config(backbone_config(preset.transformer))
     assert operations(theirs, TINY_VECTOR) == pytest.approx(operations(ours, TINY), rel=0.02)
-    planning = cost.count_parameters({**ours, "motion_channels": None, "action_channels": None})  # a planner is shown no more
+    planning = cost.count_parameters(
+        {**ours, "motion_channels": None, "action_channels": None}
+    )  # a planner is shown no more
     assert cost.count_parameters(theirs) == pytest.approx(planning, rel=0.02)
 
 
 def test_it_can_begin_with_the_eyes_of_a_model_that_draws(vectors, tmp_path):
     """All of that network is taken over but what answers; and models of the same kind are gone on from as they are."""
-    drawing = train(replace(DEBUG, sources=vectors.sources, validation=(), num_steps=3, num_workers=0), tmp_path / "drawing")
+    drawing = train(
+        replace(DEBUG, sources=vectors.sources, validation=(), num_steps=3, num_workers=0),
+        tmp_path / "drawing",
+    )
     seeing = Models.load(drawing).denoiser.transformer.state_dict()
     run = Run.start(replace(vectors, pretrained=drawing), tmp_path / "begun", objective=VECTORS)
     begun = run.models.denoiser.transformer.state_dict()
@@ -151,6 +188,8 @@ def test_it_can_begin_with_the_eyes_of_a_model_that_draws(vectors, tmp_path):
     model = train(replace(vectors, pretrained=drawing, num_steps=2), tmp_path / "run", objective=VECTORS)
     again = Run.start(replace(vectors, pretrained=model), tmp_path / "again", objective=VECTORS)
     loaded = Models.load(model, door=PathRegressor).denoiser.state_dict()
-    assert all(torch.equal(weight, loaded[name]) for name, weight in again.models.denoiser.state_dict().items())
+    assert all(
+        torch.equal(weight, loaded[name]) for name, weight in again.models.denoiser.state_dict().items()
+    )
     with pytest.raises(ValueError, match="holds a PathRegressor and is wanted as a CanvasDenoiser"):
         Run.start(replace(DEBUG, sources=vectors.sources, pretrained=model), tmp_path / "wrong")

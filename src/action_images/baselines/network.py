@@ -16,9 +16,9 @@ from typing_extensions import Self
 
 from action_images.baselines.numbers import NUM_NUMBERS, PARTS
 from action_images.canvas import Canvas
-from action_images.model.denoiser import ActionImagesTransformer3DModel
-from action_images.model.door import CanvasDenoiser, Condition
-from action_images.model.models import load_module
+from action_images.model.backbones.wan import ActionImagesTransformer3DModel
+from action_images.model.bundle import load_module
+from action_images.model.denoiser import CanvasDenoiser, Condition
 
 HEAD = "head"
 """Where a folder of models holds the path head."""
@@ -30,7 +30,13 @@ def backbone_config(config: dict[str, Any]) -> dict[str, Any]:
     """A denoiser's config for the same network whose tokens come out as they are, as many numbers as the network is wide."""
     width = config["num_attention_heads"] * config["attention_head_dim"]
     _, rows, columns = config.get("patch_size", (1, 2, 2))
-    plain = {"prediction": "velocity", "bias_frames": None, "still_anchor": False, "motion_channels": None, "action_channels": None}
+    plain = {
+        "prediction": "velocity",
+        "bias_frames": None,
+        "still_anchor": False,
+        "motion_channels": None,
+        "action_channels": None,
+    }
     return {**config, **plain, "out_channels": width // (rows * columns)}
 
 
@@ -47,7 +53,9 @@ class PathHead(ModelMixin, ConfigMixin):
     now_std: Tensor
 
     @register_to_config
-    def __init__(self, channels: int, num_frames: int, temporal_factor: int = 4, num_pools: int = 8, width: int = 256) -> None:
+    def __init__(
+        self, channels: int, num_frames: int, temporal_factor: int = 4, num_pools: int = 8, width: int = 256
+    ) -> None:
         super().__init__()
         num_places = (num_frames - 1) // temporal_factor
         self.scores = nn.Linear(channels, num_pools)
@@ -63,7 +71,9 @@ class PathHead(ModelMixin, ConfigMixin):
         for name in ("std", "now_std"):
             self.register_buffer(name, torch.ones(NUM_NUMBERS))
 
-    def forward(self, features: Float[Tensor, "b place spot channel"], now: Float[Tensor, "b 10"]) -> Float[Tensor, "b frame 10"]:
+    def forward(
+        self, features: Float[Tensor, "b place spot channel"], now: Float[Tensor, "b 10"]
+    ) -> Float[Tensor, "b frame 10"]:
         """Features of each latent frame after the first one, and the tool now, to the frames after the first, normalised."""
         weight = self.scores(features).softmax(2)
         pooled = torch.einsum("blsp,blsc->blpc", weight, features).flatten(2)
@@ -80,7 +90,9 @@ class PathHead(ModelMixin, ConfigMixin):
         return normalised * self.std + self.mean
 
     @torch.no_grad()
-    def set_statistics(self, numbers: Float[Tensor, "n frame 10"], valid: Bool[Tensor, "n frame"], now: Float[Tensor, "n 10"]) -> None:
+    def set_statistics(
+        self, numbers: Float[Tensor, "n frame 10"], valid: Bool[Tensor, "n frame"], now: Float[Tensor, "n 10"]
+    ) -> None:
         """Take mean and spread from data: a mean for each frame after the first, one spread for each part of the numbers."""
         counted = valid[..., None].to(numbers)
         self.mean.copy_((numbers * counted).sum(0) / counted.sum(0).clamp_min(1))
@@ -121,7 +133,9 @@ class PathRegressor(CanvasDenoiser):
     ) -> Float[Tensor, "b frame 10"]:
         """The frames after the first one, normalised (see `PathHead.plain`); `now` as `numbers.tool_now` gives it."""
         blank = replace(canvas, latents=torch.where(canvas.asked, 0.0, canvas.latents))
-        features = super().forward(blank, torch.ones(len(canvas.latents), device=canvas.latents.device), condition)
+        features = super().forward(
+            blank, torch.ones(len(canvas.latents), device=canvas.latents.device), condition
+        )
         parts = canvas.layout.unpack(features)
         views = [part[:, :, 1:] for segment, part in parts.items() if segment.stream == "action"]
         return self.head(torch.stack(views, 2).flatten(-2).permute(0, 3, 2, 4, 1).flatten(2, 3), now)
@@ -129,4 +143,6 @@ class PathRegressor(CanvasDenoiser):
 
 def _spread(variance: Float[Tensor, "10"]) -> Float[Tensor, "10"]:
     """One standard deviation for all numbers of a part, so that no axis counts more than another."""
-    return torch.cat([part.mean().sqrt().clamp_min(LEAST_STD).expand(len(part)) for part in variance.split(PARTS)])
+    return torch.cat(
+        [part.mean().sqrt().clamp_min(LEAST_STD).expand(len(part)) for part in variance.split(PARTS)]
+    )

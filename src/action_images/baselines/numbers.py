@@ -38,7 +38,9 @@ def from_numbers(numbers: Float[Tensor, "b frame 10"], now: Trajectory, world_fr
     moved, turned, opening = numbers.split(PARTS, -1)
     pose = now.world_from_tool
     translation = pose.translation + moved @ world_from_first.rotation.mT
-    return Trajectory(Pose(pose.rotation @ from_six_numbers(turned), translation), opening.squeeze(-1).clamp(0, 1))
+    return Trajectory(
+        Pose(pose.rotation @ from_six_numbers(turned), translation), opening.squeeze(-1).clamp(0, 1)
+    )
 
 
 def tool_now(path: Trajectory, world_from_first: Pose) -> Float[Tensor, "b 10"]:

@@ -11,14 +11,15 @@ from torch import Tensor
 
 from action_images.baselines.network import PathHead, PathRegressor, backbone_config
 from action_images.baselines.numbers import PARTS, from_numbers, reference, to_numbers, tool_now
-from action_images.canvas import TASKS, Canvas, Show
-from action_images.data.mixture import Draw, Mixture
-from action_images.data.sample import Sample, collate
+from action_images.canvas import MODES, Canvas, Show
+from action_images.errors import ActionImagesError
 from action_images.geometry import Pose, Trajectory
-from action_images.model.door import CanvasDenoiser, Condition
-from action_images.model.models import Clips, Models, door_of
+from action_images.model.bundle import Clips, Models, door_of
+from action_images.model.denoiser import CanvasDenoiser, Condition
 from action_images.model.presets import build_transformer, preset_named
 from action_images.pipeline import Pipeline, Prediction
+from action_images.samples.mixture import Draw, Mixture
+from action_images.samples.sample import Sample, collate
 from action_images.structs import concatenate
 from action_images.training.batches import Noised
 from action_images.training.objective import Predicted
@@ -50,21 +51,33 @@ class Vectors:
         Where the recipe has pretrained models that generate action images, all of their network but the last layer is
         taken over: a policy of numbers with eyes that are open already.
 
-        Raises ValueError for tasks that do not show the tool's first pose and ask for the others.
+        Raises ValueError for modes that do not show the tool's first pose and ask for the others.
         """
         for source in (*recipe.sources, *recipe.validation):
-            unfit = [name for name in source.tasks if TASKS[name].action is not Show.FIRST_FRAME]
+            unfit = [name for name in source.modes if MODES[name].action is not Show.FIRST_FRAME]
             if unfit:
-                raise ValueError(f"{source.path}: a vector policy learns where the tool goes from where it is, not {', '.join(unfit)}")
-        models = new_models(recipe, clips, mixture) if recipe.pretrained is None else read_models(recipe.pretrained, recipe, clips, mixture)
+                raise ActionImagesError(
+                    f"{source.path}: a vector policy learns where the tool goes from where it is, not {', '.join(unfit)}"
+                )
+        models = (
+            new_models(recipe, clips, mixture)
+            if recipe.pretrained is None
+            else read_models(recipe.pretrained, recipe, clips, mixture)
+        )
         seeing = models.denoiser.transformer
-        config = backbone_config({name: value for name, value in seeing.config.items() if not name.startswith("_")})
+        config = backbone_config(
+            {name: value for name, value in seeing.config.items() if not name.startswith("_")}
+        )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
             transformer = build_transformer(replace(preset_named(recipe.preset), transformer=config))
             head = PathHead(config["out_channels"], clips.num_frames, models.autoencoder.temporal_factor)
         if recipe.pretrained is not None:
-            taken_over = {name: weight for name, weight in seeing.state_dict().items() if not name.startswith("proj_out.")}
+            taken_over = {
+                name: weight
+                for name, weight in seeing.state_dict().items()
+                if not name.startswith("proj_out.")
+            }
             own = transformer.state_dict()
             transformer.load_state_dict({name: taken_over.get(name, weight) for name, weight in own.items()})
         numbers, valid, now = (torch.cat(parts) for parts in zip(*_paths(mixture, clips), strict=True))
@@ -77,9 +90,11 @@ class Vectors:
         answered = denoiser(batch.canvas, batch.condition, now)
         return _error(answered, _head(denoiser).normalised(wanted), batch.sample.valid[:, 1:])
 
-    def predict(self, pipeline: Pipeline, given: Sample, task: str, clips: Clips, draws: Sequence[Draw]) -> Predicted:  # noqa: ARG002
+    def predict(
+        self, pipeline: Pipeline, given: Sample, mode: str, clips: Clips, draws: Sequence[Draw]
+    ) -> Predicted:
         """The path, and for pictures its action images, drawn."""
-        canvas, condition = pipeline.encode(given, TASKS[task], clips.num_frames)
+        canvas, condition = pipeline.encode(given, MODES[mode], clips.num_frames)
         wanted, now = _told(given)
         denoiser = pipeline.models.denoiser
         answered = denoiser(canvas, condition, now)
@@ -111,7 +126,9 @@ def _told(sample: Sample) -> tuple[Float[Tensor, "b frame 10"], Float[Tensor, "b
 def _calibrated(sample: Sample) -> tuple[Trajectory, Pose]:
     if sample.trajectory is None or sample.cameras is None:
         missing = "trajectory" if sample.trajectory is None else "cameras"
-        raise ValueError(f"a vector policy needs calibrated paths, but a sample has no {missing}; leave its source out")
+        raise ActionImagesError(
+            f"a vector policy needs calibrated paths, but a sample has no {missing}; leave its source out"
+        )
     return sample.trajectory, reference(sample.cameras)
 
 

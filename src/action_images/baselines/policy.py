@@ -9,10 +9,11 @@ from typing_extensions import Self
 
 from action_images.baselines.network import PathRegressor
 from action_images.baselines.objective import regress
-from action_images.canvas import TASKS
+from action_images.canvas import MODES
 from action_images.control import Gripper, to_control_steps
 from action_images.control.resample import Interpolation
-from action_images.model.models import Clips, Models
+from action_images.errors import ActionImagesError
+from action_images.model.bundle import Clips, Models
 from action_images.pipeline import Pipeline
 from action_images.policy.generative import OnClips, Stages, scene_of, with_first
 from action_images.robot import Observation, Plan
@@ -36,7 +37,9 @@ class VectorPolicy(OnClips):
         """With a folder of saved models; raises ValueError where they are of another kind."""
         models = Models.load(folder, door=PathRegressor).to(device)
         if models.clips is None:
-            raise ValueError(f"{folder}: does not say what clips its models were trained on; train them with 'action-images train'")
+            raise ActionImagesError(
+                f"{folder}: does not say what clips its models were trained on; train them with 'action-images train'"
+            )
         return cls(Pipeline.of(models), models.clips, **values)
 
     @torch.no_grad()
@@ -49,9 +52,16 @@ class VectorPolicy(OnClips):
         stages = Stages()
         with stages.of("encode", device):
             scene = scene_of(observation, self.clips.size).to(device)
-            canvas, condition = self.pipeline.encode(scene, TASKS["policy"], self.clips.num_frames)
+            canvas, condition = self.pipeline.encode(scene, MODES["policy"], self.clips.num_frames)
         with stages.of("regress", device):
             path = regress(self.pipeline, canvas, condition, scene).to("cpu")[0]
         path = with_first(path, observation)
-        steps = to_control_steps(path, torch.ones(path.num_frames), self.clips.fps, self.control_hz, self.gripper, self.interpolation)
+        steps = to_control_steps(
+            path,
+            torch.ones(path.num_frames),
+            self.clips.fps,
+            self.control_hz,
+            self.gripper,
+            self.interpolation,
+        )
         return Plan(steps.trajectory, stage_ms=stages.ms)

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 from typing_extensions import Self
 
-from action_images.calibration.door import CalibrationError, opencv
+from action_images.calibration.opencv import CalibrationError, opencv
 
 LEAST_CORNERS = 6
 """A picture that shows fewer corners, or only corners on one line, counts as showing none."""
@@ -44,7 +44,9 @@ class Board:
 
     def __post_init__(self):
         if min(self.columns, self.rows) < 3 or max(self.columns, self.rows) > 100:
-            raise CalibrationError(f"a board of {self.columns} x {self.rows} squares cannot be used; it has 3 to 100 in each direction")
+            raise CalibrationError(
+                f"a board of {self.columns} x {self.rows} squares cannot be used; it has 3 to 100 in each direction"
+            )
         if not 0 < self.marker < self.square:
             raise CalibrationError(
                 f"markers ({self.marker:g} m) must be smaller than squares ({self.square:g} m), both above 0; measure the print"
@@ -53,13 +55,19 @@ class Board:
             raise CalibrationError(f"squares of {self.square:g} m? Lengths are in metres: 30 mm is 0.03")
         known = dictionaries()
         if self.dictionary not in known:
-            raise CalibrationError(f"there is no dictionary '{self.dictionary}'; there are: {', '.join(known)}")
+            raise CalibrationError(
+                f"there is no dictionary '{self.dictionary}'; there are: {', '.join(known)}"
+            )
         wanted, held = self.columns * self.rows // 2, len(self._dictionary().bytesList)
         if wanted > held:
-            raise CalibrationError(f"this board needs {wanted} markers, {self.dictionary} holds {held}; choose a larger dictionary")
+            raise CalibrationError(
+                f"this board needs {wanted} markers, {self.dictionary} holds {held}; choose a larger dictionary"
+            )
 
     @classmethod
-    def from_text(cls, squares: str, square: float, marker: float, dictionary: str, legacy: bool = False) -> Self:
+    def from_text(
+        cls, squares: str, square: float, marker: float, dictionary: str, legacy: bool = False
+    ) -> Self:
         """From `squares` as "7x5": columns x rows."""
         match = re.fullmatch(r"(\d{1,3})x(\d{1,3})", squares)
         if match is None:
@@ -81,7 +89,10 @@ class Board:
         if ids is None or len(ids) < LEAST_CORNERS or self.in_opencv().checkCharucoCornersCollinear(ids):
             return None
         # OpenCV's pixel centres are whole numbers, ours are at +0.5: from here on all pixels are ours.
-        return Found(torch.from_numpy(ids.ravel().astype(np.int64)), torch.from_numpy(pixels.reshape(-1, 2).astype(np.float64)) + 0.5)
+        return Found(
+            torch.from_numpy(ids.ravel().astype(np.int64)),
+            torch.from_numpy(pixels.reshape(-1, 2).astype(np.float64)) + 0.5,
+        )
 
     def count_markers(self, picture: UInt8[Tensor, "3 h w"]) -> int:
         """How many markers of the dictionary a picture shows, whether or not they lie as on this board."""
@@ -110,6 +121,8 @@ def dictionaries() -> list[str]:
 
 @cache
 def _in_opencv(board: Board) -> Any:
-    made = opencv().aruco.CharucoBoard((board.columns, board.rows), board.square, board.marker, board._dictionary())
+    made = opencv().aruco.CharucoBoard(
+        (board.columns, board.rows), board.square, board.marker, board._dictionary()
+    )
     made.setLegacyPattern(board.legacy)
     return made

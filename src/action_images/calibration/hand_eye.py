@@ -5,7 +5,7 @@ import math
 import numpy as np
 import torch
 
-from action_images.calibration.door import CalibrationError, opencv
+from action_images.calibration.opencv import CalibrationError, opencv
 from action_images.geometry import Pose
 from action_images.geometry.rotation import nearest_rotation, to_rotation_vector
 
@@ -38,15 +38,26 @@ def closed_form(camera_from_board: Pose, mount_from_holder: Pose) -> tuple[Pose,
     is what carries the camera, the holder what carries the board: the world and the tool, or the other way round.
     """
     cv2 = opencv()
-    lists = [(list(pose.rotation.numpy()), list(pose.translation.numpy())) for pose in (camera_from_board, mount_from_holder)]
-    board_r, board_t, camera_r, camera_t = cv2.calibrateRobotWorldHandEye(*lists[0], *lists[1], method=cv2.CALIB_ROBOT_WORLD_HAND_EYE_SHAH)
+    lists = [
+        (list(pose.rotation.numpy()), list(pose.translation.numpy()))
+        for pose in (camera_from_board, mount_from_holder)
+    ]
+    board_r, board_t, camera_r, camera_t = cv2.calibrateRobotWorldHandEye(
+        *lists[0], *lists[1], method=cv2.CALIB_ROBOT_WORLD_HAND_EYE_SHAH
+    )
     board_from_holder, camera_from_mount = _pose(board_r, board_t), _pose(camera_r, camera_t)
-    if not (board_from_holder.translation.isfinite().all() and camera_from_mount.translation.isfinite().all()):
-        raise CalibrationError("the closed form finds no solution; take pictures with the tool turned about at least two axes")
+    if not (
+        board_from_holder.translation.isfinite().all() and camera_from_mount.translation.isfinite().all()
+    ):
+        raise CalibrationError(
+            "the closed form finds no solution; take pictures with the tool turned about at least two axes"
+        )
     return camera_from_mount.inverse(), board_from_holder.inverse()
 
 
-def disagreement(camera_from_board: Pose, mount_from_holder: Pose, mount_from_camera: Pose, holder_from_board: Pose) -> float:
+def disagreement(
+    camera_from_board: Pose, mount_from_holder: Pose, mount_from_camera: Pose, holder_from_board: Pose
+) -> float:
     """How far the board's origin, seen by the camera, lies from where the robot carries it: median over pictures (m)."""
     seen = (mount_from_camera @ camera_from_board).translation
     return (seen - (mount_from_holder @ holder_from_board).translation).norm(dim=-1).median().item()
@@ -58,4 +69,6 @@ def middle(poses: Pose) -> Pose:
 
 
 def _pose(rotation: np.ndarray, translation: np.ndarray) -> Pose:
-    return Pose(nearest_rotation(torch.from_numpy(rotation).double()), torch.from_numpy(translation).double().ravel())
+    return Pose(
+        nearest_rotation(torch.from_numpy(rotation).double()), torch.from_numpy(translation).double().ravel()
+    )

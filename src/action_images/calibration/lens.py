@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from action_images.calibration.door import CalibrationError, opencv
+from action_images.calibration.opencv import CalibrationError, opencv
 from action_images.geometry import Camera, Pose
 from action_images.structs import Struct
 
@@ -73,14 +73,20 @@ def estimate_lens(
     The focal length and centre of a `known` lens stay as they are.
     """
     cv2 = opencv()
-    flags = cv2.CALIB_ZERO_TANGENT_DIST | cv2.CALIB_FIX_K3 | (cv2.CALIB_FIX_K1 | cv2.CALIB_FIX_K2 if straight else 0)
+    flags = (
+        cv2.CALIB_ZERO_TANGENT_DIST
+        | cv2.CALIB_FIX_K3
+        | (cv2.CALIB_FIX_K1 | cv2.CALIB_FIX_K2 if straight else 0)
+    )
     as_numpy = lambda tensors: [tensor.numpy().astype(np.float32) for tensor in tensors]  # noqa: E731
     # OpenCV only ever sees our pixels here, so its principal point comes back in our convention.
     guess = None
     if known is not None:
         flags |= cv2.CALIB_USE_INTRINSIC_GUESS | cv2.CALIB_FIX_FOCAL_LENGTH | cv2.CALIB_FIX_PRINCIPAL_POINT
         guess = known.intrinsics().numpy()
-    rms, matrix, distortion, _, _ = cv2.calibrateCamera(as_numpy(points), as_numpy(pixels), size[::-1], guess, None, flags=flags)
+    rms, matrix, distortion, _, _ = cv2.calibrateCamera(
+        as_numpy(points), as_numpy(pixels), size[::-1], guess, None, flags=flags
+    )
     matrix = torch.from_numpy(matrix)
     radial = torch.from_numpy(distortion.ravel()[:2].copy())
     return Lens(matrix.diagonal()[:2].clone(), matrix[:2, 2].clone(), radial), rms
@@ -103,5 +109,8 @@ def straighten(frames: UInt8[Tensor, "frame 3 h w"], lens: Lens) -> UInt8[Tensor
     y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
     # The way back through the door: OpenCV samples at whole-number pixel centres.
     source = (lens.bent(torch.stack([x, y], -1).double()) - 0.5).float().numpy()
-    straight = [cv2.remap(np.ascontiguousarray(frame.movedim(0, -1).numpy()), source, None, cv2.INTER_LINEAR) for frame in frames]
+    straight = [
+        cv2.remap(np.ascontiguousarray(frame.movedim(0, -1).numpy()), source, None, cv2.INTER_LINEAR)
+        for frame in frames
+    ]
     return torch.from_numpy(np.stack(straight)).movedim(-1, -3).contiguous()

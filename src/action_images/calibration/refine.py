@@ -10,8 +10,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.func import jvp, vmap
 
-from action_images.calibration.door import CalibrationError
 from action_images.calibration.lens import Lens
+from action_images.calibration.opencv import CalibrationError
 from action_images.geometry import Pose
 from action_images.geometry.rotation import from_quaternion_xyzw
 
@@ -55,7 +55,10 @@ class Unknowns:
 
     def exact_robot(self) -> "Unknowns":
         """The same, with the robot's poses taken as they were reported."""
-        return replace(self, tool_from_true_tool=Pose.identity(len(self.tool_from_true_tool.translation), dtype=torch.float64))
+        return replace(
+            self,
+            tool_from_true_tool=Pose.identity(len(self.tool_from_true_tool.translation), dtype=torch.float64),
+        )
 
 
 @dataclass(frozen=True)
@@ -115,15 +118,21 @@ def refine(problem: Problem, start: Unknowns) -> Refined:
     free = problem.estimated()
     places = free.nonzero().flatten()
     metres, radians = problem.pose_std
-    scale = torch.tensor([radians] * 3 + [metres] * 3, dtype=torch.float64).repeat(len(problem.world_from_tool.translation))
-    prior = torch.diag(1 / torch.cat([torch.full((len(free) - len(scale),), torch.inf, dtype=torch.float64), scale]))[-len(scale) :]
+    scale = torch.tensor([radians] * 3 + [metres] * 3, dtype=torch.float64).repeat(
+        len(problem.world_from_tool.translation)
+    )
+    prior = torch.diag(
+        1 / torch.cat([torch.full((len(free) - len(scale),), torch.inf, dtype=torch.float64), scale])
+    )[-len(scale) :]
 
     def step(numbers: np.ndarray) -> Tensor:
         return torch.zeros(len(free), dtype=torch.float64).index_put((places,), torch.from_numpy(numbers))
 
     def residuals(numbers: np.ndarray) -> np.ndarray:
         moved = step(numbers)
-        return torch.cat([problem.residual_px(start.moved(moved)).flatten() / CORNER_STD_PX, prior @ moved]).numpy()
+        return torch.cat(
+            [problem.residual_px(start.moved(moved)).flatten() / CORNER_STD_PX, prior @ moved]
+        ).numpy()
 
     def jacobian(numbers: np.ndarray) -> np.ndarray:
         corners = _derivative(problem, start, step(numbers)).flatten(0, 1) / CORNER_STD_PX
@@ -132,8 +141,12 @@ def refine(problem: Problem, start: Unknowns) -> Refined:
     first = np.zeros(len(places))
     answer = least_squares(residuals, first, jacobian, loss="huber", f_scale=3.0, x_scale="jac", ftol=1e-6)  # type: ignore[arg-type]
     if not answer.success:
-        raise CalibrationError("the refinement does not settle; are pictures and poses of one session, in one order?")
-    return Refined(start.moved(step(answer.x)), *_stds(torch.from_numpy(answer.jac), answer.cost, problem, places))
+        raise CalibrationError(
+            "the refinement does not settle; are pictures and poses of one session, in one order?"
+        )
+    return Refined(
+        start.moved(step(answer.x)), *_stds(torch.from_numpy(answer.jac), answer.cost, problem, places)
+    )
 
 
 def _derivative(problem: Problem, start: Unknowns, step: Tensor) -> Float[Tensor, "corner 2 numbers"]:
@@ -142,7 +155,11 @@ def _derivative(problem: Problem, start: Unknowns, step: Tensor) -> Float[Tensor
     A corner depends on one camera, the board and one pose: all cameras' (or poses') first numbers are moved at once, then
     their second, and so on, which is 24 directions however many pictures there are, all of them in one forward pass.
     """
-    num_cameras, num_poses, corners = len(problem.free), len(problem.world_from_tool.translation), problem.corners
+    num_cameras, num_poses, corners = (
+        len(problem.free),
+        len(problem.world_from_tool.translation),
+        problem.corners,
+    )
     owners = (
         (corners.camera, num_cameras),
         (corners.camera, num_cameras),
@@ -153,7 +170,9 @@ def _derivative(problem: Problem, start: Unknowns, step: Tensor) -> Float[Tensor
     for owner, count in owners:
         numbers += [first + number + 6 * owner for number in range(6)]
         first += 6 * count
-    ours = torch.stack(numbers)  # (direction, corner): which number of the step moves this corner along this direction
+    ours = torch.stack(
+        numbers
+    )  # (direction, corner): which number of the step moves this corner along this direction
     directions = torch.zeros(len(ours), len(step), dtype=step.dtype).scatter_(1, ours, 1.0)
 
     def along(direction: Tensor) -> Tensor:
@@ -170,8 +189,12 @@ def _stds(jacobian: Tensor, cost: float, problem: Problem, places: Tensor) -> tu
     surplus = jacobian.shape[0] - jacobian.shape[1]
     widened = max(1.0, 2 * cost / max(surplus, 1))
     covariance = torch.linalg.pinv(jacobian.T @ jacobian, hermitian=True) * widened
-    variance = torch.zeros(int(places.max()) + 1, dtype=torch.float64).index_put((places,), covariance.diagonal())
-    turn, shift = variance[6 * num_cameras : 12 * num_cameras].view(num_cameras, 2, 3).sum(-1).sqrt().unbind(1)
+    variance = torch.zeros(int(places.max()) + 1, dtype=torch.float64).index_put(
+        (places,), covariance.diagonal()
+    )
+    turn, shift = (
+        variance[6 * num_cameras : 12 * num_cameras].view(num_cameras, 2, 3).sum(-1).sqrt().unbind(1)
+    )
     return shift, turn
 
 

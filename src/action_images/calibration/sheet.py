@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from action_images.calibration.board import Board
-from action_images.calibration.door import CalibrationError, opencv
+from action_images.calibration.opencv import CalibrationError, opencv
 
 PAPERS = {"A4": (0.297, 0.210), "A3": (0.420, 0.297), "A2": (0.594, 0.420)}
 """Width and height (m) of sheets that lie on their side."""
@@ -40,7 +40,12 @@ def rectangles(board: Board) -> list[Rectangle]:
     found: list[Rectangle] = []
     made = board.in_opencv()
     first = board.rows % 2 == 0 if board.legacy else False
-    places = [(column, row) for row in range(board.rows) for column in range(board.columns) if (row + column + first) % 2 == 0]
+    places = [
+        (column, row)
+        for row in range(board.rows)
+        for column in range(board.columns)
+        if (row + column + first) % 2 == 0
+    ]
     squares = [(column * board.square, row * board.square) for column, row in places]
     found += [Rectangle(left, top, left + board.square, top + board.square) for left, top in squares]
     side = made.getDictionary().markerSize + 2
@@ -60,7 +65,9 @@ def picture(board: Board, pixels_per_metre: float) -> UInt8[Tensor, "h w"]:
     height, width = (round(n * board.square * pixels_per_metre) for n in (board.rows, board.columns))
     image = np.full((height, width), 255, np.uint8)
     for part in rectangles(board):
-        left, top, right, bottom = (round(x * pixels_per_metre) for x in (part.left, part.top, part.right, part.bottom))
+        left, top, right, bottom = (
+            round(x * pixels_per_metre) for x in (part.left, part.top, part.right, part.bottom)
+        )
         image[top:bottom, left:right] = 0 if part.black else 255
     return torch.from_numpy(image)
 
@@ -111,9 +118,13 @@ def _save_pdf(path: Path, board: Board) -> str:
         size = f"{left + part.left:.7f} {top - part.bottom:.7f} {part.right - part.left:.7f} {part.bottom - part.top:.7f} re f"
         lines.append(f"{0 if part.black else 1} g {size}")
     below = top - height - CAPTION / 2
-    lines.append(f"0 g {left:.7f} {below:.7f} 0.1 0.0005 re f {left:.7f} {below - 0.0015:.7f} 0.0003 0.0035 re f")
+    lines.append(
+        f"0 g {left:.7f} {below:.7f} 0.1 0.0005 re f {left:.7f} {below - 0.0015:.7f} 0.0003 0.0035 re f"
+    )
     lines.append(f"{left + 0.0997:.7f} {below - 0.0015:.7f} 0.0003 0.0035 re f")
-    lines.append(f"BT /F 0.0028 Tf {left:.7f} {below - 0.0045:.7f} Td (100 mm  |  {board}  |  action-images) Tj ET")
+    lines.append(
+        f"BT /F 0.0028 Tf {left:.7f} {below - 0.0045:.7f} Td (100 mm  |  {board}  |  action-images) Tj ET"
+    )
     path.write_bytes(_pdf("\n".join(lines).encode("ascii"), paper))
     return f"{name} (on its side)" if name in PAPERS else name
 
@@ -125,8 +136,14 @@ def _pdf(drawing: bytes, paper: tuple[float, float]) -> bytes:
     bodies = [
         b"<< /Type /Catalog /Pages 2 0 R >>",
         b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
-        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 " + box.encode() + b"] /Contents 4 0 R /Resources << /Font << /F 5 0 R >> >> >>",
-        b"<< /Length " + str(len(packed)).encode() + b" /Filter /FlateDecode >>\nstream\n" + packed + b"\nendstream",
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 "
+        + box.encode()
+        + b"] /Contents 4 0 R /Resources << /Font << /F 5 0 R >> >> >>",
+        b"<< /Length "
+        + str(len(packed)).encode()
+        + b" /Filter /FlateDecode >>\nstream\n"
+        + packed
+        + b"\nendstream",
         b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
     ]
     file, offsets = bytearray(b"%PDF-1.4\n"), []

@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 
 from action_images.calibration.board import Board, Found
-from action_images.calibration.door import CalibrationError
-from action_images.data.pictures import read_picture
-from action_images.data.trajectory_file import load_trajectory
+from action_images.calibration.opencv import CalibrationError
+from action_images.episodes.pictures import read_picture
+from action_images.episodes.trajectory_file import load_trajectory
 from action_images.geometry import Pose
 
 ENDINGS = (".png", ".jpg", ".jpeg")
@@ -60,13 +60,17 @@ def load_shots(folders: list[Path], poses: Path, board: Board) -> Shots:
         )
     names, rows = [folder.resolve().name for folder in folders], _image_column(poses)
     if len(set(names)) < len(names):
-        raise CalibrationError(f"two folders have the same name ({', '.join(names)}): a folder's name is its camera's; rename one")
+        raise CalibrationError(
+            f"two folders have the same name ({', '.join(names)}): a folder's name is its camera's; rename one"
+        )
     sizes: dict[str, tuple[int, int]] = {}
     sightings: list[Sighting] = []
     blind: list[Path] = []
     for name, folder in zip(names, folders, strict=True):
         pictures = list_pictures(folder)
-        for path, pose in zip(pictures, _rows_of(pictures, folder, poses, len(world_from_tool.translation), rows), strict=True):
+        for path, pose in zip(
+            pictures, _rows_of(pictures, folder, poses, len(world_from_tool.translation), rows), strict=True
+        ):
             picture = read_picture(path)
             size = (picture.shape[-2], picture.shape[-1])
             if sizes.setdefault(name, size) != size:
@@ -92,7 +96,10 @@ def list_pictures(folder: Path) -> list[Path]:
     if not pictures:
         raise CalibrationError(f"{folder}: holds no picture ({', '.join(ENDINGS)})")
     return sorted(
-        pictures, key=lambda path: [(part.isdigit(), int(part) if part.isdigit() else part) for part in re.split(r"(\d+)", path.name)]
+        pictures,
+        key=lambda path: [
+            (part.isdigit(), int(part) if part.isdigit() else part) for part in re.split(r"(\d+)", path.name)
+        ],
     )
 
 
@@ -104,7 +111,9 @@ def _image_column(poses: Path) -> list[str] | None:
     return [row["image"].strip() for row in rows] if rows and "image" in rows[0] else None
 
 
-def _rows_of(pictures: list[Path], folder: Path, poses: Path, num_poses: int, rows: list[str] | None) -> list[int]:
+def _rows_of(
+    pictures: list[Path], folder: Path, poses: Path, num_poses: int, rows: list[str] | None
+) -> list[int]:
     if rows is None:
         if len(pictures) != num_poses:
             raise CalibrationError(

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import torch
 
-from action_images.calibration.door import CalibrationError
 from action_images.calibration.hand_eye import check_turns, closed_form, disagreement, middle
 from action_images.calibration.lens import Lens, board_pose, estimate_lens, lens_of
+from action_images.calibration.opencv import CalibrationError
 from action_images.calibration.refine import Corners, Mount, Problem, Refined, Unknowns, refine, rms
 from action_images.calibration.shots import Shots, Sighting
 from action_images.geometry import Camera, Pose
@@ -69,11 +69,16 @@ class Calibration:
     def mounted(self) -> dict[str, Camera]:
         """The cameras in the frame of what carries them: world_from_camera of fixed ones, tool_from_camera of a wrist's."""
         known = self.refined.unknowns
-        return {name: known.lens[i].camera(known.mount_from_camera[i], self.shots.sizes[name]) for i, name in enumerate(self.names)}
+        return {
+            name: known.lens[i].camera(known.mount_from_camera[i], self.shots.sizes[name])
+            for i, name in enumerate(self.names)
+        }
 
     def cameras(self) -> dict[str, Camera]:
         """The cameras in the world; a wrist's has an axis: one for each row of the poses."""
-        return self.mounted() if self.mount == "world" else carried(self.mounted(), self.shots.world_from_tool)
+        return (
+            self.mounted() if self.mount == "world" else carried(self.mounted(), self.shots.world_from_tool)
+        )
 
 
 def carried(in_tool: Mapping[str, Camera], world_from_tool: Pose) -> dict[str, Camera]:
@@ -108,13 +113,17 @@ def calibrate(
     return result
 
 
-def _calibrate(shots: Shots, mount: Mount, given: Mapping[str, Camera], pose_std: tuple[float, float], bent: bool) -> Calibration:
+def _calibrate(
+    shots: Shots, mount: Mount, given: Mapping[str, Camera], pose_std: tuple[float, float], bent: bool
+) -> Calibration:
     names = tuple(shots.sizes)
     if unknown := [name for name in given if name not in names]:
         raise CalibrationError(
             f"intrinsics are given of {', '.join(unknown)}, pictures of {', '.join(names)}; give those of the same names"
         )
-    by_camera = {name: [sighting for sighting in shots.sightings if sighting.camera == name] for name in names}
+    by_camera = {
+        name: [sighting for sighting in shots.sightings if sighting.camera == name] for name in names
+    }
     lenses, views, boards = [], [], []
     for name, sightings in by_camera.items():
         _check_enough(name, sightings, shots)
@@ -155,7 +164,9 @@ def _check_enough(name: str, sightings: list[Sighting], shots: Shots) -> None:
     )
 
 
-def _estimate_lens(name: str, sightings: list[Sighting], shots: Shots, bent: bool, given: Camera | None) -> Lens:
+def _estimate_lens(
+    name: str, sightings: list[Sighting], shots: Shots, bent: bool, given: Camera | None
+) -> Lens:
     """Of a camera that is given its distortion alone."""
     known = None if given is None else lens_of(given)
     if given is not None and tuple(given.size) != tuple(shots.sizes[name]):
@@ -163,7 +174,10 @@ def _estimate_lens(name: str, sightings: list[Sighting], shots: Shots, bent: boo
             f"{name}: intrinsics are given for pictures of {tuple(given.size)} px, these are {tuple(shots.sizes[name])}; give those of "
             "this size"
         )
-    points, pixels = [shots.board.corners[s.found.ids] for s in sightings], [s.found.pixels for s in sightings]
+    points, pixels = (
+        [shots.board.corners[s.found.ids] for s in sightings],
+        [s.found.pixels for s in sightings],
+    )
     curved, curved_px = estimate_lens(points, pixels, shots.sizes[name], straight=False, known=known)
     if bent:
         return curved
@@ -250,12 +264,17 @@ def report(result: Calibration) -> dict:
         "outliers": [_short(residual.sighting.picture) for residual in result.outliers],
         "dropped_outliers": [_picture_report(residual) for residual in result.dropped],
         "position_std_mm": {name: stds.position_std[i].item() * 1e3 for i, name in enumerate(result.names)},
-        "rotation_std_deg": {name: math.degrees(stds.rotation_std[i].item()) for i, name in enumerate(result.names)},
+        "rotation_std_deg": {
+            name: math.degrees(stds.rotation_std[i].item()) for i, name in enumerate(result.names)
+        },
     }
 
 
 def _camera_report(result: Calibration, index: int, name: str) -> dict:
-    lens, mount_from_camera = result.refined.unknowns.lens[index], result.refined.unknowns.mount_from_camera[index]
+    lens, mount_from_camera = (
+        result.refined.unknowns.lens[index],
+        result.refined.unknowns.mount_from_camera[index],
+    )
     return {
         "intrinsics": lens.intrinsics().tolist(),
         "radial": lens.radial.tolist(),

@@ -7,6 +7,7 @@ from torch import Tensor
 from typing_extensions import Self
 
 from action_images.canvas.layout import Layout
+from action_images.errors import ActionImagesError
 from action_images.structs import Struct
 
 
@@ -39,5 +40,7 @@ class Canvas(Struct):
         flags = [self.given] if self.valid is None else [self.given, self.valid]
         if num_frames != self.layout.num_frames or any(flag.shape[-1] != num_frames for flag in flags):
             counts = [flag.shape[-1] for flag in flags]
-            raise ValueError(f"the layout has {self.layout.num_frames} latent frames, the latents {num_frames}, the flags {counts}")
+            raise ActionImagesError(
+                f"the layout has {self.layout.num_frames} latent frames, the latents {num_frames}, the flags {counts}"
+            )
         return self

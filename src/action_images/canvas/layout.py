@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Int, Shaped
 from torch import Tensor
 
+from action_images.errors import ActionImagesError
+
 Stream = Literal["video", "action"]
 STREAMS: tuple[Stream, ...] = ("video", "action")
 
@@ -31,9 +33,11 @@ class Layout:
     def __post_init__(self) -> None:
         names = [(segment.view, segment.stream) for segment in self.segments]
         if not names or len(set(names)) < len(names):
-            raise ValueError(f"a layout needs each (view, stream) once and at least one of them, got {names}")
+            raise ActionImagesError(
+                f"a layout needs each (view, stream) once and at least one of them, got {names}"
+            )
         if any(segment.num_frames < 1 for segment in self.segments):
-            raise ValueError(f"every segment needs at least one latent frame, got {self.segments}")
+            raise ActionImagesError(f"every segment needs at least one latent frame, got {self.segments}")
 
     @property
     def num_frames(self) -> int:
@@ -49,7 +53,10 @@ class Layout:
     def spans(self) -> dict[Segment, slice]:
         """Which latent frames of the canvas belong to each segment."""
         ends = list(accumulate(segment.num_frames for segment in self.segments))
-        return {segment: slice(end - segment.num_frames, end) for segment, end in zip(self.segments, ends, strict=True)}
+        return {
+            segment: slice(end - segment.num_frames, end)
+            for segment, end in zip(self.segments, ends, strict=True)
+        }
 
     def pack(self, parts: Mapping[Segment, Tensor], dim: int = -3) -> Tensor:
         """One tensor from one part for each segment, joined along the latent frame axis `dim`.
@@ -58,15 +65,19 @@ class Layout:
         """
         for segment in self.segments:
             if segment not in parts:
-                raise ValueError(f"no part was given for {segment}; there are parts for {list(parts)}")
+                raise ActionImagesError(f"no part was given for {segment}; there are parts for {list(parts)}")
             if parts[segment].shape[dim] != segment.num_frames:
-                raise ValueError(f"the part for {segment} has {parts[segment].shape[dim]} latent frames")
+                raise ActionImagesError(
+                    f"the part for {segment} has {parts[segment].shape[dim]} latent frames"
+                )
         return torch.cat([parts[segment] for segment in self.segments], dim)
 
     def unpack(self, packed: Tensor, dim: int = -3) -> dict[Segment, Tensor]:
         """The parts that `pack` joined; views, no copies."""
         if packed.shape[dim] != self.num_frames:
-            raise ValueError(f"the layout has {self.num_frames} latent frames, the tensor {packed.shape[dim]}")
+            raise ActionImagesError(
+                f"the layout has {self.num_frames} latent frames, the tensor {packed.shape[dim]}"
+            )
         parts = packed.split([segment.num_frames for segment in self.segments], dim)
         return dict(zip(self.segments, parts, strict=True))
 
@@ -82,9 +93,13 @@ class Layout:
         """How many latent frames of its segment lie before each latent frame."""
         return torch.cat([torch.arange(segment.num_frames, device=device) for segment in self.segments])
 
-    def later(self, packed: Shaped[Tensor, "*batch l"], stream: Stream) -> Shaped[Tensor, "*batch view later"]:
+    def later(
+        self, packed: Shaped[Tensor, "*batch l"], stream: Stream
+    ) -> Shaped[Tensor, "*batch view later"]:
         """What is said of each latent frame, for those of each view's video, or actions, after its first."""
-        parts = [part[..., 1:] for segment, part in self.unpack(packed, -1).items() if segment.stream == stream]
+        parts = [
+            part[..., 1:] for segment, part in self.unpack(packed, -1).items() if segment.stream == stream
+        ]
         return torch.stack(parts, -2) if parts else packed.new_zeros(*packed.shape[:-1], self.num_views, 0)
 
     def _per_frame(self, values: list[int], device: torch.device | None) -> Tensor:

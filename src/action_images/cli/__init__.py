@@ -6,7 +6,11 @@ import os
 import sys
 from pathlib import Path
 
-COMMANDS = {path.stem.strip("_").replace("_", "-"): path for path in sorted(Path(__file__).parent.glob("*.py")) if path.stem != "__init__"}
+COMMANDS = {
+    path.stem.strip("_").replace("_", "-"): path
+    for path in sorted(Path(__file__).parent.glob("*.py"))
+    if path.stem != "__init__"
+}
 """Command -> its file, whose first line says what the command does and whose `main` takes its typed arguments."""
 
 EXTRAS = {
@@ -63,7 +67,10 @@ def _run(command: str, arguments: list[str]) -> int:
         if extra is None or os.environ.get("ACTION_IMAGES_TRACEBACK"):
             raise
         cure = f"pip install 'action-images[{extra}]', in a clone pip install '.[{extra}]'"
-        print(f"action-images {command}: needs {missing}, which is not installed; the extra '{extra}' brings it: {cure}", file=sys.stderr)
+        print(
+            f"action-images {command}: needs {missing}, which is not installed; the extra '{extra}' brings it: {cure}",
+            file=sys.stderr,
+        )
         return 2
     except KeyboardInterrupt:
         print(f"action-images {command}: interrupted", file=sys.stderr)

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import tyro
 
+from action_images.errors import ActionImagesError
+
 
 @dataclass(frozen=True)
 class BoardArguments:
@@ -128,13 +130,13 @@ def _calibrate(what: Shooting) -> None:
 
     from action_images.calibration import calibrate, load_shots
     from action_images.calibration.solve import report
-    from action_images.data.cameras_file import load_cameras, save_cameras
-    from action_images.viewer.calibration_picture import save_calibration_picture
+    from action_images.episodes.cameras_file import load_cameras, save_cameras
+    from action_images.reports.calibration_picture import save_calibration_picture
 
     if not what.folders:
-        raise ValueError("give at least one folder of pictures; its name is the camera's")
+        raise ActionImagesError("give at least one folder of pictures; its name is the camera's")
     if min(what.pose_std_mm, what.pose_std_deg) <= 0:
-        raise ValueError("--pose-std-mm and --pose-std-deg are above 0; no robot is exact")
+        raise ActionImagesError("--pose-std-mm and --pose-std-deg are above 0; no robot is exact")
     console = Console(stderr=True)
     with console.status("looking for the board"):
         shots = load_shots(list(what.folders), what.poses, what.board())
@@ -144,7 +146,7 @@ def _calibrate(what: Shooting) -> None:
     with console.status("fitting"):
         kept = {name: camera for name, camera in given.items() if name in shots.sizes}
         if given and not kept:
-            raise ValueError(
+            raise ActionImagesError(
                 f"{what.intrinsics}: has {', '.join(given)}, the folders are {', '.join(shots.sizes)}; give cameras of their names"
             )
         result = calibrate(shots, mount, kept, pose_std, what.straighten, what.drop_outliers)
@@ -159,7 +161,11 @@ def _calibrate(what: Shooting) -> None:
         save_calibration_picture(what.out / f"{name}.png", result, name)
     if kept and len(kept) < len(shots.sizes):
         estimated = ", ".join(name for name in shots.sizes if name not in kept)
-        console.print(f"{what.intrinsics} has no {estimated}: estimated from the pictures", highlight=False, soft_wrap=True)
+        console.print(
+            f"{what.intrinsics} has no {estimated}: estimated from the pictures",
+            highlight=False,
+            soft_wrap=True,
+        )
     _say(result, what)
 
 
@@ -174,8 +180,14 @@ def _say(result, what: Shooting) -> None:
     table = Table("camera", "n", "corners px", "miss px", "miss mm", "± mm", "± deg", "focal px")
     for i, name in enumerate(result.names):
         mine = result.of(name)
-        middle = [f"{median(values):.2f}" for values in zip(*((r.corner_px, r.miss_px, r.miss * 1e3) for r in mine), strict=True)]
-        stds = f"{result.refined.position_std[i] * 1e3:.1f}", f"{math.degrees(result.refined.rotation_std[i]):.2f}"
+        middle = [
+            f"{median(values):.2f}"
+            for values in zip(*((r.corner_px, r.miss_px, r.miss * 1e3) for r in mine), strict=True)
+        ]
+        stds = (
+            f"{result.refined.position_std[i] * 1e3:.1f}",
+            f"{math.degrees(result.refined.rotation_std[i]):.2f}",
+        )
         table.add_row(name, str(len(mine)), *middle, *stds, f"{result.refined.unknowns.lens.focal[i, 0]:.1f}")
     console.print(table)
     console.print(
@@ -186,30 +198,43 @@ def _say(result, what: Shooting) -> None:
         console.print(f"board not found: {path}", markup=False, highlight=False, soft_wrap=True)
     rule = "more than 4 times the median and 2 px"
     for residual in result.dropped:
-        console.print(f"left out ({rule}): {residual.sighting.picture}: {residual.miss_px:.1f} px", markup=False, soft_wrap=True)
+        console.print(
+            f"left out ({rule}): {residual.sighting.picture}: {residual.miss_px:.1f} px",
+            markup=False,
+            soft_wrap=True,
+        )
     for residual in result.outliers:
         text = f"outlier ({rule}), kept: {residual.sighting.picture}: {residual.miss_px:.1f} px; look at it, then --drop-outliers"
         console.print(text, markup=False, soft_wrap=True)
     if what.straighten:
         for i, name in enumerate(result.names):
             k1, k2 = result.refined.unknowns.lens.radial[i].tolist()
-            command = (
-                f"action-images calibrate straighten {name}.mp4 --cameras {what.out}/cameras.json --radial {k1:.6f} {k2:.6f} --out OUT"
+            command = f"action-images calibrate straighten {name}.mp4 --cameras {what.out}/cameras.json --radial {k1:.6f} {k2:.6f} --out OUT"
+            console.print(
+                f"{name}: its videos must be straightened: {command}",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
             )
-            console.print(f"{name}: its videos must be straightened: {command}", markup=False, highlight=False, soft_wrap=True)
-    console.print(f"{what.out}/cameras.json, report.json and a picture for each camera: look at them", soft_wrap=True)
+    console.print(
+        f"{what.out}/cameras.json, report.json and a picture for each camera: look at them", soft_wrap=True
+    )
 
 
 def _carry(what: Carry) -> None:
     from action_images.calibration.solve import carried
-    from action_images.data.cameras_file import load_cameras, save_cameras
-    from action_images.data.trajectory_file import load_trajectory
+    from action_images.episodes.cameras_file import load_cameras, save_cameras
+    from action_images.episodes.trajectory_file import load_trajectory
 
     in_tool, fixed = load_cameras(what.in_tool), load_cameras(what.beside) if what.beside else {}
     if moving := [name for name, camera in in_tool.items() if camera.batch_shape]:
-        raise ValueError(f"{what.in_tool}: {', '.join(moving)} moves; give tool_from_camera.json, where cameras stand still on the tool")
+        raise ActionImagesError(
+            f"{what.in_tool}: {', '.join(moving)} moves; give tool_from_camera.json, where cameras stand still on the tool"
+        )
     if twice := in_tool.keys() & fixed.keys():
-        raise ValueError(f"{what.beside} has cameras of the same name: {', '.join(sorted(twice))}; rename one")
+        raise ActionImagesError(
+            f"{what.beside} has cameras of the same name: {', '.join(sorted(twice))}; rename one"
+        )
     path = load_trajectory(what.trajectory)
     what.out.parent.mkdir(parents=True, exist_ok=True)
     save_cameras(what.out, {**fixed, **carried(in_tool, path.world_from_tool)})
@@ -220,22 +245,27 @@ def _straighten(what: Straighten) -> None:
     import torch
 
     from action_images.calibration.lens import Lens, lens_of, straighten
-    from action_images.data.cameras_file import load_cameras
-    from action_images.data.video import VideoFrames, write_video
+    from action_images.episodes.cameras_file import load_cameras
+    from action_images.episodes.video import VideoFrames, write_video
 
     rig = load_cameras(what.cameras)
     if what.video.stem not in rig:
-        raise ValueError(f"{what.cameras}: has no camera '{what.video.stem}'; it has {', '.join(rig)}")
+        raise ActionImagesError(f"{what.cameras}: has no camera '{what.video.stem}'; it has {', '.join(rig)}")
     camera, frames = rig[what.video.stem], VideoFrames(what.video)
     if frames.size != tuple(camera.size):
-        raise ValueError(f"{what.video}: is {frames.size} px, its camera {camera.size}; straighten before resizing")
+        raise ActionImagesError(
+            f"{what.video}: is {frames.size} px, its camera {camera.size}; straighten before resizing"
+        )
     straight = lens_of(camera if not camera.batch_shape else camera[0])
     lens = Lens(straight.focal, straight.centre, torch.tensor(what.radial, dtype=torch.float64))
     what.out.parent.mkdir(parents=True, exist_ok=True)
     height, width = frames.size
     # A few frames at a time: each reading begins at the keyframe before, and memory does not grow with the video.
     at_once = max(1, min(64, (256 << 20) // (3 * height * width)))
-    parts = (frames.read(range(first, min(first + at_once, len(frames)))) for first in range(0, len(frames), at_once))
+    parts = (
+        frames.read(range(first, min(first + at_once, len(frames))))
+        for first in range(0, len(frames), at_once)
+    )
     straight_frames = (straighten(frame[None], lens)[0] for part in parts for frame in part)
     pixel_format = "yuv444p" if height % 2 or width % 2 else "yuv420p"
     write_video(what.out, straight_frames, frames.fps, what.crf, pixel_format)

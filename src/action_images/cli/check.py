@@ -6,7 +6,12 @@ from typing import Annotated
 import tyro
 
 
-def main(dataset: Annotated[Path, tyro.conf.Positional], html: Path | None = None, workers: int = 2, thumbnails: int = 1000) -> int:
+def main(
+    dataset: Annotated[Path, tyro.conf.Positional],
+    html: Path | None = None,
+    workers: int = 2,
+    thumbnails: int = 1000,
+) -> int:
     """Find everything that is wrong with a data set, and look at it. Exit code 1 where there are errors, 0 where warnings alone.
 
     Args:
@@ -19,18 +24,21 @@ def main(dataset: Annotated[Path, tyro.conf.Positional], html: Path | None = Non
     from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
     from rich.table import Table
 
-    from action_images.data.checking import check_dataset, open_possible, summary
-    from action_images.viewer.data_page import write_page
+    from action_images.episodes.checks.check import check_dataset, open_possible, summary
+    from action_images.reports.data_page import write_page
 
     columns = (TextColumn("checking"), MofNCompleteColumn(), TimeRemainingColumn())
     told = Console(stderr=True)
     with Progress(*columns, console=told, transient=True, disable=not told.is_terminal) as progress:
         bar = progress.add_task("checking", total=None)
-        verdict = check_dataset(dataset, workers, lambda done, total: progress.update(bar, completed=done, total=total))
+        verdict = check_dataset(
+            dataset, workers, lambda done, total: progress.update(bar, completed=done, total=total)
+        )
     console = Console()
     views = ", ".join(verdict.views)
     console.print(
-        f"{dataset}: {verdict.num_episodes} episodes, {verdict.num_frames} frames at {verdict.fps:g}/s, views {views}", soft_wrap=True
+        f"{dataset}: {verdict.num_episodes} episodes, {verdict.num_frames} frames at {verdict.fps:g}/s, views {views}",
+        soft_wrap=True,
     )
     table = Table("finding", "count")
     for kind, count in summary(verdict).items():
@@ -38,7 +46,9 @@ def main(dataset: Annotated[Path, tyro.conf.Positional], html: Path | None = Non
     console.print(table if verdict.findings else "Nothing was found to be wrong.")
     for finding in verdict.findings:
         place = finding.episode or dataset
-        console.print(f"{finding.level}: {place}: {finding.message}", markup=False, highlight=False, soft_wrap=True)
+        console.print(
+            f"{finding.level}: {place}: {finding.message}", markup=False, highlight=False, soft_wrap=True
+        )
     page = dataset / "check.html" if html is None else html
     write_page(page, open_possible(dataset), verdict, thumbnails)
     print(f"thumbnails: {page}")

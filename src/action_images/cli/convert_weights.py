@@ -5,6 +5,8 @@ from typing import Annotated
 
 import tyro
 
+from action_images.errors import ActionImagesError
+
 
 def main(
     source: Annotated[Path, tyro.conf.Positional],
@@ -22,13 +24,15 @@ def main(
         wan: a download of Wan-AI/Wan2.2-TI2V-5B-Diffusers, of which vae, text_encoder and tokenizer are copied.
         max_shard_gb: the largest size of one written file.
     """
+    from action_images.model.convert import convert
     from action_images.model.hub import assemble
-    from action_images.model.weights import convert
 
     if out.exists() and any(out.iterdir()):
-        raise ValueError(f"{out}: already holds converted weights or something else; name another folder or remove it")
+        raise ActionImagesError(
+            f"{out}: already holds converted weights or something else; name another folder or remove it"
+        )
     if max_shard_gb <= 0:
-        raise ValueError(f"max-shard-gb is more than 0, not {max_shard_gb:g}")
+        raise ActionImagesError(f"max-shard-gb is more than 0, not {max_shard_gb:g}")
     shard_bytes = int(max_shard_gb * 1e9)
     if wan is not None:
         assemble(source, wan, out, shard_bytes)
@@ -36,4 +40,6 @@ def main(
         return
     done = convert(source, out, shard_bytes)
     cameras = "with the pooled camera branch" if done.config["camera"] else "without cameras"
-    print(f"{done.num_tensors} tensors, {done.num_bytes / 1e9:.2f} GB, {cameras}, in {len(done.files)} files: {out}")
+    print(
+        f"{done.num_tensors} tensors, {done.num_bytes / 1e9:.2f} GB, {cameras}, in {len(done.files)} files: {out}"
+    )

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from action_images.errors import ActionImagesError
+
 if TYPE_CHECKING:
     from action_images.robot import Observation, Plan, Policy
     from action_images.sim import Tabletop
@@ -47,13 +49,13 @@ def main(
 
     from action_images.cli.evaluate import generative_policy
     from action_images.control import Execution
-    from action_images.evaluation.closed_loop import Judgement, expert_path, judge, open_results
-    from action_images.evaluation.film import write_film
+    from action_images.evaluation.closed_loop import EvaluationConfig, expert_path, judge, open_results
     from action_images.evaluation.protocols import SIMULATED, EvaluationProtocol
-    from action_images.evaluation.report import write_report
-    from action_images.evaluation.rollout import Conduct
+    from action_images.evaluation.rollout import RolloutConfig
     from action_images.evaluation.trial import append_trial
     from action_images.model.shipped import models_folder
+    from action_images.reports.film import write_film
+    from action_images.reports.report import write_report
     from action_images.sim import LOOKS, RIGS, find_task
 
     tasks = tuple(dict.fromkeys(task))
@@ -63,21 +65,26 @@ def main(
     planner: Policy = generative_policy(models_folder(policy), "joint", True, None, 0)
     if instruction is not None:
         planner = Told(planner, instruction)
-    conduct = Conduct(Execution(num_steps=execute), SIMULATED)
-    protocol = EvaluationProtocol(f"{rig} cameras, look '{look}'", tasks, RIGS[rig.replace("-", "_")], LOOKS[look], conduct)
-    judgement = Judgement("demo", protocol, policy, lambda: planner, views, (size, size))
+    rollout_config = RolloutConfig(Execution(num_steps=execute), SIMULATED)
+    protocol = EvaluationProtocol(
+        f"{rig} cameras, look '{look}'", tasks, RIGS[rig.replace("-", "_")], LOOKS[look], rollout_config
+    )
+    config = EvaluationConfig("demo", protocol, policy, lambda: planner, views, (size, size))
     results = out / "results"
     # What words do not fit is said before anything is run, and before what is there is replaced.
-    seeds = {name: find_scene(judgement.environment(name), scene, instruction) for name in tasks}
+    seeds = {name: find_scene(config.environment(name), scene, instruction) for name in tasks}
     _forget(results)
-    open_results(results, judgement)
+    open_results(results, config)
     for name, seed in seeds.items():
-        environment = judgement.environment(name)
+        environment = config.environment(name)
         began = time.monotonic()
-        trial, rollout = judge(planner, judgement, (name, seed), filming=True)
+        trial, rollout = judge(planner, config, (name, seed), filming=True)
         took = time.monotonic() - began
         if instruction is not None:
-            trial, rollout = replace(trial, instruction=instruction), replace(rollout, instruction=instruction)
+            trial, rollout = (
+                replace(trial, instruction=instruction),
+                replace(rollout, instruction=instruction),
+            )
         film = Path("films") / f"{name}.mp4"
         (results / film.parent).mkdir(exist_ok=True)
         write_film(rollout, results / film, trial.detail, expert_path(environment, seed).world_from_tool[-1])
@@ -91,12 +98,14 @@ def main(
 
 def _forget(results: Path) -> None:
     """Remove the results of an earlier demo; raises ValueError where others lie there."""
-    from action_images.data.settings import load_settings
     from action_images.evaluation.trial import SETTINGS, TRIALS
+    from action_images.files.settings import load_settings
 
     settings, trials = results / SETTINGS, results / TRIALS
     if trials.is_file() and (not settings.is_file() or load_settings(settings).get("protocol") != "demo"):
-        raise ValueError(f"{results}: holds results that are not a demo's, and would be replaced; choose another --out")
+        raise ActionImagesError(
+            f"{results}: holds results that are not a demo's, and would be replaced; choose another --out"
+        )
     trials.unlink(missing_ok=True)
     settings.unlink(missing_ok=True)
 
@@ -116,7 +125,7 @@ def find_scene(environment: "Tabletop", scene: int, instruction: str | None) -> 
         environment.begin(seed)
         if tells(instruction, environment.trial):
             return seed
-    raise ValueError(
+    raise ActionImagesError(
         f"none of {NUM_SCENES_SEARCHED} scenes of this task is about what '{instruction}' says; it is told as "
         f"'{environment.instruction}'; choose a --task that fits"
     )

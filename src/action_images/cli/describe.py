@@ -2,13 +2,15 @@
 
 from typing import TYPE_CHECKING, Literal
 
+from action_images.errors import ActionImagesError
+
 if TYPE_CHECKING:
     from action_images.model.cost import Memory
 
 
 def main(
     preset: str = "tiny",
-    task: str = "joint",
+    mode: str = "joint",
     views: int | None = None,
     frames: int | None = None,
     height: int | None = None,
@@ -24,7 +26,7 @@ def main(
 
     Args:
         preset: a size of the model; what is left out below is the preset's own.
-        task: what is on the canvas; 'policy' leaves the video's future out.
+        mode: what is on the canvas; 'policy' leaves the video's future out.
         views: how many cameras.
         frames: pixel frames, 1 + 4 n.
         height: pixels.
@@ -40,16 +42,16 @@ def main(
     from rich.console import Console
     from rich.table import Table
 
-    from action_images.canvas import TASKS
+    from action_images.canvas import MODES
     from action_images.model import cost
-    from action_images.model.autoencoder import check_size, num_latent_frames
+    from action_images.model.autoencoders.wan import check_size, num_latent_frames
     from action_images.model.presets import build_autoencoder, preset_named
 
     chosen = preset_named(preset)
-    if task not in TASKS:
-        raise ValueError(f"there is no task '{task}'; there are: {', '.join(TASKS)}")
+    if mode not in MODES:
+        raise ActionImagesError(f"there is no mode '{mode}'; there are: {', '.join(MODES)}")
     if min(batch, devices, views or 1, lora_rank) < 1:
-        raise ValueError("views, batch, devices and lora-rank are at least 1")
+        raise ActionImagesError("views, batch, devices and lora-rank are at least 1")
     size = (height or chosen.size[0], width or chosen.size[1])
     num_frames, num_views = frames or chosen.num_frames, views or chosen.num_views
     with torch.device("meta"):
@@ -59,22 +61,34 @@ def main(
     check_size(size, 2 * factors[1])
     config = cost.full_config(chosen.transformer)
     num_words = 512 if chosen.hashed_words is None else 24
-    load = cost.load_of(TASKS[task], num_views, num_frames, size, factors, num_words, batch)
+    load = cost.load_of(MODES[mode], num_views, num_frames, size, factors, num_words, batch)
     kind = getattr(torch, dtype) if dtype else torch.bfloat16 if chosen.wan_autoencoder else torch.float32
     tokens = load.num_tokens((config["patch_size"][1], config["patch_size"][2]))
     console = Console()
     clip = f"{num_views} views, {num_frames} frames of {size[0]} x {size[1]} px"
-    console.print(f"[bold]{preset}[/bold], task {task}: {clip}, {str(kind).removeprefix('torch.')}")
-    console.print(f"{cost.count_parameters(config):,} parameters; {load.num_frames} latent frames, {tokens:,} tokens a sample")
+    console.print(f"[bold]{preset}[/bold], mode {mode}: {clip}, {str(kind).removeprefix('torch.')}")
+    console.print(
+        f"{cost.count_parameters(config):,} parameters; {load.num_frames} latent frames, {tokens:,} tokens a sample"
+    )
     table = Table("on each device", "TFLOP", "weights", "gradients", "optimizer", "activations", "GB")
     inference = cost.forward_flops(config, load) / devices
     rows: list[tuple[str, float, Memory]] = [
-        ("one pass", inference, cost.memory(config, load, "inference", kind, devices, sharded, lora_rank=lora_rank))
+        (
+            "one pass",
+            inference,
+            cost.memory(config, load, "inference", kind, devices, sharded, lora_rank=lora_rank),
+        )
     ]
     trainings: tuple[tuple[str, cost.Mode], ...] = (("LoRA step", "lora"), ("full step", "full"))
     for name, mode in trainings:
         operations = cost.training_flops(config, load, mode, checkpointed, lora_rank)
-        rows.append((name, operations, cost.memory(config, load, mode, kind, devices, sharded, checkpointed, lora_rank)))
+        rows.append(
+            (
+                name,
+                operations,
+                cost.memory(config, load, mode, kind, devices, sharded, checkpointed, lora_rank),
+            )
+        )
     for name, operations, held in rows:
         parts = (held.weights, held.gradients, held.optimizer, held.activations, held.total)
         table.add_row(name, f"{operations / 1e12:,.4g}", *(f"{part / 1e9:,.3f}" for part in parts))

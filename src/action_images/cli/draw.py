@@ -6,6 +6,8 @@ from typing import Annotated
 
 import tyro
 
+from action_images.errors import ActionImagesError
+
 
 def main(
     trajectory: Annotated[Path, tyro.conf.Positional],
@@ -37,16 +39,18 @@ def main(
 
     from action_images.codec import RELEASED, ActionImageFormat, draw_uint8
     from action_images.codec.overlay import overlay
-    from action_images.data.cameras_file import load_cameras
-    from action_images.data.trajectory_file import load_trajectory
-    from action_images.data.video import read_video, write_video
-    from action_images.viewer.pictures import save_png
+    from action_images.episodes.cameras_file import load_cameras
+    from action_images.episodes.trajectory_file import load_trajectory
+    from action_images.episodes.video import read_video, write_video
+    from action_images.reports.pictures import save_png
 
     format = replace(RELEASED if released else ActionImageFormat(), axis_length=axis_length)
     path, rig = load_trajectory(trajectory), load_cameras(cameras)
     for name, camera in rig.items():
         if camera.batch_shape and camera.batch_shape[0] != path.num_frames:
-            raise ValueError(f"{cameras}: camera '{name}' moves over {camera.batch_shape[0]} frames, {trajectory} has {path.num_frames}")
+            raise ActionImagesError(
+                f"{cameras}: camera '{name}' moves over {camera.batch_shape[0]} frames, {trajectory} has {path.num_frames}"
+            )
     out.mkdir(parents=True, exist_ok=True)
     for name, camera in track(rig.items(), description="drawing"):
         # One camera at a time: their images may differ in size, and memory holds one view.
@@ -61,11 +65,17 @@ def main(
                 save_png(out / name / f"{i:05d}.png", image)
         if over is not None:
             scene = read_video(_file(over, name, ".mp4"))
-            write_video(_file(out, name, "_overlay.mp4"), overlay(scene, images, format), fps, crf=crf, pixel_format=colours)
+            write_video(
+                _file(out, name, "_overlay.mp4"),
+                overlay(scene, images, format),
+                fps,
+                crf=crf,
+                pixel_format=colours,
+            )
     Console().print(f"{path.num_frames} frames in {len(rig)} views: {out}")
 
 
 def _file(folder: Path, name: str, ending: str) -> Path:
     if not name or Path(name).name != name:
-        raise ValueError(f"camera '{name}' cannot name a file; give it a name without slashes")
+        raise ActionImagesError(f"camera '{name}' cannot name a file; give it a name without slashes")
     return folder / f"{name}{ending}"

@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 import tyro
 
+from action_images.errors import ActionImagesError
+
 
 def main(
     dataset: Annotated[Path, tyro.conf.Positional],
@@ -39,24 +41,30 @@ def main(
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from action_images.data.spread import spread_named
-    from action_images.data.store import Dataset
-    from action_images.data.window import Cutting
-    from action_images.model.models import load_clips
+    from action_images.episodes.dataset import Dataset
+    from action_images.model.bundle import load_clips
     from action_images.model.shipped import models_folder
+    from action_images.parallel.cluster import spread_named
+    from action_images.samples.window import Cutting
     from action_images.training.latents import Encoding, encode_dataset
 
     folder = models_folder(model)
     clips = load_clips(folder)
     if clips is None:
-        raise ValueError(f"{model}: does not say what clips it was trained on, so their size is not known; name another model")
+        raise ActionImagesError(
+            f"{model}: does not say what clips it was trained on, so their size is not known; name another model"
+        )
     length = frames or clips.num_frames
     cutting = Cutting(length, stride, step or length * stride)
-    encoding = Encoding(dataset, folder, cache, views or Dataset(dataset).view_names, cutting, clips.size, device)
+    encoding = Encoding(
+        dataset, folder, cache, views or Dataset(dataset).view_names, cutting, clips.size, device
+    )
     spread = spread_named(on, workers, threads, device)
     told = Console(stderr=True)
     columns = (TextColumn("encoding"), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=told, transient=True, disable=not told.is_terminal) as progress:
         bar = progress.add_task("encoding", total=None)
-        total = encode_dataset(encoding, lambda done, all_: progress.update(bar, completed=done, total=all_), spread)
+        total = encode_dataset(
+            encoding, lambda done, all_: progress.update(bar, completed=done, total=all_), spread
+        )
     Console().print(f"{total} windows: {cache}", soft_wrap=True)

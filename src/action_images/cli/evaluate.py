@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from action_images.errors import ActionImagesError
+
 if TYPE_CHECKING:
-    from action_images.evaluation.closed_loop import Judgement, Make
+    from action_images.evaluation.closed_loop import EvaluationConfig, Make
     from action_images.evaluation.trial import TrialRecord
 
 DEFAULT_SIZE = (128, 128)
@@ -67,30 +69,36 @@ def main(
     from dataclasses import replace
     from functools import partial
 
-    from action_images.evaluation.closed_loop import Judgement
+    from action_images.evaluation.closed_loop import EvaluationConfig
     from action_images.evaluation.protocols import protocol_named
     from action_images.evaluation.references import REFERENCES, reference
     from action_images.sim import find_task
 
     if trials < 1 or best_of < 1 or workers < 1:
-        raise ValueError(f"--trials {trials}, --best-of {best_of}, --workers {workers}: give at least one of each")
+        raise ActionImagesError(
+            f"--trials {trials}, --best-of {best_of}, --workers {workers}: give at least one of each"
+        )
     conditions = _changed(protocol_named(protocol), execute, blend, min_confidence)
     for name in task:
         find_task(name)
         if name not in conditions.tasks:
-            raise ValueError(f"--task {name}: the protocol {protocol} is about {', '.join(conditions.tasks)}; choose another --protocol")
+            raise ActionImagesError(
+                f"--task {name}: the protocol {protocol} is about {', '.join(conditions.tasks)}; choose another --protocol"
+            )
     conditions = replace(conditions, tasks=tuple(dict.fromkeys(task)) or conditions.tasks)
-    policy_name, make, own_size, fps = policy_of(policy, canvas, imagine, sampling, seed, best_of, token_file, actions)
+    policy_name, make, own_size, fps = policy_of(
+        policy, canvas, imagine, sampling, seed, best_of, token_file, actions
+    )
     seen = (size, size) if size is not None else own_size
     drawn = seen if policy in REFERENCES else own_size
     clips = None if policy in REFERENCES and policy != "expert-video" else (*drawn, fps)
     if policy in REFERENCES:
         make = partial(reference, policy, drawn, fps)
-    judgement = Judgement(protocol, conditions, policy_name, make, views, seen, clips)
-    _run(judgement, out, trials, workers, films)
+    config = EvaluationConfig(protocol, conditions, policy_name, make, views, seen, clips)
+    _run(config, out, trials, workers, films)
     for name in ("expert", "expert-video") if ceiling and policy not in REFERENCES else ():
         made = partial(reference, name, own_size, fps)
-        beside = replace(judgement, policy_name=name, make=made, clips=clips if name == "expert-video" else None)
+        beside = replace(config, policy_name=name, make=made, clips=clips if name == "expert-video" else None)
         _run(beside, out / name, trials, workers, films=False)
 
 
@@ -100,16 +108,20 @@ def _changed(conditions, execute: int | None, blend: float | None, min_confidenc
 
     from action_images.control import Blend
 
-    execution, guard = conditions.conduct.execution, conditions.conduct.guard
+    execution, guard = conditions.rollout_config.execution, conditions.rollout_config.guard
     if blend is not None and execution.max_plans == 1:
-        raise ValueError("--blend averages plans that overlap, and this protocol makes a single one; leave it out")
+        raise ActionImagesError(
+            "--blend averages plans that overlap, and this protocol makes a single one; leave it out"
+        )
     if execute is not None:
         execution = replace(execution, num_steps=execute)
     if blend is not None:
         execution = replace(execution, blend=Blend(decay=blend))
     if min_confidence is not None:
         guard = replace(guard, min_confidence=min_confidence)
-    return replace(conditions, conduct=replace(conditions.conduct, execution=execution, guard=guard))
+    return replace(
+        conditions, rollout_config=replace(conditions.rollout_config, execution=execution, guard=guard)
+    )
 
 
 def policy_of(
@@ -126,25 +138,41 @@ def policy_of(
     from functools import partial
 
     from action_images.evaluation.references import REFERENCES, reference
-    from action_images.model.models import load_clips
+    from action_images.model.bundle import load_clips
     from action_images.model.shipped import models_folder, models_name
 
-    changed = {"--canvas": canvas != "policy", "--imagine": imagine, "--sampling": sampling, "--seed": seed != 0, "--best-of": best_of != 1}
+    changed = {
+        "--canvas": canvas != "policy",
+        "--imagine": imagine,
+        "--sampling": sampling,
+        "--seed": seed != 0,
+        "--best-of": best_of != 1,
+    }
     names = ", ".join(name for name, value in changed.items() if value)
     if names and (given in REFERENCES or given.startswith(("ws://", "wss://"))):
-        raise ValueError(f"{names}: is for a folder of models; '{given}' plans as it does (a server is told so where it is started)")
-    of_server = ", ".join(name for name, value in {"--token-file": token_file, "--actions": actions}.items() if value is not None)
+        raise ActionImagesError(
+            f"{names}: is for a folder of models; '{given}' plans as it does (a server is told so where it is started)"
+        )
+    of_server = ", ".join(
+        name
+        for name, value in {"--token-file": token_file, "--actions": actions}.items()
+        if value is not None
+    )
     if of_server and not given.startswith(("ws://", "wss://")):
-        raise ValueError(f"{of_server}: is for a policy server (ws://HOST:PORT), not for '{given}'")
+        raise ActionImagesError(f"{of_server}: is for a policy server (ws://HOST:PORT), not for '{given}'")
     if given in REFERENCES:
         return given, partial(reference, given, DEFAULT_SIZE, DEFAULT_FPS), DEFAULT_SIZE, DEFAULT_FPS
     if given.startswith(("ws://", "wss://")):
         return _remote(given, token_file, actions)
     folder = models_folder(given)
-    best_policy(folder, canvas, imagine, sampling, seed, best_of)  # here too, so that what is wrong is said once
+    best_policy(
+        folder, canvas, imagine, sampling, seed, best_of
+    )  # here too, so that what is wrong is said once
     clips = load_clips(folder)
     if clips is None:
-        raise ValueError(f"{folder}: does not say what clips its models were trained on; save them with clips")
+        raise ActionImagesError(
+            f"{folder}: does not say what clips its models were trained on; save them with clips"
+        )
     variant = "".join(
         f" {name}={value}" for name, value, plain in (("canvas", canvas, "policy"), ("best_of", best_of, 1),
                                                       ("sampling", sampling, None), ("seed", seed, 0)) if value != plain
@@ -161,36 +189,50 @@ def best_policy(folder: Path, canvas: str, imagine: bool, sampling: str | None, 
     if num_plans == 1:
         return policy
     if not isinstance(policy, Proposer):
-        raise ValueError(f"{folder}: gives the same plan each time, so there is no best of {num_plans}; leave --best-of out")
+        raise ActionImagesError(
+            f"{folder}: gives the same plan each time, so there is no best of {num_plans}; leave --best-of out"
+        )
     return BestOf(policy, num_plans)
 
 
 def generative_policy(
-    folder: Path, canvas: str, imagine: bool, sampling: str | None, seed: int, device: str = "cpu", dtype: str = "float32"
+    folder: Path,
+    canvas: str,
+    imagine: bool,
+    sampling: str | None,
+    seed: int,
+    device: str = "cpu",
+    dtype: str = "float32",
 ):
     """The policy of a folder of models, also of the baseline that answers in numbers, whose networks are small and stay float32."""
     import torch
 
     from action_images.baselines.network import PathRegressor
     from action_images.baselines.policy import VectorPolicy
-    from action_images.model.models import door_of
+    from action_images.model.bundle import door_of
     from action_images.policy import GenerativePolicy
 
     if door_of(folder) == PathRegressor.__name__:
         if (canvas, imagine, sampling, seed) != ("policy", False, None, 0):
-            raise ValueError(f"{folder}: answers with a path in numbers and imagines nothing: no other canvas, sampling or seed for it")
+            raise ActionImagesError(
+                f"{folder}: answers with a path in numbers and imagines nothing: no other canvas, sampling or seed for it"
+            )
         if dtype != "float32":
-            raise ValueError(f"{folder}: its networks are small and stay float32; leave --dtype out")
+            raise ActionImagesError(f"{folder}: its networks are small and stay float32; leave --dtype out")
         return VectorPolicy.load(folder, device)
     if imagine and canvas != "joint":
-        raise ValueError(
+        raise ActionImagesError(
             "--imagine decodes the video that a policy imagines, and with --canvas policy it imagines none; give --canvas joint"
         )
     wanted = ("video", "action") if imagine else ("action",)
-    return GenerativePolicy.load(folder, device, sampling, getattr(torch, dtype), task=canvas, wanted=wanted, seed=seed)
+    return GenerativePolicy.load(
+        folder, device, sampling, getattr(torch, dtype), task=canvas, wanted=wanted, seed=seed
+    )
 
 
-def _remote(uri: str, token_file: Path | None, actions: str | None) -> "tuple[str, Make, tuple[int, int], float]":
+def _remote(
+    uri: str, token_file: Path | None, actions: str | None
+) -> "tuple[str, Make, tuple[int, int], float]":
     """The same of the policy that a server offers; asks the server, so that what is wrong with it is said once."""
     from functools import partial
 
@@ -216,7 +258,7 @@ def remote_policy(uri: str, token: str | None = None, actions: str | None = None
     return RemotePolicy(uri, token=token, timeout_s=600.0, actions=actions or "matrix")
 
 
-def _run(judgement: "Judgement", out: Path, trials: int, workers: int, films: bool) -> None:
+def _run(config: "EvaluationConfig", out: Path, trials: int, workers: int, films: bool) -> None:
     from rich.console import Console
     from rich.progress import track
 
@@ -224,20 +266,22 @@ def _run(judgement: "Judgement", out: Path, trials: int, workers: int, films: bo
     from action_images.evaluation.trial import load_trials
 
     console = Console()
-    total = len(addresses(judgement.protocol.tasks, trials))
-    for _ in track(evaluate(judgement, out, trials, workers), f"{judgement.policy_name:<14}", total, console=console):
+    total = len(addresses(config.protocol.tasks, trials))
+    for _ in track(
+        evaluate(config, out, trials, workers), f"{config.policy_name:<14}", total, console=console
+    ):
         pass
     if films:
-        from action_images.evaluation.film import write_film
+        from action_images.reports.film import write_film
 
-        for trial in track(film(judgement, out, write_film, workers), f"{'films':<14}", console=console):
+        for trial in track(film(config, out, write_film, workers), f"{'films':<14}", console=console):
             if trial.film is None:
                 console.print(f"{trial.task} {trial.seed} ended differently when it was run again: no film")
-    asked = set(addresses(judgement.protocol.tasks, trials))
-    console.print(_table(judgement, [trial for trial in load_trials(out) if trial.key in asked]))
+    asked = set(addresses(config.protocol.tasks, trials))
+    console.print(_table(config, [trial for trial in load_trials(out) if trial.key in asked]))
 
 
-def _table(judgement: "Judgement", trials: "list[TrialRecord]"):
+def _table(config: "EvaluationConfig", trials: "list[TrialRecord]"):
     """Success by task, why the others failed, and how long a plan takes."""
     from collections import Counter
     from statistics import median
@@ -247,10 +291,13 @@ def _table(judgement: "Judgement", trials: "list[TrialRecord]"):
 
     from action_images.evaluation.statistics import wilson_interval
 
-    table = Table(title=f"{judgement.policy_name}, {judgement.protocol_name}: success % (95 % Wilson interval)", box=SIMPLE)
+    table = Table(
+        title=f"{config.policy_name}, {config.protocol_name}: success % (95 % Wilson interval)",
+        box=SIMPLE,
+    )
     for heading in ("task", "trials", "success", "failures", "steps", "plans", "ms a plan"):
         table.add_column(heading, overflow="fold", no_wrap=heading == "success")
-    for name in (*judgement.protocol.tasks, "all"):
+    for name in (*config.protocol.tasks, "all"):
         rows = [trial for trial in trials if name in ("all", trial.task)]
         won = sum(trial.succeeded for trial in rows)
         low, high = wilson_interval(won, len(rows))

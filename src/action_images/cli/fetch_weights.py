@@ -6,7 +6,9 @@ from typing import Annotated
 import tyro
 
 
-def main(out: Annotated[Path, tyro.conf.Positional], revision: str = "main", wan_revision: str = "main") -> None:
+def main(
+    out: Annotated[Path, tyro.conf.Positional], revision: str = "main", wan_revision: str = "main"
+) -> None:
     """Fetch, convert and write down the commits; a folder that is filled already is left as it is.
 
     Needs about 27 GB in OUT and as much in the hub's cache (HF_HOME), which can be deleted afterwards. Nothing in the

@@ -3,9 +3,11 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from action_images.errors import ActionImagesError
+
 if TYPE_CHECKING:
-    from action_images.data.episode import Episode
-    from action_images.data.sample import Sample
+    from action_images.episodes.episode import Episode
+    from action_images.samples.sample import Sample
 
 PICTURES = (".png", ".jpg", ".jpeg")
 
@@ -13,7 +15,7 @@ PICTURES = (".png", ".jpg", ".jpeg")
 def main(
     out: Path,
     model: str = "shipped",
-    task: Literal["joint", "policy", "simulate", "label", "video"] = "policy",
+    mode: Literal["joint", "policy", "simulate", "label", "video"] = "policy",
     instruction: str | None = None,
     dataset: Path | None = None,
     episode: int = 0,
@@ -33,7 +35,7 @@ def main(
     device: str = "cpu",
     dtype: Literal["float32", "bfloat16"] = "float32",
 ) -> None:
-    """Write OUT/<camera>.mp4, OUT/<camera>_actions.mp4, OUT/trajectory.csv and OUT/contact_sheet.png, as far as the task has them.
+    """Write OUT/<camera>.mp4, OUT/<camera>_actions.mp4, OUT/trajectory.csv and OUT/contact_sheet.png, as far as the mode has them.
 
     Either an episode of a data set (--dataset, --episode) or loose files (--views, --cameras, --trajectory) is shown to
     the model. 'policy' and 'joint' need one image of each view and the current tool pose, 'simulate' the whole trajectory
@@ -43,7 +45,7 @@ def main(
     Args:
         model: folder of saved models, or `shipped`, which know the embedded world alone.
         out: folder to write to.
-        task: what is given and what is asked.
+        mode: what is given and what is asked.
         instruction: what to do; an episode's own where it is left out. 'label' and 'simulate' go without.
         dataset: a LeRobotDataset v3.
         episode: which of its episodes.
@@ -67,95 +69,125 @@ def main(
 
     import torch
 
-    from action_images.generation import ClipGenerator
-    from action_images.model.models import Clips, Models
+    from action_images.diffusion.sampler import StepCache, sampling_named
+    from action_images.inference.clip_generator import ClipGenerator
+    from action_images.model.bundle import Clips, Models
     from action_images.model.shipped import models_folder
-    from action_images.sampler import StepCache, sampling_named
 
-    source = _from_dataset(dataset, episode) if dataset is not None else _from_files(views, cameras, trajectory, instruction)
+    source = (
+        _from_dataset(dataset, episode)
+        if dataset is not None
+        else _from_files(views, cameras, trajectory, instruction)
+    )
     models = Models.load(models_folder(model), getattr(torch, dtype))
     own = models.clips or Clips((512, 512), 41, 10.0, "fifty-steps")
-    clips = replace(own, size=(height or own.size[0], width or own.size[1]), num_frames=frames or own.num_frames)
+    clips = replace(
+        own, size=(height or own.size[0], width or own.size[1]), num_frames=frames or own.num_frames
+    )
     told = {"num_steps": steps, "guidance": guidance, "cache": StepCache() if cached else None}
-    sampling = replace(sampling_named(clips.sampling), **{name: value for name, value in told.items() if value is not None})
+    sampling = replace(
+        sampling_named(clips.sampling), **{name: value for name, value in told.items() if value is not None}
+    )
     if stride is None:
         stride = 1 if dataset is None or models.clips is None else _pace(source, clips.fps)
-    scene = _scene(source, task, (start, stride, clips.num_frames), clips.size, instruction)
+    scene = _scene(source, mode, (start, stride, clips.num_frames), clips.size, instruction)
     generator = ClipGenerator.of(models.to(device), clips=clips, sampling=sampling)
-    prediction = generator.generate(scene, task, [seed])
+    prediction = generator.generate(scene, mode, [seed])
     out.mkdir(parents=True, exist_ok=True)
     _write(out, [view.name for view in source.views], prediction, generator.pipeline.format, fps or clips.fps)
 
 
 def _pace(source: "Episode", fps: float) -> int:
     """Every how many frames of an episode one is taken to run at about so many a second, as the model has learnt it."""
-    from action_images.faces.paced import SLOWEST
+    from action_images.inference.pacing import SLOWEST
 
     if source.fps < SLOWEST * fps:
-        raise ValueError(f"{source.id}: has {source.fps:g} frames/s, the model's clips {fps:g}; give --stride to take it as it is")
+        raise ActionImagesError(
+            f"{source.id}: has {source.fps:g} frames/s, the model's clips {fps:g}; give --stride to take it as it is"
+        )
     return max(1, round(source.fps / fps))
 
 
 def _from_dataset(dataset: Path, number: int) -> "Episode":
-    from action_images.data.store import Dataset
+    from action_images.episodes.dataset import Dataset
 
     return Dataset(dataset).numbered(number)
 
 
-def _from_files(views: Path | None, cameras: Path | None, trajectory: Path | None, instruction: str | None) -> "Episode":
-    from action_images.data.cameras_file import load_cameras
-    from action_images.data.episode import Episode, View
-    from action_images.data.trajectory_file import load_trajectory
+def _from_files(
+    views: Path | None, cameras: Path | None, trajectory: Path | None, instruction: str | None
+) -> "Episode":
+    from action_images.episodes.cameras_file import load_cameras
+    from action_images.episodes.episode import Episode, View
+    from action_images.episodes.trajectory_file import load_trajectory
 
     if views is None or cameras is None:
-        raise ValueError("give --dataset, or --views and --cameras")
+        raise ActionImagesError("give --dataset, or --views and --cameras")
     rig = load_cameras(cameras)
     shown = tuple(View(name, _frames(views, name), camera) for name, camera in rig.items())
-    return Episode(str(views), instruction, 10.0, shown, None if trajectory is None else load_trajectory(trajectory))
+    return Episode(
+        str(views), instruction, 10.0, shown, None if trajectory is None else load_trajectory(trajectory)
+    )
 
 
 def _frames(folder: Path, name: str):
-    from action_images.data.pictures import Pictures
-    from action_images.data.video import VideoFrames
+    from action_images.episodes.pictures import Pictures
+    from action_images.episodes.video import VideoFrames
 
     if Path(name).name != name:
-        raise ValueError(f"camera '{name}' cannot name a file; give it a name without slashes")
+        raise ActionImagesError(f"camera '{name}' cannot name a file; give it a name without slashes")
     if (folder / f"{name}.mp4").is_file():
         return VideoFrames(folder / f"{name}.mp4")
-    found = next((folder / f"{name}{ending}" for ending in PICTURES if (folder / f"{name}{ending}").is_file()), None)
+    found = next(
+        (folder / f"{name}{ending}" for ending in PICTURES if (folder / f"{name}{ending}").is_file()), None
+    )
     if found is None:
-        raise ValueError(f"{folder}: has no {name}.mp4, .png or .jpg for camera '{name}' of the cameras file")
+        raise ActionImagesError(
+            f"{folder}: has no {name}.mp4, .png or .jpg for camera '{name}' of the cameras file"
+        )
     return Pictures((found,))
 
 
-def _scene(source: "Episode", task: str, window: tuple[int, int, int], size: tuple[int, int], instruction: str | None) -> "Sample":
-    """A batch of one with what the task shows, and nothing of what it asks."""
+def _scene(
+    source: "Episode", mode: str, window: tuple[int, int, int], size: tuple[int, int], instruction: str | None
+) -> "Sample":
+    """A batch of one with what the mode shows, and nothing of what it asks."""
     from dataclasses import replace
 
-    from action_images.canvas import TASKS, Show
-    from action_images.data.sample import collate, cut
-    from action_images.data.window import Window
+    from action_images.canvas import MODES, Show
+    from action_images.samples.sample import collate, cut
+    from action_images.samples.window import Window
 
     start, stride, frames = window
     told = instruction if instruction is not None else source.instruction
-    if not (told and told.strip()) and task not in ("label", "simulate"):
-        raise ValueError(f"task '{task}' needs an instruction; give --instruction")
-    num_shown = frames if TASKS[task].video is Show.EVERYTHING else 1
-    if num_shown == 1 and any(view.camera is not None and view.camera.batch_shape and frames > 1 for view in source.views):
-        raise ValueError("a camera that moves is known for as many frames as are shown, which is one in this task; use still cameras")
+    if not (told and told.strip()) and mode not in ("label", "simulate"):
+        raise ActionImagesError(f"mode '{mode}' needs an instruction; give --instruction")
+    num_shown = frames if MODES[mode].video is Show.EVERYTHING else 1
+    if num_shown == 1 and any(
+        view.camera is not None and view.camera.batch_shape and frames > 1 for view in source.views
+    ):
+        raise ActionImagesError(
+            "a camera that moves is known for as many frames as are shown, which is one in this mode; use still cameras"
+        )
     shortest = min(len(view.frames) for view in source.views)
     last = start + stride * (num_shown - 1)
     if last >= shortest:
-        raise ValueError(f"{source.id}: has {shortest} frames, this asks for frame {last}; lower --frames or --stride")
+        raise ActionImagesError(
+            f"{source.id}: has {shortest} frames, this asks for frame {last}; lower --frames or --stride"
+        )
     names = tuple(view.name for view in source.views)
     scene = cut(replace(source, trajectory=None), Window(source.id, names, start, stride, num_shown), size)
-    if TASKS[task].action is not None:
+    if MODES[mode].action is not None:
         path = source.trajectory
         if path is None:
-            raise ValueError(f"task '{task}' needs the tool's pose; give --trajectory, whose first row is the current one")
-        rows = range(start, start + stride * (frames if TASKS[task].action is Show.EVERYTHING else 1), stride)
+            raise ActionImagesError(
+                f"mode '{mode}' needs the tool's pose; give --trajectory, whose first row is the current one"
+            )
+        rows = range(start, start + stride * (frames if MODES[mode].action is Show.EVERYTHING else 1), stride)
         if rows[-1] >= path.num_frames:
-            raise ValueError(f"{source.id}: the trajectory has {path.num_frames} rows, not {rows[-1] + 1}; lower --frames or --stride")
+            raise ActionImagesError(
+                f"{source.id}: the trajectory has {path.num_frames} rows, not {rows[-1] + 1}; lower --frames or --stride"
+            )
         scene = replace(scene, trajectory=path[list(rows)])
     return collate([replace(scene, instruction=told or "")])
 
@@ -165,14 +197,15 @@ def _write(out: Path, names: list[str], prediction, format, fps: float) -> None:
     from rich.console import Console
 
     from action_images.codec.overlay import overlay
-    from action_images.data.trajectory_file import save_trajectory
-    from action_images.data.video import write_video
-    from action_images.viewer.pictures import contact_sheet, save_png
+    from action_images.episodes.trajectory_file import save_trajectory
+    from action_images.episodes.video import write_video
+    from action_images.reports.pictures import contact_sheet, save_png
 
     rows = []
     for view, name in enumerate(names):
         video, actions = (
-            None if part is None else (part[0, view] * 255).round().byte() for part in (prediction.video, prediction.action_images)
+            None if part is None else (part[0, view] * 255).round().byte()
+            for part in (prediction.video, prediction.action_images)
         )
         if video is not None and len(video) > 1:
             write_video(out / f"{name}.mp4", video, fps)
@@ -185,7 +218,11 @@ def _write(out: Path, names: list[str], prediction, format, fps: float) -> None:
     save_png(out / "contact_sheet.png", contact_sheet(rows))
     if prediction.reading is not None:
         reading = prediction.reading[0]
-        save_trajectory(out / "trajectory.csv", reading.trajectory, {"confidence": reading.confidence, "valid": reading.valid.float()})
+        save_trajectory(
+            out / "trajectory.csv",
+            reading.trajectory,
+            {"confidence": reading.confidence, "valid": reading.valid.float()},
+        )
         known = int(reading.valid.sum())
         Console().print(f"{known} of {len(reading.valid)} frames have a pose that can be relied on")
     Console().print(f"written: {out}")

@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 import tyro
 
+from action_images.errors import ActionImagesError
+
 
 def main(
     dataset: Annotated[Path, tyro.conf.Positional],
@@ -43,7 +45,9 @@ def main(
         dtype: of the transformer and the language model.
     """
     if second_view and samples is not None:
-        raise ValueError("--second-view imagines the other views once; leave --samples out, or change --seed for another one")
+        raise ActionImagesError(
+            "--second-view imagines the other views once; leave --samples out, or change --seed for another one"
+        )
 
     from dataclasses import replace
 
@@ -51,31 +55,41 @@ def main(
     from rich.console import Console
 
     from action_images.codec.overlay import overlay
-    from action_images.data.store import Dataset
-    from action_images.data.trajectory_file import save_trajectory
-    from action_images.data.video import write_video
-    from action_images.faces import imagine as face
-    from action_images.faces.paced import paced_from, recording
-    from action_images.generation import ClipGenerator
+    from action_images.episodes.dataset import Dataset
+    from action_images.episodes.trajectory_file import save_trajectory
+    from action_images.episodes.video import write_video
+    from action_images.inference import imagine as face
+    from action_images.inference.clip_generator import ClipGenerator
+    from action_images.inference.pacing import paced_from, recording
     from action_images.model.shipped import models_folder
-    from action_images.viewer.pictures import contact_sheet, save_png
+    from action_images.reports.pictures import contact_sheet, save_png
 
     generator = ClipGenerator.load(models_folder(model), device, sampling, getattr(torch, dtype))
     source = Dataset(dataset)
-    chosen, shown, num_frames = views or source.view_names[:2], source.numbered(episode), generator.clips.num_frames
+    chosen, shown, num_frames = (
+        views or source.view_names[:2],
+        source.numbered(episode),
+        generator.clips.num_frames,
+    )
     if shown.trajectory is None:
-        raise ValueError(f"{shown.id}: has no tool pose to begin from; label the data set first (action-images label)")
+        raise ActionImagesError(
+            f"{shown.id}: has no tool pose to begin from; label the data set first (action-images label)"
+        )
     frames = paced_from(shown, start, generator.clips.fps)[:num_frames]
     console, rows = Console(), []
     if second_view and len(frames) < num_frames:
-        raise ValueError(f"{shown.id}: has {len(frames)} model frames from {start} on, a clip {num_frames}; begin earlier")
+        raise ActionImagesError(
+            f"{shown.id}: has {len(frames)} model frames from {start} on, a clip {num_frames}; begin earlier"
+        )
     still = frames + frames[-1:] * (num_frames - len(frames))
     scene = recording(shown, chosen, still, generator.clips.size, None if second_view else 1)
     scene = replace(scene, instruction=instruction if instruction is not None else shown.instruction)
     out.mkdir(parents=True, exist_ok=True)
     if second_view:
         if len(chosen) < 2:
-            raise ValueError("--second-view needs a view to see and another to imagine; give --views two names")
+            raise ActionImagesError(
+                "--second-view needs a view to see and another to imagine; give --views two names"
+            )
         video = face.second_view(generator, scene, seed).video
         assert video is not None
         for name, view, real in zip(chosen, video.mul(255).round().byte(), scene.video, strict=True):
@@ -83,7 +97,9 @@ def main(
             rows += [view, real.add(1).mul(127.5).round().byte()]
         console.print(f"imagined {', '.join(chosen[1:])} from {chosen[0]}", highlight=False)
     else:
-        for rank, future in enumerate(face.imagine(generator, scene, 4 if samples is None else samples, seed)):
+        for rank, future in enumerate(
+            face.imagine(generator, scene, 4 if samples is None else samples, seed)
+        ):
             folder = out / str(rank)
             folder.mkdir(exist_ok=True)
             for name, *pair in zip(chosen, future.video, future.action_images, strict=True):
@@ -92,6 +108,9 @@ def main(
                 write_video(folder / f"{name}_actions.mp4", actions, generator.clips.fps)
                 rows.append(overlay(view, actions, generator.pipeline.format))
             save_trajectory(folder / "trajectory.csv", future.trajectory, {"confidence": future.confidence})
-            console.print(f"future {rank}: agreement {future.agreement:.3f}, confidence {future.confidence.mean():.2f}", highlight=False)
+            console.print(
+                f"future {rank}: agreement {future.agreement:.3f}, confidence {future.confidence.mean():.2f}",
+                highlight=False,
+            )
     save_png(out / "contact_sheet.png", contact_sheet(rows))
     console.print(f"written: {out}", soft_wrap=True)

@@ -31,14 +31,16 @@ def main(
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from action_images.data.importing import Job, import_episodes
+    from action_images.episodes.importing import Job, import_episodes
 
     console = Console(stderr=True)
     columns = (TextColumn("importing"), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("importing", total=None)
         job = Job(source, format, views, size, crf)
-        outcome = import_episodes(job, out, workers, limit, lambda done, total: progress.update(bar, completed=done, total=total))
+        outcome = import_episodes(
+            job, out, workers, limit, lambda done, total: progress.update(bar, completed=done, total=total)
+        )
     for episode_id, reason in outcome.refused.items():
         console.print(f"refused {episode_id}: {reason}", markup=False, highlight=False, soft_wrap=True)
     counts = f"{len(outcome.imported)} imported, {len(outcome.already_there)} already there, {len(outcome.refused)} refused"

@@ -7,7 +7,17 @@ import tyro
 
 SIZES = (64, 128, 256, 512)
 VIEWS = (2, 3, 4)
-CORRUPTIONS = ("clean", "8bit", "h264:18", "h264:23", "noise:0.02", "noise:0.05", "noise:0.1", "black:8", "offset:0.1")
+CORRUPTIONS = (
+    "clean",
+    "8bit",
+    "h264:18",
+    "h264:23",
+    "noise:0.02",
+    "noise:0.05",
+    "noise:0.1",
+    "black:8",
+    "offset:0.1",
+)
 
 
 def main(
@@ -39,16 +49,29 @@ def main(
     from rich.progress import track
 
     from action_images.evaluation import codec_error
-    from action_images.viewer.plots import plot_codec_error
+    from action_images.reports.plots import plot_codec_error
 
-    settings = [codec_error.Setting(size, num, name, precision) for name in corruptions for num in views for size in sizes]
-    samples = list(track(codec_error.measure(settings, clips, seed), total=len(settings), description="reading"))
+    settings = [
+        codec_error.Setting(size, num, name, precision)
+        for name in corruptions
+        for num in views
+        for size in sizes
+    ]
+    samples = list(
+        track(codec_error.measure(settings, clips, seed), total=len(settings), description="reading")
+    )
     Console().print(codec_error.table(samples))
     correlation = codec_error.rank_correlation(samples)
-    Console().print(f"rank correlation of predicted and actual position error over all frames: {correlation:.2f}")
+    Console().print(
+        f"rank correlation of predicted and actual position error over all frames: {correlation:.2f}"
+    )
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
-        content = {"seed": seed, "rank_correlation": correlation, "rows": [sample.row() for sample in samples]}
+        content = {
+            "seed": seed,
+            "rank_correlation": correlation,
+            "rows": [sample.row() for sample in samples],
+        }
         part = out / "codec_error.json.part"
         part.write_text(json.dumps(content, indent=1) + "\n")
         part.replace(out / "codec_error.json")

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Literal
 
+from action_images.errors import ActionImagesError
+
 
 def main(
     policy: str,
@@ -41,20 +43,31 @@ def main(
     from rich.progress import track
 
     from action_images.cli.evaluate import policy_of
-    from action_images.data.video import commit_file
     from action_images.evaluation.open_loop import Scenes, judge_plans, load_plans, markdown, summarise
+    from action_images.files.atomic import commit_file
     from action_images.sim import FIRST_EVALUATION_SEED, LOOKS, RIGS, TRAINED, find_task
 
     if scenes < 1:
-        raise ValueError(f"--scenes {scenes}: give at least one")
+        raise ActionImagesError(f"--scenes {scenes}: give at least one")
     if policy in ("expert", "expert-video"):
-        raise ValueError(f"--policy {policy}: plans are judged against the expert's; give another policy")
+        raise ActionImagesError(
+            f"--policy {policy}: plans are judged against the expert's; give another policy"
+        )
     for name in task:
         find_task(name)
     policy_name, make, own_size, _ = policy_of(policy, "policy", False, sampling, 0, 1, token_file, actions)
     conditions = Scenes(RIGS[rig], LOOKS[look], views, own_size if size is None else (size, size))
-    addresses = [(name, FIRST_EVALUATION_SEED + trial) for trial in range(scenes) for name in dict.fromkeys(task or TRAINED)]
-    for _ in track(judge_plans(make(), policy_name, conditions, addresses, out), "judging", len(addresses), console=Console(stderr=True)):
+    addresses = [
+        (name, FIRST_EVALUATION_SEED + trial)
+        for trial in range(scenes)
+        for name in dict.fromkeys(task or TRAINED)
+    ]
+    for _ in track(
+        judge_plans(make(), policy_name, conditions, addresses, out),
+        "judging",
+        len(addresses),
+        console=Console(stderr=True),
+    ):
         pass
     asked = set(addresses)
     table = markdown(summarise(scene for scene in load_plans(out) if (scene.task, scene.seed) in asked))

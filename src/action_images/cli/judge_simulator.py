@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from action_images.errors import ActionImagesError
+
 if TYPE_CHECKING:
     from action_images.evaluation.closed_loop import Make
-    from action_images.evaluation.trust import Trust
-    from action_images.generation import ClipGenerator
+    from action_images.evaluation.simulator_fidelity import Trust
+    from action_images.inference.clip_generator import ClipGenerator
     from action_images.robot import Environment
     from action_images.sim import Tabletop
 
@@ -52,17 +54,17 @@ def main(
     from rich.progress import track
 
     from action_images.cli.serve import in_dtype
-    from action_images.data.lock import alone_in
-    from action_images.data.settings import keep_settings
     from action_images.evaluation.closed_loop import addresses, write_whole
     from action_images.evaluation.protocols import protocol_named
-    from action_images.evaluation.trust import append_pair, compare, load_pairs, trust
-    from action_images.generation import ClipGenerator
+    from action_images.evaluation.simulator_fidelity import append_pair, compare, load_pairs, trust
+    from action_images.files.lock import alone_in
+    from action_images.files.settings import keep_settings
+    from action_images.inference.clip_generator import ClipGenerator
     from action_images.model.shipped import models_folder, models_name
     from action_images.sim import find_task
 
     if trials < 1 or views < 1:
-        raise ValueError(f"--trials {trials}, --views {views}: give at least one of each")
+        raise ActionImagesError(f"--trials {trials}, --views {views}: give at least one of each")
     generator = ClipGenerator.load(models_folder(model), device, sampling, getattr(torch, dtype))
     protocol = protocol_named("in_domain")
     tasks = tuple(dict.fromkeys(task)) or protocol.tasks
@@ -73,10 +75,23 @@ def main(
     console = Console()
     with alone_in(out):
         done = load_pairs(out)
-        settings = {"model": models_name(model) + in_dtype(dtype), "views": views, "seed": seed, "sampling": sampling}
+        settings = {
+            "model": models_name(model) + in_dtype(dtype),
+            "views": views,
+            "seed": seed,
+            "sampling": sampling,
+        }
         keep_settings(out / "settings.json", settings, empty=not done)
         known = frozenset(pair.key for pair in done)
-        pairs = compare(policies, protocol, partial(_imagined, generator, seed), scenes, views, generator.clips.size, known)
+        pairs = compare(
+            policies,
+            protocol,
+            partial(_imagined, generator, seed),
+            scenes,
+            views,
+            generator.clips.size,
+            known,
+        )
         left = sum((name, *scene) not in known for scene in scenes for name in policies)
         for pair in track(pairs, "both worlds", left, console=Console(stderr=True)):
             append_pair(out, pair)
@@ -91,7 +106,7 @@ def main(
 
 def _imagined(generator: "ClipGenerator", seed: int, world: "Tabletop") -> "Environment":
     """The model as a world whose trials begin with what MuJoCo shows."""
-    from action_images.faces.learned_simulator import LearnedSimulator
+    from action_images.inference.learned_simulator import LearnedSimulator
 
     return LearnedSimulator(generator, world.reset, lambda _: False, world.control_hz, seed)
 
@@ -105,15 +120,21 @@ def _policies(named: tuple[str, ...], offsets_mm: tuple[float, ...], seed: int) 
     from action_images.model.shipped import models_folder, models_name
 
     if any(not 0 <= offset <= 300 for offset in offsets_mm):
-        raise ValueError(f"--offsets-mm {offsets_mm}: an offset lies between 0 and 300 mm")
-    made: dict[str, Make] = {f"expert {offset:g} mm off": partial(DisplacedExpert, offset / 1e3, seed) for offset in offsets_mm}
+        raise ActionImagesError(f"--offsets-mm {offsets_mm}: an offset lies between 0 and 300 mm")
+    made: dict[str, Make] = {
+        f"expert {offset:g} mm off": partial(DisplacedExpert, offset / 1e3, seed) for offset in offsets_mm
+    }
     for name in dict.fromkeys(named):
         if name in ("hold", "random"):
             made[name] = Hold if name == "hold" else partial(Random, seed)
         else:
-            made[models_name(name)] = partial(generative_policy, models_folder(name), "policy", False, None, seed)
+            made[models_name(name)] = partial(
+                generative_policy, models_folder(name), "policy", False, None, seed
+            )
     if len(made) < 2:
-        raise ValueError("policies are compared with each other: give at least two with --policy and --offsets-mm")
+        raise ActionImagesError(
+            "policies are compared with each other: give at least two with --policy and --offsets-mm"
+        )
     return made
 
 
@@ -134,15 +155,35 @@ def _tables(made: "Trust"):
     from rich.table import Table
 
     table = Table(
-        title=f"both worlds; pictures count as success from a progress of {made.threshold:.2f} on", box=SIMPLE, padding=(0, 0, 0, 1)
+        title=f"both worlds; pictures count as success from a progress of {made.threshold:.2f} on",
+        box=SIMPLE,
+        padding=(0, 0, 0, 1),
     )
-    for heading in ("policy", "scenes", "success %", "inside %", "progress", "imagined", "missed mm", "inside mm"):
+    for heading in (
+        "policy",
+        "scenes",
+        "success %",
+        "inside %",
+        "progress",
+        "imagined",
+        "missed mm",
+        "inside mm",
+    ):
         # In a narrow terminal names are wrapped, never figures.
         named = heading == "policy"
-        table.add_column(heading.replace(" ", "\n"), justify="left" if named else "right", no_wrap=not named, overflow="fold")
+        table.add_column(
+            heading.replace(" ", "\n"),
+            justify="left" if named else "right",
+            no_wrap=not named,
+            overflow="fold",
+        )
     for row in made.policies:
         cells = (100 * row.success, 100 * row.success_inside, row.real_progress, row.imagined_progress)
-        table.add_row(row.policy, str(row.num_scenes), *(f"{cell:.3g}" for cell in (*cells, row.real_missed_mm, row.imagined_missed_mm)))
+        table.add_row(
+            row.policy,
+            str(row.num_scenes),
+            *(f"{cell:.3g}" for cell in (*cells, row.real_missed_mm, row.imagined_missed_mm)),
+        )
     yield table
     table = Table(title="with 95 % bootstrap intervals over scenes", box=SIMPLE)
     for heading in ("figure", "value", "interval"):

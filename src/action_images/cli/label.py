@@ -60,17 +60,30 @@ def main(
     from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from action_images.cli.serve import in_dtype
-    from action_images.data.spread import spread_named
-    from action_images.data.store import Dataset
-    from action_images.faces.labelled_copy import Job, Labelling, label_dataset, label_spots
-    from action_images.generation import ClipGenerator
+    from action_images.episodes.dataset import Dataset
+    from action_images.inference.clip_generator import ClipGenerator
+    from action_images.inference.labelled_copy import Job, Labelling, label_dataset, label_spots
     from action_images.model.shipped import SHIPPED, SHIPPED_KNOW, models_folder, models_name
-    from action_images.viewer.labels_page import write_labels_page
+    from action_images.parallel.cluster import spread_named
+    from action_images.reports.labels_page import write_labels_page
 
     chosen = views or Dataset(dataset).view_names[:2]
     folder = models_folder(model)
-    labelling = Labelling(models_name(model) + in_dtype(dtype), chosen, not from_nothing, text, overlap, seed, least_known, sampling)
-    job = Job(partial(ClipGenerator.load, folder.resolve(), device, sampling, getattr(torch, dtype)), dataset, labelling)
+    labelling = Labelling(
+        models_name(model) + in_dtype(dtype),
+        chosen,
+        not from_nothing,
+        text,
+        overlap,
+        seed,
+        least_known,
+        sampling,
+    )
+    job = Job(
+        partial(ClipGenerator.load, folder.resolve(), device, sampling, getattr(torch, dtype)),
+        dataset,
+        labelling,
+    )
     spread = spread_named(on, workers, threads, device)
     console = Console()
     told = Console(stderr=True)
@@ -86,17 +99,24 @@ def main(
         if len(chosen) == 1:
             reasons = list(label_spots(job, out, limit, seen, spread).values())
             labelled = reasons.count(None)
-            console.print(f"{labelled} episodes: one view shows no depth, so there are image points and no poses: {out}/labels")
+            console.print(
+                f"{labelled} episodes: one view shows no depth, so there are image points and no poses: {out}/labels"
+            )
             _tell_reasons(console, reasons, out / "labels/refused.json")
             return
         labels = label_dataset(job, out, limit, seen, spread)
     write_labels_page(out / "labels.html", Dataset(out), labels)
     frames, unknown = sum(row.num_frames for row in labels), sum(row.num_unknown for row in labels)
     mean = sum(row.mean_confidence * row.num_frames for row in labels) / frames
-    console.print(f"{len(labels)} episodes, {frames} frames, {unknown} without a label; mean confidence {mean:.2f}", highlight=False)
+    console.print(
+        f"{len(labels)} episodes, {frames} frames, {unknown} without a label; mean confidence {mean:.2f}",
+        highlight=False,
+    )
     bare = sum(row.reason is None and not labelling.keeps(row) for row in labels)
     if bare:
-        console.print(f"{bare} episodes have no trajectory in the copy: less than {least_known:.0%} of their frames could be read")
+        console.print(
+            f"{bare} episodes have no trajectory in the copy: less than {least_known:.0%} of their frames could be read"
+        )
     _tell_reasons(console, [row.reason for row in labels], out / "labels/episodes.jsonl")
     console.print(f"written: {out}; review: {out / 'labels.html'}", soft_wrap=True)
 

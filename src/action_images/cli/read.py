@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 import tyro
 
+from action_images.errors import ActionImagesError
+
 
 def main(
     videos: Annotated[list[Path], tyro.conf.Positional],
@@ -40,21 +42,25 @@ def main(
     from action_images.codec import RELEASED, ActionImageFormat
     from action_images.codec import read as read_images
     from action_images.codec.smooth import GaussianSmoother
-    from action_images.data.cameras_file import load_cameras
-    from action_images.data.trajectory_file import save_trajectory
-    from action_images.data.video import read_video
+    from action_images.episodes.cameras_file import load_cameras
+    from action_images.episodes.trajectory_file import save_trajectory
+    from action_images.episodes.video import read_video
     from action_images.structs import stack
 
     rig = load_cameras(cameras)
     if missing := [str(video) for video in videos if video.stem not in rig]:
-        raise ValueError(f"{cameras}: has no camera for {', '.join(missing)}; it has {', '.join(rig)}")
+        raise ActionImagesError(f"{cameras}: has no camera for {', '.join(missing)}; it has {', '.join(rig)}")
     clips = [read_video(video) for video in videos]
     for video, clip in zip(videos, clips, strict=True):
         camera = rig[video.stem]
         if clip.shape != clips[0].shape:
-            raise ValueError(f"{video}: {tuple(clip.shape)}, but {videos[0]} is {tuple(clips[0].shape)} (frames, 3, height, width)")
+            raise ActionImagesError(
+                f"{video}: {tuple(clip.shape)}, but {videos[0]} is {tuple(clips[0].shape)} (frames, 3, height, width)"
+            )
         if camera.batch_shape and camera.batch_shape[0] != len(clip):
-            raise ValueError(f"{video}: has {len(clip)} frames, camera '{video.stem}' of {cameras} {camera.batch_shape[0]}")
+            raise ActionImagesError(
+                f"{video}: has {len(clip)} frames, camera '{video.stem}' of {cameras} {camera.batch_shape[0]}"
+            )
     num_frames = len(clips[0])
     moving = [rig[video.stem].expand(num_frames) for video in videos]
     reading = read_images(
@@ -66,14 +72,19 @@ def main(
         smooth=None if smooth_frames is None else GaussianSmoother(smooth_frames),
     )
     out.parent.mkdir(parents=True, exist_ok=True)
-    extra = {"confidence": reading.confidence, "valid": reading.valid.float(), "residual_px": reading.residual_px}
+    extra = {
+        "confidence": reading.confidence,
+        "valid": reading.valid.float(),
+        "residual_px": reading.residual_px,
+    }
     save_trajectory(out, reading.trajectory, extra)
 
     num_invalid = int((~reading.valid).sum())
     table = Table("frames", "valid", "predicted position std, median mm", "residual, median px", "open")
     known = reading.valid
     median = [
-        f"{values[known].median().item():.3f}" if known.any() else "-" for values in (reading.position_std * 1e3, reading.residual_px)
+        f"{values[known].median().item():.3f}" if known.any() else "-"
+        for values in (reading.position_std * 1e3, reading.residual_px)
     ]
     table.add_row(str(num_frames), f"{num_frames - num_invalid}", *median, f"{int(reading.is_open.sum())}")
     Console().print(table, f"{out}")

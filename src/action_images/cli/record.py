@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from action_images.errors import ActionImagesError
+
 if TYPE_CHECKING:
-    from action_images.data.store import DatasetWriter
-    from action_images.sim.record import Studio
+    from action_images.episodes.dataset import DatasetWriter
+    from action_images.sim.record import RecordingConfig
 
 
 def main(
@@ -51,48 +53,82 @@ def main(
             each policy a data set of its own, and scenes (`--seed`) that it was not trained on.
     """
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
-    from action_images.data.store import DatasetWriter
-    from action_images.evaluation.beginner import PolicyBegins
+    from action_images.episodes.dataset import DatasetWriter
+    from action_images.evaluation.dagger import PolicyBegins
     from action_images.evaluation.protocols import protocol_named
     from action_images.model.shipped import models_folder, models_name
     from action_images.sim import FIRST_EVALUATION_SEED, LOOKS, RIGS, TRAINED, find_task
-    from action_images.sim.record import Studio, record
+    from action_images.sim.record import RecordingConfig, record
 
     if episodes < 1 or seed < 0 or seed + episodes > FIRST_EVALUATION_SEED:
-        raise ValueError(f"seeds {seed} to {seed + episodes - 1} were asked for; demonstrations lie in 0 to {FIRST_EVALUATION_SEED - 1}")
+        raise ActionImagesError(
+            f"seeds {seed} to {seed + episodes - 1} were asked for; demonstrations lie in 0 to {FIRST_EVALUATION_SEED - 1}"
+        )
     if size % 2:
-        raise ValueError(f"--size is {size}; H.264 needs an even one")
-    names = tuple(dict.fromkeys(name for given in task for name in (TRAINED if given == "trained" else (given,))))
+        raise ActionImagesError(f"--size is {size}; H.264 needs an even one")
+    names = tuple(
+        dict.fromkeys(name for given in task for name in (TRAINED if given == "trained" else (given,)))
+    )
     for name in names:
         find_task(name)
     if every < 1 or hold < 0:
-        raise ValueError(f"--every is at least 1 and --hold at least 0, got {every} and {hold}")
+        raise ActionImagesError(f"--every is at least 1 and --hold at least 0, got {every} and {hold}")
     beginner = None
     if (actor == "corrected") != (policy is not None):
-        raise ValueError("--policy is whom `--actor corrected` corrects: give both (such as --policy shipped) or neither")
+        raise ActionImagesError(
+            "--policy is whom `--actor corrected` corrects: give both (such as --policy shipped) or neither"
+        )
     if policy is not None:
         if views < 2:
-            raise ValueError(f"--views is {views}; a policy looks through two cameras, so `--actor corrected` needs at least two")
+            raise ActionImagesError(
+                f"--views is {views}; a policy looks through two cameras, so `--actor corrected` needs at least two"
+            )
         make = _Make(models_folder(policy).resolve())
         make()  # here too, so that what is wrong is said once
-        beginner = PolicyBegins(make, protocol_named("in_domain").conduct)
-    studio = Studio(RIGS[rig], LOOKS[look], views, (size, size), every, hold, actor, beginner)
+        beginner = PolicyBegins(make, protocol_named("in_domain").rollout_config)
+    recording = RecordingConfig(RIGS[rig], LOOKS[look], views, (size, size), every, hold, actor, beginner)
     wanted = [(name, number) for name in names for number in range(seed, seed + episodes)]
-    with DatasetWriter(out, studio.fps) as writer:
-        num_there = sum(studio.episode_id(*one) in writer.ids for one in wanted)
-        settings = {"actor": actor, "rig": rig, "look": look, "views": views, "size": size, "every": every, "hold": hold, "crf": crf}
-        _keep_settings(writer, studio, settings | {"policy": None if policy is None else models_name(policy)})
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with DatasetWriter(out, recording.fps) as writer:
+        num_there = sum(recording.episode_id(*one) in writer.ids for one in wanted)
+        settings = {
+            "actor": actor,
+            "rig": rig,
+            "look": look,
+            "views": views,
+            "size": size,
+            "every": every,
+            "hold": hold,
+            "crf": crf,
+        }
+        _keep_settings(
+            writer, recording, settings | {"policy": None if policy is None else models_name(policy)}
+        )
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     failed = []
     with Progress(*columns) as progress:
         bar = progress.add_task("recording", total=len(wanted), completed=num_there)
-        for one, succeeded in record(out, wanted, studio, workers, crf):
+        for one, succeeded in record(out, wanted, recording, workers, crf):
             progress.update(bar, advance=1, description=one[0])
-            failed += [] if succeeded else [studio.episode_id(*one)]
+            failed += [] if succeeded else [recording.episode_id(*one)]
     console = Console()
-    console.print(f"{len(wanted) - len(failed)} of {len(wanted)} demonstrations are in {out} ({num_there} were there before)")
+    console.print(
+        f"{len(wanted) - len(failed)} of {len(wanted)} demonstrations are in {out} ({num_there} were there before)"
+    )
     if failed:
         named = f": {', '.join(failed)}"
         why = (
@@ -103,11 +139,11 @@ def main(
         console.print(f"[yellow]{len(failed)} experts {why}[/yellow]")
 
 
-def _keep_settings(writer: "DatasetWriter", studio: "Studio", settings: dict) -> None:
+def _keep_settings(writer: "DatasetWriter", recording: "RecordingConfig", settings: dict) -> None:
     """Refuse to go on with other cameras or another actor under the same ids; sets from before this was written down are taken."""
-    from action_images.data.settings import keep_settings
+    from action_images.files.settings import keep_settings
 
-    kind = studio.episode_id("", 0).rpartition("//")[0] or "demonstrations"
+    kind = recording.episode_id("", 0).rpartition("//")[0] or "demonstrations"
     path = writer.path / "meta" / "recordings" / f"{kind}.json"
     path.parent.mkdir(exist_ok=True)
     prefixed = [name.partition("/")[0] if name.count("/") > 1 else "demonstrations" for name in writer.ids]

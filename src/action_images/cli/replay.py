@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 from typing import Literal
 
+from action_images.errors import ActionImagesError
+
 
 def main(
     task: tuple[str, ...] = ("all",),
@@ -39,7 +41,9 @@ def main(
     from action_images.sim import RIGS, TASKS, find_task
 
     if trials < 1 or seed < 0 or not sizes or any(size % 2 or size < 16 for size in sizes):
-        raise ValueError(f"--trials {trials}, --seed {seed}, --sizes {sizes}: give at least one trial, seeds from 0, even sizes from 16 px")
+        raise ActionImagesError(
+            f"--trials {trials}, --seed {seed}, --sizes {sizes}: give at least one trial, seeds from 0, even sizes from 16 px"
+        )
     names = tuple(dict.fromkeys(name for given in task for name in (TASKS if given == "all" else (given,))))
     for name in names:
         find_task(name)
@@ -64,7 +68,10 @@ def _table(ceilings: list, sizes: tuple[int, ...]):
     from rich.table import Table
 
     ways = {"expert": "expert", "recorded": "recorded", **{str(size): f"{size} px" for size in sizes}}
-    table = Table(title="success % (95 % Wilson interval), and the median position error of what was read back", show_lines=True)
+    table = Table(
+        title="success % (95 % Wilson interval), and the median position error of what was read back",
+        show_lines=True,
+    )
     for heading in ("task", "trials", *ways.values()):
         table.add_column(heading, overflow="fold")
     for ceiling in ceilings:
@@ -82,7 +89,10 @@ def _write(path: Path, ceilings: list) -> None:
     import json
     from dataclasses import asdict
 
-    rows = [{**asdict(ceiling), "interval": {way: ceiling.interval(way) for way in ceiling.num_succeeded}} for ceiling in ceilings]
+    rows = [
+        {**asdict(ceiling), "interval": {way: ceiling.interval(way) for way in ceiling.num_succeeded}}
+        for ceiling in ceilings
+    ]
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     part.write_text(json.dumps(rows, indent=2) + "\n")

@@ -7,7 +7,10 @@ import tyro
 
 
 def main(
-    results: Annotated[list[Path], tyro.conf.Positional], /, out: Path = Path("report.html"), training_log: Path | None = None
+    results: Annotated[list[Path], tyro.conf.Positional],
+    /,
+    out: Path = Path("report.html"),
+    training_log: Path | None = None,
 ) -> None:
     """Write the results of evaluations as one html page that needs no other file.
 
@@ -21,9 +24,13 @@ def main(
     """
     from rich.console import Console
 
-    from action_images.evaluation.report import write_report
+    from action_images.reports.report import write_report
 
     written = write_report(results, out, training_log)
     for warning in written.warnings:
         Console(stderr=True).print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
-    Console().print(f"{written.num_trials} trials: {written.path} ({written.num_bytes / 1e6:.1f} MB)", markup=False, soft_wrap=True)
+    Console().print(
+        f"{written.num_trials} trials: {written.path} ({written.num_bytes / 1e6:.1f} MB)",
+        markup=False,
+        soft_wrap=True,
+    )

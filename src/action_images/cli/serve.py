@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from action_images.errors import ActionImagesError
+
 if TYPE_CHECKING:
     import ssl
 
@@ -60,9 +62,11 @@ def main(
 
     token = None if token_file is None else read_token(token_file)
     if host not in LOOPBACK and token is None and not anybody:
-        raise ValueError(f"--host {host} lets the whole network drive the policy: give --token-file, or --anybody if that is meant")
+        raise ActionImagesError(
+            f"--host {host} lets the whole network drive the policy: give --token-file, or --anybody if that is meant"
+        )
     if not 0 <= port < 65536:
-        raise ValueError(f"--port is {port}; give one from 0 to 65535")
+        raise ActionImagesError(f"--port is {port}; give one from 0 to 65535")
     limits = Limits(int(max_message_mb * 1e6), max_clients, max_per_second, plan_s).check()
     rigs = _by_name(cameras)
     tls = _tls(tls_cert, tls_key)
@@ -82,40 +86,50 @@ def main(
 
 def load_rigs(paths: dict[str, Path]) -> "dict[str, Camera]":
     """The rigs (axis: view) of cameras files, each with its views in the file's order."""
-    from action_images.data.cameras_file import load_cameras
+    from action_images.episodes.cameras_file import load_cameras
     from action_images.structs import stack
 
     rigs = {}
     for name, path in paths.items():
         views = load_cameras(path)
         if any(camera.batch_shape for camera in views.values()):
-            raise ValueError(f"{path}: a camera of this file moves; a server's calibration stands still")
+            raise ActionImagesError(
+                f"{path}: a camera of this file moves; a server's calibration stands still"
+            )
         if len({camera.size for camera in views.values()}) > 1:
-            raise ValueError(f"{path}: its cameras have different sizes; an observation's images have one")
+            raise ActionImagesError(
+                f"{path}: its cameras have different sizes; an observation's images have one"
+            )
         rigs[name] = stack(list(views.values()))
     return rigs
 
 
-def open_policy(policy: str, sampling: str | None = None, device: str = "cpu", dtype: str = "float32") -> "Policy":
+def open_policy(
+    policy: str, sampling: str | None = None, device: str = "cpu", dtype: str = "float32"
+) -> "Policy":
     """The policy of this name; called in the policy's own process."""
     if policy == "hold":
         from action_images.control import Hold
 
         if (sampling, device, dtype) != (None, "cpu", "float32"):
-            raise ValueError("hold has no weights: leave --sampling, --device and --dtype out")
+            raise ActionImagesError("hold has no weights: leave --sampling, --device and --dtype out")
         return Hold()
     from action_images.cli.evaluate import generative_policy
     from action_images.model.shipped import models_folder
 
     folder = models_folder(policy)
-    return generative_policy(folder, "policy", imagine=False, sampling=sampling, seed=0, device=device, dtype=dtype)
+    return generative_policy(
+        folder, "policy", imagine=False, sampling=sampling, seed=0, device=device, dtype=dtype
+    )
 
 
 def _known(policy: str) -> str:
     from action_images.model.shipped import models_folder
 
     if policy != "hold" and not models_folder(policy).is_dir():
-        raise ValueError(f"there is no policy '{policy}'; give a folder of models, `shipped` or `hold`")
+        raise ActionImagesError(
+            f"there is no policy '{policy}'; give a folder of models, `shipped` or `hold`"
+        )
     return policy
 
 
@@ -135,7 +149,9 @@ def in_dtype(dtype: str) -> str:
 def read_token(path: Path) -> str:
     """A token's file; raises ValueError where that holds no good one."""
     if path.stat().st_size > 4096 or len(token := path.read_text().strip()) < 16:
-        raise ValueError(f"{path}: a token is one line of 16 or more characters; make one with: openssl rand -hex 32 > {path}")
+        raise ActionImagesError(
+            f"{path}: a token is one line of 16 or more characters; make one with: openssl rand -hex 32 > {path}"
+        )
     return token
 
 
@@ -143,9 +159,11 @@ def _by_name(cameras: tuple[Path, ...]) -> dict[str, Path]:
     rigs: dict[str, Path] = {}
     for path in cameras:
         if not path.is_file():
-            raise ValueError(f"{path}: there is no such cameras file")
+            raise ActionImagesError(f"{path}: there is no such cameras file")
         if rigs.setdefault(path.stem, path) != path:
-            raise ValueError(f"{rigs[path.stem]} and {path} would both be called '{path.stem}'; rename one")
+            raise ActionImagesError(
+                f"{rigs[path.stem]} and {path} would both be called '{path.stem}'; rename one"
+            )
     return rigs
 
 
@@ -153,7 +171,7 @@ def _tls(cert: Path | None, key: Path | None) -> "ssl.SSLContext | None":
     import ssl
 
     if (cert is None) != (key is None):
-        raise ValueError("TLS needs both --tls-cert and --tls-key")
+        raise ActionImagesError("TLS needs both --tls-cert and --tls-key")
     if cert is None or key is None:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 import tyro
 
+from action_images.errors import ActionImagesError
+
 
 def main(
     dataset: Annotated[Path, tyro.conf.Positional],
@@ -46,21 +48,23 @@ def main(
     import torch
     from rich.console import Console
 
-    from action_images.data.store import Dataset
-    from action_images.data.trajectory_file import load_trajectory
-    from action_images.data.video import write_video
-    from action_images.faces.paced import paced, paced_from, recording
-    from action_images.faces.simulate import simulate
-    from action_images.generation import ClipGenerator
+    from action_images.episodes.dataset import Dataset
+    from action_images.episodes.trajectory_file import load_trajectory
+    from action_images.episodes.video import write_video
+    from action_images.inference.clip_generator import ClipGenerator
+    from action_images.inference.pacing import paced, paced_from, recording
+    from action_images.inference.simulate import simulate
     from action_images.model.shipped import models_folder
-    from action_images.viewer.pictures import contact_sheet, save_png
+    from action_images.reports.pictures import contact_sheet, save_png
 
     generator = ClipGenerator.load(models_folder(model), device, sampling, getattr(torch, dtype))
     source = Dataset(dataset)
     chosen, shown = views or source.view_names[:2], source.numbered(episode)
     own = paced_from(shown, start, generator.clips.fps)
     if len(own) < 2:
-        raise ValueError(f"{shown.id}: has {shown.num_frames} frames, from {start} on there is nothing to simulate; begin earlier")
+        raise ActionImagesError(
+            f"{shown.id}: has {shown.num_frames} frames, from {start} on there is nothing to simulate; begin earlier"
+        )
     if trajectory is None:
         own = _first(own, frames, f"{shown.id} from {start} on")
     recorded = recording(shown, chosen, own, generator.clips.size, None if trajectory is None else 1)
@@ -71,7 +75,9 @@ def main(
         if recorded.cameras is None or any(
             view.camera is not None and view.camera.batch_shape for view in shown.views if view.name in chosen
         ):
-            raise ValueError("cameras that move are known along the episode's own path only; leave --trajectory out, or choose still views")
+            raise ActionImagesError(
+                "cameras that move are known along the episode's own path only; leave --trajectory out, or choose still views"
+            )
         scene = replace(scene, trajectory=other[asked], cameras=recorded.cameras[:, :1])
     video = simulate(generator, scene, seed)
     out.mkdir(parents=True, exist_ok=True)
@@ -84,11 +90,15 @@ def main(
             rows.append(real.add(1).mul(127.5).round().byte())
     save_png(out / "contact_sheet.png", contact_sheet(rows))
     told = "" if trajectory is not None else ", recorded below simulated in the contact sheet"
-    Console().print(f"{pixels.shape[1]} frames of {', '.join(chosen)}{told}: {out}", soft_wrap=True, highlight=False)
+    Console().print(
+        f"{pixels.shape[1]} frames of {', '.join(chosen)}{told}: {out}", soft_wrap=True, highlight=False
+    )
 
 
 def _first(path: list[int], frames: int | None, name: str) -> list[int]:
     """The first `frames` model frames of a path (None: all); raises ValueError where it does not have so many."""
     if frames is not None and not 2 <= frames <= len(path):
-        raise ValueError(f"{name}: has {len(path)} model frames, --frames {frames} was asked for; ask for 2 to {len(path)}")
+        raise ActionImagesError(
+            f"{name}: has {len(path)} model frames, --frames {frames} was asked for; ask for 2 to {len(path)}"
+        )
     return path[:frames]

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from action_images.recipes import RECIPES, objective_of
+from action_images.baselines.objectives import objective_of
+from action_images.errors import ActionImagesError
 from action_images.training.recipe import Recipe, SourceRecipe
+from action_images.training.recipes import RECIPES
 
 if TYPE_CHECKING:
-    from action_images.data.mixture import Mixture, Source
-    from action_images.data.sample import Sample
-    from action_images.model.models import Clips
+    from action_images.model.bundle import Clips
+    from action_images.samples.mixture import Mixture, Source
+    from action_images.samples.sample import Sample
 
 Trackers = tuple[Literal["tensorboard", "wandb", "trackio"], ...]
 PICTURE = "first_batch.png"
@@ -33,7 +35,9 @@ class Training:
     """Who is told of the curves besides the run's own log.jsonl."""
 
 
-Chosen = tyro.extras.subcommand_type_from_defaults({name: Training(recipe) for name, recipe in RECIPES.items()}, prefix_names=False)
+Chosen = tyro.extras.subcommand_type_from_defaults(
+    {name: Training(recipe) for name, recipe in RECIPES.items()}, prefix_names=False
+)
 
 
 def main(
@@ -51,7 +55,9 @@ def main(
         trackers: With --resume: who is told of the curves.
     """
     if (run is None) == (resume is None):
-        raise ValueError(f"give a recipe ({', '.join(RECIPES)}) and --out, or --resume and the folder of a run")
+        raise ActionImagesError(
+            f"give a recipe ({', '.join(RECIPES)}) and --out, or --resume and the folder of a run"
+        )
     if resume is not None:
         from action_images.training.train import saved_recipe
 
@@ -67,8 +73,8 @@ def _train(run: Training) -> None:
     from rich.console import Console
     from torch import distributed
 
+    from action_images.reports.training_pictures import pictures_into
     from action_images.training.train import CHECKPOINTS, train
-    from action_images.viewer.training_pictures import pictures_into
 
     console = Console(highlight=False)
     try:
@@ -93,7 +99,9 @@ def _plan(recipe: Recipe, out: Path) -> None:
     judged = open_mixture(recipe.validation, recipe, clips, recipe.seed) if recipe.validation else None
     console = Console(highlight=False)
     clip = f"{recipe.num_views} views, {clips.num_frames} frames of {clips.size[0]} x {clips.size[1]} px at {clips.fps:g} a second"
-    console.print(f"[bold]{recipe.preset}[/bold], {recipe.num_steps} steps of {recipe.batch_size} samples: {clip}")
+    console.print(
+        f"[bold]{recipe.preset}[/bold], {recipe.num_steps} steps of {recipe.batch_size} samples: {clip}"
+    )
     _print_data(console, recipe, mixture, judged)
     _print_costs(console, recipe, clips, mixture)
     out.mkdir(parents=True, exist_ok=True)
@@ -105,7 +113,7 @@ def _print_data(console, recipe: Recipe, mixture: "Mixture", judged: "Mixture | 
     """Sources that are learnt from and judged on: the episodes of their part, and of these how many are left out."""
     from rich.table import Column, Table
 
-    from action_images.training.plan import DRAWS, drawn_sources
+    from action_images.training.dry_run import DRAWS, drawn_sources
     from action_images.training.setup import episodes_of
 
     def data(one: SourceRecipe, source: "Source") -> tuple[str, ...]:
@@ -113,7 +121,9 @@ def _print_data(console, recipe: Recipe, mixture: "Mixture", judged: "Mixture | 
         return source.name, one.part, str(len(episodes_of(one, source))), str(left_out), str(len(source))
 
     counts = drawn_sources(mixture)
-    table = Table(Column("source", no_wrap=True), "part", "episodes", "left out", "windows", "share", "passes over it")
+    table = Table(
+        Column("source", no_wrap=True), "part", "episodes", "left out", "windows", "share", "passes over it"
+    )
     for one, source in zip(recipe.sources, mixture.sources, strict=True):
         share = counts[source.name] / DRAWS
         passes = share * recipe.num_steps * recipe.batch_size / len(source)
@@ -139,44 +149,67 @@ def _print_costs(console, recipe: Recipe, clips: "Clips", mixture: "Mixture") ->
 
     from action_images.model import cost
     from action_images.model.presets import preset_named
-    from action_images.training.plan import costs, flops_per_second
+    from action_images.training.dry_run import costs, flops_per_second
 
     preset = preset_named(recipe.preset)
     config = cost.full_config(preset.transformer)
-    trained = cost.lora_parameters(config, recipe.lora.rank) if recipe.trainable == "lora" else cost.count_parameters(config)
-    headless = "" if recipe.learns == "action-images" else " (of the network that answers with canvases; a path head takes its end's place)"
+    trained = (
+        cost.lora_parameters(config, recipe.lora.rank)
+        if recipe.trainable == "lora"
+        else cost.count_parameters(config)
+    )
+    headless = (
+        ""
+        if recipe.learns == "action-images"
+        else " (of the network that answers with canvases; a path head takes its end's place)"
+    )
     console.print(f"{cost.count_parameters(config):,} parameters, {trained:,} of them learn{headless}")
-    table = Table("task", "share", "tokens", "GFLOP a sample", "weights", "gradients", "optimizer", "activations", "GB")
+    table = Table(
+        "mode", "share", "tokens", "GFLOP a sample", "weights", "gradients", "optimizer", "activations", "GB"
+    )
     rows = costs(recipe, preset, clips, mixture)
-    for task, row in rows.items():
+    for mode, row in rows.items():
         held = row.memory
         parts = (held.weights, held.gradients, held.optimizer, held.activations, held.total)
         gigabytes = (f"{part / 1e9:,.3f}" for part in parts)
-        table.add_row(task, f"{row.share:.1%}", f"{row.num_tokens:,}", f"{row.flops_per_sample / 1e9:,.2f}", *gigabytes)
+        table.add_row(
+            mode, f"{row.share:.1%}", f"{row.num_tokens:,}", f"{row.flops_per_sample / 1e9:,.2f}", *gigabytes
+        )
     console.print(table)
     speed = flops_per_second(torch.bfloat16 if recipe.mixed_precision == "bf16" else torch.float32)
     seconds = recipe.batch_size * sum(row.share * row.flops_per_sample for row in rows.values()) / speed
     console.print("Memory of one process in GB, without autoencoder and language model.")
     hours = seconds * recipe.num_steps / 3600
     bound = f"at the {speed / 1e9:,.0f} GFLOP/s of this device's large matrix products; small models reach a part of that"
-    console.print(f"At least {seconds:.3g} s a step and {hours:.3g} hours in all on one such device, {bound}.")
+    console.print(
+        f"At least {seconds:.3g} s a step and {hours:.3g} hours in all on one such device, {bound}."
+    )
 
 
 def _draw_first_batch(path: Path, recipe: Recipe, clips: "Clips", mixture: "Mixture") -> None:
     import torch
 
-    from action_images.viewer.contact_sheet import sheet
-    from action_images.viewer.pictures import save_png
+    from action_images.reports.contact_sheet import sheet
+    from action_images.reports.pictures import save_png
 
     draws = [mixture[index] for index in range(min(recipe.batch_size, SHOWN_SAMPLES))]
     blocks = []
     for draw in draws:
-        # Whole videos, also where the task is shown their first frame alone.
-        sample = mixture.sample(replace(draw, task=None), clips.size).normalised()
-        title = f"{draw.task}: {sample.instruction or '(no instruction)'}   {Path(draw.source).name} {draw.window}"
+        # Whole videos, also where the mode is shown their first frame alone.
+        sample = mixture.sample(replace(draw, mode=None), clips.size).normalised()
+        title = f"{draw.mode}: {sample.instruction or '(no instruction)'}   {Path(draw.source).name} {draw.window}"
         blocks.append(sheet(title, list(_rows(sample, recipe, clips.axis_length))))
     width = max(block.shape[-1] for block in blocks)
-    save_png(path, torch.cat([torch.nn.functional.pad(block, (0, width - block.shape[-1], 0, 8), value=255) for block in blocks], -2))
+    save_png(
+        path,
+        torch.cat(
+            [
+                torch.nn.functional.pad(block, (0, width - block.shape[-1], 0, 8), value=255)
+                for block in blocks
+            ],
+            -2,
+        ),
+    )
 
 
 def _rows(sample: "Sample", recipe: Recipe, axis_length: float) -> Iterator:

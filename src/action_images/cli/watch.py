@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Literal
 
+from action_images.errors import ActionImagesError
+
 
 def main(
     task: str,
@@ -32,37 +34,45 @@ def main(
     from rich.console import Console
 
     from action_images.sim import LOOKS, RIGS, TASKS, find_task
-    from action_images.sim.record import Studio
+    from action_images.sim.record import RecordingConfig
 
     if size % 2 or columns < 2:
-        raise ValueError(f"--size {size}, --columns {columns}: H.264 needs an even size, a contact sheet at least two columns")
-    studio = Studio(RIGS[rig], LOOKS[look], views, (size, size))
+        raise ActionImagesError(
+            f"--size {size}, --columns {columns}: H.264 needs an even size, a contact sheet at least two columns"
+        )
+    recording = RecordingConfig(RIGS[rig], LOOKS[look], views, (size, size))
     for name in TASKS if task == "all" else (task,):
         find_task(name)
-        said = _film(name, seed, studio, out / f"{name}_{seed}", columns)
+        said = _film(name, seed, recording, out / f"{name}_{seed}", columns)
         Console().print(said, soft_wrap=True)
 
 
-def _film(name: str, seed: int, studio, path: Path, columns: int) -> str:
+def _film(name: str, seed: int, recording, path: Path, columns: int) -> str:
     import torch
 
     from action_images.codec import draw_uint8
     from action_images.codec.overlay import overlay
-    from action_images.data.video import write_video
+    from action_images.episodes.video import write_video
     from action_images.geometry import Trajectory
+    from action_images.reports.pictures import contact_sheet, save_png
     from action_images.sim import demonstrate
     from action_images.structs import stack
-    from action_images.viewer.pictures import contact_sheet, save_png
 
-    environment = studio.environment(name)
+    environment = recording.environment(name)
     seen = stack([environment.reset(seed), *(environment.observation() for _ in demonstrate(environment))])
     video = seen.images.transpose(0, 1)
-    drawn = draw_uint8(Trajectory(seen.world_from_tool, seen.opening), stack([seen.cameras[:, view] for view in range(len(video))]))
+    drawn = draw_uint8(
+        Trajectory(seen.world_from_tool, seen.opening),
+        stack([seen.cameras[:, view] for view in range(len(video))]),
+    )
     both = overlay(video, drawn)
     path.parent.mkdir(parents=True, exist_ok=True)
     film = torch.cat([torch.cat([video, drawn, both], -1)[view] for view in range(len(video))], -2)
     write_video(path.with_suffix(".mp4"), film, environment.control_hz)
-    save_png(path.with_suffix(".png"), contact_sheet([row[view] for view in range(len(video)) for row in (video, drawn, both)], columns))
+    save_png(
+        path.with_suffix(".png"),
+        contact_sheet([row[view] for view in range(len(video)) for row in (video, drawn, both)], columns),
+    )
     outcome = "succeeded" if environment.succeeded() else "failed"
     environment.close()
     return f"'{seen.instruction}' {outcome} in {environment.num_steps / environment.control_hz:.1f} s: {path}.mp4, {path}.png"

@@ -55,7 +55,11 @@ def search(spots: Spots, strong: Tensor, cameras: Camera, format: ActionImageFor
     solution = refine(start, spots, cameras, format, num_steps=12)
     points = format.points(solution.world_from_tool)
     sure = (spots.seen.sum((1, 2)) >= SURE_SPOTS).expand(points.shape[:-2])
-    allowed = solution.in_front & (sure | ~should_be_seen(points, spots, cameras, format)) & solution.chi_square.isfinite()
+    allowed = (
+        solution.in_front
+        & (sure | ~should_be_seen(points, spots, cameras, format))
+        & solution.chi_square.isfinite()
+    )
     chi_square = torch.where(allowed, solution.chi_square, torch.inf)
     best = chi_square.min(0)
     spread = solution.spread.gather(0, best.indices[None])
@@ -71,7 +75,9 @@ def _arrangements(spots: Spots, strong: Tensor, cameras: Camera, format: ActionI
     """
     count = strong.sum(-2)
     anchor = count.argmax(-1)
-    both, _ = triangulate(cameras[:, None], spots.position.transpose(-2, -3), strong.mT.to(spots.position.dtype))
+    both, _ = triangulate(
+        cameras[:, None], spots.position.transpose(-2, -3), strong.mT.to(spots.position.dtype)
+    )
     view = (strong.int() + spots.seen.int()).argmax(-2)
     frame = torch.arange(len(view))[:, None]
     pixels = spots.position[frame, view, torch.arange(3)]
@@ -89,7 +95,9 @@ def _arrangements(spots: Spots, strong: Tensor, cameras: Camera, format: ActionI
     half = (radius**2 - to_anchor.square().sum(-1) + middle**2).clamp_min(0).sqrt()
     meets = torch.stack([origin + direction * (middle + sign * half)[..., None] for sign in (-1, 1)])
     meets = torch.where((count >= 2)[..., None], both, meets)
-    meets = torch.where(torch.arange(3, device=anchor.device)[:, None] == anchor[:, None, None], anchored, meets)
+    meets = torch.where(
+        torch.arange(3, device=anchor.device)[:, None] == anchor[:, None, None], anchored, meets
+    )
     sides = torch.cartesian_prod(*[torch.arange(2)] * 3)
     return meets[sides, ..., torch.arange(3), :].movedim(1, -2).flatten(0, 1)
 
@@ -103,7 +111,9 @@ def should_be_seen(points: Tensor, spots: Spots, cameras: Camera, format: Action
     return (inside & ~spots.seen).any(-1).any(-1)
 
 
-def choose(candidates: Candidates, frames: list[int], poses: dict[int, Pose], format: ActionImageFormat) -> dict[int, int]:
+def choose(
+    candidates: Candidates, frames: list[int], poses: dict[int, Pose], format: ActionImageFormat
+) -> dict[int, int]:
     """Decide the searched frames of one path: frame number -> candidate, absent where the pose cannot be known.
 
     `frames` are the numbers of the candidates' frames, `poses` those frames of the path that are already known. A
@@ -151,7 +161,9 @@ def _predict(frame: int, poses: dict[int, Pose]) -> tuple[Pose, int]:
         assert nearest is not None
         return poses[nearest], abs(frame - nearest)
     start, stop = poses[before], poses[after]
-    pair = Pose(torch.stack([start.rotation, stop.rotation]), torch.stack([start.translation, stop.translation]))
+    pair = Pose(
+        torch.stack([start.rotation, stop.rotation]), torch.stack([start.translation, stop.translation])
+    )
     share = pair.translation.new_tensor([(frame - before) / (after - before)])
     between = Trajectory(pair, pair.translation.new_zeros(2)).at(share).world_from_tool[0]
     return between, min(frame - before, after - frame)

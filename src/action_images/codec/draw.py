@@ -8,6 +8,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from action_images.codec.format import ActionImageFormat
+from action_images.errors import ActionImagesError
 from action_images.geometry import Camera, Trajectory
 
 FAR_PX = 1e6
@@ -17,7 +18,11 @@ LEAST_SHOWN = 1 / 510
 
 
 def draw(
-    trajectory: Trajectory, camera: Camera, format: ActionImageFormat = ActionImageFormat(), *, out: Tensor | None = None
+    trajectory: Trajectory,
+    camera: Camera,
+    format: ActionImageFormat = ActionImageFormat(),
+    *,
+    out: Tensor | None = None,
 ) -> Float[Tensor, "*batch 3 h w"]:
     """The action images of a trajectory, in [0, 1], RGB.
 
@@ -34,7 +39,9 @@ def draw(
     rows, columns = _profiles(x, y, camera.size, format)
     if rows.requires_grad or columns.requires_grad or level.requires_grad:
         if out is not None:
-            raise ValueError("draw cannot follow gradients into `out`; leave it away, or draw under torch.no_grad()")
+            raise ActionImagesError(
+                "draw cannot follow gradients into `out`; leave it away, or draw under torch.no_grad()"
+            )
         return _dense(rows, columns, level, format)
     image = _buffer(out, (*x.shape, *camera.size), x.dtype, x.device)
     torch.mul(rows[..., :2, :, None], columns[..., :2, None, :], out=image[..., :2, :, :])
@@ -46,7 +53,11 @@ def draw(
 
 
 def draw_uint8(
-    trajectory: Trajectory, camera: Camera, format: ActionImageFormat = ActionImageFormat(), *, out: Tensor | None = None
+    trajectory: Trajectory,
+    camera: Camera,
+    format: ActionImageFormat = ActionImageFormat(),
+    *,
+    out: Tensor | None = None,
 ) -> UInt8[Tensor, "*batch 3 h w"]:
     """The same images as `draw` rounded to 8 bits, made for data pipelines: several times faster, not differentiable.
 
@@ -58,7 +69,9 @@ def draw_uint8(
         image = _buffer(out, (*x.shape, *camera.size), torch.uint8, x.device)
         image[..., :2, :, :] = 0
         background = (level * 255).round_()
-        image[..., 2, :, :] = background.to(torch.uint8)[..., None, None]  # cast first: casting every pixel is slow
+        image[..., 2, :, :] = background.to(torch.uint8)[
+            ..., None, None
+        ]  # cast first: casting every pixel is slow
         for channel in (0, 1):
             for _, patch, spot in _patches(image, x, y, rows, columns, channel, LEAST_SHOWN, format):
                 patch.copy_(spot.mul_(255).round_())
@@ -68,12 +81,16 @@ def draw_uint8(
     return image
 
 
-def _spots(trajectory: Trajectory, camera: Camera, format: ActionImageFormat) -> tuple[Tensor, Tensor, Tensor]:
+def _spots(
+    trajectory: Trajectory, camera: Camera, format: ActionImageFormat
+) -> tuple[Tensor, Tensor, Tensor]:
     """Pixel positions (*batch 3) of the three spots, and blue's background (*batch), with the axes of the output."""
     if trajectory.dtype not in (torch.float32, torch.float64):
-        raise ValueError(f"draw needs float32 or float64, got {trajectory.dtype}: half precision misplaces spots by pixels")
+        raise ActionImagesError(
+            f"draw needs float32 or float64, got {trajectory.dtype}: half precision misplaces spots by pixels"
+        )
     if trajectory.opening.ndim == 0 or trajectory.num_frames == 0:
-        raise ValueError("draw needs a trajectory with at least one frame on its last axis")
+        raise ActionImagesError("draw needs a trajectory with at least one frame on its last axis")
     camera = camera.to(trajectory.dtype)
     points, level = format.points(trajectory.world_from_tool), format.level(trajectory.opening)
     if camera.batch_shape:
@@ -86,7 +103,9 @@ def _spots(trajectory: Trajectory, camera: Camera, format: ActionImageFormat) ->
     return x, y, level
 
 
-def _profiles(x: Tensor, y: Tensor, size: tuple[int, int], format: ActionImageFormat) -> tuple[Tensor, Tensor]:
+def _profiles(
+    x: Tensor, y: Tensor, size: tuple[int, int], format: ActionImageFormat
+) -> tuple[Tensor, Tensor]:
     """The two factors, down the rows and along the columns, whose product is a spot."""
 
     def profile(centre: Tensor, num_pixels: int) -> Tensor:
@@ -99,7 +118,9 @@ def _profiles(x: Tensor, y: Tensor, size: tuple[int, int], format: ActionImageFo
 def _dense(rows: Tensor, columns: Tensor, level: Tensor, format: ActionImageFormat) -> Tensor:
     """All pixels in one expression that gradients can follow."""
     spots = rows[..., :, None] * columns[..., None, :]
-    blue = torch.where(spots[..., 2, :, :] > format.gripper_level, spots[..., 2, :, :], level[..., None, None])
+    blue = torch.where(
+        spots[..., 2, :, :] > format.gripper_level, spots[..., 2, :, :], level[..., None, None]
+    )
     return torch.cat([spots[..., :2, :, :], blue[..., None, :, :]], -3)
 
 
@@ -107,12 +128,21 @@ def _buffer(out: Tensor | None, shape: tuple[int, ...], dtype: torch.dtype, devi
     if out is None:
         return torch.empty(shape, dtype=dtype, device=device)
     if tuple(out.shape) != shape or out.dtype != dtype or out.device != device or not out.is_contiguous():
-        raise ValueError(f"out must be contiguous, {shape}, {dtype} on {device}; got {tuple(out.shape)}, {out.dtype} on {out.device}")
+        raise ActionImagesError(
+            f"out must be contiguous, {shape}, {dtype} on {device}; got {tuple(out.shape)}, {out.dtype} on {out.device}"
+        )
     return out
 
 
 def _patches(
-    image: Tensor, x: Tensor, y: Tensor, rows: Tensor, columns: Tensor, channel: int, least: float, format: ActionImageFormat
+    image: Tensor,
+    x: Tensor,
+    y: Tensor,
+    rows: Tensor,
+    columns: Tensor,
+    channel: int,
+    least: float,
+    format: ActionImageFormat,
 ) -> Iterator[tuple[int, Tensor, Tensor]]:
     """For every spot of a channel that reaches `least` inside the frame: its number, its box of the image, its values there.
 
@@ -120,15 +150,23 @@ def _patches(
     """
     size = (image.shape[-2], image.shape[-1])
     radius_px = format.sigma_px(size) * (-2 * math.log(least)) ** 0.5
-    boxes = torch.stack([*_span(y, radius_px, size[0], format), *_span(x, radius_px, size[1], format)], -1)[..., channel, :]
+    boxes = torch.stack([*_span(y, radius_px, size[0], format), *_span(x, radius_px, size[1], format)], -1)[
+        ..., channel, :
+    ]
     planes = image[..., channel, :, :].flatten(0, -3)
     rows, columns = rows[..., channel, :].flatten(0, -2), columns[..., channel, :].flatten(0, -2)
     for i, (top, bottom, left, right) in enumerate(boxes.flatten(0, -2).int().tolist()):
         if top < bottom and left < right:
-            yield i, planes[i, top:bottom, left:right], torch.outer(rows[i, top:bottom], columns[i, left:right])
+            yield (
+                i,
+                planes[i, top:bottom, left:right],
+                torch.outer(rows[i, top:bottom], columns[i, left:right]),
+            )
 
 
-def _span(centre: Tensor, radius_px: float, num_pixels: int, format: ActionImageFormat) -> tuple[Tensor, Tensor]:
+def _span(
+    centre: Tensor, radius_px: float, num_pixels: int, format: ActionImageFormat
+) -> tuple[Tensor, Tensor]:
     """First and one past the last pixel of a line that lie within a radius of a centre."""
     first = (centre - radius_px - format.pixel_centre).floor().clamp(0, num_pixels)
     return first, (centre + radius_px - format.pixel_centre).ceil().add(1).clamp(0, num_pixels)

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from action_images.errors import ActionImagesError
 from action_images.geometry import Pose
 
 POINTS = ((0.0, 0.0, 0.0), (1.0, 0.0, 0.0), (0.0, 0.0, -1.0))
@@ -34,7 +35,9 @@ class ActionImageFormat:
     def __post_init__(self) -> None:
         for name, low, high in (("axis_length", 0, 10), ("sigma", 0, 0.18), ("gripper_level", 0, 1)):
             if not low < getattr(self, name) < high:
-                raise ValueError(f"ActionImageFormat.{name} is {getattr(self, name)}; it lies between {low} and {high}, both excluded")
+                raise ActionImagesError(
+                    f"ActionImageFormat.{name} is {getattr(self, name)}; it lies between {low} and {high}, both excluded"
+                )
 
     def sigma_px(self, size: tuple[int, int]) -> float:
         """Standard deviation of a spot (px) in an image of this (height, width)."""
@@ -42,7 +45,10 @@ class ActionImageFormat:
 
     def points(self, world_from_tool: Pose) -> Float[Tensor, "*batch 3 3"]:
         """The three points (m, world): position, +x point, -z point."""
-        offsets = torch.tensor(POINTS, dtype=world_from_tool.dtype, device=world_from_tool.device) * self.axis_length
+        offsets = (
+            torch.tensor(POINTS, dtype=world_from_tool.dtype, device=world_from_tool.device)
+            * self.axis_length
+        )
         return world_from_tool[..., None].apply(offsets)
 
     def level(self, opening: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:

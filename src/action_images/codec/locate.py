@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from action_images.codec.format import ActionImageFormat
+from action_images.errors import ActionImagesError
 from action_images.structs import Struct, concatenate
 
 AMPLITUDE_STD = 0.1
@@ -50,7 +51,10 @@ def locate(images: Tensor, format: ActionImageFormat, full_resolution: bool) -> 
     *batch, height, width = images.shape
     planes = images.reshape(-1, height, width)
     is_blue = torch.arange(planes.shape[0], device=images.device) % 3 == 2
-    parts = [_locate(part, blue, format, full_resolution) for part, blue in zip(planes.split(CHUNK), is_blue.split(CHUNK), strict=True)]
+    parts = [
+        _locate(part, blue, format, full_resolution)
+        for part, blue in zip(planes.split(CHUNK), is_blue.split(CHUNK), strict=True)
+    ]
     return concatenate(parts).map(lambda tensor: tensor.unflatten(0, tuple(batch)))
 
 
@@ -82,7 +86,11 @@ def _coarse(planes: Tensor, sigma_px: float) -> tuple[Tensor, Tensor]:
     rows, columns = (_smoothing(size, sigma_px / stride, samples) for size in samples.shape[-2:])
     smooth = rows @ (samples - background[:, None, None]) @ columns
     index = smooth.flatten(1).argmax(1)
-    spot, row, column = torch.arange(len(planes), device=planes.device), index // smooth.shape[-1], index % smooth.shape[-1]
+    spot, row, column = (
+        torch.arange(len(planes), device=planes.device),
+        index // smooth.shape[-1],
+        index % smooth.shape[-1],
+    )
     peak = torch.stack([_vertex(smooth[spot, row], column), _vertex(smooth[spot, :, column], row)], -1)
     return peak * stride + stride // 2, background
 
@@ -107,7 +115,9 @@ def _as_float(pixels: Tensor) -> Tensor:
         return pixels.float() / 255
     low, high = pixels.aminmax()
     if not (low > -1 and high < 2):
-        raise ValueError(f"action images lie in [0, 1], these reach from {low:g} to {high:g}: rescale and clip, and replace NaN")
+        raise ActionImagesError(
+            f"action images lie in [0, 1], these reach from {low:g} to {high:g}: rescale and clip, and replace NaN"
+        )
     return pixels.float()
 
 
@@ -181,7 +191,11 @@ def _step(fit: _Fit, window: _Window, sigma_px: float, format: ActionImageFormat
 
     m = basis(gy, v) @ weight @ basis(gx, u).mT
     values = weight * window.values
-    data = torch.stack([gy, gy * v, torch.ones_like(gy)], 1) @ values @ torch.stack([gx, gx * u, torch.ones_like(gx)], 1).mT
+    data = (
+        torch.stack([gy, gy * v, torch.ones_like(gy)], 1)
+        @ values
+        @ torch.stack([gx, gx * u, torch.ones_like(gx)], 1).mT
+    )
     a, b = fit.amplitude, fit.offset
     k = a / sigma_px
     rows = [

@@ -5,13 +5,16 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from action_images.codec.format import ActionImageFormat
+from action_images.errors import ActionImagesError
 
 STRENGTH = 0.85
 """How much of the video a spot's centre hides."""
 
 
 def overlay(
-    video: UInt8[Tensor, "*frames 3 h w"], action_images: UInt8[Tensor, "*frames 3 h w"], format: ActionImageFormat = ActionImageFormat()
+    video: UInt8[Tensor, "*frames 3 h w"],
+    action_images: UInt8[Tensor, "*frames 3 h w"],
+    format: ActionImageFormat = ActionImageFormat(),
 ) -> UInt8[Tensor, "*frames 3 h w"]:
     """The video with the spots in their colours on top, as far as they rise above the level of blue's gripper background, which so is left
     out, also where a model has imagined it not quite flat.
@@ -19,7 +22,7 @@ def overlay(
     Raises ValueError where the two differ in shape.
     """
     if video.shape != action_images.shape:
-        raise ValueError(
+        raise ActionImagesError(
             f"the video is {tuple(video.shape)}, the action images are {tuple(action_images.shape)}: their frames must correspond"
         )
     spots = ((action_images.float() / 255 - format.gripper_level) / (1 - format.gripper_level)).clamp_min(0)

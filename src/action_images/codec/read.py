@@ -13,6 +13,7 @@ from action_images.codec import ambiguity
 from action_images.codec.format import ActionImageFormat
 from action_images.codec.locate import Spots, locate
 from action_images.codec.solve import Solution, solve
+from action_images.errors import ActionImagesError
 from action_images.geometry import Camera, Trajectory
 from action_images.structs import Struct, concatenate, stack
 
@@ -79,8 +80,12 @@ def read(
 
     solution, known, searched = _solve_all(spots, frame_rig, format, num_frames=batch_shape[-1])
     reading = _reading(solution, known, spots, format, max_position_std)
-    faded = searched & ambiguity.should_be_seen(format.points(solution.world_from_tool), spots, frame_rig, format)
-    reading = replace(reading, valid=reading.valid & ~faded, confidence=torch.where(faded, 0.0, reading.confidence))
+    faded = searched & ambiguity.should_be_seen(
+        format.points(solution.world_from_tool), spots, frame_rig, format
+    )
+    reading = replace(
+        reading, valid=reading.valid & ~faded, confidence=torch.where(faded, 0.0, reading.confidence)
+    )
     paths = reading.trajectory.map(lambda tensor: tensor.unflatten(0, (-1, batch_shape[-1])))
     trajectory = _bridge(paths, known.unflatten(0, (-1, batch_shape[-1])))
     reading = replace(reading, trajectory=trajectory.map(lambda tensor: tensor.flatten(0, 1)))
@@ -93,22 +98,32 @@ def read(
 def _rig(images: Tensor, cameras: Camera) -> Camera:
     """The cameras as (*batch view frame), after all that can be wrong with them or the images' shape."""
     if images.ndim < 5 or images.shape[-3] != 3:
-        raise ValueError(f"read takes images (*batch view frame 3 height width), got {tuple(images.shape)}")
+        raise ActionImagesError(
+            f"read takes images (*batch view frame 3 height width), got {tuple(images.shape)}"
+        )
     *batch_shape, num_views, num_frames = images.shape[:-3]
     if num_views < 2:
-        raise ValueError("read needs at least two views: one alone does not tell how far away the tool is; add a calibrated camera")
+        raise ActionImagesError(
+            "read needs at least two views: one alone does not tell how far away the tool is; add a calibrated camera"
+        )
     if num_frames == 0:
-        raise ValueError("read got images with no frames; give at least one")
+        raise ActionImagesError("read got images with no frames; give at least one")
     if tuple(images.shape[-2:]) != tuple(cameras.size):
         cure = "bring both to one size with geometry.framing"
-        raise ValueError(f"images are {tuple(images.shape[-2:])}, cameras.size says {tuple(cameras.size)} (height, width); {cure}")
+        raise ActionImagesError(
+            f"images are {tuple(images.shape[-2:])}, cameras.size says {tuple(cameras.size)} (height, width); {cure}"
+        )
     rig = cameras.check("cameras").per_frame(tuple(batch_shape), num_frames)
     if rig.batch_shape[-2] != num_views:
-        raise ValueError(f"images show {num_views} views, cameras describe {rig.batch_shape[-2]}; give one camera for each view, in order")
+        raise ActionImagesError(
+            f"images show {num_views} views, cameras describe {rig.batch_shape[-2]}; give one camera for each view, in order"
+        )
     return rig
 
 
-def _solve_all(spots: Spots, rig: Camera, format: ActionImageFormat, num_frames: int) -> tuple[Solution, Tensor, Tensor]:
+def _solve_all(
+    spots: Spots, rig: Camera, format: ActionImageFormat, num_frames: int
+) -> tuple[Solution, Tensor, Tensor]:
     """Poses of all frames, (batch * frame), which of them are known, and which had to be searched for."""
     limit = STRONG_SIGMAS * format.sigma_px(rig.size)
     strong = spots.seen & (spots.covariance.diagonal(dim1=-2, dim2=-1).sum(-1) < limit**2)
@@ -124,7 +139,10 @@ def _solve_all(spots: Spots, rig: Camera, format: ActionImageFormat, num_frames:
     picked = torch.zeros_like(partial)
     for start in range(0, len(known), num_frames):
         columns = ((partial >= start) & (partial < start + num_frames)).nonzero().flatten()
-        poses = {int(i): solution.world_from_tool[int(i)] for i in known[start : start + num_frames].nonzero().flatten() + start}
+        poses = {
+            int(i): solution.world_from_tool[int(i)]
+            for i in known[start : start + num_frames].nonzero().flatten() + start
+        }
         chosen = ambiguity.choose(candidates[:, columns], partial[columns].tolist(), poses, format)
         for column in columns.tolist():
             if (frame := int(partial[column])) in chosen:
@@ -134,9 +152,13 @@ def _solve_all(spots: Spots, rig: Camera, format: ActionImageFormat, num_frames:
     return solution, known | (searched & (solution.residual_px < format.sigma_px(rig.size))), searched
 
 
-def _reading(solution: Solution, known: Tensor, spots: Spots, format: ActionImageFormat, max_position_std: float) -> Reading:
+def _reading(
+    solution: Solution, known: Tensor, spots: Spots, format: ActionImageFormat, max_position_std: float
+) -> Reading:
     opening = _opening(spots, format)
-    position_std, rotation_std = (torch.where(known, std, torch.inf) for std in (solution.position_std, solution.rotation_std))
+    position_std, rotation_std = (
+        torch.where(known, std, torch.inf) for std in (solution.position_std, solution.rotation_std)
+    )
     valid = (position_std <= max_position_std) & (rotation_std * format.axis_length <= 2 * max_position_std)
     return Reading(
         Trajectory(solution.world_from_tool, opening),
@@ -166,7 +188,9 @@ def _bridge_path(path: Trajectory, known: Tensor) -> Trajectory:
         return path
     frames = known.nonzero().flatten()
     if not len(frames):
-        return replace(path, world_from_tool=path.world_from_tool.map(lambda tensor: torch.full_like(tensor, torch.nan)))
+        return replace(
+            path, world_from_tool=path.world_from_tool.map(lambda tensor: torch.full_like(tensor, torch.nan))
+        )
     numbers = np.interp(np.arange(len(known)), frames.numpy(force=True), np.arange(len(frames)))
     bridged = path[frames].at(torch.as_tensor(numbers, device=known.device))
     pose = stack([bridged.world_from_tool, path.world_from_tool])

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from action_images.errors import ActionImagesError
 from action_images.geometry import Pose, Trajectory
 from action_images.geometry.rotation import nearest_rotation
 
@@ -23,13 +24,15 @@ class GaussianSmoother:
 
     def __post_init__(self) -> None:
         if not self.width > 0:
-            raise ValueError(f"GaussianSmoother.width is {self.width}; give a positive number of frames, or no smoother at all")
+            raise ActionImagesError(
+                f"GaussianSmoother.width is {self.width}; give a positive number of frames, or no smoother at all"
+            )
 
     def __call__(self, trajectory: Trajectory, position_std: Float[Tensor, "*frames"]) -> Trajectory:
         """Smooth over the last axis; raises ValueError where a path has no frame of finite `position_std`."""
         certainty = 1 / position_std.clamp_min(1e-5).square()
         if (certainty.sum(-1) == 0).any():
-            raise ValueError("nothing to smooth: a path has no frame whose pose is known")
+            raise ActionImagesError("nothing to smooth: a path has no frame whose pose is known")
         pose = trajectory.world_from_tool
         line = torch.arange(trajectory.num_frames, dtype=pose.dtype, device=pose.device)
         nearness = ((line[:, None] - line) / self.width) ** 2 * -0.5
@@ -54,7 +57,9 @@ class RotationSmoother:
 
     def __post_init__(self) -> None:
         if not (self.width > 0 and self.first > 0):
-            raise ValueError(f"RotationSmoother takes width and first greater than 0, got {self}; take no smoother to smooth nothing")
+            raise ActionImagesError(
+                f"RotationSmoother takes width and first greater than 0, got {self}; take no smoother to smooth nothing"
+            )
 
     def __call__(self, trajectory: Trajectory, position_std: Float[Tensor, "*frames"]) -> Trajectory:
         """Smooth over the last axis."""
@@ -68,4 +73,7 @@ class RotationSmoother:
         identity = torch.eye(3, dtype=pose.dtype, device=pose.device)
         rotation = torch.where(known[..., None, None], pose.rotation, identity)
         mean = nearest_rotation((weight @ rotation.flatten(-2)).unflatten(-1, (3, 3)))
-        return replace(trajectory, world_from_tool=replace(pose, rotation=torch.where(known[..., None, None], mean, pose.rotation)))
+        return replace(
+            trajectory,
+            world_from_tool=replace(pose, rotation=torch.where(known[..., None, None], mean, pose.rotation)),
+        )

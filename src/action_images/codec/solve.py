@@ -45,18 +45,25 @@ def solve(spots: Spots, cameras: Camera, format: ActionImageFormat) -> Solution:
 def pose_from_points(points: Float[Tensor, "*batch 3 3"]) -> Pose:
     """The tool's pose from its three points (m, world), as near as their noise allows: position as is, axes by Procrustes."""
     position, ahead, below = points.unbind(-2)
-    x, z = (axis / axis.norm(dim=-1, keepdim=True).clamp_min(1e-9) for axis in (ahead - position, position - below))
+    x, z = (
+        axis / axis.norm(dim=-1, keepdim=True).clamp_min(1e-9)
+        for axis in (ahead - position, position - below)
+    )
     return Pose(rotations.nearest_rotation(torch.stack([x, torch.linalg.cross(z, x), z], -1)), position)
 
 
-def refine(start: Pose, spots: Spots, cameras: Camera, format: ActionImageFormat, num_steps: int = 4) -> Solution:
+def refine(
+    start: Pose, spots: Spots, cameras: Camera, format: ActionImageFormat, num_steps: int = 4
+) -> Solution:
     """Gauss-Newton on the six numbers of each pose; `start` is (*candidates frame), and so is the solution."""
     information = torch.where(spots.seen[..., None, None], torch.linalg.inv(_or_eye(spots)), 0.0)
     pose = start
     for _ in range(num_steps):
         system = _linearise(pose, spots, cameras, format, information)
         step = torch.linalg.solve(system.normal, system.right[..., None]).squeeze(-1).clamp(-0.3, 0.3)
-        pose = Pose(rotations.from_rotation_vector(step[..., 3:]) @ pose.rotation, pose.translation + step[..., :3])
+        pose = Pose(
+            rotations.from_rotation_vector(step[..., 3:]) @ pose.rotation, pose.translation + step[..., :3]
+        )
     return _assess(pose, _linearise(pose, spots, cameras, format, information), spots)
 
 
@@ -69,7 +76,9 @@ class _System:
     in_front: Tensor
 
 
-def _linearise(pose: Pose, spots: Spots, cameras: Camera, format: ActionImageFormat, information: Tensor) -> _System:
+def _linearise(
+    pose: Pose, spots: Spots, cameras: Camera, format: ActionImageFormat, information: Tensor
+) -> _System:
     """Normal equations of the whitened misfit; the pose moves by a translation (m) and a turn (rad) about its position."""
     points = format.points(pose)[..., None, :, :]
     projected, depth = cameras[:, :, None].project(points)

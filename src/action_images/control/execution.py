@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
+from action_images.errors import ActionImagesError
 from action_images.geometry import Pose
 from action_images.geometry.rotation import nearest_rotation
 from action_images.robot import Plan
@@ -23,7 +24,7 @@ class Blend:
 
     def __post_init__(self) -> None:
         if self.max_plans < 1 or not math.isfinite(self.decay):
-            raise ValueError(f"blending needs max_plans >= 1 and a finite decay, got {self}")
+            raise ActionImagesError(f"blending needs max_plans >= 1 and a finite decay, got {self}")
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,14 @@ class Execution:
     blend: Blend | None = None
 
     def __post_init__(self) -> None:
-        if (self.num_steps is not None and self.num_steps < 1) or (self.max_plans is not None and self.max_plans < 1) or self.settle < 0:
-            raise ValueError(f"an execution needs num_steps >= 1, max_plans >= 1 and settle >= 0, got {self}")
+        if (
+            (self.num_steps is not None and self.num_steps < 1)
+            or (self.max_plans is not None and self.max_plans < 1)
+            or self.settle < 0
+        ):
+            raise ActionImagesError(
+                f"an execution needs num_steps >= 1, max_plans >= 1 and settle >= 0, got {self}"
+            )
 
 
 OPEN_LOOP = Execution(num_steps=None, max_plans=1)
@@ -59,7 +66,7 @@ class Target:
     confidence: float | None
 
 
-class Follower:
+class PlanExecutor:
     """Plans in, one target for each control step out; `opening` is what the gripper was told before."""
 
     def __init__(self, execution: Execution, opening: float) -> None:
@@ -91,7 +98,9 @@ class Follower:
     def add(self, plan: Plan) -> None:
         """A plan made now. Raises ValueError where it is a batch or has no frames."""
         if len(plan.trajectory.batch_shape) != 1 or plan.trajectory.num_frames == 0:
-            raise ValueError(f"a plan to follow has one axis, of at least one frame; this has {tuple(plan.trajectory.batch_shape)}")
+            raise ActionImagesError(
+                f"a plan to follow has one axis, of at least one frame; this has {tuple(plan.trajectory.batch_shape)}"
+            )
         keep = 1 if self.execution.blend is None else self.execution.blend.max_plans
         self._plans = [*self._plans, (self._step, plan.to("cpu"))][-keep:]
         self.num_plans += 1
@@ -103,7 +112,7 @@ class Follower:
     def target(self) -> Target:
         """What the arm is told at this control step; raises ValueError where there is no plan to follow."""
         if self._left == 0:
-            raise ValueError("there is no plan to follow; add one (see wants_plan)")
+            raise ActionImagesError("there is no plan to follow; add one (see wants_plan)")
         start, plan = self._plans[-1]
         frame = self._step - start
         pose, opening = plan.trajectory.world_from_tool[frame], plan.trajectory.opening[frame].item()
@@ -144,7 +153,9 @@ class Follower:
             if frame >= plan.trajectory.num_frames:
                 continue
             pose = plan.trajectory.world_from_tool[frame]
-            weight = math.exp(-blend.decay * age) * (1.0 if plan.confidence is None else plan.confidence[frame].item())
+            weight = math.exp(-blend.decay * age) * (
+                1.0 if plan.confidence is None else plan.confidence[frame].item()
+            )
             agrees = (plan.trajectory.opening[frame].item() > 0.5) == (opening > 0.5)
             if weight > 0 and agrees and pose.translation.isfinite().all() and pose.rotation.isfinite().all():
                 poses.append(pose)

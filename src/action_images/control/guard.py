@@ -5,10 +5,13 @@ from typing import Literal
 
 from torch import Tensor
 
+from action_images.errors import ActionImagesError
 from action_images.geometry import Pose
 from action_images.geometry.rotation import from_rotation_vector, to_rotation_vector
 
-Rail = Literal["finite", "confidence", "workspace", "speed", "acceleration", "turning speed", "turning acceleration"]
+Rail = Literal[
+    "finite", "confidence", "workspace", "speed", "acceleration", "turning speed", "turning acceleration"
+]
 
 
 @dataclass(frozen=True)
@@ -48,11 +51,25 @@ class Guard:
     haste: float = 2.0
 
     def __post_init__(self) -> None:
-        limits = (self.max_speed, self.max_acceleration, self.max_turning_speed, self.max_turning_acceleration)
-        if not all(limit > 0 for limit in limits) or not all(a < b for a, b in zip(self.low, self.high, strict=True)):
-            raise ValueError(f"a guard needs limits greater than 0 and low < high, got {self}")
-        if not 0 <= self.min_confidence <= 1 or self.patience < 0 or not self.slack >= 0 or not self.haste >= 1:
-            raise ValueError(f"a guard needs 0 <= min_confidence <= 1, patience >= 0, slack >= 0 and haste >= 1, got {self}")
+        limits = (
+            self.max_speed,
+            self.max_acceleration,
+            self.max_turning_speed,
+            self.max_turning_acceleration,
+        )
+        if not all(limit > 0 for limit in limits) or not all(
+            a < b for a, b in zip(self.low, self.high, strict=True)
+        ):
+            raise ActionImagesError(f"a guard needs limits greater than 0 and low < high, got {self}")
+        if (
+            not 0 <= self.min_confidence <= 1
+            or self.patience < 0
+            or not self.slack >= 0
+            or not self.haste >= 1
+        ):
+            raise ActionImagesError(
+                f"a guard needs 0 <= min_confidence <= 1, patience >= 0, slack >= 0 and haste >= 1, got {self}"
+            )
 
     def brought_in(self, asked: Pose) -> Pose:
         """The pose, its place moved to the nearest in the box where it lies outside by no more than `slack` along each axis.
@@ -65,7 +82,7 @@ class Guard:
         return Pose(asked.rotation, nearest) if ((place - nearest).abs() <= self.slack).all() else asked
 
 
-class Watch:
+class GuardState:
     """A guard at work on one arm: it remembers how the tool was told to move last."""
 
     def __init__(self, guard: Guard, world_from_tool: Pose, control_hz: float) -> None:
@@ -84,30 +101,45 @@ class Watch:
         gone = _share(way * self.control_hz, guard.max_speed, guard.haste)
         turned = _share(turn * self.control_hz, guard.max_turning_speed, guard.haste)
         place = pose.translation if gone == 1 else pose.translation + ((gone - 1) * way).to(pose.translation)
-        rotation = pose.rotation if turned == 1 else from_rotation_vector((turned - 1) * turn).to(pose.rotation) @ pose.rotation
+        rotation = (
+            pose.rotation
+            if turned == 1
+            else from_rotation_vector((turned - 1) * turn).to(pose.rotation) @ pose.rotation
+        )
         return Pose(rotation, place)
 
     def objection(self, asked: Pose, opening: float, confidence: float | None) -> Objection | None:
         """What speaks against driving to this pose next, None if nothing does."""
         guard = self.guard
-        if not (asked.translation.isfinite().all() and asked.rotation.isfinite().all() and -1e9 < opening < 1e9):
+        if not (
+            asked.translation.isfinite().all() and asked.rotation.isfinite().all() and -1e9 < opening < 1e9
+        ):
             return Objection("finite", "the plan holds numbers that are not finite")
         if confidence is not None and not confidence >= guard.min_confidence:
             return Objection(
-                "confidence", f"the plan is sure of this pose by {confidence:.2f}, at least {guard.min_confidence:.2f} is asked"
+                "confidence",
+                f"the plan is sure of this pose by {confidence:.2f}, at least {guard.min_confidence:.2f} is asked",
             )
         place = asked.translation
         # Compared in the pose's own precision, so that what was brought to a face lies within it.
         if (place < place.new_tensor(guard.low)).any() or (place > place.new_tensor(guard.high)).any():
             return Objection(
-                "workspace", f"({', '.join(f'{x:.3f}' for x in place.tolist())}) m lies outside the box {guard.low} to {guard.high}"
+                "workspace",
+                f"({', '.join(f'{x:.3f}' for x in place.tolist())}) m lies outside the box {guard.low} to {guard.high}",
             )
         velocity, turning = self._rates(_double(asked))
         return (
             _above("speed", velocity, guard.max_speed, "m/s")
-            or _above("acceleration", (velocity - self._velocity) * self.control_hz, guard.max_acceleration, "m/s^2")
+            or _above(
+                "acceleration", (velocity - self._velocity) * self.control_hz, guard.max_acceleration, "m/s^2"
+            )
             or _above("turning speed", turning, guard.max_turning_speed, "rad/s")
-            or _above("turning acceleration", (turning - self._turning) * self.control_hz, guard.max_turning_acceleration, "rad/s^2")
+            or _above(
+                "turning acceleration",
+                (turning - self._turning) * self.control_hz,
+                guard.max_turning_acceleration,
+                "rad/s^2",
+            )
         )
 
     def driven(self, asked: Pose, reached: Pose) -> None:
@@ -148,4 +180,8 @@ def _double(pose: Pose) -> Pose:
 
 def _above(rail: Rail, rate: Tensor, limit: float, unit: str) -> Objection | None:
     value = rate.norm().item()
-    return Objection(rail, f"a {rail} of {value:.2f} {unit} is asked, {limit:g} is allowed") if value > limit else None
+    return (
+        Objection(rail, f"a {rail} of {value:.2f} {unit} is asked, {limit:g} is allowed")
+        if value > limit
+        else None
+    )

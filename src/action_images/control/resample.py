@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from action_images.errors import ActionImagesError
 from action_images.geometry import Pose, Trajectory
 
 Interpolation = Literal["linear", "cubic"]
@@ -28,7 +29,9 @@ class Gripper:
 
     def __post_init__(self) -> None:
         if not 0 <= self.close_below <= self.open_above <= 1 or self.wait < 0 or self.dwell < 1:
-            raise ValueError(f"a gripper takes 0 <= close_below <= open_above <= 1, wait >= 0 and dwell >= 1, got {self}")
+            raise ActionImagesError(
+                f"a gripper takes 0 <= close_below <= open_above <= 1, wait >= 0 and dwell >= 1, got {self}"
+            )
 
     def decide(self, opening: Float[Tensor, "frame"]) -> Bool[Tensor, "frame"]:
         """True where the gripper is to be open; the first frame is as it is now, more than half open or not."""
@@ -62,9 +65,15 @@ def to_control_steps(
     finite (see `bridged`).
     """
     if path.num_frames < 2:
-        raise ValueError(f"a path of {path.num_frames} frames leads nowhere: frame 0 is now, give at least one more")
-    if not (path.world_from_tool.translation.isfinite().all() and path.world_from_tool.rotation.isfinite().all()):
-        raise ValueError("a path has poses that are not finite; lay them between their known neighbours with control.bridged")
+        raise ActionImagesError(
+            f"a path of {path.num_frames} frames leads nowhere: frame 0 is now, give at least one more"
+        )
+    if not (
+        path.world_from_tool.translation.isfinite().all() and path.world_from_tool.rotation.isfinite().all()
+    ):
+        raise ActionImagesError(
+            "a path has poses that are not finite; lay them between their known neighbours with control.bridged"
+        )
     frames, is_open = _schedule(gripper.decide(path.opening).tolist(), control_hz / fps, gripper)
     frame = torch.tensor(frames, dtype=path.dtype, device=path.device)
     steps = path.at(frame)
@@ -78,11 +87,15 @@ def to_control_steps(
 def bridged(path: Trajectory, known: Bool[Tensor, "frame"]) -> Trajectory:
     """The path with its unknown poses laid between known ones, the last known one held; frame 0 must be known."""
     if not known[0]:
-        raise ValueError("a path is bridged from its first frame on, which must be known: it is where the tool is now")
+        raise ActionImagesError(
+            "a path is bridged from its first frame on, which must be known: it is where the tool is now"
+        )
     kept = known.nonzero().flatten()
     place = known.cumsum(0) - 1
     before, after = kept[place], kept[(place + 1).clamp(max=len(kept) - 1)]
-    share = (torch.arange(len(known), device=known.device) - before).to(path.dtype) / (after - before).clamp_min(1)
+    share = (torch.arange(len(known), device=known.device) - before).to(path.dtype) / (
+        after - before
+    ).clamp_min(1)
     poses = path[kept].at((place + share.clamp(0, 1)).clamp(max=len(kept) - 1)).world_from_tool
     return replace(path, world_from_tool=poses)
 

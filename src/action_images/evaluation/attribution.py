@@ -48,21 +48,28 @@ def _unreadable(rollout: Rollout, _: Trajectory) -> Reason | None:
     if rollout.stopped is not None and rollout.stopped.rail == "confidence":
         return Reason(READER, f"stopped after {len(rollout.steps)} steps: {rollout.stopped}")
     if rollout.steps and held >= MANY_UNREADABLE * len(rollout.steps):
-        return Reason(READER, f"{held} of {len(rollout.steps)} steps were held because the plan was not sure of its poses")
+        return Reason(
+            READER,
+            f"{held} of {len(rollout.steps)} steps were held because the plan was not sure of its poses",
+        )
     return None
 
 
 def _stopped(rollout: Rollout, _: Trajectory) -> Reason | None:
     if rollout.stopped is None:
         return None
-    return Reason(GUARD, f"stopped after {len(rollout.steps)} steps ({rollout.stopped.rail}): {rollout.stopped}")
+    return Reason(
+        GUARD, f"stopped after {len(rollout.steps)} steps ({rollout.stopped.rail}): {rollout.stopped}"
+    )
 
 
 def _out_of_reach(rollout: Rollout, _: Trajectory) -> Reason | None:
     number = rollout.num_unreachable
     if number == 0 or number < MANY_UNREACHABLE * len(rollout.steps):
         return None
-    return Reason(UNREACHABLE, f"no posture reaches {number} of the {len(rollout.steps)} poses that were asked for")
+    return Reason(
+        UNREACHABLE, f"no posture reaches {number} of the {len(rollout.steps)} poses that were asked for"
+    )
 
 
 def _wrong_grip(rollout: Rollout, expert: Trajectory) -> Reason | None:
@@ -73,10 +80,15 @@ def _wrong_grip(rollout: Rollout, expert: Trajectory) -> Reason | None:
 
 
 def _grip_elsewhere(rollout: Rollout, expert: Trajectory) -> Reason | None:
-    for (is_open, did), (_, should) in zip(_switches(rollout), _expert_switches(rollout, expert), strict=True):
+    for (is_open, did), (_, should) in zip(
+        _switches(rollout), _expert_switches(rollout, expert), strict=True
+    ):
         metres = 0.0 if should is None else _metres(did, should)
         if metres > GRASP_M:
-            return Reason(MISSED, f"the gripper {'opened' if is_open else 'closed'} {1e3 * metres:.0f} mm from where the expert's does")
+            return Reason(
+                MISSED,
+                f"the gripper {'opened' if is_open else 'closed'} {1e3 * metres:.0f} mm from where the expert's does",
+            )
     return None
 
 
@@ -88,12 +100,17 @@ def _ran_out(rollout: Rollout, expert: Trajectory) -> Reason | None:
     if moved <= STILL_MOVING_M:
         return None
     miss = 1e3 * missed_by(rollout, expert)
-    return Reason(TIMEOUT, f"still moving after {len(rollout.steps)} steps, {miss:.0f} mm from where the expert ends")
+    return Reason(
+        TIMEOUT, f"still moving after {len(rollout.steps)} steps, {miss:.0f} mm from where the expert ends"
+    )
 
 
 def _missed(rollout: Rollout, expert: Trajectory) -> Reason:
     metres, radians = (value.item() for value in _both(rollout.tool, expert.world_from_tool[-1]))
-    return Reason(MISSED, f"came to rest {1e3 * metres:.0f} mm and {radians * 57.29578:.0f} degrees from where the expert ends")
+    return Reason(
+        MISSED,
+        f"came to rest {1e3 * metres:.0f} mm and {radians * 57.29578:.0f} degrees from where the expert ends",
+    )
 
 
 def _switches(rollout: Rollout) -> list[tuple[bool, Pose]]:

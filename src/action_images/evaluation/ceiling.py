@@ -12,10 +12,11 @@ from tempfile import TemporaryDirectory
 import torch
 
 from action_images.codec import draw_uint8, read
-from action_images.data.pool import pool_of
-from action_images.data.video import read_video, write_video
+from action_images.episodes.video import read_video, write_video
+from action_images.errors import ActionImagesError
 from action_images.evaluation.statistics import wilson_interval
 from action_images.geometry import Camera, Trajectory
+from action_images.parallel.pool import pool_of
 from action_images.sim import Rig, Tabletop, demonstrate
 from action_images.structs import stack
 
@@ -62,7 +63,9 @@ def run_trial(task: str, seed: int, gate: Gate) -> Trial:
     for size in gate.sizes:
         known = through_video(recorded, cameras.resize(size, size), gate.crf)
         error[str(size)] = recorded.world_from_tool.distance(known.world_from_tool)[0].quantile(0.5).item()
-        succeeded[str(size)] = bool(known.world_from_tool.translation.isfinite().all()) and _executed(environment, seed, known)
+        succeeded[str(size)] = bool(known.world_from_tool.translation.isfinite().all()) and _executed(
+            environment, seed, known
+        )
     return Trial(task, seed, succeeded, error)
 
 
@@ -117,9 +120,12 @@ class Ceiling:
 def summarise(task: str, trials: list[Trial]) -> Ceiling:
     """The ceiling of a task, or of all together, from its trials; raises ValueError where there is none."""
     if not trials:
-        raise ValueError(f"{task}: no trial was run; ask for at least one")
+        raise ActionImagesError(f"{task}: no trial was run; ask for at least one")
     ways = list(trials[0].succeeded)
     num_succeeded = {way: sum(trial.succeeded[way] for trial in trials) for way in ways}
-    error_mm = {size: 1e3 * torch.tensor([trial.error[size] for trial in trials]).quantile(0.5).item() for size in trials[0].error}
+    error_mm = {
+        size: 1e3 * torch.tensor([trial.error[size] for trial in trials]).quantile(0.5).item()
+        for size in trials[0].error
+    }
     failed = {way: tuple(trial.seed for trial in trials if not trial.succeeded[way]) for way in ways}
     return Ceiling(task, len(trials), num_succeeded, error_mm, failed)

@@ -10,16 +10,23 @@ from typing import Any
 
 import torch
 
-from action_images.data.lock import alone_in
-from action_images.data.pool import pool_of
-from action_images.data.settings import keep_settings
-from action_images.data.video import commit_file
 from action_images.evaluation.attribution import attribute, missed_by
 from action_images.evaluation.protocols import EvaluationProtocol
 from action_images.evaluation.references import Privileged, expert_path
 from action_images.evaluation.rollout import Rollout, roll_out
-from action_images.evaluation.trial import SETTINGS, TRIALS, TrialRecord, append_trial, drop_unfinished, load_trials
+from action_images.evaluation.trial import (
+    SETTINGS,
+    TRIALS,
+    TrialRecord,
+    append_trial,
+    drop_unfinished,
+    load_trials,
+)
+from action_images.files.atomic import commit_file
+from action_images.files.lock import alone_in
+from action_images.files.settings import keep_settings
 from action_images.geometry import Pose
+from action_images.parallel.pool import pool_of
 from action_images.robot import Policy
 from action_images.sim import FIRST_EVALUATION_SEED, Tabletop
 
@@ -30,7 +37,7 @@ Make = Callable[[], Policy]
 
 
 @dataclass(frozen=True)
-class Judgement:
+class EvaluationConfig:
     """One policy under one protocol; all that a process needs to run any trial of it. `size` is (height, width) in px.
 
     `clips` says which clips (height, width, frames a second) a policy draws or imagines, where its name does not: then
@@ -53,7 +60,12 @@ class Judgement:
         """What results must share to belong together, as JSON values."""
         conditions = asdict(replace(self.protocol, tasks=()))
         del conditions["tasks"]
-        names = {"protocol": self.protocol_name, "policy": self.policy_name, "num_views": self.num_views, "size": self.size}
+        names = {
+            "protocol": self.protocol_name,
+            "policy": self.policy_name,
+            "num_views": self.num_views,
+            "size": self.size,
+        }
         clips = {} if self.clips is None else {"clips": self.clips}
         return json.loads(json.dumps({**names, **clips, **conditions}))
 
@@ -63,33 +75,39 @@ def addresses(tasks: Iterable[str], num_trials: int) -> list[Address]:
     return [(task, FIRST_EVALUATION_SEED + trial) for task in tasks for trial in range(num_trials)]
 
 
-def judge(policy: Policy, judgement: Judgement, address: Address, filming: bool = False) -> tuple[TrialRecord, Rollout]:
+def judge(
+    policy: Policy, config: EvaluationConfig, address: Address, filming: bool = False
+) -> tuple[TrialRecord, Rollout]:
     """Run one trial and say what became of it."""
     task, seed = address
-    environment = judgement.environment(task)
+    environment = config.environment(task)
     first_seen = environment.reset(seed)
     if isinstance(policy, Privileged):
         policy.begin(environment, seed)
     max_steps = environment.task.max_steps
-    rollout = roll_out(policy, environment, first_seen, address, max_steps, judgement.protocol.conduct, filming)
+    rollout = roll_out(
+        policy, environment, first_seen, address, max_steps, config.protocol.rollout_config, filming
+    )
     environment.close()
-    return record(rollout, judgement, environment, seed), rollout
+    return record(rollout, config, environment, seed), rollout
 
 
-def record(rollout: Rollout, judgement: Judgement, environment: Tabletop, seed: int) -> TrialRecord:
+def record(rollout: Rollout, config: EvaluationConfig, environment: Tabletop, seed: int) -> TrialRecord:
     """What is written down of a rollout: counts, times, and where it failed the reason, found beside the expert's own run."""
     expert = expert_path(environment, seed)
     reason = None if rollout.succeeded else attribute(rollout, expert)
     stages = [plan.stage_ms for plan in rollout.plans if plan.stage_ms is not None]
     return TrialRecord(
-        protocol=judgement.protocol_name,
-        policy=judgement.policy_name,
+        protocol=config.protocol_name,
+        policy=config.policy_name,
         task=rollout.task,
         seed=rollout.seed,
         instruction=rollout.instruction,
         succeeded=rollout.succeeded,
         failure=None if reason is None else reason.failure,
-        detail=f"done after {len(rollout.steps) / rollout.control_hz:.1f} s" if reason is None else reason.detail,
+        detail=f"done after {len(rollout.steps) / rollout.control_hz:.1f} s"
+        if reason is None
+        else reason.detail,
         num_steps=len(rollout.steps),
         num_plans=len(rollout.plans),
         num_unreachable=rollout.num_unreachable,
@@ -99,17 +117,17 @@ def record(rollout: Rollout, judgement: Judgement, environment: Tabletop, seed: 
     )
 
 
-def run(judgement: Judgement, wanted: Iterable[Address], num_workers: int = 1) -> Iterator[TrialRecord]:
+def run(config: EvaluationConfig, wanted: Iterable[Address], num_workers: int = 1) -> Iterator[TrialRecord]:
     """Trials as they are over, in any order; with several workers each is a process that loads the policy itself.
 
     What a policy raises is raised, and the trials under way are given up: those that were yielded stand.
     """
     wanted = list(wanted)
     if num_workers <= 1 or len(wanted) <= 1:
-        policy = judgement.make()
-        yield from (judge(policy, judgement, address)[0] for address in wanted)
+        policy = config.make()
+        yield from (judge(policy, config, address)[0] for address in wanted)
         return
-    with pool_of(num_workers, _load, (judgement, _threads_each(num_workers))) as pool:
+    with pool_of(num_workers, _load, (config, _threads_each(num_workers))) as pool:
         running = [pool.submit(_judge, address) for address in wanted]
         try:
             for done in as_completed(running):
@@ -123,40 +141,44 @@ def _threads_each(num_workers: int) -> int:
     return max(torch.get_num_threads() // num_workers, 1)
 
 
-_loaded: list[tuple[Policy, Judgement]] = []
+_loaded: list[tuple[Policy, EvaluationConfig]] = []
 
 
-def _load(judgement: Judgement, num_threads: int) -> None:
+def _load(config: EvaluationConfig, num_threads: int) -> None:
     torch.set_num_threads(num_threads)
-    _loaded.append((judgement.make(), judgement))
+    _loaded.append((config.make(), config))
 
 
 def _judge(address: Address) -> TrialRecord:
-    policy, judgement = _loaded[0]
-    return judge(policy, judgement, address)[0]
+    policy, config = _loaded[0]
+    return judge(policy, config, address)[0]
 
 
-def evaluate(judgement: Judgement, folder: Path, num_trials: int, num_workers: int = 1) -> Iterator[TrialRecord]:
+def evaluate(
+    config: EvaluationConfig, folder: Path, num_trials: int, num_workers: int = 1
+) -> Iterator[TrialRecord]:
     """Run what a results folder lacks of `num_trials` of each task, adding each trial to it as it is over, and yield it.
 
     The same call goes on where it was stopped. Raises ValueError where the folder holds trials of other settings, or
     another process is writing there.
     """
-    wanted = addresses(judgement.protocol.tasks, num_trials)
+    wanted = addresses(config.protocol.tasks, num_trials)
     with alone_in(folder):
-        open_results(folder, judgement)
+        open_results(folder, config)
         done = {trial.key for trial in load_trials(folder)} if (folder / TRIALS).is_file() else set()
-        for trial in run(judgement, [address for address in wanted if address not in done], num_workers):
+        for trial in run(config, [address for address in wanted if address not in done], num_workers):
             append_trial(folder, trial)
             yield trial
 
 
-def open_results(folder: Path, judgement: Judgement) -> None:
+def open_results(folder: Path, config: EvaluationConfig) -> None:
     """Make the folder, or see that it is of the same settings."""
     folder.mkdir(parents=True, exist_ok=True)
     drop_unfinished(folder)
     trials = folder / TRIALS
-    keep_settings(folder / SETTINGS, judgement.settings(), empty=not trials.is_file() or trials.stat().st_size == 0)
+    keep_settings(
+        folder / SETTINGS, config.settings(), empty=not trials.is_file() or trials.stat().st_size == 0
+    )
 
 
 def to_be_filmed(trials: Iterable[TrialRecord]) -> list[TrialRecord]:
@@ -171,7 +193,7 @@ Write = Callable[[Rollout, Path, str, Pose], object]
 """Writes a film of a rollout to a path that ends in .mp4, with how it ended and the tool's pose (world) where the expert ends."""
 
 
-def film(judgement: Judgement, folder: Path, write: Write, num_workers: int = 1) -> Iterator[TrialRecord]:
+def film(config: EvaluationConfig, folder: Path, write: Write, num_workers: int = 1) -> Iterator[TrialRecord]:
     """Run the trials that are to be filmed again, film them, and put the films' paths into their records.
 
     A network's sums depend in their last bits on how many threads share them, and a trial can turn on it: so they are
@@ -182,22 +204,22 @@ def film(judgement: Judgement, folder: Path, write: Write, num_workers: int = 1)
     torch.set_num_threads(_threads_each(num_workers))
     try:
         with alone_in(folder):
-            yield from _film(judgement, folder, write)
+            yield from _film(config, folder, write)
     finally:
         torch.set_num_threads(before)
 
 
-def _film(judgement: Judgement, folder: Path, write: Write) -> Iterator[TrialRecord]:
+def _film(config: EvaluationConfig, folder: Path, write: Write) -> Iterator[TrialRecord]:
     trials = load_trials(folder)
-    policy = judgement.make()
+    policy = config.make()
     for trial in to_be_filmed(trials):
         if trial.film is not None and (folder / trial.film).is_file():
             continue
-        again, rollout = judge(policy, judgement, trial.key, filming=True)
+        again, rollout = judge(policy, config, trial.key, filming=True)
         if again.succeeded == trial.succeeded:
             name = f"films/{trial.task}_{trial.seed}.mp4"
             (folder / name).parent.mkdir(exist_ok=True)
-            goal = expert_path(judgement.environment(trial.task), trial.seed).world_from_tool[-1]
+            goal = expert_path(config.environment(trial.task), trial.seed).world_from_tool[-1]
             write(rollout, folder / name, again.detail, goal)
             trial = replace(trial, film=name)
             trials = [trial if other.key == trial.key else other for other in trials]

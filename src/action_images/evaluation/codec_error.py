@@ -11,6 +11,7 @@ from rich.table import Table
 from torch import Tensor
 
 from action_images.codec import ActionImageFormat, Reading, draw, read
+from action_images.errors import ActionImagesError
 from action_images.evaluation import corruption
 from action_images.geometry import Camera, Pose, Trajectory
 from action_images.geometry.rotation import from_quaternion_xyzw
@@ -44,7 +45,9 @@ class Samples:
     def row(self) -> dict[str, Any]:
         """Medians, 95th percentiles and shares over all frames, valid or not."""
         quantiles = torch.tensor([0.5, 0.95], dtype=torch.float64)
-        position, rotation = (errors.double().quantile(quantiles).tolist() for errors in (self.position_mm, self.rotation_deg))
+        position, rotation = (
+            errors.double().quantile(quantiles).tolist() for errors in (self.position_mm, self.rotation_deg)
+        )
         return asdict(self.setting) | {
             "num_frames": len(self.position_mm),
             "position_mm_median": position[0],
@@ -84,7 +87,7 @@ def compare(setting: Setting, clips: list[tuple[Trajectory, Reading]]) -> Sample
 def rig(num_views: int, size: int) -> Camera:
     """Cameras 1 m from the scene's centre, 30 degrees above it, with a vertical field of view of 45 degrees."""
     if not 2 <= num_views <= len(AZIMUTHS_DEG):
-        raise ValueError(f"the sweep's rig has 2 to {len(AZIMUTHS_DEG)} views, not {num_views}")
+        raise ActionImagesError(f"the sweep's rig has 2 to {len(AZIMUTHS_DEG)} views, not {num_views}")
     azimuth = torch.tensor(AZIMUTHS_DEG[:num_views]).deg2rad()
     level, height = math.cos(math.radians(30)), math.sin(math.radians(30))
     eye = torch.stack([level * azimuth.cos(), level * azimuth.sin(), torch.full_like(azimuth, height)], -1)
@@ -101,13 +104,17 @@ def random_poses(num_frames: int, cameras: Camera, generator: torch.Generator) -
         if (cameras.contains(pixels) & (depth > 0)).all():
             kept.append(pose)
     opening = torch.randint(0, 2, (num_frames,), generator=generator).float()
-    return Trajectory(Pose(torch.stack([p.rotation for p in kept]), torch.stack([p.translation for p in kept])), opening)
+    return Trajectory(
+        Pose(torch.stack([p.rotation for p in kept]), torch.stack([p.translation for p in kept])), opening
+    )
 
 
 def rank_correlation(samples: Iterable[Samples]) -> float:
     """Spearman's correlation of predicted standard deviation and actual position error over all frames of these settings."""
     pairs = [(s.predicted_std_mm, s.position_mm) for s in samples]
-    ranks = torch.stack([torch.cat(column).argsort().argsort().double() for column in zip(*pairs, strict=True)])
+    ranks = torch.stack(
+        [torch.cat(column).argsort().argsort().double() for column in zip(*pairs, strict=True)]
+    )
     return torch.corrcoef(ranks)[0, 1].item()
 
 
@@ -117,7 +124,11 @@ def table(samples: Iterable[Samples]) -> Table:
     for name in ("px", "views", "corruption", "mm", "(95 %)", "deg", "(95 %)", "grip", "valid"):
         result.add_column(name, no_wrap=True, justify="left" if name == "corruption" else "right")
     for row in (sample.row() for sample in samples):
-        errors = [f"{row[f'{kind}_{quantile}']:.2g}" for kind in ("position_mm", "rotation_deg") for quantile in ("median", "p95")]
+        errors = [
+            f"{row[f'{kind}_{quantile}']:.2g}"
+            for kind in ("position_mm", "rotation_deg")
+            for quantile in ("median", "p95")
+        ]
         shares = [f"{row[name]:.0%}" for name in ("gripper_right", "valid")]
         result.add_row(str(row["size"]), str(row["num_views"]), row["corruption"], *errors, *shares)
     return result

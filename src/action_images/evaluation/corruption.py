@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from action_images.data.video import read_video, write_video
+from action_images.episodes.video import read_video, write_video
+from action_images.errors import ActionImagesError
 
 Images = Float[Tensor, "view frame 3 h w"]
 Corruption = Callable[[Images, torch.Generator], Tensor]
@@ -36,7 +37,7 @@ def parse(name: str) -> Corruption:
         return lambda images, _: to_uint8(images)
     match = re.fullmatch(r"(\w+):(\d+(?:\.\d+)?)", name)
     if match is None or match[1] not in patterns:
-        raise ValueError(
+        raise ActionImagesError(
             f"no corruption '{name}'; there are clean, 8bit, h264:18, noise:0.05, black:8 and offset:0.1, with numbers of your own"
         )
     return patterns[match[1]](float(match[2]))

@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from action_images.data.lock import alone_in
-from action_images.data.settings import keep_settings
+from action_images.errors import ActionImagesError
 from action_images.evaluation.statistics import bootstrap_interval, wilson_interval
+from action_images.files.lock import alone_in
+from action_images.files.settings import keep_settings
 from action_images.geometry import Trajectory
 from action_images.robot import Observation, Plan, Policy
 from action_images.sim import Rig, Tabletop, demonstrate
@@ -85,7 +86,9 @@ class Scenes:
         return Tabletop(task, self.rig, self.look, self.num_views, self.size)
 
 
-def judge_plans(policy: Policy, policy_name: str, scenes: Scenes, addresses: Iterable[tuple[str, int]], out: Path) -> Iterator[SceneErrors]:
+def judge_plans(
+    policy: Policy, policy_name: str, scenes: Scenes, addresses: Iterable[tuple[str, int]], out: Path
+) -> Iterator[SceneErrors]:
     """Every scene (task, seed) that `out` does not hold yet, written to out/plans.jsonl as it is done.
 
     Raises ValueError where `out` holds plans of another policy, by its name, or of other scenes, or another process is
@@ -120,9 +123,13 @@ def load_plans(out: Path) -> list[SceneErrors]:
 def _scene(path: Path, number: int, line: bytes) -> SceneErrors:
     try:
         values = json.loads(line)
-        return SceneErrors(values["task"], values["seed"], tuple(PlanError(**error) for error in values["errors"]))
+        return SceneErrors(
+            values["task"], values["seed"], tuple(PlanError(**error) for error in values["errors"])
+        )
     except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{path}, line {number}: is no judged scene ({error}); remove the line and run again") from error
+        raise ActionImagesError(
+            f"{path}, line {number}: is no judged scene ({error}); remove the line and run again"
+        ) from error
 
 
 def judge_scene(policy: Policy, scenes: Scenes, task: str, seed: int) -> SceneErrors:
@@ -136,9 +143,18 @@ def judge_scene(policy: Policy, scenes: Scenes, task: str, seed: int) -> SceneEr
     if phrase is not None:
         errors.append(_error("rephrased", policy.plan(replace(seen, instruction=phrase)), expert, other))
     if goal is not None and other is not None:
-        errors.append(_error("other goal", policy.plan(replace(seen, instruction=goal.instruction(rng))), other, expert))
+        errors.append(
+            _error("other goal", policy.plan(replace(seen, instruction=goal.instruction(rng))), other, expert)
+        )
     errors.append(_error("not told", policy.plan(replace(seen, instruction="")), expert, other))
-    errors.append(_error("other scene", policy.plan(replace(seen, images=_elsewhere(scenes, task, seed).images)), expert, other))
+    errors.append(
+        _error(
+            "other scene",
+            policy.plan(replace(seen, images=_elsewhere(scenes, task, seed).images)),
+            expert,
+            other,
+        )
+    )
     start = int(rng.integers(1, max(expert.num_frames - 8, 2)))
     errors.append(_error("later", policy.plan(_at(world, seed, start)), expert[start:], None))
     world.close()
@@ -189,7 +205,16 @@ def _error(question: str, plan: Plan, expert: Trajectory, other: Trajectory | No
         follows = False  # what cannot be read follows nobody; where its place-holder lies says nothing
     final, mean, turned = millimetres[-1].item(), millimetres.mean().item(), degrees.mean().item()
     off = 1e3 * _off_path(plan.trajectory, expert)
-    return PlanError(question, final, mean, turned, right.item(), 1e3 * moved.item(), follows, LOST_MM if final == LOST_MM else off)
+    return PlanError(
+        question,
+        final,
+        mean,
+        turned,
+        right.item(),
+        1e3 * moved.item(),
+        follows,
+        LOST_MM if final == LOST_MM else off,
+    )
 
 
 def _off_path(plan: Trajectory, expert: Trajectory) -> float:

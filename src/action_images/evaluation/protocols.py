@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from action_images.control import Execution, Guard
-from action_images.evaluation.rollout import Conduct
+from action_images.errors import ActionImagesError
+from action_images.evaluation.rollout import RolloutConfig
 from action_images.sim import HELD_OUT, LOOKS, RIGS, TRAINED, Look, Rig, Tabletop
 
 SIMULATED = Guard(min_confidence=0.0)
@@ -20,7 +21,7 @@ class EvaluationProtocol:
     tasks: tuple[str, ...] = TRAINED
     rig: Rig = RIGS["sampled"]
     look: Look = LOOKS["train"]
-    conduct: Conduct = Conduct(guard=SIMULATED)
+    rollout_config: RolloutConfig = RolloutConfig(guard=SIMULATED)
 
     def environment(self, task: str, num_views: int, size: tuple[int, int]) -> Tabletop:
         """A world of this task under these conditions; `size` is (height, width) in px."""
@@ -28,11 +29,15 @@ class EvaluationProtocol:
 
     def executed(self, change: Callable[[Execution], Execution]) -> "EvaluationProtocol":
         """The same with another execution of plans."""
-        return replace(self, conduct=replace(self.conduct, execution=change(self.conduct.execution)))
+        return replace(
+            self, rollout_config=replace(self.rollout_config, execution=change(self.rollout_config.execution))
+        )
 
 
 PROTOCOLS = {
-    "in_domain": EvaluationProtocol("trained tasks, cameras and looks as in training, new scenes: the policy learned its tasks"),
+    "in_domain": EvaluationProtocol(
+        "trained tasks, cameras and looks as in training, new scenes: the policy learned its tasks"
+    ),
     "new_viewpoint": EvaluationProtocol(
         "the same scenes from azimuths that no training camera had: it acts from calibrated viewpoints it has never seen",
         rig=RIGS["held_out"],
@@ -41,10 +46,12 @@ PROTOCOLS = {
         "the same scenes in tables, floors, shades and light that no training scene had: it acts by what matters, not by the look",
         look=LOOKS["new"],
     ),
-    "new_task": EvaluationProtocol("tasks that no training showed: what it learned carries over", tasks=HELD_OUT),
+    "new_task": EvaluationProtocol(
+        "tasks that no training showed: what it learned carries over", tasks=HELD_OUT
+    ),
     "open_loop": EvaluationProtocol(
         "the trained tasks by one single plan, as the paper evaluates: how far one prediction carries without looking again",
-        conduct=Conduct(Execution(num_steps=None, max_plans=1), SIMULATED),
+        rollout_config=RolloutConfig(Execution(num_steps=None, max_plans=1), SIMULATED),
     ),
 }
 """Name -> conditions. All share their seeds, so that scenes are paired across protocols and policies."""
@@ -53,5 +60,5 @@ PROTOCOLS = {
 def protocol_named(name: str) -> EvaluationProtocol:
     """A protocol by its name; raises ValueError with the names that there are."""
     if name not in PROTOCOLS:
-        raise ValueError(f"there is no protocol '{name}'; there are: {', '.join(PROTOCOLS)}")
+        raise ActionImagesError(f"there is no protocol '{name}'; there are: {', '.join(PROTOCOLS)}")
     return PROTOCOLS[name]

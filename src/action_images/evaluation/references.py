@@ -6,6 +6,7 @@ from typing import Protocol, runtime_checkable
 import torch
 
 from action_images.control import Gripper, Hold, bridged, to_control_steps
+from action_images.errors import ActionImagesError
 from action_images.evaluation.ceiling import demonstrated, through_video
 from action_images.geometry import Pose, Trajectory
 from action_images.robot import Observation, Plan, Policy
@@ -53,7 +54,9 @@ class _Script:
     def plan(self, observation: Observation) -> Plan:  # noqa: ARG002 (it knows without looking)
         """What is left of the path, and then its last pose."""
         if self._environment is None or self._path is None:
-            raise ValueError("this policy knows the trial beforehand; call begin(environment, seed) first")
+            raise ActionImagesError(
+                "this policy knows the trial beforehand; call begin(environment, seed) first"
+            )
         now = min(self._environment.num_steps, self._path.num_frames - 1)
         left = self._path[now:]
         return Plan(left, confidence=torch.ones(left.num_frames))
@@ -83,7 +86,12 @@ class DisplacedExpert(_Script):
         # Little by little over a second: the arm must not be asked to jump.
         share = (torch.arange(1, path.num_frames + 1) / environment.control_hz).clamp(max=1)
         pose = path.world_from_tool
-        self.follow(environment, replace(path, world_from_tool=replace(pose, translation=pose.translation + share[:, None] * aside)))
+        self.follow(
+            environment,
+            replace(
+                path, world_from_tool=replace(pose, translation=pose.translation + share[:, None] * aside)
+            ),
+        )
 
 
 class ExpertThroughVideo(_Script):
@@ -92,7 +100,9 @@ class ExpertThroughVideo(_Script):
     What perfect predictions of action images of this `size` (height, width) px and `fps` would score.
     """
 
-    def __init__(self, size: tuple[int, int], fps: float = 5.0, gripper: Gripper = Gripper(), crf: int = 18) -> None:
+    def __init__(
+        self, size: tuple[int, int], fps: float = 5.0, gripper: Gripper = Gripper(), crf: int = 18
+    ) -> None:
         super().__init__()
         self._size, self._fps, self._gripper, self._crf = size, fps, gripper, crf
 
@@ -106,8 +116,12 @@ class ExpertThroughVideo(_Script):
         path = concatenate([recorded[:1], known[1:]])
         path = bridged(path, path.world_from_tool.translation.isfinite().all(-1))
         sure = torch.ones(len(frames))
-        fps = environment.control_hz / stride  # of the frames that were taken: not every rate divides the arm's
-        self.follow(environment, to_control_steps(path, sure, fps, environment.control_hz, self._gripper).trajectory)
+        fps = (
+            environment.control_hz / stride
+        )  # of the frames that were taken: not every rate divides the arm's
+        self.follow(
+            environment, to_control_steps(path, sure, fps, environment.control_hz, self._gripper).trajectory
+        )
 
 
 class Random:

@@ -3,7 +3,8 @@
 import time
 from dataclasses import dataclass, field
 
-from action_images.control import Execution, Follower, Guard, Objection, Watch
+from action_images.control import Execution, Guard, GuardState, Objection, PlanExecutor
+from action_images.errors import ActionImagesError
 from action_images.geometry import Pose
 from action_images.robot import Environment, Observation, Plan, Policy, StepReport
 
@@ -12,7 +13,7 @@ REST_STEPS = 10
 
 
 @dataclass(frozen=True)
-class Conduct:
+class RolloutConfig:
     """How trials are carried out: what is done with plans, what the arm may be asked for, and when a task counts as done.
 
     It is done once the environment has said so for `steady_steps` control steps in a row: passing by is not success.
@@ -24,7 +25,9 @@ class Conduct:
 
     def __post_init__(self) -> None:
         if self.steady_steps < 1:
-            raise ValueError(f"a task is done after at least one step of being so, not {self.steady_steps}")
+            raise ActionImagesError(
+                f"a task is done after at least one step of being so, not {self.steady_steps}"
+            )
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ def roll_out(
     first_seen: Observation,
     address: tuple[str, int],
     max_steps: int,
-    conduct: Conduct = Conduct(),
+    rollout_config: RolloutConfig = RolloutConfig(),
     filming: bool = False,
 ) -> Rollout:
     """Carry out the trial that `environment.reset` has begun (`first_seen` is what it showed), until it is done or over.
@@ -110,25 +113,40 @@ def roll_out(
     It is over after `max_steps` control steps, when a guard rail stops the arm for good, or when no plan is left.
     `address` is the task's name and the seed. What a policy or an environment raises is raised.
     """
-    follower = Follower(conduct.execution, float(first_seen.opening))
-    watch = Watch(conduct.guard, first_seen.world_from_tool, environment.control_hz)
+    executor = PlanExecutor(rollout_config.execution, float(first_seen.opening))
+    guard_state = GuardState(rollout_config.guard, first_seen.world_from_tool, environment.control_hz)
     running, seen, stopped = _Running(), first_seen, None
-    while len(running.steps) < max_steps and running.num_steady < conduct.steady_steps and running.num_rested < REST_STEPS:
-        fresh = follower.wants_plan or filming
+    while (
+        len(running.steps) < max_steps
+        and running.num_steady < rollout_config.steady_steps
+        and running.num_rested < REST_STEPS
+    ):
+        fresh = executor.wants_plan or filming
         seen = seen if not running.steps or not fresh else environment.observation()
-        if follower.wants_plan:
-            _plan(policy, seen, follower, running)
-        asked = _asked(follower, watch, running)
-        stopped = asked.held if _is_final(asked, follower, running, conduct.guard) else None
+        if executor.wants_plan:
+            _plan(policy, seen, executor, running)
+        asked = _asked(executor, guard_state, running)
+        stopped = asked.held if _is_final(asked, executor, running, rollout_config.guard) else None
         if stopped:
             break
         report = environment.step(asked.pose, asked.opening)
-        watch.driven(asked.pose, report.world_from_tool)
-        follower.advance(asked.opening)
+        guard_state.driven(asked.pose, report.world_from_tool)
+        executor.advance(asked.opening)
         shown = seen if filming else None
-        running.steps.append(Step(shown, asked.plan, asked.frame, asked.pose, asked.opening, report.world_from_tool, report, asked.held))
+        running.steps.append(
+            Step(
+                shown,
+                asked.plan,
+                asked.frame,
+                asked.pose,
+                asked.opening,
+                report.world_from_tool,
+                report,
+                asked.held,
+            )
+        )
         running.num_steady = running.num_steady + 1 if environment.succeeded() else 0
-    succeeded = running.num_steady >= conduct.steady_steps
+    succeeded = running.num_steady >= rollout_config.steady_steps
     return Rollout(
         *address,
         first_seen.instruction,
@@ -144,12 +162,12 @@ def roll_out(
     )
 
 
-def _plan(policy: Policy, seen: Observation, follower: Follower, running: _Running) -> None:
+def _plan(policy: Policy, seen: Observation, executor: PlanExecutor, running: _Running) -> None:
     start = time.perf_counter()
     plan = policy.plan(seen)
     running.plan_ms.append(1e3 * (time.perf_counter() - start))
     running.plans.append(plan)
-    follower.add(plan)
+    executor.add(plan)
 
 
 @dataclass(frozen=True)
@@ -161,26 +179,26 @@ class _Asked:
     held: Objection | None
 
 
-def _asked(follower: Follower, watch: Watch, running: _Running) -> _Asked:
+def _asked(executor: PlanExecutor, guard_state: GuardState, running: _Running) -> _Asked:
     """What the arm is told next: what the plan says, or to stand still where a rail forbids it or nothing is left to do."""
     last = running.steps[-1] if running.steps else None
-    if follower.finished:
+    if executor.finished:
         running.num_rested += 1
         assert last is not None
         return _Asked(last.asked, last.opening, last.plan, last.frame, None)
-    target = follower.target()
-    pose = watch.within(target.world_from_tool)
-    objection = watch.objection(pose, target.opening, target.confidence)
+    target = executor.target()
+    pose = guard_state.within(target.world_from_tool)
+    objection = guard_state.objection(pose, target.opening, target.confidence)
     if objection is None:
         running.num_held = 0
         return _Asked(pose, target.opening, target.plan, target.frame, None)
     running.num_held += 1
     # Held where the tool stands when the rail first speaks, not where it sinks to while it does.
-    held = last.asked if last is not None and last.held else watch.tool
-    follower.drop()
-    return _Asked(held, follower.opening, target.plan, target.frame, objection)
+    held = last.asked if last is not None and last.held else guard_state.tool
+    executor.drop()
+    return _Asked(held, executor.opening, target.plan, target.frame, objection)
 
 
-def _is_final(asked: _Asked, follower: Follower, running: _Running, guard: Guard) -> bool:
+def _is_final(asked: _Asked, executor: PlanExecutor, running: _Running, guard: Guard) -> bool:
     """Whether a rail stops the arm for good: no other plan may be asked for, or too many were forbidden in a row."""
-    return asked.held is not None and (follower.finished or running.num_held > guard.patience)
+    return asked.held is not None and (executor.finished or running.num_held > guard.patience)

@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from action_images.errors import ActionImagesError
+
 Key = TypeVar("Key", bound=Hashable)
 
 
@@ -19,9 +21,11 @@ def wilson_interval(num_successes: int, num_trials: int, confidence: float = 0.9
     [0, 1] and says something of 0 and of all.
     """
     if not 0 <= num_successes <= num_trials or num_trials == 0:
-        raise ValueError(f"{num_successes} successes of {num_trials} trials: give 0 <= successes <= trials, and at least one trial")
+        raise ActionImagesError(
+            f"{num_successes} successes of {num_trials} trials: give 0 <= successes <= trials, and at least one trial"
+        )
     if not 0 < confidence < 1:
-        raise ValueError(f"a confidence lies between 0 and 1, both excluded, got {confidence}")
+        raise ActionImagesError(f"a confidence lies between 0 and 1, both excluded, got {confidence}")
     z = _normal_quantile(0.5 + confidence / 2)
     rate, share = num_successes / num_trials, z * z / num_trials
     centre = (rate + share / 2) / (1 + share)
@@ -37,7 +41,11 @@ def _normal_quantile(probability: float) -> float:
 
 
 def bootstrap_interval(
-    figure: Callable[[Int[Tensor, "num"]], float], num_items: int, confidence: float = 0.95, num_draws: int = 500, seed: int = 0
+    figure: Callable[[Int[Tensor, "num"]], float],
+    num_items: int,
+    confidence: float = 0.95,
+    num_draws: int = 500,
+    seed: int = 0,
 ) -> tuple[float, float]:
     """The interval that holds a figure with this confidence, were the items drawn again; `figure` takes the items' indices.
 
@@ -45,14 +53,16 @@ def bootstrap_interval(
     finite are left out; NaN where all are. Source: Efron 1979, the percentile method.
     """
     if num_items < 1:
-        raise ValueError("there is nothing to draw from: measure at least one item")
+        raise ActionImagesError("there is nothing to draw from: measure at least one item")
     generator = torch.Generator().manual_seed(seed)
     draws = torch.randint(num_items, (num_draws, num_items), generator=generator)
     values = torch.tensor([figure(items) for items in draws], dtype=torch.float64)
     values = values[values.isfinite()]
     if not len(values):
         return math.nan, math.nan
-    low, high = values.quantile(torch.tensor([(1 - confidence) / 2, (1 + confidence) / 2], dtype=torch.float64)).tolist()
+    low, high = values.quantile(
+        torch.tensor([(1 - confidence) / 2, (1 + confidence) / 2], dtype=torch.float64)
+    ).tolist()
     return low, high
 
 
@@ -84,7 +94,9 @@ def pair(first: Mapping[Key, bool], second: Mapping[Key, bool]) -> Pairing:
     """
     shared = first.keys() & second.keys()
     if not shared:
-        raise ValueError("the two have no scene in common, so they cannot be paired; evaluate both on the same tasks and trials")
+        raise ActionImagesError(
+            "the two have no scene in common, so they cannot be paired; evaluate both on the same tasks and trials"
+        )
     only_first = sum(first[key] and not second[key] for key in shared)
     only_second = sum(second[key] and not first[key] for key in shared)
     return Pairing(len(shared), only_first, only_second)

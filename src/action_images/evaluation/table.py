@@ -89,19 +89,37 @@ def rows(trials: Iterable[TrialRecord], owned: Owned | None = None) -> list[Row]
     groups = _grouped(trials, lambda trial: (trial.protocol, trial.policy))
     order = list(dict.fromkeys(trial.protocol for trial in trials))
     table: list[Row] = []
-    for (protocol, policy), group in sorted(groups.items(), key=lambda item: (order.index(item[0][0]), is_ceiling(item[0][1]))):
+    for (protocol, policy), group in sorted(
+        groups.items(), key=lambda item: (order.index(item[0][0]), is_ceiling(item[0][1]))
+    ):
         tasks = _grouped(group, lambda trial: trial.task)
         if len(tasks) > 1:
             tasks[ALL] = group
-        others = {name: some for (where, name), some in groups.items() if where == protocol and is_ceiling(name) and name != policy}
+        others = {
+            name: some
+            for (where, name), some in groups.items()
+            if where == protocol and is_ceiling(name) and name != policy
+        }
         if owned is not None:
-            others = {name: some for name, some in others.items() if name in owned.get((protocol, policy), ())}
+            others = {
+                name: some for name, some in others.items() if name in owned.get((protocol, policy), ())
+            }
         for task, some in tasks.items():
-            table.append(Row(protocol, policy, task, tuple(some), {} if is_ceiling(policy) else _ceilings(task, some, others)))
+            table.append(
+                Row(
+                    protocol,
+                    policy,
+                    task,
+                    tuple(some),
+                    {} if is_ceiling(policy) else _ceilings(task, some, others),
+                )
+            )
     return table
 
 
-def _ceilings(task: str, trials: Sequence[TrialRecord], others: dict[str, list[TrialRecord]]) -> dict[str, Row]:
+def _ceilings(
+    task: str, trials: Sequence[TrialRecord], others: dict[str, list[TrialRecord]]
+) -> dict[str, Row]:
     ceilings = {}
     scenes, tasks = {trial.key for trial in trials}, {trial.task for trial in trials}
     for name, known in others.items():
@@ -141,5 +159,7 @@ def comparisons(table: Sequence[Row]) -> list[Comparison]:
             shared = won[0].keys() & won[1].keys()
             if shared:
                 num_both = sum(won[0][key] and won[1][key] for key in shared)
-                found.append(Comparison(first.protocol, first.policy, second.policy, first.task, pair(*won), num_both))
+                found.append(
+                    Comparison(first.protocol, first.policy, second.policy, first.task, pair(*won), num_both)
+                )
     return sorted(found, key=lambda one: (one.protocol, one.first, one.second))

@@ -65,9 +65,16 @@ def lucas_kanade(video: UInt8[Tensor, "frame 3 h w"], points: Float[Tensor, "poi
     import cv2
 
     size = (video.shape[-2], video.shape[-1])
-    grey = [cv2.cvtColor(np.ascontiguousarray(frame.movedim(0, -1).numpy()), cv2.COLOR_RGB2GRAY) for frame in video]
+    grey = [
+        cv2.cvtColor(np.ascontiguousarray(frame.movedim(0, -1).numpy()), cv2.COLOR_RGB2GRAY)
+        for frame in video
+    ]
     side = max(7, min(size) // 8 | 1)
-    flow = {"winSize": (side, side), "maxLevel": 3, "criteria": (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 0.01)}
+    flow = {
+        "winSize": (side, side),
+        "maxLevel": 3,
+        "criteria": (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 0.01),
+    }
     # OpenCV has pixel centres at whole numbers.
     places = [points.float().sub(0.5).numpy().reshape(-1, 1, 2)]
     alive = [np.ones(len(points), bool)]

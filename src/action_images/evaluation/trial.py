@@ -10,7 +10,16 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from typing_extensions import Self
 
-UNREACHABLE, GUARD, READER, GRIPPER, MISSED, TIMEOUT = "unreachable", "guard", "reader", "gripper", "missed", "timeout"
+from action_images.errors import ActionImagesError
+
+UNREACHABLE, GUARD, READER, GRIPPER, MISSED, TIMEOUT = (
+    "unreachable",
+    "guard",
+    "reader",
+    "gripper",
+    "missed",
+    "timeout",
+)
 FAILURES = {
     GUARD: "a guard rail stopped the arm",
     READER: "the plan could not be read off the action images",
@@ -55,7 +64,9 @@ class TrialRecord:
 
     def __post_init__(self) -> None:
         if self.succeeded != (self.failure is None) or self.failure not in (None, *FAILURES):
-            raise ValueError(f"{self.task} {self.seed}: succeeded={self.succeeded} with failure={self.failure!r}; one of {list(FAILURES)}")
+            raise ActionImagesError(
+                f"{self.task} {self.seed}: succeeded={self.succeeded} with failure={self.failure!r}; one of {list(FAILURES)}"
+            )
 
     @property
     def key(self) -> tuple[str, int]:
@@ -72,15 +83,15 @@ class TrialRecord:
         try:
             values = json.loads(line)
         except json.JSONDecodeError as error:
-            raise ValueError(f"not JSON ({error})") from error
+            raise ActionImagesError(f"not JSON ({error})") from error
         if not isinstance(values, dict):
-            raise ValueError(f"not a trial record, but {type(values).__name__}")
+            raise ActionImagesError(f"not a trial record, but {type(values).__name__}")
         hints = get_type_hints(cls)
         if unknown := sorted(set(values) - set(hints)):
-            raise ValueError(f"a trial record has no {unknown}")
+            raise ActionImagesError(f"a trial record has no {unknown}")
         for name, value in values.items():
             if not _fits(value, hints[name]):
-                raise ValueError(f"a trial record's '{name}' cannot be {value!r}")
+                raise ActionImagesError(f"a trial record's '{name}' cannot be {value!r}")
         return cls(**values)
 
 
@@ -108,7 +119,9 @@ def load_trials(folder: Path) -> list[TrialRecord]:
     """
     path = folder / TRIALS
     if not path.is_file():
-        raise ValueError(f"{folder}: has no {TRIALS}, so it is no folder of results; 'action-images evaluate' makes one")
+        raise ActionImagesError(
+            f"{folder}: has no {TRIALS}, so it is no folder of results; 'action-images evaluate' makes one"
+        )
     *lines, _unfinished = path.read_bytes().split(b"\n")
     records = [_load_line(path, number, line) for number, line in enumerate(lines, 1)]
     _refuse_twice(path, records)
@@ -131,12 +144,14 @@ def _load_line(path: Path, number: int, line: bytes) -> TrialRecord:
     try:
         return TrialRecord.from_json(line.decode())
     except (ValueError, TypeError) as error:
-        raise ValueError(f"{path}, line {number}: {error}; remove the line and evaluate again, which makes the trial anew") from error
+        raise ActionImagesError(
+            f"{path}, line {number}: {error}; remove the line and evaluate again, which makes the trial anew"
+        ) from error
 
 
 def _refuse_twice(path: Path, records: Iterable[TrialRecord]) -> None:
     seen: set[tuple[str, int]] = set()
     for record in records:
         if record.key in seen:
-            raise ValueError(f"{path}: has {record.task} {record.seed} twice; remove one of the lines")
+            raise ActionImagesError(f"{path}: has {record.task} {record.seed} twice; remove one of the lines")
         seen.add(record.key)

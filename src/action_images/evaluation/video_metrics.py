@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from action_images.errors import ActionImagesError
+
 
 def psnr(real: Float[Tensor, "*batch 3 h w"], made: Float[Tensor, "*batch 3 h w"]) -> Float[Tensor, "*batch"]:
     """Peak signal-to-noise ratio (dB) of each image in [0, 1]; infinite where both are equal."""
@@ -36,7 +38,9 @@ def load_lpips() -> Callable[[Tensor, Tensor], Tensor]:
         measure = LearnedPerceptualImagePatchSimilarity("alex", reduction="mean", normalize=True)
     except (ImportError, ModuleNotFoundError, OSError) as error:
         cure = "install torchvision, and let it download AlexNet's weights once (or put them into torch's hub folder)"
-        raise ValueError(f"LPIPS needs a pretrained network that is not here ({error}); {cure}") from error
+        raise ActionImagesError(
+            f"LPIPS needs a pretrained network that is not here ({error}); {cure}"
+        ) from error
 
     @torch.no_grad()
     def lpips(real: Tensor, made: Tensor) -> Tensor:
@@ -62,19 +66,27 @@ def load_fvd(num_frames: int, device: str = "cpu") -> Callable[[Tensor, Tensor],
     for videos of fewer than 10 frames, which are too short for I3D. It says little of fewer than some hundred videos.
     """
     if num_frames < LEAST_FVD_FRAMES:
-        raise ValueError(f"FVD takes videos of at least {LEAST_FVD_FRAMES} frames, these have {num_frames}; leave FVD out for this model")
+        raise ActionImagesError(
+            f"FVD takes videos of at least {LEAST_FVD_FRAMES} frames, these have {num_frames}; leave FVD out for this model"
+        )
     try:
         from cdfvd import fvd as library  # pyright: ignore[reportMissingImports]
 
         measure = library.cdfvd("i3d", ckpt_path=None, device=device)
     except (ImportError, ModuleNotFoundError, OSError, pickle.UnpicklingError) as error:
         cure = "pip install cd-fvd, and let it download I3D once (i3d_pretrained_400.pt in its own folder; delete one that is damaged)"
-        raise ValueError(f"FVD needs a pretrained network that is not here ({error}); {cure}") from error
+        raise ActionImagesError(
+            f"FVD needs a pretrained network that is not here ({error}); {cure}"
+        ) from error
 
     def fvd(real: Tensor, made: Tensor) -> float:
         measure.empty_real_stats()
         measure.empty_fake_stats()
-        return float(measure.compute_fvd(*(videos.mul(255).round().byte().movedim(2, -1).numpy() for videos in (real, made))))
+        return float(
+            measure.compute_fvd(
+                *(videos.mul(255).round().byte().movedim(2, -1).numpy() for videos in (real, made))
+            )
+        )
 
     return fvd
 

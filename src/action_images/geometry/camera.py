@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 from typing_extensions import Self
 
+from action_images.errors import ActionImagesError
 from action_images.geometry.pose import Pose
 from action_images.structs import Struct
 
@@ -28,54 +29,80 @@ class Camera(Struct):
     def from_fov(cls, vertical_fov: float, world_from_camera: Pose, size: tuple[int, int]) -> Self:
         """Square pixels and a centred principal point from the vertical field of view (rad)."""
         if not 0 < vertical_fov < math.pi:
-            raise ValueError(f"a vertical field of view lies in (0, pi) rad, got {vertical_fov:g}; convert degrees with math.radians")
+            raise ActionImagesError(
+                f"a vertical field of view lies in (0, pi) rad, got {vertical_fov:g}; convert degrees with math.radians"
+            )
         height, width = size
         focal = height / 2 / math.tan(vertical_fov / 2)
-        intrinsics = world_from_camera.rotation.new_tensor([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
+        intrinsics = world_from_camera.rotation.new_tensor(
+            [[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]]
+        )
         return cls(intrinsics.expand(*world_from_camera.batch_shape, 3, 3), world_from_camera, size)
 
     @classmethod
-    def from_opengl(cls, intrinsics: Float[Tensor, "*batch 3 3"], world_from_gl_camera: Pose, size: tuple[int, int]) -> Self:
+    def from_opengl(
+        cls, intrinsics: Float[Tensor, "*batch 3 3"], world_from_gl_camera: Pose, size: tuple[int, int]
+    ) -> Self:
         """From a camera whose axes are x right, y up, z backward (OpenGL, MuJoCo, Blender); the intrinsics are positive."""
         return cls(intrinsics, _turned(world_from_gl_camera, (1, -1, -1)), size)
 
     @classmethod
     def from_mujoco(
-        cls, xpos: Float[Tensor, "*batch 3"], xmat: Float[Tensor, "*batch 3 3"], fovy_deg: float, size: tuple[int, int]
+        cls,
+        xpos: Float[Tensor, "*batch 3"],
+        xmat: Float[Tensor, "*batch 3 3"],
+        fovy_deg: float,
+        size: tuple[int, int],
     ) -> Self:
         """From MuJoCo's `data.cam_xpos` (m), `data.cam_xmat` (as 3 x 3) and `model.cam_fovy` (degrees)."""
         return cls.from_fov(math.radians(fovy_deg), _turned(Pose(xmat, xpos), (1, -1, -1)), size)
 
     @classmethod
-    def from_rlbench(cls, intrinsics: Float[Tensor, "*batch 3 3"], world_from_camera: Pose, size: tuple[int, int]) -> Self:
+    def from_rlbench(
+        cls, intrinsics: Float[Tensor, "*batch 3 3"], world_from_camera: Pose, size: tuple[int, int]
+    ) -> Self:
         """From RLBench / CoppeliaSim, whose focal lengths are negative and whose poses are turned by diag(-1, -1, 1).
 
         Raises ValueError where a focal length is positive: such intrinsics are not in that convention.
         """
         if (intrinsics.diagonal(dim1=-2, dim2=-1)[..., :2] >= 0).any():
-            raise ValueError("RLBench intrinsics have negative fx and fy; these do not: use Camera(...) if the axes are OpenCV's")
+            raise ActionImagesError(
+                "RLBench intrinsics have negative fx and fy; these do not: use Camera(...) if the axes are OpenCV's"
+            )
         signs = torch.tensor([-1.0, -1.0, 1.0], dtype=intrinsics.dtype, device=intrinsics.device)
         return cls(intrinsics * signs, _turned(world_from_camera, (-1, -1, 1)), size)
 
     @classmethod
-    def from_integer_centres(cls, intrinsics: Float[Tensor, "*batch 3 3"], world_from_camera: Pose, size: tuple[int, int]) -> Self:
+    def from_integer_centres(
+        cls, intrinsics: Float[Tensor, "*batch 3 3"], world_from_camera: Pose, size: tuple[int, int]
+    ) -> Self:
         """From intrinsics that put pixel centres at whole numbers, as `cv2.calibrateCamera` gives them."""
         return cls(_shift(intrinsics, 0.5, 0.5), world_from_camera, size)
 
     @classmethod
-    def look_at(cls, eye: Float[Tensor, "*batch 3"], target: Float[Tensor, "*batch 3"], vertical_fov: float, size: tuple[int, int]) -> Self:
+    def look_at(
+        cls,
+        eye: Float[Tensor, "*batch 3"],
+        target: Float[Tensor, "*batch 3"],
+        vertical_fov: float,
+        size: tuple[int, int],
+    ) -> Self:
         """A camera at `eye` (m) that looks at `target` (m) with the world's z axis upward in its image; fov in rad."""
         forward = target - eye
         forward = forward / forward.norm(dim=-1, keepdim=True)
         up = torch.tensor([0.0, 0.0, 1.0], dtype=eye.dtype, device=eye.device).expand_as(forward)
         right = torch.linalg.cross(forward, up)
         if (right.norm(dim=-1) < 1e-6).any():
-            raise ValueError("look_at: the camera looks straight up or down, so the world's z axis cannot point upward; move the eye aside")
+            raise ActionImagesError(
+                "look_at: the camera looks straight up or down, so the world's z axis cannot point upward; move the eye aside"
+            )
         right = right / right.norm(dim=-1, keepdim=True)
         rotation = torch.stack([right, torch.linalg.cross(forward, right), forward], -1)
         return cls.from_fov(vertical_fov, Pose(rotation, eye), size)
 
-    def project(self, points: Float[Tensor, "*points 3"]) -> tuple[Float[Tensor, "*result 2"], Float[Tensor, "*result"]]:
+    def project(
+        self, points: Float[Tensor, "*points 3"]
+    ) -> tuple[Float[Tensor, "*result 2"], Float[Tensor, "*result"]]:
         """World points (m) to pixels (x right, y down; centres at +0.5) and depth (m); depth <= 0 lies behind the camera.
 
         Batch axes of points and cameras broadcast. Pixels of points at or behind the camera are finite but meaningless.
@@ -86,11 +113,15 @@ class Camera(Struct):
         homogeneous = in_camera / torch.where(depth.abs() < 1e-9, 1e-9, depth)[..., None]
         return (self.intrinsics[..., :2, :] @ homogeneous[..., None]).squeeze(-1), depth
 
-    def unproject(self, pixels: Float[Tensor, "*pixels 2"], depth: Float[Tensor, "*depth"]) -> Float[Tensor, "*result 3"]:
+    def unproject(
+        self, pixels: Float[Tensor, "*pixels 2"], depth: Float[Tensor, "*depth"]
+    ) -> Float[Tensor, "*result 3"]:
         """Pixels and their depth along the optical axis (m) to world points (m); the inverse of `project`."""
         return self.world_from_camera.apply(self._towards(pixels) * depth[..., None])
 
-    def rays(self, pixels: Float[Tensor, "*pixels 2"]) -> tuple[Float[Tensor, "*batch 3"], Float[Tensor, "*result 3"]]:
+    def rays(
+        self, pixels: Float[Tensor, "*pixels 2"]
+    ) -> tuple[Float[Tensor, "*batch 3"], Float[Tensor, "*result 3"]]:
         """The cameras' centres (m) and, in world axes, the unit directions in which they see these pixels."""
         direction = (self.world_from_camera.rotation @ self._towards(pixels)[..., None]).squeeze(-1)
         return self.world_from_camera.translation, direction / direction.norm(dim=-1, keepdim=True)
@@ -105,7 +136,7 @@ class Camera(Struct):
         """The camera of the image cut to `box` (top, left, height, width in px, fractions allowed), then resized to `size`."""
         top, left, height, width = box
         if not (height > 0 and width > 0):
-            raise ValueError(f"a box needs a positive height and width, got {box}")
+            raise ActionImagesError(f"a box needs a positive height and width, got {box}")
         scale = torch.tensor([size[1] / width, size[0] / height, 1.0], dtype=self.dtype, device=self.device)
         return type(self)(_shift(self.intrinsics, -left, -top) * scale[:, None], self.world_from_camera, size)
 
@@ -135,7 +166,7 @@ class Camera(Struct):
         elif len(shape) == depth + 2 and shape[:-2] == batch_shape and shape[-1] == num_frames:
             return self
         else:
-            raise ValueError(
+            raise ActionImagesError(
                 f"cameras have batch axes {shape}, the data {tuple(batch_shape)} with {num_frames} frames: give cameras as "
                 "(view), (*batch view) or, moving, (*batch view frame); a single moving camera is camera[None]"
             )
@@ -145,19 +176,29 @@ class Camera(Struct):
         """Return self; raise ValueError, naming the field and the cure, unless this is a usable OpenCV pinhole camera."""
         height, width = self.size
         if height < 1 or width < 1:
-            raise ValueError(f"{name}.size is {self.size}; give (height, width) in pixels")
+            raise ActionImagesError(f"{name}.size is {self.size}; give (height, width) in pixels")
         self.world_from_camera.check(f"{name}.world_from_camera")
         intrinsics = self.intrinsics
         if not intrinsics.isfinite().all():
-            raise ValueError(f"{name}.intrinsics has numbers that are not finite; calibrate this camera or leave it out")
+            raise ActionImagesError(
+                f"{name}.intrinsics has numbers that are not finite; calibrate this camera or leave it out"
+            )
         focal = torch.stack([intrinsics[..., 0, 0], intrinsics[..., 1, 1]], -1)
         if (focal < 0).any():
-            raise ValueError(f"{name}.intrinsics has a negative focal length; that is RLBench's convention: use Camera.from_rlbench")
+            raise ActionImagesError(
+                f"{name}.intrinsics has a negative focal length; that is RLBench's convention: use Camera.from_rlbench"
+            )
         if (focal < 1e-6).any():
-            raise ValueError(f"{name}.intrinsics is singular (a focal length of zero); give fx and fy in pixels")
-        rest = torch.cat([intrinsics[..., 1, :1], intrinsics[..., 2, :] - intrinsics.new_tensor([0.0, 0.0, 1.0])], -1)
+            raise ActionImagesError(
+                f"{name}.intrinsics is singular (a focal length of zero); give fx and fy in pixels"
+            )
+        rest = torch.cat(
+            [intrinsics[..., 1, :1], intrinsics[..., 2, :] - intrinsics.new_tensor([0.0, 0.0, 1.0])], -1
+        )
         if (rest.abs() > 1e-6).any():
-            raise ValueError(f"{name}.intrinsics must read [[fx, skew, cx], [0, fy, cy], [0, 0, 1]]; transposed or not normalised?")
+            raise ActionImagesError(
+                f"{name}.intrinsics must read [[fx, skew, cx], [0, fy, cy], [0, 0, 1]]; transposed or not normalised?"
+            )
         return self
 
     def _towards(self, pixels: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from action_images.errors import ActionImagesError
 from action_images.geometry.camera import Camera
 
 Pixels = Float[Tensor, "*frames h w"] | UInt8[Tensor, "*frames h w"]
@@ -12,7 +13,9 @@ Box = tuple[float, float, float, float]
 """top, left, height, width in pixels; fractions allowed."""
 
 
-def crop(pixels: Pixels, camera: Camera, top: int, left: int, height: int, width: int) -> tuple[Reframed, Camera]:
+def crop(
+    pixels: Pixels, camera: Camera, top: int, left: int, height: int, width: int
+) -> tuple[Reframed, Camera]:
     """Cut both to whole pixels; raises ValueError where the box leaves the image."""
     box = (top, left, height, width)
     _check(pixels, camera, box)
@@ -58,15 +61,24 @@ def _resampling(num_in: int, start: float, length: float, num_out: int, device: 
     """The (num_out, num_in) matrix that resamples [start, start + length] of a line of pixels; rows sum to one."""
     scale = length / num_out
     centres = start + scale * (torch.arange(num_out, dtype=torch.float64, device=device) + 0.5)
-    offsets = (torch.arange(num_in, dtype=torch.float64, device=device) + 0.5 - centres[:, None]) / max(scale, 1.0)
+    offsets = (torch.arange(num_in, dtype=torch.float64, device=device) + 0.5 - centres[:, None]) / max(
+        scale, 1.0
+    )
     weights = (1 - offsets.abs()).clamp_min(0)
     return (weights / weights.sum(-1, keepdim=True)).float()
 
 
 def _check(pixels: Tensor, camera: Camera, box: Box) -> None:
     if tuple(pixels.shape[-2:]) != tuple(camera.size):
-        raise ValueError(f"pixels are {tuple(pixels.shape[-2:])}, their camera says {camera.size}: reframe both together from the start")
+        raise ActionImagesError(
+            f"pixels are {tuple(pixels.shape[-2:])}, their camera says {camera.size}: reframe both together from the start"
+        )
     top, left, height, width = box
-    inside = top >= 0 and left >= 0 and top + height <= camera.size[0] + 1e-6 and left + width <= camera.size[1] + 1e-6
+    inside = (
+        top >= 0
+        and left >= 0
+        and top + height <= camera.size[0] + 1e-6
+        and left + width <= camera.size[1] + 1e-6
+    )
     if not (inside and height > 0 and width > 0):
-        raise ValueError(f"box {box} (top, left, height, width) leaves the image of {camera.size}")
+        raise ActionImagesError(f"box {box} (top, left, height, width) leaves the image of {camera.size}")

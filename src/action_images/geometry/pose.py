@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 from typing_extensions import Self
 
+from action_images.errors import ActionImagesError
 from action_images.geometry import rotation as rotations
 from action_images.structs import Struct
 
@@ -27,7 +28,9 @@ class Pose(Struct):
         return cls(matrix[..., :3, :3], matrix[..., :3, 3]).check()
 
     @classmethod
-    def identity(cls, *batch_shape: int, dtype: torch.dtype | None = None, device: torch.device | None = None) -> Self:
+    def identity(
+        cls, *batch_shape: int, dtype: torch.dtype | None = None, device: torch.device | None = None
+    ) -> Self:
         """The transform that changes nothing."""
         eye = torch.eye(3, dtype=dtype, device=device).expand(*batch_shape, 3, 3)
         return cls(eye, torch.zeros(*batch_shape, 3, dtype=dtype, device=device))
@@ -35,7 +38,9 @@ class Pose(Struct):
     def matrix(self) -> Float[Tensor, "*batch 4 4"]:
         """As homogeneous 4 x 4 matrices."""
         top = torch.cat([self.rotation, self.translation[..., None]], -1)
-        bottom = torch.tensor([0.0, 0.0, 0.0, 1.0], dtype=self.dtype, device=self.device).expand(*top.shape[:-2], 1, 4)
+        bottom = torch.tensor([0.0, 0.0, 0.0, 1.0], dtype=self.dtype, device=self.device).expand(
+            *top.shape[:-2], 1, 4
+        )
         return torch.cat([top, bottom], -2)
 
     def __matmul__(self, other: "Pose") -> "Pose":
@@ -54,14 +59,24 @@ class Pose(Struct):
     def check(self, name: str = "pose") -> Self:
         """Return self; raise ValueError, naming the first bad entry, unless finite and orthonormal (within 1e-3) with determinant +1."""
         finite = self.rotation.isfinite().all(-1).all(-1) & self.translation.isfinite().all(-1)
-        _refuse(~finite, name, "has numbers that are not finite", "drop or repair this entry; absent values are None, not NaN")
+        _refuse(
+            ~finite,
+            name,
+            "has numbers that are not finite",
+            "drop or repair this entry; absent values are None, not NaN",
+        )
         gram = self.rotation.double() @ self.rotation.double().mT
         eye = torch.eye(3, dtype=torch.float64, device=self.device)
         skewed = (gram - eye).abs().amax((-2, -1)) > 1e-3
         cure = "pass a proper rotation, or clean it with geometry.rotation.nearest_rotation"
         _refuse(skewed, name, "has a rotation that is not orthonormal", cure)
         mirrored = torch.linalg.det(self.rotation.double()) < 0
-        _refuse(mirrored, name, "has a mirrored rotation (determinant -1)", "an axis is flipped: check the handedness of the source")
+        _refuse(
+            mirrored,
+            name,
+            "has a mirrored rotation (determinant -1)",
+            "an axis is flipped: check the handedness of the source",
+        )
         return self
 
     def distance(self, other: "Pose") -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
@@ -73,4 +88,4 @@ class Pose(Struct):
 def _refuse(bad: Tensor, name: str, what: str, cure: str) -> None:
     if bad.any():
         where = bad.nonzero()[0].tolist()
-        raise ValueError(f"{name}{where if where else ''} {what}; {cure}")
+        raise ActionImagesError(f"{name}{where if where else ''} {what}; {cure}")

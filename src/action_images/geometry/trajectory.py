@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 from typing_extensions import Self
 
+from action_images.errors import ActionImagesError
 from action_images.geometry import rotation as rotations
 from action_images.geometry.pose import Pose
 from action_images.structs import Struct
@@ -36,18 +37,22 @@ class Trajectory(Struct):
         length (within 1 %), or an opening outside [0, 1].
         """
         if vector.shape[-1] not in (7, 8):
-            raise ValueError(
+            raise ActionImagesError(
                 f"a trajectory vector has 7 numbers (xyz, Euler xyz, opening) or 8 (xyz, quaternion xyzw, opening), got {vector.shape[-1]}"
             )
         bad = ~vector.isfinite().all(-1)
         if bad.any():
-            raise ValueError(f"trajectory row {bad.nonzero()[0].tolist()} has numbers that are not finite; drop or repair it")
+            raise ActionImagesError(
+                f"trajectory row {bad.nonzero()[0].tolist()} has numbers that are not finite; drop or repair it"
+            )
         position, turn, opening = vector[..., :3], vector[..., 3:-1], vector[..., -1]
         if turn.shape[-1] == 4:
             off = (turn.norm(dim=-1) - 1).abs() > 0.01
             if off.any():
                 row = off.nonzero()[0].tolist()
-                raise ValueError(f"trajectory row {row} has a quaternion that is not of unit length; check that its columns are x y z w")
+                raise ActionImagesError(
+                    f"trajectory row {row} has a quaternion that is not of unit length; check that its columns are x y z w"
+                )
             rotation = rotations.from_quaternion_xyzw(turn)
         else:
             rotation = rotations.from_euler_xyz(turn)
@@ -56,7 +61,7 @@ class Trajectory(Struct):
     def to_vector(self, numbers: int = 8) -> Float[Tensor, "*batch frame numbers"]:
         """To the 7- or 8-vectors of `from_vector`."""
         if numbers not in (7, 8):
-            raise ValueError(f"a trajectory vector has 7 or 8 numbers, got {numbers}")
+            raise ActionImagesError(f"a trajectory vector has 7 or 8 numbers, got {numbers}")
         to_turn = rotations.to_quaternion_xyzw if numbers == 8 else rotations.to_euler_xyz
         pose = self.world_from_tool
         return torch.cat([pose.translation, to_turn(pose.rotation), self.opening[..., None]], -1)
@@ -68,7 +73,9 @@ class Trajectory(Struct):
         """
         last = self.num_frames - 1
         if ((frames < 0) | (frames > last)).any():
-            raise ValueError(f"frame numbers lie in [0, {last}], got {frames.min().item():g} to {frames.max().item():g}")
+            raise ActionImagesError(
+                f"frame numbers lie in [0, {last}], got {frames.min().item():g} to {frames.max().item():g}"
+            )
         before = frames.floor().long().clamp(max=max(last - 1, 0))
         after = (before + 1).clamp(max=last)
         share = (frames - before).to(self.opening)
@@ -82,11 +89,13 @@ class Trajectory(Struct):
     def check(self, name: str = "trajectory") -> Self:
         """Return self; raise ValueError unless there is a frame, all poses are rigid and all openings lie in [0, 1]."""
         if self.opening.ndim == 0 or self.num_frames == 0:
-            raise ValueError(f"{name} has no frames; give at least one")
+            raise ActionImagesError(f"{name} has no frames; give at least one")
         self.world_from_tool.check(f"{name}.world_from_tool")
         bad = ~((self.opening >= -1e-6) & (self.opening <= 1 + 1e-6))
         if bad.any():
             where = bad.nonzero()[0].tolist()
             value = self.opening[tuple(where)].item()
-            raise ValueError(f"{name}.opening{where} is {value:g}; openings lie in [0, 1], 1 = open: rescale the source's gripper")
+            raise ActionImagesError(
+                f"{name}.opening{where} is {value:g}; openings lie in [0, 1], 1 = open: rescale the source's gripper"
+            )
         return self

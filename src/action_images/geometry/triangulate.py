@@ -27,7 +27,9 @@ def intersect_rays(
 
 
 def triangulate(
-    cameras: Camera, pixels: Float[Tensor, "*batch view 2"], weight: Float[Tensor, "*batch view"] | None = None
+    cameras: Camera,
+    pixels: Float[Tensor, "*batch view 2"],
+    weight: Float[Tensor, "*batch view"] | None = None,
 ) -> tuple[Float[Tensor, "*batch 3"], Float[Tensor, "*batch view"]]:
     """The points (m) with the least weighted squared reprojection error (px), and that error in each view (px).
 

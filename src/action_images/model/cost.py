@@ -6,14 +6,14 @@ from typing import Any, Literal
 
 import torch
 
-from action_images.canvas import Task
+from action_images.canvas import Mode
 from action_images.canvas.layout import STREAMS
-from action_images.model.denoiser import ActionImagesTransformer3DModel
+from action_images.model.backbones.wan import ActionImagesTransformer3DModel
 from action_images.model.rays import NUM_OCTAVES, POOLED_CHANNELS
-from action_images.model.stem import FirstFrameStem
-from action_images.model.words import PickedWords
+from action_images.model.stems import FirstFrameStem
+from action_images.model.text_pooling import PickedWords
 
-Mode = Literal["inference", "lora", "full"]
+Use = Literal["inference", "lora", "full"]
 BYTES = {torch.float32: 4, torch.bfloat16: 2}
 SAVED_BYTES = {torch.float32: (88, 8, 17, 52), torch.bfloat16: (68, 4, 14, 52)}
 """Bytes that a block keeps for its backward pass, for each token and width, token and feed-forward width, word and width, and
@@ -53,12 +53,26 @@ class Load:
 
 
 def load_of(
-    task: Task, num_views: int, num_frames: int, size: tuple[int, int], factors: tuple[int, int], num_words: int, batch_size: int = 1
+    mode: Mode,
+    num_views: int,
+    num_frames: int,
+    size: tuple[int, int],
+    factors: tuple[int, int],
+    num_words: int,
+    batch_size: int = 1,
 ) -> Load:
-    """The load of a task on clips of `num_frames` pixel frames; `factors` are the autoencoder's in (time, space)."""
-    layout = task.layout(num_views, (num_frames - 1) // factors[0] + 1)
-    num_given = [int(layout.later(task.given(layout), stream).sum()) for stream in STREAMS]
-    return Load(batch_size, layout.num_frames, size[0] // factors[1], size[1] // factors[1], num_words, num_views, *num_given)
+    """The load of a mode on clips of `num_frames` pixel frames; `factors` are the autoencoder's in (time, space)."""
+    layout = mode.layout(num_views, (num_frames - 1) // factors[0] + 1)
+    num_given = [int(layout.later(mode.given(layout), stream).sum()) for stream in STREAMS]
+    return Load(
+        batch_size,
+        layout.num_frames,
+        size[0] // factors[1],
+        size[1] // factors[1],
+        num_words,
+        num_views,
+        *num_given,
+    )
 
 
 def count_parameters(config: dict[str, Any]) -> int:
@@ -83,12 +97,22 @@ def forward_flops(config: dict[str, Any], load: Load) -> int:
     text = 2 * words * width * (config["text_dim"] + width)
     levels = load.num_frames if config.get("per_frame_noise_level") else 1
     time = 2 * levels * width * (config["freq_dim"] + 7 * width)
-    return load.batch_size * (config["num_layers"] * _block_flops(config, load) + ends + text + time + _additions(config, load, tokens))
+    return load.batch_size * (
+        config["num_layers"] * _block_flops(config, load)
+        + ends
+        + text
+        + time
+        + _additions(config, load, tokens)
+    )
 
 
 def _block_flops(config: dict[str, Any], load: Load) -> int:
     """Operations of one block for one sample."""
-    return _attention_flops(config, load) + _token_projection_flops(config, load) + _condition_projection_flops(config, load)
+    return (
+        _attention_flops(config, load)
+        + _token_projection_flops(config, load)
+        + _condition_projection_flops(config, load)
+    )
 
 
 def _attention_flops(config: dict[str, Any], load: Load) -> int:
@@ -104,7 +128,10 @@ def _token_projection_flops(config: dict[str, Any], load: Load) -> int:
 
 def _condition_projection_flops(config: dict[str, Any], load: Load) -> int:
     """Of one block's matrices on words and pooled cameras."""
-    width, pooled = _width(config), POOLED_CHANNELS * load.num_frames if config.get("camera") == "released" else 0
+    width, pooled = (
+        _width(config),
+        POOLED_CHANNELS * load.num_frames if config.get("camera") == "released" else 0,
+    )
     return 2 * width * (2 * width * load.num_words + pooled)
 
 
@@ -119,7 +146,9 @@ def _additions(config: dict[str, Any], load: Load, tokens: int) -> int:
         told = 2 * width * (4 * FirstFrameStem.NUM_KERNELS + 2 * channels * (_num_halvings(config) - 1))
         total += load.num_views * (2 * 3 * FirstFrameStem.NUM_KERNELS * pixels + convolutions + told)
     for channels, num_given in _later_stems(config, load):
-        total += num_given * _halving_flops(config, 3 * config["motion_frames"], channels, _pixels(config, load))
+        total += num_given * _halving_flops(
+            config, 3 * config["motion_frames"], channels, _pixels(config, load)
+        )
     if config.get("word_pickers"):
         convolved = PickedWords.SPAN * PickedWords.CHANNELS * (width + config["word_pickers"])
         total += 2 * load.num_words * (convolved + width * (width + 1))
@@ -128,7 +157,10 @@ def _additions(config: dict[str, Any], load: Load, tokens: int) -> int:
 
 def _later_stems(config: dict[str, Any], load: Load) -> list[tuple[int, int]]:
     """Channels of each stem for what is given after the first frame, and at how many latent frames of one sample it looks."""
-    stems = ((config.get("motion_channels"), load.num_given), (config.get("action_channels"), load.num_given_actions))
+    stems = (
+        (config.get("motion_channels"), load.num_given),
+        (config.get("action_channels"), load.num_given_actions),
+    )
     return [(channels, num_given) for channels, num_given in stems if channels]
 
 
@@ -144,27 +176,37 @@ def _layers_of_an_image(config: dict[str, Any]) -> float:
 def _halving_flops(config: dict[str, Any], fan_in: int, channels: int, pixels: int) -> int:
     """Operations of a stem's convolutions of one image."""
     fans = [fan_in] + [channels] * (_num_halvings(config) - 1) + [_width(config)]
-    return sum(2 * 9 * before * after * pixels // 4**layer for layer, (before, after) in enumerate(pairwise(fans), 1))
+    return sum(
+        2 * 9 * before * after * pixels // 4**layer for layer, (before, after) in enumerate(pairwise(fans), 1)
+    )
 
 
-def training_flops(config: dict[str, Any], load: Load, mode: Mode, checkpointed: bool, lora_rank: int = 32) -> int:
+def training_flops(
+    config: dict[str, Any], load: Load, use: Use, checkpointed: bool, lora_rank: int = 32
+) -> int:
     """Operations of one training step: backward costs once the forward for inputs, and once for weights where these are trained.
 
     What no trained weight lies before is left out of it, and attention, which has two inputs to each product, is twice.
     """
     layers, tokens, width = config["num_layers"], load.num_tokens(_patch(config)), _width(config)
-    adapters = 0 if mode == "full" else _adapter_flops(config, load, lora_rank)
-    if mode == "full":
-        backward = 2 * forward_flops(config, load) // load.batch_size - _input_gradient_flops_of_first_layers(config, load)
+    adapters = 0 if use == "full" else _adapter_flops(config, load, lora_rank)
+    if use == "full":
+        backward = 2 * forward_flops(config, load) // load.batch_size - _input_gradient_flops_of_first_layers(
+            config, load
+        )
     else:
         output = 2 * tokens * width * _patch(config)[0] * _patch(config)[1] * config["out_channels"]
         # No adapter lies before the first block's queries, keys and values.
         first = 2 * tokens * width * 3 * width
-        backward = layers * (2 * _attention_flops(config, load) + _token_projection_flops(config, load)) + output - first
+        backward = (
+            layers * (2 * _attention_flops(config, load) + _token_projection_flops(config, load))
+            + output
+            - first
+        )
     operations = forward_flops(config, load) + load.batch_size * (backward + 3 * layers * adapters)
     if checkpointed:
         # Blocks run again, up to their last matrix: nothing that follows needs its output. An adapter of it comes after it.
-        last = 2 * tokens * width * config["ffn_dim"] if mode == "full" else 0
+        last = 2 * tokens * width * config["ffn_dim"] if use == "full" else 0
         operations += load.batch_size * layers * (_block_flops(config, load) - last + adapters)
     return operations
 
@@ -172,14 +214,22 @@ def training_flops(config: dict[str, Any], load: Load, mode: Mode, checkpointed:
 def _adapter_flops(config: dict[str, Any], load: Load, rank: int) -> int:
     """Operations of one block's low-rank adapters for one sample, forward."""
     width, tokens = _width(config), load.num_tokens(_patch(config))
-    return 2 * rank * (6 * 2 * width * tokens + 2 * 2 * width * load.num_words + 2 * (width + config["ffn_dim"]) * tokens)
+    return (
+        2
+        * rank
+        * (6 * 2 * width * tokens + 2 * 2 * width * load.num_words + 2 * (width + config["ffn_dim"]) * tokens)
+    )
 
 
 def _input_gradient_flops_of_first_layers(config: dict[str, Any], load: Load) -> int:
     """What backward does not do for one sample: nobody asks how the loss depends on latents, text, levels and cameras."""
     width, tokens, patch = _width(config), load.num_tokens(_patch(config)), _patch(config)
     levels = load.num_frames if config.get("per_frame_noise_level") else 1
-    total = 2 * width * (tokens * patch[0] * patch[1] * config["in_channels"] + load.num_words * config["text_dim"])
+    total = (
+        2
+        * width
+        * (tokens * patch[0] * patch[1] * config["in_channels"] + load.num_words * config["text_dim"])
+    )
     total += 2 * width * levels * config["freq_dim"]
     if config.get("camera") == "released":
         total += config["num_layers"] * 2 * width * POOLED_CHANNELS * load.num_frames
@@ -208,7 +258,7 @@ class Memory:
 def memory(
     config: dict[str, Any],
     load: Load,
-    mode: Mode,
+    use: Use,
     dtype: torch.dtype,
     num_devices: int = 1,
     sharded: bool = False,
@@ -222,28 +272,36 @@ def memory(
     float32 numbers for each trained parameter, and where weights are bfloat16 a float32 master copy.
     """
     parameters = count_parameters(config)
-    trained = {"inference": 0, "lora": lora_parameters(config, lora_rank), "full": parameters}[mode]
+    trained = {"inference": 0, "lora": lora_parameters(config, lora_rank), "full": parameters}[use]
     size, shards = BYTES[dtype], num_devices if sharded else 1
     # Adapters are float32; so are the two moments, and the master copy of what is trained in bfloat16.
-    trained_size = 4 if mode == "lora" else size
-    adapters = 4 * trained if mode == "lora" else 0
+    trained_size = 4 if use == "lora" else size
+    adapters = 4 * trained if use == "lora" else 0
     block = parameters * size // config["num_layers"] if sharded else 0
     state = trained * (8 + (4 if trained_size == 2 else 0))
     return Memory(
         weights=(parameters * size + adapters) // shards + block,
         gradients=trained * trained_size // shards,
         optimizer=state // shards,
-        activations=_activations(config, load, mode, dtype, num_devices, checkpointed),
+        activations=_activations(config, load, use, dtype, num_devices, checkpointed),
     )
 
 
-def _activations(config: dict[str, Any], load: Load, mode: Mode, dtype: torch.dtype, num_devices: int, checkpointed: bool) -> int:
+def _activations(
+    config: dict[str, Any], load: Load, use: Use, dtype: torch.dtype, num_devices: int, checkpointed: bool
+) -> int:
     """Bytes besides weights and optimizer; those of adapters' training are taken to be those of all weights', which are more."""
-    tokens, size, layers = load.batch_size * load.num_tokens(_patch(config)), BYTES[dtype], config["num_layers"]
+    tokens, size, layers = (
+        load.batch_size * load.num_tokens(_patch(config)),
+        BYTES[dtype],
+        config["num_layers"],
+    )
     residual = tokens * _width(config) * size
-    if mode == "inference":
+    if use == "inference":
         blocks = (residual + peak_of_a_block(config, tokens, dtype)) // num_devices
-        return _conditions(config, load, dtype) + max(blocks, residual + _peak_of_the_additions(config, load, dtype))
+        return _conditions(config, load, dtype) + max(
+            blocks, residual + _peak_of_the_additions(config, load, dtype)
+        )
     per_block = saved_by_a_block(config, tokens, load.batch_size * load.num_words, dtype)
     blocks = per_block + layers * residual if checkpointed else layers * per_block
     around = SAVED_AROUND_BLOCKS[dtype] * tokens * _width(config)
@@ -266,7 +324,11 @@ def _peak_of_the_additions(config: dict[str, Any], load: Load, dtype: torch.dtyp
     if config.get("camera") == "rays":
         copies = (1 if dtype == torch.float32 else 2) * NUM_RAY_FEATURES + RAY_HIDDEN
         angles = 24 * NUM_OCTAVES
-        rays = load.batch_size * load.num_tokens(_patch(config)) * (4 * (NUM_RAY_FEATURES + angles) + size * copies)
+        rays = (
+            load.batch_size
+            * load.num_tokens(_patch(config))
+            * (4 * (NUM_RAY_FEATURES + angles) + size * copies)
+        )
     if config.get("stem_channels"):
         seen = 3 + FirstFrameStem.NUM_KERNELS
         per_pixel = max(seen + FirstFrameStem.NUM_KERNELS, seen + 2 * config["stem_channels"] / 4)
@@ -283,7 +345,9 @@ def _saved_by_the_additions(config: dict[str, Any], load: Load, dtype: torch.dty
     """Bytes that the ray encoder and the stem keep for their backward pass."""
     size, saved = BYTES[dtype], 0
     if config.get("camera") == "rays":
-        saved += load.batch_size * load.num_tokens(_patch(config)) * size * (NUM_RAY_FEATURES + 2 * RAY_HIDDEN)
+        saved += (
+            load.batch_size * load.num_tokens(_patch(config)) * size * (NUM_RAY_FEATURES + 2 * RAY_HIDDEN)
+        )
     if config.get("stem_channels"):
         # Each layer keeps what it was shown, its convolution, its norm and what enters its nonlinearity.
         per_pixel = 3 + FirstFrameStem.NUM_KERNELS + 4 * config["stem_channels"] * _layers_of_an_image(config)
@@ -308,14 +372,18 @@ def peak_of_a_block(config: dict[str, Any], tokens: int, dtype: torch.dtype) -> 
     # calls are checked as in the tests, which keeps arguments longer. The released camera branch's sum likewise.
     beside = 8 if config.get("per_frame_noise_level") and dtype == torch.float32 else 0
     attention += BYTES[dtype] if config.get("camera") == "released" else 0
-    return tokens * (max(attention * width, feed_forward * width + hidden * config["ffn_dim"]) + beside * width)
+    return tokens * (
+        max(attention * width, feed_forward * width + hidden * config["ffn_dim"]) + beside * width
+    )
 
 
 def full_config(config: dict[str, Any]) -> dict[str, Any]:
     """A preset's values with the defaults of those it leaves out."""
     with torch.device("meta"):
         whole = dict(ActionImagesTransformer3DModel(**{**config, "num_layers": 1}).config)
-    return {name: value for name, value in whole.items() if not name.startswith("_")} | {"num_layers": config.get("num_layers", 30)}
+    return {name: value for name, value in whole.items() if not name.startswith("_")} | {
+        "num_layers": config.get("num_layers", 30)
+    }
 
 
 def _width(config: dict[str, Any]) -> int:

@@ -11,9 +11,10 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 
-from action_images.model.models import INDEX, Clips, Models
+from action_images.errors import ActionImagesError
+from action_images.model.bundle import INDEX, Clips, Models
+from action_images.model.convert import convert, write_json
 from action_images.model.text import LanguageModel
-from action_images.model.weights import convert, write_json
 
 SOURCES = "sources.json"
 """Repository -> commit, in every folder that was fetched: what its weights are, whatever a branch says later."""
@@ -68,18 +69,29 @@ def load_released(
     for source in (transformer, wan):
         if not source.pinned:
             name, commit = source.repository, commits[source.repository]
-            warnings.warn(f"{name}: '{source.revision}' can change; this is commit {commit}, pin it as the revision", stacklevel=2)
+            warnings.warn(
+                f"{name}: '{source.revision}' can change; this is commit {commit}, pin it as the revision",
+                stacklevel=2,
+            )
     return Models.load(folder, dtype)
 
 
-def fetch_released(folder: Path, transformer: Source = TRANSFORMER, wan: Source = WAN, fetch: Fetch | None = None) -> dict[str, str]:
+def fetch_released(
+    folder: Path, transformer: Source = TRANSFORMER, wan: Source = WAN, fetch: Fetch | None = None
+) -> dict[str, str]:
     """Fill a folder of models from the hub, unless it is filled; returns repository -> commit. Raises as `load_released`."""
     fetch = fetch or from_hub
     if (folder / INDEX).is_file() and not (folder / SOURCES).is_file():
-        raise ValueError(f"{folder}: holds models of unknown origin (no {SOURCES}); name another folder")
+        raise ActionImagesError(
+            f"{folder}: holds models of unknown origin (no {SOURCES}); name another folder"
+        )
     recorded = json.loads((folder / SOURCES).read_text()) if (folder / SOURCES).is_file() else None
     if recorded is not None:
-        _check_commits(folder, recorded, {source.repository: source.revision for source in (transformer, wan) if source.pinned})
+        _check_commits(
+            folder,
+            recorded,
+            {source.repository: source.revision for source in (transformer, wan) if source.pinned},
+        )
         if (folder / INDEX).is_file():
             return recorded
     snapshots = {source.repository: fetch(source) for source in (transformer, wan)}
@@ -101,7 +113,9 @@ def assemble(checkpoint: Path, wan: Path, folder: Path, max_shard_bytes: int = 2
     """
     parts = ("vae", "text_encoder", "tokenizer")
     if missing := [part for part in parts if not (wan / part).is_dir()]:
-        raise ValueError(f"{wan}: has no {' and no '.join(missing)}; give a whole download of {WAN.repository}")
+        raise ActionImagesError(
+            f"{wan}: has no {' and no '.join(missing)}; give a whole download of {WAN.repository}"
+        )
     for part, files in WHOLE.items():
         _check_whole(wan / part, files)
     if not (folder / "transformer" / "config.json").is_file():
@@ -112,20 +126,30 @@ def assemble(checkpoint: Path, wan: Path, folder: Path, max_shard_bytes: int = 2
             shutil.rmtree(unfinished, ignore_errors=True)
             shutil.copytree(wan / part, unfinished)
             unfinished.replace(folder / part)
-    index = {"text": LanguageModel.__name__, "text_config": {"num_tokens": 512}, "clips": asdict(RELEASED_CLIPS)}
+    index = {
+        "text": LanguageModel.__name__,
+        "text_config": {"num_tokens": 512},
+        "clips": asdict(RELEASED_CLIPS),
+    }
     write_json(folder / INDEX, index)
 
 
 def _check_whole(part: Path, files: Sequence[str]) -> None:
     """Refuse a download that lacks a file, or has git's stand-in for one."""
     if not any((part / name).is_file() for name in files):
-        raise ValueError(f"{part}: has no {' or '.join(files)}; give a whole download of {WAN.repository}")
-    named = {file for index in part.glob("*.index.json") for file in json.loads(index.read_text())["weight_map"].values()}
+        raise ActionImagesError(
+            f"{part}: has no {' or '.join(files)}; give a whole download of {WAN.repository}"
+        )
+    named = {
+        file
+        for index in part.glob("*.index.json")
+        for file in json.loads(index.read_text())["weight_map"].values()
+    }
     weights = {path.name for path in part.glob("*.safetensors")} | named
     for name in sorted(weights):
         _check_weights(part / name)
     if "config.json" in files and not weights:
-        raise ValueError(f"{part}: has no weights; give a whole download of {WAN.repository}")
+        raise ActionImagesError(f"{part}: has no weights; give a whole download of {WAN.repository}")
 
 
 def _check_weights(file: Path) -> None:
@@ -133,7 +157,9 @@ def _check_weights(file: Path) -> None:
         with safe_open(file, "pt"):
             pass
     except (OSError, SafetensorError) as error:
-        raise ValueError(f"{file}: is no file of weights ({error}); download it again (with git: git lfs pull)") from error
+        raise ActionImagesError(
+            f"{file}: is no file of weights ({error}); download it again (with git: git lfs pull)"
+        ) from error
 
 
 def from_hub(source: Source, cache: Path | None = None) -> Path:
@@ -142,16 +168,25 @@ def from_hub(source: Source, cache: Path | None = None) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(source.repository, revision=source.revision, allow_patterns=list(source.files), cache_dir=cache))
+        return Path(
+            snapshot_download(
+                source.repository,
+                revision=source.revision,
+                allow_patterns=list(source.files),
+                cache_dir=cache,
+            )
+        )
     except (HfHubHTTPError, LocalEntryNotFoundError) as error:
         where = f"{source.repository} at {source.revision}"
-        raise OSError(f"{where}: neither the hub nor its cache has it; check the network, the revision and HF_TOKEN") from error
+        raise OSError(
+            f"{where}: neither the hub nor its cache has it; check the network, the revision and HF_TOKEN"
+        ) from error
 
 
 def _check_commits(folder: Path, recorded: Mapping[str, str], asked: Mapping[str, str]) -> None:
     for repository, commit in asked.items():
         if recorded.get(repository) != commit:
-            raise ValueError(
+            raise ActionImagesError(
                 f"{folder}: was begun from {repository} at {recorded.get(repository)}, not {commit}; ask for that commit, or name another "
                 "folder"
             )
@@ -160,5 +195,7 @@ def _check_commits(folder: Path, recorded: Mapping[str, str], asked: Mapping[str
 def _only_file(snapshot: Path, patterns: Sequence[str]) -> Path:
     found = sorted(path for pattern in patterns for path in snapshot.glob(pattern))
     if len(found) != 1:
-        raise ValueError(f"{snapshot}: {len(found)} files fit {list(patterns)}; exactly one checkpoint is needed")
+        raise ActionImagesError(
+            f"{snapshot}: {len(found)} files fit {list(patterns)}; exactly one checkpoint is needed"
+        )
     return found[0]

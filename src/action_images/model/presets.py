@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKLWan
 
-from action_images.model.autoencoder import Autoencoder, WanAutoencoder
-from action_images.model.denoiser import ActionImagesTransformer3DModel
-from action_images.model.door import CanvasDenoiser
-from action_images.model.models import Models
-from action_images.model.patches import PatchAutoencoder
+from action_images.errors import ActionImagesError
+from action_images.model.autoencoders.pca import PatchAutoencoder
+from action_images.model.autoencoders.wan import Autoencoder, WanAutoencoder
+from action_images.model.backbones.wan import ActionImagesTransformer3DModel
+from action_images.model.bundle import Models
+from action_images.model.denoiser import CanvasDenoiser
 from action_images.model.text import HashedWords
 
 WAN22_LATENTS = json.loads((Path(__file__).parent / "wan22_latents.json").read_text())
@@ -88,7 +89,7 @@ PRESETS = {
 def preset_named(name: str) -> Preset:
     """A preset by its name; raises ValueError with the names that there are."""
     if name not in PRESETS:
-        raise ValueError(f"there is no preset '{name}'; there are: {', '.join(PRESETS)}")
+        raise ActionImagesError(f"there is no preset '{name}'; there are: {', '.join(PRESETS)}")
     return PRESETS[name]
 
 
@@ -110,8 +111,14 @@ def build(preset: Preset, seed: int = 0, autoencoder: Autoencoder | None = None)
     Raises ValueError for presets whose language model cannot be built from nothing: load those (see `hub.load_released`).
     """
     if preset.hashed_words is None:
-        raise ValueError("this preset reads text with a pretrained language model; load its weights instead of building it")
+        raise ActionImagesError(
+            "this preset reads text with a pretrained language model; load its weights instead of building it"
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         transformer = build_transformer(preset)
-        return Models(CanvasDenoiser(transformer), autoencoder or build_autoencoder(preset), HashedWords(**preset.hashed_words))
+        return Models(
+            CanvasDenoiser(transformer),
+            autoencoder or build_autoencoder(preset),
+            HashedWords(**preset.hashed_words),
+        )

@@ -8,9 +8,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from action_images.errors import ActionImagesError
 from action_images.geometry import Camera, Pose
 from action_images.geometry.plucker import plucker_map
-from action_images.model.autoencoder import Autoencoder
+from action_images.model.autoencoders.wan import Autoencoder
 
 CameraCondition = Literal["released", "rays"]
 POOL = (48, 16, 16)
@@ -33,7 +34,11 @@ def camera_maps(
 
 
 def map_shape(
-    condition: CameraCondition, latent_channels: int, autoencoder: Autoencoder, size: tuple[int, int], pixels_per_token: int
+    condition: CameraCondition,
+    latent_channels: int,
+    autoencoder: Autoencoder,
+    size: tuple[int, int],
+    pixels_per_token: int,
 ) -> tuple[int, int, int]:
     """(channels, height, width) of the maps of one latent frame, for images of a size (height, width) in px."""
     if condition == "released":
@@ -57,7 +62,9 @@ def _release_reference(cameras: Camera) -> Pose:
     return Pose(first.rotation * turn, first.translation)
 
 
-def ray_features(cameras: Camera, temporal_factor: int, pixels_per_token: int) -> Float[Tensor, "b view l c h w"]:
+def ray_features(
+    cameras: Camera, temporal_factor: int, pixels_per_token: int
+) -> Float[Tensor, "b view l c h w"]:
     """Pluecker coordinates of each token's centre ray in the pixel frames that its latent frame stands for.
 
     The first latent frame stands for one pixel frame alone, which is repeated to fill its channels.
@@ -72,10 +79,12 @@ def ray_features(cameras: Camera, temporal_factor: int, pixels_per_token: int) -
 def pool_cameras(camera: Tensor | None, latents: Tensor) -> Tensor:
     """Camera latents (b l 96 h w) as the released network takes them: one vector for each latent frame (b l 12288)."""
     if camera is None:
-        raise ValueError("this model was built with camera='released' and needs `camera` in every call")
+        raise ActionImagesError(
+            "this model was built with camera='released' and needs `camera` in every call"
+        )
     height, width = latents.shape[-2:]
     if height < POOL[1] or width < POOL[2]:
-        raise ValueError(
+        raise ActionImagesError(
             f"the released camera condition pools to {POOL[1]} x {POOL[2]} and cannot take latents of {height} x {width}; use images of "
             "at least 256 x 256 px (the weights were trained at 512 x 512), or a model with camera='rays'"
         )
@@ -94,7 +103,9 @@ class RayEncoder(nn.Module):
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
 
-    def forward(self, rays: Float[Tensor, "b l c h w"], dtype: torch.dtype = torch.float32) -> Float[Tensor, "b d l h w"]:
+    def forward(
+        self, rays: Float[Tensor, "b l c h w"], dtype: torch.dtype = torch.float32
+    ) -> Float[Tensor, "b d l h w"]:
         """Rays as `ray_features` gives them to additions to the tokens, in whose `dtype` the layers compute."""
         angles = torch.cat([rays.float() * (math.pi * 2**octave) for octave in range(NUM_OCTAVES)], 2)
         features = torch.cat([rays.float(), angles.sin(), angles.cos()], 2).movedim(2, -1)

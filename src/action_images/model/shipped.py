@@ -4,11 +4,14 @@ import hashlib
 from pathlib import Path
 
 import action_images
-from action_images.model.models import INDEX
+from action_images.errors import ActionImagesError
+from action_images.model.bundle import INDEX
 
 SHIPPED = "shipped"
 """What they are called wherever a folder of models is asked for."""
-SHIPPED_KNOW = "the shipped models know the embedded world alone: on other videos what they answer means nothing"
+SHIPPED_KNOW = (
+    "the shipped models know the embedded world alone: on other videos what they answer means nothing"
+)
 """To be said before they label somebody's data."""
 PIECES, PIECE = 16, 1 << 16
 """Of large weights so many pieces of so many bytes are looked at: training changes them all."""
@@ -20,7 +23,9 @@ def models_folder(name: str) -> Path:
         return Path(name)
     folder = Path(action_images.__file__).parent / "weights" / "tiny"
     if not folder.is_dir():
-        raise ValueError("this installation has no shipped models (action_images/weights/tiny); name a folder of models instead")
+        raise ActionImagesError(
+            "this installation has no shipped models (action_images/weights/tiny); name a folder of models instead"
+        )
     return folder
 
 

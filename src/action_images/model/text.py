@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from action_images.errors import ActionImagesError
+
 
 @runtime_checkable
 class TextEncoder(Protocol):
@@ -61,11 +63,14 @@ class HashedWords(nn.Module):
         for row, instruction in zip(tokens, instructions, strict=True):
             words = self.known(instruction)
             if len(words) > self.max_words:
-                raise ValueError(
+                raise ActionImagesError(
                     f"an instruction has {len(words)} words, this model reads {self.max_words}; shorten: '{instruction[:60]}...'"
                 )
             if unknown := [word for word in words_of(instruction) if word not in words]:
-                warnings.warn(f"words that the model never read are left out: {', '.join(dict.fromkeys(unknown))}", stacklevel=2)
+                warnings.warn(
+                    f"words that the model never read are left out: {', '.join(dict.fromkeys(unknown))}",
+                    stacklevel=2,
+                )
             for place, word in enumerate(words):
                 row[place] = torch.cat([self._word(word), self._place(place)])
         return tokens.to(self.place.device)
@@ -83,7 +88,9 @@ class HashedWords(nn.Module):
             padded = f"<{word}>"
             pieces = [padded[start : start + 3] for start in range(len(padded) - 2)]
             mean = torch.stack([self._random(piece) for piece in pieces]).sum(0) / len(pieces) ** 0.5
-            self._vectors[word] = self.WORD_SHARE**0.5 * self._random(f"word {word}") + (1 - self.WORD_SHARE) ** 0.5 * mean
+            self._vectors[word] = (
+                self.WORD_SHARE**0.5 * self._random(f"word {word}") + (1 - self.WORD_SHARE) ** 0.5 * mean
+            )
         return self._vectors[word]
 
     def _random(self, text: str) -> Tensor:
@@ -103,7 +110,9 @@ class LanguageModel(nn.Module):
     to), and remembered: `encode` runs the language model once for each instruction that it has not seen.
     """
 
-    def __init__(self, tokenizer: Any, model: nn.Module, num_tokens: int = 512, max_remembered: int = 1024) -> None:
+    def __init__(
+        self, tokenizer: Any, model: nn.Module, num_tokens: int = 512, max_remembered: int = 1024
+    ) -> None:
         super().__init__()
         self.tokenizer, self.num_tokens, self.max_remembered = tokenizer, num_tokens, max_remembered
         self.model = model.requires_grad_(False).eval()
@@ -119,16 +128,22 @@ class LanguageModel(nn.Module):
                 self._remember(instruction)
         device = next(self.model.parameters()).device
         tokens = [self._remembered[instruction].to(device) for instruction in cleaned]
-        return torch.stack([nn.functional.pad(rows, (0, 0, 0, self.num_tokens - len(rows))) for rows in tokens])
+        return torch.stack(
+            [nn.functional.pad(rows, (0, 0, 0, self.num_tokens - len(rows))) for rows in tokens]
+        )
 
     def _remember(self, instruction: str) -> None:
         words = self.tokenizer(instruction, return_tensors="pt", add_special_tokens=True)
         if words.input_ids.shape[1] > self.num_tokens:
-            raise ValueError(
+            raise ActionImagesError(
                 f"an instruction has {words.input_ids.shape[1]} tokens, this model reads {self.num_tokens}: '{instruction[:60]}...'"
             )
         device = next(self.model.parameters()).device
-        hidden = self.model(words.input_ids.to(device), words.attention_mask.to(device)).last_hidden_state[0].float()
+        hidden = (
+            self.model(words.input_ids.to(device), words.attention_mask.to(device))
+            .last_hidden_state[0]
+            .float()
+        )
         if len(self._remembered) >= self.max_remembered:
             self._remembered.pop(next(iter(self._remembered)))
         self._remembered[instruction] = hidden

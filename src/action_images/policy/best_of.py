@@ -5,6 +5,7 @@ from typing import Protocol, runtime_checkable
 
 import torch
 
+from action_images.errors import ActionImagesError
 from action_images.robot import Observation, Plan
 
 
@@ -36,5 +37,7 @@ class BestOf:
 
     def _score(self, plan: Plan) -> float:
         if plan.confidence is None:
-            raise ValueError("best-of needs plans that state their confidence; this policy's do not: use it alone")
+            raise ActionImagesError(
+                "best-of needs plans that state their confidence; this policy's do not: use it alone"
+            )
         return plan.confidence[: self.num_steps].mean().item()

@@ -7,17 +7,18 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from action_images.aspects import shown_in
 from action_images.canvas.layout import Stream
 from action_images.control import Gripper, bridged, to_control_steps
 from action_images.control.resample import Interpolation
-from action_images.data.fitted import fit_camera, fit_frames
-from action_images.data.sample import Sample
-from action_images.generation import ClipGenerator, confidence
+from action_images.errors import ActionImagesError
 from action_images.geometry import Trajectory
-from action_images.model.models import Clips
+from action_images.geometry.fitting import fit_camera, fit_frames
+from action_images.inference.augment import shown_in
+from action_images.inference.clip_generator import ClipGenerator, confidence
+from action_images.model.bundle import Clips
 from action_images.pipeline import Prediction
 from action_images.robot import Observation, Plan
+from action_images.samples.sample import Sample
 
 
 class OnClips:
@@ -40,7 +41,7 @@ class OnClips:
 class GenerativePolicy(OnClips, ClipGenerator):
     """A Policy that generates action images with a pipeline, on clips as its models were trained on.
 
-    `task` is a name of `canvas.TASKS`: 'policy' imagines the actions alone, 'joint' the video besides (decoded only
+    `mode` is a name of `canvas.MODES`: 'policy' imagines the actions alone, 'joint' the video besides (decoded only
     where `wanted` has it). A plan reaches as far as a clip does, at `control_hz`. The same `seed` and observation give
     the same plan. Cameras are taken to stand still while a plan lasts.
 
@@ -48,7 +49,7 @@ class GenerativePolicy(OnClips, ClipGenerator):
     same observation: so it is planned anew from other noise, `tries` times in all, and the least doubtful plan is taken.
     """
 
-    task: str = "policy"
+    mode: str = "policy"
     wanted: tuple[Stream, ...] = ("action",)
     control_hz: float = 20.0
     gripper: Gripper = Gripper()
@@ -58,12 +59,18 @@ class GenerativePolicy(OnClips, ClipGenerator):
     tries: int = 4
 
     def __post_init__(self) -> None:
-        if self.task not in ("policy", "joint"):
-            raise ValueError(f"a policy plans with task 'policy' or 'joint', which show it one image of each view, not with '{self.task}'")
+        if self.mode not in ("policy", "joint"):
+            raise ActionImagesError(
+                f"a policy plans with mode 'policy' or 'joint', which show it one image of each view, not with '{self.mode}'"
+            )
         if "action" not in self.wanted:
-            raise ValueError("a policy reads its plan off the action images: `wanted` must have 'action'")
+            raise ActionImagesError(
+                "a policy reads its plan off the action images: `wanted` must have 'action'"
+            )
         if self.tries < 1:
-            raise ValueError(f"a policy plans at least once: tries must be 1 or more, not {self.tries}")
+            raise ActionImagesError(
+                f"a policy plans at least once: tries must be 1 or more, not {self.tries}"
+            )
 
     def plan(self, observation: Observation) -> Plan:
         """The tool targets from one control step after the observation on; see `Plan` and `confidence`.
@@ -75,7 +82,10 @@ class GenerativePolicy(OnClips, ClipGenerator):
             return plan
         others = self.propose(observation, self.tries - 1, self.seed + 1)
         first, more = plan.stage_ms or {}, others[0].stage_ms or {}
-        return replace(max([plan, *others], key=_least_confidence), stage_ms={stage: ms + more[stage] for stage, ms in first.items()})
+        return replace(
+            max([plan, *others], key=_least_confidence),
+            stage_ms={stage: ms + more[stage] for stage, ms in first.items()},
+        )
 
     def propose(self, observation: Observation, num_plans: int, first_seed: int | None = None) -> list[Plan]:
         """So many plans from one observation, from the noise of so many seeds from `first_seed` (None: the policy's own) on."""
@@ -83,16 +93,18 @@ class GenerativePolicy(OnClips, ClipGenerator):
         stages, device = Stages(), self.device
         with stages.of("encode", device):
             scene = scene_of(observation, self.clips.size).to(device)
-            aspects = self.aspects(self.task, scene.video.shape[1])
-            canvas, condition = self.encode(shown_in(scene, aspects), self.task, num_plans)
+            aspects = self.aspects(self.mode, scene.video.shape[1])
+            canvas, condition = self.encode(shown_in(scene, aspects), self.mode, num_plans)
         with stages.of("denoise", device):
-            canvas = self.denoise(canvas, condition, [*range(first_seed, first_seed + num_plans)] * len(aspects))
+            canvas = self.denoise(
+                canvas, condition, [*range(first_seed, first_seed + num_plans)] * len(aspects)
+            )
         with stages.of("decode", device):
             shown = self.show(canvas, condition, aspects, self.wanted)
         with stages.of("read", device):
             cameras = scene.cameras
             assert cameras is not None
-            prediction = self.read(shown, cameras[[0] * num_plans], self.task).to("cpu")
+            prediction = self.read(shown, cameras[[0] * num_plans], self.mode).to("cpu")
             plans = [self._plan(observation, prediction[i]) for i in range(num_plans)]
         return [replace(plan, stage_ms=dict(stages.ms)) for plan in plans]
 
@@ -103,7 +115,9 @@ class GenerativePolicy(OnClips, ClipGenerator):
         # Where the tool is now is known; what the model made of that frame is not asked.
         path = with_first(reading.trajectory, observation)
         sure = torch.cat([sure.new_ones(1), sure[1:]])
-        steps = to_control_steps(bridged(path, sure > 0), sure, self.clips.fps, self.control_hz, self.gripper, self.interpolation)
+        steps = to_control_steps(
+            bridged(path, sure > 0), sure, self.clips.fps, self.control_hz, self.gripper, self.interpolation
+        )
         return Plan(
             steps.trajectory,
             video=prediction.video,
@@ -126,7 +140,9 @@ def scene_of(observation: Observation, size: tuple[int, int]) -> Sample:
     """
     images, now = observation.images, observation.world_from_tool
     if images.ndim != 4 or len(images) < 2:
-        raise ValueError(f"a policy is shown one instant, images (view 3 h w) of at least two views; these are {tuple(images.shape)}")
+        raise ActionImagesError(
+            f"a policy is shown one instant, images (view 3 h w) of at least two views; these are {tuple(images.shape)}"
+        )
     video = fit_frames(images, size)[None, :, None]
     cameras = fit_camera(observation.cameras, size)[None, :, None].to(torch.float32)
     path = Trajectory(now[None, None], observation.opening[None, None]).to(torch.float32)
@@ -140,7 +156,9 @@ def with_first(path: Trajectory, observation: Observation) -> Trajectory:
     pose = first.world_from_tool
     rotation = torch.cat([pose.rotation, rest.world_from_tool.rotation])
     translation = torch.cat([pose.translation, rest.world_from_tool.translation])
-    return Trajectory(replace(pose, rotation=rotation, translation=translation), torch.cat([first.opening, rest.opening]))
+    return Trajectory(
+        replace(pose, rotation=rotation, translation=translation), torch.cat([first.opening, rest.opening])
+    )
 
 
 @dataclass

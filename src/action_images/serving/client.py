@@ -16,6 +16,7 @@ from typing_extensions import Self
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from action_images.errors import ActionImagesError
 from action_images.serving.messages import ACTION_FORMATS, PROTOCOL, Reply, Request
 from action_images.serving.protocol import WireError, decode, encode
 
@@ -66,11 +67,17 @@ class RemotePolicy:
         max_reply_bytes: int = 512_000_000,
     ):
         if urlsplit(uri).scheme not in ("ws", "wss") or not urlsplit(uri).hostname:
-            raise ValueError(f"'{uri}' is no address of a policy server; give ws://HOST:PORT, or wss://HOST:PORT for TLS")
+            raise ActionImagesError(
+                f"'{uri}' is no address of a policy server; give ws://HOST:PORT, or wss://HOST:PORT for TLS"
+            )
         if actions not in ACTION_FORMATS:
-            raise ValueError(f"there is no action format '{actions}'; there are: {', '.join(ACTION_FORMATS)}")
+            raise ActionImagesError(
+                f"there is no action format '{actions}'; there are: {', '.join(ACTION_FORMATS)}"
+            )
         if not (timeout_s > 0 and connect_s > 0):
-            raise ValueError(f"timeout_s and connect_s are positive seconds, got {timeout_s} and {connect_s}")
+            raise ActionImagesError(
+                f"timeout_s and connect_s are positive seconds, got {timeout_s} and {connect_s}"
+            )
         self.uri, self.timeout_s, self.connect_s = uri, timeout_s, connect_s
         self.calibration, self.actions, self.imagined = calibration, actions, imagined
         self.num_connections = self.num_stale = 0
@@ -109,7 +116,9 @@ class RemotePolicy:
                     _raise_if_final(closed, self.uri)
                     left -= time.monotonic() - began
                     if attempt == 2:
-                        raise Unreachable(f"{self.uri}: the connection was lost twice while a plan was awaited ({closed})") from closed
+                        raise Unreachable(
+                            f"{self.uri}: the connection was lost twice while a plan was awaited ({closed})"
+                        ) from closed
                 except BaseException:
                     # Whatever this connection still brings must never be taken for the answer to a later question.
                     self._disconnect()
@@ -136,7 +145,9 @@ class RemotePolicy:
         self.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = {name: value for name, value in vars(self).items() if name not in ("_connection", "_open", "_lock")}
+        kept = {
+            name: value for name, value in vars(self).items() if name not in ("_connection", "_open", "_lock")
+        }
         return {**kept, "_numbers": itertools.count(1)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -163,7 +174,9 @@ class RemotePolicy:
         try:
             return connection.recv(timeout=max(deadline - time.monotonic(), 0))
         except TimeoutError:
-            raise Late(f"{self.uri}: no plan within {self.timeout_s:g} s; is the policy slower than that, or the network down?") from None
+            raise Late(
+                f"{self.uri}: no plan within {self.timeout_s:g} s; is the policy slower than that, or the network down?"
+            ) from None
 
     def _check_format(self, reply: Reply) -> None:
         if reply.action_format not in (None, self.actions):
@@ -185,7 +198,9 @@ class RemotePolicy:
                 _raise_if_final(error, self.uri)
                 if time.monotonic() + pause > deadline:
                     sentence = f"{self.uri}: no policy server answers within {self.connect_s:g} s ({str(error) or type(error).__name__})"
-                    raise Unreachable(f"{sentence}; is it started, and are address and port right?") from error
+                    raise Unreachable(
+                        f"{sentence}; is it started, and are address and port right?"
+                    ) from error
             # Robots that lost the same server must not all come back at the same moment.
             time.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(2 * pause, LONGEST_PAUSE_S)
@@ -194,7 +209,9 @@ class RemotePolicy:
         opening = connect(
             self.uri,
             ssl=ssl.create_default_context(cafile=self._ca_file) if self.uri.startswith("wss:") else None,
-            additional_headers={"Authorization": f"Bearer {self._token}"} if self._token is not None else None,
+            additional_headers={"Authorization": f"Bearer {self._token}"}
+            if self._token is not None
+            else None,
             open_timeout=timeout_s,
             close_timeout=1,
             compression=None,
@@ -225,24 +242,38 @@ def _read_metadata(frame: bytes | str, uri: str) -> dict[str, Any]:
     try:
         metadata = decode(frame)
     except WireError as error:
-        raise Unreachable(f"{uri}: this is no policy server in openpi's protocol: its first frame is not its metadata ({error})") from error
+        raise Unreachable(
+            f"{uri}: this is no policy server in openpi's protocol: its first frame is not its metadata ({error})"
+        ) from error
     if not isinstance(metadata, dict):
-        raise Unreachable(f"{uri}: this is no policy server in openpi's protocol: its first frame is not its metadata")
+        raise Unreachable(
+            f"{uri}: this is no policy server in openpi's protocol: its first frame is not its metadata"
+        )
     if metadata.get("server") == "action-images" and metadata.get("protocol") != PROTOCOL:
-        raise Unreachable(f"{uri}: the server speaks protocol {metadata.get('protocol')}, this client {PROTOCOL}; update the older one")
+        raise Unreachable(
+            f"{uri}: the server speaks protocol {metadata.get('protocol')}, this client {PROTOCOL}; update the older one"
+        )
     return metadata
 
 
 def _raise_if_final(error: Exception, uri: str) -> None:
     """Raise in one sentence what no further attempt would change."""
     if isinstance(error, ConnectionClosed) and error.rcvd is not None and error.rcvd.code == 1009:
-        raise Refused(f"{uri}: the observation is larger than the server accepts; send smaller or fewer images") from error
+        raise Refused(
+            f"{uri}: the observation is larger than the server accepts; send smaller or fewer images"
+        ) from error
     if isinstance(error, InvalidStatus) and error.response.status_code in (401, 403):
-        raise Refused(f"{uri}: the server does not accept the token (or asks for one); pass token=...") from error
+        raise Refused(
+            f"{uri}: the server does not accept the token (or asks for one); pass token=..."
+        ) from error
     if isinstance(error, ssl.SSLCertVerificationError):
-        raise Unreachable(f"{uri}: the server's certificate is not trusted ({error.verify_message}); pass ca_file=...") from error
+        raise Unreachable(
+            f"{uri}: the server's certificate is not trusted ({error.verify_message}); pass ca_file=..."
+        ) from error
 
 
 def _limit_sending(sock: socket.socket, timeout_s: float) -> None:
     """Make a send fail that waits longer than this for the peer to read; receiving has limits of its own."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(timeout_s), int(timeout_s % 1 * 1e6)))
+    sock.setsockopt(
+        socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(timeout_s), int(timeout_s % 1 * 1e6))
+    )

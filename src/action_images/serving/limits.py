@@ -3,6 +3,8 @@
 import time
 from dataclasses import dataclass, field
 
+from action_images.errors import ActionImagesError
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -23,7 +25,7 @@ class Limits:
         """Return self; raise ValueError, naming the bound, unless all are positive."""
         for name, value in vars(self).items():
             if not value > 0:
-                raise ValueError(f"the limit {name} must be positive, got {value}")
+                raise ActionImagesError(f"the limit {name} must be positive, got {value}")
         return self
 
 

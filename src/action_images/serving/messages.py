@@ -93,8 +93,12 @@ class Request:
         known = {one.name for one in fields(cls)}
         unknown = [str(name)[:40] for name in message if name not in known]
         if unknown:
-            raise WireError(f"the observation has the unknown field {unknown[0]!r}; there are: {', '.join(sorted(known))}")
-        missing = [name for name in ("images", "prompt", "world_from_tool", "opening") if message.get(name) is None]
+            raise WireError(
+                f"the observation has the unknown field {unknown[0]!r}; there are: {', '.join(sorted(known))}"
+            )
+        missing = [
+            name for name in ("images", "prompt", "world_from_tool", "opening") if message.get(name) is None
+        ]
         if missing:
             raise WireError(f"the observation lacks the field {missing[0]!r}")
         request = cls(
@@ -102,8 +106,12 @@ class Request:
             prompt=_text(message, "prompt"),
             world_from_tool=_numbers(message, "world_from_tool", (4, 4), (7,)),
             opening=_number(message, "opening", 0.0, 1.0),
-            intrinsics=_optional(message, "intrinsics", lambda: _numbers(message, "intrinsics", (None, 3, 3))),
-            world_from_camera=_optional(message, "world_from_camera", lambda: _numbers(message, "world_from_camera", (None, 4, 4))),
+            intrinsics=_optional(
+                message, "intrinsics", lambda: _numbers(message, "intrinsics", (None, 3, 3))
+            ),
+            world_from_camera=_optional(
+                message, "world_from_camera", lambda: _numbers(message, "world_from_camera", (None, 4, 4))
+            ),
             calibration=_optional(message, "calibration", lambda: _text(message, "calibration")),
             action_format=_optional(message, "action_format", lambda: _format(message)),
             confidence=_flag(message, "confidence"),
@@ -118,11 +126,19 @@ class Request:
         own = (self.intrinsics, self.world_from_camera)
         if self.calibration is not None:
             if any(part is not None for part in own):
-                raise WireError("the observation has both 'calibration' and its own cameras; send one of the two")
+                raise WireError(
+                    "the observation has both 'calibration' and its own cameras; send one of the two"
+                )
             return
         if any(part is None for part in own):
-            raise WireError("the observation lacks its cameras: send 'intrinsics' and 'world_from_camera', or name a 'calibration'")
-        counts = {name: len(part) for name, part in zip(("intrinsics", "world_from_camera"), own, strict=True) if part is not None}
+            raise WireError(
+                "the observation lacks its cameras: send 'intrinsics' and 'world_from_camera', or name a 'calibration'"
+            )
+        counts = {
+            name: len(part)
+            for name, part in zip(("intrinsics", "world_from_camera"), own, strict=True)
+            if part is not None
+        }
         wrong = [f"'{name}' has {count}" for name, count in counts.items() if count != len(self.images)]
         if wrong:
             raise WireError(f"'images' has {len(self.images)} views, but {wrong[0]}")
@@ -147,7 +163,11 @@ class Reply:
     def to_message(self) -> dict[str, Any]:
         """What `protocol.encode` takes: the fields that are not None or empty."""
         named = {one.name: getattr(self, one.name) for one in fields(self)}
-        return {name: value for name, value in named.items() if value is not None and not (name == "plan" and not value)}
+        return {
+            name: value
+            for name, value in named.items()
+            if value is not None and not (name == "plan" and not value)
+        }
 
     @classmethod
     def from_message(cls, message: Any) -> Self:
@@ -155,10 +175,21 @@ class Reply:
         if not isinstance(message, dict) or not isinstance(message.get("actions"), np.ndarray):
             raise WireError("the server's answer has no array 'actions'")
         actions = message["actions"]
-        if actions.ndim != 2 or actions.dtype.kind not in "fiu" or not len(actions) or not np.isfinite(actions).all():
-            raise WireError(f"the server's 'actions' must be finite numbers (step, column), got {actions.dtype} {actions.shape}")
-        name, timing, seq, confidence, plan = (message.get(key) for key in ("action_format", "server_timing", "seq", "confidence", "plan"))
-        if confidence is not None and (not isinstance(confidence, np.ndarray) or confidence.shape != actions.shape[:1]):
+        if (
+            actions.ndim != 2
+            or actions.dtype.kind not in "fiu"
+            or not len(actions)
+            or not np.isfinite(actions).all()
+        ):
+            raise WireError(
+                f"the server's 'actions' must be finite numbers (step, column), got {actions.dtype} {actions.shape}"
+            )
+        name, timing, seq, confidence, plan = (
+            message.get(key) for key in ("action_format", "server_timing", "seq", "confidence", "plan")
+        )
+        if confidence is not None and (
+            not isinstance(confidence, np.ndarray) or confidence.shape != actions.shape[:1]
+        ):
             raise WireError("the server's 'confidence' must have one number for each row of 'actions'")
         return cls(
             actions,
@@ -175,9 +206,17 @@ def _optional(message: dict, name: str, read: Any) -> Any:
 
 
 def _images(value: Any) -> np.ndarray:
-    if not isinstance(value, np.ndarray) or value.dtype != np.uint8 or value.ndim != 4 or 3 not in value.shape[1::2] or not value.size:
+    if (
+        not isinstance(value, np.ndarray)
+        or value.dtype != np.uint8
+        or value.ndim != 4
+        or 3 not in value.shape[1::2]
+        or not value.size
+    ):
         got = f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
-        raise WireError(f"'images' must be RGB as uint8 (view, height, width, 3) or (view, 3, height, width), got {got}")
+        raise WireError(
+            f"'images' must be RGB as uint8 (view, height, width, 3) or (view, 3, height, width), got {got}"
+        )
     if len(value) > MAX_VIEWS:
         raise WireError(f"'images' holds {len(value)} views; at most {MAX_VIEWS} are taken")
     return value
@@ -185,8 +224,14 @@ def _images(value: Any) -> np.ndarray:
 
 def _numbers(message: dict, name: str, *shapes: tuple[int | None, ...]) -> np.ndarray:
     value = message[name]
-    wanted = " or ".join(str(tuple("view" if size is None else size for size in shape)).replace("'", "") for shape in shapes)
-    if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or not any(_fits(value.shape, shape) for shape in shapes):
+    wanted = " or ".join(
+        str(tuple("view" if size is None else size for size in shape)).replace("'", "") for shape in shapes
+    )
+    if (
+        not isinstance(value, np.ndarray)
+        or value.dtype.kind != "f"
+        or not any(_fits(value.shape, shape) for shape in shapes)
+    ):
         got = f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
         raise WireError(f"'{name}' must be an array of floats {wanted}, got {got}")
     if not np.isfinite(value).all():
@@ -195,7 +240,9 @@ def _numbers(message: dict, name: str, *shapes: tuple[int | None, ...]) -> np.nd
 
 
 def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
-    return len(shape) == len(wanted) and all(want is None or size == want for size, want in zip(shape, wanted, strict=True))
+    return len(shape) == len(wanted) and all(
+        want is None or size == want for size, want in zip(shape, wanted, strict=True)
+    )
 
 
 def _number(message: dict, name: str, least: float, most: float, whole: bool = False) -> float:
@@ -203,7 +250,12 @@ def _number(message: dict, name: str, least: float, most: float, whole: bool = F
     if isinstance(value, np.ndarray) and value.size == 1 and value.dtype.kind in "fiu":
         value = value.item()
     kinds = (int, np.integer) if whole else (int, float, np.integer, np.floating)
-    if isinstance(value, bool) or not isinstance(value, kinds) or not math.isfinite(value) or not least <= value <= most:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, kinds)
+        or not math.isfinite(value)
+        or not least <= value <= most
+    ):
         kind = "whole number" if whole else "number"
         raise WireError(f"'{name}' must be a {kind} from {least:g} to {most:g}, got {str(value)[:40]}")
     return float(value)

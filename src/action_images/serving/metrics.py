@@ -20,15 +20,29 @@ class Metrics:
         )
         for outcome in ("answered", "refused", "failed", "limited", "superseded", "expired", "late"):
             self.observations.labels(outcome)
-        self.infer = Histogram("action_images_infer_seconds", "Time in the policy", registry=self.registry, buckets=BUCKETS)
+        self.infer = Histogram(
+            "action_images_infer_seconds", "Time in the policy", registry=self.registry, buckets=BUCKETS
+        )
         self.total = Histogram(
-            "action_images_total_seconds", "From a frame's arrival to its answer", registry=self.registry, buckets=BUCKETS
+            "action_images_total_seconds",
+            "From a frame's arrival to its answer",
+            registry=self.registry,
+            buckets=BUCKETS,
         )
         self.clients = Gauge("action_images_clients", "Connected clients", registry=self.registry)
-        self.waiting = Gauge("action_images_waiting", "Observations waiting for the policy", registry=self.registry)
+        self.waiting = Gauge(
+            "action_images_waiting", "Observations waiting for the policy", registry=self.registry
+        )
         self.ready = Gauge("action_images_ready", "1 while the policy is open", registry=self.registry)
-        self.starts = Counter("action_images_policy_starts", "Starts of the policy's process", registry=self.registry)
-        self.turned_away = Counter("action_images_turned_away", "Connections refused or cut, by reason", ["reason"], registry=self.registry)
+        self.starts = Counter(
+            "action_images_policy_starts", "Starts of the policy's process", registry=self.registry
+        )
+        self.turned_away = Counter(
+            "action_images_turned_away",
+            "Connections refused or cut, by reason",
+            ["reason"],
+            registry=self.registry,
+        )
         for reason in ("token", "full", "slow", "too_large"):
             self.turned_away.labels(reason)
 

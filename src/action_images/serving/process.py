@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
+from action_images.errors import ActionImagesError
 from action_images.serving.protocol import LENGTH, decode
 
 OpenPolicy = Callable[[], Any]
@@ -49,13 +50,17 @@ class PolicyProcess:
             first = await policy._receive()
         except (asyncio.IncompleteReadError, OSError) as error:
             await policy.close(0)
-            raise ValueError(f"the policy's process ended while it was opening the policy (exit code {process.exitcode})") from error
+            raise ActionImagesError(
+                f"the policy's process ended while it was opening the policy (exit code {process.exitcode})"
+            ) from error
         except BaseException:
             await policy.close(0)
             raise
         if "error" in first:
             await policy.close(1)
-            raise ValueError(f"the policy cannot be opened: {first['traceback'].strip().splitlines()[-1]}")
+            raise ActionImagesError(
+                f"the policy cannot be opened: {first['traceback'].strip().splitlines()[-1]}"
+            )
         policy.description = first
         policy._listener = asyncio.create_task(policy._listen())
         return policy

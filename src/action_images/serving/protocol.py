@@ -11,6 +11,8 @@ from typing import Any
 import msgpack
 import numpy as np
 
+from action_images.errors import ActionImagesError
+
 DTYPES = frozenset({"|b1", "|u1", "|i1", "<u2", "<i2", "<u4", "<i4", "<u8", "<i8", "<f2", "<f4", "<f8"})
 """What an array may hold; no objects, strings, records or complex numbers."""
 
@@ -28,7 +30,7 @@ _LENGTH_BYTES = {0xC4: 1, 0xC5: 2, 0xC6: 4, 0xD9: 1, 0xDA: 2, 0xDB: 4}
 _CONTAINERS = {0xDC: (2, 1), 0xDD: (4, 1), 0xDE: (2, 2), 0xDF: (4, 2)}
 
 
-class WireError(ValueError):
+class WireError(ActionImagesError):
     """A message that is not what was agreed on; its text is one sentence, fit for the other side."""
 
 
@@ -52,17 +54,28 @@ def decode(data: bytes) -> Any:
     except WireError:
         raise
     except (ValueError, TypeError, OverflowError, msgpack.exceptions.UnpackException) as error:
-        raise WireError(f"the message is not valid msgpack ({str(error)[:100] or type(error).__name__})") from error
+        raise WireError(
+            f"the message is not valid msgpack ({str(error)[:100] or type(error).__name__})"
+        ) from error
 
 
 def _pack(value: Any) -> Any:
     if not isinstance(value, np.ndarray | np.generic):
-        raise WireError(f"this cannot be sent: a {type(value).__name__}; send numbers, text, lists, maps or numpy arrays")
+        raise WireError(
+            f"this cannot be sent: a {type(value).__name__}; send numbers, text, lists, maps or numpy arrays"
+        )
     if value.dtype.newbyteorder("<").str not in DTYPES:
-        raise WireError(f"this cannot be sent: an array of dtype {value.dtype}; send one of {', '.join(sorted(DTYPES))}")
+        raise WireError(
+            f"this cannot be sent: an array of dtype {value.dtype}; send one of {', '.join(sorted(DTYPES))}"
+        )
     value = value.astype(value.dtype.newbyteorder("<"), copy=False)
     if isinstance(value, np.ndarray):
-        return {b"__ndarray__": True, b"data": value.tobytes(), b"dtype": value.dtype.str, b"shape": value.shape}
+        return {
+            b"__ndarray__": True,
+            b"data": value.tobytes(),
+            b"dtype": value.dtype.str,
+            b"shape": value.shape,
+        }
     return {b"__npgeneric__": True, b"data": value.item(), b"dtype": value.dtype.str}
 
 
@@ -77,10 +90,16 @@ def _unpack(entry: dict) -> Any:
 def _array(entry: dict) -> np.ndarray:
     data, shape = entry.get(b"data"), entry.get(b"shape")
     dtype = _dtype(entry.get(b"dtype"))
-    if not isinstance(shape, list) or len(shape) > MAX_AXES or not all(type(size) is int and size >= 0 for size in shape):
+    if (
+        not isinstance(shape, list)
+        or len(shape) > MAX_AXES
+        or not all(type(size) is int and size >= 0 for size in shape)
+    ):
         raise WireError(f"an array's shape must be a list of at most {MAX_AXES} whole numbers from 0")
     if not isinstance(data, bytes) or len(data) != math.prod(shape) * dtype.itemsize:
-        raise WireError(f"an array of shape {str(shape)[:100]} and dtype {dtype.str} does not have the bytes that these ask for")
+        raise WireError(
+            f"an array of shape {str(shape)[:100]} and dtype {dtype.str} does not have the bytes that these ask for"
+        )
     return np.frombuffer(data, dtype).reshape(shape)
 
 
@@ -93,7 +112,9 @@ def _scalar(entry: dict) -> np.generic:
 
 def _dtype(name: Any) -> np.dtype:
     if not isinstance(name, str) or name not in DTYPES:
-        raise WireError(f"an array's dtype must be one of {', '.join(sorted(DTYPES))}, got {str(name)[:20]!r}")
+        raise WireError(
+            f"an array's dtype must be one of {', '.join(sorted(DTYPES))}, got {str(name)[:20]!r}"
+        )
     return np.dtype(name)
 
 
@@ -110,11 +131,17 @@ def _check_headers(data: bytes) -> None:
         num_children, at = _header(data, at)
         num_items += num_children
         if num_items > MAX_ITEMS or len(open_containers) > MAX_DEPTH:
-            raise WireError(f"the message has more than {MAX_ITEMS} values, or is nested more than {MAX_DEPTH} deep")
+            raise WireError(
+                f"the message has more than {MAX_ITEMS} values, or is nested more than {MAX_DEPTH} deep"
+            )
         if num_children:
             open_containers.append(num_children)
     if at != len(data):
-        raise WireError("the message is followed by bytes that do not belong to it" if at < len(data) else "the message is cut short")
+        raise WireError(
+            "the message is followed by bytes that do not belong to it"
+            if at < len(data)
+            else "the message is cut short"
+        )
 
 
 def _header(data: bytes, at: int) -> tuple[int, int]:

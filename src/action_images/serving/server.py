@@ -19,12 +19,12 @@ from websockets.http11 import Response
 
 import action_images
 from action_images.serving.limits import Limits, Rate
-from action_images.serving.line import Line, Waiting
 from action_images.serving.log import event
 from action_images.serving.messages import ACTION_FORMATS, DEFAULT_FORMAT, PROTOCOL, Request
 from action_images.serving.metrics import Metrics
 from action_images.serving.process import OpenCalibrations, OpenPolicy, PolicyDied, PolicyProcess
 from action_images.serving.protocol import WireError, decode, encode
+from action_images.serving.request_queue import Line, Waiting
 
 DEFAULT_LIMITS = Limits()
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
@@ -83,7 +83,13 @@ class PolicyServer:
         try:
             async with self._listen() as listening:
                 self.port = next(iter(listening.sockets)).getsockname()[1]
-                event("listening", host=self._host, port=self.port, tls=self._tls is not None, token=self._token is not None)
+                event(
+                    "listening",
+                    host=self._host,
+                    port=self.port,
+                    tls=self._tls is not None,
+                    token=self._token is not None,
+                )
                 tasks = [asyncio.create_task(self._keep_policy()), asyncio.create_task(self._answer_all())]
                 yield self
                 event("stopping", clients=len(self._clients), waiting=len(self._line))
@@ -161,7 +167,9 @@ class PolicyServer:
                 await self._answer(one, await self._living_policy() if policy.ended.is_set() else policy)
             except Exception:
                 # Nothing that one observation does may end the answering of all others.
-                logging.getLogger("action_images.serving").exception("answering failed", extra={"fields": {"client": one.client.name}})
+                logging.getLogger("action_images.serving").exception(
+                    "answering failed", extra={"fields": {"client": one.client.name}}
+                )
                 self._send(one.client, "the server failed on this observation; its log says why", "failed")
 
     async def _living_policy(self) -> PolicyProcess:
@@ -178,14 +186,26 @@ class PolicyServer:
         try:
             answer = await policy.ask(one.data, self.limits.plan_s)
         except PolicyDied:
-            self._fail(one, "the policy's process ended while it planned; it is being started again: send a new observation")
+            self._fail(
+                one,
+                "the policy's process ended while it planned; it is being started again: send a new observation",
+            )
             return
         except TimeoutError:
             event("policy hangs", logging.ERROR, after_s=self.limits.plan_s)
-            self._fail(one, f"the policy took longer than {self.limits.plan_s:g} s; it is being started again: send a new observation")
+            self._fail(
+                one,
+                f"the policy took longer than {self.limits.plan_s:g} s; it is being started again: send a new observation",
+            )
             return
         if "error" in answer:
-            event("observation failed", logging.WARNING, client=one.client.name, error=answer["error"], traceback=answer["traceback"])
+            event(
+                "observation failed",
+                logging.WARNING,
+                client=one.client.name,
+                error=answer["error"],
+                traceback=answer["traceback"],
+            )
             self._fail(one, answer["error"])
             return
         self.metrics.infer.observe(answer["infer_ms"] / 1e3)
@@ -261,21 +281,35 @@ class PolicyServer:
         code = client.connection.close_code
         if code == 1009:
             self.metrics.turned_away.labels("too_large").inc()
-        event("client went", client=client.name, observations=client.newest, close_code=code, reason=client.connection.close_reason)
+        event(
+            "client went",
+            client=client.name,
+            observations=client.newest,
+            close_code=code,
+            reason=client.connection.close_reason,
+        )
 
     async def _receive(self, client: _Client, frame: bytes | str) -> None:
         arrived = asyncio.get_running_loop().time()
         client.newest += 1
         try:
             if not client.rate.allows():
-                raise _TooOften(f"too many observations: a client may send {self.limits.max_per_second:g} a second")
+                raise _TooOften(
+                    f"too many observations: a client may send {self.limits.max_per_second:g} a second"
+                )
             if isinstance(frame, str):
                 raise WireError("an observation is a binary frame (msgpack), this was text")
             request = Request.from_message(decode(frame))
         except WireError as error:
             outcome = "limited" if isinstance(error, _TooOften) else "refused"
             self.metrics.count(outcome)
-            event(f"frame {outcome}", logging.WARNING, client=client.name, error=str(error), num_bytes=len(frame))
+            event(
+                f"frame {outcome}",
+                logging.WARNING,
+                client=client.name,
+                error=str(error),
+                num_bytes=len(frame),
+            )
             # Sent from here: a client that sends nonsense faster than it reads waits for itself.
             await self._push(client, str(error))
             return
@@ -310,7 +344,9 @@ class PolicyServer:
         if not self._admits(request.headers):
             self.metrics.turned_away.labels("token").inc()
             event("client without the token", logging.WARNING, address=str(connection.remote_address))
-            response = connection.respond(http.HTTPStatus.UNAUTHORIZED, "this server asks for 'Authorization: Bearer TOKEN'\n")
+            response = connection.respond(
+                http.HTTPStatus.UNAUTHORIZED, "this server asks for 'Authorization: Bearer TOKEN'\n"
+            )
             response.headers["WWW-Authenticate"] = "Bearer"
             return response
         if path == "/metrics":
@@ -320,7 +356,9 @@ class PolicyServer:
             return response
         if len(self._clients) >= self.limits.max_clients:
             self.metrics.turned_away.labels("full").inc()
-            return connection.respond(http.HTTPStatus.SERVICE_UNAVAILABLE, "the server has all the clients that it may have\n")
+            return connection.respond(
+                http.HTTPStatus.SERVICE_UNAVAILABLE, "the server has all the clients that it may have\n"
+            )
         return None
 
     def _admits(self, headers: Headers) -> bool:
@@ -335,7 +373,8 @@ class PolicyServer:
     def _describe(self, description: dict[str, Any]) -> dict[str, Any]:
         """The first frame: what this server is and what its numbers mean."""
         formats = {
-            name: {"columns": list(one.columns), "units": list(one.units), "meaning": one.meaning} for name, one in ACTION_FORMATS.items()
+            name: {"columns": list(one.columns), "units": list(one.units), "meaning": one.meaning}
+            for name, one in ACTION_FORMATS.items()
         }
         return {
             "server": "action-images",

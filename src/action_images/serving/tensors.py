@@ -9,21 +9,30 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from action_images.errors import ActionImagesError
 from action_images.geometry import Camera, Pose, Trajectory
 from action_images.geometry import rotation as rotations
 from action_images.robot import Observation, Plan
 from action_images.serving.messages import ACTION_FORMATS, DEFAULT_FORMAT, Reply, Request
 
 
-def request_from_observation(observation: Observation, calibration: str | None = None, **asked: Any) -> Request:
+def request_from_observation(
+    observation: Observation, calibration: str | None = None, **asked: Any
+) -> Request:
     """One observation (no batch axes) as it is sent; with a `calibration` its own cameras stay at home.
 
     `asked` are further fields of the Request. Raises ValueError for a batch.
     """
     if observation.batch_shape:
-        raise ValueError(f"one observation at a time crosses the wire, got a batch of shape {tuple(observation.batch_shape)}")
+        raise ActionImagesError(
+            f"one observation at a time crosses the wire, got a batch of shape {tuple(observation.batch_shape)}"
+        )
     cameras = observation.cameras
-    own = {"intrinsics": cameras.intrinsics, "world_from_camera": cameras.world_from_camera.matrix()} if calibration is None else {}
+    own = (
+        {"intrinsics": cameras.intrinsics, "world_from_camera": cameras.world_from_camera.matrix()}
+        if calibration is None
+        else {}
+    )
     return Request(
         images=_numpy(observation.images),
         prompt=observation.instruction,
@@ -62,9 +71,18 @@ def reply_from_plan(plan: Plan, request: Request, observation: Observation) -> R
     if confidence is not None and not request.confidence:
         num_known = int((confidence > 0).cumprod(0).sum())
         if num_known == 0:
-            raise ValueError("the policy does not know where to go next; look again, or ask for 'confidence' and judge each row")
+            raise ActionImagesError(
+                "the policy does not know where to go next; look again, or ask for 'confidence' and judge each row"
+            )
         actions, confidence = actions[:num_known], None
-    return Reply(_numpy(actions), name, {}, request.seq, None if confidence is None else _numpy(confidence), _rest(plan, request))
+    return Reply(
+        _numpy(actions),
+        name,
+        {},
+        request.seq,
+        None if confidence is None else _numpy(confidence),
+        _rest(plan, request),
+    )
 
 
 def plan_from_reply(reply: Reply, action_format: str, world_from_tool: Pose) -> Plan:
@@ -74,27 +92,37 @@ def plan_from_reply(reply: Reply, action_format: str, world_from_tool: Pose) -> 
     """
     columns = ACTION_FORMATS[action_format].columns
     if reply.actions.shape[1] != len(columns):
-        raise ValueError(
+        raise ActionImagesError(
             f"the server's actions have {reply.actions.shape[1]} columns, but '{action_format}' has {', '.join(columns)}; "
             "say with RemotePolicy(..., actions=NAME), or on the command line with --actions NAME, what the server's actions are"
         )
     trajectory = _FROM[action_format](torch.tensor(reply.actions), world_from_tool).check("the server's plan")
     known = {one.name for one in fields(Plan)} - {"trajectory", "confidence"}
     rest: dict[str, Any] = {
-        name: torch.tensor(value) if isinstance(value, np.ndarray) else value for name, value in reply.plan.items() if name in known
+        name: torch.tensor(value) if isinstance(value, np.ndarray) else value
+        for name, value in reply.plan.items()
+        if name in known
     }
-    return Plan(trajectory, confidence=None if reply.confidence is None else torch.tensor(reply.confidence), **rest)
+    return Plan(
+        trajectory, confidence=None if reply.confidence is None else torch.tensor(reply.confidence), **rest
+    )
 
 
 def _rest(plan: Plan, request: Request) -> dict[str, Any]:
-    rest = {one.name: getattr(plan, one.name) for one in fields(plan) if one.name not in ("trajectory", "confidence")}
+    rest = {
+        one.name: getattr(plan, one.name)
+        for one in fields(plan)
+        if one.name not in ("trajectory", "confidence")
+    }
     given = {name: value for name, value in rest.items() if value is not None}
     if not request.imagined:
         given = {name: value for name, value in given.items() if not isinstance(value, Tensor)}
     return {name: _numpy(value) if isinstance(value, Tensor) else value for name, value in given.items()}
 
 
-def _cameras(request: Request, images: UInt8[Tensor, "view 3 h w"], calibrations: Mapping[str, Camera]) -> Camera:
+def _cameras(
+    request: Request, images: UInt8[Tensor, "view 3 h w"], calibrations: Mapping[str, Camera]
+) -> Camera:
     num_views, _, height, width = images.shape
     if request.calibration is None:
         assert request.intrinsics is not None
@@ -103,10 +131,12 @@ def _cameras(request: Request, images: UInt8[Tensor, "view 3 h w"], calibrations
         return Camera(_float32(request.intrinsics), pose, (height, width)).check("cameras")
     if request.calibration not in calibrations:
         there = ", ".join(sorted(calibrations)) or "none"
-        raise ValueError(f"the server holds no calibration '{request.calibration[:80]}'; it holds: {there}")
+        raise ActionImagesError(
+            f"the server holds no calibration '{request.calibration[:80]}'; it holds: {there}"
+        )
     cameras = calibrations[request.calibration]
     if cameras.size != (height, width) or len(cameras.intrinsics) != num_views:
-        raise ValueError(
+        raise ActionImagesError(
             f"calibration '{request.calibration}' is of {len(cameras.intrinsics)} views of {cameras.size} px (height, width), "
             f"but the images are {num_views} of {(height, width)}"
         )

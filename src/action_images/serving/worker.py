@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from action_images.errors import ActionImagesError
 from action_images.geometry import Camera
 from action_images.robot import ClipPolicy, Policy
 from action_images.serving.messages import Request
@@ -33,9 +34,13 @@ def run(channel: socket.socket, open_policy: OpenPolicy, open_calibrations: Open
         except Exception as error:
             _send(channel, _failure(error))
             return
-        rigs = {name: {"views": len(rig.intrinsics), "size": list(rig.size)} for name, rig in calibrations.items()}
+        rigs = {
+            name: {"views": len(rig.intrinsics), "size": list(rig.size)} for name, rig in calibrations.items()
+        }
         size, fps = (list(policy.image_size), policy.fps) if isinstance(policy, ClipPolicy) else (None, None)
-        _send(channel, {"policy": type(policy).__name__, "image_size": size, "fps": fps, "calibrations": rigs})
+        _send(
+            channel, {"policy": type(policy).__name__, "image_size": size, "fps": fps, "calibrations": rigs}
+        )
         while header := incoming.read(LENGTH.size):
             _send(channel, _answer(policy, calibrations, incoming.read(LENGTH.unpack(header)[0])))
 
@@ -55,13 +60,19 @@ def _answer(policy: Policy, calibrations: Mapping[str, Camera], data: bytes) -> 
 def _failure(error: Exception) -> dict[str, str]:
     # A ValueError speaks to whoever gave the bad input; anything else is for the log alone.
     known = isinstance(error, ValueError) and str(error)
-    sentence = " ".join(str(error).split())[:500] if known else "the policy failed on this observation; the server's log says why"
+    sentence = (
+        " ".join(str(error).split())[:500]
+        if known
+        else "the policy failed on this observation; the server's log says why"
+    )
     return {"error": sentence, "traceback": traceback.format_exc()}
 
 
 def _check_rig(name: str, cameras: Camera) -> None:
     if len(cameras.batch_shape) != 1:
-        raise ValueError(f"calibration '{name}' has batch axes {tuple(cameras.batch_shape)}; a rig has one axis: view")
+        raise ActionImagesError(
+            f"calibration '{name}' has batch axes {tuple(cameras.batch_shape)}; a rig has one axis: view"
+        )
     cameras.check(f"calibration '{name}'")
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from action_images.errors import ActionImagesError
 from action_images.geometry import Camera
 from action_images.structs import stack
 
@@ -40,20 +41,31 @@ class Rig:
         draw = lambda span: rng.uniform(span[0], span[1], num_views)  # noqa: E731
         target = np.array(self.target) + rng.uniform(-self.aim, self.aim, (num_views, 3))
         return Cameras(
-            azimuth_deg, draw(self.elevation_deg), draw(self.distance), draw(self.fov_deg), target, draw(self.sway_deg), self, size
+            azimuth_deg,
+            draw(self.elevation_deg),
+            draw(self.distance),
+            draw(self.fov_deg),
+            target,
+            draw(self.sway_deg),
+            self,
+            size,
         )
 
     def _azimuths(self, rng: np.random.Generator, num_views: int) -> np.ndarray:
         if all(low == high for low, high in self.azimuth_deg):
             if num_views > len(self.azimuth_deg):
-                raise ValueError(f"this rig has {len(self.azimuth_deg)} fixed views, {num_views} were asked for; choose another rig")
+                raise ActionImagesError(
+                    f"this rig has {len(self.azimuth_deg)} fixed views, {num_views} were asked for; choose another rig"
+                )
             return np.array([low for low, _ in self.azimuth_deg[:num_views]])
         for _ in range(20_000):
             sectors = np.resize(rng.permutation(len(self.azimuth_deg)), num_views)
             azimuth_deg = np.array([rng.uniform(*self.azimuth_deg[sector]) for sector in sectors])
             if num_views == 1 or np.diff(np.sort(azimuth_deg)).min() >= self.min_gap_deg:
                 return azimuth_deg
-        raise ValueError(f"{num_views} views do not fit {self.min_gap_deg:g} degrees apart into this rig's sectors; ask for fewer views")
+        raise ActionImagesError(
+            f"{num_views} views do not fit {self.min_gap_deg:g} degrees apart into this rig's sectors; ask for fewer views"
+        )
 
 
 @dataclass(frozen=True)
@@ -77,11 +89,19 @@ class Cameras:
     def at(self, seconds: float) -> Camera:
         """All views (axis: view) that many seconds into the trial."""
         phase = math.sin(2 * math.pi * seconds / self.rig.sway_period)
-        azimuth, elevation = np.radians(self.azimuth_deg + phase * self.sway_deg), np.radians(self.elevation_deg)
-        towards = np.stack([np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)], -1)
+        azimuth, elevation = (
+            np.radians(self.azimuth_deg + phase * self.sway_deg),
+            np.radians(self.elevation_deg),
+        )
+        towards = np.stack(
+            [np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)], -1
+        )
         eye = torch.from_numpy(self.target + self.distance[:, None] * towards).float()
         target = torch.from_numpy(self.target).float()
-        views = [Camera.look_at(eye[i], target[i], math.radians(fov), self.size) for i, fov in enumerate(self.fov_deg)]
+        views = [
+            Camera.look_at(eye[i], target[i], math.radians(fov), self.size)
+            for i, fov in enumerate(self.fov_deg)
+        ]
         return stack(views)
 
 

@@ -8,6 +8,7 @@ import mujoco
 import numpy as np
 import torch
 
+from action_images.errors import ActionImagesError
 from action_images.geometry import Camera, Pose
 from action_images.robot import Observation, StepReport
 from action_images.sim.arm import CONTROL_HZ
@@ -61,7 +62,9 @@ class Tabletop:
         """Begin the trial of this seed; nothing is rendered until `observation` is called."""
         self.close()
         # One stream for each concern: another look or rig leaves the layout as it is.
-        layout, words, start, cameras, look = (np.random.default_rng(child) for child in self._entropy(seed).spawn(5))
+        layout, words, start, cameras, look = (
+            np.random.default_rng(child) for child in self._entropy(seed).spawn(5)
+        )
         scene = Scene(self._look, look)
         self.trial = self.task.lay_out(scene, layout)
         self.instruction = self.trial.instruction(words)
@@ -98,7 +101,7 @@ class Tabletop:
     def cameras(self) -> Camera:
         """The cameras (axis: view) as they stand now."""
         if self._cameras is None:
-            raise ValueError("no trial has begun; call reset(seed) first")
+            raise ActionImagesError("no trial has begun; call reset(seed) first")
         return self._cameras.at(self.num_steps / CONTROL_HZ)
 
     def close(self) -> None:
@@ -122,7 +125,10 @@ class Tabletop:
             place = rng.uniform((0.37, -0.13, 0.22), (0.48, 0.13, 0.30))
             lean = about((1, 0, 0), rng.uniform(-0.2, 0.2)) @ about((0, 1, 0), rng.uniform(-0.2, 0.2))
             upright = downward(place, rng.uniform(-0.4, 0.4))
-            if self.world.arm.place(Pose(lean @ upright.rotation, upright.translation)) and not self.world.hand_touches_anything():
+            if (
+                self.world.arm.place(Pose(lean @ upright.rotation, upright.translation))
+                and not self.world.hand_touches_anything()
+            ):
                 break
         mujoco.mj_step(self.world.model, self.world.data, 40)
         mujoco.mj_forward(self.world.model, self.world.data)

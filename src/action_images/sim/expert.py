@@ -64,11 +64,17 @@ class Blunder:
     def mistaken(self, motion: Motion) -> Motion:
         """The motion with its places off."""
         turn, offset = about((0, 0, 1), self.yaw), torch.from_numpy(self.offset)
-        return replace(motion, through=tuple(Pose(turn @ pose.rotation, pose.translation + offset) for pose in motion.through))
+        return replace(
+            motion,
+            through=tuple(Pose(turn @ pose.rotation, pose.translation + offset) for pose in motion.through),
+        )
 
 
 def demonstrate(
-    environment: Tabletop, hold: int = SETTLING, disturbance: Disturbance | None = None, blunder: Blunder | None = None
+    environment: Tabletop,
+    hold: int = SETTLING,
+    disturbance: Disturbance | None = None,
+    blunder: Blunder | None = None,
 ) -> Iterator[StepReport]:
     """Carry the trial that has begun to its end, one control step for each report; then keep still for `hold` steps.
 

@@ -35,7 +35,9 @@ def open_door() -> None:
     except ModuleNotFoundError as error:
         if error.name not in ("gymnasium", "mujoco"):
             raise _cannot_render(error) from error
-        raise RenderingError(f"the embedded world needs {error.name}: pip install 'action-images[sim]'") from error
+        raise RenderingError(
+            f"the embedded world needs {error.name}: pip install 'action-images[sim]'"
+        ) from error
     except Exception as error:  # PyOpenGL fails with whatever the missing library leaves behind
         raise _cannot_render(error) from error
 
@@ -91,7 +93,9 @@ class Graphics:
         import mujoco
 
         if threading.get_ident() != self._thread:
-            raise RuntimeError("images are rendered in the thread that rendered first; give each thread an environment of its own")
+            raise RuntimeError(
+                "images are rendered in the thread that rendered first; give each thread an environment of its own"
+            )
         self._gl.make_current()
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, context)
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 
+from action_images.errors import ActionImagesError
 from action_images.geometry import Trajectory
 from action_images.robot import Observation
 from action_images.sim.cameras import RIGS, Rig
@@ -53,11 +54,15 @@ class TabletopEnv(gymnasium.Env):
                 "intrinsics": spaces.Box(-np.inf, np.inf, (num_views, 3, 3), np.float32),
                 "world_from_camera": spaces.Box(-np.inf, np.inf, (num_views, 4, 4), np.float32),
                 "tool": spaces.Box(-np.inf, np.inf, (8,), np.float32),
-                "instruction": spaces.Text(200, charset=string.ascii_letters + string.digits + string.punctuation + " "),
+                "instruction": spaces.Text(
+                    200, charset=string.ascii_letters + string.digits + string.punctuation + " "
+                ),
             }
         )
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Begin the trial of `seed`, or one drawn by the generator of the last seed; there are no options."""
         super().reset(seed=seed, options=options)
         self._num_steady = 0
@@ -68,11 +73,13 @@ class TabletopEnv(gymnasium.Env):
         """One control period, the opening clamped to [0, 1]; raises ValueError for numbers that are not finite or a quaternion of zeros."""
         vector = torch.as_tensor(np.asarray(action), dtype=torch.float32).clone()
         if not vector.isfinite().all():
-            raise ValueError(f"an action's numbers are finite, these are {vector.tolist()}")
+            raise ActionImagesError(f"an action's numbers are finite, these are {vector.tolist()}")
         vector[7] = vector[7].clamp(0, 1)
         length = vector[3:7].norm()
         if not length > 1e-6:
-            raise ValueError("an action's numbers 3 to 6 are a quaternion x y z w, these are zeros; the tool pointing down is 1 0 0 0")
+            raise ActionImagesError(
+                "an action's numbers 3 to 6 are a quaternion x y z w, these are zeros; the tool pointing down is 1 0 0 0"
+            )
         vector[3:7] /= length
         asked = Trajectory.from_vector(vector[None])
         report = self._tabletop.step(asked.world_from_tool[0], float(asked.opening[0]))
@@ -108,5 +115,8 @@ def register_all() -> None:
     """Make every task known to Gymnasium as action_images/<task>."""
     for name, task in TASKS.items():
         gymnasium.register(
-            f"action_images/{name}", "action_images.sim.gym:TabletopEnv", max_episode_steps=task.max_steps, kwargs={"task": name}
+            f"action_images/{name}",
+            "action_images.sim.gym:TabletopEnv",
+            max_episode_steps=task.max_steps,
+            kwargs={"task": name},
         )

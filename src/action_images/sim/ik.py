@@ -31,7 +31,9 @@ class InverseKinematics:
         self._low, self._high = model.jnt_range[: self._num].T
         self._jacobian = np.zeros((6, model.nv))
 
-    def solve(self, position: np.ndarray, rotation: np.ndarray, start: np.ndarray, num_iterations: int = 60) -> Solution:
+    def solve(
+        self, position: np.ndarray, rotation: np.ndarray, start: np.ndarray, num_iterations: int = 60
+    ) -> Solution:
         """Joint angles for a tool position (m) and rotation matrix, searched from `start` (rad).
 
         Each step is J^T (J J^T + d I)^-1 times the remaining twist, d growing with it (Nakamura and Hanafusa 1986), and a pull
@@ -55,7 +57,9 @@ class InverseKinematics:
         mujoco.mj_comPos(self._model, self._data)
         mujoco.mj_jacSite(self._model, self._data, self._jacobian[:3], self._jacobian[3:], self._site)
         reached = self._data.site_xmat[self._site].reshape(3, 3)
-        return np.concatenate([position - self._data.site_xpos[self._site], 0.5 * rotation_vector(rotation @ reached.T)])
+        return np.concatenate(
+            [position - self._data.site_xpos[self._site], 0.5 * rotation_vector(rotation @ reached.T)]
+        )
 
     def _step_within(self, twist: np.ndarray, joints: np.ndarray) -> np.ndarray:
         """A step in which a joint that stands at a limit and would pass it is left to the others."""

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from action_images.errors import ActionImagesError
 from action_images.sim.look import COLOURS
 
 NEAR, FAR, SIDE = 0.37, 0.57, 0.19
@@ -10,14 +11,18 @@ NEAR, FAR, SIDE = 0.37, 0.57, 0.19
 LOW, HIGH = (NEAR, -SIDE, 0.0), (FAR, SIDE, 0.0)
 
 
-def scatter(rng: np.random.Generator, num: int, gap: float, low: tuple = LOW, high: tuple = HIGH) -> np.ndarray:
+def scatter(
+    rng: np.random.Generator, num: int, gap: float, low: tuple = LOW, high: tuple = HIGH
+) -> np.ndarray:
     """`num` places (num, 3) in a box of the world (m), evenly drawn, each at least `gap` from the others."""
     for _ in range(10_000):
         places = rng.uniform(low, high, (num, 3))
         apart = np.linalg.norm(places[:, None] - places[None], axis=-1) + 10 * np.eye(num)
         if apart.min() >= gap:
             return places
-    raise ValueError(f"{num} things do not fit {gap} m apart between {low} and {high}; make them smaller or fewer")
+    raise ActionImagesError(
+        f"{num} things do not fit {gap} m apart between {low} and {high}; make them smaller or fewer"
+    )
 
 
 def colours(rng: np.random.Generator, num: int) -> tuple[str, ...]:

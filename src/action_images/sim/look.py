@@ -29,7 +29,9 @@ class Paint:
 
     def draw(self, rng: np.random.Generator) -> Rgba:
         """One opaque colour."""
-        red, green, blue = colorsys.hsv_to_rgb(*(rng.uniform(*r) for r in (self.hue, self.saturation, self.value)))
+        red, green, blue = colorsys.hsv_to_rgb(
+            *(rng.uniform(*r) for r in (self.hue, self.saturation, self.value))
+        )
         return red, green, blue, 1.0
 
 

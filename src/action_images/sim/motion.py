@@ -67,7 +67,9 @@ def shifted(pose: Pose, by: Sequence[float]) -> Pose:
     return Pose(pose.rotation, pose.translation + torch.tensor(by, dtype=torch.float64))
 
 
-def carried(pose: Pose, point: torch.Tensor, axis: Sequence[float], angle: float, num: int = 12) -> tuple[Pose, ...]:
+def carried(
+    pose: Pose, point: torch.Tensor, axis: Sequence[float], angle: float, num: int = 12
+) -> tuple[Pose, ...]:
     """`num` poses along the arc on which `pose` is carried rigidly about the line through `point` along `axis` by `angle` (rad)."""
     turns = [about(axis, angle * (i + 1) / num) for i in range(num)]
     return tuple(Pose(turn @ pose.rotation, point + turn @ (pose.translation - point)) for turn in turns)
@@ -94,4 +96,7 @@ def _along(stops: Sequence[Pose], lengths: Sequence[float], elapsed: float) -> P
 def between(a: Pose, b: Pose, fraction: float) -> Pose:
     """On the straight line from one pose to the other, turning evenly."""
     turn = rotations.to_rotation_vector(b.rotation @ a.rotation.mT)
-    return Pose(rotations.from_rotation_vector(fraction * turn) @ a.rotation, a.translation + fraction * (b.translation - a.translation))
+    return Pose(
+        rotations.from_rotation_vector(fraction * turn) @ a.rotation,
+        a.translation + fraction * (b.translation - a.translation),
+    )

@@ -13,11 +13,12 @@ from typing import Literal
 import numpy as np
 import torch
 
-from action_images.data.encoded import Encoded, encode_episode
-from action_images.data.episode import Episode, EpisodeError, FramesInMemory, View
-from action_images.data.pool import pool_of
-from action_images.data.store import DatasetWriter
+from action_images.episodes.dataset import DatasetWriter
+from action_images.episodes.encoded_episode import Encoded, encode_episode
+from action_images.episodes.episode import Episode, EpisodeError, FramesInMemory, View
+from action_images.errors import ActionImagesError
 from action_images.geometry import Trajectory
+from action_images.parallel.pool import pool_of
 from action_images.robot import Observation
 from action_images.sim.arm import CONTROL_HZ
 from action_images.sim.cameras import Rig
@@ -41,7 +42,7 @@ PLAY_STEPS = 96
 
 
 @dataclass(frozen=True)
-class Studio:
+class RecordingConfig:
     """How demonstrations are seen: everything but the task and the seed. `size` is (height, width) in px.
 
     A frame is recorded `every` so many control steps, and after its work the expert keeps still for `hold` of them.
@@ -59,7 +60,9 @@ class Studio:
 
     def __post_init__(self) -> None:
         if (self.actor == "corrected") != (self.beginner is not None):
-            raise ValueError("somebody's attempt is corrected: give a beginner with the actor `corrected`, and with no other")
+            raise ActionImagesError(
+                "somebody's attempt is corrected: give a beginner with the actor `corrected`, and with no other"
+            )
 
     @property
     def fps(self) -> float:
@@ -75,34 +78,34 @@ class Studio:
         return Tabletop(task, self.rig, self.look, self.num_views, self.size)
 
 
-def record_episode(environment: Tabletop, task: str, seed: int, studio: Studio) -> Episode | None:
+def record_episode(environment: Tabletop, task: str, seed: int, recording: RecordingConfig) -> Episode | None:
     """The demonstration of one seed, or None where it failed.
 
     Frame i shows the tool at trajectory[i]; its opening is what the gripper was last told, so a held object does not
     change it.
     """
-    rng = np.random.default_rng([seed, zlib.crc32(f"{studio.actor} {task}".encode())])
-    disturbance = Disturbance(rng) if studio.actor == "disturbed" else None
-    blunder = Blunder.draw(rng) if studio.actor == "clumsy" else None
+    rng = np.random.default_rng([seed, zlib.crc32(f"{recording.actor} {task}".encode())])
+    disturbance = Disturbance(rng) if recording.actor == "disturbed" else None
+    blunder = Blunder.draw(rng) if recording.actor == "clumsy" else None
     mishap = disturbance or blunder
     seen = [environment.reset(seed)]
-    if studio.beginner is not None:
-        studio.beginner(environment, seen[0], (task, seed))
+    if recording.beginner is not None:
+        recording.beginner(environment, seen[0], (task, seed))
         seen = [environment.observation()]
-        steps = correct(environment, studio.hold)
-    elif studio.actor == "play":
+        steps = correct(environment, recording.hold)
+    elif recording.actor == "play":
         steps = wander(environment, rng, PLAY_STEPS)
     else:
-        steps = demonstrate(environment, studio.hold, disturbance, blunder)
+        steps = demonstrate(environment, recording.hold, disturbance, blunder)
     for number, _ in enumerate(steps, 1):
         if mishap is not None and mishap.under_way:
             seen = []
-        elif number % studio.every == 0:
+        elif number % recording.every == 0:
             seen.append(environment.observation())
-    if studio.actor == "play":
-        return replace(_episode(studio.episode_id(task, seed), seen, studio.fps), instruction=None)
+    if recording.actor == "play":
+        return replace(_episode(recording.episode_id(task, seed), seen, recording.fps), instruction=None)
     done = environment.succeeded() and len(seen) > 1
-    return _episode(studio.episode_id(task, seed), seen, studio.fps) if done else None
+    return _episode(recording.episode_id(task, seed), seen, recording.fps) if done else None
 
 
 def _episode(name: str, seen: list[Observation], fps: float) -> Episode:
@@ -113,26 +116,36 @@ def _episode(name: str, seen: list[Observation], fps: float) -> Episode:
         camera = frames.cameras[:, view]
         poses = camera.world_from_camera.matrix()
         still = bool((poses == poses[0]).all())
-        views.append(View(f"view{view}", FramesInMemory(frames.images[:, view]), camera[0] if still else camera))
-    return Episode(name, frames.instruction, fps, tuple(views), Trajectory(frames.world_from_tool, frames.opening))
+        views.append(
+            View(f"view{view}", FramesInMemory(frames.images[:, view]), camera[0] if still else camera)
+        )
+    return Episode(
+        name, frames.instruction, fps, tuple(views), Trajectory(frames.world_from_tool, frames.opening)
+    )
 
 
 def record(
-    out: Path, wanted: Iterable[Demonstration], studio: Studio, num_workers: int = 1, crf: int = 18
+    out: Path,
+    wanted: Iterable[Demonstration],
+    recording: RecordingConfig,
+    num_workers: int = 1,
+    crf: int = 18,
 ) -> Iterator[tuple[Demonstration, bool]]:
     """Add demonstrations to the data set in `out`, in this order, yielding each with whether its expert succeeded.
 
     Those that `out` already has are not made again and not yielded; failed ones are left out of the data set. The
     bytes do not depend on `num_workers`, nor on how often recording was stopped and taken up again.
     """
-    with DatasetWriter(out, studio.fps, crf) as writer:
-        if writer.sizes is not None and list(writer.sizes.values()) != [studio.size] * studio.num_views:
-            has = ", ".join(f"{name} of {height} x {width} px" for name, (height, width) in writer.sizes.items())
-            raise EpisodeError(
-                f"{out}: has the views {has}, {studio.num_views} of {studio.size} px were asked for; record into another folder"
+    with DatasetWriter(out, recording.fps, crf) as writer:
+        if writer.sizes is not None and list(writer.sizes.values()) != [recording.size] * recording.num_views:
+            has = ", ".join(
+                f"{name} of {height} x {width} px" for name, (height, width) in writer.sizes.items()
             )
-        missing = (one for one in wanted if studio.episode_id(*one) not in writer.ids)
-        for one, encoded, folder in _encoded(missing, writer, studio, num_workers, crf):
+            raise EpisodeError(
+                f"{out}: has the views {has}, {recording.num_views} of {recording.size} px were asked for; record into another folder"
+            )
+        missing = (one for one in wanted if recording.episode_id(*one) not in writer.ids)
+        for one, encoded, folder in _encoded(missing, writer, recording, num_workers, crf):
             with folder:
                 if encoded is not None:
                     writer.commit(encoded)
@@ -142,11 +155,17 @@ def record(
 Result = tuple[Demonstration, Encoded | None, TemporaryDirectory]
 
 
-def _encoded(missing: Iterator[Demonstration], writer: DatasetWriter, studio: Studio, num_workers: int, crf: int) -> Iterator[Result]:
+def _encoded(
+    missing: Iterator[Demonstration],
+    writer: DatasetWriter,
+    recording: RecordingConfig,
+    num_workers: int,
+    crf: int,
+) -> Iterator[Result]:
     if num_workers <= 1:
         for one in missing:
             folder = writer.staging()
-            yield one, _single_threaded(one, studio, Path(folder.name), crf), folder
+            yield one, _single_threaded(one, recording, Path(folder.name), crf), folder
         return
     with pool_of(num_workers, torch.set_num_threads, (1,)) as pool:
         under_way: deque[tuple[Demonstration, Future, TemporaryDirectory]] = deque()
@@ -154,7 +173,9 @@ def _encoded(missing: Iterator[Demonstration], writer: DatasetWriter, studio: St
         def submit(num: int) -> None:
             for one in islice(missing, num):
                 folder = writer.staging()
-                under_way.append((one, pool.submit(_demonstrate, one, studio, Path(folder.name), crf), folder))
+                under_way.append(
+                    (one, pool.submit(_demonstrate, one, recording, Path(folder.name), crf), folder)
+                )
 
         try:
             submit(3 * num_workers)
@@ -166,18 +187,20 @@ def _encoded(missing: Iterator[Demonstration], writer: DatasetWriter, studio: St
             pool.shutdown(cancel_futures=True)
 
 
-def _single_threaded(one: Demonstration, studio: Studio, folder: Path, crf: int) -> Encoded | None:
+def _single_threaded(
+    one: Demonstration, recording: RecordingConfig, folder: Path, crf: int
+) -> Encoded | None:
     """As the workers are: another number of threads adds in another order, which a policy's trial amplifies."""
     num_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return _demonstrate(one, studio, folder, crf)
+        return _demonstrate(one, recording, folder, crf)
     finally:
         torch.set_num_threads(num_threads)
 
 
-def _demonstrate(one: Demonstration, studio: Studio, folder: Path, crf: int) -> Encoded | None:
-    environment = studio.environment(one[0])
-    episode = record_episode(environment, *one, studio)
+def _demonstrate(one: Demonstration, recording: RecordingConfig, folder: Path, crf: int) -> Encoded | None:
+    environment = recording.environment(one[0])
+    episode = record_episode(environment, *one, recording)
     environment.close()
     return None if episode is None else encode_episode(episode, folder, crf)

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from action_images.errors import ActionImagesError
 from action_images.geometry import Camera
 from action_images.sim.gl import graphics
 
@@ -23,7 +24,9 @@ class Renderer:
     def __init__(self, model: mujoco.MjModel, size: tuple[int, int]):
         limit = (model.vis.global_.offheight, model.vis.global_.offwidth)
         if size[0] > limit[0] or size[1] > limit[1] or min(size) < 1:
-            raise ValueError(f"images of {size} (height, width) cannot be rendered; the largest is {limit}")
+            raise ActionImagesError(
+                f"images of {size} (height, width) cannot be rendered; the largest is {limit}"
+            )
         self._model, self._size = model, size
         self._graphics = graphics()
         self._context = self._graphics.context(model)
@@ -62,7 +65,10 @@ class Renderer:
         every = mujoco.mjtCatBit.mjCAT_ALL
         mujoco.mjv_updateScene(self._model, data, self._option, None, self._eye, every, self._scene)
         self._graphics.use(self._context)
-        pixels, area = np.empty((*self._size, 3), np.uint8), mujoco.MjrRect(0, 0, self._size[1], self._size[0])
+        pixels, area = (
+            np.empty((*self._size, 3), np.uint8),
+            mujoco.MjrRect(0, 0, self._size[1], self._size[0]),
+        )
         mujoco.mjr_render(area, self._scene, self._context)
         mujoco.mjr_readPixels(pixels, None, area, self._context)
         return pixels[::-1]  # OpenGL's rows come bottom up
@@ -71,9 +77,13 @@ class Renderer:
         (fx, _, cx), (_, fy, cy), _ = camera.intrinsics.tolist()
         height, width = self._size
         if tuple(camera.size) != (height, width):
-            raise ValueError(f"this renderer makes images of {(height, width)}, the camera is for {tuple(camera.size)}")
+            raise ActionImagesError(
+                f"this renderer makes images of {(height, width)}, the camera is for {tuple(camera.size)}"
+            )
         if abs(fx - fy) > 1e-3 or abs(cx - width / 2) > 1e-3 or abs(cy - height / 2) > 1e-3:
-            raise ValueError("MuJoCo renders square pixels around a centred principal point only; use Camera.from_fov or look_at")
+            raise ActionImagesError(
+                "MuJoCo renders square pixels around a centred principal point only; use Camera.from_fov or look_at"
+            )
         eye = self._eye.fixedcamid
         self._model.cam_fovy[eye] = math.degrees(2 * math.atan(height / 2 / fy))
         data.cam_xpos[eye] = camera.world_from_camera.translation.numpy()

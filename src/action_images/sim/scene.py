@@ -31,17 +31,28 @@ class Scene:
 
     def colour(self, name: str) -> Rgba:
         """A named colour in this trial's shade."""
-        red, green, blue = (float(channel * self._rng.uniform(*self._look.shade)) for channel in COLOURS[name])
+        red, green, blue = (
+            float(channel * self._rng.uniform(*self._look.shade)) for channel in COLOURS[name]
+        )
         return red, green, blue, 1.0
 
     def furniture_colour(self) -> Rgba:
         """A colour for what no instruction names by its colour."""
         return self._look.furniture.draw(self._rng)
 
-    def body(self, name: str, at: Numbers, yaw: float = 0.0, parent: mujoco.MjsBody | None = None, free: bool = False) -> mujoco.MjsBody:
+    def body(
+        self,
+        name: str,
+        at: Numbers,
+        yaw: float = 0.0,
+        parent: mujoco.MjsBody | None = None,
+        free: bool = False,
+    ) -> mujoco.MjsBody:
         """A body at `at`, turned by `yaw` about z, fixed to `parent` (the world) or free to move."""
         half = yaw / 2
-        body = (parent or self.spec.worldbody).add_body(name=name, pos=list(at), quat=[math.cos(half), 0, 0, math.sin(half)])
+        body = (parent or self.spec.worldbody).add_body(
+            name=name, pos=list(at), quat=[math.cos(half), 0, 0, math.sin(half)]
+        )
         if free:
             body.add_freejoint(name=name)
         return body
@@ -79,18 +90,31 @@ class Scene:
             height=48,
             rgb1=look.floor.draw(rng)[:3],
         )
-        top = world.add_geom(name="table", type=mujoco.mjtGeom.mjGEOM_BOX, size=[0.55, 0.65, 0.02], pos=[0.37, 0, -0.02])
+        top = world.add_geom(
+            name="table", type=mujoco.mjtGeom.mjGEOM_BOX, size=[0.55, 0.65, 0.02], pos=[0.37, 0, -0.02]
+        )
         top.rgba, top.friction = look.table.draw(rng), [0.6, 0.005, 0.0001]
-        floor = world.add_geom(name="floor", type=mujoco.mjtGeom.mjGEOM_PLANE, size=[4, 4, 1], pos=[0, 0, -0.7])
+        floor = world.add_geom(
+            name="floor", type=mujoco.mjtGeom.mjGEOM_PLANE, size=[4, 4, 1], pos=[0, 0, -0.7]
+        )
         floor.rgba = look.floor.draw(rng)
         if look.pattern is not None:
             top.material = self._pattern(look.pattern)
 
     def _pattern(self, builtin: str) -> str:
         first, second = self._look.table.draw(self._rng), self._look.table.draw(self._rng)
-        kind = {"checker": mujoco.mjtBuiltin.mjBUILTIN_CHECKER, "gradient": mujoco.mjtBuiltin.mjBUILTIN_GRADIENT}[builtin]
+        kind = {
+            "checker": mujoco.mjtBuiltin.mjBUILTIN_CHECKER,
+            "gradient": mujoco.mjtBuiltin.mjBUILTIN_GRADIENT,
+        }[builtin]
         self.spec.add_texture(
-            name="table", type=mujoco.mjtTexture.mjTEXTURE_2D, builtin=kind, width=64, height=64, rgb1=first[:3], rgb2=second[:3]
+            name="table",
+            type=mujoco.mjtTexture.mjTEXTURE_2D,
+            builtin=kind,
+            width=64,
+            height=64,
+            rgb1=first[:3],
+            rgb2=second[:3],
         )
         material = self.spec.add_material(name="table", texrepeat=[6, 6])
         material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = "table"
@@ -99,7 +123,9 @@ class Scene:
     def _add_light(self) -> None:
         look, rng = self._look, self._rng
         tilt, turn = math.radians(rng.uniform(*look.light_tilt_deg)), rng.uniform(-math.pi, math.pi)
-        towards = np.array([math.sin(tilt) * math.cos(turn), math.sin(tilt) * math.sin(turn), -math.cos(tilt)])
+        towards = np.array(
+            [math.sin(tilt) * math.cos(turn), math.sin(tilt) * math.sin(turn), -math.cos(tilt)]
+        )
         strength, ambient = rng.uniform(*look.brightness), rng.uniform(*look.ambient)
         self.spec.worldbody.add_light(
             name="sun",
@@ -132,23 +158,40 @@ class Scene:
                 cylinder(body, (width, height), rgba, at=(0, 0, height))
 
 
-def box(body: mujoco.MjsBody, half_size: Numbers, rgba: Rgba, at: Numbers = (0, 0, 0), **more: object) -> mujoco.MjsGeom:
+def box(
+    body: mujoco.MjsBody, half_size: Numbers, rgba: Rgba, at: Numbers = (0, 0, 0), **more: object
+) -> mujoco.MjsGeom:
     """Add a box of these half lengths (m), centred at `at` in the body."""
     return _geom(body, mujoco.mjtGeom.mjGEOM_BOX, half_size, rgba, at, more)
 
 
-def cylinder(body: mujoco.MjsBody, size: Numbers, rgba: Rgba, at: Numbers = (0, 0, 0), **more: object) -> mujoco.MjsGeom:
+def cylinder(
+    body: mujoco.MjsBody, size: Numbers, rgba: Rgba, at: Numbers = (0, 0, 0), **more: object
+) -> mujoco.MjsGeom:
     """Add an upright cylinder, `size` being its radius and half height (m)."""
     return _geom(body, mujoco.mjtGeom.mjGEOM_CYLINDER, (*size, 0.0), rgba, at, more)
 
 
-def ring(body: mujoco.MjsBody, radius: float, half_height: float, rgba: Rgba, num_sides: int = 8, half_thickness: float = 0.004) -> None:
+def ring(
+    body: mujoco.MjsBody,
+    radius: float,
+    half_height: float,
+    rgba: Rgba,
+    num_sides: int = 8,
+    half_thickness: float = 0.004,
+) -> None:
     """Add an upright wall of `num_sides` boxes around the body's origin, `radius` (m) measured to its middle."""
     half_side = (radius + half_thickness) * math.tan(math.pi / num_sides)
     for side in range(num_sides):
         angle = 2 * math.pi * side / num_sides
         at = (radius * math.cos(angle), radius * math.sin(angle), half_height)
-        box(body, (half_thickness, half_side, half_height), rgba, at, quat=[math.cos(angle / 2), 0, 0, math.sin(angle / 2)])
+        box(
+            body,
+            (half_thickness, half_side, half_height),
+            rgba,
+            at,
+            quat=[math.cos(angle / 2), 0, 0, math.sin(angle / 2)],
+        )
 
 
 def ghost(geom: mujoco.MjsGeom) -> mujoco.MjsGeom:
@@ -157,7 +200,16 @@ def ghost(geom: mujoco.MjsGeom) -> mujoco.MjsGeom:
     return geom
 
 
-def _geom(body: mujoco.MjsBody, kind: mujoco.mjtGeom, size: Numbers, rgba: Rgba, at: Numbers, more: dict) -> mujoco.MjsGeom:
+def _geom(
+    body: mujoco.MjsBody, kind: mujoco.mjtGeom, size: Numbers, rgba: Rgba, at: Numbers, more: dict
+) -> mujoco.MjsGeom:
     return body.add_geom(
-        type=kind, size=list(size), rgba=list(rgba), pos=list(at), density=300, friction=[1.0, 0.02, 0.0005], condim=4, **more
+        type=kind,
+        size=list(size),
+        rgba=list(rgba),
+        pos=list(at),
+        density=300,
+        friction=[1.0, 0.02, 0.0005],
+        condim=4,
+        **more,
     )

@@ -5,7 +5,11 @@ from string import Formatter
 
 from action_images.sim.task import Task
 
-FILLERS = frozenset(re.findall(r"\w+", "a an and at by down in into is it its of on onto over please that the then this to up with"))
+FILLERS = frozenset(
+    re.findall(
+        r"\w+", "a an and at by down in into is it its of on onto over please that the then this to up with"
+    )
+)
 """Words that say nothing of what is meant."""
 
 

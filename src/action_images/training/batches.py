@@ -7,15 +7,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from action_images import flow
-from action_images.canvas import TASKS, Canvas
+from action_images.canvas import MODES, Canvas
 from action_images.canvas.layout import STREAMS
-from action_images.data.chance import random_bits
-from action_images.data.loader import Batch, kind
-from action_images.data.mixture import Draw
-from action_images.data.sample import Sample
-from action_images.model.door import Condition, Denoiser
+from action_images.diffusion import flow
+from action_images.errors import ActionImagesError
+from action_images.model.denoiser import Condition, Denoiser
 from action_images.pipeline import Pipeline
+from action_images.samples.loader import Batch, kind
+from action_images.samples.mixture import Draw
+from action_images.samples.sample import Sample
+from action_images.samples.stateless_random import random_bits
 from action_images.training.recipe import Recipe
 
 
@@ -33,12 +34,14 @@ class Noised:
 
 
 def layout_kind(sample: Sample, draw: Draw) -> Hashable:
-    """What must agree for samples to lie on one canvas: their own kind, and the layout of their task."""
-    task = TASKS[_task_name(draw)]
-    return kind(sample, draw), task.layout(1, 2)
+    """What must agree for samples to lie on one canvas: their own kind, and the layout of their mode."""
+    mode = MODES[_mode_name(draw)]
+    return kind(sample, draw), mode.layout(1, 2)
 
 
-def noised_batches(pipeline: Pipeline, batches: Sequence[Batch], recipe: Recipe, size: int, num_frames: int) -> Iterator[Noised]:
+def noised_batches(
+    pipeline: Pipeline, batches: Sequence[Batch], recipe: Recipe, size: int, num_frames: int
+) -> Iterator[Noised]:
     """The samples of a step, encoded, at most `size` at a time, each with its own noise at its own level."""
     for batch in batches:
         for start in range(0, len(batch.draws), size):
@@ -57,8 +60,10 @@ def losses(denoiser: Denoiser, batch: Noised, recipe: Recipe) -> Float[Tensor, "
     return flow.loss(velocity, batch.canvas, batch.noise, weight, frame_weight)
 
 
-def _noised(pipeline: Pipeline, sample: Sample, draws: tuple[Draw, ...], recipe: Recipe, num_frames: int) -> Noised:
-    canvas, condition = pipeline.encode(sample, [TASKS[_task_name(draw)] for draw in draws], num_frames)
+def _noised(
+    pipeline: Pipeline, sample: Sample, draws: tuple[Draw, ...], recipe: Recipe, num_frames: int
+) -> Noised:
+    canvas, condition = pipeline.encode(sample, [MODES[_mode_name(draw)] for draw in draws], num_frames)
     device = canvas.latents.device
     noise = torch.stack([_noise(canvas.latents[0].shape, draw) for draw in draws]).to(device)
     uniform = torch.tensor([1 - draw.uniform("noise level") for draw in draws], dtype=torch.float32)
@@ -79,7 +84,7 @@ def _told(pixels: Sample, part: slice) -> tuple[str | None, ...]:
     return instructions[part] if isinstance(instructions, tuple) else (instructions,)
 
 
-def _task_name(draw: Draw) -> str:
-    if draw.task is None:
-        raise ValueError(f"{draw.source}: no task was drawn; give the source the weights of its tasks")
-    return draw.task
+def _mode_name(draw: Draw) -> str:
+    if draw.mode is None:
+        raise ActionImagesError(f"{draw.source}: no mode was drawn; give the source the weights of its modes")
+    return draw.mode

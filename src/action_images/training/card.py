@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from action_images.data.mixture import Mixture
-from action_images.model.door import CanvasDenoiser
+from action_images.model.denoiser import CanvasDenoiser
+from action_images.samples.mixture import Mixture
 from action_images.training.checkpoint import Progress
 from action_images.training.recipe import Recipe, SourceRecipe
 from action_images.training.setup import clips_of, episodes_of, open_mixture
@@ -39,11 +39,11 @@ def model_card(
     denoiser: CanvasDenoiser,
     figures: Mapping[str, Mapping[str, float]],
 ) -> str:
-    """README.md for a folder of models; `figures` are the last validation's, by task."""
+    """README.md for a folder of models; `figures` are the last validation's, by mode."""
     parameters = sum(parameter.numel() for parameter in denoiser.parameters())
     kind = type(denoiser)
     door = "" if kind is CanvasDenoiser else f", door={kind.__module__}.{kind.__name__}"
-    load = f"action_images.model.models.Models.load(folder{door})"
+    load = f"action_images.model.bundle.Models.load(folder{door})"
     steps = {"step": progress.step, "num_steps": recipe.num_steps, "hours": progress.seconds / 3600}
     head = HEAD.format(preset=recipe.preset, parameters=parameters, load=load, **steps)
     return "\n".join([head + _data(recipe, mixture), _figures(figures), _recipe(recipe), LIMITS])
@@ -51,10 +51,17 @@ def model_card(
 
 def _data(recipe: Recipe, mixture: Mixture) -> str:
     lines = ["## Data", "Episodes are those that were used: of the part, less what was left out.", ""]
-    lines += ["| source | ratio | part | episodes | windows | instructions | tasks |", "|---|---|---|---|---|---|---|"]
+    lines += [
+        "| source | ratio | part | episodes | windows | instructions | modes |",
+        "|---|---|---|---|---|---|---|",
+    ]
     lines += _rows(recipe.sources, mixture, "learnt from")
     if recipe.validation:
-        lines += _rows(recipe.validation, open_mixture(recipe.validation, recipe, clips_of(recipe), recipe.seed), "judged on")
+        lines += _rows(
+            recipe.validation,
+            open_mixture(recipe.validation, recipe, clips_of(recipe), recipe.seed),
+            "judged on",
+        )
     return "\n".join([*lines, ""])
 
 
@@ -63,7 +70,7 @@ def _rows(recipes: Sequence[SourceRecipe], mixture: Mixture, use: str) -> Iterat
         dataset, left_out = source.dataset, {*source.too_short, *source.bare}
         used = [number for number in episodes_of(one, source) if dataset.ids[number] not in left_out]
         instructions = Counter(dataset.instruction(number) for number in used)
-        said = ", ".join(f"{name} {weight:g}" for name, weight in one.tasks.items())
+        said = ", ".join(f"{name} {weight:g}" for name, weight in one.modes.items())
         counts = f"{len(used)} | {len(source)} | {len(instructions)}"
         yield f"| {dataset.path.name} | {source.ratio:g} | {one.part}, {use} | {counts} | {said} |"
 
@@ -72,13 +79,15 @@ def _figures(figures: Mapping[str, Mapping[str, float]]) -> str:
     if not figures:
         return "## Figures\nNone: the recipe has no validation.\n"
     lines = ["## Figures", "Medians over held-out windows; `still mm` is what keeping still would score.", ""]
-    for task, row in figures.items():
-        lines.append(f"- {task}: " + ", ".join(f"{name} {value:.4g}" for name, value in row.items()))
+    for mode, row in figures.items():
+        lines.append(f"- {mode}: " + ", ".join(f"{name} {value:.4g}" for name, value in row.items()))
     return "\n".join([*lines, ""])
 
 
 def _recipe(recipe: Recipe) -> str:
     values = recipe.as_json()
     # Where the data lay on the machine that trained is nobody's business.
-    shown = {name: value for name, value in values.items() if name not in ("sources", "validation", "pretrained")}
+    shown = {
+        name: value for name, value in values.items() if name not in ("sources", "validation", "pretrained")
+    }
     return "\n".join(["## Recipe", *(f"- {name}: {value}" for name, value in shown.items()), ""])

@@ -13,7 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from action_images.training.sharded import put, shared_like, whole
+from action_images.errors import ActionImagesError
+from action_images.training.fsdp import put, shared_like, whole
 
 STATE, TENSORS = "state.json", "tensors.safetensors"
 PREFIX = "step-"
@@ -58,10 +59,14 @@ class TorchState:
             for key, value in state.items():
                 # Moments lie as their parameter does. What counts steps is a number, which fused AdamW wants on the same device.
                 same = value.shape == parameter.shape
-                self._optimizer.state[parameter][key] = shared_like(value, parameter) if same else value.to(parameter.device)
+                self._optimizer.state[parameter][key] = (
+                    shared_like(value, parameter) if same else value.to(parameter.device)
+                )
 
 
-def gather(network: nn.Module, optimizer: OptimizerState, average: Mapping[str, Tensor], keep: bool = True) -> dict[str, Tensor] | None:
+def gather(
+    network: nn.Module, optimizer: OptimizerState, average: Mapping[str, Tensor], keep: bool = True
+) -> dict[str, Tensor] | None:
     """All that a run has learnt by name, whole and on the CPU. What is frozen stays where it came from.
 
     Every process takes part, and gets None unless it is to `keep` it: of large models a node holds one copy, not one for each GPU.
@@ -74,7 +79,9 @@ def gather(network: nn.Module, optimizer: OptimizerState, average: Mapping[str, 
     return tensors if keep else None
 
 
-def _learnt(network: nn.Module, optimizer: OptimizerState, average: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+def _learnt(
+    network: nn.Module, optimizer: OptimizerState, average: Mapping[str, Tensor]
+) -> Iterator[tuple[str, Tensor]]:
     for name, parameter in _trained(network):
         yield f"model/{name}", parameter
         for key, value in optimizer.of(parameter).items():
@@ -112,7 +119,7 @@ def restore(tensors: Stored, network: nn.Module, optimizer: OptimizerState) -> S
     learnt, state = tensors.below("model/"), tensors.below("optimizer/")
     for name, parameter in _trained(network):
         if name not in learnt:
-            raise ValueError(f"the checkpoint has no {name}, which this run trains")
+            raise ActionImagesError(f"the checkpoint has no {name}, which this run trains")
         put(parameter, learnt[name], name)
     optimizer.put({parameter: state.below(f"{name}/") for name, parameter in _trained(network)})
     return tensors.below("average/")
@@ -161,7 +168,9 @@ def load(checkpoint: Path) -> tuple[Stored, Progress]:
         progress = Progress(**json.loads((checkpoint / STATE).read_text()))
         return Stored(checkpoint / TENSORS), progress
     except (OSError, SafetensorError, TypeError, ValueError) as error:
-        raise ValueError(f"{checkpoint}: is no checkpoint that can be read ({error}); delete it to go on from the one before") from error
+        raise ActionImagesError(
+            f"{checkpoint}: is no checkpoint that can be read ({error}); delete it to go on from the one before"
+        ) from error
 
 
 def sync(path: Path) -> None:

@@ -6,14 +6,16 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from action_images.model.denoiser import ActionImagesTransformer3DModel
+from action_images.model.backbones.wan import ActionImagesTransformer3DModel
 from action_images.training.checkpoint import sync
-from action_images.training.sharded import whole
+from action_images.training.fsdp import whole
 
 ADAPTER = "default"
 
 
-def whole_transformer(transformer: ActionImagesTransformer3DModel, keep: bool = True) -> ActionImagesTransformer3DModel | None:
+def whole_transformer(
+    transformer: ActionImagesTransformer3DModel, keep: bool = True
+) -> ActionImagesTransformer3DModel | None:
     """A copy on the CPU that any process can save alone; every process takes part, and gets None unless it is to `keep` it."""
     state = {}
     for name, value in transformer.state_dict().items():
@@ -23,7 +25,9 @@ def whole_transformer(transformer: ActionImagesTransformer3DModel, keep: bool = 
     if not keep:
         return None
     with torch.device("meta"):
-        copy = ActionImagesTransformer3DModel(**{name: value for name, value in transformer.config.items() if not name.startswith("_")})
+        copy = ActionImagesTransformer3DModel(
+            **{name: value for name, value in transformer.config.items() if not name.startswith("_")}
+        )
     copy.load_state_dict(_merged(state, _scaling(transformer)), assign=True)
     return copy
 
@@ -43,11 +47,17 @@ def put_in_place(unfinished: Path, folder: Path) -> None:
 
 def _scaling(transformer: ActionImagesTransformer3DModel) -> dict[str, float]:
     """How much each adapted layer's adapter counts."""
-    return {name: module.scaling[ADAPTER] for name, module in transformer.named_modules() if hasattr(module, "lora_A")}
+    return {
+        name: module.scaling[ADAPTER]
+        for name, module in transformer.named_modules()
+        if hasattr(module, "lora_A")
+    }
 
 
 def _merged(state: dict[str, Tensor], scaling: dict[str, float]) -> dict[str, Tensor]:
-    merged = {name.replace(".base_layer.", "."): value for name, value in state.items() if ".lora_" not in name}
+    merged = {
+        name.replace(".base_layer.", "."): value for name, value in state.items() if ".lora_" not in name
+    }
     for layer, scale in scaling.items():
         down, up = (state[f"{layer}.lora_{which}.{ADAPTER}.weight"].float() for which in "AB")
         weight = merged[f"{layer}.weight"]

@@ -9,13 +9,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from action_images.data.cache import LatentCache
-from action_images.data.episode import EpisodeError
-from action_images.data.sample import cut
-from action_images.data.spread import Spread, Work, here
-from action_images.data.store import Dataset
-from action_images.data.window import Cutting
-from action_images.model.models import load_autoencoder
+from action_images.episodes.dataset import Dataset
+from action_images.episodes.episode import EpisodeError
+from action_images.model.bundle import load_autoencoder
+from action_images.parallel.cluster import Spread, Work, here
+from action_images.samples.latent_cache import LatentCache
+from action_images.samples.sample import cut
+from action_images.samples.window import Cutting
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,16 @@ class Encoding:
                 while block := file.read(1 << 20):
                     weights.update(block)
         # The episode table has statistics of every episode's pixels: a set that was recorded anew, or added to, has another.
-        content = sha256(b"".join(path.read_bytes() for path in sorted(self.dataset.glob("meta/episodes/*/*.parquet"))))
+        content = sha256(
+            b"".join(path.read_bytes() for path in sorted(self.dataset.glob("meta/episodes/*/*.parquet")))
+        )
         return json.dumps(
-            {"dataset": str(self.dataset), "content": content.hexdigest(), "autoencoder": weights.hexdigest(), "size": list(self.size)}
+            {
+                "dataset": str(self.dataset),
+                "content": content.hexdigest(),
+                "autoencoder": weights.hexdigest(),
+                "size": list(self.size),
+            }
         )
 
     def cache(self) -> LatentCache:
@@ -65,15 +72,24 @@ class Encoding:
 
         def work(number: int) -> int:
             episode = dataset[number]
-            windows = [self.cutting.window(episode.id, self.views, place) for place in range(self.cutting.num_windows(episode.num_frames))]
+            windows = [
+                self.cutting.window(episode.id, self.views, place)
+                for place in range(self.cutting.num_windows(episode.num_frames))
+            ]
             for window in windows:
-                cache.latents(str(window), "video", lambda window=window: cut(episode, window, self.size).normalised().video)
+                cache.latents(
+                    str(window),
+                    "video",
+                    lambda window=window: cut(episode, window, self.size).normalised().video,
+                )
             return len(windows)
 
         return work
 
 
-def encode_dataset(encoding: Encoding, seen: Callable[[int, int], None] | None = None, spread: Spread = here) -> int:
+def encode_dataset(
+    encoding: Encoding, seen: Callable[[int, int], None] | None = None, spread: Spread = here
+) -> int:
     """Fill the cache; returns how many windows the data set has. The same call goes on where it was stopped.
 
     What is written does not depend on where the work is done. Raises EpisodeError where no episode is as long as a window.
@@ -87,5 +103,7 @@ def encode_dataset(encoding: Encoding, seen: Callable[[int, int], None] | None =
         if seen is not None:
             seen(number + 1, len(source))
     if not total:
-        raise EpisodeError(f"{dataset}: no episode is as long as a window ({asdict(encoding.cutting)}); give fewer --frames")
+        raise EpisodeError(
+            f"{dataset}: no episode is as long as a window ({asdict(encoding.cutting)}); give fewer --frames"
+        )
     return total

@@ -12,19 +12,23 @@ from accelerate import Accelerator
 from rich.console import Console
 from rich.table import Table
 
+from action_images.errors import ActionImagesError
+
 SECONDS_BETWEEN_LINES = 15.0
 SMOOTHING = 0.98
 LOG = "log.jsonl"
 
 Figures = Mapping[str, Mapping[str, float]]
-"""Task -> name -> value."""
+"""Mode -> name -> value."""
 
 
 def check_trackers(trackers: Sequence[str]) -> None:
     """Raise ValueError for a tracker that is not installed."""
     for name in trackers:
         if importlib.util.find_spec(name) is None:
-            raise ValueError(f"{name} is not installed; pip install {name}, or train without it ({LOG} has all figures too)")
+            raise ActionImagesError(
+                f"{name} is not installed; pip install {name}, or train without it ({LOG} has all figures too)"
+            )
 
 
 class Log:
@@ -34,7 +38,14 @@ class Log:
     checkpoint, the steps since then stand there twice.
     """
 
-    def __init__(self, accelerator: Accelerator, out: Path, num_steps: int, first_step: int, config: dict[str, Any] | None):
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        out: Path,
+        num_steps: int,
+        first_step: int,
+        config: dict[str, Any] | None,
+    ):
         """`config` is told to the trackers; None: there are none."""
         self.accelerator, self.num_steps = accelerator, num_steps
         self.console = Console(quiet=not accelerator.is_main_process, highlight=False)
@@ -54,9 +65,20 @@ class Log:
         self._smooth = loss if self._smooth is None else SMOOTHING * self._smooth + (1 - SMOOTHING) * loss
         now = time.monotonic()
         speed = (step + 1 - self._first) * num_samples / (now - self._began)
-        self._write({"step": step + 1, "loss": loss, "norm": norm, "rate": rate, "samples_per_second": round(speed, 2)})
+        self._write(
+            {
+                "step": step + 1,
+                "loss": loss,
+                "norm": norm,
+                "rate": rate,
+                "samples_per_second": round(speed, 2),
+            }
+        )
         if self._tracked:
-            self.accelerator.log({"loss": loss, "gradient norm": norm, "learning rate": rate, "samples/s": speed}, step=step + 1)
+            self.accelerator.log(
+                {"loss": loss, "gradient norm": norm, "learning rate": rate, "samples/s": speed},
+                step=step + 1,
+            )
         if now - self._said >= SECONDS_BETWEEN_LINES or step + 1 == self.num_steps:
             minutes = (self.num_steps - step - 1) * num_samples / speed / 60
             said = f"loss {self._smooth:.4f}  norm {norm:.2f}  {speed:.1f} samples/s  {minutes:.0f} min left"
@@ -64,7 +86,7 @@ class Log:
             self._said = now
 
     def validated(self, num_steps: int, figures: Figures) -> None:
-        """A table of a validation after so many steps: a column for each task."""
+        """A table of a validation after so many steps: a column for each mode."""
         self._write({"step": num_steps, "validation": figures})
         names = dict.fromkeys(name for row in figures.values() for name in row)
         table = Table(f"after step {num_steps}", *figures, title="held-out windows")
@@ -72,7 +94,11 @@ class Log:
             table.add_row(name, *(f"{row[name]:.3g}" if name in row else "" for row in figures.values()))
         self.console.print(table)
         if self._tracked:
-            flat = {f"held out/{task}/{name}": value for task, row in figures.items() for name, value in row.items()}
+            flat = {
+                f"held out/{mode}/{name}": value
+                for mode, row in figures.items()
+                for name, value in row.items()
+            }
             self.accelerator.log(flat, step=num_steps)
 
     @property

@@ -9,15 +9,15 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from action_images import flow
-from action_images.canvas import TASKS, Canvas
-from action_images.data.mixture import Draw, Mixture
-from action_images.data.sample import Sample
+from action_images.canvas import MODES, Canvas
+from action_images.diffusion import flow
+from action_images.diffusion.sampler import SAMPLINGS, sample
 from action_images.geometry import Trajectory
-from action_images.model.door import CanvasDenoiser, Condition
-from action_images.model.models import Clips, Models
+from action_images.model.bundle import Clips, Models
+from action_images.model.denoiser import CanvasDenoiser, Condition
 from action_images.pipeline import Pipeline, Prediction
-from action_images.sampler import SAMPLINGS, sample
+from action_images.samples.mixture import Draw, Mixture
+from action_images.samples.sample import Sample
 from action_images.training.batches import Noised, losses
 from action_images.training.recipe import Learns, Recipe
 from action_images.training.setup import new_models
@@ -58,8 +58,10 @@ class Objective(Protocol):
         """What each sample costs."""
         ...
 
-    def predict(self, pipeline: Pipeline, given: Sample, task: str, clips: Clips, draws: Sequence[Draw]) -> Predicted:
-        """What the models make of whole samples of which they may see what the task shows; chance is a function of the draws."""
+    def predict(
+        self, pipeline: Pipeline, given: Sample, mode: str, clips: Clips, draws: Sequence[Draw]
+    ) -> Predicted:
+        """What the models make of whole samples of which they may see what the mode shows; chance is a function of the draws."""
         ...
 
 
@@ -81,18 +83,28 @@ class ActionImages:
         """The error of the velocity, see `batches.losses`."""
         return losses(denoiser, batch, recipe)
 
-    def predict(self, pipeline: Pipeline, given: Sample, task: str, clips: Clips, draws: Sequence[Draw]) -> Predicted:
+    def predict(
+        self, pipeline: Pipeline, given: Sample, mode: str, clips: Clips, draws: Sequence[Draw]
+    ) -> Predicted:
         """The loss at four noise levels, and a real sampling, without guidance, decoded and read."""
-        canvas, condition = pipeline.encode(given, TASKS[task], clips.num_frames)
+        canvas, condition = pipeline.encode(given, MODES[mode], clips.num_frames)
         figures = {f"loss {level:g}": _loss(pipeline, canvas, condition, level, draws) for level in LEVELS}
         generators = [torch.Generator().manual_seed(draw.index) for draw in draws]
-        done = sample(pipeline.models.denoiser, canvas, condition, replace(SAMPLINGS[clips.sampling], guidance=1.0), generators)
+        done = sample(
+            pipeline.models.denoiser,
+            canvas,
+            condition,
+            replace(SAMPLINGS[clips.sampling], guidance=1.0),
+            generators,
+        )
         prediction = pipeline.decode(done, condition, given.cameras)
         unknown = None if prediction.reading is None else prediction.reading.position_std.isinf()
         return Predicted(figures, prediction, prediction.trajectory, unknown)
 
 
-def _loss(pipeline: Pipeline, canvas: Canvas, condition: Condition, level: float, draws: Sequence[Draw]) -> Tensor:
+def _loss(
+    pipeline: Pipeline, canvas: Canvas, condition: Condition, level: float, draws: Sequence[Draw]
+) -> Tensor:
     generator = torch.Generator().manual_seed(draws[0].index)
     noise = torch.randn(canvas.latents.shape, generator=generator).to(canvas.latents.device)
     levels = torch.full((len(draws),), level, device=canvas.latents.device)

@@ -3,7 +3,8 @@
 import torch
 from torch import nn
 
-from action_images.model.denoiser import ActionImagesTransformer3DModel
+from action_images.errors import ActionImagesError
+from action_images.model.backbones.wan import ActionImagesTransformer3DModel
 from action_images.training.recipe import Recipe
 
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -17,7 +18,9 @@ def choose_trainable(transformer: ActionImagesTransformer3DModel, recipe: Recipe
         from peft import LoraConfig
 
         lora = recipe.lora
-        config = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules=list(lora.targets), init_lora_weights=True)
+        config = LoraConfig(
+            r=lora.rank, lora_alpha=lora.alpha, target_modules=list(lora.targets), init_lora_weights=True
+        )
         # The same adapters at every start, so that a run that is taken up again is the same run.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
@@ -31,13 +34,20 @@ def build_optimizer(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """The recipe's optimizer over all that is marked trainable; only weights of layers decay, no biases, norms, tables or embeddings."""
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
     if not trained:
-        raise ValueError("nothing is marked as trainable; check the recipe's `trainable` and the names of LoRA's targets")
+        raise ActionImagesError(
+            "nothing is marked as trainable; check the recipe's `trainable` and the names of LoRA's targets"
+        )
     decaying = {id(layer.weight) for layer in module.modules() if isinstance(layer, LAYERS)}
     weights = [parameter for parameter in trained if id(parameter) in decaying]
     others = [parameter for parameter in trained if id(parameter) not in decaying]
-    groups = [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    groups = [
+        {"params": weights, "weight_decay": recipe.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
     # One loop over all tensors: a step of `tiny` on two CPU cores takes a quarter of the time.
-    return torch.optim.AdamW([group for group in groups if group["params"]], recipe.learning_rate, betas=recipe.betas, fused=True)
+    return torch.optim.AdamW(
+        [group for group in groups if group["params"]], recipe.learning_rate, betas=recipe.betas, fused=True
+    )
 
 
 def learning_rate(step: int, recipe: Recipe) -> float:

@@ -9,7 +9,8 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin, InitProcessGroupKwargs
 from torch.distributed.fsdp import MixedPrecisionPolicy
 
-from action_images.training import zero
+from action_images.errors import ActionImagesError
+from action_images.training import deepspeed as zero
 
 SLOWEST_SAVE = timedelta(hours=2)
 """How long processes wait for each other: one writes a checkpoint (77 GB of a 5B model) while the others stand still."""
@@ -25,16 +26,23 @@ def join_processes(mixed_precision: str, **options: Any) -> Accelerator:
         zero.check_wanted()
     patient = InitProcessGroupKwargs(timeout=SLOWEST_SAVE)
     accelerator = Accelerator(cpu=cpu, mixed_precision=mixed_precision, kwargs_handlers=[patient], **options)
-    if accelerator.distributed_type is DistributedType.MULTI_CPU and os.environ.get("ACCELERATE_USE_FSDP") == "true":
+    if (
+        accelerator.distributed_type is DistributedType.MULTI_CPU
+        and os.environ.get("ACCELERATE_USE_FSDP") == "true"
+    ):
         # accelerate leaves FSDP out where there are no GPUs; torch does not.
         accelerator.state.fsdp_plugin = FullyShardedDataParallelPlugin()
         accelerator.state.distributed_type = DistributedType.FSDP
     if accelerator.distributed_type is DistributedType.FSDP and mixed_precision == "bf16":
         # By default all that goes in would be rounded, the noise level too, and gradients summed in bfloat16.
-        policy = MixedPrecisionPolicy(torch.bfloat16, reduce_dtype=torch.float32, output_dtype=torch.float32, cast_forward_inputs=False)
+        policy = MixedPrecisionPolicy(
+            torch.bfloat16, reduce_dtype=torch.float32, output_dtype=torch.float32, cast_forward_inputs=False
+        )
         plugin = accelerator.state.fsdp_plugin
         assert plugin is not None
         plugin.mixed_precision_policy = policy
     if accelerator.distributed_type is DistributedType.FSDP and not accelerator.is_fsdp2:
-        raise ValueError("the first version of FSDP cannot be saved here; share with FSDP2: training/configs/fsdp2.yaml")
+        raise ActionImagesError(
+            "the first version of FSDP cannot be saved here; share with FSDP2: training/configs/fsdp2.yaml"
+        )
     return accelerator

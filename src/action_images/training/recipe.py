@@ -4,7 +4,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from action_images.data.split import Part, Unit
+from action_images.errors import ActionImagesError
+from action_images.samples.split import Part, Unit
 
 Trainable = Literal["full", "lora"]
 Precision = Literal["float32", "bfloat16"]
@@ -20,12 +21,12 @@ class SourceRecipe:
     """Folder of the data set."""
     ratio: float = 1.0
     """How often it is drawn from, against the other sources: any number above 0."""
-    tasks: dict[str, float] = field(default_factory=lambda: {"joint": 1.0})
-    """Weights of the tasks (names of canvas.TASKS); one is drawn for each sample."""
+    modes: dict[str, float] = field(default_factory=lambda: {"joint": 1.0})
+    """Weights of the modes (names of canvas.MODES); one is drawn for each sample."""
     drop_text: float = 0.05
     """Probability that a sample's instruction is taken away."""
     drop_text_of: dict[str, float] = field(default_factory=dict)
-    """The same probability for single tasks, by name, in place of drop_text."""
+    """The same probability for single modes, by name, in place of drop_text."""
     stride: int = 1
     """A window has every so many frames of the recording one; all sources have the same frames a second after it."""
     step: int = 1
@@ -125,7 +126,7 @@ class Recipe:
     validate_minutes: float = 10.0
     """Minutes between validations; one comes after the last step too."""
     validation_windows: int = 32
-    """Held-out windows that are judged, for each task."""
+    """Held-out windows that are judged, for each mode."""
     save_minutes: float = 5.0
     """Minutes between checkpoints; one comes after each better validation and after the last step too."""
     keep_last: int = 2
@@ -133,20 +134,26 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if not self.sources:
-            raise ValueError("a training run needs at least one source of data; give one with --sources")
+            raise ActionImagesError(
+                "a training run needs at least one source of data; give one with --sources"
+            )
         if min(self.num_steps, self.batch_size, self.micro_batch_size, self.num_views) < 1:
-            raise ValueError("num_steps, batch_size, micro_batch_size and num_views are at least 1")
+            raise ActionImagesError("num_steps, batch_size, micro_batch_size and num_views are at least 1")
         if self.num_workers < 0 or self.keep_last < 1:
-            raise ValueError("num_workers is at least 0 and keep_last at least 1")
+            raise ActionImagesError("num_workers is at least 0 and keep_last at least 1")
         if not 0 <= self.decay <= 1 or not self.learning_rate > 0:
-            raise ValueError("decay lies in [0, 1] and learning_rate is greater than 0")
+            raise ActionImagesError("decay lies in [0, 1] and learning_rate is greater than 0")
         if not (0 <= self.drop_camera <= 1 and 0 <= self.mirror <= 1 and 0 < (self.ema_decay or 0.5) < 1):
-            raise ValueError("drop_camera and mirror lie in [0, 1] and ema_decay in (0, 1)")
+            raise ActionImagesError("drop_camera and mirror lie in [0, 1] and ema_decay in (0, 1)")
         if self.axis_length is not None and not 0 < self.axis_length < 10:
-            raise ValueError(f"axis_length lies between 0 and 10 m, both excluded, not {self.axis_length:g}")
+            raise ActionImagesError(
+                f"axis_length lies between 0 and 10 m, both excluded, not {self.axis_length:g}"
+            )
         if self.trainable == "full" and self.transformer_dtype != "float32":
             # At 5e-7 a step is far below the spacing of bfloat16 numbers: nothing would be learnt.
-            raise ValueError("weights that learn are float32: leave transformer_dtype and lower mixed_precision instead")
+            raise ActionImagesError(
+                "weights that learn are float32: leave transformer_dtype and lower mixed_precision instead"
+            )
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, as they stand in a checkpoint."""
@@ -158,12 +165,19 @@ class Recipe:
         values = LATER | values
         unknown = set(values) - {declared.name for declared in fields(cls)}
         if unknown:
-            raise ValueError(f"the recipe has fields that this version does not know: {', '.join(sorted(unknown))}")
+            raise ActionImagesError(
+                f"the recipe has fields that this version does not know: {', '.join(sorted(unknown))}"
+            )
         missing = {declared.name for declared in fields(cls)} - set(values)
         if missing:
-            raise ValueError(f"the recipe lacks fields that this version needs: {', '.join(sorted(missing))}")
+            raise ActionImagesError(
+                f"the recipe lacks fields that this version needs: {', '.join(sorted(missing))}"
+            )
         for name in ("sources", "validation"):
-            values[name] = tuple(SourceRecipe(**{**one, "path": Path(one["path"]), "views": tuple(one["views"])}) for one in values[name])
+            values[name] = tuple(
+                SourceRecipe(**{**one, "path": Path(one["path"]), "views": tuple(one["views"])})
+                for one in values[name]
+            )
         values["lora"] = LoraRecipe(**{**values["lora"], "targets": tuple(values["lora"]["targets"])})
         for name in ("size", "betas"):
             values[name] = None if values[name] is None else tuple(values[name])
@@ -173,14 +187,20 @@ class Recipe:
 
 LATER = {"learns": "action-images", "mirror": 0.0, "axis_length": None}
 """Values of fields that recipes saved by earlier versions do not have."""
-PRACTICAL = frozenset({"num_workers", "validate_minutes", "validation_windows", "save_minutes", "keep_last", "micro_batch_size"})
+PRACTICAL = frozenset(
+    {"num_workers", "validate_minutes", "validation_windows", "save_minutes", "keep_last", "micro_batch_size"}
+)
 """What may differ when a run is taken up again: it changes how the run goes on, not what is learnt."""
 
 
 def differences(old: Recipe, new: Recipe) -> list[str]:
     """In one line each, what two recipes learn differently."""
     before, after = old.as_json(), new.as_json()
-    return [f"{name}: {before[name]} -> {after[name]}" for name in before if name not in PRACTICAL and before[name] != after[name]]
+    return [
+        f"{name}: {before[name]} -> {after[name]}"
+        for name in before
+        if name not in PRACTICAL and before[name] != after[name]
+    ]
 
 
 def _plain(value: Any) -> Any:

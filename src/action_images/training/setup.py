@@ -7,30 +7,33 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from action_images.canvas import TASKS, Show
+from action_images.canvas import MODES, Show
 from action_images.canvas.layout import STREAMS
-from action_images.data.mirrored import mirrored_words
-from action_images.data.mixture import Decisions, Mixture, Source
-from action_images.data.sample import Sample, collate
-from action_images.data.split import Split
-from action_images.data.store import Dataset
-from action_images.data.window import Cutting
-from action_images.model.autoencoder import WanAutoencoder
-from action_images.model.door import CanvasDenoiser
-from action_images.model.models import Clips, Models
-from action_images.model.patches import PatchAutoencoder
+from action_images.diffusion.sampler import AVERAGED
+from action_images.episodes.dataset import Dataset
+from action_images.errors import ActionImagesError
+from action_images.model.autoencoders.pca import PatchAutoencoder
+from action_images.model.autoencoders.wan import WanAutoencoder
+from action_images.model.bundle import Clips, Models
+from action_images.model.denoiser import CanvasDenoiser
 from action_images.model.presets import build, build_autoencoder, preset_named
 from action_images.model.text import HashedWords, words_of
 from action_images.pipeline import Pipeline
-from action_images.sampler import AVERAGED
+from action_images.samples.mirror import mirrored_words
+from action_images.samples.mixture import Decisions, Mixture, Source
+from action_images.samples.sample import Sample, collate
+from action_images.samples.split import Split
+from action_images.samples.window import Cutting
 from action_images.training.recipe import Recipe, SourceRecipe
 
 FITTING_WINDOWS = 256
 """How many windows of each source a new autoencoder is fitted to."""
 ACTION_IMAGE_WEIGHT = 10.0
 """How much an action image counts in that fit against a frame of video (docs/model.md)."""
-FIRST_FRAME_TASKS = frozenset(
-    name for name, task in TASKS.items() if task.video_frames == 1 and task.video is Show.FIRST_FRAME and task.first_view_video is None
+FIRST_FRAME_MODES = frozenset(
+    name
+    for name, mode in MODES.items()
+    if mode.video_frames == 1 and mode.video is Show.FIRST_FRAME and mode.first_view_video is None
 )
 
 
@@ -42,32 +45,42 @@ def clips_of(recipe: Recipe) -> Clips:
     # Who has never seen a mirrored scene is not asked about one.
     sampling = preset.sampling if recipe.mirror else preset.sampling.removesuffix(AVERAGED)
     axis_length = preset.axis_length if recipe.axis_length is None else recipe.axis_length
-    return Clips(recipe.size or preset.size, recipe.num_frames or preset.num_frames, fps, sampling, axis_length)
+    return Clips(
+        recipe.size or preset.size, recipe.num_frames or preset.num_frames, fps, sampling, axis_length
+    )
 
 
 def open_mixture(sources: Sequence[SourceRecipe], recipe: Recipe, clips: Clips, seed: int) -> Mixture:
     """The stream of draws; raises ValueError where sources differ in frame rate once their stride is taken.
 
-    Where a task draws actions, a source's episodes without tool poses or calibrated views are left out (`Source.bare`).
+    Where a mode draws actions, a source's episodes without tool poses or calibrated views are left out (`Source.bare`).
     """
     opened = []
     for name, one in zip(_names(sources), sources, strict=True):
         dataset = Dataset(one.path)
         if abs(dataset.fps / one.stride - clips.fps) > 1e-3 * clips.fps:
-            raise ValueError(
+            raise ActionImagesError(
                 f"{one.path}: {dataset.fps:g} frames a second at stride {one.stride} are {dataset.fps / one.stride:g}, the run has "
                 f"{clips.fps:g}; choose another stride"
             )
-        unknown = sorted(set(one.tasks) - set(TASKS))
+        unknown = sorted(set(one.modes) - set(MODES))
         if unknown:
-            raise ValueError(f"{one.path}: there is no task {', '.join(unknown)}; there are: {', '.join(TASKS)}")
-        drop_text = {name: one.drop_text_of.get(name, one.drop_text) for name in one.tasks}
-        decisions = Decisions(one.tasks, drop_text, mirror=recipe.mirror, first_frame_tasks=FIRST_FRAME_TASKS)
+            raise ActionImagesError(
+                f"{one.path}: there is no mode {', '.join(unknown)}; there are: {', '.join(MODES)}"
+            )
+        drop_text = {name: one.drop_text_of.get(name, one.drop_text) for name in one.modes}
+        decisions = Decisions(one.modes, drop_text, mirror=recipe.mirror, first_frame_modes=FIRST_FRAME_MODES)
         cutting = Cutting(clips.num_frames, one.stride, one.step)
         views = one.views or None
         split = Split(one.part, one.held_out, one.held_out_by)
-        draws_actions = any(weight > 0 and TASKS[task].action is not None for task, weight in one.tasks.items())
-        opened.append(Source(name, dataset, cutting, one.ratio, views, recipe.num_views, split, decisions, draws_actions))
+        draws_actions = any(
+            weight > 0 and MODES[mode].action is not None for mode, weight in one.modes.items()
+        )
+        opened.append(
+            Source(
+                name, dataset, cutting, one.ratio, views, recipe.num_views, split, decisions, draws_actions
+            )
+        )
     return Mixture(opened, seed)
 
 
@@ -80,7 +93,10 @@ def episodes_of(one: SourceRecipe, source: Source) -> list[int]:
 def _names(sources: Sequence[SourceRecipe]) -> list[str]:
     """A name for each source: its folder's, numbered where two share one. The order of draws hangs on it, not on where the data lies."""
     folders = [one.path.name for one in sources]
-    return [name if folders.count(name) == 1 else f"{name} {folders[:place].count(name) + 1}" for place, name in enumerate(folders)]
+    return [
+        name if folders.count(name) == 1 else f"{name} {folders[:place].count(name) + 1}"
+        for place, name in enumerate(folders)
+    ]
 
 
 def new_models(recipe: Recipe, clips: Clips, mixture: Mixture) -> Models:
@@ -107,12 +123,18 @@ def words_told(recipe: Recipe, mixture: Mixture) -> set[str]:
     return {word for one in told if one is not None for word in words_of(one)}
 
 
-def read_models(folder: Path, recipe: Recipe, clips: Clips, mixture: Mixture, door: type[CanvasDenoiser] = CanvasDenoiser) -> Models:
+def read_models(
+    folder: Path, recipe: Recipe, clips: Clips, mixture: Mixture, door: type[CanvasDenoiser] = CanvasDenoiser
+) -> Models:
     """Saved models, each in the precision that the recipe has for it; a vocabulary, where they have one, grows by the recipe's words."""
-    transformer_dtype, text_dtype = (getattr(torch, name) for name in (recipe.transformer_dtype, recipe.text_dtype))
+    transformer_dtype, text_dtype = (
+        getattr(torch, name) for name in (recipe.transformer_dtype, recipe.text_dtype)
+    )
     models = replace(Models.load(folder, transformer_dtype, door, text_dtype), clips=clips)
     if isinstance(models.autoencoder, WanAutoencoder):
-        models.autoencoder.vae.to(getattr(torch, recipe.autoencoder_dtype))  # not its statistics, which are float32
+        models.autoencoder.vae.to(
+            getattr(torch, recipe.autoencoder_dtype)
+        )  # not its statistics, which are float32
     if isinstance(models.text, HashedWords) and models.text.vocabulary is not None:
         models = replace(models, text=models.text.having(words_told(recipe, mixture)))
     return models
@@ -126,9 +148,9 @@ def _clips_to_fit(pipeline: Pipeline, mixture: Mixture, clips: Clips) -> Iterato
 
 
 def whole_samples(mixture: Mixture, clips: Clips, num: int) -> Iterator[Sample]:
-    """Batches of one of the mixture's first windows, no more than it has, with all of their frames whatever their task."""
+    """Batches of one of the mixture's first windows, no more than it has, with all of their frames whatever their mode."""
     for index in range(min(num, sum(len(source) for source in mixture.sources))):
-        draw = replace(mixture[index], task=None)
+        draw = replace(mixture[index], mode=None)
         yield collate([mixture.sample(draw, clips.size)]).normalised()
 
 
@@ -143,8 +165,8 @@ def set_output_bias(pipeline: Pipeline, mixture: Mixture, clips: Clips, num: int
     num_known = bias_frames
     counts = torch.zeros(len(STREAMS))
     for sample in whole_samples(mixture, clips, num):
-        task = TASKS["video" if sample.trajectory is None or sample.cameras is None else "joint"]
-        canvas, condition = pipeline.encode(sample, task)
+        mode = MODES["video" if sample.trajectory is None or sample.cameras is None else "joint"]
+        canvas, condition = pipeline.encode(sample, mode)
         latents = canvas.latents if condition.still is None else canvas.latents - condition.still
         for segment, part in canvas.layout.unpack(latents).items():
             mean = part[0].mean((-2, -1)).mT[:bias_frames]
@@ -160,5 +182,7 @@ def set_output_bias(pipeline: Pipeline, mixture: Mixture, clips: Clips, num: int
 def share_of(recipe: Recipe, num_processes: int) -> int:
     """How many samples a process takes in each step; raises ValueError where they cannot be shared evenly."""
     if recipe.batch_size % num_processes:
-        raise ValueError(f"a batch of {recipe.batch_size} cannot be shared by {num_processes} processes; choose a multiple")
+        raise ActionImagesError(
+            f"a batch of {recipe.batch_size} cannot be shared by {num_processes} processes; choose a multiple"
+        )
     return recipe.batch_size // num_processes

@@ -16,18 +16,21 @@ from accelerate.utils import DistributedType
 from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
 
-from action_images.data.loader import Batch, load
-from action_images.data.mixture import Mixture, fingerprint
-from action_images.model.door import CanvasDenoiser
-from action_images.model.models import INDEX, Clips, Models
-from action_images.model.weights import write_json
+from action_images.errors import ActionImagesError
+from action_images.model.bundle import INDEX, Clips, Models
+from action_images.model.convert import write_json
+from action_images.model.denoiser import CanvasDenoiser
 from action_images.pipeline import Pipeline
-from action_images.training import checkpoint, zero
-from action_images.training.average import Average
+from action_images.samples.loader import Batch, load
+from action_images.samples.mixture import Mixture, fingerprint
+from action_images.training import checkpoint
+from action_images.training import deepspeed as zero
 from action_images.training.batches import layout_kind, noised_batches
 from action_images.training.card import model_card
 from action_images.training.checkpoint import OptimizerState, Progress, Stored, TorchState
+from action_images.training.ema import Average
 from action_images.training.export import put_in_place, whole_transformer
+from action_images.training.fsdp import forget_whole_weights, whole
 from action_images.training.interruption import interruptible
 from action_images.training.log import Log, check_trackers
 from action_images.training.objective import ACTION_IMAGES, Objective
@@ -35,7 +38,6 @@ from action_images.training.optimizer import build_optimizer, choose_trainable, 
 from action_images.training.processes import join_processes
 from action_images.training.recipe import Recipe, differences
 from action_images.training.setup import clips_of, open_mixture, read_models, share_of
-from action_images.training.sharded import forget_whole_weights, whole
 from action_images.training.validation import Judged, Validation
 
 RECIPE, START, CHECKPOINTS, BEST, MODEL = "recipe.json", "start", "checkpoints", "best", "model"
@@ -44,12 +46,16 @@ Show = Callable[[int, Judged], None]
 """Called after each validation with the number of steps done and what was judged, to make pictures of it."""
 
 
-class NotFiniteError(ValueError):
+class NotFiniteError(ActionImagesError):
     """The loss or its gradient was no number."""
 
 
 def train(
-    recipe: Recipe, out: Path, show: Show | None = None, trackers: tuple[str, ...] = (), objective: Objective = ACTION_IMAGES
+    recipe: Recipe,
+    out: Path,
+    show: Show | None = None,
+    trackers: tuple[str, ...] = (),
+    objective: Objective = ACTION_IMAGES,
 ) -> Path:
     """Run a recipe to its end, or on from where `out` stands, and return the folder of the finished models.
 
@@ -68,7 +74,9 @@ def train(
             run.log.step(step, loss, norm, learning_rate(step, recipe), recipe.batch_size)
             last = step + 1 == recipe.num_steps
             stop, validate, save = run.agreed(interrupted(), run.due("validate"), run.due("save"))
-            better = validation is not None and (validate or last) and not stop and run.validate(validation, show)
+            better = (
+                validation is not None and (validate or last) and not stop and run.validate(validation, show)
+            )
             if save or stop or last or better:
                 run.save()
             if stop:
@@ -80,11 +88,13 @@ def saved_recipe(out: Path) -> Recipe:
     """The recipe of the run in a folder; raises ValueError where there is none or it cannot be read."""
     path = out / RECIPE
     if not path.is_file():
-        raise ValueError(f"{out}: holds no run ({RECIPE} is not there); begin one with 'action-images train RECIPE --out {out}'")
+        raise ActionImagesError(
+            f"{out}: holds no run ({RECIPE} is not there); begin one with 'action-images train RECIPE --out {out}'"
+        )
     try:
         return Recipe.from_json(json.loads(path.read_text()))
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: is no recipe that this version can read ({error})") from error
+        raise ActionImagesError(f"{path}: is no recipe that this version can read ({error})") from error
 
 
 @dataclass
@@ -109,11 +119,13 @@ class Run:
     began: dict[str, float] = field(default_factory=dict)
 
     @classmethod
-    def start(cls, recipe: Recipe, out: Path, trackers: tuple[str, ...] = (), objective: Objective = ACTION_IMAGES) -> "Run":
+    def start(
+        cls, recipe: Recipe, out: Path, trackers: tuple[str, ...] = (), objective: Objective = ACTION_IMAGES
+    ) -> "Run":
         """Everything ready for the next step; goes on from the newest checkpoint in `out` if there is one."""
         check_trackers(trackers)
         if recipe.learns != objective.name:
-            raise ValueError(
+            raise ActionImagesError(
                 f"the recipe learns {recipe.learns}, the objective given is {objective.name}; pass objective=recipes.objective_of(recipe)"
             )
         accelerator = join_processes(recipe.mixed_precision, log_with=list(trackers) or None, project_dir=out)
@@ -139,7 +151,11 @@ class Run:
             module, optimizer = accelerator.prepare(models.denoiser, optimizer)
             network, state = accelerator.unwrap_model(module), TorchState(optimizer.optimizer)
         assert isinstance(network, CanvasDenoiser)
-        models, average, progress = replace(models, denoiser=network), Average(network, recipe.ema_decay), Progress(0, fingerprint(mixture))
+        models, average, progress = (
+            replace(models, denoiser=network),
+            Average(network, recipe.ema_decay),
+            Progress(0, fingerprint(mixture)),
+        )
         if found:
             tensors, progress = found
             average.load(checkpoint.restore(tensors, network, state))
@@ -150,7 +166,22 @@ class Run:
                 log.console.print(
                     f"{source.name}: {len(source.bare)} episodes have no tool poses or an uncalibrated view, and are left out"
                 )
-        return cls(recipe, out, accelerator, clips, mixture, models, pipeline, module, optimizer, state, average, progress, log, objective)
+        return cls(
+            recipe,
+            out,
+            accelerator,
+            clips,
+            mixture,
+            models,
+            pipeline,
+            module,
+            optimizer,
+            state,
+            average,
+            progress,
+            log,
+            objective,
+        )
 
     @property
     def sharded(self) -> bool:
@@ -183,9 +214,15 @@ class Run:
         num_samples = sum(len(batch.draws) for batch in batches)
         total = torch.zeros((), device=accelerator.device)
         # One part is made when the one before it is done with: no more than `size` samples are held as floats.
-        for number, part in enumerate(noised_batches(self.pipeline, batches, recipe, size, self.clips.num_frames), 1):
+        for number, part in enumerate(
+            noised_batches(self.pipeline, batches, recipe, size, self.clips.num_frames), 1
+        ):
             # Sharded gradients are shared out at once: whole ones would not fit.
-            synced = nullcontext() if self.sharded or self.by_deepspeed or number == num_parts else accelerator.no_sync(self.module)
+            synced = (
+                nullcontext()
+                if self.sharded or self.by_deepspeed or number == num_parts
+                else accelerator.no_sync(self.module)
+            )
             with synced:
                 # A model of one process casts by itself (accelerate wraps it), one that is shared out does not.
                 with self._cast():
@@ -219,7 +256,9 @@ class Run:
         said = [stop, *(one and self.accelerator.is_main_process for one in first)]
         if self.accelerator.num_processes == 1:
             return said
-        votes = self.accelerator.reduce(torch.tensor(said, dtype=torch.float32, device=self.accelerator.device), "sum")
+        votes = self.accelerator.reduce(
+            torch.tensor(said, dtype=torch.float32, device=self.accelerator.device), "sum"
+        )
         assert isinstance(votes, Tensor)
         return [vote > 0 for vote in votes.tolist()]
 
@@ -230,7 +269,11 @@ class Run:
             self.log.validated(self.progress.step, judged.figures)
             if show is not None and self.accelerator.is_main_process:
                 show(self.progress.step, judged)
-            score = self._sum(torch.tensor(judged.score if self.accelerator.is_main_process else 0.0, device=self.accelerator.device))
+            score = self._sum(
+                torch.tensor(
+                    judged.score if self.accelerator.is_main_process else 0.0, device=self.accelerator.device
+                )
+            )
             better = self.progress.best is None or score < self.progress.best
             if better:
                 self.progress = replace(self.progress, best=score)
@@ -273,14 +316,18 @@ class Run:
             shutil.rmtree(unfinished, ignore_errors=True)
             models = replace(models, denoiser=models.denoiser.around(transformer))
             models.save(unfinished)
-            card = model_card(self.recipe, self.mixture, self.progress, models.denoiser, self.log.last_validation)
+            card = model_card(
+                self.recipe, self.mixture, self.progress, models.denoiser, self.log.last_validation
+            )
             (unfinished / "README.md").write_text(card)
             put_in_place(unfinished, folder)
         self.accelerator.wait_for_everyone()
 
     def _cast(self) -> AbstractContextManager[Any]:
         if self.sharded or self.by_deepspeed:
-            return torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=self.recipe.mixed_precision == "bf16")
+            return torch.autocast(
+                self.accelerator.device.type, torch.bfloat16, enabled=self.recipe.mixed_precision == "bf16"
+            )
         return nullcontext()
 
     def _sum(self, value: Tensor) -> float:
@@ -293,7 +340,10 @@ class Run:
         if math.isfinite(loss) and math.isfinite(norm):
             return
         path = self.out / f"not_finite_step_{step}_process_{self.accelerator.process_index}.txt"
-        path.write_text("\n".join(f"{draw.source} {draw.window} {draw.task}" for batch in batches for draw in batch.draws) + "\n")
+        path.write_text(
+            "\n".join(f"{draw.source} {draw.window} {draw.mode}" for batch in batches for draw in batch.draws)
+            + "\n"
+        )
         raise NotFiniteError(
             f"step {step}: the loss is {loss}, the norm of its gradient {norm}; the samples are listed in {path}: look at their episodes "
             "with 'action-images check', or take a lower learning rate; the last checkpoint is as it was"
@@ -305,7 +355,9 @@ def _check_same(recipe: Recipe, out: Path) -> None:
         return
     changed = differences(saved_recipe(out), recipe)
     if changed:
-        raise ValueError(f"{out}: holds a run of another recipe; begin in another folder, or keep these as they were: {'; '.join(changed)}")
+        raise ActionImagesError(
+            f"{out}: holds a run of another recipe; begin in another folder, or keep these as they were: {'; '.join(changed)}"
+        )
 
 
 def _newest(out: Path, mixture: Mixture) -> tuple[Stored, Progress] | None:
@@ -314,7 +366,9 @@ def _newest(out: Path, mixture: Mixture) -> tuple[Stored, Progress] | None:
         return None
     tensors, progress = checkpoint.load(found[-1])
     if progress.fingerprint != fingerprint(mixture):
-        raise ValueError(f"{out}: the data has changed since this run began; restore it, or begin another run in another folder")
+        raise ActionImagesError(
+            f"{out}: the data has changed since this run began; restore it, or begin another run in another folder"
+        )
     return tensors, progress
 
 

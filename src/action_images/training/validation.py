@@ -7,11 +7,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from action_images.canvas import TASKS
-from action_images.data.mixture import Draw, Mixture
-from action_images.data.sample import Sample, collate
-from action_images.model.models import Clips
+from action_images.canvas import MODES
+from action_images.model.bundle import Clips
 from action_images.pipeline import Pipeline, Prediction
+from action_images.samples.mixture import Draw, Mixture
+from action_images.samples.sample import Sample, collate
 from action_images.training.objective import ACTION_IMAGES, Objective, Predicted
 from action_images.training.recipe import Recipe
 from action_images.training.setup import open_mixture
@@ -24,9 +24,9 @@ FAR_MM = 1000.0
 
 @dataclass(frozen=True)
 class Shown:
-    """Some held-out samples of a task, and what the model made of them."""
+    """Some held-out samples of a mode, and what the model made of them."""
 
-    task: str
+    mode: str
     truth: Sample
     drawn: Float[Tensor, "b view frame 3 h w"] | None
     """The true action images in [0, 1]; None where the sample has no actions."""
@@ -35,8 +35,8 @@ class Shown:
 
 @dataclass(frozen=True)
 class Judged:
-    """Medians over windows by task and name; `score` (lower is better) is the mean over tasks of the final position error in
-    mm, or of the losses where no task has one."""
+    """Medians over windows by mode and name; `score` (lower is better) is the mean over modes of the final position error in
+    mm, or of the losses where no mode has one."""
 
     figures: dict[str, dict[str, float]]
     score: float
@@ -45,7 +45,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Validation:
-    """Which held-out windows are judged, by task: always the same, from the sources that have the task, with the text that it has there."""
+    """Which held-out windows are judged, by mode: always the same, from the sources that have the mode, with the text that it has there."""
 
     mixtures: Mapping[str, Mixture]
     clips: Clips
@@ -54,46 +54,70 @@ class Validation:
 
     @classmethod
     def of(cls, recipe: Recipe, clips: Clips, objective: Objective = ACTION_IMAGES) -> "Validation":
-        """The recipe's validation sources as they are, never mirrored, for each task that they give a weight."""
+        """The recipe's validation sources as they are, never mirrored, for each mode that they give a weight."""
         plain = replace(recipe, mirror=0.0)
-        tasks = dict.fromkeys(task for one in recipe.validation for task, weight in one.tasks.items() if weight > 0)
-        having = {task: [replace(one, tasks={task: 1.0}) for one in recipe.validation if one.tasks.get(task, 0) > 0] for task in tasks}
-        return cls({task: open_mixture(sources, plain, clips, SEED) for task, sources in having.items()}, clips, recipe, objective)
+        modes = dict.fromkeys(
+            mode for one in recipe.validation for mode, weight in one.modes.items() if weight > 0
+        )
+        having = {
+            mode: [replace(one, modes={mode: 1.0}) for one in recipe.validation if one.modes.get(mode, 0) > 0]
+            for mode in modes
+        }
+        return cls(
+            {mode: open_mixture(sources, plain, clips, SEED) for mode, sources in having.items()},
+            clips,
+            recipe,
+            objective,
+        )
 
     @torch.no_grad()
     def judge(self, pipeline: Pipeline) -> Judged:
-        """All tasks; every process judges the same windows, so that none waits."""
+        """All modes; every process judges the same windows, so that none waits."""
         figures: dict[str, dict[str, float]] = {}
         shown: list[Shown] = []
         device = pipeline.models.denoiser.transformer.device
-        for task in self.mixtures:
+        for mode in self.mixtures:
             parts: list[dict[str, Tensor]] = []
-            for sample, draws in self._batches(task):
-                part, first = self._judge(pipeline, task, sample.to(device), draws)
+            for sample, draws in self._batches(mode):
+                part, first = self._judge(pipeline, mode, sample.to(device), draws)
                 # Of all the pixels those of a few samples are looked at.
                 shown += [] if parts else [first]
                 parts.append(part)
-            figures[task] = {name: torch.cat([part[name] for part in parts]).nanmedian().item() for name in parts[0]}
+            figures[mode] = {
+                name: torch.cat([part[name] for part in parts]).nanmedian().item() for name in parts[0]
+            }
         finals = [row["final mm"] for row in figures.values() if "final mm" in row]
         losses = [value for row in figures.values() for name, value in row.items() if name.startswith("loss")]
         scores = finals or losses
         return Judged(figures, sum(scores) / len(scores), tuple(shown))
 
-    def _judge(self, pipeline: Pipeline, task: str, truth: Sample, draws: tuple[Draw, ...]) -> tuple[dict[str, Float[Tensor, "b"]], Shown]:
+    def _judge(
+        self, pipeline: Pipeline, mode: str, truth: Sample, draws: tuple[Draw, ...]
+    ) -> tuple[dict[str, Float[Tensor, "b"]], Shown]:
         given = truth
-        if TASKS[task].video_frames == 1:
+        if MODES[mode].video_frames == 1:
             given = replace(truth, video=truth.video[:, :, :1])
-        predicted = self.objective.predict(pipeline, given, task, self.clips, draws)
-        figures = predicted.losses | _path_errors(truth, predicted) | _video_errors(truth, predicted.prediction)
-        drawn = None if truth.trajectory is None or truth.cameras is None else pipeline.draw(truth.trajectory, truth.cameras).add(1).div(2)
-        return figures, Shown(task, truth.to("cpu"), None if drawn is None else drawn.cpu(), predicted.prediction.to("cpu"))
+        predicted = self.objective.predict(pipeline, given, mode, self.clips, draws)
+        figures = (
+            predicted.losses | _path_errors(truth, predicted) | _video_errors(truth, predicted.prediction)
+        )
+        drawn = (
+            None
+            if truth.trajectory is None or truth.cameras is None
+            else pipeline.draw(truth.trajectory, truth.cameras).add(1).div(2)
+        )
+        return figures, Shown(
+            mode, truth.to("cpu"), None if drawn is None else drawn.cpu(), predicted.prediction.to("cpu")
+        )
 
-    def _batches(self, task: str) -> Iterator[tuple[Sample, tuple[Draw, ...]]]:
-        total, mixture = self.recipe.validation_windows, self.mixtures[task]
+    def _batches(self, mode: str) -> Iterator[tuple[Sample, tuple[Draw, ...]]]:
+        total, mixture = self.recipe.validation_windows, self.mixtures[mode]
         at_once = min(AT_ONCE, self.recipe.micro_batch_size)
         for start in range(0, total, at_once):
-            # Without a task all of their video is decoded: it is what answers are compared with.
-            draws = tuple(replace(mixture[index], task=None) for index in range(start, min(start + at_once, total)))
+            # Without a mode all of their video is decoded: it is what answers are compared with.
+            draws = tuple(
+                replace(mixture[index], mode=None) for index in range(start, min(start + at_once, total))
+            )
             yield collate([mixture.sample(draw, self.clips.size) for draw in draws]).normalised(), draws
 
 
@@ -117,9 +141,16 @@ def _path_errors(truth: Sample, predicted: Predicted) -> dict[str, Tensor]:
 
 
 def _video_errors(truth: Sample, prediction: Prediction) -> dict[str, Tensor]:
-    if prediction.video is None or prediction.video.shape[2] != truth.video.shape[2] or prediction.video.shape[2] == 1:
+    if (
+        prediction.video is None
+        or prediction.video.shape[2] != truth.video.shape[2]
+        or prediction.video.shape[2] == 1
+    ):
         return {}
     real = truth.video.add(1).div(2)
     error = (prediction.video[:, :, -1] - real[:, :, -1]).square().flatten(1).mean(1)
     still = (real[:, :, 0] - real[:, :, -1]).square().flatten(1).mean(1)
-    return {"last dB": -10 * error.clamp_min(1e-10).log10().cpu(), "still dB": -10 * still.clamp_min(1e-10).log10().cpu()}
+    return {
+        "last dB": -10 * error.clamp_min(1e-10).log10().cpu(),
+        "still dB": -10 * still.clamp_min(1e-10).log10().cpu(),
+    }

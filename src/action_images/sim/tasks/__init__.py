@@ -3,6 +3,7 @@
 import importlib
 import pkgutil
 
+from action_images.errors import ActionImagesError
 from action_images.sim.task import Task
 
 
@@ -13,10 +14,14 @@ def _discovered() -> dict[str, type[Task]]:
         own = [
             thing
             for thing in inside
-            if isinstance(thing, type) and issubclass(thing, Task) and thing.__module__.endswith(f".{module.name}")
+            if isinstance(thing, type)
+            and issubclass(thing, Task)
+            and thing.__module__.endswith(f".{module.name}")
         ]
         if len(own) != 1:
-            raise ImportError(f"sim/tasks/{module.name}.py must define exactly one Task, it defines {len(own)}")
+            raise ImportError(
+                f"sim/tasks/{module.name}.py must define exactly one Task, it defines {len(own)}"
+            )
         found[module.name] = own[0]
     return found
 
@@ -34,5 +39,5 @@ HELD_OUT = tuple(name for name, task in TASKS.items() if task.held_out)
 def find_task(name: str) -> type[Task]:
     """A task by its name; raises ValueError listing the names there are."""
     if name not in TASKS:
-        raise ValueError(f"there is no task '{name}'; there are: {', '.join(TASKS)}")
+        raise ActionImagesError(f"there is no task '{name}'; there are: {', '.join(TASKS)}")
     return TASKS[name]

@@ -37,7 +37,15 @@ class CloseBox(Task):
             box(body, (HALF, THIN, HEIGHT / 2), rgba, at=(0, side * (HALF - THIN), HEIGHT / 2))
             box(body, (THIN, HALF, HEIGHT / 2), rgba, at=(side * (HALF - THIN), 0, HEIGHT / 2))
         open_angle = math.radians(rng.uniform(96, 112))
-        lid = scene.part("lid", body, (HALF, 0, HEIGHT + THIN), (0, 1, 0), (0, open_angle), damping=[0.02, 0, 0], frictionloss=0.01)
+        lid = scene.part(
+            "lid",
+            body,
+            (HALF, 0, HEIGHT + THIN),
+            (0, 1, 0),
+            (0, open_angle),
+            damping=[0.02, 0, 0],
+            frictionloss=0.01,
+        )
         box(lid, (HALF, HALF, THIN), scene.colour(colours(rng, 1)[0]), at=(-HALF, 0, 0))
         return cls(open_angle)
 

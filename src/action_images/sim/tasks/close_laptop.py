@@ -35,7 +35,15 @@ class CloseLaptop(Task):
         box(base, (DEPTH, WIDTH, THIN), shell, at=(0, 0, THIN))
         ghost(box(base, (DEPTH * 0.6, WIDTH * 0.85, 0.001), dark, at=(0.015, 0, 2 * THIN)))
         open_angle = math.radians(rng.uniform(95, 115))
-        screen = scene.part("screen", base, (DEPTH, 0, 3 * THIN), (0, 1, 0), (0, open_angle), damping=[0.02, 0, 0], frictionloss=0.03)
+        screen = scene.part(
+            "screen",
+            base,
+            (DEPTH, 0, 3 * THIN),
+            (0, 1, 0),
+            (0, open_angle),
+            damping=[0.02, 0, 0],
+            frictionloss=0.03,
+        )
         box(screen, (DEPTH, WIDTH, THIN), shell, at=(-DEPTH, 0, 0))
         ghost(box(screen, (DEPTH * 0.85, WIDTH * 0.9, 0.001), (0.25, 0.55, 0.95, 1.0), at=(-DEPTH, 0, -THIN)))
         return cls(open_angle)

@@ -17,7 +17,12 @@ from action_images.sim.world import World
 class OpenDrawer(Task):
     """Success: the drawer at least 9 cm out."""
 
-    phrasings = ("open the drawer", "pull the drawer open", "slide the drawer out", "pull out the drawer by its handle")
+    phrasings = (
+        "open the drawer",
+        "pull the drawer open",
+        "slide the drawer out",
+        "pull out the drawer by its handle",
+    )
     kept_out = ("slide the drawer open", "pull the drawer out by its handle")
 
     @classmethod

@@ -19,7 +19,12 @@ from action_images.sim.world import World
 class PickAndLift(Task):
     """Success: the named block's underside at least 8 cm above the table."""
 
-    phrasings = ("pick up the {colour} block", "lift the {colour} block", "grab the {colour} cube and lift it", "pick the {colour} cube up")
+    phrasings = (
+        "pick up the {colour} block",
+        "lift the {colour} block",
+        "grab the {colour} cube and lift it",
+        "pick the {colour} cube up",
+    )
     kept_out = ("take the {colour} block and lift it up", "raise the {colour} cube")
     colour: str
     others: tuple[str, ...]

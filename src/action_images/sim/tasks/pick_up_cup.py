@@ -21,7 +21,12 @@ RADIUS, HEIGHT = 0.027, 0.08
 class PickUpCup(Task):
     """Success: the named cup's foot at least 8 cm above the table."""
 
-    phrasings = ("pick up the {colour} cup", "lift the {colour} cup", "grab the {colour} mug", "take the {colour} cup off the table")
+    phrasings = (
+        "pick up the {colour} cup",
+        "lift the {colour} cup",
+        "grab the {colour} mug",
+        "take the {colour} cup off the table",
+    )
     kept_out = ("take the {colour} cup and lift it", "raise the {colour} mug")
     held_out = True
     colour: str
@@ -31,7 +36,9 @@ class PickUpCup(Task):
         """Two cups, their handles to the front or the back within 70 degrees."""
         names = colours(rng, 2)
         for colour, place in zip(names, scatter(rng, 2, 0.15), strict=True):
-            cup = scene.body(f"{colour} cup", place, yaw=rng.choice((0, math.pi)) + rng.uniform(-1.2, 1.2), free=True)
+            cup = scene.body(
+                f"{colour} cup", place, yaw=rng.choice((0, math.pi)) + rng.uniform(-1.2, 1.2), free=True
+            )
             rgba = scene.colour(colour)
             cylinder(cup, (RADIUS, 0.004), rgba, at=(0, 0, 0.004))
             ring(cup, RADIUS, HEIGHT / 2, rgba, half_thickness=0.003)

@@ -40,7 +40,16 @@ class PushButton(Task):
         for colour, place in zip(names, scatter(rng, 3, 0.13), strict=True):
             base = scene.body(f"{colour} base", place, yaw=rng.uniform(-0.5, 0.5))
             box(base, (0.045, 0.045, 0.012), (0.25, 0.25, 0.27, 1.0), at=(0, 0, 0.012))
-            cap = scene.part(f"{colour} button", base, (0, 0, TOP - 0.014), (0, 0, -1), (0, TRAVEL), slides=True, springref=-0.01, **SPRING)
+            cap = scene.part(
+                f"{colour} button",
+                base,
+                (0, 0, TOP - 0.014),
+                (0, 0, -1),
+                (0, TRAVEL),
+                slides=True,
+                springref=-0.01,
+                **SPRING,
+            )
             cylinder(cap, (0.030, 0.014), scene.colour(colour))
         return cls(names[0], names[1:])
 
@@ -50,7 +59,9 @@ class PushButton(Task):
 
     def succeeded(self, world: World) -> bool:
         """On the caps' joints."""
-        return world.joint(f"{self.colour} button") > 0.010 and all(world.joint(f"{other} button") < 0.005 for other in self.others)
+        return world.joint(f"{self.colour} button") > 0.010 and all(
+            world.joint(f"{other} button") < 0.005 for other in self.others
+        )
 
     def motions(self, world: World) -> Iterator[Motion]:
         """Above it with closed fingers, then down."""

@@ -37,9 +37,15 @@ class ReachTarget(Task):
     def lay_out(cls, scene: Scene, rng: np.random.Generator) -> Self:
         """Three balls in the air that nothing bumps into."""
         names = colours(rng, 3)
-        for colour, place in zip(names, scatter(rng, 3, 0.13, (NEAR, -SIDE, 0.06), (FAR, SIDE, 0.24)), strict=True):
+        for colour, place in zip(
+            names, scatter(rng, 3, 0.13, (NEAR, -SIDE, 0.06), (FAR, SIDE, 0.24)), strict=True
+        ):
             body = scene.body(f"{colour} ball", place)
-            ghost(body.add_geom(type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[RADIUS, 0, 0], rgba=scene.colour(colour)))
+            ghost(
+                body.add_geom(
+                    type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[RADIUS, 0, 0], rgba=scene.colour(colour)
+                )
+            )
         return cls(names[0], names[1:])
 
     def with_another_goal(self) -> Self:

@@ -43,7 +43,9 @@ class SlideBlockToTarget(Task):
         half = rng.uniform(0.047, 0.052)
         start, goal = _start_and_goal(rng)
         heading = math.atan2(*(goal - start)[1::-1])
-        body = scene.body("block", (*start[:2], HALF_HEIGHT), yaw=heading + rng.uniform(-0.17, 0.17), free=True)
+        body = scene.body(
+            "block", (*start[:2], HALF_HEIGHT), yaw=heading + rng.uniform(-0.17, 0.17), free=True
+        )
         geom = box(body, (half, half, HALF_HEIGHT), scene.colour(block))
         # Smooth, also to the fingers: on rubber it would wedge between them and the table.
         geom.friction, geom.priority = [0.4, 0.005, 0.0001], 1
@@ -79,17 +81,24 @@ class SlideBlockToTarget(Task):
         towards = (math.cos(heading), math.sin(heading))
         slant = math.remainder(yaw_of(block) - heading, math.pi / 2)
         touch = self.half / math.cos(slant) + FINGER
-        behind, end = (self._beside(world, place, towards, by) for place, by in (("block", touch + 0.02), ("patch", touch)))
+        behind, end = (
+            self._beside(world, place, towards, by)
+            for place, by in (("block", touch + 0.02), ("patch", touch))
+        )
         # Pushing backwards looks the same from the block's side and spares the arm half a turn.
         return behind, end, math.remainder(heading, math.pi)
 
-    def _beside(self, world: World, name: str, towards: tuple[float, float], by: float) -> tuple[float, float]:
+    def _beside(
+        self, world: World, name: str, towards: tuple[float, float], by: float
+    ) -> tuple[float, float]:
         x, y, _ = world.pose(name).translation.tolist()
         return x - by * towards[0], y - by * towards[1]
 
 
 def _start_and_goal(rng: np.random.Generator) -> np.ndarray:
     while True:
-        places = scatter(rng, 2, 0.12, (LOW[0] + 0.04, LOW[1] + 0.04, 0.0), (HIGH[0] - 0.02, HIGH[1] - 0.04, 0.0))
+        places = scatter(
+            rng, 2, 0.12, (LOW[0] + 0.04, LOW[1] + 0.04, 0.0), (HIGH[0] - 0.02, HIGH[1] - 0.04, 0.0)
+        )
         if np.linalg.norm(places[1] - places[0]) < 0.20:
             return places

@@ -25,7 +25,10 @@ class StackBlocks(Task):
         "place the {upper} cube on the {lower} cube",
         "set the {upper} cube down on the {lower} one",
     )
-    kept_out = ("stack the {upper} cube on top of the {lower} cube", "the {upper} block goes on the {lower} block")
+    kept_out = (
+        "stack the {upper} cube on top of the {lower} cube",
+        "the {upper} block goes on the {lower} block",
+    )
     max_steps = 140
     upper: str
     lower: str
@@ -46,12 +49,17 @@ class StackBlocks(Task):
 
     def succeeded(self, world: World) -> bool:
         """On the offset between the two blocks."""
-        x, y, z = (world.pose(f"{self.upper} block").translation - world.pose(f"{self.lower} block").translation).tolist()
+        x, y, z = (
+            world.pose(f"{self.upper} block").translation - world.pose(f"{self.lower} block").translation
+        ).tolist()
         return math.hypot(x, y) < 0.02 and abs(z - 2 * self.half) < 0.006 and world.opening > 0.5
 
     def motions(self, world: World) -> Iterator[Motion]:
         """Take the one, bring it over the other in line with it, set it down, let go and rise."""
-        grasp, below = grasp_from_above(world.pose(f"{self.upper} block")), grasp_from_above(world.pose(f"{self.lower} block"))
+        grasp, below = (
+            grasp_from_above(world.pose(f"{self.upper} block")),
+            grasp_from_above(world.pose(f"{self.lower} block")),
+        )
         yield move(shifted(grasp, (0, 0, CLEARANCE)), opening=1.0)
         yield move(grasp, opening=1.0)
         yield grip(0.0)

@@ -1,1 +1,0 @@
-"""Episodes: video, cameras and trajectories on disk, and the samples cut from them."""

@@ -1,0 +1,96 @@
+"""Flow matching: noise levels, the straight path from data to noise, and the loss over what is asked.
+
+A noise level s runs from 0 (data) to 1 (noise): x_s = (1 - s) x + s noise, and the velocity is noise - x. Source:
+paper section on training; the shift is that of Esser et al., "Scaling Rectified Flow Transformers", 2024, eq. 23.
+"""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from action_images.canvas import Canvas
+from action_images.errors import ActionImagesError
+
+TRAINING_LEVELS = 1000
+
+
+def shifted(noise_level: Float[Tensor, "*batch"], shift: float) -> Float[Tensor, "*batch"]:
+    """Move noise levels towards 1: s' = shift s / (1 + (shift - 1) s); shift 1 changes nothing."""
+    return shift * noise_level / (1 + (shift - 1) * noise_level)
+
+
+def sampling_levels(num_steps: int, shift: float) -> Float[Tensor, "num_levels"]:
+    """The num_steps + 1 noise levels from 1 down to exactly 0 between which a sampler steps."""
+    if num_steps < 1:
+        raise ActionImagesError(f"sampling needs at least one step, got {num_steps}")
+    return shifted(torch.linspace(1, 0, num_steps + 1), shift)
+
+
+def draw_levels(
+    num_samples: int, shift: float, generator: torch.Generator | None = None
+) -> Float[Tensor, "b"]:
+    """One noise level in (0, 1] for each sample: uniform before the shift, on the CPU."""
+    return shifted(1 - torch.rand(num_samples, generator=generator), shift)
+
+
+def training_weight(noise_level: Float[Tensor, "*batch"], shift: float) -> Float[Tensor, "*batch"]:
+    """How much the release lets a noise level count: a bell around 1/2 that is 0 at 1, with mean 1 over its 1000 levels."""
+    levels = shifted(torch.linspace(1, 0, TRAINING_LEVELS + 1, dtype=torch.float64)[:-1], shift)
+    mean = (_bell(levels) - _bell(levels).min()).mean()
+    return ((_bell(noise_level.double()) - _bell(levels).min()) / mean).to(noise_level.dtype)
+
+
+LOSS_WEIGHTS: dict[str, Callable[[Tensor, float], Tensor]] = {
+    "velocity": lambda level, shift: torch.ones_like(level),  # noqa: ARG005
+    "clean": lambda level, shift: level.square(),  # noqa: ARG005
+    "release": training_weight,
+}
+"""Name -> how much a noise level (under the shift) counts. The error is the velocity's; times the level it is that of the
+clean latents, so "clean" counts all levels alike in those."""
+
+
+def _bell(noise_level: Tensor) -> Tensor:
+    return torch.exp(-2 * (noise_level - 0.5) ** 2)
+
+
+def interpolate(
+    clean: Float[Tensor, "b *rest"], noise: Float[Tensor, "b *rest"], noise_level: Float[Tensor, "b"]
+) -> Float[Tensor, "b *rest"]:
+    """The point at `noise_level` on the straight path from data to noise."""
+    level = noise_level.view(-1, *[1] * (clean.ndim - 1))
+    return (1 - level) * clean + level * noise
+
+
+def noised(
+    canvas: Canvas, noise: Float[Tensor, "b c l h w"], noise_level: Float[Tensor, "b"]
+) -> Float[Tensor, "b c l h w"]:
+    """The canvas's latents at one noise level for each sample; what is given stays clean."""
+    return torch.where(canvas.asked, interpolate(canvas.latents, noise, noise_level), canvas.latents)
+
+
+def loss(
+    velocity: Float[Tensor, "b c l h w"],
+    canvas: Canvas,
+    noise: Float[Tensor, "b c l h w"],
+    weight: Float[Tensor, "b"] | None = None,
+    frame_weight: Float[Tensor, "l"] | None = None,
+) -> Float[Tensor, "b"]:
+    """Each sample's mean squared velocity error over what is asked and valid, times its weight.
+
+    `frame_weight` says how much each latent frame counts in that mean. Raises ValueError where a sample has nothing to
+    learn from.
+    """
+    counted = canvas.counted.expand_as(velocity)
+    share = counted if frame_weight is None else counted * frame_weight[:, None, None]
+    num_counted = share.flatten(1).sum(1)
+    if (num_counted == 0).any():
+        where = (num_counted == 0).nonzero()[0].item()
+        raise ActionImagesError(
+            f"sample {where} of the batch has no latent frame that is asked and valid; drop it from the data"
+        )
+    # `where`, not a product: what is not counted may hold anything, infinities included.
+    error = torch.where(counted, velocity.float() - (noise - canvas.latents), 0.0)
+    per_sample = (error.square() * share).flatten(1).sum(1) / num_counted
+    return per_sample if weight is None else per_sample * weight

@@ -1,0 +1,146 @@
+"""From noise to a canvas: integrate the velocity while holding what is given."""
+
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from action_images.canvas import Canvas
+from action_images.diffusion import flow
+from action_images.errors import ActionImagesError
+from action_images.model.denoiser import Condition, Denoiser
+
+
+@dataclass(frozen=True)
+class StepCache:
+    """Take the last velocity again for some steps when the last two pointed almost the same way.
+
+    `skips` pairs a cosine similarity with how many steps to skip above it, the strictest first.
+    """
+
+    skips: tuple[tuple[float, int], ...] = ((0.95, 4), (0.93, 2))
+
+    def num_skips(self, velocity: Tensor, last: Tensor | None) -> int:
+        """How many steps may take `velocity` again, given the one computed before it."""
+        if last is None:
+            return 0
+        # One decision for the batch, by its least similar sample.
+        cosine = torch.nn.functional.cosine_similarity(velocity.flatten(1), last.flatten(1)).min()
+        return next((number for threshold, number in self.skips if cosine > threshold), 0)
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How to sample: steps, how they are spaced, how strongly the instruction counts, what may be skipped, and what is averaged."""
+
+    num_steps: int = 50
+    shift: float = 5.0
+    guidance: float = 1.0
+    """1: the instruction once; above: its difference to the empty instruction is enlarged, at twice the cost."""
+    cache: StepCache | None = None
+    aspects: Literal["one", "views", "all"] = "one"
+    """In which ways that mean the same a scene is shown where actions alone are generated: the keys of `aspects.ASPECTS`. The
+    paths are averaged, at two (views) or four (all) times the cost. `all` holds mirrored scenes: for models that have learnt
+    from such."""
+
+    def __post_init__(self) -> None:
+        if self.num_steps < 1 or self.shift <= 0 or self.guidance < 0:
+            raise ActionImagesError(f"sampling takes num_steps >= 1, shift > 0 and guidance >= 0, got {self}")
+
+
+SAMPLINGS = {
+    "fifty-steps": Sampling(),
+    "release": Sampling(guidance=7.5),
+    "release-cached": Sampling(guidance=7.5, cache=StepCache()),
+    "one-step": Sampling(num_steps=1),
+    "two-steps": Sampling(num_steps=2),
+    "four-steps": Sampling(num_steps=4),
+    "one-step-averaged": Sampling(num_steps=1, aspects="all"),
+    "two-steps-averaged": Sampling(num_steps=2, aspects="all"),
+}
+"""Name -> how to sample; the release is meant for its weights, few steps for models of deterministic tasks, and averages for
+those that have learnt from mirrored scenes too."""
+AVERAGED = "-averaged"
+"""What the name of a sampling ends with that is the same without it but for the average."""
+
+
+def sampling_named(name: str) -> Sampling:
+    """How to sample, by its name; raises ValueError with the names that there are."""
+    if name not in SAMPLINGS:
+        raise ActionImagesError(f"there is no sampling '{name}'; there are: {', '.join(SAMPLINGS)}")
+    return SAMPLINGS[name]
+
+
+@torch.no_grad()
+def sample(
+    denoiser: Denoiser,
+    canvas: Canvas,
+    condition: Condition,
+    sampling: Sampling = Sampling(),
+    generator: torch.Generator | list[torch.Generator] | None = None,
+    unconditional: Float[Tensor, "b token dim"] | None = None,
+) -> Canvas:
+    """The canvas (batched once) with what is asked generated and what is given left bit-identical.
+
+    Euler steps in float32. `unconditional` is the empty instruction, needed where guidance is not 1. One generator, on
+    the CPU or the canvas's device, draws the noise of the whole batch; a list of them, of one sample each.
+    """
+    if sampling.guidance != 1 and unconditional is None:
+        raise ActionImagesError(
+            f"guidance {sampling.guidance:g} needs the encoded empty instruction as `unconditional`; guidance 1 does not"
+        )
+    levels = flow.sampling_levels(sampling.num_steps, sampling.shift).to(canvas.latents.device)
+    latents = torch.where(canvas.asked, noise_like(canvas.latents, generator), canvas.latents)
+    guided = _Guided(denoiser, condition, unconditional, sampling)
+    for level, next_level in pairwise(levels):
+        velocity = guided(replace(canvas, latents=latents), level)
+        latents = torch.where(canvas.asked, latents + (next_level - level) * velocity, canvas.latents)
+    return replace(canvas, latents=latents)
+
+
+def noise_like(latents: Tensor, generator: torch.Generator | list[torch.Generator] | None) -> Tensor:
+    """Float32 noise of this shape, drawn where the generator lives, then moved to the latents' device."""
+    if isinstance(generator, list):
+        if len(generator) != len(latents):
+            raise ActionImagesError(
+                f"there are {len(generator)} generators for a batch of {len(latents)}; give one, or one for each sample"
+            )
+        return torch.cat([noise_like(part[None], one) for part, one in zip(latents, generator, strict=True)])
+    device = latents.device if generator is None else generator.device
+    return torch.randn(latents.shape, generator=generator, device=device).to(latents.device)
+
+
+@dataclass
+class _Guided:
+    """The velocity with guidance, from the model or, where the cache allows, from the last call."""
+
+    denoiser: Denoiser
+    condition: Condition
+    unconditional: Tensor | None
+    sampling: Sampling
+    last: Tensor | None = field(default=None, init=False)
+    num_skips: int = field(default=0, init=False)
+
+    def __call__(self, canvas: Canvas, level: Tensor) -> Tensor:
+        if self.num_skips and self.last is not None:
+            self.num_skips -= 1
+            return self.last
+        velocity = self._compute(canvas, level.expand(len(canvas.latents)))
+        if self.sampling.cache is not None:
+            asked = velocity * canvas.asked
+            self.num_skips = self.sampling.cache.num_skips(
+                asked, None if self.last is None else self.last * canvas.asked
+            )
+        self.last = velocity
+        return velocity
+
+    def _compute(self, canvas: Canvas, level: Tensor) -> Tensor:
+        conditional = self.denoiser(canvas, level, self.condition, branch="conditional")
+        if self.unconditional is None or self.sampling.guidance == 1:
+            return conditional
+        without = self.condition.with_text(self.unconditional)
+        unconditional = self.denoiser(canvas, level, without, branch="unconditional")
+        return unconditional + self.sampling.guidance * (conditional - unconditional)

@@ -1,0 +1,106 @@
+"""The cameras file: a rig's calibration as strict, documented json (docs/conventions.md)."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from action_images.episodes.episode import EpisodeError
+from action_images.geometry import Camera, Pose
+
+FORMAT = "action-images/cameras"
+MAX_BYTES = 64_000_000
+"""A larger file is not a calibration."""
+
+
+def load_cameras(path: Path) -> dict[str, Camera]:
+    """The cameras of a file by name, in its order; each has batch axes (), or (frame) where it moves. Float32.
+
+    Raises EpisodeError, naming the file, the camera and the field, for anything missing, unknown, of another shape, or
+    not a usable OpenCV pinhole camera.
+    """
+    if not path.is_file():
+        raise EpisodeError(f"{path}: there is no such cameras file")
+    if path.stat().st_size > MAX_BYTES:
+        raise EpisodeError(
+            f"{path}: {path.stat().st_size} bytes is too large for a cameras file (limit {MAX_BYTES})"
+        )
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise EpisodeError(
+            f"{path}: not a json file ({error}); see 'The cameras file' in docs/conventions.md"
+        ) from error
+    _fields(content, {"format", "version", "cameras"}, f"{path}")
+    if content["format"] != FORMAT or content["version"] != 1:
+        raise EpisodeError(
+            f"{path}: format and version must be '{FORMAT}' and 1, got {content['format']!r} and {content['version']!r}"
+        )
+    if not isinstance(content["cameras"], dict) or not content["cameras"]:
+        raise EpisodeError(f"{path}: 'cameras' must map at least one camera's name to its calibration")
+    return {name: _camera(entry, f"{path}: camera '{name}'") for name, entry in content["cameras"].items()}
+
+
+def save_cameras(path: Path, cameras: dict[str, Camera]) -> None:
+    """Write cameras with batch axes () or (frame) as a cameras file."""
+    entries = {
+        name: {
+            "height": camera.size[0],
+            "width": camera.size[1],
+            "intrinsics": camera.intrinsics.tolist(),
+            "world_from_camera": camera.world_from_camera.matrix().tolist(),
+        }
+        for name, camera in cameras.items()
+    }
+    part = path.with_name(path.name + ".part")
+    part.write_text(
+        json.dumps({"format": FORMAT, "version": 1, "cameras": entries}, indent=1) + "\n", encoding="utf-8"
+    )
+    part.replace(path)
+
+
+def _camera(entry: Any, where: str) -> Camera:
+    _fields(entry, {"height", "width", "intrinsics", "world_from_camera"}, where)
+    for name in ("height", "width"):
+        if not isinstance(entry[name], int) or not 0 < entry[name] <= 65536:
+            raise EpisodeError(
+                f"{where}: '{name}' must be a whole number of pixels from 1 to 65536, got {entry[name]!r}"
+            )
+    intrinsics = _matrix(entry["intrinsics"], 3, f"{where}: 'intrinsics'")
+    pose = _matrix(entry["world_from_camera"], 4, f"{where}: 'world_from_camera'")
+    if intrinsics.ndim == 3 and intrinsics.shape[:-2] != pose.shape[:-2]:
+        raise EpisodeError(
+            f"{where}: 'intrinsics' has {len(intrinsics)} frames, 'world_from_camera' {list(pose.shape[:-2])}"
+        )
+    if not torch.equal(pose[..., 3, :], torch.tensor([0.0, 0.0, 0.0, 1.0]).expand_as(pose[..., 3, :])):
+        raise EpisodeError(f"{where}: the last row of 'world_from_camera' must be 0 0 0 1; is it transposed?")
+    try:
+        moving = intrinsics.expand(*pose.shape[:-2], 3, 3)
+        return Camera(moving, Pose.from_matrix(pose), (entry["height"], entry["width"])).check("it")
+    except ValueError as error:
+        raise EpisodeError(f"{where}: {error}") from error
+
+
+def _fields(entry: Any, wanted: set[str], where: str) -> None:
+    if not isinstance(entry, dict):
+        raise EpisodeError(f"{where}: must be a json object with the fields {', '.join(sorted(wanted))}")
+    for what, names in (("lacks", wanted - entry.keys()), ("has the unknown", entry.keys() - wanted)):
+        if names:
+            raise EpisodeError(
+                f"{where}: {what} field {', '.join(map(repr, sorted(names)))}; see 'The cameras file' in docs/conventions.md"
+            )
+
+
+def _matrix(numbers: Any, size: int, where: str) -> torch.Tensor:
+    try:
+        matrix = torch.tensor(numbers, dtype=torch.float32)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise EpisodeError(
+            f"{where}: must be {size} rows of {size} numbers, or a list of such matrices, one for each frame"
+        ) from error
+    if matrix.ndim not in (2, 3) or tuple(matrix.shape[-2:]) != (size, size) or not len(matrix):
+        raise EpisodeError(
+            f"{where}: must be {size} x {size} or (frames) x {size} x {size} numbers, got shape {list(matrix.shape)}"
+        )
+    return matrix

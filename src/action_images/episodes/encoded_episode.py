@@ -1,0 +1,112 @@
+"""An episode made ready for the store: its videos as files, its numbers as columns. The slow half of writing, fit for any process."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from action_images.episodes import lerobot_layout as layout
+from action_images.episodes import statistics
+from action_images.episodes.episode import Episode, EpisodeError, Frames
+from action_images.episodes.video import write_video
+from action_images.geometry import Camera, Trajectory
+
+FRAMES_AT_ONCE = 32
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What one episode adds to a data set, videos still outside of it."""
+
+    id: str
+    instruction: str | None
+    fps: float
+    num_frames: int
+    sizes: dict[str, tuple[int, int]]
+    videos: dict[str, Path]
+    columns: dict[str, np.ndarray]
+    statistics: dict[str, statistics.Statistics]
+
+
+def encode_episode(episode: Episode, folder: Path, crf: int = 18) -> Encoded:
+    """Check an episode and encode its videos into `folder`; raises EpisodeError where it cannot be stored."""
+    episode.check()
+    videos, numbers = {}, columns(episode)
+    described = {key: statistics.of_rows(values) for key, values in numbers.items()}
+    for view in episode.views:
+        videos[view.name] = folder / f"{view.name}.mp4"
+        height, width = view.frames.size
+        seen = _Seen(max(1, episode.num_frames // 16))
+        pixel_format = "yuv444p" if height % 2 or width % 2 else "yuv420p"
+        write_video(videos[view.name], seen.passing(view.frames), episode.fps, crf, pixel_format)
+        described[layout.IMAGES + view.name] = statistics.of_pixels(np.stack(seen.frames))
+    sizes = {view.name: view.frames.size for view in episode.views}
+    return Encoded(
+        episode.id, episode.instruction, episode.fps, episode.num_frames, sizes, videos, numbers, described
+    )
+
+
+def columns(episode: Episode) -> dict[str, np.ndarray]:
+    """The float32 columns of an episode by feature, each (frame, numbers); NaN where the episode does not know."""
+    numbers = {}
+    for view in episode.views:
+        intrinsics, matrix = _camera_rows(view.camera, episode.num_frames)
+        numbers[f"{layout.CAMERAS}{view.name}.intrinsics"] = intrinsics
+        numbers[f"{layout.CAMERAS}{view.name}.world_from_camera"] = matrix
+    state = _tool_rows(episode.trajectory, episode.num_frames)
+    numbers[layout.STATE] = state
+    # What the arm is asked next: the tool pose of the following frame. The last frame asks to stay.
+    numbers[layout.ACTION] = np.concatenate([state[1:], state[-1:]])
+    return numbers
+
+
+def _camera_rows(camera: Camera | None, num_frames: int) -> tuple[np.ndarray, np.ndarray]:
+    if camera is None:
+        return np.full((num_frames, 9), np.nan, np.float32), np.full((num_frames, 16), np.nan, np.float32)
+    moving = camera.expand(num_frames).to(torch.float32)
+    return _rows(moving.intrinsics), _rows(moving.world_from_camera.matrix())
+
+
+def _tool_rows(trajectory: Trajectory | None, num_frames: int) -> np.ndarray:
+    if trajectory is None:
+        return np.full((num_frames, 8), np.nan, np.float32)
+    return _rows(trajectory.to_vector(8))
+
+
+def _rows(values: Tensor) -> np.ndarray:
+    return values.detach().flatten(1).float().contiguous().numpy()
+
+
+class _Seen:
+    """Passes frames on and keeps every n-th, thinned, for the statistics of the pixels."""
+
+    def __init__(self, every: int):
+        self.every = every
+        self.frames: list[np.ndarray] = []
+
+    def passing(self, frames: Frames) -> Iterator[Tensor]:
+        for start in range(0, len(frames), FRAMES_AT_ONCE):
+            for offset, frame in enumerate(
+                frames.read(range(start, min(start + FRAMES_AT_ONCE, len(frames))))
+            ):
+                if (start + offset) % self.every == 0:
+                    self.frames.append(np.ascontiguousarray(frame[:, ::4, ::4].movedim(0, -1).numpy()))
+                yield frame
+
+
+def check_fits(encoded: Encoded, sizes: dict[str, tuple[int, int]], fps: float) -> None:
+    """Raise EpisodeError unless an episode has the views, sizes and frame rate of the data set."""
+    if encoded.sizes != sizes:
+        theirs, ours = (
+            ", ".join(f"{name} {h}x{w}" for name, (h, w) in views.items()) for views in (encoded.sizes, sizes)
+        )
+        raise EpisodeError(
+            f"{encoded.id}: has the views ({theirs}), the data set ({ours}); choose common views, or write another data set"
+        )
+    if abs(encoded.fps - fps) > 1e-6:
+        raise EpisodeError(
+            f"{encoded.id}: runs at {encoded.fps:g} frames/s, the data set at {fps:g}; resample it, or write another data set"
+        )

@@ -1,0 +1,185 @@
+"""One recorded demonstration: calibrated views of it, what was asked, and what the tool did."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from action_images.errors import ActionImagesError
+from action_images.geometry import Camera, Trajectory
+
+SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+SAFE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+:@=,-]*(/[A-Za-z0-9_][A-Za-z0-9_.+:@=,-]*)*")
+
+
+class EpisodeError(ActionImagesError):
+    """What is wrong with a data set, named as dataset/episode/view, and the cure."""
+
+
+@runtime_checkable
+class Frames(Protocol):
+    """A video whose frames are decoded when asked for."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width)"""
+        ...
+
+    def __len__(self) -> int:
+        """How many frames there are."""
+        ...
+
+    def read(self, indices: Sequence[int]) -> UInt8[Tensor, "frame 3 h w"]:
+        """Exactly these frames, in this order; repeats are allowed, negative or missing ones raise EpisodeError."""
+        ...
+
+
+def check_indices(indices: Sequence[int], num_frames: int, name: str) -> None:
+    """Raise EpisodeError for the first index outside [0, num_frames)."""
+    for index in indices:
+        if not 0 <= index < num_frames:
+            raise EpisodeError(
+                f"{name}: frame {index} was asked for, it has {num_frames}; cut windows from the episode's own length"
+            )
+
+
+@dataclass(frozen=True)
+class FramesInMemory:
+    """Frames that are already decoded."""
+
+    video: UInt8[Tensor, "frame 3 h w"]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width)"""
+        return self.video.shape[-2], self.video.shape[-1]
+
+    def __len__(self) -> int:
+        return self.video.shape[0]
+
+    def read(self, indices: Sequence[int]) -> UInt8[Tensor, "frame 3 h w"]:
+        """Exactly these frames, in this order."""
+        check_indices(indices, len(self), "a video in memory")
+        return self.video[torch.as_tensor(indices, dtype=torch.long)]
+
+
+@dataclass(frozen=True)
+class FramesSelected:
+    """Some frames of another video, by their indices there: a range cut out, or every n-th."""
+
+    frames: Frames
+    indices: range
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width)"""
+        return self.frames.size
+
+    @property
+    def fps(self) -> float | None:
+        """Frames per second that follow from those of the other video; None where it does not say."""
+        fps = getattr(self.frames, "fps", None)
+        return None if fps is None else fps / abs(self.indices.step)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def read(self, indices: Sequence[int]) -> UInt8[Tensor, "frame 3 h w"]:
+        """Exactly these frames, in this order."""
+        check_indices(indices, len(self), "a cut-out video")
+        return self.frames.read([self.indices[index] for index in indices])
+
+
+@dataclass(frozen=True)
+class View:
+    """One camera's video. `camera` has batch axes () for a still camera, (frame) for a moving one, or is None: not calibrated."""
+
+    name: str
+    frames: Frames
+    camera: Camera | None
+
+
+@dataclass(frozen=True)
+class Episode:
+    """A demonstration. All views and the trajectory have the same number of frames; what is absent is None, never zeros."""
+
+    id: str
+    instruction: str | None
+    fps: float
+    views: tuple[View, ...]
+    trajectory: Trajectory | None
+
+    @property
+    def num_frames(self) -> int:
+        """The length that all views and the trajectory share."""
+        return len(self.views[0].frames)
+
+    def view(self, name: str) -> View:
+        """The view of this name; raises EpisodeError, naming those that exist."""
+        for view in self.views:
+            if view.name == name:
+                return view
+        raise EpisodeError(
+            f"{self.id}: there is no view '{name}'; it has {', '.join(view.name for view in self.views)}"
+        )
+
+    def check(self) -> "Episode":
+        """Return self; raise EpisodeError unless ids, lengths, sizes, cameras and trajectory agree and are usable."""
+        check_id(self.id)
+        if not self.views:
+            raise EpisodeError(f"{self.id}: has no views; an episode needs at least one video")
+        if not 0 < self.fps <= 1000:
+            raise EpisodeError(f"{self.id}: fps is {self.fps:g}; give the frames per second of the recording")
+        names = [view.name for view in self.views]
+        if len(set(names)) != len(names):
+            raise EpisodeError(f"{self.id}: two views share a name ({', '.join(names)}); give each its own")
+        for view in self.views:
+            self._check_view(view)
+        if self.trajectory is not None:
+            self._check_length("the trajectory", self.trajectory.num_frames)
+            self._checked(self.trajectory.check, "trajectory")
+        return self
+
+    def _check_view(self, view: View) -> None:
+        if not SAFE_NAME.fullmatch(view.name):
+            raise EpisodeError(
+                f"{self.id}: view name '{view.name}' must be letters, digits, '_', '-' or '.', beginning with a letter or digit"
+            )
+        self._check_length(f"view '{view.name}'", len(view.frames))
+        if view.camera is None:
+            return
+        if view.camera.size != view.frames.size:
+            raise EpisodeError(
+                f"{self.id}/{view.name}: the camera is for {view.camera.size} px, the frames are {view.frames.size}; rescale it"
+            )
+        if len(view.camera.batch_shape) > 1:
+            raise EpisodeError(
+                f"{self.id}/{view.name}: the camera has axes {tuple(view.camera.batch_shape)}; give () or (frame)"
+            )
+        if view.camera.batch_shape:
+            self._check_length(f"the camera of '{view.name}'", view.camera.batch_shape[0])
+        self._checked(view.camera.check, f"{view.name}.camera")
+
+    def _check_length(self, what: str, num_frames: int) -> None:
+        if num_frames != self.num_frames or num_frames == 0:
+            raise EpisodeError(
+                f"{self.id}: {what} has {num_frames} frames, view '{self.views[0].name}' {self.num_frames}; all must share one length > 0"
+            )
+
+    def _checked(self, check: Callable[[str], object], name: str) -> None:
+        try:
+            check(name)
+        except ValueError as error:
+            raise EpisodeError(f"{self.id}: {error}") from None
+
+
+def check_id(episode_id: str) -> None:
+    """Raise EpisodeError unless an id is words of letters, digits and `_-.+:@=,` joined by '/': a name, never a way out of a folder."""
+    if len(episode_id) > 400 or not SAFE_ID.fullmatch(episode_id) or ".." in episode_id:
+        raise EpisodeError(
+            f"episode id {episode_id[:80]!r} must be words of letters, digits and _-.+:@=, joined by '/', without '..'"
+        )

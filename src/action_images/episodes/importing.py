@@ -1,0 +1,212 @@
+"""Foreign episodes into a data set of ours: in parallel, in order, again from where it stopped."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from action_images.episodes.dataset import Dataset
+from action_images.episodes.encoded_episode import Encoded, encode_episode
+from action_images.episodes.episode import EpisodeError
+from action_images.episodes.lerobot_layout import read_json
+from action_images.episodes.readers import Reader, open_foreign
+from action_images.episodes.resize import select_views
+from action_images.episodes.writer import DatasetWriter
+from action_images.errors import ActionImagesError
+from action_images.files.atomic import commit_file
+from action_images.files.lock import alone_in
+from action_images.files.settings import keep_settings
+from action_images.parallel.isolated import each_isolated
+
+SETTINGS = "meta/import/settings.json"
+REFUSALS = "import.json"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is made of each episode: which views, at which size (None: their own), encoded how well."""
+
+    source: Path
+    format: str = "auto"
+    views: tuple[str, ...] = ()
+    size: tuple[int, int] | None = None
+    crf: int = 18
+
+    def settings(self) -> dict[str, Any]:
+        """All that decides what an imported episode is; the episodes of one data set share it.
+
+        The source's place is told as a hash: data sets are published, and where they once lay is nobody's business.
+        """
+        place = sha256(str(self.source.resolve()).encode()).hexdigest()[:16]
+        return asdict(self) | {"source": f"{self.source.resolve().name} {place}"}
+
+
+@dataclass
+class Outcome:
+    """What became of every episode of the source."""
+
+    format: str
+    imported: list[str] = field(default_factory=list)
+    already_there: list[str] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+def import_episodes(
+    job: Job,
+    out: Path,
+    num_workers: int,
+    limit: int | None = None,
+    seen: Callable[[int, int], None] | None = None,
+) -> Outcome:
+    """Append the source's episodes that `out` does not have yet, in the source's order; at most the first `limit`.
+
+    An episode that is unusable, or unlike the data set's first, is refused with the reason; everything else goes on.
+    `seen(done, all)` is told of progress. Raises EpisodeError where there is nothing to import at all, ValueError where
+    `out` holds episodes of another source, format, views, size or quality, or another process imports into it,
+    and OSError where worker processes cannot be started.
+    """
+    if limit is not None and limit < 1:
+        raise ActionImagesError(f"--limit is {limit}; look at one episode at least, or leave it out")
+    format, reader = open_foreign(job.source, job.format)
+    job = replace(job, format=format)
+    # Held before anything is looked at or cleaned up: a second run would take away what the first has under way.
+    with alone_in((out / SETTINGS).parent):
+        return _import(job, reader, reader.ids[:limit], out, num_workers, seen)
+
+
+def _import(
+    job: Job,
+    reader: Reader,
+    ids: Sequence[str],
+    out: Path,
+    num_workers: int,
+    seen: Callable[[int, int], None] | None,
+) -> Outcome:
+    have = _known(out)
+    wanted = [episode_id for episode_id in ids if episode_id not in have]
+    outcome = Outcome(job.format, already_there=[episode_id for episode_id in ids if episode_id in have])
+    keep_settings(out / SETTINGS, job.settings(), empty=not have)
+    refused_before = (
+        _refused_before(out) if have else {}
+    )  # of an attempt that came to nothing, as its settings
+    with _staging(out) as staging, ExitStack() as writers:
+        writer = writers.enter_context(DatasetWriter(out, Dataset(out).fps, job.crf)) if have else None
+        for number, (episode_id, result) in enumerate(_encoded(job, reader, wanted, staging, num_workers)):
+            if writer is None and not isinstance(
+                result, str
+            ):  # the first usable episode says how fast the data set runs
+                writer = writers.enter_context(DatasetWriter(out, result.fps, job.crf))
+            reason = result if isinstance(result, str) else _refusal(writer, result)
+            if reason is None:
+                outcome.imported.append(episode_id)
+            else:
+                outcome.refused[episode_id] = reason
+            shutil.rmtree(_staged(staging, episode_id), ignore_errors=True)
+            if seen is not None:
+                seen(number + 1, len(wanted))
+    _remember(out, outcome, refused_before)
+    if not outcome.imported and not outcome.already_there:
+        reason = next(iter(outcome.refused.values()))
+        raise EpisodeError(
+            f"{job.source}: none of {len(ids)} episodes could be imported; the first: {reason}"
+        )
+    return outcome
+
+
+def _refusal(writer: DatasetWriter | None, encoded: Encoded) -> str | None:
+    """Store an episode; the reason where it does not fit the data set, None where it is stored."""
+    assert writer is not None
+    try:
+        writer.commit(encoded)
+    except EpisodeError as error:
+        return str(error)
+    return None
+
+
+@contextmanager
+def _staging(out: Path) -> Iterator[Path]:
+    """A folder on the data set's disk, without what a killed run left there."""
+    out.mkdir(parents=True, exist_ok=True)
+    for left in out.glob(".import-*"):
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=".import-", dir=out) as folder:
+        yield Path(folder)
+
+
+def _staged(staging: Path, episode_id: str) -> Path:
+    """The episode's own folder below the staging folder; an id may be longer than a file's name."""
+    return staging / sha256(episode_id.encode()).hexdigest()
+
+
+def _known(out: Path) -> set[str]:
+    return set(Dataset(out).ids) if any(out.glob("meta/episodes/*/*.parquet")) else set()
+
+
+def _refused_before(out: Path) -> dict[str, str]:
+    """What earlier runs left out and why; raises EpisodeError where the file that says so is damaged."""
+    path = out / REFUSALS
+    refused = read_json(path).get("refused") if path.is_file() else {}
+    if not isinstance(refused, dict):
+        raise EpisodeError(f"{path}: 'refused' is no json object; remove the file, then it is written anew")
+    return refused
+
+
+def _remember(out: Path, outcome: Outcome, refused_before: Mapping[str, str]) -> None:
+    """Keep beside the data what was left out of it and why, by this run or by one before that this one did not come to."""
+    there = {*outcome.imported, *outcome.already_there}
+    earlier = {episode_id: reason for episode_id, reason in refused_before.items() if episode_id not in there}
+    temporary = out / f"{REFUSALS}.part"
+    temporary.write_text(
+        json.dumps({"format": outcome.format, "refused": earlier | outcome.refused}, indent=2) + "\n"
+    )
+    commit_file(temporary, out / REFUSALS)
+
+
+def _encoded(
+    job: Job, reader: Reader, ids: Sequence[str], staging: Path, num_workers: int
+) -> Iterator[tuple[str, Encoded | str]]:
+    """Each id with its encoded episode or the reason against it, in order, few at a time on disk."""
+    if num_workers == 0:
+        yield from ((episode_id, _encode(reader, job, episode_id, staging)) for episode_id in ids)
+        return
+    for episode_id, result in each_isolated(
+        partial(_encode_in_worker, job, staging), ids, num_workers, _begin, (job,)
+    ):
+        reason = "the process that decoded it died; its files are damaged or need more memory than there is"
+        yield episode_id, f"{episode_id}: {reason}" if result is None else result
+
+
+_reader: Reader | None = None
+
+
+def _begin(job: Job) -> None:
+    """Look through the source once for each worker process."""
+    global _reader
+    import torch
+
+    torch.set_num_threads(1)
+    _reader = open_foreign(job.source, job.format)[1]
+
+
+def _encode_in_worker(job: Job, staging: Path, episode_id: str) -> Encoded | str:
+    assert _reader is not None
+    return _encode(_reader, job, episode_id, staging)
+
+
+def _encode(reader: Reader, job: Job, episode_id: str, staging: Path) -> Encoded | str:
+    folder = _staged(staging, episode_id)
+    folder.mkdir(exist_ok=True)  # it is there where the process that began with it has died
+    try:
+        episode = select_views(reader.read(episode_id), job.views, job.size)
+        return encode_episode(episode, folder, job.crf)
+    except Exception as error:  # whatever one episode makes a library raise, the others are imported
+        reason = (
+            str(error) if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: {error}"
+        )
+        return reason if episode_id in reason else f"{episode_id}: {reason}"

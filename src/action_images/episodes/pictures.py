@@ -1,0 +1,84 @@
+"""Frames kept as one picture each: png or jpg, as files or as bytes."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import av
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from action_images.episodes.episode import EpisodeError, check_indices
+from action_images.episodes.video import MAX_SIDE_PX
+
+FORMATS = "image2,png_pipe,jpeg_pipe,bmp_pipe,tiff_pipe,webp_pipe"
+"""What a picture may be to FFmpeg: nothing that names other files to read."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """A video whose frames are picture files, or their contents, in order; all of one size."""
+
+    sources: tuple[Path | bytes, ...]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the first picture; raises EpisodeError where there is none."""
+        return self._size
+
+    @cached_property
+    def _size(self) -> tuple[int, int]:
+        if not self.sources:
+            raise EpisodeError("a video of pictures holds none; restore them or drop the episode")
+        height, width = read_picture(self.sources[0]).shape[-2:]
+        return height, width
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    def read(self, indices: Sequence[int]) -> UInt8[Tensor, "frame 3 h w"]:
+        """Exactly these frames, in this order; raises EpisodeError for a damaged or missing picture or one of another size."""
+        check_indices(indices, len(self), "a video of pictures")
+        if not len(indices):
+            return torch.empty(0, 3, *self.size, dtype=torch.uint8)
+        frames = {}
+        for index in sorted(set(indices)):
+            frames[index] = read_picture(self.sources[index])
+            if tuple(frames[index].shape[-2:]) != self.size:
+                raise EpisodeError(
+                    f"{_name(self.sources[index])}: is {tuple(frames[index].shape[-2:])} px, the first frame {self.size}; resize them"
+                )
+        return torch.stack([frames[index] for index in indices])
+
+
+def read_picture(source: Path | bytes) -> UInt8[Tensor, "3 h w"]:
+    """One picture in RGB; raises EpisodeError where it is missing, damaged or absurdly large."""
+    try:
+        content = io.BytesIO(source) if isinstance(source, bytes) else str(source)
+        with av.open(content, metadata_errors="replace", options={"format_whitelist": FORMATS}) as container:
+            context = container.streams.video[0].codec_context
+            if max(context.width, context.height) > MAX_SIDE_PX:
+                raise EpisodeError(
+                    f"{_name(source)}: claims {context.height}x{context.width} px, beyond what is read; the file is damaged"
+                )
+            context.thread_count = 1
+            context.options = {"max_pixels": str(MAX_SIDE_PX**2)}
+            frame = next(container.decode(video=0))
+            return torch.from_numpy(frame.to_ndarray(format="rgb24")).movedim(-1, 0)
+    except FileNotFoundError:
+        raise EpisodeError(
+            f"{source}: there is no such picture; restore the file or drop the episode"
+        ) from None
+    except EpisodeError:
+        raise
+    except (av.FFmpegError, StopIteration, IndexError, ValueError, OverflowError):
+        raise EpisodeError(
+            f"{_name(source)}: is not a readable picture; restore it or drop the episode"
+        ) from None
+
+
+def _name(source: Path | bytes) -> str:
+    return str(source) if isinstance(source, Path) else f"a picture of {len(source)} bytes"

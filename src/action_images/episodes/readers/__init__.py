@@ -1,0 +1,73 @@
+"""Foreign data sets, one file for each: the only home of conventions that are not ours."""
+
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Protocol, runtime_checkable
+
+from action_images.episodes.episode import Episode, EpisodeError
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """The episodes of one foreign folder, converted to our conventions as they are read."""
+
+    def __init__(self, root: Path):
+        """Look through the folder; raises EpisodeError where it cannot be read at all."""
+        ...
+
+    @classmethod
+    def recognises(cls, root: Path) -> bool:
+        """Whether the folder looks like this format."""
+        ...
+
+    @property
+    def ids(self) -> list[str]:
+        """All episodes, sorted; those that turn out to be unusable too."""
+        ...
+
+    def read(self, episode_id: str) -> Episode:
+        """One episode; raises ValueError, mostly EpisodeError, where it is unusable."""
+        ...
+
+
+READERS: Mapping[str, str] = MappingProxyType(
+    {
+        "lerobot": "lerobot.LeRobot",
+        "action-images-rlbench": "action_images.ActionImagesRLBench",
+        "rlbench": "rlbench.RLBench",
+        "droid": "droid.Droid",
+        "droid-processed": "droid.DroidProcessed",
+        "bridge": "bridge.Bridge",
+        "bridge-processed": "bridge.BridgeProcessed",
+    }
+)
+"""Format -> file and class; the order in which they are tried."""
+
+
+def open_foreign(root: Path, format: str = "auto") -> tuple[str, Reader]:
+    """The format's name and a reader of the folder; raises EpisodeError where the folder is missing, of no known format or empty."""
+    if not root.is_dir():
+        raise EpisodeError(f"{root}: there is no such folder")
+    root = (
+        root.resolve()
+    )  # '.' has neither a name, which an id may be made of, nor a folder beside it, where tables may lie
+    if format != "auto" and format not in READERS:
+        raise EpisodeError(f"there is no format '{format}'; there are: auto, {', '.join(READERS)}")
+    for name in READERS if format == "auto" else [format]:
+        reader_class = _load(name)
+        if reader_class.recognises(root):
+            reader = reader_class(root)
+            if not reader.ids:
+                raise EpisodeError(f"{root}: holds no episode of format '{name}'")
+            return name, reader
+    wanted = f"none of {', '.join(READERS)}" if format == "auto" else f"not '{format}'"
+    raise EpisodeError(
+        f"{root}: is {wanted} as docs/data.md describes them; give the folder that holds the episodes, or name --format"
+    )
+
+
+def _load(name: str) -> Any:
+    module, _, reader = READERS[name].partition(".")
+    return getattr(importlib.import_module(f"action_images.episodes.readers.{module}"), reader)

@@ -1,0 +1,91 @@
+"""The RLBench set of the method's own release: RLBench's conventions, videos at every fourth control step.
+
+<task>/variation<N>/{variation_descriptions.pkl, episodes/episode*/{actions.npy, view*/{rgb/video.mp4,
+camera_params.json}}}. Frame i of a video belongs to row 4 i of the actions (x y z, quaternion x y z w, 1 = open).
+"""
+
+from pathlib import Path
+
+import torch
+
+from action_images.episodes.episode import Episode, EpisodeError, View
+from action_images.episodes.lerobot_layout import read_json
+from action_images.episodes.readers.folders import (
+    as_tensor,
+    by_id,
+    folder_of,
+    natural,
+    read_array,
+    same_length,
+)
+from action_images.episodes.readers.rlbench import CONTROL_HZ, read_instruction, still
+from action_images.episodes.video import VideoFrames
+from action_images.geometry import Camera, Pose, Trajectory
+
+STRIDE = 4
+
+
+class ActionImagesRLBench:
+    """A folder of the released set."""
+
+    def __init__(self, root: Path):
+        self._folders = by_id(
+            root, (path.parent for path in root.glob("**/episode*/actions.npy")), leave_out=("episodes",)
+        )
+
+    @classmethod
+    def recognises(cls, root: Path) -> bool:
+        """Whether there is an episode with actions and a view somewhere below."""
+        return any(
+            next(path.parent.glob("view*/camera_params.json"), None)
+            for path in root.glob("**/episode*/actions.npy")
+        )
+
+    @property
+    def ids(self) -> list[str]:
+        """<task>/variation<N>/episode<M>"""
+        return list(self._folders)
+
+    def read(self, episode_id: str) -> Episode:
+        """One episode at the videos' rate."""
+        folder = folder_of(self._folders, episode_id)
+        actions = read_array(folder / "actions.npy", (None, 8))
+        assert actions is not None
+        places = sorted(folder.glob("view*/"), key=lambda path: natural(path.name))
+        views = tuple(_view(place, len(actions)) for place in places)
+        rows = actions[::STRIDE]
+        same_length(
+            episode_id,
+            {f"every {STRIDE}th row of actions.npy": len(rows)}
+            | {view.name: len(view.frames) for view in views},
+        )
+        return Episode(
+            episode_id, read_instruction(folder), CONTROL_HZ / STRIDE, views, Trajectory.from_vector(rows)
+        )
+
+
+def _view(place: Path, num_actions: int) -> View:
+    frames = VideoFrames(place / "rgb" / "video.mp4")
+    return View(
+        place.name, frames, _cameras(place / "camera_params.json", frames.size, len(frames), num_actions)
+    )
+
+
+def _cameras(path: Path, size: tuple[int, int], num_frames: int, num_actions: int) -> Camera:
+    entries = read_json(path)
+    keys = sorted(entries, key=natural)
+    # One entry for each frame of the video, or for each control step: the count tells which.
+    chosen = {num_actions: keys[::STRIDE], num_frames: keys}.get(len(keys))
+    if chosen is None:
+        raise EpisodeError(
+            f"{path}: has {len(keys)} entries for {num_frames} frames and {num_actions} actions; restore the file"
+        )
+    if not all(isinstance(entries[key], dict) for key in chosen):
+        raise EpisodeError(f"{path}: each entry should hold intrinsics and extrinsics; restore the file")
+    intrinsics = torch.stack(
+        [as_tensor(entries[key].get("intrinsics"), (3, 3), f"{path}: {key} intrinsics") for key in chosen]
+    )
+    extrinsics = torch.stack(
+        [as_tensor(entries[key].get("extrinsics"), (4, 4), f"{path}: {key} extrinsics") for key in chosen]
+    )
+    return still(Camera.from_rlbench(intrinsics, Pose.from_matrix(extrinsics), size))

@@ -1,0 +1,150 @@
+"""BridgeData V2: as it was recorded, and as the method's release processed it.
+
+Raw: raw/traj_group*/traj*/{obs_dict.pkl, policy_out.pkl, images<N>/im_<i>.jpg, lang.txt}; the tool in the robot's base
+frame, cameras not calibrated: nothing can be drawn. Processed: <episode>/{video/<i>.mp4, vggt/0/{intrinsic,
+extrinsic}.npy, instruction.txt}; cameras estimated by VGGT in a frame and scale of their own, so without a trajectory.
+"""
+
+from pathlib import Path
+
+from torch import Tensor
+
+from action_images.episodes.episode import Episode, EpisodeError, View
+from action_images.episodes.pictures import Pictures
+from action_images.episodes.readers.folders import (
+    as_tensor,
+    by_id,
+    folder_of,
+    natural,
+    read_array,
+    read_text,
+    same_length,
+)
+from action_images.episodes.readers.unpickle import read_pickle
+from action_images.episodes.video import VideoFrames
+from action_images.geometry import Camera, Pose, Trajectory
+from action_images.geometry.rotation import nearest_rotation
+
+CONTROL_HZ = 5.0
+GRIPPER_COLUMN = 6
+
+
+class Bridge:
+    """A folder of raw BridgeData V2 trajectories."""
+
+    def __init__(self, root: Path):
+        self._folders = by_id(root, (path.parent for path in root.glob("**/traj*/obs_dict.pkl")))
+
+    @classmethod
+    def recognises(cls, root: Path) -> bool:
+        """Whether there is a trajectory somewhere below."""
+        return next(root.glob("**/traj*/obs_dict.pkl"), None) is not None
+
+    @property
+    def ids(self) -> list[str]:
+        """.../traj_group<N>/traj<M>"""
+        return list(self._folders)
+
+    def read(self, episode_id: str) -> Episode:
+        """One trajectory with all its views, none of them calibrated."""
+        folder = folder_of(self._folders, episode_id)
+        record = read_pickle(folder / "obs_dict.pkl")
+        if not isinstance(record, dict):
+            raise EpisodeError(f"{folder}/obs_dict.pkl: should be a dict of arrays; restore the file")
+        places = sorted(folder.glob("images[0-9]*/"), key=lambda path: natural(path.name))
+        views = tuple(View(place.name, Pictures(_numbered(place)), None) for place in places)
+        lengths = {view.name: len(view.frames) for view in views}
+        trajectory = _tool_path(record, episode_id)
+        if trajectory is not None:
+            lengths["obs_dict.pkl"] = trajectory.num_frames
+        num_frames = same_length(episode_id, lengths)
+        _check_commands(folder / "policy_out.pkl", num_frames)
+        return Episode(episode_id, read_text(folder / "lang.txt"), CONTROL_HZ, views, trajectory)
+
+
+def _numbered(place: Path) -> tuple[Path, ...]:
+    pictures = sorted(place.glob("im_*.jpg"), key=lambda path: natural(path.name))
+    if [path.stem for path in pictures] != [f"im_{i}" for i in range(len(pictures))]:
+        raise EpisodeError(
+            f"{place}: the pictures are not numbered im_0.jpg, im_1.jpg, ...; restore them or drop the episode"
+        )
+    return tuple(pictures)
+
+
+def _tool_path(record: dict, episode_id: str) -> Trajectory | None:
+    """The tool in the base frame; None where the full transform was not recorded (the Euler angles alone are about another frame)."""
+    if "eef_transform" not in record or "state" not in record:
+        return None
+    matrix = as_tensor(record["eef_transform"], (None, 4, 4), f"{episode_id}: eef_transform")
+    state = as_tensor(record["state"], (len(matrix), 7), f"{episode_id}: state")
+    # The finger sensor overshoots [0, 1] a little at both ends.
+    return Trajectory(Pose.from_matrix(matrix), state[:, GRIPPER_COLUMN].clamp(0, 1))
+
+
+def _check_commands(path: Path, num_frames: int) -> None:
+    if not path.is_file():
+        return
+    commands = read_pickle(path)
+    if not isinstance(commands, list) or len(commands) not in (num_frames - 1, num_frames):
+        count = len(commands) if isinstance(commands, list) else "no"
+        raise EpisodeError(
+            f"{path}: has {count} commands for {num_frames} frames; restore the file or drop the episode"
+        )
+
+
+class BridgeProcessed:
+    """A folder of BridgeData V2 as the release processed it."""
+
+    def __init__(self, root: Path):
+        self._folders = by_id(
+            root, (path.parent.parent.parent for path in root.glob("**/vggt/0/intrinsic.npy"))
+        )
+
+    @classmethod
+    def recognises(cls, root: Path) -> bool:
+        """Whether there is an episode with estimated cameras somewhere below."""
+        return next(root.glob("**/vggt/0/intrinsic.npy"), None) is not None
+
+    @property
+    def ids(self) -> list[str]:
+        """The episodes' folders."""
+        return list(self._folders)
+
+    def read(self, episode_id: str) -> Episode:
+        """One episode: videos with estimated cameras, no trajectory."""
+        folder = folder_of(self._folders, episode_id)
+        intrinsics = read_array(folder / "vggt/0/intrinsic.npy", (None, 3, 3))
+        extrinsics = read_array(folder / "vggt/0/extrinsic.npy", (None, 3, 4))
+        assert intrinsics is not None
+        assert extrinsics is not None
+        videos = sorted((folder / "video").glob("*.mp4"), key=lambda path: natural(path.name))
+        if not len(videos) == len(intrinsics) == len(extrinsics):
+            counts = f"{len(videos)} videos, {len(intrinsics)} intrinsics and {len(extrinsics)} extrinsics"
+            raise EpisodeError(f"{episode_id}: has {counts}; restore the episode or drop it")
+        views = tuple(_estimated(*parts) for parts in zip(videos, intrinsics, extrinsics, strict=True))
+        same_length(episode_id, {view.name: len(view.frames) for view in views})
+        return Episode(episode_id, read_text(folder / "instruction.txt"), CONTROL_HZ, views, None)
+
+
+def _estimated(video: Path, intrinsics: Tensor, camera_from_world: Tensor) -> View:
+    """VGGT works on a resized picture whose centre is its principal point: that tells its size."""
+    frames = VideoFrames(video)
+    for name, numbers in (("intrinsic", intrinsics), ("extrinsic", camera_from_world)):
+        if not numbers.isfinite().all():
+            raise EpisodeError(
+                f"{video}: its estimated camera has numbers in {name}.npy that are not finite; drop the episode"
+            )
+    width, height = (round(2 * float(intrinsics[axis, 2])) for axis in (0, 1))
+    if width < 1 or height < 1:
+        raise EpisodeError(
+            f"{video}: its estimated camera has no image size (principal point {intrinsics[:2, 2].tolist()}); drop the episode"
+        )
+    rotation = nearest_rotation(
+        camera_from_world[:, :3]
+    )  # a network's output is a rotation to three digits only
+    world_from_camera = Pose(rotation, camera_from_world[:, 3]).inverse()
+    return View(
+        f"camera{video.stem}",
+        frames,
+        Camera(intrinsics, world_from_camera, (height, width)).resize(*frames.size),
+    )

@@ -1,0 +1,36 @@
+"""Episodes with some of their views, fitted to one size."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from jaxtyping import UInt8
+from torch import Tensor
+
+from action_images.episodes.episode import Episode, Frames, View
+from action_images.geometry.fitting import fit_camera, fit_frames
+
+
+@dataclass(frozen=True)
+class FramesFitted:
+    """Frames at another size, fitted when they are read."""
+
+    frames: Frames
+    size: tuple[int, int]
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def read(self, indices: Sequence[int]) -> UInt8[Tensor, "frame 3 h w"]:
+        """Exactly these frames, in this order."""
+        return fit_frames(self.frames.read(indices), self.size)
+
+
+def select_views(episode: Episode, names: Sequence[str] = (), size: tuple[int, int] | None = None) -> Episode:
+    """The episode with these views alone, in this order (none: all), all fitted to `size` where one is given."""
+    views = tuple(episode.view(name) for name in names) if names else episode.views
+    return replace(episode, views=views if size is None else tuple(_fitted(view, size) for view in views))
+
+
+def _fitted(view: View, size: tuple[int, int]) -> View:
+    camera = None if view.camera is None else fit_camera(view.camera, size)
+    return View(view.name, FramesFitted(view.frames, size), camera)

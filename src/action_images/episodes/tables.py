@@ -1,0 +1,111 @@
+"""Parquet files: read with bounds, written whole or not at all."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache, partial
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from action_images.episodes.episode import EpisodeError
+from action_images.errors import ActionImagesError
+from action_images.files.atomic import commit_file
+
+MAX_TABLE_BYTES = 4 << 30
+ROWS_PER_GROUP = 512
+"""Rows that are unpacked together: opening one episode out of thousands reads its group or two, not the whole file."""
+
+
+def read_table(path: Path, columns: list[str] | None = None, episode_index: int | None = None) -> pa.Table:
+    """A parquet file, or some columns of one episode of it; raises EpisodeError where it is missing, broken or absurdly large."""
+    with _readable(path), pq.ParquetFile(path) as file:
+        names = file.schema_arrow.names
+        missing = sorted(set(columns or ()) - set(names))
+        if missing:
+            raise EpisodeError(f"{path}: lacks the columns {', '.join(missing)}; restore the file")
+        if episode_index is None:
+            return _read(path, file, columns, None)
+        wanted = None if columns is None else [*columns, "episode_index"]
+        groups = [
+            group
+            for group, held in enumerate(_episodes_of(path))
+            if held and held[0] <= episode_index <= held[1]
+        ]
+        table = _read(path, file, wanted, groups)
+        return table.filter(pa.array(table["episode_index"].to_numpy() == episode_index))
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Whatever Arrow has to say of a damaged file, said once and with the cure."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise EpisodeError(f"{path}: is missing; restore the file") from None
+    except EpisodeError:
+        raise
+    # Damaged metadata reaches Python as names that are no text or twice there and numbers that do not fit, too.
+    except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, OverflowError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise EpisodeError(f"{path}: is not a readable parquet file ({reason[:120]}); restore it") from None
+
+
+def _read(path: Path, file: pq.ParquetFile, columns: list[str] | None, groups: list[int] | None) -> pa.Table:
+    """Row groups (None: all), a piece at a time: what a file claims of its size may be a lie, what it unpacks to is not."""
+    batches, num_bytes = [], 0
+    for batch in file.iter_batches(row_groups=groups, columns=columns, use_threads=False):
+        num_bytes += batch.nbytes
+        if num_bytes > MAX_TABLE_BYTES:
+            raise EpisodeError(
+                f"{path}: unpacks to more than {MAX_TABLE_BYTES >> 20} MB, beyond what is read; the file is damaged"
+            )
+        batches.append(batch)
+    if batches:
+        return pa.Table.from_batches(batches)
+    table = file.schema_arrow.empty_table()
+    return table if columns is None else table.select(columns)
+
+
+def _episodes_of(path: Path) -> tuple[tuple[int, int] | None, ...]:
+    """The least and the largest episode index in each row group; None where a group is empty."""
+    state = path.stat()
+    return _episodes_of_version(str(path), state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=4096)
+def _episodes_of_version(path: str, mtime_ns: int, num_bytes: int) -> tuple[tuple[int, int] | None, ...]:  # noqa: ARG001 the file's version
+    # The column itself is read, not its statistics: Arrow ends the process where the metadata of a column chunk are
+    # damaged and Python asks for them, but raises where it reads the column.
+    with pq.ParquetFile(path) as file:
+        if "episode_index" not in file.schema_arrow.names:
+            raise ActionImagesError("it has no column 'episode_index'")
+        read = partial(_read, Path(path), file, ["episode_index"])
+        columns = (read([group])["episode_index"].to_numpy() for group in range(file.num_row_groups))
+        return tuple(
+            (column.min().item(), column.max().item()) if len(column) else None for column in columns
+        )
+
+
+def write_table(path: Path, table: pa.Table, index: str | None = None) -> None:
+    """Write a parquet file in one step; `index` names the column that pandas takes for row names."""
+    if index is not None:
+        table = table.replace_schema_metadata({"pandas": json.dumps(_pandas(table, index))})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".parquet.part")
+    pq.write_table(table, temporary, compression="snappy", row_group_size=ROWS_PER_GROUP)
+    commit_file(temporary, path)
+
+
+def _pandas(table: pa.Table, index: str) -> dict:
+    """What pandas stores beside a table to find its index again."""
+    kinds = {
+        name: ("unicode", "object") if pa.types.is_string(kind) else ("int64", "int64")
+        for name, kind in zip(table.column_names, table.schema.types, strict=True)
+    }
+    columns = [
+        {"name": name, "field_name": name, "pandas_type": kind, "numpy_type": numpy_type, "metadata": None}
+        for name, (kind, numpy_type) in kinds.items()
+    ]
+    return {"index_columns": [index], "column_indexes": [], "columns": columns, "pandas_version": "2.0.0"}

@@ -1,0 +1,294 @@
+"""Adding episodes to a data set on disk, each whole or not at all."""
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from typing_extensions import Self
+
+from action_images.episodes import lerobot_layout as layout
+from action_images.episodes import statistics
+from action_images.episodes.encoded_episode import Encoded, check_fits, encode_episode
+from action_images.episodes.episode import Episode, EpisodeError
+from action_images.episodes.tables import read_table, write_table
+from action_images.files.atomic import commit_file
+from action_images.files.lock import take_lock
+
+ROWS_PER_FILE = 8192
+EPISODES_PER_FILE = 500
+
+
+class DatasetWriter:
+    """Writes and appends to one data set: a LeRobotDataset v3 with columns for cameras and tool poses (docs/data.md).
+
+    An episode exists once the episode table that names it has been renamed into place; a writer that is killed leaves
+    the data set as it was after the last whole episode, and so does a write that fails. Every file is a function of the
+    episodes alone, in their order: however often the writer was stopped in between, the same episodes give the same
+    bytes. The views and sizes are those of the first episode.
+    """
+
+    def __init__(self, path: Path, fps: float, crf: int = 18):
+        self.path, self.fps, self.crf = Path(path), fps, crf
+        (self.path / "meta").mkdir(parents=True, exist_ok=True)
+        self._lock = self._locked()
+        self.ids: set[str] = set()
+        self.sizes: dict[str, tuple[int, int]] | None = None
+        self.num_frames = 0
+        self._tasks: dict[str, int] = {}
+        self._episodes: list[dict[str, Any]] = []
+        self._rows: list[pa.Table] = []
+        self._file_starts = {"episodes": 0, "data": 0}
+        self._infos: dict[str, Any] = {}
+        try:
+            self._resume() if (self.path / layout.INFO).exists() else self._see_that_it_is_new()
+        except BaseException:
+            self._lock.close()
+            raise
+        self._staging = self.path / ".staging"
+        shutil.rmtree(self._staging, ignore_errors=True)
+        self._staging.mkdir()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def add(self, episode: Episode) -> None:
+        """Store an episode; raises EpisodeError, the data set unchanged, where it cannot be.
+
+        It must be whole (`Episode.check`), new, and have the data set's views, sizes and frame rate.
+        """
+        with self.staging() as folder:
+            self.commit(encode_episode(episode, Path(folder), self.crf))
+
+    def staging(self) -> tempfile.TemporaryDirectory:
+        """A folder on the data set's disk for `encode_episode`, in this process or another."""
+        return tempfile.TemporaryDirectory(dir=self._staging)
+
+    def commit(self, encoded: Encoded) -> None:
+        """Store an episode that is already encoded; takes its video files away."""
+        if encoded.id in self.ids:
+            raise EpisodeError(f"{encoded.id}: is in {self.path} already; give each episode an id of its own")
+        sizes = self.sizes or encoded.sizes
+        check_fits(encoded, sizes, self.fps)
+        number = len(self.ids)
+        if number == 0:
+            self._write_info(
+                sizes
+            )  # without it the first episode could not be read, nor its files be told from a stranger's
+        for view, video in encoded.videos.items():
+            target = self.path / layout.numbered(layout.VIDEOS, number, video_key=layout.IMAGES + view)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            commit_file(video, target)
+        # Tasks and rows that no episode names do no harm; the episode table comes last and makes it true. Until then this
+        # writer stays as it was: where the disk is full, the next episode is stored as if this one had not been tried.
+        tasks = self._with_task(encoded.instruction)
+        rows, data_file = self._with_rows(encoded, number, tasks[encoded.instruction or ""])
+        episodes, first_episode = self._with_episode(encoded, number, data_file)
+        self.sizes, self._tasks, self._rows, self._episodes = sizes, tasks, rows, episodes
+        self._file_starts = {"episodes": first_episode, "data": data_file}
+        self.ids.add(encoded.id)
+        self.num_frames += encoded.num_frames
+        self._write_info(sizes)
+
+    def close(self) -> None:
+        """Write the statistics over all episodes and let go of the data set."""
+        if self._lock.closed:
+            return
+        if self.ids:
+            self._write_statistics()
+        shutil.rmtree(self._staging, ignore_errors=True)
+        self._lock.close()
+
+    def _locked(self):
+        lock = take_lock(self.path / "meta")
+        if lock is None:
+            raise EpisodeError(
+                f"{self.path}: another process is writing to this data set; wait for it to end"
+            )
+        return lock
+
+    def _see_that_it_is_new(self) -> None:
+        for folder in ("meta/episodes", "data", "videos"):
+            found = next((path for path in (self.path / folder).rglob("*") if path.is_file()), None)
+            if found is not None:
+                raise EpisodeError(
+                    f"{self.path}: has {found} but no {layout.INFO}; restore that file, or write to another folder"
+                )
+
+    def _resume(self) -> None:
+        info = layout.read_info(self.path)
+        self.sizes = {
+            view: tuple(info["features"][key]["shape"][:2]) for view, key in layout.view_keys(info).items()
+        }
+        if _columns(info["features"]) != _columns(
+            json.loads(json.dumps(layout.features(self.sizes, info["fps"])))
+        ):
+            raise EpisodeError(
+                f"{self.path}: was not written by action-images, so it is not appended to; import it into a new data set"
+            )
+        tables = [read_table(path) for path in sorted(self.path.glob("meta/episodes/*/*.parquet"))]
+        if not tables and info.get("total_episodes"):
+            count = info["total_episodes"]
+            raise EpisodeError(
+                f"{self.path}: {layout.INFO} tells of {count} episodes, meta/episodes has none; restore that folder"
+            )
+        if not tables:  # the writer before came to nothing, and stands in nobody's way
+            self.sizes = None
+            return
+        if abs(info["fps"] - self.fps) > 1e-6:
+            raise EpisodeError(
+                f"{self.path}: runs at {info['fps']:g} frames/s, not {self.fps:g}; write another data set"
+            )
+        self.ids = {name for table in tables for name in table["episode_id"].to_pylist()}
+        self._tasks = {
+            row["task"]: row["task_index"] for row in read_table(self.path / layout.TASKS).to_pylist()
+        }
+        self._infos = {key: feature["info"] for key, feature in info["features"].items() if "info" in feature}
+        self._episodes = tables[-1].to_pylist()
+        self._file_starts["episodes"] = len(self.ids) - len(self._episodes)
+        last = self._episodes[-1]
+        self.num_frames = last["dataset_to_index"]
+        self._reopen_rows(last)
+        self._write_info(self.sizes)  # the writer before may have been killed between the episode and this
+
+    def _reopen_rows(self, last: dict[str, Any]) -> None:
+        chunk, file = last["data/chunk_index"], last["data/file_index"]
+        rows = read_table(layout.fill(self.path, layout.DATA, chunk_index=chunk, file_index=file))
+        known = rows.slice(
+            0, self.num_frames - rows["index"][0].as_py()
+        )  # what lies beyond was never committed
+        self._file_starts["data"] = chunk * layout.FILES_PER_CHUNK + file
+        self._rows = [known]
+
+    def _with_task(self, instruction: str | None) -> dict[str, int]:
+        """The tasks with an instruction, written. LeRobot needs a task for each frame: where there is none, the empty one."""
+        task = instruction or ""
+        if task in self._tasks:
+            return self._tasks
+        tasks = self._tasks | {task: len(self._tasks)}
+        table = pa.table({"task": list(tasks), "task_index": pa.array(tasks.values(), pa.int64())})
+        write_table(self.path / layout.TASKS, table, index="task")
+        return tasks
+
+    def _with_rows(self, encoded: Encoded, number: int, task_index: int) -> tuple[list[pa.Table], int]:
+        """The last data file's rows with the episode's frames, or those alone in the next file, written; and the file's number."""
+        full = sum(table.num_rows for table in self._rows) >= ROWS_PER_FILE
+        before, file = (
+            ([], self._file_starts["data"] + 1) if full else (self._rows, self._file_starts["data"])
+        )
+        count = np.arange(encoded.num_frames)
+        arrays = {key: _fixed(values) for key, values in encoded.columns.items()}
+        arrays["timestamp"] = pa.array((count / self.fps).astype(np.float32))
+        whole = {
+            "frame_index": count,
+            "episode_index": number,
+            "index": self.num_frames + count,
+            "task_index": task_index,
+        }
+        for key, values in whole.items():
+            arrays[key] = pa.array(np.broadcast_to(values, count.shape).astype(np.int64))
+        rows = [*before, pa.table(arrays)]
+        # One schema and one chunk, whether the rows were just made or read back: the bytes must not tell.
+        table = pa.concat_tables([part.cast(rows[-1].schema) for part in rows]).combine_chunks()
+        write_table(self.path / layout.numbered(layout.DATA, file), table)
+        return rows, file
+
+    def _with_episode(
+        self, encoded: Encoded, number: int, data_file: int
+    ) -> tuple[list[dict[str, Any]], int]:
+        """The last episode table's rows with this one, or it alone in the next table, written; and that table's first number."""
+        full = len(self._episodes) >= EPISODES_PER_FILE
+        before, first = ([], number) if full else (self._episodes, self._file_starts["episodes"])
+        file = first // EPISODES_PER_FILE
+        row = {
+            "episode_index": number,
+            "episode_id": encoded.id,
+            "tasks": [] if encoded.instruction is None else [encoded.instruction],
+        }
+        row |= {"length": encoded.num_frames, "dataset_from_index": self.num_frames}
+        row |= {"dataset_to_index": self.num_frames + encoded.num_frames, **_place("data", data_file)}
+        for view in encoded.sizes:
+            key = f"videos/{layout.IMAGES}{view}"
+            row |= {
+                **_place(key, number),
+                f"{key}/from_timestamp": 0.0,
+                f"{key}/to_timestamp": encoded.num_frames / self.fps,
+            }
+        row |= _place("meta/episodes", file)
+        for key, values in encoded.statistics.items():
+            row |= {f"stats/{key}/{name}": numbers for name, numbers in statistics.as_json(values).items()}
+        episodes = [*before, row]
+        tasks = pa.array([row["tasks"] for row in episodes], pa.list_(pa.string()))
+        table = pa.Table.from_pylist(episodes)
+        write_table(
+            self.path / layout.numbered(layout.EPISODES, file),
+            table.set_column(table.schema.get_field_index("tasks"), "tasks", tasks),
+        )
+        return episodes, first
+
+    def _write_info(self, sizes: dict[str, tuple[int, int]]) -> None:
+        count = len(self.ids)
+        info = {
+            "codebase_version": layout.VERSION,
+            "robot_type": None,
+            "total_episodes": count,
+            "total_frames": self.num_frames,
+        }
+        info |= {"total_tasks": len(self._tasks), "chunks_size": layout.FILES_PER_CHUNK}
+        info |= {"data_files_size_in_mb": 100, "video_files_size_in_mb": 200, "fps": layout.whole(self.fps)}
+        info |= {"splits": {"train": f"0:{count}"}, "data_path": layout.DATA, "video_path": layout.VIDEOS}
+        features = layout.features(sizes, self.fps)
+        for key, own in self._infos.items():  # what somebody has put there is his
+            features[key]["info"] = own
+        _write_json(self.path / layout.INFO, info | {"features": features})
+
+    def _write_statistics(self) -> None:
+        rows = [
+            row
+            for path in sorted(self.path.glob("meta/episodes/*/*.parquet"))
+            for row in read_table(path).to_pylist()
+        ]
+        overall = {}
+        for key in {column.split("/")[1]: None for column in rows[0] if column.startswith("stats/")}:
+            parts = (
+                {
+                    name: np.asarray(row[f"stats/{key}/{name}"])
+                    for name in ("min", "max", "mean", "std", "count")
+                }
+                for row in rows
+            )
+            if (described := statistics.over_episodes(parts)) is not None:
+                overall[key] = statistics.as_json(described)
+        _write_json(self.path / layout.STATS, overall)
+
+
+def _columns(features: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """What features say of the columns, without their `info`, which is for whatever anybody wants to say."""
+    return {
+        key: {name: value for name, value in feature.items() if name != "info"}
+        for key, feature in features.items()
+    }
+
+
+def _fixed(values: np.ndarray) -> pa.Array:
+    return pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), values.shape[-1])
+
+
+def _place(key: str, number: int) -> dict[str, int]:
+    chunk, file = divmod(number, layout.FILES_PER_CHUNK)
+    return {f"{key}/chunk_index": chunk, f"{key}/file_index": file}
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    temporary = path.with_suffix(".json.part")
+    temporary.write_text(json.dumps(content, indent=4) + "\n")
+    commit_file(temporary, path)

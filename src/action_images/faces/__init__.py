@@ -1,1 +1,0 @@
-"""The other uses of the model that plans: label videos, simulate actions, imagine both."""

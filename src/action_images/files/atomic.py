@@ -1,0 +1,86 @@
+"""Files and folders written whole or not at all: under another name first, then renamed in one step."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`, with its suffix, to write to; it becomes `path` when the block ends without an error.
+
+    Folders on the way are made. Readers see the old file or the new one, never a part; after an error or a kill the
+    old one stays. What a killed process left is named `.NAME.*.part.SUFFIX` and is removed by `remove_leftovers`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=f".part{path.suffix}", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        commit_file(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file (UTF-8) whole or not at all."""
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any, indent: int | None = 2) -> None:
+    """Write a JSON file whole or not at all; raises ValueError for NaN and infinities, which JSON has no word for."""
+    write_text(path, json.dumps(value, indent=indent, allow_nan=False) + "\n")
+
+
+def commit_file(temporary: Path, path: Path) -> None:
+    """Give a finished file its name in one step, after its bytes have reached the disk."""
+    descriptor = os.open(temporary, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    os.chmod(temporary, 0o644)  # temporary files are the owner's alone; results are for everybody
+    os.replace(temporary, path)
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder beside `path` to fill; it becomes `path` when the block ends without an error.
+
+    A folder that stands at `path` is replaced: it is set aside, the new one takes its name, then the old one is
+    removed. Between the two renames a kill leaves no folder at `path`; `remove_leftovers` puts the old one back.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary, aside = path.with_name(f".{path.name}.part"), path.with_name(f".{path.name}.old")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        yield temporary
+        if path.exists():
+            os.replace(path, aside)
+        os.replace(temporary, path)
+        shutil.rmtree(aside, ignore_errors=True)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Clean up what killed writers left in a folder that this process alone writes to (see `files.lock`)."""
+    for left in folder.glob(".*.old"):
+        name = left.with_name(left.name.removeprefix(".").removesuffix(".old"))
+        if name.exists():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            os.replace(left, name)
+    for left in (*folder.glob(".*.part"), *folder.glob(".*.part.*")):
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)

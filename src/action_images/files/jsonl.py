@@ -1,0 +1,50 @@
+"""Files of one JSON object a line, appended to as results come; a line that a kill cut off is dropped when the file is opened again."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from action_images.errors import ActionImagesError
+
+
+def append(path: Path, record: Mapping[str, Any]) -> None:
+    """Add one line and see it on the disk; what came before is not touched."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(record) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def load(path: Path) -> list[dict[str, Any]]:
+    """All records; none where the file is not there. A last line without its end is what a kill cut off: left out.
+
+    Raises ActionImagesError, naming file and line, where any other line is no JSON object.
+    """
+    if not path.is_file():
+        return []
+    lines = path.read_bytes().split(b"\n")
+    return [_parsed(path, number, line) for number, line in enumerate(lines[:-1], 1)]
+
+
+def repair(path: Path) -> None:
+    """Cut off a last line that a kill left without its end, so that the next `append` begins on a line of its own."""
+    if not path.is_file():
+        return
+    whole = path.read_bytes()
+    kept = whole.rfind(b"\n") + 1
+    if kept < len(whole):
+        with path.open("r+b") as file:
+            file.truncate(kept)
+            os.fsync(file.fileno())
+
+
+def _parsed(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        raise ActionImagesError(f"{path}: line {number} is no JSON ({error}); remove the line") from error
+    if not isinstance(record, dict):
+        raise ActionImagesError(f"{path}: line {number} is no JSON object; remove the line")
+    return record

@@ -1,0 +1,44 @@
+"""Under what settings the results in a folder were made, so that those of others never mix with them."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from action_images.errors import ActionImagesError
+from action_images.files.atomic import commit_file
+
+
+def keep_settings(path: Path, settings: Mapping[str, Any], empty: bool) -> None:
+    """Write settings into a file, or see that they are those that it has; `empty` says that the folder holds no result yet.
+
+    Then whatever is in the file came from an attempt that failed before its first result, and is replaced. Raises
+    ValueError, naming what differs, where results of other settings are there, or results without settings.
+    """
+    asked = json.loads(json.dumps(settings))
+    if empty:
+        part = path.with_name(path.name + ".part")
+        part.write_text(json.dumps(asked, indent=2) + "\n")
+        commit_file(part, path)
+        return
+    if not path.is_file():
+        raise ActionImagesError(
+            f"{path.parent}: has results but no {path.name} to say of what; choose another folder"
+        )
+    found = load_settings(path)
+    differing = sorted(name for name in {*found, *asked} if found.get(name) != asked.get(name))
+    if differing:
+        raise ActionImagesError(
+            f"{path}: the results here are of other settings ({', '.join(differing)} differ); choose another folder, or remove it"
+        )
+
+
+def load_settings(path: Path) -> dict[str, Any]:
+    """What a file of settings holds; raises ValueError, naming it, where that is no JSON object."""
+    try:
+        found = json.loads(path.read_text())
+    except ValueError as error:
+        raise ActionImagesError(f"{path}: is no JSON ({error}); choose another folder") from error
+    if not isinstance(found, dict):
+        raise ActionImagesError(f"{path}: holds no settings; choose another folder")
+    return found

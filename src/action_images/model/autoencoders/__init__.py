@@ -1,0 +1,1 @@
+"""Autoencoders: video to latents and back; one file for each kind."""

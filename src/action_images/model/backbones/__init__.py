@@ -1,0 +1,1 @@
+"""Backbones: tokens in, tokens out; one file for each family of transformers."""

@@ -1,0 +1,56 @@
+"""What an instruction says, in one vector: words are picked by what stands around them."""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from action_images.errors import ActionImagesError
+
+
+class PickedWords(nn.Module):
+    """What several learned pickers take from an instruction, each its share of the vector.
+
+    The mean of all words is the same for 'red on blue' and 'blue on red' but for traces of their places. A picker weighs the words by
+    what stands up to four places before and after each (two convolutions), and takes from them what they are *without*
+    their neighbours: one learns to take what is moved, another what it is put on, which then holds for words that were
+    never seen together (docs/experiments.md). Until they are trained all weigh alike, and the whole is the mean.
+    """
+
+    CHANNELS = 64
+    SPAN = 5
+    """Words that one convolution sees."""
+
+    def __init__(self, num_pickers: int, width: int) -> None:
+        super().__init__()
+        if width % num_pickers:
+            raise ActionImagesError(
+                f"word_pickers share a vector of {width} numbers, which {num_pickers} cannot evenly"
+            )
+        self.num_pickers = num_pickers
+        self.hear = nn.Conv1d(width, self.CHANNELS, self.SPAN, padding="same")
+        self.weigh = nn.Conv1d(self.CHANNELS, num_pickers, self.SPAN, padding="same", bias=False)
+        self.take = nn.Linear(width, width)
+        nn.init.zeros_(self.weigh.weight)
+        nn.init.eye_(self.take.weight)
+        nn.init.zeros_(self.take.bias)
+
+    def forward(
+        self, text: Float[Tensor, "b token dim"], is_word: Bool[Tensor, "b token"]
+    ) -> Float[Tensor, "b dim"]:
+        """Embedded tokens, of which `is_word` are no padding, to one vector; zero where there is none."""
+        shown = is_word[:, None].type_as(text)
+        heard = F.gelu(self.hear(text.mT * shown)) * shown
+        weights = (
+            self.weigh(heard).masked_fill(~is_word[:, None], torch.finfo(text.dtype).min).softmax(-1) * shown
+        )
+        picked = torch.einsum("bpn,bnpd->bpd", weights, self.take(text).unflatten(-1, (self.num_pickers, -1)))
+        return picked.flatten(1)
+
+
+def mean_of_words(
+    text: Float[Tensor, "b token dim"], is_word: Bool[Tensor, "b token"]
+) -> Float[Tensor, "b dim"]:
+    """The mean of the tokens that are no padding; zero where all are."""
+    counted = is_word[..., None].type_as(text)
+    return (text * counted).sum(1) / counted.sum(1).clamp_min(1)

@@ -1,0 +1,1 @@
+"""Work in several processes: pools here, strangers' files apart, a Ray cluster."""

@@ -1,0 +1,208 @@
+"""Work on numbered items, done here or spread over the workers of a Ray cluster, and handed over in order."""
+
+import logging
+import os
+import pickle
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+import torch
+
+from action_images.errors import ActionImagesError
+
+Result = TypeVar("Result")
+Work = Callable[[int], Result]
+"""Makes an item's result from its number alone; what it is told besides, it was told when it was begun."""
+Place = Literal["local", "ray"]
+MOST_DEATHS = 3
+"""An item whose process has died so often is not tried again: it would end one process after the other."""
+
+
+@runtime_checkable
+class Spread(Protocol):
+    """Where work is done. `begin` makes the work, once in every process that does some of it; results come in the items' order."""
+
+    def __call__(self, begin: Callable[[], Work[Result]], items: Sequence[int]) -> Iterator[Result]: ...
+
+
+def here(begin: Callable[[], Work[Result]], items: Sequence[int]) -> Iterator[Result]:
+    """In this process, each item when it is asked for."""
+    if not items:
+        return
+    work = begin()
+    yield from map(work, items)
+
+
+@dataclass(frozen=True)
+class OnRay:
+    """On Ray Data's workers, each with so many processors and graphics cards of its own.
+
+    Joins the cluster that RAY_ADDRESS names, or one that runs on this machine, else starts one here and ends it when the
+    last result is out. `begin` and results travel between machines, so they must be picklable, and the package must be
+    installed on all of them. A worker that is killed is started again, and the items it had under way are done again: they
+    must be harmless to do twice. `num_workers` None: as many as the cluster has room for.
+    Raises ValueError where Ray is not installed, and OSError, naming the item, where its process has died MOST_DEATHS times.
+    """
+
+    num_workers: int | None = None
+    num_cpus: int = 1
+    num_gpus: float = 0
+
+    def __post_init__(self) -> None:
+        if self.num_cpus < 1 or self.num_gpus < 0 or (self.num_workers is not None and self.num_workers < 1):
+            raise ActionImagesError(
+                f"{self}: a worker has at least one processor, and there is at least one worker"
+            )
+
+    def __call__(self, begin: Callable[[], Work[Result]], items: Sequence[int]) -> Iterator[Result]:
+        """Results in the items' order; what the work raises is raised here."""
+        if not items:
+            return
+        with _cluster():
+            import ray
+
+            data, begun = _ray_data(), ray.remote(num_cpus=0)(_Begun).remote()
+            number = self._fitting(len(items))
+            # One item to a block: what a killed worker loses is one item's work.
+            plan = data.from_items(
+                [{"item": int(item)} for item in items], override_num_blocks=len(items)
+            ).map_batches(
+                _Worker,
+                fn_constructor_args=(begin, self.num_cpus, begun),
+                batch_size=1,
+                compute=data.ActorPoolStrategy(size=number, max_tasks_in_flight_per_actor=1),
+                num_cpus=self.num_cpus,
+                num_gpus=self.num_gpus,
+                # Left to itself Ray starts workers and tasks again for ever. These bounds are never reached by themselves.
+                ray_remote_args_fn=partial(
+                    dict, max_restarts=(MOST_DEATHS + 1) * len(items), max_task_retries=MOST_DEATHS + 1
+                ),
+            )
+            for row in plan.iter_rows():
+                yield _opened(row["result"])
+
+    def _fitting(self, num_items: int) -> int:
+        """How many workers; raises ValueError where the cluster has no room for one."""
+        import ray
+
+        has = ray.cluster_resources()
+        room = int(has.get("CPU", 0) // self.num_cpus)
+        if self.num_gpus:
+            room = min(room, int(has.get("GPU", 0) // self.num_gpus))
+        if room < 1:
+            raise ActionImagesError(
+                f"the Ray cluster has {has.get('CPU', 0):g} processors and {has.get('GPU', 0):g} graphics cards, a worker needs "
+                f"{self.num_cpus} and {self.num_gpus:g}; join a larger cluster, or ask for less"
+            )
+        return min(self.num_workers or room, room, num_items)
+
+
+def spread_named(
+    place: Place, num_workers: int | None = None, num_cpus: int = 1, device: str = "cpu"
+) -> Spread:
+    """Where a command's work is done; each worker has `num_cpus` threads, and a graphics card of its own for 'cuda'.
+
+    The number of threads decides in which order some sums are taken: the same number here and there gives the same bytes.
+    """
+    if place == "local":
+        if num_workers not in (None, 1):
+            raise ActionImagesError(f"{num_workers} workers need Ray: add --on ray, or leave --workers out")
+        torch.set_num_threads(num_cpus)
+        return here
+    if ":" in device:
+        raise ActionImagesError(
+            f"on Ray each worker is given a graphics card of its own: say --device {device.split(':')[0]}, not {device}"
+        )
+    return OnRay(num_workers, num_cpus, 0 if device == "cpu" else 1)
+
+
+@dataclass(frozen=True)
+class _Raised:
+    """What the work raised in a process of the cluster, and where."""
+
+    error: Exception
+    where: str
+
+
+class _Worker:
+    """The life of a process on the cluster: begun once, then asked for one item after the other."""
+
+    def __init__(self, begin: Callable[[], Work[Any]], num_threads: int, begun: Any):
+        torch.set_num_threads(num_threads)
+        self._begin, self._work, self._begun = begin, None, begun
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        try:
+            item = int(batch["item"][0])
+            self._see_that_it_lives(item)
+            # Begun when first asked: what goes wrong in it is told like everything else.
+            self._work = self._work or self._begin()
+            result = self._work(item)
+        except Exception as error:
+            result = _Raised(error, traceback.format_exc())
+        # Left to itself, Arrow would turn tuples into lists, and pickle what it does not know with a warning.
+        return {"result": np.array([pickle.dumps(result)], dtype=object)}
+
+    def _see_that_it_lives(self, item: int) -> None:
+        import ray
+
+        (times,) = ray.get([self._begun.again.remote(item)])
+        if times > MOST_DEATHS:
+            cure = "its files are damaged, or it needs more memory than there is"
+            raise OSError(f"item {item}: the process that worked on it died {MOST_DEATHS} times; {cure}")
+
+
+class _Begun:
+    """How often each item was begun, kept in a process that does none of them: a death leaves no other trace of its item."""
+
+    def __init__(self) -> None:
+        self._times: Counter[int] = Counter()
+
+    def again(self, item: int) -> int:
+        self._times[item] += 1
+        return self._times[item]
+
+
+def _opened(packed: bytes) -> Any:
+    """What one of our own processes sent, or raised."""
+    result = pickle.loads(packed)
+    if isinstance(result, _Raised):
+        raise result.error from RuntimeError(f"on a worker of the cluster:\n{result.where}")
+    return result
+
+
+def _ray_data() -> Any:
+    """Ray's data library, quiet, and told to keep the order."""
+    from ray import data
+
+    context = data.DataContext.get_current()
+    context.execution_options.preserve_order = True
+    context.enable_progress_bars = context.print_on_execution_start = False
+    return data
+
+
+@contextmanager
+def _cluster() -> Iterator[None]:
+    """The cluster that this process has joined already, or one joined or started for as long as it is needed."""
+    # Read when Ray is imported; who has set it otherwise is asked no second time.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+    except ImportError as error:
+        raise ActionImagesError(
+            f"spreading work needs Ray ({error}): pip install 'action-images[ray]', or leave --on ray out"
+        ) from error
+    if ray.is_initialized():
+        yield
+        return
+    ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    try:
+        yield
+    finally:
+        ray.shutdown()

@@ -1,0 +1,71 @@
+"""The same scene seen in a mirror: a second one for training, exact in pixels, cameras, path and words."""
+
+import re
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from action_images.geometry import Camera, Pose, Trajectory
+from action_images.samples.sample import Sample
+
+OPPOSITE = {"left": "right", "right": "left", "clockwise": "counterclockwise"}
+"""Words that say something else in a mirror; what is not among them is a way to write 'counterclockwise'."""
+HANDED = re.compile(
+    r"(?<![^\W_])((?:counter|anti)[-_\s]?clockwise|clockwise|(?:left|right)(?=(?:most|wards?)?(?![^\W_])))",
+    re.IGNORECASE,
+)
+"""Where such a word begins and ends; an underscore parts words too, as in the names of tasks."""
+WORLD, TOOL, IMAGE = (1.0, -1.0, 1.0), (1.0, -1.0, 1.0), (-1.0, 1.0, 1.0)
+"""Which axis changes its sign: the world's y; the tool's y, along which the fingers close and look alike; the image's x."""
+
+
+def mirrored(sample: Sample) -> Sample:
+    """The scene of a sample, or of a batch of them, reflected in the world's plane y = 0, its images flipped from left to right in place.
+
+    Rotations stay rotations: the tool's y axis points to where the other finger was. 'left' and 'right', 'clockwise' and
+    'counterclockwise' change places in the instruction. Twice is the same as not at all, but for the spelling of
+    'counterclockwise'. Not for scenes in which handedness means more than that, as where a label is to be read or a screw turned.
+    """
+    sample.video.copy_(sample.video.flip(-1))
+    cameras = None if sample.cameras is None else mirrored_camera(sample.cameras)
+    path = sample.trajectory
+    if path is not None:
+        path = Trajectory(_reflected(path.world_from_tool, TOOL), path.opening)
+    return replace(sample, cameras=cameras, trajectory=path, instruction=_mirrored_words(sample.instruction))
+
+
+def mirrored_camera(camera: Camera) -> Camera:
+    """The camera of the flipped image: it sees the mirrored point where the other saw the point, x counted from the other side."""
+    to_flipped, flip = torch.diag(_signs(IMAGE, camera.intrinsics)), _signs(IMAGE, camera.intrinsics)
+    to_flipped[0, 2] = camera.size[1]
+    return Camera(
+        to_flipped @ camera.intrinsics * flip, _reflected(camera.world_from_camera, IMAGE), camera.size
+    )
+
+
+def mirrored_words(instruction: str) -> str:
+    """The instruction of the mirrored scene."""
+    return HANDED.sub(_opposite, instruction)
+
+
+def _mirrored_words(told: str | tuple[str | None, ...] | None) -> str | tuple[str | None, ...] | None:
+    if isinstance(told, tuple):
+        return tuple(None if one is None else mirrored_words(one) for one in told)
+    return None if told is None else mirrored_words(told)
+
+
+def _opposite(match: re.Match[str]) -> str:
+    word = match[0]
+    other = OPPOSITE.get(word.lower(), "clockwise")
+    return other.upper() if word.isupper() else other.capitalize() if word[0].isupper() else other
+
+
+def _reflected(pose: Pose, axes: tuple[float, float, float]) -> Pose:
+    """A pose in the mirrored world of a frame that is itself reflected along one of its axes."""
+    world = _signs(WORLD, pose.rotation)
+    return Pose(world[:, None] * pose.rotation * _signs(axes, pose.rotation), world * pose.translation)
+
+
+def _signs(axes: tuple[float, float, float], like: Tensor) -> Tensor:
+    return torch.tensor(axes, dtype=like.dtype, device=like.device)

@@ -1,0 +1,212 @@
+"""Several data sets as one endless stream of draws, in an order that is a function of (seed, index) alone."""
+
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+from math import gcd
+
+from action_images.episodes.dataset import Dataset
+from action_images.episodes.episode import EpisodeError
+from action_images.errors import ActionImagesError
+from action_images.samples.mirror import mirrored
+from action_images.samples.sample import Sample, cut
+from action_images.samples.stateless_random import choose, permuted, random_bits, uniform
+from action_images.samples.window import Cutting, Window
+
+SLOTS = 1000
+"""Ratios are kept exactly over every so many draws, to a thousandth."""
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """What is decided by chance for each sample by itself: its mode, what it must do without, and whether it is mirrored.
+
+    `modes` are weights of names; `drop_text` may give a mode a probability of its own, as {"label": 1.0} does. Of the
+    videos of `first_frame_modes` no more than the first frame is decoded.
+    """
+
+    modes: Mapping[str, float] = field(default_factory=dict)
+    drop_text: float | Mapping[str, float] = 0.0
+    drop_action: float = 0.0
+    mirror: float = 0.0
+    first_frame_modes: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One place of the stream: which window of which source, and what was decided for it."""
+
+    index: int
+    source: str
+    epoch: int
+    window: Window
+    mode: str | None
+    drop_text: bool
+    drop_action: bool
+    mirror: bool
+    seed: int
+
+    def uniform(self, purpose: str) -> float:
+        """A number in [0, 1) of this draw's own for any further decision; the same purpose gives the same number."""
+        return uniform(self.seed, self.index, purpose)
+
+
+class Source:
+    """The windows of one data set that training may see."""
+
+    def __init__(
+        self,
+        name: str,
+        dataset: Dataset,
+        cutting: Cutting,
+        ratio: float = 1.0,
+        views: Sequence[str] | None = None,
+        num_views: int | None = None,
+        keep: Callable[[str], bool] = lambda _: True,
+        decisions: Decisions | None = None,
+        draws_actions: bool = False,
+    ):
+        """`views` may be drawn from (None: all), `num_views` for each sample (None: all, in their order).
+
+        `keep` says of an episode id whether it belongs to this split. `decisions` are this source's own (None: the
+        mixture's). `too_short` lists the episodes that give no window, `bare`, where it `draws_actions`, those left out
+        because they have no tool poses or one of the views is not calibrated. Raises EpisodeError where nothing is left,
+        ValueError for views that do not exist.
+        """
+        self.name, self.dataset, self.cutting, self.ratio, self.decisions = (
+            name,
+            dataset,
+            cutting,
+            ratio,
+            decisions,
+        )
+        self.views = tuple(dataset.view_names if views is None else views)
+        self.num_views = len(self.views) if num_views is None else num_views
+        unknown = sorted(set(self.views) - set(dataset.view_names))
+        if unknown or not 1 <= self.num_views <= len(self.views):
+            raise ActionImagesError(
+                f"{name}: {self.num_views} of the views {self.views} were asked for, there are {dataset.view_names}"
+            )
+        if not ratio > 0:
+            raise ActionImagesError(f"{name}: a ratio is greater than 0, got {ratio}")
+        kept = [place for place, episode_id in enumerate(dataset.ids) if keep(episode_id)]
+        bare = {place for place in kept if draws_actions and not dataset.draws_actions(place, self.views)}
+        self.bare = [dataset.ids[place] for place in sorted(bare)]
+        self._episodes = [place for place in kept if place not in bare]
+        counts = [cutting.num_windows(dataset.length(place)) for place in self._episodes]
+        self.too_short = [
+            dataset.ids[place] for place, count in zip(self._episodes, counts, strict=True) if count == 0
+        ]
+        self._ends = list(accumulate(counts))
+        if not self._ends or self._ends[-1] == 0:
+            needed = (
+                f"windows need {cutting.needed()} frames"
+                + f", {len(bare)} have no tool poses or an uncalibrated view" * bool(bare)
+            )
+            raise EpisodeError(
+                f"{name}: none of {len(kept)} episodes gives a window ({needed}); choose other windows, calibrated views or another split"
+            )
+
+    def __len__(self) -> int:
+        return self._ends[-1]
+
+    def window(self, number: int, views: Sequence[str]) -> Window:
+        """The n-th of all windows."""
+        place = bisect_right(self._ends, number)
+        before = self._ends[place - 1] if place else 0
+        return self.cutting.window(self.dataset.ids[self._episodes[place]], views, number - before)
+
+    def choose_views(self, *key: object) -> tuple[str, ...]:
+        """The views of one sample, in an order of chance where fewer than all are asked for."""
+        if self.num_views == len(self.views):
+            return self.views
+        order = [permuted(place, len(self.views), *key) for place in range(self.num_views)]
+        return tuple(self.views[place] for place in order)
+
+
+class Mixture:
+    """Draws from several sources in the ratios asked for, each source's windows all once before any again.
+
+    `mixture[index]` is a draw for any index >= 0, in constant time: to resume is to go on at an index, to share among
+    ranks is to take every n-th.
+    """
+
+    def __init__(self, sources: Sequence[Source], seed: int, decisions: Decisions | None = None):
+        self.sources, self.seed = tuple(sources), seed
+        self.decisions = Decisions() if decisions is None else decisions
+        if not self.sources or len({source.name for source in self.sources}) < len(self.sources):
+            raise ActionImagesError("a mixture needs at least one source, each with a name of its own")
+        self._shares = shares([source.ratio for source in self.sources])
+        self._slots = [(number, turn) for number, share in enumerate(self._shares) for turn in range(share)]
+        self._places = {
+            source.name: {name: i for i, name in enumerate(source.dataset.ids)} for source in self.sources
+        }
+
+    def __getitem__(self, index: int) -> Draw:
+        cycle, slot = divmod(index, len(self._slots))
+        number, turn = self._slots[permuted(slot, len(self._slots), self.seed, "cycle", cycle)]
+        source = self.sources[number]
+        epoch, place = divmod(cycle * self._shares[number] + turn, len(source))
+        window_number = permuted(place, len(source), self.seed, source.name, epoch)
+        window = source.window(window_number, source.choose_views(self.seed, index, "views"))
+        return Draw(
+            index, source.name, epoch, window, *self._decide(index, self._rules(source)), seed=self.seed
+        )
+
+    def _rules(self, source: Source) -> Decisions:
+        return self.decisions if source.decisions is None else source.decisions
+
+    def _decide(self, index: int, rules: Decisions) -> tuple[str | None, bool, bool, bool]:
+        mode = choose(rules.modes, self.seed, index, "task") if rules.modes else None
+        drop_text = (
+            rules.drop_text.get(mode or "", 0.0) if isinstance(rules.drop_text, Mapping) else rules.drop_text
+        )
+        happens = lambda what, probability: uniform(self.seed, index, what) < probability  # noqa: E731
+        return (
+            mode,
+            happens("text", drop_text),
+            happens("action", rules.drop_action),
+            happens("mirror", rules.mirror),
+        )
+
+    def sample(self, draw: Draw, size: tuple[int, int] | None = None) -> Sample:
+        """Cut a draw's window, its video uint8 and fitted to `size`, mirrored if the draw says so; what it drops is None."""
+        source = next(source for source in self.sources if source.name == draw.source)
+        episode = source.dataset[self._places[draw.source][draw.window.episode_id]]
+        whole = cut(episode, draw.window, size, draw.mode in self._rules(source).first_frame_modes)
+        whole = mirrored(whole) if draw.mirror else whole
+        instruction = None if draw.drop_text else whole.instruction
+        trajectory = None if draw.drop_action else whole.trajectory
+        return Sample(whole.video, whole.cameras, trajectory, whole.valid, instruction)
+
+
+def shares(ratios: Sequence[float]) -> list[int]:
+    """Whole numbers in these ratios, at least one each, reduced where a shorter cycle says the same."""
+    total = sum(ratios)
+    parts = [max(1, round(ratio / total * SLOTS)) for ratio in ratios]
+    divisor = gcd(*parts)
+    return [part // divisor for part in parts]
+
+
+def parse_ratio(text: str) -> tuple[str, float]:
+    """`name@ratio` as name and ratio, the ratio 1 where none is given; raises ValueError where it is not a positive number."""
+    name, mark, ratio = text.rpartition("@")
+    if not mark:
+        return text, 1.0
+    try:
+        number = float(ratio)
+    except ValueError:
+        number = 0.0
+    if not name or not 0 < number < float("inf"):
+        raise ActionImagesError(
+            f"{text!r}: a source reads 'name@ratio' with a ratio greater than 0, as 'rlbench@0.5'"
+        )
+    return name, number
+
+
+def fingerprint(mixture: Mixture, num_draws: int = 1000) -> int:
+    """A number that changes where the order of the first draws does: a checkpoint that keeps it notices other data."""
+    return random_bits(
+        *[f"{draw.source}:{draw.window}:{draw.mode}" for draw in map(mixture.__getitem__, range(num_draws))]
+    )

@@ -1,0 +1,96 @@
+"""What a recipe will take, before anything is trained: parameters, memory, operations, data."""
+
+import time
+from collections import Counter
+from dataclasses import dataclass, replace
+
+import torch
+
+from action_images.canvas import MODES
+from action_images.model import cost
+from action_images.model.bundle import Clips
+from action_images.model.presets import Preset, build_autoencoder
+from action_images.samples.mixture import Mixture
+from action_images.training.recipe import Recipe
+
+DRAWS = 2000
+"""How many of the first draws are counted."""
+
+
+@dataclass(frozen=True)
+class ModeCost:
+    """One mode in one pass of a process: its share of the samples, tokens of a sample, operations and bytes."""
+
+    share: float
+    num_tokens: int
+    flops_per_sample: float
+    memory: cost.Memory
+
+
+def costs(
+    recipe: Recipe,
+    preset: Preset,
+    clips: Clips,
+    mixture: Mixture,
+    num_processes: int = 1,
+    sharded: bool = False,
+) -> dict[str, ModeCost]:
+    """Mode -> what it takes, by the arithmetic of `action-images describe`."""
+    config = cost.full_config(preset.transformer)
+    with torch.device("meta"):
+        autoencoder = build_autoencoder(preset)
+    factors = (autoencoder.temporal_factor, autoencoder.spatial_factor)
+    num_words = 512 if preset.hashed_words is None else 24
+    passed = 1 if sharded else min(recipe.micro_batch_size, max(1, recipe.batch_size // num_processes))
+    kind, use = getattr(torch, recipe.transformer_dtype), recipe.trainable
+    checkpointed, rank = recipe.gradient_checkpointing, recipe.lora.rank
+    counts = drawn_modes(mixture)
+    rows = {}
+    for mode, count in counts.items():
+        one = cost.load_of(MODES[mode], recipe.num_views, clips.num_frames, clips.size, factors, num_words)
+        many = cost.load_of(
+            MODES[mode], recipe.num_views, clips.num_frames, clips.size, factors, num_words, passed
+        )
+        held = cost.memory(config, many, use, kind, num_processes, sharded, checkpointed, rank)
+        if recipe.mixed_precision == "bf16":
+            passing = cost.memory(
+                config, many, use, torch.bfloat16, num_processes, sharded, checkpointed, rank
+            )
+            held = replace(held, activations=passing.activations)
+        if recipe.ema_decay is not None:
+            learning = cost.count_parameters(config) if use == "full" else cost.lora_parameters(config, rank)
+            # The average is float32; for as long as it is judged or exported the weights in use lie beside it.
+            held = replace(
+                held, optimizer=held.optimizer + 2 * 4 * learning // (num_processes if sharded else 1)
+            )
+        tokens = one.num_tokens((config["patch_size"][1], config["patch_size"][2]))
+        rows[mode] = ModeCost(
+            count / sum(counts.values()),
+            tokens,
+            cost.training_flops(config, one, use, checkpointed, rank),
+            held,
+        )
+    return rows
+
+
+def drawn_modes(mixture: Mixture) -> Counter[str]:
+    """How often each mode comes among the first draws."""
+    return Counter(str(mixture[index].mode) for index in range(DRAWS))
+
+
+def drawn_sources(mixture: Mixture) -> Counter[str]:
+    """How often each source comes among the first draws."""
+    return Counter(mixture[index].source for index in range(DRAWS))
+
+
+def flops_per_second(dtype: torch.dtype, seconds: float = 0.3) -> float:
+    """What a large product of matrices reaches here: a bound that a training step stays below."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    size = 8192 if device == "cuda" else 1024
+    left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
+    (left @ right).sum().item()
+    start, number = time.perf_counter(), 0
+    while time.perf_counter() - start < seconds:
+        (left @ right).sum().item()
+        number += 1
+    return number * 2 * size**3 / (time.perf_counter() - start)

@@ -1,0 +1,71 @@
+"""The running average of the weights, which is what is judged and shipped."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from action_images.errors import ActionImagesError
+from action_images.training.fsdp import put
+
+
+class Average:
+    """An exponential moving average of all trainable parameters, in float32; without a decay it is the weights themselves.
+
+    It follows faster in the beginning: after n updates the decay is at most (1 + n) / (10 + n). (diffusers' EMAModel knows
+    no names and no parameters that lie in pieces.)
+    """
+
+    def __init__(self, network: nn.Module, decay: float | None):
+        """`network` is the model itself, not what wraps it for many processes."""
+        self.decay, self.num_updates = decay, 0
+        self._trained = {
+            name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad
+        }
+        averaged = {} if decay is None else self._trained
+        self._shadow = {name: parameter.detach().float().clone() for name, parameter in averaged.items()}
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Move towards the weights of now."""
+        if self.decay is None:
+            return
+        self.num_updates += 1
+        decay = min(self.decay, (1 + self.num_updates) / (10 + self.num_updates))
+        for name, shadow in self._shadow.items():
+            shadow.lerp_(self._trained[name].detach().float(), 1 - decay)
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """The averaged weights in the network for as long as this lasts."""
+        kept = {name: self._trained[name].detach().clone() for name in self._shadow}
+        self._copy(self._shadow)
+        try:
+            yield
+        finally:
+            self._copy(kept)
+
+    def named(self) -> dict[str, Tensor]:
+        """The averages by the names of their parameters, and how many updates made them."""
+        return (
+            self._shadow
+            if self.decay is None
+            else {**self._shadow, "num_updates": torch.tensor(self.num_updates)}
+        )
+
+    def load(self, named: Mapping[str, Tensor]) -> None:
+        """Go on from what `named` gave; raises ValueError where one is missing or has another shape."""
+        if self.decay is None:
+            return
+        missing = sorted({*self._shadow, "num_updates"} - set(named))
+        if missing:
+            raise ActionImagesError(f"there is no average of {missing[0]} ({len(missing)} are missing)")
+        self.num_updates = int(named["num_updates"])
+        for name, shadow in self._shadow.items():
+            put(shadow, named[name], name)
+
+    @torch.no_grad()
+    def _copy(self, values: Mapping[str, Tensor]) -> None:
+        for name, value in values.items():
+            self._trained[name].copy_(value)

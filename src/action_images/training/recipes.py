@@ -1,0 +1,137 @@
+"""Named complete training runs; each value can be overridden on the command line."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from action_images.canvas import MIXTURES
+from action_images.training.recipe import LoraRecipe, Recipe, SourceRecipe
+
+NO_TEXT_WHERE_SEEN = {"label": 1.0, "label_from_nothing": 1.0, "simulate": 0.7, "second_view": 0.3}
+"""Where the answer can be seen, the text is mostly taken away: a model that may read the answer off the instruction
+learns to ignore the video (docs/experiments.md)."""
+
+DEBUG = Recipe(
+    preset="debug",
+    sources=(SourceRecipe(Path("demonstrations"), modes={"policy": 1.0}),),
+    validation=(SourceRecipe(Path("validation"), modes={"policy": 1.0}),),
+    num_steps=300,
+    batch_size=16,
+    learning_rate=3e-3,
+    warmup_steps=30,
+    ema_decay=0.99,
+    loss_weight="clean",
+    num_workers=1,
+    validation_windows=32,
+)
+
+TINY_MODES = {
+    "policy": 0.70,
+    "label": 0.13,
+    "label_from_nothing": 0.025,
+    "joint": 0.035,
+    "simulate": 0.10,
+    "second_view": 0.01,
+}
+
+TINY = Recipe(
+    preset="tiny",
+    sources=(
+        SourceRecipe(Path("demonstrations"), 0.50, TINY_MODES, 0.02, NO_TEXT_WHERE_SEEN),
+        # Modes in which one of several things of a kind must be chosen take seven to thirteen times as many scenes (docs/experiments.md).
+        SourceRecipe(Path("choices"), 0.28, TINY_MODES, 0.02, NO_TEXT_WHERE_SEEN),
+        SourceRecipe(Path("clumsy"), 0.12, TINY_MODES, 0.02, NO_TEXT_WHERE_SEEN),
+        SourceRecipe(
+            Path("play"),
+            0.10,
+            {"label": 0.45, "label_from_nothing": 0.3, "simulate": 0.25},
+            0.02,
+            NO_TEXT_WHERE_SEEN,
+        ),
+    ),
+    validation=(
+        SourceRecipe(
+            Path("validation"),
+            1.0,
+            dict.fromkeys(("policy", "joint", "label", "simulate"), 1.0),
+            0.0,
+            NO_TEXT_WHERE_SEEN,
+        ),
+    ),
+    num_steps=10_000,
+    batch_size=16,
+    learning_rate=2e-3,
+    decay=0.9,
+    shift=20.0,  # at lower levels the spots are seen through the noise, and little is learnt of where to go
+    loss_weight="clean",
+    mirror=0.5,  # the arm and its tasks have a mirror image each: twice the scenes
+    ema_decay=0.998,
+    validation_windows=64,
+)
+
+PLANNED = {"policy": 1.0}
+DEBUG_VECTOR = replace(DEBUG, learns="vectors")
+TINY_VECTOR = replace(
+    TINY,
+    learns="vectors",
+    sources=tuple(
+        SourceRecipe(one.path, one.ratio, PLANNED, 0.02) for one in TINY.sources if one.path.name != "play"
+    ),
+    validation=(SourceRecipe(Path("validation"), 1.0, PLANNED),),
+    num_steps=round(
+        1.221 * TINY.num_steps
+    ),  # as many operations: a sample of `tiny` costs so much more on average
+)
+
+RELEASED_SOURCES = (
+    SourceRecipe(Path("bridge"), 0.2, MIXTURES["video-only"]),
+    SourceRecipe(Path("rlbench"), 0.5, MIXTURES["release"], stride=4),
+    SourceRecipe(Path("droid"), 0.3, MIXTURES["release-without-policy"], stride=3),
+)
+
+WAN = Recipe(
+    preset="wan2.2-5b",
+    sources=tuple(
+        replace(one, modes=MIXTURES["paper"] if one.path.name != "bridge" else MIXTURES["video-only"])
+        for one in RELEASED_SOURCES
+    ),
+    pretrained=Path("wan2.2-5b"),
+    num_steps=100_000,
+    batch_size=32,
+    micro_batch_size=1,
+    learning_rate=5e-7,
+    warmup_steps=1000,
+    decay=0.0,
+    betas=(0.9, 0.999),
+    ema_decay=None,
+    loss_weight="release",
+    autoencoder_dtype="bfloat16",
+    text_dtype="bfloat16",
+    mixed_precision="bf16",
+    gradient_checkpointing=True,
+    num_workers=4,
+    validate_minutes=60,
+    save_minutes=30,
+)
+
+RECIPES = {
+    "debug": DEBUG,
+    "tiny": TINY,
+    "wan2.2-5b": WAN,
+    "wan2.2-5b-release": replace(WAN, sources=RELEASED_SOURCES),
+    "wan2.2-5b-lora": replace(
+        WAN,
+        trainable="lora",
+        lora=LoraRecipe(),
+        transformer_dtype="bfloat16",
+        learning_rate=1e-4,
+        num_steps=10_000,
+        batch_size=8,
+        warmup_steps=100,
+        decay=0.2,
+    ),
+    "debug-vector": DEBUG_VECTOR,
+    "tiny-vector": TINY_VECTOR,
+}
+"""`debug` in less than a minute on a laptop, `tiny` in two hours on two cores; the others are the paper's settings, the
+public release's mixture of modes, and low-rank adaptation, which have been run on tiny networks only. `-vector` are the
+baselines of docs/evaluation.md."""

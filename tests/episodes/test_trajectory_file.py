@@ -1,0 +1,94 @@
+"""Trajectory files: three formats, one content."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from action_images.episodes.episode import EpisodeError
+from action_images.episodes.trajectory_file import load_trajectory, save_trajectory
+from scenes import trajectory
+
+
+@pytest.mark.parametrize("ending", [".npy", ".csv", ".json"])
+def test_saving_then_loading_is_the_identity(tmp_path, ending):
+    path, file = trajectory(7), tmp_path / f"path{ending}"
+    save_trajectory(file, path)
+    back = load_trajectory(file)
+    torch.testing.assert_close(
+        back.world_from_tool.matrix(), path.world_from_tool.matrix(), atol=1e-6, rtol=0
+    )
+    torch.testing.assert_close(back.opening, path.opening, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("ending", [".csv", ".json"])
+def test_further_columns_are_kept_and_do_not_disturb_loading(tmp_path, ending):
+    save_trajectory(tmp_path / f"path{ending}", trajectory(3), {"confidence": torch.ones(3)})
+    assert load_trajectory(tmp_path / f"path{ending}").num_frames == 3
+    assert "confidence" in (tmp_path / f"path{ending}").read_text()
+
+
+def test_seven_columns_are_euler_angles(tmp_path):
+    (tmp_path / "path.csv").write_text(
+        "opening,x,y,z,euler_x,euler_y,euler_z\n1,0.1,0.2,0.3,0,0,1.5707963267948966\n"
+    )
+    path = load_trajectory(tmp_path / "path.csv")
+    torch.testing.assert_close(
+        path.world_from_tool.rotation[0, :, 0], torch.tensor([0.0, 1.0, 0.0]), atol=1e-6, rtol=0
+    )
+    assert path.opening.tolist() == [1.0]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.txt", b"", "ends in .npy, .csv or .json"),
+        ("a.csv", b"x,y,z\n1,2,3\n", "header must name the columns"),
+        ("a.csv", b"", "header must name the columns"),
+        ("a.csv", b"x,y,z,qx,qy,qz,qw,opening\n1,2\n", "needs the 8 columns"),
+        ("a.csv", b"x,y,z,qx,qy,qz,qw,opening\n", "at least one row"),
+        ("a.csv", b"x,y,z,qx,qy,qz,qw,opening\n0,0,0,0,0,0,1,nan\n", r"row \[0\].*not finite"),
+        ("a.csv", b"x,y,z,qx,qy,qz,qw,opening\n0,0,0,0,0,0,1,1\n0,0,0,0,0,0,1,open\n", r"row \[1\].*'open'"),
+        (
+            "a.csv",
+            b"x,y,z,qx,qy,qz,qw,opening\n0,0,0,0,0,0,1,1\n\n0,0,0\n",
+            r"row \[1\] needs the 8 columns.* has 3",
+        ),
+        (
+            "a.csv",
+            b"x,y,z,qx,qy,qz,qw,opening\n0,0,0,0,0,0,1," + b"1" * 200_000,
+            "line 2: field larger than field limit",
+        ),
+        ("a.json", b"[[1,2,3]]", "7 or 8 numbers"),
+        ("a.json", b"[[0,0,0,0,0,0,1,1],[0,0,0]]", r"row \[1\] needs the 8 columns.* has 3"),
+        ("a.json", b"[[0,0,0,0,0,0,1,1],7]", r"row \[1\] needs the 8 columns.* has no"),
+        ("a.json", b"[[0,0,0,0,0,0,1,[1]]]", r"row \[0\]: "),
+        ("a.json", b"[7]", "not a table of numbers"),
+        ("a.json", b"7", "not a table of numbers"),
+        ("a.json", b"[]", "at least one row"),
+        ("a.json", b'{"rows": []}', "'columns' and 'rows'"),
+        ("a.json", b"[" * 100_000, "not a table of numbers"),
+        ("a.npy", b"\x93NUMPY\x01\x00", "not a table of numbers"),
+    ],
+)
+def test_what_is_no_trajectory_is_refused_with_the_file(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(EpisodeError, match=f"{name}: .*{message}"):
+        load_trajectory(tmp_path / name)
+
+
+def test_pickles_inside_npy_are_not_opened(tmp_path):
+    np.save(tmp_path / "evil.npy", np.array([print], dtype=object), allow_pickle=True)
+    with pytest.raises(EpisodeError, match=r"evil\.npy"):
+        load_trajectory(tmp_path / "evil.npy")
+
+
+def test_poses_that_are_not_known_are_null_in_json(tmp_path):
+    path = trajectory(2)
+    path.world_from_tool.translation[1] = torch.nan
+    save_trajectory(tmp_path / "path.json", path)
+    rows = json.loads((tmp_path / "path.json").read_text(), parse_constant=pytest.fail)["rows"]
+    assert rows[1][:3] == [None] * 3
+    with pytest.raises(EpisodeError):
+        load_trajectory(tmp_path / "path.json")

@@ -1,0 +1,243 @@
+"""The commands of the other faces: what they say they write is there, whole and right in shape, with a network of random weights."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from action_images.cli import main
+from action_images.cli.judge_clips import clips
+from action_images.episodes.dataset import Dataset, DatasetWriter
+from action_images.episodes.episode import Episode
+from action_images.episodes.trajectory_file import save_trajectory
+from action_images.episodes.video import VideoFrames
+from action_images.files.settings import load_settings
+from action_images.model.bundle import Models
+from action_images.model.denoiser import CanvasDenoiser
+from truth import CLIPS, knowing, make_episode
+
+NUM_FRAMES = 9
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory) -> tuple[str, str]:
+    """A data set of two episodes with different instructions, and a saved model of random weights."""
+    root = tmp_path_factory.mktemp("faces")
+    episode = make_episode(NUM_FRAMES)
+    with DatasetWriter(root / "data", fps=5) as writer:
+        writer.add(episode)
+        writer.add(replace(episode, id="test/e1", instruction="turn the dial"))
+    models = knowing(episode).pipeline.models
+    replace(models, denoiser=CanvasDenoiser(models.denoiser.transformer)).save(root / "model")
+    return str(root / "data"), str(root / "model")
+
+
+def run(command: str, folders: tuple[str, str], out: Path, *more: str) -> int:
+    data, model = folders
+    return main([command, data, "--model", model, "--out", str(out), *more])
+
+
+def test_label_writes_a_copy_and_a_page(folders, tmp_path):
+    out = tmp_path / "copy"
+    assert run("label", folders, out, "--from-nothing") == 0
+    assert Dataset(out).ids == Dataset(Path(folders[0])).ids
+    assert (out / "labels.html").read_text().count("<figure>") == 2
+    assert len((out / "labels" / "000001.csv").read_text().splitlines()) == 1 + NUM_FRAMES
+    assert run("label", folders, Path(folders[0])) == 2
+
+
+def test_the_shipped_models_label_where_no_others_are_named(folders, tmp_path, capsys):
+    out = tmp_path / "copy"
+    assert main(["label", folders[0], "--out", str(out)]) == 0
+    assert json.loads((out / "labels" / "settings.json").read_text())["model"].startswith("shipped-")
+    assert "embedded world" in capsys.readouterr().err
+
+
+def test_label_of_one_view_writes_image_points_alone(folders, tmp_path, capsys):
+    out = tmp_path / "points"
+    assert run("label", folders, out, "--views", "view1") == 0
+    assert "no depth" in " ".join(capsys.readouterr().out.split())
+    assert sorted(path.name for path in (out / "labels").iterdir()) == [
+        "000000.csv",
+        "000001.csv",
+        "settings.json",
+    ]
+
+
+def test_simulate_writes_a_video_for_each_view(folders, tmp_path):
+    out = tmp_path / "simulated"
+    assert run("simulate", folders, out) == 0
+    assert [len(VideoFrames(out / f"view{view}.mp4")) for view in range(2)] == [NUM_FRAMES] * 2
+    assert (out / "contact_sheet.png").stat().st_size > 0
+    assert run("simulate", folders, out, "--episode", "7") == 2
+
+
+@pytest.mark.parametrize("frames", ["10", "1", "-1"])
+def test_simulate_refuses_more_frames_than_the_path_has(folders, tmp_path, capsys, frames):
+    assert run("simulate", folders, tmp_path / "out", "--frames", frames) == 2
+    assert (
+        f"test/e0 from 0 on: has 9 model frames, --frames {frames} was asked for; ask for 2 to 9"
+        in capsys.readouterr().err
+    )
+    path = tmp_path / "path.csv"
+    save_trajectory(path, Dataset(Path(folders[0]))[0].trajectory[:5])
+    assert run("simulate", folders, tmp_path / "out", "--trajectory", str(path), "--frames", frames) == 2
+    assert f"path.csv: has 5 model frames, --frames {frames} was asked for" in capsys.readouterr().err
+
+
+def test_imagine_writes_its_futures_in_order(folders, tmp_path):
+    out = tmp_path / "imagined"
+    assert run("imagine", folders, out, "--samples", "2") == 0
+    for rank in "01":
+        assert len(VideoFrames(out / rank / "view1_actions.mp4")) == CLIPS.num_frames
+        assert "confidence" in (out / rank / "trajectory.csv").read_text().splitlines()[0]
+    assert run("imagine", folders, tmp_path / "second", "--second-view") == 0
+    assert len(VideoFrames(tmp_path / "second" / "view1.mp4")) == CLIPS.num_frames
+
+
+def test_imagine_says_that_the_second_view_has_no_samples(folders, tmp_path, capsys):
+    assert run("imagine", folders, tmp_path / "second", "--second-view", "--samples", "2") == 2
+    assert "--second-view imagines the other views once; leave --samples out" in capsys.readouterr().err
+
+
+def test_judge_clips_tells_every_mode_with_its_floor_and_ceiling(folders, tmp_path):
+    out = tmp_path / "judged"
+    assert run("judge-clips", folders, out, "--windows", "2") == 0
+    told = json.loads((out / "clips.json").read_text())
+    modes = {row["mode"] for row in told["rows"]}
+    assert {
+        "codec",
+        "still",
+        "lucas-kanade",
+        "policy",
+        "joint",
+        "second_view",
+        "label, empty text",
+        "simulate, true text",
+    } < modes
+    value = {
+        (row["mode"], row["figure"]): row["value"]
+        for row in told["rows"]
+        if (row["view"], row["frame"]) == ("all", "all")
+    }
+    assert value["codec", "path mm"] < 10 < value["still", "path mm"]
+    assert value["codec", "psnr dB"] > value["still", "psnr dB"]
+    assert ("label, true text", "psnr dB") not in value
+    assert (out / "clips.md").read_text().startswith("| mode |")
+
+
+def test_judge_clips_judges_the_modes_that_are_asked_for(folders, tmp_path, capsys):
+    assert run("judge-clips", folders, tmp_path, "--windows", "1", "--mode", "label") == 0
+    modes = {row["mode"].split(",")[0] for row in json.loads((tmp_path / "clips.json").read_text())["rows"]}
+    assert modes == {"codec", "still", "lucas-kanade", "label"}
+    assert run("judge-clips", folders, tmp_path / "other", "--mode", "labels") == 2
+    assert "nothing is judged by the name labels; there are: policy, joint" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.fixture
+def dtypes(monkeypatch) -> list[torch.dtype]:
+    """Those in which models were loaded."""
+    loaded, load = [], Models.load
+    monkeypatch.setattr(
+        Models, "load", lambda folder, dtype=torch.float32: loaded.append(dtype) or load(folder, dtype)
+    )
+    return loaded
+
+
+@pytest.mark.parametrize("command", ["label", "simulate", "imagine", "judge-clips"])
+def test_models_run_in_bfloat16_where_asked_for(folders, tmp_path, dtypes, command: str):
+    out = tmp_path / "out"
+    more = {"imagine": ("--samples", "1"), "judge-clips": ("--windows", "1")}.get(command, ())
+    assert run(command, folders, out, "--dtype", "bfloat16", *more) == 0
+    assert dtypes == [torch.bfloat16]
+    if command == "label":
+        assert load_settings(out / "labels" / "settings.json")["model"].endswith(" bfloat16")
+        assert run("label", folders, out) == 2
+    if command == "judge-clips":
+        assert json.loads((out / "clips.json").read_text())["model"].endswith(" bfloat16")
+
+
+def test_a_simulator_is_judged_in_bfloat16_in_a_folder_of_its_own(folders, tmp_path, dtypes, capsys):
+    told = ["--policy", "hold", "--offsets-mm", "0", "--task", "push_button", "--trials", "1"]
+    arguments = ["judge-simulator", "--model", folders[1], "--out", str(tmp_path), *told]
+    assert main([*arguments, "--dtype", "bfloat16"]) == 0
+    assert dtypes == [torch.bfloat16]
+    assert main(arguments) == 2
+    assert "(model differ)" in capsys.readouterr().err
+
+
+def test_encode_fills_a_cache_once(folders, tmp_path, capsys):
+    data, model = folders
+    arguments = ["encode", data, "--model", model, "--cache", str(tmp_path / "latents"), "--step", "2"]
+    assert main(arguments) == 0
+    assert "6 windows" in capsys.readouterr().out
+    files = {path: path.stat().st_mtime_ns for path in (tmp_path / "latents").rglob("*.pt")}
+    assert len(files) == 6
+    assert main(arguments) == 0
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "latents").rglob("*.pt")} == files
+    assert main([*arguments, "--frames", "13"]) == 2
+    assert "no episode is as long" in capsys.readouterr().err
+
+
+def test_clips_are_judged_on_windows_spread_over_the_whole_set_and_on_two_views(folders, capsys):
+    source, episode = Dataset(Path(folders[0])), make_episode(NUM_FRAMES)
+
+    class Long:
+        """A set of five times as many episodes."""
+
+        path, fps = source.path, source.fps
+
+        def __len__(self) -> int:
+            return 5 * len(source)
+
+        def length(self, number: int) -> int:
+            return source.length(number % len(source))
+
+        def __getitem__(self, number: int) -> Episode:
+            return replace(source[number % len(source)], instruction=str(number))
+
+    generator = knowing(episode)
+    for asked, told in ((7, "0123456789"), (4, "0257")):
+        taken = [window.instruction for window, _ in clips(Long(), generator, ("view0", "view1"), asked)]  # pyright: ignore
+        assert len(taken) == asked
+        assert {taken[0], taken[-1]} <= set(told)
+        assert int(taken[-1]) >= 7
+    assert run("judge-clips", folders, Path("nowhere"), "--views", "view0") == 2
+    assert "at least two views" in capsys.readouterr().err
+
+
+def test_a_failed_first_attempt_does_not_block_its_folder(folders, tmp_path):
+    out = tmp_path / "copy"
+    assert run("label", folders, out, "--overlap", "20") == 2
+    assert run("label", folders, out) == 0
+    assert run("label", folders, out, "--sampling", "one-step") == 2
+
+
+def test_judge_simulator_runs_both_worlds_and_goes_on_where_it_was_stopped(folders, tmp_path):
+    out = tmp_path / "trust"
+    arguments = [
+        "judge-simulator",
+        "--model",
+        folders[1],
+        "--out",
+        str(out),
+        "--policy",
+        "hold",
+        "--offsets-mm",
+        "0",
+        "--mode",
+        "push_button",
+    ]
+    assert main([*arguments, "--trials", "1"]) == 0
+    first = (out / "pairs.jsonl").read_text()
+    assert main([*arguments, "--trials", "2"]) == 0
+    assert (out / "pairs.jsonl").read_text().startswith(first)
+    told = json.loads((out / "simulator.json").read_text())
+    rows = {row["policy"]: row for row in told["policies"]}
+    assert rows["expert 0 mm off"]["success"] == 1 > rows["hold"]["success"]
+    assert all(row["num_scenes"] == 2 for row in rows.values())
+    assert main([*arguments, "--seed", "1"]) == 2
+    assert main([*arguments[:5], "--policy", "hold", "--offsets-mm", "--trials", "1"]) == 2
