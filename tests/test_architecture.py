@@ -1,4 +1,4 @@
-"""The table of who may import whom (docs/architecture.md), enforced on every import, those inside functions too."""
+"""The rooms and who may import whom, as docs/architecture.md says, enforced on every import of every file."""
 
 import ast
 import re
@@ -7,25 +7,23 @@ import sys
 from pathlib import Path
 
 import pytest
+from draw_architecture import FIGURE, allowed_imports, draw, graph_of
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "action_images"
+PAGE = ROOT / "docs" / "architecture.md"
 
 
 def allowed() -> dict[str, set[str] | None]:
     """Unit -> units that it may import (None: anything), read from the very table that people read."""
-    page = (ROOT / "docs" / "architecture.md").read_text()
-    table = page.split("## Who may import whom")[1].split("\n## ")[0]
-    rules: dict[str, set[str] | None] = {}
-    for units, imports in re.findall(r"^\| ([^|]+?) \| ([^|]+?) \|$", table, re.MULTILINE)[1:]:
-        names = (
-            None
-            if imports == "anything"
-            else set(re.sub(r"\(.*?\)", "", imports).replace(" ", "").split(","))
-        )
-        for unit in units.replace(" ", "").split(","):
-            rules[unit] = names
-    return rules
+    return allowed_imports(PAGE.read_text())
+
+
+def named_files() -> dict[str, set[str]]:
+    """Room -> the files that its row of the page names, as paths without their suffix."""
+    rooms = PAGE.read_text().split("## Rooms")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| `([a-z_]+)(?:/|\.py)` \| .*? \| (.*?) ?\|$", rooms, re.MULTILINE)
+    return {room: set(re.findall(r"`([a-z0-9_/]+)`", files)) for room, files in rows}
 
 
 def unit_of(path: Path) -> str:
@@ -77,6 +75,22 @@ def test_the_table_has_no_cycles():
 
     for unit in rules:
         reach(unit, ())
+
+
+def test_every_source_file_is_named_on_the_page_and_every_name_is_a_file():
+    named = named_files()
+    for room in {unit_of(path) for path in FILES} - {"__init__", "__main__"}:
+        folder = SOURCE / room
+        paths = (path.relative_to(folder) for path in folder.rglob("*.py") if path.stem != "__init__")
+        files = {str(path.with_suffix("")) for path in paths}
+        assert room in named, f"{room} has no row among the rooms of docs/architecture.md"
+        assert named[room] == files, f"docs/architecture.md, room {room}: {sorted(named[room] ^ files)}"
+
+
+def test_the_figure_is_the_one_that_the_table_draws(tmp_path: Path):
+    draw(graph_of(allowed()), tmp_path / "figure.svg")
+    arrows = [path.read_text().count("patch_") for path in (FIGURE, tmp_path / "figure.svg")]
+    assert arrows[0] == arrows[1], "run: python scripts/draw_architecture.py"
 
 
 def test_every_file_says_its_one_idea_first():
