@@ -21,6 +21,14 @@ def test_a_missing_package_is_one_line_that_names_its_extra(
     assert said.count("\n") == 1
 
 
+def test_a_command_of_an_extras_name_asks_for_that_extra(tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch):
+    monkeypatch.setitem(sys.modules, "action_images.reports.report", None)
+    monkeypatch.setitem(EXTRAS, "report", ("action_images",))
+    monkeypatch.setitem(EXTRAS, "other", ("action_images",))
+    assert main(["report", str(tmp_path)]) == 2
+    assert "pip install 'action-images[report]'" in capsys.readouterr().err
+
+
 def test_a_module_of_no_extra_is_a_fault_of_ours(tmp_path: Path, monkeypatch):
     monkeypatch.setitem(sys.modules, "action_images.cli.read", None)
     with pytest.raises(ModuleNotFoundError):

@@ -17,7 +17,6 @@ from action_images.evaluation.simulator_fidelity import (
     progress,
     trust,
 )
-from action_images.evaluation.statistics import correlation, ranks
 from action_images.sim import FIRST_EVALUATION_SEED, Tabletop
 
 SCENES = [("push_button", FIRST_EVALUATION_SEED + trial) for trial in range(3)]
@@ -112,14 +111,6 @@ def test_the_threshold_splits_what_can_be_split():
     assert 0.2 < best_threshold(values, positive) < 0.7
     assert best_threshold(values, positive | True) < 0.1
     assert best_threshold(values, positive & False) > 0.9
-
-
-def test_correlations_are_those_of_the_textbook():
-    values = torch.tensor([1.0, 2.0, 3.0, 4.0])
-    assert correlation(values, 3 - 2 * values) == pytest.approx(-1)
-    assert correlation(values, torch.tensor([1.0, 3.0, 2.0, 4.0])) == pytest.approx(0.8)
-    assert math.isnan(correlation(values, torch.ones(4)))
-    assert ranks(torch.tensor([5.0, 1.0, 5.0, 9.0])).tolist() == [1.5, 0.0, 1.5, 3.0]
 
 
 def test_one_policy_alone_or_scenes_that_are_not_shared_compare_with_nothing():

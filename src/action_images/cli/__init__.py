@@ -14,7 +14,6 @@ COMMANDS = {
 """Command -> its file, whose first line says what the command does and whose `main` takes its typed arguments."""
 
 EXTRAS = {
-    "calibrate": ("scipy",),
     "data": ("h5py", "pyarrow"),
     "sim": ("gymnasium", "mujoco"),
     "model": ("accelerate", "diffusers", "peft", "safetensors", "transformers"),
@@ -23,9 +22,10 @@ EXTRAS = {
     "deepspeed": ("deepspeed",),
     "judge": ("cv2", "torchmetrics"),
     "ray": ("pandas", "ray"),
-    "view": ("PIL", "matplotlib"),
+    "view": ("PIL", "matplotlib", "scipy"),
+    "calibrate": ("cv2", "scipy"),
 }
-"""Extra of the package -> what is imported of it: what is missing is said by the extra that brings it."""
+"""Extra of the package -> what is imported of it. A missing module is said by the command's own extra, else the first."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -63,7 +63,7 @@ def _run(command: str, arguments: list[str]) -> int:
         return 2
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
-        extra = next((name for name, modules in EXTRAS.items() if missing in modules), None)
+        extra = next((name for name in (command, *EXTRAS) if missing in EXTRAS.get(name, ())), None)
         if extra is None or os.environ.get("ACTION_IMAGES_TRACEBACK"):
             raise
         cure = f"pip install 'action-images[{extra}]', in a clone pip install '.[{extra}]'"

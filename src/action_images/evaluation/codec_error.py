@@ -13,6 +13,7 @@ from torch import Tensor
 from action_images.codec import ActionImageFormat, Reading, draw, read
 from action_images.errors import ActionImagesError
 from action_images.evaluation import corruption
+from action_images.evaluation.statistics import spearman
 from action_images.geometry import Camera, Pose, Trajectory
 from action_images.geometry.rotation import from_quaternion_xyzw
 
@@ -110,12 +111,9 @@ def random_poses(num_frames: int, cameras: Camera, generator: torch.Generator) -
 
 
 def rank_correlation(samples: Iterable[Samples]) -> float:
-    """Spearman's correlation of predicted standard deviation and actual position error over all frames of these settings."""
-    pairs = [(s.predicted_std_mm, s.position_mm) for s in samples]
-    ranks = torch.stack(
-        [torch.cat(column).argsort().argsort().double() for column in zip(*pairs, strict=True)]
-    )
-    return torch.corrcoef(ranks)[0, 1].item()
+    """Spearman's correlation of predicted standard deviation and actual position error, over all frames."""
+    predicted, actual = zip(*((sample.predicted_std_mm, sample.position_mm) for sample in samples), strict=True)
+    return spearman(torch.cat(predicted), torch.cat(actual))
 
 
 def table(samples: Iterable[Samples]) -> Table:

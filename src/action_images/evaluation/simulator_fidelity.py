@@ -14,7 +14,7 @@ from action_images.evaluation.closed_loop import Address, Make
 from action_images.evaluation.protocols import EvaluationProtocol
 from action_images.evaluation.references import Privileged
 from action_images.evaluation.rollout import RolloutConfig, roll_out
-from action_images.evaluation.statistics import bootstrap_interval, correlation, ranks
+from action_images.evaluation.statistics import bootstrap_interval, pearson, spearman
 from action_images.geometry import Pose
 from action_images.robot import Environment, Observation, Policy, StepReport
 from action_images.sim import Tabletop, demonstrate
@@ -244,7 +244,7 @@ Columns = Mapping[str, Tensor]
 def _across_policies(of: str, ranked: bool) -> Callable[[Columns], float]:
     def figure(columns: Columns) -> float:
         first, second = columns[of].mean(0), columns["succeeded"].mean(0)
-        return correlation(ranks(first), ranks(second)) if ranked else correlation(first, second)
+        return spearman(first, second) if ranked else pearson(first, second)
 
     return figure
 
@@ -264,7 +264,7 @@ FIGURES: dict[str, Callable[[Columns], float]] = {
     "the judge's ceiling: trials that MuJoCo's pictures end alike": lambda columns: (
         (columns["judged"] == columns["succeeded"]).double().mean().item()
     ),
-    "imagined and real progress, across trials (Pearson)": lambda columns: correlation(
+    "imagined and real progress, across trials (Pearson)": lambda columns: pearson(
         columns["imagined_progress"].flatten(), columns["real_progress"].flatten()
     ),
 }

@@ -1,5 +1,7 @@
 """How sure a rate or a figure is, and the difference between two."""
 
+# scipy.stats takes a second to import, so each function imports it when it is called.
+
 import math
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
@@ -15,29 +17,24 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 def wilson_interval(num_successes: int, num_trials: int, confidence: float = 0.95) -> tuple[float, float]:
-    """The interval in [0, 1] that holds the true rate with this confidence, after so many successes in independent trials.
+    """The interval in [0, 1] that holds the true rate with this confidence, for independent trials.
 
-    Raises ValueError where the counts cannot be. Source: Wilson 1927; unlike the normal approximation it stays in
-    [0, 1] and says something of 0 and of all.
+    Raises ActionImagesError where the counts cannot be. Source: Wilson 1927. Unlike the normal approximation the
+    interval stays in [0, 1], and has a width for rates of 0 and 1.
     """
+    from scipy.stats import binomtest
+
     if not 0 <= num_successes <= num_trials or num_trials == 0:
         raise ActionImagesError(
-            f"{num_successes} successes of {num_trials} trials: give 0 <= successes <= trials, and at least one trial"
+            f"{num_successes} successes of {num_trials} trials: "
+            "give 0 <= successes <= trials, and at least one trial"
         )
     if not 0 < confidence < 1:
         raise ActionImagesError(f"a confidence lies between 0 and 1, both excluded, got {confidence}")
-    z = _normal_quantile(0.5 + confidence / 2)
-    rate, share = num_successes / num_trials, z * z / num_trials
-    centre = (rate + share / 2) / (1 + share)
-    half = z / (1 + share) * math.sqrt(rate * (1 - rate) / num_trials + share / (4 * num_trials))
+    interval = binomtest(num_successes, num_trials).proportion_ci(confidence, method="wilson")
+    rate = num_successes / num_trials
     # Rounding must not push the rate itself out of its interval.
-    return max(0.0, min(rate, centre - half)), min(1.0, max(rate, centre + half))
-
-
-def _normal_quantile(probability: float) -> float:
-    from statistics import NormalDist
-
-    return NormalDist().inv_cdf(probability)
+    return min(rate, float(interval.low)), max(rate, float(interval.high))
 
 
 def bootstrap_interval(
@@ -47,11 +44,13 @@ def bootstrap_interval(
     num_draws: int = 500,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """The interval that holds a figure with this confidence, were the items drawn again; `figure` takes the items' indices.
+    """The interval that holds a figure with this confidence, were the items drawn again.
 
-    Items are what is independent: whole windows or episodes, never single frames. Draws for which the figure is not
-    finite are left out; NaN where all are. Source: Efron 1979, the percentile method.
+    `figure` takes the items' indices. Items are what is independent: whole windows or episodes, never single frames.
+    Draws with a figure that is not finite are left out; the interval is NaN where all are. Raises ActionImagesError
+    without items. Source: Efron 1979, the percentile method.
     """
+    # Not scipy.stats.bootstrap: it refuses a single item, and one NaN among its draws makes both ends NaN.
     if num_items < 1:
         raise ActionImagesError("there is nothing to draw from: measure at least one item")
     generator = torch.Generator().manual_seed(seed)
@@ -60,9 +59,8 @@ def bootstrap_interval(
     values = values[values.isfinite()]
     if not len(values):
         return math.nan, math.nan
-    low, high = values.quantile(
-        torch.tensor([(1 - confidence) / 2, (1 + confidence) / 2], dtype=torch.float64)
-    ).tolist()
+    ends = torch.tensor([(1 - confidence) / 2, (1 + confidence) / 2], dtype=torch.float64)
+    low, high = values.quantile(ends).tolist()
     return low, high
 
 
@@ -76,10 +74,14 @@ class Pairing:
 
     @property
     def p_value(self) -> float:
-        """Exact two-sided McNemar: how likely so uneven a split is if neither is better. 1 where they never differ."""
-        differing, fewer = self.only_first + self.only_second, min(self.only_first, self.only_second)
-        tail = sum(math.comb(differing, k) for k in range(fewer + 1)) / 2**differing
-        return min(1.0, 2 * tail)
+        """Exact two-sided McNemar: how likely so uneven a split is if neither is better. 1 where they never differ.
+
+        Source: McNemar 1947, with the exact binomial tail instead of the chi-square approximation.
+        """
+        from scipy.stats import binomtest
+
+        differing = self.only_first + self.only_second
+        return float(binomtest(self.only_first, differing).pvalue) if differing else 1.0
 
     @property
     def difference(self) -> float:
@@ -88,9 +90,9 @@ class Pairing:
 
 
 def pair(first: Mapping[Key, bool], second: Mapping[Key, bool]) -> Pairing:
-    """Pair two policies' successes by scene; scenes that one of them lacks are left out. Raises ValueError where none is shared.
+    """Pair two policies' successes by scene; scenes that one of them lacks are left out.
 
-    Source: McNemar 1947, with the exact binomial tail instead of the chi-square approximation.
+    Raises ActionImagesError where the two share no scene.
     """
     shared = first.keys() & second.keys()
     if not shared:
@@ -102,16 +104,23 @@ def pair(first: Mapping[Key, bool], second: Mapping[Key, bool]) -> Pairing:
     return Pairing(len(shared), only_first, only_second)
 
 
-def correlation(first: Float[Tensor, "num"], second: Float[Tensor, "num"]) -> float:
+def pearson(first: Float[Tensor, "num"], second: Float[Tensor, "num"]) -> float:
     """Pearson's correlation, in [-1, 1]; NaN for fewer than two items, or where one of both does not vary."""
-    a, b = (values.double() - values.double().mean() for values in (first, second))
-    if not len(a) or first.max() == first.min() or second.max() == second.min():
+    from scipy.stats import pearsonr
+
+    if not (_varies(first) and _varies(second)):
         return math.nan
-    return ((a * b).sum() / (a.square().sum() * b.square().sum()).sqrt()).clamp(-1, 1).item()
+    return float(pearsonr(first.double().numpy(), second.double().numpy()).statistic)
 
 
-def ranks(values: Float[Tensor, "num"]) -> Float[Tensor, "num"]:
-    """Places in rising order from 0; equal values share the mean of theirs. The correlation of two such is Spearman's."""
-    smaller = (values[None] < values[:, None]).sum(1)
-    equal = (values[None] == values[:, None]).sum(1)
-    return smaller + (equal.double() - 1) / 2
+def spearman(first: Float[Tensor, "num"], second: Float[Tensor, "num"]) -> float:
+    """Spearman's rank correlation, in [-1, 1]; NaN under the same conditions as `pearson`."""
+    from scipy.stats import spearmanr
+
+    if not (_varies(first) and _varies(second)):
+        return math.nan
+    return float(spearmanr(first.numpy(), second.numpy()).statistic)
+
+
+def _varies(values: Float[Tensor, "num"]) -> bool:
+    return len(values) > 1 and bool(values.max() > values.min())
