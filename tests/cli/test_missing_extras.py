@@ -21,7 +21,9 @@ def test_a_missing_package_is_one_line_that_names_its_extra(
     assert said.count("\n") == 1
 
 
-def test_a_command_of_an_extras_name_asks_for_that_extra(tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch):
+def test_a_command_of_an_extras_name_asks_for_that_extra(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch
+):
     monkeypatch.setitem(sys.modules, "action_images.reports.report", None)
     monkeypatch.setitem(EXTRAS, "report", ("action_images",))
     monkeypatch.setitem(EXTRAS, "other", ("action_images",))

@@ -112,7 +112,9 @@ def random_poses(num_frames: int, cameras: Camera, generator: torch.Generator) -
 
 def rank_correlation(samples: Iterable[Samples]) -> float:
     """Spearman's correlation of predicted standard deviation and actual position error, over all frames."""
-    predicted, actual = zip(*((sample.predicted_std_mm, sample.position_mm) for sample in samples), strict=True)
+    predicted, actual = zip(
+        *((sample.predicted_std_mm, sample.position_mm) for sample in samples), strict=True
+    )
     return spearman(torch.cat(predicted), torch.cat(actual))
 
 
