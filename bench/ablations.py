@@ -143,8 +143,8 @@ def _rate(run_folder: Path, batch: int, skipped: int) -> float:
 def judged_on_windows(models: Path, recipe: Recipe) -> dict[str, float]:
     """Medians over held-out windows, one answer each."""
     generator = ClipGenerator.load(models, sampling="one-step")
-    validation = Validation.of(recipe, replace(clips_of(recipe), sampling="one-step"))
-    figures = validation.judge(generator.pipeline).figures["policy"]
+    validation = Validation.of(recipe, clips_of(recipe))
+    figures = validation.judge(generator).figures["policy"]
     return {name: round(figures[name], 1) for name in ("final mm", "path mm", "path deg", "gripper %")}
 
 

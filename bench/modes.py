@@ -91,11 +91,7 @@ def lost(models: Path, data: Path, run: Run, windows: int) -> dict[tuple[str, st
     source = SourceRecipe(data / "validation", 1.0, dict.fromkeys(run.modes, 1.0), 0.0, NO_TEXT_WHERE_SEEN)
     recipe = replace(recipe_of(run, data, None), validation=(source,), validation_windows=windows)
     generator = ClipGenerator.load(models, sampling="one-step")
-    figures = (
-        Validation.of(recipe, replace(clips_of(recipe), sampling="one-step"))
-        .judge(generator.pipeline)
-        .figures
-    )
+    figures = Validation.of(recipe, clips_of(recipe)).judge(generator).figures
     return {
         (mode, name): f"{value:.4f}"
         for mode, row in figures.items()

@@ -13,7 +13,7 @@ import torch
 
 from action_images.canvas import MODES
 from action_images.codec import draw
-from action_images.diffusion.sampler import SAMPLINGS, sample
+from action_images.diffusion.sampler import Sampling, sample
 from action_images.geometry import Camera, Pose, Trajectory
 from action_images.geometry.rotation import from_euler_xyz
 from action_images.model.autoencoders.pca import PatchAutoencoder
@@ -72,9 +72,7 @@ def main() -> None:
         shown, video=shown.video[:, :, :1], trajectory=shown.trajectory[:, :1], valid=shown.valid[:, :1]
     )
     canvas, condition = pipeline.encode(now, MODES["joint"], num_frames=9)
-    done = sample(
-        models.denoiser, canvas, condition, SAMPLINGS["four-steps"], torch.Generator().manual_seed(0)
-    )
+    done = sample(models.denoiser, canvas, condition, Sampling(num_steps=4), torch.Generator().manual_seed(0))
     imagined = pipeline.decode(done, condition, shown.cameras)
     rows = [
         part[0, view].mul(255).round().byte()

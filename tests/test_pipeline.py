@@ -7,7 +7,7 @@ import torch
 
 from action_images.canvas import MODES
 from action_images.codec import ActionImageFormat, draw
-from action_images.diffusion.sampler import SAMPLINGS, Sampling, StepCache, sample
+from action_images.diffusion.sampler import Sampling, StepCache, sample
 from action_images.model.bundle import Clips
 from action_images.model.presets import PRESETS, build
 from action_images.pipeline import Pipeline, _moved
@@ -123,7 +123,7 @@ def test_sampling_leaves_what_is_given_bit_identical(pipeline, mode: str):
     scene = scenes(2)
     canvas, condition = pipeline.encode(scene, MODES[mode])
     sampled = sample(
-        pipeline.models.denoiser, canvas, condition, SAMPLINGS["two-steps"], torch.Generator().manual_seed(0)
+        pipeline.models.denoiser, canvas, condition, Sampling(2), torch.Generator().manual_seed(0)
     )
     given = ~canvas.asked.expand_as(canvas.latents)
     assert torch.equal(sampled.latents[given], canvas.latents[given])
@@ -195,7 +195,7 @@ def test_one_image_and_the_current_pose_are_enough_to_plan(pipeline, mode: str):
     given = ~canvas.asked.expand_as(canvas.latents)
     torch.testing.assert_close(canvas.latents[given], whole.latents[given])
     sampled = sample(
-        pipeline.models.denoiser, canvas, condition, SAMPLINGS["one-step"], torch.Generator().manual_seed(0)
+        pipeline.models.denoiser, canvas, condition, Sampling(1), torch.Generator().manual_seed(0)
     )
     prediction = pipeline.decode(sampled, None, rig(2), wanted=["action"])
     assert prediction.video is None

@@ -9,17 +9,21 @@ import torch
 import action_images
 from action_images.canvas import MODES
 from action_images.codec import draw, read
-from action_images.diffusion.sampler import SAMPLINGS
 from action_images.geometry import Pose, Trajectory
-from action_images.inference.augment import ASPECTS, Aspect, mean_reading, shown_in
+from action_images.inference.augment import (
+    SWAPPED_AND_MIRRORED,
+    Augmentation,
+    augmented,
+    mean_reading,
+)
 from action_images.inference.clip_generator import ClipGenerator
-from action_images.policy.generative import scene_of
+from action_images.inference.generation import GENERATIONS
+from action_images.policy.scene import scene_of
 from action_images.samples.sample import Sample
 from action_images.sim import Tabletop
 from action_images.structs import concatenate, stack
 
 SHIPPED = Path(action_images.__file__).parent / "weights" / "tiny"
-ALL = ASPECTS["all"]
 
 
 @pytest.fixture(scope="module")
@@ -46,42 +50,44 @@ def path_in(scene: Sample, seed: int = 0, num_frames: int = 5) -> Trajectory:
     )
 
 
-@pytest.mark.parametrize("aspect", ALL)
-def test_action_images_of_a_scene_shown_otherwise_come_back_as_those_of_the_scene(scene, aspect):
+@pytest.mark.parametrize("augmentation", SWAPPED_AND_MIRRORED)
+def test_action_images_of_a_scene_shown_otherwise_come_back_as_those_of_the_scene(scene, augmentation):
     moving = replace(
         scene,
         trajectory=path_in(scene)[None],
         cameras=scene.cameras.expand(1, 2, 5),
         valid=torch.ones(1, 5, dtype=torch.bool),
     )
-    shown = aspect.of(moving)
+    shown = augmentation.apply(moving)
     torch.testing.assert_close(
-        aspect.back(draw(shown.trajectory, shown.cameras)),
+        augmentation.undo(draw(shown.trajectory, shown.cameras)),
         draw(moving.trajectory, moving.cameras),
         rtol=0,
         atol=2e-5,
     )
-    torch.testing.assert_close(aspect.back(shown.video), moving.video)
+    torch.testing.assert_close(augmentation.undo(shown.video), moving.video)
 
 
 def test_a_scene_is_not_changed_by_being_shown(scene):
     before = scene.video.clone()
-    shown_in(scene, ALL)
+    augmented(scene, SWAPPED_AND_MIRRORED)
     assert torch.equal(scene.video, before)
 
 
-def test_every_scene_of_a_batch_keeps_its_words_in_each_aspect(scene):
+def test_every_scene_of_a_batch_keeps_its_words_under_each_augmentation(scene):
     both = replace(concatenate([scene, scene]), instruction=("push it to the left", None))
-    told = shown_in(both, ALL).instruction
+    told = augmented(both, SWAPPED_AND_MIRRORED).instruction
     assert told == ("push it to the left", None) * 2 + ("push it to the right", None) * 2
 
 
-@pytest.mark.parametrize("aspect", [Aspect(swapped=True), Aspect(mirrored=True), Aspect(True, True)])
-def test_an_average_is_the_same_however_the_scene_is_shown(scene, generator, aspect):
-    """The four aspects are a group: whichever of them one begins with, the same four are averaged."""
+@pytest.mark.parametrize(
+    "augmentation", [Augmentation(swapped=True), Augmentation(mirrored=True), Augmentation(True, True)]
+)
+def test_an_average_is_the_same_however_the_scene_is_shown(scene, generator, augmentation):
+    """The four augmentations are a group: whichever of them one begins with, the same four are averaged."""
     [plain] = paths(generator, [scene])
-    [other] = paths(generator, [aspect.of(scene)])
-    expected = aspect.of(replace(scene, trajectory=plain[None])).trajectory[0]
+    [other] = paths(generator, [augmentation.apply(scene)])
+    expected = augmentation.apply(replace(scene, trajectory=plain[None])).trajectory[0]
     metres, radians = other.world_from_tool.distance(expected.world_from_tool)
     assert metres.max() < 2e-4
     assert radians.max() < 2e-2
@@ -90,10 +96,10 @@ def test_an_average_is_the_same_however_the_scene_is_shown(scene, generator, asp
 
 def test_a_single_answer_is_not(scene, generator):
     """What the average is for: if this fails, it costs four times as much for nothing."""
-    single = replace(generator, sampling=SAMPLINGS["one-step"])
-    aspect = Aspect(mirrored=True)
-    plain, other = paths(single, [scene]) + paths(single, [aspect.of(scene)])
-    expected = aspect.of(replace(scene, trajectory=plain[None])).trajectory[0]
+    single = replace(generator, generation=GENERATIONS["one-step"])
+    augmentation = Augmentation(mirrored=True)
+    plain, other = paths(single, [scene]) + paths(single, [augmentation.apply(scene)])
+    expected = augmentation.apply(replace(scene, trajectory=plain[None])).trajectory[0]
     assert other.world_from_tool.distance(expected.world_from_tool)[0].max() > 2e-3
 
 
@@ -123,9 +129,9 @@ def test_several_samples_of_one_scene_stay_apart(scene, generator):
 @pytest.mark.parametrize("mode", sorted(MODES))
 def test_averaged_is_where_actions_alone_are_generated(generator, mode):
     expected = 4 if mode in ("policy", "label", "label_from_nothing") else 1
-    assert len(generator.aspects(mode, 2)) == expected
-    assert len(generator.aspects(mode, 1)) == 1  # a single view changes places with nobody
-    assert len(replace(generator, sampling=SAMPLINGS["two-steps"]).aspects(mode, 2)) == 1
+    assert len(generator.augmentations(mode, 2)) == expected
+    assert len(generator.augmentations(mode, 1)) == 1  # a single view changes places with nobody
+    assert len(replace(generator, generation=GENERATIONS["two-steps"]).augmentations(mode, 2)) == 1
 
 
 def reading_of(scene: Sample, seed: int):
@@ -163,7 +169,7 @@ def test_what_has_no_weight_may_be_unknown_and_says_nothing(scene):
 
 
 def test_labels_are_averaged_too(scene, generator):
-    """The first pose is given in each aspect; what is labelled comes back in the scene's own world."""
+    """The first pose is given in each augmentation; what is labelled comes back in the scene's own world."""
     video = scene.video.expand(1, 2, 9, 3, 64, 64)
     still = replace(
         scene, video=video, cameras=scene.cameras.expand(1, 2, 9), valid=torch.ones(1, 9, dtype=torch.bool)

@@ -12,9 +12,9 @@ from action_images.control import Execution
 from action_images.evaluation.ceiling import demonstrated
 from action_images.evaluation.rollout import RolloutConfig, roll_out
 from action_images.geometry import Trajectory
-from action_images.inference.clip_generator import confidence, known_path
+from action_images.inference.confidence import confidence, known_path
 from action_images.policy import BestOf, GenerativePolicy
-from action_images.policy.generative import scene_of
+from action_images.policy.scene import scene_of
 from action_images.robot import Observation, Plan
 from action_images.sim import Tabletop
 
@@ -50,7 +50,7 @@ def test_with_a_perfect_model_the_trial_succeeds_in_the_simulator(scene):
     )
     assert rollout.succeeded
     assert len(rollout.plans) > 2
-    assert policy.pipeline.models.denoiser.num_calls == 4 * len(rollout.plans)  # pyright: ignore
+    assert policy.generator.pipeline.models.denoiser.num_calls == 4 * len(rollout.plans)  # pyright: ignore
     assert rollout.stopped is None
 
 
@@ -81,7 +81,7 @@ def test_images_of_another_size_and_shape_are_fitted_with_their_cameras(scene):
     seen = large.reset(SEED)
     policy, recorded = oracle_policy(large, models)
     # The oracle draws with cameras fitted by the same rule.
-    policy.pipeline.models.denoiser.environment = _Fitted(large, CLIPS.size)  # pyright: ignore
+    policy.generator.pipeline.models.denoiser.environment = _Fitted(large, CLIPS.size)  # pyright: ignore
     plan = policy.plan(seen)
     metres, _ = errors_at_frames(plan, recorded)
     assert metres.max() < 8e-3
@@ -102,7 +102,7 @@ def test_the_same_seed_and_observation_give_the_same_plan_and_another_seed_anoth
     policy = GenerativePolicy.of(models)
     plans = [one.plan(seen) for one in (policy, GenerativePolicy.of(models), replace(policy, seed=1))]
     images = [
-        policy.pipeline.show(_sampled(one, seen), None, ["action"]).action_images
+        policy.generator.pipeline.show(_sampled(one, seen), None, ["action"]).action_images
         for one in (policy, policy, replace(policy, seed=1))
     ]
     assert torch.equal(images[0], images[1])
@@ -117,11 +117,17 @@ def _sampled(policy: GenerativePolicy, seen: Observation):
     from action_images.canvas import MODES
     from action_images.diffusion.sampler import sample
 
-    canvas, condition = policy.pipeline.encode(
-        scene_of(seen, policy.clips.size), MODES[policy.mode], policy.clips.num_frames
+    canvas, condition = policy.generator.pipeline.encode(
+        scene_of(seen, policy.generator.clips.size), MODES[policy.mode], policy.generator.clips.num_frames
     )
     noise = [torch.Generator().manual_seed(policy.seed)]
-    return sample(policy.pipeline.models.denoiser, canvas, condition, policy.sampling, noise)
+    return sample(
+        policy.generator.pipeline.models.denoiser,
+        canvas,
+        condition,
+        policy.generator.generation.sampling,
+        noise,
+    )
 
 
 @pytest.mark.parametrize("mode", ["policy", "joint"])
@@ -147,7 +153,7 @@ def test_what_cannot_be_read_holds_the_tool_with_no_confidence(scene):
     """A denoiser whose canvas is blank: nothing is known but where the tool is."""
     environment, seen, models = scene
     policy, _ = oracle_policy(environment, models)
-    denoiser = policy.pipeline.models.denoiser
+    denoiser = policy.generator.pipeline.models.denoiser
     blank = models.autoencoder.encode(-torch.ones(1, 1, 9, 3, 64, 64))[0]
 
     class Blank(Oracle):
@@ -172,7 +178,7 @@ def test_confidence_falls_with_precision_and_with_disagreement_of_the_views(scen
     seen = environment.reset(SEED)
     prediction = _prediction(policy, seen)
     reading = prediction.reading
-    sigma = policy.pipeline.format.sigma_px(CLIPS.size)
+    sigma = policy.generator.pipeline.format.sigma_px(CLIPS.size)
     plain = confidence(prediction, sigma)
     for worse in (
         replace(reading, position_std=reading.position_std + 5e-3),
@@ -195,7 +201,9 @@ def _prediction(policy: GenerativePolicy, seen: Observation):
     canvas = _sampled(policy, seen)
     from action_images.geometry.fitting import fit_camera
 
-    return policy.pipeline.decode(canvas, None, fit_camera(seen.cameras, CLIPS.size)[None], ["action"])[0]
+    return policy.generator.pipeline.decode(
+        canvas, None, fit_camera(seen.cameras, CLIPS.size)[None], ["action"]
+    )[0]
 
 
 def test_the_surest_of_several_plans_is_taken(scene):

@@ -6,8 +6,12 @@ import pytest
 import torch
 from runs import parts_of
 
+from action_images.canvas import MODES
 from action_images.canvas.layout import STREAMS
+from action_images.inference.clip_generator import ClipGenerator
+from action_images.inference.generation import GENERATIONS
 from action_images.training.batches import losses
+from action_images.training.objective import ACTION_IMAGES
 from action_images.training.recipe import SourceRecipe
 from action_images.training.setup import clips_of
 from action_images.training.train import Run
@@ -115,7 +119,7 @@ def test_a_blank_action_image_is_far_off_and_not_keeping_still(run, recipe):
     black = run.pipeline.models.autoencoder.encode(-torch.ones(5, 3, 32, 32)).mean((-2, -1)).mT
     with torch.no_grad():  # a new network answers with its output bias alone
         run.models.denoiser.transformer.output_bias[STREAMS.index("action"), : len(black)] = black
-    figures = validation.judge(run.pipeline).figures["policy"]
+    figures = validation.judge(ClipGenerator.of(run.models)).figures["policy"]
     assert figures["final mm"] > 10 * figures["still mm"]
 
 
@@ -128,12 +132,12 @@ def test_held_out_windows_are_told_what_their_own_mode_and_source_say(recipe, de
         replace(recipe, validation=(labelled, planned), validation_windows=12, mirror=1.0), clips_of(recipe)
     )
     told = {
-        mode: [text for sample, _ in validation._batches(mode) for text in sample.instruction]
+        mode: [text for sample, _ in validation.batches(mode, 16) for text in sample.instruction]
         for mode in modes
     }
     assert None not in told["policy"]
     assert set(told["label"]) == {None}
-    draws = {mode: [draw for _, draws in validation._batches(mode) for draw in draws] for mode in modes}
+    draws = {mode: [draw for _, draws in validation.batches(mode, 16) for draw in draws] for mode in modes}
     assert {draw.source for draw in draws["policy"]} == {"demonstrations", "validation"}
     assert {draw.source for draw in draws["label"]} == {"validation"}
     assert not any(draw.mirror for draw in draws["policy"])
@@ -142,6 +146,39 @@ def test_held_out_windows_are_told_what_their_own_mode_and_source_say(recipe, de
 def test_validation_passes_no_more_at_once_than_training_and_needs_no_guidance(run, recipe):
     guided = replace(run.clips, sampling="release-cached")
     few = replace(recipe, micro_batch_size=1, validation_windows=2)
-    assert [len(draws) for _, draws in Validation.of(few, guided)._batches("policy")] == [1, 1]
-    judged = Validation.of(few, guided).judge(run.pipeline)
+    judged = Validation.of(few, guided).judge(ClipGenerator.of(run.models, clips=guided))
     assert {shown.mode: len(shown.truth.video) for shown in judged.shown} == {"policy": 1, "joint": 1}
+
+
+def test_augmented_windows_take_as_many_canvases_in_a_pass_as_plain_ones(run, recipe):
+    sizes = {"policy": set(), "joint": set()}
+
+    def note(_, arguments):
+        canvas = arguments[0]
+        mode = "policy" if canvas.layout == MODES["policy"].layout(2, 2) else "joint"
+        sizes[mode].add(len(canvas.latents))
+
+    generator = ClipGenerator.of(run.models, generation=GENERATIONS["one-step-averaged"])
+    with run.models.denoiser.register_forward_pre_hook(note):
+        Validation.of(replace(recipe, micro_batch_size=8, validation_windows=8), run.clips).judge(generator)
+    assert sizes == {"policy": {2, 8}, "joint": {8}}  # the losses look at the scene as it is
+
+
+def test_validation_judges_the_clips_that_a_policy_plans_with(run, recipe):
+    """The path of a held-out window is what the clip generator makes of its first images, averaged and smoothed."""
+    for weight in run.models.denoiser.parameters():
+        weight.data.add_(0.05 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(0)))
+    generator = ClipGenerator.of(run.models, generation=GENERATIONS["one-step-averaged"])
+    validation = Validation.of(recipe, run.clips)
+    truth, draws = next(validation.batches("policy", 4))
+    scene = replace(truth, video=truth.video[:, :, :1], trajectory=truth.trajectory[:, :1])
+    planned = generator.generate(scene, "policy", [draw.index for draw in draws])
+    judged = ACTION_IMAGES.predict(generator, replace(truth, video=truth.video[:, :, :1]), "policy", draws)
+    assert torch.equal(
+        judged.path.world_from_tool.translation, planned.trajectory.world_from_tool.translation
+    )
+    assert torch.equal(judged.path.world_from_tool.rotation, planned.trajectory.world_from_tool.rotation)
+    plain = replace(generator, generation=GENERATIONS["one-step"]).generate(scene, "policy", [0, 1, 2, 3])
+    assert not torch.equal(
+        plain.trajectory.world_from_tool.translation, planned.trajectory.world_from_tool.translation
+    )

@@ -306,7 +306,7 @@ def test_a_recipe_trains_on_one_part_and_judges_on_the_other(recipe, demonstrati
     learnt = {mixture[index].window.episode_id for index in range(200)}
     judged = {
         draw.window.episode_id
-        for _, draws in Validation.of(own, clips_of(own))._batches("policy")
+        for _, draws in Validation.of(own, clips_of(own)).batches("policy", 16)
         for draw in draws
     }
     assert learnt

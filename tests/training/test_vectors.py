@@ -13,10 +13,10 @@ from action_images.baselines.objective import VECTORS
 from action_images.baselines.objectives import objective_of
 from action_images.canvas import MODES
 from action_images.cli import main
+from action_images.inference.clip_generator import ClipGenerator
 from action_images.model import cost
 from action_images.model.bundle import Models, door_of
 from action_images.model.presets import preset_named
-from action_images.pipeline import Pipeline
 from action_images.samples.sample import collate
 from action_images.training.recipe import Recipe, SourceRecipe
 from action_images.training.recipes import DEBUG, DEBUG_VECTOR, RECIPES, TINY, TINY_VECTOR
@@ -55,9 +55,9 @@ def test_it_learns_paths_by_heart_is_saved_and_drives_an_arm(vectors, tmp_path, 
 
     run = Run.start(vectors, tmp_path / "begun", objective=VECTORS)
     validation = Validation.of(vectors, run.clips, VECTORS)
-    mean_path = validation.judge(run.pipeline).figures["policy"]
+    mean_path = validation.judge(ClipGenerator.of(run.models)).figures["policy"]
     loaded = Models.load(model, door=PathRegressor)
-    trained = validation.judge(Pipeline.of(loaded)).figures["policy"]
+    trained = validation.judge(ClipGenerator.of(loaded)).figures["policy"]
     assert trained["final mm"] < 0.7 * mean_path["final mm"]
     assert trained["final mm"] == pytest.approx(json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[-1])
                                                 ["validation"]["policy"]["final mm"], abs=1e-3)  # fmt: skip

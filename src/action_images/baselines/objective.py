@@ -14,6 +14,7 @@ from action_images.baselines.numbers import PARTS, from_numbers, reference, to_n
 from action_images.canvas import MODES, Canvas, Show
 from action_images.errors import ActionImagesError
 from action_images.geometry import Pose, Trajectory
+from action_images.inference.clip_generator import ClipGenerator
 from action_images.model.bundle import Clips, Models, door_of
 from action_images.model.denoiser import CanvasDenoiser, Condition
 from action_images.model.presets import build_transformer, preset_named
@@ -91,17 +92,24 @@ class Vectors:
         return _error(answered, _head(denoiser).normalised(wanted), batch.sample.valid[:, 1:])
 
     def predict(
-        self, pipeline: Pipeline, given: Sample, mode: str, clips: Clips, draws: Sequence[Draw]
+        self,
+        generator: ClipGenerator,
+        given: Sample,
+        mode: str,
+        draws: Sequence[Draw],  # noqa: ARG002 (there is no noise)
     ) -> Predicted:
         """The path, and for pictures its action images, drawn."""
-        canvas, condition = pipeline.encode(given, MODES[mode], clips.num_frames)
+        pipeline = generator.pipeline
+        canvas, condition = pipeline.encode(given, MODES[mode], generator.clips.num_frames)
         wanted, now = _told(given)
         denoiser = pipeline.models.denoiser
         answered = denoiser(canvas, condition, now)
         error = _error(answered, _head(denoiser).normalised(wanted), given.valid[:, 1:])
         path = path_of(answered, given, denoiser)
-        shown = Prediction(None, pipeline.draw(path, given.cameras).add(1).div(2), None)
-        return Predicted({"loss": error.cpu()}, shown, path, torch.zeros_like(path.opening, dtype=torch.bool))
+        drawn = pipeline.draw(path, given.cameras).add(1).div(2)
+        path = path.to("cpu")
+        unknown = torch.zeros_like(path.opening, dtype=torch.bool)
+        return Predicted({"loss": error.cpu()}, Prediction(None, drawn.cpu(), None), path, unknown)
 
 
 def regress(pipeline: Pipeline, canvas: Canvas, condition: Condition, scene: Sample) -> Trajectory:

@@ -13,14 +13,15 @@ from action_images.canvas import MODES
 from action_images.control import Gripper, to_control_steps
 from action_images.control.resample import Interpolation
 from action_images.errors import ActionImagesError
+from action_images.inference.stages import Stages
 from action_images.model.bundle import Clips, Models
 from action_images.pipeline import Pipeline
-from action_images.policy.generative import OnClips, Stages, scene_of, with_first
+from action_images.policy.scene import scene_of, with_first
 from action_images.robot import Observation, Plan
 
 
 @dataclass(frozen=True)
-class VectorPolicy(OnClips):
+class VectorPolicy:
     """A Policy that is shown what a GenerativePolicy is shown and answers in numbers; its path becomes control steps alike.
 
     It has no notion of its confidence, and no chance in it: the same observation gives the same plan.
@@ -41,6 +42,16 @@ class VectorPolicy(OnClips):
                 f"{folder}: does not say what clips its models were trained on; train them with 'action-images train'"
             )
         return cls(Pipeline.of(models), models.clips, **values)
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width (px) of the images that its models were trained on."""
+        return self.clips.size
+
+    @property
+    def fps(self) -> float:
+        """Frames a second of the clips that its models were trained on."""
+        return self.clips.fps
 
     @torch.no_grad()
     def plan(self, observation: Observation) -> Plan:

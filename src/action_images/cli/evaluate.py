@@ -56,7 +56,7 @@ def main(
         best_of: plan so many times and take the surest plan.
         canvas: whether the model imagines the actions alone (`policy`) or the video besides (`joint`).
         imagine: also decode the imagined video, for the films (with --canvas joint).
-        sampling: how to sample, a name of sampler.SAMPLINGS; the models' own where it is left out.
+        sampling: how to sample, a name of generation.GENERATIONS; the models' own where it is left out.
         seed: of the policy's noise; scenes do not depend on it.
         min_confidence: the guard rail below which a pose is not driven to, 0 to 1.
         workers: how many processes run trials, each with the policy loaded.
@@ -226,7 +226,7 @@ def generative_policy(
         )
     wanted = ("video", "action") if imagine else ("action",)
     return GenerativePolicy.load(
-        folder, device, sampling, getattr(torch, dtype), task=canvas, wanted=wanted, seed=seed
+        folder, device, sampling, getattr(torch, dtype), mode=canvas, wanted=wanted, seed=seed
     )
 
 

@@ -69,8 +69,9 @@ def main(
 
     import torch
 
-    from action_images.diffusion.sampler import StepCache, sampling_named
+    from action_images.diffusion.sampler import StepCache
     from action_images.inference.clip_generator import ClipGenerator
+    from action_images.inference.generation import generation_named
     from action_images.model.bundle import Clips, Models
     from action_images.model.shipped import models_folder
 
@@ -85,13 +86,13 @@ def main(
         own, size=(height or own.size[0], width or own.size[1]), num_frames=frames or own.num_frames
     )
     told = {"num_steps": steps, "guidance": guidance, "cache": StepCache() if cached else None}
-    sampling = replace(
-        sampling_named(clips.sampling), **{name: value for name, value in told.items() if value is not None}
-    )
+    told = {name: value for name, value in told.items() if value is not None}
+    generation = generation_named(clips.sampling)
+    generation = replace(generation, sampling=replace(generation.sampling, **told))
     if stride is None:
         stride = 1 if dataset is None or models.clips is None else _pace(source, clips.fps)
     scene = _scene(source, mode, (start, stride, clips.num_frames), clips.size, instruction)
-    generator = ClipGenerator.of(models.to(device), clips=clips, sampling=sampling)
+    generator = ClipGenerator.of(models.to(device), clips=clips, generation=generation)
     prediction = generator.generate(scene, mode, [seed])
     out.mkdir(parents=True, exist_ok=True)
     _write(out, [view.name for view in source.views], prediction, generator.pipeline.format, fps or clips.fps)

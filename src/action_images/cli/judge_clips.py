@@ -64,7 +64,7 @@ def main(
         mode: names of the modes to judge, for a model that has not learnt all of them; all if not given.
         views: which views; the first two if not given.
         seed: of the noise; the same seed gives the same figures.
-        sampling: how to sample, a name of sampler.SAMPLINGS; the model's own if not given.
+        sampling: how to sample, a name of generation.GENERATIONS; the model's own if not given.
         lpips: also LPIPS, which needs torchvision and weights that it downloads.
         fvd: also FVD, which needs cd-fvd and weights that it downloads, clips of at least 10 frames, and hundreds of windows.
         device: where the model runs, such as cuda or cpu.
@@ -179,7 +179,7 @@ def modes(
 
     from action_images.canvas import MODES
     from action_images.evaluation import clip_modes as generation
-    from action_images.inference.clip_generator import known_path
+    from action_images.inference.confidence import known_path
     from action_images.samples.sample import collate
 
     def generated(window: "Sample", mode: str, text: str) -> generation.Answer:

@@ -34,7 +34,7 @@ def main(
         look: colours and light.
         views: how many cameras.
         size: height and width of what the cameras show in px; the models' own where it is left out.
-        sampling: how to sample, a name of sampler.SAMPLINGS; the models' own where it is left out.
+        sampling: how to sample, a name of generation.GENERATIONS; the models' own where it is left out.
         token_file: a file with the token that the policy server at ws:// asks for.
         actions: the format of actions (docs/serving.md) that the server at ws:// is asked for, and that a server which names none
             answers in; `matrix` where it is left out.

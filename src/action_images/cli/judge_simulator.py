@@ -41,7 +41,7 @@ def main(
         trials: how many scenes of each task.
         views: how many cameras.
         seed: of the model's noise and of the policies'.
-        sampling: how to sample, a name of sampler.SAMPLINGS; the model's own if not given.
+        sampling: how to sample, a name of generation.GENERATIONS; the model's own if not given.
         device: where the model runs, such as cuda or cpu.
         dtype: of the transformer and the language model.
     """

@@ -46,7 +46,7 @@ def main(
         least_known: an episode of whose frames less than this share (0 to 1) could be read gets no trajectory in the copy.
         seed: the same seed gives the same labels.
         limit: label at most so many episodes.
-        sampling: how to sample, a name of sampler.SAMPLINGS; the model's own if not given.
+        sampling: how to sample, a name of generation.GENERATIONS; the model's own if not given.
         device: where the model runs, such as cuda or cpu.
         dtype: of the transformer and the language model.
         on: here, or on the workers of a Ray cluster (docs/scale.md); the labels are the same to the byte.

@@ -49,7 +49,7 @@ def main(
         max_clients: How many may be connected at once.
         max_per_second: Observations of one client.
         plan_s: Time after which a policy counts as hanging, and is started again.
-        sampling: How to sample, a name of sampler.SAMPLINGS; the models' own if not given.
+        sampling: How to sample, a name of generation.GENERATIONS; the models' own if not given.
         device: Where the models run, such as cuda or cpu.
         dtype: Of the transformer and the language model.
     """

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -34,44 +33,17 @@ class StepCache:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How to sample: steps, how they are spaced, how strongly the instruction counts, what may be skipped, and what is averaged."""
+    """How to sample: steps, how they are spaced, how strongly the instruction counts, and what may be skipped."""
 
     num_steps: int = 50
     shift: float = 5.0
     guidance: float = 1.0
     """1: the instruction once; above: its difference to the empty instruction is enlarged, at twice the cost."""
     cache: StepCache | None = None
-    aspects: Literal["one", "views", "all"] = "one"
-    """In which ways that mean the same a scene is shown where actions alone are generated: the keys of `aspects.ASPECTS`. The
-    paths are averaged, at two (views) or four (all) times the cost. `all` holds mirrored scenes: for models that have learnt
-    from such."""
 
     def __post_init__(self) -> None:
         if self.num_steps < 1 or self.shift <= 0 or self.guidance < 0:
             raise ActionImagesError(f"sampling takes num_steps >= 1, shift > 0 and guidance >= 0, got {self}")
-
-
-SAMPLINGS = {
-    "fifty-steps": Sampling(),
-    "release": Sampling(guidance=7.5),
-    "release-cached": Sampling(guidance=7.5, cache=StepCache()),
-    "one-step": Sampling(num_steps=1),
-    "two-steps": Sampling(num_steps=2),
-    "four-steps": Sampling(num_steps=4),
-    "one-step-averaged": Sampling(num_steps=1, aspects="all"),
-    "two-steps-averaged": Sampling(num_steps=2, aspects="all"),
-}
-"""Name -> how to sample; the release is meant for its weights, few steps for models of deterministic tasks, and averages for
-those that have learnt from mirrored scenes too."""
-AVERAGED = "-averaged"
-"""What the name of a sampling ends with that is the same without it but for the average."""
-
-
-def sampling_named(name: str) -> Sampling:
-    """How to sample, by its name; raises ValueError with the names that there are."""
-    if name not in SAMPLINGS:
-        raise ActionImagesError(f"there is no sampling '{name}'; there are: {', '.join(SAMPLINGS)}")
-    return SAMPLINGS[name]
 
 
 @torch.no_grad()

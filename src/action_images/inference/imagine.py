@@ -9,7 +9,8 @@ from torch import Tensor
 
 from action_images.errors import ActionImagesError
 from action_images.geometry import Camera, Trajectory
-from action_images.inference.clip_generator import ClipGenerator, agreement, confidence
+from action_images.inference.clip_generator import ClipGenerator
+from action_images.inference.confidence import agreement, confidence
 from action_images.pipeline import Prediction
 from action_images.samples.sample import Sample, collate
 from action_images.structs import Struct
@@ -38,7 +39,6 @@ def imagine(generator: ClipGenerator, scene: Sample, num_samples: int = 4, seed:
         raise ActionImagesError(f"imagine at least one future, not {num_samples}")
     _see_that_they_stand(scene.cameras)
     prediction = generator.generate(_first(scene), "joint", range(seed, seed + num_samples))
-    sigma_px = generator.pipeline.format.sigma_px(generator.clips.size)
     reading, video, actions = prediction.reading, prediction.video, prediction.action_images
     if reading is None:
         raise ActionImagesError(
@@ -46,8 +46,8 @@ def imagine(generator: ClipGenerator, scene: Sample, num_samples: int = 4, seed:
         )
     assert video is not None
     assert actions is not None
-    agreed = agreement(reading, sigma_px)[:, 1:].mean(1)
-    futures = Imagined(video, actions, reading.trajectory, confidence(prediction, sigma_px), agreed)
+    agreed = agreement(reading, generator.sigma_px)[:, 1:].mean(1)
+    futures = Imagined(video, actions, reading.trajectory, confidence(prediction, generator.sigma_px), agreed)
     return [futures[int(place)] for place in agreed.argsort(descending=True, stable=True)]
 
 

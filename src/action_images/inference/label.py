@@ -9,7 +9,8 @@ from torch import Tensor
 from action_images.codec.locate import locate
 from action_images.errors import ActionImagesError
 from action_images.geometry import Pose, Trajectory
-from action_images.inference.clip_generator import ClipGenerator, confidence
+from action_images.inference.clip_generator import ClipGenerator
+from action_images.inference.confidence import confidence
 from action_images.inference.stitch import Sure, window_starts
 from action_images.pipeline import Prediction
 from action_images.samples.sample import Sample, collate
@@ -86,7 +87,7 @@ def _labelled(
     prediction = _generated(generator, recording, start, begin, seed)
     reading = prediction.reading
     assert reading is not None
-    sure = confidence(prediction, generator.pipeline.format.sigma_px(generator.clips.size))[0]
+    sure = confidence(prediction, generator.sigma_px)[0]
     window = Sure(reading.trajectory[0], sure)
     if begin is None:
         return window
@@ -129,7 +130,7 @@ def _spots(generator: ClipGenerator, prediction: Prediction) -> SpotPath:
     format = generator.pipeline.format
     spots = locate(prediction.action_images[0, 0], format, full_resolution=True)
     std_px = spots.covariance.diagonal(dim1=-2, dim2=-1).sum(-1).sqrt()
-    half_px = HALF_CONFIDENT_SIGMAS * format.sigma_px(generator.clips.size)
+    half_px = HALF_CONFIDENT_SIGMAS * generator.sigma_px
     sure = torch.where(spots.seen, 1 / (1 + std_px / half_px), 0.0).nan_to_num(0.0).amin(-1)
     return SpotPath(spots.position, spots.seen, sure)
 

@@ -11,7 +11,7 @@ from typing_extensions import Self
 from action_images.errors import ActionImagesError
 from action_images.geometry import Pose, Trajectory
 from action_images.geometry import rotation as rotations
-from action_images.inference.clip_generator import HALF_CONFIDENT_M, HALF_CONFIDENT_RAD
+from action_images.inference.confidence import HALF_CONFIDENT_M, HALF_CONFIDENT_RAD
 from action_images.structs import Struct, concatenate
 
 
@@ -59,7 +59,7 @@ def blend(first: Sure, second: Sure) -> Sure:
     """Two opinions on the same frames as one: poses and openings averaged by confidence.
 
     The confidence is the weighted mean of both, and falls as they contradict each other: half their distance counts as
-    a standard deviation does in `generation.confidence`.
+    a standard deviation does in `inference.confidence`.
     """
     a, b = first.confidence, second.confidence
     both, share = (a > 0) & (b > 0), torch.where(a + b > 0, b / (a + b).clamp_min(1e-9), 0.0)

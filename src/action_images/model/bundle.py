@@ -27,7 +27,7 @@ INDEX = "action_images.json"
 class Clips:
     """What clips a model was trained on: image size (height, width) in px, pixel frames, frames a second, and how to sample.
 
-    `sampling` is a name of `sampler.SAMPLINGS`, `axis_length` (m) that of the action images' `codec.ActionImageFormat`.
+    `sampling` is a name of `inference.generation.GENERATIONS`, `axis_length` (m) that of the action images' `codec.ActionImageFormat`.
     """
 
     size: tuple[int, int]

@@ -9,13 +9,13 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from action_images.canvas import MODES, Canvas
+from action_images.canvas import MODES
 from action_images.diffusion import flow
-from action_images.diffusion.sampler import SAMPLINGS, sample
 from action_images.geometry import Trajectory
+from action_images.inference.clip_generator import ClipGenerator
 from action_images.model.bundle import Clips, Models
-from action_images.model.denoiser import CanvasDenoiser, Condition
-from action_images.pipeline import Pipeline, Prediction
+from action_images.model.denoiser import CanvasDenoiser
+from action_images.pipeline import Prediction
 from action_images.samples.mixture import Draw, Mixture
 from action_images.samples.sample import Sample
 from action_images.training.batches import Noised, losses
@@ -30,7 +30,7 @@ class Predicted:
     """What became of a batch of held-out samples.
 
     `losses` by name; `prediction` in pixels; the tool's path in space and which of its frames are not known. The latter
-    two are None where there is no path.
+    two are None where there is no path. All of it is on the CPU.
     """
 
     losses: dict[str, Float[Tensor, "b"]]
@@ -58,10 +58,11 @@ class Objective(Protocol):
         """What each sample costs."""
         ...
 
-    def predict(
-        self, pipeline: Pipeline, given: Sample, mode: str, clips: Clips, draws: Sequence[Draw]
-    ) -> Predicted:
-        """What the models make of whole samples of which they may see what the mode shows; chance is a function of the draws."""
+    def predict(self, generator: ClipGenerator, given: Sample, mode: str, draws: Sequence[Draw]) -> Predicted:
+        """What the models make of whole samples of which they may see what the mode shows.
+
+        The noise is a function of the draws alone. What comes back is on the CPU.
+        """
         ...
 
 
@@ -83,34 +84,32 @@ class ActionImages:
         """The error of the velocity, see `batches.losses`."""
         return losses(denoiser, batch, recipe)
 
-    def predict(
-        self, pipeline: Pipeline, given: Sample, mode: str, clips: Clips, draws: Sequence[Draw]
-    ) -> Predicted:
-        """The loss at four noise levels, and a real sampling, without guidance, decoded and read."""
-        canvas, condition = pipeline.encode(given, MODES[mode], clips.num_frames)
-        figures = {f"loss {level:g}": _loss(pipeline, canvas, condition, level, draws) for level in LEVELS}
-        generators = [torch.Generator().manual_seed(draw.index) for draw in draws]
-        done = sample(
-            pipeline.models.denoiser,
-            canvas,
-            condition,
-            replace(SAMPLINGS[clips.sampling], guidance=1.0),
-            generators,
-        )
-        prediction = pipeline.decode(done, condition, given.cameras)
+    def predict(self, generator: ClipGenerator, given: Sample, mode: str, draws: Sequence[Draw]) -> Predicted:
+        """The loss at four noise levels, and a clip made as a policy makes it, but never with guidance, which doubles the cost."""
+        losses = _losses_by_level(generator, given, mode, draws)
+        generator = replace(generator, generation=generator.generation.without_guidance)
+        prediction = generator.generate(given, mode, [draw.index for draw in draws])
         unknown = None if prediction.reading is None else prediction.reading.position_std.isinf()
-        return Predicted(figures, prediction, prediction.trajectory, unknown)
+        return Predicted(losses, prediction, prediction.trajectory, unknown)
 
 
-def _loss(
-    pipeline: Pipeline, canvas: Canvas, condition: Condition, level: float, draws: Sequence[Draw]
-) -> Tensor:
-    generator = torch.Generator().manual_seed(draws[0].index)
-    noise = torch.randn(canvas.latents.shape, generator=generator).to(canvas.latents.device)
-    levels = torch.full((len(draws),), level, device=canvas.latents.device)
-    noised = replace(canvas, latents=flow.noised(canvas, noise, levels))
-    velocity = pipeline.models.denoiser(noised, levels, condition)
-    return flow.loss(velocity, canvas, noise, levels.square()).cpu()
+def _losses_by_level(
+    generator: ClipGenerator, given: Sample, mode: str, draws: Sequence[Draw]
+) -> dict[str, Float[Tensor, "b"]]:
+    """The squared error of the clean latents at some noise levels, by name."""
+    canvas, condition = generator.pipeline.encode(given, MODES[mode], generator.clips.num_frames)
+    noise = torch.stack([_noise(canvas.latents[0].shape, draw) for draw in draws]).to(canvas.latents.device)
+    losses = {}
+    for level in LEVELS:
+        levels = torch.full((len(draws),), level, device=canvas.latents.device)
+        noised = replace(canvas, latents=flow.noised(canvas, noise, levels))
+        velocity = generator.pipeline.models.denoiser(noised, levels, condition)
+        losses[f"loss {level:g}"] = flow.loss(velocity, canvas, noise, levels.square()).cpu()
+    return losses
+
+
+def _noise(shape: torch.Size, draw: Draw) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(draw.index))
 
 
 ACTION_IMAGES = ActionImages()

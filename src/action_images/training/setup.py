@@ -9,9 +9,9 @@ from torch import Tensor
 
 from action_images.canvas import MODES, Show
 from action_images.canvas.layout import STREAMS
-from action_images.diffusion.sampler import AVERAGED
 from action_images.episodes.dataset import Dataset
 from action_images.errors import ActionImagesError
+from action_images.inference.generation import name_without_augmentation
 from action_images.model.autoencoders.pca import PatchAutoencoder
 from action_images.model.autoencoders.wan import WanAutoencoder
 from action_images.model.bundle import Clips, Models
@@ -42,8 +42,8 @@ def clips_of(recipe: Recipe) -> Clips:
     preset = preset_named(recipe.preset)
     first = recipe.sources[0]
     fps = Dataset(first.path).fps / first.stride
-    # Who has never seen a mirrored scene is not asked about one.
-    sampling = preset.sampling if recipe.mirror else preset.sampling.removesuffix(AVERAGED)
+    # Models trained without mirrored scenes skip mirrored augmentation.
+    sampling = preset.sampling if recipe.mirror else name_without_augmentation(preset.sampling)
     axis_length = preset.axis_length if recipe.axis_length is None else recipe.axis_length
     return Clips(
         recipe.size or preset.size, recipe.num_frames or preset.num_frames, fps, sampling, axis_length

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
 
 from action_images.errors import ActionImagesError
+from action_images.inference.clip_generator import ClipGenerator
 from action_images.model.bundle import INDEX, Clips, Models
 from action_images.model.convert import write_json
 from action_images.model.denoiser import CanvasDenoiser
@@ -265,7 +266,7 @@ class Run:
     def validate(self, validation: Validation, show: Show | None) -> bool:
         """Judge the averaged weights on held-out windows; the best so far are kept in a folder of their own. Returns whether these are."""
         with self.averaged() as models:
-            judged = validation.judge(Pipeline.of(models))
+            judged = validation.judge(ClipGenerator.of(models))
             self.log.validated(self.progress.step, judged.figures)
             if show is not None and self.accelerator.is_main_process:
                 show(self.progress.step, judged)

@@ -1,6 +1,6 @@
-"""Held-out windows judged while training: the loss by noise level, and what a real sampling reads back as."""
+"""Held-out windows judged while training, by the clip generator that policies plan with."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -8,18 +8,23 @@ from jaxtyping import Float
 from torch import Tensor
 
 from action_images.canvas import MODES
+from action_images.inference.clip_generator import ClipGenerator
 from action_images.model.bundle import Clips
 from action_images.pipeline import Pipeline, Prediction
 from action_images.samples.mixture import Draw, Mixture
 from action_images.samples.sample import Sample, collate
 from action_images.training.objective import ACTION_IMAGES, Objective, Predicted
-from action_images.training.recipe import Recipe
+from action_images.training.recipe import Recipe, SourceRecipe
 from action_images.training.setup import open_mixture
 
 SEED = 1
 AT_ONCE = 16
-FAR_MM = 1000.0
+"""Canvases in one pass at most."""
+FAR_MM, FAR_DEG = 1000.0, 180.0
 """What a pose that could not be read counts as."""
+
+Figures = dict[str, Float[Tensor, "b"]]
+"""Name -> one figure for each window of a batch."""
 
 
 @dataclass(frozen=True)
@@ -35,122 +40,153 @@ class Shown:
 
 @dataclass(frozen=True)
 class Judged:
-    """Medians over windows by mode and name; `score` (lower is better) is the mean over modes of the final position error in
-    mm, or of the losses where no mode has one."""
+    """What a validation found."""
 
     figures: dict[str, dict[str, float]]
+    """Mode -> name -> median over windows."""
     score: float
+    """Lower is better: see `score_of`."""
     shown: tuple[Shown, ...]
+    """The first batch of each mode."""
 
 
 @dataclass(frozen=True)
 class Validation:
-    """Which held-out windows are judged, by mode: always the same, from the sources that have the mode, with the text that it has there."""
+    """Which held-out windows are judged, by mode.
+
+    They are always the same: from the sources that have the mode, with the text that they have there, never mirrored.
+    """
 
     mixtures: Mapping[str, Mixture]
-    clips: Clips
     recipe: Recipe
+    size: tuple[int, int]
     objective: Objective = ACTION_IMAGES
 
     @classmethod
     def of(cls, recipe: Recipe, clips: Clips, objective: Objective = ACTION_IMAGES) -> "Validation":
-        """The recipe's validation sources as they are, never mirrored, for each mode that they give a weight."""
+        """The recipe's validation sources, for each mode that they give a weight."""
         plain = replace(recipe, mirror=0.0)
-        modes = dict.fromkeys(
-            mode for one in recipe.validation for mode, weight in one.modes.items() if weight > 0
-        )
-        having = {
-            mode: [replace(one, modes={mode: 1.0}) for one in recipe.validation if one.modes.get(mode, 0) > 0]
-            for mode in modes
+        mixtures = {
+            mode: open_mixture(_sources_with(mode, recipe), plain, clips, SEED)
+            for mode in _modes_of(recipe.validation)
         }
-        return cls(
-            {mode: open_mixture(sources, plain, clips, SEED) for mode, sources in having.items()},
-            clips,
-            recipe,
-            objective,
-        )
+        return cls(mixtures, recipe, clips.size, objective)
 
     @torch.no_grad()
-    def judge(self, pipeline: Pipeline) -> Judged:
+    def judge(self, generator: ClipGenerator) -> Judged:
         """All modes; every process judges the same windows, so that none waits."""
         figures: dict[str, dict[str, float]] = {}
         shown: list[Shown] = []
-        device = pipeline.models.denoiser.transformer.device
         for mode in self.mixtures:
-            parts: list[dict[str, Tensor]] = []
-            for sample, draws in self._batches(mode):
-                part, first = self._judge(pipeline, mode, sample.to(device), draws)
-                # Of all the pixels those of a few samples are looked at.
-                shown += [] if parts else [first]
-                parts.append(part)
-            figures[mode] = {
-                name: torch.cat([part[name] for part in parts]).nanmedian().item() for name in parts[0]
-            }
-        finals = [row["final mm"] for row in figures.values() if "final mm" in row]
-        losses = [value for row in figures.values() for name, value in row.items() if name.startswith("loss")]
-        scores = finals or losses
-        return Judged(figures, sum(scores) / len(scores), tuple(shown))
+            figures[mode], first = self._judged(generator, mode)
+            shown.append(first)
+        return Judged(figures, score_of(figures), tuple(shown))
 
-    def _judge(
-        self, pipeline: Pipeline, mode: str, truth: Sample, draws: tuple[Draw, ...]
-    ) -> tuple[dict[str, Float[Tensor, "b"]], Shown]:
-        given = truth
-        if MODES[mode].video_frames == 1:
-            given = replace(truth, video=truth.video[:, :, :1])
-        predicted = self.objective.predict(pipeline, given, mode, self.clips, draws)
-        figures = (
-            predicted.losses | _path_errors(truth, predicted) | _video_errors(truth, predicted.prediction)
-        )
-        drawn = (
-            None
-            if truth.trajectory is None or truth.cameras is None
-            else pipeline.draw(truth.trajectory, truth.cameras).add(1).div(2)
-        )
-        return figures, Shown(
-            mode, truth.to("cpu"), None if drawn is None else drawn.cpu(), predicted.prediction.to("cpu")
-        )
+    def _judged(self, generator: ClipGenerator, mode: str) -> tuple[dict[str, float], Shown]:
+        """The medians of one mode, and what its first batch shows: of all the pixels only these are looked at."""
+        batches: list[Figures] = []
+        first: Shown | None = None
+        for truth, draws in self.batches(mode, self._windows_at_once(generator, mode)):
+            given = _given(truth.to(generator.device), mode)
+            predicted = self.objective.predict(generator, given, mode, draws)
+            batches.append(figures_of(truth, predicted))
+            if first is None:
+                first = Shown(mode, truth, _drawn(generator.pipeline, truth), predicted.prediction)
+        assert first is not None
+        return _medians(batches), first
 
-    def _batches(self, mode: str) -> Iterator[tuple[Sample, tuple[Draw, ...]]]:
-        total, mixture = self.recipe.validation_windows, self.mixtures[mode]
-        at_once = min(AT_ONCE, self.recipe.micro_batch_size)
-        for start in range(0, total, at_once):
-            # Without a mode all of their video is decoded: it is what answers are compared with.
-            draws = tuple(
-                replace(mixture[index], mode=None) for index in range(start, min(start + at_once, total))
-            )
-            yield collate([mixture.sample(draw, self.clips.size) for draw in draws]).normalised(), draws
+    def batches(self, mode: str, at_once: int) -> Iterator[tuple[Sample, tuple[Draw, ...]]]:
+        """The windows of a mode, at most `at_once` at a time, all of their video decoded."""
+        mixture, num_windows = self.mixtures[mode], self.recipe.validation_windows
+        for start in range(0, num_windows, at_once):
+            indices = range(start, min(start + at_once, num_windows))
+            # A draw without a mode decodes the whole video: answers are compared with it.
+            draws = tuple(replace(mixture[index], mode=None) for index in indices)
+            yield collate([mixture.sample(draw, self.size) for draw in draws]).normalised(), draws
+
+    def _windows_at_once(self, generator: ClipGenerator, mode: str) -> int:
+        """As many as make no more canvases, with their augmentations, than a pass of training has."""
+        num_canvases = min(AT_ONCE, self.recipe.micro_batch_size)
+        return max(1, num_canvases // len(generator.augmentations(mode, self.recipe.num_views)))
 
 
-def _path_errors(truth: Sample, predicted: Predicted) -> dict[str, Tensor]:
-    path, unknown = predicted.path, predicted.unknown
-    if path is None or unknown is None or truth.trajectory is None:
+def score_of(figures: Mapping[str, Mapping[str, float]]) -> float:
+    """The mean over modes of the error at the end of the path (mm), or of the losses where no mode reads a path."""
+    finals = [row["final mm"] for row in figures.values() if "final mm" in row]
+    losses: list[float] = []
+    for row in figures.values():
+        losses += [value for name, value in row.items() if name.startswith("loss")]
+    scores = finals or losses
+    return sum(scores) / len(scores)
+
+
+def figures_of(truth: Sample, predicted: Predicted) -> Figures:
+    """The losses of a batch, and how far its paths and videos lie from the truth."""
+    path = {} if predicted.path is None else _path_errors(truth, predicted)
+    return {**predicted.losses, **path, **_video_errors(truth, predicted.prediction)}
+
+
+def _path_errors(truth: Sample, predicted: Predicted) -> Figures:
+    path, unknown, true_path = predicted.path, predicted.unknown, truth.trajectory
+    assert path is not None
+    if unknown is None or true_path is None:
         return {}
-    metres, radians = path.world_from_tool.distance(truth.trajectory.world_from_tool)
-    # What could not be read stands between its neighbours: it counts as far off, or a blank image would score as keeping still.
-    millimetres = torch.where(unknown, torch.inf, 1e3 * metres).nan_to_num(FAR_MM, FAR_MM).cpu()
-    degrees = torch.where(unknown, torch.inf, radians.rad2deg()).nan_to_num(180.0, 180.0).cpu()
-    right = ((path.opening > 0.5) == (truth.trajectory.opening > 0.5)).float().mean(-1).cpu()
-    ends = truth.trajectory.world_from_tool.translation[:, [0, -1]].cpu()
+    metres, radians = path.world_from_tool.distance(true_path.world_from_tool)
+    # A pose that could not be read lies between its neighbours. It counts as far off: a blank image must not score as
+    # keeping still.
+    millimetres = torch.where(unknown, torch.inf, 1e3 * metres).nan_to_num(FAR_MM, FAR_MM)
+    degrees = torch.where(unknown, torch.inf, radians.rad2deg()).nan_to_num(FAR_DEG, FAR_DEG)
+    same_opening = (path.opening > 0.5) == (true_path.opening > 0.5)
+    translation = true_path.world_from_tool.translation
     return {
         "final mm": millimetres[:, -1],
-        "still mm": 1e3 * (ends[:, 1] - ends[:, 0]).norm(dim=-1),
+        "still mm": 1e3 * (translation[:, -1] - translation[:, 0]).norm(dim=-1),
         "path mm": millimetres[:, 1:].mean(-1),
         "path deg": degrees[:, 1:].mean(-1),
-        "gripper %": 100 * right,
+        "gripper %": 100 * same_opening.float().mean(-1),
     }
 
 
-def _video_errors(truth: Sample, prediction: Prediction) -> dict[str, Tensor]:
-    if (
-        prediction.video is None
-        or prediction.video.shape[2] != truth.video.shape[2]
-        or prediction.video.shape[2] == 1
-    ):
+def _video_errors(truth: Sample, prediction: Prediction) -> Figures:
+    video, num_frames = prediction.video, truth.video.shape[2]
+    if video is None or num_frames == 1 or video.shape[2] != num_frames:
         return {}
-    real = truth.video.add(1).div(2)
-    error = (prediction.video[:, :, -1] - real[:, :, -1]).square().flatten(1).mean(1)
-    still = (real[:, :, 0] - real[:, :, -1]).square().flatten(1).mean(1)
-    return {
-        "last dB": -10 * error.clamp_min(1e-10).log10().cpu(),
-        "still dB": -10 * still.clamp_min(1e-10).log10().cpu(),
-    }
+    true_video = truth.video.add(1).div(2)
+    first, last = true_video[:, :, 0], true_video[:, :, -1]
+    return {"last dB": _decibels(video[:, :, -1], last), "still dB": _decibels(first, last)}
+
+
+def _decibels(images: Tensor, truth: Tensor) -> Float[Tensor, "b"]:
+    """The peak signal-to-noise ratio of images in [0, 1], all views of a sample together."""
+    error = (images - truth).square().flatten(1).mean(1)
+    return -10 * error.clamp_min(1e-10).log10()
+
+
+def _medians(batches: Sequence[Figures]) -> dict[str, float]:
+    """Over all windows; windows without a figure are left out of its median."""
+    return {name: torch.cat([one[name] for one in batches]).nanmedian().item() for name in batches[0]}
+
+
+def _given(truth: Sample, mode: str) -> Sample:
+    """What the models may see of a window: the first image alone where the mode shows no more."""
+    return replace(truth, video=truth.video[:, :, :1]) if MODES[mode].video_frames == 1 else truth
+
+
+def _drawn(pipeline: Pipeline, truth: Sample) -> Float[Tensor, "b view frame 3 h w"] | None:
+    if truth.trajectory is None or truth.cameras is None:
+        return None
+    return pipeline.draw(truth.trajectory, truth.cameras).add(1).div(2)
+
+
+def _modes_of(sources: Sequence[SourceRecipe]) -> tuple[str, ...]:
+    """The modes that any source gives a weight, in their order."""
+    modes: dict[str, None] = {}
+    for one in sources:
+        modes |= dict.fromkeys(mode for mode, weight in one.modes.items() if weight > 0)
+    return tuple(modes)
+
+
+def _sources_with(mode: str, recipe: Recipe) -> list[SourceRecipe]:
+    """The validation sources that have a mode, each for it alone."""
+    having = [one for one in recipe.validation if one.modes.get(mode, 0) > 0]
+    return [replace(one, modes={mode: 1.0}) for one in having]

@@ -1,0 +1,61 @@
+"""How sure the pose of each frame of a reading is."""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from action_images.codec import Reading
+from action_images.errors import ActionImagesError
+from action_images.geometry import Pose, Trajectory
+from action_images.pipeline import Prediction
+
+HALF_CONFIDENT_M, HALF_CONFIDENT_RAD = 5e-3, 0.1
+"""Predicted standard deviations of position and rotation at which either alone halves the confidence."""
+
+
+def confidence(prediction: Prediction, sigma_px: float) -> Float[Tensor, "*frames"]:
+    """How sure a frame's pose is, in [0, 1]: precision times agreement; 0 where it could not be known.
+
+    Precision is 1 / (1 + position_std / 5 mm + rotation_std / 0.1 rad), by the reading's predicted standard deviations;
+    `agreement` is that of the views. Raises ValueError where there is no reading.
+    """
+    reading = _reading_of(prediction)
+    precision = 1 / (1 + reading.position_std / HALF_CONFIDENT_M + reading.rotation_std / HALF_CONFIDENT_RAD)
+    return (precision * agreement(reading, sigma_px)).nan_to_num(0.0)
+
+
+def agreement(reading: Reading, sigma_px: float) -> Float[Tensor, "*frames"]:
+    """How well one pose fits the spots of all views, in [0, 1].
+
+    1: exactly; 0: the pose misses the spots by their own width `sigma_px` (px), or it is not known.
+    """
+    agreement = (1 - reading.residual_px / sigma_px).clamp(0, 1)
+    return torch.where(known(reading), agreement, 0.0).nan_to_num(0.0)
+
+
+def known_path(prediction: Prediction) -> Trajectory:
+    """The path (*batch frame) that was read; poses that were laid between their neighbours are NaN.
+
+    Raises ValueError where there is no reading.
+    """
+    reading = _reading_of(prediction)
+    read = known(reading)
+    pose = reading.trajectory.world_from_tool
+    rotation = torch.where(read[..., None, None], pose.rotation, torch.nan)
+    translation = torch.where(read[..., None], pose.translation, torch.nan)
+    return Trajectory(Pose(rotation, translation), reading.trajectory.opening)
+
+
+def known(reading: Reading) -> Bool[Tensor, "*frames"]:
+    """True for frames whose pose was read, and not laid between its neighbours."""
+    pose = reading.trajectory.world_from_tool
+    finite = pose.translation.isfinite().all(-1) & pose.rotation.isfinite().all(-1).all(-1)
+    return finite & reading.position_std.isfinite()
+
+
+def _reading_of(prediction: Prediction) -> Reading:
+    if prediction.reading is None:
+        raise ActionImagesError(
+            "there is no reading: decode action images of at least two views with their cameras"
+        )
+    return prediction.reading

@@ -1,0 +1,63 @@
+"""How clips are generated: a value, and the table of the names that users give."""
+
+from dataclasses import dataclass, replace
+
+from typing_extensions import Self
+
+from action_images.diffusion.sampler import Sampling, StepCache
+from action_images.errors import ActionImagesError
+from action_images.inference.augment import AS_IT_IS, SWAPPED_AND_MIRRORED, Augmentation
+
+ONE_STEP, TWO_STEPS, FIFTY_STEPS = Sampling(num_steps=1), Sampling(num_steps=2), Sampling(num_steps=50)
+GUIDED = replace(FIFTY_STEPS, guidance=7.5)
+
+
+@dataclass(frozen=True)
+class Generation:
+    """All that decides how a scene becomes a clip, besides the models and the noise."""
+
+    sampling: Sampling = FIFTY_STEPS
+    """How noise becomes latents."""
+    augment: tuple[Augmentation, ...] = AS_IT_IS
+    """The ways in which a scene is shown where actions alone are generated. The paths read from them are averaged; each
+    way costs as much as the first. Mirrored ways are for models that were trained on mirrored scenes too."""
+    smooth_frames: float = 2.0
+    """Over how many frames (a standard deviation) rotations are averaged, see `codec.smooth.RotationSmoother`. 0: not."""
+
+    def __post_init__(self) -> None:
+        if not self.augment or self.smooth_frames < 0:
+            raise ActionImagesError(
+                f"a generation takes at least one augmentation and smooth_frames of 0 or more, got {self}"
+            )
+
+    @property
+    def without_guidance(self) -> Self:
+        """The same, at half the cost where there is guidance."""
+        return replace(self, sampling=replace(self.sampling, guidance=1.0))
+
+
+GENERATIONS = {
+    "fifty-steps": Generation(FIFTY_STEPS),
+    "release": Generation(GUIDED),
+    "release-cached": Generation(replace(GUIDED, cache=StepCache())),
+    "one-step": Generation(ONE_STEP),
+    "two-steps": Generation(TWO_STEPS),
+    "four-steps": Generation(Sampling(num_steps=4)),
+    "one-step-averaged": Generation(ONE_STEP, SWAPPED_AND_MIRRORED),
+    "two-steps-averaged": Generation(TWO_STEPS, SWAPPED_AND_MIRRORED),
+}
+"""Name -> how clips are generated. These names stand in `--sampling`, in presets and in saved models. The release is meant
+for its own weights, few steps for models of deterministic tasks, averages for models that were trained on mirrored scenes."""
+
+
+def generation_named(name: str) -> Generation:
+    """How clips are generated, by name; raises ValueError with the names that there are."""
+    if name not in GENERATIONS:
+        raise ActionImagesError(f"there is no sampling '{name}'; there are: {', '.join(GENERATIONS)}")
+    return GENERATIONS[name]
+
+
+def name_without_augmentation(name: str) -> str:
+    """The name of the same generation without augmentation: for models that were not trained on mirrored scenes."""
+    plain = replace(generation_named(name), augment=AS_IT_IS)
+    return next(other for other, generation in GENERATIONS.items() if generation == plain)

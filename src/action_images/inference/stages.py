@@ -1,0 +1,24 @@
+"""How long each stage from a scene to a clip takes."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+
+
+@dataclass
+class Stages:
+    """Milliseconds by stage, in the order in which the stages began. A stage that is entered again adds to its time."""
+
+    ms: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def of(self, name: str, device: torch.device) -> Iterator[None]:
+        """Time what happens inside, and wait for what a GPU still computes when it ends."""
+        start = time.perf_counter()
+        yield
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        self.ms[name] = self.ms.get(name, 0.0) + 1e3 * (time.perf_counter() - start)
