@@ -13,7 +13,7 @@ from action_images.episodes.checks import check as checking
 from action_images.episodes.dataset import Dataset, DatasetWriter
 from action_images.episodes.episode import EpisodeError
 from action_images.parallel.isolated import each_isolated
-from action_images.reports.data_page import write_page
+from action_images.reports.data_page import write_data_page
 from action_images.samples import loader
 from action_images.samples.mixture import Mixture, Source
 from action_images.samples.window import Cutting
@@ -57,7 +57,7 @@ def test_check_survives_a_deadly_episode_and_never_opens_it_again(tmp_path, monk
     parts = Dataset.parts
     monkeypatch.setattr(Dataset, "parts", lambda self, index: opened.append(index) or parts(self, index))
     finding = checking.Finding("error", checking.DEADLY, "reach/variation1/e1", "died")
-    write_page(
+    write_data_page(
         tmp_path / "page.html", Dataset(path), checking.Verdict(6, 87, 20, ("front", "left"), [finding]), 100
     )
     assert sorted(opened) == [0, 2, 3, 4, 5]

@@ -15,17 +15,10 @@ from action_images.episodes.video import read_video
 from action_images.evaluation.closed_loop import judge
 from action_images.evaluation.rollout import Rollout
 from action_images.geometry import Pose, Trajectory
-from action_images.reports.film import (
-    EDGE,
-    HEADER,
-    HEADING,
-    HOLD_SECONDS,
-    PANEL_HEIGHT,
-    Sheet,
-    still,
-    write_film,
-)
-from action_images.reports.film_frames import imagined_index, moments
+from action_images.reports.film import HOLD_SECONDS, write_film
+from action_images.reports.film_frames import InForce, film_frames, imagined_index
+from action_images.reports.film_sheet import PANEL_HEIGHT, FilmSheet
+from action_images.reports.film_strips import HEADER, HEADING, MARGIN
 from action_images.reports.path_plot import PathPlot
 from action_images.robot import Plan
 from action_images.structs import stack
@@ -80,7 +73,7 @@ def test_a_moment_shows_the_images_that_were_seen_in_it(reached: Rollout):
     seen = reached.steps[moment].seen
     assert seen is not None
     side = PANEL_HEIGHT[2]
-    panel = Sheet(reached).draw(moment)[:, HEADER + HEADING :, EDGE:][:, :side, :side]
+    panel = FilmSheet(reached).draw(moment)[:, HEADER + HEADING :, MARGIN:][:, :side, :side]
     expected = Image.fromarray(seen.images[0].movedim(0, -1).numpy()).resize(
         (side, side), Image.Resampling.BICUBIC
     )
@@ -88,12 +81,14 @@ def test_a_moment_shows_the_images_that_were_seen_in_it(reached: Rollout):
 
 
 def test_what_hindsight_imagined_for_a_moment_is_what_is_seen_in_it(reached: Rollout):
-    shown = moments(reached)
+    shown = film_frames(reached)
     assert shown.imagined is not None
     exact = [
-        moment
-        for moment, (plan, frame) in enumerate(zip(shown.plan, shown.frame, strict=True))
-        if (frame + 1) % STRIDE == 0 and (frame + 1) // STRIDE == imagined_index(reached.plans[plan], frame)
+        frame
+        for frame, one in enumerate(shown.in_force)
+        if one.plan is not None
+        and (one.plan_frame + 1) % STRIDE == 0
+        and (one.plan_frame + 1) // STRIDE == imagined_index(reached.plans[one.plan], one.plan_frame)
     ]
     assert len(exact) > 2
     apart = (shown.imagined[:, exact].float() - shown.seen[:, exact].float()).abs()
@@ -104,7 +99,7 @@ def test_what_hindsight_imagined_for_a_moment_is_what_is_seen_in_it(reached: Rol
 
 def test_a_plan_without_action_images_is_drawn_as_such():
     rollout = rolled_out("push_button", imagines=False)
-    shown = moments(rollout)
+    shown = film_frames(rollout)
     assert shown.imagined is None
     assert not shown.generated
     step = rollout.steps[5]
@@ -116,8 +111,9 @@ def test_a_plan_without_action_images_is_drawn_as_such():
 
 @pytest.mark.parametrize("num_views", [1, 3])
 def test_sheets_have_a_row_for_each_view_and_even_sizes(num_views: int):
-    sheet = still(rolled_out(num_views=num_views), num_moments=3)
-    height, width = sheet.shape[1] // 3, sheet.shape[2]
+    sheet = FilmSheet(rolled_out(num_views=num_views))
+    sizes = {tuple(sheet.draw(frame).shape[1:]) for frame in (0, 3, len(sheet) - 1)}
+    ((height, width),) = sizes
     assert (height % 2, width % 2) == (0, 0)
     assert height >= HEADER + HEADING + num_views * PANEL_HEIGHT[num_views]
 
@@ -128,10 +124,10 @@ def test_a_trial_that_was_not_filmed_is_refused(tmp_path: Path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_trial_that_was_stopped_before_its_first_step_has_one_moment(reached: Rollout):
+def test_a_trial_that_was_stopped_before_its_first_step_has_one_frame(reached: Rollout):
     stopped = replace(reached, steps=(), succeeded=False, last_seen=None)
-    assert len(Sheet(stopped)) == 1
-    assert Sheet(stopped, "stopped").draw(0, ended=True).dtype == torch.uint8
+    assert len(FilmSheet(stopped)) == 1
+    assert FilmSheet(stopped, "stopped").draw(0, ended=True).dtype == torch.uint8
 
 
 @pytest.mark.parametrize("nonsense", [float("nan"), float("inf"), 1e30])
@@ -142,21 +138,21 @@ def test_poses_that_are_nowhere_do_not_spoil_the_picture(reached: Rollout, nonse
     broken = Plan(Trajectory(Pose(plan.trajectory.world_from_tool.rotation, places), plan.trajectory.opening))
     plain = tuple(Plan(one.trajectory) for one in reached.plans)
     moment = len(reached.steps)  # the last plan is in force, so only the plot's scale could differ
-    good = Sheet(replace(reached, plans=plain)).draw(moment)
-    picture = Sheet(replace(reached, plans=(broken, *plain[1:]))).draw(moment)
+    good = FilmSheet(replace(reached, plans=plain)).draw(moment)
+    picture = FilmSheet(replace(reached, plans=(broken, *plain[1:]))).draw(moment)
     assert picture.shape == good.shape
     assert (picture.int() - good.int()).abs().float().mean() < 3
-    assert Sheet(replace(reached, plans=(broken, *plain[1:]))).draw(1).shape == good.shape
+    assert FilmSheet(replace(reached, plans=(broken, *plain[1:]))).draw(1).shape == good.shape
 
 
 def test_the_plot_has_the_tool_where_the_viewpoint_projects_it(reached: Rollout):
     poses = stack(
         [reached.first_seen.world_from_tool, *(step.reached.to(torch.float32) for step in reached.steps)]
     )
-    plot = PathPlot(poses, [], None, reached.first_seen.cameras[0], 320)
+    plot = PathPlot(poses, [], goal=None, camera=reached.first_seen.cameras[0], size=320)
     moment = len(poses.translation) // 2
     ((x, y),) = plot.viewpoint(poses.translation[moment : moment + 1])
-    red = np.array(plot.draw(moment, -1, -1))[round(y / 2), round(x / 2)]
+    red = np.array(plot.draw(moment, InForce(None, -1)))[round(y / 2), round(x / 2)]
     assert red[0] > 200
     assert red[1] < 120
     assert red[2] < 120
@@ -167,6 +163,6 @@ def test_the_plot_keeps_left_and_right_as_the_camera_sees_them(reached: Rollout)
     middle = reached.first_seen.world_from_tool.translation
     beside = torch.stack([middle, middle + 0.05 * camera.world_from_camera.rotation[:, 0]])
     poses = Pose(torch.eye(3).expand(2, 3, 3), beside)
-    plot = PathPlot(poses, [], None, camera, 320)
+    plot = PathPlot(poses, [], goal=None, camera=camera, size=320)
     (left, _), (right, _) = plot.viewpoint(beside)
     assert right > left + 10

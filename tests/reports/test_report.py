@@ -11,10 +11,12 @@ import pytest
 from action_images.cli import main as command
 from action_images.evaluation.table import ALL, comparisons, is_ceiling, rows
 from action_images.evaluation.trial import FAILURES, TrialRecord, append_trial
+from action_images.reports.curve import Curve
 from action_images.reports.inlined import Inlined
 from action_images.reports.learning_curves import MAX_POINTS, load_curves
-from action_images.reports.report import _load, write_report
-from action_images.reports.svg import interval_bar, stacked_bar
+from action_images.reports.pages import environment
+from action_images.reports.report import write_report
+from action_images.reports.trial_folders import load_folders
 
 Make = Callable[..., TrialRecord]
 
@@ -159,6 +161,12 @@ def test_policies_of_one_name_are_told_apart_by_their_folders(tmp_path: Path):
     assert str(tmp_path) not in page
 
 
+def test_folders_of_one_name_are_told_apart_by_those_above_them_and_no_more(tmp_path: Path):
+    folders = [folder(tmp_path / name / "results", trials("ours", 0.5)) for name in ("before", "after")]
+    loaded = load_folders(folders)
+    assert {one.policy for one in loaded.trials} == {"ours (before/results)", "ours (after/results)"}
+
+
 def test_folders_of_ceilings_inside_are_read(tmp_path: Path):
     home = folder(tmp_path / "results", trials("ours", 0.5))
     folder(home / "expert", trials("expert", 1.0))
@@ -210,10 +218,20 @@ def test_a_log_that_is_none_is_refused_by_line(tmp_path: Path, text: str, said: 
 
 
 def test_bars_are_as_long_as_their_share():
-    assert 'width="105.00"' in stacked_bar([("missed", 1), ("guard", 2)], 4, width=420)
-    bar = interval_bar(0.5, 0.25, 1.0, (1.0,))
-    assert 'cx="75.0"' in bar
-    assert 'x1="40.0" x2="145.0"' in bar
+    parts = environment().get_template("parts.html").module
+    stacked = parts.stacked_bar({"missed": 1, "guard": 2}, 4)
+    assert 'class="part-missed" x="0.0%" width="25.0%"' in stacked
+    assert 'class="part-guard" x="25.0%" width="50.0%"' in stacked
+    bar = parts.interval_bar(0.5, 0.25, 1.0, [0.75])
+    assert 'cx="50.0%"' in bar
+    assert 'class="range" x1="25.0%" x2="100.0%"' in bar
+    assert 'class="ceiling" x1="75.0%" x2="75.0%"' in bar
+
+
+def test_a_curve_fills_its_box():
+    curve = Curve.filling("loss", [(10.0, 4.0), (20.0, 2.0), (30.0, 3.0)])
+    assert curve.polyline == "0.00,0.00 50.00,100.00 100.00,50.00"
+    assert Curve.filling("flat", [(0.0, 1.0), (1.0, 1.0)]).polyline == "0.00,50.00 100.00,50.00"
 
 
 def test_a_ceiling_of_other_conditions_stands_beside_its_own_policy_alone(tmp_path: Path):
@@ -225,8 +243,8 @@ def test_a_ceiling_of_other_conditions_stands_beside_its_own_policy_alone(tmp_pa
         )
         for each in (home, ceiling):
             (each / "settings.json").write_text(json.dumps({"policy": each.name, "size": [size, size]}))
-    records, _, owned = _load([tmp_path / "64", tmp_path / "128"])
-    table = {row.policy: row for row in rows(records, owned)}
+    loaded = load_folders([tmp_path / "64", tmp_path / "128"])
+    table = {row.policy: row for row in rows(loaded.trials, loaded.owned)}
     assert [one.rate for one in table["ours 64"].ceilings.values()] == [0.0]
     assert [one.rate for one in table["ours 128"].ceilings.values()] == [1.0]
     assert not any(is_ceiling(name) for name in ("expert-lora", "expert_2", "ours"))
@@ -240,8 +258,8 @@ def test_a_ceiling_of_other_clips_stands_beside_its_own_policy_alone(tmp_path: P
             (at / "settings.json").write_text(
                 json.dumps({"policy": name, "size": [64, 64], "clips": [64, 64, fps]})
             )
-    records, _, owned = _load([tmp_path / "slow", tmp_path / "fast"])
-    table = rows(records, owned)
+    loaded = load_folders([tmp_path / "slow", tmp_path / "fast"])
+    table = rows(loaded.trials, loaded.owned)
     for name, rate in (("slow", 1.0), ("fast", 0.0)):
         (row,) = [row for row in table if row.policy == name and row.task == ALL]
         assert [ceiling.rate for ceiling in row.ceilings.values()] == [rate]

@@ -25,7 +25,7 @@ def main(
     from rich.table import Table
 
     from action_images.episodes.checks.check import check_dataset, open_possible, summary
-    from action_images.reports.data_page import write_page
+    from action_images.reports.data_page import write_data_page
 
     columns = (TextColumn("checking"), MofNCompleteColumn(), TimeRemainingColumn())
     told = Console(stderr=True)
@@ -50,6 +50,6 @@ def main(
             f"{finding.level}: {place}: {finding.message}", markup=False, highlight=False, soft_wrap=True
         )
     page = dataset / "check.html" if html is None else html
-    write_page(page, open_possible(dataset), verdict, thumbnails)
+    write_data_page(page, open_possible(dataset), verdict, thumbnails)
     print(f"thumbnails: {page}")
     return 1 if verdict.num_errors else 0

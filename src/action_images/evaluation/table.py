@@ -149,6 +149,11 @@ class Comparison:
     num_both: int
     """In how many scenes both succeeded."""
 
+    @property
+    def num_neither(self) -> int:
+        """In how many scenes neither did."""
+        return self.pairing.num_pairs - self.num_both - self.pairing.only_first - self.pairing.only_second
+
 
 def comparisons(table: Sequence[Row]) -> list[Comparison]:
     """Each two policies of a protocol that share scenes, task by task; ceilings are not compared."""

@@ -1,5 +1,6 @@
-"""A filmed trial moment by moment: what was seen, and what had been imagined for that very moment."""
+"""A filmed trial frame by frame: what was seen, and what had been imagined for that very moment."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,27 +14,39 @@ from action_images.geometry import Pose, Trajectory
 from action_images.robot import Observation, Plan
 from action_images.structs import stack
 
+Clip = UInt8[Tensor, "view frame 3 h w"]
+
 
 @dataclass(frozen=True)
-class Moments:
-    """Moment 0 is before the first step, moment k after step k - 1; everything here lies on that one clock.
+class InForce:
+    """Which plan was in force in a frame of the film, and which frame of its trajectory.
 
-    `seen` are the cameras' images. `imagined` is the plan's frame for the moment, None where no plan imagined a video of
-    more than one frame. `action_images` are the plan's own where `generated`, else the plan's poses drawn. `plan` and
-    `frame` say which plan was in force and how far in it (frame -1: the observation itself); `plan` is -1 where none was.
+    Both are None where no plan was. `plan_frame` is -1 for the observation that the plan began with.
     """
 
-    seen: UInt8[Tensor, "view moment 3 h w"]
-    imagined: UInt8[Tensor, "view moment 3 h w"] | None
-    action_images: UInt8[Tensor, "view moment 3 h w"]
+    plan: int | None
+    plan_frame: int
+
+
+@dataclass(frozen=True)
+class FilmFrames:
+    """Frame 0 is before the first step, frame k after step k - 1; everything here lies on that one clock.
+
+    `seen` are the cameras' images. `imagined` is the plan's image for the moment, None where no plan imagined a video
+    of more than one frame. `action_images` are the plan's own where `generated`, else the plan's poses drawn.
+    `opening` lies in [0, 1].
+    """
+
+    seen: Clip
+    imagined: Clip | None
+    action_images: Clip
     generated: bool
     reached: Pose
     opening: tuple[float, ...]
-    plan: tuple[int, ...]
-    frame: tuple[int, ...]
+    in_force: tuple[InForce, ...]
 
     def __len__(self) -> int:
-        return len(self.plan)
+        return len(self.in_force)
 
     @property
     def num_views(self) -> int:
@@ -41,81 +54,91 @@ class Moments:
         return len(self.seen)
 
 
-def moments(rollout: Rollout) -> Moments:
-    """The moments of a trial; raises ValueError where it was not filmed."""
-    seen = _seen(rollout)
-    steps, plans = rollout.steps, rollout.plans
-    plan = (0 if plans else -1, *(step.plan for step in steps))
-    frame = (-1, *(step.frame for step in steps))
-    images = torch.stack([observation.images for observation in seen], 1).cpu()
-    in_force = [plans[number] if number >= 0 else None for number in plan]
-    videos = [
-        None if one is None or one.video is None or one.video.shape[1] < 2 else one.video for one in in_force
-    ]
-    generated = [None if one is None else one.action_images for one in in_force]
-    return Moments(
-        seen=images,
-        imagined=_imagined(videos, in_force, frame, images)
-        if any(video is not None for video in videos)
+def film_frames(rollout: Rollout) -> FilmFrames:
+    """The frames of a trial; raises ActionImagesError where it was not filmed."""
+    observations = _observations(rollout)
+    seen = torch.stack([observation.images for observation in observations], 1).cpu()
+    in_force = _in_force(rollout)
+    videos = [None if plan.video is None or plan.video.shape[1] < 2 else plan.video for plan in rollout.plans]
+    generated = [plan.action_images for plan in rollout.plans]
+    first, steps = rollout.first_seen, rollout.steps
+    drawn = _drawn(rollout, observations, in_force)
+    return FilmFrames(
+        seen=seen,
+        imagined=_imagined(rollout.plans, videos, in_force, otherwise=seen)
+        if _any(videos, in_force)
         else None,
-        action_images=_imagined(generated, in_force, frame, _drawn(rollout, seen, plan, frame)),
-        generated=any(one is not None for one in generated),
-        reached=stack([_cpu(rollout.first_seen.world_from_tool), *(_cpu(step.reached) for step in steps)]),
-        opening=(float(rollout.first_seen.opening), *(float(step.opening) for step in steps)),
-        plan=plan,
-        frame=frame,
+        action_images=_imagined(rollout.plans, generated, in_force, otherwise=drawn),
+        generated=_any(generated, in_force),
+        reached=stack([_cpu(first.world_from_tool), *(_cpu(step.reached) for step in steps)]),
+        opening=(float(first.opening), *(float(step.opening) for step in steps)),
+        in_force=in_force,
     )
 
 
-def _seen(rollout: Rollout) -> list[Observation]:
+def _observations(rollout: Rollout) -> list[Observation]:
     seen = [rollout.first_seen, *(step.seen for step in rollout.steps[1:])]
     if rollout.steps:
         seen.append(rollout.last_seen)
     if missing := sum(one is None for one in seen):
         raise ActionImagesError(
-            f"{rollout.task} {rollout.seed}: {missing} of {len(seen)} moments have no images: the trial was not filmed; run it again filmed"
+            f"{rollout.task} {rollout.seed}: {missing} of {len(seen)} frames have no images: "
+            "the trial was not filmed; run it again filmed"
         )
     return [one for one in seen if one is not None]
 
 
+def _in_force(rollout: Rollout) -> tuple[InForce, ...]:
+    before = InForce(0 if rollout.plans else None, -1)
+    return (before, *(InForce(step.plan, step.frame) for step in rollout.steps))
+
+
+def _any(clips: Sequence[Tensor | None], in_force: Sequence[InForce]) -> bool:
+    """Whether a plan that was ever in force has a clip."""
+    return any(one.plan is not None and clips[one.plan] is not None for one in in_force)
+
+
 def _imagined(
-    clips: list[Tensor | None],
-    plans: list[Plan | None],
-    frames: tuple[int, ...],
-    otherwise: UInt8[Tensor, "view moment 3 h w"],
-) -> UInt8[Tensor, "view moment 3 h w"]:
-    """The frame in force of each moment's clip (view imagined 3 h w), in [0, 1]; `otherwise` where there is no clip."""
+    plans: Sequence[Plan], clips: Sequence[Tensor | None], in_force: Sequence[InForce], *, otherwise: Clip
+) -> Clip:
+    """The image in force of each plan's clip (view imagined 3 h w), in [0, 1]; `otherwise` where there is no clip."""
     picked = otherwise.clone()
-    for moment, (clip, plan, frame) in enumerate(zip(clips, plans, frames, strict=True)):
-        if clip is not None and plan is not None:
-            still = clip[:, min(imagined_index(plan, frame), clip.shape[1] - 1)].detach().float().cpu()
-            if still.shape[-2:] != picked.shape[-2:]:
-                still = torch.nn.functional.interpolate(
-                    still, picked.shape[-2:], mode="bilinear", antialias=True
-                )
-            picked[:, moment] = (still.nan_to_num(0).clamp(0, 1) * 255).round().to(torch.uint8)
+    for frame, one in enumerate(in_force):
+        clip = None if one.plan is None else clips[one.plan]
+        if clip is not None and one.plan is not None:
+            at = imagined_index(plans[one.plan], one.plan_frame)
+            picked[:, frame] = _in_levels(clip[:, min(at, clip.shape[1] - 1)], picked.shape[-2:])
     return picked
 
 
-def imagined_index(plan: Plan, frame: int) -> int:
+def _in_levels(image: Float[Tensor, "view 3 h w"], size: tuple[int, ...]) -> UInt8[Tensor, "view 3 hs ws"]:
+    image = image.detach().float().cpu()
+    if image.shape[-2:] != size:
+        image = torch.nn.functional.interpolate(image, size, mode="bilinear", antialias=True)
+    return (image.nan_to_num(0).clamp(0, 1) * 255).round().to(torch.uint8)
+
+
+def imagined_index(plan: Plan, plan_frame: int) -> int:
     """Which imagined frame is in force at a frame of the plan's trajectory (-1: the observation, imagined frame 0)."""
-    if frame < 0:
+    if plan_frame < 0:
         return 0
-    return frame + 1 if plan.imagined_frame is None else max(0, round(float(plan.imagined_frame[frame])))
+    if plan.imagined_frame is None:
+        return plan_frame + 1
+    return max(0, round(float(plan.imagined_frame[plan_frame])))
 
 
-def _drawn(
-    rollout: Rollout, seen: list[Observation], plan: tuple[int, ...], frame: tuple[int, ...]
-) -> UInt8[Tensor, "view moment 3 h w"]:
-    """The plan's pose of each moment drawn into that moment's cameras; a pose that is not finite is not drawn."""
-    first = Trajectory(rollout.first_seen.world_from_tool, rollout.first_seen.opening)
-    told = [
-        first if at < 0 else rollout.plans[number].trajectory[at]
-        for number, at in zip(plan, frame, strict=True)
+def _drawn(rollout: Rollout, observations: Sequence[Observation], in_force: Sequence[InForce]) -> Clip:
+    """The plan's pose of each frame drawn into that frame's cameras; a pose that is not finite is not drawn."""
+    start = Trajectory(rollout.first_seen.world_from_tool, rollout.first_seen.opening)
+    planned = [
+        start
+        if one.plan is None or one.plan_frame < 0
+        else rollout.plans[one.plan].trajectory[one.plan_frame]
+        for one in in_force
     ]
-    poses = stack([_cpu(one) for one in told])
+    poses = stack([_cpu(one) for one in planned])
     visible = Trajectory(poses.world_from_tool, poses.opening.nan_to_num(0).clamp(0, 1))
-    return draw_uint8(visible, stack([_cpu(one.cameras) for one in seen], 1))
+    return draw_uint8(visible, stack([_cpu(one.cameras) for one in observations], 1))
 
 
 def path_of(plan: Plan) -> Float[Tensor, "frame 3"]:

@@ -1,11 +1,18 @@
-"""Films and pictures of a results folder put into a page as data URIs."""
+"""Films and pictures put into a page as data URIs."""
 
 import base64
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from markupsafe import Markup
+
 KINDS = {".mp4": "video/mp4", ".png": "image/png"}
 MAX_FILE_BYTES, MAX_TOTAL_BYTES = 32 << 20, 192 << 20
+
+
+def data_uri(kind: str, content: bytes) -> Markup:
+    """Bytes as an address; it holds base64 alone, so a page need not escape (and copy) it."""
+    return Markup(f"data:{kind};base64,{base64.b64encode(content).decode()}")
 
 
 @dataclass
@@ -15,8 +22,11 @@ class Inlined:
     num_bytes: int = 0
     left_out: list[str] = field(default_factory=list)
 
-    def uri(self, folder: Path, name: str) -> str | None:
-        """The file's data URI; None, with a line in `left_out`, for one that is missing, outside the folder or too large."""
+    def uri(self, folder: Path, name: str) -> Markup | None:
+        """The file's data URI; None, with a line in `left_out`, where it cannot be shown.
+
+        That is a file that is missing, outside the folder or too large.
+        """
         path = (folder / name).resolve()
         if not path.is_relative_to(folder.resolve()) or path.suffix not in KINDS:
             return self._leave_out(f"{folder}: the film {name!r} is no mp4 or png inside the folder")
@@ -26,7 +36,7 @@ class Inlined:
         if size > MAX_FILE_BYTES or self.num_bytes + size > MAX_TOTAL_BYTES:
             return self._leave_out(f"{path}: {size / 1e6:.1f} MB more would make the page too large")
         self.num_bytes += size
-        return f"data:{KINDS[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}"
+        return data_uri(KINDS[path.suffix], path.read_bytes())
 
     def _leave_out(self, why: str) -> None:
         self.left_out.append(why)

@@ -1,26 +1,46 @@
-"""Pictures of frames: a png of one, a contact sheet of many."""
+"""Pictures of frames: a png of one, a contact sheet of many; needs pillow (the extra `view`) to draw and save."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from action_images.files.atomic import whole_file
 
-def save_png(path: Path, image: UInt8[Tensor, "3 h w"]) -> None:
-    """Write an RGB image; needs pillow (the extra `view`)."""
+if TYPE_CHECKING:
     from PIL import Image
 
-    part = path.with_name(path.name + ".part")
-    Image.fromarray(image.movedim(0, -1).cpu().numpy()).save(part, format="PNG")
-    part.replace(path)
+
+def to_pillow(picture: UInt8[Tensor, "3 h w"]) -> "Image.Image":
+    """An RGB image as pillow draws on it."""
+    from PIL import Image
+
+    return Image.fromarray(picture.movedim(0, -1).cpu().contiguous().numpy())
+
+
+def to_tensor(picture: "Image.Image") -> UInt8[Tensor, "3 h w"]:
+    """The way back."""
+    return torch.from_numpy(np.array(picture)).movedim(-1, 0)
+
+
+def save_png(path: Path, image: UInt8[Tensor, "3 h w"]) -> None:
+    """Write an RGB image, whole or not at all."""
+    picture = to_pillow(image)
+    with whole_file(path) as unfinished:
+        picture.save(unfinished, format="PNG")
 
 
 def contact_sheet(
     rows: Sequence[UInt8[Tensor, "frame 3 h w"]], num_columns: int = 8, gap_px: int = 2
 ) -> UInt8[Tensor, "3 hs ws"]:
-    """Evenly spaced frames of each video, one video a row, all of one size and length; the first and last are included."""
+    """Evenly spaced frames of each video, the first and last among them.
+
+    Each video is a row; all are of one size and length.
+    """
     tiles = []
     for video in rows:
         picks = torch.linspace(0, len(video) - 1, min(num_columns, len(video))).round().long()

@@ -1,30 +1,28 @@
-"""Colours and letters of films; needs the extra `view` (pillow, and matplotlib for its font of many scripts)."""
+"""The one colour key: what each colour means in films, thumbnails and pages."""
 
-from functools import cache
-from pathlib import Path
-
-from PIL import ImageFont
-
-GROUND, PANEL = "#0f1216", "#161a20"
-INK, DIM, FAINT = "#f2f4f7", "#9aa4b2", "#333b47"
+BACKGROUND, PANEL, FLOOR = "#0f1216", "#161a20", "#1d222b"
+TEXT, MUTED, LINE = "#f2f4f7", "#9aa4b2", "#333b47"
 GOOD, BAD = "#3fb968", "#ef5b4c"
 
+RED, GREEN, BLUE = "#ff5a52", "#52d869", "#6f8cff"
+AXES = (RED, GREEN, BLUE)
+"""The tool's x, y and z axis on stills, as most viewers have them."""
+SPOTS = (RED, GREEN, BLUE)
+"""The three spots of an action image (codec/format.py): the tool's position, and one axis length along +x and -z."""
+EXECUTED, EXECUTED_SHADOW = "#ffb347", "#5a4a2e"
+"""The path that a tool really took, and its shadow on the floor."""
+PLANNED, GOAL = "#5cc8ff", "#e879f9"
+"""What a policy planned, and where the expert ends."""
+OPENING = "#8fa3ff"
 
-@cache
-def font(size_px: int, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which comes with matplotlib, so that every machine draws the same letters."""
-    import matplotlib
-
-    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name), size_px)
-
-
-def fitted(text: str, width_px: float, size_px: int, bold: bool = False) -> str:
-    """As much of a line as fits, control characters replaced; what was cut off is shown by three dots."""
-    text = "".join(letter if letter.isprintable() else " " for letter in text[:500])
-    letters = font(size_px, bold)
-    if letters.getlength(text) <= width_px:
-        return text
-    while text and letters.getlength(text + "…") > width_px:
-        text = text[:-1]
-    return text.rstrip() + "…"
+TOOL_KEY = {"x axis": AXES[0], "y axis": AXES[1], "z axis": AXES[2], "path": EXECUTED}
+"""What is drawn of a tool on stills -> its colour."""
+FILM_KEY = {
+    "tool's position": SPOTS[0],
+    "its x axis": SPOTS[1],
+    "its -z axis": SPOTS[2],
+    "executed": EXECUTED,
+    "planned": PLANNED,
+    "where the expert ends": GOAL,
+}
+"""What is drawn in action images and paths of a film -> its colour."""

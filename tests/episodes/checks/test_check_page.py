@@ -8,7 +8,7 @@ import pytest
 from action_images.episodes.checks.check import check_dataset
 from action_images.episodes.dataset import Dataset
 from action_images.episodes.pictures import read_picture
-from action_images.reports.data_page import write_page
+from action_images.reports.data_page import write_data_page
 from recorded import write_set
 
 CHROMIUM = shutil.which("chromium")
@@ -53,14 +53,14 @@ if CHROMIUM is not None:
                 video = path / "videos/observation.images.left/chunk-000/file-000.mp4"
                 video.write_bytes(video.read_bytes()[:900])
             page = folder / f"{name}.html"
-            write_page(page, Dataset(path), check_dataset(path, 0), 100)
+            write_data_page(page, Dataset(path), check_dataset(path, 0), 100)
             pages.append(shown(page, folder))
         return pages
 
     def num_red(picture) -> int:
         """Pixels in the colour of errors, a red that no thumbnail has."""
         red, green, blue = picture.int()
-        return int(((red - 176).abs() + green + (blue - 32).abs() < 60).sum())
+        return int(((red - 201).abs() + (green - 58).abs() + (blue - 43).abs() < 60).sum())
 
     def test_a_browser_shows_the_thumbnails_and_the_errors_in_red(pictures):
         good, damaged = pictures

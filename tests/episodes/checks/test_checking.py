@@ -21,7 +21,7 @@ from action_images.episodes.dataset import Dataset, DatasetWriter
 from action_images.episodes.episode import Episode, EpisodeError, FramesInMemory, View
 from action_images.episodes.video import read_video, write_video
 from action_images.geometry import Camera, Pose, Trajectory
-from action_images.reports.thumbnails import draw_line, jpeg, thumbnail
+from action_images.reports.thumbnails import draw_lines, jpeg, thumbnail
 from recorded import blob_video, make_cameras, make_episode, write_set
 
 
@@ -474,11 +474,11 @@ def test_the_thumbnail_shows_the_tool_where_it_is():
 
 def test_a_line_goes_through_its_points():
     blank = torch.zeros(3, 20, 30, dtype=torch.uint8)
-    drawn = draw_line(blank, torch.tensor([[5.5, 5.5], [25.5, 15.5]]), (255, 0, 0), 1.0)
+    drawn = draw_lines(blank, [(torch.tensor([[5.5, 5.5], [25.5, 15.5]]), "#ff0000", 1.0)])
     assert drawn[0, 5, 5] == drawn[0, 10, 15] == drawn[0, 15, 25] == 255
     assert drawn[1:].max() == 0
     assert drawn[0, 2, 25] == 0
-    assert torch.equal(draw_line(blank, torch.zeros(1, 2), (255, 0, 0), 1.0), blank)
+    assert torch.equal(draw_lines(blank, [(torch.zeros(1, 2), "#ff0000", 1.0)]), blank)
 
 
 def test_the_summary_counts_kinds(good, tmp_path):

@@ -1,0 +1,127 @@
+"""The trials of several results folders, with policies of one name and ceilings of other conditions told apart."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from action_images.errors import ActionImagesError
+from action_images.evaluation.table import Owned, is_ceiling
+from action_images.evaluation.trial import SETTINGS, TRIALS, TrialRecord, load_trials
+from action_images.files.settings import load_settings
+
+CEILING_FOLDERS = ("expert", "expert-video")
+"""Where `action-images evaluate` leaves the ceilings of a folder's policy."""
+
+Address = tuple[str, str, str, int]
+"""Protocol, policy, task and seed of a trial."""
+Conditions = Mapping[str, Any]
+"""A folder's settings, but for the policy's name."""
+
+
+@dataclass(frozen=True)
+class LoadedTrials:
+    """Every trial once; `home` is the folder that holds it, `owned` the ceilings of each policy's own conditions."""
+
+    trials: tuple[TrialRecord, ...]
+    home: Mapping[Address, Path]
+    owned: Owned
+
+
+def address_of(trial: TrialRecord) -> Address:
+    """What tells a trial from all others of a report."""
+    return trial.protocol, trial.policy, trial.task, trial.seed
+
+
+def load_folders(given: Sequence[Path]) -> LoadedTrials:
+    """All trials of these folders, and of the ceilings inside them.
+
+    A policy's name gets its folder in brackets where another folder has a policy of that name. A ceiling's does where
+    the other folder's conditions differ. Raises ActionImagesError where a folder has no results.
+    """
+    loaded = {folder: load_trials(folder) for folder in _with_ceilings(given)}
+    if empty := [str(folder) for folder, trials in loaded.items() if not trials]:
+        raise ActionImagesError(
+            f"{', '.join(empty)}: no trial has been finished there; let 'action-images evaluate' run on"
+        )
+    conditions = {folder: _conditions(folder) for folder in loaded}
+    home: dict[Address, Path] = {}
+    trials = []
+    for folder, found in loaded.items():
+        for trial in found:
+            named = _told_apart(trial, folder, loaded, conditions)
+            # A ceiling may stand in several folders; its trials are the same.
+            if address_of(named) not in home:
+                home[address_of(named)] = folder
+                trials.append(named)
+    if not trials:
+        raise ActionImagesError("there is nothing to report: give at least one folder of results")
+    return LoadedTrials(tuple(trials), home, _owned(home, conditions))
+
+
+def _with_ceilings(given: Sequence[Path]) -> list[Path]:
+    folders = []
+    for folder in given:
+        inside = [folder / name for name in CEILING_FOLDERS]
+        folders += [folder, *(ceiling for ceiling in inside if (ceiling / TRIALS).is_file())]
+    return folders
+
+
+def _told_apart(
+    trial: TrialRecord,
+    folder: Path,
+    loaded: Mapping[Path, Sequence[TrialRecord]],
+    conditions: Mapping[Path, Conditions],
+) -> TrialRecord:
+    """The trial, with its folder in the policy's name where others have the same name."""
+    others = [other for other in loaded if other != folder]
+    same = [other for other in others if _has_policy(loaded[other], trial)]
+    if is_ceiling(trial.policy):
+        same = [other for other in same if conditions[other] != conditions[folder]]
+    return replace(trial, policy=f"{trial.policy} ({_label(folder, loaded)})") if same else trial
+
+
+def _has_policy(trials: Iterable[TrialRecord], of: TrialRecord) -> bool:
+    return any((trial.protocol, trial.policy) == (of.protocol, of.policy) for trial in trials)
+
+
+def _label(folder: Path, others: Iterable[Path]) -> str:
+    """A folder's name, with as many of the folders above it as tell it from the others."""
+    for num_parts in range(1, len(folder.parts) + 1):
+        tails = [other.parts[-num_parts:] for other in others]
+        if tails.count(folder.parts[-num_parts:]) == 1:
+            return "/".join(folder.parts[-num_parts:])
+    return str(folder)
+
+
+def _conditions(folder: Path) -> Conditions:
+    """Under what conditions the trials of a folder were run, whoever was judged."""
+    path = folder / SETTINGS
+    settings = load_settings(path) if path.is_file() else {}
+    return {name: value for name, value in settings.items() if name != "policy"}
+
+
+def _owned(home: Mapping[Address, Path], conditions: Mapping[Path, Conditions]) -> Owned:
+    """For each policy the ceilings of the same conditions."""
+    folders: dict[tuple[str, str], set[Path]] = {}
+    for (protocol, policy, _task, _seed), folder in home.items():
+        folders.setdefault((protocol, policy), set()).add(folder)
+
+    def share_conditions(one: tuple[str, str], other: tuple[str, str]) -> bool:
+        pairs = product(folders[one], folders[other])
+        return any(_agree(conditions[first], conditions[second]) for first, second in pairs)
+
+    owned: dict[tuple[str, str], set[str]] = {}
+    for policy in folders:
+        ceilings = [one for one in folders if is_ceiling(one[1]) and one[0] == policy[0]]
+        owned[policy] = {ceiling[1] for ceiling in ceilings if share_conditions(policy, ceiling)}
+    return owned
+
+
+def _agree(some: Conditions, others: Conditions) -> bool:
+    """Whether two folders' conditions are alike; the clips of a policy matter only to what depends on them."""
+    names = {*some, *others}
+    if "clips" not in some or "clips" not in others:
+        names.discard("clips")
+    return all(some.get(name) == others.get(name) for name in names)
