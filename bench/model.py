@@ -26,7 +26,7 @@ from rich.console import Console
 from action_images.canvas import MODES, Canvas
 from action_images.diffusion.sampler import Sampling, StepCache, sample
 from action_images.model import cost
-from action_images.model.autoencoders.pca import PatchAutoencoder
+from action_images.model.autoencoders.pca import PcaAutoencoder
 from action_images.model.presets import PRESETS, build
 from action_images.pipeline import Pipeline
 
@@ -55,7 +55,7 @@ def speed() -> Iterator[Row]:
         preset = PRESETS[name]
         config = cost.full_config(preset.transformer)
         load = cost.Load(batch, frames, side, side, 24)
-        models = build(preset, autoencoder=PatchAutoencoder(config["in_channels"]))
+        models = build(preset, autoencoder=PcaAutoencoder(config["in_channels"]))
         layout = MODES["joint"].layout(2, frames // 4)
         inputs = {
             "hidden_states": torch.randn(batch, config["in_channels"], frames, side, side),
@@ -142,7 +142,7 @@ def sampling() -> Iterator[Row]:
 def scaling() -> Iterator[Row]:
     """Measured time of one pass of a tiny model, and the released model's operations, against frames, views and pixels."""
     tiny, released = (cost.full_config(PRESETS[name].transformer) for name in ("tiny", "wan2.2-5b"))
-    models = build(PRESETS["tiny"], autoencoder=PatchAutoencoder(64))
+    models = build(PRESETS["tiny"], autoencoder=PcaAutoencoder(64))
     for mode, views, frames, side in (
         ("policy", 2, 9, 64),
         ("joint", 2, 9, 64),

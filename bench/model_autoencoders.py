@@ -11,8 +11,8 @@ from model_scenes import Scenes, clip_of, fitted
 from torch import Tensor
 
 from action_images.codec import draw, read
-from action_images.model.autoencoders.wan import Autoencoder, check_size, num_latent_frames
-from action_images.model.bundle import load_autoencoder
+from action_images.model.autoencoders import load_autoencoder
+from action_images.model.autoencoders.autoencoder import Autoencoder, check_size, num_latent_frames
 from action_images.samples.sample import Sample
 
 Row = dict[str, Any]

@@ -11,14 +11,14 @@ from model_scenes import Scenes, fitted
 from action_images.canvas import MODES
 from action_images.diffusion import flow
 from action_images.diffusion.sampler import Sampling, sample
-from action_images.model.autoencoders.pca import PatchAutoencoder
+from action_images.model.autoencoders.pca import PcaAutoencoder
 from action_images.model.presets import PRESETS, Preset, build
 from action_images.pipeline import Pipeline
 
 Row = dict[str, Any]
 
 
-def learn(name: str, preset: Preset, named: bool, core_seconds: float, autoencoder: PatchAutoencoder) -> Row:
+def learn(name: str, preset: Preset, named: bool, core_seconds: float, autoencoder: PcaAutoencoder) -> Row:
     """Train a policy on scenes for some seconds; error of the last pose on held-out scenes."""
     torch.manual_seed(0)
     scenes, generator = Scenes(preset.size, preset.num_frames, named), torch.Generator().manual_seed(0)

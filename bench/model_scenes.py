@@ -8,7 +8,7 @@ import torch
 from action_images.codec import draw
 from action_images.geometry import Camera, Pose, Trajectory
 from action_images.geometry.rotation import from_euler_xyz
-from action_images.model.autoencoders.pca import PatchAutoencoder
+from action_images.model.autoencoders.pca import PcaAutoencoder
 from action_images.samples.sample import Sample
 
 COLOURS = {
@@ -74,11 +74,11 @@ def clip_of(scene: Sample) -> torch.Tensor:
     return scene.video * (1 - spot) + 0.4 * spot
 
 
-def fitted(channels: int, scenes: Scenes, weight: float = 10.0) -> PatchAutoencoder:
+def fitted(channels: int, scenes: Scenes, weight: float = 10.0) -> PcaAutoencoder:
     """A patch autoencoder fitted to 256 scenes and, `weight` times as heavy, their action images."""
     generator = torch.Generator().manual_seed(1)
     clips = []
     for _ in range(8):
         scene, _ = scenes.batch(32, generator)
         clips += [(clip_of(scene), 1.0), (draw(scene.trajectory, scene.cameras) * 2 - 1, weight)]
-    return PatchAutoencoder(channels).fit(clips)
+    return PcaAutoencoder(channels).fit(clips)

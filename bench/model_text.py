@@ -5,15 +5,15 @@ from itertools import permutations
 from typing import Any
 
 import torch
-from action_images.sim.modes.stack_blocks import StackBlocks
 
+from action_images.model.conditioning.text_pooling import AttentionPooling, mean_pooling
 from action_images.model.text import HashedWords
-from action_images.model.text_pooling import PickedWords, mean_of_words
+from action_images.sim.tasks.stack_blocks import StackBlocks
 
 Row = dict[str, Any]
 
 COLOUR_WORDS = ("red", "green", "blue", "yellow", "orange", "purple")
-MODE_WORDS = ("pick up", "push", "reach", "slide")
+VERBS = ("pick up", "push", "reach", "slide")
 TRAINED = (
     "{verb} the {colour} block",
     "please {verb} the {colour} cube",
@@ -23,12 +23,12 @@ HELD_OUT = ("can you {verb} that {colour} thing on the table", "the {colour} one
 
 
 def text(encoders: dict[str, Any] | None = None) -> Iterator[Row]:
-    """Held-out phrasings: which colour and which mode, by a small attention-pooled probe trained on other phrasings."""
+    """Held-out phrasings: which colour and which verb, by a small attention-pooled probe trained on other phrasings."""
     for name, encoder in (encoders or {"HashedWords 128": HashedWords(128)}).items():
         sets = {"trained": _sentences(TRAINED), "held out": _sentences(HELD_OUT)}
         row: Row = {"encoder": name}
-        for which, words in (("mode", MODE_WORDS), ("colour", COLOUR_WORDS)):
-            column = 1 if which == "mode" else 2
+        for which, words in (("verb", VERBS), ("colour", COLOUR_WORDS)):
+            column = 1 if which == "verb" else 2
             row[f"{which} right, %"] = 100 * _probe(encoder, sets, words, column)
         yield row
 
@@ -37,7 +37,7 @@ def _sentences(forms: tuple[str, ...]) -> list[tuple[str, str, str]]:
     return [
         (form.format(verb=verb, colour=colour), verb, colour)
         for form in forms
-        for verb in MODE_WORDS
+        for verb in VERBS
         for colour in COLOUR_WORDS
     ]
 
@@ -76,7 +76,10 @@ def roles() -> Iterator[Row]:
     Two thirds of all ordered pairs of six colours in the four phrasings of `stack_blocks` are learnt; asked are the other
     pairs, in the same phrasings and in the two that no demonstration uses. Sizes are those of the preset `tiny`. Chance: 17 %.
     """
-    for name, make in (("mean of the words", lambda: None), ("picked words", lambda: PickedWords(8, 192))):
+    for name, make in (
+        ("mean pooling", lambda: None),
+        ("attention pooling", lambda: AttentionPooling(8, 192)),
+    ):
         shares = torch.tensor([_roles(make(), seed) for seed in range(3)]).mean(0)
         columns = ("known pairs", "unseen pairs", "unseen pairs, unseen phrasings")
         yield {
@@ -85,7 +88,7 @@ def roles() -> Iterator[Row]:
         }
 
 
-def _roles(words: PickedWords | None, seed: int) -> tuple[float, float, float]:
+def _roles(words: AttentionPooling | None, seed: int) -> tuple[float, float, float]:
     torch.manual_seed(seed)
     pairs = torch.tensor(list(permutations(range(len(COLOUR_WORDS)), 2)))[torch.randperm(30)]
     encoder, head = HashedWords(128), torch.nn.Linear(192, 2 * len(COLOUR_WORDS))
@@ -100,7 +103,7 @@ def _roles(words: PickedWords | None, seed: int) -> tuple[float, float, float]:
         return encoder.encode(said), pairs.repeat_interleave(len(phrasings), 0)
 
     def named(told: torch.Tensor) -> torch.Tensor:
-        return head((words or mean_of_words)(embed(told), (told != 0).any(-1))).unflatten(-1, (2, -1))
+        return head((words or mean_pooling)(embed(told), (told != 0).any(-1))).unflatten(-1, (2, -1))
 
     told, wanted = asked(pairs[:20], StackBlocks.phrasings)
     for _ in range(600):

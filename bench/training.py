@@ -27,7 +27,7 @@ from rich.progress import track
 from rich.table import Table
 
 import action_images.training
-from action_images.model.convert import write_json
+from action_images.files.atomic import write_json
 from action_images.sim import LOOKS, RIGS, TRAINED
 from action_images.sim.record import RecordingConfig, record
 from action_images.training.batches import noised_batches

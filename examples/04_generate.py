@@ -16,7 +16,7 @@ from action_images.codec import draw
 from action_images.diffusion.sampler import Sampling, sample
 from action_images.geometry import Camera, Pose, Trajectory
 from action_images.geometry.rotation import from_euler_xyz
-from action_images.model.autoencoders.pca import PatchAutoencoder
+from action_images.model.autoencoders.pca import PcaAutoencoder
 from action_images.model.bundle import Models
 from action_images.model.presets import PRESETS, build
 from action_images.pipeline import Pipeline
@@ -50,7 +50,7 @@ def main() -> None:
     else:
         images = draw(shown.trajectory, shown.cameras) * 2 - 1
         models = build(
-            PRESETS["tiny"], autoencoder=PatchAutoencoder(64).fit([(shown.video, 1.0), (images, 10.0)])
+            PRESETS["tiny"], autoencoder=PcaAutoencoder(64).fit([(shown.video, 1.0), (images, 10.0)])
         )
     pipeline = Pipeline.of(models)
 

@@ -10,7 +10,7 @@ from action_images.episodes.episode import Episode, FramesInMemory, View
 from action_images.geometry import Camera, Pose, Trajectory
 from action_images.geometry.rotation import from_euler_xyz
 from action_images.inference.clip_generator import ClipGenerator
-from action_images.model.autoencoders.pca import PatchAutoencoder
+from action_images.model.autoencoders.pca import PcaAutoencoder
 from action_images.model.bundle import Clips
 from action_images.model.denoiser import CanvasDenoiser
 from action_images.model.presets import PRESETS, build
@@ -115,6 +115,6 @@ def knowing(episode: Episode, clips: Clips = CLIPS) -> ClipGenerator:
     phases = [
         (tensor[:, start : start + 5], 1.0) for tensor in (pictures, recording.video) for start in starts
     ]
-    models = replace(build(DEBUG, autoencoder=PatchAutoencoder(**DEBUG.autoencoder).fit(phases)), clips=clips)
+    models = replace(build(DEBUG, autoencoder=PcaAutoencoder(**DEBUG.autoencoder).fit(phases)), clips=clips)
     pipeline = Pipeline.of(models)
     return ClipGenerator.of(replace(models, denoiser=Oracle(pipeline, recording)))

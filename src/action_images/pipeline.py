@@ -17,10 +17,10 @@ from action_images.canvas.layout import Stream
 from action_images.codec import RELEASED, ActionImageFormat, Reading, draw, read
 from action_images.errors import ActionImagesError
 from action_images.geometry import Camera, Trajectory
-from action_images.model.autoencoders.wan import check_size, num_latent_frames, num_pixel_frames
+from action_images.model.autoencoders.autoencoder import check_size, num_latent_frames, num_pixel_frames
 from action_images.model.bundle import Models
+from action_images.model.conditioning.rays import camera_maps, map_shape
 from action_images.model.denoiser import Condition
-from action_images.model.rays import camera_maps, map_shape
 from action_images.samples.sample import Sample
 from action_images.structs import Struct
 

@@ -11,11 +11,13 @@ from tiny_models import TINY, tiny_language_model
 
 from action_images.canvas import MODES, Canvas
 from action_images.codec import ActionImageFormat
-from action_images.model.autoencoders.pca import PatchAutoencoder
+from action_images.errors import ActionImagesError
+from action_images.model.autoencoders.pca import PcaAutoencoder
 from action_images.model.autoencoders.wan import WanAutoencoder
 from action_images.model.backbones.wan import ActionImagesTransformer3DModel
-from action_images.model.bundle import INDEX, Clips, Models, load_clips
+from action_images.model.bundle import Clips, Models, answers_of, load_clips
 from action_images.model.denoiser import CanvasDenoiser, Condition
+from action_images.model.index import INDEX, VERSION
 from action_images.model.presets import (
     PRESETS,
     WAN22_LATENTS,
@@ -24,6 +26,7 @@ from action_images.model.presets import (
     build_transformer,
     preset_named,
 )
+from action_images.model.shipped import models_folder
 
 SMALL_WAN = {"base_dim": 8, "decoder_base_dim": 8, "z_dim": 8, "is_residual": True, "in_channels": 12, "out_channels": 12,
              "patch_size": 2, "scale_factor_spatial": 16, "dim_mult": [1, 1, 1, 1], "num_res_blocks": 1,
@@ -106,7 +109,7 @@ def test_presets_that_cannot_be_built_or_do_not_exist_say_so():
 
 def fitted_debug() -> Models:
     autoencoder = build_autoencoder(PRESETS["debug"])
-    assert isinstance(autoencoder, PatchAutoencoder)
+    assert isinstance(autoencoder, PcaAutoencoder)
     return build(PRESETS["debug"], autoencoder=autoencoder.fit([(torch.rand(2, 5, 3, 32, 32), 1.0)]))
 
 
@@ -173,12 +176,13 @@ def test_weights_that_lack_a_tensor_are_refused(tmp_path):
 def test_an_unknown_kind_is_refused(tmp_path):
     fitted_debug().save(tmp_path)
     for file, known, part in (
-        ("vae/config.json", "PatchAutoencoder", "autoencoder"),
-        (INDEX, "HashedWords", "text encoder"),
+        (INDEX, "pca", "autoencoder"),
+        (INDEX, "hashed_words", "text"),
+        (INDEX, "wan", "backbone"),
     ):
         path = tmp_path / file
         before = path.read_text()
-        path.write_text(before.replace(known, "Sculptor"))
+        path.write_text(before.replace(f'"{known}"', '"Sculptor"'))
         with pytest.raises(ValueError, match=f"names an unknown {part}, 'Sculptor'"):
             Models.load(tmp_path)
         path.write_text(before)
@@ -190,7 +194,7 @@ def canvas_for(network: ActionImagesTransformer3DModel) -> tuple[Canvas, Conditi
     return canvas, Condition(torch.randn(1, 5, network.config["text_dim"]))
 
 
-def test_the_door_keeps_the_noise_level_in_float32_and_casts_the_rest():
+def test_the_denoiser_keeps_the_noise_level_in_float32_and_casts_the_rest():
     network = ActionImagesTransformer3DModel(**TINY).to(torch.bfloat16)
     seen: list[torch.Tensor] = []
     network.condition_embedder.timesteps_proj.register_forward_pre_hook(
@@ -203,7 +207,7 @@ def test_the_door_keeps_the_noise_level_in_float32_and_casts_the_rest():
     assert seen[0].item() == pytest.approx(737.25)
 
 
-def test_the_door_marks_given_frames_as_clean_where_the_model_is_built_so():
+def test_the_denoiser_marks_given_frames_as_clean_where_the_model_is_built_so():
     network = ActionImagesTransformer3DModel(**TINY, per_frame_noise_level=True)
     seen: list[torch.Tensor] = []
     network.condition_embedder.timesteps_proj.register_forward_pre_hook(
@@ -224,21 +228,82 @@ def test_a_clean_prediction_becomes_the_velocity_that_leads_to_it():
 
 def test_what_clips_a_model_was_trained_on_is_saved_with_it(tmp_path: Path):
     clips = Clips((32, 48), 5, 5.0, "one-step", axis_length=0.15)
-    autoencoder = PatchAutoencoder(32).fit([(torch.rand(4, 5, 3, 32, 32) * 2 - 1, 1.0)])
+    autoencoder = PcaAutoencoder(32).fit([(torch.rand(4, 5, 3, 32, 32) * 2 - 1, 1.0)])
     models = build(PRESETS["debug"], autoencoder=autoencoder)
     for known in (None, clips):
         replace(models, clips=known).save(tmp_path / str(known is None))
         assert Models.load(tmp_path / str(known is None)).clips == known
 
 
-def test_models_that_do_not_say_how_long_axes_are_drawn_drew_them_as_everybody_did(tmp_path: Path):
-    autoencoder = PatchAutoencoder(32).fit([(torch.rand(4, 5, 3, 32, 32) * 2 - 1, 1.0)])
-    replace(
-        build(PRESETS["debug"], autoencoder=autoencoder), clips=Clips((32, 32), 5, 5.0, "one-step", 0.3)
-    ).save(tmp_path)
+def made_old(folder: Path) -> None:
+    """Rewrite a saved folder as version 0 wrote it: class names, and no word of what went without saying."""
+    index = json.loads((folder / INDEX).read_text())
+    text = {"hashed_words": "HashedWords", "language_model": "LanguageModel"}[index["text"]]
+    old = {"door": "CanvasDenoiser", "text": text, "text_config": index["text_config"]}
+    if "clips" in index:
+        old["clips"] = {key: value for key, value in index["clips"].items() if key != "axis_length"}
+    (folder / INDEX).write_text(json.dumps(old))
+    config = folder / "vae" / "config.json"
+    config.write_text(config.read_text().replace("PcaAutoencoder", "PatchAutoencoder"))
+
+
+@pytest.mark.parametrize("make", [fitted_debug, released_kind])
+def test_a_folder_of_version_0_loads_as_it_did(make, tmp_path: Path):
+    models = replace(make(), clips=Clips((32, 32), 5, 5.0, "one-step"))
+    models.save(tmp_path)
+    made_old(tmp_path)
+    assert answers_of(tmp_path) == "canvas"
+    assert load_clips(tmp_path) == models.clips
+    loaded, video = Models.load(tmp_path), torch.rand(1, 5, 3, 32, 32)
+    torch.testing.assert_close(loaded.autoencoder.encode(video), models.autoencoder.encode(video))
+    assert type(loaded.text) is type(models.text)
+    for ours, theirs in zip(loaded.denoiser.parameters(), models.denoiser.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+    loaded.save(tmp_path / "again")
+    assert json.loads((tmp_path / "again" / INDEX).read_text())["version"] == VERSION
+
+
+def test_the_oldest_folders_do_not_say_what_they_answer_with(tmp_path: Path):
+    fitted_debug().save(tmp_path)
+    made_old(tmp_path)
     index = json.loads((tmp_path / INDEX).read_text())
-    del index["clips"]["axis_length"]
+    del index["door"]
     (tmp_path / INDEX).write_text(json.dumps(index))
+    assert answers_of(tmp_path) == "canvas"
+
+
+def test_the_shipped_weights_are_of_version_0_and_load():
+    folder = models_folder("shipped")
+    assert "version" not in json.loads((folder / INDEX).read_text())
+    models = Models.load(folder)
+    assert models.clips == Clips((64, 64), 9, 5.0, "one-step-averaged", axis_length=0.1)
+    assert models.autoencoder.kind == "pca"
+
+
+def test_a_saved_folder_names_no_class(tmp_path: Path):
+    fitted_debug().save(tmp_path)
+    index = json.loads((tmp_path / INDEX).read_text())
+    del index["text_config"]
+    assert index == {
+        "version": 1,
+        "answers": "canvas",
+        "backbone": "wan",
+        "autoencoder": "pca",
+        "text": "hashed_words",
+    }
+
+
+def test_a_folder_of_a_later_version_is_refused(tmp_path: Path):
+    fitted_debug().save(tmp_path)
+    index = json.loads((tmp_path / INDEX).read_text())
+    (tmp_path / INDEX).write_text(json.dumps(index | {"version": VERSION + 1}))
+    with pytest.raises(ActionImagesError, match="update action-images"):
+        Models.load(tmp_path)
+
+
+def test_axes_were_as_long_as_everybodys_before_folders_said_so(tmp_path: Path):
+    replace(fitted_debug(), clips=Clips((32, 32), 5, 5.0, "one-step", 0.3)).save(tmp_path)
+    made_old(tmp_path)
     clips = load_clips(tmp_path)
     assert clips is not None
     assert clips.axis_length == ActionImageFormat().axis_length
@@ -250,7 +315,7 @@ def test_clips_without_frames_are_refused():
 
 
 def test_saved_models_do_not_say_where_their_weights_once_came_from(tmp_path: Path):
-    autoencoder = PatchAutoencoder(32).fit([(torch.rand(4, 5, 3, 32, 32) * 2 - 1, 1.0)])
+    autoencoder = PcaAutoencoder(32).fit([(torch.rand(4, 5, 3, 32, 32) * 2 - 1, 1.0)])
     build(PRESETS["debug"], autoencoder=autoencoder).save(tmp_path / "first")
     Models.load(tmp_path / "first").save(tmp_path / "second")
     for path in (tmp_path / "second").rglob("*.json"):
@@ -258,7 +323,7 @@ def test_saved_models_do_not_say_where_their_weights_once_came_from(tmp_path: Pa
 
 
 def test_saved_weights_are_for_all_who_may_enter_the_folder(tmp_path: Path):
-    autoencoder = PatchAutoencoder(32).fit([(torch.rand(4, 5, 3, 32, 32) * 2 - 1, 1.0)])
+    autoencoder = PcaAutoencoder(32).fit([(torch.rand(4, 5, 3, 32, 32) * 2 - 1, 1.0)])
     build(PRESETS["debug"], autoencoder=autoencoder).save(tmp_path)
     modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.rglob("*") if path.is_file()}
     assert any(name.endswith(".safetensors") for name in modes)

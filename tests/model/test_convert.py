@@ -11,8 +11,9 @@ import torch
 from safetensors.torch import save_file
 
 from action_images.cli import main
-from action_images.model.bundle import load_transformer
+from action_images.model.backbones.wan import ActionImagesTransformer3DModel
 from action_images.model.convert import convert, rename
+from action_images.model.loading import load_module
 
 ABOUT = json.loads((Path(__file__).parents[1] / "golden" / "dit_config.json").read_text())
 
@@ -46,7 +47,7 @@ def test_a_converted_checkpoint_is_the_releases_network(checkpoint, golden, tmp_
     done = convert(source, out, max_shard_bytes=1_500_000)
     assert done.num_tensors == len(checkpoint)
     assert len(done.files) > 1
-    model, numbers = load_transformer(out).eval(), golden("dit_io")
+    model, numbers = load_module(ActionImagesTransformer3DModel, out).eval(), golden("dit_io")
     with torch.no_grad():
         output = model(
             numbers["a_x"].float(), numbers["a_t"], numbers["a_ctx"].float(), numbers["a_cam"].float()
@@ -60,7 +61,7 @@ def test_wans_own_checkpoint_has_no_cameras(checkpoint, tmp_path):
         tmp_path / "w.safetensors",
     )
     assert convert(tmp_path / "w.safetensors", tmp_path / "out").config["camera"] is None
-    assert load_transformer(tmp_path / "out").config["camera"] is None
+    assert load_module(ActionImagesTransformer3DModel, tmp_path / "out").config["camera"] is None
 
 
 def broken(checkpoint: dict, kind: str) -> dict:

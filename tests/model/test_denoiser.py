@@ -6,7 +6,7 @@ from tiny_models import TINY
 
 from action_images.canvas import MODES
 from action_images.model.backbones.wan import ActionImagesTransformer3DModel
-from action_images.model.rays import pool_cameras
+from action_images.model.conditioning.rays import pool_cameras
 
 
 @pytest.mark.parametrize("case", ["a", "b", "c"])

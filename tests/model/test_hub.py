@@ -13,7 +13,7 @@ from tiny_models import TINY, tiny_tokenizer, tiny_umt5
 
 from action_images.cli import main
 from action_images.model.backbones.wan import ActionImagesTransformer3DModel
-from action_images.model.bundle import INDEX, Models
+from action_images.model.bundle import Models
 from action_images.model.convert import rename
 from action_images.model.hub import (
     RELEASED_CLIPS,
@@ -25,6 +25,7 @@ from action_images.model.hub import (
     from_hub,
     load_released,
 )
+from action_images.model.index import INDEX
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 from test_bundle import small_wan
 
-from action_images.model.autoencoders.pca import PatchAutoencoder
+from action_images.model.autoencoders.pca import PcaAutoencoder
 
 BENCH = Path(__file__).parents[2] / "bench"
 
@@ -63,7 +63,7 @@ def test_a_good_autoencoder_reads_back_to_millimetres(bench, tmp_path):
 def test_clips_that_the_autoencoder_cannot_take_are_refused_first(
     bench, tmp_path, size: int, frames: int, message: str
 ):
-    PatchAutoencoder().save_pretrained(tmp_path)
+    PcaAutoencoder().save_pretrained(tmp_path)
     with pytest.raises(ValueError, match=message):
         next(bench.of_folder(tmp_path, (size, size), frames, 1))
 

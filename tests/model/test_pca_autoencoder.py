@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from action_images.model.autoencoders.pca import PatchAutoencoder
+from action_images.model.autoencoders.pca import PcaAutoencoder
 
 
 def smooth_clips(*shape: int) -> torch.Tensor:
@@ -14,8 +14,8 @@ def smooth_clips(*shape: int) -> torch.Tensor:
     return 0.8 * torch.sin(x * (0.3 + torch.rand(*batch, 1, 1, 1, 1)) + y + phase)
 
 
-def fitted(channels: int = 64) -> PatchAutoencoder:
-    return PatchAutoencoder(channels).fit([(smooth_clips(6, 9, 32, 48), 1.0)])
+def fitted(channels: int = 64) -> PcaAutoencoder:
+    return PcaAutoencoder(channels).fit([(smooth_clips(6, 9, 32, 48), 1.0)])
 
 
 def test_smooth_video_comes_back():
@@ -50,7 +50,7 @@ def test_the_first_latent_frame_sees_the_first_frame_only():
 
 def test_latents_have_unit_mean_variance_on_their_data():
     video = smooth_clips(8, 9, 32, 32)
-    latents = PatchAutoencoder(48).fit([(video, 1.0)]).encode(video)
+    latents = PcaAutoencoder(48).fit([(video, 1.0)]).encode(video)
     centred = latents - latents.mean((0, 2, 3, 4), keepdim=True)
     assert centred.square().mean().item() == pytest.approx(1, abs=0.35)
 
@@ -60,7 +60,7 @@ def test_weight_decides_what_is_kept():
     waves, noise = smooth_clips(4, 9, 32, 32), torch.rand(4, 9, 3, 32, 32) * 2 - 1
     errors = {}
     for weight in (0.01, 100.0):
-        autoencoder = PatchAutoencoder(16).fit([(waves, weight), (noise, 1.0)])
+        autoencoder = PcaAutoencoder(16).fit([(waves, weight), (noise, 1.0)])
         errors[weight] = (autoencoder.decode(autoencoder.encode(waves)) - waves).square().mean()
     assert errors[100.0] < 0.5 * errors[0.01]
 
@@ -69,7 +69,7 @@ def test_it_comes_back_from_disk_unchanged(tmp_path):
     autoencoder, video = fitted(), smooth_clips(5, 16, 16)
     autoencoder.save_pretrained(tmp_path)
     assert (tmp_path / "diffusion_pytorch_model.safetensors").exists()
-    loaded = PatchAutoencoder.from_pretrained(tmp_path)
+    loaded = PcaAutoencoder.from_pretrained(tmp_path)
     assert torch.equal(loaded.encode(video), autoencoder.encode(video))
 
 
@@ -85,6 +85,6 @@ def test_sizes_that_do_not_fit_are_refused_with_one_that_does():
 
 def test_an_unfitted_one_says_so():
     with pytest.raises(ValueError, match="not fitted yet"):
-        PatchAutoencoder().encode(torch.zeros(1, 3, 16, 16))
+        PcaAutoencoder().encode(torch.zeros(1, 3, 16, 16))
     with pytest.raises(ValueError, match="at least one clip"):
-        PatchAutoencoder().fit([])
+        PcaAutoencoder().fit([])

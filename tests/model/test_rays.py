@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from action_images.geometry import Camera, Pose
-from action_images.model.rays import camera_maps, ray_features, released_maps
+from action_images.model.conditioning.rays import camera_maps, ray_features, released_maps
 from small_scenes import rig
 
 

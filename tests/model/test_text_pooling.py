@@ -5,8 +5,8 @@ import torch
 from tiny_models import FULL, TINY
 
 from action_images.model.backbones.wan import ActionImagesTransformer3DModel
+from action_images.model.conditioning.text_pooling import AttentionPooling, mean_pooling
 from action_images.model.text import HashedWords
-from action_images.model.text_pooling import PickedWords, mean_of_words
 from action_images.sim.tasks.stack_blocks import StackBlocks
 
 
@@ -15,9 +15,9 @@ def everywhere(text: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.fixture
-def words() -> PickedWords:
+def words() -> AttentionPooling:
     torch.manual_seed(0)
-    made = PickedWords(4, 16)
+    made = AttentionPooling(4, 16)
     torch.nn.init.normal_(made.weigh.weight)
     return made.eval()
 
@@ -25,23 +25,23 @@ def words() -> PickedWords:
 def test_untrained_they_are_the_mean():
     torch.manual_seed(0)
     text, is_word = torch.randn(2, 6, 16), torch.tensor([[True] * 6, [True] * 2 + [False] * 4])
-    torch.testing.assert_close(PickedWords(4, 16)(text, is_word), mean_of_words(text, is_word))
+    torch.testing.assert_close(AttentionPooling(4, 16)(text, is_word), mean_pooling(text, is_word))
 
 
-@pytest.mark.parametrize("pooled", [mean_of_words, None], ids=["mean", "picked"])
-def test_how_much_padding_follows_changes_nothing(words: PickedWords, pooled):
+@pytest.mark.parametrize("pooled", [mean_pooling, None], ids=["mean", "picked"])
+def test_how_much_padding_follows_changes_nothing(words: AttentionPooling, pooled):
     pooled, text = pooled or words, torch.randn(1, 7, 16)
     torch.testing.assert_close(
         pooled(text, torch.arange(7)[None] < 4), pooled(text[:, :4], everywhere(text[:, :4]))
     )
 
 
-@pytest.mark.parametrize("pooled", [mean_of_words, None], ids=["mean", "picked"])
-def test_no_word_is_zero(words: PickedWords, pooled):
+@pytest.mark.parametrize("pooled", [mean_pooling, None], ids=["mean", "picked"])
+def test_no_word_is_zero(words: AttentionPooling, pooled):
     assert not (pooled or words)(torch.randn(1, 3, 16), torch.zeros(1, 3, dtype=torch.bool)).any()
 
 
-def test_a_word_is_weighed_by_four_words_before_and_after_it(words: PickedWords):
+def test_a_word_is_weighed_by_four_words_before_and_after_it(words: AttentionPooling):
     text = torch.randn(1, 12, 16)
     changed = text.clone()
     changed[:, 0] += 1
@@ -51,7 +51,7 @@ def test_a_word_is_weighed_by_four_words_before_and_after_it(words: PickedWords)
 
 def test_pickers_that_cannot_share_a_vector_evenly_are_refused():
     with pytest.raises(ValueError, match="16 numbers, which 3 cannot evenly"):
-        PickedWords(3, 16)
+        AttentionPooling(3, 16)
 
 
 def right(picked: bool) -> float:
@@ -62,7 +62,7 @@ def right(picked: bool) -> float:
     known, unseen = pairs[:20], pairs[20:]
     encoder = HashedWords(64)
     embed = torch.nn.Sequential(torch.nn.Linear(64, 96), torch.nn.GELU(), torch.nn.Linear(96, 96))
-    pool, head = PickedWords(8, 96), torch.nn.Linear(96, 12)
+    pool, head = AttentionPooling(8, 96), torch.nn.Linear(96, 12)
     optimizer = torch.optim.Adam(
         [weight for part in (embed, pool, head) for weight in part.parameters()], 2e-3
     )
@@ -77,7 +77,7 @@ def right(picked: bool) -> float:
         )
 
     def named(told: torch.Tensor) -> torch.Tensor:
-        return head((pool if picked else mean_of_words)(embed(told), (told != 0).any(-1))).unflatten(
+        return head((pool if picked else mean_pooling)(embed(told), (told != 0).any(-1))).unflatten(
             -1, (2, 6)
         )
 

@@ -8,7 +8,7 @@ from action_images.canvas import MODES
 from action_images.codec import draw
 from action_images.evaluation.ceiling import demonstrated
 from action_images.geometry import Trajectory
-from action_images.model.autoencoders.pca import PatchAutoencoder
+from action_images.model.autoencoders.pca import PcaAutoencoder
 from action_images.model.bundle import Clips, Models
 from action_images.model.denoiser import CanvasDenoiser
 from action_images.model.presets import PRESETS, build
@@ -35,7 +35,7 @@ def fitted_models(environment: Tabletop, seed: int, clips: Clips = CLIPS) -> Mod
     cameras = seen.cameras.resize(*clips.size)
     pictures = [(draw(window, cameras) * 2 - 1, 10.0) for window in windows]
     still = seen.images[:, None].expand(-1, clips.num_frames, -1, -1, -1) / 127.5 - 1
-    autoencoder = PatchAutoencoder(**DEBUG.autoencoder).fit([*pictures, (still, 1.0)])
+    autoencoder = PcaAutoencoder(**DEBUG.autoencoder).fit([*pictures, (still, 1.0)])
     models = replace(build(DEBUG, autoencoder=autoencoder), clips=clips)
     # A new network's last layer is zero, which would make its canvas the same whatever the noise.
     generator = torch.Generator().manual_seed(0)

@@ -15,7 +15,7 @@ from action_images.canvas import MODES
 from action_images.cli import main
 from action_images.inference.clip_generator import ClipGenerator
 from action_images.model import cost
-from action_images.model.bundle import Models, door_of
+from action_images.model.bundle import Models, answers_of
 from action_images.model.presets import preset_named
 from action_images.samples.sample import collate
 from action_images.training.recipe import Recipe, SourceRecipe
@@ -56,13 +56,13 @@ def test_it_learns_paths_by_heart_is_saved_and_drives_an_arm(vectors, tmp_path, 
     run = Run.start(vectors, tmp_path / "begun", objective=VECTORS)
     validation = Validation.of(vectors, run.clips, VECTORS)
     mean_path = validation.judge(ClipGenerator.of(run.models)).figures["policy"]
-    loaded = Models.load(model, door=PathRegressor)
+    loaded = Models.load(model, denoiser=PathRegressor)
     trained = validation.judge(ClipGenerator.of(loaded)).figures["policy"]
     assert trained["final mm"] < 0.7 * mean_path["final mm"]
     assert trained["final mm"] == pytest.approx(json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[-1])
                                                 ["validation"]["policy"]["final mm"], abs=1e-3)  # fmt: skip
-    assert door_of(model) == "PathRegressor"
-    with pytest.raises(ValueError, match="holds a PathRegressor and is wanted as a CanvasDenoiser"):
+    assert answers_of(model) == "path"
+    with pytest.raises(ValueError, match="answer with a path, wanted are some that answer with a canvas"):
         Models.load(model)
 
     results = tmp_path / "results"
@@ -187,9 +187,9 @@ def test_it_can_begin_with_the_eyes_of_a_model_that_draws(vectors, tmp_path):
 
     model = train(replace(vectors, pretrained=drawing, num_steps=2), tmp_path / "run", objective=VECTORS)
     again = Run.start(replace(vectors, pretrained=model), tmp_path / "again", objective=VECTORS)
-    loaded = Models.load(model, door=PathRegressor).denoiser.state_dict()
+    loaded = Models.load(model, denoiser=PathRegressor).denoiser.state_dict()
     assert all(
         torch.equal(weight, loaded[name]) for name, weight in again.models.denoiser.state_dict().items()
     )
-    with pytest.raises(ValueError, match="holds a PathRegressor and is wanted as a CanvasDenoiser"):
+    with pytest.raises(ValueError, match="answer with a path, wanted are some that answer with a canvas"):
         Run.start(replace(DEBUG, sources=vectors.sources, pretrained=model), tmp_path / "wrong")

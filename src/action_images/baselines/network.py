@@ -5,7 +5,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
@@ -17,8 +17,8 @@ from typing_extensions import Self
 from action_images.baselines.numbers import NUM_NUMBERS, PARTS
 from action_images.canvas import Canvas
 from action_images.model.backbones.wan import ActionImagesTransformer3DModel
-from action_images.model.bundle import load_module
 from action_images.model.denoiser import CanvasDenoiser, Condition
+from action_images.model.loading import load_module
 
 HEAD = "head"
 """Where a folder of models holds the path head."""
@@ -109,6 +109,8 @@ class PathRegressor(CanvasDenoiser):
     into every view. What is asked is blank, at noise level 1, and its tokens are what the head pools: as many tokens
     through the same blocks as one step of denoising.
     """
+
+    answers: ClassVar[str] = "path"
 
     def __init__(self, transformer: ActionImagesTransformer3DModel, head: PathHead) -> None:
         super().__init__(transformer)

@@ -15,7 +15,7 @@ from action_images.canvas import MODES, Canvas, Show
 from action_images.errors import ActionImagesError
 from action_images.geometry import Pose, Trajectory
 from action_images.inference.clip_generator import ClipGenerator
-from action_images.model.bundle import Clips, Models, door_of
+from action_images.model.bundle import Clips, Models, answers_of
 from action_images.model.denoiser import CanvasDenoiser, Condition
 from action_images.model.presets import build_transformer, preset_named
 from action_images.pipeline import Pipeline, Prediction
@@ -39,12 +39,12 @@ class Vectors:
     """
 
     name: Learns = "vectors"
-    door: type[CanvasDenoiser] = PathRegressor
+    denoiser: type[CanvasDenoiser] = PathRegressor
 
     def goes_on_from(self, recipe: Recipe) -> Path | None:
         """The recipe's pretrained models where they are vector policies; of others the network alone is taken, see `new_models`."""
         folder = recipe.pretrained
-        return folder if folder is not None and door_of(folder) == PathRegressor.__name__ else None
+        return folder if folder is not None and answers_of(folder) == PathRegressor.answers else None
 
     def new_models(self, recipe: Recipe, clips: Clips, mixture: Mixture) -> Models:
         """The models of the recipe's preset, fitted as they are for canvases, their network with a path head.

@@ -36,7 +36,7 @@ class VectorPolicy:
     @classmethod
     def load(cls, folder: Path, device: str = "cpu", **values: Any) -> Self:
         """With a folder of saved models; raises ValueError where they are of another kind."""
-        models = Models.load(folder, door=PathRegressor).to(device)
+        models = Models.load(folder, denoiser=PathRegressor).to(device)
         if models.clips is None:
             raise ActionImagesError(
                 f"{folder}: does not say what clips its models were trained on; train them with 'action-images train'"

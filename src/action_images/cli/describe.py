@@ -44,7 +44,7 @@ def main(
 
     from action_images.canvas import MODES
     from action_images.model import cost
-    from action_images.model.autoencoders.wan import check_size, num_latent_frames
+    from action_images.model.autoencoders.autoencoder import check_size, num_latent_frames
     from action_images.model.presets import build_autoencoder, preset_named
 
     chosen = preset_named(preset)
@@ -62,7 +62,13 @@ def main(
     config = cost.full_config(chosen.transformer)
     num_words = 512 if chosen.hashed_words is None else 24
     load = cost.load_of(MODES[mode], num_views, num_frames, size, factors, num_words, batch)
-    kind = getattr(torch, dtype) if dtype else torch.bfloat16 if chosen.wan_autoencoder else torch.float32
+    kind = (
+        getattr(torch, dtype)
+        if dtype
+        else torch.bfloat16
+        if chosen.autoencoder_kind == "wan"
+        else torch.float32
+    )
     tokens = load.num_tokens((config["patch_size"][1], config["patch_size"][2]))
     console = Console()
     clip = f"{num_views} views, {num_frames} frames of {size[0]} x {size[1]} px"

@@ -209,10 +209,10 @@ def generative_policy(
 
     from action_images.baselines.network import PathRegressor
     from action_images.baselines.policy import VectorPolicy
-    from action_images.model.bundle import door_of
+    from action_images.model.bundle import answers_of
     from action_images.policy import GenerativePolicy
 
-    if door_of(folder) == PathRegressor.__name__:
+    if answers_of(folder) == PathRegressor.answers:
         if (canvas, imagine, sampling, seed) != ("policy", False, None, 0):
             raise ActionImagesError(
                 f"{folder}: answers with a path in numbers and imagines nothing: no other canvas, sampling or seed for it"

@@ -1,33 +1,32 @@
 """The three models that belong together, saved and loaded as one folder."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKLWan
 from torch import nn
 from typing_extensions import Self
 
 from action_images.errors import ActionImagesError
-from action_images.model.autoencoders.pca import PatchAutoencoder
-from action_images.model.autoencoders.wan import Autoencoder, WanAutoencoder
-from action_images.model.backbones.wan import ActionImagesTransformer3DModel
-from action_images.model.convert import for_everybody, write_json
+from action_images.files.atomic import write_json
+from action_images.model.autoencoders import AUTOENCODERS
+from action_images.model.autoencoders.autoencoder import SavedAutoencoder
+from action_images.model.backbones import BACKBONES
 from action_images.model.denoiser import CanvasDenoiser
-from action_images.model.text import HashedWords, LanguageModel, TextEncoder
-
-INDEX = "action_images.json"
+from action_images.model.index import INDEX, read_index, write_index
+from action_images.model.loading import load_module
+from action_images.model.text import TEXT_ENCODERS, SavedTextEncoder
 
 
 @dataclass(frozen=True)
 class Clips:
-    """What clips a model was trained on: image size (height, width) in px, pixel frames, frames a second, and how to sample.
+    """What clips a model was trained on: image size (height, width) in px, pixel frames, frames a second.
 
-    `sampling` is a name of `inference.generation.GENERATIONS`, `axis_length` (m) that of the action images' `codec.ActionImageFormat`.
+    `sampling` is a name of `inference.generation.GENERATIONS`; `axis_length` (m) is that of the action images, see
+    `codec.ActionImageFormat`.
     """
 
     size: tuple[int, int]
@@ -49,19 +48,21 @@ class Models:
     """
 
     denoiser: CanvasDenoiser
-    autoencoder: Autoencoder
-    text: TextEncoder
+    autoencoder: SavedAutoencoder
+    text: SavedTextEncoder
     clips: Clips | None = None
 
     def __post_init__(self) -> None:
         config = self.denoiser.transformer.config
         if config["in_channels"] != self.autoencoder.channels:
             raise ActionImagesError(
-                f"the denoiser takes {config['in_channels']} channels, the autoencoder makes {self.autoencoder.channels}"
+                f"the denoiser takes {config['in_channels']} channels, "
+                f"the autoencoder makes {self.autoencoder.channels}"
             )
         if config["text_dim"] != self.text.dim:
             raise ActionImagesError(
-                f"the denoiser takes text of width {config['text_dim']}, the text encoder makes {self.text.dim}"
+                f"the denoiser takes text of width {config['text_dim']}, "
+                f"the text encoder makes {self.text.dim}"
             )
 
     @property
@@ -85,166 +86,80 @@ class Models:
         """Write all three as safetensors with their configs; the index comes last, so a folder with one is whole."""
         folder.mkdir(parents=True, exist_ok=True)
         self.denoiser.save(folder)
-        if isinstance(self.autoencoder, WanAutoencoder):
-            self.autoencoder.vae.save_pretrained(folder / "vae")
-        elif isinstance(self.autoencoder, PatchAutoencoder):
-            self.autoencoder.save_pretrained(folder / "vae")
-        index: dict = {"door": type(self.denoiser).__name__, "text": type(self.text).__name__}
+        self.autoencoder.save(folder / "vae")
+        index: dict[str, Any] = {
+            "answers": self.denoiser.answers,
+            "backbone": self.denoiser.transformer.kind,
+            "autoencoder": self.autoencoder.kind,
+            "text": self.text.kind,
+            "text_config": self.text.save(folder),
+        }
         if self.clips is not None:
             index["clips"] = asdict(self.clips)
-        if isinstance(self.text, HashedWords):
-            vocabulary = self.text.vocabulary
-            known = {} if vocabulary is None else {"vocabulary": sorted(vocabulary)}
-            index["text_config"] = {"dim": self.text.dim, "max_words": self.text.max_words, **known}
-        elif isinstance(self.text, LanguageModel):
-            self.text.model.save_pretrained(folder / "text_encoder")  # pyright: ignore
-            self.text.tokenizer.save_pretrained(folder / "tokenizer")
-            index["text_config"] = {"num_tokens": self.text.num_tokens}
-        for config in folder.glob("*/config.json"):
-            # diffusers and transformers write down from which folder of which machine the weights once came.
-            write_json(
-                config,
-                {
-                    key: value
-                    for key, value in json.loads(config.read_text()).items()
-                    if key != "_name_or_path"
-                },
-            )
-        for weights in folder.glob("*/*.safetensors"):
-            for_everybody(weights)
-        write_json(folder / INDEX, index)
+        _tidy(folder)
+        write_index(folder, index)
 
     @classmethod
     def load(
         cls,
         folder: Path,
         dtype: torch.dtype = torch.float32,
-        door: type[CanvasDenoiser] = CanvasDenoiser,
+        *,
+        denoiser: type[CanvasDenoiser] = CanvasDenoiser,
         text_dtype: torch.dtype | None = None,
+        autoencoder_dtype: torch.dtype = torch.float32,
     ) -> Self:
-        """Read what `save` wrote, its transformer in `dtype`, its language model in `text_dtype` (None: the same).
+        """Read what `save` wrote, each part in its dtype (`text_dtype` None: the transformer's).
 
-        Raises ValueError for another folder. `door` is the kind of denoiser that was saved; another one is refused.
+        `denoiser` is the kind of denoiser that was saved; another one is refused. Raises ActionImagesError for
+        other folders, for damaged files and for words that are not known.
         """
-        index = _index(folder)
-        if _door(index) != door.__name__:
+        index = read_index(folder)
+        if index["answers"] != denoiser.answers:
             raise ActionImagesError(
-                f"{folder}: holds a {_door(index)} and is wanted as a {door.__name__}: its network answers in another form; "
-                f"'action-images evaluate --policy {folder}' knows both"
+                f"{folder}: these models answer with a {index['answers']}, wanted are some that answer with a "
+                f"{denoiser.answers}; 'action-images evaluate --policy {folder}' takes both"
             )
-        denoiser = door.opened(load_transformer(folder / "transformer", dtype), folder)
+        backbone = _known(BACKBONES, index, "backbone", folder)
+        autoencoder = _known(AUTOENCODERS, index, "autoencoder", folder)
+        text = _known(TEXT_ENCODERS, index, "text", folder)
         return cls(
-            denoiser,
-            load_autoencoder(folder / "vae"),
-            _text(index, folder, text_dtype or dtype),
+            denoiser.opened(load_module(backbone, folder / "transformer", dtype), folder),
+            autoencoder.load(folder / "vae", autoencoder_dtype),
+            text.load(folder, index["text_config"], text_dtype or dtype),
             _clips(index),
         )
 
 
-def door_of(folder: Path) -> str:
-    """The name of the class of denoiser that a folder of models holds; raises ValueError where it is no such folder."""
-    return _door(_index(folder))
+def answers_of(folder: Path) -> str:
+    """What a folder of models answers with, "canvas" or "path", without loading it; raises as `index.read_index`."""
+    return read_index(folder)["answers"]
 
 
 def load_clips(folder: Path) -> Clips | None:
-    """What clips the models of a folder were trained on, without loading them; raises ValueError where it is no such folder."""
-    return _clips(_index(folder))
+    """What clips the models of a folder were trained on, without loading them; raises as `index.read_index`."""
+    return _clips(read_index(folder))
 
 
-def load_transformer(folder: Path, dtype: torch.dtype = torch.float32) -> ActionImagesTransformer3DModel:
-    """A saved transformer; raises ValueError where a file is damaged or tensors are missing, left over or of another shape."""
-    return load_module(ActionImagesTransformer3DModel, folder, dtype)
-
-
-def load_autoencoder(folder: Path, dtype: torch.dtype = torch.float32) -> Autoencoder:
-    """A saved autoencoder, ours or Wan's in diffusers' layout; raises ValueError as `load_transformer` does."""
-    if not (folder / "config.json").is_file():
-        raise ActionImagesError(
-            f"{folder}: has no config.json; name the folder of an autoencoder, such as the `vae` of a model"
-        )
-    kind = json.loads((folder / "config.json").read_text()).get("_class_name")
-    if kind == AutoencoderKLWan.__name__:
-        return WanAutoencoder(load_module(AutoencoderKLWan, folder, dtype))
-    if kind == PatchAutoencoder.__name__:
-        return load_module(PatchAutoencoder, folder)
-    known = f"{AutoencoderKLWan.__name__}, {PatchAutoencoder.__name__}"
-    raise ActionImagesError(
-        f"{folder / 'config.json'}: names an unknown autoencoder, '{kind}'; known are {known}"
-    )
-
-
-def load_module(kind: Any, folder: Path, dtype: torch.dtype = torch.float32) -> Any:
-    """A saved diffusers model of this class, all of whose tensors come from the folder; raises ValueError as `load_transformer` does."""
-    with _named(folder):
-        loaded, report = kind.from_pretrained(folder, torch_dtype=dtype, output_loading_info=True)
-    problems = {name: keys for name, keys in report.items() if keys}
-    if problems:
-        raise ActionImagesError(
-            f"{folder}: the weights do not fit config.json: "
-            + "; ".join(f"{name} {keys[:3]}" for name, keys in problems.items())
-        )
-    return loaded
-
-
-@contextmanager
-def _named(folder: Path) -> Iterator[None]:
-    """Errors of the libraries that read weights become one that names the folder and the cure."""
-    from safetensors import SafetensorError
-
-    try:
-        yield
-    except (SafetensorError, OSError) as error:
-        raise ActionImagesError(
-            f"{folder}: a weights file is missing, damaged or cut short; copy or download it again ({error})"
-        ) from error
-    except (ValueError, RuntimeError) as error:
-        raise ActionImagesError(
-            f"{folder}: the weights do not fit config.json ({str(error).splitlines()[0]})"
-        ) from error
-
-
-def _index(folder: Path) -> dict:
-    if not (folder / INDEX).is_file():
-        raise ActionImagesError(
-            f"{folder}: has no {INDEX}, so it is no folder of saved models; fetch-weights or convert-weights --wan makes one"
-        )
-    return json.loads((folder / INDEX).read_text())
-
-
-def _door(index: dict) -> str:
-    # Folders written before there was a second kind do not say.
-    return index.get("door", CanvasDenoiser.__name__)
-
-
-def _clips(index: dict) -> Clips | None:
+def _clips(index: dict[str, Any]) -> Clips | None:
     clips = index.get("clips")
-    if clips is None:
-        return None
-    axis_length = clips.get(
-        "axis_length", Clips.axis_length
-    )  # folders written before there was a choice do not say
-    return Clips(tuple(clips["size"]), clips["num_frames"], clips["fps"], clips["sampling"], axis_length)
+    return None if clips is None else Clips(**{**clips, "size": tuple(clips["size"])})
 
 
-def _text(index: dict, folder: Path, dtype: torch.dtype) -> TextEncoder:
-    if index["text"] == HashedWords.__name__:
-        return HashedWords(**index["text_config"])
-    if index["text"] == LanguageModel.__name__:
-        from transformers import AutoTokenizer, UMT5EncoderModel
+def _known(kinds: Mapping[str, Any], index: dict[str, Any], part: str, folder: Path) -> Any:
+    """The class that an index's word stands for."""
+    word = index[part]
+    if word not in kinds:
+        raise ActionImagesError(
+            f"{folder / INDEX}: names an unknown {part}, '{word}'; known are {', '.join(kinds)}"
+        )
+    return kinds[word]
 
-        with _named(folder / "text_encoder"):
-            loaded: Any = UMT5EncoderModel.from_pretrained(
-                folder / "text_encoder", dtype=dtype, output_loading_info=True
-            )
-        model, told = loaded
-        # transformers fills what is missing with chance, and only warns.
-        missing = sorted({*told["missing_keys"], *(str(key) for key in told["mismatched_keys"])})
-        if missing:
-            raise ActionImagesError(
-                f"{folder / 'text_encoder'}: lacks weights of a UMT5 encoder, or has others of another shape ({len(missing)}, such as "
-                f"{missing[0]}); fetch it again"
-            )
-        with _named(folder / "tokenizer"):
-            tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
-        return LanguageModel(tokenizer, model, **index["text_config"])
-    raise ActionImagesError(f"{folder / INDEX}: names an unknown text encoder, '{index['text']}'")
+
+def _tidy(folder: Path) -> None:
+    """Remove what says on which machine the weights once lay, and let everybody read the weights."""
+    for path in folder.glob("*/config.json"):
+        config = json.loads(path.read_text())
+        write_json(path, {key: value for key, value in config.items() if key != "_name_or_path"})
+    for path in folder.glob("*/*.safetensors"):
+        path.chmod(0o644)  # safetensors writes files that are the owner's alone

@@ -1,7 +1,5 @@
 """Foreign checkpoints to our layout, streamed: the release's pickle, or Wan2.2's own files."""
 
-import json
-import os
 import re
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -15,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from action_images.errors import ActionImagesError
+from action_images.files.atomic import whole_file, write_json
 from action_images.model.backbones.wan import ActionImagesTransformer3DModel
 
 NAMES = (
@@ -75,7 +74,8 @@ def convert(source: Path, folder: Path, max_shard_bytes: int = 2 * 10**9) -> Con
     ]
     for file, shard in zip(names, shards, strict=True):
         part = _read({name: tensors[ours[name]] for name in shard})
-        _write(folder / file, lambda path, part=part: save_file(part, path, {"format": "pt"}))
+        with whole_file(folder / file) as path:
+            save_file(part, path, {"format": "pt"})
         del part
     total = sum(tensor.nbytes for tensor in tensors.values())
     index = {
@@ -267,22 +267,3 @@ def _shards(sizes: Mapping[str, int], max_bytes: int) -> Iterator[list[str]]:
             shard = []
         shard.append(name)
     yield shard
-
-
-def _write(path: Path, save: Any) -> None:
-    unfinished = path.with_name(f".{path.name}")
-    save(unfinished)
-    with unfinished.open("rb") as written:
-        os.fsync(written.fileno())
-    for_everybody(unfinished)
-    unfinished.replace(path)
-
-
-def for_everybody(path: Path) -> None:
-    """Let all who may enter the folder read a file: safetensors writes files that are the owner's alone."""
-    path.chmod(0o644)
-
-
-def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Write a file whole or not at all."""
-    _write(path, lambda unfinished: unfinished.write_text(json.dumps(value, indent=2) + "\n"))

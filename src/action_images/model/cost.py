@@ -9,9 +9,9 @@ import torch
 from action_images.canvas import Mode
 from action_images.canvas.layout import STREAMS
 from action_images.model.backbones.wan import ActionImagesTransformer3DModel
-from action_images.model.rays import NUM_OCTAVES, POOLED_CHANNELS
-from action_images.model.stems import FirstFrameStem
-from action_images.model.text_pooling import PickedWords
+from action_images.model.conditioning.rays import NUM_OCTAVES, POOLED_CHANNELS
+from action_images.model.conditioning.stems import FirstFrameStem
+from action_images.model.conditioning.text_pooling import AttentionPooling
 
 Use = Literal["inference", "lora", "full"]
 BYTES = {torch.float32: 4, torch.bfloat16: 2}
@@ -150,7 +150,7 @@ def _additions(config: dict[str, Any], load: Load, tokens: int) -> int:
             config, 3 * config["motion_frames"], channels, _pixels(config, load)
         )
     if config.get("word_pickers"):
-        convolved = PickedWords.SPAN * PickedWords.CHANNELS * (width + config["word_pickers"])
+        convolved = AttentionPooling.SPAN * AttentionPooling.CHANNELS * (width + config["word_pickers"])
         total += 2 * load.num_words * (convolved + width * (width + 1))
     return total
 

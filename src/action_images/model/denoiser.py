@@ -1,8 +1,8 @@
-"""The model's door: canvases in, velocities out, and the one place that casts."""
+"""The denoiser: canvases in, velocities out, and the one place that casts."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -56,17 +56,20 @@ class Denoiser(Protocol):
 class CanvasDenoiser(nn.Module):
     """The transformer as a Denoiser. Wrap this module, not the transformer, for distributed training."""
 
+    answers: ClassVar[str] = "canvas"
+    """What it answers with, in the word of a saved folder's index."""
+
     def __init__(self, transformer: ActionImagesTransformer3DModel) -> None:
         super().__init__()
         self.transformer = transformer
 
     @classmethod
-    def opened(cls, transformer: ActionImagesTransformer3DModel, folder: Path) -> Self:  # noqa: ARG003 (doors with parts of their own read them)
-        """The door around a network that was read from a folder of models, with what else `save` wrote there."""
+    def opened(cls, transformer: ActionImagesTransformer3DModel, folder: Path) -> Self:  # noqa: ARG003 (denoisers with parts of their own read them)
+        """The denoiser around a network that was read from a folder of models, with what else `save` wrote there."""
         return cls(transformer)
 
     def around(self, transformer: ActionImagesTransformer3DModel) -> "CanvasDenoiser":
-        """The same door around another copy of its network."""
+        """The same denoiser around another copy of its network."""
         return CanvasDenoiser(transformer)
 
     def save(self, folder: Path) -> None:

@@ -12,8 +12,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from action_images.errors import ActionImagesError
-from action_images.model.bundle import INDEX, Clips, Models
-from action_images.model.convert import convert, write_json
+from action_images.files.atomic import write_json
+from action_images.model.bundle import Clips, Models
+from action_images.model.convert import convert
+from action_images.model.index import INDEX, write_index
 from action_images.model.text import LanguageModel
 
 SOURCES = "sources.json"
@@ -127,11 +129,14 @@ def assemble(checkpoint: Path, wan: Path, folder: Path, max_shard_bytes: int = 2
             shutil.copytree(wan / part, unfinished)
             unfinished.replace(folder / part)
     index = {
-        "text": LanguageModel.__name__,
+        "answers": "canvas",
+        "backbone": "wan",
+        "autoencoder": "wan",
+        "text": LanguageModel.kind,
         "text_config": {"num_tokens": 512},
         "clips": asdict(RELEASED_CLIPS),
     }
-    write_json(folder / INDEX, index)
+    write_index(folder, index)
 
 
 def _check_whole(part: Path, files: Sequence[str]) -> None:

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKLWan
 
 from action_images.errors import ActionImagesError
-from action_images.model.autoencoders.pca import PatchAutoencoder
-from action_images.model.autoencoders.wan import Autoencoder, WanAutoencoder
-from action_images.model.backbones.wan import ActionImagesTransformer3DModel
+from action_images.model.autoencoders import AUTOENCODERS
+from action_images.model.autoencoders.autoencoder import SavedAutoencoder
+from action_images.model.backbones import BACKBONES
 from action_images.model.bundle import Models
 from action_images.model.denoiser import CanvasDenoiser
 from action_images.model.text import HashedWords
@@ -24,9 +23,9 @@ WAN22_LATENTS = json.loads((Path(__file__).parent / "wan22_latents.json").read_t
 class Preset:
     """The sizes of a model, and of the clips that it is meant for.
 
-    `autoencoder` holds the arguments of `PatchAutoencoder`, or where `wan_autoencoder` of diffusers' AutoencoderKLWan.
-    `hashed_words` holds those of `HashedWords`; None: the language model of the released weights. `axis_length` (m) is that of
-    the action images' `codec.ActionImageFormat`.
+    `transformer` holds the arguments of the `backbone` (a word of `BACKBONES`), `autoencoder` those of the
+    `autoencoder_kind` (a word of `AUTOENCODERS`), `hashed_words` those of `HashedWords`; None: the language model of
+    the released weights. `axis_length` (m) is that of the action images, see `codec.ActionImageFormat`.
     """
 
     transformer: dict[str, Any]
@@ -36,7 +35,8 @@ class Preset:
     num_frames: int
     sampling: str
     axis_length: float = 0.1
-    wan_autoencoder: bool = False
+    backbone: str = "wan"
+    autoencoder_kind: str = "pca"
     num_views: int = 2
 
 
@@ -80,7 +80,7 @@ PRESETS = {
         size=(512, 512),
         num_frames=41,
         sampling="release",
-        wan_autoencoder=True,
+        autoencoder_kind="wan",
     ),
 }  # fmt: skip
 """`debug` runs in seconds, `tiny` trains on two CPU cores, `wan2.2-5b` is what the released weights fit."""
@@ -93,19 +93,17 @@ def preset_named(name: str) -> Preset:
     return PRESETS[name]
 
 
-def build_transformer(preset: Preset) -> ActionImagesTransformer3DModel:
+def build_transformer(preset: Preset) -> Any:
     """The preset's transformer with new weights, on torch's default device (under torch.device('meta'): none)."""
-    return ActionImagesTransformer3DModel(**preset.transformer)
+    return BACKBONES[preset.backbone](**preset.transformer)
 
 
-def build_autoencoder(preset: Preset) -> Autoencoder:
-    """The preset's autoencoder with new weights; a PatchAutoencoder has yet to be fitted."""
-    if preset.wan_autoencoder:
-        return WanAutoencoder(AutoencoderKLWan(**preset.autoencoder))
-    return PatchAutoencoder(**preset.autoencoder)
+def build_autoencoder(preset: Preset) -> SavedAutoencoder:
+    """The preset's autoencoder with new weights; one of principal components has yet to be fitted."""
+    return AUTOENCODERS[preset.autoencoder_kind].new(**preset.autoencoder)
 
 
-def build(preset: Preset, seed: int = 0, autoencoder: Autoencoder | None = None) -> Models:
+def build(preset: Preset, seed: int = 0, autoencoder: SavedAutoencoder | None = None) -> Models:
     """Models with new weights, the same for the same seed; `autoencoder` if given is a fitted one to be used.
 
     Raises ValueError for presets whose language model cannot be built from nothing: load those (see `hub.load_released`).

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import action_images
 from action_images.errors import ActionImagesError
-from action_images.model.bundle import INDEX
+from action_images.model.index import INDEX
 
 SHIPPED = "shipped"
 """What they are called wherever a folder of models is asked for."""

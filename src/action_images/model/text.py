@@ -4,13 +4,16 @@ import hashlib
 import re
 import warnings
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol, runtime_checkable
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from typing_extensions import Self
 
 from action_images.errors import ActionImagesError
+from action_images.model.loading import errors_named
 
 
 @runtime_checkable
@@ -21,6 +24,23 @@ class TextEncoder(Protocol):
 
     def encode(self, instructions: Sequence[str]) -> Float[Tensor, "b token dim"]:
         """Tokens of each instruction, float32; the empty one stands for no instruction."""
+        ...
+
+
+@runtime_checkable
+class SavedTextEncoder(TextEncoder, Protocol):
+    """A text encoder that `TEXT_ENCODERS` knows: models are saved and loaded with it."""
+
+    kind: ClassVar[str]
+    """The word for it in saved folders."""
+
+    def save(self, folder: Path) -> dict[str, Any]:
+        """Write weights, if it has any, into a folder of models; returns the rest for the folder's index."""
+        ...
+
+    @classmethod
+    def load(cls, folder: Path, config: dict[str, Any], dtype: torch.dtype) -> Self:
+        """Read what `save` wrote; `dtype` is that of large networks. Raises ActionImagesError for damaged files."""
         ...
 
 
@@ -45,6 +65,7 @@ class HashedWords(nn.Module):
     the measurement against a language model's embeddings.
     """
 
+    kind: ClassVar[str] = "hashed_words"
     place: Tensor
     """Empty: it moves with the module, and tokens go where it is."""
     WORD_SHARE = 0.8
@@ -64,7 +85,8 @@ class HashedWords(nn.Module):
             words = self.known(instruction)
             if len(words) > self.max_words:
                 raise ActionImagesError(
-                    f"an instruction has {len(words)} words, this model reads {self.max_words}; shorten: '{instruction[:60]}...'"
+                    f"an instruction has {len(words)} words, this model reads {self.max_words}; "
+                    f"shorten: '{instruction[:60]}...'"
                 )
             if unknown := [word for word in words_of(instruction) if word not in words]:
                 warnings.warn(
@@ -74,6 +96,16 @@ class HashedWords(nn.Module):
             for place, word in enumerate(words):
                 row[place] = torch.cat([self._word(word), self._place(place)])
         return tokens.to(self.place.device)
+
+    def save(self, folder: Path) -> dict[str, Any]:  # noqa: ARG002
+        """It has no weights: sizes and vocabulary are for the folder's index."""
+        config: dict[str, Any] = {"dim": self.dim, "max_words": self.max_words}
+        return config if self.vocabulary is None else config | {"vocabulary": sorted(self.vocabulary)}
+
+    @classmethod
+    def load(cls, folder: Path, config: dict[str, Any], dtype: torch.dtype) -> Self:  # noqa: ARG003
+        """From what `save` returned."""
+        return cls(**config)
 
     def known(self, instruction: str) -> list[str]:
         """The words that are read."""
@@ -110,6 +142,8 @@ class LanguageModel(nn.Module):
     to), and remembered: `encode` runs the language model once for each instruction that it has not seen.
     """
 
+    kind: ClassVar[str] = "language_model"
+
     def __init__(
         self, tokenizer: Any, model: nn.Module, num_tokens: int = 512, max_remembered: int = 1024
     ) -> None:
@@ -118,6 +152,22 @@ class LanguageModel(nn.Module):
         self.model = model.requires_grad_(False).eval()
         self.dim: int = model.config.d_model  # pyright: ignore
         self._remembered: dict[str, Tensor] = {}
+
+    def save(self, folder: Path) -> dict[str, Any]:
+        """Write model and tokenizer as transformers does; returns the rest for the folder's index."""
+        self.model.save_pretrained(folder / "text_encoder")  # pyright: ignore
+        self.tokenizer.save_pretrained(folder / "tokenizer")
+        return {"num_tokens": self.num_tokens}
+
+    @classmethod
+    def load(cls, folder: Path, config: dict[str, Any], dtype: torch.dtype) -> Self:
+        """Read a UMT5 encoder and its tokenizer; raises ActionImagesError where weights are missing or damaged."""
+        from transformers import AutoTokenizer
+
+        model = _load_umt5(folder / "text_encoder", dtype)
+        with errors_named(folder / "tokenizer"):
+            tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
+        return cls(tokenizer, model, **config)
 
     @torch.no_grad()
     def encode(self, instructions: Sequence[str]) -> Float[Tensor, "b token dim"]:
@@ -136,7 +186,8 @@ class LanguageModel(nn.Module):
         words = self.tokenizer(instruction, return_tensors="pt", add_special_tokens=True)
         if words.input_ids.shape[1] > self.num_tokens:
             raise ActionImagesError(
-                f"an instruction has {words.input_ids.shape[1]} tokens, this model reads {self.num_tokens}: '{instruction[:60]}...'"
+                f"an instruction has {words.input_ids.shape[1]} tokens, this model reads {self.num_tokens}: "
+                f"'{instruction[:60]}...'"
             )
         device = next(self.model.parameters()).device
         hidden = (
@@ -147,3 +198,26 @@ class LanguageModel(nn.Module):
         if len(self._remembered) >= self.max_remembered:
             self._remembered.pop(next(iter(self._remembered)))
         self._remembered[instruction] = hidden
+
+
+def _load_umt5(folder: Path, dtype: torch.dtype) -> Any:
+    from transformers import UMT5EncoderModel
+
+    with errors_named(folder):
+        loaded: Any = UMT5EncoderModel.from_pretrained(folder, dtype=dtype, output_loading_info=True)
+    model, report = loaded
+    # transformers fills what is missing with chance, and only warns.
+    missing = sorted({*report["missing_keys"], *(str(key) for key in report["mismatched_keys"])})
+    if missing:
+        raise ActionImagesError(
+            f"{folder}: lacks weights of a UMT5 encoder, or has others of another shape "
+            f"({len(missing)}, such as {missing[0]}); fetch it again"
+        )
+    return model
+
+
+TEXT_ENCODERS: dict[str, type[SavedTextEncoder]] = {
+    "hashed_words": HashedWords,
+    "language_model": LanguageModel,
+}
+"""The word for a kind in saved folders -> its class."""

@@ -42,8 +42,8 @@ def model_card(
     """README.md for a folder of models; `figures` are the last validation's, by mode."""
     parameters = sum(parameter.numel() for parameter in denoiser.parameters())
     kind = type(denoiser)
-    door = "" if kind is CanvasDenoiser else f", door={kind.__module__}.{kind.__name__}"
-    load = f"action_images.model.bundle.Models.load(folder{door})"
+    wanted = "" if kind is CanvasDenoiser else f", denoiser={kind.__module__}.{kind.__name__}"
+    load = f"action_images.model.bundle.Models.load(folder{wanted})"
     steps = {"step": progress.step, "num_steps": recipe.num_steps, "hours": progress.seconds / 3600}
     head = HEAD.format(preset=recipe.preset, parameters=parameters, load=load, **steps)
     return "\n".join([head + _data(recipe, mixture), _figures(figures), _recipe(recipe), LIMITS])

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from action_images.episodes.dataset import Dataset
 from action_images.episodes.episode import EpisodeError
-from action_images.model.bundle import load_autoencoder
+from action_images.model.autoencoders import load_autoencoder
 from action_images.parallel.cluster import Spread, Work, here
 from action_images.samples.latent_cache import LatentCache
 from action_images.samples.sample import cut

@@ -41,10 +41,10 @@ class Predicted:
 
 @runtime_checkable
 class Objective(Protocol):
-    """One kind of learning for the one loop; `name` is the recipe's `learns`, `door` the kind of denoiser that learns."""
+    """One kind of learning for the one loop; `name` is the recipe's `learns`, `denoiser` the kind of denoiser that learns."""
 
     name: Learns
-    door: type[CanvasDenoiser]
+    denoiser: type[CanvasDenoiser]
 
     def goes_on_from(self, recipe: Recipe) -> Path | None:
         """The folder of models that a run begins with; None: with those that `new_models` makes."""
@@ -70,7 +70,7 @@ class ActionImages:
     """Canvases by flow matching: the method itself."""
 
     name: Learns = "action-images"
-    door: type[CanvasDenoiser] = CanvasDenoiser
+    denoiser: type[CanvasDenoiser] = CanvasDenoiser
 
     def goes_on_from(self, recipe: Recipe) -> Path | None:
         """The recipe's pretrained models."""

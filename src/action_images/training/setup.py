@@ -12,8 +12,6 @@ from action_images.canvas.layout import STREAMS
 from action_images.episodes.dataset import Dataset
 from action_images.errors import ActionImagesError
 from action_images.inference.generation import name_without_augmentation
-from action_images.model.autoencoders.pca import PatchAutoencoder
-from action_images.model.autoencoders.wan import WanAutoencoder
 from action_images.model.bundle import Clips, Models
 from action_images.model.denoiser import CanvasDenoiser
 from action_images.model.presets import build, build_autoencoder, preset_named
@@ -106,8 +104,7 @@ def new_models(recipe: Recipe, clips: Clips, mixture: Mixture) -> Models:
     models = replace(build(preset, recipe.seed, autoencoder), clips=clips)
     if isinstance(models.text, HashedWords):
         models = replace(models, text=models.text.having(words_told(recipe, mixture)))
-    if isinstance(autoencoder, PatchAutoencoder):
-        autoencoder.fit(_clips_to_fit(Pipeline.of(models), mixture, clips))
+    autoencoder.fit(_clips_to_fit(Pipeline.of(models), mixture, clips))
     set_output_bias(Pipeline.of(models), mixture, clips)
     return models
 
@@ -124,17 +121,21 @@ def words_told(recipe: Recipe, mixture: Mixture) -> set[str]:
 
 
 def read_models(
-    folder: Path, recipe: Recipe, clips: Clips, mixture: Mixture, door: type[CanvasDenoiser] = CanvasDenoiser
+    folder: Path,
+    recipe: Recipe,
+    clips: Clips,
+    mixture: Mixture,
+    denoiser: type[CanvasDenoiser] = CanvasDenoiser,
 ) -> Models:
-    """Saved models, each in the precision that the recipe has for it; a vocabulary, where they have one, grows by the recipe's words."""
-    transformer_dtype, text_dtype = (
-        getattr(torch, name) for name in (recipe.transformer_dtype, recipe.text_dtype)
+    """Saved models, each part in the precision of the recipe; a vocabulary, where there is one, grows by its words."""
+    loaded = Models.load(
+        folder,
+        dtype=getattr(torch, recipe.transformer_dtype),
+        denoiser=denoiser,
+        text_dtype=getattr(torch, recipe.text_dtype),
+        autoencoder_dtype=getattr(torch, recipe.autoencoder_dtype),
     )
-    models = replace(Models.load(folder, transformer_dtype, door, text_dtype), clips=clips)
-    if isinstance(models.autoencoder, WanAutoencoder):
-        models.autoencoder.vae.to(
-            getattr(torch, recipe.autoencoder_dtype)
-        )  # not its statistics, which are float32
+    models = replace(loaded, clips=clips)
     if isinstance(models.text, HashedWords) and models.text.vocabulary is not None:
         models = replace(models, text=models.text.having(words_told(recipe, mixture)))
     return models

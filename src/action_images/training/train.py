@@ -17,10 +17,11 @@ from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
 
 from action_images.errors import ActionImagesError
+from action_images.files.atomic import write_json
 from action_images.inference.clip_generator import ClipGenerator
-from action_images.model.bundle import INDEX, Clips, Models
-from action_images.model.convert import write_json
+from action_images.model.bundle import Clips, Models
 from action_images.model.denoiser import CanvasDenoiser
+from action_images.model.index import INDEX
 from action_images.pipeline import Pipeline
 from action_images.samples.loader import Batch, load
 from action_images.samples.mixture import Mixture, fingerprint
@@ -383,4 +384,6 @@ def _models_to_start_from(
             objective.new_models(recipe, clips, mixture).save(out / START)
         write_json(out / RECIPE, recipe.as_json())
     accelerator.wait_for_everyone()
-    return read_models(objective.goes_on_from(recipe) or out / START, recipe, clips, mixture, objective.door)
+    return read_models(
+        objective.goes_on_from(recipe) or out / START, recipe, clips, mixture, objective.denoiser
+    )

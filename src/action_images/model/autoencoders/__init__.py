@@ -1,1 +1,41 @@
-"""Autoencoders: video to latents and back; one file for each kind."""
+"""Autoencoders: video to latents and back. One file for each kind, and one line in `AUTOENCODERS`."""
+
+import json
+from pathlib import Path
+
+import torch
+
+from action_images.errors import ActionImagesError
+from action_images.model.autoencoders.autoencoder import SavedAutoencoder
+from action_images.model.autoencoders.pca import PcaAutoencoder
+from action_images.model.autoencoders.wan import WanAutoencoder
+
+AUTOENCODERS: dict[str, type[SavedAutoencoder]] = {
+    "pca": PcaAutoencoder,
+    "wan": WanAutoencoder,
+}
+"""The word for a kind in presets and saved folders -> its class."""
+
+
+def autoencoder_kind(folder: Path) -> str:
+    """The kind of autoencoder that lies in a folder, ours or Wan's in diffusers' layout.
+
+    Raises ActionImagesError where there is none, or one of an unknown kind.
+    """
+    config = folder / "config.json"
+    if not config.is_file():
+        raise ActionImagesError(
+            f"{folder}: has no config.json; name the folder of an autoencoder, such as the `vae` of a model"
+        )
+    name = json.loads(config.read_text()).get("_class_name")
+    for kind, autoencoder in AUTOENCODERS.items():
+        if name in autoencoder.config_names:
+            return kind
+    raise ActionImagesError(
+        f"{config}: names an unknown autoencoder, '{name}'; known are {', '.join(AUTOENCODERS)}"
+    )
+
+
+def load_autoencoder(folder: Path, dtype: torch.dtype = torch.float32) -> SavedAutoencoder:
+    """A saved autoencoder of any kind; `dtype` is that of large networks. Raises ActionImagesError for damaged files."""
+    return AUTOENCODERS[autoencoder_kind(folder)].load(folder, dtype)

@@ -1,6 +1,8 @@
 """A linear video autoencoder for small models: principal components of patches, fitted in seconds."""
 
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, ClassVar
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
@@ -10,16 +12,20 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from action_images.errors import ActionImagesError
-from action_images.model.autoencoders.wan import check_size, num_latent_frames
+from action_images.model.autoencoders.autoencoder import check_size, num_latent_frames
+from action_images.model.loading import load_module
 
 
-class PatchAutoencoder(ModelMixin, ConfigMixin):
+class PcaAutoencoder(ModelMixin, ConfigMixin):
     """Patches of 8 x 8 px x 4 frames (the first frame's of 8 x 8 x 1) to their principal components, and back.
 
     The basis is orthonormal, so squared errors of latents are squared errors of pixels. All latents are divided by one
     number, which makes their mean variance 1 on the data that they were fitted to.
     """
 
+    kind: ClassVar[str] = "pca"
+    # PatchAutoencoder was its name in folders of version 0.
+    config_names: ClassVar[tuple[str, ...]] = ("PcaAutoencoder", "PatchAutoencoder")
     _supports_gradient_checkpointing = False
 
     @register_to_config
@@ -27,11 +33,17 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
         super().__init__()
         if channels > 3 * spatial_factor**2:
             raise ActionImagesError(
-                f"a patch of {spatial_factor} x {spatial_factor} px has {3 * spatial_factor**2} numbers, not {channels} components"
+                f"a patch of {spatial_factor} x {spatial_factor} px has {3 * spatial_factor**2} numbers, "
+                f"not {channels} components"
             )
         self.channels, self.spatial_factor, self.temporal_factor = channels, spatial_factor, temporal_factor
         self.first = PatchBasis(3 * spatial_factor**2, channels)
         self.rest = PatchBasis(3 * spatial_factor**2 * temporal_factor, channels)
+
+    @classmethod
+    def new(cls, **config: Any) -> Self:
+        """One that is yet to be fitted."""
+        return cls(**config)
 
     @torch.no_grad()
     def fit(self, clips: Iterable[tuple[Float[Tensor, "*batch frame 3 height width"], float]]) -> Self:
@@ -46,6 +58,15 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
         for basis in sums:
             basis.scale.fill_((sum(variance) / len(variance)) ** 0.5)
         return self
+
+    def save(self, folder: Path) -> None:
+        """Write it in diffusers' layout."""
+        self.save_pretrained(folder)
+
+    @classmethod
+    def load(cls, folder: Path, dtype: torch.dtype) -> Self:  # noqa: ARG003
+        """Read what `save` wrote. It is float32 always: matrix products with pixels are cheap."""
+        return load_module(cls, folder)
 
     @torch.no_grad()
     def encode(self, video: Float[Tensor, "*batch frame 3 height width"]) -> Float[Tensor, "*batch c l h w"]:

@@ -1,60 +1,21 @@
-"""Video to latents and back: what every autoencoder promises, and Wan2.2's."""
+"""Wan2.2's video autoencoder, and others of its class (Wan2.1's)."""
 
 # diffusers gives its configs and outputs attributes that no type checker sees.
 # pyright: reportAttributeAccessIssue=false
 
-from typing import Protocol, runtime_checkable
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, ClassVar
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
 from jaxtyping import Float
 from torch import Tensor, nn
+from typing_extensions import Self
 
 from action_images.errors import ActionImagesError
-
-
-@runtime_checkable
-class Autoencoder(Protocol):
-    """Causal in time: the first latent frame stands for the first pixel frame alone, each other for `temporal_factor`."""
-
-    channels: int
-    spatial_factor: int
-    temporal_factor: int
-
-    def encode(self, video: Float[Tensor, "*batch frame 3 height width"]) -> Float[Tensor, "*batch c l h w"]:
-        """Video in [-1, 1] to latents of about zero mean and unit variance, float32."""
-        ...
-
-    def decode(
-        self, latents: Float[Tensor, "*batch c l h w"]
-    ) -> Float[Tensor, "*batch frame 3 height width"]:
-        """Latents to video, float32, about [-1, 1]: clamp before showing."""
-        ...
-
-
-def num_latent_frames(autoencoder: Autoencoder, num_frames: int) -> int:
-    """How many latent frames stand for `num_frames` pixel frames; raises ValueError, with the two nearest, if none do."""
-    factor = autoencoder.temporal_factor
-    if num_frames < 1 or (num_frames - 1) % factor:
-        below = max((num_frames - 1) // factor * factor + 1, 1)
-        raise ActionImagesError(
-            f"the autoencoder takes 1 + {factor} n frames, not {num_frames}; cut the clip to {below} or {below + factor} frames"
-        )
-    return (num_frames - 1) // factor + 1
-
-
-def num_pixel_frames(autoencoder: Autoencoder, num_latents: int) -> int:
-    """How many pixel frames `num_latents` latent frames stand for."""
-    return (num_latents - 1) * autoencoder.temporal_factor + 1
-
-
-def check_size(size: tuple[int, int], multiple: int) -> None:
-    """Raise ValueError, with the sizes that fit, unless both sides are multiples of the pixels in a token."""
-    if any(side < multiple or side % multiple for side in size):
-        fitting = " x ".join(str(max(round(side / multiple), 1) * multiple) for side in size)
-        raise ActionImagesError(
-            f"images of {size[0]} x {size[1]} px do not fit: height and width must be multiples of {multiple}; resize to {fitting}"
-        )
+from action_images.model.autoencoders.autoencoder import check_size, num_latent_frames
+from action_images.model.loading import load_module
 
 
 class WanAutoencoder(nn.Module):
@@ -63,6 +24,8 @@ class WanAutoencoder(nn.Module):
     Its weights keep their dtype and are run in it; what goes in and comes out here is float32.
     """
 
+    kind: ClassVar[str] = "wan"
+    config_names: ClassVar[tuple[str, ...]] = (AutoencoderKLWan.__name__,)
     mean: Tensor
     std: Tensor
 
@@ -78,9 +41,28 @@ class WanAutoencoder(nn.Module):
             values = torch.tensor(vae.config[f"latents_{name}"], dtype=torch.float32)
             if len(values) != self.channels:
                 raise ActionImagesError(
-                    f"the autoencoder has {self.channels} channels, but its config's latents_{name} {len(values)}"
+                    f"the autoencoder has {self.channels} channels, "
+                    f"but its config's latents_{name} {len(values)}"
                 )
             self.register_buffer(name, values[:, None, None, None], persistent=False)
+
+    @classmethod
+    def new(cls, **config: Any) -> Self:
+        """One with new weights; the arguments are those of diffusers' AutoencoderKLWan."""
+        return cls(AutoencoderKLWan(**config))
+
+    def fit(self, clips: Iterable[tuple[Float[Tensor, "*batch frame 3 height width"], float]]) -> Self:  # noqa: ARG002
+        """Itself: it comes trained."""
+        return self
+
+    def save(self, folder: Path) -> None:
+        """Write it in diffusers' layout."""
+        self.vae.save_pretrained(folder)
+
+    @classmethod
+    def load(cls, folder: Path, dtype: torch.dtype) -> Self:
+        """Read a folder in diffusers' layout, its weights in `dtype`; the statistics stay float32."""
+        return cls(load_module(AutoencoderKLWan, folder, dtype))
 
     @torch.no_grad()
     def encode(self, video: Float[Tensor, "*batch frame 3 height width"]) -> Float[Tensor, "*batch c l h w"]:

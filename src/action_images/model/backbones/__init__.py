@@ -1,1 +1,10 @@
-"""Backbones: tokens in, tokens out; one file for each family of transformers."""
+"""Backbones: tokens in, tokens out. One file for each family of transformers, and one line in `BACKBONES`."""
+
+from typing import Any
+
+from action_images.model.backbones.wan import ActionImagesTransformer3DModel
+
+BACKBONES: dict[str, type[Any]] = {
+    "wan": ActionImagesTransformer3DModel,
+}
+"""The word for a family in presets and saved folders -> its class."""

@@ -23,9 +23,9 @@ from torch import Tensor, nn
 from action_images.canvas import Layout
 from action_images.canvas.layout import STREAMS, Stream
 from action_images.errors import ActionImagesError
-from action_images.model.rays import POOLED_CHANNELS, RayEncoder, pool_cameras
-from action_images.model.stems import FirstFrameStem, MotionStem
-from action_images.model.text_pooling import PickedWords, mean_of_words
+from action_images.model.conditioning.rays import POOLED_CHANNELS, RayEncoder, pool_cameras
+from action_images.model.conditioning.stems import FirstFrameStem, MotionStem
+from action_images.model.conditioning.text_pooling import AttentionPooling, mean_pooling
 
 
 class CameraBlock(WanTransformerBlock):
@@ -103,6 +103,7 @@ class ActionImagesTransformer3DModel(WanTransformer3DModel):
     `per_frame_noise_level` makes callers mark given frames as clean (noise level 0).
     """
 
+    kind: ClassVar[str] = "wan"
     _no_split_modules: ClassVar = ["CameraBlock"]
     _repeated_blocks: ClassVar = ["CameraBlock"]
     # Wan's own plan splits a timestep for each token; ours are for latent frames, found through `frame_of_token`.
@@ -175,7 +176,7 @@ class ActionImagesTransformer3DModel(WanTransformer3DModel):
         self.action_stem = (
             MotionStem(action_channels, width, pixels_per_token, motion_frames) if action_channels else None
         )
-        self.words = PickedWords(word_pickers, width) if word_pickers else None
+        self.words = AttentionPooling(word_pickers, width) if word_pickers else None
         self.view_embedding = nn.Parameter(0.02 * torch.randn(max_views, width)) if max_views else None
         self.stream_embedding = nn.Parameter(0.02 * torch.randn(len(STREAMS), width)) if max_views else None
         self.output_bias = (
@@ -286,7 +287,7 @@ class ActionImagesTransformer3DModel(WanTransformer3DModel):
             ).type_as(tokens)
         if self.stem is not None:
             view_of_frame = _needed(layout, "layout", "stem_channels").view_of_frame(tokens.device)
-            pool = mean_of_words if self.words is None else self.words
+            pool = mean_pooling if self.words is None else self.words
             told = pool(text, (raw_text != 0).any(-1))
             seen = self.stem(_needed(first_frames, "first_frames", "stem_channels"), told)
             tokens = tokens + seen[:, view_of_frame].movedim(1, 2)

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from action_images.errors import ActionImagesError
 from action_images.geometry import Camera, Pose
 from action_images.geometry.plucker import plucker_map
-from action_images.model.autoencoders.wan import Autoencoder
+from action_images.model.autoencoders.autoencoder import Autoencoder
 
 CameraCondition = Literal["released", "rays"]
 POOL = (48, 16, 16)

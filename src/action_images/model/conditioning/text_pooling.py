@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from action_images.errors import ActionImagesError
 
 
-class PickedWords(nn.Module):
+class AttentionPooling(nn.Module):
     """What several learned pickers take from an instruction, each its share of the vector.
 
     The mean of all words is the same for 'red on blue' and 'blue on red' but for traces of their places. A picker weighs the words by
@@ -48,7 +48,7 @@ class PickedWords(nn.Module):
         return picked.flatten(1)
 
 
-def mean_of_words(
+def mean_pooling(
     text: Float[Tensor, "b token dim"], is_word: Bool[Tensor, "b token"]
 ) -> Float[Tensor, "b dim"]:
     """The mean of the tokens that are no padding; zero where all are."""

@@ -1,0 +1,86 @@
+"""What every autoencoder promises: video to latents and back, and to be kept in a folder."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from typing_extensions import Self
+
+from action_images.errors import ActionImagesError
+
+
+@runtime_checkable
+class Autoencoder(Protocol):
+    """Causal in time: the first latent frame stands for the first pixel frame alone, each other for `temporal_factor`."""
+
+    channels: int
+    spatial_factor: int
+    temporal_factor: int
+
+    def encode(self, video: Float[Tensor, "*batch frame 3 height width"]) -> Float[Tensor, "*batch c l h w"]:
+        """Video in [-1, 1] to latents of about zero mean and unit variance, float32."""
+        ...
+
+    def decode(
+        self, latents: Float[Tensor, "*batch c l h w"]
+    ) -> Float[Tensor, "*batch frame 3 height width"]:
+        """Latents to video, float32, about [-1, 1]: clamp before showing."""
+        ...
+
+
+@runtime_checkable
+class SavedAutoencoder(Autoencoder, Protocol):
+    """An autoencoder of a kind that the registry knows: models are built, fitted, saved and loaded with it."""
+
+    kind: ClassVar[str]
+    """The word for it in presets and in saved folders."""
+    config_names: ClassVar[tuple[str, ...]]
+    """What the `_class_name` of its saved config.json may be."""
+
+    @classmethod
+    def new(cls, **config: Any) -> Self:
+        """One with new weights, of the sizes that a preset gives."""
+        ...
+
+    def fit(self, clips: Iterable[tuple[Float[Tensor, "*batch frame 3 height width"], float]]) -> Self:
+        """Fit to videos in [-1, 1], each with its weight, where this takes seconds; others are left as they are."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write weights (safetensors) and config.json into a folder."""
+        ...
+
+    @classmethod
+    def load(cls, folder: Path, dtype: torch.dtype) -> Self:
+        """Read what `save` wrote; `dtype` is that of large networks. Raises ActionImagesError for damaged files."""
+        ...
+
+
+def num_latent_frames(autoencoder: Autoencoder, num_frames: int) -> int:
+    """How many latent frames stand for `num_frames` pixel frames; raises ActionImagesError, with the two nearest, if none do."""
+    factor = autoencoder.temporal_factor
+    if num_frames < 1 or (num_frames - 1) % factor:
+        below = max((num_frames - 1) // factor * factor + 1, 1)
+        raise ActionImagesError(
+            f"the autoencoder takes 1 + {factor} n frames, not {num_frames}; "
+            f"cut the clip to {below} or {below + factor} frames"
+        )
+    return (num_frames - 1) // factor + 1
+
+
+def num_pixel_frames(autoencoder: Autoencoder, num_latents: int) -> int:
+    """How many pixel frames `num_latents` latent frames stand for."""
+    return (num_latents - 1) * autoencoder.temporal_factor + 1
+
+
+def check_size(size: tuple[int, int], multiple: int) -> None:
+    """Raise ActionImagesError, with the size that fits, unless both sides (px) are multiples of the pixels in a token."""
+    if any(side < multiple or side % multiple for side in size):
+        fitting = " x ".join(str(max(round(side / multiple), 1) * multiple) for side in size)
+        raise ActionImagesError(
+            f"images of {size[0]} x {size[1]} px do not fit: "
+            f"height and width must be multiples of {multiple}; resize to {fitting}"
+        )

@@ -1,0 +1,58 @@
+"""What a folder of models says of itself: its index, with a version, and how older ones are read."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from action_images.errors import ActionImagesError
+from action_images.files.atomic import write_json
+from action_images.model.autoencoders import autoencoder_kind
+
+INDEX = "action_images.json"
+"""The index's file name; it is written last, so a folder that has one is whole."""
+VERSION = 1
+ANSWERS = {"CanvasDenoiser": "canvas", "PathRegressor": "path"}
+TEXTS = {"HashedWords": "hashed_words", "LanguageModel": "language_model"}
+"""The class names of version 0 -> the words of version 1."""
+FIRST_AXIS_LENGTH = 0.1
+"""How long axes were drawn (m) before folders said so."""
+
+
+def read_index(folder: Path) -> dict[str, Any]:
+    """The index of a folder of models, in the words of today's version.
+
+    Raises ActionImagesError where there is none, or a newer one.
+    """
+    if not (folder / INDEX).is_file():
+        raise ActionImagesError(
+            f"{folder}: has no {INDEX}, so it is no folder of saved models; "
+            "fetch-weights or convert-weights --wan makes one"
+        )
+    index = json.loads((folder / INDEX).read_text())
+    version = index.get("version", 0)
+    if version > VERSION:
+        raise ActionImagesError(
+            f"{folder / INDEX}: has version {version}, this program reads up to {VERSION}; update action-images"
+        )
+    return index if version == VERSION else _from_version_0(index, folder)
+
+
+def write_index(folder: Path, index: dict[str, Any]) -> None:
+    """Write the index of a folder of models, whole or not at all."""
+    write_json(folder / INDEX, {"version": VERSION, **index})
+
+
+def _from_version_0(index: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Version 0 named classes, left out what went without saying, and did not name autoencoder and backbone."""
+    answers, text = index.get("door", "CanvasDenoiser"), index["text"]
+    words = {
+        "version": VERSION,
+        "answers": ANSWERS.get(answers, answers),
+        "backbone": "wan",
+        "autoencoder": autoencoder_kind(folder / "vae"),
+        "text": TEXTS.get(text, text),
+        "text_config": index["text_config"],
+    }
+    if index.get("clips") is not None:
+        words["clips"] = {"axis_length": FIRST_AXIS_LENGTH, **index["clips"]}
+    return words
