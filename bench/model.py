@@ -27,6 +27,7 @@ from action_images.canvas import MODES, Canvas
 from action_images.diffusion.sampler import Sampling, StepCache, sample
 from action_images.model import cost
 from action_images.model.autoencoders.pca import PcaAutoencoder
+from action_images.model.denoiser import Condition
 from action_images.model.presets import PRESETS, build
 from action_images.pipeline import Pipeline
 
@@ -121,22 +122,25 @@ def sampling() -> Iterator[Row]:
         given, chosen = replace(scene, trajectory=scene.trajectory[:, :1]), Sampling(steps, cache=cache)
         canvas, condition = pipeline.encode(given, MODES[mode], 9)
 
-        def sampled() -> Canvas:
-            return sample(
-                pipeline.models.denoiser, canvas, condition, chosen, torch.Generator().manual_seed(0)
-            )
-
+        encoded = partial(pipeline.encode, given, MODES[mode], 9)
+        sampled = partial(_sampled, pipeline, canvas, condition, chosen)
         done = sampled()
+        decoded = partial(pipeline.decode, done, condition, scene.cameras, wanted)
         yield {
             "mode": mode,
             "steps": steps,
             "cached": cache is not None,
             "decoded": "+".join(wanted),
             "tokens": canvas.latents[0, 0].numel() // 4,
-            "encode ms": 1e3 * seconds(lambda: pipeline.encode(given, MODES[mode], 9)),  # noqa: B023
+            "encode ms": 1e3 * seconds(encoded),
             "sample ms": 1e3 * seconds(sampled),
-            "decode ms": 1e3 * seconds(lambda: pipeline.decode(done, condition, scene.cameras, wanted)),  # noqa: B023
+            "decode ms": 1e3 * seconds(decoded),
         }
+
+
+def _sampled(pipeline: Pipeline, canvas: Canvas, condition: Condition, sampling: Sampling) -> Canvas:
+    generator = torch.Generator().manual_seed(0)
+    return sample(pipeline.models.denoiser, canvas, condition, sampling, generator)
 
 
 def scaling() -> Iterator[Row]:
@@ -164,11 +168,14 @@ def scaling() -> Iterator[Row]:
         camera = torch.randn(1, load.num_frames, 24, load.height // 2, load.width // 2)
         frames_seen = torch.rand(1, views, 3, side, side)
         with torch.no_grad():
-            taken = seconds(
-                lambda: models.denoiser.transformer(
-                    *inputs, camera=camera, first_frames=frames_seen, layout=layout
-                )
+            one_pass = partial(
+                models.denoiser.transformer,
+                *inputs,
+                camera=camera,
+                first_frames=frames_seen,
+                layout=layout,
             )
+            taken = seconds(one_pass)
         yield {
             "mode": mode,
             "views": views,
