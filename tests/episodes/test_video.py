@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from action_images.episodes import video as videos
+from action_images.episodes import video_index
 from action_images.episodes.episode import EpisodeError, FramesSelected
 from action_images.episodes.video import VideoFrames, read_video, write_video
 
@@ -85,9 +86,9 @@ def test_only_the_range_that_is_needed_is_decoded(tmp_path, monkeypatch):
     original = videos._frames_from
 
     def counting(path, start):
-        for frame in original(path, start):
+        for number, frame in original(path, start):
             decoded.append(frame.pts)
-            yield frame
+            yield number, frame
 
     monkeypatch.setattr(videos, "_frames_from", counting)
     assert numbers_in(VideoFrames(tmp_path / "v.mp4").read([100, 101])) == [100, 101]
@@ -215,8 +216,8 @@ def test_absurd_sizes_are_refused_before_memory_is_taken(tmp_path, monkeypatch):
     monkeypatch.setattr(videos, "MAX_READ_BYTES", 32 * 64 * 3 * 5)
     with pytest.raises(EpisodeError, match="do not fit in memory"):
         VideoFrames(tmp_path / "v.mp4").read(range(6))
-    monkeypatch.setattr(videos, "MAX_SIDE_PX", 32)
-    videos._read_index.cache_clear()
+    monkeypatch.setattr(video_index, "MAX_SIDE_PX", 32)
+    video_index._read_version.cache_clear()
     with pytest.raises(EpisodeError, match="beyond what is read"):
         VideoFrames(tmp_path / "v.mp4").read([0])
 

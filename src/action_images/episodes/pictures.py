@@ -12,7 +12,9 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from action_images.episodes.episode import EpisodeError, check_indices
-from action_images.episodes.video import MAX_SIDE_PX
+from action_images.episodes.strangers import check_regular
+from action_images.episodes.video import MAX_READ_BYTES
+from action_images.episodes.video_index import MAX_SIDE_PX
 
 FORMATS = "image2,png_pipe,jpeg_pipe,bmp_pipe,tiff_pipe,webp_pipe"
 """What a picture may be to FFmpeg: nothing that names other files to read."""
@@ -44,25 +46,44 @@ class Pictures:
         check_indices(indices, len(self), "a video of pictures")
         if not len(indices):
             return torch.empty(0, 3, *self.size, dtype=torch.uint8)
-        frames = {}
-        for index in sorted(set(indices)):
-            frames[index] = read_picture(self.sources[index])
-            if tuple(frames[index].shape[-2:]) != self.size:
-                raise EpisodeError(
-                    f"{_name(self.sources[index])}: is {tuple(frames[index].shape[-2:])} px, the first frame {self.size}; resize them"
-                )
-        return torch.stack([frames[index] for index in indices])
+        height, width = self.size
+        if len(indices) * height * width * 3 > MAX_READ_BYTES:
+            count = f"{len(indices)} pictures of {height}x{width} px"
+            raise EpisodeError(
+                f"{_name(self.sources[0])}: {count} do not fit in memory at once; ask for fewer"
+            )
+        frames = torch.empty(len(indices), height, width, 3, dtype=torch.uint8).movedim(-1, -3)
+        places: dict[int, list[int]] = {}
+        for place, index in enumerate(indices):
+            places.setdefault(index, []).append(place)
+        for index in sorted(places):
+            picture = self._read_one(index)
+            for place in places[index]:
+                frames[place] = picture
+        return frames
+
+    def _read_one(self, index: int) -> UInt8[Tensor, "3 h w"]:
+        picture = read_picture(self.sources[index])
+        found = tuple(picture.shape[-2:])
+        if found != self.size:
+            raise EpisodeError(
+                f"{_name(self.sources[index])}: is {found} px, the first frame {self.size}; resize them"
+            )
+        return picture
 
 
 def read_picture(source: Path | bytes) -> UInt8[Tensor, "3 h w"]:
     """One picture in RGB; raises EpisodeError where it is missing, damaged or absurdly large."""
+    if isinstance(source, Path):
+        check_regular(source)
     try:
         content = io.BytesIO(source) if isinstance(source, bytes) else str(source)
         with av.open(content, metadata_errors="replace", options={"format_whitelist": FORMATS}) as container:
             context = container.streams.video[0].codec_context
             if max(context.width, context.height) > MAX_SIDE_PX:
+                claim = f"{context.height}x{context.width} px"
                 raise EpisodeError(
-                    f"{_name(source)}: claims {context.height}x{context.width} px, beyond what is read; the file is damaged"
+                    f"{_name(source)}: claims {claim}, beyond what is read; the file is damaged"
                 )
             context.thread_count = 1
             context.options = {"max_pixels": str(MAX_SIDE_PX**2)}

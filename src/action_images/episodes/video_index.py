@@ -1,0 +1,266 @@
+"""When each picture of a video file is shown, where decoding can begin, and what the file says about its pictures."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.sidedata.sidedata import Type
+from av.video.stream import VideoStream
+
+from action_images.episodes.container_crop import cropped_sides
+from action_images.episodes.episode import EpisodeError
+from action_images.episodes.strangers import check_regular
+
+MAX_SIDE_PX = 8192
+"""A stranger's file may claim any size; nothing larger than this is decoded."""
+MAX_NUM_FRAMES = 2_000_000
+
+CONTAINERS = "mov,mp4,matroska,webm,avi,mpegts"
+"""What a video may be to FFmpeg. Playlists and lists of files are left out: they name others to read, from anywhere."""
+
+CURE = "restore the file or drop the episode"
+NO_MATRIX = 2
+"""FFmpeg's number for 'the file does not say by which matrix its colours were made'."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """How stored pixels become what players show: first rows and columns are exchanged, then they are mirrored."""
+
+    transposed: bool = False
+    mirrored_x: bool = False
+    mirrored_y: bool = False
+
+    def shown(self, pixels: np.ndarray) -> np.ndarray:
+        """(h, w, 3) as it is stored to (h, w, 3) as it is shown."""
+        pixels = pixels.swapaxes(0, 1) if self.transposed else pixels
+        return pixels[:: -1 if self.mirrored_y else 1, :: -1 if self.mirrored_x else 1]
+
+
+@dataclass(frozen=True)
+class VideoIndex:
+    """What is read once of each file.
+
+    `size` is (height, width) as shown, `pts` when each frame is shown (ascending, in units of `time_base` seconds),
+    `keyframes` which frames can be decoded alone. `in_decode_order`: the file knows no times, frame i is the i-th that
+    the decoder gives. `by_height`: the colours are BT.709, which the file does not say but its height does.
+    """
+
+    size: tuple[int, int]
+    stored_size: tuple[int, int]
+    fps: float
+    pts: np.ndarray
+    time_base: float
+    keyframes: tuple[int, ...]
+    turn: Turn
+    by_height: bool
+    in_decode_order: bool
+    notes: tuple[str, ...]
+
+    @property
+    def times(self) -> np.ndarray:
+        """When each frame is shown, in seconds of the file's own clock."""
+        return self.pts * self.time_base
+
+
+def read_index(path: Path) -> VideoIndex:
+    """What a file says, read once for each version of it; raises EpisodeError where it is missing or damaged."""
+    try:
+        state = os.stat(path)
+    except FileNotFoundError:
+        raise EpisodeError(f"{path}: there is no such video; restore the file or drop the episode") from None
+    except (OSError, ValueError) as error:  # a stranger's path may be too long, or hold what no path can
+        reason = getattr(error, "strerror", None) or error
+        raise EpisodeError(f"{str(path)[:400]!r}: cannot be opened ({reason}); {CURE}") from None
+    check_regular(path, state)
+    return _read_version(str(path), state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=8192)
+def _read_version(path: str, mtime_ns: int, num_bytes: int) -> VideoIndex:  # noqa: ARG001 the last two name the file's version
+    with readable(path), opened(path) as container:
+        if not container.streams.video:
+            raise EpisodeError(f"{path}: holds no video; restore the file or drop the episode")
+        stream = container.streams.video[0]
+        if stream.codec_context is None:
+            raise EpisodeError(f"{path}: names no codec that can be decoded; {CURE}")
+        _check_claims(path, stream)
+        stream.codec_context.thread_count = 1
+        packets, first = _demuxed(container, stream, path)
+        return _index(path, container, stream, packets, first)
+
+
+def _check_claims(path: str, stream: VideoStream) -> None:
+    height, width, claimed = stream.codec_context.height, stream.codec_context.width, stream.frames
+    if not all(0 < side <= MAX_SIDE_PX for side in (height, width)) or claimed > MAX_NUM_FRAMES:
+        raise EpisodeError(
+            f"{path}: claims {claimed} frames of {height}x{width} px, beyond what is read; the file is damaged"
+        )
+    crop = cropped_sides(Path(path))
+    if crop:
+        raise EpisodeError(
+            f"{path}: carries the note to crop {crop}, which some programs follow and others do not; "
+            f"encode it again with the crop applied, as 'ffmpeg -i {Path(path).name} -crf 12 cropped.mp4' does"
+        )
+
+
+@dataclass(frozen=True, order=True)
+class _Packet:
+    pts: int
+    is_keyframe: bool
+    is_hidden: bool
+
+
+def _demuxed(
+    container: InputContainer, stream: VideoStream, path: str
+) -> tuple[list[_Packet], av.VideoFrame | None]:
+    """All packets in the order of the file, and the first picture: notes about turning reach us with it alone."""
+    packets: list[_Packet] = []
+    first: av.VideoFrame | None = None
+    wanted = True
+    for packet in islice(container.demux(stream), MAX_NUM_FRAMES):
+        if wanted:
+            first, wanted = _first_picture(packet)
+        if _there(packet, path):
+            packets.append(_Packet(packet.pts or 0, packet.is_keyframe, packet.is_discard))
+    return packets, first
+
+
+def _first_picture(packet: av.Packet) -> tuple[av.VideoFrame | None, bool]:
+    """The first picture that comes out, and whether it is still wanted; damage is told of when frames are read."""
+    try:
+        for picture in packet.decode():
+            return picture, False
+    except (av.FFmpegError, ValueError):
+        return None, False
+    return None, True
+
+
+def _index(
+    path: str,
+    container: InputContainer,
+    stream: VideoStream,
+    packets: list[_Packet],
+    first: av.VideoFrame | None,
+) -> VideoIndex:
+    in_decode_order = _knows_no_times(container, stream, packets)
+    # What an edit list hides is counted by the file, and shown by nobody.
+    times = [packet for packet in sorted(packets) if not packet.is_hidden]
+    if not times or (stream.frames and len(packets) != stream.frames):
+        raise EpisodeError(
+            f"{path}: holds {len(packets)} of the {stream.frames} frames that it claims, it is cut short; {CURE}"
+        )
+    pts = np.array([packet.pts for packet in times], np.int64)
+    if (np.diff(pts) <= 0).any():
+        raise EpisodeError(f"{path}: two frames are shown at the same time; encode the video again")
+    stored = (stream.codec_context.height, stream.codec_context.width)
+    turn = Turn() if first is None else _turn(path, first)
+    by_height = first is not None and _is_guessed(first)
+    return VideoIndex(
+        size=stored[::-1] if turn.transposed else stored,
+        stored_size=stored,
+        fps=float(stream.average_rate or 0),
+        pts=np.arange(len(pts)) if in_decode_order else pts,
+        time_base=_time_base(stream, in_decode_order),
+        keyframes=tuple(frame for frame, packet in enumerate(times) if packet.is_keyframe),
+        turn=turn,
+        by_height=by_height,
+        in_decode_order=in_decode_order,
+        notes=_notes(stream, turn, by_height=by_height, in_decode_order=in_decode_order),
+    )
+
+
+def _knows_no_times(container: InputContainer, stream: VideoStream, packets: list[_Packet]) -> bool:
+    """AVI numbers its packets as they are decoded: where pictures are reordered these are not the times they are shown at."""
+    ascending = all(before.pts < after.pts for before, after in zip(packets, packets[1:], strict=False))
+    return container.format.name == "avi" and bool(stream.codec_context.has_b_frames) and ascending
+
+
+def _time_base(stream: VideoStream, in_decode_order: bool) -> float:
+    if in_decode_order:
+        return 1 / float(stream.average_rate or 1)
+    return float(stream.time_base or 0)
+
+
+def _turn(path: str, picture: av.VideoFrame) -> Turn:
+    """What the display matrix asks for; raises EpisodeError where that is not a quarter turn or a mirroring."""
+    matrices = [bytes(note) for note in picture.side_data if note.type == Type.DISPLAYMATRIX]
+    if not matrices:
+        return Turn()
+    a, b, _, c, d, *_ = np.frombuffer(matrices[0][:36], np.int32).astype(int).tolist()
+    if a and d and not (b or c):
+        return Turn(False, mirrored_x=a < 0, mirrored_y=d < 0)
+    if b and c and not (a or d):
+        return Turn(True, mirrored_x=c < 0, mirrored_y=b < 0)
+    raise EpisodeError(
+        f"{path}: carries a rotation note ({picture.rotation} degrees) that is no quarter turn; encode it again, turned"
+    )
+
+
+def is_high_definition(size: tuple[int, int]) -> bool:
+    """Whether players take colours of (height, width) for BT.709 where a file says nothing: mpv's rule."""
+    height, width = size
+    return width >= 1280 or height > 576
+
+
+def _is_guessed(picture: av.VideoFrame) -> bool:
+    """Whether the matrix must be guessed, and is BT.709 by the picture's size; RGB and grey have none."""
+    has_none = any(part in picture.format.name for part in ("rgb", "bgr", "gbr", "gray", "pal8"))
+    unknown = picture.colorspace == NO_MATRIX and not has_none
+    return unknown and is_high_definition((picture.height, picture.width))
+
+
+def _notes(stream: VideoStream, turn: Turn, *, by_height: bool, in_decode_order: bool) -> tuple[str, ...]:
+    notes = []
+    if turn != Turn():
+        notes.append(
+            "its pictures are stored turned or mirrored, with a note that says so; they are shown upright"
+        )
+    aspect = stream.sample_aspect_ratio
+    if aspect and aspect != 1:
+        shape = f"{aspect.numerator}:{aspect.denominator}"
+        notes.append(f"players stretch its pixels ({shape}); they are kept as stored, as OpenCV reads them")
+    if by_height:
+        notes.append("it does not say how its colours were made; BT.709 is taken, as players do at this size")
+    if in_decode_order:
+        notes.append("it holds no times; its pictures are taken in the order in which they are decoded")
+    return tuple(notes)
+
+
+def opened(path: str) -> InputContainer:
+    """The file, where it is of a kind that names no other files; raises EpisodeError where it is not."""
+    try:
+        return av.open(path, metadata_errors="replace", options={"format_whitelist": CONTAINERS})
+    except av.ArgumentError:
+        raise EpisodeError(
+            f"{path}: is none of {CONTAINERS}, and nothing else is read; encode the video again"
+        ) from None
+
+
+@contextmanager
+def readable(path: str) -> Iterator[None]:
+    """Whatever the decoder has to say of a damaged file, said once and with the cure."""
+    try:
+        yield
+    except EpisodeError:
+        raise
+    except (av.FFmpegError, ValueError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error  # an FFmpegError's own text repeats the path
+        raise EpisodeError(
+            f"{path}: is not a readable video ({reason}), it may be cut short; {CURE}"
+        ) from None
+
+
+def _there(packet: av.Packet, path: str) -> bool:
+    if packet.size == 0:
+        return False  # the end-of-stream mark
+    if packet.pts is None or packet.is_corrupt:
+        raise EpisodeError(f"{path}: has a damaged packet, it may be cut short; {CURE}")
+    return True
