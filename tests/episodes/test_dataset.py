@@ -179,7 +179,7 @@ with DatasetWriter(Path(sys.argv[1]), fps=20) as out:
 
 def test_a_killed_writer_leaves_a_whole_data_set_that_grows_on_to_the_same_bytes(tmp_path):
     def run(path: Path, kill_after: float | None) -> None:
-        arguments = [sys.executable, "-c", KILLED_WRITER, str(path), str(Path(__file__).parent)]
+        arguments = [sys.executable, "-c", KILLED_WRITER, str(path), str(Path(__file__).parents[1])]
         process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
         if kill_after is not None:
             process.stdout.readline()  # the first episode of this run is in

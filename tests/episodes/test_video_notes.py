@@ -63,7 +63,7 @@ def test_a_note_to_turn_or_mirror_is_followed_as_players_do(tmp_path, degrees, m
 
 def test_a_turn_that_is_no_quarter_is_refused_by_name(tmp_path):
     encode(tmp_path / "v.mp4", [picture(0)], degrees=30)
-    with pytest.raises(EpisodeError, match="rotation note .* no quarter turn; encode it again"):
+    with pytest.raises(EpisodeError, match=r"rotation note .* no quarter turn; encode it again"):
         len(VideoFrames(tmp_path / "v.mp4"))
 
 

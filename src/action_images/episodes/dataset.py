@@ -11,22 +11,25 @@ import torch
 from torch import Tensor
 
 from action_images.episodes import lerobot_layout as layout
-from action_images.episodes.episode import Episode, EpisodeError, Frames, FramesSelected, View, check_id
+from action_images.episodes.episode import Episode, EpisodeError, Frames, View
+from action_images.episodes.episode_table import EpisodeTable, LeaveOut, is_place
 from action_images.episodes.pictures import Pictures
-from action_images.episodes.tables import read_table
+from action_images.episodes.row_order import in_order, row_times
+from action_images.episodes.tables import episodes_in, read_table
 from action_images.episodes.video import VideoFrames
+from action_images.episodes.video_places import pictures_of
+from action_images.episodes.words import Part, parts_of, read_texts, task_columns, texts_told
 from action_images.episodes.writer import DatasetWriter
 from action_images.geometry import Camera, Pose, Trajectory
 
 __all__ = ["Dataset", "DatasetWriter"]
 
-MAX_EPISODE_FRAMES = 200_000
-MOST_RATE_ERROR = 0.01
-"""A video that runs faster or slower than its data set by a larger part is of another rate."""
 MAX_OPEN_EPISODES = 4096
 """Opened episodes that are remembered: some numbers each, no pixels. Training comes back to them in no order."""
 MAX_OPEN_WITH_PICTURES = 8
 """The same where pictures lie among the numbers, whose bytes an opened episode holds."""
+ROW_COLUMNS = ("frame_index", "timestamp")
+"""What says when a row is, where a file has it."""
 
 
 class Dataset:
@@ -37,14 +40,21 @@ class Dataset:
     given, is told instead of each row of the episode table that can be no episode, and why; the others are opened.
     """
 
-    def __init__(self, path: Path, leave_out: Callable[[str, str], None] | None = None):
+    def __init__(self, path: Path, leave_out: LeaveOut | None = None):
         self.path = Path(path)
         self.info = layout.read_info(self.path)
         self.fps: float = self.info["fps"]
         self._views = layout.view_keys(self.info)
-        self._episodes = self._possible(self._read_episodes(), leave_out)
-        self.ids: list[str] = self._episodes["episode_id"].to_pylist()
+        videos = [key for key in self._views.values() if self.info["features"][key]["dtype"] == "video"]
+        self._table = EpisodeTable(self.path, videos, leave_out)
+        self.ids: list[str] = self._table.table["episode_id"].to_pylist()
+        self._task_columns: dict[Path, dict[int, np.ndarray]] = {}
         self._remember()
+
+    @property
+    def impossible(self) -> dict[str, str]:
+        """Why rows of the episode table were left out, by a name for each."""
+        return self._table.impossible
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -56,7 +66,7 @@ class Dataset:
         return self._load(index % len(self))
 
     def numbered(self, number: int) -> Episode:
-        """The episode of a number that a person gave; raises EpisodeError where there is none, counting from the end included."""
+        """The episode of a number that a person gave; raises EpisodeError where there is none (no negative ones)."""
         if not 0 <= number < len(self):
             raise EpisodeError(
                 f"{self.path}: has episodes 0 to {len(self) - 1}, number {number} was asked for"
@@ -67,10 +77,13 @@ class Dataset:
         return (self[index] for index in range(len(self)))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_load"}
+        return {
+            name: value for name, value in self.__dict__.items() if name not in ("_load", "_task_columns")
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+        self._task_columns = {}
         self._remember()
 
     def _remember(self) -> None:
@@ -79,42 +92,53 @@ class Dataset:
 
     def length(self, index: int) -> int:
         """How many frames an episode has, without opening it."""
-        return int(self._episodes["length"][index].as_py())
+        return int(self._table.table["length"][index].as_py())
 
     def draws_actions(self, index: int, views: Iterable[str]) -> bool:
-        """Whether an episode has tool poses and these views are calibrated; True where its statistics do not tell without opening it."""
-        features = self.info["features"]
-        keys = [
-            layout.STATE,
-            *(
-                f"{layout.CAMERAS}{view}.{part}"
-                for view in views
-                for part in ("intrinsics", "world_from_camera")
-            ),
-        ]
-        if features.get(layout.STATE, {}).get("names") != layout.TOOL_NAMES or any(
-            key not in features for key in keys
-        ):
+        """Whether an episode has tool poses and these views are calibrated, by its statistics.
+
+        True where they do not tell without opening it.
+        """
+        features, table = self.info["features"], self._table.table
+        keys = [layout.STATE]
+        for view in views:
+            keys += [f"{layout.CAMERAS}{view}.intrinsics", f"{layout.CAMERAS}{view}.world_from_camera"]
+        is_pose = features.get(layout.STATE, {}).get("names") == layout.TOOL_NAMES
+        if not is_pose or any(key not in features for key in keys):
             return False
-        counts = [
-            self._episodes[name][index].as_py()
-            for key in keys
-            if (name := f"stats/{key}/count") in self._episodes.column_names
-        ]
-        return all(count != [0] for count in counts)
+        columns = [name for name in (f"stats/{key}/count" for key in keys) if name in table.column_names]
+        return all(table[name][index].as_py() != [0] for name in columns)
 
     def instruction(self, index: int) -> str | None:
-        """What an episode's robot was asked, without opening it; None where nothing is said."""
-        return _instruction(self._row(index))
+        """What an episode's robot was asked first, without opening its videos; None where nothing is said."""
+        try:
+            return self.words(index)[0].text
+        except EpisodeError:  # opening the episode says why
+            return next(iter(texts_told(self._table.row(index).get("tasks"))), None)
+
+    def words(self, index: int) -> list[Part]:
+        """What an episode's robot was asked, frame by frame, as `task_index` binds it.
+
+        Raises EpisodeError where that cannot be read, or frames have a task without a text.
+        """
+        row = self._table.row(index)
+        path = self._data_file(row)
+        if path not in self._task_columns:
+            self._task_columns[path] = task_columns(path)
+        tasks = self._task_columns[path].get(row["episode_index"], np.empty(0, int))
+        parts = parts_of(row["episode_id"], tasks.tolist(), self._texts(), row.get("tasks"))
+        return [Part(0, row["length"], parts[0].text)] if len(parts) == 1 else parts
+
+    def told(self, index: int) -> list[str]:
+        """What meta/episodes says that the robot was asked: a copy of the words, which may be stale."""
+        return texts_told(self._table.row(index).get("tasks"))
 
     def column(self, index: int, feature: str) -> list[Any]:
-        """A feature's values in all frames of an episode, as the file has them."""
+        """A feature's values in all frames of an episode, as the file has them, in the order of the frames."""
         if feature not in self.info["features"]:
-            raise EpisodeError(
-                f"{self.path}: has no feature '{feature[:80]}'; it has {', '.join(self.info['features'])}"
-            )
-        row = self._row(index)
-        return read_table(self._data_file(row), [feature], row["episode_index"])[feature].to_pylist()
+            has = ", ".join(self.info["features"])
+            raise EpisodeError(f"{self.path}: has no feature '{feature[:80]}'; it has {has}")
+        return self._rows(self._table.row(index), [feature])[feature].to_pylist()
 
     @property
     def view_names(self) -> tuple[str, ...]:
@@ -124,189 +148,103 @@ class Dataset:
     def view_shape(self, name: str) -> tuple[int, int]:
         """(height, width) that info.json says of a view."""
         feature = self.info["features"][self._views[name]]
-        shape, names = list(feature["shape"]), feature.get("names")
-        channels_first = (isinstance(names, list) and str(names[0]).startswith("channel")) or (
-            shape[0] == 3 and shape[-1] != 3
-        )
-        height, width = shape[-2:] if channels_first else shape[:2]
+        shape = list(feature["shape"])
+        height, width = shape[1:] if layout.channel_axis(feature) == 0 else shape[:2]
         return height, width
 
-    def _read_episodes(self) -> pa.Table:
-        paths = sorted(self.path.glob("meta/episodes/*/*.parquet"))
-        if not paths:
-            raise EpisodeError(f"{self.path}: is an empty data set; import or record episodes first")
-        tables = []
-        for path in paths:
-            table = read_table(path)
-            tables.append(
-                table.select(
-                    [name for name in table.column_names if not name.startswith("stats/") or _counts(name)]
-                )
-            )
-        try:
-            table = pa.concat_tables(tables, promote_options="default")
-        except pa.ArrowException as error:
-            raise EpisodeError(
-                f"{self.path}: the files of meta/episodes differ in their columns ({error}); repair them"
-            ) from None
-        _require(table, self.path, ["episode_index", "length", *self._place_columns()])
-        table = table.sort_by("episode_index")
-        if "episode_id" not in table.column_names:
-            numbers = table["episode_index"].to_pylist()  # not yet known to be whole, or there
-            ids = ["episode_unknown" if number is None else f"episode_{number:06.0f}" for number in numbers]
-            table = table.append_column("episode_id", pa.array(ids))
-        return table
-
-    def _possible(self, table: pa.Table, leave_out: Callable[[str, str], None] | None) -> pa.Table:
-        """The rows that can be episodes; the others are told of, or the first of them is an error."""
-        reasons: list[str | None] = [None] * table.num_rows
-        for name in ("episode_index", "length", *self._place_columns()):
-            for place in np.flatnonzero(self._impossible(table, name)):
-                reasons[place] = (
-                    reasons[place]
-                    or f"{str(table[name][place])[:40]} is impossible for '{name}' in meta/episodes; repair it"
-                )
-        seen: set[str] = set()
-        for place, (length, name) in enumerate(
-            zip(table["length"].to_pylist(), table["episode_id"].to_pylist(), strict=True)
-        ):
-            reasons[place] = reasons[place] or _against(length, name, seen)
-            seen |= {name} if isinstance(name, str) else set()
-        for place, reason in enumerate(reasons):
-            if reason is None:
-                continue
-            row = f"row {place} of meta/episodes"
-            if leave_out is None:
-                raise EpisodeError(f"{self.path}: {row}: {reason}")
-            leave_out(row, reason)
-        return table.filter(pa.array([reason is None for reason in reasons], pa.bool_()))
-
-    def _place_columns(self) -> list[str]:
-        videos = [key for key in self._views.values() if self.info["features"][key]["dtype"] == "video"]
-        parts = ("chunk_index", "file_index", "from_timestamp")
-        return [
-            "data/chunk_index",
-            "data/file_index",
-            *(f"videos/{key}/{part}" for key in videos for part in parts),
-        ]
-
-    def _impossible(self, table: pa.Table, name: str) -> np.ndarray:
-        """Which rows have a number that cannot be; raises EpisodeError where the column holds none at all."""
-        values = table[name]
-        if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
-            raise EpisodeError(
-                f"{self.path}: the column '{name}' of meta/episodes holds no numbers; repair it"
-            )
-        array = values.cast(pa.float64(), safe=False).fill_null(np.nan).to_numpy()
-        whole = name.endswith("from_timestamp") | (array == np.floor(array))
-        return ~(np.isfinite(array) & (array >= 0) & (array <= 1e12) & whole)
+    def _texts(self) -> dict[int, str] | None:
+        if not hasattr(self, "_read_texts"):
+            self._read_texts = read_texts(self.path)
+        return self._read_texts
 
     def _read(self, index: int) -> Episode:
-        row = self._row(index)
+        row = self._table.row(index)
+        words = self.words(index)
+        if len(words) > 1:
+            raise EpisodeError(
+                f"{row['episode_id']}: its task changes at frame {words[1].start} (from {words[0].text!r} to "
+                f"{words[1].text!r}); 'action-images import' cuts it there"
+            )
         rows = self._rows(row)
         views = tuple(self._view(name, row, rows) for name in self._views)
-        return Episode(
-            row["episode_id"], _instruction(row), self.fps, views, _trajectory(rows, row, self.info)
-        )
+        return Episode(row["episode_id"], words[0].text, self.fps, views, _trajectory(rows, row, self.info))
 
     def parts(self, index: int) -> Iterator[tuple[str, Callable[[], View | Trajectory | None]]]:
-        """Each view and the trajectory of an episode by name, to be read one by one: what is damaged does not hide the rest."""
-        row = self._row(index)
+        """Each view and the trajectory of an episode by name, to be read one by one.
+
+        What is damaged does not hide the rest.
+        """
+        row = self._table.row(index)
         rows = self._rows(row)
         for name in self._views:
             yield name, partial(self._view, name, row, rows)
         yield "trajectory", partial(_trajectory, rows, row, self.info)
 
-    def _row(self, index: int) -> dict[str, Any]:
-        row = self._episodes.slice(index, 1).to_pylist()[0]
-        return row | {"episode_index": int(row["episode_index"]), "length": int(row["length"])}
+    def _rows(self, row: dict[str, Any], wanted: list[str] | None = None) -> pa.Table:
+        """The rows of an episode in the order of its frames, all columns that an episode is made of or those wanted."""
+        path = self._data_file(row)
+        wanted = self._wanted() if wanted is None else wanted
+        extra = [name for name in ROW_COLUMNS if name not in wanted]
+        rows = read_table(path, wanted, row["episode_index"], optional=extra)
+        if rows.num_rows != row["length"]:
+            raise EpisodeError(self._other_rows(row, path, rows.num_rows))
+        return in_order(rows, row["episode_id"], path)
 
-    def _rows(self, row: dict[str, Any]) -> pa.Table:
+    def _wanted(self) -> list[str]:
         pictures = {key for key in self._views.values() if self.info["features"][key]["dtype"] == "image"}
-        wanted = [
+        return [
             key
             for key in self.info["features"]
             if key.startswith(layout.CAMERAS) or key == layout.STATE or key in pictures
         ]
-        path = self._data_file(row)
-        rows = read_table(path, wanted, row["episode_index"])
-        if rows.num_rows != row["length"]:
-            raise EpisodeError(
-                f"{row['episode_id']}: {path} holds {rows.num_rows} of its {row['length']} frames; restore the file"
+
+    def _other_rows(self, row: dict[str, Any], path: Path, count: int) -> str:
+        """What to say where a data file does not hold an episode's rows: some are missing, or they lie elsewhere."""
+        name, number = row["episode_id"], row["episode_index"]
+        if count:
+            return f"{name}: {path} holds {count} of its {row['length']} frames; restore the file"
+        elsewhere = [other for other in sorted(self.path.glob("data/*/*.parquet")) if _holds(other, number)]
+        if elsewhere:
+            there = elsewhere[0].relative_to(self.path)
+            return (
+                f"{name}: meta/episodes says that its rows are in {path}, they are in {there}: the file indexes are "
+                "stale; correct data/chunk_index and data/file_index there"
             )
-        return rows
+        return f"{name}: {path} holds 0 of its {row['length']} frames; restore the file"
 
     def _data_file(self, row: dict[str, Any]) -> Path:
         template = str(self.info.get("data_path", layout.DATA))
-        return layout.fill(
-            self.path,
-            template,
-            chunk_index=int(row["data/chunk_index"]),
-            file_index=int(row["data/file_index"]),
-        )
+        chunk, file = int(row["data/chunk_index"]), int(row["data/file_index"])
+        return layout.fill(self.path, template, chunk_index=chunk, file_index=file)
 
     def _view(self, name: str, row: dict[str, Any], rows: pa.Table) -> View:
         key = self._views[name]
-        frames = (
-            self._video(row, key)
-            if self.info["features"][key]["dtype"] == "video"
-            else _pictures(rows, key, row)
-        )
+        is_video = self.info["features"][key]["dtype"] == "video"
+        frames = self._video(name, row, rows) if is_video else _pictures(rows, key, row)
         return View(name, frames, _camera(rows, name, frames, row))
 
-    def _video(self, row: dict[str, Any], key: str) -> Frames:
-        template = str(self.info.get("video_path", layout.VIDEOS))
-        chunk, file = row[f"videos/{key}/chunk_index"], row[f"videos/{key}/file_index"]
-        path = layout.fill(self.path, template, video_key=key, chunk_index=int(chunk), file_index=int(file))
-        frames = VideoFrames(path)
-        start = round(row[f"videos/{key}/from_timestamp"] * self.fps)
-        if start == 0 and len(frames) == row["length"]:
-            return frames
-        if start + row["length"] > len(frames):
-            needed = f"frames {start} to {start + row['length']}"
-            raise EpisodeError(
-                f"{row['episode_id']}: {path} has {len(frames)} frames, the episode needs {needed}; restore the file"
-            )
-        # Which frames are an episode's follows from a time: at another rate they would be those of other episodes.
-        if frames.fps and abs(frames.fps - self.fps) > MOST_RATE_ERROR * self.fps:
-            rates = f"runs at {frames.fps:g} frames/s, the data set at {self.fps:g}"
-            raise EpisodeError(
-                f"{row['episode_id']}: {path} {rates}, so where the episode begins in it is not known; encode it again"
-            )
-        return FramesSelected(frames, range(start, start + row["length"]))
-
-
-def _counts(name: str) -> bool:
-    """Whether a column says how many numbers are known of the tool's poses or of a camera."""
-    return name.endswith("/count") and name.startswith((f"stats/{layout.STATE}", f"stats/{layout.CAMERAS}"))
-
-
-def _require(table: pa.Table, path: Path, names: list[str]) -> None:
-    missing = [name for name in names if table.column_names.count(name) != 1]
-    if missing:
-        raise EpisodeError(
-            f"{path}: meta/episodes lacks the columns {', '.join(missing)}, or has them twice; restore it"
+    def _video(self, name: str, row: dict[str, Any], rows: pa.Table) -> Frames:
+        key = self._views[name]
+        chunk, file, start = (
+            row.get(f"videos/{key}/{part}") for part in ("chunk_index", "file_index", "from_timestamp")
         )
+        if not (is_place(chunk) and is_place(file) and is_place(start)):
+            raise EpisodeError(
+                f"{row['episode_id']}: meta/episodes names no video of view '{name}'; import without that view "
+                "(--views), or drop the episode"
+            )
+        template = str(self.info.get("video_path", layout.VIDEOS))
+        path = layout.fill(self.path, template, video_key=key, chunk_index=int(chunk), file_index=int(file))
+        claims = self._table.claims(key, int(chunk), int(file))
+        which = next(place for place, claim in enumerate(claims) if claim.episode_id == row["episode_id"])
+        return pictures_of(VideoFrames(path), claims, which, row_times(rows, self.fps), self.fps)
 
 
-def _against(length: float, episode_id: object, seen: set[str]) -> str | None:
-    """Why a row of the episode table can be no episode beside those seen already; None where it can."""
-    if not 1 <= length <= MAX_EPISODE_FRAMES:
-        return f"it claims {length:.0f} frames, there may be 1 to {MAX_EPISODE_FRAMES}; repair meta/episodes"
-    if not isinstance(episode_id, str):
-        return f"its episode_id is {str(episode_id)[:80]}, no text; repair meta/episodes"
-    if episode_id in seen:
-        return f"two episodes share the id {episode_id[:80]!r}; repair meta/episodes"
+def _holds(path: Path, episode_index: int) -> bool:
     try:
-        check_id(episode_id)
-    except EpisodeError as error:
-        return str(error)
-    return None
-
-
-def _instruction(row: dict[str, Any]) -> str | None:
-    tasks = row.get("tasks")
-    return str(tasks[0]) if isinstance(tasks, list) and tasks and tasks[0] else None
+        return episode_index in episodes_in(path)
+    except EpisodeError:
+        return False
 
 
 def _numbers(rows: pa.Table, key: str, width: int, row: dict[str, Any]) -> Tensor | None:
@@ -355,7 +293,6 @@ def _pictures(rows: pa.Table, key: str, row: dict[str, Any]) -> Frames:
     cells = [cell.get("bytes") if isinstance(cell, dict) else cell for cell in cells]
     contents = tuple(cell for cell in cells if isinstance(cell, bytes))
     if len(contents) < len(cells):
-        raise EpisodeError(
-            f"{row['episode_id']}: the pictures of '{key}' are not stored in the data file; convert the data set to videos"
-        )
+        where = f"the pictures of '{key}' are not stored in the data file"
+        raise EpisodeError(f"{row['episode_id']}: {where}; convert the data set to videos")
     return Pictures(contents)

@@ -69,10 +69,10 @@ class FramesInMemory:
 
 @dataclass(frozen=True)
 class FramesSelected:
-    """Some frames of another video, by their indices there: a range cut out, or every n-th."""
+    """Some frames of another video, by their indices there: a range cut out, every n-th, or any others."""
 
     frames: Frames
-    indices: range
+    indices: Sequence[int]
 
     @property
     def size(self) -> tuple[int, int]:
@@ -81,9 +81,14 @@ class FramesSelected:
 
     @property
     def fps(self) -> float | None:
-        """Frames per second that follow from those of the other video; None where it does not say."""
+        """Frames per second that follow from those of the other video; None where nothing says."""
         fps = getattr(self.frames, "fps", None)
-        return None if fps is None else fps / abs(self.indices.step)
+        return fps / abs(self.indices.step) if fps is not None and isinstance(self.indices, range) else None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is to be said of the other video."""
+        return getattr(self.frames, "notes", ())
 
     def __len__(self) -> int:
         return len(self.indices)

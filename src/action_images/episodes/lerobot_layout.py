@@ -1,12 +1,12 @@
 """Where everything lies in a LeRobotDataset v3 folder, and which columns of it are ours."""
 
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any
 
 from action_images.episodes.episode import SAFE_NAME, EpisodeError
+from action_images.episodes.strangers import check_inside, check_regular
 
 VERSION = "v3.0"
 INFO = "meta/info.json"
@@ -16,6 +16,8 @@ EPISODES = "meta/episodes/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 DATA = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 VIDEOS = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
 FILES_PER_CHUNK = 1000
+DATA_PLACE = ("episode_index", "length", "data/chunk_index", "data/file_index")
+"""What meta/episodes says of where an episode's rows are."""
 
 IMAGES = "observation.images."
 CAMERAS = "observation.cameras."
@@ -23,6 +25,8 @@ STATE = "observation.state"
 ACTION = "action"
 TOOL_NAMES = ["x", "y", "z", "qx", "qy", "qz", "qw", "opening"]
 """Metres in the world, a unit quaternion, and the gripper: 0 closed, 1 open."""
+
+DEPTH_MARKS = ("is_depth_map", "video.is_depth_map")
 
 MAX_JSON_BYTES = 256 << 20
 
@@ -71,50 +75,63 @@ def whole(number: float) -> float:
 
 
 def read_info(root: Path) -> dict[str, Any]:
-    """The checked content of info.json; raises EpisodeError, naming the field, for anything that is not a v3 data set."""
+    """The checked content of info.json; raises EpisodeError, naming the field, where it is of no v3 data set."""
     info = read_json(root / INFO)
     version = info.get("codebase_version")
     if version != VERSION:
         raise EpisodeError(
-            f"{root}: is LeRobot {version!r}, only {VERSION} is read; convert it with LeRobot's own converter"
+            f"{root}: is LeRobot {version!r}, only {VERSION} is read; {_other_version(version)}"
         )
     fps = info.get("fps")
     if isinstance(fps, bool) or not isinstance(fps, (int, float)) or not 0 < fps <= 1000:
         raise EpisodeError(f"{root / INFO}: fps is {fps!r}; give the frames per second")
     described = info.get("features")
-    if not isinstance(described, dict) or not all(
-        isinstance(feature, dict) for feature in described.values()
-    ):
+    is_described = isinstance(described, dict) and all(isinstance(part, dict) for part in described.values())
+    if not is_described:
         raise EpisodeError(f"{root / INFO}: 'features' does not describe the columns; restore the file")
     for key, feature in described.items():
-        shape = feature.get("shape")
-        if not isinstance(shape, (list, tuple)) or not all(
-            isinstance(side, int) and 0 < side <= 1 << 20 for side in shape
-        ):
-            raise EpisodeError(
-                f"{root / INFO}: feature {key[:80]!r} has the shape {str(shape)[:80]}; give positive whole numbers"
-            )
-        if feature.get("dtype") in ("video", "image") and (
-            len(shape) != 3 or not isinstance(feature.get("names") or [], list)
-        ):
-            raise EpisodeError(
-                f"{root / INFO}: video {key[:80]!r} has the shape {str(shape)[:80]}; give height, width and channels"
-            )
-        if feature.get("dtype") in ("video", "image") and feature.get("names") == []:
-            raise EpisodeError(
-                f"{root / INFO}: video {key[:80]!r} has no names for its axes; give height, width and channels, or null"
-            )
+        _check_feature(root, key, feature)
     return info
 
 
+def _other_version(version: object) -> str:
+    """The cure for a data set of another version."""
+    if isinstance(version, str) and re.match(r"v?[12]\.", version):
+        return (
+            "convert it with LeRobot's own converter: "
+            "python -m lerobot.datasets.v30.convert_dataset_v21_to_v30 --repo-id=NAME"
+        )
+    return "convert it with LeRobot's own converter, or install a newer action-images for a newer one"
+
+
+def _check_feature(root: Path, key: str, feature: dict[str, Any]) -> None:
+    shape, names = feature.get("shape"), feature.get("names")
+    is_shape = isinstance(shape, (list, tuple)) and all(
+        isinstance(side, int) and 0 < side <= 1 << 20 for side in shape
+    )
+    told = f"has the shape {str(shape)[:80]}"
+    if not is_shape:
+        raise EpisodeError(f"{root / INFO}: feature {key[:80]!r} {told}; give positive whole numbers")
+    if feature.get("dtype") not in ("video", "image"):
+        return
+    if len(shape) not in (2, 3) or not isinstance(names or [], list):
+        raise EpisodeError(f"{root / INFO}: video {key[:80]!r} {told}; give height, width and channels")
+    if names == []:
+        cure = "give height, width and channels, or null"
+        raise EpisodeError(f"{root / INFO}: video {key[:80]!r} has no names for its axes; {cure}")
+
+
 def read_json(path: Path) -> dict[str, Any]:
-    """A json object from a file that may be a stranger's; raises EpisodeError where it is missing, broken or absurdly large."""
+    """A json object from a file that may be a stranger's.
+
+    Raises EpisodeError where it is missing, broken, absurdly large, a device or a pipe.
+    """
+    check_regular(path)
     try:
         if path.stat().st_size > MAX_JSON_BYTES:
-            raise EpisodeError(
-                f"{path}: is larger than {MAX_JSON_BYTES >> 20} MB; such a json file is damaged"
-            )
-        content = json.loads(path.read_text())
+            limit = f"{MAX_JSON_BYTES >> 20} MB"
+            raise EpisodeError(f"{path}: is larger than {limit}; such a json file is damaged")
+        content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         cure = "is this the folder of a data set? Other formats are converted by 'action-images import'"
         raise EpisodeError(f"{path}: is missing; {cure}") from None
@@ -128,32 +145,66 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def view_keys(info: dict[str, Any]) -> dict[str, str]:
-    """View name -> its key among the features, for videos and single images that are not depth maps."""
-    keys = {}
+    """View name -> its key among the features, for videos and single images in colour."""
+    keys: dict[str, str] = {}
     for key, feature in info["features"].items():
-        extra = feature.get("info") if isinstance(feature.get("info"), dict) else {}
-        if feature.get("dtype") in ("video", "image") and not (
-            extra.get("is_depth_map") or extra.get("video.is_depth_map")
-        ):
-            name = key.removeprefix(IMAGES).removeprefix("observation.")
-            if not SAFE_NAME.fullmatch(name):
-                raise EpisodeError(
-                    f"feature {key[:80]!r} is no usable view name; letters, digits, '_', '-' and '.' are"
-                )
-            if name in keys:
-                raise EpisodeError(
-                    f"features {keys[name][:80]!r} and {key[:80]!r} are both the view '{name}'; rename one in info.json"
-                )
-            keys[name] = key
+        if feature.get("dtype") not in ("video", "image") or why_no_view(feature) is not None:
+            continue
+        name = view_name(key)
+        if not SAFE_NAME.fullmatch(name):
+            cure = "letters, digits, '_', '-' and '.' are"
+            raise EpisodeError(f"feature {key[:80]!r} is no usable view name; {cure}")
+        if name in keys:
+            both = f"{keys[name][:80]!r} and {key[:80]!r}"
+            raise EpisodeError(f"features {both} are both the view '{name}'; rename one in info.json")
+        keys[name] = key
     return keys
+
+
+def view_name(key: str) -> str:
+    """What a view is called: the feature's key without LeRobot's beginnings."""
+    return key.removeprefix(IMAGES).removeprefix("observation.")
+
+
+def left_out(info: dict[str, Any]) -> dict[str, str]:
+    """The videos and images of a data set that are no views, each with the reason."""
+    reasons = {}
+    for key, feature in info["features"].items():
+        reason = why_no_view(feature) if feature.get("dtype") in ("video", "image") else None
+        if reason is not None:
+            reasons[view_name(key)] = reason
+    return reasons
+
+
+def why_no_view(feature: dict[str, Any]) -> str | None:
+    """Why a video is no picture in colour: a depth map under either key, or of another number of channels."""
+    notes = [feature.get("info"), feature.get("video_info")]
+    if any(_is_depth(note) for note in notes if isinstance(note, dict)):
+        return "it is a depth map"
+    shape = list(feature["shape"])
+    if len(shape) == 2:
+        return "it has one channel"
+    channels = shape[channel_axis(feature)]
+    return None if channels in (3, 4) else f"it has {channels} channel{'s' if channels != 1 else ''}"
+
+
+def _is_depth(note: dict[str, Any]) -> bool:
+    return any(note.get(name) for name in DEPTH_MARKS)
+
+
+def channel_axis(feature: dict[str, Any]) -> int:
+    """Which axis of a video's shape counts the channels: by the names of the axes, else the one that is small."""
+    shape, names = list(feature["shape"]), feature.get("names")
+    if isinstance(names, list) and str(names[0]).startswith("channel"):
+        return 0
+    return 0 if not names and shape[0] in (1, 3, 4) and shape[-1] not in (1, 3, 4) else 2
 
 
 def fill(root: Path, template: str, **values: int | str) -> Path:
     """A path below `root` from one of the templates of info.json, which may be a stranger's.
 
     Only plain `{name}` and `{name:03d}` are filled in: `str.format` would also follow attributes. Raises EpisodeError
-    for other names or a path that leaves the folder, by itself or by a link on its way. The folder itself may be a link, and
-    a snapshot in the Hugging Face hub's cache is made of links to that cache's blobs.
+    for other names or a path that leaves the folder, by itself or by a link on its way (`check_inside`).
     """
 
     def replace(match: re.Match[str]) -> str:
@@ -168,19 +219,8 @@ def fill(root: Path, template: str, **values: int | str) -> Path:
     path = Path(filled)
     if "{" in filled or "\0" in filled or path.is_absolute() or ".." in path.parts:
         raise EpisodeError(f"{root}: the path {filled!r} leaves the data set's folder; repair info.json")
-    # Not Path.resolve, which raises RuntimeError where links go round in a circle.
-    where = Path(os.path.realpath(root / path))
-    if not any(where.is_relative_to(home) for home in _homes(root)):
-        raise EpisodeError(
-            f"{root / path}: is a link that leaves the data set's folder; put the file itself there"
-        )
+    check_inside(root, root / path)
     return root / path
-
-
-def _homes(root: Path) -> tuple[Path, ...]:
-    """Where a data set's files may lie: below its folder, or, in the hub's cache, among the blobs that its snapshot links to."""
-    home = Path(os.path.realpath(root))
-    return (home, home.parents[1] / "blobs") if home.parent.name == "snapshots" else (home,)
 
 
 def numbered(template: str, number: int, **values: str) -> str:

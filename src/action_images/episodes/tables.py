@@ -1,7 +1,7 @@
 """Parquet files: read with bounds, written whole or not at all."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache, partial
 from pathlib import Path
@@ -10,36 +10,60 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from action_images.episodes.episode import EpisodeError
+from action_images.episodes.strangers import check_regular
 from action_images.errors import ActionImagesError
-from action_images.files.atomic import commit_file
+from action_images.files.atomic import whole_file
 
 MAX_TABLE_BYTES = 4 << 30
 ROWS_PER_GROUP = 512
-"""Rows that are unpacked together: opening one episode out of thousands reads its group or two, not the whole file."""
+"""Rows that are unpacked together: opening one episode out of thousands reads its group or two, not all."""
 
 
-def read_table(path: Path, columns: list[str] | None = None, episode_index: int | None = None) -> pa.Table:
-    """A parquet file, or some columns of one episode of it; raises EpisodeError where it is missing, broken or absurdly large."""
+def read_table(
+    path: Path,
+    columns: list[str] | None = None,
+    episode_index: int | None = None,
+    *,
+    optional: Sequence[str] = (),
+    max_bytes: int = MAX_TABLE_BYTES,
+) -> pa.Table:
+    """A parquet file, or some columns of one episode of it; `optional` columns are read where the file has them.
+
+    Raises EpisodeError where the file is missing, broken, absurdly large, or lacks one of `columns`.
+    """
     with _readable(path), pq.ParquetFile(path) as file:
         names = file.schema_arrow.names
         missing = sorted(set(columns or ()) - set(names))
         if missing:
             raise EpisodeError(f"{path}: lacks the columns {', '.join(missing)}; restore the file")
+        wanted = None if columns is None else [*columns, *(name for name in optional if name in names)]
         if episode_index is None:
-            return _read(path, file, columns, None)
-        wanted = None if columns is None else [*columns, "episode_index"]
+            return _read(path, file, wanted, None, max_bytes)
         groups = [
             group
             for group, held in enumerate(_episodes_of(path))
             if held and held[0] <= episode_index <= held[1]
         ]
-        table = _read(path, file, wanted, groups)
+        kept = None if wanted is None else [*wanted, "episode_index"]
+        table = _read(path, file, kept, groups, max_bytes)
         return table.filter(pa.array(table["episode_index"].to_numpy() == episode_index))
+
+
+def column_names(path: Path) -> list[str]:
+    """The columns of a parquet file; raises EpisodeError where it is missing or broken."""
+    with _readable(path), pq.ParquetFile(path) as file:
+        return list(file.schema_arrow.names)
+
+
+def episodes_in(path: Path) -> list[int]:
+    """The episodes that have rows in a data file, ascending; raises EpisodeError where it is missing or broken."""
+    return sorted(set(read_table(path, ["episode_index"])["episode_index"].to_pylist()))
 
 
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
     """Whatever Arrow has to say of a damaged file, said once and with the cure."""
+    check_regular(path)
     try:
         yield
     except FileNotFoundError:
@@ -52,15 +76,23 @@ def _readable(path: Path) -> Iterator[None]:
         raise EpisodeError(f"{path}: is not a readable parquet file ({reason[:120]}); restore it") from None
 
 
-def _read(path: Path, file: pq.ParquetFile, columns: list[str] | None, groups: list[int] | None) -> pa.Table:
-    """Row groups (None: all), a piece at a time: what a file claims of its size may be a lie, what it unpacks to is not."""
+def _read(
+    path: Path,
+    file: pq.ParquetFile,
+    columns: list[str] | None,
+    groups: list[int] | None,
+    max_bytes: int = MAX_TABLE_BYTES,
+) -> pa.Table:
+    """Row groups (None: all), a piece at a time: what a file claims of its size may be a lie.
+
+    What it unpacks to is not.
+    """
     batches, num_bytes = [], 0
     for batch in file.iter_batches(row_groups=groups, columns=columns, use_threads=False):
         num_bytes += batch.nbytes
-        if num_bytes > MAX_TABLE_BYTES:
-            raise EpisodeError(
-                f"{path}: unpacks to more than {MAX_TABLE_BYTES >> 20} MB, beyond what is read; the file is damaged"
-            )
+        if num_bytes > max_bytes:
+            limit = f"more than {max_bytes >> 20} MB, beyond what is read"
+            raise EpisodeError(f"{path}: unpacks to {limit}; the file is damaged")
         batches.append(batch)
     if batches:
         return pa.Table.from_batches(batches)
@@ -76,8 +108,8 @@ def _episodes_of(path: Path) -> tuple[tuple[int, int] | None, ...]:
 
 @lru_cache(maxsize=4096)
 def _episodes_of_version(path: str, mtime_ns: int, num_bytes: int) -> tuple[tuple[int, int] | None, ...]:  # noqa: ARG001 the file's version
-    # The column itself is read, not its statistics: Arrow ends the process where the metadata of a column chunk are
-    # damaged and Python asks for them, but raises where it reads the column.
+    # The column itself is read, not its statistics: Arrow ends the process where the metadata of a column chunk
+    # are damaged and Python asks for them, but raises where it reads the column.
     with pq.ParquetFile(path) as file:
         if "episode_index" not in file.schema_arrow.names:
             raise ActionImagesError("it has no column 'episode_index'")
@@ -92,10 +124,8 @@ def write_table(path: Path, table: pa.Table, index: str | None = None) -> None:
     """Write a parquet file in one step; `index` names the column that pandas takes for row names."""
     if index is not None:
         table = table.replace_schema_metadata({"pandas": json.dumps(_pandas(table, index))})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".parquet.part")
-    pq.write_table(table, temporary, compression="snappy", row_group_size=ROWS_PER_GROUP)
-    commit_file(temporary, path)
+    with whole_file(path, has_suffix=False) as temporary:
+        pq.write_table(table, temporary, compression="snappy", row_group_size=ROWS_PER_GROUP)
 
 
 def _pandas(table: pa.Table, index: str) -> dict:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 
 import av
@@ -179,7 +179,7 @@ def _index(
 
 def _knows_no_times(container: InputContainer, stream: VideoStream, packets: list[_Packet]) -> bool:
     """AVI numbers its packets as they are decoded: where pictures are reordered these are not the times they are shown at."""
-    ascending = all(before.pts < after.pts for before, after in zip(packets, packets[1:], strict=False))
+    ascending = all(before.pts < after.pts for before, after in pairwise(packets))
     return container.format.name == "avi" and bool(stream.codec_context.has_b_frames) and ascending
 
 

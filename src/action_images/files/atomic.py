@@ -11,14 +11,18 @@ from typing import Any
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`, with its suffix, to write to; it becomes `path` when the block ends without an error.
+def whole_file(path: Path, *, has_suffix: bool = True) -> Iterator[Path]:
+    """A temporary path beside `path` to write to; it becomes `path` when the block ends without an error.
+
+    It ends in the suffix of `path`, which some writers ask for, or in `.part` where others look for all files of a
+    suffix.
 
     Folders on the way are made. Readers see the old file or the new one, never a part; after an error or a kill the
     old one stays. What a killed process left is named `.NAME.*.part.SUFFIX` and is removed by `remove_leftovers`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=f".part{path.suffix}", dir=path.parent)
+    suffix = f".part{path.suffix}" if has_suffix else ".part"
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=suffix, dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:

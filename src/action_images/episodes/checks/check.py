@@ -15,8 +15,9 @@ import torch
 
 from action_images.episodes.checks import motion
 from action_images.episodes.checks.agreement import Say, compare_views, look_at_tool
-from action_images.episodes.dataset import MOST_RATE_ERROR, Dataset
+from action_images.episodes.dataset import Dataset
 from action_images.episodes.episode import EpisodeError, View
+from action_images.episodes.video_places import MOST_RATE_ERROR
 from action_images.geometry import Trajectory
 from action_images.parallel.isolated import each_isolated
 

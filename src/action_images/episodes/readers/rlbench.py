@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from action_images.episodes.dataset import MAX_EPISODE_FRAMES
 from action_images.episodes.episode import Episode, EpisodeError, View
+from action_images.episodes.episode_table import MAX_EPISODE_FRAMES
 from action_images.episodes.pictures import Pictures
 from action_images.episodes.readers.folders import as_tensor, by_id, folder_of, natural, same_length
 from action_images.episodes.readers.unpickle import read_pickle

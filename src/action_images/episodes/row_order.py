@@ -1,0 +1,50 @@
+"""The rows of an episode in the order of its frames, and when each of them is."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from action_images.episodes.episode import EpisodeError
+
+
+def in_order(rows: pa.Table, episode_id: str, path: Path) -> pa.Table:
+    """An episode's rows by `frame_index`; as they stand where a file has none.
+
+    Tables that went through other tools need not be in order. Raises EpisodeError where the frames are not numbered
+    one after the other, each once.
+    """
+    if "frame_index" not in rows.column_names:
+        return rows
+    column = rows["frame_index"]
+    if column.null_count or not pa.types.is_integer(column.type):
+        raise EpisodeError(
+            f"{episode_id}: 'frame_index' in {path} is not a number in every row; repair the file"
+        )
+    numbers = column.to_numpy()
+    order = np.argsort(numbers, kind="stable")
+    steps = np.diff(numbers[order])
+    if (steps != 1).any():
+        place = int(np.flatnonzero(steps != 1)[0])
+        before, after = numbers[order][place : place + 2].tolist()
+        told = f"has frame {before} twice" if before == after else f"goes from frame {before} to {after}"
+        raise EpisodeError(
+            f"{episode_id}: 'frame_index' in {path} {told}; repair the file or drop the episode"
+        )
+    return rows if (np.diff(order) == 1).all() else rows.take(pa.array(order))
+
+
+def row_times(rows: pa.Table, fps: float) -> np.ndarray:
+    """When each row is, in seconds from the episode's begin (row), float64: `timestamp`, where a file has it.
+
+    The column is float32 and says i / fps in most sets; then i / fps itself is taken.
+    """
+    even = np.arange(rows.num_rows) / fps
+    if "timestamp" not in rows.column_names:
+        return even
+    column = rows["timestamp"]
+    if column.null_count or not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)):
+        return even
+    times = column.to_numpy().astype(np.float64)
+    is_even = np.isfinite(times).all() and (np.abs(times - even) < 0.01 / fps).all()
+    return even if is_even or not np.isfinite(times).all() else times

@@ -1,0 +1,142 @@
+"""Which pictures of a video file are an episode's, by the times that the file itself gives."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from action_images.episodes.episode import EpisodeError, Frames, FramesSelected
+from action_images.episodes.video import VideoFrames
+
+MOST_RATE_ERROR = 0.01
+"""A video that runs faster or slower than its data set by a larger part is of another rate."""
+EVEN = 0.25
+"""Pictures are evenly spaced where none is further from its place on a line than this part of a period."""
+ROUNDING = 1e-3
+"""Times in tables and files are rounded; this part of a frame is no difference."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What the episode table says of an episode's pictures: from `start` (s) in a file, `length` of them."""
+
+    episode_id: str
+    start: float
+    length: int
+
+
+def pictures_of(
+    video: VideoFrames, claims: Sequence[Claim], which: int, times: np.ndarray, fps: float
+) -> Frames:
+    """The pictures of claim number `which`, one for each of its rows, whose `times` (s) count from its start.
+
+    `claims` are those of all episodes that name this file. A row's picture is the one that the file shows at the row's
+    time; raises EpisodeError where there is none within half a frame, and where the table's claims contradict each
+    other or the file. Files of one episode with as many evenly spaced pictures as rows are taken row by row: their
+    header may name another rate (DROID's say 60 for 15).
+    """
+    claim = claims[which]
+    if len(claims) == 1 and _is_whole(video, claim, fps):
+        return video
+    _check_others(video, claims, claim, fps)
+    _check_file(video, claims, claim, fps)
+    found = _shown_at(video, claim, claim.start + times, fps)
+    steps = np.diff(found)
+    if (steps == 1).all():
+        return FramesSelected(video, range(int(found[0]), int(found[-1]) + 1))
+    return FramesSelected(video, tuple(found.tolist()))
+
+
+def _is_whole(video: VideoFrames, claim: Claim, fps: float) -> bool:
+    """Whether the file is this episode, picture for row: as many, evenly spaced, both from 0 on."""
+    times = video.times
+    begins = abs(claim.start) < 0.5 / fps and abs(times[0]) < 0.5 / max(fps, _rate(times, fps))
+    return len(times) == claim.length and begins and _are_even(times)
+
+
+def _rate(times: np.ndarray, default: float) -> float:
+    """Pictures a second, by their median distance."""
+    return 1 / float(np.median(np.diff(times))) if len(times) > 1 else default
+
+
+def _are_even(times: np.ndarray) -> bool:
+    line = np.linspace(times[0], times[-1], len(times))
+    period = (times[-1] - times[0]) / max(1, len(times) - 1)
+    return bool((np.abs(times - line) <= EVEN * period).all())
+
+
+def _check_others(video: VideoFrames, claims: Sequence[Claim], claim: Claim, fps: float) -> None:
+    """Raise EpisodeError where another episode claims the same seconds of the file."""
+    stop = claim.start + claim.length / fps
+    for other in claims:
+        if other is claim:
+            continue
+        shared = min(stop, other.start + other.length / fps) - max(claim.start, other.start)
+        if shared > 0.5 / fps:
+            where = f"{max(claim.start, other.start):.3f} s on"
+            raise EpisodeError(
+                f"{claim.episode_id}: meta/episodes gives it pictures that it also gives to {other.episode_id} "
+                f"({video.path} from {where}); merge or write the data set again with LeRobot's own tool"
+            )
+
+
+def _check_file(video: VideoFrames, claims: Sequence[Claim], claim: Claim, fps: float) -> None:
+    """Raise EpisodeError where the file as a whole is not what the table says of it."""
+    times, needed = video.times, sum(other.length for other in claims)
+    rate = _rate(times, fps)
+    ends = float(times[-1]) + 1 / rate
+    last = max(other.start + other.length / fps for other in claims)
+    is_other_rate = abs(rate - fps) > MOST_RATE_ERROR * fps
+    is_short = ends < last - 0.5 / fps
+    if is_other_rate and (rate < fps or is_short):
+        raise EpisodeError(
+            f"{claim.episode_id}: {video.path} runs at {rate:g} frames/s, the data set at {fps:g}, "
+            "so where the episode begins in it is not known; encode it again"
+        )
+    if not is_short or not _are_even(times) or is_other_rate:
+        return
+    missing = needed - len(times)
+    if len(claims) == 1 and missing == 1:
+        raise EpisodeError(
+            f"{claim.episode_id}: {video.path} has {len(times)} pictures for {needed} rows, and their even times do "
+            "not tell which row has none; drop the episode, or drop the row that has no picture and import again"
+        )
+    if len(claims) > 1 and missing > 0:
+        raise EpisodeError(
+            f"{claim.episode_id}: {video.path} has {len(times)} pictures for the {needed} rows of its episodes, and "
+            "their even times do not tell which are missing; write the data set again"
+        )
+
+
+def _shown_at(video: VideoFrames, claim: Claim, wanted: np.ndarray, fps: float) -> np.ndarray:
+    """The index of the picture nearest to each time; raises EpisodeError where one is further than half a frame."""
+    times = video.times
+    after = np.searchsorted(times, wanted).clip(1, max(1, len(times) - 1)) if len(times) > 1 else 0
+    before = np.maximum(after - 1, 0)
+    after = np.minimum(after, len(times) - 1)
+    is_before_nearer = wanted - times[before] <= times[after] - wanted
+    found = np.where(is_before_nearer, before, after)
+    gaps = np.abs(times[found] - wanted)
+    missing = np.flatnonzero(gaps > (0.5 + ROUNDING) / fps)
+    if len(missing):
+        raise EpisodeError(_gap(video, claim, wanted, gaps, missing, fps))
+    return found
+
+
+def _gap(
+    video: VideoFrames, claim: Claim, wanted: np.ndarray, gaps: np.ndarray, missing: np.ndarray, fps: float
+) -> str:
+    times, first = video.times, int(missing[0])
+    if wanted[-1] > times[-1] + 0.5 / fps and wanted[first] > times[-1]:
+        start = round(claim.start * fps)
+        needed = f"frames {start} to {start + claim.length}"
+        have = f"{video.path} has {len(times)} frames"
+        return f"{claim.episode_id}: {have}, the episode needs {needed}; restore the file"
+    if wanted[first] < times[0]:
+        begins = f"{video.path} shows its first picture at {times[0]:.3f} s, the episode begins at {wanted[0]:.3f} s"
+        return f"{claim.episode_id}: {begins}; encode it again so that it begins at 0"
+    moment = f"at {wanted[first]:.3f} s (frame {first}), the nearest is {1e3 * gaps[first]:.0f} ms away"
+    return (
+        f"{claim.episode_id}: {video.path} shows no picture {moment}; {len(missing)} of {claim.length} frames were "
+        "never recorded: drop the episode, or record it again"
+    )

@@ -1,0 +1,109 @@
+"""What each frame's robot is asked in a LeRobotDataset: bound by `task_index` and meta/tasks.parquet."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from action_images.episodes import lerobot_layout as layout
+from action_images.episodes.episode import EpisodeError
+from action_images.episodes.tables import read_table
+
+PANDAS_INDEX = "__index_level_0__"
+"""What pandas calls an index that has no name; LeRobot writes the texts as one."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Frames [start, stop) of an episode in which the robot is asked one thing; None where nothing is said."""
+
+    start: int
+    stop: int
+    text: str | None
+
+
+def read_texts(root: Path) -> dict[int, str] | None:
+    """The texts of meta/tasks.parquet by task_index; None where there is no such file."""
+    path = root / layout.TASKS
+    if not path.is_file():
+        return None
+    table = read_table(path)
+    named = [name for name in ("task", PANDAS_INDEX) if name in table.column_names]
+    if not named or "task_index" not in table.column_names:
+        raise EpisodeError(f"{path}: has no columns 'task' and 'task_index'; restore the file")
+    indices, texts = table["task_index"].to_pylist(), table[named[0]].to_pylist()
+    return {index: text for index, text in zip(indices, texts, strict=True) if isinstance(text, str)}
+
+
+def parts_of(
+    episode_id: str, task_indices: Sequence[int | None], texts: dict[int, str] | None, told: object
+) -> list[Part]:
+    """An episode's frames, cut where the task changes; `told` is what meta/episodes says in `tasks`.
+
+    Without meta/tasks.parquet, or without a `task_index`, the one text of `tasks` holds for all frames. Raises
+    EpisodeError where an index has no text, or `tasks` alone is left and names several.
+    """
+    if texts is None or not len(task_indices):
+        return [Part(0, len(task_indices), _only_text(episode_id, told))]
+    known = np.array([-1 if index is None else index for index in task_indices])
+    cuts = [0, *(np.flatnonzero(np.diff(known)) + 1).tolist(), len(known)]
+    parts = []
+    for start, stop in pairwise(cuts):
+        index = int(known[start])
+        if index >= 0 and index not in texts:
+            raise EpisodeError(
+                f"{episode_id}: frame {start} has the task_index {index}, which {layout.TASKS} does not have; "
+                "restore that file"
+            )
+        parts.append(Part(start, stop, texts.get(index, "").strip() or None))
+    return _joined(parts)
+
+
+def _joined(parts: list[Part]) -> list[Part]:
+    """Neighbours that ask the same are one part."""
+    joined = parts[:1]
+    for part in parts[1:]:
+        if part.text == joined[-1].text:
+            joined[-1] = Part(joined[-1].start, part.stop, part.text)
+        else:
+            joined.append(part)
+    return joined
+
+
+def _only_text(episode_id: str, told: object) -> str | None:
+    texts = texts_told(told)
+    if len(set(texts)) > 1:
+        raise EpisodeError(
+            f"{episode_id}: meta/episodes names {len(texts)} tasks and {layout.TASKS} is not there to say of which "
+            "frames; restore that file"
+        )
+    return texts[0] if texts else None
+
+
+def texts_told(told: object) -> list[str]:
+    """The texts in a cell of the column `tasks`, which is a list, or a text."""
+    if isinstance(told, str):
+        return [told.strip()] if told.strip() else []
+    return (
+        [text.strip() for text in told if isinstance(text, str) and text.strip()]
+        if isinstance(told, list)
+        else []
+    )
+
+
+def task_columns(path: Path) -> dict[int, np.ndarray]:
+    """Each episode of a data file with the task_index of its frames (-1: none), in the order of frame_index."""
+    table = read_table(path, ["episode_index"], optional=["task_index", "frame_index"])
+    if "task_index" not in table.column_names:
+        return {}
+    episodes = table["episode_index"].to_numpy()
+    tasks = table["task_index"].cast(pa.int64()).fill_null(-1).to_numpy()
+    frames = table["frame_index"].to_numpy() if "frame_index" in table.column_names else np.arange(len(tasks))
+    order = np.lexsort((frames, episodes))
+    episodes, tasks = episodes[order], tasks[order]
+    starts = np.flatnonzero(np.diff(episodes, prepend=episodes[:1] - 1))
+    pieces = np.split(tasks, starts[1:])
+    return {int(episodes[start]): piece for start, piece in zip(starts, pieces, strict=True)}
