@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from action_images.codec import RELEASED, ActionImageFormat, Reading, draw, draw_uint8, read
-from action_images.codec.ambiguity import _predict
+from action_images.codec.ambiguity import _gap, _predict
 from action_images.codec.smooth import GaussianSmoother
 from action_images.geometry import Camera, Pose, Trajectory
 from scenes import generator, poses, rig, seeds, trajectory
@@ -136,7 +136,7 @@ def test_views_that_contradict_each_other_are_not_valid():
 
 
 def pushed_out(cameras: Camera, path: Trajectory, frames: slice, seed: int) -> Camera:
-    """The rig with its last view shifted, in these frames, so that one random point lies 2 to 4 sigma left of the frame."""
+    """The rig with its last view shifted: in these frames a random point lies 2 to 4 sigma left of the frame."""
     g, moving = generator(seed), cameras.per_frame((), path.num_frames)
     intrinsics = moving.intrinsics.clone()
     pixels, _ = moving[-1, :, None].project(ActionImageFormat().points(path.world_from_tool))
@@ -248,9 +248,14 @@ def test_a_frame_between_decided_ones_is_predicted_on_their_device():
     """What is made without a device lands on `meta` here, and cannot be mixed with the poses' own."""
     pose = Pose.identity()
     with torch.device("meta"):
-        between, far = _predict(2, {0: pose, 4: pose})
+        between = _predict(2, {0: pose, 4: pose})
     assert torch.equal(between.matrix(), pose.matrix())
-    assert far == 2
+
+
+def test_the_gap_is_the_distance_to_the_nearest_decided_frame():
+    pose = Pose.identity()
+    assert _gap(2, {0: pose, 4: pose}) == 2
+    assert _gap(5, {0: pose, 4: pose}) == 1
 
 
 @pytest.mark.parametrize("seed", range(4))

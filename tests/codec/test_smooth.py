@@ -1,4 +1,4 @@
-"""Smoothed rotations: nothing that is right moves, errors shrink, and the frame that is known pulls its neighbours."""
+"""Smoothed rotations: what is right stays, errors shrink, and the known frame pulls its neighbours."""
 
 import math
 
@@ -66,7 +66,7 @@ def test_errors_shrink_and_those_next_to_the_known_frame_most():
 
 
 def test_a_steady_turn_lags_by_little():
-    """What it costs: after 1.6 s of a turn of 40 degrees the end is held back by less than 8, the middle by less than 3."""
+    """After 1.6 s of a turn of 40 degrees the end is held back by less than 8, the middle by less than 3."""
     angles = torch.linspace(0, math.radians(40), NUM_FRAMES)
     path = turned(torch.stack([torch.zeros(NUM_FRAMES), torch.zeros(NUM_FRAMES), angles], 1))
     rotation = RotationSmoother()(path, certain(path)).world_from_tool.rotation

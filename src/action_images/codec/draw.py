@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, UInt8
@@ -12,7 +13,7 @@ from action_images.errors import ActionImagesError
 from action_images.geometry import Camera, Trajectory
 
 FAR_PX = 1e6
-"""Where points that are not to be drawn are put: their spot is exactly zero everywhere."""
+"""Where points that are not drawn are put: their spot is exactly zero everywhere."""
 LEAST_SHOWN = 1 / 510
 """The least value that rounds to one 8-bit level."""
 
@@ -26,29 +27,32 @@ def draw(
 ) -> Float[Tensor, "*batch 3 h w"]:
     """The action images of a trajectory, in [0, 1], RGB.
 
-    `trajectory` has axes (*batch frame). One camera, with no batch axes, gives (*batch frame 3 h w); a rig of them,
-    (view), (*batch view) or moving (*batch view frame), gives (*batch view frame 3 h w): see `Camera.per_frame`.
+    `trajectory` has axes (*batch frame). One camera, with no batch axes, gives (*batch frame 3 h w). A rig of
+    cameras gives (*batch view frame 3 h w); it has axes (view), (*batch view) or moving (*batch view frame),
+    see `Camera.per_frame`.
 
-    A point behind its camera, or not finite, is not drawn; a spot outside the frame shows what of it reaches inside.
-    Differentiable with respect to poses, openings and cameras; works on the device and in the dtype of its inputs.
-    `out`, contiguous and of the result's shape and dtype, is drawn into and returned: large clips spend most of their
-    time in getting fresh memory. Raises ValueError for half precision, no frames, a rig that does not match the
-    trajectory, or an `out` that does not fit. Source: paper section 3 and the format's docstring.
+    A point behind its camera, or not finite, is not drawn; a spot outside the frame shows what of it reaches
+    inside. Differentiable with respect to poses, openings and cameras; works on the device and in the dtype
+    of its inputs. `out`, contiguous and of the result's shape and dtype, is drawn into and returned: large
+    clips spend most of their time in getting fresh memory.
+
+    Raises ValueError for half precision, no frames, a rig that does not match the trajectory, or an `out`
+    that does not fit. Source: paper section 3 and the format's docstring.
     """
-    x, y, level = _spots(trajectory, camera, format)
-    rows, columns = _profiles(x, y, camera.size, format)
-    if rows.requires_grad or columns.requires_grad or level.requires_grad:
+    spots = _spots(trajectory, camera, format)
+    if spots.requires_grad:
         if out is not None:
             raise ActionImagesError(
                 "draw cannot follow gradients into `out`; leave it away, or draw under torch.no_grad()"
             )
-        return _dense(rows, columns, level, format)
-    image = _buffer(out, (*x.shape, *camera.size), x.dtype, x.device)
+        return _dense(spots, format)
+    image = _buffer(out, spots, spots.x.dtype)
+    rows, columns = spots.rows, spots.columns
     torch.mul(rows[..., :2, :, None], columns[..., :2, None, :], out=image[..., :2, :, :])
-    image[..., 2, :, :] = level[..., None, None]
-    levels = level.flatten()
-    for i, patch, spot in _patches(image, x, y, rows, columns, 2, format.gripper_level, format):
-        patch.copy_(torch.where(spot > format.gripper_level, spot, levels[i]))
+    image[..., 2, :, :] = spots.level[..., None, None]
+    levels = spots.level.flatten()
+    for number, patch, values in _patches(image, spots, format, channel=2, least=format.gripper_level):
+        patch.copy_(torch.where(values > format.gripper_level, values, levels[number]))
     return image
 
 
@@ -59,38 +63,49 @@ def draw_uint8(
     *,
     out: Tensor | None = None,
 ) -> UInt8[Tensor, "*batch 3 h w"]:
-    """The same images as `draw` rounded to 8 bits, made for data pipelines: several times faster, not differentiable.
+    """The images of `draw` rounded to 8 bits, made for data pipelines: several times faster.
 
-    Equal to `(draw(...) * 255).round()` to the bit. Only the pixels that round to more than the background are computed.
+    Equal to `(draw(...) * 255).round()` to the bit, and not differentiable. Only the pixels that round to
+    more than the background are computed. Arguments and errors are those of `draw`.
     """
     with torch.no_grad():
-        x, y, level = _spots(trajectory, camera, format)
-        rows, columns = _profiles(x, y, camera.size, format)
-        image = _buffer(out, (*x.shape, *camera.size), torch.uint8, x.device)
+        spots = _spots(trajectory, camera, format)
+        image = _buffer(out, spots, torch.uint8)
         image[..., :2, :, :] = 0
-        background = (level * 255).round_()
-        image[..., 2, :, :] = background.to(torch.uint8)[
-            ..., None, None
-        ]  # cast first: casting every pixel is slow
+        background = (spots.level * 255).round_()
+        # Cast before it is spread over the pixels: casting every pixel is slow.
+        image[..., 2, :, :] = background.to(torch.uint8)[..., None, None]
         for channel in (0, 1):
-            for _, patch, spot in _patches(image, x, y, rows, columns, channel, LEAST_SHOWN, format):
-                patch.copy_(spot.mul_(255).round_())
+            for _, patch, values in _patches(image, spots, format, channel=channel, least=LEAST_SHOWN):
+                patch.copy_(values.mul_(255).round_())
         levels = background.flatten()
-        for i, patch, spot in _patches(image, x, y, rows, columns, 2, format.gripper_level, format):
-            patch.copy_(torch.where(spot > format.gripper_level, (spot * 255).round_(), levels[i]))
+        for number, patch, values in _patches(image, spots, format, channel=2, least=format.gripper_level):
+            patch.copy_(torch.where(values > format.gripper_level, (values * 255).round_(), levels[number]))
     return image
 
 
-def _spots(
-    trajectory: Trajectory, camera: Camera, format: ActionImageFormat
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Pixel positions (*batch 3) of the three spots, and blue's background (*batch), with the axes of the output."""
-    if trajectory.dtype not in (torch.float32, torch.float64):
-        raise ActionImagesError(
-            f"draw needs float32 or float64, got {trajectory.dtype}: half precision misplaces spots by pixels"
-        )
-    if trajectory.opening.ndim == 0 or trajectory.num_frames == 0:
-        raise ActionImagesError("draw needs a trajectory with at least one frame on its last axis")
+@dataclass(frozen=True)
+class _Spots:
+    """What is to be drawn, with the axes of the output.
+
+    (`x`, `y`) are the pixel positions of the three spots, `level` blue's background. A spot is the outer
+    product of its profile down the `rows` and its profile along the `columns`.
+    """
+
+    x: Float[Tensor, "*batch 3"]
+    y: Float[Tensor, "*batch 3"]
+    rows: Float[Tensor, "*batch 3 h"]
+    columns: Float[Tensor, "*batch 3 w"]
+    level: Float[Tensor, "*batch"]
+    size: tuple[int, int]
+
+    @property
+    def requires_grad(self) -> bool:
+        return self.rows.requires_grad or self.columns.requires_grad or self.level.requires_grad
+
+
+def _spots(trajectory: Trajectory, camera: Camera, format: ActionImageFormat) -> _Spots:
+    _check(trajectory)
     camera = camera.to(trajectory.dtype)
     points, level = format.points(trajectory.world_from_tool), format.level(trajectory.opening)
     if camera.batch_shape:
@@ -100,68 +115,71 @@ def _spots(
     pixels, depth = camera[..., None].project(points)
     visible = (depth > 0) & pixels.isfinite().all(-1)
     x, y = torch.where(visible[..., None], pixels, FAR_PX).clamp(-FAR_PX, FAR_PX).unbind(-1)
-    return x, y, level
+    height, width = camera.size
+    sigma_px = format.sigma_px(camera.size)
+    rows = _profile(y, height, sigma_px, format.pixel_centre)
+    columns = _profile(x, width, sigma_px, format.pixel_centre)
+    return _Spots(x, y, rows=rows, columns=columns, level=level, size=camera.size)
 
 
-def _profiles(
-    x: Tensor, y: Tensor, size: tuple[int, int], format: ActionImageFormat
-) -> tuple[Tensor, Tensor]:
-    """The two factors, down the rows and along the columns, whose product is a spot."""
-
-    def profile(centre: Tensor, num_pixels: int) -> Tensor:
-        samples = torch.arange(num_pixels, dtype=centre.dtype, device=centre.device) + format.pixel_centre
-        return torch.exp(((samples - centre[..., None]) / format.sigma_px(size)) ** 2 * -0.5)
-
-    return profile(y, size[0]), profile(x, size[1])
+def _check(trajectory: Trajectory) -> None:
+    if trajectory.dtype not in (torch.float32, torch.float64):
+        raise ActionImagesError(
+            f"draw needs float32 or float64, got {trajectory.dtype}: half precision misplaces spots by pixels"
+        )
+    if trajectory.opening.ndim == 0 or trajectory.num_frames == 0:
+        raise ActionImagesError("draw needs a trajectory with at least one frame on its last axis")
 
 
-def _dense(rows: Tensor, columns: Tensor, level: Tensor, format: ActionImageFormat) -> Tensor:
+def _profile(
+    centre: Float[Tensor, "*batch 3"], num_pixels: int, sigma_px: float, pixel_centre: float
+) -> Float[Tensor, "*batch 3 num_pixels"]:
+    """A spot's values along one line of pixels."""
+    samples = torch.arange(num_pixels, dtype=centre.dtype, device=centre.device) + pixel_centre
+    return torch.exp(((samples - centre[..., None]) / sigma_px) ** 2 * -0.5)
+
+
+def _dense(spots: _Spots, format: ActionImageFormat) -> Float[Tensor, "*batch 3 h w"]:
     """All pixels in one expression that gradients can follow."""
-    spots = rows[..., :, None] * columns[..., None, :]
-    blue = torch.where(
-        spots[..., 2, :, :] > format.gripper_level, spots[..., 2, :, :], level[..., None, None]
-    )
-    return torch.cat([spots[..., :2, :, :], blue[..., None, :, :]], -3)
+    values = spots.rows[..., :, None] * spots.columns[..., None, :]
+    red_and_green, blue = values[..., :2, :, :], values[..., 2, :, :]
+    blue = torch.where(blue > format.gripper_level, blue, spots.level[..., None, None])
+    return torch.cat([red_and_green, blue[..., None, :, :]], -3)
 
 
-def _buffer(out: Tensor | None, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+def _buffer(out: Tensor | None, spots: _Spots, dtype: torch.dtype) -> Tensor:
+    """Memory for the images: `out`, if it is given and fits."""
+    shape, device = (*spots.x.shape, *spots.size), spots.x.device
     if out is None:
         return torch.empty(shape, dtype=dtype, device=device)
     if tuple(out.shape) != shape or out.dtype != dtype or out.device != device or not out.is_contiguous():
         raise ActionImagesError(
-            f"out must be contiguous, {shape}, {dtype} on {device}; got {tuple(out.shape)}, {out.dtype} on {out.device}"
+            f"out must be contiguous, {shape}, {dtype} on {device}; "
+            f"got {tuple(out.shape)}, {out.dtype} on {out.device}"
         )
     return out
 
 
 def _patches(
-    image: Tensor,
-    x: Tensor,
-    y: Tensor,
-    rows: Tensor,
-    columns: Tensor,
-    channel: int,
-    least: float,
-    format: ActionImageFormat,
+    image: Tensor, spots: _Spots, format: ActionImageFormat, *, channel: int, least: float
 ) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """For every spot of a channel that reaches `least` inside the frame: its number, its box of the image, its values there.
+    """The spots of a channel that reach `least` inside the frame: number, box of the image, values there.
 
-    One small box after another: a spot fills a few percent of an image, and a pass over all of it costs far more.
+    One small box after another: a spot fills a few percent of an image, and a pass over all of it costs far
+    more.
     """
-    size = (image.shape[-2], image.shape[-1])
-    radius_px = format.sigma_px(size) * (-2 * math.log(least)) ** 0.5
-    boxes = torch.stack([*_span(y, radius_px, size[0], format), *_span(x, radius_px, size[1], format)], -1)[
-        ..., channel, :
-    ]
+    height, width = spots.size
+    radius_px = format.sigma_px(spots.size) * (-2 * math.log(least)) ** 0.5
+    top, bottom = _span(spots.y[..., channel], radius_px, height, format)
+    left, right = _span(spots.x[..., channel], radius_px, width, format)
+    boxes = torch.stack([top, bottom, left, right], -1).flatten(0, -2).int().tolist()
     planes = image[..., channel, :, :].flatten(0, -3)
-    rows, columns = rows[..., channel, :].flatten(0, -2), columns[..., channel, :].flatten(0, -2)
-    for i, (top, bottom, left, right) in enumerate(boxes.flatten(0, -2).int().tolist()):
+    rows = spots.rows[..., channel, :].flatten(0, -2)
+    columns = spots.columns[..., channel, :].flatten(0, -2)
+    for number, (top, bottom, left, right) in enumerate(boxes):
         if top < bottom and left < right:
-            yield (
-                i,
-                planes[i, top:bottom, left:right],
-                torch.outer(rows[i, top:bottom], columns[i, left:right]),
-            )
+            patch = planes[number, top:bottom, left:right]
+            yield number, patch, torch.outer(rows[number, top:bottom], columns[number, left:right])
 
 
 def _span(
@@ -169,4 +187,5 @@ def _span(
 ) -> tuple[Tensor, Tensor]:
     """First and one past the last pixel of a line that lie within a radius of a centre."""
     first = (centre - radius_px - format.pixel_centre).floor().clamp(0, num_pixels)
-    return first, (centre + radius_px - format.pixel_centre).ceil().add(1).clamp(0, num_pixels)
+    stop = (centre + radius_px - format.pixel_centre).ceil().add(1).clamp(0, num_pixels)
+    return first, stop

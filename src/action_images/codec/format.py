@@ -10,12 +10,12 @@ from action_images.errors import ActionImagesError
 from action_images.geometry import Pose
 
 POINTS = ((0.0, 0.0, 0.0), (1.0, 0.0, 0.0), (0.0, 0.0, -1.0))
-"""Where the three spots lie on the tool, in axis lengths along its axes: red the position, green +x, blue -z."""
+"""Where the spots lie on the tool, in axis lengths along its axes: red the position, green +x, blue -z."""
 
 
 @dataclass(frozen=True)
 class ActionImageFormat:
-    """How an action becomes an image (paper section 3, with the released weights' choice of axes and colours).
+    """How an action becomes an image: paper section 3, with the released weights' axes and colours.
 
     Each of the three points is a Gaussian spot of peak 1 in its colour. Wherever blue's spot is not above
     `gripper_level`, blue shows the gripper instead: `gripper_level * opening`.
@@ -24,7 +24,10 @@ class ActionImageFormat:
     axis_length: float = 0.1
     """From the tool's position to the points on its axes (m)."""
     sigma: float = 0.05
-    """Standard deviation of a spot, as a fraction of the image's shorter side; wider than .18 it would hide blue's background."""
+    """Standard deviation of a spot, as a fraction of the image's shorter side.
+
+    Wider than .18 it would hide blue's background.
+    """
     gripper_level: float = 0.25
     """Blue's background where the gripper is fully open."""
     pixel_centre: float = 0.5
@@ -36,7 +39,8 @@ class ActionImageFormat:
         for name, low, high in (("axis_length", 0, 10), ("sigma", 0, 0.18), ("gripper_level", 0, 1)):
             if not low < getattr(self, name) < high:
                 raise ActionImagesError(
-                    f"ActionImageFormat.{name} is {getattr(self, name)}; it lies between {low} and {high}, both excluded"
+                    f"ActionImageFormat.{name} is {getattr(self, name)}; it lies between {low} and {high}, "
+                    "both excluded"
                 )
 
     def sigma_px(self, size: tuple[int, int]) -> float:
@@ -52,7 +56,7 @@ class ActionImageFormat:
         return world_from_tool[..., None].apply(offsets)
 
     def level(self, opening: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
-        """Blue's background for an opening in [0, 1]; 0, as where nothing is drawn, for one that is not known (NaN)."""
+        """Blue's background for an opening in [0, 1]; 0, as if nothing were drawn, for NaN (unknown)."""
         opening = opening.nan_to_num(0.0)
         if self.opening_threshold is not None:
             opening = (opening > self.opening_threshold).to(opening.dtype)

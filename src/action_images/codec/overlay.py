@@ -16,14 +16,17 @@ def overlay(
     action_images: UInt8[Tensor, "*frames 3 h w"],
     format: ActionImageFormat = ActionImageFormat(),
 ) -> UInt8[Tensor, "*frames 3 h w"]:
-    """The video with the spots in their colours on top, as far as they rise above the level of blue's gripper background, which so is left
-    out, also where a model has imagined it not quite flat.
+    """The video with the spots in their colours on top.
+
+    Only what rises above the level of blue's gripper background is shown. So that background is left out,
+    also where a model has generated it not quite flat.
 
     Raises ValueError where the two differ in shape.
     """
     if video.shape != action_images.shape:
         raise ActionImagesError(
-            f"the video is {tuple(video.shape)}, the action images are {tuple(action_images.shape)}: their frames must correspond"
+            f"the video is {tuple(video.shape)}, the action images are {tuple(action_images.shape)}: their "
+            "frames must correspond"
         )
     spots = ((action_images.float() / 255 - format.gripper_level) / (1 - format.gripper_level)).clamp_min(0)
     cover = STRENGTH * spots.amax(-3, keepdim=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -14,11 +14,12 @@ from action_images.codec.format import ActionImageFormat
 from action_images.codec.locate import Spots, locate
 from action_images.codec.solve import Solution, solve
 from action_images.errors import ActionImagesError
-from action_images.geometry import Camera, Trajectory
+from action_images.geometry import Camera, Pose, Trajectory
 from action_images.structs import Struct, concatenate, stack
 
+FramesOfViews = TypeVar("FramesOfViews", Spots, Camera)
 Smoother = Callable[[Trajectory, Float[Tensor, "*frames"]], Trajectory]
-"""Takes a trajectory and its positions' predicted standard deviation (m; infinite where unknown), gives a smoother one."""
+"""Takes a trajectory and its positions' predicted standard deviation (m; infinite where unknown)."""
 HALF_CONFIDENT_M = 5e-3
 """The predicted standard deviation of the position at which confidence is one half."""
 STRONG_SIGMAS = 0.125
@@ -29,9 +30,10 @@ STRONG_SIGMAS = 0.125
 class Reading(Struct):
     """What action images say. All but `spots` have axes (*batch frame).
 
-    Where `valid` is False the pose is not to be relied on. Either it could not be known, and then the value stands
-    between its known neighbours (held at the ends; NaN if there are none), or its predicted precision fell short, or a
-    spot is missing where the pose says it should be seen, and then the value is the best estimate.
+    Where `valid` is False the pose is not to be relied on. Either it could not be known, and then the value
+    stands between its known neighbours (held at the ends; NaN if there are none), or its predicted precision
+    fell short, or a spot is missing where the pose says it should be seen, and then the value is the best
+    estimate.
     """
 
     trajectory: Trajectory
@@ -62,37 +64,38 @@ def read(
 ) -> Reading:
     """Read the trajectory off action images, uint8 or float in [0, 1], of at least two views.
 
-    `cameras` are (view), (*batch view) or moving (*batch view frame): see `Camera.per_frame`. `exact` uses every
-    pixel near a spot, `fast` some of them: as good on clean images, worse under noise. Frames whose position is
-    predicted to be worse than `max_position_std` (m) are not valid, nor are those whose rotation would move the drawn
-    points by more than twice that. `smooth` (for generated images; see `codec.smooth`) runs last.
+    `cameras` are (view), (*batch view) or moving (*batch view frame): see `Camera.per_frame`.
+    `precision` "exact" uses every
+    pixel near a spot, "fast" some of them: as good on clean images, worse under noise. Frames whose position
+    is predicted to be worse than `max_position_std` (m) are not valid, nor are those whose rotation would
+    move the drawn points by more than twice that. `smooth` (for generated images; see `codec.smooth`) runs
+    last.
 
-    Raises ValueError for fewer than two views, no frames, pixels that are not finite or far outside [0, 1], or images
-    that do not match the cameras. Source: paper section 3, inverted by weighted least squares; the errors to expect
-    stand in docs/codec.md.
+    Raises ValueError for fewer than two views, no frames, pixels that are not finite or far outside [0, 1],
+    or images that do not match the cameras. Source: paper section 3, inverted by weighted least squares; the
+    errors to expect stand in docs/codec.md.
     """
     rig = _rig(images, cameras)
-    axis = images.ndim - 5
-    batch_shape = torch.Size([*images.shape[:axis], images.shape[axis + 1]])
+    *batch_shape, _, num_frames = images.shape[:-3]
     located = locate(images, format, full_resolution=precision == "exact")
-    spots = located.map(lambda tensor: tensor.transpose(axis, axis + 1).flatten(0, axis)).to(torch.float64)
-    frame_rig = rig.map(lambda tensor: tensor.transpose(axis, axis + 1).flatten(0, axis)).to(torch.float64)
+    # Geometry is solved frame by frame: (*batch view frame) becomes (batch * frame, view).
+    spots, frame_rig = _by_frame(located, len(batch_shape)), _by_frame(rig, len(batch_shape))
 
-    solution, known, searched = _solve_all(spots, frame_rig, format, num_frames=batch_shape[-1])
-    reading = _reading(solution, known, spots, format, max_position_std)
-    faded = searched & ambiguity.should_be_seen(
-        format.points(solution.world_from_tool), spots, frame_rig, format
-    )
-    reading = replace(
-        reading, valid=reading.valid & ~faded, confidence=torch.where(faded, 0.0, reading.confidence)
-    )
-    paths = reading.trajectory.map(lambda tensor: tensor.unflatten(0, (-1, batch_shape[-1])))
-    trajectory = _bridge(paths, known.unflatten(0, (-1, batch_shape[-1])))
-    reading = replace(reading, trajectory=trajectory.map(lambda tensor: tensor.flatten(0, 1)))
-    reading = reading.map(lambda tensor: tensor.unflatten(0, batch_shape)).to(cameras.dtype)
+    solved = _solve_all(spots, frame_rig, format, num_frames=num_frames)
+    reading = _reading(solved, spots, format, max_position_std)
+    reading = _doubt_faded(reading, solved, frame_rig, format)
+    paths = reading.trajectory.map(lambda tensor: tensor.unflatten(0, (-1, num_frames)))
+    bridged = _bridge(paths, solved.known.unflatten(0, (-1, num_frames)))
+    reading = replace(reading, trajectory=bridged.map(lambda tensor: tensor.flatten(0, 1)))
+    reading = reading.map(lambda tensor: tensor.unflatten(0, (*batch_shape, num_frames))).to(cameras.dtype)
     if smooth is not None:
         reading = replace(reading, trajectory=smooth(reading.trajectory, reading.position_std))
     return reading
+
+
+def _by_frame(value: FramesOfViews, num_batch_axes: int) -> FramesOfViews:
+    view, frame = num_batch_axes, num_batch_axes + 1
+    return value.map(lambda tensor: tensor.transpose(view, frame).flatten(0, view)).to(torch.float64)
 
 
 def _rig(images: Tensor, cameras: Camera) -> Camera:
@@ -104,62 +107,86 @@ def _rig(images: Tensor, cameras: Camera) -> Camera:
     *batch_shape, num_views, num_frames = images.shape[:-3]
     if num_views < 2:
         raise ActionImagesError(
-            "read needs at least two views: one alone does not tell how far away the tool is; add a calibrated camera"
+            "read needs at least two views: one alone does not tell how far away the tool is; add a "
+            "calibrated camera"
         )
     if num_frames == 0:
         raise ActionImagesError("read got images with no frames; give at least one")
     if tuple(images.shape[-2:]) != tuple(cameras.size):
         cure = "bring both to one size with geometry.framing"
         raise ActionImagesError(
-            f"images are {tuple(images.shape[-2:])}, cameras.size says {tuple(cameras.size)} (height, width); {cure}"
+            f"images are {tuple(images.shape[-2:])}, cameras.size says {tuple(cameras.size)} (height, "
+            f"width); {cure}"
         )
     rig = cameras.check("cameras").per_frame(tuple(batch_shape), num_frames)
     if rig.batch_shape[-2] != num_views:
         raise ActionImagesError(
-            f"images show {num_views} views, cameras describe {rig.batch_shape[-2]}; give one camera for each view, in order"
+            f"images show {num_views} views, cameras describe {rig.batch_shape[-2]}; give one camera for "
+            "each view, in order"
         )
     return rig
 
 
-def _solve_all(
-    spots: Spots, rig: Camera, format: ActionImageFormat, num_frames: int
-) -> tuple[Solution, Tensor, Tensor]:
-    """Poses of all frames, (batch * frame), which of them are known, and which had to be searched for."""
-    limit = STRONG_SIGMAS * format.sigma_px(rig.size)
-    strong = spots.seen & (spots.covariance.diagonal(dim1=-2, dim2=-1).sum(-1) < limit**2)
+@dataclass(frozen=True)
+class _Solved:
+    """Poses of all frames (batch * frame), which of them are known, and which had to be searched for."""
+
+    solution: Solution
+    known: Bool[Tensor, "frames"]
+    searched: Bool[Tensor, "frames"]
+
+
+def _solve_all(spots: Spots, rig: Camera, format: ActionImageFormat, *, num_frames: int) -> _Solved:
+    sigma_px = format.sigma_px(rig.size)
+    limit_px = STRONG_SIGMAS * sigma_px
+    strong = spots.seen & (spots.variance_px < limit_px**2)
     whole = (strong.sum(1) >= 2).all(-1)
     solution = solve(spots, rig, format)
-    fits = solution.in_front & (solution.residual_px < format.sigma_px(rig.size))
-    known = whole & fits
+    known = whole & solution.in_front & (solution.residual_px < sigma_px)
     partial = (~whole & spots.seen.any(1).all(-1)).nonzero().squeeze(-1)
     if not len(partial):
-        return solution, known, torch.zeros_like(known)
+        return _Solved(solution, known, searched=torch.zeros_like(known))
+
     candidates = ambiguity.search(spots[partial], strong[partial], rig[partial], format)
+    chosen = _choose(candidates, partial, solution.world_from_tool, known, format, num_frames=num_frames)
     source = torch.arange(len(known), device=known.device)
     picked = torch.zeros_like(partial)
-    for start in range(0, len(known), num_frames):
-        columns = ((partial >= start) & (partial < start + num_frames)).nonzero().flatten()
-        poses = {
-            int(i): solution.world_from_tool[int(i)]
-            for i in known[start : start + num_frames].nonzero().flatten() + start
-        }
-        chosen = ambiguity.choose(candidates[:, columns], partial[columns].tolist(), poses, format)
-        for column in columns.tolist():
-            if (frame := int(partial[column])) in chosen:
-                source[frame], picked[column] = len(known) + column, chosen[frame]
-    solution = concatenate([solution, candidates.solution[picked, torch.arange(len(partial))]])[source]
+    for column, frame in enumerate(partial.tolist()):
+        if frame in chosen:
+            source[frame], picked[column] = len(known) + column, chosen[frame]
+    found = candidates.solution[picked, torch.arange(len(partial))]
+    solution = concatenate([solution, found])[source]
     searched = source >= len(known)
-    return solution, known | (searched & (solution.residual_px < format.sigma_px(rig.size))), searched
+    return _Solved(solution, known | (searched & (solution.residual_px < sigma_px)), searched)
 
 
-def _reading(
-    solution: Solution, known: Tensor, spots: Spots, format: ActionImageFormat, max_position_std: float
-) -> Reading:
+def _choose(
+    candidates: ambiguity.Candidates,
+    partial: Tensor,
+    world_from_tool: Pose,
+    known: Tensor,
+    format: ActionImageFormat,
+    *,
+    num_frames: int,
+) -> dict[int, int]:
+    """The candidate of each `partial` frame that can be decided; every path is decided by itself."""
+    chosen: dict[int, int] = {}
+    for start in range(0, len(known), num_frames):
+        stop = start + num_frames
+        columns = ((partial >= start) & (partial < stop)).nonzero().flatten()
+        known_frames = (known[start:stop].nonzero().flatten() + start).tolist()
+        poses = {frame: world_from_tool[frame] for frame in known_frames}
+        chosen |= ambiguity.choose(candidates[:, columns], partial[columns].tolist(), poses, format)
+    return chosen
+
+
+def _reading(solved: _Solved, spots: Spots, format: ActionImageFormat, max_position_std: float) -> Reading:
+    solution = solved.solution
     opening = _opening(spots, format)
-    position_std, rotation_std = (
-        torch.where(known, std, torch.inf) for std in (solution.position_std, solution.rotation_std)
-    )
-    valid = (position_std <= max_position_std) & (rotation_std * format.axis_length <= 2 * max_position_std)
+    position_std = torch.where(solved.known, solution.position_std, torch.inf)
+    rotation_std = torch.where(solved.known, solution.rotation_std, torch.inf)
+    axis_end_std = rotation_std * format.axis_length
+    valid = (position_std <= max_position_std) & (axis_end_std <= 2 * max_position_std)
     return Reading(
         Trajectory(solution.world_from_tool, opening),
         is_open=opening > 0.5,
@@ -172,6 +199,14 @@ def _reading(
     )
 
 
+def _doubt_faded(reading: Reading, solved: _Solved, rig: Camera, format: ActionImageFormat) -> Reading:
+    """Not valid where a searched pose says that a spot should be seen which is not."""
+    points = format.points(solved.solution.world_from_tool)
+    faded = solved.searched & ambiguity.should_be_seen(points, reading.spots, rig, format)
+    confidence = torch.where(faded, 0.0, reading.confidence)
+    return replace(reading, valid=reading.valid & ~faded, confidence=confidence)
+
+
 def _opening(spots: Spots, format: ActionImageFormat) -> Tensor:
     """How far blue's background stands above the black level that red and green show, averaged over views."""
     red, green, blue = spots.background.unbind(-1)
@@ -179,7 +214,10 @@ def _opening(spots: Spots, format: ActionImageFormat) -> Tensor:
 
 
 def _bridge(trajectory: Trajectory, known: Tensor) -> Trajectory:
-    """Each path (path frame) with its unknown frames laid between known ones: held at the ends, NaN if none is known."""
+    """Each path (path frame) with its unknown frames laid between known ones.
+
+    They are held at the ends, and NaN if no frame is known.
+    """
     return stack([_bridge_path(trajectory[i], known[i]) for i in range(len(known))])
 
 
@@ -188,10 +226,10 @@ def _bridge_path(path: Trajectory, known: Tensor) -> Trajectory:
         return path
     frames = known.nonzero().flatten()
     if not len(frames):
-        return replace(
-            path, world_from_tool=path.world_from_tool.map(lambda tensor: torch.full_like(tensor, torch.nan))
-        )
-    numbers = np.interp(np.arange(len(known)), frames.numpy(force=True), np.arange(len(frames)))
-    bridged = path[frames].at(torch.as_tensor(numbers, device=known.device))
+        unknown = path.world_from_tool.map(lambda tensor: torch.full_like(tensor, torch.nan))
+        return replace(path, world_from_tool=unknown)
+    # Unknown frames lie at fractions between the known ones' places in `frames`.
+    places = np.interp(np.arange(len(known)), frames.numpy(force=True), np.arange(len(frames)))
+    bridged = path[frames].at(torch.as_tensor(places, device=known.device))
     pose = stack([bridged.world_from_tool, path.world_from_tool])
     return replace(path, world_from_tool=pose[known.long(), torch.arange(len(known))])

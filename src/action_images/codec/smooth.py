@@ -1,4 +1,4 @@
-"""Smoothing over time for trajectories read from generated images, where neighbouring frames share the truth but not the error."""
+"""Smoothing over time: neighbouring frames of generated images share the truth but not the error."""
 
 from dataclasses import dataclass, replace
 
@@ -15,9 +15,10 @@ from action_images.geometry.rotation import nearest_rotation
 class GaussianSmoother:
     """A weighted mean over neighbouring frames: near ones count more, and so do those that are known better.
 
-    `width` is the standard deviation of the window in frames. Frames of infinite `position_std` count nothing and are
-    filled from the others. Rotations are averaged as matrices and brought back to the nearest rotation; openings,
-    which jump by nature, stay as they are. It bends sharp turns: a path of curvature k moves by about k * width^2 / 2.
+    `width` is the standard deviation of the window in frames. Frames of infinite `position_std` count nothing
+    and are filled from the others. Rotations are averaged as matrices and brought back to the nearest
+    rotation; openings, which jump by nature, stay as they are. It bends sharp turns: a path of curvature k
+    moves by about k * width^2 / 2.
     """
 
     width: float
@@ -25,7 +26,8 @@ class GaussianSmoother:
     def __post_init__(self) -> None:
         if not self.width > 0:
             raise ActionImagesError(
-                f"GaussianSmoother.width is {self.width}; give a positive number of frames, or no smoother at all"
+                f"GaussianSmoother.width is {self.width}; give a positive number of frames, or no smoother "
+                "at all"
             )
 
     def __call__(self, trajectory: Trajectory, position_std: Float[Tensor, "*frames"]) -> Trajectory:
@@ -45,11 +47,12 @@ class GaussianSmoother:
 
 @dataclass(frozen=True)
 class RotationSmoother:
-    """The same of rotations alone, with equal weights but for the first frame: what is known of a path before it is generated.
+    """A weighted mean of neighbouring rotations: near ones count more, and the first counts `first` times.
 
-    A rotation is the difference of two spots' places, so generated images say far less of it than of the position, and
-    tools turn slowly. `first` is how many frames the first one counts as: 4 where it was given, 1 where it was generated too.
-    Poses that are not known (infinite `position_std`) count nothing and stay as they are, as positions and openings do.
+    A rotation is the difference of two spots' places, so generated images say far less of it than of the
+    position, and tools turn slowly. `first` is how many frames the first one counts as: 4 where it was given,
+    1 where it was generated too. Poses that are not known (infinite `position_std`) count nothing and stay as
+    they are, as positions and openings do.
     """
 
     width: float = 2.0
@@ -58,7 +61,8 @@ class RotationSmoother:
     def __post_init__(self) -> None:
         if not (self.width > 0 and self.first > 0):
             raise ActionImagesError(
-                f"RotationSmoother takes width and first greater than 0, got {self}; take no smoother to smooth nothing"
+                f"RotationSmoother takes width and first greater than 0, got {self}; take no smoother to "
+                "smooth nothing"
             )
 
     def __call__(self, trajectory: Trajectory, position_std: Float[Tensor, "*frames"]) -> Trajectory:
