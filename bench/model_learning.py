@@ -34,10 +34,8 @@ def learn(name: str, preset: Preset, named: bool, core_seconds: float, autoencod
         scene, _ = scenes.batch(batch, generator)
         pipeline.rigs._maps.clear()
         canvas, condition = pipeline.encode(scene, MODES["policy"], scenes.num_frames)
-        noise, level = (
-            torch.randn(canvas.latents.shape, generator=generator),
-            flow.draw_levels(batch, 5.0, generator),
-        )
+        noise = torch.randn(canvas.latents.shape, generator=generator)
+        level = flow.shifted(1 - torch.rand(batch, generator=generator), 5.0)
         velocity = pipeline.models.denoiser(
             replace(canvas, latents=flow.noised(canvas, noise, level)), level, condition
         )

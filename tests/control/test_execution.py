@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from action_images.control import Blend, Execution, PlanExecutor
-from action_images.control.execution import OPEN_LOOP
 from action_images.geometry import Pose, Trajectory
 from action_images.geometry.rotation import angle_between, from_rotation_vector
 from action_images.robot import Plan
@@ -53,7 +52,7 @@ def test_a_plan_shorter_than_that_is_followed_by_the_next():
 
 
 def test_open_loop_is_one_plan_to_its_end():
-    executor = PlanExecutor(OPEN_LOOP, 1.0)
+    executor = PlanExecutor(Execution(num_steps=None, max_plans=1), 1.0)
     assert follow(executor, 8) == [(0, frame) for frame in range(8)]
     assert executor.finished
     assert not executor.wants_plan
@@ -74,7 +73,7 @@ def test_a_dropped_plan_is_replaced_at_once_or_ends_an_open_loop():
     executor.drop()
     assert executor.wants_plan
     assert follow(executor, 1) == [(1, 0)]
-    once = PlanExecutor(OPEN_LOOP, 1.0)
+    once = PlanExecutor(Execution(num_steps=None, max_plans=1), 1.0)
     follow(once, 2)
     once.drop()
     assert once.finished

@@ -18,9 +18,9 @@ def test_sampling_levels_equal_the_releases(golden, num_steps: int):
     assert levels[-1] == 0
 
 
-def test_training_weight_equals_the_releases(golden):
+def test_release_weight_equals_the_releases(golden):
     expected = golden("scheduler")
-    weight = flow.training_weight(expected["sigmas_train"], shift=5.0)
+    weight = flow.release_weight(expected["sigmas_train"], shift=5.0)
     torch.testing.assert_close(weight, expected["weights_train"], atol=2e-5, rtol=1e-5)
     levels = flow.shifted(torch.linspace(1, 0, 1001)[:-1], 5.0)
     torch.testing.assert_close(levels, expected["sigmas_train"], atol=2e-7, rtol=0)
@@ -34,12 +34,10 @@ def test_levels_are_those_of_the_library_scheduler():
     torch.testing.assert_close(flow.sampling_levels(30, 5.0), scheduler.sigmas, atol=2e-7, rtol=0)
 
 
-def test_drawn_levels_lie_in_range_and_repeat_with_the_seed():
-    first, second = (flow.draw_levels(5000, 5.0, torch.Generator().manual_seed(3)) for _ in range(2))
-    assert torch.equal(first, second)
-    assert ((first > 0) & (first <= 1)).all()
-    # The median of a uniform number, 1/2, is shifted to 5/6.
-    assert first.median().item() == pytest.approx(5 / 6, abs=0.02)
+def test_a_shift_keeps_the_ends_and_moves_the_middle_towards_noise():
+    levels = flow.shifted(torch.tensor([0.0, 0.5, 1.0]), 5.0)
+    torch.testing.assert_close(levels, torch.tensor([0.0, 5 / 6, 1.0]))
+    assert torch.equal(flow.shifted(levels, 1.0), levels)
 
 
 @given(st.floats(0, 1), st.floats(0, 1))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from action_images.episodes.dataset import Dataset, DatasetWriter
 from action_images.episodes.episode import EpisodeError
 from action_images.samples import loader as loading
-from action_images.samples.mixture import Decisions, Mixture, Source, fingerprint, parse_ratio, shares
+from action_images.samples.mixture import Decisions, Mixture, Source, fingerprint, shares
 from action_images.samples.split import Split
 from action_images.samples.stateless_random import choose, held_out, permuted, uniform
 from action_images.samples.window import Cutting, variation
@@ -154,21 +154,19 @@ def test_a_step_is_grouped_by_what_its_samples_hold(dataset, unlabelled):
 
 
 def test_each_sample_decides_for_itself(dataset):
-    rules = Decisions({"joint": 0.7, "labelling": 0.3}, {"joint": 0.1, "labelling": 1.0}, 0.25, 0.4)
+    rules = Decisions({"joint": 0.7, "labelling": 0.3}, {"joint": 0.1, "labelling": 1.0}, 0.4)
     mixture = Mixture([Source("sim", dataset, Cutting(4))], 0, rules)
     draws = [mixture[index] for index in range(4000)]
     share = sum(draw.mode == "joint" for draw in draws) / 4000
     assert abs(share - 0.7) < 0.03
     assert all(draw.drop_text for draw in draws if draw.mode == "labelling")
     assert abs(sum(draw.drop_text for draw in draws if draw.mode == "joint") / (4000 * share) - 0.1) < 0.03
-    assert abs(sum(draw.drop_action for draw in draws) / 4000 - 0.25) < 0.03
     assert abs(sum(draw.mirror for draw in draws) / 4000 - 0.4) < 0.03
     for draw in draws[:20]:
         sample = mixture.sample(draw)
         plain = mixture.sample(replace(draw, mirror=False))
         assert torch.equal(sample.video, plain.video.flip(-1) if draw.mirror else plain.video)
         assert (sample.instruction is None) == draw.drop_text
-        assert (sample.trajectory is None) == draw.drop_action
     assert draws[3].uniform("crop") == mixture[3].uniform("crop") != draws[3].uniform("other")
 
 
@@ -240,19 +238,6 @@ def test_a_damaged_episode_stops_the_loader_with_one_clear_error(tmp_path):
     with pytest.raises(EpisodeError, match=r"^sim: .*file-002.mp4: is not a readable video") as caught:
         list(loading.load(mixture, 4, 50, num_workers=1))
     assert "Traceback" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("text", "parsed"), [("a", ("a", 1.0)), ("a/b@0.5", ("a/b", 0.5)), ("x@y@2", ("x@y", 2.0))]
-)
-def test_a_source_reads_name_at_ratio(text, parsed):
-    assert parse_ratio(text) == parsed
-
-
-@pytest.mark.parametrize("text", ["a@", "a@0", "a@-1", "a@nan", "a@inf", "@1", "a@b"])
-def test_a_ratio_that_is_none_is_refused(text):
-    with pytest.raises(ValueError, match="name@ratio"):
-        parse_ratio(text)
 
 
 def test_chance_is_fair_and_needs_weights():

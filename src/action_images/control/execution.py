@@ -51,10 +51,6 @@ class Execution:
             )
 
 
-OPEN_LOOP = Execution(num_steps=None, max_plans=1)
-"""One plan, all of it: the paper's protocol."""
-
-
 @dataclass(frozen=True)
 class Target:
     """What the arm is told next. `plan` counts from 0; `frame` is that plan's."""

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from action_images.errors import ActionImagesError
-from action_images.geometry import Pose, Trajectory
+from action_images.geometry import Trajectory
 
 Interpolation = Literal["linear", "cubic"]
 
@@ -126,9 +126,3 @@ def _catmull_rom(points: Float[Tensor, "frame 3"], frame: Float[Tensor, "step"])
     start, stop, leave, arrive = points[before], points[before + 1], slope[before], slope[before + 1]
     bend = (leave + start - stop) * (1 - share) + (stop - start - arrive) * share
     return torch.lerp(start, stop, share) + share * (1 - share) * bend
-
-
-def held(world_from_tool: Pose, opening: float, num_steps: int) -> Trajectory:
-    """Standing still for so many control steps."""
-    pose = world_from_tool[None].map(lambda tensor: tensor.expand(num_steps, *tensor.shape[1:]))
-    return Trajectory(pose, torch.full((num_steps,), opening, dtype=pose.dtype, device=pose.device))

@@ -28,27 +28,29 @@ def sampling_levels(num_steps: int, shift: float) -> Float[Tensor, "num_levels"]
     return shifted(torch.linspace(1, 0, num_steps + 1), shift)
 
 
-def draw_levels(
-    num_samples: int, shift: float, generator: torch.Generator | None = None
-) -> Float[Tensor, "b"]:
-    """One noise level in (0, 1] for each sample: uniform before the shift, on the CPU."""
-    return shifted(1 - torch.rand(num_samples, generator=generator), shift)
-
-
-def training_weight(noise_level: Float[Tensor, "*batch"], shift: float) -> Float[Tensor, "*batch"]:
+def release_weight(noise_level: Float[Tensor, "*batch"], shift: float) -> Float[Tensor, "*batch"]:
     """How much the release lets a noise level count: a bell around 1/2 that is 0 at 1, with mean 1 over its 1000 levels."""
     levels = shifted(torch.linspace(1, 0, TRAINING_LEVELS + 1, dtype=torch.float64)[:-1], shift)
     mean = (_bell(levels) - _bell(levels).min()).mean()
     return ((_bell(noise_level.double()) - _bell(levels).min()) / mean).to(noise_level.dtype)
 
 
+def velocity_weight(noise_level: Float[Tensor, "*batch"], shift: float) -> Float[Tensor, "*batch"]:  # noqa: ARG001 (one signature for all)
+    """All noise levels count alike in the velocity."""
+    return torch.ones_like(noise_level)
+
+
+def clean_weight(noise_level: Float[Tensor, "*batch"], shift: float) -> Float[Tensor, "*batch"]:  # noqa: ARG001 (one signature for all)
+    """All noise levels count alike in the clean latents, whose error is the velocity's times the noise level."""
+    return noise_level.square()
+
+
 LOSS_WEIGHTS: dict[str, Callable[[Tensor, float], Tensor]] = {
-    "velocity": lambda level, shift: torch.ones_like(level),  # noqa: ARG005
-    "clean": lambda level, shift: level.square(),  # noqa: ARG005
-    "release": training_weight,
+    "velocity": velocity_weight,
+    "clean": clean_weight,
+    "release": release_weight,
 }
-"""Name -> how much a noise level (under the shift) counts. The error is the velocity's; times the level it is that of the
-clean latents, so "clean" counts all levels alike in those."""
+"""Name -> how much the squared error of the velocity counts at a noise level, under the shift."""
 
 
 def _bell(noise_level: Tensor) -> Tensor:

@@ -28,7 +28,6 @@ class Decisions:
 
     modes: Mapping[str, float] = field(default_factory=dict)
     drop_text: float | Mapping[str, float] = 0.0
-    drop_action: float = 0.0
     mirror: float = 0.0
     first_frame_modes: frozenset[str] = frozenset()
 
@@ -43,7 +42,6 @@ class Draw:
     window: Window
     mode: str | None
     drop_text: bool
-    drop_action: bool
     mirror: bool
     seed: int
 
@@ -157,7 +155,7 @@ class Mixture:
     def _rules(self, source: Source) -> Decisions:
         return self.decisions if source.decisions is None else source.decisions
 
-    def _decide(self, index: int, rules: Decisions) -> tuple[str | None, bool, bool, bool]:
+    def _decide(self, index: int, rules: Decisions) -> tuple[str | None, bool, bool]:
         mode = choose(rules.modes, self.seed, index, "task") if rules.modes else None
         drop_text = (
             rules.drop_text.get(mode or "", 0.0) if isinstance(rules.drop_text, Mapping) else rules.drop_text
@@ -166,7 +164,6 @@ class Mixture:
         return (
             mode,
             happens("text", drop_text),
-            happens("action", rules.drop_action),
             happens("mirror", rules.mirror),
         )
 
@@ -177,8 +174,7 @@ class Mixture:
         whole = cut(episode, draw.window, size, draw.mode in self._rules(source).first_frame_modes)
         whole = mirrored(whole) if draw.mirror else whole
         instruction = None if draw.drop_text else whole.instruction
-        trajectory = None if draw.drop_action else whole.trajectory
-        return Sample(whole.video, whole.cameras, trajectory, whole.valid, instruction)
+        return Sample(whole.video, whole.cameras, whole.trajectory, whole.valid, instruction)
 
 
 def shares(ratios: Sequence[float]) -> list[int]:
@@ -187,22 +183,6 @@ def shares(ratios: Sequence[float]) -> list[int]:
     parts = [max(1, round(ratio / total * SLOTS)) for ratio in ratios]
     divisor = gcd(*parts)
     return [part // divisor for part in parts]
-
-
-def parse_ratio(text: str) -> tuple[str, float]:
-    """`name@ratio` as name and ratio, the ratio 1 where none is given; raises ValueError where it is not a positive number."""
-    name, mark, ratio = text.rpartition("@")
-    if not mark:
-        return text, 1.0
-    try:
-        number = float(ratio)
-    except ValueError:
-        number = 0.0
-    if not name or not 0 < number < float("inf"):
-        raise ActionImagesError(
-            f"{text!r}: a source reads 'name@ratio' with a ratio greater than 0, as 'rlbench@0.5'"
-        )
-    return name, number
 
 
 def fingerprint(mixture: Mixture, num_draws: int = 1000) -> int:
