@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from action_images.cli import main
-from action_images.cli.judge_clips import clips
 from action_images.episodes.dataset import Dataset, DatasetWriter
 from action_images.episodes.episode import Episode
+from action_images.evaluation.clip_answers import judged_windows
 from action_images.episodes.trajectory_file import save_trajectory
 from action_images.episodes.video import VideoFrames
 from action_images.files.settings import load_settings
@@ -201,7 +201,8 @@ def test_clips_are_judged_on_windows_spread_over_the_whole_set_and_on_two_views(
 
     generator = knowing(episode)
     for asked, told in ((7, "0123456789"), (4, "0257")):
-        taken = [window.instruction for window, _ in clips(Long(), generator, ("view0", "view1"), asked)]  # pyright: ignore
+        windows = judged_windows(Long(), generator, ("view0", "view1"), asked)  # pyright: ignore
+        taken = [one.window.instruction for one in windows]
         assert len(taken) == asked
         assert {taken[0], taken[-1]} <= set(told)
         assert int(taken[-1]) >= 7
@@ -228,7 +229,7 @@ def test_judge_simulator_runs_both_worlds_and_goes_on_where_it_was_stopped(folde
         "hold",
         "--offsets-mm",
         "0",
-        "--mode",
+        "--task",
         "push_button",
     ]
     assert main([*arguments, "--trials", "1"]) == 0

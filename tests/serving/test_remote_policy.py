@@ -18,13 +18,13 @@ from websockets.sync.server import serve
 from websockets.utils import accept_key
 
 from action_images.cli import main
-from action_images.cli.evaluate import DEFAULT_FPS, DEFAULT_SIZE, policy_of
 from action_images.control import Hold
 from action_images.evaluation.closed_loop import EvaluationConfig, judge
 from action_images.evaluation.protocols import PROTOCOLS
 from action_images.evaluation.trial import load_trials
 from action_images.files.settings import load_settings
 from action_images.geometry import rotation as rotations
+from action_images.policies import DEFAULT_FPS, DEFAULT_SIZE, policy_named
 from action_images.serving.client import Late, Refused, RemotePolicy, ServingError, Unreachable
 from action_images.serving.protocol import WireError
 from action_images.serving.tensors import request_from_observation
@@ -124,15 +124,15 @@ def test_cameras_may_stay_on_the_server(server):
 
 
 def test_the_ceilings_beside_a_served_policy_are_those_of_its_own_clips(server):
-    _, _, size, fps = policy_of(uri(server), "policy", False, None, 0, 1)
-    assert (size, fps) == ((32, 48), 4.0)
+    served = policy_named(uri(server))
+    assert served.clips == (32, 48, 4.0)
 
 
 @pytest.mark.parametrize("said", [{}, {"fps": None}, {"fps": 0, "image_size": "big"}])
 def test_a_server_that_says_nothing_of_its_clips_has_ceilings_of_the_usual_ones(said: dict):
     with minimal_server(lambda _: None, msgpack.packb(said)) as address:
-        _, _, size, fps = policy_of(address, "policy", False, None, 0, 1)
-    assert (size, fps) == (DEFAULT_SIZE, DEFAULT_FPS)
+        served = policy_named(address)
+    assert served.clips == (*DEFAULT_SIZE, DEFAULT_FPS)
 
 
 def test_a_pickled_policy_connects_by_itself(server):

@@ -4,7 +4,13 @@ import ast
 import importlib
 import os
 import sys
+import traceback
 from pathlib import Path
+
+from action_images.errors import ActionImagesError
+
+BUG = 70
+"""The exit code of a programming error (EX_SOFTWARE of sysexits.h)."""
 
 COMMANDS = {
     path.stem.strip("_").replace("_", "-"): path
@@ -31,8 +37,9 @@ EXTRAS = {
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the process's exit code.
 
-    Bad input, or a package of an extra that is missing, ends in one line on stderr and code 2; ACTION_IMAGES_TRACEBACK=1
-    shows where it was raised.
+    What a user can put right (ActionImagesError, a file that is not there, a missing package of an extra) ends in one
+    line on stderr and code 2; ACTION_IMAGES_TRACEBACK=1 also shows where it was raised. Any other exception is a bug:
+    its traceback is shown with where to report it, and the code is 70.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -51,30 +58,57 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(command: str, arguments: list[str]) -> int:
+    """Run a command and put its errors into words: a line where the user can put it right, the traceback of a bug."""
     import tyro
 
     try:
         run = importlib.import_module(f"action_images.cli.{COMMANDS[command].stem}").main
         return tyro.cli(run, args=arguments, prog=f"action-images {command}") or 0
-    except (ValueError, OSError) as error:
-        if os.environ.get("ACTION_IMAGES_TRACEBACK"):
-            raise
-        print(f"action-images {command}: {error}", file=sys.stderr)
-        return 2
+    except BrokenPipeError:
+        _forget_stdout()
+        return 0
+    except (ActionImagesError, OSError) as error:
+        return _refused(command, error)
     except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        extra = next((name for name in (command, *EXTRAS) if missing in EXTRAS.get(name, ())), None)
-        if extra is None or os.environ.get("ACTION_IMAGES_TRACEBACK"):
-            raise
-        cure = f"pip install 'action-images[{extra}]', in a clone pip install '.[{extra}]'"
-        print(
-            f"action-images {command}: needs {missing}, which is not installed; the extra '{extra}' brings it: {cure}",
-            file=sys.stderr,
-        )
-        return 2
+        cure = _cure(command, error)
+        return _bug(command) if cure is None else _say(command, cure, code=2)
     except KeyboardInterrupt:
-        print(f"action-images {command}: interrupted", file=sys.stderr)
-        return 130
+        return _say(command, "interrupted", code=130)
+    except Exception:
+        return _bug(command)
+
+
+def _refused(command: str, error: Exception) -> int:
+    if os.environ.get("ACTION_IMAGES_TRACEBACK"):
+        traceback.print_exception(error)
+    return _say(command, str(error), code=2)
+
+
+def _bug(command: str) -> int:
+    """Show the exception that is being handled, and where to report it."""
+    traceback.print_exc()
+    return _say(command, "this is a bug, no mistake of yours; report it with this traceback", code=BUG)
+
+
+def _say(command: str, sentence: str, *, code: int) -> int:
+    print(f"action-images {command}: {sentence}", file=sys.stderr)
+    return code
+
+
+def _cure(command: str, error: ModuleNotFoundError) -> str | None:
+    """What brings a package that is missing; None for one of no extra."""
+    missing = (error.name or "").partition(".")[0]
+    # Where several extras bring it, the one that is named as the command.
+    extra = next((name for name in (command, *EXTRAS) if missing in EXTRAS.get(name, ())), None)
+    if extra is None:
+        return None
+    how = f"pip install 'action-images[{extra}]', in a clone pip install '.[{extra}]'"
+    return f"needs {missing}, which is not installed; the extra '{extra}' brings it: {how}"
+
+
+def _forget_stdout() -> None:
+    """Whoever read our output, such as `head`, has enough of it: nothing more may be written at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _overview() -> str:

@@ -15,7 +15,7 @@ NUM_SCENES_SEARCHED = 500
 def main(
     task: tuple[str, ...] = ("reach_target", "push_button", "close_drawer"),
     instruction: str | None = None,
-    rig: Literal["sampled", "held-out", "fixed", "moving"] = "sampled",
+    rig: Literal["sampled", "held_out", "fixed", "moving"] = "sampled",
     look: Literal["train", "new"] = "train",
     scene: int = 0,
     views: int = 2,
@@ -47,13 +47,12 @@ def main(
 
     from rich.console import Console
 
-    from action_images.cli.evaluate import generative_policy
     from action_images.control import Execution
     from action_images.evaluation.closed_loop import EvaluationConfig, expert_path, judge, open_results
     from action_images.evaluation.protocols import SIMULATED, EvaluationProtocol
     from action_images.evaluation.rollout import RolloutConfig
     from action_images.evaluation.trial import append_trial
-    from action_images.model.shipped import models_folder
+    from action_images.policies import Planning, maker_of
     from action_images.reports.film import write_film
     from action_images.reports.report import write_report
     from action_images.sim import LOOKS, RIGS, find_task
@@ -62,12 +61,12 @@ def main(
     for name in tasks:
         find_task(name)
     console = Console(highlight=False)
-    planner: Policy = generative_policy(models_folder(policy), "joint", True, None, 0)
+    planner: Policy = maker_of(policy, Planning(mode="joint", imagine=True))()
     if instruction is not None:
         planner = Told(planner, instruction)
     rollout_config = RolloutConfig(Execution(num_steps=execute), SIMULATED)
     protocol = EvaluationProtocol(
-        f"{rig} cameras, look '{look}'", tasks, RIGS[rig.replace("-", "_")], LOOKS[look], rollout_config
+        f"{rig} cameras, look '{look}'", tasks, RIGS[rig], LOOKS[look], rollout_config
     )
     config = EvaluationConfig("demo", protocol, policy, lambda: planner, views, (size, size))
     results = out / "results"

@@ -40,7 +40,7 @@ def main(
         samples: how many futures; 4 if not given. Not with --second-view, of which there is one.
         second_view: imagine the other views from the first one's video.
         seed: the same seed gives the same futures.
-        sampling: how to sample, a name of generation.GENERATIONS; the model's own if not given.
+        sampling: how to sample, by name (docs/model.md); the model's own if not given.
         device: where the model runs, such as cuda or cpu.
         dtype: of the transformer and the language model.
     """

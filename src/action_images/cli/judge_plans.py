@@ -1,8 +1,11 @@
 """Judge a policy's single plans in held-out scenes: errors against the expert, and whether they follow the instruction."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
+import tyro
+
+from action_images.cli.terminal.server_options import ServerOptions
 from action_images.errors import ActionImagesError
 
 
@@ -16,8 +19,7 @@ def main(
     views: int = 2,
     size: int | None = None,
     sampling: str | None = None,
-    token_file: Path | None = None,
-    actions: Literal["matrix", "pose", "euler", "delta"] | None = None,
+    server: Annotated[ServerOptions, tyro.conf.arg(name="")] = ServerOptions(),
 ) -> None:
     """Judge single plans, none of which is executed, against the expert's path over the same control steps.
 
@@ -33,45 +35,44 @@ def main(
         rig: where the cameras stand.
         look: colours and light.
         views: how many cameras.
-        size: height and width of what the cameras show in px; the models' own where it is left out.
-        sampling: how to sample, a name of generation.GENERATIONS; the models' own where it is left out.
-        token_file: a file with the token that the policy server at ws:// asks for.
-        actions: the format of actions (docs/serving.md) that the server at ws:// is asked for, and that a server which names none
-            answers in; `matrix` where it is left out.
+        size: height and width of what the cameras show in px; the models' own if not given.
+        sampling: how to sample, by name (docs/model.md); the models' own if not given.
     """
     from rich.console import Console
     from rich.progress import track
 
-    from action_images.cli.evaluate import policy_of
     from action_images.evaluation.open_loop import Scenes, judge_plans, load_plans, markdown, summarise
-    from action_images.files.atomic import commit_file
-    from action_images.sim import FIRST_EVALUATION_SEED, LOOKS, RIGS, TRAINED, find_task
+    from action_images.files.atomic import write_text
+    from action_images.policies import Planning, policy_named
+    from action_images.sim import LOOKS, RIGS
 
-    if scenes < 1:
-        raise ActionImagesError(f"--scenes {scenes}: give at least one")
     if policy in ("expert", "expert-video"):
         raise ActionImagesError(
             f"--policy {policy}: plans are judged against the expert's; give another policy"
         )
-    for name in task:
-        find_task(name)
-    policy_name, make, own_size, _ = policy_of(policy, "policy", False, sampling, 0, 1, token_file, actions)
-    conditions = Scenes(RIGS[rig], LOOKS[look], views, own_size if size is None else (size, size))
-    addresses = [
-        (name, FIRST_EVALUATION_SEED + trial)
-        for trial in range(scenes)
-        for name in dict.fromkeys(task or TRAINED)
-    ]
-    for _ in track(
-        judge_plans(make(), policy_name, conditions, addresses, out),
-        "judging",
-        len(addresses),
-        console=Console(stderr=True),
-    ):
+    asked = _addresses(task, scenes)
+    judged = policy_named(policy, Planning(sampling=sampling), server.access())
+    shown = judged.image_size if size is None else (size, size)
+    conditions = Scenes(RIGS[rig], LOOKS[look], views, shown)
+    running = judge_plans(judged.make(), judged.name, conditions, asked, out)
+    for _ in track(running, "judging", len(asked), console=Console(stderr=True)):
         pass
-    asked = set(addresses)
-    table = markdown(summarise(scene for scene in load_plans(out) if (scene.task, scene.seed) in asked))
-    part = out / "plans.md.part"
-    part.write_text(table)
-    commit_file(part, out / "plans.md")
+    wanted = set(asked)
+    table = markdown(summarise(scene for scene in load_plans(out) if (scene.task, scene.seed) in wanted))
+    write_text(out / "plans.md", table)
     print(table, end="")
+
+
+def _addresses(tasks: tuple[str, ...], num_scenes: int) -> list[tuple[str, int]]:
+    """Scene by scene, so that a run that is stopped has judged all tasks alike."""
+    from action_images.sim import FIRST_EVALUATION_SEED, TRAINED, find_task
+
+    if num_scenes < 1:
+        raise ActionImagesError(f"--scenes {num_scenes}: give at least one")
+    names = tuple(dict.fromkeys(tasks)) or TRAINED
+    for name in names:
+        find_task(name)
+    addresses = []
+    for scene in range(num_scenes):
+        addresses += [(name, FIRST_EVALUATION_SEED + scene) for name in names]
+    return addresses

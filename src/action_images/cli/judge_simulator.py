@@ -1,11 +1,18 @@
 """Judge a model as a simulator of policies: does what succeeds in MuJoCo succeed in the imagined world too?"""
 
+from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
+import tyro
+
+from action_images.cli.terminal.model_options import ModelOptions
 from action_images.errors import ActionImagesError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from action_images.evaluation.closed_loop import Make
     from action_images.evaluation.simulator_fidelity import Trust
     from action_images.inference.clip_generator import ClipGenerator
@@ -15,16 +22,13 @@ if TYPE_CHECKING:
 
 def main(
     out: Path,
-    model: str = "shipped",
     policy: tuple[str, ...] = ("hold", "random"),
     offsets_mm: tuple[float, ...] = (0.0, 20.0, 50.0, 100.0),
     task: tuple[str, ...] = (),
     trials: int = 20,
     views: int = 2,
     seed: int = 0,
-    sampling: str | None = None,
-    device: str = "cpu",
-    dtype: Literal["float32", "bfloat16"] = "float32",
+    models: Annotated[ModelOptions, tyro.conf.arg(name="")] = ModelOptions(),
 ) -> None:
     """Run policies of different quality in MuJoCo and in the model, in the same scenes, and tell how the two agree.
 
@@ -33,7 +37,6 @@ def main(
     docs/evaluation.md says how, and what the figures can and cannot show.
 
     Args:
-        model: folder of saved models that simulate, or `shipped`.
         out: folder to write to; one for each model.
         policy: folders of models, `shipped`, `hold` or `random`.
         offsets_mm: also the expert with its path moved aside by so much, once for each of these.
@@ -41,67 +44,70 @@ def main(
         trials: how many scenes of each task.
         views: how many cameras.
         seed: of the model's noise and of the policies'.
-        sampling: how to sample, a name of generation.GENERATIONS; the model's own if not given.
-        device: where the model runs, such as cuda or cpu.
-        dtype: of the transformer and the language model.
     """
-    import json
     from dataclasses import asdict
-    from functools import partial
 
-    import torch
     from rich.console import Console
-    from rich.progress import track
 
-    from action_images.cli.serve import in_dtype
-    from action_images.evaluation.closed_loop import addresses, write_whole
+    from action_images.evaluation.closed_loop import addresses
     from action_images.evaluation.protocols import protocol_named
-    from action_images.evaluation.simulator_fidelity import append_pair, compare, load_pairs, trust
-    from action_images.files.lock import alone_in
-    from action_images.files.settings import keep_settings
-    from action_images.inference.clip_generator import ClipGenerator
-    from action_images.model.shipped import models_folder, models_name
+    from action_images.evaluation.simulator_fidelity import load_pairs, trust
+    from action_images.files.atomic import write_json
     from action_images.sim import find_task
 
     if trials < 1 or views < 1:
         raise ActionImagesError(f"--trials {trials}, --views {views}: give at least one of each")
-    generator = ClipGenerator.load(models_folder(model), device, sampling, getattr(torch, dtype))
-    protocol = protocol_named("in_domain")
-    tasks = tuple(dict.fromkeys(task)) or protocol.tasks
+    tasks = tuple(dict.fromkeys(task)) or protocol_named("in_domain").tasks
     for name in tasks:
         find_task(name)
-    policies = _policies(policy, offsets_mm, seed)
-    scenes = addresses(tasks, trials)
+    policies, scenes = _policies(policy, offsets_mm, seed), addresses(tasks, trials)
+    settings = {"model": models.name, "views": views, "seed": seed, "sampling": models.sampling}
+    _run(out, policies, scenes, models, settings)
+    asked = set(product(policies, scenes))
+    made = trust([pair for pair in load_pairs(out) if (pair.key[0], pair.key[1:]) in asked])
+    write_json(out / "simulator.json", _finite(asdict(made)))
     console = Console()
+    console.print(_policy_table(made))
+    console.print(_figure_table(made))
+    console.print(f"written: {out / 'simulator.json'}", soft_wrap=True, markup=False)
+
+
+def _run(
+    out: Path,
+    policies: "Mapping[str, Make]",
+    scenes: "Sequence[tuple[str, int]]",
+    models: ModelOptions,
+    settings: "Mapping[str, Any]",
+) -> None:
+    """Add what is missing to the pairs of a folder."""
+    from functools import partial
+
+    from rich.console import Console
+    from rich.progress import track
+
+    from action_images.evaluation.protocols import protocol_named
+    from action_images.evaluation.simulator_fidelity import append_pair, compare, load_pairs
+    from action_images.files.lock import alone_in
+    from action_images.files.settings import keep_settings
+
+    generator = models.generator()
+    imagined = partial(_imagined, generator, settings["seed"])
     with alone_in(out):
         done = load_pairs(out)
-        settings = {
-            "model": models_name(model) + in_dtype(dtype),
-            "views": views,
-            "seed": seed,
-            "sampling": sampling,
-        }
         keep_settings(out / "settings.json", settings, empty=not done)
         known = frozenset(pair.key for pair in done)
         pairs = compare(
             policies,
-            protocol,
-            partial(_imagined, generator, seed),
+            protocol_named("in_domain"),
+            imagined,
             scenes,
-            views,
+            settings["views"],
             generator.clips.size,
             known,
         )
-        left = sum((name, *scene) not in known for scene in scenes for name in policies)
-        for pair in track(pairs, "both worlds", left, console=Console(stderr=True)):
+        left = [1 for name, scene in product(policies, scenes) if (name, *scene) not in known]
+        for pair in track(pairs, "both worlds", len(left), console=Console(stderr=True)):
             append_pair(out, pair)
-    asked = {(name, *scene) for scene in scenes for name in policies}
-    made = trust([pair for pair in load_pairs(out) if pair.key in asked])
-    told = json.dumps(_finite(asdict(made)), indent=2)
-    write_whole(out / "simulator.json", told + "\n")
-    for table in _tables(made):
-        console.print(table)
-    console.print(f"written: {out / 'simulator.json'}", soft_wrap=True)
 
 
 def _imagined(generator: "ClipGenerator", seed: int, world: "Tabletop") -> "Environment":
@@ -115,22 +121,18 @@ def _policies(named: tuple[str, ...], offsets_mm: tuple[float, ...], seed: int) 
     """Name -> what makes it."""
     from functools import partial
 
-    from action_images.cli.evaluate import generative_policy
-    from action_images.evaluation.references import DisplacedExpert, Hold, Random
-    from action_images.model.shipped import models_folder, models_name
+    from action_images.evaluation.references import DisplacedExpert
+    from action_images.policies import Planning, policy_named
 
     if any(not 0 <= offset <= 300 for offset in offsets_mm):
         raise ActionImagesError(f"--offsets-mm {offsets_mm}: an offset lies between 0 and 300 mm")
-    made: dict[str, Make] = {
-        f"expert {offset:g} mm off": partial(DisplacedExpert, offset / 1e3, seed) for offset in offsets_mm
-    }
+    made: dict[str, Make] = {}
+    for offset in offsets_mm:
+        made[f"expert {offset:g} mm off"] = partial(DisplacedExpert, offset / 1e3, seed)
     for name in dict.fromkeys(named):
-        if name in ("hold", "random"):
-            made[name] = Hold if name == "hold" else partial(Random, seed)
-        else:
-            made[models_name(name)] = partial(
-                generative_policy, models_folder(name), "policy", False, None, seed
-            )
+        planning = Planning() if name == "hold" else Planning(seed=seed)
+        named_policy = policy_named(name, planning)
+        made[named_policy.name] = named_policy.make
     if len(made) < 2:
         raise ActionImagesError(
             "policies are compared with each other: give at least two with --policy and --offsets-mm"
@@ -149,45 +151,30 @@ def _finite(value):
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _tables(made: "Trust"):
-    """Policies in both worlds, and how the two agree."""
+def _policy_table(made: "Trust") -> "Table":
+    """Each policy in both worlds."""
+    from action_images.cli.terminal.tables import figure_table
+
+    title = f"both worlds; pictures count as success from a progress of {made.threshold:.2f} on"
+    headings = ("scenes", "success %", "inside %", "progress", "imagined", "missed mm", "inside mm")
+    table = figure_table(title, "policy", headings)
+    for row in made.policies:
+        success = (100 * row.success, 100 * row.success_inside)
+        progress = (row.real_progress, row.imagined_progress)
+        missed_mm = (row.real_missed_mm, row.imagined_missed_mm)
+        cells = [f"{figure:.3g}" for figure in (*success, *progress, *missed_mm)]
+        table.add_row(row.policy, str(row.num_scenes), *cells)
+    return table
+
+
+def _figure_table(made: "Trust") -> "Table":
+    """How the two worlds agree."""
     from rich.box import SIMPLE
     from rich.table import Table
 
-    table = Table(
-        title=f"both worlds; pictures count as success from a progress of {made.threshold:.2f} on",
-        box=SIMPLE,
-        padding=(0, 0, 0, 1),
-    )
-    for heading in (
-        "policy",
-        "scenes",
-        "success %",
-        "inside %",
-        "progress",
-        "imagined",
-        "missed mm",
-        "inside mm",
-    ):
-        # In a narrow terminal names are wrapped, never figures.
-        named = heading == "policy"
-        table.add_column(
-            heading.replace(" ", "\n"),
-            justify="left" if named else "right",
-            no_wrap=not named,
-            overflow="fold",
-        )
-    for row in made.policies:
-        cells = (100 * row.success, 100 * row.success_inside, row.real_progress, row.imagined_progress)
-        table.add_row(
-            row.policy,
-            str(row.num_scenes),
-            *(f"{cell:.3g}" for cell in (*cells, row.real_missed_mm, row.imagined_missed_mm)),
-        )
-    yield table
     table = Table(title="with 95 % bootstrap intervals over scenes", box=SIMPLE)
     for heading in ("figure", "value", "interval"):
         table.add_column(heading)
     for figure in made.figures:
         table.add_row(figure.name, f"{figure.value:.3f}", f"{figure.low:.3f} to {figure.high:.3f}")
-    yield table
+    return table

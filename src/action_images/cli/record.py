@@ -1,7 +1,6 @@
 """Record an expert's demonstrations in the embedded world as a data set."""
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -65,7 +64,7 @@ def main(
     from action_images.episodes.dataset import DatasetWriter
     from action_images.evaluation.dagger import PolicyBegins
     from action_images.evaluation.protocols import protocol_named
-    from action_images.model.shipped import models_folder, models_name
+    from action_images.policies import maker_of, name_of
     from action_images.sim import FIRST_EVALUATION_SEED, LOOKS, RIGS, TRAINED, find_task
     from action_images.sim.record import RecordingConfig, record
 
@@ -92,7 +91,7 @@ def main(
             raise ActionImagesError(
                 f"--views is {views}; a policy looks through two cameras, so `--actor corrected` needs at least two"
             )
-        make = _Make(models_folder(policy).resolve())
+        make = maker_of(policy)
         make()  # here too, so that what is wrong is said once
         beginner = PolicyBegins(make, protocol_named("in_domain").rollout_config)
     recording = RecordingConfig(RIGS[rig], LOOKS[look], views, (size, size), every, hold, actor, beginner)
@@ -110,7 +109,7 @@ def main(
             "crf": crf,
         }
         _keep_settings(
-            writer, recording, settings | {"policy": None if policy is None else models_name(policy)}
+            writer, recording, settings | {"policy": None if policy is None else name_of(policy)}
         )
     columns = (
         TextColumn("{task.description}"),
@@ -148,15 +147,3 @@ def _keep_settings(writer: "DatasetWriter", recording: "RecordingConfig", settin
     path.parent.mkdir(exist_ok=True)
     prefixed = [name.partition("/")[0] if name.count("/") > 1 else "demonstrations" for name in writer.ids]
     keep_settings(path, settings, empty=kind not in prefixed or not path.is_file())
-
-
-@dataclass(frozen=True)
-class _Make:
-    """Makes the policy of a folder; equal by the folder, so that each process loads it once."""
-
-    folder: Path
-
-    def __call__(self):
-        from action_images.cli.evaluate import generative_policy
-
-        return generative_policy(self.folder, "policy", False, None, 0)

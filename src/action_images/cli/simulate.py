@@ -39,7 +39,7 @@ def main(
         start: first frame of the episode.
         frames: how many model frames, at most as many as the path has; as many if not given.
         seed: the same seed gives the same videos.
-        sampling: how to sample, a name of generation.GENERATIONS; the model's own if not given.
+        sampling: how to sample, by name (docs/model.md); the model's own if not given.
         device: where the model runs, such as cuda or cpu.
         dtype: of the transformer and the language model.
     """

@@ -8,6 +8,7 @@ import torch
 
 from action_images.episodes.episode import EpisodeError
 from action_images.geometry import Camera, Pose
+from action_images.structs import stack
 
 FORMAT = "action-images/cameras"
 MAX_BYTES = 64_000_000
@@ -40,6 +41,19 @@ def load_cameras(path: Path) -> dict[str, Camera]:
     if not isinstance(content["cameras"], dict) or not content["cameras"]:
         raise EpisodeError(f"{path}: 'cameras' must map at least one camera's name to its calibration")
     return {name: _camera(entry, f"{path}: camera '{name}'") for name, entry in content["cameras"].items()}
+
+
+def load_still_rig(path: Path) -> Camera:
+    """The cameras of a file as one rig (axis: view), in its order. Float32.
+
+    Raises EpisodeError as `load_cameras` does, where a camera moves, or where their images have different sizes.
+    """
+    views = load_cameras(path)
+    if any(camera.batch_shape for camera in views.values()):
+        raise EpisodeError(f"{path}: a camera of this file moves; a server's calibration stands still")
+    if len({camera.size for camera in views.values()}) > 1:
+        raise EpisodeError(f"{path}: its cameras have different sizes; an observation's images have one")
+    return stack(list(views.values()))
 
 
 def save_cameras(path: Path, cameras: dict[str, Camera]) -> None:

@@ -1,7 +1,7 @@
 """What generated clips are worth: videos and paths against what was recorded, with floors and ceilings beside them."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 
 import torch
@@ -261,6 +261,10 @@ def as_json(made: Iterable[Row]) -> list[dict]:
     return [{name: clean(value) for name, value in asdict(row).items()} for row in made]
 
 
-def told(window: Sample, instruction: str | None) -> Sample:
-    """The same window under another instruction."""
-    return replace(window, instruction=instruction)
+def as_markdown(made: Iterable[Row]) -> str:
+    """Rows as a table for a page."""
+    lines = ["| mode | figure | view | frame | value | 95 % interval |", "|---|---|---|---|---|---|"]
+    for row in made:
+        place = f"{row.mode} | {row.figure} | {row.view} | {row.frame}"
+        lines.append(f"| {place} | {row.value:.4g} | {row.low:.4g} to {row.high:.4g} |")
+    return "\n".join(lines) + "\n"

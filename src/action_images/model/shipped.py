@@ -29,14 +29,16 @@ def models_folder(name: str) -> Path:
     return folder
 
 
-def models_name(name: str) -> str:
-    """What models are called in results: by their folder (where that is a run's `model` or `best`, by the run's), and by what is in it.
+def models_name(name: str, dtype: str = "float32") -> str:
+    """What models are called in results: by their folder, by what is in it, and by their dtype where it is not float32.
 
-    Weights and index have a say because every run calls its models the same, and goes on changing them.
+    A run's folders `model` and `best` go by the run's name. Weights and index have a say because every run calls its
+    models the same, and goes on changing them.
     """
     folder = models_folder(name).resolve()
     called = folder.parent.name if folder.name in ("model", "best") else folder.name
-    return f"{SHIPPED if name == SHIPPED else called}-{_weights(folder)}"
+    in_dtype = "" if dtype == "float32" else f" {dtype}"
+    return f"{SHIPPED if name == SHIPPED else called}-{_weights(folder)}{in_dtype}"
 
 
 def _weights(folder: Path) -> str:

@@ -1,0 +1,35 @@
+"""How a policy server is asked, as options of a command."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from action_images.errors import ActionImagesError
+from action_images.policies import ServerAccess
+
+LONGEST_TOKEN_FILE, SHORTEST_TOKEN = 4096, 16
+
+
+@dataclass(frozen=True)
+class ServerOptions:
+    """For a policy server at ws://HOST:PORT."""
+
+    token_file: Path | None = None
+    """A file with the token that the server asks for."""
+    actions: Literal["matrix", "pose", "euler", "delta"] | None = None
+    """The format of actions (docs/serving.md) to ask for, and that a server which names none answers in; matrix if not given."""
+
+    def access(self) -> ServerAccess:
+        """The same with the token read from its file."""
+        token = None if self.token_file is None else read_token(self.token_file)
+        return ServerAccess(token, self.actions)
+
+
+def read_token(path: Path) -> str:
+    """A token's file; raises ActionImagesError where that holds no good one."""
+    if path.stat().st_size > LONGEST_TOKEN_FILE or len(token := path.read_text().strip()) < SHORTEST_TOKEN:
+        raise ActionImagesError(
+            f"{path}: a token is one line of {SHORTEST_TOKEN} or more characters; "
+            f"make one with: openssl rand -hex 32 > {path}"
+        )
+    return token

@@ -1,0 +1,25 @@
+"""Where work is shared out, as options of a command."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from action_images.parallel.cluster import Spread
+
+
+@dataclass(frozen=True)
+class WorkerOptions:
+    """Where the work is done; the results are the same to the byte."""
+
+    on: Literal["local", "ray"] = "local"
+    """Here, or on the workers of a Ray cluster (docs/scale.md)."""
+    workers: int | None = None
+    """How many of them; as many as the cluster has room for if not given."""
+    threads: int = 1
+    """Processor threads of each worker; another number may change last digits."""
+
+    def on_device(self, device: str) -> "Spread":
+        """How the work is shared out among workers of this device."""
+        from action_images.parallel.cluster import spread_named
+
+        return spread_named(self.on, self.workers, self.threads, device)

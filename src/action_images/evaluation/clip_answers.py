@@ -1,0 +1,225 @@
+"""What a model makes of recorded windows, mode by mode, beside a floor, a ceiling and a tracker without learning."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import torch
+from torch import Tensor
+from typing_extensions import Self
+
+from action_images.canvas import MODES
+from action_images.episodes.dataset import Dataset
+from action_images.errors import ActionImagesError
+from action_images.evaluation import video_metrics
+from action_images.evaluation.clip_modes import (
+    Answer,
+    Answerer,
+    Extra,
+    Row,
+    judge,
+    kept,
+    rows,
+    set_row,
+    still,
+    tracked,
+)
+from action_images.geometry import Trajectory
+from action_images.inference.clip_generator import ClipGenerator
+from action_images.inference.confidence import known_path
+from action_images.inference.pacing import paced, recording
+from action_images.pipeline import Prediction
+from action_images.samples.sample import Sample, collate
+
+PLAIN = ("policy", "joint", "second_view")
+"""Modes that are judged with the true instruction alone."""
+SHOWN_THE_ANSWER = ("label", "label_from_nothing", "simulate")
+"""Modes whose answer is determined by what they are shown, whatever they are told."""
+JUDGED_MODES = PLAIN + SHOWN_THE_ANSWER
+WITHOUT_VIDEO = ("label", "label_from_nothing")
+"""Modes that are shown all of the video, so that none of it is their answer."""
+
+
+@dataclass(frozen=True)
+class JudgedWindow:
+    """A recorded window of one clip, and what another window says, where that is something else."""
+
+    window: Sample
+    contradiction: str | None = None
+
+
+def judged_windows(
+    source: Dataset, generator: ClipGenerator, views: Sequence[str], number: int
+) -> list[JudgedWindow]:
+    """Windows of one clip of these views, evenly over the data set, each with the text of another that says something else.
+
+    Raises ActionImagesError where no episode is as long as a clip, or one has no tool poses to compare with.
+    """
+    if number < 1:
+        raise ActionImagesError(f"judge at least one window, not {number}")
+    places = _places(source, generator)
+    if not places:
+        clips = generator.clips
+        raise ActionImagesError(
+            f"{source.path}: no episode is as long as a clip of the model "
+            f"({clips.num_frames} frames at {clips.fps:g}/s)"
+        )
+    number = min(number, len(places))
+    windows = []
+    for turn in range(number):
+        index, frames = places[turn * len(places) // number]
+        episode = source[index]
+        if episode.trajectory is None:
+            raise ActionImagesError(
+                f"{episode.id}: has no tool poses, so nothing can be compared with them; judge on a data set that has"
+            )
+        windows.append(recording(episode, tuple(views), frames, generator.clips.size))
+    texts = [_text(window) for window in windows]
+    return [
+        JudgedWindow(window, _contradiction(texts, place)) for place, window in enumerate(windows)
+    ]
+
+
+def _places(source: Dataset, generator: ClipGenerator) -> list[tuple[int, list[int]]]:
+    """Every clip of the data set: its episode and its frames. Neighbours share one frame."""
+    length, places = generator.clips.num_frames, []
+    for index in range(len(source)):
+        frames = paced(source.length(index), source.fps, generator.clips.fps)
+        for start in range(0, len(frames) - length + 1, length - 1):
+            places.append((index, frames[start : start + length]))
+    return places
+
+
+def _text(window: Sample) -> str | None:
+    assert window.instruction is None or isinstance(window.instruction, str)
+    return window.instruction
+
+
+def _contradiction(texts: Sequence[str | None], place: int) -> str | None:
+    """The next window's text that says something else; None where there is none."""
+    following = [*texts[place:], *texts[:place]]
+    return next((text for text in following if text not in (None, texts[place])), None)
+
+
+@dataclass(frozen=True)
+class ModeAnswers:
+    """A model's answers to recorded windows; `seed` is that of all noise."""
+
+    generator: ClipGenerator
+    seed: int = 0
+    plans: bool = True
+    """Whether the model plans: then labels under a contradictory text are compared with its plan by that text."""
+    _plans: dict[tuple[int, str | None], Trajectory] = field(default_factory=dict)
+
+    def answer(self, window: Sample, mode: str, text: str | None) -> Answer:
+        """What a mode makes of a window under an instruction (None: without one)."""
+        prediction = self._generate(window, mode, text)
+        has_path = mode != "simulate" and prediction.reading is not None
+        path = known_path(prediction)[0] if has_path else None
+        return Answer(_new_video(prediction, mode), path)
+
+    def label_against(self, judged: JudgedWindow, mode: str) -> Answer:
+        """What a mode makes of a window under another's text, with what the model plans by that text alone."""
+        answer = self.answer(judged.window, mode, judged.contradiction)
+        if answer.trajectory is None or not self.plans:
+            return answer
+        return replace(answer, told=self._plan(judged.window, judged.contradiction))
+
+    def codec(self, window: Sample) -> Answer:
+        """The ceiling: what was recorded, through the autoencoder and the reader."""
+        pipeline, device = self.generator.pipeline, self.generator.device
+        assert window.cameras is not None
+        recorded = collate([window]).to(device)
+        canvas, condition = pipeline.encode(recorded, MODES["joint"], self.generator.clips.num_frames)
+        shown = pipeline.decode(canvas, condition, window.cameras[None].to(device)).to("cpu")
+        assert shown.video is not None
+        return Answer(shown.video[0], known_path(shown)[0])
+
+    def _generate(self, window: Sample, mode: str, text: str | None) -> Prediction:
+        scene = replace(window, instruction=text)
+        return self.generator.generate(collate([scene]), mode, [self.seed])
+
+    def _plan(self, window: Sample, text: str | None) -> Trajectory:
+        key = (id(window), text)
+        if key not in self._plans:
+            self._plans[key] = known_path(self._generate(window, "policy", text))[0]
+        return self._plans[key]
+
+
+def answerers(
+    generator: ClipGenerator, windows: Sequence[JudgedWindow], modes: Sequence[str], seed: int = 0
+) -> Mapping[str, Answerer]:
+    """Name -> what it makes of one of these windows: floor, ceiling, tracker, and modes with what the text says."""
+    answers = ModeAnswers(generator, seed, plans="policy" in modes)
+    by_window = {id(one.window): one for one in windows}
+    contradicts = all(one.contradiction is not None for one in windows)
+    asked: dict[str, Answerer] = {
+        "codec": answers.codec,
+        "still": still,
+        "lucas-kanade": tracked,
+    }
+    for mode in PLAIN:
+        if mode in modes:
+            asked[mode] = partial(_true, answers, mode)
+    for mode in SHOWN_THE_ANSWER:
+        if mode not in modes:
+            continue
+        asked[f"{mode}, true text"] = partial(_true, answers, mode)
+        asked[f"{mode}, empty text"] = partial(answers.answer, mode=mode, text=None)
+        if contradicts:
+            asked[f"{mode}, contradictory text"] = partial(_contradictory, answers, by_window, mode)
+    return asked
+
+
+def _true(answers: ModeAnswers, mode: str, window: Sample) -> Answer:
+    return answers.answer(window, mode, _text(window))
+
+
+def _contradictory(
+    answers: ModeAnswers, by_window: Mapping[int, JudgedWindow], mode: str, window: Sample
+) -> Answer:
+    return answers.label_against(by_window[id(window)], mode)
+
+
+def _new_video(prediction: Prediction, mode: str) -> Tensor | None:
+    """The video (view frame 3 h w) that is the mode's own answer; NaN where a view was shown whole, which is no achievement."""
+    if prediction.video is None or MODES[mode].video_frames is not None or mode in WITHOUT_VIDEO:
+        return None
+    video = prediction.video[0]
+    if mode != "second_view":
+        return video
+    return torch.cat([torch.full_like(video[:1], torch.nan), video[1:]])
+
+
+@dataclass(frozen=True)
+class FurtherMeasures:
+    """What is measured of answers besides the figures that every mode has, and the frames that have figures of their own."""
+
+    horizons: tuple[int, ...]
+    images: Mapping[str, Extra]
+    distance: Callable[[Tensor, Tensor], float] | None = None
+    """FVD, a distance of two sets of videos."""
+
+    @classmethod
+    def loaded(cls, num_frames: int, *, lpips: bool, fvd: bool, device: str) -> Self:
+        """For clips of so many frames, with the weights of LPIPS and FVD where they are wanted."""
+        images = {"lpips": video_metrics.load_lpips()} if lpips else {}
+        distance = video_metrics.load_fvd(num_frames, device) if fvd else None
+        return cls((1, num_frames // 2, -1), images, distance)
+
+
+def figures(
+    windows: Iterable[Sample], asked: Mapping[str, Answerer], views: Sequence[str], measures: FurtherMeasures
+) -> list[Row]:
+    """Every figure of all that was asked of these windows."""
+    videos: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in asked}
+    if measures.distance is not None:
+        asked = {name: kept(answerer, videos[name]) for name, answerer in asked.items()}
+    measured = judge(windows, asked, measures.images)
+    made: list[Row] = []
+    for name, of_mode in measured.items():
+        made += rows(name, of_mode, views, measures.horizons)
+    for name, pairs in videos.items():
+        if measures.distance is not None and pairs:
+            made.append(set_row(name, "fvd", measures.distance, pairs))
+    return made

@@ -1,0 +1,290 @@
+"""A name, a folder or an address becomes a Policy: the one place where commands, servers and evaluations get theirs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from action_images.errors import ActionImagesError
+
+if TYPE_CHECKING:
+    from action_images.robot import Policy
+
+REFERENCES = ("expert", "expert-video", "hold", "random")
+"""Names of the policies to compare with; every other name is a folder of models, `shipped`, or an address."""
+SERVER_SCHEMES = ("ws://", "wss://")
+DEFAULT_SIZE = (128, 128)
+"""Height and width (px) of what is shown to a policy that was made for no size of its own."""
+DEFAULT_FPS = 5.0
+"""Frames a second of `expert-video` beside a policy that does not say at which rate it was trained."""
+PLAN_S = 600.0
+"""How long a server may take for a plan: a simulator stands still meanwhile, so the server's own limit decides."""
+
+
+@dataclass(frozen=True)
+class Planning:
+    """How the models of a folder plan. What differs from these defaults belongs to the policy's name in results."""
+
+    mode: Literal["policy", "joint"] = "policy"
+    """What the models imagine: the actions alone (policy), or the video besides (joint)."""
+    imagine: bool = False
+    """Also decode the imagined video, for films (with --mode joint)."""
+    sampling: str | None = None
+    """How to sample, by name (docs/model.md); the models' own if not given."""
+    seed: int = 0
+    """Of the policy's noise; scenes do not depend on it."""
+    best_of: int = 1
+    """Plan so many times and take the surest plan."""
+    device: str = "cpu"
+    """Where the models run, such as cuda or cpu."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the transformer and the language model."""
+
+    def options(self) -> list[str]:
+        """The options of the command line whose values are not the default ones."""
+        changed = [one.name for one in fields(self) if getattr(self, one.name) != one.default]
+        return [f"--{name.replace('_', '-')}" for name in changed]
+
+    def suffix(self) -> str:
+        """What is said of it behind a policy's name in results; empty for the defaults."""
+        told = ("mode", "best_of", "sampling", "seed")
+        changed = [one for one in fields(self) if one.name in told and getattr(self, one.name) != one.default]
+        ordered = sorted(changed, key=lambda one: told.index(one.name))
+        return "".join(f" {one.name}={getattr(self, one.name)}" for one in ordered)
+
+
+@dataclass(frozen=True)
+class ServerAccess:
+    """How a policy server is asked: its token, and the format of actions (None: `matrix`, which is not rounded)."""
+
+    token: str | None = None
+    actions: str | None = None
+
+
+@dataclass(frozen=True)
+class ReferencePolicy:
+    """Makes a policy to compare with; `size` (height, width; px) and `fps` are those of the video of `expert-video`."""
+
+    name: str
+    size: tuple[int, int] = DEFAULT_SIZE
+    fps: float = DEFAULT_FPS
+    seed: int = 0
+
+    def __call__(self) -> "Policy":
+        """The policy."""
+        if self.name == "hold":
+            from action_images.control import Hold
+
+            return Hold()
+        from action_images.evaluation.references import Random, reference
+
+        return Random(self.seed) if self.name == "random" else reference(self.name, self.size, self.fps)
+
+
+@dataclass(frozen=True)
+class ServedPolicy:
+    """Makes the client of a policy server."""
+
+    uri: str
+    access: ServerAccess = ServerAccess()
+
+    def __call__(self) -> "Policy":
+        """The client; nothing is sent before the first question."""
+        from action_images.serving.client import RemotePolicy
+
+        actions = self.access.actions or "matrix"
+        return RemotePolicy(self.uri, token=self.access.token, timeout_s=PLAN_S, actions=actions)
+
+
+@dataclass(frozen=True)
+class ModelsPolicy:
+    """Loads the policy of a folder of models."""
+
+    folder: Path
+    planning: Planning = Planning()
+
+    def __call__(self) -> "Policy":
+        """The policy; raises ActionImagesError where the folder's models cannot plan in this way."""
+        from action_images.baselines.network import PathRegressor
+        from action_images.model.bundle import answers_of
+
+        if answers_of(self.folder) == PathRegressor.answers:
+            return self._regression()
+        return self._generation()
+
+    def _regression(self) -> "Policy":
+        """The baseline that answers in numbers: small networks without chance, which stay float32."""
+        from action_images.baselines.policy import VectorPolicy
+
+        planning = self.planning
+        if planning.best_of != 1:
+            raise ActionImagesError(
+                f"{self.folder}: gives the same plan each time, so there is no best of {planning.best_of}; "
+                "leave --best-of out"
+            )
+        if planning != Planning(device=planning.device):
+            raise ActionImagesError(
+                f"{self.folder}: answers in numbers of float32 and imagines nothing; "
+                f"leave {', '.join(set(planning.options()) - {'--device'})} out"
+            )
+        return VectorPolicy.load(self.folder, planning.device)
+
+    def _generation(self) -> "Policy":
+        import torch
+
+        from action_images.policy import BestOf, GenerativePolicy
+
+        planning = self.planning
+        if planning.imagine and planning.mode != "joint":
+            raise ActionImagesError(
+                "--imagine decodes the imagined video, and --mode policy imagines none; give --mode joint"
+            )
+        policy = GenerativePolicy.load(
+            self.folder,
+            planning.device,
+            planning.sampling,
+            getattr(torch, planning.dtype),
+            mode=planning.mode,
+            wanted=("video", "action") if planning.imagine else ("action",),
+            seed=planning.seed,
+        )
+        return policy if planning.best_of == 1 else BestOf(policy, planning.best_of)
+
+
+Maker = ReferencePolicy | ServedPolicy | ModelsPolicy
+"""Makes a policy when it is called. Pickles to other processes; equal makers make equal policies."""
+
+
+@dataclass(frozen=True)
+class NamedPolicy:
+    """A policy that can be made, by what it is called in results."""
+
+    name: str
+    make: Callable[[], "Policy"]
+    image_size: tuple[int, int]
+    """Height and width (px) of what it is shown by default: those that it was trained on, where it was."""
+    fps: float
+    plans_on_clips: bool = True
+    """Whether size and rate decide what it plans."""
+
+    @property
+    def clips(self) -> tuple[int, int, float] | None:
+        """Height, width (px) and frames a second of the clips that it plans on; None where it plans on none."""
+        return (*self.image_size, self.fps) if self.plans_on_clips else None
+
+    def tried(self) -> "NamedPolicy":
+        """The same, after making it once: what is wrong is then said here, and not by every worker."""
+        self.make()
+        return self
+
+
+def maker_of(
+    given: str, planning: Planning = Planning(), access: ServerAccess = ServerAccess()
+) -> Maker:
+    """What makes the policy that is called so. Loads no models and no torch.
+
+    Raises ActionImagesError where options do not go with this kind of policy, or there is no such folder.
+    """
+    _check_access(given, access)
+    if given in REFERENCES:
+        return _reference(given, planning)
+    if given.startswith(SERVER_SCHEMES):
+        _refuse_planning(given, planning.options())
+        return ServedPolicy(given, access)
+    return ModelsPolicy(_folder(given), planning)
+
+
+def policy_named(
+    given: str,
+    planning: Planning = Planning(),
+    access: ServerAccess = ServerAccess(),
+    *,
+    reference_size: tuple[int, int] | None = None,
+) -> NamedPolicy:
+    """The policy that is called so, with its name in results, image size and frames a second; no weights are loaded.
+
+    A server is asked for them. `reference_size` (height, width; px) is what references are shown and draw at. Raises
+    as `maker_of` does, where a folder does not say what clips its models were trained on, or no server answers.
+    """
+    maker = maker_of(given, planning, access)
+    if isinstance(maker, ServedPolicy):
+        return _served(maker)
+    if isinstance(maker, ModelsPolicy):
+        return _modelled(given, maker)
+    size = reference_size or DEFAULT_SIZE
+    make = ReferencePolicy(given, size, DEFAULT_FPS, maker.seed)
+    name = given + (f" seed={maker.seed}" if maker.seed else "")
+    return NamedPolicy(name, make, size, DEFAULT_FPS, plans_on_clips=given == "expert-video")
+
+
+def name_of(given: str, planning: Planning = Planning()) -> str:
+    """What a reference or a folder's policy is called in results: by its weights, and by what changes its plans."""
+    from action_images.model.shipped import models_name
+
+    called = given if given in REFERENCES else models_name(given, planning.dtype)
+    return called + planning.suffix()
+
+
+def _reference(given: str, planning: Planning) -> ReferencePolicy:
+    # The one thing that can be chosen of a reference is where `random` goes.
+    chosen = {"--seed"} if given == "random" else set()
+    _refuse_planning(given, [name for name in planning.options() if name not in chosen])
+    return ReferencePolicy(given, seed=planning.seed)
+
+
+def _refuse_planning(given: str, options: list[str]) -> None:
+    if options:
+        raise ActionImagesError(
+            f"{', '.join(options)}: is for a folder of models; '{given}' plans as it does "
+            "(a server is told so where it is started)"
+        )
+
+
+def _check_access(given: str, access: ServerAccess) -> None:
+    named = {"--token-file": access.token, "--actions": access.actions}
+    options = [name for name, value in named.items() if value is not None]
+    if options and not given.startswith(SERVER_SCHEMES):
+        raise ActionImagesError(
+            f"{', '.join(options)}: is for a policy server (ws://HOST:PORT), not for '{given}'"
+        )
+
+
+def _folder(given: str) -> Path:
+    from action_images.model.shipped import models_folder
+
+    folder = models_folder(given)
+    if not folder.is_dir():
+        raise ActionImagesError(
+            f"there is no policy '{given}'; give a folder of models, `shipped`, ws://HOST:PORT, "
+            f"or one of {', '.join(REFERENCES)}"
+        )
+    # Whole, since a worker may stand in another folder.
+    return folder.resolve()
+
+
+def _modelled(given: str, maker: ModelsPolicy) -> NamedPolicy:
+    from action_images.model.bundle import load_clips
+
+    clips = load_clips(maker.folder)
+    if clips is None:
+        raise ActionImagesError(
+            f"{maker.folder}: does not say what clips its models were trained on; save them with clips"
+        )
+    return NamedPolicy(name_of(given, maker.planning), maker, clips.size, clips.fps)
+
+
+def _served(maker: ServedPolicy) -> NamedPolicy:
+    """What the server says of its policy."""
+    from action_images.serving.client import RemotePolicy
+
+    client = maker()
+    assert isinstance(client, RemotePolicy)
+    with client:
+        said = client.metadata
+    size, fps = said.get("image_size"), said.get("fps")
+    height, width = size if isinstance(size, list) and len(size) == 2 else DEFAULT_SIZE
+    rate = float(fps) if isinstance(fps, int | float) and fps > 0 else DEFAULT_FPS
+    # Another model behind the same address is another policy.
+    name = f"{said['policy']} at {maker.uri}" if said.get("server") == "action-images" else maker.uri
+    name += "" if maker.access.actions is None else f" actions={maker.access.actions}"
+    return NamedPolicy(name, maker, (int(height), int(width)), rate)
