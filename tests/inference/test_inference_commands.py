@@ -10,9 +10,9 @@ import torch
 from action_images.cli import main
 from action_images.episodes.dataset import Dataset, DatasetWriter
 from action_images.episodes.episode import Episode
-from action_images.evaluation.clip_answers import judged_windows
 from action_images.episodes.trajectory_file import save_trajectory
 from action_images.episodes.video import VideoFrames
+from action_images.evaluation.clip_answers import judged_windows
 from action_images.files.settings import load_settings
 from action_images.model.bundle import Models
 from action_images.model.denoiser import CanvasDenoiser

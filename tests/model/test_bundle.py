@@ -17,7 +17,7 @@ from action_images.model.autoencoders.wan import WanAutoencoder
 from action_images.model.backbones.wan import ActionImagesTransformer3DModel
 from action_images.model.bundle import Clips, Models, answers_of, load_clips
 from action_images.model.denoiser import CanvasDenoiser, Condition
-from action_images.model.index import INDEX, VERSION
+from action_images.model.index import VERSION
 from action_images.model.presets import (
     PRESETS,
     WAN22_LATENTS,
@@ -26,7 +26,7 @@ from action_images.model.presets import (
     build_transformer,
     preset_named,
 )
-from action_images.model.shipped import models_folder
+from action_images.model.shipped import INDEX, models_folder
 
 SMALL_WAN = {"base_dim": 8, "decoder_base_dim": 8, "z_dim": 8, "is_residual": True, "in_channels": 12, "out_channels": 12,
              "patch_size": 2, "scale_factor_spatial": 16, "dim_mult": [1, 1, 1, 1], "num_res_blocks": 1,

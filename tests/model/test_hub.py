@@ -25,7 +25,7 @@ from action_images.model.hub import (
     from_hub,
     load_released,
 )
-from action_images.model.index import INDEX
+from action_images.model.shipped import INDEX
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from action_images.episodes.dataset import Dataset
-    from action_images.evaluation.clip_answers import JudgedWindow, FurtherMeasures
+    from action_images.evaluation.clip_answers import FurtherMeasures, JudgedWindow
     from action_images.evaluation.clip_modes import Answerer, Row
 
 SHOWN = (

@@ -28,7 +28,6 @@ from action_images.geometry import Trajectory
 from action_images.inference.clip_generator import ClipGenerator
 from action_images.inference.confidence import known_path
 from action_images.inference.pacing import paced, recording
-from action_images.pipeline import Prediction
 from action_images.samples.sample import Sample, collate
 
 PLAIN = ("policy", "joint", "second_view")
@@ -113,10 +112,8 @@ class ModeAnswers:
 
     def answer(self, window: Sample, mode: str, text: str | None) -> Answer:
         """What a mode makes of a window under an instruction (None: without one)."""
-        prediction = self._generate(window, mode, text)
-        has_path = mode != "simulate" and prediction.reading is not None
-        path = known_path(prediction)[0] if has_path else None
-        return Answer(_new_video(prediction, mode), path)
+        video, path = self._generate(window, mode, text)
+        return Answer(_new_video(video, mode), None if mode == "simulate" else path)
 
     def label_against(self, judged: JudgedWindow, mode: str) -> Answer:
         """What a mode makes of a window under another's text, with what the model plans by that text alone."""
@@ -135,14 +132,21 @@ class ModeAnswers:
         assert shown.video is not None
         return Answer(shown.video[0], known_path(shown)[0])
 
-    def _generate(self, window: Sample, mode: str, text: str | None) -> Prediction:
+    def _generate(
+        self, window: Sample, mode: str, text: str | None
+    ) -> tuple[Tensor | None, Trajectory | None]:
+        """Video (view frame 3 h w) in [0, 1] and path (frame); None: the mode makes none, or cannot be read."""
         scene = replace(window, instruction=text)
-        return self.generator.generate(collate([scene]), mode, [self.seed])
+        prediction = self.generator.generate(collate([scene]), mode, [self.seed])
+        video = None if prediction.video is None else prediction.video[0]
+        return video, None if prediction.reading is None else known_path(prediction)[0]
 
     def _plan(self, window: Sample, text: str | None) -> Trajectory:
         key = (id(window), text)
         if key not in self._plans:
-            self._plans[key] = known_path(self._generate(window, "policy", text))[0]
+            _, path = self._generate(window, "policy", text)
+            assert path is not None
+            self._plans[key] = path
         return self._plans[key]
 
 
@@ -181,11 +185,10 @@ def _contradictory(
     return answers.label_against(by_window[id(window)], mode)
 
 
-def _new_video(prediction: Prediction, mode: str) -> Tensor | None:
+def _new_video(video: Tensor | None, mode: str) -> Tensor | None:
     """The video (view frame 3 h w) that is the mode's own answer; NaN where a view was shown whole, which is no achievement."""
-    if prediction.video is None or MODES[mode].video_frames is not None or mode in WITHOUT_VIDEO:
+    if video is None or MODES[mode].video_frames is not None or mode in WITHOUT_VIDEO:
         return None
-    video = prediction.video[0]
     if mode != "second_view":
         return video
     return torch.cat([torch.full_like(video[:1], torch.nan), video[1:]])

@@ -16,8 +16,9 @@ from action_images.model.autoencoders import AUTOENCODERS
 from action_images.model.autoencoders.autoencoder import SavedAutoencoder
 from action_images.model.backbones import BACKBONES
 from action_images.model.denoiser import CanvasDenoiser
-from action_images.model.index import INDEX, read_index, write_index
+from action_images.model.index import read_index, write_index
 from action_images.model.loading import load_module
+from action_images.model.shipped import INDEX
 from action_images.model.text import TEXT_ENCODERS, SavedTextEncoder
 
 

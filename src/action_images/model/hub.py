@@ -15,7 +15,8 @@ from action_images.errors import ActionImagesError
 from action_images.files.atomic import write_json
 from action_images.model.bundle import Clips, Models
 from action_images.model.convert import convert
-from action_images.model.index import INDEX, write_index
+from action_images.model.index import write_index
+from action_images.model.shipped import INDEX
 from action_images.model.text import LanguageModel
 
 SOURCES = "sources.json"

@@ -7,9 +7,8 @@ from typing import Any
 from action_images.errors import ActionImagesError
 from action_images.files.atomic import write_json
 from action_images.model.autoencoders import autoencoder_kind
+from action_images.model.shipped import INDEX
 
-INDEX = "action_images.json"
-"""The index's file name; it is written last, so a folder that has one is whole."""
 VERSION = 1
 ANSWERS = {"CanvasDenoiser": "canvas", "PathRegressor": "path"}
 TEXTS = {"HashedWords": "hashed_words", "LanguageModel": "language_model"}

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import action_images
 from action_images.errors import ActionImagesError
-from action_images.model.index import INDEX
 
+INDEX = "action_images.json"
+"""The index's file name; it is written last, so a folder that has one is whole."""
 SHIPPED = "shipped"
 """What they are called wherever a folder of models is asked for."""
 SHIPPED_KNOW = (

@@ -21,7 +21,7 @@ from action_images.files.atomic import write_json
 from action_images.inference.clip_generator import ClipGenerator
 from action_images.model.bundle import Clips, Models
 from action_images.model.denoiser import CanvasDenoiser
-from action_images.model.index import INDEX
+from action_images.model.shipped import INDEX
 from action_images.pipeline import Pipeline
 from action_images.samples.loader import Batch, load
 from action_images.samples.mixture import Mixture, fingerprint
