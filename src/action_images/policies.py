@@ -233,11 +233,10 @@ def _reference(given: str, planning: Planning) -> ReferencePolicy:
 
 
 def _refuse_planning(given: str, options: list[str]) -> None:
-    if options:
-        raise ActionImagesError(
-            f"{', '.join(options)}: is for a folder of models; '{given}' plans as it does "
-            "(a server is told so where it is started)"
-        )
+    if not options:
+        return
+    why = "is told so where it is started" if given.startswith(SERVER_SCHEMES) else "has none, so leave it out"
+    raise ActionImagesError(f"{', '.join(options)}: is for a folder of models; '{given}' {why}")
 
 
 def _check_access(given: str, access: ServerAccess) -> None:

@@ -131,9 +131,11 @@ def test_an_evaluation_over_the_wire_is_the_one_in_process_and_needs_the_token(
         (["--policy", "hold", "--cameras", "absent.json"], "absent.json"),
         (["--policy", "hold", "--port", "70000"], "--port is 70000"),
         (["--policy", "hold", "--max-clients", "0"], "max_clients must be positive"),
+        (["--policy", "expert"], "--policy expert cannot be served"),
+        (["--policy", "ws://127.0.0.1:9"], "--policy ws://127.0.0.1:9 cannot be served"),
         (
             ["--policy", "hold", "--device", "cuda"],
-            "hold has no weights: leave --sampling, --device and --dtype out",
+            "--device: is for a folder of models; 'hold' has none, so leave it out",
         ),
     ],
 )

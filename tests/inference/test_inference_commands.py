@@ -185,10 +185,8 @@ def test_encode_fills_a_cache_once(folders, tmp_path, capsys):
 def test_clips_are_judged_on_windows_spread_over_the_whole_set_and_on_two_views(folders, capsys):
     source, episode = Dataset(Path(folders[0])), make_episode(NUM_FRAMES)
 
-    class Long:
+    class Long(Dataset):
         """A set of five times as many episodes."""
-
-        path, fps = source.path, source.fps
 
         def __len__(self) -> int:
             return 5 * len(source)
@@ -201,7 +199,7 @@ def test_clips_are_judged_on_windows_spread_over_the_whole_set_and_on_two_views(
 
     generator = knowing(episode)
     for asked, told in ((7, "0123456789"), (4, "0257")):
-        windows = judged_windows(Long(), generator, ("view0", "view1"), asked)  # pyright: ignore
+        windows = judged_windows(Long(source.path), generator, ("view0", "view1"), asked)
         taken = [one.window.instruction for one in windows]
         assert len(taken) == asked
         assert {taken[0], taken[-1]} <= set(told)
