@@ -178,9 +178,7 @@ class NamedPolicy:
         return self
 
 
-def maker_of(
-    given: str, planning: Planning = Planning(), access: ServerAccess = ServerAccess()
-) -> Maker:
+def maker_of(given: str, planning: Planning = Planning(), access: ServerAccess = ServerAccess()) -> Maker:
     """What makes the policy that is called so. Loads no models and no torch.
 
     Raises ActionImagesError where options do not go with this kind of policy, or there is no such folder.
@@ -235,7 +233,9 @@ def _reference(given: str, planning: Planning) -> ReferencePolicy:
 def _refuse_planning(given: str, options: list[str]) -> None:
     if not options:
         return
-    why = "is told so where it is started" if given.startswith(SERVER_SCHEMES) else "has none, so leave it out"
+    why = (
+        "is told so where it is started" if given.startswith(SERVER_SCHEMES) else "has none, so leave it out"
+    )
     raise ActionImagesError(f"{', '.join(options)}: is for a folder of models; '{given}' {why}")
 
 

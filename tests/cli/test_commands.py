@@ -60,7 +60,9 @@ def test_a_bug_shows_its_traceback_and_where_to_report_it(monkeypatch, capsys):
     said = capsys.readouterr().err.strip().splitlines()
     assert said[0].startswith("Traceback")
     assert "ValueError: zip()" in said[-2]
-    assert said[-1] == "action-images compare: this is a bug, no mistake of yours; report it with this traceback"
+    assert (
+        said[-1] == "action-images compare: this is a bug, no mistake of yours; report it with this traceback"
+    )
 
 
 @pytest.mark.parametrize(

@@ -85,9 +85,7 @@ def main(
     square = None if on.size is None else (on.size, on.size)
     judged = policy_named(policy, planning, server.access(), reference_size=square).tried()
     shown = square or judged.image_size
-    config = EvaluationConfig(
-        on.protocol, protocol, judged.name, judged.make, on.views, shown, judged.clips
-    )
+    config = EvaluationConfig(on.protocol, protocol, judged.name, judged.make, on.views, shown, judged.clips)
     _run(config, out, on.trials, workers, films=films)
     if not ceiling or policy in REFERENCES:
         return

@@ -108,9 +108,7 @@ def main(
             "hold": hold,
             "crf": crf,
         }
-        _keep_settings(
-            writer, recording, settings | {"policy": None if policy is None else name_of(policy)}
-        )
+        _keep_settings(writer, recording, settings | {"policy": None if policy is None else name_of(policy)})
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

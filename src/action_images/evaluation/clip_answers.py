@@ -74,9 +74,7 @@ def judged_windows(
             )
         windows.append(recording(episode, tuple(views), frames, generator.clips.size))
     texts = [_text(window) for window in windows]
-    return [
-        JudgedWindow(window, _contradiction(texts, place)) for place, window in enumerate(windows)
-    ]
+    return [JudgedWindow(window, _contradiction(texts, place)) for place, window in enumerate(windows)]
 
 
 def _places(source: Dataset, generator: ClipGenerator) -> list[tuple[int, list[int]]]:
@@ -84,8 +82,8 @@ def _places(source: Dataset, generator: ClipGenerator) -> list[tuple[int, list[i
     length, places = generator.clips.num_frames, []
     for index in range(len(source)):
         frames = paced(source.length(index), source.fps, generator.clips.fps)
-        for start in range(0, len(frames) - length + 1, length - 1):
-            places.append((index, frames[start : start + length]))
+        starts = range(0, len(frames) - length + 1, length - 1)
+        places += [(index, frames[start : start + length]) for start in starts]
     return places
 
 

@@ -60,7 +60,9 @@ def checked_device(name: str) -> str:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise ActionImagesError(f"--device {name}: there is no such device; give cpu, cuda or cuda:1") from error
+        raise ActionImagesError(
+            f"--device {name}: there is no such device; give cpu, cuda or cuda:1"
+        ) from error
     num_devices = torch.cuda.device_count()
     if device.type == "cuda" and (device.index or 0) >= num_devices:
         raise ActionImagesError(
