@@ -1,8 +1,10 @@
 """What a robot sees and is asked: the types and protocols that policies, environments and the wire share."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Protocol, runtime_checkable
 
+import numpy as np
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
@@ -80,16 +82,19 @@ class StepReport:
 
 @runtime_checkable
 class Environment(Protocol):
-    """A world with one arm in it, real or simulated, driven by absolute tool poses."""
+    """A world with one arm in it, real, simulated or imagined, driven by absolute tool poses."""
 
     control_hz: float
 
     def reset(self, seed: int) -> Observation:
-        """Begin a new trial, the same for the same seed."""
+        """Begin a new trial, the same for the same seed, and look at it."""
         ...
 
     def step(self, world_from_tool: Pose, opening: float) -> StepReport:
-        """Drive towards a tool pose and gripper opening for one control period; never raises for a pose out of reach."""
+        """Drive towards a tool pose and a gripper opening for one control period.
+
+        Never raises for a pose out of reach.
+        """
         ...
 
     def observation(self) -> Observation:
@@ -98,4 +103,66 @@ class Environment(Protocol):
 
     def succeeded(self) -> bool:
         """Whether the task is done, judged on the physical state."""
+        ...
+
+
+class RepeatableEnvironment(Environment, Protocol):
+    """An Environment whose trials follow from their seeds alone, so that they can be run again: what judging needs.
+
+    `num_steps` counts the control steps of the trial; `max_steps` is how many of them a policy is given.
+    `controls_rotation` is False where the arm cannot turn its tool as it is told (four degrees of freedom).
+    Everything but `observation` and `reset` works without rendering.
+    """
+
+    num_steps: int
+    max_steps: int
+    controls_rotation: bool
+    instruction: str
+
+    @property
+    def world_from_tool(self) -> Pose:
+        """Where the tool is now."""
+        ...
+
+    @property
+    def told(self) -> Pose:
+        """The tool pose (world) that the arm was last asked for; where the tool is before the first step."""
+        ...
+
+    @property
+    def opening(self) -> float:
+        """The opening that the gripper was last told, in [0, 1]."""
+        ...
+
+    @property
+    def cameras(self) -> Annotated[Camera, "view"]:
+        """The cameras as they stand now."""
+        ...
+
+    def begin(self, seed: int) -> None:
+        """Begin the trial of this seed as `reset` does, without looking at it."""
+        ...
+
+    def expert(self) -> Iterator[StepReport] | None:
+        """Carry the trial to its end by the task's expert, one report for each control step; None where it has none."""
+        ...
+
+    def rephrased(self, rng: np.random.Generator) -> str | None:
+        """The trial's instruction in words that no demonstration uses; None where the task has no such words."""
+        ...
+
+    def switch_goal(self, rng: np.random.Generator) -> str | None:
+        """Give the trial that has just begun another goal that its scene allows, and return the new instruction.
+
+        Returns None, and changes nothing, where the scene leaves no choice. `expert` and `succeeded` follow the new
+        goal.
+        """
+        ...
+
+    def twin(self) -> "RepeatableEnvironment":
+        """Another environment of the same task, seen in the same way, in which no trial has begun."""
+        ...
+
+    def close(self) -> None:
+        """Give graphics memory back; the next `reset` or `observation` takes it again."""
         ...

@@ -1,6 +1,7 @@
 """Why a trial failed, by rules that are asked one after the other."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from action_images.evaluation.rollout import Rollout
@@ -25,25 +26,41 @@ class Reason:
     detail: str
 
 
-def attribute(rollout: Rollout, expert: Trajectory) -> Reason:
-    """Why this failed trial failed, beside what the expert tells the arm in it (step).
+def attribute(rollout: Rollout, expert: Trajectory | None, *, controls_rotation: bool = True) -> Reason:
+    """Why this failed trial failed, beside what the expert tells the arm in it (step); None where there is no expert.
 
     The rules, the first that holds: stopped by a guard rail for want of confidence, or held by it for a quarter of the
     steps -> reader; stopped by another rail -> guard; a tenth of the steps out of reach -> unreachable; the gripper's
     openings and closings are not the expert's -> gripper; it switched more than 2 cm from where the expert's does ->
     missed; time ran out while the tool moved -> timeout; else -> missed, by the distance from the expert's last pose.
+
+    Without an expert, the rules that compare with it are left out. Rotations are told where the world controls them.
     """
-    rules = (_unreadable, _stopped, _out_of_reach, _wrong_grip, _grip_elsewhere, _ran_out)
-    found = (rule(rollout, expert) for rule in rules)
-    return next((reason for reason in found if reason is not None), _missed(rollout, expert))
+    reasons = _reasons(rollout, expert, controls_rotation=controls_rotation)
+    return next(reason for reason in reasons if reason is not None)
 
 
 def missed_by(rollout: Rollout, expert: Trajectory) -> float:
     """How far (m) the tool ended from where the expert's ends."""
-    return _metres(rollout.tool, expert.world_from_tool[-1])
+    metres, _ = _apart(rollout.tool, expert.world_from_tool[-1])
+    return metres
 
 
-def _unreadable(rollout: Rollout, _: Trajectory) -> Reason | None:
+def _reasons(
+    rollout: Rollout, expert: Trajectory | None, *, controls_rotation: bool
+) -> Iterator[Reason | None]:
+    """What each rule says, in their order; the last one always has a reason."""
+    yield _unreadable(rollout)
+    yield _stopped(rollout)
+    yield _out_of_reach(rollout)
+    if expert is not None:
+        yield _wrong_grip(rollout, expert)
+        yield _grip_elsewhere(rollout, expert)
+    yield _ran_out(rollout, expert)
+    yield _missed(rollout, expert, controls_rotation=controls_rotation)
+
+
+def _unreadable(rollout: Rollout) -> Reason | None:
     held = sum(step.held is not None and step.held.rail == "confidence" for step in rollout.steps)
     if rollout.stopped is not None and rollout.stopped.rail == "confidence":
         return Reason(READER, f"stopped after {len(rollout.steps)} steps: {rollout.stopped}")
@@ -55,7 +72,7 @@ def _unreadable(rollout: Rollout, _: Trajectory) -> Reason | None:
     return None
 
 
-def _stopped(rollout: Rollout, _: Trajectory) -> Reason | None:
+def _stopped(rollout: Rollout) -> Reason | None:
     if rollout.stopped is None:
         return None
     return Reason(
@@ -63,7 +80,7 @@ def _stopped(rollout: Rollout, _: Trajectory) -> Reason | None:
     )
 
 
-def _out_of_reach(rollout: Rollout, _: Trajectory) -> Reason | None:
+def _out_of_reach(rollout: Rollout) -> Reason | None:
     number = rollout.num_unreachable
     if number == 0 or number < MANY_UNREACHABLE * len(rollout.steps):
         return None
@@ -80,37 +97,40 @@ def _wrong_grip(rollout: Rollout, expert: Trajectory) -> Reason | None:
 
 
 def _grip_elsewhere(rollout: Rollout, expert: Trajectory) -> Reason | None:
-    for (is_open, did), (_, should) in zip(
-        _switches(rollout), _expert_switches(rollout, expert), strict=True
-    ):
-        metres = 0.0 if should is None else _metres(did, should)
+    """Asked after `_wrong_grip`, which has seen to it that both switch alike."""
+    did, should = _switches(rollout), _expert_switches(rollout, expert)
+    for (is_open, place), (_, expert_place) in zip(did, should, strict=True):
+        if expert_place is None:
+            continue
+        metres, _ = _apart(place, expert_place)
         if metres > GRASP_M:
-            return Reason(
-                MISSED,
-                f"the gripper {'opened' if is_open else 'closed'} {1e3 * metres:.0f} mm from where the expert's does",
-            )
+            verb = "opened" if is_open else "closed"
+            detail = f"the gripper {verb} {1e3 * metres:.0f} mm from where the expert's does"
+            return Reason(MISSED, detail)
     return None
 
 
-def _ran_out(rollout: Rollout, expert: Trajectory) -> Reason | None:
+def _ran_out(rollout: Rollout, expert: Trajectory | None) -> Reason | None:
     if not rollout.timed_out:
         return None
-    second = rollout.steps[-int(rollout.control_hz) :]
-    moved = _metres(second[0].reached, second[-1].reached) if second else 0.0
+    last_second = rollout.steps[-int(rollout.control_hz) :]
+    if not last_second:
+        return None
+    moved, _ = _apart(last_second[0].reached, last_second[-1].reached)
     if moved <= STILL_MOVING_M:
         return None
-    miss = 1e3 * missed_by(rollout, expert)
-    return Reason(
-        TIMEOUT, f"still moving after {len(rollout.steps)} steps, {miss:.0f} mm from where the expert ends"
-    )
+    detail = f"still moving after {len(rollout.steps)} steps"
+    if expert is not None:
+        detail += f", {1e3 * missed_by(rollout, expert):.0f} mm from where the expert ends"
+    return Reason(TIMEOUT, detail)
 
 
-def _missed(rollout: Rollout, expert: Trajectory) -> Reason:
-    metres, radians = (value.item() for value in _both(rollout.tool, expert.world_from_tool[-1]))
-    return Reason(
-        MISSED,
-        f"came to rest {1e3 * metres:.0f} mm and {radians * 57.29578:.0f} degrees from where the expert ends",
-    )
+def _missed(rollout: Rollout, expert: Trajectory | None, *, controls_rotation: bool) -> Reason:
+    if expert is None:
+        return Reason(MISSED, "came to rest with the task not done; it has no expert to compare with")
+    metres, radians = _apart(rollout.tool, expert.world_from_tool[-1])
+    turned = f" and {math.degrees(radians):.0f} degrees" if controls_rotation else ""
+    return Reason(MISSED, f"came to rest {1e3 * metres:.0f} mm{turned} from where the expert ends")
 
 
 def _switches(rollout: Rollout) -> list[tuple[bool, Pose]]:
@@ -124,7 +144,7 @@ def _switches(rollout: Rollout) -> list[tuple[bool, Pose]]:
 
 
 def _expert_switches(rollout: Rollout, expert: Trajectory) -> list[tuple[bool, Pose | None]]:
-    """The same of the expert; one that switches with its very first step does so on its way: that has no place of its own."""
+    """The same of the expert; a switch with its very first step happens on its way: that has no place of its own."""
     before, found = float(rollout.first_seen.opening) > 0.5, []
     for frame, is_open in enumerate((expert.opening > 0.5).tolist()):
         if is_open != before:
@@ -137,10 +157,8 @@ def _said(switches: Sequence[tuple[bool, Pose | None]]) -> str:
     return " then ".join("opened" if is_open else "closed" for is_open, _ in switches) or "never switched"
 
 
-def _metres(a: Pose, b: Pose) -> float:
-    return _both(a, b)[0].item()
-
-
-def _both(a: Pose, b: Pose):
+def _apart(a: Pose, b: Pose) -> tuple[float, float]:
+    """How far apart (m), and how far turned (rad), two poses are."""
     first, second = (pose.map(lambda tensor: tensor.detach().double().cpu()) for pose in (a, b))
-    return first.distance(second)
+    metres, radians = first.distance(second)
+    return metres.item(), radians.item()

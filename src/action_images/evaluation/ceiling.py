@@ -1,4 +1,4 @@
-"""What perfect predictions would score: experts' trajectories sent through the codec and a video file, then executed.
+"""What perfect predictions would score: experts' trajectories sent through codec and video file, then executed.
 
 No model that answers in action images can be judged without it: a lost trial here is the codec's or the controller's.
 """
@@ -11,14 +11,15 @@ from tempfile import TemporaryDirectory
 
 import torch
 
+from action_images.benchmarks import WorldConfig
 from action_images.codec import draw_uint8, read
 from action_images.episodes.video import read_video, write_video
 from action_images.errors import ActionImagesError
+from action_images.evaluation.expert import demonstrated
 from action_images.evaluation.statistics import wilson_interval
 from action_images.geometry import Camera, Trajectory
 from action_images.parallel.pool import pool_of
-from action_images.sim import Rig, Tabletop, demonstrate
-from action_images.structs import stack
+from action_images.robot import RepeatableEnvironment
 
 EXPERT, RECORDED = "expert", "recorded"
 """Ways of executing a trial beside the sizes in px: the expert itself, and its recorded trajectory played again."""
@@ -26,10 +27,12 @@ EXPERT, RECORDED = "expert", "recorded"
 
 @dataclass(frozen=True)
 class Gate:
-    """How trials are recorded and sent through video: image sizes in px, each height and width, and the H.264 quality."""
+    """How trials are recorded and sent through video: image sizes in px (height and width), and the H.264 quality.
 
-    rig: Rig
-    num_views: int = 2
+    Of `world` the size does not matter: nothing is rendered.
+    """
+
+    world: WorldConfig = WorldConfig()
     sizes: tuple[int, ...] = (64, 128, 256)
     crf: int = 18
 
@@ -44,7 +47,7 @@ class Trial:
     error: dict[str, float]
 
 
-def run_trials(task: str, seeds: Iterable[int], gate: Gate, num_workers: int = 1) -> Iterator[Trial]:
+def run_trials(task: str, seeds: Iterable[int], gate: Gate, *, num_workers: int = 1) -> Iterator[Trial]:
     """Each seed of a task executed in every way, in the order of the seeds."""
     trial = partial(run_trial, task, gate=gate)
     if num_workers <= 1:
@@ -55,43 +58,40 @@ def run_trials(task: str, seeds: Iterable[int], gate: Gate, num_workers: int = 1
 
 
 def run_trial(task: str, seed: int, gate: Gate) -> Trial:
-    """One seed: demonstrated, played again as recorded, and played again as read from video at each size."""
-    environment = Tabletop(task, gate.rig, num_views=gate.num_views, size=(gate.sizes[0], gate.sizes[0]))
+    """One seed: demonstrated, played again as recorded, and played again as read from video at each size.
+
+    Raises ActionImagesError where the task has no expert.
+    """
+    environment = gate.world.environment(task)
     recorded, cameras = demonstrated(environment, seed)
     succeeded, error = {EXPERT: environment.succeeded()}, {}
     succeeded[RECORDED] = _executed(environment, seed, recorded)
     for size in gate.sizes:
-        known = through_video(recorded, cameras.resize(size, size), gate.crf)
-        error[str(size)] = recorded.world_from_tool.distance(known.world_from_tool)[0].quantile(0.5).item()
-        succeeded[str(size)] = bool(known.world_from_tool.translation.isfinite().all()) and _executed(
-            environment, seed, known
-        )
-    return Trial(task, seed, succeeded, error)
+        known = through_video(recorded, cameras.resize(size, size), crf=gate.crf)
+        metres, _ = recorded.world_from_tool.distance(known.world_from_tool)
+        error[str(size)] = metres.quantile(0.5).item()
+        all_read = bool(known.world_from_tool.translation.isfinite().all())
+        succeeded[str(size)] = all_read and _executed(environment, seed, known)
+    return Trial(task, seed, succeeded=succeeded, error=error)
 
 
-def through_video(trajectory: Trajectory, cameras: Camera, crf: int = 18, fps: float = 20.0) -> Trajectory:
-    """A trajectory (frame) drawn into cameras (view frame), stored as H.264 of 8 bits and read back; NaN where nothing could be read."""
+def through_video(
+    trajectory: Trajectory, cameras: Camera, *, crf: int = 18, fps: float = 20.0
+) -> Trajectory:
+    """A trajectory (frame) drawn into cameras (view frame), stored as H.264 of 8 bits and read back.
+
+    NaN where nothing could be read.
+    """
     images = draw_uint8(trajectory, cameras)
     with TemporaryDirectory() as folder:
         paths = [Path(folder) / f"{view}.mp4" for view in range(len(images))]
         for path, view in zip(paths, images, strict=True):
             write_video(path, view, fps, crf)
-        return read(torch.stack([read_video(path) for path in paths]), cameras).trajectory
+        stored = torch.stack([read_video(path) for path in paths])
+        return read(stored, cameras).trajectory
 
 
-def demonstrated(environment: Tabletop, seed: int) -> tuple[Trajectory, Camera]:
-    """What is recorded of the expert's run (frame), and its cameras (view frame); nothing is rendered."""
-    environment.begin(seed)
-    poses, openings, cameras = [environment.world.tool], [environment.world.opening], [environment.cameras]
-    for _ in demonstrate(environment):
-        poses.append(environment.world.tool)
-        openings.append(environment.world.opening)
-        cameras.append(environment.cameras)
-    trajectory = Trajectory(stack(poses), torch.tensor(openings, dtype=torch.float64)).to(torch.float32)
-    return trajectory, stack(cameras, 1)
-
-
-def _executed(environment: Tabletop, seed: int, trajectory: Trajectory) -> bool:
+def _executed(environment: RepeatableEnvironment, seed: int, trajectory: Trajectory) -> bool:
     environment.begin(seed)
     for frame in range(1, trajectory.num_frames):
         environment.step(trajectory.world_from_tool[frame], trajectory.opening[frame].item())
@@ -118,14 +118,23 @@ class Ceiling:
 
 
 def summarise(task: str, trials: list[Trial]) -> Ceiling:
-    """The ceiling of a task, or of all together, from its trials; raises ValueError where there is none."""
+    """The ceiling of a task, or of all together, from its trials; raises ActionImagesError where there is none."""
     if not trials:
         raise ActionImagesError(f"{task}: no trial was run; ask for at least one")
     ways = list(trials[0].succeeded)
-    num_succeeded = {way: sum(trial.succeeded[way] for trial in trials) for way in ways}
-    error_mm = {
-        size: 1e3 * torch.tensor([trial.error[size] for trial in trials]).quantile(0.5).item()
-        for size in trials[0].error
-    }
-    failed = {way: tuple(trial.seed for trial in trials if not trial.succeeded[way]) for way in ways}
-    return Ceiling(task, len(trials), num_succeeded, error_mm, failed)
+    sizes = list(trials[0].error)
+    return Ceiling(
+        task,
+        num_trials=len(trials),
+        num_succeeded={way: sum(trial.succeeded[way] for trial in trials) for way in ways},
+        error_mm={size: _median_mm(trials, size) for size in sizes},
+        failed_seeds={way: _failed_seeds(trials, way) for way in ways},
+    )
+
+
+def _median_mm(trials: list[Trial], size: str) -> float:
+    return 1e3 * torch.tensor([trial.error[size] for trial in trials]).quantile(0.5).item()
+
+
+def _failed_seeds(trials: list[Trial], way: str) -> tuple[int, ...]:
+    return tuple(trial.seed for trial in trials if not trial.succeeded[way])

@@ -1,9 +1,10 @@
-"""A policy judged in the simulator: trials in parallel, each written down when it is over, the same scenes for every policy."""
+"""A policy judged in closed loop: trials in parallel, each written down when it is over, the same scenes for every policy."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import as_completed
-from dataclasses import asdict, dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -11,27 +12,26 @@ from typing import Any
 import torch
 
 from action_images.evaluation.attribution import attribute, missed_by
-from action_images.evaluation.protocols import EvaluationProtocol
-from action_images.evaluation.references import Privileged, expert_path
-from action_images.evaluation.rollout import Rollout, roll_out
+from action_images.evaluation.expert import expert_path
+from action_images.evaluation.older_results import name_benchmark
+from action_images.evaluation.protocols import Address, EvaluationProtocol
+from action_images.evaluation.references import Privileged
+from action_images.evaluation.rollout import BegunTrial, Rollout, roll_out
 from action_images.evaluation.trial import (
     SETTINGS,
     TRIALS,
     TrialRecord,
     append_trial,
-    drop_unfinished,
     load_trials,
+    write_trials,
 )
-from action_images.files.atomic import commit_file
+from action_images.files import jsonl
 from action_images.files.lock import alone_in
 from action_images.files.settings import keep_settings
 from action_images.geometry import Pose
 from action_images.parallel.pool import pool_of
-from action_images.robot import Policy
-from action_images.sim import FIRST_EVALUATION_SEED, Tabletop
+from action_images.robot import Plan, Policy, RepeatableEnvironment
 
-Address = tuple[str, int]
-"""A task's name and a seed: one scene, whatever the policy, rig or look."""
 Make = Callable[[], Policy]
 """Loads the policy; called once in every process, so it must be picklable (a function, a class, a functools.partial)."""
 
@@ -52,14 +52,12 @@ class EvaluationConfig:
     size: tuple[int, int] = (128, 128)
     clips: tuple[int, int, float] | None = None
 
-    def environment(self, task: str) -> Tabletop:
+    def environment(self, task: str) -> RepeatableEnvironment:
         """The world in which a task is judged."""
-        return self.protocol.environment(task, self.num_views, self.size)
+        return self.protocol.environment(task, num_views=self.num_views, size=self.size)
 
     def settings(self) -> dict[str, Any]:
         """What results must share to belong together, as JSON values."""
-        conditions = asdict(replace(self.protocol, tasks=()))
-        del conditions["tasks"]
         names = {
             "protocol": self.protocol_name,
             "policy": self.policy_name,
@@ -67,36 +65,33 @@ class EvaluationConfig:
             "size": self.size,
         }
         clips = {} if self.clips is None else {"clips": self.clips}
-        return json.loads(json.dumps({**names, **clips, **conditions}))
-
-
-def addresses(tasks: Iterable[str], num_trials: int) -> list[Address]:
-    """The scenes of an evaluation: task by task, trial `i` of each on seed FIRST_EVALUATION_SEED + i, by nothing else."""
-    return [(task, FIRST_EVALUATION_SEED + trial) for task in tasks for trial in range(num_trials)]
+        return json.loads(json.dumps({**names, **clips, **self.protocol.settings()}))
 
 
 def judge(
-    policy: Policy, config: EvaluationConfig, address: Address, filming: bool = False
+    policy: Policy, config: EvaluationConfig, address: Address, *, filming: bool = False
 ) -> tuple[TrialRecord, Rollout]:
     """Run one trial and say what became of it."""
     task, seed = address
     environment = config.environment(task)
     first_seen = environment.reset(seed)
+    trial = BegunTrial(environment, task, seed, first_seen=first_seen, max_steps=environment.max_steps)
     if isinstance(policy, Privileged):
         policy.begin(environment, seed)
-    max_steps = environment.task.max_steps
-    rollout = roll_out(
-        policy, environment, first_seen, address, max_steps, config.protocol.rollout_config, filming
-    )
+    rollout = roll_out(policy, trial, config.protocol.rollout_config, filming=filming)
     environment.close()
-    return record(rollout, config, environment, seed), rollout
+    return trial_record(rollout, config, environment), rollout
 
 
-def record(rollout: Rollout, config: EvaluationConfig, environment: Tabletop, seed: int) -> TrialRecord:
-    """What is written down of a rollout: counts, times, and where it failed the reason, found beside the expert's own run."""
-    expert = expert_path(environment, seed)
-    reason = None if rollout.succeeded else attribute(rollout, expert)
-    stages = [plan.stage_ms for plan in rollout.plans if plan.stage_ms is not None]
+def trial_record(
+    rollout: Rollout, config: EvaluationConfig, environment: RepeatableEnvironment
+) -> TrialRecord:
+    """What is written down of a rollout: counts, times, and where it failed the reason, found beside the expert's run."""
+    expert = expert_path(environment, rollout.seed)
+    reason = None
+    if not rollout.succeeded:
+        reason = attribute(rollout, expert, controls_rotation=environment.controls_rotation)
+    seconds = len(rollout.steps) / rollout.control_hz
     return TrialRecord(
         protocol=config.protocol_name,
         policy=config.policy_name,
@@ -105,19 +100,25 @@ def record(rollout: Rollout, config: EvaluationConfig, environment: Tabletop, se
         instruction=rollout.instruction,
         succeeded=rollout.succeeded,
         failure=None if reason is None else reason.failure,
-        detail=f"done after {len(rollout.steps) / rollout.control_hz:.1f} s"
-        if reason is None
-        else reason.detail,
+        detail=f"done after {seconds:.1f} s" if reason is None else reason.detail,
         num_steps=len(rollout.steps),
         num_plans=len(rollout.plans),
         num_unreachable=rollout.num_unreachable,
-        missed_mm=1e3 * missed_by(rollout, expert),
+        missed_mm=None if expert is None else 1e3 * missed_by(rollout, expert),
         plan_ms=median(rollout.plan_ms) if rollout.plan_ms else None,
-        stage_ms={name: median(stage[name] for stage in stages) for name in stages[0]} if stages else None,
+        stage_ms=_median_stages(rollout.plans),
     )
 
 
-def run(config: EvaluationConfig, wanted: Iterable[Address], num_workers: int = 1) -> Iterator[TrialRecord]:
+def _median_stages(plans: Iterable[Plan]) -> dict[str, float] | None:
+    """How long each stage of planning took (ms); None where no plan tells."""
+    stages = [plan.stage_ms for plan in plans if plan.stage_ms is not None]
+    return {name: median(stage[name] for stage in stages) for name in stages[0]} if stages else None
+
+
+def run(
+    config: EvaluationConfig, wanted: Iterable[Address], *, num_workers: int = 1
+) -> Iterator[TrialRecord]:
     """Trials as they are over, in any order; with several workers each is a process that loads the policy itself.
 
     What a policy raises is raised, and the trials under way are given up: those that were yielded stand.
@@ -125,7 +126,9 @@ def run(config: EvaluationConfig, wanted: Iterable[Address], num_workers: int = 
     wanted = list(wanted)
     if num_workers <= 1 or len(wanted) <= 1:
         policy = config.make()
-        yield from (judge(policy, config, address)[0] for address in wanted)
+        for address in wanted:
+            trial, _ = judge(policy, config, address)
+            yield trial
         return
     with pool_of(num_workers, _load, (config, _threads_each(num_workers))) as pool:
         running = [pool.submit(_judge, address) for address in wanted]
@@ -151,22 +154,24 @@ def _load(config: EvaluationConfig, num_threads: int) -> None:
 
 def _judge(address: Address) -> TrialRecord:
     policy, config = _loaded[0]
-    return judge(policy, config, address)[0]
+    trial, _ = judge(policy, config, address)
+    return trial
 
 
 def evaluate(
-    config: EvaluationConfig, folder: Path, num_trials: int, num_workers: int = 1
+    config: EvaluationConfig, folder: Path, num_trials: int, *, num_workers: int = 1
 ) -> Iterator[TrialRecord]:
-    """Run what a results folder lacks of `num_trials` of each task, adding each trial to it as it is over, and yield it.
+    """Run what a results folder lacks of `num_trials` of each task, adding each trial as it is over, and yield it.
 
-    The same call goes on where it was stopped. Raises ValueError where the folder holds trials of other settings, or
-    another process is writing there.
+    The same call goes on where it was stopped. Raises ActionImagesError where the folder holds trials of other
+    settings, or another process is writing there.
     """
-    wanted = addresses(config.protocol.tasks, num_trials)
+    wanted = config.protocol.addresses(num_trials)
     with alone_in(folder):
         open_results(folder, config)
         done = {trial.key for trial in load_trials(folder)} if (folder / TRIALS).is_file() else set()
-        for trial in run(config, [address for address in wanted if address not in done], num_workers):
+        missing = [address for address in wanted if address not in done]
+        for trial in run(config, missing, num_workers=num_workers):
             append_trial(folder, trial)
             yield trial
 
@@ -174,8 +179,9 @@ def evaluate(
 def open_results(folder: Path, config: EvaluationConfig) -> None:
     """Make the folder, or see that it is of the same settings."""
     folder.mkdir(parents=True, exist_ok=True)
-    drop_unfinished(folder)
     trials = folder / TRIALS
+    jsonl.repair(trials)
+    name_benchmark(folder / SETTINGS)
     keep_settings(
         folder / SETTINGS, config.settings(), empty=not trials.is_file() or trials.stat().st_size == 0
     )
@@ -189,46 +195,53 @@ def to_be_filmed(trials: Iterable[TrialRecord]) -> list[TrialRecord]:
     return list(first.values())
 
 
-Write = Callable[[Rollout, Path, str, Pose], object]
-"""Writes a film of a rollout to a path that ends in .mp4, with how it ended and the tool's pose (world) where the expert ends."""
+Write = Callable[[Rollout, Path, str, Pose | None], object]
+"""Writes a film of a rollout to a path that ends in .mp4, with how it ended and the tool's pose (world) where the
+expert ends, None where there is no expert."""
 
 
-def film(config: EvaluationConfig, folder: Path, write: Write, num_workers: int = 1) -> Iterator[TrialRecord]:
+def film(
+    config: EvaluationConfig, folder: Path, write: Write, *, num_workers: int = 1
+) -> Iterator[TrialRecord]:
     """Run the trials that are to be filmed again, film them, and put the films' paths into their records.
 
     A network's sums depend in their last bits on how many threads share them, and a trial can turn on it: so they are
     run with as many threads as each of the `num_workers` had that ran them. A trial that ends differently all the same
     (a policy that is not repeatable) is yielded without a film.
     """
+    with _num_threads(_threads_each(num_workers)), alone_in(folder):
+        trials = {trial.key: trial for trial in load_trials(folder)}
+        policy = config.make()
+        for trial in to_be_filmed(trials.values()):
+            if trial.film is not None and (folder / trial.film).is_file():
+                continue
+            filmed = _filmed(policy, config, trial, folder, write)
+            if filmed is not trial:
+                trials[trial.key] = filmed
+                write_trials(folder, trials.values())
+            yield filmed
+
+
+def _filmed(
+    policy: Policy, config: EvaluationConfig, trial: TrialRecord, folder: Path, write: Write
+) -> TrialRecord:
+    """The record with the path of its film; the same record where the trial ended differently this time."""
+    again, rollout = judge(policy, config, trial.key, filming=True)
+    if again.succeeded != trial.succeeded:
+        return trial
+    name = f"films/{trial.task}_{trial.seed}.mp4"
+    (folder / name).parent.mkdir(exist_ok=True)
+    expert = expert_path(config.environment(trial.task), trial.seed)
+    goal = None if expert is None else expert.world_from_tool[-1]
+    write(rollout, folder / name, again.detail, goal)
+    return replace(trial, film=name)
+
+
+@contextmanager
+def _num_threads(num_threads: int) -> Iterator[None]:
     before = torch.get_num_threads()
-    torch.set_num_threads(_threads_each(num_workers))
+    torch.set_num_threads(num_threads)
     try:
-        with alone_in(folder):
-            yield from _film(config, folder, write)
+        yield
     finally:
         torch.set_num_threads(before)
-
-
-def _film(config: EvaluationConfig, folder: Path, write: Write) -> Iterator[TrialRecord]:
-    trials = load_trials(folder)
-    policy = config.make()
-    for trial in to_be_filmed(trials):
-        if trial.film is not None and (folder / trial.film).is_file():
-            continue
-        again, rollout = judge(policy, config, trial.key, filming=True)
-        if again.succeeded == trial.succeeded:
-            name = f"films/{trial.task}_{trial.seed}.mp4"
-            (folder / name).parent.mkdir(exist_ok=True)
-            goal = expert_path(config.environment(trial.task), trial.seed).world_from_tool[-1]
-            write(rollout, folder / name, again.detail, goal)
-            trial = replace(trial, film=name)
-            trials = [trial if other.key == trial.key else other for other in trials]
-            write_whole(folder / TRIALS, "".join(f"{one.to_json()}\n" for one in trials))
-        yield trial
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that it is there whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(text)
-    commit_file(part, path)

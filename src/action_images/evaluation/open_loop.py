@@ -1,28 +1,30 @@
-"""Single plans in held-out scenes against the expert's path: how near they come, and whether they do what they were told.
+"""Single plans in held-out scenes against the expert's path: how near they come, and whether they follow the words.
 
 Nothing is executed. Besides the plain question each scene is asked in other ways: in words that no demonstration used,
 with another goal that the same scene allows, with no words at all, and with another scene's images. The last two are
 controls: a policy that scores as well under them does not need what it is shown.
 """
 
-import json
-import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from action_images.benchmarks import WorldConfig
 from action_images.errors import ActionImagesError
+from action_images.evaluation.expert import expert_steps, reached_path
+from action_images.evaluation.older_results import name_benchmark
+from action_images.evaluation.protocols import Address
 from action_images.evaluation.statistics import bootstrap_interval, wilson_interval
+from action_images.files import jsonl
 from action_images.files.lock import alone_in
 from action_images.files.settings import keep_settings
 from action_images.geometry import Trajectory
-from action_images.robot import Observation, Plan, Policy
-from action_images.sim import Rig, Tabletop, demonstrate
-from action_images.sim.look import Look
-from action_images.structs import stack
+from action_images.robot import Observation, Plan, Policy, RepeatableEnvironment
 
 QUESTIONS = {
     "told": "as in the demonstrations, from the first instant",
@@ -49,8 +51,8 @@ class PlanError:
     `final_mm` at its last step, `path_mm` and `path_deg` means over it, `gripper` the share of steps with the gripper
     rightly open or closed. `moved_mm` is how far the expert goes meanwhile: the error of standing still. `follows` says
     whether the plan ends nearer to where this question's expert does than to where the other goal's does; None where
-    there is no other, or both end in the same place. `off_path_mm` is how far the plan's last step lies from the nearest
-    place that the expert ever passes: the error without its haste. None in files that are older than it.
+    there is no other, or both end in the same place. `off_path_mm` is how far the plan's last step lies from the
+    nearest place that the expert ever passes: the error without its haste. None in files that are older than it.
     """
 
     question: str
@@ -71,158 +73,152 @@ class SceneErrors:
     seed: int
     errors: tuple[PlanError, ...]
 
-
-@dataclass(frozen=True)
-class Scenes:
-    """Where plans are judged: whose cameras, which look, how many views, and the size (height, width) of their images in px."""
-
-    rig: Rig
-    look: Look
-    num_views: int
-    size: tuple[int, int]
-
-    def world(self, task: str) -> Tabletop:
-        """A world of this task."""
-        return Tabletop(task, self.rig, self.look, self.num_views, self.size)
+    @property
+    def address(self) -> Address:
+        """Which scene that was."""
+        return self.task, self.seed
 
 
 def judge_plans(
-    policy: Policy, policy_name: str, scenes: Scenes, addresses: Iterable[tuple[str, int]], out: Path
+    policy: Policy, policy_name: str, world: WorldConfig, addresses: Iterable[Address], *, out: Path
 ) -> Iterator[SceneErrors]:
     """Every scene (task, seed) that `out` does not hold yet, written to out/plans.jsonl as it is done.
 
-    Raises ValueError where `out` holds plans of another policy, by its name, or of other scenes, or another process is
-    writing there.
+    Raises ActionImagesError where `out` holds plans of another policy, by its name, or of other scenes, or another
+    process is writing there.
     """
     with alone_in(out):
-        done = {(scene.task, scene.seed) for scene in load_plans(out)}
-        keep_settings(out / SETTINGS, {"policy": policy_name} | asdict(scenes), empty=not done)
-        with (out / PLANS).open("ab") as file:
-            for task, seed in dict.fromkeys(addresses):
-                if (task, seed) in done:
-                    continue
-                scene = judge_scene(policy, scenes, task, seed)
-                file.write(json.dumps(asdict(scene)).encode() + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
+        jsonl.repair(out / PLANS)
+        done = {scene.address for scene in load_plans(out)}
+        settings = {"policy": policy_name, "num_views": world.num_views, "size": world.size}
+        name_benchmark(out / SETTINGS)
+        keep_settings(out / SETTINGS, settings | world.seen(), empty=not done)
+        for address in dict.fromkeys(addresses):
+            if address not in done:
+                scene = judge_scene(policy, world, address)
+                jsonl.append(out / PLANS, asdict(scene))
                 yield scene
 
 
 def load_plans(out: Path) -> list[SceneErrors]:
-    """What a folder holds; a last line that a crash left unfinished is cut off. Raises ValueError for a line that is no scene."""
+    """What a folder holds, but for a last line that a crash left unfinished.
+
+    Raises ActionImagesError for a line that is no scene.
+    """
     path = out / PLANS
-    if not path.is_file():
-        return []
-    content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        os.truncate(path, whole)
-    return [_scene(path, number, line) for number, line in enumerate(content[:whole].splitlines(), 1)]
+    return [_scene(path, number, values) for number, values in enumerate(jsonl.load(path), 1)]
 
 
-def _scene(path: Path, number: int, line: bytes) -> SceneErrors:
+def _scene(path: Path, number: int, values: Mapping[str, Any]) -> SceneErrors:
     try:
-        values = json.loads(line)
-        return SceneErrors(
-            values["task"], values["seed"], tuple(PlanError(**error) for error in values["errors"])
-        )
+        errors = tuple(PlanError(**error) for error in values["errors"])
+        return SceneErrors(values["task"], values["seed"], errors)
     except (ValueError, TypeError, KeyError) as error:
         raise ActionImagesError(
             f"{path}, line {number}: is no judged scene ({error}); remove the line and run again"
         ) from error
 
 
-def judge_scene(policy: Policy, scenes: Scenes, task: str, seed: int) -> SceneErrors:
-    """All questions of one scene, those that its task does not allow left out."""
-    world, rng = scenes.world(task), np.random.default_rng(seed)
-    expert = _expert(world.twin(), seed)
-    seen = world.reset(seed)
-    goal, phrase = world.trial.with_another_goal(), world.trial.rephrased(rng)
-    other = None if goal is None else _expert(world.twin(), seed, another_goal=True)
-    errors = [_error("told", policy.plan(seen), expert, other)]
-    if phrase is not None:
-        errors.append(_error("rephrased", policy.plan(replace(seen, instruction=phrase)), expert, other))
-    if goal is not None and other is not None:
-        errors.append(
-            _error("other goal", policy.plan(replace(seen, instruction=goal.instruction(rng))), other, expert)
-        )
-    errors.append(_error("not told", policy.plan(replace(seen, instruction="")), expert, other))
-    errors.append(
-        _error(
-            "other scene",
-            policy.plan(replace(seen, images=_elsewhere(scenes, task, seed).images)),
-            expert,
-            other,
-        )
-    )
+def judge_scene(policy: Policy, world: WorldConfig, address: Address) -> SceneErrors:
+    """All questions of one scene, those that its task does not allow left out.
+
+    Raises ActionImagesError where the task has no expert.
+    """
+    task, seed = address
+    environment, rng = world.environment(task), np.random.default_rng(seed)
+    expert = _expert(environment.twin(), seed)
+    seen = environment.reset(seed)
+    rephrased = environment.rephrased(rng)
+    other_instruction, other_expert = _other_goal(environment.twin(), seed, rng)
+    elsewhere = _elsewhere(world, task, seed)
+
+    def asked(question: str, observation: Observation) -> PlanError:
+        return plan_error(question, policy.plan(observation), expert, other_expert)
+
+    errors = [asked("told", seen)]
+    if rephrased is not None:
+        errors.append(asked("rephrased", replace(seen, instruction=rephrased)))
+    if other_instruction is not None and other_expert is not None:
+        plan = policy.plan(replace(seen, instruction=other_instruction))
+        errors.append(plan_error("other goal", plan, other_expert, expert))
+    errors.append(asked("not told", replace(seen, instruction="")))
+    errors.append(asked("other scene", replace(seen, images=elsewhere.images)))
     start = int(rng.integers(1, max(expert.num_frames - 8, 2)))
-    errors.append(_error("later", policy.plan(_at(world, seed, start)), expert[start:], None))
-    world.close()
+    plan = policy.plan(_after(environment, seed, start))
+    errors.append(plan_error("later", plan, expert[start:], None))
+    environment.close()
     return SceneErrors(task, seed, tuple(errors))
 
 
-def _expert(world: Tabletop, seed: int, another_goal: bool = False) -> Trajectory:
-    """Where the expert's tool is at each control step (frame), from the start on; nothing is rendered."""
-    world.begin(seed)
-    if another_goal:
-        trial = world.trial.with_another_goal()
-        assert trial is not None
-        world.trial = trial
-    poses, openings = [world.world.tool], [world.world.opening]
-    for _ in demonstrate(world):
-        poses.append(world.world.tool)
-        openings.append(world.world.opening)
-    return Trajectory(stack(poses), torch.tensor(openings, dtype=torch.float64)).to(torch.float32)
+def _expert(environment: RepeatableEnvironment, seed: int) -> Trajectory:
+    environment.begin(seed)
+    return reached_path(environment)
 
 
-def _at(world: Tabletop, seed: int, start: int) -> Observation:
+def _other_goal(
+    environment: RepeatableEnvironment, seed: int, rng: np.random.Generator
+) -> tuple[str | None, Trajectory | None]:
+    """Another goal that the scene allows: its instruction, and where its expert's tool is (frame)."""
+    environment.begin(seed)
+    instruction = environment.switch_goal(rng)
+    return instruction, None if instruction is None else reached_path(environment)
+
+
+def _after(environment: RepeatableEnvironment, seed: int, num_steps: int) -> Observation:
     """What is seen after so many control steps of the expert's."""
-    world.begin(seed)
-    for number, _ in enumerate(demonstrate(world), 1):
-        if number == start:
-            break
-    return world.observation()
+    environment.begin(seed)
+    for _ in islice(expert_steps(environment), num_steps):
+        pass
+    return environment.observation()
 
 
-def _elsewhere(scenes: Scenes, task: str, seed: int) -> Observation:
-    world = scenes.world(task)
-    seen = world.reset(seed + 100_000)
-    world.close()
+def _elsewhere(world: WorldConfig, task: str, seed: int) -> Observation:
+    """What another scene of the task begins with."""
+    environment = world.environment(task)
+    seen = environment.reset(seed + 100_000)
+    environment.close()
     return seen
 
 
-def _error(question: str, plan: Plan, expert: Trajectory, other: Trajectory | None) -> PlanError:
-    num_steps = plan.trajectory.num_frames
-    truth, rival = _next_steps(expert, num_steps), None if other is None else _next_steps(other, num_steps)
-    metres, radians = plan.trajectory.world_from_tool.distance(truth.world_from_tool)
-    lost = torch.zeros(num_steps, dtype=torch.bool) if plan.confidence is None else plan.confidence == 0
+def plan_error(
+    question: str, plan: Plan, expert: Trajectory, other_expert: Trajectory | None
+) -> PlanError:
+    """One plan against the expert of its question, and beside the expert of the scene's other goal where it has one.
+
+    Experts' paths (frame) begin where the tool is when the plan is asked for.
+    """
+    path = plan.trajectory
+    truth = _next_steps(expert, path.num_frames)
+    metres, radians = path.world_from_tool.distance(truth.world_from_tool)
+    lost = ~metres.isfinite() if plan.confidence is None else ~metres.isfinite() | (plan.confidence == 0)
     millimetres = (1e3 * metres).nan_to_num(LOST_MM).masked_fill(lost, LOST_MM)
     degrees = radians.rad2deg().nan_to_num(LOST_DEG).masked_fill(lost, LOST_DEG)
-    right = ((plan.trajectory.opening > 0.5) == (truth.opening > 0.5)).float().mean()
+    right = ((path.opening > 0.5) == (truth.opening > 0.5)).float().mean()
     moved = (truth.world_from_tool.translation[-1] - expert.world_from_tool.translation[0]).norm()
-    follows = None if rival is None else _nearer(plan.trajectory, truth, rival)
-    if follows and (lost[-1] or not metres[-1].isfinite()):
-        follows = False  # what cannot be read follows nobody; where its place-holder lies says nothing
-    final, mean, turned = millimetres[-1].item(), millimetres.mean().item(), degrees.mean().item()
-    off = 1e3 * _off_path(plan.trajectory, expert)
+    follows = None
+    if other_expert is not None:
+        follows = _follows(path, truth, _next_steps(other_expert, path.num_frames), lost=bool(lost[-1]))
     return PlanError(
         question,
-        final,
-        mean,
-        turned,
-        right.item(),
-        1e3 * moved.item(),
-        follows,
-        LOST_MM if final == LOST_MM else off,
+        final_mm=millimetres[-1].item(),
+        path_mm=millimetres.mean().item(),
+        path_deg=degrees.mean().item(),
+        gripper=right.item(),
+        moved_mm=1e3 * moved.item(),
+        follows=follows,
+        off_path_mm=LOST_MM if lost[-1] else 1e3 * _off_path(path, expert),
     )
 
 
 def _off_path(plan: Trajectory, expert: Trajectory) -> float:
+    """How far (m) a plan's end lies from the nearest place on the expert's whole path."""
     end, path = plan.world_from_tool.translation[-1], expert.world_from_tool.translation
     steps = path.diff(dim=0)
+    if len(steps) == 0:
+        return (path[0] - end).norm().item()
     along = ((end - path[:-1]) * steps).sum(-1) / steps.square().sum(-1).clamp_min(1e-12)
     nearest = path[:-1] + along.clamp(0, 1)[:, None] * steps
-    return (nearest - end).norm(dim=-1).amin().item() if len(steps) else (path[0] - end).norm().item()
+    return (nearest - end).norm(dim=-1).amin().item()
 
 
 def _next_steps(path: Trajectory, num_steps: int) -> Trajectory:
@@ -230,11 +226,15 @@ def _next_steps(path: Trajectory, num_steps: int) -> Trajectory:
     return path[torch.arange(1, num_steps + 1).clamp(max=path.num_frames - 1)]
 
 
-def _nearer(plan: Trajectory, truth: Trajectory, rival: Trajectory) -> bool | None:
-    ends = [path.world_from_tool.translation[-1] for path in (plan, truth, rival)]
-    if (ends[1] - ends[2]).norm() < UNDECIDED_M:
+def _follows(plan: Trajectory, truth: Trajectory, rival: Trajectory, *, lost: bool) -> bool | None:
+    """Whether a plan ends nearer to this question's expert than to the other's; None where both end together.
+
+    A plan whose end is lost follows nobody: where its place-holder lies says nothing.
+    """
+    end, right, wrong = (path.world_from_tool.translation[-1] for path in (plan, truth, rival))
+    if (right - wrong).norm() < UNDECIDED_M:
         return None
-    return bool((ends[0] - ends[1]).norm() < (ends[0] - ends[2]).norm())
+    return not lost and bool((end - right).norm() < (end - wrong).norm())
 
 
 @dataclass(frozen=True)
@@ -255,39 +255,48 @@ class OpenLoopRow:
 
 
 def summarise(scenes: Iterable[SceneErrors]) -> list[OpenLoopRow]:
-    """A row for each question of each task, then of all tasks together: the mean of their medians would hide how many scenes each has."""
+    """A row for each question of each task, then of all tasks together.
+
+    The row of all tasks is over their scenes: the mean of the tasks' medians would hide how many scenes each has.
+    """
     scenes = list(scenes)
     rows = []
     for task in (*dict.fromkeys(scene.task for scene in scenes), "all"):
-        of_task = [error for scene in scenes if task in (scene.task, "all") for error in scene.errors]
-        for question in QUESTIONS:
-            asked = [error for error in of_task if error.question == question]
-            if asked:
-                rows.append(_row(task, question, asked))
+        by_question = _by_question(scene for scene in scenes if task in (scene.task, "all"))
+        rows += [_row(task, question, asked) for question, asked in by_question.items() if asked]
     return rows
 
 
-def _row(task: str, question: str, asked: list[PlanError]) -> OpenLoopRow:
-    def column(get: Callable[[PlanError], float]) -> torch.Tensor:
-        return torch.tensor([get(error) for error in asked], dtype=torch.float64)
+def _by_question(scenes: Iterable[SceneErrors]) -> dict[str, list[PlanError]]:
+    by_question: dict[str, list[PlanError]] = {question: [] for question in QUESTIONS}
+    for scene in scenes:
+        for error in scene.errors:
+            by_question[error.question].append(error)
+    return by_question
 
-    final = column(lambda error: error.final_mm)
+
+def _row(task: str, question: str, asked: list[PlanError]) -> OpenLoopRow:
+    final = torch.tensor([error.final_mm for error in asked], dtype=torch.float64)
     low, high = bootstrap_interval(lambda places: final[places].quantile(0.5).item(), len(final))
-    off = [error.off_path_mm for error in asked if error.off_path_mm is not None]
+    off_path = [error.off_path_mm for error in asked if error.off_path_mm is not None]
     decided = [error.follows for error in asked if error.follows is not None]
     return OpenLoopRow(
         task,
         question,
-        len(asked),
-        (final.quantile(0.5).item(), low, high),
-        _share(int((final <= NEAR_MM).sum()), len(asked)),
-        torch.tensor(off).quantile(0.5).item() if len(off) == len(asked) else None,
-        column(lambda error: error.path_mm).quantile(0.5).item(),
-        column(lambda error: error.path_deg).quantile(0.5).item(),
-        100 * column(lambda error: error.gripper).mean().item(),
-        column(lambda error: error.moved_mm).quantile(0.5).item(),
-        _share(sum(decided), len(decided)) if decided else None,
+        num_plans=len(asked),
+        final_mm=(final.quantile(0.5).item(), low, high),
+        within_20mm=_share(int((final <= NEAR_MM).sum()), len(asked)),
+        off_path_mm=_median(off_path) if len(off_path) == len(asked) else None,
+        path_mm=_median([error.path_mm for error in asked]),
+        path_deg=_median([error.path_deg for error in asked]),
+        gripper=100 * torch.tensor([error.gripper for error in asked], dtype=torch.float64).mean().item(),
+        moved_mm=_median([error.moved_mm for error in asked]),
+        follows=_share(sum(decided), len(decided)) if decided else None,
     )
+
+
+def _median(values: list[float]) -> float:
+    return torch.tensor(values, dtype=torch.float64).quantile(0.5).item()
 
 
 def _share(num: int, total: int) -> tuple[float, float, float]:
@@ -295,26 +304,39 @@ def _share(num: int, total: int) -> tuple[float, float, float]:
     return 100 * num / total, 100 * low, 100 * high
 
 
+HEADINGS = (
+    "task",
+    "asked",
+    "plans",
+    "final mm (median)",
+    "within 2 cm",
+    "off path mm",
+    "path mm",
+    "path deg",
+    "gripper",
+    "expert moves",
+    "follows",
+)
+
+
 def markdown(rows: Iterable[OpenLoopRow]) -> str:
     """The rows as a table for documents."""
-    lines = [
-        "| task | asked | plans | final mm (median) | within 2 cm | off path mm | path mm | path deg | gripper | expert moves | follows |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    for row in rows:
-        follows = "" if row.follows is None else "{:.1f} % ({:.0f}-{:.0f})".format(*row.follows)
-        cells = (
-            row.task,
-            row.question,
-            str(row.num_plans),
-            "{:.1f} ({:.1f}-{:.1f})".format(*row.final_mm),
-            "{:.1f} % ({:.0f}-{:.0f})".format(*row.within_20mm),
-            "" if row.off_path_mm is None else f"{row.off_path_mm:.1f}",
-            f"{row.path_mm:.1f}",
-            f"{row.path_deg:.1f}",
-            f"{row.gripper:.1f} %",
-            f"{row.moved_mm:.0f} mm",
-            follows,
-        )
-        lines.append(f"| {' | '.join(cells)} |")
+    lines = [f"| {' | '.join(HEADINGS)} |", "|---" * len(HEADINGS) + "|"]
+    lines += [f"| {' | '.join(_cells(row))} |" for row in rows]
     return "\n".join(lines) + "\n"
+
+
+def _cells(row: OpenLoopRow) -> tuple[str, ...]:
+    return (
+        row.task,
+        row.question,
+        str(row.num_plans),
+        "{:.1f} ({:.1f}-{:.1f})".format(*row.final_mm),
+        "{:.1f} % ({:.0f}-{:.0f})".format(*row.within_20mm),
+        "" if row.off_path_mm is None else f"{row.off_path_mm:.1f}",
+        f"{row.path_mm:.1f}",
+        f"{row.path_deg:.1f}",
+        f"{row.gripper:.1f} %",
+        f"{row.moved_mm:.0f} mm",
+        "" if row.follows is None else "{:.1f} % ({:.0f}-{:.0f})".format(*row.follows),
+    )

@@ -1,64 +1,110 @@
 """What a policy is asked to show: named conditions of evaluation, each with what it claims."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from action_images.control import Execution, Guard
+from action_images.benchmarks import DEFAULT, Benchmark, WorldConfig, find_benchmark
+from action_images.control import Execution
 from action_images.errors import ActionImagesError
 from action_images.evaluation.rollout import RolloutConfig
-from action_images.sim import HELD_OUT, LOOKS, RIGS, TRAINED, Look, Rig, Tabletop
+from action_images.robot import RepeatableEnvironment
 
-SIMULATED = Guard(min_confidence=0.0)
-"""A simulated arm comes to no harm: what was read with little confidence is driven all the same, and judged by where it leads
-(docs/experiments.md has what refusing it costs). A real arm keeps the guard's own default."""
+Address = tuple[str, int]
+"""A task's name and a seed: one scene, whatever the policy, rig or look."""
 
 
 @dataclass(frozen=True)
 class EvaluationProtocol:
-    """Which tasks, seen by which cameras, in which look, and how plans are carried out; `claim` is what success shows."""
+    """Which tasks of which benchmark, how they are seen, and how plans are carried out.
+
+    `claim` is what success shows. `rig` and `look` are names of the benchmark's own, None for those of its training.
+    """
 
     claim: str
-    tasks: tuple[str, ...] = TRAINED
-    rig: Rig = RIGS["sampled"]
-    look: Look = LOOKS["train"]
-    rollout_config: RolloutConfig = RolloutConfig(guard=SIMULATED)
+    tasks: tuple[str, ...]
+    benchmark_name: str = DEFAULT
+    rig: str | None = None
+    look: str | None = None
+    rollout_config: RolloutConfig = RolloutConfig()
 
-    def environment(self, task: str, num_views: int, size: tuple[int, int]) -> Tabletop:
-        """A world of this task under these conditions; `size` is (height, width) in px."""
-        return Tabletop(task, self.rig, self.look, num_views, size)
-
-    def executed(self, change: Callable[[Execution], Execution]) -> "EvaluationProtocol":
-        """The same with another execution of plans."""
-        return replace(
-            self, rollout_config=replace(self.rollout_config, execution=change(self.rollout_config.execution))
+    def world(self, *, num_views: int, size: tuple[int, int]) -> WorldConfig:
+        """Where trials run under these conditions; `size` is (height, width) in px."""
+        return WorldConfig(
+            self.benchmark_name, rig=self.rig, look=self.look, num_views=num_views, size=size
         )
 
+    def environment(self, task: str, *, num_views: int, size: tuple[int, int]) -> RepeatableEnvironment:
+        """An environment of this task under these conditions; `size` is (height, width) in px."""
+        return self.world(num_views=num_views, size=size).environment(task)
 
-PROTOCOLS = {
-    "in_domain": EvaluationProtocol(
-        "trained tasks, cameras and looks as in training, new scenes: the policy learned its tasks"
-    ),
-    "new_viewpoint": EvaluationProtocol(
-        "the same scenes from azimuths that no training camera had: it acts from calibrated viewpoints it has never seen",
-        rig=RIGS["held_out"],
-    ),
-    "new_look": EvaluationProtocol(
-        "the same scenes in tables, floors, shades and light that no training scene had: it acts by what matters, not by the look",
-        look=LOOKS["new"],
-    ),
-    "new_task": EvaluationProtocol(
-        "tasks that no training showed: what it learned carries over", tasks=HELD_OUT
-    ),
-    "open_loop": EvaluationProtocol(
-        "the trained tasks by one single plan, as the paper evaluates: how far one prediction carries without looking again",
-        rollout_config=RolloutConfig(Execution(num_steps=None, max_plans=1), SIMULATED),
-    ),
-}
-"""Name -> conditions. All share their seeds, so that scenes are paired across protocols and policies."""
+    def addresses(self, num_trials: int) -> list[Address]:
+        """The scenes of an evaluation: task by task, trial `i` of each on the benchmark's `i`-th seed for judging."""
+        seeds = find_benchmark(self.benchmark_name).seeds.for_judging(num_trials)
+        return scenes(self.tasks, seeds)
+
+    def settings(self) -> dict[str, Any]:
+        """What results must share to belong together, but for how many views there are and how large; JSON values."""
+        seen = WorldConfig(self.benchmark_name, rig=self.rig, look=self.look).seen()
+        return {"claim": self.claim, **seen, "rollout_config": asdict(self.rollout_config)}
 
 
-def protocol_named(name: str) -> EvaluationProtocol:
-    """A protocol by its name; raises ValueError with the names that there are."""
-    if name not in PROTOCOLS:
-        raise ActionImagesError(f"there is no protocol '{name}'; there are: {', '.join(PROTOCOLS)}")
-    return PROTOCOLS[name]
+def scenes(tasks: tuple[str, ...], seeds: range) -> list[Address]:
+    """All seeds of each task, task by task."""
+    return [(task, seed) for task in tasks for seed in seeds]
+
+
+def protocols_of(benchmark: Benchmark) -> dict[str, EvaluationProtocol]:
+    """Name -> conditions, as far as a benchmark offers what they need.
+
+    All share their seeds, so that scenes are paired across protocols and policies.
+    """
+    usual = RolloutConfig(guard=benchmark.guard, steady_steps=benchmark.steady_steps)
+    single = RolloutConfig(
+        Execution(num_steps=None, max_plans=1), guard=benchmark.guard, steady_steps=benchmark.steady_steps
+    )
+
+    def protocol(claim: str, **changes: Any) -> EvaluationProtocol:
+        values = {"tasks": benchmark.trained, "benchmark_name": benchmark.name, "rollout_config": usual}
+        return EvaluationProtocol(claim, **(values | changes))
+
+    found = {
+        "in_domain": protocol(
+            "trained tasks, cameras and looks as in training, new scenes: the policy learned its tasks"
+        )
+    }
+    if benchmark.held_out_rig is not None:
+        found["new_viewpoint"] = protocol(
+            "the same scenes from azimuths that no training camera had: "
+            "it acts from calibrated viewpoints it has never seen",
+            rig=benchmark.held_out_rig,
+        )
+    if benchmark.held_out_look is not None:
+        found["new_look"] = protocol(
+            "the same scenes in tables, floors, shades and light that no training scene had: "
+            "it acts by what matters, not by the look",
+            look=benchmark.held_out_look,
+        )
+    if benchmark.held_out:
+        found["new_task"] = protocol(
+            "tasks that no training showed: what it learned carries over", tasks=benchmark.held_out
+        )
+    found["open_loop"] = protocol(
+        "the trained tasks by one single plan, as the paper evaluates: "
+        "how far one prediction carries without looking again",
+        rollout_config=single,
+    )
+    return found
+
+
+PROTOCOLS = protocols_of(find_benchmark(DEFAULT))
+"""The protocols of the benchmark that is meant where none is named."""
+
+
+def protocol_named(name: str, benchmark_name: str = DEFAULT) -> EvaluationProtocol:
+    """A protocol of a benchmark by its name; raises ActionImagesError with the names that there are."""
+    found = protocols_of(find_benchmark(benchmark_name))
+    if name not in found:
+        raise ActionImagesError(
+            f"there is no protocol '{name}' for the world '{benchmark_name}'; there are: {', '.join(found)}"
+        )
+    return found[name]

@@ -1,7 +1,7 @@
 """One trial carried out, step by step: what was seen, planned, asked for and reached."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from action_images.control import Execution, Guard, GuardState, Objection, PlanExecutor
 from action_images.errors import ActionImagesError
@@ -9,12 +9,13 @@ from action_images.geometry import Pose
 from action_images.robot import Environment, Observation, Plan, Policy, StepReport
 
 REST_STEPS = 10
-"""Control steps for which the arm stands still after its last plan, so that the world comes to rest before it is judged."""
+"""Control steps for which the arm stands still after its last plan, so that the world comes to rest before it is
+judged."""
 
 
 @dataclass(frozen=True)
 class RolloutConfig:
-    """How trials are carried out: what is done with plans, what the arm may be asked for, and when a task counts as done.
+    """How trials are carried out: what is done with plans, what the arm may be asked for, when a task counts as done.
 
     It is done once the environment has said so for `steady_steps` control steps in a row: passing by is not success.
     """
@@ -30,13 +31,29 @@ class RolloutConfig:
             )
 
 
+
+@dataclass(frozen=True)
+class BegunTrial:
+    """A trial that `environment.reset(seed)` has begun: what it showed, and how many control steps it may take.
+
+    `task` is the task's name.
+    """
+
+    environment: Environment
+    task: str
+    seed: int
+    first_seen: Observation
+    max_steps: int
+
+
 @dataclass(frozen=True)
 class Step:
     """One control step. `plan` counts in `Rollout.plans`, `frame` in that plan's trajectory.
 
     `seen` is what the cameras showed before the step: None unless the trial is filmed. `asked` and `opening` are what
-    the arm was told (after blending and guard rails, so not always the plan's own numbers); `reached` is the tool's pose
-    after it (world_from_tool, both). `held` is the guard rail that had the tool stand still instead, None where none did.
+    the arm was told (after blending and guard rails, so not always the plan's own numbers); `reached` is the tool's
+    pose after it (world_from_tool, both). `held` is the guard rail that had the tool stand still instead, None where
+    none did.
     """
 
     seen: Observation | None
@@ -53,10 +70,10 @@ class Step:
 class Rollout:
     """One trial from its first observation to its end.
 
-    Plan `i` was made from the observation before the first step whose `plan` is `i`. `plans[i].video`, `action_images`
-    and `imagined_frame` are what a generative policy imagined (all None for others): at a step, the imagined frame in
-    force is `plans[step.plan].imagined_frame[step.frame]`. `stopped` is why a guard rail ended the trial (str() is a
-    sentence), None where none did.
+    Plan `i` was made from the observation before the first step whose `plan` is `i`. `plans[i].video`,
+    `action_images` and `imagined_frame` are what a generative policy imagined (all None for others): at a step, the
+    imagined frame in force is `plans[step.plan].imagined_frame[step.frame]`. `stopped` is why a guard rail ended the
+    trial (str() is a sentence), None where none did.
     """
 
     task: str
@@ -87,118 +104,140 @@ class Rollout:
         return self.steps[-1].reached if self.steps else self.first_seen.world_from_tool
 
 
-@dataclass
-class _Running:
-    """A trial under way."""
-
-    steps: list[Step] = field(default_factory=list)
-    plans: list[Plan] = field(default_factory=list)
-    plan_ms: list[float] = field(default_factory=list)
-    num_steady: int = 0
-    num_held: int = 0
-    num_rested: int = 0
-
-
 def roll_out(
-    policy: Policy,
-    environment: Environment,
-    first_seen: Observation,
-    address: tuple[str, int],
-    max_steps: int,
-    rollout_config: RolloutConfig = RolloutConfig(),
-    filming: bool = False,
+    policy: Policy, trial: BegunTrial, config: RolloutConfig = RolloutConfig(), *, filming: bool = False
 ) -> Rollout:
-    """Carry out the trial that `environment.reset` has begun (`first_seen` is what it showed), until it is done or over.
+    """Carry a trial out until it is done or over.
 
     It is over after `max_steps` control steps, when a guard rail stops the arm for good, or when no plan is left.
-    `address` is the task's name and the seed. What a policy or an environment raises is raised.
+    A trial that is filmed is looked at before each step. What a policy or an environment raises is raised.
     """
-    executor = PlanExecutor(rollout_config.execution, float(first_seen.opening))
-    guard_state = GuardState(rollout_config.guard, first_seen.world_from_tool, environment.control_hz)
-    running, seen, stopped = _Running(), first_seen, None
-    while (
-        len(running.steps) < max_steps
-        and running.num_steady < rollout_config.steady_steps
-        and running.num_rested < REST_STEPS
-    ):
-        fresh = executor.wants_plan or filming
-        seen = seen if not running.steps or not fresh else environment.observation()
-        if executor.wants_plan:
-            _plan(policy, seen, executor, running)
-        asked = _asked(executor, guard_state, running)
-        stopped = asked.held if _is_final(asked, executor, running, rollout_config.guard) else None
-        if stopped:
-            break
-        report = environment.step(asked.pose, asked.opening)
-        guard_state.driven(asked.pose, report.world_from_tool)
-        executor.advance(asked.opening)
-        shown = seen if filming else None
-        running.steps.append(
-            Step(
-                shown,
-                asked.plan,
-                asked.frame,
-                asked.pose,
-                asked.opening,
-                report.world_from_tool,
-                report,
-                asked.held,
-            )
-        )
-        running.num_steady = running.num_steady + 1 if environment.succeeded() else 0
-    succeeded = running.num_steady >= rollout_config.steady_steps
-    return Rollout(
-        *address,
-        first_seen.instruction,
-        environment.control_hz,
-        succeeded,
-        tuple(running.plans),
-        tuple(running.steps),
-        first_seen,
-        environment.observation() if filming else None,
-        tuple(running.plan_ms),
-        stopped,
-        timed_out=not succeeded and len(running.steps) >= max_steps,
-    )
-
-
-def _plan(policy: Policy, seen: Observation, executor: PlanExecutor, running: _Running) -> None:
-    start = time.perf_counter()
-    plan = policy.plan(seen)
-    running.plan_ms.append(1e3 * (time.perf_counter() - start))
-    running.plans.append(plan)
-    executor.add(plan)
+    running = _Running(policy, trial, config, filming=filming)
+    while not running.over:
+        running.advance()
+    return running.rollout()
 
 
 @dataclass(frozen=True)
 class _Asked:
+    """What the arm is told next, and the rail that had it stand still instead of following the plan."""
+
     pose: Pose
     opening: float
     plan: int
     frame: int
-    held: Objection | None
+    held: Objection | None = None
 
 
-def _asked(executor: PlanExecutor, guard_state: GuardState, running: _Running) -> _Asked:
-    """What the arm is told next: what the plan says, or to stand still where a rail forbids it or nothing is left to do."""
-    last = running.steps[-1] if running.steps else None
-    if executor.finished:
-        running.num_rested += 1
-        assert last is not None
-        return _Asked(last.asked, last.opening, last.plan, last.frame, None)
-    target = executor.target()
-    pose = guard_state.within(target.world_from_tool)
-    objection = guard_state.objection(pose, target.opening, target.confidence)
-    if objection is None:
-        running.num_held = 0
-        return _Asked(pose, target.opening, target.plan, target.frame, None)
-    running.num_held += 1
-    # Held where the tool stands when the rail first speaks, not where it sinks to while it does.
-    held = last.asked if last is not None and last.held else guard_state.tool
-    executor.drop()
-    return _Asked(held, executor.opening, target.plan, target.frame, objection)
+class _Running:
+    """A trial under way."""
 
+    def __init__(self, policy: Policy, trial: BegunTrial, config: RolloutConfig, *, filming: bool) -> None:
+        self.policy, self.trial, self.config, self.filming = policy, trial, config, filming
+        first_seen, control_hz = trial.first_seen, trial.environment.control_hz
+        self.executor = PlanExecutor(config.execution, float(first_seen.opening))
+        self.guard_state = GuardState(config.guard, first_seen.world_from_tool, control_hz)
+        self.seen = first_seen
+        self.steps: list[Step] = []
+        self.plans: list[Plan] = []
+        self.plan_ms: list[float] = []
+        self.num_steady = self.num_held = self.num_rested = 0
+        self.stopped: Objection | None = None
 
-def _is_final(asked: _Asked, executor: PlanExecutor, running: _Running, guard: Guard) -> bool:
-    """Whether a rail stops the arm for good: no other plan may be asked for, or too many were forbidden in a row."""
-    return asked.held is not None and (executor.finished or running.num_held > guard.patience)
+    @property
+    def succeeded(self) -> bool:
+        """Whether the task has been done for long enough."""
+        return self.num_steady >= self.config.steady_steps
+
+    @property
+    def out_of_time(self) -> bool:
+        """Whether all the steps that the trial may have were taken."""
+        return len(self.steps) >= self.trial.max_steps
+
+    @property
+    def over(self) -> bool:
+        """Whether no step is left to take."""
+        has_rested = self.num_rested >= REST_STEPS
+        return self.succeeded or self.out_of_time or has_rested or self.stopped is not None
+
+    def advance(self) -> None:
+        """Look and plan where it is time to, then take one control step; or be stopped by a guard rail."""
+        wants_plan = self.executor.wants_plan
+        if self.steps and (wants_plan or self.filming):
+            self.seen = self.trial.environment.observation()
+        if wants_plan:
+            self._plan()
+        asked = self._at_rest() if self.executor.finished else self._guarded()
+        if asked.held is not None and self._is_final():
+            self.stopped = asked.held
+        else:
+            self._drive(asked)
+
+    def rollout(self) -> Rollout:
+        """The trial as it ended."""
+        trial = self.trial
+        return Rollout(
+            task=trial.task,
+            seed=trial.seed,
+            instruction=trial.first_seen.instruction,
+            control_hz=trial.environment.control_hz,
+            succeeded=self.succeeded,
+            plans=tuple(self.plans),
+            steps=tuple(self.steps),
+            first_seen=trial.first_seen,
+            last_seen=trial.environment.observation() if self.filming else None,
+            plan_ms=tuple(self.plan_ms),
+            stopped=self.stopped,
+            timed_out=self.out_of_time and not self.succeeded,
+        )
+
+    def _plan(self) -> None:
+        start = time.perf_counter()
+        plan = self.policy.plan(self.seen)
+        self.plan_ms.append(1e3 * (time.perf_counter() - start))
+        self.plans.append(plan)
+        self.executor.add(plan)
+
+    def _at_rest(self) -> _Asked:
+        """Nothing is left to do: stand still where the last step was to lead."""
+        self.num_rested += 1
+        last = self.steps[-1]
+        return _Asked(last.asked, last.opening, plan=last.plan, frame=last.frame)
+
+    def _guarded(self) -> _Asked:
+        """What the plan says, or to stand still where a rail forbids it."""
+        target = self.executor.target()
+        pose = self.guard_state.within(target.world_from_tool)
+        objection = self.guard_state.objection(pose, target.opening, target.confidence)
+        if objection is None:
+            self.num_held = 0
+            return _Asked(pose, target.opening, plan=target.plan, frame=target.frame)
+        self.num_held += 1
+        last = self.steps[-1] if self.steps else None
+        # Held where the tool stands when the rail first speaks, not where it sinks to while it does.
+        place = last.asked if last is not None and last.held else self.guard_state.tool
+        self.executor.drop()
+        return _Asked(place, self.executor.opening, plan=target.plan, frame=target.frame, held=objection)
+
+    def _is_final(self) -> bool:
+        """Whether a rail's objection stops the arm: no other plan may be asked for, or too many were forbidden."""
+        return self.executor.finished or self.num_held > self.config.guard.patience
+
+    def _drive(self, asked: _Asked) -> None:
+        environment = self.trial.environment
+        report = environment.step(asked.pose, asked.opening)
+        self.guard_state.driven(asked.pose, report.world_from_tool)
+        self.executor.advance(asked.opening)
+        self.steps.append(
+            Step(
+                seen=self.seen if self.filming else None,
+                plan=asked.plan,
+                frame=asked.frame,
+                asked=asked.pose,
+                opening=asked.opening,
+                reached=report.world_from_tool,
+                report=report,
+                held=asked.held,
+            )
+        )
+        self.num_steady = self.num_steady + 1 if environment.succeeded() else 0

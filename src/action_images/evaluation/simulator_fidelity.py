@@ -1,165 +1,17 @@
-"""Whether a learned simulator can be trusted: policies run in it and in MuJoCo, in the same scenes, and the two compared."""
+"""Whether a learned simulator can be trusted: does what succeeds in the world succeed in it too?"""
 
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float
 from torch import Tensor
 
 from action_images.errors import ActionImagesError
-from action_images.evaluation.closed_loop import Address, Make
-from action_images.evaluation.protocols import EvaluationProtocol
-from action_images.evaluation.references import Privileged
-from action_images.evaluation.rollout import RolloutConfig, roll_out
+from action_images.evaluation.protocols import Address
+from action_images.evaluation.simulator_pairs import Pair
 from action_images.evaluation.statistics import bootstrap_interval, pearson, spearman
-from action_images.geometry import Pose
-from action_images.robot import Environment, Observation, Policy, StepReport
-from action_images.sim import Tabletop, demonstrate
-
-PAIRS = "pairs.jsonl"
-"""The file of a folder that holds one Pair a line."""
-Imagine = Callable[[Tabletop], Environment]
-"""Makes the learned simulator of a world: one whose trials begin with what that world shows at their reset."""
-
-
-@dataclass(frozen=True)
-class Pair:
-    """One policy in one scene, in MuJoCo and in the learned simulator, after the same number of control steps.
-
-    `succeeded` is MuJoCo's word. Progress is by pictures alone (see `progress`): of MuJoCo's and of the imagined ones.
-    `missed_mm` is how far the tool ended from where the expert's does.
-    """
-
-    policy: str
-    task: str
-    seed: int
-    succeeded: bool
-    real_progress: float
-    imagined_progress: float
-    real_missed_mm: float
-    imagined_missed_mm: float
-
-    @property
-    def key(self) -> tuple[str, str, int]:
-        """What makes a pair: the policy and the scene."""
-        return self.policy, self.task, self.seed
-
-
-@dataclass
-class Inside:
-    """A learned simulator in the place of a world: it counts control steps, and its twin is the world that it was begun from."""
-
-    imagined: Environment
-    world: Tabletop
-    num_steps: int = 0
-    control_hz: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.control_hz = self.imagined.control_hz
-
-    def reset(self, seed: int) -> Observation:
-        """Begin a new trial."""
-        self.num_steps = 0
-        return self.imagined.reset(seed)
-
-    def step(self, world_from_tool: Pose, opening: float) -> StepReport:
-        """Drive towards a tool pose for one control period."""
-        self.num_steps += 1
-        return self.imagined.step(world_from_tool, opening)
-
-    def observation(self) -> Observation:
-        """What is imagined now."""
-        return self.imagined.observation()
-
-    def succeeded(self) -> bool:
-        """Never: nobody knows the physical state; both worlds are compared after the same time."""
-        return False
-
-    def twin(self) -> Tabletop:
-        """A MuJoCo world of the same scenes."""
-        return self.world.twin()
-
-
-def progress(
-    first: UInt8[Tensor, "view 3 h w"], last: UInt8[Tensor, "view 3 h w"], goal: UInt8[Tensor, "view 3 h w"]
-) -> float:
-    """How much of the way from the first pictures to the goal's the last ones are: 1 all of it, 0 none, below 0 further away.
-
-    By the root mean square difference of all pixels; a judge that needs no physical state, so it works on imagined pictures.
-    """
-    way, left = (picture.float().sub(goal.float()).square().mean().sqrt() for picture in (first, last))
-    return 1 - (left / way.clamp_min(1e-6)).item()
-
-
-def compare(policies: Mapping[str, Make], protocol: EvaluationProtocol, imagine: Imagine, scenes: Iterable[Address],
-            num_views: int, size: tuple[int, int], done: frozenset[tuple[str, str, int]] = frozenset()) -> Iterator[Pair]:  # fmt: skip
-    """Every policy in every scene, in both worlds, but for the pairs that are `done`; `size` is (height, width) in px."""
-    loaded = {name: make() for name, make in policies.items()}
-    for task, seed in scenes:
-        missing = [name for name in loaded if (name, task, seed) not in done]
-        if not missing:
-            continue
-        world = protocol.environment(task, num_views, size)
-        goal = _expert_end(world, seed)
-        beginning = world.twin()
-        for name in missing:
-            yield _pair(
-                name,
-                loaded[name],
-                world,
-                Inside(imagine(beginning), world),
-                (task, seed),
-                goal,
-                protocol.rollout_config,
-            )
-        world.close()
-        beginning.close()
-
-
-def _pair(
-    name: str,
-    policy: Policy,
-    world: Tabletop,
-    inside: Inside,
-    scene: Address,
-    goal: Observation,
-    rollout_config: RolloutConfig,
-) -> Pair:
-    real, real_last, first = _run(policy, world, scene, world.task.max_steps, rollout_config)
-    imagined, imagined_last, _ = _run(policy, inside, scene, len(real.steps), rollout_config)
-    return Pair(
-        name, *scene, real.succeeded,
-        progress(first.images, real_last.images, goal.images), progress(first.images, imagined_last.images, goal.images),
-        *(1e3 * _metres(rollout.tool, goal.world_from_tool) for rollout in (real, imagined)),
-    )  # fmt: skip
-
-
-def _run(
-    policy: Policy, world: Tabletop | Inside, scene: Address, max_steps: int, rollout_config: RolloutConfig
-):
-    """The rollout, what is seen at its end and what was at its beginning."""
-    first = world.reset(scene[1])
-    if isinstance(policy, Privileged):
-        policy.begin(world, scene[1])
-    return roll_out(policy, world, first, scene, max_steps, rollout_config), world.observation(), first
-
-
-def _expert_end(world: Tabletop, seed: int) -> Observation:
-    """What the cameras show when the expert has done the task."""
-    twin = world.twin()
-    twin.begin(seed)
-    for _ in demonstrate(twin):
-        pass
-    seen = twin.observation()
-    twin.close()
-    return seen
-
-
-def _metres(a: Pose, b: Pose) -> float:
-    return (a.translation.double() - b.translation.double()).norm().item()
 
 
 @dataclass(frozen=True)
@@ -187,95 +39,145 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Trust:
-    """What the comparison says. `threshold` is the progress from which pictures count as success, found on MuJoCo's alone."""
+class Fidelity:
+    """What the comparison says. `threshold` is the progress from which pictures count as success.
+
+    It is found on the world's own pictures.
+    """
 
     threshold: float
     policies: tuple[PolicyRow, ...]
     figures: tuple[Figure, ...]
 
 
-def trust(pairs: Sequence[Pair]) -> Trust:
-    """Compare; only scenes that all policies were run in count. Raises ValueError for fewer than two policies or no such scene."""
+@dataclass(frozen=True)
+class Columns:
+    """All pairs of scenes that every policy was run in, each value by scene and policy.
+
+    Of success, 1 is yes: `succeeded` by the world's word, `judged` by its pictures, `inside` by the imagined ones.
+    """
+
+    succeeded: Float[Tensor, "scene policy"]
+    judged: Float[Tensor, "scene policy"]
+    inside: Float[Tensor, "scene policy"]
+    real_progress: Float[Tensor, "scene policy"]
+    imagined_progress: Float[Tensor, "scene policy"]
+
+    def drawn(self, scenes: Tensor) -> "Columns":
+        """The columns of these scenes (indices)."""
+        return Columns(
+            succeeded=self.succeeded[scenes],
+            judged=self.judged[scenes],
+            inside=self.inside[scenes],
+            real_progress=self.real_progress[scenes],
+            imagined_progress=self.imagined_progress[scenes],
+        )
+
+
+def fidelity(pairs: Sequence[Pair]) -> Fidelity:
+    """Compare both worlds; only scenes that all policies were run in count.
+
+    Raises ActionImagesError for fewer than two policies or no such scene.
+    """
     names = list(dict.fromkeys(pair.policy for pair in pairs))
-    by_scene: dict[Address, dict[str, Pair]] = {}
-    for pair in pairs:
-        by_scene.setdefault((pair.task, pair.seed), {})[pair.policy] = pair
-    scenes = [found for found in by_scene.values() if len(found) == len(names)]
+    scenes = _shared_scenes(pairs, names)
     if len(names) < 2 or not scenes:
         raise ActionImagesError(
             "policies are compared with each other: give at least two of different quality, run in the same scenes"
         )
-    columns = {
-        name: torch.tensor(
-            [[float(getattr(scene[policy], name)) for policy in names] for scene in scenes],
-            dtype=torch.float64,
-        )
-        for name in (
-            "succeeded",
-            "real_progress",
-            "imagined_progress",
-            "real_missed_mm",
-            "imagined_missed_mm",
-        )
-    }
-    threshold = best_threshold(columns["real_progress"].flatten(), columns["succeeded"].flatten() > 0.5)
-    columns["inside"] = (columns["imagined_progress"] >= threshold).double()
-    columns["judged"] = (columns["real_progress"] >= threshold).double()
-    rows = tuple(
-        PolicyRow(
-            name, len(scenes),
-            *(columns[key][:, place].mean().item() for key in ("succeeded", "inside", "real_progress", "imagined_progress")),
-            *(columns[key][:, place].quantile(0.5).item() for key in ("real_missed_mm", "imagined_missed_mm")),
-        )
-        for place, name in enumerate(names)
-    )  # fmt: skip
-    return Trust(
-        threshold,
-        rows,
-        tuple(_figure(name, figure, columns, len(scenes)) for name, figure in FIGURES.items()),
+    succeeded, real_progress = _column(scenes, names, "succeeded"), _column(scenes, names, "real_progress")
+    imagined_progress = _column(scenes, names, "imagined_progress")
+    threshold = best_threshold(real_progress.flatten(), succeeded.flatten() > 0.5)
+    columns = Columns(
+        succeeded=succeeded,
+        judged=(real_progress >= threshold).double(),
+        inside=(imagined_progress >= threshold).double(),
+        real_progress=real_progress,
+        imagined_progress=imagined_progress,
+    )
+    rows = [_policy_row(scenes, name, columns, place) for place, name in enumerate(names)]
+    figures = [_figure(name, figure, columns) for name, figure in FIGURES.items()]
+    return Fidelity(threshold, tuple(rows), tuple(figures))
+
+
+def _shared_scenes(pairs: Sequence[Pair], names: Sequence[str]) -> list[dict[str, Pair]]:
+    """By policy, the pairs of each scene that all policies were run in."""
+    by_scene: dict[Address, dict[str, Pair]] = {}
+    for pair in pairs:
+        by_scene.setdefault((pair.task, pair.seed), {})[pair.policy] = pair
+    return [found for found in by_scene.values() if len(found) == len(names)]
+
+
+def _column(
+    scenes: Sequence[Mapping[str, Pair]], names: Sequence[str], field: str
+) -> Float[Tensor, "scene policy"]:
+    by_policy = [_values(scenes, name, field) for name in names]
+    return torch.stack(by_policy, 1)
+
+
+def _values(scenes: Sequence[Mapping[str, Pair]], name: str, field: str) -> Float[Tensor, "scene"]:
+    return torch.tensor([float(getattr(scene[name], field)) for scene in scenes], dtype=torch.float64)
+
+
+def _policy_row(
+    scenes: Sequence[Mapping[str, Pair]], name: str, columns: Columns, place: int
+) -> PolicyRow:
+    return PolicyRow(
+        name,
+        num_scenes=len(scenes),
+        success=columns.succeeded[:, place].mean().item(),
+        success_inside=columns.inside[:, place].mean().item(),
+        real_progress=columns.real_progress[:, place].mean().item(),
+        imagined_progress=columns.imagined_progress[:, place].mean().item(),
+        real_missed_mm=_values(scenes, name, "real_missed_mm").quantile(0.5).item(),
+        imagined_missed_mm=_values(scenes, name, "imagined_missed_mm").quantile(0.5).item(),
     )
 
 
-Columns = Mapping[str, Tensor]
-"""Name -> (scene policy) in float64."""
+def _across_policies(columns: Columns, *, of: str, ranked: bool) -> float:
+    """How a column's means over scenes go with the rates of success in the world."""
+    first, second = getattr(columns, of).mean(0), columns.succeeded.mean(0)
+    return spearman(first, second) if ranked else pearson(first, second)
 
 
-def _across_policies(of: str, ranked: bool) -> Callable[[Columns], float]:
-    def figure(columns: Columns) -> float:
-        first, second = columns[of].mean(0), columns["succeeded"].mean(0)
-        return spearman(first, second) if ranked else pearson(first, second)
+def _alike(columns: Columns, *, of: str) -> float:
+    """The share of trials that end as in the world."""
+    return (getattr(columns, of) == columns.succeeded).double().mean().item()
 
-    return figure
+
+def _progress_correlation(columns: Columns) -> float:
+    return pearson(columns.imagined_progress.flatten(), columns.real_progress.flatten())
 
 
 FIGURES: dict[str, Callable[[Columns], float]] = {
-    "success inside and in MuJoCo, across policies (Pearson)": _across_policies("inside", ranked=False),
-    "success inside and in MuJoCo, across policies (Spearman)": _across_policies("inside", ranked=True),
-    "imagined progress and success in MuJoCo, across policies (Spearman)": _across_policies(
-        "imagined_progress", ranked=True
+    "success inside and in MuJoCo, across policies (Pearson)": partial(
+        _across_policies, of="inside", ranked=False
     ),
-    "the judge's ceiling: success by MuJoCo's pictures and in MuJoCo, across policies (Pearson)": _across_policies(
-        "judged", ranked=False
+    "success inside and in MuJoCo, across policies (Spearman)": partial(
+        _across_policies, of="inside", ranked=True
     ),
-    "trials that end alike inside and in MuJoCo": lambda columns: (
-        (columns["inside"] == columns["succeeded"]).double().mean().item()
+    "imagined progress and success in MuJoCo, across policies (Spearman)": partial(
+        _across_policies, of="imagined_progress", ranked=True
     ),
-    "the judge's ceiling: trials that MuJoCo's pictures end alike": lambda columns: (
-        (columns["judged"] == columns["succeeded"]).double().mean().item()
+    "the judge's ceiling: success by MuJoCo's pictures and in MuJoCo, across policies (Pearson)": partial(
+        _across_policies, of="judged", ranked=False
     ),
-    "imagined and real progress, across trials (Pearson)": lambda columns: pearson(
-        columns["imagined_progress"].flatten(), columns["real_progress"].flatten()
-    ),
+    "trials that end alike inside and in MuJoCo": partial(_alike, of="inside"),
+    "the judge's ceiling: trials that MuJoCo's pictures end alike": partial(_alike, of="judged"),
+    "imagined and real progress, across trials (Pearson)": _progress_correlation,
 }
-"""Name -> figure. Scripted policies do not look: of them the pictures alone are judged; those that look also act on them."""
+"""Name -> figure.
+
+Scripted policies do not look: of them the pictures alone are judged; those that look also act on them.
+"""
 
 
-def _figure(name: str, figure: Callable[[Columns], float], columns: Columns, num_scenes: int) -> Figure:
-    def drawn(items: Tensor) -> float:
-        return figure({key: values[items] for key, values in columns.items()})
+def _figure(name: str, figure: Callable[[Columns], float], columns: Columns) -> Figure:
+    def drawn(scenes: Tensor) -> float:
+        return figure(columns.drawn(scenes))
 
-    return Figure(name, figure(columns), *bootstrap_interval(drawn, num_scenes))
+    low, high = bootstrap_interval(drawn, len(columns.succeeded))
+    return Figure(name, figure(columns), low=low, high=high)
 
 
 def best_threshold(values: Tensor, positive: Tensor) -> float:
@@ -290,25 +192,3 @@ def best_threshold(values: Tensor, positive: Tensor) -> float:
     missed = (~said & positive).sum(1) / positive.sum().clamp_min(1)
     wrong = (said & ~positive).sum(1) / (~positive).sum().clamp_min(1)
     return candidates[(missed + wrong).argmin()].item()
-
-
-def load_pairs(folder: Path) -> list[Pair]:
-    """The pairs of a folder, none where it has none; a last line that a crash left unfinished is no pair."""
-    path = folder / PAIRS
-    if not path.is_file():
-        return []
-    *lines, _ = path.read_text().split("\n")
-    try:
-        return [Pair(**json.loads(line)) for line in lines]
-    except (ValueError, TypeError) as error:
-        raise ActionImagesError(f"{path}: is no list of pairs ({error}); choose another folder") from error
-
-
-def append_pair(folder: Path, pair: Pair) -> None:
-    """Add a pair to a folder's list, after cutting off what a crash left unfinished."""
-    path = folder / PAIRS
-    whole = path.read_bytes() if path.is_file() else b""
-    if not whole.endswith(b"\n") and whole:
-        path.write_bytes(whole[: whole.rfind(b"\n") + 1])
-    with path.open("a") as file:
-        file.write(json.dumps(asdict(pair)) + "\n")

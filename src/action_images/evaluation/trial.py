@@ -1,8 +1,7 @@
 """What is written down of one trial: a line of JSON that says how it ended and why."""
 
 import json
-import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import UnionType
@@ -11,15 +10,11 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from typing_extensions import Self
 
 from action_images.errors import ActionImagesError
+from action_images.files import jsonl
+from action_images.files.atomic import write_text
 
-UNREACHABLE, GUARD, READER, GRIPPER, MISSED, TIMEOUT = (
-    "unreachable",
-    "guard",
-    "reader",
-    "gripper",
-    "missed",
-    "timeout",
-)
+UNREACHABLE, GUARD, READER = "unreachable", "guard", "reader"
+GRIPPER, MISSED, TIMEOUT = "gripper", "missed", "timeout"
 FAILURES = {
     GUARD: "a guard rail stopped the arm",
     READER: "the plan could not be read off the action images",
@@ -40,10 +35,10 @@ SETTINGS = "settings.json"
 class TrialRecord:
     """What became of one trial: JSON names and values alone, so that it can be read without this package.
 
-    `failure` is None for a success, else a key of FAILURES; `detail` says in one sentence how it ended. `plan_ms` is the
-    median time that one plan took (ms, None where none was asked for), `stage_ms` the same by stage where the policy
-    tells. `missed_mm` is how far the tool ended from where the expert's does. `film` is a path inside the results
-    folder, or None.
+    `failure` is None for a success, else a key of FAILURES; `detail` says in one sentence how it ended. `plan_ms` is
+    the median time that one plan took (ms, None where none was asked for), `stage_ms` the same by stage where the
+    policy tells. `missed_mm` is how far the tool ended from where the expert's does, None where the task has no
+    expert. `film` is a path inside the results folder, or None.
     """
 
     protocol: str
@@ -65,7 +60,8 @@ class TrialRecord:
     def __post_init__(self) -> None:
         if self.succeeded != (self.failure is None) or self.failure not in (None, *FAILURES):
             raise ActionImagesError(
-                f"{self.task} {self.seed}: succeeded={self.succeeded} with failure={self.failure!r}; one of {list(FAILURES)}"
+                f"{self.task} {self.seed}: succeeded={self.succeeded} with failure={self.failure!r}; "
+                f"one of {list(FAILURES)}"
             )
 
     @property
@@ -73,19 +69,9 @@ class TrialRecord:
         """What makes trials of two policies a pair: the task and the seed."""
         return self.task, self.seed
 
-    def to_json(self) -> str:
-        """One line, without its end."""
-        return json.dumps(asdict(self))
-
     @classmethod
-    def from_json(cls, line: str) -> Self:
-        """The record of a line; raises ValueError where it is not one."""
-        try:
-            values = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ActionImagesError(f"not JSON ({error})") from error
-        if not isinstance(values, dict):
-            raise ActionImagesError(f"not a trial record, but {type(values).__name__}")
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """The record of a line's values; raises ActionImagesError where they are not one."""
         hints = get_type_hints(cls)
         if unknown := sorted(set(values) - set(hints)):
             raise ActionImagesError(f"a trial record has no {unknown}")
@@ -106,43 +92,34 @@ def _fits(value: Any, hint: Any) -> bool:
 
 def append_trial(folder: Path, record: TrialRecord) -> None:
     """Add a record to a results folder: on the disk when this returns."""
-    with (folder / TRIALS).open("ab") as file:
-        file.write(record.to_json().encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
+    jsonl.append(folder / TRIALS, asdict(record))
+
+
+def write_trials(folder: Path, records: Iterable[TrialRecord]) -> None:
+    """Replace all records of a results folder, whole or not at all."""
+    lines = [f"{json.dumps(asdict(record))}\n" for record in records]
+    write_text(folder / TRIALS, "".join(lines))
 
 
 def load_trials(folder: Path) -> list[TrialRecord]:
     """All records of a results folder, by task and seed; a last line that a crash left unfinished is no record.
 
-    Raises ValueError, naming the line, for anything else that is not a record, and for a trial that stands there twice.
+    Raises ActionImagesError, naming the line, for anything else that is not a record, and for a trial that stands
+    there twice.
     """
     path = folder / TRIALS
     if not path.is_file():
         raise ActionImagesError(
             f"{folder}: has no {TRIALS}, so it is no folder of results; 'action-images evaluate' makes one"
         )
-    *lines, _unfinished = path.read_bytes().split(b"\n")
-    records = [_load_line(path, number, line) for number, line in enumerate(lines, 1)]
+    records = [_record(path, number, values) for number, values in enumerate(jsonl.load(path), 1)]
     _refuse_twice(path, records)
     return sorted(records, key=lambda record: record.key)
 
 
-def drop_unfinished(folder: Path) -> int:
-    """Cut off a last line that a crash left unfinished; returns how many bytes that were."""
-    path = folder / TRIALS
-    if not path.is_file():
-        return 0
-    content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        os.truncate(path, whole)
-    return len(content) - whole
-
-
-def _load_line(path: Path, number: int, line: bytes) -> TrialRecord:
+def _record(path: Path, number: int, values: Mapping[str, Any]) -> TrialRecord:
     try:
-        return TrialRecord.from_json(line.decode())
+        return TrialRecord.of(values)
     except (ValueError, TypeError) as error:
         raise ActionImagesError(
             f"{path}, line {number}: {error}; remove the line and evaluate again, which makes the trial anew"

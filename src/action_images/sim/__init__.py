@@ -5,22 +5,19 @@ from action_images.sim.gl import open_door
 open_door()
 
 from action_images.sim.cameras import RIGS, Rig  # noqa: E402
-from action_images.sim.environment import FIRST_EVALUATION_SEED, Tabletop  # noqa: E402
+from action_images.sim.environment import Tabletop  # noqa: E402
 from action_images.sim.expert import demonstrate  # noqa: E402
 from action_images.sim.gym import register_all  # noqa: E402
 from action_images.sim.look import LOOKS, Look  # noqa: E402
 from action_images.sim.task import Task  # noqa: E402
-from action_images.sim.tasks import HELD_OUT, TASKS, TRAINED, find_task  # noqa: E402
+from action_images.sim.tasks import TASKS, find_task  # noqa: E402
 
 register_all()
 
 __all__ = [
-    "FIRST_EVALUATION_SEED",
-    "HELD_OUT",
     "LOOKS",
     "RIGS",
     "TASKS",
-    "TRAINED",
     "Look",
     "Rig",
     "Tabletop",

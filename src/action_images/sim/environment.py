@@ -3,6 +3,7 @@
 # MuJoCo's names live in compiled modules that carry no types.
 
 import zlib
+from collections.abc import Iterator
 
 import mujoco
 import numpy as np
@@ -13,6 +14,7 @@ from action_images.geometry import Camera, Pose
 from action_images.robot import Observation, StepReport
 from action_images.sim.arm import CONTROL_HZ
 from action_images.sim.cameras import RIGS, Cameras, Rig
+from action_images.sim.expert import demonstrate
 from action_images.sim.look import LOOKS, Look
 from action_images.sim.motion import about, downward
 from action_images.sim.render import Renderer
@@ -21,12 +23,9 @@ from action_images.sim.task import Task
 from action_images.sim.tasks import find_task
 from action_images.sim.world import World
 
-FIRST_EVALUATION_SEED = 1_000_000
-"""Trials from this seed on are for judging; demonstrations are recorded from seeds below."""
-
 
 class Tabletop:
-    """A trial at a time of one task (an Environment). Each trial draws everything from its seed.
+    """A trial at a time of one task (a RepeatableEnvironment). Each trial draws everything from its seed.
 
     `size` is (height, width) of the images in px. After `reset` or `begin`, `trial` is the task with what was drawn,
     `world` the physical state, `told` the pose that the arm was last asked for, `num_steps` the control steps so far and
@@ -34,6 +33,7 @@ class Tabletop:
     """
 
     control_hz = CONTROL_HZ
+    controls_rotation = True
     trial: Task
     world: World
     told: Pose
@@ -48,6 +48,7 @@ class Tabletop:
         size: tuple[int, int] = (128, 128),
     ):
         self.task = find_task(task) if isinstance(task, str) else task
+        self.max_steps = self.task.max_steps
         self.num_steps = self.num_unreachable = 0
         self._rig, self._look, self._num_views, self._size = rig, look, num_views, size
         self._cameras: Cameras | None = None
@@ -76,16 +77,38 @@ class Tabletop:
         self.num_steps = self.num_unreachable = 0
 
     def step(self, world_from_tool: Pose, opening: float) -> StepReport:
-        """Drive towards a tool pose and an opening for 1/20 s; a pose out of reach is approached, reported and counted."""
+        """Drive towards a tool pose and an opening for 1/20 s.
+
+        A pose out of reach is approached as far as it goes, reported and counted.
+        """
         report = self.world.arm.drive(world_from_tool, opening)
         self.told = world_from_tool
         self.num_steps += 1
         self.num_unreachable += not report.reachable
         return report
 
+    def expert(self) -> Iterator[StepReport]:
+        """Carry the trial to its end by the task's expert, one control step for each report."""
+        return demonstrate(self)
+
+    def rephrased(self, rng: np.random.Generator) -> str | None:
+        """The instruction in words that no demonstration uses; None where the task has none."""
+        return self.trial.rephrased(rng)
+
+    def switch_goal(self, rng: np.random.Generator) -> str | None:
+        """Give the trial another goal that its scene allows; the new instruction, or None where there is no choice."""
+        other = self.trial.with_another_goal()
+        if other is None:
+            return None
+        self.trial = other
+        self.instruction = other.instruction(rng)
+        return self.instruction
+
     def twin(self) -> "Tabletop":
         """Another world of the same task, seen in the same way, in which no trial has begun."""
-        return type(self)(self.task, self._rig, self._look, self._num_views, self._size)
+        return type(self)(
+            self.task, self._rig, look=self._look, num_views=self._num_views, size=self._size
+        )
 
     def observation(self) -> Observation:
         """The images of now; `opening` is what the gripper was last told."""
@@ -96,6 +119,16 @@ class Tabletop:
     def succeeded(self) -> bool:
         """Whether the task is done, judged on the physical state."""
         return self.trial.succeeded(self.world)
+
+    @property
+    def world_from_tool(self) -> Pose:
+        """Where the tool is now."""
+        return self.world.tool
+
+    @property
+    def opening(self) -> float:
+        """The opening that the gripper was last told, in [0, 1]."""
+        return self.world.opening
 
     @property
     def cameras(self) -> Camera:

@@ -2,14 +2,17 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from action_images.geometry import Pose
 from action_images.robot import StepReport
-from action_images.sim.environment import Tabletop
 from action_images.sim.motion import Motion, about, downward, grip, move
+
+if TYPE_CHECKING:
+    from action_images.sim.environment import Tabletop
 
 SETTLING = 3
 """Control steps for which an expert keeps its last pose, so that it is reached and not only asked for."""
@@ -71,7 +74,7 @@ class Blunder:
 
 
 def demonstrate(
-    environment: Tabletop,
+    environment: "Tabletop",
     hold: int = SETTLING,
     disturbance: Disturbance | None = None,
     blunder: Blunder | None = None,
@@ -92,7 +95,7 @@ def demonstrate(
     yield from driver.run(grip(environment.world.opening, num_steps=hold))
 
 
-def correct(environment: Tabletop, hold: int = SETTLING) -> Iterator[StepReport]:
+def correct(environment: "Tabletop", hold: int = SETTLING) -> Iterator[StepReport]:
     """A second attempt from wherever somebody else has left the tool, as `demonstrate` makes it after a blunder; none where the
     task is done, or something is held."""
     if environment.succeeded() or environment.world.holds_something():
@@ -103,7 +106,7 @@ def correct(environment: Tabletop, hold: int = SETTLING) -> Iterator[StepReport]
     yield from driver.run(grip(environment.world.opening, num_steps=hold))
 
 
-def wander(environment: Tabletop, rng: np.random.Generator, num_steps: int) -> Iterator[StepReport]:
+def wander(environment: "Tabletop", rng: np.random.Generator, num_steps: int) -> Iterator[StepReport]:
     """Move between poses of chance above the table, opening and closing the gripper at will, for `num_steps` control steps.
 
     What is seen and done here follows neither from an instruction nor from the first image.
@@ -126,7 +129,7 @@ def wander(environment: Tabletop, rng: np.random.Generator, num_steps: int) -> I
 class _Driver:
     """Sends motions to the arm step by step, remembering what it was told last."""
 
-    environment: Tabletop
+    environment: "Tabletop"
     disturbance: Disturbance | None
     told: Pose = field(init=False)
 

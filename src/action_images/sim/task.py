@@ -19,13 +19,11 @@ class Task(ABC):
     """One trial of a task; the class is the task itself, and its instances' attributes are what was drawn for the trial.
 
     `phrasings` are instructions with the instance's attributes in braces; those in `kept_out` say the same and are used
-    in judging alone, never in a demonstration. `held_out` tasks are kept out of all
-    training. `max_steps` is how many control steps a policy is given, about twice what the expert needs.
+    in judging alone, never in a demonstration. `max_steps` is how many control steps a policy is given, about twice what the expert needs.
     """
 
     phrasings: ClassVar[tuple[str, ...]]
     kept_out: ClassVar[tuple[str, ...]] = ()
-    held_out: ClassVar[bool] = False
     max_steps: ClassVar[int] = 120
 
     @classmethod

@@ -29,12 +29,6 @@ def _discovered() -> dict[str, type[Task]]:
 TASKS = _discovered()
 """Name -> task, all of them."""
 
-TRAINED = tuple(name for name, task in TASKS.items() if not task.held_out)
-"""Names of the tasks that demonstrations for training may show."""
-
-HELD_OUT = tuple(name for name, task in TASKS.items() if task.held_out)
-"""Names of the tasks that no training may show."""
-
 
 def find_task(name: str) -> type[Task]:
     """A task by its name; raises ValueError listing the names there are."""

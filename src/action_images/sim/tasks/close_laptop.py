@@ -23,7 +23,6 @@ class CloseLaptop(Task):
 
     phrasings = ("close the laptop", "shut the laptop", "fold the laptop closed", "close the laptop lid")
     kept_out = ("push the laptop shut", "fold the lid of the laptop down")
-    held_out = True
     open_angle: float
 
     @classmethod

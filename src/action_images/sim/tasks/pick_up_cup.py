@@ -28,7 +28,6 @@ class PickUpCup(Task):
         "take the {colour} cup off the table",
     )
     kept_out = ("take the {colour} cup and lift it", "raise the {colour} mug")
-    held_out = True
     colour: str
 
     @classmethod

@@ -1,0 +1,23 @@
+"""Simulators by name: each makes environments for its tasks, and says what judging in them must know."""
+
+from action_images.benchmarks.benchmark import Benchmark, Box, Seeds
+from action_images.benchmarks.registry import (
+    DEFAULT,
+    benchmark_names,
+    find_benchmark,
+    require_installed,
+    require_task,
+)
+from action_images.benchmarks.world_config import WorldConfig
+
+__all__ = [
+    "DEFAULT",
+    "Benchmark",
+    "Box",
+    "Seeds",
+    "WorldConfig",
+    "benchmark_names",
+    "find_benchmark",
+    "require_installed",
+    "require_task",
+]

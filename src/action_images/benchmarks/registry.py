@@ -1,0 +1,69 @@
+"""Benchmarks by name: those of this package, and those that other packages register."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+
+from action_images.benchmarks.benchmark import Benchmark
+from action_images.errors import ActionImagesError
+
+GROUP = "action_images.worlds"
+"""The entry point group in which a package registers a benchmark: `NAME = "package.module:BENCHMARK"`."""
+DEFAULT = "tabletop"
+"""The benchmark that is meant where none is named."""
+
+# Known without the package's metadata, which an editable install writes only when it is installed.
+BUILT_IN = {"tabletop": EntryPoint("tabletop", "action_images.benchmarks.tabletop:TABLETOP", GROUP)}
+
+
+def benchmark_names() -> tuple[str, ...]:
+    """The names of all benchmarks that are known here, whether their simulators are installed or not."""
+    return tuple(dict.fromkeys([*BUILT_IN, *_registered()]))
+
+
+def find_benchmark(name: str) -> Benchmark:
+    """A benchmark by its name; its simulator need not be installed. A name of this package's own wins.
+
+    Raises ActionImagesError for a name that nobody registered, with those nearest to it, and for one whose package
+    cannot be imported.
+    """
+    registered = BUILT_IN.get(name) or _registered().get(name)
+    if registered is None:
+        raise ActionImagesError(f"there is no world '{name}'{_instead(name, benchmark_names())}")
+    try:
+        return registered.load()
+    except ModuleNotFoundError as error:
+        package = "its package" if registered.dist is None else registered.dist.name
+        raise ActionImagesError(
+            f"the world '{name}' is registered by {package}, which cannot be imported: {error}; "
+            f"install {package} again, or remove it"
+        ) from error
+
+
+def require_installed(benchmark: Benchmark) -> None:
+    """Raises ActionImagesError, with the line that installs it, where a benchmark's simulator is not installed."""
+    missing = [module for module in benchmark.requires if find_spec(module) is None]
+    if missing:
+        raise ActionImagesError(
+            f"the world '{benchmark.name}' needs {', '.join(missing)}; install with: {benchmark.install}"
+        )
+
+
+def require_task(benchmark: Benchmark, task: str) -> None:
+    """Raises ActionImagesError, with the nearest names, where a benchmark has no task of this name."""
+    if task not in benchmark.tasks():
+        said = _instead(task, benchmark.tasks())
+        raise ActionImagesError(f"there is no task '{task}' in the world '{benchmark.name}'{said}")
+
+
+@cache
+def _registered() -> dict[str, EntryPoint]:
+    return {registered.name: registered for registered in entry_points(group=GROUP)}
+
+
+def _instead(name: str, known: Iterable[str]) -> str:
+    """The end of a sentence that says which names are near, or which there are."""
+    near = get_close_matches(name, list(known), n=3, cutoff=0.5)
+    return f"; did you mean {' or '.join(near)}?" if near else f"; there are: {', '.join(known)}"

@@ -1,0 +1,78 @@
+"""The embedded MuJoCo world as a benchmark: its ten trained tasks and two held-out ones, written out."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from action_images.benchmarks.benchmark import Box, Seeds
+from action_images.control import Guard
+from action_images.robot import RepeatableEnvironment
+
+GUARD = Guard(min_confidence=0.0)
+"""A simulated arm comes to no harm: what was read with little confidence is driven all the same, and judged by where
+it leads (docs/experiments.md has what refusing it costs). A real arm keeps the guard's own default."""
+
+SEEDS = Seeds(
+    "A seed draws the layout, the words, the arm's start, the cameras and the look, each from a stream of its own."
+)
+
+
+@dataclass(frozen=True)
+class TabletopBenchmark:
+    """Twelve tasks on a table. A new file in sim/tasks is a new task, but no part of this benchmark."""
+
+    name: str = "tabletop"
+    version: str = "1"
+    requires: tuple[str, ...] = ("mujoco", "gymnasium")
+    install: str = "pip install 'action-images[sim]'"
+    trained: tuple[str, ...] = (
+        "close_box",
+        "close_drawer",
+        "open_drawer",
+        "pick_and_lift",
+        "place_in_bowl",
+        "push_button",
+        "reach_target",
+        "slide_block_to_target",
+        "stack_blocks",
+        "turn_dial",
+    )
+    held_out: tuple[str, ...] = ("close_laptop", "pick_up_cup")
+    rigs: tuple[str, ...] = ("sampled", "fixed", "around", "held_out", "moving")
+    held_out_rig: str | None = "held_out"
+    looks: tuple[str, ...] = ("train", "new")
+    held_out_look: str | None = "new"
+    guard: Guard = GUARD
+    workspace: Box = ((0.36, -0.2, 0.02), (0.58, 0.2, 0.3))
+    steady_steps: int = 3
+    seeds: Seeds = SEEDS
+
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks of this benchmark, and whatever other files lie in sim/tasks."""
+        from action_images.sim import TASKS
+
+        return tuple(dict.fromkeys([*self.trained, *self.held_out, *TASKS]))
+
+    def instructions(self, task: str) -> tuple[str, ...]:
+        """The phrasings of a task's demonstrations."""
+        from action_images.sim import find_task
+
+        return find_task(task).phrasings
+
+    def seen(self, rig: str, look: str | None) -> Mapping[str, Any]:
+        """All ranges of a rig and a look."""
+        from action_images.sim import LOOKS, RIGS
+
+        return {"rig": asdict(RIGS[rig]), "look": asdict(LOOKS[look or self.looks[0]])}
+
+    def make(
+        self, task: str, *, rig: str, look: str | None, num_views: int, size: tuple[int, int]
+    ) -> RepeatableEnvironment:
+        """A table with one task on it."""
+        from action_images.sim import LOOKS, RIGS, Tabletop
+
+        ranges = LOOKS[look or self.looks[0]]
+        return Tabletop(task, RIGS[rig], look=ranges, num_views=num_views, size=size)
+
+
+TABLETOP = TabletopBenchmark()

@@ -1,0 +1,62 @@
+"""Where trials run, as values alone: any process makes the same environments of it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from action_images.benchmarks.benchmark import Benchmark
+from action_images.benchmarks.registry import DEFAULT, find_benchmark, require_installed, require_task
+from action_images.errors import ActionImagesError
+from action_images.robot import RepeatableEnvironment
+
+
+@dataclass(frozen=True)
+class WorldConfig:
+    """A benchmark by its name, and how its trials are seen; `size` is (height, width) in px.
+
+    `rig` and `look` are names of the benchmark's own, None for those of its training. Raises ActionImagesError where
+    the benchmark offers no such rig or look.
+    """
+
+    benchmark_name: str = DEFAULT
+    rig: str | None = None
+    look: str | None = None
+    num_views: int = 2
+    size: tuple[int, int] = (128, 128)
+
+    def __post_init__(self) -> None:
+        benchmark = self.benchmark
+        _require_offered(benchmark.name, "rig", self.rig, benchmark.rigs)
+        _require_offered(benchmark.name, "look", self.look, benchmark.looks)
+
+    @property
+    def benchmark(self) -> Benchmark:
+        """The benchmark of this name."""
+        return find_benchmark(self.benchmark_name)
+
+    def environment(self, task: str) -> RepeatableEnvironment:
+        """An environment of this task, in which no trial has begun.
+
+        Raises ActionImagesError where the simulator is not installed or has no such task.
+        """
+        benchmark = self.benchmark
+        require_installed(benchmark)
+        require_task(benchmark, task)
+        rig, look = self._seen_by(benchmark)
+        return benchmark.make(task, rig=rig, look=look, num_views=self.num_views, size=self.size)
+
+    def seen(self) -> dict[str, Any]:
+        """The benchmark, its version, and what its rig and look hold, as JSON values."""
+        benchmark = self.benchmark
+        rig, look = self._seen_by(benchmark)
+        return {"benchmark": [benchmark.name, benchmark.version], **benchmark.seen(rig, look)}
+
+    def _seen_by(self, benchmark: Benchmark) -> tuple[str, str | None]:
+        usual_look = benchmark.looks[0] if benchmark.looks else None
+        return self.rig or benchmark.rigs[0], self.look or usual_look
+
+
+def _require_offered(benchmark_name: str, kind: str, name: str | None, offered: tuple[str, ...]) -> None:
+    if name is None or name in offered:
+        return
+    has = f"it has: {', '.join(offered)}" if offered else f"it has none to choose from, leave the {kind} out"
+    raise ActionImagesError(f"the world '{benchmark_name}' has no {kind} '{name}'; {has}")
