@@ -22,7 +22,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from action_images.evaluation.closed_loop import EvaluationConfig, addresses, run
+from action_images.evaluation.closed_loop import EvaluationConfig, run
 from action_images.evaluation.protocols import protocol_named
 from action_images.inference.clip_generator import ClipGenerator
 from action_images.model.presets import PRESETS, Preset
@@ -151,8 +151,10 @@ def judged_on_windows(models: Path, recipe: Recipe) -> dict[str, float]:
 def judged_in_scenes(models: Path, scenes: int) -> dict[str, Any]:
     """New scenes in closed loop, one answer for each plan."""
     load = partial(GenerativePolicy.load, models, sampling="one-step")
-    config = EvaluationConfig("in_domain", protocol_named("in_domain"), "ablation", load, 2, SIZE)
-    trials = list(run(config, addresses((TASK,), scenes), 1))
+    config = EvaluationConfig(
+        "in_domain", replace(protocol_named("in_domain"), tasks=(TASK,)), "ablation", load, 2, SIZE
+    )
+    trials = list(run(config, config.protocol.addresses(scenes)))
     times = sorted(trial.plan_ms for trial in trials if trial.plan_ms is not None)
     return {
         "won": sum(trial.succeeded for trial in trials),

@@ -267,7 +267,7 @@ def main() -> None:
         2,
         SIZE,
     )
-    won = [trial.succeeded for trial in evaluate(config, given.out, given.trials, given.workers)]
+    won = [trial.succeeded for trial in evaluate(config, given.out, given.trials, num_workers=given.workers)]
     print(f"{sum(won)} of {len(won)} new trials won; compare them with 'action-images compare'")
 
 

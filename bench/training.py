@@ -27,8 +27,9 @@ from rich.progress import track
 from rich.table import Table
 
 import action_images.training
+from action_images.benchmarks import find_benchmark
 from action_images.files.atomic import write_json
-from action_images.sim import LOOKS, RIGS, TRAINED
+from action_images.sim import LOOKS, RIGS
 from action_images.sim.record import RecordingConfig, record
 from action_images.training.batches import noised_batches
 from action_images.training.recipe import Recipe, SourceRecipe
@@ -48,7 +49,7 @@ def demonstrations(folder: Path, per_task: int) -> Recipe:
     recording = RecordingConfig(
         RIGS["sampled"], LOOKS["train"], 4, (128, 128), every=4, hold=32, actor="disturbed"
     )
-    wanted = [(task, seed) for task in TRAINED for seed in range(per_task)]
+    wanted = [(task, seed) for task in find_benchmark("tabletop").trained for seed in range(per_task)]
     for _ in track(record(folder, wanted, recording, 2), "recording", len(wanted), console=CONSOLE):
         pass
     source = SourceRecipe(folder, 1.0, TINY_MODES, 0.02, NO_TEXT_WHERE_SEEN)

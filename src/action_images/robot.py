@@ -106,41 +106,40 @@ class Environment(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class TrialState:
+    """What is known of a trial under way without rendering anything.
+
+    `told` is the tool pose (world) that the arm was last asked for, where the tool is before the first step.
+    `opening` is what the gripper was last told, in [0, 1].
+    """
+
+    instruction: str
+    world_from_tool: Pose
+    told: Pose
+    opening: float
+    cameras: Annotated[Camera, "view"]
+
+
+@runtime_checkable
 class RepeatableEnvironment(Environment, Protocol):
     """An Environment whose trials follow from their seeds alone, so that they can be run again: what judging needs.
 
     `num_steps` counts the control steps of the trial; `max_steps` is how many of them a policy is given.
     `controls_rotation` is False where the arm cannot turn its tool as it is told (four degrees of freedom).
-    Everything but `observation` and `reset` works without rendering.
+    Nothing is rendered but by `reset` and `observation`.
     """
 
     num_steps: int
     max_steps: int
     controls_rotation: bool
-    instruction: str
-
-    @property
-    def world_from_tool(self) -> Pose:
-        """Where the tool is now."""
-        ...
-
-    @property
-    def told(self) -> Pose:
-        """The tool pose (world) that the arm was last asked for; where the tool is before the first step."""
-        ...
-
-    @property
-    def opening(self) -> float:
-        """The opening that the gripper was last told, in [0, 1]."""
-        ...
-
-    @property
-    def cameras(self) -> Annotated[Camera, "view"]:
-        """The cameras as they stand now."""
-        ...
 
     def begin(self, seed: int) -> None:
         """Begin the trial of this seed as `reset` does, without looking at it."""
+        ...
+
+    def state(self) -> TrialState:
+        """How the trial stands."""
         ...
 
     def expert(self) -> Iterator[StepReport] | None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from action_images.cli import main
+from action_images.benchmarks import WorldConfig
 from action_images.evaluation.ceiling import (
     EXPERT,
     RECORDED,
@@ -22,7 +23,7 @@ from action_images.sim import RIGS
 from action_images.sim.motion import downward, grip, move
 from action_images.structs import stack
 
-GATE = Gate(RIGS["sampled"], sizes=(64, 128))
+GATE = Gate(sizes=(64, 128))
 
 
 def path_and_cameras(size: int):
@@ -53,7 +54,7 @@ def test_a_path_survives_video_and_larger_images_keep_it_better():
 def test_coarser_compression_is_seen_in_the_error():
     path, cameras = path_and_cameras(64)
     fine, coarse = (
-        path.world_from_tool.distance(through_video(path, cameras, crf).world_from_tool)[0].median()
+        path.world_from_tool.distance(through_video(path, cameras, crf=crf).world_from_tool)[0].median()
         for crf in (10, 45)
     )
     assert coarse > 2 * fine
@@ -69,7 +70,7 @@ def test_a_trial_succeeds_in_every_way_at_128_px(task: str):
 
 
 def test_what_is_read_wrongly_is_executed_wrongly(monkeypatch: pytest.MonkeyPatch):
-    def shifted(trajectory: Trajectory, *_) -> Trajectory:
+    def shifted(trajectory: Trajectory, *_, **__) -> Trajectory:
         pose = trajectory.world_from_tool
         return Trajectory(
             Pose(pose.rotation, pose.translation + torch.tensor([0.0, 0.03, 0.0])), trajectory.opening
@@ -84,7 +85,7 @@ def test_what_is_read_wrongly_is_executed_wrongly(monkeypatch: pytest.MonkeyPatc
 
 
 def test_trials_come_in_order_and_are_counted():
-    trials = list(run_trials("reach_target", range(3), Gate(RIGS["sampled"], sizes=(64,))))
+    trials = list(run_trials("reach_target", range(3), Gate(WorldConfig(rig="sampled"), sizes=(64,))))
     assert [trial.seed for trial in trials] == [0, 1, 2]
     assert summarise("reach_target", trials).num_trials == 3
 

@@ -12,7 +12,6 @@ from action_images.cli import main
 from action_images.control import Execution, Hold
 from action_images.evaluation.closed_loop import (
     EvaluationConfig,
-    addresses,
     evaluate,
     film,
     judge,
@@ -23,9 +22,10 @@ from action_images.evaluation.protocols import PROTOCOLS, protocol_named
 from action_images.evaluation.references import REFERENCES, Expert, ExpertThroughVideo, Random, reference
 from action_images.evaluation.statistics import pair
 from action_images.evaluation.trial import TRIALS, load_trials
-from action_images.sim import FIRST_EVALUATION_SEED, HELD_OUT, LOOKS, RIGS, TRAINED
+from action_images.benchmarks import find_benchmark
 
 SIZE = (32, 32)
+FIRST_SEED = find_benchmark("tabletop").seeds.first_for_judging
 
 
 def config(
@@ -36,16 +36,16 @@ def config(
 
 
 def test_scenes_follow_from_task_and_trial_alone():
-    assert addresses(("a", "b"), 2) == [
-        ("a", FIRST_EVALUATION_SEED),
-        ("a", FIRST_EVALUATION_SEED + 1),
-        ("b", FIRST_EVALUATION_SEED),
-        ("b", FIRST_EVALUATION_SEED + 1),
+    assert replace(PROTOCOLS["in_domain"], tasks=("a", "b")).addresses(2) == [
+        ("a", FIRST_SEED),
+        ("a", FIRST_SEED + 1),
+        ("b", FIRST_SEED),
+        ("b", FIRST_SEED + 1),
     ]
     places = []
     for protocol in ("in_domain", "new_viewpoint", "new_look"):
         environment = config(protocol=protocol).environment("reach_target")
-        environment.begin(FIRST_EVALUATION_SEED)
+        environment.begin(FIRST_SEED)
         ball = f"{environment.trial.colour} ball"  # pyright: ignore
         places.append((environment.instruction, *environment.world.pose(ball).translation.tolist()))
         environment.close()
@@ -53,10 +53,12 @@ def test_scenes_follow_from_task_and_trial_alone():
 
 
 def test_every_protocol_is_a_value_that_says_what_it_claims():
-    assert PROTOCOLS["in_domain"].tasks == TRAINED
-    assert PROTOCOLS["new_task"].tasks == HELD_OUT
-    assert PROTOCOLS["new_viewpoint"].rig == RIGS["held_out"]
-    assert PROTOCOLS["new_look"].look == LOOKS["new"]
+    benchmark = find_benchmark("tabletop")
+    assert PROTOCOLS["in_domain"].tasks == benchmark.trained
+    assert PROTOCOLS["new_task"].tasks == benchmark.held_out
+    assert PROTOCOLS["new_viewpoint"].rig == "held_out"
+    assert PROTOCOLS["new_look"].look == "new"
+    assert all(protocol.rollout_config.guard == benchmark.guard for protocol in PROTOCOLS.values())
     assert PROTOCOLS["open_loop"].rollout_config.execution == Execution(num_steps=None, max_plans=1)
     assert len({protocol.claim for protocol in PROTOCOLS.values()}) == len(PROTOCOLS)
     with pytest.raises(ValueError, match="there are: in_domain"):
@@ -65,7 +67,7 @@ def test_every_protocol_is_a_value_that_says_what_it_claims():
 
 @pytest.mark.parametrize("task", ["reach_target", "pick_and_lift", "close_drawer"])
 def test_the_expert_succeeds_and_its_tool_ends_where_it_should(task: str):
-    trial, rollout = judge(Expert(), config(tasks=(task,)), (task, FIRST_EVALUATION_SEED))
+    trial, rollout = judge(Expert(), config(tasks=(task,)), (task, FIRST_SEED))
     assert trial.succeeded
     assert trial.missed_mm is not None
     assert rollout.stopped is None
@@ -74,18 +76,16 @@ def test_the_expert_succeeds_and_its_tool_ends_where_it_should(task: str):
 
 
 def test_the_expert_through_video_grasps_at_a_models_frame_rate():
-    trial, _ = judge(
-        ExpertThroughVideo((64, 64)), config(size=(64, 64)), ("pick_and_lift", FIRST_EVALUATION_SEED)
-    )
+    trial, _ = judge(ExpertThroughVideo((64, 64)), config(size=(64, 64)), ("pick_and_lift", FIRST_SEED))
     assert trial.succeeded
 
 
 def test_standing_still_and_moving_at_random_fail_and_it_is_said_why():
-    still, _ = judge(Hold(), config(), ("reach_target", FIRST_EVALUATION_SEED))
+    still, _ = judge(Hold(), config(), ("reach_target", FIRST_SEED))
     assert not still.succeeded
     assert still.failure == "missed"
     assert "came to rest" in still.detail
-    moves = [judge(Random(), config(), ("reach_target", FIRST_EVALUATION_SEED))[0] for _ in range(2)]
+    moves = [judge(Random(), config(), ("reach_target", FIRST_SEED))[0] for _ in range(2)]
     assert not any(move.succeeded for move in moves)
     assert moves[0].num_steps == moves[1].num_steps
     assert moves[0].detail == moves[1].detail
@@ -94,12 +94,12 @@ def test_standing_still_and_moving_at_random_fail_and_it_is_said_why():
 def test_a_policy_that_knows_the_trial_must_be_told_of_it():
     environment = config().environment("reach_target")
     with pytest.raises(ValueError, match="call begin"):
-        Expert().plan(environment.reset(FIRST_EVALUATION_SEED))
+        Expert().plan(environment.reset(FIRST_SEED))
     environment.close()
 
 
 def test_processes_find_what_one_finds():
-    wanted = addresses(("reach_target",), 2)
+    wanted = config().protocol.addresses(2)
     alone = {trial.key: trial for trial in run(config(), wanted)}
     together = {trial.key: trial for trial in run(config(), wanted, num_workers=2)}
     assert {key: replace(trial, plan_ms=None) for key, trial in alone.items()} == {
@@ -115,7 +115,7 @@ def test_an_evaluation_goes_on_where_it_was_stopped(tmp_path: Path):
         file.write('{"protocol": "in_dom')  # what a crash leaves
     rest = list(evaluate(config(), tmp_path, 3))
     assert len(rest) == 2
-    assert [trial.key for trial in load_trials(tmp_path)] == addresses(("reach_target",), 3)
+    assert [trial.key for trial in load_trials(tmp_path)] == config().protocol.addresses(3)
     assert load_trials(tmp_path)[0] == first
     assert not list(evaluate(config(), tmp_path, 3))
 
@@ -256,7 +256,7 @@ def test_films_are_made_with_as_many_threads_as_the_trials_had(tmp_path: Path):
                 config(),
                 tmp_path,
                 lambda _rollout, path, *_: (seen.append(torch.get_num_threads()), path.write_bytes(b"")),
-                4,
+                num_workers=4,
             )
         )
         assert seen == [1]
@@ -288,7 +288,7 @@ def test_options_that_a_protocol_has_no_use_for_are_refused(
 def test_the_expert_through_video_takes_as_long_as_the_expert_at_any_rate(fps: float):
     (task,) = ("reach_target",)
     known, through = (
-        judge(policy, config(tasks=(task,)), (task, FIRST_EVALUATION_SEED))[0]
+        judge(policy, config(tasks=(task,)), (task, FIRST_SEED))[0]
         for policy in (Expert(), ExpertThroughVideo((64, 64), fps))
     )
     assert through.succeeded

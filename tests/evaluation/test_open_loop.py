@@ -6,12 +6,12 @@ from dataclasses import asdict, dataclass, replace
 import pytest
 import torch
 
+from action_images.benchmarks import WorldConfig, find_benchmark
 from action_images.evaluation.open_loop import (
     PLANS,
     QUESTIONS,
     PlanError,
     SceneErrors,
-    Scenes,
     judge_plans,
     judge_scene,
     load_plans,
@@ -21,11 +21,11 @@ from action_images.evaluation.open_loop import (
 from action_images.evaluation.references import Hold
 from action_images.geometry import Trajectory
 from action_images.robot import Observation, Plan
-from action_images.sim import LOOKS, RIGS, TRAINED, Tabletop, demonstrate, find_task
+from action_images.sim import Tabletop, demonstrate, find_task
 from action_images.structs import stack
 
 SEED = 1_000_000
-SCENES = Scenes(RIGS["sampled"], LOOKS["train"], 2, (32, 32))
+WORLD = WorldConfig(size=(32, 32))
 
 
 @dataclass
@@ -36,7 +36,7 @@ class Knowing:
     deaf: bool = False
 
     def plan(self, observation: Observation) -> Plan:
-        world = Tabletop(self.task, SCENES.rig, SCENES.look, 2, SCENES.size)
+        world = Tabletop(self.task, size=WORLD.size)
         world.begin(SEED)
         other = world.trial.with_another_goal()
         if other is not None and not self.deaf and f"{vars(other)['colour']}" in observation.instruction:
@@ -50,7 +50,7 @@ class Knowing:
 
 
 def by_question(policy, task="reach_target"):
-    return {error.question: error for error in judge_scene(policy, SCENES, task, SEED).errors}
+    return {error.question: error for error in judge_scene(policy, WORLD, (task, SEED)).errors}
 
 
 def test_the_experts_own_plan_has_no_error_and_follows_both_goals():
@@ -126,7 +126,7 @@ def test_a_scene_without_a_choice_has_no_other_goal():
     assert errors["told"].follows is None
 
 
-@pytest.mark.parametrize("task", TRAINED)
+@pytest.mark.parametrize("task", find_benchmark("tabletop").trained)
 def test_every_task_has_words_that_no_demonstration_uses(task):
     kind = find_task(task)
     assert len(kind.kept_out) >= 2
@@ -142,10 +142,10 @@ def test_every_task_has_words_that_no_demonstration_uses(task):
 
 def test_scenes_are_written_as_they_are_done_and_not_judged_twice(tmp_path):
     addresses = [("close_drawer", SEED), ("close_drawer", SEED + 1)]
-    assert len(list(judge_plans(Hold(), "hold", SCENES, addresses[:1], tmp_path))) == 1
+    assert len(list(judge_plans(Hold(), "hold", WORLD, addresses[:1], out=tmp_path))) == 1
     with (tmp_path / PLANS).open("ab") as file:
         file.write(b'{"task": "close_drawer", "se')
-    assert [scene.seed for scene in judge_plans(Hold(), "hold", SCENES, addresses, tmp_path)] == [SEED + 1]
+    assert [scene.seed for scene in judge_plans(Hold(), "hold", WORLD, addresses, out=tmp_path)] == [SEED + 1]
     lines = [json.loads(line) for line in (tmp_path / PLANS).read_text().splitlines()]
     assert [line["seed"] for line in lines] == [SEED, SEED + 1]
     rows = summarise(load_plans(tmp_path))
@@ -153,11 +153,11 @@ def test_scenes_are_written_as_they_are_done_and_not_judged_twice(tmp_path):
     assert all(row.num_plans == 2 for row in rows)
     assert markdown(rows).count("\n") == 2 + len(rows)
     for name, scenes, differs in (
-        ("random", SCENES, "policy"),
-        ("hold", replace(SCENES, size=(64, 64)), "size"),
+        ("random", WORLD, "policy"),
+        ("hold", replace(WORLD, size=(64, 64)), "size"),
     ):
         with pytest.raises(ValueError, match=rf"\({differs} differ\)"):
-            list(judge_plans(Hold(), name, scenes, addresses, tmp_path))
+            list(judge_plans(Hold(), name, scenes, addresses, out=tmp_path))
 
 
 def test_a_broken_line_is_named(tmp_path):
@@ -177,10 +177,10 @@ def test_the_median_of_two_scenes_lies_between_them():
 
 def test_two_commands_do_not_write_into_one_folder(tmp_path):
     running = judge_plans(
-        Hold(), "hold", SCENES, [("reach_target", SEED), ("reach_target", SEED + 1)], tmp_path
+        Hold(), "hold", WORLD, [("reach_target", SEED), ("reach_target", SEED + 1)], out=tmp_path
     )
     next(running)
     with pytest.raises(ValueError, match="another process is writing"):
-        next(judge_plans(Hold(), "hold", SCENES, [("reach_target", SEED)], tmp_path))
+        next(judge_plans(Hold(), "hold", WORLD, [("reach_target", SEED)], out=tmp_path))
     running.close()
-    assert len(list(judge_plans(Hold(), "hold", SCENES, [("reach_target", SEED + 1)], tmp_path))) == 1
+    assert len(list(judge_plans(Hold(), "hold", WORLD, [("reach_target", SEED + 1)], out=tmp_path))) == 1

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from action_images.control import Execution, Guard
-from action_images.evaluation.rollout import REST_STEPS, RolloutConfig, roll_out
+from action_images.evaluation.rollout import REST_STEPS, BegunTrial, RolloutConfig, roll_out
 from action_images.geometry import Camera, Pose, Trajectory
 from action_images.robot import Observation, Plan, StepReport
 
@@ -67,7 +67,8 @@ class Forward:
 
 def run(policy, table: Table, max_steps: int = 20, filming: bool = False, **values):
     rollout_config = RolloutConfig(**{"execution": Execution(num_steps=4), **values})
-    return roll_out(policy, table, table.reset(0), ("go", 7), max_steps, rollout_config, filming)
+    trial = BegunTrial(table, "go", 7, first_seen=table.reset(0), max_steps=max_steps)
+    return roll_out(policy, trial, rollout_config, filming=filming)
 
 
 def test_a_trial_ends_once_the_task_has_been_done_for_some_steps():

@@ -8,18 +8,19 @@ import torch
 
 from action_images.evaluation.protocols import PROTOCOLS
 from action_images.evaluation.references import DisplacedExpert, Hold
-from action_images.evaluation.simulator_fidelity import (
+from action_images.evaluation.simulator_fidelity import best_threshold, fidelity
+from action_images.evaluation.simulator_pairs import (
+    BothWorlds,
     Pair,
     append_pair,
-    best_threshold,
     compare,
     load_pairs,
     progress,
-    trust,
 )
-from action_images.sim import FIRST_EVALUATION_SEED, Tabletop
+from action_images.sim import Tabletop
 
-SCENES = [("push_button", FIRST_EVALUATION_SEED + trial) for trial in range(3)]
+PROTOCOL = replace(PROTOCOLS["in_domain"], tasks=("push_button",))
+SCENES = PROTOCOL.addresses(3)
 POLICIES = {"expert": lambda: DisplacedExpert(0.0), "off": lambda: DisplacedExpert(0.1), "hold": Hold}
 
 
@@ -35,8 +36,12 @@ class Frozen(Tabletop):
         return replace(seen, images=self.first.images) if self.num_steps else seen
 
 
+def worlds(imagine):
+    return BothWorlds(PROTOCOL.world(num_views=2, size=(64, 64)), imagine, PROTOCOL.rollout_config)
+
+
 def compared(imagine):
-    return list(compare(POLICIES, PROTOCOLS["in_domain"], imagine, SCENES, 2, (64, 64)))
+    return list(compare(POLICIES, worlds(imagine), SCENES))
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +58,7 @@ def test_mujoco_in_the_place_of_the_model_agrees_with_itself_in_everything(perfe
         pair.real_progress == pair.imagined_progress and pair.real_missed_mm == pair.imagined_missed_mm
         for pair in perfect
     )
-    made = trust(perfect)
+    made = fidelity(perfect)
     success = {row.policy: row.success for row in made.policies}
     assert success["expert"] == 1 > success["off"]
     assert success["hold"] == 0
@@ -64,7 +69,7 @@ def test_mujoco_in_the_place_of_the_model_agrees_with_itself_in_everything(perfe
 
 
 def test_the_expert_goes_all_the_way_and_who_stands_still_none_of_it(perfect):
-    by_policy = {row.policy: row for row in trust(perfect).policies}
+    by_policy = {row.policy: row for row in fidelity(perfect).policies}
     assert by_policy["expert"].real_progress > max(0.5, by_policy["off"].real_progress)
     assert abs(by_policy["hold"].real_progress) < 0.3
     assert by_policy["expert"].real_missed_mm < by_policy["off"].real_missed_mm
@@ -72,11 +77,11 @@ def test_the_expert_goes_all_the_way_and_who_stands_still_none_of_it(perfect):
 
 def test_a_simulator_that_shows_nothing_new_is_found_out(perfect):
     def frozen(world):
-        return Frozen(world.task, world._rig, world._look, world._num_views, world._size)
+        return Frozen(world.task, size=(64, 64))
 
     pairs = compared(frozen)
     assert [pair.succeeded for pair in pairs] == [pair.succeeded for pair in perfect]
-    made = trust(pairs)
+    made = fidelity(pairs)
     assert all(row.success_inside == 0 for row in made.policies)
     assert math.isnan(figure(made, "success inside").value)
     assert figure(made, "trials that end alike").value < figure(made, "the judge's ceiling: trials").value
@@ -91,7 +96,7 @@ def test_what_is_done_is_not_run_again_and_a_torn_line_is_no_pair(tmp_path, perf
     append_pair(tmp_path, perfect[4])
     assert load_pairs(tmp_path) == perfect[:5]
     known = frozenset(pair.key for pair in perfect[:8])
-    rest = list(compare(POLICIES, PROTOCOLS["in_domain"], lambda world: world, SCENES, 2, (64, 64), known))
+    rest = list(compare(POLICIES, worlds(lambda world: world), SCENES, done=known))
     assert rest == perfect[8:]
     (tmp_path / "pairs.jsonl").write_text("{}\n")
     with pytest.raises(ValueError, match="no list of pairs"):
@@ -116,6 +121,6 @@ def test_the_threshold_splits_what_can_be_split():
 def test_one_policy_alone_or_scenes_that_are_not_shared_compare_with_nothing():
     one = Pair("a", "push_button", 1, True, 1.0, 1.0, 0.0, 0.0)
     with pytest.raises(ValueError, match="at least two"):
-        trust([one])
+        fidelity([one])
     with pytest.raises(ValueError, match="same scenes"):
-        trust([one, replace(one, policy="b", seed=2)])
+        fidelity([one, replace(one, policy="b", seed=2)])

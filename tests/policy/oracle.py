@@ -6,7 +6,7 @@ import torch
 
 from action_images.canvas import MODES
 from action_images.codec import draw
-from action_images.evaluation.ceiling import demonstrated
+from action_images.evaluation.expert import demonstrated
 from action_images.geometry import Trajectory
 from action_images.model.autoencoders.pca import PcaAutoencoder
 from action_images.model.bundle import Clips, Models

@@ -9,8 +9,8 @@ from oracle import CLIPS, Oracle, fitted_models
 
 import action_images
 from action_images.control import Execution
-from action_images.evaluation.ceiling import demonstrated
-from action_images.evaluation.rollout import RolloutConfig, roll_out
+from action_images.evaluation.expert import demonstrated
+from action_images.evaluation.rollout import BegunTrial, RolloutConfig, roll_out
 from action_images.geometry import Trajectory
 from action_images.inference.confidence import confidence, known_path
 from action_images.policy import BestOf, GenerativePolicy
@@ -40,14 +40,8 @@ def test_with_a_perfect_model_the_trial_succeeds_in_the_simulator(scene):
     """Draws, encodes, samples, decodes, reads, resamples and executes: all of it must be right for a grasp to hold."""
     environment, _, models = scene
     policy, _ = oracle_policy(environment, models)
-    rollout = roll_out(
-        policy,
-        environment,
-        environment.reset(SEED),
-        ("pick_and_lift", SEED),
-        120,
-        RolloutConfig(Execution(num_steps=16)),
-    )
+    trial = BegunTrial(environment, "pick_and_lift", SEED, first_seen=environment.reset(SEED), max_steps=120)
+    rollout = roll_out(policy, trial, RolloutConfig(Execution(num_steps=16)))
     assert rollout.succeeded
     assert len(rollout.plans) > 2
     assert policy.generator.pipeline.models.denoiser.num_calls == 4 * len(rollout.plans)  # pyright: ignore

@@ -9,8 +9,9 @@ import torch
 
 from action_images.codec import draw
 from action_images.evaluation.closed_loop import EvaluationConfig, evaluate, film
+from action_images.evaluation.expert import expert_path
 from action_images.evaluation.protocols import PROTOCOLS
-from action_images.evaluation.references import expert_path, reference
+from action_images.evaluation.references import reference
 from action_images.geometry import Pose, Trajectory
 from action_images.reports.film import write_film
 from action_images.robot import Observation, Plan
@@ -35,6 +36,7 @@ class Hindsight:
         self._shown = [twin.reset(seed), *(twin.observation() for _ in demonstrate(twin))]
         twin.close()
         path = expert_path(environment, seed)
+        assert path is not None
         off = torch.tensor([0.0, MISSES_BY if seed % 2 and self._misses else 0.0, 0.0])
         places = path.world_from_tool.translation + torch.linspace(0, 1, path.num_frames)[:, None] * off
         self._path = Trajectory(Pose(path.world_from_tool.rotation, places), path.opening)

@@ -34,7 +34,7 @@ def rolled_out(
     filming: bool = True,
 ) -> Rollout:
     given = config((task,), num_views, imagines)
-    return judge(given.make(), given, (task, seed), filming)[1]
+    return judge(given.make(), given, (task, seed), filming=filming)[1]
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from action_images.control import Guard
 from action_images.errors import ActionImagesError
@@ -34,6 +34,7 @@ class Seeds:
         return range(self.first_for_judging, self.first_for_judging + num_trials)
 
 
+@runtime_checkable
 class Benchmark(Protocol):
     """Tasks of one simulator, and the conditions under which they can be seen.
 

@@ -47,27 +47,28 @@ def main(
 
     from rich.console import Console
 
+    from action_images.benchmarks import DEFAULT, find_benchmark, require_task
     from action_images.control import Execution
-    from action_images.evaluation.closed_loop import EvaluationConfig, expert_path, judge, open_results
-    from action_images.evaluation.protocols import SIMULATED, EvaluationProtocol
+    from action_images.evaluation.closed_loop import EvaluationConfig, judge, open_results
+    from action_images.evaluation.expert import expert_path
+    from action_images.evaluation.protocols import EvaluationProtocol
     from action_images.evaluation.rollout import RolloutConfig
     from action_images.evaluation.trial import append_trial
     from action_images.policies import Planning, maker_of
     from action_images.reports.film import write_film
     from action_images.reports.report import write_report
-    from action_images.sim import LOOKS, RIGS, find_task
 
     tasks = tuple(dict.fromkeys(task))
+    benchmark = find_benchmark(DEFAULT)
     for name in tasks:
-        find_task(name)
+        require_task(benchmark, name)
     console = Console(highlight=False)
     planner: Policy = maker_of(policy, Planning(mode="joint", imagine=True))()
     if instruction is not None:
         planner = Told(planner, instruction)
-    rollout_config = RolloutConfig(Execution(num_steps=execute), SIMULATED)
-    protocol = EvaluationProtocol(
-        f"{rig} cameras, look '{look}'", tasks, RIGS[rig], LOOKS[look], rollout_config
-    )
+    rollout_config = RolloutConfig(Execution(num_steps=execute), benchmark.guard)
+    claim = f"{rig} cameras, look '{look}'"
+    protocol = EvaluationProtocol(claim, tasks, rig=rig, look=look, rollout_config=rollout_config)
     config = EvaluationConfig("demo", protocol, policy, lambda: planner, views, (size, size))
     results = out / "results"
     # What words do not fit is said before anything is run, and before what is there is replaced.
@@ -86,7 +87,9 @@ def main(
             )
         film = Path("films") / f"{name}.mp4"
         (results / film.parent).mkdir(exist_ok=True)
-        write_film(rollout, results / film, trial.detail, expert_path(environment, seed).world_from_tool[-1])
+        expert = expert_path(environment, seed)
+        goal = None if expert is None else expert.world_from_tool[-1]
+        write_film(rollout, results / film, trial.detail, goal)
         append_trial(results, replace(trial, film=str(film)))
         outcome = "[green]done[/green]" if trial.succeeded else f"[red]failed[/red] ({trial.failure})"
         told = f'{name}: "{trial.instruction}": {outcome}: {trial.detail}'
@@ -114,10 +117,10 @@ def find_scene(environment: "Tabletop", scene: int, instruction: str | None) -> 
 
     Raises ValueError where none of the next scenes fits, or the words are not about this task at all.
     """
-    from action_images.sim import FIRST_EVALUATION_SEED
+    from action_images.benchmarks import DEFAULT, find_benchmark
     from action_images.sim.wording import tells
 
-    first = FIRST_EVALUATION_SEED + scene
+    first = find_benchmark(DEFAULT).seeds.first_for_judging + scene
     if instruction is None:
         return first
     for seed in range(first, first + NUM_SCENES_SEARCHED):

@@ -95,12 +95,12 @@ def main(
 
 def _protocol(on: Conditions, driving: Driving) -> "EvaluationProtocol":
     """The protocol that is asked for, with other tasks, another execution or another guard where asked for."""
+    from action_images.benchmarks import find_benchmark, require_task
     from action_images.evaluation.protocols import protocol_named
-    from action_images.sim import find_task
 
     protocol = protocol_named(on.protocol)
     for name in on.task:
-        find_task(name)
+        require_task(find_benchmark(protocol.benchmark_name), name)
         if name not in protocol.tasks:
             raise ActionImagesError(
                 f"--task {name}: the protocol {on.protocol} is about {', '.join(protocol.tasks)}; "
@@ -141,12 +141,12 @@ def _run(config: "EvaluationConfig", out: Path, trials: int, workers: int, *, fi
     from rich.console import Console
     from rich.progress import track
 
-    from action_images.evaluation.closed_loop import addresses, evaluate
+    from action_images.evaluation.closed_loop import evaluate
     from action_images.evaluation.trial import load_trials
 
     console = Console()
-    scenes = addresses(config.protocol.tasks, trials)
-    running = evaluate(config, out, trials, workers)
+    scenes = config.protocol.addresses(trials)
+    running = evaluate(config, out, trials, num_workers=workers)
     for _ in track(running, f"{config.policy_name:<14}", len(scenes), console=console):
         pass
     if films:
@@ -163,7 +163,8 @@ def _film(config: "EvaluationConfig", out: Path, workers: int) -> None:
     from action_images.reports.film import write_film
 
     console = Console()
-    for trial in track(film(config, out, write_film, workers), f"{'films':<14}", console=console):
+    filming = film(config, out, write_film, num_workers=workers)
+    for trial in track(filming, f"{'films':<14}", console=console):
         if trial.film is None:
             console.print(f"{trial.task} {trial.seed} ended differently when it was run again: no film")
 

@@ -41,10 +41,10 @@ def main(
     from rich.console import Console
     from rich.progress import track
 
-    from action_images.evaluation.open_loop import Scenes, judge_plans, load_plans, markdown, summarise
+    from action_images.benchmarks import WorldConfig
+    from action_images.evaluation.open_loop import judge_plans, load_plans, markdown, summarise
     from action_images.files.atomic import write_text
     from action_images.policies import Planning, policy_named
-    from action_images.sim import LOOKS, RIGS
 
     if policy in ("expert", "expert-video"):
         raise ActionImagesError(
@@ -53,26 +53,27 @@ def main(
     asked = _addresses(task, scenes)
     judged = policy_named(policy, Planning(sampling=sampling), server.access())
     shown = judged.image_size if size is None else (size, size)
-    conditions = Scenes(RIGS[rig], LOOKS[look], views, shown)
-    running = judge_plans(judged.make(), judged.name, conditions, asked, out)
+    world = WorldConfig(rig=rig, look=look, num_views=views, size=shown)
+    running = judge_plans(judged.make(), judged.name, world, asked, out=out)
     for _ in track(running, "judging", len(asked), console=Console(stderr=True)):
         pass
     wanted = set(asked)
-    table = markdown(summarise(scene for scene in load_plans(out) if (scene.task, scene.seed) in wanted))
+    table = markdown(summarise(scene for scene in load_plans(out) if scene.address in wanted))
     write_text(out / "plans.md", table)
     print(table, end="")
 
 
 def _addresses(tasks: tuple[str, ...], num_scenes: int) -> list[tuple[str, int]]:
     """Scene by scene, so that a run that is stopped has judged all tasks alike."""
-    from action_images.sim import FIRST_EVALUATION_SEED, TRAINED, find_task
+    from action_images.benchmarks import DEFAULT, find_benchmark, require_task
 
     if num_scenes < 1:
         raise ActionImagesError(f"--scenes {num_scenes}: give at least one")
-    names = tuple(dict.fromkeys(tasks)) or TRAINED
+    benchmark = find_benchmark(DEFAULT)
+    names = tuple(dict.fromkeys(tasks)) or benchmark.trained
     for name in names:
-        find_task(name)
+        require_task(benchmark, name)
     addresses = []
-    for scene in range(num_scenes):
-        addresses += [(name, FIRST_EVALUATION_SEED + scene) for name in names]
+    for seed in benchmark.seeds.for_judging(num_scenes):
+        addresses += [(name, seed) for name in names]
     return addresses

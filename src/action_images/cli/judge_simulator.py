@@ -14,10 +14,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from action_images.evaluation.closed_loop import Make
-    from action_images.evaluation.simulator_fidelity import Trust
+    from action_images.evaluation.simulator_fidelity import Fidelity
     from action_images.inference.clip_generator import ClipGenerator
-    from action_images.robot import Environment
-    from action_images.sim import Tabletop
+    from action_images.robot import Environment, RepeatableEnvironment
 
 
 def main(
@@ -45,26 +44,28 @@ def main(
         views: how many cameras.
         seed: of the model's noise and of the policies'.
     """
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
     from rich.console import Console
 
-    from action_images.evaluation.closed_loop import addresses
+    from action_images.benchmarks import find_benchmark, require_task
     from action_images.evaluation.protocols import protocol_named
-    from action_images.evaluation.simulator_fidelity import load_pairs, trust
+    from action_images.evaluation.simulator_fidelity import fidelity
+    from action_images.evaluation.simulator_pairs import load_pairs
     from action_images.files.atomic import write_json
-    from action_images.sim import find_task
 
     if trials < 1 or views < 1:
         raise ActionImagesError(f"--trials {trials}, --views {views}: give at least one of each")
-    tasks = tuple(dict.fromkeys(task)) or protocol_named("in_domain").tasks
+    protocol = protocol_named("in_domain")
+    tasks = tuple(dict.fromkeys(task)) or protocol.tasks
     for name in tasks:
-        find_task(name)
-    policies, scenes = _policies(policy, offsets_mm, seed), addresses(tasks, trials)
+        require_task(find_benchmark(protocol.benchmark_name), name)
+    policies = _policies(policy, offsets_mm, seed)
+    scenes = replace(protocol, tasks=tasks).addresses(trials)
     settings = {"model": models.name, "views": views, "seed": seed, "sampling": models.sampling}
     _run(out, policies, scenes, models, settings)
     asked = set(product(policies, scenes))
-    made = trust([pair for pair in load_pairs(out) if (pair.key[0], pair.key[1:]) in asked])
+    made = fidelity([pair for pair in load_pairs(out) if (pair.key[0], pair.key[1:]) in asked])
     write_json(out / "simulator.json", _finite(asdict(made)))
     console = Console()
     console.print(_policy_table(made))
@@ -86,31 +87,25 @@ def _run(
     from rich.progress import track
 
     from action_images.evaluation.protocols import protocol_named
-    from action_images.evaluation.simulator_fidelity import append_pair, compare, load_pairs
+    from action_images.evaluation.simulator_pairs import BothWorlds, append_pair, compare, load_pairs
     from action_images.files.lock import alone_in
     from action_images.files.settings import keep_settings
 
-    generator = models.generator()
-    imagined = partial(_imagined, generator, settings["seed"])
+    generator, protocol = models.generator(), protocol_named("in_domain")
+    world = protocol.world(num_views=settings["views"], size=generator.clips.size)
+    imagine = partial(_imagined, generator, settings["seed"])
+    worlds = BothWorlds(world, imagine, rollout_config=protocol.rollout_config)
     with alone_in(out):
         done = load_pairs(out)
         keep_settings(out / "settings.json", settings, empty=not done)
         known = frozenset(pair.key for pair in done)
-        pairs = compare(
-            policies,
-            protocol_named("in_domain"),
-            imagined,
-            scenes,
-            settings["views"],
-            generator.clips.size,
-            known,
-        )
+        pairs = compare(policies, worlds, scenes, done=known)
         left = [1 for name, scene in product(policies, scenes) if (name, *scene) not in known]
         for pair in track(pairs, "both worlds", len(left), console=Console(stderr=True)):
             append_pair(out, pair)
 
 
-def _imagined(generator: "ClipGenerator", seed: int, world: "Tabletop") -> "Environment":
+def _imagined(generator: "ClipGenerator", seed: int, world: "RepeatableEnvironment") -> "Environment":
     """The model as a world whose trials begin with what MuJoCo shows."""
     from action_images.inference.learned_simulator import LearnedSimulator
 
@@ -151,7 +146,7 @@ def _finite(value):
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _policy_table(made: "Trust") -> "Table":
+def _policy_table(made: "Fidelity") -> "Table":
     """Each policy in both worlds."""
     from action_images.cli.terminal.tables import figure_table
 
@@ -167,7 +162,7 @@ def _policy_table(made: "Trust") -> "Table":
     return table
 
 
-def _figure_table(made: "Trust") -> "Table":
+def _figure_table(made: "Fidelity") -> "Table":
     """How the two worlds agree."""
     from rich.box import SIMPLE
     from rich.table import Table

@@ -61,22 +61,26 @@ def main(
         TimeRemainingColumn,
     )
 
+    from action_images.benchmarks import DEFAULT, find_benchmark
     from action_images.episodes.dataset import DatasetWriter
     from action_images.evaluation.dagger import PolicyBegins
     from action_images.evaluation.protocols import protocol_named
     from action_images.policies import maker_of, name_of
-    from action_images.sim import FIRST_EVALUATION_SEED, LOOKS, RIGS, TRAINED, find_task
+    from action_images.sim import LOOKS, RIGS, find_task
     from action_images.sim.record import RecordingConfig, record
 
-    if episodes < 1 or seed < 0 or seed + episodes > FIRST_EVALUATION_SEED:
+    benchmark = find_benchmark(DEFAULT)
+    last_seed, num_seeds = seed + episodes - 1, benchmark.seeds.first_for_judging
+    if episodes < 1 or seed < 0 or last_seed >= num_seeds:
         raise ActionImagesError(
-            f"seeds {seed} to {seed + episodes - 1} were asked for; demonstrations lie in 0 to {FIRST_EVALUATION_SEED - 1}"
+            f"seeds {seed} to {last_seed} were asked for; demonstrations lie in 0 to {num_seeds - 1}"
         )
     if size % 2:
         raise ActionImagesError(f"--size is {size}; H.264 needs an even one")
-    names = tuple(
-        dict.fromkeys(name for given in task for name in (TRAINED if given == "trained" else (given,)))
-    )
+    named: list[str] = []
+    for given in task:
+        named += benchmark.trained if given == "trained" else [given]
+    names = tuple(dict.fromkeys(named))
     for name in names:
         find_task(name)
     if every < 1 or hold < 0:

@@ -37,20 +37,24 @@ def main(
     from rich.console import Console
     from rich.progress import track
 
+    from action_images.benchmarks import WorldConfig, require_task
     from action_images.evaluation.ceiling import Gate, run_trials, summarise
-    from action_images.sim import RIGS, TASKS, find_task
 
     if trials < 1 or seed < 0 or not sizes or any(size % 2 or size < 16 for size in sizes):
         raise ActionImagesError(
             f"--trials {trials}, --seed {seed}, --sizes {sizes}: give at least one trial, seeds from 0, even sizes from 16 px"
         )
-    names = tuple(dict.fromkeys(name for given in task for name in (TASKS if given == "all" else (given,))))
+    world = WorldConfig(rig=rig, num_views=views)
+    named: list[str] = []
+    for given in task:
+        named += (*world.benchmark.trained, *world.benchmark.held_out) if given == "all" else (given,)
+    names = tuple(dict.fromkeys(named))
     for name in names:
-        find_task(name)
-    gate = Gate(RIGS[rig], views, sizes, crf)
+        require_task(world.benchmark, name)
+    gate = Gate(world, sizes=sizes, crf=crf)
     console, everything, ceilings = Console(), [], []
     for name in names:
-        runs = run_trials(name, range(seed, seed + trials), gate, workers)
+        runs = run_trials(name, range(seed, seed + trials), gate, num_workers=workers)
         done = list(track(runs, description=f"{name:<22}", total=trials, console=console))
         everything += done
         ceilings.append(summarise(name, done))

@@ -75,9 +75,7 @@ def run_trial(task: str, seed: int, gate: Gate) -> Trial:
     return Trial(task, seed, succeeded=succeeded, error=error)
 
 
-def through_video(
-    trajectory: Trajectory, cameras: Camera, *, crf: int = 18, fps: float = 20.0
-) -> Trajectory:
+def through_video(trajectory: Trajectory, cameras: Camera, *, crf: int = 18, fps: float = 20.0) -> Trajectory:
     """A trajectory (frame) drawn into cameras (view frame), stored as H.264 of 8 bits and read back.
 
     NaN where nothing could be read.

@@ -1,16 +1,17 @@
 """What a task's expert does in a trial: where its tool goes, what it is told, and what it leaves behind."""
 
-from collections.abc import Iterable, Iterator
-from typing import Protocol
+from collections.abc import Iterator, Sequence
+from typing import Protocol, runtime_checkable
 
 import torch
 
 from action_images.errors import ActionImagesError
 from action_images.geometry import Camera, Pose, Trajectory
-from action_images.robot import Observation, RepeatableEnvironment, StepReport
+from action_images.robot import Observation, RepeatableEnvironment, StepReport, TrialState
 from action_images.structs import stack
 
 
+@runtime_checkable
 class Twinned(Protocol):
     """A world in which a trial runs: its clock, and another world in which the same trial can be run."""
 
@@ -27,7 +28,7 @@ def expert_steps(environment: RepeatableEnvironment) -> Iterator[StepReport]:
     steps = environment.expert()
     if steps is None:
         raise ActionImagesError(
-            f"'{environment.instruction}': this task has no expert, so it has no ceiling and nothing to compare with; "
+            f"'{environment.state().instruction}': this task has no expert, so it has no ceiling and nothing to compare with; "
             "choose another task"
         )
     return steps
@@ -43,7 +44,8 @@ def expert_path(environment: Twinned, seed: int) -> Trajectory | None:
     steps = twin.expert()
     if steps is None:
         return None
-    return _trajectory((twin.told, twin.opening) for _ in steps)
+    states = [twin.state() for _ in steps]
+    return _trajectory([state.told for state in states], states)
 
 
 def reached_path(environment: RepeatableEnvironment) -> Trajectory:
@@ -51,7 +53,8 @@ def reached_path(environment: RepeatableEnvironment) -> Trajectory:
 
     Raises ActionImagesError where the task has no expert.
     """
-    return _trajectory(_reached(environment))
+    states = list(_states(environment))
+    return _trajectory([state.world_from_tool for state in states], states)
 
 
 def demonstrated(environment: RepeatableEnvironment, seed: int) -> tuple[Trajectory, Camera]:
@@ -60,12 +63,9 @@ def demonstrated(environment: RepeatableEnvironment, seed: int) -> tuple[Traject
     Nothing is rendered. Afterwards the environment stands where the expert has left it.
     """
     environment.begin(seed)
-    reached: list[tuple[Pose, float]] = []
-    cameras: list[Camera] = []
-    for pose, opening in _reached(environment):
-        reached.append((pose, opening))
-        cameras.append(environment.cameras)
-    return _trajectory(reached), stack(cameras, 1)
+    states = list(_states(environment))
+    reached = _trajectory([state.world_from_tool for state in states], states)
+    return reached, stack([state.cameras for state in states], 1)
 
 
 def expert_end(environment: Twinned, seed: int) -> Observation:
@@ -79,12 +79,13 @@ def expert_end(environment: Twinned, seed: int) -> Observation:
     return seen
 
 
-def _reached(environment: RepeatableEnvironment) -> Iterator[tuple[Pose, float]]:
-    yield environment.world_from_tool, environment.opening
+def _states(environment: RepeatableEnvironment) -> Iterator[TrialState]:
+    """At the start of the trial, and after each control step of its expert."""
+    yield environment.state()
     for _ in expert_steps(environment):
-        yield environment.world_from_tool, environment.opening
+        yield environment.state()
 
 
-def _trajectory(frames: Iterable[tuple[Pose, float]]) -> Trajectory:
-    poses, openings = zip(*frames, strict=True)
-    return Trajectory(stack(poses), torch.tensor(openings, dtype=torch.float64)).to(torch.float32)
+def _trajectory(poses: Sequence[Pose], states: Sequence[TrialState]) -> Trajectory:
+    opening = torch.tensor([state.opening for state in states], dtype=torch.float64)
+    return Trajectory(stack(poses), opening).to(torch.float32)

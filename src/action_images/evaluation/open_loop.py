@@ -180,9 +180,7 @@ def _elsewhere(world: WorldConfig, task: str, seed: int) -> Observation:
     return seen
 
 
-def plan_error(
-    question: str, plan: Plan, expert: Trajectory, other_expert: Trajectory | None
-) -> PlanError:
+def plan_error(question: str, plan: Plan, expert: Trajectory, other_expert: Trajectory | None) -> PlanError:
     """One plan against the expert of its question, and beside the expert of the scene's other goal where it has one.
 
     Experts' paths (frame) begin where the tool is when the plan is asked for.

@@ -29,9 +29,7 @@ class EvaluationProtocol:
 
     def world(self, *, num_views: int, size: tuple[int, int]) -> WorldConfig:
         """Where trials run under these conditions; `size` is (height, width) in px."""
-        return WorldConfig(
-            self.benchmark_name, rig=self.rig, look=self.look, num_views=num_views, size=size
-        )
+        return WorldConfig(self.benchmark_name, rig=self.rig, look=self.look, num_views=num_views, size=size)
 
     def environment(self, task: str, *, num_views: int, size: tuple[int, int]) -> RepeatableEnvironment:
         """An environment of this task under these conditions; `size` is (height, width) in px."""

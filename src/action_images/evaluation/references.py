@@ -150,9 +150,7 @@ REFERENCES = ("expert", "expert-video", "hold", "random")
 """Names of the policies to compare with."""
 
 
-def reference(
-    name: str, size: tuple[int, int], fps: float, *, benchmark_name: str = DEFAULT
-) -> Policy:
+def reference(name: str, size: tuple[int, int], fps: float, *, benchmark_name: str = DEFAULT) -> Policy:
     """One of them, for images of a size (height, width) px and a model of so many frames a second."""
     if name == "expert-video":
         return ExpertThroughVideo(size, fps)
@@ -164,7 +162,9 @@ def reference(
 def _required_path(environment: Twinned, seed: int) -> Trajectory:
     path = expert_path(environment, seed)
     if path is None:
-        raise ActionImagesError("this task has no expert, so it has no ceiling; choose another task or policy")
+        raise ActionImagesError(
+            "this task has no expert, so it has no ceiling; choose another task or policy"
+        )
     return path
 
 

@@ -31,7 +31,6 @@ class RolloutConfig:
             )
 
 
-
 @dataclass(frozen=True)
 class BegunTrial:
     """A trial that `environment.reset(seed)` has begun: what it showed, and how many control steps it may take.

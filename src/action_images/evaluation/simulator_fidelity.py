@@ -119,9 +119,7 @@ def _values(scenes: Sequence[Mapping[str, Pair]], name: str, field: str) -> Floa
     return torch.tensor([float(getattr(scene[name], field)) for scene in scenes], dtype=torch.float64)
 
 
-def _policy_row(
-    scenes: Sequence[Mapping[str, Pair]], name: str, columns: Columns, place: int
-) -> PolicyRow:
+def _policy_row(scenes: Sequence[Mapping[str, Pair]], name: str, columns: Columns, place: int) -> PolicyRow:
     return PolicyRow(
         name,
         num_scenes=len(scenes),

@@ -11,7 +11,7 @@ import torch
 
 from action_images.errors import ActionImagesError
 from action_images.geometry import Camera, Pose
-from action_images.robot import Observation, StepReport
+from action_images.robot import Observation, StepReport, TrialState
 from action_images.sim.arm import CONTROL_HZ
 from action_images.sim.cameras import RIGS, Cameras, Rig
 from action_images.sim.expert import demonstrate
@@ -87,6 +87,16 @@ class Tabletop:
         self.num_unreachable += not report.reachable
         return report
 
+    def state(self) -> TrialState:
+        """How the trial stands."""
+        return TrialState(
+            self.instruction,
+            world_from_tool=self.world.tool,
+            told=self.told,
+            opening=self.world.opening,
+            cameras=self.cameras,
+        )
+
     def expert(self) -> Iterator[StepReport]:
         """Carry the trial to its end by the task's expert, one control step for each report."""
         return demonstrate(self)
@@ -106,9 +116,7 @@ class Tabletop:
 
     def twin(self) -> "Tabletop":
         """Another world of the same task, seen in the same way, in which no trial has begun."""
-        return type(self)(
-            self.task, self._rig, look=self._look, num_views=self._num_views, size=self._size
-        )
+        return type(self)(self.task, self._rig, look=self._look, num_views=self._num_views, size=self._size)
 
     def observation(self) -> Observation:
         """The images of now; `opening` is what the gripper was last told."""
@@ -119,16 +127,6 @@ class Tabletop:
     def succeeded(self) -> bool:
         """Whether the task is done, judged on the physical state."""
         return self.trial.succeeded(self.world)
-
-    @property
-    def world_from_tool(self) -> Pose:
-        """Where the tool is now."""
-        return self.world.tool
-
-    @property
-    def opening(self) -> float:
-        """The opening that the gripper was last told, in [0, 1]."""
-        return self.world.opening
 
     @property
     def cameras(self) -> Camera:

@@ -1,0 +1,229 @@
+"""Worlds by name: found, refused with a cure, made alike in every process, and added by other packages."""
+
+import json
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import action_images
+from action_images.benchmarks import (
+    Seeds,
+    WorldConfig,
+    benchmark_names,
+    find_benchmark,
+    registry,
+    require_installed,
+    require_task,
+)
+from action_images.control import Hold
+from action_images.evaluation.ceiling import Gate, run_trial
+from action_images.evaluation.closed_loop import EvaluationConfig, evaluate, judge
+from action_images.evaluation.open_loop import judge_scene
+from action_images.evaluation.protocols import PROTOCOLS, protocol_named, protocols_of
+from action_images.evaluation.references import Expert, reference
+from action_images.evaluation.trial import load_trials
+from action_images.robot import RepeatableEnvironment
+from action_images.sim import LOOKS, RIGS, TASKS
+
+SOURCE = Path(action_images.__file__).parent
+TABLETOP = find_benchmark("tabletop")
+FIRST = TABLETOP.seeds.first_for_judging
+
+
+@pytest.fixture
+def point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The world of another package, installed for one test."""
+    site = tmp_path / "site"
+    metadata = site / "point_world-0.1.dist-info"
+    metadata.mkdir(parents=True)
+    shutil.copy(Path(__file__).with_name("point_world.py"), site)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: point-world\nVersion: 0.1\n")
+    (metadata / "entry_points.txt").write_text(
+        "[action_images.worlds]\npoint = point_world:POINT\nbroken = no_such_module:WORLD\n"
+    )
+    monkeypatch.syspath_prepend(site)
+    registry._registered.cache_clear()
+    yield find_benchmark("point")
+    registry._registered.cache_clear()
+    sys.modules.pop("point_world", None)
+
+
+def test_the_embedded_benchmark_names_ten_tasks_for_training_and_two_that_are_kept_out():
+    assert TABLETOP.trained == (
+        "close_box",
+        "close_drawer",
+        "open_drawer",
+        "pick_and_lift",
+        "place_in_bowl",
+        "push_button",
+        "reach_target",
+        "slide_block_to_target",
+        "stack_blocks",
+        "turn_dial",
+    )
+    assert TABLETOP.held_out == ("close_laptop", "pick_up_cup")
+    assert {*TABLETOP.trained, *TABLETOP.held_out} <= set(TASKS)
+
+
+def test_what_the_embedded_benchmark_says_is_what_its_simulator_has():
+    assert set(TABLETOP.rigs) == set(RIGS)
+    assert set(TABLETOP.looks) == set(LOOKS)
+    assert TABLETOP.seen("held_out", "new")["rig"]["azimuth_deg"] == RIGS["held_out"].azimuth_deg
+    assert TABLETOP.instructions("open_drawer") == TASKS["open_drawer"].phrasings
+
+
+def test_another_task_file_changes_no_protocol_and_no_result(tmp_path: Path):
+    copied = tmp_path / "src" / "action_images"
+    shutil.copytree(SOURCE, copied, ignore=shutil.ignore_patterns("weights", "__pycache__"))
+    new = (copied / "sim" / "tasks" / "reach_target.py").read_text().replace("ReachTarget", "AimAtTarget")
+    (copied / "sim" / "tasks" / "aim_at_target.py").write_text(new)
+    code = (
+        "import json\n"
+        "from action_images.evaluation.closed_loop import EvaluationConfig, run\n"
+        "from action_images.evaluation.protocols import PROTOCOLS\n"
+        "from action_images.evaluation.references import Random\n"
+        "from action_images.sim import TASKS\n"
+        "tasks = {name: protocol.tasks for name, protocol in PROTOCOLS.items()}\n"
+        "config = EvaluationConfig('in_domain', PROTOCOLS['in_domain'], 'random', Random, size=(32, 32))\n"
+        "trials = list(run(config, [('reach_target', 1_000_000)]))\n"
+        "print(json.dumps([len(TASKS), tasks, trials[0].detail, trials[0].missed_mm]))\n"
+    )
+    found = []
+    for source in (SOURCE.parent, copied.parent):
+        environ = {**os.environ, "PYTHONPATH": str(source), "OMP_NUM_THREADS": "1"}
+        ran = subprocess.run(
+            [sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True
+        )
+        found.append(json.loads(ran.stdout))
+    (num_before, *before), (num_after, *after) = found
+    assert num_after == num_before + 1
+    assert after == before
+
+
+def test_a_world_comes_out_of_values_in_every_process():
+    config = pickle.loads(pickle.dumps(WorldConfig(rig="held_out", look="new", size=(32, 32))))
+    environment = config.environment("push_button")
+    seen = environment.reset(FIRST)
+    twin = environment.twin()
+    assert torch.equal(seen.images, twin.reset(FIRST).images)
+    environment.close()
+    twin.close()
+
+
+def test_an_environment_has_all_that_judging_needs_without_rendering():
+    environment = WorldConfig(size=(32, 32)).environment("reach_target")
+    assert isinstance(environment, RepeatableEnvironment)
+    environment.begin(FIRST)
+    steps = environment.expert()
+    assert steps is not None
+    reports = list(steps)
+    assert environment.succeeded()
+    assert environment.num_steps == len(reports) < environment.max_steps
+    metres, _ = reports[-1].world_from_tool.distance(environment.state().world_from_tool)
+    assert metres < 1e-6
+
+
+def test_a_switched_goal_is_what_expert_and_success_follow():
+    environment, rng = WorldConfig(size=(32, 32)).environment("push_button"), np.random.default_rng(0)
+    environment.begin(FIRST)
+    before = environment.state().instruction
+    assert environment.switch_goal(rng) == environment.state().instruction != before
+    list(environment.expert() or ())
+    assert environment.succeeded()
+    no_choice = WorldConfig(size=(32, 32)).environment("open_drawer")
+    no_choice.begin(FIRST)
+    assert no_choice.switch_goal(rng) is None
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: find_benchmark("tabeltop"), "there is no world 'tabeltop'; did you mean tabletop?"),
+        (lambda: find_benchmark("x"), "there are: tabletop"),
+        (lambda: WorldConfig(rig="overhead"), "has no rig 'overhead'; it has: sampled"),
+        (lambda: WorldConfig(look="dark"), "has no look 'dark'; it has: train, new"),
+        (lambda: require_task(TABLETOP, "push_butron"), "did you mean push_button"),
+        (lambda: WorldConfig().environment("fly"), "there is no task 'fly' in the world 'tabletop'"),
+        (
+            lambda: require_installed(replace(TABLETOP, requires=("no_such_simulator",))),
+            "needs no_such_simulator; install with: pip install",
+        ),
+        (lambda: Seeds("official", num_for_judging=50).for_judging(100), "there are 50 scenes"),
+    ],
+)
+def test_what_is_not_there_is_refused_with_a_cure(make, said: str):
+    with pytest.raises(ValueError, match=said.replace("?", r"\?")):
+        make()
+
+
+def test_evaluation_names_no_world_of_its_own():
+    for path in (SOURCE / "evaluation").glob("*.py"):
+        assert "Tabletop" not in path.read_text(), path
+        assert "action_images.sim" not in path.read_text(), path
+
+
+def test_another_package_adds_a_world_by_its_entry_point(point):
+    assert "point" in benchmark_names()
+    assert find_benchmark("point") is point
+    with pytest.raises(ValueError, match="'broken' is registered by point-world"):
+        find_benchmark("broken")
+
+
+def test_a_world_is_offered_the_protocols_that_it_can_hold(point):
+    assert set(protocols_of(TABLETOP)) == set(PROTOCOLS) >= {"new_look", "new_viewpoint", "new_task"}
+    assert set(protocols_of(point)) == {"in_domain", "open_loop"}
+    with pytest.raises(ValueError, match="no protocol 'new_look' for the world 'point'"):
+        protocol_named("new_look", "point")
+    with pytest.raises(ValueError, match="has no look 'new'; it has none to choose from"):
+        WorldConfig("point", look="new")
+
+
+def point_config(name: str = "hold") -> EvaluationConfig:
+    make = partial(reference, name, (32, 32), 5.0, benchmark_name="point")
+    return EvaluationConfig("in_domain", protocol_named("in_domain", "point"), name, make, size=(32, 32))
+
+
+def test_a_foreign_world_is_judged_as_the_embedded_one(point, tmp_path: Path):
+    assert len(list(evaluate(point_config(), tmp_path, 2))) == 4
+    trials = load_trials(tmp_path)
+    assert [trial.seed for trial in trials] == [100, 101, 100, 101]
+    right, alone = trials[0], trials[2]
+    assert right.failure == alone.failure == "missed"
+    assert right.missed_mm == pytest.approx(30, abs=0.1)
+    assert "degrees" not in right.detail  # this world cannot turn the tool
+    assert alone.missed_mm is None
+    assert "no expert" in alone.detail
+    settings = json.loads((tmp_path / "settings.json").read_text())
+    assert settings["benchmark"] == ["point", "0.1"]
+    with pytest.raises(ValueError, match="there are 3 scenes"):
+        point_config().protocol.addresses(4)
+
+
+def test_a_foreign_worlds_guard_box_and_way_of_counting_are_its_own(point):
+    trial, rollout = judge(Expert(), point_config("expert"), ("right", 100))
+    assert trial.succeeded
+    assert rollout.stopped is None
+    assert len(rollout.steps) == 2  # done at any step, not three in a row
+    moves, _ = judge(
+        reference("random", (32, 32), 5.0, benchmark_name="point"), point_config(), ("right", 101)
+    )
+    assert moves.failure != "guard"
+
+
+def test_a_task_without_an_expert_has_no_ceiling_and_says_so(point):
+    address = ("right-without-expert", 100)
+    with pytest.raises(ValueError, match="no expert"):
+        judge(Expert(), point_config("expert"), address)
+    with pytest.raises(ValueError, match="no expert"):
+        run_trial(*address, Gate(WorldConfig("point")))
+    with pytest.raises(ValueError, match="no expert"):
+        judge_scene(Hold(), WorldConfig("point"), address)
