@@ -9,6 +9,7 @@ from action_images.control import Guard
 from action_images.geometry import Camera, Pose
 from action_images.robot import Observation, StepReport, TrialState
 
+SEEDS = Seeds("A seed draws the place at which the tool begins.", 100, 3)
 DOWN = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
 
 
@@ -63,10 +64,10 @@ class PointEnvironment:
             goal = self.world_from_tool.translation + torch.tensor([0.01, 0.0, 0.0])
             yield self.step(replace(self.world_from_tool, translation=goal), 1.0)
 
-    def rephrased(self, rng):
+    def rephrased(self, rng):  # noqa: ARG002 (there is one way to say it)
         return None
 
-    def switch_goal(self, rng):
+    def switch_goal(self, rng):  # noqa: ARG002 (there is one goal)
         return None
 
     def twin(self) -> "PointEnvironment":
@@ -91,15 +92,15 @@ class PointBenchmark:
     guard: Guard = Guard(low=(0.9, -0.5, 0.0), high=(1.5, 0.5, 1.0), min_confidence=0.0)
     workspace: tuple = ((0.95, -0.1, 0.4), (1.1, 0.1, 0.6))
     steady_steps: int = 1
-    seeds: Seeds = Seeds("A seed draws the place at which the tool begins.", 100, 3)
+    seeds: Seeds = SEEDS
 
     def tasks(self) -> tuple[str, ...]:
         return self.trained
 
-    def instructions(self, task: str) -> tuple[str, ...]:
+    def instructions(self, task: str) -> tuple[str, ...]:  # noqa: ARG002 (all tasks are told alike)
         return ("go right",)
 
-    def seen(self, rig: str, look: str | None) -> dict[str, str]:
+    def seen(self, rig: str, look: str | None) -> dict[str, str]:  # noqa: ARG002 (it has one look)
         return {"rig": rig}
 
     def make(self, task: str, *, rig: str, look: str | None, num_views: int, size: tuple[int, int]):

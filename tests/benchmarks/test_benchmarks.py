@@ -192,7 +192,8 @@ def point_config(name: str = "hold") -> EvaluationConfig:
     return EvaluationConfig("in_domain", protocol_named("in_domain", "point"), name, make, size=(32, 32))
 
 
-def test_a_foreign_world_is_judged_as_the_embedded_one(point, tmp_path: Path):
+@pytest.mark.usefixtures("point")
+def test_a_foreign_world_is_judged_as_the_embedded_one(tmp_path: Path):
     assert len(list(evaluate(point_config(), tmp_path, 2))) == 4
     trials = load_trials(tmp_path)
     assert [trial.seed for trial in trials] == [100, 101, 100, 101]
@@ -208,7 +209,8 @@ def test_a_foreign_world_is_judged_as_the_embedded_one(point, tmp_path: Path):
         point_config().protocol.addresses(4)
 
 
-def test_a_foreign_worlds_guard_box_and_way_of_counting_are_its_own(point):
+@pytest.mark.usefixtures("point")
+def test_a_foreign_worlds_guard_box_and_way_of_counting_are_its_own():
     trial, rollout = judge(Expert(), point_config("expert"), ("right", 100))
     assert trial.succeeded
     assert rollout.stopped is None
@@ -219,7 +221,8 @@ def test_a_foreign_worlds_guard_box_and_way_of_counting_are_its_own(point):
     assert moves.failure != "guard"
 
 
-def test_a_task_without_an_expert_has_no_ceiling_and_says_so(point):
+@pytest.mark.usefixtures("point")
+def test_a_task_without_an_expert_has_no_ceiling_and_says_so():
     address = ("right-without-expert", 100)
     with pytest.raises(ValueError, match="no expert"):
         judge(Expert(), point_config("expert"), address)

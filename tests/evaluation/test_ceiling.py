@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from action_images.cli import main
 from action_images.benchmarks import WorldConfig
+from action_images.cli import main
 from action_images.evaluation.ceiling import (
     EXPERT,
     RECORDED,

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from action_images.benchmarks import find_benchmark
 from action_images.cli import main
 from action_images.control import Execution, Hold
 from action_images.evaluation.closed_loop import (
@@ -22,7 +23,6 @@ from action_images.evaluation.protocols import PROTOCOLS, protocol_named
 from action_images.evaluation.references import REFERENCES, Expert, ExpertThroughVideo, Random, reference
 from action_images.evaluation.statistics import pair
 from action_images.evaluation.trial import TRIALS, load_trials
-from action_images.benchmarks import find_benchmark
 
 SIZE = (32, 32)
 FIRST_SEED = find_benchmark("tabletop").seeds.first_for_judging
@@ -213,7 +213,7 @@ def test_options_of_models_are_refused_for_what_is_none(
 
 
 @pytest.mark.parametrize(
-    ("policy", "said"), [("nowhere", "no folder of saved models"), ("shipped", "no shipped models")]
+    ("policy", "said"), [("nowhere", "there is no policy 'nowhere'"), ("shipped", "no shipped models")]
 )
 def test_a_policy_that_is_not_there_is_one_clear_line(
     tmp_path: Path, capsys: pytest.CaptureFixture, policy: str, said: str, monkeypatch
