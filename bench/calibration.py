@@ -1,7 +1,7 @@
-"""Figures of calibration: how far off cameras are, in mm and px, against the number of poses, the robot's error and the pictures'.
+"""Figures of calibration: how far off cameras are, in mm and px.
 
-Boards are rendered in the embedded world, so the truth is known: the arm holds the board before two fixed cameras, or
-carries a wrist camera over a board on the table. Nothing here depends on how fast the machine is.
+Boards are rendered in the embedded world, so the truth is known: the arm holds the board before two fixed
+cameras, or carries a wrist camera over a board on the table. Nothing here depends on how fast the machine is.
 """
 
 import argparse
@@ -62,7 +62,7 @@ def robot(num_draws: int, counts: Sequence[int]) -> Rows:
 
 
 def believed(num_draws: int) -> Rows:
-    """What it costs to take the robot for exact: the same draws, with its error in the refinement and without."""
+    """What it costs to take the robot for exact: the same draws, refined with its error and without."""
     rows, off = [], ROBOTS["1 mm, 0.2 deg"]
     for setting, told in track(
         [(s, t) for s in SETTINGS for t in (off, ALMOST_EXACT)], "believed", console=CONSOLE
@@ -79,7 +79,7 @@ def believed(num_draws: int) -> Rows:
 
 
 def pictures(levels: Sequence[float]) -> Rows:
-    """Errors of an exact robot against the noise of pictures (standard deviation in grey levels of 255), with 20 poses."""
+    """Errors of an exact robot against the noise of pictures (in grey levels of 255), with 20 poses."""
     rows = []
     for setting, level in track(
         [(s, level) for s in SETTINGS for level in levels], "pictures", console=CONSOLE
@@ -91,7 +91,7 @@ def pictures(levels: Sequence[float]) -> Rows:
 
 
 def lens() -> Rows:
-    """A lens with radial distortion, straightened: errors of an exact robot against how far it bends the picture."""
+    """Errors of an exact robot with a lens of radial distortion, straightened, against how far it bends."""
     rows = []
     for radial in track([(-0.1, 0.02), (-0.25, 0.08)], "lens", console=CONSOLE):
         straight = fixed_session(20)
@@ -110,17 +110,18 @@ def errors(
     off: tuple[float, float],
     told: tuple[float, float],
     seeds: Sequence[int],
+    *,
     bent: bool = False,
 ) -> dict[str, Any]:
     """Median and worst of several draws of the robot's error, over all cameras.
 
-    `position` is the camera's, `miss_px` how far off (rms) it draws the board's true corners at the tool's true poses,
-    `predicted` the standard deviation that the calibration itself states.
+    `position` is the camera's, `miss_px` how far off (rms) it draws the board's true corners at the tool's
+    true poses, `predicted` the standard deviation that the calibration itself states.
     """
     position, rotation, miss, predicted, refused = [], [], [], [], 0
     for seed in seeds:
         shots = session.shots(noisy(session.world_from_tool, *off, seed=seed) if max(off) > 0 else None)
-        result = calibrated(shots, session, told, bent)
+        result = calibrated(shots, session, told, bent=bent)
         if result is None:
             refused += 1
             continue
@@ -137,7 +138,9 @@ def errors(
     return {**row, "predicted_mm": median(predicted) if predicted else None}
 
 
-def calibrated(shots: Shots, session: Session, told: tuple[float, float], bent: bool) -> Calibration | None:
+def calibrated(
+    shots: Shots, session: Session, told: tuple[float, float], *, bent: bool
+) -> Calibration | None:
     """None where the calibration refuses, which it does when it would be off by more than a centimetre."""
     try:
         return calibrate(shots, session.mount, pose_std=told, bent=bent)

@@ -1,4 +1,4 @@
-"""The codec's figures: accuracy, frames that leave the picture, speed against a plain reference and against memory, cost."""
+"""The codec's figures: accuracy, frames that leave the picture, speed against a plain reference, cost."""
 
 import argparse
 import json
@@ -49,7 +49,7 @@ def plain_draw(trajectory: Trajectory, cameras: Camera) -> Tensor:
 
 
 def plain_draw_at_once(trajectory: Trajectory, cameras: Camera, dtype: torch.dtype) -> Tensor:
-    """One exp for every pixel of every spot, all images in one expression, as the formula is usually typed in."""
+    """One exp for every pixel of every spot, all images in one expression: the formula as it stands."""
     height, width = cameras.size
     y, x = torch.meshgrid(
         torch.arange(height, dtype=dtype) + 0.5, torch.arange(width, dtype=dtype) + 0.5, indexing="ij"
@@ -63,7 +63,10 @@ def plain_draw_at_once(trajectory: Trajectory, cameras: Camera, dtype: torch.dty
 
 
 def plain_read(images: Tensor, cameras: Camera) -> Tensor:
-    """Whole-image centroids in both views; on the first one's ray the depth, of 512, that projects nearest to the second."""
+    """Whole-image centroids in both views, then the depth on the first one's ray that fits the second.
+
+    Of 512 depths it takes the one that projects nearest to the second centroid.
+    """
     height, width = cameras.size
     y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
     depths = torch.linspace(0.3, 2.0, 512)
@@ -97,7 +100,8 @@ def speed(size: int = 512, num_frames: int = 41) -> dict[str, float]:
     images, levels = draw(trajectory, cameras), draw_uint8(trajectory, cameras)
     shape = images.shape
     buffer, buffer_uint8 = torch.empty_like(images), torch.empty_like(levels)
-    # The plain references first and last, the better counts: how fast they are hangs on the state of the memory allocator.
+    # The plain references first and last, the better counts: how fast they are hangs on the state of the
+    # memory allocator.
     plain = {
         "plain draw, image by image": lambda: plain_draw(trajectory, cameras),
         "plain draw, at once, float32": lambda: plain_draw_at_once(trajectory, cameras, torch.float32),
@@ -164,8 +168,10 @@ def cost() -> list[dict[str, float]]:
     return rows
 
 
-def leaving_the_frame(num_views: int, num_clips: int, moving: bool, num_outside: int) -> dict[str, float]:
-    """In the last view, one point of a frame is put 2 to 4 sigma outside (by moving the principal point); 8-bit, 512 px.
+def leaving_the_frame(num_views: int, num_clips: int, *, moving: bool, num_outside: int) -> dict[str, float]:
+    """In the last view one point of a frame lies 2 to 4 sigma outside; 8-bit, 512 px.
+
+    The principal point is moved for it.
 
     With `moving`, poses follow a smooth path and only `num_outside` frames in the middle are disturbed.
     """

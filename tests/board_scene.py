@@ -52,7 +52,7 @@ TOOL_FROM_CAMERA = _pose((0, -20, 90), (0.09, 0.0, -0.06))
 
 
 def world_with_board(board: Board, parent: str | None, parent_from_board: Pose) -> World:
-    """The embedded world with the board fixed to a body's frame (or the world's): a thin box whose face is the picture."""
+    """The embedded world with the board fixed to a body's frame (or the world's): a thin, pictured box."""
     scene = Scene(LOOKS["train"], np.random.default_rng(0))
     per_square = 100
     face = picture(board, per_square / board.square).numpy()
@@ -91,10 +91,10 @@ def _box(board: Board, parent_from_board: Pose, deeper: float) -> dict:
 
 @dataclass(frozen=True, eq=False)
 class Session:
-    """Pictures of one session (camera picture 3 h w), what they show of the board, where the tool was at each, and the truth.
+    """Pictures of one session (camera picture 3 h w), what they show, where the tool was, and the truth.
 
-    `truth` (camera) is in the frame of its mount, `world_from_board` (picture) where the board was. Cameras are called
-    camera0, camera1, ...
+    `truth` (camera) is in the frame of its mount, `world_from_board` (picture) where the board was. Cameras
+    are called camera0, camera1, ...
     """
 
     pictures: torch.Tensor
@@ -141,7 +141,7 @@ class Session:
         )
 
     def miss_px(self, index: int, mounted: Camera) -> float:
-        """How far off (rms, px) one camera, as calibrated, draws the board's true corners at the tool's true poses."""
+        """How far off (rms, px) a calibrated camera draws the board's true corners at the true poses."""
         points = self.world_from_board[:, None].apply(BOARD.corners)
         pair = (mounted.to(torch.float64), self.truth[index])
         if self.mount == "tool":
@@ -219,19 +219,17 @@ def bent_session(session: Session, radial: tuple[float, float]) -> tuple[Session
     height, width = session.truth.size
     x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
     pixels = np.stack([x, y], -1).reshape(-1, 1, 2)
-    back = (
-        cv2.undistortPoints(pixels, matrix.numpy(), np.array([*radial, 0, 0]), P=matrix.numpy()).reshape(
-            height, width, 2
-        )
-        - 0.5
-    )
-    warp = lambda image: cv2.remap(
-        np.ascontiguousarray(image.movedim(0, -1).numpy()), back.astype(np.float32), None, cv2.INTER_CUBIC
-    )
-    pictures = [
-        [torch.from_numpy(warp(image)).movedim(-1, 0) for image in camera] for camera in session.pictures
-    ]
-    return session.with_pictures(torch.stack([torch.stack(camera) for camera in pictures])), lens
+    distortion = np.array([*radial, 0, 0])
+    straight = cv2.undistortPoints(pixels, matrix.numpy(), distortion, P=matrix.numpy())
+    source = (straight.reshape(height, width, 2) - 0.5).astype(np.float32)
+
+    def warped(image: torch.Tensor) -> torch.Tensor:
+        channels_last = np.ascontiguousarray(image.movedim(0, -1).numpy())
+        return torch.from_numpy(cv2.remap(channels_last, source, None, cv2.INTER_CUBIC)).movedim(-1, 0)
+
+    pictures = session.pictures
+    bent = torch.stack([warped(image) for image in pictures.flatten(0, 1)])
+    return session.with_pictures(bent.unflatten(0, pictures.shape[:2])), lens
 
 
 def noisy(world_from_tool: Pose, metres: float, radians: float, seed: int = 5) -> Pose:

@@ -29,7 +29,7 @@ def make_cameras(size: tuple[int, int] = SIZE) -> dict[str, Camera]:
 
 
 def blob_video(pixels: torch.Tensor, size: tuple[int, int], seed: int = 0) -> torch.Tensor:
-    """Frames with a white blob (sigma 2 px) at `pixels` (frame 2), pixel centres at +0.5, on a dark changing ground."""
+    """Frames with a white blob (sigma 2 px) at `pixels` (frame 2), centres at +0.5, on a changing ground."""
     y, x = torch.arange(size[0]) + 0.5, torch.arange(size[1]) + 0.5
     dx, dy = x - pixels[:, :1], y - pixels[:, 1:]
     blob = torch.exp(-(dy[:, :, None] ** 2 + dx[:, None, :] ** 2) / (2 * 2.0**2))
@@ -38,7 +38,7 @@ def blob_video(pixels: torch.Tensor, size: tuple[int, int], seed: int = 0) -> to
 
 
 def blob_centre(frames: torch.Tensor) -> torch.Tensor:
-    """Where the blob is, (frame 2) px, centres at +0.5: the centroid of what is clearly brighter than the ground."""
+    """Where the blob is, (frame 2) px, centres at +0.5: the centroid of what is clearly brighter."""
     bright = (frames.float().mean(-3) - 90).clamp_min(0)
     y, x = torch.arange(frames.shape[-2]) + 0.5, torch.arange(frames.shape[-1]) + 0.5
     total = bright.sum((-1, -2))
@@ -70,7 +70,7 @@ def make_episode(
 
 
 def assert_tool_is_where_it_was_drawn(episode: Episode, tolerance_px: float = 0.75) -> None:
-    """The law of every reader: our camera projects our trajectory onto the blob that the foreign convention drew."""
+    """The law of every reader: our camera projects our trajectory onto the blob that its format drew."""
     for view in episode.views:
         pixels, depth = view.camera.project(episode.trajectory.world_from_tool.translation)
         assert (depth > 0).all()

@@ -36,7 +36,7 @@ def rig(num_views: int = 2, size: tuple[int, int] = (96, 96), dtype: torch.dtype
 def trajectory(
     num_frames: int = 5, seed: int = 0, dtype: torch.dtype = torch.float32, spread: float = 0.1
 ) -> Trajectory:
-    """Tool poses of any orientation near the origin, inside the frames of `rig`, with grippers of any opening."""
+    """Tool poses of any orientation near the origin, inside the frames of `rig`, openings of any size."""
     g = generator(seed)
     position = (torch.rand(num_frames, 3, generator=g, dtype=dtype) * 2 - 1) * spread
     return Trajectory(

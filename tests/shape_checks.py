@@ -1,6 +1,7 @@
-"""How the tests check shapes: beartype on every function, with `Self` accepted, and whole numbers where floats are asked for.
+"""How the tests check shapes: beartype on every function; `Self` and whole numbers for floats pass.
 
-beartype knows `Self` in classes that it decorates itself, but the import hook decorates their methods one by one.
+beartype knows `Self` in classes that it decorates itself, but the import hook decorates their methods one by
+one.
 """
 
 from typing import Any

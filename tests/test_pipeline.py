@@ -257,7 +257,8 @@ def test_frames_past_an_episodes_end_are_not_valid(pipeline):
     scene = scenes(1)
     scene = replace(scene, valid=torch.arange(9)[None] < 6)
     canvas, _ = pipeline.encode(scene, MODES["joint"])
-    # 9 frames: latent frame 0 is frame 0, 1 is frames 1-4, 2 is frames 5-8, of which the last three are not data.
+    # 9 frames: latent frame 0 is frame 0, 1 is frames 1-4, 2 is frames 5-8, of which the last three are not
+    # data.
     assert canvas.valid.tolist() == [[True, True, False] * 4]
 
 

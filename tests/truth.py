@@ -1,4 +1,4 @@
-"""A denoiser that knows the truth of one recording: it looks at what is given, finds which frames those are, and answers the rest."""
+"""A denoiser that knows one recording: it finds which frames are given, and answers the rest."""
 
 from dataclasses import replace
 

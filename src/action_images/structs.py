@@ -16,9 +16,10 @@ from action_images.errors import ActionImagesError
 class Struct:
     """Base of the frozen dataclasses whose tensors share leading batch axes.
 
-    The type of a field says which axes those are. In `Float[Tensor, "*batch 3 3"]` the axes after the starred one
-    belong to one item; a field that holds another Struct is that struct's items, or `Annotated[Camera, "*batch view"]`
-    where one item holds several. Either may be None where absent; fields of any other type are carried along unchanged.
+    The type of a field says which axes those are. In `Float[Tensor, "*batch 3 3"]` the axes after the starred
+    one belong to one item; a field that holds another Struct is that struct's items, or `Annotated[Camera,
+    "*batch view"]` where one item holds several. Either may be None where absent; fields of any other type
+    are carried along unchanged.
     """
 
     def map(self, fn: Callable[[Tensor], Tensor]) -> Self:
@@ -28,7 +29,7 @@ class Struct:
     def to(
         self, device: torch.device | str | torch.dtype | None = None, dtype: torch.dtype | None = None
     ) -> Self:
-        """The same value on another device, in another dtype or both; only floating-point tensors change their dtype."""
+        """The same value on another device, in another dtype or both; integers and booleans keep theirs."""
         if isinstance(device, torch.dtype):
             device, dtype = None, device
         return self.map(
@@ -113,7 +114,7 @@ def _axes_after_star(axes: str) -> int:
 
 
 def stack(values: Sequence[Any], dim: int = 0) -> Any:
-    """Join equal structs along a new batch axis `dim` >= 0; what is not a tensor must be equal in all of them.
+    """Join equal structs along a new batch axis `dim` >= 0; what is no tensor must be equal in all.
 
     Raises ValueError for an empty sequence, or naming the first field that differs.
     """

@@ -27,7 +27,8 @@ def on_white(face: torch.Tensor, margin: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("board", BOARDS, ids=str)
 def test_a_printed_board_is_found_where_it_was_printed(board: Board):
-    # The corner between pixels 59 and 60 lies at 60.0 here, at 59.5 in OpenCV: this fails where the half is left out or added twice.
+    # The corner between pixels 59 and 60 lies at 60.0 here, at 59.5 in OpenCV: this fails where the half is
+    # left out or added twice.
     per_square, margin = 60, 40
     found = board.find(on_white(picture(board, per_square / board.square), margin))
     assert found is not None

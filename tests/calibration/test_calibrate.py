@@ -76,7 +76,7 @@ def test_residuals_change_as_plain_differences_say():
     )
     start = Unknowns(lens, before_the_eye, poses(1)[0], poses(3))
     for mount in ("world", "tool"):
-        problem = Problem(corners, poses(3), mount, NOISE, (True, True), True)
+        problem = Problem(corners, poses(3), mount, pose_std=NOISE, free=(True, True), bent=True)
         step, width = 0.05 * random(6 * (2 + 2 + 1 + 3)), 1e-6
         nudges = width * torch.eye(len(step), dtype=torch.float64)
         after, before = (

@@ -136,7 +136,7 @@ def test_views_that_contradict_each_other_are_not_valid():
 
 
 def pushed_out(cameras: Camera, path: Trajectory, frames: slice, seed: int) -> Camera:
-    """The rig with its last view shifted: in these frames a random point lies 2 to 4 sigma left of the frame."""
+    """The rig with its last view shifted, so that one random point lies 2 to 4 sigma left of these frames."""
     g, moving = generator(seed), cameras.per_frame((), path.num_frames)
     intrinsics = moving.intrinsics.clone()
     pixels, _ = moving[-1, :, None].project(ActionImageFormat().points(path.world_from_tool))

@@ -70,7 +70,7 @@ def test_an_arm_that_is_held_back_may_be_told_to_go_on_or_to_start_anew_but_not_
         assert objection.rail == "speed"
 
 
-def test_what_lies_just_outside_the_box_is_brought_to_its_face_and_what_lies_inside_or_far_outside_is_left_alone():
+def test_what_lies_just_outside_the_box_is_brought_to_its_face_and_the_rest_is_left_alone():
     guard = Guard()
     for inside_or_far in (
         pose(),

@@ -1,4 +1,4 @@
-"""Spread over a real Ray cluster of two processors: in order, the same bytes as here, and nothing lost with a worker that is killed."""
+"""Work over a real Ray cluster: in order, the same bytes as here, and nothing lost with a killed worker."""
 
 import os
 import signal

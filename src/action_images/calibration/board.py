@@ -29,10 +29,12 @@ class Found:
 class Board:
     """A chessboard with an ArUco marker in each white square; the top left square is black.
 
-    `columns` and `rows` count squares, `square` and `marker` are side lengths in m, `dictionary` is OpenCV's name of
-    the set of markers. `legacy` is the pattern of OpenCV before 4.6, which differs where `rows` is even.
+    `columns` and `rows` count squares, `square` and `marker` are side lengths in m, `dictionary` is OpenCV's
+    name of the set of markers. `legacy` is the pattern of OpenCV before 4.6, which differs where `rows` is
+    even.
 
-    The board's frame: origin at the outer corner of the top left square, x to the right, y down, z into the paper.
+    The board's frame: origin at the outer corner of the top left square, x to the right, y down, z into the
+    paper.
     """
 
     columns: int
@@ -45,11 +47,13 @@ class Board:
     def __post_init__(self):
         if min(self.columns, self.rows) < 3 or max(self.columns, self.rows) > 100:
             raise CalibrationError(
-                f"a board of {self.columns} x {self.rows} squares cannot be used; it has 3 to 100 in each direction"
+                f"a board of {self.columns} x {self.rows} squares cannot be used; it has 3 to 100 in each "
+                "direction"
             )
         if not 0 < self.marker < self.square:
             raise CalibrationError(
-                f"markers ({self.marker:g} m) must be smaller than squares ({self.square:g} m), both above 0; measure the print"
+                f"markers ({self.marker:g} m) must be smaller than squares ({self.square:g} m), both above "
+                "0; measure the print"
             )
         if self.square > 1:
             raise CalibrationError(f"squares of {self.square:g} m? Lengths are in metres: 30 mm is 0.03")
@@ -61,18 +65,19 @@ class Board:
         wanted, held = self.columns * self.rows // 2, len(self._dictionary().bytesList)
         if wanted > held:
             raise CalibrationError(
-                f"this board needs {wanted} markers, {self.dictionary} holds {held}; choose a larger dictionary"
+                f"this board needs {wanted} markers, {self.dictionary} holds {held}; choose a larger "
+                "dictionary"
             )
 
     @classmethod
     def from_text(
-        cls, squares: str, square: float, marker: float, dictionary: str, legacy: bool = False
+        cls, squares: str, square: float, marker: float, dictionary: str, *, legacy: bool = False
     ) -> Self:
         """From `squares` as "7x5": columns x rows."""
         match = re.fullmatch(r"(\d{1,3})x(\d{1,3})", squares)
         if match is None:
             raise CalibrationError(f"squares are given as columns x rows, such as 7x5, got '{squares}'")
-        return cls(int(match[1]), int(match[2]), square, marker, dictionary, legacy)
+        return cls(int(match[1]), int(match[2]), square, marker, dictionary, legacy=legacy)
 
     @property
     def corners(self) -> Float[Tensor, "corner 3"]:
@@ -82,7 +87,7 @@ class Board:
         return flat.double() * self.square
 
     def find(self, picture: UInt8[Tensor, "3 h w"]) -> Found | None:
-        """The corners that a picture shows; None where they are fewer than `LEAST_CORNERS` or lie on one line."""
+        """The corners that a picture shows; None for fewer than `LEAST_CORNERS`, or for a line of them."""
         cv2 = opencv()
         grey = cv2.cvtColor(np.ascontiguousarray(picture.movedim(0, -1).numpy()), cv2.COLOR_RGB2GRAY)
         pixels, ids, _, _ = cv2.aruco.CharucoDetector(self.in_opencv()).detectBoard(grey)

@@ -10,7 +10,7 @@ from action_images.geometry import Pose
 from action_images.geometry.rotation import nearest_rotation, to_rotation_vector
 
 LEAST_TURN_DEG = 3.0
-"""Standard deviation of the tool's turns about the second of its axes, below which positions stay undetermined."""
+"""Positions stay undetermined if the tool turns less than this about the second of its axes (std)."""
 
 
 def check_turns(world_from_tool: Pose, name: str) -> None:
@@ -24,7 +24,10 @@ def check_turns(world_from_tool: Pose, name: str) -> None:
     if spread_deg[0] < LEAST_TURN_DEG:
         what = f"the tool hardly turns (by {spread_deg[0]:.1f} degrees, standard deviation)"
     else:
-        what = f"the tool turns about one axis only ({spread_deg[0]:.1f} degrees, but {spread_deg[1]:.1f} about any other)"
+        what = (
+            f"the tool turns about one axis only ({spread_deg[0]:.1f} degrees, but {spread_deg[1]:.1f} about "
+            "any other)"
+        )
     raise CalibrationError(
         f"{name}: {what}, so the positions of camera and board cannot be told apart; "
         "take pictures with the tool tilted by 20 degrees or more about at least two axes"
@@ -34,8 +37,9 @@ def check_turns(world_from_tool: Pose, name: str) -> None:
 def closed_form(camera_from_board: Pose, mount_from_holder: Pose) -> tuple[Pose, Pose]:
     """(mount_from_camera, holder_from_board) from a pose of each kind for every picture (axis: picture).
 
-    Solves camera_from_board @ board_from_holder = camera_from_mount @ mount_from_holder (Shah 2013, by OpenCV). The mount
-    is what carries the camera, the holder what carries the board: the world and the tool, or the other way round.
+    Solves camera_from_board @ board_from_holder = camera_from_mount @ mount_from_holder (Shah 2013, by
+    OpenCV). The mount is what carries the camera, the holder what carries the board: the world and the tool,
+    or the other way round.
     """
     cv2 = opencv()
     lists = [
@@ -58,13 +62,13 @@ def closed_form(camera_from_board: Pose, mount_from_holder: Pose) -> tuple[Pose,
 def disagreement(
     camera_from_board: Pose, mount_from_holder: Pose, mount_from_camera: Pose, holder_from_board: Pose
 ) -> float:
-    """How far the board's origin, seen by the camera, lies from where the robot carries it: median over pictures (m)."""
+    """How far the board's origin, as seen, lies from where the robot carries it: the median (m)."""
     seen = (mount_from_camera @ camera_from_board).translation
     return (seen - (mount_from_holder @ holder_from_board).translation).norm(dim=-1).median().item()
 
 
 def middle(poses: Pose) -> Pose:
-    """One pose for several measurements of it (axis: picture): nearest to their mean rotation, at their median place."""
+    """One pose for several measurements of it (axis: picture): their mean rotation, their median place."""
     return Pose(nearest_rotation(poses.rotation.mean(0)), poses.translation.median(0).values)
 
 

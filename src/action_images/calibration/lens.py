@@ -14,7 +14,7 @@ from action_images.structs import Struct
 
 @dataclass(frozen=True)
 class Lens(Struct):
-    """Focal lengths and principal point (px, centres at +0.5) and the radial distortion k1, k2 of OpenCV's lens model.
+    """Focal lengths, principal point (px, centres at +0.5) and radial distortion k1, k2 (OpenCV's model).
 
     With `radial` zero it is the pinhole of `geometry.Camera`.
     """
@@ -64,13 +64,14 @@ def estimate_lens(
     points: list[Float[Tensor, "_ 3"]],
     pixels: list[Float[Tensor, "_ 2"]],
     size: tuple[int, int],
+    *,
     straight: bool,
     known: Lens | None = None,
 ) -> tuple[Lens, float]:
     """A lens from several pictures of a flat board (Zhang 2000) and the residual that it leaves (rms, px).
 
-    `points` are the corners on the board (m), `pixels` where each picture shows them; `straight` allows no distortion.
-    The focal length and centre of a `known` lens stay as they are.
+    `points` are the corners on the board (m), `pixels` where each picture shows them; `straight` allows no
+    distortion. The focal length and centre of a `known` lens stay as they are.
     """
     cv2 = opencv()
     flags = (
@@ -103,7 +104,7 @@ def board_pose(lens: Lens, points: Float[Tensor, "corner 3"], pixels: Float[Tens
 
 
 def straighten(frames: UInt8[Tensor, "frame 3 h w"], lens: Lens) -> UInt8[Tensor, "frame 3 h w"]:
-    """The pictures that a pinhole with the same focal length and principal point would have taken; black where nothing was seen."""
+    """The pictures of a pinhole with the same focal length and principal point; black where none was seen."""
     cv2 = opencv()
     height, width = frames.shape[-2:]
     y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")

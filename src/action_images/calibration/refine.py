@@ -1,4 +1,4 @@
-"""The joint refinement: all corners of all pictures of all cameras at once, the robot's own inaccuracy included."""
+"""The joint refinement: all corners of all pictures of all cameras, and the robot's own inaccuracy."""
 
 import math
 from dataclasses import dataclass, replace
@@ -19,12 +19,12 @@ Mount = Literal["world", "tool"]
 """What carries the cameras; the other one carries the board."""
 
 CORNER_STD_PX = 0.2
-"""How well a corner is found, as a standard deviation; what detecting rendered boards gives (docs/calibration.md)."""
+"""How well a corner is found (standard deviation, px): what detecting rendered boards gives."""
 
 
 @dataclass(frozen=True)
 class Corners:
-    """Every corner that any picture shows, in one list: which camera, which pose of the tool, where on the board, which pixel."""
+    """Every corner that any picture shows, in one list: which camera, pose, place on the board and pixel."""
 
     camera: Int64[Tensor, "corner"]
     pose: Int64[Tensor, "corner"]
@@ -34,7 +34,7 @@ class Corners:
 
 @dataclass(frozen=True)
 class Unknowns:
-    """What is estimated: lenses (camera), mount_from_camera (camera), holder_from_board, and tool_from_true_tool (pose)."""
+    """The unknowns: lenses and mount_from_camera (camera), holder_from_board, tool_from_true_tool (pose)."""
 
     lens: Lens
     mount_from_camera: Pose
@@ -42,7 +42,7 @@ class Unknowns:
     tool_from_true_tool: Pose
 
     def moved(self, step: Float[Tensor, "numbers"]) -> "Unknowns":
-        """The unknowns a small step away: relative focal lengths, px, k1 k2, then (turn, shift) of every pose."""
+        """The unknowns a step away: focal lengths (relative), px, k1 k2, then (turn, shift) of every pose."""
         num_cameras, num_poses = len(self.lens.focal), len(self.tool_from_true_tool.translation)
         lens, eyes, board, tools = step.split([6 * num_cameras, 6 * num_cameras, 6, 6 * num_poses])
         focal, centre, radial = lens.view(num_cameras, 3, 2).unbind(1)
@@ -63,9 +63,10 @@ class Unknowns:
 
 @dataclass(frozen=True)
 class Problem:
-    """Corners, the robot's poses (pose), what carries the cameras, and how exact poses are (standard deviations, m and rad).
+    """Corners, the robot's poses (pose), what carries the cameras, and how exact poses are (std, m and rad).
 
-    `free` says for each camera whether its focal length and centre are estimated, `bent` whether all lenses have distortion.
+    `free` says for each camera whether its focal length and centre are estimated, `bent` whether all lenses
+    have distortion.
     """
 
     corners: Corners
@@ -100,7 +101,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Refined:
-    """The best unknowns, and how exactly the cameras' poses follow from the pictures (standard deviations, m and rad)."""
+    """The best unknowns, and the standard deviations of the cameras' poses that follow (m and rad)."""
 
     unknowns: Unknowns
     position_std: Float[Tensor, "camera"]
@@ -110,8 +111,9 @@ class Refined:
 def refine(problem: Problem, start: Unknowns) -> Refined:
     """Maximum likelihood with Huber's loss, from the closed form's result.
 
-    Corners are off by `CORNER_STD_PX`, the robot's poses by `pose_std`: each pose gets a small correction of its own,
-    shared by all cameras that looked at that moment, so that the robot's error is not pressed into lenses and cameras.
+    Corners are off by `CORNER_STD_PX`, the robot's poses by `pose_std`: each pose gets a small correction of
+    its own, shared by all cameras that looked at that moment, so that the robot's error is not pressed into
+    lenses and cameras.
     """
     from scipy.optimize import least_squares
 
@@ -152,8 +154,9 @@ def refine(problem: Problem, start: Unknowns) -> Refined:
 def _derivative(problem: Problem, start: Unknowns, step: Tensor) -> Float[Tensor, "corner 2 numbers"]:
     """How residuals (px) change with a step's numbers.
 
-    A corner depends on one camera, the board and one pose: all cameras' (or poses') first numbers are moved at once, then
-    their second, and so on, which is 24 directions however many pictures there are, all of them in one forward pass.
+    A corner depends on one camera, the board and one pose: all cameras' (or poses') first numbers are moved
+    at once, then their second, and so on, which is 24 directions however many pictures there are, all of them
+    in one forward pass.
     """
     num_cameras, num_poses, corners = (
         len(problem.free),
@@ -184,7 +187,7 @@ def _derivative(problem: Problem, start: Unknowns, step: Tensor) -> Float[Tensor
 
 
 def _stds(jacobian: Tensor, cost: float, problem: Problem, places: Tensor) -> tuple[Tensor, Tensor]:
-    """Standard deviations of the cameras' positions and turns, widened where residuals are larger than was assumed."""
+    """Standard deviations of the cameras' positions and turns, wider if residuals exceed what was assumed."""
     num_cameras = len(problem.free)
     surplus = jacobian.shape[0] - jacobian.shape[1]
     widened = max(1.0, 2 * cost / max(surplus, 1))
@@ -199,7 +202,7 @@ def _stds(jacobian: Tensor, cost: float, problem: Problem, places: Tensor) -> tu
 
 
 def _moved(pose: Pose, step: Float[Tensor, "*batch 6"]) -> Pose:
-    """A turn about the pose's own axes (first three, rad to first order) and a shift along those of its parent (m)."""
+    """A turn about the pose's own axes (first three, rad, to first order) and a shift in its parent's (m)."""
     quaternion = torch.cat([step[..., :3] / 2, torch.ones_like(step[..., :1])], -1)
     return Pose(pose.rotation @ from_quaternion_xyzw(quaternion), pose.translation + step[..., 3:])
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from action_images.calibration.board import Board
 from action_images.calibration.opencv import CalibrationError, opencv
+from action_images.files.atomic import whole_file
 
 PAPERS = {"A4": (0.297, 0.210), "A3": (0.420, 0.297), "A2": (0.594, 0.420)}
 """Width and height (m) of sheets that lie on their side."""
@@ -75,26 +76,22 @@ def picture(board: Board, pixels_per_metre: float) -> UInt8[Tensor, "h w"]:
 def save_sheet(path: Path, board: Board) -> str:
     """Write the board as .pdf or .png; returns what to do with it.
 
-    The pdf is the smallest paper of `PAPERS` that holds the board, else a page of its own size; it carries a ruler of
-    100 mm and the board's numbers. The png (needs pillow) holds board and margin, its resolution written into the file.
+    The pdf is the smallest paper of `PAPERS` that holds the board, else a page of its own size; it carries a
+    ruler of 100 mm and the board's numbers. The png (needs pillow) holds board and margin, its resolution
+    written into the file.
     """
     if path.suffix not in (".pdf", ".png"):
         raise CalibrationError(f"{path}: a board is written as .pdf or .png")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    if path.suffix == ".png":
-        _save_png(part, board)
-        size = f"{(board.columns * board.square + 2 * MARGIN) * 1e3:.0f} x {(board.rows * board.square + 2 * MARGIN) * 1e3:.0f} mm"
-    else:
-        size = _save_pdf(part, board)
-    part.replace(path)
+    with whole_file(path) as temporary:
+        size = _save_png(temporary, board) if path.suffix == ".png" else _save_pdf(temporary, board)
     return (
         f"{path}: {board}, on {size}. Print at 100 % ('actual size'), glue it to something flat, "
         "measure a row of squares and give what you measured as --square."
     )
 
 
-def _save_png(path: Path, board: Board) -> None:
+def _save_png(path: Path, board: Board) -> str:
+    """Write the picture; returns its size in words."""
     from PIL import Image
 
     # Whole pixels for each square, so that all squares are equal.
@@ -103,6 +100,9 @@ def _save_png(path: Path, board: Board) -> None:
     padded = torch.nn.functional.pad(picture(board, per_metre), (margin, margin, margin, margin), value=255)
     dpi = per_metre * 0.0254
     Image.fromarray(padded.numpy()).save(path, format="PNG", dpi=(dpi, dpi))
+    width_mm = (board.columns * board.square + 2 * MARGIN) * 1e3
+    height_mm = (board.rows * board.square + 2 * MARGIN) * 1e3
+    return f"{width_mm:.0f} x {height_mm:.0f} mm"
 
 
 def _save_pdf(path: Path, board: Board) -> str:
@@ -115,8 +115,9 @@ def _save_pdf(path: Path, board: Board) -> str:
     left, top = (paper[0] - width) / 2, (paper[1] + height + CAPTION) / 2
     lines = [f"{POINTS_PER_METRE:.9g} 0 0 {POINTS_PER_METRE:.9g} 0 0 cm"]
     for part in rectangles(board):
-        size = f"{left + part.left:.7f} {top - part.bottom:.7f} {part.right - part.left:.7f} {part.bottom - part.top:.7f} re f"
-        lines.append(f"{0 if part.black else 1} g {size}")
+        corner = f"{left + part.left:.7f} {top - part.bottom:.7f}"
+        size = f"{part.right - part.left:.7f} {part.bottom - part.top:.7f}"
+        lines.append(f"{0 if part.black else 1} g {corner} {size} re f")
     below = top - height - CAPTION / 2
     lines.append(
         f"0 g {left:.7f} {below:.7f} 0.1 0.0005 re f {left:.7f} {below - 0.0015:.7f} 0.0003 0.0035 re f"

@@ -30,7 +30,10 @@ class Sighting:
 
 @dataclass(frozen=True)
 class Shots:
-    """All that a calibration is made from. `sizes` is each camera's (height, width); `blind` are pictures without the board."""
+    """All that a calibration is made from.
+
+    `sizes` is each camera's (height, width); `blind` are pictures without the board.
+    """
 
     board: Board
     world_from_tool: Pose
@@ -47,8 +50,9 @@ class Shots:
 def load_shots(folders: list[Path], poses: Path, board: Board) -> Shots:
     """Look for the board in all pictures of all folders; a folder's name is its camera's.
 
-    Pose and picture belong together by the column `image` of a csv (a file's name, with or without its ending), or,
-    where there is none, by order: row i is the i-th picture of each folder, in the order of the numbers in their names.
+    Pose and picture belong together by the column `image` of a csv (a file's name, with or without its
+    ending), or, where there is none, by order: row i is the i-th picture of each folder, in the order of the
+    numbers in their names.
 
     Raises CalibrationError (EpisodeError for an unreadable file), naming folder, picture or row.
     """
@@ -56,12 +60,14 @@ def load_shots(folders: list[Path], poses: Path, board: Board) -> Shots:
     far = world_from_tool.translation.norm(dim=-1).amax().item()
     if far > FARTHEST:
         raise CalibrationError(
-            f"{poses}: the tool is said to be {far:g} m from the base; positions are in metres: divide millimetres by 1000"
+            f"{poses}: the tool is said to be {far:g} m from the base; positions are in metres: divide "
+            "millimetres by 1000"
         )
     names, rows = [folder.resolve().name for folder in folders], _image_column(poses)
     if len(set(names)) < len(names):
         raise CalibrationError(
-            f"two folders have the same name ({', '.join(names)}): a folder's name is its camera's; rename one"
+            f"two folders have the same name ({', '.join(names)}): a folder's name is its camera's; rename "
+            "one"
         )
     sizes: dict[str, tuple[int, int]] = {}
     sightings: list[Sighting] = []
@@ -75,7 +81,8 @@ def load_shots(folders: list[Path], poses: Path, board: Board) -> Shots:
             size = (picture.shape[-2], picture.shape[-1])
             if sizes.setdefault(name, size) != size:
                 raise CalibrationError(
-                    f"{path}: is {size} px (height, width), the first of {folder} {sizes[name]}; one camera has one size"
+                    f"{path}: is {size} px (height, width), the first of {folder} {sizes[name]}; one "
+                    "camera has one size"
                 )
             found = board.find(picture)
             if found is None:
@@ -117,7 +124,8 @@ def _rows_of(
     if rows is None:
         if len(pictures) != num_poses:
             raise CalibrationError(
-                f"{folder}: {len(pictures)} pictures, {poses}: {num_poses} poses; every pose needs its picture, "
+                f"{folder}: {len(pictures)} pictures, {poses}: {num_poses} poses; every pose needs its "
+                "picture, "
                 "or the poses a column 'image' that names it"
             )
         return list(range(num_poses))
@@ -136,11 +144,13 @@ def _why_blind(shots: Shots) -> str:
     markers = max(board.count_markers(read_picture(path)) for path in shots.blind[:10])
     if markers == 0:
         return (
-            f"the board ({board}) is in none of {len(shots.blind)} pictures, and no marker of {board.dictionary} either: "
+            f"the board ({board}) is in none of {len(shots.blind)} pictures, and no marker of "
+            f"{board.dictionary} either: "
             "is it in view, sharp, and --dictionary the one it was printed with?"
         )
     return (
-        f"the board ({board}) is in none of {len(shots.blind)} pictures, though {markers} markers of {board.dictionary} are: "
+        f"the board ({board}) is in none of {len(shots.blind)} pictures, though {markers} markers of "
+        f"{board.dictionary} are: "
         "check --squares (columns x rows), or give --legacy for a board made with OpenCV before 4.6"
     )
 

@@ -19,13 +19,13 @@ LEAST_PICTURES = 6
 """Fewer pictures of a camera give nothing to trust; twenty are a good number."""
 
 POSE_STD = (1e-3, math.radians(0.2))
-"""How exactly an arm knows its tool's pose if nothing else is said: metres and radians, standard deviations."""
+"""How exactly an arm is assumed to know its tool's pose: standard deviations, m and rad."""
 
 LARGEST_BEND_PX = 0.5
 """A lens that bends the picture more than this, and is seen to do so, is no pinhole."""
 
 OUTLIER_RATIO, LEAST_OUTLIER_PX = 4.0, 2.0
-"""A picture is an outlier where it misses by more than so many times the median of all, and by more than so many px."""
+"""A picture is an outlier if it misses by more than so many times the median of all and so many px."""
 
 LARGEST_MISS = 0.01
 """Metres by which the median picture may miss, and standard deviation that a camera's position may have."""
@@ -35,8 +35,8 @@ LARGEST_MISS = 0.01
 class Residual:
     """How far one picture is from the calibration: rms over its corners.
 
-    `miss_px` and `miss` (m at the board) take the robot's pose as it was reported; `corner_px` takes it corrected, so it
-    shows the corners and the lens alone.
+    `miss_px` and `miss` (m at the board) take the robot's pose as it was reported; `corner_px` takes it
+    corrected, so it shows the corners and the lens alone.
     """
 
     sighting: Sighting
@@ -47,7 +47,7 @@ class Residual:
 
 @dataclass(frozen=True)
 class Calibration:
-    """The result. Cameras are in the order of `names`; `dropped` are the pictures that were left out as outliers."""
+    """The result: cameras in the order of `names`; `dropped` are the pictures left out as outliers."""
 
     shots: Shots
     mount: Mount
@@ -67,7 +67,7 @@ class Calibration:
         return [residual for residual in self.residuals if residual.sighting.camera == name]
 
     def mounted(self) -> dict[str, Camera]:
-        """The cameras in the frame of what carries them: world_from_camera of fixed ones, tool_from_camera of a wrist's."""
+        """The cameras in the frame that carries them: world_from_camera, on a wrist tool_from_camera."""
         known = self.refined.unknowns
         return {
             name: known.lens[i].camera(known.mount_from_camera[i], self.shots.sizes[name])
@@ -91,35 +91,43 @@ def calibrate(
     shots: Shots,
     mount: Mount,
     given: Mapping[str, Camera] | None = None,
+    *,
     pose_std: tuple[float, float] = POSE_STD,
     bent: bool = False,
     drop_outliers: bool = False,
 ) -> Calibration:
-    """Calibrate all cameras together: on the world (the tool holds the board), or on the tool (the board lies in the world).
+    """Calibrate all cameras together: on the world (the tool holds the board), or on the tool.
 
-    Lenses of cameras in `given` are taken from there, poses of those are ignored. `bent` allows radial distortion: the
-    cameras are then those of straightened pictures. `drop_outliers` leaves out, once, what `outliers` names.
+    Lenses of cameras in `given` are taken from there, poses of those are ignored. `bent` allows radial
+    distortion: the cameras are then those of straightened pictures. `drop_outliers` leaves out, once, what
+    `outliers` names.
 
-    Raises CalibrationError for too few pictures, poses that do not turn enough, a lens that is no pinhole, and a result
-    that misses or is undetermined by more than a centimetre.
+    Raises CalibrationError for too few pictures, poses that do not turn enough, a lens that is no pinhole,
+    and a result that misses or is undetermined by more than a centimetre.
     """
-    result = _calibrate(shots, mount, given or {}, pose_std, bent)
+    result = _calibrate(shots, mount, given or {}, pose_std, bent=bent)
     dropped = result.outliers if drop_outliers else ()
     if dropped:
         kept = shots.without({residual.sighting.picture for residual in dropped})
-        again = _calibrate(kept, mount, given or {}, pose_std, bent)
+        again = _calibrate(kept, mount, given or {}, pose_std, bent=bent)
         result = Calibration(shots, mount, again.names, again.refined, again.residuals, dropped)
     _refuse_poor(result)
     return result
 
 
 def _calibrate(
-    shots: Shots, mount: Mount, given: Mapping[str, Camera], pose_std: tuple[float, float], bent: bool
+    shots: Shots,
+    mount: Mount,
+    given: Mapping[str, Camera],
+    pose_std: tuple[float, float],
+    *,
+    bent: bool,
 ) -> Calibration:
     names = tuple(shots.sizes)
     if unknown := [name for name in given if name not in names]:
         raise CalibrationError(
-            f"intrinsics are given of {', '.join(unknown)}, pictures of {', '.join(names)}; give those of the same names"
+            f"intrinsics are given of {', '.join(unknown)}, pictures of {', '.join(names)}; give those of "
+            "the same names"
         )
     by_camera = {
         name: [sighting for sighting in shots.sightings if sighting.camera == name] for name in names
@@ -129,7 +137,7 @@ def _calibrate(
         _check_enough(name, sightings, shots)
         tools = shots.world_from_tool[[sighting.pose for sighting in sightings]]
         check_turns(tools, name)
-        lens = _estimate_lens(name, sightings, shots, bent, given.get(name))
+        lens = _estimate_lens(name, sightings, shots, given.get(name), bent=bent)
         seen = stack([board_pose(lens, shots.board.corners[s.found.ids], s.found.pixels) for s in sightings])
         eye, board = closed_form(seen, _holder(tools, mount))
         apart = disagreement(seen, _holder(tools, mount), eye, board)
@@ -143,7 +151,9 @@ def _calibrate(
     eyes = [middle(mount_from_holder @ board @ seen.inverse()) for seen, mount_from_holder in views]
     start = Unknowns(stack(lenses), stack(eyes), board, poses)
     free = tuple(name not in given for name in names)
-    problem = Problem(_corners(shots, names), shots.world_from_tool, mount, pose_std, free, bent)
+    problem = Problem(
+        _corners(shots, names), shots.world_from_tool, mount, pose_std=pose_std, free=free, bent=bent
+    )
     # Poses first: while they are far off, a lens would bend itself to explain them.
     settled = refine(replace(problem, free=(False,) * len(names)), start).unknowns.exact_robot()
     refined = refine(problem, settled)
@@ -160,18 +170,20 @@ def _check_enough(name: str, sightings: list[Sighting], shots: Shots) -> None:
     blind = [path.name for path in shots.blind if path.resolve().parent.name == name]
     where = f"; it is not seen in {', '.join(blind)}" if blind else ""
     raise CalibrationError(
-        f"{name}: the board is seen in {len(sightings)} pictures, at least {LEAST_PICTURES} are needed and 20 are good{where}"
+        f"{name}: the board is seen in {len(sightings)} pictures, at least {LEAST_PICTURES} are needed and "
+        f"20 are good{where}"
     )
 
 
 def _estimate_lens(
-    name: str, sightings: list[Sighting], shots: Shots, bent: bool, given: Camera | None
+    name: str, sightings: list[Sighting], shots: Shots, given: Camera | None, *, bent: bool
 ) -> Lens:
     """Of a camera that is given its distortion alone."""
     known = None if given is None else lens_of(given)
     if given is not None and tuple(given.size) != tuple(shots.sizes[name]):
         raise CalibrationError(
-            f"{name}: intrinsics are given for pictures of {tuple(given.size)} px, these are {tuple(shots.sizes[name])}; give those of "
+            f"{name}: intrinsics are given for pictures of {tuple(given.size)} px, these are "
+            f"{tuple(shots.sizes[name])}; give those of "
             "this size"
         )
     points, pixels = (
@@ -186,8 +198,10 @@ def _estimate_lens(
     bend_px = (curved.bent(everywhere) - everywhere).norm(dim=-1).amax().item()
     if bend_px > LARGEST_BEND_PX and straight_px > 1.5 * curved_px:
         raise CalibrationError(
-            f"{name}: this lens bends the picture by up to {bend_px:.1f} px (a pinhole leaves {straight_px:.2f} px of error, a lens with "
-            f"distortion {curved_px:.2f}), and cameras here are pinholes; calibrate with --straighten, then straighten every video too"
+            f"{name}: this lens bends the picture by up to {bend_px:.1f} px (a pinhole leaves "
+            f"{straight_px:.2f} px of error, a lens with "
+            f"distortion {curved_px:.2f}), and cameras here are pinholes; calibrate with --straighten, "
+            "then straighten every video too"
         )
     return straight if known is None else known
 
@@ -199,7 +213,8 @@ def _refuse_other_mount(name: str, apart: float, seen: Pose, tools: Pose, mount:
     if disagreement(seen, other, *closed_form(seen, other)) < apart / 4:
         wanted = "wrist" if mount == "world" else "fixed"
         raise CalibrationError(
-            f"{name}: pictures and poses fit the other setting far better: use 'calibrate {wanted}', or, if the setting is right, "
+            f"{name}: pictures and poses fit the other setting far better: use 'calibrate {wanted}', or, "
+            "if the setting is right, "
             "the poses are inverted (they must be tool to world)"
         )
 
@@ -230,12 +245,15 @@ def _refuse_poor(result: Calibration) -> None:
         miss = _median([residual.miss for residual in result.of(name)])
         if miss > LARGEST_MISS:
             raise CalibrationError(
-                f"{name}: the median picture misses by {miss * 1e3:.0f} mm: do pictures and poses belong together, are poses those of the "
-                "tool in the world (m, quaternion x y z w), is --square what was measured, was the board fixed all the time?"
+                f"{name}: the median picture misses by {miss * 1e3:.0f} mm: do pictures and poses belong "
+                "together, are poses those of the "
+                "tool in the world (m, quaternion x y z w), is --square what was measured, was the board "
+                "fixed all the time?"
             )
         if (std := result.refined.position_std[i].item()) > LARGEST_MISS:
             raise CalibrationError(
-                f"{name}: these pictures leave its position uncertain by {std * 1e3:.0f} mm; take more, with the board nearer, "
+                f"{name}: these pictures leave its position uncertain by {std * 1e3:.0f} mm; take more, "
+                "with the board nearer, "
                 "tilted by 30 degrees or more against the line of sight, and all over the picture"
             )
 

@@ -27,7 +27,7 @@ class BoardArguments:
     def board(self):
         from action_images.calibration import Board
 
-        return Board.from_text(self.squares, self.square, self.marker, self.dictionary, self.legacy)
+        return Board.from_text(self.squares, self.square, self.marker, self.dictionary, legacy=self.legacy)
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,9 @@ def _calibrate(what: Shooting) -> None:
             raise ActionImagesError(
                 f"{what.intrinsics}: has {', '.join(given)}, the folders are {', '.join(shots.sizes)}; give cameras of their names"
             )
-        result = calibrate(shots, mount, kept, pose_std, what.straighten, what.drop_outliers)
+        result = calibrate(
+            shots, mount, kept, pose_std=pose_std, bent=what.straighten, drop_outliers=what.drop_outliers
+        )
     what.out.mkdir(parents=True, exist_ok=True)
     save_cameras(what.out / "cameras.json", result.cameras())
     if mount == "tool":

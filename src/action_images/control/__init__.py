@@ -1,4 +1,4 @@
-"""Between a plan and an arm: control steps from a model's frames, how much of a plan is used, and the rails that stop it."""
+"""Between a plan and an arm: control steps from frames, how much of a plan is used, and the guard."""
 
 from action_images.control.execution import Blend, Execution, PlanExecutor, Target
 from action_images.control.guard import Guard, GuardState, Objection

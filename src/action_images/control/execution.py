@@ -13,10 +13,11 @@ from action_images.robot import Plan
 
 @dataclass(frozen=True)
 class Blend:
-    """The weighted mean of the plans that speak of one control step (temporal ensembling; Zhao et al. 2023, "ACT").
+    """The weighted mean of the plans for one control step (temporal ensembling; Zhao et al. 2023, "ACT").
 
-    A plan `n` plans older than the newest weighs exp(-decay * n), times its confidence there. A negative decay lets older
-    plans count more, as ACT does. Plans that do not open or close the gripper as the newest does have no say.
+    A plan `n` plans older than the newest weighs exp(-decay * n), times its confidence there. A negative
+    decay lets older plans count more, as ACT does. Plans that do not open or close the gripper as the newest
+    does have no say.
     """
 
     decay: float = 0.5
@@ -29,10 +30,10 @@ class Blend:
 
 @dataclass(frozen=True)
 class Execution:
-    """What is done with plans: `num_steps` control steps of each (None: all of it), `max_plans` plans at most (None: any number).
+    """How plans are used: `num_steps` control steps of each, `max_plans` plans at most (None: no limit).
 
-    After the gripper has switched, no new plan is asked for within `settle` control steps: the grip is finished first.
-    `blend` None: the newest plan alone.
+    After the gripper has switched, no new plan is asked for within `settle` control steps: the grip is
+    finished first. `blend` None: the newest plan alone.
     """
 
     num_steps: int | None = 16
@@ -95,7 +96,8 @@ class PlanExecutor:
         """A plan made now. Raises ValueError where it is a batch or has no frames."""
         if len(plan.trajectory.batch_shape) != 1 or plan.trajectory.num_frames == 0:
             raise ActionImagesError(
-                f"a plan to follow has one axis, of at least one frame; this has {tuple(plan.trajectory.batch_shape)}"
+                "a plan to follow has one axis, of at least one frame; this has "
+                f"{tuple(plan.trajectory.batch_shape)}"
             )
         keep = 1 if self.execution.blend is None else self.execution.blend.max_plans
         self._plans = [*self._plans, (self._step, plan.to("cpu"))][-keep:]
@@ -160,7 +162,7 @@ class PlanExecutor:
 
 
 def mean_pose(poses: list[Pose], weights: list[float]) -> Pose:
-    """The weighted mean: of positions as vectors, of rotations the nearest to the weighted sum of matrices (chordal mean)."""
+    """The weighted mean: of positions as vectors, of rotations the nearest to the mean matrix (chordal)."""
     share = torch.tensor(weights, dtype=poses[0].dtype) / sum(weights)
     rotation = sum(w * pose.rotation for w, pose in zip(share, poses, strict=True))
     translation = sum(w * pose.translation for w, pose in zip(share, poses, strict=True))

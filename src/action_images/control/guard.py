@@ -29,14 +29,14 @@ class Objection:
 class Guard:
     """What an arm may be asked for. Every rail is a value; float('inf') (0 for the confidence) takes it away.
 
-    `low` and `high` are the corners of the box (m, world) in which the tool must stay; what is asked outside by no more
-    than `slack` (m) is driven on the box's face instead (see `brought_in`). What is asked faster than allowed by no more than
-    `haste` times is driven as fast as allowed. Speeds (m/s, rad/s) and
-    accelerations (m/s^2, rad/s^2) are those asked of the tool from one control step to the next, counted from where it
-    was told to be or from where it is, whichever is nearer: an arm that something holds back lags behind what it is
-    told, and a new plan may start from either. `min_confidence` binds
-    plans that state one. What is forbidden is not driven: the tool is held, and a new plan asked for; after `patience`
-    control steps of that in a row the arm is stopped for good.
+    `low` and `high` are the corners of the box (m, world) in which the tool must stay; what is asked outside
+    by no more than `slack` (m) is driven on the box's face instead (see `brought_in`). What is asked faster
+    than allowed by no more than `haste` times is driven as fast as allowed. Speeds (m/s, rad/s) and
+    accelerations (m/s^2, rad/s^2) are those asked of the tool from one control step to the next, counted from
+    where it was told to be or from where it is, whichever is nearer: an arm that something holds back lags
+    behind what it is told, and a new plan may start from either. `min_confidence` binds plans that state one.
+    What is forbidden is not driven: the tool is held, and a new plan asked for; after `patience` control
+    steps of that in a row the arm is stopped for good.
     """
 
     low: tuple[float, float, float] = (0.25, -0.45, 0.01)  # the finger tips reach 9 mm below the tool point
@@ -68,14 +68,15 @@ class Guard:
             or not self.haste >= 1
         ):
             raise ActionImagesError(
-                f"a guard needs 0 <= min_confidence <= 1, patience >= 0, slack >= 0 and haste >= 1, got {self}"
+                "a guard needs 0 <= min_confidence <= 1, patience >= 0, slack >= 0 and haste >= 1, got "
+                f"{self}"
             )
 
     def brought_in(self, asked: Pose) -> Pose:
-        """The pose, its place moved to the nearest in the box where it lies outside by no more than `slack` along each axis.
+        """The pose, moved into the box at the nearest place if it lies outside by at most `slack` an axis.
 
-        A path along the table that is imagined a few millimetres too low is a path along the table: held back, it would
-        come again from the same image, and the arm would stand there for good.
+        A path along the table that is imagined a few millimetres too low is a path along the table: held
+        back, it would come again from the same image, and the arm would stand there for good.
         """
         place = asked.translation
         nearest = place.clamp(place.new_tensor(self.low), place.new_tensor(self.high))
@@ -91,10 +92,13 @@ class GuardState:
         self._velocity = self._turning = self._tool.translation.new_zeros(3)
 
     def within(self, asked: Pose) -> Pose:
-        """The pose as it may be driven to: its place brought into the box (see `Guard.brought_in`), the way there shortened to
-        what the limits of speed allow where it exceeds them by no more than `Guard.haste` times.
+        """The pose as it may be driven to.
 
-        A turn that is imagined a little too fast is a turn: held back, it would come again from the same image.
+        Its place is brought into the box (see `Guard.brought_in`). A way that exceeds the limits of speed by no
+        more than `Guard.haste` times is shortened to what they allow.
+
+        A turn that is imagined a little too fast is a turn: held back, it would come again from the same
+        image.
         """
         guard, pose = self.guard, self.guard.brought_in(asked)
         way, turn = self._ways(_double(pose))
@@ -118,14 +122,16 @@ class GuardState:
         if confidence is not None and not confidence >= guard.min_confidence:
             return Objection(
                 "confidence",
-                f"the plan is sure of this pose by {confidence:.2f}, at least {guard.min_confidence:.2f} is asked",
+                f"the plan is sure of this pose by {confidence:.2f}, at least {guard.min_confidence:.2f} "
+                "is asked",
             )
         place = asked.translation
         # Compared in the pose's own precision, so that what was brought to a face lies within it.
         if (place < place.new_tensor(guard.low)).any() or (place > place.new_tensor(guard.high)).any():
             return Objection(
                 "workspace",
-                f"({', '.join(f'{x:.3f}' for x in place.tolist())}) m lies outside the box {guard.low} to {guard.high}",
+                f"({', '.join(f'{x:.3f}' for x in place.tolist())}) m lies outside the box {guard.low} to "
+                f"{guard.high}",
             )
         velocity, turning = self._rates(_double(asked))
         return (
@@ -158,14 +164,17 @@ class GuardState:
         return way * self.control_hz, turn * self.control_hz
 
     def _ways(self, asked: Pose) -> tuple[Tensor, Tensor]:
-        """How far (m) and by what turn (rad, world) a pose lies from where the tool was told to be or is, whichever is nearer."""
+        """How far (m) and by what turn (rad) a pose lies from the last command or the tool: the nearer."""
         moves = [asked.translation - start.translation for start in (self._told, self._tool)]
         turns = [to_rotation_vector(asked.rotation @ start.rotation.mT) for start in (self._told, self._tool)]
         return min(moves, key=_length), min(turns, key=_length)
 
 
 def _share(rate: Tensor, limit: float, haste: float) -> float:
-    """How much of a way is gone at a rate: all of it within the limit, and beyond `haste` times it, which is for the rail to refuse."""
+    """The share of a way that is gone at a rate: all within the limit, and all beyond `haste` times it.
+
+    The rail then refuses what is beyond.
+    """
     length = _length(rate)
     return 0.999 * limit / length if limit < length <= haste * limit else 1.0
 

@@ -1,4 +1,4 @@
-"""The policy that stays where it is: a floor to compare with, and a way to try a server, a network or a robot without weights."""
+"""The policy that stays where it is: a floor to compare with, and a way to try a robot without weights."""
 
 from dataclasses import dataclass
 

@@ -17,9 +17,10 @@ Interpolation = Literal["linear", "cubic"]
 class Gripper:
     """When the gripper switches, and for how long the tool stands still around that.
 
-    A closed gripper opens where a frame shows it more than `open_above` open, an open one closes where a frame shows it
-    less than `close_below` open; between the two it stays as it is. It switches late: only once the frame that shows it
-    switched is reached. There the pose is held for `wait` control steps before and `dwell` control steps after.
+    A closed gripper opens where a frame shows it more than `open_above` open, an open one closes where a
+    frame shows it less than `close_below` open; between the two it stays as it is. It switches late: only
+    once the frame that shows it switched is reached. There the pose is held for `wait` control steps before
+    and `dwell` control steps after.
     """
 
     close_below: float = 0.35
@@ -34,7 +35,7 @@ class Gripper:
             )
 
     def decide(self, opening: Float[Tensor, "frame"]) -> Bool[Tensor, "frame"]:
-        """True where the gripper is to be open; the first frame is as it is now, more than half open or not."""
+        """True where the gripper is to be open; the first frame is as it is now: open above one half."""
         states = [bool(opening[0] > 0.5)]
         for value in opening[1:].tolist():
             states.append(value > self.close_below if states[-1] else value > self.open_above)
@@ -43,7 +44,7 @@ class Gripper:
 
 @dataclass(frozen=True)
 class ControlSteps:
-    """A path from one control step after now on. `frame` is where in the model's frames each step was taken from."""
+    """A path from one control step after now on; `frame` says which model frame each step comes from."""
 
     trajectory: Trajectory
     confidence: Float[Tensor, "step"]
@@ -60,9 +61,9 @@ def to_control_steps(
 ) -> ControlSteps:
     """A path (frame) at `fps`, its frame 0 now, as one pose for each control step; openings are 0 or 1.
 
-    Rotations turn evenly from frame to frame; positions go straight, or along Catmull-Rom curves. The confidence of a
-    step between two frames is the lesser of theirs. Raises ValueError for a path without a second frame, or that is not
-    finite (see `bridged`).
+    Rotations turn evenly from frame to frame; positions go straight, or along Catmull-Rom curves. The
+    confidence of a step between two frames is the lesser of theirs. Raises ValueError for a path without a
+    second frame, or that is not finite (see `bridged`).
     """
     if path.num_frames < 2:
         raise ActionImagesError(
@@ -72,7 +73,8 @@ def to_control_steps(
         path.world_from_tool.translation.isfinite().all() and path.world_from_tool.rotation.isfinite().all()
     ):
         raise ActionImagesError(
-            "a path has poses that are not finite; lay them between their known neighbours with control.bridged"
+            "a path has poses that are not finite; lay them between their known neighbours with "
+            "control.bridged"
         )
     frames, is_open = _schedule(gripper.decide(path.opening).tolist(), control_hz / fps, gripper)
     frame = torch.tensor(frames, dtype=path.dtype, device=path.device)
@@ -85,7 +87,7 @@ def to_control_steps(
 
 
 def bridged(path: Trajectory, known: Bool[Tensor, "frame"]) -> Trajectory:
-    """The path with its unknown poses laid between known ones, the last known one held; frame 0 must be known."""
+    """The path with unknown poses laid between known ones, the last known one held; frame 0 is known."""
     if not known[0]:
         raise ActionImagesError(
             "a path is bridged from its first frame on, which must be known: it is where the tool is now"
@@ -119,7 +121,7 @@ def _schedule(is_open: list[bool], stride: float, gripper: Gripper) -> tuple[lis
 
 
 def _catmull_rom(points: Float[Tensor, "frame 3"], frame: Float[Tensor, "step"]) -> Float[Tensor, "step 3"]:
-    """Cubic curves through all points, with the mean of the neighbouring slopes at each (Catmull and Rom 1974)."""
+    """Cubic curves through all points, with the mean of the neighbouring slopes (Catmull and Rom 1974)."""
     before = frame.floor().long().clamp(max=len(points) - 2)
     share = (frame - before)[:, None]
     slope = torch.cat([points[1:2] - points[:1], (points[2:] - points[:-2]) / 2, points[-1:] - points[-2:-1]])

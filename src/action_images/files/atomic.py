@@ -14,11 +14,12 @@ from typing import Any
 def whole_file(path: Path, *, has_suffix: bool = True) -> Iterator[Path]:
     """A temporary path beside `path` to write to; it becomes `path` when the block ends without an error.
 
-    It ends in the suffix of `path`, which some writers ask for, or in `.part` where others look for all files of a
-    suffix.
+    It ends in the suffix of `path`, which some writers ask for, or in `.part` where others look for all files
+    of a suffix.
 
-    Folders on the way are made. Readers see the old file or the new one, never a part; after an error or a kill the
-    old one stays. What a killed process left is named `.NAME.*.part.SUFFIX` and is removed by `remove_leftovers`.
+    Folders on the way are made. Readers see the old file or the new one, never a part; after an error or a
+    kill the old one stays. What a killed process left is named `.NAME.*.part.SUFFIX` and is removed by
+    `remove_leftovers`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     suffix = f".part{path.suffix}" if has_suffix else ".part"
@@ -58,8 +59,9 @@ def commit_file(temporary: Path, path: Path) -> None:
 def whole_folder(path: Path) -> Iterator[Path]:
     """A temporary folder beside `path` to fill; it becomes `path` when the block ends without an error.
 
-    A folder that stands at `path` is replaced: it is set aside, the new one takes its name, then the old one is
-    removed. Between the two renames a kill leaves no folder at `path`; `remove_leftovers` puts the old one back.
+    A folder that stands at `path` is replaced: it is set aside, the new one takes its name, then the old one
+    is removed. Between the two renames a kill leaves no folder at `path`; `remove_leftovers` puts the old one
+    back.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary, aside = path.with_name(f".{path.name}.part"), path.with_name(f".{path.name}.old")

@@ -12,8 +12,9 @@ from action_images.files.atomic import commit_file
 def keep_settings(path: Path, settings: Mapping[str, Any], empty: bool) -> None:
     """Write settings into a file, or see that they are those that it has; `empty` says that the folder holds no result yet.
 
-    Then whatever is in the file came from an attempt that failed before its first result, and is replaced. Raises
-    ValueError, naming what differs, where results of other settings are there, or results without settings.
+    Then whatever is in the file came from an attempt that failed before its first result, and is replaced.
+    Raises ValueError, naming what differs, where results of other settings are there, or results without
+    settings.
     """
     asked = json.loads(json.dumps(settings))
     if empty:
@@ -29,7 +30,8 @@ def keep_settings(path: Path, settings: Mapping[str, Any], empty: bool) -> None:
     differing = sorted(name for name in {*found, *asked} if found.get(name) != asked.get(name))
     if differing:
         raise ActionImagesError(
-            f"{path}: the results here are of other settings ({', '.join(differing)} differ); choose another folder, or remove it"
+            f"{path}: the results here are of other settings ({', '.join(differing)} differ); choose "
+            "another folder, or remove it"
         )
 
 

@@ -1,4 +1,4 @@
-"""Space: poses, trajectories, calibrated cameras and what follows from them. Float32 or float64, never less."""
+"""Space: poses, trajectories, calibrated cameras and what follows from them, in float32 or float64."""
 
 from action_images.geometry.camera import Camera
 from action_images.geometry.pose import Pose

@@ -17,8 +17,8 @@ from action_images.structs import Struct
 class Camera(Struct):
     """A pinhole camera with OpenCV axes (x right, y down, z forward), or a batch of them with one image size.
 
-    `intrinsics` is [[fx, skew, cx], [0, fy, cy], [0, 0, 1]] in pixels with fx, fy > 0. The image spans [0, width] x
-    [0, height]: pixel column i has its centre at x = i + 0.5. `size` is (height, width).
+    `intrinsics` is [[fx, skew, cx], [0, fy, cy], [0, 0, 1]] in pixels with fx, fy > 0. The image spans [0,
+    width] x [0, height]: pixel column i has its centre at x = i + 0.5. `size` is (height, width).
     """
 
     intrinsics: Float[Tensor, "*batch 3 3"]
@@ -30,7 +30,8 @@ class Camera(Struct):
         """Square pixels and a centred principal point from the vertical field of view (rad)."""
         if not 0 < vertical_fov < math.pi:
             raise ActionImagesError(
-                f"a vertical field of view lies in (0, pi) rad, got {vertical_fov:g}; convert degrees with math.radians"
+                f"a vertical field of view lies in (0, pi) rad, got {vertical_fov:g}; convert degrees with "
+                "math.radians"
             )
         height, width = size
         focal = height / 2 / math.tan(vertical_fov / 2)
@@ -43,7 +44,7 @@ class Camera(Struct):
     def from_opengl(
         cls, intrinsics: Float[Tensor, "*batch 3 3"], world_from_gl_camera: Pose, size: tuple[int, int]
     ) -> Self:
-        """From a camera whose axes are x right, y up, z backward (OpenGL, MuJoCo, Blender); the intrinsics are positive."""
+        """From a camera with OpenGL's axes (also MuJoCo, Blender): x right, y up, z backward; fx, fy > 0."""
         return cls(intrinsics, _turned(world_from_gl_camera, (1, -1, -1)), size)
 
     @classmethod
@@ -61,13 +62,14 @@ class Camera(Struct):
     def from_rlbench(
         cls, intrinsics: Float[Tensor, "*batch 3 3"], world_from_camera: Pose, size: tuple[int, int]
     ) -> Self:
-        """From RLBench / CoppeliaSim, whose focal lengths are negative and whose poses are turned by diag(-1, -1, 1).
+        """From RLBench / CoppeliaSim: focal lengths are negative, poses are turned by diag(-1, -1, 1).
 
         Raises ValueError where a focal length is positive: such intrinsics are not in that convention.
         """
         if (intrinsics.diagonal(dim1=-2, dim2=-1)[..., :2] >= 0).any():
             raise ActionImagesError(
-                "RLBench intrinsics have negative fx and fy; these do not: use Camera(...) if the axes are OpenCV's"
+                "RLBench intrinsics have negative fx and fy; these do not: use Camera(...) if the axes are "
+                "OpenCV's"
             )
         signs = torch.tensor([-1.0, -1.0, 1.0], dtype=intrinsics.dtype, device=intrinsics.device)
         return cls(intrinsics * signs, _turned(world_from_camera, (-1, -1, 1)), size)
@@ -87,14 +89,15 @@ class Camera(Struct):
         vertical_fov: float,
         size: tuple[int, int],
     ) -> Self:
-        """A camera at `eye` (m) that looks at `target` (m) with the world's z axis upward in its image; fov in rad."""
+        """A camera at `eye` (m) that looks at `target` (m), world z upward in its image; fov in rad."""
         forward = target - eye
         forward = forward / forward.norm(dim=-1, keepdim=True)
         up = torch.tensor([0.0, 0.0, 1.0], dtype=eye.dtype, device=eye.device).expand_as(forward)
         right = torch.linalg.cross(forward, up)
         if (right.norm(dim=-1) < 1e-6).any():
             raise ActionImagesError(
-                "look_at: the camera looks straight up or down, so the world's z axis cannot point upward; move the eye aside"
+                "look_at: the camera looks straight up or down, so the world's z axis cannot point upward; "
+                "move the eye aside"
             )
         right = right / right.norm(dim=-1, keepdim=True)
         rotation = torch.stack([right, torch.linalg.cross(forward, right), forward], -1)
@@ -103,9 +106,10 @@ class Camera(Struct):
     def project(
         self, points: Float[Tensor, "*points 3"]
     ) -> tuple[Float[Tensor, "*result 2"], Float[Tensor, "*result"]]:
-        """World points (m) to pixels (x right, y down; centres at +0.5) and depth (m); depth <= 0 lies behind the camera.
+        """World points (m) to pixels (x right, y down; centres at +0.5) and depth (m; <= 0: behind).
 
-        Batch axes of points and cameras broadcast. Pixels of points at or behind the camera are finite but meaningless.
+        Batch axes of points and cameras broadcast. Pixels of points at or behind the camera are finite but
+        meaningless.
         """
         in_camera = self.world_from_camera.inverse().apply(points)
         depth = in_camera[..., 2]
@@ -133,7 +137,7 @@ class Camera(Struct):
         return (x >= 0) & (x <= width) & (y >= 0) & (y <= height)
 
     def reframe(self, box: tuple[float, float, float, float], size: tuple[int, int]) -> Self:
-        """The camera of the image cut to `box` (top, left, height, width in px, fractions allowed), then resized to `size`."""
+        """The camera of the image cut to `box` (top, left, height, width in px), then resized to `size`."""
         top, left, height, width = box
         if not (height > 0 and width > 0):
             raise ActionImagesError(f"a box needs a positive height and width, got {box}")
@@ -153,10 +157,10 @@ class Camera(Struct):
         return type(self)(self.intrinsics, new_from_world @ self.world_from_camera, self.size)
 
     def per_frame(self, batch_shape: tuple[int, ...], num_frames: int) -> Self:
-        """This rig with axes (*batch view frame), by the one rule for rigs: (view), (*batch view) or (*batch view frame).
+        """This rig, given as (view), (*batch view) or (*batch view frame), with axes (*batch view frame).
 
-        A single axis is always `view`: the same still rig for all of the batch. Raises ValueError, naming both
-        shapes, for anything else.
+        A single axis is always `view`: the same still rig for all of the batch. Raises ValueError, naming
+        both shapes, for anything else.
         """
         shape, depth = tuple(self.batch_shape), len(batch_shape)
         if len(shape) == 1:
@@ -167,13 +171,15 @@ class Camera(Struct):
             return self
         else:
             raise ActionImagesError(
-                f"cameras have batch axes {shape}, the data {tuple(batch_shape)} with {num_frames} frames: give cameras as "
-                "(view), (*batch view) or, moving, (*batch view frame); a single moving camera is camera[None]"
+                f"cameras have batch axes {shape}, the data {tuple(batch_shape)} with {num_frames} frames: "
+                "give cameras as "
+                "(view), (*batch view) or, moving, (*batch view frame); a single moving camera is "
+                "camera[None]"
             )
         return still[..., None].expand(*batch_shape, shape[-1], num_frames)
 
     def check(self, name: str = "camera") -> Self:
-        """Return self; raise ValueError, naming the field and the cure, unless this is a usable OpenCV pinhole camera."""
+        """Return self; raise ValueError, naming field and cure, unless a usable OpenCV pinhole camera."""
         height, width = self.size
         if height < 1 or width < 1:
             raise ActionImagesError(f"{name}.size is {self.size}; give (height, width) in pixels")
@@ -186,7 +192,8 @@ class Camera(Struct):
         focal = torch.stack([intrinsics[..., 0, 0], intrinsics[..., 1, 1]], -1)
         if (focal < 0).any():
             raise ActionImagesError(
-                f"{name}.intrinsics has a negative focal length; that is RLBench's convention: use Camera.from_rlbench"
+                f"{name}.intrinsics has a negative focal length; that is RLBench's convention: use "
+                "Camera.from_rlbench"
             )
         if (focal < 1e-6).any():
             raise ActionImagesError(
@@ -197,7 +204,8 @@ class Camera(Struct):
         )
         if (rest.abs() > 1e-6).any():
             raise ActionImagesError(
-                f"{name}.intrinsics must read [[fx, skew, cx], [0, fy, cy], [0, 0, 1]]; transposed or not normalised?"
+                f"{name}.intrinsics must read [[fx, skew, cx], [0, fy, cy], [0, 0, 1]]; transposed or not "
+                "normalised?"
             )
         return self
 

@@ -1,4 +1,4 @@
-"""Frames and cameras fitted to one size: the largest centred box of its aspect in whole pixels, then resized."""
+"""Frames and cameras fitted to one size: the largest centred box of its aspect, then resized."""
 
 import torch
 from jaxtyping import UInt8
@@ -12,7 +12,7 @@ Box = tuple[int, int, int, int]
 
 
 def whole_box(size: tuple[int, int], target: tuple[int, int]) -> Box:
-    """The largest centred box of the target's aspect, in whole pixels inside the image, so that nothing is resampled twice."""
+    """The largest centred box of the target's aspect in whole pixels, so that nothing is resampled twice."""
     top, left, height, width = (round(side) for side in centred_box(size, target))
     return min(top, size[0] - height), min(left, size[1] - width), height, width
 

@@ -44,7 +44,7 @@ def centred_box(size: tuple[int, int], target: tuple[int, int]) -> Box:
 
 
 def reframe(pixels: Pixels, camera: Camera, box: Box, size: tuple[int, int]) -> tuple[Reframed, Camera]:
-    """Cut `box` out and resize it to `size` in one resampling; uint8 stays uint8, rounded to the nearest level."""
+    """Cut `box` out and resize it to `size` in one resampling; uint8 stays uint8, rounded to the nearest."""
     _check(pixels, camera, box)
     top, left, height, width = box
     if box == (0, 0, *size) and camera.size == size:
@@ -58,7 +58,7 @@ def reframe(pixels: Pixels, camera: Camera, box: Box, size: tuple[int, int]) -> 
 
 
 def _resampling(num_in: int, start: float, length: float, num_out: int, device: torch.device) -> Tensor:
-    """The (num_out, num_in) matrix that resamples [start, start + length] of a line of pixels; rows sum to one."""
+    """The (num_out, num_in) matrix that resamples [start, start + length] of a line; rows sum to one."""
     scale = length / num_out
     centres = start + scale * (torch.arange(num_out, dtype=torch.float64, device=device) + 0.5)
     offsets = (torch.arange(num_in, dtype=torch.float64, device=device) + 0.5 - centres[:, None]) / max(
@@ -71,7 +71,8 @@ def _resampling(num_in: int, start: float, length: float, num_out: int, device: 
 def _check(pixels: Tensor, camera: Camera, box: Box) -> None:
     if tuple(pixels.shape[-2:]) != tuple(camera.size):
         raise ActionImagesError(
-            f"pixels are {tuple(pixels.shape[-2:])}, their camera says {camera.size}: reframe both together from the start"
+            f"pixels are {tuple(pixels.shape[-2:])}, their camera says {camera.size}: reframe both "
+            "together from the start"
         )
     top, left, height, width = box
     inside = (

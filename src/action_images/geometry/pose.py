@@ -57,7 +57,10 @@ class Pose(Struct):
         return type(self)(transposed, -(transposed @ self.translation[..., None]).squeeze(-1))
 
     def check(self, name: str = "pose") -> Self:
-        """Return self; raise ValueError, naming the first bad entry, unless finite and orthonormal (within 1e-3) with determinant +1."""
+        """Return self; raise ValueError, naming the first bad entry, unless all are rigid transforms.
+
+        Rotations are finite and orthonormal (within 1e-3) with determinant +1, translations finite.
+        """
         finite = self.rotation.isfinite().all(-1).all(-1) & self.translation.isfinite().all(-1)
         _refuse(
             ~finite,

@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def from_euler_xyz(angles: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
-    """Extrinsic xyz Euler angles (rad) to matrices: R = Rz(c) Ry(b) Rx(a), the order of the 7-vector on disk."""
+    """Extrinsic xyz Euler angles (rad) to matrices: R = Rz(c) Ry(b) Rx(a), as in the 7-vector on disk."""
     (sa, sb, sc), (ca, cb, cc) = angles.sin().unbind(-1), angles.cos().unbind(-1)
     rows = [
         cc * cb, cc * sb * sa - sc * ca, cc * sb * ca + sc * sa,
@@ -17,7 +17,10 @@ def from_euler_xyz(angles: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3
 
 
 def to_euler_xyz(rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3"]:
-    """Matrices to extrinsic xyz Euler angles (rad): a, c in (-pi, pi], b in [-pi/2, pi/2]; c = 0 at gimbal lock."""
+    """Matrices to extrinsic xyz Euler angles (rad): a, c in (-pi, pi], b in [-pi/2, pi/2].
+
+    At gimbal lock c is 0.
+    """
     sb = -rotation[..., 2, 0]
     cb = torch.hypot(rotation[..., 0, 0], rotation[..., 1, 0])
     locked = cb < 8 * torch.finfo(rotation.dtype).eps

@@ -17,7 +17,8 @@ from action_images.structs import Struct
 class Trajectory(Struct):
     """Poses of the tool in the world with the gripper's opening (0 closed, 1 open).
 
-    Both are (*batch frame): the last axis is time, and indexing covers it, so `trajectory[3:9]` is six frames of one.
+    Both are (*batch frame): the last axis is time, and indexing covers it, so `trajectory[3:9]` is six frames
+    of one.
     """
 
     world_from_tool: Pose
@@ -32,18 +33,20 @@ class Trajectory(Struct):
     def from_vector(cls, vector: Float[Tensor, "*batch frame numbers"]) -> Self:
         """From the 7- or 8-vectors that files hold.
 
-        Seven numbers: x y z (m), extrinsic xyz Euler angles (rad), opening. Eight: x y z (m), quaternion x y z w,
-        opening. Raises ValueError for another length, numbers that are not finite, a quaternion that is not of unit
-        length (within 1 %), or an opening outside [0, 1].
+        Seven numbers: x y z (m), extrinsic xyz Euler angles (rad), opening. Eight: x y z (m), quaternion x y
+        z w, opening. Raises ValueError for another length, numbers that are not finite, a quaternion that is
+        not of unit length (within 1 %), or an opening outside [0, 1].
         """
         if vector.shape[-1] not in (7, 8):
             raise ActionImagesError(
-                f"a trajectory vector has 7 numbers (xyz, Euler xyz, opening) or 8 (xyz, quaternion xyzw, opening), got {vector.shape[-1]}"
+                "a trajectory vector has 7 numbers (xyz, Euler xyz, opening) or 8 (xyz, quaternion xyzw, "
+                f"opening), got {vector.shape[-1]}"
             )
         bad = ~vector.isfinite().all(-1)
         if bad.any():
             raise ActionImagesError(
-                f"trajectory row {bad.nonzero()[0].tolist()} has numbers that are not finite; drop or repair it"
+                f"trajectory row {bad.nonzero()[0].tolist()} has numbers that are not finite; drop or "
+                "repair it"
             )
         position, turn, opening = vector[..., :3], vector[..., 3:-1], vector[..., -1]
         if turn.shape[-1] == 4:
@@ -51,7 +54,8 @@ class Trajectory(Struct):
             if off.any():
                 row = off.nonzero()[0].tolist()
                 raise ActionImagesError(
-                    f"trajectory row {row} has a quaternion that is not of unit length; check that its columns are x y z w"
+                    f"trajectory row {row} has a quaternion that is not of unit length; check that its "
+                    "columns are x y z w"
                 )
             rotation = rotations.from_quaternion_xyzw(turn)
         else:
@@ -67,7 +71,7 @@ class Trajectory(Struct):
         return torch.cat([pose.translation, to_turn(pose.rotation), self.opening[..., None]], -1)
 
     def at(self, frames: Float[Tensor, "num"]) -> Self:
-        """The trajectory at these frame numbers, fractions allowed: straight lines for positions and openings, constant turns.
+        """The trajectory at these frame numbers, fractions allowed: straight lines and constant turns.
 
         Raises ValueError for a frame number outside [0, num_frames - 1]: nothing is extrapolated.
         """
@@ -87,7 +91,7 @@ class Trajectory(Struct):
         return type(self)(Pose(rotation, translation), opening)
 
     def check(self, name: str = "trajectory") -> Self:
-        """Return self; raise ValueError unless there is a frame, all poses are rigid and all openings lie in [0, 1]."""
+        """Return self; raise ValueError unless it has a frame, rigid poses and openings in [0, 1]."""
         if self.opening.ndim == 0 or self.num_frames == 0:
             raise ActionImagesError(f"{name} has no frames; give at least one")
         self.world_from_tool.check(f"{name}.world_from_tool")
@@ -96,6 +100,7 @@ class Trajectory(Struct):
             where = bad.nonzero()[0].tolist()
             value = self.opening[tuple(where)].item()
             raise ActionImagesError(
-                f"{name}.opening{where} is {value:g}; openings lie in [0, 1], 1 = open: rescale the source's gripper"
+                f"{name}.opening{where} is {value:g}; openings lie in [0, 1], 1 = open: rescale the "
+                "source's gripper"
             )
         return self

@@ -12,8 +12,8 @@ def intersect_rays(
 ) -> Float[Tensor, "*batch 3"]:
     """The points (m) with the least weighted squared distance to each view's ray.
 
-    `weight` >= 0 says how much each view counts; with fewer than two views above zero the answer is the nearest point
-    on what is there to the cameras' centroid, and means nothing by itself.
+    `weight` >= 0 says how much each view counts; with fewer than two views above zero the answer is the
+    nearest point on what is there to the cameras' centroid, and means nothing by itself.
     """
     origin, direction = cameras.rays(pixels)
     origin = origin.expand_as(direction)
@@ -31,10 +31,10 @@ def triangulate(
     pixels: Float[Tensor, "*batch view 2"],
     weight: Float[Tensor, "*batch view"] | None = None,
 ) -> tuple[Float[Tensor, "*batch 3"], Float[Tensor, "*batch view"]]:
-    """The points (m) with the least weighted squared reprojection error (px), and that error in each view (px).
+    """The points (m) with the least weighted squared reprojection error, and that error in each view (px).
 
-    At least two views with a positive weight are needed for each point; where fewer see it the point is NaN. A
-    negative depth in any view shows as an infinite error.
+    At least two views with a positive weight are needed for each point; where fewer see it the point is NaN.
+    A negative depth in any view shows as an infinite error.
     """
     weight = torch.ones_like(pixels[..., 0]) if weight is None else weight
     seen = (weight > 0).sum(-1) >= 2

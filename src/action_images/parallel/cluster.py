@@ -43,11 +43,12 @@ def here(begin: Callable[[], Work[Result]], items: Sequence[int]) -> Iterator[Re
 class OnRay:
     """On Ray Data's workers, each with so many processors and graphics cards of its own.
 
-    Joins the cluster that RAY_ADDRESS names, or one that runs on this machine, else starts one here and ends it when the
-    last result is out. `begin` and results travel between machines, so they must be picklable, and the package must be
-    installed on all of them. A worker that is killed is started again, and the items it had under way are done again: they
-    must be harmless to do twice. `num_workers` None: as many as the cluster has room for.
-    Raises ValueError where Ray is not installed, and OSError, naming the item, where its process has died MOST_DEATHS times.
+    Joins the cluster that RAY_ADDRESS names, or one that runs on this machine, else starts one here and ends
+    it when the last result is out. `begin` and results travel between machines, so they must be picklable,
+    and the package must be installed on all of them. A worker that is killed is started again, and the items
+    it had under way are done again: they must be harmless to do twice. `num_workers` None: as many as the
+    cluster has room for. Raises ValueError where Ray is not installed, and OSError, naming the item, where
+    its process has died MOST_DEATHS times.
     """
 
     num_workers: int | None = None
@@ -79,7 +80,8 @@ class OnRay:
                 compute=data.ActorPoolStrategy(size=number, max_tasks_in_flight_per_actor=1),
                 num_cpus=self.num_cpus,
                 num_gpus=self.num_gpus,
-                # Left to itself Ray starts workers and tasks again for ever. These bounds are never reached by themselves.
+                # Left to itself Ray starts workers and tasks again for ever. These bounds are never reached
+                # by themselves.
                 ray_remote_args_fn=partial(
                     dict, max_restarts=(MOST_DEATHS + 1) * len(items), max_task_retries=MOST_DEATHS + 1
                 ),
@@ -97,7 +99,8 @@ class OnRay:
             room = min(room, int(has.get("GPU", 0) // self.num_gpus))
         if room < 1:
             raise ActionImagesError(
-                f"the Ray cluster has {has.get('CPU', 0):g} processors and {has.get('GPU', 0):g} graphics cards, a worker needs "
+                f"the Ray cluster has {has.get('CPU', 0):g} processors and {has.get('GPU', 0):g} graphics "
+                "cards, a worker needs "
                 f"{self.num_cpus} and {self.num_gpus:g}; join a larger cluster, or ask for less"
             )
         return min(self.num_workers or room, room, num_items)
@@ -108,7 +111,8 @@ def spread_named(
 ) -> Spread:
     """Where a command's work is done; each worker has `num_cpus` threads, and a graphics card of its own for 'cuda'.
 
-    The number of threads decides in which order some sums are taken: the same number here and there gives the same bytes.
+    The number of threads decides in which order some sums are taken: the same number here and there gives the
+    same bytes.
     """
     if place == "local":
         if num_workers not in (None, 1):
@@ -117,7 +121,8 @@ def spread_named(
         return here
     if ":" in device:
         raise ActionImagesError(
-            f"on Ray each worker is given a graphics card of its own: say --device {device.split(':')[0]}, not {device}"
+            f"on Ray each worker is given a graphics card of its own: say --device {device.split(':')[0]}, "
+            f"not {device}"
         )
     return OnRay(num_workers, num_cpus, 0 if device == "cpu" else 1)
 

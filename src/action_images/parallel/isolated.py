@@ -21,8 +21,9 @@ def each_isolated(
 ) -> Iterator[tuple[Item, Result | None]]:
     """Each item with what `work` makes of it, in order and few at a time; None where the process died of it.
 
-    `begin(*arguments)` runs once in each process. Decoders written in C end their process at some damaged files, which
-    no Python code can catch. Raises OSError where no process can be started, which is no item's fault.
+    `begin(*arguments)` runs once in each process. Decoders written in C end their process at some damaged
+    files, which no Python code can catch. Raises OSError where no process can be started, which is no item's
+    fault.
     """
     waiting = deque(items)
     while waiting:

@@ -18,8 +18,9 @@ from action_images.files.atomic import commit_file
 class LatentCache:
     """Encodes what is not in the folder yet, and remembers it under everything that it depends on.
 
-    `key` names all that decides what `encode` makes of pixels: the weights, their revision, the size and resampling of
-    the frames, the drawing's format. Another key is another cache beside this one. Safe for several processes.
+    `key` names all that decides what `encode` makes of pixels: the weights, their revision, the size and
+    resampling of the frames, the drawing's format. Another key is another cache beside this one. Safe for
+    several processes.
     """
 
     def __init__(self, folder: Path, encode: Callable[[Tensor], Tensor], key: str):
@@ -33,7 +34,8 @@ class LatentCache:
     def latents(self, address: str, stream: str, pixels: Callable[[], Tensor]) -> Tensor:
         """The latents of one stream ('video', 'action', 'camera') at a window's address; `pixels` is called where they are not known.
 
-        Returned on the CPU in the dtype that `encode` gave. Raises EpisodeError where the stored file is damaged.
+        Returned on the CPU in the dtype that `encode` gave. Raises EpisodeError where the stored file is
+        damaged.
         """
         name = sha256(f"{stream}\0{address}".encode()).hexdigest()
         path = self.folder / name[:2] / f"{name}.pt"

@@ -46,10 +46,10 @@ def load(
 ) -> Iterator[tuple[Batch, ...]]:
     """Steps `start` to `start + num_steps` of training, each its batches: one for each kind of sample, mostly one.
 
-    A step has `batch_size` samples for this rank; what is in it depends on the mixture, the step, the batch size and
-    the ranks, not on the workers. Videos reach `device` as uint8, on the CPU in memory that the workers use again once a
-    batch is dropped. Raises EpisodeError as soon as an episode turns out to be damaged, or to kill the process that
-    decodes it: nothing is skipped.
+    A step has `batch_size` samples for this rank; what is in it depends on the mixture, the step, the batch
+    size and the ranks, not on the workers. Videos reach `device` as uint8, on the CPU in memory that the
+    workers use again once a batch is dropped. Raises EpisodeError as soon as an episode turns out to be
+    damaged, or to kill the process that decodes it: nothing is skipped.
     """
     if not 0 <= rank < num_ranks:
         raise ActionImagesError(f"rank {rank} does not lie in 0..{num_ranks - 1}")

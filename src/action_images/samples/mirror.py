@@ -23,9 +23,10 @@ WORLD, TOOL, IMAGE = (1.0, -1.0, 1.0), (1.0, -1.0, 1.0), (-1.0, 1.0, 1.0)
 def mirrored(sample: Sample) -> Sample:
     """The scene of a sample, or of a batch of them, reflected in the world's plane y = 0, its images flipped from left to right in place.
 
-    Rotations stay rotations: the tool's y axis points to where the other finger was. 'left' and 'right', 'clockwise' and
-    'counterclockwise' change places in the instruction. Twice is the same as not at all, but for the spelling of
-    'counterclockwise'. Not for scenes in which handedness means more than that, as where a label is to be read or a screw turned.
+    Rotations stay rotations: the tool's y axis points to where the other finger was. 'left' and 'right',
+    'clockwise' and 'counterclockwise' change places in the instruction. Twice is the same as not at all, but
+    for the spelling of 'counterclockwise'. Not for scenes in which handedness means more than that, as where
+    a label is to be read or a screw turned.
     """
     sample.video.copy_(sample.video.flip(-1))
     cameras = None if sample.cameras is None else mirrored_camera(sample.cameras)

@@ -22,8 +22,8 @@ SLOTS = 1000
 class Decisions:
     """What is decided by chance for each sample by itself: its mode, what it must do without, and whether it is mirrored.
 
-    `modes` are weights of names; `drop_text` may give a mode a probability of its own, as {"label": 1.0} does. Of the
-    videos of `first_frame_modes` no more than the first frame is decoded.
+    `modes` are weights of names; `drop_text` may give a mode a probability of its own, as {"label": 1.0}
+    does. Of the videos of `first_frame_modes` no more than the first frame is decoded.
     """
 
     modes: Mapping[str, float] = field(default_factory=dict)
@@ -67,10 +67,10 @@ class Source:
     ):
         """`views` may be drawn from (None: all), `num_views` for each sample (None: all, in their order).
 
-        `keep` says of an episode id whether it belongs to this split. `decisions` are this source's own (None: the
-        mixture's). `too_short` lists the episodes that give no window, `bare`, where it `draws_actions`, those left out
-        because they have no tool poses or one of the views is not calibrated. Raises EpisodeError where nothing is left,
-        ValueError for views that do not exist.
+        `keep` says of an episode id whether it belongs to this split. `decisions` are this source's own
+        (None: the mixture's). `too_short` lists the episodes that give no window, `bare`, where it
+        `draws_actions`, those left out because they have no tool poses or one of the views is not calibrated.
+        Raises EpisodeError where nothing is left, ValueError for views that do not exist.
         """
         self.name, self.dataset, self.cutting, self.ratio, self.decisions = (
             name,
@@ -84,7 +84,8 @@ class Source:
         unknown = sorted(set(self.views) - set(dataset.view_names))
         if unknown or not 1 <= self.num_views <= len(self.views):
             raise ActionImagesError(
-                f"{name}: {self.num_views} of the views {self.views} were asked for, there are {dataset.view_names}"
+                f"{name}: {self.num_views} of the views {self.views} were asked for, there are "
+                f"{dataset.view_names}"
             )
         if not ratio > 0:
             raise ActionImagesError(f"{name}: a ratio is greater than 0, got {ratio}")
@@ -103,7 +104,8 @@ class Source:
                 + f", {len(bare)} have no tool poses or an uncalibrated view" * bool(bare)
             )
             raise EpisodeError(
-                f"{name}: none of {len(kept)} episodes gives a window ({needed}); choose other windows, calibrated views or another split"
+                f"{name}: none of {len(kept)} episodes gives a window ({needed}); choose other windows, "
+                "calibrated views or another split"
             )
 
     def __len__(self) -> int:
@@ -126,8 +128,8 @@ class Source:
 class Mixture:
     """Draws from several sources in the ratios asked for, each source's windows all once before any again.
 
-    `mixture[index]` is a draw for any index >= 0, in constant time: to resume is to go on at an index, to share among
-    ranks is to take every n-th.
+    `mixture[index]` is a draw for any index >= 0, in constant time: to resume is to go on at an index, to
+    share among ranks is to take every n-th.
     """
 
     def __init__(self, sources: Sequence[Source], seed: int, decisions: Decisions | None = None):

@@ -25,10 +25,10 @@ from action_images.structs import Struct, stack
 class Sample(Struct):
     """A window of an episode; a batch is a Sample with one more axis.
 
-    `video` is in [-1, 1], or uint8 on its way from a worker process (see `normalised`); it holds all frames or the
-    first alone. `cameras` is None where a view
-    is not calibrated, `trajectory` where the tool is not known. `valid` is False for frames beyond the episode's end:
-    what is there repeats the last frame and belongs in no loss. The instruction of a batch is a tuple of them.
+    `video` is in [-1, 1], or uint8 on its way from a worker process (see `normalised`); it holds all frames
+    or the first alone. `cameras` is None where a view is not calibrated, `trajectory` where the tool is not
+    known. `valid` is False for frames beyond the episode's end: what is there repeats the last frame and
+    belongs in no loss. The instruction of a batch is a tuple of them.
     """
 
     video: Float[Tensor, "*batch view shown 3 h w"] | UInt8[Tensor, "*batch view shown 3 h w"]
@@ -40,7 +40,8 @@ class Sample(Struct):
     def normalised(self) -> Self:
         """The same with its video in [-1, 1], float32; one of bytes becomes contiguous.
 
-        Convolutions add in another order where memory lies otherwise, and how bytes lie depends on who decoded them.
+        Convolutions add in another order where memory lies otherwise, and how bytes lie depends on who
+        decoded them.
         """
         if self.video.dtype != torch.uint8:
             return self
@@ -70,8 +71,9 @@ def cut(
 ) -> Sample:
     """The sample at an address, its video uint8; `size` (height, width) fits all views to it, cameras alike.
 
-    `first_frame_only`: no more of the video is decoded; cameras, trajectory and `valid` still tell of all frames.
-    Raises EpisodeError where the window is not of this episode, or views differ in size and none is given.
+    `first_frame_only`: no more of the video is decoded; cameras, trajectory and `valid` still tell of all
+    frames. Raises EpisodeError where the window is not of this episode, or views differ in size and none is
+    given.
     """
     if window.episode_id != episode.id:
         raise EpisodeError(

@@ -15,8 +15,8 @@ Unit = Literal["episode", "variation"]
 class Split:
     """A rule for `Source(keep=...)`: about `fraction` of all episodes are held out, by a hash of their id.
 
-    By `variation` all repetitions of one scene lie on the same side, by `episode` each lies where its own id says. New
-    episodes move none of the old. Cameras are held out by `Source(views=...)`.
+    By `variation` all repetitions of one scene lie on the same side, by `episode` each lies where its own id
+    says. New episodes move none of the old. Cameras are held out by `Source(views=...)`.
     """
 
     part: Part = "all"
@@ -26,7 +26,8 @@ class Split:
     def __post_init__(self) -> None:
         if self.part not in get_args(Part) or self.by not in get_args(Unit):
             raise ActionImagesError(
-                f"part is one of {', '.join(get_args(Part))}, by one of {', '.join(get_args(Unit))}; got {self.part}, {self.by}"
+                f"part is one of {', '.join(get_args(Part))}, by one of {', '.join(get_args(Unit))}; got "
+                f"{self.part}, {self.by}"
             )
 
     def __call__(self, episode_id: str) -> bool:

@@ -21,8 +21,8 @@ ADDRESS = re.compile(
 class Window:
     """A printable address: the same address cuts the same sample.
 
-    Frames `start`, `start + stride`, ... of the episode, `num_frames` of them. A window may reach beyond the episode's
-    end; the frames there are padding, marked as not valid.
+    Frames `start`, `start + stride`, ... of the episode, `num_frames` of them. A window may reach beyond the
+    episode's end; the frames there are padding, marked as not valid.
     """
 
     episode_id: str
@@ -53,11 +53,13 @@ class Window:
     def indices(self, episode_frames: int) -> tuple[list[int], Bool[Tensor, "frame"]]:
         """The frames of an episode with so many frames, and which of them are its own and not padding.
 
-        Padding repeats the window's last real frame. Raises EpisodeError where not even the first frame exists.
+        Padding repeats the window's last real frame. Raises EpisodeError where not even the first frame
+        exists.
         """
         if not 0 <= self.start < episode_frames:
             raise EpisodeError(
-                f"{self}: begins beyond the episode's {episode_frames} frames; cut windows from the episode's own length"
+                f"{self}: begins beyond the episode's {episode_frames} frames; cut windows from the "
+                "episode's own length"
             )
         wanted = range(self.start, self.start + self.stride * self.num_frames, self.stride)
         real = [index for index in wanted if index < episode_frames]
@@ -69,8 +71,8 @@ class Window:
 class Cutting:
     """Which windows an episode gives: `num_frames` at `stride`, one beginning every `step` frames.
 
-    A window needs `least` real frames, the rest is padding; None refuses padding altogether. An episode too short for
-    that gives no window, and is never slowed down to fit.
+    A window needs `least` real frames, the rest is padding; None refuses padding altogether. An episode too
+    short for that gives no window, and is never slowed down to fit.
     """
 
     num_frames: int

@@ -36,8 +36,9 @@ class WorkerDiedError(RuntimeError):
 def made_ahead(make: Make, steps: Sequence[int], num_workers: int) -> Iterator[Any]:
     """`make(step)` of each step in order, made by worker processes; 0 makes them here, when asked for.
 
-    Tensors lie in shared memory that is used again once a step's value is dropped: what shall last longer is kept by
-    keeping it. Raises WorkerDiedError where a process is killed, RuntimeError with its traceback where `make` raised.
+    Tensors lie in shared memory that is used again once a step's value is dropped: what shall last longer is
+    kept by keeping it. Raises WorkerDiedError where a process is killed, RuntimeError with its traceback
+    where `make` raised.
     """
     if num_workers == 0:
         yield from (make(step, _own_memory, _nobody) for step in steps)
