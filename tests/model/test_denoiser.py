@@ -5,7 +5,9 @@ import torch
 from tiny_models import TINY
 
 from action_images.canvas import MODES
+from action_images.errors import ActionImagesError
 from action_images.model.backbones.wan import ActionImagesTransformer3DModel
+from action_images.model.conditioning.conditioned import Shown
 from action_images.model.conditioning.rays import pool_cameras
 
 
@@ -70,6 +72,12 @@ def test_the_pooled_condition_refuses_small_sizes_with_those_that_fit(inputs):
         model(**inputs(height=8, width=16), camera=torch.randn(2, 4, 96, 8, 16))
 
 
+def test_the_pooled_condition_refuses_channels_that_do_not_fit(inputs):
+    model = ActionImagesTransformer3DModel(**TINY, camera="released")
+    with pytest.raises(ActionImagesError, match="pools channels to 48 and cannot take 32"):
+        model(**inputs(height=16, width=16), camera=torch.randn(2, 4, 32, 16, 16))
+
+
 def test_rays_cost_a_thousandth_of_the_pooled_branch():
     with torch.device("meta"):
         plain, pooled, rays = (
@@ -93,6 +101,12 @@ def test_rays_work_at_any_resolution(inputs):
 
 
 LAYOUT = MODES["policy"].layout(2, 3)
+
+
+def shown(text: torch.Tensor, **what) -> Shown:
+    """What a pass is shown: `what`, and nothing else."""
+    nothing = {"camera": None, "first_frames": None, "layout": LAYOUT, "later": {}, "given": None}
+    return Shown(**{**nothing, **what}, is_word=(text != 0).any(-1))
 
 
 def test_one_noise_level_for_all_frames_equals_the_same_for_each(inputs):
@@ -144,8 +158,7 @@ def test_the_stem_shows_each_view_its_own_first_frame(inputs):
         other = frames.clone()
         other[:, 1] = 0
         seen, changed = (
-            model._add_conditions(tokens, text, given["encoder_hidden_states"], None, pixels, LAYOUT)
-            for pixels in (frames, other)
+            model.add_conditions(tokens, text, shown(text, first_frames=pixels)) for pixels in (frames, other)
         )
     differs = (seen != changed).any(0).any(0).any(-1).any(-1)
     assert torch.equal(differs, LAYOUT.view_of_frame() == 1)
@@ -175,11 +188,19 @@ def test_a_stem_of_what_is_given_later_shows_each_time_and_view_its_own_frames(s
         STEMS[stem],
     )
     tokens, given = torch.zeros(2, 24, WHOLE.num_frames, 2, 3), MODES[mode].given(WHOLE).expand(2, -1)
+    text = torch.randn(2, 5, 24)
     frames = torch.rand(2, 2, 2, 4, 3, 32, 48)
     other = frames.clone()
     other[:, 1, 0, 2] = 0
     with torch.no_grad():
-        seen, changed = (model._add_later(tokens, stream, pixels, WHOLE, given) for pixels in (frames, other))
+        seen, changed = (
+            model.add_conditions(
+                tokens,
+                text,
+                shown(text, layout=WHOLE, given=given, later={"video": None, "action": None, stream: pixels}),
+            )
+            for pixels in (frames, other)
+        )
     differs = (seen != changed).any(0).any(0).any(-1).any(-1)
     assert torch.equal(differs, (WHOLE.view_of_frame() == 1) & (WHOLE.place_of_frame() == 1))
     assert (seen[:, :, WHOLE.place_of_frame() == 0] == 0).all()

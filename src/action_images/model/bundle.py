@@ -69,7 +69,7 @@ class Models:
     @property
     def pixels_per_token(self) -> int:
         """Sides of images must be multiples of this."""
-        return self.autoencoder.spatial_factor * self.denoiser.transformer.config["patch_size"][1]
+        return self.autoencoder.spatial_factor * self.denoiser.transformer.patch[0]
 
     def to(self, device: torch.device | str) -> Self:
         """The same models (moved in place, as modules are) on another device."""

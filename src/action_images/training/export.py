@@ -25,9 +25,8 @@ def whole_transformer(
     if not keep:
         return None
     with torch.device("meta"):
-        copy = ActionImagesTransformer3DModel(
-            **{name: value for name, value in transformer.config.items() if not name.startswith("_")}
-        )
+        config = {name: value for name, value in transformer.config.items() if not name.startswith("_")}
+        copy = type(transformer)(**config)
     copy.load_state_dict(_merged(state, _scaling(transformer)), assign=True)
     return copy
 

@@ -77,16 +77,25 @@ def ray_features(
 
 
 def pool_cameras(camera: Tensor | None, latents: Tensor) -> Tensor:
-    """Camera latents (b l 96 h w) as the released network takes them: one vector for each latent frame (b l 12288)."""
+    """Camera latents (b l 96 h w) as the released network takes them: one vector for each latent frame (b l 12288).
+
+    Raises ActionImagesError where there are none, or their channels or sizes do not fit.
+    """
     if camera is None:
         raise ActionImagesError(
             "this model was built with camera='released' and needs `camera` in every call"
         )
-    height, width = latents.shape[-2:]
+    channels, (height, width) = camera.shape[2], latents.shape[-2:]
+    if channels % POOL[0]:
+        raise ActionImagesError(
+            f"the released camera condition pools channels to {POOL[0]} and cannot take {channels}: it belongs to "
+            f"autoencoders of {POOL[0]} channels, such as Wan2.2's; use a model with camera='rays'"
+        )
     if height < POOL[1] or width < POOL[2]:
         raise ActionImagesError(
-            f"the released camera condition pools to {POOL[1]} x {POOL[2]} and cannot take latents of {height} x {width}; use images of "
-            "at least 256 x 256 px (the weights were trained at 512 x 512), or a model with camera='rays'"
+            f"the released camera condition pools to {POOL[1]} x {POOL[2]} and cannot take latents of "
+            f"{height} x {width}; use images of at least 256 x 256 px (the weights were trained at 512 x 512), "
+            "or a model with camera='rays'"
         )
     return F.adaptive_avg_pool3d(camera, POOL).flatten(2)
 
