@@ -16,7 +16,7 @@ from typing_extensions import Self
 
 from action_images.baselines.numbers import NUM_NUMBERS, PARTS
 from action_images.canvas import Canvas
-from action_images.model.backbones.wan import ActionImagesTransformer3DModel
+from action_images.model.conditioning.conditioned import Conditioned
 from action_images.model.denoiser import CanvasDenoiser, Condition
 from action_images.model.loading import load_module
 
@@ -112,16 +112,16 @@ class PathRegressor(CanvasDenoiser):
 
     answers: ClassVar[str] = "path"
 
-    def __init__(self, transformer: ActionImagesTransformer3DModel, head: PathHead) -> None:
+    def __init__(self, transformer: Conditioned, head: PathHead) -> None:
         super().__init__(transformer)
         self.head = head
 
     @classmethod
-    def opened(cls, transformer: ActionImagesTransformer3DModel, folder: Path) -> Self:
+    def opened(cls, transformer: Conditioned, folder: Path) -> Self:
         """With the head that `save` wrote."""
         return cls(transformer, load_module(PathHead, folder / HEAD))
 
-    def around(self, transformer: ActionImagesTransformer3DModel) -> "PathRegressor":
+    def around(self, transformer: Conditioned) -> "PathRegressor":
         """The same head on another copy of the network."""
         return PathRegressor(transformer, self.head)
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from action_images.canvas import Canvas
-from action_images.model.backbones.wan import ActionImagesTransformer3DModel
+from action_images.model.conditioning.conditioned import Conditioned
 from action_images.structs import Struct
 
 LEAST_LEVEL = 0.05
@@ -59,16 +59,16 @@ class CanvasDenoiser(nn.Module):
     answers: ClassVar[str] = "canvas"
     """What it answers with, in the word of a saved folder's index."""
 
-    def __init__(self, transformer: ActionImagesTransformer3DModel) -> None:
+    def __init__(self, transformer: Conditioned) -> None:
         super().__init__()
         self.transformer = transformer
 
     @classmethod
-    def opened(cls, transformer: ActionImagesTransformer3DModel, folder: Path) -> Self:  # noqa: ARG003 (denoisers with parts of their own read them)
+    def opened(cls, transformer: Conditioned, folder: Path) -> Self:  # noqa: ARG003 (denoisers with parts of their own read them)
         """The denoiser around a network that was read from a folder of models, with what else `save` wrote there."""
         return cls(transformer)
 
-    def around(self, transformer: ActionImagesTransformer3DModel) -> "CanvasDenoiser":
+    def around(self, transformer: Conditioned) -> "CanvasDenoiser":
         """The same denoiser around another copy of its network."""
         return CanvasDenoiser(transformer)
 

@@ -6,16 +6,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from action_images.model.backbones.wan import ActionImagesTransformer3DModel
+from action_images.model.conditioning.conditioned import Conditioned
 from action_images.training.checkpoint import sync
 from action_images.training.fsdp import whole
 
 ADAPTER = "default"
 
 
-def whole_transformer(
-    transformer: ActionImagesTransformer3DModel, keep: bool = True
-) -> ActionImagesTransformer3DModel | None:
+def whole_transformer(transformer: Conditioned, keep: bool = True) -> Conditioned | None:
     """A copy on the CPU that any process can save alone; every process takes part, and gets None unless it is to `keep` it."""
     state = {}
     for name, value in transformer.state_dict().items():
@@ -25,8 +23,7 @@ def whole_transformer(
     if not keep:
         return None
     with torch.device("meta"):
-        config = {name: value for name, value in transformer.config.items() if not name.startswith("_")}
-        copy = type(transformer)(**config)
+        copy = type(transformer).from_config(transformer.config)
     copy.load_state_dict(_merged(state, _scaling(transformer)), assign=True)
     return copy
 
@@ -44,7 +41,7 @@ def put_in_place(unfinished: Path, folder: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _scaling(transformer: ActionImagesTransformer3DModel) -> dict[str, float]:
+def _scaling(transformer: Conditioned) -> dict[str, float]:
     """How much each adapted layer's adapter counts."""
     return {
         name: module.scaling[ADAPTER]

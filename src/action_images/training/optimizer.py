@@ -4,14 +4,14 @@ import torch
 from torch import nn
 
 from action_images.errors import ActionImagesError
-from action_images.model.backbones.wan import ActionImagesTransformer3DModel
+from action_images.model.conditioning.conditioned import Conditioned
 from action_images.training.recipe import Recipe
 
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 """Layers whose weights decay."""
 
 
-def choose_trainable(transformer: ActionImagesTransformer3DModel, recipe: Recipe) -> None:
+def choose_trainable(transformer: Conditioned, recipe: Recipe) -> None:
     """Mark what learns: everything, or low-rank additions to a frozen network (peft)."""
     transformer.requires_grad_(recipe.trainable == "full")
     if recipe.trainable == "lora":
