@@ -12,7 +12,10 @@ def main(
     workers: int = 2,
     thumbnails: int = 1000,
 ) -> int:
-    """Find everything that is wrong with a data set, and look at it. Exit code 1 where there are errors, 0 where warnings alone.
+    """Find everything that is wrong with a data set, and look at it.
+
+    Exit code 1 where there are errors, 0 where there are warnings alone. The last line says what the pictures could
+    verify of cameras, times and tool, and what they could not.
 
     Args:
         dataset: folder of the data set.
@@ -36,19 +39,19 @@ def main(
         )
     console = Console()
     views = ", ".join(verdict.views)
-    console.print(
-        f"{dataset}: {verdict.num_episodes} episodes, {verdict.num_frames} frames at {verdict.fps:g}/s, views {views}",
-        soft_wrap=True,
-    )
+    counts = f"{verdict.num_episodes} episodes, {verdict.num_frames} frames at {verdict.fps:g}/s"
+    console.print(f"{dataset}: {counts}, views {views}", soft_wrap=True)
     table = Table("finding", "count")
     for kind, count in summary(verdict).items():
         table.add_row(kind, str(count), style="red" if kind.startswith("error") else "yellow")
-    console.print(table if verdict.findings else "Nothing was found to be wrong.")
+    if verdict.findings:
+        console.print(table)
     for finding in verdict.findings:
         place = finding.episode or dataset
         console.print(
             f"{finding.level}: {place}: {finding.message}", markup=False, highlight=False, soft_wrap=True
         )
+    console.print(verdict.conclusion, markup=False, highlight=False, soft_wrap=True)
     page = dataset / "check.html" if html is None else html
     write_data_page(page, open_possible(dataset), verdict, thumbnails)
     print(f"thumbnails: {page}")

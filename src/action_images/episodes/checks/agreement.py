@@ -1,98 +1,213 @@
-"""Whether pictures, cameras and the tool of an episode agree: what no file can say of itself."""
+"""Whether pictures, cameras and tool agree: what no file can say of itself, judged from the evidence of all episodes."""
 
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping, Sequence
+from functools import reduce
+from operator import add
 
 import torch
 
-from action_images.episodes.checks import motion
-from action_images.episodes.episode import View
-from action_images.geometry import Trajectory
+from action_images.episodes.checks import follow
+from action_images.episodes.checks.alternatives import CAMERAS, PICTURES, ROTATIONS, TIMES, TOOL
+from action_images.episodes.checks.evidence import DECLARED, FROZEN, Evidence
+from action_images.episodes.checks.finding import Examined, Finding
+from action_images.episodes.checks.follow import Change
 
-LEAST_NEARNESS = 1.2
-"""Pictures should move at least so many times more at the tool than elsewhere."""
+LEAST_STEPS = 4
+"""With fewer visible steps of the tool nothing is said of a view."""
+LEAST_FIT = 1.3
+"""Pictures should differ so many times less when they are aligned along the tool."""
+NAMED_FIT = 1.8
+"""An alternative is named where it fits so well by itself ..."""
+BETTER = 1.35
+"""... and so many times better than what was said."""
+BETTER_ROTATION = 1.3
+BETTER_THAN_FROZEN = 1.1
+BETTER_FROZEN = 2.0
+"""A tool that is said to turn may fit so many times worse than one that never turns: a ball looks the same turned."""
+LEAST_TURNS = 8
+"""With fewer pairs of pictures between which the tool turns, nothing is said of its rotations."""
+FARTHEST_BESIDE_M = 0.045
+"""What moves with the tool may lie so far beside its axis."""
 
-Say = Callable[[str, str, str], None]
-"""level, kind, message"""
-
-
-def look_at_tool(
-    views: list[View], trajectory: Trajectory, moved: dict[str, torch.Tensor], indices: torch.Tensor, say: Say
-) -> None:
-    """Whether the tool projects inside the pictures and where they move; `moved` is what changed between the looks at `indices`."""
-    positions = trajectory.world_from_tool.translation
-    inside_anywhere = torch.zeros(len(positions), dtype=torch.bool)
-    calibrated = [view for view in views if view.camera is not None]
-    for view in calibrated:
-        assert view.camera is not None
-        pixels, depth = view.camera.project(positions)
-        inside = (depth > 0) & view.camera.contains(pixels)
-        inside_anywhere |= inside
-        if inside.float().mean() < 0.5:
-            say(
-                "warning",
-                "tool out of view",
-                f"{view.name}: the tool projects inside the picture in {inside.sum()} of {len(inside)} frames",
-            )
-        _look_at_motion(view, calibrated, positions[indices[1:]], moved[view.name], indices[1:], say)
-    if calibrated and not inside_anywhere.any():
-        say(
-            "error",
-            "calibration",
-            "the tool is in no view at any time; the cameras or the tool's frame follow another convention",
-        )
+Findings = Iterator[Finding]
 
 
-def _look_at_motion(
-    view: View,
-    others: list[View],
-    positions: torch.Tensor,
-    change: torch.Tensor,
-    indices: torch.Tensor,
-    say: Say,
-) -> None:
-    """The tool is where something moves, and another view's camera would not say better where."""
-    own = motion.nearness(change, _at(view, indices), positions)
-    if own is None:
+def check_agreement(examined: Sequence[Examined]) -> Findings:
+    """Findings about cameras, times, tool and rotations: of the whole set, else of episodes that differ from it."""
+    looked_at = [result for result in examined if result.evidence]
+    if not looked_at:
         return
-    if own < LEAST_NEARNESS:
-        say(
-            "warning",
-            "calibration",
-            f"{view.name}: pictures move no more at the tool's projection than elsewhere ({own:.2f} times)",
+    evidence = pooled(looked_at)
+    whole = [*_judge(evidence), *_of_rotations(measurable(evidence))]
+    if whole or len(looked_at) == 1:
+        name = looked_at[0].id if len(examined) == 1 else ""
+        yield from (Finding("warning", "calibration", name, message) for message in whole)
+        return
+    for result in looked_at:
+        for message in _judge(result.evidence):
+            yield Finding("warning", "calibration", result.id, message)
+
+
+def pooled(examined: Sequence[Examined]) -> dict[str, Evidence]:
+    """The evidence of each view, added up over episodes."""
+    names = dict.fromkeys(name for result in examined for name in result.evidence)
+    parts = {
+        name: [result.evidence[name] for result in examined if name in result.evidence] for name in names
+    }
+    return {name: reduce(add, found) for name, found in parts.items()}
+
+
+def verification(examined: Sequence[Examined], view_names: Sequence[str]) -> str:
+    """In one sentence what the pictures could say of cameras, times and tool, and what they could not."""
+    evidence = pooled([result for result in examined if result.evidence])
+    seen = measurable(evidence)
+    fits = [f"{name} ({found.changes[DECLARED].fit:.1f} times)" for name, found in seen.items()]
+    unseen = [name for name in view_names if name not in seen]
+    if not seen:
+        return (
+            "Not verified: cameras, times, tool and rotations; no calibrated view shows a tool of a known path "
+            "that moves enough. The thumbnails decide."
         )
-    apart = motion.offset(change, _at(view, indices), positions)
-    for other in others:
-        if other is view or other.frames.size != view.frames.size or apart is None:
-            continue
-        theirs = motion.offset(change, _at(other, indices), positions)
-        if theirs is not None and theirs < 0.5 * apart and apart > 0.02:
-            say(
-                "warning",
-                "calibration",
-                f"{view.name}: what moves fits the camera of '{other.name}' better than its own; are they swapped?",
-            )
+    rotations = (
+        "rotations are compared" if _turns(seen) >= LEAST_TURNS else "rotations (the tool turns too little)"
+    )
+    missing = [*(f"view '{name}'" for name in unseen), "which way the gripper opens"]
+    if _turns(seen) < LEAST_TURNS:
+        missing.insert(0, rotations)
+    verified = f"Measured: pictures aligned along the tool's path differ less in {', '.join(fits)}"
+    return f"{verified}; below {LEAST_FIT:g} is no fit. Not verified: {', '.join(missing)}, distances below 5 cm."
 
 
-def compare_views(views: list[View], moved: dict[str, torch.Tensor], indices: torch.Tensor, say: Say) -> None:
-    """What moves in one view must lie near the line on which the other cameras can see it."""
-    calibrated = [view for view in views if view.camera is not None]
-    for place, one in enumerate(calibrated):
-        for other in calibrated[place + 1 :]:
-            pixels, weight = motion.centre(moved[one.name], one.frames.size)
-            others, weights = motion.centre(moved[other.name], other.frames.size)
-            both = (weight > 0) & (weights > 0)
-            if both.sum() < 3:
-                continue
-            cameras = _at(one, indices[1:][both]), _at(other, indices[1:][both])
-            distance = motion.epipolar_distance(*cameras, pixels[both], others[both]).nanmedian()
-            if distance > 0.2:
-                say(
-                    "warning",
-                    "calibration",
-                    f"{one.name} and {other.name}: what moves in both is {distance:.0%} of the picture off the epipolar line",
-                )
+def measurable(evidence: Mapping[str, Evidence]) -> dict[str, Evidence]:
+    """The views in which the tool is said to move visibly, by what is said or by an alternative that fits."""
+    return {name: found for name, found in evidence.items() if _is_measurable(found)}
 
 
-def _at(view: View, indices: torch.Tensor):
-    assert view.camera is not None
-    return view.camera[indices] if view.camera.batch_shape else view.camera.expand(len(indices))
+def _is_measurable(evidence: Evidence) -> bool:
+    best = max(change.fit for change in evidence.changes.values())
+    return evidence.num_steps >= LEAST_STEPS or best >= NAMED_FIT
+
+
+def _judge(evidence: Mapping[str, Evidence]) -> Iterator[str]:
+    """What is wrong, by the likeliest cause: one for the tool if it explains all views, else one for each view."""
+    seen = measurable(evidence)
+    if not seen:
+        return
+    common = _of_tool(seen)
+    if common is not None:
+        yield common
+        return
+    for name, found in seen.items():
+        yield from _of_view(name, found)
+
+
+def _of_tool(seen: Mapping[str, Evidence]) -> str | None:
+    """The alternative of the tool's path, or of its time, that fits all views better and each as well as any other."""
+    if len(seen) < 2:
+        return None
+    names = [*TOOL, *TIMES]
+    total = {
+        name: reduce(add, [found.changes[name] for found in seen.values()]) for name in (DECLARED, *names)
+    }
+    best = _best(total, names)
+    if best is None or not all(_explains(found, best) for found in seen.values()):
+        return None
+    ratio = total[best].fit / total[DECLARED].fit
+    return f"all views fit {ratio:.1f} times better {_words_for_tool(best)}"
+
+
+def _explains(found: Evidence, name: str) -> bool:
+    best = max(change.fit for change in found.changes.values())
+    return found.changes[name].fit >= 0.8 * best and _is_better(found.changes, name)
+
+
+def _words_for_tool(name: str) -> str:
+    if name in TOOL:
+        return TOOL[name].says
+    if name == "reversed":
+        return "with the pictures in the reverse order"
+    frames = int(name.removeprefix("shift "))
+    late, cure = ("earlier", "later") if frames > 0 else ("later", "earlier")
+    return (
+        f"with the tool {abs(frames)} frames {cure}: it is said {abs(frames)} frames {late} than it is shown"
+    )
+
+
+def _of_view(name: str, found: Evidence) -> Iterator[str]:
+    alternatives = {**PICTURES, **CAMERAS, **TOOL, **TIMES}
+    best = _best(found.changes, [other for other in found.changes if other != DECLARED])
+    fit = found.changes[DECLARED].fit
+    if best is not None:
+        ratio = found.changes[best].fit / fit
+        words = (
+            alternatives[best].says.format(view=name) if best in alternatives else f"with {best}: swapped?"
+        )
+        yield f"{name}: fits {ratio:.1f} times better {words}"
+    elif fit < LEAST_FIT:
+        cause = (
+            "the calibration, the tool's frame or the times are wrong, or the picture does not show the robot"
+        )
+        yield f"{name}: what moves does not follow the projected tool (fit {fit:.1f}, right ones have 2 to 6); {cause}"
+    else:
+        yield from _of_place(name, found.maps)
+
+
+def _best(changes: Mapping[str, Change], names: Sequence[str]) -> str | None:
+    """The alternative that fits best, where it is well above what was said."""
+    best = max(names, key=lambda name: changes[name].fit)
+    return best if _is_better(changes, best) else None
+
+
+def _is_better(changes: Mapping[str, Change], name: str) -> bool:
+    return changes[name].fit >= max(NAMED_FIT, BETTER * changes[DECLARED].fit)
+
+
+def _of_place(name: str, maps: Sequence[Change]) -> Iterator[str]:
+    """Where what moves with the tool lies: about its axis, or beside it."""
+    found = [place for place in map(beside_m, maps) if place is not None]
+    if not found:
+        return
+    beside = torch.tensor(found).abs().quantile(0.5, interpolation="lower")
+    if beside > FARTHEST_BESIDE_M:
+        yield (
+            f"{name}: what moves with the tool lies {100 * beside:.0f} cm beside it; the camera's pose, its "
+            "intrinsics or the tool's point are off by about that"
+        )
+
+
+def beside_m(change: Change) -> float | None:
+    """How far beside the tool's axis (m) the middle of what moves with it lies; None where nothing does."""
+    gain = gains(change)
+    hand = (follow.AXIAL >= follow.HAND_AXIAL[0]) & (follow.AXIAL <= follow.HAND_AXIAL[-1] + 1e-6)
+    weight = (gain[hand].mean(0) - 0.1).clamp_min(0)
+    if weight.sum() < 0.2:
+        return None
+    return float((weight * follow.LATERAL).sum() / weight.sum())
+
+
+def gains(change: Change) -> torch.Tensor:
+    """From -1 to 1 at each point about the tool: 1 where all change is explained by being carried along."""
+    noise = 2 * follow.NOISE * change.num_points / change.still.numel()
+    return (change.still - change.carried) / (change.still + change.carried + noise)
+
+
+def _turns(seen: Mapping[str, Evidence]) -> float:
+    points = len(follow.HAND_AXIAL) * len(follow.HAND_LATERAL)
+    return sum(found.turning[DECLARED].num_points for found in seen.values()) / points
+
+
+def _of_rotations(seen: Mapping[str, Evidence]) -> Iterator[str]:
+    """Another notation of the tool's rotations that all views together fit better."""
+    if _turns(seen) < LEAST_TURNS:
+        return
+    names = (DECLARED, FROZEN, *ROTATIONS)
+    total = {name: reduce(add, [found.turning[name] for found in seen.values()]) for name in names}
+    best = max(ROTATIONS, key=lambda name: total[name].fit)
+    said = total[DECLARED].fit
+    # What looks the same when it turns, as a ball, fits any notation that hardly turns it.
+    if total[best].fit >= max(LEAST_FIT, BETTER_ROTATION * said, BETTER_THAN_FROZEN * total[FROZEN].fit):
+        yield f"all views fit {total[best].fit / said:.1f} times better {ROTATIONS[best].says}"
+    elif total[FROZEN].fit >= max(LEAST_FIT, BETTER_FROZEN * said):
+        ratio = total[FROZEN].fit / said
+        cause = "are they of another frame or notation?"
+        yield f"all views fit {ratio:.1f} times better with a tool that never turns than with its rotations; {cause}"

@@ -1,18 +1,22 @@
-"""Where pictures move: what a calibration can be held against without knowing what the pictures show."""
+"""Where pictures move: what cameras can be held against where nothing is known of the tool."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import combinations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from action_images.episodes.episode import Frames
+from action_images.episodes.checks.finding import Say
+from action_images.episodes.episode import Frames, View
 from action_images.geometry import Camera
 
 SIDE = 48
 """Motion is looked at in pictures of this height and width: coarse, and cheap for any camera."""
 STILL = 1.5
 """Mean change (of 255 levels) between two looks below which nothing moved."""
+FARTHEST_OFF = 0.2
+"""What moves in two views may lie so far (of the picture's diagonal) off the line that it should be on."""
 
 
 def looks(frames: Frames, indices: Sequence[int]) -> Float[Tensor, "look side side"]:
@@ -40,49 +44,10 @@ def centre(
     return torch.stack([x, y], -1) / total.clamp_min(1e-6)[:, None] * scale, total
 
 
-def nearness(
-    change: Float[Tensor, "step side side"], camera: Camera, points: Float[Tensor, "step 3"]
-) -> float | None:
-    """How much more moves near the tool than elsewhere: mean change within a sixth of the picture of it, over that everywhere.
-
-    One where the projection is unrelated to the picture; well above where it fits. None where nothing moves or the tool
-    is not in view.
-    """
-    pixels, depth = camera.project(points)
-    seen = (depth > 0) & camera.contains(pixels) & (change.sum((-1, -2)) > 0)
-    if seen.sum() < 2:
-        return None
-    places = pixels[seen] / torch.tensor([camera.size[1], camera.size[0]])
-    ticks = (torch.arange(SIDE) + 0.5) / SIDE
-    near = ((ticks - places[:, :1])[:, None, :] ** 2 + (ticks - places[:, 1:])[:, :, None] ** 2) < (
-        1 / 6
-    ) ** 2
-    inside = (change[seen] * near).sum() / near.sum().clamp_min(1)
-    return float(inside / change[seen].mean())
-
-
-def offset(
-    change: Float[Tensor, "step side side"], camera: Camera, points: Float[Tensor, "step 3"]
-) -> float | None:
-    """How far the tool projects from the centre of what moves, as a part of the picture's diagonal, less their steady distance.
-
-    The arm's centre is not the tool's, but it goes where the tool goes. None where too little moves to tell.
-    """
-    pixels, depth = camera.project(points)
-    centres, weight = centre(change, camera.size)
-    seen = (depth > 0) & (weight > 0)
-    if seen.sum() < 5:
-        return None
-    apart = (pixels - centres)[seen]
-    return float(
-        (apart - apart.median(0).values).norm(dim=-1).mean() / torch.tensor(camera.size).float().norm()
-    )
-
-
 def epipolar_distance(
     one: Camera, other: Camera, pixels: Float[Tensor, "step 2"], others: Float[Tensor, "step 2"]
 ) -> Float[Tensor, "step"]:
-    """How far `others` lie from the lines on which the first camera's pixels must be seen, as a part of the picture's diagonal."""
+    """How far `others` lie from the lines of the first camera's pixels, as a part of the picture's diagonal."""
     origin, direction = one.rays(pixels)
     start, _ = other.project(origin + 0.05 * direction)
     end, depth = other.project(origin + 5.0 * direction)
@@ -90,3 +55,30 @@ def epipolar_distance(
     offset = others - start
     across = (along[..., 0] * offset[..., 1] - along[..., 1] * offset[..., 0]).abs()
     return torch.where(depth > 0, across, torch.nan) / torch.tensor(other.size).float().norm()
+
+
+def compare_views(
+    views: Sequence[View], moved: Mapping[str, Tensor], indices: Int[Tensor, "look"], say: Say
+) -> None:
+    """What moves in one view must lie near the line on which the other cameras can see it.
+
+    `moved` is what changed in each view between the looks at `indices`.
+    """
+    calibrated = [view for view in views if view.camera is not None]
+    for one, other in combinations(calibrated, 2):
+        pixels, weight = centre(moved[one.name], one.frames.size)
+        others, weights = centre(moved[other.name], other.frames.size)
+        both = (weight > 0) & (weights > 0)
+        if both.sum() < 3:
+            continue
+        frames = indices[1:][both]
+        distances = epipolar_distance(_at(one, frames), _at(other, frames), pixels[both], others[both])
+        distance = distances.nanmedian()
+        if distance > FARTHEST_OFF:
+            line = f"what moves in both is {distance:.0%} of the picture off the epipolar line"
+            say("warning", "calibration", f"{one.name} and {other.name}: {line}")
+
+
+def _at(view: View, frames: Int[Tensor, "frame"]) -> Camera:
+    assert view.camera is not None
+    return view.camera[frames] if view.camera.batch_shape else view.camera.expand(len(frames))

@@ -1,0 +1,24 @@
+"""The yaml that ROS's camera_calibration writes (sensor_msgs/CameraInfo): intrinsics and distortion, no pose."""
+
+from pathlib import Path
+
+from action_images.episodes.calibration_files import found
+from action_images.episodes.calibration_files.found import FoundCamera
+
+
+def read(path: Path) -> dict[str, FoundCamera] | None:
+    """The one camera of the file by its `camera_name`; None where the file is of another format."""
+    content = found.read_yaml(path)
+    if content is None or not {"image_width", "image_height", "camera_matrix"} <= content.keys():
+        return None
+    if not isinstance(content["camera_matrix"], dict) or "distortion_model" not in content:
+        return None
+    matrix = found.matrix_of(content["camera_matrix"], (3, 3), f"{path}: camera_matrix")
+    coefficients = content.get("distortion_coefficients")
+    numbers = coefficients.get("data") if isinstance(coefficients, dict) else coefficients
+    camera = FoundCamera(
+        found.from_integer_centres(matrix),
+        found.size_of(content["image_height"], content["image_width"], str(path)),
+        found.distortion_named(content["distortion_model"], numbers, str(path)),
+    )
+    return {str(content.get("camera_name", "camera")): camera}

@@ -1,0 +1,156 @@
+"""What a calibration file says of one camera, in our conventions, and how such files are read with bounds."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from action_images.episodes.episode import EpisodeError
+from action_images.episodes.readers.folders import as_tensor
+from action_images.geometry import Pose
+
+MAX_BYTES = 16 << 20
+
+
+@dataclass(frozen=True)
+class Distortion:
+    """A lens's distortion: `model` is "radial-tangential" (OpenCV's k1 k2 p1 p2 k3 ...) or "fisheye" (k1 k2 k3 k4)."""
+
+    model: str
+    coefficients: tuple[float, ...]
+
+    @property
+    def is_none(self) -> bool:
+        """Whether the lens is a pinhole."""
+        return self.model == "radial-tangential" and not any(self.coefficients)
+
+
+NO_DISTORTION = Distortion("radial-tangential", ())
+MODELS = {
+    "plumb_bob": "radial-tangential",
+    "rational_polynomial": "radial-tangential",
+    "radtan": "radial-tangential",
+    "radial-tangential": "radial-tangential",
+    "none": "radial-tangential",
+    "": "radial-tangential",
+    "equidistant": "fisheye",
+    "fisheye": "fisheye",
+}
+"""The names that formats give the models."""
+
+
+@dataclass(frozen=True)
+class FoundCamera:
+    """One camera of a file; what the file does not say is None."""
+
+    intrinsics: Float[Tensor, "3 3"] | None = None
+    """In px, pixel centres at +0.5."""
+    size: tuple[int, int] | None = None
+    """(height, width) that the intrinsics are for."""
+    distortion: Distortion = field(default=NO_DISTORTION)
+    world_from_camera: Pose | None = None
+    """The pose in the file's own world, whichever that is."""
+
+
+def distortion_named(model: object, coefficients: object, where: str) -> Distortion:
+    """A distortion by the name that a format gives its model; raises EpisodeError for one that is not known."""
+    known = MODELS.get(str(model).lower())
+    if known is None:
+        raise EpisodeError(
+            f"{where}: the distortion model {model!r} is not known; straighten the videos first"
+        )
+    numbers = np.asarray(coefficients, np.float64).ravel() if coefficients is not None else np.zeros(0)
+    most = 4 if known == "fisheye" else 8
+    if len(numbers) > most and numbers[most:].any():
+        raise EpisodeError(
+            f"{where}: distortion has {len(numbers)} coefficients, {most} are read; straighten first"
+        )
+    if not np.isfinite(numbers).all():
+        raise EpisodeError(f"{where}: distortion has numbers that are not finite; repair the file")
+    return Distortion(known, tuple(numbers[:most].tolist()))
+
+
+def pinhole(fx: float, fy: float, cx: float, cy: float) -> Tensor:
+    """The matrix of focal lengths and principal point."""
+    return torch.tensor([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]])
+
+
+def from_integer_centres(matrix: Tensor) -> Tensor:
+    """Intrinsics of a tool whose pixel centres are whole numbers (OpenCV, ROS, Kalibr) in ours, at +0.5."""
+    moved = matrix.clone()
+    moved[:2, 2] += 0.5
+    return moved
+
+
+def pose_from(matrix: object, where: str) -> Pose:
+    """A rigid 4 x 4 matrix; raises EpisodeError where it is none."""
+    try:
+        return Pose.from_matrix(as_tensor(matrix, (4, 4), where))
+    except ValueError as error:
+        raise EpisodeError(f"{where}: {error}") from None
+
+
+def read_bounded(path: Path) -> str | None:
+    """The text of a file; None where it is a folder. Raises EpisodeError where it is too large or no text."""
+    if not path.is_file():
+        return None
+    if path.stat().st_size > MAX_BYTES:
+        raise EpisodeError(f"{path}: is larger than {MAX_BYTES >> 20} MB; that is no calibration file")
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        return None
+
+
+def read_yaml(path: Path) -> dict[str, Any] | None:
+    """The content of a yaml file; None where it is none, or no mapping. OpenCV's matrices become their fields."""
+    import yaml
+
+    text = read_bounded(path)
+    if text is None:
+        return None
+    # OpenCV's own header is not yaml: "%YAML:1.0".
+    if text.startswith("%YAML:"):
+        text = text.partition("\n")[2]
+    try:
+        content = yaml.load(text, Loader=_loader())
+    except (yaml.YAMLError, RecursionError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _loader() -> Any:
+    """A loader of plain values alone; a matrix of OpenCV's is the mapping that it consists of."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        """Knows one more tag."""
+
+    Loader.add_constructor("tag:yaml.org,2002:opencv-matrix", yaml.SafeLoader.construct_yaml_map)
+    return Loader
+
+
+def matrix_of(entry: object, shape: tuple[int, int] | None, where: str) -> Tensor:
+    """A matrix written as {rows, cols, data} or as nested lists; raises EpisodeError where it has another shape."""
+    if isinstance(entry, dict):
+        rows, columns = entry.get("rows"), entry.get("cols")
+        numbers = as_tensor(entry.get("data"), (None,), where)
+        if not isinstance(rows, int) or not isinstance(columns, int) or rows * columns != len(numbers):
+            raise EpisodeError(f"{where}: rows and cols do not fit its data; repair the file")
+        matrix = numbers.reshape(rows, columns)
+    else:
+        matrix = as_tensor(entry, (None, None), where)
+    if shape is not None and tuple(matrix.shape) != shape:
+        raise EpisodeError(f"{where}: has the shape {list(matrix.shape)}, {list(shape)} is needed")
+    return matrix
+
+
+def size_of(height: object, width: object, where: str) -> tuple[int, int]:
+    """(height, width) in px; raises EpisodeError where they are none."""
+    if not isinstance(height, int) or not isinstance(width, int) or not 0 < min(height, width) <= 65536:
+        raise EpisodeError(f"{where}: the image's size is {height!r} x {width!r}; give whole pixels")
+    return height, width

@@ -1,0 +1,79 @@
+"""One episode looked at, each of its parts by itself."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from action_images.episodes.checks import looks, motion
+from action_images.episodes.checks.cameras import check_calibrated, check_tool_in_view
+from action_images.episodes.checks.evidence import gather
+from action_images.episodes.checks.finding import Examined, Say
+from action_images.episodes.checks.paths import STATIC_PATH, check_path, path_length, still_opening
+from action_images.episodes.checks.videos import check_video
+from action_images.episodes.dataset import Dataset
+from action_images.episodes.episode import View
+from action_images.geometry import Trajectory
+
+NUM_LOOKS = 16
+
+
+def examine(dataset: Dataset, index: int) -> Examined:
+    """Look at one episode, each of its parts by itself, so that one damaged part does not hide another."""
+    result = Examined(dataset.ids[index], dataset.length(index))
+    views: list[View] = []
+    pictures: dict[str, Tensor] = {}
+    paths: list[Trajectory] = []
+    with _noted("episode", result.say):
+        for name, read in dataset.parts(index):
+            with _noted(name, result.say):
+                part = read()
+                if isinstance(part, View):
+                    pictures[name] = looks.decode_all(part.frames)
+                    views.append(part)
+                elif part is not None:
+                    paths.append(part)
+    if views:
+        check_calibrated(views, dataset, result.say)
+        for view in views:
+            size = dataset.view_shape(view.name)
+            check_video(view, pictures[view.name], dataset.fps, size, result.say)
+        _check_together(result, views, pictures, paths[0] if paths else None, dataset.fps)
+    return result
+
+
+@contextmanager
+def _noted(name: str, say: Say) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        say("error", "damaged", f"{name}: {error}")
+
+
+def _check_together(
+    result: Examined,
+    views: list[View],
+    pictures: Mapping[str, Tensor],
+    trajectory: Trajectory | None,
+    fps: float,
+) -> None:
+    """What views and tool say of one another."""
+    count = len(views[0].frames)
+    indices = torch.linspace(0, count - 1, min(NUM_LOOKS, count)).long()
+    grey = {view.name: motion.looks(view.frames, indices.tolist()) for view in views}
+    result.signature = grey[views[0].name][:: max(1, len(indices) // 4)].numpy().astype(np.float16)
+    moved = {name: motion.changes(levels) for name, levels in grey.items()}
+    if path_length(trajectory) < STATIC_PATH and not any(change.any() for change in moved.values()):
+        cure = "leave it out of training"
+        result.say("warning", "static", f"nothing moves, neither the pictures nor the tool; {cure}")
+    if trajectory is None:
+        motion.compare_views(views, moved, indices, result.say)
+        return
+    result.opening = still_opening(trajectory)
+    place = trajectory.world_from_tool.translation
+    result.path = place.float().numpy() if place.isfinite().all() else None
+    check_path(trajectory, fps, result.say)
+    check_tool_in_view(views, trajectory, result.say)
+    result.evidence = gather(views, pictures, trajectory, fps)

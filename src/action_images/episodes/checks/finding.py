@@ -1,0 +1,45 @@
+"""One thing that is wrong with a data set, and what one episode showed."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from action_images.episodes.checks.evidence import Evidence
+
+Say = Callable[[str, str, str], None]
+"""level, kind, message"""
+
+DEADLY = "deadly"
+"""The kind of finding after which an episode must not be opened again outside a process of its own."""
+
+
+class Finding(NamedTuple):
+    """One thing that is wrong: `error` makes an episode unusable as it is, `warning` should be looked at."""
+
+    level: str
+    kind: str
+    episode: str
+    message: str
+
+
+@dataclass
+class Examined:
+    """What one episode showed."""
+
+    id: str
+    num_frames: int
+    findings: list[Finding] = field(default_factory=list)
+    signature: np.ndarray | None = None
+    """Small grey pictures of the first view, to find duplicates by."""
+    path: np.ndarray | None = None
+    """Where the tool is in each frame (m), for the same."""
+    opening: float | None = None
+    """Where the gripper stays in all frames; None where it moves or nothing is known of it."""
+    evidence: Mapping[str, Evidence] = field(default_factory=dict)
+    """What the pictures of each calibrated view say about cameras, times and tool."""
+
+    def say(self, level: str, kind: str, message: str) -> None:
+        """Note a finding of this episode."""
+        self.findings.append(Finding(level, kind, self.id, message))

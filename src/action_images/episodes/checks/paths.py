@@ -1,0 +1,84 @@
+"""Whether the tool's path and its gripper are those of a real arm."""
+
+from collections.abc import Sequence
+
+import torch
+
+from action_images.episodes.checks.finding import Examined, Finding, Say
+from action_images.geometry import Trajectory
+
+STATIC_PATH = 0.01
+"""A tool that travels less than this (m) and pictures that never change make a static episode."""
+FARTHEST_M = 20.0
+"""No tool is farther than this from the world's origin: such positions are not in metres."""
+FASTEST_M_S = 5.0
+"""No arm carries its tool faster than this: such a step is a gap in the recording or a teleport."""
+FASTEST_TURN_DEG_S = 1500.0
+"""No wrist turns faster than this."""
+STILL_OPENING = 0.01
+"""An opening that changes by less than this does not move."""
+LITTLE_OPENING = 0.15
+"""An opening that stays below this moves, but in other units than the set says."""
+
+
+def check_path(trajectory: Trajectory, fps: float, say: Say) -> None:
+    """Positions beyond reach, steps that no arm takes, and readings of a gripper in other units."""
+    position = trajectory.world_from_tool.translation
+    farthest = float(position.norm(dim=-1).max())
+    if farthest > FARTHEST_M:
+        cure = 'are they in mm? Declare "position_unit": "mm" when it is imported'
+        say("error", "units", f"the tool is {farthest:.0f} m away from the world's origin; {cure}")
+        return
+    _check_steps(trajectory, fps, say)
+    _check_opening(trajectory.opening, say)
+
+
+def _check_steps(trajectory: Trajectory, fps: float, say: Say) -> None:
+    if trajectory.num_frames < 2:
+        return
+    metres, radians = trajectory.world_from_tool[1:].distance(trajectory.world_from_tool[:-1])
+    frame = int(metres.argmax())
+    if metres[frame] * fps > FASTEST_M_S:
+        jump = f"the tool jumps {metres[frame]:.2f} m between frames {frame} and {frame + 1}"
+        say("error", "teleport", f"{jump}; frames are missing, or the pose is wrong: cut or drop the episode")
+    turns = radians.rad2deg()
+    frame = int(turns.argmax())
+    if turns[frame] * fps > FASTEST_TURN_DEG_S and turns[frame] > 45:
+        jump = f"the tool turns by {turns[frame]:.0f} degrees between frames {frame} and {frame + 1}"
+        cause = "is the order of the quaternion's numbers, or the notation of the rotation, the declared one?"
+        say("warning", "teleport", f"{jump}; {cause}")
+
+
+def _check_opening(opening: torch.Tensor, say: Say) -> None:
+    low, high = float(opening.min()), float(opening.max())
+    if high - low >= STILL_OPENING and high < LITTLE_OPENING:
+        cure = "declare what the gripper reads when it is 'closed' and 'open'"
+        say("warning", "gripper", f"the opening moves only between {low:.2f} and {high:.2f}; {cure}")
+
+
+def path_length(trajectory: Trajectory | None) -> float:
+    """How far the tool travels (m); 0 where nothing is known of it."""
+    if trajectory is None:
+        return 0.0
+    return float(trajectory.world_from_tool.translation.diff(dim=0).norm(dim=-1).sum())
+
+
+def still_opening(trajectory: Trajectory) -> float | None:
+    """Where the gripper stays throughout; None where it moves."""
+    opening = trajectory.opening
+    return float(opening.mean()) if float(opening.max() - opening.min()) < STILL_OPENING else None
+
+
+def check_grippers(examined: Sequence[Examined]) -> list[Finding]:
+    """Episodes whose gripper never moves. Where most are so it is the set's nature, or its fault: said once."""
+    still = [result for result in examined if result.opening is not None]
+    cure = "is the real gripper recorded?"
+    if 2 * len(still) > len(examined) > 1:
+        message = f"the opening never changes in {len(still)} of {len(examined)} episodes; {cure}"
+        return [Finding("warning", "gripper", "", message)]
+    return [
+        Finding(
+            "warning", "gripper", result.id, f"the opening stays at {result.opening:.2f} throughout; {cure}"
+        )
+        for result in still
+    ]

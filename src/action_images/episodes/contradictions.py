@@ -1,0 +1,126 @@
+"""What the names and the numbers of a table say against the notation that was declared for it."""
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from action_images.episodes.notation import ROTATIONS, UNITS, ToolNotation
+from action_images.errors import ActionImagesError
+from action_images.geometry import rotation as rotations
+
+FARTHEST_M = 20.0
+"""No tool is farther from its base."""
+NEAREST_M = 0.1
+"""A tool that never leaves this distance of its base's origin is none: such positions are steps."""
+BEYOND = 0.05
+"""The part of its range by which a gripper may read beyond open or closed."""
+LITTLE = 0.15
+"""A gripper that moves, but within this part of its declared range, is declared in other units."""
+JUMP_DEG = 60.0
+"""A turn between two frames that no wrist makes."""
+WORDS = {
+    "euler_xyz": re.compile(r"(^|_|\.)(roll|pitch|yaw|euler|rpy)", re.IGNORECASE),
+    "quaternion": re.compile(r"(^|_|\.)(q[wxyz]|quat\w*|rot_?w)$", re.IGNORECASE),
+    "rotvec": re.compile(r"(rotvec|axis_?angle|(^|_|\.)(r[xyz]|w[xyz])$)", re.IGNORECASE),
+}
+"""How columns are named that hold a rotation in a notation."""
+WITH_W = re.compile(r"(^|_|\.)q?_?(quat_?)?w$", re.IGNORECASE)
+JOINT = re.compile(r"(^|_|\.)(j|joint|axis|motor)_?\d|_joint|\.pos$", re.IGNORECASE)
+DELTA = re.compile(r"(^|_|\.)(d|delta|vel)_?[xyz]|delta|velocity", re.IGNORECASE)
+
+
+def in_names(names: Sequence[str], notation: ToolNotation) -> Iterator[str]:
+    """What the names of a pose's columns (x y z, then the rotation) say against a notation."""
+    joints = [name for name in names[:3] if JOINT.search(name)]
+    if joints:
+        yield f"the columns {', '.join(joints)} are joint angles by their names; compute the tool's pose first"
+    deltas = [name for name in names if DELTA.search(name)]
+    if deltas:
+        yield f"the columns {', '.join(deltas)} are steps by their names, not poses; name another feature"
+    turn = names[3:]
+    if any(WITH_W.search(name) for name in turn):
+        first = bool(WITH_W.search(turn[0]))
+        likely = "quaternion_wxyz" if first else "quaternion_xyzw"
+        if notation.rotation != likely:
+            yield _declare(turn, likely, notation)
+        return
+    euler = any(WORDS["euler_xyz"].search(name) for name in turn)
+    if euler and not notation.rotation.startswith("euler"):
+        yield _declare(turn, "euler_xyz", notation)
+    vector = any(WORDS["rotvec"].search(name) for name in turn)
+    if vector and notation.rotation.startswith("quaternion"):
+        yield _declare(turn, "rotvec", notation)
+
+
+def _declare(names: Sequence[str], likely: str, notation: ToolNotation) -> str:
+    named = f"the rotation's columns are named {', '.join(names)}, which is not {notation.rotation}"
+    return f'{named}; declare "rotation": "{likely}", or name other columns'
+
+
+def in_poses(numbers: Float[Tensor, "frame columns"], notation: ToolNotation) -> Iterator[str]:
+    """What the numbers of one episode's poses say against a notation."""
+    distance = numbers[:, :3].norm(dim=-1)
+    farthest = float(distance.max()) * UNITS[notation.position_unit]
+    if farthest > FARTHEST_M:
+        unit = "mm" if float(distance.max()) > 5 * FARTHEST_M else "cm"
+        yield f'the tool is {farthest:.0f} m away; declare "position_unit": "{unit}"'
+    elif len(numbers) > 1 and farthest < NEAREST_M and notation.position_unit == "m":
+        stays = f"the tool never leaves {1000 * farthest:.0f} mm of its base's origin"
+        yield f"{stays}; are these relative (delta) actions? Name the feature with absolute poses"
+    elif farthest < 2e-3:
+        yield f'the tool stays within {1000 * farthest:.2g} mm; declare "position_unit": "m"'
+    yield from _in_rotation(numbers[:, 3:], notation)
+
+
+def _in_rotation(turn: Float[Tensor, "frame columns"], notation: ToolNotation) -> Iterator[str]:
+    largest = float(turn.abs().max())
+    if notation.rotation in ("euler_xyz", "rotvec") and largest > 2 * math.pi + 0.1:
+        yield f'an angle is {largest:.0f}; declare "rotation": "euler_xyz_deg"'
+        return
+    if notation.rotation == "euler_xyz_deg" and largest <= math.pi + 0.1:
+        yield f'no angle is larger than {largest:.2f}; declare "rotation": "euler_xyz"'
+        return
+    if len(turn) > 2:
+        yield from _smoother(turn, notation.rotation)
+
+
+def _smoother(turn: Tensor, declared: str) -> Iterator[str]:
+    """Another notation of as many numbers, in which the tool turns smoothly while it jumps in the declared one."""
+    jump = _largest_turn_deg(turn, declared)
+    if jump is None or jump < JUMP_DEG:
+        return
+    others = [name for name in ROTATIONS if name != declared and name != "euler_xyz_deg"]
+    others = [name for name in others if ROTATIONS[name].num_columns == turn.shape[-1]]
+    turns = {name: _largest_turn_deg(turn, name) for name in others}
+    smooth = {name: found for name, found in turns.items() if found is not None and found < jump / 4}
+    if smooth:
+        likely = min(smooth, key=lambda name: smooth[name])
+        jumps = f"as {declared} the tool turns by {jump:.0f} degrees from one frame to the next"
+        yield f'{jumps}, as {likely} by {smooth[likely]:.0f} at most; declare "rotation": "{likely}"'
+
+
+def _largest_turn_deg(turn: Tensor, notation: str) -> float | None:
+    """The largest turn between neighbours; None where the numbers are no rotations in this notation."""
+    try:
+        matrices = ROTATIONS[notation].to_matrix(turn.double())
+    except ActionImagesError:
+        return None
+    return float(torch.rad2deg(rotations.angle_between(matrices[1:], matrices[:-1]).max()))
+
+
+def in_gripper(lowest: float, highest: float, notation: ToolNotation) -> Iterator[str]:
+    """What the least and the largest reading of a gripper in a data set say against what was declared."""
+    span = abs(notation.open - notation.closed)
+    below = min(notation.closed, notation.open) - BEYOND * span
+    above = max(notation.closed, notation.open) + BEYOND * span
+    declared = f"'closed' is {notation.closed:g} and 'open' {notation.open:g}"
+    reads = f"the gripper reads {lowest:.4g} to {highest:.4g}"
+    likely = f"declare 'closed' and 'open' as {lowest:.4g} and {highest:.4g}, or the reverse"
+    if lowest < below or highest > above:
+        yield f"{reads}, far outside what is declared ({declared}); {likely}"
+    elif 0 < highest - lowest < LITTLE * span:
+        yield f"{reads}, a small part of what is declared ({declared}); {likely}"

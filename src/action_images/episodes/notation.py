@@ -1,0 +1,158 @@
+"""How a table of numbers writes tool poses: which columns, units and rotations, declared and never guessed."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from action_images.episodes.episode import EpisodeError
+from action_images.errors import ActionImagesError
+from action_images.geometry import Pose, Trajectory
+from action_images.geometry import rotation as rotations
+
+UNITS: Mapping[str, float] = {"m": 1.0, "cm": 0.01, "mm": 0.001}
+
+
+@dataclass(frozen=True)
+class RotationNotation:
+    """One way to write a rotation: how many numbers, and what they become."""
+
+    num_columns: int
+    to_matrix: Callable[[Tensor], Tensor]
+
+
+def _from_degrees(angles: Tensor) -> Tensor:
+    return rotations.from_euler_xyz(angles.deg2rad())
+
+
+def _from_quaternion_xyzw(quaternion: Tensor) -> Tensor:
+    off = (quaternion.norm(dim=-1) - 1).abs() > 0.01
+    if off.any():
+        row = off.nonzero()[0].tolist()
+        cure = "check which columns are the quaternion's, or declare another 'rotation'"
+        raise ActionImagesError(f"row {row} has a quaternion that is not of unit length; {cure}")
+    return rotations.from_quaternion_xyzw(quaternion)
+
+
+def _from_quaternion_wxyz(quaternion: Tensor) -> Tensor:
+    return _from_quaternion_xyzw(quaternion.roll(-1, -1))
+
+
+def _from_nine_numbers(numbers: Tensor) -> Tensor:
+    return numbers.unflatten(-1, (3, 3))
+
+
+ROTATIONS: Mapping[str, RotationNotation] = {
+    "euler_xyz": RotationNotation(3, rotations.from_euler_xyz),
+    "euler_xyz_deg": RotationNotation(3, _from_degrees),
+    "rotvec": RotationNotation(3, rotations.from_rotation_vector),
+    "quaternion_xyzw": RotationNotation(4, _from_quaternion_xyzw),
+    "quaternion_wxyz": RotationNotation(4, _from_quaternion_wxyz),
+    "matrix": RotationNotation(9, _from_nine_numbers),
+    "rotation_6d": RotationNotation(6, rotations.from_six_numbers),
+}
+"""By the word that declares it. Euler angles are extrinsic x y z; a matrix is row by row; 6-D is its first two columns."""
+BY_COUNT = {3: "euler_xyz", 4: "quaternion_xyzw", 9: "matrix", 6: "rotation_6d"}
+"""What so many numbers are where nothing is declared."""
+
+
+@dataclass(frozen=True)
+class ToolNotation:
+    """What the numbers of a row are: x y z in `position_unit`, then a rotation, then what the gripper reads."""
+
+    rotation: str
+    closed: float
+    open: float
+    position_unit: str = "m"
+    theirs_from_tool: Pose | None = None
+    """Our tool (between the finger tips, z out of the hand) in the frame whose poses the table holds."""
+    world_from_base: Pose | None = None
+    """The base that the table's poses are said in, in the cameras' world."""
+
+    def __post_init__(self) -> None:
+        if self.rotation not in ROTATIONS:
+            raise EpisodeError(f"rotation is {self.rotation!r}; it is one of {', '.join(ROTATIONS)}")
+        if self.position_unit not in UNITS:
+            raise EpisodeError(f"position_unit is {self.position_unit!r}; it is one of {', '.join(UNITS)}")
+        if self.closed == self.open:
+            raise EpisodeError(f"the gripper reads {self.closed:g} both closed and open; give two readings")
+
+    @property
+    def num_columns(self) -> int:
+        """How many numbers a pose takes."""
+        return 3 + ROTATIONS[self.rotation].num_columns
+
+    def poses(self, numbers: Float[Tensor, "frame columns"]) -> Pose:
+        """world_from_tool of each row; raises ActionImagesError where a row is no pose."""
+        position, turn = numbers[:, :3], numbers[:, 3:]
+        bad = ~numbers.isfinite().all(-1)
+        if bad.any():
+            row = bad.nonzero()[0].tolist()
+            raise ActionImagesError(f"row {row} has numbers that are not finite; drop or repair it")
+        metres = position * UNITS[self.position_unit]
+        world_from_tool = Pose(ROTATIONS[self.rotation].to_matrix(turn), metres)
+        if self.world_from_base is not None:
+            world_from_tool = self.world_from_base @ world_from_tool
+        if self.theirs_from_tool is not None:
+            world_from_tool = world_from_tool @ self.theirs_from_tool
+        return world_from_tool
+
+    def opening(self, readings: Float[Tensor, "frame"]) -> Float[Tensor, "frame"]:
+        """The gripper's opening; what reads slightly more than fully open or closed is that."""
+        return ((readings - self.closed) / (self.open - self.closed)).clamp(0, 1)
+
+    def trajectory(
+        self, numbers: Float[Tensor, "frame columns"], readings: Float[Tensor, "frame"]
+    ) -> Trajectory:
+        """The path that these rows say; raises ActionImagesError where they are none."""
+        return Trajectory(self.poses(numbers), self.opening(readings)).check()
+
+
+KEYS = frozenset({"rotation", "position_unit", "closed", "open", "relative", "tool_offset", "base_offset"})
+"""The fields of a json object that declares a notation."""
+
+
+def notation_from_json(entry: Mapping[str, Any], num_columns: int, where: str) -> ToolNotation:
+    """The notation that a json object declares for poses of so many columns (the gripper's not counted).
+
+    Raises EpisodeError, naming `where`, for values that are none, and for relative (delta) actions.
+    """
+    if entry.get("relative", False) is not False:
+        cure = "name the feature with the tool's absolute pose, mostly observation.state"
+        raise EpisodeError(f"{where}: relative (delta) actions are no poses; {cure}")
+    rotation = entry.get("rotation", BY_COUNT.get(num_columns - 3))
+    if not isinstance(rotation, str) or rotation not in ROTATIONS:
+        raise EpisodeError(f"{where}: 'rotation' is {rotation!r}; it is one of {', '.join(ROTATIONS)}")
+    if ROTATIONS[rotation].num_columns != num_columns - 3:
+        wanted = f"{3 + ROTATIONS[rotation].num_columns} columns (x y z and {rotation})"
+        raise EpisodeError(f"{where}: {num_columns} columns are named for the pose, {wanted} are needed")
+    closed, opened = _number(entry, "closed", where), _number(entry, "open", where)
+    offsets = [_offset(entry, name, where) for name in ("tool_offset", "base_offset")]
+    unit = entry.get("position_unit", "m")
+    try:
+        return ToolNotation(rotation, closed, opened, unit, *offsets)
+    except (EpisodeError, TypeError) as error:
+        raise EpisodeError(f"{where}: {error}") from None
+
+
+def _number(entry: Mapping[str, Any], name: str, where: str) -> float:
+    value = entry.get(name)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        cure = "give what the gripper reads when it is closed and when it is open"
+        raise EpisodeError(f"{where}: '{name}' is {value!r}; {cure}")
+    return float(value)
+
+
+def _offset(entry: Mapping[str, Any], name: str, where: str) -> Pose | None:
+    if name not in entry:
+        return None
+    try:
+        matrix = torch.tensor(entry[name], dtype=torch.float32)
+        if tuple(matrix.shape) != (4, 4):
+            raise ActionImagesError(f"it has the shape {list(matrix.shape)}")
+        return Pose.from_matrix(matrix)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise EpisodeError(f"{where}: '{name}' should be a rigid 4 x 4 matrix in m ({error})") from None
