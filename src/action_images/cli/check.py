@@ -14,12 +14,12 @@ def main(
 ) -> int:
     """Find everything that is wrong with a data set, and look at it.
 
-    Exit code 1 where there are errors, 0 where there are warnings alone. The last line says what the pictures could
-    verify of cameras, times and tool, and what they could not.
+    Exit code 1 where there are errors, 0 where there are warnings alone. The last line says what
+    the pictures could verify of cameras, times and tool, and what they could not.
 
     Args:
         dataset: folder of the data set.
-        html: where to write the page with a thumbnail of each episode; check.html in the data set's folder if not given.
+        html: where to write the page with a thumbnail of each episode; by default check.html in its folder.
         workers: processes that decode; 0 does it in this one.
         thumbnails: show at most so many episodes on the page, the worst first.
     """

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from action_images.episodes.notation import ROTATIONS, UNITS, ToolNotation
+from action_images.episodes.notation import BEYOND, ROTATIONS, UNITS, ToolNotation
 from action_images.errors import ActionImagesError
 from action_images.geometry import rotation as rotations
 
@@ -16,8 +16,6 @@ FARTHEST_M = 20.0
 """No tool is farther from its base."""
 NEAREST_M = 0.1
 """A tool that never leaves this distance of its base's origin is none: such positions are steps."""
-BEYOND = 0.05
-"""The part of its range by which a gripper may read beyond open or closed."""
 LITTLE = 0.15
 """A gripper that moves, but within this part of its declared range, is declared in other units."""
 JUMP_DEG = 60.0
@@ -37,7 +35,8 @@ def in_names(names: Sequence[str], notation: ToolNotation) -> Iterator[str]:
     """What the names of a pose's columns (x y z, then the rotation) say against a notation."""
     joints = [name for name in names[:3] if JOINT.search(name)]
     if joints:
-        yield f"the columns {', '.join(joints)} are joint angles by their names; compute the tool's pose first"
+        cure = "compute the tool's pose first"
+        yield f"the columns {', '.join(joints)} are joint angles by their names; {cure}"
     deltas = [name for name in names if DELTA.search(name)]
     if deltas:
         yield f"the columns {', '.join(deltas)} are steps by their names, not poses; name another feature"
@@ -61,16 +60,22 @@ def _declare(names: Sequence[str], likely: str, notation: ToolNotation) -> str:
     return f'{named}; declare "rotation": "{likely}", or name other columns'
 
 
-def in_poses(numbers: Float[Tensor, "frame columns"], notation: ToolNotation) -> Iterator[str]:
-    """What the numbers of one episode's poses say against a notation."""
+def in_poses(
+    numbers: Float[Tensor, "frame columns"], notation: ToolNotation, *, said_absolute: bool = False
+) -> Iterator[str]:
+    """What the numbers of one episode's poses say against a notation.
+
+    `said_absolute`: it is declared that they are no steps, so a tool may stay near the origin.
+    """
     distance = numbers[:, :3].norm(dim=-1)
     farthest = float(distance.max()) * UNITS[notation.position_unit]
     if farthest > FARTHEST_M:
         unit = "mm" if float(distance.max()) > 5 * FARTHEST_M else "cm"
         yield f'the tool is {farthest:.0f} m away; declare "position_unit": "{unit}"'
-    elif len(numbers) > 1 and farthest < NEAREST_M and notation.position_unit == "m":
+    elif not said_absolute and len(numbers) > 1 and farthest < NEAREST_M and notation.position_unit == "m":
         stays = f"the tool never leaves {1000 * farthest:.0f} mm of its base's origin"
-        yield f"{stays}; are these relative (delta) actions? Name the feature with absolute poses"
+        cure = 'name the feature with absolute poses, or declare "relative": false'
+        yield f"{stays}; are these relative (delta) actions? Then {cure}"
     elif farthest < 2e-3:
         yield f'the tool stays within {1000 * farthest:.2g} mm; declare "position_unit": "m"'
     yield from _in_rotation(numbers[:, 3:], notation)
@@ -89,7 +94,7 @@ def _in_rotation(turn: Float[Tensor, "frame columns"], notation: ToolNotation) -
 
 
 def _smoother(turn: Tensor, declared: str) -> Iterator[str]:
-    """Another notation of as many numbers, in which the tool turns smoothly while it jumps in the declared one."""
+    """Another notation of as many numbers, in which the tool turns smoothly; it jumps in the declared one."""
     jump = _largest_turn_deg(turn, declared)
     if jump is None or jump < JUMP_DEG:
         return

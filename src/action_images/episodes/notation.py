@@ -1,4 +1,4 @@
-"""How a table of numbers writes tool poses: which columns, units and rotations, declared and never guessed."""
+"""How a table of numbers writes tool poses: columns, units and rotations, declared and never guessed."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,6 +14,9 @@ from action_images.geometry import Pose, Trajectory
 from action_images.geometry import rotation as rotations
 
 UNITS: Mapping[str, float] = {"m": 1.0, "cm": 0.01, "mm": 0.001}
+
+BEYOND = 0.05
+"""The part of its range by which a gripper may read beyond open or closed."""
 
 
 @dataclass(frozen=True)
@@ -54,14 +57,14 @@ ROTATIONS: Mapping[str, RotationNotation] = {
     "matrix": RotationNotation(9, _from_nine_numbers),
     "rotation_6d": RotationNotation(6, rotations.from_six_numbers),
 }
-"""By the word that declares it. Euler angles are extrinsic x y z; a matrix is row by row; 6-D is its first two columns."""
+"""By the word that declares it. Euler angles are extrinsic; a matrix is row by row, 6-D its columns."""
 BY_COUNT = {3: "euler_xyz", 4: "quaternion_xyzw", 9: "matrix", 6: "rotation_6d"}
 """What so many numbers are where nothing is declared."""
 
 
 @dataclass(frozen=True)
 class ToolNotation:
-    """What the numbers of a row are: x y z in `position_unit`, then a rotation, then what the gripper reads."""
+    """What the numbers of a row are: x y z in `position_unit`, a rotation, and what the gripper reads."""
 
     rotation: str
     closed: float
@@ -101,8 +104,18 @@ class ToolNotation:
         return world_from_tool
 
     def opening(self, readings: Float[Tensor, "frame"]) -> Float[Tensor, "frame"]:
-        """The gripper's opening; what reads slightly more than fully open or closed is that."""
-        return ((readings - self.closed) / (self.open - self.closed)).clamp(0, 1)
+        """The gripper's opening; raises ActionImagesError for readings far beyond open or closed.
+
+        What reads slightly more than fully open or closed (by `BEYOND`) is that.
+        """
+        opening = (readings - self.closed) / (self.open - self.closed)
+        beyond = ~((opening >= -BEYOND) & (opening <= 1 + BEYOND))
+        if beyond.any():
+            row = int(beyond.nonzero()[0])
+            declared = f"'closed' is {self.closed:g} and 'open' {self.open:g}"
+            reads = f"the gripper reads {float(readings[row]):.4g} in row {row}"
+            raise ActionImagesError(f"{reads}, far outside what is declared ({declared})")
+        return opening.clamp(0, 1)
 
     def trajectory(
         self, numbers: Float[Tensor, "frame columns"], readings: Float[Tensor, "frame"]

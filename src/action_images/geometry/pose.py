@@ -24,7 +24,15 @@ class Pose(Struct):
 
     @classmethod
     def from_matrix(cls, matrix: Float[Tensor, "*batch rows 4"]) -> Self:
-        """From [R | t] as (3, 4) or (4, 4) matrices; raises ValueError where R is not a rotation (see `check`)."""
+        """From [R | t] as (3, 4) or (4, 4) matrices.
+
+        Raises ActionImagesError where R is no rotation (see `check`), or the fourth row is not 0 0 0 1.
+        """
+        if matrix.shape[-2] == 4:
+            last_row = matrix.new_tensor([0.0, 0.0, 0.0, 1.0])
+            wrong = ((matrix[..., 3, :] - last_row).abs() > 1e-4).any(-1)
+            cure = "is it transposed, or of another shape?"
+            _refuse(wrong, "pose", "has a last row that is not 0 0 0 1", cure)
         return cls(matrix[..., :3, :3], matrix[..., :3, 3]).check()
 
     @classmethod

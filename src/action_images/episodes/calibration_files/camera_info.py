@@ -1,4 +1,4 @@
-"""The yaml that ROS's camera_calibration writes (sensor_msgs/CameraInfo): intrinsics and distortion, no pose."""
+"""The yaml of ROS's camera_calibration (sensor_msgs/CameraInfo): intrinsics and distortion, no pose."""
 
 from pathlib import Path
 

@@ -14,7 +14,7 @@ NUMBERS = ("x", "y", "z", "qx", "qy", "qz", "qw")
 
 
 def read(path: Path) -> dict[str, FoundCamera] | None:
-    """The one camera: `base`, in the base's frame, or `hand`, in the hand's; None where the format is another."""
+    """The one camera: `base`, in the base's frame, or `hand`, in the hand's; None for another format."""
     content = found.read_yaml(path)
     if content is None or not isinstance(content.get("transformation"), dict):
         return None

@@ -18,7 +18,7 @@ MAX_BYTES = 16 << 20
 
 @dataclass(frozen=True)
 class Distortion:
-    """A lens's distortion: `model` is "radial-tangential" (OpenCV's k1 k2 p1 p2 k3 ...) or "fisheye" (k1 k2 k3 k4)."""
+    """A lens's distortion: "radial-tangential" (OpenCV's k1 k2 p1 p2 k3 ...) or "fisheye" (k1 k2 k3 k4)."""
 
     model: str
     coefficients: tuple[float, ...]
@@ -57,7 +57,7 @@ class FoundCamera:
 
 
 def distortion_named(model: object, coefficients: object, where: str) -> Distortion:
-    """A distortion by the name that a format gives its model; raises EpisodeError for one that is not known."""
+    """A distortion by a format's name for its model; raises EpisodeError for one that is not known."""
     known = MODELS.get(str(model).lower())
     if known is None:
         raise EpisodeError(
@@ -107,7 +107,7 @@ def read_bounded(path: Path) -> str | None:
 
 
 def read_yaml(path: Path) -> dict[str, Any] | None:
-    """The content of a yaml file; None where it is none, or no mapping. OpenCV's matrices become their fields."""
+    """The content of a yaml file; None where it is no mapping. OpenCV's matrices become their fields."""
     import yaml
 
     text = read_bounded(path)
@@ -135,7 +135,7 @@ def _loader() -> Any:
 
 
 def matrix_of(entry: object, shape: tuple[int, int] | None, where: str) -> Tensor:
-    """A matrix written as {rows, cols, data} or as nested lists; raises EpisodeError where it has another shape."""
+    """A matrix written as {rows, cols, data} or as nested lists; raises EpisodeError for another shape."""
     if isinstance(entry, dict):
         rows, columns = entry.get("rows"), entry.get("cols")
         numbers = as_tensor(entry.get("data"), (None,), where)

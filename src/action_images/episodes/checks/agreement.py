@@ -1,4 +1,4 @@
-"""Whether pictures, cameras and tool agree: what no file can say of itself, judged from the evidence of all episodes."""
+"""Whether pictures, cameras and tool agree, judged from the evidence of all episodes."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
@@ -23,7 +23,7 @@ BETTER = 1.35
 BETTER_ROTATION = 1.3
 BETTER_THAN_FROZEN = 1.1
 BETTER_FROZEN = 2.0
-"""A tool that is said to turn may fit so many times worse than one that never turns: a ball looks the same turned."""
+"""A tool that is said to turn may fit so many times worse than a still one: a ball looks the same turned."""
 LEAST_TURNS = 8
 """With fewer pairs of pictures between which the tool turns, nothing is said of its rotations."""
 FARTHEST_BESIDE_M = 0.045
@@ -33,7 +33,7 @@ Findings = Iterator[Finding]
 
 
 def check_agreement(examined: Sequence[Examined]) -> Findings:
-    """Findings about cameras, times, tool and rotations: of the whole set, else of episodes that differ from it."""
+    """Findings about cameras, times, tool and rotations: of the whole set, else of single episodes."""
     looked_at = [result for result in examined if result.evidence]
     if not looked_at:
         return
@@ -61,21 +61,28 @@ def verification(examined: Sequence[Examined], view_names: Sequence[str]) -> str
     """In one sentence what the pictures could say of cameras, times and tool, and what they could not."""
     evidence = pooled([result for result in examined if result.evidence])
     seen = measurable(evidence)
-    fits = [f"{name} ({found.changes[DECLARED].fit:.1f} times)" for name, found in seen.items()]
-    unseen = [name for name in view_names if name not in seen]
     if not seen:
         return (
-            "Not verified: cameras, times, tool and rotations; no calibrated view shows a tool of a known path "
-            "that moves enough. The thumbnails decide."
+            "Not verified: cameras, times, tool and rotations; no calibrated view shows a tool of a known "
+            "path that moves enough. The thumbnails decide."
         )
-    rotations = (
-        "rotations are compared" if _turns(seen) >= LEAST_TURNS else "rotations (the tool turns too little)"
-    )
-    missing = [*(f"view '{name}'" for name in unseen), "which way the gripper opens"]
+    fits = [f"{name} ({found.changes[DECLARED].fit:.1f} times)" for name, found in seen.items()]
+    missing = [f"view '{name}'" for name in view_names if name not in seen]
+    missing += [*_unverified_rotations(seen), "which way the gripper opens", "distances below 5 cm"]
+    measured = f"Measured: pictures aligned along the tool's path differ less in {', '.join(fits)}"
+    return f"{measured}; below {LEAST_FIT:g} is no fit. Not verified: {', '.join(missing)}."
+
+
+def _unverified_rotations(seen: Mapping[str, Evidence]) -> list[str]:
     if _turns(seen) < LEAST_TURNS:
-        missing.insert(0, rotations)
-    verified = f"Measured: pictures aligned along the tool's path differ less in {', '.join(fits)}"
-    return f"{verified}; below {LEAST_FIT:g} is no fit. Not verified: {', '.join(missing)}, distances below 5 cm."
+        return ["rotations (the tool turns too little)"]
+    said, still = (sum_of(seen, name).fit for name in (DECLARED, FROZEN))
+    return [] if said > BETTER_THAN_FROZEN * still else ["rotations (what is shown looks the same turned)"]
+
+
+def sum_of(seen: Mapping[str, Evidence], name: str) -> Change:
+    """The change of all views between pictures among which the tool turns."""
+    return reduce(add, [found.turning[name] for found in seen.values()])
 
 
 def measurable(evidence: Mapping[str, Evidence]) -> dict[str, Evidence]:
@@ -89,7 +96,7 @@ def _is_measurable(evidence: Evidence) -> bool:
 
 
 def _judge(evidence: Mapping[str, Evidence]) -> Iterator[str]:
-    """What is wrong, by the likeliest cause: one for the tool if it explains all views, else one for each view."""
+    """What is wrong, by its likeliest cause: one for the tool if it explains all views, else one a view."""
     seen = measurable(evidence)
     if not seen:
         return
@@ -102,7 +109,7 @@ def _judge(evidence: Mapping[str, Evidence]) -> Iterator[str]:
 
 
 def _of_tool(seen: Mapping[str, Evidence]) -> str | None:
-    """The alternative of the tool's path, or of its time, that fits all views better and each as well as any other."""
+    """The alternative of the tool's path or time that fits all views better, each as well as any other."""
     if len(seen) < 2:
         return None
     names = [*TOOL, *TIMES]
@@ -147,7 +154,8 @@ def _of_view(name: str, found: Evidence) -> Iterator[str]:
         cause = (
             "the calibration, the tool's frame or the times are wrong, or the picture does not show the robot"
         )
-        yield f"{name}: what moves does not follow the projected tool (fit {fit:.1f}, right ones have 2 to 6); {cause}"
+        follows = f"what moves does not follow the projected tool (fit {fit:.1f}, right ones have 2 to 6)"
+        yield f"{name}: {follows}; {cause}"
     else:
         yield from _of_place(name, found.maps)
 
@@ -178,7 +186,7 @@ def _of_place(name: str, maps: Sequence[Change]) -> Iterator[str]:
 def beside_m(change: Change) -> float | None:
     """How far beside the tool's axis (m) the middle of what moves with it lies; None where nothing does."""
     gain = gains(change)
-    hand = (follow.AXIAL >= follow.HAND_AXIAL[0]) & (follow.AXIAL <= follow.HAND_AXIAL[-1] + 1e-6)
+    hand = (follow.HAND_AXIAL[0] <= follow.AXIAL) & (follow.HAND_AXIAL[-1] + 1e-6 >= follow.AXIAL)
     weight = (gain[hand].mean(0) - 0.1).clamp_min(0)
     if weight.sum() < 0.2:
         return None
@@ -201,7 +209,7 @@ def _of_rotations(seen: Mapping[str, Evidence]) -> Iterator[str]:
     if _turns(seen) < LEAST_TURNS:
         return
     names = (DECLARED, FROZEN, *ROTATIONS)
-    total = {name: reduce(add, [found.turning[name] for found in seen.values()]) for name in names}
+    total = {name: sum_of(seen, name) for name in names}
     best = max(ROTATIONS, key=lambda name: total[name].fit)
     said = total[DECLARED].fit
     # What looks the same when it turns, as a ball, fits any notation that hardly turns it.
@@ -210,4 +218,5 @@ def _of_rotations(seen: Mapping[str, Evidence]) -> Iterator[str]:
     elif total[FROZEN].fit >= max(LEAST_FIT, BETTER_FROZEN * said):
         ratio = total[FROZEN].fit / said
         cause = "are they of another frame or notation?"
-        yield f"all views fit {ratio:.1f} times better with a tool that never turns than with its rotations; {cause}"
+        still = "with a tool that never turns than with its rotations"
+        yield f"all views fit {ratio:.1f} times better {still}; {cause}"

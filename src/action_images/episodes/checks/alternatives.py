@@ -102,7 +102,7 @@ def _euler_for_vector(rotation: Tensor) -> Tensor:
 
 
 def frozen(scene: Scene) -> Scene:
-    """The scene where the tool never turns; where it fits as well, rotations are not verified by the pictures."""
+    """The scene where the tool never turns; where it fits as well, pictures do not verify rotations."""
     pose = scene.world_from_tool
     start = pose.rotation[len(pose.rotation) // 2]
     return replace(scene, world_from_tool=replace(pose, rotation=start.expand_as(pose.rotation)))

@@ -20,6 +20,7 @@ from action_images.parallel.isolated import each_isolated
 
 __all__ = ["DEADLY", "Examined", "Finding", "Verdict", "check_dataset", "examine", "open_possible", "summary"]
 
+
 @dataclass
 class Verdict:
     """What a data set showed."""
@@ -47,7 +48,7 @@ class Verdict:
 def check_dataset(path: Path, num_workers: int, seen: Callable[[int, int], None] | None = None) -> Verdict:
     """Look at every frame and number of a data set; raises EpisodeError where it cannot be opened at all.
 
-    With worker processes (0: none) an episode whose files end the process that reads them is one more finding.
+    With worker processes (0: none) an episode whose files end the process that reads it is one more finding.
     """
     impossible: list[Finding] = []
 
@@ -75,7 +76,7 @@ def summary(verdict: Verdict) -> dict[str, int]:
 
 
 def open_possible(path: Path) -> Dataset:
-    """The set without the rows of its episode table that can be no episode; `check_dataset` has told of them."""
+    """The set without the rows that can be no episode; `check_dataset` has told of them."""
     return Dataset(path, _told_already)
 
 

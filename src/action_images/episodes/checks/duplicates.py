@@ -10,19 +10,19 @@ import numpy as np
 from action_images.episodes.checks.finding import Examined, Finding
 
 DUPLICATE_M = 1e-3
-"""Two episodes are the same one where their tools are nowhere farther apart, and their pictures alike on average."""
+"""Two episodes are the same where their tools are nowhere farther apart, and their pictures alike."""
 DUPLICATE_LEVELS = 1.0
 """Pictures are alike on average where small ones differ by less than this (of 255)."""
 DUPLICATE_MOST_LEVELS = 4.0
-"""Without paths two episodes are the same one where their small pictures differ nowhere by more, as encoding does."""
+"""Without paths two episodes are the same where their small pictures differ nowhere by more."""
 
 
 def find_duplicates(examined: Sequence[Examined]) -> Iterator[Finding]:
-    """Each episode that is an earlier one again: as long, with the same pictures, on the same path where it is known.
+    """Each episode that is an earlier one again: as long, with the same pictures, on the same path if known.
 
-    A fixed camera shows much the same in all demonstrations of a task, so pictures alone must agree everywhere.
-    Episodes are compared only within a cell of their length and mean place (or brightness), and there with one of
-    each that are the same: time grows with the number of episodes, times how many different ones share a cell.
+    A fixed camera shows much the same in all demonstrations of a task: pictures alone must agree everywhere.
+    Episodes are compared only within a cell of their length and mean place (or brightness), there with one
+    of each that are the same. Time grows with the number of episodes, times how many share a cell.
     """
     cells: dict[tuple[Any, ...], list[Examined]] = {}
     for result in examined:

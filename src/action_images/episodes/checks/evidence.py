@@ -1,4 +1,4 @@
-"""What the pictures of an episode say about its cameras, its times and its tool, as sums that add up over episodes."""
+"""What the pictures of an episode say about cameras, times and tool, as sums over episodes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,4 @@
-"""Whether what moves in a view follows the projected tool: pictures aligned along the tool's path differ less."""
+"""Whether what moves follows the projected tool: pictures aligned along its path differ less."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -31,12 +31,12 @@ STEP_DEG = 15.0
 
 @dataclass(frozen=True)
 class Scene(Struct):
-    """What is compared: which picture is shown in each frame, and where camera and tool are said to be then."""
+    """What is compared: the picture that is shown in each frame, and where camera and tool are said to be."""
 
     source: Int[Tensor, "*frames"]
     """Places in a bank of small pictures, (picture 3 side side) uint8 and blurred."""
     turn: Float[Tensor, "*frames 2 2"]
-    """How a picture is turned or mirrored about its middle before it is looked at: right-down to right-down."""
+    """How a picture is turned or mirrored about its middle before it is looked at (right, down)."""
     camera: Camera
     world_from_tool: Pose
     known: Bool[Tensor, "*frames"]
@@ -45,7 +45,7 @@ class Scene(Struct):
 
 @dataclass(frozen=True)
 class Change:
-    """By how much pairs of pictures differ (summed levels) at still points, and at points carried along by the tool."""
+    """By how much pairs of pictures differ (summed levels) at still points, and at carried ones."""
 
     still: Tensor
     carried: Tensor
@@ -58,7 +58,7 @@ class Change:
 
     @property
     def fit(self) -> float:
-        """How many times less pictures differ when they are aligned along the tool: 1 where motion is unrelated."""
+        """How many times less pictures differ when aligned along the tool: 1 where motion is unrelated."""
         noise = NOISE * max(self.num_points, 1.0)
         return float((self.still.sum() + noise) / (self.carried.sum() + noise))
 
@@ -117,7 +117,7 @@ def change_map(bank: Tensor, scene: Scene, pairs: Int[Tensor, "2 pair"]) -> Chan
 def _differences(
     bank: Tensor, scene: Scene, pairs: Int[Tensor, "2 pair"], lateral: Tensor, axial: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """(pair axial lateral) levels by which pictures differ at points that stay, and at points carried by the tool."""
+    """(pair axial lateral) levels by which pictures differ at points that stay, and at carried ones."""
     start, stop = scene[pairs[0]], scene[pairs[1]]
     points = _points_about(start, lateral, axial)
     stop_from_start = stop.world_from_tool @ start.world_from_tool.inverse()
@@ -152,7 +152,7 @@ def _sample(bank: Tensor, scene: Scene, points: Tensor) -> tuple[Tensor, Tensor]
 
 
 def _bilinear(bank: Tensor, source: Tensor, places: Tensor) -> Tensor:
-    """Colours at places (x, y; whole numbers are pixel centres) of some pictures, without a copy of the pictures."""
+    """Colours at places (x, y; whole numbers are pixel centres) of some pictures, without copying them."""
     corner = places.floor().clamp(max=SIDE - 2).long()
     x, y = corner.unbind(-1)
     across, down = (places - corner)[..., None, :].unbind(-1)

@@ -23,7 +23,7 @@ def kept_frames(num_frames: int) -> range:
 
 
 def decode_all(frames: Frames) -> UInt8[Tensor, "frame 3 side side"]:
-    """Decode every frame, as a file can be whole by its index and damaged inside; keep small copies of `kept_frames`."""
+    """Small copies of `kept_frames`. Every frame is decoded: damage may lie inside a file."""
     return torch.cat(list(_small_parts(frames)))
 
 
@@ -43,7 +43,7 @@ def shrink(pictures: UInt8[Tensor, "frame 3 h w"]) -> UInt8[Tensor, "frame 3 sid
 
 
 def blurred(pictures: UInt8[Tensor, "frame 3 side side"]) -> UInt8[Tensor, "frame 3 side side"]:
-    """The small copies blurred by about a pixel (binomial filter of 5), so that half a pixel is no difference."""
+    """The small copies blurred by about a pixel (binomial filter of 5): half a pixel is no difference."""
     parts = [_blurred(part) for part in pictures.split(FRAMES_AT_ONCE)]
     return torch.cat(parts)
 

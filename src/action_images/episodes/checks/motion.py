@@ -27,7 +27,7 @@ def looks(frames: Frames, indices: Sequence[int]) -> Float[Tensor, "look side si
 
 
 def changes(grey: Float[Tensor, "look side side"]) -> Float[Tensor, "step side side"]:
-    """What moved between one look and the next: the change beyond what noise and a change of light give everywhere."""
+    """What moved between two looks: the change beyond what noise and a change of light give everywhere."""
     difference = (grey[1:] - grey[:-1]).abs()
     return (difference - difference.flatten(1).median(-1).values[:, None, None] - STILL).clamp_min(0)
 
@@ -47,7 +47,7 @@ def centre(
 def epipolar_distance(
     one: Camera, other: Camera, pixels: Float[Tensor, "step 2"], others: Float[Tensor, "step 2"]
 ) -> Float[Tensor, "step"]:
-    """How far `others` lie from the lines of the first camera's pixels, as a part of the picture's diagonal."""
+    """How far `others` lie from the lines of the first camera's pixels, in parts of the diagonal."""
     origin, direction = one.rays(pixels)
     start, _ = other.project(origin + 0.05 * direction)
     end, depth = other.project(origin + 5.0 * direction)

@@ -70,7 +70,7 @@ def still_opening(trajectory: Trajectory) -> float | None:
 
 
 def check_grippers(examined: Sequence[Examined]) -> list[Finding]:
-    """Episodes whose gripper never moves. Where most are so it is the set's nature, or its fault: said once."""
+    """Episodes whose gripper never moves. Where most are so, it is said of the set once."""
     still = [result for result in examined if result.opening is not None]
     cure = "is the real gripper recorded?"
     if 2 * len(still) > len(examined) > 1:

@@ -3,8 +3,8 @@
 from torch import Tensor
 
 from action_images.episodes.checks.finding import Say
-from action_images.episodes.video_places import MOST_RATE_ERROR
 from action_images.episodes.episode import View
+from action_images.episodes.video_places import MOST_RATE_ERROR
 
 LEAST_CONTRAST = 3.0
 """Pictures whose levels (of 255) spread less than this (standard deviation) show nothing."""

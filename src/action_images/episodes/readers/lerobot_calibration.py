@@ -1,0 +1,360 @@
+"""calibration.json beside a LeRobotDataset: where cameras and tool are, in declared notation."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from action_images.episodes.calibration_files import camera_of_file
+from action_images.episodes.calibration_files.found import (
+    NO_DISTORTION,
+    Distortion,
+    FoundCamera,
+    distortion_named,
+)
+from action_images.episodes.contradictions import in_gripper, in_names, in_poses
+from action_images.episodes.dataset import Dataset
+from action_images.episodes.episode import EpisodeError, View
+from action_images.episodes.lerobot_layout import read_json
+from action_images.episodes.notation import KEYS, ROTATIONS, UNITS, ToolNotation, notation_from_json
+from action_images.episodes.readers.folders import as_tensor
+from action_images.episodes.straighten import FramesStraightened
+from action_images.geometry import Camera, Pose, Trajectory
+
+FIELDS = {"views", "tool", "episodes"}
+VIEW_FIELDS = {"intrinsics", "world_from_camera", "tool_from_camera", "size", "distortion"}
+TOOL_FIELDS = {"feature", "columns", "gripper", *KEYS}
+GRIPPER_FIELDS = {"feature", "column", "closed", "open"}
+FILE_FIELDS = {"file", "camera"}
+POSE_FIELDS = {"feature", "rotation", "position_unit", "inverse"}
+DISTORTION_FIELDS = {"model", "coefficients"}
+EPISODES_COMPARED = 20
+"""Numbers of so many episodes, spread over the set, are held against what is declared."""
+
+
+class Calibration:
+    """What a calibration.json declares, held against the set's own names and numbers when it is opened.
+
+    Raises EpisodeError, naming the field and the likely declaration, for unknown or missing fields and
+    whatever the set contradicts. docs/data.md describes the file.
+    """
+
+    def __init__(self, path: Path, dataset: Dataset):
+        self._path, self._dataset = path, dataset
+        content = read_json(path)
+        _known(content, FIELDS, str(path))
+        self._views = _views(content, dataset, str(path))
+        self._episodes = _episodes(content, dataset, str(path))
+        self._tool = _Tool(content["tool"], dataset, f"{path}: tool") if "tool" in content else None
+
+    def trajectory(self, place: int) -> Trajectory | None:
+        """The tool's path in an episode; None where no tool is declared."""
+        return None if self._tool is None else self._tool.trajectory(place)
+
+    def calibrated(self, view: View, place: int, trajectory: Trajectory | None) -> View:
+        """The view with its camera and, where its lens is distorted, with straight pictures."""
+        own = self._episodes.get(self._dataset.ids[place], {})
+        entry = {**self._views, **own}.get(view.name)
+        if entry is None:
+            return view
+        where = f"{self._path}: {view.name}"
+        found = self._lens(entry, place, where)
+        size = _size(entry, found, where)
+        assert found.intrinsics is not None
+        intrinsics = _scaled(found.intrinsics, size, view.frames.size, where)
+        pose = self._pose(entry, place, trajectory, where)
+        distortion = _distortion(entry, found, where)
+        frames = view.frames
+        if not distortion.is_none:
+            if intrinsics.ndim == 3:
+                raise EpisodeError(f"{where}: the lens is distorted and zooms; straighten its videos first")
+            frames = FramesStraightened(view.frames, intrinsics, distortion)
+        if intrinsics.ndim == 3 or pose.batch_shape:
+            pose, intrinsics = _per_frame(pose, intrinsics, len(view.frames))
+        camera = Camera(intrinsics, pose, view.frames.size).check(where)
+        if size is None:
+            _check_plausible(intrinsics, view.frames.size, where)
+        return replace(view, frames=frames, camera=camera)
+
+    def _lens(self, entry: Mapping[str, Any], place: int, where: str) -> FoundCamera:
+        intrinsics = entry.get("intrinsics")
+        if not isinstance(intrinsics, dict):
+            return FoundCamera(as_tensor(intrinsics, (3, 3), f"{where}.intrinsics"))
+        if "feature" in intrinsics:
+            _known(intrinsics, {"feature"}, f"{where}.intrinsics")
+            numbers = _column(self._dataset, place, intrinsics["feature"])
+            return FoundCamera(_matrices(numbers, 3, f"{where}.intrinsics"))
+        found = self._of_file(intrinsics, f"{where}.intrinsics")
+        if found.intrinsics is None:
+            raise EpisodeError(f"{where}.intrinsics: the file has no intrinsics; name another")
+        return found
+
+    def _pose(self, entry: Mapping[str, Any], place: int, trajectory: Trajectory | None, where: str) -> Pose:
+        if "tool_from_camera" in entry:
+            if trajectory is None:
+                raise EpisodeError(f"{where}: 'tool_from_camera' needs a 'tool', or another way to its path")
+            tool_from_camera = self._still_pose(entry["tool_from_camera"], f"{where}.tool_from_camera")
+            return trajectory.world_from_tool @ tool_from_camera
+        pose = entry.get("world_from_camera")
+        if isinstance(pose, dict) and "feature" in pose:
+            return _pose_of_feature(self._dataset, place, pose, f"{where}.world_from_camera")
+        return self._still_pose(pose, f"{where}.world_from_camera")
+
+    def _still_pose(self, entry: object, where: str) -> Pose:
+        if isinstance(entry, dict):
+            found = self._of_file(entry, where).world_from_camera
+            if found is None:
+                raise EpisodeError(f"{where}: the file has no pose; name another")
+            return found
+        return _rigid(as_tensor(entry, (4, 4), where), where)
+
+    def _of_file(self, entry: Mapping[str, Any], where: str) -> FoundCamera:
+        _known(entry, FILE_FIELDS, where)
+        name, camera = entry.get("file"), entry.get("camera")
+        if not isinstance(name, str) or not (camera is None or isinstance(camera, str)):
+            raise EpisodeError(f"{where}: 'file' names a calibration file, 'camera' one of its cameras")
+        path = Path(name)
+        if path.is_absolute() or ".." in path.parts:
+            raise EpisodeError(
+                f"{where}: {name[:80]!r} leaves the folder; put the file beside calibration.json"
+            )
+        return camera_of_file(self._path.parent / path, camera)
+
+
+class _Tool:
+    """The columns that hold the tool's pose and the gripper's reading, and their notation."""
+
+    def __init__(self, entry: object, dataset: Dataset, where: str):
+        _known(entry, TOOL_FIELDS, where)
+        assert isinstance(entry, dict)
+        self._dataset, self._where = dataset, where
+        self._feature = _feature_named(entry.get("feature"), dataset, where)
+        self._columns = _column_numbers(entry.get("columns"), _width(dataset, self._feature), where)
+        gripper = entry.get("gripper")
+        if gripper is None:
+            self._gripper_feature, self._gripper_column = self._feature, self._columns.pop()
+            readings: Mapping[str, Any] = {}
+        else:
+            _known(gripper, GRIPPER_FIELDS, f"{where}.gripper")
+            self._gripper_feature = _feature_named(gripper.get("feature"), dataset, f"{where}.gripper")
+            width = _width(dataset, self._gripper_feature)
+            self._gripper_column = _column_numbers([gripper.get("column", 0)], width, f"{where}.gripper")[0]
+            readings = {name: gripper[name] for name in ("closed", "open") if name in gripper}
+        self._notation = notation_from_json({**entry, **readings}, len(self._columns), where)
+        self._compare("relative" in entry)
+
+    def trajectory(self, place: int) -> Trajectory:
+        """The path of an episode; raises EpisodeError where a row is no pose."""
+        try:
+            numbers, readings = self._numbers(place)
+            return self._notation.trajectory(numbers, readings)
+        except EpisodeError:
+            raise
+        except ValueError as error:
+            raise EpisodeError(f"{self._where}: {error}") from None
+
+    def _numbers(self, place: int) -> tuple[Tensor, Tensor]:
+        values = _column(self._dataset, place, self._feature)
+        grippers = _column(self._dataset, place, self._gripper_feature)
+        return values[:, self._columns], grippers[:, self._gripper_column]
+
+    def _compare(self, said_absolute: bool) -> None:
+        """Raise EpisodeError for the first thing that names or numbers say against the declaration."""
+        names = _names(self._dataset, self._feature)
+        if names:
+            chosen = [names[column] for column in self._columns]
+            self._refuse(in_names(chosen, self._notation))
+        lowest, highest = float("inf"), float("-inf")
+        for place in _spread(len(self._dataset)):
+            try:
+                numbers, readings = self._numbers(place)
+            except EpisodeError:  # the episode is refused by name when it is read
+                continue
+            if not numbers.isfinite().all() or not readings.isfinite().all():
+                continue
+            self._refuse(in_poses(numbers, self._notation, said_absolute=said_absolute))
+            lowest = min(lowest, float(readings.min()))
+            highest = max(highest, float(readings.max()))
+        if highest >= lowest:
+            self._refuse(in_gripper(lowest, highest, self._notation))
+
+    def _refuse(self, contradictions: Iterator[str]) -> None:
+        for contradiction in contradictions:
+            raise EpisodeError(f"{self._where}: {contradiction}")
+
+
+def _known(entry: object, fields: set[str], where: str) -> None:
+    if not isinstance(entry, dict):
+        raise EpisodeError(
+            f"{where}: is a json object with {', '.join(sorted(fields))}; docs/data.md shows it"
+        )
+    unknown = sorted(map(str, set(entry) - fields))
+    if unknown:
+        has = ", ".join(sorted(fields))
+        raise EpisodeError(f"{where}: has the unknown field {', '.join(unknown)[:120]}; it may have {has}")
+
+
+def _views(content: Mapping[str, Any], dataset: Dataset, where: str) -> dict[str, Any]:
+    views = content.get("views", {})
+    if not isinstance(views, dict):
+        raise EpisodeError(f"{where}: 'views' maps views to their cameras; docs/data.md shows it")
+    unknown = set(views) - set(dataset.view_names)
+    if unknown:
+        raise EpisodeError(
+            f"{where}: calibrates {sorted(unknown)}, the set has the views {dataset.view_names}"
+        )
+    for name, entry in views.items():
+        _known(entry, VIEW_FIELDS, f"{where}: {name}")
+        if "intrinsics" not in entry or ("world_from_camera" in entry) == ("tool_from_camera" in entry):
+            needed = "needs 'intrinsics', and either 'world_from_camera' or, on the hand, 'tool_from_camera'"
+            raise EpisodeError(f"{where}: {name} {needed}")
+    return views
+
+
+def _episodes(content: Mapping[str, Any], dataset: Dataset, where: str) -> dict[str, dict[str, Any]]:
+    """Views of single episodes, which are taken in place of those of the set."""
+    episodes = content.get("episodes", {})
+    if not isinstance(episodes, dict):
+        raise EpisodeError(f"{where}: 'episodes' maps ids to their 'views'; docs/data.md shows it")
+    unknown = sorted(set(episodes) - set(dataset.ids))
+    if unknown:
+        raise EpisodeError(f"{where}: there is no episode {unknown[0][:80]!r}; ids are as {dataset.ids[0]!r}")
+    found = {}
+    for name, entry in episodes.items():
+        _known(entry, {"views"}, f"{where}: {name}")
+        found[name] = _views(entry, dataset, f"{where}: {name}")
+    return found
+
+
+def _feature_named(feature: object, dataset: Dataset, where: str) -> str:
+    if not isinstance(feature, str) or feature not in dataset.info["features"]:
+        has = ", ".join(dataset.info["features"])
+        raise EpisodeError(f"{where}: the set has no feature {str(feature)[:80]!r}; it has {has}")
+    return feature
+
+
+def _width(dataset: Dataset, feature: str) -> int:
+    shape = dataset.info["features"][feature]["shape"]
+    return int(shape[-1]) if shape else 1
+
+
+def _column_numbers(columns: object, width: int, where: str) -> list[int]:
+    if not isinstance(columns, list) or not columns or not all(isinstance(one, int) for one in columns):
+        raise EpisodeError(f"{where}: 'columns' lists whole numbers, the first column is 0")
+    if not all(0 <= column < width for column in columns):
+        raise EpisodeError(f"{where}: columns {columns} are named, the feature has 0 to {width - 1}")
+    return list(columns)
+
+
+def _column(dataset: Dataset, place: int, feature: str) -> Tensor:
+    """(frame, numbers) of a feature; one number a frame is one column."""
+    values = dataset.column(place, feature)
+    flat = [value if isinstance(value, (list, tuple)) else [value] for value in values]
+    return as_tensor(flat, (None, None), feature)
+
+
+def _names(dataset: Dataset, feature: str) -> list[str] | None:
+    """The names of a feature's columns, where the set gives one for each."""
+    names = dataset.info["features"][feature].get("names")
+    if isinstance(names, dict):  # LeRobot's older sets: {"motors": [...]}
+        names = next((value for value in names.values() if isinstance(value, list)), None)
+    fits = isinstance(names, list) and len(names) == _width(dataset, feature)
+    return [str(name) for name in names] if fits and names is not None else None
+
+
+def _spread(count: int) -> range:
+    return range(0, count, max(1, -(-count // EPISODES_COMPARED)))
+
+
+def _rigid(matrix: Tensor, where: str) -> Pose:
+    try:
+        return Pose.from_matrix(matrix)
+    except ValueError as error:
+        raise EpisodeError(f"{where}: {error}") from None
+
+
+def _matrices(numbers: Tensor, side: int, where: str) -> Tensor:
+    if numbers.shape[-1] != side * side:
+        raise EpisodeError(f"{where}: its feature has {numbers.shape[-1]} numbers, {side * side} are needed")
+    return numbers.unflatten(-1, (side, side))
+
+
+def _pose_of_feature(dataset: Dataset, place: int, entry: Mapping[str, Any], where: str) -> Pose:
+    """A camera's pose in each frame, of a feature: a 4 x 4 matrix, or x y z and a rotation."""
+    _known(entry, POSE_FIELDS, where)
+    numbers = _column(dataset, place, _feature_named(entry["feature"], dataset, where))
+    rotation, unit = entry.get("rotation"), entry.get("position_unit", "m")
+    if numbers.shape[-1] == 16 and rotation is None:
+        pose = _rigid(_matrices(numbers, 4, where), where)
+    else:
+        if rotation not in ROTATIONS or unit not in UNITS:
+            raise EpisodeError(f"{where}: declare 'rotation' as one of {', '.join(ROTATIONS)}")
+        notation = ToolNotation(rotation, closed=0, open=1, position_unit=unit)
+        if numbers.shape[-1] != notation.num_columns:
+            has = f"its feature has {numbers.shape[-1]} numbers"
+            raise EpisodeError(f"{where}: {has}, x y z and {rotation} are {notation.num_columns}")
+        try:
+            pose = notation.poses(numbers).check()
+        except ValueError as error:
+            raise EpisodeError(f"{where}: {error}") from None
+    return pose.inverse() if entry.get("inverse", False) else pose
+
+
+def _size(entry: Mapping[str, Any], found: FoundCamera, where: str) -> tuple[int, int] | None:
+    """(height, width) that the intrinsics are for; None where neither the entry nor its file says."""
+    if "size" not in entry:
+        return found.size
+    height, width = as_tensor(entry["size"], (2,), f"{where}.size").tolist()
+    size = int(height), int(width)
+    if min(size) < 1 or found.size not in (None, size):
+        raise EpisodeError(f"{where}: 'size' is {size}, its calibration file says {found.size}")
+    return size
+
+
+def _scaled(intrinsics: Tensor, size: tuple[int, int] | None, shown: tuple[int, int], where: str) -> Tensor:
+    """Intrinsics for pictures of the size that is shown; refused where the shape differs: that was a crop."""
+    if size in (None, shown):
+        return intrinsics
+    vertical, horizontal = shown[0] / size[0], shown[1] / size[1]
+    if abs(vertical / horizontal - 1) > 0.01:
+        cure = "crop the intrinsics as the pictures were, and give their size"
+        raise EpisodeError(f"{where}: the intrinsics are for {size} px, the pictures are {shown} px; {cure}")
+    return intrinsics * torch.tensor([[horizontal], [vertical], [1.0]])
+
+
+def _check_plausible(intrinsics: Tensor, shown: tuple[int, int], where: str) -> None:
+    """Refuse intrinsics of a size that nobody says where their middle lies far from the picture's."""
+    height, width = shown
+    x, y = intrinsics[..., 0, 2].mean() / width, intrinsics[..., 1, 2].mean() / height
+    if min(x, y) < 0.2 or max(x, y) > 0.8:
+        middle = f"the principal point lies at {100 * x:.0f} % of the width and {100 * y:.0f} % of the height"
+        cure = (
+            f"are they for another size? Give 'size': [height, width] of theirs; the pictures are {shown} px"
+        )
+        raise EpisodeError(f"{where}.intrinsics: {middle}; {cure}")
+
+
+def _distortion(entry: Mapping[str, Any], found: FoundCamera, where: str) -> Distortion:
+    if "distortion" not in entry:
+        return found.distortion
+    if found.distortion != NO_DISTORTION:
+        raise EpisodeError(
+            f"{where}: its calibration file has a distortion, and so has calibration.json; keep one"
+        )
+    distortion = entry["distortion"]
+    if isinstance(distortion, dict):
+        _known(distortion, DISTORTION_FIELDS, f"{where}.distortion")
+        return distortion_named(distortion.get("model"), distortion.get("coefficients"), where)
+    return distortion_named("plumb_bob", as_tensor(distortion, (None,), f"{where}.distortion"), where)
+
+
+def _per_frame(pose: Pose, intrinsics: Tensor, num_frames: int) -> tuple[Pose, Tensor]:
+    """One camera for each frame; a camera that never moves is one camera."""
+    poses = pose if pose.batch_shape else pose.expand(num_frames)
+    lenses = intrinsics.expand(num_frames, 3, 3)
+    if (poses.matrix() == poses.matrix()[0]).all() and (lenses == lenses[0]).all():
+        return poses[0], lenses[0]
+    return poses, lenses
