@@ -269,7 +269,10 @@ def test_a_shared_video_of_another_rate_is_refused_where_episodes_are_cut_out_of
         ),
         (lambda c: c["tool"].pop("open"), "'open' is None; give what the gripper reads"),
         (lambda c: c["tool"].update(feature="nope"), "has no feature 'nope'"),
-        (lambda c: c["tool"].update(columns=[0, 1, 2, 3, 4, 5, 99]), "99.* are named, the feature has 0 to 8"),
+        (
+            lambda c: c["tool"].update(columns=[0, 1, 2, 3, 4, 5, 99]),
+            "99.* are named, the feature has 0 to 8",
+        ),
         (lambda c: c["tool"].update(open=0.0), "reads 0 both closed and open; give two readings"),
     ],
 )

@@ -294,7 +294,6 @@ def test_motion_lies_near_the_tool_and_on_the_epipolar_line():
     moved = {view.name: motion.changes(motion.looks(view.frames, range(24))) for view in episode.views}
     centres = {}
     for view in episode.views:
-        camera = view.camera.expand(23)
         centres[view.name], weight = motion.centre(moved[view.name], (96, 128))
         between = view.camera.project((positions[1:] + positions[:-1]) / 2)[0]
         assert (centres[view.name] - between)[weight > 0].norm(dim=-1).median() < 4
