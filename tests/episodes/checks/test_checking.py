@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from action_images.cli import main as command
 from action_images.episodes.checks import check as checking
 from action_images.episodes.checks import motion
-from action_images.episodes.checks.duplicates import find_duplicates
 from action_images.episodes.checks.check import check_dataset, summary
+from action_images.episodes.checks.duplicates import find_duplicates
 from action_images.episodes.dataset import Dataset, DatasetWriter
 from action_images.episodes.episode import Episode, EpisodeError, FramesInMemory, View
 from action_images.episodes.video import read_video, write_video
