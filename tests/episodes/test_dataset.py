@@ -212,7 +212,7 @@ def test_half_written_files_of_a_killed_writer_are_not_seen(dataset_path, tmp_pa
     out._with_episode = None  # the commit dies before the episode table
     with pytest.raises(TypeError):
         out.add(make_episode("new", 9))
-    out._lock.close()
+    out._lock.release()
     assert Dataset(path).ids == [f"reach/variation{i % 2}/e{i}" for i in range(6)]
     assert [episode.num_frames for episode in Dataset(path)] == [12, 13, 14, 15, 16, 17]
     with DatasetWriter(path, fps=20) as again:
@@ -282,7 +282,7 @@ def test_a_writer_killed_in_its_first_episode_begins_again(tmp_path):
     out._with_task = None  # the commit dies after its videos
     with pytest.raises(TypeError):
         out.add(make_episode("new", 9, size=(16, 16)))
-    out._lock.close()
+    out._lock.release()
     assert list((tmp_path / "set/videos").rglob("*.mp4"))
     with DatasetWriter(tmp_path / "set", fps=10) as again:
         again.add(make_episode("other", 10, fps=10.0))

@@ -47,7 +47,7 @@ class DatasetWriter:
         try:
             self._resume() if (self.path / layout.INFO).exists() else self._see_that_it_is_new()
         except BaseException:
-            self._lock.close()
+            self._lock.release()
             raise
         self._staging = self.path / ".staging"
         shutil.rmtree(self._staging, ignore_errors=True)
@@ -101,12 +101,12 @@ class DatasetWriter:
 
     def close(self) -> None:
         """Write the statistics over all episodes and let go of the data set."""
-        if self._lock.closed:
+        if not self._lock.is_locked:
             return
         if self.ids:
             self._write_statistics()
         shutil.rmtree(self._staging, ignore_errors=True)
-        self._lock.close()
+        self._lock.release()
 
     def _locked(self):
         lock = take_lock(self.path / "meta")

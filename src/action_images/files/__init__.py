@@ -1,1 +1,1 @@
-"""Files that programs write: whole or not at all, one writer at a time, under settings that are remembered."""
+"""Files that several parts of the library write: atomic writes, JSON lines, settings and locks."""

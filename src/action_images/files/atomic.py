@@ -40,7 +40,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any, indent: int | None = 2) -> None:
-    """Write a JSON file whole or not at all; raises ValueError for NaN and infinities, which JSON has no word for."""
+    """Write a JSON file whole or not at all; raises ValueError for NaN and infinities."""
     write_text(path, json.dumps(value, indent=indent, allow_nan=False) + "\n")
 
 

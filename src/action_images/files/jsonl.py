@@ -1,4 +1,4 @@
-"""Files of one JSON object a line, appended to as results come; a line that a kill cut off is dropped when the file is opened again."""
+"""Files of one JSON object a line, appended to as results come; a line that a kill cut off is dropped."""
 
 import json
 import os
@@ -18,7 +18,7 @@ def append(path: Path, record: Mapping[str, Any]) -> None:
 
 
 def load(path: Path) -> list[dict[str, Any]]:
-    """All records; none where the file is not there. A last line without its end is what a kill cut off: left out.
+    """All records; none if there is no file. A last line without its end, cut off by a kill, is left out.
 
     Raises ActionImagesError, naming file and line, where any other line is no JSON object.
     """
@@ -29,7 +29,7 @@ def load(path: Path) -> list[dict[str, Any]]:
 
 
 def repair(path: Path) -> None:
-    """Cut off a last line that a kill left without its end, so that the next `append` begins on a line of its own."""
+    """Remove a last line that a kill cut off, so that the next `append` begins on a line of its own."""
     if not path.is_file():
         return
     whole = path.read_bytes()

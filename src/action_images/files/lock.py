@@ -1,21 +1,23 @@
 """One process at a time writes into a folder."""
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+
+from filelock import FileLock, Timeout
 
 from action_images.errors import ActionImagesError
 
+LOCK = ".lock"
+"""The file of a folder that its writer holds. It stays when the lock is released."""
 
-def take_lock(folder: Path) -> IO[str] | None:
-    """Hold a folder until the file that comes back is closed or the process ends; None where another one holds it."""
-    lock = (folder / ".lock").open("w")
+
+def take_lock(folder: Path) -> FileLock | None:
+    """Hold a folder until the lock is released or the process ends; None where another process holds it."""
+    lock = FileLock(folder / LOCK)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        lock.close()
+        lock.acquire(blocking=False)
+    except Timeout:
         return None
     return lock
 
@@ -29,5 +31,7 @@ def alone_in(folder: Path) -> Iterator[None]:
         raise ActionImagesError(
             f"{folder}: another process is writing here; wait for it to end, or choose another folder"
         )
-    with lock:
+    try:
         yield
+    finally:
+        lock.release()

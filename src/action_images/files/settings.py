@@ -6,21 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from action_images.errors import ActionImagesError
-from action_images.files.atomic import commit_file
+from action_images.files.atomic import write_text
 
 
-def keep_settings(path: Path, settings: Mapping[str, Any], empty: bool) -> None:
-    """Write settings into a file, or see that they are those that it has; `empty` says that the folder holds no result yet.
+def keep_settings(path: Path, settings: Mapping[str, Any], *, empty: bool) -> None:
+    """Write settings into a file, or check that it holds the same ones.
 
-    Then whatever is in the file came from an attempt that failed before its first result, and is replaced.
-    Raises ValueError, naming what differs, where results of other settings are there, or results without
-    settings.
+    `empty` says that the folder holds no result yet. Its settings, if any, come from an attempt that failed
+    before its first result, and are replaced. Raises ValueError, naming what differs, for results of other
+    settings, or results without settings.
     """
     asked = json.loads(json.dumps(settings))
     if empty:
-        part = path.with_name(path.name + ".part")
-        part.write_text(json.dumps(asked, indent=2) + "\n")
-        commit_file(part, path)
+        write_text(path, json.dumps(asked, indent=2) + "\n")
         return
     if not path.is_file():
         raise ActionImagesError(
