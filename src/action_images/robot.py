@@ -27,12 +27,13 @@ class Observation(Struct):
 class Plan(Struct):
     """What a policy means to do: tool targets from now on, and optionally what it imagined.
 
-    `trajectory` starts one control step after the observation. `confidence` is in [0, 1] for each frame of it, None
-    where the policy has no notion of it; where it is 0 the pose is a place-holder that must not be driven to.
+    `trajectory` starts one control step after the observation. `confidence` is in [0, 1] for each frame of
+    it, None where the policy has no notion of it; where it is 0 the pose is a place-holder that must not be
+    driven to.
 
-    A policy that imagines may show how: `video` and `action_images` in [0, 1], at a frame rate of its own, frame 0 at
-    the observation; `imagined_frame` says for each frame of the trajectory which frame of these it was taken from.
-    `stage_ms` is how long each stage of planning took (ms), in their order.
+    A policy that imagines may show how: `video` and `action_images` in [0, 1], at a frame rate of its own,
+    frame 0 at the observation; `imagined_frame` says for each frame of the trajectory which frame of these it
+    was taken from. `stage_ms` is how long each stage of planning took (ms), in their order.
     """
 
     trajectory: Annotated[Trajectory, "*batch frame"]
@@ -54,7 +55,7 @@ class Policy(Protocol):
 
 @runtime_checkable
 class ClipPolicy(Policy, Protocol):
-    """A policy that was trained on clips: it fits all images to their size, and knows its paths at their frame rate."""
+    """A policy that was trained on clips: it fits images to their size, and plans at their frame rate."""
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -69,9 +70,10 @@ class ClipPolicy(Policy, Protocol):
 
 @dataclass(frozen=True)
 class StepReport:
-    """What became of one control step: `reachable` is False where inverse kinematics found no solution within limits.
+    """What became of one control step.
 
-    `position_error` (m) and `rotation_error` (rad) lie between the asked and the reached tool pose, `world_from_tool`.
+    `reachable` is False where inverse kinematics found no solution within limits. `position_error` (m) and
+    `rotation_error` (rad) lie between the asked and the reached tool pose, `world_from_tool`.
     """
 
     reachable: bool
@@ -123,7 +125,7 @@ class TrialState:
 
 @runtime_checkable
 class RepeatableEnvironment(Environment, Protocol):
-    """An Environment whose trials follow from their seeds alone, so that they can be run again: what judging needs.
+    """An Environment whose trials follow from their seeds alone and can be run again: what judging needs.
 
     `num_steps` counts the control steps of the trial; `max_steps` is how many of them a policy is given.
     `controls_rotation` is False where the arm cannot turn its tool as it is told (four degrees of freedom).
@@ -143,18 +145,24 @@ class RepeatableEnvironment(Environment, Protocol):
         ...
 
     def expert(self) -> Iterator[StepReport] | None:
-        """Carry the trial to its end by the task's expert, one report for each control step; None where it has none."""
+        """Carry the trial to its end by the task's expert, one report for each control step.
+
+        None where it has none.
+        """
         ...
 
     def rephrased(self, rng: np.random.Generator) -> str | None:
-        """The trial's instruction in words that no demonstration uses; None where the task has no such words."""
+        """The trial's instruction in words that no demonstration uses.
+
+        None where the task has no such words.
+        """
         ...
 
     def switch_goal(self, rng: np.random.Generator) -> str | None:
-        """Give the trial that has just begun another goal that its scene allows, and return the new instruction.
+        """Give the trial that has just begun another goal that its scene allows; the new instruction.
 
-        Returns None, and changes nothing, where the scene leaves no choice. `expert` and `succeeded` follow the new
-        goal.
+        Returns None, and changes nothing, where the scene leaves no choice. `expert` and `succeeded` follow
+        the new goal.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""A world of another package, as small as one can be: a point on a plane that cannot turn, seen by one fixed rig."""
+"""A world of another package, as small as can be: a point that cannot turn, seen by one fixed rig."""
 
 from dataclasses import dataclass, replace
 
@@ -14,7 +14,7 @@ DOWN = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
 
 
 class PointEnvironment:
-    """The tool goes where it is told, up to 1 cm a step, and never turns. Done while it is beyond x = 1.02 m."""
+    """The tool moves up to 1 cm a step and never turns. Done while it is beyond x = 1.02 m."""
 
     control_hz = 20.0
     controls_rotation = False

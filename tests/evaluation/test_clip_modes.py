@@ -1,4 +1,4 @@
-"""Judging clips: the truth scores perfectly, the floor scores what it should, and intervals hold what they claim."""
+"""Judging clips: the truth scores perfectly, the floor what it should, and intervals hold."""
 
 import json
 import math
@@ -112,7 +112,7 @@ def test_a_label_follows_the_video_or_the_text():
     assert "with video %" not in measure(one, off_by(one, 0.03)).figures
 
 
-def test_a_label_that_could_not_be_read_does_not_follow_the_video_and_where_both_lead_to_one_place_nothing_is_said():
+def test_a_label_that_was_not_read_follows_nothing_and_where_both_lead_to_one_place_nothing_is_said():
     one = window(0)
     lost = one.trajectory.world_from_tool.map(lambda tensor: torch.full_like(tensor, torch.nan))
     unread = replace(one.trajectory, world_from_tool=lost)

@@ -1,4 +1,4 @@
-"""Judging: the same scenes for all, written down as they come, resumed where they stopped, films and ceilings beside."""
+"""Judging: the same scenes for all, written down as they come, resumed where they stopped."""
 
 import json
 from dataclasses import replace

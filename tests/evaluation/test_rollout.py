@@ -1,4 +1,4 @@
-"""A trial under control: plans asked for when they are needed, success that lasts, and rails that stop the arm."""
+"""A trial under control: plans when they are needed, success that lasts, rails that stop the arm."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ START = torch.tensor([0.45, 0.0, 0.25])
 
 
 class Table:
-    """An Environment whose arm goes where it is told, and whose task is done while the tool is beyond x = `goal`."""
+    """An Environment whose arm goes where it is told; done while the tool is beyond x = `goal`."""
 
     control_hz = 20.0
 

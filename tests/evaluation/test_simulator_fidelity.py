@@ -1,4 +1,4 @@
-"""A learned simulator is trusted as far as it deserves: wholly where it is MuJoCo itself, not at all where it shows nothing new."""
+"""A learned simulator is trusted wholly where it is MuJoCo itself, not at all where it shows nothing new."""
 
 import math
 from dataclasses import replace

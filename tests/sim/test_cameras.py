@@ -28,7 +28,7 @@ class MarkedTool(ReachTarget):
 
 
 def centroid_error_px(environment: Tabletop, body: str) -> list[float]:
-    """Distance between where a body's centre projects and the middle of its pixels, in each view that shows it well."""
+    """From a body's projected centre to the middle of its pixels, in each view that shows it well."""
     world, errors = environment.world, []
     # All else made invisible: nothing may hide part of the body.
     world.model.geom_rgba[:, 3] = world.model.geom_bodyid == world.model.body(body).id

@@ -50,7 +50,8 @@ def test_a_way_of_rendering_that_is_not_there_is_named_with_its_cure(chosen: str
 
 def test_the_command_line_says_it_in_one_line():
     code = "import sys; from action_images.cli import main; sys.exit(main(sys.argv[1:]))"
-    command = f"import sys; sys.argv = ['', 'record', '--task', 'reach_target', '--episodes', '1', '--out', '/dev/null/x']; {code}"
+    options = ["--task", "reach_target", "--episodes", "1", "--out", "/dev/null/x"]
+    command = f"import sys; sys.argv = ['', 'record', *{options}]; {code}"
     ended = run(command, MUJOCO_GL="nonsense")
     assert ended.returncode == 2
     assert len(ended.stderr.strip().splitlines()) == 1

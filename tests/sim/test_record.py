@@ -1,4 +1,4 @@
-"""Recorded demonstrations: what was seen and done, in the order of the seeds, however many processes made them."""
+"""Recorded demonstrations: what was seen and done, in the order of the seeds, by any number of processes."""
 
 import importlib
 from dataclasses import replace

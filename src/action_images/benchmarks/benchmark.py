@@ -16,9 +16,9 @@ Box = tuple[tuple[float, float, float], tuple[float, float, float]]
 class Seeds:
     """What the seeds of a benchmark mean.
 
-    Trial `i` of a task is judged on seed `first_for_judging` + `i`; demonstrations are recorded from seeds below.
-    `num_for_judging` is how many such scenes a task has, None where there is no end of them. `meaning` says in one
-    sentence what a seed decides.
+    Trial `i` of a task is judged on seed `first_for_judging` + `i`; demonstrations are recorded from seeds
+    below. `num_for_judging` is how many such scenes a task has, None where there is no end of them. `meaning`
+    says in one sentence what a seed decides.
     """
 
     meaning: str
@@ -26,10 +26,14 @@ class Seeds:
     num_for_judging: int | None = None
 
     def for_judging(self, num_trials: int) -> range:
-        """The seeds of the first `num_trials` trials; raises ActionImagesError where there are not so many."""
+        """The seeds of the first `num_trials` trials.
+
+        Raises ActionImagesError where there are not so many.
+        """
         if self.num_for_judging is not None and num_trials > self.num_for_judging:
             raise ActionImagesError(
-                f"{num_trials} trials of each task were asked for; there are {self.num_for_judging} scenes for judging"
+                f"{num_trials} trials of each task were asked for; "
+                f"there are {self.num_for_judging} scenes for judging"
             )
         return range(self.first_for_judging, self.first_for_judging + num_trials)
 
@@ -38,9 +42,9 @@ class Seeds:
 class Benchmark(Protocol):
     """Tasks of one simulator, and the conditions under which they can be seen.
 
-    Importing the module of a benchmark must not import its simulator: `requires` names the modules that `make` needs,
-    and `install` is the line that installs them. A benchmark is one object, so it can be found by its name in every
-    process.
+    Importing the module of a benchmark must not import its simulator: `requires` names the modules that
+    `make` needs, and `install` is the line that installs them. A benchmark is one object, so it can be found
+    by its name in every process.
     """
 
     name: str
@@ -57,7 +61,10 @@ class Benchmark(Protocol):
     held_out_rig: str | None
     """The rig whose views no training camera had; None where there is none."""
     looks: tuple[str, ...]
-    """How scenes can look, by name; the first is the one of training. Empty where a world has one look alone."""
+    """How scenes can look, by name; the first is the one of training.
+
+    Empty where a world has one look alone.
+    """
     held_out_look: str | None
     """The look that no training scene had; None where there is none."""
     guard: Guard
@@ -65,7 +72,10 @@ class Benchmark(Protocol):
     workspace: Box
     """The part of the world in which tasks happen: where a policy that moves at random goes."""
     steady_steps: int
-    """For how many control steps in a row a task must be done to count as done; 1 counts success at any step."""
+    """For how many control steps in a row a task must be done to count as done.
+
+    1 counts success at any step.
+    """
     seeds: Seeds
 
     def tasks(self) -> tuple[str, ...]:
@@ -77,7 +87,7 @@ class Benchmark(Protocol):
         ...
 
     def seen(self, rig: str, look: str | None) -> Mapping[str, Any]:
-        """How trials are seen under these names, as JSON values, kept beside results: a name's content may change."""
+        """What a rig and a look hold, as JSON values: kept beside results, for names may change."""
         ...
 
     def make(

@@ -26,8 +26,8 @@ def benchmark_names() -> tuple[str, ...]:
 def find_benchmark(name: str) -> Benchmark:
     """A benchmark by its name; its simulator need not be installed. A name of this package's own wins.
 
-    Raises ActionImagesError for a name that nobody registered, with those nearest to it, and for one whose package
-    cannot be imported.
+    Raises ActionImagesError for a name that nobody registered, with those nearest to it, and for one whose
+    package cannot be imported.
     """
     registered = BUILT_IN.get(name) or _registered().get(name)
     if registered is None:
@@ -43,7 +43,7 @@ def find_benchmark(name: str) -> Benchmark:
 
 
 def require_installed(benchmark: Benchmark) -> None:
-    """Raises ActionImagesError, with the line that installs it, where a benchmark's simulator is not installed."""
+    """Raises ActionImagesError, with the line that installs it, where a simulator is not installed."""
     missing = [module for module in benchmark.requires if find_spec(module) is None]
     if missing:
         raise ActionImagesError(

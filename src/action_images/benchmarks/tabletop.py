@@ -9,12 +9,11 @@ from action_images.control import Guard
 from action_images.robot import RepeatableEnvironment
 
 GUARD = Guard(min_confidence=0.0)
-"""A simulated arm comes to no harm: what was read with little confidence is driven all the same, and judged by where
-it leads (docs/experiments.md has what refusing it costs). A real arm keeps the guard's own default."""
+"""A simulated arm comes to no harm: what was read with little confidence is driven all the same, and judged
+by where it leads (docs/experiments.md has what refusing it costs). A real arm keeps the guard's own
+default."""
 
-SEEDS = Seeds(
-    "A seed draws the layout, the words, the arm's start, the cameras and the look, each from a stream of its own."
-)
+SEEDS = Seeds("A seed draws layout, words, the arm's start, cameras and look, each from a stream of its own.")
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from action_images.robot import RepeatableEnvironment
 class WorldConfig:
     """A benchmark by its name, and how its trials are seen; `size` is (height, width) in px.
 
-    `rig` and `look` are names of the benchmark's own, None for those of its training. Raises ActionImagesError where
-    the benchmark offers no such rig or look.
+    `rig` and `look` are names of the benchmark's own, None for those of its training. Raises
+    ActionImagesError where the benchmark offers no such rig or look.
     """
 
     benchmark_name: str = DEFAULT

@@ -27,14 +27,18 @@ class Reason:
 
 
 def attribute(rollout: Rollout, expert: Trajectory | None, *, controls_rotation: bool = True) -> Reason:
-    """Why this failed trial failed, beside what the expert tells the arm in it (step); None where there is no expert.
+    """Why this failed trial failed, beside what the expert tells the arm in it (step).
 
-    The rules, the first that holds: stopped by a guard rail for want of confidence, or held by it for a quarter of the
-    steps -> reader; stopped by another rail -> guard; a tenth of the steps out of reach -> unreachable; the gripper's
-    openings and closings are not the expert's -> gripper; it switched more than 2 cm from where the expert's does ->
-    missed; time ran out while the tool moved -> timeout; else -> missed, by the distance from the expert's last pose.
+    None where there is no expert.
 
-    Without an expert, the rules that compare with it are left out. Rotations are told where the world controls them.
+    The rules, the first that holds: stopped by a guard rail for want of confidence, or held by it for a
+    quarter of the steps -> reader; stopped by another rail -> guard; a tenth of the steps out of reach ->
+    unreachable; the gripper's openings and closings are not the expert's -> gripper; it switched more than 2
+    cm from where the expert's does -> missed; time ran out while the tool moved -> timeout; else -> missed,
+    by the distance from the expert's last pose.
+
+    Without an expert, the rules that compare with it are left out. Rotations are told where the world
+    controls them.
     """
     reasons = _reasons(rollout, expert, controls_rotation=controls_rotation)
     return next(reason for reason in reasons if reason is not None)
@@ -144,7 +148,10 @@ def _switches(rollout: Rollout) -> list[tuple[bool, Pose]]:
 
 
 def _expert_switches(rollout: Rollout, expert: Trajectory) -> list[tuple[bool, Pose | None]]:
-    """The same of the expert; a switch with its very first step happens on its way: that has no place of its own."""
+    """The same of the expert.
+
+    A switch with its very first step happens on its way: that has no place of its own.
+    """
     before, found = float(rollout.first_seen.opening) > 0.5, []
     for frame, is_open in enumerate((expert.opening > 0.5).tolist()):
         if is_open != before:

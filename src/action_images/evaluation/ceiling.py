@@ -1,6 +1,7 @@
-"""What perfect predictions would score: experts' trajectories sent through codec and video file, then executed.
+"""What perfect predictions would score: experts' paths sent through codec and video, then executed.
 
-No model that answers in action images can be judged without it: a lost trial here is the codec's or the controller's.
+No model that answers in action images can be judged without it: a trial that is lost here is lost by the
+codec or the controller.
 """
 
 from collections.abc import Iterable, Iterator
@@ -22,12 +23,13 @@ from action_images.parallel.pool import pool_of
 from action_images.robot import RepeatableEnvironment
 
 EXPERT, RECORDED = "expert", "recorded"
-"""Ways of executing a trial beside the sizes in px: the expert itself, and its recorded trajectory played again."""
+"""Ways of executing a trial beside the sizes in px: the expert itself, and its recorded trajectory played
+again."""
 
 
 @dataclass(frozen=True)
 class Gate:
-    """How trials are recorded and sent through video: image sizes in px (height and width), and the H.264 quality.
+    """How trials are recorded and sent through video: image sizes (px, height and width), H.264 quality.
 
     Of `world` the size does not matter: nothing is rendered.
     """
@@ -39,7 +41,10 @@ class Gate:
 
 @dataclass(frozen=True)
 class Trial:
-    """What became of one seed, by way of execution; `error` is the median position error (m) of what was read, by size."""
+    """What became of one seed, by way of execution.
+
+    `error` is the median position error (m) of what was read, by size.
+    """
 
     task: str
     seed: int
@@ -116,7 +121,10 @@ class Ceiling:
 
 
 def summarise(task: str, trials: list[Trial]) -> Ceiling:
-    """The ceiling of a task, or of all together, from its trials; raises ActionImagesError where there is none."""
+    """The ceiling of a task, or of all together, from its trials.
+
+    Raises ActionImagesError where there is none.
+    """
     if not trials:
         raise ActionImagesError(f"{task}: no trial was run; ask for at least one")
     ways = list(trials[0].succeeded)

@@ -1,4 +1,4 @@
-"""What a model makes of recorded windows, mode by mode, beside a floor, a ceiling and a tracker without learning."""
+"""What a model makes of recorded windows, mode by mode, beside a floor, a ceiling and a tracker."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -50,7 +50,7 @@ class JudgedWindow:
 def judged_windows(
     source: Dataset, generator: ClipGenerator, views: Sequence[str], number: int
 ) -> list[JudgedWindow]:
-    """Windows of one clip of these views, evenly over the data set, each with the text of another that says something else.
+    """Windows of one clip of these views, evenly over the data set, each with another text than its own.
 
     Raises ActionImagesError where no episode is as long as a clip, or one has no tool poses to compare with.
     """
@@ -70,7 +70,8 @@ def judged_windows(
         episode = source[index]
         if episode.trajectory is None:
             raise ActionImagesError(
-                f"{episode.id}: has no tool poses, so nothing can be compared with them; judge on a data set that has"
+                f"{episode.id}: has no tool poses, so nothing can be compared with them; "
+                "judge on a data set that has"
             )
         windows.append(recording(episode, tuple(views), frames, generator.clips.size))
     texts = [_text(window) for window in windows]
@@ -105,7 +106,8 @@ class ModeAnswers:
     generator: ClipGenerator
     seed: int = 0
     plans: bool = True
-    """Whether the model plans: then labels under a contradictory text are compared with its plan by that text."""
+    """Whether the model plans: then labels under a contradictory text are compared with its plan by that
+    text."""
     _plans: dict[tuple[int, str | None], Trajectory] = field(default_factory=dict)
 
     def answer(self, window: Sample, mode: str, text: str | None) -> Answer:
@@ -114,7 +116,7 @@ class ModeAnswers:
         return Answer(_new_video(video, mode), None if mode == "simulate" else path)
 
     def label_against(self, judged: JudgedWindow, mode: str) -> Answer:
-        """What a mode makes of a window under another's text, with what the model plans by that text alone."""
+        """What a mode makes of a window under another's text, and what the model plans by that text."""
         answer = self.answer(judged.window, mode, judged.contradiction)
         if answer.trajectory is None or not self.plans:
             return answer
@@ -133,7 +135,10 @@ class ModeAnswers:
     def _generate(
         self, window: Sample, mode: str, text: str | None
     ) -> tuple[Tensor | None, Trajectory | None]:
-        """Video (view frame 3 h w) in [0, 1] and path (frame); None: the mode makes none, or cannot be read."""
+        """Video (view frame 3 h w) in [0, 1] and path (frame).
+
+        None: the mode makes none, or cannot be read.
+        """
         scene = replace(window, instruction=text)
         prediction = self.generator.generate(collate([scene]), mode, [self.seed])
         video = None if prediction.video is None else prediction.video[0]
@@ -151,7 +156,7 @@ class ModeAnswers:
 def answerers(
     generator: ClipGenerator, windows: Sequence[JudgedWindow], modes: Sequence[str], seed: int = 0
 ) -> Mapping[str, Answerer]:
-    """Name -> what it makes of one of these windows: floor, ceiling, tracker, and modes with what the text says."""
+    """Name -> what it makes of one of these windows: floor, ceiling, tracker and modes."""
     answers = ModeAnswers(generator, seed, plans="policy" in modes)
     by_window = {id(one.window): one for one in windows}
     contradicts = all(one.contradiction is not None for one in windows)
@@ -184,7 +189,10 @@ def _contradictory(
 
 
 def _new_video(video: Tensor | None, mode: str) -> Tensor | None:
-    """The video (view frame 3 h w) that is the mode's own answer; NaN where a view was shown whole, which is no achievement."""
+    """The video (view frame 3 h w) that is the mode's own answer.
+
+    NaN where a view was shown whole, which is no achievement.
+    """
     if video is None or MODES[mode].video_frames is not None or mode in WITHOUT_VIDEO:
         return None
     if mode != "second_view":
@@ -194,7 +202,7 @@ def _new_video(video: Tensor | None, mode: str) -> Tensor | None:
 
 @dataclass(frozen=True)
 class FurtherMeasures:
-    """What is measured of answers besides the figures that every mode has, and the frames that have figures of their own."""
+    """What is measured besides the figures of every mode, and which frames have figures of their own."""
 
     horizons: tuple[int, ...]
     images: Mapping[str, Extra]

@@ -1,4 +1,4 @@
-"""What generated clips are worth: videos and paths against what was recorded, with floors and ceilings beside them."""
+"""What generated clips are worth: videos and paths against what was recorded."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -19,14 +19,17 @@ JACCARD_AT_PX = 4
 LOST_MM, LOST_DEG = 1000.0, 180.0
 """What a pose counts as that could not be read: far off, never left out."""
 APART_MM = 40.0
-"""How far what was shown and what was told must lie from each other before a label is asked which of both it follows."""
+"""How far what was shown and what was told must lie from each other before a label is asked which of both it
+follows."""
 Extra = Callable[[Tensor, Tensor], Tensor]
 """A further measure of images (..., 3 h w): real, made -> (...)."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a mode made of one window: videos (view frame 3 h w) in [0, 1], a path (frame), tracks by view; None: not asked.
+    """What a mode made of one window: videos (view frame 3 h w) in [0, 1], a path (frame), tracks by view.
+
+    None: not asked.
 
     `told` is the path (frame) that the text alone asks for, where the text contradicts what was shown.
     """
@@ -38,12 +41,15 @@ class Answer:
 
 
 Answerer = Callable[[Sample], Answer]
-"""A recorded window (not batched) -> the answer; the mode shows its model what the mode gives, and no more."""
+"""A recorded window (not batched) -> the answer.
+
+The mode shows its model what the mode gives, and no more.
+"""
 
 
 @dataclass(frozen=True)
 class Measures:
-    """Of one window: figures by name, each (frame) or (view frame), NaN where they say nothing (a frame that was given)."""
+    """Of one window: figures by name, each (frame) or (view frame), NaN for a frame that was given."""
 
     figures: dict[str, Tensor]
     grip: Float[Tensor, "3"] | None = None
@@ -52,7 +58,7 @@ class Measures:
 
 @dataclass(frozen=True)
 class Row:
-    """A figure of a mode: over which view ('all'), frame ('all', or its number), with its 95 % bootstrap interval over windows."""
+    """A figure of a mode over a view and a frame ('all', or one), with its 95 % interval over windows."""
 
     mode: str
     figure: str
@@ -76,7 +82,7 @@ def judge(
 
 
 def kept(mode: Answerer, videos: list[tuple[Tensor, Tensor]]) -> Answerer:
-    """The same mode, which adds each view's real and made video (frame 3 h w) in [0, 1] to a list, for measures of whole sets."""
+    """The same mode, which keeps each view's real and made video (frame 3 h w), to compare whole sets."""
 
     def answered(window: Sample) -> Answer:
         answer = mode(window)
@@ -96,7 +102,10 @@ def set_row(
     distance: Callable[[Tensor, Tensor], float],
     videos: Sequence[tuple[Tensor, Tensor]],
 ) -> Row:
-    """A distance of two sets of videos. It has no interval: drawing videos twice would make the sets look more alike than they are."""
+    """A distance of two sets of videos.
+
+    It has no interval: drawing videos twice would make the sets look more alike than they are.
+    """
     real, made = (torch.stack(part) for part in zip(*videos, strict=True))
     return Row(mode, figure, "all", "all", distance(real, made), float("nan"), float("nan"), len(videos))
 
@@ -130,7 +139,10 @@ def measure(truth: Sample, answer: Answer, extra: Mapping[str, Extra] | None = N
 
 
 def _with_video(shown: Trajectory, found: Trajectory, told: Trajectory) -> Float[Tensor, "frame"]:
-    """100 where a position is nearer to what was shown than to what was told, else 0; NaN where those two are together or unknown."""
+    """100 where a position is nearer to what was shown than to what was told, else 0.
+
+    NaN where those two are together or unknown.
+    """
     shown_at, found_at, told_at = (path.world_from_tool.translation for path in (shown, found, told))
     nearer = (found_at - shown_at).norm(dim=-1) < (found_at - told_at).norm(
         dim=-1
@@ -142,7 +154,8 @@ def _with_video(shown: Trajectory, found: Trajectory, told: Trajectory) -> Float
 def projected(window: Sample, path: Trajectory | None = None) -> tuple[Tracks, ...]:
     """The path's three points in each view as tracks; the window's own path if none is given.
 
-    A point counts as visible where it lies in front of the camera and inside the image: what hides it is not known.
+    A point counts as visible where it lies in front of the camera and inside the image: what hides it is not
+    known.
     """
     path = path or window.trajectory
     cameras = window.cameras

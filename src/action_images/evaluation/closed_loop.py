@@ -1,4 +1,4 @@
-"""A policy judged in closed loop: trials in parallel, each written down when it is over, the same scenes for every policy."""
+"""A policy judged in closed loop: trials in parallel, each written down when it is over."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -33,15 +33,20 @@ from action_images.parallel.pool import pool_of
 from action_images.robot import Plan, Policy, RepeatableEnvironment
 
 Make = Callable[[], Policy]
-"""Loads the policy; called once in every process, so it must be picklable (a function, a class, a functools.partial)."""
+"""Loads the policy.
+
+Called once in every process, so it must be picklable (a function, a class, a functools.partial).
+"""
 
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """One policy under one protocol; all that a process needs to run any trial of it. `size` is (height, width) in px.
+    """One policy under one protocol; all that a process needs to run any trial of it.
 
-    `clips` says which clips (height, width, frames a second) a policy draws or imagines, where its name does not: then
-    results of other clips do not mix with these.
+    `size` is (height, width) in px.
+
+    `clips` says which clips (height, width, frames a second) a policy draws or imagines, where its name does
+    not: then results of other clips do not mix with these.
     """
 
     protocol_name: str
@@ -86,7 +91,7 @@ def judge(
 def trial_record(
     rollout: Rollout, config: EvaluationConfig, environment: RepeatableEnvironment
 ) -> TrialRecord:
-    """What is written down of a rollout: counts, times, and where it failed the reason, found beside the expert's run."""
+    """What is written down of a rollout: counts, times, and where it failed the reason."""
     expert = expert_path(environment, rollout.seed)
     reason = None
     if not rollout.succeeded:
@@ -119,7 +124,9 @@ def _median_stages(plans: Iterable[Plan]) -> dict[str, float] | None:
 def run(
     config: EvaluationConfig, wanted: Iterable[Address], *, num_workers: int = 1
 ) -> Iterator[TrialRecord]:
-    """Trials as they are over, in any order; with several workers each is a process that loads the policy itself.
+    """Trials as they are over, in any order.
+
+    With several workers each is a process that loads the policy itself.
 
     What a policy raises is raised, and the trials under way are given up: those that were yielded stand.
     """
@@ -161,10 +168,10 @@ def _judge(address: Address) -> TrialRecord:
 def evaluate(
     config: EvaluationConfig, folder: Path, num_trials: int, *, num_workers: int = 1
 ) -> Iterator[TrialRecord]:
-    """Run what a results folder lacks of `num_trials` of each task, adding each trial as it is over, and yield it.
+    """Run what a results folder lacks of `num_trials` of each task; each is added when it is over.
 
-    The same call goes on where it was stopped. Raises ActionImagesError where the folder holds trials of other
-    settings, or another process is writing there.
+    The same call goes on where it was stopped. Raises ActionImagesError where the folder holds trials of
+    other settings, or another process is writing there.
     """
     wanted = config.protocol.addresses(num_trials)
     with alone_in(folder):
@@ -196,8 +203,8 @@ def to_be_filmed(trials: Iterable[TrialRecord]) -> list[TrialRecord]:
 
 
 Write = Callable[[Rollout, Path, str, Pose | None], object]
-"""Writes a film of a rollout to a path that ends in .mp4, with how it ended and the tool's pose (world) where the
-expert ends, None where there is no expert."""
+"""Writes a film of a rollout to a path that ends in .mp4, with how it ended and the tool's pose (world) where
+the expert ends, None where there is no expert."""
 
 
 def film(
@@ -205,9 +212,9 @@ def film(
 ) -> Iterator[TrialRecord]:
     """Run the trials that are to be filmed again, film them, and put the films' paths into their records.
 
-    A network's sums depend in their last bits on how many threads share them, and a trial can turn on it: so they are
-    run with as many threads as each of the `num_workers` had that ran them. A trial that ends differently all the same
-    (a policy that is not repeatable) is yielded without a film.
+    A network's sums depend in their last bits on how many threads share them, and a trial can turn on it: so
+    they are run with as many threads as each of the `num_workers` had that ran them. A trial that ends
+    differently all the same (a policy that is not repeatable) is yielded without a film.
     """
     with _num_threads(_threads_each(num_workers)), alone_in(folder):
         trials = {trial.key: trial for trial in load_trials(folder)}

@@ -62,7 +62,10 @@ class Samples:
 
 
 def measure(settings: Iterable[Setting], num_clips: int, seed: int) -> Iterator[Samples]:
-    """Draw, spoil and read `num_clips` clips of 41 random poses in each setting; the same seed gives the same poses in all."""
+    """Draw, spoil and read `num_clips` clips of 41 random poses in each setting.
+
+    The same seed gives the same poses in all.
+    """
     for setting in settings:
         spoil = corruption.parse(setting.corruption)
         clips = []
@@ -86,7 +89,7 @@ def compare(setting: Setting, clips: list[tuple[Trajectory, Reading]]) -> Sample
 
 
 def rig(num_views: int, size: int) -> Camera:
-    """Cameras 1 m from the scene's centre, 30 degrees above it, with a vertical field of view of 45 degrees."""
+    """Cameras 1 m from the scene's centre, 30 degrees above it; their field of view is 45 degrees high."""
     if not 2 <= num_views <= len(AZIMUTHS_DEG):
         raise ActionImagesError(f"the sweep's rig has 2 to {len(AZIMUTHS_DEG)} views, not {num_views}")
     azimuth = torch.tensor(AZIMUTHS_DEG[:num_views]).deg2rad()
@@ -96,7 +99,10 @@ def rig(num_views: int, size: int) -> Camera:
 
 
 def random_poses(num_frames: int, cameras: Camera, generator: torch.Generator) -> Trajectory:
-    """Poses of any orientation whose three points lie inside the frame of all these cameras (view); grippers open or closed."""
+    """Poses of any orientation whose three points lie inside the frame of all these cameras (view).
+
+    Grippers open or closed.
+    """
     kept: list[Pose] = []
     while len(kept) < num_frames:
         position = torch.rand(3, generator=generator) * 0.6 - 0.3

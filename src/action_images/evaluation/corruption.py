@@ -1,4 +1,4 @@
-"""What happens to action images between drawing and reading: rounding, noise, blur, lifted blacks, video compression."""
+"""What happens to action images between drawing and reading: rounding, noise, blur, compression."""
 
 import re
 import tempfile
@@ -21,7 +21,7 @@ FPS = 10.0
 
 
 def parse(name: str) -> Corruption:
-    """The corruption of a name: clean, 8bit, h264:CRF, noise:STD (with blur), black:LEVELS or offset:FRACTION (then 8 bits).
+    """The corruption of a name: clean, 8bit, h264:CRF, noise:STD, black:LEVELS or offset:FRACTION.
 
     Raises ValueError for any other name.
     """
@@ -38,7 +38,8 @@ def parse(name: str) -> Corruption:
     match = re.fullmatch(r"(\w+):(\d+(?:\.\d+)?)", name)
     if match is None or match[1] not in patterns:
         raise ActionImagesError(
-            f"no corruption '{name}'; there are clean, 8bit, h264:18, noise:0.05, black:8 and offset:0.1, with numbers of your own"
+            f"no corruption '{name}'; there are clean, 8bit, h264:18, noise:0.05, black:8 and offset:0.1, "
+            "with numbers of your own"
         )
     return patterns[match[1]](float(match[2]))
 

@@ -24,12 +24,15 @@ class Twinned(Protocol):
 
 
 def expert_steps(environment: RepeatableEnvironment) -> Iterator[StepReport]:
-    """The expert's steps in the trial that has begun; raises ActionImagesError where its task has no expert."""
+    """The expert's steps in the trial that has begun.
+
+    Raises ActionImagesError where its task has no expert.
+    """
     steps = environment.expert()
     if steps is None:
         raise ActionImagesError(
-            f"'{environment.state().instruction}': this task has no expert, so it has no ceiling and nothing to compare with; "
-            "choose another task"
+            f"'{environment.state().instruction}': this task has no expert, so there is no ceiling "
+            "and nothing to compare with; choose another task"
         )
     return steps
 
@@ -49,7 +52,7 @@ def expert_path(environment: Twinned, seed: int) -> Trajectory | None:
 
 
 def reached_path(environment: RepeatableEnvironment) -> Trajectory:
-    """Where the expert's tool is (frame) in the trial that has begun: at its start and after each control step.
+    """Where the expert's tool is (frame) in the trial that has begun: at first and after each step.
 
     Raises ActionImagesError where the task has no expert.
     """
@@ -58,7 +61,7 @@ def reached_path(environment: RepeatableEnvironment) -> Trajectory:
 
 
 def demonstrated(environment: RepeatableEnvironment, seed: int) -> tuple[Trajectory, Camera]:
-    """What a recording of the expert's trial would hold: `reached_path`, and the cameras (view frame) meanwhile.
+    """What a recording of the expert's trial holds: `reached_path`, and the cameras (view frame).
 
     Nothing is rendered. Afterwards the environment stands where the expert has left it.
     """
@@ -69,7 +72,10 @@ def demonstrated(environment: RepeatableEnvironment, seed: int) -> tuple[Traject
 
 
 def expert_end(environment: Twinned, seed: int) -> Observation:
-    """What the cameras show when the expert has done the task; raises ActionImagesError where it has no expert."""
+    """What the cameras show when the expert has done the task.
+
+    Raises ActionImagesError where it has no expert.
+    """
     twin = environment.twin()
     twin.begin(seed)
     for _ in expert_steps(twin):

@@ -7,7 +7,7 @@ from action_images.files.settings import load_settings
 
 
 def name_benchmark(path: Path) -> None:
-    """Complete a settings file from before benchmarks had names: its results are of the embedded world's version 1."""
+    """Complete settings from before benchmarks had names: they are of the embedded world's version 1."""
     if not path.is_file():
         return
     settings = load_settings(path)

@@ -1,8 +1,9 @@
-"""Single plans in held-out scenes against the expert's path: how near they come, and whether they follow the words.
+"""Single plans in held-out scenes against the expert's path: how near, and do they follow the words?
 
-Nothing is executed. Besides the plain question each scene is asked in other ways: in words that no demonstration used,
-with another goal that the same scene allows, with no words at all, and with another scene's images. The last two are
-controls: a policy that scores as well under them does not need what it is shown.
+Nothing is executed. Besides the plain question each scene is asked in other ways: in words that no
+demonstration used, with another goal that the same scene allows, with no words at all, and with another
+scene's images. The last two are controls: a policy that scores as well under them does not need what it is
+shown.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -41,18 +42,20 @@ NEAR_MM = 20.0
 LOST_MM, LOST_DEG = 1000.0, 180.0
 """What a pose counts as that could not be read: far off, never left out."""
 UNDECIDED_M = 0.03
-"""Two goals whose experts end nearer to each other than this within a plan's reach cannot be told apart by it."""
+"""Two goals whose experts end nearer to each other than this within a plan's reach cannot be told apart by
+it."""
 
 
 @dataclass(frozen=True)
 class PlanError:
     """One plan against the expert's path over the same control steps: JSON values alone.
 
-    `final_mm` at its last step, `path_mm` and `path_deg` means over it, `gripper` the share of steps with the gripper
-    rightly open or closed. `moved_mm` is how far the expert goes meanwhile: the error of standing still. `follows` says
-    whether the plan ends nearer to where this question's expert does than to where the other goal's does; None where
-    there is no other, or both end in the same place. `off_path_mm` is how far the plan's last step lies from the
-    nearest place that the expert ever passes: the error without its haste. None in files that are older than it.
+    `final_mm` at its last step, `path_mm` and `path_deg` means over it, `gripper` the share of steps with the
+    gripper rightly open or closed. `moved_mm` is how far the expert goes meanwhile: the error of standing
+    still. `follows` says whether the plan ends nearer to where this question's expert does than to where the
+    other goal's does; None where there is no other, or both end in the same place. `off_path_mm` is how far
+    the plan's last step lies from the nearest place that the expert ever passes: the error without its haste.
+    None in files that are older than it.
     """
 
     question: str
@@ -84,8 +87,8 @@ def judge_plans(
 ) -> Iterator[SceneErrors]:
     """Every scene (task, seed) that `out` does not hold yet, written to out/plans.jsonl as it is done.
 
-    Raises ActionImagesError where `out` holds plans of another policy, by its name, or of other scenes, or another
-    process is writing there.
+    Raises ActionImagesError where `out` holds plans of another policy, by its name, or of other scenes, or
+    another process is writing there.
     """
     with alone_in(out):
         jsonl.repair(out / PLANS)
@@ -181,7 +184,7 @@ def _elsewhere(world: WorldConfig, task: str, seed: int) -> Observation:
 
 
 def plan_error(question: str, plan: Plan, expert: Trajectory, other_expert: Trajectory | None) -> PlanError:
-    """One plan against the expert of its question, and beside the expert of the scene's other goal where it has one.
+    """One plan against the expert of its question, beside the expert of the scene's other goal.
 
     Experts' paths (frame) begin where the tool is when the plan is asked for.
     """
@@ -255,7 +258,8 @@ class OpenLoopRow:
 def summarise(scenes: Iterable[SceneErrors]) -> list[OpenLoopRow]:
     """A row for each question of each task, then of all tasks together.
 
-    The row of all tasks is over their scenes: the mean of the tasks' medians would hide how many scenes each has.
+    The row of all tasks is over their scenes: the mean of the tasks' medians would hide how many scenes each
+    has.
     """
     scenes = list(scenes)
     rows = []

@@ -17,7 +17,8 @@ Address = tuple[str, int]
 class EvaluationProtocol:
     """Which tasks of which benchmark, how they are seen, and how plans are carried out.
 
-    `claim` is what success shows. `rig` and `look` are names of the benchmark's own, None for those of its training.
+    `claim` is what success shows. `rig` and `look` are names of the benchmark's own, None for those of its
+    training.
     """
 
     claim: str
@@ -36,12 +37,15 @@ class EvaluationProtocol:
         return self.world(num_views=num_views, size=size).environment(task)
 
     def addresses(self, num_trials: int) -> list[Address]:
-        """The scenes of an evaluation: task by task, trial `i` of each on the benchmark's `i`-th seed for judging."""
+        """The scenes of an evaluation, task by task: trial `i` has the benchmark's seed `i` for judging."""
         seeds = find_benchmark(self.benchmark_name).seeds.for_judging(num_trials)
         return scenes(self.tasks, seeds)
 
     def settings(self) -> dict[str, Any]:
-        """What results must share to belong together, but for how many views there are and how large; JSON values."""
+        """What results must share to belong together, but for how many views there are and how large.
+
+        JSON values.
+        """
         seen = WorldConfig(self.benchmark_name, rig=self.rig, look=self.look).seen()
         return {"claim": self.claim, **seen, "rollout_config": asdict(self.rollout_config)}
 

@@ -1,4 +1,4 @@
-"""Policies to compare with: the expert, the expert seen through video, standing still, and moving at random."""
+"""Policies to compare with: the expert, the expert through video, standing still, random moves."""
 
 from dataclasses import replace
 from typing import Protocol, runtime_checkable
@@ -28,7 +28,10 @@ class Privileged(Protocol):
 
 
 class _Script:
-    """A path that is known before the trial, from wherever the trial's clock stands; its last pose is held."""
+    """A path that is known before the trial, from wherever the trial's clock stands.
+
+    Its last pose is held.
+    """
 
     def __init__(self) -> None:
         self._environment: Twinned | None = None
@@ -50,7 +53,7 @@ class _Script:
 
 
 class Expert(_Script):
-    """The task's expert, run beforehand in a world of its own: the upper bound of any policy under this controller."""
+    """The task's expert, run beforehand in a world of its own: the most that this controller can do."""
 
     def begin(self, environment: Twinned, seed: int) -> None:
         """Run the expert of this trial; raises ActionImagesError where its task has none."""
@@ -58,7 +61,7 @@ class Expert(_Script):
 
 
 class DisplacedExpert(_Script):
-    """The expert, all of whose path lies so many metres off, to a side of chance: as good a policy as is wanted."""
+    """The expert, its path moved aside by so many metres, in a direction drawn for each trial."""
 
     def __init__(self, metres: float, seed: int = 0) -> None:
         super().__init__()
@@ -81,7 +84,7 @@ class DisplacedExpert(_Script):
 
 
 class ExpertThroughVideo(_Script):
-    """The expert's recorded path at a model's frame rate, drawn, stored as H.264, read back, brought to control steps.
+    """The expert's path at a model's frame rate: drawn, stored as H.264, read back, then executed.
 
     What perfect predictions of action images of this `size` (height, width) px and `fps` would score.
     """
@@ -115,7 +118,8 @@ class ExpertThroughVideo(_Script):
 class Random:
     """Moves evenly to places drawn from the workspace, with the gripper as chance has it.
 
-    What a task scores for moving at all. `workspace` is a box of the world (m), None for the default benchmark's.
+    What a task scores for moving at all. `workspace` is a box of the world (m), None for the default
+    benchmark's.
     """
 
     SPEED, TURNING_SPEED = 0.25, 1.2

@@ -9,15 +9,16 @@ from action_images.geometry import Pose
 from action_images.robot import Environment, Observation, Plan, Policy, StepReport
 
 REST_STEPS = 10
-"""Control steps for which the arm stands still after its last plan, so that the world comes to rest before it is
-judged."""
+"""Control steps for which the arm stands still after its last plan, so that the world comes to rest before it
+is judged."""
 
 
 @dataclass(frozen=True)
 class RolloutConfig:
-    """How trials are carried out: what is done with plans, what the arm may be asked for, when a task counts as done.
+    """How trials are carried out: the use of plans, what the arm may be asked for, what counts as done.
 
-    It is done once the environment has said so for `steady_steps` control steps in a row: passing by is not success.
+    It is done once the environment has said so for `steady_steps` control steps in a row: passing by is not
+    success.
     """
 
     execution: Execution = Execution()
@@ -33,7 +34,7 @@ class RolloutConfig:
 
 @dataclass(frozen=True)
 class BegunTrial:
-    """A trial that `environment.reset(seed)` has begun: what it showed, and how many control steps it may take.
+    """A trial that `environment.reset(seed)` has begun: what it showed, how many control steps it may take.
 
     `task` is the task's name.
     """
@@ -49,10 +50,10 @@ class BegunTrial:
 class Step:
     """One control step. `plan` counts in `Rollout.plans`, `frame` in that plan's trajectory.
 
-    `seen` is what the cameras showed before the step: None unless the trial is filmed. `asked` and `opening` are what
-    the arm was told (after blending and guard rails, so not always the plan's own numbers); `reached` is the tool's
-    pose after it (world_from_tool, both). `held` is the guard rail that had the tool stand still instead, None where
-    none did.
+    `seen` is what the cameras showed before the step: None unless the trial is filmed. `asked` and `opening`
+    are what the arm was told (after blending and guard rails, so not always the plan's own numbers);
+    `reached` is the tool's pose after it (world_from_tool, both). `held` is the guard rail that had the tool
+    stand still instead, None where none did.
     """
 
     seen: Observation | None
@@ -70,9 +71,9 @@ class Rollout:
     """One trial from its first observation to its end.
 
     Plan `i` was made from the observation before the first step whose `plan` is `i`. `plans[i].video`,
-    `action_images` and `imagined_frame` are what a generative policy imagined (all None for others): at a step, the
-    imagined frame in force is `plans[step.plan].imagined_frame[step.frame]`. `stopped` is why a guard rail ended the
-    trial (str() is a sentence), None where none did.
+    `action_images` and `imagined_frame` are what a generative policy imagined (all None for others): at a
+    step, the imagined frame in force is `plans[step.plan].imagined_frame[step.frame]`. `stopped` is why a
+    guard rail ended the trial (str() is a sentence), None where none did.
     """
 
     task: str
@@ -108,8 +109,9 @@ def roll_out(
 ) -> Rollout:
     """Carry a trial out until it is done or over.
 
-    It is over after `max_steps` control steps, when a guard rail stops the arm for good, or when no plan is left.
-    A trial that is filmed is looked at before each step. What a policy or an environment raises is raised.
+    It is over after `max_steps` control steps, when a guard rail stops the arm for good, or when no plan is
+    left. A trial that is filmed is looked at before each step. What a policy or an environment raises is
+    raised.
     """
     running = _Running(policy, trial, config, filming=filming)
     while not running.over:
@@ -219,7 +221,7 @@ class _Running:
         return _Asked(place, self.executor.opening, plan=target.plan, frame=target.frame, held=objection)
 
     def _is_final(self) -> bool:
-        """Whether a rail's objection stops the arm: no other plan may be asked for, or too many were forbidden."""
+        """Whether an objection stops the arm: no other plan may be made, or too many were forbidden."""
         return self.executor.finished or self.num_held > self.config.guard.patience
 
     def _drive(self, asked: _Asked) -> None:

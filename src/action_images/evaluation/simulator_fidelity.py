@@ -30,7 +30,10 @@ class PolicyRow:
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure with its 95 % bootstrap interval over scenes; NaN where it says nothing (all policies alike)."""
+    """A figure with its 95 % bootstrap interval over scenes.
+
+    NaN where it says nothing (all policies alike).
+    """
 
     name: str
     value: float
@@ -54,7 +57,8 @@ class Fidelity:
 class Columns:
     """All pairs of scenes that every policy was run in, each value by scene and policy.
 
-    Of success, 1 is yes: `succeeded` by the world's word, `judged` by its pictures, `inside` by the imagined ones.
+    Of success, 1 is yes: `succeeded` by the world's word, `judged` by its pictures, `inside` by the imagined
+    ones.
     """
 
     succeeded: Float[Tensor, "scene policy"]
@@ -83,7 +87,8 @@ def fidelity(pairs: Sequence[Pair]) -> Fidelity:
     scenes = _shared_scenes(pairs, names)
     if len(names) < 2 or not scenes:
         raise ActionImagesError(
-            "policies are compared with each other: give at least two of different quality, run in the same scenes"
+            "policies are compared with each other: give at least two of different quality, "
+            "run in the same scenes"
         )
     succeeded, real_progress = _column(scenes, names, "succeeded"), _column(scenes, names, "real_progress")
     imagined_progress = _column(scenes, names, "imagined_progress")
@@ -179,7 +184,9 @@ def _figure(name: str, figure: Callable[[Columns], float], columns: Columns) -> 
 
 
 def best_threshold(values: Tensor, positive: Tensor) -> float:
-    """The value from which on to say yes, so that the mean of both error rates is least; halfway between two values.
+    """The value from which on to say yes, so that the mean of both error rates is least.
+
+    Halfway between two values.
 
     Where all are positive it lies below all of them, where none is above: there is nothing to tell apart.
     """

@@ -21,17 +21,18 @@ from action_images.robot import Environment, Observation, Policy, RepeatableEnvi
 PAIRS = "pairs.jsonl"
 """The file of a folder that holds one Pair a line."""
 Imagine = Callable[[RepeatableEnvironment], Environment]
-"""Makes the learned simulator of a world: one whose trials begin with what that world shows at their reset."""
+"""Makes the learned simulator of a world: one whose trials begin with what that world shows at their
+reset."""
 PairKey = tuple[str, str, int]
 """A policy's name, a task's name and a seed."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One policy in one scene, in the world and in the learned simulator, after the same number of control steps.
+    """One policy in one scene of the world and of the learned simulator, after equally many steps.
 
-    `succeeded` is the world's word. Progress is by pictures alone (see `progress`): of the world's and of the imagined
-    ones. `missed_mm` is how far the tool ended from where the expert's does.
+    `succeeded` is the world's word. Progress is by pictures alone (see `progress`): of the world's and of the
+    imagined ones. `missed_mm` is how far the tool ended from where the expert's does.
     """
 
     policy: str
@@ -96,10 +97,12 @@ class BothWorlds:
 def progress(
     first: UInt8[Tensor, "view 3 h w"], last: UInt8[Tensor, "view 3 h w"], goal: UInt8[Tensor, "view 3 h w"]
 ) -> float:
-    """How much of the way from the first pictures to the goal's the last ones are: 1 all, 0 none, below 0 further away.
+    """The share of the way from the first pictures to the goal's at which the last ones are.
 
-    By the root mean square difference of all pixels; a judge that needs no physical state, so it works on imagined
-    pictures.
+    1 is all of it, 0 none, below 0 further away.
+
+    By the root mean square difference of all pixels; a judge that needs no physical state, so it works on
+    imagined pictures.
     """
     way, left = (picture.float().sub(goal.float()).square().mean().sqrt() for picture in (first, last))
     return 1 - (left / way.clamp_min(1e-6)).item()

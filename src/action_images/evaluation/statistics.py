@@ -19,8 +19,8 @@ Key = TypeVar("Key", bound=Hashable)
 def wilson_interval(num_successes: int, num_trials: int, confidence: float = 0.95) -> tuple[float, float]:
     """The interval in [0, 1] that holds the true rate with this confidence, for independent trials.
 
-    Raises ActionImagesError where the counts cannot be. Source: Wilson 1927. Unlike the normal approximation the
-    interval stays in [0, 1], and has a width for rates of 0 and 1.
+    Raises ActionImagesError where the counts cannot be. Source: Wilson 1927. Unlike the normal approximation
+    the interval stays in [0, 1], and has a width for rates of 0 and 1.
     """
     from scipy.stats import binomtest
 
@@ -46,9 +46,9 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """The interval that holds a figure with this confidence, were the items drawn again.
 
-    `figure` takes the items' indices. Items are what is independent: whole windows or episodes, never single frames.
-    Draws with a figure that is not finite are left out; the interval is NaN where all are. Raises ActionImagesError
-    without items. Source: Efron 1979, the percentile method.
+    `figure` takes the items' indices. Items are what is independent: whole windows or episodes, never single
+    frames. Draws with a figure that is not finite are left out; the interval is NaN where all are. Raises
+    ActionImagesError without items. Source: Efron 1979, the percentile method.
     """
     # Not scipy.stats.bootstrap: it refuses a single item, and one NaN among its draws makes both ends NaN.
     if num_items < 1:
@@ -74,7 +74,9 @@ class Pairing:
 
     @property
     def p_value(self) -> float:
-        """Exact two-sided McNemar: how likely so uneven a split is if neither is better. 1 where they never differ.
+        """Exact two-sided McNemar: how likely so uneven a split is if neither is better.
+
+        1 where they never differ.
 
         Source: McNemar 1947, with the exact binomial tail instead of the chi-square approximation.
         """
@@ -97,7 +99,8 @@ def pair(first: Mapping[Key, bool], second: Mapping[Key, bool]) -> Pairing:
     shared = first.keys() & second.keys()
     if not shared:
         raise ActionImagesError(
-            "the two have no scene in common, so they cannot be paired; evaluate both on the same tasks and trials"
+            "the two have no scene in common, so they cannot be paired; "
+            "evaluate both on the same tasks and trials"
         )
     only_first = sum(first[key] and not second[key] for key in shared)
     only_second = sum(second[key] and not first[key] for key in shared)

@@ -1,4 +1,4 @@
-"""Trials gathered into the rows of a table: how often each policy succeeded at each task of each protocol, and how fast it was."""
+"""Trials gathered into the rows of a table, by protocol, policy and task."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -19,7 +19,7 @@ Owned = Mapping[tuple[str, str], Collection[str]]
 
 
 def is_ceiling(policy: str) -> bool:
-    """Whether a policy's results are the most that others can reach: the expert, alone or sent through action images.
+    """Whether a policy's results are the most that others can reach: the expert's, alone or through video.
 
     In brackets behind its name may stand where its results lie.
     """
@@ -28,7 +28,7 @@ def is_ceiling(policy: str) -> bool:
 
 @dataclass(frozen=True)
 class Row:
-    """The trials of one policy at one task (or all) of one protocol, with the ceilings of the same task and protocol."""
+    """The trials of one policy at one task (or all) of one protocol, with the ceilings of the same."""
 
     protocol: str
     policy: str
@@ -79,11 +79,11 @@ class Row:
 
 
 def rows(trials: Iterable[TrialRecord], owned: Owned | None = None) -> list[Row]:
-    """A row for each protocol, policy and task, in the order in which protocols and policies come, ceilings last.
+    """A row for each protocol, policy and task, in the order of their first trials, ceilings last.
 
-    Beside a policy stand the ceilings that are its own (None: all of its protocol).
-    A policy that tried more than one task has a row for all of them, behind the others. Ceilings count over the same
-    scenes as the row that they stand beside where they have been tried in all of these, and over all their own otherwise.
+    Beside a policy stand the ceilings that are its own (None: all of its protocol). A policy that tried more
+    than one task has a row for all of them, behind the others. Ceilings count over the same scenes as the row
+    that they stand beside where they have been tried in all of these, and over all their own otherwise.
     """
     trials = list(trials)
     groups = _grouped(trials, lambda trial: (trial.protocol, trial.policy))

@@ -1,4 +1,4 @@
-"""How well points are followed through a video, by the definitions of TAP-Vid, and a tracker that has learned nothing."""
+"""How well points are followed through a video (TAP-Vid's figures), and a tracker without learning."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,7 +15,10 @@ THRESHOLDS_PX = (1, 2, 4, 8, 16)
 
 @dataclass(frozen=True)
 class Tracks:
-    """Points followed through a video of `size` (height, width): px, centres at +0.5; where not visible, the place is a guess."""
+    """Points followed through a video of `size` (height, width): px, centres at +0.5.
+
+    Where not visible, the place is a guess.
+    """
 
     position: Float[Tensor, "*batch frame point 2"]
     visible: Bool[Tensor, "*batch frame point"]
@@ -28,12 +31,12 @@ class Tracks:
 
 
 def jaccard(truth: Tracks, found: Tracks) -> dict[int, Float[Tensor, "*batch"]]:
-    """The Jaccard index in [0, 1] at each threshold (px of 256), over all points and all frames but the first, which is given.
+    """The Jaccard index in [0, 1] at each threshold (px of 256), over all points and frames but the first.
 
-    A point that is visible and found within the threshold is a true positive. One that is found where it is not visible,
-    or not within the threshold, is a false positive, and one that is visible and not found so a false negative: a point
-    that is placed wrongly counts as both. NaN where no point is visible and none is found.
-    Source: Doersch et al., TAP-Vid, 2022, section 3 (queried in the first frame).
+    A point that is visible and found within the threshold is a true positive. One that is found where it is
+    not visible, or not within the threshold, is a false positive, and one that is visible and not found so a
+    false negative: a point that is placed wrongly counts as both. NaN where no point is visible and none is
+    found. Source: Doersch et al., TAP-Vid, 2022, section 3 (queried in the first frame).
     """
     distance = (truth.scaled() - found.scaled()).norm(dim=-1)[..., 1:, :]
     there, said = truth.visible[..., 1:, :], found.visible[..., 1:, :]
@@ -59,8 +62,8 @@ def track_error_px(truth: Tracks, found: Tracks) -> Float[Tensor, "*batch frame"
 def lucas_kanade(video: UInt8[Tensor, "frame 3 h w"], points: Float[Tensor, "point 2"]) -> Tracks:
     """Points (px) of the first frame followed by OpenCV's pyramidal Lucas-Kanade flow, from frame to frame.
 
-    A point counts as not visible from where the flow is lost, leaves the image, or does not lead back (by more than a
-    pixel) to where it came from. Needs opencv-python-headless (the extra `judge`).
+    A point counts as not visible from where the flow is lost, leaves the image, or does not lead back (by
+    more than a pixel) to where it came from. Needs opencv-python-headless (the extra `judge`).
     """
     import cv2
 

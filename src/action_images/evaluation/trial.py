@@ -23,7 +23,8 @@ FAILURES = {
     MISSED: "all was executed, but the tool did not end where the expert's does",
     TIMEOUT: "time ran out with the tool where it should end, or still on its way",
 }
-"""Why a trial failed -> what that means, in the order in which the rules are asked (evaluation/attribution.py)."""
+"""Why a trial failed -> what that means, in the order in which the rules are asked
+(evaluation/attribution.py)."""
 
 TRIALS = "trials.jsonl"
 """The file of a results folder that holds one TrialRecord a line, in any order."""
@@ -35,10 +36,10 @@ SETTINGS = "settings.json"
 class TrialRecord:
     """What became of one trial: JSON names and values alone, so that it can be read without this package.
 
-    `failure` is None for a success, else a key of FAILURES; `detail` says in one sentence how it ended. `plan_ms` is
-    the median time that one plan took (ms, None where none was asked for), `stage_ms` the same by stage where the
-    policy tells. `missed_mm` is how far the tool ended from where the expert's does, None where the task has no
-    expert. `film` is a path inside the results folder, or None.
+    `failure` is None for a success, else a key of FAILURES; `detail` says in one sentence how it ended.
+    `plan_ms` is the median time that one plan took (ms, None where none was asked for), `stage_ms` the same
+    by stage where the policy tells. `missed_mm` is how far the tool ended from where the expert's does, None
+    where the task has no expert. `film` is a path inside the results folder, or None.
     """
 
     protocol: str
@@ -102,10 +103,12 @@ def write_trials(folder: Path, records: Iterable[TrialRecord]) -> None:
 
 
 def load_trials(folder: Path) -> list[TrialRecord]:
-    """All records of a results folder, by task and seed; a last line that a crash left unfinished is no record.
+    """All records of a results folder, by task and seed.
 
-    Raises ActionImagesError, naming the line, for anything else that is not a record, and for a trial that stands
-    there twice.
+    A last line that a crash left unfinished is no record.
+
+    Raises ActionImagesError, naming the line, for anything else that is not a record, and for a trial that
+    stands there twice.
     """
     path = folder / TRIALS
     if not path.is_file():

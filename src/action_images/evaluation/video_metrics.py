@@ -1,4 +1,4 @@
-"""How far generated videos lie from real ones, by established libraries: the extra `judge` (torchmetrics), and what needs weights."""
+"""How far generated videos lie from real ones, by established libraries (the extra `judge`)."""
 
 import pickle
 from collections.abc import Callable
@@ -19,7 +19,10 @@ def psnr(real: Float[Tensor, "*batch 3 h w"], made: Float[Tensor, "*batch 3 h w"
 
 
 def ssim(real: Float[Tensor, "*batch 3 h w"], made: Float[Tensor, "*batch 3 h w"]) -> Float[Tensor, "*batch"]:
-    """Structural similarity of each image in [0, 1], at most 1 (Wang et al. 2004: Gaussian window of 11 px, sigma 1.5)."""
+    """Structural similarity of each image in [0, 1], at most 1 (Wang et al.
+
+    2004: Gaussian window of 11 px, sigma 1.5).
+    """
     from torchmetrics.functional.image import structural_similarity_index_measure
 
     flat = structural_similarity_index_measure(_flat(made), _flat(real), data_range=1.0, reduction="none")
@@ -28,16 +31,20 @@ def ssim(real: Float[Tensor, "*batch 3 h w"], made: Float[Tensor, "*batch 3 h w"
 
 
 def load_lpips() -> Callable[[Tensor, Tensor], Tensor]:
-    """Learned perceptual distance (AlexNet features) by torchmetrics: real, made (..., 3 h w) in [0, 1] -> (...).
+    """LPIPS (AlexNet features) by torchmetrics: real, made (..., 3 h w) in [0, 1] -> (...).
 
-    Needs torchvision and its AlexNet weights, which torchvision downloads: raises ValueError where they are not to be had.
+    Needs torchvision and its AlexNet weights, which torchvision downloads: raises ValueError where they are
+    not to be had.
     """
     try:
         from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
         measure = LearnedPerceptualImagePatchSimilarity("alex", reduction="mean", normalize=True)
     except (ImportError, ModuleNotFoundError, OSError) as error:
-        cure = "install torchvision, and let it download AlexNet's weights once (or put them into torch's hub folder)"
+        cure = (
+            "install torchvision, and let it download AlexNet's weights once "
+            "(or put them into torch's hub folder)"
+        )
         raise ActionImagesError(
             f"LPIPS needs a pretrained network that is not here ({error}); {cure}"
         ) from error
@@ -60,21 +67,26 @@ LEAST_FVD_FRAMES = 10
 
 
 def load_fvd(num_frames: int, device: str = "cpu") -> Callable[[Tensor, Tensor], float]:
-    """Frechet video distance (I3D features) by cd-fvd of two sets of videos (video frame 3 h w) in [0, 1]: real, made -> distance.
+    """FVD (I3D features) by cd-fvd of two sets of videos (video frame 3 h w) in [0, 1]: real, made.
 
-    Needs the package cd-fvd and its I3D weights, which it downloads: raises ValueError where they are not to be had, and
-    for videos of fewer than 10 frames, which are too short for I3D. It says little of fewer than some hundred videos.
+    Needs the package cd-fvd and its I3D weights, which it downloads: raises ValueError where they are not to
+    be had, and for videos of fewer than 10 frames, which are too short for I3D. It says little of fewer than
+    some hundred videos.
     """
     if num_frames < LEAST_FVD_FRAMES:
         raise ActionImagesError(
-            f"FVD takes videos of at least {LEAST_FVD_FRAMES} frames, these have {num_frames}; leave FVD out for this model"
+            f"FVD takes videos of at least {LEAST_FVD_FRAMES} frames, these have {num_frames}; "
+            "leave FVD out for this model"
         )
     try:
         from cdfvd import fvd as library  # pyright: ignore[reportMissingImports]
 
         measure = library.cdfvd("i3d", ckpt_path=None, device=device)
     except (ImportError, ModuleNotFoundError, OSError, pickle.UnpicklingError) as error:
-        cure = "pip install cd-fvd, and let it download I3D once (i3d_pretrained_400.pt in its own folder; delete one that is damaged)"
+        cure = (
+            "pip install cd-fvd, and let it download I3D once "
+            "(i3d_pretrained_400.pt in its own folder; delete one that is damaged)"
+        )
         raise ActionImagesError(
             f"FVD needs a pretrained network that is not here ({error}); {cure}"
         ) from error

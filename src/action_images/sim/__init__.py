@@ -1,4 +1,7 @@
-"""The embedded MuJoCo world: a table, an arm, calibrated cameras and tasks with experts. It knows no model."""
+"""The embedded MuJoCo world: a table, an arm, calibrated cameras and tasks with experts.
+
+It knows no model.
+"""
 
 from action_images.sim.gl import open_door
 

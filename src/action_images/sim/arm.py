@@ -21,7 +21,10 @@ FINGER_TRAVEL = 0.04
 
 
 class Arm:
-    """Seven position servos and a gripper in a compiled scene. `opening` is what the gripper was last told."""
+    """Seven position servos and a gripper in a compiled scene.
+
+    `opening` is what the gripper was last told.
+    """
 
     def __init__(self, model: mujoco.MjModel, data: mujoco.MjData):
         self._model, self._data = model, data
@@ -40,7 +43,10 @@ class Arm:
         return Pose(rotation, torch.from_numpy(self._data.site_xpos[self._site].copy()))
 
     def place(self, world_from_tool: Pose, opening: float = 1.0) -> bool:
-        """Put the arm there at once, at rest; False where the pose is out of reach and the nearest was taken."""
+        """Put the arm there at once, at rest.
+
+        False where the pose is out of reach and the nearest was taken.
+        """
         solution = self._ik.solve(*_numpy(world_from_tool), HOME, num_iterations=200)
         self._joints, self.opening = solution.joints, opening
         self._data.qpos[: len(HOME)] = solution.joints
@@ -50,7 +56,10 @@ class Arm:
         return solution.reachable
 
     def drive(self, world_from_tool: Pose, opening: float) -> StepReport:
-        """One control period towards a tool pose (world) and gripper opening in [0, 1]; what is no number is not followed nor reachable."""
+        """One control period towards a tool pose (world) and gripper opening in [0, 1].
+
+        What is no number is not followed nor reachable.
+        """
         target = self._ik.solve(*_numpy(world_from_tool), self._joints)
         known = math.isfinite(opening)
         self.opening = min(max(float(opening), 0.0), 1.0) if known else self.opening

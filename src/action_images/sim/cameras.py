@@ -17,9 +17,10 @@ Range = tuple[float, float]
 class Rig:
     """Ranges from which each trial draws its cameras.
 
-    `azimuth_deg` holds one or more sectors, 0 in front of the arm (+x) and growing to its left (+y); views take them
-    in turn, in an order drawn for each trial, and stand at least `min_gap_deg` apart. All look at `target` (m, moved
-    by up to `aim`). `sway_deg` is how far a view travels to and fro around the target, once in `sway_period` s.
+    `azimuth_deg` holds one or more sectors, 0 in front of the arm (+x) and growing to its left (+y); views
+    take them in turn, in an order drawn for each trial, and stand at least `min_gap_deg` apart. All look at
+    `target` (m, moved by up to `aim`). `sway_deg` is how far a view travels to and fro around the target,
+    once in `sway_period` s.
     """
 
     azimuth_deg: tuple[Range, ...]
@@ -55,7 +56,8 @@ class Rig:
         if all(low == high for low, high in self.azimuth_deg):
             if num_views > len(self.azimuth_deg):
                 raise ActionImagesError(
-                    f"this rig has {len(self.azimuth_deg)} fixed views, {num_views} were asked for; choose another rig"
+                    f"this rig has {len(self.azimuth_deg)} fixed views, {num_views} were asked for; "
+                    "choose another rig"
                 )
             return np.array([low for low, _ in self.azimuth_deg[:num_views]])
         for _ in range(20_000):
@@ -64,7 +66,8 @@ class Rig:
             if num_views == 1 or np.diff(np.sort(azimuth_deg)).min() >= self.min_gap_deg:
                 return azimuth_deg
         raise ActionImagesError(
-            f"{num_views} views do not fit {self.min_gap_deg:g} degrees apart into this rig's sectors; ask for fewer views"
+            f"{num_views} views do not fit {self.min_gap_deg:g} degrees apart into this rig's sectors; "
+            "ask for fewer views"
         )
 
 
@@ -116,5 +119,8 @@ RIGS = {
     "held_out": Rig(HELD_OUT_SECTORS, (25, 50), (0.95, 1.1), (40, 46), aim=0.02),
     "moving": Rig(TRAIN_SECTORS, (25, 50), (0.95, 1.1), (40, 46), aim=0.02, sway_deg=(4, 12)),
 }
-"""Named rigs. "sampled" holds the training ranges, "around" also views over the arm's shoulders, of which two may stand
-opposite each other; "held_out" shares no azimuth with either."""
+"""Named rigs.
+
+"sampled" holds the training ranges, "around" also views over the arm's shoulders, of which two may stand
+opposite each other; "held_out" shares no azimuth with either.
+"""

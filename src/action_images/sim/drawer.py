@@ -20,7 +20,10 @@ SLIDE = {"damping": [3.0, 0, 0], "frictionloss": 0.2}
 
 
 def add_cabinet(scene: Scene, rng: np.random.Generator) -> None:
-    """A cabinet beyond the middle of the table, turned by up to 20 degrees; the joint "drawer" is how far it is out."""
+    """A cabinet beyond the middle of the table, turned by up to 20 degrees.
+
+    The joint "drawer" is how far it is out.
+    """
     at = (rng.uniform(0.62, 0.66), rng.uniform(-0.10, 0.10), 0.0)
     body = scene.body("cabinet", at, yaw=rng.uniform(-0.35, 0.35))
     rgba, thin = scene.furniture_colour(), 0.005
@@ -42,7 +45,7 @@ def _add_drawer(scene: Scene, cabinet: object, colour: str) -> None:
 
 
 def tool_before_drawer(world: World, before: float, height: float) -> Pose:
-    """The tool pointing down `before` m in front of the drawer's face as it stands now, in line with the cabinet."""
+    """The tool pointing down `before` m in front of the drawer's face as it stands now."""
     drawer = world.pose("drawer")
     x, y, _ = (drawer.translation - drawer.rotation[:, 0] * (0.012 + before)).tolist()
     return downward((x, y, height), yaw_of(drawer))

@@ -1,4 +1,4 @@
-"""The embedded world as an Environment: one task on a table, seen by calibrated cameras, the same for the same seed."""
+"""The embedded world as an Environment: one task on a table, seen by calibrated cameras."""
 # pyright: reportAttributeAccessIssue=false
 # MuJoCo's names live in compiled modules that carry no types.
 
@@ -27,9 +27,9 @@ from action_images.sim.world import World
 class Tabletop:
     """A trial at a time of one task (a RepeatableEnvironment). Each trial draws everything from its seed.
 
-    `size` is (height, width) of the images in px. After `reset` or `begin`, `trial` is the task with what was drawn,
-    `world` the physical state, `told` the pose that the arm was last asked for, `num_steps` the control steps so far and
-    `num_unreachable` those asked out of reach.
+    `size` is (height, width) of the images in px. After `reset` or `begin`, `trial` is the task with what was
+    drawn, `world` the physical state, `told` the pose that the arm was last asked for, `num_steps` the
+    control steps so far and `num_unreachable` those asked out of reach.
     """
 
     control_hz = CONTROL_HZ
@@ -106,7 +106,10 @@ class Tabletop:
         return self.trial.rephrased(rng)
 
     def switch_goal(self, rng: np.random.Generator) -> str | None:
-        """Give the trial another goal that its scene allows; the new instruction, or None where there is no choice."""
+        """Give the trial another goal that its scene allows.
+
+        The new instruction, or None where there is no choice.
+        """
         other = self.trial.with_another_goal()
         if other is None:
             return None

@@ -1,4 +1,4 @@
-"""Who moves the arm in a demonstration: a task's expert, the same when pushed aside on its way, or nobody with a purpose."""
+"""Who moves the arm in a demonstration: a task's expert, disturbed or not, or chance."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -20,7 +20,7 @@ SETTLING = 3
 
 @dataclass
 class Disturbance:
-    """Pushes the arm aside once, in the middle of a straight motion, so that demonstrations show the way back.
+    """Pushes the arm aside once within a straight motion, so that demonstrations show the way back.
 
     `under_way` says that it is happening: what lies before its end is no demonstration of anything.
     """
@@ -32,7 +32,10 @@ class Disturbance:
     """Of beginning, at each control step."""
 
     def strikes(self, motion: Motion) -> bool:
-        """Whether it begins now; never in motions through several poses, of which it would be unclear where they go on."""
+        """Whether it begins now.
+
+        Never in motions through several poses, of which it would be unclear where they go on.
+        """
         return not self.happened and len(motion.through) == 1 and self.rng.uniform() < self.CHANCE
 
     def aside(self, pose: Pose) -> Pose:
@@ -45,11 +48,12 @@ class Disturbance:
 
 @dataclass
 class Blunder:
-    """A first attempt with all places off by `offset` (m) and `yaw` (rad), given up after `num_steps` control steps, so that
-    demonstrations show a second one.
+    """A first attempt that goes wrong, so that demonstrations show a second one.
 
-    `under_way` says that it is not given up yet: what lies before is no demonstration of anything. While the gripper holds
-    something it is not given up, at its end neither: from what that looks like, a demonstration without a mistake goes on.
+    All places are off by `offset` (m) and `yaw` (rad); it is given up after `num_steps` control steps.
+    `under_way` says that it is not given up yet: what lies before is no demonstration of anything. While the
+    gripper holds something it is not given up, at its end neither: from what that looks like, a demonstration
+    without a mistake goes on.
     """
 
     offset: np.ndarray
@@ -79,9 +83,12 @@ def demonstrate(
     disturbance: Disturbance | None = None,
     blunder: Blunder | None = None,
 ) -> Iterator[StepReport]:
-    """Carry the trial that has begun to its end, one control step for each report; then keep still for `hold` steps.
+    """Carry the trial that has begun to its end, one control step for each report.
 
-    With a blunder this is a second attempt; where the first succeeded all the same, or ended holding something, there is none.
+    Then keep still for `hold` steps.
+
+    With a blunder this is a second attempt; where the first succeeded all the same, or ended holding
+    something, there is none.
     """
     driver, trial, world = _Driver(environment, disturbance), environment.trial, environment.world
     motions = trial.motions(world)
@@ -96,8 +103,10 @@ def demonstrate(
 
 
 def correct(environment: "Tabletop", hold: int = SETTLING) -> Iterator[StepReport]:
-    """A second attempt from wherever somebody else has left the tool, as `demonstrate` makes it after a blunder; none where the
-    task is done, or something is held."""
+    """A second attempt from wherever somebody else has left the tool, as after a blunder.
+
+    There is none where the task is done, or something is held.
+    """
     if environment.succeeded() or environment.world.holds_something():
         return
     driver = _Driver(environment, None)
@@ -107,7 +116,7 @@ def correct(environment: "Tabletop", hold: int = SETTLING) -> Iterator[StepRepor
 
 
 def wander(environment: "Tabletop", rng: np.random.Generator, num_steps: int) -> Iterator[StepReport]:
-    """Move between poses of chance above the table, opening and closing the gripper at will, for `num_steps` control steps.
+    """Move between random poses above the table for `num_steps` control steps, gripping at random.
 
     What is seen and done here follows neither from an instruction nor from the first image.
     """

@@ -1,4 +1,4 @@
-"""The door to MuJoCo's graphics: chooses how images are rendered, and says what is missing where they cannot be."""
+"""The door to MuJoCo's graphics: how images are rendered, and what is missing where they cannot be."""
 # pyright: reportAttributeAccessIssue=false
 # MuJoCo's names live in compiled modules that carry no types.
 
@@ -12,7 +12,8 @@ from typing import Any
 
 CURE = (
     "install the OpenGL libraries (Debian and Ubuntu: 'apt-get install libegl1 libgl1' for MUJOCO_GL=egl, "
-    "'apt-get install libosmesa6' for MUJOCO_GL=osmesa) and set MUJOCO_GL to egl, osmesa or, on a desktop, glfw"
+    "'apt-get install libosmesa6' for MUJOCO_GL=osmesa) "
+    "and set MUJOCO_GL to egl, osmesa or, on a desktop, glfw"
 )
 MAX_SIDE_PX = 1024
 
@@ -24,7 +25,8 @@ class RenderingError(OSError):
 def open_door() -> None:
     """Import MuJoCo with MUJOCO_GL=egl on Linux unless the user chose otherwise.
 
-    Raises RenderingError, naming MUJOCO_GL and the packages to install, where its OpenGL libraries cannot be loaded.
+    Raises RenderingError, naming MUJOCO_GL and the packages to install, where its OpenGL libraries cannot be
+    loaded.
     """
     if sys.platform == "linux":
         # MuJoCo reads it once, when it is imported, and its own default on Linux needs a screen.
@@ -53,7 +55,7 @@ def _context_class() -> Any:
 
     chosen = os.environ.get("MUJOCO_GL", "").lower()
     if chosen in ("egl", "osmesa"):
-        # Asked for by name: where someone imported MuJoCo before this package, mujoco.GLContext is the one that needs a screen.
+        # Asked for by name: where MuJoCo was imported before this package, mujoco.GLContext needs a screen.
         return importlib.import_module(f"mujoco.{chosen}").GLContext
     return mujoco.GLContext
 
@@ -61,8 +63,8 @@ def _context_class() -> Any:
 class Graphics:
     """One thread's OpenGL context, shared by all the models that it renders.
 
-    MuJoCo frees a model's textures in whichever OpenGL context happens to be current: with one for each renderer,
-    closing the one damages another.
+    MuJoCo frees a model's textures in whichever OpenGL context happens to be current: with one for each
+    renderer, closing the one damages another.
     """
 
     def __init__(self):
@@ -94,13 +96,17 @@ class Graphics:
 
         if threading.get_ident() != self._thread:
             raise RuntimeError(
-                "images are rendered in the thread that rendered first; give each thread an environment of its own"
+                "images are rendered in the thread that rendered first; "
+                "give each thread an environment of its own"
             )
         self._gl.make_current()
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, context)
 
     def free(self, context: Any) -> None:
-        """Give its memory back; again does no harm. In another thread, as garbage is collected in any, it waits for this one."""
+        """Give its memory back; again does no harm.
+
+        In another thread, as garbage is collected in any, it waits for this one.
+        """
         if threading.get_ident() != self._thread:
             self._dropped.append(context)
         elif context in self._contexts:
@@ -124,7 +130,10 @@ _threads = threading.local()
 
 
 def graphics() -> Graphics:
-    """This thread's OpenGL context, made when first asked for; raises RenderingError where there can be none."""
+    """This thread's OpenGL context, made when first asked for.
+
+    Raises RenderingError where there can be none.
+    """
     if not hasattr(_threads, "graphics"):
         _threads.graphics = Graphics()
     return _threads.graphics

@@ -10,7 +10,7 @@ CLEARANCE = 0.09
 
 
 def grasp_from_above(world_from_body: Pose, height: float = 0.0, symmetry: float = math.pi / 2) -> Pose:
-    """The tool pointing down at a body's origin (plus `height` m) with x along the body's x, up to its symmetry (rad).
+    """The tool pointing down at a body's origin (plus `height` m), x along the body's, up to its symmetry.
 
     Of the equal grasps it is the one nearest to no turn at all, which every arm can reach.
     """

@@ -1,4 +1,7 @@
-"""The embedded world for Gymnasium: `import action_images.sim; gymnasium.make("action_images/reach_target")`."""
+"""The embedded world for Gymnasium: `import action_images.sim.
+
+Gymnasium.make("action_images/reach_target")`.
+"""
 
 import string
 from typing import Any, ClassVar
@@ -19,15 +22,16 @@ from action_images.sim.tasks import TASKS
 LOW = np.array([0.2, -0.5, 0.0, -1, -1, -1, -1, 0], np.float32)
 HIGH = np.array([0.8, 0.5, 0.7, 1, 1, 1, 1, 1], np.float32)
 STEADY_STEPS = 3
-"""For so many control steps in a row a task must be done: passing by is not success, here as in evaluation."""
+"""For so many control steps in a row a task must be done: passing by is not success, here as in
+evaluation."""
 
 
 class TabletopEnv(gymnasium.Env):
     """One task with sparse reward: 1 and the end once the task has been done for `STEADY_STEPS`.
 
-    An action is the absolute tool pose to drive to and the gripper's opening: x y z (m), quaternion x y z w (made a
-    unit one), opening. An observation holds images (view h w 3), intrinsics (px), world_from_camera, the tool in the
-    numbers of an action, and the instruction.
+    An action is the absolute tool pose to drive to and the gripper's opening: x y z (m), quaternion x y z w
+    (made a unit one), opening. An observation holds images (view h w 3), intrinsics (px), world_from_camera,
+    the tool in the numbers of an action, and the instruction.
     """
 
     metadata: ClassVar[dict[str, Any]] = {  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -70,7 +74,10 @@ class TabletopEnv(gymnasium.Env):
         return _arrays(self._tabletop.reset(trial)), {"seed": trial}
 
     def step(self, action: np.ndarray) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
-        """One control period, the opening clamped to [0, 1]; raises ValueError for numbers that are not finite or a quaternion of zeros."""
+        """One control period, the opening clamped to [0, 1].
+
+        Raises ValueError for numbers that are not finite or a quaternion of zeros.
+        """
         vector = torch.as_tensor(np.asarray(action), dtype=torch.float32).clone()
         if not vector.isfinite().all():
             raise ActionImagesError(f"an action's numbers are finite, these are {vector.tolist()}")
@@ -78,7 +85,8 @@ class TabletopEnv(gymnasium.Env):
         length = vector[3:7].norm()
         if not length > 1e-6:
             raise ActionImagesError(
-                "an action's numbers 3 to 6 are a quaternion x y z w, these are zeros; the tool pointing down is 1 0 0 0"
+                "an action's numbers 3 to 6 are a quaternion x y z w, these are zeros; "
+                "the tool pointing down is 1 0 0 0"
             )
         vector[3:7] /= length
         asked = Trajectory.from_vector(vector[None])

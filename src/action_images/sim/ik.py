@@ -16,7 +16,10 @@ TOLERANCE = 5e-4
 
 @dataclass(frozen=True)
 class Solution:
-    """Joint angles (rad) inside their limits; `reachable` is False where the tool stays off the pose asked for."""
+    """Joint angles (rad) inside their limits.
+
+    `reachable` is False where the tool stays off the pose asked for.
+    """
 
     joints: np.ndarray
     reachable: bool
@@ -36,8 +39,8 @@ class InverseKinematics:
     ) -> Solution:
         """Joint angles for a tool position (m) and rotation matrix, searched from `start` (rad).
 
-        Each step is J^T (J J^T + d I)^-1 times the remaining twist, d growing with it (Nakamura and Hanafusa 1986), and a pull
-        towards HOME in the directions that leave the tool where it is.
+        Each step is J^T (J J^T + d I)^-1 times the remaining twist, d growing with it (Nakamura and Hanafusa
+        1986), and a pull towards HOME in the directions that leave the tool where it is.
         """
         joints, best = start.copy(), (np.inf, start)
         for _ in range(num_iterations):

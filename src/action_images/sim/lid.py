@@ -15,10 +15,10 @@ GAP = 0.030
 
 
 def shut(world: World, lid: str, radius: float, height: float) -> Iterator[Motion]:
-    """Reach over the open lid, and push it from behind along the arc of its hinge, the hand pointing down all the way.
+    """Reach over the open lid, and push it from behind along the arc of its hinge, the hand pointing down.
 
-    The lid's frame has its origin on the hinge, y along it, and lies along -x when shut (joint 0); `radius` (m) from
-    the hinge is where it is pushed, `height` (m) is its thickness above the hinge.
+    The lid's frame has its origin on the hinge, y along it, and lies along -x when shut (joint 0); `radius`
+    (m) from the hinge is where it is pushed, `height` (m) is its thickness above the hinge.
     """
     angle = world.joint(lid)
     behind = _pushing(world, lid, radius, GAP, angle)
@@ -53,5 +53,5 @@ def _plane(angle: float) -> tuple[tuple[float, float], tuple[float, float]]:
 
 
 def _reach(angle: float) -> float:
-    """How far the tool point stays off the lid's face: half a finger when beside it, its tip when above it."""
+    """How far the tool point stays off the lid's face: half a finger beside it, a tip above it."""
     return 0.011 * math.sin(min(angle, math.pi / 2)) + 0.006 * math.cos(angle)

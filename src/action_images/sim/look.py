@@ -79,4 +79,7 @@ LOOKS = {
         clutter=5,
     ),
 }
-"""Named looks: "train" is what demonstrations are recorded in; "new" shares no table, floor or light range with it."""
+"""Named looks: "train" is what demonstrations are recorded in.
+
+"new" shares no table, floor or light range with it.
+"""

@@ -21,7 +21,9 @@ TURNING_SPEED = 1.2
 
 @dataclass(frozen=True)
 class Motion:
-    """Move the tool through poses (world_from_tool) with the gripper at `opening`; stands still where there are none.
+    """Move the tool through poses (world_from_tool) with the gripper at `opening`.
+
+    Stands still where there are none.
 
     `pace` scales the speed. `num_steps` is the least number of control steps to take.
     """
@@ -52,7 +54,7 @@ def grip(opening: float, num_steps: int = 6) -> Motion:
 
 
 def downward(position: Sequence[float] | np.ndarray | torch.Tensor, yaw: float = 0.0) -> Pose:
-    """The tool at `position` (m), pointing straight down, its x axis `yaw` rad from the world's x axis about z."""
+    """The tool at `position` (m), pointing straight down, turned by `yaw` (rad) about z."""
     flip = torch.diag(torch.tensor([1.0, -1.0, -1.0], dtype=torch.float64))
     return Pose(about((0, 0, 1), yaw) @ flip, torch.as_tensor(position, dtype=torch.float64))
 
@@ -70,7 +72,7 @@ def shifted(pose: Pose, by: Sequence[float]) -> Pose:
 def carried(
     pose: Pose, point: torch.Tensor, axis: Sequence[float], angle: float, num: int = 12
 ) -> tuple[Pose, ...]:
-    """`num` poses along the arc on which `pose` is carried rigidly about the line through `point` along `axis` by `angle` (rad)."""
+    """`num` poses on the arc of a pose carried by `angle` (rad) about a line through `point`."""
     turns = [about(axis, angle * (i + 1) / num) for i in range(num)]
     return tuple(Pose(turn @ pose.rotation, point + turn @ (pose.translation - point)) for turn in turns)
 

@@ -28,15 +28,19 @@ from action_images.sim.look import Look
 from action_images.structs import stack
 
 Actor = Literal["expert", "disturbed", "clumsy", "corrected", "play"]
-"""Who moves the arm: the task's expert; the expert, mostly pushed aside once on its way and recorded from there on; the
-expert after an attempt that has gone wrong, recorded from where it was given up; the same after somebody else's attempt,
-such as a policy's (DAgger, Ross et al. 2011, but for who decides when the expert takes over: the end of the trial); or
-chance, in the task's scene but without a purpose or an instruction."""
+"""Who moves the arm: the task's expert.
+
+The expert, mostly pushed aside once on its way and recorded from there on; the expert after an attempt that
+has gone wrong, recorded from where it was given up; the same after somebody else's attempt, such as a
+policy's (DAgger, Ross et al. 2011, but for who decides when the expert takes over: the end of the trial); or
+chance, in the task's scene but without a purpose or an instruction.
+"""
 
 Demonstration = tuple[str, int]
 """A task's name and a seed."""
 Beginner = Callable[[Tabletop, Observation, Demonstration], None]
-"""Who tries a task before the expert does: carries out the trial that has begun, of which it is shown the first observation."""
+"""Who tries a task before the expert does: carries out the trial that has begun, of which it is shown the
+first observation."""
 
 PLAY_STEPS = 96
 
@@ -45,8 +49,8 @@ PLAY_STEPS = 96
 class RecordingConfig:
     """How demonstrations are seen: everything but the task and the seed. `size` is (height, width) in px.
 
-    A frame is recorded `every` so many control steps, and after its work the expert keeps still for `hold` of them.
-    `beginner` is whom a `corrected` demonstration corrects.
+    A frame is recorded `every` so many control steps, and after its work the expert keeps still for `hold` of
+    them. `beginner` is whom a `corrected` demonstration corrects.
     """
 
     rig: Rig
@@ -61,7 +65,8 @@ class RecordingConfig:
     def __post_init__(self) -> None:
         if (self.actor == "corrected") != (self.beginner is not None):
             raise ActionImagesError(
-                "somebody's attempt is corrected: give a beginner with the actor `corrected`, and with no other"
+                "somebody's attempt is corrected: give a beginner with the actor `corrected`, "
+                "and with no other"
             )
 
     @property
@@ -81,8 +86,8 @@ class RecordingConfig:
 def record_episode(environment: Tabletop, task: str, seed: int, recording: RecordingConfig) -> Episode | None:
     """The demonstration of one seed, or None where it failed.
 
-    Frame i shows the tool at trajectory[i]; its opening is what the gripper was last told, so a held object does not
-    change it.
+    Frame i shows the tool at trajectory[i]; its opening is what the gripper was last told, so a held object
+    does not change it.
     """
     rng = np.random.default_rng([seed, zlib.crc32(f"{recording.actor} {task}".encode())])
     disturbance = Disturbance(rng) if recording.actor == "disturbed" else None
@@ -131,10 +136,10 @@ def record(
     num_workers: int = 1,
     crf: int = 18,
 ) -> Iterator[tuple[Demonstration, bool]]:
-    """Add demonstrations to the data set in `out`, in this order, yielding each with whether its expert succeeded.
+    """Add demonstrations to the data set in `out`, in this order; yields each with whether it succeeded.
 
-    Those that `out` already has are not made again and not yielded; failed ones are left out of the data set. The
-    bytes do not depend on `num_workers`, nor on how often recording was stopped and taken up again.
+    Those that `out` already has are not made again and not yielded; failed ones are left out of the data set.
+    The bytes do not depend on `num_workers`, nor on how often recording was stopped and taken up again.
     """
     with DatasetWriter(out, recording.fps, crf) as writer:
         if writer.sizes is not None and list(writer.sizes.values()) != [recording.size] * recording.num_views:
@@ -142,7 +147,8 @@ def record(
                 f"{name} of {height} x {width} px" for name, (height, width) in writer.sizes.items()
             )
             raise EpisodeError(
-                f"{out}: has the views {has}, {recording.num_views} of {recording.size} px were asked for; record into another folder"
+                f"{out}: has the views {has}, {recording.num_views} of {recording.size} px were asked for; "
+                "record into another folder"
             )
         missing = (one for one in wanted if recording.episode_id(*one) not in writer.ids)
         for one, encoded, folder in _encoded(missing, writer, recording, num_workers, crf):
@@ -190,7 +196,7 @@ def _encoded(
 def _single_threaded(
     one: Demonstration, recording: RecordingConfig, folder: Path, crf: int
 ) -> Encoded | None:
-    """As the workers are: another number of threads adds in another order, which a policy's trial amplifies."""
+    """As in the workers: other numbers of threads add in other orders, which a policy's trial amplifies."""
     num_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -19,7 +19,10 @@ MAX_GEOMS = 1000
 
 
 class Renderer:
-    """Renders one model at one size (height, width in px), in the thread that made it; close it before the model is replaced."""
+    """Renders one model at one size (height, width in px), in the thread that made it.
+
+    Close it before the model is replaced.
+    """
 
     def __init__(self, model: mujoco.MjModel, size: tuple[int, int]):
         limit = (model.vis.global_.offheight, model.vis.global_.offwidth)
@@ -82,7 +85,8 @@ class Renderer:
             )
         if abs(fx - fy) > 1e-3 or abs(cx - width / 2) > 1e-3 or abs(cy - height / 2) > 1e-3:
             raise ActionImagesError(
-                "MuJoCo renders square pixels around a centred principal point only; use Camera.from_fov or look_at"
+                "MuJoCo renders square pixels around a centred principal point only; "
+                "use Camera.from_fov or look_at"
             )
         eye = self._eye.fixedcamid
         self._model.cam_fovy[eye] = math.degrees(2 * math.atan(height / 2 / fy))

@@ -17,7 +17,9 @@ MUTED = ((0.55, 0.55, 0.57), (0.72, 0.70, 0.66), (0.35, 0.35, 0.37))
 
 
 class Scene:
-    """The world under construction. Lengths in m, angles in rad, the table top is z = 0, the arm's base x = y = 0.
+    """The world under construction.
+
+    Lengths in m, angles in rad, the table top is z = 0, the arm's base x = y = 0.
 
     Appearance comes from its own generator, so that the same layout can be seen in another look.
     """
@@ -67,7 +69,7 @@ class Scene:
         slides: bool = False,
         **joint: object,
     ) -> mujoco.MjsBody:
-        """A body that turns about (or slides along) `axis` through `at` in its parent, from reach[0] to reach[1] rad (m)."""
+        """A body that turns about (or slides along) an axis through `at` in its parent, within `reach`."""
         body = parent.add_body(name=name, pos=list(at))
         kind = mujoco.mjtJoint.mjJNT_SLIDE if slides else mujoco.mjtJoint.mjJNT_HINGE
         body.add_joint(name=name, type=kind, axis=list(axis), range=list(reach), armature=0.002, **joint)
@@ -180,7 +182,7 @@ def ring(
     num_sides: int = 8,
     half_thickness: float = 0.004,
 ) -> None:
-    """Add an upright wall of `num_sides` boxes around the body's origin, `radius` (m) measured to its middle."""
+    """Add an upright wall of `num_sides` boxes around the body's origin, `radius` (m) to its middle."""
     half_side = (radius + half_thickness) * math.tan(math.pi / num_sides)
     for side in range(num_sides):
         angle = 2 * math.pi * side / num_sides

@@ -16,10 +16,13 @@ CLEAR = 0.12
 
 
 class Task(ABC):
-    """One trial of a task; the class is the task itself, and its instances' attributes are what was drawn for the trial.
+    """One trial of a task.
 
-    `phrasings` are instructions with the instance's attributes in braces; those in `kept_out` say the same and are used
-    in judging alone, never in a demonstration. `max_steps` is how many control steps a policy is given, about twice what the expert needs.
+    The class is the task itself, and its instances' attributes are what was drawn for the trial.
+
+    `phrasings` are instructions with the instance's attributes in braces; those in `kept_out` say the same
+    and are used in judging alone, never in a demonstration. `max_steps` is how many control steps a policy is
+    given, about twice what the expert needs.
     """
 
     phrasings: ClassVar[tuple[str, ...]]
@@ -29,7 +32,7 @@ class Task(ABC):
     @classmethod
     @abstractmethod
     def lay_out(cls, scene: Scene, rng: np.random.Generator) -> Self:
-        """Add this trial's things to the scene, every draw from `rng`, and remember what must be known later."""
+        """Add this trial's things to the scene, every draw from `rng`; remember what must be known later."""
 
     def prepare(self, world: World) -> None:  # noqa: B027 (most tasks have nothing to do here)
         """Set joints that do not start at zero."""
@@ -43,7 +46,7 @@ class Task(ABC):
         """The expert: motions one after the other, each decided when the one before has ended."""
 
     def second_attempt(self, world: World) -> Iterator[Motion]:
-        """The expert after a first attempt has gone wrong, from wherever that left the tool: up and away, then as always."""
+        """The expert after a first attempt, from wherever that left the tool: up and away, then as always."""
         yield from self.clear(world)
         yield from self.motions(world)
 

@@ -16,9 +16,9 @@ FILLERS = frozenset(
 def tells(instruction: str, trial: Task) -> bool:
     """Whether an instruction is one of the trial's own, or says the same in words of its own.
 
-    A task that names two things or more (which block on which) must be told in one of its phrasings: in other words
-    nobody could tell which is which. Otherwise the instruction must name what the trial is about, and at least half of its
-    words, fillers aside, must be words of the task.
+    A task that names two things or more (which block on which) must be told in one of its phrasings: in other
+    words nobody could tell which is which. Otherwise the instruction must name what the trial is about, and
+    at least half of its words, fillers aside, must be words of the task.
     """
     said, phrasings = _words(instruction), (*trial.phrasings, *trial.kept_out)
     if any(said == _words(phrasing.format(**vars(trial))) for phrasing in phrasings):

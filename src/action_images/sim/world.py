@@ -1,4 +1,4 @@
-"""What a task may know of the physical state: where bodies are, how far joints moved, what the gripper was told."""
+"""What a task may know of the physical state: bodies, joints, and what the gripper was told."""
 # pyright: reportAttributeAccessIssue=false
 # MuJoCo's names live in compiled modules that carry no types.
 
@@ -10,7 +10,10 @@ from action_images.sim.arm import Arm
 
 
 class World:
-    """The state of one trial, by the names that the task gave. Poses in the world frame (m), joints in m or rad."""
+    """The state of one trial, by the names that the task gave.
+
+    Poses in the world frame (m), joints in m or rad.
+    """
 
     def __init__(self, model: mujoco.MjModel):
         self.model, self.data = model, mujoco.MjData(model)

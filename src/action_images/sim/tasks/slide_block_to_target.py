@@ -64,7 +64,10 @@ class SlideBlockToTarget(Task):
         yield move(downward((*end, 0.02), yaw), opening=1.0, pace=0.8)
 
     def second_attempt(self, world: World) -> Iterator[Motion]:
-        """Straight on where the tool happens to stand right behind the block, in line with it; else from above again."""
+        """Straight on where the tool happens to stand right behind the block, in line with it.
+
+        Else from above again.
+        """
         behind, end, yaw = self._places(world)
         place = world.tool.translation
         metres, radians = world.tool.distance(downward((*behind, place[2].item()), yaw))

@@ -17,7 +17,7 @@ from action_images.sim.world import World
 
 @dataclass(frozen=True)
 class StackBlocks(Task):
-    """Success: the one block rests on the other, its centre within 2 cm of the other's axis, the gripper open."""
+    """Success: one block rests on the other, within 2 cm of the other's axis, the gripper open."""
 
     phrasings = (
         "stack the {upper} block on the {lower} block",

@@ -22,7 +22,7 @@ BAR = (0.05, 0.010, 0.020)
 
 @dataclass(frozen=True)
 class TurnDial(Task):
-    """Success: the dial within 5 degrees of the named angle from where it stood, clockwise as seen from above."""
+    """Success: the dial within 5 degrees of the named angle, clockwise as seen from above."""
 
     phrasings = (
         "turn the dial {angle_deg} degrees {way}",
