@@ -10,16 +10,14 @@ import torch
 from action_images.evaluation import video_metrics
 from action_images.evaluation.clip_modes import (
     Answer,
-    as_json,
     judge,
     kept,
     measure,
     projected,
-    rows,
-    set_row,
     still,
     tracked,
 )
+from action_images.evaluation.clip_table import as_json, rows, set_row
 from action_images.evaluation.statistics import bootstrap_interval
 from action_images.geometry import Camera, Pose, Trajectory
 from action_images.geometry.rotation import from_euler_xyz

@@ -128,6 +128,15 @@ def test_trials_of_other_settings_do_not_mix(tmp_path: Path):
         list(evaluate(replace(config(), protocol=PROTOCOLS["new_viewpoint"]), tmp_path, 1))
 
 
+def test_results_from_before_worlds_had_names_are_added_to(tmp_path: Path):
+    list(evaluate(config("hold"), tmp_path, 1))
+    settings = json.loads((tmp_path / "settings.json").read_text())
+    assert settings.pop("benchmark") == ["tabletop", "1"]
+    (tmp_path / "settings.json").write_text(json.dumps(settings))
+    assert len(list(evaluate(config("hold"), tmp_path, 2))) == 1
+    assert json.loads((tmp_path / "settings.json").read_text())["benchmark"] == ["tabletop", "1"]
+
+
 def test_what_a_policy_raises_is_raised_and_what_was_done_stands(tmp_path: Path):
     class Failing(Hold):
         def plan(self, observation):

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from action_images.episodes.dataset import Dataset
     from action_images.evaluation.clip_answers import FurtherMeasures, JudgedWindow
-    from action_images.evaluation.clip_modes import Answerer, Row
+    from action_images.evaluation.clip_modes import Answerer
+    from action_images.evaluation.clip_table import FigureRow
 
 SHOWN = (
     "path mm",
@@ -120,7 +121,7 @@ def _figures(
     asked: "Mapping[str, Answerer]",
     views: Sequence[str],
     measures: "FurtherMeasures",
-) -> "list[Row]":
+) -> "list[FigureRow]":
     from rich.console import Console
     from rich.progress import track
 
@@ -130,15 +131,15 @@ def _figures(
     return figures(track(windows, "judging", console=Console(stderr=True)), asked, views, measures)
 
 
-def _write(out: Path, about: Mapping, rows: "Sequence[Row]") -> None:
-    from action_images.evaluation.clip_modes import as_json, as_markdown
+def _write(out: Path, about: Mapping, rows: "Sequence[FigureRow]") -> None:
+    from action_images.evaluation.clip_table import as_json, as_markdown
     from action_images.files.atomic import write_json, write_text
 
     write_json(out / "clips.json", {**about, "rows": as_json(rows)}, indent=1)
     write_text(out / "clips.md", as_markdown(rows))
 
 
-def _table(rows: "Sequence[Row]", num_windows: int) -> "Table":
+def _table(rows: "Sequence[FigureRow]", num_windows: int) -> "Table":
     """The main figures over all views and frames."""
     from action_images.cli.terminal.tables import figure_table
 

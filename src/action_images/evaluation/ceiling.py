@@ -132,10 +132,14 @@ def summarise(task: str, trials: list[Trial]) -> Ceiling:
     return Ceiling(
         task,
         num_trials=len(trials),
-        num_succeeded={way: sum(trial.succeeded[way] for trial in trials) for way in ways},
+        num_succeeded={way: _num_succeeded(trials, way) for way in ways},
         error_mm={size: _median_mm(trials, size) for size in sizes},
         failed_seeds={way: _failed_seeds(trials, way) for way in ways},
     )
+
+
+def _num_succeeded(trials: list[Trial], way: str) -> int:
+    return sum(trial.succeeded[way] for trial in trials)
 
 
 def _median_mm(trials: list[Trial], size: str) -> float:

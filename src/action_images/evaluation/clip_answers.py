@@ -16,14 +16,12 @@ from action_images.evaluation.clip_modes import (
     Answer,
     Answerer,
     Extra,
-    Row,
     judge,
     kept,
-    rows,
-    set_row,
     still,
     tracked,
 )
+from action_images.evaluation.clip_table import FigureRow, rows, set_row
 from action_images.geometry import Trajectory
 from action_images.inference.clip_generator import ClipGenerator
 from action_images.inference.confidence import known_path
@@ -219,13 +217,13 @@ class FurtherMeasures:
 
 def figures(
     windows: Iterable[Sample], asked: Mapping[str, Answerer], views: Sequence[str], measures: FurtherMeasures
-) -> list[Row]:
+) -> list[FigureRow]:
     """Every figure of all that was asked of these windows."""
     videos: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in asked}
     if measures.distance is not None:
         asked = {name: kept(answerer, videos[name]) for name, answerer in asked.items()}
     measured = judge(windows, asked, measures.images)
-    made: list[Row] = []
+    made: list[FigureRow] = []
     for name, of_mode in measured.items():
         made += rows(name, of_mode, views, measures.horizons)
     for name, pairs in videos.items():

@@ -117,8 +117,11 @@ def trial_record(
 
 def _median_stages(plans: Iterable[Plan]) -> dict[str, float] | None:
     """How long each stage of planning took (ms); None where no plan tells."""
-    stages = [plan.stage_ms for plan in plans if plan.stage_ms is not None]
-    return {name: median(stage[name] for stage in stages) for name in stages[0]} if stages else None
+    took: dict[str, list[float]] = {}
+    for plan in plans:
+        for name, stage_ms in (plan.stage_ms or {}).items():
+            took.setdefault(name, []).append(stage_ms)
+    return {name: median(times) for name, times in took.items()} or None
 
 
 def run(

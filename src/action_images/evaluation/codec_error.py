@@ -16,6 +16,7 @@ from action_images.evaluation import corruption
 from action_images.evaluation.statistics import spearman
 from action_images.geometry import Camera, Pose, Trajectory
 from action_images.geometry.rotation import from_quaternion_xyzw
+from action_images.structs import stack
 
 AZIMUTHS_DEG = (0.0, 90.0, 45.0, -45.0, 135.0, -90.0, 180.0, -135.0)
 """Where the rig's cameras stand around the scene, in the order in which views are added."""
@@ -111,17 +112,14 @@ def random_poses(num_frames: int, cameras: Camera, generator: torch.Generator) -
         if (cameras.contains(pixels) & (depth > 0)).all():
             kept.append(pose)
     opening = torch.randint(0, 2, (num_frames,), generator=generator).float()
-    return Trajectory(
-        Pose(torch.stack([p.rotation for p in kept]), torch.stack([p.translation for p in kept])), opening
-    )
+    return Trajectory(stack(kept), opening)
 
 
 def rank_correlation(samples: Iterable[Samples]) -> float:
     """Spearman's correlation of predicted standard deviation and actual position error, over all frames."""
-    predicted, actual = zip(
-        *((sample.predicted_std_mm, sample.position_mm) for sample in samples), strict=True
-    )
-    return spearman(torch.cat(predicted), torch.cat(actual))
+    samples = list(samples)
+    predicted = torch.cat([one.predicted_std_mm for one in samples])
+    return spearman(predicted, torch.cat([one.position_mm for one in samples]))
 
 
 def table(samples: Iterable[Samples]) -> Table:
@@ -130,11 +128,8 @@ def table(samples: Iterable[Samples]) -> Table:
     for name in ("px", "views", "corruption", "mm", "(95 %)", "deg", "(95 %)", "grip", "valid"):
         result.add_column(name, no_wrap=True, justify="left" if name == "corruption" else "right")
     for row in (sample.row() for sample in samples):
-        errors = [
-            f"{row[f'{kind}_{quantile}']:.2g}"
-            for kind in ("position_mm", "rotation_deg")
-            for quantile in ("median", "p95")
-        ]
+        figures = ("position_mm_median", "position_mm_p95", "rotation_deg_median", "rotation_deg_p95")
+        errors = [f"{row[name]:.2g}" for name in figures]
         shares = [f"{row[name]:.0%}" for name in ("gripper_right", "valid")]
         result.add_row(str(row["size"]), str(row["num_views"]), row["corruption"], *errors, *shares)
     return result

@@ -1,6 +1,6 @@
 """What a policy is asked to show: named conditions of evaluation, each with what it claims."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from action_images.benchmarks import DEFAULT, Benchmark, WorldConfig, find_benchmark
@@ -52,7 +52,23 @@ class EvaluationProtocol:
 
 def scenes(tasks: tuple[str, ...], seeds: range) -> list[Address]:
     """All seeds of each task, task by task."""
-    return [(task, seed) for task in tasks for seed in seeds]
+    addresses: list[Address] = []
+    for task in tasks:
+        addresses += [(task, seed) for seed in seeds]
+    return addresses
+
+
+CLAIMS = {
+    "in_domain": "trained tasks, cameras and looks as in training, new scenes: the policy learned its tasks",
+    "new_viewpoint": "the same scenes from azimuths that no training camera had: "
+    "it acts from calibrated viewpoints it has never seen",
+    "new_look": "the same scenes in tables, floors, shades and light that no training scene had: "
+    "it acts by what matters, not by the look",
+    "new_task": "tasks that no training showed: what it learned carries over",
+    "open_loop": "the trained tasks by one single plan, as the paper evaluates: "
+    "how far one prediction carries without looking again",
+}
+"""Protocol -> what success shows."""
 
 
 def protocols_of(benchmark: Benchmark) -> dict[str, EvaluationProtocol]:
@@ -60,42 +76,23 @@ def protocols_of(benchmark: Benchmark) -> dict[str, EvaluationProtocol]:
 
     All share their seeds, so that scenes are paired across protocols and policies.
     """
-    usual = RolloutConfig(guard=benchmark.guard, steady_steps=benchmark.steady_steps)
-    single = RolloutConfig(
-        Execution(num_steps=None, max_plans=1), guard=benchmark.guard, steady_steps=benchmark.steady_steps
-    )
-
-    def protocol(claim: str, **changes: Any) -> EvaluationProtocol:
-        values = {"tasks": benchmark.trained, "benchmark_name": benchmark.name, "rollout_config": usual}
-        return EvaluationProtocol(claim, **(values | changes))
-
-    found = {
-        "in_domain": protocol(
-            "trained tasks, cameras and looks as in training, new scenes: the policy learned its tasks"
-        )
+    config = RolloutConfig(guard=benchmark.guard, steady_steps=benchmark.steady_steps)
+    single_plan = replace(config, execution=Execution(num_steps=None, max_plans=1))
+    usual = EvaluationProtocol("", benchmark.trained, benchmark_name=benchmark.name, rollout_config=config)
+    offered = {
+        "in_domain": usual,
+        "new_viewpoint": replace(usual, rig=benchmark.held_out_rig),
+        "new_look": replace(usual, look=benchmark.held_out_look),
+        "new_task": replace(usual, tasks=benchmark.held_out),
+        "open_loop": replace(usual, rollout_config=single_plan),
     }
-    if benchmark.held_out_rig is not None:
-        found["new_viewpoint"] = protocol(
-            "the same scenes from azimuths that no training camera had: "
-            "it acts from calibrated viewpoints it has never seen",
-            rig=benchmark.held_out_rig,
-        )
-    if benchmark.held_out_look is not None:
-        found["new_look"] = protocol(
-            "the same scenes in tables, floors, shades and light that no training scene had: "
-            "it acts by what matters, not by the look",
-            look=benchmark.held_out_look,
-        )
-    if benchmark.held_out:
-        found["new_task"] = protocol(
-            "tasks that no training showed: what it learned carries over", tasks=benchmark.held_out
-        )
-    found["open_loop"] = protocol(
-        "the trained tasks by one single plan, as the paper evaluates: "
-        "how far one prediction carries without looking again",
-        rollout_config=single,
-    )
-    return found
+    if benchmark.held_out_rig is None:
+        del offered["new_viewpoint"]
+    if benchmark.held_out_look is None:
+        del offered["new_look"]
+    if not benchmark.held_out:
+        del offered["new_task"]
+    return {name: replace(protocol, claim=CLAIMS[name]) for name, protocol in offered.items()}
 
 
 PROTOCOLS = protocols_of(find_benchmark(DEFAULT))

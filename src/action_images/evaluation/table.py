@@ -14,7 +14,9 @@ ALL = "all tasks"
 
 
 CEILINGS = ("expert", "expert-video")
-Owned = Mapping[tuple[str, str], Collection[str]]
+Group = tuple[str, str]
+"""A protocol and a policy."""
+Owned = Mapping[Group, Collection[str]]
 """Protocol and policy -> the names of the ceilings that were tried under its conditions."""
 
 
@@ -88,33 +90,36 @@ def rows(trials: Iterable[TrialRecord], owned: Owned | None = None) -> list[Row]
     trials = list(trials)
     groups = _grouped(trials, lambda trial: (trial.protocol, trial.policy))
     order = list(dict.fromkeys(trial.protocol for trial in trials))
+    in_order = sorted(groups, key=lambda group: (order.index(group[0]), is_ceiling(group[1])))
     table: list[Row] = []
-    for (protocol, policy), group in sorted(
-        groups.items(), key=lambda item: (order.index(item[0][0]), is_ceiling(item[0][1]))
-    ):
-        tasks = _grouped(group, lambda trial: trial.task)
-        if len(tasks) > 1:
-            tasks[ALL] = group
-        others = {
-            name: some
-            for (where, name), some in groups.items()
-            if where == protocol and is_ceiling(name) and name != policy
-        }
-        if owned is not None:
-            others = {
-                name: some for name, some in others.items() if name in owned.get((protocol, policy), ())
-            }
-        for task, some in tasks.items():
-            table.append(
-                Row(
-                    protocol,
-                    policy,
-                    task,
-                    tuple(some),
-                    {} if is_ceiling(policy) else _ceilings(task, some, others),
-                )
-            )
+    for group in in_order:
+        table += _policy_rows(groups, group, owned)
     return table
+
+
+def _policy_rows(groups: Mapping[Group, list[TrialRecord]], group: Group, owned: Owned | None) -> list[Row]:
+    """The rows of one policy under one protocol."""
+    protocol, policy = group
+    tasks = _grouped(groups[group], lambda trial: trial.task)
+    if len(tasks) > 1:
+        tasks[ALL] = groups[group]
+    beside = {} if is_ceiling(policy) else _ceilings_of(groups, group, owned)
+    rows = []
+    for task, trials in tasks.items():
+        ceilings = _ceilings(task, trials, beside)
+        rows.append(Row(protocol, policy, task=task, trials=tuple(trials), ceilings=ceilings))
+    return rows
+
+
+def _ceilings_of(
+    groups: Mapping[Group, list[TrialRecord]], group: Group, owned: Owned | None
+) -> dict[str, list[TrialRecord]]:
+    """The trials of the ceilings that stand beside a policy, by their names."""
+    protocol, _ = group
+    names = [name for where, name in groups if where == protocol and is_ceiling(name)]
+    if owned is not None:
+        names = [name for name in names if name in owned.get(group, ())]
+    return {name: groups[protocol, name] for name in names}
 
 
 def _ceilings(
@@ -126,7 +131,7 @@ def _ceilings(
         same = [trial for trial in known if trial.key in scenes]
         beside = same if len(same) == len(scenes) else [trial for trial in known if trial.task in tasks]
         if {trial.task for trial in beside} == tasks:
-            ceilings[name] = Row(trials[0].protocol, name, task, tuple(beside), {})
+            ceilings[name] = Row(trials[0].protocol, name, task=task, trials=tuple(beside), ceilings={})
     return ceilings
 
 
@@ -157,14 +162,27 @@ class Comparison:
 
 def comparisons(table: Sequence[Row]) -> list[Comparison]:
     """Each two policies of a protocol that share scenes, task by task; ceilings are not compared."""
-    found = []
-    for first, second in combinations([row for row in table if not is_ceiling(row.policy)], 2):
-        if (first.protocol, first.task) == (second.protocol, second.task) and first.policy != second.policy:
-            won = [{trial.key: trial.succeeded for trial in row.trials} for row in (first, second)]
-            shared = won[0].keys() & won[1].keys()
-            if shared:
-                num_both = sum(won[0][key] and won[1][key] for key in shared)
-                found.append(
-                    Comparison(first.protocol, first.policy, second.policy, first.task, pair(*won), num_both)
-                )
+    compared = [row for row in table if not is_ceiling(row.policy)]
+    pairs = [_comparison(first, second) for first, second in combinations(compared, 2)]
+    found = [comparison for comparison in pairs if comparison is not None]
     return sorted(found, key=lambda one: (one.protocol, one.first, one.second))
+
+
+def _comparison(first: Row, second: Row) -> Comparison | None:
+    """None where two rows share nothing that could be compared."""
+    alike = (first.protocol, first.task) == (second.protocol, second.task)
+    if not alike or first.policy == second.policy:
+        return None
+    first_won = {trial.key: trial.succeeded for trial in first.trials}
+    second_won = {trial.key: trial.succeeded for trial in second.trials}
+    shared = first_won.keys() & second_won.keys()
+    if not shared:
+        return None
+    return Comparison(
+        first.protocol,
+        first.policy,
+        second.policy,
+        task=first.task,
+        pairing=pair(first_won, second_won),
+        num_both=sum(first_won[key] and second_won[key] for key in shared),
+    )

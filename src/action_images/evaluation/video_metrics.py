@@ -3,8 +3,9 @@
 import pickle
 from collections.abc import Callable
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from action_images.errors import ActionImagesError
@@ -19,9 +20,9 @@ def psnr(real: Float[Tensor, "*batch 3 h w"], made: Float[Tensor, "*batch 3 h w"
 
 
 def ssim(real: Float[Tensor, "*batch 3 h w"], made: Float[Tensor, "*batch 3 h w"]) -> Float[Tensor, "*batch"]:
-    """Structural similarity of each image in [0, 1], at most 1 (Wang et al.
+    """Structural similarity of each image in [0, 1], at most 1.
 
-    2004: Gaussian window of 11 px, sigma 1.5).
+    Source: Wang et al. 2004, with a Gaussian window of 11 px, sigma 1.5.
     """
     from torchmetrics.functional.image import structural_similarity_index_measure
 
@@ -94,13 +95,13 @@ def load_fvd(num_frames: int, device: str = "cpu") -> Callable[[Tensor, Tensor],
     def fvd(real: Tensor, made: Tensor) -> float:
         measure.empty_real_stats()
         measure.empty_fake_stats()
-        return float(
-            measure.compute_fvd(
-                *(videos.mul(255).round().byte().movedim(2, -1).numpy() for videos in (real, made))
-            )
-        )
+        return float(measure.compute_fvd(_as_bytes(real), _as_bytes(made)))
 
     return fvd
+
+
+def _as_bytes(videos: Float[Tensor, "video frame 3 h w"]) -> UInt8[np.ndarray, "video frame h w 3"]:
+    return videos.mul(255).round().byte().movedim(2, -1).numpy()
 
 
 def _flat(images: Float[Tensor, "*batch 3 h w"]) -> Float[Tensor, "num 3 h w"]:

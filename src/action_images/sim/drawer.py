@@ -35,7 +35,8 @@ def add_cabinet(scene: Scene, rng: np.random.Generator) -> None:
 
 
 def _add_drawer(scene: Scene, cabinet: object, colour: str) -> None:
-    drawer = scene.part("drawer", cabinet, (-DEPTH, 0, 0.042), (-1, 0, 0), (0, TRAVEL), slides=True, **SLIDE)
+    place = {"at": (-DEPTH, 0, 0.042), "axis": (-1, 0, 0), "reach": (0, TRAVEL)}
+    drawer = scene.part("drawer", cabinet, slides=True, **place, **SLIDE)
     rgba, pale = scene.colour(colour), (0.85, 0.83, 0.78, 1.0)
     box(drawer, (0.006, WIDTH - 0.004, 0.038), rgba, at=(-0.006, 0, 0))
     box(drawer, (0.055, WIDTH - 0.02, 0.003), pale, at=(0.06, 0, -0.03))

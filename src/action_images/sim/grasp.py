@@ -10,7 +10,9 @@ CLEARANCE = 0.09
 
 
 def grasp_from_above(world_from_body: Pose, height: float = 0.0, symmetry: float = math.pi / 2) -> Pose:
-    """The tool pointing down at a body's origin (plus `height` m), x along the body's, up to its symmetry.
+    """The tool pointing down at a body's origin (plus `height` m), x along the body's.
+
+    `symmetry` (rad) is the turn after which the body looks the same to the fingers.
 
     Of the equal grasps it is the one nearest to no turn at all, which every arm can reach.
     """

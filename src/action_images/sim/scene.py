@@ -46,6 +46,7 @@ class Scene:
         self,
         name: str,
         at: Numbers,
+        *,
         yaw: float = 0.0,
         parent: mujoco.MjsBody | None = None,
         free: bool = False,
@@ -63,13 +64,17 @@ class Scene:
         self,
         name: str,
         parent: mujoco.MjsBody,
+        *,
         at: Numbers,
         axis: Numbers,
         reach: tuple[float, float],
         slides: bool = False,
         **joint: object,
     ) -> mujoco.MjsBody:
-        """A body that turns about (or slides along) an axis through `at` in its parent, within `reach`."""
+        """A body that turns about (or slides along) an axis through `at` in its parent.
+
+        It moves from reach[0] to reach[1], in rad (m).
+        """
         body = parent.add_body(name=name, pos=list(at))
         kind = mujoco.mjtJoint.mjJNT_SLIDE if slides else mujoco.mjtJoint.mjJNT_HINGE
         body.add_joint(name=name, type=kind, axis=list(axis), range=list(reach), armature=0.002, **joint)

@@ -1,6 +1,7 @@
 """Whether words that somebody typed tell of what a scene is about."""
 
 import re
+from collections.abc import Iterable
 from string import Formatter
 
 from action_images.sim.task import Task
@@ -23,13 +24,21 @@ def tells(instruction: str, trial: Task) -> bool:
     said, phrasings = _words(instruction), (*trial.phrasings, *trial.kept_out)
     if any(said == _words(phrasing.format(**vars(trial))) for phrasing in phrasings):
         return True
-    slots = {name for phrasing in phrasings for _, name, _, _ in Formatter().parse(phrasing) if name}
-    named = [word for name in slots for word in _words(str(vars(trial)[name]))]
+    slots = _slots(phrasings)
+    named = _words(" ".join(str(vars(trial)[name]) for name in slots))
     content = [word for word in said if word not in FILLERS]
     if len(slots) > 1 or not content or not set(named) <= set(said):
         return False
-    known = {word for phrasing in phrasings for word in _words(phrasing.format(**vars(trial)))}
+    known = _words(" ".join(phrasing.format(**vars(trial)) for phrasing in phrasings))
     return 2 * sum(word in known for word in content) >= len(content)
+
+
+def _slots(phrasings: Iterable[str]) -> set[str]:
+    """What stands in braces."""
+    slots: set[str] = set()
+    for phrasing in phrasings:
+        slots.update(name for _, name, _, _ in Formatter().parse(phrasing) if name)
+    return slots
 
 
 def _words(text: str) -> list[str]:

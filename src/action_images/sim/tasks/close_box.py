@@ -40,9 +40,9 @@ class CloseBox(Task):
         lid = scene.part(
             "lid",
             body,
-            (HALF, 0, HEIGHT + THIN),
-            (0, 1, 0),
-            (0, open_angle),
+            at=(HALF, 0, HEIGHT + THIN),
+            axis=(0, 1, 0),
+            reach=(0, open_angle),
             damping=[0.02, 0, 0],
             frictionloss=0.01,
         )

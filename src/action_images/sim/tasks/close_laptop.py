@@ -37,9 +37,9 @@ class CloseLaptop(Task):
         screen = scene.part(
             "screen",
             base,
-            (DEPTH, 0, 3 * THIN),
-            (0, 1, 0),
-            (0, open_angle),
+            at=(DEPTH, 0, 3 * THIN),
+            axis=(0, 1, 0),
+            reach=(0, open_angle),
             damping=[0.02, 0, 0],
             frictionloss=0.03,
         )

@@ -43,9 +43,9 @@ class PushButton(Task):
             cap = scene.part(
                 f"{colour} button",
                 base,
-                (0, 0, TOP - 0.014),
-                (0, 0, -1),
-                (0, TRAVEL),
+                at=(0, 0, TOP - 0.014),
+                axis=(0, 0, -1),
+                reach=(0, TRAVEL),
                 slides=True,
                 springref=-0.01,
                 **SPRING,

@@ -50,7 +50,13 @@ class TurnDial(Task):
         box(stand, (0.035, 0.035, 0.014), rgba, at=(0, 0, 0.014))
         box(head, (0.06, 0.06, 0.008), rgba)
         dial = scene.part(
-            "dial", head, (0, 0, 0.008), (0, 0, 1), (-2.2, 2.2), damping=[0.02, 0, 0], frictionloss=0.05
+            "dial",
+            head,
+            at=(0, 0, 0.008),
+            axis=(0, 0, 1),
+            reach=(-2.2, 2.2),
+            damping=[0.02, 0, 0],
+            frictionloss=0.05,
         )
         cylinder(dial, (0.052, 0.005), scene.colour(colours(rng, 1)[0]), at=(0, 0, 0.005))
         turned = rng.uniform(-0.2, 0.2)
