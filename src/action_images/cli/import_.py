@@ -1,9 +1,11 @@
 """Convert a data set of another format into ours."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
+
+from action_images.errors import ActionImagesError
 
 
 def main(
@@ -15,18 +17,24 @@ def main(
     crf: int = 18,
     workers: int = 2,
     limit: int | None = None,
+    shift: tuple[str, ...] = (),
+    several_tasks: Literal["cut", "refuse"] = "cut",
 ) -> int:
     """Convert a data set of another format into ours; run it again to go on where it was stopped.
 
     Args:
         source: folder of the foreign data set.
         out: folder of the new data set, or of one that an earlier run began.
-        format: auto, lerobot, action-images-rlbench, rlbench, droid, droid-processed, bridge or bridge-processed.
-        views: names of the views to keep, in order; all where none is given. Every episode needs the same.
+        format: auto, lerobot, action-images-rlbench, rlbench, droid, droid-processed, bridge, bridge-processed,
+            recordings or rlds.
+        views: names of the views to keep, in order; all where none is given. Only these are looked at. Every episode
+            needs the same.
         size: height and width in pixels to fit all views to; their own where none is given.
         crf: quality of the H.264 videos, 0 (best) to 51.
         workers: processes that decode and encode; 0 does it in this one.
         limit: look at the first so many episodes only.
+        shift: VIEW=FRAMES for each view whose pictures are late by so many frames (early: negative).
+        several_tasks: an episode whose task changes on its way is cut there, or refused.
     """
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -37,12 +45,31 @@ def main(
     columns = (TextColumn("importing"), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("importing", total=None)
-        job = Job(source, format, views, size, crf)
+        job = Job(source, format, views, size, crf, _shifts(shift), several_tasks)
         outcome = import_episodes(
             job, out, workers, limit, lambda done, total: progress.update(bar, completed=done, total=total)
         )
+    for sentence in outcome.sentences():
+        console.print(sentence, markup=False, highlight=False, soft_wrap=True)
     for episode_id, reason in outcome.refused.items():
         console.print(f"refused {episode_id}: {reason}", markup=False, highlight=False, soft_wrap=True)
-    counts = f"{len(outcome.imported)} imported, {len(outcome.already_there)} already there, {len(outcome.refused)} refused"
+    numbers = {
+        "imported": outcome.imported,
+        "already there": outcome.already_there,
+        "refused": outcome.refused,
+    }
+    counts = ", ".join(f"{len(those)} {what}" for what, those in numbers.items())
     print(f"{out}: {counts} ({outcome.format}); look at them with: action-images check {out}")
     return 0
+
+
+def _shifts(given: tuple[str, ...]) -> dict[str, int]:
+    """Frames by view; raises ActionImagesError where an entry is not VIEW=FRAMES."""
+    shifts = {}
+    for entry in given:
+        view, _, frames = entry.partition("=")
+        try:
+            shifts[view] = int(frames)
+        except ValueError:
+            raise ActionImagesError(f"--shift {entry}: give VIEW=FRAMES, as left=8") from None
+    return shifts

@@ -1,6 +1,6 @@
 """Data sets on disk: opened lazily, written and appended by `DatasetWriter`."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -165,9 +165,15 @@ class Dataset:
                 f"{row['episode_id']}: its task changes at frame {words[1].start} (from {words[0].text!r} to "
                 f"{words[1].text!r}); 'action-images import' cuts it there"
             )
-        rows = self._rows(row)
-        views = tuple(self._view(name, row, rows) for name in self._views)
-        return Episode(row["episode_id"], words[0].text, self.fps, views, _trajectory(rows, row, self.info))
+        return self.selected(index, tuple(self._views), words[0].text)
+
+    def selected(self, index: int, views: Sequence[str], instruction: str | None) -> Episode:
+        """An episode with some of its views, in the data set's order, and what its robot was asked; not remembered."""
+        row = self._table.row(index)
+        rows = self._rows(row, self._wanted(views))
+        taken = tuple(self._view(name, row, rows) for name in self._views if name in views)
+        path = _trajectory(rows, row, self.info)
+        return Episode(row["episode_id"], instruction, self.fps, taken, path)
 
     def parts(self, index: int) -> Iterator[tuple[str, Callable[[], View | Trajectory | None]]]:
         """Each view and the trajectory of an episode by name, to be read one by one.
@@ -190,8 +196,10 @@ class Dataset:
             raise EpisodeError(self._other_rows(row, path, rows.num_rows))
         return in_order(rows, row["episode_id"], path)
 
-    def _wanted(self) -> list[str]:
-        pictures = {key for key in self._views.values() if self.info["features"][key]["dtype"] == "image"}
+    def _wanted(self, views: Iterable[str] | None = None) -> list[str]:
+        """The columns that an episode is made of, with the pictures of these views (None: all)."""
+        keys = [key for name, key in self._views.items() if views is None or name in views]
+        pictures = {key for key in keys if self.info["features"][key]["dtype"] == "image"}
         return [
             key
             for key in self.info["features"]

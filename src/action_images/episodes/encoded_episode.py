@@ -1,4 +1,4 @@
-"""An episode made ready for the store: its videos as files, its numbers as columns. The slow half of writing, fit for any process."""
+"""An episode made ready for the store, in any process: its videos as files, its numbers as columns."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +15,8 @@ from action_images.episodes.video import write_video
 from action_images.geometry import Camera, Trajectory
 
 FRAMES_AT_ONCE = 32
+BYTES_AT_ONCE = 256 << 20
+"""Frames that are decoded together take no more than this, or are one."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,19 @@ class Encoded:
     videos: dict[str, Path]
     columns: dict[str, np.ndarray]
     statistics: dict[str, statistics.Statistics]
+    notes: tuple[str, ...] = ()
+    """What is to be said of how the episode was read."""
+
+    @property
+    def has_path(self) -> bool:
+        """Whether the tool's poses are known in any frame."""
+        return not np.isnan(self.columns[layout.STATE]).all()
+
+    @property
+    def uncalibrated(self) -> list[str]:
+        """The views whose cameras are not known."""
+        keys = {view: f"{layout.CAMERAS}{view}.intrinsics" for view in self.sizes}
+        return [view for view, key in keys.items() if np.isnan(self.columns[key]).all()]
 
 
 def encode_episode(episode: Episode, folder: Path, crf: int = 18) -> Encoded:
@@ -45,8 +60,21 @@ def encode_episode(episode: Episode, folder: Path, crf: int = 18) -> Encoded:
         described[layout.IMAGES + view.name] = statistics.of_pixels(np.stack(seen.frames))
     sizes = {view.name: view.frames.size for view in episode.views}
     return Encoded(
-        episode.id, episode.instruction, episode.fps, episode.num_frames, sizes, videos, numbers, described
+        id=episode.id,
+        instruction=episode.instruction,
+        fps=episode.fps,
+        num_frames=episode.num_frames,
+        sizes=sizes,
+        videos=videos,
+        columns=numbers,
+        statistics=described,
+        notes=(*episode.notes, *_notes_of_videos(episode)),
     )
+
+
+def _notes_of_videos(episode: Episode) -> Iterator[str]:
+    for view in episode.views:
+        yield from (f"{view.name}: {note}" for note in getattr(view.frames, "notes", ()))
 
 
 def columns(episode: Episode) -> dict[str, np.ndarray]:
@@ -88,11 +116,12 @@ class _Seen:
         self.frames: list[np.ndarray] = []
 
     def passing(self, frames: Frames) -> Iterator[Tensor]:
-        for start in range(0, len(frames), FRAMES_AT_ONCE):
-            for offset, frame in enumerate(
-                frames.read(range(start, min(start + FRAMES_AT_ONCE, len(frames))))
-            ):
-                if (start + offset) % self.every == 0:
+        height, width = frames.size
+        at_once = max(1, min(FRAMES_AT_ONCE, BYTES_AT_ONCE // (height * width * 3)))
+        for start in range(0, len(frames), at_once):
+            stop = min(start + at_once, len(frames))
+            for place, frame in enumerate(frames.read(range(start, stop)), start):
+                if place % self.every == 0:
                     self.frames.append(np.ascontiguousarray(frame[:, ::4, ::4].movedim(0, -1).numpy()))
                 yield frame
 
@@ -100,13 +129,13 @@ class _Seen:
 def check_fits(encoded: Encoded, sizes: dict[str, tuple[int, int]], fps: float) -> None:
     """Raise EpisodeError unless an episode has the views, sizes and frame rate of the data set."""
     if encoded.sizes != sizes:
-        theirs, ours = (
-            ", ".join(f"{name} {h}x{w}" for name, (h, w) in views.items()) for views in (encoded.sizes, sizes)
-        )
-        raise EpisodeError(
-            f"{encoded.id}: has the views ({theirs}), the data set ({ours}); choose common views, or write another data set"
-        )
+        theirs, ours = _listed(encoded.sizes), _listed(sizes)
+        cure = "choose common views, or write another data set"
+        raise EpisodeError(f"{encoded.id}: has the views ({theirs}), the data set ({ours}); {cure}")
     if abs(encoded.fps - fps) > 1e-6:
-        raise EpisodeError(
-            f"{encoded.id}: runs at {encoded.fps:g} frames/s, the data set at {fps:g}; resample it, or write another data set"
-        )
+        rates = f"runs at {encoded.fps:g} frames/s, the data set at {fps:g}"
+        raise EpisodeError(f"{encoded.id}: {rates}; resample it, or write another data set")
+
+
+def _listed(sizes: dict[str, tuple[int, int]]) -> str:
+    return ", ".join(f"{name} {height}x{width}" for name, (height, width) in sizes.items())

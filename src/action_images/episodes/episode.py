@@ -34,7 +34,7 @@ class Frames(Protocol):
         ...
 
     def read(self, indices: Sequence[int]) -> UInt8[Tensor, "frame 3 h w"]:
-        """Exactly these frames, in this order; repeats are allowed, negative or missing ones raise EpisodeError."""
+        """Exactly these frames, in this order, repeats too; negative or missing ones raise EpisodeError."""
         ...
 
 
@@ -42,9 +42,8 @@ def check_indices(indices: Sequence[int], num_frames: int, name: str) -> None:
     """Raise EpisodeError for the first index outside [0, num_frames)."""
     for index in indices:
         if not 0 <= index < num_frames:
-            raise EpisodeError(
-                f"{name}: frame {index} was asked for, it has {num_frames}; cut windows from the episode's own length"
-            )
+            asked = f"frame {index} was asked for, it has {num_frames}"
+            raise EpisodeError(f"{name}: {asked}; cut windows from the episode's own length")
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,10 @@ class FramesSelected:
 
 @dataclass(frozen=True)
 class View:
-    """One camera's video. `camera` has batch axes () for a still camera, (frame) for a moving one, or is None: not calibrated."""
+    """One camera's video.
+
+    `camera` has batch axes () for a still camera, (frame) for a moving one, or is None: not calibrated.
+    """
 
     name: str
     frames: Frames
@@ -110,13 +112,17 @@ class View:
 
 @dataclass(frozen=True)
 class Episode:
-    """A demonstration. All views and the trajectory have the same number of frames; what is absent is None, never zeros."""
+    """A demonstration. All views and the trajectory have the same number of frames; what is absent is None.
+
+    `notes` are sentences about how it was read, for whoever reads it.
+    """
 
     id: str
     instruction: str | None
     fps: float
     views: tuple[View, ...]
     trajectory: Trajectory | None
+    notes: tuple[str, ...] = ()
 
     @property
     def num_frames(self) -> int:
@@ -128,12 +134,11 @@ class Episode:
         for view in self.views:
             if view.name == name:
                 return view
-        raise EpisodeError(
-            f"{self.id}: there is no view '{name}'; it has {', '.join(view.name for view in self.views)}"
-        )
+        has = ", ".join(view.name for view in self.views) or "none of those asked for"
+        raise EpisodeError(f"{self.id}: there is no view '{name}'; it has {has}")
 
     def check(self) -> "Episode":
-        """Return self; raise EpisodeError unless ids, lengths, sizes, cameras and trajectory agree and are usable."""
+        """Return self; raise EpisodeError unless ids, lengths, sizes, cameras and trajectory are usable."""
         check_id(self.id)
         if not self.views:
             raise EpisodeError(f"{self.id}: has no views; an episode needs at least one video")
@@ -151,29 +156,25 @@ class Episode:
 
     def _check_view(self, view: View) -> None:
         if not SAFE_NAME.fullmatch(view.name):
-            raise EpisodeError(
-                f"{self.id}: view name '{view.name}' must be letters, digits, '_', '-' or '.', beginning with a letter or digit"
-            )
+            allowed = "letters, digits, '_', '-' or '.', beginning with a letter or digit"
+            raise EpisodeError(f"{self.id}: view name '{view.name}' must be {allowed}")
         self._check_length(f"view '{view.name}'", len(view.frames))
         if view.camera is None:
             return
         if view.camera.size != view.frames.size:
-            raise EpisodeError(
-                f"{self.id}/{view.name}: the camera is for {view.camera.size} px, the frames are {view.frames.size}; rescale it"
-            )
+            sizes = f"for {view.camera.size} px, the frames are {view.frames.size}"
+            raise EpisodeError(f"{self.id}/{view.name}: the camera is {sizes}; rescale it")
         if len(view.camera.batch_shape) > 1:
-            raise EpisodeError(
-                f"{self.id}/{view.name}: the camera has axes {tuple(view.camera.batch_shape)}; give () or (frame)"
-            )
+            axes = tuple(view.camera.batch_shape)
+            raise EpisodeError(f"{self.id}/{view.name}: the camera has axes {axes}; give () or (frame)")
         if view.camera.batch_shape:
             self._check_length(f"the camera of '{view.name}'", view.camera.batch_shape[0])
         self._checked(view.camera.check, f"{view.name}.camera")
 
     def _check_length(self, what: str, num_frames: int) -> None:
         if num_frames != self.num_frames or num_frames == 0:
-            raise EpisodeError(
-                f"{self.id}: {what} has {num_frames} frames, view '{self.views[0].name}' {self.num_frames}; all must share one length > 0"
-            )
+            lengths = f"{num_frames} frames, view '{self.views[0].name}' {self.num_frames}"
+            raise EpisodeError(f"{self.id}: {what} has {lengths}; all must share one length > 0")
 
     def _checked(self, check: Callable[[str], object], name: str) -> None:
         try:
@@ -183,8 +184,10 @@ class Episode:
 
 
 def check_id(episode_id: str) -> None:
-    """Raise EpisodeError unless an id is words of letters, digits and `_-.+:@=,` joined by '/': a name, never a way out of a folder."""
+    """Raise EpisodeError unless an id is a name, never a way out of a folder.
+
+    It is words of letters, digits and `_-.+:@=,` joined by '/', without '..'.
+    """
     if len(episode_id) > 400 or not SAFE_ID.fullmatch(episode_id) or ".." in episode_id:
-        raise EpisodeError(
-            f"episode id {episode_id[:80]!r} must be words of letters, digits and _-.+:@=, joined by '/', without '..'"
-        )
+        allowed = "words of letters, digits and _-.+:@=, joined by '/', without '..'"
+        raise EpisodeError(f"episode id {episode_id[:80]!r} must be {allowed}")

@@ -1,11 +1,10 @@
 """Foreign episodes into a data set of ours: in parallel, in order, again from where it stopped."""
 
-import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -15,11 +14,12 @@ from action_images.episodes.dataset import Dataset
 from action_images.episodes.encoded_episode import Encoded, encode_episode
 from action_images.episodes.episode import EpisodeError
 from action_images.episodes.lerobot_layout import read_json
-from action_images.episodes.readers import Reader, open_foreign
+from action_images.episodes.readers import Reader, SeveralTasks, Wanted, open_foreign
 from action_images.episodes.resize import select_views
+from action_images.episodes.shift import shifted
 from action_images.episodes.writer import DatasetWriter
-from action_images.errors import ActionImagesError
-from action_images.files.atomic import commit_file
+from action_images.errors import ActionImagesError, printable
+from action_images.files.atomic import write_json
 from action_images.files.lock import alone_in
 from action_images.files.settings import keep_settings
 from action_images.parallel.isolated import each_isolated
@@ -30,13 +30,24 @@ REFUSALS = "import.json"
 
 @dataclass(frozen=True)
 class Job:
-    """What is made of each episode: which views, at which size (None: their own), encoded how well."""
+    """What is made of each episode.
+
+    `views` (none: all) are the only ones looked at, `size` what they are fitted to (None: their own), `shift` by how
+    many frames a view's pictures are late, `several_tasks` whether an episode whose task changes is cut or refused.
+    """
 
     source: Path
     format: str = "auto"
     views: tuple[str, ...] = ()
     size: tuple[int, int] | None = None
     crf: int = 18
+    shift: Mapping[str, int] = field(default_factory=dict)
+    several_tasks: SeveralTasks = "cut"
+
+    @property
+    def wanted(self) -> Wanted:
+        """What a reader is asked for."""
+        return Wanted(self.views, self.several_tasks)
 
     def settings(self) -> dict[str, Any]:
         """All that decides what an imported episode is; the episodes of one data set share it.
@@ -44,17 +55,55 @@ class Job:
         The source's place is told as a hash: data sets are published, and where they once lay is nobody's business.
         """
         place = sha256(str(self.source.resolve()).encode()).hexdigest()[:16]
-        return asdict(self) | {"source": f"{self.source.resolve().name} {place}"}
+        told = {name: getattr(self, name) for name in ("format", "views", "size", "crf")}
+        told |= {"source": f"{self.source.resolve().name} {place}"}
+        # What sets that were begun before these could be chosen do not say.
+        told |= {"shift": dict(self.shift)} if self.shift else {}
+        return told | ({"several_tasks": self.several_tasks} if self.several_tasks != "cut" else {})
 
 
 @dataclass
 class Outcome:
-    """What became of every episode of the source."""
+    """What became of every episode of the source, and what is to be said of those that came in.
+
+    `remarks` are about the source, `notes` about episodes, each sentence with those it is true of; `no_words`,
+    `no_path` and `no_cameras` name the imported episodes that lack them (in any view).
+    """
 
     format: str
     imported: list[str] = field(default_factory=list)
     already_there: list[str] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+    notes: dict[str, list[str]] = field(default_factory=dict)
+    no_words: list[str] = field(default_factory=list)
+    no_path: list[str] = field(default_factory=list)
+    no_cameras: list[str] = field(default_factory=list)
+
+    def take(self, episode_id: str, encoded: Encoded) -> None:
+        """Count an episode that came in."""
+        self.imported.append(episode_id)
+        self.no_words += [episode_id] if encoded.instruction is None else []
+        self.no_path += [] if encoded.has_path else [episode_id]
+        self.no_cameras += [episode_id] if encoded.uncalibrated else []
+        for note in encoded.notes:
+            self.notes.setdefault(note, []).append(episode_id)
+
+    def sentences(self) -> list[str]:
+        """All that is to be said, in a few sentences, the source first."""
+        said = list(self.remarks)
+        lacking = {
+            "instruction": self.no_words,
+            "tool path": self.no_path,
+            "calibration (of one view or more)": self.no_cameras,
+        }
+        counts = [f"{len(those)} have no {what}" for what, those in lacking.items() if those]
+        if counts:
+            said.append(f"of {len(self.imported)} imported episodes, {', '.join(counts)}")
+        said += [
+            f"{note} ({len(those)} episodes, the first {those[0]})" for note, those in self.notes.items()
+        ]
+        return said
 
 
 def import_episodes(
@@ -67,13 +116,13 @@ def import_episodes(
     """Append the source's episodes that `out` does not have yet, in the source's order; at most the first `limit`.
 
     An episode that is unusable, or unlike the data set's first, is refused with the reason; everything else goes on.
-    `seen(done, all)` is told of progress. Raises EpisodeError where there is nothing to import at all, ValueError where
-    `out` holds episodes of another source, format, views, size or quality, or another process imports into it,
-    and OSError where worker processes cannot be started.
+    `seen(done, all)` is told of progress. Raises EpisodeError where there is nothing to import at all,
+    ActionImagesError where `out` holds episodes of another source, format, views, size or quality, or another process
+    imports into it, and OSError where worker processes cannot be started.
     """
     if limit is not None and limit < 1:
         raise ActionImagesError(f"--limit is {limit}; look at one episode at least, or leave it out")
-    format, reader = open_foreign(job.source, job.format)
+    format, reader = open_foreign(job.source, job.format, job.wanted)
     job = replace(job, format=format)
     # Held before anything is looked at or cleaned up: a second run would take away what the first has under way.
     with alone_in((out / SETTINGS).parent):
@@ -91,22 +140,21 @@ def _import(
     have = _known(out)
     wanted = [episode_id for episode_id in ids if episode_id not in have]
     outcome = Outcome(job.format, already_there=[episode_id for episode_id in ids if episode_id in have])
+    outcome.remarks = [printable(remark) for remark in getattr(reader, "remarks", ())]
     keep_settings(out / SETTINGS, job.settings(), empty=not have)
-    refused_before = (
-        _refused_before(out) if have else {}
-    )  # of an attempt that came to nothing, as its settings
+    # Those of an attempt that came to nothing are as its settings: not kept.
+    refused_before = _refused_before(out) if have else {}
     with _staging(out) as staging, ExitStack() as writers:
         writer = writers.enter_context(DatasetWriter(out, Dataset(out).fps, job.crf)) if have else None
         for number, (episode_id, result) in enumerate(_encoded(job, reader, wanted, staging, num_workers)):
-            if writer is None and not isinstance(
-                result, str
-            ):  # the first usable episode says how fast the data set runs
+            # The first usable episode says how fast the data set runs.
+            if writer is None and isinstance(result, Encoded):
                 writer = writers.enter_context(DatasetWriter(out, result.fps, job.crf))
             reason = result if isinstance(result, str) else _refusal(writer, result)
-            if reason is None:
-                outcome.imported.append(episode_id)
+            if reason is None and isinstance(result, Encoded):
+                outcome.take(episode_id, result)
             else:
-                outcome.refused[episode_id] = reason
+                outcome.refused[episode_id] = printable(str(reason))
             shutil.rmtree(_staged(staging, episode_id), ignore_errors=True)
             if seen is not None:
                 seen(number + 1, len(wanted))
@@ -158,14 +206,10 @@ def _refused_before(out: Path) -> dict[str, str]:
 
 
 def _remember(out: Path, outcome: Outcome, refused_before: Mapping[str, str]) -> None:
-    """Keep beside the data what was left out of it and why, by this run or by one before that this one did not come to."""
+    """Keep beside the data what was left out of it and why, by this run or by one before that it did not come to."""
     there = {*outcome.imported, *outcome.already_there}
     earlier = {episode_id: reason for episode_id, reason in refused_before.items() if episode_id not in there}
-    temporary = out / f"{REFUSALS}.part"
-    temporary.write_text(
-        json.dumps({"format": outcome.format, "refused": earlier | outcome.refused}, indent=2) + "\n"
-    )
-    commit_file(temporary, out / REFUSALS)
+    write_json(out / REFUSALS, {"format": outcome.format, "refused": earlier | outcome.refused})
 
 
 def _encoded(
@@ -191,7 +235,7 @@ def _begin(job: Job) -> None:
     import torch
 
     torch.set_num_threads(1)
-    _reader = open_foreign(job.source, job.format)[1]
+    _reader = open_foreign(job.source, job.format, job.wanted)[1]
 
 
 def _encode_in_worker(job: Job, staging: Path, episode_id: str) -> Encoded | str:
@@ -203,10 +247,10 @@ def _encode(reader: Reader, job: Job, episode_id: str, staging: Path) -> Encoded
     folder = _staged(staging, episode_id)
     folder.mkdir(exist_ok=True)  # it is there where the process that began with it has died
     try:
-        episode = select_views(reader.read(episode_id), job.views, job.size)
-        return encode_episode(episode, folder, job.crf)
+        episode = reader.read(episode_id)
+        episode = shifted(episode, job.shift) if job.shift else episode
+        return encode_episode(select_views(episode, job.views, job.size), folder, job.crf)
     except Exception as error:  # whatever one episode makes a library raise, the others are imported
-        reason = (
-            str(error) if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: {error}"
-        )
+        is_told = isinstance(error, (ValueError, OSError))
+        reason = str(error) if is_told else f"{type(error).__name__}: {error}"
         return reason if episode_id in reason else f"{episode_id}: {reason}"

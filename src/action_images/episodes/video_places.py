@@ -26,25 +26,48 @@ class Claim:
 
 
 def pictures_of(
-    video: VideoFrames, claims: Sequence[Claim], which: int, times: np.ndarray, fps: float
+    video: VideoFrames,
+    claims: Sequence[Claim],
+    which: int,
+    times: np.ndarray,
+    fps: float,
+    *,
+    is_timed: bool = False,
 ) -> Frames:
     """The pictures of claim number `which`, one for each of its rows, whose `times` (s) count from its start.
 
     `claims` are those of all episodes that name this file. A row's picture is the one that the file shows at the row's
     time; raises EpisodeError where there is none within half a frame, and where the table's claims contradict each
     other or the file. Files of one episode with as many evenly spaced pictures as rows are taken row by row: their
-    header may name another rate (DROID's say 60 for 15).
+    header may name another rate (DROID's say 60 for 15). Not so where `is_timed`: then times alone tell, and the file
+    may run at any rate and beyond the rows.
     """
     claim = claims[which]
-    if len(claims) == 1 and _is_whole(video, claim, fps):
+    if len(claims) == 1 and not is_timed and _is_whole(video, claim, fps):
         return video
-    _check_others(video, claims, claim, fps)
-    _check_file(video, claims, claim, fps)
+    if not is_timed:
+        _check_others(video, claims, claim, fps)
+        _check_file(video, claims, claim, fps)
     found = _shown_at(video, claim, claim.start + times, fps)
     steps = np.diff(found)
     if (steps == 1).all():
         return FramesSelected(video, range(int(found[0]), int(found[-1]) + 1))
     return FramesSelected(video, tuple(found.tolist()))
+
+
+def in_even_times(name: str, video: VideoFrames) -> None:
+    """Raise EpisodeError where pictures are missing: where two neighbours are further apart than one and a half."""
+    times = video.times
+    steps = np.diff(times)
+    period = float(np.median(steps)) if len(steps) else 1.0
+    gaps = np.flatnonzero(steps > 1.5 * period)
+    if len(gaps):
+        place = int(gaps[0])
+        told = f"{1e3 * steps[place]:.0f} ms between pictures {place} and {place + 1}, {1e3 * period:.0f} ms elsewhere"
+        raise EpisodeError(
+            f"{name}: {video.path} has gaps ({told}), so row i is not picture i; give poses.csv a column 'time', "
+            "cut the recording there, or record it again"
+        )
 
 
 def _is_whole(video: VideoFrames, claim: Claim, fps: float) -> bool:

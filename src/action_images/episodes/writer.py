@@ -16,7 +16,7 @@ from action_images.episodes import statistics
 from action_images.episodes.encoded_episode import Encoded, check_fits, encode_episode
 from action_images.episodes.episode import Episode, EpisodeError
 from action_images.episodes.tables import read_table, write_table
-from action_images.files.atomic import commit_file
+from action_images.files.atomic import commit_file, remove_leftovers, write_json
 from action_images.files.lock import take_lock
 
 ROWS_PER_FILE = 8192
@@ -26,10 +26,10 @@ EPISODES_PER_FILE = 500
 class DatasetWriter:
     """Writes and appends to one data set: a LeRobotDataset v3 with columns for cameras and tool poses (docs/data.md).
 
-    An episode exists once the episode table that names it has been renamed into place; a writer that is killed leaves
-    the data set as it was after the last whole episode, and so does a write that fails. Every file is a function of the
-    episodes alone, in their order: however often the writer was stopped in between, the same episodes give the same
-    bytes. The views and sizes are those of the first episode.
+    An episode exists once the episode table that names it has been renamed into place; a writer that is killed
+    leaves the data set as it was after the last whole episode, and so does a write that fails. Every file is a
+    function of the episodes alone, in their order: however often the writer was stopped in between, the same episodes
+    give the same bytes. The views and sizes are those of the first episode.
     """
 
     def __init__(self, path: Path, fps: float, crf: int = 18):
@@ -50,7 +50,7 @@ class DatasetWriter:
             self._lock.release()
             raise
         self._staging = self.path / ".staging"
-        shutil.rmtree(self._staging, ignore_errors=True)
+        self._clean()
         self._staging.mkdir()
 
     def __enter__(self) -> Self:
@@ -81,15 +81,14 @@ class DatasetWriter:
         check_fits(encoded, sizes, self.fps)
         number = len(self.ids)
         if number == 0:
-            self._write_info(
-                sizes
-            )  # without it the first episode could not be read, nor its files be told from a stranger's
+            # Without it the first episode could not be read, nor its files be told from a stranger's.
+            self._write_info(sizes)
         for view, video in encoded.videos.items():
             target = self.path / layout.numbered(layout.VIDEOS, number, video_key=layout.IMAGES + view)
             target.parent.mkdir(parents=True, exist_ok=True)
             commit_file(video, target)
-        # Tasks and rows that no episode names do no harm; the episode table comes last and makes it true. Until then this
-        # writer stays as it was: where the disk is full, the next episode is stored as if this one had not been tried.
+        # Tasks and rows that no episode names do no harm; the episode table comes last and makes it true. Until then
+        # this writer stays as it was: where the disk is full, the next episode is stored as if this one had not been.
         tasks = self._with_task(encoded.instruction)
         rows, data_file = self._with_rows(encoded, number, tasks[encoded.instruction or ""])
         episodes, first_episode = self._with_episode(encoded, number, data_file)
@@ -116,38 +115,39 @@ class DatasetWriter:
             )
         return lock
 
+    def _clean(self) -> None:
+        """Remove what a killed writer left behind."""
+        shutil.rmtree(self._staging, ignore_errors=True)
+        for pattern in ("meta", "meta/episodes/*", "data/*"):
+            for folder in self.path.glob(pattern):
+                remove_leftovers(folder)
+
     def _see_that_it_is_new(self) -> None:
         for folder in ("meta/episodes", "data", "videos"):
             found = next((path for path in (self.path / folder).rglob("*") if path.is_file()), None)
             if found is not None:
-                raise EpisodeError(
-                    f"{self.path}: has {found} but no {layout.INFO}; restore that file, or write to another folder"
-                )
+                cure = "restore that file, or write to another folder"
+                raise EpisodeError(f"{self.path}: has {found} but no {layout.INFO}; {cure}")
 
     def _resume(self) -> None:
         info = layout.read_info(self.path)
         self.sizes = {
             view: tuple(info["features"][key]["shape"][:2]) for view, key in layout.view_keys(info).items()
         }
-        if _columns(info["features"]) != _columns(
-            json.loads(json.dumps(layout.features(self.sizes, info["fps"])))
-        ):
-            raise EpisodeError(
-                f"{self.path}: was not written by action-images, so it is not appended to; import it into a new data set"
-            )
+        ours = json.loads(json.dumps(layout.features(self.sizes, info["fps"])))
+        if _columns(info["features"]) != _columns(ours):
+            told = "was not written by action-images, so it is not appended to"
+            raise EpisodeError(f"{self.path}: {told}; import it into a new data set")
         tables = [read_table(path) for path in sorted(self.path.glob("meta/episodes/*/*.parquet"))]
         if not tables and info.get("total_episodes"):
-            count = info["total_episodes"]
-            raise EpisodeError(
-                f"{self.path}: {layout.INFO} tells of {count} episodes, meta/episodes has none; restore that folder"
-            )
+            told = f"{layout.INFO} tells of {info['total_episodes']} episodes, meta/episodes has none"
+            raise EpisodeError(f"{self.path}: {told}; restore that folder")
         if not tables:  # the writer before came to nothing, and stands in nobody's way
             self.sizes = None
             return
         if abs(info["fps"] - self.fps) > 1e-6:
-            raise EpisodeError(
-                f"{self.path}: runs at {info['fps']:g} frames/s, not {self.fps:g}; write another data set"
-            )
+            rates = f"{info['fps']:g} frames/s, not {self.fps:g}"
+            raise EpisodeError(f"{self.path}: runs at {rates}; write another data set")
         self.ids = {name for table in tables for name in table["episode_id"].to_pylist()}
         self._tasks = {
             row["task"]: row["task_index"] for row in read_table(self.path / layout.TASKS).to_pylist()
@@ -170,7 +170,10 @@ class DatasetWriter:
         self._rows = [known]
 
     def _with_task(self, instruction: str | None) -> dict[str, int]:
-        """The tasks with an instruction, written. LeRobot needs a task for each frame: where there is none, the empty one."""
+        """The tasks with an instruction, written.
+
+        LeRobot needs a task for each frame: where there is none, the empty one.
+        """
         task = instruction or ""
         if task in self._tasks:
             return self._tasks
@@ -180,7 +183,10 @@ class DatasetWriter:
         return tasks
 
     def _with_rows(self, encoded: Encoded, number: int, task_index: int) -> tuple[list[pa.Table], int]:
-        """The last data file's rows with the episode's frames, or those alone in the next file, written; and the file's number."""
+        """The last data file's rows with the episode's frames, or those alone in the next file, written.
+
+        And the file's number.
+        """
         full = sum(table.num_rows for table in self._rows) >= ROWS_PER_FILE
         before, file = (
             ([], self._file_starts["data"] + 1) if full else (self._rows, self._file_starts["data"])
@@ -205,7 +211,10 @@ class DatasetWriter:
     def _with_episode(
         self, encoded: Encoded, number: int, data_file: int
     ) -> tuple[list[dict[str, Any]], int]:
-        """The last episode table's rows with this one, or it alone in the next table, written; and that table's first number."""
+        """The last episode table's rows with this one, or it alone in the next table, written.
+
+        And the number of that table's first episode.
+        """
         full = len(self._episodes) >= EPISODES_PER_FILE
         before, first = ([], number) if full else (self._episodes, self._file_starts["episodes"])
         file = first // EPISODES_PER_FILE
@@ -249,14 +258,12 @@ class DatasetWriter:
         features = layout.features(sizes, self.fps)
         for key, own in self._infos.items():  # what somebody has put there is his
             features[key]["info"] = own
-        _write_json(self.path / layout.INFO, info | {"features": features})
+        write_json(self.path / layout.INFO, info | {"features": features}, indent=4)
 
     def _write_statistics(self) -> None:
-        rows = [
-            row
-            for path in sorted(self.path.glob("meta/episodes/*/*.parquet"))
-            for row in read_table(path).to_pylist()
-        ]
+        rows: list[dict[str, Any]] = []
+        for path in sorted(self.path.glob("meta/episodes/*/*.parquet")):
+            rows += read_table(path).to_pylist()
         overall = {}
         for key in {column.split("/")[1]: None for column in rows[0] if column.startswith("stats/")}:
             parts = (
@@ -268,7 +275,7 @@ class DatasetWriter:
             )
             if (described := statistics.over_episodes(parts)) is not None:
                 overall[key] = statistics.as_json(described)
-        _write_json(self.path / layout.STATS, overall)
+        write_json(self.path / layout.STATS, overall, indent=4)
 
 
 def _columns(features: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -286,9 +293,3 @@ def _fixed(values: np.ndarray) -> pa.Array:
 def _place(key: str, number: int) -> dict[str, int]:
     chunk, file = divmod(number, layout.FILES_PER_CHUNK)
     return {f"{key}/chunk_index": chunk, f"{key}/file_index": file}
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    temporary = path.with_suffix(".json.part")
-    temporary.write_text(json.dumps(content, indent=4) + "\n")
-    commit_file(temporary, path)

@@ -2,18 +2,40 @@
 
 import importlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from action_images.episodes.episode import Episode, EpisodeError
+
+SeveralTasks = Literal["cut", "refuse"]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked of a reader: which views are looked at (none named: all), and what an episode of several tasks is."""
+
+    views: tuple[str, ...] = ()
+    several_tasks: SeveralTasks = "cut"
+
+    def takes(self, view: str) -> bool:
+        """Whether a view is looked at at all; damage of others is nobody's business."""
+        return not self.views or view in self.views
+
+
+EVERYTHING = Wanted()
 
 
 @runtime_checkable
 class Reader(Protocol):
-    """The episodes of one foreign folder, converted to our conventions as they are read."""
+    """The episodes of one foreign folder, converted to our conventions as they are read.
 
-    def __init__(self, root: Path):
+    A reader may have `remarks`, a list of sentences: what was found beside the episodes, what is known and was not
+    found, and what is left out.
+    """
+
+    def __init__(self, root: Path, wanted: Wanted = EVERYTHING):
         """Look through the folder; raises EpisodeError where it cannot be read at all."""
         ...
 
@@ -41,31 +63,33 @@ READERS: Mapping[str, str] = MappingProxyType(
         "droid-processed": "droid.DroidProcessed",
         "bridge": "bridge.Bridge",
         "bridge-processed": "bridge.BridgeProcessed",
+        "recordings": "recordings.Recordings",
     }
 )
 """Format -> file and class; the order in which they are tried."""
 
 
-def open_foreign(root: Path, format: str = "auto") -> tuple[str, Reader]:
-    """The format's name and a reader of the folder; raises EpisodeError where the folder is missing, of no known format or empty."""
+def open_foreign(root: Path, format: str = "auto", wanted: Wanted = EVERYTHING) -> tuple[str, Reader]:
+    """The format's name and a reader of the folder.
+
+    Raises EpisodeError where the folder is missing, of no known format or empty.
+    """
     if not root.is_dir():
         raise EpisodeError(f"{root}: there is no such folder")
-    root = (
-        root.resolve()
-    )  # '.' has neither a name, which an id may be made of, nor a folder beside it, where tables may lie
+    # '.' has neither a name, which an id may be made of, nor a folder beside it, where tables may lie.
+    root = root.resolve()
     if format != "auto" and format not in READERS:
         raise EpisodeError(f"there is no format '{format}'; there are: auto, {', '.join(READERS)}")
     for name in READERS if format == "auto" else [format]:
         reader_class = _load(name)
         if reader_class.recognises(root):
-            reader = reader_class(root)
+            reader = reader_class(root, wanted)
             if not reader.ids:
                 raise EpisodeError(f"{root}: holds no episode of format '{name}'")
             return name, reader
-    wanted = f"none of {', '.join(READERS)}" if format == "auto" else f"not '{format}'"
-    raise EpisodeError(
-        f"{root}: is {wanted} as docs/data.md describes them; give the folder that holds the episodes, or name --format"
-    )
+    named = f"none of {', '.join(READERS)}" if format == "auto" else f"not '{format}'"
+    cure = "give the folder that holds the episodes, or name --format"
+    raise EpisodeError(f"{root}: is {named} as docs/data.md describes them; {cure}")
 
 
 def _load(name: str) -> Any:

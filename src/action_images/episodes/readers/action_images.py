@@ -10,10 +10,10 @@ import torch
 
 from action_images.episodes.episode import Episode, EpisodeError, View
 from action_images.episodes.lerobot_layout import read_json
+from action_images.episodes.readers import EVERYTHING, Wanted
 from action_images.episodes.readers.folders import (
+    EpisodeFolders,
     as_tensor,
-    by_id,
-    folder_of,
     natural,
     read_array,
     same_length,
@@ -28,10 +28,10 @@ STRIDE = 4
 class ActionImagesRLBench:
     """A folder of the released set."""
 
-    def __init__(self, root: Path):
-        self._folders = by_id(
-            root, (path.parent for path in root.glob("**/episode*/actions.npy")), leave_out=("episodes",)
-        )
+    def __init__(self, root: Path, wanted: Wanted = EVERYTHING):
+        found = (path.parent for path in root.glob("**/episode*/actions.npy"))
+        self._folders = EpisodeFolders(root, found, leave_out=("episodes",))
+        self._wanted = wanted
 
     @classmethod
     def recognises(cls, root: Path) -> bool:
@@ -44,24 +44,20 @@ class ActionImagesRLBench:
     @property
     def ids(self) -> list[str]:
         """<task>/variation<N>/episode<M>"""
-        return list(self._folders)
+        return self._folders.ids
 
     def read(self, episode_id: str) -> Episode:
         """One episode at the videos' rate."""
-        folder = folder_of(self._folders, episode_id)
+        folder = self._folders.folder(episode_id)
         actions = read_array(folder / "actions.npy", (None, 8))
         assert actions is not None
         places = sorted(folder.glob("view*/"), key=lambda path: natural(path.name))
-        views = tuple(_view(place, len(actions)) for place in places)
+        views = tuple(_view(place, len(actions)) for place in places if self._wanted.takes(place.name))
         rows = actions[::STRIDE]
-        same_length(
-            episode_id,
-            {f"every {STRIDE}th row of actions.npy": len(rows)}
-            | {view.name: len(view.frames) for view in views},
-        )
-        return Episode(
-            episode_id, read_instruction(folder), CONTROL_HZ / STRIDE, views, Trajectory.from_vector(rows)
-        )
+        lengths = {view.name: len(view.frames) for view in views}
+        same_length(episode_id, {f"every {STRIDE}th row of actions.npy": len(rows)} | lengths)
+        words = read_instruction(self._folders.root, folder)
+        return Episode(episode_id, words, CONTROL_HZ / STRIDE, views, Trajectory.from_vector(rows))
 
 
 def _view(place: Path, num_actions: int) -> View:
@@ -77,9 +73,8 @@ def _cameras(path: Path, size: tuple[int, int], num_frames: int, num_actions: in
     # One entry for each frame of the video, or for each control step: the count tells which.
     chosen = {num_actions: keys[::STRIDE], num_frames: keys}.get(len(keys))
     if chosen is None:
-        raise EpisodeError(
-            f"{path}: has {len(keys)} entries for {num_frames} frames and {num_actions} actions; restore the file"
-        )
+        counts = f"{len(keys)} entries for {num_frames} frames and {num_actions} actions"
+        raise EpisodeError(f"{path}: has {counts}; restore the file")
     if not all(isinstance(entries[key], dict) for key in chosen):
         raise EpisodeError(f"{path}: each entry should hold intrinsics and extrinsics; restore the file")
     intrinsics = torch.stack(

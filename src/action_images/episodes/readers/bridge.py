@@ -1,8 +1,8 @@
 """BridgeData V2: as it was recorded, and as the method's release processed it.
 
-Raw: raw/traj_group*/traj*/{obs_dict.pkl, policy_out.pkl, images<N>/im_<i>.jpg, lang.txt}; the tool in the robot's base
-frame, cameras not calibrated: nothing can be drawn. Processed: <episode>/{video/<i>.mp4, vggt/0/{intrinsic,
-extrinsic}.npy, instruction.txt}; cameras estimated by VGGT in a frame and scale of their own, so without a trajectory.
+Raw: raw/traj_group*/traj*/{obs_dict.pkl, policy_out.pkl, images<N>/im_<i>.jpg, lang.txt}; the tool in the robot's
+base frame, cameras not calibrated: nothing can be drawn. Processed: <episode>/{video/<i>.mp4, vggt/0/{intrinsic,
+extrinsic}.npy, instruction.txt}; cameras estimated by VGGT in a frame and scale of their own, so no trajectory.
 """
 
 from pathlib import Path
@@ -11,10 +11,10 @@ from torch import Tensor
 
 from action_images.episodes.episode import Episode, EpisodeError, View
 from action_images.episodes.pictures import Pictures
+from action_images.episodes.readers import EVERYTHING, Wanted
 from action_images.episodes.readers.folders import (
+    EpisodeFolders,
     as_tensor,
-    by_id,
-    folder_of,
     natural,
     read_array,
     read_text,
@@ -32,8 +32,10 @@ GRIPPER_COLUMN = 6
 class Bridge:
     """A folder of raw BridgeData V2 trajectories."""
 
-    def __init__(self, root: Path):
-        self._folders = by_id(root, (path.parent for path in root.glob("**/traj*/obs_dict.pkl")))
+    def __init__(self, root: Path, wanted: Wanted = EVERYTHING):
+        found = (path.parent for path in root.glob("**/traj*/obs_dict.pkl"))
+        self._folders = EpisodeFolders(root, found)
+        self._wanted = wanted
 
     @classmethod
     def recognises(cls, root: Path) -> bool:
@@ -43,16 +45,17 @@ class Bridge:
     @property
     def ids(self) -> list[str]:
         """.../traj_group<N>/traj<M>"""
-        return list(self._folders)
+        return self._folders.ids
 
     def read(self, episode_id: str) -> Episode:
         """One trajectory with all its views, none of them calibrated."""
-        folder = folder_of(self._folders, episode_id)
+        folder = self._folders.folder(episode_id)
         record = read_pickle(folder / "obs_dict.pkl")
         if not isinstance(record, dict):
             raise EpisodeError(f"{folder}/obs_dict.pkl: should be a dict of arrays; restore the file")
         places = sorted(folder.glob("images[0-9]*/"), key=lambda path: natural(path.name))
-        views = tuple(View(place.name, Pictures(_numbered(place)), None) for place in places)
+        taken = [place for place in places if self._wanted.takes(place.name)]
+        views = tuple(View(place.name, Pictures(_numbered(place)), None) for place in taken)
         lengths = {view.name: len(view.frames) for view in views}
         trajectory = _tool_path(record, episode_id)
         if trajectory is not None:
@@ -65,14 +68,16 @@ class Bridge:
 def _numbered(place: Path) -> tuple[Path, ...]:
     pictures = sorted(place.glob("im_*.jpg"), key=lambda path: natural(path.name))
     if [path.stem for path in pictures] != [f"im_{i}" for i in range(len(pictures))]:
-        raise EpisodeError(
-            f"{place}: the pictures are not numbered im_0.jpg, im_1.jpg, ...; restore them or drop the episode"
-        )
+        told = "the pictures are not numbered im_0.jpg, im_1.jpg, ..."
+        raise EpisodeError(f"{place}: {told}; restore them or drop the episode")
     return tuple(pictures)
 
 
 def _tool_path(record: dict, episode_id: str) -> Trajectory | None:
-    """The tool in the base frame; None where the full transform was not recorded (the Euler angles alone are about another frame)."""
+    """The tool in the base frame; None where the full transform was not recorded.
+
+    The Euler angles alone are about another frame.
+    """
     if "eef_transform" not in record or "state" not in record:
         return None
     matrix = as_tensor(record["eef_transform"], (None, 4, 4), f"{episode_id}: eef_transform")
@@ -87,18 +92,17 @@ def _check_commands(path: Path, num_frames: int) -> None:
     commands = read_pickle(path)
     if not isinstance(commands, list) or len(commands) not in (num_frames - 1, num_frames):
         count = len(commands) if isinstance(commands, list) else "no"
-        raise EpisodeError(
-            f"{path}: has {count} commands for {num_frames} frames; restore the file or drop the episode"
-        )
+        counts = f"{count} commands for {num_frames} frames"
+        raise EpisodeError(f"{path}: has {counts}; restore the file or drop the episode")
 
 
 class BridgeProcessed:
     """A folder of BridgeData V2 as the release processed it."""
 
-    def __init__(self, root: Path):
-        self._folders = by_id(
-            root, (path.parent.parent.parent for path in root.glob("**/vggt/0/intrinsic.npy"))
-        )
+    def __init__(self, root: Path, wanted: Wanted = EVERYTHING):
+        found = (path.parents[2] for path in root.glob("**/vggt/0/intrinsic.npy"))
+        self._folders = EpisodeFolders(root, found)
+        self._wanted = wanted
 
     @classmethod
     def recognises(cls, root: Path) -> bool:
@@ -108,11 +112,11 @@ class BridgeProcessed:
     @property
     def ids(self) -> list[str]:
         """The episodes' folders."""
-        return list(self._folders)
+        return self._folders.ids
 
     def read(self, episode_id: str) -> Episode:
         """One episode: videos with estimated cameras, no trajectory."""
-        folder = folder_of(self._folders, episode_id)
+        folder = self._folders.folder(episode_id)
         intrinsics = read_array(folder / "vggt/0/intrinsic.npy", (None, 3, 3))
         extrinsics = read_array(folder / "vggt/0/extrinsic.npy", (None, 3, 4))
         assert intrinsics is not None
@@ -121,9 +125,17 @@ class BridgeProcessed:
         if not len(videos) == len(intrinsics) == len(extrinsics):
             counts = f"{len(videos)} videos, {len(intrinsics)} intrinsics and {len(extrinsics)} extrinsics"
             raise EpisodeError(f"{episode_id}: has {counts}; restore the episode or drop it")
-        views = tuple(_estimated(*parts) for parts in zip(videos, intrinsics, extrinsics, strict=True))
+        views = tuple(
+            _estimated(video, matrix, pose)
+            for video, matrix, pose in zip(videos, intrinsics, extrinsics, strict=True)
+            if self._wanted.takes(_name(video))
+        )
         same_length(episode_id, {view.name: len(view.frames) for view in views})
         return Episode(episode_id, read_text(folder / "instruction.txt"), CONTROL_HZ, views, None)
+
+
+def _name(video: Path) -> str:
+    return f"camera{video.stem}"
 
 
 def _estimated(video: Path, intrinsics: Tensor, camera_from_world: Tensor) -> View:
@@ -131,20 +143,14 @@ def _estimated(video: Path, intrinsics: Tensor, camera_from_world: Tensor) -> Vi
     frames = VideoFrames(video)
     for name, numbers in (("intrinsic", intrinsics), ("extrinsic", camera_from_world)):
         if not numbers.isfinite().all():
-            raise EpisodeError(
-                f"{video}: its estimated camera has numbers in {name}.npy that are not finite; drop the episode"
-            )
+            told = f"its estimated camera has numbers in {name}.npy that are not finite"
+            raise EpisodeError(f"{video}: {told}; drop the episode")
     width, height = (round(2 * float(intrinsics[axis, 2])) for axis in (0, 1))
     if width < 1 or height < 1:
-        raise EpisodeError(
-            f"{video}: its estimated camera has no image size (principal point {intrinsics[:2, 2].tolist()}); drop the episode"
-        )
-    rotation = nearest_rotation(
-        camera_from_world[:, :3]
-    )  # a network's output is a rotation to three digits only
+        centre = f"principal point {intrinsics[:2, 2].tolist()}"
+        raise EpisodeError(f"{video}: its estimated camera has no image size ({centre}); drop the episode")
+    # A network's output is a rotation to three digits only.
+    rotation = nearest_rotation(camera_from_world[:, :3])
     world_from_camera = Pose(rotation, camera_from_world[:, 3]).inverse()
-    return View(
-        f"camera{video.stem}",
-        frames,
-        Camera(intrinsics, world_from_camera, (height, width)).resize(*frames.size),
-    )
+    camera = Camera(intrinsics, world_from_camera, (height, width)).resize(*frames.size)
+    return View(_name(video), frames, camera)

@@ -1,50 +1,54 @@
 """DROID: as it was recorded, and as the method's release processed it.
 
 Raw: <lab>/{success,failure}/<date>/<time>/{metadata_<uuid>.json, trajectory.h5, recordings/MP4/<serial>.mp4}.
-Processed: <episode>/{video/<view>.mp4, camera.json, instruction.txt, action.npz}. World is the robot's base; tool poses
-are x y z (m) and Euler xyz (rad); the gripper's reading is 0 open, 1 closed. Cameras come from the calibration tables
-(`droid_tables`) alone: those stored with the recordings are not good enough to draw with.
+Processed: <episode>/{video/<view>.mp4, camera.json, instruction.txt, action.npz}. World is the robot's base; tool
+poses are x y z (m) and Euler xyz (rad); the gripper's reading is 0 open, 1 closed. Cameras come from the calibration
+tables (`droid_tables`) alone: those stored with the recordings are not good enough to draw with.
 """
 
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from action_images.episodes.episode import Episode, EpisodeError, FramesSelected, View
 from action_images.episodes.lerobot_layout import read_json
+from action_images.episodes.readers import EVERYTHING, Wanted
 from action_images.episodes.readers.droid_tables import Tables, pinhole, pose
 from action_images.episodes.readers.folders import (
-    by_id,
-    folder_of,
+    EpisodeFolders,
     natural,
     read_array,
     read_text,
     same_length,
 )
-from action_images.episodes.readers.hdf5 import read_dataset
+from action_images.episodes.readers.hdf5 import read_dataset, read_numbers
+from action_images.episodes.shift import part_of
 from action_images.episodes.video import VideoFrames
-from action_images.geometry import Camera, Trajectory
+from action_images.geometry import Trajectory
 
 CONTROL_HZ = 15.0
 ROLES = ("ext1", "ext2", "wrist")
+ANY_TASK = "do any "
+"""How the prompt begins that lets collectors do what they like."""
 
 
 class Droid:
     """A folder of raw DROID recordings, with the calibration tables beside them where they are."""
 
-    def __init__(self, root: Path):
-        folders = by_id(root, (path.parent for path in root.glob("**/trajectory.h5")))
+    def __init__(self, root: Path, wanted: Wanted = EVERYTHING):
+        self._folders = EpisodeFolders(root, (path.parent for path in root.glob("**/trajectory.h5")))
         self._tables = Tables(root)
+        self._wanted = wanted
         # Where the table of busy ranges knows a recording, each range is an episode of its own.
-        self._pieces: dict[str, tuple[Path, tuple[int, int] | None]] = {}
-        for episode_id, folder in folders.items():
+        self._pieces: dict[str, tuple[str, tuple[int, int] | None]] = {}
+        for whole_id, folder in self._folders.items():
             ranges = self._tables.keep_ranges(folder)
-            pieces = {episode_id: (folder, None)} if ranges is None else {}
-            pieces |= {
-                f"{episode_id}/keep{number}": (folder, part) for number, part in enumerate(ranges or ())
-            }
-            self._pieces |= pieces
+            if ranges is None:
+                self._pieces[whole_id] = (whole_id, None)
+            for number, part in enumerate(ranges or ()):
+                self._pieces[f"{whole_id}/keep{number}"] = (whole_id, part)
 
     @classmethod
     def recognises(cls, root: Path) -> bool:
@@ -56,23 +60,37 @@ class Droid:
         """<lab>/<outcome>/<date>/<time>, with /keep<N> where ranges are known."""
         return list(self._pieces)
 
+    @property
+    def remarks(self) -> list[str]:
+        """Which calibration tables were found, and which were not."""
+        return self._tables.remarks
+
     def read(self, episode_id: str) -> Episode:
         """One recording, or one busy range of it."""
-        folder, part = (
-            self._pieces[episode_id] if episode_id in self._pieces else (folder_of({}, episode_id), None)
-        )
+        whole_id, part = self._pieces.get(episode_id, (episode_id, None))
+        folder = self._folders.folder(whole_id)
         notes = read_json(_only(folder, "metadata_*.json"))
         uuid = str(notes.get("uuid", ""))
         trajectory = _tool_path(folder / "trajectory.h5")
-        views = tuple(view for role in ROLES if (view := self._view(folder, uuid, role, notes)) is not None)
-        lengths = {"trajectory.h5": trajectory.num_frames} | {view.name: len(view.frames) for view in views}
-        num_frames = same_length(episode_id, lengths)
-        instruction = self._tables.instruction(uuid) or str(notes.get("current_task") or "").strip() or None
-        whole = Episode(episode_id, instruction, CONTROL_HZ, views, trajectory)
-        return whole if part is None else _piece(whole, part, num_frames)
+        roles = [role for role in ROLES if self._wanted.takes(role)]
+        found = [view for role in roles if (view := self._view(folder, uuid, role, notes)) is not None]
+        absent = [role for role in roles if role not in {view.name for view in found}]
+        views, num_rows = _aligned(episode_id, folder / "trajectory.h5", found, trajectory.num_frames, notes)
+        remarks = [f"view '{role}' has no recording; it is not there" for role in absent]
+        if num_rows < trajectory.num_frames:
+            remarks.append("the last rows have no picture; they are left out")
+        whole = Episode(
+            episode_id,
+            self._tables.instruction(uuid) or _task(notes),
+            CONTROL_HZ,
+            views,
+            trajectory[:num_rows],
+            notes=tuple(remarks),
+        )
+        return whole if part is None else _piece(whole, part, num_rows, trajectory.num_frames)
 
     def _view(self, folder: Path, uuid: str, role: str, notes: dict) -> View | None:
-        serial = str(notes.get(f"{role}_cam_serial") or "")
+        serial = _serial(notes, role)
         path = folder / "recordings" / "MP4" / f"{serial}.mp4"
         if not serial.isalnum() or not path.is_file():
             return None
@@ -81,21 +99,88 @@ class Droid:
         if intrinsics is None:
             return View(role, frames, None)
         if role == "wrist":  # it moves with the hand: its path is in the recording
-            numbers = read_dataset(
-                folder / "trajectory.h5", f"observation/camera_extrinsics/{serial}_left", (None, 6)
-            )
+            name = f"observation/camera_extrinsics/{serial}_left"
+            numbers = read_dataset(folder / "trajectory.h5", name, (None, 6))
         else:
             numbers = self._tables.base_from_camera(uuid, serial)
-        return View(
-            role, frames, None if numbers is None else pinhole(intrinsics, pose(numbers), frames.size)
-        )
+        camera = None if numbers is None else pinhole(intrinsics, pose(numbers), frames.size)
+        return View(role, frames, camera)
+
+
+def _serial(notes: dict, role: str) -> str:
+    return str(notes.get(f"{role}_cam_serial") or "")
+
+
+def _task(notes: dict) -> str | None:
+    """What the collector was asked; the prompt to do anything at all tells nothing."""
+    text = str(notes.get("current_task") or "").strip()
+    return None if not text or text.lower().startswith(ANY_TASK) else text
+
+
+def _aligned(
+    episode_id: str, path: Path, views: list[View], num_rows: int, notes: dict
+) -> tuple[tuple[View, ...], int]:
+    """The views with a picture for each row, and how many rows have one in all views.
+
+    Recordings often end one picture before the rows do. Raises EpisodeError where more is missing.
+    """
+    if not views:
+        same_length(episode_id, {path.name: num_rows, "no views": 0})
+    pictures = {
+        view.name: _pictures_of_rows(episode_id, path, view, num_rows, _serial(notes, view.name))
+        for view in views
+    }
+    count = min(len(places) for places in pictures.values())
+    aligned = []
+    for view in views:
+        camera = view.camera
+        if camera is not None and camera.batch_shape and camera.batch_shape[0] == num_rows:
+            camera = camera[:count]
+        places = pictures[view.name][:count]
+        is_whole = places == list(range(len(view.frames)))
+        frames = view.frames if is_whole else FramesSelected(view.frames, tuple(places))
+        aligned.append(View(view.name, frames, camera))
+    return tuple(aligned), count
+
+
+def _pictures_of_rows(episode_id: str, path: Path, view: View, num_rows: int, serial: str) -> list[int]:
+    """The picture of each row that has one, by the times at which the camera says that it took them.
+
+    Two rows that saw the same moment share a picture. Files name 60 pictures a second for 15: their own times are not
+    looked at.
+    """
+    num_pictures = len(view.frames)
+    if num_pictures == num_rows:
+        return list(range(num_rows))
+    taken = _moments(path, serial, num_rows)
+    num_moments = taken[-1] + 1 if taken else 0
+    if taken and num_pictures in (num_moments, num_moments - 1):
+        return [place for place in taken if place < num_pictures]
+    if num_pictures == num_rows - 1:
+        return list(range(num_pictures))
+    told = f"view '{view.name}' has {num_pictures} pictures for the {num_rows} rows of {path.name}"
+    moments = f", which saw {num_moments} moments" if taken else ""
+    raise EpisodeError(
+        f"{episode_id}: {told}{moments}; which rows have none is not known: drop the episode, or convert its SVO "
+        "recording again"
+    )
+
+
+def _moments(path: Path, serial: str, num_rows: int) -> list[int]:
+    """For each row the number of the camera's picture, counted from 0 by its times; empty where they do not tell."""
+    name = f"observation/timestamp/cameras/{serial}_estimated_capture"
+    times = read_numbers(path, name, (None,))
+    if times is None or len(times) != num_rows or not num_rows or (np.diff(times) < 0).any():
+        return []
+    return np.cumsum(np.diff(times, prepend=times[:1]) > 0).tolist()
 
 
 def _only(folder: Path, pattern: str) -> Path:
     found = sorted(folder.glob(pattern))
     if len(found) != 1:
         raise EpisodeError(
-            f"{folder}: has {len(found)} files {pattern}, one is expected; restore the recording"
+            f"{folder}: has {len(found)} files {pattern}, one is expected; "
+            + ("restore the file that is missing" if not found else "remove those that are not its own")
         )
     return found[0]
 
@@ -104,9 +189,8 @@ def _tool_path(path: Path) -> Trajectory:
     numbers = read_dataset(path, "observation/robot_state/cartesian_position", (None, 6))
     closing = read_dataset(path, "observation/robot_state/gripper_position", (None,))
     if numbers is None or closing is None or len(numbers) != len(closing):
-        raise EpisodeError(
-            f"{path}: lacks cartesian_position and gripper_position of one length; restore the file or drop the recording"
-        )
+        lacks = "lacks cartesian_position and gripper_position of one length"
+        raise EpisodeError(f"{path}: {lacks}; restore the file or drop the recording")
     return _trajectory(numbers, closing)
 
 
@@ -115,22 +199,12 @@ def _trajectory(numbers: Tensor, closing: Tensor) -> Trajectory:
     return Trajectory.from_vector(torch.cat([numbers, opening[:, None]], -1))
 
 
-def _piece(whole: Episode, part: tuple[int, int], num_frames: int) -> Episode:
+def _piece(whole: Episode, part: tuple[int, int], num_frames: int, num_rows: int) -> Episode:
     start, stop = part
-    if not 0 <= start < stop <= num_frames:
-        raise EpisodeError(
-            f"{whole.id}: its busy range {start}..{stop} does not lie in {num_frames} frames; correct the table or leave it out"
-        )
-    assert whole.trajectory is not None
-    views = tuple(
-        View(view.name, FramesSelected(view.frames, range(start, stop)), _sliced(view.camera, part))
-        for view in whole.views
-    )
-    return Episode(whole.id, whole.instruction, whole.fps, views, whole.trajectory[start:stop])
-
-
-def _sliced(camera: Camera | None, part: tuple[int, int]) -> Camera | None:
-    return camera[slice(*part)] if camera is not None and camera.batch_shape else camera
+    if not 0 <= start < stop <= num_rows or start >= num_frames:
+        told = f"its busy range {start}..{stop} does not lie in {num_frames} frames"
+        raise EpisodeError(f"{whole.id}: {told}; correct the table or leave it out")
+    return part_of(whole, start, min(stop, num_frames))
 
 
 class DroidProcessed:
@@ -140,9 +214,15 @@ class DroidProcessed:
     (0 open, 1 closed) was added from the raw recording the episode has a trajectory, otherwise none.
     """
 
-    def __init__(self, root: Path):
-        self._folders = by_id(root, (path.parent for path in root.glob("**/action.npz")))
+    def __init__(self, root: Path, wanted: Wanted = EVERYTHING):
+        self._folders = EpisodeFolders(root, (path.parent for path in root.glob("**/action.npz")))
         self._tables = Tables(root)
+        self._wanted = wanted
+
+    @property
+    def remarks(self) -> list[str]:
+        """Which calibration tables were found, and which were not."""
+        return self._tables.remarks
 
     @classmethod
     def recognises(cls, root: Path) -> bool:
@@ -152,23 +232,22 @@ class DroidProcessed:
     @property
     def ids(self) -> list[str]:
         """The episodes' folders."""
-        return list(self._folders)
+        return self._folders.ids
 
     def read(self, episode_id: str) -> Episode:
         """One episode."""
-        folder = folder_of(self._folders, episode_id)
+        folder = self._folders.folder(episode_id)
         cameras = read_json(folder / "camera.json")
         videos = sorted((folder / "video").glob("*.mp4"), key=lambda path: natural(path.name))
-        views = tuple(self._view(folder, path, cameras) for path in videos)
+        taken = [path for path in videos if self._wanted.takes(path.stem)]
+        views = tuple(self._view(folder, path, cameras) for path in taken)
         numbers = read_array(folder / "action.npz", (None, 6), "action")
         closing = read_array(folder / "action.npz", (None,), "gripper_position")
         if numbers is None or (closing is not None and len(closing) != len(numbers)):
-            raise EpisodeError(
-                f"{folder}/action.npz: needs 'action', and 'gripper_position' of the same length if at all; restore the file"
-            )
-        same_length(
-            episode_id, {"action.npz": len(numbers)} | {view.name: len(view.frames) for view in views}
-        )
+            needs = "needs 'action', and 'gripper_position' of the same length if at all"
+            raise EpisodeError(f"{folder}/action.npz: {needs}; restore the file")
+        lengths = {view.name: len(view.frames) for view in views}
+        same_length(episode_id, {"action.npz": len(numbers)} | lengths)
         trajectory = None if closing is None else _trajectory(numbers, closing)
         return Episode(episode_id, read_text(folder / "instruction.txt"), CONTROL_HZ, views, trajectory)
 
@@ -180,6 +259,5 @@ class DroidProcessed:
         numbers = None if serial is None else self._tables.base_from_camera(folder.name, serial)
         if intrinsics is None or numbers is None:
             return View(video.stem, frames, None)
-        return View(
-            video.stem, frames, pinhole(intrinsics, pose(numbers), frames.size, calibrated=frames.size)
-        )
+        camera = pinhole(intrinsics, pose(numbers), frames.size, calibrated=frames.size)
+        return View(video.stem, frames, camera)

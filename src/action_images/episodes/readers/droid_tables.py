@@ -1,7 +1,8 @@
 """DROID's calibration tables: where each recording's cameras stand, how they see, and when the arm is busy.
 
-Beside or above the episodes: cam2base_extrinsic_superset.json (x y z, Euler xyz, camera-to-base), intrinsics.json
-(fx, cx, fy, cy of 1280x720 px), camera_serials.json, keep_ranges_1_0_1.json, aggregated-annotations*.json.
+Beside or above the episodes: cam2base_extrinsic_superset.json, or cam2base_extrinsics.json (x y z, Euler xyz,
+camera-to-base), intrinsics.json (fx, cx, fy, cy of 1280x720 px), camera_serials.json, keep_ranges_1_0_1.json,
+aggregated-annotations*.json or droid_language_annotations*.json (words).
 """
 
 from collections.abc import Sequence
@@ -13,35 +14,64 @@ from torch import Tensor
 from action_images.episodes.episode import EpisodeError
 from action_images.episodes.lerobot_layout import read_json
 from action_images.episodes.readers.folders import as_tensor
+from action_images.episodes.strangers import check_inside
 from action_images.geometry import Camera, Pose
 from action_images.geometry.rotation import from_euler_xyz
 
 CALIBRATED_PX = (720, 1280)
+INSTRUCTIONS = ("language_instruction1", "language_instruction2", "language_instruction3")
 
 
 class Tables:
-    """The tables that lie in a folder; those that are absent answer None."""
+    """The tables that lie in a folder or beside it; those that are absent answer None."""
 
     def __init__(self, root: Path):
-        self._poses = _table(root, "cam2base_extrinsic_superset.json")
-        self._intrinsics = _table(root, "intrinsics.json")
-        self._serials = _table(root, "camera_serials.json")
-        self._annotations = _table(root, "aggregated-annotations*.json")
+        self._found: list[str] = []
+        self._absent: list[str] = []
+        self._places = (root, root.parent)
+        # The superset's entries are the better ones; the table that it grew from has some of the cameras.
+        self._poses = [
+            self._table("cam2base_extrinsic_superset.json"),
+            self._table("cam2base_extrinsics.json"),
+        ]
+        self._intrinsics = self._table("intrinsics.json")
+        self._serials = self._table("camera_serials.json")
+        self._annotations = [
+            self._table("aggregated-annotations*.json"),
+            self._table("droid_language_annotations*.json"),
+        ]
         # Keys read '<bucket path of recordings/MP4>--<path of trajectory.h5>'; the folder of the first is the episode.
-        kept = _table(root, "keep_ranges_1_0_1.json")
+        kept = self._table("keep_ranges_1_0_1.json")
         self._kept = {
             _place(key.partition("--")[0].partition("/recordings")[0].split("/")): ranges
             for key, ranges in kept.items()
         }
 
+    @property
+    def remarks(self) -> list[str]:
+        """Which of the tables were found, and which were not."""
+        remarks = [f"found beside the episodes: {', '.join(self._found)}"] if self._found else []
+        if self._absent:
+            places = f"{self._places[0]} and the folder above it"
+            remarks.append(f"known, and not found in {places}: {', '.join(self._absent)}")
+        return remarks
+
+    def _table(self, pattern: str) -> dict[str, Any]:
+        for folder in self._places:
+            for path in sorted(folder.glob(pattern)):
+                check_inside(folder, path)
+                self._found.append(path.name)
+                return read_json(path)
+        self._absent.append(pattern)
+        return {}
+
     def base_from_camera(self, uuid: str, serial: str) -> Tensor | None:
         """x y z (m) and Euler xyz (rad) of a camera in the robot's base frame."""
-        numbers = _entry(self._poses, uuid).get(serial)
-        return (
-            None
-            if numbers is None
-            else as_tensor(numbers, (6,), f"cam2base_extrinsic_superset.json: {uuid}/{serial}")
-        )
+        for table in self._poses:
+            numbers = _entry(table, uuid).get(serial)
+            if numbers is not None:
+                return as_tensor(numbers, (6,), f"DROID's table of camera poses: {uuid}/{serial}")
+        return None
 
     def intrinsics(self, uuid: str, serial: str) -> Any | None:
         """fx, cx, fy, cy in px."""
@@ -54,7 +84,12 @@ class Tables:
 
     def instruction(self, uuid: str) -> str | None:
         """The first of the annotated instructions."""
-        return str(_entry(self._annotations, uuid).get("language_instruction1") or "").strip() or None
+        for table in self._annotations:
+            for name in INSTRUCTIONS:
+                text = str(_entry(table, uuid).get(name) or "").strip()
+                if text:
+                    return text
+        return None
 
     def keep_ranges(self, folder: Path) -> list[tuple[int, int]] | None:
         """The busy ranges (first frame, one past the last) of a recording; None where the table does not know it."""
@@ -64,9 +99,8 @@ class Tables:
         try:
             return [(int(start), int(stop)) for start, stop in ranges]
         except (TypeError, ValueError, OverflowError):
-            raise EpisodeError(
-                f"keep_ranges_1_0_1.json: the ranges of {folder} are not pairs of frames; restore the file"
-            ) from None
+            told = f"the ranges of {folder} are not pairs of frames"
+            raise EpisodeError(f"keep_ranges_1_0_1.json: {told}; restore the file") from None
 
 
 def pose(numbers: Tensor) -> Pose:
@@ -85,21 +119,13 @@ def pinhole(
         fx, cx, fy, cy = intrinsics
         intrinsics = [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]
     matrix = as_tensor(intrinsics, (3, 3), "intrinsics (fx, cx, fy, cy, or 3x3)")
-    return Camera(matrix.expand(*base_from_camera.batch_shape, 3, 3), base_from_camera, calibrated).resize(
-        *size
-    )
+    matrices = matrix.expand(*base_from_camera.batch_shape, 3, 3)
+    return Camera(matrices, base_from_camera, calibrated).resize(*size)
 
 
 def _place(parts: Sequence[str]) -> str:
     """<lab>/<outcome>/<date>/<time>, the part of a recording's path that is the same everywhere."""
     return "/".join(parts[-4:])
-
-
-def _table(root: Path, pattern: str) -> dict[str, Any]:
-    for folder in (root, root.parent):
-        for path in sorted(folder.glob(pattern)):
-            return read_json(path)
-    return {}
 
 
 def _entry(table: dict[str, Any], uuid: str) -> dict[str, Any]:

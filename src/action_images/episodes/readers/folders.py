@@ -11,45 +11,71 @@ import torch
 from torch import Tensor
 
 from action_images.episodes.episode import EpisodeError, check_id
+from action_images.episodes.strangers import check_folder, check_regular
 from action_images.errors import ActionImagesError
 
 MAX_TEXT_BYTES = 1 << 20
 MAX_ARRAY_BYTES = 256 << 20
+MAX_ID = 380
 
 
-def by_id(root: Path, folders: Iterable[Path], leave_out: tuple[str, ...] = ()) -> dict[str, Path]:
-    """Episode id -> folder, sorted by natural order; an id is the path below `root`, its parts made safe, some left out."""
-    found: dict[str, Path] = {}
-    for folder in sorted(folders, key=lambda path: natural(str(path))):
-        parts = [part for part in folder.relative_to(root).parts if part not in leave_out] or [root.name]
-        episode_id = "/".join(
-            re.sub(r"[^A-Za-z0-9_.+:@=,-]|^[^A-Za-z0-9_]|\.(?=\.)", "_", part) for part in parts
-        )
-        check_id(episode_id)
-        if episode_id in found:
+class EpisodeFolders:
+    """The folders of a foreign set by episode id, in natural order.
+
+    An id is the path below `root`, its parts made safe, those of `leave_out` left out. Two folders that would share
+    one get numbers; a folder that leads out of the set is refused when it is asked for, the others are not.
+    """
+
+    def __init__(self, root: Path, folders: Iterable[Path], leave_out: tuple[str, ...] = ()):
+        self.root = root
+        self._folders: dict[str, Path] = {}
+        for folder in sorted(folders, key=lambda path: natural(str(path))):
+            self._folders[self._new_id(folder, leave_out)] = folder
+
+    @property
+    def ids(self) -> list[str]:
+        """All episodes, in natural order."""
+        return list(self._folders)
+
+    def items(self) -> Iterable[tuple[str, Path]]:
+        """Ids and folders, not yet looked at."""
+        return self._folders.items()
+
+    def folder(self, episode_id: str) -> Path:
+        """The folder of an episode; raises EpisodeError where it is not there or holds what is not to be opened."""
+        if episode_id not in self._folders:
+            count = len(self._folders)
             raise EpisodeError(
-                f"{root}: the folders {found[episode_id]} and {folder} give the same id {episode_id}; rename one"
+                f"there is no episode {episode_id[:80]!r} in the source; it has {count} others"
             )
-        found[episode_id] = folder
-    return found
+        check_folder(self.root, self._folders[episode_id])
+        return self._folders[episode_id]
+
+    def _new_id(self, folder: Path, leave_out: tuple[str, ...]) -> str:
+        below = folder.relative_to(self.root).parts
+        parts = [part for part in below if part not in leave_out] or [self.root.name]
+        wanted = "/".join(safe_part(part) for part in parts)[-MAX_ID:].lstrip("/")
+        episode_id, number = wanted, 2
+        while episode_id in self._folders:
+            episode_id, number = f"{wanted}_{number}", number + 1
+        check_id(episode_id)
+        return episode_id
+
+
+def safe_part(part: str) -> str:
+    """A folder's name as a word of an id."""
+    return re.sub(r"[^A-Za-z0-9_.+:@=,-]|^[^A-Za-z0-9_]|\.(?=\.)", "_", part)
 
 
 def natural(text: str) -> tuple[tuple[int, str], ...]:
     """A sorting key that puts episode2 before episode10."""
-    return tuple((int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", text))
-
-
-def folder_of(folders: dict[str, Path], episode_id: str) -> Path:
-    """The folder of an episode; raises EpisodeError for an id that is not there."""
-    if episode_id not in folders:
-        raise EpisodeError(
-            f"there is no episode {episode_id[:80]!r} in the source; it has {len(folders)} others"
-        )
-    return folders[episode_id]
+    # Not isdigit, which holds for superscripts too, whose value int() does not know.
+    return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", text))
 
 
 def read_text(path: Path) -> str | None:
     """The first line of a small text file that says something; None where there is no such file or line."""
+    check_regular(path)
     if not path.is_file():
         return None
     if path.stat().st_size > MAX_TEXT_BYTES:
@@ -63,6 +89,7 @@ def read_array(path: Path, shape: tuple[int | None, ...], key: str | None = None
 
     Raises EpisodeError where the file is missing, broken, too large, or not of this shape (None: any length).
     """
+    check_regular(path)
     try:
         if path.stat().st_size > MAX_ARRAY_BYTES:
             raise EpisodeError(f"{path}: is larger than {MAX_ARRAY_BYTES >> 20} MB; the file is damaged")
@@ -78,8 +105,9 @@ def read_array(path: Path, shape: tuple[int | None, ...], key: str | None = None
     except EpisodeError:
         raise
     except Exception as error:  # numpy raises many kinds for a damaged file
+        reason = str(error)[:80]
         raise EpisodeError(
-            f"{path}: is not a readable array ({str(error)[:80]}); restore the file or drop the episode"
+            f"{path}: is not a readable array ({reason}); restore the file or drop the episode"
         ) from None
 
 
@@ -90,13 +118,12 @@ def _check_claim(archive: Any, key: str, path: Path) -> None:
         read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
         shape, _, dtype = read[np.lib.format.read_magic(file)](file)
     if math.prod(shape) * max(8, dtype.itemsize) > MAX_ARRAY_BYTES:
-        raise EpisodeError(
-            f"{path}: its {key!r} claims {shape} numbers, more than {MAX_ARRAY_BYTES >> 20} MB; the file is damaged"
-        )
+        claim = f"its {key!r} claims {shape} numbers, more than {MAX_ARRAY_BYTES >> 20} MB"
+        raise EpisodeError(f"{path}: {claim}; the file is damaged")
 
 
 def _num_numbers(content: object, depth: int, counted: dict[tuple[int, int], int]) -> int:
-    """How many numbers nested lists hold, each looked at once: one that holds another many times is short in the file.
+    """How many numbers nested lists hold, each looked at once: one that holds another many times is short in a file.
 
     Raises ValueError where they are nested deeper than `depth`, as where a list holds itself.
     """
@@ -113,12 +140,19 @@ def _num_numbers(content: object, depth: int, counted: dict[tuple[int, int], int
 
 
 def as_tensor(content: object, shape: tuple[int | None, ...], name: str) -> Tensor:
-    """Numbers of a stranger's as float32 of this shape (None: any length); raises EpisodeError where they are not."""
+    """Numbers of a stranger's as float32 of this shape (None: any length).
+
+    Raises EpisodeError where they are not.
+    """
+    return torch.from_numpy(as_array(content, shape, name).astype(np.float32))
+
+
+def as_array(content: object, shape: tuple[int | None, ...], name: str) -> np.ndarray:
+    """The same as float64."""
     try:
         if _num_numbers(content, len(shape), {}) * 8 > MAX_ARRAY_BYTES:
-            raise EpisodeError(
-                f"{name}: holds more than {MAX_ARRAY_BYTES >> 20} MB of numbers, beyond what is read; the file is damaged"
-            )
+            limit = f"more than {MAX_ARRAY_BYTES >> 20} MB of numbers"
+            raise EpisodeError(f"{name}: holds {limit}, beyond what is read; the file is damaged")
         array = np.asarray(content, np.float64)
     except EpisodeError:
         raise
@@ -129,17 +163,17 @@ def as_tensor(content: object, shape: tuple[int | None, ...], name: str) -> Tens
     if array.ndim != len(shape) or any(
         want is not None and want != have for want, have in zip(shape, array.shape, strict=True)
     ):
-        raise EpisodeError(
-            f"{name}: has the shape {array.shape}, {shape} is expected (None: any length); repair the file"
-        )
-    return torch.from_numpy(array.astype(np.float32))
+        expected = f"{shape} is expected (None: any length)"
+        raise EpisodeError(f"{name}: has the shape {array.shape}, {expected}; repair the file")
+    return array
 
 
 def same_length(name: str, lengths: dict[str, int]) -> int:
-    """The one length that all parts share; raises EpisodeError, naming them, where they differ or there is nothing."""
+    """The one length that all parts share; raises EpisodeError, naming them, where they differ or are none."""
     if len(set(lengths.values())) != 1 or 0 in lengths.values():
         listed = ", ".join(f"{part} {length}" for part, length in lengths.items())
         raise EpisodeError(
-            f"{name}: its parts differ in length or are empty ({listed or 'no views'}); restore the episode or drop it"
+            f"{name}: its parts differ in length or are empty ({listed or 'no views'}); "
+            "restore what is missing, or drop the episode"
         )
     return next(iter(lengths.values()))

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from action_images.episodes.episode import Episode, EpisodeError, View
 from action_images.episodes.episode_table import MAX_EPISODE_FRAMES
 from action_images.episodes.pictures import Pictures
-from action_images.episodes.readers.folders import as_tensor, by_id, folder_of, natural, same_length
+from action_images.episodes.readers import EVERYTHING, Wanted
+from action_images.episodes.readers.folders import EpisodeFolders, as_tensor, natural, same_length
 from action_images.episodes.readers.unpickle import read_pickle
+from action_images.episodes.strangers import check_inside
 from action_images.geometry import Camera, Pose, Trajectory
 
 RECORDS = ("rlbench.demo.Demo", "rlbench.backend.observation.Observation")
@@ -25,9 +28,10 @@ CAMERAS = ("front", "left_shoulder", "right_shoulder", "overhead", "wrist")
 class RLBench:
     """A folder of demonstrations that RLBench generated."""
 
-    def __init__(self, root: Path):
+    def __init__(self, root: Path, wanted: Wanted = EVERYTHING):
         found = (path.parent for path in root.glob("**/episode*/low_dim_obs.pkl"))
-        self._folders = by_id(root, found, leave_out=("episodes",))
+        self._folders = EpisodeFolders(root, found, leave_out=("episodes",))
+        self._wanted = wanted
 
     @classmethod
     def recognises(cls, root: Path) -> bool:
@@ -37,30 +41,31 @@ class RLBench:
     @property
     def ids(self) -> list[str]:
         """<task>/variation<N>/episode<M>"""
-        return list(self._folders)
+        return self._folders.ids
 
     def read(self, episode_id: str) -> Episode:
         """One demonstration with all cameras that were recorded."""
-        folder = folder_of(self._folders, episode_id)
+        folder = self._folders.folder(episode_id)
         steps = _observations(folder / "low_dim_obs.pkl")
-        pose = torch.stack(
-            [
-                as_tensor(_get(step, "gripper_pose", folder), (7,), f"{episode_id}: gripper_pose")
-                for step in steps
-            ]
-        )
-        opening = torch.stack(
-            [
-                as_tensor(_get(step, "gripper_open", folder), (), f"{episode_id}: gripper_open")
-                for step in steps
-            ]
-        )
-        views = tuple(_view(folder, name, steps) for name in CAMERAS if (folder / f"{name}_rgb").is_dir())
-        same_length(
-            episode_id, {"low_dim_obs.pkl": len(steps)} | {view.name: len(view.frames) for view in views}
-        )
-        trajectory = Trajectory.from_vector(torch.cat([pose, opening[:, None]], -1))
-        return Episode(episode_id, read_instruction(folder), CONTROL_HZ, views, trajectory)
+        poses = [_numbers(step, "gripper_pose", (7,), folder) for step in steps]
+        openings = [_numbers(step, "gripper_open", (), folder) for step in steps]
+        taken = [name for name in CAMERAS if self._wanted.takes(name) and (folder / f"{name}_rgb").is_dir()]
+        views = tuple(_view(folder, name, steps) for name in taken)
+        lengths = {view.name: len(view.frames) for view in views}
+        same_length(episode_id, {"low_dim_obs.pkl": len(steps)} | lengths)
+        rows = torch.cat([torch.stack(poses), torch.stack(openings)[:, None]], -1)
+        words = read_instruction(self._folders.root, folder)
+        path = Trajectory.from_vector(rows)
+        return Episode(episode_id, words, CONTROL_HZ, views, path, notes=_cameras_left_out(folder))
+
+
+def _cameras_left_out(folder: Path) -> tuple[str, ...]:
+    """Folders of pictures that are none of RLBench's own five cameras, each as a sentence."""
+    found = sorted(path.name.removesuffix("_rgb") for path in folder.glob("*_rgb"))
+    added = [name for name in found if name not in CAMERAS]
+    return tuple(
+        f"camera '{name}' is none of RLBench's five ({', '.join(CAMERAS)}); it is left out" for name in added
+    )
 
 
 def _observations(path: Path) -> list[Any]:
@@ -69,9 +74,8 @@ def _observations(path: Path) -> list[Any]:
     if not isinstance(steps, list) or not steps:
         raise EpisodeError(f"{path}: holds no observations; generate the demonstration again")
     if len(steps) > MAX_EPISODE_FRAMES:  # a pickle can hold the same one millions of times
-        raise EpisodeError(
-            f"{path}: holds {len(steps)} observations, beyond the {MAX_EPISODE_FRAMES} that are read; drop the episode"
-        )
+        counts = f"{len(steps)} observations, beyond the {MAX_EPISODE_FRAMES} that are read"
+        raise EpisodeError(f"{path}: holds {counts}; drop the episode")
     return steps
 
 
@@ -82,11 +86,16 @@ def _get(step: Any, name: str, folder: Path) -> Any:
     return value
 
 
+def _numbers(step: Any, name: str, shape: tuple[int, ...], folder: Path) -> Tensor:
+    return as_tensor(_get(step, name, folder), shape, f"{folder}: {name}")
+
+
 def _view(folder: Path, name: str, steps: list[Any]) -> View:
     pictures = sorted((folder / f"{name}_rgb").glob("*.png"), key=lambda path: natural(path.name))
     if [path.stem for path in pictures] != [str(i) for i in range(len(pictures))]:
         raise EpisodeError(
-            f"{folder}/{name}_rgb: the pictures are not numbered 0.png, 1.png, ...; generate the demonstration again"
+            f"{folder}/{name}_rgb: the pictures are not numbered 0.png, 1.png, ... (it has {len(pictures)}, the "
+            f"demonstration {len(steps)} steps); restore the missing ones, or generate the demonstration again"
         )
     frames = Pictures(tuple(pictures))
     notes = [_get(step, "misc", folder) for step in steps]
@@ -94,13 +103,11 @@ def _view(folder: Path, name: str, steps: list[Any]) -> View:
     poses = [note.get(f"{name}_camera_extrinsics") if isinstance(note, dict) else None for note in notes]
     if any(matrix is None for matrix in matrices + poses):
         return View(name, frames, None)
-    intrinsics = torch.stack(
-        [as_tensor(matrix, (3, 3), f"{folder}: {name} intrinsics") for matrix in matrices]
-    )
-    extrinsics = torch.stack([as_tensor(pose, (4, 4), f"{folder}: {name} extrinsics") for pose in poses])
-    return View(
-        name, frames, still(Camera.from_rlbench(intrinsics, Pose.from_matrix(extrinsics), frames.size))
-    )
+    intrinsics = [as_tensor(matrix, (3, 3), f"{folder}: {name} intrinsics") for matrix in matrices]
+    extrinsics = [as_tensor(pose, (4, 4), f"{folder}: {name} extrinsics") for pose in poses]
+    world_from_camera = Pose.from_matrix(torch.stack(extrinsics))
+    camera = Camera.from_rlbench(torch.stack(intrinsics), world_from_camera, frames.size)
+    return View(name, frames, still(camera))
 
 
 def still(camera: Camera) -> Camera:
@@ -109,17 +116,15 @@ def still(camera: Camera) -> Camera:
     return camera[0] if (matrix == matrix[0]).all() and (intrinsics == intrinsics[0]).all() else camera
 
 
-def read_instruction(folder: Path) -> str | None:
+def read_instruction(root: Path, folder: Path) -> str | None:
     """The first description of the variation, beside the episodes or with the episode; None where there is none."""
     for place in (folder, folder.parent.parent, folder.parent):
         path = place / "variation_descriptions.pkl"
         if path.is_file():
+            check_inside(root if place.is_relative_to(root) else place, path)
             descriptions = read_pickle(path)
-            if (
-                not isinstance(descriptions, list)
-                or not descriptions
-                or not all(isinstance(text, str) for text in descriptions)
-            ):
+            is_texts = isinstance(descriptions, list) and all(isinstance(text, str) for text in descriptions)
+            if not is_texts or not descriptions:
                 raise EpisodeError(f"{path}: should be a list of texts; generate the variation again")
             return descriptions[0]
     return None

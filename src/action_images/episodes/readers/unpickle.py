@@ -1,6 +1,7 @@
 """Strangers' pickles: numpy arrays and named records come out, nothing else is ever called."""
 
 import io
+import math
 import pickle
 import pickletools
 from collections.abc import Callable, Collection
@@ -10,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from action_images.episodes.episode import EpisodeError
+from action_images.episodes.strangers import check_regular
 
 MAX_PICKLE_BYTES = 1 << 26
-"""RLBench's largest are a few megabytes; what a pickle may make Python allocate is bounded by a small multiple of its size."""
+"""RLBench's largest are a few megabytes; what a pickle makes Python allocate is a small multiple of its size."""
 
 
 class Record:
@@ -25,11 +27,11 @@ def read_pickle(path: Path, records: Collection[str] = ()) -> Any:
     Raises EpisodeError where the file is missing, broken, too large, or asks for anything but those, numbers, text,
     containers and numpy arrays of numbers or text.
     """
+    check_regular(path)
     try:
         if path.stat().st_size > MAX_PICKLE_BYTES:
-            raise EpisodeError(
-                f"{path}: is larger than {MAX_PICKLE_BYTES >> 20} MB; such a pickle is damaged"
-            )
+            limit = f"{MAX_PICKLE_BYTES >> 20} MB"
+            raise EpisodeError(f"{path}: is larger than {limit}; such a pickle is damaged")
         # All of it at once: reading from memory, no length that a pickle claims allocates more than is there.
         content = path.read_bytes()
         _check_memo(content)
@@ -45,7 +47,10 @@ def read_pickle(path: Path, records: Collection[str] = ()) -> Any:
 
 
 def _check_memo(content: bytes) -> None:
-    """Python's unpickler makes room for as many remembered values as the largest number in the file: it ends the process."""
+    """Python's unpickler makes room for as many remembered values as the largest number in a file says.
+
+    That ends the process.
+    """
     for opcode, argument, place in pickletools.genops(content):
         if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and not 0 <= int(argument or 0) <= int(place or 0):
             raise pickle.UnpicklingError(f"it remembers value {argument} after {place} bytes")
@@ -56,13 +61,13 @@ class _Guarded(pickle.Unpickler):
 
     def __init__(self, file: Any, records: Collection[str]):
         super().__init__(file)
-        array = object()  # names the class ndarray where numpy's pickles do, and can do nothing by itself
         self._known: dict[str, Any] = {"_codecs.encode": _Function(_encode)}
         for core in ("numpy.core", "numpy._core"):
             self._known[f"{core}.multiarray._reconstruct"] = _Function(_empty_array)
             self._known[f"{core}.multiarray.scalar"] = _Function(_scalar)
             self._known[f"{core}.numeric._frombuffer"] = _Function(_from_buffer)
-        self._known |= {"numpy.ndarray": array, "numpy.dtype": _Function(_dtype)}
+        # The class ndarray is named where numpy's pickles do, and can do nothing by itself.
+        self._known |= {"numpy.ndarray": object(), "numpy.dtype": _Function(_Dtype)}
         # New classes for each file: a pickle can write into the classes that it is given.
         self._known |= {name: type(name.rpartition(".")[2], (Record,), {}) for name in records}
 
@@ -88,28 +93,72 @@ class _Function:
         return self._call(*args)
 
 
-def _dtype(*args: Any) -> np.dtype:
-    dtype = np.dtype(*args)
-    if dtype.kind not in "biufcSU":
-        raise pickle.UnpicklingError(f"it holds arrays of {dtype}")
-    return dtype
+class _Dtype:
+    """A kind of number, as numpy pickles it: made by name, then told its byte order, once.
+
+    Arrays get a dtype of their own, which the pickle never holds: one that it could write into after an array has it
+    would make the array reach beyond its memory.
+    """
+
+    __slots__ = ("_dtype", "_is_told")
+
+    def __init__(self, *args: Any):
+        dtype = np.dtype(*args)
+        if dtype.kind not in "biufcSU":
+            raise pickle.UnpicklingError(f"it holds arrays of {dtype}")
+        object.__setattr__(self, "_dtype", dtype)
+        object.__setattr__(self, "_is_told", False)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise pickle.UnpicklingError("it writes into a dtype")
+
+    def __setstate__(self, state: Any) -> None:
+        is_plain = isinstance(state, tuple) and len(state) >= 7 and state[1] in ("<", ">", "|", "=")
+        if self._is_told or not is_plain or any(part is not None for part in state[2:5]):
+            raise pickle.UnpicklingError("it writes into a dtype in a way that numpy does not")
+        if state[5] not in (-1, self._dtype.itemsize):
+            raise pickle.UnpicklingError("it changes the size of a dtype")
+        object.__setattr__(self, "_dtype", self._dtype.newbyteorder(state[1]))
+        object.__setattr__(self, "_is_told", True)
+
+    @property
+    def real(self) -> np.dtype:
+        """The dtype itself, for this module alone."""
+        return self._dtype
+
+
+class _Array(np.ndarray):
+    """An array that a pickle fills in once, with as many bytes as its shape and dtype need."""
+
+    def __setstate__(self, state: Any) -> None:
+        version, shape, dtype, is_fortran, content = state
+        if self.size or not isinstance(dtype, _Dtype) or not isinstance(content, bytes):
+            raise pickle.UnpicklingError("it fills an array in a way that numpy does not")
+        if not isinstance(shape, tuple) or not all(type(side) is int and side >= 0 for side in shape):
+            raise pickle.UnpicklingError("it holds an array without a shape")
+        if math.prod(shape) * dtype.real.itemsize != len(content):
+            raise pickle.UnpicklingError("it holds an array of another size than its bytes")
+        super().__setstate__((version, shape, np.dtype(dtype.real.str), bool(is_fortran), content))
 
 
 def _empty_array(_: Any, shape: Any, code: Any) -> np.ndarray:
     """numpy begins every array empty and fills it in afterwards; another shape here would only take memory."""
     if shape != (0,) or code not in (b"b", "b"):
         raise pickle.UnpicklingError("it builds an array in a way that numpy does not")
-    return np.ndarray((0,), "b")
+    return _Array((0,), "b")
 
 
-def _scalar(dtype: np.dtype, content: Any) -> Any:
-    if not isinstance(dtype, np.dtype) or not isinstance(content, bytes) or len(content) != dtype.itemsize:
+def _scalar(dtype: Any, content: Any) -> Any:
+    is_number = isinstance(dtype, _Dtype) and isinstance(content, bytes)
+    if not is_number or len(content) != dtype.real.itemsize or not content:
         raise pickle.UnpicklingError("it holds a number that is none")
-    return np.frombuffer(content, dtype)[0]
+    return np.frombuffer(content, dtype.real)[0]
 
 
 def _from_buffer(content: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray:
-    return np.frombuffer(content, dtype).reshape(shape, order=order)
+    if not isinstance(dtype, _Dtype) or not isinstance(content, (bytes, bytearray)):
+        raise pickle.UnpicklingError("it holds an array that is none")
+    return np.frombuffer(bytes(content), dtype.real).reshape(shape, order=order)
 
 
 def _encode(text: Any, encoding: Any = "utf-8") -> bytes:

@@ -1,0 +1,175 @@
+"""Plain folders of recordings: anyone's own videos, cameras and tool poses.
+
+<episode>/{<camera>.mp4 .., cameras.json, poses.csv, instruction.txt}: videos by the names of their cameras, the cameras
+file (docs/conventions.md), a trajectory file (csv, npy or json) and one line of text. All but a video are optional.
+cameras.json may also lie above the episodes, for all of them. Row i of the poses belongs to picture i; where poses.csv
+has a column `time` (s from the videos' begin) each row has the picture that is shown then.
+"""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from action_images.episodes.cameras_file import load_cameras
+from action_images.episodes.episode import Episode, EpisodeError, Frames, View
+from action_images.episodes.readers import EVERYTHING, Wanted
+from action_images.episodes.readers.folders import EpisodeFolders, natural, read_text, same_length
+from action_images.episodes.strangers import check_inside, check_regular
+from action_images.episodes.trajectory_file import load_trajectory
+from action_images.episodes.video import VideoFrames
+from action_images.episodes.video_places import MOST_RATE_ERROR, Claim, in_even_times, pictures_of
+from action_images.geometry import Camera, Trajectory
+
+VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi")
+CAMERAS, WORDS = "cameras.json", "instruction.txt"
+POSES = ("poses.csv", "poses.npy", "poses.json")
+TIME = "time"
+
+
+class Recordings:
+    """A folder of episodes, each a folder with one video for each camera."""
+
+    def __init__(self, root: Path, wanted: Wanted = EVERYTHING):
+        self._folders = EpisodeFolders(root, _episodes(root))
+        self._wanted = wanted
+
+    @classmethod
+    def recognises(cls, root: Path) -> bool:
+        """Whether a folder somewhere below has videos beside cameras, poses or words."""
+        return next(iter(_episodes(root)), None) is not None
+
+    @property
+    def ids(self) -> list[str]:
+        """The episodes' folders."""
+        return self._folders.ids
+
+    @property
+    def remarks(self) -> list[str]:
+        """How many episodes lack which of the files that are known."""
+        folders = [folder for _, folder in self._folders.items()]
+        lacking = {
+            CAMERAS: [folder for folder in folders if self._cameras_file(folder) is None],
+            "poses.csv": [folder for folder in folders if _poses_file(folder) is None],
+            WORDS: [folder for folder in folders if not (folder / WORDS).is_file()],
+        }
+        return [
+            f"{len(those)} of {len(folders)} episodes have no {name}"
+            for name, those in lacking.items()
+            if those
+        ]
+
+    def read(self, episode_id: str) -> Episode:
+        """One episode."""
+        folder = self._folders.folder(episode_id)
+        paths = [path for path in _videos(folder) if self._wanted.takes(path.stem)]
+        videos = {path.stem: VideoFrames(path) for path in paths}
+        poses = _poses_file(folder)
+        trajectory = None if poses is None else load_trajectory(poses)
+        times = None if poses is None or poses.suffix != ".csv" else _times(poses)
+        frames, fps = (
+            _timed(episode_id, videos, times)
+            if times is not None
+            else _counted(episode_id, videos, trajectory)
+        )
+        cameras = self._cameras(folder, episode_id, list(videos))
+        views = tuple(View(name, part, cameras.get(name)) for name, part in frames.items())
+        return Episode(episode_id, read_text(folder / WORDS), fps, views, trajectory)
+
+    def _cameras_file(self, folder: Path) -> Path | None:
+        """The cameras of an episode: its own, else those of the nearest folder above it in the set."""
+        root = self._folders.root
+        for place in (folder, *folder.parents):
+            if (place / CAMERAS).exists():
+                return place / CAMERAS
+            if place == root:
+                break
+        return None
+
+    def _cameras(self, folder: Path, episode_id: str, names: list[str]) -> dict[str, Camera]:
+        path = self._cameras_file(folder)
+        if path is None:
+            return {}
+        check_inside(self._folders.root, path)
+        check_regular(path)
+        cameras = load_cameras(path)
+        if not set(names) & set(cameras):
+            has, calibrated = ", ".join(names), ", ".join(cameras)
+            raise EpisodeError(
+                f"{episode_id}: {path} calibrates {calibrated}, the videos are {has}; call both by the same names"
+            )
+        return cameras
+
+
+def _episodes(root: Path) -> list[Path]:
+    """The folders that hold videos, and cameras, poses or words beside them or (cameras) above."""
+    found = {path.parent for name in (CAMERAS, WORDS, *POSES) for path in root.glob(f"**/{name}")}
+    shared = {path.parent for path in root.glob(f"**/{CAMERAS}") if not _videos(path.parent)}
+    for folder in shared:
+        found |= {path.parent for path in folder.glob("**/*") if path.suffix.lower() in VIDEOS}
+    return [folder for folder in found if _videos(folder)]
+
+
+def _videos(folder: Path) -> list[Path]:
+    paths = [
+        path for path in folder.iterdir() if path.suffix.lower() in VIDEOS and not path.name.startswith(".")
+    ]
+    return sorted(paths, key=lambda path: natural(path.name))
+
+
+def _poses_file(folder: Path) -> Path | None:
+    return next((folder / name for name in POSES if (folder / name).is_file()), None)
+
+
+def _times(path: Path) -> np.ndarray | None:
+    """The column `time` of a table of poses (s), None where it has none."""
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        rows = csv.reader(file)
+        header = [name.strip().lower() for name in next(rows, [])]
+        if TIME not in header:
+            return None
+        column = header.index(TIME)
+        try:
+            times = np.array([float(row[column]) for row in rows if row])
+        except (ValueError, IndexError) as error:
+            raise EpisodeError(f"{path}: the column '{TIME}' needs a number in every row ({error})") from None
+    if len(times) < 2 or not np.isfinite(times).all() or (np.diff(times) <= 0).any():
+        raise EpisodeError(f"{path}: the column '{TIME}' must grow from row to row, in seconds")
+    return times
+
+
+def _timed(
+    episode_id: str, videos: dict[str, VideoFrames], times: np.ndarray
+) -> tuple[dict[str, Frames], float]:
+    """The picture that each video shows at each row's time, and the rows' rate."""
+    steps = np.diff(times)
+    fps = round(1 / float(np.median(steps)), 3)
+    if (np.abs(steps * fps - 1) > 0.5).any():
+        row = int(np.argmax(np.abs(steps * fps - 1)))
+        told = f"rows {row} and {row + 1} are {steps[row]:.3f} s apart, the others {1 / fps:.3f} s"
+        raise EpisodeError(f"{episode_id}: {told}; give poses at even times, or cut the recording there")
+    claim = Claim(episode_id, 0.0, len(times))
+    frames = {
+        name: pictures_of(video, [claim], 0, times, fps, is_timed=True) for name, video in videos.items()
+    }
+    return frames, fps
+
+
+def _counted(
+    episode_id: str, videos: dict[str, VideoFrames], trajectory: Trajectory | None
+) -> tuple[dict[str, Frames], float]:
+    """All pictures of videos that run alike, row for row, and their rate."""
+    lengths = {name: len(video) for name, video in videos.items()}
+    if trajectory is not None:
+        lengths["poses"] = trajectory.num_frames
+    same_length(episode_id, lengths)
+    rates = {name: video.fps for name, video in videos.items()}
+    fps = next(iter(rates.values()))
+    if fps <= 0 or any(abs(rate - fps) > MOST_RATE_ERROR * fps for rate in rates.values()):
+        listed = ", ".join(f"{name} {rate:g}" for name, rate in rates.items())
+        raise EpisodeError(
+            f"{episode_id}: its videos run at other rates ({listed} frames/s); encode them alike"
+        )
+    for name, video in videos.items():
+        in_even_times(f"{episode_id}/{name}", video)
+    return dict(videos), fps
