@@ -100,10 +100,12 @@ class Outcome:
         counts = [f"{len(those)} have no {what}" for what, those in lacking.items() if those]
         if counts:
             said.append(f"of {len(self.imported)} imported episodes, {', '.join(counts)}")
-        said += [
-            f"{note} ({len(those)} episodes, the first {those[0]})" for note, those in self.notes.items()
-        ]
+        said += [f"{note} ({_where(those)})" for note, those in self.notes.items()]
         return said
+
+
+def _where(episodes: list[str]) -> str:
+    return episodes[0] if len(episodes) == 1 else f"{len(episodes)} episodes, the first {episodes[0]}"
 
 
 def import_episodes(

@@ -1,7 +1,7 @@
 """Foreign data sets, one file for each: the only home of conventions that are not ours."""
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -19,9 +19,17 @@ class Wanted:
     views: tuple[str, ...] = ()
     several_tasks: SeveralTasks = "cut"
 
-    def takes(self, view: str) -> bool:
-        """Whether a view is looked at at all; damage of others is nobody's business."""
-        return not self.views or view in self.views
+    def of(self, episode_id: str, views: Iterable[str]) -> list[str]:
+        """Those of an episode's views that are looked at; damage of the others is nobody's business.
+
+        Raises EpisodeError where one that is named is not there.
+        """
+        there = list(views)
+        for name in self.views:
+            if name not in there:
+                has = ", ".join(there) or "none"
+                raise EpisodeError(f"{episode_id}: there is no view '{name}'; it has {has}")
+        return [name for name in there if not self.views or name in self.views]
 
 
 EVERYTHING = Wanted()

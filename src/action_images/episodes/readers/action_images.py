@@ -52,7 +52,8 @@ class ActionImagesRLBench:
         actions = read_array(folder / "actions.npy", (None, 8))
         assert actions is not None
         places = sorted(folder.glob("view*/"), key=lambda path: natural(path.name))
-        views = tuple(_view(place, len(actions)) for place in places if self._wanted.takes(place.name))
+        names = self._wanted.of(episode_id, [place.name for place in places])
+        views = tuple(_view(folder / name, len(actions)) for name in names)
         rows = actions[::STRIDE]
         lengths = {view.name: len(view.frames) for view in views}
         same_length(episode_id, {f"every {STRIDE}th row of actions.npy": len(rows)} | lengths)

@@ -54,8 +54,8 @@ class Bridge:
         if not isinstance(record, dict):
             raise EpisodeError(f"{folder}/obs_dict.pkl: should be a dict of arrays; restore the file")
         places = sorted(folder.glob("images[0-9]*/"), key=lambda path: natural(path.name))
-        taken = [place for place in places if self._wanted.takes(place.name)]
-        views = tuple(View(place.name, Pictures(_numbered(place)), None) for place in taken)
+        names = self._wanted.of(episode_id, [place.name for place in places])
+        views = tuple(View(name, Pictures(_numbered(folder / name)), None) for name in names)
         lengths = {view.name: len(view.frames) for view in views}
         trajectory = _tool_path(record, episode_id)
         if trajectory is not None:
@@ -125,10 +125,11 @@ class BridgeProcessed:
         if not len(videos) == len(intrinsics) == len(extrinsics):
             counts = f"{len(videos)} videos, {len(intrinsics)} intrinsics and {len(extrinsics)} extrinsics"
             raise EpisodeError(f"{episode_id}: has {counts}; restore the episode or drop it")
+        names = self._wanted.of(episode_id, [_name(video) for video in videos])
         views = tuple(
             _estimated(video, matrix, pose)
             for video, matrix, pose in zip(videos, intrinsics, extrinsics, strict=True)
-            if self._wanted.takes(_name(video))
+            if _name(video) in names
         )
         same_length(episode_id, {view.name: len(view.frames) for view in views})
         return Episode(episode_id, read_text(folder / "instruction.txt"), CONTROL_HZ, views, None)

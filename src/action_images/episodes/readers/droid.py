@@ -72,9 +72,9 @@ class Droid:
         notes = read_json(_only(folder, "metadata_*.json"))
         uuid = str(notes.get("uuid", ""))
         trajectory = _tool_path(folder / "trajectory.h5")
-        roles = [role for role in ROLES if self._wanted.takes(role)]
-        found = [view for role in roles if (view := self._view(folder, uuid, role, notes)) is not None]
-        absent = [role for role in roles if role not in {view.name for view in found}]
+        there = [role for role in ROLES if _recording(folder, _serial(notes, role)) is not None]
+        found = [self._view(folder, uuid, role, notes) for role in self._wanted.of(episode_id, there)]
+        absent = [role for role in ROLES if role not in there]
         views, num_rows = _aligned(episode_id, folder / "trajectory.h5", found, trajectory.num_frames, notes)
         remarks = [f"view '{role}' has no recording; it is not there" for role in absent]
         if num_rows < trajectory.num_frames:
@@ -89,11 +89,10 @@ class Droid:
         )
         return whole if part is None else _piece(whole, part, num_rows, trajectory.num_frames)
 
-    def _view(self, folder: Path, uuid: str, role: str, notes: dict) -> View | None:
+    def _view(self, folder: Path, uuid: str, role: str, notes: dict) -> View:
         serial = _serial(notes, role)
-        path = folder / "recordings" / "MP4" / f"{serial}.mp4"
-        if not serial.isalnum() or not path.is_file():
-            return None
+        path = _recording(folder, serial)
+        assert path is not None
         frames = VideoFrames(path)
         intrinsics = self._tables.intrinsics(uuid, serial)
         if intrinsics is None:
@@ -109,6 +108,12 @@ class Droid:
 
 def _serial(notes: dict, role: str) -> str:
     return str(notes.get(f"{role}_cam_serial") or "")
+
+
+def _recording(folder: Path, serial: str) -> Path | None:
+    """A camera's video, None where it was not recorded."""
+    path = folder / "recordings" / "MP4" / f"{serial}.mp4"
+    return path if serial.isalnum() and path.is_file() else None
 
 
 def _task(notes: dict) -> str | None:
@@ -239,8 +244,8 @@ class DroidProcessed:
         folder = self._folders.folder(episode_id)
         cameras = read_json(folder / "camera.json")
         videos = sorted((folder / "video").glob("*.mp4"), key=lambda path: natural(path.name))
-        taken = [path for path in videos if self._wanted.takes(path.stem)]
-        views = tuple(self._view(folder, path, cameras) for path in taken)
+        names = self._wanted.of(episode_id, [path.stem for path in videos])
+        views = tuple(self._view(folder, path, cameras) for path in videos if path.stem in names)
         numbers = read_array(folder / "action.npz", (None, 6), "action")
         closing = read_array(folder / "action.npz", (None,), "gripper_position")
         if numbers is None or (closing is not None and len(closing) != len(numbers)):

@@ -113,12 +113,7 @@ class LeRobot:
         piece = self._pieces[episode_id]
         if piece.refusal is not None:
             raise EpisodeError(piece.refusal)
-        names = [name for name in self._dataset.view_names if self._wanted.takes(name)]
-        if not names:
-            has = ", ".join(self._dataset.view_names) or "none"
-            raise EpisodeError(
-                f"{episode_id}: there is no view '{self._wanted.views[0]}'; the data set has {has}"
-            )
+        names = self._wanted.of(episode_id, self._dataset.view_names)
         episode = self._dataset.selected(piece.place, names, piece.part.text)
         views = tuple(self._calibrated(view) for view in episode.views)
         tool = self._calibration.get("tool")

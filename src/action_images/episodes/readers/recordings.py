@@ -62,8 +62,8 @@ class Recordings:
     def read(self, episode_id: str) -> Episode:
         """One episode."""
         folder = self._folders.folder(episode_id)
-        paths = [path for path in _videos(folder) if self._wanted.takes(path.stem)]
-        videos = {path.stem: VideoFrames(path) for path in paths}
+        names = self._wanted.of(episode_id, [path.stem for path in _videos(folder)])
+        videos = {path.stem: VideoFrames(path) for path in _videos(folder) if path.stem in names}
         poses = _poses_file(folder)
         trajectory = None if poses is None else load_trajectory(poses)
         times = None if poses is None or poses.suffix != ".csv" else _times(poses)

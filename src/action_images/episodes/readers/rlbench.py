@@ -49,8 +49,8 @@ class RLBench:
         steps = _observations(folder / "low_dim_obs.pkl")
         poses = [_numbers(step, "gripper_pose", (7,), folder) for step in steps]
         openings = [_numbers(step, "gripper_open", (), folder) for step in steps]
-        taken = [name for name in CAMERAS if self._wanted.takes(name) and (folder / f"{name}_rgb").is_dir()]
-        views = tuple(_view(folder, name, steps) for name in taken)
+        there = [name for name in CAMERAS if (folder / f"{name}_rgb").is_dir()]
+        views = tuple(_view(folder, name, steps) for name in self._wanted.of(episode_id, there))
         lengths = {view.name: len(view.frames) for view in views}
         same_length(episode_id, {"low_dim_obs.pkl": len(steps)} | lengths)
         rows = torch.cat([torch.stack(poses), torch.stack(openings)[:, None]], -1)

@@ -35,7 +35,7 @@ def read_pickle(path: Path, records: Collection[str] = ()) -> Any:
         # All of it at once: reading from memory, no length that a pickle claims allocates more than is there.
         content = path.read_bytes()
         _check_memo(content)
-        return _Guarded(io.BytesIO(content), records).load()
+        return _plain(_Guarded(io.BytesIO(content), records).load(), {})
     except FileNotFoundError:
         raise EpisodeError(f"{path}: is missing; restore the file or drop the episode") from None
     except EpisodeError:
@@ -44,6 +44,29 @@ def read_pickle(path: Path, records: Collection[str] = ()) -> Any:
         raise EpisodeError(
             f"{path}: is not a pickle that can be trusted ({str(error)[:120]}); drop the episode"
         ) from None
+
+
+def _plain(value: Any, seen: dict[int, list[Any]]) -> Any:
+    """The same with numpy's own arrays.
+
+    `seen` has by id what was looked at, kept alive beside what became of it, so that each is looked at once.
+    """
+    if isinstance(value, _Array):
+        return value.view(np.ndarray)
+    if not isinstance(value, (dict, list, tuple, Record)):
+        return value
+    if id(value) in seen:
+        return seen[id(value)][1]
+    place = seen[id(value)] = [value, value]
+    if isinstance(value, tuple):
+        place[1] = tuple(_plain(part, seen) for part in value)
+    elif isinstance(value, list):
+        value[:] = [_plain(part, seen) for part in value]
+    else:
+        fields = value if isinstance(value, dict) else value.__dict__
+        for name, part in fields.items():
+            fields[name] = _plain(part, seen)
+    return place[1]
 
 
 def _check_memo(content: bytes) -> None:
