@@ -1,4 +1,4 @@
-"""Debian's Chromium without a window and without a network, asked over the DevTools protocol through two pipes."""
+"""Debian's Chromium without window and network, asked over the DevTools protocol through two pipes."""
 
 import base64
 import fcntl
@@ -36,7 +36,8 @@ class Browser:
         self.requests: list[str] = []
         self._events: list[dict] = []
         self._buffer, self._number, self._session = b"", 0, None
-        # Chromium reads commands from descriptor 3 and writes to 4; ours must not lie there, or one would cover another.
+        # Chromium reads commands from descriptor 3 and writes to 4.
+        # Ours must not lie there, or one would cover another.
         (reads, self._write), (self._read, writes) = _high_pipe(), _high_pipe()
         actions = [
             (os.POSIX_SPAWN_DUP2, reads, 3),
@@ -89,7 +90,7 @@ class Browser:
         )
 
     def evaluate(self, script: str) -> Any:
-        """The value of a script in the page, awaited where it is a promise; raises RuntimeError with what it threw."""
+        """The value of a script in the page, promises awaited; raises RuntimeError with what it threw."""
         answer = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
         if "exceptionDetails" in answer:
             raise RuntimeError(json.dumps(answer["exceptionDetails"]))
@@ -111,7 +112,7 @@ class Browser:
         path.write_bytes(base64.b64decode(picture))
 
     def call(self, method: str, **parameters: Any) -> dict:
-        """A command's result; raises RuntimeError where the browser refuses it, TimeoutError where it does not answer."""
+        """A command's result; raises RuntimeError for a refused one, TimeoutError where no answer comes."""
         self._number += 1
         message: dict[str, Any] = {"id": self._number, "method": method, "params": parameters}
         if self._session is not None:

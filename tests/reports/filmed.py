@@ -1,4 +1,4 @@
-"""A policy that imagines, by hindsight: the expert's path as its plans, and what the expert's run showed as what it imagined."""
+"""A policy that imagines by hindsight: it plans the expert's path and shows what the expert's run showed."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -70,7 +70,7 @@ def config(
 
 
 def judged(folder: Path, tasks: tuple[str, ...], num_trials: int) -> None:
-    """A results folder as `action-images evaluate` leaves it: trials, films, and the expert's trials as a ceiling."""
+    """A results folder as `action-images evaluate` leaves it: trials, films, the expert's as a ceiling."""
     hindsight = config(tasks)
     expert = replace(hindsight, policy_name="expert", make=partial(reference, "expert", (64, 64), 5.0))
     _carry_out(evaluate(hindsight, folder, num_trials))

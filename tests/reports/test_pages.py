@@ -1,4 +1,4 @@
-"""Every page shows markup in strangers' names as text, fits its window, and opens in a browser without an error."""
+"""Every page shows markup in names as text, fits its window, and opens in a browser without an error."""
 
 import json
 from dataclasses import replace
@@ -21,7 +21,7 @@ from action_images.reports.pictures import save_png
 from action_images.reports.report import write_report
 from recorded import make_episode
 
-EVIL = "<img src=x onerror=\"window.obeyed=1\">&'"
+EVIL = '<img src=x onerror="window.obeyed=1">&\''
 EVIL_TAGS = f"</td></table></style><script>window.obeyed=1</script>{EVIL}"
 """The same with slashes, which names of files and views cannot hold."""
 
@@ -57,7 +57,8 @@ def labels_page(folder: Path) -> Path:
     confidence = {"confidence": torch.linspace(1, 0, path.num_frames)}
     save_trajectory(dataset.path / FOLDER / "000000.csv", path, confidence)
     known = EpisodeLabels(EVIL_TAGS, 0, path.num_frames, 1, 0.5, 0.0, path.num_frames - 1, 1.0, 2.0)
-    unknown = EpisodeLabels("second", 1, 12, 12, 0.0, 0.0, 0, None, None, reason=f"{dataset.path}: no view {EVIL}")
+    reason = f"{dataset.path}: no view {EVIL}"
+    unknown = EpisodeLabels("second", 1, 12, 12, 0.0, 0.0, 0, None, None, reason)
     page = folder / "labels.html"
     write_labels_page(page, dataset, [known, unknown])
     return page

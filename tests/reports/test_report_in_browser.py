@@ -1,4 +1,4 @@
-"""The report of trials that were really run, opened by a browser without a network: every film plays, every number is right."""
+"""The report of trials that were really run, in a browser: every film plays, every number is right."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +14,10 @@ from action_images.reports.report import write_report
 TASKS = ("push_button", "reach_target")
 
 DECODED = """Promise.all([...document.querySelectorAll("video, img")].map(async medium => {
-  if (medium.tagName == "IMG") { await medium.decode(); return {width: medium.naturalWidth, colours: 0, duration: 0} }
+  if (medium.tagName == "IMG") {
+    await medium.decode()
+    return {width: medium.naturalWidth, colours: 0, duration: 0}
+  }
   const until = event => new Promise((good, bad) => {
     medium.addEventListener(event, good, {once: true})
     medium.addEventListener("error", () => bad(medium.error), {once: true})
@@ -29,7 +32,8 @@ DECODED = """Promise.all([...document.querySelectorAll("video, img")].map(async 
     const context = new OffscreenCanvas(64, 32).getContext("2d")
     context.drawImage(medium, 0, 0, 64, 32)
     const pixels = context.getImageData(0, 0, 64, 32).data
-    for (let i = 0; i < pixels.length; i += 4) colours.add([0, 1, 2].map(channel => pixels[i + channel] >> 4).join())
+    for (let i = 0; i < pixels.length; i += 4)
+      colours.add([0, 1, 2].map(channel => pixels[i + channel] >> 4).join())
   }
   return {width: medium.videoWidth, colours: colours.size, duration: medium.duration}
 }))"""
@@ -111,7 +115,8 @@ def test_a_failure_is_shown_with_its_reason(opened: Browser, results: Path):
 def test_a_missing_film_would_be_noticed(tmp_path: Path):
     page = tmp_path / "broken.html"
     page.write_text(
-        '<!doctype html><video preload=auto src="data:video/mp4;base64,AAAA"></video><img src="https://example.com/a.png">'
+        '<!doctype html><video preload=auto src="data:video/mp4;base64,AAAA"></video>'
+        '<img src="https://example.com/a.png">'
     )
     with Browser(tmp_path / "profile") as browser:
         browser.open(page)

@@ -49,7 +49,7 @@ def main(
     from rich.progress import track
 
     from action_images.evaluation import codec_error
-    from action_images.reports.plots import plot_codec_error
+    from action_images.reports.codec_error_plot import plot_codec_error
 
     settings = [
         codec_error.Setting(size, num, name, precision)

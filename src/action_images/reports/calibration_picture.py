@@ -1,67 +1,79 @@
-"""A calibration to look at: every picture with the corners that were found and where the calibration puts them."""
+"""A calibration to look at: where its corners were found in every picture, and where it puts them.
+
+Needs matplotlib (the extra `view`).
+"""
 
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jaxtyping import Float
+from torch import Tensor
 
 from action_images.calibration.solve import Calibration, Residual
 from action_images.episodes.pictures import read_picture
+from action_images.files.atomic import whole_file
 from action_images.geometry import Pose
 
-COLUMNS = 4
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+NUM_COLUMNS = 4
+COLUMN_WIDTH, TITLE_HEIGHT = 4.0, 0.3
+"""Inches on the sheet."""
+MARGIN = 0.1
+"""How much is shown round the corners that were found, as a share of the picture's longer side."""
 
 
 def save_calibration_picture(path: Path, result: Calibration, name: str) -> None:
-    """One camera's pictures as png, the worst first: found corners green, projected ones (robot's poses as reported) red."""
-    import matplotlib
+    """One camera's pictures as png, the worst first.
 
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
+    Corners that were found are green. Red ones are projected with the robot's poses as they were reported.
+    """
+    from matplotlib.figure import Figure
 
-    worst_first = sorted(
-        [*result.of(name), *(r for r in result.dropped if r.sighting.camera == name)],
-        key=lambda residual: -residual.miss_px,
-    )
-    rows = math.ceil(len(worst_first) / COLUMNS)
+    dropped = [residual for residual in result.dropped if residual.sighting.camera == name]
+    worst_first = sorted([*result.of(name), *dropped], key=lambda residual: -residual.miss_px)
+    num_rows = math.ceil(len(worst_first) / NUM_COLUMNS)
     height, width = result.shots.sizes[name]
-    figure, axes = plt.subplots(
-        rows,
-        COLUMNS,
-        figsize=(4 * COLUMNS, rows * (4 * height / width + 0.3)),
-        layout="constrained",
-        squeeze=False,
-    )
-    for axis in axes.flat:
-        axis.axis("off")
-    for axis, residual in zip(axes.flat, worst_first, strict=False):
-        _draw(axis, result, residual, name)
+    row_height = COLUMN_WIDTH * height / width + TITLE_HEIGHT
+    figure = Figure(figsize=(NUM_COLUMNS * COLUMN_WIDTH, num_rows * row_height), layout="constrained")
+    places = figure.subplots(num_rows, NUM_COLUMNS, squeeze=False).ravel()
+    for axes in places:
+        axes.axis("off")
+    for axes, residual in zip(places, worst_first, strict=False):
+        _draw(axes, result, residual, name)
     figure.suptitle(f"{name}: corners found (green), projected (red) with the robot's poses as reported")
-    part = path.with_name(path.name + ".part")
-    figure.savefig(part, dpi=75, format="png")
-    plt.close(figure)
-    part.replace(path)
+    with whole_file(path) as unfinished:
+        figure.savefig(unfinished, dpi=75, format="png")
 
 
-def _draw(axis, result: Calibration, residual: Residual, name: str) -> None:
+def _draw(axes: "Axes", result: Calibration, residual: Residual, name: str) -> None:
     found, (height, width) = residual.sighting.found, result.shots.sizes[name]
-    projected = project(result, residual)
     # The image spans [0, width] x [0, height], as pixels do here.
-    axis.imshow(read_picture(residual.sighting.picture).movedim(0, -1), extent=(0, width, height, 0))
-    axis.scatter(*found.pixels.T, s=28, facecolors="none", edgecolors="lime", linewidths=1.0)
-    axis.scatter(*projected.T, s=28, c="red", marker="+", linewidths=1.0)
+    axes.imshow(read_picture(residual.sighting.picture).movedim(0, -1).numpy(), extent=(0, width, height, 0))
+    axes.scatter(*found.pixels.T, s=28, facecolors="none", edgecolors="lime", linewidths=1.0)
+    axes.scatter(*project(result, residual).T, s=28, c="red", marker="+", linewidths=1.0)
     left, top = found.pixels.amin(0).tolist()
     right, bottom = found.pixels.amax(0).tolist()
-    margin = 0.1 * max(width, height)
-    axis.set(
-        xlim=(max(0, left - margin), min(width, right + margin)),
-        ylim=(min(height, bottom + margin), max(0, top - margin)),
-    )
-    what = "left out: " if residual in result.dropped else "outlier: " if residual in result.outliers else ""
-    title = f"{what}{residual.sighting.picture.name}: {residual.miss_px:.2f} px, {residual.miss * 1e3:.1f} mm"
-    axis.set_title(title, fontsize=9, color="red" if what else "black")
+    margin = MARGIN * max(width, height)
+    axes.set_xlim(max(0, left - margin), min(width, right + margin))
+    axes.set_ylim(min(height, bottom + margin), max(0, top - margin))
+    fate = _fate(result, residual)
+    missed = f"{residual.miss_px:.2f} px, {residual.miss * 1e3:.1f} mm"
+    title = f"{fate}{residual.sighting.picture.name}: {missed}"
+    axes.set_title(title, fontsize=9, color="red" if fate else "black")
 
 
-def project(result: Calibration, residual: Residual):
-    """Where the calibration puts a picture's corners (corner 2), with the robot's pose as it was reported."""
+def _fate(result: Calibration, residual: Residual) -> str:
+    """What is wrong with a picture, as the beginning of its title; nothing where it is a good one."""
+    if residual in result.dropped:
+        return "left out: "
+    return "outlier: " if residual in result.outliers else ""
+
+
+def project(result: Calibration, residual: Residual) -> Float[Tensor, "corner 2"]:
+    """Where the calibration puts a picture's corners (px), with the robot's pose as it was reported."""
     known, sighting = result.refined.unknowns, residual.sighting
     index, world_from_tool = result.names.index(sighting.camera), result.shots.world_from_tool[sighting.pose]
     mount_from_holder: Pose = world_from_tool if result.mount == "world" else world_from_tool.inverse()

@@ -1,4 +1,4 @@
-"""A data set on one html page that needs no other file: what is wrong with it, and a thumbnail of each episode."""
+"""A data set on one html page: what is wrong with it, and a thumbnail of each episode."""
 
 from collections import defaultdict
 from contextlib import suppress

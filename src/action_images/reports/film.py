@@ -1,4 +1,4 @@
-"""A film of a trial: what the cameras saw beside what was imagined, the action images, and the tool's path."""
+"""A film of a trial: what the cameras saw beside what was imagined, action images, and the tool's path."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,8 +20,9 @@ def write_film(
 ) -> None:
     """Write a trial as an mp4 (H.264, yuv420p) at the control rate.
 
-    `reason` says how it ended, where a rule has found out (a trial record's `detail`). `goal` is the tool pose at which
-    an expert ends (world_from_tool), where known. Raises ActionImagesError where the trial was not filmed.
+     `reason` says how it ended, where a rule has found out (a trial record's `detail`). `goal` is the tool
+    pose at which an expert ends (world_from_tool), where known. Raises ActionImagesError where the trial was
+    not filmed.
     """
     sheet = FilmSheet(rollout, reason, goal)
     write_video(

@@ -32,9 +32,9 @@ class InForce:
 class FilmFrames:
     """Frame 0 is before the first step, frame k after step k - 1; everything here lies on that one clock.
 
-    `seen` are the cameras' images. `imagined` is the plan's image for the moment, None where no plan imagined a video
-    of more than one frame. `action_images` are the plan's own where `generated`, else the plan's poses drawn.
-    `opening` lies in [0, 1].
+     `seen` are the cameras' images. `imagined` is the plan's image for the moment, None where no plan
+    imagined a video of more than one frame. `action_images` are the plan's own where `generated`, else the
+    plan's poses drawn. `opening` lies in [0, 1].
     """
 
     seen: Clip
@@ -101,7 +101,7 @@ def _any(clips: Sequence[Tensor | None], in_force: Sequence[InForce]) -> bool:
 def _imagined(
     plans: Sequence[Plan], clips: Sequence[Tensor | None], in_force: Sequence[InForce], *, otherwise: Clip
 ) -> Clip:
-    """The image in force of each plan's clip (view imagined 3 h w), in [0, 1]; `otherwise` where there is no clip."""
+    """The image in force of each plan's clip (view imagined 3 h w), in [0, 1]; `otherwise` without a clip."""
     picked = otherwise.clone()
     for frame, one in enumerate(in_force):
         clip = None if one.plan is None else clips[one.plan]
@@ -119,7 +119,7 @@ def _in_levels(image: Float[Tensor, "view 3 h w"], size: tuple[int, ...]) -> UIn
 
 
 def imagined_index(plan: Plan, plan_frame: int) -> int:
-    """Which imagined frame is in force at a frame of the plan's trajectory (-1: the observation, imagined frame 0)."""
+    """Which imagined frame is in force at a frame of the plan's trajectory; 0 for the observation (-1)."""
     if plan_frame < 0:
         return 0
     if plan.imagined_frame is None:
@@ -128,7 +128,7 @@ def imagined_index(plan: Plan, plan_frame: int) -> int:
 
 
 def _drawn(rollout: Rollout, observations: Sequence[Observation], in_force: Sequence[InForce]) -> Clip:
-    """The plan's pose of each frame drawn into that frame's cameras; a pose that is not finite is not drawn."""
+    """The plan's pose of each frame drawn into that frame's cameras; one that is not finite is left out."""
     start = Trajectory(rollout.first_seen.world_from_tool, rollout.first_seen.opening)
     planned = [
         start

@@ -1,4 +1,4 @@
-"""One picture of a film: columns of camera pictures, the path of the tool, and strips of text above and below."""
+"""One picture of a film: columns of camera pictures, the path of the tool, and strips of text."""
 
 from dataclasses import dataclass
 
@@ -79,7 +79,7 @@ class SheetLayout:
 
 
 class FilmSheet:
-    """The pictures of a film, drawn one at a time; their height and width are even, and the same for all frames."""
+    """The pictures of a film, drawn one at a time; height and width are even, and the same for all frames."""
 
     def __init__(self, rollout: Rollout, reason: str | None = None, goal: Pose | None = None):
         self._rollout = rollout

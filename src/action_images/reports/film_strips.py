@@ -1,4 +1,4 @@
-"""The text of a film's pictures: what was asked, the clock, which plan is in force, and how the trial ended."""
+"""The text of a film's pictures: what was asked, the clock, the plan in force, and how the trial ended."""
 
 from PIL import ImageDraw
 

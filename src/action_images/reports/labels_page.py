@@ -1,4 +1,4 @@
-"""A labelled copy on one html page that needs no other file: the episodes whose labels are least sure come first."""
+"""A labelled copy on one html page: the episodes whose labels are least sure come first."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

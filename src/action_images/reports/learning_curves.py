@@ -8,18 +8,19 @@ from action_images.errors import ActionImagesError
 
 MAX_CURVES, MAX_POINTS, MAX_BYTES = 200, 400, 256 << 20
 AXES = ("step", "samples", "x")
-"""Which number counts along a curve, the first of these that a line has; the line's own number where it has none."""
+"""Which number counts along a curve: the first of these that a line has, else the line's own number."""
 
 
 def load_curves(path: Path) -> dict[str, list[tuple[float, float]]]:
-    """Name -> points (x, y) in the order of the file, thinned to a few hundred; names of nested numbers are joined by dots.
+    """Name -> points (x, y) in the order of the file, thinned to a few hundred.
 
-    Raises ValueError, naming the line, for what is not an object in JSON, and for a log without a single curve or with
-    more than MAX_CURVES.
+     Names of nested numbers are joined by dots. Raises ActionImagesError, naming the line, for what is not an
+    object in JSON, and for a log without a single curve or with more than MAX_CURVES.
     """
     if path.stat().st_size > MAX_BYTES:
         raise ActionImagesError(
-            f"{path}: {path.stat().st_size >> 20} MB; a log of at most {MAX_BYTES >> 20} MB is drawn: thin it first"
+            f"{path}: {path.stat().st_size >> 20} MB; "
+            f"a log of at most {MAX_BYTES >> 20} MB is drawn: thin it first"
         )
     curves: dict[str, list[tuple[float, float]]] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
@@ -32,7 +33,8 @@ def load_curves(path: Path) -> dict[str, list[tuple[float, float]]]:
     drawn = {name: points for name, points in curves.items() if len(points) > 1}
     if not drawn:
         raise ActionImagesError(
-            f"{path}: holds no curve; a log has one JSON object a line, with at least two values of one number"
+            f"{path}: holds no curve; "
+            "a log has one JSON object a line, with at least two values of one number"
         )
     if len(drawn) > MAX_CURVES:
         raise ActionImagesError(

@@ -32,7 +32,7 @@ OVERSAMPLING = 2
 AXIS_LENGTH_SQUARES = 1.2
 """How long the tool's axes are drawn, in squares of the floor's grid."""
 REACH = 0.5
-"""Planned points farther than this from where the tool ever was (m) leave the picture rather than shrink it."""
+"""Planned points farther than this from where the tool ever was (m) may leave the picture."""
 LETTERS_PX, LEGEND_LINE_PX = 14, 20
 
 
@@ -44,8 +44,9 @@ def px(size: float) -> int:
 class PathPlot:
     """Draws one frame after the other; what never changes is drawn once.
 
-    `reached` are the tool's poses (frame). `paths` are the positions of each plan, NaN where there is none. `goal` is a
-    pose where known. All are world_from_tool, m. `camera` (no batch axes) says from which side to look.
+     `reached` are the tool's poses (frame). `paths` are the positions of each plan, NaN where there is none.
+    `goal` is a pose where known. All are world_from_tool, m. `camera` (no batch axes) says from which side to
+    look.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Pictures of frames: a png of one, a contact sheet of many; needs pillow (the extra `view`) to draw and save."""
+"""Pictures of frames: a png of one, a contact sheet of many; needs pillow (the extra `view`)."""
 
 from collections.abc import Sequence
 from pathlib import Path

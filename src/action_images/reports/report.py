@@ -1,4 +1,4 @@
-"""One html page of results: success with intervals, films, comparisons, reasons of failure, and curves of learning."""
+"""One html page of results: success with intervals, films, comparisons, reasons of failure, learning."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -31,9 +31,10 @@ class Written:
 def write_report(folders: Sequence[Path], out: Path, training_log: Path | None = None) -> Written:
     """Write the results of these folders as one page that needs no other file, whole or not at all.
 
-    A folder holds trials.jsonl, and films where trials name them. The folders `expert` and `expert-video` inside it are
-    read too, and stand beside the others as their ceilings. `training_log` has one JSON object a line
-    (reports/learning_curves.py). Raises ActionImagesError where a folder is none of results, or holds no trial.
+     A folder holds trials.jsonl, and films where trials name them. The folders `expert` and `expert-video`
+    inside it are read too, and stand beside the others as their ceilings. `training_log` has one JSON object
+    a line (reports/learning_curves.py). Raises ActionImagesError where a folder is none of results, or holds
+    no trial.
     """
     loaded = load_folders(folders)
     table, inlined = rows(loaded.trials, loaded.owned), Inlined()

@@ -28,7 +28,7 @@ class ShownFilm:
 def films_of(
     table: Sequence[Row], home: Mapping[Address, Path], inlined: Inlined
 ) -> list[tuple[Row, list[ShownFilm]]]:
-    """The films beside their rows, rows without one left out; those of ceilings where there is nothing else."""
+    """The films of each row, rows without one left out; those of ceilings where there is nothing else."""
     filmed = [row for row in table if row.task != ALL and any(trial.film for trial in row.trials)]
     chosen = [row for row in filmed if not is_ceiling(row.policy)] or filmed
     shown = []

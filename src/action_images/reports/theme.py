@@ -8,7 +8,7 @@ RED, GREEN, BLUE = "#ff5a52", "#52d869", "#6f8cff"
 AXES = (RED, GREEN, BLUE)
 """The tool's x, y and z axis on stills, as most viewers have them."""
 SPOTS = (RED, GREEN, BLUE)
-"""The three spots of an action image (codec/format.py): the tool's position, and one axis length along +x and -z."""
+"""The three spots of an action image (codec/format.py): the tool's position, and points along +x and -z."""
 EXECUTED, EXECUTED_SHADOW = "#ffb347", "#5a4a2e"
 """The path that a tool really took, and its shadow on the floor."""
 PLANNED, GOAL = "#5cc8ff", "#e879f9"

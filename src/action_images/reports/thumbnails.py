@@ -26,7 +26,7 @@ Line = tuple[Float[Tensor, "_ 2"], str, float]
 
 
 def thumbnail(episode: Episode, height: int = 144, frame: int | None = None) -> UInt8[Tensor, "3 h w"]:
-    """A frame (None: the middle one) of each view beside the next; the tool is drawn where a view is calibrated."""
+    """A frame (None: the middle one) of each view, side by side; calibrated views have the tool drawn in."""
     shown = episode.num_frames // 2 if frame is None else frame
     gap = torch.full((3, height, GAP_PX), 255, dtype=torch.uint8)
     first, *others = [_view(view, episode.trajectory, shown, height) for view in episode.views]

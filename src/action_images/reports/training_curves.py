@@ -1,15 +1,19 @@
 """How a training run went, as a picture; needs matplotlib (the extra `view`)."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from action_images.canvas import MODES, Show
 from action_images.errors import ActionImagesError
-from action_images.files.atomic import commit_file
+from action_images.files.atomic import whole_file
 from action_images.training.log import read_log
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 SMOOTHED = 100
 """Steps whose mean loss is one point of the curve."""
@@ -23,63 +27,92 @@ PANELS = {
 OF_ACTIONS, OF_VIDEO = ("final mm", "path deg"), "last dB"
 
 
+@dataclass(frozen=True)
+class Course:
+    """Losses of all steps in a row, validations by steps counted through all runs, and where runs begin."""
+
+    losses: np.ndarray
+    validations: list[tuple[int, dict[str, Any]]]
+    starts: list[int]
+
+    @property
+    def modes(self) -> list[str]:
+        """What was ever validated, in the order in which it came."""
+        modes: dict[str, None] = {}
+        for _, figures in self.validations:
+            modes |= dict.fromkeys(figures)
+        return list(modes)
+
+
 def plot_training(runs: Sequence[Path], path: Path) -> None:
-    """The training loss, and the held-out figures of each mode, against steps; of several runs each went on from the one before.
+    """The training loss, and the held-out figures of each mode, against steps.
 
-    Raises ValueError where the runs hold no step yet.
+     Of several runs each went on from the one before. Raises ActionImagesError where the runs hold no step
+    yet.
     """
-    import matplotlib
-    import matplotlib.ticker
+    from matplotlib.figure import Figure
 
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    losses, judged, starts = _joined([read_log(run) for run in runs])
-    if not len(losses):
-        raise ActionImagesError(f"{runs[0]}: has no steps to draw yet")
-    figure, axes = plt.subplots(1, 1 + len(PANELS), figsize=(19, 3.6), layout="constrained")
-    axes[0].plot(*_smoothed(losses), color="black")
-    axes[0].set(title=f"training loss, mean of {SMOOTHED} steps", yscale="log")
-    for axis, (name, title) in zip(axes[1:], PANELS.items(), strict=True):
-        for number, mode in enumerate(dict.fromkeys(mode for _, row in judged for mode in row)):
-            points = [(step, row[mode][name]) for step, row in judged if name in row.get(mode, ())]
-            given = (
-                MODES[mode].action if name in OF_ACTIONS else MODES[mode].video if name == OF_VIDEO else None
-            )
-            if points and given is not Show.EVERYTHING:
-                axis.plot(*zip(*points, strict=True), marker="o", ms=3, color=f"C{number}", label=mode)
-        axis.set(title=title, yscale="linear" if name == OF_VIDEO else "log")
-        if axis.lines:
-            axis.legend(fontsize=8)
-    for axis in axes:
-        axis.set(xlabel="steps", xlim=(0, max(len(losses), 1)))
-        axis.grid(alpha=0.3)
-        axis.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(4))
-        axis.yaxis.set_major_formatter("{x:g}")
-        axis.yaxis.set_minor_formatter("{x:g}")
-        axis.tick_params(axis="y", which="minor", labelsize=6)
-        for start in starts[1:]:
-            axis.axvline(start, color="grey", lw=0.7, ls=":")
-    unfinished = path.with_name(f".{path.name}.part")
-    figure.savefig(unfinished, dpi=90, format="png")
-    plt.close(figure)
-    commit_file(unfinished, path)
+    course = _joined([read_log(run) for run in runs])
+    if not len(course.losses):
+        raise ActionImagesError(f"{runs[0]}: has no steps to draw yet; let the run train on")
+    figure = Figure(figsize=(19, 3.6), layout="constrained")
+    first, *others = figure.subplots(1, 1 + len(PANELS))
+    first.plot(*_smoothed(course.losses), color="black")
+    first.set(title=f"training loss, mean of {SMOOTHED} steps", yscale="log")
+    for axes, name in zip(others, PANELS, strict=True):
+        _plot_figure(axes, course, name)
+    for axes in (first, *others):
+        _finish(axes, course)
+    with whole_file(path) as unfinished:
+        figure.savefig(unfinished, dpi=90, format="png")
 
 
-def _joined(logs: Sequence[Sequence[dict[str, Any]]]) -> tuple[np.ndarray, list[tuple[int, dict]], list[int]]:
-    """Losses of all steps in a row, validations by the step counted through all runs, and where each run begins."""
+def _plot_figure(axes: "Axes", course: Course, name: str) -> None:
+    """One figure of validation, a line for each mode that is asked for what the figure judges."""
+    for number, mode in enumerate(course.modes):
+        points = [(step, row[mode][name]) for step, row in course.validations if name in row.get(mode, ())]
+        if points and not _is_given(mode, name):
+            axes.plot(*zip(*points, strict=True), marker="o", ms=3, color=f"C{number}", label=mode)
+    axes.set(title=PANELS[name], yscale="linear" if name == OF_VIDEO else "log")
+    if axes.lines:
+        axes.legend(fontsize=8)
+
+
+def _is_given(mode: str, name: str) -> bool:
+    """Whether a mode is told all of what a figure judges, so that the figure says nothing."""
+    if name in OF_ACTIONS:
+        return MODES[mode].action is Show.EVERYTHING
+    return name == OF_VIDEO and MODES[mode].video is Show.EVERYTHING
+
+
+def _finish(axes: "Axes", course: Course) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.set(xlabel="steps", xlim=(0, max(len(course.losses), 1)))
+    axes.grid(alpha=0.3)
+    axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("{x:g}")
+    axes.tick_params(axis="y", which="minor", labelsize=6)
+    for start in course.starts[1:]:
+        axes.axvline(start, color="grey", lw=0.7, ls=":")
+
+
+def _joined(logs: Sequence[Sequence[dict[str, Any]]]) -> Course:
     losses: list[float] = []
-    judged, starts = [], []
+    validations, starts = [], []
     for log in logs:
         starts.append(len(losses))
         # After a kill steps stand twice: the later ones count.
         steps = {row["step"]: row["loss"] for row in log if "loss" in row}
-        judged += [(starts[-1] + row["step"], row["validation"]) for row in log if "validation" in row]
+        judged = [row for row in log if "validation" in row]
+        validations += [(starts[-1] + row["step"], row["validation"]) for row in judged]
         losses += [steps[step] for step in sorted(steps)]
-    return np.array(losses), judged, starts
+    return Course(np.array(losses), validations, starts)
 
 
 def _smoothed(losses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Steps and mean losses."""
     size = max(min(SMOOTHED, len(losses) // 10), 1)
     whole = losses[: len(losses) // size * size].reshape(-1, size)
     return (np.arange(len(whole)) + 0.5) * size, whole.mean(1)

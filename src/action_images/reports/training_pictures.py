@@ -11,7 +11,7 @@ SHEETS, CURVES = "sheets", "curves.png"
 
 
 def pictures_into(run: Path) -> "Callable[[int, Judged], None]":
-    """For `training.train.train`: a contact sheet of held-out samples in RUN/sheets and all curves in RUN/curves.png."""
+    """For `training.train.train`: held-out samples in RUN/sheets, and all curves in RUN/curves.png."""
 
     def show(num_steps: int, judged: "Judged") -> None:
         from action_images.reports.contact_sheet import save_contact_sheet

@@ -1,4 +1,4 @@
-"""The trials of several results folders, with policies of one name and ceilings of other conditions told apart."""
+"""The trials of several results folders, with policies of one name told apart."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ Conditions = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class LoadedTrials:
-    """Every trial once; `home` is the folder that holds it, `owned` the ceilings of each policy's own conditions."""
+    """Every trial once; `home` is the folder that holds it, `owned` each policy's own ceilings."""
 
     trials: tuple[TrialRecord, ...]
     home: Mapping[Address, Path]
@@ -37,8 +37,8 @@ def address_of(trial: TrialRecord) -> Address:
 def load_folders(given: Sequence[Path]) -> LoadedTrials:
     """All trials of these folders, and of the ceilings inside them.
 
-    A policy's name gets its folder in brackets where another folder has a policy of that name. A ceiling's does where
-    the other folder's conditions differ. Raises ActionImagesError where a folder has no results.
+     A policy's name gets its folder in brackets where another folder has a policy of that name. A ceiling's
+    does where the other folder's conditions differ. Raises ActionImagesError where a folder has no results.
     """
     loaded = {folder: load_trials(folder) for folder in _with_ceilings(given)}
     if empty := [str(folder) for folder, trials in loaded.items() if not trials]:
@@ -120,7 +120,7 @@ def _owned(home: Mapping[Address, Path], conditions: Mapping[Path, Conditions]) 
 
 
 def _agree(some: Conditions, others: Conditions) -> bool:
-    """Whether two folders' conditions are alike; the clips of a policy matter only to what depends on them."""
+    """Whether two folders' conditions are alike; a policy's clips matter only to what depends on them."""
     names = {*some, *others}
     if "clips" not in some or "clips" not in others:
         names.discard("clips")

@@ -18,7 +18,7 @@ FROM_A_CORNER = (0.5, -math.sqrt(0.75), 0.0)
 
 @dataclass(frozen=True)
 class Viewpoint:
-    """`axes` are the picture's right and up in the world; `middle` (m along them) lies in the picture's middle."""
+    """`axes` are the picture's right and up in the world; `middle` (m along them) is in its middle."""
 
     axes: Float[Tensor, "2 3"]
     middle: Float[Tensor, "2"]
