@@ -28,7 +28,9 @@ def num_like(picture: np.ndarray, colour: tuple[int, int, int]) -> int:
     return int((np.abs(picture - np.array(colour)).sum(-1) < 90).sum())
 
 
-def test_every_picture_of_a_calibration_is_shown_with_corners_found_and_projected(tmp_path: Path, monkeypatch):
+def test_every_picture_of_a_calibration_is_shown_with_corners_found_and_projected(
+    tmp_path: Path, monkeypatch
+):
     session = fixed_session(NUM_SHOTS, azimuth_deg=(-30,))
     for number, picture in enumerate(session.pictures[0]):
         path = tmp_path / "camera0" / f"{number}.png"
