@@ -4,9 +4,9 @@ import json
 import stat
 
 import pytest
-from killed import kill_after
 
 from action_images.files.atomic import remove_leftovers, whole_file, whole_folder, write_json, write_text
+from processes import kill_after
 
 HALF_A_FILE = """
 import sys, time

@@ -1,10 +1,10 @@
 """Appended lines survive a kill; a line that it cut off is dropped and the next one stands alone."""
 
 import pytest
-from killed import kill_after
 
 from action_images.errors import ActionImagesError
 from action_images.files import jsonl
+from processes import kill_after
 
 APPEND_THEN_HALF_A_LINE = """
 import sys, time

@@ -1,10 +1,10 @@
 """A folder has one writer at a time, and a dead one holds nothing."""
 
 import pytest
-from killed import kill_after, while_running
 
 from action_images.errors import ActionImagesError
 from action_images.files.lock import alone_in, take_lock
+from processes import kill_after, while_running
 
 HOLD = """
 import sys, time

@@ -8,6 +8,8 @@ import time
 
 import pytest
 
+from processes import is_running
+
 POOL = """
 import os, sys, time
 from action_images.parallel.pool import pool_of
@@ -17,14 +19,6 @@ if __name__ == "__main__":
         print(*{pool.submit(os.getpid).result() for _ in range(4)} | set(pool._processes), flush=True)
         time.sleep(60)
 """
-
-
-def is_running(process: int) -> bool:
-    try:
-        with open(f"/proc/{process}/stat") as file:
-            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

@@ -13,10 +13,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_pool import is_running
 
 from action_images.samples.shared_memory import Buffer, pack, unpack
 from action_images.samples.workers import MAX_SPARE, made_ahead
+from processes import is_running
 
 
 def number_pictures(step, allocate, note):

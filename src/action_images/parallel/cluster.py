@@ -26,7 +26,7 @@ MOST_DEATHS = 3
 
 @runtime_checkable
 class Spread(Protocol):
-    """Where work is done. `begin` makes the work, once in every process that does some of it; results come in the items' order."""
+    """Where work is done: `begin` makes the work once in every process; results come in the items' order."""
 
     def __call__(self, begin: Callable[[], Work[Result]], items: Sequence[int]) -> Iterator[Result]: ...
 
@@ -109,7 +109,7 @@ class OnRay:
 def spread_named(
     place: Place, num_workers: int | None = None, num_cpus: int = 1, device: str = "cpu"
 ) -> Spread:
-    """Where a command's work is done; each worker has `num_cpus` threads, and a graphics card of its own for 'cuda'.
+    """Where a command's work is done; a worker has `num_cpus` threads, and for 'cuda' a card of its own.
 
     The number of threads decides in which order some sums are taken: the same number here and there gives the
     same bytes.
@@ -164,7 +164,7 @@ class _Worker:
 
 
 class _Begun:
-    """How often each item was begun, kept in a process that does none of them: a death leaves no other trace of its item."""
+    """How often each item was begun, kept in a process that does none: a death leaves no other trace."""
 
     def __init__(self) -> None:
         self._times: Counter[int] = Counter()
@@ -194,7 +194,7 @@ def _ray_data() -> Any:
 
 @contextmanager
 def _cluster() -> Iterator[None]:
-    """The cluster that this process has joined already, or one joined or started for as long as it is needed."""
+    """The cluster that this process has joined already, or one joined or started while it is needed."""
     # Read when Ray is imported; who has set it otherwise is asked no second time.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:

@@ -1,4 +1,4 @@
-"""Work on strangers' files in processes of their own: what kills a process is found, named, and does not stop the rest."""
+"""Work on strangers' files in processes of their own: a death is named, and does not stop the rest."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -68,7 +68,10 @@ def _see_that_it_begins(pool: ProcessPoolExecutor) -> None:
     try:
         pool.submit(_nothing).result()
     except BrokenProcessPool:
-        cure = "free memory, guard a script's own calls with `if __name__ == '__main__':`, or ask for 0 workers to do it in this process"
+        cure = (
+            "free memory, guard a script's own calls with `if __name__ == '__main__':`, "
+            "or ask for 0 workers to do it in this process"
+        )
         raise OSError(f"a worker process ended before it was given anything to do; {cure}") from None
 
 

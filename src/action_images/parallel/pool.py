@@ -9,7 +9,10 @@ from typing import Any
 
 
 def pool_of(num_workers: int, begin: Callable[..., None], arguments: tuple[Any, ...]) -> ProcessPoolExecutor:
-    """A pool whose processes start from nothing (a forked one would share a graphics context) with `begin(*arguments)`."""
+    """A pool whose processes begin with `begin(*arguments)`.
+
+    They start from nothing: a forked process would share a graphics context.
+    """
     spawn = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(num_workers, spawn, initializer=_begin, initargs=(begin, arguments))
 

@@ -1,9 +1,6 @@
 """Latents kept on disk, so that a frozen autoencoder sees each window once."""
 
-import json
-import os
 import pickle
-import tempfile
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -12,7 +9,7 @@ import torch
 from torch import Tensor
 
 from action_images.episodes.episode import EpisodeError
-from action_images.files.atomic import commit_file
+from action_images.files.atomic import whole_file, write_json
 
 
 class LatentCache:
@@ -29,10 +26,12 @@ class LatentCache:
         self.folder.mkdir(parents=True, exist_ok=True)
         described = self.folder / "key.json"
         if not described.exists():
-            _write(described, lambda path: path.write_text(json.dumps({"key": key}, indent=2) + "\n"))
+            write_json(described, {"key": key})
 
     def latents(self, address: str, stream: str, pixels: Callable[[], Tensor]) -> Tensor:
-        """The latents of one stream ('video', 'action', 'camera') at a window's address; `pixels` is called where they are not known.
+        """The latents of one stream ('video', 'action', 'camera') at a window's address.
+
+        `pixels` is called where they are not known.
 
         Returned on the CPU in the dtype that `encode` gave. Raises EpisodeError where the stored file is
         damaged.
@@ -41,13 +40,8 @@ class LatentCache:
         path = self.folder / name[:2] / f"{name}.pt"
         if not path.exists():
             latents = self.encode(pixels()).detach().cpu().contiguous()
-            path.parent.mkdir(exist_ok=True)
-            _write(
-                path,
-                lambda temporary: _save(
-                    {"address": address, "stream": stream, "latents": latents}, temporary
-                ),
-            )
+            with whole_file(path) as temporary:
+                _save({"address": address, "stream": stream, "latents": latents}, temporary)
             return latents
         try:
             stored = torch.load(path, map_location="cpu", weights_only=True)
@@ -66,13 +60,3 @@ def _save(content: dict[str, object], path: Path) -> None:
     # By a name, torch would write the name into the file: the same latents shall be the same bytes.
     with path.open("wb") as file:
         torch.save(content, file)
-
-
-def _write(path: Path, save: Callable[[Path], object]) -> None:
-    handle, name = tempfile.mkstemp(suffix=".part", dir=path.parent)
-    os.close(handle)
-    try:
-        save(Path(name))
-        commit_file(Path(name), path)
-    finally:
-        Path(name).unlink(missing_ok=True)

@@ -23,12 +23,12 @@ class Batch:
 
     @cached_property
     def sample(self) -> Sample:
-        """The same with its video in [-1, 1], made when asked for: on the device that trains it costs next to nothing."""
+        """The same with its video in [-1, 1], made when asked for: on a GPU it costs next to nothing."""
         return self.pixels.normalised()
 
 
 def kind(sample: Sample, draw: Draw) -> Hashable:  # noqa: ARG001 the signature that all such rules share
-    """What must agree for samples to lie in one batch: the shape of the video, and whether cameras and actions are there."""
+    """What samples of one batch share: the video's shape, and whether they have cameras and actions."""
     return sample.video.shape, sample.cameras is None, sample.trajectory is None
 
 
@@ -44,7 +44,7 @@ def load(
     device: torch.device | str = "cpu",
     group: Callable[[Sample, Draw], Hashable] = kind,
 ) -> Iterator[tuple[Batch, ...]]:
-    """Steps `start` to `start + num_steps` of training, each its batches: one for each kind of sample, mostly one.
+    """Steps `start` to `start + num_steps` of training, each a batch for each kind of sample, mostly one.
 
     A step has `batch_size` samples for this rank; what is in it depends on the mixture, the step, the batch
     size and the ranks, not on the workers. Videos reach `device` as uint8, on the CPU in memory that the
@@ -115,4 +115,7 @@ class _Steps:
             return " before it decoded anything; is there enough memory?"
         draw = self.mixture[index]
         path = next(source.dataset.path for source in self.mixture.sources if source.name == draw.source)
-        return f" while it decoded {draw.source}: {draw.window}; its files are damaged, or memory ran out: run 'action-images check {path}'"
+        return (
+            f" while it decoded {draw.source}: {draw.window}; its files are damaged, or memory ran out: "
+            f"run 'action-images check {path}'"
+        )

@@ -17,11 +17,11 @@ HANDED = re.compile(
 )
 """Where such a word begins and ends; an underscore parts words too, as in the names of tasks."""
 WORLD, TOOL, IMAGE = (1.0, -1.0, 1.0), (1.0, -1.0, 1.0), (-1.0, 1.0, 1.0)
-"""Which axis changes its sign: the world's y; the tool's y, along which the fingers close and look alike; the image's x."""
+"""Which axis changes its sign: the world's y, the tool's y (along which the fingers close), the image's x."""
 
 
 def mirrored(sample: Sample) -> Sample:
-    """The scene of a sample, or of a batch of them, reflected in the world's plane y = 0, its images flipped from left to right in place.
+    """The scene of a sample or batch, reflected in the world's plane y = 0; its images are flipped in place.
 
     Rotations stay rotations: the tool's y axis points to where the other finger was. 'left' and 'right',
     'clockwise' and 'counterclockwise' change places in the instruction. Twice is the same as not at all, but
@@ -37,7 +37,7 @@ def mirrored(sample: Sample) -> Sample:
 
 
 def mirrored_camera(camera: Camera) -> Camera:
-    """The camera of the flipped image: it sees the mirrored point where the other saw the point, x counted from the other side."""
+    """The camera of the flipped image: it sees a mirrored point where the other sees the point."""
     to_flipped, flip = torch.diag(_signs(IMAGE, camera.intrinsics)), _signs(IMAGE, camera.intrinsics)
     to_flipped[0, 2] = camera.size[1]
     return Camera(

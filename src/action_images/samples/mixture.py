@@ -20,7 +20,7 @@ SLOTS = 1000
 
 @dataclass(frozen=True)
 class Decisions:
-    """What is decided by chance for each sample by itself: its mode, what it must do without, and whether it is mirrored.
+    """What is decided at random for each sample: its mode, what is dropped, and whether it is mirrored.
 
     `modes` are weights of names; `drop_text` may give a mode a probability of its own, as {"label": 1.0}
     does. Of the videos of `first_frame_modes` no more than the first frame is decoded.
@@ -46,7 +46,7 @@ class Draw:
     seed: int
 
     def uniform(self, purpose: str) -> float:
-        """A number in [0, 1) of this draw's own for any further decision; the same purpose gives the same number."""
+        """A number in [0, 1) of this draw's own for any further decision; a purpose has one number."""
         return uniform(self.seed, self.index, purpose)
 
 
@@ -63,6 +63,7 @@ class Source:
         num_views: int | None = None,
         keep: Callable[[str], bool] = lambda _: True,
         decisions: Decisions | None = None,
+        *,
         draws_actions: bool = False,
     ):
         """`views` may be drawn from (None: all), `num_views` for each sample (None: all, in their order).
@@ -170,10 +171,11 @@ class Mixture:
         )
 
     def sample(self, draw: Draw, size: tuple[int, int] | None = None) -> Sample:
-        """Cut a draw's window, its video uint8 and fitted to `size`, mirrored if the draw says so; what it drops is None."""
+        """A draw's sample: uint8 video fitted to `size`, mirrored if so drawn; what is dropped is None."""
         source = next(source for source in self.sources if source.name == draw.source)
         episode = source.dataset[self._places[draw.source][draw.window.episode_id]]
-        whole = cut(episode, draw.window, size, draw.mode in self._rules(source).first_frame_modes)
+        first_frame_only = draw.mode in self._rules(source).first_frame_modes
+        whole = cut(episode, draw.window, size, first_frame_only=first_frame_only)
         whole = mirrored(whole) if draw.mirror else whole
         instruction = None if draw.drop_text else whole.instruction
         return Sample(whole.video, whole.cameras, whole.trajectory, whole.valid, instruction)
@@ -188,7 +190,7 @@ def shares(ratios: Sequence[float]) -> list[int]:
 
 
 def fingerprint(mixture: Mixture, num_draws: int = 1000) -> int:
-    """A number that changes where the order of the first draws does: a checkpoint that keeps it notices other data."""
+    """A number that changes with the order of the first draws: checkpoints keep it to notice other data."""
     return random_bits(
         *[f"{draw.source}:{draw.window}:{draw.mode}" for draw in map(mixture.__getitem__, range(num_draws))]
     )

@@ -58,7 +58,7 @@ class Sample(Struct):
         return replace(self, cameras=cameras, trajectory=path)
 
     def relative(self) -> Self:
-        """The same in the frame of the first view's camera at the first frame; raises ValueError without cameras."""
+        """The same in the frame of the first camera at the first frame; raises ValueError without cameras."""
         if self.cameras is None:
             raise ActionImagesError(
                 "a sample without cameras has none to be relative to; use calibrated views"
@@ -67,7 +67,7 @@ class Sample(Struct):
 
 
 def cut(
-    episode: Episode, window: Window, size: tuple[int, int] | None = None, first_frame_only: bool = False
+    episode: Episode, window: Window, size: tuple[int, int] | None = None, *, first_frame_only: bool = False
 ) -> Sample:
     """The sample at an address, its video uint8; `size` (height, width) fits all views to it, cameras alike.
 
@@ -148,7 +148,7 @@ def collate(samples: Sequence[Sample]) -> Sample:
 
 
 def _stacked(videos: Sequence[Tensor]) -> Tensor:
-    """Videos that lie one behind the other in memory, as a worker process decodes them, are one batch without a copy."""
+    """One batch of these videos; no copy if they lie one behind the other, as workers decode them."""
     first, size = videos[0], videos[0].numel()
     memory, start = first.untyped_storage().data_ptr(), first.storage_offset()
     wanted = [(memory, start + place * size, first.shape, first.stride()) for place in range(len(videos))]

@@ -1,4 +1,4 @@
-"""Shared memory that a worker process fills with tensors and the training process reads, used again once they are dropped."""
+"""Shared memory that a worker process fills with tensors; it is used again once they are dropped."""
 
 import io
 import pickle
@@ -15,7 +15,7 @@ ALIGNMENT = 64
 
 
 class Buffer:
-    """Memory that two processes see, handed out from its front. Fresh pages cost as much as decoding does: keep buffers."""
+    """Memory that two processes see, handed out from its front. Fresh pages cost as much as decoding does."""
 
     def __init__(self, num_bytes: int):
         self.content = torch.empty(num_bytes, dtype=torch.uint8).share_memory_()
@@ -30,7 +30,7 @@ class Buffer:
 
 
 def pack(value: Any, buffer: Buffer | None) -> tuple[bytes, Buffer]:
-    """Any picklable value: its tensors in a buffer, the rest as bytes. Tensors that lie in the buffer already are not copied.
+    """Any picklable value: its tensors in a buffer, the rest as bytes; tensors in the buffer are not copied.
 
     Where the buffer is too small, or there is none, a new one is made that holds exactly this value.
     """
@@ -46,7 +46,7 @@ def pack(value: Any, buffer: Buffer | None) -> tuple[bytes, Buffer]:
 
 
 def unpack(content: bytes, memory: UInt8[Tensor, "byte"], dropped: Callable[[], object]) -> Any:
-    """The value again, its tensors views of the buffer's memory; `dropped` is called once none of them is left."""
+    """The value again, its tensors views of the buffer; `dropped` is called once none of them is left."""
     lent = memory.numpy()[:]
     weakref.finalize(lent, dropped).atexit = False
     return _Unpacker(content, torch.from_numpy(lent)).load()
@@ -77,7 +77,7 @@ def _span(shape: tuple[int, ...], strides: tuple[int, ...]) -> int:
 
 
 class _Packer(pickle.Pickler):
-    """Writes of each tensor its place alone; `outside` are those that must be copied there, `end` the bytes that this takes."""
+    """Writes each tensor's place alone; `outside` must be copied there, `end` is the bytes that takes."""
 
     def __init__(self, buffer: Buffer | None):
         self.file = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Chance without state: numbers, choices and orders that are functions of a key alone, the same on every machine."""
+"""Random numbers without state: functions of a key alone, the same on every machine."""
 
 from collections.abc import Mapping
 from hashlib import blake2b
@@ -20,7 +20,7 @@ def uniform(*key: object) -> float:
 
 
 def choose(weights: Mapping[str, float], *key: object) -> str:
-    """One of the names, each as likely as its weight says; raises ValueError where there is no positive weight."""
+    """One of the names, with these weights; raises ValueError if no weight is positive."""
     total = sum(weights.values())
     if not total > 0 or min(weights.values()) < 0:
         raise ActionImagesError(f"weights are not negative and at least one is positive, got {dict(weights)}")
@@ -33,7 +33,9 @@ def choose(weights: Mapping[str, float], *key: object) -> str:
 
 
 def held_out(group: str, fraction: float, salt: str = "") -> bool:
-    """Whether an episode id, or what it is a variation of, is held out: by its hash, so that new data moves none of the old.
+    """Whether a group (an episode id, or what it is a variation of) is held out, by its hash.
+
+    New data so moves none of the old.
 
     About `fraction` (in [0, 1]) of all groups are; another `salt` holds out others.
     """

@@ -32,7 +32,8 @@ class Window:
     num_frames: int
 
     def __str__(self) -> str:
-        return f"{self.episode_id}#{','.join(self.views)}[start={self.start},stride={self.stride},frames={self.num_frames}]"
+        frames = f"start={self.start},stride={self.stride},frames={self.num_frames}"
+        return f"{self.episode_id}#{','.join(self.views)}[{frames}]"
 
     @classmethod
     def parse(cls, address: str) -> Self:

@@ -26,7 +26,7 @@ Make = Callable[[int, Callable[[int], torch.Tensor], Note], Any]
 
 
 class WorkerDiedError(RuntimeError):
-    """A process ended without an error of its own; `note` is what it was working on, None where it had not begun."""
+    """A process ended without an error of its own while working on `note` (None: before it began)."""
 
     def __init__(self, exit_code: int | None, note: int | None):
         super().__init__(f"a worker process died (exit code {exit_code})")
@@ -183,7 +183,7 @@ class _Shelf:
     def lend(
         self, number: int, taken: Buffer | None, filled: Buffer, content: bytes
     ) -> tuple[int, torch.Tensor | None, list[int], bytes]:
-        """What is sent: the buffer's number, its memory where the other side does not have it yet, what it shall forget, the value."""
+        """What is sent: the buffer's number, its memory if new there, what to forget, the value."""
         fresh = filled is not taken
         if fresh:
             if taken is not None:

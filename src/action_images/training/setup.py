@@ -76,7 +76,15 @@ def open_mixture(sources: Sequence[SourceRecipe], recipe: Recipe, clips: Clips, 
         )
         opened.append(
             Source(
-                name, dataset, cutting, one.ratio, views, recipe.num_views, split, decisions, draws_actions
+                name,
+                dataset,
+                cutting,
+                one.ratio,
+                views,
+                recipe.num_views,
+                split,
+                decisions,
+                draws_actions=draws_actions,
             )
         )
     return Mixture(opened, seed)

@@ -1,4 +1,4 @@
-"""Processes that are killed with SIGKILL in the middle of what they do."""
+"""Other processes in tests: killed in the middle of what they do, seen to run or not."""
 
 import subprocess
 import sys
@@ -23,3 +23,11 @@ def kill_after(code: str, *arguments: object) -> None:
     """Run `code` until it prints "ready", then kill it."""
     with while_running(code, *arguments):
         pass
+
+
+def is_running(process: int) -> bool:
+    try:
+        with open(f"/proc/{process}/stat") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
