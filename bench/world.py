@@ -1,7 +1,6 @@
 """The embedded world's figures: experts, what stays in view, the cost of images, kinematics and recording."""
 
 import argparse
-import json
 import tempfile
 import time
 from pathlib import Path
@@ -14,6 +13,7 @@ from rich.table import Table
 
 from action_images.codec import ActionImageFormat
 from action_images.evaluation.statistics import wilson_interval
+from action_images.files.atomic import write_json
 from action_images.sim import LOOKS, RIGS, TASKS, Tabletop, demonstrate
 from action_images.sim.record import RecordingConfig, record
 
@@ -104,7 +104,7 @@ def recording(num_episodes: int) -> Rows:
         ("stack_blocks", 64),
         ("stack_blocks", 128),
     ):
-        recording = RecordingConfig(RIGS["sampled"], LOOKS["train"], 2, (size, size))
+        recording = RecordingConfig(RIGS["sampled"], LOOKS["train"], num_views=2, size=(size, size))
         with tempfile.TemporaryDirectory() as folder:
             start = time.perf_counter()
             for _ in record(Path(folder), [(task, seed) for seed in range(num_episodes)], recording):
@@ -139,10 +139,7 @@ def main() -> None:
         results[measure.__name__] = measure(number)
         show(measure.__doc__ or "", results[measure.__name__])
     if arguments.json is not None:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        part = arguments.json.with_name(arguments.json.name + ".part")
-        part.write_text(json.dumps(results, indent=2) + "\n")
-        part.replace(arguments.json)
+        write_json(arguments.json, results)
 
 
 if __name__ == "__main__":

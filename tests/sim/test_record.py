@@ -172,7 +172,9 @@ def test_a_policy_is_corrected_alike_in_any_number_of_processes(tmp_path):
     recording = replace(STUDIO, num_views=3, actor="corrected", beginner=PolicyBegins(Hold, RolloutConfig()))
     wanted = [("push_button", seed) for seed in range(3)]
     for workers in (1, 2):
-        assert all(done for _, done in record(tmp_path / str(workers), wanted, recording, workers))
+        assert all(
+            done for _, done in record(tmp_path / str(workers), wanted, recording, num_workers=workers)
+        )
     assert contents(tmp_path / "1") == contents(tmp_path / "2")
     assert Dataset(tmp_path / "1").ids == [f"corrected/push_button/{seed:07d}" for seed in range(3)]
 

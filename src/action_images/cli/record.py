@@ -98,7 +98,16 @@ def main(
         make = maker_of(policy)
         make()  # here too, so that what is wrong is said once
         beginner = PolicyBegins(make, protocol_named("in_domain").rollout_config)
-    recording = RecordingConfig(RIGS[rig], LOOKS[look], views, (size, size), every, hold, actor, beginner)
+    recording = RecordingConfig(
+        RIGS[rig],
+        LOOKS[look],
+        num_views=views,
+        size=(size, size),
+        every=every,
+        hold=hold,
+        actor=actor,
+        beginner=beginner,
+    )
     wanted = [(name, number) for name in names for number in range(seed, seed + episodes)]
     with DatasetWriter(out, recording.fps) as writer:
         num_there = sum(recording.episode_id(*one) in writer.ids for one in wanted)
@@ -123,7 +132,7 @@ def main(
     failed = []
     with Progress(*columns) as progress:
         bar = progress.add_task("recording", total=len(wanted), completed=num_there)
-        for one, succeeded in record(out, wanted, recording, workers, crf):
+        for one, succeeded in record(out, wanted, recording, num_workers=workers, crf=crf):
             progress.update(bar, advance=1, description=one[0])
             failed += [] if succeeded else [recording.episode_id(*one)]
     console = Console()

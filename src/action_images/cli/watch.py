@@ -40,7 +40,7 @@ def main(
         raise ActionImagesError(
             f"--size {size}, --columns {columns}: H.264 needs an even size, a contact sheet at least two columns"
         )
-    recording = RecordingConfig(RIGS[rig], LOOKS[look], views, (size, size))
+    recording = RecordingConfig(RIGS[rig], LOOKS[look], num_views=views, size=(size, size))
     for name in TASKS if task == "all" else (task,):
         find_task(name)
         said = _film(name, seed, recording, out / f"{name}_{seed}", columns)

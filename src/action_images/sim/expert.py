@@ -80,6 +80,7 @@ class Blunder:
 def demonstrate(
     environment: "Tabletop",
     hold: int = SETTLING,
+    *,
     disturbance: Disturbance | None = None,
     blunder: Blunder | None = None,
 ) -> Iterator[StepReport]:

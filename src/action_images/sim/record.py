@@ -19,7 +19,7 @@ from action_images.episodes.episode import Episode, EpisodeError, FramesInMemory
 from action_images.errors import ActionImagesError
 from action_images.geometry import Trajectory
 from action_images.parallel.pool import pool_of
-from action_images.robot import Observation
+from action_images.robot import Observation, StepReport
 from action_images.sim.arm import CONTROL_HZ
 from action_images.sim.cameras import Rig
 from action_images.sim.environment import Tabletop
@@ -80,59 +80,82 @@ class RecordingConfig:
 
     def environment(self, task: str) -> Tabletop:
         """A world of this task, seen so."""
-        return Tabletop(task, self.rig, self.look, self.num_views, self.size)
+        return Tabletop(task, self.rig, look=self.look, num_views=self.num_views, size=self.size)
 
 
-def record_episode(environment: Tabletop, task: str, seed: int, recording: RecordingConfig) -> Episode | None:
+def record_episode(
+    environment: Tabletop, task: str, seed: int, recording: RecordingConfig
+) -> Episode | None:
     """The demonstration of one seed, or None where it failed.
 
-    Frame i shows the tool at trajectory[i]; its opening is what the gripper was last told, so a held object
-    does not change it.
+    Frame i shows the tool at trajectory[i]; its opening is what the gripper was last told, so a held object does
+    not change it.
     """
     rng = np.random.default_rng([seed, zlib.crc32(f"{recording.actor} {task}".encode())])
-    disturbance = Disturbance(rng) if recording.actor == "disturbed" else None
-    blunder = Blunder.draw(rng) if recording.actor == "clumsy" else None
-    mishap = disturbance or blunder
-    seen = [environment.reset(seed)]
+    mishap: Disturbance | Blunder | None = None
+    first_seen = environment.reset(seed)
     if recording.beginner is not None:
-        recording.beginner(environment, seen[0], (task, seed))
-        seen = [environment.observation()]
+        recording.beginner(environment, first_seen, (task, seed))
+        first_seen = environment.observation()
         steps = correct(environment, recording.hold)
     elif recording.actor == "play":
         steps = wander(environment, rng, PLAY_STEPS)
+    elif recording.actor == "disturbed":
+        mishap = Disturbance(rng)
+        steps = demonstrate(environment, recording.hold, disturbance=mishap)
+    elif recording.actor == "clumsy":
+        mishap = Blunder.draw(rng)
+        steps = demonstrate(environment, recording.hold, blunder=mishap)
     else:
-        steps = demonstrate(environment, recording.hold, disturbance, blunder)
+        steps = demonstrate(environment, recording.hold)
+    seen = _seen(environment, steps, first_seen=first_seen, every=recording.every, mishap=mishap)
+    name = recording.episode_id(task, seed)
+    if recording.actor == "play":
+        return replace(_episode(name, seen, recording.fps), instruction=None)
+    done = environment.succeeded() and len(seen) > 1
+    return _episode(name, seen, recording.fps) if done else None
+
+
+def _seen(
+    environment: Tabletop,
+    steps: Iterator[StepReport],
+    *,
+    first_seen: Observation,
+    every: int,
+    mishap: Disturbance | Blunder | None,
+) -> list[Observation]:
+    """What is recorded: every so many control steps, from the end of a mishap on."""
+    seen = [first_seen]
     for number, _ in enumerate(steps, 1):
         if mishap is not None and mishap.under_way:
             seen = []
-        elif number % recording.every == 0:
+        elif number % every == 0:
             seen.append(environment.observation())
-    if recording.actor == "play":
-        return replace(_episode(recording.episode_id(task, seed), seen, recording.fps), instruction=None)
-    done = environment.succeeded() and len(seen) > 1
-    return _episode(recording.episode_id(task, seed), seen, recording.fps) if done else None
+    return seen
 
 
 def _episode(name: str, seen: list[Observation], fps: float) -> Episode:
     frames = stack(seen)
     num_views = frames.images.shape[1]
-    views = []
-    for view in range(num_views):
-        camera = frames.cameras[:, view]
-        poses = camera.world_from_camera.matrix()
-        still = bool((poses == poses[0]).all())
-        views.append(
-            View(f"view{view}", FramesInMemory(frames.images[:, view]), camera[0] if still else camera)
-        )
-    return Episode(
-        name, frames.instruction, fps, tuple(views), Trajectory(frames.world_from_tool, frames.opening)
-    )
+    path = Trajectory(frames.world_from_tool, frames.opening)
+    views = tuple(_view(frames, view) for view in range(num_views))
+    return Episode(name, frames.instruction, fps, views, path)
+
+
+def _view(frames: Observation, view: int) -> View:
+    """One view of all frames (axis: frame); a camera that stands still is stored once."""
+    camera = frames.cameras[:, view]
+    poses = camera.world_from_camera.matrix()
+    stands_still = bool((poses == poses[0]).all())
+    images = FramesInMemory(frames.images[:, view])
+    return View(f"view{view}", images, camera[0] if stands_still else camera)
 
 
 def record(
     out: Path,
     wanted: Iterable[Demonstration],
     recording: RecordingConfig,
+    *,
     num_workers: int = 1,
     crf: int = 18,
 ) -> Iterator[tuple[Demonstration, bool]]:
@@ -151,7 +174,7 @@ def record(
                 "record into another folder"
             )
         missing = (one for one in wanted if recording.episode_id(*one) not in writer.ids)
-        for one, encoded, folder in _encoded(missing, writer, recording, num_workers, crf):
+        for one, encoded, folder in _encoded(missing, writer, recording, num_workers=num_workers, crf=crf):
             with folder:
                 if encoded is not None:
                     writer.commit(encoded)
@@ -165,6 +188,7 @@ def _encoded(
     missing: Iterator[Demonstration],
     writer: DatasetWriter,
     recording: RecordingConfig,
+    *,
     num_workers: int,
     crf: int,
 ) -> Iterator[Result]:
@@ -206,7 +230,8 @@ def _single_threaded(
 
 
 def _demonstrate(one: Demonstration, recording: RecordingConfig, folder: Path, crf: int) -> Encoded | None:
-    environment = recording.environment(one[0])
-    episode = record_episode(environment, *one, recording)
+    task, seed = one
+    environment = recording.environment(task)
+    episode = record_episode(environment, task, seed, recording)
     environment.close()
     return None if episode is None else encode_episode(episode, folder, crf)
