@@ -50,7 +50,9 @@ def demonstrations(folder: Path, per_task: int) -> Recipe:
         RIGS["sampled"], LOOKS["train"], 4, (128, 128), every=4, hold=32, actor="disturbed"
     )
     wanted = [(task, seed) for task in find_benchmark("tabletop").trained for seed in range(per_task)]
-    for _ in track(record(folder, wanted, recording, num_workers=2), "recording", len(wanted), console=CONSOLE):
+    for _ in track(
+        record(folder, wanted, recording, num_workers=2), "recording", len(wanted), console=CONSOLE
+    ):
         pass
     source = SourceRecipe(folder, 1.0, TINY_MODES, 0.02, NO_TEXT_WHERE_SEEN)
     return replace(TINY, sources=(source,), validation=(), num_steps=100_000, num_workers=1)

@@ -83,9 +83,7 @@ class RecordingConfig:
         return Tabletop(task, self.rig, look=self.look, num_views=self.num_views, size=self.size)
 
 
-def record_episode(
-    environment: Tabletop, task: str, seed: int, recording: RecordingConfig
-) -> Episode | None:
+def record_episode(environment: Tabletop, task: str, seed: int, recording: RecordingConfig) -> Episode | None:
     """The demonstration of one seed, or None where it failed.
 
     Frame i shows the tool at trajectory[i]; its opening is what the gripper was last told, so a held object does
