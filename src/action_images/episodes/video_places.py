@@ -74,7 +74,7 @@ def _is_whole(video: VideoFrames, claim: Claim, fps: float) -> bool:
     """Whether the file is this episode, picture for row: as many, evenly spaced, both from 0 on."""
     times = video.times
     begins = abs(claim.start) < 0.5 / fps and abs(times[0]) < 0.5 / max(fps, _rate(times, fps))
-    return len(times) == claim.length and begins and _are_even(times)
+    return bool(len(times) == claim.length and begins and _are_even(times))
 
 
 def _rate(times: np.ndarray, default: float) -> float:

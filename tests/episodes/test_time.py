@@ -1,0 +1,165 @@
+"""Time is time: a row has the picture that its file shows at its time, or the episode is refused with the gap named."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import v3
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from action_images.episodes.dataset import Dataset
+from action_images.episodes.episode import EpisodeError
+from action_images.episodes.readers import Wanted, open_foreign
+from action_images.episodes.shift import shifted
+
+
+def read(root, wanted=None):
+    """Each episode's pictures by their numbers, or why it is refused."""
+    _, reader = open_foreign(root, "lerobot", wanted or Wanted())
+    found = {}
+    for episode_id in reader.ids:
+        try:
+            (frames,) = (view.frames for view in reader.read(episode_id).check().views[:1])
+            found[episode_id] = v3.numbers(frames.read(range(len(frames))))
+        except EpisodeError as error:
+            found[episode_id] = str(error)
+    return list(found.values())
+
+
+def test_pictures_that_a_camera_dropped_refuse_their_episode_and_no_other(tmp_path):
+    """The file keeps real times, so the episodes behind the gap begin where the table says."""
+    root = v3.write(tmp_path, [20, 15, 10], fps=30)
+    kept = [number for number in range(47) if number not in (8, 9)]
+    v3.encode(v3.video_path(root), kept, [number / 30 for number in kept])
+    first, second, third = read(root)
+    assert "shows no picture at 0.267 s (frame 8), the nearest is 33 ms away; 2 of 20 frames" in first
+    assert second == list(range(20, 35))
+    assert third == list(range(35, 45))
+
+
+@settings(max_examples=15)
+@given(dropped=st.sets(st.integers(0, 44), max_size=5), extra=st.integers(0, 4))
+def test_whatever_is_dropped_no_row_has_the_picture_of_another(tmp_path_factory, dropped, extra):
+    root = v3.write(tmp_path_factory.mktemp("set"), [20, 15, 10], fps=30)
+    kept = [number for number in range(45 + extra) if number not in dropped]
+    v3.encode(v3.video_path(root), kept, [number / 30 for number in kept])
+    for begin, length, found in zip((0, 20, 35), (20, 15, 10), read(root), strict=True):
+        if isinstance(found, list):
+            assert found == list(range(begin, begin + length))
+        else:
+            assert dropped
+
+
+def test_a_file_at_29_97_in_a_set_that_says_30_is_read_by_its_own_times(tmp_path):
+    """from_timestamp is where the file has the episode: multiplied by 30 it would be pictures of another moment."""
+    lengths = [90, 90, 40]
+    first = np.concatenate([[0], np.cumsum(lengths)])[:-1]
+    rate = 30_000 / 1001
+    root = v3.write(tmp_path, lengths, fps=30, starts=(first / rate * 1).tolist())
+    v3.encode(v3.video_path(root), range(220), np.arange(220) / rate)
+    assert read(root) == [
+        list(range(begin, begin + length)) for begin, length in zip(first, lengths, strict=True)
+    ]
+
+
+def test_a_header_of_another_rate_is_no_matter_where_pictures_are_rows(tmp_path):
+    """As DROID's files: 60 pictures a second in the header, 15 in truth, one episode in the file."""
+    root = v3.write(tmp_path, [30], fps=15)
+    v3.encode(v3.video_path(root), range(30), np.arange(30) / 60, rate=60)
+    assert read(root) == [list(range(30))]
+
+
+def test_a_shared_file_whose_header_has_another_rate_refuses_all_its_episodes(tmp_path):
+    root = v3.write(tmp_path, [20, 20], fps=15)
+    v3.encode(v3.video_path(root), range(40), np.arange(40) / 60, rate=60)
+    assert all(
+        "runs at 60 frames/s, the data set at 15, so where the episode begins" in one for one in read(root)
+    )
+
+
+def test_a_file_that_shows_more_pictures_than_rows_gives_those_of_the_rows_times(tmp_path):
+    root = v3.write(tmp_path, [20, 20], fps=10)
+    v3.encode(v3.video_path(root), range(120), np.arange(120) / 30, rate=30)
+    assert read(root) == [list(range(0, 60, 3)), list(range(60, 120, 3))]
+
+
+def test_rows_that_claim_the_same_pictures_are_both_refused(tmp_path):
+    """A merge that forgot to move the times of what it appended."""
+    root = v3.write(tmp_path, [20, 20, 20], starts=[0.0, 2.0, 0.0])
+    first, second, third = read(root)
+    assert "meta/episodes gives it pictures that it also gives to episode_000002" in first
+    assert second == list(range(20, 40))
+    assert "also gives to episode_000000" in third
+
+
+def test_pictures_lost_at_even_times_refuse_every_episode_of_the_file(tmp_path):
+    """A writer of constant rate closed the gap: which rows have lost theirs cannot be told."""
+    root = v3.write(tmp_path, [20, 20, 20])
+    v3.encode(v3.video_path(root), [n for n in range(60) if n not in (5, 6)], np.arange(58) / 10)
+    assert all("has 58 pictures for the 60 rows" in found for found in read(root))
+
+
+def test_a_recording_with_one_picture_less_than_rows_says_so(tmp_path):
+    root = v3.write(tmp_path, [20])
+    v3.encode(v3.video_path(root), range(19), np.arange(19) / 10)
+    (told,) = read(root)
+    assert "has 19 pictures for 20 rows" in told
+    assert "restore" not in told
+
+
+def test_a_file_that_begins_late_is_refused_with_the_time(tmp_path):
+    root = v3.write(tmp_path, [20])
+    v3.encode(v3.video_path(root), range(20), 0.2 + np.arange(20) / 10)
+    assert "shows its first picture at 0.200 s, the episode begins at 0.000 s" in read(root)[0]
+
+
+def test_rows_have_their_own_times_where_the_set_says_them(tmp_path):
+    """Rows left out after recording: frames 5 to 9 are gone from the table, not from the video."""
+
+    def leave_out(parts):
+        gone = range(5, 10)
+        parts.rows[:] = [row for row in parts.rows if row["frame_index"] not in gone]
+        for frame, row in enumerate(parts.rows):
+            row["frame_index"] = frame
+        parts.episodes[0]["length"] = len(parts.rows)
+
+    assert read(v3.write(tmp_path, [20], edit=leave_out)) == [[*range(5), *range(10, 20)]]
+
+
+def test_rows_out_of_order_are_put_in_the_order_of_frame_index(tmp_path):
+    root = v3.write(tmp_path, [12, 12])
+    path = root / "data/chunk-000/file-000.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table.take(pa.array(np.random.default_rng(0).permutation(24))), path)
+    dataset = Dataset(root)
+    assert [values[0] for values in dataset.column(1, "observation.state")] == list(range(12, 24))
+    assert v3.numbers(dataset[1].views[0].frames.read(range(12))) == list(range(12, 24))
+
+
+@pytest.mark.parametrize(("number", "message"), [(3, "has frame 3 twice"), (77, "goes from frame 10 to 77")])
+def test_rows_that_are_not_numbered_one_after_the_other_are_refused(tmp_path, number, message):
+    def bend(parts):
+        parts.rows[4 if number == 3 else 11]["frame_index"] = number
+
+    root = v3.write(tmp_path, [12, 12], edit=bend)
+    first, second = read(root)
+    assert message in first
+    assert second == list(range(12, 24))
+
+
+def test_a_late_camera_is_set_right_by_a_shift_and_no_other_is_touched(tmp_path):
+    root = v3.write(tmp_path, [20], views=(v3.VIEW, "observation.images.side"))
+    late = [max(0, number - 3) for number in range(20)]
+    v3.encode(v3.video_path(root), late, np.arange(20) / 10)
+    _, reader = open_foreign(root)
+    whole = reader.read("episode_000000").check()
+    right = shifted(whole, {"top": 3}).check()
+    shown = {view.name: v3.numbers(view.frames.read(range(right.num_frames))) for view in right.views}
+    assert shown == {"top": list(range(17)), "side": list(range(17))}
+    early = shifted(whole, {"side": -2}).check()
+    assert v3.numbers(early.view("side").frames.read(range(18))) == list(range(18))
+    with pytest.raises(EpisodeError, match="none is left after the shift"):
+        shifted(whole, {"top": 20})
+    with pytest.raises(EpisodeError, match="no view 'left'"):
+        shifted(whole, {"left": 1})

@@ -1,0 +1,101 @@
+"""Words are what task_index and meta/tasks.parquet bind, frame by frame."""
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import v3
+
+from action_images.episodes.dataset import Dataset
+from action_images.episodes.episode import EpisodeError
+from action_images.episodes.importing import Job, import_episodes
+from action_images.episodes.readers import Wanted, open_foreign
+
+TEXTS = ("open the drawer", "put the cup into it")
+
+
+def halves(_, frame):
+    return int(frame >= 6)
+
+
+def without_tasks(parts):
+    for row in parts.episodes:
+        del row["tasks"]
+
+
+def as_text(parts):
+    for row in parts.episodes:
+        row["tasks"] = v3.WORDS
+
+
+def stale(parts):
+    for row in parts.episodes:
+        row["tasks"] = ["task_0"]
+
+
+@pytest.mark.parametrize("edit", [without_tasks, as_text, stale])
+def test_the_words_are_those_of_the_table_whatever_the_copy_says(tmp_path, edit):
+    root = v3.write(tmp_path, [9, 9], edit=edit)
+    _, reader = open_foreign(root)
+    assert [reader.read(name).instruction for name in reader.ids] == [v3.WORDS] * 2
+    assert [Dataset(root).instruction(index) for index in range(2)] == [v3.WORDS] * 2
+    assert Dataset(root)[1].instruction == v3.WORDS
+    assert any("in 2 episodes; the latter is taken" in told for told in reader.remarks) == (edit is stale)
+
+
+def test_an_episode_whose_task_changes_is_cut_there(tmp_path):
+    root = v3.write(tmp_path, [10, 8], tasks=halves, texts=TEXTS)
+    _, reader = open_foreign(root)
+    assert reader.ids == [f"episode_{number:06d}/task{part}" for number in range(2) for part in range(2)]
+    episodes = [reader.read(name).check() for name in reader.ids]
+    assert [episode.instruction for episode in episodes] == [*TEXTS, *TEXTS]
+    shown = [v3.numbers(one.views[0].frames.read(range(one.num_frames))) for one in episodes]
+    assert shown == [[*range(6)], [*range(6, 10)], [*range(10, 16)], [16, 17]]
+
+
+def test_an_episode_whose_task_changes_is_refused_by_choice_and_never_opened_as_one(tmp_path):
+    root = v3.write(tmp_path, [10, 5], tasks=halves, texts=TEXTS)
+    _, reader = open_foreign(root, "auto", Wanted(several_tasks="refuse"))
+    with pytest.raises(EpisodeError, match=r"its task changes at frame 6 .*--several-tasks cut"):
+        reader.read("episode_000000")
+    assert reader.read("episode_000001").instruction == TEXTS[0]
+    with pytest.raises(EpisodeError, match="'action-images import' cuts it there"):
+        _ = Dataset(root)[0]
+
+
+def test_a_frame_whose_task_has_no_text_refuses_its_episode_alone(tmp_path):
+    root = v3.write(tmp_path, [5, 5], tasks=lambda episode, _: 7 * episode)
+    _, reader = open_foreign(root)
+    assert reader.read("episode_000000").instruction == v3.WORDS
+    with pytest.raises(
+        EpisodeError, match=r"frame 0 has the task_index 7, which meta/tasks.parquet does not have"
+    ):
+        reader.read("episode_000001")
+
+
+def test_pandas_index_without_a_name_is_read_too(tmp_path):
+    root = v3.write(tmp_path, [5])
+    pq.write_table(pa.table({"task_index": [0], "__index_level_0__": ["stack"]}), root / "meta/tasks.parquet")
+    assert Dataset(root)[0].instruction == "stack"
+
+
+def test_without_the_table_one_text_of_the_copy_holds_and_several_are_refused(tmp_path):
+    root = v3.write(tmp_path / "one", [5])
+    (root / "meta/tasks.parquet").unlink()
+    assert Dataset(root)[0].instruction == v3.WORDS
+
+    def several(parts):
+        parts.episodes[0]["tasks"] = list(TEXTS)
+
+    other = v3.write(tmp_path / "several", [5], edit=several)
+    (other / "meta/tasks.parquet").unlink()
+    with pytest.raises(EpisodeError, match="names 2 tasks"):
+        _ = Dataset(other)[0]
+
+
+def test_import_says_how_many_episodes_have_no_words_path_or_cameras(tmp_path):
+    root = v3.write(tmp_path / "source", [6, 6], tasks=lambda episode, _: episode, texts=(v3.WORDS, " "))
+    outcome = import_episodes(Job(root), tmp_path / "out", 0)
+    said = " | ".join(outcome.sentences())
+    assert "calibration.json is not there" in said
+    assert "of 2 imported episodes, 1 have no instruction, 2 have no tool path, 2 have no calibration" in said
+    assert [Dataset(tmp_path / "out").instruction(index) for index in range(2)] == [v3.WORDS, None]
