@@ -1,4 +1,4 @@
-"""Time is time: a row has the picture that its file shows at its time, or the episode is refused with the gap named."""
+"""Time is time: a row has the picture that its file shows then, or its episode is refused with the gap."""
 
 import numpy as np
 import pyarrow as pa
@@ -17,14 +17,15 @@ from action_images.episodes.shift import shifted
 def read(root, wanted=None):
     """Each episode's pictures by their numbers, or why it is refused."""
     _, reader = open_foreign(root, "lerobot", wanted or Wanted())
-    found = {}
-    for episode_id in reader.ids:
-        try:
-            (frames,) = (view.frames for view in reader.read(episode_id).check().views[:1])
-            found[episode_id] = v3.numbers(frames.read(range(len(frames))))
-        except EpisodeError as error:
-            found[episode_id] = str(error)
-    return list(found.values())
+    return [pictures_or_reason(reader, episode_id) for episode_id in reader.ids]
+
+
+def pictures_or_reason(reader, episode_id):
+    try:
+        frames = reader.read(episode_id).check().views[0].frames
+        return v3.numbers(frames.read(range(len(frames))))
+    except EpisodeError as error:
+        return str(error)
 
 
 def test_pictures_that_a_camera_dropped_refuse_their_episode_and_no_other(tmp_path):
@@ -52,7 +53,7 @@ def test_whatever_is_dropped_no_row_has_the_picture_of_another(tmp_path_factory,
 
 
 def test_a_file_at_29_97_in_a_set_that_says_30_is_read_by_its_own_times(tmp_path):
-    """from_timestamp is where the file has the episode: multiplied by 30 it would be pictures of another moment."""
+    """from_timestamp is where the file has the episode: times 30 it would be of another moment."""
     lengths = [90, 90, 40]
     first = np.concatenate([[0], np.cumsum(lengths)])[:-1]
     rate = 30_000 / 1001

@@ -1,4 +1,4 @@
-"""What a container says about its pictures is followed, or refused by name: turned, cropped, coloured, ordered."""
+"""What a container says of its pictures is followed or refused by name: turns, crops, colours, order."""
 
 import os
 import struct

@@ -1,4 +1,4 @@
-"""A LeRobotDataset v3 of another writer, by hand: each picture carries its row's number; one thing can be bent."""
+"""A LeRobotDataset v3 of another writer: pictures carry their row's number, and one thing can be bent."""
 
 import json
 from collections.abc import Callable, Sequence

@@ -163,6 +163,8 @@ def _counted(
     if trajectory is not None:
         lengths["poses"] = trajectory.num_frames
     same_length(episode_id, lengths)
+    for name, video in videos.items():
+        in_even_times(f"{episode_id}/{name}", video)
     rates = {name: video.fps for name, video in videos.items()}
     fps = next(iter(rates.values()))
     if fps <= 0 or any(abs(rate - fps) > MOST_RATE_ERROR * fps for rate in rates.values()):
@@ -170,6 +172,4 @@ def _counted(
         raise EpisodeError(
             f"{episode_id}: its videos run at other rates ({listed} frames/s); encode them alike"
         )
-    for name, video in videos.items():
-        in_even_times(f"{episode_id}/{name}", video)
     return dict(videos), fps

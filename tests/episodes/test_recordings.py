@@ -1,0 +1,201 @@
+"""Anyone's own files: a folder of videos, cameras.json, poses and words for each episode."""
+
+import json
+
+import foreign
+import numpy as np
+import pytest
+import torch
+import v3
+from PIL import Image
+
+from action_images.episodes.dataset import Dataset
+from action_images.episodes.episode import EpisodeError
+from action_images.episodes.importing import Job, import_episodes
+from action_images.episodes.readers import open_foreign
+from action_images.episodes.video import VideoFrames, write_video
+from recorded import assert_tool_is_where_it_was_drawn
+
+SIZE = (48, 64)
+EYES = {"front": (0.8, 0.1, 0.7), "side": (0.1, 0.8, 0.6)}
+MATRIX = np.array([[50.0, 0, 32], [0, 50, 24], [0, 0, 1]])
+POSE = np.eye(4).tolist()
+ENTRY = {"height": 48, "width": 64, "intrinsics": MATRIX.tolist(), "world_from_camera": POSE}
+OTHERS = json.dumps({"format": "action-images/cameras", "version": 1, "cameras": {"top": ENTRY}})
+HEADER = "x,y,z,qx,qy,qz,qw,opening"
+
+
+def write_cameras(path) -> None:
+    height, width = SIZE
+    entries = {
+        name: {
+            "height": height,
+            "width": width,
+            "intrinsics": MATRIX.tolist(),
+            "world_from_camera": foreign.looking(eye).tolist(),
+        }
+        for name, eye in EYES.items()
+    }
+    path.write_text(json.dumps({"format": "action-images/cameras", "version": 1, "cameras": entries}))
+
+
+def write_episode(folder, fps=10) -> None:
+    folder.mkdir(parents=True)
+    position, rotation, opening = foreign.tool_path()
+    for name, eye in EYES.items():
+        pixels = foreign.pinhole_pixels(MATRIX, np.linalg.inv(foreign.looking(eye)), position)
+        write_video(folder / f"{name}.mp4", foreign.draw(pixels, SIZE), fps)
+    rows = np.concatenate([position, rotation.as_quat(), opening[:, None]], -1)
+    np.savetxt(folder / "poses.csv", rows, delimiter=",", header=HEADER, comments="")
+    (folder / "instruction.txt").write_text("put the cup away\n")
+
+
+def test_videos_cameras_poses_and_words_enter_and_the_tool_is_where_it_was_drawn(tmp_path):
+    write_episode(tmp_path / "source/tuesday/e1")
+    write_cameras(tmp_path / "source/tuesday/e1/cameras.json")
+    outcome = import_episodes(Job(tmp_path / "source"), tmp_path / "out", 0)
+    assert (outcome.format, outcome.imported, outcome.sentences()) == ("recordings", ["tuesday/e1"], [])
+    (episode,) = Dataset(tmp_path / "out")
+    assert (episode.instruction, episode.fps, episode.num_frames) == ("put the cup away", 10, foreign.FRAMES)
+    assert_tool_is_where_it_was_drawn(episode)
+
+
+def test_cameras_above_the_episodes_are_those_of_all(tmp_path):
+    for name in ("e1", "e2", "e10"):
+        write_episode(tmp_path / name)
+    write_cameras(tmp_path / "cameras.json")
+    _, reader = open_foreign(tmp_path)
+    assert reader.ids == ["e1", "e2", "e10"]
+    for name in reader.ids:
+        assert_tool_is_where_it_was_drawn(reader.read(name).check())
+
+
+def test_what_is_not_there_is_unknown_and_counted(tmp_path):
+    for name in ("e1", "e2"):
+        write_episode(tmp_path / name)
+    for name in ("poses.csv", "instruction.txt"):
+        (tmp_path / "e1" / name).unlink()
+    (tmp_path / "e1/instruction.txt").write_text("\n")
+    _, reader = open_foreign(tmp_path)
+    episode = reader.read("e1").check()
+    assert (episode.trajectory, episode.instruction) == (None, None)
+    assert all(view.camera is None for view in episode.views)
+    lacking = ["2 of 2 episodes have no cameras.json", "1 of 2 episodes have no poses.csv"]
+    assert reader.remarks == lacking
+
+
+def test_rows_with_times_have_the_pictures_that_are_shown_then(tmp_path):
+    """A camera at 30 pictures a second, poses at 10, the first at 0.5 s."""
+    (tmp_path / "e").mkdir()
+    v3.encode(tmp_path / "e/front.mp4", range(60), np.arange(60) / 30)
+    position, rotation, opening = foreign.tool_path()
+    times = 0.5 + np.arange(foreign.FRAMES) / 10
+    rows = np.concatenate([position, rotation.as_quat(), opening[:, None], times[:, None]], -1)
+    np.savetxt(tmp_path / "e/poses.csv", rows, delimiter=",", header=f"{HEADER},time", comments="")
+    episode = open_foreign(tmp_path)[1].read("e").check()
+    assert episode.fps == 10
+    assert v3.numbers(episode.views[0].frames.read(range(9))) == list(range(15, 42, 3))
+
+
+@pytest.mark.parametrize(
+    ("bend", "message"),
+    [
+        (lambda folder: v3.encode(folder / "front.mp4", range(9), np.arange(9) / 12), "run at other rates"),
+        (lambda folder: v3.encode(folder / "front.mp4", range(8), np.arange(8) / 10), "differ in length"),
+        (
+            lambda folder: v3.encode(
+                folder / "front.mp4", range(9), [*np.arange(5) / 10, *np.arange(8, 12) / 10]
+            ),
+            "has gaps .400 ms between pictures 4 and 5, 100 ms elsewhere",
+        ),
+        (lambda folder: (folder / "front.mp4").rename(folder / "top.mp4"), None),
+        (
+            lambda folder: [(folder / f"{name}.mp4").rename(folder / f"{name}2.mp4") for name in EYES],
+            "same names",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_name(tmp_path, bend, message):
+    write_episode(tmp_path / "e")
+    write_cameras(tmp_path / "e/cameras.json")
+    bend(tmp_path / "e")
+    _, reader = open_foreign(tmp_path)
+    if message is None:  # a camera without a calibration is a view without one
+        assert {view.name: view.camera is None for view in reader.read("e").views} == {
+            "side": False,
+            "top": True,
+        }
+        return
+    with pytest.raises(EpisodeError, match=message):
+        reader.read("e")
+
+
+def test_a_folder_of_pictures_alone_is_no_recording(tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "front.png")
+    with pytest.raises(EpisodeError, match="is none of lerobot"):
+        open_foreign(tmp_path)
+
+
+def shorter(path, less: int) -> None:
+    frames = VideoFrames(path).read(range(len(VideoFrames(path)) - less))
+    write_video(path, list(frames), 15)
+
+
+def with_capture_times(root, repeated=()) -> None:
+    """The times (ms) at which the cameras took what each row saw; repeated rows saw the moment of the row before."""
+    import h5py
+
+    steps = np.array([0 if row in repeated else 67 for row in range(foreign.FRAMES)])
+    with h5py.File(next(root.rglob("trajectory.h5")), "a") as file:
+        for serial in foreign.DROID_SERIALS.values():
+            name = f"observation/timestamp/cameras/{serial}_estimated_capture"
+            file[name] = (1_683_274_830_000 + np.cumsum(steps)).astype(np.int64)
+
+
+@pytest.mark.parametrize("has_times", [False, True])
+def test_a_droid_recording_with_one_picture_less_than_rows_loses_its_last_row(tmp_path, has_times):
+    root = foreign.write_droid(tmp_path)
+    shorter(next(root.rglob("22008760.mp4")), 1)
+    if has_times:
+        with_capture_times(root)
+    episode = open_foreign(root)[1].read(open_foreign(root)[1].ids[0]).check()
+    assert episode.num_frames == foreign.FRAMES - 1
+    assert_tool_is_where_it_was_drawn(episode)
+    assert "the last rows have no picture; they are left out" in episode.notes
+
+
+def test_rows_of_droid_that_saw_the_same_moment_share_its_picture(tmp_path):
+    root = foreign.write_droid(tmp_path)
+    with_capture_times(root, repeated=(4,))
+    whole = {}
+    for path in root.rglob("*.mp4"):
+        whole[path.stem] = VideoFrames(path).read([0, 1, 2, 3, 5, 6, 7, 8])
+    for path in root.rglob("*.mp4"):
+        write_video(path, list(whole[path.stem]), 60, crf=1)
+    episode = open_foreign(root)[1].read(open_foreign(root)[1].ids[0]).check()
+    assert episode.num_frames == foreign.FRAMES
+    frames = episode.views[0].frames.read(range(9))
+    assert torch.equal(frames[3], frames[4])
+    assert not torch.equal(frames[4], frames[5])
+
+
+def test_a_droid_recording_that_lacks_more_is_refused_with_what_is_known(tmp_path):
+    root = foreign.write_droid(tmp_path)
+    shorter(next(root.rglob("22008760.mp4")), 3)
+    with pytest.raises(EpisodeError, match=r"view 'ext1' has 6 pictures for the 9 rows of trajectory\.h5"):
+        open_foreign(root)[1].read(open_foreign(root)[1].ids[0])
+
+
+@pytest.mark.parametrize("name", ["droid_language_annotations.json", "aggregated-annotations-030724.json"])
+def test_droids_words_are_read_under_every_published_name_and_any_task_is_none(tmp_path, name):
+    root = foreign.write_droid(tmp_path)
+    (root / "aggregated-annotations-030724.json").unlink()
+    notes = next(root.rglob("metadata_*.json"))
+    notes.write_text(json.dumps(json.loads(notes.read_text()) | {"current_task": "Do any task, then reset"}))
+    reader = open_foreign(root)[1]
+    assert reader.read(reader.ids[0]).instruction is None
+    assert any("not found" in remark and "droid_language_annotations" in remark for remark in reader.remarks)
+    (root / name).write_text(json.dumps({foreign.DROID_UUID: {"language_instruction1": "wipe the table"}}))
+    reader = open_foreign(root)[1]
+    assert reader.read(reader.ids[0]).instruction == "wipe the table"
+    assert any("found beside the episodes" in remark and name in remark for remark in reader.remarks)
