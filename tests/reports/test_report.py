@@ -4,6 +4,7 @@ import json
 import math
 import random
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,9 @@ def trial(policy: str, task: str, seed: int, failure: str | None = None, **value
 
 def trials(policy: str, rate: float, seed: int = 0) -> list[TrialRecord]:
     chance = random.Random(seed)
-    draws = [(task, number, chance.random() < rate) for task in ("close", "reach") for number in range(40)]
+    draws = [
+        (task, number, chance.random() < rate) for task, number in product(("close", "reach"), range(40))
+    ]
     return [
         trial(
             policy,
@@ -80,8 +83,7 @@ def test_ceilings_are_counted_over_the_same_scenes():
     ours = [record for record in trials("ours", 0.5) if record.seed < 10]
     expert = [
         trial("expert", task, seed, None if seed < 10 else "missed")
-        for task in ("close", "reach")
-        for seed in range(40)
+        for task, seed in product(("close", "reach"), range(40))
     ]
     table = rows([*ours, *expert])
     assert all(
@@ -267,18 +269,14 @@ def test_a_ceiling_of_other_clips_stands_beside_its_own_policy_alone(tmp_path: P
 
 def test_all_curves_of_a_log_are_drawn_or_it_is_refused(tmp_path: Path):
     log = tmp_path / "log.jsonl"
-    log.write_text(
-        "".join(
-            json.dumps({"step": step, **{f"c{number}": step for number in range(100)}}) + "\n"
-            for step in range(3)
-        )
-    )
+
+    def write_log(num_curves: int) -> None:
+        names = [f"c{number}" for number in range(num_curves)]
+        lines = [json.dumps({"step": step, **dict.fromkeys(names, step)}) for step in range(3)]
+        log.write_text("\n".join(lines) + "\n")
+
+    write_log(100)
     assert len(load_curves(log)) == 100
-    log.write_text(
-        "".join(
-            json.dumps({"step": step, **{f"c{number}": step for number in range(201)}}) + "\n"
-            for step in range(3)
-        )
-    )
+    write_log(201)
     with pytest.raises(ValueError, match="holds 201 curves"):
         load_curves(log)

@@ -53,7 +53,7 @@ def write_report(folders: Sequence[Path], out: Path, training_log: Path | None =
         films=films_of(table, loaded.home, inlined),
         compared=_compared(comparisons(table)),
         failed=_grouped(failed),
-        reasons={name: FAILURES[name] for name in FAILURES if any(name in row.failures for row in failed)},
+        reasons=_reasons(failed),
         curves=[Curve.filling(name, points) for name, points in curves.items()],
     )
     warnings = list(inlined.left_out)
@@ -91,6 +91,14 @@ def _grouped(table: Iterable[Row]) -> list[Group]:
     """Rows of one policy and protocol follow each other already."""
     groups = groupby(table, lambda row: f"{row.policy}, {row.protocol}")
     return [(heading, list(members)) for heading, members in groups]
+
+
+def _reasons(failed: Iterable[Row]) -> dict[str, str]:
+    """The reasons that occur, and what they mean."""
+    occurring: set[str] = set()
+    for row in failed:
+        occurring |= row.failures.keys()
+    return {name: meaning for name, meaning in FAILURES.items() if name in occurring}
 
 
 def _totals(table: Sequence[Row]) -> list[Row]:

@@ -29,7 +29,7 @@ def films_of(
     table: Sequence[Row], home: Mapping[Address, Path], inlined: Inlined
 ) -> list[tuple[Row, list[ShownFilm]]]:
     """The films of each row, rows without one left out; those of ceilings where there is nothing else."""
-    filmed = [row for row in table if row.task != ALL and any(trial.film for trial in row.trials)]
+    filmed = [row for row in table if row.task != ALL and _is_filmed(row)]
     chosen = [row for row in filmed if not is_ceiling(row.policy)] or filmed
     shown = []
     for row in chosen:
@@ -38,6 +38,10 @@ def films_of(
         if films:
             shown.append((row, films))
     return shown
+
+
+def _is_filmed(row: Row) -> bool:
+    return any(trial.film for trial in row.trials)
 
 
 def _first_film(
