@@ -51,7 +51,7 @@ def test_every_picture_of_a_calibration_is_shown_with_corners_found_and_projecte
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    """A log of 400 steps with a validation of two modes every 100; some steps stand twice, as after a kill."""
+    """A log of 400 steps with a validation of two modes every 100; some stand twice, as after a kill."""
     (tmp_path / "run").mkdir()
     rows = [{"step": step, "loss": 1 / step} for step in range(1, 401)]
     for step in (100, 200, 300, 400):
