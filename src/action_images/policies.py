@@ -18,12 +18,14 @@ DEFAULT_SIZE = (128, 128)
 DEFAULT_FPS = 5.0
 """Frames a second of `expert-video` beside a policy that does not say at which rate it was trained."""
 PLAN_S = 600.0
-"""How long a server may take for a plan: a simulator stands still meanwhile, so the server's own limit decides."""
+"""How long a server may take for a plan: a simulator stands still meanwhile, so the server's own limit
+decides."""
 
 
 @dataclass(frozen=True)
 class Planning:
-    """How the models of a folder plan. What differs from these defaults belongs to the policy's name in results."""
+    """How the models of a folder plan. What differs from these defaults belongs to the policy's name in
+    results."""
 
     mode: Literal["policy", "joint"] = "policy"
     """What the models imagine: the actions alone (policy), or the video besides (joint)."""
@@ -55,7 +57,8 @@ class Planning:
 
 @dataclass(frozen=True)
 class ServerAccess:
-    """How a policy server is asked: its token, and the format of actions (None: `matrix`, which is not rounded)."""
+    """How a policy server is asked: its token, and the format of actions (None: `matrix`, which is not
+    rounded)."""
 
     token: str | None = None
     actions: str | None = None
@@ -63,7 +66,8 @@ class ServerAccess:
 
 @dataclass(frozen=True)
 class ReferencePolicy:
-    """Makes a policy to compare with; `size` (height, width; px) and `fps` are those of the video of `expert-video`."""
+    """Makes a policy to compare with; `size` (height, width; px) and `fps` are those of the video of
+    `expert-video`."""
 
     name: str
     size: tuple[int, int] = DEFAULT_SIZE
@@ -169,7 +173,8 @@ class NamedPolicy:
 
     @property
     def clips(self) -> tuple[int, int, float] | None:
-        """Height, width (px) and frames a second of the clips that it plans on; None where it plans on none."""
+        """Height, width (px) and frames a second of the clips that it plans on; None where it plans on
+        none."""
         return (*self.image_size, self.fps) if self.plans_on_clips else None
 
     def tried(self) -> "NamedPolicy":
@@ -199,10 +204,12 @@ def policy_named(
     *,
     reference_size: tuple[int, int] | None = None,
 ) -> NamedPolicy:
-    """The policy that is called so, with its name in results, image size and frames a second; no weights are loaded.
+    """The policy that is called so, with its name in results, image size and frames a second; no weights are
+    loaded.
 
-    A server is asked for them. `reference_size` (height, width; px) is what references are shown and draw at. Raises
-    as `maker_of` does, where a folder does not say what clips its models were trained on, or no server answers.
+    A server is asked for them. `reference_size` (height, width; px) is what references are shown and draw at.
+    Raises as `maker_of` does, where a folder does not say what clips its models were trained on, or no server
+    answers.
     """
     maker = maker_of(given, planning, access)
     if isinstance(maker, ServedPolicy):
@@ -216,7 +223,8 @@ def policy_named(
 
 
 def name_of(given: str, planning: Planning = Planning()) -> str:
-    """What a reference or a folder's policy is called in results: by its weights, and by what changes its plans."""
+    """What a reference or a folder's policy is called in results: by its weights, and by what changes its
+    plans."""
     from action_images.model.shipped import models_name
 
     called = given if given in REFERENCES else models_name(given, planning.dtype)

@@ -45,7 +45,8 @@ class Winding:
 
 @dataclass(frozen=True)
 class Moody:
-    """Does what the instruction says: `wait PATH` (until there is such a file), `fail`, `refuse`, `unsure NUM_KNOWN`; else holds."""
+    """Does what the instruction says: `wait PATH` (until there is such a file), `fail`, `refuse`, `unsure
+    NUM_KNOWN`; else holds."""
 
     def plan(self, observation: Observation) -> Plan:
         """Eight steps of standing still, after doing as told."""
@@ -66,7 +67,8 @@ class Moody:
 
 @dataclass(frozen=True)
 class Doors:
-    """Makes a policy: not while there is a file `shut` in the folder, and with an error while there is one `broken`."""
+    """Makes a policy: not while there is a file `shut` in the folder, and with an error while there is one
+    `broken`."""
 
     folder: Path
 

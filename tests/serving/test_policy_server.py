@@ -39,7 +39,8 @@ def server():
 
 @pytest.fixture
 def gate(tmp_path: Path):
-    """A file that is not there yet: the instruction `wait GATE` is planned until a test touches it, not for some time."""
+    """A file that is not there yet: the instruction `wait GATE` is planned until a test touches it, not for
+    some time."""
     yield tmp_path / "gate"
     (tmp_path / "gate").touch()
 
@@ -218,7 +219,8 @@ def test_eight_clients_at_once_are_all_answered(server):
 
 
 def handshaken(server, receive_bytes: int | None = None) -> socket.socket:
-    """A socket after the websocket handshake, for frames that no library would send; its buffer may be made small."""
+    """A socket after the websocket handshake, for frames that no library would send; its buffer may be made
+    small."""
     plain = socket.socket()
     plain.settimeout(PATIENCE_S)
     if receive_bytes is not None:

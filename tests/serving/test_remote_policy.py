@@ -38,7 +38,8 @@ def server():
 
 @contextlib.contextmanager
 def minimal_server(answer, metadata=b"\x80", sock: socket.socket | None = None):
-    """A server written against openpi's protocol alone: a frame of metadata, then `answer(observation)` for each frame.
+    """A server written against openpi's protocol alone: a frame of metadata, then `answer(observation)` for
+    each frame.
 
     An answer that is a list is sent as so many frames.
     """

@@ -17,7 +17,8 @@ COMMANDS = {
     for path in sorted(Path(__file__).parent.glob("*.py"))
     if path.stem != "__init__"
 }
-"""Command -> its file, whose first line says what the command does and whose `main` takes its typed arguments."""
+"""Command -> its file, whose first line says what the command does and whose `main` takes its typed
+arguments."""
 
 EXTRAS = {
     "data": ("h5py", "pyarrow"),
@@ -31,15 +32,16 @@ EXTRAS = {
     "view": ("PIL", "matplotlib", "scipy"),
     "calibrate": ("cv2", "scipy"),
 }
-"""Extra of the package -> what is imported of it. A missing module is said by the command's own extra, else the first."""
+"""Extra of the package -> what is imported of it. A missing module is said by the command's own extra, else
+the first."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the process's exit code.
 
-    What a user can put right (ActionImagesError, a file that is not there, a missing package of an extra) ends in one
-    line on stderr and code 2; ACTION_IMAGES_TRACEBACK=1 also shows where it was raised. Any other exception is a bug:
-    its traceback is shown with where to report it, and the code is 70.
+    What a user can put right (ActionImagesError, a file that is not there, a missing package of an extra)
+    ends in one line on stderr and code 2; ACTION_IMAGES_TRACEBACK=1 also shows where it was raised. Any other
+    exception is a bug: its traceback is shown with where to report it, and the code is 70.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -58,7 +60,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(command: str, arguments: list[str]) -> int:
-    """Run a command and put its errors into words: a line where the user can put it right, the traceback of a bug."""
+    """Run a command and put its errors into words: a line where the user can put it right, the traceback of a
+    bug."""
     import tyro
 
     try:

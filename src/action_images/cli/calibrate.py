@@ -44,7 +44,8 @@ class Shooting(BoardArguments):
     folders: tyro.conf.Positional[tuple[Path, ...]] = ()
     """A folder of pictures for each camera; its name is the camera's."""
     poses: Path = Path("poses.csv")
-    """Trajectory file with the tool's pose at each picture: row i is picture i, or a csv column 'image' names it."""
+    """Trajectory file with the tool's pose at each picture: row i is picture i, or a csv column 'image' names
+    it."""
     out: Path = Path("calibration")
     """Folder for cameras.json, report.json and <camera>.png."""
     intrinsics: Path | None = None
@@ -108,7 +109,8 @@ def main(
         tyro.conf.arg(name=""),
     ],
 ) -> int:
-    """Calibrate cameras from pictures of a printed board and the robot's poses; docs/calibration.md shows how in ten minutes."""
+    """Calibrate cameras from pictures of a printed board and the robot's poses; docs/calibration.md shows how
+    in ten minutes."""
     if isinstance(what, Print):
         from action_images.calibration.sheet import save_sheet
 

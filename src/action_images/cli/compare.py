@@ -6,8 +6,9 @@ from pathlib import Path
 def main(first: Path, second: Path, /) -> None:
     """Compare two policies on the scenes that both were judged on.
 
-    Prints for each task, and for all together, both success rates with 95 % Wilson intervals, how many scenes only one of
-    them won, and the exact two-sided McNemar p-value: how likely so uneven a split is if neither is better.
+    Prints for each task, and for all together, both success rates with 95 % Wilson intervals, how many scenes
+    only one of them won, and the exact two-sided McNemar p-value: how likely so uneven a split is if neither
+    is better.
 
     Args:
         first: a results folder of `action-images evaluate`.

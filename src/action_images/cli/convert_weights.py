@@ -16,12 +16,14 @@ def main(
 ) -> None:
     """Convert a checkpoint; nothing in it is run, and no more than about two shards are in memory at a time.
 
-    With --wan the whole folder of models is made, which every command takes; without, that of the transformer alone.
+    With --wan the whole folder of models is made, which every command takes; without, that of the transformer
+    alone.
 
     Args:
         source: a .ckpt, .pt, .pth or .safetensors file, or a folder of .safetensors shards.
         out: the folder to write; what says that it is whole comes last.
-        wan: a download of Wan-AI/Wan2.2-TI2V-5B-Diffusers, of which vae, text_encoder and tokenizer are copied.
+        wan: a download of Wan-AI/Wan2.2-TI2V-5B-Diffusers, of which vae, text_encoder and tokenizer are
+            copied.
         max_shard_gb: the largest size of one written file.
     """
     from action_images.model.convert import convert

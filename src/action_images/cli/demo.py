@@ -26,13 +26,13 @@ def main(
 ) -> None:
     """Watch the shipped policy drive the simulated arm.
 
-    It imagines videos and action images of the near future, reads the action images back into tool poses, executes some
-    of them, and looks again. OUT gets a film of each task and report.html.
+    It imagines videos and action images of the near future, reads the action images back into tool poses,
+    executes some of them, and looks again. OUT gets a film of each task and report.html.
 
     Args:
         task: Names of tasks.
-        instruction: What the policy is told instead of the scene's own words, as "reach the green ball"; a scene is
-            looked for in which these words name what the task is about.
+        instruction: What the policy is told instead of the scene's own words, as "reach the green ball"; a
+            scene is looked for in which these words name what the task is about.
         rig: Where the cameras stand; no camera of training stood where `held-out` ones do.
         look: Colours and light; `new` ones were never trained on.
         scene: Which scene; none of them was trained on.
@@ -113,7 +113,8 @@ def _forget(results: Path) -> None:
 
 
 def find_scene(environment: "Tabletop", scene: int, instruction: str | None) -> int:
-    """The seed of a scene; of the first from there on that is told as the instruction says, where one is given.
+    """The seed of a scene; of the first from there on that is told as the instruction says, where one is
+    given.
 
     Raises ValueError where none of the next scenes fits, or the words are not about this task at all.
     """

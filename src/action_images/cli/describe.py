@@ -22,7 +22,8 @@ def main(
     checkpointed: bool = True,
     lora_rank: int = 32,
 ) -> None:
-    """Nothing is loaded and no memory is taken; docs/model.md says how far the figures agree with measurements.
+    """Nothing is loaded and no memory is taken; docs/model.md says how far the figures agree with
+    measurements.
 
     Args:
         preset: a size of the model; what is left out below is the preset's own.

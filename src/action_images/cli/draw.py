@@ -21,10 +21,12 @@ def main(
     released: bool = False,
     axis_length: float = 0.1,
 ) -> None:
-    """Draw a trajectory into calibrated views: one action video, OUT/<camera>.mp4, for each camera of the file.
+    """Draw a trajectory into calibrated views: one action video, OUT/<camera>.mp4, for each camera of the
+    file.
 
     Args:
-        trajectory: Tool poses as .npy, .csv or .json: rows of x y z, quaternion x y z w (or Euler xyz), opening.
+        trajectory: Tool poses as .npy, .csv or .json: rows of x y z, quaternion x y z w (or Euler xyz),
+            opening.
         cameras: The rig's calibration, a cameras file (docs/conventions.md).
         out: Folder to write to.
         over: Folder with <camera>.mp4 of the scene; OUT/<camera>_overlay.mp4 then shows both.

@@ -21,9 +21,11 @@ def main(
     workers: int | None = None,
     threads: int = 1,
 ) -> None:
-    """Fill CACHE with the latents of every window of a data set; the same command goes on where it was stopped.
+    """Fill CACHE with the latents of every window of a data set; the same command goes on where it was
+    stopped.
 
-    For your own training code (docs/scale.md says how it reads them): `action-images train` encodes as it goes.
+    For your own training code (docs/scale.md says how it reads them): `action-images train` encodes as it
+    goes.
 
     Args:
         dataset: a LeRobotDataset v3.

@@ -11,8 +11,8 @@ def main(
 ) -> None:
     """Fetch, convert and write down the commits; a folder that is filled already is left as it is.
 
-    Needs about 27 GB in OUT and as much in the hub's cache (HF_HOME), which can be deleted afterwards. Nothing in the
-    checkpoint is run.
+    Needs about 27 GB in OUT and as much in the hub's cache (HF_HOME), which can be deleted afterwards.
+    Nothing in the checkpoint is run.
 
     Args:
         out: the folder to fill; its sources.json tells the commits.

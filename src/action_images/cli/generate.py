@@ -35,12 +35,14 @@ def main(
     device: str = "cpu",
     dtype: Literal["float32", "bfloat16"] = "float32",
 ) -> None:
-    """Write OUT/<camera>.mp4, OUT/<camera>_actions.mp4, OUT/trajectory.csv and OUT/contact_sheet.png, as far as the mode has them.
+    """Write OUT/<camera>.mp4, OUT/<camera>_actions.mp4, OUT/trajectory.csv and OUT/contact_sheet.png, as far
+    as the mode has them.
 
-    Either an episode of a data set (--dataset, --episode) or loose files (--views, --cameras, --trajectory) is shown to
-    the model. 'policy' and 'joint' need one image of each view and the current tool pose, 'simulate' the whole trajectory
-    besides, 'label' whole videos, 'video' one image of each view. Frames, size, steps, guidance and fps are those of the
-    clips that the model was trained on, where its folder tells; else 41 frames of 512 x 512 px, 50 steps, 1 and 10.
+    Either an episode of a data set (--dataset, --episode) or loose files (--views, --cameras, --trajectory)
+    is shown to the model. 'policy' and 'joint' need one image of each view and the current tool pose,
+    'simulate' the whole trajectory besides, 'label' whole videos, 'video' one image of each view. Frames,
+    size, steps, guidance and fps are those of the clips that the model was trained on, where its folder
+    tells; else 41 frames of 512 x 512 px, 50 steps, 1 and 10.
 
     Args:
         model: folder of saved models, or `shipped`, which know the embedded world alone.
@@ -54,7 +56,8 @@ def main(
         trajectory: tool poses (.npy, .csv, .json); the first row is the current pose.
         frames: frames on the canvas, 1 + 4 n.
         start: first frame taken of the episode or the files.
-        stride: every how many frames one is taken; an episode at the pace of the model's clips, and all of the files, if not given.
+        stride: every how many frames one is taken; an episode at the pace of the model's clips, and all of
+            the files, if not given.
         height: pixels that all views are fitted to.
         width: pixels that all views are fitted to.
         steps: sampling steps.
@@ -99,7 +102,8 @@ def main(
 
 
 def _pace(source: "Episode", fps: float) -> int:
-    """Every how many frames of an episode one is taken to run at about so many a second, as the model has learnt it."""
+    """Every how many frames of an episode one is taken to run at about so many a second, as the model has
+    learnt it."""
     from action_images.inference.pacing import SLOWEST
 
     if source.fps < SLOWEST * fps:

@@ -23,11 +23,13 @@ def main(
     device: str = "cpu",
     dtype: Literal["float32", "bfloat16"] = "float32",
 ) -> None:
-    """Write OUT/<rank>/<view>.mp4, <view>_actions.mp4 and trajectory.csv of each future, and OUT/contact_sheet.png.
+    """Write OUT/<rank>/<view>.mp4, <view>_actions.mp4 and trajectory.csv of each future, and
+    OUT/contact_sheet.png.
 
-    The model is shown the first images, cameras and tool pose of an episode, and an instruction. Rank 0 is the future
-    whose views agree best on one path. With --second-view it is shown the whole video of the first view as well, and
-    imagines the others: OUT/contact_sheet.png has what was recorded below what was imagined.
+    The model is shown the first images, cameras and tool pose of an episode, and an instruction. Rank 0 is
+    the future whose views agree best on one path. With --second-view it is shown the whole video of the first
+    view as well, and imagines the others: OUT/contact_sheet.png has what was recorded below what was
+    imagined.
 
     Args:
         dataset: a LeRobotDataset v3 with calibrated views and tool poses.

@@ -29,15 +29,17 @@ def main(
     seed: int = 0,
     out: Path | None = None,
 ) -> None:
-    """Draw random poses, spoil the images, read them back: a table of errors, and with --out a picture and json of it.
+    """Draw random poses, spoil the images, read them back: a table of errors, and with --out a picture and
+    json of it.
 
-    The cameras stand 1 m from the scene's centre, with a field of view of 45 degrees; errors grow with the distance
-    over the focal length in pixels.
+    The cameras stand 1 m from the scene's centre, with a field of view of 45 degrees; errors grow with the
+    distance over the focal length in pixels.
 
     Args:
         sizes: Heights of the square images.
         views: Numbers of cameras, 2 to 8.
-        corruptions: clean, 8bit, h264:CRF, noise:STD (after a blur of .12 spot widths), black:LEVELS, offset:FRACTION.
+        corruptions: clean, 8bit, h264:CRF, noise:STD (after a blur of .12 spot widths), black:LEVELS,
+            offset:FRACTION.
         precision: The reader's operating point.
         clips: Clips of 41 poses in each cell.
         seed: The same seed gives the same poses.

@@ -38,7 +38,8 @@ class Besides:
     lpips: bool = False
     """Also LPIPS, which needs torchvision and weights that it downloads."""
     fvd: bool = False
-    """Also FVD, which needs cd-fvd and weights that it downloads, clips of at least 10 frames, and hundreds of windows."""
+    """Also FVD, which needs cd-fvd and weights that it downloads, clips of at least 10 frames, and hundreds
+    of windows."""
 
 
 def main(
@@ -53,16 +54,17 @@ def main(
 ) -> None:
     """Judge every mode of a model on the same recorded windows of one clip, taken evenly over a data set.
 
-    Writes OUT/clips.json and OUT/clips.md: every figure with its 95 % bootstrap interval over windows. The main ones are
-    printed.
+    Writes OUT/clips.json and OUT/clips.md: every figure with its 95 % bootstrap interval over windows. The
+    main ones are printed.
 
-    'label', 'label_from_nothing' and 'simulate' are judged with the true instruction, without one, and with one of
-    another window that says something else (where there is one). A model that follows the text instead of what it is
-    shown is found out by the difference. 'with video %' says how many poses of such labels lie nearer to the recorded
-    path than to what the model plans by the other instruction, where these two are 4 cm apart or more.
+    'label', 'label_from_nothing' and 'simulate' are judged with the true instruction, without one, and with
+    one of another window that says something else (where there is one). A model that follows the text instead
+    of what it is shown is found out by the difference. 'with video %' says how many poses of such labels lie
+    nearer to the recorded path than to what the model plans by the other instruction, where these two are 4
+    cm apart or more.
 
-    'still' is the floor: the first image and pose again and again. 'codec' is the ceiling: what was recorded, through the
-    autoencoder and the reader. 'lucas-kanade' is a point tracker without learning.
+    'still' is the floor: the first image and pose again and again. 'codec' is the ceiling: what was recorded,
+    through the autoencoder and the reader. 'lucas-kanade' is a point tracker without learning.
 
     Args:
         dataset: a LeRobotDataset v3 with calibrated views and tool poses that the model was not trained on.

@@ -23,9 +23,10 @@ def main(
 ) -> None:
     """Judge single plans, none of which is executed, against the expert's path over the same control steps.
 
-    Each scene is asked as in the demonstrations, from a later instant, in words that no demonstration used, with another
-    goal, and as controls without words and with another scene's images. Writes OUT/plans.jsonl as it goes (the same
-    command goes on where it was stopped, or adds scenes) and OUT/plans.md, and prints the table.
+    Each scene is asked as in the demonstrations, from a later instant, in words that no demonstration used,
+    with another goal, and as controls without words and with another scene's images. Writes OUT/plans.jsonl
+    as it goes (the same command goes on where it was stopped, or adds scenes) and OUT/plans.md, and prints
+    the table.
 
     Args:
         policy: a folder of models, `shipped`, ws://HOST:PORT, or one of hold, random.

@@ -29,11 +29,12 @@ def main(
     seed: int = 0,
     models: Annotated[ModelOptions, tyro.conf.arg(name="")] = ModelOptions(),
 ) -> None:
-    """Run policies of different quality in MuJoCo and in the model, in the same scenes, and tell how the two agree.
+    """Run policies of different quality in MuJoCo and in the model, in the same scenes, and tell how the two
+    agree.
 
-    Writes OUT/pairs.jsonl, a line for each policy and scene as it ends (the same command goes on where it was stopped),
-    and OUT/simulator.json. Success inside is judged from the imagined pictures, by a threshold found on MuJoCo's own;
-    docs/evaluation.md says how, and what the figures can and cannot show.
+    Writes OUT/pairs.jsonl, a line for each policy and scene as it ends (the same command goes on where it was
+    stopped), and OUT/simulator.json. Success inside is judged from the imagined pictures, by a threshold
+    found on MuJoCo's own; docs/evaluation.md says how, and what the figures can and cannot show.
 
     Args:
         out: folder to write to; one for each model.

@@ -30,7 +30,8 @@ class How:
     overlap: int = 4
     """How many model frames each window shares with the one before."""
     least_known: float = 0.9
-    """An episode of whose frames less than this share (0 to 1) could be read gets no trajectory in the copy."""
+    """An episode of whose frames less than this share (0 to 1) could be read gets no trajectory in the
+    copy."""
     seed: int = 0
     """The same seed gives the same labels."""
 
@@ -43,12 +44,13 @@ def main(
     models: Annotated[ModelOptions, tyro.conf.arg(name="")] = ModelOptions(),
     workers: Annotated[WorkerOptions, tyro.conf.arg(name="")] = WorkerOptions(),
 ) -> None:
-    """Label a data set's videos with the tool's path, into a copy; the same command goes on where it was stopped.
+    """Label a data set's videos with the tool's path, into a copy; the same command goes on where it was
+    stopped.
 
-    OUT is a data set with the labels as its trajectories, OUT/labels/NUMBER.csv has each frame's pose and confidence,
-    OUT/labels/episodes.jsonl a line for each episode, OUT/labels.html shows the least sure ones first. With one view,
-    which shows no depth, there are no poses: OUT/labels/NUMBER.csv has where the three spots are in the image, and
-    nothing else is written.
+    OUT is a data set with the labels as its trajectories, OUT/labels/NUMBER.csv has each frame's pose and
+    confidence, OUT/labels/episodes.jsonl a line for each episode, OUT/labels.html shows the least sure ones
+    first. With one view, which shows no depth, there are no poses: OUT/labels/NUMBER.csv has where the three
+    spots are in the image, and nothing else is written.
 
     Args:
         dataset: a LeRobotDataset v3 with calibrated views.

@@ -20,14 +20,16 @@ def main(
     released: bool = False,
     axis_length: float = 0.1,
 ) -> int:
-    """Read the trajectory off action videos, at least two: each is the view of the camera that its file is named after.
+    """Read the trajectory off action videos, at least two: each is the view of the camera that its file is
+    named after.
 
-    Writes the trajectory with confidence, validity and residual of every frame, prints a summary, and returns 1 where
-    a frame is not valid.
+    Writes the trajectory with confidence, validity and residual of every frame, prints a summary, and returns
+    1 where a frame is not valid.
 
     Args:
         videos: The action videos, <camera>.mp4.
-        cameras: The rig's calibration, a cameras file (docs/conventions.md); cameras without a video are left out.
+        cameras: The rig's calibration, a cameras file (docs/conventions.md); cameras without a video are left
+            out.
         out: Trajectory file to write, .csv or .json.
         precision: exact uses every pixel near a spot, fast some of them.
         max_std_mm: Frames whose position is predicted to be worse than this are not valid.

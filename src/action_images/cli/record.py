@@ -29,8 +29,8 @@ def main(
 ) -> None:
     """Record an expert's demonstrations in the embedded world as a data set, OUT, in the LeRobot v3 format.
 
-    Can be stopped at any time: the same command goes on where it stopped, and ends with the same bytes. More tasks and
-    seeds may be added with the same cameras, look, actor and quality; others want another folder.
+    Can be stopped at any time: the same command goes on where it stopped, and ends with the same bytes. More
+    tasks and seeds may be added with the same cameras, look, actor and quality; others want another folder.
 
     Args:
         task: Names of tasks, or `trained` for all that training may show.
@@ -45,11 +45,12 @@ def main(
         crf: H.264 quality of the videos, 0 (best) to 51.
         every: A frame is recorded every so many control steps of 1/20 s.
         hold: For how many control steps the expert keeps still in the end.
-        actor: The task's `expert`; `disturbed`: the expert, mostly pushed aside once and recorded from there on; `play`:
-            motions of chance without an instruction; `clumsy`: the expert after a first attempt that went wrong, recorded
-            from where that is given up; `corrected`: the expert after a policy's trial that failed, recorded from its end.
-        policy: whom `corrected` corrects: a folder of models, or `shipped`. It looks through the first two cameras. Give
-            each policy a data set of its own, and scenes (`--seed`) that it was not trained on.
+        actor: The task's `expert`; `disturbed`: the expert, mostly pushed aside once and recorded from there
+            on; `play`: motions of chance without an instruction; `clumsy`: the expert after a first attempt
+            that went wrong, recorded from where that is given up; `corrected`: the expert after a policy's
+            trial that failed, recorded from its end.
+        policy: whom `corrected` corrects: a folder of models, or `shipped`. It looks through the first two
+            cameras. Give each policy a data set of its own, and scenes (`--seed`) that it was not trained on.
     """
     from rich.console import Console
     from rich.progress import (
@@ -150,7 +151,8 @@ def main(
 
 
 def _keep_settings(writer: "DatasetWriter", recording: "RecordingConfig", settings: dict) -> None:
-    """Refuse to go on with other cameras or another actor under the same ids; sets from before this was written down are taken."""
+    """Refuse to go on with other cameras or another actor under the same ids; sets from before this was
+    written down are taken."""
     from action_images.files.settings import keep_settings
 
     kind = recording.episode_id("", 0).rpartition("//")[0] or "demonstrations"

@@ -20,8 +20,9 @@ def main(
 ) -> int:
     """Measure each task's ceiling, to be shown beside every model's result.
 
-    The expert's trajectory is executed as recorded, and after being drawn, stored as 8-bit H.264 and read back at each
-    size. Ends with code 1 where the round trip at 128 px loses more than 2 points of success over all tasks.
+    The expert's trajectory is executed as recorded, and after being drawn, stored as 8-bit H.264 and read
+    back at each size. Ends with code 1 where the round trip at 128 px loses more than 2 points of success
+    over all tasks.
 
     Args:
         task: Names of tasks, or `all`.

@@ -14,8 +14,8 @@ def main(
 ) -> None:
     """Write the results of evaluations as one html page that needs no other file.
 
-    It shows success by protocol and task with intervals and ceilings, policies compared scene by scene, why trials
-    failed, and for each task a success and a failure on film.
+    It shows success by protocol and task with intervals and ceilings, policies compared scene by scene, why
+    trials failed, and for each task a success and a failure on film.
 
     Args:
         results: Folders that 'action-images evaluate' wrote.

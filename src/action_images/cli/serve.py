@@ -37,7 +37,8 @@ class Access:
     """The certificate's private key (PEM)."""
 
     def token(self, host: str) -> str | None:
-        """The token; raises ActionImagesError where the network would be let in without one, unless that is meant."""
+        """The token; raises ActionImagesError where the network would be let in without one, unless that is
+        meant."""
         if self.token_file is not None:
             return read_token(self.token_file)
         if host not in LOOPBACK and not self.anybody:
@@ -75,7 +76,8 @@ class Bounds:
     """Time after which a policy counts as hanging, and is started again."""
 
     def limits(self) -> Limits:
-        """The same as the server takes them; raises ActionImagesError, naming the bound, unless all are positive."""
+        """The same as the server takes them; raises ActionImagesError, naming the bound, unless all are
+        positive."""
         limits = Limits(
             max_message_bytes=int(self.max_message_mb * 1e6),
             max_clients=self.max_clients,
@@ -108,15 +110,19 @@ def main(
     access: Annotated[Access, tyro.conf.arg(name="")] = Access(),
     bounds: Annotated[Bounds, tyro.conf.arg(name="")] = Bounds(),
 ) -> None:
-    """Serve a policy to robots over the network: a websocket for openpi's clients and RemotePolicy, /healthz, /metrics.
+    """Serve a policy to robots over the network: a websocket for openpi's clients and RemotePolicy, /healthz,
+    /metrics.
 
-    Writes one JSON object a line to stderr for whatever happens. Ends on Ctrl-C or SIGTERM, once the current plan is answered.
+    Writes one JSON object a line to stderr for whatever happens. Ends on Ctrl-C or SIGTERM, once the current
+    plan is answered.
 
     Args:
-        policy: A folder of models, `shipped`, `hold`, which stays where it is and needs no weights, or `random`.
+        policy: A folder of models, `shipped`, `hold`, which stays where it is and needs no weights, or
+            `random`.
         host: The address to listen on; anything but loopback asks for --token-file or --anybody.
         port: The port to listen on; 0 takes any free one, which the log names.
-        cameras: Cameras files (docs/conventions.md) that observations may name, by the file's name without its ending.
+        cameras: Cameras files (docs/conventions.md) that observations may name, by the file's name without
+            its ending.
     """
     import asyncio
 

@@ -23,17 +23,19 @@ def main(
     device: str = "cpu",
     dtype: Literal["float32", "bfloat16"] = "float32",
 ) -> None:
-    """Write OUT/<view>.mp4 at the model's frame rate and size, and OUT/contact_sheet.png: what was simulated, below it what was recorded.
+    """Write OUT/<view>.mp4 at the model's frame rate and size, and OUT/contact_sheet.png: what was simulated,
+    below it what was recorded.
 
-    The first images, the cameras and, where no --trajectory is given, the path are those of an episode. Paths longer
-    than a clip are simulated clip by clip, each from the last image of the one before.
+    The first images, the cameras and, where no --trajectory is given, the path are those of an episode. Paths
+    longer than a clip are simulated clip by clip, each from the last image of the one before.
 
     Args:
         dataset: a LeRobotDataset v3 with calibrated views.
         model: folder of saved models, or `shipped`, which know the embedded world alone.
         out: folder to write to.
         episode: which of its episodes.
-        trajectory: another path to follow (.npy, .csv, .json) at the data set's frame rate; its first row is where the tool is.
+        trajectory: another path to follow (.npy, .csv, .json) at the data set's frame rate; its first row is
+            where the tool is.
         views: which views; the first two if not given.
         instruction: what the model is told; nothing if not given, as the path says it all.
         start: first frame of the episode.
@@ -96,7 +98,8 @@ def main(
 
 
 def _first(path: list[int], frames: int | None, name: str) -> list[int]:
-    """The first `frames` model frames of a path (None: all); raises ValueError where it does not have so many."""
+    """The first `frames` model frames of a path (None: all); raises ValueError where it does not have so
+    many."""
     if frames is not None and not 2 <= frames <= len(path):
         raise ActionImagesError(
             f"{name}: has {len(path)} model frames, --frames {frames} was asked for; ask for 2 to {len(path)}"

@@ -45,9 +45,11 @@ def main(
     resume: Path | None = None,
     trackers: Trackers = (),
 ) -> None:
-    """Train by a named recipe, each of whose values can be changed: `action-images train debug --out run --num-steps 100`.
+    """Train by a named recipe, each of whose values can be changed: `action-images train debug --out run
+    --num-steps 100`.
 
-    Stopped (Ctrl-C, a kill, a power cut) it goes on by the same command, or by `action-images train --resume run`.
+    Stopped (Ctrl-C, a kill, a power cut) it goes on by the same command, or by `action-images train --resume
+    run`.
 
     Args:
         run: The recipe.
@@ -110,7 +112,8 @@ def _plan(recipe: Recipe, out: Path) -> None:
 
 
 def _print_data(console, recipe: Recipe, mixture: "Mixture", judged: "Mixture | None") -> None:
-    """Sources that are learnt from and judged on: the episodes of their part, and of these how many are left out."""
+    """Sources that are learnt from and judged on: the episodes of their part, and of these how many are left
+    out."""
     from rich.table import Column, Table
 
     from action_images.training.dry_run import DRAWS, drawn_sources

@@ -18,8 +18,8 @@ def main(
 ) -> None:
     """Watch an expert in the embedded world.
 
-    Writes OUT/<task>_<seed>.mp4, for each camera a row of view | action image | overlay, and the same as a contact
-    sheet, OUT/<task>_<seed>.png.
+    Writes OUT/<task>_<seed>.mp4, for each camera a row of view | action image | overlay, and the same as a
+    contact sheet, OUT/<task>_<seed>.png.
 
     Args:
         task: A task's name, or `all`.

@@ -46,11 +46,12 @@ class Refused(ServingError):
 class RemotePolicy:
     """The policy of the server at `uri` (ws:// or wss://), as a Policy.
 
-    Nothing is sent before the first question, and a lost connection is made again when it is needed. Each question is numbered
-    and waits at most `timeout_s`, apart from up to `connect_s` for a connection; a plan is returned only for the very
-    observation that was asked about. `calibration` names a cameras file on the server: cameras then stay at home. `actions`
-    is the format to ask for; `matrix` is free of rounding. `imagined` also fetches what the policy imagined. Safe to share
-    between threads (they wait for each other) and to pickle.
+    Nothing is sent before the first question, and a lost connection is made again when it is needed. Each
+    question is numbered and waits at most `timeout_s`, apart from up to `connect_s` for a connection; a plan
+    is returned only for the very observation that was asked about. `calibration` names a cameras file on the
+    server: cameras then stay at home. `actions` is the format to ask for; `matrix` is free of rounding.
+    `imagined` also fetches what the policy imagined. Safe to share between threads (they wait for each other)
+    and to pickle.
     """
 
     def __init__(

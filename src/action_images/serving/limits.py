@@ -8,7 +8,8 @@ from action_images.errors import ActionImagesError
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds that hold whatever clients do. Memory for incoming frames stays below about 3 max_message_bytes max_clients."""
+    """Bounds that hold whatever clients do. Memory for incoming frames stays below about 3 max_message_bytes
+    max_clients."""
 
     max_message_bytes: int = 16_000_000
     max_clients: int = 16

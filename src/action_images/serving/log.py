@@ -10,7 +10,8 @@ LOG = logging.getLogger("action_images.serving")
 
 
 class JsonLines(logging.Formatter):
-    """time (UTC), level, event, then the event's own fields; a traceback stays in the log and goes to no client."""
+    """time (UTC), level, event, then the event's own fields; a traceback stays in the log and goes to no
+    client."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One record as one line."""
@@ -32,7 +33,8 @@ def event(name: str, level: int = logging.INFO, **fields: Any) -> None:
 
 
 def to_stream(stream: TextIO | None = None, level: int = logging.INFO) -> logging.Handler:
-    """Write this log, and the websocket library's warnings, to a stream (stderr) as JSON lines; returns the handler."""
+    """Write this log, and the websocket library's warnings, to a stream (stderr) as JSON lines; returns the
+    handler."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonLines())
     for logger, least in ((LOG, level), (logging.getLogger("websockets"), logging.WARNING)):

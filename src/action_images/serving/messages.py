@@ -19,7 +19,8 @@ DEFAULT_FORMAT = "pose"
 MAX_TEXT = 2000
 """Characters of a prompt."""
 MAX_VIEWS = 16
-"""Views of an observation: policies enlarge small images to their own size, so bytes alone do not bound their memory."""
+"""Views of an observation: policies enlarge small images to their own size, so bytes alone do not bound their
+memory."""
 
 
 class ActionFormat(NamedTuple):
@@ -60,12 +61,12 @@ ACTION_FORMATS: dict[str, ActionFormat] = {
 class Request:
     """An observation on its way to a policy (see docs/serving.md).
 
-    `images` are RGB, uint8, as cameras give them, (view, height, width, 3), or planar, (view, 3, height, width), which costs
-    the server less. `world_from_tool` is (4, 4), or (7,) as x y z (m) and quaternion
-    x y z w. `opening` is in [0, 1]. Either `intrinsics` (view, 3, 3, px) and `world_from_camera` (view, 4, 4) calibrate the
-    views, or `calibration` names a cameras file that the server holds. `action_format` asks for one of ACTION_FORMATS;
-    `confidence` for the confidence of each row, `imagined` for what the policy imagined. `seq` comes back with the answer;
-    after `timeout_ms` no answer is wanted any more.
+    `images` are RGB, uint8, as cameras give them, (view, height, width, 3), or planar, (view, 3, height,
+    width), which costs the server less. `world_from_tool` is (4, 4), or (7,) as x y z (m) and quaternion x y
+    z w. `opening` is in [0, 1]. Either `intrinsics` (view, 3, 3, px) and `world_from_camera` (view, 4, 4)
+    calibrate the views, or `calibration` names a cameras file that the server holds. `action_format` asks for
+    one of ACTION_FORMATS; `confidence` for the confidence of each row, `imagined` for what the policy
+    imagined. `seq` comes back with the answer; after `timeout_ms` no answer is wanted any more.
     """
 
     images: np.ndarray
@@ -146,11 +147,13 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """A policy's answer: `actions` (step, column) as `action_format` says, row 0 one control step after the observation.
+    """A policy's answer: `actions` (step, column) as `action_format` says, row 0 one control step after the
+    observation.
 
-    `server_timing` holds milliseconds. `confidence` (step,) is in [0, 1]; a row where it is 0 is a place-holder that must
-    not be driven to, and there are such rows only if the request asked for `confidence`. `plan` holds the further
-    fields of the policy's Plan by name, the large ones only if the request asked for what was `imagined`.
+    `server_timing` holds milliseconds. `confidence` (step,) is in [0, 1]; a row where it is 0 is a
+    place-holder that must not be driven to, and there are such rows only if the request asked for
+    `confidence`. `plan` holds the further fields of the policy's Plan by name, the large ones only if the
+    request asked for what was `imagined`.
     """
 
     actions: np.ndarray
@@ -171,7 +174,8 @@ class Reply:
 
     @classmethod
     def from_message(cls, message: Any) -> Self:
-        """From what `protocol.decode` gave; other servers may send further fields. Raises WireError for unusable actions."""
+        """From what `protocol.decode` gave; other servers may send further fields. Raises WireError for
+        unusable actions."""
         if not isinstance(message, dict) or not isinstance(message.get("actions"), np.ndarray):
             raise WireError("the server's answer has no array 'actions'")
         actions = message["actions"]

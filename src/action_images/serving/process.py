@@ -24,7 +24,8 @@ class PolicyDied(Exception):
 class PolicyProcess:
     """A fresh process with the policy in it, asked for one plan at a time over a socket pair.
 
-    It shares no memory with the server: whatever happens to it, the server lives, and hears of it through `ended`.
+    It shares no memory with the server: whatever happens to it, the server lives, and hears of it through
+    `ended`.
     """
 
     def __init__(self, process: Any, reader: asyncio.StreamReader, writer: asyncio.StreamWriter):
@@ -36,7 +37,8 @@ class PolicyProcess:
 
     @classmethod
     async def start(cls, open_policy: OpenPolicy, open_calibrations: OpenCalibrations) -> "PolicyProcess":
-        """Start it and wait until the policy is open; raises ValueError, with the process's own sentence, if it cannot be."""
+        """Start it and wait until the policy is open; raises ValueError, with the process's own sentence, if
+        it cannot be."""
         ours, theirs = socket.socketpair()
         with theirs:
             # A fork would copy the server's threads and sockets in whatever state they are in.
@@ -83,7 +85,8 @@ class PolicyProcess:
     async def ask(self, data: bytes, timeout_s: float) -> dict[str, Any]:
         """The worker's answer to a request (see worker.run).
 
-        Raises PolicyDied if the process ends meanwhile, TimeoutError if it has not answered in time: then it is killed.
+        Raises PolicyDied if the process ends meanwhile, TimeoutError if it has not answered in time: then it
+        is killed.
         """
         if self.ended.is_set():
             raise PolicyDied
@@ -101,7 +104,8 @@ class PolicyProcess:
             self._answer = None
 
     async def close(self, grace_s: float) -> None:
-        """Close the channel, which ends the process after its current plan; kill it where that takes longer than `grace_s`."""
+        """Close the channel, which ends the process after its current plan; kill it where that takes longer
+        than `grace_s`."""
         self._writer.close()
         loop = asyncio.get_running_loop()
         stop = loop.time() + grace_s

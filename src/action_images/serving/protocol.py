@@ -17,10 +17,12 @@ DTYPES = frozenset({"|b1", "|u1", "|i1", "<u2", "<i2", "<u4", "<i4", "<u8", "<i8
 """What an array may hold; no objects, strings, records or complex numbers."""
 
 MAX_ITEMS = 2048
-"""Values in one message; an array counts as nine. A message of 16 MB could otherwise ask for gigabytes of empty maps."""
+"""Values in one message; an array counts as nine. A message of 16 MB could otherwise ask for gigabytes of
+empty maps."""
 
 LENGTH = struct.Struct("<Q")
-"""What comes before each message where nothing else marks its end: between the server and the policy's process."""
+"""What comes before each message where nothing else marks its end: between the server and the policy's
+process."""
 
 MAX_DEPTH = 8
 MAX_AXES = 8
@@ -45,8 +47,8 @@ def encode(message: Any) -> bytes:
 def decode(data: bytes) -> Any:
     """Bytes to the message that `encode` was given; arrays are read-only views into `data`.
 
-    Raises WireError for bytes that are not one whole message, one that is nested too deeply or has too many values, an
-    array whose dtype is not in DTYPES or whose shape does not fit its bytes.
+    Raises WireError for bytes that are not one whole message, one that is nested too deeply or has too many
+    values, an array whose dtype is not in DTYPES or whose shape does not fit its bytes.
     """
     _check_headers(data)
     try:
@@ -119,7 +121,8 @@ def _dtype(name: Any) -> np.dtype:
 
 
 def _check_headers(data: bytes) -> None:
-    """Walk from header to header: nothing is built before the whole message is known to be modest and complete."""
+    """Walk from header to header: nothing is built before the whole message is known to be modest and
+    complete."""
     at, num_items, open_containers = 0, 1, [1]
     while open_containers:
         if open_containers[-1] == 0:

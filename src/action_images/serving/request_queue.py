@@ -20,7 +20,8 @@ class Waiting:
 
 @dataclass
 class Line:
-    """At most one observation for each client: a newer one takes the place of the older and keeps its turn."""
+    """At most one observation for each client: a newer one takes the place of the older and keeps its
+    turn."""
 
     _waiting: dict[int, Waiting] = field(default_factory=dict)
     _came: asyncio.Event = field(default_factory=asyncio.Event)
@@ -29,7 +30,8 @@ class Line:
         return len(self._waiting)
 
     def put(self, one: Waiting) -> Waiting | None:
-        """Join the line; returns the client's older observation if that was still waiting and is now dropped."""
+        """Join the line; returns the client's older observation if that was still waiting and is now
+        dropped."""
         older = self._waiting.get(id(one.client))
         self._waiting[id(one.client)] = one
         self._came.set()

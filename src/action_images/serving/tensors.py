@@ -63,8 +63,8 @@ def observation_from_request(request: Request, calibrations: Mapping[str, Camera
 def reply_from_plan(plan: Plan, request: Request, observation: Observation) -> Reply:
     """A plan in the format that the request asks for.
 
-    Raises ValueError where the request did not ask for confidence and the policy has none in its very first row: such a
-    row must not be driven to, and a client that is not told would.
+    Raises ValueError where the request did not ask for confidence and the policy has none in its very first
+    row: such a row must not be driven to, and a client that is not told would.
     """
     name = request.action_format or DEFAULT_FORMAT
     actions, confidence = _TO[name](plan.trajectory, observation.world_from_tool), plan.confidence

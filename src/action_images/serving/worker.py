@@ -21,8 +21,9 @@ OpenCalibrations = Callable[[], Mapping[str, Camera]]
 def run(channel: socket.socket, open_policy: OpenPolicy, open_calibrations: OpenCalibrations) -> None:
     """Serve the parent process at the other end of `channel`.
 
-    The first frame says whether the policy could be opened: {"policy", "image_size", "fps", "calibrations"} or
-    {"error", "traceback"}. Then each request, as a client sent it, is answered by {"reply", "infer_ms"} or {"error", "traceback"}.
+    The first frame says whether the policy could be opened: {"policy", "image_size", "fps", "calibrations"}
+    or {"error", "traceback"}. Then each request, as a client sent it, is answered by {"reply", "infer_ms"} or
+    {"error", "traceback"}.
     """
     # Ctrl-C reaches every process of the terminal; when to stop is the parent's to say, by closing the channel.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

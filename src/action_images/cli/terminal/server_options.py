@@ -17,7 +17,8 @@ class ServerOptions:
     token_file: Path | None = None
     """A file with the token that the server asks for."""
     actions: Literal["matrix", "pose", "euler", "delta"] | None = None
-    """The format of actions (docs/serving.md) to ask for, and that a server which names none answers in; matrix if not given."""
+    """The format of actions (docs/serving.md) to ask for, and that a server which names none answers in;
+    matrix if not given."""
 
     def access(self) -> ServerAccess:
         """The same with the token read from its file."""

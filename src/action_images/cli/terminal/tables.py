@@ -16,7 +16,8 @@ def rate(num_won: int, num_trials: int) -> str:
 
 
 def figure_table(title: str, named: str, figures: Sequence[str]) -> "Table":
-    """An empty table with a column of names and one of each figure; a narrow terminal wraps names, never figures."""
+    """An empty table with a column of names and one of each figure; a narrow terminal wraps names, never
+    figures."""
     from rich.box import SIMPLE
     from rich.table import Table
 
