@@ -97,7 +97,10 @@ class ServedPolicy:
         from action_images.serving.client import RemotePolicy
 
         actions = self.access.actions or "matrix"
-        return RemotePolicy(self.uri, token=self.access.token, timeout_s=PLAN_S, actions=actions)
+        # A policy that is judged is also asked in words that it does not know: that it goes wrong then counts.
+        return RemotePolicy(
+            self.uri, token=self.access.token, timeout_s=PLAN_S, actions=actions, known_words="none"
+        )
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,23 @@ class ClipPolicy(Policy, Protocol):
 
 
 @dataclass(frozen=True)
+class WordsRead:
+    """Which words of an instruction a policy reads, and which it leaves out because it never learnt them."""
+
+    known: tuple[str, ...]
+    unknown: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class ReadsWords(Protocol):
+    """A policy that can say what it will read of an instruction."""
+
+    def words_read(self, instruction: str) -> WordsRead:
+        """The words in their order."""
+        ...
+
+
+@dataclass(frozen=True)
 class StepReport:
     """What became of one control step.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from action_images.errors import ActionImagesError
 from action_images.geometry import Camera, Pose, Trajectory
 from action_images.geometry import rotation as rotations
 from action_images.robot import Observation, Plan
@@ -50,7 +51,7 @@ class Moody:
 
     def plan(self, observation: Observation) -> Plan:
         """Eight steps of standing still, after doing as told."""
-        what, *rest = observation.instruction.split()
+        what, *rest = (observation.instruction or "hold").split()
         confidence = torch.ones(8)
         if what == "wait":
             while not Path(rest[0]).exists():
@@ -58,7 +59,7 @@ class Moody:
         elif what == "fail":
             raise RuntimeError("secret/path/of/the/server")
         elif what == "refuse":
-            raise ValueError("this policy wants three views")
+            raise ActionImagesError("this policy wants three views")
         elif what == "unsure":
             confidence[int(rest[0]) :] = 0
         held = observation.world_from_tool[None].expand(8)
@@ -98,7 +99,8 @@ def observation(seed: int = 0, instruction: str = "hold", size: tuple[int, int] 
     eyes = torch.tensor([[0.9, -0.5, 0.6], [0.8, 0.6, 0.5]]) + 0.05 * torch.rand(2, 3, generator=generator)
     images = torch.randint(0, 256, (2, 3, *size), generator=generator, dtype=torch.uint8)
     rotation = rotations.from_rotation_vector(torch.randn(3, generator=generator))
-    tool = Pose(rotation, torch.rand(3, generator=generator))
+    # Near where the cameras look.
+    tool = Pose(rotation, 0.2 * torch.rand(3, generator=generator))
     cameras = Camera.look_at(eyes, torch.zeros(2, 3), 0.8, size)
     return Observation(images, cameras, tool, torch.rand((), generator=generator), instruction)
 

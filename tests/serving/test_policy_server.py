@@ -67,7 +67,7 @@ def wait_until(true, what: str) -> None:
 
 
 def plans(server) -> bool:
-    return server._policy is not None and server._policy.is_busy
+    return server.answering.policy is not None and server.answering.policy.is_busy
 
 
 def serves(server) -> bool:
@@ -184,7 +184,7 @@ def test_an_answer_without_a_number_is_never_that_to_an_older_observation(server
         connection.send(message(f"wait {gate}"))
         wait_until(lambda: plans(server), "the policy plans")
         connection.send(message("unsure 3"))
-        wait_until(lambda: len(server._line) == 1, "the newer one has come")
+        wait_until(lambda: len(server.answering.line) == 1, "the newer one has come")
         gate.touch()
         assert decode(connection.recv(timeout=PATIENCE_S))["actions"].shape == (3, 8)
     assert counted(server, "late") == late + 1
@@ -196,7 +196,7 @@ def test_what_nobody_waits_for_any_more_is_not_planned(server, gate):
         slow.send(message(f"wait {gate}"))
         wait_until(lambda: plans(server), "the policy plans")
         impatient.send(message(timeout_ms=1.0))
-        wait_until(lambda: len(server._line) == 1, "the impatient one waits")
+        wait_until(lambda: len(server.answering.line) == 1, "the impatient one waits")
         time.sleep(0.01)
         gate.touch()
         decode(slow.recv(timeout=PATIENCE_S))
@@ -243,7 +243,7 @@ def test_clients_that_vanish_in_the_middle_of_a_frame_harm_nobody(server, gate):
             connection.send(message(f"wait {gate}"))
             connection.socket.shutdown(socket.SHUT_RDWR)
     wait_until(lambda: not server._clients, "the server has forgotten them")
-    assert len(server._line) == 0
+    assert len(server.answering.line) == 0
     gate.touch()
     assert serves(server)
 
@@ -313,7 +313,7 @@ def test_who_asks_again_keeps_the_turn():
 def test_a_policy_that_dies_while_nobody_asks_is_started_again(server):
     old = server.policy_pid
     os.kill(old, signal.SIGKILL)
-    wait_until(lambda: server.policy_pid != old and server._ready.is_set(), "it is started again")
+    wait_until(lambda: server.policy_pid != old and server.answering.ready.is_set(), "it is started again")
     assert serves(server)
 
 
@@ -360,11 +360,11 @@ def test_limits_hold(gate):
             answers = [connection.recv(timeout=PATIENCE_S) for _ in range(8)]
             assert ["a client may send 0.01 a second" in answer for answer in answers] == [False] + [True] * 7
 
-        server.limits = replace(limits, plan_s=1)
+        server.answering.limits = replace(limits, plan_s=1)
         with raw(server) as connection:
             connection.send(message(f"wait {gate}"))
             assert "longer than 1 s" in connection.recv(timeout=PATIENCE_S)
-        server.limits = limits
+        server.answering.limits = limits
         assert serves(server)
 
 

@@ -17,7 +17,8 @@ from action_images.inference.stages import Stages
 from action_images.model.bundle import Clips, Models
 from action_images.pipeline import Pipeline
 from action_images.policy.scene import scene_of, with_first
-from action_images.robot import Observation, Plan
+from action_images.policy.words import words_read
+from action_images.robot import Observation, Plan, WordsRead
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,10 @@ class VectorPolicy:
     def fps(self) -> float:
         """Frames a second of the clips that its models were trained on."""
         return self.clips.fps
+
+    def words_read(self, instruction: str) -> WordsRead:
+        """Which words of an instruction the models' text encoder reads."""
+        return words_read(self.pipeline.models.text, instruction)
 
     @torch.no_grad()
     def plan(self, observation: Observation) -> Plan:

@@ -106,6 +106,7 @@ def main(
     host: str = "127.0.0.1",
     port: int = 8000,
     cameras: tuple[Path, ...] = (),
+    observation_map: Path | None = None,
     planning: Annotated[Planning, tyro.conf.arg(name="")] = Planning(),
     access: Annotated[Access, tyro.conf.arg(name="")] = Access(),
     bounds: Annotated[Bounds, tyro.conf.arg(name="")] = Bounds(),
@@ -123,11 +124,13 @@ def main(
         port: The port to listen on; 0 takes any free one, which the log names.
         cameras: Cameras files (docs/conventions.md) that observations may name, by the file's name without
             its ending.
+        observation_map: A json file that says which fields of a foreign client are what (docs/serving.md).
     """
     import asyncio
 
     from action_images.policies import REFERENCES, maker_of, name_of
     from action_images.serving.log import to_stream
+    from action_images.serving.observation_map import ObservationMap
     from action_images.serving.server import PolicyServer
 
     token = access.token(host)
@@ -137,6 +140,7 @@ def main(
         raise ActionImagesError(
             f"--policy {policy} cannot be served; give a folder of models, `shipped`, or one of {', '.join(SERVED)}"
         )
+    renaming = None if observation_map is None else ObservationMap.load(observation_map)
     server = PolicyServer(
         maker_of(policy, planning),
         Rigs(_by_name(cameras)),
@@ -146,6 +150,7 @@ def main(
         token=token,
         tls=access.tls(),
         limits=bounds.limits(),
+        observation_map=renaming,
     )
     to_stream()
     asyncio.run(_until_signal(server))

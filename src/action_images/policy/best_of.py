@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 import torch
 
 from action_images.errors import ActionImagesError
-from action_images.robot import Observation, Plan
+from action_images.robot import Observation, Plan, WordsRead
 
 
 @runtime_checkable
@@ -34,6 +34,20 @@ class BestOf:
         """The surest of the plans; raises ValueError where a plan states no confidence."""
         plans = self.policy.propose(observation, self.num_plans)
         return plans[int(torch.tensor([self._score(plan) for plan in plans]).argmax())]
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width (px) of the images that the policy was trained on."""
+        return self.policy.image_size  # pyright: ignore[reportAttributeAccessIssue]
+
+    @property
+    def fps(self) -> float:
+        """Frames a second of the clips that the policy was trained on."""
+        return self.policy.fps  # pyright: ignore[reportAttributeAccessIssue]
+
+    def words_read(self, instruction: str) -> WordsRead:
+        """Which words of an instruction the policy reads."""
+        return self.policy.words_read(instruction)  # pyright: ignore[reportAttributeAccessIssue]
 
     def _score(self, plan: Plan) -> float:
         if plan.confidence is None:

@@ -17,7 +17,8 @@ from action_images.inference.stages import Stages
 from action_images.model.bundle import Models
 from action_images.pipeline import Prediction
 from action_images.policy.scene import scene_of, with_first
-from action_images.robot import Observation, Plan
+from action_images.policy.words import words_read
+from action_images.robot import Observation, Plan, WordsRead
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,10 @@ class GenerativePolicy:
     def fps(self) -> float:
         """Frames a second of the clips that its models were trained on."""
         return self.generator.clips.fps
+
+    def words_read(self, instruction: str) -> WordsRead:
+        """Which words of an instruction the models' text encoder reads."""
+        return words_read(self.generator.pipeline.models.text, instruction)
 
     def plan(self, observation: Observation) -> Plan:
         """The tool targets from one control step after the observation on; see `Plan` and `confidence`.

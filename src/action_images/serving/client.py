@@ -8,6 +8,7 @@ import ssl
 import struct
 import threading
 import time
+import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -17,7 +18,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from websockets.sync.client import ClientConnection, connect
 
 from action_images.errors import ActionImagesError
-from action_images.serving.messages import ACTION_FORMATS, PROTOCOL, Reply, Request
+from action_images.serving.messages import ACTION_FORMATS, KNOWN_WORDS, PROTOCOL, Reply, Request
 from action_images.serving.protocol import WireError, decode, encode
 
 if TYPE_CHECKING:
@@ -50,8 +51,9 @@ class RemotePolicy:
     question is numbered and waits at most `timeout_s`, apart from up to `connect_s` for a connection; a plan
     is returned only for the very observation that was asked about. `calibration` names a cameras file on the
     server: cameras then stay at home. `actions` is the format to ask for; `matrix` is free of rounding.
-    `imagined` also fetches what the policy imagined. Safe to share between threads (they wait for each other)
-    and to pickle.
+    `imagined` also fetches what the policy imagined. `known_words` says how many words of an instruction the
+    policy must know (none, some, all), or it is refused; None leaves that to the server. Warnings of a reply
+    become Python's. Safe to share between threads (they wait for each other) and to pickle.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class RemotePolicy:
         calibration: str | None = None,
         actions: str = "matrix",
         imagined: bool = False,
+        known_words: str | None = None,
         ca_file: str | None = None,
         max_reply_bytes: int = 512_000_000,
     ):
@@ -75,12 +78,17 @@ class RemotePolicy:
             raise ActionImagesError(
                 f"there is no action format '{actions}'; there are: {', '.join(ACTION_FORMATS)}"
             )
+        if known_words not in (None, *KNOWN_WORDS):
+            raise ActionImagesError(
+                f"known_words is '{known_words}'; give {', '.join(KNOWN_WORDS)}, or None for the server's own rule"
+            )
         if not (timeout_s > 0 and connect_s > 0):
             raise ActionImagesError(
                 f"timeout_s and connect_s are positive seconds, got {timeout_s} and {connect_s}"
             )
         self.uri, self.timeout_s, self.connect_s = uri, timeout_s, connect_s
         self.calibration, self.actions, self.imagined = calibration, actions, imagined
+        self.known_words = known_words
         self.num_connections = self.num_stale = 0
         self._token, self._ca_file, self._max_reply_bytes = token, ca_file, max_reply_bytes
         self._metadata: dict[str, Any] = {}
@@ -97,7 +105,11 @@ class RemotePolicy:
         from action_images.serving.tensors import plan_from_reply, request_from_observation
 
         asked = {"action_format": self.actions, "confidence": True, "imagined": self.imagined}
+        # Servers of openpi's protocol, and older ones of ours, are not asked what they do not know.
+        asked |= {} if self.known_words is None else {"known_words": self.known_words}
         reply = self.infer(request_from_observation(observation, self.calibration, **asked))
+        for sentence in reply.warnings:
+            warnings.warn(f"{self.uri}: {sentence}", stacklevel=2)
         return plan_from_reply(reply, self.actions, observation.world_from_tool)
 
     def infer(self, request: Request) -> Reply:

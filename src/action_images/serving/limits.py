@@ -22,6 +22,11 @@ class Limits:
     grace_s: float = 5.0
     """What a shutdown leaves to the plan that is being made."""
 
+    @property
+    def max_connections(self) -> int:
+        """How many connections there may be, those included that are still shaking hands."""
+        return 2 * self.max_clients + 16
+
     def check(self) -> "Limits":
         """Return self; raise ValueError, naming the bound, unless all are positive."""
         for name, value in vars(self).items():

@@ -4,9 +4,32 @@ import json
 import logging
 import sys
 import time
-from typing import Any, TextIO
+from io import TextIOBase
+from typing import Any
 
 LOG = logging.getLogger("action_images.serving")
+LIBRARIES = ("websockets", "websockets.server", "asyncio", "py.warnings")
+"""Loggers whose warnings belong into the same log, one a second at most."""
+
+
+MAX_CHARACTERS, MAX_TRACEBACK = 300, 4000
+"""Of a text in a line: what clients send must not fill the log."""
+
+
+class Rarely(logging.Filter):
+    """Lets one record a second pass: asyncio tells of every connection that it cannot take."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last = float("-inf")
+
+    def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002 (a filter's argument)
+        """Whether a second has gone by since the last one that passed."""
+        now = time.monotonic()
+        if now - self._last < 1:
+            return False
+        self._last = now
+        return True
 
 
 class JsonLines(logging.Formatter):
@@ -24,7 +47,16 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
+        return json.dumps({name: _bounded(name, value) for name, value in line.items()}, default=str)
+
+
+def _bounded(name: str, value: Any) -> Any:
+    """The same, a long text without its middle: a traceback begins with where, and ends with what."""
+    most = MAX_TRACEBACK if name == "traceback" else MAX_CHARACTERS
+    if not isinstance(value, str) or len(value) <= most:
+        return value
+    half = most // 2
+    return f"{value[:half]} ... {value[-half:]}"
 
 
 def event(name: str, level: int = logging.INFO, **fields: Any) -> None:
@@ -32,13 +64,16 @@ def event(name: str, level: int = logging.INFO, **fields: Any) -> None:
     LOG.log(level, name, extra={"fields": fields})
 
 
-def to_stream(stream: TextIO | None = None, level: int = logging.INFO) -> logging.Handler:
-    """Write this log, and the websocket library's warnings, to a stream (stderr) as JSON lines; returns the
-    handler."""
-    handler = logging.StreamHandler(stream or sys.stderr)
+def to_stream(stream: TextIOBase | None = None, level: int = logging.INFO) -> logging.Handler:
+    """Write this log, and what the libraries and Python warn of, to a stream (stderr) as JSON lines."""
+    handler = logging.StreamHandler(stream or sys.stderr)  # pyright: ignore[reportArgumentType]
     handler.setFormatter(JsonLines())
-    for logger, least in ((LOG, level), (logging.getLogger("websockets"), logging.WARNING)):
+    logging.captureWarnings(True)
+    for name in (LOG.name, *LIBRARIES):
+        logger = logging.getLogger(name)
         logger.addHandler(handler)
-        logger.setLevel(least)
         logger.propagate = False
+        logger.setLevel(level if name == LOG.name else logging.WARNING)
+        if name in LIBRARIES and not logger.filters:
+            logger.addFilter(Rarely())
     return handler

@@ -18,6 +18,10 @@ DEFAULT_FORMAT = "pose"
 
 MAX_TEXT = 2000
 """Characters of a prompt."""
+MAX_STEPS = 1000
+"""Rows of a reply that may be asked for."""
+KNOWN_WORDS = ("none", "some", "all")
+"""How many words of its prompt a policy must know, or it makes no plan."""
 MAX_VIEWS = 16
 """Views of an observation: policies enlarge small images to their own size, so bytes alone do not bound their
 memory."""
@@ -35,12 +39,14 @@ ACTION_FORMATS: dict[str, ActionFormat] = {
     "pose": ActionFormat(
         ("x", "y", "z", "qx", "qy", "qz", "qw", "opening"),
         ("m",) * 3 + ("1",) * 5,
-        "absolute pose of the tool in the world: position, unit quaternion with w >= 0",
+        "absolute pose of the tool in the world: position, unit quaternion; the first has w >= 0, "
+        "each other one the sign that is nearer to the row before",
     ),
     "euler": ActionFormat(
         ("x", "y", "z", "euler_x", "euler_y", "euler_z", "opening"),
         ("m",) * 3 + ("rad",) * 3 + ("1",),
-        "absolute pose of the tool in the world: position, extrinsic xyz Euler angles (R = Rz Ry Rx)",
+        "absolute pose of the tool in the world: position, extrinsic xyz Euler angles (R = Rz Ry Rx), "
+        "which go on beyond half a turn rather than jump from row to row",
     ),
     "delta": ActionFormat(
         ("dx", "dy", "dz", "rx", "ry", "rz", "opening"),
@@ -61,12 +67,16 @@ ACTION_FORMATS: dict[str, ActionFormat] = {
 class Request:
     """An observation on its way to a policy (see docs/serving.md).
 
-    `images` are RGB, uint8, as cameras give them, (view, height, width, 3), or planar, (view, 3, height,
-    width), which costs the server less. `world_from_tool` is (4, 4), or (7,) as x y z (m) and quaternion x y
-    z w. `opening` is in [0, 1]. Either `intrinsics` (view, 3, 3, px) and `world_from_camera` (view, 4, 4)
-    calibrate the views, or `calibration` names a cameras file that the server holds. `action_format` asks for
-    one of ACTION_FORMATS; `confidence` for the confidence of each row, `imagined` for what the policy
-    imagined. `seq` comes back with the answer; after `timeout_ms` no answer is wanted any more.
+    - `images` are RGB, uint8, as cameras give them, (view, height, width, 3), or planar, (view, 3, height, width),
+      which costs the server less.
+    - `world_from_tool` is (4, 4), or (7,) as x y z (m) and quaternion x y z w; `opening` is in [0, 1].
+    - Either `intrinsics` (view, 3, 3, px) and `world_from_camera` (view, 4, 4) calibrate the views, or `calibration`
+      names a cameras file that the server holds.
+    - `action_format` asks for one of ACTION_FORMATS; `confidence` for the confidence of each row, `imagined` for what
+      the policy imagined.
+    - `num_steps` asks for so many rows: a longer plan is cut, a shorter one holds still at its end, with confidence 0.
+    - `known_words` says how many words of the prompt the policy must know (KNOWN_WORDS), or there is no plan; None: some.
+    - `seq` comes back with the answer; after `timeout_ms` no answer is wanted any more.
     """
 
     images: np.ndarray
@@ -79,6 +89,8 @@ class Request:
     action_format: str | None = None
     confidence: bool = False
     imagined: bool = False
+    num_steps: int | None = None
+    known_words: str | None = None
     seq: int | None = None
     timeout_ms: float | None = None
 
@@ -117,6 +129,10 @@ class Request:
             action_format=_optional(message, "action_format", lambda: _format(message)),
             confidence=_flag(message, "confidence"),
             imagined=_flag(message, "imagined"),
+            num_steps=_optional(
+                message, "num_steps", lambda: int(_number(message, "num_steps", 1, MAX_STEPS, whole=True))
+            ),
+            known_words=_optional(message, "known_words", lambda: _known_words(message)),
             seq=_optional(message, "seq", lambda: int(_number(message, "seq", 0, 2**53 - 1, whole=True))),
             timeout_ms=_optional(message, "timeout_ms", lambda: _number(message, "timeout_ms", 0.0, 1e9)),
         )
@@ -147,13 +163,15 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """A policy's answer: `actions` (step, column) as `action_format` says, row 0 one control step after the
-    observation.
+    """A policy's answer: `actions` (step, column) as `action_format` says, row 0 one control step after the observation.
 
-    `server_timing` holds milliseconds. `confidence` (step,) is in [0, 1]; a row where it is 0 is a
-    place-holder that must not be driven to, and there are such rows only if the request asked for
-    `confidence`. `plan` holds the further fields of the policy's Plan by name, the large ones only if the
-    request asked for what was `imagined`.
+    - Neighbouring rows are near each other in numbers too: quaternions keep their sign, angles do not jump by a turn.
+    - `server_timing` holds milliseconds.
+    - `confidence` (step,) is in [0, 1]. A row where it is 0 is a place-holder that must not be driven to. There are such
+      rows only if the request asked for `confidence` or `num_steps`.
+    - `plan` holds the further fields of the policy's Plan by name, the large ones only if the request asked for what was
+      `imagined`.
+    - `warnings` are sentences for whoever gave the instruction, such as about words that the policy does not know.
     """
 
     actions: np.ndarray
@@ -162,6 +180,7 @@ class Reply:
     seq: int | None = None
     confidence: np.ndarray | None = None
     plan: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     def to_message(self) -> dict[str, Any]:
         """What `protocol.encode` takes: the fields that are not None or empty."""
@@ -169,7 +188,7 @@ class Reply:
         return {
             name: value
             for name, value in named.items()
-            if value is not None and not (name == "plan" and not value)
+            if value is not None and not (name in ("plan", "warnings") and not value)
         }
 
     @classmethod
@@ -202,7 +221,12 @@ class Reply:
             seq if isinstance(seq, int) else None,
             confidence,
             plan if isinstance(plan, dict) else {},
+            _texts(message.get("warnings")),
         )
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    return tuple(one for one in value if isinstance(one, str)) if isinstance(value, list) else ()
 
 
 def _optional(message: dict, name: str, read: Any) -> Any:
@@ -276,6 +300,13 @@ def _format(message: dict) -> str:
     name = _text(message, "action_format")
     if name not in ACTION_FORMATS:
         raise WireError(f"there is no action format {name[:40]!r}; there are: {', '.join(ACTION_FORMATS)}")
+    return name
+
+
+def _known_words(message: dict) -> str:
+    name = _text(message, "known_words")
+    if name not in KNOWN_WORDS:
+        raise WireError(f"'known_words' must be one of {', '.join(KNOWN_WORDS)}, got {name[:40]!r}")
     return name
 
 

@@ -2,13 +2,20 @@
 
 import asyncio
 import contextlib
+import logging
 import multiprocessing
+import os
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from action_images.errors import ActionImagesError
+from action_images.serving.limits import Rate
+from action_images.serving.log import event
 from action_images.serving.protocol import LENGTH, decode
+
+MAX_LINES_PER_SECOND, READ_BYTES = 5.0, 4096
+"""Of what the policy's process writes to its stdout and stderr."""
 
 OpenPolicy = Callable[[], Any]
 """Makes the Policy; pickled to the policy's process and called there."""
@@ -34,20 +41,26 @@ class PolicyProcess:
         self._process, self._reader, self._writer = process, reader, writer
         self._answer: asyncio.Future[dict[str, Any]] | None = None
         self._listener: asyncio.Task[None] | None = None
+        self._hearing: asyncio.Task[None] | None = None
 
     @classmethod
     async def start(cls, open_policy: OpenPolicy, open_calibrations: OpenCalibrations) -> "PolicyProcess":
         """Start it and wait until the policy is open; raises ValueError, with the process's own sentence, if
         it cannot be."""
         ours, theirs = socket.socketpair()
-        with theirs:
+        heard, said = socket.socketpair()
+        with theirs, said:
             # A fork would copy the server's threads and sockets in whatever state they are in.
             process = multiprocessing.get_context("spawn").Process(
-                target=_run_worker, args=(theirs, open_policy, open_calibrations), name="policy", daemon=True
+                target=_run_worker,
+                args=(theirs, said, open_policy, open_calibrations),
+                name="policy",
+                daemon=True,
             )
             process.start()
         reader, writer = await asyncio.open_connection(sock=ours, limit=2**20)
         policy = cls(process, reader, writer)
+        policy._hearing = asyncio.create_task(_hear(heard, process.pid))
         try:
             first = await policy._receive()
         except (asyncio.IncompleteReadError, OSError) as error:
@@ -114,9 +127,13 @@ class PolicyProcess:
         if self._process.is_alive():
             self._process.kill()
         self._process.join()
-        if self._listener is not None:
-            self._listener.cancel()
-            await asyncio.gather(self._listener, return_exceptions=True)
+        tasks = [task for task in (self._listener, self._hearing) if task is not None]
+        if self._hearing is not None:
+            # Its last words may still be on their way.
+            await asyncio.wait([self._hearing], timeout=1)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _listen(self) -> None:
         try:
@@ -135,7 +152,38 @@ class PolicyProcess:
         return decode(await self._reader.readexactly(LENGTH.unpack(header)[0]))
 
 
-def _run_worker(channel: socket.socket, open_policy: OpenPolicy, open_calibrations: OpenCalibrations) -> None:
+async def _hear(heard: socket.socket, pid: int | None) -> None:
+    """Log what the process and its libraries write to their stdout and stderr: a few lines a second, none of them whole."""
+    reader, writer = await asyncio.open_connection(sock=heard)
+    rate = Rate(MAX_LINES_PER_SECOND)
+    try:
+        async for line in _lines(reader):
+            if line and rate.allows():
+                event("policy says", logging.WARNING, pid=pid, text=line)
+    finally:
+        writer.close()
+
+
+async def _lines(reader: asyncio.StreamReader) -> AsyncIterator[str]:
+    """Lines, each cut where it is longer than a block."""
+    rest = b""
+    while block := await reader.read(READ_BYTES):
+        *whole, rest = (rest + block).split(b"\n")
+        for line in whole:
+            yield line.decode(errors="replace").strip()
+        if len(rest) > READ_BYTES:
+            yield rest.decode(errors="replace").strip()
+            rest = b""
+    yield rest.decode(errors="replace").strip()
+
+
+def _run_worker(
+    channel: socket.socket, said: socket.socket, open_policy: OpenPolicy, open_calibrations: OpenCalibrations
+) -> None:
+    # Whatever libraries print goes into the server's log, which is one JSON object a line.
+    with said:
+        for descriptor in (1, 2):
+            os.dup2(said.fileno(), descriptor)
     # Imported in the new process alone: the server has no use for torch, starts without it and stays small.
     from action_images.serving.worker import run
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from action_images.errors import ActionImagesError
 from action_images.geometry import Camera, Pose, Trajectory
 from action_images.geometry import rotation as rotations
+from action_images.geometry.neighbours import steady_euler_xyz, steady_quaternions
 from action_images.robot import Observation, Plan
 from action_images.serving.messages import ACTION_FORMATS, DEFAULT_FORMAT, Reply, Request
 
@@ -61,20 +62,23 @@ def observation_from_request(request: Request, calibrations: Mapping[str, Camera
 
 
 def reply_from_plan(plan: Plan, request: Request, observation: Observation) -> Reply:
-    """A plan in the format that the request asks for.
+    """A plan in the format, and of as many rows, as the request asks for.
 
-    Raises ValueError where the request did not ask for confidence and the policy has none in its very first
-    row: such a row must not be driven to, and a client that is not told would.
+    Raises ActionImagesError where the request did not ask for confidence and the policy has none in its very first row:
+    such a row must not be driven to, and a client that is not told would.
     """
     name = request.action_format or DEFAULT_FORMAT
-    actions, confidence = _TO[name](plan.trajectory, observation.world_from_tool), plan.confidence
+    trajectory, confidence = plan.trajectory, plan.confidence
     if confidence is not None and not request.confidence:
         num_known = int((confidence > 0).cumprod(0).sum())
         if num_known == 0:
             raise ActionImagesError(
                 "the policy does not know where to go next; look again, or ask for 'confidence' and judge each row"
             )
-        actions, confidence = actions[:num_known], None
+        trajectory, confidence = trajectory[:num_known], None
+    if request.num_steps is not None:
+        trajectory, confidence = _of_length(trajectory, confidence, request.num_steps)
+    actions = FORMATS[name].write(trajectory, observation.world_from_tool)
     return Reply(
         _numpy(actions),
         name,
@@ -83,6 +87,16 @@ def reply_from_plan(plan: Plan, request: Request, observation: Observation) -> R
         None if confidence is None else _numpy(confidence),
         _rest(plan, request),
     )
+
+
+def _of_length(
+    trajectory: Trajectory, confidence: Tensor | None, num_steps: int
+) -> tuple[Trajectory, Float[Tensor, "step"]]:
+    """The first so many rows; what is missing holds the last pose, with confidence 0."""
+    num_planned = min(trajectory.num_frames, num_steps)
+    rows = [min(step, num_planned - 1) for step in range(num_steps)]
+    known = torch.ones(num_planned) if confidence is None else confidence[:num_planned].float()
+    return trajectory[rows], torch.cat([known, torch.zeros(num_steps - num_planned)])
 
 
 def plan_from_reply(reply: Reply, action_format: str, world_from_tool: Pose) -> Plan:
@@ -96,7 +110,8 @@ def plan_from_reply(reply: Reply, action_format: str, world_from_tool: Pose) -> 
             f"the server's actions have {reply.actions.shape[1]} columns, but '{action_format}' has {', '.join(columns)}; "
             "say with RemotePolicy(..., actions=NAME), or on the command line with --actions NAME, what the server's actions are"
         )
-    trajectory = _FROM[action_format](torch.tensor(reply.actions), world_from_tool).check("the server's plan")
+    read = FORMATS[action_format].read
+    trajectory = read(torch.tensor(reply.actions), world_from_tool).check("the server's plan")
     known = {one.name for one in fields(Plan)} - {"trajectory", "confidence"}
     rest: dict[str, Any] = {
         name: torch.tensor(value) if isinstance(value, np.ndarray) else value
@@ -127,7 +142,7 @@ def _cameras(
     if request.calibration is None:
         assert request.intrinsics is not None
         assert request.world_from_camera is not None
-        pose = Pose.from_matrix(_float32(request.world_from_camera))
+        pose = _pose("world_from_camera", request.world_from_camera)
         return Camera(_float32(request.intrinsics), pose, (height, width)).check("cameras")
     if request.calibration not in calibrations:
         there = ", ".join(sorted(calibrations)) or "none"
@@ -145,9 +160,16 @@ def _cameras(
 
 def _tool(numbers: np.ndarray) -> Pose:
     if numbers.shape == (4, 4):
-        return Pose.from_matrix(_float32(numbers))
+        return _pose("world_from_tool", numbers)
     vector = torch.cat([_float32(numbers), torch.ones(1)])
     return Trajectory.from_vector(vector[None]).world_from_tool[0]
+
+
+def _pose(name: str, matrix: np.ndarray) -> Pose:
+    try:
+        return Pose.from_matrix(_float32(matrix))
+    except ActionImagesError as error:
+        raise ActionImagesError(f"'{name}': {error}") from error
 
 
 def _float32(array: np.ndarray) -> Tensor:
@@ -186,15 +208,31 @@ def _from_delta(actions: Float[Tensor, "step 7"], start: Pose) -> Trajectory:
     return Trajectory(Pose(torch.stack(rows), position), opening.squeeze(-1)).to(actions.dtype)
 
 
-_TO: dict[str, Callable[[Trajectory, Pose], Tensor]] = {
-    "pose": lambda trajectory, _: trajectory.to_vector(8),
-    "euler": lambda trajectory, _: trajectory.to_vector(7),
-    "delta": _to_delta,
-    "matrix": _to_matrix,
+def _to_pose(trajectory: Trajectory, _start: Pose) -> Float[Tensor, "step 8"]:
+    position, quaternion, opening = trajectory.to_vector(8).split([3, 4, 1], -1)
+    return torch.cat([position, steady_quaternions(quaternion), opening], -1)
+
+
+def _to_euler(trajectory: Trajectory, _start: Pose) -> Float[Tensor, "step 7"]:
+    position, angles, opening = trajectory.to_vector(7).split([3, 3, 1], -1)
+    return torch.cat([position, steady_euler_xyz(angles), opening], -1)
+
+
+def _from_vector(actions: Float[Tensor, "step numbers"], _start: Pose) -> Trajectory:
+    return Trajectory.from_vector(actions)
+
+
+class Format(NamedTuple):
+    """How a format of actions is written and read, from where the tool was observed."""
+
+    write: Callable[[Trajectory, Pose], Tensor]
+    read: Callable[[Tensor, Pose], Trajectory]
+
+
+FORMATS: dict[str, Format] = {
+    "pose": Format(_to_pose, _from_vector),
+    "euler": Format(_to_euler, _from_vector),
+    "delta": Format(_to_delta, _from_delta),
+    "matrix": Format(_to_matrix, _from_matrix),
 }
-_FROM: dict[str, Callable[[Tensor, Pose], Trajectory]] = {
-    "pose": lambda actions, _: Trajectory.from_vector(actions),
-    "euler": lambda actions, _: Trajectory.from_vector(actions),
-    "delta": _from_delta,
-    "matrix": _from_matrix,
-}
+"""The formats of ACTION_FORMATS."""

@@ -4,15 +4,21 @@ import signal
 import socket
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from action_images.errors import ActionImagesError
 from action_images.geometry import Camera
-from action_images.robot import ClipPolicy, Policy
+from action_images.robot import ClipPolicy, Policy, ReadsWords
 from action_images.serving.messages import Request
+from action_images.serving.plausible import check_observation, check_tool_is_seen
 from action_images.serving.protocol import LENGTH, decode, encode
 from action_images.serving.tensors import observation_from_request, reply_from_plan
+
+MAX_WORDS = 200
+"""Characters of the words that a warning names."""
 
 OpenPolicy = Callable[[], Policy]
 OpenCalibrations = Callable[[], Mapping[str, Camera]]
@@ -27,6 +33,8 @@ def run(channel: socket.socket, open_policy: OpenPolicy, open_calibrations: Open
     """
     # Ctrl-C reaches every process of the terminal; when to stop is the parent's to say, by closing the channel.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Whoever asked is told so in the reply.
+    warnings.filterwarnings("ignore", "words that the model never read")
     with channel, channel.makefile("rb") as incoming:
         try:
             policy, calibrations = open_policy(), open_calibrations()
@@ -50,17 +58,41 @@ def _answer(policy: Policy, calibrations: Mapping[str, Camera], data: bytes) -> 
     try:
         request = Request.from_message(decode(data))
         observation = observation_from_request(request, calibrations)
+        check_observation(observation)
+        if isinstance(policy, ClipPolicy):
+            check_tool_is_seen(observation)
+        told = _about_words(policy, request)
         start = time.perf_counter()
         plan = policy.plan(observation)
         infer_ms = 1e3 * (time.perf_counter() - start)
-        return {"reply": reply_from_plan(plan, request, observation).to_message(), "infer_ms": infer_ms}
+        reply = replace(reply_from_plan(plan, request, observation), warnings=told)
+        return {"reply": reply.to_message(), "infer_ms": infer_ms}
     except Exception as error:
         return _failure(error)
 
 
+def _about_words(policy: Policy, request: Request) -> tuple[str, ...]:
+    """Warnings about words that the policy does not know; raises ActionImagesError where it knows fewer than are asked for."""
+    if not isinstance(policy, ReadsWords):
+        return ()
+    read, asked = policy.words_read(request.prompt), request.known_words or "some"
+    unknown = ", ".join(dict.fromkeys(read.unknown))[:MAX_WORDS]
+    if asked != "none" and not read.known:
+        said = f"none of the words {unknown}" if unknown else "no instruction: the prompt is empty"
+        raise ActionImagesError(
+            f"the policy understands {said}; say it in the words of its training, or send known_words 'none' "
+            "to be given a plan without an instruction"
+        )
+    if asked == "all" and unknown:
+        raise ActionImagesError(
+            f"the policy never read the words {unknown}; leave them out, or send known_words 'some'"
+        )
+    return (f"words that the policy never read were left out: {unknown}",) if unknown else ()
+
+
 def _failure(error: Exception) -> dict[str, str]:
-    # A ValueError speaks to whoever gave the bad input; anything else is for the log alone.
-    known = isinstance(error, ValueError) and str(error)
+    # An ActionImagesError speaks to whoever gave the bad input; anything else is for the log alone.
+    known = isinstance(error, ActionImagesError) and str(error)
     sentence = (
         " ".join(str(error).split())[:500]
         if known

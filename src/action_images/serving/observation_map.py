@@ -1,0 +1,160 @@
+"""How the fields of a foreign client become those of an observation, as a json file says."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from typing_extensions import Self
+
+from action_images.errors import ActionImagesError
+from action_images.serving.messages import Request
+from action_images.serving.protocol import WireError
+
+MAX_BYTES = 64_000
+ROTATIONS = {"quaternion_xyzw": 4, "quaternion_wxyz": 4, "rotation_vector": 3, "euler_xyz": 3}
+"""How a rotation may be written, and in how many numbers; Euler angles are extrinsic xyz (R = Rz Ry Rx)."""
+PARTS = {"images", "prompt", "world_from_tool", "opening", "constants"}
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Some numbers of a vector that the client sends."""
+
+    key: str
+    columns: tuple[int, ...]
+
+    def of(self, message: Mapping[str, Any]) -> np.ndarray:
+        """These numbers (column) in float64; raises WireError where the client did not send them."""
+        vector = np.asarray(_field(message, self.key))
+        if vector.dtype.kind not in "fiu" or vector.ndim > 1 or vector.size <= max(self.columns):
+            raise WireError(
+                f"'{self.key}' must be a vector of at least {max(self.columns) + 1} numbers, "
+                f"got {vector.dtype} {vector.shape}"
+            )
+        return vector.reshape(-1)[list(self.columns)].astype(np.float64)
+
+
+@dataclass(frozen=True)
+class ObservationMap:
+    """Where a foreign client puts the images (one key a view), the prompt, the tool's pose and the gripper.
+
+    `constants` are fields of an observation that the client does not send, such as a calibration or a number of rows.
+    Angles and positions are in rad and m.
+    """
+
+    images: tuple[str, ...]
+    prompt: str
+    position: Columns
+    rotation: Columns
+    rotation_kind: str
+    opening: Columns
+    closed: float = 0.0
+    open: float = 1.0
+    """What the client calls closed and open."""
+    constants: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a mapping file (docs/serving.md); raises ActionImagesError, naming it and the field that is wrong."""
+        if not path.is_file() or path.stat().st_size > MAX_BYTES:
+            raise ActionImagesError(f"{path}: there is no such mapping file, or it is larger than {MAX_BYTES} bytes")
+        try:
+            return cls._parsed(json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            why = f"lacks {error}" if isinstance(error, KeyError) else str(error)
+            raise ActionImagesError(
+                f"{path}: {why}; see 'Observations of other clients' in docs/serving.md"
+            ) from error
+
+    @classmethod
+    def _parsed(cls, content: Mapping[str, Any]) -> Self:
+        if unknown := sorted(set(content) - PARTS):
+            raise ValueError(f"has the unknown field '{unknown[0]}'; there are: {', '.join(sorted(PARTS))}")
+        tool, opening = content["world_from_tool"], content["opening"]
+        kind, constants = tool["kind"], content.get("constants", {})
+        if kind not in ROTATIONS:
+            raise ValueError(f"there is no rotation '{kind}'; there are: {', '.join(ROTATIONS)}")
+        allowed = set(Request.__dataclass_fields__) - {"images", "prompt", "world_from_tool", "opening", "seq"}
+        if unknown := sorted(set(constants) - allowed):
+            raise ValueError(f"'{unknown[0]}' cannot be a constant; these can: {', '.join(sorted(allowed))}")
+        closed, opened = float(opening.get("closed", 0.0)), float(opening.get("open", 1.0))
+        if not (math.isfinite(closed) and math.isfinite(opened)) or closed == opened:
+            raise ValueError("'opening' has the same number for closed and open, or one that is not finite")
+        return cls(
+            images=tuple(str(key) for key in content["images"]),
+            prompt=str(content["prompt"]),
+            position=_columns(tool, "position", 3),
+            rotation=_columns(tool, "rotation", ROTATIONS[kind]),
+            rotation_kind=kind,
+            opening=_columns(opening, "columns", 1),
+            closed=closed,
+            open=opened,
+            constants=dict(constants),
+        )
+
+    def renamed(self, message: Any) -> dict[str, Any]:
+        """The client's message as `Request.from_message` takes it; raises WireError, naming the client's own field."""
+        if not isinstance(message, dict):
+            raise WireError(f"an observation is a map of fields, got a {type(message).__name__}")
+        opening = (self.opening.of(message)[0] - self.closed) / (self.open - self.closed)
+        quaternion = _quaternion(self.rotation.of(message), self.rotation_kind)
+        known = {*self.images, self.prompt, self.position.key, self.rotation.key, self.opening.key}
+        passed_on = {name: value for name, value in message.items() if name not in known}
+        return {
+            **self.constants,
+            **{name: value for name, value in passed_on.items() if name in Request.__dataclass_fields__},
+            "images": _stacked([_field(message, key) for key in self.images], self.images),
+            "prompt": _field(message, self.prompt),
+            "world_from_tool": np.concatenate([self.position.of(message), quaternion]),
+            "opening": float(np.clip(opening, 0.0, 1.0)),
+        }
+
+
+def _columns(entry: Mapping[str, Any], name: str, number: int) -> Columns:
+    columns = tuple(entry[name])
+    if len(columns) != number or not all(type(one) is int and one >= 0 for one in columns):
+        raise ValueError(f"'{name}' must list {number} columns, counted from 0; got {list(columns)}")
+    return Columns(str(entry["key"]), columns)
+
+
+def _field(message: Mapping[str, Any], key: str) -> Any:
+    if message.get(key) is None:
+        raise WireError(f"the observation lacks the field {key!r}")
+    return message[key]
+
+
+def _stacked(views: list[Any], keys: tuple[str, ...]) -> np.ndarray:
+    shapes = {view.shape if isinstance(view, np.ndarray) else type(view).__name__ for view in views}
+    if len(shapes) != 1 or not isinstance(views[0], np.ndarray):
+        raise WireError(f"{', '.join(keys)} must be images of one size, got {sorted(map(str, shapes))}")
+    return np.stack(views)
+
+
+def _quaternion(numbers: np.ndarray, kind: str) -> np.ndarray:
+    """x y z w of a rotation."""
+    if kind == "quaternion_xyzw":
+        return numbers
+    if kind == "quaternion_wxyz":
+        return numbers[[1, 2, 3, 0]]
+    if kind == "rotation_vector":
+        return _about(numbers)
+    x, y, z = (_about(angle * axis) for angle, axis in zip(numbers, np.eye(3), strict=True))
+    return _product(z, _product(y, x))
+
+
+def _about(vector: np.ndarray) -> np.ndarray:
+    """The quaternion of a rotation vector (rad)."""
+    angle = float(np.linalg.norm(vector))
+    # sin(angle / 2) / angle, without dividing by nothing.
+    share = 0.5 * float(np.sinc(angle / (2 * np.pi)))
+    return np.array([*(share * vector), math.cos(angle / 2)])
+
+
+def _product(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """The quaternion (x y z w) that turns by `second`, then by `first`."""
+    vector = first[3] * second[:3] + second[3] * first[:3] + np.cross(first[:3], second[:3])
+    return np.array([*vector, first[3] * second[3] - first[:3] @ second[:3]])

@@ -1,0 +1,56 @@
+"""Observations that no robot can have made, refused by the name of the field that is most likely wrong."""
+
+import torch
+
+from action_images.errors import ActionImagesError
+from action_images.robot import Observation
+
+FARTHEST_M = 20.0
+"""How far a tool or a camera of a robot's workplace lies from the origin at most."""
+MARGIN = 0.25
+"""How far beyond the border of an image, as a share of its size, the tool may lie and still be about to enter it."""
+
+
+def check_observation(observation: Observation) -> None:
+    """Raise ActionImagesError where distances are not in metres, or an image has no centre within it."""
+    tool, cameras = observation.world_from_tool.translation, observation.cameras
+    _check_distance("world_from_tool", tool.norm().item())
+    _check_distance("world_from_camera", cameras.world_from_camera.translation.norm(dim=-1).max().item())
+    height, width = cameras.size
+    centres = cameras.intrinsics[..., :2, 2]
+    outside = (centres < 0).any(-1) | (centres > centres.new_tensor([width, height])).any(-1)
+    if outside.any():
+        view = int(outside.nonzero()[0])
+        x, y = centres[view].tolist()
+        raise ActionImagesError(
+            f"'intrinsics' of view {view} have their centre at {x:.0f}, {y:.0f} px, outside the image of "
+            f"{width} x {height} px; are they those of another image size?"
+        )
+
+
+def check_tool_is_seen(observation: Observation) -> None:
+    """Raise ActionImagesError, with pixels, where the tool lies in no view: no policy that looks can plan from it."""
+    cameras = observation.cameras
+    height, width = cameras.size
+    tool = observation.world_from_tool.translation.to(cameras.intrinsics)
+    pixels, depth = cameras.project(tool.expand(len(observation.images), 3))
+    size = pixels.new_tensor([width, height])
+    near = ((pixels >= -MARGIN * size) & (pixels <= (1 + MARGIN) * size)).all(-1)
+    if (near & (depth > 0)).any():
+        return
+    places = []
+    for view, (pixel, metres) in enumerate(zip(pixels.tolist(), depth.tolist(), strict=True)):
+        where = f"at {pixel[0]:.0f}, {pixel[1]:.0f} px" if metres > 0 else f"{-metres:.2f} m behind the camera"
+        places.append(f"view {view}: {where}")
+    raise ActionImagesError(
+        f"the tool lies in no view ({'; '.join(places)}; images are {width} x {height} px). "
+        "Are the intrinsics those of another image size? Is 'world_from_camera' inverted (camera_from_world), "
+        "or of OpenGL axes (y up, z backward)?"
+    )
+
+
+def _check_distance(name: str, metres: float) -> None:
+    if not metres <= FARTHEST_M or not torch.isfinite(torch.tensor(metres)):
+        raise ActionImagesError(
+            f"'{name}' lies {metres:.0f} m from the world's origin; positions are in metres, are these millimetres?"
+        )
