@@ -1,4 +1,4 @@
-"""Names, folders and addresses become policies in one place: what they are called, how they are made, what is refused."""
+"""Names, folders and addresses become policies in one place: what they are called and how they are made."""
 
 import pickle
 import subprocess

@@ -1,4 +1,4 @@
-"""A name, a folder or an address becomes a Policy: the one place where commands, servers and evaluations get theirs."""
+"""A name, a folder or an address becomes a Policy: the one place where all users of policies get theirs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -97,7 +97,7 @@ class ServedPolicy:
         from action_images.serving.client import RemotePolicy
 
         actions = self.access.actions or "matrix"
-        # A policy that is judged is also asked in words that it does not know: that it goes wrong then counts.
+        # A policy that is judged is also asked in unknown words: that it goes wrong then counts.
         return RemotePolicy(
             self.uri, token=self.access.token, timeout_s=PLAN_S, actions=actions, known_words="none"
         )

@@ -59,7 +59,7 @@ def moved(seen: Observation, factor: float) -> Observation:
 
 def test_millimetres_are_refused():
     check_observation(observation())
-    with pytest.raises(ActionImagesError, match="'world_from_tool' lies .* are these millimetres"):
+    with pytest.raises(ActionImagesError, match=r"'world_from_tool' lies .* are these millimetres"):
         check_observation(moved(observation(), 1000.0))
 
 
@@ -68,10 +68,11 @@ def test_a_tool_in_no_view_is_told_with_pixels():
     check_tool_is_seen(seen)
     flipped = seen.cameras.world_from_camera.rotation * torch.tensor([1.0, -1.0, -1.0])
     poses = replace(seen.cameras.world_from_camera, rotation=flipped)
+    inverted = seen.cameras.world_from_camera.inverse()
     for wrong in (
         moved(seen, 20.0),
         replace(seen, cameras=replace(seen.cameras, world_from_camera=poses)),
-        replace(seen, cameras=replace(seen.cameras, world_from_camera=seen.cameras.world_from_camera.inverse())),
+        replace(seen, cameras=replace(seen.cameras, world_from_camera=inverted)),
     ):
         with pytest.raises(ActionImagesError, match=r"in no view \(view 0: .* px\)\. .*inverted.*OpenGL"):
             check_tool_is_seen(wrong)

@@ -1,4 +1,4 @@
-"""The server under clients that behave and clients that do not: it stays up, answers the others, and says what happened."""
+"""The server under clients that behave and clients that do not: it stays up and answers the others."""
 
 import asyncio
 import contextlib
@@ -474,7 +474,7 @@ def test_requests_leave_neither_memory_nor_threads_nor_files(server):
         return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in pids), threading.active_count()
 
     def memory_kb() -> int:
-        # What the process itself has asked for: pages of files come and go with what others do on the machine.
+        # What the process itself has asked for: pages of files come and go with what others do here.
         status = Path(f"/proc/{server.policy_pid}/status").read_text()
         return sum(int(status.split(f"{name}:")[1].split()[0]) for name in ("RssAnon", "VmSwap"))
 

@@ -1,4 +1,4 @@
-"""RemotePolicy: the very plan of the policy behind the wire, or one clear error in time; never an old plan for a new one."""
+"""RemotePolicy: the very plan of the policy behind the wire, or one clear error in time; no old plan."""
 
 import contextlib
 import pickle

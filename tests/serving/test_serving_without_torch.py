@@ -1,4 +1,4 @@
-"""The robot's computer needs numpy, msgpack and websockets: proven in a virtual environment that has nothing else."""
+"""The robot's computer needs numpy, msgpack and websockets: proven in an environment of nothing else."""
 
 import json
 import subprocess

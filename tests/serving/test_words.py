@@ -1,4 +1,4 @@
-"""Words that a policy does not know reach whoever gave the instruction: as a warning, or instead of a plan."""
+"""Words that a policy does not know are told to whoever said them: as a warning, or instead of a plan."""
 
 from dataclasses import dataclass
 
@@ -48,7 +48,7 @@ def test_words_that_are_left_out_are_named_in_the_reply(server):
 
 @pytest.mark.parametrize("prompt", ["drücke den Knopf", "", "按下绿色按钮"])
 def test_there_is_no_plan_for_an_instruction_of_which_nothing_is_known(server, prompt: str):
-    with pytest.raises(Refused, match="the policy understands (none of the words|no instruction)"):
+    with pytest.raises(Refused, match=r"the policy understands (none of the words|no instruction)"):
         asked(server, prompt)
     assert len(asked(server, prompt, "none").actions) == 8
 

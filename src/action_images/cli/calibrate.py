@@ -149,7 +149,8 @@ def _calibrate(what: Shooting) -> None:
         kept = {name: camera for name, camera in given.items() if name in shots.sizes}
         if given and not kept:
             raise ActionImagesError(
-                f"{what.intrinsics}: has {', '.join(given)}, the folders are {', '.join(shots.sizes)}; give cameras of their names"
+                f"{what.intrinsics}: has {', '.join(given)}, the folders are {', '.join(shots.sizes)}; give "
+                "cameras of their names"
             )
         result = calibrate(
             shots, mount, kept, pose_std=pose_std, bent=what.straighten, drop_outliers=what.drop_outliers
@@ -195,7 +196,8 @@ def _say(result, what: Shooting) -> None:
         table.add_row(name, str(len(mine)), *middle, *stds, f"{result.refined.unknowns.lens.focal[i, 0]:.1f}")
     console.print(table)
     console.print(
-        "Medians over n pictures. corners: the robot's poses corrected; miss: as reported. ±: of position and turn, predicted.",
+        "Medians over n pictures. corners: the robot's poses corrected; miss: as reported. ±: of position "
+        "and turn, predicted.",
         soft_wrap=True,
     )
     for path in result.shots.blind:
@@ -208,12 +210,14 @@ def _say(result, what: Shooting) -> None:
             soft_wrap=True,
         )
     for residual in result.outliers:
-        text = f"outlier ({rule}), kept: {residual.sighting.picture}: {residual.miss_px:.1f} px; look at it, then --drop-outliers"
+        found = f"{residual.sighting.picture}: {residual.miss_px:.1f} px"
+        text = f"outlier ({rule}), kept: {found}; look at it, then --drop-outliers"
         console.print(text, markup=False, soft_wrap=True)
     if what.straighten:
         for i, name in enumerate(result.names):
             k1, k2 = result.refined.unknowns.lens.radial[i].tolist()
-            command = f"action-images calibrate straighten {name}.mp4 --cameras {what.out}/cameras.json --radial {k1:.6f} {k2:.6f} --out OUT"
+            options = f"--cameras {what.out}/cameras.json --radial {k1:.6f} {k2:.6f} --out OUT"
+            command = f"action-images calibrate straighten {name}.mp4 {options}"
             console.print(
                 f"{name}: its videos must be straightened: {command}",
                 markup=False,
@@ -233,7 +237,8 @@ def _carry(what: Carry) -> None:
     in_tool, fixed = load_cameras(what.in_tool), load_cameras(what.beside) if what.beside else {}
     if moving := [name for name, camera in in_tool.items() if camera.batch_shape]:
         raise ActionImagesError(
-            f"{what.in_tool}: {', '.join(moving)} moves; give tool_from_camera.json, where cameras stand still on the tool"
+            f"{what.in_tool}: {', '.join(moving)} moves; give tool_from_camera.json, where cameras stand "
+            "still on the tool"
         )
     if twice := in_tool.keys() & fixed.keys():
         raise ActionImagesError(
@@ -264,7 +269,7 @@ def _straighten(what: Straighten) -> None:
     lens = Lens(straight.focal, straight.centre, torch.tensor(what.radial, dtype=torch.float64))
     what.out.parent.mkdir(parents=True, exist_ok=True)
     height, width = frames.size
-    # A few frames at a time: each reading begins at the keyframe before, and memory does not grow with the video.
+    # A few frames at a time: each reading begins at the keyframe before, and memory does not grow.
     at_once = max(1, min(64, (256 << 20) // (3 * height * width)))
     parts = (
         frames.read(range(first, min(first + at_once, len(frames))))

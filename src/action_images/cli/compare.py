@@ -1,4 +1,4 @@
-"""Compare two policies on the scenes that both were judged on: exact paired McNemar, task by task and over all."""
+"""Compare two policies on the scenes that both were judged on, task by task and over all (exact McNemar)."""
 
 from pathlib import Path
 

@@ -43,5 +43,6 @@ def main(
     done = convert(source, out, shard_bytes)
     cameras = "with the pooled camera branch" if done.config["camera"] else "without cameras"
     print(
-        f"{done.num_tensors} tensors, {done.num_bytes / 1e9:.2f} GB, {cameras}, in {len(done.files)} files: {out}"
+        f"{done.num_tensors} tensors, {done.num_bytes / 1e9:.2f} GB, {cameras}, in {len(done.files)} files: "
+        f"{out}"
     )

@@ -129,7 +129,8 @@ def find_scene(environment: "Tabletop", scene: int, instruction: str | None) -> 
         if tells(instruction, environment.trial):
             return seed
     raise ActionImagesError(
-        f"none of {NUM_SCENES_SEARCHED} scenes of this task is about what '{instruction}' says; it is told as "
+        f"none of {NUM_SCENES_SEARCHED} scenes of this task is about what '{instruction}' says; it is told "
+        "as "
         f"'{environment.instruction}'; choose a --task that fits"
     )
 

@@ -75,7 +75,8 @@ def main(
     clip = f"{num_views} views, {num_frames} frames of {size[0]} x {size[1]} px"
     console.print(f"[bold]{preset}[/bold], mode {mode}: {clip}, {str(kind).removeprefix('torch.')}")
     console.print(
-        f"{cost.count_parameters(config):,} parameters; {load.num_frames} latent frames, {tokens:,} tokens a sample"
+        f"{cost.count_parameters(config):,} parameters; {load.num_frames} latent frames, {tokens:,} tokens a "
+        "sample"
     )
     table = Table("on each device", "TFLOP", "weights", "gradients", "optimizer", "activations", "GB")
     inference = cost.forward_flops(config, load) / devices

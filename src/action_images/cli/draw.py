@@ -51,7 +51,8 @@ def main(
     for name, camera in rig.items():
         if camera.batch_shape and camera.batch_shape[0] != path.num_frames:
             raise ActionImagesError(
-                f"{cameras}: camera '{name}' moves over {camera.batch_shape[0]} frames, {trajectory} has {path.num_frames}"
+                f"{cameras}: camera '{name}' moves over {camera.batch_shape[0]} frames, {trajectory} has "
+                f"{path.num_frames}"
             )
     out.mkdir(parents=True, exist_ok=True)
     for name, camera in track(rig.items(), description="drawing"):

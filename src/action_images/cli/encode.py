@@ -54,7 +54,8 @@ def main(
     clips = load_clips(folder)
     if clips is None:
         raise ActionImagesError(
-            f"{model}: does not say what clips it was trained on, so their size is not known; name another model"
+            f"{model}: does not say what clips it was trained on, so their size is not known; name another "
+            "model"
         )
     length = frames or clips.num_frames
     cutting = Cutting(length, stride, step or length * stride)

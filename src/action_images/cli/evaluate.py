@@ -79,7 +79,8 @@ def main(
 
     if on.trials < 1 or planning.best_of < 1 or workers < 1:
         raise ActionImagesError(
-            f"--trials {on.trials}, --best-of {planning.best_of}, --workers {workers}: give at least one of each"
+            f"--trials {on.trials}, --best-of {planning.best_of}, --workers {workers}: give at least one of "
+            "each"
         )
     protocol = _protocol(on, driving)
     square = None if on.size is None else (on.size, on.size)

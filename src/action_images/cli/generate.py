@@ -108,7 +108,8 @@ def _pace(source: "Episode", fps: float) -> int:
 
     if source.fps < SLOWEST * fps:
         raise ActionImagesError(
-            f"{source.id}: has {source.fps:g} frames/s, the model's clips {fps:g}; give --stride to take it as it is"
+            f"{source.id}: has {source.fps:g} frames/s, the model's clips {fps:g}; give --stride to take it "
+            "as it is"
         )
     return max(1, round(source.fps / fps))
 
@@ -172,7 +173,8 @@ def _scene(
         view.camera is not None and view.camera.batch_shape and frames > 1 for view in source.views
     ):
         raise ActionImagesError(
-            "a camera that moves is known for as many frames as are shown, which is one in this mode; use still cameras"
+            "a camera that moves is known for as many frames as are shown, which is one in this mode; use "
+            "still cameras"
         )
     shortest = min(len(view.frames) for view in source.views)
     last = start + stride * (num_shown - 1)
@@ -191,7 +193,8 @@ def _scene(
         rows = range(start, start + stride * (frames if MODES[mode].action is Show.EVERYTHING else 1), stride)
         if rows[-1] >= path.num_frames:
             raise ActionImagesError(
-                f"{source.id}: the trajectory has {path.num_frames} rows, not {rows[-1] + 1}; lower --frames or --stride"
+                f"{source.id}: the trajectory has {path.num_frames} rows, not {rows[-1] + 1}; lower --frames "
+                "or --stride"
             )
         scene = replace(scene, trajectory=path[list(rows)])
     return collate([replace(scene, instruction=told or "")])

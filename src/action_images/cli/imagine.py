@@ -48,7 +48,8 @@ def main(
     """
     if second_view and samples is not None:
         raise ActionImagesError(
-            "--second-view imagines the other views once; leave --samples out, or change --seed for another one"
+            "--second-view imagines the other views once; leave --samples out, or change --seed for another "
+            "one"
         )
 
     from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Judge a model's clips, all modes of it, on a recorded data set: videos, paths and tracks, with floors and ceilings."""
+"""Judge a model's clips in all modes on a recorded data set: videos, paths, tracks, a floor and a ceiling."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -84,7 +84,8 @@ def main(
 
     if unknown := sorted(set(mode) - {*JUDGED_MODES}):
         raise ActionImagesError(
-            f"--mode: nothing is judged by the name {', '.join(unknown)}; there are: {', '.join(JUDGED_MODES)}"
+            f"--mode: nothing is judged by the name {', '.join(unknown)}; there are: "
+            f"{', '.join(JUDGED_MODES)}"
         )
     generator, source = models.generator(), Dataset(dataset)
     chosen = _views(source, views)

@@ -1,4 +1,4 @@
-"""Judge a policy's single plans in held-out scenes: errors against the expert, and whether they follow the instruction."""
+"""Judge a policy's single plans in held-out scenes: errors, and whether they follow the instruction."""
 
 from pathlib import Path
 from typing import Annotated, Literal

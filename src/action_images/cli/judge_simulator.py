@@ -1,4 +1,4 @@
-"""Judge a model as a simulator of policies: does what succeeds in MuJoCo succeed in the imagined world too?"""
+"""Judge a model as a simulator of policies: does what succeeds in MuJoCo also succeed when imagined?"""
 
 from collections.abc import Mapping, Sequence
 from itertools import product

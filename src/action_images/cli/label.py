@@ -1,4 +1,4 @@
-"""Label a data set's videos with the tool's path: a copy with poses, confidences and a page to review them."""
+"""Label a data set's videos with the tool's path: a copy with poses, confidences and a page to review."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -114,7 +114,8 @@ def _label_poses(job: "Job", out: Path, limit: int | None, spread: "Spread") -> 
     mean = sum(row.mean_confidence * row.num_frames for row in labels) / num_frames
     console = Console()
     console.print(
-        f"{len(labels)} episodes, {num_frames} frames, {num_unknown} without a label; mean confidence {mean:.2f}",
+        f"{len(labels)} episodes, {num_frames} frames, {num_unknown} without a label; mean confidence "
+        f"{mean:.2f}",
         highlight=False,
     )
     labelling = job.labelling

@@ -57,7 +57,8 @@ def main(
         camera = rig[video.stem]
         if clip.shape != clips[0].shape:
             raise ActionImagesError(
-                f"{video}: {tuple(clip.shape)}, but {videos[0]} is {tuple(clips[0].shape)} (frames, 3, height, width)"
+                f"{video}: {tuple(clip.shape)}, but {videos[0]} is {tuple(clips[0].shape)} (frames, 3, "
+                "height, width)"
             )
         if camera.batch_shape and camera.batch_shape[0] != len(clip):
             raise ActionImagesError(

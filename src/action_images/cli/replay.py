@@ -1,4 +1,4 @@
-"""Measure each task's ceiling: experts' trajectories executed as they are and after a round trip through video."""
+"""Measure each task's ceiling: experts' paths executed as they are and after a round trip through video."""
 
 import os
 from pathlib import Path
@@ -43,7 +43,8 @@ def main(
 
     if trials < 1 or seed < 0 or not sizes or any(size % 2 or size < 16 for size in sizes):
         raise ActionImagesError(
-            f"--trials {trials}, --seed {seed}, --sizes {sizes}: give at least one trial, seeds from 0, even sizes from 16 px"
+            f"--trials {trials}, --seed {seed}, --sizes {sizes}: give at least one trial, seeds from 0, even "
+            "sizes from 16 px"
         )
     world = WorldConfig(rig=rig, num_views=views)
     named: list[str] = []

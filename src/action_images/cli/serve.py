@@ -138,7 +138,8 @@ def main(
         raise ActionImagesError(f"--port is {port}; give one from 0 to 65535")
     if policy.startswith(SERVER_SCHEMES) or policy in set(REFERENCES) - set(SERVED):
         raise ActionImagesError(
-            f"--policy {policy} cannot be served; give a folder of models, `shipped`, or one of {', '.join(SERVED)}"
+            f"--policy {policy} cannot be served; give a folder of models, `shipped`, or one of "
+            f"{', '.join(SERVED)}"
         )
     renaming = None if observation_map is None else ObservationMap.load(observation_map)
     server = PolicyServer(

@@ -65,7 +65,8 @@ def main(
     own = paced_from(shown, start, generator.clips.fps)
     if len(own) < 2:
         raise ActionImagesError(
-            f"{shown.id}: has {shown.num_frames} frames, from {start} on there is nothing to simulate; begin earlier"
+            f"{shown.id}: has {shown.num_frames} frames, from {start} on there is nothing to simulate; begin "
+            "earlier"
         )
     if trajectory is None:
         own = _first(own, frames, f"{shown.id} from {start} on")
@@ -78,7 +79,8 @@ def main(
             view.camera is not None and view.camera.batch_shape for view in shown.views if view.name in chosen
         ):
             raise ActionImagesError(
-                "cameras that move are known along the episode's own path only; leave --trajectory out, or choose still views"
+                "cameras that move are known along the episode's own path only; leave --trajectory out, or "
+                "choose still views"
             )
         scene = replace(scene, trajectory=other[asked], cameras=recorded.cameras[:, :1])
     video = simulate(generator, scene, seed)

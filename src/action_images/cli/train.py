@@ -100,7 +100,9 @@ def _plan(recipe: Recipe, out: Path) -> None:
     mixture = open_mixture(recipe.sources, recipe, clips, recipe.seed)
     judged = open_mixture(recipe.validation, recipe, clips, recipe.seed) if recipe.validation else None
     console = Console(highlight=False)
-    clip = f"{recipe.num_views} views, {clips.num_frames} frames of {clips.size[0]} x {clips.size[1]} px at {clips.fps:g} a second"
+    height, width = clips.size
+    frames = f"{clips.num_frames} frames of {height} x {width} px at {clips.fps:g} a second"
+    clip = f"{recipe.num_views} views, {frames}"
     console.print(
         f"[bold]{recipe.preset}[/bold], {recipe.num_steps} steps of {recipe.batch_size} samples: {clip}"
     )
@@ -183,7 +185,8 @@ def _print_costs(console, recipe: Recipe, clips: "Clips", mixture: "Mixture") ->
     seconds = recipe.batch_size * sum(row.share * row.flops_per_sample for row in rows.values()) / speed
     console.print("Memory of one process in GB, without autoencoder and language model.")
     hours = seconds * recipe.num_steps / 3600
-    bound = f"at the {speed / 1e9:,.0f} GFLOP/s of this device's large matrix products; small models reach a part of that"
+    products = f"at the {speed / 1e9:,.0f} GFLOP/s of this device's large matrix products"
+    bound = f"{products}; small models reach a part of that"
     console.print(
         f"At least {seconds:.3g} s a step and {hours:.3g} hours in all on one such device, {bound}."
     )
@@ -200,7 +203,8 @@ def _draw_first_batch(path: Path, recipe: Recipe, clips: "Clips", mixture: "Mixt
     for draw in draws:
         # Whole videos, also where the mode is shown their first frame alone.
         sample = mixture.sample(replace(draw, mode=None), clips.size).normalised()
-        title = f"{draw.mode}: {sample.instruction or '(no instruction)'}   {Path(draw.source).name} {draw.window}"
+        place = f"{Path(draw.source).name} {draw.window}"
+        title = f"{draw.mode}: {sample.instruction or '(no instruction)'}   {place}"
         blocks.append(sheet(title, list(_rows(sample, recipe, clips.axis_length))))
     width = max(block.shape[-1] for block in blocks)
     save_png(

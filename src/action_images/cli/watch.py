@@ -1,4 +1,4 @@
-"""Watch an expert in the embedded world: a video of views, action images and both together, and a contact sheet."""
+"""Watch an expert in the embedded world: a video of views and action images, and a contact sheet."""
 
 from pathlib import Path
 from typing import Literal
@@ -38,7 +38,8 @@ def main(
 
     if size % 2 or columns < 2:
         raise ActionImagesError(
-            f"--size {size}, --columns {columns}: H.264 needs an even size, a contact sheet at least two columns"
+            f"--size {size}, --columns {columns}: H.264 needs an even size, a contact sheet at least two "
+            "columns"
         )
     recording = RecordingConfig(RIGS[rig], LOOKS[look], num_views=views, size=(size, size))
     for name in TASKS if task == "all" else (task,):
@@ -75,4 +76,5 @@ def _film(name: str, seed: int, recording, path: Path, columns: int) -> str:
     )
     outcome = "succeeded" if environment.succeeded() else "failed"
     environment.close()
-    return f"'{seen.instruction}' {outcome} in {environment.num_steps / environment.control_hz:.1f} s: {path}.mp4, {path}.png"
+    seconds = environment.num_steps / environment.control_hz
+    return f"'{seen.instruction}' {outcome} in {seconds:.1f} s: {path}.mp4, {path}.png"

@@ -1,1 +1,1 @@
-"""A policy on a robot's network: openpi's protocol, a server, and a client that needs numpy alone. Nothing is imported here."""
+"""A policy on a robot's network: openpi's protocol, a server, and a client that needs numpy alone."""

@@ -1,4 +1,4 @@
-"""A policy that lives on a server, asked over the network; needs numpy, msgpack and websockets, and torch only for `plan`."""
+"""A policy that lives on a server, asked over the network; torch is needed for `plan` alone."""
 
 import contextlib
 import itertools
@@ -80,7 +80,8 @@ class RemotePolicy:
             )
         if known_words not in (None, *KNOWN_WORDS):
             raise ActionImagesError(
-                f"known_words is '{known_words}'; give {', '.join(KNOWN_WORDS)}, or None for the server's own rule"
+                f"known_words is '{known_words}'; give {', '.join(KNOWN_WORDS)}, or None for the server's "
+                "own rule"
             )
         if not (timeout_s > 0 and connect_s > 0):
             raise ActionImagesError(
@@ -133,7 +134,7 @@ class RemotePolicy:
                             f"{self.uri}: the connection was lost twice while a plan was awaited ({closed})"
                         ) from closed
                 except BaseException:
-                    # Whatever this connection still brings must never be taken for the answer to a later question.
+                    # What this connection still brings must never be taken for a later question's answer.
                     self._disconnect()
                     raise
         raise AssertionError("both attempts end above")
@@ -188,7 +189,8 @@ class RemotePolicy:
             return connection.recv(timeout=max(deadline - time.monotonic(), 0))
         except TimeoutError:
             raise Late(
-                f"{self.uri}: no plan within {self.timeout_s:g} s; is the policy slower than that, or the network down?"
+                f"{self.uri}: no plan within {self.timeout_s:g} s; is the policy slower than that, or the "
+                "network down?"
             ) from None
 
     def _check_format(self, reply: Reply) -> None:
@@ -210,7 +212,8 @@ class RemotePolicy:
                     raise
                 _raise_if_final(error, self.uri)
                 if time.monotonic() + pause > deadline:
-                    sentence = f"{self.uri}: no policy server answers within {self.connect_s:g} s ({str(error) or type(error).__name__})"
+                    why = str(error) or type(error).__name__
+                    sentence = f"{self.uri}: no policy server answers within {self.connect_s:g} s ({why})"
                     raise Unreachable(
                         f"{sentence}; is it started, and are address and port right?"
                     ) from error
@@ -256,7 +259,8 @@ def _read_metadata(frame: bytes | str, uri: str) -> dict[str, Any]:
         metadata = decode(frame)
     except WireError as error:
         raise Unreachable(
-            f"{uri}: this is no policy server in openpi's protocol: its first frame is not its metadata ({error})"
+            f"{uri}: this is no policy server in openpi's protocol: its first frame is not its metadata "
+            f"({error})"
         ) from error
     if not isinstance(metadata, dict):
         raise Unreachable(
@@ -264,7 +268,8 @@ def _read_metadata(frame: bytes | str, uri: str) -> dict[str, Any]:
         )
     if metadata.get("server") == "action-images" and metadata.get("protocol") != PROTOCOL:
         raise Unreachable(
-            f"{uri}: the server speaks protocol {metadata.get('protocol')}, this client {PROTOCOL}; update the older one"
+            f"{uri}: the server speaks protocol {metadata.get('protocol')}, this client {PROTOCOL}; update "
+            "the older one"
         )
     return metadata
 

@@ -1,4 +1,4 @@
-"""Connections as they lie on sockets: counted before they say anything, cut off where they take no answers."""
+"""Connections on their sockets: counted before they say anything, cut off where they take no answers."""
 
 import asyncio
 import resource
@@ -34,7 +34,8 @@ class Gate:
     """Connection -> when it came (s), until TLS is agreed on."""
 
     def connection(self, *arguments: Any, **options: Any) -> "GuardedConnection":
-        """A new connection; raises ConnectionAbortedError, upon which asyncio closes the socket, where there are too many."""
+        """A new connection; raises ConnectionAbortedError, upon which asyncio closes the socket, where there
+        are too many."""
         now = time.monotonic()
         self.shaking_hands = {
             key: came for key, came in self.shaking_hands.items() if now - came < HANDSHAKE_S
@@ -107,6 +108,7 @@ def affordable_connections(wanted: int, least: int) -> int:
     affordable = wanted if soft == resource.RLIM_INFINITY else min(wanted, soft - SPARE_FILES)
     if affordable < least:
         raise ActionImagesError(
-            f"{soft} open files are too few for {least} clients; raise the limit (ulimit -n), or lower --max-clients"
+            f"{soft} open files are too few for {least} clients; raise the limit (ulimit -n), or lower "
+            "--max-clients"
         )
     return affordable

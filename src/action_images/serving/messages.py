@@ -51,7 +51,8 @@ ACTION_FORMATS: dict[str, ActionFormat] = {
     "delta": ActionFormat(
         ("dx", "dy", "dz", "rx", "ry", "rz", "opening"),
         ("m",) * 3 + ("rad",) * 3 + ("1",),
-        "from the row before (the first: from the observed tool pose), in world axes: the step of the position, and the rotation "
+        "from the row before (the first: from the observed tool pose), in world axes: the step of the "
+        "position, and the rotation "
         "vector r with R_new = exp(r) R_old; the opening stays absolute",
     ),
     "matrix": ActionFormat(
@@ -67,15 +68,20 @@ ACTION_FORMATS: dict[str, ActionFormat] = {
 class Request:
     """An observation on its way to a policy (see docs/serving.md).
 
-    - `images` are RGB, uint8, as cameras give them, (view, height, width, 3), or planar, (view, 3, height, width),
+    - `images` are RGB, uint8, as cameras give them, (view, height, width, 3), or planar, (view, 3, height,
+    width),
       which costs the server less.
     - `world_from_tool` is (4, 4), or (7,) as x y z (m) and quaternion x y z w; `opening` is in [0, 1].
-    - Either `intrinsics` (view, 3, 3, px) and `world_from_camera` (view, 4, 4) calibrate the views, or `calibration`
+    - Either `intrinsics` (view, 3, 3, px) and `world_from_camera` (view, 4, 4) calibrate the views, or
+    `calibration`
       names a cameras file that the server holds.
-    - `action_format` asks for one of ACTION_FORMATS; `confidence` for the confidence of each row, `imagined` for what
+    - `action_format` asks for one of ACTION_FORMATS; `confidence` for the confidence of each row, `imagined`
+    for what
       the policy imagined.
-    - `num_steps` asks for so many rows: a longer plan is cut, a shorter one holds still at its end, with confidence 0.
-    - `known_words` says how many words of the prompt the policy must know (KNOWN_WORDS), or there is no plan; None: some.
+    - `num_steps` asks for so many rows: a longer plan is cut, a shorter one holds still at its end, with
+    confidence 0.
+    - `known_words` says how many words of the prompt the policy must know (KNOWN_WORDS), or there is no plan;
+    None: some.
     - `seq` comes back with the answer; after `timeout_ms` no answer is wanted any more.
     """
 
@@ -149,7 +155,8 @@ class Request:
             return
         if any(part is None for part in own):
             raise WireError(
-                "the observation lacks its cameras: send 'intrinsics' and 'world_from_camera', or name a 'calibration'"
+                "the observation lacks its cameras: send 'intrinsics' and 'world_from_camera', or name a "
+                "'calibration'"
             )
         counts = {
             name: len(part)
@@ -163,15 +170,20 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """A policy's answer: `actions` (step, column) as `action_format` says, row 0 one control step after the observation.
+    """A policy's answer: `actions` (step, column) as `action_format` says, row 0 one control step after the
+    observation.
 
-    - Neighbouring rows are near each other in numbers too: quaternions keep their sign, angles do not jump by a turn.
+    - Neighbouring rows are near each other in numbers too: quaternions keep their sign, angles do not jump by
+    a turn.
     - `server_timing` holds milliseconds.
-    - `confidence` (step,) is in [0, 1]. A row where it is 0 is a place-holder that must not be driven to. There are such
+    - `confidence` (step,) is in [0, 1]. A row where it is 0 is a place-holder that must not be driven to.
+    There are such
       rows only if the request asked for `confidence` or `num_steps`.
-    - `plan` holds the further fields of the policy's Plan by name, the large ones only if the request asked for what was
+    - `plan` holds the further fields of the policy's Plan by name, the large ones only if the request asked
+    for what was
       `imagined`.
-    - `warnings` are sentences for whoever gave the instruction, such as about words that the policy does not know.
+    - `warnings` are sentences for whoever gave the instruction, such as about words that the policy does not
+    know.
     """
 
     actions: np.ndarray
@@ -205,7 +217,8 @@ class Reply:
             or not np.isfinite(actions).all()
         ):
             raise WireError(
-                f"the server's 'actions' must be finite numbers (step, column), got {actions.dtype} {actions.shape}"
+                f"the server's 'actions' must be finite numbers (step, column), got {actions.dtype} "
+                f"{actions.shape}"
             )
         name, timing, seq, confidence, plan = (
             message.get(key) for key in ("action_format", "server_timing", "seq", "confidence", "plan")

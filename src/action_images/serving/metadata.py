@@ -24,9 +24,9 @@ OBSERVATION = {
     "world_from_camera": "float (view, 4, 4), camera to world",
     "calibration": "text, instead of the two above: one of 'calibrations'",
     "action_format": "text, optional: one of 'action_formats'",
-    "num_steps": "whole number, optional: so many rows are answered; rows beyond the plan hold still, confidence 0",
-    "known_words": "text, optional: how many words of the prompt the policy must know: none, some or all; else some",
-    "confidence": "true: also answer each row's confidence, and rows of confidence 0, which must not be driven to",
+    "num_steps": "whole number, optional: so many rows are answered; those beyond the plan have confidence 0",
+    "known_words": "text, optional: how many words of the prompt must be known: none, some (default), all",
+    "confidence": "true: also answer each row's confidence, and rows of confidence 0: do not drive to these",
     "imagined": "true: also answer what the policy imagined, under 'plan'",
     "seq": "whole number, optional: comes back with the answer",
     "timeout_ms": "number, optional: after this time no answer is wanted",
@@ -35,7 +35,8 @@ OBSERVATION = {
 
 
 def describe(name: str, policy: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
-    """The metadata of a server whose policy is called so and whose process said this of it (see worker.run)."""
+    """The metadata of a server whose policy is called so and whose process said this of it (see
+    worker.run)."""
     formats = {}
     for format_name, one in ACTION_FORMATS.items():
         formats[format_name] = {

@@ -13,8 +13,10 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         self.observations = Counter(
             "action_images_observations",
-            "Frames from clients by what became of them: answered, refused (bad frame or observation), failed (the policy), limited (too "
-            "many a second), superseded (a newer one came), expired (timed out in the line), late (planned, but no longer wanted)",
+            "Frames from clients by what became of them: answered, refused (bad frame or observation), "
+            "failed (the policy), limited (too "
+            "many a second), superseded (a newer one came), expired (timed out in the line), late (planned, "
+            "but no longer wanted)",
             ["outcome"],
             registry=self.registry,
         )

@@ -42,8 +42,8 @@ class Columns:
 class ObservationMap:
     """Where a foreign client puts the images (one key a view), the prompt, the tool's pose and the gripper.
 
-    `constants` are fields of an observation that the client does not send, such as a calibration or a number of rows.
-    Angles and positions are in rad and m.
+    `constants` are fields of an observation that the client does not send, such as a calibration or a number
+    of rows. Angles and positions are in rad and m.
     """
 
     images: tuple[str, ...]
@@ -59,9 +59,12 @@ class ObservationMap:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read a mapping file (docs/serving.md); raises ActionImagesError, naming it and the field that is wrong."""
+        """Read a mapping file (docs/serving.md); raises ActionImagesError, naming it and the field that is
+        wrong."""
         if not path.is_file() or path.stat().st_size > MAX_BYTES:
-            raise ActionImagesError(f"{path}: there is no such mapping file, or it is larger than {MAX_BYTES} bytes")
+            raise ActionImagesError(
+                f"{path}: there is no such mapping file, or it is larger than {MAX_BYTES} bytes"
+            )
         try:
             return cls._parsed(json.loads(path.read_text(encoding="utf-8")))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -78,7 +81,8 @@ class ObservationMap:
         kind, constants = tool["kind"], content.get("constants", {})
         if kind not in ROTATIONS:
             raise ValueError(f"there is no rotation '{kind}'; there are: {', '.join(ROTATIONS)}")
-        allowed = set(Request.__dataclass_fields__) - {"images", "prompt", "world_from_tool", "opening", "seq"}
+        own = {"images", "prompt", "world_from_tool", "opening", "seq"}
+        allowed = set(Request.__dataclass_fields__) - own
         if unknown := sorted(set(constants) - allowed):
             raise ValueError(f"'{unknown[0]}' cannot be a constant; these can: {', '.join(sorted(allowed))}")
         closed, opened = float(opening.get("closed", 0.0)), float(opening.get("open", 1.0))
@@ -97,7 +101,8 @@ class ObservationMap:
         )
 
     def renamed(self, message: Any) -> dict[str, Any]:
-        """The client's message as `Request.from_message` takes it; raises WireError, naming the client's own field."""
+        """The client's message as `Request.from_message` takes it; raises WireError, naming the client's own
+        field."""
         if not isinstance(message, dict):
             raise WireError(f"an observation is a map of fields, got a {type(message).__name__}")
         opening = (self.opening.of(message)[0] - self.closed) / (self.open - self.closed)

@@ -20,7 +20,8 @@ FULL = "the server has all the clients that it may have"
 
 @dataclass(frozen=True)
 class PlainHttp:
-    """Answers requests before they become websockets; everything but /healthz asks for the token, if there is one."""
+    """Answers requests before they become websockets; everything but /healthz asks for the token, if there is
+    one."""
 
     token: str | None
     metrics: Metrics

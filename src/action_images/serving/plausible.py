@@ -8,7 +8,8 @@ from action_images.robot import Observation
 FARTHEST_M = 20.0
 """How far a tool or a camera of a robot's workplace lies from the origin at most."""
 MARGIN = 0.25
-"""How far beyond the border of an image, as a share of its size, the tool may lie and still be about to enter it."""
+"""How far beyond the border of an image, as a share of its size, the tool may lie and still be about to enter
+it."""
 
 
 def check_observation(observation: Observation) -> None:
@@ -29,7 +30,8 @@ def check_observation(observation: Observation) -> None:
 
 
 def check_tool_is_seen(observation: Observation) -> None:
-    """Raise ActionImagesError, with pixels, where the tool lies in no view: no policy that looks can plan from it."""
+    """Raise ActionImagesError, with pixels, where the tool lies in no view: no policy that looks can plan
+    from it."""
     cameras = observation.cameras
     height, width = cameras.size
     tool = observation.world_from_tool.translation.to(cameras.intrinsics)
@@ -40,11 +42,13 @@ def check_tool_is_seen(observation: Observation) -> None:
         return
     places = []
     for view, (pixel, metres) in enumerate(zip(pixels.tolist(), depth.tolist(), strict=True)):
-        where = f"at {pixel[0]:.0f}, {pixel[1]:.0f} px" if metres > 0 else f"{-metres:.2f} m behind the camera"
+        at = f"at {pixel[0]:.0f}, {pixel[1]:.0f} px"
+        where = at if metres > 0 else f"{-metres:.2f} m behind the camera"
         places.append(f"view {view}: {where}")
     raise ActionImagesError(
         f"the tool lies in no view ({'; '.join(places)}; images are {width} x {height} px). "
-        "Are the intrinsics those of another image size? Is 'world_from_camera' inverted (camera_from_world), "
+        "Are the intrinsics those of another image size? Is 'world_from_camera' inverted "
+        "(camera_from_world), "
         "or of OpenGL axes (y up, z backward)?"
     )
 
@@ -52,5 +56,6 @@ def check_tool_is_seen(observation: Observation) -> None:
 def _check_distance(name: str, metres: float) -> None:
     if not metres <= FARTHEST_M or not torch.isfinite(torch.tensor(metres)):
         raise ActionImagesError(
-            f"'{name}' lies {metres:.0f} m from the world's origin; positions are in metres, are these millimetres?"
+            f"'{name}' lies {metres:.0f} m from the world's origin; positions are in metres, are these "
+            "millimetres?"
         )

@@ -1,4 +1,4 @@
-"""The policy's process as the server sees it: started, asked, killed when it hangs, and heard of when it dies."""
+"""The policy's process as the server sees it: started, asked, killed when it hangs, heard when it speaks."""
 
 import asyncio
 import contextlib
@@ -153,7 +153,8 @@ class PolicyProcess:
 
 
 async def _hear(heard: socket.socket, pid: int | None) -> None:
-    """Log what the process and its libraries write to their stdout and stderr: a few lines a second, none of them whole."""
+    """Log what the process and its libraries write to their stdout and stderr: a few lines a second, none of
+    them whole."""
     reader, writer = await asyncio.open_connection(sock=heard)
     rate = Rate(MAX_LINES_PER_SECOND)
     try:

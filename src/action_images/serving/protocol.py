@@ -1,7 +1,8 @@
-"""Bytes of the wire: msgpack with numpy arrays in openpi's encoding, every size checked before memory is taken.
+"""Bytes of the wire: msgpack with numpy arrays in openpi's encoding, sizes checked before memory is taken.
 
 An array is the map {b"__ndarray__": True, b"data": bytes, b"dtype": "<f4", b"shape": [2, 3]}, a numpy scalar
-{b"__npgeneric__": True, b"data": number, b"dtype": "<f4"}: bit for bit what the openpi-client package sends and reads.
+{b"__npgeneric__": True, b"data": number, b"dtype": "<f4"}: bit for bit what the openpi-client package sends
+and reads.
 """
 
 import math
@@ -100,7 +101,8 @@ def _array(entry: dict) -> np.ndarray:
         raise WireError(f"an array's shape must be a list of at most {MAX_AXES} whole numbers from 0")
     if not isinstance(data, bytes) or len(data) != math.prod(shape) * dtype.itemsize:
         raise WireError(
-            f"an array of shape {str(shape)[:100]} and dtype {dtype.str} does not have the bytes that these ask for"
+            f"an array of shape {str(shape)[:100]} and dtype {dtype.str} does not have the bytes that these "
+            "ask for"
         )
     return np.frombuffer(data, dtype).reshape(shape)
 

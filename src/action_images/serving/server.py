@@ -46,9 +46,9 @@ class _Client:
 class PolicyServer:
     """Serves a policy, in a process of its own, to websocket clients in openpi's protocol.
 
-    `open_policy` and `open_calibrations` (rigs by name, axis: view) are called in that process and must pickle. A
-    `token` is asked of everybody but /healthz. `observation_map` renames the fields of foreign clients. Enter
-    `running()` to start; docs/serving.md is the protocol's page.
+    `open_policy` and `open_calibrations` (rigs by name, axis: view) are called in that process and must
+    pickle. A `token` is asked of everybody but /healthz. `observation_map` renames the fields of foreign
+    clients. Enter `running()` to start; docs/serving.md is the protocol's page.
     """
 
     def __init__(
@@ -81,7 +81,8 @@ class PolicyServer:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator["PolicyServer"]:
-        """Open the policy, then listen; `port` is the real one then. Leaving lets the current plan end, then closes all.
+        """Open the policy, then listen; `port` is the real one then. Leaving lets the current plan end, then
+        closes all.
 
         Raises ActionImagesError if the policy cannot be opened, OSError if the address cannot be listened on.
         """

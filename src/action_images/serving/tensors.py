@@ -1,4 +1,4 @@
-"""Between the wire's numpy and the tensors that policies see: observations in, plans out, and back at the other end."""
+"""Between the wire's numpy and the tensors that policies see: observations in, plans out, and back."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields
@@ -26,7 +26,8 @@ def request_from_observation(
     """
     if observation.batch_shape:
         raise ActionImagesError(
-            f"one observation at a time crosses the wire, got a batch of shape {tuple(observation.batch_shape)}"
+            "one observation at a time crosses the wire, got a batch of shape "
+            f"{tuple(observation.batch_shape)}"
         )
     cameras = observation.cameras
     own = (
@@ -64,8 +65,8 @@ def observation_from_request(request: Request, calibrations: Mapping[str, Camera
 def reply_from_plan(plan: Plan, request: Request, observation: Observation) -> Reply:
     """A plan in the format, and of as many rows, as the request asks for.
 
-    Raises ActionImagesError where the request did not ask for confidence and the policy has none in its very first row:
-    such a row must not be driven to, and a client that is not told would.
+    Raises ActionImagesError where the request did not ask for confidence and the policy has none in its very
+    first row: such a row must not be driven to, and a client that is not told would.
     """
     name = request.action_format or DEFAULT_FORMAT
     trajectory, confidence = plan.trajectory, plan.confidence
@@ -73,7 +74,8 @@ def reply_from_plan(plan: Plan, request: Request, observation: Observation) -> R
         num_known = int((confidence > 0).cumprod(0).sum())
         if num_known == 0:
             raise ActionImagesError(
-                "the policy does not know where to go next; look again, or ask for 'confidence' and judge each row"
+                "the policy does not know where to go next; look again, or ask for 'confidence' and judge "
+                "each row"
             )
         trajectory, confidence = trajectory[:num_known], None
     if request.num_steps is not None:
@@ -107,8 +109,10 @@ def plan_from_reply(reply: Reply, action_format: str, world_from_tool: Pose) -> 
     columns = ACTION_FORMATS[action_format].columns
     if reply.actions.shape[1] != len(columns):
         raise ActionImagesError(
-            f"the server's actions have {reply.actions.shape[1]} columns, but '{action_format}' has {', '.join(columns)}; "
-            "say with RemotePolicy(..., actions=NAME), or on the command line with --actions NAME, what the server's actions are"
+            f"the server's actions have {reply.actions.shape[1]} columns, but '{action_format}' has "
+            f"{', '.join(columns)}; "
+            "say with RemotePolicy(..., actions=NAME), or on the command line with --actions NAME, what the "
+            "server's actions are"
         )
     read = FORMATS[action_format].read
     trajectory = read(torch.tensor(reply.actions), world_from_tool).check("the server's plan")
@@ -152,7 +156,8 @@ def _cameras(
     cameras = calibrations[request.calibration]
     if cameras.size != (height, width) or len(cameras.intrinsics) != num_views:
         raise ActionImagesError(
-            f"calibration '{request.calibration}' is of {len(cameras.intrinsics)} views of {cameras.size} px (height, width), "
+            f"calibration '{request.calibration}' is of {len(cameras.intrinsics)} views of {cameras.size} px "
+            "(height, width), "
             f"but the images are {num_views} of {(height, width)}"
         )
     return cameras

@@ -1,4 +1,4 @@
-"""The process in which the policy lives: it opens the policy, then answers one request at a time until its channel closes."""
+"""The policy's process: it opens the policy, then answers one request at a time until its channel closes."""
 
 import signal
 import socket
@@ -31,7 +31,7 @@ def run(channel: socket.socket, open_policy: OpenPolicy, open_calibrations: Open
     or {"error", "traceback"}. Then each request, as a client sent it, is answered by {"reply", "infer_ms"} or
     {"error", "traceback"}.
     """
-    # Ctrl-C reaches every process of the terminal; when to stop is the parent's to say, by closing the channel.
+    # Ctrl-C reaches every process of the terminal; the parent says when to stop, by closing the channel.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Whoever asked is told so in the reply.
     warnings.filterwarnings("ignore", "words that the model never read")
@@ -72,7 +72,8 @@ def _answer(policy: Policy, calibrations: Mapping[str, Camera], data: bytes) -> 
 
 
 def _about_words(policy: Policy, request: Request) -> tuple[str, ...]:
-    """Warnings about words that the policy does not know; raises ActionImagesError where it knows fewer than are asked for."""
+    """Warnings about words that the policy does not know; raises ActionImagesError where it knows fewer than
+    are asked for."""
     if not isinstance(policy, ReadsWords):
         return ()
     read, asked = policy.words_read(request.prompt), request.known_words or "some"

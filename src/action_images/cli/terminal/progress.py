@@ -1,4 +1,4 @@
-"""A bar on stderr that counts what is done of what is to do, for work that tells of its progress by a call."""
+"""A bar on stderr that counts what is done, for work that tells of its progress by a call."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
