@@ -43,7 +43,8 @@ class Driving:
     """How plans are carried out."""
 
     execute: int | None = None
-    """Control steps of each plan that are executed before the next one is asked for; the protocol's own if not given."""
+    """Control steps of each plan that are executed before the next one is asked for; the protocol's own if
+    not given."""
     blend: float | None = None
     """Average overlapping plans, the older ones weighing exp(-BLEND) times less for each plan in between."""
     min_confidence: float | None = None
@@ -63,12 +64,14 @@ def main(
 ) -> None:
     """Judge a policy in closed loop in the embedded world.
 
-    Writes OUT/trials.jsonl, a line for each trial as it ends; the same command goes on where it was stopped, or adds
-    trials. OUT/films has the first success and the first failure of each task. OUT/expert and OUT/expert-video are the
+    Writes OUT/trials.jsonl, a line for each trial as it ends; the same command goes on where it was stopped,
+    or adds trials. OUT/films has the first success and the first failure of each task. OUT/expert and
+    OUT/expert-video are the
     ceilings: the same scenes by the expert, and by the expert seen through action images in a video file.
 
     Args:
-        policy: a folder of models, `shipped`, ws://HOST:PORT (wss:// for TLS), or one of expert, expert-video, hold, random.
+        policy: a folder of models, `shipped`, ws://HOST:PORT (wss:// for TLS), or one of expert,
+            expert-video, hold, random.
         out: results folder; one for each policy and protocol.
         workers: how many processes run trials, each with the policy loaded.
         films: film the first success and the first failure of each task.
@@ -95,7 +98,8 @@ def main(
 
 
 def _protocol(on: Conditions, driving: Driving) -> "EvaluationProtocol":
-    """The protocol that is asked for, with other tasks, another execution or another guard where asked for."""
+    """The protocol that is asked for, with other tasks, another execution or another guard where asked
+    for."""
     from action_images.benchmarks import find_benchmark, require_task
     from action_images.evaluation.protocols import protocol_named
 

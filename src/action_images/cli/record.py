@@ -94,7 +94,8 @@ def main(
     if policy is not None:
         if views < 2:
             raise ActionImagesError(
-                f"--views is {views}; a policy looks through two cameras, so `--actor corrected` needs at least two"
+                f"--views is {views}; a policy looks through two cameras, so `--actor corrected` needs at "
+                "least two"
             )
         make = maker_of(policy)
         make()  # here too, so that what is wrong is said once
@@ -138,7 +139,8 @@ def main(
             failed += [] if succeeded else [recording.episode_id(*one)]
     console = Console()
     console.print(
-        f"{len(wanted) - len(failed)} of {len(wanted)} demonstrations are in {out} ({num_there} were there before)"
+        f"{len(wanted) - len(failed)} of {len(wanted)} demonstrations are in {out} ({num_there} were there "
+        "before)"
     )
     if failed:
         named = f": {', '.join(failed)}"
