@@ -37,7 +37,8 @@ def with_junk(matrix: np.ndarray) -> np.ndarray:
 def test_a_matrix_whose_last_row_is_not_0_0_0_1_is_refused(field: str, spoil):
     good = request()
     wrong = replace(good, **{field: np.ascontiguousarray(spoil(getattr(good, field)))})
-    with pytest.raises(ActionImagesError, match=rf"'{field}': pose.* last row that is not 0 0 0 1.* transposed"):
+    says = rf"'{field}': pose.* last row that is not 0 0 0 1.* transposed"
+    with pytest.raises(ActionImagesError, match=says):
         observation_from_request(wrong, {})
 
 
