@@ -54,8 +54,8 @@ def speed() -> Iterator[Row]:
         ("tiny", 2, 44, 16),
     ):
         preset = PRESETS[name]
-        config = cost.full_config(preset.transformer)
-        load = cost.Load(batch, frames, side, side, 24)
+        network, config = cost.Network.of(preset), preset.transformer
+        load = cost.Load(MODES["joint"], 2, frames // 4, (side, side), 24, batch)
         models = build(preset, autoencoder=PcaAutoencoder(config["in_channels"]))
         layout = MODES["joint"].layout(2, frames // 4)
         inputs = {
@@ -69,7 +69,7 @@ def speed() -> Iterator[Row]:
         with torch.no_grad():
             taken = seconds(lambda: models.denoiser.transformer(**inputs))  # noqa: B023
         tokens = batch * load.num_tokens((2, 2))
-        operations = cost.forward_flops(config, load)
+        operations = cost.forward_flops(network, load)
         limit = _limit(tokens, batch, config)
         yield {
             "preset": name,
@@ -145,7 +145,7 @@ def _sampled(pipeline: Pipeline, canvas: Canvas, condition: Condition, sampling:
 
 def scaling() -> Iterator[Row]:
     """Measured time of one pass of a tiny model, and the released model's operations, against frames, views and pixels."""
-    tiny, released = (cost.full_config(PRESETS[name].transformer) for name in ("tiny", "wan2.2-5b"))
+    tiny, released = (cost.Network.of(PRESETS[name]) for name in ("tiny", "wan2.2-5b"))
     models = build(PRESETS["tiny"], autoencoder=PcaAutoencoder(64))
     for mode, views, frames, side in (
         ("policy", 2, 9, 64),
@@ -161,11 +161,11 @@ def scaling() -> Iterator[Row]:
         large = cost.load_of(MODES[mode], views, frames, (8 * side, 8 * side), (4, 16), 512)
         layout = MODES[mode].layout(views, (frames - 1) // 4 + 1)
         inputs = (
-            torch.randn(1, 64, load.num_frames, load.height, load.width),
+            torch.randn(1, 64, load.num_frames, *load.size),
             torch.rand(1, load.num_frames),
             torch.randn(1, 24, 128),
         )
-        camera = torch.randn(1, load.num_frames, 24, load.height // 2, load.width // 2)
+        camera = torch.randn(1, load.num_frames, 24, load.size[0] // 2, load.size[1] // 2)
         frames_seen = torch.rand(1, views, 3, side, side)
         with torch.no_grad():
             one_pass = partial(

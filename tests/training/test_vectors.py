@@ -150,7 +150,7 @@ def test_the_baseline_has_the_methods_network_tokens_and_compute():
     assert TINY_VECTOR.preset == TINY.preset
     assert TINY_VECTOR.batch_size == TINY.batch_size
 
-    def operations(config: dict, recipe: Recipe) -> float:
+    def operations(network: cost.Network, recipe: Recipe) -> float:
         total = 0.0
         for source in recipe.sources:
             for mode, weight in source.modes.items():
@@ -159,15 +159,16 @@ def test_the_baseline_has_the_methods_network_tokens_and_compute():
                     source.ratio
                     * weight
                     / sum(source.modes.values())
-                    * cost.training_flops(config, load, "full", False)
+                    * cost.training_flops(network, load, "full", checkpointed=False)
                 )
         return recipe.num_steps * recipe.batch_size * total / sum(source.ratio for source in recipe.sources)
 
-    ours, theirs = cost.full_config(preset.transformer), cost.full_config(backbone_config(preset.transformer))
+    ours = cost.Network.of(preset)
+    theirs = cost.Network("wan", backbone_config(preset.transformer))
     assert operations(theirs, TINY_VECTOR) == pytest.approx(operations(ours, TINY), rel=0.02)
-    planning = cost.count_parameters(
-        {**ours, "motion_channels": None, "action_channels": None}
-    )  # a planner is shown no more
+    # A planner is shown no more.
+    planner = cost.Network("wan", {**preset.transformer, "motion_channels": None, "action_channels": None})
+    planning = cost.count_parameters(planner)
     assert cost.count_parameters(theirs) == pytest.approx(planning, rel=0.02)
 
 

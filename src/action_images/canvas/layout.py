@@ -104,4 +104,4 @@ class Layout:
 
     def _per_frame(self, values: list[int], device: torch.device | None) -> Tensor:
         counts = torch.tensor([segment.num_frames for segment in self.segments], device=device)
-        return torch.tensor(values, device=device).repeat_interleave(counts)
+        return torch.tensor(values, device=device).repeat_interleave(counts, output_size=self.num_frames)

@@ -1,4 +1,4 @@
-"""What a preset costs: parameters, tokens, memory and operations per step, by arithmetic."""
+"""What a preset costs: parameters, tokens, memory and operations per step, counted without running it."""
 
 from typing import TYPE_CHECKING, Literal
 
@@ -59,8 +59,8 @@ def main(
         autoencoder = build_autoencoder(chosen)
     factors = (autoencoder.temporal_factor, autoencoder.spatial_factor)
     num_latent_frames(autoencoder, num_frames)
-    check_size(size, 2 * factors[1])
-    config = cost.full_config(chosen.transformer)
+    network = cost.Network.of(chosen)
+    check_size(size, network.patch[0] * factors[1])
     num_words = 512 if chosen.hashed_words is None else 24
     load = cost.load_of(MODES[mode], num_views, num_frames, size, factors, num_words, batch)
     kind = (
@@ -70,33 +70,26 @@ def main(
         if chosen.autoencoder_kind == "wan"
         else torch.float32
     )
-    tokens = load.num_tokens((config["patch_size"][1], config["patch_size"][2]))
+    tokens = load.num_tokens(network.patch)
     console = Console()
     clip = f"{num_views} views, {num_frames} frames of {size[0]} x {size[1]} px"
     console.print(f"[bold]{preset}[/bold], mode {mode}: {clip}, {str(kind).removeprefix('torch.')}")
     console.print(
-        f"{cost.count_parameters(config):,} parameters; {load.num_frames} latent frames, {tokens:,} tokens a "
-        "sample"
+        f"{cost.count_parameters(network):,} parameters; {load.num_frames} latent frames, {tokens:,} tokens "
+        "a sample"
     )
     table = Table("on each device", "TFLOP", "weights", "gradients", "optimizer", "activations", "GB")
-    inference = cost.forward_flops(config, load) / devices
-    rows: list[tuple[str, float, Memory]] = [
-        (
-            "one pass",
-            inference,
-            cost.memory(config, load, "inference", kind, devices, sharded, lora_rank=lora_rank),
-        )
-    ]
-    trainings: tuple[tuple[str, cost.Mode], ...] = (("LoRA step", "lora"), ("full step", "full"))
-    for name, mode in trainings:
-        operations = cost.training_flops(config, load, mode, checkpointed, lora_rank)
-        rows.append(
-            (
-                name,
-                operations,
-                cost.memory(config, load, mode, kind, devices, sharded, checkpointed, lora_rank),
-            )
-        )
+    sharing = {"num_devices": devices, "sharded": sharded}
+    learning = {"checkpointed": checkpointed, "lora_rank": lora_rank}
+    held = cost.memory(network, load, "inference", kind, **sharing)
+    rows: list[tuple[str, float, Memory]] = [("one pass", cost.forward_flops(network, load) / devices, held)]
+    trainings: tuple[tuple[str, Literal["lora", "full"]], ...] = (
+        ("LoRA step", "lora"),
+        ("full step", "full"),
+    )
+    for name, use in trainings:
+        operations = cost.training_flops(network, load, use, **learning)
+        rows.append((name, operations, cost.memory(network, load, use, kind, **sharing, **learning)))
     for name, operations, held in rows:
         parts = (held.weights, held.gradients, held.optimizer, held.activations, held.total)
         table.add_row(name, f"{operations / 1e12:,.4g}", *(f"{part / 1e9:,.3f}" for part in parts))

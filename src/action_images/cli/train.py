@@ -157,18 +157,18 @@ def _print_costs(console, recipe: Recipe, clips: "Clips", mixture: "Mixture") ->
     from action_images.training.dry_run import costs, flops_per_second
 
     preset = preset_named(recipe.preset)
-    config = cost.full_config(preset.transformer)
+    network = cost.Network.of(preset)
     trained = (
-        cost.lora_parameters(config, recipe.lora.rank)
+        cost.lora_parameters(network, recipe.lora.rank, recipe.lora.targets)
         if recipe.trainable == "lora"
-        else cost.count_parameters(config)
+        else cost.count_parameters(network)
     )
     headless = (
         ""
         if recipe.learns == "action-images"
         else " (of the network that answers with canvases; a path head takes its end's place)"
     )
-    console.print(f"{cost.count_parameters(config):,} parameters, {trained:,} of them learn{headless}")
+    console.print(f"{cost.count_parameters(network):,} parameters, {trained:,} of them learn{headless}")
     table = Table(
         "mode", "share", "tokens", "GFLOP a sample", "weights", "gradients", "optimizer", "activations", "GB"
     )

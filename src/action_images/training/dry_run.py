@@ -35,15 +35,22 @@ def costs(
     num_processes: int = 1,
     sharded: bool = False,
 ) -> dict[str, ModeCost]:
-    """Mode -> what it takes, by the arithmetic of `action-images describe`."""
-    config = cost.full_config(preset.transformer)
+    """Mode -> what it takes, as `action-images describe` counts it."""
+    network = cost.Network.of(preset)
     with torch.device("meta"):
         autoencoder = build_autoencoder(preset)
     factors = (autoencoder.temporal_factor, autoencoder.spatial_factor)
     num_words = 512 if preset.hashed_words is None else 24
     passed = 1 if sharded else min(recipe.micro_batch_size, max(1, recipe.batch_size // num_processes))
     kind, use = getattr(torch, recipe.transformer_dtype), recipe.trainable
-    checkpointed, rank = recipe.gradient_checkpointing, recipe.lora.rank
+    checkpointed, rank, targets = recipe.gradient_checkpointing, recipe.lora.rank, recipe.lora.targets
+    how = {
+        "num_devices": num_processes,
+        "sharded": sharded,
+        "checkpointed": checkpointed,
+        "lora_rank": rank,
+        "lora_targets": targets,
+    }
     counts = drawn_modes(mixture)
     rows = {}
     for mode, count in counts.items():
@@ -51,23 +58,27 @@ def costs(
         many = cost.load_of(
             MODES[mode], recipe.num_views, clips.num_frames, clips.size, factors, num_words, passed
         )
-        held = cost.memory(config, many, use, kind, num_processes, sharded, checkpointed, rank)
+        held = cost.memory(network, many, use, kind, **how)
         if recipe.mixed_precision == "bf16":
-            passing = cost.memory(
-                config, many, use, torch.bfloat16, num_processes, sharded, checkpointed, rank
-            )
+            passing = cost.memory(network, many, use, torch.bfloat16, **how)
             held = replace(held, activations=passing.activations)
         if recipe.ema_decay is not None:
-            learning = cost.count_parameters(config) if use == "full" else cost.lora_parameters(config, rank)
+            learning = (
+                cost.count_parameters(network)
+                if use == "full"
+                else cost.lora_parameters(network, rank, targets)
+            )
             # The average is float32; for as long as it is judged or exported the weights in use lie beside it.
             held = replace(
                 held, optimizer=held.optimizer + 2 * 4 * learning // (num_processes if sharded else 1)
             )
-        tokens = one.num_tokens((config["patch_size"][1], config["patch_size"][2]))
+        tokens = one.num_tokens(network.patch)
         rows[mode] = ModeCost(
             count / sum(counts.values()),
             tokens,
-            cost.training_flops(config, one, use, checkpointed, rank),
+            cost.training_flops(
+                network, one, use, checkpointed=checkpointed, lora_rank=rank, lora_targets=targets
+            ),
             held,
         )
     return rows
