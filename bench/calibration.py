@@ -10,6 +10,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Sequence
+from itertools import chain, product
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -44,7 +45,7 @@ Rows = list[dict[str, Any]]
 
 def robot(num_draws: int, counts: Sequence[int]) -> Rows:
     """Errors against the number of poses and the robot's error."""
-    cases = [(setting, name, count) for setting in SETTINGS for name in ROBOTS for count in counts]
+    cases = list(product(SETTINGS, ROBOTS, counts))
     rows = []
     for setting, name, count in track(cases, "robot", console=CONSOLE):
         session, off = SETTINGS[setting](max(counts)).first(count), ROBOTS[name]
@@ -64,9 +65,7 @@ def robot(num_draws: int, counts: Sequence[int]) -> Rows:
 def believed(num_draws: int) -> Rows:
     """What it costs to take the robot for exact: the same draws, refined with its error and without."""
     rows, off = [], ROBOTS["1 mm, 0.2 deg"]
-    for setting, told in track(
-        [(s, t) for s in SETTINGS for t in (off, ALMOST_EXACT)], "believed", console=CONSOLE
-    ):
+    for setting, told in track(list(product(SETTINGS, (off, ALMOST_EXACT))), "believed", console=CONSOLE):
         session = SETTINGS[setting](20)
         rows.append(
             {
@@ -81,9 +80,7 @@ def believed(num_draws: int) -> Rows:
 def pictures(levels: Sequence[float]) -> Rows:
     """Errors of an exact robot against the noise of pictures (in grey levels of 255), with 20 poses."""
     rows = []
-    for setting, level in track(
-        [(s, level) for s in SETTINGS for level in levels], "pictures", console=CONSOLE
-    ):
+    for setting, level in track(list(product(SETTINGS, levels)), "pictures", console=CONSOLE):
         session = grainy(SETTINGS[setting](20), level)
         found = {"setting": setting, "noise": level, "corners_px": corner_error_px(session)}
         rows.append({**found, **errors(session, ROBOTS["exact"], ALMOST_EXACT, range(1))})
@@ -97,7 +94,7 @@ def lens() -> Rows:
         straight = fixed_session(20)
         bent, truth = bent_session(straight, radial)
         inside = torch.cat(
-            [found.pixels for camera in straight.found for found in camera if found is not None]
+            [found.pixels for found in chain.from_iterable(straight.found) if found is not None]
         )
         bend_px = (truth.bent(inside) - inside).norm(dim=-1).max().item()
         figures = errors(bent, ROBOTS["exact"], ALMOST_EXACT, range(1), bent=True)
@@ -131,7 +128,7 @@ def errors(
             rotation.append(math.degrees(radians.item()))
             miss.append(session.miss_px(i, camera))
             predicted.append(1e3 * result.refined.position_std[i].item())
-    shown = sum(found is not None for camera in session.found for found in camera)
+    shown = sum(found is not None for found in chain.from_iterable(session.found))
     row: dict[str, Any] = {"pictures": shown, "draws": len(seeds), "refused": refused}
     for name, values in (("position_mm", position), ("rotation_deg", rotation), ("miss_px", miss)):
         row |= {name: median(values) if values else None, f"{name}_worst": max(values, default=None)}

@@ -4,6 +4,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ ACCURACY = [
         Setting(512, 2, name)
         for name in ("clean", "8bit", "h264:18", "h264:23", "noise:0.05", "black:8", "offset:0.1")
     ),
-    *(Setting(512, num, name) for num in (3, 4) for name in ("8bit", "h264:18", "h264:23", "noise:0.05")),
+    *(Setting(512, num, name) for num, name in product((3, 4), ("8bit", "h264:18", "h264:23", "noise:0.05"))),
     Setting(64, 2, "8bit"),
     *(Setting(512, 2, name, "fast") for name in ("8bit", "h264:18", "h264:23", "noise:0.05")),
 ]
@@ -126,12 +127,9 @@ def speed(size: int = 512, num_frames: int = 41) -> dict[str, float]:
     first = {name: best_ms(run, 2) for name, run in plain.items()}
     ms = {name: best_ms(run) for name, run in ours.items()}
     ms |= {name: min(first[name], best_ms(run, 2)) for name, run in plain.items()}
-    ratios = {
-        f"{mine} against {plain}": ms[plain] / ms[mine]
-        for mine in ("draw", "draw into out", "draw_uint8", "draw_uint8 into out")
-        for plain in ms
-        if plain.startswith("plain draw")
-    }
+    ours = ("draw", "draw into out", "draw_uint8", "draw_uint8 into out")
+    theirs = [name for name in ms if name.startswith("plain draw")]
+    ratios = {f"{mine} against {other}": ms[other] / ms[mine] for mine, other in product(ours, theirs)}
     return (
         ms
         | {f"x: {name}": ratio for name, ratio in ratios.items()}

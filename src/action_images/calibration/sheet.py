@@ -2,6 +2,7 @@
 
 import zlib
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -41,12 +42,8 @@ def rectangles(board: Board) -> list[Rectangle]:
     found: list[Rectangle] = []
     made = board.in_opencv()
     first = board.rows % 2 == 0 if board.legacy else False
-    places = [
-        (column, row)
-        for row in range(board.rows)
-        for column in range(board.columns)
-        if (row + column + first) % 2 == 0
-    ]
+    fields = product(range(board.rows), range(board.columns))
+    places = [(column, row) for row, column in fields if (row + column + first) % 2 == 0]
     squares = [(column * board.square, row * board.square) for column, row in places]
     found += [Rectangle(left, top, left + board.square, top + board.square) for left, top in squares]
     side = made.getDictionary().markerSize + 2

@@ -129,9 +129,10 @@ def _calibrate(
             f"intrinsics are given of {', '.join(unknown)}, pictures of {', '.join(names)}; give those of "
             "the same names"
         )
-    by_camera = {
-        name: [sighting for sighting in shots.sightings if sighting.camera == name] for name in names
-    }
+    by_camera: dict[str, list[Sighting]] = {name: [] for name in names}
+    for sighting in shots.sightings:
+        if sighting.camera in by_camera:
+            by_camera[sighting.camera].append(sighting)
     lenses, views, boards = [], [], []
     for name, sightings in by_camera.items():
         _check_enough(name, sightings, shots)

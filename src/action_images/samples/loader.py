@@ -80,6 +80,11 @@ def _on(sample: Sample, device: torch.device | str) -> Sample:
     return sample.map(lambda tensor: tensor.to(device, non_blocking=True))
 
 
+def _batch(items: list[tuple[Sample, Draw]]) -> Batch:
+    samples, draws = zip(*items, strict=True)
+    return Batch(collate(list(samples)), draws)
+
+
 @dataclass(frozen=True)
 class _Steps:
     """Makes a step's batches; an error comes as a value, to be raised where it is waited for."""
@@ -104,10 +109,7 @@ class _Steps:
             except EpisodeError as error:
                 return EpisodeError(f"{draw.source}: {error}")
             kinds.setdefault(self.group(sample, draw), []).append((sample, draw))
-        return tuple(
-            Batch(collate([sample for sample, _ in items]), tuple(draw for _, draw in items))
-            for items in kinds.values()
-        )
+        return tuple(map(_batch, kinds.values()))
 
     def working_on(self, index: int | None) -> str:
         """What a process that died was decoding, and the cure."""

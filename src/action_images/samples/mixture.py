@@ -139,10 +139,11 @@ class Mixture:
         if not self.sources or len({source.name for source in self.sources}) < len(self.sources):
             raise ActionImagesError("a mixture needs at least one source, each with a name of its own")
         self._shares = shares([source.ratio for source in self.sources])
-        self._slots = [(number, turn) for number, share in enumerate(self._shares) for turn in range(share)]
-        self._places = {
-            source.name: {name: i for i, name in enumerate(source.dataset.ids)} for source in self.sources
-        }
+        self._slots: list[tuple[int, int]] = []
+        self._places: dict[str, dict[str, int]] = {}
+        for number, (source, share) in enumerate(zip(self.sources, self._shares, strict=True)):
+            self._slots += [(number, turn) for turn in range(share)]
+            self._places[source.name] = {name: place for place, name in enumerate(source.dataset.ids)}
 
     def __getitem__(self, index: int) -> Draw:
         cycle, slot = divmod(index, len(self._slots))
