@@ -15,21 +15,23 @@ def main(
     cameras: Path,
     out: Path,
     over: Path | None = None,
+    columns: Path | None = None,
     fps: float = 10.0,
     crf: int = 18,
     png: bool = False,
     released: bool = False,
     axis_length: float = 0.1,
 ) -> None:
-    """Draw a trajectory into calibrated views: one action video, OUT/<camera>.mp4, for each camera of the
-    file.
+    """Draw a trajectory into calibrated views: an action video, OUT/<camera>.mp4, for each camera.
+
+    Says first in how many frames of each view the tool lies inside the picture.
 
     Args:
-        trajectory: Tool poses as .npy, .csv or .json: rows of x y z, quaternion x y z w (or Euler xyz),
-            opening.
+        trajectory: Tool poses as .npy, .csv or .json: x y z, quaternion x y z w (or Euler xyz), opening.
         cameras: The rig's calibration, a cameras file (docs/conventions.md).
         out: Folder to write to.
         over: Folder with <camera>.mp4 of the scene; OUT/<camera>_overlay.mp4 then shows both.
+        columns: A json file that says which columns the poses are in, and their notation (docs/data.md).
         fps: Frames per second of the videos.
         crf: H.264 quality, 0 (best) to 51.
         png: Write every frame as OUT/<camera>/<frame>.png too, without loss.
@@ -41,19 +43,26 @@ def main(
 
     from action_images.codec import RELEASED, ActionImageFormat, draw_uint8
     from action_images.codec.overlay import overlay
-    from action_images.episodes.cameras_file import load_cameras
+    from action_images.episodes.cameras_file import check_pictures, load_cameras
+    from action_images.episodes.inside import told_inside
     from action_images.episodes.trajectory_file import load_trajectory
-    from action_images.episodes.video import read_video, write_video
+    from action_images.episodes.video import VideoFrames, read_video, write_video
     from action_images.reports.pictures import save_png
 
     format = replace(RELEASED if released else ActionImageFormat(), axis_length=axis_length)
-    path, rig = load_trajectory(trajectory), load_cameras(cameras)
+    path, rig = load_trajectory(trajectory, columns), load_cameras(cameras)
     for name, camera in rig.items():
         if camera.batch_shape and camera.batch_shape[0] != path.num_frames:
-            raise ActionImagesError(
-                f"{cameras}: camera '{name}' moves over {camera.batch_shape[0]} frames, {trajectory} has "
-                f"{path.num_frames}"
-            )
+            moves = f"camera '{name}' moves over {camera.batch_shape[0]} frames"
+            raise ActionImagesError(f"{cameras}: {moves}, {trajectory} has {path.num_frames}")
+        if over is not None:
+            scene = _file(over, name, ".mp4")
+            check_pictures(camera, VideoFrames(scene).size, str(scene))
+    console = Console()
+    for name, camera in rig.items():
+        console.print(
+            told_inside(name, camera, path.world_from_tool.translation), markup=False, soft_wrap=True
+        )
     out.mkdir(parents=True, exist_ok=True)
     for name, camera in track(rig.items(), description="drawing"):
         # One camera at a time: their images may differ in size, and memory holds one view.
@@ -75,7 +84,7 @@ def main(
                 crf=crf,
                 pixel_format=colours,
             )
-    Console().print(f"{path.num_frames} frames in {len(rig)} views: {out}")
+    console.print(f"{path.num_frames} frames in {len(rig)} views: {out}")
 
 
 def _file(folder: Path, name: str, ending: str) -> Path:

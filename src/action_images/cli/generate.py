@@ -123,7 +123,7 @@ def _from_dataset(dataset: Path, number: int) -> "Episode":
 def _from_files(
     views: Path | None, cameras: Path | None, trajectory: Path | None, instruction: str | None
 ) -> "Episode":
-    from action_images.episodes.cameras_file import load_cameras
+    from action_images.episodes.cameras_file import check_pictures, load_cameras
     from action_images.episodes.episode import Episode, View
     from action_images.episodes.trajectory_file import load_trajectory
 
@@ -131,6 +131,8 @@ def _from_files(
         raise ActionImagesError("give --dataset, or --views and --cameras")
     rig = load_cameras(cameras)
     shown = tuple(View(name, _frames(views, name), camera) for name, camera in rig.items())
+    for view, camera in zip(shown, rig.values(), strict=True):
+        check_pictures(camera, view.frames.size, f"{views}/{view.name}")
     return Episode(
         str(views), instruction, 10.0, shown, None if trajectory is None else load_trajectory(trajectory)
     )

@@ -20,16 +20,14 @@ def main(
     released: bool = False,
     axis_length: float = 0.1,
 ) -> int:
-    """Read the trajectory off action videos, at least two: each is the view of the camera that its file is
-    named after.
+    """Read the trajectory off action videos, at least two, each named after its camera.
 
-    Writes the trajectory with confidence, validity and residual of every frame, prints a summary, and returns
-    1 where a frame is not valid.
+    Writes the trajectory with confidence, validity and residual of every frame, prints a summary, and
+    returns 1 where a frame is not valid.
 
     Args:
         videos: The action videos, <camera>.mp4.
-        cameras: The rig's calibration, a cameras file (docs/conventions.md); cameras without a video are left
-            out.
+        cameras: The rig's calibration, a cameras file (docs/conventions.md); more cameras may be there.
         out: Trajectory file to write, .csv or .json.
         precision: exact uses every pixel near a spot, fast some of them.
         max_std_mm: Frames whose position is predicted to be worse than this are not valid.
@@ -44,7 +42,7 @@ def main(
     from action_images.codec import RELEASED, ActionImageFormat
     from action_images.codec import read as read_images
     from action_images.codec.smooth import GaussianSmoother
-    from action_images.episodes.cameras_file import load_cameras
+    from action_images.episodes.cameras_file import check_pictures, load_cameras
     from action_images.episodes.trajectory_file import save_trajectory
     from action_images.episodes.video import read_video
     from action_images.structs import stack
@@ -56,10 +54,9 @@ def main(
     for video, clip in zip(videos, clips, strict=True):
         camera = rig[video.stem]
         if clip.shape != clips[0].shape:
-            raise ActionImagesError(
-                f"{video}: {tuple(clip.shape)}, but {videos[0]} is {tuple(clips[0].shape)} (frames, 3, "
-                "height, width)"
-            )
+            shapes = f"{tuple(clip.shape)}, but {videos[0]} is {tuple(clips[0].shape)}"
+            raise ActionImagesError(f"{video}: {shapes} (frames, 3, height, width)")
+        check_pictures(camera, (clip.shape[-2], clip.shape[-1]), str(video))
         if camera.batch_shape and camera.batch_shape[0] != len(clip):
             raise ActionImagesError(
                 f"{video}: has {len(clip)} frames, camera '{video.stem}' of {cameras} {camera.batch_shape[0]}"

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from action_images.episodes.episode import EpisodeError
+from action_images.files.atomic import write_json
 from action_images.geometry import Camera, Pose
 from action_images.structs import stack
 
@@ -16,10 +17,10 @@ MAX_BYTES = 64_000_000
 
 
 def load_cameras(path: Path) -> dict[str, Camera]:
-    """The cameras of a file by name, in its order; each has batch axes (), or (frame) where it moves. Float32.
+    """The cameras of a file by name, in its order, float32; batch axes are (), or (frame) where one moves.
 
-    Raises EpisodeError, naming the file, the camera and the field, for anything missing, unknown, of another shape, or
-    not a usable OpenCV pinhole camera.
+    Raises EpisodeError, naming the file, the camera and the field, for anything missing, unknown, of
+    another shape, or not a usable OpenCV pinhole camera.
     """
     if not path.is_file():
         raise EpisodeError(f"{path}: there is no such cameras file")
@@ -35,9 +36,8 @@ def load_cameras(path: Path) -> dict[str, Camera]:
         ) from error
     _fields(content, {"format", "version", "cameras"}, f"{path}")
     if content["format"] != FORMAT or content["version"] != 1:
-        raise EpisodeError(
-            f"{path}: format and version must be '{FORMAT}' and 1, got {content['format']!r} and {content['version']!r}"
-        )
+        has = f"{content['format']!r} and {content['version']!r}"
+        raise EpisodeError(f"{path}: format and version must be '{FORMAT}' and 1, got {has}")
     if not isinstance(content["cameras"], dict) or not content["cameras"]:
         raise EpisodeError(f"{path}: 'cameras' must map at least one camera's name to its calibration")
     return {name: _camera(entry, f"{path}: camera '{name}'") for name, entry in content["cameras"].items()}
@@ -46,7 +46,7 @@ def load_cameras(path: Path) -> dict[str, Camera]:
 def load_still_rig(path: Path) -> Camera:
     """The cameras of a file as one rig (axis: view), in its order. Float32.
 
-    Raises EpisodeError as `load_cameras` does, where a camera moves, or where their images have different sizes.
+    Raises EpisodeError as `load_cameras` does, where a camera moves, or where their images differ in size.
     """
     views = load_cameras(path)
     if any(camera.batch_shape for camera in views.values()):
@@ -67,11 +67,17 @@ def save_cameras(path: Path, cameras: dict[str, Camera]) -> None:
         }
         for name, camera in cameras.items()
     }
-    part = path.with_name(path.name + ".part")
-    part.write_text(
-        json.dumps({"format": FORMAT, "version": 1, "cameras": entries}, indent=1) + "\n", encoding="utf-8"
-    )
-    part.replace(path)
+    content = {"format": FORMAT, "version": 1, "cameras": entries}
+    write_json(path, content, indent=1)
+
+
+def check_pictures(camera: Camera, size: tuple[int, int], where: str) -> None:
+    """Raise EpisodeError unless a camera was calibrated for pictures of this (height, width)."""
+    if tuple(camera.size) != tuple(size):
+        wanted = f"its camera is for {camera.size[0]} x {camera.size[1]}"
+        sizes = f"its pictures are {size[0]} x {size[1]} px, {wanted}"
+        cure = "give the pictures that were calibrated, or a cameras file for these"
+        raise EpisodeError(f"{where}: {sizes} (height x width); {cure}")
 
 
 def _camera(entry: Any, where: str) -> Camera:
@@ -101,9 +107,9 @@ def _fields(entry: Any, wanted: set[str], where: str) -> None:
         raise EpisodeError(f"{where}: must be a json object with the fields {', '.join(sorted(wanted))}")
     for what, names in (("lacks", wanted - entry.keys()), ("has the unknown", entry.keys() - wanted)):
         if names:
-            raise EpisodeError(
-                f"{where}: {what} field {', '.join(map(repr, sorted(names)))}; see 'The cameras file' in docs/conventions.md"
-            )
+            fields = ", ".join(map(repr, sorted(names)))
+            page = "see 'The cameras file' in docs/conventions.md"
+            raise EpisodeError(f"{where}: {what} field {fields}; {page}")
 
 
 def _matrix(numbers: Any, size: int, where: str) -> torch.Tensor:
@@ -114,7 +120,6 @@ def _matrix(numbers: Any, size: int, where: str) -> torch.Tensor:
             f"{where}: must be {size} rows of {size} numbers, or a list of such matrices, one for each frame"
         ) from error
     if matrix.ndim not in (2, 3) or tuple(matrix.shape[-2:]) != (size, size) or not len(matrix):
-        raise EpisodeError(
-            f"{where}: must be {size} x {size} or (frames) x {size} x {size} numbers, got shape {list(matrix.shape)}"
-        )
+        shapes = f"{size} x {size} or (frames) x {size} x {size} numbers"
+        raise EpisodeError(f"{where}: must be {shapes}, got shape {list(matrix.shape)}")
     return matrix

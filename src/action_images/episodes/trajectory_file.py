@@ -2,15 +2,19 @@
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from action_images.episodes.contradictions import in_gripper, in_names, in_poses
 from action_images.episodes.episode import EpisodeError
+from action_images.episodes.lerobot_layout import read_json
+from action_images.episodes.notation import KEYS, ToolNotation, notation_from_json
 from action_images.errors import ActionImagesError
+from action_images.files.atomic import whole_file
 from action_images.geometry import Trajectory
 
 COLUMNS = {
@@ -18,36 +22,95 @@ COLUMNS = {
     8: ["x", "y", "z", "qx", "qy", "qz", "qw", "opening"],
 }
 """What the numbers of a row are: metres, radians (extrinsic xyz) or a quaternion, and 0 closed to 1 open."""
+UNREADABLE = (ValueError, TypeError, RecursionError, EOFError)
+"""What readers raise for a file that is none of theirs."""
 MAX_BYTES = 1_000_000_000
 """A larger file is not a trajectory."""
 
 
-def load_trajectory(path: Path) -> Trajectory:
-    """A trajectory (frame) of float32 from a (rows, 7 or 8) .npy, a .csv with a header of `COLUMNS`, or a .json of lists of rows.
+def load_trajectory(path: Path, columns: Path | None = None) -> Trajectory:
+    """A trajectory (frame) of float32 from a .npy, .csv or .json file.
 
-    Raises EpisodeError naming the file and the row for whatever is missing or no valid pose; pickles are refused.
+    A (rows, 7 or 8) .npy, a .csv with a header of `COLUMNS`, or a .json of lists of rows; `columns` is a json
+    file that declares other columns and another notation (docs/data.md). Pickles are refused. Raises
+    EpisodeError naming file and row for whatever is missing, no valid pose, or contradicts the notation.
     """
-    if not path.is_file():
-        raise EpisodeError(f"{path}: there is no such trajectory file")
-    if path.stat().st_size > MAX_BYTES:
-        raise EpisodeError(
-            f"{path}: {path.stat().st_size} bytes is too large for a trajectory file (limit {MAX_BYTES})"
-        )
-    readers = {".npy": _load_npy, ".csv": _load_csv, ".json": _load_json}
-    if path.suffix not in readers:
-        raise EpisodeError(f"{path}: a trajectory file ends in .npy, .csv or .json")
+    if columns is not None:
+        return _declared(path, columns)
     try:
-        rows = torch.from_numpy(np.array(readers[path.suffix](path), dtype=np.float64))
-    except (ValueError, TypeError, RecursionError, EOFError) as error:
+        header, table = _table(path)
+        rows = torch.from_numpy(np.array(_pick(header, table), dtype=np.float64))
+    except EpisodeError:
+        raise
+    except UNREADABLE as error:
         raise EpisodeError(f"{path}: not a table of numbers ({error})") from error
     if rows.ndim != 2 or rows.shape[1] not in COLUMNS or not len(rows):
-        raise EpisodeError(
-            f"{path}: needs at least one row of 7 or 8 numbers ({', '.join(COLUMNS[8])}), got shape {list(rows.shape)}"
-        )
+        needs = f"needs at least one row of 7 or 8 numbers ({', '.join(COLUMNS[8])})"
+        raise EpisodeError(f"{path}: {needs}, got shape {list(rows.shape)}")
+    rotation = "euler_xyz" if rows.shape[1] == 7 else "quaternion_xyzw"
     try:
-        return Trajectory.from_vector(rows).to(torch.float32)
+        trajectory = Trajectory.from_vector(rows).to(torch.float32)
     except ValueError as error:
         raise EpisodeError(f"{path}: {error}") from error
+    notation = ToolNotation(rotation, closed=0.0, open=1.0)
+    _refuse(path, in_poses(rows[:, :-1], notation, said_absolute=True))
+    return trajectory
+
+
+def _declared(path: Path, columns: Path) -> Trajectory:
+    """A trajectory from the columns, and in the notation, that a json file declares."""
+    entry = read_json(columns)
+    unknown = sorted(set(entry) - {"columns", *KEYS})
+    if unknown:
+        known = ", ".join(sorted({"columns", *KEYS}))
+        raise EpisodeError(
+            f"{columns}: has the unknown field {', '.join(unknown)[:120]}; it may have {known}"
+        )
+    try:
+        header, table = _table(path)
+        chosen, names = _chosen(header, table, entry.get("columns"), str(columns))
+        rows = torch.from_numpy(np.array(chosen, dtype=np.float64))
+    except EpisodeError:
+        raise
+    except UNREADABLE as error:
+        raise EpisodeError(f"{path}: not a table of numbers ({error})") from error
+    notation = notation_from_json(entry, len(names) - 1, str(columns))
+    if not len(rows):
+        raise EpisodeError(f"{path}: needs at least one row")
+    numbers, readings = rows[:, :-1].float(), rows[:, -1].float()
+    _refuse(path, in_names(names[:-1], notation))
+    try:
+        trajectory = notation.trajectory(numbers, readings)
+    except ValueError as error:
+        contradiction = next(in_gripper(float(readings.min()), float(readings.max()), notation), error)
+        raise EpisodeError(f"{path}: {contradiction}") from error
+    _refuse(path, in_poses(numbers, notation, said_absolute="relative" in entry))
+    _refuse(path, in_gripper(float(readings.min()), float(readings.max()), notation))
+    return trajectory
+
+
+def _refuse(path: Path, contradictions: Iterator[str]) -> None:
+    for contradiction in contradictions:
+        raise EpisodeError(f"{path}: {contradiction}; --columns declares a notation")
+
+
+def _chosen(
+    header: list[str] | None, table: Any, columns: object, where: str
+) -> tuple[list[list[float]], list[str]]:
+    """The rows of the declared columns, by number or by name, and what the columns are called."""
+    if not isinstance(columns, list) or len(columns) < 2:
+        raise EpisodeError(
+            f"{where}: 'columns' lists the pose's columns and then the gripper's, by name or number"
+        )
+    width = len(header) if header is not None else len(table[0]) if len(table) else 0
+    named = header if header is not None else [f"column {number}" for number in range(width)]
+    numbers = [named.index(one) if isinstance(one, str) and one in named else one for one in columns]
+    if not all(isinstance(one, int) and 0 <= one < width for one in numbers):
+        raise EpisodeError(
+            f"{where}: the columns {columns} are not all there; the table has {', '.join(named)}"
+        )
+    rows = [_numbers(number, list(row), numbers, width) for number, row in enumerate(table)]
+    return rows, [named[number] for number in numbers]
 
 
 def save_trajectory(path: Path, trajectory: Trajectory, extra: dict[str, torch.Tensor] | None = None) -> None:
@@ -64,59 +127,73 @@ def save_trajectory(path: Path, trajectory: Trajectory, extra: dict[str, torch.T
         [*names, *extra],
         np.column_stack([rows, *(column.double().cpu().numpy() for column in extra.values())]),
     )
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
+    with whole_file(path) as temporary:
         if path.suffix == ".npy":
-            np.save(file, rows)
+            np.save(temporary, rows)
         elif path.suffix == ".csv":
-            np.savetxt(file, rows, delimiter=",", header=",".join(names), comments="", fmt="%.9g")
+            np.savetxt(temporary, rows, delimiter=",", header=",".join(names), comments="", fmt="%.9g")
         else:
-            # json has no NaN; a pose that is not known is null.
-            finite = [[number if np.isfinite(number) else None for number in row] for row in rows.tolist()]
-            file.write(json.dumps({"columns": names, "rows": finite}, allow_nan=False).encode())
-    part.replace(path)
+            temporary.write_text(json.dumps({"columns": names, "rows": _finite(rows)}, allow_nan=False))
 
 
-def _load_npy(path: Path) -> Any:
-    return np.load(path, allow_pickle=False, mmap_mode="r")
+def _finite(rows: np.ndarray) -> list[list[float | None]]:
+    """Json has no NaN: a pose that is not known is null."""
+    return np.where(np.isfinite(rows), rows.astype(object), None).tolist()
 
 
-def _load_csv(path: Path) -> Any:
+def _table(path: Path) -> tuple[list[str] | None, Any]:
+    """The names of a file's columns, where it has any, and its rows."""
+    if not path.is_file():
+        raise EpisodeError(f"{path}: there is no such trajectory file")
+    if path.stat().st_size > MAX_BYTES:
+        size = f"{path.stat().st_size} bytes is too large for a trajectory file (limit {MAX_BYTES})"
+        raise EpisodeError(f"{path}: {size}")
+    readers = {".npy": _load_npy, ".csv": _load_csv, ".json": _load_json}
+    if path.suffix not in readers:
+        raise EpisodeError(f"{path}: a trajectory file ends in .npy, .csv or .json")
+    return readers[path.suffix](path)
+
+
+def _load_npy(path: Path) -> tuple[None, Any]:
+    return None, np.load(path, allow_pickle=False, mmap_mode="r")
+
+
+def _load_csv(path: Path) -> tuple[list[str], Any]:
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.reader(file)
         try:
             header, *rows = [row for row in reader if row] or [[]]  # blank lines are nobody's frames
         except csv.Error as error:
             raise ActionImagesError(f"line {reader.line_num}: {error}") from None
-    return _pick(header, rows)
+    return header, rows
 
 
-def _load_json(path: Path) -> Any:
+def _load_json(path: Path) -> tuple[list[str] | None, Any]:
     content = json.loads(path.read_text(encoding="utf-8"))
     if isinstance(content, dict):
         if not {"columns", "rows"} <= content.keys():
             raise ActionImagesError(
                 "a json trajectory is a list of rows, or an object with 'columns' and 'rows'"
             )
-        return _pick(content["columns"], content["rows"])
-    return [
-        _numbers(number, row, range(len(content[0])), len(content[0])) for number, row in enumerate(content)
-    ]
+        return content["columns"], content["rows"]
+    width = len(content[0]) if content else 0
+    return None, [_numbers(number, row, range(width), width) for number, row in enumerate(content)]
 
 
-def _pick(header: list[str], rows: list[list[Any]]) -> Any:
+def _pick(header: list[str] | None, rows: Any) -> Any:
     """The columns of a trajectory among those of a table; others are somebody's notes."""
+    if header is None:
+        return rows
     for names in COLUMNS.values():
         if set(names) <= set(header):
             columns = [header.index(name) for name in names]
             return [_numbers(number, row, columns, len(header)) for number, row in enumerate(rows)]
-    raise ActionImagesError(
-        f"the header must name the columns {','.join(COLUMNS[8])} (or {','.join(COLUMNS[7][3:6])} in place of the quaternion)"
-    )
+    euler = f"(or {','.join(COLUMNS[7][3:6])} in place of the quaternion)"
+    raise ActionImagesError(f"the header must name the columns {','.join(COLUMNS[8])} {euler}")
 
 
 def _numbers(number: int, row: Any, columns: Sequence[int], width: int) -> list[float]:
-    """Some columns of a row; raises ValueError, naming the row (the first is 0), where it is not of this width or holds no numbers."""
+    """Some columns of a row; raises ActionImagesError, naming the row (from 0), where they are none."""
     if not isinstance(row, list) or len(row) != width:
         found = len(row) if isinstance(row, list) else "no"
         raise ActionImagesError(

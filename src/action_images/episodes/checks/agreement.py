@@ -20,7 +20,9 @@ NAMED_FIT = 1.8
 """An alternative is named where it fits so well by itself ..."""
 BETTER = 1.35
 """... and so many times better than what was said."""
-BETTER_ROTATION = 1.3
+LESS_NAMED_FIT, MUCH_BETTER = 1.4, 3.0
+"""A less good fit is enough where it is much better."""
+BETTER_ROTATION = 1.2
 BETTER_THAN_FROZEN = 1.1
 BETTER_FROZEN = 2.0
 """A tool that is said to turn may fit so many times worse than a still one: a ball looks the same turned."""
@@ -167,7 +169,9 @@ def _best(changes: Mapping[str, Change], names: Sequence[str]) -> str | None:
 
 
 def _is_better(changes: Mapping[str, Change], name: str) -> bool:
-    return changes[name].fit >= max(NAMED_FIT, BETTER * changes[DECLARED].fit)
+    fit, said = changes[name].fit, changes[DECLARED].fit
+    good = fit >= NAMED_FIT and fit >= BETTER * said
+    return good or (fit >= LESS_NAMED_FIT and fit >= MUCH_BETTER * said)
 
 
 def _of_place(name: str, maps: Sequence[Change]) -> Iterator[str]:

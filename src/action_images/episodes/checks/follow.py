@@ -19,6 +19,8 @@ AXIAL = torch.linspace(-0.16, 0.14, 16)
 HAND_LATERAL = torch.linspace(-0.05, 0.05, 6)
 HAND_AXIAL = torch.linspace(-0.12, 0.02, 8)
 """Where the hand is: a box about the tool's axis."""
+IN_FRONT = 0.02
+"""What is seen of the hand is its surface, so far (m) before its axis as the camera sees it."""
 NOISE = 1.0
 """Levels (of 255) by which two pictures of the same may differ."""
 MOST_PAIRS = 64
@@ -130,14 +132,15 @@ def _differences(
 
 
 def _points_about(scene: Scene, lateral: Tensor, axial: Tensor) -> Tensor:
-    """(pair axial lateral 3) points (m) on the plane through the tool's axis that faces the camera."""
+    """(pair axial lateral 3) points (m) on a plane along the tool's axis that faces the camera."""
     tool = scene.world_from_tool
     axis = tool.rotation[..., 2]
     view = tool.translation - scene.camera.world_from_camera.translation
     across = normalize(torch.linalg.cross(axis, view), dim=-1)
+    facing = torch.linalg.cross(axis, across)
     along = axial[:, None, None] * axis[:, None, None]
     beside = lateral[:, None] * across[:, None, None]
-    return tool.translation[:, None, None] + along + beside
+    return tool.translation[:, None, None] + along + beside + IN_FRONT * facing[:, None, None]
 
 
 def _sample(bank: Tensor, scene: Scene, points: Tensor) -> tuple[Tensor, Tensor]:

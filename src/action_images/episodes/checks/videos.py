@@ -19,10 +19,10 @@ def check_video(view: View, pictures: Tensor, fps: float, size: tuple[int, int],
     if view.frames.size != size:
         sizes = f"its frames are {view.frames.size} px, the data set says {size}"
         say("error", "mixed sizes", f"{view.name}: {sizes}; import it again")
-    _check_contents(view, pictures, say)
+    check_contents(view, pictures, say)
 
 
-def _check_contents(view: View, pictures: Tensor, say: Say) -> None:
+def check_contents(view: View, pictures: Tensor, say: Say) -> None:
     """Pictures of one colour are those of a camera that was covered, off or not written."""
     contrast = pictures.float().mean(1).flatten(1).std(1)
     empty = int((contrast < LEAST_CONTRAST).sum())
