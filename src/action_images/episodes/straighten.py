@@ -31,6 +31,11 @@ class FramesStraightened:
         """Frames per second, where the video says."""
         return getattr(self.frames, "fps", None)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is to be said of the video."""
+        return getattr(self.frames, "notes", ())
+
     def __len__(self) -> int:
         return len(self.frames)
 
