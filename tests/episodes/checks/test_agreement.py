@@ -12,8 +12,13 @@ from action_images.episodes.checks.check import check_dataset, examine
 from action_images.episodes.dataset import Dataset, DatasetWriter
 from action_images.episodes.episode import FramesInMemory
 from action_images.geometry import Camera, Pose
-from action_images.geometry.rotation import from_euler_xyz, from_rotation_vector, to_euler_xyz
-from action_images.geometry.rotation import from_quaternion_xyzw, to_quaternion_xyzw
+from action_images.geometry.rotation import (
+    from_euler_xyz,
+    from_quaternion_xyzw,
+    from_rotation_vector,
+    to_euler_xyz,
+    to_quaternion_xyzw,
+)
 from arm_scene import hand_episode
 from recorded import make_episode
 
