@@ -45,10 +45,9 @@ def as_expert(
     offset=(0.0, 0.0, 0.0), openings: list[float] | None = None, rest: int = 25, **values
 ) -> Rollout:
     path = expert()
-    shifted = [
-        Pose(pose.rotation, pose.translation + torch.tensor(offset))
-        for pose in (path.world_from_tool[i] for i in range(26))
-    ]
+    places = path.world_from_tool.translation + torch.tensor(offset)
+    moved = Pose(path.world_from_tool.rotation, places)
+    shifted = [moved[i] for i in range(26)]
     told = openings or path.opening.tolist()
     return rollout(shifted + shifted[-1:] * rest, told + told[-1:] * rest, **values)
 

@@ -65,7 +65,7 @@ class Forward:
         return Plan(path, confidence=sure)
 
 
-def run(policy, table: Table, max_steps: int = 20, filming: bool = False, **values):
+def run(policy, table: Table, max_steps: int = 20, *, filming: bool = False, **values):
     rollout_config = RolloutConfig(**{"execution": Execution(num_steps=4), **values})
     trial = BegunTrial(table, "go", 7, first_seen=table.reset(0), max_steps=max_steps)
     return roll_out(policy, trial, rollout_config, filming=filming)

@@ -2,6 +2,7 @@
 
 import importlib
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Literal, get_args, get_type_hints
 
@@ -326,7 +327,7 @@ def test_what_cannot_be_recorded_is_refused_in_one_line(
         "--workers": "1",
         option: value,
     }
-    assert main(["record", *[word for pair in arguments.items() for word in pair]]) == 2
+    assert main(["record", *chain.from_iterable(arguments.items())]) == 2
     errors = capsys.readouterr().err.strip()
     assert complaint in errors
     assert len(errors.splitlines()) == 1

@@ -49,7 +49,7 @@ class TabletopEnv(gymnasium.Env):
         render_mode: str | None = None,
     ):
         self.render_mode = render_mode
-        self._tabletop = Tabletop(task, rig, look, num_views, size)
+        self._tabletop = Tabletop(task, rig, look=look, num_views=num_views, size=size)
         self._num_steady = 0
         self.action_space = spaces.Box(LOW, HIGH, dtype=np.float32)
         self.observation_space = spaces.Dict(
