@@ -30,8 +30,9 @@ from action_images.policy import GenerativePolicy
 from action_images.training.log import LOG
 from action_images.training.recipe import Recipe, SourceRecipe
 from action_images.training.recipes import NO_TEXT_WHERE_SEEN, TINY, TINY_MODES
+from action_images.training.run_folder import START
 from action_images.training.setup import clips_of
-from action_images.training.train import START, train
+from action_images.training.train import train
 from action_images.training.validation import Validation
 
 TASK, SIZE = "reach_target", (128, 128)

@@ -23,8 +23,9 @@ from rich.table import Table
 from action_images.inference.clip_generator import ClipGenerator
 from action_images.training.recipe import Recipe, SourceRecipe
 from action_images.training.recipes import NO_TEXT_WHERE_SEEN, TINY
+from action_images.training.run_folder import START
 from action_images.training.setup import clips_of
-from action_images.training.train import START, train
+from action_images.training.train import train
 from action_images.training.validation import Validation
 
 LEARNT = ("policy", "label", "simulate")

@@ -18,7 +18,9 @@ from rich.table import Table
 
 from action_images.episodes.dataset import Dataset
 from action_images.inference.clip_generator import ClipGenerator
-from action_images.inference.labelled_copy import Job, Labelling, label_dataset
+from action_images.inference.label_job import Job
+from action_images.inference.labelled_copy import label_dataset
+from action_images.inference.labelling import Labelling
 from action_images.parallel.cluster import OnRay, Spread, here
 
 

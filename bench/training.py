@@ -82,10 +82,9 @@ def throughput(recipe: Recipe, out: Path) -> dict[str, Any]:
         begun = time.perf_counter()
         for parts in ready:
             for part in parts:
-                run.accelerator.backward(
-                    run.objective.losses(run.module, part, recipe).sum() / recipe.batch_size
-                )
-            run.optimizer.zero_grad()
+                loss = run.objective.losses(run.engine.module, part, recipe).sum() / recipe.batch_size
+                run.accelerator.backward(loss)
+            run.engine.optimizer.zero_grad()
         rates["passes"].append(recipe.batch_size * STEPS / (time.perf_counter() - begun))
     per_sample = {name: [1 / rate for rate in values] for name, values in rates.items()}
     return {

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from action_images.cli import main as command
-from action_images.inference.labelled_copy import load_labels
+from action_images.inference.label_folder import load_labels
 
 
 def main() -> int:

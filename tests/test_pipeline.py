@@ -10,7 +10,8 @@ from action_images.codec import ActionImageFormat, draw
 from action_images.diffusion.sampler import Sampling, StepCache, sample
 from action_images.model.bundle import Clips
 from action_images.model.presets import PRESETS, build
-from action_images.pipeline import Pipeline, _moved
+from action_images.pipeline import Pipeline
+from action_images.pipeline.still_video import moved_share
 from action_images.samples.sample import Sample
 from small_scenes import clips, rig, scenes
 
@@ -104,7 +105,7 @@ def test_what_is_small_and_moves_is_shown_where_it_was_imagined_and_no_more_wher
     still = torch.full((1, 1, 1, 3, 64, 64), 0.2)
     video = still.clone()
     video[..., 20:22, 30:33] += 0.5
-    moved = _moved((video - still).abs().amax(-3))[..., None, :, :]
+    moved = moved_share((video - still).abs().amax(-3))[..., None, :, :]
     assert (moved[..., 20:22, 30:33] == 1).all()
     assert moved[..., 26:, :].max() == 0
 

@@ -12,14 +12,11 @@ from action_images.episodes.episode import EpisodeError
 from action_images.episodes.trajectory_file import load_trajectory
 from action_images.geometry import Pose, Trajectory
 from action_images.inference.label import label, label_one_view
-from action_images.inference.labelled_copy import (
-    Job,
-    Labelling,
-    label_dataset,
-    label_episode,
-    label_spots,
-    load_labels,
-)
+from action_images.inference.label_folder import load_labels
+from action_images.inference.label_job import Job
+from action_images.inference.label_spots import label_spots
+from action_images.inference.labelled_copy import label_dataset
+from action_images.inference.labelling import Labelling, label_episode
 from action_images.reports.labels_page import HEIGHT_PX, write_labels_page
 from action_images.reports.thumbnails import jpeg, thumbnail
 from truth import CLIPS, knowing, make_episode, whole
@@ -242,7 +239,7 @@ def test_what_cannot_be_labelled_is_said_and_stops_nothing(tmp_path, generator, 
     assert text.count("data:image/jpeg") == 2
     assert "not labelled, not in the copy: " in text
     assert "not labelled, no trajectory in the copy: test/e1: views view1 are not calibrated" in text
-    assert "<th>episodes not labelled<td>2" in text
+    assert "<th>episodes not labelled</th><td>2" in text
 
 
 def test_where_nothing_can_be_labelled_or_a_view_is_not_there_is_one_error(tmp_path, generator, episode):

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from action_images.inference.clip_generator import ClipGenerator
-from action_images.inference.labelled_copy import Job
+from action_images.inference.label_job import Job
 
 
 def load(folder: Path) -> ClipGenerator:

@@ -10,7 +10,10 @@ import pytest
 from ray_jobs import Fragile, begin, load
 
 from action_images.episodes.dataset import DatasetWriter
-from action_images.inference.labelled_copy import Job, Labelling, label_dataset, load_labels
+from action_images.inference.label_folder import load_labels
+from action_images.inference.label_job import Job
+from action_images.inference.labelled_copy import label_dataset
+from action_images.inference.labelling import Labelling
 from action_images.model.denoiser import CanvasDenoiser
 from action_images.parallel.cluster import OnRay, here, spread_named
 from action_images.samples.window import Cutting

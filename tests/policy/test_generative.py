@@ -260,10 +260,10 @@ def test_a_policy_says_what_it_cannot_do(scene):
 def test_cameras_that_stand_still_are_encoded_once(scene, monkeypatch):
     _, seen, models = scene
     made = []
-    import action_images.pipeline as pipeline
+    from action_images.pipeline import rigs
 
-    original = pipeline.camera_maps
-    monkeypatch.setattr(pipeline, "camera_maps", lambda *arguments: made.append(1) or original(*arguments))
+    original = rigs.camera_maps
+    monkeypatch.setattr(rigs, "camera_maps", lambda *arguments: made.append(1) or original(*arguments))
     policy = GenerativePolicy.of(models)
     for _ in range(3):
         policy.plan(seen)

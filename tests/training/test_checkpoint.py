@@ -18,36 +18,36 @@ from action_images.training.checkpoint import (
     restore,
     save,
 )
-from action_images.training.ema import Average
+from action_images.training.ema import EMA
 
 
 def network() -> nn.Module:
     return nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2).requires_grad_(False))
 
 
-def trained() -> tuple[nn.Module, TorchState, Average]:
+def trained() -> tuple[nn.Module, TorchState, EMA]:
     """A small network three steps on."""
     net = network()
     optimizer = torch.optim.AdamW([value for value in net.parameters() if value.requires_grad], 0.1)
-    average = Average(net, 0.9)
+    ema = EMA(net, 0.9)
     for _ in range(3):
         net(torch.randn(5, 3)).square().mean().backward()
         optimizer.step()
         optimizer.zero_grad()
-        average.update()
-    return net, TorchState(optimizer), average
+        ema.update()
+    return net, TorchState(optimizer), ema
 
 
 def test_what_is_saved_comes_back_bit_by_bit_and_what_is_frozen_is_left_out(tmp_path):
-    net, optimizer, average = trained()
-    tensors = gather(net, optimizer, average.named())
+    net, optimizer, ema = trained()
+    tensors = gather(net, optimizer, ema.named())
     assert not any(name.startswith("model/1.") for name in tensors)
     path = save(tmp_path, tensors, Progress(3, 17, 0.5, 2.0), keep_last=1)
     read, progress = load(path)
     assert progress == Progress(3, 17, 0.5, 2.0)
     fresh = network()
     other = TorchState(torch.optim.AdamW([value for value in fresh.parameters() if value.requires_grad], 0.1))
-    shadow = Average(fresh, 0.9)
+    shadow = EMA(fresh, 0.9)
     shadow.load(restore(read, fresh, other))
     again = gather(fresh, other, shadow.named())
     assert again.keys() == tensors.keys()
@@ -113,35 +113,35 @@ def test_tensors_of_another_network_are_refused_by_name(tmp_path: Path):
 
 
 def test_a_process_that_is_not_to_keep_them_holds_no_copy():
-    net, optimizer, average = trained()
-    assert gather(net, optimizer, average.named(), keep=False) is None
+    net, optimizer, ema = trained()
+    assert gather(net, optimizer, ema.named(), keep=False) is None
 
 
 def test_the_average_follows_and_is_in_place_only_while_asked_for():
-    net, _, average = trained()
+    net, _, ema = trained()
     last = net[0].weight.detach().clone()
-    with average.in_place():
-        assert torch.equal(net[0].weight, average.named()["0.weight"])
+    with ema.in_place():
+        assert torch.equal(net[0].weight, ema.named()["0.weight"])
         assert not torch.equal(net[0].weight, last)
     assert torch.equal(net[0].weight, last)
 
 
 def test_the_average_is_the_sum_with_the_decays_that_it_promises():
     net = nn.Linear(1, 1, bias=False)
-    average = Average(net, 0.9)
+    ema = EMA(net, 0.9)
     expected = net.weight.item()
     for number in range(1, 200):
         with torch.no_grad():
             net.weight.fill_(number)
-        average.update()
+        ema.update()
         decay = min(0.9, (1 + number) / (10 + number))
         expected = decay * expected + (1 - decay) * number
-    assert average.named()["weight"].item() == pytest.approx(expected, rel=1e-5)
+    assert ema.named()["weight"].item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_without_a_decay_the_weights_stand_for_themselves():
     net = network()
-    average = Average(net, None)
-    average.update()
-    with average.in_place():
-        assert average.named() == {}
+    ema = EMA(net, None)
+    ema.update()
+    with ema.in_place():
+        assert ema.named() == {}

@@ -18,7 +18,8 @@ from action_images.model.text import HashedWords
 from action_images.training import train as loop
 from action_images.training.checkpoint import checkpoints, load
 from action_images.training.interruption import interruptible
-from action_images.training.recipe import SourceRecipe
+from action_images.training.recipe import SourceRecipe, differences
+from action_images.training.run_folder import saved_recipe
 from action_images.training.setup import clips_of
 from action_images.training.train import NotFiniteError, Run, train
 from action_images.training.validation import Validation
@@ -62,6 +63,23 @@ def test_a_run_that_is_stopped_and_resumed_equals_one_that_is_not(plain, uninter
     whole = uninterrupted(plain)
     assert losses_of(tmp_path) == losses_of(whole)
     assert_same_weights(model, whole / "model")
+
+
+def test_a_run_of_the_first_version_is_gone_on_with(plain, uninterrupted, tmp_path):
+    """As version 1 left it: modes were called tasks in `recipe.json`, which had no version."""
+    run = Run.start(plain, tmp_path)
+    for step, batches in run.steps():
+        run.log.step(step, *run.learn(step, batches), 0.0, 1)
+        if step == 2:
+            run.save()
+            break
+    values = plain.as_json()
+    for source in values["sources"]:
+        source["tasks"] = source.pop("modes")
+    (tmp_path / "recipe.json").write_text(json.dumps(values))
+    assert differences(saved_recipe(tmp_path), plain) == []
+    model = train(plain, tmp_path)
+    assert_same_weights(model, uninterrupted(plain) / "model")
 
 
 def test_a_run_that_is_killed_at_any_moment_resumes_and_equals_one_that_is_not(
@@ -222,7 +240,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_its_samples_are_listed(plain
     assert all(
         torch.equal(before[name].nan_to_num(7.0), value.nan_to_num(7.0)) for name, value in after.items()
     )
-    assert run.progress.step == run.average.num_updates == 0
+    assert run.progress.step == run.ema.num_updates == 0
 
 
 @pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
@@ -267,12 +285,12 @@ def test_the_finished_weights_are_the_average_and_not_the_last(plain, tmp_path):
 def test_gradients_are_clipped_and_weights_of_layers_alone_decay(plain, tmp_path):
     run = Run.start(replace(plain, clip_gradient=1e-3), tmp_path)
     _, norm = run.learn(*next(run.steps()))
-    moments = torch.stack([state["exp_avg"].norm() for state in run.optimizer.state.values()])
+    moments = torch.stack([state["exp_avg"].norm() for state in run.engine.optimizer.state.values()])
     assert norm > 1e-3
     assert moments.norm().item() / (1 - plain.betas[0]) == pytest.approx(1e-3, rel=1e-2)
     decaying = {
         id(parameter)
-        for group in run.optimizer.param_groups
+        for group in run.engine.optimizer.param_groups
         if group["weight_decay"] > 0
         for parameter in group["params"]
     }

@@ -27,16 +27,18 @@ def adapted(recipe, tmp_path_factory):
 
 def test_only_the_adapters_learn_and_the_checkpoint_holds_nothing_else(adapted, tmp_path):
     run = Run.start(replace(adapted, transformer_dtype="bfloat16"), tmp_path)
-    names = {name for name, value in run.module.named_parameters() if value.requires_grad}
+    names = {name for name, value in run.engine.module.named_parameters() if value.requires_grad}
     assert names
     assert all(".lora_" in name for name in names)
-    before = {name: value.clone() for name, value in run.module.named_parameters()}
+    before = {name: value.clone() for name, value in run.engine.module.named_parameters()}
     for step, batches in run.steps():
         run.learn(step, batches)
     run.save()
-    changed = {name for name, value in run.module.named_parameters() if not torch.equal(value, before[name])}
+    changed = {
+        name for name, value in run.engine.module.named_parameters() if not torch.equal(value, before[name])
+    }
     assert changed == names
-    dtypes = {name: value.dtype for name, value in run.module.named_parameters()}
+    dtypes = {name: value.dtype for name, value in run.engine.module.named_parameters()}
     assert all(dtypes[name] == torch.float32 for name in names)
     assert any(dtype == torch.bfloat16 for name, dtype in dtypes.items() if name not in names)
     tensors, _ = load(checkpoints(tmp_path / "checkpoints")[-1])

@@ -17,7 +17,7 @@ from runs import losses_of, weights_of
 
 from action_images.cli import main
 from action_images.model.bundle import Models
-from action_images.training import deepspeed as zero
+from action_images.training import deepspeed
 from action_images.training.log import read_log
 from action_images.training.train import Run, train
 
@@ -40,7 +40,7 @@ if not stop:
     raise SystemExit
 run = Run.start(recipe, out)
 assert run.accelerator.num_processes == 2, run.accelerator.distributed_type
-assert run.sharded == (sys.argv[4] == "sharded"), run.accelerator.distributed_type
+assert run.engine.sharded == (sys.argv[4] == "sharded"), run.accelerator.distributed_type
 if recipe.mixed_precision == "bf16":
     def exact(module, arguments):
         assert arguments[1].dtype == torch.float32 and (arguments[1] != arguments[1].bfloat16()).any(), arguments[1]
@@ -159,7 +159,7 @@ def test_the_stage_of_a_file_of_deepspeeds_own_is_read(tmp_path, monkeypatch, st
     monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
     monkeypatch.setenv("ACCELERATE_DEEPSPEED_CONFIG_FILE", str(tmp_path / "zero.json"))
     with nullcontext() if accepted else pytest.raises(ValueError, match="stage 3 cannot be saved here"):
-        zero.check_wanted()
+        deepspeed.check_wanted()
 
 
 @pytest.mark.parametrize("config", ["fsdp2", DEEPSPEED])

@@ -2,12 +2,14 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from action_images.canvas import MODES
 from action_images.codec import ActionImageFormat
 from action_images.model.presets import PRESETS
+from action_images.training.migration import VERSION
 from action_images.training.optimizer import learning_rate
 from action_images.training.recipe import PRACTICAL, Recipe, differences
 from action_images.training.recipes import DEBUG, RECIPES
@@ -35,6 +37,18 @@ def test_fields_of_another_version_are_named():
     del values["shift"]
     with pytest.raises(ValueError, match="needs: shift"):
         Recipe.from_json(values)
+
+
+def test_a_recipe_that_the_first_version_saved_is_read_in_the_words_of_this_one():
+    """The file is what version 1 wrote for `tiny`, when modes were called tasks."""
+    saved = json.loads((Path(__file__).parent / "recipe_of_version_1.json").read_text())
+    assert "tasks" in saved["sources"][0]
+    assert differences(Recipe.from_json(saved), RECIPES["tiny"]) == []
+
+
+def test_a_recipe_of_a_later_version_is_refused():
+    with pytest.raises(ValueError, match="saved by a newer Action Images"):
+        Recipe.from_json({"version": VERSION + 1, **DEBUG.as_json()})
 
 
 def test_recipes_saved_before_axes_had_a_length_are_gone_on_with_and_drew_them_as_everybody_did():

@@ -12,7 +12,8 @@ from action_images.episodes.dataset import Dataset
 from action_images.samples.split import Split
 from action_images.training.checkpoint import checkpoints
 from action_images.training.recipe import Recipe
-from action_images.training.train import Run, saved_recipe
+from action_images.training.run_folder import saved_recipe
+from action_images.training.train import Run
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from action_images.cli.terminal.worker_options import WorkerOptions
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from action_images.inference.labelled_copy import Job
+    from action_images.inference.label_job import Job
     from action_images.parallel.cluster import Spread
 
 
@@ -60,7 +60,8 @@ def main(
     from rich.console import Console
 
     from action_images.episodes.dataset import Dataset
-    from action_images.inference.labelled_copy import Job, Labelling
+    from action_images.inference.label_job import Job
+    from action_images.inference.labelling import Labelling
     from action_images.model.shipped import SHIPPED, SHIPPED_KNOW
 
     if models.model == SHIPPED:
@@ -86,7 +87,7 @@ def _label_spots(job: "Job", out: Path, limit: int | None, spread: "Spread") -> 
     from rich.console import Console
 
     from action_images.cli.terminal.progress import counting
-    from action_images.inference.labelled_copy import label_spots
+    from action_images.inference.label_spots import label_spots
 
     with counting("labelling") as tell:
         reasons = list(label_spots(job, out, limit, tell, spread).values())

@@ -61,7 +61,7 @@ def main(
             f"give a recipe ({', '.join(RECIPES)}) and --out, or --resume and the folder of a run"
         )
     if resume is not None:
-        from action_images.training.train import saved_recipe
+        from action_images.training.run_folder import saved_recipe
 
         run = Training(saved_recipe(resume), resume, trackers=trackers)
     assert isinstance(run, Training)
@@ -76,7 +76,8 @@ def _train(run: Training) -> None:
     from torch import distributed
 
     from action_images.reports.training_pictures import pictures_into
-    from action_images.training.train import CHECKPOINTS, train
+    from action_images.training.run_folder import CHECKPOINTS
+    from action_images.training.train import train
 
     console = Console(highlight=False)
     try:

@@ -46,11 +46,7 @@ def write_json(path: Path, value: Any, indent: int | None = 2) -> None:
 
 def commit_file(temporary: Path, path: Path) -> None:
     """Give a finished file its name in one step, after its bytes have reached the disk."""
-    descriptor = os.open(temporary, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    _sync(temporary)
     os.chmod(temporary, 0o644)  # temporary files are the owner's alone; results are for everybody
     os.replace(temporary, path)
 
@@ -59,7 +55,7 @@ def commit_file(temporary: Path, path: Path) -> None:
 def whole_folder(path: Path) -> Iterator[Path]:
     """A temporary folder beside `path` to fill; it becomes `path` when the block ends without an error.
 
-    A folder that stands at `path` is replaced: it is set aside, the new one takes its name, then the old one
+    All of it has then reached the disk. A folder that stands at `path` is replaced: it is set aside, the new one takes its name, then the old one
     is removed. Between the two renames a kill leaves no folder at `path`; `remove_leftovers` puts the old one
     back.
     """
@@ -69,9 +65,13 @@ def whole_folder(path: Path) -> Iterator[Path]:
     temporary.mkdir()
     try:
         yield temporary
+        for part in (*temporary.rglob("*"), temporary):
+            _sync(part)
         if path.exists():
+            shutil.rmtree(aside, ignore_errors=True)
             os.replace(path, aside)
         os.replace(temporary, path)
+        _sync(path.parent)
         shutil.rmtree(aside, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -90,3 +90,12 @@ def remove_leftovers(folder: Path) -> None:
             shutil.rmtree(left, ignore_errors=True)
         else:
             left.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file, or a folder's list of names, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

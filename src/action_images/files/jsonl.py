@@ -2,19 +2,26 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from action_images.errors import ActionImagesError
+from action_images.files.atomic import write_text
 
 
-def append(path: Path, record: Mapping[str, Any]) -> None:
-    """Add one line and see it on the disk; what came before is not touched."""
+def append(path: Path, record: Mapping[str, Any], *, sync: bool = True) -> None:
+    """Add one line, what came before is not touched; `sync`: wait until it is on the disk."""
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(record) + "\n")
         file.flush()
-        os.fsync(file.fileno())
+        if sync:
+            os.fsync(file.fileno())
+
+
+def write(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
+    """Let a file hold these records alone, whole or not at all."""
+    write_text(path, "".join(json.dumps(record) + "\n" for record in records))
 
 
 def load(path: Path) -> list[dict[str, Any]]:

@@ -8,7 +8,8 @@ from markupsafe import Markup
 
 from action_images.episodes.dataset import Dataset
 from action_images.episodes.trajectory_file import COLUMNS, load_trajectory
-from action_images.inference.labelled_copy import FOLDER, EpisodeLabels
+from action_images.inference.label_folder import FOLDER
+from action_images.inference.labelling import EpisodeLabels
 from action_images.reports.curve import Curve
 from action_images.reports.inlined import data_uri
 from action_images.reports.pages import write_page

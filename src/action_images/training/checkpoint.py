@@ -1,7 +1,6 @@
-"""Checkpoints: safetensors and json in one folder, written whole or not at all, the same however many processes wrote them."""
+"""Checkpoints: safetensors and json in one folder, whole or not there, the same however many processes wrote them."""
 
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -14,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from action_images.errors import ActionImagesError
+from action_images.files.atomic import whole_folder
 from action_images.training.fsdp import put, shared_like, whole
 
 STATE, TENSORS = "state.json", "tensors.safetensors"
@@ -65,14 +65,14 @@ class TorchState:
 
 
 def gather(
-    network: nn.Module, optimizer: OptimizerState, average: Mapping[str, Tensor], keep: bool = True
+    network: nn.Module, optimizer: OptimizerState, ema: Mapping[str, Tensor], keep: bool = True
 ) -> dict[str, Tensor] | None:
     """All that a run has learnt by name, whole and on the CPU. What is frozen stays where it came from.
 
     Every process takes part, and gets None unless it is to `keep` it: of large models a node holds one copy, not one for each GPU.
     """
     tensors = {}
-    for name, value in _learnt(network, optimizer, average):
+    for name, value in _learnt(network, optimizer, ema):
         gathered = whole(value)
         if keep:
             tensors[name] = gathered.contiguous()
@@ -80,13 +80,13 @@ def gather(
 
 
 def _learnt(
-    network: nn.Module, optimizer: OptimizerState, average: Mapping[str, Tensor]
+    network: nn.Module, optimizer: OptimizerState, ema: Mapping[str, Tensor]
 ) -> Iterator[tuple[str, Tensor]]:
     for name, parameter in _trained(network):
         yield f"model/{name}", parameter
         for key, value in optimizer.of(parameter).items():
             yield f"optimizer/{name}/{key}", value
-    for name, value in average.items():
+    for name, value in ema.items():
         yield f"average/{name}", value
 
 
@@ -115,7 +115,7 @@ class Stored(Mapping[str, Tensor]):
 
 
 def restore(tensors: Stored, network: nn.Module, optimizer: OptimizerState) -> Stored:
-    """Put a run's tensors back where they were, and return the averages by name; raises ValueError where one does not fit."""
+    """Put a run's tensors back where they were, and return the EMA by name; raises ValueError where one does not fit."""
     learnt, state = tensors.below("model/"), tensors.below("optimizer/")
     for name, parameter in _trained(network):
         if name not in learnt:
@@ -134,23 +134,15 @@ def save(folder: Path, tensors: Mapping[str, Tensor], progress: Progress, keep_l
 
     Raises OSError where it cannot be written (a full disk); the others are then as they were.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     done = folder / f"{PREFIX}{progress.step:08d}"
-    unfinished = folder / f".{done.name}.part"
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir()
     try:
-        save_file(dict(tensors), unfinished / TENSORS)
-        (unfinished / STATE).write_text(json.dumps(asdict(progress), indent=2) + "\n")
-        for path in (*unfinished.iterdir(), unfinished):
-            sync(path)
-        shutil.rmtree(done, ignore_errors=True)
-        unfinished.rename(done)
-        sync(folder)
+        with whole_folder(done) as unfinished:
+            save_file(dict(tensors), unfinished / TENSORS)
+            (unfinished / STATE).write_text(json.dumps(asdict(progress), indent=2) + "\n")
     except (OSError, SafetensorError) as error:
-        shutil.rmtree(unfinished, ignore_errors=True)
         raise OSError(
-            f"{done}: the checkpoint could not be written ({error}); the one before is as it was, make room and resume"
+            f"{done}: the checkpoint could not be written ({error}); "
+            "the one before is as it was, make room and resume"
         ) from error
     for old in checkpoints(folder)[:-keep_last]:
         shutil.rmtree(old)
@@ -171,12 +163,3 @@ def load(checkpoint: Path) -> tuple[Stored, Progress]:
         raise ActionImagesError(
             f"{checkpoint}: is no checkpoint that can be read ({error}); delete it to go on from the one before"
         ) from error
-
-
-def sync(path: Path) -> None:
-    """Wait until a file, or a folder's list of names, is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

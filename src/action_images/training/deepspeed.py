@@ -1,15 +1,21 @@
 """DeepSpeed's ZeRO, stages 1 and 2: every process holds the weights, and a share of the optimizer's state (stage 2: of the gradients)."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DeepSpeedPlugin
 from torch import Tensor, nn
+from typing_extensions import Self
 
 from action_images.errors import ActionImagesError
+from action_images.model.denoiser import CanvasDenoiser
+from action_images.training.engine import autocast
+from action_images.training.optimizer import build_optimizer
+from action_images.training.recipe import Recipe
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
 """What AdamW remembers of a parameter."""
@@ -43,36 +49,64 @@ def _settings() -> dict[str, Any]:
     return DeepSpeedPlugin().deepspeed_config["zero_optimization"]
 
 
-def prepare(
-    accelerator: Accelerator, network: nn.Module, optimizer: torch.optim.Optimizer, clip_gradient: float
-) -> Any:
-    """The engine that runs `network` and takes the optimizer's steps; everything stays in the precision that it has.
+@dataclass
+class DeepSpeedEngine:
+    """DeepSpeed's own engine, which takes the steps too; see `engine.Engine`.
 
-    Not by way of accelerate, which takes a step inside of `backward`, before the loss has been looked at, and casts weights.
+    It is not made by accelerate, which takes a step inside of `backward`, before anybody has looked at the loss, and
+    casts the weights. Here everything stays in the precision that it has.
     """
-    import deepspeed
 
-    engine, *_ = deepspeed.initialize(
-        model=network,
-        optimizer=optimizer,
-        config={
-            "zero_optimization": {
-                "stage": _settings()["stage"],
-                "overlap_comm": accelerator.device.type != "cpu",
+    accelerator: Accelerator
+    network: CanvasDenoiser
+    module: Any
+    state: "DeepSpeedState"
+    recipe: Recipe
+
+    one_sample_a_pass = True
+    sharded = False
+
+    @classmethod
+    def around(cls, network: CanvasDenoiser, accelerator: Accelerator, recipe: Recipe) -> Self:
+        """An engine for a denoiser whose trainable parameters are marked."""
+        import deepspeed
+
+        zero = {"stage": _settings()["stage"], "overlap_comm": accelerator.device.type != "cpu"}
+        engine, *_ = deepspeed.initialize(
+            model=network,
+            optimizer=build_optimizer(network, recipe),
+            config={
+                "zero_optimization": zero,
+                "zero_allow_untested_optimizer": True,
+                "gradient_clipping": recipe.clip_gradient,
+                # A batch is as many passes as the loop makes: `step` ends it.
+                "managed_gradient_accumulation": False,
+                "train_micro_batch_size_per_gpu": 1,
+                "gradient_accumulation_steps": 1,
+                "steps_per_print": 1 << 60,
             },
-            "zero_allow_untested_optimizer": True,
-            "gradient_clipping": clip_gradient,
-            # A batch is as many passes as the loop makes: `step` ends it.
-            "managed_gradient_accumulation": False,
-            "train_micro_batch_size_per_gpu": 1,
-            "gradient_accumulation_steps": 1,
-            "steps_per_print": 1 << 60,
-        },
-    )
-    return engine
+        )
+        return cls(accelerator, network, engine, DeepSpeedState(engine), recipe)
+
+    @property
+    def optimizer(self) -> Any:
+        """The optimizer with the groups of parameters."""
+        return self.module.optimizer
+
+    def accumulate(self, compute: Callable[[], Tensor], *, last: bool) -> Tensor:  # noqa: ARG002
+        """See `engine.Engine`."""
+        with autocast(self.accelerator, self.recipe):
+            loss = compute()
+        self.module.backward(loss)
+        return loss.detach()
+
+    def update(self, loss: float) -> float:  # noqa: ARG002
+        """See `engine.Engine`; DeepSpeed itself takes no step where the norm is no number."""
+        self.module.step()
+        return float(self.module.get_global_grad_norm())
 
 
-class ZeroState:
+class DeepSpeedState:
     """The optimizer's state by parameter, gathered from the shares of all processes; see `checkpoint.OptimizerState`."""
 
     def __init__(self, engine: Any) -> None:

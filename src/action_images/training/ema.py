@@ -1,4 +1,4 @@
-"""The running average of the weights, which is what is judged and shipped."""
+"""The EMA: an exponential moving average of the weights, which is what is judged and shipped."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,11 +10,11 @@ from action_images.errors import ActionImagesError
 from action_images.training.fsdp import put
 
 
-class Average:
+class EMA:
     """An exponential moving average of all trainable parameters, in float32; without a decay it is the weights themselves.
 
-    It follows faster in the beginning: after n updates the decay is at most (1 + n) / (10 + n). (diffusers' EMAModel knows
-    no names and no parameters that lie in pieces.)
+    It follows faster in the beginning: after n updates the decay is at most (1 + n) / (10 + n). (diffusers' EMAModel
+    knows no names and no parameters that lie in pieces.)
     """
 
     def __init__(self, network: nn.Module, decay: float | None):

@@ -1,8 +1,6 @@
 """What is said of a run while it goes: a line now and then, a file of all steps, and curves for whoever tracks them."""
 
 import importlib.util
-import json
-import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from action_images.errors import ActionImagesError
+from action_images.files import jsonl
 
 SECONDS_BETWEEN_LINES = 15.0
 SMOOTHING = 0.98
@@ -50,9 +49,9 @@ class Log:
         self.accelerator, self.num_steps = accelerator, num_steps
         self.console = Console(quiet=not accelerator.is_main_process, highlight=False)
         self._path = out / LOG if accelerator.is_main_process else None
-        if self._path is not None and self._path.is_file():
+        if self._path is not None:
             # A row that a full disk or a power cut left half written would swallow the next one.
-            os.truncate(self._path, self._path.read_bytes().rfind(b"\n") + 1)
+            jsonl.repair(self._path)
         self._tracked = config is not None
         if config is not None:
             accelerator.init_trackers("training", config={name: str(value) for name, value in config.items()})
@@ -104,7 +103,7 @@ class Log:
     @property
     def last_validation(self) -> Figures:
         """The figures of the last validation, this one's or a former process's; empty where there was none."""
-        rows = [] if self._path is None or not self._path.is_file() else read_log(self._path.parent)
+        rows = [] if self._path is None else jsonl.load(self._path)
         return next((row["validation"] for row in reversed(rows) if "validation" in row), {})
 
     def close(self) -> None:
@@ -114,11 +113,9 @@ class Log:
 
     def _write(self, row: dict[str, Any]) -> None:
         if self._path is not None:
-            with self._path.open("a") as file:
-                file.write(json.dumps(row) + "\n")
+            jsonl.append(self._path, row, sync="validation" in row)
 
 
 def read_log(out: Path) -> list[dict[str, Any]]:
     """The rows of a run's log; a last line that a killed process left half written is left out."""
-    text = (out / LOG).read_text()
-    return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+    return jsonl.load(out / LOG)

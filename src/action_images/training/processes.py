@@ -1,16 +1,21 @@
-"""The processes of a run, as accelerate finds them: one, several with a copy of the model each, or several that share it (FSDP2, ZeRO)."""
+"""The processes of a run, as accelerate finds them, and what they decide together.
+
+There is one, or several with a copy of the model each, or several that share it (FSDP2, ZeRO).
+"""
 
 import os
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin, InitProcessGroupKwargs
+from torch import Tensor
 from torch.distributed.fsdp import MixedPrecisionPolicy
 
 from action_images.errors import ActionImagesError
-from action_images.training import deepspeed as zero
+from action_images.training import deepspeed
 
 SLOWEST_SAVE = timedelta(hours=2)
 """How long processes wait for each other: one writes a checkpoint (77 GB of a 5B model) while the others stand still."""
@@ -22,8 +27,8 @@ def join_processes(mixed_precision: str, **options: Any) -> Accelerator:
     cpu = not torch.accelerator.is_available()
     if cpu:
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
-    if zero.wanted():
-        zero.check_wanted()
+    if deepspeed.wanted():
+        deepspeed.check_wanted()
     patient = InitProcessGroupKwargs(timeout=SLOWEST_SAVE)
     accelerator = Accelerator(cpu=cpu, mixed_precision=mixed_precision, kwargs_handlers=[patient], **options)
     if (
@@ -46,3 +51,20 @@ def join_processes(mixed_precision: str, **options: Any) -> Accelerator:
             "the first version of FSDP cannot be saved here; share with FSDP2: training/configs/fsdp2.yaml"
         )
     return accelerator
+
+
+def agreed(accelerator: Accelerator, *, stop: bool, due: Sequence[bool]) -> tuple[bool, list[bool]]:
+    """The same decisions in all processes: to stop where any of them is to, what is due as the first process says."""
+    said = [stop, *(one and accelerator.is_main_process for one in due)]
+    if accelerator.num_processes > 1:
+        votes = accelerator.reduce(torch.tensor(said, dtype=torch.float32, device=accelerator.device), "sum")
+        assert isinstance(votes, Tensor)
+        said = [vote > 0 for vote in votes.tolist()]
+    return said[0], said[1:]
+
+
+def summed(accelerator: Accelerator, value: Tensor) -> float:
+    """The sum of a number of each process."""
+    total = accelerator.reduce(value, "sum")
+    assert isinstance(total, Tensor)
+    return total.item()

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from action_images.errors import ActionImagesError
 from action_images.samples.split import Part, Unit
+from action_images.training.migration import migrated
 
 Trainable = Literal["full", "lora"]
 Precision = Literal["float32", "bfloat16"]
@@ -161,8 +162,11 @@ class Recipe:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "Recipe":
-        """From what `as_json` gave; raises ValueError where a field is not known or missing."""
-        values = LATER | values
+        """From what `as_json` gave, in this version or an earlier one.
+
+        Raises ValueError where a field is not known or missing.
+        """
+        values = migrated(values)
         unknown = set(values) - {declared.name for declared in fields(cls)}
         if unknown:
             raise ActionImagesError(
@@ -185,8 +189,6 @@ class Recipe:
         return cls(**values)
 
 
-LATER = {"learns": "action-images", "mirror": 0.0, "axis_length": None}
-"""Values of fields that recipes saved by earlier versions do not have."""
 PRACTICAL = frozenset(
     {"num_workers", "validate_minutes", "validation_windows", "save_minutes", "keep_last", "micro_batch_size"}
 )

@@ -19,15 +19,12 @@ from action_images.errors import ActionImagesError
 from action_images.geometry import Camera, Trajectory
 from action_images.model.autoencoders.autoencoder import check_size, num_latent_frames, num_pixel_frames
 from action_images.model.bundle import Models
-from action_images.model.conditioning.rays import camera_maps, map_shape
+from action_images.model.conditioning.rays import map_shape
 from action_images.model.denoiser import Condition
+from action_images.pipeline.rigs import Rigs
+from action_images.pipeline.still_video import over_still
 from action_images.samples.sample import Sample
 from action_images.structs import Struct
-
-MOVED = ((3 / 64, 0.05, 0.12), (1 / 64, 0.12, 0.20))
-"""Where an imagined video is shown, and where the given image: how far to each side of a pixel (of the image's height) it is looked,
-how much the strongest colour differs there from a still video's on average, of 1, for a pixel to begin to be shown as
-imagined, and from where on it is shown so. The first finds what is faint and large, the second what is small (docs/experiments.md)."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,7 @@ class Pipeline:
 
     models: Models
     format: ActionImageFormat = ActionImageFormat()
-    rigs: "Rigs" = field(default_factory=lambda: Rigs())
+    rigs: Rigs = field(default_factory=Rigs)
 
     @classmethod
     def of(cls, models: Models) -> Self:
@@ -60,35 +57,32 @@ class Pipeline:
 
         How long axes are drawn is the models' own choice, where they say on what clips they were trained.
         """
-        format = (
-            RELEASED if models.denoiser.transformer.config["camera"] == "released" else ActionImageFormat()
-        )
-        return cls(
-            models, format if models.clips is None else replace(format, axis_length=models.clips.axis_length)
-        )
+        is_release = models.denoiser.transformer.config["camera"] == "released"
+        format = RELEASED if is_release else ActionImageFormat()
+        if models.clips is not None:
+            format = replace(format, axis_length=models.clips.axis_length)
+        return cls(models, format)
 
     def encode(
         self, sample: Sample, mode: Mode | Sequence[Mode], num_frames: int | None = None
     ) -> tuple[Canvas, Condition]:
-        """A batch of samples as a canvas for `mode` (or one for each, of the same layout), with what the denoiser is told besides.
+        """A batch of samples as a canvas for `mode` (or one for each, of the same layout), and what else the denoiser is told.
 
         `num_frames` pixel frames are to be on the canvas (None: as many as the sample has). Where the sample holds
         fewer than that of a stream of which only the first frame is shown, the rest is asked: one image and the
-        current tool pose are enough to plan. Raises ValueError for frame counts and sizes that do not fit the models,
-        for missing cameras or trajectories, and for modes that do not share a layout.
+        current tool pose are enough to plan. Raises ValueError for frame counts and sizes that do not fit the
+        models, for missing cameras or trajectories, and for modes that do not share a layout.
         """
         modes = (mode,) * len(sample.video) if isinstance(mode, Mode) else tuple(mode)
         sample, cameras, num_frames = self._checked(sample, modes, num_frames)
-        layout = _shared_layout(
-            modes, sample.video.shape[1], num_latent_frames(self.models.autoencoder, num_frames)
-        )
+        num_latents = num_latent_frames(self.models.autoencoder, num_frames)
+        layout = _shared_layout(modes, sample.video.shape[1], num_latents)
         pixels: dict[Stream, Tensor] = {"video": sample.video}
         if modes[0].action is not None:
             pixels["action"] = self.draw(sample.trajectory, cameras)
-        streams = {stream: self._shown(frames, layout, stream) for stream, frames in pixels.items()}
-        latents = layout.pack(
-            {segment: streams[segment.stream][:, segment.view] for segment in layout.segments}
-        )
+        streams = {stream: self._encoded(frames, layout, stream) for stream, frames in pixels.items()}
+        parts = {segment: streams[segment.stream][:, segment.view] for segment in layout.segments}
+        latents = layout.pack(parts)
         given = torch.stack([one.given(layout) for one in modes]).to(latents.device)
         canvas = Canvas(latents, given, layout, self._valid(sample, layout, num_frames)).check()
         return canvas, self._condition(sample, cameras, canvas, pixels)
@@ -159,22 +153,20 @@ class Pipeline:
     def _over_still(
         self, video: Tensor, layout: Layout, condition: Condition
     ) -> Float[Tensor, "b view frame 3 height width"]:
-        """Videos (the same) with the given image shown where they hardly differ from one that stands still."""
+        """Videos (the same) with the given image shown where they hardly move: see `still_video`."""
         assert condition.still is not None
         assert condition.first_frames is not None
-        still = [
+        parts = [
             part[:, :, :2]
             for segment, part in layout.unpack(condition.still).items()
             if segment.stream == "video"
         ]
-        frames = self._pixels(torch.stack(still, 1))
-        frames = torch.cat(
-            [frames[:, :, :1], frames[:, :, -1:].expand(-1, -1, video.shape[2] - 1, -1, -1, -1)], 2
-        )
-        moved = _moved((video - frames).abs().amax(-3))[..., None, :, :]
-        return moved * video + (1 - moved) * condition.first_frames.add(1).div(2)[:, :, None]
+        decoded = self._pixels(torch.stack(parts, 1))
+        first, last = decoded[:, :, :1], decoded[:, :, -1:]
+        still = torch.cat([first, last.expand(-1, -1, video.shape[2] - 1, -1, -1, -1)], 2)
+        return over_still(video, still, condition.first_frames.add(1).div(2))
 
-    def _shown(self, video: Tensor, layout: Layout, stream: Stream) -> Tensor:
+    def _encoded(self, video: Tensor, layout: Layout, stream: Stream) -> Tensor:
         """Latents (b view c l h w) of one stream, zeros where the sample holds no frames."""
         num_latents = next(segment.num_frames for segment in layout.segments if segment.stream == stream)
         autoencoder = self.models.autoencoder
@@ -186,9 +178,8 @@ class Pipeline:
         if sample.valid.shape[-1] < num_frames or bool(sample.valid.all()):
             return None
         first, rest = sample.valid[:, :1], sample.valid[:, 1:num_frames]
-        latent = torch.cat(
-            [first, rest.unflatten(-1, (-1, self.models.autoencoder.temporal_factor)).all(-1)], -1
-        )
+        rest = rest.unflatten(-1, (-1, self.models.autoencoder.temporal_factor)).all(-1)
+        latent = torch.cat([first, rest], -1)
         return layout.pack({segment: latent[:, : segment.num_frames] for segment in layout.segments}, dim=-1)
 
     def _condition(
@@ -199,9 +190,8 @@ class Pipeline:
         network, packed = self.models.denoiser.transformer, None
         if network.config["camera"] is not None:
             maps = self._no_maps(canvas, sample) if cameras is None else self.rigs.maps(cameras, self.models)
-            packed = layout.pack(
-                {segment: maps[:, segment.view, : segment.num_frames] for segment in layout.segments}, dim=1
-            )
+            shown = {segment: maps[:, segment.view, : segment.num_frames] for segment in layout.segments}
+            packed = layout.pack(shown, dim=1)
         seen = sample.video[:, :, 0] if network.stem is not None or network.still_anchor else None
         still = self._still(sample.video[:, :, :1], layout) if network.still_anchor else None
         later = {
@@ -213,10 +203,8 @@ class Pipeline:
 
     def _no_maps(self, canvas: Canvas, sample: Sample) -> Float[Tensor, "b view l c h w"]:
         """What the network is shown of cameras that nobody has calibrated: zeros, as where training leaves them out."""
-        condition, num_latents = (
-            self.models.denoiser.transformer.config["camera"],
-            max(one.num_frames for one in canvas.layout.segments),
-        )
+        condition = self.models.denoiser.transformer.config["camera"]
+        num_latents = max(one.num_frames for one in canvas.layout.segments)
         size = (sample.video.shape[-2], sample.video.shape[-1])
         shape = map_shape(
             condition, canvas.latents.shape[1], self.models.autoencoder, size, self.models.pixels_per_token
@@ -261,49 +249,10 @@ class Pipeline:
             raise ActionImagesError(
                 f"the video is {size}, its cameras say {sample.cameras.size}: resize both together (geometry.framing)"
             )
-        cameras = (
-            None
-            if sample.cameras is None
-            else _per_frame(sample.cameras, sample.video.shape[0], sample.video.shape[1], num_frames)
-        )
+        cameras = sample.cameras
+        if cameras is not None:
+            cameras = _per_frame(cameras, *sample.video.shape[:2], num_frames)
         return sample, cameras, num_frames
-
-
-class Rigs:
-    """Camera maps by rig, so that a policy in a loop encodes the cameras that do not move once."""
-
-    MAX_REMEMBERED = 8
-
-    def __init__(self) -> None:
-        self._maps: dict[bytes, Tensor] = {}
-
-    def maps(self, cameras: Camera, models: Models) -> Float[Tensor, "b view l c h w"]:
-        """The maps of a rig (b view frame), made or remembered."""
-        numbers = [
-            cameras.intrinsics,
-            cameras.world_from_camera.rotation,
-            cameras.world_from_camera.translation,
-        ]
-        key = (
-            b"".join(part.contiguous().cpu().numpy().tobytes() for part in numbers)
-            + str((cameras.batch_shape, cameras.size)).encode()
-        )
-        if key not in self._maps:
-            if len(self._maps) >= self.MAX_REMEMBERED:
-                self._maps.pop(next(iter(self._maps)))
-            condition = models.denoiser.transformer.config["camera"]
-            self._maps[key] = camera_maps(condition, cameras, models.autoencoder, models.pixels_per_token)
-        return self._maps[key]
-
-
-def _moved(change: Float[Tensor, "b view frame h w"]) -> Float[Tensor, "b view frame h w"]:
-    """How far (0 to 1) each pixel is to be shown as imagined, by how much it and what is around it differ from a still video."""
-    images, shares = change.flatten(0, 2), []
-    for share_of_height, least, enough in MOVED:
-        reach = max(1, round(share_of_height * change.shape[-2]))
-        around = torch.nn.functional.avg_pool2d(images, 2 * reach + 1, 1, reach, count_include_pad=False)
-        shares.append(((around - least) / (enough - least)).clamp(0, 1))
-    return torch.stack(shares).amax(0).view_as(change)
 
 
 def _later(frames: Tensor, canvas: Canvas, stream: Stream) -> Float[Tensor, "b view later part 3 h w"] | None:

@@ -1,0 +1,81 @@
+"""The folder that labels are written to: of which data set and which settings it is."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from hashlib import sha256
+from pathlib import Path
+
+from action_images.episodes.dataset import Dataset
+from action_images.episodes.episode import EpisodeError
+from action_images.episodes.tables import read_table
+from action_images.errors import ActionImagesError
+from action_images.files import jsonl
+from action_images.files.settings import keep_settings
+from action_images.inference.label_job import Job
+from action_images.inference.labelling import EpisodeLabels
+
+FOLDER = "labels"
+SETTINGS, EPISODES, REFUSED = f"{FOLDER}/settings.json", f"{FOLDER}/episodes.jsonl", f"{FOLDER}/refused.json"
+
+
+def prepare(job: Job, out: Path, limit: int | None) -> tuple[Dataset, int]:
+    """The data set of a job, and how many of its episodes are to be labelled into `out`.
+
+    `out` is made, or seen to be of the same data set and settings. Raises EpisodeError for a view that the data
+    set does not have, and where `out` is no place for labels.
+    """
+    dataset = Dataset(job.source)
+    missing = [name for name in job.labelling.views if name not in dataset.view_names]
+    if missing:
+        raise EpisodeError(
+            f"{job.source}: has no view {', '.join(missing)}; it has {', '.join(dataset.view_names)}"
+        )
+    _check_place(job.source, out)
+    (out / FOLDER).mkdir(parents=True, exist_ok=True)
+    about = {"source": job.source.name, "source_content": _fingerprint(job.source)}
+    is_empty = not any((out / FOLDER).glob("*.csv")) and not load_labels(out)
+    keep_settings(out / SETTINGS, asdict(job.labelling) | about, empty=is_empty)
+    return dataset, len(dataset) if limit is None else min(limit, len(dataset))
+
+
+def labels_file(out: Path, number: int) -> Path:
+    """Where the labels of an episode stand."""
+    return out / FOLDER / f"{number:06d}.csv"
+
+
+def load_labels(folder: Path) -> list[EpisodeLabels]:
+    """What became of each episode, in their order; none where the folder has no labels yet."""
+    path = folder / EPISODES
+    try:
+        return [EpisodeLabels(**row) for row in jsonl.load(path)]
+    except (ActionImagesError, TypeError) as error:
+        raise EpisodeError(
+            f"{path}: is no list of labelled episodes ({error}); label into a new folder"
+        ) from error
+
+
+def check_some_labelled(source: Path, reasons: Sequence[str | None]) -> None:
+    """Raise EpisodeError where every episode has a reason why it was not labelled."""
+    if reasons and None not in reasons:
+        raise EpisodeError(
+            f"{source}: none of {len(reasons)} episodes could be labelled; the first: {reasons[0]}"
+        )
+
+
+def _check_place(source: Path, out: Path) -> None:
+    if out == source or source in out.parents:
+        raise EpisodeError(f"{out}: labels are never written in place; name a folder outside of {source}")
+    if out.exists() and any(out.iterdir()) and not (out / SETTINGS).is_file():
+        raise EpisodeError(f"{out}: holds something that is no labelled copy; name a new folder")
+
+
+def _fingerprint(source: Path) -> str:
+    """Tells one data set from another of the same name, by the first row of its episode table.
+
+    The row has statistics of the first episode's pixels. A set that has grown since is the same one: its new
+    episodes are labelled into the same copy.
+    """
+    table = read_table(min(source.glob("meta/episodes/*/*.parquet")))
+    first = table.slice(0, 1).to_pylist()
+    return sha256(json.dumps(first, sort_keys=True, default=str).encode()).hexdigest()

@@ -1,0 +1,48 @@
+"""Where the tool's spots are in the single view of a data set, a file for each episode: again from where it stopped."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from action_images.files.atomic import write_json, write_text
+from action_images.inference.label_folder import REFUSED, check_some_labelled, labels_file, prepare
+from action_images.inference.label_job import Job
+from action_images.parallel.cluster import Spread, here
+
+
+def label_spots(
+    job: Job,
+    out: Path,
+    limit: int | None = None,
+    seen: Callable[[int, int], None] | None = None,
+    spread: Spread = here,
+) -> dict[str, str | None]:
+    """Write labels/NUMBER.csv: frame, three spots (px of the view's own size) and confidence, at the model's rate.
+
+    No data set is written, as there are no poses. Files that are there stay. Returns each episode's id with the
+    reason why it was not labelled (None: it was), which labels/refused.json keeps; the next run tries it again.
+    `seen(done, all)` is told of progress. Raises EpisodeError where no episode could be labelled at all.
+    """
+    job, out = replace(job, source=job.source.resolve()), out.resolve()
+    dataset, total = prepare(job, out, limit)
+    reasons: dict[str, str | None] = dict.fromkeys(dataset.ids[:total])
+    left = [number for number in range(total) if not labels_file(out, number).is_file()]
+    num_done = total - len(left)
+    for number, spots in zip(left, spread(job.spots, left), strict=True):
+        if spots.text is not None:
+            write_text(labels_file(out, number), spots.text)
+        reasons[dataset.ids[number]] = spots.reason
+        num_done += 1
+        if seen is not None:
+            seen(num_done, total)
+    _write_refused(out, reasons)
+    check_some_labelled(job.source, list(reasons.values()))
+    return reasons
+
+
+def _write_refused(out: Path, reasons: dict[str, str | None]) -> None:
+    refused = {episode_id: reason for episode_id, reason in reasons.items() if reason is not None}
+    if refused:
+        write_json(out / REFUSED, refused)
+    else:
+        (out / REFUSED).unlink(missing_ok=True)

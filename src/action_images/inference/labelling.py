@@ -1,0 +1,147 @@
+"""How a data set is labelled, and what becomes of one of its episodes."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from action_images.episodes.episode import Episode
+from action_images.geometry.fitting import whole_box
+from action_images.inference.clip_generator import ClipGenerator
+from action_images.inference.label import SpotPath, label, label_one_view
+from action_images.inference.pacing import between, paced, recording
+from action_images.inference.stitch import Sure
+from action_images.samples.sample import Sample
+
+SPOT_COLUMNS = ("frame", "red_x", "red_y", "green_x", "green_y", "blue_x", "blue_y", "confidence")
+
+
+@dataclass(frozen=True)
+class Labelling:
+    """How a data set is labelled; `model` and `sampling` (None: the model's own) say by what, for people.
+
+    `first_pose`: the first window begins from the pose that the episode has in its first frame (where it has
+    one), and nothing else of its path is looked at. `text`: the model is told the instruction. By default it is
+    not, as it might label what the text says instead of what the video shows. `least_known`: an episode of whose
+    frames less than this share could be read gets no path in the copy, as the rest of it would be place-holders.
+    """
+
+    model: str
+    views: tuple[str, ...]
+    first_pose: bool = True
+    text: bool = False
+    overlap: int = 4
+    seed: int = 0
+    least_known: float = 0.9
+    sampling: str | None = None
+
+    def keeps(self, row: "EpisodeLabels") -> bool:
+        """Whether an episode with these labels has a path in the copy."""
+        num_known = row.num_frames - row.num_unknown
+        return num_known > 0 and num_known / row.num_frames >= self.least_known
+
+
+@dataclass(frozen=True)
+class EpisodeLabels:
+    """What became of one episode: confidences (0 to 1) of its frames, and how far its labels lie from its own path.
+
+    `median_mm` and `median_deg` are None where it had no path, or where nothing could be read. `reason` says why
+    it was not labelled at all, as where a view is damaged or not calibrated, and is None where it was. `in_copy`:
+    it is in the copy, without a path where there is a reason; a damaged one cannot be copied.
+    """
+
+    id: str
+    number: int
+    num_frames: int
+    num_unknown: int
+    mean_confidence: float
+    least_confidence: float
+    least_frame: int
+    median_mm: float | None
+    median_deg: float | None
+    reason: str | None = None
+    in_copy: bool = True
+
+    @classmethod
+    def of(cls, episode: Episode, number: int, found: Sure) -> "EpisodeLabels":
+        """Of an episode that was labelled."""
+        sure = found.confidence
+        num_unknown = int((sure == 0).sum())
+        least_frame = int(sure.argmin())
+        median_mm, median_deg = None, None
+        if episode.trajectory is not None and num_unknown < len(sure):
+            truth = episode.trajectory.world_from_tool.to(torch.float32)
+            metres, radians = found.path.world_from_tool.distance(truth)
+            median_mm, median_deg = 1e3 * metres.median().item(), radians.rad2deg().median().item()
+        return cls(
+            id=episode.id,
+            number=number,
+            num_frames=len(sure),
+            num_unknown=num_unknown,
+            mean_confidence=sure.mean().item(),
+            least_confidence=sure[least_frame].item(),
+            least_frame=least_frame,
+            median_mm=median_mm,
+            median_deg=median_deg,
+        )
+
+    @classmethod
+    def none(cls, episode_id: str, number: int, num_frames: int, reason: str) -> "EpisodeLabels":
+        """Of an episode that was not labelled."""
+        return cls(
+            id=episode_id,
+            number=number,
+            num_frames=num_frames,
+            num_unknown=num_frames,
+            mean_confidence=0.0,
+            least_confidence=0.0,
+            least_frame=0,
+            median_mm=None,
+            median_deg=None,
+            reason=reason,
+        )
+
+
+def label_episode(generator: ClipGenerator, episode: Episode, labelling: Labelling) -> Sure:
+    """The path of an episode at its own rate, read at the model's; between two model frames it goes straight."""
+    frames = paced(episode.num_frames, episode.fps, generator.clips.fps)
+    shown = _shown(generator, episode, labelling, frames)
+    found = label(generator, shown, labelling.overlap, labelling.seed)
+    known = found.bridged()
+    # A pose may be placed between known ones, but its confidence stays 0.
+    return (found if known is None else known).at(between(frames, episode.num_frames))
+
+
+def spot_table(generator: ClipGenerator, episode: Episode, labelling: Labelling) -> str:
+    """Where the spots are in the one view of an episode, as CSV: frame, px of the view's own size, confidence.
+
+    A row for each frame that the model is shown; a spot that is not seen is nan.
+    """
+    frames = paced(episode.num_frames, episode.fps, generator.clips.fps)
+    shown = _shown(generator, episode, labelling, frames)
+    spots = label_one_view(generator, shown, labelling.overlap, labelling.seed)
+    points = _in_own_pixels(spots, generator.clips.size, episode.view(labelling.views[0]).frames.size)
+    lines = [",".join(SPOT_COLUMNS)]
+    for frame, row, sure in zip(frames, points.flatten(1).tolist(), spots.confidence.tolist(), strict=True):
+        numbers = [f"{value:.3f}" for value in (*row, sure)]
+        lines.append(",".join([str(frame), *numbers]))
+    return "\n".join(lines) + "\n"
+
+
+def _shown(generator: ClipGenerator, episode: Episode, labelling: Labelling, frames: list[int]) -> Sample:
+    """What the model may see of an episode."""
+    whole = recording(episode, labelling.views, frames, generator.clips.size)
+    path = whole.trajectory if labelling.first_pose else None
+    text = whole.instruction if labelling.text else None
+    return replace(whole, trajectory=path, instruction=text)
+
+
+def _in_own_pixels(
+    spots: SpotPath, clip_size: tuple[int, int], size: tuple[int, int]
+) -> Float[Tensor, "frame 3 2"]:
+    """Spots in the pixels of the view as it was recorded, `size` (height, width); nan where they are not seen."""
+    top, left, height, width = whole_box(size, clip_size)
+    scale = torch.tensor([width / clip_size[1], height / clip_size[0]])
+    points = spots.position * scale + torch.tensor([left, top])
+    return torch.where(spots.seen[..., None], points, torch.nan)

@@ -1,0 +1,103 @@
+"""How passes run and weights change: in one process, in copies of the model, or in pieces of it (FSDP2)."""
+
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+from torch.distributed.fsdp import FSDPModule
+from typing_extensions import Self
+
+from action_images.model.denoiser import CanvasDenoiser
+from action_images.training.checkpoint import OptimizerState, TorchState
+from action_images.training.fsdp import whole
+from action_images.training.optimizer import build_optimizer
+from action_images.training.recipe import Recipe
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """What differs between one process, several copies, FSDP2 and DeepSpeed."""
+
+    network: CanvasDenoiser
+    """The denoiser itself, which has the parameters."""
+    module: Any
+    """The denoiser as it is called in training, an nn.Module around `network` where there are many processes."""
+    optimizer: Any
+    state: OptimizerState
+    one_sample_a_pass: bool
+    """Whether all processes must make the same number of passes, so that each takes one sample."""
+
+    def accumulate(self, compute: Callable[[], Tensor], *, last: bool) -> Tensor:
+        """Add the gradient of the loss that `compute` gives; returns the loss. `last`: no more comes in this step."""
+        ...
+
+    def update(self, loss: float) -> float:
+        """Take the optimizer's step; returns the norm that the gradient had.
+
+        Takes no step where the norm is not finite.
+        """
+        ...
+
+
+@dataclass
+class TorchEngine:
+    """PyTorch's optimizer on what accelerate makes of the network."""
+
+    accelerator: Accelerator
+    network: CanvasDenoiser
+    module: Any
+    optimizer: Any
+    state: OptimizerState
+    recipe: Recipe
+
+    @classmethod
+    def around(cls, network: CanvasDenoiser, accelerator: Accelerator, recipe: Recipe) -> Self:
+        """An engine for a denoiser whose trainable parameters are marked."""
+        module, optimizer = accelerator.prepare(network, build_optimizer(network, recipe))
+        network = accelerator.unwrap_model(module)
+        assert isinstance(network, CanvasDenoiser)
+        return cls(accelerator, network, module, optimizer, TorchState(optimizer.optimizer), recipe)
+
+    @property
+    def sharded(self) -> bool:
+        """Whether the weights lie in pieces on several processes."""
+        return isinstance(self.module, FSDPModule)  # accelerate forgets it on CPUs
+
+    @property
+    def one_sample_a_pass(self) -> bool:
+        """Sharded weights are gathered in every pass."""
+        return self.sharded
+
+    def accumulate(self, compute: Callable[[], Tensor], *, last: bool) -> Tensor:
+        """See `Engine`."""
+        with self._synced(last):
+            # accelerate casts in copies of the model, but not where it lies in pieces.
+            with autocast(self.accelerator, self.recipe) if self.sharded else nullcontext():
+                loss = compute()
+            self.accelerator.backward(loss)
+        return loss.detach()
+
+    def update(self, loss: float) -> float:
+        """See `Engine`; it takes no step either where the loss is not finite."""
+        clipped = self.accelerator.clip_grad_norm_(self.module.parameters(), self.recipe.clip_gradient)
+        assert isinstance(clipped, Tensor)
+        norm = float(whole(clipped))
+        if math.isfinite(loss) and math.isfinite(norm):
+            self.optimizer.step()
+        self.optimizer.zero_grad()
+        return norm
+
+    def _synced(self, last: bool) -> AbstractContextManager[Any]:
+        """Copies share their gradients in the last pass. Pieces do so in each: whole gradients would not fit."""
+        return nullcontext() if last or self.sharded else self.accelerator.no_sync(self.module)
+
+
+def autocast(accelerator: Accelerator, recipe: Recipe) -> AbstractContextManager[Any]:
+    """Passes in the precision of the recipe, for networks that do not cast by themselves."""
+    is_bf16 = recipe.mixed_precision == "bf16"
+    return torch.autocast(accelerator.device.type, torch.bfloat16, enabled=is_bf16)

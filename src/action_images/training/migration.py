@@ -1,0 +1,41 @@
+"""Recipes that earlier versions saved, in the words of this one."""
+
+from collections.abc import Callable
+from typing import Any
+
+from action_images.errors import ActionImagesError
+
+VERSION = 2
+"""Of `recipe.json`. Files of version 1 do not say so."""
+
+Values = dict[str, Any]
+
+
+def migrated(saved: Values) -> Values:
+    """The values of a recipe as this version names them, from a file of any earlier version.
+
+    Raises ValueError for a file of a later version.
+    """
+    values = dict(saved)
+    version = values.pop("version", 1)
+    if version > VERSION:
+        raise ActionImagesError(
+            f"it was saved by a newer Action Images (version {version}, this one knows {VERSION}); update the package"
+        )
+    for step in MIGRATIONS[version - 1 :]:
+        values = step(values)
+    return values
+
+
+def _to_version_2(values: Values) -> Values:
+    """What a model is asked was called a task; the first recipes had no objective, mirror or axis length."""
+    renamed = {name: [_with_modes(one) for one in values.get(name, ())] for name in ("sources", "validation")}
+    return {"learns": "action-images", "mirror": 0.0, "axis_length": None, **values, **renamed}
+
+
+def _with_modes(source: Values) -> Values:
+    return {("modes" if name == "tasks" else name): value for name, value in source.items()}
+
+
+MIGRATIONS: tuple[Callable[[Values], Values], ...] = (_to_version_2,)
+"""The first makes version 2 of version 1, and so on."""
