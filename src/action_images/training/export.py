@@ -3,29 +3,17 @@
 import torch
 from torch import Tensor
 
-<<<<<<< HEAD
 from action_images.model.conditioning.conditioned import Conditioned
-from action_images.training.checkpoint import sync
-=======
-from action_images.model.backbones.wan import ActionImagesTransformer3DModel
->>>>>>> 877aff4 (Training reads downward: engines, run folder and migration have files; labelling in five short files; still video beside the pipeline)
 from action_images.training.fsdp import whole
 
 ADAPTER = "default"
 
 
-<<<<<<< HEAD
-def whole_transformer(transformer: Conditioned, keep: bool = True) -> Conditioned | None:
-    """A copy on the CPU that any process can save alone; every process takes part, and gets None unless it is to `keep` it."""
-=======
-def whole_transformer(
-    transformer: ActionImagesTransformer3DModel, *, keep: bool = True
-) -> ActionImagesTransformer3DModel | None:
+def whole_transformer(transformer: Conditioned, *, keep: bool = True) -> Conditioned | None:
     """A copy on the CPU that any process can save alone, with adapters merged into the layers that they adapt.
 
     Every process takes part, and gets None unless it is to `keep` it.
     """
->>>>>>> 877aff4 (Training reads downward: engines, run folder and migration have files; labelling in five short files; still video beside the pipeline)
     state = {}
     for name, value in transformer.state_dict().items():
         gathered = whole(value)
@@ -39,24 +27,7 @@ def whole_transformer(
     return copy
 
 
-<<<<<<< HEAD
-def put_in_place(unfinished: Path, folder: Path) -> None:
-    """Give a finished folder of models its name, in the place of an older one, once all of it is on the disk."""
-    for path in (*unfinished.rglob("*"), unfinished):
-        sync(path)
-    old = folder.with_name(f".{folder.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        folder.rename(old)
-    unfinished.rename(folder)
-    sync(folder.parent)
-    shutil.rmtree(old, ignore_errors=True)
-
-
 def _scaling(transformer: Conditioned) -> dict[str, float]:
-=======
-def _scaling(transformer: ActionImagesTransformer3DModel) -> dict[str, float]:
->>>>>>> 877aff4 (Training reads downward: engines, run folder and migration have files; labelling in five short files; still video beside the pipeline)
     """How much each adapted layer's adapter counts."""
     return {
         name: module.scaling[ADAPTER]

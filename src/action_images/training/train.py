@@ -17,12 +17,7 @@ from action_images.errors import ActionImagesError
 from action_images.files.atomic import remove_leftovers, whole_folder
 from action_images.inference.clip_generator import ClipGenerator
 from action_images.model.bundle import Clips, Models
-<<<<<<< HEAD
-from action_images.model.denoiser import CanvasDenoiser
 from action_images.model.shipped import INDEX
-=======
-from action_images.model.index import INDEX
->>>>>>> 877aff4 (Training reads downward: engines, run folder and migration have files; labelling in five short files; still video beside the pipeline)
 from action_images.pipeline import Pipeline
 from action_images.samples.loader import Batch, load
 from action_images.samples.mixture import Mixture, fingerprint
