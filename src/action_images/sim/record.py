@@ -86,8 +86,8 @@ class RecordingConfig:
 def record_episode(environment: Tabletop, task: str, seed: int, recording: RecordingConfig) -> Episode | None:
     """The demonstration of one seed, or None where it failed.
 
-    Frame i shows the tool at trajectory[i]; its opening is what the gripper was last told, so a held object does
-    not change it.
+    Frame i shows the tool at trajectory[i]; its opening is what the gripper was last told, so a held object
+    does not change it.
     """
     rng = np.random.default_rng([seed, zlib.crc32(f"{recording.actor} {task}".encode())])
     mishap: Disturbance | Blunder | None = None
