@@ -26,8 +26,8 @@ from action_images.model.text import TEXT_ENCODERS, SavedTextEncoder
 class Clips:
     """What clips a model was trained on: image size (height, width) in px, pixel frames, frames a second.
 
-    `sampling` is a name of `inference.generation.GENERATIONS`; `axis_length` (m) is that of the action images, see
-    `codec.ActionImageFormat`.
+    `sampling` is a name of `inference.generation.GENERATIONS`; `axis_length` (m) is that of the action
+    images, see `codec.ActionImageFormat`.
     """
 
     size: tuple[int, int]
@@ -84,7 +84,8 @@ class Models:
         return replace(self)
 
     def save(self, folder: Path) -> None:
-        """Write all three as safetensors with their configs; the index comes last, so a folder with one is whole."""
+        """Write all three as safetensors with their configs; the index comes last, so a folder with one is
+        whole."""
         folder.mkdir(parents=True, exist_ok=True)
         self.denoiser.save(folder)
         self.autoencoder.save(folder / "vae")
@@ -112,8 +113,8 @@ class Models:
     ) -> Self:
         """Read what `save` wrote, each part in its dtype (`text_dtype` None: the transformer's).
 
-        `denoiser` is the kind of denoiser that was saved; another one is refused. Raises ActionImagesError for
-        other folders, for damaged files and for words that are not known.
+        `denoiser` is the kind of denoiser that was saved; another one is refused. Raises ActionImagesError
+        for other folders, for damaged files and for words that are not known.
         """
         index = read_index(folder)
         if index["answers"] != denoiser.answers:
@@ -133,12 +134,14 @@ class Models:
 
 
 def answers_of(folder: Path) -> str:
-    """What a folder of models answers with, "canvas" or "path", without loading it; raises as `index.read_index`."""
+    """What a folder of models answers with, "canvas" or "path", without loading it; raises as
+    `index.read_index`."""
     return read_index(folder)["answers"]
 
 
 def load_clips(folder: Path) -> Clips | None:
-    """What clips the models of a folder were trained on, without loading them; raises as `index.read_index`."""
+    """What clips the models of a folder were trained on, without loading them; raises as
+    `index.read_index`."""
     return _clips(read_index(folder))
 
 

@@ -57,10 +57,10 @@ class Conversion:
 def convert(source: Path, folder: Path, max_shard_bytes: int = 2 * 10**9) -> Conversion:
     """Write a transformer checkpoint (a pickle, a safetensors file, or a folder of its shards) to our layout.
 
-    Tensors are read and written shard by shard, so that no more than about two shards are ever in memory; pickles are
-    read with `weights_only`, so nothing in them is run. Raises ValueError, before any tensor is read, for names that
-    are unknown, missing or given twice and for shapes that do not agree with each other. The index and config are
-    written last: a folder with a config.json is whole.
+    Tensors are read and written shard by shard, so that no more than about two shards are ever in memory;
+    pickles are read with `weights_only`, so nothing in them is run. Raises ValueError, before any tensor is
+    read, for names that are unknown, missing or given twice and for shapes that do not agree with each other.
+    The index and config are written last: a folder with a config.json is whole.
     """
     tensors = _open(source)
     ours = _renamed(tensors, source)
@@ -162,7 +162,8 @@ class _OnDisk:
 
 
 def _read(wanted: Mapping[str, _OnDisk]) -> dict[str, Tensor]:
-    """Tensors into memory. Their files are opened for this alone: the pages of a file that stays mapped would all stay."""
+    """Tensors into memory. Their files are opened for this alone: the pages of a file that stays mapped would
+    all stay."""
     read: dict[str, Tensor] = {}
     for file in dict.fromkeys(tensor.file for tensor in wanted.values()):
         names = {ours: tensor.name for ours, tensor in wanted.items() if tensor.file == file}
@@ -212,7 +213,8 @@ def _open_safetensors(file: Path) -> dict[str, _OnDisk]:
 def _open_pickle(file: Path) -> dict[str, _OnDisk]:
     loaded = _load_pickle(file)
     for name, value in loaded.items():
-        # A pickled tensor may repeat what it stores without end, and would be as large as it says once it is copied.
+        # A pickled tensor may repeat what it stores without end, and would be as large as it says once it is
+        # copied.
         if value.nbytes > value.untyped_storage().nbytes():
             raise ActionImagesError(
                 f"{file}: '{name}' has shape {tuple(value.shape)}, but the file holds less than that; it is damaged"

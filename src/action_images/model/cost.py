@@ -1,4 +1,5 @@
-"""What a network costs: it is run without numbers (torch's meta device), and operations and bytes are counted."""
+"""What a network costs: it is run without numbers (torch's meta device), and operations and bytes are
+counted."""
 
 # diffusers gives its models attributes that no type checker sees.
 # pyright: reportAttributeAccessIssue=false
@@ -28,7 +29,8 @@ Use = Literal["inference", "lora", "full"]
 LORA_TARGETS = ("to_q", "to_k", "to_v", "to_out.0", "ffn.net.0.proj", "ffn.net.2")
 """Ends of the names of a block's projections that adapters are counted for where nothing else is said."""
 SHALLOW = 4
-"""Blocks are alike: a network of more is counted at two small depths, and their difference is added for the rest."""
+"""Blocks are alike: a network of more is counted at two small depths, and their difference is added for the
+rest."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,8 @@ def lora_parameters(network: Network, rank: int, targets: Sequence[str] = LORA_T
 
 
 def forward_flops(network: Network, load: Load) -> int:
-    """Floating-point operations (a multiply-add is two) of one pass over the batch, by torch's own counter."""
+    """Floating-point operations (a multiply-add is two) of one pass over the batch, by torch's own
+    counter."""
     return _for_all_layers(network, lambda part: _count_flops(part, load, "inference"))
 
 
@@ -216,12 +219,13 @@ def memory(
     lora_rank: int = 32,
     lora_targets: Sequence[str] = LORA_TARGETS,
 ) -> Memory:
-    """What one of `num_devices` devices holds at its peak: of the network alone, with AdamW where it is trained.
+    """What one of `num_devices` devices holds at its peak: of the network alone, with AdamW where it is
+    trained.
 
-    `sharded` splits weights, gradients and optimizer state over the devices (FSDP), which then hold one block whole
-    besides. In inference devices share the tokens of one sample; in training each has its own batch. AdamW keeps two
-    float32 numbers for each trained parameter, and where weights are bfloat16 a float32 master copy. `activations`
-    are all other tensors, at the moment of the pass or step when they are most.
+    `sharded` splits weights, gradients and optimizer state over the devices (FSDP), which then hold one block
+    whole besides. In inference devices share the tokens of one sample; in training each has its own batch.
+    AdamW keeps two float32 numbers for each trained parameter, and where weights are bfloat16 a float32
+    master copy. `activations` are all other tensors, at the moment of the pass or step when they are most.
     """
 
     def count(part: Conditioned) -> int:
@@ -311,8 +315,8 @@ def _run(network: Conditioned, given: Mapping[str, Any], use: Use) -> None:
 def _fused_attention() -> Iterator[None]:
     """Attention by a kernel that never holds all weights of tokens on tokens, as every device has one.
 
-    On the meta device torch takes plain matrix products. The function itself is exchanged, since modes of torch are
-    off where checkpointed blocks run again.
+    On the meta device torch takes plain matrix products. The function itself is exchanged, since modes of
+    torch are off where checkpointed blocks run again.
     """
     kernel, before = (
         torch.ops.aten._scaled_dot_product_flash_attention_for_cpu,

@@ -26,7 +26,8 @@ class Condition(Struct):
     still: Float[Tensor, "*batch latent l latent_h latent_w"] | None = None
     """What the canvas would be if nothing moved in the videos; zeros in action segments."""
     later_frames: Float[Tensor, "*batch view later frame 3 height width"] | None = None
-    """The pixel frames of given videos after the first in [-1, 1], by latent frame; zeros where they are not given. None: none is."""
+    """The pixel frames of given videos after the first in [-1, 1], by latent frame; zeros where they are not
+    given. None: none is."""
     later_actions: Float[Tensor, "*batch view later frame 3 height width"] | None = None
     """The same of given action images."""
 
@@ -48,7 +49,8 @@ class Denoiser(Protocol):
     ) -> Float[Tensor, "b c l h w"]:
         """The velocity (noise - data) at the canvas's latents; values at given latents mean nothing.
 
-        `branch` names the sequence of calls that this one belongs to, for caches that compare with the last call.
+        `branch` names the sequence of calls that this one belongs to, for caches that compare with the last
+        call.
         """
         ...
 
@@ -65,7 +67,8 @@ class CanvasDenoiser(nn.Module):
 
     @classmethod
     def opened(cls, transformer: Conditioned, folder: Path) -> Self:  # noqa: ARG003 (denoisers with parts of their own read them)
-        """The denoiser around a network that was read from a folder of models, with what else `save` wrote there."""
+        """The denoiser around a network that was read from a folder of models, with what else `save` wrote
+        there."""
         return cls(transformer)
 
     def around(self, transformer: Conditioned) -> "CanvasDenoiser":

@@ -1,4 +1,5 @@
-"""The released weights by their hub ids: fetched once at commits that are written down, then a folder like any other."""
+"""The released weights by their hub ids: fetched once at commits that are written down, then a folder like
+any other."""
 
 import json
 import re
@@ -20,7 +21,8 @@ from action_images.model.shipped import INDEX
 from action_images.model.text import LanguageModel
 
 SOURCES = "sources.json"
-"""Repository -> commit, in every folder that was fetched: what its weights are, whatever a branch says later."""
+"""Repository -> commit, in every folder that was fetched: what its weights are, whatever a branch says
+later."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,8 @@ WHOLE = {
     "tokenizer": ("tokenizer.json", "spiece.model", "tokenizer_config.json"),
 }
 """Of each part what it cannot be without: one of these files, and where it has a config its weights."""
-# No commit is pinned here: none has been tried yet. Whoever fetches decides, and what was fetched is written down.
+# No commit is pinned here: none has been tried yet. Whoever fetches decides, and what was fetched is written
+# down.
 
 Fetch = Callable[[Source], Path]
 """From files of a repository to the folder in which they lie; its name is the commit."""
@@ -62,11 +65,12 @@ def load_released(
     dtype: torch.dtype = torch.bfloat16,
     fetch: Fetch | None = None,
 ) -> Models:
-    """The released models from `folder`, which is filled from the hub where it holds none yet (25 GB of memory in bfloat16).
+    """The released models from `folder`, which is filled from the hub where it holds none yet (25 GB of
+    memory in bfloat16).
 
-    A folder that was filled is never compared with the hub again: its commits are in its sources.json. Warns where a
-    branch was followed. Raises OSError where the hub cannot be reached; ValueError where a file is not what it should
-    be, or the folder was filled from other commits than those that are asked for.
+    A folder that was filled is never compared with the hub again: its commits are in its sources.json. Warns
+    where a branch was followed. Raises OSError where the hub cannot be reached; ValueError where a file is
+    not what it should be, or the folder was filled from other commits than those that are asked for.
     """
     commits = fetch_released(folder, transformer, wan, fetch)
     for source in (transformer, wan):
@@ -82,7 +86,8 @@ def load_released(
 def fetch_released(
     folder: Path, transformer: Source = TRANSFORMER, wan: Source = WAN, fetch: Fetch | None = None
 ) -> dict[str, str]:
-    """Fill a folder of models from the hub, unless it is filled; returns repository -> commit. Raises as `load_released`."""
+    """Fill a folder of models from the hub, unless it is filled; returns repository -> commit. Raises as
+    `load_released`."""
     fetch = fetch or from_hub
     if (folder / INDEX).is_file() and not (folder / SOURCES).is_file():
         raise ActionImagesError(
@@ -109,10 +114,11 @@ def fetch_released(
 
 
 def assemble(checkpoint: Path, wan: Path, folder: Path, max_shard_bytes: int = 2 * 10**9) -> None:
-    """A folder that `Models.load` takes, from a transformer checkpoint and a folder with Wan's vae, text_encoder and tokenizer.
+    """A folder that `Models.load` takes, from a transformer checkpoint and a folder with Wan's vae,
+    text_encoder and tokenizer.
 
-    What was written by an earlier call that was cut short is kept. Raises ValueError for files that are missing or
-    do not fit.
+    What was written by an earlier call that was cut short is kept. Raises ValueError for files that are
+    missing or do not fit.
     """
     parts = ("vae", "text_encoder", "tokenizer")
     if missing := [part for part in parts if not (wan / part).is_dir()]:
@@ -169,7 +175,8 @@ def _check_weights(file: Path) -> None:
 
 
 def from_hub(source: Source, cache: Path | None = None) -> Path:
-    """Fetch through huggingface_hub, whose cache keeps every commit apart; offline, what the cache holds is taken."""
+    """Fetch through huggingface_hub, whose cache keeps every commit apart; offline, what the cache holds is
+    taken."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 

@@ -42,7 +42,8 @@ def write_index(folder: Path, index: dict[str, Any]) -> None:
 
 
 def _from_version_0(index: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Version 0 named classes, left out what went without saying, and did not name autoencoder and backbone."""
+    """Version 0 named classes, left out what went without saying, and did not name autoencoder and
+    backbone."""
     answers, text = index.get("door", "CanvasDenoiser"), index["text"]
     words = {
         "version": VERSION,

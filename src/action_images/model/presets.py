@@ -16,7 +16,8 @@ from action_images.model.denoiser import CanvasDenoiser
 from action_images.model.text import HashedWords
 
 WAN22_LATENTS = json.loads((Path(__file__).parent / "wan22_latents.json").read_text())
-"""Mean and standard deviation of each of the 48 channels of Wan2.2's latents, as its config publishes them."""
+"""Mean and standard deviation of each of the 48 channels of Wan2.2's latents, as its config publishes
+them."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,9 @@ class Preset:
     """The sizes of a model, and of the clips that it is meant for.
 
     `transformer` holds the arguments of the `backbone` (a word of `BACKBONES`), `autoencoder` those of the
-    `autoencoder_kind` (a word of `AUTOENCODERS`), `hashed_words` those of `HashedWords`; None: the language model of
-    the released weights. `axis_length` (m) is that of the action images, see `codec.ActionImageFormat`.
+    `autoencoder_kind` (a word of `AUTOENCODERS`), `hashed_words` those of `HashedWords`; None: the language
+    model of the released weights. `axis_length` (m) is that of the action images, see
+    `codec.ActionImageFormat`.
     """
 
     transformer: dict[str, Any]
@@ -94,7 +96,8 @@ def preset_named(name: str) -> Preset:
 
 
 def build_transformer(preset: Preset) -> Any:
-    """The preset's transformer with new weights, on torch's default device (under torch.device('meta'): none)."""
+    """The preset's transformer with new weights, on torch's default device (under torch.device('meta'):
+    none)."""
     return BACKBONES[preset.backbone](**preset.transformer)
 
 
@@ -106,7 +109,8 @@ def build_autoencoder(preset: Preset) -> SavedAutoencoder:
 def build(preset: Preset, seed: int = 0, autoencoder: SavedAutoencoder | None = None) -> Models:
     """Models with new weights, the same for the same seed; `autoencoder` if given is a fitted one to be used.
 
-    Raises ValueError for presets whose language model cannot be built from nothing: load those (see `hub.load_released`).
+    Raises ValueError for presets whose language model cannot be built from nothing: load those (see
+    `hub.load_released`).
     """
     if preset.hashed_words is None:
         raise ActionImagesError(

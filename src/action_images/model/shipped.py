@@ -19,7 +19,8 @@ PIECES, PIECE = 16, 1 << 16
 
 
 def models_folder(name: str) -> Path:
-    """The folder that is meant: of the shipped models, or the one of this name; raises ValueError where none were shipped."""
+    """The folder that is meant: of the shipped models, or the one of this name; raises ValueError where none
+    were shipped."""
     if name != SHIPPED:
         return Path(name)
     folder = Path(action_images.__file__).parent / "weights" / "tiny"
@@ -31,10 +32,11 @@ def models_folder(name: str) -> Path:
 
 
 def models_name(name: str, dtype: str = "float32") -> str:
-    """What models are called in results: by their folder, by what is in it, and by their dtype where it is not float32.
+    """What models are called in results: by their folder, by what is in it, and by their dtype where it is
+    not float32.
 
-    A run's folders `model` and `best` go by the run's name. Weights and index have a say because every run calls its
-    models the same, and goes on changing them.
+    A run's folders `model` and `best` go by the run's name. Weights and index have a say because every run
+    calls its models the same, and goes on changing them.
     """
     folder = models_folder(name).resolve()
     called = folder.parent.name if folder.name in ("model", "best") else folder.name

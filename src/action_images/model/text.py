@@ -1,4 +1,5 @@
-"""Instructions to text tokens: the release's language model, and hashed words for models trained from scratch."""
+"""Instructions to text tokens: the release's language model, and hashed words for models trained from
+scratch."""
 
 import hashlib
 import re
@@ -40,12 +41,14 @@ class SavedTextEncoder(TextEncoder, Protocol):
 
     @classmethod
     def load(cls, folder: Path, config: dict[str, Any], dtype: torch.dtype) -> Self:
-        """Read what `save` wrote; `dtype` is that of large networks. Raises ActionImagesError for damaged files."""
+        """Read what `save` wrote; `dtype` is that of large networks. Raises ActionImagesError for damaged
+        files."""
         ...
 
 
 def clean(instruction: str) -> str:
-    """An instruction as the release cleaned its prompts: no full stops, spaces for underscores, single spaces."""
+    """An instruction as the release cleaned its prompts: no full stops, spaces for underscores, single
+    spaces."""
     return re.sub(r"\s+", " ", instruction.replace(".", "").replace("_", " ")).strip()
 
 
@@ -57,12 +60,13 @@ def words_of(instruction: str) -> list[str]:
 class HashedWords(nn.Module):
     """Each word a fixed random vector drawn from its spelling: no weights, any language.
 
-    The network behind learns what the vectors mean, as it would an embedding table's. Vectors of words that it never
-    heard are noise to it: words that are not in the `vocabulary` are left out, with a warning (None: all are read).
+    The network behind learns what the vectors mean, as it would an embedding table's. Vectors of words that
+    it never heard are noise to it: words that are not in the `vocabulary` are left out, with a warning (None:
+    all are read).
 
-    A word's vector mixes one of the whole word with those of its three-letter pieces, so that 'drawers' starts close to
-    'drawer'; some channels count its place in the sentence, so that 'red on blue' is not 'blue on red'. docs/model.md has
-    the measurement against a language model's embeddings.
+    A word's vector mixes one of the whole word with those of its three-letter pieces, so that 'drawers'
+    starts close to 'drawer'; some channels count its place in the sentence, so that 'red on blue' is not
+    'blue on red'. docs/model.md has the measurement against a language model's embeddings.
     """
 
     kind: ClassVar[str] = "hashed_words"
@@ -79,7 +83,8 @@ class HashedWords(nn.Module):
         self.register_buffer("place", torch.zeros(0), persistent=False)
 
     def encode(self, instructions: Sequence[str]) -> Float[Tensor, "b token dim"]:
-        """Tokens of each instruction, float32. Warns of words that are not known; refuses more known ones than `max_words`."""
+        """Tokens of each instruction, float32. Warns of words that are not known; refuses more known ones
+        than `max_words`."""
         tokens = torch.zeros(len(instructions), self.max_words, self.dim)
         for row, instruction in zip(tokens, instructions, strict=True):
             words = self.known(instruction)
@@ -138,8 +143,9 @@ class HashedWords(nn.Module):
 class LanguageModel(nn.Module):
     """A pretrained UMT5 encoder from `transformers` with its tokenizer: UMT5-XXL for the released weights.
 
-    Every instruction is padded with zeros to `num_tokens` on its own (512 in the release, where the zeros are attended
-    to), and remembered: `encode` runs the language model once for each instruction that it has not seen.
+    Every instruction is padded with zeros to `num_tokens` on its own (512 in the release, where the zeros are
+    attended to), and remembered: `encode` runs the language model once for each instruction that it has not
+    seen.
     """
 
     kind: ClassVar[str] = "language_model"
@@ -161,7 +167,8 @@ class LanguageModel(nn.Module):
 
     @classmethod
     def load(cls, folder: Path, config: dict[str, Any], dtype: torch.dtype) -> Self:
-        """Read a UMT5 encoder and its tokenizer; raises ActionImagesError where weights are missing or damaged."""
+        """Read a UMT5 encoder and its tokenizer; raises ActionImagesError where weights are missing or
+        damaged."""
         from transformers import AutoTokenizer
 
         model = _load_umt5(folder / "text_encoder", dtype)

@@ -37,5 +37,6 @@ def autoencoder_kind(folder: Path) -> str:
 
 
 def load_autoencoder(folder: Path, dtype: torch.dtype = torch.float32) -> SavedAutoencoder:
-    """A saved autoencoder of any kind; `dtype` is that of large networks. Raises ActionImagesError for damaged files."""
+    """A saved autoencoder of any kind; `dtype` is that of large networks. Raises ActionImagesError for
+    damaged files."""
     return AUTOENCODERS[autoencoder_kind(folder)].load(folder, dtype)

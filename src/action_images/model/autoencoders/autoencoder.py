@@ -14,7 +14,8 @@ from action_images.errors import ActionImagesError
 
 @runtime_checkable
 class Autoencoder(Protocol):
-    """Causal in time: the first latent frame stands for the first pixel frame alone, each other for `temporal_factor`."""
+    """Causal in time: the first latent frame stands for the first pixel frame alone, each other for
+    `temporal_factor`."""
 
     channels: int
     spatial_factor: int
@@ -33,7 +34,8 @@ class Autoencoder(Protocol):
 
 @runtime_checkable
 class SavedAutoencoder(Autoencoder, Protocol):
-    """An autoencoder of a kind that the registry knows: models are built, fitted, saved and loaded with it."""
+    """An autoencoder of a kind that the registry knows: models are built, fitted, saved and loaded with
+    it."""
 
     kind: ClassVar[str]
     """The word for it in presets and in saved folders."""
@@ -46,7 +48,8 @@ class SavedAutoencoder(Autoencoder, Protocol):
         ...
 
     def fit(self, clips: Iterable[tuple[Float[Tensor, "*batch frame 3 height width"], float]]) -> Self:
-        """Fit to videos in [-1, 1], each with its weight, where this takes seconds; others are left as they are."""
+        """Fit to videos in [-1, 1], each with its weight, where this takes seconds; others are left as they
+        are."""
         ...
 
     def save(self, folder: Path) -> None:
@@ -55,12 +58,14 @@ class SavedAutoencoder(Autoencoder, Protocol):
 
     @classmethod
     def load(cls, folder: Path, dtype: torch.dtype) -> Self:
-        """Read what `save` wrote; `dtype` is that of large networks. Raises ActionImagesError for damaged files."""
+        """Read what `save` wrote; `dtype` is that of large networks. Raises ActionImagesError for damaged
+        files."""
         ...
 
 
 def num_latent_frames(autoencoder: Autoencoder, num_frames: int) -> int:
-    """How many latent frames stand for `num_frames` pixel frames; raises ActionImagesError, with the two nearest, if none do."""
+    """How many latent frames stand for `num_frames` pixel frames; raises ActionImagesError, with the two
+    nearest, if none do."""
     factor = autoencoder.temporal_factor
     if num_frames < 1 or (num_frames - 1) % factor:
         below = max((num_frames - 1) // factor * factor + 1, 1)
@@ -77,7 +82,8 @@ def num_pixel_frames(autoencoder: Autoencoder, num_latents: int) -> int:
 
 
 def check_size(size: tuple[int, int], multiple: int) -> None:
-    """Raise ActionImagesError, with the size that fits, unless both sides (px) are multiples of the pixels in a token."""
+    """Raise ActionImagesError, with the size that fits, unless both sides (px) are multiples of the pixels in
+    a token."""
     if any(side < multiple or side % multiple for side in size):
         fitting = " x ".join(str(max(round(side / multiple), 1) * multiple) for side in size)
         raise ActionImagesError(

@@ -17,10 +17,11 @@ from action_images.model.loading import load_module
 
 
 class PcaAutoencoder(ModelMixin, ConfigMixin):
-    """Patches of 8 x 8 px x 4 frames (the first frame's of 8 x 8 x 1) to their principal components, and back.
+    """Patches of 8 x 8 px x 4 frames (the first frame's of 8 x 8 x 1) to their principal components, and
+    back.
 
-    The basis is orthonormal, so squared errors of latents are squared errors of pixels. All latents are divided by one
-    number, which makes their mean variance 1 on the data that they were fitted to.
+    The basis is orthonormal, so squared errors of latents are squared errors of pixels. All latents are
+    divided by one number, which makes their mean variance 1 on the data that they were fitted to.
     """
 
     kind: ClassVar[str] = "pca"

@@ -1,11 +1,12 @@
 """Wan's video transformer as a backbone, with the release's camera branch in its blocks.
 
-Keys, sizes and numbers are those of diffusers' `WanTransformer3DModel` and of the release (docs/model.md has the
-table); every addition is one value of the config that is off by default.
+Keys, sizes and numbers are those of diffusers' `WanTransformer3DModel` and of the release (docs/model.md has
+the table); every addition is one value of the config that is off by default.
 """
 
 # diffusers gives its configs and outputs attributes that no type checker sees.
-# pyright: reportAttributeAccessIssue=false, reportIncompatibleMethodOverride=false, reportOptionalSubscript=false
+# pyright: reportAttributeAccessIssue=false, reportIncompatibleMethodOverride=false
+# pyright: reportOptionalSubscript=false
 # pyright: reportOptionalCall=false, reportArgumentType=false
 
 from collections.abc import Sequence
@@ -25,14 +26,16 @@ from action_images.model.conditioning.rays import POOLED_CHANNELS
 
 
 class CameraBlock(WanTransformerBlock):
-    """Wan's block; where `camera_channels` is not None, with the release's camera branch around its self-attention."""
+    """Wan's block; where `camera_channels` is not None, with the release's camera branch around its
+    self-attention."""
 
     def __init__(self, *args: Any, camera_channels: int | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.cam_encoder = self.projector = None
         if camera_channels is not None:
             width = self.scale_shift_table.shape[-1]
-            # The release's names: its layers 0 and 1 pool and flatten, which is done once for all blocks here.
+            # The release's names: its layers 0 and 1 pool and flatten, which is done once for all blocks
+            # here.
             self.cam_encoder = nn.Sequential(nn.Identity(), nn.Identity(), nn.Linear(camera_channels, width))
             self.projector = nn.Linear(width, width)
             # Nothing changes at the start, so that pretrained weights can be given cameras.
@@ -82,7 +85,8 @@ class CameraBlock(WanTransformerBlock):
 
 
 class FrameOfToken(nn.Module):
-    """Which latent frame each token belongs to; a module, so that context parallelism can split what it returns."""
+    """Which latent frame each token belongs to; a module, so that context parallelism can split what it
+    returns."""
 
     def forward(self, num_frames: int, tokens_per_frame: int, device: torch.device) -> Tensor:
         """(1, num_frames * tokens_per_frame), counting up."""
@@ -90,12 +94,14 @@ class FrameOfToken(nn.Module):
 
 
 class ActionImagesTransformer3DModel(Conditioned, WanTransformer3DModel):
-    """Wan's transformer that sees cameras, pixels and places; `Conditioned` says what each value of its config adds."""
+    """Wan's transformer that sees cameras, pixels and places; `Conditioned` says what each value of its
+    config adds."""
 
     kind: ClassVar[str] = "wan"
     _no_split_modules: ClassVar = ["CameraBlock"]
     _repeated_blocks: ClassVar = ["CameraBlock"]
-    # Wan's own plan splits a timestep for each token; ours are for latent frames, found through `frame_of_token`.
+    # Wan's own plan splits a timestep for each token; ours are for latent frames, found through
+    # `frame_of_token`.
     _cp_plan: ClassVar = {
         "rope": WanTransformer3DModel._cp_plan["rope"],
         "frame_of_token": {0: ContextParallelInput(split_dim=1, expected_dims=2, split_output=True)},
@@ -213,7 +219,8 @@ class ActionImagesTransformer3DModel(Conditioned, WanTransformer3DModel):
         return self._to_latents(self.proj_out(tokens), num_frames, height, width)
 
     def _embed_level_and_text(self, timestep: Tensor, text: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The noise level embedded (b 1|l d), the blocks' modulation (b 1|l 6 d), and the text embedded (b token d)."""
+        """The noise level embedded (b 1|l d), the blocks' modulation (b 1|l 6 d), and the text embedded (b
+        token d)."""
         per_frame = timestep if timestep.ndim == 2 else timestep[:, None]
         level, modulation, text, _ = self.condition_embedder(
             per_frame.flatten(), text, timestep_seq_len=per_frame.shape[1]

@@ -1,4 +1,5 @@
-"""The wrapper round any backbone: adds cameras, pixels and places to its tokens, and the data's mean to its output."""
+"""The wrapper round any backbone: adds cameras, pixels and places to its tokens, and the data's mean to its
+output."""
 
 # diffusers gives its models attributes that no type checker sees.
 # pyright: reportAttributeAccessIssue=false, reportOptionalSubscript=false, reportArgumentType=false
@@ -41,11 +42,11 @@ class Shown:
 class Conditioned(nn.Module):
     """Goes before a backbone in a class's bases, and is that class's `forward`; each part is off by default.
 
-    `class Mine(Conditioned, SomeBackbone)` calls `add_conditioning` at the end of its constructor. That reads from the
-    config, of which the class offers what it supports:
+    `class Mine(Conditioned, SomeBackbone)` calls `add_conditioning` at the end of its constructor. That reads
+    from the config, of which the class offers what it supports:
 
-    camera: 'released' pools the cameras' latents to one vector for each latent frame, for the backbone's own branch;
-        'rays' adds an encoding of each token's own ray; None knows no cameras.
+    camera: 'released' pools the cameras' latents to one vector for each latent frame, for the backbone's own
+        branch; 'rays' adds an encoding of each token's own ray; None knows no cameras.
     prediction: what comes out, the 'velocity' or the 'clean' latents.
     per_frame_noise_level: callers mark given frames as clean (noise level 0).
     stem_channels: adds a convolution of each view's first frame, under the text, to all tokens of the view.
@@ -108,12 +109,14 @@ class Conditioned(nn.Module):
             hidden_states: latents (b c l h w).
             timestep: 1000 x noise level, float32, (b) or for each latent frame (b l).
             encoder_hidden_states: text (b token text_dim), zero padded.
-            camera: for 'released' latents of the camera maps (b l 96 h w), for 'rays' ray features (b l 24 h/2 w/2).
+            camera: for 'released' latents of the camera maps (b l 96 h w), for 'rays' ray features (b l 24
+                h/2 w/2).
             first_frames: each view's first frame (b view 3 height width) in [-1, 1], for the stem.
             layout: which segment each latent frame belongs to, for stems, embeddings and output bias.
             still: latents (b c l h w) of videos that stand still, zeros for actions, for the still anchor.
-            later_frames: the pixel frames (b view l-1 frame 3 height width) in [-1, 1] of each video's latent frames
-                after the first, for the motion stem; those of videos that are not given are ignored. None: none is.
+            later_frames: the pixel frames (b view l-1 frame 3 height width) in [-1, 1] of each video's latent
+                frames after the first, for the motion stem; those of videos that are not given are ignored.
+                None: none is.
             later_actions: the same of the action images, for the action stem.
             given: which latent frames (b l) are given, for both of these.
         """
@@ -185,7 +188,8 @@ class Conditioned(nn.Module):
         stem, frames = self.later_stems[stream], shown.later[stream]
         layout = _needed(shown.layout, "layout", LATER_STEMS[stream])
         if frames is None:
-            # Nothing is added, but weights take part in every pass: processes that share gradients wait for all.
+            # Nothing is added, but weights take part in every pass: processes that share gradients wait for
+            # all.
             pixels = self.config["pixels_per_token"]
             return tokens + stem(tokens.new_zeros(0, self.config["motion_frames"], 3, pixels, pixels)).sum()
         is_given = layout.later(_needed(shown.given, "given", LATER_STEMS[stream]), stream)  # b view later

@@ -25,8 +25,8 @@ def camera_maps(
 ) -> Float[Tensor, "b view l c h w"]:
     """What the denoiser needs to know of a rig (b view frame), for each latent frame.
 
-    All rays are given in the frame of the first view's first camera. Maps of cameras that stand still need to be made
-    once for a rig: see `pipeline.Rigs`.
+    All rays are given in the frame of the first view's first camera. Maps of cameras that stand still need to
+    be made once for a rig: see `pipeline.Rigs`.
     """
     if condition == "released":
         return released_maps(cameras, autoencoder)
@@ -40,7 +40,8 @@ def map_shape(
     size: tuple[int, int],
     pixels_per_token: int,
 ) -> tuple[int, int, int]:
-    """(channels, height, width) of the maps of one latent frame, for images of a size (height, width) in px."""
+    """(channels, height, width) of the maps of one latent frame, for images of a size (height, width) in
+    px."""
     if condition == "released":
         factor = autoencoder.spatial_factor
         return 2 * latent_channels, size[0] // factor, size[1] // factor
@@ -48,7 +49,8 @@ def map_shape(
 
 
 def released_maps(cameras: Camera, autoencoder: Autoencoder) -> Float[Tensor, "b view l c h w"]:
-    """Ray directions and moments / 3 (m), each encoded as if it were an RGB video, on channels (paper section 3.3)."""
+    """Ray directions and moments / 3 (m), each encoded as if it were an RGB video, on channels (paper section
+    3.3)."""
     lines = plucker_map(cameras, _release_reference(cameras))
     direction, moment = lines[..., :3, :, :], lines[..., 3:, :, :] / 3
     latents = [autoencoder.encode(part) for part in (direction, moment)]
@@ -56,7 +58,8 @@ def released_maps(cameras: Camera, autoencoder: Autoencoder) -> Float[Tensor, "b
 
 
 def _release_reference(cameras: Camera) -> Pose:
-    """The first view's first camera with RLBench's axes (x left, y up, z forward), in which the release was trained."""
+    """The first view's first camera with RLBench's axes (x left, y up, z forward), in which the release was
+    trained."""
     first = cameras[:, :1, :1].world_from_camera
     turn = torch.tensor([-1.0, -1.0, 1.0], dtype=first.dtype, device=first.device)
     return Pose(first.rotation * turn, first.translation)
@@ -77,7 +80,8 @@ def ray_features(
 
 
 def pool_cameras(camera: Tensor | None, latents: Tensor) -> Tensor:
-    """Camera latents (b l 96 h w) as the released network takes them: one vector for each latent frame (b l 12288).
+    """Camera latents (b l 96 h w) as the released network takes them: one vector for each latent frame (b l
+    12288).
 
     Raises ActionImagesError where there are none, or their channels or sizes do not fit.
     """
@@ -101,21 +105,24 @@ def pool_cameras(camera: Tensor | None, latents: Tensor) -> Tensor:
 
 
 class RayEncoder(nn.Module):
-    """A small network from each token's ray (with sines of it at rising frequencies) to the width of the tokens."""
+    """A small network from each token's ray (with sines of it at rising frequencies) to the width of the
+    tokens."""
 
     def __init__(self, width: int, temporal_factor: int = 4, hidden: int = 128) -> None:
         super().__init__()
         num_features = 6 * temporal_factor * (1 + 2 * NUM_OCTAVES)
         last = nn.Linear(hidden, width)
         self.layers = nn.Sequential(nn.Linear(num_features, hidden), nn.SiLU(), last)
-        # Nothing is added at the start, so that a pretrained model can be given eyes for cameras without forgetting.
+        # Nothing is added at the start, so that a pretrained model can be given eyes for cameras without
+        # forgetting.
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
 
     def forward(
         self, rays: Float[Tensor, "b l c h w"], dtype: torch.dtype = torch.float32
     ) -> Float[Tensor, "b d l h w"]:
-        """Rays as `ray_features` gives them to additions to the tokens, in whose `dtype` the layers compute."""
+        """Rays as `ray_features` gives them to additions to the tokens, in whose `dtype` the layers
+        compute."""
         angles = torch.cat([rays.float() * (math.pi * 2**octave) for octave in range(NUM_OCTAVES)], 2)
         features = torch.cat([rays.float(), angles.sin(), angles.cos()], 2).movedim(2, -1)
         return self.layers(features.to(dtype)).movedim(-1, 1)

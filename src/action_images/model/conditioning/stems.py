@@ -1,4 +1,5 @@
-"""What images show, in pixels, as vectors for tokens: latents alone tell a small model too little of where things are."""
+"""What images show, in pixels, as vectors for tokens: latents alone tell a small model too little of where
+things are."""
 
 import math
 from itertools import pairwise
@@ -12,10 +13,11 @@ from action_images.errors import ActionImagesError
 
 
 class FirstFrameStem(nn.Module):
-    """Strided convolutions of a view's first frame down to one vector for each place, added to every token there.
+    """Strided convolutions of a view's first frame down to one vector for each place, added to every token
+    there.
 
-    The text enters twice: as 1 x 1 kernels on the RGB values (so that a colour word can become a colour detector), and
-    as scale and shift of every layer's channels (FiLM, Perez et al. 2018).
+    The text enters twice: as 1 x 1 kernels on the RGB values (so that a colour word can become a colour
+    detector), and as scale and shift of every layer's channels (FiLM, Perez et al. 2018).
     """
 
     NUM_KERNELS = 4
@@ -62,7 +64,8 @@ class MotionStem(nn.Module):
 def _halving(
     fan_in: int, channels: int, width: int, pixels_per_token: int
 ) -> tuple[nn.ModuleList, nn.ModuleList]:
-    """Convolutions that each halve an image, down to one vector for each token, and the norms between them."""
+    """Convolutions that each halve an image, down to one vector for each token, and the norms between
+    them."""
     num_layers = int(math.log2(pixels_per_token))
     if 2**num_layers != pixels_per_token or num_layers < 1:
         raise ActionImagesError(

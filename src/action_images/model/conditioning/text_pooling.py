@@ -11,10 +11,11 @@ from action_images.errors import ActionImagesError
 class AttentionPooling(nn.Module):
     """What several learned pickers take from an instruction, each its share of the vector.
 
-    The mean of all words is the same for 'red on blue' and 'blue on red' but for traces of their places. A picker weighs the words by
-    what stands up to four places before and after each (two convolutions), and takes from them what they are *without*
-    their neighbours: one learns to take what is moved, another what it is put on, which then holds for words that were
-    never seen together (docs/experiments.md). Until they are trained all weigh alike, and the whole is the mean.
+    The mean of all words is the same for 'red on blue' and 'blue on red' but for traces of their places. A
+    picker weighs the words by what stands up to four places before and after each (two convolutions), and
+    takes from them what they are *without* their neighbours: one learns to take what is moved, another what
+    it is put on, which then holds for words that were never seen together (docs/experiments.md). Until they
+    are trained all weigh alike, and the whole is the mean.
     """
 
     CHANNELS = 64
