@@ -1,4 +1,6 @@
-"""Writes small sets in the exact layouts of others, drawing the tool with the foreign convention's own formulas."""
+"""Writes small sets in the exact layouts of others, drawing the tool with the foreign convention's own
+formulas.
+"""
 
 import json
 import pickle
@@ -38,7 +40,7 @@ def looking(eye: tuple[float, float, float]) -> np.ndarray:
 
 
 def pinhole_pixels(matrix: np.ndarray, camera_from_world: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """K (R X + t), divided by depth: the formula that all of these conventions share, whatever their signs."""
+    """K (R X + t), divided by depth: the formula that all of these conventions share."""
     in_camera = points @ camera_from_world[:3, :3].T + camera_from_world[:3, 3]
     homogeneous = in_camera @ matrix.T
     return homogeneous[:, :2] / homogeneous[:, 2:]

@@ -1,6 +1,7 @@
 """Strangers' parquet and json, changed by chance: an episode or one clear error, and the process lives.
 
-Each entry point reads in a process of its own, so that a death is a failure of one example and not of the tests.
+Each entry point reads in a process of its own, so that a death is a failure of one example and not of the
+tests.
 """
 
 import json
@@ -38,7 +39,9 @@ def read_set(root: Path) -> str:
 
 
 def read_foreign(root: Path) -> str:
-    """Everything of a foreign set as import reads it: any ValueError refuses an episode, whose id is said with it."""
+    """Everything of a foreign set as import reads it: any ValueError refuses an episode, whose id is said
+    with it.
+    """
     try:
         _, reader = open_foreign(root)
         said = [_read_foreign_episode(reader, episode_id) for episode_id in reader.ids]
@@ -145,7 +148,10 @@ def test_a_changed_parquet_file_gives_an_episode_or_one_error(small_set, outside
 
 
 def test_arrow_would_end_the_process_at_a_histogram_of_another_length_and_we_do_not(small_set, outside):
-    """Asked for a column chunk's metadata, Arrow calls std::terminate at these; each number of the footer becomes one larger."""
+    """Asked for a column chunk's metadata, Arrow calls std::terminate at these.
+
+    Each number of the footer becomes one larger.
+    """
     table = small_set / "data/chunk-000/file-000.parquet"
     original = table.read_bytes()
     footer = len(original) - 8 - int.from_bytes(original[-8:-4], "little")

@@ -1,4 +1,6 @@
-"""Each foreign layout, written byte for byte, is read into our conventions: the tool projects where it was drawn."""
+"""Each foreign layout, written byte for byte, is read into our conventions: the tool projects where it was
+drawn.
+"""
 
 import json
 import pickle
@@ -159,7 +161,9 @@ def test_bridge_processed_has_estimated_cameras_and_no_path(tmp_path):
 
 
 def write_lerobot(root, size=(48, 64), dtype="video"):
-    """A v3 set of another writer: two episodes of 9 frames in one file each for data and video, joints beside the pose."""
+    """A v3 set of another writer: two episodes of 9 frames in one file each for data and video, joints
+    beside the pose.
+    """
     position, rotation, opening = foreign.tool_path()
     pose = foreign.looking((0.8, 0.1, 0.7))
     matrix = np.array([[50.0, 0, 32], [0, 50, 24], [0, 0, 1]])

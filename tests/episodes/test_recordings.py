@@ -142,7 +142,10 @@ def shorter(path, less: int) -> None:
 
 
 def with_capture_times(root, repeated=()) -> None:
-    """The times (ms) at which the cameras took what each row saw; repeated rows saw the moment of the row before."""
+    """The times (ms) at which the cameras took what each row saw.
+
+    Repeated rows saw the moment of the row before.
+    """
     import h5py
 
     steps = np.array([0 if row in repeated else 67 for row in range(foreign.FRAMES)])

@@ -112,7 +112,9 @@ def test_packed_arrays_that_are_honest_are_read(tmp_path):
 
 
 def hostile_dtype() -> bytes:
-    """A pickle that keeps a dtype, makes an array of it, and then makes the dtype's items ten million bytes long."""
+    """A pickle that keeps a dtype, makes an array of it, and then makes the dtype's items ten million bytes
+    long.
+    """
 
     def text(word: str) -> bytes:
         return b"\x8c" + bytes([len(word)]) + word.encode()

@@ -26,9 +26,9 @@ def main(
         source: folder of the foreign data set.
         out: folder of the new data set, or of one that an earlier run began.
         format: auto, lerobot, action-images-rlbench, rlbench, droid, droid-processed, bridge,
-            bridge-processed, recordings or rlds.
-        views: names of the views to keep, in order; all where none is given. Only these are looked at. Every
-            episode needs the same.
+            bridge-processed or recordings.
+        views: names of the views to keep, in order; all where none is given. Only these are looked at.
+            Every episode needs the same.
         size: height and width in pixels to fit all views to; their own where none is given.
         crf: quality of the H.264 videos, 0 (best) to 51.
         workers: processes that decode and encode; 0 does it in this one.

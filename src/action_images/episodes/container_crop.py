@@ -1,4 +1,4 @@
-"""Notes to crop that mp4, mov and Matroska files carry beside their pictures (ISO 14496-12 'clap', Matroska PixelCrop)."""
+"""Notes to crop that mp4 and mov ('clap', ISO 14496-12) and Matroska (PixelCrop) carry beside pictures."""
 
 import struct
 from collections.abc import Iterator
@@ -15,7 +15,10 @@ MAX_ELEMENTS = 10_000
 
 
 def cropped_sides(path: Path) -> str | None:
-    """What a file asks to cut off its pictures, in words; None where it asks for nothing, or is of another kind."""
+    """What a file asks to cut off its pictures, in words.
+
+    None where it asks for nothing, or is of another kind.
+    """
     with path.open("rb") as file:
         start = file.read(8)
         if start[4:8] == b"ftyp":

@@ -25,7 +25,9 @@ from action_images.geometry import Camera, Pose, Trajectory
 __all__ = ["Dataset", "DatasetWriter"]
 
 MAX_OPEN_EPISODES = 4096
-"""Opened episodes that are remembered: some numbers each, no pixels. Training comes back to them in no order."""
+"""Opened episodes that are remembered: some numbers each, no pixels. Training comes back to them in no
+order.
+"""
 MAX_OPEN_WITH_PICTURES = 8
 """The same where pictures lie among the numbers, whose bytes an opened episode holds."""
 ROW_COLUMNS = ("frame_index", "timestamp")
@@ -35,9 +37,10 @@ ROW_COLUMNS = ("frame_index", "timestamp")
 class Dataset:
     """The episodes of a LeRobotDataset v3, ours or another's; videos are decoded when frames are asked for.
 
-    Where the columns for cameras and tool poses (docs/data.md) are absent, so are the cameras and trajectories.
-    Raises EpisodeError, naming the file and the cure, for anything that does not hold together. `leave_out`, where
-    given, is told instead of each row of the episode table that can be no episode, and why; the others are opened.
+    Where the columns for cameras and tool poses (docs/data.md) are absent, so are the cameras and
+    trajectories. Raises EpisodeError, naming the file and the cure, for anything that does not hold
+    together. `leave_out`, where given, is told instead of each row of the episode table that can be no
+    episode, and why; the others are opened.
     """
 
     def __init__(self, path: Path, leave_out: LeaveOut | None = None):
@@ -60,13 +63,19 @@ class Dataset:
         return len(self.ids)
 
     def __getitem__(self, index: int) -> Episode:
-        """The episode of this place; raises IndexError beyond the last, and EpisodeError where it is damaged."""
+        """The episode of this place.
+
+        Raises IndexError beyond the last, and EpisodeError where it is damaged.
+        """
         if not -len(self) <= index < len(self):
             raise IndexError(f"{self.path} has {len(self)} episodes, number {index} was asked for")
         return self._load(index % len(self))
 
     def numbered(self, number: int) -> Episode:
-        """The episode of a number that a person gave; raises EpisodeError where there is none (no negative ones)."""
+        """The episode of a number that a person gave.
+
+        Raises EpisodeError where there is none (no negative ones).
+        """
         if not 0 <= number < len(self):
             raise EpisodeError(
                 f"{self.path}: has episodes 0 to {len(self) - 1}, number {number} was asked for"
@@ -134,7 +143,7 @@ class Dataset:
         return texts_told(self._table.row(index).get("tasks"))
 
     def column(self, index: int, feature: str) -> list[Any]:
-        """A feature's values in all frames of an episode, as the file has them, in the order of the frames."""
+        """A feature's values in all frames of an episode, in the order of the frames."""
         if feature not in self.info["features"]:
             has = ", ".join(self.info["features"])
             raise EpisodeError(f"{self.path}: has no feature '{feature[:80]}'; it has {has}")
@@ -168,7 +177,10 @@ class Dataset:
         return self.selected(index, tuple(self._views), words[0].text)
 
     def selected(self, index: int, views: Sequence[str], instruction: str | None) -> Episode:
-        """An episode with some of its views, in the data set's order, and what its robot was asked; not remembered."""
+        """An episode with some of its views, in the data set's order, and what its robot was asked.
+
+        Not remembered.
+        """
         row = self._table.row(index)
         rows = self._rows(row, self._wanted(views))
         taken = tuple(self._view(name, row, rows) for name in self._views if name in views)
@@ -187,7 +199,9 @@ class Dataset:
         yield "trajectory", partial(_trajectory, rows, row, self.info)
 
     def _rows(self, row: dict[str, Any], wanted: list[str] | None = None) -> pa.Table:
-        """The rows of an episode in the order of its frames, all columns that an episode is made of or those wanted."""
+        """The rows of an episode in the order of its frames, all columns that an episode is made of or
+        those wanted.
+        """
         path = self._data_file(row)
         wanted = self._wanted() if wanted is None else wanted
         extra = [name for name in ROW_COLUMNS if name not in wanted]
@@ -207,7 +221,9 @@ class Dataset:
         ]
 
     def _other_rows(self, row: dict[str, Any], path: Path, count: int) -> str:
-        """What to say where a data file does not hold an episode's rows: some are missing, or they lie elsewhere."""
+        """What to say where a data file does not hold an episode's rows: some are missing, or they lie
+        elsewhere.
+        """
         name, number = row["episode_id"], row["episode_index"]
         if count:
             return f"{name}: {path} holds {count} of its {row['length']} frames; restore the file"
@@ -215,7 +231,8 @@ class Dataset:
         if elsewhere:
             there = elsewhere[0].relative_to(self.path)
             return (
-                f"{name}: meta/episodes says that its rows are in {path}, they are in {there}: the file indexes are "
+                f"{name}: meta/episodes says that its rows are in {path}, they are in {there}: the "
+                "file indexes are "
                 "stale; correct data/chunk_index and data/file_index there"
             )
         return f"{name}: {path} holds 0 of its {row['length']} frames; restore the file"
@@ -238,7 +255,8 @@ class Dataset:
         )
         if not (is_place(chunk) and is_place(file) and is_place(start)):
             raise EpisodeError(
-                f"{row['episode_id']}: meta/episodes names no video of view '{name}'; import without that view "
+                f"{row['episode_id']}: meta/episodes names no video of view '{name}'; import without "
+                "that view "
                 "(--views), or drop the episode"
             )
         template = str(self.info.get("video_path", layout.VIDEOS))

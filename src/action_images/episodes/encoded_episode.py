@@ -78,7 +78,10 @@ def _notes_of_videos(episode: Episode) -> Iterator[str]:
 
 
 def columns(episode: Episode) -> dict[str, np.ndarray]:
-    """The float32 columns of an episode by feature, each (frame, numbers); NaN where the episode does not know."""
+    """The float32 columns of an episode by feature, each (frame, numbers).
+
+    NaN where the episode does not know.
+    """
     numbers = {}
     for view in episode.views:
         intrinsics, matrix = _camera_rows(view.camera, episode.num_frames)

@@ -22,9 +22,10 @@ LeaveOut = Callable[[str, str], None]
 class EpisodeTable:
     """The episodes of a LeRobotDataset v3 as its table has them, in the order of their index.
 
-    Raises EpisodeError where the table cannot be read, and for the first row that can be no episode. Where `leave_out`
-    is given it is told of each such row and why, `impossible` keeps the reasons by id, and the others are kept. Then
-    a row without a place in one view's videos is an episode too, whose other views can be read.
+    Raises EpisodeError where the table cannot be read, and for the first row that can be no episode. Where
+    `leave_out` is given it is told of each such row and why, `impossible` keeps the reasons by id, and the
+    others are kept. Then a row without a place in one view's videos is an episode too, whose other views
+    can be read.
     """
 
     def __init__(self, root: Path, video_keys: list[str], leave_out: LeaveOut | None = None):
@@ -64,7 +65,8 @@ class EpisodeTable:
         missing = [name for name in names if table.column_names.count(name) != 1]
         if missing:
             raise EpisodeError(
-                f"{self.root}: meta/episodes lacks the columns {', '.join(missing)}, or has them twice; restore it"
+                f"{self.root}: meta/episodes lacks the columns {', '.join(missing)}, or has them "
+                "twice; restore it"
             )
 
     def _possible(self, table: pa.Table, columns: list[str], leave_out: LeaveOut | None) -> pa.Table:
@@ -142,7 +144,8 @@ def _read(root: Path) -> pa.Table:
 
 def _nothing_there(root: Path) -> str:
     if (root / "meta/episodes.jsonl").is_file():
-        return f"{root}: has meta/episodes.jsonl, as LeRobot v2 writes it; convert it with LeRobot's own converter"
+        told = "has meta/episodes.jsonl, as LeRobot v2 writes it"
+        return f"{root}: {told}; convert it with LeRobot's own converter"
     return f"{root}: is an empty data set; import or record episodes first"
 
 

@@ -32,8 +32,9 @@ REFUSALS = "import.json"
 class Job:
     """What is made of each episode.
 
-    `views` (none: all) are the only ones looked at, `size` what they are fitted to (None: their own), `shift` by how
-    many frames a view's pictures are late, `several_tasks` whether an episode whose task changes is cut or refused.
+    `views` (none: all) are the only ones looked at, `size` what they are fitted to (None: their own),
+    `shift` by how many frames a view's pictures are late, `several_tasks` whether an episode whose task
+    changes is cut or refused.
     """
 
     source: Path
@@ -52,7 +53,8 @@ class Job:
     def settings(self) -> dict[str, Any]:
         """All that decides what an imported episode is; the episodes of one data set share it.
 
-        The source's place is told as a hash: data sets are published, and where they once lay is nobody's business.
+        The source's place is told as a hash: data sets are published, and where they once lay is nobody's
+        business.
         """
         place = sha256(str(self.source.resolve()).encode()).hexdigest()[:16]
         told = {name: getattr(self, name) for name in ("format", "views", "size", "crf")}
@@ -66,8 +68,8 @@ class Job:
 class Outcome:
     """What became of every episode of the source, and what is to be said of those that came in.
 
-    `remarks` are about the source, `notes` about episodes, each sentence with those it is true of; `no_words`,
-    `no_path` and `no_cameras` name the imported episodes that lack them (in any view).
+    `remarks` are about the source, `notes` about episodes, each sentence with those it is true of;
+    `no_words`, `no_path` and `no_cameras` name the imported episodes that lack them (in any view).
     """
 
     format: str
@@ -115,18 +117,20 @@ def import_episodes(
     limit: int | None = None,
     seen: Callable[[int, int], None] | None = None,
 ) -> Outcome:
-    """Append the source's episodes that `out` does not have yet, in the source's order; at most the first `limit`.
+    """Append the source's episodes that `out` does not have yet, in the source's order; at most the first
+    `limit`.
 
-    An episode that is unusable, or unlike the data set's first, is refused with the reason; everything else goes on.
-    `seen(done, all)` is told of progress. Raises EpisodeError where there is nothing to import at all,
-    ActionImagesError where `out` holds episodes of another source, format, views, size or quality, or another process
-    imports into it, and OSError where worker processes cannot be started.
+    An episode that is unusable, or unlike the data set's first, is refused with the reason; everything else
+    goes on. `seen(done, all)` is told of progress. Raises EpisodeError where there is nothing to import at
+    all, ActionImagesError where `out` holds episodes of another source, format, views, size or quality, or
+    another process imports into it, and OSError where worker processes cannot be started.
     """
     if limit is not None and limit < 1:
         raise ActionImagesError(f"--limit is {limit}; look at one episode at least, or leave it out")
     format, reader = open_foreign(job.source, job.format, job.wanted)
     job = replace(job, format=format)
-    # Held before anything is looked at or cleaned up: a second run would take away what the first has under way.
+    # Held before anything is looked at or cleaned up: a second run would take away what the first has under
+    # way.
     with alone_in((out / SETTINGS).parent):
         return _import(job, reader, reader.ids[:limit], out, num_workers, seen)
 
@@ -208,7 +212,9 @@ def _refused_before(out: Path) -> dict[str, str]:
 
 
 def _remember(out: Path, outcome: Outcome, refused_before: Mapping[str, str]) -> None:
-    """Keep beside the data what was left out of it and why, by this run or by one before that it did not come to."""
+    """Keep beside the data what was left out of it and why, by this run or by one before that it did not
+    come to.
+    """
     there = {*outcome.imported, *outcome.already_there}
     earlier = {episode_id: reason for episode_id, reason in refused_before.items() if episode_id not in there}
     write_json(out / REFUSALS, {"format": outcome.format, "refused": earlier | outcome.refused})

@@ -75,7 +75,10 @@ def whole(number: float) -> float:
 
 
 def read_info(root: Path) -> dict[str, Any]:
-    """The checked content of info.json; raises EpisodeError, naming the field, where it is of no v3 data set."""
+    """The checked content of info.json.
+
+    Raises EpisodeError, naming the field, where it is of no v3 data set.
+    """
     info = read_json(root / INFO)
     version = info.get("codebase_version")
     if version != VERSION:
@@ -193,7 +196,9 @@ def _is_depth(note: dict[str, Any]) -> bool:
 
 
 def channel_axis(feature: dict[str, Any]) -> int:
-    """Which axis of a video's shape counts the channels: by the names of the axes, else the one that is small."""
+    """Which axis of a video's shape counts the channels: by the names of the axes, else the one that is
+    small.
+    """
     shape, names = list(feature["shape"]), feature.get("names")
     if isinstance(names, list) and str(names[0]).startswith("channel"):
         return 0
@@ -203,8 +208,9 @@ def channel_axis(feature: dict[str, Any]) -> int:
 def fill(root: Path, template: str, **values: int | str) -> Path:
     """A path below `root` from one of the templates of info.json, which may be a stranger's.
 
-    Only plain `{name}` and `{name:03d}` are filled in: `str.format` would also follow attributes. Raises EpisodeError
-    for other names or a path that leaves the folder, by itself or by a link on its way (`check_inside`).
+    Only plain `{name}` and `{name:03d}` are filled in: `str.format` would also follow attributes. Raises
+    EpisodeError for other names or a path that leaves the folder, by itself or by a link on its way
+    (`check_inside`).
     """
 
     def replace(match: re.Match[str]) -> str:

@@ -42,7 +42,10 @@ class Pictures:
         return len(self.sources)
 
     def read(self, indices: Sequence[int]) -> UInt8[Tensor, "frame 3 h w"]:
-        """Exactly these frames, in this order; raises EpisodeError for a damaged or missing picture or one of another size."""
+        """Exactly these frames, in this order.
+
+        Raises EpisodeError for a damaged or missing picture or one of another size.
+        """
         check_indices(indices, len(self), "a video of pictures")
         if not len(indices):
             return torch.empty(0, 3, *self.size, dtype=torch.uint8)

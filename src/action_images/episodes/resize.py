@@ -26,7 +26,9 @@ class FramesFitted:
 
 
 def select_views(episode: Episode, names: Sequence[str] = (), size: tuple[int, int] | None = None) -> Episode:
-    """The episode with these views alone, in this order (none: all), all fitted to `size` where one is given."""
+    """The episode with these views alone, in this order (none: all), all fitted to `size` where one is
+    given.
+    """
     views = tuple(episode.view(name) for name in names) if names else episode.views
     return replace(episode, views=views if size is None else tuple(_fitted(view, size) for view in views))
 

@@ -11,8 +11,8 @@ from action_images.episodes.episode import EpisodeError
 def in_order(rows: pa.Table, episode_id: str, path: Path) -> pa.Table:
     """An episode's rows by `frame_index`; as they stand where a file has none.
 
-    Tables that went through other tools need not be in order. Raises EpisodeError where the frames are not numbered
-    one after the other, each once.
+    Tables that went through other tools need not be in order. Raises EpisodeError where the frames are not
+    numbered one after the other, each once.
     """
     if "frame_index" not in rows.column_names:
         return rows

@@ -7,10 +7,11 @@ from action_images.episodes.episode import Episode, EpisodeError, FramesSelected
 
 
 def shifted(episode: Episode, shifts: Mapping[str, int]) -> Episode:
-    """The episode with each named view's picture i + shift at frame i: a view that is late by 8 frames has shift 8.
+    """The episode with each named view's picture i + shift at frame i: a view that is late by 8 frames has
+    shift 8.
 
-    Frames for which one of the views has no picture are left out at either end. Raises EpisodeError where a view is
-    not there or nothing is left.
+    Frames for which one of the views has no picture are left out at either end. Raises EpisodeError where a
+    view is not there or nothing is left.
     """
     for name in shifts:
         episode.view(name)

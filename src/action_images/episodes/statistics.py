@@ -1,4 +1,4 @@
-"""Least, greatest, mean and spread of each feature, of one episode and over many: what LeRobot normalises with."""
+"""Least, greatest, mean and spread of each feature, of one episode or many: what LeRobot normalises with."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -12,7 +12,10 @@ MAX_POINTER_BYTES = 1024
 
 
 def check_regular(path: Path, state: os.stat_result | None = None) -> None:
-    """Raise EpisodeError where a path leads to a device or a pipe, or to a git-lfs pointer; a missing file passes."""
+    """Raise EpisodeError where a path leads to a device or a pipe, or to a git-lfs pointer.
+
+    A missing file passes.
+    """
     try:
         state = os.stat(path) if state is None else state
     except (OSError, ValueError):
@@ -21,12 +24,15 @@ def check_regular(path: Path, state: os.stat_result | None = None) -> None:
         raise EpisodeError(f"{path}: is a device or a pipe, no file; put the file itself there")
     if 0 < state.st_size <= MAX_POINTER_BYTES and stat.S_ISREG(state.st_mode) and is_lfs_pointer(path):
         raise EpisodeError(
-            f"{path}: is a git-lfs pointer, its content was never downloaded; run 'git lfs pull' in that folder"
+            f"{path}: is a git-lfs pointer, its content was never downloaded; run 'git lfs pull' in "
+            "that folder"
         )
 
 
 def is_lfs_pointer(path: Path) -> bool:
-    """Whether a file holds the few lines that git-lfs leaves in the place of a content that was not fetched."""
+    """Whether a file holds the few lines that git-lfs leaves in the place of a content that was not
+    fetched.
+    """
     with path.open("rb") as file:
         return file.read(len(LFS_MARK)) == LFS_MARK
 
@@ -34,7 +40,8 @@ def is_lfs_pointer(path: Path) -> bool:
 def check_inside(root: Path, path: Path) -> None:
     """Raise EpisodeError where a path below a folder leads out of it by a link.
 
-    The folder itself may be a link, and in a hub's cache files may lie among the blobs that its snapshot links to.
+    The folder itself may be a link, and in a hub's cache files may lie among the blobs that its snapshot
+    links to.
     """
     # Not Path.resolve, which raises RuntimeError where links go round in a circle.
     where = Path(os.path.realpath(path))

@@ -27,7 +27,7 @@ def read_table(
     optional: Sequence[str] = (),
     max_bytes: int = MAX_TABLE_BYTES,
 ) -> pa.Table:
-    """A parquet file, or some columns of one episode of it; `optional` columns are read where the file has them.
+    """A parquet file, or some columns of one episode of it; `optional` ones where it has them.
 
     Raises EpisodeError where the file is missing, broken, absurdly large, or lacks one of `columns`.
     """
@@ -56,7 +56,10 @@ def column_names(path: Path) -> list[str]:
 
 
 def episodes_in(path: Path) -> list[int]:
-    """The episodes that have rows in a data file, ascending; raises EpisodeError where it is missing or broken."""
+    """The episodes that have rows in a data file, ascending.
+
+    Raises EpisodeError where it is missing or broken.
+    """
     return sorted(set(read_table(path, ["episode_index"])["episode_index"].to_pylist()))
 
 
@@ -70,7 +73,8 @@ def _readable(path: Path) -> Iterator[None]:
         raise EpisodeError(f"{path}: is missing; restore the file") from None
     except EpisodeError:
         raise
-    # Damaged metadata reaches Python as names that are no text or twice there and numbers that do not fit, too.
+    # Damaged metadata reaches Python as names that are no text or twice there and numbers that do not fit,
+    # too.
     except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, OverflowError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise EpisodeError(f"{path}: is not a readable parquet file ({reason[:120]}); restore it") from None
@@ -108,8 +112,8 @@ def _episodes_of(path: Path) -> tuple[tuple[int, int] | None, ...]:
 
 @lru_cache(maxsize=4096)
 def _episodes_of_version(path: str, mtime_ns: int, num_bytes: int) -> tuple[tuple[int, int] | None, ...]:  # noqa: ARG001 the file's version
-    # The column itself is read, not its statistics: Arrow ends the process where the metadata of a column chunk
-    # are damaged and Python asks for them, but raises where it reads the column.
+    # The column itself is read, not its statistics: Arrow ends the process where the metadata of a column
+    # chunk are damaged and Python asks for them, but raises where it reads the column.
     with pq.ParquetFile(path) as file:
         if "episode_index" not in file.schema_arrow.names:
             raise ActionImagesError("it has no column 'episode_index'")

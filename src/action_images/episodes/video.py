@@ -36,7 +36,9 @@ CHROMA = (
     | Interpolation.FULL_CHR_H_INT
     | Interpolation.ACCURATE_RND
 )
-"""How colour is halved in size: against the default, spots in 64 px videos are found twice as well (docs/codec.md)."""
+"""How colour is halved in size: against the default, spots in 64 px videos are found twice as well
+(docs/codec.md).
+"""
 
 
 def write_video(
@@ -50,10 +52,10 @@ def write_video(
 ) -> None:
     """Write RGB frames as an H.264 mp4, whole or not at all, with one thread, so that machines do not differ.
 
-    `crf` is 0 (lossless but for the colour conversion) to 51; yuv420p needs even sizes. `keyframe_interval` (frames)
-    bounds how much must be decoded before a frame in the middle. `preset` is x264's name for how long it may search.
-    Raises EpisodeError where there is no frame or the size does not suit the pixel format, ValueError for a rate or a
-    quality that cannot be.
+    `crf` is 0 (lossless but for the colour conversion) to 51; yuv420p needs even sizes. `keyframe_interval`
+    (frames) bounds how much must be decoded before a frame in the middle. `preset` is x264's name for how
+    long it may search. Raises EpisodeError where there is no frame or the size does not suit the pixel
+    format, ValueError for a rate or a quality that cannot be.
     """
     if not (fps > 0 and fps < 10_000 and 0 <= crf <= 51):
         limits = "more than 0 frames a second and a crf from 0 to 51"
@@ -100,8 +102,9 @@ def _check_even(path: Path, size: tuple[int, int], pixel_format: str) -> None:
 def _x264(size: tuple[int, int]) -> str:
     """x264's own settings.
 
-    Its AVX-512 code gives other bytes for the same frames now and then; plain code does not, for twice the time.
-    Large videos say by which matrix their colours are made: players would guess another one at their size.
+    Its AVX-512 code gives other bytes for the same frames now and then; plain code does not, for twice the
+    time. Large videos say by which matrix their colours are made: players would guess another one at their
+    size.
     """
     return "asm=0:colormatrix=smpte170m" if is_high_definition(size) else "asm=0"
 
@@ -114,13 +117,18 @@ def read_video(path: Path) -> UInt8[Tensor, "frame 3 h w"]:
 
 @dataclass(frozen=True)
 class VideoFrames:
-    """The frames of a video file, decoded by exact index when asked for: from the keyframe before to the last one wanted."""
+    """The frames of a video file, decoded by exact index when asked for: from the keyframe before to the
+    last one wanted.
+    """
 
     path: Path
 
     @property
     def index(self) -> VideoIndex:
-        """Sizes and times; read once for each version of the file. Raises EpisodeError where the file is damaged."""
+        """Sizes and times; read once for each version of the file.
+
+        Raises EpisodeError where the file is damaged.
+        """
         return read_index(self.path)
 
     @property
@@ -205,6 +213,9 @@ def _frames_from(path: str, start: int | None) -> Iterator[tuple[int, av.VideoFr
 
 
 def _start(index: VideoIndex, frame: int) -> int | None:
-    """The time of the last keyframe shown no later than the frame, before which nothing is needed; None: from the beginning."""
+    """The time of the last keyframe shown no later than the frame, before which nothing is needed.
+
+    None: from the beginning.
+    """
     place = bisect_right(index.keyframes, frame) - 1
     return int(index.pts[index.keyframes[place]]) if place >= 0 and not index.in_decode_order else None

@@ -1,4 +1,4 @@
-"""When each picture of a video file is shown, where decoding can begin, and what the file says about its pictures."""
+"""When each picture of a video file is shown, where decoding can begin, what the file says of pictures."""
 
 import os
 from collections.abc import Iterator
@@ -23,7 +23,9 @@ MAX_SIDE_PX = 8192
 MAX_NUM_FRAMES = 2_000_000
 
 CONTAINERS = "mov,mp4,matroska,webm,avi,mpegts"
-"""What a video may be to FFmpeg. Playlists and lists of files are left out: they name others to read, from anywhere."""
+"""What a video may be to FFmpeg. Playlists and lists of files are left out: they name others to read, from
+anywhere.
+"""
 
 CURE = "restore the file or drop the episode"
 NO_MATRIX = 2
@@ -32,7 +34,9 @@ NO_MATRIX = 2
 
 @dataclass(frozen=True)
 class Turn:
-    """How stored pixels become what players show: first rows and columns are exchanged, then they are mirrored."""
+    """How stored pixels become what players show: first rows and columns are exchanged, then they are
+    mirrored.
+    """
 
     transposed: bool = False
     mirrored_x: bool = False
@@ -48,9 +52,10 @@ class Turn:
 class VideoIndex:
     """What is read once of each file.
 
-    `size` is (height, width) as shown, `pts` when each frame is shown (ascending, in units of `time_base` seconds),
-    `keyframes` which frames can be decoded alone. `in_decode_order`: the file knows no times, frame i is the i-th that
-    the decoder gives. `by_height`: the colours are BT.709, which the file does not say but its height does.
+    `size` is (height, width) as shown, `pts` when each frame is shown (ascending, in units of `time_base`
+    seconds), `keyframes` which frames can be decoded alone. `in_decode_order`: the file knows no times,
+    frame i is the i-th that the decoder gives. `by_height`: the colours are BT.709, which the file does not
+    say but its height does.
     """
 
     size: tuple[int, int]
@@ -71,7 +76,10 @@ class VideoIndex:
 
 
 def read_index(path: Path) -> VideoIndex:
-    """What a file says, read once for each version of it; raises EpisodeError where it is missing or damaged."""
+    """What a file says, read once for each version of it.
+
+    Raises EpisodeError where it is missing or damaged.
+    """
     try:
         state = os.stat(path)
     except FileNotFoundError:
@@ -101,13 +109,15 @@ def _check_claims(path: str, stream: VideoStream) -> None:
     height, width, claimed = stream.codec_context.height, stream.codec_context.width, stream.frames
     if not all(0 < side <= MAX_SIDE_PX for side in (height, width)) or claimed > MAX_NUM_FRAMES:
         raise EpisodeError(
-            f"{path}: claims {claimed} frames of {height}x{width} px, beyond what is read; the file is damaged"
+            f"{path}: claims {claimed} frames of {height}x{width} px, beyond what is read; the file is "
+            "damaged"
         )
     crop = cropped_sides(Path(path))
     if crop:
         raise EpisodeError(
             f"{path}: carries the note to crop {crop}, which some programs follow and others do not; "
-            f"encode it again with the crop applied, as 'ffmpeg -i {Path(path).name} -crf 12 cropped.mp4' does"
+            f"encode it again with the crop applied, as 'ffmpeg -i {Path(path).name} -crf 12 "
+            "cropped.mp4' does"
         )
 
 
@@ -121,7 +131,9 @@ class _Packet:
 def _demuxed(
     container: InputContainer, stream: VideoStream, path: str
 ) -> tuple[list[_Packet], av.VideoFrame | None]:
-    """All packets in the order of the file, and the first picture: notes about turning reach us with it alone."""
+    """All packets in the order of the file, and the first picture: notes about turning reach us with it
+    alone.
+    """
     packets: list[_Packet] = []
     first: av.VideoFrame | None = None
     wanted = True
@@ -134,7 +146,10 @@ def _demuxed(
 
 
 def _first_picture(packet: av.Packet) -> tuple[av.VideoFrame | None, bool]:
-    """The first picture that comes out, and whether it is still wanted; damage is told of when frames are read."""
+    """The first picture that comes out, and whether it is still wanted.
+
+    Damage is told of when frames are read.
+    """
     try:
         for picture in packet.decode():
             return picture, False
@@ -155,7 +170,8 @@ def _index(
     times = [packet for packet in sorted(packets) if not packet.is_hidden]
     if not times or (stream.frames and len(packets) != stream.frames):
         raise EpisodeError(
-            f"{path}: holds {len(packets)} of the {stream.frames} frames that it claims, it is cut short; {CURE}"
+            f"{path}: holds {len(packets)} of the {stream.frames} frames that it claims, it is cut "
+            f"short; {CURE}"
         )
     pts = np.array([packet.pts for packet in times], np.int64)
     if (np.diff(pts) <= 0).any():
@@ -178,7 +194,9 @@ def _index(
 
 
 def _knows_no_times(container: InputContainer, stream: VideoStream, packets: list[_Packet]) -> bool:
-    """AVI numbers its packets as they are decoded: where pictures are reordered these are not the times they are shown at."""
+    """AVI numbers its packets as they are decoded: where pictures are reordered these are not the times
+    they are shown at.
+    """
     ascending = all(before.pts < after.pts for before, after in pairwise(packets))
     return container.format.name == "avi" and bool(stream.codec_context.has_b_frames) and ascending
 
@@ -190,7 +208,10 @@ def _time_base(stream: VideoStream, in_decode_order: bool) -> float:
 
 
 def _turn(path: str, picture: av.VideoFrame) -> Turn:
-    """What the display matrix asks for; raises EpisodeError where that is not a quarter turn or a mirroring."""
+    """What the display matrix asks for.
+
+    Raises EpisodeError where that is not a quarter turn or a mirroring.
+    """
     matrices = [bytes(note) for note in picture.side_data if note.type == Type.DISPLAYMATRIX]
     if not matrices:
         return Turn()
@@ -200,7 +221,8 @@ def _turn(path: str, picture: av.VideoFrame) -> Turn:
     if b and c and not (a or d):
         return Turn(True, mirrored_x=c < 0, mirrored_y=b < 0)
     raise EpisodeError(
-        f"{path}: carries a rotation note ({picture.rotation} degrees) that is no quarter turn; encode it again, turned"
+        f"{path}: carries a rotation note ({picture.rotation} degrees) that is no quarter turn; encode "
+        "it again, turned"
     )
 
 

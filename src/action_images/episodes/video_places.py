@@ -36,11 +36,11 @@ def pictures_of(
 ) -> Frames:
     """The pictures of claim number `which`, one for each of its rows, whose `times` (s) count from its start.
 
-    `claims` are those of all episodes that name this file. A row's picture is the one that the file shows at the row's
-    time; raises EpisodeError where there is none within half a frame, and where the table's claims contradict each
-    other or the file. Files of one episode with as many evenly spaced pictures as rows are taken row by row: their
-    header may name another rate (DROID's say 60 for 15). Not so where `is_timed`: then times alone tell, and the file
-    may run at any rate and beyond the rows.
+    `claims` are those of all episodes that name this file. A row's picture is the one that the file shows
+    at the row's time; raises EpisodeError where there is none within half a frame, and where the table's
+    claims contradict each other or the file. Files of one episode with as many evenly spaced pictures as
+    rows are taken row by row: their header may name another rate (DROID's say 60 for 15). Not so where
+    `is_timed`: then times alone tell, and the file may run at any rate and beyond the rows.
     """
     claim = claims[which]
     if len(claims) == 1 and not is_timed and _is_whole(video, claim, fps):
@@ -56,16 +56,20 @@ def pictures_of(
 
 
 def in_even_times(name: str, video: VideoFrames) -> None:
-    """Raise EpisodeError where pictures are missing: where two neighbours are further apart than one and a half."""
+    """Raise EpisodeError where pictures are missing: where two neighbours are further apart than one and a
+    half.
+    """
     times = video.times
     steps = np.diff(times)
     period = float(np.median(steps)) if len(steps) else 1.0
     gaps = np.flatnonzero(steps > 1.5 * period)
     if len(gaps):
         place = int(gaps[0])
-        told = f"{1e3 * steps[place]:.0f} ms between pictures {place} and {place + 1}, {1e3 * period:.0f} ms elsewhere"
+        gap, usual = f"{1e3 * steps[place]:.0f} ms", f"{1e3 * period:.0f} ms"
+        told = f"{gap} between pictures {place} and {place + 1}, {usual} elsewhere"
         raise EpisodeError(
-            f"{name}: {video.path} has gaps ({told}), so row i is not picture i; give poses.csv a column 'time', "
+            f"{name}: {video.path} has gaps ({told}), so row i is not picture i; give poses.csv a "
+            "column 'time', "
             "cut the recording there, or record it again"
         )
 
@@ -98,7 +102,8 @@ def _check_others(video: VideoFrames, claims: Sequence[Claim], claim: Claim, fps
         if shared > 0.5 / fps:
             where = f"{max(claim.start, other.start):.3f} s on"
             raise EpisodeError(
-                f"{claim.episode_id}: meta/episodes gives it pictures that it also gives to {other.episode_id} "
+                f"{claim.episode_id}: meta/episodes gives it pictures that it also gives to "
+                f"{other.episode_id} "
                 f"({video.path} from {where}); merge or write the data set again with LeRobot's own tool"
             )
 
@@ -121,18 +126,24 @@ def _check_file(video: VideoFrames, claims: Sequence[Claim], claim: Claim, fps: 
     missing = needed - len(times)
     if len(claims) == 1 and missing == 1:
         raise EpisodeError(
-            f"{claim.episode_id}: {video.path} has {len(times)} pictures for {needed} rows, and their even times do "
-            "not tell which row has none; drop the episode, or drop the row that has no picture and import again"
+            f"{claim.episode_id}: {video.path} has {len(times)} pictures for {needed} rows, and their "
+            "even times do "
+            "not tell which row has none; drop the episode, or drop the row that has no picture and "
+            "import again"
         )
     if len(claims) > 1 and missing > 0:
         raise EpisodeError(
-            f"{claim.episode_id}: {video.path} has {len(times)} pictures for the {needed} rows of its episodes, and "
+            f"{claim.episode_id}: {video.path} has {len(times)} pictures for the {needed} rows of its "
+            "episodes, and "
             "their even times do not tell which are missing; write the data set again"
         )
 
 
 def _shown_at(video: VideoFrames, claim: Claim, wanted: np.ndarray, fps: float) -> np.ndarray:
-    """The index of the picture nearest to each time; raises EpisodeError where one is further than half a frame."""
+    """The index of the picture nearest to each time.
+
+    Raises EpisodeError where one is further than half a frame.
+    """
     times = video.times
     after = np.searchsorted(times, wanted).clip(1, max(1, len(times) - 1)) if len(times) > 1 else 0
     before = np.maximum(after - 1, 0)
@@ -156,10 +167,12 @@ def _gap(
         have = f"{video.path} has {len(times)} frames"
         return f"{claim.episode_id}: {have}, the episode needs {needed}; restore the file"
     if wanted[first] < times[0]:
-        begins = f"{video.path} shows its first picture at {times[0]:.3f} s, the episode begins at {wanted[0]:.3f} s"
+        begins = f"{video.path} shows its first picture at {times[0]:.3f} s"
+        begins += f", the episode begins at {wanted[0]:.3f} s"
         return f"{claim.episode_id}: {begins}; encode it again so that it begins at 0"
     moment = f"at {wanted[first]:.3f} s (frame {first}), the nearest is {1e3 * gaps[first]:.0f} ms away"
     return (
-        f"{claim.episode_id}: {video.path} shows no picture {moment}; {len(missing)} of {claim.length} frames were "
+        f"{claim.episode_id}: {video.path} shows no picture {moment}; {len(missing)} of {claim.length} "
+        "frames were "
         "never recorded: drop the episode, or record it again"
     )

@@ -18,7 +18,10 @@ PANDAS_INDEX = "__index_level_0__"
 
 @dataclass(frozen=True)
 class Part:
-    """Frames [start, stop) of an episode in which the robot is asked one thing; None where nothing is said."""
+    """Frames [start, stop) of an episode in which the robot is asked one thing.
+
+    None where nothing is said.
+    """
 
     start: int
     stop: int
@@ -43,8 +46,8 @@ def parts_of(
 ) -> list[Part]:
     """An episode's frames, cut where the task changes; `told` is what meta/episodes says in `tasks`.
 
-    Without meta/tasks.parquet, or without a `task_index`, the one text of `tasks` holds for all frames. Raises
-    EpisodeError where an index has no text, or `tasks` alone is left and names several.
+    Without meta/tasks.parquet, or without a `task_index`, the one text of `tasks` holds for all frames.
+    Raises EpisodeError where an index has no text, or `tasks` alone is left and names several.
     """
     if texts is None or not len(task_indices):
         return [Part(0, len(task_indices), _only_text(episode_id, told))]
@@ -55,7 +58,8 @@ def parts_of(
         index = int(known[start])
         if index >= 0 and index not in texts:
             raise EpisodeError(
-                f"{episode_id}: frame {start} has the task_index {index}, which {layout.TASKS} does not have; "
+                f"{episode_id}: frame {start} has the task_index {index}, which {layout.TASKS} does "
+                "not have; "
                 "restore that file"
             )
         parts.append(Part(start, stop, texts.get(index, "").strip() or None))
@@ -77,7 +81,8 @@ def _only_text(episode_id: str, told: object) -> str | None:
     texts = texts_told(told)
     if len(set(texts)) > 1:
         raise EpisodeError(
-            f"{episode_id}: meta/episodes names {len(texts)} tasks and {layout.TASKS} is not there to say of which "
+            f"{episode_id}: meta/episodes names {len(texts)} tasks and {layout.TASKS} is not there to "
+            "say of which "
             "frames; restore that file"
         )
     return texts[0] if texts else None
@@ -95,7 +100,9 @@ def texts_told(told: object) -> list[str]:
 
 
 def task_columns(path: Path) -> dict[int, np.ndarray]:
-    """Each episode of a data file with the task_index of its frames (-1: none), in the order of frame_index."""
+    """Each episode of a data file with the task_index of its frames (-1: none), in the order of
+    frame_index.
+    """
     table = read_table(path, ["episode_index"], optional=["task_index", "frame_index"])
     if "task_index" not in table.column_names:
         return {}

@@ -24,12 +24,13 @@ EPISODES_PER_FILE = 500
 
 
 class DatasetWriter:
-    """Writes and appends to one data set: a LeRobotDataset v3 with columns for cameras and tool poses (docs/data.md).
+    """Writes and appends to one data set: a LeRobotDataset v3 with columns for cameras and tool poses
+    (docs/data.md).
 
-    An episode exists once the episode table that names it has been renamed into place; a writer that is killed
-    leaves the data set as it was after the last whole episode, and so does a write that fails. Every file is a
-    function of the episodes alone, in their order: however often the writer was stopped in between, the same episodes
-    give the same bytes. The views and sizes are those of the first episode.
+    An episode exists once the episode table that names it has been renamed into place; a writer that is
+    killed leaves the data set as it was after the last whole episode, and so does a write that fails. Every
+    file is a function of the episodes alone, in their order: however often the writer was stopped in
+    between, the same episodes give the same bytes. The views and sizes are those of the first episode.
     """
 
     def __init__(self, path: Path, fps: float, crf: int = 18):
@@ -87,8 +88,9 @@ class DatasetWriter:
             target = self.path / layout.numbered(layout.VIDEOS, number, video_key=layout.IMAGES + view)
             target.parent.mkdir(parents=True, exist_ok=True)
             commit_file(video, target)
-        # Tasks and rows that no episode names do no harm; the episode table comes last and makes it true. Until then
-        # this writer stays as it was: where the disk is full, the next episode is stored as if this one had not been.
+        # Tasks and rows that no episode names do no harm; the episode table comes last and makes it true.
+        # Until then this writer stays as it was: where the disk is full, the next episode is stored as if
+        # this one had not been.
         tasks = self._with_task(encoded.instruction)
         rows, data_file = self._with_rows(encoded, number, tasks[encoded.instruction or ""])
         episodes, first_episode = self._with_episode(encoded, number, data_file)

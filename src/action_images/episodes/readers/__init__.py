@@ -14,7 +14,9 @@ SeveralTasks = Literal["cut", "refuse"]
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is asked of a reader: which views are looked at (none named: all), and what an episode of several tasks is."""
+    """What is asked of a reader: which views are looked at (none named: all), and what an episode of
+    several tasks is.
+    """
 
     views: tuple[str, ...] = ()
     several_tasks: SeveralTasks = "cut"
@@ -39,8 +41,8 @@ EVERYTHING = Wanted()
 class Reader(Protocol):
     """The episodes of one foreign folder, converted to our conventions as they are read.
 
-    A reader may have `remarks`, a list of sentences: what was found beside the episodes, what is known and was not
-    found, and what is left out.
+    A reader may have `remarks`, a list of sentences: what was found beside the episodes, what is known and
+    was not found, and what is left out.
     """
 
     def __init__(self, root: Path, wanted: Wanted = EVERYTHING):

@@ -1,7 +1,8 @@
 """The RLBench set of the method's own release: RLBench's conventions, videos at every fourth control step.
 
 <task>/variation<N>/{variation_descriptions.pkl, episodes/episode*/{actions.npy, view*/{rgb/video.mp4,
-camera_params.json}}}. Frame i of a video belongs to row 4 i of the actions (x y z, quaternion x y z w, 1 = open).
+camera_params.json}}}. Frame i of a video belongs to row 4 i of the actions (x y z, quaternion x y z w, 1 =
+open).
 """
 
 from pathlib import Path

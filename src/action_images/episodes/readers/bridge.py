@@ -1,8 +1,9 @@
 """BridgeData V2: as it was recorded, and as the method's release processed it.
 
-Raw: raw/traj_group*/traj*/{obs_dict.pkl, policy_out.pkl, images<N>/im_<i>.jpg, lang.txt}; the tool in the robot's
-base frame, cameras not calibrated: nothing can be drawn. Processed: <episode>/{video/<i>.mp4, vggt/0/{intrinsic,
-extrinsic}.npy, instruction.txt}; cameras estimated by VGGT in a frame and scale of their own, so no trajectory.
+Raw: raw/traj_group*/traj*/{obs_dict.pkl, policy_out.pkl, images<N>/im_<i>.jpg, lang.txt}; the tool in the
+robot's base frame, cameras not calibrated: nothing can be drawn. Processed: <episode>/{video/<i>.mp4,
+vggt/0/{intrinsic, extrinsic}.npy, instruction.txt}; cameras estimated by VGGT in a frame and scale of their
+own, so no trajectory.
 """
 
 from pathlib import Path

@@ -1,9 +1,10 @@
 """DROID: as it was recorded, and as the method's release processed it.
 
-Raw: <lab>/{success,failure}/<date>/<time>/{metadata_<uuid>.json, trajectory.h5, recordings/MP4/<serial>.mp4}.
-Processed: <episode>/{video/<view>.mp4, camera.json, instruction.txt, action.npz}. World is the robot's base; tool
-poses are x y z (m) and Euler xyz (rad); the gripper's reading is 0 open, 1 closed. Cameras come from the calibration
-tables (`droid_tables`) alone: those stored with the recordings are not good enough to draw with.
+Raw: <lab>/{success,failure}/<date>/<time>/{metadata_<uuid>.json, trajectory.h5,
+recordings/MP4/<serial>.mp4}. Processed: <episode>/{video/<view>.mp4, camera.json, instruction.txt,
+action.npz}. World is the robot's base; tool poses are x y z (m) and Euler xyz (rad); the gripper's reading
+is 0 open, 1 closed. Cameras come from the calibration tables (`droid_tables`) alone: those stored with the
+recordings are not good enough to draw with.
 """
 
 from pathlib import Path
@@ -151,8 +152,8 @@ def _aligned(
 def _pictures_of_rows(episode_id: str, path: Path, view: View, num_rows: int, serial: str) -> list[int]:
     """The picture of each row that has one, by the times at which the camera says that it took them.
 
-    Two rows that saw the same moment share a picture. Files name 60 pictures a second for 15: their own times are not
-    looked at.
+    Two rows that saw the same moment share a picture. Files name 60 pictures a second for 15: their own
+    times are not looked at.
     """
     num_pictures = len(view.frames)
     if num_pictures == num_rows:
@@ -166,13 +167,17 @@ def _pictures_of_rows(episode_id: str, path: Path, view: View, num_rows: int, se
     told = f"view '{view.name}' has {num_pictures} pictures for the {num_rows} rows of {path.name}"
     moments = f", which saw {num_moments} moments" if taken else ""
     raise EpisodeError(
-        f"{episode_id}: {told}{moments}; which rows have none is not known: drop the episode, or convert its SVO "
+        f"{episode_id}: {told}{moments}; which rows have none is not known: drop the episode, or "
+        "convert its SVO "
         "recording again"
     )
 
 
 def _moments(path: Path, serial: str, num_rows: int) -> list[int]:
-    """For each row the number of the camera's picture, counted from 0 by its times; empty where they do not tell."""
+    """For each row the number of the camera's picture, counted from 0 by its times.
+
+    Empty where they do not tell.
+    """
     name = f"observation/timestamp/cameras/{serial}_estimated_capture"
     times = read_numbers(path, name, (None,))
     if times is None or len(times) != num_rows or not num_rows or (np.diff(times) < 0).any():
@@ -215,8 +220,9 @@ def _piece(whole: Episode, part: tuple[int, int], num_frames: int, num_rows: int
 class DroidProcessed:
     """A folder of DROID as the release processed it.
 
-    action.npz["action"] has no gripper (the release took it to be open everywhere). Where an entry "gripper_position"
-    (0 open, 1 closed) was added from the raw recording the episode has a trajectory, otherwise none.
+    action.npz["action"] has no gripper (the release took it to be open everywhere). Where an entry
+    "gripper_position" (0 open, 1 closed) was added from the raw recording the episode has a trajectory,
+    otherwise none.
     """
 
     def __init__(self, root: Path, wanted: Wanted = EVERYTHING):
@@ -257,7 +263,9 @@ class DroidProcessed:
         return Episode(episode_id, read_text(folder / "instruction.txt"), CONTROL_HZ, views, trajectory)
 
     def _view(self, folder: Path, video: Path, cameras: dict) -> View:
-        """camera.json gives {<view>: {"intrinsics": [fx, cx, fy, cy] or 3x3}}, the tables the serial and the pose."""
+        """camera.json gives {<view>: {"intrinsics": [fx, cx, fy, cy] or 3x3}}, the tables the serial and
+        the pose.
+        """
         frames, entry = VideoFrames(video), cameras.get(video.stem)
         serial = self._tables.serial(folder.name, video.stem)
         intrinsics = entry.get("intrinsics") if isinstance(entry, dict) else None

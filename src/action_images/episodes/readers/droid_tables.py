@@ -40,7 +40,8 @@ class Tables:
             self._table("aggregated-annotations*.json"),
             self._table("droid_language_annotations*.json"),
         ]
-        # Keys read '<bucket path of recordings/MP4>--<path of trajectory.h5>'; the folder of the first is the episode.
+        # Keys read '<bucket path of recordings/MP4>--<path of trajectory.h5>'; the folder of the first is
+        # the episode.
         kept = self._table("keep_ranges_1_0_1.json")
         self._kept = {
             _place(key.partition("--")[0].partition("/recordings")[0].split("/")): ranges
@@ -92,7 +93,10 @@ class Tables:
         return None
 
     def keep_ranges(self, folder: Path) -> list[tuple[int, int]] | None:
-        """The busy ranges (first frame, one past the last) of a recording; None where the table does not know it."""
+        """The busy ranges (first frame, one past the last) of a recording.
+
+        None where the table does not know it.
+        """
         ranges = self._kept.get(_place(folder.absolute().parts))
         if ranges is None:
             return None
@@ -114,7 +118,7 @@ def pinhole(
     size: tuple[int, int],
     calibrated: tuple[int, int] = CALIBRATED_PX,
 ) -> Camera:
-    """The camera of frames of `size` px from intrinsics (fx, cx, fy, cy, or 3x3) given for `calibrated` px."""
+    """The camera of `size` px from intrinsics (fx, cx, fy, cy, or 3x3) that are for `calibrated` px."""
     if isinstance(intrinsics, list) and len(intrinsics) == 4:
         fx, cx, fy, cy = intrinsics
         intrinsics = [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]

@@ -22,8 +22,9 @@ MAX_ID = 380
 class EpisodeFolders:
     """The folders of a foreign set by episode id, in natural order.
 
-    An id is the path below `root`, its parts made safe, those of `leave_out` left out. Two folders that would share
-    one get numbers; a folder that leads out of the set is refused when it is asked for, the others are not.
+    An id is the path below `root`, its parts made safe, those of `leave_out` left out. Two folders that
+    would share one get numbers; a folder that leads out of the set is refused when it is asked for, the
+    others are not.
     """
 
     def __init__(self, root: Path, folders: Iterable[Path], leave_out: tuple[str, ...] = ()):
@@ -42,7 +43,10 @@ class EpisodeFolders:
         return self._folders.items()
 
     def folder(self, episode_id: str) -> Path:
-        """The folder of an episode; raises EpisodeError where it is not there or holds what is not to be opened."""
+        """The folder of an episode.
+
+        Raises EpisodeError where it is not there or holds what is not to be opened.
+        """
         if episode_id not in self._folders:
             count = len(self._folders)
             raise EpisodeError(
@@ -112,7 +116,9 @@ def read_array(path: Path, shape: tuple[int | None, ...], key: str | None = None
 
 
 def _check_claim(archive: Any, key: str, path: Path) -> None:
-    """Raise EpisodeError where an entry of an .npz claims more than is read: a few kilobytes unpack to any size."""
+    """Raise EpisodeError where an entry of an .npz claims more than is read: a few kilobytes unpack to any
+    size.
+    """
     member = key if key in archive.zip.namelist() else f"{key}.npy"
     with archive.zip.open(member) as file:
         read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
@@ -123,7 +129,8 @@ def _check_claim(archive: Any, key: str, path: Path) -> None:
 
 
 def _num_numbers(content: object, depth: int, counted: dict[tuple[int, int], int]) -> int:
-    """How many numbers nested lists hold, each looked at once: one that holds another many times is short in a file.
+    """How many numbers nested lists hold, each looked at once: one that holds another many times is short
+    in a file.
 
     Raises ValueError where they are nested deeper than `depth`, as where a list holds itself.
     """
@@ -169,7 +176,10 @@ def as_array(content: object, shape: tuple[int | None, ...], name: str) -> np.nd
 
 
 def same_length(name: str, lengths: dict[str, int]) -> int:
-    """The one length that all parts share; raises EpisodeError, naming them, where they differ or are none."""
+    """The one length that all parts share.
+
+    Raises EpisodeError, naming them, where they differ or are none.
+    """
     if len(set(lengths.values())) != 1 or 0 in lengths.values():
         listed = ", ".join(f"{part} {length}" for part, length in lengths.items())
         raise EpisodeError(

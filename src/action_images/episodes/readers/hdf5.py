@@ -66,7 +66,9 @@ def _inside(file: h5py.File, name: str, path: Path) -> h5py.Dataset | None:
 
 
 def _check_chunks(place: h5py.Dataset, name: str, path: Path) -> None:
-    """Raise EpisodeError where a chunk unpacks to more than it may hold: HDF5 itself would unpack all of it."""
+    """Raise EpisodeError where a chunk unpacks to more than it may hold: HDF5 itself would unpack all of
+    it.
+    """
     pipeline = place.id.get_create_plist()
     filters = [pipeline.get_filter(number)[0] for number in range(pipeline.get_nfilters())]
     if not set(filters) <= KNOWN_FILTERS or filters.count(h5z.FILTER_DEFLATE) > 1:

@@ -33,8 +33,8 @@ def _look_at_the_others(row: str, reason: str) -> None:
 class LeRobot:
     """A LeRobotDataset v3, with calibration.json of its folder where there is one.
 
-    Words are those that `task_index` binds. An episode whose task changes becomes several, `<id>/task0` and so on, or
-    is refused where that is wanted.
+    Words are those that `task_index` binds. An episode whose task changes becomes several, `<id>/task0` and
+    so on, or is refused where that is wanted.
     """
 
     def __init__(self, root: Path, wanted: Wanted = EVERYTHING, calibration: Path | None = None):
@@ -56,7 +56,10 @@ class LeRobot:
 
     @property
     def ids(self) -> list[str]:
-        """Our ids where we wrote them, else episode_000000 and so on; last those rows that can be no episode."""
+        """Our ids where we wrote them, else episode_000000 and so on.
+
+        Last those rows that can be no episode.
+        """
         return [*self._pieces, *self._dataset.impossible]
 
     @property
@@ -77,7 +80,8 @@ class LeRobot:
         stale = len({piece.place for piece in self._pieces.values() if piece.is_stale})
         if stale:
             remarks.append(
-                f"'tasks' of meta/episodes is not what task_index and {layout.TASKS} say in {stale} episodes; "
+                f"'tasks' of meta/episodes is not what task_index and {layout.TASKS} say in {stale} "
+                "episodes; "
                 "the latter is taken"
             )
         cut = len({piece.place for piece in self._pieces.values() if piece.part.start > 0})

@@ -1,9 +1,10 @@
 """Plain folders of recordings: anyone's own videos, cameras and tool poses.
 
-<episode>/{<camera>.mp4 .., cameras.json, poses.csv, instruction.txt}: videos by the names of their cameras, the cameras
-file (docs/conventions.md), a trajectory file (csv, npy or json) and one line of text. All but a video are optional.
-cameras.json may also lie above the episodes, for all of them. Row i of the poses belongs to picture i; where poses.csv
-has a column `time` (s from the videos' begin) each row has the picture that is shown then.
+<episode>/{<camera>.mp4 .., cameras.json, poses.csv, instruction.txt}: videos by the names of their cameras,
+the cameras file (docs/conventions.md), a trajectory file (csv, npy or json) and one line of text. All but a
+video are optional. cameras.json may also lie above the episodes, for all of them. Row i of the poses
+belongs to picture i; where poses.csv has a column `time` (s from the videos' begin) each row has the
+picture that is shown then.
 """
 
 import csv
@@ -96,7 +97,8 @@ class Recordings:
         if not set(names) & set(cameras):
             has, calibrated = ", ".join(names), ", ".join(cameras)
             raise EpisodeError(
-                f"{episode_id}: {path} calibrates {calibrated}, the videos are {has}; call both by the same names"
+                f"{episode_id}: {path} calibrates {calibrated}, the videos are {has}; call both by the "
+                "same names"
             )
         return cameras
 

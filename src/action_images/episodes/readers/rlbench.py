@@ -1,8 +1,8 @@
 """RLBench as its own generator writes it: one png for each frame, a pickle for the numbers.
 
 <task>/variation<N>/episodes/episode<M>/{low_dim_obs.pkl, <camera>_rgb/<i>.png}, instructions in
-variation_descriptions.pkl. World frame of the simulator in metres; quaternions x y z w; gripper 1 = open; focal
-lengths negative with camera-to-world poses (`Camera.from_rlbench`).
+variation_descriptions.pkl. World frame of the simulator in metres; quaternions x y z w; gripper 1 = open;
+focal lengths negative with camera-to-world poses (`Camera.from_rlbench`).
 """
 
 from pathlib import Path
@@ -94,8 +94,10 @@ def _view(folder: Path, name: str, steps: list[Any]) -> View:
     pictures = sorted((folder / f"{name}_rgb").glob("*.png"), key=lambda path: natural(path.name))
     if [path.stem for path in pictures] != [str(i) for i in range(len(pictures))]:
         raise EpisodeError(
-            f"{folder}/{name}_rgb: the pictures are not numbered 0.png, 1.png, ... (it has {len(pictures)}, the "
-            f"demonstration {len(steps)} steps); restore the missing ones, or generate the demonstration again"
+            f"{folder}/{name}_rgb: the pictures are not numbered 0.png, 1.png, ... (it has "
+            f"{len(pictures)}, the "
+            f"demonstration {len(steps)} steps); restore the missing ones, or generate the "
+            "demonstration again"
         )
     frames = Pictures(tuple(pictures))
     notes = [_get(step, "misc", folder) for step in steps]
@@ -117,7 +119,10 @@ def still(camera: Camera) -> Camera:
 
 
 def read_instruction(root: Path, folder: Path) -> str | None:
-    """The first description of the variation, beside the episodes or with the episode; None where there is none."""
+    """The first description of the variation, beside the episodes or with the episode.
+
+    None where there is none.
+    """
     for place in (folder, folder.parent.parent, folder.parent):
         path = place / "variation_descriptions.pkl"
         if path.is_file():

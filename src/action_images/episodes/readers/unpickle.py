@@ -14,7 +14,10 @@ from action_images.episodes.episode import EpisodeError
 from action_images.episodes.strangers import check_regular
 
 MAX_PICKLE_BYTES = 1 << 26
-"""RLBench's largest are a few megabytes; what a pickle makes Python allocate is a small multiple of its size."""
+"""RLBench's largest are a few megabytes.
+
+What a pickle makes Python allocate is a small multiple of its size.
+"""
 
 
 class Record:
@@ -24,8 +27,8 @@ class Record:
 def read_pickle(path: Path, records: Collection[str] = ()) -> Any:
     """What a pickle holds, `records` naming the classes ('module.Class') that become `Record`.
 
-    Raises EpisodeError where the file is missing, broken, too large, or asks for anything but those, numbers, text,
-    containers and numpy arrays of numbers or text.
+    Raises EpisodeError where the file is missing, broken, too large, or asks for anything but those,
+    numbers, text, containers and numpy arrays of numbers or text.
     """
     check_regular(path)
     try:
@@ -119,8 +122,8 @@ class _Function:
 class _Dtype:
     """A kind of number, as numpy pickles it: made by name, then told its byte order, once.
 
-    Arrays get a dtype of their own, which the pickle never holds: one that it could write into after an array has it
-    would make the array reach beyond its memory.
+    Arrays get a dtype of their own, which the pickle never holds: one that it could write into after an
+    array has it would make the array reach beyond its memory.
     """
 
     __slots__ = ("_dtype", "_is_told")
@@ -165,7 +168,10 @@ class _Array(np.ndarray):
 
 
 def _empty_array(_: Any, shape: Any, code: Any) -> np.ndarray:
-    """numpy begins every array empty and fills it in afterwards; another shape here would only take memory."""
+    """numpy begins every array empty and fills it in afterwards.
+
+    Another shape here would only take memory.
+    """
     if shape != (0,) or code not in (b"b", "b"):
         raise pickle.UnpicklingError("it builds an array in a way that numpy does not")
     return _Array((0,), "b")
