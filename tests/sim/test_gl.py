@@ -86,3 +86,66 @@ print("contexts", len(graphics()._contexts))
 def test_a_world_that_is_dropped_gives_its_graphics_memory_back():
     ended = run(DROPPED)
     assert "contexts 0" in ended.stdout, ended.stderr[-1000:]
+
+
+FORKED = """
+import os, sys
+from action_images.sim import Tabletop
+world = Tabletop("reach_target", size=(32, 32))
+world.reset(0)
+child = os.fork()
+if child == 0:
+    for render in (world.observation, lambda: Tabletop("reach_target", size=(32, 32)).reset(1)):
+        try:
+            render()
+        except OSError as error:
+            print(error)
+    world.close()
+    sys.exit(0)
+assert os.waitpid(child, 0)[1] == 0
+world.observation()
+print("rendered")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_rendering_in_a_fork_of_a_process_that_rendered_is_refused_and_both_end():
+    ended = run(FORKED)
+    lines = ended.stdout.splitlines()
+    assert ended.returncode == 0, ended.stderr[-1000:]
+    assert len(lines) == 3
+    assert all("does not survive a fork" in line and "'spawn'" in line for line in lines[:2])
+    assert lines[2] == "rendered"
+
+
+FORKING_ENVIRONMENTS = """
+import gymnasium
+import action_images.sim
+for mode in ("sync", "async"):
+    values = {"vector_kwargs": {"context": "fork"}} if mode == "async" else {}
+    environments = gymnasium.make_vec(
+        "action_images/reach_target", num_envs=2, vectorization_mode=mode, size=(32, 32), **values
+    )
+    try:
+        environments.reset(seed=5)
+    except OSError as error:
+        print("refused:", error)
+    environments.close()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_vector_environments_that_fork_after_rendering_say_what_to_do():
+    ended = run(FORKING_ENVIRONMENTS)
+    assert "refused: this process was forked" in ended.stdout, ended.stderr[-1000:]
+    assert "{'context': 'spawn'}" in ended.stdout
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="EGL is Linux's")
+@pytest.mark.parametrize("device", ["99", "-1", "cuda:0", ""])
+def test_an_egl_device_that_is_not_there_is_named(device: str):
+    ended = run(RENDER, MUJOCO_GL="egl", MUJOCO_EGL_DEVICE_ID=device)
+    assert ended.returncode == 1
+    last = ended.stderr.strip().splitlines()[-1]
+    assert last.startswith(f"action_images.sim.gl.RenderingError: MUJOCO_EGL_DEVICE_ID={device} names no")
+    assert "unset it" in last

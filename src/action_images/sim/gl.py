@@ -15,6 +15,11 @@ CURE = (
     "'apt-get install libosmesa6' for MUJOCO_GL=osmesa) "
     "and set MUJOCO_GL to egl, osmesa or, on a desktop, glfw"
 )
+FORKED = (
+    "this process was forked from one that had already rendered, and OpenGL does not survive a fork: start "
+    "processes by 'spawn' (gymnasium.make_vec(..., vector_kwargs={'context': 'spawn'}), "
+    "multiprocessing.get_context('spawn')), or fork before the first image is rendered"
+)
 MAX_SIDE_PX = 1024
 
 
@@ -50,6 +55,19 @@ def _cannot_render(error: Exception) -> RenderingError:
     return RenderingError(f"MuJoCo cannot render with {how} ({type(error).__name__}): {CURE}")
 
 
+def _require_device() -> None:
+    """Raise RenderingError where MUJOCO_EGL_DEVICE_ID names no EGL device of this machine."""
+    chosen = os.environ.get("MUJOCO_EGL_DEVICE_ID")
+    if chosen is None or os.environ.get("MUJOCO_GL", "").lower() != "egl":
+        return
+    num_devices = len(importlib.import_module("mujoco.egl").EGL.eglQueryDevicesEXT())
+    if chosen not in map(str, range(num_devices)):
+        raise RenderingError(
+            f"MUJOCO_EGL_DEVICE_ID={chosen} names no EGL device: this machine has {num_devices}, counted from 0; "
+            "set it to one of these, or unset it to take the first that works"
+        )
+
+
 def _context_class() -> Any:
     import mujoco
 
@@ -68,14 +86,20 @@ class Graphics:
     """
 
     def __init__(self):
-        self._thread, self._contexts, self._dropped = threading.get_ident(), set(), deque()
+        self._process, self._thread = os.getpid(), threading.get_ident()
+        self._contexts, self._dropped = set(), deque()
         try:
+            _require_device()
             self._gl: Any = _context_class()(MAX_SIDE_PX, MAX_SIDE_PX)
             self._gl.make_current()
+        except RenderingError:
+            raise
         except Exception as error:  # EGL, OSMesa and GLFW each fail in their own way
             raise _cannot_render(error) from error
         # MuJoCo ends EGL when the process exits: registered after it, this runs before.
         atexit.register(self._end)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._leave)
 
     def context(self, model: Any) -> Any:
         """What MuJoCo needs to render a model (mujoco.MjrContext)."""
@@ -94,6 +118,8 @@ class Graphics:
         """Make it the target of what is rendered next."""
         import mujoco
 
+        if self.forked:
+            raise RenderingError(FORKED)
         if threading.get_ident() != self._thread:
             raise RuntimeError(
                 "images are rendered in the thread that rendered first; "
@@ -105,8 +131,11 @@ class Graphics:
     def free(self, context: Any) -> None:
         """Give its memory back; again does no harm.
 
-        In another thread, as garbage is collected in any, it waits for this one.
+        In another thread, as garbage is collected in any, it waits for this one. In a process forked from this
+        one nothing is done: the memory is the other's.
         """
+        if self.forked:
+            return
         if threading.get_ident() != self._thread:
             self._dropped.append(context)
         elif context in self._contexts:
@@ -114,11 +143,24 @@ class Graphics:
             self._gl.make_current()
             context.free()
 
+    @property
+    def forked(self) -> bool:
+        """Whether this process is not the one that made the context, but was forked from it."""
+        return os.getpid() != self._process
+
     def _free_dropped(self) -> None:
         while self._dropped:
             self.free(self._dropped.popleft())
 
+    def _leave(self) -> None:
+        """In a forked process: let MuJoCo touch nothing of this context when it exits, which would hang."""
+        self._gl.free = _nothing
+        if os.environ.get("MUJOCO_GL", "").lower() == "egl":
+            atexit.unregister(importlib.import_module("mujoco.egl").EGL.eglTerminate)
+
     def _end(self) -> None:
+        if self.forked:
+            return
         # Another thread's context cannot be made current here: it goes as a whole.
         if threading.get_ident() == self._thread:
             for context in list(self._contexts):
@@ -126,14 +168,25 @@ class Graphics:
         self._gl.free()
 
 
+def _nothing() -> None:
+    pass
+
+
 _threads = threading.local()
+_rendering_process: int | None = None
+"""The process, this one or the one it was forked from, that has a context."""
 
 
 def graphics() -> Graphics:
     """This thread's OpenGL context, made when first asked for.
 
-    Raises RenderingError where there can be none.
+    Raises RenderingError where there can be none: without OpenGL, or in a process forked after another thread
+    or this one had rendered.
     """
+    global _rendering_process
+    if _rendering_process not in (None, os.getpid()):
+        raise RenderingError(FORKED)
     if not hasattr(_threads, "graphics"):
         _threads.graphics = Graphics()
+        _rendering_process = os.getpid()
     return _threads.graphics

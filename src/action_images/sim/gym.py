@@ -1,9 +1,5 @@
-"""The embedded world for Gymnasium: `import action_images.sim.
+"""The embedded world for Gymnasium: `import action_images.sim; gymnasium.make("action_images/reach_target")`."""
 
-Gymnasium.make("action_images/reach_target")`.
-"""
-
-import string
 from typing import Any, ClassVar
 
 import gymnasium
@@ -16,6 +12,7 @@ from action_images.geometry import Trajectory
 from action_images.robot import Observation
 from action_images.sim.cameras import RIGS, Rig
 from action_images.sim.environment import Tabletop
+from action_images.sim.instruction_space import InstructionSpace
 from action_images.sim.look import LOOKS, Look
 from action_images.sim.tasks import TASKS
 
@@ -24,6 +21,8 @@ HIGH = np.array([0.8, 0.5, 0.7, 1, 1, 1, 1, 1], np.float32)
 STEADY_STEPS = 3
 """For so many control steps in a row a task must be done: passing by is not success, here as in
 evaluation."""
+POINTING_DOWN = np.array([1, 0, 0, 0], np.float32)
+"""The quaternion x y z w of a tool that points down."""
 
 
 class TabletopEnv(gymnasium.Env):
@@ -32,6 +31,13 @@ class TabletopEnv(gymnasium.Env):
     An action is the absolute tool pose to drive to and the gripper's opening: x y z (m), quaternion x y z w
     (made a unit one), opening. An observation holds images (view h w 3), intrinsics (px), world_from_camera,
     the tool in the numbers of an action, and the instruction.
+
+    A quaternion and its negative are the same rotation. Of the two an observation holds the one nearer to the
+    observation before, in the first of a trial the one nearer to the tool pointing down (1 0 0 0): numbers
+    that follow each other never jump.
+
+    Vector environments of processes: make them before anything is rendered in this process, or give
+    `vector_kwargs={"context": "spawn"}`, since OpenGL does not survive a fork.
     """
 
     metadata: ClassVar[dict[str, Any]] = {  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -51,6 +57,7 @@ class TabletopEnv(gymnasium.Env):
         self.render_mode = render_mode
         self._tabletop = Tabletop(task, rig, look=look, num_views=num_views, size=size)
         self._num_steady = 0
+        self._quaternion = POINTING_DOWN
         self.action_space = spaces.Box(LOW, HIGH, dtype=np.float32)
         self.observation_space = spaces.Dict(
             {
@@ -58,9 +65,7 @@ class TabletopEnv(gymnasium.Env):
                 "intrinsics": spaces.Box(-np.inf, np.inf, (num_views, 3, 3), np.float32),
                 "world_from_camera": spaces.Box(-np.inf, np.inf, (num_views, 4, 4), np.float32),
                 "tool": spaces.Box(-np.inf, np.inf, (8,), np.float32),
-                "instruction": spaces.Text(
-                    200, charset=string.ascii_letters + string.digits + string.punctuation + " "
-                ),
+                "instruction": InstructionSpace(),
             }
         )
 
@@ -70,8 +75,9 @@ class TabletopEnv(gymnasium.Env):
         """Begin the trial of `seed`, or one drawn by the generator of the last seed; there are no options."""
         super().reset(seed=seed, options=options)
         self._num_steady = 0
+        self._quaternion = POINTING_DOWN
         trial = seed if seed is not None else int(self.np_random.integers(2**31))
-        return _arrays(self._tabletop.reset(trial)), {"seed": trial}
+        return self._arrays(self._tabletop.reset(trial)), {"seed": trial}
 
     def step(self, action: np.ndarray) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
         """One control period, the opening clamped to [0, 1].
@@ -95,28 +101,35 @@ class TabletopEnv(gymnasium.Env):
         done = self._num_steady >= STEADY_STEPS
         errors = {"position_error": report.position_error, "rotation_error": report.rotation_error}
         info = {"success": done, "reachable": report.reachable, **errors}
-        return _arrays(self._tabletop.observation()), float(done), done, False, info
+        return self._arrays(self._tabletop.observation()), float(done), done, False, info
 
     def render(self) -> np.ndarray | None:
         """The views side by side, (h, views * w, 3)."""
         if self.render_mode is None:
             return None
-        return np.concatenate(list(_arrays(self._tabletop.observation())["images"]), axis=1)
+        return np.concatenate(list(_pictures(self._tabletop.observation())), axis=1)
 
     def close(self) -> None:
         """Give the graphics memory back."""
         self._tabletop.close()
 
+    def _arrays(self, observation: Observation) -> dict[str, Any]:
+        tool = Trajectory(observation.world_from_tool[None], observation.opening[None]).to_vector()[0].numpy()
+        if tool[3:7] @ self._quaternion < 0:
+            tool[3:7] *= -1
+        self._quaternion = tool[3:7].copy()
+        return {
+            "images": _pictures(observation),
+            "intrinsics": observation.cameras.intrinsics.numpy(),
+            "world_from_camera": observation.cameras.world_from_camera.matrix().numpy(),
+            "tool": tool,
+            "instruction": observation.instruction,
+        }
 
-def _arrays(observation: Observation) -> dict[str, Any]:
-    tool = Trajectory(observation.world_from_tool[None], observation.opening[None]).to_vector()[0]
-    return {
-        "images": np.ascontiguousarray(observation.images.movedim(-3, -1).numpy()),
-        "intrinsics": observation.cameras.intrinsics.numpy(),
-        "world_from_camera": observation.cameras.world_from_camera.matrix().numpy(),
-        "tool": tool.numpy(),
-        "instruction": observation.instruction,
-    }
+
+def _pictures(observation: Observation) -> np.ndarray:
+    """(view, h, w, 3)."""
+    return np.ascontiguousarray(observation.images.movedim(-3, -1).numpy())
 
 
 def register_all() -> None:
