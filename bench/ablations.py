@@ -183,7 +183,8 @@ def main() -> None:
     every = list(variations(options.data))
     if unknown := sorted({*(options.only or [])} - {one.choice for one in every}):
         parser.error(
-            f"there is no choice {', '.join(unknown)}; there are: {', '.join(dict.fromkeys(one.choice for one in every))}"
+            f"there is no choice {', '.join(unknown)}; there are: "
+            f"{', '.join(dict.fromkeys(one.choice for one in every))}"
         )
     for variation in every:
         if (variation.choice, variation.name, options.minutes) in done or (

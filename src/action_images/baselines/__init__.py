@@ -1,1 +1,4 @@
-"""Policies that the method is compared with, on equal terms: the same network, data, conditions and training loop."""
+"""Policies that the method is compared with, on equal terms.
+
+The same network, data, conditions and training loop.
+"""

@@ -27,7 +27,7 @@ LEAST_STD = 1e-3
 
 
 def backbone_config(config: dict[str, Any]) -> dict[str, Any]:
-    """A denoiser's config for the same network whose tokens come out as they are, as many numbers as the network is wide."""
+    """A denoiser's config for the same network whose tokens come out as they are, as wide as the network."""
     width = config["num_attention_heads"] * config["attention_head_dim"]
     _, rows, columns = config.get("patch_size", (1, 2, 2))
     plain = {
@@ -43,8 +43,9 @@ def backbone_config(config: dict[str, Any]) -> dict[str, Any]:
 class PathHead(ModelMixin, ConfigMixin):
     """From a path's tokens to its frames, in units of the data's own spread.
 
-    For each latent frame several learned weightings over all places of all views (attention pooling: where is what
-    matters?), then a small network, which is told in numbers too where the tool is. It starts from the data's mean path.
+    For each latent frame several learned weightings over all places of all views (attention pooling: where is
+    what matters?), then a small network, which is told in numbers too where the tool is. It starts from the
+    data's mean path.
     """
 
     mean: Tensor
@@ -74,7 +75,8 @@ class PathHead(ModelMixin, ConfigMixin):
     def forward(
         self, features: Float[Tensor, "b place spot channel"], now: Float[Tensor, "b 10"]
     ) -> Float[Tensor, "b frame 10"]:
-        """Features of each latent frame after the first one, and the tool now, to the frames after the first, normalised."""
+        """Features of each latent frame after the first, and the tool now, to the later frames,
+        normalised."""
         weight = self.scores(features).softmax(2)
         pooled = torch.einsum("blsp,blsc->blpc", weight, features).flatten(2)
         told = self.now((now - self.now_mean) / self.now_std)
@@ -93,7 +95,10 @@ class PathHead(ModelMixin, ConfigMixin):
     def set_statistics(
         self, numbers: Float[Tensor, "n frame 10"], valid: Bool[Tensor, "n frame"], now: Float[Tensor, "n 10"]
     ) -> None:
-        """Take mean and spread from data: a mean for each frame after the first, one spread for each part of the numbers."""
+        """Take mean and spread from data.
+
+        A mean for each frame after the first, one spread for each part of the numbers.
+        """
         counted = valid[..., None].to(numbers)
         self.mean.copy_((numbers * counted).sum(0) / counted.sum(0).clamp_min(1))
         variance = ((numbers - self.mean).square() * counted).sum((0, 1)) / counted.sum().clamp_min(1)
@@ -105,9 +110,9 @@ class PathHead(ModelMixin, ConfigMixin):
 class PathRegressor(CanvasDenoiser):
     """A canvas and where the tool is in, the path in numbers out.
 
-    It is shown what a denoiser is shown from the start: the given frames of the canvas, among them the tool's pose drawn
-    into every view. What is asked is blank, at noise level 1, and its tokens are what the head pools: as many tokens
-    through the same blocks as one step of denoising.
+    It is shown what a denoiser is shown from the start: the given frames of the canvas, among them the tool's
+    pose drawn into every view. What is asked is blank, at noise level 1, and its tokens are what the head
+    pools: as many tokens through the same blocks as one step of denoising.
     """
 
     answers: ClassVar[str] = "path"
@@ -133,7 +138,10 @@ class PathRegressor(CanvasDenoiser):
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride] (it answers another question)
         self, canvas: Canvas, condition: Condition, now: Float[Tensor, "b 10"]
     ) -> Float[Tensor, "b frame 10"]:
-        """The frames after the first one, normalised (see `PathHead.plain`); `now` as `numbers.tool_now` gives it."""
+        """The frames after the first one, normalised (see `PathHead.plain`).
+
+        `now` as `numbers.tool_now` gives it.
+        """
         blank = replace(canvas, latents=torch.where(canvas.asked, 0.0, canvas.latents))
         features = super().forward(
             blank, torch.ones(len(canvas.latents), device=canvas.latents.device), condition

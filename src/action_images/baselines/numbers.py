@@ -15,8 +15,8 @@ NUM_NUMBERS = sum(PARTS)
 def reference(cameras: Camera) -> Pose:
     """`world_from_first`: the first view's camera in the first frame, of cameras (b view frame).
 
-    Rays are given to the network in this very frame, so what it sees determines the numbers. In the robot's base frame
-    it does not: nothing that the network is told says where the base is.
+    Rays are given to the network in this very frame, so what it sees determines the numbers. In the robot's
+    base frame it does not: nothing that the network is told says where the base is.
     """
     return cameras.world_from_camera[:, 0, 0]
 
@@ -24,8 +24,8 @@ def reference(cameras: Camera) -> Pose:
 def to_numbers(path: Trajectory, world_from_first: Pose) -> Float[Tensor, "b frame 10"]:
     """A path (b frame) against its own frame 0.
 
-    Where the tool is seen from where it was (m, along the axes of the first camera), how it is turned (the first two
-    columns of the rotation from the old tool's axes to the new one's), and its opening in [0, 1].
+    Where the tool is seen from where it was (m, along the axes of the first camera), how it is turned (the
+    first two columns of the rotation from the old tool's axes to the new one's), and its opening in [0, 1].
     """
     pose = path.world_from_tool
     now = pose[:, :1]
@@ -44,6 +44,9 @@ def from_numbers(numbers: Float[Tensor, "b frame 10"], now: Trajectory, world_fr
 
 
 def tool_now(path: Trajectory, world_from_first: Pose) -> Float[Tensor, "b 10"]:
-    """Where the tool is in frame 0 of a path (b frame), in the frame of the first camera: position (m), rotation, opening."""
+    """Where the tool is in frame 0 of a path (b frame), in the frame of the first camera.
+
+    Position (m), rotation, opening.
+    """
     pose = world_from_first.inverse() @ path.world_from_tool[:, 0]
     return torch.cat([pose.translation, to_six_numbers(pose.rotation), path.opening[:, :1]], -1)

@@ -34,23 +34,27 @@ STATISTICS_WINDOWS = 512
 class Vectors:
     """The path in numbers, by its mean absolute error.
 
-    The absolute error, since its answer to an ambiguous scene is one of the paths (the median) and no mixture of them;
-    ACT (Zhao et al., "Learning Fine-Grained Bimanual Manipulation with Low-Cost Hardware", 2023) is trained so.
+    The absolute error, since its answer to an ambiguous scene is one of the paths (the median) and no mixture
+    of them; ACT (Zhao et al., "Learning Fine-Grained Bimanual Manipulation with Low-Cost Hardware", 2023) is
+    trained so.
     """
 
     name: Learns = "vectors"
     denoiser: type[CanvasDenoiser] = PathRegressor
 
     def goes_on_from(self, recipe: Recipe) -> Path | None:
-        """The recipe's pretrained models where they are vector policies; of others the network alone is taken, see `new_models`."""
+        """The recipe's pretrained models where they are vector policies.
+
+        Of others the network alone is taken, see `new_models`.
+        """
         folder = recipe.pretrained
         return folder if folder is not None and answers_of(folder) == PathRegressor.answers else None
 
     def new_models(self, recipe: Recipe, clips: Clips, mixture: Mixture) -> Models:
         """The models of the recipe's preset, fitted as they are for canvases, their network with a path head.
 
-        Where the recipe has pretrained models that generate action images, all of their network but the last layer is
-        taken over: a policy of numbers with eyes that are open already.
+        Where the recipe has pretrained models that generate action images, all of their network but the last
+        layer is taken over: a policy of numbers with eyes that are open already.
 
         Raises ValueError for modes that do not show the tool's first pose and ask for the others.
         """
@@ -58,7 +62,8 @@ class Vectors:
             unfit = [name for name in source.modes if MODES[name].action is not Show.FIRST_FRAME]
             if unfit:
                 raise ActionImagesError(
-                    f"{source.path}: a vector policy learns where the tool goes from where it is, not {', '.join(unfit)}"
+                    f"{source.path}: a vector policy learns where the tool goes from where it is, "
+                    f"not {', '.join(unfit)}"
                 )
         models = (
             new_models(recipe, clips, mixture)
@@ -86,7 +91,8 @@ class Vectors:
         return replace(models, denoiser=PathRegressor(transformer, head))
 
     def losses(self, denoiser: Any, batch: Noised, recipe: Recipe) -> Float[Tensor, "b"]:  # noqa: ARG002 (an Objective's arguments)
-        """The mean absolute error of what is valid, normalised; position, rotation and opening count alike."""
+        """The mean absolute error of what is valid, normalised; position, rotation and opening count
+        alike."""
         wanted, now = _told(batch.sample)
         answered = denoiser(batch.canvas, batch.condition, now)
         return _error(answered, _head(denoiser).normalised(wanted), batch.sample.valid[:, 1:])

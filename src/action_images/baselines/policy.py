@@ -23,7 +23,9 @@ from action_images.robot import Observation, Plan, WordsRead
 
 @dataclass(frozen=True)
 class VectorPolicy:
-    """A Policy that is shown what a GenerativePolicy is shown and answers in numbers; its path becomes control steps alike.
+    """A Policy that is shown what a GenerativePolicy is shown and answers in numbers.
+
+    Its path becomes control steps alike.
 
     It has no notion of its confidence, and no chance in it: the same observation gives the same plan.
     """
@@ -40,7 +42,8 @@ class VectorPolicy:
         models = Models.load(folder, denoiser=PathRegressor).to(device)
         if models.clips is None:
             raise ActionImagesError(
-                f"{folder}: does not say what clips its models were trained on; train them with 'action-images train'"
+                f"{folder}: does not say what clips its models were trained on; "
+                "train them with 'action-images train'"
             )
         return cls(Pipeline.of(models), models.clips, **values)
 
@@ -62,7 +65,8 @@ class VectorPolicy:
     def plan(self, observation: Observation) -> Plan:
         """The tool targets from one control step after the observation on.
 
-        Raises ValueError for a batch of observations, fewer than two views, or an instruction longer than the models read.
+        Raises ValueError for a batch of observations, fewer than two views, or an instruction longer than the
+        models read.
         """
         device = self.pipeline.models.denoiser.transformer.device
         stages = Stages()

@@ -15,8 +15,8 @@ from action_images.structs import Struct
 class Canvas(Struct):
     """Normalised latents of all segments along one time axis.
 
-    `given` True: known, so no noise, no loss, and left bit-identical by the sampler. `valid` False: not data (a clip
-    was shorter than the canvas), so no loss either; None: all of it is data.
+    `given` True: known, so no noise, no loss, and left bit-identical by the sampler. `valid` False: not data
+    (a clip was shorter than the canvas), so no loss either; None: all of it is data.
     """
 
     latents: Float[Tensor, "*batch c l h w"]
@@ -31,7 +31,8 @@ class Canvas(Struct):
 
     @property
     def counted(self) -> Bool[Tensor, "*batch 1 l 1 1"]:
-        """True for the latent frames that the loss looks at: asked and valid; broadcasts against `latents`."""
+        """True for the latent frames that the loss looks at: asked and valid; broadcasts against
+        `latents`."""
         return self.asked if self.valid is None else self.asked & self.valid[..., None, :, None, None]
 
     def check(self) -> Self:
@@ -41,6 +42,7 @@ class Canvas(Struct):
         if num_frames != self.layout.num_frames or any(flag.shape[-1] != num_frames for flag in flags):
             counts = [flag.shape[-1] for flag in flags]
             raise ActionImagesError(
-                f"the layout has {self.layout.num_frames} latent frames, the latents {num_frames}, the flags {counts}"
+                f"the layout has {self.layout.num_frames} latent frames, the latents {num_frames}, "
+                f"the flags {counts}"
             )
         return self

@@ -41,7 +41,7 @@ class Mode:
         return self.action not in (None, Show.EVERYTHING) and self.first_view_video is None and video_given
 
     def layout(self, num_views: int, num_frames: int) -> Layout:
-        """The canvas for clips of `num_frames` latent frames: [V_0 | A_0 | V_1 | A_1 ...] (paper section 3.2)."""
+        """The canvas for clips of `num_frames` latent frames: [V_0 | A_0 | V_1 | A_1 ...] (paper, 3.2)."""
         if num_views < 1 or num_frames < 1:
             raise ActionImagesError(
                 f"a canvas needs at least one view and one latent frame, got {num_views} and {num_frames}"
@@ -91,5 +91,6 @@ MIXTURES = {
     "paper": {"joint": 0.85, "simulate": 0.05, "label": 0.05, "video": 0.05},
     "video-only": {"video": 1.0},
 }
-"""Name -> the probability of each mode in training. The release takes 'release' for RLBench, 'release-without-policy'
-for its other sources with actions, and 'video-only' for those without; 'paper' is what the paper's text says."""
+"""Name -> the probability of each mode in training. The release takes 'release' for RLBench,
+'release-without-policy' for its other sources with actions, and 'video-only' for those without; 'paper' is
+what the paper's text says."""

@@ -1,7 +1,8 @@
 """Flow matching: noise levels, the straight path from data to noise, and the loss over what is asked.
 
-A noise level s runs from 0 (data) to 1 (noise): x_s = (1 - s) x + s noise, and the velocity is noise - x. Source:
-paper section on training; the shift is that of Esser et al., "Scaling Rectified Flow Transformers", 2024, eq. 23.
+A noise level s runs from 0 (data) to 1 (noise): x_s = (1 - s) x + s noise, and the velocity is noise - x.
+Source: paper section on training; the shift is that of Esser et al., "Scaling Rectified Flow Transformers",
+2024, eq. 23.
 """
 
 from collections.abc import Callable
@@ -29,7 +30,10 @@ def sampling_levels(num_steps: int, shift: float) -> Float[Tensor, "num_levels"]
 
 
 def release_weight(noise_level: Float[Tensor, "*batch"], shift: float) -> Float[Tensor, "*batch"]:
-    """How much the release lets a noise level count: a bell around 1/2 that is 0 at 1, with mean 1 over its 1000 levels."""
+    """How much the release lets a noise level count.
+
+    A bell around 1/2 that is 0 at 1, with mean 1 over its 1000 levels.
+    """
     levels = shifted(torch.linspace(1, 0, TRAINING_LEVELS + 1, dtype=torch.float64)[:-1], shift)
     mean = (_bell(levels) - _bell(levels).min()).mean()
     return ((_bell(noise_level.double()) - _bell(levels).min()) / mean).to(noise_level.dtype)
@@ -41,7 +45,8 @@ def velocity_weight(noise_level: Float[Tensor, "*batch"], shift: float) -> Float
 
 
 def clean_weight(noise_level: Float[Tensor, "*batch"], shift: float) -> Float[Tensor, "*batch"]:  # noqa: ARG001 (one signature for all)
-    """All noise levels count alike in the clean latents, whose error is the velocity's times the noise level."""
+    """All noise levels count alike in the clean latents, whose error is the velocity's times the noise
+    level."""
     return noise_level.square()
 
 
@@ -81,8 +86,8 @@ def loss(
 ) -> Float[Tensor, "b"]:
     """Each sample's mean squared velocity error over what is asked and valid, times its weight.
 
-    `frame_weight` says how much each latent frame counts in that mean. Raises ValueError where a sample has nothing to
-    learn from.
+    `frame_weight` says how much each latent frame counts in that mean. Raises ValueError where a sample has
+    nothing to learn from.
     """
     counted = canvas.counted.expand_as(velocity)
     share = counted if frame_weight is None else counted * frame_weight[:, None, None]

@@ -33,12 +33,16 @@ class StepCache:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How to sample: steps, how they are spaced, how strongly the instruction counts, and what may be skipped."""
+    """How to sample.
+
+    Steps, how they are spaced, how strongly the instruction counts, and what may be skipped.
+    """
 
     num_steps: int = 50
     shift: float = 5.0
     guidance: float = 1.0
-    """1: the instruction once; above: its difference to the empty instruction is enlarged, at twice the cost."""
+    """1: the instruction once; above: its difference to the empty instruction is enlarged, at twice the
+    cost."""
     cache: StepCache | None = None
 
     def __post_init__(self) -> None:
@@ -57,12 +61,14 @@ def sample(
 ) -> Canvas:
     """The canvas (batched once) with what is asked generated and what is given left bit-identical.
 
-    Euler steps in float32. `unconditional` is the empty instruction, needed where guidance is not 1. One generator, on
-    the CPU or the canvas's device, draws the noise of the whole batch; a list of them, of one sample each.
+    Euler steps in float32. `unconditional` is the empty instruction, needed where guidance is not 1. One
+    generator, on the CPU or the canvas's device, draws the noise of the whole batch; a list of them, of one
+    sample each.
     """
     if sampling.guidance != 1 and unconditional is None:
         raise ActionImagesError(
-            f"guidance {sampling.guidance:g} needs the encoded empty instruction as `unconditional`; guidance 1 does not"
+            f"guidance {sampling.guidance:g} needs the encoded empty instruction as `unconditional`; "
+            "guidance 1 does not"
         )
     levels = flow.sampling_levels(sampling.num_steps, sampling.shift).to(canvas.latents.device)
     latents = torch.where(canvas.asked, noise_like(canvas.latents, generator), canvas.latents)
@@ -78,7 +84,8 @@ def noise_like(latents: Tensor, generator: torch.Generator | list[torch.Generato
     if isinstance(generator, list):
         if len(generator) != len(latents):
             raise ActionImagesError(
-                f"there are {len(generator)} generators for a batch of {len(latents)}; give one, or one for each sample"
+                f"there are {len(generator)} generators for a batch of {len(latents)}; give one, "
+                "or one for each sample"
             )
         return torch.cat([noise_like(part[None], one) for part, one in zip(latents, generator, strict=True)])
     device = latents.device if generator is None else generator.device

@@ -1,8 +1,10 @@
-"""Test-time augmentation: one scene shown in several ways that mean the same, and the mean of the paths read from them.
+"""Test-time augmentation.
 
-Nothing in a scene changes when its views are given in another order, or when all of it is seen in a mirror. A model has
-learnt this from examples alone, and answers a little differently each time. The mean of its answers is better than any
-one of them. The action image of a mirrored scene is the flipped action image, to rounding.
+One scene shown in several ways that mean the same, and the mean of the paths read from them.
+
+Nothing in a scene changes when its views are given in another order, or when all of it is seen in a mirror. A
+model has learnt this from examples alone, and answers a little differently each time. The mean of its answers
+is better than any one of them. The action image of a mirrored scene is the flipped action image, to rounding.
 """
 
 from collections.abc import Sequence
@@ -49,12 +51,15 @@ SWAPPED_AND_MIRRORED = (
     Augmentation(mirrored=True),
     Augmentation(swapped=True, mirrored=True),
 )
-"""The scene itself, with its views swapped, and both of these in a mirror. These four are a group: any of them, applied
-to all four, gives the same four."""
+"""The scene itself, with its views swapped, and both of these in a mirror. These four are a group: any of
+them, applied to all four, gives the same four."""
 
 
 def augmented(scene: Sample, augmentations: Sequence[Augmentation]) -> Sample:
-    """A batch of scenes under each augmentation: the whole batch under the first one, then under the second one."""
+    """A batch of scenes under each augmentation.
+
+    The whole batch under the first one, then under the second one.
+    """
     if len(augmentations) == 1:
         return augmentations[0].apply(scene)
     samples = [augmentation.apply(scene) for augmentation in augmentations]
@@ -68,9 +73,9 @@ def augmented(scene: Sample, augmentations: Sequence[Augmentation]) -> Sample:
 def mean_reading(readings: Reading, weight: Float[Tensor, "augmentation b frame"]) -> Reading:
     """Readings of the same scenes (augmentation b frame) as one (b frame).
 
-    The path is the weighted mean. All else is what the reading with the largest weight says. Weights are 0 or more, as
-    `inference.confidence` gives them. Where all weights of a frame are 0, all count alike. A pose that is NaN in a reading
-    that counts is NaN.
+    The path is the weighted mean. All else is what the reading with the largest weight says. Weights are 0 or
+    more, as `inference.confidence` gives them. Where all weights of a frame are 0, all count alike. A pose
+    that is NaN in a reading that counts is NaN.
     """
     total = weight.sum(0)
     share = torch.where(total > 0, weight / total.clamp_min(1e-12), 1 / len(weight))

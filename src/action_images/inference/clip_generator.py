@@ -1,4 +1,7 @@
-"""The one way from a scene to a clip: policies, labels, simulations, imagined futures and validation all take it."""
+"""The one way from a scene to a clip.
+
+Policies, labels, simulations, imagined futures and validation all take it.
+"""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -31,7 +34,10 @@ GIVEN_FRAME_COUNTS_AS = 4.0
 
 @dataclass(frozen=True)
 class ClipGenerator:
-    """A pipeline that generates clips like those that its models were trained on: their size, length and rate."""
+    """A pipeline that generates clips like those that its models were trained on.
+
+    Their size, length and rate.
+    """
 
     pipeline: Pipeline
     clips: Clips
@@ -60,7 +66,9 @@ class ClipGenerator:
         sampling: str | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> Self:
-        """With a folder of saved models; `sampling` is a name of `generation.GENERATIONS`, None the models' own.
+        """With a folder of saved models.
+
+        `sampling` is a name of `generation.GENERATIONS`, None the models' own.
 
         `dtype` is that of the transformer and the language model.
         """
@@ -88,9 +96,9 @@ class ClipGenerator:
     ) -> Prediction:
         """What a batch of scenes becomes under a mode (a name of `canvas.MODES`), on the CPU.
 
-        One sample of each scene, or of a single scene one for each seed. Streams that are not `wanted` are not decoded.
-        `stages` is told how long encoding, denoising, decoding and reading took. Raises ValueError as `Pipeline.encode`
-        does, or where seeds and scenes do not go together.
+        One sample of each scene, or of a single scene one for each seed. Streams that are not `wanted` are
+        not decoded. `stages` is told how long encoding, denoising, decoding and reading took. Raises
+        ValueError as `Pipeline.encode` does, or where seeds and scenes do not go together.
         """
         stages = Stages() if stages is None else stages
         num_samples = _samples_of_each(scene, seeds)
@@ -109,12 +117,15 @@ class ClipGenerator:
             return prediction.to("cpu")
 
     def augmentations(self, mode: str, num_views: int) -> tuple[Augmentation, ...]:
-        """The ways in which a scene is shown: several only where actions alone are generated from several views."""
+        """The ways in which a scene is shown.
+
+        Several only where actions alone are generated from several views.
+        """
         averaged = MODES[mode].generates_actions_alone and num_views > 1
         return self.generation.augment if averaged else AS_IT_IS
 
     def _encoded(self, scene: Sample, mode: str, num_samples: int) -> tuple[Canvas, Condition]:
-        """A batch of scenes, each `num_samples` times in a row, as canvases of whole clips (see `Pipeline.encode`)."""
+        """A batch of scenes, each `num_samples` times in a row, as canvases of whole clips."""
         canvas, condition = self.pipeline.encode(scene.to(self.device), MODES[mode], self.clips.num_frames)
         places = torch.arange(len(canvas.latents)).repeat_interleave(num_samples).tolist()
         return canvas[places], condition[places]
@@ -156,7 +167,8 @@ class ClipGenerator:
         cameras: Camera | None,
         mode: str,
     ) -> Reading | None:
-        """The paths of all augmentations as one, averaged and smoothed; None where there is nothing to read."""
+        """The paths of all augmentations as one, averaged and smoothed; None where there is nothing to
+        read."""
         if actions is None or cameras is None:
             return None
         num_augmentations, num_scenes = actions.shape[:2]
@@ -183,7 +195,8 @@ def _samples_of_each(scene: Sample, seeds: Sequence[int]) -> int:
     num_scenes = len(scene.video)
     if not seeds or num_scenes not in (1, len(seeds)):
         raise ActionImagesError(
-            f"there are {num_scenes} scenes and {len(seeds)} seeds; give one seed for each scene, or a single scene"
+            f"there are {num_scenes} scenes and {len(seeds)} seeds; give one seed for each scene, "
+            "or a single scene"
         )
     return len(seeds) // num_scenes
 

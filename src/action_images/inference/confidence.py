@@ -16,8 +16,8 @@ HALF_CONFIDENT_M, HALF_CONFIDENT_RAD = 5e-3, 0.1
 def confidence(prediction: Prediction, sigma_px: float) -> Float[Tensor, "*frames"]:
     """How sure a frame's pose is, in [0, 1]: precision times agreement; 0 where it could not be known.
 
-    Precision is 1 / (1 + position_std / 5 mm + rotation_std / 0.1 rad), by the reading's predicted standard deviations;
-    `agreement` is that of the views. Raises ValueError where there is no reading.
+    Precision is 1 / (1 + position_std / 5 mm + rotation_std / 0.1 rad), by the reading's predicted standard
+    deviations; `agreement` is that of the views. Raises ValueError where there is no reading.
     """
     reading = _reading_of(prediction)
     precision = 1 / (1 + reading.position_std / HALF_CONFIDENT_M + reading.rotation_std / HALF_CONFIDENT_RAD)

@@ -19,10 +19,12 @@ class Generation:
     sampling: Sampling = FIFTY_STEPS
     """How noise becomes latents."""
     augment: tuple[Augmentation, ...] = AS_IT_IS
-    """The ways in which a scene is shown where actions alone are generated. The paths read from them are averaged; each
-    way costs as much as the first. Mirrored ways are for models that were trained on mirrored scenes too."""
+    """The ways in which a scene is shown where actions alone are generated. The paths read from them are
+    averaged; each way costs as much as the first. Mirrored ways are for models that were trained on mirrored
+    scenes too."""
     smooth_frames: float = 2.0
-    """Over how many frames (a standard deviation) rotations are averaged, see `codec.smooth.RotationSmoother`. 0: not."""
+    """Over how many frames (a standard deviation) rotations are averaged, see
+    `codec.smooth.RotationSmoother`. 0: not."""
 
     def __post_init__(self) -> None:
         if not self.augment or self.smooth_frames < 0:
@@ -46,8 +48,9 @@ GENERATIONS = {
     "one-step-averaged": Generation(ONE_STEP, SWAPPED_AND_MIRRORED),
     "two-steps-averaged": Generation(TWO_STEPS, SWAPPED_AND_MIRRORED),
 }
-"""Name -> how clips are generated. These names stand in `--sampling`, in presets and in saved models. The release is meant
-for its own weights, few steps for models of deterministic tasks, averages for models that were trained on mirrored scenes."""
+"""Name -> how clips are generated. These names stand in `--sampling`, in presets and in saved models. The
+release is meant for its own weights, few steps for models of deterministic tasks, averages for models that
+were trained on mirrored scenes."""
 
 
 def generation_named(name: str) -> Generation:
@@ -58,6 +61,9 @@ def generation_named(name: str) -> Generation:
 
 
 def name_without_augmentation(name: str) -> str:
-    """The name of the same generation without augmentation: for models that were not trained on mirrored scenes."""
+    """The name of the same generation without augmentation.
+
+    For models that were not trained on mirrored scenes.
+    """
     plain = replace(generation_named(name), augment=AS_IT_IS)
     return next(other for other, generation in GENERATIONS.items() if generation == plain)

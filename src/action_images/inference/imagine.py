@@ -1,4 +1,5 @@
-"""Text and first images become several futures, the most consistent one first; and one view becomes another."""
+"""Text and first images become several futures, the most consistent one first; and one view becomes
+another."""
 
 from dataclasses import dataclass, replace
 from typing import Annotated
@@ -25,15 +26,19 @@ class Imagined(Struct):
     trajectory: Annotated[Trajectory, "*batch frame"]
     confidence: Float[Tensor, "*batch frame"]
     agreement: Float[Tensor, "*batch"]
-    """In [0, 1]: how well one pose fits the action images of all views, averaged over the frames that were imagined."""
+    """In [0, 1]: how well one pose fits the action images of all views, averaged over the frames that were
+    imagined."""
 
 
 def imagine(generator: ClipGenerator, scene: Sample, num_samples: int = 4, seed: int = 0) -> list[Imagined]:
-    """So many futures of a scene (not batched: first images, cameras, the current pose, an instruction), most consistent first.
+    """So many futures of a scene (not batched.
 
-    The views' action images are generated side by side; where the model is unsure they drift apart, and no single pose
-    explains them. That is what the order goes by: it says which future is coherent, not which one is true.
-    Raises ValueError for fewer than two views, samples below 1, or a camera that moves: where it will be is not known yet.
+    First images, cameras, the current pose, an instruction), most consistent first.
+
+    The views' action images are generated side by side; where the model is unsure they drift apart, and no
+    single pose explains them. That is what the order goes by: it says which future is coherent, not which one
+    is true. Raises ValueError for fewer than two views, samples below 1, or a camera that moves: where it
+    will be is not known yet.
     """
     if num_samples < 1:
         raise ActionImagesError(f"imagine at least one future, not {num_samples}")
@@ -52,7 +57,7 @@ def imagine(generator: ClipGenerator, scene: Sample, num_samples: int = 4, seed:
 
 
 def second_view(generator: ClipGenerator, scene: Sample, seed: int = 0) -> Prediction:
-    """The other views' videos and all action images, from the whole video of view 0 (a scene, not batched, of one clip).
+    """The other views' videos and all action images, from the video of view 0 (one clip, no batch).
 
     Of the other views the first frame alone is looked at, of the path its first pose. Axes (view frame ...).
     Raises ValueError where the camera of another view moves.
@@ -66,13 +71,17 @@ def second_view(generator: ClipGenerator, scene: Sample, seed: int = 0) -> Predi
 
 
 def _see_that_they_stand(cameras: Camera | None) -> None:
-    """A recorded camera path would tell the model what it is to imagine: a camera on the wrist goes where the tool goes."""
+    """A recorded camera path would tell the model what it is to imagine.
+
+    A camera on the wrist goes where the tool goes.
+    """
     if cameras is None or len(cameras.batch_shape) < 2:
         return
     poses, matrices = cameras.world_from_camera.matrix(), cameras.intrinsics
     if (poses != poses[:, :1]).any() or (matrices != matrices[:, :1]).any():
         raise ActionImagesError(
-            "cameras that move are known along the episode's own path only, which is to be imagined; choose still views"
+            "cameras that move are known along the episode's own path only, which is to be imagined; "
+            "choose still views"
         )
 
 

@@ -17,7 +17,8 @@ from action_images.samples.sample import Sample, collate
 from action_images.structs import Struct, concatenate, stack
 
 LEAST_TO_GO_ON = 0.2
-"""A window begins from the pose that the one before found there only where its confidence is at least this."""
+"""A window begins from the pose that the one before found there only where its confidence is at least
+this."""
 HALF_CONFIDENT_SIGMAS = 0.1
 """The standard deviation of a spot, in spot widths, at which a single view's confidence is one half."""
 
@@ -35,15 +36,17 @@ class SpotPath(Struct):
 def label(generator: ClipGenerator, recording: Sample, overlap: int = 4, seed: int = 0) -> Sure:
     """The path in a recording (not batched) of at least two calibrated views, at the clips' size and rate.
 
-    Where the sample has a trajectory, its first pose is given and nothing else of it is looked at; without one, the
-    first window finds the pose by itself. Each later window begins from the pose known so far, or where that is not
-    sure enough by itself. Frames that several windows label are blended by confidence; what none of them could read
-    has confidence 0. The text is what the sample says: leave it out (None), or the model may label the text.
-    Raises ValueError for fewer than two views (see `label_one_view`) or missing cameras.
+    Where the sample has a trajectory, its first pose is given and nothing else of it is looked at; without
+    one, the first window finds the pose by itself. Each later window begins from the pose known so far, or
+    where that is not sure enough by itself. Frames that several windows label are blended by confidence; what
+    none of them could read has confidence 0. The text is what the sample says: leave it out (None), or the
+    model may label the text. Raises ValueError for fewer than two views (see `label_one_view`) or missing
+    cameras.
     """
     if recording.video.shape[0] < 2:
         raise ActionImagesError(
-            "one view alone shows no depth, so it has no trajectory; label at least two views, or use label_one_view"
+            "one view alone shows no depth, so it has no trajectory; label at least two views, "
+            "or use label_one_view"
         )
     first = None if recording.trajectory is None else recording.trajectory[:1]
     stitched: Sure | None = None
@@ -56,14 +59,17 @@ def label(generator: ClipGenerator, recording: Sample, overlap: int = 4, seed: i
 
 
 def label_one_view(generator: ClipGenerator, recording: Sample, overlap: int = 4, seed: int = 0) -> SpotPath:
-    """Where the tool's spots are in a recording (not batched) of a single calibrated view; otherwise as `label`.
+    """Where the tool's spots are in a recording (not batched) of a single calibrated view.
 
-    Later windows begin from nothing: an image alone does not say which pose to begin from. Where windows overlap, the
-    surer one counts.
+    Otherwise as `label`.
+
+    Later windows begin from nothing: an image alone does not say which pose to begin from. Where windows
+    overlap, the surer one counts.
     """
     if recording.video.shape[0] != 1:
         raise ActionImagesError(
-            f"label_one_view takes one view, this recording has {recording.video.shape[0]}: use label, which finds depth too"
+            f"label_one_view takes one view, this recording has {recording.video.shape[0]}: use label, "
+            "which finds depth too"
         )
     num_frames, path = recording.video.shape[1], None
     for start in window_starts(num_frames, generator.clips.num_frames, overlap):
@@ -83,7 +89,10 @@ def _known_at(stitched: Sure, frame: int) -> Trajectory | None:
 def _labelled(
     generator: ClipGenerator, recording: Sample, start: int, begin: Trajectory | None, given: bool, seed: int
 ) -> Sure:
-    """One window's path; a pose that it began from is sure where a person gave it, and no second opinion where it did not."""
+    """One window's path.
+
+    A pose that it began from is sure where a person gave it, and no second opinion where it did not.
+    """
     prediction = _generated(generator, recording, start, begin, seed)
     reading = prediction.reading
     assert reading is not None

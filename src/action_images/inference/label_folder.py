@@ -22,8 +22,8 @@ SETTINGS, EPISODES, REFUSED = f"{FOLDER}/settings.json", f"{FOLDER}/episodes.jso
 def prepare(job: Job, out: Path, limit: int | None) -> tuple[Dataset, int]:
     """The data set of a job, and how many of its episodes are to be labelled into `out`.
 
-    `out` is made, or seen to be of the same data set and settings. Raises EpisodeError for a view that the data
-    set does not have, and where `out` is no place for labels.
+    `out` is made, or seen to be of the same data set and settings. Raises EpisodeError for a view that the
+    data set does not have, and where `out` is no place for labels.
     """
     dataset = Dataset(job.source)
     missing = [name for name in job.labelling.views if name not in dataset.view_names]

@@ -1,4 +1,7 @@
-"""Where the tool's spots are in the single view of a data set, a file for each episode: again from where it stopped."""
+"""Where the tool's spots are in the single view of a data set, a file for each episode.
+
+Again from where it stopped.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,11 +20,14 @@ def label_spots(
     seen: Callable[[int, int], None] | None = None,
     spread: Spread = here,
 ) -> dict[str, str | None]:
-    """Write labels/NUMBER.csv: frame, three spots (px of the view's own size) and confidence, at the model's rate.
+    """Write labels/NUMBER.csv.
 
-    No data set is written, as there are no poses. Files that are there stay. Returns each episode's id with the
-    reason why it was not labelled (None: it was), which labels/refused.json keeps; the next run tries it again.
-    `seen(done, all)` is told of progress. Raises EpisodeError where no episode could be labelled at all.
+    Frame, three spots (px of the view's own size) and confidence, at the model's rate.
+
+    No data set is written, as there are no poses. Files that are there stay. Returns each episode's id with
+    the reason why it was not labelled (None: it was), which labels/refused.json keeps; the next run tries it
+    again. `seen(done, all)` is told of progress. Raises EpisodeError where no episode could be labelled at
+    all.
     """
     job, out = replace(job, source=job.source.resolve()), out.resolve()
     dataset, total = prepare(job, out, limit)

@@ -29,16 +29,18 @@ def label_dataset(
     seen: Callable[[int, int], None] | None = None,
     spread: Spread = here,
 ) -> list[EpisodeLabels]:
-    """Write `out`: the job's episodes, their paths labelled; at most the first `limit`. Those already there stay.
+    """Write `out`: the job's episodes, their paths labelled; at most the first `limit`.
 
-    The copy has labels/NUMBER.csv with each frame's pose and confidence, and labels/episodes.jsonl. An episode of
-    which too little could be read has no path in the copy, nor has one that is not calibrated; a damaged one is
-    not in it. Their rows say so, and the others are labelled. `seen(done, all)` is told of progress. Where the
-    work is `spread` over machines, all must see the source and `out` under the same paths; what is written does
-    not depend on it.
+    Those already there stay.
 
-    Raises EpisodeError where `out` is the source, holds something else, or was labelled in another way, and where
-    no episode could be labelled at all.
+    The copy has labels/NUMBER.csv with each frame's pose and confidence, and labels/episodes.jsonl. An
+    episode of which too little could be read has no path in the copy, nor has one that is not calibrated; a
+    damaged one is not in it. Their rows say so, and the others are labelled. `seen(done, all)` is told of
+    progress. Where the work is `spread` over machines, all must see the source and `out` under the same
+    paths; what is written does not depend on it.
+
+    Raises EpisodeError where `out` is the source, holds something else, or was labelled in another way, and
+    where no episode could be labelled at all.
     """
     job, out = replace(job, source=job.source.resolve()), out.resolve()
     dataset, total = prepare(job, out, limit)

@@ -22,9 +22,10 @@ class Labelling:
     """How a data set is labelled; `model` and `sampling` (None: the model's own) say by what, for people.
 
     `first_pose`: the first window begins from the pose that the episode has in its first frame (where it has
-    one), and nothing else of its path is looked at. `text`: the model is told the instruction. By default it is
-    not, as it might label what the text says instead of what the video shows. `least_known`: an episode of whose
-    frames less than this share could be read gets no path in the copy, as the rest of it would be place-holders.
+    one), and nothing else of its path is looked at. `text`: the model is told the instruction. By default it
+    is not, as it might label what the text says instead of what the video shows. `least_known`: an episode of
+    whose frames less than this share could be read gets no path in the copy, as the rest of it would be
+    place-holders.
     """
 
     model: str
@@ -44,11 +45,13 @@ class Labelling:
 
 @dataclass(frozen=True)
 class EpisodeLabels:
-    """What became of one episode: confidences (0 to 1) of its frames, and how far its labels lie from its own path.
+    """What became of one episode.
 
-    `median_mm` and `median_deg` are None where it had no path, or where nothing could be read. `reason` says why
-    it was not labelled at all, as where a view is damaged or not calibrated, and is None where it was. `in_copy`:
-    it is in the copy, without a path where there is a reason; a damaged one cannot be copied.
+    Confidences (0 to 1) of its frames, and how far its labels lie from its own path.
+
+    `median_mm` and `median_deg` are None where it had no path, or where nothing could be read. `reason` says
+    why it was not labelled at all, as where a view is damaged or not calibrated, and is None where it was.
+    `in_copy`: it is in the copy, without a path where there is a reason; a damaged one cannot be copied.
     """
 
     id: str
@@ -104,7 +107,8 @@ class EpisodeLabels:
 
 
 def label_episode(generator: ClipGenerator, episode: Episode, labelling: Labelling) -> Sure:
-    """The path of an episode at its own rate, read at the model's; between two model frames it goes straight."""
+    """The path of an episode at its own rate, read at the model's; between two model frames it goes
+    straight."""
     frames = paced(episode.num_frames, episode.fps, generator.clips.fps)
     shown = _shown(generator, episode, labelling, frames)
     found = label(generator, shown, labelling.overlap, labelling.seed)
@@ -114,7 +118,7 @@ def label_episode(generator: ClipGenerator, episode: Episode, labelling: Labelli
 
 
 def spot_table(generator: ClipGenerator, episode: Episode, labelling: Labelling) -> str:
-    """Where the spots are in the one view of an episode, as CSV: frame, px of the view's own size, confidence.
+    """Where the spots are in the one view of an episode, as CSV: frame, px of its own size, confidence.
 
     A row for each frame that the model is shown; a spot that is not seen is nan.
     """
@@ -140,7 +144,10 @@ def _shown(generator: ClipGenerator, episode: Episode, labelling: Labelling, fra
 def _in_own_pixels(
     spots: SpotPath, clip_size: tuple[int, int], size: tuple[int, int]
 ) -> Float[Tensor, "frame 3 2"]:
-    """Spots in the pixels of the view as it was recorded, `size` (height, width); nan where they are not seen."""
+    """Spots in the pixels of the view as it was recorded, `size` (height, width).
+
+    Nan where they are not seen.
+    """
     top, left, height, width = whole_box(size, clip_size)
     scale = torch.tensor([width / clip_size[1], height / clip_size[0]])
     points = spots.position * scale + torch.tensor([left, top])

@@ -20,7 +20,7 @@ NOISE_SEEDS_APART = 1_000_003
 
 @dataclass
 class LearnedSimulator:
-    """An Environment that begins at an observation, and from then on shows what the model makes of the poses it is told.
+    """An Environment that begins at an observation, then shows what the model makes of the poses told.
 
     `begin` gives the observation that the trial of a seed begins with: of a real scene, or another simulator's reset.
     `judge` says whether the task is done: the model knows images and the tool, and no physical state. The tool is
@@ -43,7 +43,8 @@ class LearnedSimulator:
         stride = self.control_hz / self.generator.clips.fps
         if stride < 1 or abs(stride - round(stride)) > 1e-6:
             raise ActionImagesError(
-                f"control at {self.control_hz:g} Hz is no whole multiple of the model's {self.generator.clips.fps:g} frames/s; "
+                f"control at {self.control_hz:g} Hz is no whole multiple of the model's "
+                f"{self.generator.clips.fps:g} frames/s; "
                 "choose a control rate that is"
             )
 

@@ -17,7 +17,8 @@ from action_images.structs import stack
 AT_ONCE = 64
 """So many frames are decoded before they are fitted to the model's size."""
 SLOWEST = 0.75
-"""A recording may run this many times slower than the model's clips, no less: the motion would look too fast."""
+"""A recording may run this many times slower than the model's clips, no less: the motion would look too
+fast."""
 
 
 def paced(num_frames: int, fps: float, clip_fps: float) -> list[int]:
@@ -27,14 +28,18 @@ def paced(num_frames: int, fps: float, clip_fps: float) -> list[int]:
     """
     if fps < SLOWEST * clip_fps:
         raise ActionImagesError(
-            f"the recording has {fps:g} frames/s, the model's clips {clip_fps:g}; use a recording that is at least as fast"
+            f"the recording has {fps:g} frames/s, the model's clips {clip_fps:g}; "
+            "use a recording that is at least as fast"
         )
     num_steps = min(num_frames - 1, max(1, round((num_frames - 1) * clip_fps / fps)))
     return np.linspace(0, num_frames - 1, num_steps + 1).round().astype(int).tolist()
 
 
 def paced_from(episode: Episode, start: int, clip_fps: float) -> list[int]:
-    """Frames of an episode from `start` on, paced. Raises ValueError where that frame does not exist, or as `paced` does."""
+    """Frames of an episode from `start` on, paced.
+
+    Raises ValueError where that frame does not exist, or as `paced` does.
+    """
     if not 0 <= start < episode.num_frames:
         raise ActionImagesError(
             f"{episode.id}: has {episode.num_frames} frames, --start {start} was asked for"
@@ -54,7 +59,9 @@ def recording(
     size: tuple[int, int],
     num_shown: int | None = None,
 ) -> Sample:
-    """These frames of these views at `size` (height, width), not batched; of the pixels only the first `num_shown`.
+    """These frames of these views at `size` (height, width), not batched.
+
+    Of the pixels only the first `num_shown`.
 
     Raises EpisodeError for a view that does not exist, is not calibrated or is damaged.
     """
@@ -62,7 +69,8 @@ def recording(
     bare = [view.name for view in chosen if view.camera is None]
     if bare:
         raise EpisodeError(
-            f"{episode.id}: views {', '.join(bare)} are not calibrated; calibrate them, or choose others with --views"
+            f"{episode.id}: views {', '.join(bare)} are not calibrated; calibrate them, "
+            "or choose others with --views"
         )
     video = torch.stack([_read(view.frames, list(frames[:num_shown]), size) for view in chosen])
     cameras = stack([_at(view.camera, frames, size) for view in chosen if view.camera is not None])

@@ -13,11 +13,13 @@ from action_images.samples.sample import Sample, collate
 
 
 def simulate(generator: ClipGenerator, scene: Sample, seed: int = 0) -> Float[Tensor, "view frame 3 h w"]:
-    """What the views show while the tool follows the scene's path (not batched), in [0, 1]; frame 0 is as it was given.
+    """What the views show while the tool follows the scene's path (not batched), in [0, 1].
 
-    The scene's first frames are at the clips' size, its path at their rate. A path longer than a clip is simulated in
-    clips that begin from the last image of the one before: errors add up, and what left the views is forgotten.
-    Raises ValueError without cameras or a path.
+    Frame 0 is as it was given.
+
+    The scene's first frames are at the clips' size, its path at their rate. A path longer than a clip is
+    simulated in clips that begin from the last image of the one before: errors add up, and what left the
+    views is forgotten. Raises ValueError without cameras or a path.
     """
     path = scene.trajectory
     if path is None or scene.cameras is None:

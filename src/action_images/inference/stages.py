@@ -10,7 +10,10 @@ import torch
 
 @dataclass
 class Stages:
-    """Milliseconds by stage, in the order in which the stages began. A stage that is entered again adds to its time."""
+    """Milliseconds by stage, in the order in which the stages began.
+
+    A stage that is entered again adds to its time.
+    """
 
     ms: dict[str, float] = field(default_factory=dict)
 

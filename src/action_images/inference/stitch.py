@@ -34,14 +34,18 @@ class Sure(Struct):
         """
         if not 0 <= start <= self.num_frames:
             raise ActionImagesError(
-                f"the window begins at frame {start}, the path so far has {self.num_frames}; windows must overlap or touch"
+                f"the window begins at frame {start}, the path so far has {self.num_frames}; "
+                "windows must overlap or touch"
             )
         shared = min(self.num_frames - start, window.num_frames)
         middle = blend(self[start : start + shared], window[:shared])
         return concatenate([self[:start], middle, self[start + shared :], window[shared:]])
 
     def bridged(self) -> "Sure | None":
-        """With every unknown pose laid between its known neighbours (held at the ends); None where none is known."""
+        """With every unknown pose laid between its known neighbours (held at the ends).
+
+        None where none is known.
+        """
         frames = (self.confidence > 0).nonzero().flatten()
         if not len(frames):
             return None
@@ -58,8 +62,8 @@ class Sure(Struct):
 def blend(first: Sure, second: Sure) -> Sure:
     """Two opinions on the same frames as one: poses and openings averaged by confidence.
 
-    The confidence is the weighted mean of both, and falls as they contradict each other: half their distance counts as
-    a standard deviation does in `inference.confidence`.
+    The confidence is the weighted mean of both, and falls as they contradict each other: half their distance
+    counts as a standard deviation does in `inference.confidence`.
     """
     a, b = first.confidence, second.confidence
     both, share = (a > 0) & (b > 0), torch.where(a + b > 0, b / (a + b).clamp_min(1e-9), 0.0)
@@ -88,7 +92,7 @@ def _chosen(first: Tensor, one: Trajectory, other: Trajectory) -> Trajectory:
 
 
 def window_starts(num_frames: int, length: int, overlap: int) -> list[int]:
-    """Where windows of `length` frames begin that cover all frames and share at least `overlap` with the one before.
+    """Where windows of `length` frames begin that cover all frames, each sharing `overlap` with the last.
 
     The last window ends at the last frame. Raises ValueError unless 1 <= overlap < length.
     """

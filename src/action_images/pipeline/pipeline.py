@@ -1,7 +1,7 @@
 """From samples to canvases and back: read this first.
 
-`encode`: draw -> autoencoder -> pack -> given. `decode`: unpack -> autoencoder -> read. Between the two stands
-`sampler.sample`, or in training `flow`.
+`encode`: draw -> autoencoder -> pack -> given. `decode`: unpack -> autoencoder -> read. Between the two
+stands `sampler.sample`, or in training `flow`.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -53,7 +53,9 @@ class Pipeline:
 
     @classmethod
     def of(cls, models: Models) -> Self:
-        """Models with the format that belongs to them: the release's own for its kind of weights, ours for all others.
+        """Models with the format that belongs to them.
+
+        The release's own for its kind of weights, ours for all others.
 
         How long axes are drawn is the models' own choice, where they say on what clips they were trained.
         """
@@ -66,12 +68,12 @@ class Pipeline:
     def encode(
         self, sample: Sample, mode: Mode | Sequence[Mode], num_frames: int | None = None
     ) -> tuple[Canvas, Condition]:
-        """A batch of samples as a canvas for `mode` (or one for each, of the same layout), and what else the denoiser is told.
+        """A batch of samples as a canvas for `mode` (or a mode for each), and what else the denoiser is told.
 
-        `num_frames` pixel frames are to be on the canvas (None: as many as the sample has). Where the sample holds
-        fewer than that of a stream of which only the first frame is shown, the rest is asked: one image and the
-        current tool pose are enough to plan. Raises ValueError for frame counts and sizes that do not fit the
-        models, for missing cameras or trajectories, and for modes that do not share a layout.
+        `num_frames` pixel frames are to be on the canvas (None: as many as the sample has). Where the sample
+        holds fewer than that of a stream of which only the first frame is shown, the rest is asked: one image
+        and the current tool pose are enough to plan. Raises ValueError for frame counts and sizes that do not
+        fit the models, for missing cameras or trajectories, and for modes that do not share a layout.
         """
         modes = (mode,) * len(sample.video) if isinstance(mode, Mode) else tuple(mode)
         sample, cameras, num_frames = self._checked(sample, modes, num_frames)
@@ -94,11 +96,12 @@ class Pipeline:
         cameras: Camera | None,
         wanted: Collection[Stream] = ("video", "action"),
     ) -> Prediction:
-        """What the wanted streams of a canvas (batched once) show, the actions read back through these cameras.
+        """What the wanted streams of a canvas (batched once) show, actions read back through these cameras.
 
-        Each segment is decoded on its own; what is not wanted is not decoded. Cameras follow `Camera.per_frame`; without
-        them, or with one view alone, which shows no depth, action images have no reading. With the `condition` of a model
-        that has a still anchor, what hardly moves in imagined videos is shown as it was given; None: all as the canvas has it.
+        Each segment is decoded on its own; what is not wanted is not decoded. Cameras follow
+        `Camera.per_frame`; without them, or with one view alone, which shows no depth, action images have no
+        reading. With the `condition` of a model that has a still anchor, what hardly moves in imagined videos
+        is shown as it was given; None: all as the canvas has it.
         """
         return self.read(self.show(canvas, condition, wanted), cameras)
 
@@ -136,7 +139,10 @@ class Pipeline:
     def draw(
         self, trajectory: Trajectory | None, cameras: Camera | None
     ) -> Float[Tensor, "b view action_frame 3 h w"]:
-        """A path (b frame) as action images in [-1, 1], in cameras (b view frame); raises ValueError where either is missing."""
+        """A path (b frame) as action images in [-1, 1], in cameras (b view frame).
+
+        Raises ValueError where either is missing.
+        """
         if trajectory is None or cameras is None:
             missing = "trajectory" if trajectory is None else "cameras"
             raise ActionImagesError(
@@ -202,7 +208,10 @@ class Pipeline:
         return Condition(text, packed, seen, still, later.get("video"), later.get("action"))
 
     def _no_maps(self, canvas: Canvas, sample: Sample) -> Float[Tensor, "b view l c h w"]:
-        """What the network is shown of cameras that nobody has calibrated: zeros, as where training leaves them out."""
+        """What the network is shown of cameras that nobody has calibrated.
+
+        Zeros, as where training leaves them out.
+        """
         condition = self.models.denoiser.transformer.config["camera"]
         num_latents = max(one.num_frames for one in canvas.layout.segments)
         size = (sample.video.shape[-2], sample.video.shape[-1])
@@ -230,11 +239,13 @@ class Pipeline:
     def _checked(
         self, sample: Sample, modes: Sequence[Mode], num_frames: int | None
     ) -> tuple[Sample, Camera | None, int]:
-        """The sample in floats, its cameras as (b view frame), and how many pixel frames the canvas shall have."""
+        """The sample in floats, its cameras as (b view frame), and how many pixel frames are on the
+        canvas."""
         sample = sample.normalised()
         if sample.video.ndim != 6:
             raise ActionImagesError(
-                f"a batch of samples has a video of 6 axes, this one {sample.video.ndim}; collate([sample]) makes a batch of one"
+                f"a batch of samples has a video of 6 axes, this one {sample.video.ndim}; "
+                "collate([sample]) makes a batch of one"
             )
         path_frames = 0 if sample.trajectory is None else sample.trajectory.num_frames
         num_frames = num_frames or max(sample.video.shape[2], path_frames)
@@ -247,7 +258,8 @@ class Pipeline:
                 _check_frames("trajectory", path_frames, mode.action, num_frames)
         if sample.cameras is not None and sample.cameras.size != size:
             raise ActionImagesError(
-                f"the video is {size}, its cameras say {sample.cameras.size}: resize both together (geometry.framing)"
+                f"the video is {size}, its cameras say {sample.cameras.size}: "
+                "resize both together (geometry.framing)"
             )
         cameras = sample.cameras
         if cameras is not None:
@@ -256,7 +268,10 @@ class Pipeline:
 
 
 def _later(frames: Tensor, canvas: Canvas, stream: Stream) -> Float[Tensor, "b view later part 3 h w"] | None:
-    """What given videos (or actions) show after their first frame, zeros for the others; None where none is given."""
+    """What given videos (or actions) show after their first frame, zeros for the others.
+
+    None where none is given.
+    """
     shown = canvas.layout.later(canvas.given, stream)
     if not shown.any():
         return None
@@ -269,7 +284,8 @@ def _shared_layout(modes: Sequence[Mode], num_views: int, num_latents: int) -> L
     layouts = {mode.layout(num_views, num_latents) for mode in dict.fromkeys(modes)}
     if len(layouts) != 1:
         raise ActionImagesError(
-            f"the samples of a batch share a layout, these modes have {len(layouts)}; encode them in batches of their own"
+            f"the samples of a batch share a layout, these modes have {len(layouts)}; "
+            "encode them in batches of their own"
         )
     return layouts.pop()
 
@@ -290,7 +306,8 @@ def _per_frame(cameras: Camera, batch_size: int, num_views: int, num_frames: int
     cameras = cameras.per_frame((batch_size,), num_frames)
     if cameras.batch_shape[1] != num_views:
         raise ActionImagesError(
-            f"there are {num_views} views and {cameras.batch_shape[1]} cameras; give one camera for each view, in the same order"
+            f"there are {num_views} views and {cameras.batch_shape[1]} cameras; "
+            "give one camera for each view, in the same order"
         )
     return cameras
 

@@ -1,4 +1,5 @@
-"""What the denoiser is told of a rig, remembered: a policy in a loop encodes cameras that do not move once."""
+"""What the denoiser is told of a rig, remembered: a policy in a loop encodes cameras that do not move
+once."""
 
 from jaxtyping import Float
 from torch import Tensor

@@ -1,6 +1,7 @@
 """Imagined videos that show the given image wherever they hardly differ from a video that stands still.
 
-Otherwise the losses of a small autoencoder, and the noise of a small network, lie over all that does not move.
+Otherwise the losses of a small autoencoder, and the noise of a small network, lie over all that does not
+move.
 """
 
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ class Change:
     reach: float
     """How far to each side of a pixel is looked, as a share of the image's height."""
     least: float
-    """The mean change there (of the colour that changes most, from 0 to 1) at which a pixel begins to be shown."""
+    """The mean change there (of the colour that changes most, from 0 to 1) at which a pixel begins to be
+    shown."""
     enough: float
     """The mean change from which on it is shown entirely."""
 

@@ -20,10 +20,12 @@ class Proposer(Protocol):
 
 @dataclass(frozen=True)
 class BestOf:
-    """A Policy: of `num_plans` plans the one with the highest mean confidence over its first `num_steps` control steps.
+    """A Policy.
 
-    A generative policy's confidence holds how precisely its action images are read and how well the views agree: what
-    an imagined path looks like in one view must fit what it looks like in the other.
+    Of `num_plans` plans the one with the highest mean confidence over its first `num_steps` control steps.
+
+    A generative policy's confidence holds how precisely its action images are read and how well the views
+    agree: what an imagined path looks like in one view must fit what it looks like in the other.
     """
 
     policy: Proposer

@@ -25,13 +25,13 @@ from action_images.robot import Observation, Plan, WordsRead
 class GenerativePolicy:
     """A Policy that reads its plan off the action images that a clip generator makes.
 
-    `mode` is a name of `canvas.MODES`: 'policy' imagines the actions alone, 'joint' the video besides (decoded only
-    where `wanted` has it). A plan reaches as far as a clip does, at `control_hz`. The same `seed` and observation give
-    the same plan. Cameras are taken to stand still while a plan lasts.
+    `mode` is a name of `canvas.MODES`: 'policy' imagines the actions alone, 'joint' the video besides
+    (decoded only where `wanted` has it). A plan reaches as far as a clip does, at `control_hz`. The same
+    `seed` and observation give the same plan. Cameras are taken to stand still while a plan lasts.
 
-    The guard would hold back a plan with a pose of less confidence than `enough`, and the same observation would give it
-    again. So the policy plans anew from other noise, `tries` times in all, and takes the plan whose lowest confidence is
-    highest.
+    The guard would hold back a plan with a pose of less confidence than `enough`, and the same observation
+    would give it again. So the policy plans anew from other noise, `tries` times in all, and takes the plan
+    whose lowest confidence is highest.
     """
 
     generator: ClipGenerator
@@ -93,7 +93,8 @@ class GenerativePolicy:
     def plan(self, observation: Observation) -> Plan:
         """The tool targets from one control step after the observation on; see `Plan` and `confidence`.
 
-        Raises ValueError for a batch of observations, fewer than two views, or an instruction longer than the models read.
+        Raises ValueError for a batch of observations, fewer than two views, or an instruction longer than the
+        models read.
         """
         plan = self.propose(observation, 1)[0]
         if self.tries == 1 or _least_confidence(plan) >= self.enough:

@@ -1,4 +1,5 @@
-"""From a step's samples to canvases with noise; all chance is a function of each draw, whoever computes it."""
+"""From a step's samples to canvases with noise; all chance is a function of each draw, whoever computes
+it."""
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace

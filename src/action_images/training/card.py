@@ -23,12 +23,13 @@ tags: [robotics, video-generation, action-images]
 
 """
 LIMITS = """## Limits
-It has seen what is listed above and nothing else: other robots, cameras far from those, and words that were not among
-the instructions are outside of what it knows. A plan is not checked for collisions: put `control.Guard` between it and
-an arm.
+It has seen what is listed above and nothing else. It does not know other robots, cameras far from those, and
+words that were not among the instructions. A plan is not checked for collisions: put `control.Guard` between
+it and an arm.
 
 ## Licence
-Apache-2.0, as the code. Where the data or the weights that training began from have terms of their own, those hold too.
+Apache-2.0, as the code. Where the data or the weights that training began from have terms of their own, those
+hold too.
 """
 
 

@@ -1,4 +1,7 @@
-"""Checkpoints: safetensors and json in one folder, whole or not there, the same however many processes wrote them."""
+"""Checkpoints.
+
+Safetensors and json in one folder, whole or not there, the same however many processes wrote them.
+"""
 
 import json
 import shutil
@@ -22,7 +25,10 @@ PREFIX = "step-"
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands: how many steps are done, the fingerprint of its data's order, and its best validation so far."""
+    """Where a run stands.
+
+    How many steps are done, the fingerprint of its data's order, and its best validation so far.
+    """
 
     step: int
     fingerprint: int
@@ -44,7 +50,7 @@ class OptimizerState(Protocol):
 
 
 class TorchState:
-    """Of PyTorch's optimizers, on one process, on copies of it, or in pieces that lie as their parameters do (FSDP2)."""
+    """Of PyTorch's optimizers, on one process, on copies of it, or in pieces as their parameters (FSDP2)."""
 
     def __init__(self, optimizer: torch.optim.Optimizer) -> None:
         self._optimizer = optimizer
@@ -57,7 +63,8 @@ class TorchState:
         """See `OptimizerState`."""
         for parameter, state in states.items():
             for key, value in state.items():
-                # Moments lie as their parameter does. What counts steps is a number, which fused AdamW wants on the same device.
+                # Moments lie as their parameter does. What counts steps is a number, which fused AdamW wants
+                # on the same device.
                 same = value.shape == parameter.shape
                 self._optimizer.state[parameter][key] = (
                     shared_like(value, parameter) if same else value.to(parameter.device)
@@ -69,7 +76,8 @@ def gather(
 ) -> dict[str, Tensor] | None:
     """All that a run has learnt by name, whole and on the CPU. What is frozen stays where it came from.
 
-    Every process takes part, and gets None unless it is to `keep` it: of large models a node holds one copy, not one for each GPU.
+    Every process takes part, and gets None unless it is to `keep` it: of large models a node holds one copy,
+    not one for each GPU.
     """
     tensors = {}
     for name, value in _learnt(network, optimizer, ema):
@@ -91,7 +99,10 @@ def _learnt(
 
 
 class Stored(Mapping[str, Tensor]):
-    """The tensors of a checkpoint whose names begin with `prefix`, by the rest of their names; each is read when it is asked for."""
+    """The tensors of a checkpoint whose names begin with `prefix`, by the rest of their names.
+
+    Each is read when it is asked for.
+    """
 
     def __init__(self, path: Path, prefix: str = "") -> None:
         self._path, self._prefix = path, prefix
@@ -115,7 +126,10 @@ class Stored(Mapping[str, Tensor]):
 
 
 def restore(tensors: Stored, network: nn.Module, optimizer: OptimizerState) -> Stored:
-    """Put a run's tensors back where they were, and return the EMA by name; raises ValueError where one does not fit."""
+    """Put a run's tensors back where they were, and return the EMA by name.
+
+    Raises ValueError where one does not fit.
+    """
     learnt, state = tensors.below("model/"), tensors.below("optimizer/")
     for name, parameter in _trained(network):
         if name not in learnt:
@@ -161,5 +175,6 @@ def load(checkpoint: Path) -> tuple[Stored, Progress]:
         return Stored(checkpoint / TENSORS), progress
     except (OSError, SafetensorError, TypeError, ValueError) as error:
         raise ActionImagesError(
-            f"{checkpoint}: is no checkpoint that can be read ({error}); delete it to go on from the one before"
+            f"{checkpoint}: is no checkpoint that can be read ({error}); "
+            "delete it to go on from the one before"
         ) from error

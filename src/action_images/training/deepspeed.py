@@ -1,4 +1,7 @@
-"""DeepSpeed's ZeRO, stages 1 and 2: every process holds the weights, and a share of the optimizer's state (stage 2: of the gradients)."""
+"""DeepSpeed's ZeRO, stages 1 and 2.
+
+Every process holds the weights, and a share of the optimizer's state (stage 2: of the gradients).
+"""
 
 import os
 from collections.abc import Callable, Mapping
@@ -27,7 +30,7 @@ def wanted() -> bool:
 
 
 def check_wanted() -> None:
-    """Raise ValueError for what cannot be saved here, and ModuleNotFoundError where DeepSpeed (extra `deepspeed`) is missing."""
+    """Raise ValueError for what cannot be saved here, ModuleNotFoundError where DeepSpeed is missing."""
     import deepspeed  # noqa: F401
 
     settings = _settings()
@@ -39,7 +42,8 @@ def check_wanted() -> None:
             f" with offloading to {', '.join(sorted(moved))}" if moved else ""
         )
         raise ActionImagesError(
-            f"DeepSpeed's ZeRO {said} cannot be saved here; take stage 1 or 2 without offloading (training/configs/deepspeed.yaml), "
+            f"DeepSpeed's ZeRO {said} cannot be saved here; "
+            "take stage 1 or 2 without offloading (training/configs/deepspeed.yaml), "
             "or share the weights too, with FSDP2: training/configs/fsdp2.yaml"
         )
 
@@ -53,8 +57,8 @@ def _settings() -> dict[str, Any]:
 class DeepSpeedEngine:
     """DeepSpeed's own engine, which takes the steps too; see `engine.Engine`.
 
-    It is not made by accelerate, which takes a step inside of `backward`, before anybody has looked at the loss, and
-    casts the weights. Here everything stays in the precision that it has.
+    It is not made by accelerate, which takes a step inside of `backward`, before anybody has looked at the
+    loss, and casts the weights. Here everything stays in the precision that it has.
     """
 
     accelerator: Accelerator
@@ -107,15 +111,20 @@ class DeepSpeedEngine:
 
 
 class DeepSpeedState:
-    """The optimizer's state by parameter, gathered from the shares of all processes; see `checkpoint.OptimizerState`."""
+    """The optimizer's state by parameter, gathered from the shares of all processes.
+
+    See `checkpoint.OptimizerState`.
+    """
 
     def __init__(self, engine: Any) -> None:
         self._zero = engine.optimizer
         self._shares = [
             self._zero.optimizer.state[share] for share in self._zero.single_partition_of_fp32_groups
         ]
-        # Before the first step, as AdamW would begin. Then parameters learn where in the shares their own state lies:
-        # DeepSpeed itself does so when the first of several groups has taken its step, and finds nothing of the others.
+        # Before the first step, as AdamW would begin. Then parameters learn where in the shares their own
+        # state lies:
+        # DeepSpeed itself does so when the first of several groups has taken its step, and finds nothing of
+        # the others.
         for share, state in zip(self._zero.single_partition_of_fp32_groups, self._shares, strict=True):
             state |= {
                 "step": torch.zeros((), device=share.device),

@@ -19,7 +19,8 @@ DRAWS = 2000
 
 @dataclass(frozen=True)
 class ModeCost:
-    """One mode in one pass of a process: its share of the samples, tokens of a sample, operations and bytes."""
+    """One mode in one pass of a process: its share of the samples, tokens of a sample, operations and
+    bytes."""
 
     share: float
     num_tokens: int
@@ -68,7 +69,8 @@ def costs(
                 if use == "full"
                 else cost.lora_parameters(network, rank, targets)
             )
-            # The average is float32; for as long as it is judged or exported the weights in use lie beside it.
+            # The average is float32; for as long as it is judged or exported the weights in use lie beside
+            # it.
             held = replace(
                 held, optimizer=held.optimizer + 2 * 4 * learning // (num_processes if sharded else 1)
             )

@@ -11,10 +11,12 @@ from action_images.training.fsdp import put
 
 
 class EMA:
-    """An exponential moving average of all trainable parameters, in float32; without a decay it is the weights themselves.
+    """An exponential moving average of all trainable parameters, in float32.
 
-    It follows faster in the beginning: after n updates the decay is at most (1 + n) / (10 + n). (diffusers' EMAModel
-    knows no names and no parameters that lie in pieces.)
+    Without a decay it is the weights themselves.
+
+    It follows faster in the beginning: after n updates the decay is at most (1 + n) / (10 + n). (diffusers'
+    EMAModel knows no names and no parameters that lie in pieces.)
     """
 
     def __init__(self, network: nn.Module, decay: float | None):

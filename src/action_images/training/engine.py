@@ -26,14 +26,18 @@ class Engine(Protocol):
     network: CanvasDenoiser
     """The denoiser itself, which has the parameters."""
     module: Any
-    """The denoiser as it is called in training, an nn.Module around `network` where there are many processes."""
+    """The denoiser as it is called in training, an nn.Module around `network` where there are many
+    processes."""
     optimizer: Any
     state: OptimizerState
     one_sample_a_pass: bool
     """Whether all processes must make the same number of passes, so that each takes one sample."""
 
     def accumulate(self, compute: Callable[[], Tensor], *, last: bool) -> Tensor:
-        """Add the gradient of the loss that `compute` gives; returns the loss. `last`: no more comes in this step."""
+        """Add the gradient of the loss that `compute` gives; returns the loss. `last`.
+
+        No more comes in this step.
+        """
         ...
 
     def update(self, loss: float) -> float:
@@ -93,7 +97,8 @@ class TorchEngine:
         return norm
 
     def _synced(self, last: bool) -> AbstractContextManager[Any]:
-        """Copies share their gradients in the last pass. Pieces do so in each: whole gradients would not fit."""
+        """Copies share their gradients in the last pass. Pieces do so in each: whole gradients would not
+        fit."""
         return nullcontext() if last or self.sharded else self.accelerator.no_sync(self.module)
 
 

@@ -10,7 +10,7 @@ ADAPTER = "default"
 
 
 def whole_transformer(transformer: Conditioned, *, keep: bool = True) -> Conditioned | None:
-    """A copy on the CPU that any process can save alone, with adapters merged into the layers that they adapt.
+    """A copy on the CPU that any process can save alone, with adapters merged into their layers.
 
     Every process takes part, and gets None unless it is to `keep` it.
     """

@@ -1,4 +1,5 @@
-"""Tensors that may lie in pieces on several processes (FSDP2's DTensors): made whole, and shared out again."""
+"""Tensors that may lie in pieces on several processes (FSDP2's DTensors): made whole, and shared out
+again."""
 
 from typing import Any
 
@@ -34,7 +35,10 @@ def put(place: Tensor, value: Tensor, name: str) -> None:
 
 
 def forget_whole_weights(module: nn.Module) -> None:
-    """Let the next pass gather the weights again: a pass without a backward one keeps some of them, as they were then."""
+    """Let the next pass gather the weights again.
+
+    A pass without a backward one keeps some of them, as they were then.
+    """
     for part in module.modules():
         reshard: Any = getattr(part, "reshard", None)
         if reshard is not None:

@@ -8,7 +8,8 @@ from typing import Any
 
 @contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
-    """Yields a function that says whether SIGINT or SIGTERM has come; a second one ends the process as ever."""
+    """Yields a function that says whether SIGINT or SIGTERM has come; a second one ends the process as
+    ever."""
     came: list[int] = []
     before = {}
 

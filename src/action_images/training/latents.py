@@ -20,10 +20,12 @@ from action_images.samples.window import Cutting
 
 @dataclass(frozen=True)
 class Encoding:
-    """Which windows are encoded by what: all of a data set that `cutting` gives, their views fitted to `size` (height, width) px.
+    """Which windows are encoded by what.
 
-    `model` is a folder of saved models, of which the autoencoder alone is used. Latents are looked up by the window's
-    address under the stream 'video', in the cache that `cache()` opens: (view c l h w), float32.
+    All of a data set that `cutting` gives, their views fitted to `size` (height, width) px.
+
+    `model` is a folder of saved models, of which the autoencoder alone is used. Latents are looked up by the
+    window's address under the stream 'video', in the cache that `cache()` opens: (view c l h w), float32.
     """
 
     dataset: Path
@@ -35,13 +37,17 @@ class Encoding:
     device: str = "cpu"
 
     def key(self) -> str:
-        """All that latents depend on besides a window's address: the data set and what is in it, the weights, the size of the frames."""
+        """All that latents depend on besides a window's address.
+
+        The data set and what is in it, the weights, the size of the frames.
+        """
         weights = sha256()
         for path in sorted((self.model / "vae").iterdir()):
             with path.open("rb") as file:
                 while block := file.read(1 << 20):
                     weights.update(block)
-        # The episode table has statistics of every episode's pixels: a set that was recorded anew, or added to, has another.
+        # The episode table has statistics of every episode's pixels: a set that was recorded anew, or added
+        # to, has another.
         content = sha256(
             b"".join(path.read_bytes() for path in sorted(self.dataset.glob("meta/episodes/*/*.parquet")))
         )
@@ -67,7 +73,8 @@ class Encoding:
         return LatentCache(self.folder, encode, self.key())
 
     def begin(self) -> Work[int]:
-        """An episode by its number: its windows are encoded unless they are there already; how many it has."""
+        """An episode by its number: its windows are encoded unless they are there already; how many it
+        has."""
         dataset, cache = Dataset(self.dataset), self.cache()
 
         def work(number: int) -> int:
@@ -92,7 +99,8 @@ def encode_dataset(
 ) -> int:
     """Fill the cache; returns how many windows the data set has. The same call goes on where it was stopped.
 
-    What is written does not depend on where the work is done. Raises EpisodeError where no episode is as long as a window.
+    What is written does not depend on where the work is done. Raises EpisodeError where no episode is as long
+    as a window.
     """
     places = (encoding.dataset, encoding.model, encoding.folder)
     dataset, model, folder = (path.resolve() for path in places)

@@ -1,4 +1,7 @@
-"""What is said of a run while it goes: a line now and then, a file of all steps, and curves for whoever tracks them."""
+"""What is said of a run while it goes.
+
+A line now and then, a file of all steps, and curves for whoever tracks them.
+"""
 
 import importlib.util
 import time
@@ -26,15 +29,16 @@ def check_trackers(trackers: Sequence[str]) -> None:
     for name in trackers:
         if importlib.util.find_spec(name) is None:
             raise ActionImagesError(
-                f"{name} is not installed; pip install {name}, or train without it ({LOG} has all figures too)"
+                f"{name} is not installed; pip install {name}, "
+                f"or train without it ({LOG} has all figures too)"
             )
 
 
 class Log:
     """Speaks for the first process alone; the others are silent.
 
-    `log.jsonl` has a line for each step and each validation. After a run that was killed goes on from its last
-    checkpoint, the steps since then stand there twice.
+    `log.jsonl` has a line for each step and each validation. After a run that was killed goes on from its
+    last checkpoint, the steps since then stand there twice.
     """
 
     def __init__(
@@ -102,7 +106,8 @@ class Log:
 
     @property
     def last_validation(self) -> Figures:
-        """The figures of the last validation, this one's or a former process's; empty where there was none."""
+        """The figures of the last validation, this one's or a former process's; empty where there was
+        none."""
         rows = [] if self._path is None else jsonl.load(self._path)
         return next((row["validation"] for row in reversed(rows) if "validation" in row), {})
 

@@ -20,7 +20,8 @@ def migrated(saved: Values) -> Values:
     version = values.pop("version", 1)
     if version > VERSION:
         raise ActionImagesError(
-            f"it was saved by a newer Action Images (version {version}, this one knows {VERSION}); update the package"
+            f"it was saved by a newer Action Images (version {version}, this one knows {VERSION}); "
+            "update the package"
         )
     for step in MIGRATIONS[version - 1 :]:
         values = step(values)

@@ -1,4 +1,7 @@
-"""What a run learns: the models that it begins with, what a sample costs, and what becomes of held-out samples."""
+"""What a run learns.
+
+The models that it begins with, what a sample costs, and what becomes of held-out samples.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -29,8 +32,8 @@ LEVELS = (0.25, 0.5, 0.75, 1.0)
 class Predicted:
     """What became of a batch of held-out samples.
 
-    `losses` by name; `prediction` in pixels; the tool's path in space and which of its frames are not known. The latter
-    two are None where there is no path. All of it is on the CPU.
+    `losses` by name; `prediction` in pixels; the tool's path in space and which of its frames are not known.
+    The latter two are None where there is no path. All of it is on the CPU.
     """
 
     losses: dict[str, Float[Tensor, "b"]]
@@ -41,7 +44,10 @@ class Predicted:
 
 @runtime_checkable
 class Objective(Protocol):
-    """One kind of learning for the one loop; `name` is the recipe's `learns`, `denoiser` the kind of denoiser that learns."""
+    """One kind of learning for the one loop.
+
+    `name` is the recipe's `learns`, `denoiser` the kind of denoiser that learns.
+    """
 
     name: Learns
     denoiser: type[CanvasDenoiser]
@@ -85,7 +91,7 @@ class ActionImages:
         return losses(denoiser, batch, recipe)
 
     def predict(self, generator: ClipGenerator, given: Sample, mode: str, draws: Sequence[Draw]) -> Predicted:
-        """The loss at four noise levels, and a clip made as a policy makes it, but never with guidance, which doubles the cost."""
+        """The loss at four noise levels, and a clip made as a policy makes it, but without guidance."""
         losses = _losses_by_level(generator, given, mode, draws)
         generator = replace(generator, generation=generator.generation.without_guidance)
         prediction = generator.generate(given, mode, [draw.index for draw in draws])

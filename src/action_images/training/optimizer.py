@@ -31,7 +31,10 @@ def choose_trainable(transformer: Conditioned, recipe: Recipe) -> None:
 
 
 def build_optimizer(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimizer over all that is marked trainable; only weights of layers decay, no biases, norms, tables or embeddings."""
+    """The recipe's optimizer over all that is marked trainable.
+
+    Only weights of layers decay, no biases, norms, tables or embeddings.
+    """
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
     if not trained:
         raise ActionImagesError(
@@ -51,7 +54,10 @@ def build_optimizer(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 
 
 def learning_rate(step: int, recipe: Recipe) -> float:
-    """The rate of a step (counted from 0): a rise, a plateau, and a straight fall to zero over the last `decay` share."""
+    """The rate of a step (counted from 0).
+
+    A rise, a plateau, and a straight fall to zero over the last `decay` share.
+    """
     rise = min(1.0, (step + 1) / max(recipe.warmup_steps, 1))
     num_falling = recipe.decay * recipe.num_steps
     fall = min(1.0, (recipe.num_steps - step) / num_falling) if num_falling >= 1 else 1.0

@@ -18,12 +18,17 @@ from action_images.errors import ActionImagesError
 from action_images.training import deepspeed
 
 SLOWEST_SAVE = timedelta(hours=2)
-"""How long processes wait for each other: one writes a checkpoint (77 GB of a 5B model) while the others stand still."""
+"""How long processes wait for each other: one writes a checkpoint (77 GB of a 5B model) while the others
+stand still."""
 
 
 def join_processes(mixed_precision: str, **options: Any) -> Accelerator:
-    """This process's place among all; raises ValueError for kinds of sharing whose state cannot be saved here."""
-    # Without being told of the CPU, accelerate takes each of several processes for the only one, and DeepSpeed warns.
+    """This process's place among all.
+
+    Raises ValueError for kinds of sharing whose state cannot be saved here.
+    """
+    # Without being told of the CPU, accelerate takes each of several processes for the only one, and
+    # DeepSpeed warns.
     cpu = not torch.accelerator.is_available()
     if cpu:
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
@@ -54,7 +59,10 @@ def join_processes(mixed_precision: str, **options: Any) -> Accelerator:
 
 
 def agreed(accelerator: Accelerator, *, stop: bool, due: Sequence[bool]) -> tuple[bool, list[bool]]:
-    """The same decisions in all processes: to stop where any of them is to, what is due as the first process says."""
+    """The same decisions in all processes.
+
+    To stop where any of them is to, what is due as the first process says.
+    """
     said = [stop, *(one and accelerator.is_main_process for one in due)]
     if accelerator.num_processes > 1:
         votes = accelerator.reduce(torch.tensor(said, dtype=torch.float32, device=accelerator.device), "sum")

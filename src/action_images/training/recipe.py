@@ -29,7 +29,8 @@ class SourceRecipe:
     drop_text_of: dict[str, float] = field(default_factory=dict)
     """The same probability for single modes, by name, in place of drop_text."""
     stride: int = 1
-    """A window has every so many frames of the recording one; all sources have the same frames a second after it."""
+    """A window has every so many frames of the recording one; all sources have the same frames a second after
+    it."""
     step: int = 1
     """A window begins every so many frames of the recording."""
     views: tuple[str, ...] = ()
@@ -59,7 +60,8 @@ class Recipe:
     """A complete training run. What learns is kept in float32, whatever its passes run in."""
 
     preset: str
-    """Size of the model, a name of model.presets.PRESETS; the one that pretrained models were made with, where there are any."""
+    """Size of the model, a name of model.presets.PRESETS; the one that pretrained models were made with,
+    where there are any."""
     sources: tuple[SourceRecipe, ...]
     """The data that is learnt from."""
     learns: Learns = "action-images"
@@ -73,7 +75,8 @@ class Recipe:
     num_frames: int | None = None
     """Frames of a clip, 1 + 4 n; the preset's where it is None."""
     axis_length: float | None = None
-    """How long (m) the tool's axes are drawn in action images, between 0 and 10; the preset's where it is None."""
+    """How long (m) the tool's axes are drawn in action images, between 0 and 10; the preset's where it is
+    None."""
     num_views: int = 2
     """Cameras in each sample."""
     seed: int = 0
@@ -83,7 +86,8 @@ class Recipe:
     batch_size: int = 32
     """Samples in a step, over all processes."""
     micro_batch_size: int = 64
-    """Samples of a process in one pass at most: memory against speed, the result is the same up to rounding."""
+    """Samples of a process in one pass at most: memory against speed, the result is the same up to
+    rounding."""
     learning_rate: float = 1.5e-3
     """At its highest, above 0."""
     warmup_steps: int = 100
@@ -97,15 +101,18 @@ class Recipe:
     clip_gradient: float = 1.0
     """The norm that the gradient is cut to where it is larger."""
     ema_decay: float | None = 0.999
-    """Of the running average of the weights, which is judged and exported, between 0 and 1; None takes the last weights."""
+    """Of the running average of the weights, which is judged and exported, between 0 and 1; None takes the
+    last weights."""
     shift: float = 5.0
     """Moves the noise levels that are trained towards 1, more the larger it is; 1 moves nothing."""
     loss_weight: LossWeight = "velocity"
-    """How errors count by noise level: velocity, the plain error; clean, that of the clean latents; release, the release's bell."""
+    """How errors count by noise level: velocity, the plain error; clean, that of the clean latents; release,
+    the release's bell."""
     action_weight: float = 1.0
     """How much a latent frame of an action counts in the loss against one of video."""
     drop_camera: float = 0.0
-    """Probability that the network is shown zeros for a sample's camera maps; its action images are drawn all the same."""
+    """Probability that the network is shown zeros for a sample's camera maps; its action images are drawn all
+    the same."""
     mirror: float = 0.0
     """Probability that a sample is the mirrored scene; docs/training.md says when that is right."""
     trainable: Trainable = "full"

@@ -7,8 +7,8 @@ from action_images.canvas import MIXTURES
 from action_images.training.recipe import LoraRecipe, Recipe, SourceRecipe
 
 NO_TEXT_WHERE_SEEN = {"label": 1.0, "label_from_nothing": 1.0, "simulate": 0.7, "second_view": 0.3}
-"""Where the answer can be seen, the text is mostly taken away: a model that may read the answer off the instruction
-learns to ignore the video (docs/experiments.md)."""
+"""Where the answer can be seen, the text is mostly taken away: a model that may read the answer off the
+instruction learns to ignore the video (docs/experiments.md)."""
 
 DEBUG = Recipe(
     preset="debug",
@@ -37,7 +37,8 @@ TINY = Recipe(
     preset="tiny",
     sources=(
         SourceRecipe(Path("demonstrations"), 0.50, TINY_MODES, 0.02, NO_TEXT_WHERE_SEEN),
-        # Modes in which one of several things of a kind must be chosen take seven to thirteen times as many scenes (docs/experiments.md).
+        # Modes in which one of several things of a kind must be chosen take seven to thirteen times as many
+        # scenes (docs/experiments.md).
         SourceRecipe(Path("choices"), 0.28, TINY_MODES, 0.02, NO_TEXT_WHERE_SEEN),
         SourceRecipe(Path("clumsy"), 0.12, TINY_MODES, 0.02, NO_TEXT_WHERE_SEEN),
         SourceRecipe(
@@ -132,6 +133,6 @@ RECIPES = {
     "debug-vector": DEBUG_VECTOR,
     "tiny-vector": TINY_VECTOR,
 }
-"""`debug` in less than a minute on a laptop, `tiny` in two hours on two cores; the others are the paper's settings, the
-public release's mixture of modes, and low-rank adaptation, which have been run on tiny networks only. `-vector` are the
-baselines of docs/evaluation.md."""
+"""`debug` in less than a minute on a laptop, `tiny` in two hours on two cores; the others are the paper's
+settings, the public release's mixture of modes, and low-rank adaptation, which have been run on tiny networks
+only. `-vector` are the baselines of docs/evaluation.md."""

@@ -25,7 +25,8 @@ def saved_recipe(out: Path) -> Recipe:
     path = out / RECIPE
     if not path.is_file():
         raise ActionImagesError(
-            f"{out}: holds no run ({RECIPE} is not there); begin one with 'action-images train RECIPE --out {out}'"
+            f"{out}: holds no run ({RECIPE} is not there); "
+            f"begin one with 'action-images train RECIPE --out {out}'"
         )
     try:
         return Recipe.from_json(json.loads(path.read_text()))
@@ -46,13 +47,15 @@ def check_recipe(out: Path, recipe: Recipe) -> None:
 
 
 def newest_checkpoint(out: Path, mixture: Mixture) -> tuple[Stored, Progress] | None:
-    """What a run goes on from, None where it has yet to begin; raises ValueError where its data has changed."""
+    """What a run goes on from, None where it has yet to begin; raises ValueError where its data has
+    changed."""
     found = checkpoint.checkpoints(out / CHECKPOINTS)
     if not found:
         return None
     tensors, progress = checkpoint.load(found[-1])
     if progress.fingerprint != fingerprint(mixture):
         raise ActionImagesError(
-            f"{out}: the data has changed since this run began; restore it, or begin another run in another folder"
+            f"{out}: the data has changed since this run began; restore it, "
+            "or begin another run in another folder"
         )
     return tensors, progress

@@ -51,14 +51,16 @@ def clips_of(recipe: Recipe) -> Clips:
 def open_mixture(sources: Sequence[SourceRecipe], recipe: Recipe, clips: Clips, seed: int) -> Mixture:
     """The stream of draws; raises ValueError where sources differ in frame rate once their stride is taken.
 
-    Where a mode draws actions, a source's episodes without tool poses or calibrated views are left out (`Source.bare`).
+    Where a mode draws actions, a source's episodes without tool poses or calibrated views are left out
+    (`Source.bare`).
     """
     opened = []
     for name, one in zip(_names(sources), sources, strict=True):
         dataset = Dataset(one.path)
         if abs(dataset.fps / one.stride - clips.fps) > 1e-3 * clips.fps:
             raise ActionImagesError(
-                f"{one.path}: {dataset.fps:g} frames a second at stride {one.stride} are {dataset.fps / one.stride:g}, the run has "
+                f"{one.path}: {dataset.fps:g} frames a second at stride {one.stride} are "
+                f"{dataset.fps / one.stride:g}, the run has "
                 f"{clips.fps:g}; choose another stride"
             )
         unknown = sorted(set(one.modes) - set(MODES))
@@ -91,13 +93,16 @@ def open_mixture(sources: Sequence[SourceRecipe], recipe: Recipe, clips: Clips, 
 
 
 def episodes_of(one: SourceRecipe, source: Source) -> list[int]:
-    """Numbers of the episodes of the part of a data set that a source was opened on, those that give no window among them."""
+    """Numbers of the episodes in the part of a source, those that give no window among them."""
     part = Split(one.part, one.held_out, one.held_out_by)
     return [number for number, name in enumerate(source.dataset.ids) if part(name)]
 
 
 def _names(sources: Sequence[SourceRecipe]) -> list[str]:
-    """A name for each source: its folder's, numbered where two share one. The order of draws hangs on it, not on where the data lies."""
+    """A name for each source: its folder's, numbered where two share one.
+
+    The order of draws hangs on it, not on where the data lies.
+    """
     folders = [one.path.name for one in sources]
     return [
         name if folders.count(name) == 1 else f"{name} {folders[:place].count(name) + 1}"
@@ -135,7 +140,10 @@ def read_models(
     mixture: Mixture,
     denoiser: type[CanvasDenoiser] = CanvasDenoiser,
 ) -> Models:
-    """Saved models, each part in the precision of the recipe; a vocabulary, where there is one, grows by its words."""
+    """Saved models, each part in the precision of the recipe.
+
+    A vocabulary, where there is one, grows by its words.
+    """
     loaded = Models.load(
         folder,
         dtype=getattr(torch, recipe.transformer_dtype),
@@ -157,7 +165,7 @@ def _clips_to_fit(pipeline: Pipeline, mixture: Mixture, clips: Clips) -> Iterato
 
 
 def whole_samples(mixture: Mixture, clips: Clips, num: int) -> Iterator[Sample]:
-    """Batches of one of the mixture's first windows, no more than it has, with all of their frames whatever their mode."""
+    """Batches of one of the mixture's first windows, at most as many as it has, with all of their frames."""
     for index in range(min(num, sum(len(source) for source in mixture.sources))):
         draw = replace(mixture[index], mode=None)
         yield collate([mixture.sample(draw, clips.size)]).normalised()
@@ -165,7 +173,7 @@ def whole_samples(mixture: Mixture, clips: Clips, num: int) -> Iterator[Sample]:
 
 @torch.no_grad()
 def set_output_bias(pipeline: Pipeline, mixture: Mixture, clips: Clips, num: int = 128) -> None:
-    """Let a network that has an output bias start from the data's mean latents (docs/experiments.md says why)."""
+    """Let a network that has an output bias start from the data's mean latents (see docs/experiments.md)."""
     network = pipeline.models.denoiser.transformer
     if network.output_bias is None:
         return

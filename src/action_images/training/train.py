@@ -206,7 +206,8 @@ class Run:
         return stop, validate, save
 
     def validate(self, validation: Validation, show: Show | None) -> bool:
-        """Judge the EMA on held-out windows; returns whether it is the best so far, which is kept in `best/`."""
+        """Judge the EMA on held-out windows; returns whether it is the best so far, which is kept in
+        `best/`."""
         is_main = self.accelerator.is_main_process
         with self.averaged() as models:
             judged = validation.judge(ClipGenerator.of(models))
@@ -288,7 +289,8 @@ def _check_objective(objective: Objective, recipe: Recipe) -> None:
 def _models_to_start_from(
     recipe: Recipe, out: Path, clips: Clips, mixture: Mixture, accelerator: Accelerator, objective: Objective
 ) -> Models:
-    """Read from the folder that the recipe goes on from, or made once by the first process and read by all."""
+    """Read from the folder that the recipe goes on from, or made once by the first process and read by
+    all."""
     pretrained = objective.goes_on_from(recipe)
     if accelerator.is_main_process:
         if (out / RECIPE).is_file():

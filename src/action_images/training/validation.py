@@ -54,7 +54,8 @@ class Judged:
 class Validation:
     """Which held-out windows are judged, by mode.
 
-    They are always the same: from the sources that have the mode, with the text that they have there, never mirrored.
+    They are always the same: from the sources that have the mode, with the text that they have there, never
+    mirrored.
     """
 
     mixtures: Mapping[str, Mixture]
@@ -83,7 +84,10 @@ class Validation:
         return Judged(figures, score_of(figures), tuple(shown))
 
     def _judged(self, generator: ClipGenerator, mode: str) -> tuple[dict[str, float], Shown]:
-        """The medians of one mode, and what its first batch shows: of all the pixels only these are looked at."""
+        """The medians of one mode, and what its first batch shows.
+
+        Of all the pixels only these are looked at.
+        """
         batches: list[Figures] = []
         first: Shown | None = None
         for truth, draws in self.batches(mode, self._windows_at_once(generator, mode)):
@@ -111,7 +115,8 @@ class Validation:
 
 
 def score_of(figures: Mapping[str, Mapping[str, float]]) -> float:
-    """The mean over modes of the error at the end of the path (mm), or of the losses where no mode reads a path."""
+    """The mean over modes of the error at the end of the path (mm), or of the losses if no mode reads a
+    path."""
     finals = [row["final mm"] for row in figures.values() if "final mm" in row]
     losses: list[float] = []
     for row in figures.values():
@@ -132,7 +137,8 @@ def _path_errors(truth: Sample, predicted: Predicted) -> Figures:
     if unknown is None or true_path is None:
         return {}
     metres, radians = path.world_from_tool.distance(true_path.world_from_tool)
-    # A pose that could not be read lies between its neighbours. It counts as far off: a blank image must not score as
+    # A pose that could not be read lies between its neighbours. It counts as far off: a blank image must not
+    # score as
     # keeping still.
     millimetres = torch.where(unknown, torch.inf, 1e3 * metres).nan_to_num(FAR_MM, FAR_MM)
     degrees = torch.where(unknown, torch.inf, radians.rad2deg()).nan_to_num(FAR_DEG, FAR_DEG)
