@@ -28,8 +28,11 @@ BETTER_FROZEN = 2.0
 """A tool that is said to turn may fit so many times worse than a still one: a ball looks the same turned."""
 LEAST_TURNS = 8
 """With fewer pairs of pictures between which the tool turns, nothing is said of its rotations."""
-FARTHEST_BESIDE_M = 0.045
-"""What moves with the tool may lie so far beside its axis."""
+FARTHEST_BESIDE_M = 0.06
+"""What moves with the tool may lie so far beside its axis in an episode ..."""
+FARTHEST_MEDIAN_M = 0.045
+"""... and so far in the median of `ENOUGH_EPISODES` or more."""
+ENOUGH_EPISODES = 3
 
 Findings = Iterator[Finding]
 
@@ -180,7 +183,8 @@ def _of_place(name: str, maps: Sequence[Change]) -> Iterator[str]:
     if not found:
         return
     beside = torch.tensor(found).abs().quantile(0.5, interpolation="lower")
-    if beside > FARTHEST_BESIDE_M:
+    farthest = FARTHEST_MEDIAN_M if len(found) >= ENOUGH_EPISODES else FARTHEST_BESIDE_M
+    if beside > farthest:
         yield (
             f"{name}: what moves with the tool lies {100 * beside:.0f} cm beside it; the camera's pose, its "
             "intrinsics or the tool's point are off by about that"

@@ -13,7 +13,7 @@ from action_images.episodes.checks.duplicates import find_duplicates
 from action_images.episodes.checks.examine import examine
 from action_images.episodes.checks.finding import DEADLY, Examined, Finding
 from action_images.episodes.checks.paths import check_grippers
-from action_images.episodes.checks.tables import check_tables
+from action_images.episodes.checks.tables import check_spans, check_tables
 from action_images.episodes.dataset import Dataset
 from action_images.episodes.episode import EpisodeError
 from action_images.parallel.isolated import each_isolated
@@ -63,7 +63,7 @@ def check_dataset(path: Path, num_workers: int, seen: Callable[[int, int], None]
             seen(done + 1, len(dataset))
     findings = [finding for result in examined for finding in result.findings]
     findings += impossible + check_tables(dataset) + check_grippers(examined)
-    findings += [*find_duplicates(examined), *check_agreement(examined)]
+    findings += [*find_duplicates(examined), *check_agreement(examined), *check_spans(examined)]
     num_frames = sum(result.num_frames for result in examined)
     shape = (len(dataset), num_frames, dataset.fps, dataset.view_names)
     return Verdict(*shape, findings, verification(examined, dataset.view_names))

@@ -12,6 +12,7 @@ from action_images.episodes.checks.cameras import check_calibrated, check_tool_i
 from action_images.episodes.checks.evidence import gather
 from action_images.episodes.checks.finding import Examined, Say
 from action_images.episodes.checks.paths import STATIC_PATH, check_path, path_length, still_opening
+from action_images.episodes.checks.tables import check_actions, span_of
 from action_images.episodes.checks.videos import check_video
 from action_images.episodes.dataset import Dataset
 from action_images.episodes.episode import View
@@ -33,8 +34,11 @@ def examine(dataset: Dataset, index: int) -> Examined:
                 if isinstance(part, View):
                     pictures[name] = looks.decode_all(part.frames)
                     views.append(part)
+                    if (span := span_of(part)) is not None:
+                        result.spans[name] = span
                 elif part is not None:
                     paths.append(part)
+        check_actions(dataset, index, result.say)
     if views:
         check_calibrated(views, dataset, result.say)
         for view in views:

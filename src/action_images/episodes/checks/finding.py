@@ -24,6 +24,15 @@ class Finding(NamedTuple):
     message: str
 
 
+class Span(NamedTuple):
+    """Where an episode's pictures lie in a video file."""
+
+    path: str
+    num_pictures: int
+    stop: int
+    """One more than the index of its last picture there."""
+
+
 @dataclass
 class Examined:
     """What one episode showed."""
@@ -39,6 +48,9 @@ class Examined:
     """Where the gripper stays in all frames; None where it moves or nothing is known of it."""
     evidence: Mapping[str, Evidence] = field(default_factory=dict)
     """What the pictures of each calibrated view say about cameras, times and tool."""
+
+    spans: dict[str, Span] = field(default_factory=dict)
+    """Where the pictures of each view lie in their files."""
 
     def say(self, level: str, kind: str, message: str) -> None:
         """Note a finding of this episode."""

@@ -1,7 +1,13 @@
-"""Whether a set's tables agree with one another."""
+"""Whether a set's tables hold numbers, and agree with one another and with the videos."""
 
-from action_images.episodes.checks.finding import Finding
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from action_images.episodes.checks.finding import Examined, Finding, Say, Span
 from action_images.episodes.dataset import Dataset
+from action_images.episodes.episode import FramesSelected, View
+from action_images.episodes.lerobot_layout import ACTION
 
 
 def check_tables(dataset: Dataset) -> list[Finding]:
@@ -24,3 +30,43 @@ def _totals(dataset: Dataset) -> list[Finding]:
     claim = f"info.json claims {claimed[0]} episodes and {claimed[1]} frames"
     message = f"{claim}, there are {len(dataset)} and {lengths}; opening it for writing repairs that"
     return [Finding("warning", "totals", "", message)]
+
+
+def check_actions(dataset: Dataset, index: int, say: Say) -> None:
+    """Commands that are not finite in some frames; where all are NaN they are not known."""
+    feature = dataset.info["features"].get(ACTION)
+    if feature is None or not str(feature.get("dtype")).startswith("float"):
+        return
+    values = np.array(dataset.column(index, ACTION), np.float64).reshape(dataset.length(index), -1)
+    bad = ~np.isfinite(values).all(1)
+    if bad.any() and not np.isnan(values).all():
+        frames = f"{int(bad.sum())} of {len(bad)} frames, the first is {int(bad.argmax())}"
+        numbers = f"'{ACTION}' has numbers that are not finite"
+        say("error", "damaged", f"{numbers} in {frames}; drop or repair them")
+
+
+def span_of(view: View) -> Span | None:
+    """Where an episode's pictures lie in their video file; None where each picture is a file."""
+    frames, stop = view.frames, len(view.frames)
+    if isinstance(frames, FramesSelected):
+        frames, stop = frames.frames, max(frames.indices) + 1
+    path = getattr(frames, "path", None)
+    return None if path is None else Span(str(path), len(frames), stop)
+
+
+def check_spans(examined: Sequence[Examined]) -> Iterator[Finding]:
+    """Videos that go on after their last episode: rows are missing, or pictures belong to none."""
+    if any(finding.kind == "damaged" for result in examined for finding in result.findings):
+        return  # how far a damaged episode reaches is not known
+    last: dict[tuple[str, str], tuple[Span, str]] = {}
+    for result in examined:
+        for view, span in result.spans.items():
+            known = last.get((view, span.path))
+            if known is None or known[0].stop < span.stop:
+                last[view, span.path] = span, result.id
+    for (view, _), (span, episode_id) in last.items():
+        spare = span.num_pictures - span.stop
+        if spare > 0:
+            longer = f"{view}: its video has {spare} pictures after the last row"
+            cause = "were rows lost, or do pictures and rows begin at different times?"
+            yield Finding("warning", "lengths", episode_id, f"{longer} ({span.num_pictures} in all); {cause}")
