@@ -182,3 +182,41 @@ def test_every_command_explains_itself(command, capsys):
         main([command, "--help"])
     assert stop.value.code == 0
     assert f"usage: action-images {command}" in capsys.readouterr().out
+
+
+def test_draw_says_in_how_many_frames_the_tool_lies_inside_and_what_may_be_wrong(scene, capsys):
+    assert draw(scene) == 0
+    assert "left: the tool is inside the picture in 12 of 12 frames" in capsys.readouterr().out
+    content = json.loads((scene / "cameras.json").read_text())
+    pose = torch.tensor(content["cameras"]["left"]["world_from_camera"])
+    content["cameras"]["left"]["world_from_camera"] = torch.linalg.inv(pose).tolist()
+    (scene / "cameras.json").write_text(json.dumps(content))
+    assert draw(scene) == 0
+    told = capsys.readouterr().out
+    assert "left: the tool is inside the picture in 0 of 12 frames; the camera may be the inverse" in told
+
+
+@pytest.mark.parametrize("command", ["draw", "read"])
+def test_pictures_of_another_size_than_the_calibrations_are_refused(scene, capsys, command):
+    (scene / "other").mkdir()
+    for name in ("left", "right"):
+        write_video(scene / "other" / f"{name}.mp4", torch.zeros(12, 3, 48, 64, dtype=torch.uint8), 10)
+    if command == "draw":
+        assert draw(scene, "--over", f"{scene}/other") == 2
+    else:
+        videos = [f"{scene}/other/{name}.mp4" for name in ("left", "right")]
+        rest = ["--cameras", f"{scene}/cameras.json", "--out", f"{scene}/read.csv"]
+        assert main(["read", *videos, *rest]) == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert "left.mp4: its pictures are 48 x 64 px, its camera is for 96 x 128" in told
+
+
+def test_draw_reads_other_columns_by_a_declaration(scene, capsys):
+    rows = np.loadtxt(scene / "path.csv", delimiter=",", skiprows=1)
+    rows[:, :3] *= 1000
+    np.savetxt(scene / "path.csv", rows, delimiter=",", header="X,Y,Z,a,b,c,w,grip", comments="")
+    entry = {"columns": list(range(8)), "rotation": "quaternion_xyzw", "position_unit": "mm"}
+    (scene / "columns.json").write_text(json.dumps({**entry, "closed": 0, "open": 1}))
+    assert draw(scene) == 2
+    assert draw(scene, "--columns", f"{scene}/columns.json") == 0
+    assert "12 of 12 frames" in capsys.readouterr().out

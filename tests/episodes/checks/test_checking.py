@@ -490,3 +490,32 @@ def test_the_summary_counts_kinds(good, tmp_path):
 def test_an_episode_of_one_frame_is_looked_at_like_any_other(tmp_path):
     path = written(tmp_path / "set", make_episode("a", 1), make_episode("b", 12))
     assert "unreadable" not in {kind for kind, _ in kinds(path)}
+
+
+def test_actions_that_are_not_finite_are_found(good, tmp_path):
+    path = tmp_path / "set"
+    shutil.copytree(good, path)
+    rewrite_rows(
+        path, 2, lambda frame, row: row["action"].__setitem__(1, float("nan")) if frame == 4 else None
+    )
+    found = {finding.episode: finding.message for finding in check_dataset(path, 0).findings}
+    assert list(found) == ["reach/variation0/e2"]
+    assert "'action' has numbers that are not finite in 1 of 14 frames, the first is 4" in found.popitem()[1]
+
+
+def test_a_video_that_goes_on_after_its_rows_is_found(good, tmp_path):
+    path = tmp_path / "set"
+    shutil.copytree(good, path)
+    video = path / "videos/observation.images.left/chunk-000/file-003.mp4"
+    shown = read_video(video)
+    write_video(video, torch.cat([shown, shown[-1:].expand(6, -1, -1, -1)]), 20)
+    found = [finding for finding in check_dataset(path, 0).findings if finding.kind == "lengths"]
+    assert [finding.episode for finding in found] == ["reach/variation1/e3"]
+    assert "left: its video has 6 pictures after the last row (21 in all)" in found[0].message
+
+
+def test_a_gripper_in_other_units_is_found(tmp_path):
+    episode = make_episode()
+    small = replace(episode, trajectory=replace(episode.trajectory, opening=0.04 * episode.trajectory.opening))
+    messages = [finding.message for finding in check_dataset(written(tmp_path, small), 0).findings]
+    assert any("moves only between 0.00 and 0.04" in message for message in messages)

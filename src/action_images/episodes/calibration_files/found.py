@@ -47,8 +47,8 @@ MODELS = {
 class FoundCamera:
     """One camera of a file; what the file does not say is None."""
 
-    intrinsics: Float[Tensor, "3 3"] | None = None
-    """In px, pixel centres at +0.5."""
+    intrinsics: Float[Tensor, "*frames 3 3"] | None = None
+    """In px, pixel centres at +0.5; with an axis where a lens zooms."""
     size: tuple[int, int] | None = None
     """(height, width) that the intrinsics are for."""
     distortion: Distortion = field(default=NO_DISTORTION)

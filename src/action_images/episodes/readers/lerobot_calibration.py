@@ -86,7 +86,8 @@ class Calibration:
         if "feature" in intrinsics:
             _known(intrinsics, {"feature"}, f"{where}.intrinsics")
             numbers = _column(self._dataset, place, intrinsics["feature"])
-            return FoundCamera(_matrices(numbers, 3, f"{where}.intrinsics"))
+            matrices = _matrices(numbers, 3, f"{where}.intrinsics")
+            return FoundCamera(matrices[0] if (matrices == matrices[0]).all() else matrices)
         found = self._of_file(intrinsics, f"{where}.intrinsics")
         if found.intrinsics is None:
             raise EpisodeError(f"{where}.intrinsics: the file has no intrinsics; name another")

@@ -1,0 +1,140 @@
+"""calibration.json of a LeRobot set: cameras out of files, features and the hand; what does not fit is refused."""
+
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from action_images.episodes.episode import EpisodeError
+from action_images.episodes.readers import open_foreign
+from action_images.geometry import Pose
+from action_images.geometry.rotation import to_quaternion_xyzw
+from recorded import assert_tool_is_where_it_was_drawn
+from test_readers import write_lerobot
+
+
+def opened(root, calibration):
+    (root / "calibration.json").write_text(json.dumps(calibration))
+    return open_foreign(root)[1].read("episode_000000").check()
+
+
+@pytest.fixture
+def declared(tmp_path):
+    return tmp_path, write_lerobot(tmp_path)
+
+
+def with_feature(root, name, rows):
+    """The set with one more feature, the same in each row."""
+    file = next(root.glob("data/*/*.parquet"))
+    table = pq.read_table(file)
+    pq.write_table(table.append_column(name, [[list(rows)] * table.num_rows]), file)
+    info = json.loads((root / "meta/info.json").read_text())
+    info["features"][name] = {"dtype": "float32", "shape": [len(rows)], "names": None}
+    (root / "meta/info.json").write_text(json.dumps(info))
+
+
+@pytest.mark.parametrize("inverse", [False, True])
+def test_extrinsics_out_of_a_feature_are_those_that_are_written(declared, inverse):
+    root, calibration = declared
+    entry = calibration["views"]["top"]
+    pose = Pose.from_matrix(torch.tensor(entry["world_from_camera"]))
+    stored = pose.inverse() if inverse else pose
+    numbers = [*stored.translation.tolist(), *to_quaternion_xyzw(stored.rotation).tolist()]
+    with_feature(root, "observation.extrinsics.top", numbers)
+    with_feature(root, "observation.intrinsic.top", np.ravel(entry["intrinsics"]).tolist())
+    entry["world_from_camera"] = {
+        "feature": "observation.extrinsics.top",
+        "rotation": "quaternion_xyzw",
+        "inverse": inverse,
+    }
+    entry["intrinsics"] = {"feature": "observation.intrinsic.top"}
+    assert_tool_is_where_it_was_drawn(opened(root, calibration))
+
+
+def test_intrinsics_for_pictures_of_twice_the_size_are_scaled_knowingly(declared):
+    root, calibration = declared
+    entry = calibration["views"]["top"]
+    entry["intrinsics"] = (np.array(entry["intrinsics"]) * [[2], [2], [1]]).tolist()
+    with pytest.raises(EpisodeError, match=r"principal point lies at 100 % .* Give 'size'"):
+        opened(root, calibration)
+    entry["size"] = [96, 128]
+    assert_tool_is_where_it_was_drawn(opened(root, calibration))
+    entry["size"] = [96, 96]
+    with pytest.raises(EpisodeError, match=r"for \(96, 96\) px, the pictures are \(48, 64\) px; crop"):
+        opened(root, calibration)
+
+
+def test_a_camera_on_the_hand_moves_with_it(declared):
+    root, calibration = declared
+    path = opened(root, calibration).trajectory.world_from_tool
+    on_hand = torch.eye(4)
+    on_hand[:3, 3] = torch.tensor([0.0, 0.05, -0.1])
+    entry = calibration["views"]["top"]
+    del entry["world_from_camera"]
+    entry["tool_from_camera"] = on_hand.tolist()
+    camera = opened(root, calibration).views[0].camera
+    expected = path @ Pose.from_matrix(on_hand)
+    torch.testing.assert_close(camera.world_from_camera.matrix(), expected.matrix())
+
+
+def test_an_episode_may_have_cameras_of_its_own(declared):
+    root, calibration = declared
+    right = calibration["views"]["top"]
+    wrong = {**right, "world_from_camera": np.eye(4).tolist()}
+    calibration["episodes"] = {"episode_000000": {"views": {"top": right}}}
+    calibration["views"]["top"] = wrong
+    assert_tool_is_where_it_was_drawn(opened(root, calibration))
+    calibration["episodes"] = {"nope": {"views": {}}}
+    with pytest.raises(EpisodeError, match="there is no episode 'nope'"):
+        opened(root, calibration)
+
+
+def test_a_calibration_file_gives_the_lens_and_its_distortion_is_undone(declared):
+    root, calibration = declared
+    entry = calibration["views"]["top"]
+    data = np.array(entry["intrinsics"])
+    data[:2, 2] -= 0.5
+    lines = [
+        "image_width: 64\nimage_height: 48\ncamera_name: top\ndistortion_model: plumb_bob",
+        f"camera_matrix: {{rows: 3, cols: 3, data: {data.ravel().tolist()}}}",
+    ]
+    for coefficients in ([0.0] * 5, [-0.4, 0.0, 0.0, 0.0, 0.0]):
+        told = f"distortion_coefficients: {{rows: 1, cols: 5, data: {coefficients}}}"
+        (root / "top.yaml").write_text("\n".join([*lines, told]))
+        entry["intrinsics"] = {"file": "top.yaml"}
+        frames = opened(root, calibration).views[0].frames
+        assert (type(frames).__name__ == "FramesStraightened") == any(coefficients)
+    entry["intrinsics"] = {"file": "../top.yaml"}
+    with pytest.raises(EpisodeError, match="leaves the folder"):
+        opened(root, calibration)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c.update(cameras={}), "unknown field cameras; it may have episodes, tool, views"),
+        (lambda c: c["views"]["top"].update(extrinsics=1), "unknown field extrinsics"),
+        (lambda c: c["tool"].update(units="mm"), "unknown field units; it may have .*position_unit"),
+        (lambda c: c["tool"].update(relative=True), "relative .* no poses"),
+        (lambda c: c["tool"].update(rotation="rotvec", open=1.0), "a small part of what is declared"),
+        (lambda c: c["tool"].update(position_unit="mm"), 'declare "position_unit": "m"'),
+        (lambda c: c["views"]["top"].update(distortion={"model": "omni"}), "'omni' is not known"),
+    ],
+)
+def test_what_contradicts_or_is_not_known_is_refused_by_name(declared, change, message):
+    root, calibration = declared
+    change(calibration)
+    with pytest.raises(EpisodeError, match=message):
+        opened(root, calibration)
+
+
+def test_the_gripper_may_be_a_feature_of_its_own(declared):
+    root, calibration = declared
+    path = opened(root, calibration).trajectory
+    tool = calibration["tool"]
+    tool["gripper"] = {"feature": "observation.state", "column": tool["columns"].pop()}
+    again = opened(root, calibration).trajectory
+    assert torch.equal(again.opening, path.opening)
+    assert torch.equal(again.world_from_tool.translation, path.world_from_tool.translation)
