@@ -6,13 +6,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from test_readers import write_lerobot
 
 from action_images.episodes.episode import EpisodeError
 from action_images.episodes.readers import open_foreign
 from action_images.geometry import Pose
 from action_images.geometry.rotation import to_quaternion_xyzw
 from recorded import assert_tool_is_where_it_was_drawn
-from test_readers import write_lerobot
 
 
 def opened(root, calibration):

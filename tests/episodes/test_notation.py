@@ -43,7 +43,9 @@ def test_what_is_declared_is_read_as_it_was_written(rotation, unit, scale):
 
 
 def test_offsets_of_tool_and_base_are_applied_on_their_own_sides():
-    flange_from_tool = Pose(rotations.from_euler_xyz(torch.tensor([0.1, 0.2, 0.3])), torch.tensor([0, 0, 0.1]))
+    flange_from_tool = Pose(
+        rotations.from_euler_xyz(torch.tensor([0.1, 0.2, 0.3])), torch.tensor([0, 0, 0.1])
+    )
     world_from_base = Pose(rotations.from_euler_xyz(torch.tensor([0, 0, 1.0])), torch.tensor([1.0, 2, 0]))
     base_from_flange = world_from_base.inverse() @ POSE @ flange_from_tool.inverse()
     turn = rotations.to_quaternion_xyzw(base_from_flange.rotation)
@@ -183,7 +185,9 @@ def test_a_plain_file_in_degrees_or_millimetres_is_refused(tmp_path):
 def test_matrices_whose_last_row_is_junk_are_no_poses():
     matrix = torch.eye(4).repeat(3, 1, 1)
     matrix[1, 3] = torch.tensor([0.1, 0.2, 0.3, 1.0])
-    with pytest.raises(ActionImagesError, match=r"pose\[1\] has a last row that is not 0 0 0 1; is it transposed"):
+    with pytest.raises(
+        ActionImagesError, match=r"pose\[1\] has a last row that is not 0 0 0 1; is it transposed"
+    ):
         Pose.from_matrix(matrix)
     assert Pose.from_matrix(matrix[:, :3]).batch_shape == (3,)
     assert math.isclose(float(Pose.from_matrix(torch.eye(4)).matrix()[3, 3]), 1)

@@ -516,6 +516,8 @@ def test_a_video_that_goes_on_after_its_rows_is_found(good, tmp_path):
 
 def test_a_gripper_in_other_units_is_found(tmp_path):
     episode = make_episode()
-    small = replace(episode, trajectory=replace(episode.trajectory, opening=0.04 * episode.trajectory.opening))
+    small = replace(
+        episode, trajectory=replace(episode.trajectory, opening=0.04 * episode.trajectory.opening)
+    )
     messages = [finding.message for finding in check_dataset(written(tmp_path, small), 0).findings]
     assert any("moves only between 0.00 and 0.04" in message for message in messages)
