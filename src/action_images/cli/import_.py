@@ -19,6 +19,7 @@ def main(
     limit: int | None = None,
     shift: tuple[str, ...] = (),
     several_tasks: Literal["cut", "refuse"] = "cut",
+    fps: float | None = None,
 ) -> int:
     """Convert a data set of another format into ours; run it again to go on where it was stopped.
 
@@ -26,7 +27,7 @@ def main(
         source: folder of the foreign data set.
         out: folder of the new data set, or of one that an earlier run began.
         format: auto, lerobot, action-images-rlbench, rlbench, droid, droid-processed, bridge,
-            bridge-processed or recordings.
+            bridge-processed, recordings or rlds.
         views: names of the views to keep, in order; all where none is given. Only these are looked at.
             Every episode needs the same.
         size: height and width in pixels to fit all views to; their own where none is given.
@@ -35,6 +36,7 @@ def main(
         limit: look at the first so many episodes only.
         shift: VIEW=FRAMES for each view whose pictures are late by so many frames (early: negative).
         several_tasks: an episode whose task changes on its way is cut there, or refused.
+        fps: frames a second of an rlds set whose rate is not known.
     """
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -45,7 +47,7 @@ def main(
     columns = (TextColumn("importing"), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("importing", total=None)
-        job = Job(source, format, views, size, crf, _shifts(shift), several_tasks)
+        job = Job(source, format, views, size, crf, _shifts(shift), several_tasks, fps)
         outcome = import_episodes(
             job, out, workers, limit, lambda done, total: progress.update(bar, completed=done, total=total)
         )

@@ -44,11 +44,12 @@ class Job:
     crf: int = 18
     shift: Mapping[str, int] = field(default_factory=dict)
     several_tasks: SeveralTasks = "cut"
+    fps: float | None = None
 
     @property
     def wanted(self) -> Wanted:
         """What a reader is asked for."""
-        return Wanted(self.views, self.several_tasks)
+        return Wanted(self.views, self.several_tasks, self.fps)
 
     def settings(self) -> dict[str, Any]:
         """All that decides what an imported episode is; the episodes of one data set share it.
@@ -61,6 +62,7 @@ class Job:
         told |= {"source": f"{self.source.resolve().name} {place}"}
         # What sets that were begun before these could be chosen do not say.
         told |= {"shift": dict(self.shift)} if self.shift else {}
+        told |= {"fps": self.fps} if self.fps is not None else {}
         return told | ({"several_tasks": self.several_tasks} if self.several_tasks != "cut" else {})
 
 

@@ -14,12 +14,15 @@ SeveralTasks = Literal["cut", "refuse"]
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is asked of a reader: which views are looked at (none named: all), and what an episode of
-    several tasks is.
+    """What is asked of a reader.
+
+    Which views are looked at (none named: all), what an episode of several tasks is, and how fast episodes
+    run where the format does not say.
     """
 
     views: tuple[str, ...] = ()
     several_tasks: SeveralTasks = "cut"
+    fps: float | None = None
 
     def of(self, episode_id: str, views: Iterable[str]) -> list[str]:
         """Those of an episode's views that are looked at; damage of the others is nobody's business.
@@ -74,6 +77,7 @@ READERS: Mapping[str, str] = MappingProxyType(
         "bridge": "bridge.Bridge",
         "bridge-processed": "bridge.BridgeProcessed",
         "recordings": "recordings.Recordings",
+        "rlds": "rlds.Rlds",
     }
 )
 """Format -> file and class; the order in which they are tried."""

@@ -201,10 +201,13 @@ def _tool_path(path: Path) -> Trajectory:
     if numbers is None or closing is None or len(numbers) != len(closing):
         lacks = "lacks cartesian_position and gripper_position of one length"
         raise EpisodeError(f"{path}: {lacks}; restore the file or drop the recording")
-    return _trajectory(numbers, closing)
+    return trajectory_of(numbers, closing)
 
 
-def _trajectory(numbers: Tensor, closing: Tensor) -> Trajectory:
+def trajectory_of(numbers: Tensor, closing: Tensor) -> Trajectory:
+    """DROID's x y z (m) and Euler xyz (rad), (frame, 6), and its gripper's reading (frame), 0 open, as a
+    path.
+    """
     opening = 1 - closing.clamp(0, 1)  # the sensor overshoots a little at both ends
     return Trajectory.from_vector(torch.cat([numbers, opening[:, None]], -1))
 
@@ -259,7 +262,7 @@ class DroidProcessed:
             raise EpisodeError(f"{folder}/action.npz: {needs}; restore the file")
         lengths = {view.name: len(view.frames) for view in views}
         same_length(episode_id, {"action.npz": len(numbers)} | lengths)
-        trajectory = None if closing is None else _trajectory(numbers, closing)
+        trajectory = None if closing is None else trajectory_of(numbers, closing)
         return Episode(episode_id, read_text(folder / "instruction.txt"), CONTROL_HZ, views, trajectory)
 
     def _view(self, folder: Path, video: Path, cameras: dict) -> View:

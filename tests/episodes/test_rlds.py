@@ -1,0 +1,139 @@
+"""RLDS sets: records that protobuf itself wrote are read, damaged ones are refused and block no others."""
+
+import io
+import struct
+
+import foreign
+import numpy as np
+import pytest
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from PIL import Image
+
+from action_images.episodes.episode import EpisodeError
+from action_images.episodes.readers import Wanted, open_foreign
+from action_images.episodes.readers.tfrecord import crc32c, read_example, records_of
+
+TYPES = descriptor_pb2.FieldDescriptorProto
+FIELDS = {
+    "BytesList": [("value", 1, TYPES.TYPE_BYTES, TYPES.LABEL_REPEATED, None)],
+    "FloatList": [("value", 1, TYPES.TYPE_FLOAT, TYPES.LABEL_REPEATED, None)],
+    "Int64List": [("value", 1, TYPES.TYPE_INT64, TYPES.LABEL_REPEATED, None)],
+    "Feature": [
+        ("bytes_list", 1, TYPES.TYPE_MESSAGE, TYPES.LABEL_OPTIONAL, ".t.BytesList"),
+        ("float_list", 2, TYPES.TYPE_MESSAGE, TYPES.LABEL_OPTIONAL, ".t.FloatList"),
+        ("int64_list", 3, TYPES.TYPE_MESSAGE, TYPES.LABEL_OPTIONAL, ".t.Int64List"),
+    ],
+    "Entry": [
+        ("key", 1, TYPES.TYPE_STRING, TYPES.LABEL_OPTIONAL, None),
+        ("value", 2, TYPES.TYPE_MESSAGE, TYPES.LABEL_OPTIONAL, ".t.Feature"),
+    ],
+    "Features": [("feature", 1, TYPES.TYPE_MESSAGE, TYPES.LABEL_REPEATED, ".t.Entry")],
+    "Example": [("features", 1, TYPES.TYPE_MESSAGE, TYPES.LABEL_OPTIONAL, ".t.Features")],
+}
+
+
+def example_class():
+    """tf.train.Example as protobuf's own library knows it; a map is a list of entries on the wire."""
+    file = descriptor_pb2.FileDescriptorProto(name="t.proto", package="t", syntax="proto3")
+    for message, fields in FIELDS.items():
+        made = file.message_type.add(name=message)
+        for name, number, kind, label, type_name in fields:
+            made.field.add(name=name, number=number, type=kind, label=label, type_name=type_name)
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("t.Example"))
+
+
+def serialised(features: dict) -> bytes:
+    example = example_class()()
+    for name, values in features.items():
+        entry = example.features.feature.add(key=name)
+        kind = "bytes_list" if isinstance(values[0], bytes) else "float_list"
+        kind = "int64_list" if isinstance(values[0], int) else kind
+        getattr(entry.value, kind).value.extend(values)
+    return example.SerializeToString()
+
+
+def masked(content: bytes) -> bytes:
+    checksum = crc32c(content)
+    return struct.pack("<I", ((checksum >> 15 | checksum << 17) + 0xA282EAD8) & 0xFFFFFFFF)
+
+
+def write_records(path, contents) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    (path.parent / "features.json").write_text("{}")
+    with path.open("wb") as file:
+        for content in contents:
+            length = struct.pack("<Q", len(content))
+            file.write(length + masked(length) + content + masked(content))
+
+
+def jpg(number: int) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (32, 16), (10 * number, 0, 0)).save(file, "JPEG", quality=95)
+    return file.getvalue()
+
+
+def droid_features(words=b"wipe the table") -> dict:
+    position, rotation, opening = foreign.tool_path()
+    pose = np.concatenate([position, rotation.as_euler("xyz")], 1)
+    return {
+        "steps/observation/exterior_image_1_left": [jpg(number) for number in range(foreign.FRAMES)],
+        "steps/observation/wrist_image_left": [jpg(number) for number in range(foreign.FRAMES)],
+        "steps/observation/cartesian_position": pose.flatten().tolist(),
+        "steps/observation/gripper_position": (1 - opening).tolist(),
+        "steps/is_first": [1] + [0] * (foreign.FRAMES - 1),
+        "steps/language_instruction": [words] * foreign.FRAMES,
+    }
+
+
+def test_the_checksum_is_castagnolis():
+    assert crc32c(b"123456789") == 0xE3069283
+
+
+def test_what_protobuf_writes_is_read(tmp_path):
+    features = {"a": [b"x", b""], "b": [0.5, -2.0], "c": [0, 300, -1], "ü": [b"1"]}
+    write_records(tmp_path / "x.tfrecord", [serialised(features), serialised({"d": [7]})])
+    first, second = (read_example(record) for record in records_of(tmp_path / "x.tfrecord"))
+    assert {name: list(values) for name, values in first.items()} == features
+    assert second["d"].tolist() == [7]
+
+
+def test_droid_as_rlds(tmp_path):
+    write_records(tmp_path / "1.0.0/droid-train.tfrecord-00000-of-00001", [serialised(droid_features())] * 2)
+    name, reader = open_foreign(tmp_path)
+    assert (name, reader.ids) == ("rlds", [f"1.0.0/droid-train-00000/{number:04d}" for number in range(2)])
+    episode = reader.read(reader.ids[1]).check()
+    position, _, opening = foreign.tool_path()
+    assert (episode.instruction, episode.fps, episode.num_frames) == ("wipe the table", 15, foreign.FRAMES)
+    assert np.allclose(episode.trajectory.world_from_tool.translation, position, atol=1e-6)
+    assert np.allclose(episode.trajectory.opening, opening)
+    assert [view.name for view in episode.views] == ["exterior_image_1_left", "wrist_image_left"]
+    red = episode.views[0].frames.read(range(9))[:, 0, 8, 16].float()
+    assert np.allclose(red, 10 * np.arange(9), atol=4)
+
+
+def test_other_sets_are_video_with_words_and_need_a_rate(tmp_path):
+    features = droid_features()
+    del features["steps/observation/cartesian_position"]
+    write_records(tmp_path / "mine-train.tfrecord-00000-of-00001", [serialised(features)])
+    reader = open_foreign(tmp_path)[1]
+    with pytest.raises(EpisodeError, match="give the frames a second with --fps"):
+        reader.read(reader.ids[0])
+    episode = open_foreign(tmp_path, "rlds", Wanted(fps=12.5))[1].read(reader.ids[0]).check()
+    assert (episode.fps, episode.trajectory) == (12.5, None)
+    assert any("no tool path" in note for note in episode.notes)
+
+
+def test_damaged_records_are_refused_and_block_no_others(tmp_path):
+    whole = serialised(droid_features())
+    write_records(tmp_path / "droid-a.tfrecord", [whole, b"\x0a\xff", whole])
+    write_records(tmp_path / "droid-b.tfrecord", [whole])
+    path = tmp_path / "droid-b.tfrecord"
+    path.write_bytes(path.read_bytes()[:-9])
+    reader = open_foreign(tmp_path)[1]
+    assert reader.ids == ["droid-a/0000", "droid-a/0001", "droid-a/0002", "droid-b"]
+    for episode_id, message in (("droid-a/0001", "no tf.train.Example"), ("droid-b", "is cut short after 0")):
+        with pytest.raises(EpisodeError, match=message):
+            reader.read(episode_id)
+    assert reader.read("droid-a/0002").num_frames == foreign.FRAMES
