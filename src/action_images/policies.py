@@ -1,8 +1,9 @@
 """A name, a folder or an address becomes a Policy: the one place where all users of policies get theirs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Literal
 
 from action_images.errors import ActionImagesError
@@ -10,8 +11,22 @@ from action_images.errors import ActionImagesError
 if TYPE_CHECKING:
     from action_images.robot import Policy
 
-REFERENCES = ("expert", "expert-video", "hold", "random")
-"""Names of the policies to compare with; every other name is a folder of models, `shipped`, or an address."""
+
+@dataclass(frozen=True)
+class Reference:
+    """Where the class of a policy to compare with is, and which values of a `ReferencePolicy` it takes."""
+
+    place: str
+    takes: tuple[str, ...] = ()
+
+
+REFERENCES: Mapping[str, Reference] = {
+    "expert": Reference("action_images.evaluation.references:Expert"),
+    "expert-video": Reference("action_images.evaluation.references:ExpertThroughVideo", ("size", "fps")),
+    "hold": Reference("action_images.control:Hold"),
+    "random": Reference("action_images.evaluation.references:Random", ("seed",)),
+}
+"""The policies to compare with, by name. Every other name is a folder of models, `shipped`, or an address."""
 SERVER_SCHEMES = ("ws://", "wss://")
 DEFAULT_SIZE = (128, 128)
 """Height and width (px) of what is shown to a policy that was made for no size of its own."""
@@ -76,13 +91,9 @@ class ReferencePolicy:
 
     def __call__(self) -> "Policy":
         """The policy."""
-        if self.name == "hold":
-            from action_images.control import Hold
-
-            return Hold()
-        from action_images.evaluation.references import Random, reference
-
-        return Random(self.seed) if self.name == "random" else reference(self.name, self.size, self.fps)
+        reference = REFERENCES[self.name]
+        values = {value: getattr(self, value) for value in reference.takes}
+        return resolve_name(reference.place)(**values)
 
 
 @dataclass(frozen=True)
@@ -222,7 +233,7 @@ def policy_named(
     size = reference_size or DEFAULT_SIZE
     make = ReferencePolicy(given, size, DEFAULT_FPS, maker.seed)
     name = given + (f" seed={maker.seed}" if maker.seed else "")
-    return NamedPolicy(name, make, size, DEFAULT_FPS, plans_on_clips=given == "expert-video")
+    return NamedPolicy(name, make, size, DEFAULT_FPS, plans_on_clips="fps" in REFERENCES[given].takes)
 
 
 def name_of(given: str, planning: Planning = Planning()) -> str:
@@ -235,8 +246,8 @@ def name_of(given: str, planning: Planning = Planning()) -> str:
 
 
 def _reference(given: str, planning: Planning) -> ReferencePolicy:
-    # The one thing that can be chosen of a reference is where `random` goes.
-    chosen = {"--seed"} if given == "random" else set()
+    # The seed of its chances is all that can be chosen of a reference.
+    chosen = {"--seed"} & {f"--{value}" for value in REFERENCES[given].takes}
     _refuse_planning(given, [name for name in planning.options() if name not in chosen])
     return ReferencePolicy(given, seed=planning.seed)
 

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +28,9 @@ from action_images.evaluation.ceiling import Gate, run_trial
 from action_images.evaluation.closed_loop import EvaluationConfig, evaluate, judge
 from action_images.evaluation.open_loop import judge_scene
 from action_images.evaluation.protocols import PROTOCOLS, protocol_named, protocols_of
-from action_images.evaluation.references import Expert, reference
+from action_images.evaluation.references import Expert, Random
 from action_images.evaluation.trial import load_trials
+from action_images.policies import ReferencePolicy
 from action_images.robot import RepeatableEnvironment
 from action_images.sim import LOOKS, RIGS, TASKS
 
@@ -188,7 +188,7 @@ def test_a_world_is_offered_the_protocols_that_it_can_hold(point):
 
 
 def point_config(name: str = "hold") -> EvaluationConfig:
-    make = partial(reference, name, (32, 32), 5.0, benchmark_name="point")
+    make = ReferencePolicy(name, (32, 32), 5.0)
     return EvaluationConfig("in_domain", protocol_named("in_domain", "point"), name, make, size=(32, 32))
 
 
@@ -215,9 +215,8 @@ def test_a_foreign_worlds_guard_box_and_way_of_counting_are_its_own():
     assert trial.succeeded
     assert rollout.stopped is None
     assert len(rollout.steps) == 2  # done at any step, not three in a row
-    moves, _ = judge(
-        reference("random", (32, 32), 5.0, benchmark_name="point"), point_config(), ("right", 101)
-    )
+    random = Random(workspace=find_benchmark("point").workspace)
+    moves, _ = judge(random, point_config(), ("right", 101))
     assert moves.failure != "guard"
 
 

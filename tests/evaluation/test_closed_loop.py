@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,9 +19,10 @@ from action_images.evaluation.closed_loop import (
     to_be_filmed,
 )
 from action_images.evaluation.protocols import PROTOCOLS, protocol_named
-from action_images.evaluation.references import REFERENCES, Expert, ExpertThroughVideo, Random, reference
+from action_images.evaluation.references import Expert, ExpertThroughVideo, Random
 from action_images.evaluation.statistics import pair
 from action_images.evaluation.trial import TRIALS, load_trials
+from action_images.policies import ReferencePolicy
 
 SIZE = (32, 32)
 FIRST_SEED = find_benchmark("tabletop").seeds.first_for_judging
@@ -32,7 +32,7 @@ def config(
     name: str = "expert", tasks: tuple[str, ...] = ("reach_target",), protocol: str = "in_domain", size=SIZE
 ) -> EvaluationConfig:
     conditions = replace(PROTOCOLS[protocol], tasks=tasks)
-    return EvaluationConfig(protocol, conditions, name, partial(reference, name, size, 5.0), size=size)
+    return EvaluationConfig(protocol, conditions, name, ReferencePolicy(name, size, 5.0), size=size)
 
 
 def test_scenes_follow_from_task_and_trial_alone():
@@ -232,15 +232,6 @@ def test_a_policy_that_is_not_there_is_one_clear_line(
     error = capsys.readouterr().err
     assert said in error
     assert len(error.strip().splitlines()) == 1
-
-
-def test_all_references_are_policies_by_name():
-    assert {type(reference(name, SIZE, 5.0)) for name in REFERENCES} == {
-        Expert,
-        ExpertThroughVideo,
-        Hold,
-        Random,
-    }
 
 
 def test_two_commands_do_not_write_into_one_folder(tmp_path: Path):

@@ -11,7 +11,7 @@ from action_images.codec import draw
 from action_images.evaluation.closed_loop import EvaluationConfig, evaluate, film
 from action_images.evaluation.expert import expert_path
 from action_images.evaluation.protocols import PROTOCOLS
-from action_images.evaluation.references import reference
+from action_images.evaluation.references import Expert
 from action_images.geometry import Pose, Trajectory
 from action_images.reports.film import write_film
 from action_images.robot import Observation, Plan
@@ -72,7 +72,7 @@ def config(
 def judged(folder: Path, tasks: tuple[str, ...], num_trials: int) -> None:
     """A results folder as `action-images evaluate` leaves it: trials, films, the expert's as a ceiling."""
     hindsight = config(tasks)
-    expert = replace(hindsight, policy_name="expert", make=partial(reference, "expert", (64, 64), 5.0))
+    expert = replace(hindsight, policy_name="expert", make=Expert)
     _carry_out(evaluate(hindsight, folder, num_trials))
     _carry_out(film(hindsight, folder, write_film))
     _carry_out(evaluate(expert, folder / "expert", num_trials))

@@ -6,12 +6,12 @@ from typing import Protocol, runtime_checkable
 import torch
 
 from action_images.benchmarks import DEFAULT, Box, find_benchmark
-from action_images.control import Gripper, Hold, bridged, to_control_steps
+from action_images.control import Gripper, bridged, to_control_steps
 from action_images.errors import ActionImagesError
 from action_images.evaluation.ceiling import through_video
 from action_images.evaluation.expert import Twinned, demonstrated, expert_path
 from action_images.geometry import Pose, Trajectory
-from action_images.robot import Observation, Plan, Policy
+from action_images.robot import Observation, Plan
 from action_images.structs import concatenate, stack
 
 NOISE_SEEDS_APART = 1_000_003
@@ -148,19 +148,6 @@ class Random:
         num_steps = max(int(self._hz * seconds), 4)
         ends = Trajectory(stack([here, goal]), opening.expand(2))
         return Plan(ends.at(torch.arange(1, num_steps + 1) / num_steps))
-
-
-REFERENCES = ("expert", "expert-video", "hold", "random")
-"""Names of the policies to compare with."""
-
-
-def reference(name: str, size: tuple[int, int], fps: float, *, benchmark_name: str = DEFAULT) -> Policy:
-    """One of them, for images of a size (height, width) px and a model of so many frames a second."""
-    if name == "expert-video":
-        return ExpertThroughVideo(size, fps)
-    if name == "random":
-        return Random(workspace=find_benchmark(benchmark_name).workspace)
-    return {"expert": Expert, "hold": Hold}[name]()
 
 
 def _required_path(environment: Twinned, seed: int) -> Trajectory:
