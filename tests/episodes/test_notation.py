@@ -163,7 +163,11 @@ def test_a_table_of_other_columns_is_read_by_a_declaration_and_refused_without(t
         ({"closed": 0, "open": 1}, "far outside what is declared"),
         ({"closed": 0, "open": 100, "position_unit": "m"}, '"position_unit": "mm"'),
         ({"closed": 0, "open": 100, "rotation": "euler_xyz"}, '"rotation": "euler_xyz_deg"'),
-        ({"closed": 0, "open": 100, "rotation": "rotvec"}, '"rotation": "euler_xyz"'),
+        ({"closed": 0, "open": 100, "rotation": "rotvec"}, '"rotation": "euler_xyz", or "ignore_names"'),
+        (
+            {"closed": 0, "open": 100, "rotation": "rotvec", "ignore_names": True},
+            '"rotation": "euler_xyz_deg"',
+        ),
         ({"closed": 0, "open": 100, "units": "mm"}, "unknown field units"),
     ]:
         columns.write_text(json.dumps({**entry, **change}))

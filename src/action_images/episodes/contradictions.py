@@ -57,7 +57,8 @@ def in_names(names: Sequence[str], notation: ToolNotation) -> Iterator[str]:
 
 def _declare(names: Sequence[str], likely: str, notation: ToolNotation) -> str:
     named = f"the rotation's columns are named {', '.join(names)}, which is not {notation.rotation}"
-    return f'{named}; declare "rotation": "{likely}", or name other columns'
+    cure = f'declare "rotation": "{likely}", or "ignore_names": true if the names are wrong'
+    return f"{named}; {cure}"
 
 
 def in_poses(

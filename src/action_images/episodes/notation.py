@@ -124,7 +124,18 @@ class ToolNotation:
         return Trajectory(self.poses(numbers), self.opening(readings)).check()
 
 
-KEYS = frozenset({"rotation", "position_unit", "closed", "open", "relative", "tool_offset", "base_offset"})
+KEYS = frozenset(
+    {
+        "rotation",
+        "position_unit",
+        "closed",
+        "open",
+        "relative",
+        "tool_offset",
+        "base_offset",
+        "ignore_names",
+    }
+)
 """The fields of a json object that declares a notation."""
 
 

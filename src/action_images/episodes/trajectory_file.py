@@ -78,7 +78,8 @@ def _declared(path: Path, columns: Path) -> Trajectory:
     if not len(rows):
         raise EpisodeError(f"{path}: needs at least one row")
     numbers, readings = rows[:, :-1].float(), rows[:, -1].float()
-    _refuse(path, in_names(names[:-1], notation))
+    if entry.get("ignore_names", False) is not True:
+        _refuse(path, in_names(names[:-1], notation))
     try:
         trajectory = notation.trajectory(numbers, readings)
     except ValueError as error:

@@ -145,7 +145,9 @@ class _Tool:
             self._gripper_column = _column_numbers([gripper.get("column", 0)], width, f"{where}.gripper")[0]
             readings = {name: gripper[name] for name in ("closed", "open") if name in gripper}
         self._notation = notation_from_json({**entry, **readings}, len(self._columns), where)
-        self._compare("relative" in entry)
+        if entry.get("ignore_names", False) is not True:
+            self._compare_names()
+        self._compare(said_absolute="relative" in entry)
 
     def trajectory(self, place: int) -> Trajectory:
         """The path of an episode; raises EpisodeError where a row is no pose."""
@@ -162,12 +164,15 @@ class _Tool:
         grippers = _column(self._dataset, place, self._gripper_feature)
         return values[:, self._columns], grippers[:, self._gripper_column]
 
-    def _compare(self, said_absolute: bool) -> None:
-        """Raise EpisodeError for the first thing that names or numbers say against the declaration."""
+    def _compare_names(self) -> None:
+        """Raise EpisodeError where the names of the columns contradict the declaration."""
         names = _names(self._dataset, self._feature)
         if names:
             chosen = [names[column] for column in self._columns]
             self._refuse(in_names(chosen, self._notation))
+
+    def _compare(self, *, said_absolute: bool) -> None:
+        """Raise EpisodeError for the first thing that numbers say against the declaration."""
         lowest, highest = float("inf"), float("-inf")
         for place in _spread(len(self._dataset)):
             try:
