@@ -1,10 +1,8 @@
 """The `action-images` command line: one file of this folder for each command, found by its name."""
 
-import ast
 import importlib
 import os
 import sys
-import traceback
 from pathlib import Path
 
 from action_images.errors import ActionImagesError
@@ -83,12 +81,16 @@ def _run(command: str, arguments: list[str]) -> int:
 
 def _refused(command: str, error: Exception) -> int:
     if os.environ.get("ACTION_IMAGES_TRACEBACK"):
+        import traceback
+
         traceback.print_exception(error)
     return _say(command, str(error), code=2)
 
 
 def _bug(command: str) -> int:
     """Show the exception that is being handled, and where to report it."""
+    import traceback
+
     traceback.print_exc()
     return _say(command, "this is a bug, no mistake of yours; report it with this traceback", code=BUG)
 
@@ -121,5 +123,6 @@ def _overview() -> str:
 
 
 def _first_line(path: Path) -> str:
-    # Read, not imported: the overview must not wait for torch.
-    return (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n")[0]
+    # Read, not imported or parsed: the overview must wait neither for torch nor for thirty files.
+    with path.open(encoding="utf-8") as file:
+        return file.readline().strip().removeprefix('"""').removesuffix('"""')
