@@ -1,12 +1,13 @@
-"""What each choice of the tiny recipe is worth: short trainings that are alike but for one choice, on one task, for the same time.
+"""What each choice of the tiny recipe is worth: short trainings on one task that differ in one choice.
 
     RECORD="action-images record --task reach_target --size 128 --views 4 --every 4 --hold 32"
-    $RECORD --episodes 600 --actor disturbed --out DATA/demonstrations && $RECORD --episodes 60 --seed 900000 --out DATA/validation
+    $RECORD --episodes 600 --actor disturbed --out DATA/demonstrations
+    $RECORD --episodes 60 --seed 900000 --out DATA/validation
     python bench/ablations.py --data DATA --out RUNS --minutes 4
 
-A variation's rate is measured over a few steps first, and it is trained for as many as fit into the minutes: what is dearer sees
-fewer samples, as it would in a real run. Each is judged on the same held-out windows and the same new scenes, with single
-answers. `RUNS/ablations.jsonl` has a row for each that is done; run again, the others are made.
+A few steps measure the rate of a variation first. It is then trained for as many steps as fit into the
+minutes, so a slower one sees fewer samples. Each is judged on the same held-out windows and new scenes, with
+single answers. `RUNS/ablations.jsonl` has a row for each finished one; run again to make the others.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from rich.table import Table
 
 from action_images.evaluation.closed_loop import EvaluationConfig, run
 from action_images.evaluation.protocols import protocol_named
+from action_images.files import jsonl
 from action_images.inference.clip_generator import ClipGenerator
 from action_images.model.presets import PRESETS, Preset
 from action_images.policy import GenerativePolicy
@@ -53,7 +55,7 @@ class Variation:
 
 
 def variations(data: Path) -> Iterator[Variation]:
-    """What is tried, the recipe itself first, with three seeds: their spread is how much a difference must be to be one."""
+    """What is tried. The recipe itself comes first, with three seeds: their spread is the noise level."""
     planned = {"policy": 1.0}
     source = SourceRecipe(data / "demonstrations", 1.0, planned, 0.02, NO_TEXT_WHERE_SEEN)
     judged = replace(source, path=data / "validation", drop_text=0.0)
@@ -178,14 +180,13 @@ def main() -> None:
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / "ablations.jsonl"
-    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+    jsonl.repair(path)
+    rows = jsonl.load(path)
     done = {(row["choice"], row["variation"], row["minutes"]) for row in rows}
     every = list(variations(options.data))
     if unknown := sorted({*(options.only or [])} - {one.choice for one in every}):
-        parser.error(
-            f"there is no choice {', '.join(unknown)}; there are: "
-            f"{', '.join(dict.fromkeys(one.choice for one in every))}"
-        )
+        known = dict.fromkeys(one.choice for one in every)
+        parser.error(f"there is no choice {', '.join(unknown)}; there are: {', '.join(known)}")
     for variation in every:
         if (variation.choice, variation.name, options.minutes) in done or (
             options.only and variation.choice not in options.only
@@ -197,8 +198,7 @@ def main() -> None:
                 "threads": torch.get_num_threads(),
             }
         )
-        with path.open("a") as file:
-            file.write(json.dumps(rows[-1]) + "\n")
+        jsonl.append(path, rows[-1])
     if not rows:
         return
     table = Table(*rows[0], title=TASK)

@@ -1,19 +1,19 @@
-"""ACT, as LeRobot has it, on the same recordings and judged in the same scenes: a baseline that somebody else wrote.
+"""LeRobot's ACT on the same recordings, judged in the same scenes: a baseline that somebody else wrote.
 
     python bench/act.py train --data out --out out/act --minutes 90
     python bench/act.py judge --models out/act --out results/act --protocol new_viewpoint --workers 2
     action-images compare results/mine results/act
 
-`--data` holds `demonstrations`, `choices` and `clumsy` of `make train-tiny`. Stop training at any time and run it again: it goes
-on where it was, without counting what it had done since the last save. LeRobot wants other packages than this one pins, so this runs
-in an environment of its own; docs/evaluation.md has the four commands that make it, and says what is alike and what is not.
+`--data` holds `demonstrations`, `choices` and `clumsy` of `make train-tiny`. Stop training at any time and
+run it again: it goes on where it was, without counting what it had done since the last save. LeRobot wants
+other packages than this one pins, so this runs in an environment of its own; docs/evaluation.md has the four
+commands that make it, and says what is alike and what is not.
 
-ACT knows neither cameras nor language. Both are given as its `environment_state`: the words of the instruction, as the tiny
-preset is told them, and where the cameras stand to each other.
+ACT knows neither cameras nor language. Both are given as its `environment_state`: the words of the
+instruction, as the tiny preset is told them, and where the cameras stand to each other.
 """
 
 import argparse
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -32,6 +32,7 @@ from action_images.baselines.numbers import NUM_NUMBERS, PARTS, from_numbers, re
 from action_images.control import Gripper, to_control_steps
 from action_images.evaluation.closed_loop import EvaluationConfig, evaluate
 from action_images.evaluation.protocols import PROTOCOLS, protocol_named
+from action_images.files.atomic import whole_file, write_json
 from action_images.geometry.rotation import to_six_numbers
 from action_images.model.text import HashedWords
 from action_images.policy.generative import scene_of, with_first
@@ -52,8 +53,8 @@ BATCH, RATE, WARMUP, FALL = 16, 3e-4, 500, 0.2
 def new_policy() -> ACTPolicy:
     """ACT with random weights: a residual network of 18 layers for each view, and transformers 256 wide.
 
-    LeRobot freezes the statistics of its batch norms, as is right for pretrained weights. These are not, so groups of
-    channels are normalised instead, as LeRobot's own diffusion policy does.
+    LeRobot freezes the statistics of its batch norms, as is right for pretrained weights. These are not, so
+    groups of channels are normalised instead, as LeRobot's own diffusion policy does.
     """
     images = {name: PolicyFeature(FeatureType.VISUAL, (3, *SIZE)) for name in VIEWS}
     told = {
@@ -114,7 +115,7 @@ def _spread(variance: Tensor) -> Tensor:
 
 
 def shown(samples: Sample, units: Units) -> dict[str, Tensor]:
-    """What ACT is shown of a batch: first frames, the tool in the first camera's frame, words, and the cameras' places."""
+    """What ACT is shown: first frames, the tool in the first camera's frame, words, places of cameras."""
     cameras = samples.cameras[:, :, 0]
     placed = reference(samples.cameras).inverse() @ cameras.world_from_camera[:, 1]
     lens = cameras.intrinsics[..., [0, 1, 0, 1], [0, 1, 2, 2]] / SIZE[1]
@@ -126,7 +127,7 @@ def shown(samples: Sample, units: Units) -> dict[str, Tensor]:
 
 
 def wanted(samples: Sample, units: Units) -> dict[str, Tensor]:
-    """What ACT is to answer: the path against where the tool is, and which frames lie behind the episode's end."""
+    """What ACT is to answer: the path relative to the tool, and which frames lie behind the episode's end."""
     numbers = to_numbers(samples.trajectory, reference(samples.cameras))[:, 1:]
     return {"action": (numbers - units.path_mean) / units.path_std, "action_is_pad": ~samples.valid[:, 1:]}
 
@@ -157,7 +158,7 @@ class Act:
 
 
 def train(data: Path, out: Path, minutes: float) -> None:
-    """Train for so many minutes in all, saving each minute; the rate falls over the last fifth of the time."""
+    """Train for `minutes` in all, saving each minute; the rate falls over the last fifth of the time."""
     console, recipe = Console(), recipe_on(data)
     mixture = open_mixture(recipe.sources, recipe, clips_of(recipe), recipe.seed)
     out.mkdir(parents=True, exist_ok=True)
@@ -177,9 +178,8 @@ def train(data: Path, out: Path, minutes: float) -> None:
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
         step, spent = state["step"], state["spent"]
-    console.print(
-        f"{sum(one.numel() for one in network.parameters()) / 1e6:.1f} M parameters, step {step}, {spent / 60:.0f} minutes done"
-    )
+    millions = sum(one.numel() for one in network.parameters()) / 1e6
+    console.print(f"{millions:.1f} M parameters, step {step}, {spent / 60:.0f} minutes done")
     began, saved, losses = time.monotonic() - spent, time.monotonic(), []
     for samples in _samples(mixture, step):
         share = (time.monotonic() - began) / (60 * minutes)
@@ -196,9 +196,9 @@ def train(data: Path, out: Path, minutes: float) -> None:
         if done or time.monotonic() - saved > 60:
             saved, spent = time.monotonic(), time.monotonic() - began
             _save(out, network, optimizer, step, spent)
-            rate = BATCH * step / spent
+            rate, mean_loss = BATCH * step / spent, sum(losses) / len(losses)
             console.print(
-                f"step {step}  l1 {sum(losses) / len(losses):.4f}  {spent / 60:.0f} of {minutes:g} min  {rate:.1f} samples/s"
+                f"step {step}  l1 {mean_loss:.4f}  {spent / 60:.0f} of {minutes:g} min  {rate:.1f} samples/s"
             )
             losses.clear()
         if done:
@@ -235,9 +235,9 @@ def _save(out: Path, network: ACTPolicy, optimizer: torch.optim.Optimizer, step:
             partial(save_file, {name: value.contiguous() for name, value in network.state_dict().items()}),
         ),
     ):
-        write(out / f"{name}.part")
-        (out / f"{name}.part").replace(out / name)
-    (out / "progress.json").write_text(json.dumps({"step": step, "minutes": spent / 60}))
+        with whole_file(out / name) as temporary:
+            write(temporary)
+    write_json(out / "progress.json", {"step": step, "minutes": spent / 60})
 
 
 def main() -> None:

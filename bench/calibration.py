@@ -22,6 +22,7 @@ from rich.progress import track
 from rich.table import Table
 
 from action_images.calibration import Calibration, CalibrationError, Shots, calibrate
+from action_images.files.atomic import write_text
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from board_scene import BOARD, Session, bent_session, fixed_session, noisy, wrist_session
@@ -217,10 +218,7 @@ def main() -> None:
         figures[name] = measure()
         show(f"{title} ({time.perf_counter() - start:.0f} s)", figures[name])
     if arguments.json:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        part = arguments.json.with_suffix(".part")
-        part.write_text(json.dumps(figures, indent=1) + "\n")
-        part.replace(arguments.json)
+        write_text(arguments.json, json.dumps(figures, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -250,8 +251,13 @@ def examined(episode: Episode, pictures: Pictures) -> Examined:
 
 def messages(results: list[Examined]) -> list[str]:
     """All that is said of a set of these episodes."""
-    own = [finding for result in results for finding in result.findings]
+    own = chain.from_iterable(result.findings for result in results)
     return [finding.message for finding in (*own, *check_agreement(results))]
+
+
+def pictures_of(episode: Episode) -> Pictures:
+    """All pictures of each view."""
+    return {view.name: looks.decode_all(view.frames) for view in episode.views}
 
 
 def measured(dataset: Dataset, per_set: int, step: int) -> Iterator[tuple[str, str, list[str]]]:
@@ -259,7 +265,7 @@ def measured(dataset: Dataset, per_set: int, step: int) -> Iterator[tuple[str, s
     chosen = range(0, len(dataset), step)
     for begin in range(0, len(chosen) - per_set + 1, per_set):
         group = [dataset[index] for index in chosen[begin : begin + per_set]]
-        pictures = [{view.name: looks.decode_all(view.frames) for view in one.views} for one in group]
+        pictures = list(map(pictures_of, group))
         for name, fault in FAULTS.items():
             planted = [fault.plant(one, shown, begin) for one, shown in zip(group, pictures, strict=True)]
             results = [examined(*one) for one in planted]

@@ -17,6 +17,7 @@ from torch import Tensor
 from action_images.codec import ActionImageFormat, draw, draw_uint8, read
 from action_images.evaluation import codec_error
 from action_images.evaluation.codec_error import Setting, measure, random_poses, rank_correlation, rig
+from action_images.files.atomic import write_text
 from action_images.geometry import Camera, Trajectory
 
 FORMAT = ActionImageFormat()
@@ -260,10 +261,7 @@ def main() -> None:
     for name in arguments.only:
         figures |= REPORTS[name](Console(), arguments.clips)
     if arguments.json:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        part = arguments.json.with_suffix(".part")
-        part.write_text(json.dumps(figures, indent=1) + "\n")
-        part.replace(arguments.json)
+        write_text(arguments.json, json.dumps(figures, indent=1) + "\n")
 
 
 if __name__ == "__main__":

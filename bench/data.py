@@ -1,15 +1,14 @@
-"""Samples a second from a data set on disk, held against plain decoding of the same frames, and memory over ten thousand samples.
+"""Samples a second from a data set on disk against plain decoding of the same frames; memory over time.
 
-Everything reads the same H.264 files: two views, windows of 41 frames. `ours` is the loader as training uses it: worker
-processes, calibrated samples, batches of one (`by four`: of four). `raw` decodes the same frames to RGB with PyAV in as
-many processes, as fast as that goes, from the keyframe before the window, and throws them away: the limit. `one clip` is
-one clip at a time in one process: PyAV as it is mostly used, from the file's beginning; torchcodec and decord by index
-with one thread, where they are installed (pip install decord==0.6.0 torchcodec==0.13.0; the latter needs FFmpeg's
-libraries, Debian's libavdevice59 for one).
+Everything reads the same H.264 files: two views, windows of 41 frames. `ours` is the loader as training uses
+it: worker processes, calibrated samples, batches of one (`by four`: of four). `raw` decodes the same frames
+to RGB with PyAV in as many processes, as fast as that goes, from the keyframe before the window, and throws
+them away: the limit. `one clip` is one clip at a time in one process: PyAV as it is mostly used, from the
+file's beginning; torchcodec and decord by index with one thread, where they are installed (pip install
+decord==0.6.0 torchcodec==0.13.0; the latter needs FFmpeg's libraries, Debian's libavdevice59 for one).
 """
 
 import argparse
-import json
 import multiprocessing
 import os
 import pickle
@@ -30,6 +29,7 @@ from action_images.episodes.dataset import Dataset, DatasetWriter
 from action_images.episodes.episode import Episode, EpisodeError, FramesInMemory, View
 from action_images.episodes.readers.unpickle import read_pickle
 from action_images.episodes.video import VideoFrames
+from action_images.files.atomic import write_json
 from action_images.geometry import Camera, Pose, Trajectory
 from action_images.samples.loader import load
 from action_images.samples.mixture import Mixture, Source
@@ -42,7 +42,7 @@ TURNS = 5
 
 
 def moving_pictures(size: int, seed: int, num_frames: int = EPISODE_FRAMES) -> torch.Tensor:
-    """Textured ground that stands still, a textured square that crosses it: about as hard to code as a fixed camera's video."""
+    """A textured square crosses textured, still ground: about as hard to code as a fixed camera's video."""
     noise = torch.Generator().manual_seed(seed)
     ground = torch.nn.functional.interpolate(
         torch.rand(1, 3, 24, 24, generator=noise), (size, size), mode="bicubic"
@@ -87,8 +87,8 @@ def video_paths(root: Path, window: Window) -> list[Path]:
     ]
 
 
-def decode_plainly(root: Path, window: Window, from_keyframe: bool) -> None:
-    """The window's frames as RGB and nothing else; `from_keyframe` is as fast as PyAV goes, else as it is mostly used."""
+def decode_plainly(root: Path, window: Window, *, from_keyframe: bool) -> None:
+    """The window's frames as RGB: as fast as PyAV goes (`from_keyframe`), or as it is mostly used."""
     converter = VideoReformatter()
     for path in video_paths(root, window):
         with av.open(str(path)) as container:
@@ -110,7 +110,7 @@ def decode_plainly(root: Path, window: Window, from_keyframe: bool) -> None:
 
 def decode_many(root: Path, windows: list[Window]) -> None:
     for window in windows:
-        decode_plainly(root, window, True)
+        decode_plainly(root, window, from_keyframe=True)
 
 
 def in_processes(root: Path, windows: list[Window]) -> float:
@@ -122,10 +122,16 @@ def in_processes(root: Path, windows: list[Window]) -> float:
         return time.perf_counter() - begun
 
 
-def read_alone(root: Path, windows: list[Window]) -> None:
+def read_each(root: Path, windows: list[Window], read: Callable[[Path, Window], object]) -> None:
+    """Read every window of every view, one after the other."""
     for window in windows:
         for path in video_paths(root, window):
-            VideoFrames(path).read(range(window.start, window.start + NUM_FRAMES))
+            read(path, window)
+
+
+def read_frames(path: Path, window: Window) -> object:
+    """A window of one view, as our readers do it."""
+    return VideoFrames(path).read(range(window.start, window.start + NUM_FRAMES))
 
 
 def seconds(run: Callable[[], object]) -> float:
@@ -134,8 +140,8 @@ def seconds(run: Callable[[], object]) -> float:
     return time.perf_counter() - begun
 
 
-def loading(mixture: Mixture, count: int, batch_size: int = 1, normalise: bool = False) -> float:
-    """Seconds for `count` samples once the workers run: as uint8, as a GPU would be sent them, or made float32 on this processor."""
+def loading(mixture: Mixture, count: int, *, batch_size: int = 1, normalise: bool = False) -> float:
+    """Seconds for `count` samples once the workers run: uint8 as for a GPU, or float32 (`normalise`)."""
     warm = 4 * WORKERS
     stream = load(mixture, batch_size, count // batch_size + warm, num_workers=WORKERS)
     for _ in range(warm):
@@ -169,9 +175,7 @@ def decode_with(library: str, root: Path, windows: list[Window]) -> float | None
                     .asnumpy()
                 )
 
-        return seconds(
-            lambda: [read(path, window) for window in windows for path in video_paths(root, window)]
-        )
+        return seconds(lambda: read_each(root, windows, read))
     except Exception as error:  # an absent or broken library is a result, not a failure
         print(f"{library}: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
         return None
@@ -180,9 +184,8 @@ def decode_with(library: str, root: Path, windows: list[Window]) -> float | None
 def memory_mb(field: str) -> float:
     """Memory of this process and its workers: `Rss` counts pages that they share in each, `Pss` once."""
     family = ["self", *(str(child.pid) for child in multiprocessing.active_children())]
-    lines = [
-        line.split() for pid in family for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    ]
+    rollups = "".join(Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in family)
+    lines = [line.split() for line in rollups.splitlines()]
     return sum(int(line[1]) for line in lines if line[0] == f"{field}:") / 1024
 
 
@@ -194,22 +197,15 @@ def throughput(root: Path, size: int, count: int) -> dict[str, float | None]:
     # In turns, so that both meet the same machine; the best of each is what is least disturbed.
     turns = []
     for turn in range(TURNS):
-        turns.append((in_processes(dataset.path, windows), loading(mixture, count)))
-        print(
-            f"{size} px, turn {turn + 1} of {TURNS}: raw {count / turns[-1][0]:.4g}, ours {count / turns[-1][1]:.4g} samples/s",
-            flush=True,
-        )
+        raw, ours = in_processes(dataset.path, windows), loading(mixture, count)
+        turns.append((raw, ours))
+        rates = f"raw {count / raw:.4g}, ours {count / ours:.4g} samples/s"
+        print(f"{size} px, turn {turn + 1} of {TURNS}: {rates}", flush=True)
     raw, ours = (min(times) for times in zip(*turns, strict=True))
     by_four = min(loading(mixture, count, batch_size=4) for _ in range(TURNS))
     as_float = loading(mixture, count, normalise=True)
-    alone = seconds(lambda: [decode_plainly(dataset.path, window, False) for window in windows])
-    single = seconds(
-        lambda: [
-            VideoFrames(path).read(range(w.start, w.start + NUM_FRAMES))
-            for w in windows
-            for path in video_paths(dataset.path, w)
-        ]
-    )
+    alone = seconds(lambda: [decode_plainly(dataset.path, window, from_keyframe=False) for window in windows])
+    single = seconds(lambda: read_each(dataset.path, windows, read_frames))
     figures = {
         "ours": ours,
         "by four": by_four,
@@ -222,12 +218,12 @@ def throughput(root: Path, size: int, count: int) -> dict[str, float | None]:
         f"one clip, {library}": decode_with(library, dataset.path, windows)
         for library in ("torchcodec", "decord")
     }
-    rates = {name: None if value is None else count / value for name, value in figures.items()}
-    return {"size_px": size} | dict(rates.items()) | {"times raw": ours / raw}
+    per_second = {name: None if value is None else count / value for name, value in figures.items()}
+    return {"size_px": size, **per_second, "times raw": ours / raw}
 
 
 def memory(root: Path, num_samples: int, size: int = 64) -> list[dict[str, float]]:
-    """Memory (MB, with workers) after a twentieth, a quarter, half and all of so many samples, each said as soon as it is known."""
+    """Memory (MB, with workers) after 1/20, 1/4, 1/2 and all of `num_samples`; printed as it is measured."""
     dataset = write_set(root / f"memory{size}", size, 40)
     mixture = Mixture([Source("bench", dataset, Cutting(9))], seed=0)
     marks = {max(1, num_samples * part // 20) for part in (1, 5, 10, 20)}
@@ -242,7 +238,7 @@ def memory(root: Path, num_samples: int, size: int = 64) -> list[dict[str, float
 
 
 def fuzz(minutes: float) -> dict[str, int]:
-    """Feed mutated files to every entry point for so long; anything but one clear error ends it with a traceback."""
+    """Feed mutated files to every entry point; anything but one clear error ends it with a traceback."""
     rng, counts = random.Random(time.time_ns()), {"opened": 0, "refused": 0}
     with tempfile.TemporaryDirectory() as folder:
         dataset = write_set(Path(folder) / "set", 32, 2)
@@ -299,10 +295,8 @@ def main() -> None:
             throughput(Path(folder), size, options.samples * max(1, 512 // size)) for size in options.sizes
         ]
         if rows:
-            table = Table(
-                *rows[0],
-                title=f"samples/s: 2 views x {NUM_FRAMES} frames, {WORKERS} workers on {os.cpu_count()} cores",
-            )
+            what = f"2 views x {NUM_FRAMES} frames, {WORKERS} workers on {os.cpu_count()} cores"
+            table = Table(*rows[0], title=f"samples/s: {what}")
             for row in rows:
                 table.add_row(*["-" if value is None else f"{value:.4g}" for value in row.values()])
             Console().print(table)
@@ -312,10 +306,7 @@ def main() -> None:
         results["fuzz"] = fuzz(options.fuzz_minutes)
         print("fuzz:", results["fuzz"])
     if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        part = options.json.with_name(options.json.name + ".part")
-        part.write_text(json.dumps(results, indent=2) + "\n")
-        part.replace(options.json)
+        write_json(options.json, results)
 
 
 if __name__ == "__main__":

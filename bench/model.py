@@ -1,12 +1,12 @@
-"""Figures of the model: speed, sampling, cost, autoencoders, text, and what a from-scratch model needs to learn.
+"""Figures of the model: speed, sampling, cost, autoencoders, text, and what a new model needs to learn.
 
-python bench/model.py [--only SECTION ...] [--long] [--json PATH]; one core. Rows are shown as they are measured, and
-the file is written again after each section. With --autoencoder FOLDER it measures that saved autoencoder alone.
+python bench/model.py [--only SECTION ...] [--long] [--json PATH]; one core. Rows are shown as they are
+measured, and the file is written again after each section. With --autoencoder FOLDER it measures that saved
+autoencoder alone.
 """
 
 import argparse
 import inspect
-import json
 import math
 import os
 import time
@@ -25,6 +25,7 @@ from rich.console import Console
 
 from action_images.canvas import MODES, Canvas
 from action_images.diffusion.sampler import Sampling, StepCache, sample
+from action_images.files.atomic import write_json
 from action_images.model import cost
 from action_images.model.autoencoders.pca import PcaAutoencoder
 from action_images.model.denoiser import Condition
@@ -144,7 +145,7 @@ def _sampled(pipeline: Pipeline, canvas: Canvas, condition: Condition, sampling:
 
 
 def scaling() -> Iterator[Row]:
-    """Measured time of one pass of a tiny model, and the released model's operations, against frames, views and pixels."""
+    """Time of one pass of `tiny` and operations of the released model, against frames, views and pixels."""
     tiny, released = (cost.Network.of(PRESETS[name]) for name in ("tiny", "wan2.2-5b"))
     models = build(PRESETS["tiny"], autoencoder=PcaAutoencoder(64))
     for mode, views, frames, side in (
@@ -228,20 +229,13 @@ def _cell(value: Any) -> str:
 
 def write(path: Path, results: dict[str, list[Row]]) -> None:
     """All sections so far, whole or not at all; infinities become null, which JSON has no other word for."""
-    finite = {
-        name: [
-            {
-                key: None if isinstance(value, float) and not math.isfinite(value) else value
-                for key, value in row.items()
-            }
-            for row in rows
-        ]
-        for name, rows in results.items()
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(finite, indent=1, allow_nan=False) + "\n")
-    part.replace(path)
+    write_json(path, {name: list(map(_finite, rows)) for name, rows in results.items()}, indent=1)
+
+
+def _finite(row: Row) -> Row:
+    """The row with None in the place of infinities and NaN."""
+    infinite = {name for name, value in row.items() if isinstance(value, float) and not math.isfinite(value)}
+    return row | dict.fromkeys(infinite)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""What an autoencoder costs action images: the tool poses that are read back after a round trip through it."""
+"""What an autoencoder costs action images: the error of tool poses read after a round trip through it."""
 
 import math
 import time
@@ -18,7 +18,7 @@ from action_images.samples.sample import Sample
 Row = dict[str, Any]
 
 
-def autoencoders(long: bool = False) -> Iterator[Row]:
+def autoencoders(*, long: bool = False) -> Iterator[Row]:
     """Reconstruction of held-out clips, and the tool poses read back from reconstructed action images."""
     wide = ((None, 0.0), (32, 10.0), (48, 10.0), (64, 1.0), (64, 10.0), (64, 100.0), (96, 10.0))
     plans = (
@@ -53,9 +53,10 @@ def of_folder(folder: Path, size: tuple[int, int], num_frames: int, num_scenes: 
 
 
 def round_trip(scene: Sample, autoencoder: Autoencoder | None) -> Row:
-    """How well the video comes back, and how far from the truth the poses lie that are read from the action images.
+    """How well the video comes back, and how far the poses read from the action images lie from the truth.
 
-    Distances are medians over all frames with a pose; None where no frame has one. `autoencoder` None: no round trip.
+    Distances are medians over all frames with a pose; None where no frame has one. `autoencoder` None: no
+    round trip.
     """
     assert scene.trajectory is not None
     assert scene.cameras is not None

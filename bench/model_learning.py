@@ -18,7 +18,7 @@ from action_images.pipeline import Pipeline
 Row = dict[str, Any]
 
 
-def learn(name: str, preset: Preset, named: bool, core_seconds: float, autoencoder: PcaAutoencoder) -> Row:
+def learn(name: str, preset: Preset, *, named: bool, core_seconds: float, autoencoder: PcaAutoencoder) -> Row:
     """Train a policy on scenes for some seconds; error of the last pose on held-out scenes."""
     torch.manual_seed(0)
     scenes, generator = Scenes(preset.size, preset.num_frames, named), torch.Generator().manual_seed(0)
@@ -82,7 +82,7 @@ def _mean_latents(pipeline: Pipeline, scenes: Scenes, num_frames: int) -> torch.
 
 
 def _judge(pipeline: Pipeline, scenes: Scenes) -> tuple[float, float]:
-    """Median distance (m) of the last position to the ball that was named, and how often it is the nearer ball."""
+    """Median distance (m) of the last position to the named ball, and how often that is the nearer ball."""
     scene, balls = scenes.batch(96, torch.Generator().manual_seed(77))
     observed = replace(scene, trajectory=scene.trajectory[:, :1])
     canvas, condition = pipeline.encode(observed, MODES["policy"], scenes.num_frames)
@@ -109,8 +109,11 @@ def plans() -> dict[str, tuple[Preset, bool]]:
     }
 
 
-def learning(long: bool = False, core_seconds: float = 15.0) -> Iterator[Row]:
-    """What each aid is worth to a small policy after equal time on one core; one seed. The long run has tiny, with eight times that."""
+def learning(*, long: bool = False, core_seconds: float = 15.0) -> Iterator[Row]:
+    """What each aid is worth to a small policy after equal time on one core; one seed.
+
+    `long` adds the preset `tiny`, with eight times that time.
+    """
     _, balls = Scenes().batch(96, torch.Generator().manual_seed(77))
     mean = (balls[:, 0] - balls[:, 0].mean(0)).norm(dim=-1).median().item()
     yield {
@@ -124,4 +127,10 @@ def learning(long: bool = False, core_seconds: float = 15.0) -> Iterator[Row]:
     for name, (preset, named) in plans().items():
         if name != "tiny" or long:
             autoencoder = fitted(preset.transformer["in_channels"], Scenes(preset.size, preset.num_frames))
-            yield learn(name, preset, named, core_seconds * (8 if name == "tiny" else 1), autoencoder)
+            yield learn(
+                name,
+                preset,
+                named=named,
+                core_seconds=core_seconds * (8 if name == "tiny" else 1),
+                autoencoder=autoencoder,
+            )

@@ -21,7 +21,7 @@ COLOURS = {
 
 @dataclass(frozen=True)
 class Scenes:
-    """Straight reaches to one of two coloured balls on a grey table, seen by two cameras; the text names the colour."""
+    """Straight reaches to one of two coloured balls on a grey table, seen by two cameras; text names it."""
 
     size: tuple[int, int] = (64, 64)
     num_frames: int = 9

@@ -1,7 +1,7 @@
 """What a small probe learns from each text encoder's tokens, on phrasings that it was not trained on."""
 
 from collections.abc import Iterator, Sequence
-from itertools import permutations
+from itertools import permutations, product
 from typing import Any
 
 import torch
@@ -23,7 +23,7 @@ HELD_OUT = ("can you {verb} that {colour} thing on the table", "the {colour} one
 
 
 def text(encoders: dict[str, Any] | None = None) -> Iterator[Row]:
-    """Held-out phrasings: which colour and which verb, by a small attention-pooled probe trained on other phrasings."""
+    """Colour and verb of held-out phrasings, read by a small attention-pooled probe of other phrasings."""
     for name, encoder in (encoders or {"HashedWords 128": HashedWords(128)}).items():
         sets = {"trained": _sentences(TRAINED), "held out": _sentences(HELD_OUT)}
         row: Row = {"encoder": name}
@@ -34,23 +34,18 @@ def text(encoders: dict[str, Any] | None = None) -> Iterator[Row]:
 
 
 def _sentences(forms: tuple[str, ...]) -> list[tuple[str, str, str]]:
-    return [
-        (form.format(verb=verb, colour=colour), verb, colour)
-        for form in forms
-        for verb in VERBS
-        for colour in COLOUR_WORDS
-    ]
+    said = product(forms, VERBS, COLOUR_WORDS)
+    return [(form.format(verb=verb, colour=colour), verb, colour) for form, verb, colour in said]
 
 
 def _probe(
     encoder: Any, sets: dict[str, list[tuple[str, str, str]]], words: tuple[str, ...], column: int
 ) -> float:
     torch.manual_seed(0)
-    tokens = {part: encoder.encode([entry[0] for entry in entries]) for part, entries in sets.items()}
-    labels = {
-        part: torch.tensor([words.index(entry[column]) for entry in entries])
-        for part, entries in sets.items()
-    }
+    tokens, labels = {}, {}
+    for part, entries in sets.items():
+        tokens[part] = encoder.encode([entry[0] for entry in entries])
+        labels[part] = torch.tensor([words.index(entry[column]) for entry in entries])
     value = torch.nn.Sequential(torch.nn.Linear(encoder.dim, 64), torch.nn.GELU(), torch.nn.Linear(64, 64))
     attend, out = torch.nn.Linear(encoder.dim, 1), torch.nn.Linear(64, len(words))
 
@@ -73,8 +68,9 @@ def _probe(
 def roles() -> Iterator[Row]:
     """Which colour is stacked on which, read linearly off one vector for each instruction.
 
-    Two thirds of all ordered pairs of six colours in the four phrasings of `stack_blocks` are learnt; asked are the other
-    pairs, in the same phrasings and in the two that no demonstration uses. Sizes are those of the preset `tiny`. Chance: 17 %.
+    Two thirds of all ordered pairs of six colours in the four phrasings of `stack_blocks` are learnt; asked
+    are the other pairs, in the same phrasings and in the two that no demonstration uses. Sizes are those of
+    the preset `tiny`. Chance: 17 %.
     """
     for name, make in (
         ("mean pooling", lambda: None),
@@ -98,7 +94,8 @@ def _roles(words: AttentionPooling | None, seed: int) -> tuple[float, float, flo
 
     def asked(pairs: torch.Tensor, phrasings: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
         said = [
-            line.format(upper=COLOUR_WORDS[a], lower=COLOUR_WORDS[b]) for a, b in pairs for line in phrasings
+            line.format(upper=COLOUR_WORDS[upper], lower=COLOUR_WORDS[lower])
+            for (upper, lower), line in product(pairs.tolist(), phrasings)
         ]
         return encoder.encode(said), pairs.repeat_interleave(len(phrasings), 0)
 

@@ -1,12 +1,13 @@
-"""What it costs or buys to learn to plan, to label and to simulate together: one set of weights for all three, against one for each.
+"""What planning, labelling and simulating gain or lose when one set of weights learns all three.
 
     python bench/modes.py --data out --out RUNS --steps 1000
 
-DATA is what `make train-tiny` records (its `demonstrations`, `choices`, `clumsy` and `validation`). All runs begin with the same new
-models. Three learn one mode each for so many steps; `together` learns the three in equal shares, once for as many steps as one of
-them (what one training costs), and once for three times as many (as many samples of each mode as those that learn it alone, and
-as much training as the three). All are judged by `action-images judge-clips`, and by the held-out
-loss at noise level 1. A run that was stopped goes on where it was.
+DATA is what `make train-tiny` records (its `demonstrations`, `choices`, `clumsy` and `validation`). All runs
+begin with the same new models. Three learn one mode each for so many steps; `together` learns the three in
+equal shares, once for as many steps as one of them (what one training costs), and once for three times as
+many (as many samples of each mode as those that learn it alone, and as much training as the three). All are
+judged by `action-images judge-clips`, and by the held-out loss at noise level 1. A run that was stopped goes
+on where it was.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from rich.console import Console
@@ -30,7 +32,7 @@ from action_images.training.validation import Validation
 
 LEARNT = ("policy", "label", "simulate")
 SHARES = {"demonstrations": 0.56, "choices": 0.31, "clumsy": 0.13}
-"""As in `tiny`, without play, of which nothing can be planned: so each mode is learnt from the same windows."""
+"""As in `tiny` without play, of which nothing can be planned: each mode learns from the same windows."""
 SHOWN = ("path mm", "path deg", "psnr dB")
 
 
@@ -66,17 +68,8 @@ def judged(models: Path, dataset: Path, out: Path, run: Run, windows: int) -> di
     """(mode, figure) -> the last frame's value with its interval."""
     file = out / "clips.json"
     if not file.is_file():
-        asked = [
-            str(dataset),
-            "--model",
-            str(models),
-            "--out",
-            str(out),
-            "--windows",
-            str(windows),
-            "--mode",
-            *run.modes,
-        ]
+        asked = [str(dataset), f"--model={models}", f"--out={out}", f"--windows={windows}"]
+        asked += ["--mode", *run.modes]
         subprocess.run([sys.executable, "-m", "action_images", "judge-clips", *asked], check=True)
     rows = json.loads(file.read_text())["rows"]
     last = max(int(row["frame"]) for row in rows if row["frame"] != "all")
@@ -88,17 +81,13 @@ def judged(models: Path, dataset: Path, out: Path, run: Run, windows: int) -> di
 
 
 def lost(models: Path, data: Path, run: Run, windows: int) -> dict[tuple[str, str], str]:
-    """The held-out loss at noise level 1, where nothing of the answer is seen: it says something before any path can be read."""
+    """The held-out loss at noise level 1, which tells models apart before any path can be read."""
     source = SourceRecipe(data / "validation", 1.0, dict.fromkeys(run.modes, 1.0), 0.0, NO_TEXT_WHERE_SEEN)
     recipe = replace(recipe_of(run, data, None), validation=(source,), validation_windows=windows)
     generator = ClipGenerator.load(models, sampling="one-step")
     figures = Validation.of(recipe, clips_of(recipe)).judge(generator).figures
-    return {
-        (mode, name): f"{value:.4f}"
-        for mode, row in figures.items()
-        for name, value in row.items()
-        if name == "loss 1"
-    }
+    name = "loss 1"
+    return {(mode, name): f"{row[name]:.4f}" for mode, row in figures.items() if name in row}
 
 
 def main() -> None:
@@ -121,7 +110,7 @@ def main() -> None:
         found[run.name] |= lost(models, options.data, run, options.windows)
     names = list(found)
     table = Table("mode", "figure, last frame", *names)
-    for mode, figure in dict.fromkeys(key for columns in found.values() for key in columns):
+    for mode, figure in dict.fromkeys(chain.from_iterable(found.values())):
         table.add_row(mode, figure, *(found[name].get((mode, figure), "") for name in names))
     Console(width=200).print(table)
 

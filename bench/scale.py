@@ -1,7 +1,7 @@
-"""Episodes labelled a second against workers: on this machine's processors, without Ray and on one to all of them.
+"""Episodes labelled a second against the number of workers, without Ray and with it.
 
-Each count is measured in a cluster that is already up, with the workers' own start (loading torch and the models) apart
-from their work: a run over few episodes would measure nothing else. Run it on a quiet machine.
+Each count is measured in a cluster that is already up, with the workers' own start (loading torch and the
+models) apart from their work: a run over few episodes would measure nothing else. Run it on a quiet machine.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from action_images.parallel.cluster import OnRay, Spread, here
 
 
 def measured(job: Job, out: Path, num_episodes: int, spread: Spread) -> tuple[float, float]:
-    """Seconds until the first episode is out (start included), and episodes a second from there to the last."""
+    """Seconds until the first episode is out (start included); episodes a second from there to the last."""
     times = [time.perf_counter()]
     label_dataset(job, out, num_episodes, lambda *_: times.append(time.perf_counter()), spread)
     return times[1] - times[0], (len(times) - 2) / (times[-1] - times[1])

@@ -1,4 +1,4 @@
-"""Figures of serving: what the wire costs over a plan in-process, many clients at once, and memory over many requests."""
+"""Figures of serving: the cost of the wire, many clients at once, and memory over many requests."""
 
 import argparse
 import contextlib
@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from action_images.control import Hold
+from action_images.files.atomic import write_text
 from action_images.geometry import Camera, Pose
 from action_images.robot import Observation
 from action_images.serving.client import RemotePolicy
@@ -184,10 +185,7 @@ def main() -> None:
         figures[name] = measure()
         show(title, figures[name])
     if arguments.json:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        part = arguments.json.with_suffix(".part")
-        part.write_text(json.dumps(figures, indent=1) + "\n")
-        part.replace(arguments.json)
+        write_text(arguments.json, json.dumps(figures, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""How much of a training step is the network: samples a second of the loop against passes alone, memory, and two processes.
+"""Samples a second of the training loop against its passes alone; memory; and two processes.
 
-The recipe is `tiny` on demonstrations recorded for the purpose. `passes` are forward and backward of its denoiser on
-canvases that are ready, `steps` adds encoding, clipping, optimizer and average, `loop` the loader with one worker
-process on the same cores. Each turn measures the three one after the other on the same steps; ratios are the median over turns.
-`processes` trains with one thread in each of one and two processes: the same batch, shared out; the second half of a run.
+The recipe is `tiny` on demonstrations recorded for the purpose. `passes` are forward and backward of its
+denoiser on canvases that are ready, `steps` adds encoding, clipping, optimizer and average, `loop` the loader
+with one worker process on the same cores. Each turn measures the three one after the other on the same steps;
+ratios are the median over turns. `processes` trains with one thread in each of one and two processes: the
+same batch, shared out; the second half of a run.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import sys
 import tempfile
 import time
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -49,7 +50,7 @@ def demonstrations(folder: Path, per_task: int) -> Recipe:
     recording = RecordingConfig(
         RIGS["sampled"], LOOKS["train"], 4, (128, 128), every=4, hold=32, actor="disturbed"
     )
-    wanted = [(task, seed) for task in find_benchmark("tabletop").trained for seed in range(per_task)]
+    wanted = list(product(find_benchmark("tabletop").trained, range(per_task)))
     for _ in track(
         record(folder, wanted, recording, num_workers=2), "recording", len(wanted), console=CONSOLE
     ):
@@ -86,17 +87,18 @@ def throughput(recipe: Recipe, out: Path) -> dict[str, Any]:
                 run.accelerator.backward(loss)
             run.engine.optimizer.zero_grad()
         rates["passes"].append(recipe.batch_size * STEPS / (time.perf_counter() - begun))
-    per_sample = {name: [1 / rate for rate in values] for name, values in rates.items()}
     return {
         **{f"{name}, samples/s": median(values) for name, values in rates.items()},
-        "steps beyond passes, %": 100
-        * median(a / b - 1 for a, b in zip(per_sample["steps"], per_sample["passes"], strict=True)),
-        "loop beyond passes, %": 100
-        * median(a / b - 1 for a, b in zip(per_sample["loop"], per_sample["passes"], strict=True)),
-        "loop beyond steps, %": 100
-        * median(a / b - 1 for a, b in zip(per_sample["loop"], per_sample["steps"], strict=True)),
+        "steps beyond passes, %": extra_time(rates["steps"], rates["passes"]),
+        "loop beyond passes, %": extra_time(rates["loop"], rates["passes"]),
+        "loop beyond steps, %": extra_time(rates["loop"], rates["steps"]),
         "threads": torch.get_num_threads(),
     }
+
+
+def extra_time(rates: list[float], of: list[float]) -> float:
+    """How much more time (%) a sample takes at `rates` than at the rates `of`; the median over turns."""
+    return 100 * median(base / rate - 1 for rate, base in zip(rates, of, strict=True))
 
 
 def memory(recipe: Recipe, out: Path, num_steps: int) -> list[dict[str, float]]:
@@ -117,7 +119,7 @@ def memory(recipe: Recipe, out: Path, num_steps: int) -> list[dict[str, float]]:
 
 
 def processes(recipe: Recipe, root: Path, num_steps: int) -> list[dict[str, float]]:
-    """Samples a second of one and of two processes with one thread each, over the second half of a short run."""
+    """Samples a second of one and of two processes of one thread, over the second half of a short run."""
     rows = []
     for number in (1, 2):
         out = root / f"processes-{number}"
@@ -168,7 +170,8 @@ def _program(root: Path, recipe: Recipe, num_steps: int) -> Path:
         "from action_images.training.recipe import Recipe\n"
         "from action_images.training.train import train\n"
         "if __name__ == '__main__':\n"
-        f"    train(Recipe.from_json(json.loads(Path({str(root / 'recipe.json')!r}).read_text())), Path(sys.argv[1]))\n"
+        f"    recipe = json.loads(Path({str(root / 'recipe.json')!r}).read_text())\n"
+        "    train(Recipe.from_json(recipe), Path(sys.argv[1]))\n"
     )
     return program
 

@@ -24,7 +24,7 @@ NUM_FRAMES = 41
 
 
 def reach_and_twist() -> Trajectory:
-    """Down to the table, close the gripper, up again while turning about the tool axis: position, rotation and gripper all move."""
+    """Down to the table, close the gripper, up again while turning about the tool axis."""
     time = torch.linspace(0, 1, NUM_FRAMES)
     height = 0.25 * (2 * time - 1) ** 2
     position = torch.stack([0.2 * (2 * time - 1), 0.1 * torch.sin(3 * time), height], -1)
@@ -70,9 +70,8 @@ def main() -> None:
     save_trajectory(out / "read.csv", reading.trajectory, {"confidence": reading.confidence})
     save_png(out / "action_images.png", contact_sheet(list(images)))
     Console().print(table)
-    Console().print(
-        f"the action images: {out / 'action_images.png'}; the videos: {out}/*.mp4; the paths: {out}/drawn.csv and read.csv"
-    )
+    Console().print(f"the action images: {out / 'action_images.png'}; the videos: {out}/*.mp4")
+    Console().print(f"the paths: {out}/drawn.csv and read.csv")
 
 
 if __name__ == "__main__":

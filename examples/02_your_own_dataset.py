@@ -51,14 +51,14 @@ def pictures(camera: Camera, position: torch.Tensor, seed: int) -> torch.Tensor:
 
 
 def main(out: Path) -> None:
-    # 1. Store. Stop it at any time and run it again: whole episodes stay, and those there already are left out.
+    # 1. Store. Stop it at any time and run it again: episodes that are there already are left out.
     with DatasetWriter(out / "set", fps=20) as writer:
         for seed in range(6):
             episode = recorded(seed)
             if episode.id not in writer.ids:
                 writer.add(episode)
 
-    # 2. Check. The page has a thumbnail of each episode with the tool drawn in: look whether it sits where it should.
+    # 2. Check. The page has a thumbnail of each episode with the tool drawn in: does it sit where it should?
     command(["check", str(out / "set"), "--workers", "0"])
 
     # 3. Draw samples: windows of nine frames at half the rate, in an order that depends on the seed alone.
@@ -67,13 +67,13 @@ def main(out: Path) -> None:
     mixture = Mixture(
         [source], seed=0, decisions=Decisions({"joint": 0.9, "label": 0.1}, drop_text={"label": 1.0})
     )
-    print(f"{len(source)} windows; the first draw is {mixture[0].window}, task {mixture[0].task}")
+    print(f"{len(source)} windows; the first draw is {mixture[0].window}, mode {mixture[0].mode}")
     for batches in load(mixture, batch_size=2, num_steps=3, size=(64, 64), num_workers=0):
         for batch in batches:
             video = batch.sample.video
-            print(
-                f"video {tuple(video.shape)} in [{video.min():.2f}, {video.max():.2f}], cameras {tuple(batch.sample.cameras.batch_shape)}"
-            )
+            cameras = batch.sample.cameras.batch_shape
+            print(f"video {tuple(video.shape)} in [{video.min():.2f}, {video.max():.2f}]")
+            print(f"cameras {tuple(cameras)}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Meet the embedded world: look at a trial, drive the arm to a pose, let an expert do a task, record it, and judge the record.
+"""The embedded world: look at a trial, drive the arm, let an expert do a task, record it, check the record.
 
 python examples/03_the_world.py --out out/03
 """
@@ -26,17 +26,15 @@ def main() -> None:
     # 1. A trial is a seed: layout, words, light, cameras and the arm's start all follow from it.
     world = Tabletop("place_in_bowl", RIGS["sampled"], LOOKS["train"], num_views=2, size=(256, 256))
     seen = world.reset(seed=7)
-    say(
-        f"1. '{seen.instruction}', seen by {len(seen.images)} cameras, the tool at {seen.world_from_tool.translation.tolist()}"
-    )
+    position = seen.world_from_tool.translation.tolist()
+    say(f"1. '{seen.instruction}', seen by {len(seen.images)} cameras, the tool at {position}")
 
     # 2. The arm is asked for tool poses; what cannot be reached is reported, never raised.
     for _ in range(25):
         report = world.step(downward((0.45, 0.0, 0.20), yaw=0.5), opening=0.0)
     say(f"2. driven to a pose: {1e3 * report.position_error:.2f} mm from it")
-    say(
-        f"   asked for one on the moon: reachable is {world.step(downward((0.45, 0.0, 3.8e8)), 0.0).reachable}"
-    )
+    on_the_moon = world.step(downward((0.45, 0.0, 3.8e8)), opening=0.0)
+    say(f"   asked for one on the moon: reachable is {on_the_moon.reachable}")
 
     # 3. Every task brings an expert that knows the physical state.
     frames = [world.reset(seed=7).images, *(world.observation().images for _ in demonstrate(world))]

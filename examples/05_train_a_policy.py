@@ -1,10 +1,10 @@
-"""From recordings to a policy in a minute: store reaches to a ball, train `debug` on them, judge it on balls it never saw.
+"""From recordings to a policy in a minute: store reaches to a ball, train `debug`, judge it on unseen balls.
 
     python examples/05_train_a_policy.py --out out/05
 
-The recordings are drawn here, a grey spot for the tool and a red one for the ball: the smallest thing that can only be done by
-looking. Stop it at any time and run it again: recordings and training go on where they were. Look at out/05/run/sheets and
-out/05/run/curves.png afterwards.
+The recordings are drawn here, a grey spot for the tool and a red one for the ball: the smallest thing that
+can only be done by looking. Stop it at any time and run it again: recordings and training go on where they
+were. Look at out/05/run/sheets and out/05/run/curves.png afterwards.
 """
 
 import argparse
@@ -32,7 +32,7 @@ TOOL, BALL = (0.5, 0.5, 0.5), (0.9, 0.1, 0.1)
 
 
 def reach(seed: int) -> Episode:
-    """A straight way down to a ball, closing the gripper, seen by two cameras that stand a little elsewhere each time."""
+    """A straight way down to a ball, closing the gripper, seen by two cameras whose places vary a little."""
     generator = torch.Generator().manual_seed(seed)
 
     def chance(*shape: int) -> Tensor:
@@ -83,7 +83,7 @@ def recipe(out: Path, num_episodes: int) -> Recipe:
 
 
 def error_of_the_mean(num: int = 64) -> float:
-    """How far (mm, median) the mean place of balls is from those of validation: what a policy reaches without looking."""
+    """How far (mm, median) held-out balls lie from their mean: the error of a policy that is blind."""
     ends = torch.stack(
         [reach(1_000_000 + number).trajectory.world_from_tool.translation[-1] for number in range(num)]
     )
@@ -105,9 +105,8 @@ def main() -> int:
     ends = [row["validation"]["policy"]["final mm"] for row in log if "validation" in row]
     mean = error_of_the_mean()
     first, last = sum(losses[:20]) / 20, sum(losses[-20:]) / 20
-    print(
-        f"loss {first:.3f} -> {last:.3f}; the plan's last pose is {ends[-1]:.0f} mm off, the mean of all balls {mean:.0f} mm"
-    )
+    print(f"loss {first:.3f} -> {last:.3f}")
+    print(f"the plan's last pose is {ends[-1]:.0f} mm off, the mean of all balls {mean:.0f} mm")
     return 0 if last < first / 2 and ends[-1] < mean / 2 else 1
 
 

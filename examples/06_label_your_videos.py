@@ -2,9 +2,9 @@
 
     python examples/06_label_your_videos.py --out out/06
 
-Half a minute. Motions of chance, which no instruction describes, are recorded in the embedded world, the only one that the shipped
-models know. Their copy in out/06/labelled has the labels in place of the true path, and out/06/labelled/labels.html shows the
-least sure frames first.
+Half a minute. Motions of chance, which no instruction describes, are recorded in the embedded world, the only
+one that the shipped models know. Their copy in out/06/labelled has the labels in place of the true path, and
+out/06/labelled/labels.html shows the least sure frames first.
 """
 
 import argparse
@@ -24,33 +24,24 @@ def main() -> int:
     arguments = parser.parse_args()
     recorded, labelled = arguments.out / "recorded", arguments.out / "labelled"
 
-    # 1. Stands for your own recordings: docs/data.md says how they become a data set. Cameras must be calibrated.
-    tasks = [
-        "--task",
-        "push_button",
-        "place_in_bowl",
-        "--episodes",
-        str(arguments.episodes),
-        "--seed",
-        "800000",
-    ]
-    code = command(["record", *tasks, "--actor", "play", "--every", "4", "--out", str(recorded)])
+    # 1. Stands for your own recordings, with calibrated cameras; docs/data.md says how to store them.
+    tasks = ["--task", "push_button", "place_in_bowl", f"--episodes={arguments.episodes}", "--seed=800000"]
+    code = command(["record", *tasks, "--actor=play", "--every=4", f"--out={recorded}"])
 
-    # 2. Label. Only the first pose is told; with `--from-nothing` not even that, as for a video found somewhere.
+    # 2. Label. Only the first pose is told; with `--from-nothing` not even that, as for a found video.
     code = code or command(["label", str(recorded), "--out", str(labelled)])
     if code:
         return code
 
-    # 3. How far off? These recordings know where the tool was, so each label's distance to that was written down too.
+    # 3. How far off? These recordings know where the tool was, so each label's error was written too.
     for row in load_labels(labelled):
         said = (
             "not read"
             if row.median_mm is None
             else f"off by {row.median_mm:.0f} mm and {row.median_deg:.0f} degrees"
         )
-        print(
-            f"{row.id}: confidence {row.mean_confidence:.2f}, {row.num_unknown} of {row.num_frames} frames without a pose; {said}"
-        )
+        unknown = f"{row.num_unknown} of {row.num_frames} frames without a pose"
+        print(f"{row.id}: confidence {row.mean_confidence:.2f}, {unknown}; {said}")
     print(f"look at {labelled / 'labels.html'}")
     return 0
 

@@ -1,9 +1,12 @@
-"""A robot's side of serving: ask a policy over the network with numpy alone, step by step, and go on when it is late.
+"""A robot's side of serving: ask a policy over the network with numpy alone, and go on when it is late.
 
-python examples/07_serve_a_policy.py --out out/07                        # starts a server of its own that stays where it is
+python examples/07_serve_a_policy.py --out out/07
 python examples/07_serve_a_policy.py --uri ws://192.168.0.7:8000 --out out/07
 
-The pictures here are grey: a server whose policy looks at them may refuse, as it does not know where to go. Put your robot in.
+Without --uri it starts a server whose plan is to stay where the tool is.
+
+The pictures here are grey: a server whose policy looks at them may refuse, as it does not know where to go.
+Put your robot in.
 """
 
 import argparse
@@ -22,7 +25,7 @@ from action_images.serving.messages import Request
 
 
 class Robot:
-    """Stands in for yours: two cameras, a tool pose (x y z, quaternion x y z w), a gripper. Replace these four methods."""
+    """Stands in for yours: two cameras, a tool pose (x y z, quaternion x y z w), a gripper."""
 
     def __init__(self) -> None:
         self.tool, self.opening = np.array([0.45, 0.0, 0.30, 1.0, 0.0, 0.0, 0.0]), 1.0
@@ -36,7 +39,7 @@ class Robot:
         return np.tile(np.array([[150.0, 0, 64], [0, 150, 64], [0, 0, 1]]), (2, 1, 1))
 
     def world_from_camera(self) -> np.ndarray:
-        """(view, 4, 4): each camera's pose in the robot's world, x right, y down, z forward. Both look straight down here."""
+        """(view, 4, 4): each camera's pose in the robot's world (x right, y down, z forward)."""
         poses = np.tile(np.diag([1.0, -1.0, -1.0, 1.0]), (2, 1, 1))
         poses[:, :3, 3] = [[0.4, -0.2, 1.0], [0.4, 0.2, 1.0]]
         return poses
@@ -91,9 +94,8 @@ def main() -> None:
             except (Late, Refused) as none:  # too late, or the server's sentence why there is no plan
                 print(f"   no plan {number + 1}: {none}; the robot stays where it is and asks again")
                 continue
-            print(
-                f"2. plan {number + 1}: {len(reply.actions)} poses after {1e3 * (time.perf_counter() - start):.1f} ms"
-            )
+            waited_ms = 1e3 * (time.perf_counter() - start)
+            print(f"2. plan {number + 1}: {len(reply.actions)} poses after {waited_ms:.1f} ms")
             # Some steps of each plan, then a look at what has become of the world.
             for pose in reply.actions[:8]:
                 robot.drive(pose)

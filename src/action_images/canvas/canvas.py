@@ -31,8 +31,7 @@ class Canvas(Struct):
 
     @property
     def counted(self) -> Bool[Tensor, "*batch 1 l 1 1"]:
-        """True for the latent frames that the loss looks at: asked and valid; broadcasts against
-        `latents`."""
+        """True for the latent frames in the loss: asked and valid; broadcasts against `latents`."""
         return self.asked if self.valid is None else self.asked & self.valid[..., None, :, None, None]
 
     def check(self) -> Self:

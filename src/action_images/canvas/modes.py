@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from itertools import product
 
 import torch
 from jaxtyping import Bool
@@ -41,16 +42,15 @@ class Mode:
         return self.action not in (None, Show.EVERYTHING) and self.first_view_video is None and video_given
 
     def layout(self, num_views: int, num_frames: int) -> Layout:
-        """The canvas for clips of `num_frames` latent frames: [V_0 | A_0 | V_1 | A_1 ...] (paper, 3.2)."""
+        """The canvas of `num_frames` latent frames: [V_0 | A_0 | V_1 | A_1 ...] (paper section 3.2)."""
         if num_views < 1 or num_frames < 1:
             raise ActionImagesError(
                 f"a canvas needs at least one view and one latent frame, got {num_views} and {num_frames}"
             )
         streams: tuple[Stream, ...] = ("video",) if self.action is None else ("video", "action")
         lengths = {"video": min(num_frames, self.video_frames or num_frames), "action": num_frames}
-        return Layout(
-            tuple(Segment(view, stream, lengths[stream]) for view in range(num_views) for stream in streams)
-        )
+        views_and_streams = product(range(num_views), streams)
+        return Layout(tuple(Segment(view, stream, lengths[stream]) for view, stream in views_and_streams))
 
     def show(self, segment: Segment) -> Show:
         """How much of this segment is shown."""
@@ -91,6 +91,8 @@ MIXTURES = {
     "paper": {"joint": 0.85, "simulate": 0.05, "label": 0.05, "video": 0.05},
     "video-only": {"video": 1.0},
 }
-"""Name -> the probability of each mode in training. The release takes 'release' for RLBench,
-'release-without-policy' for its other sources with actions, and 'video-only' for those without; 'paper' is
-what the paper's text says."""
+"""Name -> the probability of each mode in training.
+
+The release takes 'release' for RLBench, 'release-without-policy' for its other sources with actions, and
+'video-only' for those without; 'paper' is what the paper's text says.
+"""

@@ -30,10 +30,7 @@ def sampling_levels(num_steps: int, shift: float) -> Float[Tensor, "num_levels"]
 
 
 def release_weight(noise_level: Float[Tensor, "*batch"], shift: float) -> Float[Tensor, "*batch"]:
-    """How much the release lets a noise level count.
-
-    A bell around 1/2 that is 0 at 1, with mean 1 over its 1000 levels.
-    """
+    """The release's weight of a noise level: a bell around 1/2, 0 at 1, mean 1 over its 1000 levels."""
     levels = shifted(torch.linspace(1, 0, TRAINING_LEVELS + 1, dtype=torch.float64)[:-1], shift)
     mean = (_bell(levels) - _bell(levels).min()).mean()
     return ((_bell(noise_level.double()) - _bell(levels).min()) / mean).to(noise_level.dtype)
@@ -44,9 +41,8 @@ def velocity_weight(noise_level: Float[Tensor, "*batch"], shift: float) -> Float
     return torch.ones_like(noise_level)
 
 
-def clean_weight(noise_level: Float[Tensor, "*batch"], shift: float) -> Float[Tensor, "*batch"]:  # noqa: ARG001 (one signature for all)
-    """All noise levels count alike in the clean latents, whose error is the velocity's times the noise
-    level."""
+def clean_weight(noise_level: Float[Tensor, "*batch"], shift: float) -> Float[Tensor, "*batch"]:  # noqa: ARG001
+    """All noise levels count alike in the clean latents, whose error is the velocity's times the level."""
     return noise_level.square()
 
 

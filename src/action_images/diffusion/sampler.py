@@ -33,16 +33,12 @@ class StepCache:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How to sample.
-
-    Steps, how they are spaced, how strongly the instruction counts, and what may be skipped.
-    """
+    """How to sample: number and spacing of steps, weight of the instruction, steps to skip."""
 
     num_steps: int = 50
     shift: float = 5.0
     guidance: float = 1.0
-    """1: the instruction once; above: its difference to the empty instruction is enlarged, at twice the
-    cost."""
+    """Classifier-free guidance. 1: one pass with the instruction; other values need a second, empty one."""
     cache: StepCache | None = None
 
     def __post_init__(self) -> None:
@@ -84,8 +80,8 @@ def noise_like(latents: Tensor, generator: torch.Generator | list[torch.Generato
     if isinstance(generator, list):
         if len(generator) != len(latents):
             raise ActionImagesError(
-                f"there are {len(generator)} generators for a batch of {len(latents)}; give one, "
-                "or one for each sample"
+                f"there are {len(generator)} generators for a batch of {len(latents)}; "
+                "give one, or one for each sample"
             )
         return torch.cat([noise_like(part[None], one) for part, one in zip(latents, generator, strict=True)])
     device = latents.device if generator is None else generator.device

@@ -55,9 +55,9 @@ def commit_file(temporary: Path, path: Path) -> None:
 def whole_folder(path: Path) -> Iterator[Path]:
     """A temporary folder beside `path` to fill; it becomes `path` when the block ends without an error.
 
-    All of it has then reached the disk. A folder that stands at `path` is replaced: it is set aside, the new one takes its name, then the old one
-    is removed. Between the two renames a kill leaves no folder at `path`; `remove_leftovers` puts the old one
-    back.
+    All of it has then reached the disk. A folder that stands at `path` is replaced: it is set aside, the new
+    one takes its name, then the old one is removed. Between the two renames a kill leaves no folder at
+    `path`; `remove_leftovers` puts the old one back.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary, aside = path.with_name(f".{path.name}.part"), path.with_name(f".{path.name}.old")

@@ -1,4 +1,4 @@
-"""Rotations of one path in numbers that are near each other wherever the rotations are, for clients that interpolate."""
+"""Rotations of a path as numbers that stay close where the rotations do, for clients that interpolate."""
 
 import math
 
@@ -20,8 +20,8 @@ def steady_quaternions(quaternions: Float[Tensor, "*batch frame 4"]) -> Float[Te
 def steady_euler_xyz(angles: Float[Tensor, "*batch frame 3"]) -> Float[Tensor, "*batch frame 3"]:
     """The same rotations (extrinsic xyz, rad), each in the angles that are nearest to the ones before.
 
-    Angles go on beyond half a turn, and where the middle one passes a quarter turn it goes on as well: (a, b, c) is the
-    same rotation as (a + pi, pi - b, c + pi).
+    Angles go on beyond half a turn, and where the middle one passes a quarter turn it goes on as well: (a, b,
+    c) is the same rotation as (a + pi, pi - b, c + pi).
     """
     steady = [angles[..., 0, :]]
     for frame in range(1, angles.shape[-2]):
