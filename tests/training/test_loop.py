@@ -258,6 +258,16 @@ def test_who_is_asked_to_stop_finishes_the_step_saves_and_stops(recipe, tmp_path
     assert signal.getsignal(asked) is before
 
 
+def test_a_validation_that_fails_comes_after_the_checkpoint_of_its_step(recipe, tmp_path):
+    def fail(*_):
+        raise RuntimeError("no picture")
+
+    with pytest.raises(RuntimeError, match="no picture"):
+        train(replace(recipe, validate_minutes=0.0), tmp_path, show=fail)
+    (saved,) = checkpoints(tmp_path / "checkpoints")
+    assert load(saved)[1].step == 1
+
+
 def test_a_second_signal_ends_at_once_and_handlers_come_back():
     # A process that a shell started in the background ignores SIGINT; the law is about one that does not.
     found = signal.signal(signal.SIGINT, signal.default_int_handler)

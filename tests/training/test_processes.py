@@ -13,6 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from accelerate.state import AcceleratorState
 from runs import losses_of, weights_of
 
 from action_images.cli import main
@@ -171,6 +172,23 @@ def test_shared_out_in_bfloat16_the_noise_level_stays_exact_and_the_losses_are_t
     launch(half, tmp_path / "two", config, stop=2)
     one, two = losses_of(tmp_path / "one"), losses_of(tmp_path / "two")
     assert [two[step] for step in two] == pytest.approx([one[step] for step in two], rel=2e-2)
+
+
+@pytest.mark.parametrize("trainable", ["full", "lora"])
+def test_pieces_in_bfloat16_validate_as_one_process_does(recipe, tmp_path, trainable):
+    half = replace(recipe, num_steps=2, validate_minutes=0.0, mixed_precision="bf16")
+    if trainable == "lora":
+        base = train(replace(recipe, validation=(), num_steps=1), tmp_path / "base")
+        AcceleratorState._reset_state(reset_partial_state=True)
+        half = replace(half, trainable="lora", pretrained=base, transformer_dtype="bfloat16")
+    train(half, tmp_path / "one")
+    launch(half, tmp_path / "two", "fsdp2")
+    one, two = (
+        [row["validation"]["policy"]["loss 0.5"] for row in read_log(tmp_path / name) if "validation" in row]
+        for name in ("one", "two")
+    )
+    assert len(one) == 2
+    assert two == pytest.approx(one, rel=2e-2)
 
 
 @pytest.mark.parametrize("config", ["ddp", "fsdp2", DEEPSPEED])

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from action_images.errors import ActionImagesError
-from action_images.files.atomic import whole_folder
+from action_images.files.atomic import whole_folder, write_json
 from action_images.training.fsdp import put, shared_like, whole
 
 STATE, TENSORS = "state.json", "tensors.safetensors"
@@ -148,7 +148,7 @@ def save(folder: Path, tensors: Mapping[str, Tensor], progress: Progress, keep_l
 
     Raises OSError where it cannot be written (a full disk); the others are then as they were.
     """
-    done = folder / f"{PREFIX}{progress.step:08d}"
+    done = _folder_of(folder, progress)
     try:
         with whole_folder(done) as unfinished:
             save_file(dict(tensors), unfinished / TENSORS)
@@ -161,6 +161,15 @@ def save(folder: Path, tensors: Mapping[str, Tensor], progress: Progress, keep_l
     for old in checkpoints(folder)[:-keep_last]:
         shutil.rmtree(old)
     return done
+
+
+def note(folder: Path, progress: Progress) -> None:
+    """Let the checkpoint of this step, which `save` wrote, say what has become known since."""
+    write_json(_folder_of(folder, progress) / STATE, asdict(progress))
+
+
+def _folder_of(folder: Path, progress: Progress) -> Path:
+    return folder / f"{PREFIX}{progress.step:08d}"
 
 
 def checkpoints(folder: Path) -> list[Path]:

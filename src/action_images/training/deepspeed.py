@@ -16,7 +16,7 @@ from typing_extensions import Self
 
 from action_images.errors import ActionImagesError
 from action_images.model.denoiser import CanvasDenoiser
-from action_images.training.engine import autocast
+from action_images.training.engine import cast_passes
 from action_images.training.optimizer import build_optimizer
 from action_images.training.recipe import Recipe
 
@@ -75,6 +75,7 @@ class DeepSpeedEngine:
         """An engine for a denoiser whose trainable parameters are marked."""
         import deepspeed
 
+        cast_passes(network, accelerator, recipe)
         zero = {"stage": _settings()["stage"], "overlap_comm": accelerator.device.type != "cpu"}
         engine, *_ = deepspeed.initialize(
             model=network,
@@ -99,8 +100,7 @@ class DeepSpeedEngine:
 
     def accumulate(self, compute: Callable[[], Tensor], *, last: bool) -> Tensor:  # noqa: ARG002
         """See `engine.Engine`."""
-        with autocast(self.accelerator, self.recipe):
-            loss = compute()
+        loss = compute()
         self.module.backward(loss)
         return loss.detach()
 

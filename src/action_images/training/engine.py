@@ -65,6 +65,9 @@ class TorchEngine:
         module, optimizer = accelerator.prepare(network, build_optimizer(network, recipe))
         network = accelerator.unwrap_model(module)
         assert isinstance(network, CanvasDenoiser)
+        if isinstance(module, FSDPModule):
+            # accelerate casts in copies of the model, but not where it lies in pieces.
+            cast_passes(network, accelerator, recipe)
         return cls(accelerator, network, module, optimizer, TorchState(optimizer.optimizer), recipe)
 
     @property
@@ -80,9 +83,7 @@ class TorchEngine:
     def accumulate(self, compute: Callable[[], Tensor], *, last: bool) -> Tensor:
         """See `Engine`."""
         with self._synced(last):
-            # accelerate casts in copies of the model, but not where it lies in pieces.
-            with autocast(self.accelerator, self.recipe) if self.sharded else nullcontext():
-                loss = compute()
+            loss = compute()
             self.accelerator.backward(loss)
         return loss.detach()
 
@@ -102,7 +103,7 @@ class TorchEngine:
         return nullcontext() if last or self.sharded else self.accelerator.no_sync(self.module)
 
 
-def autocast(accelerator: Accelerator, recipe: Recipe) -> AbstractContextManager[Any]:
-    """Passes in the precision of the recipe, for networks that do not cast by themselves."""
-    is_bf16 = recipe.mixed_precision == "bf16"
-    return torch.autocast(accelerator.device.type, torch.bfloat16, enabled=is_bf16)
+def cast_passes(network: CanvasDenoiser, accelerator: Accelerator, recipe: Recipe) -> None:
+    """Let every pass of a network run in the recipe's precision: those that learn and those that judge."""
+    if recipe.mixed_precision == "bf16":
+        network.forward = torch.autocast(accelerator.device.type, torch.bfloat16)(network.forward)

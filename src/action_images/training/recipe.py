@@ -136,7 +136,7 @@ class Recipe:
     validation_windows: int = 32
     """Held-out windows that are judged, for each mode."""
     save_minutes: float = 5.0
-    """Minutes between checkpoints; one comes after each better validation and after the last step too."""
+    """Minutes between checkpoints; one comes before each validation and after the last step too."""
     keep_last: int = 2
     """How many checkpoints are kept, at least 1."""
 

@@ -81,11 +81,11 @@ def train(
             run.log.step(step, loss, norm, learning_rate(step, recipe), recipe.batch_size)
             is_last = step + 1 == recipe.num_steps
             stop, validate, save = run.agreed(stop=interrupted())
-            is_better = False
-            if validation is not None and (validate or is_last) and not stop:
-                is_better = run.validate(validation, show)
-            if save or stop or is_last or is_better:
+            judge = validation is not None and (validate or is_last) and not stop
+            if save or stop or is_last or judge:
                 run.save()
+            if validation is not None and judge:
+                run.validate(validation, show)
             if stop:
                 raise KeyboardInterrupt
     return run.finish()
@@ -205,9 +205,11 @@ class Run:
         stop, (validate, save) = agreed(self.accelerator, stop=stop, due=due)
         return stop, validate, save
 
-    def validate(self, validation: Validation, show: Show | None) -> bool:
-        """Judge the EMA on held-out windows; returns whether it is the best so far, which is kept in
-        `best/`."""
+    def validate(self, validation: Validation, show: Show | None) -> None:
+        """Judge the EMA on held-out windows, and keep it in `best/` where it is the best so far.
+
+        A checkpoint of this step is there already (a validation may fail); it learns of the best.
+        """
         is_main = self.accelerator.is_main_process
         with self.averaged() as models:
             judged = validation.judge(ClipGenerator.of(models))
@@ -220,7 +222,8 @@ class Run:
             if is_better:
                 self.progress = replace(self.progress, best=score)
                 self._export(models, self.out / BEST)
-        return is_better
+                if is_main:
+                    checkpoint.note(self.out / CHECKPOINTS, self.progress)
 
     @contextmanager
     def averaged(self) -> Iterator[Models]:
