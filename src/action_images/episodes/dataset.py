@@ -115,7 +115,8 @@ class Dataset:
         is_pose = features.get(layout.STATE, {}).get("names") == layout.TOOL_NAMES
         if not is_pose or any(key not in features for key in keys):
             return False
-        columns = [name for name in (f"stats/{key}/count" for key in keys) if name in table.column_names]
+        counts = [f"stats/{key}/count" for key in keys]
+        columns = [name for name in counts if name in table.column_names]
         return all(table[name][index].as_py() != [0] for name in columns)
 
     def instruction(self, index: int) -> str | None:

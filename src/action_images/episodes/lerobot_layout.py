@@ -51,18 +51,19 @@ def features(sizes: dict[str, tuple[int, int]], fps: float) -> dict[str, dict[st
             "info": info,
         }
     for view in sizes:
-        described[f"{CAMERAS}{view}.intrinsics"] = _numbers(
-            [f"k{row}{column}" for row in range(3) for column in range(3)]
-        )
-        described[f"{CAMERAS}{view}.world_from_camera"] = _numbers(
-            [f"m{row}{column}" for row in range(4) for column in range(4)]
-        )
+        described[f"{CAMERAS}{view}.intrinsics"] = _numbers(_entries("k", 3))
+        described[f"{CAMERAS}{view}.world_from_camera"] = _numbers(_entries("m", 4))
     described[STATE] = _numbers(TOOL_NAMES)
     described[ACTION] = _numbers(TOOL_NAMES)
     described["timestamp"] = {"dtype": "float32", "shape": [1], "names": None}
     for name in ("frame_index", "episode_index", "index", "task_index"):
         described[name] = {"dtype": "int64", "shape": [1], "names": None}
     return described
+
+
+def _entries(letter: str, side: int) -> list[str]:
+    """The names of a square matrix's entries, row by row."""
+    return [f"{letter}{place // side}{place % side}" for place in range(side * side)]
 
 
 def _numbers(names: list[str]) -> dict[str, Any]:

@@ -150,7 +150,7 @@ class DatasetWriter:
         if abs(info["fps"] - self.fps) > 1e-6:
             rates = f"{info['fps']:g} frames/s, not {self.fps:g}"
             raise EpisodeError(f"{self.path}: runs at {rates}; write another data set")
-        self.ids = {name for table in tables for name in table["episode_id"].to_pylist()}
+        self.ids = set().union(*(table["episode_id"].to_pylist() for table in tables))
         self._tasks = {
             row["task"]: row["task_index"] for row in read_table(self.path / layout.TASKS).to_pylist()
         }
@@ -268,24 +268,25 @@ class DatasetWriter:
             rows += read_table(path).to_pylist()
         overall = {}
         for key in {column.split("/")[1]: None for column in rows[0] if column.startswith("stats/")}:
-            parts = (
-                {
-                    name: np.asarray(row[f"stats/{key}/{name}"])
-                    for name in ("min", "max", "mean", "std", "count")
-                }
-                for row in rows
-            )
-            if (described := statistics.over_episodes(parts)) is not None:
+            described = statistics.over_episodes(_statistics_of(row, key) for row in rows)
+            if described is not None:
                 overall[key] = statistics.as_json(described)
         write_json(self.path / layout.STATS, overall, indent=4)
 
 
 def _columns(features: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """What features say of the columns, without their `info`, which is for whatever anybody wants to say."""
-    return {
-        key: {name: value for name, value in feature.items() if name != "info"}
-        for key, feature in features.items()
-    }
+    return {key: _without_info(feature) for key, feature in features.items()}
+
+
+def _without_info(feature: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in feature.items() if name != "info"}
+
+
+def _statistics_of(row: dict[str, Any], key: str) -> statistics.Statistics:
+    """A feature's statistics in a row of the episode table."""
+    names = ("min", "max", "mean", "std", "count")
+    return {name: np.asarray(row[f"stats/{key}/{name}"]) for name in names}
 
 
 def _fixed(values: np.ndarray) -> pa.Array:

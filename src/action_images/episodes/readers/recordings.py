@@ -105,7 +105,9 @@ class Recordings:
 
 def _episodes(root: Path) -> list[Path]:
     """The folders that hold videos, and cameras, poses or words beside them or (cameras) above."""
-    found = {path.parent for name in (CAMERAS, WORDS, *POSES) for path in root.glob(f"**/{name}")}
+    found: set[Path] = set()
+    for name in (CAMERAS, WORDS, *POSES):
+        found |= {path.parent for path in root.glob(f"**/{name}")}
     shared = {path.parent for path in root.glob(f"**/{CAMERAS}") if not _videos(path.parent)}
     for folder in shared:
         found |= {path.parent for path in folder.glob("**/*") if path.suffix.lower() in VIDEOS}
