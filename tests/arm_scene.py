@@ -1,4 +1,4 @@
-"""A textured hand on a path before textured ground, in two calibrated views: pictures that show position and turn."""
+"""A textured hand on a path before textured ground, in two calibrated views."""
 
 import math
 

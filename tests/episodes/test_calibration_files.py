@@ -1,4 +1,4 @@
-"""Calibrations of other tools: each is written by its own formula and must see points where that formula says."""
+"""Calibrations of other tools must see points where their own formulas say."""
 
 import json
 

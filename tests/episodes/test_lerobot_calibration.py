@@ -1,4 +1,4 @@
-"""calibration.json of a LeRobot set: cameras out of files, features and the hand; what does not fit is refused."""
+"""calibration.json of a LeRobot set: what is declared is read, what does not fit is refused."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Notation is declared, or contradicted aloud: one path written in every way comes in the same, or is refused."""
+"""Notation is declared, or contradicted aloud: one path written in every way, read or refused."""
 
 import json
 import math

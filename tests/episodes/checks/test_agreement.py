@@ -1,4 +1,4 @@
-"""The mutation law: flip one convention anywhere in a valid set, and either the result is the same or it is said."""
+"""The mutation law: flip one convention in a valid set, and the result is the same or it is said."""
 
 import math
 import re
