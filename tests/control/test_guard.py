@@ -35,7 +35,10 @@ def watch(**values) -> GuardState:
     ],
 )
 def test_a_plan_that_breaks_a_rail_is_objected_to_by_name(rail, asked, opening, confidence):
-    watching = watch(max_acceleration=math.inf, max_turning_acceleration=math.inf, slack=0.0, haste=1.0)
+    free = dict.fromkeys(
+        ("max_acceleration", "max_turning_acceleration", "max_jerk", "max_turning_jerk"), math.inf
+    )
+    watching = watch(**free, slack=0.0, haste=1.0)
     for pose_asked in (asked, watching.within(asked)):
         objection = watching.objection(pose_asked, opening, confidence)
         assert objection is not None
@@ -57,6 +60,34 @@ def test_accelerations_are_those_from_one_step_to_the_next():
     spun = turning.objection(pose(yaw=0.06), 1.0, None)  # 1.2 rad/s at once: 24 rad/s^2
     assert spun is not None
     assert spun.rail == "turning acceleration"
+
+
+def test_jerks_are_changes_of_acceleration_from_one_step_to_the_next():
+    smooth = GuardState(Guard(max_jerk=50.0, max_turning_jerk=200.0), pose(), 20.0)
+    # 0.1 and 0.3 m/s: 2 and 4 m/s^2, by 40 m/s^3 each; then on at that speed.
+    for x in (0.005, 0.020):
+        asked = pose(x=HOME[0] + x)
+        assert smooth.objection(asked, 1.0, None) is None
+        smooth.driven(asked, asked)
+    steady = smooth.objection(pose(x=HOME[0] + 0.035), 1.0, None)  # from 4 m/s^2 to none: 80 m/s^3
+    assert steady is not None
+    assert steady.rail == "jerk"
+    assert "80.00 m/s^3" in steady.detail
+    turning = GuardState(Guard(max_turning_jerk=200.0), pose(), 20.0)
+    spun = turning.objection(pose(yaw=0.05), 1.0, None)  # 1 rad/s at once: 20 rad/s^2, 400 rad/s^3
+    assert spun is not None
+    assert spun.rail == "turning jerk"
+
+
+def test_at_20_hz_the_default_jerks_forbid_nothing_that_the_accelerations_allow():
+    guard = GuardState(Guard(), pose(), 20.0)
+    for x in (0.0495, 0.0, 0.0495, 0.0):  # 19.8 m/s^2 there, and at once the most that is allowed back
+        asked = pose(x=HOME[0] + x)
+        objection = guard.objection(asked, 1.0, None)
+        if objection is not None:
+            assert objection.rail == "acceleration"
+            asked = pose(x=guard.tool.translation[0].item())
+        guard.driven(asked, asked)
 
 
 def test_an_arm_that_is_held_back_may_be_told_to_go_on_or_to_start_anew_but_not_to_leap():
@@ -104,7 +135,7 @@ def test_what_is_asked_a_little_too_fast_is_driven_as_fast_as_allowed_and_what_i
 ):
     fast = pose(x=HOME[0] + 0.06, yaw=0.3).to(dtype)  # 1.2 m/s and 6 rad/s
     driven = watch().within(fast)
-    assert watch(max_acceleration=math.inf).objection(driven, 1.0, None) is None
+    assert watch(max_acceleration=math.inf, max_jerk=math.inf).objection(driven, 1.0, None) is None
     assert driven.translation.tolist() == pytest.approx((HOME[0] + 0.05, 0.0, HOME[2]), abs=1e-4)
     assert driven.distance(pose().to(dtype))[1].item() == pytest.approx(0.2, abs=1e-3)
     for far in (pose(x=HOME[0] + 0.11), pose(yaw=0.5)):
@@ -126,7 +157,8 @@ def test_an_arm_that_is_slowed_down_arrives_all_the_same():
 
 
 def test_every_rail_can_be_taken_away():
-    wild = Guard((-9.0,) * 3, (9.0,) * 3, *[math.inf] * 4, min_confidence=0.0)
+    jerks = {"max_jerk": math.inf, "max_turning_jerk": math.inf}
+    wild = Guard((-9.0,) * 3, (9.0,) * 3, *[math.inf] * 4, min_confidence=0.0, **jerks)
     assert GuardState(wild, pose(), 20.0).objection(pose(x=5.0, yaw=3.0), 0.0, 0.0) is None
     assert GuardState(wild, pose(), 20.0).objection(pose(x=math.inf), 0.0, 0.0) is not None
 
@@ -138,6 +170,8 @@ def test_a_plan_that_states_no_confidence_is_not_held_to_it():
 def test_a_guard_that_allows_nothing_is_refused():
     for values in (
         {"max_speed": 0.0},
+        {"max_jerk": 0.0},
+        {"max_turning_jerk": math.nan},
         {"low": (1.0, 1.0, 1.0)},
         {"min_confidence": 1.5},
         {"patience": -1},

@@ -10,7 +10,15 @@ from action_images.geometry import Pose
 from action_images.geometry.rotation import from_rotation_vector, to_rotation_vector
 
 Rail = Literal[
-    "finite", "confidence", "workspace", "speed", "acceleration", "turning speed", "turning acceleration"
+    "finite",
+    "confidence",
+    "workspace",
+    "speed",
+    "acceleration",
+    "jerk",
+    "turning speed",
+    "turning acceleration",
+    "turning jerk",
 ]
 
 
@@ -31,10 +39,12 @@ class Guard:
 
     `low` and `high` are the corners of the box (m, world) in which the tool must stay; what is asked outside
     by no more than `slack` (m) is driven on the box's face instead (see `brought_in`). What is asked faster
-    than allowed by no more than `haste` times is driven as fast as allowed. Speeds (m/s, rad/s) and
-    accelerations (m/s^2, rad/s^2) are those asked of the tool from one control step to the next, counted from
-    where it was told to be or from where it is, whichever is nearer: an arm that something holds back lags
-    behind what it is told, and a new plan may start from either. `min_confidence` binds plans that state one.
+    than allowed by no more than `haste` times is driven as fast as allowed. Speeds (m/s, rad/s),
+    accelerations (m/s^2, rad/s^2) and jerks (m/s^3, rad/s^3) are those asked of the tool from one control step
+    to the next, within a plan and from one plan to another. They are counted from where the tool was told to
+    be or from where it is, whichever is nearer: an arm that something holds back lags behind what it is told,
+    and a new plan may start from either. The jerks' defaults are what the accelerations' allow at 20 Hz; a
+    real arm wants its own. `min_confidence` binds plans that state one.
     What is forbidden is not driven: the tool is held, and a new plan asked for; after `patience` control
     steps of that in a row the arm is stopped for good.
     """
@@ -49,13 +59,17 @@ class Guard:
     patience: int = 5
     slack: float = 0.02
     haste: float = 2.0
+    max_jerk: float = 800.0
+    max_turning_jerk: float = 3200.0
 
     def __post_init__(self) -> None:
         limits = (
             self.max_speed,
             self.max_acceleration,
+            self.max_jerk,
             self.max_turning_speed,
             self.max_turning_acceleration,
+            self.max_turning_jerk,
         )
         if not all(limit > 0 for limit in limits) or not all(
             a < b for a, b in zip(self.low, self.high, strict=True)
@@ -83,13 +97,28 @@ class Guard:
         return Pose(asked.rotation, nearest) if ((place - nearest).abs() <= self.slack).all() else asked
 
 
+@dataclass(frozen=True)
+class _Motion:
+    """A velocity and its first two changes, each a second."""
+
+    velocity: Tensor
+    acceleration: Tensor
+    jerk: Tensor
+
+    def next(self, velocity: Tensor, hz: float) -> "_Motion":
+        """The motion after this one, with this velocity."""
+        acceleration = (velocity - self.velocity) * hz
+        return _Motion(velocity, acceleration, (acceleration - self.acceleration) * hz)
+
+
 class GuardState:
     """A guard at work on one arm: it remembers how the tool was told to move last."""
 
     def __init__(self, guard: Guard, world_from_tool: Pose, control_hz: float) -> None:
         self.guard, self.control_hz = guard, control_hz
         self._tool = self._told = _double(world_from_tool)
-        self._velocity = self._turning = self._tool.translation.new_zeros(3)
+        still = self._tool.translation.new_zeros(3)
+        self._motion = self._turning = _Motion(still, still, still)
 
     def within(self, asked: Pose) -> Pose:
         """The pose as it may be driven to.
@@ -133,24 +162,19 @@ class GuardState:
                 f"({', '.join(f'{x:.3f}' for x in place.tolist())}) m lies outside the box {guard.low} to "
                 f"{guard.high}",
             )
-        velocity, turning = self._rates(_double(asked))
+        motion, turning = self._motions(_double(asked))
         return (
-            _above("speed", velocity, guard.max_speed, "m/s")
-            or _above(
-                "acceleration", (velocity - self._velocity) * self.control_hz, guard.max_acceleration, "m/s^2"
-            )
-            or _above("turning speed", turning, guard.max_turning_speed, "rad/s")
-            or _above(
-                "turning acceleration",
-                (turning - self._turning) * self.control_hz,
-                guard.max_turning_acceleration,
-                "rad/s^2",
-            )
+            _above("speed", motion.velocity, guard.max_speed, "m/s")
+            or _above("acceleration", motion.acceleration, guard.max_acceleration, "m/s^2")
+            or _above("jerk", motion.jerk, guard.max_jerk, "m/s^3")
+            or _above("turning speed", turning.velocity, guard.max_turning_speed, "rad/s")
+            or _above("turning acceleration", turning.acceleration, guard.max_turning_acceleration, "rad/s^2")
+            or _above("turning jerk", turning.jerk, guard.max_turning_jerk, "rad/s^3")
         )
 
     def driven(self, asked: Pose, reached: Pose) -> None:
         """Remember a control step: what was asked for, and where the tool is after it."""
-        self._velocity, self._turning = self._rates(_double(asked))
+        self._motion, self._turning = self._motions(_double(asked))
         self._tool, self._told = _double(reached), _double(asked)
 
     @property
@@ -158,10 +182,11 @@ class GuardState:
         """Where the tool is."""
         return self._tool
 
-    def _rates(self, asked: Pose) -> tuple[Tensor, Tensor]:
-        """Linear (m/s) and angular (rad/s, world) velocity of going there within one control step."""
+    def _motions(self, asked: Pose) -> tuple["_Motion", "_Motion"]:
+        """How the tool moves (m, world) and turns (rad, world) if it goes there within one control step."""
         way, turn = self._ways(asked)
-        return way * self.control_hz, turn * self.control_hz
+        hz = self.control_hz
+        return self._motion.next(way * hz, hz), self._turning.next(turn * hz, hz)
 
     def _ways(self, asked: Pose) -> tuple[Tensor, Tensor]:
         """How far (m) and by what turn (rad) a pose lies from the last command or the tool: the nearer."""
