@@ -166,7 +166,7 @@ def drive(executor: PlanExecutor, num_steps: int) -> list[float]:
     return told
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 20), st.floats(0.001, 0.04), st.integers(0, 15), BLENDS)
 def test_a_plan_that_comes_late_on_a_straight_path_gives_the_targets_of_one_that_came_at_once(
     late, step, before, blend
@@ -182,7 +182,7 @@ def test_a_plan_that_comes_late_on_a_straight_path_gives_the_targets_of_one_that
     assert told == pytest.approx([0.3 + step * row for row in range(1, before + late + 16)])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20)
 @given(
     st.lists(st.integers(1, 20), min_size=1, max_size=4),
     st.floats(0.005, 0.03),
@@ -191,7 +191,7 @@ def test_a_plan_that_comes_late_on_a_straight_path_gives_the_targets_of_one_that
     BLENDS,
 )
 def test_no_late_plan_leads_a_step_back(lates, step, lag, pace, blend):
-    """Plans begin up to two steps before or beyond where the arm is told to be, and have a pace of their own."""
+    """Plans begin up to two steps before or beyond where the arm is, and have a pace of their own."""
     executor = PlanExecutor(Execution(num_steps=16, blend=blend), 1.0)
     executor.add(straight(0.3, step, num_rows=60))
     told = drive(executor, 5)
@@ -244,7 +244,7 @@ def objections(execution: Execution, offset: float, late: int) -> set[str]:
     return spoke
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20)
 @given(st.floats(-0.03, 0.03), st.integers(1, 20), BLENDS)
 def test_the_limits_of_speed_acceleration_and_jerk_hold_where_a_late_plan_is_joined(offset, late, blend):
     assert objections(Execution(blend=blend), offset, late) == set()

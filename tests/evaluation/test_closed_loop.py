@@ -18,6 +18,7 @@ from action_images.evaluation.closed_loop import (
     run,
     to_be_filmed,
 )
+from action_images.evaluation.latency import Latency
 from action_images.evaluation.protocols import PROTOCOLS, protocol_named
 from action_images.evaluation.references import Expert, ExpertThroughVideo, Random
 from action_images.evaluation.statistics import pair
@@ -135,6 +136,23 @@ def test_results_from_before_worlds_had_names_are_added_to(tmp_path: Path):
     (tmp_path / "settings.json").write_text(json.dumps(settings))
     assert len(list(evaluate(config("hold"), tmp_path, 2))) == 1
     assert json.loads((tmp_path / "settings.json").read_text())["benchmark"] == ["tabletop", "1"]
+
+
+def test_results_from_before_plans_could_be_late_are_those_of_a_world_that_waits(tmp_path: Path):
+    list(evaluate(config("hold"), tmp_path, 1))
+    now = json.loads((tmp_path / "settings.json").read_text())
+    before = json.loads((tmp_path / "settings.json").read_text())
+    assert before["rollout_config"].pop("latency") == {"ms": 0.0, "jitter_ms": 0.0, "lost": 0.0}
+    del before["rollout_config"]["execution"]["join"]
+    for rail in ("max_jerk", "max_turning_jerk"):
+        del before["rollout_config"]["guard"][rail]
+    (tmp_path / "settings.json").write_text(json.dumps(before))
+    assert len(list(evaluate(config("hold"), tmp_path, 2))) == 1
+    assert json.loads((tmp_path / "settings.json").read_text()) == now
+    protocol = config("hold").protocol
+    late = replace(protocol, rollout_config=replace(protocol.rollout_config, latency=Latency(200)))
+    with pytest.raises(ValueError, match="rollout_config differ"):
+        list(evaluate(replace(config("hold"), protocol=late), tmp_path, 2))
 
 
 def test_what_a_policy_raises_is_raised_and_what_was_done_stands(tmp_path: Path):

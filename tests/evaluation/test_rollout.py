@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from action_images.control import Execution, Guard
+from action_images.control import Blend, Execution, Guard
+from action_images.evaluation.latency import Latency
 from action_images.evaluation.rollout import REST_STEPS, BegunTrial, RolloutConfig, roll_out
 from action_images.geometry import Camera, Pose, Trajectory
 from action_images.robot import Observation, Plan, StepReport
@@ -157,3 +158,80 @@ def test_unreachable_steps_are_counted():
             return replace(report, reachable=world_from_tool.translation[0].item() < 0.495)
 
     assert run(Forward(), Far(), max_steps=10).num_unreachable == 6
+
+
+def places(rollout) -> list[float]:
+    """Where along x the arm was told to be, from its start on."""
+    return [START[0].item(), *(step.asked.translation[0].item() for step in rollout.steps)]
+
+
+@pytest.mark.parametrize("blend", [None, Blend()])
+@pytest.mark.parametrize(("ms", "num_steps"), [(0, 0), (50, 1), (100, 2), (130, 3), (300, 6), (800, 16)])
+def test_an_arm_waits_for_its_first_plan_and_never_stops_or_steps_back_for_the_others(ms, num_steps, blend):
+    policy, execution = Forward(num_steps=40), Execution(num_steps=8, blend=blend)
+    rollout = run(policy, Table(), max_steps=30 + num_steps, execution=execution, latency=Latency(ms))
+    at_once = run(Forward(num_steps=40), Table(), max_steps=30, execution=execution)
+    assert [step.plan for step in rollout.steps[:num_steps]] == [None] * num_steps
+    assert all(step.plan is not None for step in rollout.steps[num_steps:])
+    assert places(rollout)[num_steps:] == pytest.approx(places(at_once), abs=1e-6)
+    first_uses = [[step.plan for step in rollout.steps].index(plan) for plan in range(len(rollout.plans))]
+    assert first_uses == [asked_at + num_steps for asked_at in rollout.asked_at]
+    assert len(rollout.plans) == len(rollout.plan_ms) >= 2
+
+
+def test_an_arm_whose_plan_ends_stands_still_until_the_next_and_goes_on_from_its_first_row():
+    policy, execution = Forward(num_steps=5), Execution(num_steps=16)
+    rollout = run(policy, Table(), max_steps=22, execution=execution, latency=Latency(200))
+    assert [step.plan for step in rollout.steps[:22]] == [
+        *[None] * 4, *[0] * 5, *[None] * 4, *[1] * 5, *[None] * 4
+    ]  # fmt: skip
+    moves = torch.tensor(places(rollout)).diff()
+    still = torch.tensor([step.plan is None for step in rollout.steps])
+    assert (moves[still].abs() < 1e-7).all()
+    assert torch.allclose(moves[~still], torch.tensor(0.01), atol=1e-6)
+
+
+def test_lost_plans_and_plans_of_the_past_are_not_followed_and_are_told_of():
+    half = run(Forward(num_steps=16), Table(), max_steps=200, latency=Latency(100, lost=0.5))
+    assert half.unused
+    assert all("was lost" in sentence for sentence in half.unused)
+    assert half.plans
+
+    class Shrinking(Forward):
+        def plan(self, observation: Observation) -> Plan:
+            self.num_steps = 4 if self.num_asked else 30
+            return super().plan(observation)
+
+    past = run(Shrinking(), Table(), max_steps=36, execution=Execution(num_steps=8), latency=Latency(300))
+    assert len(past.plans) == 1
+    assert past.unused[0] == (
+        "the plan of step 14 was not followed: the plan has 4 rows, and 6 control steps were driven meanwhile"
+    )
+    assert [step.frame for step in past.steps[6:]] == list(range(30))  # the first plan is followed on
+
+
+def test_latencies_vary_by_the_trials_seed_alone():
+    latency = Latency(300, jitter_ms=200, lost=0.2)
+    first, again, other = (latency.arrivals(20.0, seed) for seed in (3, 3, 4))
+    drawn = [[(one.num_steps(), one.is_lost()) for _ in range(50)] for one in (first, again, other)]
+    assert drawn[0] == drawn[1] != drawn[2]
+    steps = [num_steps for num_steps, _ in drawn[0]]
+    assert 2 <= min(steps) < max(steps) <= 10
+    rollouts = [run(Forward(), Table(), max_steps=60, latency=latency) for _ in range(2)]
+    assert [step.plan for step in rollouts[0].steps] == [step.plan for step in rollouts[1].steps]
+
+
+@pytest.mark.parametrize(
+    "values", [{"ms": -1}, {"ms": float("nan")}, {"ms": 50, "jitter_ms": 60}, {"lost": 1.0}, {"lost": -0.1}]
+)
+def test_latencies_that_cannot_be_are_refused(values):
+    with pytest.raises(ValueError, match="a latency needs"):
+        Latency(**values)
+
+
+def test_a_rail_holds_a_moving_arm_until_another_plan_arrives():
+    rollout = run(Forward(x=2.0), Table(), guard=Guard(patience=2), latency=Latency(100), max_steps=40)
+    assert rollout.stopped is not None
+    waits_and_is_held = [False, False, True]
+    assert [step.held is not None for step in rollout.steps] == [*waits_and_is_held * 2, False, False]
+    assert (rollout.tool.translation - START).abs().max() < 1e-9

@@ -49,6 +49,12 @@ class Driving:
     """Average overlapping plans, the older ones weighing exp(-BLEND) times less for each plan in between."""
     min_confidence: float | None = None
     """The guard rail below which a pose is not driven to, 0 to 1."""
+    latency_ms: float = 0.0
+    """How long after its observation a plan arrives; meanwhile the arm goes on. 0: the world waits."""
+    latency_jitter_ms: float = 0.0
+    """By how much each latency may be longer or shorter, evenly drawn."""
+    lost_plans: float = 0.0
+    """Share of the plans that never arrive, 0 to below 1."""
 
 
 def main(
@@ -117,7 +123,9 @@ def _protocol(on: Conditions, driving: Driving) -> "EvaluationProtocol":
 
 def _driven(protocol: "EvaluationProtocol", driving: Driving) -> "EvaluationProtocol":
     from action_images.control import Blend
+    from action_images.evaluation.latency import Latency
 
+    latency = Latency(driving.latency_ms, jitter_ms=driving.latency_jitter_ms, lost=driving.lost_plans)
     rollout_config = protocol.rollout_config
     execution, guard = rollout_config.execution, rollout_config.guard
     if driving.blend is not None:
@@ -130,7 +138,8 @@ def _driven(protocol: "EvaluationProtocol", driving: Driving) -> "EvaluationProt
         execution = replace(execution, num_steps=driving.execute)
     if driving.min_confidence is not None:
         guard = replace(guard, min_confidence=driving.min_confidence)
-    return replace(protocol, rollout_config=replace(rollout_config, execution=execution, guard=guard))
+    rollout_config = replace(rollout_config, execution=execution, guard=guard, latency=latency)
+    return replace(protocol, rollout_config=rollout_config)
 
 
 def _beside(config: "EvaluationConfig", judged: "NamedPolicy", ceiling: str) -> "EvaluationConfig":

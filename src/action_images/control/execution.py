@@ -84,7 +84,10 @@ class Rejection:
 
 @dataclass(frozen=True)
 class _Followed:
-    """A plan that is followed. `start` is the moment of its row 0, `joined` the first at which it leads alone."""
+    """A plan that is followed.
+
+    `start` is the moment of its row 0, `joined` the first moment at which it leads alone.
+    """
 
     plan: Plan
     observed_at: int

@@ -40,11 +40,11 @@ class Guard:
     `low` and `high` are the corners of the box (m, world) in which the tool must stay; what is asked outside
     by no more than `slack` (m) is driven on the box's face instead (see `brought_in`). What is asked faster
     than allowed by no more than `haste` times is driven as fast as allowed. Speeds (m/s, rad/s),
-    accelerations (m/s^2, rad/s^2) and jerks (m/s^3, rad/s^3) are those asked of the tool from one control step
-    to the next, within a plan and from one plan to another. They are counted from where the tool was told to
-    be or from where it is, whichever is nearer: an arm that something holds back lags behind what it is told,
-    and a new plan may start from either. The jerks' defaults are what the accelerations' allow at 20 Hz; a
-    real arm wants its own. `min_confidence` binds plans that state one.
+    accelerations (m/s^2, rad/s^2) and jerks (m/s^3, rad/s^3) are those asked of the tool from one control
+    step to the next, within a plan and from one plan to another. They are counted from where the tool was
+    told to be or from where it is, whichever is nearer: an arm that something holds back lags behind what it
+    is told, and a new plan may start from either. The jerks' defaults are what the accelerations' allow at
+    20 Hz; a real arm wants its own. `min_confidence` binds plans that state one.
     What is forbidden is not driven: the tool is held, and a new plan asked for; after `patience` control
     steps of that in a row the arm is stopped for good.
     """
@@ -123,8 +123,8 @@ class GuardState:
     def within(self, asked: Pose) -> Pose:
         """The pose as it may be driven to.
 
-        Its place is brought into the box (see `Guard.brought_in`). A way that exceeds the limits of speed by no
-        more than `Guard.haste` times is shortened to what they allow.
+        Its place is brought into the box (see `Guard.brought_in`). A way that exceeds the limits of speed by
+        no more than `Guard.haste` times is shortened to what they allow.
 
         A turn that is imagined a little too fast is a turn: held back, it would come again from the same
         image.

@@ -13,7 +13,7 @@ import torch
 
 from action_images.evaluation.attribution import attribute, missed_by
 from action_images.evaluation.expert import expert_path
-from action_images.evaluation.older_results import name_benchmark
+from action_images.evaluation.older_results import complete_settings
 from action_images.evaluation.protocols import Address, EvaluationProtocol
 from action_images.evaluation.references import Privileged
 from action_images.evaluation.rollout import BegunTrial, Rollout, roll_out
@@ -191,7 +191,7 @@ def open_results(folder: Path, config: EvaluationConfig) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     trials = folder / TRIALS
     jsonl.repair(trials)
-    name_benchmark(folder / SETTINGS)
+    complete_settings(folder / SETTINGS)
     keep_settings(
         folder / SETTINGS, config.settings(), empty=not trials.is_file() or trials.stat().st_size == 0
     )

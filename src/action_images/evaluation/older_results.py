@@ -1,15 +1,37 @@
 """Results folders of earlier versions, completed so that they can be added to."""
 
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+from action_images.control import Execution, Guard
+from action_images.evaluation.latency import Latency
 from action_images.files.atomic import write_json
 from action_images.files.settings import load_settings
 
 
-def name_benchmark(path: Path) -> None:
-    """Complete settings from before benchmarks had names: they are of the embedded world's version 1."""
+def complete_settings(path: Path) -> None:
+    """Complete settings with what they did not name yet.
+
+    Those from before benchmarks had names are of the embedded world's version 1. Those from before plans
+    could arrive late are of a world that waits: joining late plans and limits of jerk change nothing there.
+    """
     if not path.is_file():
         return
     settings = load_settings(path)
-    if "benchmark" not in settings:
-        write_json(path, {**settings, "benchmark": ["tabletop", "1"]})
+    complete = {"benchmark": ["tabletop", "1"], **settings}
+    if "rollout_config" in settings:
+        complete["rollout_config"] = _complete_rollout_config(settings["rollout_config"])
+    if complete != settings:
+        write_json(path, complete)
+
+
+def _complete_rollout_config(config: dict[str, Any]) -> dict[str, Any]:
+    guard, execution = Guard(), Execution()
+    jerks = {"max_jerk": guard.max_jerk, "max_turning_jerk": guard.max_turning_jerk}
+    return {
+        "latency": asdict(Latency()),
+        **config,
+        "execution": {"join": execution.join, **config["execution"]},
+        "guard": {**jerks, **config["guard"]},
+    }

@@ -18,7 +18,7 @@ import torch
 from action_images.benchmarks import WorldConfig
 from action_images.errors import ActionImagesError
 from action_images.evaluation.expert import expert_steps, reached_path
-from action_images.evaluation.older_results import name_benchmark
+from action_images.evaluation.older_results import complete_settings
 from action_images.evaluation.protocols import Address
 from action_images.evaluation.statistics import bootstrap_interval, wilson_interval
 from action_images.files import jsonl
@@ -94,7 +94,7 @@ def judge_plans(
         jsonl.repair(out / PLANS)
         done = {scene.address for scene in load_plans(out)}
         settings = {"policy": policy_name, "num_views": world.num_views, "size": world.size}
-        name_benchmark(out / SETTINGS)
+        complete_settings(out / SETTINGS)
         keep_settings(out / SETTINGS, settings | world.seen(), empty=not done)
         for address in dict.fromkeys(addresses):
             if address not in done:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from action_images.control import Execution, Guard, GuardState, Objection, PlanExecutor
 from action_images.errors import ActionImagesError
+from action_images.evaluation.latency import Latency
 from action_images.geometry import Pose
 from action_images.robot import Environment, Observation, Plan, Policy, StepReport
 
@@ -17,6 +18,8 @@ is judged."""
 class RolloutConfig:
     """How trials are carried out: the use of plans, what the arm may be asked for, what counts as done.
 
+    `latency` is how long the arm goes on before a plan arrives.
+
     It is done once the environment has said so for `steady_steps` control steps in a row: passing by is not
     success.
     """
@@ -24,6 +27,7 @@ class RolloutConfig:
     execution: Execution = Execution()
     guard: Guard = Guard()
     steady_steps: int = 3
+    latency: Latency = Latency()
 
     def __post_init__(self) -> None:
         if self.steady_steps < 1:
@@ -50,6 +54,8 @@ class BegunTrial:
 class Step:
     """One control step. `plan` counts in `Rollout.plans`, `frame` in that plan's trajectory.
 
+    They are None and -1 where the arm waited for a plan with none to follow.
+
     `seen` is what the cameras showed before the step: None unless the trial is filmed. `asked` and `opening`
     are what the arm was told (after blending and guard rails, so not always the plan's own numbers);
     `reached` is the tool's pose after it (world_from_tool, both). `held` is the guard rail that had the tool
@@ -57,7 +63,7 @@ class Step:
     """
 
     seen: Observation | None
-    plan: int
+    plan: int | None
     frame: int
     asked: Pose
     opening: float
@@ -70,7 +76,8 @@ class Step:
 class Rollout:
     """One trial from its first observation to its end.
 
-    Plan `i` was made from the observation before the first step whose `plan` is `i`. `plans[i].video`,
+    `plans` are those that were followed. Plan `i` was made from the observation before step `asked_at[i]`,
+    which is the first step whose `plan` is `i` unless plans arrive late. `plans[i].video`,
     `action_images` and `imagined_frame` are what a generative policy imagined (all None for others): at a
     step, the imagined frame in force is `plans[step.plan].imagined_frame[step.frame]`. `stopped` is why a
     guard rail ended the trial (str() is a sentence), None where none did.
@@ -92,6 +99,10 @@ class Rollout:
     stopped: Objection | None = None
     timed_out: bool = False
     """Whether all the steps that a trial may have were taken, and the task was not done."""
+    asked_at: tuple[int, ...] = ()
+    """The step before which each plan's observation was taken, in the order of `plans`."""
+    unused: tuple[str, ...] = ()
+    """Why other plans were not followed: a sentence for each that arrived too late, or never."""
 
     @property
     def num_unreachable(self) -> int:
@@ -125,9 +136,26 @@ class _Asked:
 
     pose: Pose
     opening: float
-    plan: int
+    plan: int | None
     frame: int
     held: Objection | None = None
+
+    @property
+    def stands_still(self) -> bool:
+        """Whether no plan was followed: there was none, or a rail forbade it."""
+        return self.plan is None or self.held is not None
+
+
+@dataclass(frozen=True)
+class _Request:
+    """A plan on its way: the step and the executor's moment of its observation, the step of its arrival."""
+
+    plan: Plan
+    plan_ms: float
+    asked_at: int
+    observed_at: int
+    arrives_at: int
+    is_lost: bool
 
 
 class _Running:
@@ -138,10 +166,12 @@ class _Running:
         first_seen, control_hz = trial.first_seen, trial.environment.control_hz
         self.executor = PlanExecutor(config.execution, float(first_seen.opening))
         self.guard_state = GuardState(config.guard, first_seen.world_from_tool, control_hz)
+        self.arrivals = config.latency.arrivals(control_hz, trial.seed)
         self.seen = first_seen
         self.steps: list[Step] = []
-        self.plans: list[Plan] = []
-        self.plan_ms: list[float] = []
+        self.request: _Request | None = None
+        self.followed: list[_Request] = []
+        self.unused: list[str] = []
         self.num_steady = self.num_held = self.num_rested = 0
         self.stopped: Objection | None = None
 
@@ -163,12 +193,15 @@ class _Running:
 
     def advance(self) -> None:
         """Look and plan where it is time to, then take one control step; or be stopped by a guard rail."""
-        wants_plan = self.executor.wants_plan
+        wants_plan = self.request is None and self.executor.wants_plan
         if self.steps and (wants_plan or self.filming):
             self.seen = self.trial.environment.observation()
         if wants_plan:
-            self._plan()
-        asked = self._at_rest() if self.executor.finished else self._guarded()
+            self.request = self._ask()
+        if self.request is not None and self.request.arrives_at <= len(self.steps):
+            self._receive(self.request)
+            self.request = None
+        asked = self._asked()
         if asked.held is not None and self._is_final():
             self.stopped = asked.held
         else:
@@ -183,21 +216,51 @@ class _Running:
             instruction=trial.first_seen.instruction,
             control_hz=trial.environment.control_hz,
             succeeded=self.succeeded,
-            plans=tuple(self.plans),
+            plans=tuple(request.plan for request in self.followed),
             steps=tuple(self.steps),
             first_seen=trial.first_seen,
             last_seen=trial.environment.observation() if self.filming else None,
-            plan_ms=tuple(self.plan_ms),
+            plan_ms=tuple(request.plan_ms for request in self.followed),
             stopped=self.stopped,
             timed_out=self.out_of_time and not self.succeeded,
+            asked_at=tuple(request.asked_at for request in self.followed),
+            unused=tuple(self.unused),
         )
 
-    def _plan(self) -> None:
+    def _ask(self) -> _Request:
+        """Have a plan made of what is seen now. The arm is not told of it before it arrives."""
         start = time.perf_counter()
         plan = self.policy.plan(self.seen)
-        self.plan_ms.append(1e3 * (time.perf_counter() - start))
-        self.plans.append(plan)
-        self.executor.add(plan)
+        plan_ms = 1e3 * (time.perf_counter() - start)
+        now = len(self.steps)
+        return _Request(
+            plan,
+            plan_ms=plan_ms,
+            asked_at=now,
+            observed_at=self.executor.moment,
+            arrives_at=now + self.arrivals.num_steps(),
+            is_lost=self.arrivals.is_lost(),
+        )
+
+    def _receive(self, request: _Request) -> None:
+        if request.is_lost:
+            self.unused.append(f"the plan of step {request.asked_at} was lost")
+            return
+        rejection = self.executor.add(request.plan, observed_at=request.observed_at)
+        if rejection is None:
+            self.followed.append(request)
+        else:
+            self.unused.append(f"the plan of step {request.asked_at} was not followed: {rejection}")
+
+    def _asked(self) -> _Asked:
+        if self.executor.finished:
+            return self._at_rest()
+        return self._guarded() if self.executor.has_target else self._waiting()
+
+    def _waiting(self) -> _Asked:
+        """No plan is there to follow: stand still where the last step was to lead."""
+        pose = self.steps[-1].asked if self.steps else self.trial.first_seen.world_from_tool
+        return _Asked(pose, self.executor.opening, plan=None, frame=-1)
 
     def _at_rest(self) -> _Asked:
         """Nothing is left to do: stand still where the last step was to lead."""
@@ -216,7 +279,8 @@ class _Running:
         self.num_held += 1
         last = self.steps[-1] if self.steps else None
         # Held where the tool stands when the rail first speaks, not where it sinks to while it does.
-        place = last.asked if last is not None and last.held else self.guard_state.tool
+        stood_still = last is not None and (last.held is not None or last.plan is None)
+        place = last.asked if last is not None and stood_still else self.guard_state.tool
         self.executor.drop()
         return _Asked(place, self.executor.opening, plan=target.plan, frame=target.frame, held=objection)
 
@@ -228,7 +292,7 @@ class _Running:
         environment = self.trial.environment
         report = environment.step(asked.pose, asked.opening)
         self.guard_state.driven(asked.pose, report.world_from_tool)
-        self.executor.advance(asked.opening)
+        self.executor.advance(asked.opening, followed=not asked.stands_still)
         self.steps.append(
             Step(
                 seen=self.seen if self.filming else None,

@@ -63,8 +63,8 @@ def _require_device() -> None:
     num_devices = len(importlib.import_module("mujoco.egl").EGL.eglQueryDevicesEXT())
     if chosen not in map(str, range(num_devices)):
         raise RenderingError(
-            f"MUJOCO_EGL_DEVICE_ID={chosen} names no EGL device: this machine has {num_devices}, counted from 0; "
-            "set it to one of these, or unset it to take the first that works"
+            f"MUJOCO_EGL_DEVICE_ID={chosen} names no EGL device: this machine has {num_devices}, counted "
+            "from 0; set it to one of these, or unset it to take the first that works"
         )
 
 
@@ -131,8 +131,8 @@ class Graphics:
     def free(self, context: Any) -> None:
         """Give its memory back; again does no harm.
 
-        In another thread, as garbage is collected in any, it waits for this one. In a process forked from this
-        one nothing is done: the memory is the other's.
+        In another thread, as garbage is collected in any, it waits for this one. In a process forked from
+        this one nothing is done: the memory is the other's.
         """
         if self.forked:
             return

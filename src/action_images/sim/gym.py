@@ -1,4 +1,7 @@
-"""The embedded world for Gymnasium: `import action_images.sim; gymnasium.make("action_images/reach_target")`."""
+"""The embedded world for Gymnasium.
+
+After `import action_images.sim`, `gymnasium.make("action_images/reach_target")` makes an environment.
+"""
 
 from typing import Any, ClassVar
 
