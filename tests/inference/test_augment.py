@@ -1,4 +1,6 @@
-"""Ways to show a scene that mean the same: what comes back is of the scene itself, and an average knows no left and no first view."""
+"""Ways to show a scene that mean the same: what comes back is of the scene itself,
+and an average knows no left and no first view.
+"""
 
 from dataclasses import replace
 from pathlib import Path

@@ -16,9 +16,15 @@ from action_images.model.presets import PRESETS
 
 def test_the_names_that_saved_models_and_presets_have_are_known():
     names = {
-        "fifty-steps", "release", "release-cached", "one-step", "two-steps", "four-steps", "one-step-averaged",
+        "fifty-steps",
+        "release",
+        "release-cached",
+        "one-step",
+        "two-steps",
+        "four-steps",
+        "one-step-averaged",
         "two-steps-averaged",
-    }  # fmt: skip
+    }
     assert names == set(GENERATIONS)
     assert {preset.sampling for preset in PRESETS.values()} <= names
 

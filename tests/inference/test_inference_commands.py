@@ -1,4 +1,6 @@
-"""The commands of the other uses: what they say they write is there, whole and right in shape, with a network of random weights."""
+"""The commands of the other uses: what they say they write is there, whole and right in shape,
+with a network of random weights.
+"""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,6 @@
-"""Labelling: right where the model is, sure only there, whatever the length; and never more told than it should be."""
+"""Labelling: right where the model is, sure only there, whatever the length;
+and never more told than it should be.
+"""
 
 import base64
 import json

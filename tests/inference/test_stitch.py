@@ -1,4 +1,6 @@
-"""Stitching: what all windows agree on comes out as it went in; what one of them does not know, the others decide."""
+"""Stitching: what all windows agree on comes out as it went in;
+what one of them does not know, the others decide.
+"""
 
 from itertools import pairwise
 

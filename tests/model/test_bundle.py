@@ -28,9 +28,20 @@ from action_images.model.presets import (
 )
 from action_images.model.shipped import INDEX, models_folder
 
-SMALL_WAN = {"base_dim": 8, "decoder_base_dim": 8, "z_dim": 8, "is_residual": True, "in_channels": 12, "out_channels": 12,
-             "patch_size": 2, "scale_factor_spatial": 16, "dim_mult": [1, 1, 1, 1], "num_res_blocks": 1,
-             "latents_mean": [0.1] * 8, "latents_std": [2.0] * 8}  # fmt: skip
+SMALL_WAN = {
+    "base_dim": 8,
+    "decoder_base_dim": 8,
+    "z_dim": 8,
+    "is_residual": True,
+    "in_channels": 12,
+    "out_channels": 12,
+    "patch_size": 2,
+    "scale_factor_spatial": 16,
+    "dim_mult": [1, 1, 1, 1],
+    "num_res_blocks": 1,
+    "latents_mean": [0.1] * 8,
+    "latents_std": [2.0] * 8,
+}
 """Wan2.2's autoencoder with few channels."""
 
 

@@ -44,9 +44,19 @@ def folder(tmp_path_factory) -> Path:
 
 
 def run(folder: Path, out: Path, mode: str, **changes: str) -> int:
-    arguments = {"model": folder / "model", "mode": mode, "views": folder / "images", "cameras": folder / "cameras.json",
-                 "trajectory": folder / "path.csv", "instruction": "push the red block", "frames": 5, "height": 32, "width": 32,
-                 "steps": 2, "out": out}  # fmt: skip
+    arguments = {
+        "model": folder / "model",
+        "mode": mode,
+        "views": folder / "images",
+        "cameras": folder / "cameras.json",
+        "trajectory": folder / "path.csv",
+        "instruction": "push the red block",
+        "frames": 5,
+        "height": 32,
+        "width": 32,
+        "steps": 2,
+        "out": out,
+    }
     arguments |= {
         name: folder / value if name in ("views", "trajectory", "cameras") else value
         for name, value in changes.items()
@@ -105,8 +115,16 @@ def test_an_episode_of_a_data_set_is_continued(folder, tmp_path):
     )
     with DatasetWriter(tmp_path / "set", fps=10) as writer:
         writer.add(Episode("a/e0", "push the red block", 10.0, views, scene.trajectory[0]))
-    arguments = ["generate", f"--model={folder / 'model'}", f"--dataset={tmp_path / 'set'}", "--frames=5", "--height=32", "--width=32",
-                 "--steps=1", f"--out={tmp_path / 'out'}"]  # fmt: skip
+    arguments = [
+        "generate",
+        f"--model={folder / 'model'}",
+        f"--dataset={tmp_path / 'set'}",
+        "--frames=5",
+        "--height=32",
+        "--width=32",
+        "--steps=1",
+        f"--out={tmp_path / 'out'}",
+    ]
     assert main([*arguments, "--mode=joint", "--start=2", "--stride=2"]) == 0
     assert {path.name for path in (tmp_path / "out").glob("*.mp4")} == {
         f"{view}{part}.mp4" for view in ("front", "left") for part in ("", "_actions")

@@ -178,7 +178,9 @@ STEMS = {
     "motion_channels": ("video", "label", "later_frames"),
     "action_channels": ("action", "simulate", "later_actions"),
 }
-"""Value of the config -> the stream that its stem looks at, a mode that gives it, and the argument that shows it."""
+"""Value of the config -> the stream that its stem looks at, a mode that gives it,
+and the argument that shows it.
+"""
 
 
 @pytest.mark.parametrize("stem", STEMS)

@@ -1,4 +1,6 @@
-"""What diffusers and peft offer for their models works on ours: saving, LoRA, caches, offloading, context parallelism."""
+"""What diffusers and peft offer for their models works on ours:
+saving, LoRA, caches, offloading, context parallelism.
+"""
 
 import pytest
 import torch

@@ -1,4 +1,6 @@
-"""The bench of the model: figures appear as they are measured, and a saved autoencoder is measured from its folder."""
+"""The bench of the model: figures appear as they are measured,
+and a saved autoencoder is measured from its folder.
+"""
 
 import json
 import subprocess

@@ -25,7 +25,9 @@ DEBUG = replace(
 
 
 def fitted_models(environment: Tabletop, seed: int, clips: Clips = CLIPS) -> Models:
-    """A network of random weights behind an autoencoder that is fitted to action images of one expert, and to what it sees."""
+    """A network of random weights behind an autoencoder that is fitted to action images of one expert,
+    and to what it sees.
+    """
     seen = environment.reset(seed)
     recorded, _ = demonstrated(environment, seed)
     windows = [

@@ -1,4 +1,6 @@
-"""The generative policy: right end to end where the model is, honest where it is not, and the same for the same seed."""
+"""The generative policy: right end to end where the model is, honest where it is not,
+and the same for the same seed.
+"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -37,7 +39,9 @@ def oracle_policy(environment: Tabletop, models, **values) -> tuple[GenerativePo
 
 
 def test_with_a_perfect_model_the_trial_succeeds_in_the_simulator(scene):
-    """Draws, encodes, samples, decodes, reads, resamples and executes: all of it must be right for a grasp to hold."""
+    """Draws, encodes, samples, decodes, reads, resamples and executes:
+    all of it must be right for a grasp to hold.
+    """
     environment, _, models = scene
     policy, _ = oracle_policy(environment, models)
     trial = BegunTrial(environment, "pick_and_lift", SEED, first_seen=environment.reset(SEED), max_steps=120)

@@ -1,4 +1,6 @@
-"""The loop: what it learns is a function of the recipe, however often it is stopped and however it is cut up."""
+"""The loop: what it learns is a function of the recipe,
+however often it is stopped and however it is cut up.
+"""
 
 import json
 import multiprocessing

@@ -30,7 +30,8 @@ import torch
 torch.set_num_threads(1)
 from action_images.training.recipe import Recipe
 from action_images.training.train import Run, train
-recipe, out, stop = Recipe.from_json(json.loads(Path(sys.argv[1]).read_text())), Path(sys.argv[2]), int(sys.argv[3])
+recipe = Recipe.from_json(json.loads(Path(sys.argv[1]).read_text()))
+out, stop = Path(sys.argv[2]), int(sys.argv[3])
 def leave():
     # Threads of a group that nobody left end the process by force, now and then.
     torch.distributed.barrier()
@@ -44,7 +45,8 @@ assert run.accelerator.num_processes == 2, run.accelerator.distributed_type
 assert run.engine.sharded == (sys.argv[4] == "sharded"), run.accelerator.distributed_type
 if recipe.mixed_precision == "bf16":
     def exact(module, arguments):
-        assert arguments[1].dtype == torch.float32 and (arguments[1] != arguments[1].bfloat16()).any(), arguments[1]
+        level = arguments[1]
+        assert level.dtype == torch.float32 and (level != level.bfloat16()).any(), level
     run.models.denoiser.transformer.register_forward_pre_hook(exact)
     def rounded(module, arguments, output):
         assert output.dtype == torch.bfloat16, output.dtype
@@ -108,7 +110,8 @@ def test_two_processes_learn_what_one_does_and_one_goes_on_from_their_checkpoint
 def test_two_processes_that_share_go_on_from_what_one_saved(recipe, tmp_path, config):
     plain = replace(recipe, validation=(), num_steps=4)
     whole = train(plain, tmp_path / "one")
-    # What one process has learnt after two of four steps, which is not what two steps of a recipe of two would teach.
+    # What one process has learnt after two of four steps, which is not what two steps of a recipe of two
+    # would teach.
     run = Run.start(plain, tmp_path / "more")
     for step, batches in run.steps():
         run.learn(step, batches)

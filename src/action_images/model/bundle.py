@@ -119,7 +119,8 @@ class Models:
         index = read_index(folder)
         if index["answers"] != denoiser.answers:
             raise ActionImagesError(
-                f"{folder}: these models answer with a {index['answers']}, wanted are some that answer with a "
+                f"{folder}: these models answer with a {index['answers']}, wanted are some that "
+                "answer with a "
                 f"{denoiser.answers}; 'action-images evaluate --policy {folder}' takes both"
             )
         backbone = _known(BACKBONES, index, "backbone", folder)

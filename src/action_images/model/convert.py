@@ -142,12 +142,14 @@ def check_shapes(shapes: Mapping[str, tuple[int, ...]], config: dict[str, Any], 
     missing, left_over = sorted(set(expected) - set(shapes)), sorted(set(shapes) - set(expected))
     if missing or left_over:
         raise ActionImagesError(
-            f"{source}: {len(missing)} tensors are missing {missing[:3]}, {len(left_over)} are left over {left_over[:3]}"
+            f"{source}: {len(missing)} tensors are missing {missing[:3]}, {len(left_over)} are left "
+            f"over {left_over[:3]}"
         )
     for name, shape in shapes.items():
         if shape != expected[name]:
             raise ActionImagesError(
-                f"{source}: '{name}' has shape {shape}, its neighbours call for {expected[name]}; the file is damaged or of another model"
+                f"{source}: '{name}' has shape {shape}, its neighbours call for {expected[name]}; the "
+                "file is damaged or of another model"
             )
 
 
@@ -181,14 +183,16 @@ def _open(source: Path) -> dict[str, _OnDisk]:
     files = sorted(source.glob("*.safetensors")) if source.is_dir() else [source]
     if not files or not all(file.is_file() for file in files) or files[0].suffix not in KNOWN_SUFFIXES:
         raise ActionImagesError(
-            f"{source}: no checkpoint there; give a {', '.join(KNOWN_SUFFIXES)} file or a folder of .safetensors shards"
+            f"{source}: no checkpoint there; give a {', '.join(KNOWN_SUFFIXES)} file or a folder of "
+            ".safetensors shards"
         )
     opened: dict[str, _OnDisk] = {}
     for file in files:
         part = _open_safetensors(file) if file.suffix == ".safetensors" else _open_pickle(file)
         if twice := opened.keys() & part.keys():
             raise ActionImagesError(
-                f"{file}: '{min(twice)}' is in another file of {source} too; remove what does not belong there"
+                f"{file}: '{min(twice)}' is in another file of {source} too; remove what does not "
+                "belong there"
             )
         opened |= part
     return opened
@@ -217,7 +221,8 @@ def _open_pickle(file: Path) -> dict[str, _OnDisk]:
         # copied.
         if value.nbytes > value.untyped_storage().nbytes():
             raise ActionImagesError(
-                f"{file}: '{name}' has shape {tuple(value.shape)}, but the file holds less than that; it is damaged"
+                f"{file}: '{name}' has shape {tuple(value.shape)}, but the file holds less than that; "
+                "it is damaged"
             )
     return {name: _OnDisk(tuple(value.shape), value.nbytes, file, name) for name, value in loaded.items()}
 

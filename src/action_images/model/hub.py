@@ -200,7 +200,8 @@ def _check_commits(folder: Path, recorded: Mapping[str, str], asked: Mapping[str
     for repository, commit in asked.items():
         if recorded.get(repository) != commit:
             raise ActionImagesError(
-                f"{folder}: was begun from {repository} at {recorded.get(repository)}, not {commit}; ask for that commit, or name another "
+                f"{folder}: was begun from {repository} at {recorded.get(repository)}, not {commit}; "
+                "ask for that commit, or name another "
                 "folder"
             )
 

@@ -31,7 +31,8 @@ def read_index(folder: Path) -> dict[str, Any]:
     version = index.get("version", 0)
     if version > VERSION:
         raise ActionImagesError(
-            f"{folder / INDEX}: has version {version}, this program reads up to {VERSION}; update action-images"
+            f"{folder / INDEX}: has version {version}, this program reads up to {VERSION}; update "
+            "action-images"
         )
     return index if version == VERSION else _from_version_0(index, folder)
 

@@ -54,9 +54,20 @@ FROM_SCRATCH = {
 
 PRESETS = {
     "debug": Preset(
-        transformer={"num_attention_heads": 2, "attention_head_dim": 24, "ffn_dim": 96, "num_layers": 2, "in_channels": 32,
-                     "out_channels": 32, "text_dim": 64, "stem_channels": 16, "motion_channels": 16, "action_channels": 16,
-                     "word_pickers": 8, **FROM_SCRATCH},
+        transformer={
+            "num_attention_heads": 2,
+            "attention_head_dim": 24,
+            "ffn_dim": 96,
+            "num_layers": 2,
+            "in_channels": 32,
+            "out_channels": 32,
+            "text_dim": 64,
+            "stem_channels": 16,
+            "motion_channels": 16,
+            "action_channels": 16,
+            "word_pickers": 8,
+            **FROM_SCRATCH,
+        },
         autoencoder={"channels": 32},
         hashed_words={"dim": 64},
         size=(32, 32),
@@ -64,9 +75,21 @@ PRESETS = {
         sampling="one-step",
     ),
     "tiny": Preset(
-        transformer={"num_attention_heads": 6, "attention_head_dim": 32, "ffn_dim": 576, "num_layers": 4, "in_channels": 64,
-                     "out_channels": 64, "text_dim": 128, "stem_channels": 48, "motion_channels": 32, "action_channels": 32,
-                     "word_pickers": 8, **FROM_SCRATCH, "still_anchor": True},
+        transformer={
+            "num_attention_heads": 6,
+            "attention_head_dim": 32,
+            "ffn_dim": 576,
+            "num_layers": 4,
+            "in_channels": 64,
+            "out_channels": 64,
+            "text_dim": 128,
+            "stem_channels": 48,
+            "motion_channels": 32,
+            "action_channels": 32,
+            "word_pickers": 8,
+            **FROM_SCRATCH,
+            "still_anchor": True,
+        },
         autoencoder={"channels": 64},
         hashed_words={"dim": 128},
         size=(64, 64),
@@ -75,16 +98,25 @@ PRESETS = {
     ),
     "wan2.2-5b": Preset(
         transformer={"camera": "released"},
-        autoencoder={"base_dim": 160, "decoder_base_dim": 256, "z_dim": 48, "is_residual": True, "in_channels": 12,
-                     "out_channels": 12, "patch_size": 2, "scale_factor_spatial": 16,
-                     "latents_mean": WAN22_LATENTS["mean"], "latents_std": WAN22_LATENTS["std"]},
+        autoencoder={
+            "base_dim": 160,
+            "decoder_base_dim": 256,
+            "z_dim": 48,
+            "is_residual": True,
+            "in_channels": 12,
+            "out_channels": 12,
+            "patch_size": 2,
+            "scale_factor_spatial": 16,
+            "latents_mean": WAN22_LATENTS["mean"],
+            "latents_std": WAN22_LATENTS["std"],
+        },
         hashed_words=None,
         size=(512, 512),
         num_frames=41,
         sampling="release",
         autoencoder_kind="wan",
     ),
-}  # fmt: skip
+}
 """`debug` runs in seconds, `tiny` trains on two CPU cores, `wan2.2-5b` is what the released weights fit."""
 
 

@@ -92,13 +92,15 @@ def pool_cameras(camera: Tensor | None, latents: Tensor) -> Tensor:
     channels, (height, width) = camera.shape[2], latents.shape[-2:]
     if channels % POOL[0]:
         raise ActionImagesError(
-            f"the released camera condition pools channels to {POOL[0]} and cannot take {channels}: it belongs to "
+            f"the released camera condition pools channels to {POOL[0]} and cannot take {channels}: "
+            "it belongs to "
             f"autoencoders of {POOL[0]} channels, such as Wan2.2's; use a model with camera='rays'"
         )
     if height < POOL[1] or width < POOL[2]:
         raise ActionImagesError(
             f"the released camera condition pools to {POOL[1]} x {POOL[2]} and cannot take latents of "
-            f"{height} x {width}; use images of at least 256 x 256 px (the weights were trained at 512 x 512), "
+            f"{height} x {width}; use images of at least 256 x 256 px (the weights were trained at "
+            "512 x 512), "
             "or a model with camera='rays'"
         )
     return F.adaptive_avg_pool3d(camera, POOL).flatten(2)
