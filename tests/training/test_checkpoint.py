@@ -1,5 +1,6 @@
 """Checkpoints: whole or not there, and exactly what was saved."""
 
+import json
 import resource
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from action_images.errors import ActionImagesError
 from action_images.training.checkpoint import (
     Progress,
     Stored,
@@ -15,6 +17,7 @@ from action_images.training.checkpoint import (
     checkpoints,
     gather,
     load,
+    note,
     restore,
     save,
 )
@@ -90,6 +93,62 @@ def test_a_damaged_file_is_one_clear_error(tmp_path, file):
     path = save(tmp_path, gather(*trained()[:2], {}), Progress(1, 0), keep_last=1)
     (path / file).write_bytes((path / file).read_bytes()[:40])
     with pytest.raises(ValueError, match=r"step-00000001: is no checkpoint that can be read"):
+        load(path)
+
+
+def flipped(path: Path, place: int) -> None:
+    """One bit of a file, turned over."""
+    found = bytearray(path.read_bytes())
+    found[place] ^= 1
+    path.write_bytes(bytes(found))
+
+
+@pytest.mark.parametrize("place", [-1, -200])
+def test_a_flipped_bit_of_the_tensors_is_refused(tmp_path, place):
+    path = save(tmp_path, gather(*trained()[:2], {}), Progress(1, 0), keep_last=1)
+    flipped(path / "tensors.safetensors", place)
+    with pytest.raises(ActionImagesError, match=r"step-00000001.*tensors.safetensors.*checksum.*delete it"):
+        load(path)
+
+
+def test_a_changed_word_of_the_state_is_refused(tmp_path):
+    path = save(tmp_path, gather(*trained()[:2], {}), Progress(1, 0, best=25.0), keep_last=1)
+    state = (path / "state.json").read_text()
+    (path / "state.json").write_text(state.replace("25.0", "26.0"))
+    with pytest.raises(ActionImagesError, match=r"state.json.*checksum"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"step": 10**9}, {"step": -5}, {"step": 1.5}, {"step": True}, {"fingerprint": "x"}, {"best": "good"}],
+)
+def test_a_state_that_cannot_be_is_refused_by_name_also_without_checksums(tmp_path, changed):
+    path = save(tmp_path, gather(*trained()[:2], {}), Progress(1, 0), keep_last=1)
+    without_checksums(path, **changed)
+    with pytest.raises(ActionImagesError, match=f"step-00000001: .*{next(iter(changed))}"):
+        load(path)
+
+
+def without_checksums(checkpoint: Path, **changed) -> None:
+    """As older versions wrote it."""
+    state = json.loads((checkpoint / "state.json").read_text())
+    old = {name: value for name, value in state.items() if not name.endswith("sha256")}
+    (checkpoint / "state.json").write_text(json.dumps({**old, **changed}))
+
+
+def test_checkpoints_of_older_versions_have_no_checksums_and_load(tmp_path):
+    path = save(tmp_path, gather(*trained()[:2], {}), Progress(1, 7, 0.5), keep_last=1)
+    without_checksums(path)
+    assert load(path)[1] == Progress(1, 7, 0.5)
+
+
+def test_what_is_noted_later_is_read_and_the_tensors_are_still_checked(tmp_path):
+    path = save(tmp_path, gather(*trained()[:2], {}), Progress(1, 7), keep_last=1)
+    note(tmp_path, Progress(1, 7, 0.25))
+    assert load(path)[1].best == 0.25
+    flipped(path / "tensors.safetensors", -1)
+    with pytest.raises(ActionImagesError, match="checksum"):
         load(path)
 
 

@@ -7,14 +7,18 @@ import multiprocessing
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from runs import assert_same_weights, losses_of, weights_of, write_demonstrations
+from safetensors import SafetensorError
 
 from action_images.episodes.dataset import Dataset, DatasetWriter
+from action_images.errors import ActionImagesError
+from action_images.files.lock import LOCK, alone_in
 from action_images.model.bundle import Models
 from action_images.model.text import HashedWords
 from action_images.training import train as loop
@@ -245,7 +249,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_its_samples_are_listed(plain
     assert run.progress.step == run.ema.num_updates == 0
 
 
-@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP])
 def test_who_is_asked_to_stop_finishes_the_step_saves_and_stops(recipe, tmp_path, asked):
     before = signal.getsignal(asked)
     with pytest.raises(KeyboardInterrupt):
@@ -258,6 +262,86 @@ def test_who_is_asked_to_stop_finishes_the_step_saves_and_stops(recipe, tmp_path
     assert (then.step, then.best) == (1, progress.best)
     assert then.best is not None
     assert signal.getsignal(asked) is before
+
+
+def test_a_lost_terminal_is_ignored_where_it_was_before():
+    found = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with interruptible() as came:
+            signal.raise_signal(signal.SIGHUP)
+            assert not came()
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, found)
+
+
+def test_a_run_in_a_thread_ends_as_one_in_the_main_thread(plain, uninterrupted, tmp_path):
+    with ThreadPoolExecutor(1) as threads:
+        model = threads.submit(train, plain, tmp_path).result()
+    assert_same_weights(model, uninterrupted(plain) / "model")
+
+
+def test_a_second_run_in_the_same_folder_is_refused_before_it_changes_anything(plain, tmp_path):
+    with alone_in(tmp_path / "run"):
+        with pytest.raises(ActionImagesError, match=r"run: another process is writing here"):
+            train(plain, tmp_path / "run")
+        assert [path.name for path in (tmp_path / "run").iterdir()] == [LOCK]
+    train(replace(plain, num_steps=1), tmp_path / "run")
+
+
+def test_what_a_killed_save_left_is_gone_when_the_run_goes_on(plain, tmp_path):
+    train(replace(plain, num_steps=1), tmp_path)
+    left = [tmp_path / ".best.part", tmp_path / "checkpoints" / ".step-00000003.part"]
+    for folder in left:
+        folder.mkdir()
+        (folder / "tensors.safetensors").write_bytes(b"0" * 10)
+    unfinished = tmp_path / ".recipe.json.abc.part.json"
+    unfinished.write_text("{")
+    # Killed between the two renames: the old one is all there is.
+    (tmp_path / "checkpoints" / "step-00000001").rename(tmp_path / "checkpoints" / ".step-00000001.old")
+    assert Run.start(replace(plain, num_steps=1), tmp_path).progress.step == 1
+    assert not [path for path in [*left, unfinished] if path.exists()]
+
+
+@pytest.mark.parametrize("name", ["start", "model"])
+def test_a_full_disk_is_one_sentence_that_names_the_folder(plain, tmp_path, name, monkeypatch):
+    def full(self, folder):
+        if folder.name == f".{name}.part":
+            raise SafetensorError("I/O error: No space left on device (os error 28)")
+        save(self, folder)
+
+    save = Models.save
+    monkeypatch.setattr(Models, "save", full)
+    with pytest.raises(OSError, match=rf"{name}: the models.* could not be written .*No space.*make room"):
+        train(replace(plain, num_steps=1), tmp_path)
+    assert not (tmp_path / name).exists()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4"), ("ACCELERATE_DYNAMO_BACKEND", "INDUCTOR")],
+)
+def test_what_accelerates_config_says_and_a_run_does_not_follow_is_refused(
+    plain, tmp_path, monkeypatch, variable, value
+):
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ActionImagesError, match=rf"sets [a-z_]+ to {value}.*{variable}"):
+        train(plain, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_checkpoint_of_a_step_beyond_the_last_is_refused(plain, tmp_path):
+    train(replace(plain, num_steps=1), tmp_path)
+    folder = tmp_path / "checkpoints"
+    (folder / "step-00000001").rename(folder / "step-1000000000")
+    state = {"step": 10**9, "fingerprint": load_state(folder / "step-1000000000")["fingerprint"]}
+    (folder / "step-1000000000" / "state.json").write_text(json.dumps(state))
+    with pytest.raises(ActionImagesError, match=r"step-1000000000: says step 1000000000 of a run of 1;"):
+        train(replace(plain, num_steps=1), tmp_path)
+
+
+def load_state(checkpoint: Path) -> dict:
+    return json.loads((checkpoint / "state.json").read_text())
 
 
 def test_a_validation_that_fails_comes_after_the_checkpoint_of_its_step(recipe, tmp_path):

@@ -62,10 +62,30 @@ leave()
 """
 
 
-def launch(recipe, out: Path, config: str, stop: int = 0) -> None:
+DISKS = """
+import json, os, sys
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+from action_images.training.recipe import Recipe
+from action_images.training.train import train
+recipe, disks = Recipe.from_json(json.loads(Path(sys.argv[1]).read_text())), Path(sys.argv[2])
+rank = os.environ["RANK"]
+said = "nothing"
+try:
+    train(recipe, disks / rank / "run")
+except ValueError as error:
+    said = str(error)
+(disks / f"said {rank}").write_text(said)
+torch.distributed.barrier()
+torch.distributed.destroy_process_group()
+"""
+
+
+def launch(recipe, out: Path, config: str, stop: int = 0, program: str = PROGRAM) -> None:
     """Two processes on this machine, started by `accelerate launch` with a config that the package ships."""
     out.mkdir(parents=True, exist_ok=True)
-    (out / "program.py").write_text(PROGRAM)
+    (out / "program.py").write_text(program)
     (out / "wanted.json").write_text(json.dumps(recipe.as_json()))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -123,6 +143,16 @@ def test_two_processes_that_share_go_on_from_what_one_saved(recipe, tmp_path, co
     assert [more[step] for step in (3, 4)] == pytest.approx([one[step] for step in (3, 4)], rel=1e-4)
     first, second = weights_of(whole), weights_of(tmp_path / "more" / "model")
     assert max((first[name] - second[name]).abs().max().item() for name in first) < 1e-3
+
+
+def test_machines_with_separate_disks_are_refused_before_they_train_different_models(recipe, tmp_path):
+    base = train(replace(recipe, validation=(), num_steps=1), tmp_path / "base")
+    own = replace(recipe, validation=(), pretrained=base, num_steps=2)
+    train(own, tmp_path / "0" / "run")  # process 0 alone finds its checkpoint
+    launch(own, tmp_path, "ddp", program=DISKS)
+    said = [(tmp_path / f"said {rank}").read_text() for rank in range(2)]
+    assert "step is 2 for process 0 and 0 for process 1; let all machines see one folder" in said[0]
+    assert said[1] == said[0]
 
 
 @pytest.mark.parametrize(

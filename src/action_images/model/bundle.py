@@ -16,7 +16,7 @@ from action_images.model.autoencoders import AUTOENCODERS
 from action_images.model.autoencoders.autoencoder import SavedAutoencoder
 from action_images.model.backbones import BACKBONES
 from action_images.model.denoiser import CanvasDenoiser
-from action_images.model.index import read_index, write_index
+from action_images.model.index import check_tensors, read_index, write_index
 from action_images.model.loading import load_module
 from action_images.model.shipped import INDEX
 from action_images.model.text import TEXT_ENCODERS, SavedTextEncoder
@@ -126,12 +126,15 @@ class Models:
         backbone = _known(BACKBONES, index, "backbone", folder)
         autoencoder = _known(AUTOENCODERS, index, "autoencoder", folder)
         text = _known(TEXT_ENCODERS, index, "text", folder)
-        return cls(
+        models = cls(
             denoiser.opened(load_module(backbone, folder / "transformer", dtype), folder),
             autoencoder.load(folder / "vae", autoencoder_dtype),
             text.load(folder, index["text_config"], text_dtype or dtype),
             _clips(index),
         )
+        # Last: what does not fit at all says more than that its bytes differ.
+        check_tensors(folder, index)
+        return models
 
 
 def answers_of(folder: Path) -> str:

@@ -5,11 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from action_images.errors import ActionImagesError
+from action_images.files import checksum
 from action_images.files.atomic import write_json
 from action_images.model.autoencoders import autoencoder_kind
 from action_images.model.shipped import INDEX
 
 VERSION = 1
+CHECKSUMS = "sha256"
+"""The key of the index that holds a checksum for each tensor file."""
 ANSWERS = {"CanvasDenoiser": "canvas", "PathRegressor": "path"}
 TEXTS = {"HashedWords": "hashed_words", "LanguageModel": "language_model"}
 """The class names of version 0 -> the words of version 1."""
@@ -38,8 +41,17 @@ def read_index(folder: Path) -> dict[str, Any]:
 
 
 def write_index(folder: Path, index: dict[str, Any]) -> None:
-    """Write the index of a folder of models, whole or not at all."""
-    write_json(folder / INDEX, {"version": VERSION, **index})
+    """Write the index of a folder of models, whole or not at all, with a checksum of each tensor file."""
+    found = checksum.checksums(folder, folder.rglob("*.safetensors"))
+    write_json(folder / INDEX, {"version": VERSION, **index, CHECKSUMS: found})
+
+
+def check_tensors(folder: Path, index: dict[str, Any]) -> None:
+    """Raise ActionImagesError, naming the file, where tensors are not those that the index was written with.
+
+    Indexes without checksums, which older versions wrote, have nothing to say.
+    """
+    checksum.check(folder, index.get(CHECKSUMS, {}))
 
 
 def _from_version_0(index: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -4,11 +4,14 @@ Safetensors and json in one folder, whole or not there, the same however many pr
 """
 
 import json
+import math
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -16,10 +19,14 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from action_images.errors import ActionImagesError
-from action_images.files.atomic import whole_folder, write_json
+from action_images.files.atomic import write_json
+from action_images.files.checksum import checksum
 from action_images.training.fsdp import put, shared_like, whole
+from action_images.training.written import written
 
 STATE, TENSORS = "state.json", "tensors.safetensors"
+CHECKSUM, STATE_CHECKSUM = "tensors_sha256", "state_sha256"
+"""Names in `state.json`: of the tensors' file, and of all else that `state.json` says."""
 PREFIX = "step-"
 
 
@@ -109,6 +116,11 @@ class Stored(Mapping[str, Tensor]):
         self._file = safe_open(path, "pt")
         self._names = [name.removeprefix(prefix) for name in self._file.keys() if name.startswith(prefix)]  # noqa: SIM118 (no mapping)
 
+    @cached_property
+    def checksum(self) -> str:
+        """Of the whole file, see `files.checksum`."""
+        return checksum(self._path)
+
     def __getitem__(self, name: str) -> Tensor:
         if name not in self._names:
             raise KeyError(name)
@@ -149,15 +161,9 @@ def save(folder: Path, tensors: Mapping[str, Tensor], progress: Progress, keep_l
     Raises OSError where it cannot be written (a full disk); the others are then as they were.
     """
     done = _folder_of(folder, progress)
-    try:
-        with whole_folder(done) as unfinished:
-            save_file(dict(tensors), unfinished / TENSORS)
-            (unfinished / STATE).write_text(json.dumps(asdict(progress), indent=2) + "\n")
-    except (OSError, SafetensorError) as error:
-        raise OSError(
-            f"{done}: the checkpoint could not be written ({error}); "
-            "the one before is as it was, make room and resume"
-        ) from error
+    with written(done, "the checkpoint") as unfinished:
+        save_file(dict(tensors), unfinished / TENSORS)
+        _write_state(unfinished, progress, checksum(unfinished / TENSORS))
     for old in checkpoints(folder)[:-keep_last]:
         shutil.rmtree(old)
     return done
@@ -165,7 +171,17 @@ def save(folder: Path, tensors: Mapping[str, Tensor], progress: Progress, keep_l
 
 def note(folder: Path, progress: Progress) -> None:
     """Let the checkpoint of this step, which `save` wrote, say what has become known since."""
-    write_json(_folder_of(folder, progress) / STATE, asdict(progress))
+    noted = _folder_of(folder, progress)
+    _write_state(noted, progress, json.loads((noted / STATE).read_text())[CHECKSUM])
+
+
+def _write_state(checkpoint: Path, progress: Progress, of_tensors: str) -> None:
+    state = {**asdict(progress), CHECKSUM: of_tensors}
+    write_json(checkpoint / STATE, {**state, STATE_CHECKSUM: _checksum_of(state)})
+
+
+def _checksum_of(state: Mapping[str, Any]) -> str:
+    return sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
 
 
 def _folder_of(folder: Path, progress: Progress) -> Path:
@@ -178,12 +194,36 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 def load(checkpoint: Path) -> tuple[Stored, Progress]:
-    """A checkpoint's tensors and where it stands; raises ValueError where it is damaged."""
+    """A checkpoint's tensors and where it stands.
+
+    Raises ActionImagesError where it is damaged, by its checksums where it has some (older ones have none).
+    """
     try:
-        progress = Progress(**json.loads((checkpoint / STATE).read_text()))
-        return Stored(checkpoint / TENSORS), progress
-    except (OSError, SafetensorError, TypeError, ValueError) as error:
+        state = json.loads((checkpoint / STATE).read_text())
+        of_state, of_tensors = state.pop(STATE_CHECKSUM, None), state.get(CHECKSUM)
+        progress = _progress({name: value for name, value in state.items() if name != CHECKSUM})
+        tensors = Stored(checkpoint / TENSORS)
+        if progress.step != int(checkpoint.name.removeprefix(PREFIX)):
+            raise ActionImagesError(f"{STATE} says step {progress.step}, the folder another one")
+        if of_state is not None and of_state != _checksum_of(state):
+            raise ActionImagesError(f"{STATE} does not say what was written: its checksum differs")
+        if of_tensors is not None and of_tensors != tensors.checksum:
+            raise ActionImagesError(f"{TENSORS} does not hold what was written: its checksum differs")
+    except (OSError, SafetensorError, AttributeError, TypeError, ValueError) as error:
         raise ActionImagesError(
             f"{checkpoint}: is no checkpoint that can be read ({error}); "
             "delete it to go on from the one before"
         ) from error
+    return tensors, progress
+
+
+def _progress(said: Mapping[str, Any]) -> Progress:
+    """What `state.json` says; raises ActionImagesError, naming it, for a value that cannot be."""
+    for name, value in said.items():
+        is_whole = isinstance(value, int) and not isinstance(value, bool)
+        if name in ("step", "fingerprint") and not (is_whole and value >= 0):
+            raise ActionImagesError(f"{name} is a whole number of at least 0, not {value!r}")
+        is_finite = is_whole or (isinstance(value, float) and math.isfinite(value))
+        if name in ("best", "seconds") and not (is_finite or (name == "best" and value is None)):
+            raise ActionImagesError(f"{name} is a finite number, not {value!r}")
+    return Progress(**said)

@@ -1,17 +1,31 @@
-"""What was learnt as models of their own: weights whole, adapters merged into the layers that they adapt."""
+"""What was learnt as models of their own: whole weights, and adapters, merged and on their own."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
+from action_images.files.atomic import write_json
 from action_images.model.conditioning.conditioned import Conditioned
 from action_images.training.fsdp import whole
+from action_images.training.optimizer import lora_config
+from action_images.training.recipe import LoraRecipe
 
 ADAPTER = "default"
+ADAPTERS = "adapter"
+"""The folder of the adapters, in a folder of models."""
+PREFIX = "base_model.model."
+"""What peft writes before the name of each layer."""
 
 
 def whole_transformer(transformer: Conditioned, *, keep: bool = True) -> Conditioned | None:
     """A copy on the CPU that any process can save alone, with adapters merged into their layers.
 
+    Adapted layers are float32, whatever the frozen ones were: bfloat16 would round small changes away.
     Every process takes part, and gets None unless it is to `keep` it.
     """
     state = {}
@@ -42,6 +56,35 @@ def _merged(state: dict[str, Tensor], scaling: dict[str, float]) -> dict[str, Te
     }
     for layer, scale in scaling.items():
         down, up = (state[f"{layer}.lora_{which}.{ADAPTER}.weight"].float() for which in "AB")
-        weight = merged[f"{layer}.weight"]
-        merged[f"{layer}.weight"] = (weight.float() + scale * (up @ down)).to(weight.dtype)
+        merged[f"{layer}.weight"] = merged[f"{layer}.weight"].float() + scale * (up @ down)
     return merged
+
+
+def whole_adapters(transformer: Conditioned, *, keep: bool = True) -> dict[str, Tensor] | None:
+    """The adapters' matrices by the names that peft gives them in files; empty where there are none.
+
+    Every process takes part, and gets None unless it is to `keep` it.
+    """
+    named = {name: value for name, value in transformer.state_dict().items() if ".lora_" in name}
+    adapters = {}
+    for name, value in named.items():
+        gathered = whole(value)
+        if keep:
+            adapters[PREFIX + name.replace(f".{ADAPTER}.", ".")] = gathered.contiguous()
+    return adapters if keep else None
+
+
+def save_adapters(folder: Path, adapters: Mapping[str, Tensor], recipe: LoraRecipe) -> None:
+    """Write adapters as peft does, with what diffusers' `load_lora_adapter` must know beside them."""
+    folder.mkdir()
+    config = _plain(lora_config(recipe).to_dict())
+    # diffusers looks for the configuration here, with the prefix of the names.
+    told = {f"{PREFIX}{name}": config[name] for name in ("r", "lora_alpha", "target_modules")}
+    metadata = {"format": "pt", "lora_adapter_metadata": json.dumps(told)}
+    save_file(dict(adapters), folder / "adapter_model.safetensors", metadata=metadata)
+    write_json(folder / "adapter_config.json", config)
+
+
+def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a configuration as JSON has them: peft keeps the layers' names in a set."""
+    return {name: sorted(value) if isinstance(value, set) else value for name, value in config.items()}

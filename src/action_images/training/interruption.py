@@ -1,27 +1,48 @@
 """A run that is asked to stop finishes its step first."""
 
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+ASKING = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP")
+"""Ctrl-C, a kill, Slurm's word before the time is up, a lost terminal; Windows knows only some of them."""
+
 
 @contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
-    """Yields a function that says whether SIGINT or SIGTERM has come; a second one ends the process as
-    ever."""
+    """Yields a function that says whether one of the signals in `ASKING` has come.
+
+    A second one ends the process as ever. In a thread, where no signal can be waited for, none ever comes.
+    """
     came: list[int] = []
-    before = {}
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    before = {number: signal.getsignal(number) for number in _asking()}
 
     def remember(number: int, _: Any) -> None:
         came.append(number)
-        for one, handler in before.items():
-            signal.signal(one, handler)
+        _handle(before)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        before[number] = signal.signal(number, remember)
+    _handle(dict.fromkeys(before, remember))
     try:
         yield lambda: bool(came)
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        _handle(before)
+
+
+def _asking() -> list[signal.Signals]:
+    """The signals of `ASKING` that this system has; under nohup a lost terminal is to be ignored."""
+    numbers = [getattr(signal, name) for name in ASKING if hasattr(signal, name)]
+    return [
+        number
+        for number in numbers
+        if number.name != "SIGHUP" or signal.getsignal(number) is not signal.SIG_IGN
+    ]
+
+
+def _handle(handlers: dict[signal.Signals, Any]) -> None:
+    for number, handler in handlers.items():
+        signal.signal(number, handler)

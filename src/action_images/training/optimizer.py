@@ -1,11 +1,16 @@
 """What is trained and how its steps are taken: parameters, optimizer, learning rate."""
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import nn
 
 from action_images.errors import ActionImagesError
 from action_images.model.conditioning.conditioned import Conditioned
-from action_images.training.recipe import Recipe
+from action_images.training.recipe import LoraRecipe, Recipe
+
+if TYPE_CHECKING:
+    from peft import LoraConfig
 
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 """Layers whose weights decay."""
@@ -15,19 +20,22 @@ def choose_trainable(transformer: Conditioned, recipe: Recipe) -> None:
     """Mark what learns: everything, or low-rank additions to a frozen network (peft)."""
     transformer.requires_grad_(recipe.trainable == "full")
     if recipe.trainable == "lora":
-        from peft import LoraConfig
-
-        lora = recipe.lora
-        config = LoraConfig(
-            r=lora.rank, lora_alpha=lora.alpha, target_modules=list(lora.targets), init_lora_weights=True
-        )
         # The same adapters at every start, so that a run that is taken up again is the same run.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
-            transformer.add_adapter(config)
+            transformer.add_adapter(lora_config(recipe.lora))
     for parameter in transformer.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
+
+
+def lora_config(recipe: LoraRecipe) -> "LoraConfig":
+    """What peft must know of the adapters."""
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=recipe.rank, lora_alpha=recipe.alpha, target_modules=list(recipe.targets), init_lora_weights=True
+    )
 
 
 def build_optimizer(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:

@@ -4,22 +4,31 @@ There is one, or several with a copy of the model each, or several that share it
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin, InitProcessGroupKwargs
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.distributed.fsdp import MixedPrecisionPolicy
 
 from action_images.errors import ActionImagesError
 from action_images.training import deepspeed
 
+T = TypeVar("T")
 SLOWEST_SAVE = timedelta(hours=2)
 """How long processes wait for each other: one writes a checkpoint (77 GB of a 5B model) while the others
 stand still."""
+LEFT_TO_THE_RECIPE = {
+    "dynamo_backend": "the loop does not compile its networks",
+    "gradient_accumulation_steps": "the recipe's batch_size and micro_batch_size say it",
+}
+"""What accelerate's configs may say and a run does not follow, and why."""
+NOTHING = frozenset({"", "no", "1", "auto"})
+"""Values (in lower case) by which they say nothing."""
 
 
 def join_processes(mixed_precision: str, **options: Any) -> Accelerator:
@@ -27,6 +36,7 @@ def join_processes(mixed_precision: str, **options: Any) -> Accelerator:
 
     Raises ValueError for kinds of sharing whose state cannot be saved here.
     """
+    _check_leftovers()
     # Without being told of the CPU, accelerate takes each of several processes for the only one, and
     # DeepSpeed warns.
     cpu = not torch.accelerator.is_available()
@@ -56,6 +66,44 @@ def join_processes(mixed_precision: str, **options: Any) -> Accelerator:
             "the first version of FSDP cannot be saved here; share with FSDP2: training/configs/fsdp2.yaml"
         )
     return accelerator
+
+
+def _check_leftovers() -> None:
+    for name, why in LEFT_TO_THE_RECIPE.items():
+        value = os.environ.get(f"ACCELERATE_{name.upper()}", "no")
+        if value.lower() not in NOTHING:
+            raise ActionImagesError(
+                f"accelerate's config sets {name} to {value}, which a run does not follow: {why}; "
+                f"remove it from the config (or the variable ACCELERATE_{name.upper()})"
+            )
+
+
+def gathered(accelerator: Accelerator, value: T) -> list[T]:
+    """What each process gives, in their order, in all of them."""
+    if accelerator.num_processes == 1:
+        return [value]
+    values: list[Any] = [None] * accelerator.num_processes
+    distributed.all_gather_object(values, value)
+    return values
+
+
+@contextmanager
+def raised_together(accelerator: Accelerator) -> Iterator[None]:
+    """An ActionImagesError or OSError of one process is raised in all: none waits for one that has left.
+
+    The processes go on together when all of them are done with the block.
+    """
+    own: Exception | None = None
+    try:
+        yield
+    except (ActionImagesError, OSError) as error:
+        own = error
+    said = gathered(accelerator, None if own is None else str(own))
+    if own is not None:
+        raise own
+    for number, text in enumerate(said):
+        if text is not None:
+            raise ActionImagesError(f"process {number}: {text}")
 
 
 def agreed(accelerator: Accelerator, *, stop: bool, due: Sequence[bool]) -> tuple[bool, list[bool]]:

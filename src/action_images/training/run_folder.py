@@ -1,22 +1,47 @@
 """What the folder of a run holds, and whether a run may go on in it."""
 
 import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from accelerate import Accelerator
+
 from action_images.errors import ActionImagesError
-from action_images.files.atomic import write_json
+from action_images.files.atomic import remove_leftovers, write_json
+from action_images.files.lock import alone_in
 from action_images.samples.mixture import Mixture, fingerprint
 from action_images.training import checkpoint
 from action_images.training.checkpoint import Progress, Stored
 from action_images.training.migration import VERSION
+from action_images.training.processes import raised_together
 from action_images.training.recipe import Recipe, differences
 
 RECIPE, START, CHECKPOINTS, BEST, MODEL = "recipe.json", "start", "checkpoints", "best", "model"
 """The recipe, the models that the run began with, and what it learnt."""
 
 
+@contextmanager
+def alone_with_run(accelerator: Accelerator, out: Path) -> Iterator[None]:
+    """Hold the folder of a run for all processes; raises ActionImagesError where another run holds it."""
+    with ExitStack() as held:
+        with raised_together(accelerator):
+            if accelerator.is_main_process:
+                held.enter_context(alone_in(out))
+        yield
+
+
+def clean(out: Path) -> None:
+    """Remove what a killed process left half written, where the folder holds a run."""
+    if (out / RECIPE).is_file():
+        for folder in (out, out / CHECKPOINTS):
+            remove_leftovers(folder)
+
+
 def write_recipe(out: Path, recipe: Recipe) -> None:
     """Let the folder say which recipe its run has."""
+    for left in out.glob(f".{RECIPE}.*"):  # of a process killed here, before `clean` knew the folder
+        left.unlink()
     write_json(out / RECIPE, {"version": VERSION, **recipe.as_json()})
 
 
@@ -46,13 +71,20 @@ def check_recipe(out: Path, recipe: Recipe) -> None:
         )
 
 
-def newest_checkpoint(out: Path, mixture: Mixture) -> tuple[Stored, Progress] | None:
-    """What a run goes on from, None where it has yet to begin; raises ValueError where its data has
-    changed."""
+def newest_checkpoint(out: Path, mixture: Mixture, num_steps: int) -> tuple[Stored, Progress] | None:
+    """What a run of so many steps goes on from, None where it has yet to begin.
+
+    Raises ActionImagesError where its data has changed, or the checkpoint is damaged.
+    """
     found = checkpoint.checkpoints(out / CHECKPOINTS)
     if not found:
         return None
     tensors, progress = checkpoint.load(found[-1])
+    if progress.step > num_steps:
+        raise ActionImagesError(
+            f"{found[-1]}: says step {progress.step} of a run of {num_steps}; "
+            "delete it to go on from the one before"
+        )
     if progress.fingerprint != fingerprint(mixture):
         raise ActionImagesError(
             f"{out}: the data has changed since this run began; restore it, "

@@ -14,7 +14,6 @@ from accelerate.utils import DistributedType
 from torch import Tensor
 
 from action_images.errors import ActionImagesError
-from action_images.files.atomic import remove_leftovers, whole_folder
 from action_images.inference.clip_generator import ClipGenerator
 from action_images.model.bundle import Clips, Models
 from action_images.model.shipped import INDEX
@@ -27,27 +26,30 @@ from action_images.training.card import model_card
 from action_images.training.checkpoint import Progress
 from action_images.training.ema import EMA
 from action_images.training.engine import Engine, TorchEngine
-from action_images.training.export import whole_transformer
+from action_images.training.export import ADAPTERS, save_adapters, whole_adapters, whole_transformer
 from action_images.training.fsdp import forget_whole_weights
 from action_images.training.interruption import interruptible
 from action_images.training.interval import Interval
 from action_images.training.log import Log, check_trackers
 from action_images.training.objective import ACTION_IMAGES, Objective
 from action_images.training.optimizer import choose_trainable, learning_rate
-from action_images.training.processes import agreed, join_processes, summed
+from action_images.training.processes import agreed, join_processes, raised_together, summed
 from action_images.training.recipe import Recipe
 from action_images.training.run_folder import (
     BEST,
     CHECKPOINTS,
     MODEL,
-    RECIPE,
     START,
+    alone_with_run,
     check_recipe,
+    clean,
     newest_checkpoint,
     write_recipe,
 )
+from action_images.training.same_start import check_same_start
 from action_images.training.setup import clips_of, open_mixture, read_models, share_of
 from action_images.training.validation import Judged, Validation
+from action_images.training.written import written
 
 Show = Callable[[int, Judged], None]
 """Called after each validation with the number of steps done and what was judged, to make pictures of it."""
@@ -68,27 +70,40 @@ def train(
 
     `objective` is what the recipe's `learns` names (see `recipes.objective_of`).
 
-    Interrupted (SIGINT, SIGTERM) it saves and raises KeyboardInterrupt. Raises ValueError where `out` holds a
-    run of another recipe, naming what differs. Raises NotFiniteError at a loss that is no number, with the
-    addresses of its samples in `out`.
+    Interrupted (see `interruption.ASKING`) it saves and raises KeyboardInterrupt. Raises ActionImagesError
+    where another process trains in `out`, or where it holds a run of another recipe, naming what differs;
+    NotFiniteError at a loss that is no number, with the addresses of its samples in `out`.
     """
     # Opened first: what is wrong with it must not leave a run behind that has not begun.
     validation = Validation.of(recipe, clips_of(recipe), objective) if recipe.validation else None
-    run = Run.start(recipe, out, trackers, objective)
-    with interruptible() as interrupted:
-        for step, batches in run.steps():
-            loss, norm = run.learn(step, batches)
-            run.log.step(step, loss, norm, learning_rate(step, recipe), recipe.batch_size)
-            is_last = step + 1 == recipe.num_steps
-            stop, validate, save = run.agreed(stop=interrupted())
-            judge = validation is not None and (validate or is_last) and not stop
-            if save or stop or is_last or judge:
-                run.save()
-            if validation is not None and judge:
-                run.validate(validation, show)
-            if stop:
-                raise KeyboardInterrupt
-    return run.finish()
+    accelerator = joined(recipe, out, trackers, objective)
+    with alone_with_run(accelerator, out):
+        run = Run.start(recipe, out, trackers, objective, accelerator=accelerator)
+        with interruptible() as interrupted:
+            for step, batches in run.steps():
+                loss, norm = run.learn(step, batches)
+                run.log.step(step, loss, norm, learning_rate(step, recipe), recipe.batch_size)
+                is_last = step + 1 == recipe.num_steps
+                stop, validate, save = run.agreed(stop=interrupted())
+                judge = validation is not None and (validate or is_last) and not stop
+                if save or stop or is_last or judge:
+                    run.save()
+                if validation is not None and judge:
+                    run.validate(validation, show)
+                if stop:
+                    raise KeyboardInterrupt
+        return run.finish()
+
+
+def joined(
+    recipe: Recipe, out: Path, trackers: tuple[str, ...] = (), objective: Objective = ACTION_IMAGES
+) -> Accelerator:
+    """This process's place among all; raises ActionImagesError where they cannot run the recipe."""
+    check_trackers(trackers)
+    _check_objective(objective, recipe)
+    accelerator = join_processes(recipe.mixed_precision, log_with=list(trackers) or None, project_dir=out)
+    share_of(recipe, accelerator.num_processes)
+    return accelerator
 
 
 @dataclass
@@ -114,24 +129,42 @@ class Run:
 
     @classmethod
     def start(
-        cls, recipe: Recipe, out: Path, trackers: tuple[str, ...] = (), objective: Objective = ACTION_IMAGES
+        cls,
+        recipe: Recipe,
+        out: Path,
+        trackers: tuple[str, ...] = (),
+        objective: Objective = ACTION_IMAGES,
+        *,
+        accelerator: Accelerator | None = None,
     ) -> "Run":
-        """Everything ready for the next step; goes on from the newest checkpoint in `out` if there is one."""
-        check_trackers(trackers)
-        _check_objective(objective, recipe)
-        accelerator = join_processes(recipe.mixed_precision, log_with=list(trackers) or None, project_dir=out)
-        share_of(recipe, accelerator.num_processes)
-        check_recipe(out, recipe)
-        clips = clips_of(recipe)
-        mixture = open_mixture(recipe.sources, recipe, clips, recipe.seed)
-        found = newest_checkpoint(out, mixture)
-        models = _models_to_start_from(recipe, out, clips, mixture, accelerator, objective)
+        """Everything ready for the next step; goes on from the newest checkpoint in `out` if there is one.
+
+        `accelerator` is what `joined` gave. Raises ActionImagesError in all processes where they would go on
+        from different places.
+        """
+        accelerator = accelerator or joined(recipe, out, trackers, objective)
+        with raised_together(accelerator):
+            check_recipe(out, recipe)
+            clips = clips_of(recipe)
+            mixture = open_mixture(recipe.sources, recipe, clips, recipe.seed)
+            if accelerator.is_main_process:
+                clean(out)
+        with raised_together(accelerator):
+            tensors, progress = newest_checkpoint(out, mixture, recipe.num_steps) or (
+                None,
+                Progress(0, fingerprint(mixture)),
+            )
+        with raised_together(accelerator):
+            if accelerator.is_main_process:
+                _write_start(recipe, out, clips, mixture, objective)
+        with raised_together(accelerator):
+            folder = objective.goes_on_from(recipe) or out / START
+            models = read_models(folder, recipe, clips, mixture, objective.denoiser)
+        check_same_start(accelerator, progress, tensors, models)
         engine = _engine_of(models, accelerator, recipe)
         models = replace(models, denoiser=engine.network)
         ema = EMA(engine.network, recipe.ema_decay)
-        progress = Progress(0, fingerprint(mixture))
-        if found is not None:
-            tensors, progress = found
+        if tensors is not None:
             ema.load(checkpoint.restore(tensors, engine.network, engine.state))
         told = recipe.as_json() if trackers else None
         log = Log(accelerator, out, recipe.num_steps, progress.step, told)
@@ -218,7 +251,8 @@ class Run:
                 show(self.progress.step, judged)
             mine = torch.tensor(judged.score if is_main else 0.0, device=self.accelerator.device)
             score = summed(self.accelerator, mine)  # that of the first process, in all
-            is_better = self.progress.best is None or score < self.progress.best
+            best = self.progress.best
+            is_better = math.isfinite(score) and (best is None or score < best)
             if is_better:
                 self.progress = replace(self.progress, best=score)
                 self._export(models, self.out / BEST)
@@ -242,9 +276,9 @@ class Run:
         self.resumed = now
         is_main = self.accelerator.is_main_process
         tensors = checkpoint.gather(self.engine.network, self.engine.state, self.ema.named(), keep=is_main)
-        if tensors is not None:
-            checkpoint.save(self.out / CHECKPOINTS, tensors, self.progress, self.recipe.keep_last)
-        self.accelerator.wait_for_everyone()
+        with raised_together(self.accelerator):
+            if tensors is not None:
+                checkpoint.save(self.out / CHECKPOINTS, tensors, self.progress, self.recipe.keep_last)
 
     def finish(self) -> Path:
         """Save the EMA as finished models."""
@@ -254,16 +288,20 @@ class Run:
         return self.out / MODEL
 
     def _export(self, models: Models, folder: Path) -> None:
-        """Write models with their card, whole or not at all."""
-        transformer = whole_transformer(models.denoiser.transformer, keep=self.accelerator.is_main_process)
-        if transformer is not None:
-            models = replace(models, denoiser=models.denoiser.around(transformer))
-            figures = self.log.last_validation
-            card = model_card(self.recipe, self.mixture, self.progress, models.denoiser, figures)
-            with whole_folder(folder) as unfinished:
-                models.save(unfinished)
-                (unfinished / "README.md").write_text(card)
-        self.accelerator.wait_for_everyone()
+        """Write models with their card, whole or not at all; adapters on their own too."""
+        network, is_main = models.denoiser.transformer, self.accelerator.is_main_process
+        transformer = whole_transformer(network, keep=is_main)
+        adapters = whole_adapters(network, keep=is_main)
+        with raised_together(self.accelerator):
+            if transformer is not None:
+                models = replace(models, denoiser=models.denoiser.around(transformer))
+                figures = self.log.last_validation
+                card = model_card(self.recipe, self.mixture, self.progress, models.denoiser, figures)
+                with written(folder, "the models") as unfinished:
+                    if adapters:
+                        save_adapters(unfinished / ADAPTERS, adapters, self.recipe.lora)
+                    models.save(unfinished)
+                    (unfinished / "README.md").write_text(card)
 
     def _check_finite(self, step: int, loss: float, norm: float, batches: tuple[Batch, ...]) -> None:
         # All processes see the same two numbers, so all of them stop.
@@ -289,21 +327,12 @@ def _check_objective(objective: Objective, recipe: Recipe) -> None:
         )
 
 
-def _models_to_start_from(
-    recipe: Recipe, out: Path, clips: Clips, mixture: Mixture, accelerator: Accelerator, objective: Objective
-) -> Models:
-    """Read from the folder that the recipe goes on from, or made once by the first process and read by
-    all."""
-    pretrained = objective.goes_on_from(recipe)
-    if accelerator.is_main_process:
-        if (out / RECIPE).is_file():
-            remove_leftovers(out)
-            remove_leftovers(out / CHECKPOINTS)
-        if pretrained is None and not (out / START / INDEX).is_file():
-            objective.new_models(recipe, clips, mixture).save(out / START)
-        write_recipe(out, recipe)
-    accelerator.wait_for_everyone()
-    return read_models(pretrained or out / START, recipe, clips, mixture, objective.denoiser)
+def _write_start(recipe: Recipe, out: Path, clips: Clips, mixture: Mixture, objective: Objective) -> None:
+    """The recipe, and the models to start from where the run has none to go on from."""
+    if objective.goes_on_from(recipe) is None and not (out / START / INDEX).is_file():
+        with written(out / START, "the models to start from") as unfinished:
+            objective.new_models(recipe, clips, mixture).save(unfinished)
+    write_recipe(out, recipe)
 
 
 def _engine_of(models: Models, accelerator: Accelerator, recipe: Recipe) -> Engine:

@@ -1,0 +1,38 @@
+"""Checksums of files: a flipped byte is noticed before it is used."""
+
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
+from pathlib import Path
+
+from action_images.errors import ActionImagesError
+
+BLOCK = 1 << 22
+"""Bytes that are read at once."""
+
+
+def checksum(path: Path) -> str:
+    """The SHA-256 of a file's bytes in hexadecimal, as `sha256sum` prints it."""
+    digest = sha256()
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def checksums(folder: Path, paths: Iterable[Path]) -> dict[str, str]:
+    """Path inside the folder (with forward slashes) -> checksum."""
+    return {path.relative_to(folder).as_posix(): checksum(path) for path in sorted(paths)}
+
+
+def check(folder: Path, expected: Mapping[str, str]) -> None:
+    """Raise ActionImagesError, naming the file, where one that is there has another checksum.
+
+    Files that are missing are left to whoever reads them.
+    """
+    for name, wanted in expected.items():
+        path = folder / name
+        if path.is_file() and checksum(path) != wanted:
+            raise ActionImagesError(
+                f"{path}: its bytes are not those that were written (SHA-256 differs); "
+                "copy or download it again"
+            )
