@@ -294,7 +294,7 @@ def test_the_shipped_weights_are_of_version_0_and_load():
 def test_a_saved_folder_names_no_class(tmp_path: Path):
     fitted_debug().save(tmp_path)
     index = json.loads((tmp_path / INDEX).read_text())
-    del index["text_config"]
+    del index["text_config"], index["sha256"]
     assert index == {
         "version": 1,
         "answers": "canvas",
@@ -302,6 +302,21 @@ def test_a_saved_folder_names_no_class(tmp_path: Path):
         "autoencoder": "pca",
         "text": "hashed_words",
     }
+
+
+@pytest.mark.parametrize("part", ["transformer", "vae"])
+def test_a_flipped_bit_of_the_weights_is_refused_by_name_where_the_index_has_checksums(tmp_path: Path, part):
+    fitted_debug().save(tmp_path)
+    path = tmp_path / part / "diffusion_pytorch_model.safetensors"
+    found = bytearray(path.read_bytes())
+    found[-100] ^= 1
+    path.write_bytes(bytes(found))
+    with pytest.raises(ActionImagesError, match=f"{part}/diffusion_pytorch_model.*copy or download it again"):
+        Models.load(tmp_path)
+    index = json.loads((tmp_path / INDEX).read_text())
+    del index["sha256"]  # as older versions wrote it
+    (tmp_path / INDEX).write_text(json.dumps(index))
+    Models.load(tmp_path)
 
 
 def test_a_folder_of_a_later_version_is_refused(tmp_path: Path):
