@@ -302,6 +302,26 @@ def test_options_that_a_protocol_has_no_use_for_are_refused(
     assert not (tmp_path / "results").exists()
 
 
+def test_an_expert_whose_plans_come_late_begins_late_and_succeeds(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+):
+    late = ["--latency-ms", "400", "--latency-jitter-ms", "100"]
+    ask = ["evaluate", "--policy", "expert", "--task", "pick_and_lift", "--trials", "2", "--size", "32"]
+    num_steps = {}
+    for name, options in (("waits", []), ("late", late)):
+        folder = tmp_path / name
+        assert main([*ask, *options, "--no-films", "--out", str(folder)]) == 0
+        trials = load_trials(folder)
+        assert all(trial.succeeded for trial in trials)
+        num_steps[name] = sum(trial.num_steps for trial in trials)
+    assert num_steps["late"] >= num_steps["waits"] + 2 * 6
+    settings = json.loads((tmp_path / "late" / "settings.json").read_text())
+    assert settings["rollout_config"]["latency"] == {"ms": 400.0, "jitter_ms": 100.0, "lost": 0.0}
+    for options in (["--latency-ms", "-5"], ["--latency-jitter-ms", "5"], ["--lost-plans", "1"]):
+        assert main([*ask, *options, "--out", str(tmp_path / "out")]) == 2
+        assert "a latency needs ms from 0" in " ".join(capsys.readouterr().err.split())
+
+
 @pytest.mark.parametrize("fps", [5.0, 15.0, 30.0])
 def test_the_expert_through_video_takes_as_long_as_the_expert_at_any_rate(fps: float):
     (task,) = ("reach_target",)
