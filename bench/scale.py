@@ -21,13 +21,13 @@ from action_images.inference.clip_generator import ClipGenerator
 from action_images.inference.label_job import Job
 from action_images.inference.labelled_copy import label_dataset
 from action_images.inference.labelling import Labelling
-from action_images.parallel.cluster import OnRay, Spread, here
+from action_images.parallel.cluster import Executor, OnRay, here
 
 
-def measured(job: Job, out: Path, num_episodes: int, spread: Spread) -> tuple[float, float]:
+def measured(job: Job, out: Path, num_episodes: int, executor: Executor) -> tuple[float, float]:
     """Seconds until the first episode is out (start included); episodes a second from there to the last."""
     times = [time.perf_counter()]
-    label_dataset(job, out, num_episodes, lambda *_: times.append(time.perf_counter()), spread)
+    label_dataset(job, out, num_episodes, lambda *_: times.append(time.perf_counter()), executor)
     return times[1] - times[0], (len(times) - 2) / (times[-1] - times[1])
 
 
@@ -53,7 +53,7 @@ def main() -> None:
     torch.set_num_threads(1)
     labelling = Labelling(asked.model.resolve().name, Dataset(asked.dataset).view_names[:2])
     job = Job(partial(ClipGenerator.load, asked.model.resolve()), asked.dataset, labelling)
-    ways: dict[str, Spread] = {"here, without Ray": here}
+    ways: dict[str, Executor] = {"here, without Ray": here}
     ways |= {f"Ray, {number} worker{'s' * (number > 1)}": OnRay(number) for number in asked.workers}
     ray.init(
         address="local",
@@ -64,8 +64,8 @@ def main() -> None:
     )
     figures = {}
     with tempfile.TemporaryDirectory() as folder:
-        for place, (name, spread) in enumerate(ways.items()):
-            first, rate = measured(job, Path(folder) / str(place), asked.episodes, spread)
+        for place, (name, executor) in enumerate(ways.items()):
+            first, rate = measured(job, Path(folder) / str(place), asked.episodes, executor)
             figures[name] = {"first_s": first, "episodes_per_s": rate}
     ray.shutdown()
     table = Table(title=f"{asked.episodes} episodes, one thread a worker", box=SIMPLE)

@@ -15,7 +15,7 @@ from action_images.inference.label_job import Job
 from action_images.inference.labelled_copy import label_dataset
 from action_images.inference.labelling import Labelling
 from action_images.model.denoiser import CanvasDenoiser
-from action_images.parallel.cluster import OnRay, here, spread_named
+from action_images.parallel.cluster import OnRay, executor_named, here
 from action_images.samples.window import Cutting
 from action_images.training.latents import Encoding, encode_dataset
 from truth import knowing, make_episode
@@ -73,7 +73,7 @@ def test_labels_are_the_same_bytes_wherever_they_are_made_though_a_worker_is_kil
     label_dataset(Job(partial(load, model), data, LABELLING), tmp_path / "here")
     job = Fragile(partial(load, model), data, LABELLING, tmp_path / "mark")
     rows = label_dataset(
-        job, tmp_path / "ray", seen=lambda done, total: seen.append((done, total)), spread=OnRay(2)
+        job, tmp_path / "ray", seen=lambda done, total: seen.append((done, total)), executor=OnRay(2)
     )
     assert (tmp_path / "mark").exists()
     assert content(tmp_path / "ray") == content(tmp_path / "here")
@@ -85,7 +85,7 @@ def test_latents_are_the_same_bytes_wherever_they_are_made(folders, tmp_path):
     data, model = folders
     encoding = Encoding(data, model, tmp_path / "here", ("view1", "view0"), Cutting(5, step=2), (64, 64))
     assert encode_dataset(encoding) == 12
-    assert encode_dataset(replace(encoding, folder=tmp_path / "ray"), spread=OnRay()) == 12
+    assert encode_dataset(replace(encoding, folder=tmp_path / "ray"), executor=OnRay()) == 12
     assert content(tmp_path / "ray") == content(tmp_path / "here")
     cache = replace(encoding, dataset=data.resolve(), model=model.resolve()).cache()
     window = encoding.cutting.window("test/e3", encoding.views, 2)
@@ -114,13 +114,13 @@ def test_what_the_cluster_has_no_room_for_is_refused_and_not_waited_for():
     with pytest.raises(ValueError, match="a worker needs 3"):
         list(OnRay(num_cpus=3)(partial(begin, 1), [1]))
     with pytest.raises(ValueError, match="0 graphics cards"):
-        list(spread_named("ray", device="cuda")(partial(begin, 1), [1]))
+        list(executor_named("ray", device="cuda")(partial(begin, 1), [1]))
 
 
 def test_a_place_that_cannot_be_meant_is_refused():
     with pytest.raises(ValueError, match="--on ray"):
-        spread_named("local", num_workers=4)
+        executor_named("local", num_workers=4)
     with pytest.raises(ValueError, match="--device cuda, not"):
-        spread_named("ray", device="cuda:1")
+        executor_named("ray", device="cuda:1")
     with pytest.raises(ValueError, match="at least one"):
         OnRay(num_workers=0)

@@ -13,14 +13,14 @@ import torch
 from action_images.cli import main
 from action_images.control import Hold
 from action_images.episodes.dataset import Dataset
-from action_images.evaluation.dagger import PolicyBegins
+from action_images.evaluation.dagger import PolicyAttempt
 from action_images.evaluation.rollout import RolloutConfig
 from action_images.robot import Observation
 from action_images.sim import LOOKS, RIGS, Tabletop, demonstrate
 from action_images.sim.expert import Blunder
 from action_images.sim.record import Actor, RecordingConfig, record, record_episode
 
-STUDIO = RecordingConfig(RIGS["sampled"], LOOKS["train"], 2, (32, 32))
+CONFIG = RecordingConfig(RIGS["sampled"], LOOKS["train"], 2, (32, 32))
 WANTED = [("reach_target", seed) for seed in range(3)]
 
 
@@ -32,7 +32,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_an_episode_shows_what_the_arm_did():
     environment = Tabletop("pick_and_lift", size=(32, 32))
-    episode = record_episode(environment, "pick_and_lift", 2, STUDIO)
+    episode = record_episode(environment, "pick_and_lift", 2, CONFIG)
     assert episode.check() is episode
     assert episode.instruction == environment.instruction
     assert episode.num_frames == environment.num_steps + 1
@@ -45,7 +45,7 @@ def test_an_episode_shows_what_the_arm_did():
 
 def test_a_demonstration_played_again_from_its_record_succeeds():
     environment = Tabletop("open_drawer", size=(32, 32))
-    episode = record_episode(environment, "open_drawer", 0, STUDIO)
+    episode = record_episode(environment, "open_drawer", 0, CONFIG)
     environment.begin(0)
     for frame in range(1, episode.num_frames):
         environment.step(episode.trajectory.world_from_tool[frame], episode.trajectory.opening[frame].item())
@@ -62,8 +62,8 @@ def test_the_commands_offer_every_rig_and_look(command: str):
 
 def test_every_fourth_step_is_recorded_and_the_expert_keeps_still_in_the_end():
     environment = Tabletop("reach_target", size=(32, 32))
-    whole = record_episode(environment, "reach_target", 3, replace(STUDIO, hold=24))
-    sparse = record_episode(environment, "reach_target", 3, replace(STUDIO, hold=24, every=4))
+    whole = record_episode(environment, "reach_target", 3, replace(CONFIG, hold=24))
+    sparse = record_episode(environment, "reach_target", 3, replace(CONFIG, hold=24, every=4))
     assert sparse.fps == 5
     assert torch.equal(
         sparse.trajectory.world_from_tool.translation, whole.trajectory.world_from_tool.translation[::4]
@@ -77,7 +77,7 @@ def test_a_disturbed_demonstration_begins_after_the_push_and_still_succeeds():
     pairs = []
     for seed in range(6):
         episodes = [
-            record_episode(environment, "push_button", seed, replace(STUDIO, actor=actor))
+            record_episode(environment, "push_button", seed, replace(CONFIG, actor=actor))
             for actor in ("expert", "disturbed")
         ]
         pairs.append([episode.trajectory.world_from_tool.translation for episode in episodes])
@@ -90,7 +90,7 @@ def test_a_disturbed_demonstration_begins_after_the_push_and_still_succeeds():
 @pytest.mark.parametrize("task", ["slide_block_to_target", "stack_blocks"])
 def test_a_second_attempt_begins_where_the_first_went_wrong_and_succeeds(task: str):
     environment = Tabletop(task, size=(32, 32))
-    recording = replace(STUDIO, actor="clumsy")
+    recording = replace(CONFIG, actor="clumsy")
     recorded = []
     for seed in range(6):
         episode = record_episode(environment, task, seed, recording)
@@ -100,7 +100,7 @@ def test_a_second_attempt_begins_where_the_first_went_wrong_and_succeeds(task: s
         assert episode.id == f"clumsy/{task}/{seed:07d}"
         assert episode.instruction == environment.instruction
         assert environment.num_steps > episode.num_frames + 15  # what went wrong is not shown
-        expert = record_episode(environment, task, seed, STUDIO)
+        expert = record_episode(environment, task, seed, CONFIG)
         assert (
             expert.trajectory.world_from_tool.translation[0]
             - episode.trajectory.world_from_tool.translation[0]
@@ -110,7 +110,7 @@ def test_a_second_attempt_begins_where_the_first_went_wrong_and_succeeds(task: s
 
 
 def astray(environment: Tabletop, first_seen: Observation, _: tuple[str, int]) -> None:
-    """A beginner that goes to another place and stays there."""
+    """An attempt that goes to another place and stays there."""
     tool = first_seen.world_from_tool
     for _ in range(40):
         environment.step(replace(tool, translation=tool.translation + torch.tensor([0.05, 0.05, -0.1])), 0.0)
@@ -119,10 +119,10 @@ def astray(environment: Tabletop, first_seen: Observation, _: tuple[str, int]) -
 @pytest.mark.parametrize("task", ["close_drawer", "open_drawer", "slide_block_to_target"])
 def test_a_correction_begins_where_somebody_else_ended_and_succeeds(task: str):
     environment = Tabletop(task, size=(32, 32))
-    corrected = record_episode(environment, task, 0, replace(STUDIO, actor="corrected", beginner=astray))
+    corrected = record_episode(environment, task, 0, replace(CONFIG, actor="corrected", attempt=astray))
     assert environment.succeeded()
     assert environment.num_steps >= 40 + corrected.num_frames - 1  # what went wrong is not shown
-    expert = record_episode(environment, task, 0, STUDIO)
+    expert = record_episode(environment, task, 0, CONFIG)
     offset = (
         corrected.trajectory.world_from_tool.translation[0] - expert.trajectory.world_from_tool.translation[0]
     )
@@ -140,16 +140,16 @@ def test_where_nothing_is_left_to_correct_nothing_is_recorded():
     environment = Tabletop("push_button", size=(32, 32))
     first = environment.reset(3)
     assert (
-        record_episode(environment, "push_button", 3, replace(STUDIO, actor="corrected", beginner=succeeds))
+        record_episode(environment, "push_button", 3, replace(CONFIG, actor="corrected", attempt=succeeds))
         is None
     )
     assert environment.succeeded()
 
 
-@pytest.mark.parametrize("values", [{"actor": "corrected"}, {"beginner": astray}])
+@pytest.mark.parametrize("values", [{"actor": "corrected"}, {"attempt": astray}])
 def test_who_corrects_needs_somebody_to_correct(values):
-    with pytest.raises(ValueError, match="beginner"):
-        replace(STUDIO, **values)
+    with pytest.raises(ValueError, match="attempt"):
+        replace(CONFIG, **values)
 
 
 @pytest.mark.parametrize("held", [False, True])
@@ -164,13 +164,13 @@ def test_a_beginner_that_ends_holding_something_is_not_corrected(held: bool):
 
     environment = Tabletop("place_in_bowl", size=(32, 32))
     episode = record_episode(
-        environment, "place_in_bowl", 1, replace(STUDIO, actor="corrected", beginner=grasps)
+        environment, "place_in_bowl", 1, replace(CONFIG, actor="corrected", attempt=grasps)
     )
     assert (episode is None) == held
 
 
 def test_a_policy_is_corrected_alike_in_any_number_of_processes(tmp_path):
-    recording = replace(STUDIO, num_views=3, actor="corrected", beginner=PolicyBegins(Hold, RolloutConfig()))
+    recording = replace(CONFIG, num_views=3, actor="corrected", attempt=PolicyAttempt(Hold, RolloutConfig()))
     wanted = [("push_button", seed) for seed in range(3)]
     for workers in (1, 2):
         assert all(
@@ -244,7 +244,7 @@ def test_an_attempt_is_not_given_up_while_something_is_held():
 
 def test_play_goes_everywhere_and_says_nothing():
     environment = Tabletop("stack_blocks", size=(32, 32))
-    play = replace(STUDIO, actor="play", every=4)
+    play = replace(CONFIG, actor="play", every=4)
     episodes = [record_episode(environment, "stack_blocks", seed, play) for seed in range(2)]
     assert all(episode.instruction is None and episode.id.startswith("play/") for episode in episodes)
     assert all(episode.trajectory.world_from_tool.translation.std(0).min() > 0.02 for episode in episodes)
@@ -254,24 +254,24 @@ def test_play_goes_everywhere_and_says_nothing():
 def test_a_failed_demonstration_is_not_an_episode(monkeypatch):
     environment = Tabletop("reach_target", size=(32, 32))
     monkeypatch.setattr(environment, "succeeded", lambda: False)
-    assert record_episode(environment, "reach_target", 0, STUDIO) is None
+    assert record_episode(environment, "reach_target", 0, CONFIG) is None
 
 
 def test_still_cameras_are_one_and_moving_ones_have_a_frame_axis():
     for rig, shape in (("sampled", ()), ("moving", None)):
         environment = Tabletop("reach_target", RIGS[rig], size=(32, 32))
-        episode = record_episode(environment, "reach_target", 0, STUDIO)
+        episode = record_episode(environment, "reach_target", 0, CONFIG)
         expected = (episode.num_frames,) if shape is None else shape
         assert all(view.camera.batch_shape == expected for view in episode.views)
 
 
 def test_bytes_do_not_depend_on_processes_nor_on_stopping(tmp_path: Path):
-    for _ in record(tmp_path / "one", WANTED, STUDIO, num_workers=1):
+    for _ in record(tmp_path / "one", WANTED, CONFIG, num_workers=1):
         pass
-    stopped = record(tmp_path / "two", WANTED, STUDIO, num_workers=2)
+    stopped = record(tmp_path / "two", WANTED, CONFIG, num_workers=2)
     assert next(stopped) == (WANTED[0], True)
     stopped.close()
-    rest = list(record(tmp_path / "two", WANTED, STUDIO, num_workers=1))
+    rest = list(record(tmp_path / "two", WANTED, CONFIG, num_workers=1))
     assert [one for one, _ in rest] == WANTED[1:]
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 

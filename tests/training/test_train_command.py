@@ -28,6 +28,7 @@ def test_a_run_leaves_its_recipe_its_log_a_contact_sheet_and_models(command, tmp
     assert "after step 2" in capsys.readouterr().out
     held = {path.name for path in tmp_path.iterdir()}
     assert held == {
+        ".lock",
         "recipe.json",
         "log.jsonl",
         "start",

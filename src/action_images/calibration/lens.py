@@ -108,7 +108,7 @@ def straighten(frames: UInt8[Tensor, "frame 3 h w"], lens: Lens) -> UInt8[Tensor
     cv2 = opencv()
     height, width = frames.shape[-2:]
     y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
-    # The way back through the door: OpenCV samples at whole-number pixel centres.
+    # OpenCV samples at whole-number pixel centres.
     source = (lens.bent(torch.stack([x, y], -1).double()) - 0.5).float().numpy()
     straight = [
         cv2.remap(np.ascontiguousarray(frame.movedim(0, -1).numpy()), source, None, cv2.INTER_LINEAR)

@@ -1,4 +1,4 @@
-"""The door to OpenCV: says what is missing, where it is, and what kind of error calibrating raises."""
+"""Loads OpenCV, saying what is missing; the error that calibrating raises."""
 
 import importlib
 from typing import Any

@@ -33,7 +33,7 @@ def main(
         task: Names of tasks.
         instruction: What the policy is told instead of the scene's own words, as "reach the green ball"; a
             scene is looked for in which these words name what the task is about.
-        rig: Where the cameras stand; no camera of training stood where `held-out` ones do.
+        rig: Where the cameras stand; no camera of training stood where `held_out` ones do.
         look: Colours and light; `new` ones were never trained on.
         scene: Which scene; none of them was trained on.
         views: How many cameras.
@@ -54,6 +54,7 @@ def main(
     from action_images.evaluation.protocols import EvaluationProtocol
     from action_images.evaluation.rollout import RolloutConfig
     from action_images.evaluation.trial import append_trial
+    from action_images.files.lock import alone_in
     from action_images.policies import Planning, maker_of
     from action_images.reports.film import write_film
     from action_images.reports.report import write_report
@@ -73,27 +74,28 @@ def main(
     results = out / "results"
     # What words do not fit is said before anything is run, and before what is there is replaced.
     seeds = {name: find_scene(config.environment(name), scene, instruction) for name in tasks}
-    _forget(results)
-    open_results(results, config)
-    for name, seed in seeds.items():
-        environment = config.environment(name)
-        began = time.monotonic()
-        trial, rollout = judge(planner, config, (name, seed), filming=True)
-        took = time.monotonic() - began
-        if instruction is not None:
-            trial, rollout = (
-                replace(trial, instruction=instruction),
-                replace(rollout, instruction=instruction),
-            )
-        film = Path("films") / f"{name}.mp4"
-        (results / film.parent).mkdir(exist_ok=True)
-        expert = expert_path(environment, seed)
-        goal = None if expert is None else expert.world_from_tool[-1]
-        write_film(rollout, results / film, trial.detail, goal)
-        append_trial(results, replace(trial, film=str(film)))
-        outcome = "[green]done[/green]" if trial.succeeded else f"[red]failed[/red] ({trial.failure})"
-        told = f'{name}: "{trial.instruction}": {outcome}: {trial.detail}'
-        console.print(f"{told}. {trial.num_plans} plans of {trial.plan_ms:.0f} ms, {took:.1f} s in all")
+    with alone_in(results):
+        _forget(results)
+        open_results(results, config)
+        for name, seed in seeds.items():
+            environment = config.environment(name)
+            began = time.monotonic()
+            trial, rollout = judge(planner, config, (name, seed), filming=True)
+            took = time.monotonic() - began
+            if instruction is not None:
+                trial, rollout = (
+                    replace(trial, instruction=instruction),
+                    replace(rollout, instruction=instruction),
+                )
+            film = Path("films") / f"{name}.mp4"
+            (results / film.parent).mkdir(exist_ok=True)
+            expert = expert_path(environment, seed)
+            goal = None if expert is None else expert.world_from_tool[-1]
+            write_film(rollout, results / film, trial.detail, goal)
+            append_trial(results, replace(trial, film=str(film)))
+            outcome = "[green]done[/green]" if trial.succeeded else f"[red]failed[/red] ({trial.failure})"
+            told = f'{name}: "{trial.instruction}": {outcome}: {trial.detail}'
+            console.print(f"{told}. {trial.num_plans} plans of {trial.plan_ms:.0f} ms, {took:.1f} s in all")
     written = write_report([results], out / "report.html")
     console.print(f"films: {results / 'films'}; report: {written.path}")
 

@@ -46,7 +46,7 @@ def main(
     from action_images.episodes.dataset import Dataset
     from action_images.model.bundle import load_clips
     from action_images.model.shipped import models_folder
-    from action_images.parallel.cluster import spread_named
+    from action_images.parallel.cluster import executor_named
     from action_images.samples.window import Cutting
     from action_images.training.latents import Encoding, encode_dataset
 
@@ -62,12 +62,12 @@ def main(
     encoding = Encoding(
         dataset, folder, cache, views or Dataset(dataset).view_names, cutting, clips.size, device
     )
-    spread = spread_named(on, workers, threads, device)
+    executor = executor_named(on, workers, threads, device)
     told = Console(stderr=True)
     columns = (TextColumn("encoding"), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=told, transient=True, disable=not told.is_terminal) as progress:
         bar = progress.add_task("encoding", total=None)
         total = encode_dataset(
-            encoding, lambda done, all_: progress.update(bar, completed=done, total=all_), spread
+            encoding, lambda done, all_: progress.update(bar, completed=done, total=all_), executor
         )
     Console().print(f"{total} windows: {cache}", soft_wrap=True)

@@ -61,7 +61,7 @@ def main(
     from action_images.episodes.dataset import Dataset
     from action_images.episodes.trajectory_file import save_trajectory
     from action_images.episodes.video import write_video
-    from action_images.inference import imagine as face
+    from action_images.inference import imagine as imagining
     from action_images.inference.clip_generator import ClipGenerator
     from action_images.inference.pacing import paced_from, recording
     from action_images.model.shipped import models_folder
@@ -93,7 +93,7 @@ def main(
             raise ActionImagesError(
                 "--second-view needs a view to see and another to imagine; give --views two names"
             )
-        video = face.second_view(generator, scene, seed).video
+        video = imagining.second_view(generator, scene, seed).video
         assert video is not None
         for name, view, real in zip(chosen, video.mul(255).round().byte(), scene.video, strict=True):
             write_video(out / f"{name}.mp4", view, generator.clips.fps)
@@ -101,7 +101,7 @@ def main(
         console.print(f"imagined {', '.join(chosen[1:])} from {chosen[0]}", highlight=False)
     else:
         for rank, future in enumerate(
-            face.imagine(generator, scene, 4 if samples is None else samples, seed)
+            imagining.imagine(generator, scene, 4 if samples is None else samples, seed)
         ):
             folder = out / str(rank)
             folder.mkdir(exist_ok=True)

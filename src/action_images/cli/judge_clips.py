@@ -81,6 +81,7 @@ def main(
 
     from action_images.episodes.dataset import Dataset
     from action_images.evaluation.clip_answers import JUDGED_MODES, FurtherMeasures, answerers, judged_windows
+    from action_images.files.lock import alone_in
 
     if unknown := sorted(set(mode) - {*JUDGED_MODES}):
         raise ActionImagesError(
@@ -95,7 +96,6 @@ def main(
     )
     judged = judged_windows(source, generator, chosen, windows)
     asked = answerers(generator, judged, mode or JUDGED_MODES, seed)
-    rows = _figures(judged, asked, chosen, measures)
     about = {
         "dataset": dataset.resolve().name,
         "model": models.name,
@@ -103,7 +103,9 @@ def main(
         "windows": len(judged),
         "seed": seed,
     }
-    _write(out, about, rows)
+    with alone_in(out):
+        rows = _figures(judged, asked, chosen, measures)
+        _write(out, about, rows)
     console = Console()
     console.print(_table(rows, len(judged)))
     console.print(f"written: {out / 'clips.json'}, {out / 'clips.md'}", soft_wrap=True, markup=False)

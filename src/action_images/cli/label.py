@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from action_images.inference.label_job import Job
-    from action_images.parallel.cluster import Spread
+    from action_images.parallel.cluster import Executor
 
 
 @dataclass(frozen=True)
@@ -83,14 +83,14 @@ def main(
         _label_poses(job, out, limit, workers.on_device(models.device))
 
 
-def _label_spots(job: "Job", out: Path, limit: int | None, spread: "Spread") -> None:
+def _label_spots(job: "Job", out: Path, limit: int | None, executor: "Executor") -> None:
     from rich.console import Console
 
     from action_images.cli.terminal.progress import counting
     from action_images.inference.label_spots import label_spots
 
     with counting("labelling") as tell:
-        reasons = list(label_spots(job, out, limit, tell, spread).values())
+        reasons = list(label_spots(job, out, limit, tell, executor).values())
     console = Console()
     console.print(
         f"{reasons.count(None)} episodes: one view shows no depth, "
@@ -100,7 +100,7 @@ def _label_spots(job: "Job", out: Path, limit: int | None, spread: "Spread") -> 
     _tell_reasons(console, reasons, out / "labels/refused.json")
 
 
-def _label_poses(job: "Job", out: Path, limit: int | None, spread: "Spread") -> None:
+def _label_poses(job: "Job", out: Path, limit: int | None, executor: "Executor") -> None:
     from rich.console import Console
 
     from action_images.cli.terminal.progress import counting
@@ -109,7 +109,7 @@ def _label_poses(job: "Job", out: Path, limit: int | None, spread: "Spread") -> 
     from action_images.reports.labels_page import write_labels_page
 
     with counting("labelling") as tell:
-        labels = label_dataset(job, out, limit, tell, spread)
+        labels = label_dataset(job, out, limit, tell, executor)
     write_labels_page(out / "labels.html", Dataset(out), labels)
     num_frames, num_unknown = (sum(row.num_frames for row in labels), sum(row.num_unknown for row in labels))
     mean = sum(row.mean_confidence * row.num_frames for row in labels) / num_frames

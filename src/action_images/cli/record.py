@@ -64,7 +64,7 @@ def main(
 
     from action_images.benchmarks import DEFAULT, find_benchmark
     from action_images.episodes.dataset import DatasetWriter
-    from action_images.evaluation.dagger import PolicyBegins
+    from action_images.evaluation.dagger import PolicyAttempt
     from action_images.evaluation.protocols import protocol_named
     from action_images.policies import maker_of, name_of
     from action_images.sim import LOOKS, RIGS, find_task
@@ -86,7 +86,7 @@ def main(
         find_task(name)
     if every < 1 or hold < 0:
         raise ActionImagesError(f"--every is at least 1 and --hold at least 0, got {every} and {hold}")
-    beginner = None
+    attempt = None
     if (actor == "corrected") != (policy is not None):
         raise ActionImagesError(
             "--policy is whom `--actor corrected` corrects: give both (such as --policy shipped) or neither"
@@ -99,7 +99,7 @@ def main(
             )
         make = maker_of(policy)
         make()  # here too, so that what is wrong is said once
-        beginner = PolicyBegins(make, protocol_named("in_domain").rollout_config)
+        attempt = PolicyAttempt(make, protocol_named("in_domain").rollout_config)
     recording = RecordingConfig(
         RIGS[rig],
         LOOKS[look],
@@ -108,7 +108,7 @@ def main(
         every=every,
         hold=hold,
         actor=actor,
-        beginner=beginner,
+        attempt=attempt,
     )
     wanted = [(name, number) for name in names for number in range(seed, seed + episodes)]
     with DatasetWriter(out, recording.fps) as writer:

@@ -9,10 +9,10 @@ from action_images.robot import Observation, Plan, Policy, RepeatableEnvironment
 
 
 @dataclass(frozen=True)
-class PolicyBegins:
+class PolicyAttempt:
     """Carries out whole trials, as `closed_loop` does, with the first `num_views` of the cameras.
 
-    A `sim.record.Beginner`. `make` makes the policy: once in each process, so it can be pickled and equal
+    A `sim.record.Attempt`. `make` makes the policy: once in each process, so it can be pickled and equal
     ones compare equal. The policy is shown images of the size that is recorded.
     """
 

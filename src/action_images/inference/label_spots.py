@@ -10,7 +10,7 @@ from pathlib import Path
 from action_images.files.atomic import write_json, write_text
 from action_images.inference.label_folder import REFUSED, check_some_labelled, labels_file, prepare
 from action_images.inference.label_job import Job
-from action_images.parallel.cluster import Spread, here
+from action_images.parallel.cluster import Executor, here
 
 
 def label_spots(
@@ -18,7 +18,7 @@ def label_spots(
     out: Path,
     limit: int | None = None,
     seen: Callable[[int, int], None] | None = None,
-    spread: Spread = here,
+    executor: Executor = here,
 ) -> dict[str, str | None]:
     """Write labels/NUMBER.csv.
 
@@ -34,7 +34,7 @@ def label_spots(
     reasons: dict[str, str | None] = dict.fromkeys(dataset.ids[:total])
     left = [number for number in range(total) if not labels_file(out, number).is_file()]
     num_done = total - len(left)
-    for number, spots in zip(left, spread(job.spots, left), strict=True):
+    for number, spots in zip(left, executor(job.spots, left), strict=True):
         if spots.text is not None:
             write_text(labels_file(out, number), spots.text)
         reasons[dataset.ids[number]] = spots.reason

@@ -19,7 +19,7 @@ from action_images.inference.label_folder import (
 )
 from action_images.inference.label_job import Job, LabelledEpisode
 from action_images.inference.labelling import EpisodeLabels
-from action_images.parallel.cluster import Spread, here
+from action_images.parallel.cluster import Executor, here
 
 
 def label_dataset(
@@ -27,7 +27,7 @@ def label_dataset(
     out: Path,
     limit: int | None = None,
     seen: Callable[[int, int], None] | None = None,
-    spread: Spread = here,
+    executor: Executor = here,
 ) -> list[EpisodeLabels]:
     """Write `out`: the job's episodes, their paths labelled; at most the first `limit`.
 
@@ -36,7 +36,7 @@ def label_dataset(
     The copy has labels/NUMBER.csv with each frame's pose and confidence, and labels/episodes.jsonl. An
     episode of which too little could be read has no path in the copy, nor has one that is not calibrated; a
     damaged one is not in it. Their rows say so, and the others are labelled. `seen(done, all)` is told of
-    progress. Where the work is `spread` over machines, all must see the source and `out` under the same
+    progress. Where the `executor` works on other machines, all must see the source and `out` under the same
     paths; what is written does not depend on it.
 
     Raises EpisodeError where `out` is the source, holds something else, or was labelled in another way, and
@@ -49,7 +49,7 @@ def label_dataset(
         jsonl.write(out / EPISODES, [asdict(row) for row in rows])
         with writer.staging() as folder:
             left = range(len(rows), total)
-            for labelled in spread(partial(job.labels, Path(folder)), left):
+            for labelled in executor(partial(job.labels, Path(folder)), left):
                 _store(labelled, out, writer)
                 rows.append(labelled.row)
                 if seen is not None:

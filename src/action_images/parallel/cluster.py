@@ -1,4 +1,4 @@
-"""Work on numbered items, done here or spread over the workers of a Ray cluster, and handed over in order."""
+"""Work on numbered items, done here or by the workers of a Ray cluster, and handed over in order."""
 
 import logging
 import os
@@ -25,7 +25,7 @@ MOST_DEATHS = 3
 
 
 @runtime_checkable
-class Spread(Protocol):
+class Executor(Protocol):
     """Where work is done: `begin` makes the work once in every process; results come in the items' order."""
 
     def __call__(self, begin: Callable[[], Work[Result]], items: Sequence[int]) -> Iterator[Result]: ...
@@ -106,9 +106,9 @@ class OnRay:
         return min(self.num_workers or room, room, num_items)
 
 
-def spread_named(
+def executor_named(
     place: Place, num_workers: int | None = None, num_cpus: int = 1, device: str = "cpu"
-) -> Spread:
+) -> Executor:
     """Where a command's work is done; a worker has `num_cpus` threads, and for 'cuda' a card of its own.
 
     The number of threads decides in which order some sums are taken: the same number here and there gives the

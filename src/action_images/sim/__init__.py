@@ -3,9 +3,9 @@
 It knows no model.
 """
 
-from action_images.sim.gl import open_door
+from action_images.sim.gl import load_mujoco
 
-open_door()
+load_mujoco()
 
 from action_images.sim.cameras import RIGS, Rig  # noqa: E402
 from action_images.sim.environment import Tabletop  # noqa: E402

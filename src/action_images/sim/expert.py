@@ -28,7 +28,7 @@ class Disturbance:
     rng: np.random.Generator
     happened: bool = False
     under_way: bool = False
-    CHANCE = 0.05
+    PROBABILITY = 0.05
     """Of beginning, at each control step."""
 
     def strikes(self, motion: Motion) -> bool:
@@ -36,7 +36,7 @@ class Disturbance:
 
         Never in motions through several poses, of which it would be unclear where they go on.
         """
-        return not self.happened and len(motion.through) == 1 and self.rng.uniform() < self.CHANCE
+        return not self.happened and len(motion.through) == 1 and self.rng.uniform() < self.PROBABILITY
 
     def aside(self, pose: Pose) -> Pose:
         """A pose up to 5 cm and a quarter radian off, rather higher than lower."""

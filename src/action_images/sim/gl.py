@@ -1,4 +1,4 @@
-"""The door to MuJoCo's graphics: how images are rendered, and what is missing where they cannot be."""
+"""MuJoCo's graphics: how images are rendered, and what is missing where they cannot be."""
 # pyright: reportAttributeAccessIssue=false
 # MuJoCo's names live in compiled modules that carry no types.
 
@@ -27,7 +27,7 @@ class RenderingError(OSError):
     """This machine cannot render as MUJOCO_GL asks; the message names the cure."""
 
 
-def open_door() -> None:
+def load_mujoco() -> None:
     """Import MuJoCo with MUJOCO_GL=egl on Linux unless the user chose otherwise.
 
     Raises RenderingError, naming MUJOCO_GL and the packages to install, where its OpenGL libraries cannot be

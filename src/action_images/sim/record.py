@@ -38,9 +38,8 @@ chance, in the task's scene but without a purpose or an instruction.
 
 Demonstration = tuple[str, int]
 """A task's name and a seed."""
-Beginner = Callable[[Tabletop, Observation, Demonstration], None]
-"""Who tries a task before the expert does: carries out the trial that has begun, of which it is shown the
-first observation."""
+Attempt = Callable[[Tabletop, Observation, Demonstration], None]
+"""Tries a task before the expert does: carries out the trial that has begun, given its first observation."""
 
 PLAY_STEPS = 96
 
@@ -50,7 +49,7 @@ class RecordingConfig:
     """How demonstrations are seen: everything but the task and the seed. `size` is (height, width) in px.
 
     A frame is recorded `every` so many control steps, and after its work the expert keeps still for `hold` of
-    them. `beginner` is whom a `corrected` demonstration corrects.
+    them. `attempt` is what a `corrected` demonstration corrects.
     """
 
     rig: Rig
@@ -60,13 +59,12 @@ class RecordingConfig:
     every: int = 1
     hold: int = SETTLING
     actor: Actor = "expert"
-    beginner: Beginner | None = None
+    attempt: Attempt | None = None
 
     def __post_init__(self) -> None:
-        if (self.actor == "corrected") != (self.beginner is not None):
+        if (self.actor == "corrected") != (self.attempt is not None):
             raise ActionImagesError(
-                "somebody's attempt is corrected: give a beginner with the actor `corrected`, "
-                "and with no other"
+                "an attempt is corrected: give an `attempt` with the actor `corrected`, and with no other"
             )
 
     @property
@@ -92,8 +90,8 @@ def record_episode(environment: Tabletop, task: str, seed: int, recording: Recor
     rng = np.random.default_rng([seed, zlib.crc32(f"{recording.actor} {task}".encode())])
     mishap: Disturbance | Blunder | None = None
     first_seen = environment.reset(seed)
-    if recording.beginner is not None:
-        recording.beginner(environment, first_seen, (task, seed))
+    if recording.attempt is not None:
+        recording.attempt(environment, first_seen, (task, seed))
         first_seen = environment.observation()
         steps = correct(environment, recording.hold)
     elif recording.actor == "play":

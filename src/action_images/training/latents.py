@@ -11,8 +11,9 @@ from torch import Tensor
 
 from action_images.episodes.dataset import Dataset
 from action_images.episodes.episode import EpisodeError
+from action_images.files.lock import alone_in
 from action_images.model.autoencoders import load_autoencoder
-from action_images.parallel.cluster import Spread, Work, here
+from action_images.parallel.cluster import Executor, Work, here
 from action_images.samples.latent_cache import LatentCache
 from action_images.samples.sample import cut
 from action_images.samples.window import Cutting
@@ -95,7 +96,7 @@ class Encoding:
 
 
 def encode_dataset(
-    encoding: Encoding, seen: Callable[[int, int], None] | None = None, spread: Spread = here
+    encoding: Encoding, seen: Callable[[int, int], None] | None = None, executor: Executor = here
 ) -> int:
     """Fill the cache; returns how many windows the data set has. The same call goes on where it was stopped.
 
@@ -106,10 +107,11 @@ def encode_dataset(
     dataset, model, folder = (path.resolve() for path in places)
     encoding = replace(encoding, dataset=dataset, model=model, folder=folder)
     source, total = Dataset(dataset), 0
-    for number, windows in enumerate(spread(encoding.begin, range(len(source)))):
-        total += windows
-        if seen is not None:
-            seen(number + 1, len(source))
+    with alone_in(folder):
+        for number, windows in enumerate(executor(encoding.begin, range(len(source)))):
+            total += windows
+            if seen is not None:
+                seen(number + 1, len(source))
     if not total:
         raise EpisodeError(
             f"{dataset}: no episode is as long as a window ({asdict(encoding.cutting)}); give fewer --frames"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from action_images.parallel.cluster import Spread
+    from action_images.parallel.cluster import Executor
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,8 @@ class WorkerOptions:
     threads: int = 1
     """Processor threads of each worker; another number may change last digits."""
 
-    def on_device(self, device: str) -> "Spread":
+    def on_device(self, device: str) -> "Executor":
         """How the work is shared out among workers of this device."""
-        from action_images.parallel.cluster import spread_named
+        from action_images.parallel.cluster import executor_named
 
-        return spread_named(self.on, self.workers, self.threads, device)
+        return executor_named(self.on, self.workers, self.threads, device)
