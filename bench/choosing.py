@@ -2,10 +2,10 @@
 
     python bench/choosing.py --data FOLDER --out FOLDER
 
-FOLDER of the data has `demonstrations` and `validation`, recorded with
-`action-images record --every 4 --size 64`. One run of the tiny network is judged again and again on the same
-held-out windows: by clips of one plain answer, and by clips as a policy makes them. A third column judges
-other windows as a policy sees them: which choice was the better one?
+FOLDER of the data has `demonstrations` and `validation`, recorded with `action-images record --every 4
+--size 64`. One run of the tiny network is judged again and again on the same held-out windows: by clips of one
+plain answer, and by clips as a policy makes them. A third column judges other windows as a policy sees them:
+which choice was the better one?
 """
 
 import argparse

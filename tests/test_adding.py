@@ -1,6 +1,4 @@
-"""docs/adding.md does what it says: each diff is applied to a copy of the package,
-and its lines are run there.
-"""
+"""docs/adding.md does what it says: each diff is applied to a copy of the package, and run there."""
 
 import os
 import re

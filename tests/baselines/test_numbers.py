@@ -1,6 +1,4 @@
-"""A path in numbers: there and back, the same whoever names the world's axes,
-and at rest where nothing moves.
-"""
+"""A path in numbers: there and back, the same in any world frame, and at rest where nothing moves."""
 
 import torch
 

@@ -1,6 +1,4 @@
-"""Ways to show a scene that mean the same: what comes back is of the scene itself,
-and an average knows no left and no first view.
-"""
+"""Views of a scene that mean the same: answers are undone, and an average has no left and no first view."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -81,9 +81,7 @@ def test_one_view_or_no_sample_is_refused(generator, episode):
 
 
 def test_where_a_camera_will_be_is_never_told(generator, episode):
-    """A moving camera's recorded path would give the future away;
-    of the second view's, that of the view which is shown does not.
-    """
+    """A moving camera's recorded path would give the future away; the shown view's does not."""
     scene = whole(episode)
     pose = scene.cameras.world_from_camera
     for view in (0, 1):

@@ -1,6 +1,4 @@
-"""The commands of the other uses: what they say they write is there, whole and right in shape,
-with a network of random weights.
-"""
+"""The commands of the other uses, with random weights: what they say they write is there, in right shape."""
 
 import json
 from dataclasses import replace

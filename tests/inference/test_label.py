@@ -1,6 +1,4 @@
-"""Labelling: right where the model is, sure only there, whatever the length;
-and never more told than it should be.
-"""
+"""Labelling: right where the model is, sure only there, at any length; and told no more than it should be."""
 
 import base64
 import json

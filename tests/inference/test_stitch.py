@@ -1,6 +1,4 @@
-"""Stitching: what all windows agree on comes out as it went in;
-what one of them does not know, the others decide.
-"""
+"""Stitching: what windows agree on comes out unchanged; what one does not know, the others decide."""
 
 from itertools import pairwise
 

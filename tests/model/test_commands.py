@@ -115,16 +115,8 @@ def test_an_episode_of_a_data_set_is_continued(folder, tmp_path):
     )
     with DatasetWriter(tmp_path / "set", fps=10) as writer:
         writer.add(Episode("a/e0", "push the red block", 10.0, views, scene.trajectory[0]))
-    arguments = [
-        "generate",
-        f"--model={folder / 'model'}",
-        f"--dataset={tmp_path / 'set'}",
-        "--frames=5",
-        "--height=32",
-        "--width=32",
-        "--steps=1",
-        f"--out={tmp_path / 'out'}",
-    ]
+    arguments = ["generate", f"--model={folder / 'model'}", f"--dataset={tmp_path / 'set'}", "--frames=5"]
+    arguments += ["--height=32", "--width=32", "--steps=1", f"--out={tmp_path / 'out'}"]
     assert main([*arguments, "--mode=joint", "--start=2", "--stride=2"]) == 0
     assert {path.name for path in (tmp_path / "out").glob("*.mp4")} == {
         f"{view}{part}.mp4" for view in ("front", "left") for part in ("", "_actions")

@@ -178,9 +178,7 @@ STEMS = {
     "motion_channels": ("video", "label", "later_frames"),
     "action_channels": ("action", "simulate", "later_actions"),
 }
-"""Value of the config -> the stream that its stem looks at, a mode that gives it,
-and the argument that shows it.
-"""
+"""Value of the config -> the stream of its stem, a mode that gives it, and the argument that shows it."""
 
 
 @pytest.mark.parametrize("stem", STEMS)

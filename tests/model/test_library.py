@@ -1,6 +1,4 @@
-"""What diffusers and peft offer for their models works on ours:
-saving, LoRA, caches, offloading, context parallelism.
-"""
+"""diffusers and peft work on our models: saving, LoRA, caches, offloading, context parallelism."""
 
 import pytest
 import torch

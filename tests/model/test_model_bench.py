@@ -1,6 +1,4 @@
-"""The bench of the model: figures appear as they are measured,
-and a saved autoencoder is measured from its folder.
-"""
+"""The bench of the model: figures appear as they are measured; a saved autoencoder is measured too."""
 
 import json
 import subprocess

@@ -45,8 +45,10 @@ def test_case_and_punctuation_do_not_matter():
 
 
 def test_another_process_hears_the_same():
-    encoded = "HashedWords().encode(['open the drawer'])"
-    code = f"from action_images.model.text import HashedWords; print({encoded}.sum().item())"
+    code = (
+        "from action_images.model.text import HashedWords; "
+        "print(HashedWords().encode(['open the drawer']).sum().item())"
+    )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert float(told.stdout) == words.encode(["open the drawer"]).sum().item()
 

@@ -55,9 +55,7 @@ def test_pickers_that_cannot_share_a_vector_evenly_are_refused():
 
 
 def right(picked: bool) -> float:
-    """How often a linear reading of the vector, learnt on two thirds of the pairs of colours,
-    names both in their roles in the others.
-    """
+    """How often a linear reading of the vector, learnt on 2/3 of the colour pairs, is right on the others."""
     torch.manual_seed(0)
     colours = ["red", "green", "blue", "yellow", "orange", "purple"]
     pairs = torch.tensor([(a, b) for a in range(6) for b in range(6) if a != b])[torch.randperm(30)]

@@ -10,6 +10,7 @@ import pytest
 from ray_jobs import Fragile, begin, load
 
 from action_images.episodes.dataset import DatasetWriter
+from action_images.files.lock import alone_in
 from action_images.inference.label_folder import load_labels
 from action_images.inference.label_job import Job
 from action_images.inference.labelled_copy import label_dataset
@@ -84,6 +85,8 @@ def test_labels_are_the_same_bytes_wherever_they_are_made_though_a_worker_is_kil
 def test_latents_are_the_same_bytes_wherever_they_are_made(folders, tmp_path):
     data, model = folders
     encoding = Encoding(data, model, tmp_path / "here", ("view1", "view0"), Cutting(5, step=2), (64, 64))
+    with alone_in(encoding.folder), pytest.raises(ValueError, match="another process is writing here"):
+        encode_dataset(encoding)
     assert encode_dataset(encoding) == 12
     assert encode_dataset(replace(encoding, folder=tmp_path / "ray"), executor=OnRay()) == 12
     assert content(tmp_path / "ray") == content(tmp_path / "here")

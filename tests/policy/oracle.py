@@ -25,9 +25,7 @@ DEBUG = replace(
 
 
 def fitted_models(environment: Tabletop, seed: int, clips: Clips = CLIPS) -> Models:
-    """A network of random weights behind an autoencoder that is fitted to action images of one expert,
-    and to what it sees.
-    """
+    """Random weights behind an autoencoder that is fitted to one expert's action images and its views."""
     seen = environment.reset(seed)
     recorded, _ = demonstrated(environment, seed)
     windows = [

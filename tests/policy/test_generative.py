@@ -1,6 +1,4 @@
-"""The generative policy: right end to end where the model is, honest where it is not,
-and the same for the same seed.
-"""
+"""The generative policy: right end to end where the model is, honest where not, the same for a seed."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -39,9 +37,7 @@ def oracle_policy(environment: Tabletop, models, **values) -> tuple[GenerativePo
 
 
 def test_with_a_perfect_model_the_trial_succeeds_in_the_simulator(scene):
-    """Draws, encodes, samples, decodes, reads, resamples and executes:
-    all of it must be right for a grasp to hold.
-    """
+    """Draws, encodes, samples, decodes, reads, resamples, executes: all must be right for a grasp."""
     environment, _, models = scene
     policy, _ = oracle_policy(environment, models)
     trial = BegunTrial(environment, "pick_and_lift", SEED, first_seen=environment.reset(SEED), max_steps=120)

@@ -124,9 +124,7 @@ def test_a_blank_action_image_is_far_off_and_not_keeping_still(run, recipe):
 
 
 def test_held_out_windows_are_told_what_their_own_mode_and_source_say(recipe, demonstrations, held_out):
-    """Text is taken away by the mode that is judged, and each mode is judged on the sources that have it,
-    never mirrored.
-    """
+    """Text is dropped by the judged mode; each mode is judged on the sources that have it, never mirrored."""
     modes = dict.fromkeys(("policy", "label"), 1.0)
     labelled = SourceRecipe(held_out, modes=modes, drop_text=0.0, drop_text_of={"label": 1.0})
     planned = SourceRecipe(demonstrations, modes={"policy": 1.0}, drop_text=0.0)
@@ -167,9 +165,7 @@ def test_augmented_windows_take_as_many_canvases_in_a_pass_as_plain_ones(run, re
 
 
 def test_validation_judges_the_clips_that_a_policy_plans_with(run, recipe):
-    """The path of a held-out window is what the clip generator makes of its first images,
-    averaged and smoothed.
-    """
+    """The path of a held-out window is the clip generator's, from its first images, averaged and smoothed."""
     for weight in run.models.denoiser.parameters():
         weight.data.add_(0.05 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(0)))
     generator = ClipGenerator.of(run.models, generation=GENERATIONS["one-step-averaged"])

@@ -130,8 +130,7 @@ def test_two_processes_learn_what_one_does_and_one_goes_on_from_their_checkpoint
 def test_two_processes_that_share_go_on_from_what_one_saved(recipe, tmp_path, config):
     plain = replace(recipe, validation=(), num_steps=4)
     whole = train(plain, tmp_path / "one")
-    # What one process has learnt after two of four steps, which is not what two steps of a recipe of two
-    # would teach.
+    # One process after two of four steps: a recipe of two steps would teach something else.
     run = Run.start(plain, tmp_path / "more")
     for step, batches in run.steps():
         run.learn(step, batches)

@@ -1,6 +1,4 @@
-"""Another family of transformers is one file and one line:
-LTX's, under the same wrapper, through the same training.
-"""
+"""Another family of transformers is one file and one line: LTX's, in the same wrapper and training."""
 
 # diffusers gives its models attributes that no type checker sees.
 # pyright: reportAttributeAccessIssue=false, reportOptionalSubscript=false

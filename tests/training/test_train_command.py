@@ -90,16 +90,10 @@ def test_a_dry_run_and_the_card_count_the_episodes_of_the_part_alone(
     train, held_out = (sum(map(Split(part, 0.3, "episode"), ids)) for part in ("train", "held_out"))
     assert train
     assert held_out
-    halves = [
-        f"--{one}.0.{name}={value}"
-        for one, part in (("sources", "train"), ("validation", "held_out"))
-        for name, value in (
-            ("path", demonstrations),
-            ("part", part),
-            ("held-out", 0.3),
-            ("held-out-by", "episode"),
-        )
-    ]
+    halves = []
+    for one, part in (("sources", "train"), ("validation", "held_out")):
+        halves += [f"--{one}.0.path={demonstrations}", f"--{one}.0.part={part}"]
+        halves += [f"--{one}.0.held-out=0.3", f"--{one}.0.held-out-by=episode"]
     assert main([*command, *halves, "--out", str(tmp_path), "--dry-run"]) == 0
     rows = [
         [cell.strip() for cell in line.split("│")[1:-1]]

@@ -1,6 +1,4 @@
-"""The vector policy in the one loop: it learns, it is shown what the others are shown, it is saved,
-and it drives an arm.
-"""
+"""The vector policy in the one loop: it learns, sees what the others see, is saved, and drives an arm."""
 
 import json
 from dataclasses import replace
@@ -61,12 +59,8 @@ def test_it_learns_paths_by_heart_is_saved_and_drives_an_arm(vectors, tmp_path, 
     loaded = Models.load(model, denoiser=PathRegressor)
     trained = validation.judge(ClipGenerator.of(loaded)).figures["policy"]
     assert trained["final mm"] < 0.7 * mean_path["final mm"]
-    assert trained["final mm"] == pytest.approx(
-        json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[-1])["validation"]["policy"][
-            "final mm"
-        ],
-        abs=1e-3,
-    )
+    last = json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[-1])
+    assert trained["final mm"] == pytest.approx(last["validation"]["policy"]["final mm"], abs=1e-3)
     assert answers_of(model) == "path"
     with pytest.raises(ValueError, match="answer with a path, wanted are some that answer with a canvas"):
         Models.load(model)
@@ -179,9 +173,7 @@ def test_the_baseline_has_the_methods_network_tokens_and_compute():
 
 
 def test_it_can_begin_with_the_eyes_of_a_model_that_draws(vectors, tmp_path):
-    """All of that network is taken over but what answers; and models of the same kind are gone on from as
-    they are.
-    """
+    """All of that network but its last layer is taken over; models of the same kind go on as they are."""
     drawing = train(
         replace(DEBUG, sources=vectors.sources, validation=(), num_steps=3, num_workers=0),
         tmp_path / "drawing",
@@ -189,9 +181,8 @@ def test_it_can_begin_with_the_eyes_of_a_model_that_draws(vectors, tmp_path):
     seeing = Models.load(drawing).denoiser.transformer.state_dict()
     run = Run.start(replace(vectors, pretrained=drawing), tmp_path / "begun", objective=VECTORS)
     begun = run.models.denoiser.transformer.state_dict()
-    assert {
-        name for name, weight in begun.items() if not torch.equal(weight, seeing.get(name, torch.zeros(())))
-    } == {"proj_out.weight", "proj_out.bias"}
+    taken = {name for name, weight in seeing.items() if torch.equal(weight, begun.get(name, torch.zeros(())))}
+    assert set(begun) - taken == {"proj_out.weight", "proj_out.bias"}
     assert not run.models.denoiser.head.std.eq(1).all()
 
     model = train(replace(vectors, pretrained=drawing, num_steps=2), tmp_path / "run", objective=VECTORS)

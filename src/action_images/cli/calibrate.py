@@ -133,6 +133,7 @@ def _calibrate(what: Shooting) -> None:
     from action_images.calibration import calibrate, load_shots
     from action_images.calibration.solve import report
     from action_images.episodes.cameras_file import load_cameras, save_cameras
+    from action_images.files.atomic import write_text
     from action_images.reports.calibration_picture import save_calibration_picture
 
     if not what.folders:
@@ -159,9 +160,7 @@ def _calibrate(what: Shooting) -> None:
     save_cameras(what.out / "cameras.json", result.cameras())
     if mount == "tool":
         save_cameras(what.out / "tool_from_camera.json", result.mounted())
-    part = what.out / "report.json.part"
-    part.write_text(json.dumps(report(result), indent=1) + "\n", encoding="utf-8")
-    part.replace(what.out / "report.json")
+    write_text(what.out / "report.json", json.dumps(report(result), indent=1) + "\n")
     for name in result.names:
         save_calibration_picture(what.out / f"{name}.png", result, name)
     if kept and len(kept) < len(shots.sizes):

@@ -51,6 +51,7 @@ def main(
     from rich.progress import track
 
     from action_images.evaluation import codec_error
+    from action_images.files.atomic import write_text
     from action_images.reports.codec_error_plot import plot_codec_error
 
     settings = [
@@ -74,8 +75,6 @@ def main(
             "rank_correlation": correlation,
             "rows": [sample.row() for sample in samples],
         }
-        part = out / "codec_error.json.part"
-        part.write_text(json.dumps(content, indent=1) + "\n")
-        part.replace(out / "codec_error.json")
+        write_text(out / "codec_error.json", json.dumps(content, indent=1) + "\n")
         plot_codec_error(samples, out / "codec_error.png")
         Console().print(f"{out / 'codec_error.png'}")

@@ -95,11 +95,10 @@ def _write(path: Path, ceilings: list) -> None:
     import json
     from dataclasses import asdict
 
+    from action_images.files.atomic import write_text
+
     rows = [
         {**asdict(ceiling), "interval": {way: ceiling.interval(way) for way in ceiling.num_succeeded}}
         for ceiling in ceilings
     ]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(rows, indent=2) + "\n")
-    part.replace(path)
+    write_text(path, json.dumps(rows, indent=2) + "\n")

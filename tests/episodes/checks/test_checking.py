@@ -78,9 +78,7 @@ def rewrite_episodes(path, change):
 
 
 def damaged_in_many_ways(good, path):
-    """Every kind of bad input that leaves a set which can be opened,
-    each in an episode or view of its own.
-    """
+    """Every kind of bad input that leaves a set readable, each in an episode or view of its own."""
     shutil.copytree(good, path)
     videos = path / "videos"
     cut = videos / "observation.images.left/chunk-000/file-000.mp4"
