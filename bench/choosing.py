@@ -3,9 +3,9 @@
     python bench/choosing.py --data FOLDER --out FOLDER
 
 FOLDER of the data has `demonstrations` and `validation`, recorded with `action-images record --every 4
---size 64`. One run of the tiny network is judged again and again on the same held-out windows: by clips of one
-plain answer, and by clips as a policy makes them. A third column judges other windows as a policy sees them:
-which choice was the better one?
+--size 64`. One run of the tiny network is judged again and again on the same held-out windows: by clips of
+one plain answer, and by clips as a policy makes them. A third column judges other windows as a policy sees
+them: which choice was the better one?
 """
 
 import argparse
@@ -96,7 +96,7 @@ def main() -> None:
     others = replace(recipe, validation=held_out, validation_windows=2 * options.windows)
     run = Run.start(recipe, options.out / "run")
     rows = judged(run, options.every, Validation.of(others, run.clips))
-    plain, policy = ([row[name] for row in rows] for name in ("plain mm", "policy mm"))
+    plain, policy = [row["plain mm"] for row in rows], [row["policy mm"] for row in rows]
     agreement = float(spearmanr(plain, policy).statistic)
     best = {
         "plain": min(rows, key=lambda row: row["plain mm"]),

@@ -250,6 +250,8 @@ def _carry(what: Carry) -> None:
 
 
 def _straighten(what: Straighten) -> None:
+    from itertools import chain
+
     import torch
 
     from action_images.calibration.lens import Lens, lens_of, straighten
@@ -274,7 +276,7 @@ def _straighten(what: Straighten) -> None:
         frames.read(range(first, min(first + at_once, len(frames))))
         for first in range(0, len(frames), at_once)
     )
-    straight_frames = (straighten(frame[None], lens)[0] for part in parts for frame in part)
+    straight_frames = (straighten(frame[None], lens)[0] for frame in chain.from_iterable(parts))
     pixel_format = "yuv444p" if height % 2 or width % 2 else "yuv420p"
     write_video(what.out, straight_frames, frames.fps, what.crf, pixel_format)
     print(f"{what.out}: {len(frames)} frames")

@@ -1,6 +1,11 @@
 """Compare two policies on the scenes that both were judged on, task by task and over all (exact McNemar)."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from action_images.evaluation.trial import TrialRecord
 
 
 def main(first: Path, second: Path, /) -> None:
@@ -22,18 +27,31 @@ def main(first: Path, second: Path, /) -> None:
     from action_images.evaluation.trial import load_trials
 
     trials = [load_trials(folder) for folder in (first, second)]
-    shared = set.intersection(*({trial.key for trial in part} for part in trials))
-    won = [{trial.key: trial.succeeded for trial in part if trial.key in shared} for part in trials]
-    names = [", ".join(sorted({f"{trial.policy} ({trial.protocol})" for trial in part})) for part in trials]
+    outcomes = list(map(_outcomes, trials))
+    shared = outcomes[0].keys() & outcomes[1].keys()
+    names = list(map(_name, trials))
     table = Table(title="the same scenes: success % (95 % Wilson interval)", box=SIMPLE)
     for heading in ("task", "scenes", *names, "only first", "only second", "p (McNemar)"):
         table.add_column(heading, overflow="fold")
     for task in (*sorted({task for task, _ in shared}), "all"):
-        rows = [{key: value for key, value in part.items() if task in ("all", key[0])} for part in won]
+        chosen = {key for key in shared if task in ("all", key[0])}
+        rows = [_only(chosen, part) for part in outcomes]
         pairing = pair(*rows)
         unshared = (str(pairing.only_first), str(pairing.only_second), f"{pairing.p_value:.3g}")
         table.add_row(task, str(pairing.num_pairs), *(_rate(list(part.values())) for part in rows), *unshared)
     Console().print(table)
+
+
+def _outcomes(trials: "Sequence[TrialRecord]") -> dict[tuple[str, int], bool]:
+    return {trial.key: trial.succeeded for trial in trials}
+
+
+def _name(trials: "Sequence[TrialRecord]") -> str:
+    return ", ".join(sorted({f"{trial.policy} ({trial.protocol})" for trial in trials}))
+
+
+def _only(keys: set[tuple[str, int]], outcomes: dict[tuple[str, int], bool]) -> dict[tuple[str, int], bool]:
+    return {key: succeeded for key, succeeded in outcomes.items() if key in keys}
 
 
 def _rate(won: list[bool]) -> str:

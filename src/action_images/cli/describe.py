@@ -18,6 +18,7 @@ def main(
     batch: int = 1,
     devices: int = 1,
     dtype: Literal["float32", "bfloat16"] | None = None,
+    *,
     sharded: bool = False,
     checkpointed: bool = True,
     lora_rank: int = 32,

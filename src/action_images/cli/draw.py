@@ -18,6 +18,7 @@ def main(
     columns: Path | None = None,
     fps: float = 10.0,
     crf: int = 18,
+    *,
     png: bool = False,
     released: bool = False,
     axis_length: float = 0.1,

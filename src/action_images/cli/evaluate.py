@@ -65,6 +65,7 @@ def main(
     planning: Annotated[Planning, tyro.conf.arg(name="")] = Planning(),
     server: Annotated[ServerOptions, tyro.conf.arg(name="")] = ServerOptions(),
     workers: int = 1,
+    *,
     films: bool = True,
     ceiling: bool = True,
 ) -> None:

@@ -29,6 +29,7 @@ def main(
     width: int | None = None,
     steps: int | None = None,
     guidance: float | None = None,
+    *,
     cached: bool = False,
     seed: int = 0,
     fps: float | None = None,

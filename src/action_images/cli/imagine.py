@@ -17,6 +17,7 @@ def main(
     instruction: str | None = None,
     views: tuple[str, ...] = (),
     samples: int | None = None,
+    *,
     second_view: bool = False,
     seed: int = 0,
     sampling: str | None = None,

@@ -46,6 +46,7 @@ def main(
         out: Folder for codec_error.png and codec_error.json.
     """
     import json
+    from itertools import product
 
     from rich.console import Console
     from rich.progress import track
@@ -56,9 +57,7 @@ def main(
 
     settings = [
         codec_error.Setting(size, num, name, precision)
-        for name in corruptions
-        for num in views
-        for size in sizes
+        for name, num, size in product(corruptions, views, sizes)
     ]
     samples = list(
         track(codec_error.measure(settings, clips, seed), total=len(settings), description="reading")

@@ -17,6 +17,7 @@ def main(
     precision: Literal["exact", "fast"] = "exact",
     max_std_mm: float = 2.5,
     smooth_frames: float | None = None,
+    *,
     released: bool = False,
     axis_length: float = 0.1,
 ) -> int:

@@ -52,6 +52,8 @@ def main(
         policy: whom `corrected` corrects: a folder of models, or `shipped`. It looks through the first two
             cameras. Give each policy a data set of its own, and scenes (`--seed`) that it was not trained on.
     """
+    from itertools import product
+
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -110,7 +112,7 @@ def main(
         actor=actor,
         attempt=attempt,
     )
-    wanted = [(name, number) for name in names for number in range(seed, seed + episodes)]
+    wanted = list(product(names, range(seed, seed + episodes)))
     with DatasetWriter(out, recording.fps) as writer:
         num_there = sum(recording.episode_id(*one) in writer.ids for one in wanted)
         settings = {

@@ -97,8 +97,8 @@ def _write(path: Path, ceilings: list) -> None:
 
     from action_images.files.atomic import write_text
 
-    rows = [
-        {**asdict(ceiling), "interval": {way: ceiling.interval(way) for way in ceiling.num_succeeded}}
-        for ceiling in ceilings
-    ]
+    rows = []
+    for ceiling in ceilings:
+        intervals = {way: ceiling.interval(way) for way in ceiling.num_succeeded}
+        rows.append({**asdict(ceiling), "interval": intervals})
     write_text(path, json.dumps(rows, indent=2) + "\n")

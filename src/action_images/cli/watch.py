@@ -72,7 +72,7 @@ def _film(name: str, seed: int, recording, path: Path, columns: int) -> str:
     write_video(path.with_suffix(".mp4"), film, environment.control_hz)
     save_png(
         path.with_suffix(".png"),
-        contact_sheet([row[view] for view in range(len(video)) for row in (video, drawn, both)], columns),
+        contact_sheet(list(torch.stack([video, drawn, both], 1).flatten(0, 1)), columns),
     )
     outcome = "succeeded" if environment.succeeded() else "failed"
     environment.close()

@@ -184,7 +184,7 @@ def _index(
         stored_size=stored,
         fps=float(stream.average_rate or 0),
         pts=np.arange(len(pts)) if in_decode_order else pts,
-        time_base=_time_base(stream, in_decode_order),
+        time_base=_time_base(stream, in_decode_order=in_decode_order),
         keyframes=tuple(frame for frame, packet in enumerate(times) if packet.is_keyframe),
         turn=turn,
         by_height=by_height,
@@ -201,7 +201,7 @@ def _knows_no_times(container: InputContainer, stream: VideoStream, packets: lis
     return container.format.name == "avi" and bool(stream.codec_context.has_b_frames) and ascending
 
 
-def _time_base(stream: VideoStream, in_decode_order: bool) -> float:
+def _time_base(stream: VideoStream, *, in_decode_order: bool) -> float:
     if in_decode_order:
         return 1 / float(stream.average_rate or 1)
     return float(stream.time_base or 0)

@@ -87,7 +87,13 @@ def _known_at(stitched: Sure, frame: int) -> Trajectory | None:
 
 
 def _labelled(
-    generator: ClipGenerator, recording: Sample, start: int, begin: Trajectory | None, given: bool, seed: int
+    generator: ClipGenerator,
+    recording: Sample,
+    start: int,
+    begin: Trajectory | None,
+    *,
+    given: bool,
+    seed: int,
 ) -> Sure:
     """One window's path.
 

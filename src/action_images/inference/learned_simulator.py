@@ -22,12 +22,11 @@ NOISE_SEEDS_APART = 1_000_003
 class LearnedSimulator:
     """An Environment that begins at an observation, then shows what the model makes of the poses told.
 
-    `begin` gives the observation that the trial of a seed begins with, of a real scene or another simulator.
-    `judge` says whether the task is done: the model knows images and the tool, and no physical state. The
-    tool is taken to reach every pose it is told exactly, so nothing is ever out of reach. Images of up to one
-    clip from the last anchor are imagined in one piece. Then the clip's last image becomes the next anchor.
-    Cameras stand still.
-    A trial's noise is drawn from its seed and `noise_seed`.
+    `begin` gives the observation that the trial of a seed begins with: of a real scene, or another
+    simulator's reset. `judge` says whether the task is done: the model knows images and the tool, and no
+    physical state. The tool is taken to reach every pose it is told exactly, so nothing is ever out of reach.
+    Images of up to one clip from the last anchor are imagined in one piece; then the clip's last image
+    becomes the next anchor. Cameras stand still. A trial's noise is drawn from its seed and `noise_seed`.
     """
 
     generator: ClipGenerator

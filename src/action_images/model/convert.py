@@ -78,10 +78,10 @@ def convert(source: Path, folder: Path, max_shard_bytes: int = 2 * 10**9) -> Con
             save_file(part, path, {"format": "pt"})
         del part
     total = sum(tensor.nbytes for tensor in tensors.values())
-    index = {
-        "metadata": {"total_size": total},
-        "weight_map": {name: file for file, shard in zip(names, shards, strict=True) for name in shard},
-    }
+    weight_map: dict[str, str] = {}
+    for file, shard in zip(names, shards, strict=True):
+        weight_map |= dict.fromkeys(shard, file)
+    index = {"metadata": {"total_size": total}, "weight_map": weight_map}
     write_json(folder / "diffusion_pytorch_model.safetensors.index.json", index)
     write_json(folder / "config.json", {"_class_name": ActionImagesTransformer3DModel.__name__, **config})
     return Conversion(len(ours), total, tuple(folder / name for name in names), config)
@@ -142,14 +142,14 @@ def check_shapes(shapes: Mapping[str, tuple[int, ...]], config: dict[str, Any], 
     missing, left_over = sorted(set(expected) - set(shapes)), sorted(set(shapes) - set(expected))
     if missing or left_over:
         raise ActionImagesError(
-            f"{source}: {len(missing)} tensors are missing {missing[:3]}, {len(left_over)} are left "
-            f"over {left_over[:3]}"
+            f"{source}: {len(missing)} tensors are missing {missing[:3]}, {len(left_over)} are "
+            f"left over {left_over[:3]}"
         )
     for name, shape in shapes.items():
         if shape != expected[name]:
             raise ActionImagesError(
-                f"{source}: '{name}' has shape {shape}, its neighbours call for {expected[name]}; the "
-                "file is damaged or of another model"
+                f"{source}: '{name}' has shape {shape}, its neighbours call for {expected[name]}; "
+                "the file is damaged or of another model"
             )
 
 
@@ -183,8 +183,8 @@ def _open(source: Path) -> dict[str, _OnDisk]:
     files = sorted(source.glob("*.safetensors")) if source.is_dir() else [source]
     if not files or not all(file.is_file() for file in files) or files[0].suffix not in KNOWN_SUFFIXES:
         raise ActionImagesError(
-            f"{source}: no checkpoint there; give a {', '.join(KNOWN_SUFFIXES)} file or a folder of "
-            ".safetensors shards"
+            f"{source}: no checkpoint there; give a {', '.join(KNOWN_SUFFIXES)} file or a folder "
+            "of .safetensors shards"
         )
     opened: dict[str, _OnDisk] = {}
     for file in files:
@@ -221,8 +221,8 @@ def _open_pickle(file: Path) -> dict[str, _OnDisk]:
         # copied.
         if value.nbytes > value.untyped_storage().nbytes():
             raise ActionImagesError(
-                f"{file}: '{name}' has shape {tuple(value.shape)}, but the file holds less than that; "
-                "it is damaged"
+                f"{file}: '{name}' has shape {tuple(value.shape)}, but the file holds less than "
+                "that; it is damaged"
             )
     return {name: _OnDisk(tuple(value.shape), value.nbytes, file, name) for name, value in loaded.items()}
 

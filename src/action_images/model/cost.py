@@ -187,7 +187,7 @@ def training_flops(
 
     def count(part: Conditioned) -> int:
         learning = _made_to_learn(part, use, lora_rank, lora_targets)
-        return _count_flops(_checkpointed(learning, checkpointed), load, use)
+        return _count_flops(_made_ready(learning, checkpointed=checkpointed), load, use)
 
     return _for_all_layers(network, count)
 
@@ -230,7 +230,7 @@ def memory(
 
     def count(part: Conditioned) -> int:
         learning = _made_to_learn(_in_dtype(part, dtype), use, lora_rank, lora_targets)
-        return _count_activations(_checkpointed(learning, checkpointed), load, use, dtype)
+        return _count_activations(_made_ready(learning, checkpointed=checkpointed), load, use, dtype)
 
     parameters = count_parameters(network)
     adapters = lora_parameters(network, lora_rank, lora_targets) if use == "lora" else 0
@@ -272,7 +272,7 @@ def _made_to_learn(
     return network
 
 
-def _checkpointed(network: Conditioned, checkpointed: bool) -> Conditioned:
+def _made_ready(network: Conditioned, *, checkpointed: bool) -> Conditioned:
     if checkpointed:
         network.enable_gradient_checkpointing()
     return network

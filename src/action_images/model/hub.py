@@ -7,6 +7,7 @@ import shutil
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -152,11 +153,8 @@ def _check_whole(part: Path, files: Sequence[str]) -> None:
         raise ActionImagesError(
             f"{part}: has no {' or '.join(files)}; give a whole download of {WAN.repository}"
         )
-    named = {
-        file
-        for index in part.glob("*.index.json")
-        for file in json.loads(index.read_text())["weight_map"].values()
-    }
+    weight_maps = [json.loads(index.read_text())["weight_map"] for index in part.glob("*.index.json")]
+    named = set(chain.from_iterable(weight_map.values() for weight_map in weight_maps))
     weights = {path.name for path in part.glob("*.safetensors")} | named
     for name in sorted(weights):
         _check_weights(part / name)
@@ -200,14 +198,14 @@ def _check_commits(folder: Path, recorded: Mapping[str, str], asked: Mapping[str
     for repository, commit in asked.items():
         if recorded.get(repository) != commit:
             raise ActionImagesError(
-                f"{folder}: was begun from {repository} at {recorded.get(repository)}, not {commit}; "
-                "ask for that commit, or name another "
+                f"{folder}: was begun from {repository} at {recorded.get(repository)}, not "
+                f"{commit}; ask for that commit, or name another "
                 "folder"
             )
 
 
 def _only_file(snapshot: Path, patterns: Sequence[str]) -> Path:
-    found = sorted(path for pattern in patterns for path in snapshot.glob(pattern))
+    found = sorted(chain.from_iterable(map(snapshot.glob, patterns)))
     if len(found) != 1:
         raise ActionImagesError(
             f"{snapshot}: {len(found)} files fit {list(patterns)}; exactly one checkpoint is needed"

@@ -26,8 +26,8 @@ def models_folder(name: str) -> Path:
     folder = Path(action_images.__file__).parent / "weights" / "tiny"
     if not folder.is_dir():
         raise ActionImagesError(
-            "this installation has no shipped models (action_images/weights/tiny); name a folder of "
-            "models instead"
+            "this installation has no shipped models (action_images/weights/tiny); name a folder "
+            "of models instead"
         )
     return folder
 

@@ -56,7 +56,7 @@ ACTION_FORMATS: dict[str, ActionFormat] = {
         "vector r with R_new = exp(r) R_old; the opening stays absolute",
     ),
     "matrix": ActionFormat(
-        (*(f"r{row}{column}" for row in range(3) for column in range(3)), "x", "y", "z", "opening"),
+        ("r00", "r01", "r02", "r10", "r11", "r12", "r20", "r21", "r22", "x", "y", "z", "opening"),
         ("1",) * 9 + ("m",) * 3 + ("1",),
         "absolute pose of the tool in the world without any rounding: rotation matrix row by row, position",
     ),
@@ -263,11 +263,14 @@ def _images(value: Any) -> np.ndarray:
     return value
 
 
+def _as_words(shape: tuple[int | None, ...]) -> str:
+    sizes = tuple("view" if size is None else size for size in shape)
+    return str(sizes).replace("'", "")
+
+
 def _numbers(message: dict, name: str, *shapes: tuple[int | None, ...]) -> np.ndarray:
     value = message[name]
-    wanted = " or ".join(
-        str(tuple("view" if size is None else size for size in shape)).replace("'", "") for shape in shapes
-    )
+    wanted = " or ".join(map(_as_words, shapes))
     if (
         not isinstance(value, np.ndarray)
         or value.dtype.kind != "f"
@@ -286,7 +289,7 @@ def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
     )
 
 
-def _number(message: dict, name: str, least: float, most: float, whole: bool = False) -> float:
+def _number(message: dict, name: str, least: float, most: float, *, whole: bool = False) -> float:
     value = message[name]
     if isinstance(value, np.ndarray) and value.size == 1 and value.dtype.kind in "fiu":
         value = value.item()

@@ -1,7 +1,4 @@
-"""The embedded world for Gymnasium.
-
-After `import action_images.sim`, `gymnasium.make("action_images/reach_target")` makes an environment.
-"""
+"""Gymnasium environments: `import action_images.sim; gymnasium.make("action_images/reach_target")`."""
 
 from typing import Any, ClassVar
 

@@ -79,7 +79,7 @@ class TorchState:
 
 
 def gather(
-    network: nn.Module, optimizer: OptimizerState, ema: Mapping[str, Tensor], keep: bool = True
+    network: nn.Module, optimizer: OptimizerState, ema: Mapping[str, Tensor], *, keep: bool = True
 ) -> dict[str, Tensor] | None:
     """All that a run has learnt by name, whole and on the CPU. What is frozen stays where it came from.
 

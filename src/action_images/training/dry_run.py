@@ -34,6 +34,7 @@ def costs(
     clips: Clips,
     mixture: Mixture,
     num_processes: int = 1,
+    *,
     sharded: bool = False,
 ) -> dict[str, ModeCost]:
     """Mode -> what it takes, as `action-images describe` counts it."""

@@ -82,7 +82,7 @@ class TorchEngine:
 
     def accumulate(self, compute: Callable[[], Tensor], *, last: bool) -> Tensor:
         """See `Engine`."""
-        with self._synced(last):
+        with self._synced(last=last):
             loss = compute()
             self.accelerator.backward(loss)
         return loss.detach()
@@ -97,7 +97,7 @@ class TorchEngine:
         self.optimizer.zero_grad()
         return norm
 
-    def _synced(self, last: bool) -> AbstractContextManager[Any]:
+    def _synced(self, *, last: bool) -> AbstractContextManager[Any]:
         """Copies share their gradients in the last pass. Pieces do so in each: whole gradients would not
         fit."""
         return nullcontext() if last or self.sharded else self.accelerator.no_sync(self.module)

@@ -6,6 +6,7 @@ A line now and then, a file of all steps, and curves for whoever tracks them.
 import importlib.util
 import time
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -91,17 +92,16 @@ class Log:
     def validated(self, num_steps: int, figures: Figures) -> None:
         """A table of a validation after so many steps: a column for each mode."""
         self._write({"step": num_steps, "validation": figures})
-        names = dict.fromkeys(name for row in figures.values() for name in row)
+        names = dict.fromkeys(chain.from_iterable(figures.values()))
         table = Table(f"after step {num_steps}", *figures, title="held-out windows")
         for name in names:
-            table.add_row(name, *(f"{row[name]:.3g}" if name in row else "" for row in figures.values()))
+            cells = [f"{row[name]:.3g}" if name in row else "" for row in figures.values()]
+            table.add_row(name, *cells)
         self.console.print(table)
         if self._tracked:
-            flat = {
-                f"held out/{mode}/{name}": value
-                for mode, row in figures.items()
-                for name, value in row.items()
-            }
+            flat = {}
+            for mode, row in figures.items():
+                flat |= {f"held out/{mode}/{name}": value for name, value in row.items()}
             self.accelerator.log(flat, step=num_steps)
 
     @property

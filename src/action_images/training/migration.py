@@ -30,7 +30,8 @@ def migrated(saved: Values) -> Values:
 
 def _to_version_2(values: Values) -> Values:
     """What a model is asked was called a task; the first recipes had no objective, mirror or axis length."""
-    renamed = {name: [_with_modes(one) for one in values.get(name, ())] for name in ("sources", "validation")}
+    both = ("sources", "validation")
+    renamed = {name: list(map(_with_modes, values.get(name, ()))) for name in both}
     return {"learns": "action-images", "mirror": 0.0, "axis_length": None, **values, **renamed}
 
 

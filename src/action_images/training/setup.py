@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -124,13 +125,12 @@ def new_models(recipe: Recipe, clips: Clips, mixture: Mixture) -> Models:
 
 def words_told(recipe: Recipe, mixture: Mixture) -> set[str]:
     """All words of the instructions that the recipe's sources have, in mirrors too where it has mirrors."""
-    told = {
-        source.dataset.instruction(number)
-        for one, source in zip(recipe.sources, mixture.sources, strict=True)
-        for number in episodes_of(one, source)
-    } - {None}
-    told |= {mirrored_words(one) for one in told if one is not None} if recipe.mirror > 0 else set()
-    return {word for one in told if one is not None for word in words_of(one)}
+    told: set[str] = set()
+    for one, source in zip(recipe.sources, mixture.sources, strict=True):
+        told |= {source.dataset.instruction(number) or "" for number in episodes_of(one, source)} - {""}
+    if recipe.mirror > 0:
+        told |= set(map(mirrored_words, told))
+    return set(chain.from_iterable(map(words_of, told)))
 
 
 def read_models(

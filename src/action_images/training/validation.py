@@ -170,7 +170,10 @@ def _decibels(images: Tensor, truth: Tensor) -> Float[Tensor, "b"]:
 
 def _medians(batches: Sequence[Figures]) -> dict[str, float]:
     """Over all windows; windows without a figure are left out of its median."""
-    return {name: torch.cat([one[name] for one in batches]).nanmedian().item() for name in batches[0]}
+    medians = {}
+    for name in batches[0]:
+        medians[name] = torch.cat([one[name] for one in batches]).nanmedian().item()
+    return medians
 
 
 def _given(truth: Sample, mode: str) -> Sample:

@@ -55,11 +55,11 @@ def check_agreement(examined: Sequence[Examined]) -> Findings:
 
 def pooled(examined: Sequence[Examined]) -> dict[str, Evidence]:
     """The evidence of each view, added up over episodes."""
-    names = dict.fromkeys(name for result in examined for name in result.evidence)
-    parts = {
-        name: [result.evidence[name] for result in examined if name in result.evidence] for name in names
-    }
-    return {name: reduce(add, found) for name, found in parts.items()}
+    sums: dict[str, Evidence] = {}
+    for result in examined:
+        for name, found in result.evidence.items():
+            sums[name] = sums[name] + found if name in sums else found
+    return sums
 
 
 def verification(examined: Sequence[Examined], view_names: Sequence[str]) -> str:
@@ -118,9 +118,9 @@ def _of_tool(seen: Mapping[str, Evidence]) -> str | None:
     if len(seen) < 2:
         return None
     names = [*TOOL, *TIMES]
-    total = {
-        name: reduce(add, [found.changes[name] for found in seen.values()]) for name in (DECLARED, *names)
-    }
+    total = {}
+    for name in (DECLARED, *names):
+        total[name] = reduce(add, [found.changes[name] for found in seen.values()])
     best = _best(total, names)
     if best is None or not all(_explains(found, best) for found in seen.values()):
         return None

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -61,7 +62,7 @@ def check_dataset(path: Path, num_workers: int, seen: Callable[[int, int], None]
         examined.append(result)
         if seen is not None:
             seen(done + 1, len(dataset))
-    findings = [finding for result in examined for finding in result.findings]
+    findings = list(chain.from_iterable(result.findings for result in examined))
     findings += impossible + check_tables(dataset) + check_grippers(examined)
     findings += [*find_duplicates(examined), *check_agreement(examined), *check_spans(examined)]
     num_frames = sum(result.num_frames for result in examined)

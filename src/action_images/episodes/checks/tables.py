@@ -1,6 +1,7 @@
 """Whether a set's tables hold numbers, and agree with one another and with the videos."""
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
 import numpy as np
 
@@ -56,7 +57,8 @@ def span_of(view: View) -> Span | None:
 
 def check_spans(examined: Sequence[Examined]) -> Iterator[Finding]:
     """Videos that go on after their last episode: rows are missing, or pictures belong to none."""
-    if any(finding.kind == "damaged" for result in examined for finding in result.findings):
+    findings = chain.from_iterable(result.findings for result in examined)
+    if any(finding.kind == "damaged" for finding in findings):
         return  # how far a damaged episode reaches is not known
     last: dict[tuple[str, str], tuple[Span, str]] = {}
     for result in examined:

@@ -121,6 +121,7 @@ class ActionImagesTransformer3DModel(Conditioned, WanTransformer3DModel):
         freq_dim: int = 256,
         ffn_dim: int = 14336,
         num_layers: int = 30,
+        *,
         cross_attn_norm: bool = True,
         qk_norm: str = "rms_norm_across_heads",
         eps: float = 1e-6,

@@ -100,6 +100,7 @@ class Conditioned(nn.Module):
         later_frames: Tensor | None = None,
         later_actions: Tensor | None = None,
         given: Tensor | None = None,
+        *,
         return_dict: bool = True,
         attention_kwargs: dict[str, Any] | None = None,  # noqa: ARG002 (read by apply_lora_scale)
     ) -> Transformer2DModelOutput | tuple[Tensor]:

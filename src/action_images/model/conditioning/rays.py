@@ -92,8 +92,8 @@ def pool_cameras(camera: Tensor | None, latents: Tensor) -> Tensor:
     channels, (height, width) = camera.shape[2], latents.shape[-2:]
     if channels % POOL[0]:
         raise ActionImagesError(
-            f"the released camera condition pools channels to {POOL[0]} and cannot take {channels}: "
-            "it belongs to "
+            f"the released camera condition pools channels to {POOL[0]} and cannot take "
+            f"{channels}: it belongs to "
             f"autoencoders of {POOL[0]} channels, such as Wan2.2's; use a model with camera='rays'"
         )
     if height < POOL[1] or width < POOL[2]:

@@ -69,8 +69,8 @@ def _halving(
     num_layers = int(math.log2(pixels_per_token))
     if 2**num_layers != pixels_per_token or num_layers < 1:
         raise ActionImagesError(
-            "the stem halves the image once a layer, so pixels_per_token must be a power of two, got "
-            f"{pixels_per_token}"
+            "the stem halves the image once a layer, so pixels_per_token must be a power of two, "
+            f"got {pixels_per_token}"
         )
     pairs = list(pairwise([fan_in] + [channels] * (num_layers - 1) + [width]))
     convolutions = nn.ModuleList(nn.Conv2d(before, after, 3, stride=2, padding=1) for before, after in pairs)
