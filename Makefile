@@ -7,7 +7,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test check bench train-tiny lock clean
+.PHONY: demo test combinations check bench train-tiny lock clean
 
 demo: $(INSTALLED)
 	$(BIN)/action-images demo --out demo
@@ -15,6 +15,10 @@ demo: $(INSTALLED)
 test: $(INSTALLED)
 	scripts/system-packages chromium || echo 'going on without: the tests that open a page in a browser will say so'
 	$(BIN)/python -m pytest -n 2
+
+# Every way to train (copies, pieces, ZeRO; precisions; all weights or adapters; with validation or without), by two processes.
+combinations: $(INSTALLED)
+	$(BIN)/python -m pytest tests/training/test_combinations.py -m '' -v
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .

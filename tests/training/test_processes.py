@@ -1,19 +1,12 @@
 """Several processes learn what one does: copies of the model, or pieces of it, over gloo."""
 
 import json
-import os
-import shutil
-import socket
-import subprocess
 import sys
-import sysconfig
 from contextlib import nullcontext
 from dataclasses import replace
-from importlib.resources import files
-from pathlib import Path
 
 import pytest
-from accelerate.state import AcceleratorState
+from launches import DEEPSPEED, launch
 from runs import losses_of, weights_of
 
 from action_images.cli import main
@@ -21,46 +14,6 @@ from action_images.model.bundle import Models
 from action_images.training import deepspeed
 from action_images.training.log import read_log
 from action_images.training.train import Run, train
-
-CONFIGS = Path(str(files("action_images.training"))) / "configs"
-PROGRAM = """
-import json, sys
-from pathlib import Path
-import torch
-torch.set_num_threads(1)
-from action_images.training.recipe import Recipe
-from action_images.training.train import Run, train
-recipe = Recipe.from_json(json.loads(Path(sys.argv[1]).read_text()))
-out, stop = Path(sys.argv[2]), int(sys.argv[3])
-def leave():
-    # Threads of a group that nobody left end the process by force, now and then.
-    torch.distributed.barrier()
-    torch.distributed.destroy_process_group()
-if not stop:
-    train(recipe, out)
-    leave()
-    raise SystemExit
-run = Run.start(recipe, out)
-assert run.accelerator.num_processes == 2, run.accelerator.distributed_type
-assert run.engine.sharded == (sys.argv[4] == "sharded"), run.accelerator.distributed_type
-if recipe.mixed_precision == "bf16":
-    def exact(module, arguments):
-        level = arguments[1]
-        assert level.dtype == torch.float32 and (level != level.bfloat16()).any(), level
-    run.models.denoiser.transformer.register_forward_pre_hook(exact)
-    def rounded(module, arguments, output):
-        assert output.dtype == torch.bfloat16, output.dtype
-    run.models.denoiser.transformer.blocks[0].attn1.to_q.register_forward_hook(rounded)
-for step, batches in run.steps():
-    loss, norm = run.learn(step, batches)
-    run.log.step(step, loss, norm, 0.0, 1)
-    if step + 1 == stop:
-        run.save()
-        run.finish()
-        break
-leave()
-"""
-
 
 DISKS = """
 import json, os, sys
@@ -80,35 +33,6 @@ except ValueError as error:
 torch.distributed.barrier()
 torch.distributed.destroy_process_group()
 """
-
-
-def launch(recipe, out: Path, config: str, stop: int = 0, program: str = PROGRAM) -> None:
-    """Two processes on this machine, started by `accelerate launch` with a config that the package ships."""
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "program.py").write_text(program)
-    (out / "wanted.json").write_text(json.dumps(recipe.as_json()))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [
-        sys.executable,
-        "-m",
-        "accelerate.commands.accelerate_cli",
-        "launch",
-        "--config_file",
-        str(CONFIGS / f"{config}.yaml"),
-    ]
-    command += ["--num_processes", "2", "--main_process_port", str(port), str(out / "program.py")]
-    command += [str(out / "wanted.json"), str(out), str(stop), "sharded" if config == "fsdp2" else "copies"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500)
-    assert done.returncode == 0, done.stderr[-9000:]
-
-
-COMPILES = shutil.which("c++") is not None and (Path(sysconfig.get_path("include")) / "Python.h").is_file()
-DEEPSPEED = pytest.param(
-    "deepspeed", marks=pytest.mark.skipif(not COMPILES, reason="on CPUs DeepSpeed compiles a part of itself")
-)
 
 
 @pytest.mark.parametrize("config", ["ddp", "fsdp2", DEEPSPEED])
@@ -204,23 +128,6 @@ def test_shared_out_in_bfloat16_the_noise_level_stays_exact_and_the_losses_are_t
     launch(half, tmp_path / "two", config, stop=2)
     one, two = losses_of(tmp_path / "one"), losses_of(tmp_path / "two")
     assert [two[step] for step in two] == pytest.approx([one[step] for step in two], rel=2e-2)
-
-
-@pytest.mark.parametrize("trainable", ["full", "lora"])
-def test_pieces_in_bfloat16_validate_as_one_process_does(recipe, tmp_path, trainable):
-    half = replace(recipe, num_steps=2, validate_minutes=0.0, mixed_precision="bf16")
-    if trainable == "lora":
-        base = train(replace(recipe, validation=(), num_steps=1), tmp_path / "base")
-        AcceleratorState._reset_state(reset_partial_state=True)
-        half = replace(half, trainable="lora", pretrained=base, transformer_dtype="bfloat16")
-    train(half, tmp_path / "one")
-    launch(half, tmp_path / "two", "fsdp2")
-    one, two = (
-        [row["validation"]["policy"]["loss 0.5"] for row in read_log(tmp_path / name) if "validation" in row]
-        for name in ("one", "two")
-    )
-    assert len(one) == 2
-    assert two == pytest.approx(one, rel=2e-2)
 
 
 @pytest.mark.parametrize("config", ["ddp", "fsdp2", DEEPSPEED])
