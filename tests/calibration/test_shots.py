@@ -8,6 +8,7 @@ from PIL import Image
 from action_images.calibration import Board, CalibrationError, load_shots
 from action_images.calibration.sheet import picture
 from action_images.calibration.shots import list_pictures
+from action_images.episodes.episode import EpisodeError
 
 BOARD = Board(4, 3, 0.05, 0.035)
 HEADER = "x,y,z,qx,qy,qz,qw,opening"
@@ -67,12 +68,17 @@ def test_by_name_a_folder_may_lack_pictures_and_rows_come_in_any_order(folder):
             HEADER + ",image",
             "two rows name the image '1'",
         ),
-        ((row(100), row(200), row(300)), HEADER, "divide millimetres by 1000"),
     ],
 )
 def test_pictures_and_poses_that_do_not_fit_are_named(folder, rows, header, said):
     with pytest.raises(CalibrationError, match=said):
         load_shots([folder / "left"], poses(folder, *rows, header=header), BOARD)
+
+
+def test_poses_in_millimetres_are_refused_with_what_to_do(folder):
+    table = poses(folder, row(100), row(200), row(300), header=HEADER)
+    with pytest.raises(EpisodeError, match="poses.csv.*divide millimetres by 1000"):
+        load_shots([folder / "left"], table, BOARD)
 
 
 def test_a_folder_that_is_missing_empty_or_of_the_same_name_is_named(folder):

@@ -14,8 +14,6 @@ from action_images.episodes.trajectory_file import load_trajectory
 from action_images.geometry import Pose
 
 ENDINGS = (".png", ".jpg", ".jpeg")
-FARTHEST = 20.0
-"""Metres: a tool that is said to be farther from the world's origin is written in another unit."""
 
 
 @dataclass(frozen=True)
@@ -54,15 +52,9 @@ def load_shots(folders: list[Path], poses: Path, board: Board) -> Shots:
     ending), or, where there is none, by order: row i is the i-th picture of each folder, in the order of the
     numbers in their names.
 
-    Raises CalibrationError (EpisodeError for an unreadable file), naming folder, picture or row.
+    Raises CalibrationError, naming folder, picture or row, and EpisodeError for poses that cannot be right.
     """
     world_from_tool = load_trajectory(poses).world_from_tool.to(torch.float64)
-    far = world_from_tool.translation.norm(dim=-1).amax().item()
-    if far > FARTHEST:
-        raise CalibrationError(
-            f"{poses}: the tool is said to be {far:g} m from the base; positions are in metres: divide "
-            "millimetres by 1000"
-        )
     names, rows = [folder.resolve().name for folder in folders], _image_column(poses)
     if len(set(names)) < len(names):
         raise CalibrationError(

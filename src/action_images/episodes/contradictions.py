@@ -71,8 +71,9 @@ def in_poses(
     distance = numbers[:, :3].norm(dim=-1)
     farthest = float(distance.max()) * UNITS[notation.position_unit]
     if farthest > FARTHEST_M:
-        unit = "mm" if float(distance.max()) > 5 * FARTHEST_M else "cm"
-        yield f'the tool is {farthest:.0f} m away; declare "position_unit": "{unit}"'
+        in_millimetres = float(distance.max()) > 5 * FARTHEST_M
+        unit, cure = ("mm", "millimetres by 1000") if in_millimetres else ("cm", "centimetres by 100")
+        yield f'the tool is {farthest:.0f} m away; divide {cure}, or declare "position_unit": "{unit}"'
     elif not said_absolute and len(numbers) > 1 and farthest < NEAREST_M and notation.position_unit == "m":
         stays = f"the tool never leaves {1000 * farthest:.0f} mm of its base's origin"
         cure = 'name the feature with absolute poses, or declare "relative": false'
