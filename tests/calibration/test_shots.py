@@ -77,7 +77,7 @@ def test_pictures_and_poses_that_do_not_fit_are_named(folder, rows, header, said
 
 def test_poses_in_millimetres_are_refused_with_what_to_do(folder):
     table = poses(folder, row(100), row(200), row(300), header=HEADER)
-    with pytest.raises(EpisodeError, match="poses.csv.*divide millimetres by 1000"):
+    with pytest.raises(EpisodeError, match=r"poses\.csv.*divide millimetres by 1000"):
         load_shots([folder / "left"], table, BOARD)
 
 
