@@ -58,6 +58,7 @@ def main(
     from action_images.policies import Planning, maker_of
     from action_images.reports.film import write_film
     from action_images.reports.report import write_report
+    from action_images.sim import Tabletop
 
     tasks = tuple(dict.fromkeys(task))
     benchmark = find_benchmark(DEFAULT)
@@ -73,7 +74,11 @@ def main(
     config = EvaluationConfig("demo", protocol, policy, lambda: planner, views, (size, size))
     results = out / "results"
     # What words do not fit is said before anything is run, and before what is there is replaced.
-    seeds = {name: find_scene(config.environment(name), scene, instruction) for name in tasks}
+    seeds = {}
+    for name in tasks:
+        world = config.environment(name)
+        assert isinstance(world, Tabletop)
+        seeds[name] = find_scene(world, scene, instruction)
     with alone_in(results):
         _forget(results)
         open_results(results, config)

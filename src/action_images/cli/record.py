@@ -145,12 +145,9 @@ def main(
         "before)"
     )
     if failed:
-        named = f": {', '.join(failed)}"
-        why = (
-            "failed, and were left out" + named
-            if actor not in ("clumsy", "corrected")
-            else "had nothing to correct, or failed, and were left out"
-        )
+        why = "had nothing to correct, or failed, and were left out"
+        if actor not in ("clumsy", "corrected"):
+            why = f"failed, and were left out: {', '.join(failed)}"
         console.print(f"[yellow]{len(failed)} experts {why}[/yellow]")
 
 

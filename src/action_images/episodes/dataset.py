@@ -251,18 +251,17 @@ class Dataset:
 
     def _video(self, name: str, row: dict[str, Any], rows: pa.Table) -> Frames:
         key = self._views[name]
-        chunk, file, start = (
-            row.get(f"videos/{key}/{part}") for part in ("chunk_index", "file_index", "from_timestamp")
-        )
-        if not (is_place(chunk) and is_place(file) and is_place(start)):
+        place = [row.get(f"videos/{key}/{part}") for part in ("chunk_index", "file_index", "from_timestamp")]
+        known = [number for number in place if number is not None and is_place(number)]
+        if len(known) < len(place):
             raise EpisodeError(
                 f"{row['episode_id']}: meta/episodes names no video of view '{name}'; import without "
-                "that view "
-                "(--views), or drop the episode"
+                "that view (--views), or drop the episode"
             )
+        chunk, file = int(known[0]), int(known[1])
         template = str(self.info.get("video_path", layout.VIDEOS))
-        path = layout.fill(self.path, template, video_key=key, chunk_index=int(chunk), file_index=int(file))
-        claims = self._table.claims(key, int(chunk), int(file))
+        path = layout.fill(self.path, template, video_key=key, chunk_index=chunk, file_index=file)
+        claims = self._table.claims(key, chunk, file)
         which = next(place for place, claim in enumerate(claims) if claim.episode_id == row["episode_id"])
         return pictures_of(VideoFrames(path), claims, which, row_times(rows, self.fps), self.fps)
 

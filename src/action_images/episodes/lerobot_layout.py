@@ -90,8 +90,7 @@ def read_info(root: Path) -> dict[str, Any]:
     if isinstance(fps, bool) or not isinstance(fps, (int, float)) or not 0 < fps <= 1000:
         raise EpisodeError(f"{root / INFO}: fps is {fps!r}; give the frames per second")
     described = info.get("features")
-    is_described = isinstance(described, dict) and all(isinstance(part, dict) for part in described.values())
-    if not is_described:
+    if not isinstance(described, dict) or not all(isinstance(part, dict) for part in described.values()):
         raise EpisodeError(f"{root / INFO}: 'features' does not describe the columns; restore the file")
     for key, feature in described.items():
         _check_feature(root, key, feature)
@@ -108,13 +107,14 @@ def _other_version(version: object) -> str:
     return "convert it with LeRobot's own converter, or install a newer action-images for a newer one"
 
 
+def _is_side(side: object) -> bool:
+    return isinstance(side, int) and 0 < side <= 1 << 20
+
+
 def _check_feature(root: Path, key: str, feature: dict[str, Any]) -> None:
     shape, names = feature.get("shape"), feature.get("names")
-    is_shape = isinstance(shape, (list, tuple)) and all(
-        isinstance(side, int) and 0 < side <= 1 << 20 for side in shape
-    )
     told = f"has the shape {str(shape)[:80]}"
-    if not is_shape:
+    if not isinstance(shape, (list, tuple)) or not all(_is_side(side) for side in shape):
         raise EpisodeError(f"{root / INFO}: feature {key[:80]!r} {told}; give positive whole numbers")
     if feature.get("dtype") not in ("video", "image"):
         return

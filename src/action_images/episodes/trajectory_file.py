@@ -106,12 +106,13 @@ def _chosen(
     width = len(header) if header is not None else len(table[0]) if len(table) else 0
     named = header if header is not None else [f"column {number}" for number in range(width)]
     numbers = [named.index(one) if isinstance(one, str) and one in named else one for one in columns]
-    if not all(isinstance(one, int) and 0 <= one < width for one in numbers):
+    places = [one for one in numbers if isinstance(one, int) and 0 <= one < width]
+    if len(places) < len(numbers):
         raise EpisodeError(
             f"{where}: the columns {columns} are not all there; the table has {', '.join(named)}"
         )
-    rows = [_numbers(number, list(row), numbers, width) for number, row in enumerate(table)]
-    return rows, [named[number] for number in numbers]
+    rows = [_numbers(number, list(row), places, width) for number, row in enumerate(table)]
+    return rows, [named[place] for place in places]
 
 
 def save_trajectory(path: Path, trajectory: Trajectory, extra: dict[str, torch.Tensor] | None = None) -> None:
@@ -139,7 +140,9 @@ def save_trajectory(path: Path, trajectory: Trajectory, extra: dict[str, torch.T
 
 def _finite(rows: np.ndarray) -> list[list[float | None]]:
     """Json has no NaN: a pose that is not known is null."""
-    return np.where(np.isfinite(rows), rows.astype(object), None).tolist()
+    numbers = rows.astype(object)
+    numbers[~np.isfinite(rows)] = None
+    return numbers.tolist()
 
 
 def _table(path: Path) -> tuple[list[str] | None, Any]:

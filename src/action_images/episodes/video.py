@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -80,7 +81,7 @@ def _encode(
             _check_even(path, size, pixel_format)
             stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1_000_000))
             stream.height, stream.width, stream.pix_fmt = *size, pixel_format
-            stream.options = options | {"x264-params": _x264(size)}
+            stream.options = options | {"x264-params": _x264(size)}  # pyright: ignore[reportAttributeAccessIssue]
         if size != (stream.height, stream.width):
             sizes = f"from {stream.height}x{stream.width} to {size}"
             raise EpisodeError(f"{path}: frames change their size {sizes}; resize them")
@@ -173,7 +174,7 @@ class VideoFrames:
         places: dict[int, list[int]] = {}
         for place, frame in enumerate(indices):
             places.setdefault(frame, []).append(place)
-        colours = {"src_colorspace": "ITU709"} if index.by_height else {}
+        colours: dict[str, Any] = {"src_colorspace": "ITU709"} if index.by_height else {}
         # One converter for all frames: making a new one for each costs more than decoding at 64 px.
         reformatter = VideoReformatter()
         for frame, picture in _decode(str(self.path), index, sorted(places)):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice, pairwise
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -180,7 +181,7 @@ def _index(
     turn = Turn() if first is None else _turn(path, first)
     by_height = first is not None and _is_guessed(first)
     return VideoIndex(
-        size=stored[::-1] if turn.transposed else stored,
+        size=(stored[1], stored[0]) if turn.transposed else stored,
         stored_size=stored,
         fps=float(stream.average_rate or 0),
         pts=np.arange(len(pts)) if in_decode_order else pts,
@@ -212,7 +213,8 @@ def _turn(path: str, picture: av.VideoFrame) -> Turn:
 
     Raises EpisodeError where that is not a quarter turn or a mirroring.
     """
-    matrices = [bytes(note) for note in picture.side_data if note.type == Type.DISPLAYMATRIX]
+    notes: Any = picture.side_data  # a container of notes, which its stub takes for a mapping
+    matrices = [bytes(note) for note in notes if note.type == Type.DISPLAYMATRIX]
     if not matrices:
         return Turn()
     a, b, _, c, d, *_ = np.frombuffer(matrices[0][:36], np.int32).astype(int).tolist()

@@ -113,7 +113,8 @@ def pearson(first: Float[Tensor, "num"], second: Float[Tensor, "num"]) -> float:
 
     if not (_varies(first) and _varies(second)):
         return math.nan
-    return float(pearsonr(first.double().numpy(), second.double().numpy()).statistic)
+    correlation, _ = pearsonr(first.double().numpy(), second.double().numpy())
+    return float(correlation)  # pyright: ignore[reportArgumentType] (a number for two one-dimensional arrays)
 
 
 def spearman(first: Float[Tensor, "num"], second: Float[Tensor, "num"]) -> float:
@@ -122,7 +123,8 @@ def spearman(first: Float[Tensor, "num"], second: Float[Tensor, "num"]) -> float
 
     if not (_varies(first) and _varies(second)):
         return math.nan
-    return float(spearmanr(first.numpy(), second.numpy()).statistic)
+    correlation, _ = spearmanr(first.numpy(), second.numpy())
+    return float(correlation)  # pyright: ignore[reportArgumentType] (a number for two one-dimensional arrays)
 
 
 def _varies(values: Float[Tensor, "num"]) -> bool:

@@ -263,7 +263,8 @@ class Pipeline:
             )
         cameras = sample.cameras
         if cameras is not None:
-            cameras = _per_frame(cameras, *sample.video.shape[:2], num_frames)
+            num_samples, num_views = sample.video.shape[:2]
+            cameras = _per_frame(cameras, num_samples, num_views, num_frames)
         return sample, cameras, num_frames
 
 

@@ -25,7 +25,7 @@ class EpisodeThumbnail:
     id: str
     num_frames: int
     findings: list[tuple[str, str]]
-    instruction: str = ""
+    instruction: str | None = None
     only_views: tuple[str, ...] = ()
     picture: Markup | None = None
 

@@ -24,7 +24,7 @@ class LabelledEpisode:
     """One episode as the page shows it; without a picture where it was not labelled."""
 
     labels: EpisodeLabels
-    instruction: str = ""
+    instruction: str | None = None
     has_path: bool = False
     picture: Markup | None = None
     confidence: Curve | None = None

@@ -118,7 +118,7 @@ class PolicyServer:
             # Browsers always name an origin: no web page may talk to the robot of whoever visits it.
             origins=[None],
             process_request=self._http.respond,
-            create_connection=gate.connection,
+            create_connection=gate.connection,  # pyright: ignore[reportArgumentType] (makes one of the class)
             compression=None,
             max_size=self.limits.max_message_bytes,
             max_queue=1,

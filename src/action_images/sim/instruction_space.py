@@ -31,7 +31,7 @@ class SharedTexts(Sequence[str]):
 
     def _now(self) -> tuple[str, ...]:
         as_text = read_from_shared_memory.dispatch(spaces.Text)
-        return as_text(self._space, self._memory, self._num_texts)
+        return tuple(as_text(self._space, self._memory, self._num_texts))
 
     @overload
     def __getitem__(self, index: int) -> str: ...
@@ -63,6 +63,6 @@ class SharedTexts(Sequence[str]):
     __hash__ = None  # pyright: ignore[reportAssignmentType]
 
 
-@read_from_shared_memory.register(InstructionSpace)
+@read_from_shared_memory.register(InstructionSpace)  # pyright: ignore[reportArgumentType] (a sequence will do)
 def _read_instructions(space: InstructionSpace, shared_memory: Any, n: int = 1) -> SharedTexts:
     return SharedTexts(space, shared_memory, n)

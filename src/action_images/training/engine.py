@@ -63,8 +63,9 @@ class TorchEngine:
     def around(cls, network: CanvasDenoiser, accelerator: Accelerator, recipe: Recipe) -> Self:
         """An engine for a denoiser whose trainable parameters are marked."""
         module, optimizer = accelerator.prepare(network, build_optimizer(network, recipe))
-        network = accelerator.unwrap_model(module)
-        assert isinstance(network, CanvasDenoiser)
+        unwrapped = accelerator.unwrap_model(module)
+        assert isinstance(unwrapped, CanvasDenoiser)
+        network = unwrapped
         if isinstance(module, FSDPModule):
             # accelerate casts in copies of the model, but not where it lies in pieces.
             cast_passes(network, accelerator, recipe)

@@ -36,7 +36,8 @@ def whole_transformer(transformer: Conditioned, *, keep: bool = True) -> Conditi
     if not keep:
         return None
     with torch.device("meta"):
-        copy = type(transformer).from_config(transformer.config)
+        # diffusers' classes have it.
+        copy = type(transformer).from_config(transformer.config)  # pyright: ignore[reportAttributeAccessIssue]
     copy.load_state_dict(_merged(state, _scaling(transformer)), assign=True)
     return copy
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -347,7 +348,7 @@ def _engine_of(models: Models, accelerator: Accelerator, recipe: Recipe) -> Engi
     else:
         models.to(accelerator.device)
     models.denoiser.train()
-    engine = deepspeed.DeepSpeedEngine if deepspeed.wanted() else TorchEngine
+    engine: Any = deepspeed.DeepSpeedEngine if deepspeed.wanted() else TorchEngine
     return engine.around(models.denoiser, accelerator, recipe)
 
 

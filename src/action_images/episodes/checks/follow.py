@@ -68,7 +68,7 @@ class Change:
 def pairs_by_path(scene: Scene) -> Int[Tensor, "2 pair"]:
     """Pairs of frames as far apart as the tool needs for a step that is seen; at most `MOST_PAIRS`."""
     pixels = _small_pixels(scene.camera, scene.world_from_tool.translation)[0]
-    count = len(pixels)
+    count, gap = len(pixels), 1
     for gap in range(1, max(2, count // 4)):
         steps = (pixels[gap:] - pixels[:-gap]).norm(dim=-1)
         if len(steps) and steps.quantile(0.75) >= STEP_PX:

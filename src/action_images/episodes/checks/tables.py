@@ -39,7 +39,7 @@ def check_actions(dataset: Dataset, index: int, say: Say) -> None:
     if feature is None or not str(feature.get("dtype")).startswith("float"):
         return
     values = np.array(dataset.column(index, ACTION), np.float64).reshape(dataset.length(index), -1)
-    bad = ~np.isfinite(values).all(1)
+    bad = np.logical_not(np.isfinite(values).all(axis=1))
     if bad.any() and not np.isnan(values).all():
         frames = f"{int(bad.sum())} of {len(bad)} frames, the first is {int(bad.argmax())}"
         numbers = f"'{ACTION}' has numbers that are not finite"

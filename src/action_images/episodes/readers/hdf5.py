@@ -7,7 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import torch
-from h5py import h5z
+from h5py import h5z  # pyright: ignore[reportAttributeAccessIssue]
 from torch import Tensor
 
 from action_images.episodes.episode import EpisodeError
@@ -75,7 +75,7 @@ def _check_chunks(place: h5py.Dataset, name: str, path: Path) -> None:
         raise EpisodeError(
             f"{path}: '{name}' is packed in a way that is not read; run 'h5repack -f GZIP=4' on it"
         )
-    whole = math.prod(place.chunks) * place.dtype.itemsize
+    whole = math.prod(place.chunks or ()) * place.dtype.itemsize
     if whole > MAX_ARRAY_BYTES:
         raise EpisodeError(f"{path}: '{name}' has chunks of {whole >> 20} MB; such files are not read")
     for number in range(place.id.get_num_chunks()):

@@ -296,7 +296,7 @@ def _pose_of_feature(dataset: Dataset, place: int, entry: Mapping[str, Any], whe
     if numbers.shape[-1] == 16 and rotation is None:
         pose = _rigid(_matrices(numbers, 4, where), where)
     else:
-        if rotation not in ROTATIONS or unit not in UNITS:
+        if not isinstance(rotation, str) or rotation not in ROTATIONS or unit not in UNITS:
             raise EpisodeError(f"{where}: declare 'rotation' as one of {', '.join(ROTATIONS)}")
         notation = ToolNotation(rotation, closed=0, open=1, position_unit=unit)
         if numbers.shape[-1] != notation.num_columns:

@@ -77,6 +77,8 @@ def _features(example: memoryview) -> Iterator[tuple[str, Values]]:
 def _values(feature: memoryview) -> Values:
     """Feature { BytesList = 1, FloatList = 2 or Int64List = 3 }, each { repeated value = 1 }."""
     for number, _, content in _fields(feature):
+        if isinstance(content, int):
+            continue
         if number == 1:
             return [bytes(value) for value in _repeated(content, 1)]
         if number == 2:
@@ -87,16 +89,16 @@ def _values(feature: memoryview) -> Values:
 
 
 def _floats(content: memoryview) -> np.ndarray:
-    parts = [value for number, _, value in _fields(content) if number == 1]
+    parts = [value for number, _, value in _fields(content) if number == 1 and isinstance(value, memoryview)]
     return np.frombuffer(b"".join(parts), "<f4")
 
 
 def _integers(content: memoryview) -> np.ndarray:
     found: list[int] = []
-    for number, wire, value in _fields(content):
-        if number == 1 and wire == VARINT:
+    for number, _, value in _fields(content):
+        if number == 1 and isinstance(value, int):
             found.append(value)
-        elif number == 1:
+        elif number == 1 and isinstance(value, memoryview):
             place = 0
             while place < len(value):
                 integer, place = _varint(value, place)
@@ -111,7 +113,11 @@ def _only(message: memoryview, number: int) -> memoryview:
 
 
 def _repeated(message: memoryview, number: int) -> list[memoryview]:
-    return [value for found, wire, value in _fields(message) if found == number and wire == BYTES]
+    return [
+        value
+        for found, wire, value in _fields(message)
+        if found == number and wire == BYTES and isinstance(value, memoryview)
+    ]
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, int, memoryview | int]]:

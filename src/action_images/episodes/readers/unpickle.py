@@ -139,12 +139,13 @@ class _Dtype:
         raise pickle.UnpicklingError("it writes into a dtype")
 
     def __setstate__(self, state: Any) -> None:
-        is_plain = isinstance(state, tuple) and len(state) >= 7 and state[1] in ("<", ">", "|", "=")
-        if self._is_told or not is_plain or any(part is not None for part in state[2:5]):
+        is_whole = isinstance(state, tuple) and len(state) >= 7
+        _, order, *parts, size = list(state[:6]) if is_whole else [None] * 6
+        if self._is_told or order not in ("<", ">", "|", "=") or any(part is not None for part in parts):
             raise pickle.UnpicklingError("it writes into a dtype in a way that numpy does not")
-        if state[5] not in (-1, self._dtype.itemsize):
+        if size not in (-1, self._dtype.itemsize):
             raise pickle.UnpicklingError("it changes the size of a dtype")
-        object.__setattr__(self, "_dtype", self._dtype.newbyteorder(state[1]))
+        object.__setattr__(self, "_dtype", self._dtype.newbyteorder(order))
         object.__setattr__(self, "_is_told", True)
 
     @property
@@ -164,7 +165,8 @@ class _Array(np.ndarray):
             raise pickle.UnpicklingError("it holds an array without a shape")
         if math.prod(shape) * dtype.real.itemsize != len(content):
             raise pickle.UnpicklingError("it holds an array of another size than its bytes")
-        super().__setstate__((version, shape, np.dtype(dtype.real.str), bool(is_fortran), content))
+        filled = (version, shape, np.dtype(dtype.real.str), bool(is_fortran), content)
+        super().__setstate__(filled)  # pyright: ignore[reportArgumentType] (numpy's stub wants its own bool)
 
 
 def _empty_array(_: Any, shape: Any, code: Any) -> np.ndarray:

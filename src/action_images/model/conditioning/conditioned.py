@@ -6,7 +6,7 @@ output."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from diffusers.models.modeling_outputs import Transformer2DModelOutput
@@ -59,6 +59,10 @@ class Conditioned(nn.Module):
     max_views: adds embeddings of view and stream.
     still_anchor: videos are predicted as their change against a video that stands still.
     """
+
+    if TYPE_CHECKING:
+        # The backbone behind it in the bases brings the rest: `config`, `width`, `denoise` and more.
+        def __getattr__(self, name: str) -> Any: ...
 
     def add_conditioning(self) -> None:
         """Make the parts that the config asks for."""
@@ -181,6 +185,7 @@ class Conditioned(nn.Module):
         layout = _needed(shown.layout, "layout", "stem_channels")
         first_frames = _needed(shown.first_frames, "first_frames", "stem_channels")
         pool = mean_pooling if self.words is None else self.words
+        assert self.stem is not None
         seen = self.stem(first_frames, pool(text, shown.is_word))
         return tokens + seen[:, layout.view_of_frame(tokens.device)].movedim(1, 2)
 
