@@ -84,3 +84,9 @@ def test_nested_comprehensions_are_found(code, number):
 )
 def test_positional_booleans_are_found(code, number):
     assert len(list(positional_booleans(ast.parse(code)))) == number
+
+
+def test_no_two_test_files_share_a_name():
+    """Folders of tests are no packages: of two files of one name pytest collects one, and stops at the other."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))

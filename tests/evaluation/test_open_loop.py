@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from action_images.benchmarks import WorldConfig, find_benchmark
+from action_images.control import Hold
 from action_images.evaluation.open_loop import (
     PLANS,
     QUESTIONS,
@@ -18,7 +19,6 @@ from action_images.evaluation.open_loop import (
     markdown,
     summarise,
 )
-from action_images.evaluation.references import Hold
 from action_images.geometry import Trajectory
 from action_images.robot import Observation, Plan
 from action_images.sim import Tabletop, demonstrate, find_task

@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from action_images.control import Hold
 from action_images.evaluation.protocols import PROTOCOLS
-from action_images.evaluation.references import DisplacedExpert, Hold
+from action_images.evaluation.references import DisplacedExpert
 from action_images.evaluation.simulator_fidelity import best_threshold, fidelity
 from action_images.evaluation.simulator_pairs import (
     BothWorlds,

@@ -13,7 +13,8 @@ from action_images.episodes.checks.check import Finding, check_dataset
 from action_images.episodes.dataset import Dataset, DatasetWriter
 from action_images.episodes.trajectory_file import save_trajectory
 from action_images.evaluation.trial import TrialRecord, append_trial
-from action_images.inference.labelled_copy import FOLDER, EpisodeLabels
+from action_images.inference.label_folder import FOLDER
+from action_images.inference.labelling import EpisodeLabels
 from action_images.reports.data_page import write_data_page
 from action_images.reports.labels_page import write_labels_page
 from action_images.reports.pages import environment
