@@ -87,6 +87,6 @@ def test_positional_booleans_are_found(code, number):
 
 
 def test_no_two_test_files_share_a_name():
-    """Folders of tests are no packages: of two files of one name pytest collects one, and stops at the other."""
+    """Folders of tests are no packages: pytest stops at the second of two files of one name."""
     names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
     assert sorted(names) == sorted(set(names))
