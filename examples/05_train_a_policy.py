@@ -69,7 +69,7 @@ def record(folder: Path, num: int, first_seed: int) -> SourceRecipe:
         for seed in range(first_seed, first_seed + num):
             if f"reach/{seed:06d}" not in writer.ids:
                 writer.add(reach(seed))
-    return SourceRecipe(folder, tasks={"policy": 1.0})
+    return SourceRecipe(folder, modes={"policy": 1.0})
 
 
 def recipe(out: Path, num_episodes: int) -> Recipe:
