@@ -166,7 +166,8 @@ def test_a_truncated_file_is_refused_not_shortened(tmp_path, kept, faststart):
     [
         (
             "list.m3u8",
-            "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:1\n#EXTINF:1.0,\n../secret.ts\n#EXT-X-ENDLIST\n",
+            "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:1\n"
+            "#EXTINF:1.0,\n../secret.ts\n#EXT-X-ENDLIST\n",
         ),
         ("list.mp4", "ffconcat version 1.0\nfile secret.ts\n"),
     ],

@@ -36,7 +36,7 @@ def release_weight(noise_level: Float[Tensor, "*batch"], shift: float) -> Float[
     return ((_bell(noise_level.double()) - _bell(levels).min()) / mean).to(noise_level.dtype)
 
 
-def velocity_weight(noise_level: Float[Tensor, "*batch"], shift: float) -> Float[Tensor, "*batch"]:  # noqa: ARG001 (one signature for all)
+def velocity_weight(noise_level: Float[Tensor, "*batch"], shift: float) -> Float[Tensor, "*batch"]:  # noqa: ARG001
     """All noise levels count alike in the velocity."""
     return torch.ones_like(noise_level)
 

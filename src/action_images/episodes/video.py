@@ -81,7 +81,8 @@ def _encode(
             _check_even(path, size, pixel_format)
             stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1_000_000))
             stream.height, stream.width, stream.pix_fmt = *size, pixel_format
-            stream.options = options | {"x264-params": _x264(size)}  # pyright: ignore[reportAttributeAccessIssue]
+            chosen = options | {"x264-params": _x264(size)}
+            stream.options = chosen  # pyright: ignore[reportAttributeAccessIssue]
         if size != (stream.height, stream.width):
             sizes = f"from {stream.height}x{stream.width} to {size}"
             raise EpisodeError(f"{path}: frames change their size {sizes}; resize them")

@@ -63,6 +63,7 @@ class SharedTexts(Sequence[str]):
     __hash__ = None  # pyright: ignore[reportAssignmentType]
 
 
-@read_from_shared_memory.register(InstructionSpace)  # pyright: ignore[reportArgumentType] (a sequence will do)
+# A sequence will do where the stub asks for a tuple.
+@read_from_shared_memory.register(InstructionSpace)  # pyright: ignore[reportArgumentType]
 def _read_instructions(space: InstructionSpace, shared_memory: Any, n: int = 1) -> SharedTexts:
     return SharedTexts(space, shared_memory, n)

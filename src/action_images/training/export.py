@@ -37,7 +37,8 @@ def whole_transformer(transformer: Conditioned, *, keep: bool = True) -> Conditi
         return None
     with torch.device("meta"):
         # diffusers' classes have it.
-        copy = type(transformer).from_config(transformer.config)  # pyright: ignore[reportAttributeAccessIssue]
+        kind: Any = type(transformer)
+        copy = kind.from_config(transformer.config)
     copy.load_state_dict(_merged(state, _scaling(transformer)), assign=True)
     return copy
 
