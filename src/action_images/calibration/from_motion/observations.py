@@ -1,0 +1,164 @@
+"""Observations of tool points: pixels, and the tool's pose when each was seen, in flat arrays."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from action_images.calibration.from_motion.tracks import Track
+
+EVERY = 2
+"""Of a track's frames every so many are used: neighbours say the same."""
+LEAST_SEEN = 4
+
+
+@dataclass(frozen=True)
+class Observations:
+    """Pixels of points that are fixed in the tool, one row an observation, sorted by point.
+
+    A point may be seen by several tracks, once their points are found to be one. `rotation` and `position`
+    are world_from_tool at the time of the picture, `turning` and `moving` their change a frame.
+    """
+
+    point: Int[np.ndarray, "seen"]
+    track: Int[np.ndarray, "seen"]
+    episode: Int[np.ndarray, "seen"]
+    frame: Int[np.ndarray, "seen"]
+    pixels: Float[np.ndarray, "seen 2"]
+    rotation: Float[np.ndarray, "seen 3 3"]
+    position: Float[np.ndarray, "seen 3"]
+    turning: Float[np.ndarray, "seen 3 3"]
+    moving: Float[np.ndarray, "seen 3"]
+
+    def __len__(self) -> int:
+        return len(self.point)
+
+    @property
+    def num_points(self) -> int:
+        """How many points there are."""
+        return int(self.point[-1]) + 1 if len(self) else 0
+
+    @property
+    def episode_of_point(self) -> Int[np.ndarray, "point"]:
+        """The first episode in which each point is seen."""
+        return self.episode[self._starts]
+
+    @property
+    def _starts(self) -> np.ndarray:
+        return np.searchsorted(self.point, np.arange(self.num_points))
+
+    @property
+    def counts(self) -> Int[np.ndarray, "point"]:
+        """How often each point is seen."""
+        return np.bincount(self.point, minlength=self.num_points)
+
+    def summed(self, values: Float[np.ndarray, "seen *axes"]) -> Float[np.ndarray, "point *axes"]:
+        """Sums over each point's observations."""
+        return np.add.reduceat(values, self._starts, axis=0)
+
+    def rms(self, residual_px: Float[np.ndarray, "seen 2"]) -> Float[np.ndarray, "point"]:
+        """The root of the mean squared length of each point's residuals."""
+        return np.sqrt(self.summed((residual_px**2).sum(-1)) / self.counts)
+
+    def chosen(self, seen: Bool[np.ndarray, "seen"]) -> "Observations":
+        """Some of the rows, points and tracks numbered anew."""
+        part = self._rows(np.flatnonzero(seen))
+        return replace(part, point=_numbered(part.point), track=_numbered(part.track))
+
+    def of_points(self, points: Int[np.ndarray, "chosen"]) -> "Observations":
+        """Those of some points (numbers in growing order)."""
+        return self.chosen(np.isin(self.point, points))
+
+    def in_episodes(self, episodes: Sequence[int] | np.ndarray) -> "Observations":
+        """Those of some episodes."""
+        return self.chosen(np.isin(self.episode, episodes))
+
+    def joined(self, label: Int[np.ndarray, "point"]) -> "Observations":
+        """Points of one label become one; those with a label below 0 are left out."""
+        labels = label[self.point]
+        order = np.argsort(labels, kind="stable")
+        part = self._rows(order[labels[order] >= 0])
+        return replace(part, point=_numbered(label[part.point]), track=_numbered(part.track))
+
+    def at(self, delay: float) -> "Observations":
+        """The same pixels with the tool's poses so many frames later, to first order: below a frame."""
+        if delay == 0:
+            return self
+        rotation = self.rotation + delay * self.turning
+        return replace(self, rotation=rotation, position=self.position + delay * self.moving)
+
+    def _rows(self, rows: np.ndarray) -> "Observations":
+        return Observations(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+
+def observe(
+    tracks: Sequence[Sequence[Track]], poses: Sequence[Float[np.ndarray, "frame 4 4"]], *, shift: float = 0.0
+) -> Observations:
+    """The tracks of each episode with its tool poses; `shift`: by how many frames the pictures are late.
+
+    The picture of frame i + shift shows the tool at the pose of frame i. Poses between frames are
+    interpolated, and observations for which there is no pose are left out.
+    """
+    rows: list[tuple[np.ndarray, ...]] = []
+    number = 0
+    for episode, (followed, path) in enumerate(zip(tracks, poses, strict=True)):
+        for track in followed:
+            times = track.frames[::EVERY] - shift
+            known = (times >= 0) & (times <= len(path) - 1)
+            if known.sum() < LEAST_SEEN:
+                continue
+            count = int(known.sum())
+            number_of = np.full(count, number)
+            frames = track.frames[::EVERY][known]
+            pose = _between(path, times[known])
+            change = (_between(path, times[known] + 0.5) - _between(path, times[known] - 0.5)) / _widths(
+                path, times[known]
+            )
+            rows.append(
+                (
+                    number_of,
+                    np.full(count, episode),
+                    frames,
+                    track.pixels[::EVERY][known],
+                    _nearest_rotations(pose[:, :3, :3]),
+                    pose[:, :3, 3],
+                    change[:, :3, :3],
+                    change[:, :3, 3],
+                )
+            )
+            number += 1
+    if not rows:
+        return nothing_seen()
+    point, *others = (np.concatenate(column) for column in zip(*rows, strict=True))
+    return Observations(point, point.copy(), *others)
+
+
+def nothing_seen() -> Observations:
+    """No observation."""
+    none = np.zeros(0, int)
+    turn, place = np.zeros((0, 3, 3)), np.zeros((0, 3))
+    return Observations(none, none, none, none, np.zeros((0, 2)), turn, place, turn, place)
+
+
+def _numbered(labels: np.ndarray) -> np.ndarray:
+    return np.unique(labels, return_inverse=True)[1]
+
+
+def _between(path: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """4 x 4 matrices at times between frames, entry by entry."""
+    inside = np.clip(times, 0, len(path) - 1)
+    before = np.minimum(inside.astype(int), max(len(path) - 2, 0))
+    share = (inside - before)[:, None, None]
+    return path[before] * (1 - share) + path[np.minimum(before + 1, len(path) - 1)] * share
+
+
+def _widths(path: np.ndarray, times: np.ndarray) -> np.ndarray:
+    later, earlier = (np.clip(times + half, 0, len(path) - 1) for half in (0.5, -0.5))
+    return np.maximum(later - earlier, 0.5)[:, None, None]
+
+
+def _nearest_rotations(matrices: np.ndarray) -> np.ndarray:
+    left, _, right = np.linalg.svd(matrices)
+    left[:, :, 2] *= np.linalg.det(left @ right)[:, None]
+    return left @ right

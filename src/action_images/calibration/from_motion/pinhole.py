@@ -1,0 +1,108 @@
+"""A still pinhole camera with one focal length and one term of radial distortion, for fitting."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from action_images.geometry import Camera, Pose
+
+LEAST_DEPTH = 0.05
+"""Points nearer to the camera (m), or behind it, are seen nowhere."""
+NOWHERE_PX = 100.0
+"""The residual (along each axis) of what is seen nowhere."""
+
+
+@dataclass(frozen=True)
+class Pinhole:
+    """camera_from_world, the focal length (px), the principal point (px, centres at +0.5), and k1.
+
+    A point (x, y, 1) before the lens appears at focal * (x, y) * (1 + radial * (x^2 + y^2)) + centre.
+    """
+
+    focal: float
+    rotation: Float[np.ndarray, "3 3"]
+    translation: Float[np.ndarray, "3"]
+    centre: Float[np.ndarray, "2"]
+    radial: float = 0.0
+
+    @classmethod
+    def of(cls, camera: Camera) -> "Pinhole":
+        """Of a still calibrated camera; its two focal lengths are averaged."""
+        camera_from_world = camera.to(torch.float64).world_from_camera.inverse()
+        intrinsics = camera.intrinsics.double().numpy()
+        focal = float(np.sqrt(intrinsics[0, 0] * intrinsics[1, 1]))
+        pose = camera_from_world.rotation.numpy(), camera_from_world.translation.numpy()
+        return cls(focal, *pose, intrinsics[:2, 2].copy())
+
+    @property
+    def eye(self) -> Float[np.ndarray, "3"]:
+        """Where the camera stands (m) in the world."""
+        return -self.rotation.T @ self.translation
+
+    def camera(self, size: tuple[int, int]) -> Camera:
+        """As one of ours, float32, for pictures of (height, width) without distortion."""
+        x, y = self.centre
+        intrinsics = torch.tensor([[self.focal, 0, x], [0, self.focal, y], [0, 0, 1]])
+        turn = torch.from_numpy(self.rotation.T.copy())
+        pose = Pose(turn, torch.from_numpy(self.eye))
+        return Camera(intrinsics, pose, size).to(torch.float32).check()
+
+    def project(
+        self, points: Float[np.ndarray, "*points 3"]
+    ) -> tuple[Float[np.ndarray, "*points 2"], Float[np.ndarray, "*points"]]:
+        """World points (m) to pixels and depth (m); pixels of points that lie behind mean nothing."""
+        in_camera = points @ self.rotation.T + self.translation
+        depth = in_camera[..., 2]
+        flat = in_camera[..., :2] / np.where(np.abs(depth) < 1e-6, 1e-6, depth)[..., None]
+        bend = 1 + self.radial * (flat**2).sum(-1, keepdims=True)
+        return self.focal * flat * bend + self.centre, depth
+
+    def moved(self, step: Float[np.ndarray, "8"]) -> "Pinhole":
+        """After a turn (rad, in the camera's axes), a shift (m), and changes of log focal length and k1."""
+        turn = rotation_of(step[:3])
+        return replace(
+            self,
+            focal=self.focal * float(np.exp(step[6])),
+            rotation=turn @ self.rotation,
+            translation=self.translation + step[3:6],
+            radial=self.radial + float(step[7]),
+        )
+
+    def derivatives(
+        self, points: Float[np.ndarray, "seen 3"]
+    ) -> tuple[Float[np.ndarray, "seen 2 8"], Float[np.ndarray, "seen 2 3"]]:
+        """How pixels change with the numbers of `moved`, and with the points (m, in the camera's axes)."""
+        turned = points @ self.rotation.T
+        in_camera = turned + self.translation
+        depth = np.maximum(in_camera[:, 2], 0.02)
+        flat = in_camera[:, :2] / depth[:, None]
+        square = (flat**2).sum(-1)
+        bend = 1 + self.radial * square
+        by_point = np.zeros((len(points), 2, 3))
+        by_point[:, 0, 0] = by_point[:, 1, 1] = 1 / depth
+        by_point[:, :, 2] = -flat / depth[:, None]
+        lens = bend[:, None, None] * np.eye(2) + 2 * self.radial * flat[:, :, None] * flat[:, None, :]
+        by_point = self.focal * lens @ by_point
+        by_focal = self.focal * flat * bend[:, None]
+        by_radial = self.focal * flat * square[:, None]
+        by_camera = [-by_point @ hat(turned), by_point, by_focal[:, :, None], by_radial[:, :, None]]
+        return np.concatenate(by_camera, -1), by_point
+
+
+def hat(vectors: Float[np.ndarray, "*batch 3"]) -> Float[np.ndarray, "*batch 3 3"]:
+    """The matrices of the cross product: hat(v) @ u = v x u."""
+    x, y, z = np.moveaxis(vectors, -1, 0)
+    zero = np.zeros_like(x)
+    rows = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1)
+    return rows.reshape(*vectors.shape, 3)
+
+
+def rotation_of(vector: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3 3"]:
+    """The rotation by a vector's length (rad) about it (Rodrigues)."""
+    angle = float(np.linalg.norm(vector))
+    if angle < 1e-12:
+        return np.eye(3) + hat(vector)
+    axis = hat(vector / angle)
+    return np.eye(3) + np.sin(angle) * axis + (1 - np.cos(angle)) * axis @ axis

@@ -1,0 +1,158 @@
+"""How wrong a camera is likely to be where the tool is drawn: predicted, before anybody knows the truth."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from action_images.calibration.from_motion.adjust import (
+    CLICK_ERROR_PX,
+    Adjusted,
+    Free,
+    adjust,
+)
+from action_images.calibration.from_motion.observations import Observations
+from action_images.calibration.from_motion.pinhole import Pinhole
+from action_images.calibration.from_motion.points import fit_points, in_world, residual_px
+from action_images.calibration.from_motion.solve import BIAS_PX, SCALE_PX, Solved
+
+TRACK_ERROR_PX = 0.5
+"""The error that all observations of a track have in common."""
+FITS_PX = 1.0
+ARM = 0.1
+"""Metres from the tool's origin to the points that an action image draws along its axes."""
+NUM_GROUPS = 5
+"""Groups of episodes that are left out in turn."""
+MOST_TOOL_POINTS = 600
+HARDLY_KNOWN = np.array([1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 1.0, 1.0, 10.0])
+"""What is known of the numbers of an adjustment without looking (standard deviations): rad, m, and so on."""
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """Standard errors of drawn tool points, the median over the workspace, px and m.
+
+    `by_information` follows from how the tracks constrain the camera, `by_groups_px` from how it changes as
+    groups of episodes are left out (delete-group jackknife), `by_sharing_px` from how far the points that
+    episodes share have moved it.
+    """
+
+    by_information_px: float
+    by_groups_px: float
+    by_sharing_px: float
+    metres_per_px: float
+
+    @property
+    def px(self) -> float:
+        """The largest of them."""
+        return max(self.by_information_px, self.by_groups_px)
+
+    @property
+    def metres(self) -> float:
+        """The same at the tool, across the line of sight."""
+        return self.px * self.metres_per_px
+
+
+def tool_points(poses: Sequence[Float[np.ndarray, "frame 4 4"]]) -> Float[np.ndarray, "drawn 3"]:
+    """The points (m, in the world) that action images draw: tool origins, and points along +x and -z."""
+    path = np.concatenate(list(poses))
+    path = path[:: max(1, len(path) // (MOST_TOOL_POINTS // 3))]
+    origin, rotation = path[:, :3, 3], path[:, :3, :3]
+    return np.concatenate([origin, origin + ARM * rotation[:, :, 0], origin - ARM * rotation[:, :, 2]])
+
+
+def distance_px(one: Pinhole, other: Pinhole, points: Float[np.ndarray, "drawn 3"]) -> float:
+    """How far apart two cameras draw the tool (median)."""
+    apart = one.project(points)[0] - other.project(points)[0]
+    return float(np.median(np.linalg.norm(apart, axis=-1)))
+
+
+def steady_axis(poses: Sequence[Float[np.ndarray, "frame 4 4"]]) -> tuple[float, Float[np.ndarray, "3"]]:
+    """The tool's direction that turns least, and the rms sine of the angle by which it does."""
+    mean = np.concatenate(list(poses))[:, :3, :3].mean(0)
+    values, vectors = np.linalg.eigh(np.eye(3) - mean.T @ mean)
+    return float(np.sqrt(max(values[0], 0.0))), vectors[:, 0]
+
+
+def predict(
+    solved: Solved,
+    seen: Observations,
+    poses: Sequence[Float[np.ndarray, "frame 4 4"]],
+    *,
+    free: Free = Free(),  # noqa: B008 (a frozen value)
+    clicks: Observations | None = None,
+) -> Predicted:
+    """The standard errors of a camera that was solved from these observations."""
+    points = tool_points(poses)
+    depth = float(np.median(solved.camera.project(points)[1]))
+    return Predicted(
+        _by_information(solved, seen, points, free, clicks),
+        _by_groups(solved, points, free, clicks),
+        distance_px(solved.camera, solved.alone, points),
+        depth / solved.camera.focal,
+    )
+
+
+def _by_information(
+    solved: Solved,
+    seen: Observations,
+    points: np.ndarray,
+    free: Free,
+    clicks: Observations | None,
+) -> float:
+    """Each track has a point of its own, without any prior, and errors that its observations share.
+
+    So a tool axis that never turns, along which all points could be shifted, leaves the camera as unknown as
+    it then is.
+    """
+    camera = solved.camera
+    moved = seen.at(solved.delay)
+    own = fit_points(camera, moved)
+    fits = moved.rms(np.clip(residual_px(camera, moved, own), -50, 50)) < FITS_PX
+    if not fits.any():
+        return float("inf")
+    weight = fits[moved.point]
+    by_camera, by_world = camera.derivatives(in_world(moved, own))
+    by_point = by_world @ camera.rotation @ moved.rotation
+    columns = [by_camera]
+    if free.delay:
+        motion = np.einsum("nij,nj->ni", moved.turning, own[moved.point]) + moved.moving
+        columns.append(by_world @ camera.rotation @ motion[:, :, None])
+    else:
+        columns.append(np.zeros((len(moved), 2, 1)))
+    by_camera = np.concatenate(columns, -1)[:, :, free.places()] * weight[:, None, None]
+    camera_block = np.einsum("nki,nkj->ij", by_camera, by_camera)
+    point_blocks = moved.summed(np.einsum("nki,nkj->nij", by_point, by_point))[fits]
+    both = moved.summed(np.einsum("nki,nkj->nij", by_camera, by_point))[fits]
+    inverse = np.linalg.inv(point_blocks + 1e-6 * np.eye(3))
+    reduced = camera_block - np.einsum("jab,jbc,jdc->ad", both, inverse, both, optimize=True)
+    information = reduced / (moved.counts[fits].mean() * TRACK_ERROR_PX**2)
+    if clicks is not None:
+        change = camera.derivatives(clicks.position)[0]
+        change = np.concatenate([change, np.zeros((len(clicks), 2, 1))], -1)[:, :, free.places()]
+        information = information + np.einsum("nki,nkj->ij", change, change) / CLICK_ERROR_PX**2
+    covariance = np.linalg.inv(information + np.diag(HARDLY_KNOWN[free.places()] ** -2.0))
+    change = camera.derivatives(points)[0]
+    change = np.concatenate([change, np.zeros((len(points), 2, 1))], -1)[:, :, free.places()]
+    variance = np.einsum("nki,ij,nkj->n", change, covariance, change, optimize=True)
+    return float(np.median(np.sqrt(np.maximum(variance, 0))))
+
+
+def _by_groups(solved: Solved, points: np.ndarray, free: Free, clicks: Observations | None) -> float:
+    """The spread of the camera as a fifth of the episodes is left out in turn."""
+    episodes = np.unique(solved.shared.episode)
+    num_groups = min(NUM_GROUPS, len(episodes))
+    if num_groups < 2:
+        return float("inf")
+    drawn = []
+    for group in range(num_groups):
+        kept = ~np.isin(solved.shared.episode, episodes[group::num_groups])
+        places = solved.places[np.unique(solved.shared.point[kept])]
+        part = solved.shared.chosen(kept)
+        start = Adjusted(solved.camera, places, solved.delay)
+        fitted = adjust(start, part, scale_px=SCALE_PX, free=free, bias_px=BIAS_PX, clicks=clicks, rounds=25)
+        drawn.append(fitted.camera.project(points)[0])
+    pixels = np.stack(drawn)
+    square = ((pixels - pixels.mean(0)) ** 2).sum(0).sum(-1)
+    return float(np.median(np.sqrt((num_groups - 1) / num_groups * square)))

@@ -1,0 +1,77 @@
+"""Points of the tool that several episodes show: what is seen again there is on the hand for certain."""
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from action_images.calibration.from_motion.observations import Observations
+from action_images.calibration.from_motion.pinhole import Pinhole
+from action_images.calibration.from_motion.points import fit_points, point_errors, residual_px
+
+LEAST_TRACKS = 5
+LEAST_EPISODES = 3
+"""A shared point has so many tracks in so many episodes."""
+MOST_POINTS = 60
+FITS_PX = 0.8
+"""Tracks that fit a point of their own this well (rms) are clustered."""
+LEAST_SURE = 0.006
+"""Metres by which a clustered point may be uncertain."""
+FARTHEST = 0.3
+"""Metres from the tool's origin within which points are on the hand."""
+MOST_CLUSTERED = 3000
+
+
+def cluster(
+    camera: Pinhole, seen: Observations, *, radius: float, rng: np.random.Generator
+) -> Float[np.ndarray, "shared 3"]:
+    """The places (m, in the tool) where tracks of several episodes find their points within `radius` (m)."""
+    from scipy.spatial import cKDTree
+
+    points = fit_points(camera, seen)
+    rms = seen.rms(np.clip(residual_px(camera, seen, points), -50, 50))
+    good = (rms < FITS_PX) & (np.linalg.norm(points, axis=1) < FARTHEST)
+    good &= point_errors(camera, seen, points) < LEAST_SURE
+    chosen = np.flatnonzero(good)
+    if len(chosen) > MOST_CLUSTERED:
+        chosen = np.sort(rng.choice(chosen, MOST_CLUSTERED, replace=False))
+    places, episodes = points[chosen], seen.episode_of_point[chosen]
+    if len(places) < LEAST_TRACKS:
+        return np.zeros((0, 3))
+    near = cKDTree(places).sparse_distance_matrix(cKDTree(places), radius, output_type="coo_matrix")
+    pairs = near.tocsr()
+    pairs.data[:] = 1
+    pairs.setdiag(1)
+    free = np.ones(len(places))
+    found: list[np.ndarray] = []
+    while len(found) < MOST_POINTS:
+        counts = (pairs @ free) * free
+        best = int(counts.argmax())
+        if counts[best] < LEAST_TRACKS:
+            break
+        members = pairs[best].indices[free[pairs[best].indices] > 0]
+        centre = places[members].mean(0)
+        members = np.flatnonzero((np.linalg.norm(places - centre, axis=1) < radius) & (free > 0))
+        if len(np.unique(episodes[members])) >= LEAST_EPISODES:
+            found.append(places[members].mean(0))
+        free[members] = 0
+        free[best] = 0
+    return np.array(found).reshape(-1, 3)
+
+
+def assign(
+    camera: Pinhole, seen: Observations, places: Float[np.ndarray, "shared 3"], *, farthest_px: float
+) -> Int[np.ndarray, "point"]:
+    """For each track the shared point that it shows: the one that fits best, if closely enough; else -1."""
+    best = np.full(seen.num_points, farthest_px)
+    label = np.full(seen.num_points, -1)
+    for number, place in enumerate(places):
+        everywhere = np.broadcast_to(place, (seen.num_points, 3))
+        rms = seen.rms(np.clip(residual_px(camera, seen, everywhere), -20, 20))
+        label[rms < best] = number
+        best = np.minimum(best, rms)
+    return label
+
+
+def enough(label: Int[np.ndarray, "point"], least: int = 4) -> Int[np.ndarray, "point"]:
+    """Labels that have few tracks become -1."""
+    used, counts = np.unique(label[label >= 0], return_counts=True)
+    return np.where(np.isin(label, used[counts >= least]), label, -1)

@@ -1,0 +1,98 @@
+"""A first camera from nothing: guesses from few tracks, judged by all."""
+
+import numpy as np
+
+from action_images.calibration.from_motion.adjust import Adjusted, Free, adjust
+from action_images.calibration.from_motion.observations import Observations
+from action_images.calibration.from_motion.pinhole import Pinhole, rotation_of
+from action_images.calibration.from_motion.points import residual_px, triangulate
+from action_images.calibration.opencv import opencv
+
+FOCAL_LENGTHS = (0.6, 0.8, 1.0, 1.3, 1.7, 2.2, 3.0)
+"""In heights of the picture: fields of view from 80 to 19 degrees."""
+NEAREST, FARTHEST = 0.2, 6.0
+"""Metres between the camera and the robot's base."""
+NUM_JUDGES = 150
+"""Tracks that judge the guesses."""
+WORST_PX = 8.0
+"""A track that fits worse counts as this."""
+
+
+def first_cameras(
+    seen: Observations,
+    size: tuple[int, int],
+    *,
+    seed: int,
+    focal: float | None = None,
+    clicks: Observations | None = None,
+    num_guesses: int = 500,
+    keep: int = 4,
+) -> list[Pinhole]:
+    """The best cameras among many guesses, the best first; none where nothing fits at all.
+
+    A guess takes 5 to 8 tracks for the tool's origin and solves for the camera's pose (SQPnP, Terzakis and
+    Lourakis 2020) at one of a few focal lengths. That is off by the hand's size, but near enough: then every
+    track's point is triangulated, and the guess is judged by what is left. Same seed, same cameras.
+    """
+    rng = np.random.default_rng(seed)
+    count = seen.num_points
+    judges = seen.of_points(np.sort(rng.choice(count, min(NUM_JUDGES, count), replace=False)))
+    height, width = size
+    centre = np.array([width / 2, height / 2])
+    focals = [focal] if focal is not None else [share * height for share in FOCAL_LENGTHS]
+    guesses = []
+    for number in range(num_guesses):
+        rows = _some_tracks(judges, rng)
+        camera = _guess(judges, rows, focals[number % len(focals)], centre, clicks)
+        if camera is not None:
+            guesses.append((_badness(camera, judges, WORST_PX), number, camera))
+    refined = []
+    for _, number, camera in sorted(guesses, key=_by_badness)[:keep]:
+        now = Adjusted(camera, triangulate(camera, judges))
+        for scale_px in (8.0, 4.0, 2.0):
+            free = Free(focal=focal is None)
+            now = adjust(now, judges, scale_px=scale_px, free=free, clicks=clicks, rounds=12, least_gain=1e-3)
+        refined.append((_badness(now.camera, judges, 3.0), number, now.camera))
+    return [camera for _, _, camera in sorted(refined, key=_by_badness)]
+
+
+def _by_badness(one: tuple[float, int, Pinhole]) -> tuple[float, int]:
+    return one[:2]
+
+
+def _badness(camera: Pinhole, seen: Observations, worst_px: float) -> float:
+    residual = residual_px(camera, seen, triangulate(camera, seen))
+    return float(np.minimum(seen.rms(np.clip(residual, -50, 50)), worst_px).mean())
+
+
+def _some_tracks(seen: Observations, rng: np.random.Generator) -> np.ndarray:
+    """The first and last observations of a few tracks of different episodes, where there are so many."""
+    of_point = seen.episode_of_point
+    episodes = np.unique(of_point)
+    number = int(rng.integers(5, 9))
+    drawn = rng.choice(episodes, number, replace=len(episodes) < number)
+    points = np.array([rng.choice(np.flatnonzero(of_point == episode)) for episode in drawn])
+    first = np.searchsorted(seen.point, points)
+    last = np.searchsorted(seen.point, points, side="right") - 1
+    return np.concatenate([first, last])
+
+
+def _guess(
+    seen: Observations,
+    rows: np.ndarray,
+    focal: float,
+    centre: np.ndarray,
+    clicks: Observations | None,
+) -> Pinhole | None:
+    cv2 = opencv()
+    world, pixels = seen.position[rows], seen.pixels[rows]
+    if clicks is not None:
+        world, pixels = np.concatenate([world, clicks.position]), np.concatenate([pixels, clicks.pixels])
+    matrix = np.array([[focal, 0, centre[0]], [0, focal, centre[1]], [0, 0, 1]])
+    try:
+        found, turn, shift = cv2.solvePnP(world, pixels, matrix, None, flags=cv2.SOLVEPNP_SQPNP)
+    except cv2.error:
+        return None
+    if not found or not NEAREST < np.linalg.norm(shift) < FARTHEST:
+        return None
+    return Pinhole(focal, rotation_of(turn.ravel()), shift.ravel(), centre)
