@@ -67,6 +67,7 @@ def speed() -> Iterator[Row]:
             "first_frames": torch.rand(batch, 2, 3, side * 8, side * 8),
             "layout": layout,
         }
+        inputs["still"] = torch.randn_like(inputs["hidden_states"])
         with torch.no_grad():
             taken = seconds(lambda: models.denoiser.transformer(**inputs))  # noqa: B023
         tokens = batch * load.num_tokens((2, 2))
@@ -174,6 +175,7 @@ def scaling() -> Iterator[Row]:
                 *inputs,
                 camera=camera,
                 first_frames=frames_seen,
+                still=torch.randn_like(inputs[0]),
                 layout=layout,
             )
             taken = seconds(one_pass)
