@@ -1,6 +1,6 @@
 """Structs index, stack and move as one value."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import pytest
@@ -91,3 +91,14 @@ def test_indexing_a_trajectory_covers_time():
     path = trajectory(8)
     assert path[2:5].num_frames == 3
     assert path.world_from_tool[3].batch_shape == ()
+
+
+def test_a_value_is_shown_in_one_line():
+    path = trajectory(5)
+    assert repr(path) == "Trajectory(world_from_tool=Pose[5], opening=float32[5])"
+    assert repr(rig()) == ("Camera(intrinsics=float32[2, 3, 3], world_from_camera=Pose[2], size=(96, 96))")
+    pose = replace(path[0].world_from_tool, translation=torch.tensor([0.1, -0.25, 1 / 3]))
+    assert repr(pose) == "Pose(rotation=float32[3, 3], translation=[0.1, -0.25, 0.3333])"
+    assert repr(path.to("meta")[0].world_from_tool) == (
+        "Pose(rotation=float32[3, 3] on meta, translation=float32[3] on meta)"
+    )

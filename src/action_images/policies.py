@@ -211,6 +211,18 @@ def maker_of(given: str, planning: Planning = Planning(), access: ServerAccess =
     return ModelsPolicy(_folder(given), planning)
 
 
+def load_policy(
+    given: str | Path = "shipped",
+    planning: Planning = Planning(),
+    access: ServerAccess = ServerAccess(),
+) -> "Policy":
+    """The policy of this name, ready to plan: `shipped`, a folder of models, ws://HOST:PORT or a reference.
+
+    Raises as `maker_of` does.
+    """
+    return maker_of(str(given), planning, access)()
+
+
 def policy_named(
     given: str,
     planning: Planning = Planning(),

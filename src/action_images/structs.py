@@ -6,11 +6,17 @@ from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
+import numpy as np
 import torch
 from torch import Tensor
 from typing_extensions import Self
 
 from action_images.errors import ActionImagesError
+
+Array = Tensor | np.ndarray
+"""What may be given where numbers are asked for; `as_tensor` makes a tensor of it."""
+MOST_SHOWN = 4
+"""A tensor of at most so many numbers is shown as they are, a larger one by its shape."""
 
 
 class Struct:
@@ -20,7 +26,25 @@ class Struct:
     one belong to one item; a field that holds another Struct is that struct's items, or `Annotated[Camera,
     "*batch view"]` where one item holds several. Either may be None where absent; fields of any other type
     are carried along unchanged.
+
+    NumPy arrays and lists of numbers may be given for tensors. They take the dtype of the tensors beside
+    them; with none, that of the first array; and lists alone are float32.
     """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        # A dataclass writes a repr of its own unless the class itself has one.
+        cls.__repr__ = Struct.__repr__
+
+    def __post_init__(self) -> None:
+        values = vars(self)
+        if any(isinstance(value, (np.ndarray, list)) for value in values.values()):
+            self._make_tensors()
+
+    def __repr__(self) -> str:
+        """One line: the shapes of large tensors, the numbers of small ones, the batch axes of structs."""
+        parts = (f"{one.name}={_shown(getattr(self, one.name))}" for one in fields(self))  # type: ignore[arg-type]
+        return f"{type(self).__name__}({', '.join(parts)})"
 
     def map(self, fn: Callable[[Tensor], Tensor]) -> Self:
         """The same value with `fn` applied to every tensor in it."""
@@ -73,6 +97,17 @@ class Struct:
 
         return self._rebuild(expand)
 
+    def _make_tensors(self) -> None:
+        values = {name: value for name, _ in self._items() if (value := getattr(self, name)) is not None}
+        known = [value.dtype for value in values.values() if isinstance(value, (Tensor, Struct))]
+        floats = [dtype for dtype in known if dtype.is_floating_point]
+        # Lists, which have no dtype of their own, come last.
+        for name, value in sorted(values.items(), key=lambda item: isinstance(item[1], list)):
+            if isinstance(value, (np.ndarray, list)):
+                made = as_tensor(value, f"{type(self).__name__}.{name}", floats[0] if floats else None)
+                floats += [made.dtype] if made.is_floating_point() else []
+                object.__setattr__(self, name, made)
+
     def _first(self) -> Any:
         return next(value for name, _ in self._items() if (value := getattr(self, name)) is not None)
 
@@ -87,6 +122,46 @@ class Struct:
     @classmethod
     def _items(cls) -> tuple[tuple[str, int], ...]:
         return _items(cls)
+
+
+def as_tensor(given: Any, name: str, dtype: torch.dtype | None = None) -> Tensor:
+    """Numbers as a tensor: tensors as they are; copies of arrays and lists, in `dtype` where one is given.
+
+    Without it arrays of floats keep their dtype, and all other numbers become float32. Booleans and 8-bit
+    integers stay what they are. Raises ActionImagesError, naming `name`, for what are no numbers.
+    """
+    if isinstance(given, Tensor):
+        return given
+    try:
+        array = np.array(given)
+    except ValueError:  # rows of several lengths
+        array = np.array(given, dtype=object)
+    if array.dtype.kind not in "biuf":
+        raise ActionImagesError(
+            f"{name}: a {type(given).__name__} of {array.dtype} is no array of numbers; give a tensor, a "
+            "NumPy array or rows of numbers of one length"
+        )
+    if array.dtype in (np.uint8, np.bool_):
+        return torch.from_numpy(array)
+    own = array.dtype if isinstance(given, np.ndarray) and array.dtype in (np.float16, np.float64) else None
+    return torch.from_numpy(array.astype(own or np.float32)).to(dtype)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Struct):
+        return f"{type(value).__name__}{list(value.batch_shape)}"
+    if not isinstance(value, Tensor):
+        return repr(value)
+    if value.numel() <= MOST_SHOWN and value.ndim <= 1 and not value.is_meta:
+        numbers = value.tolist()
+        one = value.ndim == 0
+        return _number(numbers) if one else f"[{', '.join(map(_number, numbers))}]"
+    place = "" if value.device.type == "cpu" else f" on {value.device}"
+    return f"{str(value.dtype).removeprefix('torch.')}{list(value.shape)}{place}"
+
+
+def _number(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 @cache

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from action_images.cli import BUG, EXTRAS, main
+from action_images.cli import BUG, main
+from action_images.extras import EXTRAS
 
 
 @pytest.mark.parametrize("missing", EXTRAS["judge"])

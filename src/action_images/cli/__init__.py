@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from action_images.errors import ActionImagesError
+from action_images.extras import cure_of
 
 BUG = 70
 """The exit code of a programming error (EX_SOFTWARE of sysexits.h)."""
@@ -17,21 +18,6 @@ COMMANDS = {
 }
 """Command -> its file, whose first line says what the command does and whose `main` takes its typed
 arguments."""
-
-EXTRAS = {
-    "data": ("h5py", "pyarrow"),
-    "sim": ("gymnasium", "mujoco"),
-    "model": ("accelerate", "diffusers", "peft", "safetensors", "transformers"),
-    "serve": ("msgpack", "prometheus_client", "websockets"),
-    "train": ("tensorboard",),
-    "deepspeed": ("deepspeed",),
-    "judge": ("cv2", "torchmetrics"),
-    "ray": ("pandas", "ray"),
-    "view": ("PIL", "matplotlib", "scipy"),
-    "calibrate": ("cv2", "scipy"),
-}
-"""Extra of the package -> what is imported of it. A missing module is said by the command's own extra, else
-the first."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -71,7 +57,7 @@ def _run(command: str, arguments: list[str]) -> int:
     except (ActionImagesError, OSError) as error:
         return _refused(command, error)
     except ModuleNotFoundError as error:
-        cure = _cure(command, error)
+        cure = cure_of(error, command)
         return _bug(command) if cure is None else _say(command, cure, code=2)
     except KeyboardInterrupt:
         return _say(command, "interrupted", code=130)
@@ -98,17 +84,6 @@ def _bug(command: str) -> int:
 def _say(command: str, sentence: str, *, code: int) -> int:
     print(f"action-images {command}: {sentence}", file=sys.stderr)
     return code
-
-
-def _cure(command: str, error: ModuleNotFoundError) -> str | None:
-    """What brings a package that is missing; None for one of no extra."""
-    missing = (error.name or "").partition(".")[0]
-    # Where several extras bring it, the one that is named as the command.
-    extra = next((name for name in (command, *EXTRAS) if missing in EXTRAS.get(name, ())), None)
-    if extra is None:
-        return None
-    how = f"pip install 'action-images[{extra}]', in a clone pip install '.[{extra}]'"
-    return f"needs {missing}, which is not installed; the extra '{extra}' brings it: {how}"
 
 
 def _forget_stdout() -> None:

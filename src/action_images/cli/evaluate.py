@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from action_images.cli.terminal.server_options import ServerOptions
 from action_images.errors import ActionImagesError
 from action_images.policies import Planning
+from action_images.terminal.server_options import ServerOptions
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -203,7 +203,7 @@ def _cells(trials: "list[TrialRecord]") -> Iterable[str]:
     from collections import Counter
     from statistics import median
 
-    from action_images.cli.terminal.tables import rate
+    from action_images.terminal.tables import rate
 
     reasons = Counter(trial.failure for trial in trials if trial.failure)
     plan_ms = [trial.plan_ms for trial in trials if trial.plan_ms is not None]

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from action_images.cli.terminal.model_options import ModelOptions
 from action_images.errors import ActionImagesError
+from action_images.terminal.model_options import ModelOptions
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -146,7 +146,7 @@ def _write(out: Path, about: Mapping, rows: "Sequence[FigureRow]") -> None:
 
 def _table(rows: "Sequence[FigureRow]", num_windows: int) -> "Table":
     """The main figures over all views and frames."""
-    from action_images.cli.terminal.tables import figure_table
+    from action_images.terminal.tables import figure_table
 
     title = f"{num_windows} windows: medians of path errors, means of the rest"
     table = figure_table(title, "mode", SHOWN)

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 import tyro
 
-from action_images.cli.terminal.server_options import ServerOptions
 from action_images.errors import ActionImagesError
+from action_images.terminal.server_options import ServerOptions
 
 
 def main(

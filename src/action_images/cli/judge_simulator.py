@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from action_images.cli.terminal.model_options import ModelOptions
 from action_images.errors import ActionImagesError
+from action_images.terminal.model_options import ModelOptions
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -149,7 +149,7 @@ def _finite(value):
 
 def _policy_table(made: "Fidelity") -> "Table":
     """Each policy in both worlds."""
-    from action_images.cli.terminal.tables import figure_table
+    from action_images.terminal.tables import figure_table
 
     title = f"both worlds; pictures count as success from a progress of {made.threshold:.2f} on"
     headings = ("scenes", "success %", "inside %", "progress", "imagined", "missed mm", "inside mm")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from action_images.cli.terminal.model_options import ModelOptions
-from action_images.cli.terminal.worker_options import WorkerOptions
+from action_images.terminal.model_options import ModelOptions
+from action_images.terminal.worker_options import WorkerOptions
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -86,8 +86,8 @@ def main(
 def _label_spots(job: "Job", out: Path, limit: int | None, executor: "Executor") -> None:
     from rich.console import Console
 
-    from action_images.cli.terminal.progress import counting
     from action_images.inference.label_spots import label_spots
+    from action_images.terminal.progress import counting
 
     with counting("labelling") as tell:
         reasons = list(label_spots(job, out, limit, tell, executor).values())
@@ -103,10 +103,10 @@ def _label_spots(job: "Job", out: Path, limit: int | None, executor: "Executor")
 def _label_poses(job: "Job", out: Path, limit: int | None, executor: "Executor") -> None:
     from rich.console import Console
 
-    from action_images.cli.terminal.progress import counting
     from action_images.episodes.dataset import Dataset
     from action_images.inference.labelled_copy import label_dataset
     from action_images.reports.labels_page import write_labels_page
+    from action_images.terminal.progress import counting
 
     with counting("labelling") as tell:
         labels = label_dataset(job, out, limit, tell, executor)

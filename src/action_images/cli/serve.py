@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from action_images.cli.terminal.server_options import read_token
 from action_images.errors import ActionImagesError
 from action_images.policies import SERVER_SCHEMES, Planning
 from action_images.serving.limits import Limits
+from action_images.terminal.server_options import read_token
 
 if TYPE_CHECKING:
     import ssl

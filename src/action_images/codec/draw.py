@@ -10,7 +10,8 @@ from torch import Tensor
 
 from action_images.codec.format import ActionImageFormat
 from action_images.errors import ActionImagesError
-from action_images.geometry import Camera, Trajectory
+from action_images.geometry import Trajectory
+from action_images.geometry.given import Cameras, rig_of
 
 FAR_PX = 1e6
 """Where points that are not drawn are put: their spot is exactly zero everywhere."""
@@ -20,7 +21,7 @@ LEAST_SHOWN = 1 / 510
 
 def draw(
     trajectory: Trajectory,
-    camera: Camera,
+    camera: Cameras,
     format: ActionImageFormat = ActionImageFormat(),
     *,
     out: Tensor | None = None,
@@ -29,7 +30,7 @@ def draw(
 
     `trajectory` has axes (*batch frame). One camera, with no batch axes, gives (*batch frame 3 h w). A rig of
     cameras gives (*batch view frame 3 h w); it has axes (view), (*batch view) or moving (*batch view frame),
-    see `Camera.per_frame`.
+    see `Camera.per_frame`. A list of cameras, or the dict that `load_cameras` gives, is such a rig.
 
     A point behind its camera, or not finite, is not drawn; a spot outside the frame shows what of it reaches
     inside. Differentiable with respect to poses, openings and cameras; works on the device and in the dtype
@@ -58,7 +59,7 @@ def draw(
 
 def draw_uint8(
     trajectory: Trajectory,
-    camera: Camera,
+    camera: Cameras,
     format: ActionImageFormat = ActionImageFormat(),
     *,
     out: Tensor | None = None,
@@ -104,9 +105,9 @@ class _Spots:
         return self.rows.requires_grad or self.columns.requires_grad or self.level.requires_grad
 
 
-def _spots(trajectory: Trajectory, camera: Camera, format: ActionImageFormat) -> _Spots:
+def _spots(trajectory: Trajectory, cameras: Cameras, format: ActionImageFormat) -> _Spots:
     _check(trajectory)
-    camera = camera.to(trajectory.dtype)
+    camera = rig_of(cameras).to(trajectory.dtype)
     points, level = format.points(trajectory.world_from_tool), format.level(trajectory.opening)
     if camera.batch_shape:
         *batch_shape, num_frames = trajectory.batch_shape
@@ -123,6 +124,12 @@ def _spots(trajectory: Trajectory, camera: Camera, format: ActionImageFormat) ->
 
 
 def _check(trajectory: Trajectory) -> None:
+    if not isinstance(trajectory, Trajectory):
+        raise ActionImagesError(
+            f"draw takes a Trajectory, got a {type(trajectory).__name__}; make one of rows of 7 or 8 numbers "
+            "with Trajectory.from_vector, of poses with Trajectory(poses, opening), of a file with "
+            "load_trajectory"
+        )
     if trajectory.dtype not in (torch.float32, torch.float64):
         raise ActionImagesError(
             f"draw needs float32 or float64, got {trajectory.dtype}: half precision misplaces spots by pixels"

@@ -15,7 +15,8 @@ from action_images.codec.locate import Spots, locate
 from action_images.codec.solve import Solution, solve
 from action_images.errors import ActionImagesError
 from action_images.geometry import Camera, Pose, Trajectory
-from action_images.structs import Struct, concatenate, stack
+from action_images.geometry.given import Cameras, rig_of
+from action_images.structs import Array, Struct, as_tensor, concatenate, stack
 
 FramesOfViews = TypeVar("FramesOfViews", Spots, Camera)
 Smoother = Callable[[Trajectory, Float[Tensor, "*frames"]], Trajectory]
@@ -54,8 +55,8 @@ class Reading(Struct):
 
 
 def read(
-    images: Float[Tensor, "*batch view frame 3 h w"] | UInt8[Tensor, "*batch view frame 3 h w"],
-    cameras: Camera,
+    images: Float[Array, "*batch view frame 3 h w"] | UInt8[Array, "*batch view frame 3 h w"],
+    cameras: Cameras,
     format: ActionImageFormat = ActionImageFormat(),
     *,
     precision: Literal["exact", "fast"] = "exact",
@@ -64,9 +65,9 @@ def read(
 ) -> Reading:
     """Read the trajectory off action images, uint8 or float in [0, 1], of at least two views.
 
-    `cameras` are (view), (*batch view) or moving (*batch view frame): see `Camera.per_frame`.
-    `precision` "exact" uses every
-    pixel near a spot, "fast" some of them: as good on clean images, worse under noise. Frames whose position
+    `cameras` are (view), (*batch view) or moving (*batch view frame): see `Camera.per_frame`;
+    or a list or dict of them, as `draw` takes it. `precision` "exact" uses every pixel near a spot, "fast"
+    some of them: as good on clean images, worse under noise. Frames whose position
     is predicted to be worse than `max_position_std` (m) are not valid, nor are those whose rotation would
     move the drawn points by more than twice that. `smooth` (for generated images; see `codec.smooth`) runs
     last.
@@ -75,6 +76,7 @@ def read(
     or images that do not match the cameras. Source: paper section 3, inverted by weighted least squares; the
     errors to expect stand in docs/codec.md.
     """
+    images, cameras = as_tensor(images, "images"), rig_of(cameras)
     rig = _rig(images, cameras)
     *batch_shape, _, num_frames = images.shape[:-3]
     located = locate(images, format, full_resolution=precision == "exact")
@@ -101,8 +103,11 @@ def _by_frame(value: FramesOfViews, num_batch_axes: int) -> FramesOfViews:
 def _rig(images: Tensor, cameras: Camera) -> Camera:
     """The cameras as (*batch view frame), after all that can be wrong with them or the images' shape."""
     if images.ndim < 5 or images.shape[-3] != 3:
+        cure = "put the colours before height and width: numpy.moveaxis(images, -1, -3)"
+        if images.ndim < 5 or images.shape[-1] != 3:
+            cure = "stack the frames of each view, then the views"
         raise ActionImagesError(
-            f"read takes images (*batch view frame 3 height width), got {tuple(images.shape)}"
+            f"read takes images (*batch view frame 3 height width), got {tuple(images.shape)}; {cure}"
         )
     *batch_shape, num_views, num_frames = images.shape[:-3]
     if num_views < 2:

@@ -16,12 +16,13 @@ MAX_BYTES = 64_000_000
 """A larger file is not a calibration."""
 
 
-def load_cameras(path: Path) -> dict[str, Camera]:
+def load_cameras(path: Path | str) -> dict[str, Camera]:
     """The cameras of a file by name, in its order, float32; batch axes are (), or (frame) where one moves.
 
     Raises EpisodeError, naming the file, the camera and the field, for anything missing, unknown, of
     another shape, or not a usable OpenCV pinhole camera.
     """
+    path = Path(path)
     if not path.is_file():
         raise EpisodeError(f"{path}: there is no such cameras file")
     if path.stat().st_size > MAX_BYTES:
@@ -56,7 +57,7 @@ def load_still_rig(path: Path) -> Camera:
     return stack(list(views.values()))
 
 
-def save_cameras(path: Path, cameras: dict[str, Camera]) -> None:
+def save_cameras(path: Path | str, cameras: dict[str, Camera]) -> None:
     """Write cameras with batch axes () or (frame) as a cameras file."""
     entries = {
         name: {
@@ -68,7 +69,7 @@ def save_cameras(path: Path, cameras: dict[str, Camera]) -> None:
         for name, camera in cameras.items()
     }
     content = {"format": FORMAT, "version": 1, "cameras": entries}
-    write_json(path, content, indent=1)
+    write_json(Path(path), content, indent=1)
 
 
 def check_pictures(camera: Camera, size: tuple[int, int], where: str) -> None:

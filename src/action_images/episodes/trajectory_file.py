@@ -28,13 +28,14 @@ MAX_BYTES = 1_000_000_000
 """A larger file is not a trajectory."""
 
 
-def load_trajectory(path: Path, columns: Path | None = None) -> Trajectory:
+def load_trajectory(path: Path | str, columns: Path | None = None) -> Trajectory:
     """A trajectory (frame) of float32 from a .npy, .csv or .json file.
 
     A (rows, 7 or 8) .npy, a .csv with a header of `COLUMNS`, or a .json of lists of rows; `columns` is a json
     file that declares other columns and another notation (docs/data.md). Pickles are refused. Raises
     EpisodeError naming file and row for whatever is missing, no valid pose, or contradicts the notation.
     """
+    path = Path(path)
     if columns is not None:
         return _declared(path, columns)
     try:
@@ -115,11 +116,14 @@ def _chosen(
     return rows, [named[place] for place in places]
 
 
-def save_trajectory(path: Path, trajectory: Trajectory, extra: dict[str, torch.Tensor] | None = None) -> None:
+def save_trajectory(
+    path: Path | str, trajectory: Trajectory, extra: dict[str, torch.Tensor] | None = None
+) -> None:
     """Write a trajectory (frame) as 8-vectors in the format that the file's ending names.
 
     `extra` columns, (frame) each, are kept by csv and json and refused by npy, which has no names for them.
     """
+    path = Path(path)
     rows = trajectory.to_vector(8).double().cpu().numpy()
     names, extra = COLUMNS[8], extra or {}
     if path.suffix not in (".npy", ".csv", ".json") or (extra and path.suffix == ".npy"):

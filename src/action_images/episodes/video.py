@@ -43,7 +43,7 @@ CHROMA = (
 
 
 def write_video(
-    path: Path,
+    path: Path | str,
     frames: Iterable[UInt8[Tensor, "3 h w"]],
     fps: float,
     crf: int = 18,
@@ -62,7 +62,7 @@ def write_video(
         limits = "more than 0 frames a second and a crf from 0 to 51"
         raise ActionImagesError(f"{path}: a video has {limits}, got {fps:g} and {crf}")
     options = {"crf": str(crf), "preset": preset, "g": str(keyframe_interval), "threads": "1"}
-    with whole_file(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
+    with whole_file(Path(path)) as temporary, av.open(str(temporary), "w", format="mp4") as container:
         _encode(container, frames, fps, options, pixel_format, path)
 
 
@@ -111,9 +111,9 @@ def _x264(size: tuple[int, int]) -> str:
     return "asm=0:colormatrix=smpte170m" if is_high_definition(size) else "asm=0"
 
 
-def read_video(path: Path) -> UInt8[Tensor, "frame 3 h w"]:
+def read_video(path: Path | str) -> UInt8[Tensor, "frame 3 h w"]:
     """All frames of a video file; raises EpisodeError where it is damaged."""
-    frames = VideoFrames(path)
+    frames = VideoFrames(Path(path))
     return frames.read(range(len(frames)))
 
 

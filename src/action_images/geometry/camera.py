@@ -10,7 +10,7 @@ from typing_extensions import Self
 
 from action_images.errors import ActionImagesError
 from action_images.geometry.pose import Pose
-from action_images.structs import Struct
+from action_images.structs import Array, Struct, as_tensor
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Camera(Struct):
 
     @classmethod
     def from_opengl(
-        cls, intrinsics: Float[Tensor, "*batch 3 3"], world_from_gl_camera: Pose, size: tuple[int, int]
+        cls, intrinsics: Float[Array, "*batch 3 3"], world_from_gl_camera: Pose, size: tuple[int, int]
     ) -> Self:
         """From a camera with OpenGL's axes (also MuJoCo, Blender): x right, y up, z backward; fx, fy > 0."""
         return cls(intrinsics, _turned(world_from_gl_camera, (1, -1, -1)), size)
@@ -50,8 +50,8 @@ class Camera(Struct):
     @classmethod
     def from_mujoco(
         cls,
-        xpos: Float[Tensor, "*batch 3"],
-        xmat: Float[Tensor, "*batch 3 3"],
+        xpos: Float[Array, "*batch 3"],
+        xmat: Float[Array, "*batch 3 3"],
         fovy_deg: float,
         size: tuple[int, int],
     ) -> Self:
@@ -60,12 +60,13 @@ class Camera(Struct):
 
     @classmethod
     def from_rlbench(
-        cls, intrinsics: Float[Tensor, "*batch 3 3"], world_from_camera: Pose, size: tuple[int, int]
+        cls, intrinsics: Float[Array, "*batch 3 3"], world_from_camera: Pose, size: tuple[int, int]
     ) -> Self:
         """From RLBench / CoppeliaSim: focal lengths are negative, poses are turned by diag(-1, -1, 1).
 
         Raises ValueError where a focal length is positive: such intrinsics are not in that convention.
         """
+        intrinsics = as_tensor(intrinsics, "intrinsics", world_from_camera.dtype)
         if (intrinsics.diagonal(dim1=-2, dim2=-1)[..., :2] >= 0).any():
             raise ActionImagesError(
                 "RLBench intrinsics have negative fx and fy; these do not: use Camera(...) if the axes are "
@@ -76,21 +77,23 @@ class Camera(Struct):
 
     @classmethod
     def from_integer_centres(
-        cls, intrinsics: Float[Tensor, "*batch 3 3"], world_from_camera: Pose, size: tuple[int, int]
+        cls, intrinsics: Float[Array, "*batch 3 3"], world_from_camera: Pose, size: tuple[int, int]
     ) -> Self:
         """From intrinsics that put pixel centres at whole numbers, as `cv2.calibrateCamera` gives them."""
+        intrinsics = as_tensor(intrinsics, "intrinsics", world_from_camera.dtype)
         return cls(_shift(intrinsics, 0.5, 0.5), world_from_camera, size)
 
     @classmethod
     def look_at(
         cls,
-        eye: Float[Tensor, "*batch 3"],
-        target: Float[Tensor, "*batch 3"],
+        eye: Float[Array, "*batch 3"],
+        target: Float[Array, "*batch 3"],
         vertical_fov: float,
         size: tuple[int, int],
     ) -> Self:
         """A camera at `eye` (m) that looks at `target` (m), world z upward in its image; fov in rad."""
-        forward = target - eye
+        eye, target = as_tensor(eye, "eye"), as_tensor(target, "target")
+        forward = target.to(eye.dtype) - eye
         forward = forward / forward.norm(dim=-1, keepdim=True)
         up = torch.tensor([0.0, 0.0, 1.0], dtype=eye.dtype, device=eye.device).expand_as(forward)
         right = torch.linalg.cross(forward, up)
@@ -180,6 +183,17 @@ class Camera(Struct):
 
     def check(self, name: str = "camera") -> Self:
         """Return self; raise ValueError, naming field and cure, unless a usable OpenCV pinhole camera."""
+        if not isinstance(self.world_from_camera, Pose):
+            kind = type(self.world_from_camera).__name__
+            raise ActionImagesError(
+                f"{name}.world_from_camera is a {kind}; give a Pose, as Pose.from_matrix(matrix) makes one"
+            )
+        shape = tuple(self.intrinsics.shape)
+        if shape[-2:] != (3, 3):
+            raise ActionImagesError(
+                f"{name}.intrinsics has the shape {shape}, not (*batch 3 3); write fx, fy, cx, cy as "
+                "[[fx, 0, cx], [0, fy, cy], [0, 0, 1]]"
+            )
         height, width = self.size
         if height < 1 or width < 1:
             raise ActionImagesError(f"{name}.size is {self.size}; give (height, width) in pixels")

@@ -9,7 +9,7 @@ from typing_extensions import Self
 
 from action_images.errors import ActionImagesError
 from action_images.geometry import rotation as rotations
-from action_images.structs import Struct
+from action_images.structs import Array, Struct, as_tensor
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,14 @@ class Pose(Struct):
     translation: Float[Tensor, "*batch 3"]
 
     @classmethod
-    def from_matrix(cls, matrix: Float[Tensor, "*batch rows 4"]) -> Self:
+    def from_matrix(cls, matrix: Float[Array, "*batch rows 4"]) -> Self:
         """From [R | t] as (3, 4) or (4, 4) matrices.
 
         Raises ActionImagesError where R is no rotation (see `check`), or the fourth row is not 0 0 0 1.
         """
+        matrix = as_tensor(matrix, "matrix")
+        if tuple(matrix.shape[-2:]) not in ((3, 4), (4, 4)):
+            raise ActionImagesError(f"a pose's matrix is 3 x 4 or 4 x 4, got the shape {tuple(matrix.shape)}")
         if matrix.shape[-2] == 4:
             last_row = matrix.new_tensor([0.0, 0.0, 0.0, 1.0])
             wrong = ((matrix[..., 3, :] - last_row).abs() > 1e-4).any(-1)
@@ -69,6 +72,7 @@ class Pose(Struct):
 
         Rotations are finite and orthonormal (within 1e-3) with determinant +1, translations finite.
         """
+        _check_shapes(self, name)
         finite = self.rotation.isfinite().all(-1).all(-1) & self.translation.isfinite().all(-1)
         _refuse(
             ~finite,
@@ -94,6 +98,19 @@ class Pose(Struct):
         """How far two transforms lie apart: translation (m) and angle (rad)."""
         metres = (self.translation - other.translation).norm(dim=-1)
         return metres, rotations.angle_between(self.rotation, other.rotation)
+
+
+def _check_shapes(pose: Pose, name: str) -> None:
+    turn, place = tuple(pose.rotation.shape), tuple(pose.translation.shape)
+    if turn[-2:] != (3, 3):
+        raise ActionImagesError(
+            f"{name}.rotation has the shape {turn}, not (*batch 3 3); convert quaternions with "
+            "geometry.rotation.from_quaternion_xyzw, Euler angles with from_euler_xyz"
+        )
+    if place[-1:] != (3,) or place[:-1] != turn[:-2]:
+        raise ActionImagesError(
+            f"{name}.translation has the shape {place}, the rotation {turn}; give (*batch 3) and (*batch 3 3)"
+        )
 
 
 def _refuse(bad: Tensor, name: str, what: str, cure: str) -> None:

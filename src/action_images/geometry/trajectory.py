@@ -10,12 +10,12 @@ from typing_extensions import Self
 from action_images.errors import ActionImagesError
 from action_images.geometry import rotation as rotations
 from action_images.geometry.pose import Pose
-from action_images.structs import Struct
+from action_images.structs import Array, Struct, as_tensor
 
 
 @dataclass(frozen=True)
 class Trajectory(Struct):
-    """Poses of the tool in the world with the gripper's opening (0 closed, 1 open).
+    """Poses of the tool in the world with the gripper's opening (0 closed, 1 open; booleans become these).
 
     Both are (*batch frame): the last axis is time, and indexing covers it, so `trajectory[3:9]` is six frames
     of one.
@@ -24,23 +24,29 @@ class Trajectory(Struct):
     world_from_tool: Pose
     opening: Float[Tensor, "*frames"]
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.opening.dtype is torch.bool:
+            object.__setattr__(self, "opening", self.opening.to(self.world_from_tool.dtype))
+
     @property
     def num_frames(self) -> int:
         """How many frames the last batch axis holds."""
         return self.opening.shape[-1]
 
     @classmethod
-    def from_vector(cls, vector: Float[Tensor, "*batch frame numbers"]) -> Self:
+    def from_vector(cls, vector: Float[Array, "*batch frame numbers"]) -> Self:
         """From the 7- or 8-vectors that files hold.
 
         Seven numbers: x y z (m), extrinsic xyz Euler angles (rad), opening. Eight: x y z (m), quaternion x y
         z w, opening. Raises ValueError for another length, numbers that are not finite, a quaternion that is
         not of unit length (within 1 %), or an opening outside [0, 1].
         """
-        if vector.shape[-1] not in (7, 8):
+        vector = as_tensor(vector, "vector")
+        if vector.ndim == 0 or vector.shape[-1] not in (7, 8):
             raise ActionImagesError(
                 "a trajectory vector has 7 numbers (xyz, Euler xyz, opening) or 8 (xyz, quaternion xyzw, "
-                f"opening), got {vector.shape[-1]}"
+                f"opening), got the shape {tuple(vector.shape)}"
             )
         bad = ~vector.isfinite().all(-1)
         if bad.any():

@@ -27,10 +27,10 @@ def to_tensor(picture: "Image.Image") -> UInt8[Tensor, "3 h w"]:
     return torch.from_numpy(np.array(picture)).movedim(-1, 0)
 
 
-def save_png(path: Path, image: UInt8[Tensor, "3 h w"]) -> None:
+def save_png(path: Path | str, image: UInt8[Tensor, "3 h w"]) -> None:
     """Write an RGB image, whole or not at all."""
     picture = to_pillow(image)
-    with whole_file(path) as unfinished:
+    with whole_file(Path(path)) as unfinished:
         picture.save(unfinished, format="PNG")
 
 

@@ -1,0 +1,33 @@
+"""The package's extras: what each of them brings, and the line that installs what is missing."""
+
+EXTRAS = {
+    "data": ("h5py", "pyarrow"),
+    "sim": ("gymnasium", "mujoco"),
+    "model": ("accelerate", "diffusers", "peft", "safetensors", "transformers"),
+    "serve": ("msgpack", "prometheus_client", "websockets"),
+    "train": ("tensorboard",),
+    "deepspeed": ("deepspeed",),
+    "judge": ("cv2", "torchmetrics"),
+    "ray": ("pandas", "ray"),
+    "view": ("PIL", "matplotlib", "scipy"),
+    "calibrate": ("cv2", "scipy"),
+}
+"""Extra of the package -> what is imported of it. A missing module is said by the user's own extra, else the
+first."""
+
+
+def cure_of(error: ModuleNotFoundError, user: str = "") -> str | None:
+    """What brings a package that is missing, in words; None for one of no extra.
+
+    Where several extras bring it, the one that is called as its `user` is named.
+    """
+    missing = (error.name or "").partition(".")[0]
+    extra = next((name for name in (user, *EXTRAS) if missing in EXTRAS.get(name, ())), None)
+    if extra is None:
+        return None
+    return f"needs {missing}, which is not installed; the extra '{extra}' brings it: {install_line(extra)}"
+
+
+def install_line(extra: str) -> str:
+    """The command that installs an extra."""
+    return f"pip install 'action-images[{extra}]', in a clone pip install '.[{extra}]'"
