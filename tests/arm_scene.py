@@ -33,10 +33,17 @@ def hand_cameras() -> dict[str, Camera]:
     return {name: Camera.look_at(torch.tensor(eye), target, 0.8, SIZE) for name, eye in eyes.items()}
 
 
+def _fingers(opening: torch.Tensor) -> torch.Tensor:
+    """Points of two fingers (m, in the tool's frame), which are apart along y where the gripper is open."""
+    along = torch.linspace(-0.04, 0.005, 5)
+    side = 0.008 + 0.04 * float(opening)
+    return torch.stack([torch.tensor([0.0, side * sign, z]) for z in along.tolist() for sign in (-1, 1)])
+
+
 def _marks(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Points on the hand (m, in the tool's frame) and their colours."""
     generator = torch.Generator().manual_seed(seed)
-    places = torch.rand(160, 3, generator=generator) - torch.tensor([0.5, 0.5, 1.0])
+    places = torch.rand(160, 3, generator=generator) - torch.tensor([0.5, 0.5, 1.3])
     sides = torch.tensor([0.09, 0.13, 0.15])
     return places * sides, 255 * torch.rand(160, 3, generator=generator)
 
@@ -47,11 +54,13 @@ def hand_pictures(camera: Camera, trajectory: Trajectory, seed: int = 0) -> torc
     coarse = 80 + 60 * torch.rand(1, 3, 16, 16, generator=generator)
     ground = torch.nn.functional.interpolate(coarse, SIZE, mode="bilinear")[0]
     points, colours = _marks(seed)
+    colours = torch.cat([colours, torch.tensor([20.0, 20.0, 25.0]).expand(10, 3)])
     pose = trajectory.world_from_tool
     pictures = ground.repeat(trajectory.num_frames, 1, 1, 1)
     y, x = torch.meshgrid(torch.arange(SIZE[0]) + 0.5, torch.arange(SIZE[1]) + 0.5, indexing="ij")
     for frame, picture in enumerate(pictures):
-        pixels, depth = camera.project(pose[frame].apply(points))
+        fingers = _fingers(trajectory.opening[frame])
+        pixels, depth = camera.project(pose[frame].apply(torch.cat([points, fingers])))
         for mark in depth.argsort(descending=True):
             near = (x - pixels[mark, 0]) ** 2 + (y - pixels[mark, 1]) ** 2 < 2.0**2
             picture[:, near] = colours[mark][:, None]

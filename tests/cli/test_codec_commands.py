@@ -220,3 +220,17 @@ def test_draw_reads_other_columns_by_a_declaration(scene, capsys):
     assert draw(scene) == 2
     assert draw(scene, "--columns", f"{scene}/columns.json") == 0
     assert "12 of 12 frames" in capsys.readouterr().out
+
+
+def test_read_writes_the_columns_that_draw_reads(scene):
+    names = ["X", "Y", "Z", "a", "b", "c", "grip"]
+    entry = {"columns": names, "rotation": "rotvec", "position_unit": "mm", "closed": 0, "open": 100}
+    (scene / "columns.json").write_text(json.dumps(entry))
+    declared = ["--columns", f"{scene}/columns.json"]
+    assert draw(scene) == 0
+    videos = [f"{scene}/out/{name}.mp4" for name in ("left", "right")]
+    rest = ["--cameras", f"{scene}/cameras.json", "--out", f"{scene}/read.csv", "--max-std-mm", "5"]
+    assert main(["read", *videos, *rest, *declared]) == 0
+    before = load_trajectory(scene / "path.csv")
+    after = load_trajectory(scene / "read.csv", scene / "columns.json")
+    assert before.world_from_tool.distance(after.world_from_tool)[0].median() < 1e-3

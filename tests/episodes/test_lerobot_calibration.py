@@ -9,7 +9,7 @@ import torch
 from test_readers import write_lerobot
 
 from action_images.episodes.episode import EpisodeError
-from action_images.episodes.readers import open_foreign
+from action_images.episodes.readers import Wanted, open_foreign
 from action_images.geometry import Pose
 from action_images.geometry.rotation import to_quaternion_xyzw
 from recorded import assert_tool_is_where_it_was_drawn
@@ -138,3 +138,37 @@ def test_the_gripper_may_be_a_feature_of_its_own(declared):
     again = opened(root, calibration).trajectory
     assert torch.equal(again.opening, path.opening)
     assert torch.equal(again.world_from_tool.translation, path.world_from_tool.translation)
+
+
+def test_a_columns_file_declares_the_tool_in_place_of_calibration_json(declared):
+    root, calibration = declared
+    right = opened(root, calibration).trajectory
+    tool = calibration.pop("tool")
+    (root / "columns.json").write_text(json.dumps(tool))
+    (root / "calibration.json").write_text(json.dumps(calibration))
+    wanted = Wanted(columns=root / "columns.json")
+    found = open_foreign(root, wanted=wanted)[1].read("episode_000000")
+    assert torch.equal(found.trajectory.to_vector(8), right.to_vector(8))
+    (root / "calibration.json").unlink()
+    alone = open_foreign(root, wanted=wanted)[1].read("episode_000000")
+    assert torch.equal(alone.trajectory.to_vector(8), right.to_vector(8))
+    assert alone.views[0].camera is None
+    (root / "calibration.json").write_text(json.dumps(calibration | {"tool": tool}))
+    with pytest.raises(EpisodeError, match="declares the tool as well; leave one of the two out"):
+        open_foreign(root, wanted=wanted)
+
+
+def test_columns_may_be_called_by_their_names(declared):
+    root, calibration = declared
+    right = opened(root, calibration).trajectory
+    info = json.loads((root / "meta/info.json").read_text())
+    feature = info["features"][calibration["tool"]["feature"]]
+    feature["names"] = [f"n{number}" for number in range(feature["shape"][0])]
+    (root / "meta/info.json").write_text(json.dumps(info))
+    numbers = calibration["tool"]["columns"]
+    calibration["tool"]["columns"] = [f"n{number}" for number in numbers]
+    assert torch.equal(opened(root, calibration).trajectory.to_vector(8), right.to_vector(8))
+    for columns, message in [(["n0", "nope"], "names nope"), ([0, 0, *numbers[2:]], "names a column twice")]:
+        calibration["tool"]["columns"] = columns
+        with pytest.raises(EpisodeError, match=message):
+            opened(root, calibration)

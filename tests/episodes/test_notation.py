@@ -9,7 +9,7 @@ import torch
 from action_images.episodes.contradictions import in_gripper, in_names, in_poses
 from action_images.episodes.episode import EpisodeError
 from action_images.episodes.notation import ROTATIONS, ToolNotation, notation_from_json
-from action_images.episodes.trajectory_file import load_trajectory
+from action_images.episodes.trajectory_file import load_trajectory, save_trajectory
 from action_images.errors import ActionImagesError
 from action_images.geometry import Pose
 from action_images.geometry import rotation as rotations
@@ -173,6 +173,27 @@ def test_a_table_of_other_columns_is_read_by_a_declaration_and_refused_without(t
         columns.write_text(json.dumps({**entry, **change}))
         with pytest.raises(EpisodeError, match=message):
             load_trajectory(tmp_path / "path.csv", columns)
+
+
+@pytest.mark.parametrize("rotation", ROTATIONS)
+@pytest.mark.parametrize("by_name", [True, False])
+def test_a_declared_table_is_written_as_it_is_read(tmp_path, rotation, by_name):
+    count = ROTATIONS[rotation].num_columns
+    names = ["x", "y", "z", *(f"turn{number}" for number in range(count)), "grip"]
+    offset = Pose(rotations.from_euler_xyz(torch.tensor([0.1, 0.2, 0.3])), torch.tensor([0.0, 0.1, 0.2]))
+    entry = {"columns": names if by_name else [*range(1, count + 4), 0], "rotation": rotation}
+    entry |= {"position_unit": "mm", "closed": 90, "open": 10, "tool_offset": offset.matrix().tolist()}
+    (tmp_path / "columns.json").write_text(json.dumps(entry))
+    for ending in ("csv", "json") if by_name else ("csv", "json", "npy"):  # npy has no names
+        path = tmp_path / f"path.{ending}"
+        save_trajectory(path, PATH, columns=tmp_path / "columns.json")
+        found = load_trajectory(path, tmp_path / "columns.json")
+        torch.testing.assert_close(found.world_from_tool.matrix(), POSE.matrix(), atol=1e-4, rtol=0)
+        torch.testing.assert_close(found.opening, PATH.opening)
+    entry["columns"] = [*range(1, count + 4), count + 7]
+    (tmp_path / "columns.json").write_text(json.dumps(entry))
+    with pytest.raises(EpisodeError, match="number them 0 to"):
+        save_trajectory(tmp_path / "gaps.csv", PATH, columns=tmp_path / "columns.json")
 
 
 def test_a_plain_file_in_degrees_or_millimetres_is_refused(tmp_path):

@@ -14,6 +14,7 @@ from action_images.episodes.episode import EpisodeError
 from action_images.episodes.importing import Job, import_episodes
 from action_images.episodes.readers import open_foreign
 from action_images.episodes.video import VideoFrames, write_video
+from action_images.errors import ActionImagesError
 from recorded import assert_tool_is_where_it_was_drawn
 
 SIZE = (48, 64)
@@ -68,6 +69,25 @@ def test_cameras_above_the_episodes_are_those_of_all(tmp_path):
     assert reader.ids == ["e1", "e2", "e10"]
     for name in reader.ids:
         assert_tool_is_where_it_was_drawn(reader.read(name).check())
+
+
+def test_poses_in_ones_own_columns_enter_by_a_declaration(tmp_path):
+    write_episode(tmp_path / "source/e1")
+    write_cameras(tmp_path / "source/cameras.json")
+    poses = tmp_path / "source/e1/poses.csv"
+    rows = np.loadtxt(poses, delimiter=",", skiprows=1) * [1000, 1000, 1000, 1, 1, 1, 1, 80]
+    np.savetxt(poses, rows, delimiter=",", header="X,Y,Z,a,b,c,w,grip", comments="")
+    with pytest.raises(EpisodeError, match="header must name the columns"):
+        import_episodes(Job(tmp_path / "source"), tmp_path / "refused", 0)
+    columns = tmp_path / "columns.json"
+    entry = {"columns": list(range(8)), "rotation": "quaternion_xyzw", "position_unit": "mm"}
+    columns.write_text(json.dumps({**entry, "closed": 0, "open": 80}))
+    job = Job(tmp_path / "source", columns=columns)
+    assert import_episodes(job, tmp_path / "out", 0).imported == ["e1"]
+    assert_tool_is_where_it_was_drawn(Dataset(tmp_path / "out")[0])
+    columns.write_text(json.dumps({**entry, "closed": 80, "open": 0}))
+    with pytest.raises(ActionImagesError, match="columns"):
+        import_episodes(job, tmp_path / "out", 0)
 
 
 def test_what_is_not_there_is_unknown_and_counted(tmp_path):

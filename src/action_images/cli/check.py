@@ -11,6 +11,8 @@ def main(
     html: Path | None = None,
     workers: int = 2,
     thumbnails: int = 1000,
+    *,
+    thorough: bool = False,
 ) -> int:
     """Find everything that is wrong with a data set, and look at it.
 
@@ -22,6 +24,7 @@ def main(
         html: where to write the page with a thumbnail of each episode; by default check.html in its folder.
         workers: processes that decode; 0 does it in this one.
         thumbnails: show at most so many episodes on the page, the worst first.
+        thorough: try other conventions in every episode, not only in 16 and in those that fit worse.
     """
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -35,7 +38,10 @@ def main(
     with Progress(*columns, console=told, transient=True, disable=not told.is_terminal) as progress:
         bar = progress.add_task("checking", total=None)
         verdict = check_dataset(
-            dataset, workers, lambda done, total: progress.update(bar, completed=done, total=total)
+            dataset,
+            workers,
+            lambda done, total: progress.update(bar, completed=done, total=total),
+            thorough=thorough,
         )
     console = Console()
     views = ", ".join(verdict.views)

@@ -20,6 +20,7 @@ def main(
     shift: tuple[str, ...] = (),
     several_tasks: Literal["cut", "refuse"] = "cut",
     fps: float | None = None,
+    columns: Path | None = None,
 ) -> int:
     """Convert a data set of another format into ours; run it again to go on where it was stopped.
 
@@ -37,6 +38,8 @@ def main(
         shift: VIEW=FRAMES for each view whose pictures are late by so many frames (early: negative).
         several_tasks: an episode whose task changes on its way is cut there, or refused.
         fps: frames a second of an rlds set whose rate is not known.
+        columns: a json file that says which columns the tool's poses are in, and their notation
+            (docs/data.md); for recordings and lerobot.
     """
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -47,7 +50,7 @@ def main(
     columns = (TextColumn("importing"), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("importing", total=None)
-        job = Job(source, format, views, size, crf, _shifts(shift), several_tasks, fps)
+        job = Job(source, format, views, size, crf, _shifts(shift), several_tasks, fps, columns)
         outcome = import_episodes(
             job, out, workers, limit, lambda done, total: progress.update(bar, completed=done, total=total)
         )

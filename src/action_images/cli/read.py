@@ -17,6 +17,7 @@ def main(
     precision: Literal["exact", "fast"] = "exact",
     max_std_mm: float = 2.5,
     smooth_frames: float | None = None,
+    columns: Path | None = None,
     *,
     released: bool = False,
     axis_length: float = 0.1,
@@ -33,6 +34,7 @@ def main(
         precision: exact uses every pixel near a spot, fast some of them.
         max_std_mm: Frames whose position is predicted to be worse than this are not valid.
         smooth_frames: Smooth over time with this standard deviation, in frames; for generated videos.
+        columns: A json file that says which columns to write, and in which notation (docs/data.md).
         released: The videos were drawn as the public release of the method draws.
         axis_length: From the tool's position to the spots on its axes as they were drawn, in m.
     """
@@ -44,11 +46,14 @@ def main(
     from action_images.codec import read as read_images
     from action_images.codec.smooth import GaussianSmoother
     from action_images.episodes.cameras_file import check_pictures, load_cameras
+    from action_images.episodes.columns_file import load_columns
     from action_images.episodes.trajectory_file import save_trajectory
     from action_images.episodes.video import read_video
     from action_images.structs import stack
 
     rig = load_cameras(cameras)
+    if columns is not None:
+        load_columns(columns)  # before minutes of reading, not after them
     if missing := [str(video) for video in videos if video.stem not in rig]:
         raise ActionImagesError(f"{cameras}: has no camera for {', '.join(missing)}; it has {', '.join(rig)}")
     clips = [read_video(video) for video in videos]
@@ -78,7 +83,7 @@ def main(
         "valid": reading.valid.float(),
         "residual_px": reading.residual_px,
     }
-    save_trajectory(out, reading.trajectory, extra)
+    save_trajectory(out, reading.trajectory, extra, columns=columns)
 
     num_invalid = int((~reading.valid).sum())
     table = Table("frames", "valid", "predicted position std, median mm", "residual, median px", "open")

@@ -34,7 +34,7 @@ class Job:
 
     `views` (none: all) are the only ones looked at, `size` what they are fitted to (None: their own),
     `shift` by how many frames a view's pictures are late, `several_tasks` whether an episode whose task
-    changes is cut or refused.
+    changes is cut or refused, `columns` the json file that declares the poses' notation.
     """
 
     source: Path
@@ -45,11 +45,12 @@ class Job:
     shift: Mapping[str, int] = field(default_factory=dict)
     several_tasks: SeveralTasks = "cut"
     fps: float | None = None
+    columns: Path | None = None
 
     @property
     def wanted(self) -> Wanted:
         """What a reader is asked for."""
-        return Wanted(self.views, self.several_tasks, self.fps)
+        return Wanted(self.views, self.several_tasks, self.fps, self.columns)
 
     def settings(self) -> dict[str, Any]:
         """All that decides what an imported episode is; the episodes of one data set share it.
@@ -63,6 +64,7 @@ class Job:
         # What sets that were begun before these could be chosen do not say.
         told |= {"shift": dict(self.shift)} if self.shift else {}
         told |= {"fps": self.fps} if self.fps is not None else {}
+        told |= {} if self.columns is None else {"columns": read_json(self.columns)}
         return told | ({"several_tasks": self.several_tasks} if self.several_tasks != "cut" else {})
 
 

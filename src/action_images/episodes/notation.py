@@ -21,10 +21,23 @@ BEYOND = 0.05
 
 @dataclass(frozen=True)
 class RotationNotation:
-    """One way to write a rotation: how many numbers, and what they become."""
+    """One way to write a rotation: how many numbers, what they become, and how they are written."""
 
     num_columns: int
     to_matrix: Callable[[Tensor], Tensor]
+    from_matrix: Callable[[Tensor], Tensor]
+
+
+def _to_degrees(rotation: Tensor) -> Tensor:
+    return rotations.to_euler_xyz(rotation).rad2deg()
+
+
+def _to_quaternion_wxyz(rotation: Tensor) -> Tensor:
+    return rotations.to_quaternion_xyzw(rotation).roll(1, -1)
+
+
+def _to_nine_numbers(rotation: Tensor) -> Tensor:
+    return rotation.flatten(-2)
 
 
 def _from_degrees(angles: Tensor) -> Tensor:
@@ -49,13 +62,13 @@ def _from_nine_numbers(numbers: Tensor) -> Tensor:
 
 
 ROTATIONS: Mapping[str, RotationNotation] = {
-    "euler_xyz": RotationNotation(3, rotations.from_euler_xyz),
-    "euler_xyz_deg": RotationNotation(3, _from_degrees),
-    "rotvec": RotationNotation(3, rotations.from_rotation_vector),
-    "quaternion_xyzw": RotationNotation(4, _from_quaternion_xyzw),
-    "quaternion_wxyz": RotationNotation(4, _from_quaternion_wxyz),
-    "matrix": RotationNotation(9, _from_nine_numbers),
-    "rotation_6d": RotationNotation(6, rotations.from_six_numbers),
+    "euler_xyz": RotationNotation(3, rotations.from_euler_xyz, rotations.to_euler_xyz),
+    "euler_xyz_deg": RotationNotation(3, _from_degrees, _to_degrees),
+    "rotvec": RotationNotation(3, rotations.from_rotation_vector, rotations.to_rotation_vector),
+    "quaternion_xyzw": RotationNotation(4, _from_quaternion_xyzw, rotations.to_quaternion_xyzw),
+    "quaternion_wxyz": RotationNotation(4, _from_quaternion_wxyz, _to_quaternion_wxyz),
+    "matrix": RotationNotation(9, _from_nine_numbers, _to_nine_numbers),
+    "rotation_6d": RotationNotation(6, rotations.from_six_numbers, rotations.to_six_numbers),
 }
 """By the word that declares it. Euler angles are extrinsic; a matrix is row by row, 6-D its columns."""
 BY_COUNT = {3: "euler_xyz", 4: "quaternion_xyzw", 9: "matrix", 6: "rotation_6d"}
@@ -116,6 +129,19 @@ class ToolNotation:
             reads = f"the gripper reads {float(readings[row]):.4g} in row {row}"
             raise ActionImagesError(f"{reads}, far outside what is declared ({declared})")
         return opening.clamp(0, 1)
+
+    def numbers(self, trajectory: Trajectory) -> Float[Tensor, "frame columns"]:
+        """How the poses and the opening of a path are written; the inverse of `trajectory`."""
+        pose = trajectory.world_from_tool
+        if self.theirs_from_tool is not None:
+            pose = pose @ self.theirs_from_tool.to(pose.dtype).inverse()
+        if self.world_from_base is not None:
+            pose = self.world_from_base.to(pose.dtype).inverse() @ pose
+        position = pose.translation / UNITS[self.position_unit]
+        reading = self.closed + trajectory.opening * (self.open - self.closed)
+        return torch.cat(
+            [position, ROTATIONS[self.rotation].from_matrix(pose.rotation), reading[:, None]], -1
+        )
 
     def trajectory(
         self, numbers: Float[Tensor, "frame columns"], readings: Float[Tensor, "frame"]

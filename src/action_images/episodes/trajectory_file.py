@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from action_images.episodes.columns_file import Columns, load_columns
 from action_images.episodes.contradictions import in_gripper, in_names, in_poses
 from action_images.episodes.episode import EpisodeError
-from action_images.episodes.lerobot_layout import read_json
-from action_images.episodes.notation import KEYS, ToolNotation, notation_from_json
+from action_images.episodes.notation import ToolNotation
 from action_images.errors import ActionImagesError
 from action_images.files.atomic import whole_file
 from action_images.geometry import Trajectory
@@ -60,33 +60,27 @@ def load_trajectory(path: Path | str, columns: Path | None = None) -> Trajectory
 
 def _declared(path: Path, columns: Path) -> Trajectory:
     """A trajectory from the columns, and in the notation, that a json file declares."""
-    entry = read_json(columns)
-    unknown = sorted(set(entry) - {"columns", *KEYS})
-    if unknown:
-        known = ", ".join(sorted({"columns", *KEYS}))
-        raise EpisodeError(
-            f"{columns}: has the unknown field {', '.join(unknown)[:120]}; it may have {known}"
-        )
+    declared = load_columns(columns)
     try:
         header, table = _table(path)
-        chosen, names = _chosen(header, table, entry.get("columns"), str(columns))
+        chosen, names = _chosen(header, table, declared)
         rows = torch.from_numpy(np.array(chosen, dtype=np.float64))
     except EpisodeError:
         raise
     except UNREADABLE as error:
         raise EpisodeError(f"{path}: not a table of numbers ({error})") from error
-    notation = notation_from_json(entry, len(names) - 1, str(columns))
+    notation = declared.notation
     if not len(rows):
         raise EpisodeError(f"{path}: needs at least one row")
     numbers, readings = rows[:, :-1].float(), rows[:, -1].float()
-    if entry.get("ignore_names", False) is not True:
+    if not declared.ignore_names:
         _refuse(path, in_names(names[:-1], notation))
     try:
         trajectory = notation.trajectory(numbers, readings)
     except ValueError as error:
         contradiction = next(in_gripper(float(readings.min()), float(readings.max()), notation), error)
         raise EpisodeError(f"{path}: {contradiction}") from error
-    _refuse(path, in_poses(numbers, notation, said_absolute="relative" in entry))
+    _refuse(path, in_poses(numbers, notation, said_absolute=declared.said_absolute))
     _refuse(path, in_gripper(float(readings.min()), float(readings.max()), notation))
     return trajectory
 
@@ -96,36 +90,34 @@ def _refuse(path: Path, contradictions: Iterator[str]) -> None:
         raise EpisodeError(f"{path}: {contradiction}; --columns declares a notation")
 
 
-def _chosen(
-    header: list[str] | None, table: Any, columns: object, where: str
-) -> tuple[list[list[float]], list[str]]:
+def _chosen(header: list[str] | None, table: Any, declared: Columns) -> tuple[list[list[float]], list[str]]:
     """The rows of the declared columns, by number or by name, and what the columns are called."""
-    if not isinstance(columns, list) or len(columns) < 2:
-        raise EpisodeError(
-            f"{where}: 'columns' lists the pose's columns and then the gripper's, by name or number"
-        )
     width = len(header) if header is not None else len(table[0]) if len(table) else 0
     named = header if header is not None else [f"column {number}" for number in range(width)]
-    numbers = [named.index(one) if isinstance(one, str) and one in named else one for one in columns]
-    places = [one for one in numbers if isinstance(one, int) and 0 <= one < width]
-    if len(places) < len(numbers):
-        raise EpisodeError(
-            f"{where}: the columns {columns} are not all there; the table has {', '.join(named)}"
-        )
+    places = declared.places(named)
     rows = [_numbers(number, list(row), places, width) for number, row in enumerate(table)]
     return rows, [named[place] for place in places]
 
 
 def save_trajectory(
-    path: Path | str, trajectory: Trajectory, extra: dict[str, torch.Tensor] | None = None
+    path: Path | str,
+    trajectory: Trajectory,
+    extra: dict[str, torch.Tensor] | None = None,
+    *,
+    columns: Path | None = None,
 ) -> None:
-    """Write a trajectory (frame) as 8-vectors in the format that the file's ending names.
+    """Write a trajectory (frame) in the format that the file's ending names.
 
-    `extra` columns, (frame) each, are kept by csv and json and refused by npy, which has no names for them.
+    Rows are 8-vectors, or what the json file `columns` declares, as `load_trajectory` reads it. `extra`
+    columns, (frame) each, are kept by csv and json and refused by npy, which has no names for them.
     """
     path = Path(path)
-    rows = trajectory.to_vector(8).double().cpu().numpy()
-    names, extra = COLUMNS[8], extra or {}
+    if columns is None:
+        names, numbers = COLUMNS[8], trajectory.to_vector(8)
+    else:
+        declared = load_columns(columns)
+        names, numbers = declared.written(trajectory)
+    rows, extra = numbers.double().cpu().numpy(), extra or {}
     if path.suffix not in (".npy", ".csv", ".json") or (extra and path.suffix == ".npy"):
         kept = ".csv or .json" if extra else ".npy, .csv or .json"
         raise EpisodeError(f"{path}: this trajectory is written as {kept}")

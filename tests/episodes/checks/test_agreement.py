@@ -3,10 +3,12 @@
 import math
 import re
 from dataclasses import replace
+from unittest.mock import ANY
 
 import pytest
 import torch
 
+from action_images.episodes.checks import check
 from action_images.episodes.checks.agreement import verification
 from action_images.episodes.checks.check import check_dataset, examine
 from action_images.episodes.dataset import Dataset, DatasetWriter
@@ -124,6 +126,12 @@ FAULTS = {
 }
 
 
+FAULTS["gripper inverted"] = (
+    replace(EPISODE, trajectory=replace(EPISODE.trajectory, opening=1 - EPISODE.trajectory.opening)),
+    "the fingers are seen apart where the gripper is said to be closed.*the other way round",
+)
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_one_convention_flipped_is_said_with_its_likely_cause(tmp_path, fault):
     episode, pattern = FAULTS[fault]
@@ -135,7 +143,33 @@ def test_nothing_is_said_of_a_right_set_and_what_was_measured_is_told(tmp_path):
     assert said(tmp_path, EPISODE, hand_episode("hand/e1", seed=1)) == []
     conclusion = check_dataset(tmp_path / "set", 0).conclusion
     assert conclusion.startswith("No error was found in files and numbers. Measured: pictures aligned along")
-    assert "Not verified: which way the gripper opens" in conclusion
+    assert conclusion.endswith("Not verified: distances below 5 cm.")
+
+
+def test_a_gripper_that_is_not_seen_to_open_is_not_verified(tmp_path):
+    still = replace(EPISODE.trajectory, opening=torch.ones(30))
+    said(tmp_path, replace(EPISODE, trajectory=still))
+    conclusion = check_dataset(tmp_path / "set", 0).conclusion
+    assert "Not verified: which way the gripper opens (its fingers are not seen to part)" in conclusion
+
+
+def test_alternatives_are_tried_in_a_spread_of_episodes_and_in_those_that_fit_worse(tmp_path, monkeypatch):
+    monkeypatch.setattr(check, "NUM_TRIED", 2)
+    late_one = replace(with_pictures(late(5)), id="hand/late")
+    others = [hand_episode(f"hand/e{seed}", seed=seed) for seed in (1, 2, 3, 4)]
+    with DatasetWriter(tmp_path / "set", fps=10) as writer:
+        for episode in (others[0], late_one, *others[1:]):
+            writer.add(episode)
+    verdict = check_dataset(tmp_path / "set", 0)
+    assert [(found.episode, found.message) for found in verdict.findings] == [
+        ("hand/late", ANY),
+    ]
+    assert "5 frames earlier" in verdict.findings[0].message
+    told = "in 2 of 5 episodes, spread over the set and 1 that fit worse (--thorough: in all)"
+    assert told in verdict.conclusion
+    thorough = check_dataset(tmp_path / "set", 0, thorough=True)
+    assert thorough.findings == verdict.findings
+    assert "--thorough" not in thorough.conclusion
 
 
 def burnt_in(video):

@@ -10,6 +10,7 @@ from action_images.episodes.checks import follow
 from action_images.episodes.checks.alternatives import CAMERAS, PICTURES, ROTATIONS, TIMES, TOOL
 from action_images.episodes.checks.evidence import DECLARED, FROZEN, Evidence
 from action_images.episodes.checks.finding import Examined, Finding
+from action_images.episodes.checks.fingers import Gap
 from action_images.episodes.checks.follow import Change
 
 LEAST_STEPS = 4
@@ -33,24 +34,78 @@ FARTHEST_BESIDE_M = 0.06
 FARTHEST_MEDIAN_M = 0.045
 """... and so far in the median of `ENOUGH_EPISODES` or more."""
 ENOUGH_EPISODES = 3
+LEAST_APART = 5.0
+"""Fingers stand out from their background by so many levels (of 255) more, or nothing is told of them."""
+SUSPECT = 0.6
+"""An episode is looked at more closely where it fits so many times as well as the set as a whole."""
+MOST_SUSPECTS = 32
 
-Findings = Iterator[Finding]
 
-
-def check_agreement(examined: Sequence[Examined]) -> Findings:
+def check_agreement(examined: Sequence[Examined]) -> list[Finding]:
     """Findings about cameras, times, tool and rotations: of the whole set, else of single episodes."""
-    looked_at = [result for result in examined if result.evidence]
-    if not looked_at:
-        return
-    evidence = pooled(looked_at)
+    return check_set(examined) or [*check_episodes(examined), *check_gripper(examined)]
+
+
+def check_gripper(examined: Sequence[Examined]) -> list[Finding]:
+    """Whether the gripper is seen open where it is said to be closed, in all episodes together."""
+    apart = fingers_apart(measurable(pooled(examined)))
+    if apart is None or apart > -LEAST_APART:
+        return []
+    seen = "the fingers are seen apart where the gripper is said to be closed, and together where open"
+    cure = "is the opening the other way round? Then exchange 'closed' and 'open', and import it again"
+    name = examined[0].id if len(examined) == 1 else ""
+    return [Finding("warning", "gripper", name, f"{seen}; {cure}")]
+
+
+def fingers_apart(seen: Mapping[str, Evidence]) -> float | None:
+    """By how many levels fingers stand apart where they are said to, in the mean of views and episodes."""
+    gaps: list[Gap] = []
+    for found in seen.values():
+        gaps += found.gaps if found.changes[DECLARED].fit >= LEAST_FIT else ()
+    if not gaps:
+        return None
+    levels, weight = torch.tensor(gaps).unbind(-1)
+    return float((levels * weight).sum() / weight.sum())
+
+
+def check_set(examined: Sequence[Examined]) -> list[Finding]:
+    """What is wrong with all episodes, judged from those in which alternatives were tried."""
+    evidence = pooled(_spread(examined))
     whole = [*_judge(evidence), *_of_rotations(measurable(evidence))]
-    if whole or len(looked_at) == 1:
-        name = looked_at[0].id if len(examined) == 1 else ""
-        yield from (Finding("warning", "calibration", name, message) for message in whole)
-        return
-    for result in looked_at:
-        for message in _judge(result.evidence):
-            yield Finding("warning", "calibration", result.id, message)
+    name = examined[0].id if len(examined) == 1 else ""
+    return [Finding("warning", "calibration", name, message) for message in whole]
+
+
+def check_episodes(examined: Sequence[Examined]) -> list[Finding]:
+    """What is wrong with single episodes of a set with which nothing is wrong as a whole."""
+    if len(examined) == 1:
+        return []
+    findings: list[Finding] = []
+    for result in examined:
+        messages = _judge(result.evidence)
+        findings += [Finding("warning", "calibration", result.id, message) for message in messages]
+    return findings
+
+
+def suspects(examined: Sequence[Examined]) -> list[int]:
+    """Places of episodes that fit worse than the others, the worst first; alternatives are tried in them."""
+    typical = {name: found.changes[DECLARED].fit for name, found in pooled(examined).items()}
+    badness = {}
+    for place, result in enumerate(examined):
+        fits = [_share(found, typical[name]) for name, found in result.evidence.items()]
+        if fits and not result.is_spread and min(fits) < 1:
+            badness[place] = min(fits)
+    return sorted(badness, key=lambda place: badness[place])[:MOST_SUSPECTS]
+
+
+def _share(found: Evidence, typical: float) -> float:
+    """How well a view of an episode fits, as a part of what looks right; 0 where the tool is not seen."""
+    fit = found.changes[DECLARED].fit if found.num_steps >= LEAST_STEPS else 0.0
+    return fit / max(NAMED_FIT, SUSPECT * typical)
+
+
+def _spread(examined: Sequence[Examined]) -> list[Examined]:
+    return [result for result in examined if result.evidence and result.is_spread]
 
 
 def pooled(examined: Sequence[Examined]) -> dict[str, Evidence]:
@@ -64,8 +119,7 @@ def pooled(examined: Sequence[Examined]) -> dict[str, Evidence]:
 
 def verification(examined: Sequence[Examined], view_names: Sequence[str]) -> str:
     """In one sentence what the pictures could say of cameras, times and tool, and what they could not."""
-    evidence = pooled([result for result in examined if result.evidence])
-    seen = measurable(evidence)
+    seen = measurable(pooled(_spread(examined)))
     if not seen:
         return (
             "Not verified: cameras, times, tool and rotations; no calibrated view shows a tool of a known "
@@ -73,9 +127,24 @@ def verification(examined: Sequence[Examined], view_names: Sequence[str]) -> str
         )
     fits = [f"{name} ({found.changes[DECLARED].fit:.1f} times)" for name, found in seen.items()]
     missing = [f"view '{name}'" for name in view_names if name not in seen]
-    missing += [*_unverified_rotations(seen), "which way the gripper opens", "distances below 5 cm"]
+    missing += [*_unverified_rotations(seen), *_unverified_gripper(examined), "distances below 5 cm"]
     measured = f"Measured: pictures aligned along the tool's path differ less in {', '.join(fits)}"
-    return f"{measured}; below {LEAST_FIT:g} is no fit. Not verified: {', '.join(missing)}."
+    where = _where_tried(examined)
+    return f"{measured}; below {LEAST_FIT:g} is no fit. {where}Not verified: {', '.join(missing)}."
+
+
+def _where_tried(examined: Sequence[Examined]) -> str:
+    """In which episodes other conventions were tried, if not in all."""
+    looked_at = [result for result in examined if result.evidence]
+    tried = sum(result.is_tried for result in looked_at)
+    spread = len(_spread(examined))
+    if tried == len(looked_at):
+        return ""
+    worse = f" and {tried - spread} that fit worse" if tried > spread else ""
+    return (
+        f"Other conventions were tried in {spread} of {len(looked_at)} episodes, spread over the set{worse} "
+        "(--thorough: in all). "
+    )
 
 
 def _unverified_rotations(seen: Mapping[str, Evidence]) -> list[str]:
@@ -83,6 +152,12 @@ def _unverified_rotations(seen: Mapping[str, Evidence]) -> list[str]:
         return ["rotations (the tool turns too little)"]
     said, still = (sum_of(seen, name).fit for name in (DECLARED, FROZEN))
     return [] if said > BETTER_THAN_FROZEN * still else ["rotations (what is shown looks the same turned)"]
+
+
+def _unverified_gripper(examined: Sequence[Examined]) -> list[str]:
+    apart = fingers_apart(measurable(pooled(examined)))
+    told = apart is not None and abs(apart) >= LEAST_APART
+    return [] if told else ["which way the gripper opens (its fingers are not seen to part)"]
 
 
 def sum_of(seen: Mapping[str, Evidence], name: str) -> Change:
@@ -115,7 +190,7 @@ def _judge(evidence: Mapping[str, Evidence]) -> Iterator[str]:
 
 def _of_tool(seen: Mapping[str, Evidence]) -> str | None:
     """The alternative of the tool's path or time that fits all views better, each as well as any other."""
-    if len(seen) < 2:
+    if len(seen) < 2 or not all(found.is_tried for found in seen.values()):
         return None
     names = [*TOOL, *TIMES]
     total = {}
@@ -167,8 +242,8 @@ def _of_view(name: str, found: Evidence) -> Iterator[str]:
 
 def _best(changes: Mapping[str, Change], names: Sequence[str]) -> str | None:
     """The alternative that fits best, where it is well above what was said."""
-    best = max(names, key=lambda name: changes[name].fit)
-    return best if _is_better(changes, best) else None
+    best = max(names, key=lambda name: changes[name].fit, default=None)
+    return best if best is not None and _is_better(changes, best) else None
 
 
 def _is_better(changes: Mapping[str, Change], name: str) -> bool:

@@ -1,15 +1,22 @@
 """Everything that is wrong with a data set, found in one pass and named."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
-from action_images.episodes.checks.agreement import check_agreement, verification
+from action_images.episodes.checks.agreement import (
+    check_episodes,
+    check_gripper,
+    check_set,
+    suspects,
+    verification,
+)
 from action_images.episodes.checks.duplicates import find_duplicates
 from action_images.episodes.checks.examine import examine
 from action_images.episodes.checks.finding import DEADLY, Examined, Finding
@@ -20,6 +27,17 @@ from action_images.episodes.episode import EpisodeError
 from action_images.parallel.isolated import each_isolated
 
 __all__ = ["DEADLY", "Examined", "Finding", "Verdict", "check_dataset", "examine", "open_possible", "summary"]
+
+
+NUM_TRIED = 16
+"""In so many episodes, spread over the set, other conventions are tried however well they fit."""
+
+
+class Look(NamedTuple):
+    """An episode to look at, and whether other conventions are tried in it."""
+
+    index: int
+    tried: bool
 
 
 @dataclass
@@ -46,10 +64,18 @@ class Verdict:
         return whole + self.verified
 
 
-def check_dataset(path: Path, num_workers: int, seen: Callable[[int, int], None] | None = None) -> Verdict:
+def check_dataset(
+    path: Path,
+    num_workers: int,
+    seen: Callable[[int, int], None] | None = None,
+    *,
+    thorough: bool = False,
+) -> Verdict:
     """Look at every frame and number of a data set; raises EpisodeError where it cannot be opened at all.
 
     With worker processes (0: none) an episode whose files end the process that reads it is one more finding.
+    Other conventions are tried in `NUM_TRIED` episodes spread over the set and in those that fit worse than
+    the others; `thorough` tries them in all.
     """
     impossible: list[Finding] = []
 
@@ -57,17 +83,35 @@ def check_dataset(path: Path, num_workers: int, seen: Callable[[int, int], None]
         impossible.append(Finding("error", "damaged", "", f"{row}: {reason}"))
 
     dataset = _opened(path, num_workers, leave_out)
+    tried = range(len(dataset)) if thorough else spread_over(len(dataset), NUM_TRIED)
+    looks = [Look(index, tried=index in tried) for index in range(len(dataset))]
     examined = []
-    for done, result in enumerate(_examined(dataset, num_workers)):
+    for done, result in enumerate(_examined(dataset, looks, num_workers)):
         examined.append(result)
         if seen is not None:
             seen(done + 1, len(dataset))
     findings = list(chain.from_iterable(result.findings for result in examined))
     findings += impossible + check_tables(dataset) + check_grippers(examined)
-    findings += [*find_duplicates(examined), *check_agreement(examined), *check_spans(examined)]
+    findings += [*find_duplicates(examined), *_agreement(dataset, examined, num_workers)]
+    findings += check_spans(examined)
     num_frames = sum(result.num_frames for result in examined)
     shape = (len(dataset), num_frames, dataset.fps, dataset.view_names)
     return Verdict(*shape, findings, verification(examined, dataset.view_names))
+
+
+def spread_over(count: int, most: int) -> frozenset[int]:
+    """At most so many of so many places, evenly."""
+    chosen = min(count, most)
+    return frozenset(place * count // chosen for place in range(chosen))
+
+
+def _agreement(dataset: Dataset, examined: list[Examined], num_workers: int) -> list[Finding]:
+    """What pictures say of cameras, times and tool; single episodes are looked at where the set is right."""
+    whole = check_set(examined)
+    closer = [] if whole else [Look(index, tried=True) for index in suspects(examined)]
+    for look, result in zip(closer, _examined(dataset, closer, num_workers), strict=True):
+        examined[look.index].evidence = result.evidence
+    return whole or [*check_episodes(examined), *check_gripper(examined)]
 
 
 def summary(verdict: Verdict) -> dict[str, int]:
@@ -85,13 +129,12 @@ def _told_already(row: str, reason: str) -> None:
     pass
 
 
-def _examined(dataset: Dataset, num_workers: int) -> Iterator[Examined]:
-    places = range(len(dataset))
-    if num_workers == 0:
-        yield from (examine(dataset, index) for index in places)
+def _examined(dataset: Dataset, looks: Sequence[Look], num_workers: int) -> Iterator[Examined]:
+    if num_workers == 0 or not looks:
+        yield from (examine(dataset, look.index, tried=look.tried) for look in looks)
         return
-    for index, result in each_isolated(_examine_in_worker, places, num_workers, _begin, (dataset.path,)):
-        yield _deadly(dataset, index) if result is None else result
+    for look, result in each_isolated(_examine_in_worker, looks, num_workers, _begin, (dataset.path,)):
+        yield _deadly(dataset, look.index) if result is None else result
 
 
 def _opened(path: Path, num_workers: int, leave_out: Callable[[str, str], None]) -> Dataset:
@@ -127,6 +170,6 @@ def _begin(path: Path) -> None:
     _dataset = open_possible(path)
 
 
-def _examine_in_worker(index: int) -> Examined:
+def _examine_in_worker(look: Look) -> Examined:
     assert _dataset is not None
-    return examine(_dataset, index)
+    return examine(_dataset, look.index, tried=look.tried)

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from action_images.episodes.checks import follow
 from action_images.episodes.checks.alternatives import CAMERAS, PICTURES, ROTATIONS, TIMES, TOOL, frozen
-from action_images.episodes.checks.follow import Change, Scene
-from action_images.episodes.checks.looks import blurred, kept_frames
+from action_images.episodes.checks.fingers import Gap, gap
+from action_images.episodes.checks.follow import Change, Pairs, Scene
+from action_images.episodes.checks.looks import kept_frames
 from action_images.episodes.episode import View
 from action_images.geometry import Camera, Pose, Trajectory
 
@@ -33,6 +34,13 @@ class Evidence:
     """By `DECLARED`, `FROZEN` and the names of `ROTATIONS`, over pairs between which the tool turns."""
     maps: tuple[Change, ...] = ()
     """The change about the tool, one map an episode."""
+    gaps: tuple[Gap, ...] = ()
+    """How the fingers are seen where the gripper is said to be open and closed, one an episode."""
+
+    @property
+    def is_tried(self) -> bool:
+        """Whether alternatives were tried."""
+        return bool(self.turning)
 
     def __add__(self, other: "Evidence") -> "Evidence":
         return Evidence(
@@ -40,6 +48,7 @@ class Evidence:
             _added(self.changes, other.changes),
             _added(self.turning, other.turning),
             self.maps + other.maps,
+            self.gaps + other.gaps,
         )
 
 
@@ -49,50 +58,61 @@ def _added(one: Mapping[str, Change], other: Mapping[str, Change]) -> dict[str, 
 
 
 def gather(
-    views: list[View], pictures: Mapping[str, Tensor], trajectory: Trajectory, fps: float
+    views: list[View],
+    pictures: Mapping[str, Tensor],
+    trajectory: Trajectory,
+    fps: float,
+    *,
+    tried: bool,
 ) -> dict[str, Evidence]:
-    """The evidence of each calibrated view by name; `pictures` are the small copies of `looks.decode_all`."""
-    kept = kept_frames(trajectory.num_frames)
-    frames = torch.tensor(kept)
-    names = [view.name for view in views]
-    bank = torch.cat([blurred(pictures[name]) for name in names])
+    """The evidence of each calibrated view by name; `pictures` are the small copies of `looks.decode_all`.
+
+    Where `tried` is false only what is said is looked at, which costs far less.
+    """
+    frames = torch.tensor(kept_frames(trajectory.num_frames))
+    if len(frames) < 3:
+        return {}
+    most_gap = max(2, round(SECONDS_TO_TURN * fps))
     found = {}
-    for place, view in enumerate(views):
-        if view.camera is None or len(frames) < 3:
-            continue
-        scene = _scene(view.camera, trajectory.world_from_tool[frames], frames, place)
-        others = {name: other - place for other, name in enumerate(names) if other != place}
-        found[view.name] = _of_view(bank, scene, others, max(2, round(SECONDS_TO_TURN * fps)))
+    for view in views:
+        if view.camera is not None:
+            scene = _scene(view.camera, trajectory.world_from_tool[frames], frames)
+            seen = _of_view(view.name, pictures, scene, most_gap, tried=tried)
+            fingers = gap(pictures[view.name], frames, view.camera, trajectory, fps) if tried else None
+            found[view.name] = replace(seen, gaps=() if fingers is None else (fingers,))
     return found
 
 
-def _scene(camera: Camera, world_from_tool: Pose, frames: Tensor, place: int) -> Scene:
-    """What is said of the view whose pictures are number `place` of the bank."""
+def _scene(camera: Camera, world_from_tool: Pose, frames: Tensor) -> Scene:
+    """What is said of a view."""
     count = len(frames)
     moving = camera[frames] if camera.batch_shape else camera.expand(count)
-    source = torch.arange(count) + place * count
     upright = torch.eye(2).expand(count, 2, 2)
-    return Scene(source, upright, moving, world_from_tool, torch.ones(count, dtype=torch.bool))
+    return Scene(upright, moving, world_from_tool, torch.ones(count, dtype=torch.bool))
 
 
-def _of_view(bank: Tensor, scene: Scene, others: Mapping[str, int], most_gap: int) -> Evidence:
-    pairs = follow.pairs_by_path(scene)
-    tried = {DECLARED: scene} | {name: other.change(scene) for name, other in TRIED.items()}
-    for name, places in others.items():
-        tried[view_named(name)] = replace(scene, source=scene.source + places * len(scene.known))
+def _of_view(
+    name: str, pictures: Mapping[str, Tensor], scene: Scene, most_gap: int, *, tried: bool
+) -> Evidence:
+    """What the pictures say of a view as it is said to be and, where they are tried, under alternatives."""
+    moving = follow.pairs_by_path(scene)
+    pairs = Pairs.of(pictures[name], moving)
+    num_steps = int((follow.step_px(scene, moving) >= LEAST_STEP_PX).sum())
+    maps = (follow.change_map(pairs, scene),)
+    if not tried:
+        return Evidence(num_steps, _changes(pairs, {DECLARED: scene}), {}, maps)
+    said = {DECLARED: scene} | {key: other.change(scene) for key, other in TRIED.items()}
+    changes = _changes(pairs, said)
+    for other in pictures.keys() - {name}:
+        changes |= _changes(Pairs.of(pictures[other], moving), {view_named(other): scene})
     turned = {DECLARED: scene, FROZEN: frozen(scene)}
-    turned |= {name: other.change(scene) for name, other in ROTATIONS.items()}
-    visible = follow.step_px(scene, pairs) >= LEAST_STEP_PX
-    return Evidence(
-        int(visible.sum()),
-        _changes(bank, tried, pairs),
-        _changes(bank, turned, follow.pairs_by_turn(scene, most_gap)),
-        (follow.change_map(bank, scene, pairs),),
-    )
+    turned |= {key: other.change(scene) for key, other in ROTATIONS.items()}
+    turning = Pairs.of(pictures[name], follow.pairs_by_turn(scene, most_gap))
+    return Evidence(num_steps, changes, _changes(turning, turned), maps)
 
 
-def _changes(bank: Tensor, scenes: Mapping[str, Scene], pairs: Tensor) -> dict[str, Change]:
-    return dict(zip(scenes, follow.hand_changes(bank, list(scenes.values()), pairs), strict=True))
+def _changes(pairs: Pairs, scenes: Mapping[str, Scene]) -> dict[str, Change]:
+    return dict(zip(scenes, follow.hand_changes(pairs, list(scenes.values())), strict=True))
 
 
 def view_named(name: str) -> str:

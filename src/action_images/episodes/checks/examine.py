@@ -21,9 +21,12 @@ from action_images.geometry import Trajectory
 NUM_LOOKS = 16
 
 
-def examine(dataset: Dataset, index: int) -> Examined:
-    """Look at one episode, each of its parts by itself, so that one damaged part does not hide another."""
-    result = Examined(dataset.ids[index], dataset.length(index))
+def examine(dataset: Dataset, index: int, *, tried: bool = True) -> Examined:
+    """Look at one episode, each of its parts by itself, so that one damaged part does not hide another.
+
+    `tried` says whether other conventions than the declared ones are tried against its pictures.
+    """
+    result = Examined(dataset.ids[index], dataset.length(index), is_spread=tried)
     views: list[View] = []
     pictures: dict[str, Tensor] = {}
     paths: list[Trajectory] = []
@@ -64,10 +67,11 @@ def _check_together(
     fps: float,
 ) -> None:
     """What views and tool say of one another."""
-    count = len(views[0].frames)
-    indices = torch.linspace(0, count - 1, min(NUM_LOOKS, count)).long()
-    grey = {view.name: motion.looks(view.frames, indices.tolist()) for view in views}
-    result.signature = grey[views[0].name][:: max(1, len(indices) // 4)].numpy().astype(np.float16)
+    kept = looks.kept_frames(len(views[0].frames))
+    chosen = torch.linspace(0, len(kept) - 1, min(NUM_LOOKS, len(kept))).long()
+    indices = chosen + kept.start
+    grey = {name: looks.grey_thumbnails(small, chosen, motion.SIDE) for name, small in pictures.items()}
+    result.signature = grey[views[0].name][:: max(1, len(chosen) // 4)].numpy().astype(np.float16)
     moved = {name: motion.changes(levels) for name, levels in grey.items()}
     if path_length(trajectory) < STATIC_PATH and not any(change.any() for change in moved.values()):
         cure = "leave it out of training"
@@ -80,4 +84,4 @@ def _check_together(
     result.path = place.float().numpy() if place.isfinite().all() else None
     check_path(trajectory, fps, result.say)
     check_tool_in_view(views, trajectory, result.say)
-    result.evidence = gather(views, pictures, trajectory, fps)
+    result.evidence = gather(views, pictures, trajectory, fps, tried=result.is_spread)

@@ -48,9 +48,16 @@ class Examined:
     """Where the gripper stays in all frames; None where it moves or nothing is known of it."""
     evidence: Mapping[str, Evidence] = field(default_factory=dict)
     """What the pictures of each calibrated view say about cameras, times and tool."""
+    is_spread: bool = True
+    """Whether it is among the episodes in which alternatives are tried, however well they fit."""
 
     spans: dict[str, Span] = field(default_factory=dict)
     """Where the pictures of each view lie in their files."""
+
+    @property
+    def is_tried(self) -> bool:
+        """Whether other conventions were tried against its pictures."""
+        return any(found.is_tried for found in self.evidence.values())
 
     def say(self, level: str, kind: str, message: str) -> None:
         """Note a finding of this episode."""

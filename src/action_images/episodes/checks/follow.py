@@ -1,16 +1,16 @@
 """Whether what moves follows the projected tool: pictures aligned along its path differ less."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
-from torch.nn.functional import normalize
+from torch.nn.functional import grid_sample, normalize
 
-from action_images.episodes.checks.looks import SIDE
+from action_images.episodes.checks.looks import SIDE, blurred
 from action_images.geometry import Camera, Pose
-from action_images.structs import Struct, concatenate
+from action_images.structs import Struct, stack
 
 LATERAL = torch.linspace(-0.24, 0.24, 25)
 """Points beside the tool's axis (m), in the plane that faces the camera."""
@@ -24,7 +24,6 @@ IN_FRONT = 0.02
 NOISE = 1.0
 """Levels (of 255) by which two pictures of the same may differ."""
 MOST_PAIRS = 64
-SCENES_AT_ONCE = 8
 STEP_PX = 3.0
 """The tool should move by so much (px of the small pictures) from one picture of a pair to the other."""
 STEP_DEG = 15.0
@@ -33,10 +32,8 @@ STEP_DEG = 15.0
 
 @dataclass(frozen=True)
 class Scene(Struct):
-    """What is compared: the picture that is shown in each frame, and where camera and tool are said to be."""
+    """Where camera and tool are said to be in each frame, and which way up its picture is shown."""
 
-    source: Int[Tensor, "*frames"]
-    """Places in a bank of small pictures, (picture 3 side side) uint8 and blurred."""
     turn: Float[Tensor, "*frames 2 2"]
     """How a picture is turned or mirrored about its middle before it is looked at (right, down)."""
     camera: Camera
@@ -96,72 +93,94 @@ def step_px(scene: Scene, pairs: Int[Tensor, "2 pair"]) -> Float[Tensor, "pair"]
     return (pixels[stop] - pixels[start]).norm(dim=-1) * (seen[start] & seen[stop])
 
 
-def hand_changes(bank: Tensor, scenes: Sequence[Scene], pairs: Int[Tensor, "2 pair"]) -> list[Change]:
-    """For each scene the change in the box where the hand is said to be; the pairs are the same in all."""
-    changes: list[Change] = []
-    for group in _in_groups(scenes):
-        starts = torch.arange(len(group)) * len(group[0].known)
-        together = (pairs[:, None] + starts[:, None]).flatten(1)
-        still, carried = _differences(bank, concatenate(group), together, HAND_LATERAL, HAND_AXIAL)
-        num_points = float(pairs.shape[1] * len(HAND_LATERAL) * len(HAND_AXIAL))
-        sums = still.flatten().unflatten(0, (len(group), -1)).sum(-1)
-        carried_sums = carried.flatten().unflatten(0, (len(group), -1)).sum(-1)
-        changes += map(Change, sums, carried_sums, [num_points] * len(group))
-    return changes
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs of frames of one video, with their pictures: what all scenes are compared in."""
+
+    frames: Int[Tensor, "2 pair"]
+    first: Float[Tensor, "pair 3 side side"]
+    second: Float[Tensor, "pair 3 side side"]
+
+    @classmethod
+    def of(cls, pictures: UInt8[Tensor, "frame 3 side side"], frames: Int[Tensor, "2 pair"]) -> "Pairs":
+        """The pairs of these frames, blurred so that half a pixel is no difference."""
+        return cls(frames, blurred(pictures[frames[0]]), blurred(pictures[frames[1]]))
 
 
-def change_map(bank: Tensor, scene: Scene, pairs: Int[Tensor, "2 pair"]) -> Change:
+def hand_changes(pairs: Pairs, scenes: Sequence[Scene]) -> list[Change]:
+    """For each scene the change in the box where the hand is said to be."""
+    if not pairs.frames.shape[1]:
+        return [Change(torch.zeros(()), torch.zeros(()), 0.0) for _ in scenes]
+    still, carried = _differences(pairs, stack(scenes), HAND_LATERAL, HAND_AXIAL)
+    num_points = float(still[0].numel())
+    sums = still.flatten(1).sum(1), carried.flatten(1).sum(1)
+    return [Change(*both, num_points) for both in zip(*sums, strict=True)]
+
+
+def change_map(pairs: Pairs, scene: Scene) -> Change:
     """The change at every point about the tool, as (axial lateral) maps."""
-    still, carried = _differences(bank, scene, pairs, LATERAL, AXIAL)
-    return Change(still.sum(0), carried.sum(0), float(still.numel()))
+    shape = (len(AXIAL), len(LATERAL))
+    if not pairs.frames.shape[1]:
+        return Change(torch.zeros(shape), torch.zeros(shape), 0.0)
+    still, carried = _differences(pairs, stack([scene]), LATERAL, AXIAL)
+    num_points = float(still.numel())
+    return Change(still.sum((0, 1)).unflatten(0, shape), carried.sum((0, 1)).unflatten(0, shape), num_points)
 
 
 def _differences(
-    bank: Tensor, scene: Scene, pairs: Int[Tensor, "2 pair"], lateral: Tensor, axial: Tensor
-) -> tuple[Tensor, Tensor]:
-    """(pair axial lateral) levels by which pictures differ at points that stay, and at carried ones."""
-    start, stop = scene[pairs[0]], scene[pairs[1]]
+    pairs: Pairs, scenes: Scene, lateral: Tensor, axial: Tensor
+) -> tuple[Float[Tensor, "scene pair point"], Float[Tensor, "scene pair point"]]:
+    """Levels by which pictures differ at points that stay, and at carried ones; axial is the outer order."""
+    start, stop = scenes[:, pairs.frames[0]], scenes[:, pairs.frames[1]]
     points = _points_about(start, lateral, axial)
     stop_from_start = stop.world_from_tool @ start.world_from_tool.inverse()
-    moved = stop_from_start[:, None, None].apply(points)
-    before, inside = _sample(bank, start, points)
-    after, still_inside = _sample(bank, stop, moved)
-    unmoved, _ = _sample(bank, stop, points)
-    seen = inside & still_inside & (start.known & stop.known)[:, None, None]
-    return (unmoved - before).abs().mean(-1) * seen, (after - before).abs().mean(-1) * seen
+    carried = points @ stop_from_start.rotation.mT + stop_from_start.translation[..., None, :]
+    first, was_inside = _places(start, points)
+    same, _ = _places(stop, points)
+    second, is_inside = _places(stop, carried)
+    inside = was_inside & is_inside & (start.known & stop.known)[..., None]
+    before = _colours(pairs.first, first)
+    unmoved, after = (_colours(pairs.second, places) for places in (same, second))
+    return _levels(unmoved, before, inside), _levels(after, before, inside)
 
 
-def _points_about(scene: Scene, lateral: Tensor, axial: Tensor) -> Tensor:
-    """(pair axial lateral 3) points (m) on a plane along the tool's axis that faces the camera."""
+def _levels(one: Tensor, other: Tensor, inside: Tensor) -> Float[Tensor, "scene pair point"]:
+    """By how much colours (pair 3 scene point) differ, in the mean of the channels."""
+    return (one - other).abs().mean(1).transpose(0, 1) * inside
+
+
+def _points_about(scene: Scene, lateral: Tensor, axial: Tensor) -> Float[Tensor, "*scene point 3"]:
+    """Points (m) on a plane along the tool's axis that faces the camera."""
     tool = scene.world_from_tool
     axis = tool.rotation[..., 2]
     view = tool.translation - scene.camera.world_from_camera.translation
     across = normalize(torch.linalg.cross(axis, view), dim=-1)
     facing = torch.linalg.cross(axis, across)
-    along = axial[:, None, None] * axis[:, None, None]
-    beside = lateral[:, None] * across[:, None, None]
-    return tool.translation[:, None, None] + along + beside + IN_FRONT * facing[:, None, None]
+    along, beside = torch.meshgrid(axial, lateral, indexing="ij")
+    offsets = along.flatten()[:, None] * axis[..., None, :] + beside.flatten()[:, None] * across[..., None, :]
+    return (tool.translation + IN_FRONT * facing)[..., None, :] + offsets
 
 
-def _sample(bank: Tensor, scene: Scene, points: Tensor) -> tuple[Tensor, Tensor]:
-    """Colours (pair axial lateral 3) where a camera sees points, and whether each lies inside the picture."""
-    pixels, depth = scene.camera[:, None, None].project(points)
-    height, width = scene.camera.size
-    inside = (depth > 0) & scene.camera.contains(pixels)
-    centred = pixels / torch.tensor([width, height]) - 0.5
-    shown = (scene.turn[:, None, None] @ centred[..., None]).squeeze(-1) + 0.5
-    places = torch.where(inside[..., None], SIDE * shown - 0.5, 0.0).clamp(0, SIDE - 1)
-    return _bilinear(bank, scene.source[:, None, None], places), inside
+def _places(scene: Scene, points: Tensor) -> tuple[Tensor, Tensor]:
+    """Where a camera sees points, -1 to 1 over the picture as it is shown, and whether each lies inside."""
+    camera = scene.camera
+    seen = camera.intrinsics @ camera.world_from_camera.rotation.mT
+    from_eye = points - camera.world_from_camera.translation[..., None, :]
+    x, y, depth = (from_eye @ seen.mT).unbind(-1)
+    height, width = camera.size
+    centred = torch.stack([2 * x / (width * depth) - 1, 2 * y / (height * depth) - 1], -1)
+    inside = (depth > 0) & (centred.abs() < 1).all(-1)
+    return torch.where(inside[..., None], centred, 0.0) @ scene.turn.mT, inside
 
 
-def _bilinear(bank: Tensor, source: Tensor, places: Tensor) -> Tensor:
-    """Colours at places (x, y; whole numbers are pixel centres) of some pictures, without copying them."""
-    corner = places.floor().clamp(max=SIDE - 2).long()
-    x, y = corner.unbind(-1)
-    across, down = (places - corner)[..., None, :].unbind(-1)
-    top = torch.lerp(bank[source, :, y, x].float(), bank[source, :, y, x + 1].float(), across)
-    low = torch.lerp(bank[source, :, y + 1, x].float(), bank[source, :, y + 1, x + 1].float(), across)
-    return torch.lerp(top, low, down)
+def _colours(
+    pictures: Float[Tensor, "pair 3 side side"], places: Tensor
+) -> Float[Tensor, "pair 3 scene point"]:
+    """Colours at places of (scene pair point), between the pixels of one picture for each pair."""
+    grid = places.transpose(0, 1)
+    flat = grid.flatten(1, 2)[:, :, None]
+    colours = grid_sample(pictures, flat, mode="bilinear", padding_mode="border", align_corners=False)
+    return colours[..., 0].unflatten(-1, grid.shape[1:3])
 
 
 def _small_pixels(camera: Camera, points: Tensor) -> tuple[Tensor, Tensor]:
@@ -181,8 +200,3 @@ def shifted(scene: Scene, frames: int) -> Scene:
     source = torch.arange(count) - frames
     known = (source >= 0) & (source < count)
     return replace(scene, world_from_tool=scene.world_from_tool[source.clamp(0, count - 1)], known=known)
-
-
-def _in_groups(scenes: Sequence[Scene]) -> Iterator[Sequence[Scene]]:
-    for start in range(0, len(scenes), SCENES_AT_ONCE):
-        yield scenes[start : start + SCENES_AT_ONCE]

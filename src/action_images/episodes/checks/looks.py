@@ -1,11 +1,11 @@
 """Small copies of a video's frames, in which motion is measured."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
-from torch.nn.functional import interpolate, pad
+from torch.nn.functional import interpolate
 
 from action_images.episodes.episode import Frames
 
@@ -42,25 +42,28 @@ def shrink(pictures: UInt8[Tensor, "frame 3 h w"]) -> UInt8[Tensor, "frame 3 sid
     return torch.cat(small).round().to(torch.uint8)
 
 
-def blurred(pictures: UInt8[Tensor, "frame 3 side side"]) -> UInt8[Tensor, "frame 3 side side"]:
+def blurred(pictures: UInt8[Tensor, "frame 3 side side"]) -> Float[Tensor, "frame 3 side side"]:
     """The small copies blurred by about a pixel (binomial filter of 5): half a pixel is no difference."""
-    parts = [_blurred(part) for part in pictures.split(FRAMES_AT_ONCE)]
-    return torch.cat(parts)
+    values = pictures.to(torch.int16)
+    for _ in range(2):  # [1 2 1] twice down the columns and along the rows, in whole numbers
+        values = _thirds(values, 2) >> 2
+        values = _thirds(values, 3)
+    return values.float() / 16
 
 
-def _blurred(pictures: Tensor) -> Tensor:
-    values = pictures.float()
-    for _ in range(2):  # down the columns, then, with the axes exchanged, along the rows; twice is back
-        framed = pad(values, (0, 0, 2, 2), mode="replicate")
-        near = framed[..., 1:-3, :] + framed[..., 3:-1, :]
-        far = framed[..., :-4, :] + framed[..., 4:, :]
-        values = ((6 * values + 4 * near + far) / 16).mT
-    return values.round().to(torch.uint8)
+def _thirds(values: Int[Tensor, "frame 3 h w"], axis: int) -> Int[Tensor, "frame 3 h w"]:
+    """Each pixel twice and its two neighbours once; those of the edge are their own."""
+    summed = 2 * values
+    inner = values.shape[axis] - 1
+    summed.narrow(axis, 1, inner).add_(values.narrow(axis, 0, inner))
+    summed.narrow(axis, 0, inner).add_(values.narrow(axis, 1, inner))
+    summed.narrow(axis, 0, 1).add_(values.narrow(axis, 0, 1))
+    summed.narrow(axis, inner, 1).add_(values.narrow(axis, inner, 1))
+    return summed
 
 
 def grey_thumbnails(
-    pictures: UInt8[Tensor, "frame 3 side side"], indices: Sequence[int], side: int
-) -> Float[Tensor, "look side side"]:
+    pictures: UInt8[Tensor, "frame 3 side side"], chosen: Int[Tensor, "look"], side: int
+) -> Float[Tensor, "look small small"]:
     """Grey levels of some of the small copies, made smaller still."""
-    chosen = pictures[list(indices)].float().mean(1, keepdim=True)
-    return interpolate(chosen, (side, side), mode="area")[:, 0]
+    return interpolate(pictures[chosen].float().mean(1, keepdim=True), (side, side), mode="area")[:, 0]

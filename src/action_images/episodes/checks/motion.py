@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from action_images.episodes.checks.finding import Say
-from action_images.episodes.episode import Frames, View
+from action_images.episodes.episode import View
 from action_images.geometry import Camera
 
 SIDE = 48
@@ -17,13 +17,6 @@ STILL = 1.5
 """Mean change (of 255 levels) between two looks below which nothing moved."""
 FARTHEST_OFF = 0.2
 """What moves in two views may lie so far (of the picture's diagonal) off the line that it should be on."""
-
-
-def looks(frames: Frames, indices: Sequence[int]) -> Float[Tensor, "look side side"]:
-    """Grey levels of some frames, made small."""
-    parts = [frames.read([index]).float().mean(1, keepdim=True) for index in indices]
-    small = [torch.nn.functional.interpolate(part, (SIDE, SIDE), mode="area") for part in parts]
-    return torch.cat(small)[:, 0]
 
 
 def changes(grey: Float[Tensor, "look side side"]) -> Float[Tensor, "step side side"]:

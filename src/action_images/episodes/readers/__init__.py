@@ -16,13 +16,14 @@ SeveralTasks = Literal["cut", "refuse"]
 class Wanted:
     """What is asked of a reader.
 
-    Which views are looked at (none named: all), what an episode of several tasks is, and how fast episodes
-    run where the format does not say.
+    Which views are looked at (none named: all), what an episode of several tasks is, how fast episodes run
+    where the format does not say, and the json file that declares the notation of their poses.
     """
 
     views: tuple[str, ...] = ()
     several_tasks: SeveralTasks = "cut"
     fps: float | None = None
+    columns: Path | None = None
 
     def of(self, episode_id: str, views: Iterable[str]) -> list[str]:
         """Those of an episode's views that are looked at; damage of the others is nobody's business.
@@ -81,6 +82,8 @@ READERS: Mapping[str, str] = MappingProxyType(
     }
 )
 """Format -> file and class; the order in which they are tried."""
+DECLARED = ("lerobot", "recordings")
+"""Formats whose poses are somebody's own: --columns declares their notation."""
 
 
 def open_foreign(root: Path, format: str = "auto", wanted: Wanted = EVERYTHING) -> tuple[str, Reader]:
@@ -97,6 +100,9 @@ def open_foreign(root: Path, format: str = "auto", wanted: Wanted = EVERYTHING) 
     for name in READERS if format == "auto" else [format]:
         reader_class = _load(name)
         if reader_class.recognises(root):
+            if wanted.columns is not None and name not in DECLARED:
+                cure = f"its notation is known; leave --columns out (it is for {', '.join(DECLARED)})"
+                raise EpisodeError(f"{root}: is of format '{name}'; {cure}")
             reader = reader_class(root, wanted)
             if not reader.ids:
                 raise EpisodeError(f"{root}: holds no episode of format '{name}'")

@@ -47,7 +47,10 @@ class LeRobot:
         if calibration is None:
             check_inside(root, path)
         is_declared = calibration is not None or path.is_file()
-        self._calibration = Calibration(path, self._dataset) if is_declared else None
+        self._is_calibrated = is_declared
+        known = is_declared or wanted.columns is not None
+        said = path if is_declared else None
+        self._calibration = Calibration(said, self._dataset, wanted.columns) if known else None
 
     @classmethod
     def recognises(cls, root: Path) -> bool:
@@ -69,7 +72,7 @@ class LeRobot:
             f"feature '{name}': {why}; it is left out"
             for name, why in layout.left_out(self._dataset.info).items()
         ]
-        if self._calibration is not None:
+        if self._is_calibrated:
             remarks.append(f"{CALIBRATION} is found: cameras and tool poses are taken from it")
         elif not any(key.startswith(layout.CAMERAS) for key in self._dataset.info["features"]):
             remarks.append(f"{CALIBRATION} is not there: cameras and tool poses are not known")

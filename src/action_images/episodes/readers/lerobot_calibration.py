@@ -1,6 +1,6 @@
 """calibration.json beside a LeRobotDataset: where cameras and tool are, in declared notation."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,13 +42,19 @@ class Calibration:
     whatever the set contradicts. docs/data.md describes the file.
     """
 
-    def __init__(self, path: Path, dataset: Dataset):
-        self._path, self._dataset = path, dataset
-        content = read_json(path)
+    def __init__(self, path: Path | None, dataset: Dataset, columns: Path | None = None):
+        """`columns` is a json file like the field `tool`, which is then to be left out."""
+        self._path, self._dataset = path or dataset.path, dataset
+        content = {} if path is None else read_json(path)
         _known(content, FIELDS, str(path))
         self._views = _views(content, dataset, str(path))
         self._episodes = _episodes(content, dataset, str(path))
-        self._tool = _Tool(content["tool"], dataset, f"{path}: tool") if "tool" in content else None
+        if columns is not None and "tool" in content:
+            raise EpisodeError(f"{columns}: {path} declares the tool as well; leave one of the two out")
+        if columns is not None:
+            self._tool: _Tool | None = _Tool(read_json(columns), dataset, str(columns))
+        else:
+            self._tool = _Tool(content["tool"], dataset, f"{path}: tool") if "tool" in content else None
 
     def trajectory(self, place: int) -> Trajectory | None:
         """The tool's path in an episode; None where no tool is declared."""
@@ -133,7 +139,8 @@ class _Tool:
         assert isinstance(entry, dict)
         self._dataset, self._where = dataset, where
         self._feature = _feature_named(entry.get("feature"), dataset, where)
-        self._columns = _column_numbers(entry.get("columns"), _width(dataset, self._feature), where)
+        numbered = _by_number(entry.get("columns"), _names(dataset, self._feature) or ())
+        self._columns = _column_numbers(numbered, _width(dataset, self._feature), where)
         gripper = entry.get("gripper")
         if gripper is None:
             self._gripper_feature, self._gripper_column = self._feature, self._columns.pop()
@@ -247,9 +254,23 @@ def _width(dataset: Dataset, feature: str) -> int:
     return int(shape[-1]) if shape else 1
 
 
+def _by_number(columns: object, names: Sequence[str]) -> object:
+    """The same list with the numbers of columns that are called by their names."""
+    if not isinstance(columns, list):
+        return columns
+    return [names.index(one) if isinstance(one, str) and one in names else one for one in columns]
+
+
 def _column_numbers(columns: object, width: int, where: str) -> list[int]:
+    unknown = [one for one in columns if isinstance(one, str)] if isinstance(columns, list) else []
+    if unknown:
+        raise EpisodeError(
+            f"{where}: 'columns' names {', '.join(unknown)[:120]}, the feature has no such column"
+        )
     if not isinstance(columns, list) or not columns or not all(isinstance(one, int) for one in columns):
-        raise EpisodeError(f"{where}: 'columns' lists whole numbers, the first column is 0")
+        raise EpisodeError(f"{where}: 'columns' lists names or whole numbers, the first column is 0")
+    if len(set(columns)) < len(columns):
+        raise EpisodeError(f"{where}: 'columns' names a column twice; each is one number of the pose")
     if not all(0 <= column < width for column in columns):
         raise EpisodeError(f"{where}: columns {columns} are named, the feature has 0 to {width - 1}")
     return list(columns)

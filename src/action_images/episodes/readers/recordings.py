@@ -66,7 +66,7 @@ class Recordings:
         names = self._wanted.of(episode_id, [path.stem for path in _videos(folder)])
         videos = {path.stem: VideoFrames(path) for path in _videos(folder) if path.stem in names}
         poses = _poses_file(folder)
-        trajectory = None if poses is None else load_trajectory(poses)
+        trajectory = None if poses is None else load_trajectory(poses, self._wanted.columns)
         times = None if poses is None or poses.suffix != ".csv" else _times(poses)
         frames, fps = (
             _timed(episode_id, videos, times)

@@ -1,0 +1,71 @@
+"""The json file behind `--columns`: which columns of a table are the tool's pose, and their notation."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from action_images.episodes.episode import EpisodeError
+from action_images.episodes.lerobot_layout import read_json
+from action_images.episodes.notation import KEYS, ToolNotation, notation_from_json
+from action_images.geometry import Trajectory
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The pose's columns and then the gripper's, by name or number, and how they are written."""
+
+    path: Path
+    chosen: tuple[int | str, ...]
+    notation: ToolNotation
+    ignore_names: bool
+    said_absolute: bool
+
+    def places(self, named: Sequence[str]) -> list[int]:
+        """Which columns of a table those are; raises EpisodeError where one is not there."""
+        numbers = [named.index(one) if isinstance(one, str) and one in named else one for one in self.chosen]
+        places = [one for one in numbers if isinstance(one, int) and 0 <= one < len(named)]
+        if len(places) < len(numbers):
+            asked, has = ", ".join(map(str, self.chosen)), ", ".join(named)
+            raise EpisodeError(f"{self.path}: the columns {asked} are not all there; the table has {has}")
+        return places
+
+    def written(self, trajectory: Trajectory) -> tuple[list[str], Tensor]:
+        """The header and the rows of a table that these columns describe, with no others.
+
+        Raises EpisodeError where their numbers leave gaps, as nothing is known of what lies there.
+        """
+        numbers = self.notation.numbers(trajectory)
+        if all(isinstance(one, str) for one in self.chosen):
+            return [str(one) for one in self.chosen], numbers
+        if sorted(map(str, self.chosen)) != sorted(map(str, range(len(self.chosen)))):
+            cure = f"name them, or number them 0 to {len(self.chosen) - 1}"
+            raise EpisodeError(f"{self.path}: a table of these columns alone cannot be written; {cure}")
+        order = torch.tensor([int(one) for one in self.chosen]).argsort()
+        names = [f"column_{number}" for number in range(len(self.chosen))]
+        return names, numbers[:, order]
+
+
+def load_columns(path: Path) -> Columns:
+    """What a --columns file declares; raises EpisodeError naming the field that is wrong."""
+    entry = read_json(path)
+    known = {"columns", *KEYS}
+    unknown = sorted(set(entry) - known)
+    if unknown:
+        fields = ", ".join(sorted(known))
+        raise EpisodeError(f"{path}: has the unknown field {', '.join(unknown)[:120]}; it may have {fields}")
+    columns = entry.get("columns")
+    if not isinstance(columns, list) or len(columns) < 2 or not all(map(_is_column, columns)):
+        cure = "lists the pose's columns and then the gripper's, by name or number"
+        raise EpisodeError(f"{path}: 'columns' {cure}")
+    if len(set(columns)) < len(columns):
+        raise EpisodeError(f"{path}: 'columns' names a column twice; each is one number of the pose")
+    notation = notation_from_json(entry, len(columns) - 1, str(path))
+    ignore_names = entry.get("ignore_names", False) is True
+    return Columns(path, tuple(columns), notation, ignore_names, "relative" in entry)
+
+
+def _is_column(one: object) -> bool:
+    return isinstance(one, str) or (isinstance(one, int) and not isinstance(one, bool))
