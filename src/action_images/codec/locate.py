@@ -2,18 +2,19 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from action_images.codec.format import ActionImageFormat
-from action_images.codec.spot_fit import Fit, converge, unit_pixels
+from action_images.codec.spot_fit import Fit, converge, unit_pixels, window_pixels
 from action_images.structs import Struct, concatenate
 
 SAMPLES_PER_SIGMA = 7
 """About how densely a spot is sampled where not every pixel is used."""
-CHUNK = 192
-"""Spots fitted at once: bounds memory to some 100 MB whatever the batch."""
+CHUNK_PIXELS = 3_200_000
+"""Pixels of the windows that are fitted at once: bounds memory to some 100 MB whatever the batch."""
 PRECISE_SIGMAS = 0.5
 """A spot counts as seen if its place is known better than this."""
 BEYOND_SIGMAS = 5
@@ -55,7 +56,8 @@ def locate(images: Tensor, format: ActionImageFormat, *, full_resolution: bool) 
     *batch, height, width = images.shape
     planes = images.reshape(-1, height, width)
     is_blue = torch.arange(planes.shape[0], device=images.device) % 3 == 2
-    chunks = zip(planes.split(CHUNK), is_blue.split(CHUNK), strict=True)
+    at_once = 3 * max(1, CHUNK_PIXELS // (3 * window_pixels(format.sigma_px((height, width)))))
+    chunks = zip(planes.split(at_once), is_blue.split(at_once), strict=True)
     parts = [_locate(part, blue, format, full_resolution=full_resolution) for part, blue in chunks]
     return concatenate(parts).map(lambda tensor: tensor.unflatten(0, tuple(batch)))
 
@@ -118,7 +120,7 @@ def _coarse(planes: Tensor, sigma_px: float) -> tuple[Float[Tensor, "spot 2"], F
     """
     stride = max(1, round(sigma_px / 2))
     samples = unit_pixels(planes[:, stride // 2 :: stride, stride // 2 :: stride])
-    background = samples.flatten(1).median(1).values
+    background = _median(samples.flatten(1))
     num_rows, num_columns = samples.shape[-2:]
     over_rows = _smoothing(num_rows, sigma_px / stride, samples)
     over_columns = _smoothing(num_columns, sigma_px / stride, samples)
@@ -128,6 +130,14 @@ def _coarse(planes: Tensor, sigma_px: float) -> tuple[Float[Tensor, "spot 2"], F
     spot = torch.arange(len(planes), device=planes.device)
     x, y = _vertex(smooth[spot, row], column), _vertex(smooth[spot, :, column], row)
     return torch.stack([x, y], -1) * stride + stride // 2, background
+
+
+def _median(values: Float[Tensor, "spot n"]) -> Float[Tensor, "spot"]:
+    """The lower median of each row. NumPy selects it ten times as fast as torch does on a processor."""
+    if values.device.type != "cpu":
+        return values.median(1).values
+    middle = (values.shape[1] - 1) // 2
+    return torch.from_numpy(np.partition(values.numpy(force=True), middle, axis=1)[:, middle].copy())
 
 
 def _vertex(line: Float[Tensor, "spot n"], index: Tensor) -> Float[Tensor, "spot"]:

@@ -10,7 +10,7 @@ from action_images.codec.format import ActionImageFormat
 from action_images.codec.locate import Spots
 from action_images.geometry import Camera, Pose
 from action_images.geometry import rotation as rotations
-from action_images.geometry.triangulate import projection_jacobian, triangulate
+from action_images.geometry.triangulate import intersect_rays, project_with_jacobian
 from action_images.structs import Struct
 
 MAX_STEP = 0.3
@@ -44,8 +44,9 @@ def solve(spots: Spots, cameras: Camera, format: ActionImageFormat) -> Solution:
     Means something only where two views see every point; `ambiguity.search` handles the other frames.
     """
     weight = spots.seen / spots.variance_px
-    points, _ = triangulate(cameras[:, None], spots.position.transpose(-2, -3), weight.mT)
-    return refine(pose_from_points(points.nan_to_num(0.0)), spots, cameras, format)
+    seen_at = torch.where(spots.seen[..., None], spots.position, 0.0)
+    points = intersect_rays(cameras[:, None], seen_at.transpose(-2, -3), weight.mT)
+    return refine(pose_from_points(points), spots, cameras, format)
 
 
 def pose_from_points(points: Float[Tensor, "*batch 3 3"]) -> Pose:
@@ -107,12 +108,12 @@ def _linearise(
     The six unknowns are a translation (m) and a turn (rad) about the pose's position.
     """
     points = format.points(pose)[..., None, :, :]
-    projected, depth = cameras[:, :, None].project(points)
+    projected, depth, pixels_by_points = project_with_jacobian(cameras[:, :, None], points)
     lever = points - pose.translation[..., None, None, :]
     eye = torch.eye(3, dtype=points.dtype, device=points.device).expand(*lever.shape, 3)
     # How the points move with the six unknowns, then how the pixels move with the points.
     points_by_pose = torch.cat([eye, -rotations.hat(lever)], -1)
-    jacobian = projection_jacobian(cameras[:, :, None], points) @ points_by_pose
+    jacobian = pixels_by_points @ points_by_pose
     residual_px = torch.where(spots.seen[..., None], spots.position - projected, 0.0)
     weighted = jacobian.mT @ information
     chi_square = residual_px * (information @ residual_px[..., None]).squeeze(-1)

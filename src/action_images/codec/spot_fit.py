@@ -1,5 +1,6 @@
 """Gauss-Newton fit of a Gaussian of known width to the pixels around each spot."""
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from action_images.codec.format import ActionImageFormat
 from action_images.errors import ActionImagesError
-from action_images.structs import Struct, concatenate
+from action_images.structs import Struct
 
 AMPLITUDE_STD = 0.1
 """How far a spot's peak is expected to stray from 1; matters where most of a spot lies outside the frame."""
@@ -28,6 +29,9 @@ CONVERGED = 0.02
 """A centre is done when it moves by less than this share of its standard deviation."""
 MAX_STEPS = 30
 """Spots inside the frame need three or four; only those that leave it need many."""
+MASK_STEPS = 4
+"""From this step on, blue's used pixels stay the same while its centre moves less than its deviation.
+Otherwise one pixel at the edge of the mask can enter and leave for ever, and the centre with it."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ class Window(Struct):
     ) -> "Window":
         """Every `stride`-th pixel around each plane's centre. At the frame's edge the cut moves inward."""
         height, width = planes.shape[-2:]
-        radius = max(2, round(WINDOW_SIGMAS * sigma_px / stride)) * stride
+        radius = _radius(sigma_px, stride)
         offsets = torch.arange(-radius, radius + 1, stride, device=planes.device)
 
         def indices(middle: Tensor, length: int) -> Tensor:
@@ -74,6 +78,16 @@ class Window(Struct):
         x, y = indices(centre[:, 0], width), indices(centre[:, 1], height)
         spot = torch.arange(len(planes), device=planes.device)[:, None, None]
         return cls(x, y, unit_pixels(planes[spot, y[:, :, None], x[:, None, :]]))
+
+
+def _radius(sigma_px: float, stride: int) -> int:
+    """Half a window's side in pixels, a multiple of the stride."""
+    return max(2, round(WINDOW_SIGMAS * sigma_px / stride)) * stride
+
+
+def window_pixels(sigma_px: float) -> int:
+    """How many pixels the window around one spot has."""
+    return (2 * _radius(sigma_px, stride=1) + 1) ** 2
 
 
 def unit_pixels(pixels: Tensor) -> Tensor:
@@ -93,20 +107,55 @@ def converge(fit: Fit, planes: Tensor, format: ActionImageFormat, *, stride: int
     """Step until every centre has converged; uses every `stride`-th pixel along x and along y."""
     sigma_px = format.sigma_px((planes.shape[-2], planes.shape[-1]))
     window = Window.cut(planes, fit.centre, sigma_px=sigma_px, stride=stride)
-    everyone = torch.arange(len(planes), device=planes.device)
-    moving = everyone
-    for _ in range(MAX_STEPS):
-        # Indexing copies: while all spots move, the window is used as it is.
-        moving_window = window if len(moving) == len(planes) else window[moving]
-        stepped = _step(fit[moving], moving_window, sigma_px, format)
-        moved_px = (stepped.centre - fit.centre[moving]).norm(dim=-1)
-        source = everyone.clone()
-        source[moving] = everyone[: len(moving)] + len(planes)
-        fit = concatenate([fit, stepped])[source]
-        moving = moving[moved_px > CONVERGED * stepped.variance_px.sqrt()]
-        if not len(moving):
+    used = _used(fit, window, sigma_px, format)
+    moving = torch.arange(len(planes), device=planes.device)
+    current = fit
+    for step in range(MAX_STEPS):
+        current = _step(current, window, used, sigma_px)
+        moved_px = (current.centre - fit.centre[moving]).norm(dim=-1)
+        fit = _with_rows(fit, moving, current)
+        std_px = current.variance_px.sqrt()
+        unfinished = moved_px > CONVERGED * std_px
+        kept = unfinished.nonzero().squeeze(-1)
+        if not len(kept):
             break
+        far = (moved_px > std_px)[kept]
+        if len(kept) < len(moving):
+            moving, window, current, used = moving[kept], window[kept], current[kept], used[kept]
+        refreshed = _used(current, window, sigma_px, format)
+        used = refreshed if step < MASK_STEPS else torch.where(far[:, None, None], refreshed, used)
     return fit
+
+
+def _with_rows(fit: Fit, rows: Int[Tensor, "spot"], stepped: Fit) -> Fit:
+    """The fit with these rows as a step left them."""
+    if len(rows) == len(fit.amplitude):
+        return stepped
+    return replace(
+        fit,
+        centre=fit.centre.index_copy(0, rows, stepped.centre),
+        amplitude=fit.amplitude.index_copy(0, rows, stepped.amplitude),
+        offset=fit.offset.index_copy(0, rows, stepped.offset),
+        covariance=fit.covariance.index_copy(0, rows, stepped.covariance),
+    )
+
+
+def _used(fit: Fit, window: Window, sigma_px: float, format: ActionImageFormat) -> Bool[Tensor, "spot n n"]:
+    """The pixels that tell of the spot: not clipped, and for blue not where it shows the gripper."""
+    u, v = _distances(fit, window, sigma_px)
+    square = v.square()[:, :, None] + u.square()[:, None, :]
+    # Blue shows the gripper where its spot falls to the level; blur and compression smear that edge inward.
+    above_gripper = square < -2 * math.log(format.gripper_level * EDGE)
+    return (window.values < SATURATED) & (~fit.is_blue[:, None, None] | above_gripper)
+
+
+def _distances(
+    fit: Fit, window: Window, sigma_px: float
+) -> tuple[Float[Tensor, "spot n"], Float[Tensor, "spot n"]]:
+    """How far the window's columns and rows lie from the centre, in sigmas."""
+    u = (window.x - fit.centre[:, 0, None]) / sigma_px
+    v = (window.y - fit.centre[:, 1, None]) / sigma_px
+    return u, v
 
 
 @dataclass(frozen=True)
@@ -134,15 +183,10 @@ class _Sums:
     p2: Tensor
 
 
-def _sums(fit: Fit, window: Window, sigma_px: float, format: ActionImageFormat) -> _Sums:
+def _sums(fit: Fit, window: Window, used: Bool[Tensor, "spot n n"], sigma_px: float) -> _Sums:
     """All sums are contractions with factors along x and along y, so no pixel is touched twice."""
-    u = (window.x - fit.centre[:, 0, None]) / sigma_px
-    v = (window.y - fit.centre[:, 1, None]) / sigma_px
+    u, v = _distances(fit, window, sigma_px)
     gx, gy = torch.exp(u**2 * -0.5), torch.exp(v**2 * -0.5)
-    gaussian = gy[:, :, None] * gx[:, None, :]
-    # Blue shows the gripper where its spot falls to the level; blur and compression smear that edge inward.
-    above_gripper = gaussian > format.gripper_level * EDGE
-    used = (window.values < SATURATED) & (~fit.is_blue[:, None, None] | above_gripper)
     weight = used.to(window.values.dtype)
     values = weight * window.values
     of_weight = _quadratic(gy, v) @ weight @ _quadratic(gx, u).mT
@@ -176,10 +220,10 @@ def _linear(g: Float[Tensor, "spot n"], s: Float[Tensor, "spot n"]) -> Float[Ten
     return torch.stack([g, g * s, torch.ones_like(g)], 1)
 
 
-def _step(fit: Fit, window: Window, sigma_px: float, format: ActionImageFormat) -> Fit:
+def _step(fit: Fit, window: Window, used: Bool[Tensor, "spot n n"], sigma_px: float) -> Fit:
     """One step on (x, y, amplitude, offset); the latter two are drawn gently to what is expected."""
     amplitude, offset = fit.amplitude, fit.offset
-    sums = _sums(fit, window, sigma_px, format)
+    sums = _sums(fit, window, used, sigma_px)
     slope = amplitude / sigma_px
     normal = _normal_matrix(sums, slope)
     # What the data has of the four derivatives, less what the current model has of them.

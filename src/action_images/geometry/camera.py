@@ -114,7 +114,12 @@ class Camera(Struct):
         Batch axes of points and cameras broadcast. Pixels of points at or behind the camera are finite but
         meaningless.
         """
-        in_camera = self.world_from_camera.inverse().apply(points)
+        return self.project_from_camera(self.world_from_camera.inverse().apply(points))
+
+    def project_from_camera(
+        self, in_camera: Float[Tensor, "*points 3"]
+    ) -> tuple[Float[Tensor, "*result 2"], Float[Tensor, "*result"]]:
+        """As `project`, for points in the camera's own frame (m; x right, y down, z forward)."""
         depth = in_camera[..., 2]
         # A division by zero would poison gradients even where the result is thrown away.
         homogeneous = in_camera / torch.where(depth.abs() < 1e-9, 1e-9, depth)[..., None]

@@ -49,8 +49,7 @@ def triangulate(
 
 def _step(cameras: Camera, pixels: Tensor, weight: Tensor, points: Tensor) -> Tensor:
     """One Gauss-Newton step on the reprojection error."""
-    projected, _ = cameras.project(points[..., None, :])
-    jacobian = projection_jacobian(cameras, points[..., None, :])
+    projected, _, jacobian = project_with_jacobian(cameras, points[..., None, :])
     weighted = jacobian.mT * weight[..., None, None]
     normal = (weighted @ jacobian).sum(-3)
     right = (weighted @ (pixels - projected)[..., None]).sum(-3)
@@ -59,12 +58,17 @@ def _step(cameras: Camera, pixels: Tensor, weight: Tensor, points: Tensor) -> Te
     return torch.linalg.solve(normal + damping * eye, right).squeeze(-1)
 
 
-def projection_jacobian(cameras: Camera, points: Float[Tensor, "*points 3"]) -> Float[Tensor, "*result 2 3"]:
-    """How pixels (px) move with world points (m); batch axes broadcast."""
+def project_with_jacobian(
+    cameras: Camera, points: Float[Tensor, "*points 3"]
+) -> tuple[Float[Tensor, "*result 2"], Float[Tensor, "*result"], Float[Tensor, "*result 2 3"]]:
+    """`Camera.project`, and how its pixels (px) move with the world points (m); batch axes broadcast."""
     camera_from_world = cameras.world_from_camera.inverse()
-    x, y, z = camera_from_world.apply(points).unbind(-1)
+    in_camera = camera_from_world.apply(points)
+    projected, depth = cameras.project_from_camera(in_camera)
+    x, y, z = in_camera.unbind(-1)
     z = torch.where(z.abs() < 1e-6, 1e-6, z)
     zero = torch.zeros_like(z)
     rows = [1 / z, zero, -x / z**2, zero, 1 / z, -y / z**2]
     normalised = torch.stack(rows, -1).unflatten(-1, (2, 3))
-    return cameras.intrinsics[..., :2, :2] @ normalised @ camera_from_world.rotation
+    jacobian = cameras.intrinsics[..., :2, :2] @ normalised @ camera_from_world.rotation
+    return projected, depth, jacobian
