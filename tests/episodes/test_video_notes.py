@@ -181,3 +181,20 @@ def test_pipes_devices_and_pointers_are_named_instead_of_read(tmp_path):
     ):
         with pytest.raises(EpisodeError, match=message):
             VideoFrames(tmp_path / f"{name}.mp4").read([0])
+
+
+def test_a_title_that_is_no_text_hides_no_pictures(tmp_path):
+    with av.open(str(tmp_path / "v.avi"), "w") as container:
+        container.metadata["title"] = "a title"
+        stream = container.add_stream("libx264", rate=10)
+        stream.height, stream.width, stream.pix_fmt = H, W, "yuv420p"
+        pixels = np.ascontiguousarray(picture(3).movedim(0, -1).numpy())
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode())
+    content = (tmp_path / "v.avi").read_bytes()
+    assert content.count(b"a title") == 1
+    (tmp_path / "shift_jis.avi").write_bytes(
+        content.replace(b"a title", "動画x".encode("shift_jis") + b"\xff\xff")
+    )
+    titled, untitled = VideoFrames(tmp_path / "v.avi"), VideoFrames(tmp_path / "shift_jis.avi")
+    assert torch.equal(untitled.read([0]), titled.read([0]))

@@ -12,6 +12,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from action_images.episodes.episode import EpisodeError, check_indices
+from action_images.episodes.ffmpeg import open_container
 from action_images.episodes.strangers import check_regular
 from action_images.episodes.video import MAX_READ_BYTES
 from action_images.episodes.video_index import MAX_SIDE_PX
@@ -81,7 +82,7 @@ def read_picture(source: Path | bytes) -> UInt8[Tensor, "3 h w"]:
         check_regular(source)
     try:
         content = io.BytesIO(source) if isinstance(source, bytes) else str(source)
-        with av.open(content, metadata_errors="replace", options={"format_whitelist": FORMATS}) as container:
+        with open_container(content, FORMATS) as container:
             context = container.streams.video[0].codec_context
             if max(context.width, context.height) > MAX_SIDE_PX:
                 claim = f"{context.height}x{context.width} px"

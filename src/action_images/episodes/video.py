@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
 import torch
 from av.container import OutputContainer
-from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.reformatter import VideoReformatter
 from jaxtyping import UInt8
 from torch import Tensor
 
 from action_images.episodes.episode import EpisodeError, check_indices
+from action_images.episodes.ffmpeg import CHROMA, to_rgb
 from action_images.episodes.video_index import (
     CURE,
     MAX_SIDE_PX,
@@ -30,16 +30,6 @@ from action_images.errors import ActionImagesError
 from action_images.files.atomic import whole_file
 
 MAX_READ_BYTES = 8 << 30
-
-CHROMA = (
-    Interpolation.BICUBIC
-    | Interpolation.FULL_CHR_H_INP
-    | Interpolation.FULL_CHR_H_INT
-    | Interpolation.ACCURATE_RND
-)
-"""How colour is halved in size: against the default, spots in 64 px videos are found twice as well
-(docs/codec.md).
-"""
 
 
 def write_video(
@@ -175,11 +165,10 @@ class VideoFrames:
         places: dict[int, list[int]] = {}
         for place, frame in enumerate(indices):
             places.setdefault(frame, []).append(place)
-        colours: dict[str, Any] = {"src_colorspace": "ITU709"} if index.by_height else {}
         # One converter for all frames: making a new one for each costs more than decoding at 64 px.
         reformatter = VideoReformatter()
         for frame, picture in _decode(str(self.path), index, sorted(places)):
-            rgb = reformatter.reformat(picture, format="rgb24", threads=1, **colours)
+            rgb = reformatter.reformat(picture, **to_rgb(picture, by_height=index.by_height))
             lines = np.frombuffer(memoryview(rgb.planes[0]), np.uint8).reshape(rgb.height, -1)
             pixels = lines[:, : 3 * rgb.width].reshape(rgb.height, rgb.width, 3)
             for place in places[frame]:

@@ -17,6 +17,7 @@ from av.video.stream import VideoStream
 
 from action_images.episodes.container_crop import cropped_sides
 from action_images.episodes.episode import EpisodeError
+from action_images.episodes.ffmpeg import open_container
 from action_images.episodes.strangers import check_regular
 
 MAX_SIDE_PX = 8192
@@ -261,7 +262,7 @@ def _notes(stream: VideoStream, turn: Turn, *, by_height: bool, in_decode_order:
 def opened(path: str) -> InputContainer:
     """The file, where it is of a kind that names no other files; raises EpisodeError where it is not."""
     try:
-        return av.open(path, metadata_errors="replace", options={"format_whitelist": CONTAINERS})
+        return open_container(path, CONTAINERS)
     except av.ArgumentError:
         raise EpisodeError(
             f"{path}: is none of {CONTAINERS}, and nothing else is read; encode the video again"
