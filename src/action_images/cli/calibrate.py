@@ -1,4 +1,4 @@
-"""Calibrate cameras from pictures of a printed board and the robot's poses."""
+"""Calibrate cameras from pictures of a printed board and the robot's poses, or from the robot's motion."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Annotated
 
 import tyro
 
+from action_images.cli.terminal.from_motion import FromMotion, run
 from action_images.errors import ActionImagesError
 
 
@@ -105,12 +106,15 @@ def main(
         | Annotated[Wrist, tyro.conf.subcommand("wrist")]
         | Annotated[Print, tyro.conf.subcommand("board")]
         | Annotated[Carry, tyro.conf.subcommand("carry")]
-        | Annotated[Straighten, tyro.conf.subcommand("straighten")],
+        | Annotated[Straighten, tyro.conf.subcommand("straighten")]
+        | Annotated[FromMotion, tyro.conf.subcommand("from_motion")],
         tyro.conf.arg(name=""),
     ],
 ) -> int:
-    """Calibrate cameras from pictures of a printed board and the robot's poses; docs/calibration.md shows how
-    in ten minutes."""
+    """Calibrate cameras from pictures of a printed board and the robot's poses, or from episodes alone;
+    docs/calibration.md shows how in ten minutes."""
+    if isinstance(what, FromMotion):
+        return run(what)
     if isinstance(what, Print):
         from action_images.calibration.sheet import save_sheet
 

@@ -35,6 +35,7 @@ def load_cameras(path: Path | str) -> dict[str, Camera]:
         raise EpisodeError(
             f"{path}: not a json file ({error}); see 'The cameras file' in docs/conventions.md"
         ) from error
+    _check_source(content, path)
     _fields(content, {"format", "version", "cameras"}, f"{path}")
     if content["format"] != FORMAT or content["version"] != 1:
         has = f"{content['format']!r} and {content['version']!r}"
@@ -57,8 +58,8 @@ def load_still_rig(path: Path) -> Camera:
     return stack(list(views.values()))
 
 
-def save_cameras(path: Path | str, cameras: dict[str, Camera]) -> None:
-    """Write cameras with batch axes () or (frame) as a cameras file."""
+def save_cameras(path: Path | str, cameras: dict[str, Camera], *, source: str | None = None) -> None:
+    """Write cameras with batch axes () or (frame) as a cameras file; `source` says where they come from."""
     entries = {
         name: {
             "height": camera.size[0],
@@ -68,7 +69,8 @@ def save_cameras(path: Path | str, cameras: dict[str, Camera]) -> None:
         }
         for name, camera in cameras.items()
     }
-    content = {"format": FORMAT, "version": 1, "cameras": entries}
+    content = {"format": FORMAT, "version": 1} | ({} if source is None else {"source": source})
+    content["cameras"] = entries
     write_json(Path(path), content, indent=1)
 
 
@@ -79,6 +81,13 @@ def check_pictures(camera: Camera, size: tuple[int, int], where: str) -> None:
         sizes = f"its pictures are {size[0]} x {size[1]} px, {wanted}"
         cure = "give the pictures that were calibrated, or a cameras file for these"
         raise EpisodeError(f"{where}: {sizes} (height x width); {cure}")
+
+
+def _check_source(content: Any, path: Path) -> None:
+    """Take out what a file may say of where its cameras come from."""
+    source = content.pop("source", "") if isinstance(content, dict) else ""
+    if not isinstance(source, str):
+        raise EpisodeError(f"{path}: 'source' is {source!r}; it is a text, or left out")
 
 
 def _camera(entry: Any, where: str) -> Camera:

@@ -93,7 +93,11 @@ class Observations:
 
 
 def observe(
-    tracks: Sequence[Sequence[Track]], poses: Sequence[Float[np.ndarray, "frame 4 4"]], *, shift: float = 0.0
+    tracks: Sequence[Sequence[Track]],
+    poses: Sequence[Float[np.ndarray, "frame 4 4"]],
+    *,
+    shift: float = 0.0,
+    least_seen: int = LEAST_SEEN,
 ) -> Observations:
     """The tracks of each episode with its tool poses; `shift`: by how many frames the pictures are late.
 
@@ -106,7 +110,7 @@ def observe(
         for track in followed:
             times = track.frames[::EVERY] - shift
             known = (times >= 0) & (times <= len(path) - 1)
-            if known.sum() < LEAST_SEEN:
+            if known.sum() < least_seen:
                 continue
             count = int(known.sum())
             number_of = np.full(count, number)

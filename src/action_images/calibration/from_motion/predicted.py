@@ -1,7 +1,7 @@
 """How wrong a camera is likely to be where the tool is drawn: predicted, before anybody knows the truth."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -33,19 +33,21 @@ HARDLY_KNOWN = np.array([1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 1.0, 1.0, 10.0])
 class Predicted:
     """Standard errors of drawn tool points, the median over the workspace, px and m.
 
-    `by_information` follows from how the tracks constrain the camera, `by_groups_px` from how it changes as
-    groups of episodes are left out (delete-group jackknife), `by_sharing_px` from how far the points that
-    episodes share have moved it.
+    `by_information_px` follows from how the tracks constrain the camera, `by_groups_px` from how it changes
+    as groups of episodes are left out (delete-group jackknife), `by_sharing_px` from how far the points that
+    episodes share have moved it. `log_focal` and `delay` (frames) are standard errors by groups.
     """
 
     by_information_px: float
     by_groups_px: float
     by_sharing_px: float
     metres_per_px: float
+    log_focal: float
+    delay: float
 
     @property
     def px(self) -> float:
-        """The largest of them."""
+        """The larger of the first two."""
         return max(self.by_information_px, self.by_groups_px)
 
     @property
@@ -86,11 +88,14 @@ def predict(
     """The standard errors of a camera that was solved from these observations."""
     points = tool_points(poses)
     depth = float(np.median(solved.camera.project(points)[1]))
+    by_groups_px, log_focal, delay = _by_groups(solved, points, free, clicks)
     return Predicted(
         _by_information(solved, seen, points, free, clicks),
-        _by_groups(solved, points, free, clicks),
+        by_groups_px,
         distance_px(solved.camera, solved.alone, points),
         depth / solved.camera.focal,
+        log_focal,
+        delay,
     )
 
 
@@ -139,20 +144,36 @@ def _by_information(
     return float(np.median(np.sqrt(np.maximum(variance, 0))))
 
 
-def _by_groups(solved: Solved, points: np.ndarray, free: Free, clicks: Observations | None) -> float:
-    """The spread of the camera as a fifth of the episodes is left out in turn."""
+def _by_groups(
+    solved: Solved, points: np.ndarray, free: Free, clicks: Observations | None
+) -> tuple[float, float, float]:
+    """The spread (px, log focal length, frames) as a fifth of the episodes is left out in turn.
+
+    The delay is free in each, so that its error is one of the camera's too.
+    """
     episodes = np.unique(solved.shared.episode)
     num_groups = min(NUM_GROUPS, len(episodes))
     if num_groups < 2:
-        return float("inf")
-    drawn = []
+        return float("inf"), float("inf"), float("inf")
+    drawn, log_focals, delays = [], [], []
     for group in range(num_groups):
         kept = ~np.isin(solved.shared.episode, episodes[group::num_groups])
         places = solved.places[np.unique(solved.shared.point[kept])]
         part = solved.shared.chosen(kept)
-        start = Adjusted(solved.camera, places, solved.delay)
-        fitted = adjust(start, part, scale_px=SCALE_PX, free=free, bias_px=BIAS_PX, clicks=clicks, rounds=25)
+        fitted = adjust(
+            Adjusted(solved.camera, places, solved.delay),
+            part,
+            scale_px=SCALE_PX,
+            free=replace(free, delay=True),
+            bias_px=BIAS_PX,
+            clicks=clicks,
+            rounds=25,
+        )
         drawn.append(fitted.camera.project(points)[0])
+        log_focals.append(np.log(fitted.camera.focal))
+        delays.append(fitted.delay)
+    factor = (num_groups - 1) / num_groups
     pixels = np.stack(drawn)
-    square = ((pixels - pixels.mean(0)) ** 2).sum(0).sum(-1)
-    return float(np.median(np.sqrt((num_groups - 1) / num_groups * square)))
+    square = factor * ((pixels - pixels.mean(0)) ** 2).sum(0).sum(-1)
+    spread = [float(np.sqrt(factor * len(one)) * np.std(one)) for one in (log_focals, delays)]
+    return float(np.median(np.sqrt(square))), spread[0], spread[1]

@@ -53,16 +53,17 @@ def solve(
     start: Pinhole | None = None,
     free: Free = Free(),  # noqa: B008 (a frozen value)
     clicks: Observations | None = None,
+    focal: float | None = None,
     num_guesses: int = 500,
 ) -> Solved | None:
     """The camera of a view; None where no guess fits anything.
 
-    `start` is taken for the first camera; without it many are tried. Its focal length is kept where
-    `free.focal` is False.
+    `start` is taken for the first camera; without it many are tried, of the focal length `focal` (px) where
+    that is given. It is kept where `free.focal` is False.
     """
     rng = np.random.default_rng(seed)
     if start is None:
-        found = first_cameras(seen, size, seed=seed, clicks=clicks, num_guesses=num_guesses)
+        found = first_cameras(seen, size, seed=seed, focal=focal, clicks=clicks, num_guesses=num_guesses)
     else:
         found = [start]
     if not found:

@@ -1,0 +1,90 @@
+"""What was found, written into the calibration.json of a LeRobot set."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from action_images.calibration.from_motion.conventions import DECLARED, NOTHING_BETWEEN, REDECLARED, Frames
+from action_images.calibration.from_motion.search import SetResult
+from action_images.calibration.opencv import CalibrationError
+from action_images.episodes.lerobot_layout import INFO, read_json
+from action_images.episodes.notation import BY_COUNT, ROTATIONS
+from action_images.episodes.readers.lerobot import CALIBRATION
+from action_images.files.atomic import write_json
+from action_images.geometry import Camera, Pose
+
+
+def declared_frames(dataset: Path) -> Frames:
+    """What a set's calibration.json declares between its table's poses and the tool's; nothing without
+    one."""
+    tool = _tool(dataset)
+    if tool is None:
+        return NOTHING_BETWEEN
+    base, offset = (_pose(tool, name) for name in ("base_offset", "tool_offset"))
+    return Frames(base, offset)
+
+
+def declared_rotation(dataset: Path) -> str | None:
+    """The word by which calibration.json declares rotations; None where it does not."""
+    tool = _tool(dataset)
+    if tool is None:
+        return None
+    if "rotation" in tool:
+        return str(tool["rotation"])
+    count = len(tool.get("columns", [])) - 3 - (0 if "gripper" in tool else 1)
+    return BY_COUNT.get(count)
+
+
+def redeclared(dataset: Path, convention: str) -> str | None:
+    """The word that declares a convention that was found; None where there is none."""
+    word = REDECLARED.get(convention, {}).get(declared_rotation(dataset) or "")
+    return word if word in ROTATIONS else None
+
+
+def apply(dataset: Path, result: SetResult, cameras: Mapping[str, Camera]) -> Path:
+    """Write cameras, and the rotation's notation where another was found, into calibration.json.
+
+    Everything else in it stays. Raises CalibrationError where the set has none, or where no word declares
+    what was found.
+    """
+    path = dataset / CALIBRATION
+    if not path.is_file() or not (dataset / INFO).is_file():
+        cure = (
+            "--apply writes into a LeRobot set's calibration.json; give cameras.json when you import this set"
+        )
+        raise CalibrationError(f"{path}: is not there; {cure}")
+    content = read_json(path)
+    if result.convention != DECLARED:
+        word = redeclared(dataset, result.convention)
+        if word is None:
+            cure = "write the poses anew, and import again"
+            raise CalibrationError(f"{path}: has no word for '{result.convention}'; {cure}")
+        content["tool"]["rotation"] = word
+    views = dict(content.get("views", {}))
+    for name, camera in cameras.items():
+        views[name] = {
+            "intrinsics": camera.intrinsics.tolist(),
+            "world_from_camera": camera.world_from_camera.matrix().tolist(),
+            "size": list(camera.size),
+        }
+        radial = next(view.camera.radial for view in result.views if view.view.name == name)
+        if radial:
+            views[name]["distortion"] = [radial, 0.0, 0.0, 0.0]
+    write_json(path, {**content, "views": views})
+    return path
+
+
+def _tool(dataset: Path) -> dict[str, Any] | None:
+    path = dataset / CALIBRATION
+    if not path.is_file():
+        return None
+    tool = read_json(path).get("tool")
+    return tool if isinstance(tool, dict) else None
+
+
+def _pose(tool: Mapping[str, Any], name: str) -> Pose:
+    if name not in tool:
+        return Pose.identity(dtype=torch.float64)
+    return Pose.from_matrix(torch.tensor(tool[name], dtype=torch.float64))

@@ -1,0 +1,87 @@
+"""Clicks of a person on the tool's origin: a table of episode, frame, view and pixel."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from action_images.calibration.from_motion.observations import Observations, observe
+from action_images.calibration.from_motion.tracks import Track
+from action_images.calibration.opencv import CalibrationError
+
+COLUMNS = ("episode", "frame", "view", "x", "y")
+MOST_BYTES = 1 << 20
+CURE = "give rows of episode,frame,view,x,y: the pixel (x right, y down) of the point between the finger tips"
+
+
+@dataclass(frozen=True)
+class Click:
+    """Where (px, centres at +0.5) a view shows the tool's origin in one frame."""
+
+    episode: str
+    frame: int
+    view: str
+    pixel: tuple[float, float]
+
+
+def load_clicks(path: Path) -> list[Click]:
+    """The clicks of a csv file; raises CalibrationError, naming file and row, for what is none."""
+    if not path.is_file():
+        raise CalibrationError(f"{path}: there is no such file; {CURE}")
+    if path.stat().st_size > MOST_BYTES:
+        raise CalibrationError(f"{path}: is too large for a list of clicks; {CURE}")
+    try:
+        rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise CalibrationError(f"{path}: is no csv file ({error}); {CURE}") from None
+    if not rows or set(rows[0]) != set(COLUMNS):
+        has = ", ".join(map(str, rows[0])) if rows else "no row"
+        raise CalibrationError(f"{path}: has {has[:120]}; {CURE}")
+    return [_click(row, f"{path}: row {number}") for number, row in enumerate(rows, 1)]
+
+
+def _click(row: Mapping[str, str | None], where: str) -> Click:
+    try:
+        frame = int(row["frame"] or "")
+        x, y = float(row["x"] or ""), float(row["y"] or "")
+    except ValueError:
+        raise CalibrationError(f"{where}: frame, x and y must be numbers; {CURE}") from None
+    if frame < 0 or not np.isfinite([x, y]).all() or not row["episode"] or not row["view"]:
+        raise CalibrationError(f"{where}: is no click; {CURE}")
+    return Click(row["episode"], frame, row["view"], (x, y))
+
+
+def clicked(
+    clicks: Sequence[Click],
+    view: str,
+    episodes: Mapping[str, Float[np.ndarray, "frame 4 4"]],
+    size: tuple[int, int],
+    *,
+    shift: float = 0.0,
+) -> Observations | None:
+    """A view's clicks as observations of the tool's origin; None where it has none.
+
+    `shift` is by how many frames its pictures are late. Raises CalibrationError for an episode or a frame
+    that is not there, and for pixels outside the picture.
+    """
+    ids = list(episodes)
+    mine: list[list[Track]] = [[] for _ in ids]
+    for click in clicks:
+        if click.view != view:
+            continue
+        where = f"click on '{view}' in frame {click.frame} of {click.episode[:80]}"
+        if click.episode not in episodes:
+            raise CalibrationError(f"{where}: no such episode was looked at; they are as {ids[0]!r}")
+        if click.frame >= len(episodes[click.episode]):
+            raise CalibrationError(f"{where}: the episode has {len(episodes[click.episode])} frames")
+        (x, y), (height, width) = click.pixel, size
+        if not (0 <= x <= width and 0 <= y <= height):
+            raise CalibrationError(f"{where}: ({x:g}, {y:g}) lies outside the {width} x {height} px picture")
+        place = ids.index(click.episode)
+        mine[place].append(Track(np.array([click.frame]), np.array([click.pixel])))
+    if not any(mine):
+        return None
+    return observe(mine, list(episodes.values()), shift=shift, least_seen=1)

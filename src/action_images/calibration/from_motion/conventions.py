@@ -1,0 +1,107 @@
+"""Other ways to read tool poses and pictures, each of which tracks can tell from the declared one."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from action_images.calibration.from_motion.tracks import Track
+from action_images.episodes.checks.alternatives import ROTATIONS, TOOL
+from action_images.episodes.checks.follow import Scene
+from action_images.geometry import Camera, Pose
+
+DECLARED = "as declared"
+TRIED = {**ROTATIONS, "inverse tool": TOOL["inverse tool"]}
+"""By name: what `check` tries too, on the same poses."""
+REDECLARED: Mapping[str, Mapping[str, str]] = {
+    "quaternion wxyz": {"quaternion_xyzw": "quaternion_wxyz"},
+    "quaternion xyzw": {"quaternion_wxyz": "quaternion_xyzw"},
+    "rotation vector": {"euler_xyz": "rotvec"},
+    "Euler angles": {"rotvec": "euler_xyz"},
+}
+"""The word that declares a way, by the word that is declared now, where notations have one."""
+LEAST_DIFFERENCE = 0.02
+"""Radians by which a way must turn the tool otherwise than another to be told from it (rms)."""
+
+Path = Float[np.ndarray, "frame 4 4"]
+
+
+@dataclass(frozen=True)
+class Frames:
+    """What lies between a table's own poses and the tool's: world_from_base and theirs_from_tool."""
+
+    world_from_base: Pose
+    theirs_from_tool: Pose
+
+
+NOTHING_BETWEEN = Frames(Pose.identity(dtype=torch.float64), Pose.identity(dtype=torch.float64))
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One way to read a view: how the tool's poses are written, and whether its pictures are mirrored."""
+
+    convention: str = DECLARED
+    mirrored: bool = False
+
+    @property
+    def says(self) -> str:
+        """What completes "the pictures fit better ..."."""
+        parts = [] if self.convention == DECLARED else [TRIED[self.convention].says]
+        parts += ["with the pictures mirrored"] if self.mirrored else []
+        return " and ".join(parts) or DECLARED
+
+
+def readings(poses: Sequence[Path], frames: Frames = NOTHING_BETWEEN) -> list[Reading]:
+    """The declared way and all others that differ from it on these poses, mirrored and not."""
+    conventions = [DECLARED]
+    for name in TRIED:
+        if not any(_alike(poses, name, other, frames) for other in conventions):
+            conventions.append(name)
+    unmirrored = [Reading(name) for name in conventions]
+    return unmirrored + [replace(reading, mirrored=True) for reading in unmirrored]
+
+
+def _alike(poses: Sequence[Path], one: str, other: str, frames: Frames) -> bool:
+    """Whether two ways say the same of every tenth pose, but for a turn of the tool about itself."""
+    some = np.concatenate(list(poses))[::10]
+    first, second = (read_poses([some], name, frames)[0] for name in (one, other))
+    if np.abs(first[:, :3, 3] - second[:, :3, 3]).max() > 1e-3:
+        return False
+    between = np.swapaxes(first[:, :3, :3], 1, 2) @ second[:, :3, :3]
+    difference = np.linalg.norm(between - between.mean(0), axis=(1, 2)) / np.sqrt(2)
+    return float(np.sqrt((difference**2).mean())) < LEAST_DIFFERENCE
+
+
+def read_poses(poses: Sequence[Path], convention: str, frames: Frames = NOTHING_BETWEEN) -> list[Path]:
+    """world_from_tool of each episode, if its table is written in another convention."""
+    if convention == DECLARED:
+        return list(poses)
+    return [_changed(path, convention, frames) for path in poses]
+
+
+def _changed(path: Path, convention: str, frames: Frames) -> Path:
+    world_from_tool = Pose.from_matrix(torch.from_numpy(path))
+    table = frames.world_from_base.inverse() @ world_from_tool @ frames.theirs_from_tool.inverse()
+    changed = TRIED[convention].change(_scene(table)).world_from_tool
+    return (frames.world_from_base @ changed @ frames.theirs_from_tool).matrix().numpy()
+
+
+def _scene(table: Pose) -> Scene:
+    """The poses as `check` tries ways on them; pictures and camera play no part."""
+    count = len(table.translation)
+    upright = torch.eye(2, dtype=torch.float64).expand(count, 2, 2)
+    camera = Camera.from_fov(1.0, Pose.identity(count, dtype=torch.float64), (1, 1))
+    known = torch.ones(count, dtype=torch.bool)
+    return Scene(torch.arange(count), upright, camera, table, known)
+
+
+def mirror(tracks: Sequence[Sequence[Track]], width: int) -> list[list[Track]]:
+    """Tracks as they would be in mirrored pictures of this width."""
+    flip = np.array([-1.0, 1.0])
+    offset = np.array([float(width), 0.0])
+    return [
+        [replace(track, pixels=track.pixels * flip + offset) for track in followed] for followed in tracks
+    ]

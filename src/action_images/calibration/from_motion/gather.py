@@ -1,0 +1,213 @@
+"""The tracks of a data set: some of its episodes followed in processes of their own, kept as they come."""
+
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from action_images.calibration.from_motion.tracks import Followed, Track, follow
+from action_images.calibration.opencv import CalibrationError, opencv
+from action_images.episodes.episode import Episode, EpisodeError, View
+from action_images.episodes.readers import Reader, Wanted, open_foreign
+from action_images.errors import printable
+from action_images.files.atomic import whole_file
+from action_images.parallel.isolated import each_isolated
+
+MOST_EPISODES = 40
+FOLDER = "tracks"
+"""Where, beside the result, what was followed is kept; a run that was stopped goes on from there."""
+LONGEST_ID = 400
+
+
+@dataclass(frozen=True)
+class Followable:
+    """What is followed: a data set, the views asked for (none: all), and which episodes."""
+
+    source: Path
+    views: tuple[str, ...] = ()
+    fps: float | None = None
+
+    @property
+    def wanted(self) -> Wanted:
+        """What a reader is asked for."""
+        return Wanted(self.views, fps=self.fps)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One episode: its tool poses (4 x 4, one a frame), and each view's size and what was followed in it."""
+
+    id: str
+    fps: float
+    poses: Float[np.ndarray, "frame 4 4"]
+    sizes: Mapping[str, tuple[int, int]]
+    followed: Mapping[str, Followed]
+
+
+@dataclass
+class Gathered:
+    """All episodes that were followed, and why others were not."""
+
+    episodes: list[Seen] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+    num_episodes: int = 0
+
+
+def choose(ids: Sequence[str], also: Sequence[str] = (), most: int = MOST_EPISODES) -> list[str]:
+    """At most so many episodes, spread over the set, and those that must be among them, in the set's
+    order."""
+    missing = [one for one in also if one not in set(ids)]
+    if missing:
+        raise CalibrationError(f"there is no episode {missing[0][:80]!r}; ids are as {ids[0]!r}")
+    places = np.unique(np.linspace(0, len(ids) - 1, min(most, len(ids))).round().astype(int))
+    chosen = {ids[place] for place in places} | set(also)
+    return [one for one in ids if one in chosen]
+
+
+def gather(
+    what: Followable,
+    out: Path,
+    *,
+    num_workers: int,
+    also: Sequence[str] = (),
+    most: int = MOST_EPISODES,
+    seen: Callable[[int, int], None] | None = None,
+) -> Gathered:
+    """Follow the views of some episodes; those that an earlier run has kept in `out` are not followed again.
+
+    Raises EpisodeError where the set cannot be opened, CalibrationError where no episode has tool poses.
+    """
+    opencv()
+    _, reader = open_foreign(what.source, "auto", what.wanted)
+    ids = choose(reader.ids, also, most)
+    found = Gathered(num_episodes=len(reader.ids))
+    kept = {one: _load(_place(out, one), what) for one in ids}
+    missing = [one for one in ids if kept[one] is None]
+    if seen is not None:
+        seen(len(ids) - len(missing), len(ids))
+    results = {one: result for one, result in kept.items() if result is not None}
+    for done, (episode_id, result) in enumerate(_followed(what, reader, missing, num_workers), 1):
+        if isinstance(result, str):
+            found.refused[episode_id] = printable(result)
+        else:
+            _save(_place(out, episode_id), result, what)
+            results[episode_id] = result
+        if seen is not None:
+            seen(len(ids) - len(missing) + done, len(ids))
+    found.episodes = [results[one] for one in ids if one in results]
+    if not found.episodes:
+        reason = next(iter(found.refused.values()))
+        raise CalibrationError(f"{what.source}: none of {len(ids)} episodes can be used; the first: {reason}")
+    return found
+
+
+def _followed(
+    what: Followable, reader: Reader, ids: Sequence[str], num_workers: int
+) -> Iterator[tuple[str, Seen | str]]:
+    if num_workers == 0:
+        yield from ((one, _follow(reader, one)) for one in ids)
+        return
+    for one, result in each_isolated(_follow_in_worker, ids, num_workers, _begin, (what,)):
+        died = f"{one}: the process that decoded it died; its files are damaged"
+        yield one, died if result is None else result
+
+
+_reader: Reader | None = None
+
+
+def _begin(what: Followable) -> None:
+    """Look through the source once for each worker process."""
+    global _reader
+    torch.set_num_threads(1)
+    opencv().setNumThreads(1)
+    _reader = open_foreign(what.source, "auto", what.wanted)[1]
+
+
+def _follow_in_worker(episode_id: str) -> Seen | str:
+    assert _reader is not None
+    return _follow(_reader, episode_id)
+
+
+def _follow(reader: Reader, episode_id: str) -> Seen | str:
+    """What one episode shows, or why it is of no use."""
+    try:
+        episode = reader.read(episode_id)
+        return _seen(episode)
+    except Exception as error:  # whatever one episode makes a library raise, the others are followed
+        is_told = isinstance(error, (ValueError, OSError))
+        reason = str(error) if is_told else f"{type(error).__name__}: {error}"
+        return reason if episode_id in reason else f"{episode_id}: {reason}"
+
+
+def _seen(episode: Episode) -> Seen:
+    if episode.trajectory is None:
+        cure = "declare them in calibration.json ('tool'), which docs/data.md describes"
+        raise EpisodeError(f"{episode.id}: has no tool poses; {cure}")
+    poses = episode.trajectory.world_from_tool.matrix().double().numpy()
+    followed, sizes = {}, {}
+    for view in episode.views:
+        _check_still(episode, view)
+        followed[view.name] = follow(view.frames, episode.fps)
+        sizes[view.name] = tuple(view.frames.size)
+    return Seen(episode.id, float(episode.fps), poses, sizes, followed)
+
+
+def _check_still(episode: Episode, view: View) -> None:
+    if view.camera is not None and view.camera.batch_shape:
+        cure = "name the views that stand still with --views"
+        raise EpisodeError(f"{episode.id}: the camera of '{view.name}' moves, this needs still ones; {cure}")
+
+
+def _place(out: Path, episode_id: str) -> Path:
+    return out / FOLDER / f"{sha256(episode_id.encode()).hexdigest()[:32]}.npz"
+
+
+def _save(path: Path, one: Seen, what: Followable) -> None:
+    """Keep an episode's tracks as flat arrays, whole or not at all."""
+    arrays: dict[str, np.ndarray] = {"poses": one.poses, "fps": np.array(one.fps), "id": np.array(one.id)}
+    arrays["views"] = np.array(list(one.followed))
+    arrays["asked"] = np.array(list(what.views), dtype=str)
+    for number, (name, followed) in enumerate(one.followed.items()):
+        lengths = [len(track.frames) for track in followed.tracks]
+        frames = [track.frames for track in followed.tracks] or [np.zeros(0, int)]
+        pixels = [track.pixels for track in followed.tracks] or [np.zeros((0, 2))]
+        arrays |= {
+            f"{number}/size": np.array(one.sizes[name]),
+            f"{number}/lengths": np.array(lengths, int),
+            f"{number}/frames": np.concatenate(frames),
+            f"{number}/pixels": np.concatenate(pixels),
+            f"{number}/looked_at": followed.looked_at,
+            f"{number}/motion": followed.motion,
+        }
+    written = io.BytesIO()
+    np.savez_compressed(written, **arrays)  # type: ignore[arg-type]
+    with whole_file(path) as temporary:
+        temporary.write_bytes(written.getvalue())
+
+
+def _load(path: Path, what: Followable) -> Seen | None:
+    """What an earlier run kept; None where there is nothing, or of other views."""
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as kept:
+            arrays = {name: kept[name] for name in kept.files}
+    except (ValueError, OSError, EOFError, KeyError) as error:
+        raise CalibrationError(f"{path}: is damaged ({error}); remove it, then it is made again") from None
+    if arrays["asked"].tolist() != list(what.views):
+        return None
+    followed, sizes = {}, {}
+    for number, name in enumerate(arrays["views"].tolist()):
+        stops = np.cumsum(arrays[f"{number}/lengths"])[:-1]
+        frames = np.split(arrays[f"{number}/frames"], stops)
+        pixels = np.split(arrays[f"{number}/pixels"], stops)
+        tracks = tuple(map(Track, frames, pixels)) if len(arrays[f"{number}/lengths"]) else ()
+        followed[name] = Followed(tracks, arrays[f"{number}/looked_at"], arrays[f"{number}/motion"])
+        height, width = arrays[f"{number}/size"].tolist()
+        sizes[name] = (height, width)
+    return Seen(str(arrays["id"]), float(arrays["fps"]), arrays["poses"], sizes, followed)

@@ -1,0 +1,203 @@
+"""What may not be used, and what is to be known: every finding with its reason and its cure."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from action_images.calibration.from_motion.conventions import DECLARED, TRIED
+from action_images.calibration.from_motion.predicted import distance_px, tool_points
+from action_images.calibration.from_motion.search import SetResult
+from action_images.calibration.from_motion.solve import LEAST_SHARED
+from action_images.calibration.from_motion.view import ViewResult
+
+Level = Literal["refused", "warning", "note"]
+Make = Callable[[Level, str, str], "Finding"]
+
+LARGEST_PX = 3.0
+"""Predicted error of drawn tool points beyond which a camera is refused (px of pictures with 256 rows)."""
+DOUBTFUL_PX = 1.0
+LEAST_TURN = 0.02
+"""Rms sine of the angle by which every axis of the tool must turn; below, clicks are needed."""
+LEAST_CLICKS = 3
+MOST_REPEATED = 0.05
+MOST_JITTER, DOUBTFUL_JITTER = 2e-3, 0.7e-3
+"""Metres by which poses may jitter from frame to frame."""
+CLICKS_OFF_PX = 4.0
+WHOLE_FRAME = 0.5
+CONVENTION = "convention"
+"""The kind of finding that --apply sets right."""
+LEAST_HELD_OUT_SHARE = 0.03
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing about the set (view None) or a view, with its cure."""
+
+    level: Level
+    view: str | None
+    kind: str
+    message: str
+
+
+def judge(result: SetResult) -> list[Finding]:
+    """All findings, the refusals first."""
+    found = [*_of_conventions(result)]
+    for view in result.views:
+        found += _of_view(view)
+    order = {"refused": 0, "warning": 1, "note": 2}
+    return sorted(found, key=lambda finding: order[finding.level])
+
+
+def _of_conventions(result: SetResult) -> Iterator[Finding]:
+    if result.convention != DECLARED:
+        declared = next(rival for rival in result.rivals if rival.convention == DECLARED)
+        more = f"{100 * declared.behind:.0f} +- {100 * declared.error:.1f} % of the tracks more"
+        cure = "read the set so (--apply writes it where it can be declared), or import it again"
+        says = TRIED[result.convention].says.replace("{view}", "each view")
+        yield Finding(
+            "refused", None, CONVENTION, f"poses fit {says}: {more} than as they are declared; {cure}"
+        )
+    for rival in result.ties:
+        if _matters(result, rival.convention):
+            less = f"{100 * rival.behind:.0f} +- {100 * rival.error:.1f} %"
+            cure = "record episodes in which the tool turns more, or click on the tool (--clicks)"
+            name = rival.convention
+            yield Finding(
+                "refused",
+                None,
+                "tie",
+                f"'{name}' explains only {less} of the tracks less than '{result.convention}', and "
+                f"gives another camera; {cure}",
+            )
+        else:
+            yield Finding(
+                "warning",
+                None,
+                "tie",
+                f"the pictures do not tell '{rival.convention}' from '{result.convention}' (the cameras are "
+                "the same either way): verify the rotation's notation by its documentation",
+            )
+
+
+def _matters(result: SetResult, convention: str) -> bool:
+    """Whether a convention that ties gives another camera in some view."""
+    for view in result.views:
+        if view.solved is None:
+            continue
+        trials = [one for name, one in result.trials if name == view.view.name]
+        trials = [one for one in trials if one.reading.convention == convention and one.camera is not None]
+        trials = [one for one in trials if one.reading.mirrored == view.reading.mirrored]
+        if not trials:
+            continue
+        best = max(trials, key=lambda one: one.share)
+        points = tool_points(view.view.paths(view.reading))
+        assert best.camera is not None
+        allowed = LARGEST_PX if view.predicted is None else max(LARGEST_PX, 2 * view.predicted.px)
+        if distance_px(view.camera, best.camera, points) > allowed:
+            return True
+    return False
+
+
+def _of_view(result: ViewResult) -> Iterator[Finding]:
+    name = result.view.name
+
+    def finding(level: Level, kind: str, message: str) -> Finding:
+        return Finding(level, name, kind, message)
+
+    num_episodes = len(result.view.ids)
+    if result.solved is None or result.num_shared < LEAST_SHARED:
+        seen = f"{result.view.num_tracks} features moved in {num_episodes} episodes"
+        points = (
+            f"{result.num_shared} points of the tool were seen in several of them, {LEAST_SHARED} are needed"
+        )
+        cure = (
+            "give more episodes, larger pictures, or a view that shows the hand; a camera on the arm cannot "
+            "be found so"
+        )
+        yield finding("refused", "few points", f"{seen}, but {points}; {cure}")
+    yield from _of_poses(result, finding)
+    if result.predicted is not None:
+        yield from _of_error(result, finding)
+    if result.reading.mirrored:
+        cure = "mirror the videos (ffmpeg -vf hflip) or find out which axis of the poses is reversed"
+        yield finding("refused", "mirrored", f"the pictures are mirrored against the poses; {cure}")
+    if abs(result.shift) >= WHOLE_FRAME:
+        way = "late" if result.shift > 0 else "early"
+        cure = f"set it right with 'action-images import --shift {name}={round(result.shift)}'"
+        yield finding(
+            "warning",
+            "delay",
+            f"its pictures are {abs(result.shift):.2f} +- {result.shift_error:.2f} frames {way}; {cure}",
+        )
+    yield from _of_episodes(result, finding)
+    yield from _of_clicks(result, finding)
+
+
+def _of_poses(result: ViewResult, finding: Make) -> Iterator[Finding]:
+    if result.repeated > MOST_REPEATED:
+        share = f"{100 * result.repeated:.0f} % of the poses in motion are the last frame's over again"
+        cure = "record each picture with the pose of its own time"
+        yield finding(
+            "refused", "repeated poses", f"{share}: they lag behind the pictures by changing amounts; {cure}"
+        )
+    if result.jitter > DOUBTFUL_JITTER:
+        level: Level = "refused" if result.jitter > MOST_JITTER else "warning"
+        cure = "smooth the poses, or read them at the times of the pictures"
+        yield finding(
+            level, "jitter", f"the poses jitter by {1e3 * result.jitter:.1f} mm from frame to frame; {cure}"
+        )
+    turned = math.degrees(math.asin(min(1.0, result.steady)))
+    if result.steady < LEAST_TURN and result.num_clicks < LEAST_CLICKS:
+        x, y, z = result.steady_axis
+        axis = f"the tool's axis ({x:.2f}, {y:.2f}, {z:.2f}) turns by {turned:.1f} degrees only"
+        why = "points may be shifted along it, and the camera with them"
+        cure = "give 3 to 6 clicks on the tool's origin (--clicks), or episodes in which the tool tilts"
+        yield finding("refused", "steady axis", f"{axis}: {why}; {cure}")
+
+
+def _of_error(result: ViewResult, finding: Make) -> Iterator[Finding]:
+    assert result.predicted is not None
+    px, mm = result.predicted.px, 1e3 * result.predicted.metres
+    limit = LARGEST_PX * max(1.0, result.view.size[0] / 256)
+    error = f"the predicted error of the drawn tool is {px:.1f} px ({mm:.0f} mm)"
+    cure = "give more episodes, ones in which the tool tilts, --focal, or 3 to 6 clicks (--clicks)"
+    if px > limit:
+        yield finding("refused", "predicted error", f"{error}, at most {limit:.1f} px are allowed; {cure}")
+    elif px > DOUBTFUL_PX:
+        yield finding("warning", "predicted error", f"{error}; {cure}")
+    if result.held_out_share < LEAST_HELD_OUT_SHARE:
+        share = f"of the tracks in held-out episodes {100 * result.held_out_share:.1f} % fit"
+        yield finding(
+            "refused", "held out", f"{share}; give more episodes, or split the set where the camera has moved"
+        )
+
+
+def _of_episodes(result: ViewResult, finding: Make) -> Iterator[Finding]:
+    moved = result.moved
+    if not moved:
+        return
+    names = [one.id for one in moved]
+    places = [place for place, one in enumerate(result.episodes) if not one.fits]
+    several = len(places) > 1 and places[-1] - places[0] == len(places) - 1
+    where = f"from {names[0]} to {names[-1]}" if several else ", ".join(names[:3])
+    more = "" if several or len(names) <= 3 else f" and {len(names) - 3} more"
+    cure = "has the camera been moved? Split the set there, and calibrate the parts"
+    yield finding(
+        "warning", "moved camera", f"{len(names)} episodes do not fit the camera ({where}{more}); {cure}"
+    )
+
+
+def _of_clicks(result: ViewResult, finding: Make) -> Iterator[Finding]:
+    if result.solved is None:
+        return
+    if result.clicks_px is None:
+        cure = "click once on the point between the finger tips (--clicks), or look at the page"
+        yield finding(
+            "note", "no clicks", f"a wrong tool frame (a wrist's, not the tool's) would not be seen; {cure}"
+        )
+    elif result.clicks_px > CLICKS_OFF_PX and result.predicted is not None:
+        millimetres = 1e3 * result.clicks_px * result.predicted.metres_per_px
+        off = f"the clicks lie {result.clicks_px:.1f} px ({millimetres:.0f} mm) from the drawn tool"
+        cure = "are the poses those of a flange or wrist? Declare 'tool_offset' in calibration.json"
+        yield finding("warning", "clicks", f"{off}; {cure}")

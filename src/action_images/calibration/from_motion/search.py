@@ -1,0 +1,270 @@
+"""A data set calibrated: every way to read it tried on every view, then each view solved as the best one
+says."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from action_images.calibration.from_motion.conventions import (
+    DECLARED,
+    NOTHING_BETWEEN,
+    Frames,
+    Reading,
+    readings,
+)
+from action_images.calibration.from_motion.delay import likely_delays
+from action_images.calibration.from_motion.gather import Gathered
+from action_images.calibration.from_motion.trial import Trial, ViewTracks, attempt, margin
+from action_images.calibration.from_motion.view import Asked, ViewResult, calibrate_view
+from action_images.calibration.opencv import CalibrationError, opencv
+from action_images.parallel.pool import pool_of
+
+HOLD_OUT_EVERY = 4
+CLEAR = 2.5
+"""Standard errors by which the best way must beat another to be clearly better."""
+LEAST_MARGIN = 0.01
+"""Share of the tracks that it must explain beyond the other."""
+
+Tell = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Rival:
+    """Another convention of the set: how much less it explains (a share of the tracks), and its error."""
+
+    convention: str
+    share: float
+    behind: float
+    error: float
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the pictures tell it from the best."""
+        return self.behind > max(CLEAR * self.error, LEAST_MARGIN)
+
+
+@dataclass(frozen=True)
+class SetResult:
+    """What was found: the set's convention and its rivals (the best first), and every view.
+
+    `mirrored` says by view how much less the pictures explain mirrored the other way: (share, error).
+    """
+
+    convention: str
+    share: float
+    rivals: tuple[Rival, ...]
+    mirrored: Mapping[str, tuple[float, float]]
+    trials: tuple[tuple[str, Trial], ...]
+    views: tuple[ViewResult, ...]
+    gathered: Gathered
+
+    @property
+    def ties(self) -> list[Rival]:
+        """The conventions that the pictures cannot tell from the best."""
+        return [rival for rival in self.rivals if not rival.is_clear]
+
+
+def view_tracks(gathered: Gathered, frames: Frames = NOTHING_BETWEEN) -> list[ViewTracks]:
+    """Each view over all episodes; raises CalibrationError where episodes differ in views or sizes."""
+    first = gathered.episodes[0]
+    for one in gathered.episodes:
+        if dict(one.sizes) != dict(first.sizes):
+            has = ", ".join(f"{name} {size}" for name, size in one.sizes.items())
+            cure = f"{first.id} has others; name views that all have, of one size, with --views"
+            raise CalibrationError(f"{one.id}: has the views {has}; {cure}")
+    count = len(gathered.episodes)
+    held_out = np.arange(count) % HOLD_OUT_EVERY == HOLD_OUT_EVERY - 1
+    ids = tuple(one.id for one in gathered.episodes)
+    poses = tuple(one.poses for one in gathered.episodes)
+    return [
+        ViewTracks(
+            name, size, ids, poses, tuple(one.followed[name] for one in gathered.episodes), held_out, frames
+        )
+        for name, size in first.sizes.items()
+    ]
+
+
+def calibrate_from_motion(
+    gathered: Gathered,
+    asked: Mapping[str, Asked] | None = None,
+    *,
+    frames: Frames = NOTHING_BETWEEN,
+    search: bool = True,
+    same_lens: bool = False,
+    num_workers: int = 0,
+    tell: Tell | None = None,
+) -> SetResult:
+    """Calibrate every view of what was gathered; `asked` says by view how (None: all from nothing).
+
+    With `search` every convention, mirrored or not, is tried; otherwise the set is read as declared. With
+    `same_lens` all views have one focal length, relative to their pictures.
+    """
+    opencv()
+    views = view_tracks(gathered, frames)
+    how = {view.name: (asked or {}).get(view.name, Asked()) for view in views}
+    tried = readings(views[0].poses, frames) if search else [Reading()]
+    with _workers(num_workers, views, how) as run:
+        delays = [likely_delays(view.followed, view.poses) if search else [0.0] for view in views]
+        jobs = [(place, reading, delays[place][0]) for place in range(len(views)) for reading in tried]
+        more = [(place, Reading(), one) for place, those in enumerate(delays) for one in those[1:]]
+        total = len(jobs) + len(more) + 2 * len(views)
+        trials = []
+        for trial in run(_attempt, jobs + more):
+            trials.append(trial)
+            if tell is not None:
+                tell(len(trials), total)
+        by_view = _by_view(jobs + more, trials, len(views))
+        chosen = _choose(by_view, tried)
+        # The likeliest delay may have been another's peak: the best reading is tried at all of them.
+        again = [
+            (place, chosen.of_view[place].reading, one)
+            for place in range(len(views))
+            for one in delays[place]
+        ]
+        have = {(place, trial.reading, trial.shift) for place, those in enumerate(by_view) for trial in those}
+        late = [job for job in again if job not in have]
+        for job, trial in zip(late, run(_attempt, late), strict=True):
+            by_view[job[0]].append(trial)
+        best = [
+            max(
+                (trial for trial in by_view[place] if trial.reading == chosen.of_view[place].reading),
+                key=_share,
+            )
+            for place in range(len(views))
+        ]
+        solved = []
+        for result in run(_solve, [(place, trial) for place, trial in enumerate(best)]):
+            solved.append(result)
+            if tell is not None:
+                tell(total - len(views) + len(solved), total)
+        if same_lens and len(solved) > 1:
+            focals = common_focals(solved)
+            jobs = [(place, trial, focals[place]) for place, trial in enumerate(best)]
+            solved = list(run(_solve_with_focal, jobs))
+    named = [(views[place].name, trial) for place, those in enumerate(by_view) for trial in those]
+    mirrored = {views[place].name: chosen.mirror_margin[place] for place in range(len(views))}
+    return SetResult(
+        chosen.convention, chosen.share, chosen.rivals, mirrored, tuple(named), tuple(solved), gathered
+    )
+
+
+def common_focals(results: Sequence[ViewResult]) -> list[float | None]:
+    """One focal length for all views, px of each one's pictures; None where no view knows it."""
+    known = [one for one in results if one.predicted is not None and np.isfinite(one.predicted.log_focal)]
+    if not known:
+        return [None] * len(results)
+    relative = np.log([one.camera.focal / one.view.size[0] for one in known])
+    weight = np.array([1 / max(one.predicted.log_focal, 1e-4) ** 2 for one in known if one.predicted])
+    common = float(np.exp((weight * relative).sum() / weight.sum()))
+    return [common * one.view.size[0] for one in results]
+
+
+def _share(trial: Trial) -> float:
+    return trial.share
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    convention: str
+    share: float
+    rivals: tuple[Rival, ...]
+    of_view: list[Trial]
+    mirror_margin: list[tuple[float, float]]
+
+
+def _by_view(jobs: Sequence[Any], trials: Sequence[Trial], num_views: int) -> list[list[Trial]]:
+    found: list[list[Trial]] = [[] for _ in range(num_views)]
+    for (place, _, _), trial in zip(jobs, trials, strict=True):
+        found[place].append(trial)
+    return found
+
+
+def _choose(by_view: Sequence[Sequence[Trial]], tried: Sequence[Reading]) -> _Chosen:
+    """The convention that explains most in all views together; each view is mirrored or not by itself."""
+    conventions = list(dict.fromkeys(reading.convention for reading in tried))
+    best_of = {
+        name: [max((one for one in those if one.reading.convention == name), key=_share) for those in by_view]
+        for name in conventions
+    }
+    total = {name: _total_share(trials) for name, trials in best_of.items()}
+    winner = max(conventions, key=lambda name: total[name])
+    # A tie is the declared one's: nothing is changed that the pictures do not ask for.
+    ahead, error = margin(best_of[winner], best_of[DECLARED])
+    if winner != DECLARED and ahead <= max(CLEAR * error, LEAST_MARGIN):
+        winner = DECLARED
+    rivals = []
+    for name in conventions:
+        if name != winner:
+            behind, off = margin(best_of[winner], best_of[name])
+            rivals.append(Rival(name, total[name], behind, off))
+    rivals.sort(key=lambda rival: rival.behind)
+    of_view, margins = [], []
+    for those in by_view:
+        mine = [one for one in those if one.reading.convention == winner]
+        plain, other = (
+            max((one for one in mine if one.reading.mirrored == mirrored), key=_share, default=None)
+            for mirrored in (False, True)
+        )
+        assert plain is not None
+        if other is None:
+            of_view.append(plain)
+            margins.append((plain.share, 0.0))
+            continue
+        behind, off = margin([plain], [other])
+        is_mirrored = -behind > max(CLEAR * off, LEAST_MARGIN)
+        of_view.append(other if is_mirrored else plain)
+        margins.append((abs(behind) if is_mirrored else behind, off))
+    return _Chosen(winner, total[winner], tuple(rivals), of_view, margins)
+
+
+def _total_share(trials: Sequence[Trial]) -> float:
+    explained = sum(trial.explained.sum() for trial in trials)
+    return float(explained / max(sum(trial.counted.sum() for trial in trials), 1))
+
+
+_views: Sequence[ViewTracks] = ()
+_how: Mapping[str, Asked] = {}
+
+
+class _workers:
+    """Runs jobs in processes of their own, or in this one, in order."""
+
+    def __init__(self, num_workers: int, views: Sequence[ViewTracks], how: Mapping[str, Asked]):
+        self._pool = pool_of(num_workers, _begin, (views, how)) if num_workers else None
+        if self._pool is None:
+            _begin(views, how)
+
+    def __enter__(self) -> Callable[[Callable[[Any], Any], Sequence[Any]], Iterator[Any]]:
+        return map if self._pool is None else self._pool.map
+
+    def __exit__(self, *error: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+
+def _begin(views: Sequence[ViewTracks], how: Mapping[str, Asked]) -> None:
+    global _views, _how
+    _views, _how = views, how
+    opencv().setNumThreads(1)
+
+
+def _attempt(job: tuple[int, Reading, float]) -> Trial:
+    place, reading, shift = job
+    view = _views[place]
+    how = _how[view.name]
+    start = None if reading != Reading() else how.start
+    return attempt(view, reading, shift, focal=how.focal, start=start, seed=how.seed)
+
+
+def _solve(job: tuple[int, Trial]) -> ViewResult:
+    place, trial = job
+    view = _views[place]
+    return calibrate_view(view, trial, _how[view.name])
+
+
+def _solve_with_focal(job: tuple[int, Trial, float | None]) -> ViewResult:
+    place, trial, focal = job
+    view = _views[place]
+    return calibrate_view(view, trial, replace(_how[view.name], focal=focal))

@@ -1,0 +1,249 @@
+"""A view calibrated: the camera, how wrong it is likely to be, and how well each episode fits it."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from action_images.calibration.from_motion.adjust import Free
+from action_images.calibration.from_motion.clicks import Click, clicked
+from action_images.calibration.from_motion.conventions import Reading
+from action_images.calibration.from_motion.observations import EVERY, Observations
+from action_images.calibration.from_motion.paths import jitter, repeated
+from action_images.calibration.from_motion.pinhole import Pinhole
+from action_images.calibration.from_motion.points import residual_px
+from action_images.calibration.from_motion.predicted import Predicted, predict, steady_axis
+from action_images.calibration.from_motion.shared import assign
+from action_images.calibration.from_motion.solve import LEAST_SHARED, Solved, solve
+from action_images.calibration.from_motion.trial import Trial, ViewTracks
+
+ON_TOOL_PX = 1.5
+"""A track is on the tool where it fits a shared point this well (rms)."""
+NO_DELAY = 0.1
+"""Frames: delays below are taken for none."""
+DELAY_ROUNDS = 3
+NUM_SEEDS = 3
+LEAST_MOVED_TRACKS = 20
+"""An episode with fewer tracks is not said to have another camera."""
+MOVED = 0.4
+"""An episode shows less than this share of the usual number of shared points if its camera has moved."""
+
+
+@dataclass(frozen=True)
+class EpisodeFit:
+    """How one episode fits the view's camera.
+
+    `num_points` are the different shared points that its tracks show, `miss_px` their residual (median; None
+    where it shows none).
+    """
+
+    id: str
+    num_tracks: int
+    num_on_tool: int
+    num_points: int
+    miss_px: float | None
+    held_out: bool
+    fits: bool
+
+
+@dataclass(frozen=True)
+class ViewResult:
+    """What is known of a view; `solved` is None where nothing fits at all.
+
+    `shift` is by how many frames its pictures are late, `shift_error` how exactly that is known.
+    `held_out_px` is the median residual of the tracks on the tool in episodes that the camera was not fitted
+    to, and `held_out_share` how many of the tracks there that are. `jitter` is in m, `clicks_px` the clicks'
+    residual.
+    """
+
+    view: ViewTracks
+    reading: Reading
+    solved: Solved | None
+    shift: float = 0.0
+    predicted: Predicted | None = None
+    held_out_px: float | None = None
+    held_out_share: float = 0.0
+    steady: float = 0.0
+    steady_axis: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    jitter: float = 0.0
+    repeated: float = 0.0
+    num_clicks: int = 0
+    clicks_px: float | None = None
+    episodes: tuple[EpisodeFit, ...] = ()
+
+    @property
+    def camera(self) -> Pinhole:
+        """The camera that was found."""
+        assert self.solved is not None
+        return self.solved.camera
+
+    @property
+    def shift_error(self) -> float:
+        """How exactly the delay is known (standard error, frames)."""
+        return float("inf") if self.predicted is None else self.predicted.delay
+
+    @property
+    def num_shared(self) -> int:
+        """Points of the tool that several episodes show."""
+        return 0 if self.solved is None else self.solved.num_shared
+
+    @property
+    def moved(self) -> list[EpisodeFit]:
+        """The episodes that the camera does not fit."""
+        return [episode for episode in self.episodes if not episode.fits]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How a view is to be solved: from what camera, with which focal length (None: estimated), and clicks."""
+
+    start: Pinhole | None = None
+    focal: float | None = None
+    radial: bool = False
+    clicks: tuple[Click, ...] = ()
+    seed: int = 0
+
+    @property
+    def free(self) -> Free:
+        """What is estimated."""
+        return Free(focal=self.focal is None, radial=self.radial)
+
+
+def calibrate_view(view: ViewTracks, best: Trial, asked: Asked) -> ViewResult:
+    """The camera of a view, read and delayed as its best trial says, and all that tells how good it is.
+
+    The camera is fitted to the episodes that are not held out, judged by those that are, and then fitted to
+    all.
+    """
+    reading = best.reading
+    found = _delayed(view, best, asked)
+    paths = view.paths(reading)
+    steady, axis = steady_axis(paths)
+    along = (float(axis[0]), float(axis[1]), float(axis[2]))
+    base = ViewResult(view, reading, None, steady=steady, steady_axis=along, repeated=repeated(paths))
+    if found is None:
+        return base
+    solved, shift = found
+    seen = view.observed(reading, shift)
+    label = _on_tool(solved, seen)
+    held = view.held_out[seen.episode_of_point]
+    miss = _miss_px(solved, seen, label)
+    held_out = miss[held & (label >= 0)]
+    clicks = _clicks(view, reading, asked, shift)
+    whole = solve(seen, view.size, seed=asked.seed, start=solved.camera, free=asked.free, clicks=clicks)
+    if whole is not None and whole.num_shared >= LEAST_SHARED:
+        solved = whole
+        label = _on_tool(solved, seen)
+        miss = _miss_px(solved, seen, label)
+    predicted = None
+    if solved.num_shared >= LEAST_SHARED:
+        predicted = predict(solved, seen, paths, free=asked.free, clicks=clicks)
+    return replace(
+        base,
+        solved=solved,
+        shift=shift,
+        predicted=predicted,
+        held_out_px=float(np.median(held_out)) if len(held_out) else None,
+        held_out_share=float((label[held] >= 0).mean()) if held.any() else 0.0,
+        jitter=jitter(solved.camera, seen, EVERY * _step(view)),
+        num_clicks=0 if clicks is None else len(clicks),
+        clicks_px=None if clicks is None else _clicks_px(solved.camera, clicks),
+        episodes=_episodes(view, seen, label, miss),
+    )
+
+
+def _delayed(view: ViewTracks, best: Trial, asked: Asked) -> tuple[Solved, float] | None:
+    """The camera that fits the episodes that are not held out, and by how many frames the pictures are
+    late."""
+    fitted = np.flatnonzero(~view.held_out)
+    shift, start, solved = best.shift, asked.start or best.camera, None
+    for attempt in range(NUM_SEEDS):
+        seen = view.observed(best.reading, shift).in_episodes(fitted)
+        if seen.num_points < 8:
+            return None
+        clicks = _clicks(view, best.reading, asked, shift)
+        free = replace(asked.free, delay=True)
+        focal = asked.focal
+        solved = solve(
+            seen, view.size, seed=asked.seed + attempt, start=start, free=free, clicks=clicks, focal=focal
+        )
+        if solved is not None and solved.num_shared >= LEAST_SHARED:
+            break
+        start = None  # the next attempt begins anew, from other guesses
+    if solved is None:
+        return None
+    for _ in range(DELAY_ROUNDS):
+        if abs(solved.delay) < NO_DELAY / 2:
+            break
+        shift -= solved.delay
+        seen = view.observed(best.reading, shift).in_episodes(fitted)
+        clicks = _clicks(view, best.reading, asked, shift)
+        free = replace(asked.free, delay=True)
+        again = solve(seen, view.size, seed=asked.seed, start=solved.camera, free=free, clicks=clicks)
+        if again is None:
+            break
+        solved = again
+    shift -= solved.delay
+    if abs(shift) < NO_DELAY:
+        shift = 0.0
+    seen = view.observed(best.reading, shift).in_episodes(fitted)
+    clicks = _clicks(view, best.reading, asked, shift)
+    last = solve(seen, view.size, seed=asked.seed, start=solved.camera, free=asked.free, clicks=clicks)
+    return (last or solved), shift
+
+
+def _clicks(view: ViewTracks, reading: Reading, asked: Asked, shift: float) -> Observations | None:
+    if not asked.clicks:
+        return None
+    episodes = dict(zip(view.ids, view.paths(reading), strict=True))
+    clicks = asked.clicks
+    if reading.mirrored:
+        width = view.size[1]
+        clicks = tuple(replace(one, pixel=(width - one.pixel[0], one.pixel[1])) for one in clicks)
+    return clicked(clicks, view.name, episodes, view.size, shift=shift)
+
+
+def _clicks_px(camera: Pinhole, clicks: Observations) -> float:
+    origins = np.zeros((clicks.num_points, 3))
+    return float(np.median(np.linalg.norm(residual_px(camera, clicks, origins), axis=-1)))
+
+
+def _step(view: ViewTracks) -> int:
+    looked_at = view.followed[0].looked_at
+    return int(looked_at[1] - looked_at[0]) if len(looked_at) > 1 else 1
+
+
+def _on_tool(solved: Solved, seen: Observations) -> np.ndarray:
+    """For each track the shared point that it shows, or -1."""
+    if not solved.num_shared:
+        return np.full(seen.num_points, -1)
+    return assign(solved.camera, seen, solved.places, farthest_px=ON_TOOL_PX)
+
+
+def _miss_px(solved: Solved, seen: Observations, label: np.ndarray) -> np.ndarray:
+    """Each track's rms residual to the shared point that it shows; infinite where it shows none."""
+    miss = np.full(seen.num_points, np.inf)
+    if not solved.num_shared:
+        return miss
+    places = solved.places[np.maximum(label, 0)]
+    rms = seen.rms(np.clip(residual_px(solved.camera, seen, places), -50, 50))
+    miss[label >= 0] = rms[label >= 0]
+    return miss
+
+
+def _episodes(
+    view: ViewTracks, seen: Observations, label: np.ndarray, miss: np.ndarray
+) -> tuple[EpisodeFit, ...]:
+    of_track = seen.episode_of_point
+    rows = []
+    for place, name in enumerate(view.ids):
+        mine = of_track == place
+        on_tool = mine & (label >= 0)
+        num_points = len(np.unique(label[on_tool]))
+        miss_px = float(np.median(miss[on_tool])) if on_tool.any() else None
+        counts = (int(mine.sum()), int(on_tool.sum()), num_points)
+        rows.append(EpisodeFit(name, *counts, miss_px, bool(view.held_out[place]), True))
+    usual = float(np.median([row.num_points for row in rows]))
+    return tuple(
+        replace(row, fits=row.num_tracks < LEAST_MOVED_TRACKS or row.num_points >= MOVED * usual)
+        for row in rows
+    )

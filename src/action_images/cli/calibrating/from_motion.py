@@ -1,0 +1,178 @@
+"""`calibrate from_motion`: its arguments, what it does, and what it says."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tyro
+
+from action_images.errors import ActionImagesError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from action_images.calibration.from_motion.judge import Finding
+    from action_images.calibration.from_motion.search import SetResult
+    from action_images.calibration.from_motion.view import Asked
+
+NOTHING_USABLE = 1
+"""The exit code where no camera may be used."""
+
+
+@dataclass(frozen=True)
+class FromMotion:
+    """Find still cameras by ordinary episodes with tool poses: what moves with the tool tells where they
+    are."""
+
+    dataset: tyro.conf.Positional[Path]
+    """One of our data sets, or another that `import` reads; a LeRobot set needs the tool in
+    calibration.json."""
+    out: Path = Path("calibration")
+    """Folder for cameras.json, report.json, from_motion.html and the tracks, from which a stopped run goes
+    on."""
+    views: tuple[str, ...] = ()
+    """Views to calibrate; all where none is given. They must stand still."""
+    focal: float | None = None
+    """Focal length in px of the videos, where it is known; otherwise it is estimated."""
+    rough: Path | None = None
+    """Cameras file of roughly known cameras to begin with."""
+    keep_focal: bool = False
+    """Keep the focal lengths of --rough."""
+    clicks: Path | None = None
+    """Csv file of clicks on the tool's origin: episode,frame,view,x,y."""
+    same_lens: bool = False
+    """All views have one focal length."""
+    radial: bool = False
+    """Estimate radial distortion (k1)."""
+    episodes: int = 40
+    """Use at most so many episodes, spread over the set."""
+    as_declared: bool = False
+    """Try no other conventions, delays or mirrored pictures."""
+    apply: bool = False
+    """Write what was found into the set's calibration.json: cameras, and how rotations are written."""
+    workers: int = 2
+    """Processes that decode and fit; 0 does it in this one."""
+    fps: float | None = None
+    """Frames a second of an rlds set whose rate is not known."""
+
+
+def run(what: FromMotion) -> int:
+    """Calibrate, write, and say what was found; the exit code is 1 where no camera may be used."""
+    from rich.console import Console
+
+    from action_images.calibration.from_motion.apply import declared_frames
+    from action_images.calibration.from_motion.gather import Followable, gather
+    from action_images.calibration.from_motion.judge import judge
+    from action_images.calibration.from_motion.search import calibrate_from_motion
+    from action_images.cli.terminal.progress import counting
+    from action_images.episodes.readers import open_foreign
+    from action_images.files.lock import alone_in
+
+    _check(what)
+    asked, also = _asked(what)
+    source = Followable(what.dataset, what.views, what.fps)
+    with alone_in(what.out):
+        with counting("following features") as tell:
+            gathered = gather(
+                source, what.out, num_workers=what.workers, also=also, most=what.episodes, seen=tell
+            )
+        asked = {name: asked.get(name, asked[""]) for name in gathered.episodes[0].sizes}
+        frames = declared_frames(what.dataset)
+        options = {"frames": frames, "search": not what.as_declared, "num_workers": what.workers}
+        with counting("fitting cameras") as tell:
+            result = calibrate_from_motion(gathered, asked, same_lens=what.same_lens, tell=tell, **options)
+        findings = judge(result)
+        reader = open_foreign(what.dataset, "auto", source.wanted)[1]
+        written = _write(what, result, findings, reader)
+    _say(Console(), what, result, findings)
+    return 0 if written else NOTHING_USABLE
+
+
+def _check(what: FromMotion) -> None:
+    if what.episodes < 3:
+        raise ActionImagesError(f"--episodes is {what.episodes}; points must be seen in three at least")
+    if what.focal is not None and what.focal <= 0:
+        raise ActionImagesError(f"--focal is {what.focal:g}; give px of the videos, such as 610")
+    if what.focal is not None and what.rough is not None:
+        raise ActionImagesError("--focal and --rough both give a focal length; give one of them")
+    if what.keep_focal and what.rough is None:
+        raise ActionImagesError("--keep-focal needs --rough, whose focal lengths are kept")
+    if what.same_lens and (what.focal is not None or what.keep_focal):
+        raise ActionImagesError("--same-lens estimates a focal length; leave --focal and --keep-focal out")
+
+
+def _asked(what: FromMotion) -> tuple[dict[str, "Asked"], list[str]]:
+    """How each view is to be solved ('' stands for all others), and the episodes that were clicked in."""
+    from action_images.calibration.from_motion.clicks import load_clicks
+    from action_images.calibration.from_motion.pinhole import Pinhole
+    from action_images.calibration.from_motion.view import Asked
+    from action_images.episodes.cameras_file import load_cameras
+
+    clicks = tuple(load_clicks(what.clicks)) if what.clicks else ()
+    plain = {"radial": what.radial, "clicks": clicks}
+    asked = {"": Asked(focal=what.focal, **plain)}
+    for name, camera in (load_cameras(what.rough) if what.rough else {}).items():
+        if camera.batch_shape:
+            raise ActionImagesError(f"{what.rough}: '{name}' moves; only cameras that stand still are found")
+        start = Pinhole.of(camera)
+        asked[name] = Asked(start=start, focal=start.focal if what.keep_focal else None, **plain)
+    return asked, list(dict.fromkeys(click.episode for click in clicks))
+
+
+def _write(what: FromMotion, result: "SetResult", findings: "list[Finding]", reader) -> bool:
+    """Write report, page and cameras; whether there are any cameras."""
+    from action_images.calibration.from_motion.apply import apply, redeclared
+    from action_images.calibration.from_motion.report import SOURCE, report, usable_cameras
+    from action_images.episodes.cameras_file import save_cameras
+    from action_images.files.atomic import write_json
+    from action_images.reports.from_motion_page import write_from_motion_page
+
+    is_declarable = what.apply and redeclared(what.dataset, result.convention) is not None
+    cameras = usable_cameras(result, findings, redeclared=is_declarable)
+    write_json(what.out / "report.json", report(result, findings), indent=1)
+    title = f"{what.dataset.resolve().name}: cameras from motion"
+    write_from_motion_page(what.out / "from_motion.html", title, result, findings, reader)
+    path = what.out / "cameras.json"
+    if not cameras:
+        path.unlink(missing_ok=True)  # that of an earlier run, which this one contradicts
+        return False
+    save_cameras(path, cameras, source=SOURCE)
+    if what.apply:
+        apply(what.dataset, result, cameras)
+    return True
+
+
+def _say(console: "Console", what: FromMotion, result: "SetResult", findings: "list[Finding]") -> None:
+    from rich.table import Table
+
+    table = Table("view", "state", "predicted px", "mm", "held out px", "points", "late (frames)", "focal px")
+    for view in result.views:
+        name = view.view.name
+        levels = {finding.level for finding in findings if finding.view in (None, name)}
+        state = "refused" if "refused" in levels else "warning" if "warning" in levels else "good"
+        predicted = ("-", "-")
+        if view.predicted is not None:
+            predicted = (f"{view.predicted.px:.2f}", f"{1e3 * view.predicted.metres:.1f}")
+        held_out = "-" if view.held_out_px is None else f"{view.held_out_px:.2f}"
+        late = f"{view.shift:.2f} ± {view.shift_error:.2f}"
+        focal = "-" if view.solved is None else f"{view.camera.focal:.1f}"
+        table.add_row(name, state, *predicted, held_out, str(view.num_shared), late, focal)
+    console.print(table)
+    told = [_conventions(result)]
+    told += [f"refused {one}: {reason}" for one, reason in result.gathered.refused.items()]
+    told += [f"{one.level}: {one.view or what.dataset}: {one.message}" for one in findings]
+    for sentence in told:
+        console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+    print(f"look at them: {what.out}/from_motion.html; figures: {what.out}/report.json")
+    usable = what.out / "cameras.json"
+    print(f"cameras: {usable}" if usable.is_file() else "no camera may be used")
+
+
+def _conventions(result: "SetResult") -> str:
+    used = f"{len(result.gathered.episodes)} of {result.gathered.num_episodes} episodes"
+    reading = f"read '{result.convention}', {100 * result.share:.0f} % of the tracks move with the tool"
+    if not result.rivals:
+        return f"{used}: {reading}; no other convention was tried"
+    next_one = result.rivals[0]
+    behind = f"{100 * next_one.behind:.1f} ± {100 * next_one.error:.1f} % less"
+    return f"{used}: {reading}; the next convention, '{next_one.convention}', explains {behind}"

@@ -1,0 +1,126 @@
+"""How a set is read is found by its pictures, said with its margin, and refused where it is not declared."""
+
+import numpy as np
+import pytest
+
+from action_images.calibration.from_motion.conventions import (
+    DECLARED,
+    REDECLARED,
+    TRIED,
+    read_poses,
+    readings,
+)
+from action_images.calibration.from_motion.delay import likely_delays
+from action_images.calibration.from_motion.gather import Gathered, Seen
+from action_images.calibration.from_motion.judge import judge
+from action_images.calibration.from_motion.predicted import distance_px, tool_points
+from action_images.calibration.from_motion.report import usable_cameras
+from action_images.calibration.from_motion.search import SetResult, calibrate_from_motion
+from action_images.calibration.from_motion.tracks import Followed
+from motion_scene import SIZE, hand, paths, tracks, truth
+
+CAMERA = truth()
+
+
+def gathered(poses: list[np.ndarray], declared: list[np.ndarray] | None = None, **scene) -> Gathered:
+    """What would be followed of these poses, in a set that declares others; the hand's motion fills the
+    picture."""
+    followed = tracks(CAMERA, poses, hand(), noise_px=0.2, wrong=0.2, **scene)
+    late = round(scene.get("late", 0))
+    episodes = []
+    for number, (path, mine) in enumerate(zip(poses, followed, strict=True)):
+        speed = np.linalg.norm(np.diff(path[:, :3, 3], axis=0, prepend=path[:1, :3, 3]), axis=1)
+        seen = Followed(tuple(mine), np.arange(len(path)), np.roll(speed, late))
+        said = path if declared is None else declared[number]
+        episodes.append(Seen(f"e{number}", 20.0, said, {"left": SIZE}, {"left": seen}))
+    return Gathered(episodes, num_episodes=len(episodes))
+
+
+def kinds(result: SetResult, level: str) -> set[str]:
+    return {finding.kind for finding in judge(result) if finding.level == level}
+
+
+def test_all_conventions_can_be_undone_and_those_that_are_declared_have_words():
+    assert set(REDECLARED) <= set(TRIED)
+    poses = paths(2)
+    for there, back in (("quaternion wxyz", "quaternion xyzw"), ("inverse rotation", "inverse rotation")):
+        again = read_poses(read_poses(poses, there), back)
+        assert np.allclose(again, poses, atol=1e-6)
+
+
+def test_conventions_that_say_the_same_are_tried_once():
+    still = [np.tile(np.eye(4), (10, 1, 1))]
+    assert {reading.convention for reading in readings(still)} == {DECLARED}
+    assert len(readings(paths(3))) == 2 * (1 + len(TRIED))
+
+
+@pytest.mark.parametrize("late", [-5, 0, 8])
+def test_a_delay_is_guessed_by_how_much_pictures_and_tool_move(late):
+    set_up = gathered(paths(4), late=late)
+    followed = [one.followed["left"] for one in set_up.episodes]
+    assert likely_delays(followed, [one.poses for one in set_up.episodes])[0] == late
+
+
+def test_a_set_that_is_read_right_is_good():
+    poses = paths(8)
+    result = calibrate_from_motion(gathered(poses))
+    assert result.convention == DECLARED
+    assert not result.ties
+    assert kinds(result, "refused") == kinds(result, "warning") == set()
+    (view,) = result.views
+    assert view.shift == 0
+    assert view.held_out_px < 0.6
+    assert all(episode.fits for episode in view.episodes)
+    assert sum(episode.held_out for episode in view.episodes) == 2
+    cameras = usable_cameras(result, judge(result))
+    assert cameras["left"].size == SIZE
+    assert distance_px(view.camera, CAMERA, tool_points(poses)) < 3 * view.predicted.px
+
+
+def test_quaternions_in_another_order_mirrored_and_late_are_named_and_not_used():
+    poses = paths(8)
+    declared = read_poses(poses, "quaternion xyzw")
+    result = calibrate_from_motion(gathered(poses, declared, mirrored=True, late=2))
+    assert result.convention == "quaternion wxyz"
+    (view,) = result.views
+    assert view.reading.mirrored
+    assert view.shift == pytest.approx(2, abs=0.1)
+    assert {"convention", "mirrored"} <= kinds(result, "refused")
+    assert "delay" in kinds(result, "warning")
+    assert usable_cameras(result, judge(result)) == {}
+    assert distance_px(view.camera, CAMERA, tool_points(poses)) < 1.0
+
+
+def test_a_camera_that_was_moved_is_told_by_the_episodes_that_do_not_fit():
+    poses = paths(9)
+    first, last = gathered(poses[:6]), poses[6:]
+    moved = CAMERA.moved(np.array([0, 0.04, 0.02, 0, 0, 0, 0, 0]))
+    after = tracks(moved, last, hand(), noise_px=0.2)
+    for number, (path, mine) in enumerate(zip(last, after, strict=True)):
+        seen = Followed(tuple(mine), np.arange(len(path)), np.zeros(len(path)))
+        first.episodes.append(Seen(f"late{number}", 20.0, path, {"left": SIZE}, {"left": seen}))
+    result = calibrate_from_motion(first, search=False)
+    (view,) = result.views
+    assert [episode.id for episode in view.moved] == ["late0", "late1", "late2"]
+    assert "moved camera" in kinds(result, "warning")
+    assert distance_px(view.camera, CAMERA, tool_points(poses)) < 1.0
+
+
+def test_what_cannot_be_known_is_refused_with_its_reason():
+    upright = calibrate_from_motion(gathered(paths(6, tilt=0.0)), search=False)
+    assert {"steady axis", "predicted error"} <= kinds(upright, "refused")
+    poses = paths(6)
+    stale = [path.copy() for path in poses]
+    for path in stale:
+        path[3::4] = path[2::4]
+    assert "repeated poses" in kinds(calibrate_from_motion(gathered(poses, stale), search=False), "refused")
+    rng = np.random.default_rng(0)
+    shaken = [path.copy() for path in poses]
+    for path in shaken:
+        path[:, :3, 3] += 3e-3 * rng.normal(size=(len(path), 3))
+    result = calibrate_from_motion(gathered(poses, shaken), search=False)
+    assert "jitter" in kinds(result, "refused")
+    assert result.views[0].jitter == pytest.approx(3e-3, rel=0.4)
+    nothing = gathered(poses, paths(6, seed=5))
+    result = calibrate_from_motion(nothing, search=False)
+    assert usable_cameras(result, judge(result)) == {}
