@@ -11,8 +11,9 @@ from action_images.calibration.from_motion.conventions import (
     readings,
 )
 from action_images.calibration.from_motion.delay import likely_delays
-from action_images.calibration.from_motion.gather import Gathered, Seen
+from action_images.calibration.from_motion.gather import Gathered
 from action_images.calibration.from_motion.judge import judge
+from action_images.calibration.from_motion.kept import Seen
 from action_images.calibration.from_motion.predicted import distance_px, tool_points
 from action_images.calibration.from_motion.report import usable_cameras
 from action_images.calibration.from_motion.search import SetResult, calibrate_from_motion

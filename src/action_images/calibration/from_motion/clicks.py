@@ -84,4 +84,5 @@ def clicked(
         mine[place].append(Track(np.array([click.frame]), np.array([click.pixel])))
     if not any(mine):
         return None
-    return observe(mine, list(episodes.values()), shift=shift, least_seen=1)
+    seen = observe(mine, list(episodes.values()), shift=shift, least_seen=1)
+    return seen if len(seen) else None

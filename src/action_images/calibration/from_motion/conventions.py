@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -100,8 +101,8 @@ def _scene(table: Pose) -> Scene:
 
 def mirror(tracks: Sequence[Sequence[Track]], width: int) -> list[list[Track]]:
     """Tracks as they would be in mirrored pictures of this width."""
-    flip = np.array([-1.0, 1.0])
-    offset = np.array([float(width), 0.0])
-    return [
-        [replace(track, pixels=track.pixels * flip + offset) for track in followed] for followed in tracks
-    ]
+    return [list(map(partial(_mirrored, width), followed)) for followed in tracks]
+
+
+def _mirrored(width: int, track: Track) -> Track:
+    return replace(track, pixels=track.pixels * [-1.0, 1.0] + [float(width), 0.0])

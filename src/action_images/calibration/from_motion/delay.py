@@ -21,7 +21,7 @@ def likely_delays(
     The share of pixels that change is correlated with the tool's speed at every shift, over all episodes.
     """
     step = _step(followed)
-    shifts = np.arange(-(LONGEST // step), LONGEST // step + 1)
+    shifts = range(-(LONGEST // step), LONGEST // step + 1)
     score = np.array([_correlation(followed, poses, shift) for shift in shifts])
     peaks = [
         place

@@ -1,27 +1,23 @@
 """The tracks of a data set: some of its episodes followed in processes of their own, kept as they come."""
 
-import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
 
-from action_images.calibration.from_motion.tracks import Followed, Track, follow
+from action_images.calibration.from_motion.kept import FOLDER, Kept, Seen, load, place_of, save
+from action_images.calibration.from_motion.tracks import follow
 from action_images.calibration.opencv import CalibrationError, opencv
 from action_images.episodes.episode import Episode, EpisodeError, View
 from action_images.episodes.readers import Reader, Wanted, open_foreign
 from action_images.errors import printable
-from action_images.files.atomic import whole_file
+from action_images.files.settings import keep_settings
 from action_images.parallel.isolated import each_isolated
 
 MOST_EPISODES = 40
-FOLDER = "tracks"
-"""Where, beside the result, what was followed is kept; a run that was stopped goes on from there."""
-LONGEST_ID = 400
 
 
 @dataclass(frozen=True)
@@ -37,16 +33,10 @@ class Followable:
         """What a reader is asked for."""
         return Wanted(self.views, fps=self.fps)
 
-
-@dataclass(frozen=True)
-class Seen:
-    """One episode: its tool poses (4 x 4, one a frame), and each view's size and what was followed in it."""
-
-    id: str
-    fps: float
-    poses: Float[np.ndarray, "frame 4 4"]
-    sizes: Mapping[str, tuple[int, int]]
-    followed: Mapping[str, Followed]
+    def settings(self) -> dict[str, str]:
+        """What all that is kept in a folder is of; the source's place is told as a hash."""
+        place = sha256(str(self.source.resolve()).encode()).hexdigest()[:16]
+        return {"source": f"{self.source.resolve().name} {place}"}
 
 
 @dataclass
@@ -86,16 +76,17 @@ def gather(
     _, reader = open_foreign(what.source, "auto", what.wanted)
     ids = choose(reader.ids, also, most)
     found = Gathered(num_episodes=len(reader.ids))
-    kept = {one: _load(_place(out, one), what) for one in ids}
+    keep_settings(out / FOLDER / "settings.json", what.settings(), empty=not any(out.glob(f"{FOLDER}/*.npz")))
+    kept = {one: load(place_of(out, one), what.views) for one in ids}
     missing = [one for one in ids if kept[one] is None]
     if seen is not None:
         seen(len(ids) - len(missing), len(ids))
-    results = {one: result for one, result in kept.items() if result is not None}
+    results = {one: _again(reader.read(one), those) for one, those in kept.items() if those is not None}
     for done, (episode_id, result) in enumerate(_followed(what, reader, missing, num_workers), 1):
         if isinstance(result, str):
             found.refused[episode_id] = printable(result)
         else:
-            _save(_place(out, episode_id), result, what)
+            save(place_of(out, episode_id), result, what.views)
             results[episode_id] = result
         if seen is not None:
             seen(len(ids) - len(missing) + done, len(ids))
@@ -144,11 +135,19 @@ def _follow(reader: Reader, episode_id: str) -> Seen | str:
         return reason if episode_id in reason else f"{episode_id}: {reason}"
 
 
-def _seen(episode: Episode) -> Seen:
+def _again(episode: Episode, kept: Kept) -> Seen:
+    return Seen(episode.id, float(episode.fps), _poses(episode), kept.sizes, kept.followed)
+
+
+def _poses(episode: Episode) -> np.ndarray:
     if episode.trajectory is None:
         cure = "declare them in calibration.json ('tool'), which docs/data.md describes"
         raise EpisodeError(f"{episode.id}: has no tool poses; {cure}")
-    poses = episode.trajectory.world_from_tool.matrix().double().numpy()
+    return episode.trajectory.world_from_tool.matrix().double().numpy()
+
+
+def _seen(episode: Episode) -> Seen:
+    poses = _poses(episode)
     followed, sizes = {}, {}
     for view in episode.views:
         _check_still(episode, view)
@@ -161,53 +160,3 @@ def _check_still(episode: Episode, view: View) -> None:
     if view.camera is not None and view.camera.batch_shape:
         cure = "name the views that stand still with --views"
         raise EpisodeError(f"{episode.id}: the camera of '{view.name}' moves, this needs still ones; {cure}")
-
-
-def _place(out: Path, episode_id: str) -> Path:
-    return out / FOLDER / f"{sha256(episode_id.encode()).hexdigest()[:32]}.npz"
-
-
-def _save(path: Path, one: Seen, what: Followable) -> None:
-    """Keep an episode's tracks as flat arrays, whole or not at all."""
-    arrays: dict[str, np.ndarray] = {"poses": one.poses, "fps": np.array(one.fps), "id": np.array(one.id)}
-    arrays["views"] = np.array(list(one.followed))
-    arrays["asked"] = np.array(list(what.views), dtype=str)
-    for number, (name, followed) in enumerate(one.followed.items()):
-        lengths = [len(track.frames) for track in followed.tracks]
-        frames = [track.frames for track in followed.tracks] or [np.zeros(0, int)]
-        pixels = [track.pixels for track in followed.tracks] or [np.zeros((0, 2))]
-        arrays |= {
-            f"{number}/size": np.array(one.sizes[name]),
-            f"{number}/lengths": np.array(lengths, int),
-            f"{number}/frames": np.concatenate(frames),
-            f"{number}/pixels": np.concatenate(pixels),
-            f"{number}/looked_at": followed.looked_at,
-            f"{number}/motion": followed.motion,
-        }
-    written = io.BytesIO()
-    np.savez_compressed(written, **arrays)  # type: ignore[arg-type]
-    with whole_file(path) as temporary:
-        temporary.write_bytes(written.getvalue())
-
-
-def _load(path: Path, what: Followable) -> Seen | None:
-    """What an earlier run kept; None where there is nothing, or of other views."""
-    if not path.is_file():
-        return None
-    try:
-        with np.load(path, allow_pickle=False) as kept:
-            arrays = {name: kept[name] for name in kept.files}
-    except (ValueError, OSError, EOFError, KeyError) as error:
-        raise CalibrationError(f"{path}: is damaged ({error}); remove it, then it is made again") from None
-    if arrays["asked"].tolist() != list(what.views):
-        return None
-    followed, sizes = {}, {}
-    for number, name in enumerate(arrays["views"].tolist()):
-        stops = np.cumsum(arrays[f"{number}/lengths"])[:-1]
-        frames = np.split(arrays[f"{number}/frames"], stops)
-        pixels = np.split(arrays[f"{number}/pixels"], stops)
-        tracks = tuple(map(Track, frames, pixels)) if len(arrays[f"{number}/lengths"]) else ()
-        followed[name] = Followed(tracks, arrays[f"{number}/looked_at"], arrays[f"{number}/motion"])
-        height, width = arrays[f"{number}/size"].tolist()
-        sizes[name] = (height, width)
-    return Seen(str(arrays["id"]), float(arrays["fps"]), arrays["poses"], sizes, followed)

@@ -104,37 +104,34 @@ def observe(
     The picture of frame i + shift shows the tool at the pose of frame i. Poses between frames are
     interpolated, and observations for which there is no pose are left out.
     """
-    rows: list[tuple[np.ndarray, ...]] = []
+    parts: list[tuple[np.ndarray, ...]] = []
     number = 0
     for episode, (followed, path) in enumerate(zip(tracks, poses, strict=True)):
-        for track in followed:
-            times = track.frames[::EVERY] - shift
-            known = (times >= 0) & (times <= len(path) - 1)
-            if known.sum() < least_seen:
-                continue
-            count = int(known.sum())
-            number_of = np.full(count, number)
-            frames = track.frames[::EVERY][known]
-            pose = _between(path, times[known])
-            change = (_between(path, times[known] + 0.5) - _between(path, times[known] - 0.5)) / _widths(
-                path, times[known]
+        if not followed:
+            continue
+        frames = np.concatenate([track.frames[::EVERY] for track in followed])
+        pixels = np.concatenate([track.pixels[::EVERY] for track in followed])
+        of_track = np.repeat(np.arange(len(followed)), [len(track.frames[::EVERY]) for track in followed])
+        times = frames - shift
+        known = (times >= 0) & (times <= len(path) - 1)
+        enough = np.bincount(of_track[known], minlength=len(followed)) >= least_seen
+        rows = np.flatnonzero(known & enough[of_track])
+        if not len(rows):
+            continue
+        point = number + _numbered(of_track[rows])
+        number = int(point[-1]) + 1
+        parts.append(
+            (
+                point,
+                np.full(len(rows), episode),
+                frames[rows],
+                pixels[rows],
+                *_poses_at(path, times[rows]),
             )
-            rows.append(
-                (
-                    number_of,
-                    np.full(count, episode),
-                    frames,
-                    track.pixels[::EVERY][known],
-                    _nearest_rotations(pose[:, :3, :3]),
-                    pose[:, :3, 3],
-                    change[:, :3, :3],
-                    change[:, :3, 3],
-                )
-            )
-            number += 1
-    if not rows:
+        )
+    if not parts:
         return nothing_seen()
-    point, *others = (np.concatenate(column) for column in zip(*rows, strict=True))
+    point, *others = (np.concatenate(column) for column in zip(*parts, strict=True))
     return Observations(point, point.copy(), *others)
 
 
@@ -147,6 +144,15 @@ def nothing_seen() -> Observations:
 
 def _numbered(labels: np.ndarray) -> np.ndarray:
     return np.unique(labels, return_inverse=True)[1]
+
+
+def _poses_at(path: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Rotations and positions at times between frames, and their change a frame."""
+    unique, back = np.unique(times, return_inverse=True)
+    pose = _between(path, unique)
+    change = (_between(path, unique + 0.5) - _between(path, unique - 0.5)) / _widths(path, unique)
+    turn, place = _nearest_rotations(pose[:, :3, :3]), pose[:, :3, 3]
+    return turn[back], place[back], change[back, :3, :3], change[back, :3, 3]
 
 
 def _between(path: np.ndarray, times: np.ndarray) -> np.ndarray:

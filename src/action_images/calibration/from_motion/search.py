@@ -3,6 +3,7 @@ says."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,10 @@ LEAST_MARGIN = 0.01
 """Share of the tracks that it must explain beyond the other."""
 
 Tell = Callable[[int, int], None]
+Job = tuple[int, Reading, float]
+"""A view's place, how it is read, and by how many frames its pictures are late to begin with."""
+Run = Callable[[Callable[[Any], Any], Sequence[Any]], Iterator[Any]]
+"""Does a function's jobs, in order."""
 
 
 @dataclass(frozen=True)
@@ -78,12 +83,11 @@ def view_tracks(gathered: Gathered, frames: Frames = NOTHING_BETWEEN) -> list[Vi
     held_out = np.arange(count) % HOLD_OUT_EVERY == HOLD_OUT_EVERY - 1
     ids = tuple(one.id for one in gathered.episodes)
     poses = tuple(one.poses for one in gathered.episodes)
-    return [
-        ViewTracks(
-            name, size, ids, poses, tuple(one.followed[name] for one in gathered.episodes), held_out, frames
-        )
-        for name, size in first.sizes.items()
-    ]
+    views = []
+    for name, size in first.sizes.items():
+        followed = tuple(one.followed[name] for one in gathered.episodes)
+        views.append(ViewTracks(name, size, ids, poses, followed, held_out, frames))
+    return views
 
 
 def calibrate_from_motion(
@@ -107,47 +111,54 @@ def calibrate_from_motion(
     tried = readings(views[0].poses, frames) if search else [Reading()]
     with _workers(num_workers, views, how) as run:
         delays = [likely_delays(view.followed, view.poses) if search else [0.0] for view in views]
-        jobs = [(place, reading, delays[place][0]) for place in range(len(views)) for reading in tried]
-        more = [(place, Reading(), one) for place, those in enumerate(delays) for one in those[1:]]
-        total = len(jobs) + len(more) + 2 * len(views)
-        trials = []
-        for trial in run(_attempt, jobs + more):
+        jobs: list[Job] = [
+            (place, reading, delays[place][0]) for place, reading in product(range(len(views)), tried)
+        ]
+        for place, others in enumerate(delays):
+            jobs += [(place, Reading(), shift) for shift in others[1:]]
+        total = len(jobs) + len(views)
+        trials: list[Trial] = []
+        if tell is not None:
+            tell(0, total)
+        for trial in run(_attempt, jobs):
             trials.append(trial)
             if tell is not None:
                 tell(len(trials), total)
-        by_view = _by_view(jobs + more, trials, len(views))
+        by_view = _by_view(jobs, trials, len(views))
         chosen = _choose(by_view, tried)
-        # The likeliest delay may have been another's peak: the best reading is tried at all of them.
-        again = [
-            (place, chosen.of_view[place].reading, one)
-            for place in range(len(views))
-            for one in delays[place]
-        ]
-        have = {(place, trial.reading, trial.shift) for place, those in enumerate(by_view) for trial in those}
-        late = [job for job in again if job not in have]
-        for job, trial in zip(late, run(_attempt, late), strict=True):
-            by_view[job[0]].append(trial)
-        best = [
-            max(
-                (trial for trial in by_view[place] if trial.reading == chosen.of_view[place].reading),
-                key=_share,
-            )
-            for place in range(len(views))
-        ]
+        best = _at_all_delays(run, by_view, chosen, delays)
         solved = []
-        for result in run(_solve, [(place, trial) for place, trial in enumerate(best)]):
+        for result in run(_solve, list(enumerate(best))):
             solved.append(result)
             if tell is not None:
-                tell(total - len(views) + len(solved), total)
+                tell(len(trials) + len(solved), total)
         if same_lens and len(solved) > 1:
             focals = common_focals(solved)
-            jobs = [(place, trial, focals[place]) for place, trial in enumerate(best)]
-            solved = list(run(_solve_with_focal, jobs))
-    named = [(views[place].name, trial) for place, those in enumerate(by_view) for trial in those]
+            again = [(place, trial, focals[place]) for place, trial in enumerate(best)]
+            solved = list(run(_solve_with_focal, again))
+    named: list[tuple[str, Trial]] = []
+    for view, those in zip(views, by_view, strict=True):
+        named += [(view.name, trial) for trial in those]
     mirrored = {views[place].name: chosen.mirror_margin[place] for place in range(len(views))}
     return SetResult(
         chosen.convention, chosen.share, chosen.rivals, mirrored, tuple(named), tuple(solved), gathered
     )
+
+
+def _at_all_delays(
+    run: Run, by_view: Sequence[list[Trial]], chosen: "_Chosen", delays: Sequence[Sequence[float]]
+) -> list[Trial]:
+    """Each view's best trial of the reading that was chosen, once that was tried at all likely delays."""
+    jobs: list[Job] = []
+    for place, trial in enumerate(chosen.of_view):
+        have = {one.begun_at for one in by_view[place] if one.reading == trial.reading}
+        jobs += [(place, trial.reading, shift) for shift in delays[place] if shift not in have]
+    for job, trial in zip(jobs, run(_attempt, jobs), strict=True):
+        by_view[job[0]].append(trial)
+    best = []
+    for those, trial in zip(by_view, chosen.of_view, strict=True):
+        best.append(max((one for one in those if one.reading == trial.reading), key=_share))
+    return best
 
 
 def common_focals(results: Sequence[ViewResult]) -> list[float | None]:
@@ -174,7 +185,7 @@ class _Chosen:
     mirror_margin: list[tuple[float, float]]
 
 
-def _by_view(jobs: Sequence[Any], trials: Sequence[Trial], num_views: int) -> list[list[Trial]]:
+def _by_view(jobs: Sequence[Job], trials: Sequence[Trial], num_views: int) -> list[list[Trial]]:
     found: list[list[Trial]] = [[] for _ in range(num_views)]
     for (place, _, _), trial in zip(jobs, trials, strict=True):
         found[place].append(trial)
@@ -184,10 +195,7 @@ def _by_view(jobs: Sequence[Any], trials: Sequence[Trial], num_views: int) -> li
 def _choose(by_view: Sequence[Sequence[Trial]], tried: Sequence[Reading]) -> _Chosen:
     """The convention that explains most in all views together; each view is mirrored or not by itself."""
     conventions = list(dict.fromkeys(reading.convention for reading in tried))
-    best_of = {
-        name: [max((one for one in those if one.reading.convention == name), key=_share) for those in by_view]
-        for name in conventions
-    }
+    best_of = {name: _best_of_views(by_view, name) for name in conventions}
     total = {name: _total_share(trials) for name, trials in best_of.items()}
     winner = max(conventions, key=lambda name: total[name])
     # A tie is the declared one's: nothing is changed that the pictures do not ask for.
@@ -202,11 +210,7 @@ def _choose(by_view: Sequence[Sequence[Trial]], tried: Sequence[Reading]) -> _Ch
     rivals.sort(key=lambda rival: rival.behind)
     of_view, margins = [], []
     for those in by_view:
-        mine = [one for one in those if one.reading.convention == winner]
-        plain, other = (
-            max((one for one in mine if one.reading.mirrored == mirrored), key=_share, default=None)
-            for mirrored in (False, True)
-        )
+        plain, other = (_best_read(those, winner, mirrored=mirrored) for mirrored in (False, True))
         assert plain is not None
         if other is None:
             of_view.append(plain)
@@ -217,6 +221,18 @@ def _choose(by_view: Sequence[Sequence[Trial]], tried: Sequence[Reading]) -> _Ch
         of_view.append(other if is_mirrored else plain)
         margins.append((abs(behind) if is_mirrored else behind, off))
     return _Chosen(winner, total[winner], tuple(rivals), of_view, margins)
+
+
+def _best_of_views(by_view: Sequence[Sequence[Trial]], convention: str) -> list[Trial]:
+    found = [_best_read(those, convention) for those in by_view]
+    return [one for one in found if one is not None]
+
+
+def _best_read(trials: Sequence[Trial], convention: str, *, mirrored: bool | None = None) -> Trial | None:
+    """The trial of a convention that explains most, mirrored or not as asked; None where there is none."""
+    those = [one for one in trials if one.reading.convention == convention]
+    those = [one for one in those if mirrored is None or one.reading.mirrored == mirrored]
+    return max(those, key=_share, default=None)
 
 
 def _total_share(trials: Sequence[Trial]) -> float:
@@ -236,7 +252,7 @@ class _workers:
         if self._pool is None:
             _begin(views, how)
 
-    def __enter__(self) -> Callable[[Callable[[Any], Any], Sequence[Any]], Iterator[Any]]:
+    def __enter__(self) -> Run:
         return map if self._pool is None else self._pool.map
 
     def __exit__(self, *error: object) -> None:
@@ -250,7 +266,7 @@ def _begin(views: Sequence[ViewTracks], how: Mapping[str, Asked]) -> None:
     opencv().setNumThreads(1)
 
 
-def _attempt(job: tuple[int, Reading, float]) -> Trial:
+def _attempt(job: Job) -> Trial:
     place, reading, shift = job
     view = _views[place]
     how = _how[view.name]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from action_images.calibration.from_motion.adjust import Adjusted, Free, adjust
 from action_images.calibration.from_motion.conventions import (
@@ -67,7 +67,7 @@ class ViewTracks:
         """
         tracks = self.tracks(reading)
         if chosen is not None:
-            tracks = [[mine[one] for one in those] for mine, those in zip(tracks, chosen, strict=True)]
+            tracks = list(map(_at, tracks, chosen))
         return observe(tracks, self.paths(reading), shift=shift)
 
     def drawn(self, episodes: Sequence[int] | np.ndarray, most: int, seed: int) -> list[np.ndarray]:
@@ -79,17 +79,23 @@ class ViewTracks:
         return [taken[(taken >= low) & (taken < high)] - low for low, high in pairwise(stops)]
 
 
+def _at(tracks: Sequence[Track], places: np.ndarray) -> list[Track]:
+    return [tracks[place] for place in places]
+
+
 @dataclass(frozen=True)
 class Trial:
     """What came of one way to read a view: which share of each episode's tracks it explains.
 
     `explained` and `counted` are numbers of tracks by episode; `camera` is None where no guess fitted.
+    `shift` is the delay that was found from `begun_at` on.
     """
 
     reading: Reading
+    begun_at: float
     shift: float
     explained: Float[np.ndarray, "episode"]
-    counted: Float[np.ndarray, "episode"]
+    counted: Int[np.ndarray, "episode"]
     camera: Pinhole | None
 
     @property
@@ -114,9 +120,10 @@ def attempt(
     num_episodes = len(view.ids)
     fitted_ones = view.drawn(np.flatnonzero(~view.held_out), NUM_FITTED, seed)
     judging = view.drawn(np.arange(num_episodes), NUM_JUDGES, seed + 1)
-    counted = np.array([len(those) for those in judging])
+    counted = np.array([len(those) for those in judging], int)
+    begun_at = shift
     fitted = view.observed(reading, shift, fitted_ones)
-    nothing = Trial(reading, shift, np.zeros(num_episodes), counted, None)
+    nothing = Trial(reading, shift, shift, np.zeros(num_episodes), counted, None)
     if fitted.num_points < LEAST_TRACKS:
         return nothing
     if start is None:
@@ -139,7 +146,7 @@ def attempt(
     rms = judges.rms(np.clip(residual_px(now.camera, judges, own), -50, 50))
     fits = rms < EXPLAINED_PX
     explained = np.bincount(judges.episode_of_point, weights=fits, minlength=num_episodes)
-    return Trial(reading, shift, explained, counted, now.camera)
+    return Trial(reading, begun_at, shift, explained, counted, now.camera)
 
 
 def margin(best: Sequence[Trial], other: Sequence[Trial]) -> tuple[float, float]:

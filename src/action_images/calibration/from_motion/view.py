@@ -24,8 +24,11 @@ DELAY_ROUNDS = 3
 NUM_SEEDS = 3
 LEAST_MOVED_TRACKS = 20
 """An episode with fewer tracks is not said to have another camera."""
-MOVED = 0.4
-"""An episode shows less than this share of the usual number of shared points if its camera has moved."""
+MOVED, LEAST_USUAL = 0.4, 5
+"""An episode shows less than this share of the usual number of shared points if its camera has moved.
+
+Nothing is said where fewer points are usual.
+"""
 
 
 @dataclass(frozen=True)
@@ -243,7 +246,7 @@ def _episodes(
         counts = (int(mine.sum()), int(on_tool.sum()), num_points)
         rows.append(EpisodeFit(name, *counts, miss_px, bool(view.held_out[place]), True))
     usual = float(np.median([row.num_points for row in rows]))
+    least = MOVED * usual if usual >= LEAST_USUAL else 0.0
     return tuple(
-        replace(row, fits=row.num_tracks < LEAST_MOVED_TRACKS or row.num_points >= MOVED * usual)
-        for row in rows
+        replace(row, fits=row.num_tracks < LEAST_MOVED_TRACKS or row.num_points >= least) for row in rows
     )

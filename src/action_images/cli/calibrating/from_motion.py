@@ -145,7 +145,7 @@ def _write(what: FromMotion, result: "SetResult", findings: "list[Finding]", rea
 def _say(console: "Console", what: FromMotion, result: "SetResult", findings: "list[Finding]") -> None:
     from rich.table import Table
 
-    table = Table("view", "state", "predicted px", "mm", "held out px", "points", "late (frames)", "focal px")
+    table = Table("view", "state", "± px", "± mm", "held out", "points", "late by", "focal px")
     for view in result.views:
         name = view.view.name
         levels = {finding.level for finding in findings if finding.view in (None, name)}
@@ -158,6 +158,11 @@ def _say(console: "Console", what: FromMotion, result: "SetResult", findings: "l
         focal = "-" if view.solved is None else f"{view.camera.focal:.1f}"
         table.add_row(name, state, *predicted, held_out, str(view.num_shared), late, focal)
     console.print(table)
+    console.print(
+        "±: predicted error of the drawn tool (median over the workspace). held out: residual (px) on the tool in "
+        "episodes that the camera was not fitted to. late by: frames.",
+        soft_wrap=True,
+    )
     told = [_conventions(result)]
     told += [f"refused {one}: {reason}" for one, reason in result.gathered.refused.items()]
     told += [f"{one.level}: {one.view or what.dataset}: {one.message}" for one in findings]

@@ -1,0 +1,85 @@
+"""What was followed in an episode, kept on disk: a run that was stopped goes on from there."""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from action_images.calibration.from_motion.tracks import Followed, Track
+from action_images.calibration.opencv import CalibrationError
+from action_images.files.atomic import whole_file
+
+FOLDER = "tracks"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One episode: its tool poses (one a frame), and each view's (height, width) and what was followed in
+    it."""
+
+    id: str
+    fps: float
+    poses: Float[np.ndarray, "frame 4 4"]
+    sizes: Mapping[str, tuple[int, int]]
+    followed: Mapping[str, Followed]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The part of it that is kept; poses are read again, for the set may declare others by now."""
+
+    sizes: Mapping[str, tuple[int, int]]
+    followed: Mapping[str, Followed]
+
+
+def place_of(out: Path, episode_id: str) -> Path:
+    """Where an episode's tracks are kept beside a result."""
+    return out / FOLDER / f"{sha256(episode_id.encode()).hexdigest()[:32]}.npz"
+
+
+def save(path: Path, one: Seen, views: Sequence[str]) -> None:
+    """Keep an episode's tracks as flat arrays, whole or not at all."""
+    arrays = {"views": np.array(list(one.followed)), "asked": np.array(list(views), dtype=str)}
+    for number, (name, followed) in enumerate(one.followed.items()):
+        lengths = [len(track.frames) for track in followed.tracks]
+        frames = [track.frames for track in followed.tracks] or [np.zeros(0, int)]
+        pixels = [track.pixels for track in followed.tracks] or [np.zeros((0, 2))]
+        arrays |= {
+            f"{number}/size": np.array(one.sizes[name]),
+            f"{number}/lengths": np.array(lengths, int),
+            f"{number}/frames": np.concatenate(frames),
+            f"{number}/pixels": np.concatenate(pixels),
+            f"{number}/looked_at": followed.looked_at,
+            f"{number}/motion": followed.motion,
+        }
+    written = io.BytesIO()
+    np.savez_compressed(written, **arrays)  # type: ignore[arg-type]
+    with whole_file(path) as temporary:
+        temporary.write_bytes(written.getvalue())
+
+
+def load(path: Path, views: Sequence[str]) -> Kept | None:
+    """What an earlier run kept; None where there is nothing, or of other views."""
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as kept:
+            arrays = {name: kept[name] for name in kept.files}
+    except (ValueError, OSError, EOFError, KeyError) as error:
+        raise CalibrationError(f"{path}: is damaged ({error}); remove it, then it is made again") from None
+    if arrays["asked"].tolist() != list(views):
+        return None
+    followed, sizes = {}, {}
+    for number, name in enumerate(arrays["views"].tolist()):
+        stops = np.cumsum(arrays[f"{number}/lengths"])[:-1]
+        frames = np.split(arrays[f"{number}/frames"], stops)
+        pixels = np.split(arrays[f"{number}/pixels"], stops)
+        tracks = tuple(map(Track, frames, pixels)) if len(arrays[f"{number}/lengths"]) else ()
+        followed[name] = Followed(tracks, arrays[f"{number}/looked_at"], arrays[f"{number}/motion"])
+        height, width = arrays[f"{number}/size"].tolist()
+        sizes[name] = (height, width)
+    return Kept(sizes, followed)

@@ -1,0 +1,145 @@
+"""`calibrate from_motion`, run as a user runs it: on pictures of a hand of bright dots before a still
+ground."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from action_images.calibration.from_motion.pinhole import Pinhole
+from action_images.calibration.from_motion.predicted import distance_px, tool_points
+from action_images.cli import main
+from action_images.episodes.cameras_file import load_cameras
+from action_images.episodes.dataset import Dataset, DatasetWriter
+from action_images.episodes.episode import Episode, FramesInMemory, View
+from action_images.geometry import Pose, Trajectory
+from motion_scene import hand, paths, truth
+
+SIZE = (160, 160)
+CAMERAS = {"left": truth(SIZE, fov_deg=34), "right": truth(SIZE, azimuth=-0.6, fov_deg=34)}
+POSES = paths(6, num_frames=48)
+TOOL = {
+    "feature": "observation.state",
+    "columns": list(range(8)),
+    "rotation": "quaternion_xyzw",
+    "closed": 0.0,
+    "open": 1.0,
+    "ignore_names": True,
+}
+
+
+def video(camera: Pinhole, path: np.ndarray) -> torch.Tensor:
+    """Frames (frame 3 h w): a dot (sigma 1.3 px) at each point of the hand, each as bright as it likes."""
+    height, width = SIZE
+    points = 1.6 * hand(30, seed=3)
+    ground = np.kron(np.random.default_rng(0).uniform(30, 60, (8, 8)), np.ones((20, 20)))
+    x, y = np.arange(width) + 0.5, np.arange(height) + 0.5
+    frames = np.repeat(ground[None], len(path), axis=0)
+    for number, point in enumerate(points):
+        pixels, _ = camera.project(path[:, :3, :3] @ point + path[:, :3, 3])
+        across, down = (
+            np.exp(-((axis - pixels[:, place, None]) ** 2) / (2 * 1.3**2))
+            for place, axis in enumerate((x, y))
+        )
+        frames += (50 + 6 * number) * down[:, :, None] * across[:, None]
+    grey = torch.from_numpy(frames.clip(0, 255).round().astype(np.uint8))
+    return grey[:, None].repeat(1, 3, 1, 1)
+
+
+def write_set(folder: Path, poses: list[np.ndarray] = POSES) -> Path:
+    """Episodes without cameras; their poses may be others than the pictures show."""
+    with DatasetWriter(folder, 20.0) as writer:
+        for number, (shown, said) in enumerate(zip(POSES, poses, strict=True)):
+            pose = Pose.from_matrix(torch.from_numpy(said).float())
+            views = tuple(
+                View(name, FramesInMemory(video(camera, shown)), None) for name, camera in CAMERAS.items()
+            )
+            path = Trajectory(pose, torch.ones(len(said)))
+            writer.add(Episode(f"task/{number}", "move", 20.0, views, path))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def demonstrations(tmp_path_factory) -> Path:
+    return write_set(tmp_path_factory.mktemp("motion") / "set")
+
+
+def miss_px(folder: Path, name: str) -> float:
+    found = Pinhole.of(load_cameras(folder / "cameras.json")[name])
+    return distance_px(found, CAMERAS[name], tool_points(POSES))
+
+
+def test_cameras_are_found_written_and_shown_and_a_second_run_follows_nothing_again(
+    demonstrations, tmp_path, capsys
+):
+    out = tmp_path / "out"
+    command = ["calibrate", "from_motion", str(demonstrations), "--out", str(out), "--as-declared"]
+    assert main([*command, "--workers", "0"]) == 0
+    assert all(miss_px(out, name) < 1.0 for name in CAMERAS)
+    assert json.loads((out / "cameras.json").read_text())["source"] == "from motion"
+    told = json.loads((out / "report.json").read_text())
+    left = told["views"]["left"]
+    assert left["predicted"]["px"] > miss_px(out, "left")
+    assert [episode["id"] for episode in left["episodes"]] == Dataset(demonstrations).ids
+    page = (out / "from_motion.html").read_text()
+    assert page.count("data:image/jpeg") >= 6
+    assert "click once" in capsys.readouterr().out
+    kept = {path: path.stat().st_mtime_ns for path in (out / "tracks").glob("*.npz")}
+    assert len(kept) == 6
+    assert main([*command, "--workers", "0", "--views", "left", "right"]) == 0
+    before = {path: path.stat().st_mtime_ns for path in (out / "tracks").glob("*.npz")}
+    assert main([*command, "--workers", "0", "--views", "left", "right"]) == 0
+    assert before == {path: path.stat().st_mtime_ns for path in (out / "tracks").glob("*.npz")}
+
+
+def test_a_wrong_tool_frame_is_shown_by_one_click(demonstrations, tmp_path, capsys):
+    pixel = CAMERAS["left"].project(POSES[0][5, :3, :3] @ [0, 0, -0.1] + POSES[0][5, :3, 3])[0]
+    clicks = tmp_path / "clicks.csv"
+    clicks.write_text(f"episode,frame,view,x,y\ntask/0,5,left,{pixel[0]},{pixel[1]}\n")
+    command = ["calibrate", "from_motion", str(demonstrations), "--out", str(tmp_path / "out")]
+    main([*command, "--as-declared", "--workers", "0", "--views", "left", "--clicks", str(clicks)])
+    assert "'tool_offset'" in capsys.readouterr().out
+
+
+def test_what_is_declared_wrongly_is_applied_only_when_asked(tmp_path, capsys):
+    folder = write_set(tmp_path / "set")
+    tool = {**TOOL, "rotation": "quaternion_wxyz"}
+    (folder / "calibration.json").write_text(json.dumps({"tool": tool}))
+    command = ["calibrate", "from_motion", str(folder), "--views", "left", "--out", str(tmp_path / "out")]
+    assert main([*command, "--workers", "0"]) == 1
+    assert "x y z w" in capsys.readouterr().out
+    assert not (tmp_path / "out" / "cameras.json").exists()
+    assert json.loads((folder / "calibration.json").read_text()) == {"tool": tool}
+    assert main([*command, "--workers", "0", "--apply"]) == 0
+    written = json.loads((folder / "calibration.json").read_text())
+    assert written["tool"] == TOOL
+    assert list(written["views"]) == ["left"]
+    assert miss_px(tmp_path / "out", "left") < 1.0
+    assert main(["import", str(folder), "--views", "left", "--out", str(tmp_path / "imported")]) == 0
+    episode = Dataset(tmp_path / "imported")[0]
+    assert episode.view("left").camera is not None
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ("episode,frame,x,y\ntask/0,1,2,3\n", "episode,frame,view,x,y"),
+        ("episode,frame,view,x,y\ntask/0,one,left,2,3\n", "row 1"),
+        ("episode,frame,view,x,y\nelsewhere,1,left,2,3\n", "no episode 'elsewhere'"),
+    ],
+)
+def test_clicks_that_are_none_are_refused(demonstrations, tmp_path, capsys, rows, said):
+    clicks = tmp_path / "clicks.csv"
+    clicks.write_text(rows)
+    command = ["calibrate", "from_motion", str(demonstrations), "--out", str(tmp_path / "out")]
+    assert main([*command, "--clicks", str(clicks), "--workers", "0"]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_options_that_contradict_one_another_are_refused(demonstrations, tmp_path, capsys):
+    command = ["calibrate", "from_motion", str(demonstrations), "--out", str(tmp_path / "out")]
+    for options in (["--focal", "-1"], ["--keep-focal"], ["--same-lens", "--focal", "100"]):
+        assert main([*command, *options]) == 2
+        assert options[0] in capsys.readouterr().err
