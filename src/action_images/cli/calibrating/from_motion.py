@@ -159,8 +159,8 @@ def _say(console: "Console", what: FromMotion, result: "SetResult", findings: "l
         table.add_row(name, state, *predicted, held_out, str(view.num_shared), late, focal)
     console.print(table)
     console.print(
-        "±: predicted error of the drawn tool (median over the workspace). held out: residual (px) on the tool in "
-        "episodes that the camera was not fitted to. late by: frames.",
+        "±: predicted error of the drawn tool, the median over the workspace. held out: residual (px) on the "
+        "tool in episodes that the camera was not fitted to. late by: frames.",
         soft_wrap=True,
     )
     told = [_conventions(result)]
