@@ -18,7 +18,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -501,12 +501,13 @@ def all_runs(scenes: Sequence[str]) -> Iterator[Run]:
                 yield Run(case, scene.name, view, draw)
 
 
-def run_all(sets: Path, out: Path, minutes: float) -> None:
+def run_all(sets: Path, out: Path, minutes: float, names: Sequence[str]) -> None:
     """Do what has not been done yet, until the time is over."""
     began = time.monotonic()
     jsonl.repair(out)
     done = {row["key"] for row in jsonl.load(out)}
     there = [scene.name for scene in SCENES if (sets / scene.name).is_dir()]
+    there = [name for name in there if not names or name in names]
     ways = pictures_by_name(sets)
     memory: dict[tuple[str, str], Any] = {}
     for run in all_runs(there):
@@ -602,9 +603,9 @@ def errors(camera: Pinhole, truth: Pinhole, points: np.ndarray) -> dict[str, flo
 # ------------------------------------------------------------------------------------------------
 
 
-def table(path: Path) -> None:
+def table(paths: Sequence[Path]) -> None:
     """Every case, and what holds over all of them."""
-    rows = jsonl.load(path)
+    rows = list(chain.from_iterable(map(jsonl.load, paths)))
     by_case: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
         by_case[row["case"]].append(row)
@@ -682,14 +683,15 @@ def main() -> None:
     one.add_argument("sets", type=Path)
     one.add_argument("--out", type=Path, required=True)
     one.add_argument("--minutes", type=float, default=1e9)
+    one.add_argument("--scenes", nargs="*", default=[])
     one = commands.add_parser("table")
-    one.add_argument("runs", type=Path)
+    one.add_argument("runs", type=Path, nargs="+")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     if asked.command == "record":
         record_scenes(asked.out, asked.scenes)
     elif asked.command == "run":
-        run_all(asked.sets, asked.out, asked.minutes)
+        run_all(asked.sets, asked.out, asked.minutes, asked.scenes)
     else:
         table(asked.runs)
 

@@ -1,5 +1,7 @@
 """How a set is read is found by its pictures, said with its margin, and refused where it is not declared."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -16,8 +18,9 @@ from action_images.calibration.from_motion.judge import judge
 from action_images.calibration.from_motion.kept import Seen
 from action_images.calibration.from_motion.predicted import distance_px, tool_points
 from action_images.calibration.from_motion.report import usable_cameras
-from action_images.calibration.from_motion.search import SetResult, calibrate_from_motion
+from action_images.calibration.from_motion.search import SetResult, calibrate_from_motion, common_focals
 from action_images.calibration.from_motion.tracks import Followed
+from action_images.calibration.from_motion.view import Asked
 from motion_scene import SIZE, hand, paths, tracks, truth
 
 CAMERA = truth()
@@ -90,6 +93,26 @@ def test_quaternions_in_another_order_mirrored_and_late_are_named_and_not_used()
     assert "delay" in kinds(result, "warning")
     assert usable_cameras(result, judge(result)) == {}
     assert distance_px(view.camera, CAMERA, tool_points(poses)) < 1.0
+
+
+def test_a_rough_camera_is_refined_and_its_focal_length_kept_where_that_is_asked():
+    poses = paths(5)
+    rough = CAMERA.moved(np.array([0.03, -0.03, 0.02, 0.03, 0.02, -0.04, 0.0, 0.0]))
+    asked = {"left": Asked(start=rough, focal=CAMERA.focal)}
+    (view,) = calibrate_from_motion(gathered(poses), asked, search=False).views
+    assert view.camera.focal == CAMERA.focal
+    assert distance_px(rough, CAMERA, tool_points(poses)) > 5
+    assert distance_px(view.camera, CAMERA, tool_points(poses)) < 0.5
+
+
+def test_views_of_one_lens_get_the_focal_length_that_is_known_best():
+    (left,) = calibrate_from_motion(gathered(paths(4)), search=False).views
+    worse = replace(left.predicted, log_focal=10 * left.predicted.log_focal)
+    moved = replace(left.solved, camera=left.camera.moved(np.array([0, 0, 0, 0, 0, 0, 0.2, 0])))
+    right = replace(left, predicted=worse, solved=moved)
+    first, second = common_focals([left, right])
+    assert first == second
+    assert left.camera.focal < first < 1.01 * left.camera.focal
 
 
 def test_a_camera_that_was_moved_is_told_by_the_episodes_that_do_not_fit():
