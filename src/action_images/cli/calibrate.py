@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from action_images.cli.terminal.from_motion import FromMotion, run
+from action_images.cli.calibrating.from_motion import FromMotion, run
 from action_images.errors import ActionImagesError
 
 

@@ -96,7 +96,7 @@ def _scene(table: Pose) -> Scene:
     upright = torch.eye(2, dtype=torch.float64).expand(count, 2, 2)
     camera = Camera.from_fov(1.0, Pose.identity(count, dtype=torch.float64), (1, 1))
     known = torch.ones(count, dtype=torch.bool)
-    return Scene(torch.arange(count), upright, camera, table, known)
+    return Scene(turn=upright, camera=camera, world_from_tool=table, known=known)
 
 
 def mirror(tracks: Sequence[Sequence[Track]], width: int) -> list[list[Track]]:
