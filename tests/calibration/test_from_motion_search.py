@@ -16,6 +16,8 @@ from action_images.calibration.from_motion.delay import likely_delays
 from action_images.calibration.from_motion.gather import Gathered
 from action_images.calibration.from_motion.judge import judge
 from action_images.calibration.from_motion.kept import Seen
+from action_images.calibration.from_motion.observations import EVERY, observe
+from action_images.calibration.from_motion.paths import jitter, repeated
 from action_images.calibration.from_motion.predicted import distance_px, tool_points
 from action_images.calibration.from_motion.report import usable_cameras
 from action_images.calibration.from_motion.search import SetResult, calibrate_from_motion, common_focals
@@ -67,7 +69,7 @@ def test_a_delay_is_guessed_by_how_much_pictures_and_tool_move(late):
 
 def test_a_set_that_is_read_right_is_good():
     poses = paths(8)
-    result = calibrate_from_motion(gathered(poses))
+    result = calibrate_from_motion(gathered(poses), conventions=["inverse rotation"])
     assert result.convention == DECLARED
     assert not result.ties
     assert kinds(result, "refused") == kinds(result, "warning") == set()
@@ -84,7 +86,8 @@ def test_a_set_that_is_read_right_is_good():
 def test_quaternions_in_another_order_mirrored_and_late_are_named_and_not_used():
     poses = paths(8)
     declared = read_poses(poses, "quaternion xyzw")
-    result = calibrate_from_motion(gathered(poses, declared, mirrored=True, late=2))
+    hidden = gathered(poses, declared, mirrored=True, late=2)
+    result = calibrate_from_motion(hidden, conventions=["quaternion wxyz", "inverse rotation"])
     assert result.convention == "quaternion wxyz"
     (view,) = result.views
     assert view.reading.mirrored
@@ -92,6 +95,7 @@ def test_quaternions_in_another_order_mirrored_and_late_are_named_and_not_used()
     assert {"convention", "mirrored"} <= kinds(result, "refused")
     assert "delay" in kinds(result, "warning")
     assert usable_cameras(result, judge(result)) == {}
+    assert usable_cameras(result, judge(result), redeclared=True) == {}  # for it is mirrored
     assert distance_px(view.camera, CAMERA, tool_points(poses)) < 1.0
 
 
@@ -130,21 +134,32 @@ def test_a_camera_that_was_moved_is_told_by_the_episodes_that_do_not_fit():
     assert distance_px(view.camera, CAMERA, tool_points(poses)) < 1.0
 
 
-def test_what_cannot_be_known_is_refused_with_its_reason():
-    upright = calibrate_from_motion(gathered(paths(6, tilt=0.0)), search=False)
+def test_a_tool_that_never_tilts_is_refused_and_clicks_are_asked_for():
+    upright = calibrate_from_motion(gathered(paths(5, tilt=0.0)), search=False)
     assert {"steady axis", "predicted error"} <= kinds(upright, "refused")
-    poses = paths(6)
+    assert any("3 to 6 clicks" in finding.message for finding in judge(upright))
+
+
+def test_poses_that_repeat_and_poses_that_jitter_are_refused():
+    poses = paths(5)
     stale = [path.copy() for path in poses]
     for path in stale:
         path[3::4] = path[2::4]
-    assert "repeated poses" in kinds(calibrate_from_motion(gathered(poses, stale), search=False), "refused")
+    assert repeated(poses) == 0
+    assert repeated(stale) == pytest.approx(0.25, abs=0.05)
     rng = np.random.default_rng(0)
     shaken = [path.copy() for path in poses]
     for path in shaken:
         path[:, :3, 3] += 3e-3 * rng.normal(size=(len(path), 3))
-    result = calibrate_from_motion(gathered(poses, shaken), search=False)
-    assert "jitter" in kinds(result, "refused")
-    assert result.views[0].jitter == pytest.approx(3e-3, rel=0.4)
-    nothing = gathered(poses, paths(6, seed=5))
+    seen = observe([one.followed["left"].tracks for one in gathered(poses, shaken).episodes], shaken)
+    assert jitter(CAMERA, seen, EVERY) == pytest.approx(3e-3, rel=0.4)
+    still = observe([one.followed["left"].tracks for one in gathered(poses).episodes], poses)
+    assert jitter(CAMERA, still, EVERY) < 0.3e-3
+    result = calibrate_from_motion(gathered(poses, stale), search=False)
+    assert "repeated poses" in kinds(result, "refused")
+
+
+def test_poses_of_other_episodes_give_no_camera():
+    nothing = gathered(paths(4), paths(4, seed=5))
     result = calibrate_from_motion(nothing, search=False)
     assert usable_cameras(result, judge(result)) == {}

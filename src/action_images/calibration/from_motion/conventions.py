@@ -55,10 +55,12 @@ class Reading:
         return " and ".join(parts) or DECLARED
 
 
-def readings(poses: Sequence[Path], frames: Frames = NOTHING_BETWEEN) -> list[Reading]:
-    """The declared way and all others that differ from it on these poses, mirrored and not."""
+def readings(
+    poses: Sequence[Path], frames: Frames = NOTHING_BETWEEN, others: Sequence[str] = tuple(TRIED)
+) -> list[Reading]:
+    """The declared way and the others that differ from it on these poses, mirrored and not."""
     conventions = [DECLARED]
-    for name in TRIED:
+    for name in others:
         if not any(_alike(poses, name, other, frames) for other in conventions):
             conventions.append(name)
     unmirrored = [Reading(name) for name in conventions]

@@ -96,19 +96,20 @@ def calibrate_from_motion(
     *,
     frames: Frames = NOTHING_BETWEEN,
     search: bool = True,
+    conventions: Sequence[str] = tuple(TRIED),
     same_lens: bool = False,
     num_workers: int = 0,
     tell: Tell | None = None,
 ) -> SetResult:
     """Calibrate every view of what was gathered; `asked` says by view how (None: all from nothing).
 
-    With `search` every convention, mirrored or not, is tried; otherwise the set is read as declared. With
+    With `search` these conventions, mirrored or not, are tried; otherwise the set is read as declared. With
     `same_lens` all views have one focal length, relative to their pictures.
     """
     opencv()
     views = view_tracks(gathered, frames)
     how = {view.name: (asked or {}).get(view.name, Asked()) for view in views}
-    tried = readings(views[0].poses, frames) if search else [Reading()]
+    tried = readings(views[0].poses, frames, conventions) if search else [Reading()]
     with _workers(num_workers, views, how) as run:
         delays = [likely_delays(view.followed, view.poses) if search else [0.0] for view in views]
         jobs: list[Job] = [

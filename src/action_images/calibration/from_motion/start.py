@@ -1,5 +1,7 @@
 """A first camera from nothing: guesses from few tracks, judged by all."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from action_images.calibration.from_motion.adjust import Adjusted, Free, adjust
@@ -40,9 +42,10 @@ def first_cameras(
     height, width = size
     centre = np.array([width / 2, height / 2])
     focals = [focal] if focal is not None else [share * height for share in FOCAL_LENGTHS]
+    ends = _ends_by_episode(judges)
     guesses = []
     for number in range(num_guesses):
-        rows = _some_tracks(judges, rng)
+        rows = _some_tracks(ends, rng)
         camera = _guess(judges, rows, focals[number % len(focals)], centre, clicks)
         if camera is not None:
             guesses.append((_badness(camera, judges, WORST_PX), number, camera))
@@ -65,16 +68,20 @@ def _badness(camera: Pinhole, seen: Observations, worst_px: float) -> float:
     return float(np.minimum(seen.rms(np.clip(residual, -50, 50)), worst_px).mean())
 
 
-def _some_tracks(seen: Observations, rng: np.random.Generator) -> np.ndarray:
-    """The first and last observations of a few tracks of different episodes, where there are so many."""
-    of_point = seen.episode_of_point
-    episodes = np.unique(of_point)
-    number = int(rng.integers(5, 9))
-    drawn = rng.choice(episodes, number, replace=len(episodes) < number)
-    points = np.array([rng.choice(np.flatnonzero(of_point == episode)) for episode in drawn])
+def _ends_by_episode(seen: Observations) -> list[np.ndarray]:
+    """Of each episode the rows (track 2) at which its tracks begin and end."""
+    of_point, points = seen.episode_of_point, np.arange(seen.num_points)
     first = np.searchsorted(seen.point, points)
     last = np.searchsorted(seen.point, points, side="right") - 1
-    return np.concatenate([first, last])
+    ends = np.stack([first, last], -1)
+    return [ends[of_point == episode] for episode in np.unique(of_point)]
+
+
+def _some_tracks(ends: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray:
+    """The first and last observations of a few tracks of different episodes, where there are so many."""
+    number = int(rng.integers(5, 9))
+    drawn = rng.choice(len(ends), number, replace=len(ends) < number)
+    return np.concatenate([ends[one][rng.integers(len(ends[one]))] for one in drawn])
 
 
 def _guess(

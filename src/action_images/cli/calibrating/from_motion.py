@@ -64,9 +64,9 @@ def run(what: FromMotion) -> int:
     from action_images.calibration.from_motion.gather import Followable, gather
     from action_images.calibration.from_motion.judge import judge
     from action_images.calibration.from_motion.search import calibrate_from_motion
-    from action_images.terminal.progress import counting
     from action_images.episodes.readers import open_foreign
     from action_images.files.lock import alone_in
+    from action_images.terminal.progress import counting
 
     _check(what)
     asked, also = _asked(what)
