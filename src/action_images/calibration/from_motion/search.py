@@ -11,6 +11,7 @@ import numpy as np
 from action_images.calibration.from_motion.conventions import (
     DECLARED,
     NOTHING_BETWEEN,
+    TRIED,
     Frames,
     Reading,
     readings,
