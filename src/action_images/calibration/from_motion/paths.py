@@ -24,8 +24,8 @@ def repeated(poses: Sequence[Float[np.ndarray, "frame 4 4"]]) -> float:
         step = np.linalg.norm(np.diff(path[:, :3, 3], axis=0), axis=1)
         around = np.minimum(step[:-2], step[2:]) > MOVES
         num_repeated += int((same[1:-1] & around).sum())
-        num_moving += int((around & ~same[1:-1]).sum()) + int((same[1:-1] & around).sum())
-    return num_repeated / max(num_moving, 1)
+        num_moving += int((step > MOVES).sum())
+    return num_repeated / max(num_moving + num_repeated, 1)
 
 
 def jitter(camera: Pinhole, seen: Observations, step: int) -> float:
