@@ -4,7 +4,7 @@ Record episodes, measure (again from where it was stopped), and write the table:
 
     action-images record --task trained --episodes 30 --seed 100 --size 128 --views 2 --every 2 --out held
     python bench/check.py held --results check.jsonl --minutes 14
-    python bench/check.py held --results check.jsonl --docs docs/data.md
+    python bench/check.py held --results check.jsonl --minutes 0 --docs docs/data.md
 
 Faults (bench/check_faults.py) are planted into the decoded pictures, cameras and paths of `--per-set`
 neighbours, which are a set, and each a set of its own. Counted is what the functions of `check` say: whether
@@ -23,11 +23,8 @@ from check_faults import FAULTS, LEAST, Pictures
 
 from action_images.episodes.checks import looks
 from action_images.episodes.checks.agreement import check_agreement
-from action_images.episodes.checks.cameras import check_tool_in_view
-from action_images.episodes.checks.evidence import gather
+from action_images.episodes.checks.examine import examine_parts
 from action_images.episodes.checks.finding import Examined
-from action_images.episodes.checks.paths import check_path
-from action_images.episodes.checks.videos import check_contents
 from action_images.episodes.dataset import Dataset
 from action_images.episodes.episode import Episode
 from action_images.evaluation.statistics import wilson_interval
@@ -37,12 +34,7 @@ from action_images.files import jsonl
 def examined(episode: Episode, pictures: Pictures) -> Examined:
     """What `check` notes of an episode in memory."""
     result = Examined(episode.id, episode.num_frames)
-    assert episode.trajectory is not None
-    for view in episode.views:
-        check_contents(view, pictures[view.name], result.say)
-    check_path(episode.trajectory, episode.fps, result.say)
-    check_tool_in_view(list(episode.views), episode.trajectory, result.say)
-    result.evidence = gather(list(episode.views), pictures, episode.trajectory, episode.fps, tried=True)
+    examine_parts(result, list(episode.views), pictures, episode.trajectory, episode.fps)
     return result
 
 
@@ -57,11 +49,13 @@ def pictures_of(episode: Episode) -> Pictures:
     return {view.name: looks.decode_all(view.frames) for view in episode.views}
 
 
-def measured(dataset: Dataset, places: range, done: set[tuple[str, str]]) -> Iterator[dict[str, Any]]:
-    """For each fault that is not done what is said of these episodes, one by one and together."""
+def measured(
+    dataset: Dataset, places: range, faults: list[str], done: set[tuple[str, str]]
+) -> Iterator[dict[str, Any]]:
+    """For each of these faults that is not done what is said of the episodes, one by one and together."""
     group = [dataset[index] for index in places]
     first = group[0].id
-    missing = [name for name in FAULTS if (first, name) not in done]
+    missing = [name for name in faults if (first, name) not in done]
     pictures = [pictures_of(episode) for episode in group] if missing else []
     for name in missing:
         fault, seed = FAULTS[name], places.start
@@ -117,24 +111,30 @@ def write_docs(path: Path, lines: list[str]) -> None:
 def main() -> None:
     """Measure, go on from where it was stopped, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("sets", type=Path)
+    parser.add_argument("episodes", type=Path)
     parser.add_argument("--results", type=Path, default=Path("check.jsonl"))
-    parser.add_argument("--per-set", type=int, default=3)
-    parser.add_argument(
-        "--minutes", type=float, default=14.0, help="stop after so long; 0 only shows the table"
-    )
+    parser.add_argument("--sets", type=int, default=100, help="how many, spread over the episodes")
+    parser.add_argument("--per-set", type=int, default=2)
+    parser.add_argument("--minutes", type=float, default=14, help="stop after so long; 0 shows the table")
+    parser.add_argument("--faults", default="", help="only those whose names hold these words")
+    parser.add_argument("--no-faults", default=None, help="none of those whose names hold these words")
     parser.add_argument("--docs", type=Path, default=None, help="the page that has the table")
     parser.add_argument("--show", default=None, help="a fault of which all that is said is printed")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    dataset, per_set = Dataset(arguments.sets), arguments.per_set
+    dataset, per_set = Dataset(arguments.episodes), arguments.per_set
     records = jsonl.load(arguments.results) if arguments.results.is_file() else []
     done = {(record["first"], record["fault"]) for record in records}
+    skipped = arguments.no_faults
+    faults = [
+        name for name in FAULTS if arguments.faults in name and (skipped is None or skipped not in name)
+    ]
     began = time.monotonic()
-    for begin in range(0, len(dataset) - per_set + 1, per_set):
+    for number in range(arguments.sets):
         if time.monotonic() - began > 60 * arguments.minutes:
             break
-        for record in measured(dataset, range(begin, begin + per_set), done):
+        begin = number * len(dataset) // arguments.sets
+        for record in measured(dataset, range(begin, begin + per_set), faults, done):
             jsonl.append(arguments.results, record, sync=False)
             records.append(record)
     lines = list(table(records, per_set))

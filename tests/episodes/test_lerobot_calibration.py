@@ -3,12 +3,15 @@
 import json
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+import v3
 from test_readers import write_lerobot
 
 from action_images.episodes.episode import EpisodeError
+from action_images.episodes.importing import Job, import_episodes
 from action_images.episodes.readers import Wanted, open_foreign
 from action_images.geometry import Pose
 from action_images.geometry.rotation import to_quaternion_xyzw
@@ -172,3 +175,56 @@ def test_columns_may_be_called_by_their_names(declared):
         calibration["tool"]["columns"] = columns
         with pytest.raises(EpisodeError, match=message):
             opened(root, calibration)
+
+
+DAMAGED = {
+    "cut short": (None, "not a readable parquet file"),
+    "three numbers": (lambda state: state[:3], "its rows have 3 numbers of observation.state"),
+    "not finite": (lambda state: [float("nan"), *state[1:]], "not finite"),
+    "in mm": (lambda state: [1000 * x for x in state[:3]] + state[3:], '"position_unit": "mm"'),
+    "gripper of 255": (lambda state: [*state[:7], 255.0], "the gripper reads 255 in row 0"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_one_damaged_episode_of_a_calibrated_set_never_blocks_the_others(tmp_path, name):
+    change, message = DAMAGED[name]
+    data = tmp_path / "data/chunk-000/file-000.parquet"
+
+    def poses(parts):
+        parts.info["features"]["observation.state"] = {"dtype": "float32", "shape": [8], "names": None}
+        for row in parts.rows:
+            place = 0.3 + 0.02 * row["frame_index"]
+            opening = float(row["frame_index"] % 2)
+            row["observation.state"] = [place, 0.1, 0.3, 1.0, 0.0, 0.0, 0.0, opening]
+        parts.episodes[3]["data/file_index"] = 1
+
+    v3.write(tmp_path, [4] * 8, edit=poses)
+    rows = pq.read_table(data).to_pylist()
+    damaged = [row for row in rows if row["episode_index"] == 3]
+    for row in damaged:
+        row["observation.state"] = (change or list)(row["observation.state"])
+    other = data.with_name("file-001.parquet")
+    pq.write_table(pa.Table.from_pylist([row for row in rows if row["episode_index"] != 3]), data)
+    pq.write_table(pa.Table.from_pylist(damaged), other)
+    if change is None:
+        other.write_bytes(other.read_bytes()[:300])
+    tool = {"feature": "observation.state", "columns": list(range(8)), "closed": 0, "open": 1}
+    (tmp_path / "calibration.json").write_text(json.dumps({"tool": tool}))
+    outcome = import_episodes(Job(tmp_path), tmp_path / "out", 0)
+    assert len(outcome.imported) == 7
+    assert list(outcome.refused) == ["episode_000003"]
+    assert message in outcome.refused["episode_000003"]
+
+
+def test_a_calibration_of_a_view_that_is_left_out_blocks_nothing(declared):
+    root, calibration = declared
+    info = json.loads((root / "meta/info.json").read_text())
+    depth = {"dtype": "video", "shape": [48, 64, 1], "names": None, "info": {"video.is_depth_map": True}}
+    info["features"]["observation.images.depth"] = depth
+    (root / "meta/info.json").write_text(json.dumps(info))
+    calibration["views"]["depth"] = calibration["views"]["top"]
+    assert_tool_is_where_it_was_drawn(opened(root, calibration))
+    calibration["views"]["nowhere"] = calibration["views"].pop("depth")
+    with pytest.raises(EpisodeError, match=r"calibrates \['nowhere'\]"):
+        opened(root, calibration)

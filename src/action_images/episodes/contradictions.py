@@ -74,7 +74,11 @@ def in_poses(
         in_millimetres = float(distance.max()) > 5 * FARTHEST_M
         unit, cure = ("mm", "millimetres by 1000") if in_millimetres else ("cm", "centimetres by 100")
         yield f'the tool is {farthest:.0f} m away; divide {cure}, or declare "position_unit": "{unit}"'
-    elif not said_absolute and len(numbers) > 1 and farthest < NEAREST_M and notation.position_unit == "m":
+    elif not said_absolute and len(numbers) > 1 and farthest < NEAREST_M and notation.position_unit != "m":
+        stays = f"the tool never leaves {1000 * farthest:.0f} mm of its base's origin"
+        cure = 'declare "position_unit": "m", or "relative": false if it does stay there'
+        yield f"{stays}; {cure}"
+    elif not said_absolute and len(numbers) > 1 and farthest < NEAREST_M:
         stays = f"the tool never leaves {1000 * farthest:.0f} mm of its base's origin"
         cure = 'name the feature with absolute poses, or declare "relative": false'
         yield f"{stays}; are these relative (delta) actions? Then {cure}"
@@ -119,15 +123,20 @@ def _largest_turn_deg(turn: Tensor, notation: str) -> float | None:
     return float(torch.rad2deg(rotations.angle_between(matrices[1:], matrices[:-1]).max()))
 
 
+def is_beyond(lowest: float, highest: float, notation: ToolNotation) -> bool:
+    """Whether a gripper reads far outside of what was declared."""
+    reach = BEYOND * abs(notation.open - notation.closed)
+    ends = notation.closed, notation.open
+    return lowest < min(ends) - reach or highest > max(ends) + reach
+
+
 def in_gripper(lowest: float, highest: float, notation: ToolNotation) -> Iterator[str]:
     """What the least and the largest reading of a gripper in a data set say against what was declared."""
     span = abs(notation.open - notation.closed)
-    below = min(notation.closed, notation.open) - BEYOND * span
-    above = max(notation.closed, notation.open) + BEYOND * span
     declared = f"'closed' is {notation.closed:g} and 'open' {notation.open:g}"
     reads = f"the gripper reads {lowest:.4g} to {highest:.4g}"
     likely = f"declare 'closed' and 'open' as {lowest:.4g} and {highest:.4g}, or the reverse"
-    if lowest < below or highest > above:
+    if is_beyond(lowest, highest, notation):
         yield f"{reads}, far outside what is declared ({declared}); {likely}"
     elif 0 < highest - lowest < LITTLE * span:
         yield f"{reads}, a small part of what is declared ({declared}); {likely}"

@@ -31,7 +31,31 @@ def in_order(rows: pa.Table, episode_id: str, path: Path) -> pa.Table:
         raise EpisodeError(
             f"{episode_id}: 'frame_index' in {path} {told}; repair the file or drop the episode"
         )
-    return rows if (np.diff(order) == 1).all() else rows.take(pa.array(order))
+    ordered = rows if (np.diff(order) == 1).all() else rows.take(pa.array(order))
+    _check_times_grow(ordered, episode_id, path)
+    return ordered
+
+
+def _check_times_grow(rows: pa.Table, episode_id: str, path: Path) -> None:
+    """Raise EpisodeError where a later frame has an earlier time: one of the two columns is wrong."""
+    times = _times(rows)
+    back = np.flatnonzero(np.diff(times) <= 0) if times is not None else ()
+    if len(back):
+        place = int(back[0])
+        told = f"says {times[place]:g} s for frame {place} and {times[place + 1]:g} s for the next"
+        cure = "'timestamp' or 'frame_index' is wrong; repair the file or drop the episode"
+        raise EpisodeError(f"{episode_id}: 'timestamp' in {path} {told}; {cure}")
+
+
+def _times(rows: pa.Table) -> np.ndarray | None:
+    """The column `timestamp` (s, float64); None where there is none, or it is no number in every row."""
+    if "timestamp" not in rows.column_names:
+        return None
+    column = rows["timestamp"]
+    if column.null_count or not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)):
+        return None
+    times = column.to_numpy().astype(np.float64)
+    return times if np.isfinite(times).all() else None
 
 
 def row_times(rows: pa.Table, fps: float) -> np.ndarray:
@@ -40,11 +64,6 @@ def row_times(rows: pa.Table, fps: float) -> np.ndarray:
     The column is float32 and says i / fps in most sets; then i / fps itself is taken.
     """
     even = np.arange(rows.num_rows) / fps
-    if "timestamp" not in rows.column_names:
-        return even
-    column = rows["timestamp"]
-    if column.null_count or not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)):
-        return even
-    times = column.to_numpy().astype(np.float64)
-    is_even = np.isfinite(times).all() and (np.abs(times - even) < 0.01 / fps).all()
-    return even if is_even or not np.isfinite(times).all() else times
+    times = _times(rows)
+    is_even = times is None or (np.abs(times - even) < 0.01 / fps).all()
+    return even if is_even or times is None else times

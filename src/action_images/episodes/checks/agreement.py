@@ -161,8 +161,9 @@ def _unverified_gripper(examined: Sequence[Examined]) -> list[str]:
 
 
 def sum_of(seen: Mapping[str, Evidence], name: str) -> Change:
-    """The change of all views between pictures among which the tool turns."""
-    return reduce(add, [found.turning[name] for found in seen.values()])
+    """The change of all views under a notation: where the tool turns, and whether the hand lies there."""
+    turning = [found.turning[name] for found in seen.values()]
+    return reduce(add, [*turning, *(found.pointing[name] for found in seen.values())])
 
 
 def measurable(evidence: Mapping[str, Evidence]) -> dict[str, Evidence]:

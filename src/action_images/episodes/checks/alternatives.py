@@ -89,6 +89,16 @@ def _intrinsic_euler(rotation: Tensor) -> Tensor:
     return rotations.from_euler_xyz(-rotations.to_euler_xyz(rotation)).mT
 
 
+def _reversed_euler(rotation: Tensor) -> Tensor:
+    return rotations.from_euler_xyz(rotations.to_euler_xyz(rotation).flip(-1))
+
+
+def _axes(right_handed: tuple[tuple[int, int], ...], rotation: Tensor) -> Tensor:
+    """Other axes of the tool's: for each new one which of the old, and its sign."""
+    columns = [sign * rotation[..., axis] for axis, sign in right_handed]
+    return torch.stack(columns, -1)
+
+
 def _extrinsic_euler(rotation: Tensor) -> Tensor:
     return rotations.from_euler_xyz(-rotations.to_euler_xyz(rotation.mT))
 
@@ -193,6 +203,21 @@ ROTATIONS: Mapping[str, Alternative] = {
     ),
     "Euler angles": Alternative(
         "with the tool's rotation vectors as Euler angles", partial(_rotation, _euler_for_vector)
+    ),
+    "reversed Euler": Alternative(
+        "with the tool's Euler angles in the order z y x", partial(_rotation, _reversed_euler)
+    ),
+    "z axis reversed": Alternative(
+        "with the tool's z axis the other way round (it should point out of the hand)",
+        partial(_rotation, partial(_axes, ((0, 1), (1, -1), (2, -1)))),
+    ),
+    "x axis out": Alternative(
+        "with the tool's x axis as z, which should point out of the hand",
+        partial(_rotation, partial(_axes, ((1, 1), (2, 1), (0, 1)))),
+    ),
+    "y axis out": Alternative(
+        "with the tool's y axis as z, which should point out of the hand",
+        partial(_rotation, partial(_axes, ((2, 1), (0, 1), (1, 1)))),
     ),
 }
 

@@ -32,6 +32,8 @@ class Evidence:
     """By `DECLARED`, the names of `TRIED`, and those of other views whose pictures were tried."""
     turning: Mapping[str, Change] = field(default_factory=dict)
     """By `DECLARED`, `FROZEN` and the names of `ROTATIONS`, over pairs between which the tool turns."""
+    pointing: Mapping[str, Change] = field(default_factory=dict)
+    """The same over the pairs of `changes`: whether the hand lies where it should."""
     maps: tuple[Change, ...] = ()
     """The change about the tool, one map an episode."""
     gaps: tuple[Gap, ...] = ()
@@ -47,6 +49,7 @@ class Evidence:
             self.num_steps + other.num_steps,
             _added(self.changes, other.changes),
             _added(self.turning, other.turning),
+            _added(self.pointing, other.pointing),
             self.maps + other.maps,
             self.gaps + other.gaps,
         )
@@ -100,15 +103,15 @@ def _of_view(
     num_steps = int((follow.step_px(scene, moving) >= LEAST_STEP_PX).sum())
     maps = (follow.change_map(pairs, scene),)
     if not tried:
-        return Evidence(num_steps, _changes(pairs, {DECLARED: scene}), {}, maps)
+        return Evidence(num_steps, _changes(pairs, {DECLARED: scene}), maps=maps)
     said = {DECLARED: scene} | {key: other.change(scene) for key, other in TRIED.items()}
     changes = _changes(pairs, said)
     for other in pictures.keys() - {name}:
         changes |= _changes(Pairs.of(pictures[other], moving), {view_named(other): scene})
     turned = {DECLARED: scene, FROZEN: frozen(scene)}
     turned |= {key: other.change(scene) for key, other in ROTATIONS.items()}
-    turning = Pairs.of(pictures[name], follow.pairs_by_turn(scene, most_gap))
-    return Evidence(num_steps, changes, _changes(turning, turned), maps)
+    apart = Pairs.of(pictures[name], follow.pairs_by_turn(scene, most_gap))
+    return Evidence(num_steps, changes, _changes(apart, turned), _changes(pairs, turned), maps)
 
 
 def _changes(pairs: Pairs, scenes: Mapping[str, Scene]) -> dict[str, Change]:

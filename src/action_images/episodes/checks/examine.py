@@ -13,7 +13,7 @@ from action_images.episodes.checks.evidence import gather
 from action_images.episodes.checks.finding import Examined, Say
 from action_images.episodes.checks.paths import STATIC_PATH, check_path, path_length, still_opening
 from action_images.episodes.checks.tables import check_actions, span_of
-from action_images.episodes.checks.videos import check_video
+from action_images.episodes.checks.videos import check_contents, check_video
 from action_images.episodes.dataset import Dataset
 from action_images.episodes.episode import View
 from action_images.geometry import Trajectory
@@ -45,9 +45,8 @@ def examine(dataset: Dataset, index: int, *, tried: bool = True) -> Examined:
     if views:
         check_calibrated(views, dataset, result.say)
         for view in views:
-            size = dataset.view_shape(view.name)
-            check_video(view, pictures[view.name], dataset.fps, size, result.say)
-        _check_together(result, views, pictures, paths[0] if paths else None, dataset.fps)
+            check_video(view, dataset.fps, dataset.view_shape(view.name), result.say)
+        examine_parts(result, views, pictures, paths[0] if paths else None, dataset.fps)
     return result
 
 
@@ -59,14 +58,16 @@ def _noted(name: str, say: Say) -> Iterator[None]:
         say("error", "damaged", f"{name}: {error}")
 
 
-def _check_together(
+def examine_parts(
     result: Examined,
     views: list[View],
     pictures: Mapping[str, Tensor],
     trajectory: Trajectory | None,
     fps: float,
 ) -> None:
-    """What views and tool say of one another."""
+    """Note what views and tool say of one another; `pictures` are the small copies of `looks.decode_all`."""
+    for view in views:
+        check_contents(view, pictures[view.name], result.say)
     kept = looks.kept_frames(len(views[0].frames))
     chosen = torch.linspace(0, len(kept) - 1, min(NUM_LOOKS, len(kept))).long()
     indices = chosen + kept.start

@@ -10,8 +10,8 @@ LEAST_CONTRAST = 3.0
 """Pictures whose levels (of 255) spread less than this (standard deviation) show nothing."""
 
 
-def check_video(view: View, pictures: Tensor, fps: float, size: tuple[int, int], say: Say) -> None:
-    """`pictures` are the small copies of `looks.decode_all`; `size` is what info.json says."""
+def check_video(view: View, fps: float, size: tuple[int, int], say: Say) -> None:
+    """Its rate and size against those that info.json says."""
     own = getattr(view.frames, "fps", None)
     if own is not None and abs(own - fps) > MOST_RATE_ERROR * fps:
         rates = f"its video runs at {own:g} frames/s, the data set at {fps:g}"
@@ -19,11 +19,13 @@ def check_video(view: View, pictures: Tensor, fps: float, size: tuple[int, int],
     if view.frames.size != size:
         sizes = f"its frames are {view.frames.size} px, the data set says {size}"
         say("error", "mixed sizes", f"{view.name}: {sizes}; import it again")
-    check_contents(view, pictures, say)
 
 
 def check_contents(view: View, pictures: Tensor, say: Say) -> None:
-    """Pictures of one colour are those of a camera that was covered, off or not written."""
+    """Pictures of one colour are those of a camera that was covered, off or not written.
+
+    `pictures` are the small copies of `looks.decode_all`.
+    """
     contrast = pictures.float().mean(1).flatten(1).std(1)
     empty = int((contrast < LEAST_CONTRAST).sum())
     if empty:

@@ -1,6 +1,7 @@
 """calibration.json beside a LeRobotDataset: where cameras and tool are, in declared notation."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,14 @@ from action_images.episodes.calibration_files.found import (
     FoundCamera,
     distortion_named,
 )
-from action_images.episodes.contradictions import in_gripper, in_names, in_poses
+from action_images.episodes.contradictions import in_gripper, in_names, in_poses, is_beyond
 from action_images.episodes.dataset import Dataset
 from action_images.episodes.episode import EpisodeError, View
-from action_images.episodes.lerobot_layout import read_json
+from action_images.episodes.lerobot_layout import left_out, read_json
 from action_images.episodes.notation import KEYS, ROTATIONS, UNITS, ToolNotation, notation_from_json
 from action_images.episodes.readers.folders import as_tensor
 from action_images.episodes.straighten import FramesStraightened
+from action_images.errors import ActionImagesError
 from action_images.geometry import Camera, Pose, Trajectory
 
 FIELDS = {"views", "tool", "episodes"}
@@ -160,43 +162,59 @@ class _Tool:
         """The path of an episode; raises EpisodeError where a row is no pose."""
         try:
             numbers, readings = self._numbers(place)
-            return self._notation.trajectory(numbers, readings)
+            trajectory = self._notation.trajectory(numbers, readings)
+            for contradiction in in_poses(numbers, self._notation, said_absolute=True):
+                raise ActionImagesError(contradiction)
         except EpisodeError:
             raise
         except ValueError as error:
             raise EpisodeError(f"{self._where}: {error}") from None
+        return trajectory
 
     def _numbers(self, place: int) -> tuple[Tensor, Tensor]:
-        values = _column(self._dataset, place, self._feature)
-        grippers = _column(self._dataset, place, self._gripper_feature)
-        return values[:, self._columns], grippers[:, self._gripper_column]
+        values = self._values(place, self._feature, self._columns)
+        grippers = self._values(place, self._gripper_feature, [self._gripper_column])
+        return values, grippers[:, 0]
+
+    def _values(self, place: int, feature: str, columns: list[int]) -> Tensor:
+        values = _column(self._dataset, place, feature)
+        if values.shape[-1] <= max(columns):
+            rows = f"its rows have {values.shape[-1]} numbers of {feature}, column {max(columns)} is declared"
+            raise EpisodeError(f"{self._where}: {rows}; repair the file")
+        return values[:, columns]
 
     def _compare_names(self) -> None:
         """Raise EpisodeError where the names of the columns contradict the declaration."""
         names = _names(self._dataset, self._feature)
         if names:
             chosen = [names[column] for column in self._columns]
-            self._refuse(in_names(chosen, self._notation))
+            for contradiction in in_names(chosen, self._notation):
+                raise EpisodeError(f"{self._where}: {contradiction}")
 
     def _compare(self, *, said_absolute: bool) -> None:
-        """Raise EpisodeError for the first thing that numbers say against the declaration."""
-        lowest, highest = float("inf"), float("-inf")
-        for place in _spread(len(self._dataset)):
-            try:
-                numbers, readings = self._numbers(place)
-            except EpisodeError:  # the episode is refused by name when it is read
-                continue
-            if not numbers.isfinite().all() or not readings.isfinite().all():
-                continue
-            self._refuse(in_poses(numbers, self._notation, said_absolute=said_absolute))
-            lowest = min(lowest, float(readings.min()))
-            highest = max(highest, float(readings.max()))
-        if highest >= lowest:
-            self._refuse(in_gripper(lowest, highest, self._notation))
+        """Raise EpisodeError where the numbers of most episodes contradict the declaration.
 
-    def _refuse(self, contradictions: Iterator[str]) -> None:
-        for contradiction in contradictions:
+        Few that do are refused by name when they are read.
+        """
+        poses, ranges = [], []
+        for place in _spread(len(self._dataset)):
+            with suppress(EpisodeError):  # the episode is refused by name when it is read
+                numbers, readings = self._numbers(place)
+                if numbers.isfinite().all() and readings.isfinite().all():
+                    poses.append(next(in_poses(numbers, self._notation, said_absolute=said_absolute), None))
+                    ranges.append((float(readings.min()), float(readings.max())))
+        said = [one for one in poses if one is not None]
+        if 2 * len(said) > len(poses):
+            raise EpisodeError(f"{self._where}: {said[0]}")
+        usual = [one for one in ranges if not is_beyond(*one, self._notation)]
+        judged = usual if 2 * len(usual) >= len(ranges) else ranges
+        for contradiction in in_gripper(*_span(judged), self._notation) if judged else ():
             raise EpisodeError(f"{self._where}: {contradiction}")
+
+
+def _span(ranges: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """From the least to the largest of some readings."""
+    return min(low for low, _ in ranges), max(high for _, high in ranges)
 
 
 def _known(entry: object, fields: set[str], where: str) -> None:
@@ -214,7 +232,7 @@ def _views(content: Mapping[str, Any], dataset: Dataset, where: str) -> dict[str
     views = content.get("views", {})
     if not isinstance(views, dict):
         raise EpisodeError(f"{where}: 'views' maps views to their cameras; docs/data.md shows it")
-    unknown = set(views) - set(dataset.view_names)
+    unknown = set(views) - set(dataset.view_names) - set(left_out(dataset.info))
     if unknown:
         raise EpisodeError(
             f"{where}: calibrates {sorted(unknown)}, the set has the views {dataset.view_names}"
