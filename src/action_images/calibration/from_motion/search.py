@@ -273,6 +273,8 @@ def _attempt(job: Job) -> Trial:
     view = _views[place]
     how = _how[view.name]
     start = None if reading != Reading() else how.start
+    if start is not None and how.focal is not None:
+        start = replace(start, focal=how.focal)
     return attempt(view, reading, shift, focal=how.focal, start=start, seed=how.seed)
 
 

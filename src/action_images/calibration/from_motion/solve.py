@@ -54,12 +54,14 @@ def solve(
     free: Free = Free(),  # noqa: B008 (a frozen value)
     clicks: Observations | None = None,
     focal: float | None = None,
+    is_near: bool = False,
     num_guesses: int = 500,
 ) -> Solved | None:
     """The camera of a view; None where no guess fits anything.
 
     `start` is taken for the first camera; without it many are tried, of the focal length `focal` (px) where
-    that is given. It is kept where `free.focal` is False.
+    that is given. It is kept where `free.focal` is False. `is_near` says that it was solved already, from
+    nearly the same tracks: then fewer rounds do.
     """
     rng = np.random.default_rng(seed)
     if start is None:
@@ -72,13 +74,13 @@ def solve(
         np.sort(rng.choice(seen.num_points, min(NUM_TRACKS, seen.num_points), replace=False))
     )
     now = Adjusted(found[0], triangulate(found[0], some))
-    for scale_px in (4.0, 2.0, 1.0, SCALE_PX):
+    for scale_px in (1.0, SCALE_PX) if is_near else (4.0, 2.0, 1.0, SCALE_PX):
         # Far from the truth a delay would make good for the camera's error.
         freed = Free(focal=free.focal, delay=free.delay and scale_px <= 2)
         now = adjust(now, some, scale_px=scale_px, free=freed, clicks=clicks, rounds=15, least_gain=1e-3)
     camera, delay = now.camera, now.delay
     alone, shared, places = camera, nothing_seen(), np.zeros((0, 3))
-    for radius, farthest_px in ROUNDS:
+    for radius, farthest_px in ROUNDS[2:] if is_near else ROUNDS:
         moved = seen.at(delay)
         centres = cluster(camera, moved, radius=radius, rng=rng)
         if len(centres) < LEAST_SHARED:

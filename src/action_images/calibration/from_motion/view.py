@@ -132,7 +132,8 @@ def calibrate_view(view: ViewTracks, best: Trial, asked: Asked) -> ViewResult:
     miss = _miss_px(solved, seen, label)
     held_out = miss[held & (label >= 0)]
     clicks = _clicks(view, reading, asked, shift)
-    whole = solve(seen, view.size, seed=asked.seed, start=solved.camera, free=asked.free, clicks=clicks)
+    options = {"start": solved.camera, "free": asked.free, "clicks": clicks, "is_near": True}
+    whole = solve(seen, view.size, seed=asked.seed, **options)
     if whole is not None and whole.num_shared >= LEAST_SHARED:
         solved = whole
         label = _on_tool(solved, seen)
@@ -159,16 +160,16 @@ def _delayed(view: ViewTracks, best: Trial, asked: Asked) -> tuple[Solved, float
     late."""
     fitted = np.flatnonzero(~view.held_out)
     shift, start, solved = best.shift, asked.start or best.camera, None
+    if asked.focal is not None and start is not None:
+        start = replace(start, focal=asked.focal)
+    free = replace(asked.free, delay=True)
     for attempt in range(NUM_SEEDS):
         seen = view.observed(best.reading, shift).in_episodes(fitted)
         if seen.num_points < 8:
             return None
         clicks = _clicks(view, best.reading, asked, shift)
-        free = replace(asked.free, delay=True)
-        focal = asked.focal
-        solved = solve(
-            seen, view.size, seed=asked.seed + attempt, start=start, free=free, clicks=clicks, focal=focal
-        )
+        options = {"start": start, "free": free, "clicks": clicks, "focal": asked.focal}
+        solved = solve(seen, view.size, seed=asked.seed + attempt, **options)
         if solved is not None and solved.num_shared >= LEAST_SHARED:
             break
         start = None  # the next attempt begins anew, from other guesses
@@ -180,18 +181,13 @@ def _delayed(view: ViewTracks, best: Trial, asked: Asked) -> tuple[Solved, float
         shift -= solved.delay
         seen = view.observed(best.reading, shift).in_episodes(fitted)
         clicks = _clicks(view, best.reading, asked, shift)
-        free = replace(asked.free, delay=True)
-        again = solve(seen, view.size, seed=asked.seed, start=solved.camera, free=free, clicks=clicks)
+        options = {"start": solved.camera, "free": free, "clicks": clicks, "is_near": True}
+        again = solve(seen, view.size, seed=asked.seed, **options)
         if again is None:
             break
         solved = again
     shift -= solved.delay
-    if abs(shift) < NO_DELAY:
-        shift = 0.0
-    seen = view.observed(best.reading, shift).in_episodes(fitted)
-    clicks = _clicks(view, best.reading, asked, shift)
-    last = solve(seen, view.size, seed=asked.seed, start=solved.camera, free=asked.free, clicks=clicks)
-    return (last or solved), shift
+    return replace(solved, delay=0.0), 0.0 if abs(shift) < NO_DELAY else shift
 
 
 def _clicks(view: ViewTracks, reading: Reading, asked: Asked, shift: float) -> Observations | None:
