@@ -51,7 +51,7 @@ class Shown:
     findings: list[Finding]
     pictures: list[tuple[str, Markup]]
     state: str
-    mirror_margin: tuple[float, float]
+    mirror_margin: tuple[float, float] | None
 
 
 def write_from_motion_page(
@@ -105,8 +105,10 @@ def _spread(result: ViewResult) -> list[int]:
 
 
 def _busiest_frame(seen: Observations, label: np.ndarray, place: int) -> int | None:
-    """The frame of an episode in which most tracks are on the tool, else simply most tracks."""
-    mine = seen.episode == place
+    """The frame of an episode in which most tracks have a past and are on the tool, else simply a past."""
+    has_past = np.zeros(len(seen), bool)
+    has_past[3:] = seen.point[3:] == seen.point[:-3]
+    mine = (seen.episode == place) & has_past
     on_tool = mine & (label[seen.point] >= 0)
     frames = seen.frame[on_tool if on_tool.any() else mine]
     return int(np.bincount(frames).argmax()) if len(frames) else None

@@ -54,11 +54,10 @@ def report(result: SetResult, findings: Sequence[Finding]) -> dict[str, Any]:
 
 
 def _view(result: SetResult, view: ViewResult) -> dict[str, Any]:
-    behind, error = result.mirrored[view.view.name]
     told: dict[str, Any] = {
         "size": list(view.view.size),
         "mirrored": view.reading.mirrored,
-        "mirror_margin": [behind, error],
+        "mirror_margin": result.mirrored[view.view.name],
         "num_tracks": view.view.num_tracks,
         "num_shared_points": view.num_shared,
         "late_frames": view.shift,

@@ -55,13 +55,14 @@ class Rival:
 class SetResult:
     """What was found: the set's convention and its rivals (the best first), and every view.
 
-    `mirrored` says by view how much less the pictures explain mirrored the other way: (share, error).
+    `mirrored` says by view how much less the pictures explain mirrored the other way: (share, error),
+    or None where that was not tried.
     """
 
     convention: str
     share: float
     rivals: tuple[Rival, ...]
-    mirrored: Mapping[str, tuple[float, float]]
+    mirrored: Mapping[str, tuple[float, float] | None]
     trials: tuple[tuple[str, Trial], ...]
     views: tuple[ViewResult, ...]
     gathered: Gathered
@@ -184,7 +185,7 @@ class _Chosen:
     share: float
     rivals: tuple[Rival, ...]
     of_view: list[Trial]
-    mirror_margin: list[tuple[float, float]]
+    mirror_margin: list[tuple[float, float] | None]
 
 
 def _by_view(jobs: Sequence[Job], trials: Sequence[Trial], num_views: int) -> list[list[Trial]]:
@@ -210,13 +211,14 @@ def _choose(by_view: Sequence[Sequence[Trial]], tried: Sequence[Reading]) -> _Ch
             behind, off = margin(best_of[winner], best_of[name])
             rivals.append(Rival(name, total[name], behind, off))
     rivals.sort(key=lambda rival: rival.behind)
-    of_view, margins = [], []
+    of_view: list[Trial] = []
+    margins: list[tuple[float, float] | None] = []
     for those in by_view:
         plain, other = (_best_read(those, winner, mirrored=mirrored) for mirrored in (False, True))
         assert plain is not None
         if other is None:
             of_view.append(plain)
-            margins.append((plain.share, 0.0))
+            margins.append(None)
             continue
         behind, off = margin([plain], [other])
         is_mirrored = -behind > max(CLEAR * off, LEAST_MARGIN)

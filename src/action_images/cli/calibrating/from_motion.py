@@ -154,7 +154,7 @@ def _say(console: "Console", what: FromMotion, result: "SetResult", findings: "l
         if view.predicted is not None:
             predicted = (f"{view.predicted.px:.2f}", f"{1e3 * view.predicted.metres:.1f}")
         held_out = "-" if view.held_out_px is None else f"{view.held_out_px:.2f}"
-        late = f"{view.shift:.2f} ± {view.shift_error:.2f}"
+        late = f"{view.shift:.2f} ± {view.shift_error:.2f}" if view.shift else "none"
         focal = "-" if view.solved is None else f"{view.camera.focal:.1f}"
         table.add_row(name, state, *predicted, held_out, str(view.num_shared), late, focal)
     console.print(table)
