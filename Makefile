@@ -7,7 +7,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test combinations check bench train-tiny lock clean
+.PHONY: demo test combinations attack check bench train-tiny lock clean
 
 demo: $(INSTALLED)
 	$(BIN)/action-images demo --out demo
@@ -19,6 +19,10 @@ test: $(INSTALLED)
 # Every way to train (copies, pieces, ZeRO; precisions; all weights or adapters; with validation or without), by two processes.
 combinations: $(INSTALLED)
 	$(BIN)/python -m pytest tests/training/test_combinations.py -m '' -v
+
+# Hostile and damaged files, bad clients, kill -9: what docs/security.md promises. About 40 minutes; not in CI.
+attack: $(INSTALLED)
+	$(BIN)/python bench/attack --minutes 5 --server-minutes 10 --kills 40 --json bench/results/attack.json
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .

@@ -1,6 +1,10 @@
 """The command line as such: commands stand alone, and say whose fault it was that they ended."""
 
 import ast
+import os
+import signal
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -98,3 +102,44 @@ def test_the_place_of_a_mistake_is_shown_on_request(monkeypatch, capsys):
 def test_an_interrupted_command_says_so(monkeypatch, capsys):
     assert ended(monkeypatch, raising(KeyboardInterrupt())) == 130
     assert capsys.readouterr().err == "action-images compare: interrupted\n"
+
+
+def told_to_end(held: list[str]):
+    """A command that is sent SIGTERM while it holds something."""
+
+    def command(*_, **__) -> int:
+        held.append("something")
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(60)
+        finally:
+            held.clear()
+        return 0
+
+    return command
+
+
+def test_sigterm_ends_a_command_as_ctrl_c_does(monkeypatch, capsys):
+    held: list[str] = []
+    assert ended(monkeypatch, told_to_end(held)) == 130
+    assert capsys.readouterr().err == "action-images compare: interrupted\n"
+    assert held == []
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_a_program_that_handles_sigterm_keeps_its_handler(monkeypatch):
+    seen: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: seen.append(number))
+    try:
+        assert ended(monkeypatch, lambda: os.kill(os.getpid(), signal.SIGTERM)) == 0
+        assert seen == [signal.SIGTERM]
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_in_a_thread_no_signal_is_touched(monkeypatch):
+    codes: list[int] = []
+    thread = threading.Thread(target=lambda: codes.append(ended(monkeypatch, lambda: 0)))
+    thread.start()
+    thread.join()
+    assert codes == [0]

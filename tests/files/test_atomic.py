@@ -143,7 +143,32 @@ def test_a_kill_between_the_two_renames_loses_no_folder(tmp_path):
 
 
 def test_only_what_writers_left_is_removed(tmp_path):
-    for name in ("result.part", ".hidden", "models.old"):
+    foreign = [".bashrc.old", ".film.part", ".film.part.mp4", ".hidden", "models.old", "result.part"]
+    for name in foreign:
         (tmp_path / name).touch()
     remove_leftovers(tmp_path)
-    assert names(tmp_path) == [".hidden", "models.old", "result.part"]
+    assert names(tmp_path) == foreign
+
+
+HALF_REMOVED = """
+import shutil, sys, time
+from pathlib import Path
+from action_images.files.atomic import remove_folder
+def stop(folder):
+    (folder / "one").unlink()
+    print("ready", flush=True)
+    time.sleep(600)
+shutil.rmtree = stop
+remove_folder(Path(sys.argv[1]))
+"""
+
+
+def test_a_kill_while_a_folder_is_removed_leaves_nothing_that_looks_like_it(tmp_path):
+    path = tmp_path / "step-1"
+    path.mkdir()
+    for name in ("one", "two"):
+        (path / name).touch()
+    kill_after(HALF_REMOVED, path)
+    assert not path.exists()
+    remove_leftovers(tmp_path)
+    assert names(tmp_path) == []

@@ -47,3 +47,10 @@ def test_the_folder_is_free_after_an_error(tmp_path):
         _ = 1 / 0
     with alone_in(tmp_path):
         pass
+
+
+def test_who_holds_a_folder_finds_nothing_half_written(tmp_path):
+    half = tmp_path / ".settings.json.abcdefgh.part.json"
+    half.touch()
+    with alone_in(tmp_path):
+        assert not half.exists()

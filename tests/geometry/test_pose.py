@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given
 
+from action_images.errors import ActionImagesError
 from action_images.geometry import Pose
 from scenes import generator, poses, seeds
 
@@ -53,3 +54,11 @@ def test_poses_relative_to_the_first_equal_the_release(golden):
     base_from_world = Pose.from_matrix(numbers["base"]).inverse()
     relative = base_from_world @ Pose.from_matrix(numbers["extrinsics"])
     torch.testing.assert_close(relative.matrix()[..., :3, :], numbers["relative"], atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("junk", [9.0, float("nan"), float("inf")])
+def test_a_last_row_that_is_not_0_0_0_1_is_refused(junk):
+    matrix = torch.eye(4)
+    matrix[3, 3] = junk
+    with pytest.raises(ActionImagesError, match="last row"):
+        Pose.from_matrix(matrix)

@@ -185,3 +185,15 @@ def test_a_client_that_reads_nothing_does_not_hold_a_shutdown():
         stopping = time.monotonic()
     assert time.monotonic() - stopping < 30
     plain.close()
+
+
+def test_clients_that_come_and_go_do_not_fill_the_log(log):
+    with running(Moody) as server:
+        for _ in range(60):
+            with raw(server):
+                pass
+    came, went = (
+        [line for line in lines(log) if line["event"] == f"client {how}"] for how in ("came", "went")
+    )
+    assert 5 <= len(came) < 40
+    assert {line["client"] for line in went} <= {line["client"] for line in came}

@@ -12,7 +12,7 @@ from action_images.errors import ActionImagesError
 from action_images.robot import Observation
 from action_images.serving.client import Refused, RemotePolicy
 from action_images.serving.messages import Request
-from action_images.serving.plausible import check_observation, check_tool_is_seen
+from action_images.serving.plausible import check_observation, check_tool_is_seen, doubts
 from action_images.serving.tensors import observation_from_request, request_from_observation
 
 
@@ -68,6 +68,18 @@ def test_a_tool_in_no_view_is_told_with_pixels():
     ):
         with pytest.raises(ActionImagesError, match=r"in no view \(view 0: .* px\)\. .*inverted.*OpenGL"):
             check_tool_is_seen(wrong)
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.6])
+def test_intrinsics_of_another_size_whose_centre_is_in_the_image_are_remarked_on(server, factor):
+    seen = observation()
+    scale = torch.tensor([[factor], [factor], [1.0]])
+    wrong = replace(seen, cameras=replace(seen.cameras, intrinsics=seen.cameras.intrinsics * scale))
+    assert doubts(seen) == ()
+    assert "another image size" in doubts(wrong)[0]
+    with RemotePolicy(uri(server), timeout_s=PATIENCE_S) as policy:
+        reply = policy.infer(request_from_observation(wrong, action_format="matrix"))
+    assert [told for told in reply.warnings if "'intrinsics' of view 0" in told]
 
 
 def test_intrinsics_of_larger_images_are_refused():

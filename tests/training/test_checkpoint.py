@@ -22,6 +22,7 @@ from action_images.training.checkpoint import (
     save,
 )
 from action_images.training.ema import EMA
+from action_images.training.run_folder import clean
 
 
 def network() -> nn.Module:
@@ -204,3 +205,13 @@ def test_without_a_decay_the_weights_stand_for_themselves():
     ema.update()
     with ema.in_place():
         assert ema.named() == {}
+
+
+def test_what_a_killed_note_left_in_a_checkpoint_is_removed(tmp_path):
+    (tmp_path / "recipe.json").touch()
+    noted = tmp_path / "checkpoints" / "step-00000001"
+    noted.mkdir(parents=True)
+    for name in ("state.json", ".state.json.abcdefgh.part.json"):
+        (noted / name).touch()
+    clean(tmp_path)
+    assert [path.name for path in noted.iterdir()] == ["state.json"]

@@ -2,10 +2,14 @@
 
 import importlib
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from action_images.errors import ActionImagesError
+from action_images.errors import ActionImagesError, printable
 from action_images.extras import cure_of
 
 BUG = 70
@@ -50,7 +54,8 @@ def _run(command: str, arguments: list[str]) -> int:
 
     try:
         run = importlib.import_module(f"action_images.cli.{COMMANDS[command].stem}").main
-        return tyro.cli(run, args=arguments, prog=f"action-images {command}") or 0
+        with _terminable():
+            return tyro.cli(run, args=arguments, prog=f"action-images {command}") or 0
     except BrokenPipeError:
         _forget_stdout()
         return 0
@@ -63,6 +68,28 @@ def _run(command: str, arguments: list[str]) -> int:
         return _say(command, "interrupted", code=130)
     except Exception:
         return _bug(command)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends a command as Ctrl-C does, so that it lets go of what it holds; a second one ends at once.
+
+    Commands that wait for signals themselves, and programs that handle this one, are left to it.
+    """
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+
+    def interrupt(*_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _refused(command: str, error: Exception) -> int:
@@ -82,7 +109,7 @@ def _bug(command: str) -> int:
 
 
 def _say(command: str, sentence: str, *, code: int) -> int:
-    print(f"action-images {command}: {sentence}", file=sys.stderr)
+    print(f"action-images {command}: {printable(sentence)}", file=sys.stderr)
     return code
 
 

@@ -132,19 +132,18 @@ def _calibrate(what: Shooting) -> None:
     import json
     import math
 
-    from rich.console import Console
-
     from action_images.calibration import calibrate, load_shots
     from action_images.calibration.solve import report
     from action_images.episodes.cameras_file import load_cameras, save_cameras
     from action_images.files.atomic import write_text
     from action_images.reports.calibration_picture import save_calibration_picture
+    from action_images.terminal.console import PlainConsole
 
     if not what.folders:
         raise ActionImagesError("give at least one folder of pictures; its name is the camera's")
     if min(what.pose_std_mm, what.pose_std_deg) <= 0:
         raise ActionImagesError("--pose-std-mm and --pose-std-deg are above 0; no robot is exact")
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     with console.status("looking for the board"):
         shots = load_shots(list(what.folders), what.poses, what.board())
     given = load_cameras(what.intrinsics) if what.intrinsics else {}
@@ -171,7 +170,6 @@ def _calibrate(what: Shooting) -> None:
         estimated = ", ".join(name for name in shots.sizes if name not in kept)
         console.print(
             f"{what.intrinsics} has no {estimated}: estimated from the pictures",
-            highlight=False,
             soft_wrap=True,
         )
     _say(result, what)
@@ -181,10 +179,11 @@ def _say(result, what: Shooting) -> None:
     import math
     from statistics import median
 
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    from action_images.terminal.console import PlainConsole
+
+    console = PlainConsole()
     table = Table("camera", "n", "corners px", "miss px", "miss mm", "± mm", "± deg", "focal px")
     for i, name in enumerate(result.names):
         mine = result.of(name)
@@ -204,18 +203,17 @@ def _say(result, what: Shooting) -> None:
         soft_wrap=True,
     )
     for path in result.shots.blind:
-        console.print(f"board not found: {path}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"board not found: {path}", soft_wrap=True)
     rule = "more than 4 times the median and 2 px"
     for residual in result.dropped:
         console.print(
             f"left out ({rule}): {residual.sighting.picture}: {residual.miss_px:.1f} px",
-            markup=False,
             soft_wrap=True,
         )
     for residual in result.outliers:
         found = f"{residual.sighting.picture}: {residual.miss_px:.1f} px"
         text = f"outlier ({rule}), kept: {found}; look at it, then --drop-outliers"
-        console.print(text, markup=False, soft_wrap=True)
+        console.print(text, soft_wrap=True)
     if what.straighten:
         for i, name in enumerate(result.names):
             k1, k2 = result.refined.unknowns.lens.radial[i].tolist()
@@ -223,8 +221,6 @@ def _say(result, what: Shooting) -> None:
             command = f"action-images calibrate straighten {name}.mp4 {options}"
             console.print(
                 f"{name}: its videos must be straightened: {command}",
-                markup=False,
-                highlight=False,
                 soft_wrap=True,
             )
     console.print(
@@ -236,6 +232,7 @@ def _carry(what: Carry) -> None:
     from action_images.calibration.solve import carried
     from action_images.episodes.cameras_file import load_cameras, save_cameras
     from action_images.episodes.trajectory_file import load_trajectory
+    from action_images.terminal.console import PlainConsole
 
     in_tool, fixed = load_cameras(what.in_tool), load_cameras(what.beside) if what.beside else {}
     if moving := [name for name, camera in in_tool.items() if camera.batch_shape]:
@@ -250,7 +247,8 @@ def _carry(what: Carry) -> None:
     path = load_trajectory(what.trajectory)
     what.out.parent.mkdir(parents=True, exist_ok=True)
     save_cameras(what.out, {**fixed, **carried(in_tool, path.world_from_tool)})
-    print(f"{what.out}: {', '.join([*fixed, *in_tool])}, {path.num_frames} frames")
+    names = ", ".join([*fixed, *in_tool])
+    PlainConsole().print(f"{what.out}: {names}, {path.num_frames} frames", soft_wrap=True)
 
 
 def _straighten(what: Straighten) -> None:
@@ -261,6 +259,7 @@ def _straighten(what: Straighten) -> None:
     from action_images.calibration.lens import Lens, lens_of, straighten
     from action_images.episodes.cameras_file import load_cameras
     from action_images.episodes.video import VideoFrames, write_video
+    from action_images.terminal.console import PlainConsole
 
     rig = load_cameras(what.cameras)
     if what.video.stem not in rig:
@@ -283,4 +282,4 @@ def _straighten(what: Straighten) -> None:
     straight_frames = (straighten(frame[None], lens)[0] for frame in chain.from_iterable(parts))
     pixel_format = "yuv444p" if height % 2 or width % 2 else "yuv420p"
     write_video(what.out, straight_frames, frames.fps, what.crf, pixel_format)
-    print(f"{what.out}: {len(frames)} frames")
+    PlainConsole().print(f"{what.out}: {len(frames)} frames", soft_wrap=True)

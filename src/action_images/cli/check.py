@@ -26,15 +26,15 @@ def main(
         thumbnails: show at most so many episodes on the page, the worst first.
         thorough: try other conventions in every episode, not only in 16 and in those that fit worse.
     """
-    from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
     from rich.table import Table
 
     from action_images.episodes.checks.check import check_dataset, open_possible, summary
     from action_images.reports.data_page import write_data_page
+    from action_images.terminal.console import PlainConsole
 
     columns = (TextColumn("checking"), MofNCompleteColumn(), TimeRemainingColumn())
-    told = Console(stderr=True)
+    told = PlainConsole(stderr=True)
     with Progress(*columns, console=told, transient=True, disable=not told.is_terminal) as progress:
         bar = progress.add_task("checking", total=None)
         verdict = check_dataset(
@@ -43,7 +43,7 @@ def main(
             lambda done, total: progress.update(bar, completed=done, total=total),
             thorough=thorough,
         )
-    console = Console()
+    console = PlainConsole()
     views = ", ".join(verdict.views)
     counts = f"{verdict.num_episodes} episodes, {verdict.num_frames} frames at {verdict.fps:g}/s"
     console.print(f"{dataset}: {counts}, views {views}", soft_wrap=True)
@@ -54,11 +54,9 @@ def main(
         console.print(table)
     for finding in verdict.findings:
         place = finding.episode or dataset
-        console.print(
-            f"{finding.level}: {place}: {finding.message}", markup=False, highlight=False, soft_wrap=True
-        )
-    console.print(verdict.conclusion, markup=False, highlight=False, soft_wrap=True)
+        console.print(f"{finding.level}: {place}: {finding.message}", soft_wrap=True)
+    console.print(verdict.conclusion, soft_wrap=True)
     page = dataset / "check.html" if html is None else html
     write_data_page(page, open_possible(dataset), verdict, thumbnails)
-    print(f"thumbnails: {page}")
+    console.print(f"thumbnails: {page}", soft_wrap=True)
     return 1 if verdict.num_errors else 0

@@ -20,11 +20,11 @@ def main(first: Path, second: Path, /) -> None:
         second: another one.
     """
     from rich.box import SIMPLE
-    from rich.console import Console
     from rich.table import Table
 
     from action_images.evaluation.statistics import pair
     from action_images.evaluation.trial import load_trials
+    from action_images.terminal.console import PlainConsole
 
     trials = [load_trials(folder) for folder in (first, second)]
     outcomes = list(map(_outcomes, trials))
@@ -39,7 +39,7 @@ def main(first: Path, second: Path, /) -> None:
         pairing = pair(*rows)
         unshared = (str(pairing.only_first), str(pairing.only_second), f"{pairing.p_value:.3g}")
         table.add_row(task, str(pairing.num_pairs), *(_rate(list(part.values())) for part in rows), *unshared)
-    Console().print(table)
+    PlainConsole().print(table)
 
 
 def _outcomes(trials: "Sequence[TrialRecord]") -> dict[tuple[str, int], bool]:

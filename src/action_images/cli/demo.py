@@ -45,8 +45,6 @@ def main(
     import time
     from dataclasses import replace
 
-    from rich.console import Console
-
     from action_images.benchmarks import DEFAULT, find_benchmark, require_task
     from action_images.control import Execution
     from action_images.evaluation.closed_loop import EvaluationConfig, judge, open_results
@@ -59,12 +57,13 @@ def main(
     from action_images.reports.film import write_film
     from action_images.reports.report import write_report
     from action_images.sim import Tabletop
+    from action_images.terminal.console import PlainConsole
 
     tasks = tuple(dict.fromkeys(task))
     benchmark = find_benchmark(DEFAULT)
     for name in tasks:
         require_task(benchmark, name)
-    console = Console(highlight=False)
+    console = PlainConsole()
     planner: Policy = maker_of(policy, Planning(mode="joint", imagine=True))()
     if instruction is not None:
         planner = Told(planner, instruction)
@@ -98,9 +97,11 @@ def main(
             goal = None if expert is None else expert.world_from_tool[-1]
             write_film(rollout, results / film, trial.detail, goal)
             append_trial(results, replace(trial, film=str(film)))
-            outcome = "[green]done[/green]" if trial.succeeded else f"[red]failed[/red] ({trial.failure})"
+            outcome = "done" if trial.succeeded else f"failed ({trial.failure})"
             told = f'{name}: "{trial.instruction}": {outcome}: {trial.detail}'
-            console.print(f"{told}. {trial.num_plans} plans of {trial.plan_ms:.0f} ms, {took:.1f} s in all")
+            colour = "green" if trial.succeeded else "red"
+            planned = f"{trial.num_plans} plans of {trial.plan_ms:.0f} ms, {took:.1f} s in all"
+            console.print(f"{told}. {planned}", style=colour)
     written = write_report([results], out / "report.html")
     console.print(f"films: {results / 'films'}; report: {written.path}")
 

@@ -41,13 +41,13 @@ def main(
         lora_rank: of the adapters on all projections of all blocks.
     """
     import torch
-    from rich.console import Console
     from rich.table import Table
 
     from action_images.canvas import MODES
     from action_images.model import cost
     from action_images.model.autoencoders.autoencoder import check_size, num_latent_frames
     from action_images.model.presets import build_autoencoder, preset_named
+    from action_images.terminal.console import PlainConsole
 
     chosen = preset_named(preset)
     if mode not in MODES:
@@ -72,9 +72,9 @@ def main(
         else torch.float32
     )
     tokens = load.num_tokens(network.patch)
-    console = Console()
+    console = PlainConsole()
     clip = f"{num_views} views, {num_frames} frames of {size[0]} x {size[1]} px"
-    console.print(f"[bold]{preset}[/bold], mode {mode}: {clip}, {str(kind).removeprefix('torch.')}")
+    console.print(f"{preset}, mode {mode}: {clip}, {str(kind).removeprefix('torch.')}")
     console.print(
         f"{cost.count_parameters(network):,} parameters; {load.num_frames} latent frames, {tokens:,} tokens "
         "a sample"

@@ -39,7 +39,6 @@ def main(
         released: Draw as the public release of the method does (its weights were trained on such images).
         axis_length: From the tool's position to the spots on its axes, in m.
     """
-    from rich.console import Console
     from rich.progress import track
 
     from action_images.codec import RELEASED, ActionImageFormat, draw_uint8
@@ -49,6 +48,7 @@ def main(
     from action_images.episodes.trajectory_file import load_trajectory
     from action_images.episodes.video import VideoFrames, read_video, write_video
     from action_images.reports.pictures import save_png
+    from action_images.terminal.console import PlainConsole
 
     format = replace(RELEASED if released else ActionImageFormat(), axis_length=axis_length)
     path, rig = load_trajectory(trajectory, columns), load_cameras(cameras)
@@ -59,11 +59,9 @@ def main(
         if over is not None:
             scene = _file(over, name, ".mp4")
             check_pictures(camera, VideoFrames(scene).size, str(scene))
-    console = Console()
+    console = PlainConsole()
     for name, camera in rig.items():
-        console.print(
-            told_inside(name, camera, path.world_from_tool.translation), markup=False, soft_wrap=True
-        )
+        console.print(told_inside(name, camera, path.world_from_tool.translation), soft_wrap=True)
     out.mkdir(parents=True, exist_ok=True)
     for name, camera in track(rig.items(), description="drawing"):
         # One camera at a time: their images may differ in size, and memory holds one view.

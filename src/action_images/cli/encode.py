@@ -40,7 +40,6 @@ def main(
         workers: how many of them; as many as the cluster has room for if not given.
         threads: processor threads of each worker; another number may change last digits.
     """
-    from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from action_images.episodes.dataset import Dataset
@@ -48,6 +47,7 @@ def main(
     from action_images.model.shipped import models_folder
     from action_images.parallel.cluster import executor_named
     from action_images.samples.window import Cutting
+    from action_images.terminal.console import PlainConsole
     from action_images.training.latents import Encoding, encode_dataset
 
     folder = models_folder(model)
@@ -63,11 +63,11 @@ def main(
         dataset, folder, cache, views or Dataset(dataset).view_names, cutting, clips.size, device
     )
     executor = executor_named(on, workers, threads, device)
-    told = Console(stderr=True)
+    told = PlainConsole(stderr=True)
     columns = (TextColumn("encoding"), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=told, transient=True, disable=not told.is_terminal) as progress:
         bar = progress.add_task("encoding", total=None)
         total = encode_dataset(
             encoding, lambda done, all_: progress.update(bar, completed=done, total=all_), executor
         )
-    Console().print(f"{total} windows: {cache}", soft_wrap=True)
+    PlainConsole().print(f"{total} windows: {cache}", soft_wrap=True)

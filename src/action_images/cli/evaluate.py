@@ -153,13 +153,13 @@ def _beside(config: "EvaluationConfig", judged: "NamedPolicy", ceiling: str) -> 
 
 
 def _run(config: "EvaluationConfig", out: Path, trials: int, workers: int, *, films: bool) -> None:
-    from rich.console import Console
     from rich.progress import track
 
     from action_images.evaluation.closed_loop import evaluate
     from action_images.evaluation.trial import load_trials
+    from action_images.terminal.console import PlainConsole
 
-    console = Console()
+    console = PlainConsole()
     scenes = config.protocol.addresses(trials)
     running = evaluate(config, out, trials, num_workers=workers)
     for _ in track(running, f"{config.policy_name:<14}", len(scenes), console=console):
@@ -171,13 +171,13 @@ def _run(config: "EvaluationConfig", out: Path, trials: int, workers: int, *, fi
 
 
 def _film(config: "EvaluationConfig", out: Path, workers: int) -> None:
-    from rich.console import Console
     from rich.progress import track
 
     from action_images.evaluation.closed_loop import film
     from action_images.reports.film import write_film
+    from action_images.terminal.console import PlainConsole
 
-    console = Console()
+    console = PlainConsole()
     filming = film(config, out, write_film, num_workers=workers)
     for trial in track(filming, f"{'films':<14}", console=console):
         if trial.film is None:

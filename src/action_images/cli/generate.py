@@ -205,12 +205,11 @@ def _scene(
 
 def _write(out: Path, names: list[str], prediction, format, fps: float) -> None:
     """Videos and action videos of each view, the trajectory with its confidence, and a sheet of it all."""
-    from rich.console import Console
-
     from action_images.codec.overlay import overlay
     from action_images.episodes.trajectory_file import save_trajectory
     from action_images.episodes.video import write_video
     from action_images.reports.pictures import contact_sheet, save_png
+    from action_images.terminal.console import PlainConsole
 
     rows = []
     for view, name in enumerate(names):
@@ -235,5 +234,5 @@ def _write(out: Path, names: list[str], prediction, format, fps: float) -> None:
             {"confidence": reading.confidence, "valid": reading.valid.float()},
         )
         known = int(reading.valid.sum())
-        Console().print(f"{known} of {len(reading.valid)} frames have a pose that can be relied on")
-    Console().print(f"written: {out}")
+        PlainConsole().print(f"{known} of {len(reading.valid)} frames have a pose that can be relied on")
+    PlainConsole().print(f"written: {out}")

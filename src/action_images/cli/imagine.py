@@ -56,7 +56,6 @@ def main(
     from dataclasses import replace
 
     import torch
-    from rich.console import Console
 
     from action_images.codec.overlay import overlay
     from action_images.episodes.dataset import Dataset
@@ -67,6 +66,7 @@ def main(
     from action_images.inference.pacing import paced_from, recording
     from action_images.model.shipped import models_folder
     from action_images.reports.pictures import contact_sheet, save_png
+    from action_images.terminal.console import PlainConsole
 
     generator = ClipGenerator.load(models_folder(model), device, sampling, getattr(torch, dtype))
     source = Dataset(dataset)
@@ -80,7 +80,7 @@ def main(
             f"{shown.id}: has no tool pose to begin from; label the data set first (action-images label)"
         )
     frames = paced_from(shown, start, generator.clips.fps)[:num_frames]
-    console, rows = Console(), []
+    console, rows = PlainConsole(), []
     if second_view and len(frames) < num_frames:
         raise ActionImagesError(
             f"{shown.id}: has {len(frames)} model frames from {start} on, a clip {num_frames}; begin earlier"
@@ -99,7 +99,7 @@ def main(
         for name, view, real in zip(chosen, video.mul(255).round().byte(), scene.video, strict=True):
             write_video(out / f"{name}.mp4", view, generator.clips.fps)
             rows += [view, real.add(1).mul(127.5).round().byte()]
-        console.print(f"imagined {', '.join(chosen[1:])} from {chosen[0]}", highlight=False)
+        console.print(f"imagined {', '.join(chosen[1:])} from {chosen[0]}")
     else:
         for rank, future in enumerate(
             imagining.imagine(generator, scene, 4 if samples is None else samples, seed)
@@ -114,7 +114,6 @@ def main(
             save_trajectory(folder / "trajectory.csv", future.trajectory, {"confidence": future.confidence})
             console.print(
                 f"future {rank}: agreement {future.agreement:.3f}, confidence {future.confidence.mean():.2f}",
-                highlight=False,
             )
     save_png(out / "contact_sheet.png", contact_sheet(rows))
     console.print(f"written: {out}", soft_wrap=True)

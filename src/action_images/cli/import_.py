@@ -41,12 +41,12 @@ def main(
         columns: a json file that says which columns the tool's poses are in, and their notation
             (docs/data.md); for recordings and lerobot.
     """
-    from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from action_images.episodes.importing import Job, import_episodes
+    from action_images.terminal.console import PlainConsole
 
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     columns = (TextColumn("importing"), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("importing", total=None)
@@ -55,16 +55,17 @@ def main(
             job, out, workers, limit, lambda done, total: progress.update(bar, completed=done, total=total)
         )
     for sentence in outcome.sentences():
-        console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+        console.print(sentence, soft_wrap=True)
     for episode_id, reason in outcome.refused.items():
-        console.print(f"refused {episode_id}: {reason}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"refused {episode_id}: {reason}", soft_wrap=True)
     numbers = {
         "imported": outcome.imported,
         "already there": outcome.already_there,
         "refused": outcome.refused,
     }
     counts = ", ".join(f"{len(those)} {what}" for what, those in numbers.items())
-    print(f"{out}: {counts} ({outcome.format}); look at them with: action-images check {out}")
+    done = f"{out}: {counts} ({outcome.format}); look at them with: action-images check {out}"
+    PlainConsole().print(done, soft_wrap=True)
     return 0
 
 

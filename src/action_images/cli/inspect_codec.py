@@ -48,12 +48,12 @@ def main(
     import json
     from itertools import product
 
-    from rich.console import Console
     from rich.progress import track
 
     from action_images.evaluation import codec_error
     from action_images.files.atomic import write_text
     from action_images.reports.codec_error_plot import plot_codec_error
+    from action_images.terminal.console import PlainConsole
 
     settings = [
         codec_error.Setting(size, num, name, precision)
@@ -62,9 +62,9 @@ def main(
     samples = list(
         track(codec_error.measure(settings, clips, seed), total=len(settings), description="reading")
     )
-    Console().print(codec_error.table(samples))
+    PlainConsole().print(codec_error.table(samples))
     correlation = codec_error.rank_correlation(samples)
-    Console().print(
+    PlainConsole().print(
         f"rank correlation of predicted and actual position error over all frames: {correlation:.2f}"
     )
     if out is not None:
@@ -76,4 +76,4 @@ def main(
         }
         write_text(out / "codec_error.json", json.dumps(content, indent=1) + "\n")
         plot_codec_error(samples, out / "codec_error.png")
-        Console().print(f"{out / 'codec_error.png'}")
+        PlainConsole().print(f"{out / 'codec_error.png'}")

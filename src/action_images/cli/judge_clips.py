@@ -77,11 +77,11 @@ def main(
     # Also what is imported late: an hour of judging must not end in an error.
     import cv2  # noqa: F401
     import torchmetrics  # noqa: F401
-    from rich.console import Console
 
     from action_images.episodes.dataset import Dataset
     from action_images.evaluation.clip_answers import JUDGED_MODES, FurtherMeasures, answerers, judged_windows
     from action_images.files.lock import alone_in
+    from action_images.terminal.console import PlainConsole
 
     if unknown := sorted(set(mode) - {*JUDGED_MODES}):
         raise ActionImagesError(
@@ -106,9 +106,9 @@ def main(
     with alone_in(out):
         rows = _figures(judged, asked, chosen, measures)
         _write(out, about, rows)
-    console = Console()
+    console = PlainConsole()
     console.print(_table(rows, len(judged)))
-    console.print(f"written: {out / 'clips.json'}, {out / 'clips.md'}", soft_wrap=True, markup=False)
+    console.print(f"written: {out / 'clips.json'}, {out / 'clips.md'}", soft_wrap=True)
 
 
 def _views(source: "Dataset", named: tuple[str, ...]) -> tuple[str, ...]:
@@ -127,13 +127,13 @@ def _figures(
     views: Sequence[str],
     measures: "FurtherMeasures",
 ) -> "list[FigureRow]":
-    from rich.console import Console
     from rich.progress import track
 
     from action_images.evaluation.clip_answers import figures
+    from action_images.terminal.console import PlainConsole
 
     windows = [one.window for one in judged]
-    return figures(track(windows, "judging", console=Console(stderr=True)), asked, views, measures)
+    return figures(track(windows, "judging", console=PlainConsole(stderr=True)), asked, views, measures)
 
 
 def _write(out: Path, about: Mapping, rows: "Sequence[FigureRow]") -> None:

@@ -39,13 +39,13 @@ def main(
         size: height and width of what the cameras show in px; the models' own if not given.
         sampling: how to sample, by name (docs/model.md); the models' own if not given.
     """
-    from rich.console import Console
     from rich.progress import track
 
     from action_images.benchmarks import WorldConfig
     from action_images.evaluation.open_loop import judge_plans, load_plans, markdown, summarise
     from action_images.files.atomic import write_text
     from action_images.policies import Planning, policy_named
+    from action_images.terminal.console import PlainConsole
 
     if policy in ("expert", "expert-video"):
         raise ActionImagesError(
@@ -56,7 +56,7 @@ def main(
     shown = judged.image_size if size is None else (size, size)
     world = WorldConfig(rig=rig, look=look, num_views=views, size=shown)
     running = judge_plans(judged.make(), judged.name, world, asked, out=out)
-    for _ in track(running, "judging", len(asked), console=Console(stderr=True)):
+    for _ in track(running, "judging", len(asked), console=PlainConsole(stderr=True)):
         pass
     wanted = set(asked)
     table = markdown(summarise(scene for scene in load_plans(out) if scene.address in wanted))

@@ -47,13 +47,12 @@ def main(
     """
     from dataclasses import asdict, replace
 
-    from rich.console import Console
-
     from action_images.benchmarks import find_benchmark, require_task
     from action_images.evaluation.protocols import protocol_named
     from action_images.evaluation.simulator_fidelity import fidelity
     from action_images.evaluation.simulator_pairs import load_pairs
     from action_images.files.atomic import write_json
+    from action_images.terminal.console import PlainConsole
 
     if trials < 1 or views < 1:
         raise ActionImagesError(f"--trials {trials}, --views {views}: give at least one of each")
@@ -68,10 +67,10 @@ def main(
     asked = set(product(policies, scenes))
     made = fidelity([pair for pair in load_pairs(out) if (pair.key[0], pair.key[1:]) in asked])
     write_json(out / "simulator.json", _finite(asdict(made)))
-    console = Console()
+    console = PlainConsole()
     console.print(_policy_table(made))
     console.print(_figure_table(made))
-    console.print(f"written: {out / 'simulator.json'}", soft_wrap=True, markup=False)
+    console.print(f"written: {out / 'simulator.json'}", soft_wrap=True)
 
 
 def _run(
@@ -84,13 +83,13 @@ def _run(
     """Add what is missing to the pairs of a folder."""
     from functools import partial
 
-    from rich.console import Console
     from rich.progress import track
 
     from action_images.evaluation.protocols import protocol_named
     from action_images.evaluation.simulator_pairs import BothWorlds, append_pair, compare, load_pairs
     from action_images.files.lock import alone_in
     from action_images.files.settings import keep_settings
+    from action_images.terminal.console import PlainConsole
 
     generator, protocol = models.generator(), protocol_named("in_domain")
     world = protocol.world(num_views=settings["views"], size=generator.clips.size)
@@ -102,7 +101,7 @@ def _run(
         known = frozenset(pair.key for pair in done)
         pairs = compare(policies, worlds, scenes, done=known)
         left = [1 for name, scene in product(policies, scenes) if (name, *scene) not in known]
-        for pair in track(pairs, "both worlds", len(left), console=Console(stderr=True)):
+        for pair in track(pairs, "both worlds", len(left), console=PlainConsole(stderr=True)):
             append_pair(out, pair)
 
 

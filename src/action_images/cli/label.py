@@ -11,10 +11,9 @@ from action_images.terminal.model_options import ModelOptions
 from action_images.terminal.worker_options import WorkerOptions
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from action_images.inference.label_job import Job
     from action_images.parallel.cluster import Executor
+    from action_images.terminal.console import PlainConsole
 
 
 @dataclass(frozen=True)
@@ -57,15 +56,14 @@ def main(
         out: folder to write to; never the data set itself.
         limit: label at most so many episodes.
     """
-    from rich.console import Console
-
     from action_images.episodes.dataset import Dataset
     from action_images.inference.label_job import Job
     from action_images.inference.labelling import Labelling
     from action_images.model.shipped import SHIPPED, SHIPPED_KNOW
+    from action_images.terminal.console import PlainConsole
 
     if models.model == SHIPPED:
-        Console(stderr=True).print(SHIPPED_KNOW)
+        PlainConsole(stderr=True).print(SHIPPED_KNOW)
     labelling = Labelling(
         models.name,
         how.views or Dataset(dataset).view_names[:2],
@@ -84,28 +82,25 @@ def main(
 
 
 def _label_spots(job: "Job", out: Path, limit: int | None, executor: "Executor") -> None:
-    from rich.console import Console
-
     from action_images.inference.label_spots import label_spots
+    from action_images.terminal.console import PlainConsole
     from action_images.terminal.progress import counting
 
     with counting("labelling") as tell:
         reasons = list(label_spots(job, out, limit, tell, executor).values())
-    console = Console()
+    console = PlainConsole()
     console.print(
         f"{reasons.count(None)} episodes: one view shows no depth, "
         f"so there are image points and no poses: {out}/labels",
-        markup=False,
     )
     _tell_reasons(console, reasons, out / "labels/refused.json")
 
 
 def _label_poses(job: "Job", out: Path, limit: int | None, executor: "Executor") -> None:
-    from rich.console import Console
-
     from action_images.episodes.dataset import Dataset
     from action_images.inference.labelled_copy import label_dataset
     from action_images.reports.labels_page import write_labels_page
+    from action_images.terminal.console import PlainConsole
     from action_images.terminal.progress import counting
 
     with counting("labelling") as tell:
@@ -113,11 +108,10 @@ def _label_poses(job: "Job", out: Path, limit: int | None, executor: "Executor")
     write_labels_page(out / "labels.html", Dataset(out), labels)
     num_frames, num_unknown = (sum(row.num_frames for row in labels), sum(row.num_unknown for row in labels))
     mean = sum(row.mean_confidence * row.num_frames for row in labels) / num_frames
-    console = Console()
+    console = PlainConsole()
     console.print(
         f"{len(labels)} episodes, {num_frames} frames, {num_unknown} without a label; mean confidence "
         f"{mean:.2f}",
-        highlight=False,
     )
     labelling = job.labelling
     bare = [row for row in labels if row.reason is None and not labelling.keeps(row)]
@@ -127,12 +121,12 @@ def _label_poses(job: "Job", out: Path, limit: int | None, executor: "Executor")
             f"less than {labelling.least_known:.0%} of their frames could be read"
         )
     _tell_reasons(console, [row.reason for row in labels], out / "labels/episodes.jsonl")
-    console.print(f"written: {out}; review: {out / 'labels.html'}", soft_wrap=True, markup=False)
+    console.print(f"written: {out}; review: {out / 'labels.html'}", soft_wrap=True)
 
 
-def _tell_reasons(console: "Console", reasons: Sequence[str | None], path: Path) -> None:
+def _tell_reasons(console: "PlainConsole", reasons: Sequence[str | None], path: Path) -> None:
     """How many episodes were not labelled, and why the first was not; nothing where all were."""
     found = [reason for reason in reasons if reason is not None]
     if found:
         told = f"{len(found)} episodes were not labelled ({path} says why); the first: {found[0]}"
-        console.print(told, soft_wrap=True, highlight=False, markup=False)
+        console.print(told, soft_wrap=True)

@@ -39,7 +39,6 @@ def main(
         axis_length: From the tool's position to the spots on its axes as they were drawn, in m.
     """
     import torch
-    from rich.console import Console
     from rich.table import Table
 
     from action_images.codec import RELEASED, ActionImageFormat
@@ -50,6 +49,7 @@ def main(
     from action_images.episodes.trajectory_file import save_trajectory
     from action_images.episodes.video import read_video
     from action_images.structs import stack
+    from action_images.terminal.console import PlainConsole
 
     rig = load_cameras(cameras)
     if columns is not None:
@@ -93,8 +93,9 @@ def main(
         for values in (reading.position_std * 1e3, reading.residual_px)
     ]
     table.add_row(str(num_frames), f"{num_frames - num_invalid}", *median, f"{int(reading.is_open.sum())}")
-    Console().print(table, f"{out}")
+    PlainConsole().print(table, f"{out}")
     if num_invalid:
         frames = (~known).nonzero().flatten().tolist()
-        Console().print(f"[yellow]not valid: frames {frames[:20]}{' ...' if num_invalid > 20 else ''}[/]")
+        more = " ..." if num_invalid > 20 else ""
+        PlainConsole().print(f"not valid: frames {frames[:20]}{more}", style="yellow")
     return 1 if num_invalid else 0

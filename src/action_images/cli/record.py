@@ -54,7 +54,6 @@ def main(
     """
     from itertools import product
 
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -71,6 +70,7 @@ def main(
     from action_images.policies import maker_of, name_of
     from action_images.sim import LOOKS, RIGS, find_task
     from action_images.sim.record import RecordingConfig, record
+    from action_images.terminal.console import PlainConsole
 
     benchmark = find_benchmark(DEFAULT)
     last_seed, num_seeds = seed + episodes - 1, benchmark.seeds.first_for_judging
@@ -139,7 +139,7 @@ def main(
         for one, succeeded in record(out, wanted, recording, num_workers=workers, crf=crf):
             progress.update(bar, advance=1, description=one[0])
             failed += [] if succeeded else [recording.episode_id(*one)]
-    console = Console()
+    console = PlainConsole()
     console.print(
         f"{len(wanted) - len(failed)} of {len(wanted)} demonstrations are in {out} ({num_there} were there "
         "before)"
@@ -148,7 +148,7 @@ def main(
         why = "had nothing to correct, or failed, and were left out"
         if actor not in ("clumsy", "corrected"):
             why = f"failed, and were left out: {', '.join(failed)}"
-        console.print(f"[yellow]{len(failed)} experts {why}[/yellow]")
+        console.print(f"{len(failed)} experts {why}", style="yellow")
 
 
 def _keep_settings(writer: "DatasetWriter", recording: "RecordingConfig", settings: dict) -> None:

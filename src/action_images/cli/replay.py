@@ -35,11 +35,11 @@ def main(
         crf: H.264 quality, 0 (best) to 51.
         json: Also write the figures to this file.
     """
-    from rich.console import Console
     from rich.progress import track
 
     from action_images.benchmarks import WorldConfig, require_task
     from action_images.evaluation.ceiling import Gate, run_trials, summarise
+    from action_images.terminal.console import PlainConsole
 
     if trials < 1 or seed < 0 or not sizes or any(size % 2 or size < 16 for size in sizes):
         raise ActionImagesError(
@@ -54,7 +54,7 @@ def main(
     for name in names:
         require_task(world.benchmark, name)
     gate = Gate(world, sizes=sizes, crf=crf)
-    console, everything, ceilings = Console(), [], []
+    console, everything, ceilings = PlainConsole(), [], []
     for name in names:
         runs = run_trials(name, range(seed, seed + trials), gate, num_workers=workers)
         done = list(track(runs, description=f"{name:<22}", total=trials, console=console))

@@ -22,15 +22,13 @@ def main(
         out: The page to write.
         training_log: A log with one JSON object a line; its numbers are drawn as curves.
     """
-    from rich.console import Console
-
     from action_images.reports.report import write_report
+    from action_images.terminal.console import PlainConsole
 
     written = write_report(results, out, training_log)
     for warning in written.warnings:
-        Console(stderr=True).print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
-    Console().print(
+        PlainConsole(stderr=True).print(f"warning: {warning}", style="yellow", soft_wrap=True)
+    PlainConsole().print(
         f"{written.num_trials} trials: {written.path} ({written.num_bytes / 1e6:.1f} MB)",
-        markup=False,
         soft_wrap=True,
     )

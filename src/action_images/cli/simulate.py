@@ -48,7 +48,6 @@ def main(
     from dataclasses import replace
 
     import torch
-    from rich.console import Console
 
     from action_images.episodes.dataset import Dataset
     from action_images.episodes.trajectory_file import load_trajectory
@@ -58,6 +57,7 @@ def main(
     from action_images.inference.simulate import simulate
     from action_images.model.shipped import models_folder
     from action_images.reports.pictures import contact_sheet, save_png
+    from action_images.terminal.console import PlainConsole
 
     generator = ClipGenerator.load(models_folder(model), device, sampling, getattr(torch, dtype))
     source = Dataset(dataset)
@@ -94,9 +94,7 @@ def main(
             rows.append(real.add(1).mul(127.5).round().byte())
     save_png(out / "contact_sheet.png", contact_sheet(rows))
     told = "" if trajectory is not None else ", recorded below simulated in the contact sheet"
-    Console().print(
-        f"{pixels.shape[1]} frames of {', '.join(chosen)}{told}: {out}", soft_wrap=True, highlight=False
-    )
+    PlainConsole().print(f"{pixels.shape[1]} frames of {', '.join(chosen)}{told}: {out}", soft_wrap=True)
 
 
 def _first(path: list[int], frames: int | None, name: str) -> list[int]:

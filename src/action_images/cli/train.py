@@ -72,14 +72,14 @@ def main(
 
 
 def _train(run: Training) -> None:
-    from rich.console import Console
     from torch import distributed
 
     from action_images.reports.training_pictures import pictures_into
+    from action_images.terminal.console import PlainConsole
     from action_images.training.run_folder import CHECKPOINTS
     from action_images.training.train import train
 
-    console = Console(highlight=False)
+    console = PlainConsole()
     try:
         model = train(run.recipe, run.out, pictures_into(run.out), run.trackers, objective_of(run.recipe))
     except KeyboardInterrupt:
@@ -93,20 +93,17 @@ def _train(run: Training) -> None:
 
 def _plan(recipe: Recipe, out: Path) -> None:
     """Print what the run will take, and draw its first batch."""
-    from rich.console import Console
-
+    from action_images.terminal.console import PlainConsole
     from action_images.training.setup import clips_of, open_mixture
 
     clips = clips_of(recipe)
     mixture = open_mixture(recipe.sources, recipe, clips, recipe.seed)
     judged = open_mixture(recipe.validation, recipe, clips, recipe.seed) if recipe.validation else None
-    console = Console(highlight=False)
+    console = PlainConsole()
     height, width = clips.size
     frames = f"{clips.num_frames} frames of {height} x {width} px at {clips.fps:g} a second"
     clip = f"{recipe.num_views} views, {frames}"
-    console.print(
-        f"[bold]{recipe.preset}[/bold], {recipe.num_steps} steps of {recipe.batch_size} samples: {clip}"
-    )
+    console.print(f"{recipe.preset}, {recipe.num_steps} steps of {recipe.batch_size} samples: {clip}")
     _print_data(console, recipe, mixture, judged)
     _print_costs(console, recipe, clips, mixture)
     out.mkdir(parents=True, exist_ok=True)

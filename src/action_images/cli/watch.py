@@ -31,10 +31,9 @@ def main(
         look: Colours and light.
         columns: How many moments the contact sheet shows.
     """
-    from rich.console import Console
-
     from action_images.sim import LOOKS, RIGS, TASKS, find_task
     from action_images.sim.record import RecordingConfig
+    from action_images.terminal.console import PlainConsole
 
     if size % 2 or columns < 2:
         raise ActionImagesError(
@@ -45,7 +44,7 @@ def main(
     for name in TASKS if task == "all" else (task,):
         find_task(name)
         said = _film(name, seed, recording, out / f"{name}_{seed}", columns)
-        Console().print(said, soft_wrap=True)
+        PlainConsole().print(said, soft_wrap=True)
 
 
 def _film(name: str, seed: int, recording, path: Path, columns: int) -> str:

@@ -120,7 +120,8 @@ class DatasetWriter:
     def _clean(self) -> None:
         """Remove what a killed writer left behind."""
         shutil.rmtree(self._staging, ignore_errors=True)
-        for pattern in ("meta", "meta/episodes/*", "data/*"):
+        remove_leftovers(self.path)
+        for pattern in ("meta", "meta/*", "meta/episodes/*", "data/*"):
             for folder in self.path.glob(pattern):
                 remove_leftovers(folder)
 

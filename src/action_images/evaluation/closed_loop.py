@@ -26,6 +26,7 @@ from action_images.evaluation.trial import (
     write_trials,
 )
 from action_images.files import jsonl
+from action_images.files.atomic import remove_leftovers
 from action_images.files.lock import alone_in
 from action_images.files.settings import keep_settings
 from action_images.geometry import Pose
@@ -37,6 +38,9 @@ Make = Callable[[], Policy]
 
 Called once in every process, so it must be picklable (a function, a class, a functools.partial).
 """
+
+FILMS = "films"
+"""Where films stand in a folder of results."""
 
 
 @dataclass(frozen=True)
@@ -220,6 +224,7 @@ def film(
     differently all the same (a policy that is not repeatable) is yielded without a film.
     """
     with _num_threads(_threads_each(num_workers)), alone_in(folder):
+        remove_leftovers(folder / FILMS)
         trials = {trial.key: trial for trial in load_trials(folder)}
         policy = config.make()
         for trial in to_be_filmed(trials.values()):
@@ -239,7 +244,7 @@ def _filmed(
     again, rollout = judge(policy, config, trial.key, filming=True)
     if again.succeeded != trial.succeeded:
         return trial
-    name = f"films/{trial.task}_{trial.seed}.mp4"
+    name = f"{FILMS}/{trial.task}_{trial.seed}.mp4"
     (folder / name).parent.mkdir(exist_ok=True)
     expert = expert_path(config.environment(trial.task), trial.seed)
     goal = None if expert is None else expert.world_from_tool[-1]

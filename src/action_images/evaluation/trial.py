@@ -4,14 +4,14 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
 from typing_extensions import Self
 
 from action_images.errors import ActionImagesError
 from action_images.files import jsonl
 from action_images.files.atomic import write_text
+from action_images.files.typed import check_fields
 
 UNREACHABLE, GUARD, READER = "unreachable", "guard", "reader"
 GRIPPER, MISSED, TIMEOUT = "gripper", "missed", "timeout"
@@ -73,22 +73,8 @@ class TrialRecord:
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
         """The record of a line's values; raises ActionImagesError where they are not one."""
-        hints = get_type_hints(cls)
-        if unknown := sorted(set(values) - set(hints)):
-            raise ActionImagesError(f"a trial record has no {unknown}")
-        for name, value in values.items():
-            if not _fits(value, hints[name]):
-                raise ActionImagesError(f"a trial record's '{name}' cannot be {value!r}")
+        check_fields(cls, values)
         return cls(**values)
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    """Whether a JSON value is of a field's type."""
-    if get_origin(hint) in (Union, UnionType):
-        return any(_fits(value, part) for part in get_args(hint))
-    if get_origin(hint) is dict:
-        return isinstance(value, dict) and all(_fits(part, float) for part in value.values())
-    return type(value) in (int, float) if hint is float else type(value) is hint
 
 
 def append_trial(folder: Path, record: TrialRecord) -> None:

@@ -2,12 +2,16 @@
 
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+HALF_FILE = re.compile(r"\..+\.[a-z0-9_]{8}\.part(\.[^.]+)?")
+"""What `whole_file` calls a file until it is whole."""
 
 
 @contextmanager
@@ -77,19 +81,35 @@ def whole_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def remove_folder(path: Path) -> None:
+    """Remove a folder so that a kill on the way leaves nothing that looks like it."""
+    leaving = path.with_name(f".{path.name}.part")
+    os.replace(path, leaving)
+    shutil.rmtree(leaving)
+
+
 def remove_leftovers(folder: Path) -> None:
-    """Clean up what killed writers left in a folder that this process alone writes to (see `files.lock`)."""
+    """Clean up what killed writers left in a folder that this process alone writes to (see `files.lock`).
+
+    Files of others are left alone: no editor and no shell calls its own as these are called.
+    """
     for left in folder.glob(".*.old"):
         name = left.with_name(left.name.removeprefix(".").removesuffix(".old"))
+        if not _is_folder(left):
+            continue
         if name.exists():
             shutil.rmtree(left, ignore_errors=True)
         else:
             os.replace(left, name)
     for left in (*folder.glob(".*.part"), *folder.glob(".*.part.*")):
-        if left.is_dir() and not left.is_symlink():
+        if _is_folder(left):
             shutil.rmtree(left, ignore_errors=True)
-        else:
+        elif HALF_FILE.fullmatch(left.name):
             left.unlink(missing_ok=True)
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
 
 
 def _sync(path: Path) -> None:

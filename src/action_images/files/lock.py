@@ -7,6 +7,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from action_images.errors import ActionImagesError
+from action_images.files.atomic import remove_leftovers
 
 LOCK = ".lock"
 """The file of a folder that its writer holds. It stays when the lock is released."""
@@ -24,7 +25,10 @@ def take_lock(folder: Path) -> FileLock | None:
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Hold a folder, made where it is not there; raises ValueError where another process holds it."""
+    """Hold a folder, made where it is not there; raises ActionImagesError where another process holds it.
+
+    What a killed writer left half written in it is removed.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     lock = take_lock(folder)
     if lock is None:
@@ -32,6 +36,7 @@ def alone_in(folder: Path) -> Iterator[None]:
             f"{folder}: another process is writing here; wait for it to end, or choose another folder"
         )
     try:
+        remove_leftovers(folder)
         yield
     finally:
         lock.release()

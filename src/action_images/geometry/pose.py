@@ -33,7 +33,7 @@ class Pose(Struct):
             raise ActionImagesError(f"a pose's matrix is 3 x 4 or 4 x 4, got the shape {tuple(matrix.shape)}")
         if matrix.shape[-2] == 4:
             last_row = matrix.new_tensor([0.0, 0.0, 0.0, 1.0])
-            wrong = ((matrix[..., 3, :] - last_row).abs() > 1e-4).any(-1)
+            wrong = ~((matrix[..., 3, :] - last_row).abs() <= 1e-4).all(-1)  # NaN is wrong too
             cure = "is it transposed, or of another shape?"
             _refuse(wrong, "pose", "has a last row that is not 0 0 0 1", cure)
         return cls(matrix[..., :3, :3], matrix[..., :3, 3]).check()

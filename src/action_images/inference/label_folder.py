@@ -1,7 +1,8 @@
 """The folder that labels are written to: of which data set and which settings it is."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
@@ -11,12 +12,24 @@ from action_images.episodes.episode import EpisodeError
 from action_images.episodes.tables import read_table
 from action_images.errors import ActionImagesError
 from action_images.files import jsonl
+from action_images.files.lock import alone_in
 from action_images.files.settings import keep_settings
 from action_images.inference.label_job import Job
 from action_images.inference.labelling import EpisodeLabels
 
 FOLDER = "labels"
 SETTINGS, EPISODES, REFUSED = f"{FOLDER}/settings.json", f"{FOLDER}/episodes.jsonl", f"{FOLDER}/refused.json"
+
+
+@contextmanager
+def alone_with_labels(job: Job, out: Path) -> Iterator[None]:
+    """Hold the labels of a folder.
+
+    Raises as `prepare`, and ActionImagesError where another process holds it.
+    """
+    _check_place(job.source, out)
+    with alone_in(out / FOLDER):
+        yield
 
 
 def prepare(job: Job, out: Path, limit: int | None) -> tuple[Dataset, int]:
@@ -31,8 +44,6 @@ def prepare(job: Job, out: Path, limit: int | None) -> tuple[Dataset, int]:
         raise EpisodeError(
             f"{job.source}: has no view {', '.join(missing)}; it has {', '.join(dataset.view_names)}"
         )
-    _check_place(job.source, out)
-    (out / FOLDER).mkdir(parents=True, exist_ok=True)
     about = {"source": job.source.name, "source_content": _fingerprint(job.source)}
     is_empty = not any((out / FOLDER).glob("*.csv")) and not load_labels(out)
     keep_settings(out / SETTINGS, asdict(job.labelling) | about, empty=is_empty)
@@ -66,8 +77,13 @@ def check_some_labelled(source: Path, reasons: Sequence[str | None]) -> None:
 def _check_place(source: Path, out: Path) -> None:
     if out == source or source in out.parents:
         raise EpisodeError(f"{out}: labels are never written in place; name a folder outside of {source}")
-    if out.exists() and any(out.iterdir()) and not (out / SETTINGS).is_file():
+    if not (out / SETTINGS).is_file() and any(map(_is_foreign, out.rglob("*"))):
         raise EpisodeError(f"{out}: holds something that is no labelled copy; name a new folder")
+
+
+def _is_foreign(path: Path) -> bool:
+    """Whether this is more than what a process leaves that was killed before it had written anything."""
+    return path.is_file() and not path.name.startswith(".")
 
 
 def _fingerprint(source: Path) -> str:

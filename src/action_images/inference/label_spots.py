@@ -8,7 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from action_images.files.atomic import write_json, write_text
-from action_images.inference.label_folder import REFUSED, check_some_labelled, labels_file, prepare
+from action_images.inference.label_folder import (
+    REFUSED,
+    alone_with_labels,
+    check_some_labelled,
+    labels_file,
+    prepare,
+)
 from action_images.inference.label_job import Job
 from action_images.parallel.cluster import Executor, here
 
@@ -30,6 +36,13 @@ def label_spots(
     all.
     """
     job, out = replace(job, source=job.source.resolve()), out.resolve()
+    with alone_with_labels(job, out):
+        return _label_spots(job, out, limit, seen, executor)
+
+
+def _label_spots(
+    job: Job, out: Path, limit: int | None, seen: Callable[[int, int], None] | None, executor: Executor
+) -> dict[str, str | None]:
     dataset, total = prepare(job, out, limit)
     reasons: dict[str, str | None] = dict.fromkeys(dataset.ids[:total])
     left = [number for number in range(total) if not labels_file(out, number).is_file()]

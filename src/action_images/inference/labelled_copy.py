@@ -12,6 +12,7 @@ from action_images.episodes.trajectory_file import save_trajectory
 from action_images.files import jsonl
 from action_images.inference.label_folder import (
     EPISODES,
+    alone_with_labels,
     check_some_labelled,
     labels_file,
     load_labels,
@@ -43,17 +44,18 @@ def label_dataset(
     where no episode could be labelled at all.
     """
     job, out = replace(job, source=job.source.resolve()), out.resolve()
-    dataset, total = prepare(job, out, limit)
-    with DatasetWriter(out, dataset.fps) as writer:
-        rows = _rows_done(job.source, dataset, out, writer.ids)
-        jsonl.write(out / EPISODES, [asdict(row) for row in rows])
-        with writer.staging() as folder:
-            left = range(len(rows), total)
-            for labelled in executor(partial(job.labels, Path(folder)), left):
-                _store(labelled, out, writer)
-                rows.append(labelled.row)
-                if seen is not None:
-                    seen(len(rows), total)
+    with alone_with_labels(job, out):
+        dataset, total = prepare(job, out, limit)
+        with DatasetWriter(out, dataset.fps) as writer:
+            rows = _rows_done(job.source, dataset, out, writer.ids)
+            jsonl.write(out / EPISODES, [asdict(row) for row in rows])
+            with writer.staging() as folder:
+                left = range(len(rows), total)
+                for labelled in executor(partial(job.labels, Path(folder)), left):
+                    _store(labelled, out, writer)
+                    rows.append(labelled.row)
+                    if seen is not None:
+                        seen(len(rows), total)
     rows = rows[:total]
     check_some_labelled(job.source, [row.reason for row in rows])
     return rows

@@ -21,6 +21,9 @@ from action_images.model.loading import load_module
 from action_images.model.shipped import INDEX
 from action_images.model.text import TEXT_ENCODERS, SavedTextEncoder
 
+MAX_CLIP, MAX_FPS = 1 << 13, 1000
+"""Pixels of a side, and frames, of clips; frames a second."""
+
 
 @dataclass(frozen=True)
 class Clips:
@@ -39,6 +42,15 @@ class Clips:
     def __post_init__(self) -> None:
         if min(*self.size, self.num_frames) < 1 or not self.fps > 0:
             raise ActionImagesError(f"clips have sizes, frames and a rate greater than 0, got {self}")
+
+    def check(self) -> Self:
+        """Return self; raise ActionImagesError for what no model can have been trained on."""
+        numbers = (*self.size, self.num_frames)
+        if len(self.size) != 2 or not all(type(one) is int and one <= MAX_CLIP for one in numbers):
+            raise ActionImagesError(f"sizes and frames are whole numbers up to {MAX_CLIP}, got {numbers}")
+        if not (isinstance(self.sampling, str) and 0 < self.fps <= MAX_FPS and 0 < self.axis_length <= 10):
+            raise ActionImagesError(f"got {self.sampling}, {self.fps} frames a second, {self.axis_length} m")
+        return self
 
 
 @dataclass(frozen=True)
@@ -130,7 +142,7 @@ class Models:
             denoiser.opened(load_module(backbone, folder / "transformer", dtype), folder),
             autoencoder.load(folder / "vae", autoencoder_dtype),
             text.load(folder, index["text_config"], text_dtype or dtype),
-            _clips(index),
+            _clips(index, folder),
         )
         # Last: what does not fit at all says more than that its bytes differ.
         check_tensors(folder, index)
@@ -146,12 +158,17 @@ def answers_of(folder: Path) -> str:
 def load_clips(folder: Path) -> Clips | None:
     """What clips the models of a folder were trained on, without loading them; raises as
     `index.read_index`."""
-    return _clips(read_index(folder))
+    return _clips(read_index(folder), folder)
 
 
-def _clips(index: dict[str, Any]) -> Clips | None:
+def _clips(index: dict[str, Any], folder: Path) -> Clips | None:
     clips = index.get("clips")
-    return None if clips is None else Clips(**{**clips, "size": tuple(clips["size"])})
+    if clips is None:
+        return None
+    try:
+        return Clips(**{**clips, "size": tuple(clips["size"])}).check()
+    except (TypeError, KeyError, ValueError) as error:
+        raise ActionImagesError(f"{folder / INDEX}: 'clips' are none ({error}); copy it again") from error
 
 
 def _known(kinds: Mapping[str, Any], index: dict[str, Any], part: str, folder: Path) -> Any:

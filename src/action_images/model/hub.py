@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from action_images.errors import ActionImagesError
 from action_images.files.atomic import write_json
 from action_images.model.bundle import Clips, Models
+from action_images.model.claims import read_object
 from action_images.model.convert import convert
 from action_images.model.index import write_index
 from action_images.model.shipped import INDEX
@@ -153,7 +154,11 @@ def _check_whole(part: Path, files: Sequence[str]) -> None:
         raise ActionImagesError(
             f"{part}: has no {' or '.join(files)}; give a whole download of {WAN.repository}"
         )
-    weight_maps = [json.loads(index.read_text())["weight_map"] for index in part.glob("*.index.json")]
+    weight_maps = [read_object(index).get("weight_map") for index in part.glob("*.index.json")]
+    if not all(isinstance(weight_map, dict) for weight_map in weight_maps):
+        raise ActionImagesError(
+            f"{part}: its index names no weights; give a whole download of {WAN.repository}"
+        )
     named = set(chain.from_iterable(weight_map.values() for weight_map in weight_maps))
     weights = {path.name for path in part.glob("*.safetensors")} | named
     for name in sorted(weights):

@@ -1,6 +1,5 @@
 """What a folder of models says of itself: its index, with a version, and how older ones are read."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ from action_images.errors import ActionImagesError
 from action_images.files import checksum
 from action_images.files.atomic import write_json
 from action_images.model.autoencoders import autoencoder_kind
+from action_images.model.claims import read_object
 from action_images.model.shipped import INDEX
 
 VERSION = 1
@@ -16,6 +16,8 @@ CHECKSUMS = "sha256"
 ANSWERS = {"CanvasDenoiser": "canvas", "PathRegressor": "path"}
 TEXTS = {"HashedWords": "hashed_words", "LanguageModel": "language_model"}
 """The class names of version 0 -> the words of version 1."""
+KINDS = {"answers": str, "backbone": str, "autoencoder": str, "text": str, "text_config": dict}
+"""What an index says -> of which type; the rest may be left out."""
 FIRST_AXIS_LENGTH = 0.1
 """How long axes were drawn (m) before folders said so."""
 
@@ -30,14 +32,20 @@ def read_index(folder: Path) -> dict[str, Any]:
             f"{folder}: has no {INDEX}, so it is no folder of saved models; "
             "fetch-weights or convert-weights --wan makes one"
         )
-    index = json.loads((folder / INDEX).read_text())
+    index = read_object(folder / INDEX)
     version = index.get("version", 0)
-    if version > VERSION:
+    if type(version) is not int or version > VERSION:
         raise ActionImagesError(
             f"{folder / INDEX}: has version {version}, this program reads up to {VERSION}; update "
             "action-images"
         )
-    return index if version == VERSION else _from_version_0(index, folder)
+    if version != VERSION:
+        index = _from_version_0(index, folder)
+    for name, kind in KINDS.items():
+        if not isinstance(index.get(name), kind):
+            wanted = "a text" if kind is str else "a json object"
+            raise ActionImagesError(f"{folder / INDEX}: '{name}' is not {wanted}; copy it again")
+    return index
 
 
 def write_index(folder: Path, index: dict[str, Any]) -> None:
@@ -51,21 +59,27 @@ def check_tensors(folder: Path, index: dict[str, Any]) -> None:
 
     Indexes without checksums, which older versions wrote, have nothing to say.
     """
-    checksum.check(folder, index.get(CHECKSUMS, {}))
+    expected = index.get(CHECKSUMS, {})
+    if not isinstance(expected, dict):
+        raise ActionImagesError(f"{folder / INDEX}: '{CHECKSUMS}' is not a json object; copy it again")
+    # Files of the folder alone: an index must not have others read.
+    inside = {name: one for name, one in expected.items() if not {"..", "/"} & set(Path(name).parts)}
+    checksum.check(folder, inside)
 
 
 def _from_version_0(index: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Version 0 named classes, left out what went without saying, and did not name autoencoder and
     backbone."""
-    answers, text = index.get("door", "CanvasDenoiser"), index["text"]
+    answers, text = str(index.get("door", "CanvasDenoiser")), str(index.get("text"))
     words = {
         "version": VERSION,
         "answers": ANSWERS.get(answers, answers),
         "backbone": "wan",
         "autoencoder": autoencoder_kind(folder / "vae"),
         "text": TEXTS.get(text, text),
-        "text_config": index["text_config"],
+        "text_config": index.get("text_config"),
     }
-    if index.get("clips") is not None:
-        words["clips"] = {"axis_length": FIRST_AXIS_LENGTH, **index["clips"]}
+    clips = index.get("clips")
+    if clips is not None:
+        words["clips"] = {"axis_length": FIRST_AXIS_LENGTH, **clips} if isinstance(clips, dict) else clips
     return words

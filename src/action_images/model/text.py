@@ -4,7 +4,7 @@ scratch."""
 import hashlib
 import re
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -14,7 +14,11 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from action_images.errors import ActionImagesError
-from action_images.model.loading import errors_named
+from action_images.model.claims import check_files
+from action_images.model.loading import FROM_FOLDER, errors_named
+
+MAX_SIZE = 1 << 14
+"""Tokens of an instruction, and numbers of a token, in saved models."""
 
 
 @runtime_checkable
@@ -110,7 +114,12 @@ class HashedWords(nn.Module):
     @classmethod
     def load(cls, folder: Path, config: dict[str, Any], dtype: torch.dtype) -> Self:  # noqa: ARG003
         """From what `save` returned."""
-        return cls(**config)
+        sizes = {name: config.get(name) for name in ("dim", "max_words") if name in config}
+        _check_sizes(folder, sizes)
+        vocabulary = config.get("vocabulary", [])
+        if not isinstance(vocabulary, list) or not all(isinstance(word, str) for word in vocabulary):
+            raise ActionImagesError(f"{folder}: its index has a vocabulary that is no list of words")
+        return cls(**sizes, vocabulary=config.get("vocabulary"))
 
     def known(self, instruction: str) -> list[str]:
         """The words that are read."""
@@ -171,10 +180,16 @@ class LanguageModel(nn.Module):
         damaged."""
         from transformers import AutoTokenizer
 
-        model = _load_umt5(folder / "text_encoder", dtype)
-        with errors_named(folder / "tokenizer"):
-            tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
-        return cls(tokenizer, model, **config)
+        model, words = _load_umt5(folder / "text_encoder", dtype), folder / "tokenizer"
+        check_files(words)
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(words, local_files_only=True, trust_remote_code=False)
+        except Exception as error:  # of a damaged or hostile file the library may raise anything
+            reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+            raise ActionImagesError(f"{words}: holds no tokenizer ({reason}); copy it again") from error
+        sizes = {name: config.get(name) for name in ("num_tokens",) if name in config}
+        _check_sizes(folder, sizes)
+        return cls(tokenizer, model, **sizes)
 
     @torch.no_grad()
     def encode(self, instructions: Sequence[str]) -> Float[Tensor, "b token dim"]:
@@ -207,11 +222,20 @@ class LanguageModel(nn.Module):
         self._remembered[instruction] = hidden
 
 
+def _check_sizes(folder: Path, sizes: Mapping[str, Any]) -> None:
+    """Raise ActionImagesError where an index says sizes of a text encoder that none has."""
+    for name, size in sizes.items():
+        if type(size) is not int or not 0 < size <= MAX_SIZE:
+            raise ActionImagesError(
+                f"{folder}: its index says {name} {str(size)[:40]}, 1 to {MAX_SIZE} can be"
+            )
+
+
 def _load_umt5(folder: Path, dtype: torch.dtype) -> Any:
     from transformers import UMT5EncoderModel
 
     with errors_named(folder):
-        loaded: Any = UMT5EncoderModel.from_pretrained(folder, dtype=dtype, output_loading_info=True)
+        loaded: Any = UMT5EncoderModel.from_pretrained(folder, dtype=dtype, **FROM_FOLDER)
     model, report = loaded
     # transformers fills what is missing with chance, and only warns.
     missing = sorted({*report["missing_keys"], *(str(key) for key in report["mismatched_keys"])})

@@ -11,6 +11,30 @@ MARGIN = 0.25
 """How far beyond the border of an image, as a share of its size, the tool may lie and still be about to enter
 it."""
 
+OFF_CENTRE = 0.2
+"""How far an image's centre may lie from its middle, as a share of its size, before that is remarked on."""
+
+
+def doubts(observation: Observation) -> tuple[str, ...]:
+    """What may be wrong with an observation that is possible: sentences for whoever sends it.
+
+    Lenses have their centre near the middle of the picture. Intrinsics of an image twice or half as large
+    have not, though a picture cut out of a larger one need not either: hence no refusal.
+    """
+    cameras = observation.cameras
+    height, width = cameras.size
+    size = cameras.intrinsics.new_tensor([width, height])
+    centres = cameras.intrinsics[..., :2, 2].reshape(-1, 2)
+    is_off = ((centres / size - 0.5).abs() > OFF_CENTRE).any(-1)
+    told = []
+    for view in is_off.nonzero().flatten().tolist():
+        x, y = centres[view].tolist()
+        told.append(
+            f"'intrinsics' of view {view} have their centre at {x:.0f}, {y:.0f} px, far from the middle of "
+            f"{width} x {height} px; are they those of another image size?"
+        )
+    return tuple(told)
+
 
 def check_observation(observation: Observation) -> None:
     """Raise ActionImagesError where distances are not in metres, or an image has no centre within it."""

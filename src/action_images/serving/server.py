@@ -25,6 +25,8 @@ from action_images.serving.protocol import WireError, decode, encode
 from action_images.serving.request_queue import Waiting
 
 DEFAULT_LIMITS = Limits()
+LINES_PER_SECOND = 5.0
+"""Of the log, about all clients together that come, or send what is refused."""
 BACKLOG = 16
 """Connections that the system holds until they are counted: more would take open files all at once."""
 
@@ -38,6 +40,8 @@ class _Client:
     rate: Rate
     log_rate: Rate = field(default_factory=lambda: Rate(2.0))
     """Of lines in the log about frames that are refused."""
+    is_told_of: bool = True
+    """Whether the log says that it came."""
     newest: int = 0
     outbox: asyncio.Queue[bytes | str] = field(default_factory=lambda: asyncio.Queue(maxsize=4))
     last_total_ms: float | None = None
@@ -69,6 +73,8 @@ class PolicyServer:
         self._observation_map = observation_map
         self._clients: set[_Client] = set()
         self._num_clients_ever = 0
+        # Whoever comes and goes all the time, each time as somebody else, does not fill the log.
+        self._log_rate = Rate(LINES_PER_SECOND)
         self.answering = Answering(
             open_policy,
             open_calibrations,
@@ -144,7 +150,9 @@ class PolicyServer:
         client = _Client(f"client-{self._num_clients_ever}", connection, Rate(self.limits.max_per_second))
         self._clients.add(client)
         self.metrics.clients.set(len(self._clients))
-        event("client came", client=client.name, address=str(connection.remote_address))
+        client.is_told_of = self._log_rate.allows()
+        if client.is_told_of:
+            event("client came", client=client.name, address=str(connection.remote_address))
         writer = asyncio.create_task(self._write(client))
         try:
             await self._push(client, encode(self._metadata()))
@@ -168,8 +176,9 @@ class PolicyServer:
         code, reason = client.connection.close_code, client.connection.close_reason
         if code == 1009:
             self.metrics.turned_away.labels("too_large").inc()
-        told = {"observations": client.newest, "close_code": code, "reason": reason}
-        event("client went", client=client.name, **told)
+        if client.is_told_of:
+            told = {"observations": client.newest, "close_code": code, "reason": reason}
+            event("client went", client=client.name, **told)
 
     async def _receive(self, client: _Client, frame: bytes | str) -> None:
         arrived = asyncio.get_running_loop().time()
@@ -179,7 +188,7 @@ class PolicyServer:
         except WireError as error:
             outcome = "limited" if isinstance(error, _TooOften) else "refused"
             self.metrics.count(outcome)
-            if client.log_rate.allows():
+            if client.log_rate.allows() and self._log_rate.allows():
                 told = {"client": client.name, "error": str(error), "num_bytes": len(frame)}
                 event(f"frame {outcome}", logging.WARNING, **told)
             # Sent from here: a client that sends nonsense faster than it reads waits for itself.

@@ -13,7 +13,7 @@ from action_images.errors import ActionImagesError
 from action_images.geometry import Camera
 from action_images.robot import ClipPolicy, Policy, ReadsWords
 from action_images.serving.messages import Request
-from action_images.serving.plausible import check_observation, check_tool_is_seen
+from action_images.serving.plausible import check_observation, check_tool_is_seen, doubts
 from action_images.serving.protocol import LENGTH, decode, encode
 from action_images.serving.tensors import observation_from_request, reply_from_plan
 
@@ -61,7 +61,7 @@ def _answer(policy: Policy, calibrations: Mapping[str, Camera], data: bytes) -> 
         check_observation(observation)
         if isinstance(policy, ClipPolicy):
             check_tool_is_seen(observation)
-        told = _about_words(policy, request)
+        told = (*_about_words(policy, request), *doubts(observation))
         start = time.perf_counter()
         plan = policy.plan(observation)
         infer_ms = 1e3 * (time.perf_counter() - start)

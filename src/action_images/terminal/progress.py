@@ -7,10 +7,11 @@ from contextlib import contextmanager
 @contextmanager
 def counting(description: str) -> Iterator[Callable[[int, int], None]]:
     """A function to be told (done, total); nothing is shown where stderr is no terminal."""
-    from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    console = Console(stderr=True)
+    from action_images.terminal.console import PlainConsole
+
+    console = PlainConsole(stderr=True)
     columns = (TextColumn(description), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task(description, total=None)

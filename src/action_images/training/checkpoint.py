@@ -5,7 +5,6 @@ Safetensors and json in one folder, whole or not there, the same however many pr
 
 import json
 import math
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -19,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from action_images.errors import ActionImagesError
-from action_images.files.atomic import write_json
+from action_images.files.atomic import remove_folder, write_json
 from action_images.files.checksum import checksum
 from action_images.training.fsdp import put, shared_like, whole
 from action_images.training.written import written
@@ -165,7 +164,7 @@ def save(folder: Path, tensors: Mapping[str, Tensor], progress: Progress, keep_l
         save_file(dict(tensors), unfinished / TENSORS)
         _write_state(unfinished, progress, checksum(unfinished / TENSORS))
     for old in checkpoints(folder)[:-keep_last]:
-        shutil.rmtree(old)
+        remove_folder(old)
     return done
 
 

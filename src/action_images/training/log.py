@@ -52,7 +52,7 @@ class Log:
     ):
         """`config` is told to the trackers; None: there are none."""
         self.accelerator, self.num_steps = accelerator, num_steps
-        self.console = Console(quiet=not accelerator.is_main_process, highlight=False)
+        self.console = Console(quiet=not accelerator.is_main_process, highlight=False, markup=False)
         self._path = out / LOG if accelerator.is_main_process else None
         if self._path is not None:
             # A row that a full disk or a power cut left half written would swallow the next one.

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from action_images.errors import ActionImagesError
+from action_images.files.typed import check_fields
 from action_images.samples.split import Part, Unit
 from action_images.training.migration import migrated
 
@@ -174,11 +175,7 @@ class Recipe:
         Raises ValueError where a field is not known or missing.
         """
         values = migrated(values)
-        unknown = set(values) - {declared.name for declared in fields(cls)}
-        if unknown:
-            raise ActionImagesError(
-                f"the recipe has fields that this version does not know: {', '.join(sorted(unknown))}"
-            )
+        check_fields(cls, values)
         missing = {declared.name for declared in fields(cls)} - set(values)
         if missing:
             raise ActionImagesError(

@@ -34,14 +34,12 @@ def alone_with_run(accelerator: Accelerator, out: Path) -> Iterator[None]:
 def clean(out: Path) -> None:
     """Remove what a killed process left half written, where the folder holds a run."""
     if (out / RECIPE).is_file():
-        for folder in (out, out / CHECKPOINTS):
+        for folder in (out, out / CHECKPOINTS, *checkpoint.checkpoints(out / CHECKPOINTS)):
             remove_leftovers(folder)
 
 
 def write_recipe(out: Path, recipe: Recipe) -> None:
     """Let the folder say which recipe its run has."""
-    for left in out.glob(f".{RECIPE}.*"):  # of a process killed here, before `clean` knew the folder
-        left.unlink()
     write_json(out / RECIPE, {"version": VERSION, **recipe.as_json()})
 
 
@@ -55,7 +53,7 @@ def saved_recipe(out: Path) -> Recipe:
         )
     try:
         return Recipe.from_json(json.loads(path.read_text()))
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ActionImagesError(f"{path}: is no recipe that this version can read ({error})") from error
 
 

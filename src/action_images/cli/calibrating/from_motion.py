@@ -9,11 +9,10 @@ import tyro
 from action_images.errors import ActionImagesError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from action_images.calibration.from_motion.judge import Finding
     from action_images.calibration.from_motion.search import SetResult
     from action_images.calibration.from_motion.view import Asked
+    from action_images.terminal.console import PlainConsole
 
 NOTHING_USABLE = 1
 """The exit code where no camera may be used."""
@@ -58,14 +57,13 @@ class FromMotion:
 
 def run(what: FromMotion) -> int:
     """Calibrate, write, and say what was found; the exit code is 1 where no camera may be used."""
-    from rich.console import Console
-
     from action_images.calibration.from_motion.apply import declared_frames
     from action_images.calibration.from_motion.gather import Followable, gather
     from action_images.calibration.from_motion.judge import judge
     from action_images.calibration.from_motion.search import calibrate_from_motion
     from action_images.episodes.readers import open_foreign
     from action_images.files.lock import alone_in
+    from action_images.terminal.console import PlainConsole
     from action_images.terminal.progress import counting
 
     _check(what)
@@ -84,7 +82,7 @@ def run(what: FromMotion) -> int:
         findings = judge(result)
         reader = open_foreign(what.dataset, "auto", source.wanted)[1]
         written = _write(what, result, findings, reader)
-    _say(Console(), what, result, findings)
+    _say(PlainConsole(), what, result, findings)
     return 0 if written else NOTHING_USABLE
 
 
@@ -142,7 +140,7 @@ def _write(what: FromMotion, result: "SetResult", findings: "list[Finding]", rea
     return True
 
 
-def _say(console: "Console", what: FromMotion, result: "SetResult", findings: "list[Finding]") -> None:
+def _say(console: "PlainConsole", what: FromMotion, result: "SetResult", findings: "list[Finding]") -> None:
     from rich.table import Table
 
     table = Table("view", "state", "± px", "± mm", "held out", "points", "late by", "focal px")
@@ -167,7 +165,7 @@ def _say(console: "Console", what: FromMotion, result: "SetResult", findings: "l
     told += [f"refused {one}: {reason}" for one, reason in result.gathered.refused.items()]
     told += [f"{one.level}: {one.view or what.dataset}: {one.message}" for one in findings]
     for sentence in told:
-        console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+        console.print(sentence, soft_wrap=True)
     print(f"look at them: {what.out}/from_motion.html; figures: {what.out}/report.json")
     usable = what.out / "cameras.json"
     print(f"cameras: {usable}" if usable.is_file() else "no camera may be used")

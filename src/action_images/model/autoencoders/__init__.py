@@ -1,6 +1,5 @@
 """Autoencoders: video to latents and back. One file for each kind, and one line in `AUTOENCODERS`."""
 
-import json
 from pathlib import Path
 
 import torch
@@ -9,6 +8,7 @@ from action_images.errors import ActionImagesError
 from action_images.model.autoencoders.autoencoder import SavedAutoencoder
 from action_images.model.autoencoders.pca import PcaAutoencoder
 from action_images.model.autoencoders.wan import WanAutoencoder
+from action_images.model.claims import read_object
 
 AUTOENCODERS: dict[str, type[SavedAutoencoder]] = {
     "pca": PcaAutoencoder,
@@ -27,7 +27,7 @@ def autoencoder_kind(folder: Path) -> str:
         raise ActionImagesError(
             f"{folder}: has no config.json; name the folder of an autoencoder, such as the `vae` of a model"
         )
-    name = json.loads(config.read_text()).get("_class_name")
+    name = read_object(config).get("_class_name")
     for kind, autoencoder in AUTOENCODERS.items():
         if name in autoencoder.config_names:
             return kind

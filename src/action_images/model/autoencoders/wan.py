@@ -37,6 +37,8 @@ class WanAutoencoder(nn.Module):
         self.channels: int = vae.config.z_dim
         self.spatial_factor: int = vae.config.scale_factor_spatial
         self.temporal_factor: int = vae.config.scale_factor_temporal
+        if min(self.spatial_factor, self.temporal_factor) < 1:
+            raise ActionImagesError("the autoencoder's config has a scale factor below 1")
         for name in ("mean", "std"):
             values = torch.tensor(vae.config[f"latents_{name}"], dtype=torch.float32)
             if len(values) != self.channels:
@@ -62,7 +64,7 @@ class WanAutoencoder(nn.Module):
     @classmethod
     def load(cls, folder: Path, dtype: torch.dtype) -> Self:
         """Read a folder in diffusers' layout, its weights in `dtype`; the statistics stay float32."""
-        return cls(load_module(AutoencoderKLWan, folder, dtype))
+        return load_module(AutoencoderKLWan, folder, dtype, around=cls)
 
     @torch.no_grad()
     def encode(self, video: Float[Tensor, "*batch frame 3 height width"]) -> Float[Tensor, "*batch c l h w"]:

@@ -24,6 +24,9 @@ from action_images.model.backbone import AddConditions
 from action_images.model.conditioning.conditioned import Conditioned
 from action_images.model.conditioning.rays import POOLED_CHANNELS
 
+MAX_SEQUENCE = 1 << 16
+"""Places along one axis for which rotary embeddings are computed, in saved models."""
+
 
 class CameraBlock(WanTransformerBlock):
     """Wan's block; where `camera_channels` is not None, with the release's camera branch around its
@@ -149,6 +152,8 @@ class ActionImagesTransformer3DModel(Conditioned, WanTransformer3DModel):
                 "this transformer takes patches of one latent frame and no image embeddings; "
                 "set patch_size to (1, h, w)"
             )
+        if not 0 < rope_max_seq_len <= MAX_SEQUENCE:
+            raise ActionImagesError(f"rope_max_seq_len is {rope_max_seq_len}, 1 to {MAX_SEQUENCE} can be")
         super().__init__(
             patch_size=patch_size,
             num_attention_heads=num_attention_heads,
