@@ -10,6 +10,7 @@ EXTRAS = {
     "judge": ("cv2", "torchmetrics"),
     "ray": ("pandas", "ray"),
     "view": ("PIL", "matplotlib", "scipy"),
+    "rerun": ("rerun",),
     "calibrate": ("cv2", "scipy"),
 }
 """Extra of the package -> what is imported of it. A missing module is said by the user's own extra, else the

@@ -1,10 +1,10 @@
 """What a command says where a package of an extra is not installed."""
 
-import importlib.metadata
 import sys
 from pathlib import Path
 
 import pytest
+import tomllib
 
 from action_images.cli import BUG, main
 from action_images.extras import EXTRAS
@@ -39,9 +39,5 @@ def test_a_module_of_no_extra_is_a_fault_of_ours(tmp_path: Path, capsys, monkeyp
 
 
 def test_every_extra_is_known():
-    named = {
-        extra
-        for extra in importlib.metadata.metadata("action-images").get_all("Provides-Extra") or ()
-        if extra != "dev"
-    }
-    assert set(EXTRAS) == named
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert set(EXTRAS) == set(project["optional-dependencies"]) - {"dev"}

@@ -29,10 +29,12 @@ TIMEOUT_SECONDS = 120.0
 class Browser:
     """One page, opened from a file; `requests` are the addresses that it asked for, data URIs left out.
 
-    Use it as a context manager. Raises FileNotFoundError where chromium is not installed.
+    Use it as a context manager. `online`: it may ask 127.0.0.1 and no other.
+    Raises FileNotFoundError where chromium is not installed.
     """
 
-    def __init__(self, profile: Path, size: tuple[int, int] = (1280, 900)):
+    def __init__(self, profile: Path, size: tuple[int, int] = (1280, 900), *, online: bool = False):
+        self._online = online
         self.requests: list[str] = []
         self._events: list[dict] = []
         self._buffer, self._number, self._session = b"", 0, None
@@ -48,7 +50,7 @@ class Browser:
             *FLAGS,
             f"--user-data-dir={profile}",
             f"--window-size={size[0]},{size[1]}",
-            "--host-resolver-rules=MAP * ~NOTFOUND",
+            "--host-resolver-rules=MAP * ~NOTFOUND" + (", EXCLUDE 127.0.0.1" if online else ""),
         ]
         self._pid = os.posix_spawnp(
             "chromium", ["chromium", *flags], os.environ, file_actions=actions, setsid=True
@@ -63,10 +65,10 @@ class Browser:
             self.call(f"{domain}.enable")
         self.call(
             "Network.emulateNetworkConditions",
-            offline=True,
+            offline=not self._online,
             latency=0,
-            downloadThroughput=0,
-            uploadThroughput=0,
+            downloadThroughput=-1 if self._online else 0,
+            uploadThroughput=-1 if self._online else 0,
         )
         return self
 
@@ -78,9 +80,40 @@ class Browser:
 
     def open(self, page: Path) -> None:
         """Show a file and wait until all of it has been loaded."""
-        self.call("Page.navigate", url=page.resolve().as_uri())
+        self.visit(page.resolve().as_uri())
+
+    def visit(self, address: str) -> None:
+        """Show what is at an address and wait until all of it has been loaded."""
+        self._events.clear()
+        self.call("Page.navigate", url=address)
         while not any(event["method"] == "Page.loadEventFired" for event in self._events):
             self._receive()
+
+    def resize(self, width: int, height: int) -> None:
+        """Give the page another window, down to a telephone's."""
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
+
+    def press(self, key: str, *, shift: bool = False) -> None:
+        """Press and release a key, as `ArrowLeft` or `n`."""
+        text = {"text": key} if len(key) == 1 else {}
+        for kind in ("keyDown", "keyUp"):
+            pressed = text if kind == "keyDown" else {}
+            self.call("Input.dispatchKeyEvent", type=kind, key=key, modifiers=8 if shift else 0, **pressed)
+
+    def wait(self, script: str, seconds: float = 20.0) -> Any:
+        """The value of a script in the page as soon as it is true; raises TimeoutError where it never is."""
+        deadline = time.monotonic() + seconds
+        while not (value := self.evaluate(script)):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"never true in the page: {script}")
+            time.sleep(0.05)
+        return value
 
     def dark(self, wanted: bool) -> None:
         """Prefer dark or light colours."""

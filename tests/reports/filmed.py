@@ -13,7 +13,7 @@ from action_images.evaluation.expert import expert_path
 from action_images.evaluation.protocols import PROTOCOLS
 from action_images.evaluation.references import Expert
 from action_images.geometry import Pose, Trajectory
-from action_images.reports.film import write_film
+from action_images.reports.filmed_trial import write_filmed_trial
 from action_images.robot import Observation, Plan
 from action_images.sim import Tabletop, demonstrate
 from action_images.structs import stack
@@ -74,7 +74,7 @@ def judged(folder: Path, tasks: tuple[str, ...], num_trials: int) -> None:
     hindsight = config(tasks)
     expert = replace(hindsight, policy_name="expert", make=Expert)
     _carry_out(evaluate(hindsight, folder, num_trials))
-    _carry_out(film(hindsight, folder, write_film))
+    _carry_out(film(hindsight, folder, write_filmed_trial))
     _carry_out(evaluate(expert, folder / "expert", num_trials))
 
 

@@ -18,8 +18,10 @@ from action_images.geometry import Pose, Trajectory
 from action_images.reports.film import HOLD_SECONDS, write_film
 from action_images.reports.film_frames import InForce, film_frames, imagined_index
 from action_images.reports.film_sheet import PANEL_HEIGHT, FilmSheet
-from action_images.reports.film_strips import HEADER, HEADING, MARGIN
+from action_images.reports.film_strips import FOOTER, HEADER, HEADING, MARGIN, SECOND_LINE, SMALL
+from action_images.reports.lettering import font
 from action_images.reports.path_plot import PathPlot
+from action_images.reports.theme import SPOTS
 from action_images.robot import Plan
 from action_images.structs import stack
 
@@ -107,6 +109,26 @@ def test_a_plan_without_action_images_is_drawn_as_such():
     after = rollout.steps[6].seen
     assert after is not None
     assert torch.equal(shown.action_images[:, 6], draw_uint8(told, after.cameras)[:, 0])
+
+
+def test_a_long_reason_does_not_reach_the_clock(reached: Rollout):
+    last = len(reached.steps)
+    told, silent = (
+        FilmSheet(reached, reason).draw(last, ended=True).int() for reason in ("because " * 60, None)
+    )
+    # From a little left of "step N of M" to the edge, in the line of both.
+    clock = font(SMALL).getlength(f"step {last} of {last}")
+    strip = slice(-round(MARGIN + clock + 10), None)
+    assert torch.equal(told[:, SECOND_LINE:HEADER, strip], silent[:, SECOND_LINE:HEADER, strip])
+    assert not torch.equal(told[:, SECOND_LINE:HEADER], silent[:, SECOND_LINE:HEADER])
+
+
+def test_every_picture_of_a_film_says_what_its_colours_mean(reached: Rollout):
+    picture = FilmSheet(reached).draw(0)
+    corner = picture[:, -FOOTER + 20 :, -350:].movedim(0, -1)
+    for colour in SPOTS:
+        levels = torch.tensor(list(bytes.fromhex(colour[1:])), dtype=torch.uint8)
+        assert (corner == levels).all(-1).sum() > 20
 
 
 @pytest.mark.parametrize("num_views", [1, 3])

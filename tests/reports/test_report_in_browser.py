@@ -38,7 +38,8 @@ DECODED = """Promise.all([...document.querySelectorAll("video, img")].map(async 
   return {width: medium.videoWidth, colours: colours.size, duration: medium.duration}
 }))"""
 
-TABLE = """[...document.querySelectorAll("#results tr[data-task]")].map(row => ({
+TABLE = """document.querySelectorAll("details").forEach(one => one.open = true)
+;[...document.querySelectorAll("#results tr[data-task]")].map(row => ({
   task: row.dataset.task, policy: row.dataset.policy, protocol: row.dataset.protocol,
   cells: [...row.cells].map(cell => cell.innerText)
 }))"""
@@ -70,6 +71,31 @@ def test_every_film_plays_from_the_first_frame_to_the_last(opened: Browser, resu
     assert all(medium["width"] > 1000 and medium["colours"] > 20 for medium in media)
     expected = sorted((record.num_steps + 1) / 20 + 1.5 for record in records)
     assert sorted(medium["duration"] for medium in media) == pytest.approx(expected, abs=0.06)
+
+
+def test_few_trials_open_on_films_that_play_slowly_and_fold_their_numbers(opened: Browser):
+    plays = "film => !film.paused && film.currentTime > 0"
+    opened.wait(f"[...document.querySelectorAll('video')].some({plays})")
+    films = opened.evaluate(
+        "[...document.querySelectorAll('video')].map(film => [film.muted, film.loop, film.playbackRate])"
+    )
+    assert films == [[True, True, 0.5]] * 4
+    first = "document.querySelector('main').querySelector('section').id"
+    assert opened.evaluate(first) == "films"
+    assert opened.evaluate("document.querySelector('#results').closest('details').open") is False
+
+
+def test_a_film_stands_still_at_a_new_plan(opened: Browser):
+    """Those of hindsight: one plan to its end, and one more for each step after it."""
+    opened.evaluate("""{ const films = [...document.querySelectorAll("video")]
+      const film = films.find(one => one.dataset.newPlans)
+      window.watched = film; window.stood = []
+      film.addEventListener("pause", () => stood.push(film.currentTime))
+      film.scrollIntoView(); film.currentTime = 0; film.play() }""")
+    opened.wait("stood.length > 0")
+    first = float(opened.evaluate("watched.dataset.newPlans").split()[0])
+    assert first <= opened.evaluate("stood[0]") < first + 0.25
+    opened.wait("!watched.paused")
 
 
 def test_nothing_is_asked_of_the_network_and_nothing_is_refused(opened: Browser, page: Path):

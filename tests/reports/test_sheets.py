@@ -13,6 +13,7 @@ from action_images.evaluation.codec_error import Setting, measure
 from action_images.reports.calibration_picture import NUM_COLUMNS, project, save_calibration_picture
 from action_images.reports.codec_error_plot import plot_codec_error
 from action_images.reports.contact_sheet import sheet
+from action_images.reports.pictures import contact_sheet
 from action_images.reports.training_curves import plot_training
 from board_scene import fixed_session
 
@@ -92,8 +93,18 @@ def test_the_codecs_errors_are_drawn_in_a_colour_for_each_line(tmp_path: Path):
 def test_a_contact_sheet_enlarges_small_frames_and_thins_long_clips():
     frames = torch.rand(30, 3, 32, 48, generator=torch.Generator().manual_seed(0))
     shown = sheet("a title", [("seen", frames), ("   imagined", frames[:5])])
-    strip = shown[:, 18:, 118:]
+    strip = shown[:, 20:, 118:]
     levels = frames[0].mul(255).round().to(torch.uint8)
-    assert torch.equal(strip[:, :96:3, :144:3], levels)
-    assert strip.shape[-1] == 9 * (3 * 48 + 2)
-    assert (strip[:, 98:, 5 * 146 :] == 255).all()
+    assert torch.equal(strip[:, :128:4, :192:4], levels)
+    assert strip.shape[-1] == 9 * (4 * 48 + 2)
+    assert (strip[:, 130:, 5 * 194 :] == 255).all()
+
+
+def test_a_row_of_a_sheet_stands_below_its_label():
+    videos = [torch.full((3, 3, 16, 16), level, dtype=torch.uint8) for level in (40, 90)]
+    shown = contact_sheet(videos, labels=["seen", "imagined"])
+    assert shown.shape == (3, 2 * (20 + 66), 3 * 66)
+    for row, level in enumerate((40, 90)):
+        label = shown[:, row * 86 : row * 86 + 20]
+        assert 0 < (label < 128).sum() < label.numel() / 4
+        assert (shown[:, row * 86 + 20 : row * 86 + 84, :64] == level).all()

@@ -22,6 +22,7 @@ def main(
     Args:
         dataset: folder of the data set.
         html: where to write the page with a thumbnail of each episode; by default check.html in its folder.
+            The findings go beside it as check.json, where 'action-images view' reads them.
         workers: processes that decode; 0 does it in this one.
         thumbnails: show at most so many episodes on the page, the worst first.
         thorough: try other conventions in every episode, not only in 16 and in those that fit worse.
@@ -30,6 +31,7 @@ def main(
     from rich.table import Table
 
     from action_images.episodes.checks.check import check_dataset, open_possible, summary
+    from action_images.episodes.checks.report_file import NAME, CheckReport, save_report
     from action_images.reports.data_page import write_data_page
     from action_images.terminal.console import PlainConsole
 
@@ -58,5 +60,7 @@ def main(
     console.print(verdict.conclusion, soft_wrap=True)
     page = dataset / "check.html" if html is None else html
     write_data_page(page, open_possible(dataset), verdict, thumbnails)
-    console.print(f"thumbnails: {page}", soft_wrap=True)
+    report = CheckReport(verdict.num_episodes, verdict.findings, verdict.conclusion, exists=True)
+    save_report(page.with_name(NAME), report)
+    console.print(f"thumbnails: {page}; look closer: action-images view {dataset}", soft_wrap=True)
     return 1 if verdict.num_errors else 0

@@ -54,7 +54,7 @@ def main(
     from action_images.evaluation.trial import append_trial
     from action_images.files.lock import alone_in
     from action_images.policies import Planning, maker_of
-    from action_images.reports.film import write_film
+    from action_images.reports.filmed_trial import write_filmed_trial
     from action_images.reports.report import write_report
     from action_images.sim import Tabletop
     from action_images.terminal.console import PlainConsole
@@ -95,7 +95,7 @@ def main(
             (results / film.parent).mkdir(exist_ok=True)
             expert = expert_path(environment, seed)
             goal = None if expert is None else expert.world_from_tool[-1]
-            write_film(rollout, results / film, trial.detail, goal)
+            write_filmed_trial(rollout, results / film, trial.detail, goal)
             append_trial(results, replace(trial, film=str(film)))
             outcome = "done" if trial.succeeded else f"failed ({trial.failure})"
             told = f'{name}: "{trial.instruction}": {outcome}: {trial.detail}'

@@ -174,11 +174,11 @@ def _film(config: "EvaluationConfig", out: Path, workers: int) -> None:
     from rich.progress import track
 
     from action_images.evaluation.closed_loop import film
-    from action_images.reports.film import write_film
+    from action_images.reports.filmed_trial import write_filmed_trial
     from action_images.terminal.console import PlainConsole
 
     console = PlainConsole()
-    filming = film(config, out, write_film, num_workers=workers)
+    filming = film(config, out, write_filmed_trial, num_workers=workers)
     for trial in track(filming, f"{'films':<14}", console=console):
         if trial.film is None:
             console.print(f"{trial.task} {trial.seed} ended differently when it was run again: no film")

@@ -211,7 +211,7 @@ def _write(out: Path, names: list[str], prediction, format, fps: float) -> None:
     from action_images.reports.pictures import contact_sheet, save_png
     from action_images.terminal.console import PlainConsole
 
-    rows = []
+    rows, labels = [], []
     for view, name in enumerate(names):
         video, actions = (
             None if part is None else (part[0, view] * 255).round().byte()
@@ -220,12 +220,15 @@ def _write(out: Path, names: list[str], prediction, format, fps: float) -> None:
         if video is not None and len(video) > 1:
             write_video(out / f"{name}.mp4", video, fps)
             rows.append(video)
+            labels.append(f"{name}, video")
         if actions is not None:
             write_video(out / f"{name}_actions.mp4", actions, fps)
             rows.append(actions)
+            labels.append(f"{name}, action images")
             if video is not None:
                 rows.append(overlay(video.expand_as(actions), actions, format))
-    save_png(out / "contact_sheet.png", contact_sheet(rows))
+                labels.append(f"{name}, action images over the video")
+    save_png(out / "contact_sheet.png", contact_sheet(rows, labels=labels))
     if prediction.reading is not None:
         reading = prediction.reading[0]
         save_trajectory(

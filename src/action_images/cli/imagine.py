@@ -80,7 +80,7 @@ def main(
             f"{shown.id}: has no tool pose to begin from; label the data set first (action-images label)"
         )
     frames = paced_from(shown, start, generator.clips.fps)[:num_frames]
-    console, rows = PlainConsole(), []
+    console, rows, labels = PlainConsole(), [], []
     if second_view and len(frames) < num_frames:
         raise ActionImagesError(
             f"{shown.id}: has {len(frames)} model frames from {start} on, a clip {num_frames}; begin earlier"
@@ -99,6 +99,7 @@ def main(
         for name, view, real in zip(chosen, video.mul(255).round().byte(), scene.video, strict=True):
             write_video(out / f"{name}.mp4", view, generator.clips.fps)
             rows += [view, real.add(1).mul(127.5).round().byte()]
+            labels += [f"{name}, imagined", f"{name}, recorded"]
         console.print(f"imagined {', '.join(chosen[1:])} from {chosen[0]}")
     else:
         for rank, future in enumerate(
@@ -111,9 +112,10 @@ def main(
                 write_video(folder / f"{name}.mp4", view, generator.clips.fps)
                 write_video(folder / f"{name}_actions.mp4", actions, generator.clips.fps)
                 rows.append(overlay(view, actions, generator.pipeline.format))
+                labels.append(f"future {rank}: {name}, action images over the video")
             save_trajectory(folder / "trajectory.csv", future.trajectory, {"confidence": future.confidence})
             console.print(
                 f"future {rank}: agreement {future.agreement:.3f}, confidence {future.confidence.mean():.2f}",
             )
-    save_png(out / "contact_sheet.png", contact_sheet(rows))
+    save_png(out / "contact_sheet.png", contact_sheet(rows, labels=labels))
     console.print(f"written: {out}", soft_wrap=True)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from action_images.geometry import Camera
+    from action_images.reports.viewing.plans_shelf import PlanWriter
+    from action_images.robot import Policy
     from action_images.serving.server import PolicyServer
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -101,12 +103,30 @@ class Rigs:
         return {name: load_still_rig(path) for name, path in self.files}
 
 
+@dataclass(frozen=True)
+class Watched:
+    """Opens, in the policy's process, the folder to which plans are written."""
+
+    folder: Path
+    keep: int
+
+    def __call__(self, policy: "Policy") -> "PlanWriter":
+        """The writer of the policy's plans, at its own frame rate."""
+        from action_images.reports.viewing.plans_shelf import DEFAULT_FPS, PlanWriter
+        from action_images.robot import ClipPolicy
+
+        fps = policy.fps if isinstance(policy, ClipPolicy) else DEFAULT_FPS
+        return PlanWriter(self.folder, self.keep, fps)
+
+
 def main(
     policy: str,
     host: str = "127.0.0.1",
     port: int = 8000,
     cameras: tuple[Path, ...] = (),
     observation_map: Path | None = None,
+    watch: Path | None = None,
+    watch_keep: int = 50,
     planning: Annotated[Planning, tyro.conf.arg(name="")] = Planning(),
     access: Annotated[Access, tyro.conf.arg(name="")] = Access(),
     bounds: Annotated[Bounds, tyro.conf.arg(name="")] = Bounds(),
@@ -124,6 +144,9 @@ def main(
         port: The port to listen on; 0 takes any free one, which the log names.
         cameras: Cameras files (docs/conventions.md) that observations may name, by the file's name without
             its ending.
+        watch: A folder to which the last plans are written, each with what it was made from, for
+            'action-images view'. It takes time after each answer.
+        watch_keep: How many plans it keeps; older ones are removed.
         observation_map: A json file that says which fields of a foreign client are what (docs/serving.md).
     """
     import asyncio
@@ -152,6 +175,7 @@ def main(
         tls=access.tls(),
         limits=bounds.limits(),
         observation_map=renaming,
+        open_watcher=None if watch is None else Watched(watch, watch_keep),
     )
     to_stream()
     asyncio.run(_until_signal(server))

@@ -86,13 +86,15 @@ def main(
     video = simulate(generator, scene, seed)
     out.mkdir(parents=True, exist_ok=True)
     pixels = video.mul(255).round().byte()
-    rows = []
+    rows, labels = [], []
     for name, view, real in zip(chosen, pixels, recorded.video, strict=True):
         write_video(out / f"{name}.mp4", view, generator.clips.fps)
         rows.append(view)
+        labels.append(f"{name}, simulated")
         if trajectory is None:
             rows.append(real.add(1).mul(127.5).round().byte())
-    save_png(out / "contact_sheet.png", contact_sheet(rows))
+            labels.append(f"{name}, recorded")
+    save_png(out / "contact_sheet.png", contact_sheet(rows, labels=labels))
     told = "" if trajectory is not None else ", recorded below simulated in the contact sheet"
     PlainConsole().print(f"{pixels.shape[1]} frames of {', '.join(chosen)}{told}: {out}", soft_wrap=True)
 

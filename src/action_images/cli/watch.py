@@ -48,6 +48,8 @@ def main(
 
 
 def _film(name: str, seed: int, recording, path: Path, columns: int) -> str:
+    from itertools import product
+
     import torch
 
     from action_images.codec import draw_uint8
@@ -69,10 +71,10 @@ def _film(name: str, seed: int, recording, path: Path, columns: int) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     film = torch.cat([torch.cat([video, drawn, both], -1)[view] for view in range(len(video))], -2)
     write_video(path.with_suffix(".mp4"), film, environment.control_hz)
-    save_png(
-        path.with_suffix(".png"),
-        contact_sheet(list(torch.stack([video, drawn, both], 1).flatten(0, 1)), columns),
-    )
+    kinds = ("video", "action images", "action images over the video")
+    labels = [f"view {view}: {kind}" for view, kind in product(range(len(video)), kinds)]
+    rows = list(torch.stack([video, drawn, both], 1).flatten(0, 1))
+    save_png(path.with_suffix(".png"), contact_sheet(rows, columns, labels=labels))
     outcome = "succeeded" if environment.succeeded() else "failed"
     environment.close()
     seconds = environment.num_steps / environment.control_hz

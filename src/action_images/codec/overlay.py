@@ -1,7 +1,7 @@
 """Action images laid over the video that they belong to."""
 
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from action_images.codec.format import ActionImageFormat
@@ -28,10 +28,17 @@ def overlay(
             f"the video is {tuple(video.shape)}, the action images are {tuple(action_images.shape)}: their "
             "frames must correspond"
         )
-    spots = ((action_images.float() / 255 - format.gripper_level) / (1 - format.gripper_level)).clamp_min(0)
-    cover = STRENGTH * spots.amax(-3, keepdim=True)
-    colour = 255 * spots / spots.amax(-3, keepdim=True).clamp_min(1e-6)
+    colour, cover = spots_above(action_images, format)
     return (video * (1 - cover) + colour * cover).round().to(torch.uint8)
+
+
+def spots_above(
+    action_images: UInt8[Tensor, "*frames 3 h w"], format: ActionImageFormat = ActionImageFormat()
+) -> tuple[Float[Tensor, "*frames 3 h w"], Float[Tensor, "*frames 1 h w"]]:
+    """The spots alone: their colours in [0, 255], and how much of what lies below each pixel hides."""
+    spots = ((action_images.float() / 255 - format.gripper_level) / (1 - format.gripper_level)).clamp_min(0)
+    strongest = spots.amax(-3, keepdim=True)
+    return 255 * spots / strongest.clamp_min(1e-6), STRENGTH * strongest
 
 
 def beside(*videos: UInt8[Tensor, "frame 3 h w"]) -> UInt8[Tensor, "frame 3 h w2"]:

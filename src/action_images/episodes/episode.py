@@ -1,6 +1,5 @@
 """One recorded demonstration: calibrated views of it, what was asked, and what the tool did."""
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -9,15 +8,21 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from action_images.errors import ActionImagesError
+from action_images.episodes.names import SAFE_ID, SAFE_NAME, EpisodeError, check_id
 from action_images.geometry import Camera, Trajectory
 
-SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
-SAFE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+:@=,-]*(/[A-Za-z0-9_][A-Za-z0-9_.+:@=,-]*)*")
-
-
-class EpisodeError(ActionImagesError):
-    """What is wrong with a data set, named as dataset/episode/view, and the cure."""
+__all__ = [
+    "SAFE_ID",
+    "SAFE_NAME",
+    "Episode",
+    "EpisodeError",
+    "Frames",
+    "FramesInMemory",
+    "FramesSelected",
+    "View",
+    "check_id",
+    "check_indices",
+]
 
 
 @runtime_checkable
@@ -181,13 +186,3 @@ class Episode:
             check(name)
         except ValueError as error:
             raise EpisodeError(f"{self.id}: {error}") from None
-
-
-def check_id(episode_id: str) -> None:
-    """Raise EpisodeError unless an id is a name, never a way out of a folder.
-
-    It is words of letters, digits and `_-.+:@=,` joined by '/', without '..'.
-    """
-    if len(episode_id) > 400 or not SAFE_ID.fullmatch(episode_id) or ".." in episode_id:
-        allowed = "words of letters, digits and _-.+:@=, joined by '/', without '..'"
-        raise EpisodeError(f"episode id {episode_id[:80]!r} must be {allowed}")

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from action_images.episodes.episode import SAFE_NAME, EpisodeError
+from action_images.episodes.names import SAFE_NAME, EpisodeError
 from action_images.episodes.strangers import check_inside, check_regular
 
 VERSION = "v3.0"

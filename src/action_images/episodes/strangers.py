@@ -5,7 +5,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from action_images.episodes.episode import EpisodeError
+from action_images.episodes.names import EpisodeError
 
 LFS_MARK = b"version https://git-lfs"
 MAX_POINTER_BYTES = 1024

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from action_images.episodes.episode import EpisodeError
+from action_images.episodes.names import EpisodeError
 from action_images.episodes.strangers import check_regular
 from action_images.errors import ActionImagesError
 from action_images.files.atomic import whole_file

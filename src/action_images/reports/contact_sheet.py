@@ -7,14 +7,11 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from action_images.reports.pictures import save_png, to_tensor
+from action_images.reports.pictures import LABEL_PX, enlarged, save_png, text_line
 from action_images.training.validation import Judged, Shown
 
-LEAST_TILE_PX = 96
 MOST_COLUMNS = 9
-LABEL_PX = 118
-TITLE_PX = 18
-LETTERS_PX = 11
+LABEL_WIDTH = 118
 GAP_PX, BLOCK_GAP_PX = 2, 8
 
 Row = tuple[str, Float[Tensor, "_ 3 _ _"]]
@@ -63,9 +60,9 @@ def sheet(title: str, rows: Sequence[Row]) -> UInt8[Tensor, "3 hs ws"]:
     """Rows of frames under a title, labels to the left; small frames are enlarged, long clips thinned."""
     strips = [(label, _strip(frames)) for label, frames in rows]
     width = max(strip.shape[-1] for _, strip in strips)
-    parts = [_text(title, height=TITLE_PX, width=LABEL_PX + width)]
+    parts = [text_line(title, LABEL_PX, LABEL_WIDTH + width)]
     for label, strip in strips:
-        beside = _text(label, height=strip.shape[-2], width=LABEL_PX)
+        beside = text_line(label, strip.shape[-2], LABEL_WIDTH)
         parts.append(torch.cat([beside, _padded(strip, right=width - strip.shape[-1])], -1))
     return torch.cat(parts, -2)
 
@@ -74,17 +71,7 @@ def _strip(frames: Float[Tensor, "frame 3 h w"]) -> UInt8[Tensor, "3 ht wt"]:
     """Some frames beside each other."""
     picks = torch.linspace(0, len(frames) - 1, min(MOST_COLUMNS, len(frames))).round().long()
     levels = frames[picks].clamp(0, 1).mul(255).round().to(torch.uint8)
-    scale = max(1, round(LEAST_TILE_PX / frames.shape[-2]))
-    large = levels.repeat_interleave(scale, -2).repeat_interleave(scale, -1)
-    return torch.cat(list(_padded(large, right=GAP_PX, below=GAP_PX)), -1)
-
-
-def _text(text: str, *, height: int, width: int) -> UInt8[Tensor, "3 height width"]:
-    from PIL import Image, ImageDraw
-
-    image = Image.new("RGB", (width, height), "white")
-    ImageDraw.Draw(image).text((4, (height - LETTERS_PX) // 2), text, fill="black")
-    return to_tensor(image)
+    return torch.cat(list(_padded(enlarged(levels), right=GAP_PX, below=GAP_PX)), -1)
 
 
 def _under_each_other(blocks: Iterable[Tensor]) -> UInt8[Tensor, "3 hs ws"]:

@@ -120,6 +120,7 @@ class FilmSheet:
         picture = Image.new("RGB", self._layout.size, BACKGROUND)
         pen = ImageDraw.Draw(picture)
         film_strips.draw_header(pen, self._rollout, width=picture.width)
+        film_strips.draw_legend(pen, size=picture.size)
         headings = [*(column.heading for column in self._columns), "path of the tool"]
         for column, heading in enumerate(headings):
             corner = (self._layout.left(column), HEADER + 3)
@@ -132,4 +133,4 @@ class FilmSheet:
         film_strips.draw_time_bar(pen, self._frames, frame, size=size)
         film_strips.draw_state(pen, self._rollout, self._frames, frame, size=size)
         if ended:
-            film_strips.draw_outcome(pen, self._reason, succeeded=self._rollout.succeeded, size=size)
+            film_strips.draw_outcome(pen, self._rollout, self._reason, size=size)

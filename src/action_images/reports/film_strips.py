@@ -5,16 +5,34 @@ from PIL import ImageDraw
 from action_images.evaluation.rollout import Rollout
 from action_images.reports.film_frames import FilmFrames
 from action_images.reports.lettering import font, shortened
-from action_images.reports.theme import BAD, EXECUTED, GOOD, LINE, MUTED, OPENING, PANEL, PLANNED, TEXT
+from action_images.reports.theme import (
+    BACKGROUND,
+    BAD,
+    EXECUTED,
+    GOOD,
+    LINE,
+    MUTED,
+    OPENING,
+    PANEL,
+    PLANNED,
+    SPOTS,
+    TEXT,
+)
 
 MARGIN, HEADER, HEADING, FOOTER = 16, 70, 26, 58
 """Free space at the edges, and heights of the strips (px)."""
 LARGE, SMALL = 22, 15
 """Heights of letters (px)."""
+DOT = 5
+"""Radius of a dot of the legend (px)."""
 FIRST_LINE, SECOND_LINE = 12, 42
 """Tops of the header's two lines (px)."""
 CLOCK_WIDTH, ADDRESS_WIDTH = 260, 330
-"""Room of the clock at the right and of task and scene at the left (px)."""
+"""Room of the clock and the outcome at the right, and of task and scene at the left (px)."""
+APART = 24
+"""Between two texts of one line (px)."""
+LEGEND = (((SPOTS[0],), "where the tool is"), (SPOTS[1:], "how it is turned"))
+"""What the spots of an action image mean, by their colours."""
 
 Pen = ImageDraw.ImageDraw
 
@@ -33,12 +51,35 @@ def draw_heading(pen: Pen, corner: tuple[int, int], heading: str, width: int) ->
     pen.text(corner, shortened(heading, width, font(SMALL)), fill=MUTED, font=font(SMALL))
 
 
+def draw_legend(pen: Pen, size: tuple[int, int]) -> None:
+    """What red, green and blue of an action image mean, at the lower right."""
+    width, height = size
+    letters, line, left = font(SMALL), height - FOOTER + 36, width - MARGIN - legend_width()
+    for colours, meaning in LEGEND:
+        for colour in colours:
+            pen.circle((left + DOT, line), DOT, fill=colour)
+            left += 2 * DOT + 3
+        pen.text((left + 4, line), meaning, fill=TEXT, font=letters, anchor="lm")
+        left += 4 + letters.getlength(meaning) + APART
+
+
+def legend_width() -> float:
+    """Room of the legend (px)."""
+    letters = font(SMALL)
+    words = sum(4 + letters.getlength(meaning) + APART for _, meaning in LEGEND) - APART
+    return words + sum(len(colours) * (2 * DOT + 3) for colours, _ in LEGEND)
+
+
 def draw_clock(pen: Pen, rollout: Rollout, frame: int, width: int) -> None:
     """The time since the trial began, and below it the control steps."""
     right = width - MARGIN
-    seconds, steps = f"{frame / rollout.control_hz:.2f} s", f"step {frame} of {len(rollout.steps)}"
+    seconds, steps = f"{frame / rollout.control_hz:.2f} s", _steps(frame, rollout)
     pen.text((right, FIRST_LINE), seconds, fill=TEXT, font=font(LARGE), anchor="ra")
     pen.text((right, SECOND_LINE), steps, fill=MUTED, font=font(SMALL), anchor="ra")
+
+
+def _steps(frame: int, rollout: Rollout) -> str:
+    return f"step {frame} of {len(rollout.steps)}"
 
 
 def draw_time_bar(pen: Pen, frames: FilmFrames, frame: int, size: tuple[int, int]) -> None:
@@ -61,8 +102,8 @@ def draw_state(pen: Pen, rollout: Rollout, frames: FilmFrames, frame: int, size:
     end = _draw_gauge(pen, (MARGIN, line), "gripper open", frames.opening[frame])
     held = rollout.steps[frame - 1].held if frame else None
     told = _told_of_plan(rollout, frames, frame) if held is None else f"held by a guard rail: {held}"
-    left = end + 24
-    text = shortened(told, width - MARGIN - left, font(SMALL))
+    left = end + APART
+    text = shortened(told, width - MARGIN - legend_width() - APART - left, font(SMALL))
     pen.text((left, line), text, fill=MUTED if held is None else BAD, font=font(SMALL), anchor="lm")
 
 
@@ -75,19 +116,21 @@ def _told_of_plan(rollout: Rollout, frames: FilmFrames, frame: int) -> str:
     return f"plan {plan + 1} of {len(rollout.plans)}, its step {plan_frame + 1} of {length}{took}"
 
 
-def draw_outcome(pen: Pen, reason: str | None, size: tuple[int, int], *, succeeded: bool) -> None:
+def draw_outcome(pen: Pen, rollout: Rollout, reason: str | None, size: tuple[int, int]) -> None:
     """A frame round the picture, and the outcome at the top, where a player's controls do not cover it."""
     width, height = size
-    colour, word = (GOOD, "succeeded") if succeeded else (BAD, "failed")
+    colour, word = (GOOD, "succeeded") if rollout.succeeded else (BAD, "failed")
     pen.rectangle([0, 0, width - 1, height - 1], outline=colour, width=4)
     letters = font(SMALL, bold=True)
     right = width - MARGIN - 110
-    left = right - letters.getlength(word) - 24
+    left = right - letters.getlength(word) - APART
     pen.rounded_rectangle([left, 11, right, 38], 13, fill=colour)
-    pen.text((left + 12, 24), word, fill="#ffffff", font=letters, anchor="lm")
+    pen.text((left + 12, 24), word, fill=BACKGROUND, font=letters, anchor="lm")
     if reason:
-        room = right - MARGIN - ADDRESS_WIDTH - 10
-        text = shortened(reason, room, font(SMALL))
+        # The last step is the widest: whatever the clock says, the reason ends left of it.
+        clock = font(SMALL).getlength(_steps(len(rollout.steps), rollout))
+        right = width - MARGIN - max(110, clock + APART)
+        text = shortened(reason, right - MARGIN - ADDRESS_WIDTH - 10, font(SMALL))
         pen.text((right, SECOND_LINE), text, fill=TEXT, font=font(SMALL), anchor="ra")
 
 

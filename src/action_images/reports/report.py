@@ -11,11 +11,13 @@ from action_images.reports.curve import Curve
 from action_images.reports.inlined import Inlined
 from action_images.reports.learning_curves import load_curves
 from action_images.reports.pages import write_page
-from action_images.reports.report_films import films_of
+from action_images.reports.report_films import film_script, films_of
 from action_images.reports.trial_folders import load_folders
 
 LARGE_BYTES = 50_000_000
 """From here on a page is slow to open and to send, which is said."""
+FEW_TRIALS = 10
+"""Of fewer trials than these statistics say little: the page opens on the films, and folds the numbers."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ def write_report(folders: Sequence[Path], out: Path, training_log: Path | None =
     ours = [row for row in table if not is_ceiling(row.policy)]
     ceilings = [row for row in table if is_ceiling(row.policy)]
     failed = [row for row in table if row.failures]
+    films = films_of(table, loaded.home, inlined)
     curves = {} if training_log is None else load_curves(training_log)
     num_bytes = write_page(
         out,
@@ -50,7 +53,9 @@ def write_report(folders: Sequence[Path], out: Path, training_log: Path | None =
         totals=_totals(ours or ceilings),
         results=ResultTable.of(ours or ceilings),
         ceilings=ResultTable.of(ceilings) if ours and ceilings else None,
-        films=films_of(table, loaded.home, inlined),
+        films=films,
+        is_small=sum(row.num_trials for row in _totals(ours or ceilings)) < FEW_TRIALS,
+        **film_script(films),
         compared=_compared(comparisons(table)),
         failed=_grouped(failed),
         reasons=_reasons(failed),

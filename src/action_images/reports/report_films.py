@@ -1,7 +1,10 @@
 """Which films a report shows: for each task of each policy a success and a failure."""
 
-from collections.abc import Mapping, Sequence
+import base64
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from markupsafe import Markup
@@ -10,6 +13,8 @@ from action_images.evaluation.table import ALL, Row, is_ceiling
 from action_images.evaluation.trial import TrialRecord
 from action_images.reports.inlined import Inlined
 from action_images.reports.trial_folders import Address, address_of
+from action_images.reports.viewing.record_file import load_numbers
+from action_images.reports.viewing.results_shelf import RECORD_SUFFIX
 
 
 @dataclass(frozen=True)
@@ -18,11 +23,23 @@ class ShownFilm:
 
     trial: TrialRecord
     uri: Markup
+    new_plans_s: tuple[float, ...] = ()
+    """When another plan came into force, in seconds of the film, where that is known."""
 
     @property
     def is_video(self) -> bool:
         """Whether it is to be played."""
         return self.uri.startswith("data:video")
+
+
+def film_script(films: Iterable[tuple[Row, Sequence[ShownFilm]]]) -> dict[str, Markup]:
+    """The script that plays films, and the hash by which a browser knows it; nothing where none is played."""
+    shown = chain.from_iterable(own for _, own in films)
+    if not any(film.is_video for film in shown):
+        return {}
+    code = (Path(__file__).parent / "templates" / "films.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
+    return {"script": Markup(code), "script_hash": Markup(f"sha256-{digest}")}
 
 
 def films_of(
@@ -49,7 +66,18 @@ def _first_film(
 ) -> ShownFilm | None:
     for trial in row.trials:
         if trial.film and trial.succeeded == succeeded:
-            uri = inlined.uri(home[address_of(trial)], trial.film)
+            folder = home[address_of(trial)]
+            uri = inlined.uri(folder, trial.film)
             if uri is not None:
-                return ShownFilm(trial, uri)
+                return ShownFilm(trial, uri, _new_plans_s(folder / trial.film))
     return None
+
+
+def _new_plans_s(film: Path) -> tuple[float, ...]:
+    """What the record beside a film says of its plans after the first; nothing where there is none."""
+    record = film.with_suffix(RECORD_SUFFIX)
+    if not record.is_file():
+        return ()
+    numbers = load_numbers(record)
+    starts = [path["shown"][0] for path in numbers["paths"] if path["shown"] is not None]
+    return tuple(start / numbers["fps"] for start in sorted(starts)[1:])

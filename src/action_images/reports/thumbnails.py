@@ -1,4 +1,4 @@
-"""One small picture of an episode with the tool drawn in: its three axes, and where it goes; needs pillow."""
+"""One small picture of an episode with the tool drawn in: where it is, how it is turned, where it goes."""
 
 import io
 from collections.abc import Sequence
@@ -8,13 +8,15 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from action_images.codec.format import POINTS
 from action_images.episodes.episode import Episode, View
 from action_images.geometry import Camera, Trajectory
 from action_images.geometry.fitting import fit_camera, fit_frames
 from action_images.reports.pictures import to_pillow, to_tensor
-from action_images.reports.theme import AXES, EXECUTED
+from action_images.reports.theme import EXECUTED, SPOTS
 
 AXIS_LENGTH = 0.08
+"""Of the lines along the tool's x axis and against its z axis (m)."""
 GAP_PX = 4
 """White between two views."""
 OVERSAMPLING = 4
@@ -45,15 +47,16 @@ def _view(view: View, trajectory: Trajectory | None, frame: int, height: int) ->
 
 
 def _tool_lines(camera: Camera, trajectory: Trajectory, frame: int) -> list[Line]:
-    """The path as far as it lies in front of the camera, and above it the axes that do."""
+    """The path as far as it lies in front of the camera, and above it the tool as its three spots."""
     pixels, depth = camera.project(trajectory.world_from_tool.translation)
     lines = [(pixels[depth > 0], EXECUTED, 0.7)]
-    tool = trajectory.world_from_tool[frame]
-    for direction, colour in zip(torch.eye(3), AXES, strict=True):
-        ends = torch.stack([tool.translation, tool.apply(AXIS_LENGTH * direction)])
-        pixels, depth = camera.project(ends)
-        if (depth > 0).all():
-            lines.append((pixels, colour, 1.6))
+    points = trajectory.world_from_tool[frame, None].apply(AXIS_LENGTH * torch.tensor(POINTS))
+    (origin, *tips), depth = camera.project(points)
+    for tip, tip_depth, colour in zip(tips, depth[1:], SPOTS[1:], strict=True):
+        if depth[0] > 0 and tip_depth > 0:
+            lines.append((torch.stack([origin, tip]), colour, 1.6))
+    if depth[0] > 0:
+        lines.append((torch.stack([origin, origin]), SPOTS[0], 2.6))
     return lines
 
 

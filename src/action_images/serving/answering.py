@@ -8,7 +8,7 @@ from typing import Any
 from action_images.serving.limits import Limits
 from action_images.serving.log import LOG, event
 from action_images.serving.metrics import Metrics
-from action_images.serving.process import OpenCalibrations, OpenPolicy, PolicyDied, PolicyProcess
+from action_images.serving.process import OpenCalibrations, OpenPolicy, OpenWatcher, PolicyDied, PolicyProcess
 from action_images.serving.request_queue import Line, Waiting
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
@@ -28,6 +28,7 @@ class Answering:
         self,
         open_policy: OpenPolicy,
         open_calibrations: OpenCalibrations,
+        open_watcher: OpenWatcher | None = None,
         *,
         limits: Limits,
         metrics: Metrics,
@@ -37,7 +38,7 @@ class Answering:
         self.limits, self.line, self.ready = limits, Line(), asyncio.Event()
         self.policy: PolicyProcess | None = None
         self._metrics, self._deliver, self._fail = metrics, deliver, fail
-        self._open = (open_policy, open_calibrations)
+        self._open = (open_policy, open_calibrations, open_watcher)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:

@@ -23,6 +23,9 @@ OpenPolicy = Callable[[], Any]
 OpenCalibrations = Callable[[], Any]
 """Makes the mapping of names to rigs (Camera, axis: view); likewise."""
 
+OpenWatcher = Callable[[Any], Any]
+"""Makes, from the policy, what is shown each observation and plan; likewise."""
+
 
 class PolicyDied(Exception):
     """The policy's process ended before it answered."""
@@ -44,7 +47,12 @@ class PolicyProcess:
         self._hearing: asyncio.Task[None] | None = None
 
     @classmethod
-    async def start(cls, open_policy: OpenPolicy, open_calibrations: OpenCalibrations) -> "PolicyProcess":
+    async def start(
+        cls,
+        open_policy: OpenPolicy,
+        open_calibrations: OpenCalibrations,
+        open_watcher: OpenWatcher | None = None,
+    ) -> "PolicyProcess":
         """Start it and wait until the policy is open; raises ValueError, with the process's own sentence, if
         it cannot be."""
         ours, theirs = socket.socketpair()
@@ -53,7 +61,7 @@ class PolicyProcess:
             # A fork would copy the server's threads and sockets in whatever state they are in.
             process = multiprocessing.get_context("spawn").Process(
                 target=_run_worker,
-                args=(theirs, said, open_policy, open_calibrations),
+                args=(theirs, said, open_policy, open_calibrations, open_watcher),
                 name="policy",
                 daemon=True,
             )
@@ -179,7 +187,11 @@ async def _lines(reader: asyncio.StreamReader) -> AsyncIterator[str]:
 
 
 def _run_worker(
-    channel: socket.socket, said: socket.socket, open_policy: OpenPolicy, open_calibrations: OpenCalibrations
+    channel: socket.socket,
+    said: socket.socket,
+    open_policy: OpenPolicy,
+    open_calibrations: OpenCalibrations,
+    open_watcher: OpenWatcher | None,
 ) -> None:
     # Whatever libraries print goes into the server's log, which is one JSON object a line.
     with said:
@@ -188,4 +200,4 @@ def _run_worker(
     # Imported in the new process alone: the server has no use for torch, starts without it and stays small.
     from action_images.serving.worker import run
 
-    run(channel, open_policy, open_calibrations)
+    run(channel, open_policy, open_calibrations, open_watcher)

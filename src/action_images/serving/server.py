@@ -20,7 +20,7 @@ from action_images.serving.metadata import describe
 from action_images.serving.metrics import Metrics
 from action_images.serving.observation_map import ObservationMap
 from action_images.serving.plain_http import FULL, PlainHttp
-from action_images.serving.process import OpenCalibrations, OpenPolicy
+from action_images.serving.process import OpenCalibrations, OpenPolicy, OpenWatcher
 from action_images.serving.protocol import WireError, decode, encode
 from action_images.serving.request_queue import Waiting
 
@@ -51,8 +51,9 @@ class PolicyServer:
     """Serves a policy, in a process of its own, to websocket clients in openpi's protocol.
 
     `open_policy` and `open_calibrations` (rigs by name, axis: view) are called in that process and must
-    pickle. A `token` is asked of everybody but /healthz. `observation_map` renames the fields of foreign
-    clients. Enter `running()` to start; docs/serving.md is the protocol's page.
+    pickle. So must `open_watcher`, which makes from the policy what is shown each plan after it was sent.
+    A `token` is asked of everybody but /healthz. `observation_map` renames the fields of foreign clients.
+    Enter `running()` to start; docs/serving.md is the protocol's page.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class PolicyServer:
         tls: ssl.SSLContext | None = None,
         limits: Limits = DEFAULT_LIMITS,
         observation_map: ObservationMap | None = None,
+        open_watcher: OpenWatcher | None = None,
     ):
         self.limits, self.metrics, self.port = limits.check(), Metrics(), port
         self._name, self._host, self._tls, self._has_token = name, host, tls, token is not None
@@ -78,6 +80,7 @@ class PolicyServer:
         self.answering = Answering(
             open_policy,
             open_calibrations,
+            open_watcher,
             limits=limits,
             metrics=self.metrics,
             deliver=self._deliver,

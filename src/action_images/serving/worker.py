@@ -2,6 +2,7 @@
 
 import signal
 import socket
+import sys
 import time
 import traceback
 import warnings
@@ -11,7 +12,7 @@ from typing import Any
 
 from action_images.errors import ActionImagesError
 from action_images.geometry import Camera
-from action_images.robot import ClipPolicy, Policy, ReadsWords
+from action_images.robot import ClipPolicy, Observation, Plan, Policy, ReadsWords
 from action_images.serving.messages import Request
 from action_images.serving.plausible import check_observation, check_tool_is_seen, doubts
 from action_images.serving.protocol import LENGTH, decode, encode
@@ -22,9 +23,17 @@ MAX_WORDS = 200
 
 OpenPolicy = Callable[[], Policy]
 OpenCalibrations = Callable[[], Mapping[str, Camera]]
+Watcher = Callable[[Observation, Plan], None]
+"""Is shown each plan after it has been sent."""
+OpenWatcher = Callable[[Policy], Watcher]
 
 
-def run(channel: socket.socket, open_policy: OpenPolicy, open_calibrations: OpenCalibrations) -> None:
+def run(
+    channel: socket.socket,
+    open_policy: OpenPolicy,
+    open_calibrations: OpenCalibrations,
+    open_watcher: OpenWatcher | None = None,
+) -> None:
     """Serve the parent process at the other end of `channel`.
 
     The first frame says whether the policy could be opened: {"policy", "image_size", "fps", "calibrations"}
@@ -40,6 +49,7 @@ def run(channel: socket.socket, open_policy: OpenPolicy, open_calibrations: Open
             policy, calibrations = open_policy(), open_calibrations()
             for name, cameras in calibrations.items():
                 _check_rig(name, cameras)
+            watcher = None if open_watcher is None else open_watcher(policy)
         except Exception as error:
             _send(channel, _failure(error))
             return
@@ -51,10 +61,25 @@ def run(channel: socket.socket, open_policy: OpenPolicy, open_calibrations: Open
             channel, {"policy": type(policy).__name__, "image_size": size, "fps": fps, "calibrations": rigs}
         )
         while header := incoming.read(LENGTH.size):
-            _send(channel, _answer(policy, calibrations, incoming.read(LENGTH.unpack(header)[0])))
+            data = incoming.read(LENGTH.unpack(header)[0])
+            answer, planned = _answer(policy, calibrations, data)
+            _send(channel, answer)
+            if watcher is not None and planned is not None:
+                _show(watcher, *planned)
 
 
-def _answer(policy: Policy, calibrations: Mapping[str, Camera], data: bytes) -> dict[str, Any]:
+def _show(watcher: Watcher, observation: Observation, plan: Plan) -> None:
+    """Nobody who watches can stop the policy: what goes wrong is said in the log."""
+    try:
+        watcher(observation, plan)
+    except Exception as error:
+        print(f"the plan could not be written for those who watch: {error}", file=sys.stderr, flush=True)
+
+
+def _answer(
+    policy: Policy, calibrations: Mapping[str, Camera], data: bytes
+) -> tuple[dict[str, Any], tuple[Observation, Plan] | None]:
+    """What is sent, and what was planned from what; None where nothing was."""
     try:
         request = Request.from_message(decode(data))
         observation = observation_from_request(request, calibrations)
@@ -66,9 +91,9 @@ def _answer(policy: Policy, calibrations: Mapping[str, Camera], data: bytes) -> 
         plan = policy.plan(observation)
         infer_ms = 1e3 * (time.perf_counter() - start)
         reply = replace(reply_from_plan(plan, request, observation), warnings=told)
-        return {"reply": reply.to_message(), "infer_ms": infer_ms}
+        return {"reply": reply.to_message(), "infer_ms": infer_ms}, (observation, plan)
     except Exception as error:
-        return _failure(error)
+        return _failure(error), None
 
 
 def _about_words(policy: Policy, request: Request) -> tuple[str, ...]:

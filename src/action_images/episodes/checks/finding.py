@@ -1,4 +1,4 @@
-"""One thing that is wrong with a data set, and what one episode showed."""
+"""What one episode showed to the checks."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -7,21 +7,12 @@ from typing import NamedTuple
 import numpy as np
 
 from action_images.episodes.checks.evidence import Evidence
+from action_images.episodes.checks.report_file import DEADLY, Finding
+
+__all__ = ["DEADLY", "Examined", "Finding", "Say", "Span"]
 
 Say = Callable[[str, str, str], None]
 """level, kind, message"""
-
-DEADLY = "deadly"
-"""The kind of finding after which an episode must not be opened again outside a process of its own."""
-
-
-class Finding(NamedTuple):
-    """One thing that is wrong: `error` makes an episode unusable as it is, `warning` should be looked at."""
-
-    level: str
-    kind: str
-    episode: str
-    message: str
 
 
 class Span(NamedTuple):

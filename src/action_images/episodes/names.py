@@ -1,0 +1,22 @@
+"""What episodes and views may be called; needs no torch, so lists of episodes open at once."""
+
+import re
+
+from action_images.errors import ActionImagesError
+
+SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+SAFE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+:@=,-]*(/[A-Za-z0-9_][A-Za-z0-9_.+:@=,-]*)*")
+
+
+class EpisodeError(ActionImagesError):
+    """What is wrong with a data set, named as dataset/episode/view, and the cure."""
+
+
+def check_id(episode_id: str) -> None:
+    """Raise EpisodeError unless an id is a name, never a way out of a folder.
+
+    It is words of letters, digits and `_-.+:@=,` joined by '/', without '..'.
+    """
+    if len(episode_id) > 400 or not SAFE_ID.fullmatch(episode_id) or ".." in episode_id:
+        allowed = "words of letters, digits and _-.+:@=, joined by '/', without '..'"
+        raise EpisodeError(f"episode id {episode_id[:80]!r} must be {allowed}")

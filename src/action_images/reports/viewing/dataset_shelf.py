@@ -1,0 +1,184 @@
+"""The episodes of a LeRobotDataset v3, ours or another's: listed from its table alone, opened one by one."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from action_images.episodes import lerobot_layout as layout
+from action_images.episodes.checks.report_file import DEADLY, CheckReport, load_report
+from action_images.episodes.names import EpisodeError
+from action_images.episodes.tables import read_table
+from action_images.reports.viewing.shelf import Entry
+
+if TYPE_CHECKING:
+    from action_images.episodes.dataset import Dataset
+    from action_images.episodes.episode import Episode
+    from action_images.episodes.readers.lerobot_calibration import Calibration
+    from action_images.reports.viewing.viewable import Viewable
+
+COLUMNS, OPTIONAL = ["episode_index", "length"], ("episode_id", "tasks")
+LABEL_SETTINGS = "labels/settings.json"
+"""What a labelled copy has, and no other data set."""
+MAX_TOLD = 300
+"""Characters of an instruction that a list shows."""
+
+
+class DatasetShelf:
+    """Lists what meta/episodes says; an entry that can be no episode says why when it is opened.
+
+    `labels` is a folder that `action-images label` wrote of this set: its paths lie beside the set's own.
+    Raises EpisodeError where this is no data set.
+    """
+
+    is_live = False
+
+    def __init__(self, path: Path, labels: Path | None = None):
+        self.path, self.title = path, path.resolve().name
+        self._info = layout.read_info(path)
+        self._report = load_report(path)
+        self._labels = labels
+        self._entries = _entries(path, float(self._info["fps"]), self._report)
+        self.notes = _notes(self._report, len(self._entries))
+
+    def version(self) -> str:
+        """Data sets are looked at as they were opened."""
+        return "0"
+
+    def entries(self) -> Sequence[Entry]:
+        """In the order of the table."""
+        return self._entries
+
+    def open(self, number: int) -> "Viewable":
+        """An episode with its findings; damaged views are left out, which its warnings say."""
+        from action_images.reports.viewing.viewable import of_episode
+
+        entry = self._entries[number]
+        findings = self._report.of(entry.id)
+        if any(one.kind == DEADLY for one in findings):
+            raise EpisodeError(
+                f"{entry.id}: reading it ended the process of 'action-images check'; repair it"
+            )
+        dataset, place = self._dataset, self._places.get(entry.id)
+        if place is None:
+            why = dataset.impossible.get(entry.id, "its row of meta/episodes can be no episode")
+            raise EpisodeError(f"{entry.id}: {why}; 'action-images check {self.path}' says more")
+        episode, warnings = _whole_parts(dataset, place)
+        shown = of_episode(self._calibrated(episode, place))
+        told = tuple((one.level, one.message) for one in findings)
+        return self._labelled(replace(shown, warnings=(*shown.warnings, *warnings, *told)), place)
+
+    @cached_property
+    def _dataset(self) -> "Dataset":
+        from action_images.episodes.checks.check import open_possible
+
+        return open_possible(self.path)
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {name: place for place, name in enumerate(self._dataset.ids)}
+
+    @cached_property
+    def _calibration(self) -> "Calibration | None":
+        from action_images.episodes.readers.lerobot import CALIBRATION
+        from action_images.episodes.readers.lerobot_calibration import Calibration
+
+        file = self.path / CALIBRATION
+        if not file.is_file():
+            return None
+        layout.check_inside(self.path, file)
+        return Calibration(file, self._dataset)
+
+    def _calibrated(self, episode: "Episode", place: int) -> "Episode":
+        """With what calibration.json of the set says, where there is one."""
+        calibration = self._calibration
+        if calibration is None:
+            return episode
+        path = calibration.trajectory(place) or episode.trajectory
+        views = tuple(calibration.calibrated(view, place, path) for view in episode.views)
+        return replace(episode, views=views, trajectory=path)
+
+    def _labelled(self, shown: "Viewable", place: int) -> "Viewable":
+        if self._labels is None and not (self.path / LABEL_SETTINGS).is_file():
+            return shown
+        from action_images.reports.viewing.labels import labelled_copy, labelled_from
+
+        if self._labels is not None:
+            return labelled_from(self._labels, shown, place)
+        return labelled_copy(self.path, shown, place)
+
+
+def _entries(path: Path, fps: float, report: CheckReport) -> list[Entry]:
+    rows: list[dict[str, Any]] = []
+    files = sorted(path.glob("meta/episodes/*/*.parquet"))
+    if not files:
+        raise EpisodeError(f"{path}: is an empty data set; import or record episodes first")
+    for file in files:
+        layout.check_inside(path, file)
+        rows += read_table(file, COLUMNS, optional=OPTIONAL).to_pylist()
+    rows.sort(key=lambda row: row["episode_index"] or 0)
+    return [_entry(row, fps, report) for row in rows]
+
+
+def _entry(row: dict[str, Any], fps: float, report: CheckReport) -> Entry:
+    number, length = row["episode_index"] or 0, row["length"] or 0
+    name = str(row.get("episode_id") or f"episode_{number:06.0f}")
+    findings = report.of(name)
+    levels = {one.level for one in findings}
+    level = next((one for one in ("error", "warning") if one in levels), "")
+    kinds = tuple(dict.fromkeys(f"{one.level}: {one.kind}" for one in findings))
+    facets = {} if not report.exists else {"finding": kinds or ("no finding",)}
+    return Entry(
+        id=name,
+        told="; ".join(str(task) for task in row.get("tasks") or ())[:MAX_TOLD],
+        detail=f"{length:.0f} frames, {length / fps:.1f} s",
+        level=level,
+        facets=facets,
+        words=" ".join(one.message for one in findings),
+    )
+
+
+def _notes(report: CheckReport, num_episodes: int) -> list[str]:
+    if not report.exists:
+        return ["Not checked yet: 'action-images check' finds what is wrong, and then it is listed here."]
+    if report.num_episodes != num_episodes:
+        told = f"check looked at {report.num_episodes} episodes, there are {num_episodes} now"
+        return [f"The findings are old: {told}. Run 'action-images check' again."]
+    general = [f"{one.level}: {one.message}" for one in report.of("")]
+    return [*general, report.conclusion] if report.conclusion else general
+
+
+def _whole_parts(dataset: "Dataset", place: int) -> "tuple[Episode, list[tuple[str, str]]]":
+    """The episode without its damaged parts, and what is damaged."""
+    from action_images.episodes.episode import Episode, View
+
+    views: list[View] = []
+    path, warnings = None, []
+    for name, read in dataset.parts(place):
+        try:
+            part = read()
+        except EpisodeError as error:
+            warnings.append(("error", f"{name} cannot be shown: {error}"))
+            continue
+        if isinstance(part, View):
+            views.append(part)
+        else:
+            path = part
+    if not views:
+        raise EpisodeError(warnings[0][1] if warnings else f"{dataset.ids[place]}: has no view")
+    words, told = _words(dataset, place)
+    episode = Episode(dataset.ids[place], words, dataset.fps, tuple(views), path)
+    return episode, [*warnings, *told]
+
+
+def _words(dataset: "Dataset", place: int) -> tuple[str | None, list[tuple[str, str]]]:
+    """What the robot was asked; where the task changes, all of it with the frames at which it does."""
+    try:
+        parts = dataset.words(place)
+    except EpisodeError as error:
+        return None, [("warning", str(error))]
+    if len(parts) == 1:
+        return parts[0].text, []
+    told = "; ".join(f"from frame {part.start}: {part.text}" for part in parts)
+    return told, [("warning", f"the task changes {len(parts) - 1} times; 'action-images import' cuts it")]

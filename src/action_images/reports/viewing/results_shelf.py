@@ -1,0 +1,83 @@
+"""The trials of a results folder, while `evaluate` still writes them and afterwards."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from action_images.errors import ActionImagesError
+from action_images.evaluation.trial import TRIALS, TrialRecord, load_trials
+from action_images.reports.viewing.shelf import Entry
+
+if TYPE_CHECKING:
+    from action_images.reports.viewing.viewable import Viewable
+
+CEILING_FOLDERS = ("expert", "expert-video")
+"""Where `action-images evaluate` leaves the ceilings of a folder's policy."""
+RECORD_SUFFIX = ".view"
+"""Of the file beside a film that holds what was seen, imagined and planned."""
+
+
+class ResultsShelf:
+    """Trials by task and seed, the ceilings' after the policy's own; those with a film can be looked at."""
+
+    is_live = True
+    notes: Sequence[str] = ()
+
+    def __init__(self, path: Path):
+        self.path, self.title = path, path.resolve().name
+        self._version: str | None = None
+        self._trials: list[tuple[Path, TrialRecord]] = []
+        self._entries: list[Entry] = []
+        self._renew()
+
+    def version(self) -> str:
+        """The sizes and times of the files of trials."""
+        states = [(folder / TRIALS).stat() for folder in self._folders()]
+        return "-".join(f"{state.st_mtime_ns:x}.{state.st_size:x}" for state in states)
+
+    def entries(self) -> Sequence[Entry]:
+        """As the files say now."""
+        self._renew()
+        return self._entries
+
+    def open(self, number: int) -> "Viewable":
+        """What was recorded of a trial, else its film, else its numbers alone."""
+        from action_images.reports.viewing.trial_view import of_trial
+
+        if not 0 <= number < len(self._trials):
+            raise ActionImagesError(f"{self.path}: there is no trial of number {number}")
+        return of_trial(*self._trials[number])
+
+    def _folders(self) -> list[Path]:
+        found = [self.path, *(self.path / name for name in CEILING_FOLDERS)]
+        return [folder for folder in found if (folder / TRIALS).is_file()]
+
+    def _renew(self) -> None:
+        version = self.version()
+        if version == self._version:
+            return
+        trials: list[tuple[Path, TrialRecord]] = []
+        for folder in self._folders():
+            trials += [(folder, trial) for trial in load_trials(folder)]
+        self._trials, self._entries = trials, [_entry(trial) for _, trial in trials]
+        self._version = version
+
+
+def _entry(trial: TrialRecord) -> Entry:
+    outcome = "succeeded" if trial.succeeded else "failed"
+    facets = {
+        "outcome": (outcome,),
+        "task": (trial.task,),
+        "policy": (trial.policy,),
+        "film": ("filmed" if trial.film else "not filmed",),
+    }
+    if trial.failure:
+        facets["reason"] = (trial.failure,)
+    return Entry(
+        id=f"{trial.task} {trial.seed}",
+        told=trial.instruction,
+        detail=f"{outcome}: {trial.detail}" if trial.failure is None else f"{trial.failure}: {trial.detail}",
+        level="" if trial.succeeded else "error",
+        facets=facets,
+        words=f"{trial.policy} {trial.protocol} {trial.detail}",
+    )

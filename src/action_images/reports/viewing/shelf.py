@@ -1,0 +1,108 @@
+"""What a page lists: entries by number, found by words and by what is known of them; needs no torch."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from action_images.reports.viewing.viewable import Viewable
+
+MAX_LISTED = 200
+"""Entries that one answer holds."""
+MAX_VALUES = 60
+"""Values of one facet that are offered, the most frequent first."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a list.
+
+    `facets` are what entries are chosen by, such as {"outcome": ("failed",)}. `words` are searched beside
+    `id` and `told`. `level` is `error`, `warning` or empty.
+    """
+
+    id: str
+    told: str = ""
+    detail: str = ""
+    level: str = ""
+    facets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    words: str = ""
+
+
+@runtime_checkable
+class Shelf(Protocol):
+    """Things of one folder or file that are looked at one by one."""
+
+    title: str
+    notes: Sequence[str]
+    """Sentences about all of them."""
+    is_live: bool
+    """Whether entries may still come."""
+
+    def version(self) -> str:
+        """Changes whenever the entries do; cheap."""
+        ...
+
+    def entries(self) -> Sequence[Entry]:
+        """All entries; a number means the same one as long as the version does not change."""
+        ...
+
+    def open(self, number: int) -> "Viewable":
+        """The entry to be looked at; raises ActionImagesError where it cannot be opened."""
+        ...
+
+
+@dataclass(frozen=True)
+class Wish:
+    """Which entries are asked for: all of these words, these values of facets, from a place in the list."""
+
+    words: tuple[str, ...] = ()
+    facets: Mapping[str, str] = field(default_factory=dict)
+    start: int = 0
+
+
+def listed(shelf: Shelf, wish: Wish) -> dict[str, Any]:
+    """An answer as JSON: how many there are and match, a piece of those that match, what else to ask for."""
+    entries = shelf.entries()
+    found = [number for number, entry in enumerate(entries) if _matches(entry, wish)]
+    piece = found[wish.start : wish.start + MAX_LISTED]
+    return {
+        "title": shelf.title,
+        "notes": list(shelf.notes),
+        "version": shelf.version(),
+        "is_live": shelf.is_live,
+        "total": len(entries),
+        "matching": len(found),
+        "start": wish.start,
+        "entries": [_told(number, entries[number]) for number in piece],
+        "facets": _facets(entries),
+    }
+
+
+def _matches(entry: Entry, wish: Wish) -> bool:
+    if any(value not in entry.facets.get(name, ()) for name, value in wish.facets.items()):
+        return False
+    if not wish.words:
+        return True
+    text = f"{entry.id} {entry.told} {entry.words}".lower()
+    return all(word in text for word in wish.words)
+
+
+def _told(number: int, entry: Entry) -> dict[str, Any]:
+    return {
+        "number": number,
+        "id": entry.id,
+        "told": entry.told,
+        "detail": entry.detail,
+        "level": entry.level,
+    }
+
+
+def _facets(entries: Iterable[Entry]) -> dict[str, list[tuple[str, int]]]:
+    """Facet -> its values and how many entries have each."""
+    counts: dict[str, Counter[str]] = {}
+    for entry in entries:
+        for name, values in entry.facets.items():
+            counts.setdefault(name, Counter()).update(set(values))
+    return {name: sorted(count.most_common(MAX_VALUES)) for name, count in counts.items()}

@@ -1,0 +1,153 @@
+"""One thing to look at frame by frame: views with layers of pictures, and paths of the tool."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from action_images.codec import draw_uint8
+from action_images.episodes.episode import Episode, Frames, FramesSelected, View
+from action_images.geometry import Camera, Trajectory
+from action_images.reports.theme import EXECUTED
+
+CAMERA, ACTIONS = "camera", "action images"
+"""Names of the two layers that episodes have."""
+
+
+@dataclass(frozen=True)
+class DrawnFrames:
+    """The action images of a path in one camera, drawn when asked for; a pose that is not known is not."""
+
+    trajectory: Trajectory
+    camera: Camera
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width)"""
+        return self.camera.size
+
+    def __len__(self) -> int:
+        return self.trajectory.num_frames
+
+    def read(self, indices: Sequence[int]) -> UInt8[Tensor, "frame 3 h w"]:
+        """Exactly these frames, in this order."""
+        chosen = torch.as_tensor(indices, dtype=torch.long)
+        opening = self.trajectory.opening[chosen].nan_to_num(0).clamp(0, 1)
+        path = Trajectory(self.trajectory.world_from_tool[chosen], opening).to("cpu", torch.float32)
+        rig = self.camera[None, chosen] if self.camera.batch_shape else self.camera[None]
+        return draw_uint8(path, rig.to("cpu", torch.float32))[0]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Pictures of one kind in one view. `is_action`: action images, whose spots can lie over other layers.
+
+    `shows` says which of the pictures each frame shows, where not each has its own.
+    """
+
+    name: str
+    frames: Frames
+    is_action: bool = False
+    shows: tuple[int, ...] | None = None
+
+    def thinned(self, every: int) -> "Layer":
+        """The same with the pictures of frames 0, every, 2 every, ...; the others show the one before."""
+        if self.shows is not None or every == 1:
+            return self
+        kept = FramesSelected(self.frames, range(0, len(self.frames), every))
+        return replace(self, frames=kept, shows=tuple(frame // every for frame in range(len(self.frames))))
+
+
+@dataclass(frozen=True)
+class ShownView:
+    """One view; `camera` has axes () or (frame), and is None where the view is not calibrated.
+
+    `spots` are image points of the three spots in each frame (px, centres at +0.5; NaN: not seen), where a
+    model labelled this view alone.
+    """
+
+    name: str
+    size: tuple[int, int]
+    camera: Camera | None
+    layers: tuple[Layer, ...]
+    spots: Float[Tensor, "frame 3 2"] | None = None
+
+    def thinned(self, every: int) -> "ShownView":
+        """The same with every n-th picture of each layer."""
+        return replace(self, layers=tuple(layer.thinned(every) for layer in self.layers))
+
+
+@dataclass(frozen=True)
+class ShownPath:
+    """A path of the tool. Pose 0 belongs to frame `start`; NaN poses are not known.
+
+    A path with `shown` (first frame, one past the last) is seen in these frames alone, as a plan is while it
+    is in force; None: always.
+    """
+
+    name: str
+    colour: str
+    trajectory: Trajectory
+    confidence: Float[Tensor, "frame"] | None = None
+    start: int = 0
+    shown: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Viewable:
+    """Views and paths on one clock. `facts` are (name, value) pairs in words, `notes` are sentences.
+
+    `warnings` are (level, sentence) with the levels `error` and `warning`.
+    """
+
+    id: str
+    instruction: str | None
+    fps: float
+    num_frames: int
+    views: tuple[ShownView, ...]
+    paths: tuple[ShownPath, ...] = ()
+    facts: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+    warnings: tuple[tuple[str, str], ...] = field(default=())
+
+    def thinned(self, every: int) -> "Viewable":
+        """The same with the pictures of every n-th frame alone, which a note says; all numbers stay."""
+        if every == 1:
+            return self
+        views = tuple(view.thinned(every) for view in self.views)
+        note = f"Pictures of every {every}th frame alone; the frames between show the one before."
+        return replace(self, views=views, notes=(*self.notes, note))
+
+    def with_path(self, path: ShownPath, layer: str) -> "Viewable":
+        """The same with one path more, and with its action images as a layer of each calibrated view."""
+        views = tuple(_with_actions(view, path.trajectory, layer) for view in self.views)
+        return replace(self, paths=(*self.paths, path), views=views)
+
+
+def of_episode(episode: Episode, facts: Iterable[tuple[str, str]] = ()) -> Viewable:
+    """An episode as it was recorded, its path drawn into every calibrated view."""
+    plain = Viewable(
+        id=episode.id,
+        instruction=episode.instruction,
+        fps=episode.fps,
+        num_frames=episode.num_frames,
+        views=tuple(_seen(view) for view in episode.views),
+        facts=tuple(facts),
+        notes=episode.notes,
+    )
+    if episode.trajectory is None:
+        return plain
+    return plain.with_path(ShownPath("recorded", EXECUTED, episode.trajectory), ACTIONS)
+
+
+def _seen(view: View) -> ShownView:
+    return ShownView(view.name, view.frames.size, view.camera, (Layer(CAMERA, view.frames),))
+
+
+def _with_actions(view: ShownView, trajectory: Trajectory, name: str) -> ShownView:
+    if view.camera is None:
+        return view
+    drawn = Layer(name, DrawnFrames(trajectory, view.camera), is_action=True)
+    return replace(view, layers=(*view.layers, drawn))
