@@ -21,7 +21,7 @@ from test_rlds import droid_features, serialised, write_records  # noqa: E402
 from tiny_models import TINY  # noqa: E402
 
 from action_images.cli import main  # noqa: E402
-from action_images.codec import draw  # noqa: E402
+from action_images.codec import draw_uint8  # noqa: E402
 from action_images.episodes.cameras_file import save_cameras  # noqa: E402
 from action_images.episodes.dataset import Dataset, DatasetWriter  # noqa: E402
 from action_images.episodes.trajectory_file import save_trajectory  # noqa: E402
@@ -94,7 +94,7 @@ def write_action_videos(root: Path) -> None:
     for suffix in ("csv", "json"):
         save_trajectory(root / f"path.{suffix}", episode.trajectory)
     for name, camera in cameras.items():
-        frames = draw(episode.trajectory, camera)
+        frames = draw_uint8(episode.trajectory, camera)
         write_video(root / f"{name}.mp4", frames, 10, 18, "yuv444p")
 
 
