@@ -47,8 +47,8 @@ def main(
     from action_images.terminal.console import PlainConsole
 
     console = PlainConsole(stderr=True)
-    columns = (TextColumn("importing"), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    shown = (TextColumn("importing"), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*shown, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("importing", total=None)
         job = Job(source, format, views, size, crf, _shifts(shift), several_tasks, fps, columns)
         outcome = import_episodes(
