@@ -15,6 +15,7 @@ from action_images.episodes.cameras_file import save_cameras
 from action_images.evaluation.trial import load_trials
 from action_images.files.settings import load_settings
 from action_images.geometry import Camera, Pose
+from action_images.reports.viewing.opened import open_shelf
 from action_images.robot import Observation
 from action_images.serving.client import RemotePolicy
 
@@ -38,6 +39,8 @@ def test_it_serves_until_it_is_told_to_stop(tmp_path: Path, number: signal.Signa
         "0",
         "--cameras",
         str(tmp_path / "table.json"),
+        "--watch",
+        str(tmp_path / "plans"),
     ]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
@@ -60,6 +63,9 @@ def test_it_serves_until_it_is_told_to_stop(tmp_path: Path, number: signal.Signa
         "stopped",
     ]
     assert rest[-1]["event"] == "stopped"
+    plans = open_shelf(tmp_path / "plans")
+    assert [entry.told for entry in plans.entries()] == ["stay"]
+    assert plans.open(0).num_frames == 17
     assert all({"time", "level", "event"} <= line.keys() for line in events + rest)
 
 

@@ -118,7 +118,7 @@ def _entries(path: Path, fps: float, report: CheckReport) -> list[Entry]:
         layout.check_inside(path, file)
         rows += read_table(file, COLUMNS, optional=OPTIONAL).to_pylist()
     rows.sort(key=lambda row: row["episode_index"] or 0)
-    return [_entry(row, fps, report) for row in rows]
+    return [replace(_entry(row, fps, report), version=str(place)) for place, row in enumerate(rows)]
 
 
 def _entry(row: dict[str, Any], fps: float, report: CheckReport) -> Entry:

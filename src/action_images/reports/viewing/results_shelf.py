@@ -59,11 +59,12 @@ class ResultsShelf:
         trials: list[tuple[Path, TrialRecord]] = []
         for folder in self._folders():
             trials += [(folder, trial) for trial in load_trials(folder)]
-        self._trials, self._entries = trials, [_entry(trial) for _, trial in trials]
+        self._trials = trials
+        self._entries = [_entry(trial, is_own=folder == self.path) for folder, trial in trials]
         self._version = version
 
 
-def _entry(trial: TrialRecord) -> Entry:
+def _entry(trial: TrialRecord, *, is_own: bool) -> Entry:
     outcome = "succeeded" if trial.succeeded else "failed"
     facets = {
         "outcome": (outcome,),
@@ -74,10 +75,11 @@ def _entry(trial: TrialRecord) -> Entry:
     if trial.failure:
         facets["reason"] = (trial.failure,)
     return Entry(
-        id=f"{trial.task} {trial.seed}",
+        id=f"{trial.task} {trial.seed}" if is_own else f"{trial.policy}: {trial.task} {trial.seed}",
         told=trial.instruction,
         detail=f"{outcome}: {trial.detail}" if trial.failure is None else f"{trial.failure}: {trial.detail}",
         level="" if trial.succeeded else "error",
         facets=facets,
         words=f"{trial.policy} {trial.protocol} {trial.detail}",
+        version=str(trial.film),
     )

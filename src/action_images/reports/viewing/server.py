@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from action_images.errors import ActionImagesError
 from action_images.reports.viewing.page import SERVED_HEIGHT, script, served_page, style
-from action_images.reports.viewing.shelf import Shelf, Wish, listed
+from action_images.reports.viewing.shelf import Entry, Shelf, Wish, listed
 
 if TYPE_CHECKING:
     from action_images.reports.viewing.viewable import Viewable
@@ -58,7 +58,7 @@ class Library:
     def __init__(self, shelf: Shelf):
         self.shelf = shelf
         self._lock = threading.RLock()
-        self._opened: OrderedDict[tuple[str, int, str], Viewable] = OrderedDict()
+        self._opened: OrderedDict[tuple[str, str], Viewable] = OrderedDict()
         self._parts: OrderedDict[tuple[Any, ...], bytes] = OrderedDict()
         self._num_bytes = 0
 
@@ -72,22 +72,30 @@ class Library:
         from action_images.reports.viewing.document import document_of
 
         with self._lock:
-            return document_of(self._open(number, name))
+            return document_of(self._open(*self._found(number, name)))
 
     def part(self, number: int, name: str, place: tuple[int, int, bool, int]) -> bytes:
         """Pictures of an entry: view, layer, whether its spots alone, and which part."""
         with self._lock:
-            key = (self.shelf.version(), number, name, *place)
+            found, entry = self._found(number, name)
+            key = (entry.id, entry.version, *place)
             if key not in self._parts:
-                self._remember(key, self._encoded(self._open(number, name), place))
+                self._remember(key, self._encoded(self._open(found, entry), place))
             self._parts.move_to_end(key)
             return self._parts[key]
 
-    def _open(self, number: int, name: str) -> "Viewable":
+    def _found(self, number: int, name: str) -> tuple[int, Entry]:
+        """An entry by its number and id; by its id alone where newer ones have moved it."""
         entries = self.shelf.entries()
-        if not 0 <= number < len(entries) or entries[number].id != name:
-            raise Refused(HTTPStatus.CONFLICT, "the list has changed meanwhile")
-        key = (self.shelf.version(), number, name)
+        if 0 <= number < len(entries) and entries[number].id == name:
+            return number, entries[number]
+        moved = [place for place, entry in enumerate(entries) if entry.id == name]
+        if len(moved) != 1:
+            raise Refused(HTTPStatus.CONFLICT, f"{name} is not there any more; choose another")
+        return moved[0], entries[moved[0]]
+
+    def _open(self, number: int, entry: Entry) -> "Viewable":
+        key = (entry.id, entry.version)
         if key not in self._opened:
             self._opened[key] = self.shelf.open(number)
             while len(self._opened) > MAX_OPEN:

@@ -19,7 +19,8 @@ class Entry:
     """One line of a list.
 
     `facets` are what entries are chosen by, such as {"outcome": ("failed",)}. `words` are searched beside
-    `id` and `told`. `level` is `error`, `warning` or empty.
+    `id` and `told`. `level` is `error`, `warning` or empty. `version` changes when what is opened does, and
+    tells entries of one id apart.
     """
 
     id: str
@@ -28,6 +29,7 @@ class Entry:
     level: str = ""
     facets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     words: str = ""
+    version: str = ""
 
 
 @runtime_checkable
@@ -45,7 +47,7 @@ class Shelf(Protocol):
         ...
 
     def entries(self) -> Sequence[Entry]:
-        """All entries; a number means the same one as long as the version does not change."""
+        """All entries; `open` takes the numbers of the last answer."""
         ...
 
     def open(self, number: int) -> "Viewable":

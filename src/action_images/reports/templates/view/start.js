@@ -20,7 +20,7 @@ async function openEntry(entry) {
     if (number === asked) show(doc, servedParts(entry.number, entry.id))
   } catch (error) {
     if (number !== asked) return
-    if (error.status === 409) return list.load()
+    if (error.status === 409) list.load()
     if (player) player.close()
     player = null
     $("shown").hidden = true
