@@ -1,5 +1,7 @@
 """What a user can put right: the one kind of error that the command line turns into one line."""
 
+from collections.abc import Iterable
+
 
 class ActionImagesError(ValueError):
     """Something given to the program is wrong; the message names it and a cure.
@@ -21,3 +23,23 @@ def printable(text: str) -> str:
 
 def _escape(letter: str) -> str:
     return letter.encode("unicode_escape").decode("ascii")
+
+
+def no_such(what: str, given: str, known: Iterable[str]) -> ActionImagesError:
+    """The error for a name that is none of those that there are, with the one that was probably meant."""
+    return ActionImagesError(f"there is no {what} '{given}'{among(given, known)}")
+
+
+def among(given: str, known: Iterable[str]) -> str:
+    """What follows a name that is none of those that there are: the one that was meant, and all of them."""
+    there = list(known)
+    meant = did_you_mean(given, there)
+    return f"{meant} There are: {', '.join(there)}" if meant else f"; there are: {', '.join(there)}"
+
+
+def did_you_mean(given: str, known: Iterable[str], place: str = "") -> str:
+    """`; did you mean ...?` for the name that is most like the given one; nothing where none is."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(given, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {place}{close[0]}?" if close else ""

@@ -16,6 +16,23 @@ EXTRAS = {
 """Extra of the package -> what is imported of it. A missing module is said by the user's own extra, else the
 first."""
 
+MODELS = ("data", "model", "view")
+NEEDS = {
+    "draw": (),
+    "read": (),
+    "compare, report, inspect-codec": ("view",),
+    "calibrate": ("calibrate",),
+    "import, check": ("data",),
+    "tasks, watch, record, replay": ("sim", "data", "view"),
+    "describe, convert-weights, fetch-weights": ("model",),
+    "train": ("train", *MODELS),
+    "generate, imagine, simulate, label, encode": MODELS,
+    "judge-clips": ("judge", *MODELS),
+    "demo, evaluate, judge-plans, judge-simulator": ("sim", *MODELS),
+    "serve": ("serve", *MODELS),
+}
+"""Commands -> the extras that they need."""
+
 
 def cure_of(error: ModuleNotFoundError, user: str = "") -> str | None:
     """What brings a package that is missing, in words; None for one of no extra.

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from action_images.canvas import MIXTURES, MODES, Canvas, Mode, Show
+from action_images.canvas import MODES, Canvas, Mode, Show
+from action_images.training.mixtures import MIXTURES
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "masks_packing.json").read_text())
 RELEASE_NAMES = {

@@ -88,7 +88,7 @@ def test_the_overlay_shows_the_scene_and_the_spots(scene):
     for name in ("left", "right"):
         write_video(scene / "scene" / f"{name}.mp4", torch.full((12, 3, *SIZE), 90, dtype=torch.uint8), 10)
     assert draw(scene, "--over", f"{scene}/scene") == 0
-    overlay = read_video(scene / "out" / "left_overlay.mp4")
+    overlay = read_video(scene / "out" / "overlay" / "left.mp4")
     assert abs(overlay[0, :, 2, 2].float().mean() - 90) < 4
     assert overlay[0, 0].max() > 180
 

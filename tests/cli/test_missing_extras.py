@@ -14,6 +14,8 @@ from action_images.extras import EXTRAS
 def test_a_missing_package_is_one_line_that_names_its_extra(
     tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch, missing: str
 ):
+    (tmp_path / "set" / "meta").mkdir(parents=True)
+    (tmp_path / "set" / "meta" / "info.json").write_text("{}")
     monkeypatch.setitem(sys.modules, missing, None)
     assert main(["judge-clips", str(tmp_path / "set"), "--out", str(tmp_path / "out")]) == 2
     said = capsys.readouterr().err

@@ -13,9 +13,9 @@ from action_images.episodes.dataset import Dataset, DatasetWriter
 from action_images.episodes.episode import EpisodeError
 from action_images.samples import loader as loading
 from action_images.samples.mixture import Decisions, Mixture, Source, fingerprint, shares
-from action_images.samples.split import Split
+from action_images.samples.split import Split, variation
 from action_images.samples.stateless_random import choose, held_out, permuted, uniform
-from action_images.samples.window import Cutting, variation
+from action_images.samples.window import Cutting
 from recorded import make_episode, write_set
 
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from action_images.episodes.episode import EpisodeError, View
 from action_images.geometry import Camera
 from action_images.samples.sample import collate, cut
-from action_images.samples.window import Cutting, Window, variation
+from action_images.samples.split import variation
+from action_images.samples.window import Cutting, Window
 from recorded import blob_centre, make_episode, make_trajectory
 
 

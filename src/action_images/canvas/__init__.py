@@ -2,6 +2,6 @@
 
 from action_images.canvas.canvas import Canvas
 from action_images.canvas.layout import Layout, Segment
-from action_images.canvas.modes import MIXTURES, MODES, Mode, Show
+from action_images.canvas.modes import MODES, Mode, Show
 
-__all__ = ["MIXTURES", "MODES", "Canvas", "Layout", "Mode", "Segment", "Show"]
+__all__ = ["MODES", "Canvas", "Layout", "Mode", "Segment", "Show"]

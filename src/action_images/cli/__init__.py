@@ -9,19 +9,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from action_images.errors import ActionImagesError, printable
+from action_images.errors import ActionImagesError, did_you_mean, printable
 from action_images.extras import cure_of
 
 BUG = 70
 """The exit code of a programming error (EX_SOFTWARE of sysexits.h)."""
+HELP = ("-h", "--help")
+QUICK = ("doctor", "info", "compare")
+"""Commands that say something at once."""
 
 COMMANDS = {
     path.stem.strip("_").replace("_", "-"): path
     for path in sorted(Path(__file__).parent.glob("*.py"))
     if path.stem != "__init__"
 }
-"""Command -> its file, whose first line says what the command does and whose `main` takes its typed
-arguments."""
+"""Command -> its file. The first line says what the command does, lines below it that begin with
+`action-images` are its examples, and `main` takes its typed arguments."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -32,8 +35,10 @@ def main(arguments: list[str] | None = None) -> int:
     exception is a bug: its traceback is shown with where to report it, and the code is 70.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(_overview())
+    if not arguments or arguments[0] in HELP:
+        from action_images.terminal.help import overview
+
+        print(overview(COMMANDS))
         return 0
     command, *rest = arguments
     if command == "--version":
@@ -42,7 +47,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(__version__)
         return 0
     if command not in COMMANDS:
-        print(f"action-images: no command '{command}'; there are: {', '.join(COMMANDS)}", file=sys.stderr)
+        meant = did_you_mean(command, COMMANDS) or f"; there are: {', '.join(COMMANDS)}"
+        print(f"action-images: there is no command '{command}'{meant}", file=sys.stderr)
         return 2
     return _run(command, rest)
 
@@ -50,12 +56,12 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(command: str, arguments: list[str]) -> int:
     """Run a command and put its errors into words: a line where the user can put it right, the traceback of a
     bug."""
-    import tyro
+    from action_images.terminal.arguments import Mistake
 
     try:
-        run = importlib.import_module(f"action_images.cli.{COMMANDS[command].stem}").main
-        with _terminable():
-            return tyro.cli(run, args=arguments, prog=f"action-images {command}") or 0
+        return _called(command, arguments)
+    except Mistake as error:
+        return _say(command, str(error), code=2)
     except BrokenPipeError:
         _forget_stdout()
         return 0
@@ -92,6 +98,27 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
+def _called(command: str, arguments: list[str]) -> int:
+    """Read a command's arguments, look at the paths among them, and do it; or show its help."""
+    from action_images.terminal import arguments as terminal
+    from action_images.terminal.help import command_help
+    from action_images.terminal.paths import check_arguments
+    from action_images.terminal.progress import stage
+
+    run = importlib.import_module(f"action_images.cli.{COMMANDS[command].stem}").main
+    prog = f"action-images {command}"
+    if any(one in HELP for one in arguments):
+        options = terminal.options_text(run, arguments, prog)
+        print(command_help(COMMANDS[command], run, options))
+        return 0
+    given = terminal.parsed(run, arguments, prog)
+    check_arguments(run, given.by_name(run))
+    if command not in QUICK:
+        stage("loading libraries")
+    with _terminable():
+        return run(*given.positional, **given.named) or 0
+
+
 def _refused(command: str, error: Exception) -> int:
     if os.environ.get("ACTION_IMAGES_TRACEBACK"):
         import traceback
@@ -116,15 +143,3 @@ def _say(command: str, sentence: str, *, code: int) -> int:
 def _forget_stdout() -> None:
     """Whoever read our output, such as `head`, has enough of it: nothing more may be written at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _overview() -> str:
-    width = max(map(len, COMMANDS))
-    lines = [f"  {name:<{width}}  {_first_line(path)}" for name, path in COMMANDS.items()]
-    return "\n".join(["usage: action-images COMMAND [--help] ...", "", *lines])
-
-
-def _first_line(path: Path) -> str:
-    # Read, not imported or parsed: the overview must wait neither for torch nor for thirty files.
-    with path.open(encoding="utf-8") as file:
-        return file.readline().strip().removeprefix('"""').removesuffix('"""')

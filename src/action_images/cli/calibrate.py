@@ -1,4 +1,8 @@
-"""Calibrate cameras from pictures of a printed board and the robot's poses, or from the robot's motion."""
+"""Calibrate cameras from pictures of a printed board and the robot's poses, or from the robot's motion.
+
+action-images calibrate board --out board.pdf
+action-images calibrate fixed shots/left shots/right --poses poses.csv --out calibration
+"""
 
 from dataclasses import dataclass
 from pathlib import Path

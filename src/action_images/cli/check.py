@@ -1,13 +1,20 @@
-"""Find everything that is wrong with a data set, and look at it."""
+"""Find everything that is wrong with a data set, and look at it.
+
+action-images check dataset
+action-images check dataset --html report/check.html --workers 0
+"""
 
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
+from action_images.terminal.paths import GivenDataset
+from action_images.terminal.progress import counting
+
 
 def main(
-    dataset: Annotated[Path, tyro.conf.Positional],
+    dataset: Annotated[GivenDataset, tyro.conf.Positional],
     html: Path | None = None,
     workers: int = 2,
     thumbnails: int = 1000,
@@ -27,7 +34,6 @@ def main(
         thumbnails: show at most so many episodes on the page, the worst first.
         thorough: try other conventions in every episode, not only in 16 and in those that fit worse.
     """
-    from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
     from rich.table import Table
 
     from action_images.episodes.checks.check import check_dataset, open_possible, summary
@@ -35,16 +41,8 @@ def main(
     from action_images.reports.data_page import write_data_page
     from action_images.terminal.console import PlainConsole
 
-    columns = (TextColumn("checking"), MofNCompleteColumn(), TimeRemainingColumn())
-    told = PlainConsole(stderr=True)
-    with Progress(*columns, console=told, transient=True, disable=not told.is_terminal) as progress:
-        bar = progress.add_task("checking", total=None)
-        verdict = check_dataset(
-            dataset,
-            workers,
-            lambda done, total: progress.update(bar, completed=done, total=total),
-            thorough=thorough,
-        )
+    with counting("checking") as tell:
+        verdict = check_dataset(dataset, workers, tell, thorough=thorough)
     console = PlainConsole()
     views = ", ".join(verdict.views)
     counts = f"{verdict.num_episodes} episodes, {verdict.num_frames} frames at {verdict.fps:g}/s"

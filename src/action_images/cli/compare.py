@@ -1,14 +1,19 @@
-"""Compare two policies on the scenes that both were judged on, task by task and over all (exact McNemar)."""
+"""Compare two policies on the scenes that both were judged on, task by task and over all (exact McNemar).
+
+action-images compare results/mine results/shipped
+action-images compare results/before results/after
+"""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from action_images.terminal.paths import GivenFolder
 
 if TYPE_CHECKING:
     from action_images.evaluation.trial import TrialRecord
 
 
-def main(first: Path, second: Path, /) -> None:
+def main(first: GivenFolder, second: GivenFolder, /) -> None:
     """Compare two policies on the scenes that both were judged on.
 
     Prints for each task, and for all together, both success rates with 95 % Wilson intervals, how many scenes

@@ -1,4 +1,8 @@
-"""Turn the release's or Wan2.2's transformer checkpoint into a folder that this project loads."""
+"""Turn the release's or Wan2.2's transformer checkpoint into a folder that this project loads.
+
+action-images convert-weights released.pt weights
+action-images convert-weights wan/transformer weights --wan wan
+"""
 
 from pathlib import Path
 from typing import Annotated

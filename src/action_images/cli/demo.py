@@ -1,9 +1,15 @@
-"""Watch the shipped policy drive the simulated arm: a film of each task, and a report."""
+"""Watch the shipped policy drive the simulated arm: a film of each task, and a report.
+
+action-images demo
+action-images demo --task reach_target --instruction 'reach the green ball' --rig held_out
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from action_images.errors import ActionImagesError
+from action_images.terminal.paths import OutFolder
+from action_images.terminal.progress import working
 
 if TYPE_CHECKING:
     from action_images.robot import Observation, Plan, Policy
@@ -22,7 +28,7 @@ def main(
     size: int = 128,
     policy: str = "shipped",
     execute: int = 16,
-    out: Path = Path("demo"),
+    out: OutFolder = Path("demo"),
 ) -> None:
     """Watch the shipped policy drive the simulated arm.
 
@@ -84,7 +90,8 @@ def main(
         for name, seed in seeds.items():
             environment = config.environment(name)
             began = time.monotonic()
-            trial, rollout = judge(planner, config, (name, seed), filming=True)
+            with working(name):
+                trial, rollout = judge(planner, config, (name, seed), filming=True)
             took = time.monotonic() - began
             if instruction is not None:
                 trial, rollout = (

@@ -1,4 +1,8 @@
-"""What a preset costs: parameters, tokens, memory and operations per step, counted without running it."""
+"""What a preset costs: parameters, tokens, memory and operations per step, counted without running it.
+
+action-images describe --preset tiny
+action-images describe --preset wan2.2-5b --views 2 --frames 41 --height 256 --width 256
+"""
 
 from typing import TYPE_CHECKING, Literal
 

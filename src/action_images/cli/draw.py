@@ -1,4 +1,8 @@
-"""Draw a trajectory into calibrated views: one action video for each camera."""
+"""Draw a trajectory into calibrated views: one action video for each camera.
+
+action-images draw path.csv --cameras cameras.json --out videos
+action-images draw path.csv --cameras cameras.json --out videos --over footage
+"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,16 +11,20 @@ from typing import Annotated
 import tyro
 
 from action_images.errors import ActionImagesError
+from action_images.terminal.paths import GivenFile, GivenFolder, OutFolder
+
+OVERLAYS = "overlay"
+DEFAULT_FPS = 10.0
 
 
 def main(
-    trajectory: Annotated[Path, tyro.conf.Positional],
+    trajectory: Annotated[GivenFile, tyro.conf.Positional],
     /,
-    cameras: Path,
-    out: Path,
-    over: Path | None = None,
+    cameras: GivenFile,
+    out: OutFolder,
+    over: GivenFolder | None = None,
     columns: Path | None = None,
-    fps: float = 10.0,
+    fps: float | None = None,
     crf: int = 18,
     *,
     png: bool = False,
@@ -31,9 +39,9 @@ def main(
         trajectory: Tool poses as .npy, .csv or .json: x y z, quaternion x y z w (or Euler xyz), opening.
         cameras: The rig's calibration, a cameras file (docs/conventions.md).
         out: Folder to write to.
-        over: Folder with <camera>.mp4 of the scene; OUT/<camera>_overlay.mp4 then shows both.
+        over: Folder with <camera>.mp4 of the scene; OUT/overlay/<camera>.mp4 then shows both.
         columns: A json file that says which columns the poses are in, and their notation (docs/data.md).
-        fps: Frames per second of the videos.
+        fps: Frames per second of the videos; those of the scene if not given, 10 without one.
         crf: H.264 quality, 0 (best) to 51.
         png: Write every frame as OUT/<camera>/<frame>.png too, without loss.
         released: Draw as the public release of the method does (its weights were trained on such images).
@@ -46,19 +54,26 @@ def main(
     from action_images.episodes.cameras_file import check_pictures, load_cameras
     from action_images.episodes.inside import told_inside
     from action_images.episodes.trajectory_file import load_trajectory
-    from action_images.episodes.video import VideoFrames, read_video, write_video
+    from action_images.episodes.video import VideoFrames, write_video
     from action_images.reports.pictures import save_png
     from action_images.terminal.console import PlainConsole
 
     format = replace(RELEASED if released else ActionImageFormat(), axis_length=axis_length)
     path, rig = load_trajectory(trajectory, columns), load_cameras(cameras)
+    scenes: dict[str, VideoFrames] = {}
     for name, camera in rig.items():
         if camera.batch_shape and camera.batch_shape[0] != path.num_frames:
             moves = f"camera '{name}' moves over {camera.batch_shape[0]} frames"
             raise ActionImagesError(f"{cameras}: {moves}, {trajectory} has {path.num_frames}")
         if over is not None:
             scene = _file(over, name, ".mp4")
-            check_pictures(camera, VideoFrames(scene).size, str(scene))
+            scenes[name] = VideoFrames(scene)
+            check_pictures(camera, scenes[name].size, str(scene))
+            if len(scenes[name]) != path.num_frames:
+                raise ActionImagesError(
+                    f"{scene}: has {len(scenes[name])} frames, {trajectory} {path.num_frames} poses; give a "
+                    "pose for each frame"
+                )
     console = PlainConsole()
     for name, camera in rig.items():
         console.print(told_inside(name, camera, path.world_from_tool.translation), soft_wrap=True)
@@ -69,20 +84,17 @@ def main(
         images = draw_uint8(path, moving[None], format)[0]
         # Half the colours in each direction want even sizes; others keep all of them.
         colours = "yuv420p" if max(camera.size[0] % 2, camera.size[1] % 2) == 0 else "yuv444p"
-        write_video(_file(out, name, ".mp4"), images, fps, crf=crf, pixel_format=colours)
+        rate = fps or (scenes[name].fps if name in scenes else DEFAULT_FPS)
+        write_video(_file(out, name, ".mp4"), images, rate, crf=crf, pixel_format=colours)
         if png:
             _file(out, name, "").mkdir(exist_ok=True)
             for i, image in enumerate(images):
                 save_png(out / name / f"{i:05d}.png", image)
-        if over is not None:
-            scene = read_video(_file(over, name, ".mp4"))
-            write_video(
-                _file(out, name, "_overlay.mp4"),
-                overlay(scene, images, format),
-                fps,
-                crf=crf,
-                pixel_format=colours,
-            )
+        if name in scenes:
+            laid_over = overlay(scenes[name].read(range(path.num_frames)), images, format)
+            # In a folder of their own: OUT/*.mp4 are action videos, which `read` takes.
+            (out / OVERLAYS).mkdir(exist_ok=True)
+            write_video(_file(out / OVERLAYS, name, ".mp4"), laid_over, rate, crf=crf, pixel_format=colours)
     console.print(f"{path.num_frames} frames in {len(rig)} views: {out}")
 
 

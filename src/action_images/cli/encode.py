@@ -1,17 +1,21 @@
-"""Encode a data set's videos with a model's autoencoder into a cache of latents, here or on many machines."""
+"""Encode a data set's videos with a model's autoencoder into a cache of latents, here or on many machines.
 
-from pathlib import Path
+action-images encode dataset --cache latents
+action-images encode dataset --cache latents --model run/model --on ray --workers 8
+"""
+
 from typing import Annotated, Literal
 
 import tyro
 
 from action_images.errors import ActionImagesError
+from action_images.terminal.paths import GivenDataset, GivenModels, OutFolder
 
 
 def main(
-    dataset: Annotated[Path, tyro.conf.Positional],
-    cache: Path,
-    model: str = "shipped",
+    dataset: Annotated[GivenDataset, tyro.conf.Positional],
+    cache: OutFolder,
+    model: GivenModels = "shipped",
     views: tuple[str, ...] = (),
     frames: int | None = None,
     stride: int = 1,

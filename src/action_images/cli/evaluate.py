@@ -1,4 +1,8 @@
-"""Judge a policy in closed loop: success with intervals, ceilings beside it, and why each trial failed."""
+"""Judge a policy in closed loop: success with intervals, ceilings beside it, and why each trial failed.
+
+action-images evaluate --policy shipped --out results/shipped
+action-images evaluate --policy ws://127.0.0.1:8000 --out results/served --task push_button --trials 20
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -9,6 +13,7 @@ import tyro
 
 from action_images.errors import ActionImagesError
 from action_images.policies import Planning
+from action_images.terminal.paths import OutFolder
 from action_images.terminal.server_options import ServerOptions
 
 if TYPE_CHECKING:
@@ -59,7 +64,7 @@ class Driving:
 
 def main(
     policy: str,
-    out: Path,
+    out: OutFolder,
     on: Annotated[Conditions, tyro.conf.arg(name="")] = Conditions(),
     driving: Annotated[Driving, tyro.conf.arg(name="")] = Driving(),
     planning: Annotated[Planning, tyro.conf.arg(name="")] = Planning(),

@@ -1,4 +1,8 @@
-"""Fetch the released weights from the hub into a folder that this project loads."""
+"""Fetch the released weights from the hub into a folder that this project loads.
+
+action-images fetch-weights weights
+action-images fetch-weights weights --revision main
+"""
 
 from pathlib import Path
 from typing import Annotated

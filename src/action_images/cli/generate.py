@@ -1,27 +1,32 @@
-"""Generate with a model: plans, imagined videos, action labels, simulated videos."""
+"""Generate with a model: plans, imagined videos, action labels, simulated videos.
+
+action-images generate --dataset dataset --episode 3 --mode joint --out clip
+action-images generate --views pictures --cameras cameras.json --trajectory now.csv \
+        --instruction 'push the red button' --out clip
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from action_images.errors import ActionImagesError
+from action_images.terminal.paths import GivenDataset, GivenFile, GivenFolder, GivenModels, OutFolder
+from action_images.terminal.progress import working
 
 if TYPE_CHECKING:
     from action_images.episodes.episode import Episode
     from action_images.samples.sample import Sample
 
-PICTURES = (".png", ".jpg", ".jpeg")
-
 
 def main(
-    out: Path,
-    model: str = "shipped",
+    out: OutFolder,
+    model: GivenModels = "shipped",
     mode: Literal["joint", "policy", "simulate", "label", "video"] = "policy",
     instruction: str | None = None,
-    dataset: Path | None = None,
+    dataset: GivenDataset | None = None,
     episode: int = 0,
-    views: Path | None = None,
-    cameras: Path | None = None,
-    trajectory: Path | None = None,
+    views: GivenFolder | None = None,
+    cameras: GivenFile | None = None,
+    trajectory: GivenFile | None = None,
     frames: int | None = None,
     start: int = 0,
     stride: int | None = None,
@@ -84,7 +89,8 @@ def main(
         if dataset is not None
         else _from_files(views, cameras, trajectory, instruction)
     )
-    models = Models.load(models_folder(model), getattr(torch, dtype))
+    with working(f"loading {model}"):
+        models = Models.load(models_folder(model), getattr(torch, dtype))
     own = models.clips or Clips((512, 512), 41, 10.0, "fifty-steps")
     clips = replace(
         own, size=(height or own.size[0], width or own.size[1]), num_frames=frames or own.num_frames
@@ -97,7 +103,8 @@ def main(
         stride = 1 if dataset is None or models.clips is None else _pace(source, clips.fps)
     scene = _scene(source, mode, (start, stride, clips.num_frames), clips.size, instruction)
     generator = ClipGenerator.of(models.to(device), clips=clips, generation=generation)
-    prediction = generator.generate(scene, mode, [seed])
+    with working("generating"):
+        prediction = generator.generate(scene, mode, [seed])
     out.mkdir(parents=True, exist_ok=True)
     _write(out, [view.name for view in source.views], prediction, generator.pipeline.format, fps or clips.fps)
 
@@ -124,37 +131,11 @@ def _from_dataset(dataset: Path, number: int) -> "Episode":
 def _from_files(
     views: Path | None, cameras: Path | None, trajectory: Path | None, instruction: str | None
 ) -> "Episode":
-    from action_images.episodes.cameras_file import check_pictures, load_cameras
-    from action_images.episodes.episode import Episode, View
-    from action_images.episodes.trajectory_file import load_trajectory
+    from action_images.episodes.loose_files import loose_episode
 
     if views is None or cameras is None:
         raise ActionImagesError("give --dataset, or --views and --cameras")
-    rig = load_cameras(cameras)
-    shown = tuple(View(name, _frames(views, name), camera) for name, camera in rig.items())
-    for view, camera in zip(shown, rig.values(), strict=True):
-        check_pictures(camera, view.frames.size, f"{views}/{view.name}")
-    return Episode(
-        str(views), instruction, 10.0, shown, None if trajectory is None else load_trajectory(trajectory)
-    )
-
-
-def _frames(folder: Path, name: str):
-    from action_images.episodes.pictures import Pictures
-    from action_images.episodes.video import VideoFrames
-
-    if Path(name).name != name:
-        raise ActionImagesError(f"camera '{name}' cannot name a file; give it a name without slashes")
-    if (folder / f"{name}.mp4").is_file():
-        return VideoFrames(folder / f"{name}.mp4")
-    found = next(
-        (folder / f"{name}{ending}" for ending in PICTURES if (folder / f"{name}{ending}").is_file()), None
-    )
-    if found is None:
-        raise ActionImagesError(
-            f"{folder}: has no {name}.mp4, .png or .jpg for camera '{name}' of the cameras file"
-        )
-    return Pictures((found,))
+    return loose_episode(views, cameras, trajectory, instruction)
 
 
 def _scene(

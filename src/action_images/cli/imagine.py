@@ -1,23 +1,32 @@
-"""Imagine several futures of a scene, the most consistent first, or one view from another."""
+"""Imagine several futures of a scene, the most consistent first, or one view from another.
 
-from pathlib import Path
+action-images imagine dataset --episode 3 --out futures
+action-images imagine --pictures pictures --cameras cameras.json --trajectory now.csv \
+        --instruction 'push the red button' --out futures
+"""
+
 from typing import Annotated, Literal
 
 import tyro
 
 from action_images.errors import ActionImagesError
+from action_images.terminal.paths import GivenDataset, GivenFile, GivenModels, OutFolder
+from action_images.terminal.progress import working
+from action_images.terminal.scene_options import LooseFiles
 
 
 def main(
-    dataset: Annotated[Path, tyro.conf.Positional],
-    out: Path,
-    model: str = "shipped",
+    dataset: Annotated[GivenDataset | None, tyro.conf.Positional] = None,
+    *,
+    out: OutFolder,
+    model: GivenModels = "shipped",
     episode: int = 0,
     start: int = 0,
+    loose: Annotated[LooseFiles, tyro.conf.arg(name="")] = LooseFiles(),
+    trajectory: GivenFile | None = None,
     instruction: str | None = None,
     views: tuple[str, ...] = (),
     samples: int | None = None,
-    *,
     second_view: bool = False,
     seed: int = 0,
     sampling: str | None = None,
@@ -27,7 +36,8 @@ def main(
     """Write OUT/<rank>/<view>.mp4, <view>_actions.mp4 and trajectory.csv of each future, and
     OUT/contact_sheet.png.
 
-    The model is shown the first images, cameras and tool pose of an episode, and an instruction. Rank 0 is
+    The model is shown the first images, cameras and tool pose of an episode, or of loose files (--pictures,
+    --cameras, --trajectory), and an instruction. Rank 0 is
     the future whose views agree best on one path. With --second-view it is shown the whole video of the first
     view as well, and imagines the others: OUT/contact_sheet.png has what was recorded below what was
     imagined.
@@ -38,6 +48,7 @@ def main(
         out: folder to write to.
         episode: which of its episodes.
         start: frame of the episode to begin at.
+        trajectory: with --pictures: tool poses (.npy, .csv, .json); the first row is where the tool is.
         instruction: what to do; the episode's own if not given.
         views: which views; the first two if not given.
         samples: how many futures; 4 if not given. Not with --second-view, of which there is one.
@@ -58,7 +69,6 @@ def main(
     import torch
 
     from action_images.codec.overlay import overlay
-    from action_images.episodes.dataset import Dataset
     from action_images.episodes.trajectory_file import save_trajectory
     from action_images.episodes.video import write_video
     from action_images.inference import imagine as imagining
@@ -68,13 +78,11 @@ def main(
     from action_images.reports.pictures import contact_sheet, save_png
     from action_images.terminal.console import PlainConsole
 
-    generator = ClipGenerator.load(models_folder(model), device, sampling, getattr(torch, dtype))
-    source = Dataset(dataset)
-    chosen, shown, num_frames = (
-        views or source.view_names[:2],
-        source.numbered(episode),
-        generator.clips.num_frames,
-    )
+    shown = loose.scene(dataset, episode, trajectory, instruction)
+    with working(f"loading {model}"):
+        generator = ClipGenerator.load(models_folder(model), device, sampling, getattr(torch, dtype))
+    chosen = views or tuple(view.name for view in shown.views[:2])
+    num_frames = generator.clips.num_frames
     if shown.trajectory is None:
         raise ActionImagesError(
             f"{shown.id}: has no tool pose to begin from; label the data set first (action-images label)"
@@ -94,7 +102,8 @@ def main(
             raise ActionImagesError(
                 "--second-view needs a view to see and another to imagine; give --views two names"
             )
-        video = imagining.second_view(generator, scene, seed).video
+        with working("imagining"):
+            video = imagining.second_view(generator, scene, seed).video
         assert video is not None
         for name, view, real in zip(chosen, video.mul(255).round().byte(), scene.video, strict=True):
             write_video(out / f"{name}.mp4", view, generator.clips.fps)
@@ -102,9 +111,9 @@ def main(
             labels += [f"{name}, imagined", f"{name}, recorded"]
         console.print(f"imagined {', '.join(chosen[1:])} from {chosen[0]}")
     else:
-        for rank, future in enumerate(
-            imagining.imagine(generator, scene, 4 if samples is None else samples, seed)
-        ):
+        with working("imagining"):
+            futures = imagining.imagine(generator, scene, 4 if samples is None else samples, seed)
+        for rank, future in enumerate(futures):
             folder = out / str(rank)
             folder.mkdir(exist_ok=True)
             for name, *pair in zip(chosen, future.video, future.action_images, strict=True):

@@ -1,4 +1,8 @@
-"""Convert a data set of another format into ours."""
+"""Convert a data set of another format into ours.
+
+action-images import recordings --out dataset
+action-images import droid --format droid --views left wrist --size 256 256 --out dataset
+"""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -6,11 +10,13 @@ from typing import Annotated, Literal
 import tyro
 
 from action_images.errors import ActionImagesError
+from action_images.terminal.paths import GivenFolder, OutFolder
+from action_images.terminal.progress import counting
 
 
 def main(
-    source: Annotated[Path, tyro.conf.Positional],
-    out: Path,
+    source: Annotated[GivenFolder, tyro.conf.Positional],
+    out: OutFolder,
     format: str = "auto",
     views: tuple[str, ...] = (),
     size: tuple[int, int] | None = None,
@@ -41,19 +47,14 @@ def main(
         columns: a json file that says which columns the tool's poses are in, and their notation
             (docs/data.md); for recordings and lerobot.
     """
-    from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from action_images.episodes.importing import Job, import_episodes
     from action_images.terminal.console import PlainConsole
 
     console = PlainConsole(stderr=True)
-    shown = (TextColumn("importing"), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*shown, console=console, transient=True, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("importing", total=None)
-        job = Job(source, format, views, size, crf, _shifts(shift), several_tasks, fps, columns)
-        outcome = import_episodes(
-            job, out, workers, limit, lambda done, total: progress.update(bar, completed=done, total=total)
-        )
+    job = Job(source, format, views, size, crf, _shifts(shift), several_tasks, fps, columns)
+    with counting("importing") as tell:
+        outcome = import_episodes(job, out, workers, limit, tell)
     for sentence in outcome.sentences():
         console.print(sentence, soft_wrap=True)
     for episode_id, reason in outcome.refused.items():

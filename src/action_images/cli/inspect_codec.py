@@ -1,4 +1,8 @@
-"""What accuracy a rig permits: sweep image size, views, noise and video quality."""
+"""What accuracy a rig permits: sweep image size, views, noise and video quality.
+
+action-images inspect-codec
+action-images inspect-codec --sizes 128 256 --views 2 3 --out report
+"""
 
 from pathlib import Path
 from typing import Annotated, Literal

@@ -1,4 +1,8 @@
-"""Judge a model's clips in all modes on a recorded data set: videos, paths, tracks, a floor and a ceiling."""
+"""Judge a model's clips in all modes on a recorded data set: videos, paths, tracks, a floor and a ceiling.
+
+action-images judge-clips dataset --out judged
+action-images judge-clips dataset --model run/model --mode joint simulate --out judged
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +13,7 @@ import tyro
 
 from action_images.errors import ActionImagesError
 from action_images.terminal.model_options import ModelOptions
+from action_images.terminal.paths import GivenDataset, OutFolder
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -43,8 +48,8 @@ class Besides:
 
 
 def main(
-    dataset: Annotated[Path, tyro.conf.Positional],
-    out: Path,
+    dataset: Annotated[GivenDataset, tyro.conf.Positional],
+    out: OutFolder,
     windows: int = 64,
     mode: tuple[str, ...] = (),
     views: tuple[str, ...] = (),

@@ -1,17 +1,21 @@
-"""Judge a policy's single plans in held-out scenes: errors, and whether they follow the instruction."""
+"""Judge a policy's single plans in held-out scenes: errors, and whether they follow the instruction.
 
-from pathlib import Path
+action-images judge-plans --policy shipped --out plans
+action-images judge-plans --policy run/model --task push_button --scenes 50 --rig held_out --out plans
+"""
+
 from typing import Annotated, Literal
 
 import tyro
 
 from action_images.errors import ActionImagesError
+from action_images.terminal.paths import OutFolder
 from action_images.terminal.server_options import ServerOptions
 
 
 def main(
     policy: str,
-    out: Path,
+    out: OutFolder,
     task: tuple[str, ...] = (),
     scenes: int = 20,
     rig: Literal["sampled", "held_out", "fixed"] = "sampled",

@@ -1,14 +1,18 @@
-"""Judge a model as a simulator of policies: does what succeeds in MuJoCo also succeed when imagined?"""
+"""Judge a model as a simulator of policies: does what succeeds in MuJoCo also succeed when imagined?
+
+action-images judge-simulator --out simulator
+action-images judge-simulator --policy hold random shipped --trials 50 --out simulator
+"""
 
 from collections.abc import Mapping, Sequence
 from itertools import product
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from action_images.errors import ActionImagesError
 from action_images.terminal.model_options import ModelOptions
+from action_images.terminal.paths import OutFolder
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -20,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def main(
-    out: Path,
+    out: OutFolder,
     policy: tuple[str, ...] = ("hold", "random"),
     offsets_mm: tuple[float, ...] = (0.0, 20.0, 50.0, 100.0),
     task: tuple[str, ...] = (),
@@ -74,7 +78,7 @@ def main(
 
 
 def _run(
-    out: Path,
+    out: OutFolder,
     policies: "Mapping[str, Make]",
     scenes: "Sequence[tuple[str, int]]",
     models: ModelOptions,

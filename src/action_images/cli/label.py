@@ -1,4 +1,8 @@
-"""Label a data set's videos with the tool's path: a copy with poses, confidences and a page to review."""
+"""Label a data set's videos with the tool's path: a copy with poses, confidences and a page to review.
+
+action-images label dataset --out labelled
+action-images label recordings --out labelled --model run/model --from-nothing --limit 20
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from action_images.terminal.model_options import ModelOptions
+from action_images.terminal.paths import GivenFolder, OutFolder
+from action_images.terminal.progress import counting
 from action_images.terminal.worker_options import WorkerOptions
 
 if TYPE_CHECKING:
@@ -36,8 +42,8 @@ class How:
 
 
 def main(
-    dataset: Annotated[Path, tyro.conf.Positional],
-    out: Path,
+    dataset: Annotated[GivenFolder, tyro.conf.Positional],
+    out: OutFolder,
     limit: int | None = None,
     how: Annotated[How, tyro.conf.arg(name="")] = How(),
     models: Annotated[ModelOptions, tyro.conf.arg(name="")] = ModelOptions(),
@@ -52,7 +58,8 @@ def main(
     spots are in the image, and nothing else is written.
 
     Args:
-        dataset: a LeRobotDataset v3 with calibrated views.
+        dataset: a LeRobotDataset v3 with calibrated views; or recordings, or any other format that `import`
+            reads, which are imported into OUT-source first.
         out: folder to write to; never the data set itself.
         limit: label at most so many episodes.
     """
@@ -62,6 +69,7 @@ def main(
     from action_images.model.shipped import SHIPPED, SHIPPED_KNOW
     from action_images.terminal.console import PlainConsole
 
+    dataset = _imported(dataset, out)
     if models.model == SHIPPED:
         PlainConsole(stderr=True).print(SHIPPED_KNOW)
     labelling = Labelling(
@@ -81,10 +89,26 @@ def main(
         _label_poses(job, out, limit, workers.on_device(models.device))
 
 
+def _imported(source: Path, out: Path) -> Path:
+    """A data set as it is; one of another format beside `out`, imported as far as it was not yet."""
+    from action_images.episodes.importing import Job, import_episodes
+    from action_images.episodes.lerobot_layout import INFO
+    from action_images.terminal.console import PlainConsole
+
+    if (source / INFO).is_file():
+        return source
+    made = out.with_name(f"{out.name}-source")
+    with counting("importing") as tell:
+        outcome = import_episodes(Job(source), made, num_workers=2, seen=tell)
+    console = PlainConsole(stderr=True)
+    for episode_id, reason in outcome.refused.items():
+        console.print(f"refused {episode_id}: {reason}", soft_wrap=True)
+    console.print(f"imported: {made}", soft_wrap=True)
+    return made
+
+
 def _label_spots(job: "Job", out: Path, limit: int | None, executor: "Executor") -> None:
     from action_images.inference.label_spots import label_spots
-    from action_images.terminal.console import PlainConsole
-    from action_images.terminal.progress import counting
 
     with counting("labelling") as tell:
         reasons = list(label_spots(job, out, limit, tell, executor).values())
@@ -100,8 +124,6 @@ def _label_poses(job: "Job", out: Path, limit: int | None, executor: "Executor")
     from action_images.episodes.dataset import Dataset
     from action_images.inference.labelled_copy import label_dataset
     from action_images.reports.labels_page import write_labels_page
-    from action_images.terminal.console import PlainConsole
-    from action_images.terminal.progress import counting
 
     with counting("labelling") as tell:
         labels = label_dataset(job, out, limit, tell, executor)

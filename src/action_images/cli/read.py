@@ -1,22 +1,35 @@
-"""Read the trajectory off action videos of several calibrated cameras."""
+"""Read the trajectory off action videos of several calibrated cameras.
+
+action-images read videos/left.mp4 videos/right.mp4 --cameras cameras.json --out read.csv
+action-images read videos/*.mp4 --cameras cameras.json --out read.csv --smooth-frames 1.5
+"""
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from action_images.errors import ActionImagesError
+from action_images.terminal.paths import GivenFile
+from action_images.terminal.progress import working
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from action_images.codec import Reading
+    from action_images.geometry import Camera, Trajectory
 
 
 def main(
-    videos: Annotated[list[Path], tyro.conf.Positional],
+    videos: Annotated[list[GivenFile], tyro.conf.Positional],
     /,
-    cameras: Path,
+    cameras: GivenFile,
     out: Path,
     precision: Literal["exact", "fast"] = "exact",
     max_std_mm: float = 2.5,
     smooth_frames: float | None = None,
+    against: GivenFile | None = None,
     columns: Path | None = None,
     *,
     released: bool = False,
@@ -35,6 +48,7 @@ def main(
         max_std_mm: Frames whose position is predicted to be worse than this are not valid.
         smooth_frames: Smooth over time with this standard deviation, in frames; for generated videos.
         columns: A json file that says which columns to write, and in which notation (docs/data.md).
+        against: Trajectory file with the true poses, a row for each frame; prints how far off the reading is.
         released: The videos were drawn as the public release of the method draws.
         axis_length: From the tool's position to the spots on its axes as they were drawn, in m.
     """
@@ -46,17 +60,19 @@ def main(
     from action_images.codec.smooth import GaussianSmoother
     from action_images.episodes.cameras_file import check_pictures, load_cameras
     from action_images.episodes.columns_file import load_columns
-    from action_images.episodes.trajectory_file import save_trajectory
+    from action_images.episodes.trajectory_file import load_trajectory, save_trajectory
     from action_images.episodes.video import read_video
     from action_images.structs import stack
     from action_images.terminal.console import PlainConsole
 
+    truth = None if against is None else load_trajectory(against)
     rig = load_cameras(cameras)
     if columns is not None:
         load_columns(columns)  # before minutes of reading, not after them
     if missing := [str(video) for video in videos if video.stem not in rig]:
         raise ActionImagesError(f"{cameras}: has no camera for {', '.join(missing)}; it has {', '.join(rig)}")
-    clips = [read_video(video) for video in videos]
+    with working("decoding videos"):
+        clips = [read_video(video) for video in videos]
     for video, clip in zip(videos, clips, strict=True):
         camera = rig[video.stem]
         if clip.shape != clips[0].shape:
@@ -68,15 +84,21 @@ def main(
                 f"{video}: has {len(clip)} frames, camera '{video.stem}' of {cameras} {camera.batch_shape[0]}"
             )
     num_frames = len(clips[0])
+    if truth is not None and truth.num_frames != num_frames:
+        raise ActionImagesError(
+            f"{against}: has {truth.num_frames} poses, the videos have {num_frames} frames; give one for each"
+        )
     moving = [rig[video.stem].expand(num_frames) for video in videos]
-    reading = read_images(
-        torch.stack(clips),
-        stack(moving),
-        replace(RELEASED if released else ActionImageFormat(), axis_length=axis_length),
-        precision=precision,
-        max_position_std=max_std_mm / 1e3,
-        smooth=None if smooth_frames is None else GaussianSmoother(smooth_frames),
-    )
+    format = replace(RELEASED if released else ActionImageFormat(), axis_length=axis_length)
+    with working(f"reading {num_frames} frames"):
+        reading = read_images(
+            torch.stack(clips),
+            stack(moving),
+            format,
+            precision=precision,
+            max_position_std=max_std_mm / 1e3,
+            smooth=None if smooth_frames is None else GaussianSmoother(smooth_frames),
+        )
     out.parent.mkdir(parents=True, exist_ok=True)
     extra = {
         "confidence": reading.confidence,
@@ -94,8 +116,50 @@ def main(
     ]
     table.add_row(str(num_frames), f"{num_frames - num_invalid}", *median, f"{int(reading.is_open.sum())}")
     PlainConsole().print(table, f"{out}")
+    if truth is not None:
+        _compare(
+            reading, truth, {video.stem: camera for video, camera in zip(videos, moving, strict=True)}, format
+        )
     if num_invalid:
         frames = (~known).nonzero().flatten().tolist()
         more = " ..." if num_invalid > 20 else ""
         PlainConsole().print(f"not valid: frames {frames[:20]}{more}", style="yellow")
     return 1 if num_invalid else 0
+
+
+def _compare(reading: "Reading", truth: "Trajectory", rig: "dict[str, Camera]", format) -> None:
+    """Print how far the valid frames lie from the true poses, and the spots of each view from true spots."""
+    from rich.table import Table
+
+    from action_images.terminal.console import PlainConsole
+
+    valid = reading.valid
+    if not valid.any():
+        PlainConsole().print("no frame is valid, so there is nothing to compare")
+        return
+    metres, radians = reading.trajectory.world_from_tool.distance(truth.world_from_tool)
+    table = Table("against the true poses", "median", "95 % below", "worst", "in frame", box=None)
+    for name, errors in (("position, mm", 1e3 * metres), ("rotation, degrees", radians.rad2deg())):
+        table.add_row(name, *_spread(errors, valid))
+    right = reading.is_open == (truth.opening > 0.5)
+    wrong = int((~right & valid).sum())
+    for view, (name, camera) in enumerate(rig.items()):
+        pixels, _ = camera[..., None].project(format.points(truth.world_from_tool))
+        seen = reading.spots.seen[:, view]
+        distances = (reading.spots.position[:, view] - pixels).norm(dim=-1).where(seen, 0.0)
+        errors = distances.sum(-1) / seen.sum(-1).clamp_min(1)
+        table.add_row(f"spots in {name}, px", *_spread(errors, seen.any(-1)))
+    console = PlainConsole()
+    console.print(table)
+    console.print(f"gripper: wrong in {wrong} of {int(valid.sum())} valid frames")
+
+
+def _spread(errors: "Tensor", counted: "Tensor") -> tuple[str, str, str, str]:
+    """Median, 95th percentile and worst of the frames that count, and the worst one's number."""
+    if not counted.any():
+        return "-", "-", "-", "-"
+    kept = errors[counted]
+    worst = errors.where(counted, errors.new_tensor(-1.0)).argmax().item()
+    figures = (kept.median().item(), kept.quantile(0.95).item(), kept.max().item())
+    median, most, largest = (f"{figure:.3f}" for figure in figures)
+    return median, most, largest, str(worst)

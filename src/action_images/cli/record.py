@@ -1,10 +1,15 @@
-"""Record an expert's demonstrations in the embedded world as a data set."""
+"""Record an expert's demonstrations in the embedded world as a data set.
+
+action-images record --task push_button --episodes 20 --out demonstrations
+action-images record --task trained --episodes 400 --views 4 --actor disturbed --out demonstrations
+"""
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from action_images.errors import ActionImagesError
+from action_images.terminal.choices import TaskOrTrained
+from action_images.terminal.paths import OutFolder
 
 if TYPE_CHECKING:
     from action_images.episodes.dataset import DatasetWriter
@@ -12,9 +17,9 @@ if TYPE_CHECKING:
 
 
 def main(
-    task: tuple[str, ...],
+    task: tuple[TaskOrTrained, ...],
     episodes: int,
-    out: Path,
+    out: OutFolder,
     views: int = 2,
     size: int = 128,
     rig: Literal["fixed", "sampled", "around", "held_out", "moving"] = "sampled",
@@ -22,8 +27,8 @@ def main(
     seed: int = 0,
     workers: int = os.cpu_count() or 1,
     crf: int = 18,
-    every: int = 1,
-    hold: int = 3,
+    every: int = 4,
+    hold: int = 32,
     actor: Literal["expert", "disturbed", "clumsy", "corrected", "play"] = "expert",
     policy: str | None = None,
 ) -> None:
@@ -43,8 +48,9 @@ def main(
         seed: The first seed; stay below 1000000, where the seeds for evaluation begin.
         workers: How many processes simulate and render.
         crf: H.264 quality of the videos, 0 (best) to 51.
-        every: A frame is recorded every so many control steps of 1/20 s.
-        hold: For how many control steps the expert keeps still in the end.
+        every: A frame is recorded every so many control steps of 1/20 s; 4, as the recipes expect it, are 5
+            frames a second.
+        hold: For how many control steps the expert keeps still in the end, so that models learn to stop.
         actor: The task's `expert`; `disturbed`: the expert, mostly pushed aside once and recorded from there
             on; `play`: motions of chance without an instruction; `clumsy`: the expert after a first attempt
             that went wrong, recorded from where that is given up; `corrected`: the expert after a policy's

@@ -1,14 +1,19 @@
-"""Measure each task's ceiling: experts' paths executed as they are and after a round trip through video."""
+"""Measure each task's ceiling: experts' paths executed as they are and after a round trip through video.
+
+action-images replay --task push_button
+action-images replay --task all --trials 50 --sizes 128 256 --json ceilings.json
+"""
 
 import os
 from pathlib import Path
 from typing import Literal
 
 from action_images.errors import ActionImagesError
+from action_images.terminal.choices import TaskOrAll
 
 
 def main(
-    task: tuple[str, ...] = ("all",),
+    task: tuple[TaskOrAll, ...] = ("all",),
     trials: int = 20,
     sizes: tuple[int, ...] = (64, 128, 256),
     views: int = 2,

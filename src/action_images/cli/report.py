@@ -1,16 +1,22 @@
-"""Write the results of evaluations as one html page, with films, that needs no other file."""
+"""Write the results of evaluations as one html page, with films, that needs no other file.
+
+action-images report results --out report.html
+action-images report results/mine results/shipped --training-log run/log.jsonl
+"""
 
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
+from action_images.terminal.paths import GivenFile, GivenFolder
+
 
 def main(
-    results: Annotated[list[Path], tyro.conf.Positional],
+    results: Annotated[list[GivenFolder], tyro.conf.Positional],
     /,
     out: Path = Path("report.html"),
-    training_log: Path | None = None,
+    training_log: GivenFile | None = None,
 ) -> None:
     """Write the results of evaluations as one html page that needs no other file.
 

@@ -1,4 +1,8 @@
-"""Serve a policy to robots over the network, in the protocol of openpi's clients."""
+"""Serve a policy to robots over the network, in the protocol of openpi's clients.
+
+action-images serve --policy shipped --port 8000
+action-images serve --policy run/model --cameras cameras.json --host 0.0.0.0 --token-file token
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +13,7 @@ import tyro
 from action_images.errors import ActionImagesError
 from action_images.policies import SERVER_SCHEMES, Planning
 from action_images.serving.limits import Limits
+from action_images.terminal.paths import GivenFile
 from action_images.terminal.server_options import read_token
 
 if TYPE_CHECKING:
@@ -123,8 +128,8 @@ def main(
     policy: str,
     host: str = "127.0.0.1",
     port: int = 8000,
-    cameras: tuple[Path, ...] = (),
-    observation_map: Path | None = None,
+    cameras: tuple[GivenFile, ...] = (),
+    observation_map: GivenFile | None = None,
     watch: Path | None = None,
     watch_keep: int = 50,
     planning: Annotated[Planning, tyro.conf.arg(name="")] = Planning(),
@@ -181,7 +186,7 @@ def main(
     asyncio.run(_until_signal(server))
 
 
-def _by_name(cameras: tuple[Path, ...]) -> tuple[tuple[str, Path], ...]:
+def _by_name(cameras: tuple[GivenFile, ...]) -> tuple[tuple[str, Path], ...]:
     rigs: dict[str, Path] = {}
     for path in cameras:
         if not path.is_file():

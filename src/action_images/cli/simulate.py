@@ -1,19 +1,28 @@
-"""Simulate what the views would show if the tool followed a path."""
+"""Simulate what the views would show if the tool followed a path.
 
-from pathlib import Path
+action-images simulate dataset --episode 3 --out simulated
+action-images simulate --pictures pictures --cameras cameras.json --trajectory path.csv --out simulated
+"""
+
 from typing import Annotated, Literal
 
 import tyro
 
 from action_images.errors import ActionImagesError
+from action_images.terminal.paths import GivenDataset, GivenFile, GivenModels, OutFolder
+from action_images.terminal.progress import working
+from action_images.terminal.scene_options import LooseFiles
 
 
 def main(
-    dataset: Annotated[Path, tyro.conf.Positional],
-    out: Path,
-    model: str = "shipped",
+    dataset: Annotated[GivenDataset | None, tyro.conf.Positional] = None,
+    *,
+    out: OutFolder,
+    model: GivenModels = "shipped",
     episode: int = 0,
-    trajectory: Path | None = None,
+    loose: Annotated[LooseFiles, tyro.conf.arg(name="")] = LooseFiles(),
+    trajectory: GivenFile | None = None,
+    fps: float | None = None,
     views: tuple[str, ...] = (),
     instruction: str | None = None,
     start: int = 0,
@@ -26,7 +35,8 @@ def main(
     """Write OUT/<view>.mp4 at the model's frame rate and size, and OUT/contact_sheet.png: what was simulated,
     below it what was recorded.
 
-    The first images, the cameras and, where no --trajectory is given, the path are those of an episode. Paths
+    The first images, the cameras and, where no --trajectory is given, the path are those of an episode. Loose
+    files do as well: --pictures, --cameras and --trajectory. Paths
     longer than a clip are simulated clip by clip, each from the last image of the one before.
 
     Args:
@@ -34,8 +44,9 @@ def main(
         model: folder of saved models, or `shipped`, which know the embedded world alone.
         out: folder to write to.
         episode: which of its episodes.
-        trajectory: another path to follow (.npy, .csv, .json) at the data set's frame rate; its first row is
-            where the tool is.
+        trajectory: another path to follow (.npy, .csv, .json); its first row is where the tool is.
+        fps: rows a second of --trajectory; the data set's frame rate if not given, or with --pictures the
+            models' own.
         views: which views; the first two if not given.
         instruction: what the model is told; nothing if not given, as the path says it all.
         start: first frame of the episode.
@@ -49,7 +60,6 @@ def main(
 
     import torch
 
-    from action_images.episodes.dataset import Dataset
     from action_images.episodes.trajectory_file import load_trajectory
     from action_images.episodes.video import write_video
     from action_images.inference.clip_generator import ClipGenerator
@@ -59,11 +69,13 @@ def main(
     from action_images.reports.pictures import contact_sheet, save_png
     from action_images.terminal.console import PlainConsole
 
-    generator = ClipGenerator.load(models_folder(model), device, sampling, getattr(torch, dtype))
-    source = Dataset(dataset)
-    chosen, shown = views or source.view_names[:2], source.numbered(episode)
-    own = paced_from(shown, start, generator.clips.fps)
-    if len(own) < 2:
+    shown = loose.scene(dataset, episode, trajectory, instruction)
+    with working(f"loading {model}"):
+        generator = ClipGenerator.load(models_folder(model), device, sampling, getattr(torch, dtype))
+    chosen = views or tuple(view.name for view in shown.views[:2])
+    is_loose = dataset is None
+    own = [0] if is_loose else paced_from(shown, start, generator.clips.fps)
+    if trajectory is None and len(own) < 2:
         raise ActionImagesError(
             f"{shown.id}: has {shown.num_frames} frames, from {start} on there is nothing to simulate; begin "
             "earlier"
@@ -74,7 +86,8 @@ def main(
     scene = replace(recorded, instruction=instruction)
     if trajectory is not None:
         other = load_trajectory(trajectory)
-        asked = _first(paced(other.num_frames, shown.fps, generator.clips.fps), frames, str(trajectory))
+        rate = fps or (generator.clips.fps if is_loose else shown.fps)
+        asked = _first(paced(other.num_frames, rate, generator.clips.fps), frames, str(trajectory))
         if recorded.cameras is None or any(
             view.camera is not None and view.camera.batch_shape for view in shown.views if view.name in chosen
         ):
@@ -83,7 +96,8 @@ def main(
                 "choose still views"
             )
         scene = replace(scene, trajectory=other[asked], cameras=recorded.cameras[:, :1])
-    video = simulate(generator, scene, seed)
+    with working("simulating"):
+        video = simulate(generator, scene, seed)
     out.mkdir(parents=True, exist_ok=True)
     pixels = video.mul(255).round().byte()
     rows, labels = [], []

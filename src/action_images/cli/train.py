@@ -1,4 +1,8 @@
-"""Train a model by a named recipe, or go on with a run that was stopped."""
+"""Train a model by a named recipe, or go on with a run that was stopped.
+
+action-images train tiny --data dataset --out run
+action-images train --resume run
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -7,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from action_images.baselines.objectives import objective_of
 from action_images.errors import ActionImagesError
+from action_images.terminal.paths import GivenDataset, GivenFolder
 from action_images.training.recipe import Recipe, SourceRecipe
 from action_images.training.recipes import RECIPES
 
@@ -29,6 +33,9 @@ class Training:
     recipe: Annotated[Recipe, tyro.conf.arg(name="")]
     out: Path = tyro.MISSING
     """The run's folder."""
+    data: tuple[GivenDataset, ...] = ()
+    """Learn from these data sets in place of the recipe's own. Some episodes are held out to judge on, and
+    frames are left out so that clips have about 5 a second."""
     dry_run: bool = False
     """Print what the run will take and draw its first batch, and train nothing."""
     trackers: Trackers = ()
@@ -42,7 +49,7 @@ Chosen = tyro.extras.subcommand_type_from_defaults(
 
 def main(
     run: Annotated[Chosen | None, tyro.conf.arg(name="")] = None,  # type: ignore[valid-type]
-    resume: Path | None = None,
+    resume: GivenFolder | None = None,
     trackers: Trackers = (),
 ) -> None:
     """Train by a named recipe, each of whose values can be changed: `action-images train debug --out run
@@ -65,15 +72,30 @@ def main(
 
         run = Training(saved_recipe(resume), resume, trackers=trackers)
     assert isinstance(run, Training)
+    if run.data:
+        run = on_own_data(run)
     if run.dry_run:
         _plan(run.recipe, run.out)
     else:
         _train(run)
 
 
+def on_own_data(run: Training) -> Training:
+    """The same run with its data as sources and validation; says what was chosen."""
+    from action_images.terminal.console import PlainConsole
+    from action_images.training.own_data import with_data
+
+    recipe, said = with_data(run.recipe, run.data)
+    console = PlainConsole()
+    for sentence in said:
+        console.print(sentence, soft_wrap=True)
+    return replace(run, recipe=recipe)
+
+
 def _train(run: Training) -> None:
     from torch import distributed
 
+    from action_images.baselines.objectives import objective_of
     from action_images.reports.training_pictures import pictures_into
     from action_images.terminal.console import PlainConsole
     from action_images.training.run_folder import CHECKPOINTS

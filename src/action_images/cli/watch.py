@@ -1,14 +1,21 @@
-"""Watch an expert in the embedded world: a video of views and action images, and a contact sheet."""
+"""Watch an expert in the embedded world: a video of views and action images, and a contact sheet.
+
+action-images watch --task pick_and_lift
+action-images watch --task all --seed 7 --out films
+"""
 
 from pathlib import Path
 from typing import Literal
 
 from action_images.errors import ActionImagesError
+from action_images.terminal.choices import TaskOrAll
+from action_images.terminal.paths import OutFolder
+from action_images.terminal.progress import working
 
 
 def main(
-    task: str,
-    out: Path = Path("watch"),
+    task: TaskOrAll,
+    out: OutFolder = Path("watch"),
     seed: int = 0,
     views: int = 2,
     size: int = 256,
@@ -43,7 +50,8 @@ def main(
     recording = RecordingConfig(RIGS[rig], LOOKS[look], num_views=views, size=(size, size))
     for name in TASKS if task == "all" else (task,):
         find_task(name)
-        said = _film(name, seed, recording, out / f"{name}_{seed}", columns)
+        with working(f"filming {name}"):
+            said = _film(name, seed, recording, out / f"{name}_{seed}", columns)
         PlainConsole().print(said, soft_wrap=True)
 
 

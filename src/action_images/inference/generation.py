@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing_extensions import Self
 
 from action_images.diffusion.sampler import Sampling, StepCache
-from action_images.errors import ActionImagesError
+from action_images.errors import ActionImagesError, no_such
 from action_images.inference.augment import AS_IT_IS, SWAPPED_AND_MIRRORED, Augmentation
 
 ONE_STEP, TWO_STEPS, FIFTY_STEPS = Sampling(num_steps=1), Sampling(num_steps=2), Sampling(num_steps=50)
@@ -56,7 +56,7 @@ were trained on mirrored scenes."""
 def generation_named(name: str) -> Generation:
     """How clips are generated, by name; raises ValueError with the names that there are."""
     if name not in GENERATIONS:
-        raise ActionImagesError(f"there is no sampling '{name}'; there are: {', '.join(GENERATIONS)}")
+        raise no_such("sampling", name, GENERATIONS)
     return GENERATIONS[name]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from action_images.errors import ActionImagesError
+from action_images.errors import ActionImagesError, no_such
 from action_images.model.autoencoders import AUTOENCODERS
 from action_images.model.autoencoders.autoencoder import SavedAutoencoder
 from action_images.model.backbones import BACKBONES
@@ -123,7 +123,7 @@ PRESETS = {
 def preset_named(name: str) -> Preset:
     """A preset by its name; raises ValueError with the names that there are."""
     if name not in PRESETS:
-        raise ActionImagesError(f"there is no preset '{name}'; there are: {', '.join(PRESETS)}")
+        raise no_such("preset", name, PRESETS)
     return PRESETS[name]
 
 

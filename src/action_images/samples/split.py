@@ -1,11 +1,11 @@
 """Which episodes of a data set a source shows: all, those to train on, or those held out."""
 
+import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from action_images.errors import ActionImagesError
 from action_images.samples.stateless_random import held_out
-from action_images.samples.window import variation
 
 Part = Literal["all", "train", "held_out"]
 Unit = Literal["episode", "variation"]
@@ -34,3 +34,9 @@ class Split:
         """Whether the episode belongs to this part."""
         out = held_out(variation(episode_id) if self.by == "variation" else episode_id, self.fraction)
         return self.part == "all" or out == (self.part == "held_out")
+
+
+def variation(episode_id: str) -> str:
+    """What an episode is a repetition of: its id up to the part 'variation<N>', or without its last part."""
+    match = re.match(r"(.*?(?:^|/)variation_?\d+)(?:/|$)", episode_id)
+    return match[1] if match else episode_id.rpartition("/")[0] or episode_id

@@ -100,9 +100,3 @@ class Cutting:
     def needed(self) -> int:
         """The least number of frames an episode must have."""
         return ((self.least or self.num_frames) - 1) * self.stride + 1
-
-
-def variation(episode_id: str) -> str:
-    """What an episode is a repetition of: its id up to the part 'variation<N>', or without its last part."""
-    match = re.match(r"(.*?(?:^|/)variation_?\d+)(?:/|$)", episode_id)
-    return match[1] if match else episode_id.rpartition("/")[0] or episode_id

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from typing_extensions import Self
 
 from action_images.errors import ActionImagesError
+from action_images.terminal.paths import GivenModels
 
 if TYPE_CHECKING:
     from action_images.inference.clip_generator import ClipGenerator
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 class ModelOptions:
     """The models, and where and how they run."""
 
-    model: str = "shipped"
+    model: GivenModels = "shipped"
     """Folder of saved models, or shipped, which know the embedded world alone."""
     sampling: str | None = None
     """How to sample, by name (docs/model.md); the models' own if not given."""

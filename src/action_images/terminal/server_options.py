@@ -6,6 +6,7 @@ from typing import Literal
 
 from action_images.errors import ActionImagesError
 from action_images.policies import ServerAccess
+from action_images.terminal.paths import GivenFile
 
 LONGEST_TOKEN_FILE, SHORTEST_TOKEN = 4096, 16
 
@@ -14,7 +15,7 @@ LONGEST_TOKEN_FILE, SHORTEST_TOKEN = 4096, 16
 class ServerOptions:
     """For a policy server at ws://HOST:PORT."""
 
-    token_file: Path | None = None
+    token_file: GivenFile | None = None
     """A file with the token that the server asks for."""
     actions: Literal["matrix", "pose", "euler", "delta"] | None = None
     """The format of actions (docs/serving.md) to ask for, and that a server which names none answers in;

@@ -12,7 +12,9 @@ from typing import Any
 
 from accelerate import Accelerator
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from typing_extensions import Self
 
 from action_images.errors import ActionImagesError
 from action_images.files import jsonl
@@ -63,10 +65,23 @@ class Log:
         self._smooth: float | None = None
         self._began = self._said = time.monotonic()
         self._first = first_step
+        columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        is_seen = self.console.is_terminal and accelerator.is_main_process
+        self._bar = Progress(*columns, console=self.console, transient=True, disable=not is_seen)
+        self._task = self._bar.add_task("training", total=num_steps, completed=first_step)
+
+    def __enter__(self) -> Self:
+        """Show a bar, on a terminal, until the end."""
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
 
     def step(self, step: int, loss: float, norm: float, rate: float, num_samples: int) -> None:
         """After each step (counted from 0)."""
         self._smooth = loss if self._smooth is None else SMOOTHING * self._smooth + (1 - SMOOTHING) * loss
+        self._bar.update(self._task, completed=step + 1)
         now = time.monotonic()
         speed = (step + 1 - self._first) * num_samples / (now - self._began)
         self._write(

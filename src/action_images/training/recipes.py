@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from action_images.canvas import MIXTURES
+from action_images.training.mixtures import MIXTURES
 from action_images.training.recipe import LoraRecipe, Recipe, SourceRecipe
 
 NO_TEXT_WHERE_SEEN = {"label": 1.0, "label_from_nothing": 1.0, "simulate": 0.7, "second_view": 0.3}

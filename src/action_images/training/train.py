@@ -56,6 +56,10 @@ Show = Callable[[int, Judged], None]
 """Called after each validation with the number of steps done and what was judged, to make pictures of it."""
 
 
+FASTEST_FPS = 8.0
+"""Clips of more frames a second show too little motion for plans: a run warns."""
+
+
 class NotFiniteError(ActionImagesError):
     """The loss or its gradient was no number."""
 
@@ -80,7 +84,7 @@ def train(
     accelerator = joined(recipe, out, trackers, objective)
     with alone_with_run(accelerator, out):
         run = Run.start(recipe, out, trackers, objective, accelerator=accelerator)
-        with interruptible() as interrupted:
+        with interruptible() as interrupted, run.log:
             for step, batches in run.steps():
                 loss, norm = run.learn(step, batches)
                 run.log.step(step, loss, norm, learning_rate(step, recipe), recipe.batch_size)
@@ -169,7 +173,7 @@ class Run:
             ema.load(checkpoint.restore(tensors, engine.network, engine.state))
         told = recipe.as_json() if trackers else None
         log = Log(accelerator, out, recipe.num_steps, progress.step, told)
-        _say_what_is_left_out(log, mixture)
+        _say_what_is_left_out(log, mixture, clips)
         return cls(
             recipe=recipe,
             out=out,
@@ -352,10 +356,22 @@ def _engine_of(models: Models, accelerator: Accelerator, recipe: Recipe) -> Engi
     return engine.around(models.denoiser, accelerator, recipe)
 
 
-def _say_what_is_left_out(log: Log, mixture: Mixture) -> None:
+def _say_what_is_left_out(log: Log, mixture: Mixture, clips: Clips) -> None:
+    """Episodes that give nothing, and clips so fast that they show almost no motion."""
     for source in mixture.sources:
         if source.bare:
             log.console.print(
                 f"{source.name}: {len(source.bare)} episodes have no tool poses or an uncalibrated view, "
                 "and are left out"
             )
+        if source.too_short:
+            log.console.print(
+                f"{source.name}: {len(source.too_short)} episodes are too short for a clip, and are left out"
+            )
+    if clips.fps > FASTEST_FPS:
+        seconds = (clips.num_frames - 1) / clips.fps
+        log.console.print(
+            f"warning: clips have {clips.fps:g} frames a second, so their {clips.num_frames} frames show "
+            f"{seconds:.1f} s of motion; about 5 a second is better: raise the stride of the sources",
+            style="yellow",
+        )

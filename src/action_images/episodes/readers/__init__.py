@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from action_images.episodes.episode import Episode, EpisodeError
+from action_images.errors import among
 
 SeveralTasks = Literal["cut", "refuse"]
 
@@ -96,7 +97,7 @@ def open_foreign(root: Path, format: str = "auto", wanted: Wanted = EVERYTHING) 
     # '.' has neither a name, which an id may be made of, nor a folder beside it, where tables may lie.
     root = root.resolve()
     if format != "auto" and format not in READERS:
-        raise EpisodeError(f"there is no format '{format}'; there are: auto, {', '.join(READERS)}")
+        raise EpisodeError(f"there is no format '{format}'{among(format, ['auto', *READERS])}")
     for name in READERS if format == "auto" else [format]:
         reader_class = _load(name)
         if reader_class.recognises(root):

@@ -3,7 +3,7 @@
 import importlib
 import pkgutil
 
-from action_images.errors import ActionImagesError
+from action_images.errors import no_such
 from action_images.sim.task import Task
 
 
@@ -33,5 +33,5 @@ TASKS = _discovered()
 def find_task(name: str) -> type[Task]:
     """A task by its name; raises ValueError listing the names there are."""
     if name not in TASKS:
-        raise ActionImagesError(f"there is no task '{name}'; there are: {', '.join(TASKS)}")
+        raise no_such("task", name, TASKS)
     return TASKS[name]

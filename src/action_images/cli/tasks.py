@@ -1,0 +1,65 @@
+"""List the tasks of the embedded world: what the arm is told, and which tasks training may show.
+
+action-images tasks
+action-images tasks --pictures tasks.png
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from action_images.terminal.choices import TASK_NAMES
+from action_images.terminal.paths import OutFile
+
+
+def main(
+    task: Annotated[tuple[str, ...], tyro.conf.Positional] = (), pictures: OutFile | None = None
+) -> None:
+    """Without TASK: all of them with one wording each. With TASK: all wordings of these.
+
+    What stands in braces differs from scene to scene. `kept out` wordings are used in judging alone.
+
+    Args:
+        task: Which tasks.
+        pictures: Also write a picture with a scene of each task, seen by two cameras, to this .png file.
+    """
+    from rich.table import Table
+
+    from action_images.benchmarks import DEFAULT, find_benchmark
+    from action_images.sim import TASKS
+    from action_images.terminal.console import PlainConsole
+
+    benchmark, console = find_benchmark(DEFAULT), PlainConsole()
+    names = task or TASK_NAMES
+    table = Table("task", "training", "steps", "the arm is told", box=None, pad_edge=False)
+    for name in names:
+        kind = TASKS[name]
+        wordings = [kind.phrasings[0]]
+        if task:
+            wordings = [*kind.phrasings, *(f"kept out: {one}" for one in kind.kept_out)]
+        shown = "shown" if name in benchmark.trained else "never shown"
+        table.add_row(name, shown, str(kind.max_steps), "\n".join(wordings))
+    console.print(table)
+    console.print("\nA control step takes 1/20 s; a policy is given this many.")
+    console.print(f"See one: action-images watch --task {names[0]}")
+    if pictures is not None:
+        _draw(pictures, names)
+        console.print(f"written: {pictures}", soft_wrap=True)
+
+
+def _draw(path: Path, names: tuple[str, ...]) -> None:
+    import torch
+
+    from action_images.reports.pictures import save_png
+    from action_images.sim import Tabletop
+
+    scenes = []
+    for name in names:
+        world = Tabletop(name)
+        scenes.append(torch.cat(list(world.reset(seed=0).images), -1))
+        world.close()
+    wide = [torch.cat(scenes[first : first + 3], -1) for first in range(0, len(scenes), 3)]
+    width = wide[0].shape[-1]
+    padded = [torch.nn.functional.pad(row, (0, width - row.shape[-1]), value=255) for row in wide]
+    save_png(path, torch.cat(padded, -2))

@@ -1,0 +1,70 @@
+"""Cameras that other tools' files describe, put together into cameras of ours."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from action_images.episodes.calibration_files import read_calibration_file
+from action_images.episodes.calibration_files.found import FoundCamera
+from action_images.episodes.episode import EpisodeError
+from action_images.geometry import Camera
+
+
+def cameras_of(paths: Sequence[Path], *, straightened: bool = False) -> dict[str, Camera]:
+    """The cameras of several files by name, in metres and in the frame of the files' poses, float32.
+
+    A camera may stand in several files, its lens in one and its pose in another: by the same name, or
+    because each of two files has one camera alone. `straightened` says that the pictures have no distortion
+    any more, and that the intrinsics hold for these.
+
+    Raises EpisodeError, naming camera and cure, where a camera lacks lens, size or pose, is said twice, or
+    has a distortion that was not taken out of its pictures.
+    """
+    found: dict[str, FoundCamera] = {}
+    for path in paths:
+        cameras = read_calibration_file(path)
+        if len(found) == 1 and len(cameras) == 1:
+            cameras = dict(zip(found, cameras.values(), strict=True))
+        for name, camera in cameras.items():
+            found[name] = (
+                _joined(found[name], camera, f"{path}: camera '{name}'") if name in found else camera
+            )
+    return {_stem(name): _camera(name, camera, straightened=straightened) for name, camera in found.items()}
+
+
+def _joined(one: FoundCamera, other: FoundCamera, where: str) -> FoundCamera:
+    for field in ("intrinsics", "world_from_camera"):
+        if getattr(one, field) is not None and getattr(other, field) is not None:
+            raise EpisodeError(f"{where}: an earlier file gave its {field} already; give one file for each")
+    lens = one if one.intrinsics is not None else other
+    pose = one.world_from_camera if one.world_from_camera is not None else other.world_from_camera
+    return replace(lens, world_from_camera=pose)
+
+
+def _camera(name: str, found: FoundCamera, *, straightened: bool) -> Camera:
+    if found.intrinsics is None or found.size is None:
+        raise EpisodeError(
+            f"camera '{name}' has a pose and no lens; give the file of its intrinsics too, such as ROS's "
+            "camera_info"
+        )
+    if found.world_from_camera is None:
+        raise EpisodeError(
+            f"camera '{name}' has a lens and no pose; give the file of its pose too, such as easy_handeye's, "
+            "or find it with: action-images calibrate"
+        )
+    if not found.distortion.is_none and not straightened:
+        raise EpisodeError(
+            f"camera '{name}' has a lens with {found.distortion.model} distortion, and a cameras file holds "
+            "for straight pictures alone; straighten its videos with this calibration, then give "
+            "--straightened"
+        )
+    camera = Camera(found.intrinsics, found.world_from_camera, found.size).to(torch.float32)
+    return camera.check(f"camera '{name}'")
+
+
+def _stem(name: str) -> str:
+    """A name that can be a file's: COLMAP calls cameras by their pictures."""
+    path = Path(name)
+    return path.stem if path.suffix.lower() in (".png", ".jpg", ".jpeg") else name

@@ -1,0 +1,41 @@
+"""Names that options take, known without loading what they name; a test compares them with what there is."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import action_images
+
+Preset = Literal["debug", "tiny", "wan2.2-5b"]
+"""A size of the model."""
+Sampling = Literal[
+    "fifty-steps",
+    "release",
+    "release-cached",
+    "one-step",
+    "two-steps",
+    "four-steps",
+    "one-step-averaged",
+    "two-steps-averaged",
+]
+"""How clips are generated."""
+Rig = Literal["fixed", "sampled", "around", "held_out", "moving"]
+"""Where the cameras of the embedded world stand."""
+LookName = Literal["train", "new"]
+"""What the embedded world looks like."""
+TASK_NAMES = tuple(
+    sorted(
+        path.stem
+        for path in (Path(action_images.__file__).parent / "sim" / "tasks").glob("*.py")
+        if path.stem != "__init__"
+    )
+)
+"""The tasks of the embedded world: each is a file."""
+
+if TYPE_CHECKING:
+    Task = str
+    TaskOrTrained = str
+    TaskOrAll = str
+else:
+    Task = Literal[TASK_NAMES]
+    TaskOrTrained = Literal[("trained", *TASK_NAMES)]
+    TaskOrAll = Literal[("all", *TASK_NAMES)]

@@ -1,0 +1,43 @@
+"""What a model is shown, as options of a command: an episode of a data set, or loose files."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from action_images.errors import ActionImagesError
+from action_images.terminal.paths import GivenFile, GivenFolder
+
+if TYPE_CHECKING:
+    from action_images.episodes.episode import Episode
+
+
+@dataclass(frozen=True)
+class LooseFiles:
+    """Loose files in place of a data set."""
+
+    pictures: GivenFolder | None = None
+    """Folder with <camera>.png, .jpg or .mp4 for each camera of the cameras file; first images are shown."""
+    cameras: GivenFile | None = None
+    """The rig's calibration, a cameras file (docs/conventions.md)."""
+
+    def scene(
+        self, dataset: Path | None, episode: int, trajectory: Path | None, instruction: str | None
+    ) -> "Episode":
+        """The episode that is asked for, or the first instant of the loose files.
+
+        Raises ActionImagesError where both are given, or neither is whole.
+        """
+        loose = [one for one in (self.pictures, self.cameras) if one is not None]
+        if dataset is not None and loose:
+            raise ActionImagesError("give a data set, or --pictures and --cameras; not both")
+        if dataset is not None:
+            from action_images.episodes.dataset import Dataset
+
+            return Dataset(dataset).numbered(episode)
+        if self.pictures is None or self.cameras is None or trajectory is None:
+            raise ActionImagesError(
+                "give a data set; or --pictures, --cameras and --trajectory, which begins where the tool is"
+            )
+        from action_images.episodes.loose_files import first_instant, loose_episode
+
+        return first_instant(loose_episode(self.pictures, self.cameras, trajectory, instruction))
