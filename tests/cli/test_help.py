@@ -90,7 +90,7 @@ def test_the_names_that_options_take_are_those_that_there_are():
         ("watch --task push_button --size x", "watch: --size: invalid literal for int()"),
         ("train debugg --out x", "train: there is no 'debugg'; did you mean debug?"),
         ("train tiny --out x --preset tinny", "train: --preset: there is no 'tinny'; did you mean tiny?"),
-        ("calibrate", "calibrate: give one of fixed, wrist, board, carry, straighten; see"),
+        ("calibrate", "calibrate: give one of fixed, wrist, board, carry, straighten, from_motion; see"),
         (
             "judge-plans --policy shipped --out x --sampling one",
             "--sampling: there is no 'one'; did you mean one-",

@@ -128,13 +128,14 @@ def _print_extras(console) -> set[str]:
 def _print_commands(console, missing: set[str]) -> None:
     from action_images.extras import NEEDS, install_line
 
-    lacking = {commands: [one for one in extras if one in missing] for commands, extras in NEEDS.items()}
-    lacking = {commands: extras for commands, extras in lacking.items() if extras}
     console.print()
-    if not lacking:
+    if not missing:
         told = "All that commands need is installed"
         console.print(f"{told}. Look around with: action-images demo")
-    for commands, extras in lacking.items():
+    for commands, needed in NEEDS.items():
+        extras = [one for one in needed if one in missing]
+        if not extras:
+            continue
         line = install_line(",".join(extras))
         console.print(f"{commands}: needs {', '.join(extras)}: {line}", soft_wrap=True)
 

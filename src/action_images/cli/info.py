@@ -170,7 +170,7 @@ def _action_videos(place: Path) -> Known | None:
 
 def _pictures(place: Path) -> Known | None:
     folders = [place, *(path for path in sorted(place.iterdir()) if path.is_dir())]
-    counts = {folder: sum(one.suffix.lower() in PICTURES for one in folder.iterdir()) for folder in folders}
+    counts = {folder: _num_pictures(folder) for folder in folders}
     shot = [folder for folder, number in counts.items() if number]
     if not shot:
         return None
@@ -179,6 +179,10 @@ def _pictures(place: Path) -> Known | None:
     return Known(
         "pictures", (*facts, "where these show a printed board, they calibrate the cameras:"), commands
     )
+
+
+def _num_pictures(folder: Path) -> int:
+    return sum(one.suffix.lower() in PICTURES for one in folder.iterdir())
 
 
 def _cameras(place: Path) -> Known | None:

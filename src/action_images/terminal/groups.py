@@ -24,7 +24,9 @@ OTHERS = "more"
 
 def grouped(commands: list[str]) -> dict[str, list[str]]:
     """The commands that there are, by their group, empty groups left out."""
-    groups = {group: [name for name in names if name in commands] for group, names in GROUPS.items()}
-    known = [name for names in groups.values() for name in names]
-    groups[OTHERS] = [name for name in commands if name not in known]
+    left, groups = list(commands), {}
+    for group, names in GROUPS.items():
+        groups[group] = [name for name in names if name in left]
+        left = [name for name in left if name not in names]
+    groups[OTHERS] = left
     return {group: names for group, names in groups.items() if names}
