@@ -23,6 +23,7 @@ NEEDS = {
     "compare, report, inspect-codec": ("view",),
     "calibrate": ("calibrate",),
     "import, check": ("data",),
+    "view": ("data", "view"),
     "tasks, watch, record, replay": ("sim", "data", "view"),
     "describe, convert-weights, fetch-weights": ("model",),
     "train": ("train", *MODELS),

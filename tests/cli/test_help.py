@@ -55,7 +55,7 @@ def test_every_command_stands_in_one_group_and_says_what_it_needs():
     assert len(named) == len(set(named))
     assert set(COMMANDS) <= set(named), "add the command to terminal/groups.py"
     needing = {name.strip() for names in NEEDS for name in names.split(",")}
-    assert set(COMMANDS) - NO_EXTRAS <= needing | {"view"}, "add the command to NEEDS in extras.py"
+    assert set(COMMANDS) - NO_EXTRAS <= needing, "add the command to NEEDS in extras.py"
 
 
 def test_the_overview_names_all_commands_by_group(capsys):

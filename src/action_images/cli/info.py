@@ -73,7 +73,7 @@ def _dataset(place: Path) -> Known | None:
         return Known("a LeRobotDataset without calibrated cameras", facts, (command,))
     has_path = features.get(layout.STATE, {}).get("names") == layout.TOOL_NAMES
     facts += (f"calibrated: {', '.join(calibrated)}", f"tool poses: {'yes' if has_path else 'none'}")
-    commands = [f"check {place}"]
+    commands = [f"check {place}", f"view {place}"]
     if has_path:
         commands += [f"train debug --data {place} --out run", f"imagine {place} --out futures"]
         commands += [f"simulate {place} --out simulated", f"judge-clips {place} --out judged"]
@@ -95,7 +95,9 @@ def _results(place: Path) -> Known | None:
         f"tasks: {', '.join(sorted({trial.task for trial in trials}))}",
     )
     return Known(
-        "results of an evaluation", facts, (f"report {place} --out report.html", f"compare {place} OTHER")
+        "results of an evaluation",
+        facts,
+        (f"report {place} --out report.html", f"view {place}", f"compare {place} OTHER"),
     )
 
 

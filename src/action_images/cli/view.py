@@ -1,9 +1,15 @@
-"""Look at a data set, results, plans or a film, frame by frame, in a browser, one page or rerun."""
+"""Look at a data set, results, plans or a film, frame by frame, in a browser, one page or rerun.
+
+action-images view dataset
+action-images view dataset --episode 3 --out episode.html
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
+
+from action_images.terminal.paths import GivenFolder, GivenPath
 
 if TYPE_CHECKING:
     from action_images.reports.viewing.shelf import Shelf
@@ -12,9 +18,9 @@ if TYPE_CHECKING:
 
 
 def main(
-    path: Annotated[Path, tyro.conf.Positional],
+    path: Annotated[GivenPath, tyro.conf.Positional],
     episode: int | None = None,
-    labels: Path | None = None,
+    labels: GivenFolder | None = None,
     out: Path | None = None,
     rerun: Path | None = None,
     host: str = "127.0.0.1",
