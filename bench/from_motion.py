@@ -29,6 +29,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from action_images.calibration.from_motion.clicks import Click
 from action_images.calibration.from_motion.conventions import read_poses
 from action_images.calibration.from_motion.gather import Gathered
 from action_images.calibration.from_motion.judge import judge
@@ -37,6 +38,7 @@ from action_images.calibration.from_motion.pinhole import Pinhole, rotation_of
 from action_images.calibration.from_motion.predicted import distance_px, tool_points
 from action_images.calibration.from_motion.search import calibrate_from_motion
 from action_images.calibration.from_motion.tracks import Followed, Track, follow
+from action_images.calibration.from_motion.view import Asked
 from action_images.calibration.opencv import opencv
 from action_images.episodes.dataset import Dataset
 from action_images.episodes.episode import Episode, Frames, FramesInMemory, FramesSelected
@@ -432,6 +434,8 @@ class Case:
     num_draws: int = 1
     search: bool = False
     expected: str | None = None
+    num_clicks: int = 0
+    radial: bool = False
     scenes: tuple[str, ...] = ("a", "b", "c")
 
 
@@ -453,7 +457,9 @@ CASES = (
     Case("poses jitter by 3 mm", change=jittering(3)),
     Case("every fourth pose stale", change=stale),
     Case("k1 = -.3", change=bent(-0.3)),
+    Case("k1 = -.3, estimated", change=bent(-0.3), radial=True),
     Case("the tool never tilts", change=upright),
+    Case("the tool never tilts, 3 clicks", change=upright, num_clicks=3),
     Case("camera bumped by 1 deg", change=bumped(1.0)),
     Case("camera bumped by 3 deg", change=bumped(3.0)),
     *(Case(f"pictures late by {frames:g}", change=late(frames)) for frames in (0.25, 0.5, 1.0, 3.0, -2.0)),
@@ -546,7 +552,9 @@ def one_run(run: Run, everything: list[Seen], cameras: dict[str, Pinhole]) -> di
     changed = run.case.change(episodes, name, truth, rng)
     if run.case.change is upright:
         points = tool_points([one.poses for one in changed])
-    result = calibrate_from_motion(Gathered(changed, num_episodes=count), search=run.case.search)
+    asked = Asked(radial=run.case.radial, clicks=clicks(changed, name, truth, run.case.num_clicks, rng))
+    gathered = Gathered(changed, num_episodes=count)
+    result = calibrate_from_motion(gathered, {name: asked}, search=run.case.search)
     (view,) = result.views
     findings = judge(result)
     row: dict[str, Any] = {"key": run.key, "case": run.case.name, "scene": run.scene, "view": run.view}
@@ -575,6 +583,22 @@ def one_run(run: Run, everything: list[Seen], cameras: dict[str, Pinhole]) -> di
     row["rivals"] = [(one.convention, round(one.behind, 4), round(one.error, 4)) for one in result.rivals[:2]]
     row["seconds"] = round(time.monotonic() - began, 2)
     return row
+
+
+def clicks(
+    episodes: list[Seen], view: str, camera: Pinhole, count: int, rng: np.random.Generator
+) -> tuple[Click, ...]:
+    """A person's clicks on the tool's origin, off by 1 px along each axis, where it lies in the picture."""
+    found: list[Click] = []
+    for _ in range(100):
+        if len(found) == count:
+            break
+        one = episodes[rng.integers(len(episodes))]
+        frame = int(rng.integers(len(one.poses)))
+        x, y = camera.project(one.poses[frame, :3, 3])[0] + rng.normal(size=2)
+        if 0 < x < one.sizes[view][1] and 0 < y < one.sizes[view][0]:
+            found.append(Click(one.id, frame, view, (float(x), float(y))))
+    return tuple(found)
 
 
 def hash_of(text: str) -> int:
