@@ -15,6 +15,8 @@ FOCAL, RADIAL, DELAY = 6, 7, 8
 CLICK_ERROR_PX = 1.5
 """How exactly a person clicks on the tool's origin."""
 LEAST_GAIN = 1e-5
+MOST_DAMPED = 6
+"""Steps that are tried, shorter and shorter, before nothing is gained."""
 
 
 @dataclass(frozen=True)
@@ -67,21 +69,18 @@ def adjust(
     cost = problem.cost(now, residual, weight)
     for _ in range(rounds):
         normal = problem.normal_equations(now, residual, weight)
-        better = None
-        for _ in range(6):
+        better: Adjusted | None = None
+        for _ in range(MOST_DAMPED):
             trial = normal.solved(now, damping)
-            if trial is not None:
-                trial_residual = problem.residual(trial)
-                trial_cost = problem.cost(trial, trial_residual, weight)
-                if trial_cost < cost:
-                    better = trial
-                    break
+            if trial is not None and problem.cost(trial, problem.residual(trial), weight) < cost:
+                better = trial
+                break
             damping = min(damping * 8, 1e6)
         if better is None:
             break
-        gain = (cost - trial_cost) / max(cost, 1e-12)
-        now, residual = better, trial_residual
-        damping = max(damping / 6, 1e-9)
+        residual = problem.residual(better)
+        gain = 1 - problem.cost(better, residual, weight) / max(cost, 1e-12)
+        now, damping = better, max(damping / 6, 1e-9)
         weight = problem.weights(residual)
         cost = problem.cost(now, residual, weight)
         if gain < least_gain:

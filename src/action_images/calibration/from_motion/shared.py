@@ -24,7 +24,7 @@ def cluster(
     camera: Pinhole, seen: Observations, *, radius: float, rng: np.random.Generator
 ) -> Float[np.ndarray, "shared 3"]:
     """The places (m, in the tool) where tracks of several episodes find their points within `radius` (m)."""
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     points = fit_points(camera, seen)
     rms = seen.rms(np.clip(residual_px(camera, seen, points), -50, 50))
@@ -36,7 +36,7 @@ def cluster(
     places, episodes = points[chosen], seen.episode_of_point[chosen]
     if len(places) < LEAST_TRACKS:
         return np.zeros((0, 3))
-    near = cKDTree(places).sparse_distance_matrix(cKDTree(places), radius, output_type="coo_matrix")
+    near = KDTree(places).sparse_distance_matrix(KDTree(places), radius, output_type="coo_matrix")
     pairs = near.tocsr()
     pairs.data[:] = 1
     pairs.setdiag(1)
