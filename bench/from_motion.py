@@ -70,7 +70,7 @@ SCENES = (
     Scene("a", (-47.0, 31.0), 33.0, 1.03, 44.0, 256, 40),
     Scene("b", (-28.0, 55.0), 45.0, 0.98, 41.0, 256, 24),
     Scene("c", (8.0, 66.0), 27.0, 1.10, 50.0, 256, 24),
-    Scene("large", (40.0,), 35.0, 1.05, 42.0, 720, 6),
+    Scene("large", (40.0,), 35.0, 1.05, 42.0, 720, 8),
 )
 
 
@@ -450,7 +450,7 @@ CASES = (
     ),
     Case("5 frames/s", "5 frames/s", num_episodes=24),
     Case("5 frames/s, long exposure", "5 frames/s, long exposure", num_episodes=24),
-    Case("720 px, 6 episodes", num_episodes=6, scenes=("large",)),
+    Case("720 px, 8 episodes", num_episodes=8, scenes=("large",)),
     Case("poses off by 3 mm, .6 deg an episode", change=off_by_episode(3, 0.6)),
     Case("poses off by 5 mm, 1 deg an episode", change=off_by_episode(5, 1.0)),
     Case("poses jitter by 1 mm", change=jittering(1)),
