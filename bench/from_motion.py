@@ -579,7 +579,7 @@ def one_run(run: Run, everything: list[Seen], cameras: dict[str, Pinhole]) -> di
     row["jitter_mm"] = round(1e3 * view.jitter, 3)
     row["steady"] = round(view.steady, 4)
     row["held_out"] = [view.held_out_px, round(view.held_out_share, 4)]
-    row["best_share"] = round(result.share, 4)
+    row["best_share"], row["agreement"] = round(result.share, 4), round(view.agreement, 4)
     row["rivals"] = [(one.convention, round(one.behind, 4), round(one.error, 4)) for one in result.rivals[:2]]
     row["seconds"] = round(time.monotonic() - began, 2)
     return row

@@ -21,13 +21,13 @@ LEAST_TURN = 0.02
 """Rms sine of the angle by which every axis of the tool must turn; below, clicks are needed."""
 LEAST_CLICKS = 3
 MOST_REPEATED = 0.05
-MOST_JITTER, DOUBTFUL_JITTER = 2e-3, 0.7e-3
+MOST_JITTER, DOUBTFUL_JITTER = 2e-3, 1e-3
 """Metres by which poses may jitter from frame to frame."""
 CLICKS_OFF_PX = 4.0
 WHOLE_FRAME = 0.5
 CONVENTION = "convention"
 """The kind of finding that --apply sets right."""
-LEAST_HELD_OUT_SHARE = 0.03
+LEAST_AGREEMENT = 0.12
 
 
 @dataclass(frozen=True)
@@ -166,11 +166,12 @@ def _of_error(result: ViewResult, finding: Make) -> Iterator[Finding]:
         yield finding("refused", "predicted error", f"{error}, at most {limit:.1f} px are allowed; {cure}")
     elif px > DOUBTFUL_PX:
         yield finding("warning", "predicted error", f"{error}; {cure}")
-    if result.held_out_share < LEAST_HELD_OUT_SHARE:
-        share = f"of the tracks in held-out episodes {100 * result.held_out_share:.1f} % fit"
-        yield finding(
-            "refused", "held out", f"{share}; give more episodes, or split the set where the camera has moved"
+    if result.agreement < LEAST_AGREEMENT:
+        share = (
+            f"only {100 * result.agreement:.0f} % of the held-out tracks that move with the tool show a point"
         )
+        why = "that other episodes show: poses or the camera differ from episode to episode"
+        yield finding("refused", "held out", f"{share} {why}; split the set, or correct its poses")
 
 
 def _of_episodes(result: ViewResult, finding: Make) -> Iterator[Finding]:

@@ -20,6 +20,8 @@ from action_images.calibration.from_motion.solve import BIAS_PX, SCALE_PX, Solve
 TRACK_ERROR_PX = 0.5
 """The error that all observations of a track have in common."""
 FITS_PX = 1.0
+USUAL_PX = 0.6
+"""The residual of held-out tracks on the tool where poses are exact, at most."""
 ARM = 0.1
 """Metres from the tool's origin to the points that an action image draws along its axes."""
 NUM_GROUPS = 5
@@ -35,7 +37,8 @@ class Predicted:
 
     `by_information_px` follows from how the tracks constrain the camera, `by_groups_px` from how it changes
     as groups of episodes are left out (delete-group jackknife), `by_sharing_px` from how far the points that
-    episodes share have moved it. `log_focal` and `delay` (frames) are standard errors by groups.
+    episodes share have moved it. `log_focal` and `delay` (frames) are standard errors by groups. `misfit` is
+    how many times worse episodes fit that were held out than tracks of exact poses do.
     """
 
     by_information_px: float
@@ -44,11 +47,12 @@ class Predicted:
     metres_per_px: float
     log_focal: float
     delay: float
+    misfit: float = 1.0
 
     @property
     def px(self) -> float:
-        """The larger of the first two."""
-        return max(self.by_information_px, self.by_groups_px)
+        """The larger of two bounds: measured on recordings with known cameras, both are wide."""
+        return max(self.by_information_px * max(1.0, self.misfit), 2 * self.by_groups_px)
 
     @property
     def metres(self) -> float:
@@ -96,6 +100,7 @@ def predict(
         depth / solved.camera.focal,
         log_focal,
         delay,
+        misfit=1.0 if held_out_px is None else held_out_px / USUAL_PX,
     )
 
 

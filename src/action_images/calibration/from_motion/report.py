@@ -64,6 +64,7 @@ def _view(result: SetResult, view: ViewResult) -> dict[str, Any]:
         "late_frames_error": _finite(view.shift_error),
         "held_out_px": view.held_out_px,
         "held_out_share": view.held_out_share,
+        "agreement": view.agreement,
         "least_turn": view.steady,
         "jitter": view.jitter,
         "repeated": view.repeated,
@@ -85,6 +86,7 @@ def _view(result: SetResult, view: ViewResult) -> dict[str, Any]:
             "by_information_px": _finite(view.predicted.by_information_px),
             "by_groups_px": _finite(view.predicted.by_groups_px),
             "by_sharing_px": _finite(view.predicted.by_sharing_px),
+            "misfit": view.predicted.misfit,
         }
     return told
 

@@ -65,6 +65,7 @@ class ViewResult:
     predicted: Predicted | None = None
     held_out_px: float | None = None
     held_out_share: float = 0.0
+    explained: float = 0.0
     steady: float = 0.0
     steady_axis: tuple[float, float, float] = (0.0, 0.0, 0.0)
     jitter: float = 0.0
@@ -78,6 +79,11 @@ class ViewResult:
         """The camera that was found."""
         assert self.solved is not None
         return self.solved.camera
+
+    @property
+    def agreement(self) -> float:
+        """Of the held-out tracks that move with the tool, the share that shows what other episodes show."""
+        return self.held_out_share / max(self.explained, 1e-9)
 
     @property
     def shift_error(self) -> float:
@@ -131,6 +137,8 @@ def calibrate_view(view: ViewTracks, best: Trial, asked: Asked) -> ViewResult:
     held = view.held_out[seen.episode_of_point]
     miss = _miss_px(solved, seen, label)
     held_out = miss[held & (label >= 0)]
+    held_out_px = float(np.median(held_out)) if len(held_out) else None
+    held_out_share = float((label[held] >= 0).mean()) if held.any() else 0.0
     clicks = _clicks(view, reading, asked, shift)
     options = {"start": solved.camera, "free": asked.free, "clicks": clicks, "is_near": True}
     whole = solve(seen, view.size, seed=asked.seed, **options)
@@ -140,14 +148,16 @@ def calibrate_view(view: ViewTracks, best: Trial, asked: Asked) -> ViewResult:
         miss = _miss_px(solved, seen, label)
     predicted = None
     if solved.num_shared >= LEAST_SHARED:
-        predicted = predict(solved, seen, paths, free=asked.free, clicks=clicks)
+        options = {"free": asked.free, "clicks": clicks, "held_out_px": held_out_px}
+        predicted = predict(solved, seen, paths, **options)
     return replace(
         base,
         solved=solved,
         shift=shift,
         predicted=predicted,
-        held_out_px=float(np.median(held_out)) if len(held_out) else None,
-        held_out_share=float((label[held] >= 0).mean()) if held.any() else 0.0,
+        held_out_px=held_out_px,
+        held_out_share=held_out_share,
+        explained=best.share,
         jitter=jitter(solved.camera, seen, EVERY * _step(view)),
         num_clicks=0 if clicks is None else len(clicks),
         clicks_px=None if clicks is None else _clicks_px(solved.camera, clicks),
