@@ -88,8 +88,12 @@ def predict(
     *,
     free: Free = Free(),  # noqa: B008 (a frozen value)
     clicks: Observations | None = None,
+    held_out_px: float | None = None,
 ) -> Predicted:
-    """The standard errors of a camera that was solved from these observations."""
+    """The standard errors of a camera that was solved from these observations.
+
+    `held_out_px` is the median residual of episodes that it was not fitted to.
+    """
     points = tool_points(poses)
     depth = float(np.median(solved.camera.project(points)[1]))
     by_groups_px, log_focal, delay = _by_groups(solved, points, free, clicks)

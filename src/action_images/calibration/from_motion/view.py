@@ -54,8 +54,8 @@ class ViewResult:
 
     `shift` is by how many frames its pictures are late, `shift_error` how exactly that is known.
     `held_out_px` is the median residual of the tracks on the tool in episodes that the camera was not fitted
-    to, and `held_out_share` how many of the tracks there that are. `jitter` is in m, `clicks_px` the clicks'
-    residual.
+    to, and `held_out_share` how many of the tracks there that are. `explained` is the share of tracks that
+    move as any point of the tool would. `jitter` is in m, `clicks_px` the clicks' residual.
     """
 
     view: ViewTracks
