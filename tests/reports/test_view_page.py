@@ -326,9 +326,11 @@ def trial(seed: int) -> TrialRecord:
 
 def test_trials_appear_while_they_are_written(tmp_path: Path):
     (tmp_path / "results").mkdir()
-    append_trial(tmp_path / "results", trial(1))
+    (tmp_path / "results/settings.json").write_text("{}")
     with Served(tmp_path / "results", tmp_path / "profile") as browser:
-        browser.wait(f"({ENTRIES}).length === 1")
+        browser.wait("document.getElementById('nothing').textContent === 'nothing to look at yet'")
+        append_trial(tmp_path / "results", trial(1))
+        chosen(browser, "push_button 1")
         append_trial(tmp_path / "results", trial(2))
         browser.wait(f"({ENTRIES}).length === 2")
         assert "not filmed" in browser.evaluate("document.getElementById('warnings').innerText")

@@ -244,9 +244,10 @@ def test_a_plan_begins_with_its_observation_which_stays():
 def test_the_last_plans_stay_and_older_ones_go(tmp_path: Path):
     folder, seen = tmp_path / "plans", observed(make_episode(num_frames=3))
     write = PlanWriter(folder, keep=2, fps=20.0)
-    write(*seen)
     shelf = open_shelf(folder)
     assert isinstance(shelf, PlansShelf)
+    assert not shelf.entries()
+    write(*seen)
     before = shelf.version()
     for _ in range(3):
         write(*seen)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from action_images.reports.viewing.viewable import Viewable
 
 COLUMNS, OPTIONAL = ["episode_index", "length"], ("episode_id", "tasks")
+"""In the order in which an entry takes them."""
 LABEL_SETTINGS = "labels/settings.json"
 """What a labelled copy has, and no other data set."""
 MAX_TOLD = 300
@@ -110,32 +111,39 @@ class DatasetShelf:
 
 
 def _entries(path: Path, fps: float, report: CheckReport) -> list[Entry]:
-    rows: list[dict[str, Any]] = []
+    """All rows of the episode table in their order; columns are far faster to walk than rows."""
+    found: dict[str, list[Any]] = {name: [] for name in (*COLUMNS, *OPTIONAL)}
     files = sorted(path.glob("meta/episodes/*/*.parquet"))
     if not files:
         raise EpisodeError(f"{path}: is an empty data set; import or record episodes first")
     for file in files:
         layout.check_inside(path, file)
-        rows += read_table(file, COLUMNS, optional=OPTIONAL).to_pylist()
-    rows.sort(key=lambda row: row["episode_index"] or 0)
-    return [replace(_entry(row, fps, report), version=str(place)) for place, row in enumerate(rows)]
+        table = read_table(file, COLUMNS, optional=OPTIONAL)
+        for name, column in found.items():
+            has = name in table.column_names
+            column += table[name].to_pylist() if has else [None] * table.num_rows
+    rows = sorted(zip(*found.values(), strict=True), key=lambda row: row[0] or 0)
+    return [_entry(place, row, fps, report) for place, row in enumerate(rows)]
 
 
-def _entry(row: dict[str, Any], fps: float, report: CheckReport) -> Entry:
-    number, length = row["episode_index"] or 0, row["length"] or 0
-    name = str(row.get("episode_id") or f"episode_{number:06.0f}")
+def _entry(place: int, row: tuple[Any, ...], fps: float, report: CheckReport) -> Entry:
+    number, length, name, tasks = row
+    name = f"episode_{number or 0:06.0f}" if name is None else str(name)
+    told = "; ".join(map(str, tasks or ()))[:MAX_TOLD]
+    detail = f"{length or 0:.0f} frames, {(length or 0) / fps:.1f} s"
+    if not report.exists:
+        return Entry(name, told, detail, version=str(place))
     findings = report.of(name)
     levels = {one.level for one in findings}
-    level = next((one for one in ("error", "warning") if one in levels), "")
-    kinds = tuple(dict.fromkeys(f"{one.level}: {one.kind}" for one in findings))
-    facets = {} if not report.exists else {"finding": kinds or ("no finding",)}
+    kinds = dict.fromkeys(f"{one.level}: {one.kind}" for one in findings)
     return Entry(
-        id=name,
-        told="; ".join(str(task) for task in row.get("tasks") or ())[:MAX_TOLD],
-        detail=f"{length:.0f} frames, {length / fps:.1f} s",
-        level=level,
-        facets=facets,
+        name,
+        told,
+        detail,
+        level=next((one for one in ("error", "warning") if one in levels), ""),
+        facets={"finding": tuple(kinds) or ("no finding",)},
         words=" ".join(one.message for one in findings),
+        version=str(place),
     )
 
 

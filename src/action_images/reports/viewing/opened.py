@@ -5,7 +5,7 @@ from pathlib import Path
 from action_images.episodes.lerobot_layout import INFO
 from action_images.episodes.names import EpisodeError
 from action_images.errors import ActionImagesError
-from action_images.evaluation.trial import TRIALS
+from action_images.evaluation.trial import SETTINGS, TRIALS
 from action_images.reports.viewing.dataset_shelf import DatasetShelf
 from action_images.reports.viewing.film_shelf import FilmShelf
 from action_images.reports.viewing.foreign_shelf import ForeignShelf
@@ -29,9 +29,9 @@ def open_shelf(path: Path, labels: Path | None = None) -> Shelf:
         raise ActionImagesError(f"{path}: there is no such file or folder")
     if (path / INFO).is_file():
         return DatasetShelf(path, labels)
-    if (path / TRIALS).is_file():
+    if (path / TRIALS).is_file() or (path / SETTINGS).is_file():
         return ResultsShelf(path)
-    if plan_files(path):
+    if plan_files(path) or not any(path.iterdir()):
         return PlansShelf(path)
     if (path / LABEL_SETTINGS).is_file():
         raise ActionImagesError(

@@ -27,7 +27,7 @@ class PlansShelf:
     """Follows a folder in which the oldest plans disappear while new ones come."""
 
     is_live = True
-    notes: Sequence[str] = ()
+    notes = ("The last plans that 'action-images serve --watch' wrote here; older ones are gone.",)
 
     def __init__(self, path: Path):
         self.path, self.title = path, path.resolve().name

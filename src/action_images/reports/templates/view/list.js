@@ -33,6 +33,8 @@ class List {
     $("count").textContent = answer.matching === answer.total
       ? `${answer.total}` : `${answer.matching} of ${answer.total}`
     $("notes").replaceChildren(...answer.notes.map(note => told("li", note)))
+    $("notes").parentElement.hidden = !answer.notes.length
+    if (!answer.total) $("nothing").textContent = "nothing to look at yet"
     $("newest").parentElement.hidden = !answer.is_live
     this.showFacets(answer.facets)
     $("entries").scrollTop = 0
@@ -132,6 +134,7 @@ class List {
     const answer = await askServer("version", {}).then(one => one.json()).catch(() => null)
     if (!answer || answer.version === this.version) return
     await this.load()
-    if ($("newest").checked && this.entries.length) this.choose(this.entries[0])
+    const wanted = $("newest").checked || this.chosen === null
+    if (wanted && this.entries.length) this.choose(this.entries[0])
   }
 }
