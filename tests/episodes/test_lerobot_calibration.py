@@ -228,3 +228,24 @@ def test_a_calibration_of_a_view_that_is_left_out_blocks_nothing(declared):
     calibration["views"]["nowhere"] = calibration["views"].pop("depth")
     with pytest.raises(EpisodeError, match=r"calibrates \['nowhere'\]"):
         opened(root, calibration)
+
+
+def test_a_pose_may_lie_in_several_features(declared):
+    root, calibration = declared
+    right = opened(root, calibration).trajectory
+    tool = calibration["tool"]
+    file = next(root.glob("data/*/*.parquet"))
+    table = pq.read_table(file)
+    rows = np.array(table[tool["feature"]].to_pylist())[:, tool["columns"]]
+    info = json.loads((root / "meta/info.json").read_text())
+    parts = {"eef_position": rows[:, :3], "eef_rotation": rows[:, 3:-1], "gripper": rows[:, -1:]}
+    for name, part in parts.items():
+        table = table.append_column(name, [part.astype(np.float32).tolist()])
+        info["features"][name] = {"dtype": "float32", "shape": [part.shape[1]], "names": None}
+    pq.write_table(table, file)
+    (root / "meta/info.json").write_text(json.dumps(info))
+    tool |= {"feature": list(parts), "columns": list(range(rows.shape[1]))}
+    assert torch.equal(opened(root, calibration).trajectory.to_vector(8), right.to_vector(8))
+    tool["feature"] = ["eef_position", "nope"]
+    with pytest.raises(EpisodeError, match="no feature 'nope'; it has"):
+        opened(root, calibration)

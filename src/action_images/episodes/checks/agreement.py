@@ -6,29 +6,22 @@ from operator import add
 
 import torch
 
-from action_images.episodes.checks import follow
+from action_images.episodes.checks import follow, rotations
 from action_images.episodes.checks.alternatives import CAMERAS, PICTURES, ROTATIONS, TIMES, TOOL
-from action_images.episodes.checks.evidence import DECLARED, FROZEN, Evidence
+from action_images.episodes.checks.evidence import DECLARED, Evidence
 from action_images.episodes.checks.finding import Examined, Finding
 from action_images.episodes.checks.fingers import Gap
 from action_images.episodes.checks.follow import Change
+from action_images.episodes.checks.rotations import LEAST_FIT
 
 LEAST_STEPS = 4
 """With fewer visible steps of the tool nothing is said of a view."""
-LEAST_FIT = 1.3
-"""Pictures should differ so many times less when they are aligned along the tool."""
 NAMED_FIT = 1.8
 """An alternative is named where it fits so well by itself ..."""
 BETTER = 1.35
 """... and so many times better than what was said."""
 LESS_NAMED_FIT, MUCH_BETTER = 1.4, 3.0
 """A less good fit is enough where it is much better."""
-BETTER_ROTATION = 1.2
-BETTER_THAN_FROZEN = 1.1
-BETTER_FROZEN = 2.0
-"""A tool that is said to turn may fit so many times worse than a still one: a ball looks the same turned."""
-LEAST_TURNS = 8
-"""With fewer pairs of pictures between which the tool turns, nothing is said of its rotations."""
 FARTHEST_BESIDE_M = 0.06
 """What moves with the tool may lie so far beside its axis in an episode ..."""
 FARTHEST_MEDIAN_M = 0.045
@@ -70,8 +63,7 @@ def fingers_apart(seen: Mapping[str, Evidence]) -> float | None:
 
 def check_set(examined: Sequence[Examined]) -> list[Finding]:
     """What is wrong with all episodes, judged from those in which alternatives were tried."""
-    evidence = pooled(_spread(examined))
-    whole = [*_judge(evidence), *_of_rotations(measurable(evidence))]
+    whole = _judge_all(pooled(_spread(examined)))
     name = examined[0].id if len(examined) == 1 else ""
     return [Finding("warning", "calibration", name, message) for message in whole]
 
@@ -82,7 +74,7 @@ def check_episodes(examined: Sequence[Examined]) -> list[Finding]:
         return []
     findings: list[Finding] = []
     for result in examined:
-        messages = _judge(result.evidence)
+        messages = _judge_all(result.evidence)
         findings += [Finding("warning", "calibration", result.id, message) for message in messages]
     return findings
 
@@ -127,7 +119,7 @@ def verification(examined: Sequence[Examined], view_names: Sequence[str]) -> str
         )
     fits = [f"{name} ({found.changes[DECLARED].fit:.1f} times)" for name, found in seen.items()]
     missing = [f"view '{name}'" for name in view_names if name not in seen]
-    missing += [*_unverified_rotations(seen), *_unverified_gripper(examined), "distances below 5 cm"]
+    missing += [*rotations.unverified(seen), *_unverified_gripper(examined), "distances below 5 cm"]
     measured = f"Measured: pictures aligned along the tool's path differ less in {', '.join(fits)}"
     where = _where_tried(examined)
     return f"{measured}; below {LEAST_FIT:g} is no fit. {where}Not verified: {', '.join(missing)}."
@@ -147,23 +139,10 @@ def _where_tried(examined: Sequence[Examined]) -> str:
     )
 
 
-def _unverified_rotations(seen: Mapping[str, Evidence]) -> list[str]:
-    if _turns(seen) < LEAST_TURNS:
-        return ["rotations (the tool turns too little)"]
-    said, still = (sum_of(seen, name).fit for name in (DECLARED, FROZEN))
-    return [] if said > BETTER_THAN_FROZEN * still else ["rotations (what is shown looks the same turned)"]
-
-
 def _unverified_gripper(examined: Sequence[Examined]) -> list[str]:
     apart = fingers_apart(measurable(pooled(examined)))
     told = apart is not None and abs(apart) >= LEAST_APART
     return [] if told else ["which way the gripper opens (its fingers are not seen to part)"]
-
-
-def sum_of(seen: Mapping[str, Evidence], name: str) -> Change:
-    """The change of all views under a notation: where the tool turns, and whether the hand lies there."""
-    turning = [found.turning[name] for found in seen.values()]
-    return reduce(add, [*turning, *(found.pointing[name] for found in seen.values())])
 
 
 def measurable(evidence: Mapping[str, Evidence]) -> dict[str, Evidence]:
@@ -174,6 +153,19 @@ def measurable(evidence: Mapping[str, Evidence]) -> dict[str, Evidence]:
 def _is_measurable(evidence: Evidence) -> bool:
     best = max(change.fit for change in evidence.changes.values())
     return evidence.num_steps >= LEAST_STEPS or best >= NAMED_FIT
+
+
+def _judge_all(evidence: Mapping[str, Evidence]) -> list[str]:
+    """What is wrong with times, cameras and path, and with rotations; one of both where it explains all."""
+    seen = measurable(evidence)
+    others = list(_judge(evidence))
+    if not seen or not all(found.is_tried for found in seen.values()):
+        return others
+    best, message = rotations.of_rotations(seen)
+    if message is None:
+        return others
+    explains = best in ROTATIONS and all(rotations.explains(found, best) for found in seen.values())
+    return [message] if explains else [*others, message]
 
 
 def _judge(evidence: Mapping[str, Evidence]) -> Iterator[str]:
@@ -281,26 +273,3 @@ def gains(change: Change) -> torch.Tensor:
     """From -1 to 1 at each point about the tool: 1 where all change is explained by being carried along."""
     noise = 2 * follow.NOISE * change.num_points / change.still.numel()
     return (change.still - change.carried) / (change.still + change.carried + noise)
-
-
-def _turns(seen: Mapping[str, Evidence]) -> float:
-    points = len(follow.HAND_AXIAL) * len(follow.HAND_LATERAL)
-    return sum(found.turning[DECLARED].num_points for found in seen.values()) / points
-
-
-def _of_rotations(seen: Mapping[str, Evidence]) -> Iterator[str]:
-    """Another notation of the tool's rotations that all views together fit better."""
-    if _turns(seen) < LEAST_TURNS:
-        return
-    names = (DECLARED, FROZEN, *ROTATIONS)
-    total = {name: sum_of(seen, name) for name in names}
-    best = max(ROTATIONS, key=lambda name: total[name].fit)
-    said = total[DECLARED].fit
-    # What looks the same when it turns, as a ball, fits any notation that hardly turns it.
-    if total[best].fit >= max(LEAST_FIT, BETTER_ROTATION * said, BETTER_THAN_FROZEN * total[FROZEN].fit):
-        yield f"all views fit {total[best].fit / said:.1f} times better {ROTATIONS[best].says}"
-    elif total[FROZEN].fit >= max(LEAST_FIT, BETTER_FROZEN * said):
-        ratio = total[FROZEN].fit / said
-        cause = "are they of another frame or notation?"
-        still = "with a tool that never turns than with its rotations"
-        yield f"all views fit {ratio:.1f} times better {still}; {cause}"

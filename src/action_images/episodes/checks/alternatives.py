@@ -93,10 +93,8 @@ def _reversed_euler(rotation: Tensor) -> Tensor:
     return rotations.from_euler_xyz(rotations.to_euler_xyz(rotation).flip(-1))
 
 
-def _axes(right_handed: tuple[tuple[int, int], ...], rotation: Tensor) -> Tensor:
-    """Other axes of the tool's: for each new one which of the old, and its sign."""
-    columns = [sign * rotation[..., axis] for axis, sign in right_handed]
-    return torch.stack(columns, -1)
+def _reversed_z(rotation: Tensor) -> Tensor:
+    return rotation * torch.tensor([1.0, -1.0, -1.0])
 
 
 def _extrinsic_euler(rotation: Tensor) -> Tensor:
@@ -164,6 +162,12 @@ TOOL: Mapping[str, Alternative] = {
     "tool in mm": Alternative(
         "with the tool's positions in mm, not m", partial(_tool, partial(_scaled_tool, 1e-3))
     ),
+    "tool in cm": Alternative(
+        "with the tool's positions in cm, not m", partial(_tool, partial(_scaled_tool, 1e-2))
+    ),
+    "tool in hm": Alternative(
+        "with the tool's positions multiplied by 100", partial(_tool, partial(_scaled_tool, 1e2))
+    ),
     "tool in km": Alternative(
         "with the tool's positions multiplied by 1000", partial(_tool, partial(_scaled_tool, 1e3))
     ),
@@ -209,15 +213,7 @@ ROTATIONS: Mapping[str, Alternative] = {
     ),
     "z axis reversed": Alternative(
         "with the tool's z axis the other way round (it should point out of the hand)",
-        partial(_rotation, partial(_axes, ((0, 1), (1, -1), (2, -1)))),
-    ),
-    "x axis out": Alternative(
-        "with the tool's x axis as z, which should point out of the hand",
-        partial(_rotation, partial(_axes, ((1, 1), (2, 1), (0, 1)))),
-    ),
-    "y axis out": Alternative(
-        "with the tool's y axis as z, which should point out of the hand",
-        partial(_rotation, partial(_axes, ((2, 1), (0, 1), (1, 1)))),
+        partial(_rotation, _reversed_z),
     ),
 }
 

@@ -10,7 +10,7 @@ from action_images.episodes.checks import follow
 from action_images.episodes.checks.alternatives import CAMERAS, PICTURES, ROTATIONS, TIMES, TOOL, frozen
 from action_images.episodes.checks.fingers import Gap, gap
 from action_images.episodes.checks.follow import Change, Pairs, Scene
-from action_images.episodes.checks.looks import kept_frames
+from action_images.episodes.checks.looks import Blurred, kept_frames
 from action_images.episodes.episode import View
 from action_images.geometry import Camera, Pose, Trajectory
 
@@ -75,13 +75,14 @@ def gather(
     frames = torch.tensor(kept_frames(trajectory.num_frames))
     if len(frames) < 3:
         return {}
+    shown = {name: Blurred(small) for name, small in pictures.items()}
     most_gap = max(2, round(SECONDS_TO_TURN * fps))
     found = {}
     for view in views:
         if view.camera is not None:
             scene = _scene(view.camera, trajectory.world_from_tool[frames], frames)
-            seen = _of_view(view.name, pictures, scene, most_gap, tried=tried)
-            fingers = gap(pictures[view.name], frames, view.camera, trajectory, fps) if tried else None
+            seen = _of_view(view.name, shown, scene, most_gap, tried=tried)
+            fingers = gap(shown[view.name], frames, view.camera, trajectory, fps) if tried else None
             found[view.name] = replace(seen, gaps=() if fingers is None else (fingers,))
     return found
 
@@ -95,22 +96,22 @@ def _scene(camera: Camera, world_from_tool: Pose, frames: Tensor) -> Scene:
 
 
 def _of_view(
-    name: str, pictures: Mapping[str, Tensor], scene: Scene, most_gap: int, *, tried: bool
+    name: str, shown: Mapping[str, Blurred], scene: Scene, most_gap: int, *, tried: bool
 ) -> Evidence:
     """What the pictures say of a view as it is said to be and, where they are tried, under alternatives."""
     moving = follow.pairs_by_path(scene)
-    pairs = Pairs.of(pictures[name], moving)
+    pairs = Pairs.of(shown[name], moving)
     num_steps = int((follow.step_px(scene, moving) >= LEAST_STEP_PX).sum())
     maps = (follow.change_map(pairs, scene),)
     if not tried:
         return Evidence(num_steps, _changes(pairs, {DECLARED: scene}), maps=maps)
     said = {DECLARED: scene} | {key: other.change(scene) for key, other in TRIED.items()}
     changes = _changes(pairs, said)
-    for other in pictures.keys() - {name}:
-        changes |= _changes(Pairs.of(pictures[other], moving), {view_named(other): scene})
+    for other in shown.keys() - {name}:
+        changes |= _changes(Pairs.of(shown[other], moving), {view_named(other): scene})
     turned = {DECLARED: scene, FROZEN: frozen(scene)}
     turned |= {key: other.change(scene) for key, other in ROTATIONS.items()}
-    apart = Pairs.of(pictures[name], follow.pairs_by_turn(scene, most_gap))
+    apart = Pairs.of(shown[name], follow.pairs_by_turn(scene, most_gap))
     return Evidence(num_steps, changes, _changes(apart, turned), _changes(pairs, turned), maps)
 
 

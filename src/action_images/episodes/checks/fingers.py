@@ -3,11 +3,11 @@
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-from action_images.episodes.checks.looks import SIDE, blurred
+from action_images.episodes.checks.looks import SIDE, Blurred
 from action_images.geometry import Camera, Trajectory
 
 BETWEEN = (-0.01, 0.0, 0.01)
@@ -41,20 +41,20 @@ class Gap(NamedTuple):
 
 
 def gap(
-    pictures: UInt8[Tensor, "frame 3 side side"],
+    video: Blurred,
     frames: Int[Tensor, "frame"],
     camera: Camera,
     trajectory: Trajectory,
     fps: float,
 ) -> Gap | None:
-    """What one view shows; `frames` are those of the pictures. None where nothing can be told."""
+    """What one view shows; `frames` are those of the video. None where nothing can be told."""
     opening = trajectory.opening[frames]
     low, high = opening.min(), opening.max()
     if camera.batch_shape or high - low < LEAST_MOVE:
         return None
     is_open = opening > (low + high) / 2
     near = _near_changes(is_open, max(1, round(NEAR_S * fps)))
-    stands_out = _stands_out(pictures, near, camera, trajectory[frames])
+    stands_out = _stands_out(video, near, camera, trajectory[frames])
     middle, sides = stands_out.split([len(BETWEEN), len(BESIDE)], 1)
     excess = middle.nanmean(1) - sides.nanmean(1)
     seen = excess.isfinite()
@@ -73,7 +73,7 @@ def _near_changes(is_open: Tensor, reach: int) -> Int[Tensor, "near"]:
 
 
 def _stands_out(
-    pictures: Tensor, near: Tensor, camera: Camera, trajectory: Trajectory
+    video: Blurred, near: Tensor, camera: Camera, trajectory: Trajectory
 ) -> Float[Tensor, "near across"]:
     """By how many levels places across the fingers differ from their background; NaN where it is not seen."""
     across, along = torch.meshgrid(torch.tensor(BETWEEN + BESIDE), torch.tensor(AXIAL), indexing="ij")
@@ -83,13 +83,13 @@ def _stands_out(
     inside = (depth > 0) & camera.contains(pixels)
     scale = SIDE / torch.tensor([camera.size[1], camera.size[0]])
     places = pixels * scale
-    behind = torch.arange(len(pictures))[:: -(-len(pictures) // MOST_BEHIND)]
+    behind = torch.arange(len(video))[:: -(-len(video) // MOST_BEHIND)]
     tips = camera.project(tool.translation[behind])[0] * scale
     away = (tips[:, None, None] - places).norm(dim=-1) > AWAY_PX
-    others = _colours(pictures[behind], places.flatten(0, 1).expand(len(behind), -1, -1))
+    others = _colours(video.at(behind), places.flatten(0, 1).expand(len(behind), -1, -1))
     hidden = torch.where(away[..., None], others.unflatten(1, places.shape[:2]), torch.nan)
     background = hidden.nanmedian(0).values
-    difference = (_colours(pictures[near], places) - background).abs().mean(-1).clamp(max=MOST_LEVELS)
+    difference = (_colours(video.at(near), places) - background).abs().mean(-1).clamp(max=MOST_LEVELS)
     levels = torch.where(inside, difference, torch.nan)
     return levels.unflatten(1, across.shape).nanmean(-1)
 
@@ -98,4 +98,4 @@ def _colours(pictures: Tensor, places: Float[Tensor, "frame point 2"]) -> Float[
     """Colours of blurred pictures at places (px of the small pictures)."""
     grid = (2 * places / SIDE - 1)[:, :, None]
     options = {"mode": "bilinear", "padding_mode": "border", "align_corners": False}
-    return grid_sample(blurred(pictures), grid, **options)[..., 0].mT
+    return grid_sample(pictures, grid, **options)[..., 0].mT

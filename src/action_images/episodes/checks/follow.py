@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import grid_sample, normalize
 
-from action_images.episodes.checks.looks import SIDE, blurred
+from action_images.episodes.checks.looks import SIDE, Blurred
 from action_images.geometry import Camera, Pose
 from action_images.structs import Struct, stack
 
@@ -102,9 +102,9 @@ class Pairs:
     second: Float[Tensor, "pair 3 side side"]
 
     @classmethod
-    def of(cls, pictures: UInt8[Tensor, "frame 3 side side"], frames: Int[Tensor, "2 pair"]) -> "Pairs":
-        """The pairs of these frames, blurred so that half a pixel is no difference."""
-        return cls(frames, blurred(pictures[frames[0]]), blurred(pictures[frames[1]]))
+    def of(cls, video: Blurred, frames: Int[Tensor, "2 pair"]) -> "Pairs":
+        """The pairs of these frames."""
+        return cls(frames, video.at(frames[0]), video.at(frames[1]))
 
 
 def hand_changes(pairs: Pairs, scenes: Sequence[Scene]) -> list[Change]:

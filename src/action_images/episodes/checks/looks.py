@@ -42,6 +42,26 @@ def shrink(pictures: UInt8[Tensor, "frame 3 h w"]) -> UInt8[Tensor, "frame 3 sid
     return torch.cat(small).round().to(torch.uint8)
 
 
+class Blurred:
+    """Small copies of a video that are blurred when they are asked for, each once."""
+
+    def __init__(self, pictures: UInt8[Tensor, "frame 3 side side"]):
+        self._pictures, self._blurred = pictures, torch.empty_like(pictures)
+        self._is_done = torch.zeros(len(pictures), dtype=torch.bool)
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    def at(self, frames: Int[Tensor, "chosen"]) -> Float[Tensor, "chosen 3 side side"]:
+        """These frames, blurred so that half a pixel is no difference."""
+        asked = frames.unique()
+        missing = asked[~self._is_done[asked]]
+        if len(missing):
+            self._blurred[missing] = blurred(self._pictures[missing]).round().to(torch.uint8)
+            self._is_done[missing] = True
+        return self._blurred[frames].float()
+
+
 def blurred(pictures: UInt8[Tensor, "frame 3 side side"]) -> Float[Tensor, "frame 3 side side"]:
     """The small copies blurred by about a pixel (binomial filter of 5): half a pixel is no difference."""
     values = pictures.to(torch.int16)

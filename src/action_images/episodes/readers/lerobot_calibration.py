@@ -1,7 +1,6 @@
 """calibration.json beside a LeRobotDataset: where cameras and tool are, in declared notation."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,25 +15,20 @@ from action_images.episodes.calibration_files.found import (
     FoundCamera,
     distortion_named,
 )
-from action_images.episodes.contradictions import in_gripper, in_names, in_poses, is_beyond
 from action_images.episodes.dataset import Dataset
 from action_images.episodes.episode import EpisodeError, View
 from action_images.episodes.lerobot_layout import left_out, read_json
-from action_images.episodes.notation import KEYS, ROTATIONS, UNITS, ToolNotation, notation_from_json
+from action_images.episodes.notation import ROTATIONS, UNITS, ToolNotation
 from action_images.episodes.readers.folders import as_tensor
+from action_images.episodes.readers.lerobot_tool import Tool, column, feature_named, known
 from action_images.episodes.straighten import FramesStraightened
-from action_images.errors import ActionImagesError
 from action_images.geometry import Camera, Pose, Trajectory
 
 FIELDS = {"views", "tool", "episodes"}
 VIEW_FIELDS = {"intrinsics", "world_from_camera", "tool_from_camera", "size", "distortion"}
-TOOL_FIELDS = {"feature", "columns", "gripper", *KEYS}
-GRIPPER_FIELDS = {"feature", "column", "closed", "open"}
 FILE_FIELDS = {"file", "camera"}
 POSE_FIELDS = {"feature", "rotation", "position_unit", "inverse"}
 DISTORTION_FIELDS = {"model", "coefficients"}
-EPISODES_COMPARED = 20
-"""Numbers of so many episodes, spread over the set, are held against what is declared."""
 
 
 class Calibration:
@@ -48,15 +42,15 @@ class Calibration:
         """`columns` is a json file like the field `tool`, which is then to be left out."""
         self._path, self._dataset = path or dataset.path, dataset
         content = {} if path is None else read_json(path)
-        _known(content, FIELDS, str(path))
+        known(content, FIELDS, str(path))
         self._views = _views(content, dataset, str(path))
         self._episodes = _episodes(content, dataset, str(path))
         if columns is not None and "tool" in content:
             raise EpisodeError(f"{columns}: {path} declares the tool as well; leave one of the two out")
         if columns is not None:
-            self._tool: _Tool | None = _Tool(read_json(columns), dataset, str(columns))
+            self._tool: Tool | None = Tool(read_json(columns), dataset, str(columns))
         else:
-            self._tool = _Tool(content["tool"], dataset, f"{path}: tool") if "tool" in content else None
+            self._tool = Tool(content["tool"], dataset, f"{path}: tool") if "tool" in content else None
 
     def trajectory(self, place: int) -> Trajectory | None:
         """The tool's path in an episode; None where no tool is declared."""
@@ -92,8 +86,8 @@ class Calibration:
         if not isinstance(intrinsics, dict):
             return FoundCamera(as_tensor(intrinsics, (3, 3), f"{where}.intrinsics"))
         if "feature" in intrinsics:
-            _known(intrinsics, {"feature"}, f"{where}.intrinsics")
-            numbers = _column(self._dataset, place, intrinsics["feature"])
+            known(intrinsics, {"feature"}, f"{where}.intrinsics")
+            numbers = column(self._dataset, place, intrinsics["feature"])
             matrices = _matrices(numbers, 3, f"{where}.intrinsics")
             return FoundCamera(matrices[0] if (matrices == matrices[0]).all() else matrices)
         found = self._of_file(intrinsics, f"{where}.intrinsics")
@@ -121,7 +115,7 @@ class Calibration:
         return _rigid(as_tensor(entry, (4, 4), where), where)
 
     def _of_file(self, entry: Mapping[str, Any], where: str) -> FoundCamera:
-        _known(entry, FILE_FIELDS, where)
+        known(entry, FILE_FIELDS, where)
         name, camera = entry.get("file"), entry.get("camera")
         if not isinstance(name, str) or not (camera is None or isinstance(camera, str)):
             raise EpisodeError(f"{where}: 'file' names a calibration file, 'camera' one of its cameras")
@@ -131,101 +125,6 @@ class Calibration:
                 f"{where}: {name[:80]!r} leaves the folder; put the file beside calibration.json"
             )
         return camera_of_file(self._path.parent / path, camera)
-
-
-class _Tool:
-    """The columns that hold the tool's pose and the gripper's reading, and their notation."""
-
-    def __init__(self, entry: object, dataset: Dataset, where: str):
-        _known(entry, TOOL_FIELDS, where)
-        assert isinstance(entry, dict)
-        self._dataset, self._where = dataset, where
-        self._feature = _feature_named(entry.get("feature"), dataset, where)
-        numbered = _by_number(entry.get("columns"), _names(dataset, self._feature) or ())
-        self._columns = _column_numbers(numbered, _width(dataset, self._feature), where)
-        gripper = entry.get("gripper")
-        if gripper is None:
-            self._gripper_feature, self._gripper_column = self._feature, self._columns.pop()
-            readings: Mapping[str, Any] = {}
-        else:
-            _known(gripper, GRIPPER_FIELDS, f"{where}.gripper")
-            self._gripper_feature = _feature_named(gripper.get("feature"), dataset, f"{where}.gripper")
-            width = _width(dataset, self._gripper_feature)
-            self._gripper_column = _column_numbers([gripper.get("column", 0)], width, f"{where}.gripper")[0]
-            readings = {name: gripper[name] for name in ("closed", "open") if name in gripper}
-        self._notation = notation_from_json({**entry, **readings}, len(self._columns), where)
-        if entry.get("ignore_names", False) is not True:
-            self._compare_names()
-        self._compare(said_absolute="relative" in entry)
-
-    def trajectory(self, place: int) -> Trajectory:
-        """The path of an episode; raises EpisodeError where a row is no pose."""
-        try:
-            numbers, readings = self._numbers(place)
-            trajectory = self._notation.trajectory(numbers, readings)
-            for contradiction in in_poses(numbers, self._notation, said_absolute=True):
-                raise ActionImagesError(contradiction)
-        except EpisodeError:
-            raise
-        except ValueError as error:
-            raise EpisodeError(f"{self._where}: {error}") from None
-        return trajectory
-
-    def _numbers(self, place: int) -> tuple[Tensor, Tensor]:
-        values = self._values(place, self._feature, self._columns)
-        grippers = self._values(place, self._gripper_feature, [self._gripper_column])
-        return values, grippers[:, 0]
-
-    def _values(self, place: int, feature: str, columns: list[int]) -> Tensor:
-        values = _column(self._dataset, place, feature)
-        if values.shape[-1] <= max(columns):
-            rows = f"its rows have {values.shape[-1]} numbers of {feature}, column {max(columns)} is declared"
-            raise EpisodeError(f"{self._where}: {rows}; repair the file")
-        return values[:, columns]
-
-    def _compare_names(self) -> None:
-        """Raise EpisodeError where the names of the columns contradict the declaration."""
-        names = _names(self._dataset, self._feature)
-        if names:
-            chosen = [names[column] for column in self._columns]
-            for contradiction in in_names(chosen, self._notation):
-                raise EpisodeError(f"{self._where}: {contradiction}")
-
-    def _compare(self, *, said_absolute: bool) -> None:
-        """Raise EpisodeError where the numbers of most episodes contradict the declaration.
-
-        Few that do are refused by name when they are read.
-        """
-        poses, ranges = [], []
-        for place in _spread(len(self._dataset)):
-            with suppress(EpisodeError):  # the episode is refused by name when it is read
-                numbers, readings = self._numbers(place)
-                if numbers.isfinite().all() and readings.isfinite().all():
-                    poses.append(next(in_poses(numbers, self._notation, said_absolute=said_absolute), None))
-                    ranges.append((float(readings.min()), float(readings.max())))
-        said = [one for one in poses if one is not None]
-        if 2 * len(said) > len(poses):
-            raise EpisodeError(f"{self._where}: {said[0]}")
-        usual = [one for one in ranges if not is_beyond(*one, self._notation)]
-        judged = usual if 2 * len(usual) >= len(ranges) else ranges
-        for contradiction in in_gripper(*_span(judged), self._notation) if judged else ():
-            raise EpisodeError(f"{self._where}: {contradiction}")
-
-
-def _span(ranges: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """From the least to the largest of some readings."""
-    return min(low for low, _ in ranges), max(high for _, high in ranges)
-
-
-def _known(entry: object, fields: set[str], where: str) -> None:
-    if not isinstance(entry, dict):
-        raise EpisodeError(
-            f"{where}: is a json object with {', '.join(sorted(fields))}; docs/data.md shows it"
-        )
-    unknown = sorted(map(str, set(entry) - fields))
-    if unknown:
-        has = ", ".join(sorted(fields))
-        raise EpisodeError(f"{where}: has the unknown field {', '.join(unknown)[:120]}; it may have {has}")
 
 
 def _views(content: Mapping[str, Any], dataset: Dataset, where: str) -> dict[str, Any]:
@@ -238,7 +137,7 @@ def _views(content: Mapping[str, Any], dataset: Dataset, where: str) -> dict[str
             f"{where}: calibrates {sorted(unknown)}, the set has the views {dataset.view_names}"
         )
     for name, entry in views.items():
-        _known(entry, VIEW_FIELDS, f"{where}: {name}")
+        known(entry, VIEW_FIELDS, f"{where}: {name}")
         if "intrinsics" not in entry or ("world_from_camera" in entry) == ("tool_from_camera" in entry):
             needed = "needs 'intrinsics', and either 'world_from_camera' or, on the hand, 'tool_from_camera'"
             raise EpisodeError(f"{where}: {name} {needed}")
@@ -255,63 +154,9 @@ def _episodes(content: Mapping[str, Any], dataset: Dataset, where: str) -> dict[
         raise EpisodeError(f"{where}: there is no episode {unknown[0][:80]!r}; ids are as {dataset.ids[0]!r}")
     found = {}
     for name, entry in episodes.items():
-        _known(entry, {"views"}, f"{where}: {name}")
+        known(entry, {"views"}, f"{where}: {name}")
         found[name] = _views(entry, dataset, f"{where}: {name}")
     return found
-
-
-def _feature_named(feature: object, dataset: Dataset, where: str) -> str:
-    if not isinstance(feature, str) or feature not in dataset.info["features"]:
-        has = ", ".join(dataset.info["features"])
-        raise EpisodeError(f"{where}: the set has no feature {str(feature)[:80]!r}; it has {has}")
-    return feature
-
-
-def _width(dataset: Dataset, feature: str) -> int:
-    shape = dataset.info["features"][feature]["shape"]
-    return int(shape[-1]) if shape else 1
-
-
-def _by_number(columns: object, names: Sequence[str]) -> object:
-    """The same list with the numbers of columns that are called by their names."""
-    if not isinstance(columns, list):
-        return columns
-    return [names.index(one) if isinstance(one, str) and one in names else one for one in columns]
-
-
-def _column_numbers(columns: object, width: int, where: str) -> list[int]:
-    unknown = [one for one in columns if isinstance(one, str)] if isinstance(columns, list) else []
-    if unknown:
-        raise EpisodeError(
-            f"{where}: 'columns' names {', '.join(unknown)[:120]}, the feature has no such column"
-        )
-    if not isinstance(columns, list) or not columns or not all(isinstance(one, int) for one in columns):
-        raise EpisodeError(f"{where}: 'columns' lists names or whole numbers, the first column is 0")
-    if len(set(columns)) < len(columns):
-        raise EpisodeError(f"{where}: 'columns' names a column twice; each is one number of the pose")
-    if not all(0 <= column < width for column in columns):
-        raise EpisodeError(f"{where}: columns {columns} are named, the feature has 0 to {width - 1}")
-    return list(columns)
-
-
-def _column(dataset: Dataset, place: int, feature: str) -> Tensor:
-    """(frame, numbers) of a feature; one number a frame is one column."""
-    values = dataset.column(place, feature)
-    flat = [value if isinstance(value, (list, tuple)) else [value] for value in values]
-    return as_tensor(flat, (None, None), feature)
-
-
-def _names(dataset: Dataset, feature: str) -> list[str] | None:
-    """The names of a feature's columns, where the set gives one for each."""
-    names = dataset.info["features"][feature].get("names")
-    if isinstance(names, dict):  # LeRobot's older sets: {"motors": [...]}
-        names = next((value for value in names.values() if isinstance(value, list)), None)
-    fits = isinstance(names, list) and len(names) == _width(dataset, feature)
-    return [str(name) for name in names] if fits and names is not None else None
-
-
-def _spread(count: int) -> range:
-    return range(0, count, max(1, -(-count // EPISODES_COMPARED)))
 
 
 def _rigid(matrix: Tensor, where: str) -> Pose:
@@ -329,8 +174,8 @@ def _matrices(numbers: Tensor, side: int, where: str) -> Tensor:
 
 def _pose_of_feature(dataset: Dataset, place: int, entry: Mapping[str, Any], where: str) -> Pose:
     """A camera's pose in each frame, of a feature: a 4 x 4 matrix, or x y z and a rotation."""
-    _known(entry, POSE_FIELDS, where)
-    numbers = _column(dataset, place, _feature_named(entry["feature"], dataset, where))
+    known(entry, POSE_FIELDS, where)
+    numbers = column(dataset, place, feature_named(entry["feature"], dataset, where))
     rotation, unit = entry.get("rotation"), entry.get("position_unit", "m")
     if numbers.shape[-1] == 16 and rotation is None:
         pose = _rigid(_matrices(numbers, 4, where), where)
@@ -391,7 +236,7 @@ def _distortion(entry: Mapping[str, Any], found: FoundCamera, where: str) -> Dis
         )
     distortion = entry["distortion"]
     if isinstance(distortion, dict):
-        _known(distortion, DISTORTION_FIELDS, f"{where}.distortion")
+        known(distortion, DISTORTION_FIELDS, f"{where}.distortion")
         return distortion_named(distortion.get("model"), distortion.get("coefficients"), where)
     return distortion_named("plumb_bob", as_tensor(distortion, (None,), f"{where}.distortion"), where)
 

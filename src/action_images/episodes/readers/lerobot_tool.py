@@ -1,0 +1,184 @@
+"""The tool of a LeRobotDataset: which features and columns are its pose and its gripper's reading."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from action_images.episodes.contradictions import in_gripper, in_names, in_poses, is_beyond
+from action_images.episodes.dataset import Dataset
+from action_images.episodes.episode import EpisodeError
+from action_images.episodes.notation import KEYS, notation_from_json
+from action_images.episodes.readers.folders import as_tensor
+from action_images.errors import ActionImagesError
+from action_images.geometry import Trajectory
+
+TOOL_FIELDS = {"feature", "columns", "gripper", *KEYS}
+GRIPPER_FIELDS = {"feature", "column", "closed", "open"}
+EPISODES_COMPARED = 20
+"""Numbers of so many episodes, spread over the set, are held against what is declared."""
+
+
+class Tool:
+    """The columns that hold the tool's pose and the gripper's reading, and their notation."""
+
+    def __init__(self, entry: object, dataset: Dataset, where: str):
+        known(entry, TOOL_FIELDS, where)
+        assert isinstance(entry, dict)
+        self._dataset, self._where = dataset, where
+        self._features = _features_named(entry.get("feature"), dataset, where)
+        self._columns = _columns_of(entry.get("columns"), self._features, dataset, where)
+        gripper = entry.get("gripper")
+        if gripper is None:
+            self._gripper_features, self._gripper_column = self._features, self._columns.pop()
+            readings: Mapping[str, Any] = {}
+        else:
+            known(gripper, GRIPPER_FIELDS, f"{where}.gripper")
+            self._gripper_features = _features_named(gripper.get("feature"), dataset, f"{where}.gripper")
+            column = [gripper.get("column", 0)]
+            inside = f"{where}.gripper"
+            self._gripper_column = _columns_of(column, self._gripper_features, dataset, inside)[0]
+            readings = {name: gripper[name] for name in ("closed", "open") if name in gripper}
+        self._notation = notation_from_json({**entry, **readings}, len(self._columns), where)
+        if entry.get("ignore_names", False) is not True:
+            self._compare_names()
+        self._compare(said_absolute="relative" in entry)
+
+    def trajectory(self, place: int) -> Trajectory:
+        """The path of an episode; raises EpisodeError where a row is no pose."""
+        try:
+            numbers, readings = self._numbers(place)
+            trajectory = self._notation.trajectory(numbers, readings)
+            for contradiction in in_poses(numbers, self._notation, said_absolute=True):
+                raise ActionImagesError(contradiction)
+        except EpisodeError:
+            raise
+        except ValueError as error:
+            raise EpisodeError(f"{self._where}: {error}") from None
+        return trajectory
+
+    def _numbers(self, place: int) -> tuple[Tensor, Tensor]:
+        values = self._values(place, self._features, self._columns)
+        grippers = self._values(place, self._gripper_features, [self._gripper_column])
+        return values, grippers[:, 0]
+
+    def _values(self, place: int, features: Sequence[str], columns: list[int]) -> Tensor:
+        parts = []
+        for name in features:
+            part, width = column(self._dataset, place, name), _width(self._dataset, name)
+            if part.shape[-1] != width:
+                rows = f"its rows have {part.shape[-1]} numbers of {name}, info.json says {width}"
+                raise EpisodeError(f"{self._where}: {rows}; repair the file")
+            parts.append(part)
+        return torch.cat(parts, -1)[:, columns]
+
+    def _compare_names(self) -> None:
+        """Raise EpisodeError where the names of the columns contradict the declaration."""
+        names = _names(self._dataset, self._features)
+        if names:
+            chosen = [names[column] for column in self._columns]
+            for contradiction in in_names(chosen, self._notation):
+                raise EpisodeError(f"{self._where}: {contradiction}")
+
+    def _compare(self, *, said_absolute: bool) -> None:
+        """Raise EpisodeError where the numbers of most episodes contradict the declaration.
+
+        Few that do are refused by name when they are read.
+        """
+        poses, ranges = [], []
+        for place in _spread(len(self._dataset)):
+            with suppress(EpisodeError):  # the episode is refused by name when it is read
+                numbers, readings = self._numbers(place)
+                if numbers.isfinite().all() and readings.isfinite().all():
+                    poses.append(next(in_poses(numbers, self._notation, said_absolute=said_absolute), None))
+                    ranges.append((float(readings.min()), float(readings.max())))
+        said = [one for one in poses if one is not None]
+        if 2 * len(said) > len(poses):
+            raise EpisodeError(f"{self._where}: {said[0]}")
+        usual = [one for one in ranges if not is_beyond(*one, self._notation)]
+        judged = usual if 2 * len(usual) >= len(ranges) else ranges
+        for contradiction in in_gripper(*_span(judged), self._notation) if judged else ():
+            raise EpisodeError(f"{self._where}: {contradiction}")
+
+
+def _span(ranges: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """From the least to the largest of some readings."""
+    return min(low for low, _ in ranges), max(high for _, high in ranges)
+
+
+def known(entry: object, fields: set[str], where: str) -> None:
+    if not isinstance(entry, dict):
+        raise EpisodeError(
+            f"{where}: is a json object with {', '.join(sorted(fields))}; docs/data.md shows it"
+        )
+    unknown = sorted(map(str, set(entry) - fields))
+    if unknown:
+        has = ", ".join(sorted(fields))
+        raise EpisodeError(f"{where}: has the unknown field {', '.join(unknown)[:120]}; it may have {has}")
+
+
+def feature_named(feature: object, dataset: Dataset, where: str) -> str:
+    if not isinstance(feature, str) or feature not in dataset.info["features"]:
+        has = ", ".join(dataset.info["features"])
+        raise EpisodeError(f"{where}: the set has no feature {str(feature)[:80]!r}; it has {has}")
+    return feature
+
+
+def _width(dataset: Dataset, feature: str) -> int:
+    shape = dataset.info["features"][feature]["shape"]
+    return int(shape[-1]) if shape else 1
+
+
+def _features_named(entry: object, dataset: Dataset, where: str) -> tuple[str, ...]:
+    """One feature, or several whose numbers are counted one after the other."""
+    named = entry if isinstance(entry, list) and entry else [entry]
+    return tuple(feature_named(name, dataset, where) for name in named)
+
+
+def _columns_of(columns: object, features: Sequence[str], dataset: Dataset, where: str) -> list[int]:
+    """The numbers of columns that are called by number or by name."""
+    names = _names(dataset, features) or []
+    if isinstance(columns, list):
+        columns = [names.index(one) if isinstance(one, str) and one in names else one for one in columns]
+    return _column_numbers(columns, sum(_width(dataset, name) for name in features), where)
+
+
+def _column_numbers(columns: object, width: int, where: str) -> list[int]:
+    unknown = [one for one in columns if isinstance(one, str)] if isinstance(columns, list) else []
+    if unknown:
+        raise EpisodeError(
+            f"{where}: 'columns' names {', '.join(unknown)[:120]}, the feature has no such column"
+        )
+    if not isinstance(columns, list) or not columns or not all(isinstance(one, int) for one in columns):
+        raise EpisodeError(f"{where}: 'columns' lists names or whole numbers, the first column is 0")
+    if len(set(columns)) < len(columns):
+        raise EpisodeError(f"{where}: 'columns' names a column twice; each is one number of the pose")
+    if not all(0 <= column < width for column in columns):
+        raise EpisodeError(f"{where}: columns {columns} are named, the feature has 0 to {width - 1}")
+    return list(columns)
+
+
+def column(dataset: Dataset, place: int, feature: str) -> Tensor:
+    """(frame, numbers) of a feature; one number a frame is one column."""
+    values = dataset.column(place, feature)
+    flat = [value if isinstance(value, (list, tuple)) else [value] for value in values]
+    return as_tensor(flat, (None, None), feature)
+
+
+def _names(dataset: Dataset, features: Sequence[str]) -> list[str] | None:
+    """The names of some features' columns, where the set gives one for each."""
+    found: list[str] = []
+    for feature in features:
+        names = dataset.info["features"][feature].get("names")
+        if isinstance(names, dict):  # LeRobot's older sets: {"motors": [...]}
+            names = next((value for value in names.values() if isinstance(value, list)), None)
+        if not isinstance(names, list) or len(names) != _width(dataset, feature):
+            return None
+        found += map(str, names)
+    return found
+
+
+def _spread(count: int) -> range:
+    return range(0, count, max(1, -(-count // EPISODES_COMPARED)))
