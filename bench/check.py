@@ -6,9 +6,9 @@ Record episodes, measure (again from where it was stopped), and write the table:
     python bench/check.py held --results check.jsonl --minutes 14
     python bench/check.py held --results check.jsonl --minutes 0 --docs docs/data.md
 
-Faults (bench/check_faults.py) are planted into the decoded pictures, cameras and paths of `--per-set`
-neighbours, which are a set, and each a set of its own. Counted is what the functions of `check` say: whether
-anything, and whether the fault is named.
+Faults (bench/check_faults.py) are planted into the decoded pictures, cameras and paths of episodes, each a
+set of its own; with `--per-set` also into neighbours that are one set. Counted is what `check`
+say: whether anything, and whether the fault is named.
 """
 
 import argparse
@@ -76,8 +76,9 @@ def _pairs(group: list[Episode], planted: list[tuple[Episode, Pictures]]) -> lis
 
 def table(records: list[dict[str, Any]], per_set: int) -> Iterator[str]:
     """The rates in the sets in which a fault can be seen, with 95 % Wilson intervals, as markdown."""
-    yield f"| planted | found, one episode | named | found, {per_set} episodes | named |"
-    yield "|---|---|---|---|---|"
+    several = f" found, {per_set} episodes | named |" if per_set > 1 else ""
+    yield f"| planted | found | named |{several}"
+    yield "|---|---|---|" + "---|---|" * (per_set > 1)
     for name, fault in FAULTS.items():
         own = [record for record in records if record["fault"] == name]
         single: list[list[str]] = []
@@ -85,8 +86,9 @@ def table(records: list[dict[str, Any]], per_set: int) -> Iterator[str]:
             pairs = zip(record["single"], record["visible"], strict=True)
             single += [said for said, visible in pairs if visible]
         together = [record["together"] for record in own if sum(record["visible"]) * 2 > per_set]
-        cells = " | ".join(_rates(said, fault.named) for said in (single, together))
-        yield f"| {name} | {cells} |"
+        columns = (single, together) if per_set > 1 else (single,)
+        if single:
+            yield f"| {name} | {' | '.join(_rates(said, fault.named) for said in columns)} |"
 
 
 def _rates(said: list[list[str]], named: str | None) -> str:
@@ -117,10 +119,12 @@ def main() -> None:
     parser.add_argument("episodes", type=Path)
     parser.add_argument("--results", type=Path, default=Path("check.jsonl"))
     parser.add_argument("--sets", type=int, default=100, help="how many, spread over the episodes")
-    parser.add_argument("--per-set", type=int, default=2)
+    parser.add_argument("--per-set", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=14, help="stop after so long; 0 shows the table")
-    parser.add_argument("--faults", default="", help="only those whose names hold these words")
-    parser.add_argument("--no-faults", default=None, help="none of those whose names hold these words")
+    parser.add_argument("--faults", nargs="*", default=[""], help="those whose names hold one of these words")
+    parser.add_argument(
+        "--part", type=int, nargs=2, default=(0, 1), help="K N: every N-th set, from the K-th"
+    )
     parser.add_argument("--docs", type=Path, default=None, help="the page that has the table")
     parser.add_argument("--show", default=None, help="a fault of which all that is said is printed")
     arguments = parser.parse_args()
@@ -128,12 +132,9 @@ def main() -> None:
     dataset, per_set = Dataset(arguments.episodes), arguments.per_set
     records = jsonl.load(arguments.results) if arguments.results.is_file() else []
     done = {(record["first"], record["fault"]) for record in records}
-    skipped = arguments.no_faults
-    faults = [
-        name for name in FAULTS if arguments.faults in name and (skipped is None or skipped not in name)
-    ]
+    faults = [name for name in FAULTS if any(words in name for words in arguments.faults)]
     began = time.monotonic()
-    for step in range(arguments.sets):
+    for step in range(arguments.part[0], arguments.sets, arguments.part[1]):
         number = step * STRIDE % arguments.sets  # a part of them is spread over the tasks as well
         if time.monotonic() - began > 60 * arguments.minutes:
             break

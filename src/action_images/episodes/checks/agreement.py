@@ -8,7 +8,7 @@ import torch
 
 from action_images.episodes.checks import follow, rotations
 from action_images.episodes.checks.alternatives import CAMERAS, PICTURES, ROTATIONS, TIMES, TOOL
-from action_images.episodes.checks.evidence import DECLARED, Evidence
+from action_images.episodes.checks.evidence import DECLARED, Evidence, view_named
 from action_images.episodes.checks.finding import Examined, Finding
 from action_images.episodes.checks.fingers import Gap
 from action_images.episodes.checks.follow import Change
@@ -178,7 +178,7 @@ def _judge(evidence: Mapping[str, Evidence]) -> Iterator[str]:
         yield common
         return
     for name, found in seen.items():
-        yield from _of_view(name, found)
+        yield from _of_view(name, found, _at_home(seen))
 
 
 def _of_tool(seen: Mapping[str, Evidence]) -> str | None:
@@ -213,10 +213,17 @@ def _words_for_tool(name: str) -> str:
     )
 
 
-def _of_view(name: str, found: Evidence) -> Iterator[str]:
+def _at_home(seen: Mapping[str, Evidence]) -> set[str]:
+    """The alternatives that show pictures of views that they fit well where they are."""
+    return {view_named(name) for name, found in seen.items() if found.changes[DECLARED].fit >= NAMED_FIT}
+
+
+def _of_view(name: str, found: Evidence, at_home: set[str]) -> Iterator[str]:
     alternatives = {**PICTURES, **CAMERAS, **TOOL, **TIMES}
-    best = _best(found.changes, [other for other in found.changes if other != DECLARED])
     fit = found.changes[DECLARED].fit
+    # Where a view fits, pictures that fit another view too are no sign that the two were exchanged.
+    unlikely = {DECLARED} | (at_home if fit >= LEAST_FIT else set())
+    best = _best(found.changes, [other for other in found.changes if other not in unlikely])
     if best is not None:
         ratio = found.changes[best].fit / fit
         words = (
