@@ -249,3 +249,25 @@ def test_a_pose_may_lie_in_several_features(declared):
     tool["feature"] = ["eef_position", "nope"]
     with pytest.raises(EpisodeError, match="no feature 'nope'; it has"):
         opened(root, calibration)
+
+
+def test_a_rotation_that_one_episode_contradicts_is_refused_for_all(tmp_path):
+    """The first tool hardly turns, so any notation is smooth there."""
+    turn = np.linspace(2.4, 3.9, 12)
+    angles = np.stack([np.linspace(0, 0.1, 12), np.where(turn > np.pi, turn - 2 * np.pi, turn)])
+
+    def poses(parts):
+        parts.info["features"]["observation.state"] = {"dtype": "float32", "shape": [7], "names": None}
+        for row in parts.rows:
+            angle = angles[row["episode_index"], row["frame_index"]]
+            axis = np.array([0.6, 0.64, 0.48]) * angle
+            row["observation.state"] = [0.5, 0.1, 0.3, *axis, float(row["frame_index"] % 2)]
+
+    v3.write(tmp_path, [12, 12], edit=poses)
+    tool = {"feature": "observation.state", "columns": list(range(7)), "closed": 0, "open": 1}
+    (tmp_path / "calibration.json").write_text(json.dumps({"tool": tool}))
+    with pytest.raises(EpisodeError, match='declare "rotation": "rotvec"'):
+        open_foreign(tmp_path)
+    tool["rotation"] = "rotvec"
+    (tmp_path / "calibration.json").write_text(json.dumps({"tool": tool}))
+    assert len(open_foreign(tmp_path)[1].ids) == 2

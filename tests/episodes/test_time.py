@@ -112,7 +112,20 @@ def test_a_recording_with_one_picture_less_than_rows_says_so(tmp_path):
 def test_a_file_that_begins_late_is_refused_with_the_time(tmp_path):
     root = v3.write(tmp_path, [20])
     v3.encode(v3.video_path(root), range(20), 0.2 + np.arange(20) / 10)
-    assert "shows its first picture at 0.200 s, the episode begins at 0.000 s" in read(root)[0]
+    assert "shows its first picture at 0.200 s, the first episode in it begins at 0.000 s" in read(root)[0]
+
+
+def test_a_file_that_is_late_as_a_whole_refuses_all_of_its_episodes(tmp_path):
+    """The pictures of the second episode's time are those of the first."""
+    root = v3.write(tmp_path, [20, 20])
+    v3.encode(v3.video_path(root), range(40), 0.5 + np.arange(40) / 10)
+    assert all("shows its first picture at 0.500 s" in found for found in read(root))
+
+
+def test_times_that_jitter_by_less_than_half_a_frame_are_those_of_their_rows(tmp_path):
+    root = v3.write(tmp_path, [20, 20])
+    v3.encode(v3.video_path(root), range(40), np.arange(40) / 10 + 0.04 * (np.arange(40) % 2))
+    assert read(root) == [[*range(20)], [*range(20, 40)]]
 
 
 def test_rows_have_their_own_times_where_the_set_says_them(tmp_path):

@@ -68,6 +68,14 @@ def in_poses(
 
     `said_absolute`: it is declared that they are no steps, so a tool may stay near the origin.
     """
+    yield from in_positions(numbers, notation, said_absolute=said_absolute)
+    yield from in_turns(numbers[:, 3:], notation)
+
+
+def in_positions(
+    numbers: Float[Tensor, "frame columns"], notation: ToolNotation, *, said_absolute: bool
+) -> Iterator[str]:
+    """The same of the positions alone."""
     distance = numbers[:, :3].norm(dim=-1)
     farthest = float(distance.max()) * UNITS[notation.position_unit]
     if farthest > FARTHEST_M:
@@ -84,10 +92,10 @@ def in_poses(
         yield f"{stays}; are these relative (delta) actions? Then {cure}"
     elif farthest < 2e-3:
         yield f'the tool stays within {1000 * farthest:.2g} mm; declare "position_unit": "m"'
-    yield from _in_rotation(numbers[:, 3:], notation)
 
 
-def _in_rotation(turn: Float[Tensor, "frame columns"], notation: ToolNotation) -> Iterator[str]:
+def in_turns(turn: Float[Tensor, "frame columns"], notation: ToolNotation) -> Iterator[str]:
+    """The same of the rotations alone."""
     largest = float(turn.abs().max())
     if notation.rotation in ("euler_xyz", "rotvec") and largest > 2 * math.pi + 0.1:
         yield f'an angle is {largest:.0f}; declare "rotation": "euler_xyz_deg"'

@@ -1,13 +1,20 @@
 """The tool of a LeRobotDataset: which features and columns are its pose and its gripper's reading."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from action_images.episodes.contradictions import in_gripper, in_names, in_poses, is_beyond
+from action_images.episodes.contradictions import (
+    in_gripper,
+    in_names,
+    in_poses,
+    in_positions,
+    in_turns,
+    is_beyond,
+)
 from action_images.episodes.dataset import Dataset
 from action_images.episodes.episode import EpisodeError
 from action_images.episodes.notation import KEYS, notation_from_json
@@ -64,6 +71,14 @@ class Tool:
         grippers = self._values(place, self._gripper_features, [self._gripper_column])
         return values, grippers[:, 0]
 
+    def _whole_numbers(self, place: int) -> tuple[Tensor, Tensor]:
+        """The same; none of an episode that is refused by name when it is read."""
+        with suppress(EpisodeError):
+            numbers, readings = self._numbers(place)
+            if numbers.isfinite().all() and readings.isfinite().all():
+                return numbers, readings
+        return torch.empty(0, 3), torch.empty(0)
+
     def _values(self, place: int, features: Sequence[str], columns: list[int]) -> Tensor:
         parts = []
         for name in features:
@@ -79,27 +94,30 @@ class Tool:
         names = _names(self._dataset, self._features)
         if names:
             chosen = [names[column] for column in self._columns]
-            for contradiction in in_names(chosen, self._notation):
-                raise EpisodeError(f"{self._where}: {contradiction}")
+            self._refuse(in_names(chosen, self._notation))
 
     def _compare(self, *, said_absolute: bool) -> None:
-        """Raise EpisodeError where the numbers of most episodes contradict the declaration.
+        """Raise EpisodeError where the numbers contradict the declaration.
 
-        Few that do are refused by name when they are read.
+        Rotations do so in any episode, as most turn too little to tell; positions and readings in most
+        episodes. Few that do are refused by name when they are read.
         """
-        poses, ranges = [], []
+        positions, ranges = [], []
         for place in _spread(len(self._dataset)):
-            with suppress(EpisodeError):  # the episode is refused by name when it is read
-                numbers, readings = self._numbers(place)
-                if numbers.isfinite().all() and readings.isfinite().all():
-                    poses.append(next(in_poses(numbers, self._notation, said_absolute=said_absolute), None))
-                    ranges.append((float(readings.min()), float(readings.max())))
-        said = [one for one in poses if one is not None]
-        if 2 * len(said) > len(poses):
-            raise EpisodeError(f"{self._where}: {said[0]}")
+            numbers, readings = self._whole_numbers(place)
+            if len(numbers):
+                self._refuse(in_turns(numbers[:, 3:], self._notation))
+                told = in_positions(numbers, self._notation, said_absolute=said_absolute)
+                positions.append(next(told, None))
+                ranges.append((float(readings.min()), float(readings.max())))
+        said = [one for one in positions if one is not None]
+        self._refuse(said if 2 * len(said) >= len(positions) else ())
         usual = [one for one in ranges if not is_beyond(*one, self._notation)]
-        judged = usual if 2 * len(usual) >= len(ranges) else ranges
-        for contradiction in in_gripper(*_span(judged), self._notation) if judged else ():
+        judged = usual if 2 * len(usual) > len(ranges) else ranges
+        self._refuse(in_gripper(*_span(judged), self._notation) if judged else ())
+
+    def _refuse(self, contradictions: Iterable[str]) -> None:
+        for contradiction in contradictions:
             raise EpisodeError(f"{self._where}: {contradiction}")
 
 
