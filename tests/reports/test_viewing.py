@@ -38,6 +38,7 @@ from action_images.evaluation.rollout import Rollout
 from action_images.evaluation.trial import TrialRecord, append_trial
 from action_images.files import jsonl
 from action_images.geometry import Camera, Pose
+from action_images.inference.label_folder import fingerprint
 from action_images.inference.labelling import EpisodeLabels
 from action_images.reports.viewing import server as server_module
 from action_images.reports.viewing.document import MAX_FRAMES, document_of
@@ -418,7 +419,8 @@ def test_a_film_is_looked_at_picture_by_picture(tmp_path: Path):
 def labels_of(folder: Path, dataset: Dataset, views: tuple[str, ...] = ("front", "left")) -> Path:
     """A folder as `action-images label` writes it, with labels of the first episode alone."""
     (folder / "labels").mkdir(parents=True)
-    settings = {"views": views, "source": dataset.path.name}
+    source = {"source": dataset.path.name, "source_content": fingerprint(dataset.path)}
+    settings = {"views": views} | source
     (folder / "labels/settings.json").write_text(json.dumps(settings))
     return folder
 
@@ -440,6 +442,9 @@ def test_labels_lie_beside_the_sets_own_path(recorded: Path, tmp_path: Path):
     assert any("no labels yet" in told for _, told in shelf.open(1).warnings)
     with pytest.raises(ActionImagesError, match="no labels"):
         open_shelf(recorded, tmp_path).open(0)
+    (folder / "labels/settings.json").write_text(json.dumps({"source": "others", "source_content": "0"}))
+    with pytest.raises(ActionImagesError, match="another data set, 'others'"):
+        open_shelf(recorded, folder).open(0)
 
 
 def test_a_labelled_copy_shows_its_labels_and_how_sure_they_are(tmp_path: Path):

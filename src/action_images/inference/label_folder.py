@@ -44,7 +44,7 @@ def prepare(job: Job, out: Path, limit: int | None) -> tuple[Dataset, int]:
         raise EpisodeError(
             f"{job.source}: has no view {', '.join(missing)}; it has {', '.join(dataset.view_names)}"
         )
-    about = {"source": job.source.name, "source_content": _fingerprint(job.source)}
+    about = {"source": job.source.name, "source_content": fingerprint(job.source)}
     is_empty = not any((out / FOLDER).glob("*.csv")) and not load_labels(out)
     keep_settings(out / SETTINGS, asdict(job.labelling) | about, empty=is_empty)
     return dataset, len(dataset) if limit is None else min(limit, len(dataset))
@@ -86,7 +86,7 @@ def _is_foreign(path: Path) -> bool:
     return path.is_file() and not path.name.startswith(".")
 
 
-def _fingerprint(source: Path) -> str:
+def fingerprint(source: Path) -> str:
     """Tells one data set from another of the same name, by the first row of its episode table.
 
     The row has statistics of the first episode's pixels. A set that has grown since is the same one: its new

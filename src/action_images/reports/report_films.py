@@ -9,11 +9,12 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from action_images.episodes.episode import EpisodeError
 from action_images.evaluation.table import ALL, Row, is_ceiling
 from action_images.evaluation.trial import TrialRecord
 from action_images.reports.inlined import Inlined
 from action_images.reports.trial_folders import Address, address_of
-from action_images.reports.viewing.record_file import load_numbers
+from action_images.reports.viewing.record_file import load_record
 from action_images.reports.viewing.results_shelf import RECORD_SUFFIX
 
 
@@ -69,15 +70,19 @@ def _first_film(
             folder = home[address_of(trial)]
             uri = inlined.uri(folder, trial.film)
             if uri is not None:
-                return ShownFilm(trial, uri, _new_plans_s(folder / trial.film))
+                return ShownFilm(trial, uri, _new_plans_s(folder / trial.film, inlined))
     return None
 
 
-def _new_plans_s(film: Path) -> tuple[float, ...]:
-    """What the record beside a film says of its plans after the first; nothing where there is none."""
+def _new_plans_s(film: Path, inlined: Inlined) -> tuple[float, ...]:
+    """What the record beside a film says of its plans after the first; nothing where it says none."""
     record = film.with_suffix(RECORD_SUFFIX)
     if not record.is_file():
         return ()
-    numbers = load_numbers(record)
-    starts = [path["shown"][0] for path in numbers["paths"] if path["shown"] is not None]
-    return tuple(start / numbers["fps"] for start in sorted(starts)[1:])
+    try:
+        viewable = load_record(record)
+    except EpisodeError as error:
+        inlined.left_out.append(f"{error}; its film plays without pauses")
+        return ()
+    starts = [path.shown[0] for path in viewable.paths if path.shown is not None]
+    return tuple(start / viewable.fps for start in sorted(starts)[1:])

@@ -105,9 +105,17 @@ class DatasetShelf:
             return shown
         from action_images.reports.viewing.labels import labelled_copy, labelled_from
 
+        if self._checked_labels is None:
+            return labelled_copy(self.path, shown, place)
+        return labelled_from(self._checked_labels, shown, place)
+
+    @cached_property
+    def _checked_labels(self) -> Path | None:
+        from action_images.reports.viewing.labels import check_labels
+
         if self._labels is not None:
-            return labelled_from(self._labels, shown, place)
-        return labelled_copy(self.path, shown, place)
+            check_labels(self._labels, self.path)
+        return self._labels
 
 
 def _entries(path: Path, fps: float, report: CheckReport) -> list[Entry]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from action_images.episodes.episode import EpisodeError
 from action_images.episodes.trajectory_file import load_trajectory
 from action_images.files.settings import load_settings
-from action_images.inference.label_folder import SETTINGS, labels_file, load_labels
+from action_images.inference.label_folder import SETTINGS, fingerprint, labels_file, load_labels
 from action_images.inference.labelling import SPOT_COLUMNS, EpisodeLabels
 from action_images.reports.theme import PLANNED
 from action_images.reports.viewing.viewable import ShownPath, ShownView, Viewable
@@ -30,14 +30,22 @@ def labelled_copy(folder: Path, shown: Viewable, number: int) -> Viewable:
     return labelled_from(folder, replace(shown, paths=(), views=views), number)
 
 
+def check_labels(folder: Path, dataset: Path) -> None:
+    """Raise EpisodeError unless a folder holds labels of this data set."""
+    if not (folder / SETTINGS).is_file():
+        raise EpisodeError(f"{folder}: holds no labels; give the folder that 'action-images label' wrote")
+    settings = load_settings(folder / SETTINGS)
+    if settings.get("source_content") != fingerprint(dataset):
+        source = str(settings.get("source"))[:80]
+        raise EpisodeError(f"{folder}: holds labels of another data set, '{source}'; give those of {dataset}")
+
+
 def labelled_from(folder: Path, shown: Viewable, number: int) -> Viewable:
     """An episode with the labels that a folder of `action-images label` has of it.
 
-    `number` is its place in the set that was labelled. Raises EpisodeError where the folder holds no labels,
-    or they are not of as many frames.
+    `number` is its place in the set that was labelled. Raises EpisodeError where the labels are not of as
+    many frames.
     """
-    if not (folder / SETTINGS).is_file():
-        raise EpisodeError(f"{folder}: holds no labels; give the folder that 'action-images label' wrote")
     rows = load_labels(folder)
     if not rows:
         return _with_spots(folder, shown, number)

@@ -61,9 +61,10 @@ def _entry(path: Path) -> Entry:
         content = load_numbers(path)
     except (ActionImagesError, OSError) as error:
         return Entry(path.stem, detail=str(error), level="error")
-    facts = dict(fact for fact in content["facts"] if isinstance(fact, list) and len(fact) == 2)
-    told = str(content.get("instruction") or "")
-    return Entry(str(content.get("id") or path.stem), told, str(facts.get("made", "")), words=path.name)
+    told, facts = content.get("instruction"), content.get("facts")
+    pairs = [fact for fact in facts if isinstance(fact, list)] if isinstance(facts, list) else []
+    made = next((str(fact[1]) for fact in pairs if len(fact) == 2 and fact[0] == "made"), "")
+    return Entry(str(content.get("id") or path.stem), str(told or ""), made, words=path.name)
 
 
 class PlanWriter:

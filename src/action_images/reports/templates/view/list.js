@@ -59,7 +59,8 @@ class List {
       $("list-failure").textContent = ""
       return answer
     } catch (error) {
-      $("list-failure").textContent = `${error.message}; is 'action-images view' still running?`
+      const lost = error.status ? "" : "; is 'action-images view' still running?"
+      $("list-failure").textContent = error.message + lost
       return null
     }
   }
