@@ -507,8 +507,8 @@ def all_runs(scenes: Sequence[str]) -> Iterator[Run]:
                 yield Run(case, scene.name, view, draw)
 
 
-def run_all(sets: Path, out: Path, minutes: float, names: Sequence[str]) -> None:
-    """Do what has not been done yet, until the time is over."""
+def run_all(sets: Path, out: Path, minutes: float, names: Sequence[str], parts: Sequence[str]) -> None:
+    """Do what has not been done yet, until the time is over; `parts` of cases' names choose some."""
     began = time.monotonic()
     jsonl.repair(out)
     done = {row["key"] for row in jsonl.load(out)}
@@ -517,7 +517,7 @@ def run_all(sets: Path, out: Path, minutes: float, names: Sequence[str]) -> None
     ways = pictures_by_name(sets)
     memory: dict[tuple[str, str], Any] = {}
     for run in all_runs(there):
-        if run.key in done:
+        if run.key in done or (parts and not any(part in run.case.name for part in parts)):
             continue
         if time.monotonic() - began > 60 * minutes:
             CONSOLE.print("the time is over; the same command goes on")
@@ -708,6 +708,7 @@ def main() -> None:
     one.add_argument("--out", type=Path, required=True)
     one.add_argument("--minutes", type=float, default=1e9)
     one.add_argument("--scenes", nargs="*", default=[])
+    one.add_argument("--cases", nargs="*", default=[])
     one = commands.add_parser("table")
     one.add_argument("runs", type=Path, nargs="+")
     asked = parser.parse_args()
@@ -715,7 +716,7 @@ def main() -> None:
     if asked.command == "record":
         record_scenes(asked.out, asked.scenes)
     elif asked.command == "run":
-        run_all(asked.sets, asked.out, asked.minutes, asked.scenes)
+        run_all(asked.sets, asked.out, asked.minutes, asked.scenes, asked.cases)
     else:
         table(asked.runs)
 
