@@ -17,12 +17,13 @@ from action_images.calibration.from_motion.pinhole import LEAST_DEPTH
 from action_images.calibration.from_motion.search import SetResult
 from action_images.calibration.from_motion.shared import assign
 from action_images.calibration.from_motion.view import ON_TOOL_PX, ViewResult
+from action_images.codec.format import POINTS
 from action_images.episodes.episode import Episode
 from action_images.episodes.readers import Reader
 from action_images.reports.inlined import data_uri
 from action_images.reports.pages import write_page
 from action_images.reports.pictures import to_pillow, to_tensor
-from action_images.reports.theme import AXES, EXECUTED, MUTED, PLANNED
+from action_images.reports.theme import EXECUTED, MUTED, PLANNED, SPOT_KEY, SPOTS
 from action_images.reports.thumbnails import Line, draw_lines, jpeg
 
 NUM_PICTURES = 6
@@ -31,15 +32,13 @@ LEAST_HEIGHT = 360
 TAIL = 8
 """Frames of a track's past that are drawn."""
 AXIS_LENGTH = 0.08
+"""Of the lines along the tool's x axis and against its z axis (m)."""
 ON_TOOL, OTHER, PROJECTED = PLANNED, MUTED, EXECUTED
 KEY = {
     "track of a point on the tool": ON_TOOL,
     "another track": OTHER,
     "from where it was seen to where the camera puts it": PROJECTED,
-    "x axis": AXES[0],
-    "y axis": AXES[1],
-    "z axis": AXES[2],
-}
+} | SPOT_KEY
 
 
 @dataclass(frozen=True)
@@ -122,7 +121,7 @@ def _picture(
     plain = plain.flip(-1) if result.reading.mirrored else plain
     scale = max(1, -(-LEAST_HEIGHT // plain.shape[-2]))
     large = to_pillow(plain).resize((plain.shape[-1] * scale, plain.shape[-2] * scale))
-    lines = [*_track_lines(result, seen, label, place, frame), *_axes(result, episode.id, frame)]
+    lines = [*_track_lines(result, seen, label, place, frame), *_tool(result, episode.id, frame)]
     scaled = [(points * scale, colour, radius) for points, colour, radius in lines]
     return draw_lines(to_tensor(large), scaled)
 
@@ -147,14 +146,14 @@ def _track_lines(
     return [*others, *on_tool, *misses]
 
 
-def _axes(result: ViewResult, episode_id: str, frame: int) -> list[Line]:
-    """The tool's axes, 8 cm each, where the camera puts them."""
+def _tool(result: ViewResult, episode_id: str, frame: int) -> list[Line]:
+    """The tool's three spots where the camera puts them."""
     path = result.view.paths(result.reading)[result.view.ids.index(episode_id)]
     pose = path[int(np.clip(round(frame - result.shift), 0, len(path) - 1))]
-    lines = []
-    for axis, colour in zip(np.eye(3), AXES, strict=True):
-        ends = np.stack([pose[:3, 3], pose[:3, 3] + AXIS_LENGTH * pose[:3, :3] @ axis])
-        pixels, depth = result.camera.project(ends)
-        if (depth > LEAST_DEPTH).all():
-            lines.append((torch.from_numpy(pixels).float(), colour, 1.4))
-    return lines
+    points = AXIS_LENGTH * np.array(POINTS) @ pose[:3, :3].T + pose[:3, 3]
+    pixels, depth = result.camera.project(points)
+    if (depth < LEAST_DEPTH).any():
+        return []
+    origin, *tips = torch.from_numpy(pixels).float()
+    lines = [(torch.stack([origin, tip]), colour, 1.4) for tip, colour in zip(tips, SPOTS[1:], strict=True)]
+    return [*lines, (torch.stack([origin, origin]), SPOTS[0], 2.4)]
