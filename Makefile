@@ -7,7 +7,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test combinations attack check bench train-tiny lock clean
+.PHONY: demo test combinations attack check bench gpu train-tiny lock clean
 
 demo: $(INSTALLED)
 	$(BIN)/action-images demo --out demo
@@ -32,6 +32,10 @@ check: $(INSTALLED)
 
 bench: $(INSTALLED)
 	for room in calibration codec data model training world; do $(BIN)/python bench/$$room.py --json bench/results/$$room.json || exit 1; done
+
+# What a card does, in at most 9 minutes; docs/gpu.md says what is measured. It runs on a processor too.
+gpu: $(INSTALLED)
+	$(BIN)/python bench/gpu.py
 
 # All from nothing: demonstrations, a training run that goes on where it was stopped, the finished models in out/tiny/model.
 RECORD := $(BIN)/action-images record --size 128 --views 4 --every 4 --hold 32

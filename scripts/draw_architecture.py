@@ -3,8 +3,8 @@
     python scripts/draw_architecture.py
 
 The table of docs/architecture.md is drawn. An arrow points from a room to one that it may import. Arrows that
-follow from others are left out (A -> C where A -> B -> C). So are `structs`, `errors` and `extras`, which any
-room may import.
+follow from others are left out (A -> C where A -> B -> C). So are `structs`, `errors`, `extras` and
+`device`, which any room may import.
 """
 
 import re

@@ -52,10 +52,14 @@ class Planning:
     """Of the policy's noise; scenes do not depend on it."""
     best_of: int = 1
     """Plan so many times and take the surest plan."""
-    device: str = "cpu"
-    """Where the models run, such as cuda or cpu."""
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    """Of the transformer and the language model."""
+    device: str = "auto"
+    """Where the models run: cuda, cuda:1, mps, cpu; auto takes the first of these that is there."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "float32"
+    """Of the transformer and the language model; auto takes what is fast on the device."""
+    compiled: bool = False
+    """Compile the network's blocks (torch.compile): a slow first plan, and other last digits."""
+    shared_by: int = 1
+    """How many cards share the tokens of each plan (docs/scale.md); on the CPU, how many processes."""
 
     def options(self) -> list[str]:
         """The options of the command line whose values are not the default ones."""
@@ -148,8 +152,6 @@ class ModelsPolicy:
         return VectorPolicy.load(self.folder, planning.device)
 
     def _generation(self) -> "Policy":
-        import torch
-
         from action_images.policy import BestOf, GenerativePolicy
 
         planning = self.planning
@@ -161,7 +163,9 @@ class ModelsPolicy:
             self.folder,
             planning.device,
             planning.sampling,
-            getattr(torch, planning.dtype),
+            planning.dtype,
+            compiled=planning.compiled,
+            shared_by=planning.shared_by,
             mode=planning.mode,
             wanted=("video", "action") if planning.imagine else ("action",),
             seed=planning.seed,

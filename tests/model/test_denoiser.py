@@ -9,6 +9,7 @@ from action_images.errors import ActionImagesError
 from action_images.model.backbones.wan import ActionImagesTransformer3DModel
 from action_images.model.conditioning.conditioned import Shown
 from action_images.model.conditioning.rays import pool_cameras
+from action_images.model.denoiser import CanvasDenoiser
 
 
 @pytest.mark.parametrize("case", ["a", "b", "c"])
@@ -276,3 +277,13 @@ def test_gradients_are_the_same_with_checkpointing(inputs):
         model.enable_gradient_checkpointing()
     for plain, checkpointed in zip(*gradients, strict=True):
         torch.testing.assert_close(plain, checkpointed)
+
+
+def test_compiled_blocks_give_the_same_numbers(inputs):
+    """By the tracer alone: what a compiler makes of it differs by rounding, and takes a minute."""
+    model, given = ActionImagesTransformer3DModel(**TINY).eval(), inputs()
+    with torch.no_grad():
+        plain = model(**given).sample
+        denoiser = CanvasDenoiser(model).compile_blocks("aot_eager")
+        torch.testing.assert_close(denoiser.transformer(**given).sample, plain)
+    assert all(block._compiled_call_impl is not None for block in model.blocks)

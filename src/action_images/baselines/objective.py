@@ -107,15 +107,16 @@ class Vectors:
         """The path, and for pictures its action images, drawn."""
         pipeline = generator.pipeline
         canvas, condition = pipeline.encode(given, MODES[mode], generator.clips.num_frames)
+        given = sent(given, generator.device)
         wanted, now = _told(given)
         denoiser = pipeline.models.denoiser
         answered = denoiser(canvas, condition, now)
         error = _error(answered, _head(denoiser).normalised(wanted), given.valid[:, 1:])
         path = path_of(answered, given, denoiser)
         drawn = pipeline.draw(path, given.cameras).add(1).div(2)
-        path = path.to("cpu")
+        path, drawn, error = (to_cpu(one, "paths") for one in (path, drawn, error))
         unknown = torch.zeros_like(path.opening, dtype=torch.bool)
-        return Predicted({"loss": error.cpu()}, Prediction(None, drawn.cpu(), None), path, unknown)
+        return Predicted({"loss": error}, Prediction(None, drawn, None), path, unknown)
 
 
 def regress(pipeline: Pipeline, canvas: Canvas, condition: Condition, scene: Sample) -> Trajectory:

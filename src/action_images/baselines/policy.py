@@ -12,6 +12,7 @@ from action_images.baselines.objective import regress
 from action_images.canvas import MODES
 from action_images.control import Gripper, to_control_steps
 from action_images.control.resample import Interpolation
+from action_images.device import place_of, sent, to_cpu
 from action_images.errors import ActionImagesError
 from action_images.inference.stages import Stages
 from action_images.model.bundle import Clips, Models
@@ -37,9 +38,9 @@ class VectorPolicy:
     interpolation: Interpolation = "linear"
 
     @classmethod
-    def load(cls, folder: Path, device: str = "cpu", **values: Any) -> Self:
+    def load(cls, folder: Path, device: str | torch.device = "auto", **values: Any) -> Self:
         """With a folder of saved models; raises ValueError where they are of another kind."""
-        models = Models.load(folder, denoiser=PathRegressor).to(device)
+        models = Models.load(folder, denoiser=PathRegressor).to(place_of(device).device)
         if models.clips is None:
             raise ActionImagesError(
                 f"{folder}: does not say what clips its models were trained on; "
@@ -71,10 +72,11 @@ class VectorPolicy:
         device = self.pipeline.models.denoiser.transformer.device
         stages = Stages()
         with stages.of("encode", device):
-            scene = scene_of(observation, self.clips.size).to(device)
+            scene = scene_of(observation, self.clips.size)
             canvas, condition = self.pipeline.encode(scene, MODES["policy"], self.clips.num_frames)
+            scene = sent(scene, device)
         with stages.of("regress", device):
-            path = regress(self.pipeline, canvas, condition, scene).to("cpu")[0]
+            path = to_cpu(regress(self.pipeline, canvas, condition, scene), "paths")[0]
         path = with_first(path, observation)
         steps = to_control_steps(
             path,

@@ -103,5 +103,6 @@ class Layout:
         return torch.stack(parts, -2) if parts else packed.new_zeros(*packed.shape[:-1], self.num_views, 0)
 
     def _per_frame(self, values: list[int], device: torch.device | None) -> Tensor:
-        counts = torch.tensor([segment.num_frames for segment in self.segments], device=device)
-        return torch.tensor(values, device=device).repeat_interleave(counts, output_size=self.num_frames)
+        # Filled where they are needed: numbers that come from the CPU would wait for the device.
+        parts = zip(self.segments, values, strict=True)
+        return torch.cat([torch.full((one.num_frames,), value, device=device) for one, value in parts])

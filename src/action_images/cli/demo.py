@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from action_images.errors import ActionImagesError
 from action_images.terminal.paths import OutFolder
+from action_images.terminal.placing import planning_placed
 from action_images.terminal.progress import working
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ def main(
     views: int = 2,
     size: int = 128,
     policy: str = "shipped",
+    device: str = "auto",
+    dtype: Literal["auto", "float32", "bfloat16"] = "float32",
     execute: int = 16,
     out: OutFolder = Path("demo"),
 ) -> None:
@@ -45,6 +48,8 @@ def main(
         views: How many cameras.
         size: Height and width of what the cameras show in px.
         policy: A folder of models, or `shipped`.
+        device: Where it runs: cuda, cuda:1, mps, cpu; auto takes the first of these that is there.
+        dtype: Of its transformer and language model; auto takes what is fast on the device.
         execute: Control steps (of 1/20 s) of each plan that are executed before it looks again.
         out: The folder to write.
     """
@@ -70,7 +75,8 @@ def main(
     for name in tasks:
         require_task(benchmark, name)
     console = PlainConsole()
-    planner: Policy = maker_of(policy, Planning(mode="joint", imagine=True))()
+    planning = Planning(mode="joint", imagine=True, device=device, dtype=dtype)
+    planner: Policy = maker_of(policy, planning_placed(policy, planning))()
     if instruction is not None:
         planner = Told(planner, instruction)
     rollout_config = RolloutConfig(Execution(num_steps=execute), benchmark.guard)

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import tyro
 
 from action_images.errors import ActionImagesError
+from action_images.terminal.model_options import ModelOptions
 from action_images.terminal.paths import GivenDataset, GivenModels, OutFolder
 
 
@@ -20,8 +21,8 @@ def main(
     frames: int | None = None,
     stride: int = 1,
     step: int | None = None,
-    device: str = "cpu",
-    on: Literal["local", "ray"] = "local",
+    device: str = "auto",
+    on: Literal["local", "processes", "ray"] = "local",
     workers: int | None = None,
     threads: int = 1,
 ) -> None:
@@ -39,9 +40,10 @@ def main(
         frames: frames of a window; the model's own if not given.
         stride: a window has every so many frames of the recording one.
         step: a window begins every so many frames; one after the other if not given.
-        device: where the autoencoder runs, such as cuda or cpu.
-        on: here, or on the workers of a Ray cluster (docs/scale.md); the latents are the same to the byte.
-        workers: how many of them; as many as the cluster has room for if not given.
+        device: where the autoencoder runs: cuda, cuda:1, mps, cpu; auto takes the first that is there.
+        on: here, by several processes of this machine, or on the workers of a Ray cluster (docs/scale.md);
+            the latents are the same to the byte.
+        workers: how many of them; as many as there are cards, or as the cluster has room for, if not given.
         threads: processor threads of each worker; another number may change last digits.
     """
     from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -61,6 +63,7 @@ def main(
             f"{model}: does not say what clips it was trained on, so their size is not known; name another "
             "model"
         )
+    device = ModelOptions(model, device=device).placed(on_cluster=on == "ray").device
     length = frames or clips.num_frames
     cutting = Cutting(length, stride, step or length * stride)
     encoding = Encoding(

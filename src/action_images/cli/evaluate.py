@@ -14,6 +14,7 @@ import tyro
 from action_images.errors import ActionImagesError
 from action_images.policies import Planning
 from action_images.terminal.paths import OutFolder
+from action_images.terminal.placing import planning_placed
 from action_images.terminal.server_options import ServerOptions
 
 if TYPE_CHECKING:
@@ -97,8 +98,14 @@ def main(
             f"--trials {on.trials}, --best-of {planning.best_of}, --workers {workers}: give at least one of "
             "each"
         )
+    if workers > 1 and ":" in planning.device:
+        raise ActionImagesError(
+            f"--device {planning.device}: each of {workers} workers is given a card of its own; "
+            "give --device cuda, or --workers 1"
+        )
     protocol = _protocol(on, driving)
     square = None if on.size is None else (on.size, on.size)
+    planning = planning_placed(policy, planning)
     judged = policy_named(policy, planning, server.access(), reference_size=square).tried()
     shown = square or judged.image_size
     config = EvaluationConfig(on.protocol, protocol, judged.name, judged.make, on.views, shown, judged.clips)

@@ -38,8 +38,8 @@ def main(
     cached: bool = False,
     seed: int = 0,
     fps: float | None = None,
-    device: str = "cpu",
-    dtype: Literal["float32", "bfloat16"] = "float32",
+    device: str = "auto",
+    dtype: Literal["auto", "float32", "bfloat16"] = "float32",
 ) -> None:
     """Write OUT/<camera>.mp4, OUT/<camera>_actions.mp4, OUT/trajectory.csv and OUT/contact_sheet.png, as far
     as the mode has them.
@@ -71,26 +71,25 @@ def main(
         cached: skip steps while the model's answer hardly turns.
         seed: the same seed gives the same bytes.
         fps: of the written videos.
-        device: where the model runs, such as cuda or cpu.
-        dtype: of the transformer and the language model.
+        device: where the model runs: cuda, cuda:1, mps, cpu; auto takes the first of these that is there.
+        dtype: of the transformer and the language model; auto takes what is fast on the device.
     """
     from dataclasses import replace
-
-    import torch
 
     from action_images.diffusion.sampler import StepCache
     from action_images.inference.clip_generator import ClipGenerator
     from action_images.inference.generation import generation_named
-    from action_images.model.bundle import Clips, Models
-    from action_images.model.shipped import models_folder
+    from action_images.model.bundle import Clips
+    from action_images.terminal.model_options import ModelOptions
 
     source = (
         _from_dataset(dataset, episode)
         if dataset is not None
         else _from_files(views, cameras, trajectory, instruction)
     )
+    options = ModelOptions(model, None, device, dtype).placed()
     with working(f"loading {model}"):
-        models = Models.load(models_folder(model), getattr(torch, dtype))
+        models = options.load()
     own = models.clips or Clips((512, 512), 41, 10.0, "fifty-steps")
     clips = replace(
         own, size=(height or own.size[0], width or own.size[1]), num_frames=frames or own.num_frames
@@ -102,7 +101,7 @@ def main(
     if stride is None:
         stride = 1 if dataset is None or models.clips is None else _pace(source, clips.fps)
     scene = _scene(source, mode, (start, stride, clips.num_frames), clips.size, instruction)
-    generator = ClipGenerator.of(models.to(device), clips=clips, generation=generation)
+    generator = ClipGenerator.of(models, clips=clips, generation=generation)
     with working("generating"):
         prediction = generator.generate(scene, mode, [seed])
     out.mkdir(parents=True, exist_ok=True)

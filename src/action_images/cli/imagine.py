@@ -5,12 +5,13 @@ action-images imagine --pictures pictures --cameras cameras.json --trajectory no
         --instruction 'push the red button' --out futures
 """
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
 from action_images.errors import ActionImagesError
-from action_images.terminal.paths import GivenDataset, GivenFile, GivenModels, OutFolder
+from action_images.terminal.model_options import ModelOptions
+from action_images.terminal.paths import GivenDataset, GivenFile, OutFolder
 from action_images.terminal.progress import working
 from action_images.terminal.scene_options import LooseFiles
 
@@ -19,7 +20,6 @@ def main(
     dataset: Annotated[GivenDataset | None, tyro.conf.Positional] = None,
     *,
     out: OutFolder,
-    model: GivenModels = "shipped",
     episode: int = 0,
     start: int = 0,
     loose: Annotated[LooseFiles, tyro.conf.arg(name="")] = LooseFiles(),
@@ -29,9 +29,7 @@ def main(
     samples: int | None = None,
     second_view: bool = False,
     seed: int = 0,
-    sampling: str | None = None,
-    device: str = "cpu",
-    dtype: Literal["float32", "bfloat16"] = "float32",
+    models: Annotated[ModelOptions, tyro.conf.arg(name="")] = ModelOptions(),
 ) -> None:
     """Write OUT/<rank>/<view>.mp4, <view>_actions.mp4 and trajectory.csv of each future, and
     OUT/contact_sheet.png.
@@ -44,7 +42,6 @@ def main(
 
     Args:
         dataset: a LeRobotDataset v3 with calibrated views and tool poses.
-        model: folder of saved models, or `shipped`, which know the embedded world alone.
         out: folder to write to.
         episode: which of its episodes.
         start: frame of the episode to begin at.
@@ -54,9 +51,6 @@ def main(
         samples: how many futures; 4 if not given. Not with --second-view, of which there is one.
         second_view: imagine the other views from the first one's video.
         seed: the same seed gives the same futures.
-        sampling: how to sample, by name (docs/model.md); the model's own if not given.
-        device: where the model runs, such as cuda or cpu.
-        dtype: of the transformer and the language model.
     """
     if second_view and samples is not None:
         raise ActionImagesError(
@@ -66,21 +60,18 @@ def main(
 
     from dataclasses import replace
 
-    import torch
-
     from action_images.codec.overlay import overlay
     from action_images.episodes.trajectory_file import save_trajectory
     from action_images.episodes.video import write_video
     from action_images.inference import imagine as imagining
-    from action_images.inference.clip_generator import ClipGenerator
     from action_images.inference.pacing import paced_from, recording
-    from action_images.model.shipped import models_folder
     from action_images.reports.pictures import contact_sheet, save_png
     from action_images.terminal.console import PlainConsole
 
     shown = loose.scene(dataset, episode, trajectory, instruction)
-    with working(f"loading {model}"):
-        generator = ClipGenerator.load(models_folder(model), device, sampling, getattr(torch, dtype))
+    models = models.placed()
+    with working(f"loading {models.model}"):
+        generator = models.generator()
     chosen = views or tuple(view.name for view in shown.views[:2])
     num_frames = generator.clips.num_frames
     if shown.trajectory is None:

@@ -93,6 +93,7 @@ def main(
             f"--mode: nothing is judged by the name {', '.join(unknown)}; there are: "
             f"{', '.join(JUDGED_MODES)}"
         )
+    models = models.placed()
     generator, source = models.generator(), Dataset(dataset)
     chosen = _views(source, views)
     # What needs weights is loaded before anything is judged.

@@ -10,6 +10,7 @@ import tyro
 
 from action_images.errors import ActionImagesError
 from action_images.terminal.paths import OutFolder
+from action_images.terminal.placing import planning_placed
 from action_images.terminal.server_options import ServerOptions
 
 
@@ -23,6 +24,8 @@ def main(
     views: int = 2,
     size: int | None = None,
     sampling: str | None = None,
+    device: str = "auto",
+    dtype: Literal["auto", "float32", "bfloat16"] = "float32",
     server: Annotated[ServerOptions, tyro.conf.arg(name="")] = ServerOptions(),
 ) -> None:
     """Judge single plans, none of which is executed, against the expert's path over the same control steps.
@@ -42,6 +45,8 @@ def main(
         views: how many cameras.
         size: height and width of what the cameras show in px; the models' own if not given.
         sampling: how to sample, by name (docs/model.md); the models' own if not given.
+        device: where the models run: cuda, cuda:1, mps, cpu; auto takes the first of these that is there.
+        dtype: of the transformer and the language model; auto takes what is fast on the device.
     """
     from rich.progress import track
 
@@ -56,7 +61,8 @@ def main(
             f"--policy {policy}: plans are judged against the expert's; give another policy"
         )
     asked = _addresses(task, scenes)
-    judged = policy_named(policy, Planning(sampling=sampling), server.access())
+    planning = planning_placed(policy, Planning(sampling=sampling, device=device, dtype=dtype))
+    judged = policy_named(policy, planning, server.access())
     shown = judged.image_size if size is None else (size, size)
     world = WorldConfig(rig=rig, look=look, num_views=views, size=shown)
     running = judge_plans(judged.make(), judged.name, world, asked, out=out)

@@ -64,7 +64,8 @@ def main(
     tasks = tuple(dict.fromkeys(task)) or protocol.tasks
     for name in tasks:
         require_task(find_benchmark(protocol.benchmark_name), name)
-    policies = _policies(policy, offsets_mm, seed)
+    models = models.placed()
+    policies = _policies(policy, offsets_mm, seed, models)
     scenes = replace(protocol, tasks=tasks).addresses(trials)
     settings = {"model": models.name, "views": views, "seed": seed, "sampling": models.sampling}
     _run(out, policies, scenes, models, settings)
@@ -116,12 +117,14 @@ def _imagined(generator: "ClipGenerator", seed: int, world: "RepeatableEnvironme
     return LearnedSimulator(generator, world.reset, lambda _: False, world.control_hz, seed)
 
 
-def _policies(named: tuple[str, ...], offsets_mm: tuple[float, ...], seed: int) -> "dict[str, Make]":
-    """Name -> what makes it."""
+def _policies(
+    named: tuple[str, ...], offsets_mm: tuple[float, ...], seed: int, models: ModelOptions
+) -> "dict[str, Make]":
+    """Name -> what makes it; policies of models run where the judged models do."""
     from functools import partial
 
     from action_images.evaluation.references import DisplacedExpert
-    from action_images.policies import Planning, policy_named
+    from action_images.policies import REFERENCES, Planning, policy_named
 
     if any(not 0 <= offset <= 300 for offset in offsets_mm):
         raise ActionImagesError(f"--offsets-mm {offsets_mm}: an offset lies between 0 and 300 mm")
@@ -130,6 +133,8 @@ def _policies(named: tuple[str, ...], offsets_mm: tuple[float, ...], seed: int) 
         made[f"expert {offset:g} mm off"] = partial(DisplacedExpert, offset / 1e3, seed)
     for name in dict.fromkeys(named):
         planning = Planning() if name == "hold" else Planning(seed=seed)
+        if name not in REFERENCES:
+            planning = Planning(seed=seed, device=models.device)
         named_policy = policy_named(name, planning)
         made[named_policy.name] = named_policy.make
     if len(made) < 2:

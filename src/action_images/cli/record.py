@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from action_images.errors import ActionImagesError
 from action_images.terminal.choices import TaskOrTrained
 from action_images.terminal.paths import OutFolder
+from action_images.terminal.placing import planning_placed
 
 if TYPE_CHECKING:
     from action_images.episodes.dataset import DatasetWriter
@@ -31,6 +32,8 @@ def main(
     hold: int = 32,
     actor: Literal["expert", "disturbed", "clumsy", "corrected", "play"] = "expert",
     policy: str | None = None,
+    device: str = "auto",
+    dtype: Literal["auto", "float32", "bfloat16"] = "float32",
 ) -> None:
     """Record an expert's demonstrations in the embedded world as a data set, OUT, in the LeRobot v3 format.
 
@@ -57,6 +60,8 @@ def main(
             trial that failed, recorded from its end.
         policy: whom `corrected` corrects: a folder of models, or `shipped`. It looks through the first two
             cameras. Give each policy a data set of its own, and scenes (`--seed`) that it was not trained on.
+        device: Where that policy runs: cuda, cuda:1, mps, cpu; auto takes the first of these that is there.
+        dtype: Of its transformer and language model; auto takes what is fast on the device.
     """
     from itertools import product
 
@@ -73,7 +78,7 @@ def main(
     from action_images.episodes.dataset import DatasetWriter
     from action_images.evaluation.dagger import PolicyAttempt
     from action_images.evaluation.protocols import protocol_named
-    from action_images.policies import maker_of, name_of
+    from action_images.policies import Planning, maker_of, name_of
     from action_images.sim import LOOKS, RIGS, find_task
     from action_images.sim.record import RecordingConfig, record
     from action_images.terminal.console import PlainConsole
@@ -94,7 +99,7 @@ def main(
         find_task(name)
     if every < 1 or hold < 0:
         raise ActionImagesError(f"--every is at least 1 and --hold at least 0, got {every} and {hold}")
-    attempt = None
+    attempt, planning = None, Planning(device=device, dtype=dtype)
     if (actor == "corrected") != (policy is not None):
         raise ActionImagesError(
             "--policy is whom `--actor corrected` corrects: give both (such as --policy shipped) or neither"
@@ -105,7 +110,8 @@ def main(
                 f"--views is {views}; a policy looks through two cameras, so `--actor corrected` needs at "
                 "least two"
             )
-        make = maker_of(policy)
+        planning = planning_placed(policy, planning)
+        make = maker_of(policy, planning)
         make()  # here too, so that what is wrong is said once
         attempt = PolicyAttempt(make, protocol_named("in_domain").rollout_config)
     recording = RecordingConfig(
@@ -131,7 +137,9 @@ def main(
             "hold": hold,
             "crf": crf,
         }
-        _keep_settings(writer, recording, settings | {"policy": None if policy is None else name_of(policy)})
+        _keep_settings(
+            writer, recording, settings | {"policy": None if policy is None else name_of(policy, planning)}
+        )
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

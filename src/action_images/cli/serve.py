@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from action_images.errors import ActionImagesError
-from action_images.policies import SERVER_SCHEMES, Planning
+from action_images.policies import SERVER_SCHEMES, Maker, Planning
 from action_images.serving.limits import Limits
 from action_images.terminal.paths import GivenFile
+from action_images.terminal.placing import planning_placed
 from action_images.terminal.server_options import read_token
 
 if TYPE_CHECKING:
@@ -124,6 +125,20 @@ class Watched:
         return PlanWriter(self.folder, self.keep, fps)
 
 
+@dataclass(frozen=True)
+class Opened:
+    """Opens the policy in its own process, which says in the log where its models run."""
+
+    policy: str
+    make: Maker
+    planning: Planning
+
+    def __call__(self) -> "Policy":
+        """The policy."""
+        planning_placed(self.policy, self.planning)
+        return self.make()
+
+
 def main(
     policy: str,
     host: str = "127.0.0.1",
@@ -170,8 +185,10 @@ def main(
             f"{', '.join(SERVED)}"
         )
     renaming = None if observation_map is None else ObservationMap.load(observation_map)
+    if planning.dtype == "auto":
+        planning = planning_placed(policy, planning)  # the name that clients are told has the dtype
     server = PolicyServer(
-        maker_of(policy, planning),
+        Opened(policy, maker_of(policy, planning), planning),
         Rigs(_by_name(cameras)),
         name=name_of(policy, planning),
         host=host,

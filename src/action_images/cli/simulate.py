@@ -4,12 +4,13 @@ action-images simulate dataset --episode 3 --out simulated
 action-images simulate --pictures pictures --cameras cameras.json --trajectory path.csv --out simulated
 """
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
 from action_images.errors import ActionImagesError
-from action_images.terminal.paths import GivenDataset, GivenFile, GivenModels, OutFolder
+from action_images.terminal.model_options import ModelOptions
+from action_images.terminal.paths import GivenDataset, GivenFile, OutFolder
 from action_images.terminal.progress import working
 from action_images.terminal.scene_options import LooseFiles
 
@@ -18,7 +19,6 @@ def main(
     dataset: Annotated[GivenDataset | None, tyro.conf.Positional] = None,
     *,
     out: OutFolder,
-    model: GivenModels = "shipped",
     episode: int = 0,
     loose: Annotated[LooseFiles, tyro.conf.arg(name="")] = LooseFiles(),
     trajectory: GivenFile | None = None,
@@ -28,9 +28,7 @@ def main(
     start: int = 0,
     frames: int | None = None,
     seed: int = 0,
-    sampling: str | None = None,
-    device: str = "cpu",
-    dtype: Literal["float32", "bfloat16"] = "float32",
+    models: Annotated[ModelOptions, tyro.conf.arg(name="")] = ModelOptions(),
 ) -> None:
     """Write OUT/<view>.mp4 at the model's frame rate and size, and OUT/contact_sheet.png: what was simulated,
     below it what was recorded.
@@ -41,7 +39,6 @@ def main(
 
     Args:
         dataset: a LeRobotDataset v3 with calibrated views.
-        model: folder of saved models, or `shipped`, which know the embedded world alone.
         out: folder to write to.
         episode: which of its episodes.
         trajectory: another path to follow (.npy, .csv, .json); its first row is where the tool is.
@@ -52,26 +49,20 @@ def main(
         start: first frame of the episode.
         frames: how many model frames, at most as many as the path has; as many if not given.
         seed: the same seed gives the same videos.
-        sampling: how to sample, by name (docs/model.md); the model's own if not given.
-        device: where the model runs, such as cuda or cpu.
-        dtype: of the transformer and the language model.
     """
     from dataclasses import replace
 
-    import torch
-
     from action_images.episodes.trajectory_file import load_trajectory
     from action_images.episodes.video import write_video
-    from action_images.inference.clip_generator import ClipGenerator
     from action_images.inference.pacing import paced, paced_from, recording
     from action_images.inference.simulate import simulate
-    from action_images.model.shipped import models_folder
     from action_images.reports.pictures import contact_sheet, save_png
     from action_images.terminal.console import PlainConsole
 
     shown = loose.scene(dataset, episode, trajectory, instruction)
-    with working(f"loading {model}"):
-        generator = ClipGenerator.load(models_folder(model), device, sampling, getattr(torch, dtype))
+    models = models.placed()
+    with working(f"loading {models.model}"):
+        generator = models.generator()
     chosen = views or tuple(view.name for view in shown.views[:2])
     is_loose = dataset is None
     own = [0] if is_loose else paced_from(shown, start, generator.clips.fps)

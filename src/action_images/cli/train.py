@@ -40,6 +40,10 @@ class Training:
     """Print what the run will take and draw its first batch, and train nothing."""
     trackers: Trackers = ()
     """Who is told of the curves besides the run's own log.jsonl."""
+    device: str = "auto"
+    """Where the run learns: cuda, cuda:1, mps, cpu; auto takes the first of these that is there."""
+    dtype: Literal["auto", "float32", "bfloat16"] | None = None
+    """Of the passes, instead of the recipe's mixed_precision; auto takes what is fast on the device."""
 
 
 Chosen = tyro.extras.subcommand_type_from_defaults(
@@ -51,6 +55,7 @@ def main(
     run: Annotated[Chosen | None, tyro.conf.arg(name="")] = None,  # type: ignore[valid-type]
     resume: GivenFolder | None = None,
     trackers: Trackers = (),
+    device: str = "auto",
 ) -> None:
     """Train by a named recipe, each of whose values can be changed: `action-images train debug --out run
     --num-steps 100`.
@@ -62,6 +67,7 @@ def main(
         run: The recipe.
         resume: The folder of a run to go on with; its recipe is found there.
         trackers: With --resume: who is told of the curves.
+        device: With --resume: where the run goes on, such as cuda or cpu.
     """
     if (run is None) == (resume is None):
         raise ActionImagesError(
@@ -70,12 +76,12 @@ def main(
     if resume is not None:
         from action_images.training.run_folder import saved_recipe
 
-        run = Training(saved_recipe(resume), resume, trackers=trackers)
+        run = Training(saved_recipe(resume), resume, trackers=trackers, device=device)
     assert isinstance(run, Training)
     if run.data:
         run = on_own_data(run)
     if run.dry_run:
-        _plan(run.recipe, run.out)
+        _plan(_placed(run))
     else:
         _train(run)
 
@@ -103,7 +109,15 @@ def _train(run: Training) -> None:
 
     console = PlainConsole()
     try:
-        model = train(run.recipe, run.out, pictures_into(run.out), run.trackers, objective_of(run.recipe))
+        run = _placed(run)
+        model = train(
+            run.recipe,
+            run.out,
+            pictures_into(run.out),
+            run.trackers,
+            objective_of(run.recipe),
+            device=run.device,
+        )
     except KeyboardInterrupt:
         if (run.out / CHECKPOINTS).is_dir():
             console.print(f"saved; go on with: action-images train --resume {run.out}")
@@ -113,11 +127,33 @@ def _train(run: Training) -> None:
         distributed.destroy_process_group()  # its threads would end some processes by force
 
 
-def _plan(recipe: Recipe, out: Path) -> None:
+def _placed(run: Training) -> Training:
+    """The run with a device that is there and the precision of its passes, said by the first process."""
+    import os
+    import sys
+
+    from action_images.device import dtype_name, place_of
+    from action_images.training.run_folder import RECIPE, saved_recipe
+
+    dtype = run.dtype or ("bfloat16" if run.recipe.mixed_precision == "bf16" else "float32")
+    if dtype == "auto" and (run.out / RECIPE).is_file():
+        # A run goes on in the precision that it began with.
+        dtype = "bfloat16" if saved_recipe(run.out).mixed_precision == "bf16" else "float32"
+    place = place_of(run.device, dtype)
+    if os.environ.get("RANK", "0") == "0":
+        print(place.line, file=sys.stderr)
+    precision = "bf16" if dtype_name(place.dtype) == "bfloat16" else "no"
+    # Each of several processes is given a card of its own by accelerate.
+    device = run.device if int(os.environ.get("WORLD_SIZE", "1")) > 1 else str(place.device)
+    return replace(run, recipe=replace(run.recipe, mixed_precision=precision), device=device)
+
+
+def _plan(run: Training) -> None:
     """Print what the run will take, and draw its first batch."""
     from action_images.terminal.console import PlainConsole
     from action_images.training.setup import clips_of, open_mixture
 
+    recipe, out = run.recipe, run.out
     clips = clips_of(recipe)
     mixture = open_mixture(recipe.sources, recipe, clips, recipe.seed)
     judged = open_mixture(recipe.validation, recipe, clips, recipe.seed) if recipe.validation else None
@@ -127,7 +163,7 @@ def _plan(recipe: Recipe, out: Path) -> None:
     clip = f"{recipe.num_views} views, {frames}"
     console.print(f"{recipe.preset}, {recipe.num_steps} steps of {recipe.batch_size} samples: {clip}")
     _print_data(console, recipe, mixture, judged)
-    _print_costs(console, recipe, clips, mixture)
+    _print_costs(console, recipe, clips, mixture, run.device)
     out.mkdir(parents=True, exist_ok=True)
     _draw_first_batch(out / PICTURE, recipe, clips, mixture)
     console.print(f"written: {out / PICTURE}")
@@ -168,10 +204,11 @@ def _print_data(console, recipe: Recipe, mixture: "Mixture", judged: "Mixture | 
                 console.print(f"{source.name}: {len(episodes)} left out, {why}")
 
 
-def _print_costs(console, recipe: Recipe, clips: "Clips", mixture: "Mixture") -> None:
+def _print_costs(console, recipe: Recipe, clips: "Clips", mixture: "Mixture", device: str) -> None:
     import torch
     from rich.table import Table
 
+    from action_images.device import place_of
     from action_images.model import cost
     from action_images.model.presets import preset_named
     from action_images.training.dry_run import costs, flops_per_second
@@ -201,7 +238,8 @@ def _print_costs(console, recipe: Recipe, clips: "Clips", mixture: "Mixture") ->
             mode, f"{row.share:.1%}", f"{row.num_tokens:,}", f"{row.flops_per_sample / 1e9:,.2f}", *gigabytes
         )
     console.print(table)
-    speed = flops_per_second(torch.bfloat16 if recipe.mixed_precision == "bf16" else torch.float32)
+    dtype = torch.bfloat16 if recipe.mixed_precision == "bf16" else torch.float32
+    speed = flops_per_second(place_of(device).device, dtype)
     seconds = recipe.batch_size * sum(row.share * row.flops_per_sample for row in rows.values()) / speed
     console.print("Memory of one process in GB, without autoencoder and language model.")
     hours = seconds * recipe.num_steps / 3600

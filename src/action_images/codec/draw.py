@@ -47,6 +47,10 @@ def draw(
                 "draw cannot follow gradients into `out`; leave it away, or draw under torch.no_grad()"
             )
         return _dense(spots, format)
+    if spots.x.device.type != "cpu":
+        # To ask for boxes would wait for the device, and each would be a kernel: there all pixels at once.
+        dense = _dense(spots, format)
+        return dense if out is None else _buffer(out, spots, dense.dtype).copy_(dense)
     image = _buffer(out, spots, spots.x.dtype)
     rows, columns = spots.rows, spots.columns
     torch.mul(rows[..., :2, :, None], columns[..., :2, None, :], out=image[..., :2, :, :])
@@ -72,6 +76,8 @@ def draw_uint8(
     with torch.no_grad():
         spots = _spots(trajectory, camera, format)
         image = _buffer(out, spots, torch.uint8)
+        if spots.x.device.type != "cpu":
+            return image.copy_((_dense(spots, format) * 255).round_())
         image[..., :2, :, :] = 0
         background = (spots.level * 255).round_()
         # Cast before it is spread over the pixels: casting every pixel is slow.

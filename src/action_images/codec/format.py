@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from action_images.device import constant
 from action_images.errors import ActionImagesError
 from action_images.geometry import Pose
 
@@ -49,10 +49,7 @@ class ActionImageFormat:
 
     def points(self, world_from_tool: Pose) -> Float[Tensor, "*batch 3 3"]:
         """The three points (m, world): position, +x point, -z point."""
-        offsets = (
-            torch.tensor(POINTS, dtype=world_from_tool.dtype, device=world_from_tool.device)
-            * self.axis_length
-        )
+        offsets = constant(POINTS, world_from_tool.translation) * self.axis_length
         return world_from_tool[..., None].apply(offsets)
 
     def level(self, opening: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:

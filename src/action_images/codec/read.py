@@ -13,6 +13,7 @@ from action_images.codec import ambiguity
 from action_images.codec.format import ActionImageFormat
 from action_images.codec.locate import Spots, locate
 from action_images.codec.solve import Solution, solve
+from action_images.device import to_cpu
 from action_images.errors import ActionImagesError
 from action_images.geometry import Camera, Pose, Trajectory
 from action_images.geometry.given import Cameras, rig_of
@@ -70,14 +71,15 @@ def read(
     some of them: as good on clean images, worse under noise. Frames whose position
     is predicted to be worse than `max_position_std` (m) are not valid, nor are those whose rotation would
     move the drawn points by more than twice that. `smooth` (for generated images; see `codec.smooth`) runs
-    last.
+    last. All of it is done on the CPU, and the reading lies there.
 
     Raises ValueError for fewer than two views, no frames, pixels that are not finite or far outside [0, 1],
     or images that do not match the cameras. Source: paper section 3, inverted by weighted least squares; the
     errors to expect stand in docs/codec.md.
     """
     images, cameras = as_tensor(images, "images"), rig_of(cameras)
-    rig = _rig(images, cameras)
+    rig = to_cpu(_rig(images, cameras), "images to read")
+    images = to_cpu(images, "images to read")
     *batch_shape, _, num_frames = images.shape[:-3]
     located = locate(images, format, full_resolution=precision == "exact")
     # Geometry is solved frame by frame: (*batch view frame) becomes (batch * frame, view).

@@ -33,7 +33,9 @@ def release_weight(noise_level: Float[Tensor, "*batch"], shift: float) -> Float[
     """The release's weight of a noise level: a bell around 1/2, 0 at 1, mean 1 over its 1000 levels."""
     levels = shifted(torch.linspace(1, 0, TRAINING_LEVELS + 1, dtype=torch.float64)[:-1], shift)
     mean = (_bell(levels) - _bell(levels).min()).mean()
-    return ((_bell(noise_level.double()) - _bell(levels).min()) / mean).to(noise_level.dtype)
+    # Apple's GPUs have no float64.
+    exact = noise_level if noise_level.device.type == "mps" else noise_level.double()
+    return ((_bell(exact) - _bell(levels).min()) / mean).to(noise_level.dtype)
 
 
 def velocity_weight(noise_level: Float[Tensor, "*batch"], shift: float) -> Float[Tensor, "*batch"]:  # noqa: ARG001
@@ -83,12 +85,13 @@ def loss(
     """Each sample's mean squared velocity error over what is asked and valid, times its weight.
 
     `frame_weight` says how much each latent frame counts in that mean. Raises ValueError where a sample has
-    nothing to learn from.
+    nothing to learn from (on the CPU; on other devices its loss is NaN).
     """
     counted = canvas.counted.expand_as(velocity)
     share = counted if frame_weight is None else counted * frame_weight[:, None, None]
     num_counted = share.flatten(1).sum(1)
-    if (num_counted == 0).any():
+    # To ask another device would wait for it: there such a sample's loss is NaN, which training stops at.
+    if num_counted.device.type == "cpu" and (num_counted == 0).any():
         where = (num_counted == 0).nonzero()[0].item()
         raise ActionImagesError(
             f"sample {where} of the batch has no latent frame that is asked and valid; drop it from the data"

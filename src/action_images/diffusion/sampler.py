@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from action_images.canvas import Canvas
+from action_images.device import number_of, sent
 from action_images.diffusion import flow
 from action_images.errors import ActionImagesError
 from action_images.model.denoiser import Condition, Denoiser
@@ -28,7 +29,8 @@ class StepCache:
             return 0
         # One decision for the batch, by its least similar sample.
         cosine = torch.nn.functional.cosine_similarity(velocity.flatten(1), last.flatten(1)).min()
-        return next((number for threshold, number in self.skips if cosine > threshold), 0)
+        similarity = number_of(cosine, "step cache")
+        return next((number for threshold, number in self.skips if similarity > threshold), 0)
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def sample(
             f"guidance {sampling.guidance:g} needs the encoded empty instruction as `unconditional`; "
             "guidance 1 does not"
         )
-    levels = flow.sampling_levels(sampling.num_steps, sampling.shift).to(canvas.latents.device)
+    levels = sent(flow.sampling_levels(sampling.num_steps, sampling.shift), canvas.latents.device)
     latents = torch.where(canvas.asked, noise_like(canvas.latents, generator), canvas.latents)
     guided = _Guided(denoiser, condition, unconditional, sampling)
     for level, next_level in pairwise(levels):
@@ -85,7 +87,7 @@ def noise_like(latents: Tensor, generator: torch.Generator | list[torch.Generato
             )
         return torch.cat([noise_like(part[None], one) for part, one in zip(latents, generator, strict=True)])
     device = latents.device if generator is None else generator.device
-    return torch.randn(latents.shape, generator=generator, device=device).to(latents.device)
+    return sent(torch.randn(latents.shape, generator=generator, device=device), latents.device)
 
 
 @dataclass

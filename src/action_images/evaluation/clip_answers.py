@@ -122,11 +122,12 @@ class ModeAnswers:
 
     def codec(self, window: Sample) -> Answer:
         """The ceiling: what was recorded, through the autoencoder and the reader."""
-        pipeline, device = self.generator.pipeline, self.generator.device
+        pipeline = self.generator.pipeline
         assert window.cameras is not None
-        recorded = collate([window]).to(device)
+        recorded = collate([window])
         canvas, condition = pipeline.encode(recorded, MODES["joint"], self.generator.clips.num_frames)
-        shown = pipeline.decode(canvas, condition, window.cameras[None].to(device)).to("cpu")
+        shown = pipeline.decode(canvas, condition, window.cameras[None])
+        shown = to_cpu(shown, "clip")
         assert shown.video is not None
         return Answer(shown.video[0], known_path(shown)[0])
 

@@ -144,7 +144,7 @@ def run(
             trial, _ = judge(policy, config, address)
             yield trial
         return
-    with pool_of(num_workers, _load, (config, _threads_each(num_workers))) as pool:
+    with pool_of(num_workers, _load, (config, _threads_each(num_workers)), on_cards=True) as pool:
         running = [pool.submit(_judge, address) for address in wanted]
         try:
             for done in as_completed(running):

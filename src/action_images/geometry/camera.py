@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 from typing_extensions import Self
 
+from action_images.device import constant
 from action_images.errors import ActionImagesError
 from action_images.geometry.pose import Pose
 from action_images.structs import Array, Struct, as_tensor
@@ -149,7 +150,7 @@ class Camera(Struct):
         top, left, height, width = box
         if not (height > 0 and width > 0):
             raise ActionImagesError(f"a box needs a positive height and width, got {box}")
-        scale = torch.tensor([size[1] / width, size[0] / height, 1.0], dtype=self.dtype, device=self.device)
+        scale = constant([size[1] / width, size[0] / height, 1.0], self.intrinsics)
         return type(self)(_shift(self.intrinsics, -left, -top) * scale[:, None], self.world_from_camera, size)
 
     def crop(self, top: int, left: int, height: int, width: int) -> Self:
@@ -234,11 +235,9 @@ class Camera(Struct):
 
 
 def _turned(world_from_camera: Pose, signs: tuple[int, int, int]) -> Pose:
-    flip = torch.tensor(signs, dtype=world_from_camera.dtype, device=world_from_camera.device)
+    flip = constant(signs, world_from_camera.rotation)
     return Pose(world_from_camera.rotation * flip, world_from_camera.translation)
 
 
 def _shift(intrinsics: Tensor, dx: float, dy: float) -> Tensor:
-    move = torch.eye(3, dtype=intrinsics.dtype, device=intrinsics.device)
-    move[0, 2], move[1, 2] = dx, dy
-    return move @ intrinsics
+    return constant([[1.0, 0.0, dx], [0.0, 1.0, dy], [0.0, 0.0, 1.0]], intrinsics) @ intrinsics

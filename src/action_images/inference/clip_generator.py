@@ -3,7 +3,7 @@
 Policies, labels, simulations, imagined futures and validation all take it.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,12 +16,14 @@ from action_images.canvas import MODES, Canvas, Show
 from action_images.canvas.layout import Stream
 from action_images.codec import Reading
 from action_images.codec.smooth import RotationSmoother
+from action_images.device import DtypeName, place_of, to_cpu
 from action_images.diffusion.sampler import sample
 from action_images.errors import ActionImagesError
 from action_images.geometry import Camera
 from action_images.inference.augment import AS_IT_IS, Augmentation, augmented, mean_reading
 from action_images.inference.confidence import confidence
 from action_images.inference.generation import Generation, generation_named
+from action_images.inference.shared_passes import SharedSampler
 from action_images.inference.stages import Stages
 from action_images.model.bundle import Clips, Models
 from action_images.model.denoiser import Condition
@@ -42,6 +44,8 @@ class ClipGenerator:
     pipeline: Pipeline
     clips: Clips
     generation: Generation
+    sample: Callable[..., Canvas] = sample
+    """How noise becomes a canvas: `sampler.sample`, or that of several devices (`shared_passes`)."""
 
     @classmethod
     def of(cls, models: Models, *, clips: Clips | None = None, generation: Generation | None = None) -> Self:
@@ -62,18 +66,32 @@ class ClipGenerator:
     def load(
         cls,
         folder: Path,
-        device: str = "cpu",
+        device: str | torch.device = "auto",
         sampling: str | None = None,
-        dtype: torch.dtype = torch.float32,
+        dtype: DtypeName | torch.dtype = "float32",
+        *,
+        compiled: bool = False,
+        shared_by: int = 1,
     ) -> Self:
-        """With a folder of saved models.
+        """With a folder of saved models, on a device and in a dtype as `device.place_of` takes them.
 
         `sampling` is a name of `generation.GENERATIONS`, None the models' own.
 
-        `dtype` is that of the transformer and the language model.
+        `dtype` is that of the transformer and the language model; `compiled` compiles the blocks, see
+        `CanvasDenoiser.compile_blocks`. `shared_by` devices share the tokens of each clip, see
+        `shared_passes.SharedSampler`: one such generator for a process.
         """
         generation = None if sampling is None else generation_named(sampling)
-        return cls.of(Models.load(folder, dtype).to(device), generation=generation)
+        place = place_of(device, dtype)
+        models = Models.load(folder, place.dtype).to(place.device)
+        if compiled:
+            models.denoiser.compile_blocks()
+        generator = cls.of(models, generation=generation)
+        return (
+            generator
+            if shared_by == 1
+            else replace(generator, sample=SharedSampler(models, folder, shared_by))
+        )
 
     @property
     def device(self) -> torch.device:
@@ -113,8 +131,7 @@ class ClipGenerator:
             actions = self._actions(canvas, condition, augmentations, wanted)
         with stages.of("read", self.device):
             reading = self._read(actions, _cameras_of_each(scene, num_samples), mode)
-            prediction = Prediction(video, None if actions is None else actions[0], reading)
-            return prediction.to("cpu")
+            return Prediction(video, None if actions is None else actions[0], reading)
 
     def augmentations(self, mode: str, num_views: int) -> tuple[Augmentation, ...]:
         """The ways in which a scene is shown.
@@ -126,8 +143,10 @@ class ClipGenerator:
 
     def _encoded(self, scene: Sample, mode: str, num_samples: int) -> tuple[Canvas, Condition]:
         """A batch of scenes, each `num_samples` times in a row, as canvases of whole clips."""
-        canvas, condition = self.pipeline.encode(scene.to(self.device), MODES[mode], self.clips.num_frames)
-        places = torch.arange(len(canvas.latents)).repeat_interleave(num_samples).tolist()
+        canvas, condition = self.pipeline.encode(scene, MODES[mode], self.clips.num_frames)
+        if num_samples == 1:
+            return canvas, condition
+        places = torch.arange(len(canvas.latents), device=canvas.device).repeat_interleave(num_samples)
         return canvas[places], condition[places]
 
     def _denoised(self, canvas: Canvas, condition: Condition, seeds: Sequence[int]) -> Canvas:
@@ -135,7 +154,7 @@ class ClipGenerator:
         sampling = self.generation.sampling
         noise = [torch.Generator().manual_seed(seed) for seed in seeds]
         empty = None if sampling.guidance == 1 else self.pipeline.unconditional(len(seeds))
-        return sample(self.pipeline.models.denoiser, canvas, condition, sampling, noise, empty)
+        return self.sample(self.pipeline.models.denoiser, canvas, condition, sampling, noise, empty)
 
     def _video(
         self, canvas: Canvas, condition: Condition, *, num_scenes: int, wanted: Collection[Stream]
@@ -143,7 +162,8 @@ class ClipGenerator:
         """The video of the scenes under the first augmentation, which is the scene as it is."""
         if "video" not in wanted:
             return None
-        return self.pipeline.show(canvas[:num_scenes], condition[:num_scenes], ["video"]).video
+        video = self.pipeline.show(canvas[:num_scenes], condition[:num_scenes], ["video"]).video
+        return None if video is None else to_cpu(video, "clip")
 
     def _actions(
         self,
@@ -159,7 +179,8 @@ class ClipGenerator:
         if images is None:
             return None
         parts = images.chunk(len(augmentations))
-        return torch.stack([one.undo(part) for one, part in zip(augmentations, parts, strict=True)])
+        undone = torch.stack([one.undo(part) for one, part in zip(augmentations, parts, strict=True)])
+        return to_cpu(undone, "clip")
 
     def _read(
         self,
@@ -172,7 +193,7 @@ class ClipGenerator:
         if actions is None or cameras is None:
             return None
         num_augmentations, num_scenes = actions.shape[:2]
-        cameras = cameras.to(self.device)[[*range(num_scenes)] * num_augmentations]
+        cameras = cameras[[*range(num_scenes)] * num_augmentations]
         each = self.pipeline.read(Prediction(None, actions.flatten(0, 1), None), cameras)
         if each.reading is None:
             return None

@@ -22,6 +22,6 @@ class Stages:
         """Time what happens inside, and wait for what a GPU still computes when it ends."""
         start = time.perf_counter()
         yield
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        if device.type in ("cuda", "mps"):
+            getattr(torch, device.type).synchronize()
         self.ms[name] = self.ms.get(name, 0.0) + 1e3 * (time.perf_counter() - start)

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from typing_extensions import Self
 
+from action_images.device import sent
 from action_images.errors import ActionImagesError
 from action_images.model.claims import check_files
 from action_images.model.loading import FROM_FOLDER, errors_named
@@ -104,7 +105,7 @@ class HashedWords(nn.Module):
                 )
             for place, word in enumerate(words):
                 row[place] = torch.cat([self._word(word), self._place(place)])
-        return tokens.to(self.place.device)
+        return sent(tokens, self.place.device)
 
     def save(self, folder: Path) -> dict[str, Any]:  # noqa: ARG002
         """It has no weights: sizes and vocabulary are for the folder's index."""
@@ -199,7 +200,7 @@ class LanguageModel(nn.Module):
             if instruction not in self._remembered:
                 self._remember(instruction)
         device = next(self.model.parameters()).device
-        tokens = [self._remembered[instruction].to(device) for instruction in cleaned]
+        tokens = [sent(self._remembered[instruction], device) for instruction in cleaned]
         return torch.stack(
             [nn.functional.pad(rows, (0, 0, 0, self.num_tokens - len(rows))) for rows in tokens]
         )
@@ -213,7 +214,7 @@ class LanguageModel(nn.Module):
             )
         device = next(self.model.parameters()).device
         hidden = (
-            self.model(words.input_ids.to(device), words.attention_mask.to(device))
+            self.model(sent(words.input_ids, device), sent(words.attention_mask, device))
             .last_hidden_state[0]
             .float()
         )

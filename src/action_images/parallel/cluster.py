@@ -15,11 +15,13 @@ import numpy as np
 import torch
 
 from action_images.errors import ActionImagesError
+from action_images.parallel.pool import visible_cards
+from action_images.parallel.processes import OnProcesses
 
 Result = TypeVar("Result")
 Work = Callable[[int], Result]
 """Makes an item's result from its number alone; what it is told besides, it was told when it was begun."""
-Place = Literal["local", "ray"]
+Place = Literal["local", "processes", "ray"]
 MOST_DEATHS = 3
 """An item whose process has died so often is not tried again: it would end one process after the other."""
 
@@ -116,14 +118,20 @@ def executor_named(
     """
     if place == "local":
         if num_workers not in (None, 1):
-            raise ActionImagesError(f"{num_workers} workers need Ray: add --on ray, or leave --workers out")
+            raise ActionImagesError(
+                f"{num_workers} workers are processes of their own: add --on processes (this machine) or "
+                "--on ray, or leave --workers out"
+            )
         torch.set_num_threads(num_cpus)
         return here
-    if ":" in device:
+    if ":" in device and place == "ray":
         raise ActionImagesError(
             f"on Ray each worker is given a graphics card of its own: say --device {device.split(':')[0]}, "
             f"not {device}"
         )
+    if place == "processes":
+        on_cards = device.startswith("cuda")
+        return OnProcesses(num_workers or len(visible_cards()) or 1, num_cpus, on_cards=on_cards)
     return OnRay(num_workers, num_cpus, 0 if device == "cpu" else 1)
 
 

@@ -5,21 +5,52 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 
-def pool_of(num_workers: int, begin: Callable[..., None], arguments: tuple[Any, ...]) -> ProcessPoolExecutor:
+def pool_of(
+    num_workers: int, begin: Callable[..., None], arguments: tuple[Any, ...], *, on_cards: bool = False
+) -> ProcessPoolExecutor:
     """A pool whose processes begin with `begin(*arguments)`.
 
-    They start from nothing: a forked process would share a graphics context.
+    They start from nothing: a forked process would share a graphics context. With `on_cards` each sees one of
+    the CUDA cards that are here alone, in turn; it is that process's cuda:0.
     """
     spawn = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(num_workers, spawn, initializer=_begin, initargs=(begin, arguments))
+    cards = visible_cards() if on_cards else ()
+    turn = _Turn(spawn.Value("i", 0), cards)
+    return ProcessPoolExecutor(num_workers, spawn, initializer=_begin, initargs=(turn, begin, arguments))
 
 
-def _begin(begin: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+def visible_cards() -> tuple[str, ...]:
+    """The CUDA cards of this process, as CUDA_VISIBLE_DEVICES names them; none without CUDA."""
+    import torch
+
+    named = tuple(filter(None, os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")))
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return named[:count] or tuple(map(str, range(count)))
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """Which card is whose."""
+
+    number: Any
+    cards: tuple[str, ...]
+
+    def take(self) -> None:
+        """The next process's card, before that process has spoken to any."""
+        if self.cards:
+            with self.number.get_lock():
+                mine, self.number.value = self.number.value, self.number.value + 1
+            os.environ["CUDA_VISIBLE_DEVICES"] = self.cards[mine % len(self.cards)]
+
+
+def _begin(turn: _Turn, begin: Callable[..., None], arguments: tuple[Any, ...]) -> None:
     # Python's pools wait for work for ever where their maker was killed, each with its memory.
     end_with_the_parent()
+    turn.take()
     begin(*arguments)
 
 

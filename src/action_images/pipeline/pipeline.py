@@ -6,6 +6,7 @@ stands `sampler.sample`, or in training `flow`.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 import torch
 from jaxtyping import Bool, Float
@@ -15,6 +16,7 @@ from typing_extensions import Self
 from action_images.canvas import Canvas, Layout, Mode, Show
 from action_images.canvas.layout import Stream
 from action_images.codec import RELEASED, ActionImageFormat, Reading, draw, read
+from action_images.device import is_true, sent
 from action_images.errors import ActionImagesError
 from action_images.geometry import Camera, Trajectory
 from action_images.model.autoencoders.autoencoder import check_size, num_latent_frames, num_pixel_frames
@@ -41,6 +43,16 @@ class Prediction(Struct):
     def trajectory(self) -> Trajectory | None:
         """The tool's path that the action images show; frame 0 is the pose that was given."""
         return None if self.reading is None else self.reading.trajectory
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of a batch on the CPU, where Python may branch on it."""
+
+    layout: Layout
+    given: Bool[Tensor, "b l"]
+    cameras: Camera | None
+    """(b view frame), where the caller had them."""
 
 
 @dataclass(frozen=True)
@@ -74,20 +86,30 @@ class Pipeline:
         holds fewer than that of a stream of which only the first frame is shown, the rest is asked: one image
         and the current tool pose are enough to plan. Raises ValueError for frame counts and sizes that do not
         fit the models, for missing cameras or trajectories, and for modes that do not share a layout.
+
+        The sample is moved to the models' device here. Leave cameras, path and `valid` on the CPU until then:
+        what decides shapes is looked at there, and the device is not waited for.
         """
         modes = (mode,) * len(sample.video) if isinstance(mode, Mode) else tuple(mode)
         sample, cameras, num_frames = self._checked(sample, modes, num_frames)
         num_latents = num_latent_frames(self.models.autoencoder, num_frames)
         layout = _shared_layout(modes, sample.video.shape[1], num_latents)
+        given, valid = (
+            torch.stack([one.given(layout) for one in modes]),
+            self._valid(sample, layout, num_frames),
+        )
+        known = Known(layout, given, cameras)
+        sample = sent(sample, self.device)
+        cameras = None if cameras is None else sent(cameras, self.device)
         pixels: dict[Stream, Tensor] = {"video": sample.video}
         if modes[0].action is not None:
             pixels["action"] = self.draw(sample.trajectory, cameras)
         streams = {stream: self._encoded(frames, layout, stream) for stream, frames in pixels.items()}
         parts = {segment: streams[segment.stream][:, segment.view] for segment in layout.segments}
         latents = layout.pack(parts)
-        given = torch.stack([one.given(layout) for one in modes]).to(latents.device)
-        canvas = Canvas(latents, given, layout, self._valid(sample, layout, num_frames)).check()
-        return canvas, self._condition(sample, cameras, canvas, pixels)
+        valid = None if valid is None else sent(valid, self.device)
+        canvas = Canvas(latents, sent(given, self.device), layout, valid).check()
+        return canvas, self._condition(sample, known, canvas, pixels)
 
     def decode(
         self,
@@ -116,7 +138,8 @@ class Pipeline:
             if views:
                 pixels[stream] = self._pixels(torch.stack(views, 1))
         imagined = ~canvas.layout.later(canvas.given, "video").all(-1)
-        if "video" in pixels and condition is not None and condition.still is not None and imagined.any():
+        anchored = "video" in pixels and condition is not None and condition.still is not None
+        if anchored and is_true(imagined.any(), "still video"):
             shown = self._over_still(pixels["video"], canvas.layout, condition)
             pixels["video"] = torch.where(imagined[..., None, None, None, None], shown, pixels["video"])
         return Prediction(pixels.get("video"), pixels.get("action"), None)
@@ -127,6 +150,15 @@ class Pipeline:
         if images is None or cameras is None or images.shape[1] == 1:
             return shown
         return replace(shown, reading=read(images, _per_frame(cameras, *images.shape[:3]), self.format))
+
+    @property
+    def device(self) -> torch.device:
+        """Where samples are encoded: that of the autoencoder, or of the denoiser where that is no module."""
+        autoencoder = self.models.autoencoder
+        if isinstance(autoencoder, torch.nn.Module):
+            tensors = chain(autoencoder.parameters(), autoencoder.buffers())
+            return next(tensors).device
+        return self.models.denoiser.transformer.device
 
     def to(self, device: torch.device | str) -> Self:
         """The same with its models on another device; what was remembered of rigs is forgotten."""
@@ -181,7 +213,7 @@ class Pipeline:
 
     def _valid(self, sample: Sample, layout: Layout, num_frames: int) -> Bool[Tensor, "b l"] | None:
         """A latent frame is valid where all pixel frames that it stands for are."""
-        if sample.valid.shape[-1] < num_frames or bool(sample.valid.all()):
+        if sample.valid.shape[-1] < num_frames or is_true(sample.valid.all(), "samples"):
             return None
         first, rest = sample.valid[:, :1], sample.valid[:, 1:num_frames]
         rest = rest.unflatten(-1, (-1, self.models.autoencoder.temporal_factor)).all(-1)
@@ -189,19 +221,24 @@ class Pipeline:
         return layout.pack({segment: latent[:, : segment.num_frames] for segment in layout.segments}, dim=-1)
 
     def _condition(
-        self, sample: Sample, cameras: Camera | None, canvas: Canvas, pixels: Mapping[Stream, Tensor]
+        self, sample: Sample, known: Known, canvas: Canvas, pixels: Mapping[Stream, Tensor]
     ) -> Condition:
         layout = canvas.layout
         text = self.models.text.encode([instruction or "" for instruction in _instructions(sample)])
         network, packed = self.models.denoiser.transformer, None
         if network.config["camera"] is not None:
-            maps = self._no_maps(canvas, sample) if cameras is None else self.rigs.maps(cameras, self.models)
+            rig = known.cameras
+            maps = (
+                self._no_maps(canvas, sample)
+                if rig is None
+                else self.rigs.maps(rig, self.models, self.device)
+            )
             shown = {segment: maps[:, segment.view, : segment.num_frames] for segment in layout.segments}
             packed = layout.pack(shown, dim=1)
         seen = sample.video[:, :, 0] if network.stem is not None or network.still_anchor else None
         still = self._still(sample.video[:, :, :1], layout) if network.still_anchor else None
         later = {
-            stream: _later(pixels[stream], canvas, stream)
+            stream: _later(pixels[stream], known, stream)
             for stream in network.later_stems
             if stream in pixels
         }
@@ -268,14 +305,15 @@ class Pipeline:
         return sample, cameras, num_frames
 
 
-def _later(frames: Tensor, canvas: Canvas, stream: Stream) -> Float[Tensor, "b view later part 3 h w"] | None:
+def _later(frames: Tensor, known: Known, stream: Stream) -> Float[Tensor, "b view later part 3 h w"] | None:
     """What given videos (or actions) show after their first frame, zeros for the others.
 
     None where none is given.
     """
-    shown = canvas.layout.later(canvas.given, stream)
+    shown = known.layout.later(known.given, stream)
     if not shown.any():
         return None
+    shown = sent(shown, frames.device)
     return torch.where(
         shown[..., None, None, None, None], frames[:, :, 1:].unflatten(2, (shown.shape[-1], -1)), 0
     )

@@ -10,6 +10,7 @@ from typing_extensions import Self
 from action_images.canvas.layout import Stream
 from action_images.control import Gripper, bridged, to_control_steps
 from action_images.control.resample import Interpolation
+from action_images.device import DtypeName
 from action_images.errors import ActionImagesError
 from action_images.inference.clip_generator import ClipGenerator
 from action_images.inference.confidence import confidence
@@ -68,13 +69,19 @@ class GenerativePolicy:
     def load(
         cls,
         folder: Path,
-        device: str = "cpu",
+        device: str | torch.device = "auto",
         sampling: str | None = None,
-        dtype: torch.dtype = torch.float32,
+        dtype: DtypeName | torch.dtype = "float32",
+        *,
+        compiled: bool = False,
+        shared_by: int = 1,
         **settings: Any,
     ) -> Self:
         """With a folder of saved models, see `ClipGenerator.load`; `settings` are fields of the policy."""
-        return cls(ClipGenerator.load(folder, device, sampling, dtype), **settings)
+        generator = ClipGenerator.load(
+            folder, device, sampling, dtype, compiled=compiled, shared_by=shared_by
+        )
+        return cls(generator, **settings)
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -112,7 +119,7 @@ class GenerativePolicy:
         first_seed = self.seed if first_seed is None else first_seed
         stages, generator = Stages(), self.generator
         with stages.of("encode", generator.device):
-            scene = scene_of(observation, generator.clips.size).to(generator.device)
+            scene = scene_of(observation, generator.clips.size)
         seeds = range(first_seed, first_seed + num_plans)
         prediction = generator.generate(scene, self.mode, seeds, self.wanted, stages)
         with stages.of("read", generator.device):

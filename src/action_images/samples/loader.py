@@ -1,8 +1,8 @@
 """Batches made by worker processes, so that decoding never holds up the training loop."""
 
 from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from action_images.episodes.episode import EpisodeError
 from action_images.errors import ActionImagesError
 from action_images.samples.mixture import Draw, Mixture
 from action_images.samples.sample import Sample, collate, pixels_in
+from action_images.samples.to_card import Arriving, ToCard, one_ahead
 from action_images.samples.workers import Note, WorkerDiedError, made_ahead
 
 
@@ -47,14 +48,22 @@ def load(
     """Steps `start` to `start + num_steps` of training, each a batch for each kind of sample, mostly one.
 
     A step has `batch_size` samples for this rank; what is in it depends on the mixture, the step, the batch
-    size and the ranks, not on the workers. Videos reach `device` as uint8, on the CPU in memory that the
-    workers use again once a batch is dropped. Raises EpisodeError as soon as an episode turns out to be
-    damaged, or to kill the process that decodes it: nothing is skipped.
+    size and the ranks, not on the workers. Videos reach `device` as uint8: on the CPU in memory that the
+    workers use again once a batch is dropped; on a CUDA card copied ahead, through pinned memory, while the
+    step before is computed. All else stays on the CPU, where `Pipeline.encode` looks at it. Raises
+    EpisodeError as soon as an episode turns out to be damaged, or to kill the process that decodes it:
+    nothing is skipped.
     """
     if not 0 <= rank < num_ranks:
         raise ActionImagesError(f"rank {rank} does not lie in 0..{num_ranks - 1}")
     make = _Steps(mixture, batch_size, rank, num_ranks, size, group)
-    return _delivered(make, range(start, start + num_steps), num_workers, device)
+    made = _delivered(make, range(start, start + num_steps), num_workers)
+    place = torch.device(device)
+    if place.type == "cpu":
+        return made
+    if place.type == "cuda":
+        return _copied_ahead(made, place)
+    return (tuple(map(partial(_on, place), batches)) for batches in made)
 
 
 def _indices(step: int, batch_size: int, rank: int, num_ranks: int) -> list[int]:
@@ -63,21 +72,37 @@ def _indices(step: int, batch_size: int, rank: int, num_ranks: int) -> list[int]
     return list(range(first, first + batch_size * num_ranks, num_ranks))
 
 
-def _delivered(
-    make: "_Steps", steps: range, num_workers: int, device: torch.device | str
-) -> Iterator[tuple[Batch, ...]]:
+def _delivered(make: "_Steps", steps: range, num_workers: int) -> Iterator[tuple[Batch, ...]]:
     try:
         for batches in made_ahead(make, steps, num_workers):
             if isinstance(batches, EpisodeError):
                 raise batches
-            yield tuple(Batch(_on(batch.pixels, device), batch.draws) for batch in batches)
+            yield batches
             del batches  # its memory is free before the next one is waited for
     except WorkerDiedError as error:
         raise EpisodeError(f"{error}{make.working_on(error.note)}") from None
 
 
-def _on(sample: Sample, device: torch.device | str) -> Sample:
-    return sample.map(lambda tensor: tensor.to(device, non_blocking=True))
+def _on(device: torch.device, batch: Batch) -> Batch:
+    return Batch(replace(batch.pixels, video=batch.pixels.video.to(device)), batch.draws)
+
+
+def _copied_ahead(made: Iterator[tuple[Batch, ...]], device: torch.device) -> Iterator[tuple[Batch, ...]]:
+    """Steps with their videos on a card."""
+    to_card = ToCard(device)
+
+    def send(batches: tuple[Batch, ...]) -> tuple[Arriving, tuple[Batch, ...]]:
+        """The videos on their way, and all else, which no longer holds a worker's memory."""
+        arriving = to_card([batch.pixels.video for batch in batches])
+        rest = [
+            replace(batch.pixels, video=batch.pixels.video[..., :0]).map(torch.clone) for batch in batches
+        ]
+        return arriving, tuple(Batch(one, batch.draws) for one, batch in zip(rest, batches, strict=True))
+
+    for arriving, batches in one_ahead(made, send):
+        videos = arriving.arrived()
+        pairs = zip(batches, videos, strict=True)
+        yield tuple(Batch(replace(batch.pixels, video=video), batch.draws) for batch, video in pairs)
 
 
 def _batch(items: list[tuple[Sample, Draw]]) -> Batch:

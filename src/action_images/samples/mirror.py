@@ -6,6 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from action_images.device import constant
 from action_images.geometry import Camera, Pose, Trajectory
 from action_images.samples.sample import Sample
 
@@ -69,4 +70,4 @@ def _reflected(pose: Pose, axes: tuple[float, float, float]) -> Pose:
 
 
 def _signs(axes: tuple[float, float, float], like: Tensor) -> Tensor:
-    return torch.tensor(axes, dtype=like.dtype, device=like.device)
+    return constant(axes, like)

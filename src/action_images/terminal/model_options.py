@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Literal
 
 from typing_extensions import Self
 
-from action_images.errors import ActionImagesError
 from action_images.terminal.paths import GivenModels
 
 if TYPE_CHECKING:
     from action_images.inference.clip_generator import ClipGenerator
+    from action_images.model.bundle import Models
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,20 @@ class ModelOptions:
     """Folder of saved models, or shipped, which know the embedded world alone."""
     sampling: str | None = None
     """How to sample, by name (docs/model.md); the models' own if not given."""
-    device: str = "cpu"
-    """Where the models run, such as cuda or cpu."""
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    """Of the transformer and the language model."""
+    device: str = "auto"
+    """Where the models run: cuda, cuda:1, mps, cpu; auto takes the first of these that is there."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "float32"
+    """Of the transformer and the language model; auto takes what is fast on the device."""
+    compiled: bool = False
+    """Compile the network's blocks (torch.compile): a slow first clip, and other last digits."""
+    shared_by: int = 1
+    """How many cards share the tokens of each clip (docs/scale.md); on the CPU, how many processes."""
+
+    def placed(self, *, on_cluster: bool = False) -> Self:
+        """The same with a device and a dtype that are there, said on stderr; see `placing.placed`."""
+        from action_images.terminal.placing import placed
+
+        return placed(self, on_cluster=on_cluster)
 
     @property
     def folder(self) -> Path:
@@ -44,30 +54,23 @@ class ModelOptions:
 
         return models_name(self.model, self.dtype)
 
+    def load(self) -> "Models":
+        """The models, on their device."""
+        from action_images.device import place_of
+        from action_images.model.bundle import Models
+
+        place = place_of(self.device, self.dtype)
+        return Models.load(self.folder, place.dtype).to(place.device)
+
     def generator(self) -> "ClipGenerator":
         """The models, loaded and ready to generate clips."""
-        import torch
-
         from action_images.inference.clip_generator import ClipGenerator
 
-        device = checked_device(self.device)
-        return ClipGenerator.load(self.folder, device, self.sampling, getattr(torch, self.dtype))
-
-
-def checked_device(name: str) -> str:
-    """The same name; raises ActionImagesError where this machine has no such device."""
-    import torch
-
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ActionImagesError(
-            f"--device {name}: there is no such device; give cpu, cuda or cuda:1"
-        ) from error
-    num_devices = torch.cuda.device_count()
-    if device.type == "cuda" and (device.index or 0) >= num_devices:
-        raise ActionImagesError(
-            f"--device {name}: torch sees {num_devices} CUDA devices on this machine; "
-            "give --device cpu, or see that torch was installed for CUDA and the driver works"
+        return ClipGenerator.load(
+            self.folder,
+            self.device,
+            self.sampling,
+            self.dtype,
+            compiled=self.compiled,
+            shared_by=self.shared_by,
         )
-    return name

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 class WorkerOptions:
     """Where the work is done; the results are the same to the byte."""
 
-    on: Literal["local", "ray"] = "local"
-    """Here, or on the workers of a Ray cluster (docs/scale.md)."""
+    on: Literal["local", "processes", "ray"] = "local"
+    """Here, by several processes of this machine, or on the workers of a Ray cluster (docs/scale.md)."""
     workers: int | None = None
-    """How many of them; as many as the cluster has room for if not given."""
+    """How many of them; as many as there are cards, or as the cluster has room for, if not given."""
     threads: int = 1
     """Processor threads of each worker; another number may change last digits."""
 

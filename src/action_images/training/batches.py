@@ -10,6 +10,7 @@ from torch import Tensor
 
 from action_images.canvas import MODES, Canvas
 from action_images.canvas.layout import STREAMS
+from action_images.device import sent
 from action_images.diffusion import flow
 from action_images.errors import ActionImagesError
 from action_images.model.denoiser import Condition, Denoiser
@@ -66,12 +67,13 @@ def _noised(
 ) -> Noised:
     canvas, condition = pipeline.encode(sample, [MODES[_mode_name(draw)] for draw in draws], num_frames)
     device = canvas.latents.device
-    noise = torch.stack([_noise(canvas.latents[0].shape, draw) for draw in draws]).to(device)
+    noise = sent(torch.stack([_noise(canvas.latents[0].shape, draw) for draw in draws]), device)
     uniform = torch.tensor([1 - draw.uniform("noise level") for draw in draws], dtype=torch.float32)
     if recipe.drop_camera and condition.camera is not None:
-        shown = torch.tensor([draw.uniform("camera") >= recipe.drop_camera for draw in draws], device=device)
+        shown = sent(torch.tensor([draw.uniform("camera") >= recipe.drop_camera for draw in draws]), device)
         condition = replace(condition, camera=condition.camera * shown.view(-1, 1, 1, 1, 1))
-    return Noised(sample, canvas, condition, noise, flow.shifted(uniform, recipe.shift).to(device), draws)
+    level = sent(flow.shifted(uniform, recipe.shift), device)
+    return Noised(sent(sample, device), canvas, condition, noise, level, draws)
 
 
 def _noise(shape: torch.Size, draw: Draw) -> Tensor:

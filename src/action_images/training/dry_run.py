@@ -97,10 +97,9 @@ def drawn_sources(mixture: Mixture) -> Counter[str]:
     return Counter(mixture[index].source for index in range(DRAWS))
 
 
-def flops_per_second(dtype: torch.dtype, seconds: float = 0.3) -> float:
-    """What a large product of matrices reaches here: a bound that a training step stays below."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    size = 8192 if device == "cuda" else 1024
+def flops_per_second(device: torch.device, dtype: torch.dtype, seconds: float = 0.3) -> float:
+    """What a large product of matrices reaches on a device: a bound that a training step stays below."""
+    size = 1024 if device.type == "cpu" else 8192
     left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     (left @ right).sum().item()
     start, number = time.perf_counter(), 0

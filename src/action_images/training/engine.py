@@ -10,11 +10,12 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
+from torch.distributed.tensor import DTensor
 from typing_extensions import Self
 
+from action_images.device import number_of
 from action_images.model.denoiser import CanvasDenoiser
 from action_images.training.checkpoint import OptimizerState, TorchState
-from action_images.training.fsdp import whole
 from action_images.training.optimizer import build_optimizer
 from action_images.training.recipe import Recipe
 
@@ -92,7 +93,9 @@ class TorchEngine:
         """See `Engine`; it takes no step either where the loss is not finite."""
         clipped = self.accelerator.clip_grad_norm_(self.module.parameters(), self.recipe.clip_gradient)
         assert isinstance(clipped, Tensor)
-        norm = float(whole(clipped))
+        # In pieces (FSDP2) the norm is a DTensor.
+        whole_norm = clipped.full_tensor() if isinstance(clipped, DTensor) else clipped
+        norm = number_of(whole_norm, "gradient norm")
         if math.isfinite(loss) and math.isfinite(norm):
             self.optimizer.step()
         self.optimizer.zero_grad()

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from action_images.device import place_of
 from action_images.episodes.dataset import Dataset
 from action_images.episodes.episode import EpisodeError
 from action_images.files.lock import alone_in
@@ -35,7 +36,7 @@ class Encoding:
     views: tuple[str, ...]
     cutting: Cutting
     size: tuple[int, int]
-    device: str = "cpu"
+    device: str = "auto"
 
     def key(self) -> str:
         """All that latents depend on besides a window's address.
@@ -63,13 +64,13 @@ class Encoding:
 
     def cache(self) -> LatentCache:
         """The cache, which encodes what it does not have yet."""
-        autoencoder = load_autoencoder(self.model / "vae")
+        autoencoder, place = load_autoencoder(self.model / "vae"), place_of(self.device)
         if isinstance(autoencoder, torch.nn.Module):
-            autoencoder.to(self.device)
+            autoencoder.to(place.device)
 
         @torch.no_grad()
         def encode(video: Tensor) -> Tensor:
-            return autoencoder.encode(video.to(self.device)[None])[0].float()
+            return autoencoder.encode(video.to(place.device)[None])[0].float()
 
         return LatentCache(self.folder, encode, self.key())
 

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from action_images.canvas import MODES
+from action_images.device import sent, to_cpu
 from action_images.diffusion import flow
 from action_images.geometry import Trajectory
 from action_images.inference.clip_generator import ClipGenerator
@@ -104,13 +105,14 @@ def _losses_by_level(
 ) -> dict[str, Float[Tensor, "b"]]:
     """The squared error of the clean latents at some noise levels, by name."""
     canvas, condition = generator.pipeline.encode(given, MODES[mode], generator.clips.num_frames)
-    noise = torch.stack([_noise(canvas.latents[0].shape, draw) for draw in draws]).to(canvas.latents.device)
+    noise = torch.stack([_noise(canvas.latents[0].shape, draw) for draw in draws])
+    noise = sent(noise, canvas.latents.device)
     losses = {}
     for level in LEVELS:
         levels = torch.full((len(draws),), level, device=canvas.latents.device)
         noised = replace(canvas, latents=flow.noised(canvas, noise, levels))
         velocity = generator.pipeline.models.denoiser(noised, levels, condition)
-        losses[f"loss {level:g}"] = flow.loss(velocity, canvas, noise, levels.square()).cpu()
+        losses[f"loss {level:g}"] = to_cpu(flow.loss(velocity, canvas, noise, levels.square()), "paths")
     return losses
 
 

@@ -15,6 +15,7 @@ from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin, In
 from torch import Tensor, distributed
 from torch.distributed.fsdp import MixedPrecisionPolicy
 
+from action_images.device import number_of, place_of, to_cpu
 from action_images.errors import ActionImagesError
 from action_images.training import deepspeed
 
@@ -31,15 +32,20 @@ NOTHING = frozenset({"", "no", "1", "auto"})
 """Values (in lower case) by which they say nothing."""
 
 
-def join_processes(mixed_precision: str, **options: Any) -> Accelerator:
-    """This process's place among all.
+def join_processes(mixed_precision: str, device: str = "auto", **options: Any) -> Accelerator:
+    """This process's place among all, on a device as `device.place_of` takes it.
 
-    Raises ValueError for kinds of sharing whose state cannot be saved here.
+    Several processes on cards have one each, which accelerate gives them. Raises ActionImagesError for a
+    device that is not there, and for kinds of sharing whose state cannot be saved here.
     """
     _check_leftovers()
     # Without being told of the CPU, accelerate takes each of several processes for the only one, and
     # DeepSpeed warns.
-    cpu = not torch.accelerator.is_available()
+    dtype = torch.bfloat16 if mixed_precision == "bf16" else torch.float32
+    place = place_of(device, dtype).device
+    cpu = place.type == "cpu"
+    if place.type == "cuda" and "LOCAL_RANK" not in os.environ:
+        torch.cuda.set_device(place)  # the card that accelerate takes
     if cpu:
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
     if deepspeed.wanted():
@@ -115,12 +121,12 @@ def agreed(accelerator: Accelerator, *, stop: bool, due: Sequence[bool]) -> tupl
     if accelerator.num_processes > 1:
         votes = accelerator.reduce(torch.tensor(said, dtype=torch.float32, device=accelerator.device), "sum")
         assert isinstance(votes, Tensor)
-        said = [vote > 0 for vote in votes.tolist()]
+        said = [vote > 0 for vote in to_cpu(votes, "votes").tolist()]
     return said[0], said[1:]
 
 
-def summed(accelerator: Accelerator, value: Tensor) -> float:
-    """The sum of a number of each process."""
+def summed(accelerator: Accelerator, value: Tensor, name: str) -> float:
+    """The sum of a number of each process; `name` is that of its move in `device.MOVES`."""
     total = accelerator.reduce(value, "sum")
     assert isinstance(total, Tensor)
-    return total.item()
+    return number_of(total, name)

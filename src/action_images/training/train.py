@@ -70,10 +70,13 @@ def train(
     show: Show | None = None,
     trackers: tuple[str, ...] = (),
     objective: Objective = ACTION_IMAGES,
+    *,
+    device: str = "auto",
 ) -> Path:
     """Run a recipe to its end, or on from where `out` stands, and return the folder of the finished models.
 
-    `objective` is what the recipe's `learns` names (see `recipes.objective_of`).
+    `objective` is what the recipe's `learns` names (see `recipes.objective_of`), `device` one that
+    `device.place_of` takes; each of several processes has its own of that kind.
 
     Interrupted (see `interruption.ASKING`) it saves and raises KeyboardInterrupt. Raises ActionImagesError
     where another process trains in `out`, or where it holds a run of another recipe, naming what differs;
@@ -81,7 +84,7 @@ def train(
     """
     # Opened first: what is wrong with it must not leave a run behind that has not begun.
     validation = Validation.of(recipe, clips_of(recipe), objective) if recipe.validation else None
-    accelerator = joined(recipe, out, trackers, objective)
+    accelerator = joined(recipe, out, trackers, objective, device=device)
     with alone_with_run(accelerator, out):
         run = Run.start(recipe, out, trackers, objective, accelerator=accelerator)
         with interruptible() as interrupted, run.log:
@@ -101,12 +104,20 @@ def train(
 
 
 def joined(
-    recipe: Recipe, out: Path, trackers: tuple[str, ...] = (), objective: Objective = ACTION_IMAGES
+    recipe: Recipe,
+    out: Path,
+    trackers: tuple[str, ...] = (),
+    objective: Objective = ACTION_IMAGES,
+    *,
+    device: str = "auto",
 ) -> Accelerator:
-    """This process's place among all; raises ActionImagesError where they cannot run the recipe."""
+    """This process's place among all; raises ActionImagesError where they cannot run the recipe, or where the
+    device is not there."""
     check_trackers(trackers)
     _check_objective(objective, recipe)
-    accelerator = join_processes(recipe.mixed_precision, log_with=list(trackers) or None, project_dir=out)
+    accelerator = join_processes(
+        recipe.mixed_precision, device, log_with=list(trackers) or None, project_dir=out
+    )
     share_of(recipe, accelerator.num_processes)
     return accelerator
 
@@ -231,7 +242,7 @@ class Run:
         for number, part in enumerate(parts, 1):
             compute = partial(self._share_of_loss, part, num_samples)
             total += self.engine.accumulate(compute, last=number == num_parts)
-        return summed(self.accelerator, total) / self.accelerator.num_processes
+        return summed(self.accelerator, total, "loss") / self.accelerator.num_processes
 
     def _share_of_loss(self, part: Noised, num_samples: int) -> Tensor:
         """What some samples add to the mean loss of all samples of this process."""
@@ -255,7 +266,7 @@ class Run:
             if show is not None and is_main:
                 show(self.progress.step, judged)
             mine = torch.tensor(judged.score if is_main else 0.0, device=self.accelerator.device)
-            score = summed(self.accelerator, mine)  # that of the first process, in all
+            score = summed(self.accelerator, mine, "score")  # that of the first process, in all
             best = self.progress.best
             is_better = math.isfinite(score) and (best is None or score < best)
             if is_better:

@@ -91,7 +91,7 @@ class Validation:
         batches: list[Figures] = []
         first: Shown | None = None
         for truth, draws in self.batches(mode, self._windows_at_once(generator, mode)):
-            given = _given(truth.to(generator.device), mode)
+            given = _given(truth, mode)
             predicted = self.objective.predict(generator, given, mode, draws)
             batches.append(figures_of(truth, predicted))
             if first is None:

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from typing_extensions import Self
 
+from action_images.device import is_true
 from action_images.errors import ActionImagesError
 from action_images.model.autoencoders.autoencoder import check_size, num_latent_frames
 from action_images.model.loading import load_module
@@ -40,6 +41,7 @@ class PcaAutoencoder(ModelMixin, ConfigMixin):
         self.channels, self.spatial_factor, self.temporal_factor = channels, spatial_factor, temporal_factor
         self.first = PatchBasis(3 * spatial_factor**2, channels)
         self.rest = PatchBasis(3 * spatial_factor**2 * temporal_factor, channels)
+        self._was_fitted = False
 
     @classmethod
     def new(cls, **config: Any) -> Self:
@@ -72,10 +74,7 @@ class PcaAutoencoder(ModelMixin, ConfigMixin):
     @torch.no_grad()
     def encode(self, video: Float[Tensor, "*batch frame 3 height width"]) -> Float[Tensor, "*batch c l h w"]:
         """Video in [-1, 1] to latents, float32."""
-        if not self.first.scale:
-            raise ActionImagesError(
-                "this patch autoencoder is not fitted yet; call fit on training clips, or load a fitted one"
-            )
+        self._check_fitted()
         first, rest = self._patches(video)
         return torch.cat([self.first.encode(first), self.rest.encode(rest)], -4).movedim(-1, -4)
 
@@ -92,6 +91,14 @@ class PcaAutoencoder(ModelMixin, ConfigMixin):
             patches = patches.movedim((-4, -3, -2, -1), (-6, -5, -3, -1))
             videos.append(patches.flatten(-2).flatten(-3, -2).flatten(-5, -4))
         return torch.cat(videos, -4)
+
+    def _check_fitted(self) -> None:
+        """Raise ActionImagesError before it is fitted; its device is asked until it once was."""
+        self._was_fitted = self._was_fitted or is_true(self.first.scale != 0, "fitted")
+        if not self._was_fitted:
+            raise ActionImagesError(
+                "this patch autoencoder is not fitted yet; call fit on training clips, or load a fitted one"
+            )
 
     def _patches(self, video: Tensor) -> tuple[Tensor, Tensor]:
         """The first frame's patches and the rest's, (*batch l h w numbers) each."""

@@ -200,8 +200,13 @@ class Conditioned(nn.Module):
             return tokens + stem(tokens.new_zeros(0, self.config["motion_frames"], 3, pixels, pixels)).sum()
         is_given = layout.later(_needed(shown.given, "given", LATER_STEMS[stream]), stream)  # b view later
         _, width, _, rows, columns = tokens.shape
-        seen = tokens.new_zeros(*is_given.shape, width, rows, columns)
-        seen[is_given] = stem(frames[is_given]).type_as(seen)
+        if tokens.device.type == "cpu":
+            seen = tokens.new_zeros(*is_given.shape, width, rows, columns)
+            seen[is_given] = stem(frames[is_given]).type_as(seen)
+        else:
+            # How many are given is known on the device alone; to ask would wait for it.
+            seen = stem(frames.flatten(0, 2)).type_as(tokens).unflatten(0, is_given.shape)
+            seen = torch.where(is_given[..., None, None, None], seen, 0.0)
         # First frames come before the later ones: nothing is added to them here.
         seen = F.pad(seen, (0, 0, 0, 0, 0, 0, 1, 0))
         view, place = layout.view_of_frame(tokens.device), layout.place_of_frame(tokens.device)

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from action_images.device import constant
 from action_images.errors import ActionImagesError
 from action_images.geometry import Camera, Pose
 from action_images.geometry.plucker import plucker_map
@@ -61,7 +62,7 @@ def _release_reference(cameras: Camera) -> Pose:
     """The first view's first camera with RLBench's axes (x left, y up, z forward), in which the release was
     trained."""
     first = cameras[:, :1, :1].world_from_camera
-    turn = torch.tensor([-1.0, -1.0, 1.0], dtype=first.dtype, device=first.device)
+    turn = constant([-1.0, -1.0, 1.0], first.rotation)
     return Pose(first.rotation * turn, first.translation)
 
 

@@ -1,0 +1,236 @@
+"""Where models run and in what numbers, chosen here alone; and all moves to the CPU, each with its reason."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any, Literal, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from action_images.errors import ActionImagesError
+from action_images.structs import Struct
+
+DtypeName = Literal["auto", "float32", "bfloat16"]
+"""What a user may ask for; float16 is not among them: Wan's activations leave its range."""
+Sendable = TypeVar("Sendable", bound=Tensor | Struct)
+ENOUGH = 1.25
+"""bfloat16 must be so much faster than float32 to be chosen on a processor."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A device that is there, the dtype of the large networks on it, and why these."""
+
+    device: torch.device
+    dtype: torch.dtype
+    why: str
+
+    @property
+    def line(self) -> str:
+        """The one line that a command says at its start."""
+        return f"runs on {self.device} in {dtype_name(self.dtype)}: {self.why}"
+
+
+def place_of(device: str | torch.device = "auto", dtype: DtypeName | torch.dtype = "float32") -> Place:
+    """The device and dtype that are asked for; `auto` chooses.
+
+    A device of `auto` is CUDA, else MPS, else the CPU. A dtype of `auto` is bfloat16 on cards that have it,
+    float32 on MPS, and on the CPU what a short measurement finds faster. Raises ActionImagesError, with the
+    cure, for a device that is not there and for a dtype that it lacks.
+    """
+    found, why = _device(str(device))
+    if isinstance(dtype, torch.dtype):
+        return Place(found, _checked(found, dtype), why)
+    if dtype != "auto":
+        return Place(found, _checked(found, getattr(torch, dtype)), why)
+    kind, because = _dtype(found)
+    return Place(found, kind, f"{why}; {because}")
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """A dtype as options and files name it."""
+    return str(dtype).removeprefix("torch.")
+
+
+def _device(name: str) -> tuple[torch.device, str]:
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda:0"), f"the first CUDA card, {torch.cuda.get_device_name(0)}"
+        if torch.backends.mps.is_available():
+            return torch.device("mps"), "Apple's GPU, as there is no CUDA card"
+        return torch.device("cpu"), "torch sees neither a CUDA card nor Apple's GPU"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ActionImagesError(
+            f"--device {name}: there is no such device; give auto, cpu, cuda, cuda:1 or mps"
+        ) from error
+    if device.type == "cuda":
+        return _cuda(device), "as asked for"
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise ActionImagesError(f"--device {name}: this is no Apple computer with a GPU; give --device cpu")
+    if device.type not in ("cpu", "mps"):
+        raise ActionImagesError(f"--device {name}: models run on auto, cpu, cuda, cuda:1 or mps; give one")
+    return device, "as asked for"
+
+
+def _cuda(device: torch.device) -> torch.device:
+    """The same with its number."""
+    if torch.version.cuda is None:
+        raise ActionImagesError(
+            f"--device {device}: this torch was built without CUDA; install a CUDA build of "
+            f"torch {torch.__version__.split('+')[0]}, or give --device cpu"
+        )
+    count = torch.cuda.device_count()
+    if not count:
+        raise ActionImagesError(
+            f"--device {device}: torch (CUDA {torch.version.cuda}) finds no card; "
+            "see that nvidia-smi lists one and that its driver is as new as that CUDA, or give --device cpu"
+        )
+    number = device.index or 0
+    if number >= count:
+        raise ActionImagesError(
+            f"--device {device}: this machine has {count} CUDA cards, the last is cuda:{count - 1}; give that"
+        )
+    return torch.device("cuda", number)
+
+
+def _checked(device: torch.device, dtype: torch.dtype) -> torch.dtype:
+    """The same dtype, if the device multiplies in it."""
+    if device.type == "cuda" and dtype is torch.bfloat16 and not _has_bfloat16(device):
+        name = torch.cuda.get_device_name(device)
+        raise ActionImagesError(
+            f"--dtype bfloat16: {name} ({device}) has no bfloat16 products; give --dtype float32"
+        )
+    try:
+        one = torch.ones(2, 2, device=device, dtype=dtype)
+        _ = one @ one
+    except (RuntimeError, TypeError) as error:
+        raise ActionImagesError(
+            f"--dtype {dtype_name(dtype)}: {device} cannot multiply in it; give --dtype float32"
+        ) from error
+    return dtype
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    """Whether a card multiplies in bfloat16 itself (compute capability 8.0, Ampere, and later)."""
+    return torch.cuda.get_device_capability(device)[0] >= 8
+
+
+def _dtype(device: torch.device) -> tuple[torch.dtype, str]:
+    if device.type == "cuda":
+        if _has_bfloat16(device):
+            return torch.bfloat16, "the card has bfloat16"
+        return torch.float32, "the card has no bfloat16"
+    if device.type == "mps":
+        return torch.float32, "float32 on Apple's GPU"
+    gain = bfloat16_gain()
+    measured = f"bfloat16 measured {gain:.2f} times as fast as float32 on this processor"
+    return (torch.bfloat16 if gain >= ENOUGH else torch.float32), f"{measured}, {ENOUGH} is enough"
+
+
+@cache
+def bfloat16_gain(tokens: int = 576, width: int = 192, repeats: int = 9) -> float:
+    """How many times faster a block's feed-forward part runs in bfloat16 than in float32 on this processor.
+
+    Measured once in a process, in about 0.1 s, at the sizes of `tiny`: weights are cast ahead, activations
+    stay in bfloat16 but for the norm, as in the models' blocks. The two take turns, and the fastest of each
+    counts.
+    """
+    layers = nn.Sequential(
+        nn.Linear(width, 3 * width), nn.GELU(approximate="tanh"), nn.Linear(3 * width, width)
+    )
+    half = nn.Sequential(
+        nn.Linear(width, 3 * width), nn.GELU(approximate="tanh"), nn.Linear(3 * width, width)
+    )
+    half.load_state_dict(layers.state_dict())
+    half.to(torch.bfloat16)
+    tokens_in = torch.linspace(-1, 1, tokens * width).view(1, tokens, width)
+    runs = (partial(_block, layers, tokens_in), partial(_block, half, tokens_in.bfloat16()))
+    fastest = [float("inf"), float("inf")]
+    with torch.no_grad():
+        for _ in range(repeats):
+            for number, run in enumerate(runs):
+                fastest[number] = min(fastest[number], _seconds(run))
+    return fastest[0] / fastest[1]
+
+
+def _block(layers: nn.Module, tokens: Tensor) -> Tensor:
+    normed = F.layer_norm(tokens.float(), tokens.shape[-1:]).type_as(tokens)
+    return tokens + layers(normed)
+
+
+def _seconds(run: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+MOVES: Mapping[str, str] = {
+    "clip": "pixels of a finished clip; all that follows is done on the CPU",
+    "images to read": "a reading solves many small systems in float64, one kernel launch each on a card",
+    "paths": "paths and errors of held-out samples, once a batch",
+    "loss": "the loss of a step: for the log, and to stop at one that is no number",
+    "gradient norm": "the norm of a step's gradient, likewise",
+    "score": "the score of a validation, which all processes share",
+    "votes": "whether to stop, to validate and to save: the same in all processes, once a step",
+    "step cache": "how far two velocities agree decides whether a step is skipped (only with a step cache)",
+    "still video": "whether a video was imagined decides whether one that stands still is decoded too",
+    "fitted": "whether a patch autoencoder was fitted, at its first use",
+    "clip to share": "what is known of a clip that several devices share, once for each of them",
+    "samples": "samples that a caller has put on the device before they are encoded",
+}
+"""What moves from a device to the CPU, each of which waits for the device, and why it is meant."""
+
+Move = Callable[[str, Any], Any]
+_watcher: ContextVar[Move | None] = ContextVar("watcher", default=None)
+
+
+def to_cpu(value: Any, name: str) -> Any:
+    """A tensor or a Struct on the CPU; `name` is that of its move in MOVES."""
+    if value.device.type == "cpu":
+        return value
+    watcher = _watcher.get()
+    return value.to("cpu") if watcher is None else watcher(_known(name), value)
+
+
+def is_true(value: Tensor, name: str) -> bool:
+    """A boolean tensor of one number as Python's; `name` as in `to_cpu`."""
+    return bool(to_cpu(value, name))
+
+
+def number_of(value: Tensor, name: str) -> float:
+    """A tensor of one number as Python's; `name` as in `to_cpu`."""
+    return float(to_cpu(value, name))
+
+
+@contextmanager
+def moves_watched(watcher: Move) -> Iterator[None]:
+    """Let `watcher(name, value)` make all moves to the CPU: to count them, or where there is no device."""
+    token = _watcher.set(watcher)
+    try:
+        yield
+    finally:
+        _watcher.reset(token)
+
+
+def sent(value: Sendable, device: torch.device) -> Sendable:
+    """A tensor or a Struct on a device, by copies that do not wait for what the device still computes."""
+    if isinstance(value, Tensor):
+        return value.to(device, non_blocking=device.type == "cuda")
+    return value.map(lambda tensor: sent(tensor, device))
+
+
+def constant(values: Sequence[Any], like: Tensor) -> Tensor:
+    """Numbers in the dtype and on the device of another tensor, which is not waited for."""
+    return sent(torch.tensor(values, dtype=like.dtype, device="cpu"), like.device)
+
+
+def _known(name: str) -> str:
+    assert name in MOVES, f"'{name}' is no move of device.MOVES"
+    return name

@@ -1,0 +1,74 @@
+"""Work on numbered items by several processes of this machine, each with a card of its own where it can."""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+
+from action_images.errors import ActionImagesError
+from action_images.parallel.pool import pool_of
+
+Result = TypeVar("Result")
+AHEAD = 2
+"""So many items are under way for each process: results wait for those before them."""
+
+
+@dataclass(frozen=True)
+class OnProcesses:
+    """An `Executor`: so many processes of this machine; results come in the items' order.
+
+    The same bytes as one process gives with as many threads. Raises OSError where a process is killed: what
+    was handed over before stands, and the same call goes on there.
+    """
+
+    num_workers: int
+    num_threads: int = 1
+    on_cards: bool = False
+    """Whether each is given one of the CUDA cards that torch sees here, in turn."""
+
+    def __post_init__(self) -> None:
+        if self.num_workers < 1 or self.num_threads < 1:
+            raise ActionImagesError(f"{self}: there is at least one worker, with at least one thread")
+
+    def __call__(
+        self, begin: Callable[[], Callable[[int], Result]], items: Sequence[int]
+    ) -> Iterator[Result]:
+        """Results in the items' order; what the work raises is raised here."""
+        number = min(self.num_workers, len(items))
+        if not number:
+            return
+        waiting: deque[int] = deque(items)
+        running: deque[Future[Result]] = deque()
+        with pool_of(number, _prepare, (begin, self.num_threads), on_cards=self.on_cards) as pool:
+            try:
+                while waiting or running:
+                    while waiting and len(running) < AHEAD * number:
+                        running.append(pool.submit(_work, waiting.popleft()))
+                    yield running.popleft().result()
+            except BrokenProcessPool as error:
+                raise OSError(
+                    "a worker process was killed, or ran out of memory; "
+                    "the same command goes on after what is done"
+                ) from error
+            finally:
+                for one in running:
+                    one.cancel()
+
+
+_begun: list[Any] = []
+
+
+def _prepare(begin: Callable[[], Any], num_threads: int) -> None:
+    torch.set_num_threads(num_threads)
+    _begun.append(begin)
+
+
+def _work(item: int) -> Any:
+    # Begun when first asked: what goes wrong in it is then told like everything else.
+    if len(_begun) == 1:
+        _begun.append(_begun[0]())
+    return _begun[1](item)
