@@ -108,9 +108,8 @@ def test_a_dry_run_and_the_card_count_the_episodes_of_the_part_alone(
 
 
 def test_every_option_of_a_recipe_is_explained(capsys):
-    with pytest.raises(SystemExit):
-        main(["train", "debug", "--help"])
-    lines = [line.strip("│ ") for line in capsys.readouterr().out.splitlines()]
+    assert main(["train", "debug", "--help"]) == 0
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
     bare = [
         option
         for option, words in pairwise(lines)
