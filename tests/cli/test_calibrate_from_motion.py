@@ -8,8 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from action_images.calibration.from_motion.apply import apply, redeclared
+from action_images.calibration.from_motion.gather import Followable, gather
+from action_images.calibration.from_motion.judge import judge
 from action_images.calibration.from_motion.pinhole import Pinhole
 from action_images.calibration.from_motion.predicted import distance_px, tool_points
+from action_images.calibration.from_motion.report import usable_cameras
+from action_images.calibration.from_motion.search import calibrate_from_motion
 from action_images.cli import main
 from action_images.episodes.cameras_file import load_cameras
 from action_images.episodes.dataset import Dataset, DatasetWriter
@@ -101,25 +106,29 @@ def test_a_wrong_tool_frame_is_shown_by_one_click(demonstrations, tmp_path, caps
     assert "'tool_offset'" in capsys.readouterr().out
 
 
-def test_what_was_declared_wrongly_is_declared_rightly_where_that_is_asked(tmp_path, capsys):
+def test_what_was_declared_wrongly_is_declared_rightly_where_that_is_asked(tmp_path):
     folder = write_set(tmp_path / "set")
     tool = {**TOOL, "rotation": "quaternion_wxyz"}
     (folder / "calibration.json").write_text(json.dumps({"tool": tool}))
-    command = ["calibrate", "from_motion", str(folder), "--views", "left", "--out", str(tmp_path / "out")]
-    assert main([*command, "--workers", "0", "--apply"]) == 0
-    assert "x y z w" in capsys.readouterr().out
+    gathered = gather(Followable(folder, ("left",)), tmp_path / "out", num_workers=0)
+    result = calibrate_from_motion(gathered, conventions=["quaternion xyzw"])
+    assert redeclared(folder, result.convention) == "quaternion_xyzw"
+    findings = judge(result)
+    assert usable_cameras(result, findings) == {}
+    apply(folder, result, usable_cameras(result, findings, redeclared=True))
     written = json.loads((folder / "calibration.json").read_text())
     assert written["tool"] == TOOL
     assert list(written["views"]) == ["left"]
-    assert miss_px(tmp_path / "out", "left") < 1.0
-    assert (
-        main(
-            ["import", str(folder), "--views", "left", "--out", str(tmp_path / "imported"), "--workers", "0"]
-        )
-        == 0
-    )
-    episode = Dataset(tmp_path / "imported")[0]
-    assert episode.view("left").camera is not None
+    out = tmp_path / "imported"
+    assert main(["import", str(folder), "--views", "left", "--out", str(out), "--workers", "0"]) == 0
+    found = Pinhole.of(Dataset(out)[0].view("left").camera)
+    assert distance_px(found, CAMERAS["left"], tool_points(POSES)) < 1.0
+
+
+def test_a_set_of_ours_has_no_calibration_json_to_write_into(demonstrations, tmp_path, capsys):
+    command = ["calibrate", "from_motion", str(demonstrations), "--out", str(tmp_path / "out"), "--apply"]
+    assert main([*command, "--as-declared", "--workers", "0", "--views", "left"]) == 2
+    assert "give cameras.json when you import this set" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
