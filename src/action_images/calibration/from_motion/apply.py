@@ -43,18 +43,24 @@ def redeclared(dataset: Path, convention: str) -> str | None:
     return word if word in ROTATIONS else None
 
 
-def apply(dataset: Path, result: SetResult, cameras: Mapping[str, Camera]) -> Path:
-    """Write cameras, and the rotation's notation where another was found, into calibration.json.
-
-    Everything else in it stays. Raises CalibrationError where the set has none, or where no word declares
-    what was found.
-    """
+def check_applicable(dataset: Path) -> None:
+    """Raise CalibrationError unless a set has a calibration.json that can be written into."""
     path = dataset / CALIBRATION
     if not path.is_file() or not (dataset / INFO).is_file():
         cure = (
             "--apply writes into a LeRobot set's calibration.json; give cameras.json when you import this set"
         )
         raise CalibrationError(f"{path}: is not there; {cure}")
+
+
+def apply(dataset: Path, result: SetResult, cameras: Mapping[str, Camera]) -> Path:
+    """Write cameras, and the rotation's notation where another was found, into calibration.json.
+
+    Everything else in it stays. Raises CalibrationError where the set has none, or where no word declares
+    what was found.
+    """
+    check_applicable(dataset)
+    path = dataset / CALIBRATION
     content = read_json(path)
     if result.convention != DECLARED:
         word = redeclared(dataset, result.convention)

@@ -57,7 +57,7 @@ class FromMotion:
 
 def run(what: FromMotion) -> int:
     """Calibrate, write, and say what was found; the exit code is 1 where no camera may be used."""
-    from action_images.calibration.from_motion.apply import declared_frames
+    from action_images.calibration.from_motion.apply import check_applicable, declared_frames
     from action_images.calibration.from_motion.gather import Followable, gather
     from action_images.calibration.from_motion.judge import judge
     from action_images.calibration.from_motion.search import calibrate_from_motion
@@ -67,6 +67,8 @@ def run(what: FromMotion) -> int:
     from action_images.terminal.progress import counting
 
     _check(what)
+    if what.apply:
+        check_applicable(what.dataset)
     asked, also = _asked(what)
     source = Followable(what.dataset, what.views, what.fps)
     with alone_in(what.out):
