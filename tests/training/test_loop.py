@@ -264,6 +264,20 @@ def test_who_is_asked_to_stop_finishes_the_step_saves_and_stops(recipe, tmp_path
     assert signal.getsignal(asked) is before
 
 
+def test_a_run_stopped_before_its_last_validation_makes_up_for_it(recipe, tmp_path):
+    judged = replace(recipe, num_steps=2, validate_minutes=100.0)
+    train(judged, tmp_path / "whole")
+    run = Run.start(judged, tmp_path / "stopped")
+    for step, batches in run.steps():
+        run.learn(step, batches)
+    run.save()
+    train(judged, tmp_path / "stopped")
+    assert_same_weights(tmp_path / "stopped" / "best", tmp_path / "whole" / "best")
+    states = [load(checkpoints(tmp_path / one / "checkpoints")[-1])[1] for one in ("whole", "stopped")]
+    assert states[0].best == states[1].best
+    assert states[0].judged == states[1].judged == 2
+
+
 def test_a_lost_terminal_is_ignored_where_it_was_before():
     found = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
@@ -295,7 +309,7 @@ def test_what_a_killed_save_left_is_gone_when_the_run_goes_on(plain, tmp_path):
     for folder in left:
         folder.mkdir()
         (folder / "tensors.safetensors").write_bytes(b"0" * 10)
-    unfinished = tmp_path / ".recipe.json.abc.part.json"
+    unfinished = tmp_path / ".recipe.json.abcdefgh.part.json"
     unfinished.write_text("{")
     # Killed between the two renames: the old one is all there is.
     (tmp_path / "checkpoints" / "step-00000001").rename(tmp_path / "checkpoints" / ".step-00000001.old")

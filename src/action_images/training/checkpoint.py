@@ -33,13 +33,15 @@ PREFIX = "step-"
 class Progress:
     """Where a run stands.
 
-    How many steps are done, the fingerprint of its data's order, and its best validation so far.
+    How many steps are done, the fingerprint of its data's order, its best validation so far, and after how
+    many steps the last validation was.
     """
 
     step: int
     fingerprint: int
     best: float | None = None
     seconds: float = 0.0
+    judged: int | None = None
 
 
 @runtime_checkable
@@ -219,10 +221,13 @@ def load(checkpoint: Path) -> tuple[Stored, Progress]:
 def _progress(said: Mapping[str, Any]) -> Progress:
     """What `state.json` says; raises ActionImagesError, naming it, for a value that cannot be."""
     for name, value in said.items():
-        is_whole = isinstance(value, int) and not isinstance(value, bool)
-        if name in ("step", "fingerprint") and not (is_whole and value >= 0):
+        if name in ("step", "fingerprint", "judged") and not _is_count(name, value):
             raise ActionImagesError(f"{name} is a whole number of at least 0, not {value!r}")
-        is_finite = is_whole or (isinstance(value, float) and math.isfinite(value))
+        is_finite = type(value) is int or (isinstance(value, float) and math.isfinite(value))
         if name in ("best", "seconds") and not (is_finite or (name == "best" and value is None)):
             raise ActionImagesError(f"{name} is a finite number, not {value!r}")
     return Progress(**said)
+
+
+def _is_count(name: str, value: Any) -> bool:
+    return (type(value) is int and value >= 0) or (name == "judged" and value is None)

@@ -100,6 +100,9 @@ def train(
                     run.validate(validation, show)
                 if stop:
                     raise KeyboardInterrupt
+            if validation is not None and run.progress.judged != run.progress.step:
+                # A former process was stopped between the last step and its validation.
+                run.validate(validation, show)
         return run.finish()
 
 
@@ -257,7 +260,7 @@ class Run:
     def validate(self, validation: Validation, show: Show | None) -> None:
         """Judge the EMA on held-out windows, and keep it in `best/` where it is the best so far.
 
-        A checkpoint of this step is there already (a validation may fail); it learns of the best.
+        A checkpoint of this step is there already (a validation may fail); it learns that it was judged.
         """
         is_main = self.accelerator.is_main_process
         with self.averaged() as models:
@@ -269,11 +272,12 @@ class Run:
             score = summed(self.accelerator, mine, "score")  # that of the first process, in all
             best = self.progress.best
             is_better = math.isfinite(score) and (best is None or score < best)
+            self.progress = replace(self.progress, judged=self.progress.step)
             if is_better:
                 self.progress = replace(self.progress, best=score)
                 self._export(models, self.out / BEST)
-                if is_main:
-                    checkpoint.note(self.out / CHECKPOINTS, self.progress)
+            if is_main:
+                checkpoint.note(self.out / CHECKPOINTS, self.progress)
 
     @contextmanager
     def averaged(self) -> Iterator[Models]:
