@@ -87,10 +87,12 @@ def attack(
         rng, folder = random.Random(f"{seed} {writer.name}"), scratch / writer.name
         (folder / "in").mkdir(parents=True)
         writer.write(folder / "in")
-        whole = run(writer.command(folder / "in", folder / "whole"), folder / "process", LIMIT_S)
+        # In the same place: pages name the folder that they lie in.
+        whole = run(writer.command(folder / "in", folder / "out"), folder / "process", LIMIT_S)
         if whole.code != 0:
             raise RuntimeError(f"{writer.name} undisturbed: code {whole.code}: {whole.errors}")
-        expected, left = _content(folder / "whole"), kills_each
+        expected, left = _content(folder / "out"), kills_each
+        shutil.rmtree(folder / "out")
         while left:
             one = _round(writer, folder, min(left, rng.randint(1, MOST_KILLS)), whole.seconds, rng, expected)
             left -= one.num_kills
