@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from forked import run
-from inputs import INPUTS, Input
+from inputs import INPUTS
 from verdicts import LIMIT_S, Attempt, judged
 
 SECRET = "only-the-owner-may-read-this"
@@ -41,14 +41,18 @@ def attack(scratch: Path) -> Iterator[Attempt]:
     outside.mkdir(parents=True)
     (outside / "secret.txt").write_text(f"{SECRET}\n")
     for number, one in enumerate(all_hostile()):
-        yield _once(one, KINDS[one.kind], scratch / f"{number}", outside)
+        whole = scratch / "whole" / one.kind
+        if not whole.is_dir():
+            whole.mkdir(parents=True)
+            KINDS[one.kind].write(whole)
+        yield _once(one, whole, scratch / f"{number}", outside)
         shutil.rmtree(scratch / f"{number}")
 
 
-def _once(one: Hostile, kind: Input, folder: Path, outside: Path) -> Attempt:
-    (folder / "in").mkdir(parents=True)
+def _once(one: Hostile, whole: Path, folder: Path, outside: Path) -> Attempt:
+    kind = KINDS[one.kind]
+    shutil.copytree(whole, folder / "in")
     (folder / "out").mkdir()
-    kind.write(folder / "in")
     one.spoil(folder / "in", outside)
     before = sorted(outside.iterdir())
     ended = run(kind.command(folder / "in", folder / "out"), folder / "process", LIMIT_S)
@@ -153,7 +157,7 @@ def _links() -> Iterator[Hostile]:
     places = {
         "own set": ("info.json", "*.mp4", "*.parquet"),
         "rlbench": ("variation_descriptions.pkl", "low_dim_obs.pkl", "0.png"),
-        "bridge": ("*.pkl", "*.txt", "*.jpg", "*.json"),
+        "bridge": ("*.pkl", "*.txt", "*.jpg"),
         "droid": ("*.h5", "*.json", "*.mp4"),
         "recordings": ("instruction.txt", "poses.csv", "cameras.json", "*.mp4"),
         "calibrated": ("calibration.json", "left.yaml"),
