@@ -23,7 +23,7 @@ GONE_S = 3.0
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended; `code` is negative where a signal ended it."""
+    """How a command ended; `code` is negative where a signal ended it. Memory includes its packages."""
 
     code: int
     said: str
@@ -41,18 +41,17 @@ class Running:
     pid: int
     folder: Path
     started: float
-    before_mb: float
 
     @classmethod
     def start(cls, arguments: Sequence[str | Path], folder: Path) -> "Running":
         """Run `action-images ARGUMENTS`; its words and temporary files go into `folder`."""
         (folder / "tmp").mkdir(parents=True, exist_ok=True)
         sys.stdout.flush()
-        before_mb, started = _resident_mb(), time.monotonic()
+        started = time.monotonic()
         pid = os.fork()
         if pid == 0:
             _become([str(one) for one in arguments], folder)
-        return cls(pid, folder, started, before_mb)
+        return cls(pid, folder, started)
 
     def wait(self, limit_s: float) -> Ended:
         """Wait until it ends; after `limit_s` it is killed."""
@@ -69,7 +68,7 @@ class Running:
             os.waitstatus_to_exitcode(status),
             _text(self.folder / "out"),
             _text(self.folder / "err"),
-            usage.ru_maxrss / 1024 - self.before_mb,
+            usage.ru_maxrss / 1024,
             time.monotonic() - self.started,
             late,
             self._leftovers(),
@@ -106,7 +105,8 @@ def _become(arguments: list[str], folder: Path) -> None:
             os.dup2(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         tempfile.tempdir = os.environ["TMPDIR"] = str(folder / "tmp")
-        limit = _address_space() + SPARE_BYTES
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        limit = pages * os.sysconf("SC_PAGE_SIZE") + SPARE_BYTES
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         torch.set_num_threads(1)
         code = main(arguments)
@@ -117,18 +117,6 @@ def _become(arguments: list[str], folder: Path) -> None:
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(code)
-
-
-def _resident_mb() -> float:
-    return _statm(1) / (1 << 20)
-
-
-def _address_space() -> int:
-    return _statm(0)
-
-
-def _statm(field: int) -> int:
-    return int(Path("/proc/self/statm").read_text().split()[field]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _group_lives(group: int) -> bool:

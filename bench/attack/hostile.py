@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from forked import run
-from inputs import INPUTS
+from inputs import INPUTS, written
 from verdicts import LIMIT_S, Attempt, judged
 
 SECRET = "only-the-owner-may-read-this"
@@ -41,10 +41,7 @@ def attack(scratch: Path) -> Iterator[Attempt]:
     outside.mkdir(parents=True)
     (outside / "secret.txt").write_text(f"{SECRET}\n")
     for number, one in enumerate(all_hostile()):
-        whole = scratch / "whole" / one.kind
-        if not whole.is_dir():
-            whole.mkdir(parents=True)
-            KINDS[one.kind].write(whole)
+        whole = written(KINDS[one.kind], scratch / "whole" / one.kind, scratch / "first")
         yield _once(one, whole, scratch / f"{number}", outside)
         shutil.rmtree(scratch / f"{number}")
 

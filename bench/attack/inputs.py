@@ -8,17 +8,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 TESTS = Path(__file__).parents[2] / "tests"
-sys.path[:0] = [str(TESTS), str(TESTS / "episodes"), str(TESTS / "model")]
+sys.path[:0] = [str(TESTS), str(TESTS / "episodes")]
 
 # The tests write foreign sets in the layouts of others.
 import foreign  # noqa: E402
 import test_calibration_files as calibrations  # noqa: E402
 import test_recordings as recordings  # noqa: E402
+from forked import run  # noqa: E402
 from test_rlds import droid_features, serialised, write_records  # noqa: E402
-from tiny_models import TINY  # noqa: E402
+from verdicts import LIMIT_S  # noqa: E402
 
 from action_images.cli import main  # noqa: E402
 from action_images.codec import draw_uint8  # noqa: E402
@@ -26,7 +28,6 @@ from action_images.episodes.cameras_file import save_cameras  # noqa: E402
 from action_images.episodes.dataset import Dataset, DatasetWriter  # noqa: E402
 from action_images.episodes.trajectory_file import save_trajectory  # noqa: E402
 from action_images.episodes.video import write_video  # noqa: E402
-from action_images.model.backbones.wan import ActionImagesTransformer3DModel  # noqa: E402
 from action_images.model.bundle import Clips, Models  # noqa: E402
 from action_images.model.presets import PRESETS, build, build_autoencoder  # noqa: E402
 from recorded import make_episode  # noqa: E402
@@ -48,16 +49,16 @@ class Input:
     checked: tuple[str, ...] = ()
 
 
-def write_own(root: Path) -> None:
+def write_own(root: Path, size: tuple[int, int] = (32, 32)) -> None:
     """A data set of ours: two episodes of twelve frames."""
     with DatasetWriter(root / "set", fps=20) as writer:
         for number in range(2):
-            writer.add(make_episode(f"task/e{number}", 12, seed=number, size=(32, 32)))
+            writer.add(make_episode(f"task/e{number}", 12, seed=number, size=size))
 
 
 def write_calibrated(root: Path) -> None:
     """A LeRobot set with a calibration.json that names files of other tools."""
-    write_own(root)
+    write_own(root, size=(48, 64))
     for name, text in (("left.yaml", calibrations.ROS), ("right.yml", calibrations.OPENCV)):
         (root / "set" / name).write_text(text)
     world = torch.eye(4).tolist()
@@ -113,7 +114,8 @@ def write_checkpoint(root: Path) -> None:
     """A foreign transformer checkpoint, as a pickle and as safetensors."""
     from safetensors.torch import save_file
 
-    state = ActionImagesTransformer3DModel(**TINY).state_dict()
+    stored = np.load(TESTS / "golden" / "dit_state.npz")
+    state = {name.replace("/", "."): torch.from_numpy(stored[name]) for name in stored.files}
     save_file(state, root / "foreign.safetensors")
     buffer = io.BytesIO()
     torch.save(state, buffer)
@@ -129,6 +131,20 @@ def write_run(root: Path) -> None:
     *older, _, last = sorted((root / "run" / "checkpoints").glob("step-*"))
     for checkpoint in (*older, last):
         shutil.rmtree(checkpoint)
+
+
+def written(one: Input, whole: Path, scratch: Path) -> Path:
+    """The folder with a valid input, made once; raises RuntimeError where its command does not take it."""
+    if not whole.is_dir():
+        whole.mkdir(parents=True)
+        one.write(whole)
+        shutil.copytree(whole, scratch / "in")
+        (scratch / "out").mkdir()
+        ended = run(one.command(scratch / "in", scratch / "out"), scratch / "process", LIMIT_S)
+        if ended.code not in (0, 1):  # 1: there are findings
+            raise RuntimeError(f"{one.name}: the valid input is refused: {ended.errors}")
+        shutil.rmtree(scratch)
+    return whole
 
 
 def train(data: Path, out: Path, num_steps: int) -> list[str | Path]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from forked import run
-from inputs import INPUTS, Input
+from inputs import INPUTS, Input, written
 from verdicts import LIMIT_S, Attempt, judged
 
 NUMBERS = (
@@ -54,8 +54,7 @@ def attack(scratch: Path, seconds: float, seed: int, inputs: tuple[Input, ...] =
     """Change files of each kind in turn until the time is over."""
     rng, ends, whole = random.Random(seed), time.monotonic() + seconds, scratch / "whole"
     for one in inputs:
-        (whole / one.name).mkdir(parents=True)
-        one.write(whole / one.name)
+        written(one, whole / one.name, scratch / "first")
     number = 0
     while time.monotonic() < ends:
         one = inputs[number % len(inputs)]

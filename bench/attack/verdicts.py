@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from forked import Ended
 
-MAX_MB = 1500.0
-"""What a command may take beyond what its packages take, whatever a small file claims."""
+MAX_MB = 2500.0
+"""What a command may take, its packages included, whatever a small file claims."""
 LIMIT_S = 90.0
 LONGEST_SENTENCE = 4000
 RAW = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x9f]")

@@ -207,11 +207,14 @@ def test_without_a_decay_the_weights_stand_for_themselves():
         assert ema.named() == {}
 
 
-def test_what_a_killed_note_left_in_a_checkpoint_is_removed(tmp_path):
+def test_what_a_kill_left_in_a_checkpoint_or_among_the_sheets_is_removed(tmp_path):
     (tmp_path / "recipe.json").touch()
-    noted = tmp_path / "checkpoints" / "step-00000001"
+    noted, sheets = tmp_path / "checkpoints" / "step-00000001", tmp_path / "sheets"
+    sheets.mkdir()
     noted.mkdir(parents=True)
     for name in ("state.json", ".state.json.abcdefgh.part.json"):
         (noted / name).touch()
+    (sheets / ".step-00000012.png.abcdefgh.part.png").touch()
     clean(tmp_path)
     assert [path.name for path in noted.iterdir()] == ["state.json"]
+    assert list(sheets.iterdir()) == []

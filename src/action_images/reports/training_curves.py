@@ -103,10 +103,10 @@ def _joined(logs: Sequence[Sequence[dict[str, Any]]]) -> Course:
     validations, starts = [], []
     for log in logs:
         starts.append(len(losses))
-        # After a kill steps stand twice: the later ones count.
+        # After a kill steps and validations stand twice: the later ones count.
         steps = {row["step"]: row["loss"] for row in log if "loss" in row}
-        judged = [row for row in log if "validation" in row]
-        validations += [(starts[-1] + row["step"], row["validation"]) for row in judged]
+        judged = {row["step"]: row["validation"] for row in log if "validation" in row}
+        validations += [(starts[-1] + step, judged[step]) for step in sorted(judged)]
         losses += [steps[step] for step in sorted(steps)]
     return Course(np.array(losses), validations, starts)
 

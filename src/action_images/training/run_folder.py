@@ -34,7 +34,8 @@ def alone_with_run(accelerator: Accelerator, out: Path) -> Iterator[None]:
 def clean(out: Path) -> None:
     """Remove what a killed process left half written, where the folder holds a run."""
     if (out / RECIPE).is_file():
-        for folder in (out, out / CHECKPOINTS, *checkpoint.checkpoints(out / CHECKPOINTS)):
+        inside = [path for path in out.iterdir() if path.is_dir()]
+        for folder in (out, *inside, *checkpoint.checkpoints(out / CHECKPOINTS)):
             remove_leftovers(folder)
 
 
