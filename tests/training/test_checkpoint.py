@@ -218,3 +218,11 @@ def test_what_a_kill_left_in_a_checkpoint_or_among_the_sheets_is_removed(tmp_pat
     clean(tmp_path)
     assert [path.name for path in noted.iterdir()] == ["state.json"]
     assert list(sheets.iterdir()) == []
+
+
+def test_a_state_that_is_a_device_is_refused(tmp_path):
+    checkpoint = tmp_path / "step-00000001"
+    checkpoint.mkdir()
+    (checkpoint / "state.json").symlink_to("/dev/zero")
+    with pytest.raises(ActionImagesError, match="is a device or a pipe"):
+        load(checkpoint)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from action_images.errors import ActionImagesError
 from action_images.files.atomic import remove_folder, write_json
 from action_images.files.checksum import checksum
+from action_images.model.claims import read_object
 from action_images.training.fsdp import put, shared_like, whole
 from action_images.training.written import written
 
@@ -200,7 +201,7 @@ def load(checkpoint: Path) -> tuple[Stored, Progress]:
     Raises ActionImagesError where it is damaged, by its checksums where it has some (older ones have none).
     """
     try:
-        state = json.loads((checkpoint / STATE).read_text())
+        state = read_object(checkpoint / STATE)
         of_state, of_tensors = state.pop(STATE_CHECKSUM, None), state.get(CHECKSUM)
         progress = _progress({name: value for name, value in state.items() if name != CHECKSUM})
         tensors = Stored(checkpoint / TENSORS)
