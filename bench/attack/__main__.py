@@ -5,6 +5,7 @@ python bench/attack [--parts files mutations server kills] [--minutes 5] [--kill
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -110,6 +111,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, default=Path("bench/results/attack.json"))
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing is left behind
     parts: dict[str, Part] = {}
     with tempfile.TemporaryDirectory(prefix="attack-") as folder:
         for name in asked.parts:
