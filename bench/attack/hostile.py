@@ -188,7 +188,12 @@ def _bombs() -> Iterator[Hostile]:
     yield Hostile(
         "pictures of 20,000 px", "rlbench", lambda root, _: _each(root, "*.png", _png(20_000)), every
     )
-    yield Hostile("pictures of 8192 px", "rlbench", lambda root, _: _each(root, "*.png", _png(8192)), every)
+    yield Hostile(
+        "pictures of 8192 px",
+        "rlbench",
+        lambda root, _: _each(root, "episode0/front_rgb/*.png", _png(8192)),
+        every,
+    )
     yield Hostile("a chunk that unpacks to 3 GB", "droid", lambda root, _: _hdf5_bomb(root), every)
     yield Hostile(
         "an array of 10^12 numbers that are not there", "droid", lambda root, _: _hdf5_claim(root), every
