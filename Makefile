@@ -1,15 +1,16 @@
-# Every target installs what it needs into .venv first; a fresh machine needs Python 3.11 and make alone.
+# Every target installs what it needs into .venv first; a fresh machine needs Python 3.11 and make alone. `make demo` installs
+# what the demonstration takes, every other target all of it, in the versions of requirements.lock.
 # Run by root, missing Debian packages (libegl1, libgl1, ... for the simulator; for `make test` also chromium) are installed
 # by apt-get; run by anybody else they are named, and make goes on without them.
-# The lock file was made with a CPU build of torch. Where the index gives a CUDA build, put torch and its own dependencies
-# into .venv first: python3.11 -m venv .venv && .venv/bin/pip install torch==2.13.0
 PYTHON ?= python3
 BIN := .venv/bin
+DEMO := .venv/.demo
 INSTALLED := .venv/.installed
+INSTALL := $(BIN)/python -m pip install --quiet --constraint requirements.lock
 
-.PHONY: demo test combinations attack check bench gpu train-tiny lock clean
+.PHONY: demo test combinations attack fresh-installs check bench gpu train-tiny lock clean
 
-demo: $(INSTALLED)
+demo: $(DEMO)
 	$(BIN)/action-images demo --out demo
 
 test: $(INSTALLED)
@@ -23,6 +24,12 @@ combinations: $(INSTALLED)
 # Hostile and damaged files, bad clients, kill -9: what docs/security.md promises. About 40 minutes; not in CI.
 attack: $(INSTALLED)
 	$(BIN)/python bench/attack --minutes 5 --server-minutes 10 --kills 40 --json bench/results/attack.json
+
+# The package as a stranger gets it, wheel and newest releases without the lock file, on each Python that is here.
+fresh-installs:
+	@failed=; for version in 3.10 3.11 3.12 3.13 3.14; do \
+	  scripts/fresh-install $$version || [ $$? = 3 ] || failed="$$failed $$version"; done; \
+	[ -z "$$failed" ] || { echo "failed on:$$failed"; exit 1; }
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .
@@ -48,18 +55,23 @@ train-tiny: $(INSTALLED)
 	$(RECORD) --task trained --episodes 20 --seed 900000 --out out/validation
 	cd out && ../$(BIN)/action-images train tiny --out tiny
 
-$(INSTALLED): requirements.lock pyproject.toml
+$(DEMO): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info[:2] == (3, 11) else "the lock file is for Python 3.11; run: make PYTHON=python3.11 $(MAKECMDGOALS)")'
 	scripts/system-packages || echo 'going on without: what renders will say so'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --no-deps -r requirements.lock
-	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	$(INSTALL) --editable '.[demo]'
+	touch $@
+
+# openpi-client wants numpy below 2 and works with 2: its own requirements are left out.
+$(INSTALLED): $(DEMO)
+	$(INSTALL) --editable '.[dev]'
+	$(INSTALL) --no-deps openpi-client
 	touch $@
 
 # Writes the versions that are installed now, names and versions alone.
 lock:
 	( echo '# Python 3.11, CPU. Rewritten by `make lock`; what is wanted stands in pyproject.toml.'; \
-	  $(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu//' ) > requirements.lock.new
+	  $(BIN)/python -m pip freeze --all --exclude pip --exclude-editable | sed 's/+cpu//' ) > requirements.lock.new
 	mv requirements.lock.new requirements.lock
 
 clean:
