@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice, pairwise
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
@@ -214,11 +213,10 @@ def _turn(path: str, picture: av.VideoFrame) -> Turn:
 
     Raises EpisodeError where that is not a quarter turn or a mirroring.
     """
-    notes: Any = picture.side_data  # a container of notes, which its stub takes for a mapping
-    matrices = [bytes(note) for note in notes if note.type == Type.DISPLAYMATRIX]
-    if not matrices:
+    matrix = picture.side_data.get(Type.DISPLAYMATRIX)
+    if matrix is None:
         return Turn()
-    a, b, _, c, d, *_ = np.frombuffer(matrices[0][:36], np.int32).astype(int).tolist()
+    a, b, _, c, d, *_ = np.frombuffer(bytes(matrix)[:36], np.int32).astype(int).tolist()
     if a and d and not (b or c):
         return Turn(False, mirrored_x=a < 0, mirrored_y=d < 0)
     if b and c and not (a or d):
