@@ -36,15 +36,10 @@ from action_images.inference.clip_generator import ClipGenerator
 from action_images.inference.generation import Generation
 from action_images.inference.stages import Stages
 from action_images.model import cost
+from action_images.model.build import build, build_autoencoder, build_transformer
 from action_images.model.bundle import Clips, Models
 from action_images.model.denoiser import CanvasDenoiser
-from action_images.model.presets import (
-    PRESETS,
-    Preset,
-    build,
-    build_autoencoder,
-    build_transformer,
-)
+from action_images.model.presets import PRESETS, Preset
 from action_images.model.shipped import SHIPPED, models_folder
 from action_images.model.text import HashedWords
 from action_images.samples.loader import load

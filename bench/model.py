@@ -28,8 +28,9 @@ from action_images.diffusion.sampler import Sampling, StepCache, sample
 from action_images.files.atomic import write_json
 from action_images.model import cost
 from action_images.model.autoencoders.pca import PcaAutoencoder
+from action_images.model.build import build
 from action_images.model.denoiser import Condition
-from action_images.model.presets import PRESETS, build
+from action_images.model.presets import PRESETS
 from action_images.pipeline import Pipeline
 
 Row = dict[str, Any]

@@ -12,7 +12,8 @@ from action_images.canvas import MODES
 from action_images.diffusion import flow
 from action_images.diffusion.sampler import Sampling, sample
 from action_images.model.autoencoders.pca import PcaAutoencoder
-from action_images.model.presets import PRESETS, Preset, build
+from action_images.model.build import build
+from action_images.model.presets import PRESETS, Preset
 from action_images.pipeline import Pipeline
 
 Row = dict[str, Any]

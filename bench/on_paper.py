@@ -15,7 +15,8 @@ import torch
 
 from action_images.canvas import MODES
 from action_images.model import cost
-from action_images.model.presets import PRESETS, build_autoencoder
+from action_images.model.build import build_autoencoder
+from action_images.model.presets import PRESETS
 
 PAPER_S, PAPER_PASSES, PAPER_8_S = 49.1, 100, 2.3
 """The paper's plan on one H100, its passes (50 steps with guidance), and its plan on eight with caching."""

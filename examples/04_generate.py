@@ -17,8 +17,9 @@ from action_images.diffusion.sampler import Sampling, sample
 from action_images.geometry import Camera, Pose, Trajectory
 from action_images.geometry.rotation import from_euler_xyz
 from action_images.model.autoencoders.pca import PcaAutoencoder
+from action_images.model.build import build
 from action_images.model.bundle import Models
-from action_images.model.presets import PRESETS, build
+from action_images.model.presets import PRESETS
 from action_images.pipeline import Pipeline, Prediction
 from action_images.reports.pictures import contact_sheet, save_png
 from action_images.samples.sample import Sample

@@ -8,8 +8,9 @@ import torch
 from action_images.canvas import MODES
 from action_images.codec import ActionImageFormat, draw
 from action_images.diffusion.sampler import Sampling, StepCache, sample
+from action_images.model.build import build
 from action_images.model.bundle import Clips
-from action_images.model.presets import PRESETS, build
+from action_images.model.presets import PRESETS
 from action_images.pipeline import Pipeline
 from action_images.pipeline.still_video import moved_share
 from action_images.samples.sample import Sample

@@ -11,9 +11,10 @@ from action_images.geometry import Camera, Pose, Trajectory
 from action_images.geometry.rotation import from_euler_xyz
 from action_images.inference.clip_generator import ClipGenerator
 from action_images.model.autoencoders.pca import PcaAutoencoder
+from action_images.model.build import build
 from action_images.model.bundle import Clips
 from action_images.model.denoiser import CanvasDenoiser
-from action_images.model.presets import PRESETS, build
+from action_images.model.presets import PRESETS
 from action_images.pipeline import Pipeline
 from action_images.samples.sample import Sample, collate
 

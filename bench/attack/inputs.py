@@ -28,8 +28,9 @@ from action_images.episodes.cameras_file import save_cameras  # noqa: E402
 from action_images.episodes.dataset import Dataset, DatasetWriter  # noqa: E402
 from action_images.episodes.trajectory_file import save_trajectory  # noqa: E402
 from action_images.episodes.video import write_video  # noqa: E402
+from action_images.model.build import build, build_autoencoder  # noqa: E402
 from action_images.model.bundle import Clips, Models  # noqa: E402
-from action_images.model.presets import PRESETS, build, build_autoencoder  # noqa: E402
+from action_images.model.presets import PRESETS  # noqa: E402
 from recorded import make_episode  # noqa: E402
 
 Command = Callable[[Path, Path], list[str | Path]]

@@ -14,9 +14,10 @@ from action_images.inference.generation import Generation
 from action_images.inference.label import label, label_one_view
 from action_images.inference.simulate import simulate
 from action_images.model.backbones import BACKBONES
+from action_images.model.build import build, build_autoencoder
 from action_images.model.bundle import Clips, Models
 from action_images.model.denoiser import CanvasDenoiser
-from action_images.model.presets import PRESETS, build, build_autoencoder, preset_named
+from action_images.model.presets import PRESETS, preset_named
 from action_images.model.text import HashedWords
 from action_images.policy import GenerativePolicy
 from action_images.robot import Observation

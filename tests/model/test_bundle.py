@@ -15,17 +15,11 @@ from action_images.errors import ActionImagesError
 from action_images.model.autoencoders.pca import PcaAutoencoder
 from action_images.model.autoencoders.wan import WanAutoencoder
 from action_images.model.backbones.wan import ActionImagesTransformer3DModel
+from action_images.model.build import build, build_autoencoder, build_transformer
 from action_images.model.bundle import Clips, Models, answers_of, load_clips
 from action_images.model.denoiser import CanvasDenoiser, Condition
 from action_images.model.index import VERSION
-from action_images.model.presets import (
-    PRESETS,
-    WAN22_LATENTS,
-    build,
-    build_autoencoder,
-    build_transformer,
-    preset_named,
-)
+from action_images.model.presets import PRESETS, WAN22_LATENTS, preset_named
 from action_images.model.shipped import INDEX, models_folder
 
 SMALL_WAN = {

@@ -12,8 +12,9 @@ from tiny_models import tiny_language_model
 
 from action_images.errors import ActionImagesError
 from action_images.model.autoencoders.pca import PcaAutoencoder
+from action_images.model.build import build, build_autoencoder
 from action_images.model.bundle import Models, load_clips
-from action_images.model.presets import PRESETS, build, build_autoencoder
+from action_images.model.presets import PRESETS
 from action_images.model.shipped import INDEX, models_folder
 from action_images.model.text import LanguageModel
 

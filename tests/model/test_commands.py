@@ -12,8 +12,9 @@ from action_images.episodes.dataset import DatasetWriter
 from action_images.episodes.episode import Episode, FramesInMemory, View
 from action_images.episodes.trajectory_file import load_trajectory, save_trajectory
 from action_images.episodes.video import read_video, write_video
+from action_images.model.build import build, build_autoencoder
 from action_images.model.bundle import Clips, Models
-from action_images.model.presets import PRESETS, build, build_autoencoder
+from action_images.model.presets import PRESETS
 from action_images.reports.pictures import save_png
 from small_scenes import clips, rig, scenes
 
@@ -176,12 +177,15 @@ def test_describe_tells_the_released_models_size(capsys):
     assert main(["describe", "--preset", "wan2.2-5b"]) == 0
     told = capsys.readouterr().out
     assert "6,415,549,632 parameters; 44 latent frames, 11,264 tokens" in told
+    assert "LoRA has rank 64" in told  # as the recipe has it
+    (fits,) = [line for line in told.splitlines() if line.startswith("LoRA      fits")]
+    assert fits == "LoRA      fits: 16 GB no, 24 GB with caches, 48 GB yes, 80 GB yes"
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--preset", "huge"], "there is no preset 'huge'"),
+        (["--preset", "huge"], "--preset: there is no 'huge'"),
         (["--frames", "40"], "37 or 41 frames"),
         (["--height", "70"], "resize to 64 x 64"),
         (["--mode", "dance"], "there is no mode 'dance'"),

@@ -9,9 +9,10 @@ from action_images.codec import draw
 from action_images.evaluation.expert import demonstrated
 from action_images.geometry import Trajectory
 from action_images.model.autoencoders.pca import PcaAutoencoder
+from action_images.model.build import build
 from action_images.model.bundle import Clips, Models
 from action_images.model.denoiser import CanvasDenoiser
-from action_images.model.presets import PRESETS, build
+from action_images.model.presets import PRESETS
 from action_images.pipeline import Pipeline
 from action_images.samples.sample import Sample
 from action_images.sim import Tabletop

@@ -15,9 +15,10 @@ from action_images.canvas import MODES, Canvas, Show
 from action_images.errors import ActionImagesError
 from action_images.geometry import Pose, Trajectory
 from action_images.inference.clip_generator import ClipGenerator
+from action_images.model.build import build_transformer
 from action_images.model.bundle import Clips, Models, answers_of
 from action_images.model.denoiser import CanvasDenoiser, Condition
-from action_images.model.presets import build_transformer, preset_named
+from action_images.model.presets import preset_named
 from action_images.pipeline import Pipeline, Prediction
 from action_images.samples.mixture import Draw, Mixture
 from action_images.samples.sample import Sample, collate

@@ -3,25 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Literal
 
 import torch
 from jaxtyping import Int, Shaped
 from torch import Tensor
 
+from action_images.canvas.shown import STREAMS, Segment, Stream
 from action_images.errors import ActionImagesError
 
-Stream = Literal["video", "action"]
-STREAMS: tuple[Stream, ...] = ("video", "action")
-
-
-@dataclass(frozen=True)
-class Segment:
-    """One stream of one view: `num_frames` latent frames in a row."""
-
-    view: int
-    stream: Stream
-    num_frames: int
+__all__ = ["STREAMS", "Layout", "Segment", "Stream"]
 
 
 @dataclass(frozen=True)

@@ -214,6 +214,9 @@ def _print_costs(console, recipe: Recipe, clips: "Clips", mixture: "Mixture", de
     from action_images.training.dry_run import costs, flops_per_second
 
     preset = preset_named(recipe.preset)
+    if preset.backbone not in cost.SKETCHES:
+        console.print(f"what a transformer of the family '{preset.backbone}' takes is not counted")
+        return
     network = cost.Network.of(preset)
     trained = (
         cost.lora_parameters(network, recipe.lora.rank, recipe.lora.targets)

@@ -1,36 +1,33 @@
-"""What a network costs: it is run without numbers (torch's meta device), and operations and bytes are
-counted."""
+"""What a network costs: parameters, operations and bytes, counted in plain Python without torch."""
 
-# diffusers gives its models attributes that no type checker sees.
-# pyright: reportAttributeAccessIssue=false
-
-import inspect
-import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import accumulate
+from functools import cached_property
 from typing import Any, Literal
 
-import torch
-from torch import Tensor
-from torch.nn import functional as F
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
-
-from action_images.canvas import Layout, Mode
-from action_images.model.backbones import BACKBONES
-from action_images.model.conditioning.conditioned import Conditioned
+from action_images.canvas.shown import SHOWN, STREAMS, Segment, Shown
+from action_images.errors import ActionImagesError
 from action_images.model.presets import Preset
+from action_images.model.sketches import wan
+from action_images.model.sketches.conditions import Given
+from action_images.model.sketches.operations import Operations
+from action_images.model.sketches.tape import Learning
 
 Use = Literal["inference", "lora", "full"]
+Precision = Literal["float32", "bfloat16"]
+BYTES: dict[str, int] = {"float32": 4, "bfloat16": 2}
+"""Of one number."""
+LORA_RANK = 64
 LORA_TARGETS = ("to_q", "to_k", "to_v", "to_out.0", "ffn.net.0.proj", "ffn.net.2")
 """Ends of the names of a block's projections that adapters are counted for where nothing else is said."""
-SHALLOW = 4
-"""Blocks are alike: a network of more is counted at two small depths, and their difference is added for the
-rest."""
+SKETCHES = {"wan": wan}
+"""The families of transformers that can be counted: word of a backbone -> its module of `sketches`."""
+SHALLOW = 3
+"""Blocks are alike: a network of more is counted at this depth and at one block less."""
+IN_FLOAT32 = frozenset({"time_embedder", "scale_shift_table", "norm1", "norm2", "norm3"})
+"""Parts of names of weights that diffusers loads in float32 whatever is asked for."""
+ADAM_BYTES, ADAM_8BIT_BYTES = 8.0, 2 + 2 * 4 / 256
+"""What AdamW keeps for a parameter: two float32 numbers, or two bytes with a float32 scale for each 256."""
 
 
 @dataclass(frozen=True)
@@ -40,34 +37,40 @@ class Network:
     backbone: str
     config: Mapping[str, Any]
 
+    def __post_init__(self) -> None:
+        if self.backbone not in SKETCHES:
+            raise ActionImagesError(
+                f"transformers of the family '{self.backbone}' are not counted, only {', '.join(SKETCHES)}; "
+                "add its operations to model/sketches"
+            )
+
     @classmethod
     def of(cls, preset: Preset) -> "Network":
         """A preset's."""
         return cls(preset.backbone, preset.transformer)
 
+    @cached_property
+    def whole_config(self) -> dict[str, Any]:
+        """The config with what it does not say."""
+        return {**SKETCHES[self.backbone].DEFAULTS, **self.config}
+
     @property
     def num_layers(self) -> int:
         """How many blocks it has."""
-        default = inspect.signature(BACKBONES[self.backbone].__init__).parameters["num_layers"].default
-        return self.config.get("num_layers", default)
+        return self.whole_config["num_layers"]
 
     @property
     def patch(self) -> tuple[int, int]:
         """Latent rows and columns that one token stands for."""
-        return self.on_meta(num_layers=1).patch
-
-    def on_meta(self, num_layers: int | None = None) -> Conditioned:
-        """The network without memory; `num_layers` in the place of its own."""
-        changed = {} if num_layers is None else {"num_layers": num_layers}
-        with torch.device("meta"):
-            return BACKBONES[self.backbone](**{**self.config, **changed})
+        _, rows, columns = self.whole_config["patch_size"]
+        return rows, columns
 
 
 @dataclass(frozen=True)
 class Load:
     """What one pass is given: the canvas of a mode, and the text."""
 
-    mode: Mode
+    mode: Shown
     num_views: int
     num_latents: int
     """Latent frames of a whole video."""
@@ -77,22 +80,42 @@ class Load:
     batch_size: int = 1
 
     @property
-    def layout(self) -> Layout:
+    def segments(self) -> tuple[Segment, ...]:
         """Of the canvas."""
-        return self.mode.layout(self.num_views, self.num_latents)
+        return self.mode.segments(self.num_views, self.num_latents)
 
     @property
     def num_frames(self) -> int:
         """Latent frames on the canvas."""
-        return self.layout.num_frames
+        return sum(segment.num_frames for segment in self.segments)
 
     def num_tokens(self, patch: tuple[int, int]) -> int:
         """Tokens of one sample, each of which stands for a patch of (rows, columns)."""
         return self.num_frames * (self.size[0] // patch[0]) * (self.size[1] // patch[1])
 
+    def given(self, network: Network, itemsize: int) -> Given:
+        """What a pass of a network is given, with so many bytes for each number."""
+        later = {}
+        for stream in STREAMS:
+            parts = [segment for segment in self.segments if segment.stream == stream]
+            shown = sum(max(self.mode.num_given(part) - 1, 0) for part in parts)
+            if shown:
+                later[stream] = (sum(part.num_frames - 1 for part in parts), shown)
+        return Given(
+            batch=self.batch_size,
+            frames=self.num_frames,
+            rows=self.size[0] // network.patch[0],
+            columns=self.size[1] // network.patch[1],
+            levels=self.num_frames if network.whole_config["per_frame_noise_level"] else 1,
+            words=self.num_words,
+            views=self.num_views,
+            itemsize=itemsize,
+            later=later,
+        )
+
 
 def load_of(
-    mode: Mode,
+    mode: Shown,
     num_views: int,
     num_frames: int,
     size: tuple[int, int],
@@ -114,64 +137,19 @@ def load_of(
     )
 
 
-def inputs_for(
-    network: Conditioned, load: Load, dtype: torch.dtype, device: torch.device | str = "meta"
-) -> dict[str, Any]:
-    """The arguments of one pass of `network.forward`; tensors of ones, where `device` is not meta."""
-    config, layout, batch, frames = network.config, load.layout, load.batch_size, load.num_frames
-    rows, columns = load.size[0] // network.patch[0], load.size[1] // network.patch[1]
-    pixels = config["pixels_per_token"]
-    picture = (3, rows * pixels, columns * pixels)
-
-    def ones(*shape: int) -> Tensor:
-        return torch.ones(*shape, dtype=dtype, device=device)
-
-    def later(stream: Literal["video", "action"]) -> Tensor | None:
-        is_given = layout.later(load.mode.given(layout), stream)
-        shape = (batch, *is_given.shape, config["motion_frames"], *picture)
-        return ones(*shape) if stream in network.later_stems and is_given.any() else None
-
-    latents = ones(batch, config["in_channels"], frames, *load.size)
-    levels = (batch, frames) if network.per_frame_noise_level else (batch,)
-    camera = {
-        "released": (2 * config["in_channels"], *load.size),
-        "rays": (24, rows, columns),
-        None: None,
-    }[config["camera"]]
-    return {
-        "hidden_states": latents,
-        "timestep": torch.ones(levels, device=device),
-        "encoder_hidden_states": ones(batch, load.num_words, config["text_dim"]),
-        "camera": None if camera is None else ones(batch, frames, *camera),
-        "first_frames": None if network.stem is None else ones(batch, load.num_views, *picture),
-        "layout": layout,
-        "later_frames": later("video"),
-        "later_actions": later("action"),
-        # Which frames are given decides shapes, so it is known on the meta device too.
-        "given": load.mode.given(layout).expand(batch, -1),
-        "still": torch.zeros_like(latents) if network.still_anchor else None,
-    }
-
-
 def count_parameters(network: Network) -> int:
     """Parameters of the network."""
-    return _for_all_layers(network, lambda part: sum(parameter.numel() for parameter in part.parameters()))
+    return _counted(network, _LEAST, Learning(), "inference").weights.number
 
 
-def lora_parameters(network: Network, rank: int, targets: Sequence[str] = LORA_TARGETS) -> int:
+def lora_parameters(network: Network, rank: int, targets: tuple[str, ...] = LORA_TARGETS) -> int:
     """Parameters of low-rank adapters on the layers whose names end in one of `targets`."""
-
-    def count(part: Conditioned) -> int:
-        adapted = _made_to_learn(part, "lora", rank, targets)
-        return sum(parameter.numel() for parameter in adapted.parameters() if parameter.requires_grad)
-
-    return _for_all_layers(network, count)
+    return _counted(network, _LEAST, _learning("lora", rank, targets), "inference").weights.adapters
 
 
 def forward_flops(network: Network, load: Load) -> int:
-    """Floating-point operations (a multiply-add is two) of one pass over the batch, by torch's own
-    counter."""
-    return _for_all_layers(network, lambda part: _count_flops(part, load, "inference"))
+    """Floating-point operations (a multiply-add is two) of one pass over the batch."""
+    return _counted(network, load, Learning(), "inference").flops
 
 
 def training_flops(
@@ -180,16 +158,12 @@ def training_flops(
     use: Literal["lora", "full"],
     *,
     checkpointed: bool,
-    lora_rank: int = 32,
-    lora_targets: Sequence[str] = LORA_TARGETS,
+    lora_rank: int = LORA_RANK,
+    lora_targets: tuple[str, ...] = LORA_TARGETS,
 ) -> int:
     """The same of one training step: forward, backward, and where `checkpointed` each block once more."""
-
-    def count(part: Conditioned) -> int:
-        learning = _made_to_learn(part, use, lora_rank, lora_targets)
-        return _count_flops(_made_ready(learning, checkpointed=checkpointed), load, use)
-
-    return _for_all_layers(network, count)
+    learning = _learning(use, lora_rank, tuple(lora_targets))
+    return _counted(network, load, learning, use, checkpointed=checkpointed).flops
 
 
 @dataclass(frozen=True)
@@ -211,156 +185,142 @@ def memory(
     network: Network,
     load: Load,
     use: Use,
-    dtype: torch.dtype,
+    dtype: Precision,
     *,
+    passes: Precision | None = None,
     num_devices: int = 1,
     sharded: bool = False,
     checkpointed: bool = True,
-    lora_rank: int = 32,
-    lora_targets: Sequence[str] = LORA_TARGETS,
+    averaged: bool = False,
+    eight_bit: bool = False,
+    lora_rank: int = LORA_RANK,
+    lora_targets: tuple[str, ...] = LORA_TARGETS,
 ) -> Memory:
     """What one of `num_devices` devices holds at its peak: of the network alone, with AdamW where it is
     trained.
 
-    `sharded` splits weights, gradients and optimizer state over the devices (FSDP), which then hold one block
-    whole besides. In inference devices share the tokens of one sample; in training each has its own batch.
-    AdamW keeps two float32 numbers for each trained parameter, and where weights are bfloat16 a float32
-    master copy. `activations` are all other tensors, at the moment of the pass or step when they are most.
+    Weights that are frozen have `dtype`; what learns is float32, and so are its gradients. `passes` bfloat16:
+    autocast runs passes in it, with a copy of all weights that learn. None: they run in `dtype`. `averaged`:
+    the running average of what learns is kept too, and while it is judged the weights in use beside it.
+    `eight_bit`: AdamW's two numbers take a byte each. `sharded` splits weights, gradients and optimizer state
+    over the devices (FSDP), which then hold one block whole besides. In inference devices share the tokens of
+    one sample; in training each has its own batch. `activations` are all other tensors, at the moment of the
+    pass or step when they are most.
     """
-
-    def count(part: Conditioned) -> int:
-        learning = _made_to_learn(_in_dtype(part, dtype), use, lora_rank, lora_targets)
-        return _count_activations(_made_ready(learning, checkpointed=checkpointed), load, use, dtype)
-
-    parameters = count_parameters(network)
-    adapters = lora_parameters(network, lora_rank, lora_targets) if use == "lora" else 0
-    trained = {"inference": 0, "lora": adapters, "full": parameters}[use]
-    # Adapters are float32; so are the two moments, and the master copy of what is trained in bfloat16.
-    trained_size = 4 if use == "lora" else dtype.itemsize
-    optimizer_size = 8 if trained_size == 4 else 12
-    weights, shards = parameters * dtype.itemsize, num_devices if sharded else 1
+    learning = _learning(use, lora_rank, tuple(lora_targets))
+    counted = _counted(
+        network,
+        load,
+        learning,
+        use,
+        BYTES[passes or dtype],
+        checkpointed=checkpointed,
+        autocast=passes == "bfloat16",
+    )
+    number, adapters = counted.weights.number, counted.weights.adapters
+    learns = {"inference": 0, "lora": adapters, "full": number}[use]
+    shards = num_devices if sharded else 1
+    kept = number if use == "full" else counted.weights.in_float32
+    weights = BYTES["float32"] * kept + BYTES[dtype] * (number - kept)
     one_block = weights // network.num_layers if sharded else 0
-    activations = _for_all_layers(network, count, depth=3)
+    state = (ADAM_8BIT_BYTES if eight_bit else ADAM_BYTES) + 8.0 * averaged
     return Memory(
         weights=(weights + 4 * adapters) // shards + one_block,
-        gradients=trained * trained_size // shards,
-        optimizer=trained * optimizer_size // shards,
-        activations=activations // num_devices if use == "inference" else activations,
+        gradients=4 * learns // shards,
+        optimizer=int(state * learns) // shards,
+        activations=counted.peak // num_devices if use == "inference" else counted.peak,
     )
 
 
-def _for_all_layers(network: Network, count: Callable[[Conditioned], int], depth: int = 2) -> int:
-    """What is counted on a network; of a deep one, from one of `depth` blocks and one of a block less."""
-    if network.num_layers <= SHALLOW:
-        return count(network.on_meta())
-    more, fewer = (count(network.on_meta(num_layers)) for num_layers in (depth, depth - 1))
-    return more + (network.num_layers - depth) * (more - fewer)
+@dataclass(frozen=True)
+class _Weights:
+    """How many parameters a network has; which of them diffusers keeps in float32; those of adapters."""
+
+    number: int
+    in_float32: int
+    adapters: int
 
 
-def _made_to_learn(
-    network: Conditioned, use: Use, lora_rank: int, lora_targets: Sequence[str]
-) -> Conditioned:
-    """The network with what learns marked: everything, float32 adapters that are added to it, or nothing."""
-    network.requires_grad_(use == "full")
+@dataclass(frozen=True)
+class _Counted:
+    """What a pass, with its backward pass where something learns, takes."""
+
+    flops: int
+    forward_peak: int
+    backward_peak: int
+    weights: _Weights
+
+    @property
+    def peak(self) -> int:
+        """The most bytes at any moment, but for weights and their gradients."""
+        return max(self.forward_peak, self.backward_peak)
+
+
+_LEAST = Load(SHOWN["joint"], num_views=1, num_latents=1, size=(16, 16), num_words=1)
+
+
+def _learning(use: Use, rank: int, targets: tuple[str, ...]) -> Learning:
     if use == "lora":
-        from peft import LoraConfig
-
-        network.add_adapter(LoraConfig(r=lora_rank, target_modules=list(lora_targets)))
-        for parameter in network.parameters():
-            if parameter.requires_grad:
-                parameter.data = parameter.data.float()
-    return network
+        return Learning(rank=rank, targets=targets)
+    return Learning(everything=use == "full")
 
 
-def _made_ready(network: Conditioned, *, checkpointed: bool) -> Conditioned:
-    if checkpointed:
-        network.enable_gradient_checkpointing()
-    return network
-
-
-def _in_dtype(network: Conditioned, dtype: torch.dtype) -> Conditioned:
-    """The network as it is loaded in a dtype: what diffusers keeps in float32 stays so."""
-    kept = set(network._keep_in_fp32_modules or ())
-    for name, parameter in network.named_parameters():
-        if not kept.intersection(name.split(".")):
-            parameter.data = parameter.data.to(dtype)
-    return network
-
-
-def _count_flops(network: Conditioned, load: Load, use: Use) -> int:
-    # The counter does not know all fused attention kernels; plain matrix products it does.
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        _run(network, inputs_for(network, load, torch.float32), use)
-    return counter.get_total_flops()
-
-
-def _count_activations(network: Conditioned, load: Load, use: Use, dtype: torch.dtype) -> int:
-    """The most bytes at once, but for parameters, inputs and gradients of parameters."""
-    given = inputs_for(network, load, dtype)
-    tensors = [part for part in given.values() if isinstance(part, Tensor)]
-    with _fused_attention(), _Held([*network.parameters(), *network.buffers(), *tensors]) as held:
-        _run(network, given, use)
-    gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
-    return held.peak_without(gradients)
-
-
-def _run(network: Conditioned, given: Mapping[str, Any], use: Use) -> None:
-    with torch.set_grad_enabled(use != "inference"):
-        output = network(**given, return_dict=False)[0]
-    if use != "inference":
-        output.sum().backward()
-
-
-@contextmanager
-def _fused_attention() -> Iterator[None]:
-    """Attention by a kernel that never holds all weights of tokens on tokens, as every device has one.
-
-    On the meta device torch takes plain matrix products. The function itself is exchanged, since modes of
-    torch are off where checkpointed blocks run again.
-    """
-    kernel, before = (
-        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu,
-        F.scaled_dot_product_attention,
+def _counted(
+    network: Network,
+    load: Load,
+    learning: Learning,
+    use: Use,
+    itemsize: int = 4,
+    *,
+    checkpointed: bool = False,
+    autocast: bool = False,
+) -> _Counted:
+    """Of a deep network what three blocks take, and for each other one what the third adds to two."""
+    depth = network.num_layers
+    how = {"checkpointed": checkpointed, "autocast": autocast}
+    if depth <= SHALLOW:
+        return _run(network, load, learning, use, itemsize, depth=depth, **how)
+    more, fewer = (
+        _run(network, load, learning, use, itemsize, depth=number, **how) for number in (SHALLOW, SHALLOW - 1)
     )
 
-    def fused(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, **_: Any) -> Tensor:
-        return kernel(query, key, value, attn_mask=attn_mask)[0]
+    def whole(of_more: int, of_fewer: int) -> int:
+        return of_more + (depth - SHALLOW) * (of_more - of_fewer)
 
-    F.scaled_dot_product_attention = fused
-    try:
-        yield
-    finally:
-        F.scaled_dot_product_attention = before
+    names = ("number", "in_float32", "adapters")
+    weights = [whole(getattr(more.weights, name), getattr(fewer.weights, name)) for name in names]
+    # Each of the two grows by a block's share, but which of them is larger may change with the depth.
+    forward_peak = whole(more.forward_peak, fewer.forward_peak)
+    backward_peak = whole(more.backward_peak, fewer.backward_peak)
+    return _Counted(whole(more.flops, fewer.flops), forward_peak, backward_peak, _Weights(*weights))
 
 
-class _Held(TorchDispatchMode):
-    """Notes when operations make storages, and when nothing holds these any more."""
+def _run(
+    network: Network,
+    load: Load,
+    learning: Learning,
+    use: Use,
+    itemsize: int,
+    *,
+    depth: int,
+    checkpointed: bool,
+    autocast: bool,
+) -> _Counted:
+    """What a network of so many blocks takes."""
+    tape = Operations(learning, record=use != "inference", autocast=autocast)
+    config = {**network.whole_config, "num_layers": depth}
+    given = load.given(network, itemsize)
+    output = SKETCHES[network.backbone].forward(tape, config, given, checkpointed=checkpointed)
+    forward_peak, tape.meter.peak = tape.meter.peak, 0
+    if use != "inference":
+        tape.cast.clear()
+        tape.meter.peak = tape.meter.held
+        tape.backward(output)
+    return _Counted(tape.meter.flops, forward_peak, tape.meter.peak, _weights(tape.parameters))
 
-    def __init__(self, known: Iterable[Tensor]) -> None:
-        super().__init__()
-        self.number_of = {tensor.untyped_storage()._cdata: -1 for tensor in known}
-        self.changes: list[tuple[int, int]] = []
-        """(number of the storage, bytes more or less), in their order."""
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        made = func(*args, **(kwargs or {}))
-        for tensor in tree_leaves(made):
-            if isinstance(tensor, Tensor) and tensor.untyped_storage()._cdata not in self.number_of:
-                self._add(tensor.untyped_storage())
-        return made
-
-    def _add(self, storage: torch.UntypedStorage) -> None:
-        number = len(self.changes)
-        self.number_of[storage._cdata] = number
-        self.changes.append((number, storage.nbytes()))
-        weakref.finalize(storage, self._remove, storage._cdata, number, storage.nbytes())
-
-    def _remove(self, address: int, number: int, nbytes: int) -> None:
-        self.number_of.pop(address, None)
-        self.changes.append((number, -nbytes))
-
-    def peak_without(self, left_out: Iterable[Tensor]) -> int:
-        """The most bytes at once, but for some tensors that are still alive."""
-        numbers = {self.number_of.get(tensor.untyped_storage()._cdata) for tensor in left_out}
-        counted = (nbytes for number, nbytes in self.changes if number not in numbers)
-        return max(accumulate(counted), default=0)
+def _weights(parameters: Mapping[str, int]) -> _Weights:
+    adapters = {name: number for name, number in parameters.items() if name.endswith((".lora_A", ".lora_B"))}
+    frozen = {name: number for name, number in parameters.items() if name not in adapters}
+    kept = [number for name, number in frozen.items() if IN_FLOAT32.intersection(name.split("."))]
+    return _Weights(sum(frozen.values()), sum(kept), sum(adapters.values()))

@@ -5,15 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from action_images.errors import ActionImagesError, no_such
-from action_images.model.autoencoders import AUTOENCODERS
-from action_images.model.autoencoders.autoencoder import SavedAutoencoder
-from action_images.model.backbones import BACKBONES
-from action_images.model.bundle import Models
-from action_images.model.denoiser import CanvasDenoiser
-from action_images.model.text import HashedWords
+from action_images.errors import no_such
 
 WAN22_LATENTS = json.loads((Path(__file__).parent / "wan22_latents.json").read_text())
 """Mean and standard deviation of each of the 48 channels of Wan2.2's latents, as its config publishes
@@ -40,6 +32,21 @@ class Preset:
     backbone: str = "wan"
     autoencoder_kind: str = "pca"
     num_views: int = 2
+
+    @property
+    def factors(self) -> tuple[int, int]:
+        """Pixel frames, and rows, that a latent frame, and a latent row, of its autoencoder stand for."""
+        names = {
+            "pca": ("temporal_factor", "spatial_factor"),
+            "wan": ("scale_factor_temporal", "scale_factor_spatial"),
+        }
+        time, space = names.get(self.autoencoder_kind, names["pca"])
+        return self.autoencoder.get(time, 4), self.autoencoder.get(space, 8)
+
+    @property
+    def num_words(self) -> int:
+        """Tokens of text that the network is given."""
+        return 512 if self.hashed_words is None else self.hashed_words.get("max_words", 24)
 
 
 FROM_SCRATCH = {
@@ -125,34 +132,3 @@ def preset_named(name: str) -> Preset:
     if name not in PRESETS:
         raise no_such("preset", name, PRESETS)
     return PRESETS[name]
-
-
-def build_transformer(preset: Preset) -> Any:
-    """The preset's transformer with new weights, on torch's default device (under torch.device('meta'):
-    none)."""
-    return BACKBONES[preset.backbone](**preset.transformer)
-
-
-def build_autoencoder(preset: Preset) -> SavedAutoencoder:
-    """The preset's autoencoder with new weights; one of principal components has yet to be fitted."""
-    return AUTOENCODERS[preset.autoencoder_kind].new(**preset.autoencoder)
-
-
-def build(preset: Preset, seed: int = 0, autoencoder: SavedAutoencoder | None = None) -> Models:
-    """Models with new weights, the same for the same seed; `autoencoder` if given is a fitted one to be used.
-
-    Raises ValueError for presets whose language model cannot be built from nothing: load those (see
-    `hub.load_released`).
-    """
-    if preset.hashed_words is None:
-        raise ActionImagesError(
-            "this preset reads text with a pretrained language model; load its weights instead of building it"
-        )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        transformer = build_transformer(preset)
-        return Models(
-            CanvasDenoiser(transformer),
-            autoencoder or build_autoencoder(preset),
-            HashedWords(**preset.hashed_words),
-        )

@@ -2,14 +2,15 @@
 
 import time
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
-from action_images.canvas import MODES
+from action_images.canvas.shown import SHOWN
 from action_images.model import cost
+from action_images.model.budget import Clip, load_of
 from action_images.model.bundle import Clips
-from action_images.model.presets import Preset, build_autoencoder
+from action_images.model.presets import Preset
 from action_images.samples.mixture import Mixture
 from action_images.training.recipe import Recipe
 
@@ -39,51 +40,30 @@ def costs(
 ) -> dict[str, ModeCost]:
     """Mode -> what it takes, as `action-images describe` counts it."""
     network = cost.Network.of(preset)
-    with torch.device("meta"):
-        autoencoder = build_autoencoder(preset)
-    factors = (autoencoder.temporal_factor, autoencoder.spatial_factor)
-    num_words = 512 if preset.hashed_words is None else 24
     passed = 1 if sharded else min(recipe.micro_batch_size, max(1, recipe.batch_size // num_processes))
-    kind, use = getattr(torch, recipe.transformer_dtype), recipe.trainable
-    checkpointed, rank, targets = recipe.gradient_checkpointing, recipe.lora.rank, recipe.lora.targets
-    how = {
-        "num_devices": num_processes,
-        "sharded": sharded,
-        "checkpointed": checkpointed,
-        "lora_rank": rank,
-        "lora_targets": targets,
+    learning = {
+        "checkpointed": recipe.gradient_checkpointing,
+        "lora_rank": recipe.lora.rank,
+        "lora_targets": recipe.lora.targets,
     }
     counts = drawn_modes(mixture)
     rows = {}
     for mode, count in counts.items():
-        one = cost.load_of(MODES[mode], recipe.num_views, clips.num_frames, clips.size, factors, num_words)
-        many = cost.load_of(
-            MODES[mode], recipe.num_views, clips.num_frames, clips.size, factors, num_words, passed
+        clip = Clip(SHOWN[mode], recipe.num_views, clips.num_frames, clips.size)
+        one, many = load_of(preset, clip), load_of(preset, clip, passed)
+        held = cost.memory(
+            network,
+            many,
+            recipe.trainable,
+            recipe.transformer_dtype,
+            passes="bfloat16" if recipe.mixed_precision == "bf16" else None,
+            num_devices=num_processes,
+            sharded=sharded,
+            averaged=recipe.ema_decay is not None,
+            **learning,
         )
-        held = cost.memory(network, many, use, kind, **how)
-        if recipe.mixed_precision == "bf16":
-            passing = cost.memory(network, many, use, torch.bfloat16, **how)
-            held = replace(held, activations=passing.activations)
-        if recipe.ema_decay is not None:
-            learning = (
-                cost.count_parameters(network)
-                if use == "full"
-                else cost.lora_parameters(network, rank, targets)
-            )
-            # The average is float32; for as long as it is judged or exported the weights in use lie beside
-            # it.
-            held = replace(
-                held, optimizer=held.optimizer + 2 * 4 * learning // (num_processes if sharded else 1)
-            )
-        tokens = one.num_tokens(network.patch)
-        rows[mode] = ModeCost(
-            count / sum(counts.values()),
-            tokens,
-            cost.training_flops(
-                network, one, use, checkpointed=checkpointed, lora_rank=rank, lora_targets=targets
-            ),
-            held,
-        )
+        flops = cost.training_flops(network, one, recipe.trainable, **learning)
+        rows[mode] = ModeCost(count / sum(counts.values()), one.num_tokens(network.patch), flops, held)
     return rows
 
 

@@ -13,9 +13,10 @@ from action_images.canvas.layout import STREAMS
 from action_images.episodes.dataset import Dataset
 from action_images.errors import ActionImagesError
 from action_images.inference.generation import name_without_augmentation
+from action_images.model.build import build, build_autoencoder
 from action_images.model.bundle import Clips, Models
 from action_images.model.denoiser import CanvasDenoiser
-from action_images.model.presets import build, build_autoencoder, preset_named
+from action_images.model.presets import preset_named
 from action_images.model.text import HashedWords, words_of
 from action_images.pipeline import Pipeline
 from action_images.samples.mirror import mirrored_words

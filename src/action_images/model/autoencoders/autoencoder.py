@@ -9,7 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 from typing_extensions import Self
 
-from action_images.errors import ActionImagesError
+from action_images.model.sizes import check_frames, check_size
+
+__all__ = ["Autoencoder", "SavedAutoencoder", "check_size", "num_latent_frames", "num_pixel_frames"]
 
 
 @runtime_checkable
@@ -67,26 +69,10 @@ def num_latent_frames(autoencoder: Autoencoder, num_frames: int) -> int:
     """How many latent frames stand for `num_frames` pixel frames; raises ActionImagesError, with the two
     nearest, if none do."""
     factor = autoencoder.temporal_factor
-    if num_frames < 1 or (num_frames - 1) % factor:
-        below = max((num_frames - 1) // factor * factor + 1, 1)
-        raise ActionImagesError(
-            f"the autoencoder takes 1 + {factor} n frames, not {num_frames}; "
-            f"cut the clip to {below} or {below + factor} frames"
-        )
+    check_frames(num_frames, factor)
     return (num_frames - 1) // factor + 1
 
 
 def num_pixel_frames(autoencoder: Autoencoder, num_latents: int) -> int:
     """How many pixel frames `num_latents` latent frames stand for."""
     return (num_latents - 1) * autoencoder.temporal_factor + 1
-
-
-def check_size(size: tuple[int, int], multiple: int) -> None:
-    """Raise ActionImagesError, with the size that fits, unless both sides (px) are multiples of the pixels in
-    a token."""
-    if any(side < multiple or side % multiple for side in size):
-        fitting = " x ".join(str(max(round(side / multiple), 1) * multiple) for side in size)
-        raise ActionImagesError(
-            f"images of {size[0]} x {size[1]} px do not fit: "
-            f"height and width must be multiples of {multiple}; resize to {fitting}"
-        )
