@@ -269,7 +269,7 @@ def _claims() -> Iterator[Hostile]:
 
 
 def _names() -> Iterator[Hostile]:
-    for name in ("\x1b[2Jset", "[/v1]", ":smile:", "²", "set\n"):
+    for name in ("\x1b[2Jset", "[bold]x", ":smile:", "²", "set\n"):
         yield Hostile(
             f"a folder called {name!r}",
             "recordings",
