@@ -110,6 +110,7 @@ def _imported(source: Path, out: Path) -> Path:
 
 def _label_spots(job: "Job", out: Path, limit: int | None, executor: "Executor") -> None:
     from action_images.inference.label_spots import label_spots
+    from action_images.terminal.console import PlainConsole
 
     with counting("labelling") as tell:
         reasons = list(label_spots(job, out, limit, tell, executor).values())
@@ -125,6 +126,7 @@ def _label_poses(job: "Job", out: Path, limit: int | None, executor: "Executor")
     from action_images.episodes.dataset import Dataset
     from action_images.inference.labelled_copy import label_dataset
     from action_images.reports.labels_page import write_labels_page
+    from action_images.terminal.console import PlainConsole
 
     with counting("labelling") as tell:
         labels = label_dataset(job, out, limit, tell, executor)
