@@ -10,7 +10,6 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
@@ -45,7 +44,6 @@ from action_images.model.text import HashedWords
 from action_images.samples.loader import load
 from action_images.samples.sample import Sample
 from action_images.training.batches import layout_kind, noised_batches
-from action_images.training.dry_run import flops_per_second
 from action_images.training.recipe import SourceRecipe
 from action_images.training.recipes import DEBUG
 from action_images.training.train import Run
@@ -131,8 +129,8 @@ def main() -> None:
     session.section("card", card)
     session.section("equal", equal)
     session.section("plans", plans)
-    session.section("compiled", compiled)
     session.section("training", training)
+    session.section("compiled", compiled)
     CONSOLE.print(f"written: {asked.json}", soft_wrap=True)
 
 
@@ -148,7 +146,7 @@ def card(session: Session) -> Iterator[dict[str, Any]]:
     memory_gb = _free_memory(device) / 1e9
     yield {"what": name, "free GB": memory_gb, "torch": torch.__version__, "CUDA": str(torch.version.cuda)}
     for dtype in dtypes_of(session):
-        session.peak[dtype_name(dtype)] = speed = flops_per_second(device, dtype)
+        session.peak[dtype_name(dtype)] = speed = _peak(device, dtype)
         yield {"what": f"products of matrices, {dtype_name(dtype)}", "TFLOP/s": speed / 1e12}
 
 
@@ -194,7 +192,7 @@ def compiled(session: Session) -> Iterator[dict[str, Any]]:
     for name in ("tiny", "wan2.2-5b"):
         dtype = torch.bfloat16 if session.device.type == "cuda" else torch.float32
         try:
-            session.need(f"compiling {name}", seconds=5.0)
+            session.need(f"compiling {name}", seconds=20.0)
             generator, load = _generator(session, name, dtype, num_steps=4)
             denoise = _denoising(generator, load)
             plain = _fastest(denoise, session.device, 3)
@@ -264,13 +262,11 @@ def models_of(preset: Preset, dtype: torch.dtype, device: torch.device) -> Model
     if preset.hashed_words is not None:
         models = build(preset, SEED)
         models.autoencoder.fit([(scene_of(preset.size, preset.num_frames).video, 1.0)])
-        models.denoiser.transformer.to(dtype)
+        _cast(models.denoiser.transformer, dtype)
         return models.to(device)
     with torch.device("meta"):
         network = build_transformer(preset)
-    kept = set(network._keep_in_fp32_modules or ())
-    for name, parameter in network.named_parameters():
-        parameter.data = parameter.data.to(torch.float32 if kept & set(name.split(".")) else dtype)
+    _cast(network, dtype)
     network.to_empty(device=device)
     _fill(network)
     config = network.config
@@ -279,6 +275,13 @@ def models_of(preset: Preset, dtype: torch.dtype, device: torch.device) -> Model
         autoencoder = build_autoencoder(preset)
     text = HashedWords(dim=config["text_dim"]).to(device)
     return Models(CanvasDenoiser(network.eval()), autoencoder, text)
+
+
+def _cast(network: Any, dtype: torch.dtype) -> None:
+    """As weights are loaded: what diffusers keeps in float32 stays so."""
+    kept = set(network._keep_in_fp32_modules or ())
+    for name, parameter in network.named_parameters():
+        parameter.data = parameter.data.to(torch.float32 if kept & set(name.split(".")) else dtype)
 
 
 @torch.no_grad()
@@ -328,8 +331,11 @@ def _plan(session: Session, name: str, dtype: torch.dtype) -> dict[str, Any]:
     row = {"what": f"{name}, {dtype_name(dtype)}, {num_steps} steps", **ms}
     row["tokens/s"] = num_steps * load.num_tokens(network.patch) / denoise_s
     row["MFU %"] = 100 * num_steps * flops / denoise_s / session.peak[dtype_name(dtype)]
+    held = cost.memory(network, load, "inference", dtype)
     row["weights GB"] = _weight_bytes(preset, dtype) / 1e9
+    row["described GB"] = row["weights GB"] + held.activations / 1e9
     if device.type == "cuda":
+        # Decoding may hold more than a pass: `describe` has that in a row of its own.
         row["peak GB"] = torch.cuda.max_memory_allocated(device) / 1e9
     return row
 
@@ -392,8 +398,7 @@ def _rates(session: Session, run: Run) -> dict[str, float]:
     steps = run.steps()
     for _ in range(3):
         run.learn(*next(steps))
-    with _closing(run.steps()) as stream:
-        loader = _rate(lambda: next(stream), size, seconds, session.device)
+    loader = _loader_rate(run, seconds, session.device)
     _, batches = next(steps)
     parts = list(noised_batches(run.pipeline, batches, recipe, size, run.clips.num_frames))
 
@@ -402,22 +407,25 @@ def _rates(session: Session, run: Run) -> dict[str, float]:
             run.objective.losses(run.engine.module, part, recipe).sum().backward()
         run.engine.optimizer.zero_grad()
 
-    made = {
+    return {
         "passes/s": _rate(passes, size, seconds, session.device),
         "steps/s": _rate(lambda: run.learn(0, batches), size, seconds, session.device),
         "loop/s": _rate(lambda: run.learn(*next(steps)), size, seconds, session.device),
         "loader/s": loader,
     }
-    steps.close()
-    return made
 
 
-@contextmanager
-def _closing(stream: Any) -> Iterator[Any]:
-    try:
-        yield stream
-    finally:
-        del stream
+def _loader_rate(run: Run, seconds: float, device: torch.device) -> float:
+    """Of a loader of its own, which ends with this function."""
+    stream = run.steps()
+    return _rate(lambda: next(stream), run.recipe.batch_size, seconds, device)
+
+
+def _peak(device: torch.device, dtype: torch.dtype) -> float:
+    """Operations a second of a large product of matrices, the fastest of some."""
+    size = 1024 if device.type == "cpu" else 8192
+    left, right = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    return 2 * size**3 / _fastest(lambda: left @ right, device, 10)
 
 
 def _rate(work: Callable[[], object], samples: int, seconds: float, device: torch.device) -> float:
