@@ -90,7 +90,7 @@ def test_quaternions_in_another_order_mirrored_and_late_are_named_and_not_used()
     poses = paths(8)
     declared = read_poses(poses, "quaternion xyzw")
     hidden = gathered(poses, declared, mirrored=True, late=2)
-    result = calibrate_from_motion(hidden, conventions=["quaternion wxyz", "inverse rotation"])
+    result = calibrate_from_motion(hidden, conventions=["quaternion wxyz"])
     assert result.convention == "quaternion wxyz"
     (view,) = result.views
     assert view.reading.mirrored

@@ -55,7 +55,7 @@ def solve(
     clicks: Observations | None = None,
     focal: float | None = None,
     is_near: bool = False,
-    num_guesses: int = 500,
+    num_guesses: int = 280,
 ) -> Solved | None:
     """The camera of a view; None where no guess fits anything.
 
