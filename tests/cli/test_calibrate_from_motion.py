@@ -24,7 +24,7 @@ from motion_scene import hand, paths, truth
 
 SIZE = (160, 160)
 CAMERAS = {"left": truth(SIZE, fov_deg=34), "right": truth(SIZE, azimuth=-0.6, fov_deg=34)}
-POSES = paths(6, num_frames=48)
+POSES = paths(7, num_frames=48)
 TOOL = {
     "feature": "observation.state",
     "columns": list(range(8)),
@@ -92,7 +92,7 @@ def test_cameras_are_found_written_and_shown_and_a_second_run_follows_nothing_ag
     assert page.count("data:image/jpeg") >= 6
     assert "click once" in capsys.readouterr().out
     kept = {path: path.stat().st_mtime_ns for path in (out / "tracks").glob("*.npz")}
-    assert len(kept) == 6
+    assert len(kept) == 7
     assert main([*command, "--workers", "0"]) == 0
     assert kept == {path: path.stat().st_mtime_ns for path in (out / "tracks").glob("*.npz")}
 
