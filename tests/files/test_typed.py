@@ -70,3 +70,13 @@ def test_anything_else_is_refused_by_name(name, value):
         ActionImagesError, match="weight|height" if name == "inner" and value != {"weight": 1} else name
     ):
         check_fields(Outer, {**WHOLE, name: value})
+
+
+def test_the_command_line_changes_no_declared_type():
+    """It writes other annotations into the classes that it shows as options."""
+    before = dict(Outer.__annotations__)
+    try:
+        Outer.__annotations__ = {name: tuple for name in before}
+        check_fields(Outer, WHOLE)
+    finally:
+        Outer.__annotations__ = before

@@ -1,20 +1,21 @@
 """Whether a JSON value is of a type that a record's field declares."""
 
 from collections.abc import Mapping
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin
 
 from action_images.errors import ActionImagesError
 
 
-def check_fields(kind: type, values: Mapping[str, Any]) -> None:
+def check_fields(kind: Any, values: Mapping[str, Any]) -> None:
     """Raise ActionImagesError, naming the field, where values from JSON are not of a dataclass's types.
 
     Fields of dataclasses are looked into; fields that are missing are left to the constructor.
     """
-    hints = get_type_hints(kind)
+    # As they were declared: the command line puts other types into a class's annotations, for its help.
+    hints = {declared.name: declared.type for declared in fields(kind)}
     if unknown := sorted(set(values) - set(hints)):
         raise ActionImagesError(f"has fields that this version does not know: {', '.join(unknown)}"[:300])
     for name, value in values.items():
