@@ -76,7 +76,7 @@ def test_the_command_line_changes_no_declared_type():
     """It writes other annotations into the classes that it shows as options."""
     before = dict(Outer.__annotations__)
     try:
-        Outer.__annotations__ = {name: tuple for name in before}
+        Outer.__annotations__ = dict.fromkeys(before, tuple)
         check_fields(Outer, WHOLE)
     finally:
         Outer.__annotations__ = before
