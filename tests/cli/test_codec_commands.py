@@ -114,13 +114,16 @@ def test_frames_that_cannot_be_read_end_in_code_1_and_are_named(scene, capsys):
     [
         (
             ["draw", "none.csv", "--cameras", "cameras.json", "--out", "o"],
-            "none.csv: there is no such trajectory file",
+            "none.csv: there is no such file",
         ),
         (
             ["draw", "path.csv", "--cameras", "none.json", "--out", "o"],
-            "none.json: there is no such cameras file",
+            "none.json: there is no such file",
         ),
-        (["draw", "path.csv", "--cameras", "cameras.json", "--out", "o", "--over", "none"], "none/left.mp4"),
+        (
+            ["draw", "path.csv", "--cameras", "cameras.json", "--out", "o", "--over", "none"],
+            "none: there is no such folder",
+        ),
         (
             ["read", "top.mp4", "side.mp4", "--cameras", "cameras.json", "--out", "o.csv"],
             "no camera for top.mp4, side.mp4",
@@ -131,6 +134,8 @@ def test_frames_that_cannot_be_read_end_in_code_1_and_are_named(scene, capsys):
 )
 def test_bad_input_is_one_line_and_code_2(scene, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(scene)
+    for name in ("top.mp4", "side.mp4"):
+        Path(name).touch()
     assert main(arguments) == 2
     error = capsys.readouterr().err
     assert message in error
