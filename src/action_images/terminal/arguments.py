@@ -52,6 +52,8 @@ def parsed(command: Callable, given: list[str], prog: str) -> Arguments:
             return tyro.cli(_collector(command, told=False), args=given, prog=prog)
     except SystemExit:
         raise Mistake(_sentence(said.getvalue(), command, given, prog)) from None
+    finally:
+        _restore()
 
 
 def options_text(command: Callable, given: list[str], prog: str) -> str:
@@ -63,6 +65,8 @@ def options_text(command: Callable, given: list[str], prog: str) -> str:
         except SystemExit:
             lines = [line.rstrip() for line in BOX.sub(" ", said.getvalue()).splitlines()]
             return "\n".join(_headed(lines))
+        finally:
+            _restore()
     raise AssertionError("--help ends a command")
 
 
@@ -163,6 +167,12 @@ def _show_fields(group: type, *, told: bool) -> None:
     group.__annotations__ = {
         name: _shown(name, hint, texts.get(name, ""), told=told) for name, hint in own.items()
     }
+
+
+def _restore() -> None:
+    """Give the groups of options their own types back: recipes are read from files by them."""
+    for group, own in _FIELDS.items():
+        group.__annotations__ = own
 
 
 _FIELDS: dict[type, dict[str, Any]] = {}
