@@ -23,6 +23,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from action_images.canvas import MODES
+from action_images.canvas.shown import SHOWN
 from action_images.codec import draw
 from action_images.device import Place, dtype_name, place_of
 from action_images.diffusion.sampler import Sampling, sample
@@ -35,6 +36,7 @@ from action_images.inference.clip_generator import ClipGenerator
 from action_images.inference.generation import Generation
 from action_images.inference.stages import Stages
 from action_images.model import cost
+from action_images.model.budget import Clip, Setting, budget
 from action_images.model.build import build, build_autoencoder, build_transformer
 from action_images.model.bundle import Clips, Models
 from action_images.model.denoiser import CanvasDenoiser
@@ -94,6 +96,8 @@ class Session:
             try:
                 for row in rows(self):
                     self._add(name, row)
+            except Skipped as error:
+                self._add(name, {"what": name, "left out": str(error)})
             except Exception as error:
                 self._add(name, {"what": name, "failed": f"{type(error).__name__}: {error}"[:500]})
                 CONSOLE.print(traceback.format_exc(), markup=False, highlight=False)
@@ -331,11 +335,12 @@ def _plan(session: Session, name: str, dtype: torch.dtype) -> dict[str, Any]:
     row = {"what": f"{name}, {dtype_name(dtype)}, {num_steps} steps", **ms}
     row["tokens/s"] = num_steps * load.num_tokens(network.patch) / denoise_s
     row["MFU %"] = 100 * num_steps * flops / denoise_s / session.peak[dtype_name(dtype)]
-    held = cost.memory(network, load, "inference", dtype)
+    clip = Clip(SHOWN["policy"], 2, preset.num_frames, preset.size)
+    held = budget(preset, clip, Setting("inference", dtype=dtype_name(dtype)))
     row["weights GB"] = _weight_bytes(preset, dtype) / 1e9
-    row["described GB"] = row["weights GB"] + held.activations / 1e9
+    # Words are hashed here, also where a preset has a language model.
+    row["described GB"] = (held.peak - held.text_encoder) / 1e9
     if device.type == "cuda":
-        # Decoding may hold more than a pass: `describe` has that in a row of its own.
         row["peak GB"] = torch.cuda.max_memory_allocated(device) / 1e9
     return row
 
