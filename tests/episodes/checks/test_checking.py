@@ -467,8 +467,8 @@ def test_the_thumbnail_shows_the_tool_where_it_is():
     picture = thumbnail(make_episode(num_frames=13, trajectory=still), height=96)
     assert picture.shape == (3, 96, 256 + 4)
     camera = make_cameras()["front"].resize(96, 128)
-    for axis, channel in ((0, 0), (1, 1), (2, 2)):
-        tip, _ = camera.project(0.07 * torch.eye(3)[axis])
+    for point, channel in (((0, 0, 0), 0), ((0.07, 0, 0), 1), ((0, 0, -0.07), 2)):
+        tip, _ = camera.project(torch.tensor(point, dtype=torch.float32))
         colour = picture[:, int(tip[1]), int(tip[0])].int()
         assert colour.argmax() == channel
     assert jpeg(picture)[:2] == b"\xff\xd8"
