@@ -466,10 +466,11 @@ def test_the_thumbnail_shows_the_tool_where_it_is():
     still = Trajectory(Pose(torch.eye(3).expand(13, 3, 3), torch.zeros(13, 3)), torch.ones(13))
     picture = thumbnail(make_episode(num_frames=13, trajectory=still), height=96)
     assert picture.shape == (3, 96, 256 + 4)
-    camera = make_cameras()["front"].resize(96, 128)
+    camera = make_cameras()["left"].resize(96, 128)
+    left = picture[:, :, 132:]  # the first camera looks along the x axis
     for point, channel in (((0, 0, 0), 0), ((0.07, 0, 0), 1), ((0, 0, -0.07), 2)):
         tip, _ = camera.project(torch.tensor(point, dtype=torch.float32))
-        colour = picture[:, int(tip[1]), int(tip[0])].int()
+        colour = left[:, int(tip[1]), int(tip[0])].int()
         assert colour.argmax() == channel
     assert jpeg(picture)[:2] == b"\xff\xd8"
     assert jpeg(picture) == jpeg(picture)
