@@ -219,7 +219,7 @@ def moves_watched(watcher: Move) -> Iterator[None]:
         _watcher.reset(token)
 
 
-def sent(value: Sendable, device: torch.device) -> Sendable:
+def sent(value: Any, device: torch.device) -> Any:
     """A tensor or a Struct on a device, by copies that do not wait for what the device still computes."""
     if isinstance(value, Tensor):
         return value.to(device, non_blocking=device.type == "cuda")

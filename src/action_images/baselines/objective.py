@@ -12,6 +12,7 @@ from torch import Tensor
 from action_images.baselines.network import PathHead, PathRegressor, backbone_config
 from action_images.baselines.numbers import PARTS, from_numbers, reference, to_numbers, tool_now
 from action_images.canvas import MODES, Canvas, Show
+from action_images.device import sent, to_cpu
 from action_images.errors import ActionImagesError
 from action_images.geometry import Pose, Trajectory
 from action_images.inference.clip_generator import ClipGenerator

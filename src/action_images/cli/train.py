@@ -76,14 +76,16 @@ def main(
     if resume is not None:
         from action_images.training.run_folder import saved_recipe
 
-        run = Training(saved_recipe(resume), resume, trackers=trackers, device=device)
-    assert isinstance(run, Training)
-    if run.data:
-        run = on_own_data(run)
-    if run.dry_run:
-        _plan(_placed(run))
+        told = Training(saved_recipe(resume), resume, trackers=trackers, device=device)
     else:
-        _train(run)
+        told = run
+    assert isinstance(told, Training)
+    if told.data:
+        told = on_own_data(told)
+    if told.dry_run:
+        _plan(_placed(told))
+    else:
+        _train(told)
 
 
 def on_own_data(run: Training) -> Training:

@@ -77,11 +77,11 @@ def read(
     or images that do not match the cameras. Source: paper section 3, inverted by weighted least squares; the
     errors to expect stand in docs/codec.md.
     """
-    images, cameras = as_tensor(images, "images"), rig_of(cameras)
-    rig = to_cpu(_rig(images, cameras), "images to read")
-    images = to_cpu(images, "images to read")
-    *batch_shape, _, num_frames = images.shape[:-3]
-    located = locate(images, format, full_resolution=precision == "exact")
+    pictures, cameras = as_tensor(images, "images"), rig_of(cameras)
+    rig = to_cpu(_rig(pictures, cameras), "images to read")
+    pictures = to_cpu(pictures, "images to read")
+    *batch_shape, _, num_frames = pictures.shape[:-3]
+    located = locate(pictures, format, full_resolution=precision == "exact")
     # Geometry is solved frame by frame: (*batch view frame) becomes (batch * frame, view).
     spots, frame_rig = _by_frame(located, len(batch_shape)), _by_frame(rig, len(batch_shape))
 

@@ -39,7 +39,9 @@ def in_order(rows: pa.Table, episode_id: str, path: Path) -> pa.Table:
 def _check_times_grow(rows: pa.Table, episode_id: str, path: Path) -> None:
     """Raise EpisodeError where a later frame has an earlier time: one of the two columns is wrong."""
     times = _times(rows)
-    back = np.flatnonzero(np.diff(times) <= 0) if times is not None else ()
+    if times is None:
+        return
+    back = np.flatnonzero(np.diff(times) <= 0)
     if len(back):
         place = int(back[0])
         told = f"says {times[place]:g} s for frame {place} and {times[place + 1]:g} s for the next"

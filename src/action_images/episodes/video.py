@@ -53,7 +53,7 @@ def write_video(
         raise ActionImagesError(f"{path}: a video has {limits}, got {fps:g} and {crf}")
     options = {"crf": str(crf), "preset": preset, "g": str(keyframe_interval), "threads": "1"}
     with whole_file(Path(path)) as temporary, av.open(str(temporary), "w", format="mp4") as container:
-        _encode(container, frames, fps, options, pixel_format, path)
+        _encode(container, frames, fps, options, pixel_format, Path(path))
 
 
 def _encode(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice, pairwise
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -213,7 +214,8 @@ def _turn(path: str, picture: av.VideoFrame) -> Turn:
 
     Raises EpisodeError where that is not a quarter turn or a mirroring.
     """
-    matrix = picture.side_data.get(Type.DISPLAYMATRIX)
+    notes: Any = picture.side_data  # PyAV's types say str where it takes a Type
+    matrix = notes.get(Type.DISPLAYMATRIX)
     if matrix is None:
         return Turn()
     a, b, _, c, d, *_ = np.frombuffer(bytes(matrix)[:36], np.int32).astype(int).tolist()

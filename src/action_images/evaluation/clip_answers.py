@@ -9,6 +9,7 @@ from torch import Tensor
 from typing_extensions import Self
 
 from action_images.canvas import MODES
+from action_images.device import to_cpu
 from action_images.episodes.dataset import Dataset
 from action_images.errors import ActionImagesError
 from action_images.evaluation import video_metrics

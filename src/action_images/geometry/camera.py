@@ -46,7 +46,7 @@ class Camera(Struct):
         cls, intrinsics: Float[Array, "*batch 3 3"], world_from_gl_camera: Pose, size: tuple[int, int]
     ) -> Self:
         """From a camera with OpenGL's axes (also MuJoCo, Blender): x right, y up, z backward; fx, fy > 0."""
-        return cls(intrinsics, _turned(world_from_gl_camera, (1, -1, -1)), size)
+        return cls(as_tensor(intrinsics, "intrinsics"), _turned(world_from_gl_camera, (1, -1, -1)), size)
 
     @classmethod
     def from_mujoco(
@@ -57,7 +57,8 @@ class Camera(Struct):
         size: tuple[int, int],
     ) -> Self:
         """From MuJoCo's `data.cam_xpos` (m), `data.cam_xmat` (as 3 x 3) and `model.cam_fovy` (degrees)."""
-        return cls.from_fov(math.radians(fovy_deg), _turned(Pose(xmat, xpos), (1, -1, -1)), size)
+        pose = Pose(as_tensor(xmat, "xmat"), as_tensor(xpos, "xpos"))
+        return cls.from_fov(math.radians(fovy_deg), _turned(pose, (1, -1, -1)), size)
 
     @classmethod
     def from_rlbench(

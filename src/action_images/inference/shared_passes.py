@@ -69,7 +69,9 @@ class SharedSampler:
         self.size, self._patch = size, network.patch
         self._temporary = tempfile.TemporaryDirectory()
         share = Share(folder.resolve(), Path(self._temporary.name), network.device, network.dtype, size)
-        self._helpers = torch.multiprocessing.spawn(_help, (share,), nprocs=size - 1, join=False, daemon=True)
+        helpers = torch.multiprocessing.spawn(_help, (share,), nprocs=size - 1, join=False, daemon=True)
+        assert helpers is not None  # only spawn(join=True) returns nothing
+        self._processes: list[Any] = list(helpers.processes)
         self._threads = torch.get_num_threads()
         share.join(0)
         split(models.denoiser, size)
@@ -105,13 +107,13 @@ class SharedSampler:
             return
         distributed.broadcast_object_list([None], src=0, device=torch.device("cpu"))
         distributed.destroy_process_group()
-        for process in self._helpers.processes:
+        for process in self._processes:
             process.join(10)
         self._temporary.cleanup()
         torch.set_num_threads(self._threads)
 
     def _look_at_helpers(self) -> None:
-        dead = [process for process in self._helpers.processes if not process.is_alive()]
+        dead = [process for process in self._processes if not process.is_alive()]
         if dead:
             raise ActionImagesError(
                 f"a process that shares the clips has ended (exit code {dead[0].exitcode}): "

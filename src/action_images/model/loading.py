@@ -11,7 +11,7 @@ from action_images.errors import ActionImagesError
 from action_images.model.claims import check_files, no_larger_than_its_files, read_object
 
 CONFIG = "config.json"
-FROM_FOLDER = {"local_files_only": True, "use_safetensors": True, "output_loading_info": True}
+FROM_FOLDER: dict[str, Any] = {"local_files_only": True, "use_safetensors": True, "output_loading_info": True}
 """What the libraries' `from_pretrained` is told: no hub is asked, no pickle is read."""
 
 

@@ -115,7 +115,7 @@ class HashedWords(nn.Module):
     @classmethod
     def load(cls, folder: Path, config: dict[str, Any], dtype: torch.dtype) -> Self:  # noqa: ARG003
         """From what `save` returned."""
-        sizes = {name: config.get(name) for name in ("dim", "max_words") if name in config}
+        sizes: dict[str, Any] = {name: config.get(name) for name in ("dim", "max_words") if name in config}
         _check_sizes(folder, sizes)
         vocabulary = config.get("vocabulary", [])
         if not isinstance(vocabulary, list) or not all(isinstance(word, str) for word in vocabulary):
@@ -188,7 +188,7 @@ class LanguageModel(nn.Module):
         except Exception as error:  # of a damaged or hostile file the library may raise anything
             reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
             raise ActionImagesError(f"{words}: holds no tokenizer ({reason}); copy it again") from error
-        sizes = {name: config.get(name) for name in ("num_tokens",) if name in config}
+        sizes: dict[str, Any] = {name: config.get(name) for name in ("num_tokens",) if name in config}
         _check_sizes(folder, sizes)
         return cls(tokenizer, model, **sizes)
 

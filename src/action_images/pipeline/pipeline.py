@@ -139,7 +139,7 @@ class Pipeline:
                 pixels[stream] = self._pixels(torch.stack(views, 1))
         imagined = ~canvas.layout.later(canvas.given, "video").all(-1)
         anchored = "video" in pixels and condition is not None and condition.still is not None
-        if anchored and is_true(imagined.any(), "still video"):
+        if condition is not None and anchored and is_true(imagined.any(), "still video"):
             shown = self._over_still(pixels["video"], canvas.layout, condition)
             pixels["video"] = torch.where(imagined[..., None, None, None, None], shown, pixels["video"])
         return Prediction(pixels.get("video"), pixels.get("action"), None)

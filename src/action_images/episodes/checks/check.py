@@ -6,7 +6,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 
@@ -33,7 +32,8 @@ NUM_TRIED = 16
 """In so many episodes, spread over the set, other conventions are tried however well they fit."""
 
 
-class Look(NamedTuple):
+@dataclass(frozen=True)
+class Look:
     """An episode to look at, and whether other conventions are tried in it."""
 
     index: int

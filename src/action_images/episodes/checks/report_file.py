@@ -70,6 +70,6 @@ def load_report(folder: Path) -> CheckReport:
         return CheckReport()
     findings = [Finding(*map(str, one)) for one in listed if isinstance(one, list) and len(one) == 4]
     count = content.get("num_episodes")
-    is_count = isinstance(count, int) and not isinstance(count, bool)
+    num_episodes = count if type(count) is int else 0
     conclusion = str(content.get("conclusion", ""))
-    return CheckReport(count if is_count else 0, findings, conclusion, exists=True)
+    return CheckReport(num_episodes, findings, conclusion, exists=True)

@@ -102,7 +102,8 @@ class Tool:
         Rotations do so in any episode, as most turn too little to tell; positions and readings in most
         episodes. Few that do are refused by name when they are read.
         """
-        positions, ranges = [], []
+        positions: list[str | None] = []
+        ranges: list[tuple[float, float]] = []
         for place in _spread(len(self._dataset)):
             numbers, readings = self._whole_numbers(place)
             if len(numbers):

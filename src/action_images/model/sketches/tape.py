@@ -194,14 +194,16 @@ class Tape:
             found = node.backward(gradients.pop(node)) if node.backward else ()
             node.backward = None
             for place, parent in enumerate(node.parents[: len(found)]):
-                if parent is None or found[place] is None:
+                part = found[place]
+                if parent is None or part is None:
                     continue
                 if parent in gradients:
                     # A sum of its own, beside both of its parts.
-                    gradients[parent] = self.storage(found[place].nbytes)
+                    gradients[parent] = self.storage(part.nbytes)
                 else:
-                    gradients[parent] = found[place]
+                    gradients[parent] = part
                     heapq.heappush(ready, parent)
+                del part
             del found
 
     def followed(

@@ -53,6 +53,7 @@ class WanAutoencoder:
             encoded = self._encoded(piece)
             latents = encoded if latents is None else self._joined(latents, encoded)
             del encoded
+        assert latents is not None
         moments = self._plain(latents, "quant_conv")
         del latents, laid_out, cast
         self._new(*moments.shape)
@@ -71,6 +72,7 @@ class WanAutoencoder:
             video = decoded if video is None else self._joined(video, decoded)
             del decoded
         del read, scaled
+        assert video is not None
         if config["patch_size"]:
             video = self._new(*video.shape)
         video = self._new(*video.shape)

@@ -33,7 +33,7 @@ def write_rerun(path: Path, viewable: Viewable) -> None:
     `/confidence/NAME` numbers. Timelines: `frame_index`, `timestamp` and, where plans follow each other,
     `replan`, the number of the plan in force.
     """
-    import rerun as rr
+    import rerun as rr  # pyright: ignore[reportMissingImports]
 
     with whole_file(path) as unfinished:
         recording = rr.RecordingStream("action_images", recording_id=viewable.id or "view")

@@ -98,7 +98,8 @@ def _view(frames: FilmFrames, number: int, rig: Camera) -> ShownView:
     moved = (rig.world_from_camera.matrix() - still.world_from_camera.matrix()).abs().max()
     zoomed = (rig.intrinsics - still.intrinsics).abs().max()
     camera = still if float(torch.maximum(moved, zoomed)) == 0 else rig
-    return ShownView(f"view {number}", frames.seen.shape[-2:], camera, tuple(layers))
+    height, width = frames.seen.shape[-2:]
+    return ShownView(f"view {number}", (height, width), camera, tuple(layers))
 
 
 def _plans(rollout: Rollout, frames: FilmFrames) -> list[ShownPath]:

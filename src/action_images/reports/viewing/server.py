@@ -166,7 +166,7 @@ class ViewServer(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     """One connection. Paths of requests are names of answers, never of files."""
 
-    server: ViewServer
+    server: ViewServer  # pyright: ignore[reportIncompatibleVariableOverride]
     protocol_version = "HTTP/1.1"
     timeout = IDLE_SECONDS
     server_version, sys_version = "action-images", ""

@@ -36,11 +36,17 @@ class Entry:
 class Shelf(Protocol):
     """Things of one folder or file that are looked at one by one."""
 
-    title: str
-    notes: Sequence[str]
-    """Sentences about all of them."""
-    is_live: bool
-    """Whether entries may still come."""
+    @property
+    def title(self) -> str: ...
+    @property
+    def notes(self) -> Sequence[str]:
+        """Sentences about all of them."""
+        ...
+
+    @property
+    def is_live(self) -> bool:
+        """Whether entries may still come."""
+        ...
 
     def version(self) -> str:
         """Changes whenever the entries do; cheap."""
