@@ -445,7 +445,7 @@ def test_the_command_gives_a_table_a_page_and_an_exit_code(good, tmp_path, capsy
     assert "3 of 6 episodes, the worst first" in text
     assert not re.search(r'(src|href)=(?!"?data:)', text)
     assert command(["check", str(tmp_path / "absent")]) == 2
-    assert "is this the folder of a data set" in capsys.readouterr().err
+    assert "there is no such folder; did you mean" in capsys.readouterr().err
 
 
 def test_an_episode_with_a_damaged_part_is_shown_by_the_others(good, tmp_path):
