@@ -19,7 +19,7 @@ test: $(INSTALLED)
 
 # Every way to train (copies, pieces, ZeRO; precisions; all weights or adapters; with validation or without), by two processes.
 combinations: $(INSTALLED)
-	$(BIN)/python -m pytest tests/training/test_combinations.py -m '' -v
+	$(BIN)/python -m pytest tests/training/test_combinations.py tests/training/test_processes.py -m "" -v
 
 # Hostile and damaged files, bad clients, kill -9: what docs/security.md promises. About 40 minutes; not in CI.
 attack: $(INSTALLED)

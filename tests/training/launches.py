@@ -77,5 +77,9 @@ def launch(recipe, out: Path, config: str, stop: int = 0, program: str = PROGRAM
 
 COMPILES = shutil.which("c++") is not None and (Path(sysconfig.get_path("include")) / "Python.h").is_file()
 DEEPSPEED = pytest.param(
-    "deepspeed", marks=pytest.mark.skipif(not COMPILES, reason="on CPUs DeepSpeed compiles a part of itself")
+    "deepspeed",
+    marks=[
+        pytest.mark.combinations,
+        pytest.mark.skipif(not COMPILES, reason="on CPUs DeepSpeed compiles a part of itself"),
+    ],
 )

@@ -26,7 +26,7 @@ def main(
     dtype: Literal["float32", "bfloat16"] | None = None,
     *,
     sharded: bool = False,
-    checkpointed: bool | None = None,
+    checkpointed: Literal["yes", "no"] | None = None,
     eight_bit: bool = False,
     offload: bool = False,
     lora_rank: int | None = None,
@@ -45,7 +45,7 @@ def main(
         devices: how many devices share the tokens of a sample (inference) or split the batch (training).
         dtype: what passes run in; what learns is float32 all the same.
         sharded: whether weights, gradients and optimizer state are split over the devices.
-        checkpointed: whether training recomputes activations block by block.
+        checkpointed: whether training recomputes activations block by block; the recipe's own if not given.
         eight_bit: AdamW's state in 8 bits, for training loops of your own; no recipe has it.
         offload: in inference, parts of the model are on the card only while they work; for your own code.
         lora_rank: of the adapters on all projections of all blocks.
@@ -79,7 +79,7 @@ def main(
             cached=cached,
             checkpointed=(recipe is not None and recipe.gradient_checkpointing)
             if checkpointed is None
-            else checkpointed,
+            else checkpointed == "yes",
             eight_bit=eight_bit,
             offloaded=offload and use == "inference",
             averaged=recipe is not None and recipe.ema_decay is not None,
