@@ -44,7 +44,8 @@ class CameraBlock(WanTransformerBlock):
             # Nothing changes at the start, so that pretrained weights can be given cameras.
             nn.init.zeros_(self.cam_encoder[2].weight)
             nn.init.zeros_(self.cam_encoder[2].bias)
-            nn.init.eye_(self.projector.weight)
+            nn.init.zeros_(self.projector.weight)
+            self.projector.weight.data.fill_diagonal_(1)
             nn.init.zeros_(self.projector.bias)
 
     def forward(
