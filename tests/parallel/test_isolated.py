@@ -38,10 +38,10 @@ def test_processes_that_cannot_start_are_one_error_and_no_items_fault():
         list(each_isolated(double_or_die, range(5), 2, os._exit, (3,)))
 
 
-def read_or_die(index: int) -> checking.Examined:
-    if index == 1:
+def read_or_die(look: checking.Look) -> checking.Examined:
+    if look.index == 1:
         os.abort()
-    return checking._examine_in_worker(index)
+    return checking._examine_in_worker(look)
 
 
 def test_check_survives_a_deadly_episode_and_never_opens_it_again(tmp_path, monkeypatch, capsys):
