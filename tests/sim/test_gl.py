@@ -48,9 +48,9 @@ def test_a_way_of_rendering_that_is_not_there_is_named_with_its_cure(chosen: str
     assert "libosmesa6" in last
 
 
-def test_the_command_line_says_it_in_one_line():
+def test_the_command_line_says_it_in_one_line(tmp_path):
     code = "import sys; from action_images.cli import main; sys.exit(main(sys.argv[1:]))"
-    options = ["--task", "reach_target", "--episodes", "1", "--out", "/dev/null/x"]
+    options = ["--task", "reach_target", "--episodes", "1", "--out", str(tmp_path / "out")]
     command = f"import sys; sys.argv = ['', 'record', *{options}]; {code}"
     ended = run(command, MUJOCO_GL="nonsense")
     assert ended.returncode == 2
