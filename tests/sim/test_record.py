@@ -291,6 +291,10 @@ def test_the_command_records_what_it_is_asked(tmp_path: Path, capsys: pytest.Cap
         str(tmp_path),
         "--workers",
         "1",
+        "--every",
+        "1",
+        "--hold",
+        "3",
     ]
     assert main(arguments) == 0
     assert main(arguments) == 0
@@ -315,7 +319,7 @@ def test_the_command_records_what_it_is_asked(tmp_path: Path, capsys: pytest.Cap
 
 @pytest.mark.parametrize(
     ("option", "value", "complaint"),
-    [("--task", "juggle", "no task 'juggle'"), ("--size", "33", "even"), ("--episodes", "0", "seeds")],
+    [("--task", "juggle", "there is no 'juggle'"), ("--size", "33", "even"), ("--episodes", "0", "seeds")],
 )
 def test_what_cannot_be_recorded_is_refused_in_one_line(
     option: str, value: str, complaint: str, tmp_path: Path, capsys: pytest.CaptureFixture
