@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -40,12 +41,23 @@ def test_results_are_those_of_one_process_in_the_same_order():
     assert list(OnProcesses(3)(partial(begin, 100), [])) == []
 
 
-def test_each_process_sees_one_card(monkeypatch):
+def begin_together(folder: Path):
+    """Work that waits until two cards have been seen, so that no process does all of it."""
+
+    def work(_: int) -> str:
+        card = os.environ["CUDA_VISIBLE_DEVICES"]
+        (folder / card).touch()
+        limit = time.monotonic() + 60
+        while len(list(folder.iterdir())) < 2 and time.monotonic() < limit:
+            time.sleep(0.02)
+        return card
+
+    return work
+
+
+def test_each_process_sees_one_card(monkeypatch, tmp_path):
     monkeypatch.setattr(pool, "visible_cards", lambda: ("4", "6"))
-    seen = {card for _, card in OnProcesses(2, on_cards=True)(partial(begin, 0), range(5))}
-    # One process may do all the work before the other has begun.
-    assert seen
-    assert seen <= {"4", "6"}
+    assert set(OnProcesses(2, on_cards=True)(partial(begin_together, tmp_path), range(2))) == {"4", "6"}
 
 
 def test_cards_are_those_that_torch_sees_by_their_names(monkeypatch):
