@@ -9,6 +9,7 @@ from typing_extensions import Self
 
 from action_images.errors import ActionImagesError
 from action_images.geometry import rotation as rotations
+from action_images.geometry.neighbours import steady_euler_xyz, steady_quaternions
 from action_images.geometry.pose import Pose
 from action_images.structs import Array, Struct, as_tensor
 
@@ -69,12 +70,15 @@ class Trajectory(Struct):
         return cls(Pose(rotation, position), opening).check()
 
     def to_vector(self, numbers: int = 8) -> Float[Tensor, "*batch frame numbers"]:
-        """To the 7- or 8-vectors of `from_vector`."""
+        """To the 7- or 8-vectors of `from_vector`, whose rows are near each other wherever the poses are."""
         if numbers not in (7, 8):
             raise ActionImagesError(f"a trajectory vector has 7 or 8 numbers, got {numbers}")
-        to_turn = rotations.to_quaternion_xyzw if numbers == 8 else rotations.to_euler_xyz
         pose = self.world_from_tool
-        return torch.cat([pose.translation, to_turn(pose.rotation), self.opening[..., None]], -1)
+        if numbers == 8:
+            turn = steady_quaternions(rotations.to_quaternion_xyzw(pose.rotation))
+        else:
+            turn = steady_euler_xyz(rotations.to_euler_xyz(pose.rotation))
+        return torch.cat([pose.translation, turn, self.opening[..., None]], -1)
 
     def at(self, frames: Float[Tensor, "num"]) -> Self:
         """The trajectory at these frame numbers, fractions allowed: straight lines and constant turns.

@@ -12,7 +12,6 @@ from torch import Tensor
 from action_images.errors import ActionImagesError
 from action_images.geometry import Camera, Pose, Trajectory
 from action_images.geometry import rotation as rotations
-from action_images.geometry.neighbours import steady_euler_xyz, steady_quaternions
 from action_images.robot import Observation, Plan
 from action_images.serving.messages import ACTION_FORMATS, DEFAULT_FORMAT, Reply, Request
 
@@ -214,13 +213,11 @@ def _from_delta(actions: Float[Tensor, "step 7"], start: Pose) -> Trajectory:
 
 
 def _to_pose(trajectory: Trajectory, _start: Pose) -> Float[Tensor, "step 8"]:
-    position, quaternion, opening = trajectory.to_vector(8).split([3, 4, 1], -1)
-    return torch.cat([position, steady_quaternions(quaternion), opening], -1)
+    return trajectory.to_vector(8)
 
 
 def _to_euler(trajectory: Trajectory, _start: Pose) -> Float[Tensor, "step 7"]:
-    position, angles, opening = trajectory.to_vector(7).split([3, 3, 1], -1)
-    return torch.cat([position, steady_euler_xyz(angles), opening], -1)
+    return trajectory.to_vector(7)
 
 
 def _from_vector(actions: Float[Tensor, "step numbers"], _start: Pose) -> Trajectory:
