@@ -3,6 +3,8 @@
 import contextlib
 import pickle
 import socket
+import struct
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +27,14 @@ from action_images.evaluation.trial import load_trials
 from action_images.files.settings import load_settings
 from action_images.geometry import rotation as rotations
 from action_images.policies import DEFAULT_FPS, DEFAULT_SIZE, policy_named
-from action_images.serving.client import Late, Refused, RemotePolicy, ServingError, Unreachable
+from action_images.serving.client import (
+    Late,
+    Refused,
+    RemotePolicy,
+    ServingError,
+    Unreachable,
+    send_limit,
+)
 from action_images.serving.protocol import WireError
 from action_images.serving.tensors import request_from_observation
 
@@ -460,3 +469,15 @@ def test_a_connection_that_is_lost_gives_the_second_attempt_no_more_time():
         with pytest.raises(ServingError):
             policy.plan(observation())
         assert time.monotonic() - began < 1.5
+
+
+@pytest.mark.parametrize("timeout_s", [0.2, 2.0, 2.5, 90.0])
+def test_the_time_for_sending_is_said_in_the_systems_own_units(timeout_s: float):
+    with socket.socket() as here:
+        here.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, send_limit(timeout_s, sys.platform))
+        seconds, microseconds = struct.unpack(
+            "ll", here.getsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, 16)
+        )
+    assert seconds + microseconds / 1e6 == pytest.approx(timeout_s, abs=0.01)
+    # A DWORD of milliseconds, which Linux cannot be asked for.
+    assert struct.unpack("<L", send_limit(timeout_s, "win32")) == (round(1e3 * timeout_s),)

@@ -221,13 +221,14 @@ async def _until_signal(server: "PolicyServer") -> None:
 
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
 
-    def end() -> None:
-        stop.set()
+    def end(*_: object) -> None:
+        loop.call_soon_threadsafe(stop.set)
         # A second signal does not wait for anything.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
+    # Not the loop's own handlers: Windows has none.
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, end)
+        signal.signal(number, end)
     async with server.running():
         await stop.wait()

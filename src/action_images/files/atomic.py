@@ -114,7 +114,10 @@ def _is_folder(path: Path) -> bool:
 
 def _sync(path: Path) -> None:
     """Wait until a file, or a folder's list of names, is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
+    if os.name == "nt" and path.is_dir():
+        return  # Windows opens no folder; its file systems keep a journal of names
+    # Windows flushes only what may be written.
+    descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

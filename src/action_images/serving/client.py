@@ -6,6 +6,7 @@ import random
 import socket
 import ssl
 import struct
+import sys
 import threading
 import time
 import warnings
@@ -292,6 +293,14 @@ def _raise_if_final(error: Exception, uri: str) -> None:
 
 def _limit_sending(sock: socket.socket, timeout_s: float) -> None:
     """Make a send fail that waits longer than this for the peer to read; receiving has limits of its own."""
-    sock.setsockopt(
-        socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(timeout_s), int(timeout_s % 1 * 1e6))
-    )
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, send_limit(timeout_s, sys.platform))
+
+
+def send_limit(timeout_s: float, platform: str) -> bytes:
+    """A time as SO_SNDTIMEO takes it: seconds and microseconds (timeval), on Windows milliseconds (DWORD).
+
+    Never 0, which would be no limit.
+    """
+    if platform == "win32":
+        return struct.pack("<L", max(1, round(1e3 * timeout_s)))
+    return struct.pack("ll", int(timeout_s), max(1, int(timeout_s % 1 * 1e6)))

@@ -1,7 +1,6 @@
 """Connections on their sockets: counted before they say anything, cut off where they take no answers."""
 
 import asyncio
-import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,6 +10,11 @@ from websockets.asyncio.server import ServerConnection
 from websockets.frames import Frame, Opcode
 
 from action_images.errors import ActionImagesError
+
+try:
+    import resource
+except ModuleNotFoundError:  # Windows, where files are not limited by process
+    resource = None
 
 HANDSHAKE_S = 10.0
 """Time for the handshakes of TLS and of the websocket; silent connections are gone after it."""
@@ -99,6 +103,8 @@ def affordable_connections(wanted: int, least: int) -> int:
 
     Raises ActionImagesError where that is less than `least`.
     """
+    if resource is None:
+        return wanted
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = wanted + SPARE_FILES
     if soft != resource.RLIM_INFINITY and soft < needed:
