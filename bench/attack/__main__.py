@@ -68,10 +68,12 @@ def _of_attempts(attempts) -> Part:
 def server(scratch: Path, asked: argparse.Namespace) -> Part:
     """Bad clients, all kinds at once."""
     seen = servers.attack(scratch, 60 * (asked.server_minutes or asked.minutes), asked.seed)
-    told = {name: value for name, value in asdict(seen).items() if name not in ("attacks", "wrong")}
+    lists = ("attacks", "wrong", "each_minute_mb")
+    told = {name: value for name, value in asdict(seen).items() if name not in lists}
     figures = [{"of the server": name, "figure": value} for name, value in told.items()]
+    minutes = [{"minute": minute, "MB": mb} for minute, mb in enumerate(seen.each_minute_mb, 1)]
     kinds = [{"kind": name, "times": number} for name, number in seen.attacks.items()]
-    return Part(0.0, [*figures, *kinds], [f"server: {wrong}" for wrong in seen.wrong])
+    return Part(0.0, [*figures, *minutes, *kinds], [f"server: {wrong}" for wrong in seen.wrong])
 
 
 def killed(scratch: Path, asked: argparse.Namespace) -> Part:

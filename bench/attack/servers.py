@@ -41,6 +41,8 @@ class Served:
     half_mb: float = 0.0
     last_mb: float = 0.0
     peak_mb: float = 0.0
+    each_minute_mb: list[float] = field(default_factory=list)
+    """What it took at the end of each minute."""
     log_bytes: int = 0
     stopped_s: float | None = None
     asked: int = 0
@@ -96,8 +98,8 @@ def _port(log: Path, server: subprocess.Popen) -> int:
 
 def _watch(pid: int, port: int, over: threading.Event, seen: Served) -> None:
     """Ask once a second as a good client does, and look at the memory."""
-    ends = time.monotonic() + seen.seconds
-    policy = None
+    starts = time.monotonic()
+    ends, policy = starts + seen.seconds, None
     while time.monotonic() < ends and not over.is_set():
         began = time.monotonic()
         seen.asked += 1
@@ -113,6 +115,8 @@ def _watch(pid: int, port: int, over: threading.Event, seen: Served) -> None:
         seen.first_mb = seen.first_mb or now_mb
         seen.half_mb = seen.half_mb if began > ends - seen.seconds / 2 else now_mb
         seen.last_mb, seen.peak_mb = now_mb, max(seen.peak_mb, now_mb)
+        if began - starts >= 60 * (len(seen.each_minute_mb) + 1):
+            seen.each_minute_mb.append(now_mb)
         time.sleep(max(0.0, began + 1 - time.monotonic()))
     if policy is not None:
         policy.close()
