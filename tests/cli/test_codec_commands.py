@@ -15,6 +15,7 @@ from action_images.codec import RELEASED, draw_uint8
 from action_images.episodes.cameras_file import save_cameras
 from action_images.episodes.trajectory_file import load_trajectory, save_trajectory
 from action_images.episodes.video import read_video, write_video
+from action_images.files.lock import alone_in
 from scenes import rig, trajectory
 
 SIZE = (96, 128)
@@ -32,6 +33,24 @@ def draw(scene: Path, *more: str) -> int:
     return main(
         ["draw", f"{scene}/path.csv", "--cameras", f"{scene}/cameras.json", "--out", f"{scene}/out", *more]
     )
+
+
+def test_a_second_drawing_into_one_folder_is_refused_and_changes_nothing(scene, capsys):
+    with alone_in(scene / "out"):
+        assert draw(scene) == 2
+        assert [path.name for path in (scene / "out").iterdir()] == [".lock"]
+    assert "another process is writing here" in capsys.readouterr().err
+
+
+def test_what_a_killed_drawing_left_is_removed_by_the_next(scene):
+    left = [
+        scene / "out" / name for name in (".left.mp4.abcdefgh.part.mp4", "left/.00003.png.abcdefgh.part.png")
+    ]
+    for path in left:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"half")
+    assert draw(scene, "--png") == 0
+    assert not any(path.exists() for path in left)
 
 
 def test_drawing_then_reading_gives_the_path_back(scene, capsys):

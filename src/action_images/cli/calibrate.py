@@ -140,6 +140,7 @@ def _calibrate(what: Shooting) -> None:
     from action_images.calibration.solve import report
     from action_images.episodes.cameras_file import load_cameras, save_cameras
     from action_images.files.atomic import write_text
+    from action_images.files.lock import alone_in
     from action_images.reports.calibration_picture import save_calibration_picture
     from action_images.terminal.console import PlainConsole
 
@@ -163,13 +164,13 @@ def _calibrate(what: Shooting) -> None:
         result = calibrate(
             shots, mount, kept, pose_std=pose_std, bent=what.straighten, drop_outliers=what.drop_outliers
         )
-    what.out.mkdir(parents=True, exist_ok=True)
-    save_cameras(what.out / "cameras.json", result.cameras())
-    if mount == "tool":
-        save_cameras(what.out / "tool_from_camera.json", result.mounted())
-    write_text(what.out / "report.json", json.dumps(report(result), indent=1) + "\n")
-    for name in result.names:
-        save_calibration_picture(what.out / f"{name}.png", result, name)
+    with alone_in(what.out):
+        save_cameras(what.out / "cameras.json", result.cameras())
+        if mount == "tool":
+            save_cameras(what.out / "tool_from_camera.json", result.mounted())
+        write_text(what.out / "report.json", json.dumps(report(result), indent=1) + "\n")
+        for name in result.names:
+            save_calibration_picture(what.out / f"{name}.png", result, name)
     if kept and len(kept) < len(shots.sizes):
         estimated = ", ".join(name for name in shots.sizes if name not in kept)
         console.print(

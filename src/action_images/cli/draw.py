@@ -55,6 +55,8 @@ def main(
     from action_images.episodes.inside import told_inside
     from action_images.episodes.trajectory_file import load_trajectory
     from action_images.episodes.video import VideoFrames, write_video
+    from action_images.files.atomic import remove_leftovers
+    from action_images.files.lock import alone_in
     from action_images.reports.pictures import save_png
     from action_images.terminal.console import PlainConsole
 
@@ -77,24 +79,28 @@ def main(
     console = PlainConsole()
     for name, camera in rig.items():
         console.print(told_inside(name, camera, path.world_from_tool.translation), soft_wrap=True)
-    out.mkdir(parents=True, exist_ok=True)
-    for name, camera in track(rig.items(), description="drawing"):
-        # One camera at a time: their images may differ in size, and memory holds one view.
-        moving = camera if camera.batch_shape else camera[None].expand(path.num_frames)
-        images = draw_uint8(path, moving[None], format)[0]
-        # Half the colours in each direction want even sizes; others keep all of them.
-        colours = "yuv420p" if max(camera.size[0] % 2, camera.size[1] % 2) == 0 else "yuv444p"
-        rate = fps or (scenes[name].fps if name in scenes else DEFAULT_FPS)
-        write_video(_file(out, name, ".mp4"), images, rate, crf=crf, pixel_format=colours)
-        if png:
-            _file(out, name, "").mkdir(exist_ok=True)
-            for i, image in enumerate(images):
-                save_png(out / name / f"{i:05d}.png", image)
-        if name in scenes:
-            laid_over = overlay(scenes[name].read(range(path.num_frames)), images, format)
-            # In a folder of their own: OUT/*.mp4 are action videos, which `read` takes.
-            (out / OVERLAYS).mkdir(exist_ok=True)
-            write_video(_file(out / OVERLAYS, name, ".mp4"), laid_over, rate, crf=crf, pixel_format=colours)
+    with alone_in(out):
+        for name, camera in track(rig.items(), description="drawing"):
+            # One camera at a time: their images may differ in size, and memory holds one view.
+            moving = camera if camera.batch_shape else camera[None].expand(path.num_frames)
+            images = draw_uint8(path, moving[None], format)[0]
+            # Half the colours in each direction want even sizes; others keep all of them.
+            colours = "yuv420p" if max(camera.size[0] % 2, camera.size[1] % 2) == 0 else "yuv444p"
+            rate = fps or (scenes[name].fps if name in scenes else DEFAULT_FPS)
+            write_video(_file(out, name, ".mp4"), images, rate, crf=crf, pixel_format=colours)
+            if png:
+                _file(out, name, "").mkdir(exist_ok=True)
+                remove_leftovers(out / name)
+                for i, image in enumerate(images):
+                    save_png(out / name / f"{i:05d}.png", image)
+            if name in scenes:
+                laid_over = overlay(scenes[name].read(range(path.num_frames)), images, format)
+                # In a folder of their own: OUT/*.mp4 are action videos, which `read` takes.
+                (out / OVERLAYS).mkdir(exist_ok=True)
+                remove_leftovers(out / OVERLAYS)
+                write_video(
+                    _file(out / OVERLAYS, name, ".mp4"), laid_over, rate, crf=crf, pixel_format=colours
+                )
     console.print(f"{path.num_frames} frames in {len(rig)} views: {out}")
 
 

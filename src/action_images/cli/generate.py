@@ -77,6 +77,7 @@ def main(
     from dataclasses import replace
 
     from action_images.diffusion.sampler import StepCache
+    from action_images.files.lock import alone_in
     from action_images.inference.clip_generator import ClipGenerator
     from action_images.inference.generation import generation_named
     from action_images.model.bundle import Clips
@@ -104,8 +105,10 @@ def main(
     generator = ClipGenerator.of(models, clips=clips, generation=generation)
     with working("generating"):
         prediction = generator.generate(scene, mode, [seed])
-    out.mkdir(parents=True, exist_ok=True)
-    _write(out, [view.name for view in source.views], prediction, generator.pipeline.format, fps or clips.fps)
+    with alone_in(out):
+        _write(
+            out, [view.name for view in source.views], prediction, generator.pipeline.format, fps or clips.fps
+        )
 
 
 def _pace(source: "Episode", fps: float) -> int:

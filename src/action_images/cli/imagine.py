@@ -63,6 +63,8 @@ def main(
     from action_images.codec.overlay import overlay
     from action_images.episodes.trajectory_file import save_trajectory
     from action_images.episodes.video import write_video
+    from action_images.files.atomic import remove_leftovers
+    from action_images.files.lock import alone_in
     from action_images.inference import imagine as imagining
     from action_images.inference.pacing import paced_from, recording
     from action_images.reports.pictures import contact_sheet, save_png
@@ -87,35 +89,37 @@ def main(
     still = frames + frames[-1:] * (num_frames - len(frames))
     scene = recording(shown, chosen, still, generator.clips.size, None if second_view else 1)
     scene = replace(scene, instruction=instruction if instruction is not None else shown.instruction)
-    out.mkdir(parents=True, exist_ok=True)
-    if second_view:
-        if len(chosen) < 2:
-            raise ActionImagesError(
-                "--second-view needs a view to see and another to imagine; give --views two names"
-            )
-        with working("imagining"):
-            video = imagining.second_view(generator, scene, seed).video
-        assert video is not None
-        for name, view, real in zip(chosen, video.mul(255).round().byte(), scene.video, strict=True):
-            write_video(out / f"{name}.mp4", view, generator.clips.fps)
-            rows += [view, real.add(1).mul(127.5).round().byte()]
-            labels += [f"{name}, imagined", f"{name}, recorded"]
-        console.print(f"imagined {', '.join(chosen[1:])} from {chosen[0]}")
-    else:
-        with working("imagining"):
-            futures = imagining.imagine(generator, scene, 4 if samples is None else samples, seed)
-        for rank, future in enumerate(futures):
-            folder = out / str(rank)
-            folder.mkdir(exist_ok=True)
-            for name, *pair in zip(chosen, future.video, future.action_images, strict=True):
-                view, actions = (part.mul(255).round().byte() for part in pair)
-                write_video(folder / f"{name}.mp4", view, generator.clips.fps)
-                write_video(folder / f"{name}_actions.mp4", actions, generator.clips.fps)
-                rows.append(overlay(view, actions, generator.pipeline.format))
-                labels.append(f"future {rank}: {name}, action images over the video")
-            save_trajectory(folder / "trajectory.csv", future.trajectory, {"confidence": future.confidence})
-            console.print(
-                f"future {rank}: agreement {future.agreement:.3f}, confidence {future.confidence.mean():.2f}",
-            )
-    save_png(out / "contact_sheet.png", contact_sheet(rows, labels=labels))
+    with alone_in(out):
+        if second_view:
+            if len(chosen) < 2:
+                raise ActionImagesError(
+                    "--second-view needs a view to see and another to imagine; give --views two names"
+                )
+            with working("imagining"):
+                video = imagining.second_view(generator, scene, seed).video
+            assert video is not None
+            for name, view, real in zip(chosen, video.mul(255).round().byte(), scene.video, strict=True):
+                write_video(out / f"{name}.mp4", view, generator.clips.fps)
+                rows += [view, real.add(1).mul(127.5).round().byte()]
+                labels += [f"{name}, imagined", f"{name}, recorded"]
+            console.print(f"imagined {', '.join(chosen[1:])} from {chosen[0]}")
+        else:
+            with working("imagining"):
+                futures = imagining.imagine(generator, scene, 4 if samples is None else samples, seed)
+            for rank, future in enumerate(futures):
+                folder = out / str(rank)
+                folder.mkdir(exist_ok=True)
+                remove_leftovers(folder)
+                for name, *pair in zip(chosen, future.video, future.action_images, strict=True):
+                    view, actions = (part.mul(255).round().byte() for part in pair)
+                    write_video(folder / f"{name}.mp4", view, generator.clips.fps)
+                    write_video(folder / f"{name}_actions.mp4", actions, generator.clips.fps)
+                    rows.append(overlay(view, actions, generator.pipeline.format))
+                    labels.append(f"future {rank}: {name}, action images over the video")
+                sure, agreement = future.confidence, future.agreement
+                save_trajectory(folder / "trajectory.csv", future.trajectory, {"confidence": sure})
+                console.print(
+                    f"future {rank}: agreement {agreement:.3f}, confidence {sure.mean():.2f}",
+                )
+        save_png(out / "contact_sheet.png", contact_sheet(rows, labels=labels))
     console.print(f"written: {out}", soft_wrap=True)

@@ -56,6 +56,7 @@ def main(
 
     from action_images.evaluation import codec_error
     from action_images.files.atomic import write_text
+    from action_images.files.lock import alone_in
     from action_images.reports.codec_error_plot import plot_codec_error
     from action_images.terminal.console import PlainConsole
 
@@ -72,12 +73,12 @@ def main(
         f"rank correlation of predicted and actual position error over all frames: {correlation:.2f}"
     )
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        content = {
-            "seed": seed,
-            "rank_correlation": correlation,
-            "rows": [sample.row() for sample in samples],
-        }
-        write_text(out / "codec_error.json", json.dumps(content, indent=1) + "\n")
-        plot_codec_error(samples, out / "codec_error.png")
+        with alone_in(out):
+            content = {
+                "seed": seed,
+                "rank_correlation": correlation,
+                "rows": [sample.row() for sample in samples],
+            }
+            write_text(out / "codec_error.json", json.dumps(content, indent=1) + "\n")
+            plot_codec_error(samples, out / "codec_error.png")
         PlainConsole().print(f"{out / 'codec_error.png'}")

@@ -54,6 +54,7 @@ def main(
 
     from action_images.episodes.trajectory_file import load_trajectory
     from action_images.episodes.video import write_video
+    from action_images.files.lock import alone_in
     from action_images.inference.pacing import paced, paced_from, recording
     from action_images.inference.simulate import simulate
     from action_images.reports.pictures import contact_sheet, save_png
@@ -89,17 +90,17 @@ def main(
         scene = replace(scene, trajectory=other[asked], cameras=recorded.cameras[:, :1])
     with working("simulating"):
         video = simulate(generator, scene, seed)
-    out.mkdir(parents=True, exist_ok=True)
-    pixels = video.mul(255).round().byte()
-    rows, labels = [], []
-    for name, view, real in zip(chosen, pixels, recorded.video, strict=True):
-        write_video(out / f"{name}.mp4", view, generator.clips.fps)
-        rows.append(view)
-        labels.append(f"{name}, simulated")
-        if trajectory is None:
-            rows.append(real.add(1).mul(127.5).round().byte())
-            labels.append(f"{name}, recorded")
-    save_png(out / "contact_sheet.png", contact_sheet(rows, labels=labels))
+    with alone_in(out):
+        pixels = video.mul(255).round().byte()
+        rows, labels = [], []
+        for name, view, real in zip(chosen, pixels, recorded.video, strict=True):
+            write_video(out / f"{name}.mp4", view, generator.clips.fps)
+            rows.append(view)
+            labels.append(f"{name}, simulated")
+            if trajectory is None:
+                rows.append(real.add(1).mul(127.5).round().byte())
+                labels.append(f"{name}, recorded")
+        save_png(out / "contact_sheet.png", contact_sheet(rows, labels=labels))
     told = "" if trajectory is not None else ", recorded below simulated in the contact sheet"
     PlainConsole().print(f"{pixels.shape[1]} frames of {', '.join(chosen)}{told}: {out}", soft_wrap=True)
 

@@ -38,6 +38,7 @@ def main(
         look: Colours and light.
         columns: How many moments the contact sheet shows.
     """
+    from action_images.files.lock import alone_in
     from action_images.sim import LOOKS, RIGS, TASKS, find_task
     from action_images.sim.record import RecordingConfig
     from action_images.terminal.console import PlainConsole
@@ -48,11 +49,14 @@ def main(
             "columns"
         )
     recording = RecordingConfig(RIGS[rig], LOOKS[look], num_views=views, size=(size, size))
-    for name in TASKS if task == "all" else (task,):
+    names = tuple(TASKS) if task == "all" else (task,)
+    for name in names:
         find_task(name)
-        with working(f"filming {name}"):
-            said = _film(name, seed, recording, out / f"{name}_{seed}", columns)
-        PlainConsole().print(said, soft_wrap=True)
+    with alone_in(out):
+        for name in names:
+            with working(f"filming {name}"):
+                said = _film(name, seed, recording, out / f"{name}_{seed}", columns)
+            PlainConsole().print(said, soft_wrap=True)
 
 
 def _film(name: str, seed: int, recording, path: Path, columns: int) -> str:
@@ -76,7 +80,6 @@ def _film(name: str, seed: int, recording, path: Path, columns: int) -> str:
         stack([seen.cameras[:, view] for view in range(len(video))]),
     )
     both = overlay(video, drawn)
-    path.parent.mkdir(parents=True, exist_ok=True)
     film = torch.cat([torch.cat([video, drawn, both], -1)[view] for view in range(len(video))], -2)
     write_video(path.with_suffix(".mp4"), film, environment.control_hz)
     kinds = ("video", "action images", "action images over the video")
