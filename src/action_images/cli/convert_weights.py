@@ -30,7 +30,7 @@ def main(
             copied.
         max_shard_gb: the largest size of one written file.
     """
-    from action_images.files.lock import LOCK, alone_in
+    from action_images.files.lock import LOCK
     from action_images.model.convert import convert
     from action_images.model.hub import assemble
 
@@ -42,12 +42,10 @@ def main(
         raise ActionImagesError(f"max-shard-gb is more than 0, not {max_shard_gb:g}")
     shard_bytes = int(max_shard_gb * 1e9)
     if wan is not None:
-        with alone_in(out):
-            assemble(source, wan, out, shard_bytes)
+        assemble(source, wan, out, shard_bytes)
         print(f"transformer, autoencoder and language model, ready for --model: {out}")
         return
-    with alone_in(out):
-        done = convert(source, out, shard_bytes)
+    done = convert(source, out, shard_bytes)
     cameras = "with the pooled camera branch" if done.config["camera"] else "without cameras"
     print(
         f"{done.num_tensors} tensors, {done.num_bytes / 1e9:.2f} GB, {cameras}, in {len(done.files)} files: "

@@ -25,12 +25,10 @@ def main(
     """
     from dataclasses import replace
 
-    from action_images.files.lock import alone_in
     from action_images.model.hub import TRANSFORMER, WAN, fetch_released
 
     transformer, wan = replace(TRANSFORMER, revision=revision), replace(WAN, revision=wan_revision)
-    with alone_in(out):
-        commits = fetch_released(out, transformer, wan)
+    commits = fetch_released(out, transformer, wan)
     for source, option in ((transformer, "--revision"), (wan, "--wan-revision")):
         commit = commits[source.repository]
         known = "" if source.pinned else f"; the same again: {option} {commit}"

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from action_images.errors import ActionImagesError
 from action_images.files.atomic import whole_file, write_json
+from action_images.files.lock import alone_in
 from action_images.model.backbones.wan import ActionImagesTransformer3DModel
 
 NAMES = (
@@ -67,23 +68,23 @@ def convert(source: Path, folder: Path, max_shard_bytes: int = 2 * 10**9) -> Con
     shapes = {name: tuple(tensors[theirs].shape) for name, theirs in ours.items()}
     config = config_of(shapes, source)
     check_shapes(shapes, config, source)
-    folder.mkdir(parents=True, exist_ok=True)
     shards = list(_shards({name: tensors[theirs].nbytes for name, theirs in ours.items()}, max_shard_bytes))
     names = [
         f"diffusion_pytorch_model-{i + 1:05d}-of-{len(shards):05d}.safetensors" for i in range(len(shards))
     ]
-    for file, shard in zip(names, shards, strict=True):
-        part = _read({name: tensors[ours[name]] for name in shard})
-        with whole_file(folder / file) as path:
-            save_file(part, path, {"format": "pt"})
-        del part
-    total = sum(tensor.nbytes for tensor in tensors.values())
-    weight_map: dict[str, str] = {}
-    for file, shard in zip(names, shards, strict=True):
-        weight_map |= dict.fromkeys(shard, file)
-    index = {"metadata": {"total_size": total}, "weight_map": weight_map}
-    write_json(folder / "diffusion_pytorch_model.safetensors.index.json", index)
-    write_json(folder / "config.json", {"_class_name": ActionImagesTransformer3DModel.__name__, **config})
+    with alone_in(folder):
+        for file, shard in zip(names, shards, strict=True):
+            part = _read({name: tensors[ours[name]] for name in shard})
+            with whole_file(folder / file) as path:
+                save_file(part, path, {"format": "pt"})
+            del part
+        total = sum(tensor.nbytes for tensor in tensors.values())
+        weight_map: dict[str, str] = {}
+        for file, shard in zip(names, shards, strict=True):
+            weight_map |= dict.fromkeys(shard, file)
+        index = {"metadata": {"total_size": total}, "weight_map": weight_map}
+        write_json(folder / "diffusion_pytorch_model.safetensors.index.json", index)
+        write_json(folder / "config.json", {"_class_name": ActionImagesTransformer3DModel.__name__, **config})
     return Conversion(len(ours), total, tuple(folder / name for name in names), config)
 
 

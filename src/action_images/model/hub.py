@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 
 from action_images.errors import ActionImagesError
 from action_images.files.atomic import write_json
+from action_images.files.lock import alone_in
 from action_images.model.bundle import Clips, Models
 from action_images.model.claims import read_object
 from action_images.model.convert import convert
@@ -45,6 +46,8 @@ TRANSFORMER = Source("anyeZHY/ActionImages", ("step125750.ckpt",))
 """The release's transformer, a pickle that is read as plain tensors."""
 WAN = Source("Wan-AI/Wan2.2-TI2V-5B-Diffusers", ("vae/*", "text_encoder/*", "tokenizer/*"))
 """The autoencoder and language model that it was trained with, in diffusers' layout."""
+WANS_PARTS = ("vae", "text_encoder", "tokenizer")
+"""The folders of Wan's download that are taken as they are."""
 RELEASED_CLIPS = Clips((512, 512), 41, 5.0, "release")
 """What they were trained on; 5 frames a second is the rate of its RLBench and BridgeData sets."""
 WHOLE = {
@@ -109,9 +112,11 @@ def fetch_released(
     if recorded is not None:
         _check_commits(folder, recorded, commits)
     checkpoint = _only_file(snapshots[transformer.repository], transformer.files)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / SOURCES, commits)
-    assemble(checkpoint, snapshots[wan.repository], folder)
+    downloaded = snapshots[wan.repository]
+    _check_parts(downloaded)
+    with alone_in(folder):
+        write_json(folder / SOURCES, commits)
+        _assemble(checkpoint, downloaded, folder)
     return commits
 
 
@@ -122,16 +127,24 @@ def assemble(checkpoint: Path, wan: Path, folder: Path, max_shard_bytes: int = 2
     What was written by an earlier call that was cut short is kept. Raises ValueError for files that are
     missing or do not fit.
     """
-    parts = ("vae", "text_encoder", "tokenizer")
-    if missing := [part for part in parts if not (wan / part).is_dir()]:
+    _check_parts(wan)
+    with alone_in(folder):
+        _assemble(checkpoint, wan, folder, max_shard_bytes)
+
+
+def _check_parts(wan: Path) -> None:
+    if missing := [part for part in WANS_PARTS if not (wan / part).is_dir()]:
         raise ActionImagesError(
             f"{wan}: has no {' and no '.join(missing)}; give a whole download of {WAN.repository}"
         )
     for part, files in WHOLE.items():
         _check_whole(wan / part, files)
+
+
+def _assemble(checkpoint: Path, wan: Path, folder: Path, max_shard_bytes: int = 2 * 10**9) -> None:
     if not (folder / "transformer" / "config.json").is_file():
         convert(checkpoint, folder / "transformer", max_shard_bytes)
-    for part in parts:
+    for part in WANS_PARTS:
         unfinished = folder / f".{part}"
         if not (folder / part).is_dir():
             shutil.rmtree(unfinished, ignore_errors=True)

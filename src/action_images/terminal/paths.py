@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
+from action_images.episodes.strangers import check_regular
 from action_images.errors import ActionImagesError, did_you_mean
 
 
@@ -78,7 +79,9 @@ def _either(path: Path) -> None:
 
 def _dataset(path: Path) -> None:
     _folder(path)
-    if not (path / "meta" / "info.json").is_file():
+    info = path / "meta" / "info.json"
+    check_regular(info)
+    if not info.is_file():
         raise ActionImagesError(
             f"{path}: is no data set, for it has no meta/info.json; make one of recordings or of another "
             f"format first: action-images import {path} --out DATASET"
