@@ -10,6 +10,7 @@ from diffusers import AutoencoderKLWan
 from tiny_models import TINY, tiny_language_model
 
 from action_images.canvas import MODES, Canvas
+from action_images.cli import main
 from action_images.codec import ActionImageFormat
 from action_images.errors import ActionImagesError
 from action_images.model.autoencoders.pca import PcaAutoencoder
@@ -311,6 +312,18 @@ def test_a_flipped_bit_of_the_weights_is_refused_by_name_where_the_index_has_che
     del index["sha256"]  # as older versions wrote it
     (tmp_path / INDEX).write_text(json.dumps(index))
     Models.load(tmp_path)
+
+
+def test_info_of_models_compares_their_checksums(tmp_path: Path, capsys):
+    fitted_debug().save(tmp_path)
+    assert main(["info", str(tmp_path)]) == 0
+    assert "tensors as they were written" in capsys.readouterr().out
+    path = tmp_path / "transformer" / "diffusion_pytorch_model.safetensors"
+    found = bytearray(path.read_bytes())
+    found[-100] ^= 1
+    path.write_bytes(bytes(found))
+    assert main(["info", str(tmp_path)]) == 2
+    assert "copy or download it again" in capsys.readouterr().err
 
 
 def test_a_folder_of_a_later_version_is_refused(tmp_path: Path):

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from action_images.cli import main
 from action_images.errors import ActionImagesError
 from action_images.training.checkpoint import (
     Progress,
@@ -110,6 +111,17 @@ def test_a_flipped_bit_of_the_tensors_is_refused(tmp_path, place):
     flipped(path / "tensors.safetensors", place)
     with pytest.raises(ActionImagesError, match=r"step-00000001.*tensors.safetensors.*checksum.*delete it"):
         load(path)
+
+
+def test_info_of_a_run_reads_its_checkpoints_whole(tmp_path, capsys):
+    (tmp_path / "recipe.json").write_text('{"preset": "debug"}')
+    for step in (1, 2):
+        path = save(tmp_path / "checkpoints", gather(*trained()[:2], {}), Progress(step, 0), keep_last=2)
+    assert main(["info", str(tmp_path)]) == 0
+    assert "as they were written: step-00000001, step-00000002" in capsys.readouterr().out
+    flipped(path / "tensors.safetensors", -1)
+    assert main(["info", str(tmp_path)]) == 2
+    assert "step-00000002: is no checkpoint that can be read" in capsys.readouterr().err
 
 
 def test_a_changed_word_of_the_state_is_refused(tmp_path):

@@ -13,6 +13,7 @@ import tyro
 
 from action_images.errors import ActionImagesError
 from action_images.terminal.paths import GivenPath
+from action_images.terminal.progress import working
 
 CHECKPOINTS = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi")
@@ -30,6 +31,8 @@ class Known:
 
 def main(place: Annotated[GivenPath, tyro.conf.Positional]) -> int:
     """Nothing is changed. Ends with code 1 where it is nothing that this program reads.
+
+    Saved models and checkpoints are read whole: one whose checksum differs is refused.
 
     Args:
         place: A data set, recordings, models, a run, results, cameras, a trajectory, a video, a checkpoint.
@@ -112,6 +115,7 @@ def _models(place: Path) -> Known | None:
         height, width = clips["size"]
         facts = (f"clips of {clips['num_frames']} frames of {height} x {width} px at {clips['fps']:g}/s",)
         facts += (f"sampled by {clips['sampling']}",)
+    facts += _checked_models(place)
     return Known(
         "saved models",
         facts,
@@ -124,6 +128,33 @@ def _models(place: Path) -> Known | None:
     )
 
 
+def _checked_models(place: Path) -> tuple[str, ...]:
+    """Raises ActionImagesError, naming the file, where a file of tensors is damaged."""
+    from action_images.model.index import CHECKSUMS, check_tensors, read_index
+
+    index = read_index(place)
+    with working("comparing checksums"):
+        check_tensors(place, index)
+    whole = "as they were written" if CHECKSUMS in index else "without checksums, by an older version"
+    return (f"tensors {whole}",)
+
+
+def _checked_run(place: Path) -> tuple[str, ...]:
+    """Its checkpoints; raises ActionImagesError, naming it, where one or a folder of models is damaged."""
+    from action_images.model.shipped import INDEX
+    from action_images.training.checkpoint import checkpoints, load
+
+    steps = checkpoints(place / "checkpoints")
+    with working("comparing checksums"):
+        for step in steps:
+            load(step)
+    for name in ("start", "best", "model"):
+        if (place / name / INDEX).is_file():
+            _checked_models(place / name)
+    names = ", ".join(step.name for step in steps)
+    return (f"checkpoints, as they were written: {names}" if steps else "no checkpoint so far",)
+
+
 def _run(place: Path) -> Known | None:
     recipe = place / "recipe.json"
     if not recipe.is_file():
@@ -132,8 +163,7 @@ def _run(place: Path) -> Known | None:
     facts = (
         f"preset {told.get('preset')}, {told.get('num_steps')} steps of {told.get('batch_size')} samples",
     )
-    steps = sorted(path.name for path in (place / "checkpoints").glob("*") if not path.name.startswith("."))
-    facts += (f"checkpoints: {', '.join(steps)}" if steps else "no checkpoint so far",)
+    facts += _checked_run(place)
     is_done = (place / "model").is_dir()
     models = place / ("model" if is_done else "best")
     commands = () if is_done else (f"train --resume {place}",)
