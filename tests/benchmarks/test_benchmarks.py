@@ -74,6 +74,19 @@ def test_the_embedded_benchmark_names_ten_tasks_for_training_and_two_that_are_ke
     assert {*TABLETOP.trained, *TABLETOP.held_out} <= set(TASKS)
 
 
+def test_the_papers_benchmark_trains_seventeen_tasks_and_keeps_six_from_training():
+    paper = find_benchmark("paper")
+    assert len(paper.trained) == 17
+    assert len(paper.held_out) == 6
+    assert set(TABLETOP.trained) < set(paper.trained)
+    assert set(TABLETOP.held_out) < set(paper.held_out)
+    assert not set(paper.trained) & set(paper.held_out)
+    assert {*paper.trained, *paper.held_out} == set(TASKS)
+    for name in ("paper", "paper_open_loop"):
+        assert set(PROTOCOLS[name].tasks) == set(TASKS)
+        assert PROTOCOLS[name].environment("open_jar", num_views=2, size=(32, 32)).max_steps == 120
+
+
 def test_what_the_embedded_benchmark_says_is_what_its_simulator_has():
     assert set(TABLETOP.rigs) == set(RIGS)
     assert set(TABLETOP.looks) == set(LOOKS)
@@ -179,7 +192,8 @@ def test_another_package_adds_a_world_by_its_entry_point(point):
 
 
 def test_a_world_is_offered_the_protocols_that_it_can_hold(point):
-    assert set(protocols_of(TABLETOP)) == set(PROTOCOLS) >= {"new_look", "new_viewpoint", "new_task"}
+    assert set(protocols_of(TABLETOP)) >= {"new_look", "new_viewpoint", "new_task"}
+    assert set(PROTOCOLS) == {*protocols_of(TABLETOP), "paper", "paper_open_loop"}
     assert set(protocols_of(point)) == {"in_domain", "open_loop"}
     with pytest.raises(ValueError, match="no protocol 'new_look' for the world 'point'"):
         protocol_named("new_look", "point")

@@ -15,7 +15,10 @@ DEFAULT = "tabletop"
 """The benchmark that is meant where none is named."""
 
 # Known without the package's metadata, which an editable install writes only when it is installed.
-BUILT_IN = {"tabletop": EntryPoint("tabletop", "action_images.benchmarks.tabletop:TABLETOP", GROUP)}
+BUILT_IN = {
+    "tabletop": EntryPoint("tabletop", "action_images.benchmarks.tabletop:TABLETOP", GROUP),
+    "paper": EntryPoint("paper", "action_images.benchmarks.tabletop:PAPER", GROUP),
+}
 
 
 def benchmark_names() -> tuple[str, ...]:

@@ -32,7 +32,9 @@ CEILINGS = ("expert", "expert-video")
 class Conditions:
     """What the policy is judged on."""
 
-    protocol: Literal["in_domain", "new_viewpoint", "new_look", "new_task", "open_loop"] = "in_domain"
+    protocol: Literal[
+        "in_domain", "new_viewpoint", "new_look", "new_task", "open_loop", "paper", "paper_open_loop"
+    ] = "in_domain"
     """Under which conditions; docs/evaluation.md says what each claims."""
     task: tuple[str, ...] = ()
     """Names of tasks, where not all of the protocol's are wanted."""
@@ -201,12 +203,19 @@ def _table(config: "EvaluationConfig", trials: "list[TrialRecord]") -> "Table":
     from rich.box import SIMPLE
     from rich.table import Table
 
+    from action_images.benchmarks import find_benchmark
+
     title = f"{config.policy_name}, {config.protocol_name}: success % (95 % Wilson interval)"
     table = Table(title=title, box=SIMPLE)
     for heading in ("task", "trials", "success", "failures", "steps", "plans", "ms a plan"):
         table.add_column(heading, overflow="fold", no_wrap=heading == "success")
     for name in config.protocol.tasks:
         table.add_row(name, *_cells([trial for trial in trials if trial.task == name]))
+    benchmark = find_benchmark(config.protocol.benchmark_name)
+    tasks = set(config.protocol.tasks)
+    if tasks & set(benchmark.trained) and tasks & set(benchmark.held_out):
+        for kind, names in (("all trained", benchmark.trained), ("all never trained", benchmark.held_out)):
+            table.add_row(kind, *_cells([trial for trial in trials if trial.task in names]))
     table.add_row("all", *_cells(trials))
     return table
 

@@ -41,7 +41,8 @@ def main(
     tasks and seeds may be added with the same cameras, look, actor and quality; others want another folder.
 
     Args:
-        task: Names of tasks, or `trained` for all that training may show.
+        task: Names of tasks, or `trained` for the ten that training may show, or `paper` for the seventeen
+            of the paper's tasks that it may show.
         episodes: How many seeds of each task; a demonstration that fails is left out and counted.
         out: The data set's folder, made or added to.
         views: How many cameras.
@@ -91,9 +92,10 @@ def main(
         )
     if size % 2:
         raise ActionImagesError(f"--size is {size}; H.264 needs an even one")
+    groups = {"trained": benchmark.trained, "paper": find_benchmark("paper").trained}
     named: list[str] = []
     for given in task:
-        named += benchmark.trained if given == "trained" else [given]
+        named += groups.get(given, (given,))
     names = tuple(dict.fromkeys(named))
     for name in names:
         find_task(name)

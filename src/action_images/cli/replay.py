@@ -30,7 +30,7 @@ def main(
     over all tasks.
 
     Args:
-        task: Names of tasks, or `all`.
+        task: Names of tasks, or `all`, or `paper` for kin of all tasks of the paper.
         trials: How many seeds of each task.
         sizes: Heights and widths of the video in px, even.
         views: How many cameras.
@@ -42,7 +42,7 @@ def main(
     """
     from rich.progress import track
 
-    from action_images.benchmarks import WorldConfig, require_task
+    from action_images.benchmarks import WorldConfig, find_benchmark, require_task
     from action_images.evaluation.ceiling import Gate, run_trials, summarise
     from action_images.terminal.console import PlainConsole
 
@@ -52,9 +52,11 @@ def main(
             "sizes from 16 px"
         )
     world = WorldConfig(rig=rig, num_views=views)
+    groups = {"all": world.benchmark, "paper": find_benchmark("paper")}
     named: list[str] = []
     for given in task:
-        named += (*world.benchmark.trained, *world.benchmark.held_out) if given == "all" else (given,)
+        group = groups.get(given)
+        named += (given,) if group is None else (*group.trained, *group.held_out)
     names = tuple(dict.fromkeys(named))
     for name in names:
         require_task(world.benchmark, name)

@@ -30,16 +30,16 @@ def main(
     from action_images.sim import TASKS
     from action_images.terminal.console import PlainConsole
 
-    benchmark, console = find_benchmark(DEFAULT), PlainConsole()
+    benchmark, paper, console = find_benchmark(DEFAULT), find_benchmark("paper"), PlainConsole()
     names = task or TASK_NAMES
-    table = Table("task", "training", "steps", "the arm is told", box=None, pad_edge=False)
+    table = Table("task", "shown in training of", "steps", "the arm is told", box=None, pad_edge=False)
     for name in names:
         kind = TASKS[name]
         wordings = [kind.phrasings[0]]
         if task:
             wordings = [*kind.phrasings, *(f"kept out: {one}" for one in kind.kept_out)]
-        shown = "shown" if name in benchmark.trained else "never shown"
-        table.add_row(name, shown, str(kind.max_steps), "\n".join(wordings))
+        groups = [group.name for group in (benchmark, paper) if name in group.trained]
+        table.add_row(name, " ".join(groups) or "never shown", str(kind.max_steps), "\n".join(wordings))
     console.print(table)
     console.print("\nA control step takes 1/20 s; a policy is given this many.")
     console.print(f"See one: action-images watch --task {names[0]}")

@@ -29,7 +29,7 @@ def main(
     contact sheet, OUT/<task>_<seed>.png.
 
     Args:
-        task: A task's name, or `all`.
+        task: A task's name, or `all`, or `paper` for kin of all tasks of the paper.
         out: Folder to write to.
         seed: Which trial.
         views: How many cameras.
@@ -38,6 +38,7 @@ def main(
         look: Colours and light.
         columns: How many moments the contact sheet shows.
     """
+    from action_images.benchmarks import find_benchmark
     from action_images.files.lock import alone_in
     from action_images.sim import LOOKS, RIGS, TASKS, find_task
     from action_images.sim.record import RecordingConfig
@@ -49,7 +50,9 @@ def main(
             "columns"
         )
     recording = RecordingConfig(RIGS[rig], LOOKS[look], num_views=views, size=(size, size))
-    names = tuple(TASKS) if task == "all" else (task,)
+    paper = find_benchmark("paper")
+    groups = {"all": tuple(TASKS), "paper": (*paper.trained, *paper.held_out)}
+    names = groups.get(task, (task,))
     for name in names:
         find_task(name)
     with alone_in(out):

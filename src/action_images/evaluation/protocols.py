@@ -67,6 +67,8 @@ CLAIMS = {
     "new_task": "tasks that no training showed: what it learned carries over",
     "open_loop": "the trained tasks by one single plan, as the paper evaluates: "
     "how far one prediction carries without looking again",
+    "paper": "kin of the paper's RLBench tasks, trained and never trained: its table, task by task",
+    "paper_open_loop": "the same tasks by one single plan, as the paper evaluates",
 }
 """Protocol -> what success shows."""
 
@@ -95,13 +97,22 @@ def protocols_of(benchmark: Benchmark) -> dict[str, EvaluationProtocol]:
     return {name: replace(protocol, claim=CLAIMS[name]) for name, protocol in offered.items()}
 
 
-PROTOCOLS = protocols_of(find_benchmark(DEFAULT))
-"""The protocols of the benchmark that is meant where none is named."""
+def _protocols_of_the_paper() -> dict[str, EvaluationProtocol]:
+    """Every task of the benchmark `paper`: in closed loop, and by one single plan."""
+    benchmark, claimed = find_benchmark("paper"), {}
+    for name, usual in (("paper", "in_domain"), ("paper_open_loop", "open_loop")):
+        tasks = (*benchmark.trained, *benchmark.held_out)
+        claimed[name] = replace(protocols_of(benchmark)[usual], tasks=tasks, claim=CLAIMS[name])
+    return claimed
+
+
+PROTOCOLS = {**protocols_of(find_benchmark(DEFAULT)), **_protocols_of_the_paper()}
+"""The protocols where no world is named: those of the usual benchmark, and the paper's table."""
 
 
 def protocol_named(name: str, benchmark_name: str = DEFAULT) -> EvaluationProtocol:
     """A protocol of a benchmark by its name; raises ActionImagesError with the names that there are."""
-    found = protocols_of(find_benchmark(benchmark_name))
+    found = PROTOCOLS if benchmark_name == DEFAULT else protocols_of(find_benchmark(benchmark_name))
     if name not in found:
         raise ActionImagesError(
             f"there is no protocol '{name}' for the world '{benchmark_name}'; there are: {', '.join(found)}"

@@ -12,7 +12,7 @@ from action_images.sim.scene import Scene
 from action_images.sim.world import World
 
 CLEAR = 0.12
-"""Height (m) of the tool above which it may travel over things that stand on the table."""
+"""Height (m) of the tool above which it may travel over most things that stand on a table."""
 
 
 class Task(ABC):
@@ -22,12 +22,13 @@ class Task(ABC):
 
     `phrasings` are instructions with the instance's attributes in braces; those in `kept_out` say the same
     and are used in judging alone, never in a demonstration. `max_steps` is how many control steps a policy is
-    given, about twice what the expert needs.
+    given, about twice what the expert needs. At `clear_height` (m) the tool travels over all things.
     """
 
     phrasings: ClassVar[tuple[str, ...]]
     kept_out: ClassVar[tuple[str, ...]] = ()
     max_steps: ClassVar[int] = 120
+    clear_height: ClassVar[float] = CLEAR
 
     @classmethod
     @abstractmethod
@@ -51,10 +52,10 @@ class Task(ABC):
         yield from self.motions(world)
 
     def clear(self, world: World) -> Iterator[Motion]:
-        """Straight up to `CLEAR` m with the gripper opening, where the tool is lower."""
+        """Straight up to `clear_height` with the gripper opening, where the tool is lower."""
         height = world.tool.translation[2].item()
-        if height < CLEAR:
-            yield move(shifted(world.tool, (0, 0, CLEAR - height)), opening=1.0)
+        if height < self.clear_height:
+            yield move(shifted(world.tool, (0, 0, self.clear_height - height)), opening=1.0)
 
     def instruction(self, rng: np.random.Generator) -> str:
         """One of the phrasings, filled in."""

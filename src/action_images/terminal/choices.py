@@ -37,5 +37,5 @@ if TYPE_CHECKING:
     TaskOrAll = str
 else:
     Task = Literal[TASK_NAMES]
-    TaskOrTrained = Literal[("trained", *TASK_NAMES)]
-    TaskOrAll = Literal[("all", *TASK_NAMES)]
+    TaskOrTrained = Literal[("trained", "paper", *TASK_NAMES)]
+    TaskOrAll = Literal[("all", "paper", *TASK_NAMES)]

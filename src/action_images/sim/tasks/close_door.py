@@ -1,0 +1,51 @@
+"""Push the open door of a cupboard shut."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from typing_extensions import Self
+
+from action_images.sim.door import Door, add_cupboard, add_door, shut_door
+from action_images.sim.layout import colours
+from action_images.sim.motion import Motion
+from action_images.sim.scene import Scene
+from action_images.sim.task import Task
+from action_images.sim.world import World
+
+
+@dataclass(frozen=True)
+class CloseDoor(Task):
+    """Success: the door within 6 degrees of shut."""
+
+    phrasings = ("close the door", "push the door shut", "shut the door", "close the cupboard door")
+    kept_out = ("swing the door shut", "push the cupboard door closed")
+    max_steps = 140
+    clear_height = 0.2
+    door: Door
+    open_angle: float
+
+    @classmethod
+    def lay_out(cls, scene: Scene, rng: np.random.Generator) -> Self:
+        """A cupboard beyond the middle of the table, its door 35 to 90 degrees open."""
+        door = Door.draw(rng, width=(0.11, 0.17), height=rng.uniform(0.09, 0.15))
+        depth, width = rng.uniform(0.05, 0.07), door.width / 2 + 0.004
+        at = (rng.uniform(0.61, 0.65), rng.uniform(-0.09, 0.09), 0.0)
+        body = scene.body("cupboard", at, yaw=rng.uniform(-0.7, 0.7))
+        add_cupboard(body, (depth, width), door.height, scene.furniture_colour())
+        hinge = (-depth, door.side * door.width / 2)
+        add_door(scene, body, door, at=hinge, rgba=scene.colour(colours(rng, 1)[0]))
+        return cls(door, math.radians(rng.uniform(35, 90)))
+
+    def prepare(self, world: World) -> None:
+        """Open it."""
+        world.set_joint("door", self.open_angle)
+
+    def succeeded(self, world: World) -> bool:
+        """On the hinge's angle."""
+        return world.joint("door") < math.radians(6)
+
+    def motions(self, world: World) -> Iterator[Motion]:
+        """From outside, along the hinge's arc."""
+        return shut_door(world, self.door)
