@@ -8,7 +8,7 @@ DEMO := .venv/.demo
 INSTALLED := .venv/.installed
 INSTALL := $(BIN)/python -m pip install --quiet --constraint requirements.lock
 
-.PHONY: demo test combinations attack fresh-installs check bench gpu train-tiny lock clean
+.PHONY: demo docs test combinations attack fresh-installs check bench gpu train-tiny lock clean
 
 demo: $(DEMO)
 	$(BIN)/action-images demo --out demo
@@ -16,6 +16,10 @@ demo: $(DEMO)
 test: $(INSTALLED)
 	scripts/system-packages chromium || echo 'going on without: the tests that open a page in a browser will say so'
 	$(BIN)/python -m pytest -n 2
+
+# The docs as a site with search, which opens from the disk: out/site/index.html. A warning is an error.
+docs: $(INSTALLED)
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet --builder html docs out/site
 
 # Every way to train (copies, pieces, ZeRO; precisions; all weights or adapters; with validation or without), by two processes.
 combinations: $(INSTALLED)
