@@ -178,6 +178,7 @@ MOVES: Mapping[str, str] = {
     "loss": "the loss of a step: for the log, and to stop at one that is no number",
     "gradient norm": "the norm of a step's gradient, likewise",
     "score": "the score of a validation, which all processes share",
+    "fall": "how long a run with minutes lets its rate fall, once a run, which all processes share",
     "votes": "whether to stop, to validate and to save: the same in all processes, once a step",
     "step cache": "how far two velocities agree decides whether a step is skipped (only with a step cache)",
     "still video": "whether a video was imagined decides whether one that stands still is decoded too",

@@ -13,6 +13,7 @@ from action_images.training.migration import VERSION
 from action_images.training.optimizer import learning_rate
 from action_images.training.recipe import PRACTICAL, Recipe, differences
 from action_images.training.recipes import DEBUG, RECIPES
+from action_images.training.schedule import planned_fall
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -77,7 +78,7 @@ def test_values_that_make_no_sense_are_refused(change, said):
 
 def test_the_learning_rate_rises_stays_and_falls_to_zero():
     recipe = replace(DEBUG, num_steps=100, warmup_steps=10, decay=0.2, learning_rate=1.0)
-    rates = [learning_rate(step, recipe) for step in range(100)]
+    rates = [learning_rate(step, recipe, planned_fall(recipe)) for step in range(100)]
     assert rates[:10] == pytest.approx([0.1 * (step + 1) for step in range(10)])
     assert rates[10:81] == pytest.approx([1.0] * 71)
     assert rates[80:] == pytest.approx([1 - step / 20 for step in range(20)])
@@ -86,4 +87,4 @@ def test_the_learning_rate_rises_stays_and_falls_to_zero():
 
 def test_without_a_decay_the_rate_stays_to_the_end():
     recipe = replace(DEBUG, num_steps=10, warmup_steps=1, decay=0.0, learning_rate=1.0)
-    assert [learning_rate(step, recipe) for step in range(10)] == [1.0] * 10
+    assert [learning_rate(step, recipe, planned_fall(recipe)) for step in range(10)] == [1.0] * 10

@@ -163,7 +163,8 @@ def _plan(run: Training) -> None:
     height, width = clips.size
     frames = f"{clips.num_frames} frames of {height} x {width} px at {clips.fps:g} a second"
     clip = f"{recipe.num_views} views, {frames}"
-    console.print(f"{recipe.preset}, {recipe.num_steps} steps of {recipe.batch_size} samples: {clip}")
+    length = f"{recipe.num_steps} steps" if recipe.minutes is None else f"{recipe.minutes:g} minutes of steps"
+    console.print(f"{recipe.preset}, {length} of {recipe.batch_size} samples: {clip}")
     _print_data(console, recipe, mixture, judged)
     _print_costs(console, recipe, clips, mixture, run.device)
     out.mkdir(parents=True, exist_ok=True)
@@ -184,13 +185,14 @@ def _print_data(console, recipe: Recipe, mixture: "Mixture", judged: "Mixture | 
         return source.name, one.part, str(len(episodes_of(one, source))), str(left_out), str(len(source))
 
     counts = drawn_sources(mixture)
-    table = Table(
-        Column("source", no_wrap=True), "part", "episodes", "left out", "windows", "share", "passes over it"
-    )
+    # How many steps its minutes hold is measured by the run itself.
+    num_steps = recipe.num_steps if recipe.minutes is None else 1000
+    passes = "passes over it" if recipe.minutes is None else f"passes in {num_steps} steps"
+    table = Table(Column("source", no_wrap=True), "part", "episodes", "left out", "windows", "share", passes)
     for one, source in zip(recipe.sources, mixture.sources, strict=True):
         share = counts[source.name] / DRAWS
-        passes = share * recipe.num_steps * recipe.batch_size / len(source)
-        table.add_row(*data(one, source), f"{share:.1%}", f"{passes:.2f}")
+        number = share * num_steps * recipe.batch_size / len(source)
+        table.add_row(*data(one, source), f"{share:.1%}", f"{number:.2f}")
     console.print(table)
     validation = () if judged is None else judged.sources
     table = Table(Column("validation", no_wrap=True), "part", "episodes", "left out", "windows")
@@ -250,9 +252,8 @@ def _print_costs(console, recipe: Recipe, clips: "Clips", mixture: "Mixture", de
     hours = seconds * recipe.num_steps / 3600
     products = f"at the {speed / 1e9:,.0f} GFLOP/s of this device's large matrix products"
     bound = f"{products}; small models reach a part of that"
-    console.print(
-        f"At least {seconds:.3g} s a step and {hours:.3g} hours in all on one such device, {bound}."
-    )
+    in_all = f"{hours:.3g} hours in all" if recipe.minutes is None else f"{recipe.minutes:g} minutes in all"
+    console.print(f"At least {seconds:.3g} s a step and {in_all} on one such device, {bound}.")
 
 
 def _draw_first_batch(path: Path, recipe: Recipe, clips: "Clips", mixture: "Mixture") -> None:

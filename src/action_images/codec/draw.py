@@ -15,6 +15,8 @@ from action_images.geometry.given import Cameras, rig_of
 
 FAR_PX = 1e6
 """Where points that are not drawn are put: their spot is exactly zero everywhere."""
+WHOLE_PIXELS = 96 * 96
+"""Images no larger than this are drawn whole: box after box takes three times as long at 64 px."""
 LEAST_SHOWN = 1 / 510
 """The least value that rounds to one 8-bit level."""
 
@@ -53,6 +55,11 @@ def draw(
         return dense if out is None else _buffer(out, spots, dense.dtype).copy_(dense)
     image = _buffer(out, spots, spots.x.dtype)
     rows, columns = spots.rows, spots.columns
+    if math.prod(spots.size) <= WHOLE_PIXELS:
+        torch.mul(rows[..., :, None], columns[..., None, :], out=image)
+        blue = image[..., 2, :, :]
+        torch.where(blue > format.gripper_level, blue, spots.level[..., None, None], out=blue)
+        return image
     torch.mul(rows[..., :2, :, None], columns[..., :2, None, :], out=image[..., :2, :, :])
     image[..., 2, :, :] = spots.level[..., None, None]
     levels = spots.level.flatten()

@@ -1,7 +1,9 @@
 """Data sets on disk: opened lazily, written and appended by `DatasetWriter`."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache, partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,8 @@ order.
 """
 MAX_OPEN_WITH_PICTURES = 8
 """The same where pictures lie among the numbers, whose bytes an opened episode holds."""
+VIDEO_PLACE = ("chunk_index", "file_index", "from_timestamp")
+"""What meta/episodes says of each view's video: which file, and from when on (s)."""
 ROW_COLUMNS = ("frame_index", "timestamp")
 """What says when a row is, where a file has it."""
 
@@ -169,13 +173,17 @@ class Dataset:
 
     def _read(self, index: int) -> Episode:
         row = self._table.row(index)
+        return self.selected(index, tuple(self._views), self._one_task(index, row))
+
+    def _one_task(self, index: int, row: dict[str, Any]) -> str | None:
+        """What an episode's robot was asked; raises EpisodeError where that changes on the way."""
         words = self.words(index)
         if len(words) > 1:
             raise EpisodeError(
                 f"{row['episode_id']}: its task changes at frame {words[1].start} (from {words[0].text!r} to "
                 f"{words[1].text!r}); 'action-images import' cuts it there"
             )
-        return self.selected(index, tuple(self._views), words[0].text)
+        return words[0].text
 
     def selected(self, index: int, views: Sequence[str], instruction: str | None) -> Episode:
         """An episode with some of its views, in the data set's order, and what its robot was asked.
@@ -187,6 +195,34 @@ class Dataset:
         taken = tuple(self._view(name, row, rows) for name in self._views if name in views)
         path = _trajectory(rows, row, self.info)
         return Episode(row["episode_id"], instruction, self.fps, taken, path)
+
+    def numbers(self, index: int, sizes: Mapping[str, tuple[int, int]]) -> "Numbers":
+        """All of an episode but its pictures: no video is opened.
+
+        `sizes` are the (height, width) of the views whose cameras are wanted, as their videos have them.
+        """
+        row = self._table.row(index)
+        rows = self._rows(row, self._wanted(()))
+        cameras = {name: _camera(rows, name, size, row) for name, size in sizes.items()}
+        words = self._one_task(index, row)
+        return Numbers(row["episode_id"], words, cameras, _trajectory(rows, row, self.info))
+
+    def place_of_pixels(self, index: int, views: Sequence[str]) -> dict[str, Any]:
+        """What meta/episodes says of where the pictures of these views are."""
+        keys = [self._views[view] for view in views]
+        row = self._table.row(index)
+        names = [*layout.DATA_PLACE, *(f"videos/{key}/{part}" for key, part in product(keys, VIDEO_PLACE))]
+        return {name: row.get(name) for name in ("episode_id", "length", *names)}
+
+    def files_of_pixels(self, index: int, views: Sequence[str]) -> list[Path]:
+        """The files that hold the pictures of these views, and the one that says which are the episode's."""
+        row = self._table.row(index)
+        files = [self._data_file(row)]
+        for key in (self._views[view] for view in views):
+            if self.info["features"][key]["dtype"] == "video":
+                chunk, file = (int(row[f"videos/{key}/{part}"]) for part in VIDEO_PLACE[:2])
+                files.append(self._video_file(key, chunk, file))
+        return files
 
     def parts(self, index: int) -> Iterator[tuple[str, Callable[[], View | Trajectory | None]]]:
         """Each view and the trajectory of an episode by name, to be read one by one.
@@ -247,11 +283,11 @@ class Dataset:
         key = self._views[name]
         is_video = self.info["features"][key]["dtype"] == "video"
         frames = self._video(name, row, rows) if is_video else _pictures(rows, key, row)
-        return View(name, frames, _camera(rows, name, frames, row))
+        return View(name, frames, _camera(rows, name, frames.size, row))
 
     def _video(self, name: str, row: dict[str, Any], rows: pa.Table) -> Frames:
         key = self._views[name]
-        place = [row.get(f"videos/{key}/{part}") for part in ("chunk_index", "file_index", "from_timestamp")]
+        place = [row.get(f"videos/{key}/{part}") for part in VIDEO_PLACE]
         known = [number for number in place if number is not None and is_place(number)]
         if len(known) < len(place):
             raise EpisodeError(
@@ -259,11 +295,24 @@ class Dataset:
                 "that view (--views), or drop the episode"
             )
         chunk, file = int(known[0]), int(known[1])
-        template = str(self.info.get("video_path", layout.VIDEOS))
-        path = layout.fill(self.path, template, video_key=key, chunk_index=chunk, file_index=file)
+        path = self._video_file(key, chunk, file)
         claims = self._table.claims(key, chunk, file)
         which = next(place for place, claim in enumerate(claims) if claim.episode_id == row["episode_id"])
         return pictures_of(VideoFrames(path), claims, which, row_times(rows, self.fps), self.fps)
+
+    def _video_file(self, key: str, chunk: int, file: int) -> Path:
+        template = str(self.info.get("video_path", layout.VIDEOS))
+        return layout.fill(self.path, template, video_key=key, chunk_index=chunk, file_index=file)
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """All of an episode but its pictures."""
+
+    id: str
+    instruction: str | None
+    cameras: dict[str, Camera | None]
+    trajectory: Trajectory | None
 
 
 def _holds(path: Path, episode_index: int) -> bool:
@@ -288,7 +337,7 @@ def _numbers(rows: pa.Table, key: str, width: int, row: dict[str, Any]) -> Tenso
     return None if np.isnan(values).all() else torch.from_numpy(values)
 
 
-def _camera(rows: pa.Table, name: str, frames: Frames, row: dict[str, Any]) -> Camera | None:
+def _camera(rows: pa.Table, name: str, size: tuple[int, int], row: dict[str, Any]) -> Camera | None:
     intrinsics = _numbers(rows, f"{layout.CAMERAS}{name}.intrinsics", 9, row)
     matrix = _numbers(rows, f"{layout.CAMERAS}{name}.world_from_camera", 16, row)
     if intrinsics is None or matrix is None:
@@ -298,7 +347,7 @@ def _camera(rows: pa.Table, name: str, frames: Frames, row: dict[str, Any]) -> C
         intrinsics, matrix = intrinsics[0], matrix[0]
     intrinsics, matrix = intrinsics.unflatten(-1, (3, 3)), matrix.unflatten(-1, (4, 4))
     try:
-        return Camera(intrinsics, Pose.from_matrix(matrix), frames.size).check(f"{name}.camera")
+        return Camera(intrinsics, Pose.from_matrix(matrix), size).check(f"{name}.camera")
     except ValueError as error:
         raise EpisodeError(f"{row['episode_id']}: {error}") from None
 

@@ -1,6 +1,6 @@
 """One process at a time writes into a folder."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,13 +24,18 @@ def take_lock(folder: Path) -> FileLock | None:
 
 
 @contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
+def alone_in(folder: Path, waiting: Callable[[], object] | None = None) -> Iterator[None]:
     """Hold a folder, made where it is not there; raises ActionImagesError where another process holds it.
 
-    What a killed writer left half written in it is removed.
+    With `waiting` its end is waited for, after a call of that. What a killed writer left half written in it
+    is removed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lock = take_lock(folder)
+    if lock is None and waiting is not None:
+        waiting()
+        lock = FileLock(folder / LOCK)
+        lock.acquire()
     if lock is None:
         raise ActionImagesError(
             f"{folder}: another process is writing here; wait for it to end, or choose another folder"

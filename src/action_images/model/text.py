@@ -5,6 +5,7 @@ import hashlib
 import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -104,7 +105,7 @@ class HashedWords(nn.Module):
                     stacklevel=2,
                 )
             for place, word in enumerate(words):
-                row[place] = torch.cat([self._word(word), self._place(place)])
+                row[place] = torch.cat([self._word(word), _place(place, self.PLACE_CHANNELS)])
         return sent(tokens, self.place.device)
 
     def save(self, folder: Path) -> dict[str, Any]:  # noqa: ARG002
@@ -145,9 +146,12 @@ class HashedWords(nn.Module):
         seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "little")
         return torch.randn(self.dim - self.PLACE_CHANNELS, generator=torch.Generator().manual_seed(seed))
 
-    def _place(self, place: int) -> Tensor:
-        angles = place / 2.0 ** torch.arange(self.PLACE_CHANNELS // 2)
-        return torch.cat([angles.sin(), angles.cos()])
+
+@cache
+def _place(place: int, channels: int) -> Tensor:
+    """A word's place in the sentence, in so many channels."""
+    angles = place / 2.0 ** torch.arange(channels // 2)
+    return torch.cat([angles.sin(), angles.cos()])
 
 
 class LanguageModel(nn.Module):

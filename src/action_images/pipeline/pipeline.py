@@ -180,7 +180,8 @@ class Pipeline:
             raise ActionImagesError(
                 f"this mode draws actions, but the sample has no {missing}; give them, or take mode 'video'"
             )
-        return draw(trajectory, cameras[:, :, : trajectory.num_frames], self.format) * 2 - 1
+        drawn = draw(trajectory, cameras[:, :, : trajectory.num_frames], self.format)
+        return drawn.mul_(2).sub_(1)
 
     def _pixels(
         self, latents: Float[Tensor, "b view c l h w"]

@@ -7,8 +7,9 @@ from itertools import accumulate
 from math import gcd
 
 from action_images.episodes.dataset import Dataset
-from action_images.episodes.episode import EpisodeError
+from action_images.episodes.episode import Episode, EpisodeError
 from action_images.errors import ActionImagesError
+from action_images.samples.frames_cache import FramesCache
 from action_images.samples.mirror import mirrored
 from action_images.samples.sample import Sample, cut
 from action_images.samples.stateless_random import choose, permuted, random_bits, uniform
@@ -71,15 +72,12 @@ class Source:
         `keep` says of an episode id whether it belongs to this split. `decisions` are this source's own
         (None: the mixture's). `too_short` lists the episodes that give no window, `bare`, where it
         `draws_actions`, those left out because they have no tool poses or one of the views is not calibrated.
+        Give it a `cache` where the data set's frames are decoded already.
         Raises EpisodeError where nothing is left, ValueError for views that do not exist.
         """
-        self.name, self.dataset, self.cutting, self.ratio, self.decisions = (
-            name,
-            dataset,
-            cutting,
-            ratio,
-            decisions,
-        )
+        self.name, self.dataset, self.cutting, self.ratio = name, dataset, cutting, ratio
+        self.decisions = decisions
+        self.cache: FramesCache | None = None
         self.views = tuple(dataset.view_names if views is None else views)
         self.num_views = len(self.views) if num_views is None else num_views
         unknown = sorted(set(self.views) - set(dataset.view_names))
@@ -111,6 +109,10 @@ class Source:
 
     def __len__(self) -> int:
         return self._ends[-1]
+
+    def episode(self, place: int) -> Episode:
+        """The episode at a place of the data set, its frames from the cache where there is one."""
+        return self.dataset[place] if self.cache is None else self.cache.episode(place)
 
     def window(self, number: int, views: Sequence[str]) -> Window:
         """The n-th of all windows."""
@@ -174,7 +176,7 @@ class Mixture:
     def sample(self, draw: Draw, size: tuple[int, int] | None = None) -> Sample:
         """A draw's sample: uint8 video fitted to `size`, mirrored if so drawn; what is dropped is None."""
         source = next(source for source in self.sources if source.name == draw.source)
-        episode = source.dataset[self._places[draw.source][draw.window.episode_id]]
+        episode = source.episode(self._places[draw.source][draw.window.episode_id])
         first_frame_only = draw.mode in self._rules(source).first_frame_modes
         whole = cut(episode, draw.window, size, first_frame_only=first_frame_only)
         whole = mirrored(whole) if draw.mirror else whole

@@ -45,7 +45,8 @@ def model_card(
     kind = type(denoiser)
     wanted = "" if kind is CanvasDenoiser else f", denoiser={kind.__module__}.{kind.__name__}"
     load = f"action_images.model.bundle.Models.load(folder{wanted})"
-    steps = {"step": progress.step, "num_steps": recipe.num_steps, "hours": progress.seconds / 3600}
+    end = progress.end or recipe.num_steps
+    steps = {"step": progress.step, "num_steps": end, "hours": progress.seconds / 3600}
     head = HEAD.format(preset=recipe.preset, parameters=parameters, load=load, **steps)
     return "\n".join([head + _data(recipe, mixture), _figures(figures), _recipe(recipe), LIMITS])
 

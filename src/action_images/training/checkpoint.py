@@ -30,12 +30,17 @@ CHECKSUM, STATE_CHECKSUM = "tensors_sha256", "state_sha256"
 PREFIX = "step-"
 
 
+COUNTS = ("step", "fingerprint", "judged", "end", "fall")
+"""What `Progress` counts; all but the first two may not be known."""
+
+
 @dataclass(frozen=True)
 class Progress:
     """Where a run stands.
 
-    How many steps are done, the fingerprint of its data's order, its best validation so far, and after how
-    many steps the last validation was.
+    How many steps are done, the fingerprint of its data's order, its best validation so far, after how many
+    steps the last validation was, and where a run with minutes ends: after `end` steps, over the last `fall`
+    of which its learning rate falls. None: that is not decided yet.
     """
 
     step: int
@@ -43,6 +48,8 @@ class Progress:
     best: float | None = None
     seconds: float = 0.0
     judged: int | None = None
+    end: int | None = None
+    fall: int | None = None
 
 
 @runtime_checkable
@@ -222,7 +229,7 @@ def load(checkpoint: Path) -> tuple[Stored, Progress]:
 def _progress(said: Mapping[str, Any]) -> Progress:
     """What `state.json` says; raises ActionImagesError, naming it, for a value that cannot be."""
     for name, value in said.items():
-        if name in ("step", "fingerprint", "judged") and not _is_count(name, value):
+        if name in COUNTS and not _is_count(name, value):
             raise ActionImagesError(f"{name} is a whole number of at least 0, not {value!r}")
         is_finite = type(value) is int or (isinstance(value, float) and math.isfinite(value))
         if name in ("best", "seconds") and not (is_finite or (name == "best" and value is None)):
@@ -231,4 +238,4 @@ def _progress(said: Mapping[str, Any]) -> Progress:
 
 
 def _is_count(name: str, value: Any) -> bool:
-    return (type(value) is int and value >= 0) or (name == "judged" and value is None)
+    return (type(value) is int and value >= 0) or (name in COUNTS[2:] and value is None)

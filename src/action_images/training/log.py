@@ -37,6 +37,11 @@ def check_trackers(trackers: Sequence[str]) -> None:
             )
 
 
+def plain_console(accelerator: Accelerator) -> Console:
+    """The terminal of the first process; the others are silent."""
+    return Console(quiet=not accelerator.is_main_process, highlight=False, markup=False)
+
+
 class Log:
     """Speaks for the first process alone; the others are silent.
 
@@ -54,7 +59,7 @@ class Log:
     ):
         """`config` is told to the trackers; None: there are none."""
         self.accelerator, self.num_steps = accelerator, num_steps
-        self.console = Console(quiet=not accelerator.is_main_process, highlight=False, markup=False)
+        self.console = plain_console(accelerator)
         self._path = out / LOG if accelerator.is_main_process else None
         if self._path is not None:
             # A row that a full disk or a power cut left half written would swallow the next one.
@@ -65,6 +70,7 @@ class Log:
         self._smooth: float | None = None
         self._began = self._said = time.monotonic()
         self._first = first_step
+        self._seconds: float | None = None
         columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         is_seen = self.console.is_terminal and accelerator.is_main_process
         self._bar = Progress(*columns, console=self.console, transient=True, disable=not is_seen)
@@ -99,10 +105,25 @@ class Log:
                 step=step + 1,
             )
         if now - self._said >= SECONDS_BETWEEN_LINES or step + 1 == self.num_steps:
-            minutes = (self.num_steps - step - 1) * num_samples / speed / 60
-            said = f"loss {self._smooth:.4f}  norm {norm:.2f}  {speed:.1f} samples/s  {minutes:.0f} min left"
-            self.console.print(f"step {step + 1}/{self.num_steps}  {said}")
+            left = (self.num_steps - step - 1) * num_samples / speed
+            steps = f"{step + 1}/{self.num_steps}"
+            if self._seconds is not None:
+                left, steps = self._seconds - (now - self._began), f"{step + 1}"
+            said = (
+                f"loss {self._smooth:.4f}  norm {norm:.2f}  {speed:.1f} samples/s  {left / 60:.0f} min left"
+            )
+            self.console.print(f"step {steps}  {said}")
             self._said = now
+
+    def ends_at(self, seconds: float) -> None:
+        """Count the time that is left, so many seconds from the log's beginning, instead of steps."""
+        self._seconds = seconds
+
+    def ends_after(self, num_steps: int) -> None:
+        """Count steps: it is known now how many there will be."""
+        self.num_steps, self._seconds = num_steps, None
+        self._bar.update(self._task, total=num_steps)
+        self.console.print(f"from here the learning rate falls; the run ends after step {num_steps}")
 
     def validated(self, num_steps: int, figures: Figures) -> None:
         """A table of a validation after so many steps: a column for each mode."""

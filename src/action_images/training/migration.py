@@ -5,7 +5,7 @@ from typing import Any
 
 from action_images.errors import ActionImagesError
 
-VERSION = 2
+VERSION = 3
 """Of `recipe.json`. Files of version 1 do not say so."""
 
 Values = dict[str, Any]
@@ -35,9 +35,14 @@ def _to_version_2(values: Values) -> Values:
     return {"learns": "action-images", "mirror": 0.0, "axis_length": None, **values, **renamed}
 
 
+def _to_version_3(values: Values) -> Values:
+    """Frames were decoded for each sample, and steps alone said when a run ends."""
+    return {"frames_cache": None, "minutes": None, **values}
+
+
 def _with_modes(source: Values) -> Values:
     return {("modes" if name == "tasks" else name): value for name, value in source.items()}
 
 
-MIGRATIONS: tuple[Callable[[Values], Values], ...] = (_to_version_2,)
+MIGRATIONS: tuple[Callable[[Values], Values], ...] = (_to_version_2, _to_version_3)
 """The first makes version 2 of version 1, and so on."""

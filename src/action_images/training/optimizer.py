@@ -8,6 +8,7 @@ from torch import nn
 from action_images.errors import ActionImagesError
 from action_images.model.conditioning.conditioned import Conditioned
 from action_images.training.recipe import LoraRecipe, Recipe
+from action_images.training.schedule import Fall
 
 if TYPE_CHECKING:
     from peft import LoraConfig
@@ -61,12 +62,7 @@ def build_optimizer(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     )
 
 
-def learning_rate(step: int, recipe: Recipe) -> float:
-    """The rate of a step (counted from 0).
-
-    A rise, a plateau, and a straight fall to zero over the last `decay` share.
-    """
+def learning_rate(step: int, recipe: Recipe, fall: Fall | None) -> float:
+    """The rate of a step (counted from 0): a rise, a plateau, and a straight fall to zero."""
     rise = min(1.0, (step + 1) / max(recipe.warmup_steps, 1))
-    num_falling = recipe.decay * recipe.num_steps
-    fall = min(1.0, (recipe.num_steps - step) / num_falling) if num_falling >= 1 else 1.0
-    return recipe.learning_rate * rise * fall
+    return recipe.learning_rate * rise * (1.0 if fall is None else fall.share(step))

@@ -83,7 +83,10 @@ class Recipe:
     seed: int = 0
     """Of a new model, the order of the data and the noise."""
     num_steps: int = 1000
-    """Steps of the optimizer in the whole run."""
+    """Steps of the optimizer in the whole run, at most where it has minutes."""
+    minutes: float | None = None
+    """How long the run takes, all its sittings together; the learning rate falls over the last share `decay`
+    of them. None: num_steps say how long."""
     batch_size: int = 32
     """Samples in a step, over all processes."""
     micro_batch_size: int = 64
@@ -94,7 +97,7 @@ class Recipe:
     warmup_steps: int = 100
     """Steps in which the learning rate rises from zero."""
     decay: float = 1.0
-    """Over this last share of the steps, 0 to 1, the learning rate falls in a straight line to zero."""
+    """Over this last share of the run, 0 to 1, the learning rate falls in a straight line to zero."""
     weight_decay: float = 0.01
     """Of AdamW, for matrices alone."""
     betas: tuple[float, float] = (0.9, 0.95)
@@ -132,6 +135,9 @@ class Recipe:
     """Compute activations anew in the backward pass: less memory, more time."""
     num_workers: int = 1
     """Processes that decode data; 0 decodes between the steps."""
+    frames_cache: Path | None = None
+    """Folder of decoded frames at the size of the clips, shared by runs: each data set is decoded once,
+    before its first run, and read from there. None decodes for each sample."""
     validate_minutes: float = 10.0
     """Minutes between validations; one comes after the last step too."""
     validation_windows: int = 32
@@ -148,6 +154,10 @@ class Recipe:
             )
         if min(self.num_steps, self.batch_size, self.micro_batch_size, self.num_views) < 1:
             raise ActionImagesError("num_steps, batch_size, micro_batch_size and num_views are at least 1")
+        if self.minutes is not None and not self.minutes > 0:
+            raise ActionImagesError(
+                "a run takes more than 0 minutes; leave minutes away to count steps alone"
+            )
         if self.num_workers < 0 or self.keep_last < 1:
             raise ActionImagesError("num_workers is at least 0 and keep_last at least 1")
         if not 0 <= self.decay <= 1 or not self.learning_rate > 0:
@@ -189,12 +199,22 @@ class Recipe:
         values["lora"] = LoraRecipe(**{**values["lora"], "targets": tuple(values["lora"]["targets"])})
         for name in ("size", "betas"):
             values[name] = None if values[name] is None else tuple(values[name])
-        values["pretrained"] = None if values["pretrained"] is None else Path(values["pretrained"])
+        for name in ("pretrained", "frames_cache"):
+            values[name] = None if values[name] is None else Path(values[name])
         return cls(**values)
 
 
 PRACTICAL = frozenset(
-    {"num_workers", "validate_minutes", "validation_windows", "save_minutes", "keep_last", "micro_batch_size"}
+    {
+        "num_workers",
+        "frames_cache",
+        "minutes",
+        "validate_minutes",
+        "validation_windows",
+        "save_minutes",
+        "keep_last",
+        "micro_batch_size",
+    }
 )
 """What may differ when a run is taken up again: it changes how the run goes on, not what is learnt."""
 

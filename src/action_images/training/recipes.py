@@ -66,6 +66,7 @@ TINY = Recipe(
     loss_weight="clean",
     mirror=0.5,  # the arm and its tasks have a mirror image each: twice the scenes
     ema_decay=0.998,
+    frames_cache=Path("frames"),
     validation_windows=64,
 )
 

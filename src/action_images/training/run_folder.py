@@ -3,12 +3,14 @@
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from accelerate import Accelerator
 
 from action_images.errors import ActionImagesError
-from action_images.files.atomic import remove_leftovers, write_json
+from action_images.files.atomic import remove_folder, remove_leftovers, write_json
 from action_images.files.lock import alone_in
 from action_images.samples.mixture import Mixture, fingerprint
 from action_images.training import checkpoint
@@ -16,8 +18,11 @@ from action_images.training.checkpoint import Progress, Stored
 from action_images.training.migration import VERSION
 from action_images.training.processes import raised_together
 from action_images.training.recipe import Recipe, differences
+from action_images.training.schedule import plateau_seconds
 
 RECIPE, START, CHECKPOINTS, BEST, MODEL = "recipe.json", "start", "checkpoints", "best", "model"
+PLATEAU = "plateau"
+"""The checkpoint at which the learning rate of a run with minutes began to fall."""
 """The recipe, the models that the run began with, and what it learnt."""
 
 
@@ -35,7 +40,8 @@ def clean(out: Path) -> None:
     """Remove what a killed process left half written, where the folder holds a run."""
     if (out / RECIPE).is_file():
         inside = [path for path in out.iterdir() if path.is_dir()]
-        for folder in (out, *inside, *checkpoint.checkpoints(out / CHECKPOINTS)):
+        kept = chain.from_iterable(checkpoint.checkpoints(out / name) for name in (CHECKPOINTS, PLATEAU))
+        for folder in (out, *inside, *kept):
             remove_leftovers(folder)
 
 
@@ -90,3 +96,29 @@ def newest_checkpoint(out: Path, mixture: Mixture, num_steps: int) -> tuple[Stor
             "or begin another run in another folder"
         )
     return tensors, progress
+
+
+def back_to_the_plateau(out: Path, recipe: Recipe) -> str | None:
+    """Where a run has been given more minutes since its rate began to fall, let it go on from before that.
+
+    Returns what was done in a sentence, None where nothing was. The checkpoints of the fall are removed;
+    `best/` and `model/` stay until they are written anew.
+    """
+    before, since = checkpoint.checkpoints(out / PLATEAU), checkpoint.checkpoints(out / CHECKPOINTS)
+    if recipe.minutes is None or not before or not since:
+        return None
+    tensors, progress = checkpoint.load(before[-1])
+    if plateau_seconds(recipe) <= progress.seconds:
+        return None
+    # What is exported was learnt in the fall, and is only to be replaced by what is better.
+    _, last = checkpoint.load(since[-1])
+    bests = [one for one in (progress.best, last.best) if one is not None]
+    progress = replace(progress, best=min(bests, default=None), end=None, fall=None)
+    checkpoint.save(out / CHECKPOINTS, dict(tensors), progress, keep_last=len(since) + 1)
+    for path in since:
+        if path.name > before[-1].name:
+            remove_folder(path)
+    return (
+        f"{out}: goes on from step {progress.step}, before its learning rate fell, as it has been given more "
+        f"minutes: {recipe.minutes:g}"
+    )

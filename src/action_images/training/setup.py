@@ -19,6 +19,7 @@ from action_images.model.denoiser import CanvasDenoiser
 from action_images.model.presets import preset_named
 from action_images.model.text import HashedWords, words_of
 from action_images.pipeline import Pipeline
+from action_images.samples.frames_cache import FramesCache, Say
 from action_images.samples.mirror import mirrored_words
 from action_images.samples.mixture import Decisions, Mixture, Source
 from action_images.samples.sample import Sample, collate
@@ -50,9 +51,13 @@ def clips_of(recipe: Recipe) -> Clips:
     )
 
 
-def open_mixture(sources: Sequence[SourceRecipe], recipe: Recipe, clips: Clips, seed: int) -> Mixture:
+def open_mixture(
+    sources: Sequence[SourceRecipe], recipe: Recipe, clips: Clips, seed: int, say: Say | None = None
+) -> Mixture:
     """The stream of draws; raises ValueError where sources differ in frame rate once their stride is taken.
 
+    With `say` frames come from the recipe's `frames_cache`, if it has one; what is missing there is made
+    first.
     Where a mode draws actions, a source's episodes without tool poses or calibrated views are left out
     (`Source.bare`).
     """
@@ -78,19 +83,21 @@ def open_mixture(sources: Sequence[SourceRecipe], recipe: Recipe, clips: Clips, 
         draws_actions = any(
             weight > 0 and MODES[mode].action is not None for mode, weight in one.modes.items()
         )
-        opened.append(
-            Source(
-                name,
-                dataset,
-                cutting,
-                one.ratio,
-                views,
-                recipe.num_views,
-                split,
-                decisions,
-                draws_actions=draws_actions,
-            )
+        source = Source(
+            name,
+            dataset,
+            cutting,
+            one.ratio,
+            views,
+            recipe.num_views,
+            split,
+            decisions,
+            draws_actions=draws_actions,
         )
+        if recipe.frames_cache is not None and say is not None:
+            source.cache = FramesCache(dataset, recipe.frames_cache, clips.size, source.views)
+            source.cache.make(say)
+        opened.append(source)
     return Mixture(opened, seed)
 
 

@@ -31,7 +31,7 @@ from action_images.training.export import ADAPTERS, save_adapters, whole_adapter
 from action_images.training.fsdp import forget_whole_weights
 from action_images.training.interruption import interruptible
 from action_images.training.interval import Interval
-from action_images.training.log import Log, check_trackers
+from action_images.training.log import Log, check_trackers, plain_console
 from action_images.training.objective import ACTION_IMAGES, Objective
 from action_images.training.optimizer import choose_trainable, learning_rate
 from action_images.training.processes import agreed, join_processes, raised_together, summed
@@ -40,14 +40,17 @@ from action_images.training.run_folder import (
     BEST,
     CHECKPOINTS,
     MODEL,
+    PLATEAU,
     START,
     alone_with_run,
+    back_to_the_plateau,
     check_recipe,
     clean,
     newest_checkpoint,
     write_recipe,
 )
 from action_images.training.same_start import check_same_start
+from action_images.training.schedule import Fall, fall_from_now, planned_fall
 from action_images.training.setup import clips_of, open_mixture, read_models, share_of
 from action_images.training.validation import Judged, Validation
 from action_images.training.written import written
@@ -90,9 +93,9 @@ def train(
         with interruptible() as interrupted, run.log:
             for step, batches in run.steps():
                 loss, norm = run.learn(step, batches)
-                run.log.step(step, loss, norm, learning_rate(step, recipe), recipe.batch_size)
-                is_last = step + 1 == recipe.num_steps
+                run.log.step(step, loss, norm, learning_rate(step, recipe, run.fall), recipe.batch_size)
                 stop, validate, save = run.agreed(stop=interrupted())
+                is_last = step + 1 == run.end
                 judge = validation is not None and (validate or is_last) and not stop
                 if save or stop or is_last or judge:
                     run.save()
@@ -100,6 +103,8 @@ def train(
                     run.validate(validation, show)
                 if stop:
                     raise KeyboardInterrupt
+                if is_last:
+                    break
             if validation is not None and run.progress.judged != run.progress.step:
                 # A former process was stopped between the last step and its validation.
                 run.validate(validation, show)
@@ -165,9 +170,11 @@ class Run:
         with raised_together(accelerator):
             check_recipe(out, recipe)
             clips = clips_of(recipe)
-            mixture = open_mixture(recipe.sources, recipe, clips, recipe.seed)
+            mixture = open_mixture(recipe.sources, recipe, clips, recipe.seed, _say(accelerator))
             if accelerator.is_main_process:
                 clean(out)
+                if moved := back_to_the_plateau(out, recipe):
+                    _say(accelerator)(moved)
         with raised_together(accelerator):
             tensors, progress = newest_checkpoint(out, mixture, recipe.num_steps) or (
                 None,
@@ -186,7 +193,9 @@ class Run:
         if tensors is not None:
             ema.load(checkpoint.restore(tensors, engine.network, engine.state))
         told = recipe.as_json() if trackers else None
-        log = Log(accelerator, out, recipe.num_steps, progress.step, told)
+        log = Log(accelerator, out, progress.end or recipe.num_steps, progress.step, told)
+        if recipe.minutes is not None and progress.end is None:
+            log.ends_at(60 * recipe.minutes - progress.seconds)
         _say_what_is_left_out(log, mixture, clips)
         return cls(
             recipe=recipe,
@@ -206,10 +215,11 @@ class Run:
     def steps(self) -> Iterator[tuple[int, tuple[Batch, ...]]]:
         """The steps that are left, each with this process's samples."""
         recipe, first, num_processes = self.recipe, self.progress.step, self.accelerator.num_processes
+        end = self.end or recipe.num_steps
         batches = load(
             self.mixture,
             batch_size=share_of(recipe, num_processes),
-            num_steps=recipe.num_steps - first,
+            num_steps=end - first,
             start=first,
             size=self.clips.size,
             rank=self.accelerator.process_index,
@@ -226,7 +236,7 @@ class Run:
     def learn(self, step: int, batches: tuple[Batch, ...]) -> tuple[float, float]:
         """One step; returns the mean loss over all processes and the norm of its gradient."""
         for group in self.engine.optimizer.param_groups:
-            group["lr"] = learning_rate(step, self.recipe)
+            group["lr"] = learning_rate(step, self.recipe, self.fall)
         loss = self._accumulate_gradient(batches)
         norm = self.engine.update(loss)
         self._check_finite(step, loss, norm, batches)
@@ -251,11 +261,43 @@ class Run:
         """What some samples add to the mean loss of all samples of this process."""
         return self.objective.losses(self.engine.module, part, self.recipe).sum() / num_samples
 
+    @property
+    def fall(self) -> Fall | None:
+        """When the learning rate falls, and the run ends; None where that is not decided yet."""
+        end, length = self.progress.end, self.progress.fall
+        return planned_fall(self.recipe) if end is None or length is None else Fall(end, length)
+
+    @property
+    def end(self) -> int | None:
+        """After how many steps the run ends, where that is known."""
+        return None if self.fall is None else self.fall.end
+
+    def seconds(self) -> float:
+        """How long the run has taken, all its sittings together."""
+        return self.progress.seconds + time.monotonic() - self.resumed
+
     def agreed(self, *, stop: bool) -> tuple[bool, bool, bool]:
-        """Whether to stop, to validate and to save: the same in all processes."""
-        due = [self.validations.is_due(), self.checkpoints.is_due()]
-        stop, (validate, save) = agreed(self.accelerator, stop=stop, due=due)
-        return stop, validate, save
+        """Whether to stop, to validate and to save: the same in all processes.
+
+        Where a run with minutes has come to the end of its plateau, its fall is decided here.
+        """
+        fall = (
+            None if self.fall is not None else fall_from_now(self.recipe, self.progress.step, self.seconds())
+        )
+        due = [self.validations.is_due(), self.checkpoints.is_due(), fall is not None]
+        stop, (validate, save, falls) = agreed(self.accelerator, stop=stop, due=due)
+        if falls:
+            self._begin_fall(fall)
+        return stop, validate, save or falls
+
+    def _begin_fall(self, fall: Fall | None) -> None:
+        """Keep what the run is now beside its checkpoints; the rate falls as the first process says."""
+        self.save(PLATEAU)
+        said = fall.length if self.accelerator.is_main_process and fall is not None else 0
+        mine = torch.tensor(float(said), device=self.accelerator.device)
+        length = round(summed(self.accelerator, mine, "fall"))
+        self.progress = replace(self.progress, end=self.progress.step + length, fall=length)
+        self.log.ends_after(self.progress.step + length)
 
     def validate(self, validation: Validation, show: Show | None) -> None:
         """Judge the EMA on held-out windows, and keep it in `best/` where it is the best so far.
@@ -289,7 +331,7 @@ class Run:
             self.models.denoiser.train()
         forget_whole_weights(self.engine.module)
 
-    def save(self) -> None:
+    def save(self, folder: str = CHECKPOINTS) -> None:
         """A checkpoint of now."""
         now = time.monotonic()
         self.progress = replace(self.progress, seconds=self.progress.seconds + now - self.resumed)
@@ -298,7 +340,7 @@ class Run:
         tensors = checkpoint.gather(self.engine.network, self.engine.state, self.ema.named(), keep=is_main)
         with raised_together(self.accelerator):
             if tensors is not None:
-                checkpoint.save(self.out / CHECKPOINTS, tensors, self.progress, self.recipe.keep_last)
+                checkpoint.save(self.out / folder, tensors, self.progress, self.recipe.keep_last)
 
     def finish(self) -> Path:
         """Save the EMA as finished models."""
@@ -337,6 +379,11 @@ class Run:
             f"{path}: look at their episodes with 'action-images check', or take a lower learning rate; "
             "the last checkpoint is as it was"
         )
+
+
+def _say(accelerator: Accelerator) -> Callable[[str], None]:
+    """Sentences before there is a log, from the first process alone."""
+    return partial(plain_console(accelerator).print, soft_wrap=True)
 
 
 def _check_objective(objective: Objective, recipe: Recipe) -> None:

@@ -138,7 +138,9 @@ class PatchBasis(nn.Module):
         return values[-channels:].mean().clamp_min(1e-12)
 
     def encode(self, patches: Tensor) -> Tensor:
-        return (patches - self.mean) @ self.basis / self.scale
+        # The mean is taken off what comes out: patches have twelve times as many numbers.
+        weight = self.basis / self.scale
+        return nn.functional.linear(patches, weight.mT, -(self.mean @ weight))
 
     def decode(self, latents: Tensor) -> Tensor:
         return (latents * self.scale) @ self.basis.mT + self.mean

@@ -137,9 +137,9 @@ class ActionImagesTransformer3DModel(Conditioned, WanTransformer3DModel):
         # These are read by `add_conditioning`.
         prediction: Literal["velocity", "clean"] = "velocity",  # noqa: ARG002
         per_frame_noise_level: bool = False,  # noqa: ARG002
-        stem_channels: int | None = None,  # noqa: ARG002
-        motion_channels: int | None = None,  # noqa: ARG002
-        action_channels: int | None = None,  # noqa: ARG002
+        stem_channels: int | Sequence[int] | None = None,  # noqa: ARG002
+        motion_channels: int | Sequence[int] | None = None,  # noqa: ARG002
+        action_channels: int | Sequence[int] | None = None,  # noqa: ARG002
         motion_frames: int = 4,  # noqa: ARG002
         word_pickers: int | None = None,  # noqa: ARG002
         pixels_per_token: int = 32,  # noqa: ARG002

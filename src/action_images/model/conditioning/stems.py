@@ -2,6 +2,7 @@
 things are."""
 
 import math
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -10,6 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from action_images.errors import ActionImagesError
+
+StemChannels = int | Sequence[int]
+"""Channels after each layer of a stem: one number for all, or one for each layer but the last."""
 
 
 class FirstFrameStem(nn.Module):
@@ -22,11 +26,11 @@ class FirstFrameStem(nn.Module):
 
     NUM_KERNELS = 4
 
-    def __init__(self, channels: int, width: int, pixels_per_token: int) -> None:
+    def __init__(self, channels: StemChannels, width: int, pixels_per_token: int) -> None:
         super().__init__()
         self.kernels = nn.Linear(width, self.NUM_KERNELS * 4)
         self.convolutions, self.norms = _halving(3 + self.NUM_KERNELS, channels, width, pixels_per_token)
-        self.films = nn.ModuleList(nn.Linear(width, 2 * channels) for _ in self.norms)
+        self.films = nn.ModuleList(nn.Linear(width, 2 * norm.num_channels) for norm in self.norms)
 
     def forward(
         self, first_frames: Float[Tensor, "b view 3 height width"], text: Float[Tensor, "b dim"]
@@ -49,7 +53,7 @@ class MotionStem(nn.Module):
     What is seen is what happened, whatever was told.
     """
 
-    def __init__(self, channels: int, width: int, pixels_per_token: int, num_frames: int) -> None:
+    def __init__(self, channels: StemChannels, width: int, pixels_per_token: int, num_frames: int) -> None:
         super().__init__()
         self.convolutions, self.norms = _halving(3 * num_frames, channels, width, pixels_per_token)
 
@@ -61,8 +65,24 @@ class MotionStem(nn.Module):
         return self.convolutions[-1](seen)
 
 
+def stem_widths(channels: StemChannels, pixels_per_token: int) -> list[int]:
+    """The channels after each layer of a stem but the last, whose channels are the tokens' width.
+
+    Raises ActionImagesError where a list of them is of another length.
+    """
+    num_layers = int(math.log2(pixels_per_token))
+    if isinstance(channels, int):
+        return [channels] * (num_layers - 1)
+    if len(channels) != num_layers - 1 or not all(isinstance(one, int) and one > 0 for one in channels):
+        raise ActionImagesError(
+            f"a stem of {pixels_per_token} pixels a token has channels after {num_layers - 1} layers, "
+            f"got {list(channels)}; give so many, or one number for all"
+        )
+    return list(channels)
+
+
 def _halving(
-    fan_in: int, channels: int, width: int, pixels_per_token: int
+    fan_in: int, channels: StemChannels, width: int, pixels_per_token: int
 ) -> tuple[nn.ModuleList, nn.ModuleList]:
     """Convolutions that each halve an image, down to one vector for each token, and the norms between
     them."""
@@ -72,6 +92,7 @@ def _halving(
             "the stem halves the image once a layer, so pixels_per_token must be a power of two, "
             f"got {pixels_per_token}"
         )
-    pairs = list(pairwise([fan_in] + [channels] * (num_layers - 1) + [width]))
+    widths = stem_widths(channels, pixels_per_token)
+    pairs = list(pairwise([fan_in, *widths, width]))
     convolutions = nn.ModuleList(nn.Conv2d(before, after, 3, stride=2, padding=1) for before, after in pairs)
-    return convolutions, nn.ModuleList(nn.GroupNorm(math.gcd(8, channels), channels) for _ in pairs[:-1])
+    return convolutions, nn.ModuleList(nn.GroupNorm(math.gcd(8, after), after) for after in widths)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, no_type_check
 
+from action_images.model.conditioning.stems import stem_widths
 from action_images.model.sketches.operations import Operations
 from action_images.model.sketches.tape import FLOAT32, Sketch
 
@@ -103,9 +104,9 @@ def _add_first_frames(
     detected = tape.add(detected, tape.view(kernels, images, TEXT_KERNELS, 1))
     seen = tape.join([detected], (images, 3 + TEXT_KERNELS, size))
     del detected
-    for number in range(_num_layers(pixels) - 1):
-        film = tape.linear(told, 2 * channels, f"stem.films.{number}")
-        seen = _halved(tape, seen, channels, number, "stem", film)
+    for number, after in enumerate(stem_widths(channels, pixels)):
+        film = tape.linear(told, 2 * after, f"stem.films.{number}")
+        seen = _halved(tape, seen, after, number, "stem", film)
     seen = _convolved(tape, seen, width, _num_layers(pixels) - 1, "stem")
     return tape.add(tokens, _spread(tape, seen, tokens))
 
@@ -125,8 +126,8 @@ def _add_later_frames(
     slots, shown = given.later.get(stream, (0, 0))
     size, fan_in = given.places * pixels**2, 3 * config["motion_frames"]
     seen = tape.make((given.batch * shown, fan_in, size), tape.itemsize_given(given.itemsize))
-    for number in range(_num_layers(pixels) - 1):
-        seen = _halved(tape, seen, channels, number, stem, None)
+    for number, after in enumerate(stem_widths(channels, pixels)):
+        seen = _halved(tape, seen, after, number, stem, None)
     seen = _convolved(tape, seen, width, _num_layers(pixels) - 1, stem)
     if not shown:
         return tape.add(tokens, tape.make((1,), given.itemsize, (seen,), lambda _: (tape.storage(0),)))
