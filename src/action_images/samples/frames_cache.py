@@ -108,7 +108,8 @@ class FramesCache:
 
     def _remove_others(self) -> None:
         """Files of parts that the data set no longer has."""
-        known = {path.name for part in self.parts for path in (part.pixels_path, part.made_from_path)}
+        known = {part.pixels_path.name for part in self.parts}
+        known |= {part.made_from_path.name for part in self.parts}
         for path in (*self.folder.glob("[0-9]*.npy"), *self.folder.glob("[0-9]*.json")):
             if path.name not in known:
                 path.unlink()
