@@ -22,7 +22,8 @@ from action_images.geometry.rotation import from_euler_xyz, from_rotation_vector
 from action_images.reports.pictures import save_png
 from action_images.sim import LOOKS
 from action_images.sim.render import Renderer
-from action_images.sim.scene import Scene, ghost
+from action_images.sim.scene import Scene
+from action_images.sim.shapes import ghost
 from action_images.sim.world import World
 from action_images.structs import stack
 

@@ -90,7 +90,7 @@ def test_the_papers_benchmark_trains_seventeen_tasks_and_keeps_six_from_training
 def test_what_the_embedded_benchmark_says_is_what_its_simulator_has():
     assert set(TABLETOP.rigs) == set(RIGS)
     assert set(TABLETOP.looks) == set(LOOKS)
-    assert TABLETOP.seen("held_out", "new")["rig"]["azimuth_deg"] == RIGS["held_out"].azimuth_deg
+    assert TABLETOP.seen("held_out", "unseen")["rig"]["azimuth_deg"] == RIGS["held_out"].azimuth_deg
     assert TABLETOP.instructions("open_drawer") == TASKS["open_drawer"].phrasings
 
 
@@ -123,7 +123,7 @@ def test_another_task_file_changes_no_protocol_and_no_result(tmp_path: Path):
 
 
 def test_a_world_comes_out_of_values_in_every_process():
-    config = pickle.loads(pickle.dumps(WorldConfig(rig="held_out", look="new", size=(32, 32))))
+    config = pickle.loads(pickle.dumps(WorldConfig(rig="held_out", look="unseen", size=(32, 32))))
     environment = config.environment("push_button")
     seen = environment.reset(FIRST)
     twin = environment.twin()
@@ -163,7 +163,7 @@ def test_a_switched_goal_is_what_expert_and_success_follow():
         (lambda: find_benchmark("tabeltop"), "there is no world 'tabeltop'; did you mean tabletop?"),
         (lambda: find_benchmark("x"), "there are: tabletop"),
         (lambda: WorldConfig(rig="overhead"), "has no rig 'overhead'; it has: sampled"),
-        (lambda: WorldConfig(look="dark"), "has no look 'dark'; it has: train, new"),
+        (lambda: WorldConfig(look="dark"), "has no look 'dark'; it has: train, wide"),
         (lambda: require_task(TABLETOP, "push_butron"), "did you mean push_button"),
         (lambda: WorldConfig().environment("fly"), "there is no task 'fly' in the world 'tabletop'"),
         (
@@ -193,12 +193,12 @@ def test_another_package_adds_a_world_by_its_entry_point(point):
 
 def test_a_world_is_offered_the_protocols_that_it_can_hold(point):
     assert set(protocols_of(TABLETOP)) >= {"new_look", "new_viewpoint", "new_task"}
-    assert set(PROTOCOLS) == {*protocols_of(TABLETOP), "paper", "paper_open_loop"}
+    assert set(PROTOCOLS) == {*protocols_of(TABLETOP), "new_look_checkered", "paper", "paper_open_loop"}
     assert set(protocols_of(point)) == {"in_domain", "open_loop"}
     with pytest.raises(ValueError, match="no protocol 'new_look' for the world 'point'"):
         protocol_named("new_look", "point")
-    with pytest.raises(ValueError, match="has no look 'new'; it has none to choose from"):
-        WorldConfig("point", look="new")
+    with pytest.raises(ValueError, match="has no look 'wide'; it has none to choose from"):
+        WorldConfig("point", look="wide")
 
 
 def point_config(name: str = "hold") -> EvaluationConfig:

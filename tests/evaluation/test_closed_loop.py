@@ -58,7 +58,7 @@ def test_every_protocol_is_a_value_that_says_what_it_claims():
     assert PROTOCOLS["in_domain"].tasks == benchmark.trained
     assert PROTOCOLS["new_task"].tasks == benchmark.held_out
     assert PROTOCOLS["new_viewpoint"].rig == "held_out"
-    assert PROTOCOLS["new_look"].look == "new"
+    assert PROTOCOLS["new_look"].look == "unseen"
     assert all(protocol.rollout_config.guard == benchmark.guard for protocol in PROTOCOLS.values())
     assert PROTOCOLS["open_loop"].rollout_config.execution == Execution(num_steps=None, max_plans=1)
     assert len({protocol.claim for protocol in PROTOCOLS.values()}) == len(PROTOCOLS)

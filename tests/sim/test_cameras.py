@@ -9,7 +9,7 @@ import torch
 
 from action_images.sim import RIGS, TASKS, Tabletop, demonstrate
 from action_images.sim.render import Renderer
-from action_images.sim.scene import ghost
+from action_images.sim.shapes import ghost
 from action_images.sim.tasks.reach_target import ReachTarget
 
 SIZE = (128, 128)

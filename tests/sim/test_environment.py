@@ -47,7 +47,7 @@ def test_other_seeds_and_other_tasks_are_other_trials():
 def test_another_look_or_rig_leaves_the_layout_as_it_is():
     plain, fancy = (
         Tabletop("pick_and_lift", **SMALL),
-        Tabletop("pick_and_lift", RIGS["held_out"], LOOKS["new"], 3, (64, 64)),
+        Tabletop("pick_and_lift", RIGS["held_out"], LOOKS["checkered"], 3, (64, 64)),
     )
     a, b = plain.reset(5), fancy.reset(5)
     assert torch.equal(a.world_from_tool.matrix(), b.world_from_tool.matrix())
@@ -125,8 +125,8 @@ def test_the_gripper_closes_on_what_it_is_told():
 
 def test_closing_one_world_leaves_the_images_of_another_as_they_are():
     first, second = (
-        Tabletop("reach_target", look=LOOKS["new"], **SMALL),
-        Tabletop("reach_target", look=LOOKS["new"], **SMALL),
+        Tabletop("reach_target", look=LOOKS["checkered"], **SMALL),
+        Tabletop("reach_target", look=LOOKS["checkered"], **SMALL),
     )
     before = first.reset(1).images
     second.reset(2)

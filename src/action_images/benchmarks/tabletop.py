@@ -39,8 +39,8 @@ class TabletopBenchmark:
     held_out: tuple[str, ...] = ("close_laptop", "pick_up_cup")
     rigs: tuple[str, ...] = ("sampled", "fixed", "around", "held_out", "moving")
     held_out_rig: str | None = "held_out"
-    looks: tuple[str, ...] = ("train", "new")
-    held_out_look: str | None = "new"
+    looks: tuple[str, ...] = ("train", "wide", "unseen", "checkered")
+    held_out_look: str | None = "unseen"
     guard: Guard = GUARD
     workspace: Box = ((0.36, -0.2, 0.02), (0.58, 0.2, 0.3))
     steady_steps: int = 3

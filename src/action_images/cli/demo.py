@@ -23,7 +23,7 @@ def main(
     task: tuple[str, ...] = ("reach_target", "push_button", "close_drawer"),
     instruction: str | None = None,
     rig: Literal["sampled", "held_out", "fixed", "moving"] = "sampled",
-    look: Literal["train", "new"] = "train",
+    look: Literal["train", "wide", "unseen", "checkered"] = "train",
     scene: int = 0,
     views: int = 2,
     size: int = 128,
@@ -43,7 +43,7 @@ def main(
         instruction: What the policy is told instead of the scene's own words, as "reach the green ball"; a
             scene is looked for in which these words name what the task is about.
         rig: Where the cameras stand; no camera of training stood where `held_out` ones do.
-        look: Colours and light; `new` ones were never trained on.
+        look: Colours, textures and light; `unseen` ones are for judging alone.
         scene: Which scene; none of them was trained on.
         views: How many cameras.
         size: Height and width of what the cameras show in px.

@@ -33,7 +33,14 @@ class Conditions:
     """What the policy is judged on."""
 
     protocol: Literal[
-        "in_domain", "new_viewpoint", "new_look", "new_task", "open_loop", "paper", "paper_open_loop"
+        "in_domain",
+        "new_viewpoint",
+        "new_look",
+        "new_look_checkered",
+        "new_task",
+        "open_loop",
+        "paper",
+        "paper_open_loop",
     ] = "in_domain"
     """Under which conditions; docs/evaluation.md says what each claims."""
     task: tuple[str, ...] = ()

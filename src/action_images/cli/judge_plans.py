@@ -20,7 +20,7 @@ def main(
     task: tuple[str, ...] = (),
     scenes: int = 20,
     rig: Literal["sampled", "held_out", "fixed"] = "sampled",
-    look: Literal["train", "new"] = "train",
+    look: Literal["train", "wide", "unseen", "checkered"] = "train",
     views: int = 2,
     size: int | None = None,
     sampling: str | None = None,

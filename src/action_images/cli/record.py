@@ -24,7 +24,7 @@ def main(
     views: int = 2,
     size: int = 128,
     rig: Literal["fixed", "sampled", "around", "held_out", "moving"] = "sampled",
-    look: Literal["train", "new"] = "train",
+    look: Literal["train", "wide", "unseen", "checkered"] = "train",
     seed: int = 0,
     workers: int = os.cpu_count() or 1,
     crf: int = 18,
@@ -48,7 +48,7 @@ def main(
         views: How many cameras.
         size: Height and width of the images in px, even.
         rig: Where the cameras stand.
-        look: Colours and light.
+        look: Colours and light; `wide` draws textures, light, cameras and sizes of furniture too.
         seed: The first seed; stay below 1000000, where the seeds for evaluation begin.
         workers: How many processes simulate and render.
         crf: H.264 quality of the videos, 0 (best) to 51.

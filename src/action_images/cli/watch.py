@@ -20,7 +20,7 @@ def main(
     views: int = 2,
     size: int = 256,
     rig: Literal["fixed", "sampled", "around", "held_out", "moving"] = "sampled",
-    look: Literal["train", "new"] = "train",
+    look: Literal["train", "wide", "unseen", "checkered"] = "train",
     columns: int = 6,
 ) -> None:
     """Watch an expert in the embedded world.

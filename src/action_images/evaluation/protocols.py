@@ -62,8 +62,9 @@ CLAIMS = {
     "in_domain": "trained tasks, cameras and looks as in training, new scenes: the policy learned its tasks",
     "new_viewpoint": "the same scenes from azimuths that no training camera had: "
     "it acts from calibrated viewpoints it has never seen",
-    "new_look": "the same scenes in tables, floors, shades and light that no training scene had: "
+    "new_look": "the same scenes in textures, hues and light that no training scene had: "
     "it acts by what matters, not by the look",
+    "new_look_checkered": "the same scenes on checkered tables, as new_look was before it became a family",
     "new_task": "tasks that no training showed: what it learned carries over",
     "open_loop": "the trained tasks by one single plan, as the paper evaluates: "
     "how far one prediction carries without looking again",
@@ -97,6 +98,12 @@ def protocols_of(benchmark: Benchmark) -> dict[str, EvaluationProtocol]:
     return {name: replace(protocol, claim=CLAIMS[name]) for name, protocol in offered.items()}
 
 
+def _checkered() -> EvaluationProtocol:
+    """The embedded world's second look that no training scene had."""
+    usual = protocols_of(find_benchmark(DEFAULT))["in_domain"]
+    return replace(usual, look="checkered", claim=CLAIMS["new_look_checkered"])
+
+
 def _protocols_of_the_paper() -> dict[str, EvaluationProtocol]:
     """Every task of the benchmark `paper`: in closed loop, and by one single plan."""
     benchmark, claimed = find_benchmark("paper"), {}
@@ -106,7 +113,11 @@ def _protocols_of_the_paper() -> dict[str, EvaluationProtocol]:
     return claimed
 
 
-PROTOCOLS = {**protocols_of(find_benchmark(DEFAULT)), **_protocols_of_the_paper()}
+PROTOCOLS = {
+    **protocols_of(find_benchmark(DEFAULT)),
+    "new_look_checkered": _checkered(),
+    **_protocols_of_the_paper(),
+}
 """The protocols where no world is named: those of the usual benchmark, and the paper's table."""
 
 

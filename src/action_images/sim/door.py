@@ -14,7 +14,8 @@ from action_images.geometry import Pose
 from action_images.sim.grasp import yaw_of
 from action_images.sim.look import Rgba
 from action_images.sim.motion import Motion, carried, downward, grip, move, shifted
-from action_images.sim.scene import Scene, box, cylinder
+from action_images.sim.scene import Scene
+from action_images.sim.shapes import box, cylinder
 from action_images.sim.world import World
 
 THIN = 0.006

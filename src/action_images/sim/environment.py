@@ -15,10 +15,13 @@ from action_images.robot import Observation, StepReport, TrialState
 from action_images.sim.arm import CONTROL_HZ
 from action_images.sim.cameras import RIGS, Cameras, Rig
 from action_images.sim.expert import demonstrate
-from action_images.sim.look import LOOKS, Look
+from action_images.sim.look import Look
+from action_images.sim.look_family import LookFamily
+from action_images.sim.looks import LOOKS
 from action_images.sim.motion import about, downward
 from action_images.sim.render import Renderer
 from action_images.sim.scene import Scene
+from action_images.sim.sensor import Sensors
 from action_images.sim.task import Task
 from action_images.sim.tasks import find_task
 from action_images.sim.world import World
@@ -43,7 +46,7 @@ class Tabletop:
         self,
         task: str | type[Task],
         rig: Rig = RIGS["sampled"],
-        look: Look = LOOKS["train"],
+        look: Look | LookFamily = LOOKS["train"],
         num_views: int = 2,
         size: tuple[int, int] = (128, 128),
     ):
@@ -52,6 +55,7 @@ class Tabletop:
         self.num_steps = self.num_unreachable = 0
         self._rig, self._look, self._num_views, self._size = rig, look, num_views, size
         self._cameras: Cameras | None = None
+        self._sensors: Sensors | None = None
         self._renderer: Renderer | None = None
 
     def reset(self, seed: int) -> Observation:
@@ -63,14 +67,16 @@ class Tabletop:
         """Begin the trial of this seed; nothing is rendered until `observation` is called."""
         self.close()
         # One stream for each concern: another look or rig leaves the layout as it is.
-        layout, words, start, cameras, look = (
-            np.random.default_rng(child) for child in self._entropy(seed).spawn(5)
-        )
-        scene = Scene(self._look, look)
+        *children, sensor = self._entropy(seed).spawn(7)
+        layout, words, start, cameras, look, sizes = (np.random.default_rng(child) for child in children)
+        scene = Scene(self._look, look, sizes)
         self.trial = self.task.lay_out(scene, layout)
         self.instruction = self.trial.instruction(words)
         self.world = World(scene.compile())
         self._cameras = self._rig.draw(cameras, self._num_views, self._size)
+        self._sensors = None
+        if isinstance(self._look, LookFamily):
+            self._sensors = self._look.sensor.draw(sensor, self._num_views)
         self.trial.prepare(self.world)
         self._place_arm(start)
         self.told = self.world.tool
@@ -151,7 +157,8 @@ class Tabletop:
     def _render(self, cameras: Camera) -> torch.Tensor:
         if self._renderer is None:
             self._renderer = Renderer(self.world.model, self._size)
-        return self._renderer.images(self.world.data, cameras)
+        images = self._renderer.images(self.world.data, cameras)
+        return images if self._sensors is None else self._sensors.images(images, self.num_steps)
 
     def _place_arm(self, rng: np.random.Generator) -> None:
         """The arm somewhere above the table, touching nothing; then all comes to rest."""

@@ -13,7 +13,9 @@ from action_images.robot import Observation
 from action_images.sim.cameras import RIGS, Rig
 from action_images.sim.environment import Tabletop
 from action_images.sim.instruction_space import InstructionSpace
-from action_images.sim.look import LOOKS, Look
+from action_images.sim.look import Look
+from action_images.sim.look_family import LookFamily
+from action_images.sim.looks import LOOKS
 from action_images.sim.tasks import TASKS
 
 LOW = np.array([0.2, -0.5, 0.0, -1, -1, -1, -1, 0], np.float32)
@@ -49,7 +51,7 @@ class TabletopEnv(gymnasium.Env):
         self,
         task: str,
         rig: Rig = RIGS["sampled"],
-        look: Look = LOOKS["train"],
+        look: Look | LookFamily = LOOKS["train"],
         num_views: int = 2,
         size: tuple[int, int] = (128, 128),
         render_mode: str | None = None,

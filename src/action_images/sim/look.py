@@ -54,32 +54,3 @@ class Look:
     pattern: str | None = None
     shadows: bool = False
     clutter: int = 3
-
-
-LOOKS = {
-    "train": Look(
-        table=Paint((0.04, 0.14), (0.10, 0.45), (0.45, 0.85)),
-        floor=Paint((0.50, 0.70), (0.05, 0.35), (0.20, 0.60)),
-        furniture=Paint((0.05, 0.12), (0.15, 0.40), (0.65, 0.90)),
-        shade=(0.88, 1.0),
-        light_tilt_deg=(10, 40),
-        brightness=(0.50, 0.70),
-        ambient=(0.45, 0.55),
-    ),
-    "new": Look(
-        table=Paint((0.55, 0.85), (0.05, 0.30), (0.25, 0.95)),
-        floor=Paint((0.00, 0.40), (0.30, 0.60), (0.30, 0.70)),
-        furniture=Paint((0.60, 0.90), (0.10, 0.35), (0.45, 0.80)),
-        shade=(0.70, 0.86),
-        light_tilt_deg=(42, 52),
-        brightness=(0.72, 0.85),
-        ambient=(0.36, 0.44),
-        pattern="checker",
-        shadows=True,
-        clutter=5,
-    ),
-}
-"""Named looks: "train" is what demonstrations are recorded in.
-
-"new" shares no table, floor or light range with it.
-"""

@@ -25,6 +25,7 @@ from action_images.sim.cameras import Rig
 from action_images.sim.environment import Tabletop
 from action_images.sim.expert import SETTLING, Blunder, Disturbance, correct, demonstrate, wander
 from action_images.sim.look import Look
+from action_images.sim.look_family import LookFamily
 from action_images.structs import stack
 
 Actor = Literal["expert", "disturbed", "clumsy", "corrected", "play"]
@@ -53,7 +54,7 @@ class RecordingConfig:
     """
 
     rig: Rig
-    look: Look
+    look: Look | LookFamily
     num_views: int
     size: tuple[int, int]
     every: int = 1

@@ -20,7 +20,7 @@ Sampling = Literal[
 """How clips are generated."""
 Rig = Literal["fixed", "sampled", "around", "held_out", "moving"]
 """Where the cameras of the embedded world stand."""
-LookName = Literal["train", "new"]
+LookName = Literal["train", "wide", "unseen", "checkered"]
 """What the embedded world looks like."""
 TASK_NAMES = tuple(
     sorted(

@@ -13,7 +13,8 @@ from typing_extensions import Self
 from action_images.sim.grasp import CLEARANCE
 from action_images.sim.layout import FAR, NEAR, SIDE
 from action_images.sim.motion import Motion, downward, grip, move, shifted
-from action_images.sim.scene import Scene, box, cylinder, ring
+from action_images.sim.scene import Scene
+from action_images.sim.shapes import box, cylinder, ring
 from action_images.sim.task import Task
 from action_images.sim.world import World
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from typing_extensions import Self
 
-from action_images.sim.drawer import HANDLE, add_cabinet, along_drawer, tool_before_drawer
+from action_images.sim.drawer import Cabinet, add_cabinet, along_drawer, tool_before_drawer
 from action_images.sim.motion import Motion, move, shifted
 from action_images.sim.scene import Scene
 from action_images.sim.task import Task
@@ -20,12 +20,13 @@ class CloseDrawer(Task):
     phrasings = ("close the drawer", "push the drawer shut", "shut the drawer", "slide the drawer closed")
     kept_out = ("slide the drawer shut", "push the drawer closed")
     out: float
+    cabinet: Cabinet
 
     @classmethod
     def lay_out(cls, scene: Scene, rng: np.random.Generator) -> Self:
         """A cabinet with its drawer 8 to 12 cm out."""
-        add_cabinet(scene, rng)
-        return cls(rng.uniform(0.08, 0.12))
+        cabinet = add_cabinet(scene, rng)
+        return cls(rng.uniform(0.08, 0.12), cabinet)
 
     def prepare(self, world: World) -> None:
         """Open it."""
@@ -37,6 +38,6 @@ class CloseDrawer(Task):
 
     def motions(self, world: World) -> Iterator[Motion]:
         """Down before the handle with closed fingers, then push."""
-        before = tool_before_drawer(world, HANDLE + 0.03, 0.045)
+        before = tool_before_drawer(world, self.cabinet.handle + 0.03, 0.045)
         yield move(shifted(before, (0, 0, 0.10)), before, opening=0.0)
         yield move(along_drawer(world, before, -self.out - 0.023), opening=0.0)

@@ -9,7 +9,8 @@ from typing_extensions import Self
 
 from action_images.sim.layout import FAR, NEAR, SIDE, colours
 from action_images.sim.motion import Motion, carried, downward, grip, move, shifted
-from action_images.sim.scene import Scene, box, cylinder, ghost
+from action_images.sim.scene import Scene
+from action_images.sim.shapes import box, cylinder, ghost
 from action_images.sim.task import Task
 from action_images.sim.world import World
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from typing_extensions import Self
 
-from action_images.sim.drawer import HANDLE, TRAVEL, add_cabinet, along_drawer, tool_before_drawer
+from action_images.sim.drawer import TRAVEL, Cabinet, add_cabinet, along_drawer, tool_before_drawer
 from action_images.sim.motion import Motion, grip, move, shifted
 from action_images.sim.scene import Scene
 from action_images.sim.task import Task
@@ -25,11 +25,12 @@ class OpenDrawer(Task):
     )
     kept_out = ("slide the drawer open", "pull the drawer out by its handle")
 
+    cabinet: Cabinet
+
     @classmethod
     def lay_out(cls, scene: Scene, rng: np.random.Generator) -> Self:
         """A cabinet with its drawer shut."""
-        add_cabinet(scene, rng)
-        return cls()
+        return cls(add_cabinet(scene, rng))
 
     def succeeded(self, world: World) -> bool:
         """On the drawer's joint."""
@@ -37,7 +38,7 @@ class OpenDrawer(Task):
 
     def motions(self, world: World) -> Iterator[Motion]:
         """Over the handle, down, close, straight back."""
-        grasp = tool_before_drawer(world, HANDLE - 0.016, 0.05)
+        grasp = tool_before_drawer(world, self.cabinet.handle - 0.016, 0.05)
         yield move(shifted(grasp, (0, 0, 0.08)), opening=1.0)
         yield move(grasp, opening=1.0)
         yield grip(0.0)

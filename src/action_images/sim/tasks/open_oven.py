@@ -13,7 +13,8 @@ from action_images.sim.door import add_cupboard
 from action_images.sim.grasp import yaw_of
 from action_images.sim.layout import colours
 from action_images.sim.motion import Motion, downward, grip, move, shifted
-from action_images.sim.scene import Scene, box, cylinder, ghost
+from action_images.sim.scene import Scene
+from action_images.sim.shapes import box, cylinder, ghost
 from action_images.sim.task import Task
 from action_images.sim.world import World
 

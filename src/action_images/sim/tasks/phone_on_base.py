@@ -10,7 +10,8 @@ from typing_extensions import Self
 from action_images.sim.grasp import CLEARANCE, grasp_from_above, yaw_of
 from action_images.sim.layout import colours, scatter
 from action_images.sim.motion import Motion, grip, move, shifted
-from action_images.sim.scene import Scene, box, ghost
+from action_images.sim.scene import Scene
+from action_images.sim.shapes import box, ghost
 from action_images.sim.task import Task
 from action_images.sim.world import World
 

@@ -10,11 +10,10 @@ from typing_extensions import Self
 from action_images.sim.grasp import CLEARANCE, grasp_from_above
 from action_images.sim.layout import colours, scatter
 from action_images.sim.motion import Motion, downward, grip, move, shifted
-from action_images.sim.scene import Scene, box, cylinder, ring
+from action_images.sim.scene import Scene
+from action_images.sim.shapes import box, cylinder, ring
 from action_images.sim.task import Task
 from action_images.sim.world import World
-
-RADIUS, HEIGHT = 0.065, 0.04
 
 
 @dataclass(frozen=True)
@@ -30,6 +29,8 @@ class PlaceInBowl(Task):
     kept_out = ("the {colour} block goes into the bowl", "drop the {colour} block into the bowl")
     colour: str
     others: tuple[str, ...]
+    radius: float
+    height: float
 
     @classmethod
     def lay_out(cls, scene: Scene, rng: np.random.Generator) -> Self:
@@ -37,17 +38,18 @@ class PlaceInBowl(Task):
         names = colours(rng, 2)
         bowl_at, *places = scatter(rng, 3, 0.15)
         bowl = scene.body("bowl", bowl_at, yaw=rng.uniform(-math.pi, math.pi), free=True)
+        radius, height = scene.size(0.065, 0.054, 0.076), scene.size(0.04, 0.028, 0.05)
         rgba = scene.furniture_colour()
-        cylinder(bowl, (RADIUS, 0.003), rgba, at=(0, 0, 0.003))
-        ring(bowl, RADIUS, HEIGHT / 2, rgba)
+        cylinder(bowl, (radius, 0.003), rgba, at=(0, 0, 0.003))
+        ring(bowl, radius, height / 2, rgba)
         for colour, (x, y, _) in zip(names, places, strict=True):
-            half = rng.uniform(0.021, 0.026)
+            half = scene.size(rng.uniform(0.021, 0.026), 0.017, 0.028)
             box(
                 scene.body(f"{colour} block", (x, y, half), yaw=rng.uniform(-math.pi, math.pi), free=True),
                 (half,) * 3,
                 scene.colour(colour),
             )
-        return cls(names[0], names[1:])
+        return cls(names[0], names[1:], radius, height)
 
     def with_another_goal(self) -> Self:
         """The next colour named instead."""
@@ -56,7 +58,7 @@ class PlaceInBowl(Task):
     def succeeded(self, world: World) -> bool:
         """On the block's place in the bowl's frame."""
         x, y, z = world.pose("bowl").inverse().apply(world.pose(f"{self.colour} block").translation).tolist()
-        return math.hypot(x, y) < RADIUS and 0 < z < HEIGHT + 0.01 and world.opening > 0.5
+        return math.hypot(x, y) < self.radius and 0 < z < self.height + 0.01 and world.opening > 0.5
 
     def motions(self, world: World) -> Iterator[Motion]:
         """Take the block, carry it over the rim, let go."""

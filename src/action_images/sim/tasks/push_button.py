@@ -8,14 +8,13 @@ from typing_extensions import Self
 
 from action_images.sim.layout import colours, scatter
 from action_images.sim.motion import Motion, downward, move
-from action_images.sim.scene import Scene, box, cylinder
+from action_images.sim.scene import Scene
+from action_images.sim.shapes import box, cylinder
 from action_images.sim.task import Task
 from action_images.sim.world import World
 
 TRAVEL = 0.018
 SPRING = {"stiffness": [120.0, 0, 0], "damping": [2.0, 0, 0]}
-TOP = 0.052
-"""Height of an untouched cap (m)."""
 
 
 @dataclass(frozen=True)
@@ -32,26 +31,29 @@ class PushButton(Task):
     max_steps = 80
     colour: str
     others: tuple[str, ...]
+    top: float
 
     @classmethod
     def lay_out(cls, scene: Scene, rng: np.random.Generator) -> Self:
         """Three buttons on grey bases, each on a spring."""
         names = colours(rng, 3)
+        top, half = scene.size(0.052, 0.046, 0.066), scene.size(0.045, 0.036, 0.048)
+        radius = scene.size(0.030, 0.020, 0.032)
         for colour, place in zip(names, scatter(rng, 3, 0.13), strict=True):
             base = scene.body(f"{colour} base", place, yaw=rng.uniform(-0.5, 0.5))
-            box(base, (0.045, 0.045, 0.012), (0.25, 0.25, 0.27, 1.0), at=(0, 0, 0.012))
+            box(base, (half, half, 0.012), (0.25, 0.25, 0.27, 1.0), at=(0, 0, 0.012))
             cap = scene.part(
                 f"{colour} button",
                 base,
-                at=(0, 0, TOP - 0.014),
+                at=(0, 0, top - 0.014),
                 axis=(0, 0, -1),
                 reach=(0, TRAVEL),
                 slides=True,
                 springref=-0.01,
                 **SPRING,
             )
-            cylinder(cap, (0.030, 0.014), scene.colour(colour))
-        return cls(names[0], names[1:])
+            cylinder(cap, (radius, 0.014), scene.colour(colour))
+        return cls(names[0], names[1:], top)
 
     def with_another_goal(self) -> Self:
         """The next colour named instead."""
@@ -66,6 +68,6 @@ class PushButton(Task):
     def motions(self, world: World) -> Iterator[Motion]:
         """Above it with closed fingers, then down."""
         x, y, _ = world.pose(f"{self.colour} button").translation.tolist()
-        yield move(downward((x, y, TOP + 0.06)), opening=0.0)
+        yield move(downward((x, y, self.top + 0.06)), opening=0.0)
         # The finger tips reach 9 mm below the tool point.
-        yield move(downward((x, y, TOP + 0.009 - 0.016)), opening=0.0)
+        yield move(downward((x, y, self.top + 0.009 - 0.016)), opening=0.0)

@@ -11,11 +11,10 @@ from typing_extensions import Self
 
 from action_images.sim.layout import FAR, NEAR, SIDE, colours, scatter
 from action_images.sim.motion import Motion, downward, move
-from action_images.sim.scene import Scene, ghost
+from action_images.sim.scene import Scene
+from action_images.sim.shapes import ghost
 from action_images.sim.task import Task
 from action_images.sim.world import World
-
-RADIUS = 0.034
 
 
 @dataclass(frozen=True)
@@ -36,14 +35,14 @@ class ReachTarget(Task):
     @classmethod
     def lay_out(cls, scene: Scene, rng: np.random.Generator) -> Self:
         """Three balls in the air that nothing bumps into."""
-        names = colours(rng, 3)
+        names, radius = colours(rng, 3), scene.size(0.034, 0.022, 0.044)
         for colour, place in zip(
             names, scatter(rng, 3, 0.13, (NEAR, -SIDE, 0.06), (FAR, SIDE, 0.24)), strict=True
         ):
             body = scene.body(f"{colour} ball", place)
             ghost(
                 body.add_geom(
-                    type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[RADIUS, 0, 0], rgba=scene.colour(colour)
+                    type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[radius, 0, 0], rgba=scene.colour(colour)
                 )
             )
         return cls(names[0], names[1:])

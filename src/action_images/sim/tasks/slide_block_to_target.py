@@ -10,7 +10,8 @@ from typing_extensions import Self
 from action_images.sim.grasp import yaw_of
 from action_images.sim.layout import HIGH, LOW, colours, scatter
 from action_images.sim.motion import Motion, downward, move
-from action_images.sim.scene import Scene, box, ghost
+from action_images.sim.scene import Scene
+from action_images.sim.shapes import box, ghost
 from action_images.sim.task import Task
 from action_images.sim.world import World
 
@@ -49,7 +50,8 @@ class SlideBlockToTarget(Task):
         geom = box(body, (half, half, HALF_HEIGHT), scene.colour(block))
         # Smooth, also to the fingers: on rubber it would wedge between them and the table.
         geom.friction, geom.priority = [0.4, 0.005, 0.0001], 1
-        ghost(box(scene.body("patch", goal), (0.06, 0.06, 0.001), scene.colour(patch)))
+        side = scene.size(0.06, 0.054, 0.075)
+        ghost(box(scene.body("patch", goal), (side, side, 0.001), scene.colour(patch)))
         return cls(block, patch, half)
 
     def succeeded(self, world: World) -> bool:

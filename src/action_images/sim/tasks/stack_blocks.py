@@ -10,7 +10,8 @@ from typing_extensions import Self
 from action_images.sim.grasp import CLEARANCE, grasp_from_above
 from action_images.sim.layout import colours, scatter
 from action_images.sim.motion import Motion, grip, move, shifted
-from action_images.sim.scene import Scene, box
+from action_images.sim.scene import Scene
+from action_images.sim.shapes import box
 from action_images.sim.task import Task
 from action_images.sim.world import World
 
@@ -37,7 +38,7 @@ class StackBlocks(Task):
     @classmethod
     def lay_out(cls, scene: Scene, rng: np.random.Generator) -> Self:
         """Three blocks of one size, turned at will."""
-        names, half = colours(rng, 3), rng.uniform(0.024, 0.029)
+        names, half = colours(rng, 3), scene.size(rng.uniform(0.024, 0.029), 0.021, 0.031)
         for colour, (x, y, _) in zip(names, scatter(rng, 3, 0.13), strict=True):
             body = scene.body(f"{colour} block", (x, y, half), yaw=rng.uniform(-math.pi, math.pi), free=True)
             box(body, (half,) * 3, scene.colour(colour))

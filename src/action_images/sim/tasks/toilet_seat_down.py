@@ -9,7 +9,8 @@ from typing_extensions import Self
 
 from action_images.sim.lid import shut
 from action_images.sim.motion import Motion
-from action_images.sim.scene import Scene, box, cylinder, ring
+from action_images.sim.scene import Scene
+from action_images.sim.shapes import box, cylinder, ring
 from action_images.sim.task import Task
 from action_images.sim.world import World
 

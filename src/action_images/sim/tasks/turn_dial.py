@@ -11,7 +11,8 @@ from typing_extensions import Self
 from action_images.geometry import Pose
 from action_images.sim.layout import colours
 from action_images.sim.motion import Motion, about, carried, grip, move
-from action_images.sim.scene import Scene, box, cylinder
+from action_images.sim.scene import Scene
+from action_images.sim.shapes import box, cylinder
 from action_images.sim.task import Task
 from action_images.sim.world import World
 
@@ -47,8 +48,9 @@ class TurnDial(Task):
         half = rng.uniform(0.0, math.radians(20)) / 2
         head = stand.add_body(name="head", pos=[0, 0, 0.045], quat=[math.cos(half), 0, -math.sin(half), 0])
         rgba = scene.furniture_colour()
+        plate, disc = scene.size(0.06, 0.055, 0.075), scene.size(0.052, 0.044, 0.054)
         box(stand, (0.035, 0.035, 0.014), rgba, at=(0, 0, 0.014))
-        box(head, (0.06, 0.06, 0.008), rgba)
+        box(head, (plate, plate, 0.008), rgba)
         dial = scene.part(
             "dial",
             head,
@@ -58,7 +60,7 @@ class TurnDial(Task):
             damping=[0.02, 0, 0],
             frictionloss=0.05,
         )
-        cylinder(dial, (0.052, 0.005), scene.colour(colours(rng, 1)[0]), at=(0, 0, 0.005))
+        cylinder(dial, (disc, 0.005), scene.colour(colours(rng, 1)[0]), at=(0, 0, 0.005))
         turned = rng.uniform(-0.2, 0.2)
         bar = {"quat": [math.cos(turned / 2), 0, 0, math.sin(turned / 2)]}
         box(dial, BAR, (0.12, 0.12, 0.14, 1.0), at=(0, 0, 0.01 + BAR[2]), **bar)
