@@ -43,7 +43,8 @@ def _read_elsewhere(app: Sphinx, page: str, source: list[str]) -> None:
     del app
     text = source[0]
     if page in ELSEWHERE:
-        text = (ROOT / ELSEWHERE[page]).read_text().replace("](docs/", "](") + "\n" + text
+        shown = re.sub(r"\]\((?!https?:|#|docs/)", "](../", (ROOT / ELSEWHERE[page]).read_text())
+        text = shown.replace("](docs/", "](") + "\n" + text
     for target, name in ELSEWHERE.items():
         text = re.sub(rf"\]\((\.\./)?{name}", f"]({target}.md", text)
     source[0] = text
