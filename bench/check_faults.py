@@ -133,6 +133,18 @@ def _tool_late(frames: int, pose: Pose, seed: int) -> Pose:
     return pose[(torch.arange(len(pose.translation)) - frames).clamp(0)]
 
 
+def _between(frames: float, pose: Pose, seed: int) -> Pose:
+    """Late by a part of a frame too: places between those of two frames."""
+    before, after = _tool_late(math.ceil(frames), pose, seed), _tool_late(math.floor(frames), pose, seed)
+    return Pose(after.rotation, torch.lerp(after.translation, before.translation, frames % 1))
+
+
+def _at_flange(pose: Pose, seed: int) -> Pose:
+    """Poses of the flange, 10 cm up the hand."""
+    del seed
+    return replace(pose, translation=pose.translation - 0.1 * pose.rotation[..., 2])
+
+
 def _jump(pose: Pose, seed: int) -> Pose:
     place = pose.translation.clone()
     place[len(place) // 2] += 2 * _direction(seed)
@@ -200,6 +212,21 @@ def _half(camera: Camera, seed: int) -> Camera:
     return replace(camera, intrinsics=camera.intrinsics * torch.tensor([[0.5], [0.5], [1.0]]))
 
 
+def _off_centre(pixels: float, camera: Camera, seed: int) -> Camera:
+    direction = torch.randn(2, generator=torch.Generator().manual_seed(seed))
+    moved = camera.intrinsics.clone()
+    moved[..., :2, 2] += pixels * direction / direction.norm()
+    return replace(camera, intrinsics=moved)
+
+
+def _stuck(pictures: Tensor) -> Tensor:
+    return pictures[torch.arange(len(pictures)).clamp(max=len(pictures) // 2)]
+
+
+def _slow(pictures: Tensor) -> Tensor:
+    return pictures[torch.arange(len(pictures)) // 2 * 2]
+
+
 def _late(frames: int, pictures: Tensor) -> Tensor:
     return pictures[(torch.arange(len(pictures)) - frames).clamp(0)]
 
@@ -260,7 +287,12 @@ FAULTS: dict[str, Fault] = {
     "nothing": Fault(nothing),
     "nothing, but a logo and a clock burnt in": Fault(CLOCK),
     "nothing, but something else moves": Fault(_others_moving),
-    **{f"tool off by {cm} cm": Fault(in_tool(partial(_offset, cm / 100)), "beside it") for cm in (5, 10, 30)},
+    **{
+        f"tool off by {cm} cm": Fault(in_tool(partial(_offset, cm / 100)), "cm away from")
+        for cm in (5, 10, 30)
+    },
+    "tool's point 10 cm up the hand": Fault(in_tool(_at_flange), "cm away from"),
+    "principal points off by 10 px": Fault(in_cameras(partial(_off_centre, 10.0)), "cm away from"),
     **{f"cameras turned by {deg} degrees": Fault(in_cameras(partial(_tilted, deg))) for deg in (2, 5, 15)},
     "tool in mm": Fault(in_tool(partial(_scaled, 1000.0)), "mm"),
     "world mirrored": Fault(in_tool(_mirrored_world), "mirrored along y"),
@@ -283,6 +315,9 @@ FAULTS: dict[str, Fault] = {
         for frames in (1, 2, 4, 8, 15)
     },
     "tool late by 2": Fault(in_tool(partial(_tool_late, 2)), "tool 2 frames earlier"),
+    "tool late by 150 ms": Fault(in_tool(partial(_between, 1.5)), "earlier"),
+    "one view stuck from the middle": Fault(in_first_pictures(_stuck), "nothing new"),
+    "one view at half the rate": Fault(in_first_pictures(_slow), "nothing new"),
     "one view in reverse": Fault(in_first_pictures(partial(_turned, (0,))), "reverse"),
     "one view black": Fault(in_first_pictures(torch.zeros_like), "black"),
     "tool jumps 2 m for a frame": Fault(in_tool(_jump), "jumps"),

@@ -216,3 +216,22 @@ def test_matrices_whose_last_row_is_junk_are_no_poses():
         Pose.from_matrix(matrix)
     assert Pose.from_matrix(matrix[:, :3]).batch_shape == (3,)
     assert math.isclose(float(Pose.from_matrix(torch.eye(4)).matrix()[3, 3]), 1)
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        ("z y x roll pitch yaw", "not in the order x y z"),
+        ("pos_x pos_z pos_y roll pitch yaw", "not in the order x y z"),
+        ("x y z yaw pitch roll", "not in the order roll pitch yaw"),
+        ("x y z rx ry rz", 'declare "rotation": "rotvec" or "euler_xyz"'),
+        ("x_mm y_mm z_mm roll pitch yaw", 'declare "position_unit": "mm"'),
+        ("x y z roll_deg pitch_deg yaw_deg", 'declare "rotation": "euler_xyz_deg"'),
+        ("vx vy vz wx wy wz", "are steps by their names"),
+    ],
+)
+def test_names_in_another_order_or_unit_are_told(names, said):
+    notation = ToolNotation("euler_xyz", closed=0, open=1)
+    assert said in " ".join(in_names(names.split(), notation, is_declared=False))
+    right = ["x", "y", "z", "roll", "pitch", "yaw"]
+    assert list(in_names(right, notation, is_declared=False)) == []

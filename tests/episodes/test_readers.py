@@ -514,3 +514,64 @@ def test_pictures_have_the_colours_that_other_readers_see(tmp_path):
         )
         reference = torch.from_numpy(np.array(Image.open(tmp_path / name).convert("RGB"))).movedim(-1, 0)
         assert (read_picture(tmp_path / name).int() - reference.int()).abs().max() <= tolerance
+
+
+def resize(root, size):
+    for path in root.rglob("*.png"):
+        Image.open(path).resize(size).save(path)
+
+
+def test_rlbench_pictures_that_were_resized_have_their_camera_scaled_and_cropped_ones_are_refused(tmp_path):
+    resize(foreign.write_rlbench(tmp_path), (96, 96))
+    reader = open_foreign(tmp_path)[1]
+    episode = reader.read(reader.ids[0]).check()
+    assert_tool_is_where_it_was_drawn(episode, 0.6)
+    assert "its pictures are (96, 96) px, its camera was for (48, 48)" in episode.notes[0]
+    resize(tmp_path, (96, 48))
+    with pytest.raises(EpisodeError, match="they were cropped"):
+        reader.read(reader.ids[0])
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_a_note_that_a_picture_is_turned_is_followed_as_viewers_do(tmp_path, orientation):
+    folder = foreign.write_bridge(tmp_path)
+    stored = {1: None, 3: Image.ROTATE_180, 6: Image.ROTATE_90, 8: Image.ROTATE_270}[orientation]
+    right = open_foreign(folder)[1]
+    shown = right.read(right.ids[0]).views[0].frames.read([2]).float()
+    for path in folder.rglob("im_*.jpg"):
+        picture = Image.open(path)
+        picture = picture if stored is None else picture.transpose(stored)
+        note = Image.Exif()
+        note[0x112] = orientation
+        picture.save(path, exif=note, quality=95)
+    frames = open_foreign(folder)[1].read(right.ids[0]).views[0].frames
+    assert (frames.read([2]).float() - shown).abs().mean() < 4
+    assert bool(frames.notes) == (orientation != 1)
+
+
+def test_grippers_and_angles_in_other_units_are_refused_not_clamped(tmp_path):
+    foreign.write_droid(tmp_path)
+    (path,) = tmp_path.rglob("trajectory.h5")
+    reader = open_foreign(tmp_path)[1]
+    with h5py.File(path, "a") as file:
+        file["observation/robot_state/gripper_position"][:] *= 85
+    with pytest.raises(EpisodeError, match="gripper reads 0 to 85"):
+        reader.read(reader.ids[0])
+    with h5py.File(path, "a") as file:
+        file["observation/robot_state/gripper_position"][:] /= 85
+        file["observation/robot_state/cartesian_position"][:, 3:] *= 57.3
+    with pytest.raises(EpisodeError, match="DROID's are in rad"):
+        reader.read(reader.ids[0])
+
+
+def test_recordings_of_failures_are_counted_and_intrinsics_in_another_order_refused(tmp_path):
+    foreign.write_droid(tmp_path)
+    shutil.copytree(tmp_path / "AUTOLab/success", tmp_path / "AUTOLab/failure")
+    reader = open_foreign(tmp_path)[1]
+    assert any("1 recordings lie in folders named 'failure'" in told for told in reader.remarks)
+    table = tmp_path / "intrinsics.json"
+    numbers = json.loads(table.read_text())[foreign.DROID_UUID]
+    other = {serial: [fx, fy, cx, cy] for serial, (fx, cx, fy, cy) in numbers.items()}
+    table.write_text(json.dumps({foreign.DROID_UUID: other}))
+    with pytest.raises(EpisodeError, match="the order is fx, cx, fy, cy"):
+        open_foreign(tmp_path)[1].read(reader.ids[0])

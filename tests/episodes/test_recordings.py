@@ -222,3 +222,47 @@ def test_droids_words_are_read_under_every_published_name_and_any_task_is_none(t
     reader = open_foreign(root)[1]
     assert reader.read(reader.ids[0]).instruction == "wipe the table"
     assert any("found beside the episodes" in remark and name in remark for remark in reader.remarks)
+
+
+def test_headers_are_compared_without_spaces_and_case(tmp_path):
+    write_episode(tmp_path / "e1")
+    poses = tmp_path / "e1/poses.csv"
+    poses.write_text(poses.read_text().replace(HEADER, " X, y , z, qx, QY, qz, qw, Opening"))
+    assert open_foreign(tmp_path)[1].read("e1").trajectory is not None
+    poses.write_text(poses.read_text().replace("Opening", "grip"))
+    with pytest.raises(EpisodeError, match=r"header must name the columns .*; it has  X, y , z.*grip"):
+        open_foreign(tmp_path)[1].read("e1")
+
+
+def test_what_lies_beside_the_known_files_is_named_and_so_is_a_column_like_time(tmp_path):
+    write_episode(tmp_path / "e1")
+    (tmp_path / "e1/Instruction.txt").write_text("wipe")
+    poses = tmp_path / "e1/poses.csv"
+    rows = [line + f",{number}" for number, line in enumerate(poses.read_text().splitlines()[1:])]
+    poses.write_text("\n".join([f"{HEADER},timestamp", *rows]))
+    _, reader = open_foreign(tmp_path)
+    assert reader.remarks[-1] == "found in the episodes' folders and not read: Instruction.txt (1)"
+    (note,) = reader.read("e1").notes
+    assert "the column 'timestamp' of poses.csv is not read, row i belongs to picture i" in note
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda times: times + 1.7e9,
+            "'time' begins at 17000000.*, the videos end at 0.800 s.*subtract that",
+        ),
+        (lambda times: 1000 * times, "'time' grows by 100 from row to row; give seconds, not milliseconds"),
+    ],
+)
+def test_times_that_are_no_seconds_from_the_videos_begin_are_refused(tmp_path, change, message):
+    write_episode(tmp_path / "e1")
+    poses = tmp_path / "e1/poses.csv"
+    times = change(np.arange(foreign.FRAMES) / 10)
+    rows = [
+        f"{line},{time:.12g}" for line, time in zip(poses.read_text().splitlines()[1:], times, strict=True)
+    ]
+    poses.write_text("\n".join([f"{HEADER},time", *rows]))
+    with pytest.raises(EpisodeError, match=message):
+        open_foreign(tmp_path)[1].read("e1")

@@ -137,3 +137,28 @@ def test_damaged_records_are_refused_and_block_no_others(tmp_path):
         with pytest.raises(EpisodeError, match=message):
             reader.read(episode_id)
     assert reader.read("droid-a/0002").num_frames == foreign.FRAMES
+
+
+def png(picture: Image.Image) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return file.getvalue()
+
+
+def test_what_is_no_picture_in_colour_is_named_and_so_are_failures_and_missing_files(tmp_path):
+    features = droid_features(b"Do any task, and then reset the scene")
+    features["steps/observation/mask"] = [png(Image.new("L", (32, 16), 3))] * foreign.FRAMES
+    features["steps/observation/raw"] = [bytes(32 * 16 * 3)] * foreign.FRAMES
+    features["episode_metadata/file_path"] = [b"/data/AUTOLab/failure/2023-07-07/t/trajectory.h5"]
+    write_records(tmp_path / "droid-train.tfrecord-00000-of-00002", [serialised(features)])
+    reader = open_foreign(tmp_path)[1]
+    assert reader.remarks == [
+        "1 of 2 files of 'droid-train' are here; the episodes of the others are not read"
+    ]
+    episode = reader.read(reader.ids[0]).check()
+    assert [view.name for view in episode.views] == ["exterior_image_1_left", "wrist_image_left"]
+    assert episode.instruction is None
+    said = " ".join(episode.notes)
+    assert "steps/observation/mask': it has one channel" in said
+    assert "steps/observation/raw': it holds no png or jpg" in said
+    assert "folder of failures" in said

@@ -1,5 +1,7 @@
 """Time is time: a row has the picture that its file shows then, or its episode is refused with the gap."""
 
+import re
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -177,3 +179,35 @@ def test_a_late_camera_is_set_right_by_a_shift_and_no_other_is_touched(tmp_path)
         shifted(whole, {"top": 20})
     with pytest.raises(EpisodeError, match="no view 'left'"):
         shifted(whole, {"left": 1})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda time: time + 1.7e9,
+            "'timestamp' begins at 17000000.*; it counts seconds from the episode's begin",
+        ),
+        (lambda time: time + 0.5, "'timestamp' begins at 0.5"),
+        (lambda time: 1000 * time, "'timestamp' grows by 100 from frame to frame, 0.1 s are a frame"),
+        (lambda time: time / 3, "'timestamp' grows by 0.03333 from frame to frame"),
+    ],
+)
+def test_times_of_rows_that_do_not_count_seconds_from_the_begin_are_refused(tmp_path, change, message):
+    def edit(parts):
+        for row in parts.rows:
+            row["timestamp"] = change(row["timestamp"])
+
+    (found,) = read(v3.write(tmp_path, [12], edit=edit))
+    assert re.search(message, found), found
+
+
+def test_a_file_that_goes_on_after_its_last_row_is_said_where_it_is_imported(tmp_path):
+    def edit(parts):
+        parts.rows[:] = parts.rows[:-4]
+        parts.episodes[1]["length"] = 8
+
+    _, reader = open_foreign(v3.write(tmp_path, [12, 12], edit=edit))
+    assert reader.read(reader.ids[0]).notes == ()
+    (note,) = reader.read(reader.ids[1]).notes
+    assert note.startswith("top: its video goes on for 4 frames after the last row")

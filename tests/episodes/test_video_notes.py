@@ -198,3 +198,19 @@ def test_a_title_that_is_no_text_hides_no_pictures(tmp_path):
     )
     titled, untitled = VideoFrames(tmp_path / "v.avi"), VideoFrames(tmp_path / "shift_jis.avi")
     assert torch.equal(untitled.read([0]), titled.read([0]))
+
+
+def test_a_file_of_two_videos_is_refused_and_a_cover_picture_is_none(tmp_path):
+    with av.open(str(tmp_path / "v.mp4"), "w") as container:
+        streams = [container.add_stream("libx264", rate=10) for _ in range(2)]
+        for stream in streams:
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        frame = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")
+        for stream in streams:
+            container.mux(stream.encode(frame))
+        for stream in streams:
+            container.mux(stream.encode())
+    with pytest.raises(
+        EpisodeError, match="holds 2 videos, and programs differ in which they show; keep one"
+    ):
+        len(VideoFrames(tmp_path / "v.mp4"))

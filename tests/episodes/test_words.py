@@ -99,3 +99,28 @@ def test_import_says_how_many_episodes_have_no_words_path_or_cameras(tmp_path):
     assert "calibration.json is not there" in said
     assert "of 2 imported episodes, 1 have no instruction, 2 have no tool path, 2 have no calibration" in said
     assert [Dataset(tmp_path / "out").instruction(index) for index in range(2)] == [v3.WORDS, None]
+
+
+def test_an_index_that_is_bound_to_two_texts_is_refused(tmp_path):
+    root = v3.write(tmp_path, [5])
+    pq.write_table(pa.table({"task_index": [0, 0], "task": list(TEXTS)}), root / "meta/tasks.parquet")
+    with pytest.raises(
+        EpisodeError, match="binds task_index 0 to 'open the drawer' and 'put the cup into it'"
+    ):
+        Dataset(root).words(0)
+
+
+def test_to_do_anything_at_all_is_no_instruction_and_said(tmp_path):
+    _, reader = open_foreign(v3.write(tmp_path, [5], texts=["Do any two tasks consecutively"]))
+    assert reader.read(reader.ids[0]).instruction is None
+    assert any("1 episodes are told to do anything at all" in told for told in reader.remarks)
+
+
+def test_texts_in_other_features_are_named(tmp_path):
+    def edit(parts):
+        parts.info["features"]["language_instruction"] = {"dtype": "string", "shape": [1], "names": None}
+
+    _, reader = open_foreign(v3.write(tmp_path, [5], edit=edit))
+    assert any(
+        "feature 'language_instruction' holds texts and is not read" in told for told in reader.remarks
+    )

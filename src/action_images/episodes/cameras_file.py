@@ -30,7 +30,7 @@ def load_cameras(path: Path | str) -> dict[str, Camera]:
             f"{path}: {path.stat().st_size} bytes is too large for a cameras file (limit {MAX_BYTES})"
         )
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise EpisodeError(
             f"{path}: not a json file ({error}); see 'The cameras file' in docs/conventions.md"

@@ -22,10 +22,13 @@ class Columns:
     notation: ToolNotation
     ignore_names: bool
     said_absolute: bool
+    said_rotation: bool = True
 
     def places(self, named: Sequence[str]) -> list[int]:
         """Which columns of a table those are; raises EpisodeError where one is not there."""
-        numbers = [named.index(one) if isinstance(one, str) and one in named else one for one in self.chosen]
+        plain = [plain_name(name) for name in named]
+        wanted = [plain_name(one) if isinstance(one, str) else one for one in self.chosen]
+        numbers = [plain.index(one) if isinstance(one, str) and one in plain else one for one in wanted]
         places = [one for one in numbers if isinstance(one, int) and 0 <= one < len(named)]
         if len(places) < len(numbers):
             asked, has = ", ".join(map(str, self.chosen)), ", ".join(named)
@@ -48,6 +51,11 @@ class Columns:
         return names, numbers[:, order]
 
 
+def plain_name(name: str) -> str:
+    """A column's name without spaces about it, in small letters: as names are compared."""
+    return name.strip().lower()
+
+
 def load_columns(path: Path) -> Columns:
     """What a --columns file declares; raises EpisodeError naming the field that is wrong."""
     entry = read_json(path)
@@ -64,7 +72,8 @@ def load_columns(path: Path) -> Columns:
         raise EpisodeError(f"{path}: 'columns' names a column twice; each is one number of the pose")
     notation = notation_from_json(entry, len(columns) - 1, str(path))
     ignore_names = entry.get("ignore_names", False) is True
-    return Columns(path, tuple(columns), notation, ignore_names, "relative" in entry)
+    said = "relative" in entry, "rotation" in entry
+    return Columns(path, tuple(columns), notation, ignore_names, *said)
 
 
 def _is_column(one: object) -> bool:

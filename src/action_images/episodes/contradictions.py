@@ -28,11 +28,22 @@ WORDS = {
 """How columns are named that hold a rotation in a notation."""
 WITH_W = re.compile(r"(^|_|\.)q?_?(quat_?)?w$", re.IGNORECASE)
 JOINT = re.compile(r"(^|_|\.)(j|joint|axis|motor)_?\d|_joint|\.pos$", re.IGNORECASE)
-DELTA = re.compile(r"(^|_|\.)(d|delta|vel)_?[xyz]|delta|velocity", re.IGNORECASE)
+DELTA = re.compile(r"(^|_|\.)(d|delta|vel|v)_?[xyz]|delta|velocity|twist", re.IGNORECASE)
+LAST_AXIS = re.compile(
+    r"(?:^|[^a-z])([xyz])(?:_(?:m|cm|mm))?$|^[a-z]+[ _.]?pos(?:ition)?[ _.]?([xyz])$", re.IGNORECASE
+)
+UNIT = re.compile(r"[^a-z](mm|cm)[^a-z]*$", re.IGNORECASE)
+DEGREES = re.compile(r"[^a-z]deg(rees?)?[^a-z]*$", re.IGNORECASE)
+TURNS = re.compile(r"(?:^|_|\.)(roll|pitch|yaw)", re.IGNORECASE)
 
 
-def in_names(names: Sequence[str], notation: ToolNotation) -> Iterator[str]:
-    """What the names of a pose's columns (x y z, then the rotation) say against a notation."""
+def in_names(names: Sequence[str], notation: ToolNotation, *, is_declared: bool = True) -> Iterator[str]:
+    """What the names of a pose's columns (x y z, then the rotation) say against a notation.
+
+    `is_declared`: the rotation's notation is, not only the number of its columns.
+    """
+    yield from _in_order(names)
+    yield from _in_units(names, notation)
     joints = [name for name in names[:3] if JOINT.search(name)]
     if joints:
         cure = "compute the tool's pose first"
@@ -53,6 +64,34 @@ def in_names(names: Sequence[str], notation: ToolNotation) -> Iterator[str]:
     vector = any(WORDS["rotvec"].search(name) for name in turn)
     if vector and notation.rotation.startswith("quaternion"):
         yield _declare(turn, "rotvec", notation)
+    elif vector and not euler and not is_declared:
+        named = f"the rotation's columns are named {', '.join(turn)}, which may be a vector or angles"
+        yield f'{named}; declare "rotation": "rotvec" or "euler_xyz"'
+
+
+def tell_rotation(names: Sequence[str]) -> bool:
+    """Whether the names of a rotation's columns say in which notation it is."""
+    return any(WITH_W.search(name) or WORDS["euler_xyz"].search(name) for name in names)
+
+
+def _in_order(names: Sequence[str]) -> Iterator[str]:
+    """What is named in another order than x y z, or roll pitch yaw."""
+    axes = [match[1] or match[2] for match in map(LAST_AXIS.search, names[:3]) if match]
+    if sorted(map(str.lower, axes)) == ["x", "y", "z"] and "".join(axes).lower() != "xyz":
+        yield f"the columns {', '.join(names[:3])} are not in the order x y z; give 'columns' in that order"
+    turns = [match[1].lower() for match in map(TURNS.search, names[3:]) if match]
+    if sorted(turns) == ["pitch", "roll", "yaw"] and turns != ["roll", "pitch", "yaw"]:
+        yield f"the columns {', '.join(names[3:])} are not in the order roll pitch yaw; give 'columns' so"
+
+
+def _in_units(names: Sequence[str], notation: ToolNotation) -> Iterator[str]:
+    """Units that stand in the names, and are not those of the notation."""
+    units = {match[1].lower() for match in map(UNIT.search, names[:3]) if match}
+    if units and units != {notation.position_unit}:
+        unit = min(units)
+        yield f'the columns {", ".join(names[:3])} are in {unit}; declare "position_unit": "{unit}"'
+    if notation.rotation in ("euler_xyz", "rotvec") and any(map(DEGREES.search, names[3:])):
+        yield f'the columns {", ".join(names[3:])} are in degrees; declare "rotation": "euler_xyz_deg"'
 
 
 def _declare(names: Sequence[str], likely: str, notation: ToolNotation) -> str:

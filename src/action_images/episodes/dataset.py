@@ -19,7 +19,7 @@ from action_images.episodes.pictures import Pictures
 from action_images.episodes.row_order import in_order, row_times
 from action_images.episodes.tables import episodes_in, read_table
 from action_images.episodes.video import VideoFrames
-from action_images.episodes.video_places import pictures_of
+from action_images.episodes.video_places import Claim, pictures_of, spare_pictures
 from action_images.episodes.words import Part, parts_of, read_texts, task_columns, texts_told
 from action_images.episodes.writer import DatasetWriter
 from action_images.geometry import Camera, Pose, Trajectory
@@ -285,7 +285,23 @@ class Dataset:
         frames = self._video(name, row, rows) if is_video else _pictures(rows, key, row)
         return View(name, frames, _camera(rows, name, frames.size, row))
 
+    def spare_pictures(self, index: int, view: str) -> int:
+        """By how many frames a view's file goes on after its last row; 0 where the episode is not its last.
+
+        Raises EpisodeError as opening the view does.
+        """
+        if self.info["features"][self._views[view]]["dtype"] != "video":
+            return 0
+        video, claims, which = self._file(view, self._table.row(index))
+        return spare_pictures(video, claims, which, self.fps)
+
     def _video(self, name: str, row: dict[str, Any], rows: pa.Table) -> Frames:
+        video, claims, which = self._file(name, row)
+        times = row_times(rows, self.fps, row["episode_id"])
+        return pictures_of(video, claims, which, times, self.fps)
+
+    def _file(self, name: str, row: dict[str, Any]) -> tuple[VideoFrames, list[Claim], int]:
+        """A view's file, what all episodes claim of it, and which claim is this one's."""
         key = self._views[name]
         place = [row.get(f"videos/{key}/{part}") for part in VIDEO_PLACE]
         known = [number for number in place if number is not None and is_place(number)]
@@ -298,7 +314,7 @@ class Dataset:
         path = self._video_file(key, chunk, file)
         claims = self._table.claims(key, chunk, file)
         which = next(place for place, claim in enumerate(claims) if claim.episode_id == row["episode_id"])
-        return pictures_of(VideoFrames(path), claims, which, row_times(rows, self.fps), self.fps)
+        return VideoFrames(path), claims, which
 
     def _video_file(self, key: str, chunk: int, file: int) -> Path:
         template = str(self.info.get("video_path", layout.VIDEOS))

@@ -15,6 +15,8 @@ from action_images.episodes.video import write_video
 from action_images.geometry import Camera, Trajectory
 
 FRAMES_AT_ONCE = 32
+FARTHEST_CENTRE = 0.1
+"""A principal point farther from the middle (in parts of the picture) is told of."""
 BYTES_AT_ONCE = 256 << 20
 """Frames that are decoded together take no more than this, or are one."""
 
@@ -68,13 +70,26 @@ def encode_episode(episode: Episode, folder: Path, crf: int = 18) -> Encoded:
         videos=videos,
         columns=numbers,
         statistics=described,
-        notes=(*episode.notes, *_notes_of_videos(episode)),
+        notes=(*episode.notes, *_notes_of_videos(episode), *_notes_of_cameras(episode)),
     )
 
 
 def _notes_of_videos(episode: Episode) -> Iterator[str]:
     for view in episode.views:
         yield from (f"{view.name}: {note}" for note in getattr(view.frames, "notes", ()))
+
+
+def _notes_of_cameras(episode: Episode) -> Iterator[str]:
+    for view in episode.views:
+        if view.camera is None:
+            continue
+        height, width = view.frames.size
+        x, y = (float(view.camera.intrinsics[..., axis, 2].mean()) for axis in (0, 1))
+        if max(abs(x / width - 0.5), abs(y / height - 0.5)) > FARTHEST_CENTRE:
+            middle = (
+                f"the principal point lies at {x / width:.0%} of the width and {y / height:.0%} of the height"
+            )
+            yield f"{view.name}: {middle}; are the intrinsics for pictures of another size, or a crop?"
 
 
 def columns(episode: Episode) -> dict[str, np.ndarray]:

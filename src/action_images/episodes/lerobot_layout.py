@@ -135,7 +135,7 @@ def read_json(path: Path) -> dict[str, Any]:
         if path.stat().st_size > MAX_JSON_BYTES:
             limit = f"{MAX_JSON_BYTES >> 20} MB"
             raise EpisodeError(f"{path}: is larger than {limit}; such a json file is damaged")
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         cure = "is this the folder of a data set? Other formats are converted by 'action-images import'"
         raise EpisodeError(f"{path}: is missing; {cure}") from None

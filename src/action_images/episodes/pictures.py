@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 import av
+import numpy as np
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
@@ -15,10 +16,25 @@ from action_images.episodes.episode import EpisodeError, check_indices
 from action_images.episodes.ffmpeg import open_container
 from action_images.episodes.strangers import check_regular
 from action_images.episodes.video import MAX_READ_BYTES
-from action_images.episodes.video_index import MAX_SIDE_PX
+from action_images.episodes.video_index import MAX_SIDE_PX, TURNED_NOTE, Turn
 
 FORMATS = "image2,png_pipe,jpeg_pipe,bmp_pipe,tiff_pipe,webp_pipe"
 """What a picture may be to FFmpeg: nothing that names other files to read."""
+WITH_NOTES = ("JPEG", "PNG", "WEBP", "TIFF")
+ORIENTATION = 0x112
+"""Exif's number of the note how a picture is turned."""
+TURNS = {
+    2: Turn(mirrored_x=True),
+    3: Turn(mirrored_x=True, mirrored_y=True),
+    4: Turn(mirrored_y=True),
+    5: Turn(transposed=True),
+    6: Turn(transposed=True, mirrored_x=True),
+    7: Turn(transposed=True, mirrored_x=True, mirrored_y=True),
+    8: Turn(transposed=True, mirrored_y=True),
+}
+"""By Exif's orientation: 6 is to be turned to the right by a quarter to be shown."""
+GREY = ("gray", "mono", "ya")
+"""How FFmpeg's names of formats without colour begin."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +47,12 @@ class Pictures:
     def size(self) -> tuple[int, int]:
         """(height, width) of the first picture; raises EpisodeError where there is none."""
         return self._size
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """What is to be said of the pictures, by the first."""
+        source = self.sources[0]
+        return () if _turn_noted(source) == Turn() else (TURNED_NOTE,)
 
     @cached_property
     def _size(self) -> tuple[int, int]:
@@ -76,8 +98,33 @@ class Pictures:
         return picture
 
 
+def has_colour(source: Path | bytes) -> bool:
+    """Whether a picture has three channels or more; raises EpisodeError where it cannot be read."""
+    return not _decoded(source).format.name.startswith(GREY)
+
+
 def read_picture(source: Path | bytes) -> UInt8[Tensor, "3 h w"]:
-    """One picture in RGB; raises EpisodeError where it is missing, damaged or absurdly large."""
+    """One picture in RGB, as viewers show it.
+
+    Raises EpisodeError where it is missing, damaged or absurdly large.
+    """
+    pixels = _decoded(source).to_ndarray(format="rgb24")
+    return torch.from_numpy(np.ascontiguousarray(_turn_noted(source).shown(pixels))).movedim(-1, 0)
+
+
+def _turn_noted(source: Path | bytes) -> Turn:
+    """The turn that a picture's note (Exif) asks for, which viewers and OpenCV follow."""
+    from PIL import Image
+
+    content = io.BytesIO(source) if isinstance(source, bytes) else source
+    try:
+        with Image.open(content, formats=WITH_NOTES) as picture:
+            return TURNS.get(picture.getexif().get(ORIENTATION, 1), Turn())
+    except Exception:  # whatever Pillow raises for what is none of these, or for a damaged note
+        return Turn()
+
+
+def _decoded(source: Path | bytes) -> av.VideoFrame:
     if isinstance(source, Path):
         check_regular(source)
     try:
@@ -91,8 +138,7 @@ def read_picture(source: Path | bytes) -> UInt8[Tensor, "3 h w"]:
                 )
             context.thread_count = 1
             context.options = {"max_pixels": str(MAX_SIDE_PX**2)}
-            frame = next(container.decode(video=0))
-            return torch.from_numpy(frame.to_ndarray(format="rgb24")).movedim(-1, 0)
+            return next(container.decode(video=0))
     except FileNotFoundError:
         raise EpisodeError(
             f"{source}: there is no such picture; restore the file or drop the episode"

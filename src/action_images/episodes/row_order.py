@@ -60,12 +60,21 @@ def _times(rows: pa.Table) -> np.ndarray | None:
     return times if np.isfinite(times).all() else None
 
 
-def row_times(rows: pa.Table, fps: float) -> np.ndarray:
+def row_times(rows: pa.Table, fps: float, episode_id: str) -> np.ndarray:
     """When each row is, in seconds from the episode's begin (row), float64: `timestamp`, where a file has it.
 
-    The column is float32 and says i / fps in most sets; then i / fps itself is taken.
+    The column is float32 and says i / fps in most sets; then i / fps itself is taken. Raises EpisodeError
+    where it does not count seconds from the episode's begin.
     """
     even = np.arange(rows.num_rows) / fps
     times = _times(rows)
-    is_even = times is None or (np.abs(times - even) < 0.01 / fps).all()
-    return even if is_even or times is None else times
+    if times is None or (np.abs(times - even) < 0.01 / fps).all():
+        return even
+    if abs(times[0]) > 0.5 / fps:
+        begins = f"'timestamp' begins at {times[0]:.10g}; it counts seconds from the episode's begin"
+        raise EpisodeError(f"{episode_id}: {begins}, where it is 0; subtract that, or drop the column")
+    step = float(np.median(np.diff(times))) * fps if len(times) > 1 else 1.0
+    if not 0.5 < step < 2:
+        grows = f"'timestamp' grows by {step / fps:.4g} from frame to frame, {1 / fps:.4g} s are a frame"
+        raise EpisodeError(f"{episode_id}: {grows}; correct fps in info.json, or give seconds")
+    return times

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from action_images.episodes.columns_file import Columns, load_columns
+from action_images.episodes.columns_file import Columns, load_columns, plain_name
 from action_images.episodes.contradictions import in_gripper, in_names, in_poses
 from action_images.episodes.episode import EpisodeError
 from action_images.episodes.notation import ToolNotation
@@ -74,7 +74,7 @@ def _declared(path: Path, columns: Path) -> Trajectory:
         raise EpisodeError(f"{path}: needs at least one row")
     numbers, readings = rows[:, :-1].float(), rows[:, -1].float()
     if not declared.ignore_names:
-        _refuse(path, in_names(names[:-1], notation))
+        _refuse(path, in_names(names[:-1], notation, is_declared=declared.said_rotation))
     try:
         trajectory = notation.trajectory(numbers, readings)
     except ValueError as error:
@@ -175,7 +175,10 @@ def _load_json(path: Path) -> tuple[list[str] | None, Any]:
             raise ActionImagesError(
                 "a json trajectory is a list of rows, or an object with 'columns' and 'rows'"
             )
-        return content["columns"], content["rows"]
+        named = content["columns"]
+        if not isinstance(named, list) or not all(isinstance(name, str) for name in named):
+            raise ActionImagesError("'columns' lists the columns' names")
+        return named, content["rows"]
     width = len(content[0]) if content else 0
     return None, [_numbers(number, row, range(width), width) for number, row in enumerate(content)]
 
@@ -184,12 +187,19 @@ def _pick(header: list[str] | None, rows: Any) -> Any:
     """The columns of a trajectory among those of a table; others are somebody's notes."""
     if header is None:
         return rows
+    named = [plain_name(name) for name in header]
     for names in COLUMNS.values():
-        if set(names) <= set(header):
-            columns = [header.index(name) for name in names]
+        if set(names) <= set(named):
+            twice = [name for name in names if named.count(name) > 1]
+            if twice:
+                raise ActionImagesError(f"the header names the column {twice[0]} twice; rename one")
+            columns = [named.index(name) for name in names]
             return [_numbers(number, row, columns, len(header)) for number, row in enumerate(rows)]
     euler = f"(or {','.join(COLUMNS[7][3:6])} in place of the quaternion)"
-    raise ActionImagesError(f"the header must name the columns {','.join(COLUMNS[8])} {euler}")
+    found = ",".join(header)[:200] or "nothing"
+    raise ActionImagesError(
+        f"the header must name the columns {','.join(COLUMNS[8])} {euler}; it has {found}"
+    )
 
 
 def _numbers(number: int, row: Any, columns: Sequence[int], width: int) -> list[float]:

@@ -22,6 +22,7 @@ from action_images.episodes.video_index import (
     MAX_SIDE_PX,
     VideoIndex,
     is_high_definition,
+    only_video,
     opened,
     read_index,
     readable,
@@ -194,7 +195,7 @@ def _decode(path: str, index: VideoIndex, wanted: Sequence[int]) -> Iterator[tup
 
 def _frames_from(path: str, start: int | None) -> Iterator[tuple[int, av.VideoFrame]]:
     with opened(path) as container:
-        stream = container.streams.video[0]
+        stream = only_video(path, container)
         # Data loading runs many clips at once: one thread for each wastes no work on waiting.
         stream.codec_context.thread_count = 1
         stream.codec_context.options = {"max_pixels": str(MAX_SIDE_PX**2)}

@@ -30,6 +30,11 @@ anywhere.
 """
 
 CURE = "restore the file or drop the episode"
+TURNED_NOTE = "its pictures are stored turned or mirrored, with a note that says so; they are shown upright"
+COVER = 0x400
+"""FFmpeg's mark of a stream that is a file's cover picture."""
+HDR = (16, 18)
+"""FFmpeg's numbers of the curves of HDR: PQ and HLG."""
 NO_MATRIX = 2
 """FFmpeg's number for 'the file does not say by which matrix its colours were made'."""
 
@@ -96,15 +101,26 @@ def read_index(path: Path) -> VideoIndex:
 @lru_cache(maxsize=8192)
 def _read_version(path: str, mtime_ns: int, num_bytes: int) -> VideoIndex:  # noqa: ARG001 the last two name the file's version
     with readable(path), opened(path) as container:
-        if not container.streams.video:
-            raise EpisodeError(f"{path}: holds no video; restore the file or drop the episode")
-        stream = container.streams.video[0]
+        stream = only_video(path, container)
         if stream.codec_context is None:
             raise EpisodeError(f"{path}: names no codec that can be decoded; {CURE}")
         _check_claims(path, stream)
         stream.codec_context.thread_count = 1
         packets, first = _demuxed(container, stream, path)
         return _index(path, container, stream, packets, first)
+
+
+def only_video(path: str, container: InputContainer) -> VideoStream:
+    """The one video of a file, beside cover pictures; raises EpisodeError where there is none, or several."""
+    videos = [stream for stream in container.streams.video if not stream.disposition & COVER]
+    if not videos:
+        raise EpisodeError(f"{path}: holds no video; restore the file or drop the episode")
+    if len(videos) > 1:
+        cure = f"keep one, as 'ffmpeg -i {Path(path).name} -map 0:v:0 -c copy one.mp4' does"
+        raise EpisodeError(
+            f"{path}: holds {len(videos)} videos, and programs differ in which they show; {cure}"
+        )
+    return videos[0]
 
 
 def _check_claims(path: str, stream: VideoStream) -> None:
@@ -191,7 +207,10 @@ def _index(
         turn=turn,
         by_height=by_height,
         in_decode_order=in_decode_order,
-        notes=_notes(stream, turn, by_height=by_height, in_decode_order=in_decode_order),
+        notes=(
+            *_notes(stream, turn, by_height=by_height, in_decode_order=in_decode_order),
+            *_odd_pictures(first),
+        ),
     )
 
 
@@ -214,7 +233,11 @@ def _turn(path: str, picture: av.VideoFrame) -> Turn:
 
     Raises EpisodeError where that is not a quarter turn or a mirroring.
     """
-    notes: Any = picture.side_data  # PyAV's types say str where it takes a Type
+    try:
+        notes: Any = picture.side_data  # PyAV's types say str where it takes a Type
+    except ValueError:  # a note of a kind that PyAV does not know hides all others
+        turned = picture.rotation % 360 == 180
+        return Turn(mirrored_x=turned, mirrored_y=turned)
     matrix = notes.get(Type.DISPLAYMATRIX)
     if matrix is None:
         return Turn()
@@ -245,9 +268,7 @@ def _is_guessed(picture: av.VideoFrame) -> bool:
 def _notes(stream: VideoStream, turn: Turn, *, by_height: bool, in_decode_order: bool) -> tuple[str, ...]:
     notes = []
     if turn != Turn():
-        notes.append(
-            "its pictures are stored turned or mirrored, with a note that says so; they are shown upright"
-        )
+        notes.append(TURNED_NOTE)
     aspect = stream.sample_aspect_ratio
     if aspect and aspect != 1:
         shape = f"{aspect.numerator}:{aspect.denominator}"
@@ -257,6 +278,25 @@ def _notes(stream: VideoStream, turn: Turn, *, by_height: bool, in_decode_order:
     if in_decode_order:
         notes.append("it holds no times; its pictures are taken in the order in which they are decoded")
     return tuple(notes)
+
+
+def _odd_pictures(first: av.VideoFrame | None) -> Iterator[str]:
+    """What is to be said of pictures that are read as they are stored, and shown otherwise by players."""
+    if first is None:
+        return
+    if getattr(first, "color_trc", 0) in HDR:
+        yield "its colours are of high dynamic range (HDR); they are read as they are stored, and look pale"
+    if first.interlaced_frame:
+        yield "its pictures are interlaced: each mixes two moments"
+    if _is_stereo(first):
+        yield "it is noted to be stereo: a picture may show two views at once, and is read as it is stored"
+
+
+def _is_stereo(picture: av.VideoFrame) -> bool:
+    try:
+        return Type.STEREO3D in {note.type for note in picture.side_data}
+    except ValueError:  # a note of a kind that PyAV does not know
+        return False
 
 
 def opened(path: str) -> InputContainer:

@@ -55,6 +55,15 @@ def pictures_of(
     return FramesSelected(video, tuple(found.tolist()))
 
 
+def spare_pictures(video: VideoFrames, claims: Sequence[Claim], which: int, fps: float) -> int:
+    """How many frames a file goes on after its last row, where claim number `which` is the last; else 0."""
+    claim = claims[which]
+    if any(other.start > claim.start for other in claims) or _is_whole(video, claim, fps):
+        return 0
+    stop = claim.start + (claim.length - 0.5) / fps
+    return round((float(video.times[-1]) - stop) * fps + 0.5) if video.times[-1] > stop else 0
+
+
 def in_even_times(name: str, video: VideoFrames) -> None:
     """Raise EpisodeError where pictures are missing: where two neighbours are further apart than one and a
     half.

@@ -16,6 +16,15 @@ PANDAS_INDEX = "__index_level_0__"
 """What pandas calls an index that has no name; LeRobot writes the texts as one."""
 
 
+ANY_TASK = "do any "
+"""How DROID's prompt begins that lets collectors do what they like."""
+
+
+def says_nothing(text: str | None) -> bool:
+    """Whether an instruction asks for anything at all."""
+    return text is not None and text.strip().lower().startswith(ANY_TASK)
+
+
 @dataclass(frozen=True)
 class Part:
     """Frames [start, stop) of an episode in which the robot is asked one thing.
@@ -37,8 +46,15 @@ def read_texts(root: Path) -> dict[int, str] | None:
     named = [name for name in ("task", PANDAS_INDEX) if name in table.column_names]
     if not named or "task_index" not in table.column_names:
         raise EpisodeError(f"{path}: has no columns 'task' and 'task_index'; restore the file")
+    bound: dict[int, str] = {}
     indices, texts = table["task_index"].to_pylist(), table[named[0]].to_pylist()
-    return {index: text for index, text in zip(indices, texts, strict=True) if isinstance(text, str)}
+    for index, text in zip(indices, texts, strict=True):
+        if not isinstance(text, str):
+            continue
+        if bound.setdefault(index, text) != text:
+            both = f"{bound[index][:80]!r} and {text[:80]!r}"
+            raise EpisodeError(f"{path}: binds task_index {index} to {both}; restore the file")
+    return bound
 
 
 def parts_of(

@@ -104,7 +104,23 @@ FAULTS = {
         with_cameras(lambda c: replace(c, intrinsics=c.intrinsics * torch.tensor([[0.5], [0.5], [1.0]]))),
         "intrinsics of 'left' doubled",
     ),
-    "tilted cameras": (with_cameras(moved_camera(8)), "left: what moves"),
+    "tilted cameras": (with_cameras(moved_camera(8)), "what moves|the hand is seen .* cm away"),
+    "tool off": (
+        with_tool(lambda p: Pose(p.rotation, p.translation + torch.tensor([0.08, 0.05, 0.0]))),
+        r"the hand is seen \d+ cm away from where the tool is said to be",
+    ),
+    "stuck": (
+        with_pictures(lambda v: v[torch.arange(len(v)).clamp(max=12)]),
+        "left: .* pictures show nothing new while the tool moves in view; was the camera stuck",
+    ),
+    "slow": (
+        with_pictures(lambda v: v[torch.arange(len(v)) // 2 * 2]),
+        "left: .* pictures show nothing new while the tool moves in view",
+    ),
+    "gripper half open": (
+        replace(EPISODE, trajectory=replace(EPISODE.trajectory, opening=EPISODE.trajectory.opening / 2)),
+        "the opening moves between .* in all episodes; is the gripper never open",
+    ),
     "millimetres": (
         with_tool(lambda p: Pose(p.rotation, 1000 * p.translation)),
         "are they in mm",

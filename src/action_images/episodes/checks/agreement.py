@@ -6,9 +6,9 @@ from operator import add
 
 import torch
 
-from action_images.episodes.checks import follow, rotations
+from action_images.episodes.checks import place, rotations
 from action_images.episodes.checks.alternatives import CAMERAS, PICTURES, ROTATIONS, TIMES, TOOL
-from action_images.episodes.checks.evidence import DECLARED, Evidence, view_named
+from action_images.episodes.checks.evidence import DECLARED, MOVED, Evidence, view_named
 from action_images.episodes.checks.finding import Examined, Finding
 from action_images.episodes.checks.fingers import Gap
 from action_images.episodes.checks.follow import Change
@@ -22,11 +22,6 @@ BETTER = 1.35
 """... and so many times better than what was said."""
 LESS_NAMED_FIT, MUCH_BETTER = 1.4, 3.0
 """A less good fit is enough where it is much better."""
-FARTHEST_BESIDE_M = 0.06
-"""What moves with the tool may lie so far beside its axis in an episode ..."""
-FARTHEST_MEDIAN_M = 0.045
-"""... and so far in the median of `ENOUGH_EPISODES` or more."""
-ENOUGH_EPISODES = 3
 LEAST_APART = 5.0
 """Fingers stand out from their background by so many levels (of 255) more, or nothing is told of them."""
 SUSPECT = 0.6
@@ -63,7 +58,7 @@ def fingers_apart(seen: Mapping[str, Evidence]) -> float | None:
 
 def check_set(examined: Sequence[Examined]) -> list[Finding]:
     """What is wrong with all episodes, judged from those in which alternatives were tried."""
-    whole = _judge_all(pooled(_spread(examined)))
+    whole = _judge_all(pooled(_spread(examined))) or _judge_place(pooled(examined))
     name = examined[0].id if len(examined) == 1 else ""
     return [Finding("warning", "calibration", name, message) for message in whole]
 
@@ -74,20 +69,30 @@ def check_episodes(examined: Sequence[Examined]) -> list[Finding]:
         return []
     findings: list[Finding] = []
     for result in examined:
-        messages = _judge_all(result.evidence)
+        messages = _judge_all(result.evidence) or _judge_place(result.evidence, place.FARTHEST_ALONE_M)
         findings += [Finding("warning", "calibration", result.id, message) for message in messages]
     return findings
+
+
+def _judge_place(evidence: Mapping[str, Evidence], farthest_m: float | None = None) -> list[str]:
+    """What is wrong with where the hand is seen, in views that fit."""
+    seen = {name: found for name, found in measurable(evidence).items() if _fits(found)}
+    return list(place.judge({name: found.sights for name, found in seen.items()}, farthest_m))
+
+
+def _fits(found: Evidence) -> bool:
+    return found.changes[DECLARED].fit >= LEAST_FIT
 
 
 def suspects(examined: Sequence[Examined]) -> list[int]:
     """Places of episodes that fit worse than the others, the worst first; alternatives are tried in them."""
     typical = {name: found.changes[DECLARED].fit for name, found in pooled(examined).items()}
     badness = {}
-    for place, result in enumerate(examined):
+    for number, result in enumerate(examined):
         fits = [_share(found, typical[name]) for name, found in result.evidence.items()]
         if fits and not result.is_spread and min(fits) < 1:
-            badness[place] = min(fits)
-    return sorted(badness, key=lambda place: badness[place])[:MOST_SUSPECTS]
+            badness[number] = min(fits)
+    return sorted(badness, key=lambda number: badness[number])[:MOST_SUSPECTS]
 
 
 def _share(found: Evidence, typical: float) -> float:
@@ -119,10 +124,16 @@ def verification(examined: Sequence[Examined], view_names: Sequence[str]) -> str
         )
     fits = [f"{name} ({found.changes[DECLARED].fit:.1f} times)" for name, found in seen.items()]
     missing = [f"view '{name}'" for name in view_names if name not in seen]
-    missing += [*rotations.unverified(seen), *_unverified_gripper(examined), "distances below 5 cm"]
+    missing += [*rotations.unverified(seen), *_unverified_gripper(examined), _unverified_place(seen)]
     measured = f"Measured: pictures aligned along the tool's path differ less in {', '.join(fits)}"
     where = _where_tried(examined)
     return f"{measured}; below {LEAST_FIT:g} is no fit. {where}Not verified: {', '.join(missing)}."
+
+
+def _unverified_place(seen: Mapping[str, Evidence]) -> str:
+    """Up to which distance errors of cameras and tool go unseen."""
+    num_sights = sum(len(found.sights) for found in seen.values())
+    return f"distances below {100 * place.farthest(num_sights):.0f} cm" if num_sights else "distances"
 
 
 def _where_tried(examined: Sequence[Examined]) -> str:
@@ -151,8 +162,7 @@ def measurable(evidence: Mapping[str, Evidence]) -> dict[str, Evidence]:
 
 
 def _is_measurable(evidence: Evidence) -> bool:
-    best = max(change.fit for change in evidence.changes.values())
-    return evidence.num_steps >= LEAST_STEPS or best >= NAMED_FIT
+    return evidence.num_steps >= LEAST_STEPS or evidence.best_fit >= NAMED_FIT
 
 
 def _judge_all(evidence: Mapping[str, Evidence]) -> list[str]:
@@ -173,12 +183,25 @@ def _judge(evidence: Mapping[str, Evidence]) -> Iterator[str]:
     seen = measurable(evidence)
     if not seen:
         return
+    if all(found.is_tried and _explained_by_place(found) for found in seen.values()):
+        away = list(place.judge({name: found.sights for name, found in seen.items()}))
+        if away:
+            yield from away
+            return
     common = _of_tool(seen)
     if common is not None:
         yield common
         return
     for name, found in seen.items():
         yield from _of_view(name, found, _at_home(seen))
+
+
+def _explained_by_place(found: Evidence) -> bool:
+    """Whether a hand that is somewhere else fits a view better than any other convention does."""
+    fit = found.changes[MOVED].fit
+    return fit >= LEAST_FIT and (
+        fit >= found.best_fit or found.best_fit < BETTER * found.changes[DECLARED].fit
+    )
 
 
 def _of_tool(seen: Mapping[str, Evidence]) -> str | None:
@@ -197,8 +220,7 @@ def _of_tool(seen: Mapping[str, Evidence]) -> str | None:
 
 
 def _explains(found: Evidence, name: str) -> bool:
-    best = max(change.fit for change in found.changes.values())
-    return found.changes[name].fit >= 0.8 * best and _is_better(found.changes, name)
+    return found.changes[name].fit >= 0.8 * found.best_fit and _is_better(found.changes, name)
 
 
 def _words_for_tool(name: str) -> str:
@@ -222,7 +244,7 @@ def _of_view(name: str, found: Evidence, at_home: set[str]) -> Iterator[str]:
     alternatives = {**PICTURES, **CAMERAS, **TOOL, **TIMES}
     fit = found.changes[DECLARED].fit
     # Where a view fits, pictures that fit another view too are no sign that the two were exchanged.
-    unlikely = {DECLARED} | (at_home if fit >= LEAST_FIT else set())
+    unlikely = {DECLARED, MOVED} | (at_home if fit >= LEAST_FIT else set())
     best = _best(found.changes, [other for other in found.changes if other not in unlikely])
     if best is not None:
         ratio = found.changes[best].fit / fit
@@ -236,8 +258,6 @@ def _of_view(name: str, found: Evidence, at_home: set[str]) -> Iterator[str]:
         )
         follows = f"what moves does not follow the projected tool (fit {fit:.1f}, right ones have 2 to 6)"
         yield f"{name}: {follows}; {cause}"
-    else:
-        yield from _of_place(name, found.maps)
 
 
 def _best(changes: Mapping[str, Change], names: Sequence[str]) -> str | None:
@@ -250,33 +270,3 @@ def _is_better(changes: Mapping[str, Change], name: str) -> bool:
     fit, said = changes[name].fit, changes[DECLARED].fit
     good = fit >= NAMED_FIT and fit >= BETTER * said
     return good or (fit >= LESS_NAMED_FIT and fit >= MUCH_BETTER * said)
-
-
-def _of_place(name: str, maps: Sequence[Change]) -> Iterator[str]:
-    """Where what moves with the tool lies: about its axis, or beside it."""
-    found = [place for place in map(beside_m, maps) if place is not None]
-    if not found:
-        return
-    beside = torch.tensor(found).abs().quantile(0.5, interpolation="lower")
-    farthest = FARTHEST_MEDIAN_M if len(found) >= ENOUGH_EPISODES else FARTHEST_BESIDE_M
-    if beside > farthest:
-        yield (
-            f"{name}: what moves with the tool lies {100 * beside:.0f} cm beside it; the camera's pose, its "
-            "intrinsics or the tool's point are off by about that"
-        )
-
-
-def beside_m(change: Change) -> float | None:
-    """How far beside the tool's axis (m) the middle of what moves with it lies; None where nothing does."""
-    gain = gains(change)
-    hand = (follow.HAND_AXIAL[0] <= follow.AXIAL) & (follow.HAND_AXIAL[-1] + 1e-6 >= follow.AXIAL)
-    weight = (gain[hand].mean(0) - 0.1).clamp_min(0)
-    if weight.sum() < 0.2:
-        return None
-    return float((weight * follow.LATERAL).sum() / weight.sum())
-
-
-def gains(change: Change) -> torch.Tensor:
-    """From -1 to 1 at each point about the tool: 1 where all change is explained by being carried along."""
-    noise = 2 * follow.NOISE * change.num_points / change.still.numel()
-    return (change.still - change.carried) / (change.still + change.carried + noise)

@@ -166,10 +166,12 @@ TOOL: Mapping[str, Alternative] = {
         "with the tool's positions in cm, not m", partial(_tool, partial(_scaled_tool, 1e-2))
     ),
     "tool in hm": Alternative(
-        "with the tool's positions multiplied by 100", partial(_tool, partial(_scaled_tool, 1e2))
+        "with the tool's positions multiplied by 100 (or those of the cameras divided by it)",
+        partial(_tool, partial(_scaled_tool, 1e2)),
     ),
     "tool in km": Alternative(
-        "with the tool's positions multiplied by 1000", partial(_tool, partial(_scaled_tool, 1e3))
+        "with the tool's positions multiplied by 1000 (or those of the cameras divided by it)",
+        partial(_tool, partial(_scaled_tool, 1e3)),
     ),
     "inverse tool": Alternative(
         "with the inverse of the tool's poses (world_from_tool is wanted)", partial(_tool, Pose.inverse)

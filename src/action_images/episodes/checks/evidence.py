@@ -6,19 +6,21 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from action_images.episodes.checks import follow
+from action_images.episodes.checks import follow, place
 from action_images.episodes.checks.alternatives import CAMERAS, PICTURES, ROTATIONS, TIMES, TOOL, frozen
 from action_images.episodes.checks.fingers import Gap, gap
 from action_images.episodes.checks.follow import Change, Pairs, Scene
 from action_images.episodes.checks.looks import Blurred, kept_frames
+from action_images.episodes.checks.place import Sight
 from action_images.episodes.episode import View
-from action_images.geometry import Camera, Pose, Trajectory
+from action_images.geometry import Trajectory
 
 LEAST_STEP_PX = 1.0
 """A step of the tool (px of the small pictures) that can be seen."""
 SECONDS_TO_TURN = 1.5
 DECLARED = "as said"
 FROZEN = "never turning"
+MOVED = "where its hand is seen"
 TRIED = {**PICTURES, **CAMERAS, **TOOL, **TIMES}
 
 
@@ -34,8 +36,8 @@ class Evidence:
     """By `DECLARED`, `FROZEN` and the names of `ROTATIONS`, over pairs between which the tool turns."""
     pointing: Mapping[str, Change] = field(default_factory=dict)
     """The same over the pairs of `changes`: whether the hand lies where it should."""
-    maps: tuple[Change, ...] = ()
-    """The change about the tool, one map an episode."""
+    sights: tuple[Sight, ...] = ()
+    """Where the hand is seen, one an episode."""
     gaps: tuple[Gap, ...] = ()
     """How the fingers are seen where the gripper is said to be open and closed, one an episode."""
 
@@ -44,13 +46,18 @@ class Evidence:
         """Whether alternatives were tried."""
         return bool(self.turning)
 
+    @property
+    def best_fit(self) -> float:
+        """How well the best of what is said and the alternatives fits."""
+        return max(change.fit for name, change in self.changes.items() if name != MOVED)
+
     def __add__(self, other: "Evidence") -> "Evidence":
         return Evidence(
             self.num_steps + other.num_steps,
             _added(self.changes, other.changes),
             _added(self.turning, other.turning),
             _added(self.pointing, other.pointing),
-            self.maps + other.maps,
+            self.sights + other.sights,
             self.gaps + other.gaps,
         )
 
@@ -80,19 +87,11 @@ def gather(
     found = {}
     for view in views:
         if view.camera is not None:
-            scene = _scene(view.camera, trajectory.world_from_tool[frames], frames)
+            scene = follow.scene_of(view.camera, trajectory.world_from_tool[frames], frames)
             seen = _of_view(view.name, shown, scene, most_gap, tried=tried)
             fingers = gap(shown[view.name], frames, view.camera, trajectory, fps) if tried else None
             found[view.name] = replace(seen, gaps=() if fingers is None else (fingers,))
     return found
-
-
-def _scene(camera: Camera, world_from_tool: Pose, frames: Tensor) -> Scene:
-    """What is said of a view."""
-    count = len(frames)
-    moving = camera[frames] if camera.batch_shape else camera.expand(count)
-    upright = torch.eye(2).expand(count, 2, 2)
-    return Scene(upright, moving, world_from_tool, torch.ones(count, dtype=torch.bool))
 
 
 def _of_view(
@@ -102,17 +101,18 @@ def _of_view(
     moving = follow.pairs_by_path(scene)
     pairs = Pairs.of(shown[name], moving)
     num_steps = int((follow.step_px(scene, moving) >= LEAST_STEP_PX).sum())
-    maps = (follow.change_map(pairs, scene),)
+    sights = place.sight_of(pairs, scene)
     if not tried:
-        return Evidence(num_steps, _changes(pairs, {DECLARED: scene}), maps=maps)
+        return Evidence(num_steps, _changes(pairs, {DECLARED: scene}), sights=sights)
     said = {DECLARED: scene} | {key: other.change(scene) for key, other in TRIED.items()}
+    said |= {MOVED: place.moved(scene, sights[0]) if sights else scene}
     changes = _changes(pairs, said)
     for other in shown.keys() - {name}:
         changes |= _changes(Pairs.of(shown[other], moving), {view_named(other): scene})
     turned = {DECLARED: scene, FROZEN: frozen(scene)}
     turned |= {key: other.change(scene) for key, other in ROTATIONS.items()}
     apart = Pairs.of(shown[name], follow.pairs_by_turn(scene, most_gap))
-    return Evidence(num_steps, changes, _changes(apart, turned), _changes(pairs, turned), maps)
+    return Evidence(num_steps, changes, _changes(apart, turned), _changes(pairs, turned), sights)
 
 
 def _changes(pairs: Pairs, scenes: Mapping[str, Scene]) -> dict[str, Change]:

@@ -13,7 +13,7 @@ from action_images.episodes.checks.evidence import gather
 from action_images.episodes.checks.finding import Examined, Say
 from action_images.episodes.checks.paths import STATIC_PATH, check_path, path_length, still_opening
 from action_images.episodes.checks.tables import check_actions, span_of
-from action_images.episodes.checks.videos import check_contents, check_video
+from action_images.episodes.checks.videos import check_contents, check_repeats, check_video
 from action_images.episodes.dataset import Dataset
 from action_images.episodes.episode import View
 from action_images.geometry import Trajectory
@@ -81,8 +81,11 @@ def examine_parts(
         motion.compare_views(views, moved, indices, result.say)
         return
     result.opening = still_opening(trajectory)
+    result.openings = float(trajectory.opening.min()), float(trajectory.opening.max())
     place = trajectory.world_from_tool.translation
     result.path = place.float().numpy() if place.isfinite().all() else None
     check_path(trajectory, fps, result.say)
+    for view in views:
+        check_repeats(view, pictures[view.name], trajectory, result.say)
     check_tool_in_view(views, trajectory, result.say)
     result.evidence = gather(views, pictures, trajectory, fps, tried=result.is_spread)

@@ -37,6 +37,8 @@ class Examined:
     """Where the tool is in each frame (m), for the same."""
     opening: float | None = None
     """Where the gripper stays in all frames; None where it moves or nothing is known of it."""
+    openings: tuple[float, float] | None = None
+    """From the smallest to the largest opening; None where nothing is known of it."""
     evidence: Mapping[str, Evidence] = field(default_factory=dict)
     """What the pictures of each calibrated view say about cameras, times and tool."""
     is_spread: bool = True

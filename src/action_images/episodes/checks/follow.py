@@ -62,6 +62,14 @@ class Change:
         return float((self.still.sum() + noise) / (self.carried.sum() + noise))
 
 
+def scene_of(camera: Camera, world_from_tool: Pose, frames: Tensor) -> Scene:
+    """What is said of a view in these frames of an episode, whose poses are given."""
+    count = len(frames)
+    moving = camera[frames] if camera.batch_shape else camera.expand(count)
+    upright = torch.eye(2).expand(count, 2, 2)
+    return Scene(upright, moving, world_from_tool, torch.ones(count, dtype=torch.bool))
+
+
 def pairs_by_path(scene: Scene) -> Int[Tensor, "2 pair"]:
     """Pairs of frames as far apart as the tool needs for a step that is seen; at most `MOST_PAIRS`."""
     pixels = _small_pixels(scene.camera, scene.world_from_tool.translation)[0]
@@ -152,13 +160,19 @@ def _levels(one: Tensor, other: Tensor, inside: Tensor) -> Float[Tensor, "scene 
 def _points_about(scene: Scene, lateral: Tensor, axial: Tensor) -> Float[Tensor, "*scene point 3"]:
     """Points (m) on a plane along the tool's axis that faces the camera."""
     tool = scene.world_from_tool
-    axis = tool.rotation[..., 2]
-    view = tool.translation - scene.camera.world_from_camera.translation
-    across = normalize(torch.linalg.cross(axis, view), dim=-1)
-    facing = torch.linalg.cross(axis, across)
+    axis, across, facing = axes_about(scene)
     along, beside = torch.meshgrid(axial, lateral, indexing="ij")
     offsets = along.flatten()[:, None] * axis[..., None, :] + beside.flatten()[:, None] * across[..., None, :]
     return (tool.translation + IN_FRONT * facing)[..., None, :] + offsets
+
+
+def axes_about(scene: Scene) -> tuple[Tensor, Tensor, Tensor]:
+    """The tool's axis, what lies across it in the picture, and what faces the camera; (*scene, 3) each."""
+    tool = scene.world_from_tool
+    axis = tool.rotation[..., 2]
+    view = tool.translation - scene.camera.world_from_camera.translation
+    across = normalize(torch.linalg.cross(axis, view), dim=-1)
+    return axis, across, torch.linalg.cross(axis, across)
 
 
 def _places(scene: Scene, points: Tensor) -> tuple[Tensor, Tensor]:

@@ -17,6 +17,8 @@ FASTEST_TURN_DEG_S = 1500.0
 """No wrist turns faster than this."""
 STILL_OPENING = 0.01
 """An opening that changes by less than this does not move."""
+WIDE_OPENING, CLOSED_OPENING = 0.9, 0.6
+"""Grippers open farther than the first, and close farther than the second, in some episode of a set."""
 LITTLE_OPENING = 0.15
 """An opening that stays below this moves, but in other units than the set says."""
 
@@ -70,6 +72,27 @@ def still_opening(trajectory: Trajectory) -> float | None:
 
 
 def check_grippers(examined: Sequence[Examined]) -> list[Finding]:
+    """Grippers that never move, or never open or close far in any episode."""
+    return _still_grippers(examined) or _short_grippers(examined)
+
+
+def _short_grippers(examined: Sequence[Examined]) -> list[Finding]:
+    """Openings that move within a part of their range in the whole set: readings declared for another."""
+    ranges = [result.openings for result in examined if result.openings is not None]
+    if not ranges:
+        return []
+    low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
+    told = f"the opening moves between {low:.2f} and {high:.2f} in all episodes"
+    if high < WIDE_OPENING and high >= LITTLE_OPENING:
+        cure = "is the gripper never open? Else declare what it reads when it is 'open'"
+        return [Finding("warning", "gripper", "", f"{told}; {cure}")]
+    if low > CLOSED_OPENING and high - low >= STILL_OPENING:
+        cure = "is the gripper never closed? Else declare what it reads when it is 'closed'"
+        return [Finding("warning", "gripper", "", f"{told}; {cure}")]
+    return []
+
+
+def _still_grippers(examined: Sequence[Examined]) -> list[Finding]:
     """Episodes whose gripper never moves. Where most are so, it is said of the set once."""
     still = [result for result in examined if result.opening is not None]
     cure = "is the real gripper recorded?"

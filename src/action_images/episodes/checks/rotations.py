@@ -38,7 +38,7 @@ def of_rotations(seen: Mapping[str, Evidence]) -> tuple[str, str | None]:
 
 def explains(found: Evidence, notation: str) -> bool:
     """Whether a notation of rotations fits a view about as well as anything else that was tried."""
-    return found.pointing[notation].fit >= 0.8 * max(change.fit for change in found.changes.values())
+    return found.pointing[notation].fit >= 0.8 * found.best_fit
 
 
 def unverified(seen: Mapping[str, Evidence]) -> list[str]:

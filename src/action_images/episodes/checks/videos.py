@@ -1,13 +1,23 @@
-"""Whether an episode's videos are of the rate and size that the set says, and show anything."""
+"""Whether an episode's videos are of the rate and size that the set says, and show what happens."""
 
+import torch
 from torch import Tensor
 
 from action_images.episodes.checks.finding import Say
+from action_images.episodes.checks.follow import scene_of, step_px
+from action_images.episodes.checks.looks import kept_frames
 from action_images.episodes.episode import View
 from action_images.episodes.video_places import MOST_RATE_ERROR
+from action_images.geometry import Trajectory
 
 LEAST_CONTRAST = 3.0
 """Pictures whose levels (of 255) spread less than this (standard deviation) show nothing."""
+LEAST_STEP_PX = 1.5
+"""A step of the tool (px of the small copies) that no picture can show without a change."""
+MOST_NOISE = 6
+"""Small copies of the same picture differ nowhere by more levels."""
+LEAST_REPEATED, LEAST_SHARE = 4, 0.2
+"""So many pictures must repeat, and such a part of those in which the tool moves."""
 
 
 def check_video(view: View, fps: float, size: tuple[int, int], say: Say) -> None:
@@ -32,3 +42,26 @@ def check_contents(view: View, pictures: Tensor, say: Say) -> None:
         level = "black" if float(pictures.float().mean()) < 16 else "of a single colour"
         share = f"{empty} of {len(pictures)} pictures are {level}"
         say("warning", "empty pictures", f"{view.name}: {share}; was the camera on? Leave this view out")
+
+
+def check_repeats(view: View, pictures: Tensor, trajectory: Trajectory, say: Say) -> None:
+    """Pictures that are the one before again while the tool moves in view: a stuck camera, or a slower one.
+
+    `pictures` are the small copies of `looks.decode_all`.
+    """
+    if view.camera is None or len(pictures) < 2:
+        return
+    kept = torch.tensor(kept_frames(trajectory.num_frames))
+    scene = scene_of(view.camera, trajectory.world_from_tool[kept], kept)
+    start = torch.arange(len(kept) - 1)
+    moves = step_px(scene, torch.stack([start, start + 1])) >= LEAST_STEP_PX
+    levels = pictures.to(torch.int16)
+    same = (levels[1:] - levels[:-1]).abs().flatten(1).amax(1) <= MOST_NOISE
+    repeated, moving = int((same & moves).sum()), int(moves.sum())
+    if repeated >= max(LEAST_REPEATED, LEAST_SHARE * moving):
+        share = f"{repeated} of {moving} pictures show nothing new while the tool moves in view"
+        say(
+            "warning",
+            "repeated pictures",
+            f"{view.name}: {share}; was the camera stuck, or slower than the set?",
+        )

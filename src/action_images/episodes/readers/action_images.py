@@ -19,7 +19,7 @@ from action_images.episodes.readers.folders import (
     read_array,
     same_length,
 )
-from action_images.episodes.readers.rlbench import CONTROL_HZ, read_instruction, still
+from action_images.episodes.readers.rlbench import CONTROL_HZ, read_instruction, resized_camera, still
 from action_images.episodes.video import VideoFrames
 from action_images.geometry import Camera, Pose, Trajectory
 
@@ -85,4 +85,4 @@ def _cameras(path: Path, size: tuple[int, int], num_frames: int, num_actions: in
     extrinsics = torch.stack(
         [as_tensor(entries[key].get("extrinsics"), (4, 4), f"{path}: {key} extrinsics") for key in chosen]
     )
-    return still(Camera.from_rlbench(intrinsics, Pose.from_matrix(extrinsics), size))
+    return still(resized_camera(intrinsics, Pose.from_matrix(extrinsics), size, str(path))[0])

@@ -21,6 +21,7 @@ from action_images.episodes.readers.folders import (
     read_text,
     same_length,
 )
+from action_images.episodes.readers.readings import measured
 from action_images.episodes.readers.unpickle import read_pickle
 from action_images.episodes.video import VideoFrames
 from action_images.geometry import Camera, Pose, Trajectory
@@ -68,6 +69,8 @@ class Bridge:
 
 def _numbered(place: Path) -> tuple[Path, ...]:
     pictures = sorted(place.glob("im_*.jpg"), key=lambda path: natural(path.name))
+    if not pictures:
+        raise EpisodeError(f"{place}: holds no im_0.jpg, im_1.jpg, ...; give jpg files of these names")
     if [path.stem for path in pictures] != [f"im_{i}" for i in range(len(pictures))]:
         told = "the pictures are not numbered im_0.jpg, im_1.jpg, ..."
         raise EpisodeError(f"{place}: {told}; restore them or drop the episode")
@@ -83,8 +86,7 @@ def _tool_path(record: dict, episode_id: str) -> Trajectory | None:
         return None
     matrix = as_tensor(record["eef_transform"], (None, 4, 4), f"{episode_id}: eef_transform")
     state = as_tensor(record["state"], (len(matrix), 7), f"{episode_id}: state")
-    # The finger sensor overshoots [0, 1] a little at both ends.
-    return Trajectory(Pose.from_matrix(matrix), state[:, GRIPPER_COLUMN].clamp(0, 1))
+    return Trajectory(Pose.from_matrix(matrix), measured(state[:, GRIPPER_COLUMN], f"{episode_id}: state"))
 
 
 def _check_commands(path: Path, num_frames: int) -> None:

@@ -7,6 +7,7 @@ is 0 open, 1 closed. Cameras come from the calibration tables (`droid_tables`) a
 recordings are not good enough to draw with.
 """
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -25,14 +26,15 @@ from action_images.episodes.readers.folders import (
     same_length,
 )
 from action_images.episodes.readers.hdf5 import read_dataset, read_numbers
+from action_images.episodes.readers.readings import measured
 from action_images.episodes.shift import part_of
 from action_images.episodes.video import VideoFrames
+from action_images.episodes.words import says_nothing
 from action_images.geometry import Trajectory
 
 CONTROL_HZ = 15.0
 ROLES = ("ext1", "ext2", "wrist")
-ANY_TASK = "do any "
-"""How the prompt begins that lets collectors do what they like."""
+FAILURE = "failure"
 
 
 class Droid:
@@ -63,8 +65,14 @@ class Droid:
 
     @property
     def remarks(self) -> list[str]:
-        """Which calibration tables were found, and which were not."""
-        return self._tables.remarks
+        """Which calibration tables were found, and which were not; how many recordings are of failures."""
+        failed = sum(
+            FAILURE in folder.relative_to(self._folders.root).parts for _, folder in self._folders.items()
+        )
+        if not failed:
+            return self._tables.remarks
+        told = f"{failed} recordings lie in folders named '{FAILURE}': the robot did not do what it was asked"
+        return [*self._tables.remarks, f"{told}; give the folder 'success' to leave them out"]
 
     def read(self, episode_id: str) -> Episode:
         """One recording, or one busy range of it."""
@@ -120,7 +128,7 @@ def _recording(folder: Path, serial: str) -> Path | None:
 def _task(notes: dict) -> str | None:
     """What the collector was asked; the prompt to do anything at all tells nothing."""
     text = str(notes.get("current_task") or "").strip()
-    return None if not text or text.lower().startswith(ANY_TASK) else text
+    return None if not text or says_nothing(text) else text
 
 
 def _aligned(
@@ -208,7 +216,11 @@ def trajectory_of(numbers: Tensor, closing: Tensor) -> Trajectory:
     """DROID's x y z (m) and Euler xyz (rad), (frame, 6), and its gripper's reading (frame), 0 open, as a
     path.
     """
-    opening = 1 - closing.clamp(0, 1)  # the sensor overshoots a little at both ends
+    largest = float(numbers[:, 3:].abs().max()) if len(numbers) else 0.0
+    if largest > 2 * math.pi + 0.1:
+        told = f"an angle of 'cartesian_position' is {largest:.0f}, DROID's are in rad"
+        raise EpisodeError(f"{told}; these are another set's numbers, or damaged: drop the episode")
+    opening = 1 - measured(closing, "gripper_position")
     return Trajectory.from_vector(torch.cat([numbers, opening[:, None]], -1))
 
 

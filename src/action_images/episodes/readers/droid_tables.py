@@ -19,6 +19,8 @@ from action_images.geometry import Camera, Pose
 from action_images.geometry.rotation import from_euler_xyz
 
 CALIBRATED_PX = (720, 1280)
+MOST_STRETCHED = 0.05
+"""Pixels are square: focal lengths that differ by more are no focal lengths."""
 INSTRUCTIONS = ("language_instruction1", "language_instruction2", "language_instruction3")
 
 
@@ -86,10 +88,12 @@ class Tables:
     def instruction(self, uuid: str) -> str | None:
         """The first of the annotated instructions."""
         for table in self._annotations:
-            for name in INSTRUCTIONS:
-                text = str(_entry(table, uuid).get(name) or "").strip()
-                if text:
-                    return text
+            entry = table.get(uuid)
+            listed = entry if isinstance(entry, list) else [entry]
+            texts = [_entry(table, uuid).get(name) for name in INSTRUCTIONS] + listed
+            said = [text.strip() for text in texts if isinstance(text, str) and text.strip()]
+            if said:
+                return said[0]
         return None
 
     def keep_ranges(self, folder: Path) -> list[tuple[int, int]] | None:
@@ -120,7 +124,10 @@ def pinhole(
 ) -> Camera:
     """The camera of `size` px from intrinsics (fx, cx, fy, cy, or 3x3) that are for `calibrated` px."""
     if isinstance(intrinsics, list) and len(intrinsics) == 4:
-        fx, cx, fy, cy = intrinsics
+        fx, cx, fy, cy = as_tensor(intrinsics, (4,), "intrinsics (fx, cx, fy, cy)").tolist()
+        if calibrated == CALIBRATED_PX and abs(fx / fy - 1) > MOST_STRETCHED:
+            told = f"focal lengths {fx:.0f} and {fy:.0f} px differ; the order is fx, cx, fy, cy"
+            raise EpisodeError(f"intrinsics {[round(one) for one in (fx, cx, fy, cy)]}: {told}")
         intrinsics = [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]
     matrix = as_tensor(intrinsics, (3, 3), "intrinsics (fx, cx, fy, cy, or 3x3)")
     matrices = matrix.expand(*base_from_camera.batch_shape, 3, 3)

@@ -1,5 +1,6 @@
 """LeRobotDataset v3 of other writers: video only, unless calibration.json says where cameras and tool are."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,9 +11,11 @@ from action_images.episodes.readers import EVERYTHING, Wanted
 from action_images.episodes.readers.lerobot_calibration import Calibration
 from action_images.episodes.shift import part_of
 from action_images.episodes.strangers import check_inside
-from action_images.episodes.words import Part
+from action_images.episodes.words import Part, says_nothing
 
 CALIBRATION = "calibration.json"
+TEXTS = ("string", "language", "large_string")
+"""How features are typed that hold words."""
 
 
 @dataclass(frozen=True)
@@ -76,10 +79,17 @@ class LeRobot:
             remarks.append(f"{CALIBRATION} is found: cameras and tool poses are taken from it")
         elif not any(key.startswith(layout.CAMERAS) for key in self._dataset.info["features"]):
             remarks.append(f"{CALIBRATION} is not there: cameras and tool poses are not known")
+        if self._calibration is not None:
+            remarks += self._calibration.assumptions
         return remarks + self._remarks_on_words()
 
     def _remarks_on_words(self) -> list[str]:
-        remarks = []
+        texts = [key for key, feature in self._dataset.info["features"].items() if feature["dtype"] in TEXTS]
+        unread = "is not read; words are those that task_index binds"
+        remarks = [f"feature '{layout.view_name(key)}' holds texts and {unread}" for key in texts]
+        vague = sum(says_nothing(piece.part.text) for piece in self._pieces.values())
+        if vague:
+            remarks.append(f"{vague} episodes are told to do anything at all; that is no instruction")
         stale = len({piece.place for piece in self._pieces.values() if piece.is_stale})
         if stale:
             remarks.append(
@@ -102,15 +112,24 @@ class LeRobot:
         if piece.refusal is not None:
             raise EpisodeError(piece.refusal)
         names = self._wanted.of(episode_id, self._dataset.view_names)
-        episode = self._dataset.selected(piece.place, names, piece.part.text)
+        text = None if says_nothing(piece.part.text) else piece.part.text
+        episode = self._dataset.selected(piece.place, names, text)
         if self._calibration is not None:
             trajectory = self._calibration.trajectory(piece.place) or episode.trajectory
             views = tuple(
                 self._calibration.calibrated(view, piece.place, trajectory) for view in episode.views
             )
             episode = replace(episode, views=views, trajectory=trajectory)
-        whole = replace(episode, id=episode_id)
+        whole = replace(episode, id=episode_id, notes=(*episode.notes, *self._spare(piece, names)))
         return part_of(whole, piece.part.start, piece.part.stop) if piece.is_cut else whole
+
+    def _spare(self, piece: _Piece, names: list[str]) -> Iterator[str]:
+        """What is to be said of files that go on after their last row."""
+        for name in names:
+            spare = self._dataset.spare_pictures(piece.place, name)
+            if spare:
+                longer = f"{name}: its video goes on for {spare} frames after the last row"
+                yield f"{longer}; were rows lost, or do pictures and rows begin at different times?"
 
     def _pieces_of(self, place: int, episode_id: str) -> dict[str, "_Piece"]:
         """An episode by its tasks; one that cannot say them is refused when it is read."""

@@ -52,6 +52,14 @@ class Calibration:
         else:
             self._tool = Tool(content["tool"], dataset, f"{path}: tool") if "tool" in content else None
 
+    @property
+    def assumptions(self) -> list[str]:
+        """What is taken for granted, as nothing declares it."""
+        assumed = None if self._tool is None else self._tool.assumed
+        if assumed is None:
+            return []
+        return [f"'rotation' is not declared: the numbers are taken as {assumed}; 'check' tries the others"]
+
     def trajectory(self, place: int) -> Trajectory | None:
         """The tool's path in an episode; None where no tool is declared."""
         return None if self._tool is None else self._tool.trajectory(place)

@@ -14,6 +14,7 @@ from action_images.episodes.contradictions import (
     in_positions,
     in_turns,
     is_beyond,
+    tell_rotation,
 )
 from action_images.episodes.dataset import Dataset
 from action_images.episodes.episode import EpisodeError
@@ -49,8 +50,12 @@ class Tool:
             self._gripper_column = _columns_of(column, self._gripper_features, dataset, inside)[0]
             readings = {name: gripper[name] for name in ("closed", "open") if name in gripper}
         self._notation = notation_from_json({**entry, **readings}, len(self._columns), where)
+        names = _names(dataset, self._features) or []
+        is_told = "rotation" in entry or tell_rotation([names[one] for one in self._columns[3:] if names])
+        self.assumed = None if is_told else self._notation.rotation
+        """The notation of rotations where their number alone tells it."""
         if entry.get("ignore_names", False) is not True:
-            self._compare_names()
+            self._compare_names(is_declared="rotation" in entry)
         self._compare(said_absolute="relative" in entry)
 
     def trajectory(self, place: int) -> Trajectory:
@@ -89,12 +94,12 @@ class Tool:
             parts.append(part)
         return torch.cat(parts, -1)[:, columns]
 
-    def _compare_names(self) -> None:
+    def _compare_names(self, *, is_declared: bool) -> None:
         """Raise EpisodeError where the names of the columns contradict the declaration."""
         names = _names(self._dataset, self._features)
         if names:
             chosen = [names[column] for column in self._columns]
-            self._refuse(in_names(chosen, self._notation))
+            self._refuse(in_names(chosen, self._notation, is_declared=is_declared))
 
     def _compare(self, *, said_absolute: bool) -> None:
         """Raise EpisodeError where the numbers contradict the declaration.
@@ -191,12 +196,24 @@ def _names(dataset: Dataset, features: Sequence[str]) -> list[str] | None:
     found: list[str] = []
     for feature in features:
         names = dataset.info["features"][feature].get("names")
-        if isinstance(names, dict):  # LeRobot's older sets: {"motors": [...]}
-            names = next((value for value in names.values() if isinstance(value, list)), None)
+        if isinstance(names, dict):
+            names = _names_in(names)
         if not isinstance(names, list) or len(names) != _width(dataset, feature):
             return None
         found += map(str, names)
     return found
+
+
+def _names_in(names: Mapping[str, Any]) -> list[str] | None:
+    """The names in a mapping: {"motors": [...]}, {"x": 0, ...} or {"axes": {"x": 0, ...}}."""
+    for value in (*names.values(), names):
+        if isinstance(value, list):
+            return value
+        if isinstance(value, dict) and sorted(map(str, value.values())) == sorted(
+            map(str, range(len(value)))
+        ):
+            return sorted(value, key=lambda name: int(value[name]))
+    return None
 
 
 def _spread(count: int) -> range:

@@ -8,11 +8,13 @@ picture that is shown then.
 """
 
 import csv
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
 from action_images.episodes.cameras_file import load_cameras
+from action_images.episodes.columns_file import plain_name
 from action_images.episodes.episode import Episode, EpisodeError, Frames, View
 from action_images.episodes.readers import EVERYTHING, Wanted
 from action_images.episodes.readers.folders import EpisodeFolders, natural, read_text, same_length
@@ -22,10 +24,16 @@ from action_images.episodes.video import VideoFrames
 from action_images.episodes.video_places import MOST_RATE_ERROR, Claim, in_even_times, pictures_of
 from action_images.geometry import Camera, Trajectory
 
-VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi")
+VIDEOS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts")
 CAMERAS, WORDS = "cameras.json", "instruction.txt"
 POSES = ("poses.csv", "poses.npy", "poses.json")
 TIME = "time"
+LIKE_TIME = ("timestamp", "t", "stamp", "time_s", "time_ms", "time_ns", "seconds", "sec")
+"""Columns that are not looked at, though they may say when a row is."""
+MOST_STEP_S = 5.0
+"""Rows that are farther apart are not said in seconds."""
+MOST_NAMED = 8
+"""So many files that are left out are named."""
 
 
 class Recordings:
@@ -54,11 +62,12 @@ class Recordings:
             "poses.csv": [folder for folder in folders if _poses_file(folder) is None],
             WORDS: [folder for folder in folders if not (folder / WORDS).is_file()],
         }
-        return [
+        told = [
             f"{len(those)} of {len(folders)} episodes have no {name}"
             for name, those in lacking.items()
             if those
         ]
+        return told + _left_out(folders)
 
     def read(self, episode_id: str) -> Episode:
         """One episode."""
@@ -75,7 +84,8 @@ class Recordings:
         )
         cameras = self._cameras(folder, episode_id, list(videos))
         views = tuple(View(name, part, cameras.get(name)) for name, part in frames.items())
-        return Episode(episode_id, read_text(folder / WORDS), fps, views, trajectory)
+        notes = () if poses is None or times is not None else _unread_times(poses)
+        return Episode(episode_id, read_text(folder / WORDS), fps, views, trajectory, notes=notes)
 
     def _cameras_file(self, folder: Path) -> Path | None:
         """The cameras of an episode: its own, else those of the nearest folder above it in the set."""
@@ -114,6 +124,33 @@ def _episodes(root: Path) -> list[Path]:
     return [folder for folder in found if _videos(folder)]
 
 
+def _left_out(folders: list[Path]) -> list[str]:
+    """What lies in the episodes' folders and is not read, by name."""
+    known = {CAMERAS, WORDS, *POSES}
+    counts: Counter[str] = Counter()
+    for folder in folders:
+        others = [path for path in folder.iterdir() if path.suffix.lower() not in VIDEOS]
+        counts.update(path.name for path in others if path.name not in known and path.name[0] != ".")
+    named = [f"{name} ({count})" for name, count in counts.most_common(MOST_NAMED)]
+    more = [f"{len(counts) - MOST_NAMED} more"] if len(counts) > MOST_NAMED else []
+    return [f"found in the episodes' folders and not read: {', '.join([*named, *more])}"] if named else []
+
+
+def _unread_times(poses: Path) -> tuple[str, ...]:
+    """What is to be said of columns that may say when a row is, and are not looked at."""
+    if poses.suffix != ".csv":
+        return ()
+    like = [name for name in _header(poses) if name in LIKE_TIME]
+    cure = f"call it '{TIME}' if it counts seconds from the videos' begin"
+    told = f"the column '{like[0]}' of poses.csv is not read, row i belongs to picture i" if like else ""
+    return (f"{told}; {cure}",) if like else ()
+
+
+def _header(path: Path) -> list[str]:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        return [plain_name(name) for name in next(csv.reader(file), [])]
+
+
 def _videos(folder: Path) -> list[Path]:
     paths = [
         path for path in folder.iterdir() if path.suffix.lower() in VIDEOS and not path.name.startswith(".")
@@ -147,6 +184,13 @@ def _timed(
 ) -> tuple[dict[str, Frames], float]:
     """The picture that each video shows at each row's time, and the rows' rate."""
     steps = np.diff(times)
+    ends = max(float(video.times[-1]) for video in videos.values())
+    if times[0] > ends:
+        begins = f"'{TIME}' begins at {times[0]:.10g}, the videos end at {ends:.3f} s"
+        raise EpisodeError(f"{episode_id}: {begins}; it counts seconds from the videos' begin: subtract that")
+    if float(np.median(steps)) > MOST_STEP_S:
+        grows = f"'{TIME}' grows by {float(np.median(steps)):.4g} from row to row"
+        raise EpisodeError(f"{episode_id}: {grows}; give seconds, not milliseconds")
     fps = round(1 / float(np.median(steps)), 3)
     if (np.abs(steps * fps - 1) > 0.5).any():
         row = int(np.argmax(np.abs(steps * fps - 1)))

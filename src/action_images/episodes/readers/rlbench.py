@@ -50,13 +50,14 @@ class RLBench:
         poses = [_numbers(step, "gripper_pose", (7,), folder) for step in steps]
         openings = [_numbers(step, "gripper_open", (), folder) for step in steps]
         there = [name for name in CAMERAS if (folder / f"{name}_rgb").is_dir()]
-        views = tuple(_view(folder, name, steps) for name in self._wanted.of(episode_id, there))
+        found = [_view(folder, name, steps) for name in self._wanted.of(episode_id, there)]
+        views, notes = tuple(view for view, _ in found), tuple(note for _, note in found if note is not None)
         lengths = {view.name: len(view.frames) for view in views}
         same_length(episode_id, {"low_dim_obs.pkl": len(steps)} | lengths)
         rows = torch.cat([torch.stack(poses), torch.stack(openings)[:, None]], -1)
         words = read_instruction(self._folders.root, folder)
         path = Trajectory.from_vector(rows)
-        return Episode(episode_id, words, CONTROL_HZ, views, path, notes=_cameras_left_out(folder))
+        return Episode(episode_id, words, CONTROL_HZ, views, path, notes=(*notes, *_cameras_left_out(folder)))
 
 
 def _cameras_left_out(folder: Path) -> tuple[str, ...]:
@@ -90,8 +91,11 @@ def _numbers(step: Any, name: str, shape: tuple[int, ...], folder: Path) -> Tens
     return as_tensor(_get(step, name, folder), shape, f"{folder}: {name}")
 
 
-def _view(folder: Path, name: str, steps: list[Any]) -> View:
+def _view(folder: Path, name: str, steps: list[Any]) -> tuple[View, str | None]:
+    """A view, and what is to be said of it."""
     pictures = sorted((folder / f"{name}_rgb").glob("*.png"), key=lambda path: natural(path.name))
+    if not pictures:
+        raise EpisodeError(f"{folder}/{name}_rgb: holds no 0.png, 1.png, ...; give png files of these names")
     if [path.stem for path in pictures] != [str(i) for i in range(len(pictures))]:
         raise EpisodeError(
             f"{folder}/{name}_rgb: the pictures are not numbered 0.png, 1.png, ... (it has "
@@ -104,12 +108,30 @@ def _view(folder: Path, name: str, steps: list[Any]) -> View:
     matrices = [note.get(f"{name}_camera_intrinsics") if isinstance(note, dict) else None for note in notes]
     poses = [note.get(f"{name}_camera_extrinsics") if isinstance(note, dict) else None for note in notes]
     if any(matrix is None for matrix in matrices + poses):
-        return View(name, frames, None)
+        return View(name, frames, None), None
     intrinsics = [as_tensor(matrix, (3, 3), f"{folder}: {name} intrinsics") for matrix in matrices]
     extrinsics = [as_tensor(pose, (4, 4), f"{folder}: {name} extrinsics") for pose in poses]
     world_from_camera = Pose.from_matrix(torch.stack(extrinsics))
-    camera = Camera.from_rlbench(torch.stack(intrinsics), world_from_camera, frames.size)
-    return View(name, frames, still(camera))
+    camera, was = resized_camera(torch.stack(intrinsics), world_from_camera, frames.size, f"{folder}: {name}")
+    resized = f"view '{name}': its pictures are {frames.size} px, its camera was for {was}; it is scaled"
+    return View(name, frames, still(camera)), None if was == frames.size else resized
+
+
+def resized_camera(
+    intrinsics: Tensor, world_from_camera: Pose, size: tuple[int, int], where: str
+) -> tuple[Camera, tuple[int, int]]:
+    """The cameras (frame) of pictures of `size`, and the size that their intrinsics are for.
+
+    The principal point of the simulator's cameras is the middle of the picture: that tells it. Raises
+    EpisodeError where the pictures have another shape, as they were cropped then.
+    """
+    width, height = (round(2 * float(intrinsics[0, axis, 2])) for axis in (0, 1))
+    if (height, width) == size or min(height, width) < 1:
+        return Camera.from_rlbench(intrinsics, world_from_camera, size), size
+    if abs(height * size[1] / (width * size[0]) - 1) > 0.01:
+        told = f"its camera is for {(height, width)} px, its pictures are {size}"
+        raise EpisodeError(f"{where}: {told} (height, width): they were cropped; give the whole pictures")
+    return Camera.from_rlbench(intrinsics, world_from_camera, (height, width)).resize(*size), (height, width)
 
 
 def still(camera: Camera) -> Camera:

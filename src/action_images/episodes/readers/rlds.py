@@ -7,23 +7,30 @@ open).
 """
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 
 from action_images.episodes.episode import Episode, EpisodeError, View
-from action_images.episodes.pictures import Pictures
+from action_images.episodes.pictures import Pictures, has_colour
 from action_images.episodes.readers import EVERYTHING, Wanted
 from action_images.episodes.readers.droid import trajectory_of
 from action_images.episodes.readers.folders import natural, safe_part, same_length
 from action_images.episodes.readers.tfrecord import Record, Values, read_example, records_of
 from action_images.episodes.strangers import check_inside
+from action_images.episodes.words import says_nothing
 from action_images.geometry import Trajectory
 
 RATES = {"droid": 15.0, "r2d2": 15.0, "bridge": 5.0, "fractal20220817": 3.0}
 """Frames a second of sets by how their files' names begin."""
 PICTURES = (b"\xff\xd8\xff", b"\x89PNG")
-STEPS = "steps/"
+STEPS, OBSERVATION = "steps/", "steps/observation/"
+LEAST_PICTURE = 512
+"""Bytes of a picture that is stored without a format; texts are shorter."""
+FAILURE = "/failure/"
+PLACES = ("episode_metadata/file_path", "episode_metadata/recording_folderpath")
+"""Where DROID says which recording an episode was."""
 WORDS = (
     "steps/language_instruction",
     "steps/language_instruction_2",
@@ -32,7 +39,7 @@ WORDS = (
     "steps/observation/language_instruction",
 )
 POSE, GRIPPER = "steps/observation/cartesian_position", "steps/observation/gripper_position"
-SHARD = re.compile(r"^(?P<name>.+)\.tfrecord(?:-(?P<shard>\d+)-of-\d+)?$")
+SHARD = re.compile(r"^(?P<name>.+)\.tfrecord(?:-(?P<shard>\d+)-of-(?P<count>\d+))?$")
 
 
 class Rlds:
@@ -41,7 +48,9 @@ class Rlds:
     def __init__(self, root: Path, wanted: Wanted = EVERYTHING):
         self._wanted = wanted
         self._records: dict[str, Record | str] = {}
-        for path in sorted(root.glob("**/*.tfrecord*"), key=lambda path: natural(str(path))):
+        paths = sorted(root.glob("**/*.tfrecord*"), key=lambda path: natural(str(path)))
+        self.remarks = list(_missing_files(paths))
+        for path in paths:
             self._records |= _numbered(root, path)
 
     @classmethod
@@ -62,11 +71,16 @@ class Rlds:
         fps = self._wanted.fps or _rate(record.path)
         features = read_example(record)
         pictures = {name: values for name, values in features.items() if _are_pictures(name, values)}
-        depth = [name for name in pictures if "depth" in name]
-        keys = {name.rpartition("/")[2]: name for name in pictures if name not in depth}
+        why_not = {name: why for name in pictures if (why := _why_no_view(name, pictures[name])) is not None}
+        keys = {name.rpartition("/")[2]: name for name in pictures if name not in why_not}
         names = self._wanted.of(episode_id, sorted(keys))
         views = tuple(View(name, Pictures(tuple(pictures[keys[name]])), None) for name in names)
-        notes = [f"feature '{name}': it is a depth map; it is left out" for name in depth]
+        why_not |= {
+            name: "it holds no png or jpg" for name, values in features.items() if _are_raw(name, values)
+        }
+        notes = [f"feature '{name}': {why}; it is left out" for name, why in why_not.items()]
+        if any(FAILURE in text for name in PLACES for text in _texts(features.get(name))):
+            notes.append("its recording lies in a folder of failures: the robot did not do what it was asked")
         num_frames = same_length(episode_id, {view.name: len(view.frames) for view in views})
         path = _path(features, num_frames)
         if path is None:
@@ -90,6 +104,19 @@ def _numbered(root: Path, path: Path) -> dict[str, Record | str]:
     return {f"{prefix}/{number:04d}": record for number, record in enumerate(records)}
 
 
+def _missing_files(paths: list[Path]) -> Iterator[str]:
+    """Sets of which not all files are here, by what the names of the others say."""
+    there: dict[tuple[Path, str, int], int] = {}
+    for path in paths:
+        match = SHARD.match(path.name)
+        if match is not None and match["count"] is not None:
+            key = path.parent, match["name"], int(match["count"])
+            there[key] = there.get(key, 0) + 1
+    for (_, name, count), found in there.items():
+        if found < count:
+            yield f"{found} of {count} files of '{name}' are here; the episodes of the others are not read"
+
+
 def _rate(path: Path) -> float:
     for name, rate in RATES.items():
         if path.name.startswith(name):
@@ -108,6 +135,18 @@ def _are_pictures(name: str, values: Values) -> bool:
     )
 
 
+def _why_no_view(name: str, values: Values) -> str | None:
+    if "depth" in name:
+        return "it is a depth map"
+    return None if has_colour(values[0]) else "it has one channel"
+
+
+def _are_raw(name: str, values: Values) -> bool:
+    """Whether a feature holds long bytes that are neither pictures nor texts: pictures without a format."""
+    is_bytes = name.startswith(OBSERVATION) and isinstance(values, list) and bool(values)
+    return is_bytes and len(values[0]) >= LEAST_PICTURE and not _are_pictures(name, values)
+
+
 def _path(features: dict[str, Values], num_frames: int) -> Trajectory | None:
     """The tool's path where DROID's names and numbers are found, else None."""
     pose, gripper = features.get(POSE), features.get(GRIPPER)
@@ -121,12 +160,16 @@ def _words(episode_id: str, features: dict[str, Values]) -> str | None:
     """The first instruction that says something; raises EpisodeError where it changes on the way."""
     for name in WORDS:
         values = features.get(name)
-        texts = (
-            [value.decode("utf-8", "replace").strip() for value in values] if isinstance(values, list) else []
-        )
+        texts = _texts(values)
         if len(set(texts)) > 1:
             changes = next(step for step, text in enumerate(texts) if text != texts[0])
             raise EpisodeError(f"{episode_id}: '{name}' changes at step {changes}; cut the episode there")
-        if texts and texts[0]:
+        if texts and texts[0] and not says_nothing(texts[0]):
             return texts[0]
     return None
+
+
+def _texts(values: Values | None) -> list[str]:
+    if not isinstance(values, list):
+        return []
+    return [value.decode("utf-8", "replace").strip() for value in values]
