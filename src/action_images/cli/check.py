@@ -5,12 +5,19 @@ action-images check dataset --html report/check.html --workers 0
 """
 
 from pathlib import Path
-from typing import Annotated
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from action_images.terminal.paths import GivenDataset
 from action_images.terminal.progress import counting
+
+if TYPE_CHECKING:
+    from action_images.episodes.checks.check import Verdict
+
+FEW_EPISODES, MOST_EPISODES = 16, 40
+"""In so many episodes features are followed."""
 
 
 def main(
@@ -20,6 +27,7 @@ def main(
     thumbnails: int = 1000,
     *,
     thorough: bool = False,
+    motion: bool = False,
 ) -> int:
     """Find everything that is wrong with a data set, and look at it.
 
@@ -33,6 +41,8 @@ def main(
         workers: processes that decode; 0 does it in this one.
         thumbnails: show at most so many episodes on the page, the worst first.
         thorough: try other conventions in every episode, not only in 16 and in those that fit worse.
+        motion: hold still cameras against those that the motion of the hand gives, too, as
+            'calibrate from_motion' finds them: in 16 episodes, with --thorough in 40. Takes minutes.
     """
     from rich.table import Table
 
@@ -43,6 +53,8 @@ def main(
 
     with counting("checking") as tell:
         verdict = check_dataset(dataset, workers, tell, thorough=thorough)
+    if motion:
+        _hold_against_motion(dataset, verdict, workers, MOST_EPISODES if thorough else FEW_EPISODES)
     console = PlainConsole()
     views = ", ".join(verdict.views)
     counts = f"{verdict.num_episodes} episodes, {verdict.num_frames} frames at {verdict.fps:g}/s"
@@ -62,3 +74,17 @@ def main(
     save_report(page.with_name(NAME), report)
     console.print(f"thumbnails: {page}; look closer: action-images view {dataset}", soft_wrap=True)
     return 1 if verdict.num_errors else 0
+
+
+def _hold_against_motion(dataset: Path, verdict: "Verdict", workers: int, most: int) -> None:
+    """Add what motion says of the set's own cameras to a verdict."""
+    from action_images.calibration.from_motion.compare import compare_cameras
+    from action_images.episodes.checks.finding import Finding
+
+    with TemporaryDirectory() as folder:
+        compared = compare_cameras(dataset, Path(folder), most=most, num_workers=workers)
+    cause = "the camera, or the tool's poses in its world, are off; 'calibrate from_motion' finds the camera"
+    off = [f"{one.sentence()}; {cause}" for one in compared if one.is_off]
+    verdict.findings += [Finding("warning", "calibration", "", message) for message in off]
+    said = "; ".join(one.sentence() for one in compared if not one.is_off)
+    verdict.verified += f" By motion: {said}." if said else ""

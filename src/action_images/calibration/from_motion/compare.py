@@ -1,0 +1,113 @@
+"""A data set's own cameras, held against those that its motion gives."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from action_images.calibration.from_motion.gather import Followable, Gathered, gather
+from action_images.calibration.from_motion.judge import judge
+from action_images.calibration.from_motion.pinhole import Pinhole
+from action_images.calibration.from_motion.predicted import distance_px, tool_points
+from action_images.calibration.from_motion.search import SetResult, calibrate_from_motion
+from action_images.calibration.from_motion.view import Asked, ViewResult
+from action_images.episodes.dataset import Dataset
+from action_images.geometry import Camera
+
+LEAST_EPISODES = 8
+"""With fewer episodes motion tells too little."""
+LEAST_OFF_PX = 1.0
+"""A camera may draw the tool so far (px of pictures with 256 rows) from where motion has it ..."""
+SURELY = 2.0
+"""... and so many times the predicted error."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """How far (px) a view's own camera draws the tool from where its motion has it; or why nobody knows.
+
+    `predicted_px` is the error of what motion tells, `limit_px` what `off_px` may be.
+    """
+
+    view: str
+    off_px: float = 0.0
+    predicted_px: float = 0.0
+    limit_px: float = 0.0
+    why_not: str | None = None
+
+    @property
+    def is_off(self) -> bool:
+        """Whether the camera, or the tool's poses in its world, are wrong."""
+        return self.why_not is None and self.off_px > self.limit_px
+
+    def sentence(self) -> str:
+        """What is to be said of it."""
+        if self.why_not is not None:
+            return f"{self.view}: its motion does not tell where its camera stands; {self.why_not}"
+        known = f"(known to {self.predicted_px:.1f} px)"
+        drawn = f"its camera draws the tool {self.off_px:.1f} px from where its motion has it {known}"
+        return f"{self.view}: {drawn}"
+
+
+def compare_cameras(path: Path, folder: Path, *, most: int, num_workers: int) -> list[Compared]:
+    """Each calibrated view's own camera against its motion, in at most so many episodes of a set of ours.
+
+    Tracks are kept in `folder`. Raises CalibrationError where nothing can be followed.
+    """
+    own = dict(_own_cameras(Dataset(path)))
+    still = [name for name, camera in own.items() if camera is not None]
+    moved = "it moves, or differs from episode to episode"
+    told = [Compared(name, why_not=moved) for name, camera in own.items() if camera is None]
+    if not still:
+        return told
+    gathered = gather(Followable(path, tuple(still)), folder, num_workers=num_workers, most=most)
+    if len(gathered.episodes) < LEAST_EPISODES:
+        few = f"only {len(gathered.episodes)} episodes could be followed, {LEAST_EPISODES} are needed"
+        return told + [Compared(name, why_not=few) for name in still]
+    return told + list(_compared(gathered, {name: _known(own[name]) for name in still}, num_workers))
+
+
+def _known(camera: Camera | None) -> Camera:
+    assert camera is not None
+    return camera
+
+
+def _own_cameras(dataset: Dataset) -> Iterator[tuple[str, Camera | None]]:
+    """Each calibrated view's camera; None where it is not one still camera in all episodes."""
+    first: dict[str, Camera] = {}
+    others: set[str] = set()
+    for episode in dataset:
+        for view in episode.views:
+            if view.camera is None:
+                continue
+            known = first.setdefault(view.name, view.camera)
+            if view.camera.batch_shape or not _is_same(known, view.camera):
+                others.add(view.name)
+    for name, camera in first.items():
+        yield name, None if name in others else camera
+
+
+def _is_same(one: Camera, other: Camera) -> bool:
+    if one.batch_shape != other.batch_shape or one.size != other.size:
+        return False
+    poses = one.world_from_camera.matrix(), other.world_from_camera.matrix()
+    return torch.allclose(one.intrinsics, other.intrinsics, rtol=1e-4) and torch.allclose(*poses, atol=1e-4)
+
+
+def _compared(gathered: Gathered, own: dict[str, Camera], num_workers: int) -> Iterator[Compared]:
+    asked = {name: Asked(start=Pinhole.of(camera)) for name, camera in own.items()}
+    result = calibrate_from_motion(gathered, asked, search=False, num_workers=num_workers)
+    for view in result.views:
+        yield _of_view(view, result, own[view.view.name])
+
+
+def _of_view(view: ViewResult, result: SetResult, camera: Camera) -> Compared:
+    name = view.view.name
+    refused = [one for one in judge(result) if one.level == "refused" and one.view in (None, name)]
+    if refused or view.predicted is None:
+        return Compared(name, why_not=refused[0].message if refused else "too little moves with the tool")
+    points = tool_points(view.view.paths(view.reading))
+    off = distance_px(Pinhole.of(camera), view.camera, points)
+    limit = max(SURELY * view.predicted.px, LEAST_OFF_PX * max(1.0, camera.size[0] / 256))
+    return Compared(name, off, view.predicted.px, limit)
