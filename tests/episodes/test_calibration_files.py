@@ -161,3 +161,25 @@ def test_the_formats_are_told_where_none_fits(tmp_path):
         read_calibration_file(tmp_path / "a.json")
     with pytest.raises(EpisodeError, match="there is no such calibration file"):
         read_calibration_file(tmp_path / "absent.yaml")
+
+
+@pytest.mark.parametrize("more", ["binning_x: 2\nbinning_y: 2\n", "roi: {x_offset: 40, y_offset: 0}\n"])
+def test_pictures_that_are_binned_or_a_region_are_refused(tmp_path, more):
+    (tmp_path / "left.yaml").write_text(ROS + more)
+    with pytest.raises(EpisodeError, match="binned, or a region"):
+        read_calibration_file(tmp_path / "left.yaml")
+
+
+def test_opencvs_mark_of_a_fisheye_is_followed(tmp_path):
+    (tmp_path / "left.yaml").write_text(
+        OPENCV.replace("data: [ -0.3, 0.1, 0.001, -0.002, 0. ]", "data: [ 0.1, 0, 0, 0, 0 ]")
+    )
+    assert camera_of_file(tmp_path / "left.yaml", None).distortion.model == "radial-tangential"
+    text = (tmp_path / "left.yaml").read_text()
+    (tmp_path / "left.yaml").write_text(text + "fisheye_model: 1\n")
+    assert camera_of_file(tmp_path / "left.yaml", None).distortion.model == "fisheye"
+
+
+def test_poses_in_a_world_of_their_own_say_so(tmp_path):
+    (tmp_path / "chain.yaml").write_text(KALIBR)
+    assert "first camera" in str(read_calibration_file(tmp_path / "chain.yaml")["cam1"].own_world)

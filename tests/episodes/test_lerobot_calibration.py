@@ -271,3 +271,23 @@ def test_a_rotation_that_one_episode_contradicts_is_refused_for_all(tmp_path):
     tool["rotation"] = "rotvec"
     (tmp_path / "calibration.json").write_text(json.dumps({"tool": tool}))
     assert len(open_foreign(tmp_path)[1].ids) == 2
+
+
+def test_a_pose_on_the_hand_is_not_taken_for_one_in_the_world(declared):
+    root, calibration = declared
+    numbers = "{x: 0.5, y: -0.2, z: 0.7, qx: 0, qy: 1, qz: 0, qw: 0}"
+    (root / "eye.yaml").write_text(f"parameters: {{eye_on_hand: true}}\ntransformation: {numbers}\n")
+    calibration["views"]["top"]["world_from_camera"] = {"file": "eye.yaml"}
+    with pytest.raises(EpisodeError, match="stands on the hand: name it as 'tool_from_camera'"):
+        opened(root, calibration)
+
+
+def test_what_nothing_declares_and_what_is_not_read_is_said(declared):
+    root, calibration = declared
+    with_feature(root, "observation.extrinsics.top", [0.0] * 7)
+    (root / "calibration.json").write_text(json.dumps(calibration))
+    said = " ".join(open_foreign(root)[1].remarks)
+    assert "'observation.extrinsics.top' looks like a camera's calibration and is not read" in said
+    calibration["views"]["top"]["world_from_camera"] = {"feature": "observation.extrinsics.top"}
+    (root / "calibration.json").write_text(json.dumps(calibration))
+    assert "looks like" not in " ".join(open_foreign(root)[1].remarks)

@@ -42,7 +42,7 @@ def main(
     if out.suffix != ".json" or out.is_dir():
         raise ActionImagesError(f"{out}: the last one is the cameras file to write; call it .json")
 
-    from action_images.episodes.calibration_files.converted import cameras_of
+    from action_images.episodes.calibration_files.converted import cameras_of, own_worlds
     from action_images.episodes.cameras_file import save_cameras
 
     cameras = cameras_of(sources, straightened=what.straightened)
@@ -52,4 +52,6 @@ def main(
         focal = camera.intrinsics[0, 0].item()
         size = f"{camera.size[0]} x {camera.size[1]} px"
         print(f"{name}: {size}, focal length {focal:.1f} px, at ({x:.3f}, {y:.3f}, {z:.3f}) m")
+    for world in own_worlds(sources):
+        print(f"poses are in {world}")
     print(f"written: {out}")

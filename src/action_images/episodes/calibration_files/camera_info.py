@@ -4,6 +4,7 @@ from pathlib import Path
 
 from action_images.episodes.calibration_files import found
 from action_images.episodes.calibration_files.found import FoundCamera
+from action_images.episodes.episode import EpisodeError
 
 
 def read(path: Path) -> dict[str, FoundCamera] | None:
@@ -13,6 +14,11 @@ def read(path: Path) -> dict[str, FoundCamera] | None:
         return None
     if not isinstance(content["camera_matrix"], dict) or "distortion_model" not in content:
         return None
+    roi = content.get("roi")
+    crop = any(roi.get(name) for name in ("x_offset", "y_offset")) if isinstance(roi, dict) else False
+    if crop or any(content.get(name, 0) not in (0, 1) for name in ("binning_x", "binning_y")):
+        cure = "write the intrinsics of the pictures as they are, without binning and region"
+        raise EpisodeError(f"{path}: its pictures are binned, or a region of the sensor's; {cure}")
     matrix = found.matrix_of(content["camera_matrix"], (3, 3), f"{path}: camera_matrix")
     coefficients = content.get("distortion_coefficients")
     numbers = coefficients.get("data") if isinstance(coefficients, dict) else coefficients

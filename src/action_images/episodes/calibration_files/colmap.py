@@ -11,6 +11,8 @@ from action_images.episodes.episode import EpisodeError
 from action_images.geometry import Pose
 from action_images.geometry.rotation import from_quaternion_xyzw
 
+WORLD = "COLMAP's own world: its scale and axes are the robot's only if the model was aligned to it"
+
 
 def _pinhole(f: float, g: float, x: float, y: float) -> tuple[torch.Tensor, Distortion]:
     return found.pinhole(f, g, x, y), found.NO_DISTORTION
@@ -91,4 +93,4 @@ def _image(fields: list[str], lenses: Mapping[str, FoundCamera]) -> tuple[str, F
     lens = lenses[fields[8]]
     pose = camera_from_world.inverse()
     name = " ".join(fields[9:])
-    return name, FoundCamera(lens.intrinsics, lens.size, lens.distortion, pose)
+    return name, FoundCamera(lens.intrinsics, lens.size, lens.distortion, pose, own_world=WORLD)

@@ -34,13 +34,20 @@ def cameras_of(paths: Sequence[Path], *, straightened: bool = False) -> dict[str
     return {_stem(name): _camera(name, camera, straightened=straightened) for name, camera in found.items()}
 
 
+def own_worlds(paths: Sequence[Path]) -> list[str]:
+    """What is to be said of the worlds of the files' poses, each once."""
+    cameras = [camera for path in paths for camera in read_calibration_file(path).values()]
+    return sorted({camera.own_world for camera in cameras if camera.own_world is not None})
+
+
 def _joined(one: FoundCamera, other: FoundCamera, where: str) -> FoundCamera:
     for field in ("intrinsics", "world_from_camera"):
         if getattr(one, field) is not None and getattr(other, field) is not None:
             raise EpisodeError(f"{where}: an earlier file gave its {field} already; give one file for each")
     lens = one if one.intrinsics is not None else other
     pose = one.world_from_camera if one.world_from_camera is not None else other.world_from_camera
-    return replace(lens, world_from_camera=pose)
+    placed = one if one.world_from_camera is not None else other
+    return replace(lens, world_from_camera=pose, on_hand=placed.on_hand, own_world=placed.own_world)
 
 
 def _camera(name: str, found: FoundCamera, *, straightened: bool) -> Camera:
@@ -54,6 +61,11 @@ def _camera(name: str, found: FoundCamera, *, straightened: bool) -> Camera:
             f"camera '{name}' has a lens and no pose; give the file of its pose too, such as easy_handeye's, "
             "or find it with: action-images calibrate"
         )
+    if found.on_hand:
+        cure = (
+            "a cameras file holds cameras in the base's frame; declare 'tool_from_camera' in calibration.json"
+        )
+        raise EpisodeError(f"camera '{name}' stands on the hand; {cure}")
     if not found.distortion.is_none and not straightened:
         raise EpisodeError(
             f"camera '{name}' has a lens with {found.distortion.model} distortion, and a cameras file holds "

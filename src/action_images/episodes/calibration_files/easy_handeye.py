@@ -29,4 +29,4 @@ def read(path: Path) -> dict[str, FoundCamera] | None:
     settings = parameters if isinstance(parameters, dict) else content
     on_hand = bool(settings.get("eye_on_hand", False))
     pose = Pose(from_quaternion_xyzw(numbers[3:]), numbers[:3])
-    return {"hand" if on_hand else "base": FoundCamera(world_from_camera=pose)}
+    return {"hand" if on_hand else "base": FoundCamera(world_from_camera=pose, on_hand=on_hand)}

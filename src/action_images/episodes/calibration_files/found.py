@@ -53,7 +53,10 @@ class FoundCamera:
     """(height, width) that the intrinsics are for."""
     distortion: Distortion = field(default=NO_DISTORTION)
     world_from_camera: Pose | None = None
-    """The pose in the file's own world, whichever that is."""
+    """The pose in the file's own world, whichever that is; where it is `on_hand` in the hand's frame."""
+    on_hand: bool = False
+    own_world: str | None = None
+    """What is to be said of the world that the pose is in, where it cannot be the robot's base."""
 
 
 def distortion_named(model: object, coefficients: object, where: str) -> Distortion:

@@ -9,6 +9,8 @@ from action_images.episodes.episode import EpisodeError
 from action_images.episodes.readers.folders import as_tensor
 from action_images.geometry import Pose
 
+WORLD = "the frame of the chain's first camera, not the robot's base"
+
 
 def read(path: Path) -> dict[str, FoundCamera] | None:
     """The cameras cam0, cam1 ... in the frame of the first; None where the file is of another format."""
@@ -42,4 +44,5 @@ def _camera(entry: dict[str, Any], world_from_camera: Pose, where: str) -> Found
         found.size_of(height, width, where),
         found.distortion_named(entry.get("distortion_model", "none"), entry.get("distortion_coeffs"), where),
         world_from_camera,
+        own_world=WORLD,
     )

@@ -31,9 +31,15 @@ def read(path: Path) -> dict[str, FoundCamera] | None:
     camera = FoundCamera(
         found.from_integer_centres(intrinsics),
         None if size == (None, None) else found.size_of(*size, str(path)),
-        found.distortion_named("radial-tangential", numbers, str(path)),
+        found.distortion_named(
+            "fisheye" if _is_fisheye(content) else "radial-tangential", numbers, str(path)
+        ),
     )
     return {"camera": camera}
+
+
+def _is_fisheye(content: Mapping[str, Any]) -> bool:
+    return any(bool(content.get(name)) for name in ("fisheye_model", "fisheye"))
 
 
 def _first(content: Mapping[str, Any], names: Sequence[str]) -> Any:

@@ -49,6 +49,8 @@ class Verdict:
     fps: float
     views: tuple[str, ...]
     findings: list[Finding]
+    lacking: str = ""
+    """In one sentence how many episodes have no instruction and no tool path; empty where all have both."""
     verified: str = ""
     """In one line what the pictures could say of cameras, times and tool, and what they could not."""
 
@@ -61,7 +63,7 @@ class Verdict:
     def conclusion(self) -> str:
         """In one line what was looked at, and what the pictures could and could not verify."""
         whole = "" if self.findings else "No error was found in files and numbers. "
-        return whole + self.verified
+        return whole + self.lacking + self.verified
 
 
 def check_dataset(
@@ -96,7 +98,17 @@ def check_dataset(
     findings += check_spans(examined)
     num_frames = sum(result.num_frames for result in examined)
     shape = (len(dataset), num_frames, dataset.fps, dataset.view_names)
-    return Verdict(*shape, findings, verification(examined, dataset.view_names))
+    return Verdict(*shape, findings, lacking(examined), verification(examined, dataset.view_names))
+
+
+def lacking(examined: Sequence[Examined]) -> str:
+    """In one sentence how many episodes have no instruction and no tool path."""
+    words = sum(not result.has_words for result in examined)
+    paths = sum(not result.has_path for result in examined)
+    counts = [
+        f"{count} have no {what}" for count, what in ((words, "instruction"), (paths, "tool path")) if count
+    ]
+    return f"Of {len(examined)} episodes, {' and '.join(counts)}. " if counts else ""
 
 
 def spread_over(count: int, most: int) -> frozenset[int]:

@@ -26,7 +26,8 @@ def examine(dataset: Dataset, index: int, *, tried: bool = True) -> Examined:
 
     `tried` says whether other conventions than the declared ones are tried against its pictures.
     """
-    result = Examined(dataset.ids[index], dataset.length(index), is_spread=tried)
+    has_words = dataset.instruction(index) is not None
+    result = Examined(dataset.ids[index], dataset.length(index), is_spread=tried, has_words=has_words)
     views: list[View] = []
     pictures: dict[str, Tensor] = {}
     paths: list[Trajectory] = []
@@ -41,6 +42,8 @@ def examine(dataset: Dataset, index: int, *, tried: bool = True) -> Examined:
                         result.spans[name] = span
                 elif part is not None:
                     paths.append(part)
+                else:
+                    result.has_path = False
         check_actions(dataset, index, result.say)
     if views:
         check_calibrated(views, dataset, result.say)

@@ -37,6 +37,9 @@ class Examined:
     """Where the tool is in each frame (m), for the same."""
     opening: float | None = None
     """Where the gripper stays in all frames; None where it moves or nothing is known of it."""
+    has_words: bool = True
+    has_path: bool = True
+    """Whether an instruction, and the tool's poses, are known."""
     openings: tuple[float, float] | None = None
     """From the smallest to the largest opening; None where nothing is known of it."""
     evidence: Mapping[str, Evidence] = field(default_factory=dict)

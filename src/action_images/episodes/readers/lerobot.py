@@ -1,5 +1,6 @@
 """LeRobotDataset v3 of other writers: video only, unless calibration.json says where cameras and tool are."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from action_images.episodes.strangers import check_inside
 from action_images.episodes.words import Part, says_nothing
 
 CALIBRATION = "calibration.json"
+LIKE_CAMERA = re.compile(r"extrinsic|intrinsic|cam2base|cam2world|camera_pose|hand_eye", re.IGNORECASE)
 TEXTS = ("string", "language", "large_string")
 """How features are typed that hold words."""
 
@@ -75,6 +77,11 @@ class LeRobot:
             f"feature '{name}': {why}; it is left out"
             for name, why in layout.left_out(self._dataset.info).items()
         ]
+        remarks += [
+            f"feature '{key}' looks like a camera's calibration and is not read; name it in {CALIBRATION}"
+            for key in self._dataset.info["features"]
+            if LIKE_CAMERA.search(key) and not key.startswith(layout.CAMERAS) and not self._names(key)
+        ]
         if self._is_calibrated:
             remarks.append(f"{CALIBRATION} is found: cameras and tool poses are taken from it")
         elif not any(key.startswith(layout.CAMERAS) for key in self._dataset.info["features"]):
@@ -82,6 +89,10 @@ class LeRobot:
         if self._calibration is not None:
             remarks += self._calibration.assumptions
         return remarks + self._remarks_on_words()
+
+    def _names(self, feature: str) -> bool:
+        """Whether calibration.json names a feature."""
+        return self._calibration is not None and self._calibration.names(feature)
 
     def _remarks_on_words(self) -> list[str]:
         texts = [key for key, feature in self._dataset.info["features"].items() if feature["dtype"] in TEXTS]

@@ -1,6 +1,7 @@
 """calibration.json beside a LeRobotDataset: where cameras and tool are, in declared notation."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -52,13 +53,34 @@ class Calibration:
         else:
             self._tool = Tool(content["tool"], dataset, f"{path}: tool") if "tool" in content else None
 
+    def names(self, feature: str) -> bool:
+        """Whether a camera is taken from this feature."""
+        entries = [self._views, *self._episodes.values()]
+        cameras = [camera for views in entries for camera in views.values()]
+        parts = [part for camera in cameras for part in camera.values() if isinstance(part, dict)]
+        return any(part.get("feature") == feature for part in parts)
+
     @property
     def assumptions(self) -> list[str]:
         """What is taken for granted, as nothing declares it."""
         assumed = None if self._tool is None else self._tool.assumed
-        if assumed is None:
-            return []
-        return [f"'rotation' is not declared: the numbers are taken as {assumed}; 'check' tries the others"]
+        others = "'check' tries the others"
+        told = (
+            [f"'rotation' is not declared: the numbers are taken as {assumed}; {others}"] if assumed else []
+        )
+        for name, entry in self._views.items():
+            world = self._own_world(entry)
+            told += [f"{name}: its pose is in {world}"] if world else []
+        return told
+
+    def _own_world(self, entry: Mapping[str, Any]) -> str | None:
+        """What is to be said of the world of a file's pose; a file that cannot be read is refused later."""
+        pose = entry.get("world_from_camera")
+        if not isinstance(pose, dict) or "file" not in pose:
+            return None
+        with suppress(EpisodeError):
+            return self._of_file(pose, "").own_world
+        return None
 
     def trajectory(self, place: int) -> Trajectory | None:
         """The tool's path in an episode; None where no tool is declared."""
@@ -116,10 +138,15 @@ class Calibration:
 
     def _still_pose(self, entry: object, where: str) -> Pose:
         if isinstance(entry, dict):
-            found = self._of_file(entry, where).world_from_camera
-            if found is None:
+            found = self._of_file(entry, where)
+            if found.world_from_camera is None:
                 raise EpisodeError(f"{where}: the file has no pose; name another")
-            return found
+            if found.on_hand != where.endswith("tool_from_camera"):
+                stands = (
+                    "on the hand: name it as 'tool_from_camera'" if found.on_hand else "in the base's frame"
+                )
+                raise EpisodeError(f"{where}: the file's camera stands {stands}")
+            return found.world_from_camera
         return _rigid(as_tensor(entry, (4, 4), where), where)
 
     def _of_file(self, entry: Mapping[str, Any], where: str) -> FoundCamera:
