@@ -1,5 +1,6 @@
 """Import and check: one convention flipped anywhere, and the set is the same or something is said."""
 
+import math
 import re
 import shutil
 from collections.abc import Callable
@@ -97,6 +98,19 @@ def moved(parts: HandSet, *numbers: float) -> None:
     parts.calibration["tool"]["tool_offset"] = offset.tolist()
 
 
+def lose_rows(parts: HandSet, count: int) -> None:
+    """The last rows of the last episode are gone, their pictures are not."""
+    del parts.rows[-count:]
+    parts.episodes[-1]["length"] -= count
+
+
+def turned_about_y(radians: float) -> np.ndarray:
+    turn = np.eye(4)
+    turn[0, 0] = turn[2, 2] = math.cos(radians)
+    turn[0, 2], turn[2, 0] = math.sin(radians), -math.sin(radians)
+    return turn
+
+
 MUTATIONS: dict[str, Mutation] = {
     # info.json
     "fps doubled": in_info(fps=2 * FPS),
@@ -117,6 +131,11 @@ MUTATIONS: dict[str, Mutation] = {
     "names of joints": in_feature(STATE, names=[f"joint_{number}" for number in range(8)]),
     "names of steps": in_feature(STATE, names=["dx", "dy", "dz", "qx", "qy", "qz", "qw", "gripper"]),
     "shape": in_feature(STATE, shape=[7]),
+    "names z first": in_feature(STATE, names=["z", "y", "x", "qx", "qy", "qz", "qw", "gripper"]),
+    "names in mm": in_feature(STATE, names=["x_mm", "y_mm", "z_mm", "qx", "qy", "qz", "qw", "gripper"]),
+    "names by number": in_feature(
+        STATE, names={"axes": {"qw": 3, "x": 0, "y": 1, "z": 2, "qx": 4, "qy": 5, "qz": 6, "grip": 7}}
+    ),
     # meta/episodes
     "episodes exchanged": lambda parts: [
         row.update(episode_index=1 - row["episode_index"]) for row in parts.episodes
@@ -139,10 +158,14 @@ MUTATIONS: dict[str, Mutation] = {
     "task texts exchanged": lambda parts: [
         row.update(task_index=1 - row["task_index"]) for row in parts.tasks
     ],
+    "two texts of one index": lambda parts: parts.tasks.append({"task_index": 0, "task": "dance"}),
     "task_index exchanged": in_rows(lambda row: row.update(task_index=1 - row["task_index"])),
     "task_index beyond": in_rows(lambda row: row.update(task_index=7)),
     "task changes on the way": in_rows(lambda row: row.update(task_index=int(row["frame_index"] > 9))),
     "timestamp one frame late": in_rows(lambda row: row.update(timestamp=row["timestamp"] + 1 / FPS)),
+    "timestamp of a clock": in_rows(lambda row: row.update(timestamp=row["timestamp"] + 1.7e9)),
+    "timestamp half a second late": in_rows(lambda row: row.update(timestamp=row["timestamp"] + 0.5)),
+    "last rows lost": lambda parts: lose_rows(parts, 3),
     "timestamp in ms": in_rows(lambda row: row.update(timestamp=1000 * row["timestamp"])),
     "timestamp of the file": in_rows(lambda row: row.update(timestamp=row["index"] / FPS)),
     "timestamp at another rate": in_rows(lambda row: row.update(timestamp=row["frame_index"] / 15)),
@@ -174,6 +197,10 @@ MUTATIONS: dict[str, Mutation] = {
         row.update({STATE: parts.rows[max(row["index"] - 3, 24 * row["episode_index"])][ACTION]})
         for row in reversed(parts.rows)
     ],
+    "poses 6 cm aside": in_state(lambda numbers: numbers + np.array([0.04, 0.05, 0, 0, 0, 0, 0, 0])),
+    "a pose at the origin": lambda parts: parts.rows[11].update(
+        {STATE: [0.0] * 3 + parts.rows[11][STATE][3:]}
+    ),
     # calibration.json
     "focal lengths doubled": in_camera("intrinsics", scaled(2, 2, 1)),
     "intrinsics doubled": in_camera("intrinsics", lambda matrix: matrix * [[2], [2], [1]]),
@@ -192,6 +219,9 @@ MUTATIONS: dict[str, Mutation] = {
     "camera's z turned about": in_camera("world_from_camera", scaled(1, 1, -1, 1)),
     "camera 15 cm aside": in_camera(
         "world_from_camera", lambda matrix: matrix + 0.15 * np.outer([0, 1, 0, 0], [0, 0, 0, 1])
+    ),
+    "camera turned by 5 degrees": in_camera(
+        "world_from_camera", lambda matrix: matrix @ turned_about_y(math.radians(5))
     ),
     "cameras exchanged": lambda parts: parts.calibration["views"].update(
         left=parts.calibration["views"]["right"], right=parts.calibration["views"]["left"]
@@ -234,6 +264,8 @@ MUTATIONS: dict[str, Mutation] = {
     "pictures late": left_video(lambda video: torch.cat([video[:1], video[:1], video[:-2]])),
     "pictures backwards": left_video(lambda video: video.flip(0)),
     "pictures black": left_video(torch.zeros_like),
+    "pictures stuck": left_video(lambda video: video[np.r_[:12, [12] * 12, 24:36, [36] * 12]]),
+    "each picture twice": left_video(lambda video: video[torch.arange(48) // 2 * 2]),
     "pictures dropped": left_video(lambda video: video[[*range(10), *range(12, 48)]]),
     "views exchanged": lambda parts: parts.videos.update(
         left=parts.videos["right"], right=parts.videos["left"]
