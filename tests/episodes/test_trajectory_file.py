@@ -92,3 +92,10 @@ def test_poses_that_are_not_known_are_null_in_json(tmp_path):
     assert rows[1][:3] == [None] * 3
     with pytest.raises(EpisodeError):
         load_trajectory(tmp_path / "path.json")
+
+
+def test_seven_numbers_that_are_a_pose_without_a_gripper_are_not_taken_for_angles(tmp_path):
+    turns = torch.nn.functional.normalize(torch.rand(5, 4) + 0.1, dim=-1)
+    np.save(tmp_path / "a.npy", torch.cat([torch.rand(5, 3), turns], -1).numpy())
+    with pytest.raises(EpisodeError, match=r"unit length in every row.*add the gripper's opening"):
+        load_trajectory(tmp_path / "a.npy")

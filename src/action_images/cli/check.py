@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from action_images.errors import ActionImagesError
 from action_images.terminal.paths import GivenDataset
-from action_images.terminal.progress import counting
+from action_images.terminal.progress import counting, working
 
 if TYPE_CHECKING:
     from action_images.episodes.checks.check import Verdict
 
-FEW_EPISODES, MOST_EPISODES = 16, 40
+FEW_EPISODES, MOST_EPISODES = 10, 40
 """In so many episodes features are followed."""
 
 
@@ -27,7 +28,7 @@ def main(
     thumbnails: int = 1000,
     *,
     thorough: bool = False,
-    motion: bool = False,
+    motion: bool = True,
 ) -> int:
     """Find everything that is wrong with a data set, and look at it.
 
@@ -42,7 +43,7 @@ def main(
         thumbnails: show at most so many episodes on the page, the worst first.
         thorough: try other conventions in every episode, not only in 16 and in those that fit worse.
         motion: hold still cameras against those that the motion of the hand gives, too, as
-            'calibrate from_motion' finds them: in 16 episodes, with --thorough in 40. Takes minutes.
+            'calibrate from_motion' finds them: in 10 episodes, with --thorough in 40.
     """
     from rich.table import Table
 
@@ -53,7 +54,7 @@ def main(
 
     with counting("checking") as tell:
         verdict = check_dataset(dataset, workers, tell, thorough=thorough)
-    if motion:
+    if motion and not verdict.num_errors:
         _hold_against_motion(dataset, verdict, workers, MOST_EPISODES if thorough else FEW_EPISODES)
     console = PlainConsole()
     views = ", ".join(verdict.views)
@@ -78,11 +79,18 @@ def main(
 
 def _hold_against_motion(dataset: Path, verdict: "Verdict", workers: int, most: int) -> None:
     """Add what motion says of the set's own cameras to a verdict."""
-    from action_images.calibration.from_motion.compare import compare_cameras
+    from action_images.calibration.from_motion.compare import LEAST_EPISODES, compare_cameras
     from action_images.episodes.checks.finding import Finding
 
-    with TemporaryDirectory() as folder:
-        compared = compare_cameras(dataset, Path(folder), most=most, num_workers=workers)
+    if verdict.num_episodes < LEAST_EPISODES:
+        verdict.verified += f" Not held against motion: that needs {LEAST_EPISODES} episodes."
+        return
+    try:
+        with TemporaryDirectory() as folder, working("following the hand"):
+            compared = compare_cameras(dataset, Path(folder), most=most, num_workers=workers)
+    except ActionImagesError as error:
+        verdict.verified += f" Not held against motion: {error}."
+        return
     cause = "the camera, or the tool's poses in its world, are off; 'calibrate from_motion' finds the camera"
     off = [f"{one.sentence()}; {cause}" for one in compared if one.is_off]
     verdict.findings += [Finding("warning", "calibration", "", message) for message in off]

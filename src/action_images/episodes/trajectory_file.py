@@ -48,6 +48,10 @@ def load_trajectory(path: Path | str, columns: Path | None = None) -> Trajectory
     if rows.ndim != 2 or rows.shape[1] not in COLUMNS or not len(rows):
         needs = f"needs at least one row of 7 or 8 numbers ({', '.join(COLUMNS[8])})"
         raise EpisodeError(f"{path}: {needs}, got shape {list(rows.shape)}")
+    if header is None and rows.shape[1] == 7 and _are_quaternions(rows[:, 3:]):
+        told = "the last four of its 7 numbers are of unit length in every row, as a quaternion's are"
+        cure = "add the gripper's opening as an eighth column, or name the columns in a csv"
+        raise EpisodeError(f"{path}: {told}; {cure}")
     rotation = "euler_xyz" if rows.shape[1] == 7 else "quaternion_xyzw"
     try:
         trajectory = Trajectory.from_vector(rows).to(torch.float32)
@@ -56,6 +60,10 @@ def load_trajectory(path: Path | str, columns: Path | None = None) -> Trajectory
     notation = ToolNotation(rotation, closed=0.0, open=1.0)
     _refuse(path, in_poses(rows[:, :-1], notation, said_absolute=True))
     return trajectory
+
+
+def _are_quaternions(numbers: torch.Tensor) -> bool:
+    return len(numbers) > 2 and bool(((numbers.norm(dim=-1) - 1).abs() < 1e-3).all())
 
 
 def _declared(path: Path, columns: Path) -> Trajectory:

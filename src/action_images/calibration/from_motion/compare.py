@@ -1,18 +1,19 @@
 """A data set's own cameras, held against those that its motion gives."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from action_images.calibration.from_motion.gather import Followable, Gathered, gather
+from action_images.calibration.from_motion.gather import Followable, Gathered, choose, gather
 from action_images.calibration.from_motion.judge import judge
 from action_images.calibration.from_motion.pinhole import Pinhole
 from action_images.calibration.from_motion.predicted import distance_px, tool_points
 from action_images.calibration.from_motion.search import SetResult, calibrate_from_motion
 from action_images.calibration.from_motion.view import Asked, ViewResult
 from action_images.episodes.dataset import Dataset
+from action_images.episodes.episode import Episode
 from action_images.geometry import Camera
 
 LEAST_EPISODES = 8
@@ -55,7 +56,9 @@ def compare_cameras(path: Path, folder: Path, *, most: int, num_workers: int) ->
 
     Tracks are kept in `folder`. Raises CalibrationError where nothing can be followed.
     """
-    own = dict(_own_cameras(Dataset(path)))
+    dataset = Dataset(path)
+    wanted = set(choose(dataset.ids, most=most))
+    own = dict(_own_cameras(dataset[place] for place, one in enumerate(dataset.ids) if one in wanted))
     still = [name for name, camera in own.items() if camera is not None]
     moved = "it moves, or differs from episode to episode"
     told = [Compared(name, why_not=moved) for name, camera in own.items() if camera is None]
@@ -65,7 +68,7 @@ def compare_cameras(path: Path, folder: Path, *, most: int, num_workers: int) ->
     if len(gathered.episodes) < LEAST_EPISODES:
         few = f"only {len(gathered.episodes)} episodes could be followed, {LEAST_EPISODES} are needed"
         return told + [Compared(name, why_not=few) for name in still]
-    return told + list(_compared(gathered, {name: _known(own[name]) for name in still}, num_workers))
+    return told + list(compare_gathered(gathered, {name: _known(own[name]) for name in still}, num_workers))
 
 
 def _known(camera: Camera | None) -> Camera:
@@ -73,11 +76,11 @@ def _known(camera: Camera | None) -> Camera:
     return camera
 
 
-def _own_cameras(dataset: Dataset) -> Iterator[tuple[str, Camera | None]]:
+def _own_cameras(episodes: Iterable[Episode]) -> Iterator[tuple[str, Camera | None]]:
     """Each calibrated view's camera; None where it is not one still camera in all episodes."""
     first: dict[str, Camera] = {}
     others: set[str] = set()
-    for episode in dataset:
+    for episode in episodes:
         for view in episode.views:
             if view.camera is None:
                 continue
@@ -95,7 +98,7 @@ def _is_same(one: Camera, other: Camera) -> bool:
     return torch.allclose(one.intrinsics, other.intrinsics, rtol=1e-4) and torch.allclose(*poses, atol=1e-4)
 
 
-def _compared(gathered: Gathered, own: dict[str, Camera], num_workers: int) -> Iterator[Compared]:
+def compare_gathered(gathered: Gathered, own: dict[str, Camera], num_workers: int) -> Iterator[Compared]:
     asked = {name: Asked(start=Pinhole.of(camera)) for name, camera in own.items()}
     result = calibrate_from_motion(gathered, asked, search=False, num_workers=num_workers)
     for view in result.views:
