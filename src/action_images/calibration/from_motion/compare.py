@@ -99,6 +99,7 @@ def _is_same(one: Camera, other: Camera) -> bool:
 
 
 def compare_gathered(gathered: Gathered, own: dict[str, Camera], num_workers: int) -> Iterator[Compared]:
+    """Each view's own camera against what the tracks of these episodes tell."""
     asked = {name: Asked(start=Pinhole.of(camera)) for name, camera in own.items()}
     result = calibrate_from_motion(gathered, asked, search=False, num_workers=num_workers)
     for view in result.views:
