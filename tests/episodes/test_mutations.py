@@ -122,6 +122,7 @@ MUTATIONS: dict[str, Mutation] = {
     "total_episodes": in_info(total_episodes=3),
     "data_path": in_info(data_path="data/{episode_index}.parquet"),
     "video_path": in_info(video_path="videos/{video_key}.mp4"),
+    "one video_path for all": in_info(video_path="videos/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"),
     "splits": in_info(splits={"train": "0:1"}),
     "width and height": in_feature("observation.images.left", shape=[64, 128, 3]),
     "channels first": in_feature("observation.images.left", shape=[3, 96, 96], names=["channels", "h", "w"]),
@@ -270,6 +271,7 @@ MUTATIONS: dict[str, Mutation] = {
     "views exchanged": lambda parts: parts.videos.update(
         left=parts.videos["right"], right=parts.videos["left"]
     ),
+    "one view copied": lambda parts: parts.videos.update(left=parts.videos["right"].clone()),
     "pictures half as large": left_video(lambda video: video[:, :, ::2, ::2]),
 }
 

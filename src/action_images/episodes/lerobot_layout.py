@@ -94,6 +94,10 @@ def read_info(root: Path) -> dict[str, Any]:
         raise EpisodeError(f"{root / INFO}: 'features' does not describe the columns; restore the file")
     for key, feature in described.items():
         _check_feature(root, key, feature)
+    videos = [key for key, feature in described.items() if feature.get("dtype") == "video"]
+    if len(videos) > 1 and "{video_key" not in str(info.get("video_path", VIDEOS)):
+        cure = "all views would be read from one file; put {video_key} into it"
+        raise EpisodeError(f"{root / INFO}: video_path names no {{video_key}}; {cure}")
     return info
 
 

@@ -1,5 +1,8 @@
 """Whether an episode's videos are of the rate and size that the set says, and show what happens."""
 
+from collections.abc import Mapping
+from itertools import combinations
+
 import torch
 from torch import Tensor
 
@@ -12,6 +15,8 @@ from action_images.geometry import Trajectory
 
 LEAST_CONTRAST = 3.0
 """Pictures whose levels (of 255) spread less than this (standard deviation) show nothing."""
+SAME_LEVELS = 0.5
+"""Views whose small copies differ by less, in the mean, show the same."""
 LEAST_STEP_PX = 1.5
 """A step of the tool (px of the small copies) that no picture can show without a change."""
 MOST_NOISE = 6
@@ -42,6 +47,18 @@ def check_contents(view: View, pictures: Tensor, say: Say) -> None:
         level = "black" if float(pictures.float().mean()) < 16 else "of a single colour"
         share = f"{empty} of {len(pictures)} pictures are {level}"
         say("warning", "empty pictures", f"{view.name}: {share}; was the camera on? Leave this view out")
+
+
+def check_copies(pictures: Mapping[str, Tensor], say: Say) -> None:
+    """Two views with the same pictures: one file was copied, or read for both."""
+    for one, other in combinations(pictures, 2):
+        if len(pictures[one]) != len(pictures[other]):
+            continue
+        levels = [pictures[name].to(torch.int16) for name in (one, other)]
+        shows = float(levels[0].float().std()) >= LEAST_CONTRAST
+        if shows and float((levels[0] - levels[1]).abs().float().mean()) < SAME_LEVELS:
+            told = f"{one} and {other} show the same pictures; is one a copy of the other?"
+            say("warning", "copied pictures", told)
 
 
 def check_repeats(view: View, pictures: Tensor, trajectory: Trajectory, say: Say) -> None:
