@@ -9,6 +9,7 @@ calibration.json declares it) or checked. Faults of pictures, cameras and paths 
 
 import argparse
 import json
+import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -127,16 +128,21 @@ def main() -> None:
     for step in range(arguments.sets):
         index = step * STRIDE % arguments.sets * len(dataset) // arguments.sets
         episode = dataset[index]
-        for name, (plant, _) in FAULTS.items():
-            if (episode.id, name) in done or time.monotonic() - began > 60 * arguments.minutes:
-                continue
-            with tempfile.TemporaryDirectory() as folder:
-                with DatasetWriter(Path(folder) / "set", dataset.fps) as writer:
-                    writer.add(episode)
-                plant(Path(folder) / "set")
-                record = {"set": episode.id, "fault": name, "said": messages(Path(folder) / "set")}
-            jsonl.append(arguments.results, record, sync=False)
-            records.append(record)
+        missing = [name for name in FAULTS if (episode.id, name) not in done]
+        if not missing or time.monotonic() - began > 60 * arguments.minutes:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            right = Path(folder) / "right"
+            with DatasetWriter(right, dataset.fps) as writer:
+                writer.add(episode)
+            for name in missing:
+                root = Path(folder) / "planted"
+                shutil.copytree(right, root)
+                FAULTS[name][0](root)
+                record = {"set": episode.id, "fault": name, "said": messages(root)}
+                shutil.rmtree(root)
+                jsonl.append(arguments.results, record, sync=False)
+                records.append(record)
     print("| planted | said | named |\n|---|---|---|")
     for name, (_, words) in FAULTS.items():
         said = [record["said"] for record in records if record["fault"] == name]
