@@ -2,6 +2,7 @@
 
 import json
 import resource
+import sys
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,15 @@ def test_info_of_a_run_reads_its_checkpoints_whole(tmp_path, capsys):
     flipped(path / "tensors.safetensors", -1)
     assert main(["info", str(tmp_path)]) == 2
     assert "step-00000002: is no checkpoint that can be read" in capsys.readouterr().err
+
+
+def test_info_of_a_run_says_what_it_lacks_to_compare_checksums(tmp_path, capsys, monkeypatch):
+    (tmp_path / "recipe.json").write_text('{"preset": "debug"}')
+    monkeypatch.delitem(sys.modules, "action_images.training.checkpoint")
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    assert main(["info", str(tmp_path)]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "not compared with their checksums: needs safetensors, which is not installed" in said
 
 
 def test_a_changed_word_of_the_state_is_refused(tmp_path):

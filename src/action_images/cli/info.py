@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import tyro
 
 from action_images.errors import ActionImagesError
+from action_images.extras import cure_of
 from action_images.terminal.paths import GivenPath
 from action_images.terminal.progress import working
 
@@ -130,8 +131,10 @@ def _models(place: Path) -> Known | None:
 
 def _checked_models(place: Path) -> tuple[str, ...]:
     """Raises ActionImagesError, naming the file, where a file of tensors is damaged."""
-    from action_images.model.index import CHECKSUMS, check_tensors, read_index
-
+    try:
+        from action_images.model.index import CHECKSUMS, check_tensors, read_index
+    except ModuleNotFoundError as missing:
+        return (f"tensors not compared with their checksums: {cure_of(missing) or missing}",)
     index = read_index(place)
     with working("comparing checksums"):
         check_tensors(place, index)
@@ -142,8 +145,11 @@ def _checked_models(place: Path) -> tuple[str, ...]:
 def _checked_run(place: Path) -> tuple[str, ...]:
     """Its checkpoints; raises ActionImagesError, naming it, where one or a folder of models is damaged."""
     from action_images.model.shipped import INDEX
-    from action_images.training.checkpoint import checkpoints, load
 
+    try:
+        from action_images.training.checkpoint import checkpoints, load
+    except ModuleNotFoundError as missing:
+        return (f"checkpoints not compared with their checksums: {cure_of(missing) or missing}",)
     steps = checkpoints(place / "checkpoints")
     with working("comparing checksums"):
         for step in steps:
