@@ -48,16 +48,25 @@ bench: $(INSTALLED)
 gpu: $(INSTALLED)
 	$(BIN)/python bench/gpu.py
 
-# All from nothing: demonstrations, a training run that goes on where it was stopped, the finished models in out/tiny/model.
+# All from nothing: recordings, their frames decoded once, and a run of so many MINUTES; the finished models are in
+# out/tiny/model. Killed at any moment, the same command goes on, in as many sittings as it takes. With more MINUTES a
+# finished run goes on from before its learning rate fell.
+MINUTES ?= 80
+DEMONSTRATIONS ?= 400
+SLIDES ?= 2600
+STACKS ?= 1600
+SECOND_TRIES ?= 500
+PLAY ?= 60
+VALIDATION ?= 20
 RECORD := $(BIN)/action-images record --size 128 --views 4 --every 4 --hold 32
 train-tiny: $(INSTALLED)
-	$(RECORD) --task trained --episodes 400 --actor disturbed --out out/demonstrations
-	$(RECORD) --task slide_block_to_target --episodes 2600 --seed 1000 --actor disturbed --out out/choices
-	$(RECORD) --task stack_blocks --episodes 1600 --seed 1000 --actor disturbed --out out/choices
-	$(RECORD) --task slide_block_to_target stack_blocks --episodes 500 --seed 4000 --actor clumsy --out out/clumsy
-	$(RECORD) --task trained --episodes 60 --actor play --out out/play
-	$(RECORD) --task trained --episodes 20 --seed 900000 --out out/validation
-	cd out && ../$(BIN)/action-images train tiny --out tiny
+	$(RECORD) --task trained --episodes $(DEMONSTRATIONS) --actor disturbed --out out/demonstrations
+	$(RECORD) --task slide_block_to_target --episodes $(SLIDES) --seed 1000 --actor disturbed --out out/choices
+	$(RECORD) --task stack_blocks --episodes $(STACKS) --seed 1000 --actor disturbed --out out/choices
+	$(RECORD) --task slide_block_to_target stack_blocks --episodes $(SECOND_TRIES) --seed 4000 --actor clumsy --out out/clumsy
+	$(RECORD) --task trained --episodes $(PLAY) --actor play --out out/play
+	$(RECORD) --task trained --episodes $(VALIDATION) --seed 900000 --out out/validation
+	cd out && ../$(BIN)/action-images train tiny --out tiny --minutes $(MINUTES) --dtype auto
 
 $(DEMO): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info[:2] == (3, 11) else "the lock file is for Python 3.11; run: make PYTHON=python3.11 $(MAKECMDGOALS)")'

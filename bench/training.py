@@ -2,9 +2,11 @@
 
 The recipe is `tiny` on demonstrations recorded for the purpose. `passes` are forward and backward of its
 denoiser on canvases that are ready, `steps` adds encoding, clipping, optimizer and average, `loop` the loader
-with one worker process on the same cores. Each turn measures the three one after the other on the same steps;
-ratios are the median over turns. `processes` trains with one thread in each of one and two processes: the
-same batch, shared out; the second half of a run.
+with one worker process on the same cores. Each turn measures the three one after the other on the same
+steps; ratios are the median over turns. `ways` runs the loop in several ways by turns in one process, each
+with a worker of its own: as `tiny` once was (cells of 16 px, batches of 16, frames decoded for each sample),
+with one change after the other, and as it is. `processes` trains with one thread in each of one and two
+processes: the same batch, shared out; the second half of a run.
 """
 
 import argparse
@@ -30,6 +32,7 @@ from rich.table import Table
 import action_images.training
 from action_images.benchmarks import find_benchmark
 from action_images.files.atomic import write_json
+from action_images.model.presets import PRESETS
 from action_images.sim import LOOKS, RIGS
 from action_images.sim.record import RecordingConfig, record
 from action_images.training.batches import noised_batches
@@ -39,14 +42,24 @@ from action_images.training.train import Run
 
 CONSOLE = Console()
 TURNS = 5
+SAMPLES_A_TURN = 288
+"""Of each way."""
+BEFORE = {
+    "patch_size": [1, 2, 2],
+    "pixels_per_token": 16,
+    "stem_channels": 48,
+    "motion_channels": 32,
+    "action_channels": 32,
+}
+"""What the network of `tiny` was until 2026-12-01."""
 STEPS = 12
 """Steps of each turn."""
 WARM_STEPS = 40
 """Until most episodes are open and the allocator has settled."""
 
 
-def demonstrations(folder: Path, per_task: int) -> Recipe:
-    """The recipe `tiny` on a few new demonstrations of each task, as `make train-tiny` records them."""
+def demonstrations(folder: Path, per_task: int) -> None:
+    """Record a few demonstrations of each task as `make train-tiny` does."""
     recording = RecordingConfig(
         RIGS["sampled"], LOOKS["train"], 4, (128, 128), every=4, hold=32, actor="disturbed"
     )
@@ -55,8 +68,20 @@ def demonstrations(folder: Path, per_task: int) -> Recipe:
         record(folder, wanted, recording, num_workers=2), "recording", len(wanted), console=CONSOLE
     ):
         pass
-    source = SourceRecipe(folder, 1.0, TINY_MODES, 0.02, NO_TEXT_WHERE_SEEN)
-    return replace(TINY, sources=(source,), validation=(), num_steps=100_000, num_workers=1)
+
+
+def tiny_on(data: Path, root: Path) -> Recipe:
+    """The recipe `tiny` on one data set, of as many steps as are asked for."""
+    source = SourceRecipe(data, 1.0, TINY_MODES, 0.02, NO_TEXT_WHERE_SEEN)
+    return replace(
+        TINY,
+        sources=(source,),
+        validation=(),
+        num_steps=100_000,
+        minutes=None,
+        num_workers=1,
+        frames_cache=root / "frames",
+    )
 
 
 def throughput(recipe: Recipe, out: Path) -> dict[str, Any]:
@@ -94,6 +119,67 @@ def throughput(recipe: Recipe, out: Path) -> dict[str, Any]:
         "loop beyond steps, %": extra_time(rates["loop"], rates["steps"]),
         "threads": torch.get_num_threads(),
     }
+
+
+def ways(recipe: Recipe, root: Path) -> dict[str, Recipe]:
+    """The recipe as it was, with one change after the other, and as it is."""
+    tiny = PRESETS["tiny"]
+    PRESETS["tiny before"] = replace(tiny, transformer={**tiny.transformer, **BEFORE})
+    before = replace(recipe, preset="tiny before", batch_size=16, frames_cache=None)
+    cached = replace(before, frames_cache=root / "frames")
+    small = replace(recipe, batch_size=16)
+    return {
+        "before": before,
+        "and frames cache": cached,
+        "and cells of 32 px, narrow stem": small,
+        f"and batches of {recipe.batch_size}: now": recipe,
+    }
+
+
+def by_turns(recipes: dict[str, Recipe], out: Path) -> list[dict[str, Any]]:
+    """Samples a second of each way's loop, and processor time of all processes a sample.
+
+    Ratios are of the same turn, to the first way.
+    """
+    runs = {
+        name: Run.start(recipe, out / str(number)) for number, (name, recipe) in enumerate(recipes.items())
+    }
+    steps = {name: run.steps() for name, run in runs.items()}
+    rates: dict[str, list[float]] = {name: [] for name in runs}
+    costs: dict[str, list[float]] = {name: [] for name in runs}
+    for turn in track(range(TURNS + 1), "ways", console=CONSOLE):
+        for name, run in runs.items():
+            for step, batches in islice(steps[name], 3):  # what its worker has made ahead
+                run.learn(step, batches)
+            number = max(1, round(SAMPLES_A_TURN / run.recipe.batch_size))
+            begun, used = time.perf_counter(), _processor_seconds()
+            for step, batches in islice(steps[name], number):
+                run.learn(step, batches)
+            if turn:
+                num_samples = number * run.recipe.batch_size
+                rates[name].append(num_samples / (time.perf_counter() - begun))
+                costs[name].append((_processor_seconds() - used) / num_samples)
+    first = next(iter(runs))
+    return [
+        {
+            "way": name,
+            "samples/s": median(rates[name]),
+            "times the first": median(
+                now / then for now, then in zip(rates[name], rates[first], strict=True)
+            ),
+            "processor ms a sample": 1000 * median(costs[name]),
+            "a part of the first's": median(
+                then / now for now, then in zip(costs[name], costs[first], strict=True)
+            ),
+        }
+        for name in runs
+    ]
+
+
+def _processor_seconds() -> float:
+    """Of this process and its workers."""
+    processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    return sum(sum(one.cpu_times()[:2]) for one in processes)
 
 
 def extra_time(rates: list[float], of: list[float]) -> float:
@@ -188,30 +274,44 @@ def main() -> None:
     """Measure and print; `--json` keeps the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--data", type=Path, help="demonstrations that are there already")
     parser.add_argument("--per-task", type=int, default=8, help="demonstrations of each task")
     parser.add_argument(
         "--steps", type=int, default=60, help="steps of each number of processes; 0: leave them out"
     )
     parser.add_argument("--memory-steps", type=int, default=160, help="0: leave it out")
+    parser.add_argument("--ways", action="store_true", help="the ways alone")
     options = parser.parse_args()
     results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
-        recipe = demonstrations(root / "demonstrations", options.per_task)
-        results["throughput"] = [throughput(recipe, root / "throughput")]
-        show(
-            "tiny, mixed modes",
-            [{"what": name, "value": value} for name, value in results["throughput"][0].items()],
-        )
-        if options.memory_steps:
-            results["memory"] = memory(recipe, root / "memory", options.memory_steps)
-            show("memory", results["memory"])
-        if options.steps:
-            results["processes"] = processes(recipe, root, options.steps)
-            show("processes", results["processes"])
+        if options.data is None:
+            demonstrations(root / "demonstrations", options.per_task)
+        recipe = tiny_on(options.data or root / "demonstrations", root)
+        results["ways"] = by_turns(ways(recipe, root), root / "ways")
+        show("ways", results["ways"])
+        if not options.ways:
+            measure_the_rest(recipe, root, options, results)
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         write_json(options.json, results)
+
+
+def measure_the_rest(
+    recipe: Recipe, root: Path, options: argparse.Namespace, results: dict[str, Any]
+) -> None:
+    """All but the ways."""
+    results["throughput"] = [throughput(recipe, root / "throughput")]
+    show(
+        "tiny, mixed modes",
+        [{"what": name, "value": value} for name, value in results["throughput"][0].items()],
+    )
+    if options.memory_steps:
+        results["memory"] = memory(recipe, root / "memory", options.memory_steps)
+        show("memory", results["memory"])
+    if options.steps:
+        results["processes"] = processes(recipe, root, options.steps)
+        show("processes", results["processes"])
 
 
 if __name__ == "__main__":

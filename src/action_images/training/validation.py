@@ -1,5 +1,6 @@
 """Held-out windows judged while training, by the clip generator that policies plan with."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -114,15 +115,29 @@ class Validation:
         return max(1, num_canvases // len(generator.augmentations(mode, self.recipe.num_views)))
 
 
+PLANNING = ("policy", "joint", "second_view")
+"""Modes that plan. What a trial in closed loop hangs on is theirs, where a validation has any."""
+
+
 def score_of(figures: Mapping[str, Mapping[str, float]]) -> float:
-    """The mean over modes of the error at the end of the path (mm), or of the losses if no mode reads a
-    path."""
-    finals = [row["final mm"] for row in figures.values() if "final mm" in row]
+    """What is off (mm) in what a plan is followed for, the mean over modes: the end of the path, and the tool
+    where the gripper opens or closes. Modes that plan count alone, where there are any; of models that read
+    no path the losses count.
+    """
+    planning = {name: row for name, row in figures.items() if name in PLANNING and "final mm" in row}
+    rows = (planning or figures).values()
+    finals = [_mean([row["final mm"], row.get("grip mm", math.nan)]) for row in rows if "final mm" in row]
     losses: list[float] = []
     for row in figures.values():
         losses += [value for name, value in row.items() if name.startswith("loss")]
     scores = finals or losses
     return sum(scores) / len(scores)
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Of those that are numbers."""
+    known = [value for value in values if not math.isnan(value)]
+    return sum(known) / len(known)
 
 
 def figures_of(truth: Sample, predicted: Predicted) -> Figures:
@@ -149,8 +164,17 @@ def _path_errors(truth: Sample, predicted: Predicted) -> Figures:
         "still mm": 1e3 * (translation[:, -1] - translation[:, 0]).norm(dim=-1),
         "path mm": millimetres[:, 1:].mean(-1),
         "path deg": degrees[:, 1:].mean(-1),
+        "grip mm": _at_the_grip(millimetres, true_path.opening),
         "gripper %": 100 * same_opening.float().mean(-1),
     }
+
+
+def _at_the_grip(millimetres: Float[Tensor, "b frame"], opening: Float[Tensor, "b frame"]) -> Tensor:
+    """The error in the frame in which the true gripper first opens or closes (b); NaN where it never does."""
+    is_open = opening > 0.5
+    changes = is_open[:, 1:] != is_open[:, :-1]
+    first = millimetres[:, 1:].gather(1, changes.float().argmax(1, keepdim=True))[:, 0]
+    return torch.where(changes.any(1), first, torch.nan)
 
 
 def _video_errors(truth: Sample, prediction: Prediction) -> Figures:
@@ -169,11 +193,11 @@ def _decibels(images: Tensor, truth: Tensor) -> Float[Tensor, "b"]:
 
 
 def _medians(batches: Sequence[Figures]) -> dict[str, float]:
-    """Over all windows; windows without a figure are left out of its median."""
+    """Over all windows; those without a figure are left out of its median, and a figure that none has too."""
     medians = {}
     for name in batches[0]:
         medians[name] = torch.cat([one[name] for one in batches]).nanmedian().item()
-    return medians
+    return {name: value for name, value in medians.items() if not math.isnan(value)}
 
 
 def _given(truth: Sample, mode: str) -> Sample:
