@@ -48,6 +48,12 @@ bench: $(INSTALLED)
 gpu: $(INSTALLED)
 	$(BIN)/python bench/gpu.py
 
+# An environment of its own for each foreign simulator, in .venv-NAME, and the tests that need it: docs/benchmarks.md.
+env-%:
+	PYTHON=$(PYTHON) scripts/environment $*
+test-env-%: env-%
+	.venv-$*/bin/python -m pytest -p no:cacheprovider tests/benchmarks/test_$*.py
+
 # All from nothing: recordings, their frames decoded once, and a run of so many MINUTES; the finished models are in
 # out/tiny/model. Killed at any moment, the same command goes on, in as many sittings as it takes. With more MINUTES a
 # finished run goes on from before its learning rate fell.

@@ -20,6 +20,7 @@ MODELS = ("data", "model", "view")
 NEEDS = {
     "draw": (),
     "read": (),
+    "envs": (),
     "compare, report, inspect-codec": ("view",),
     "calibrate": ("calibrate",),
     "import, check": ("data",),

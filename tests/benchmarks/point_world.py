@@ -1,6 +1,7 @@
 """A world of another package, as small as can be: a point that cannot turn, seen by one fixed rig."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -81,10 +82,14 @@ class PointEnvironment:
 class PointBenchmark:
     name: str = "point"
     version: str = "0.1"
+    description: str = "a point that goes right"
     requires: tuple[str, ...] = ()
     install: str = "pip install point-world"
+    tried: Mapping[str, str] = field(default_factory=dict)
+    control_hz: float = 20.0
     trained: tuple[str, ...] = ("right", "right-without-expert")
     held_out: tuple[str, ...] = ()
+    suites: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     rigs: tuple[str, ...] = ("front",)
     held_out_rig: str | None = None
     looks: tuple[str, ...] = ()

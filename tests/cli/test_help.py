@@ -85,8 +85,14 @@ def test_the_names_that_options_take_are_those_that_there_are():
         ("read a b --camera c --out d", "read: there is no option --camera; did you mean --cameras?"),
         ("read a b", "read: needs --cameras and --out; see action-images read --help"),
         ("draw --out x", "draw: needs PATH and --cameras; see action-images draw --help"),
-        ("watch --task push_buton", "watch: --task: there is no 'push_buton'; did you mean push_button?"),
-        ("watch --task push_button --rig fixe", "watch: --rig: there is no 'fixe'; did you mean fixed?"),
+        (
+            "watch --task push_buton",
+            "watch: there is no task 'push_buton' in the world 'tabletop'; did you mean push_button?",
+        ),
+        (
+            "watch --task push_button --rig fixe",
+            "watch: the world 'tabletop' has no rig 'fixe'; it has: sampled, fixed",
+        ),
         ("watch --task push_button --size x", "watch: --size: invalid literal for int()"),
         ("train debugg --out x", "train: there is no 'debugg'; did you mean debug?"),
         ("train tiny --out x --preset tinny", "train: --preset: there is no 'tinny'; did you mean tiny?"),

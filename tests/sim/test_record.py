@@ -319,7 +319,11 @@ def test_the_command_records_what_it_is_asked(tmp_path: Path, capsys: pytest.Cap
 
 @pytest.mark.parametrize(
     ("option", "value", "complaint"),
-    [("--task", "juggle", "there is no 'juggle'"), ("--size", "33", "even"), ("--episodes", "0", "seeds")],
+    [
+        ("--task", "juggle", "there is no task 'juggle'"),
+        ("--size", "33", "even"),
+        ("--episodes", "0", "seeds"),
+    ],
 )
 def test_what_cannot_be_recorded_is_refused_in_one_line(
     option: str, value: str, complaint: str, tmp_path: Path, capsys: pytest.CaptureFixture

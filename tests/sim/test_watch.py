@@ -41,4 +41,4 @@ def test_the_film_shows_views_action_images_and_both(tmp_path: Path, capsys: pyt
 
 def test_an_unknown_task_is_refused_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture):
     assert main(["watch", "--task", "juggle", "--out", str(tmp_path)]) == 2
-    assert "there is no 'juggle'" in capsys.readouterr().err
+    assert "there is no task 'juggle'" in capsys.readouterr().err

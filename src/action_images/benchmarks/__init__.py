@@ -5,8 +5,11 @@ from action_images.benchmarks.registry import (
     DEFAULT,
     benchmark_names,
     find_benchmark,
+    missing_modules,
     require_installed,
     require_task,
+    tasks_named,
+    untried,
 )
 from action_images.benchmarks.world_config import WorldConfig
 
@@ -18,6 +21,9 @@ __all__ = [
     "WorldConfig",
     "benchmark_names",
     "find_benchmark",
+    "missing_modules",
     "require_installed",
     "require_task",
+    "tasks_named",
+    "untried",
 ]

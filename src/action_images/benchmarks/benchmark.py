@@ -50,12 +50,19 @@ class Benchmark(Protocol):
     name: str
     version: str
     """Results of different versions are not comparable, so they never share a folder."""
+    description: str
+    """One line: what there is to do, and what the arm cannot."""
     requires: tuple[str, ...]
     install: str
+    tried: Mapping[str, str]
+    """Packages of the simulator, and the versions that this was tried with; others are warned of."""
+    control_hz: float
     trained: tuple[str, ...]
     """The tasks that training may show, written out."""
     held_out: tuple[str, ...]
     """The tasks that no training may show, written out; empty where there are none."""
+    suites: Mapping[str, tuple[str, ...]]
+    """Groups of tasks that have a name of their own, beside `trained` and `held_out`."""
     rigs: tuple[str, ...]
     """Where cameras can stand, by name; the first is the one of training."""
     held_out_rig: str | None

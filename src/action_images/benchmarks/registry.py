@@ -1,9 +1,10 @@
 """Benchmarks by name: those of this package, and those that other packages register."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from difflib import get_close_matches
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 from importlib.util import find_spec
 
 from action_images.benchmarks.benchmark import Benchmark
@@ -18,6 +19,7 @@ DEFAULT = "tabletop"
 BUILT_IN = {
     "tabletop": EntryPoint("tabletop", "action_images.benchmarks.tabletop:TABLETOP", GROUP),
     "paper": EntryPoint("paper", "action_images.benchmarks.tabletop:PAPER", GROUP),
+    "metaworld": EntryPoint("metaworld", "action_images.benchmarks.metaworld:METAWORLD", GROUP),
 }
 
 
@@ -45,9 +47,52 @@ def find_benchmark(name: str) -> Benchmark:
         ) from error
 
 
+def missing_modules(benchmark: Benchmark) -> list[str]:
+    """What `make` needs and is not installed."""
+    return [module for module in benchmark.requires if find_spec(module) is None]
+
+
+def installed_versions(benchmark: Benchmark) -> dict[str, str]:
+    """The versions that are here of the packages with which a benchmark was tried."""
+    found = {}
+    for package in benchmark.tried:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
+
+
+def untried(benchmark: Benchmark) -> str | None:
+    """A sentence where other versions are installed than a benchmark was tried with; None where not."""
+    here = installed_versions(benchmark)
+    others = [f"{name} {has} (tried: {benchmark.tried[name]})" for name, has in here.items()]
+    others = [said for said, name in zip(others, here, strict=True) if here[name] != benchmark.tried[name]]
+    if not others:
+        return None
+    return f"the world '{benchmark.name}' was never tried with {', '.join(others)}; its figures may differ"
+
+
+def tasks_named(benchmark: Benchmark, names: Iterable[str]) -> tuple[str, ...]:
+    """Tasks by their names, or by those of groups: a suite, `trained`, `held_out`, or `all` of both.
+
+    Raises ActionImagesError, with the nearest names, for what is neither.
+    """
+    groups = {
+        **benchmark.suites,
+        "trained": benchmark.trained,
+        "held_out": benchmark.held_out,
+        "all": (*benchmark.trained, *benchmark.held_out),
+    }
+    found: list[str] = []
+    for name in names:
+        if name not in groups:
+            require_task(benchmark, name)
+        found += groups.get(name, (name,))
+    return tuple(dict.fromkeys(found))
+
+
 def require_installed(benchmark: Benchmark) -> None:
     """Raises ActionImagesError, with the line that installs it, where a simulator is not installed."""
-    missing = [module for module in benchmark.requires if find_spec(module) is None]
+    missing = missing_modules(benchmark)
     if missing:
         raise ActionImagesError(
             f"the world '{benchmark.name}' needs {', '.join(missing)}; install with: {benchmark.install}"
@@ -57,7 +102,7 @@ def require_installed(benchmark: Benchmark) -> None:
 def require_task(benchmark: Benchmark, task: str) -> None:
     """Raises ActionImagesError, with the nearest names, where a benchmark has no task of this name."""
     if task not in benchmark.tasks():
-        said = _instead(task, benchmark.tasks())
+        said = _instead(task, (*benchmark.tasks(), *benchmark.suites))
         raise ActionImagesError(f"there is no task '{task}' in the world '{benchmark.name}'{said}")
 
 

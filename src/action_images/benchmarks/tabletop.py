@@ -1,7 +1,7 @@
 """The embedded MuJoCo world as two benchmarks, their trained and held-out tasks written out."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from action_images.benchmarks.benchmark import Box, Seeds
@@ -22,8 +22,11 @@ class TabletopBenchmark:
 
     name: str = "tabletop"
     version: str = "1"
+    description: str = "the embedded world: 12 tasks on a table, with experts, words and looks to draw from"
     requires: tuple[str, ...] = ("mujoco", "gymnasium")
     install: str = "pip install 'action-images[sim]'"
+    tried: Mapping[str, str] = field(default_factory=dict)
+    control_hz: float = 20.0
     trained: tuple[str, ...] = (
         "close_box",
         "close_drawer",
@@ -37,6 +40,7 @@ class TabletopBenchmark:
         "turn_dial",
     )
     held_out: tuple[str, ...] = ("close_laptop", "pick_up_cup")
+    suites: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     rigs: tuple[str, ...] = ("sampled", "fixed", "around", "held_out", "moving")
     held_out_rig: str | None = "held_out"
     looks: tuple[str, ...] = ("train", "wide", "unseen", "checkered")

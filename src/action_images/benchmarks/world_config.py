@@ -4,7 +4,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from action_images.benchmarks.benchmark import Benchmark
-from action_images.benchmarks.registry import DEFAULT, find_benchmark, require_installed, require_task
+from action_images.benchmarks.registry import (
+    DEFAULT,
+    find_benchmark,
+    installed_versions,
+    require_installed,
+    require_task,
+)
 from action_images.errors import ActionImagesError
 from action_images.robot import RepeatableEnvironment
 
@@ -48,7 +54,10 @@ class WorldConfig:
         """The benchmark, its version, and what its rig and look hold, as JSON values."""
         benchmark = self.benchmark
         rig, look = self._seen_by(benchmark)
-        return {"benchmark": [benchmark.name, benchmark.version], **benchmark.seen(rig, look)}
+        versions = installed_versions(benchmark)
+        installed = {"installed": versions} if versions else {}
+        name = [benchmark.name, benchmark.version]
+        return {"benchmark": name, **installed, **benchmark.seen(rig, look)}
 
     def _seen_by(self, benchmark: Benchmark) -> tuple[str, str | None]:
         usual_look = benchmark.looks[0] if benchmark.looks else None

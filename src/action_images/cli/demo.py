@@ -11,19 +11,23 @@ from action_images.errors import ActionImagesError
 from action_images.terminal.paths import OutFolder
 from action_images.terminal.placing import planning_placed
 from action_images.terminal.progress import working
+from action_images.terminal.worlds import DEFAULT_WORLD, chosen_world
 
 if TYPE_CHECKING:
-    from action_images.robot import Observation, Plan, Policy
-    from action_images.sim import Tabletop
+    from action_images.benchmarks import Benchmark
+    from action_images.robot import Observation, Plan, Policy, RepeatableEnvironment
 
+SHOWN = ("reach_target", "push_button", "close_drawer")
+"""The tasks that are shown where none is named."""
 NUM_SCENES_SEARCHED = 500
 
 
 def main(
-    task: tuple[str, ...] = ("reach_target", "push_button", "close_drawer"),
+    task: tuple[str, ...] = (),
+    env: str = DEFAULT_WORLD,
     instruction: str | None = None,
-    rig: Literal["sampled", "held_out", "fixed", "moving"] = "sampled",
-    look: Literal["train", "wide", "unseen", "checkered"] = "train",
+    rig: str | None = None,
+    look: str | None = None,
     scene: int = 0,
     views: int = 2,
     size: int = 128,
@@ -39,11 +43,15 @@ def main(
     executes some of them, and looks again. OUT gets a film of each task and report.html.
 
     Args:
-        task: Names of tasks.
+        task: Names of tasks or of groups of them; three of the embedded world if neither this nor --env is
+            given.
+        env: The world, or WORLD/TASK; 'action-images envs' lists them.
         instruction: What the policy is told instead of the scene's own words, as "reach the green ball"; a
-            scene is looked for in which these words name what the task is about.
-        rig: Where the cameras stand; no camera of training stood where `held_out` ones do.
-        look: Colours, textures and light; `unseen` ones are for judging alone.
+            scene is looked for in which these words name what the task is about. Other worlds take SCENE.
+        rig: Where the cameras stand, those of training if not given; no camera of training stood where
+            `held_out` ones do.
+        look: Colours, textures and light, those of training if not given; `unseen` ones are for
+            judging alone.
         scene: Which scene; none of them was trained on.
         views: How many cameras.
         size: Height and width of what the cameras show in px.
@@ -56,7 +64,6 @@ def main(
     import time
     from dataclasses import replace
 
-    from action_images.benchmarks import DEFAULT, find_benchmark, require_task
     from action_images.control import Execution
     from action_images.evaluation.closed_loop import EvaluationConfig, judge, open_results
     from action_images.evaluation.expert import expert_path
@@ -67,29 +74,26 @@ def main(
     from action_images.policies import Planning, maker_of
     from action_images.reports.filmed_trial import write_filmed_trial
     from action_images.reports.report import write_report
-    from action_images.sim import Tabletop
     from action_images.terminal.console import PlainConsole
 
-    tasks = tuple(dict.fromkeys(task))
-    benchmark = find_benchmark(DEFAULT)
-    for name in tasks:
-        require_task(benchmark, name)
+    usual = SHOWN if env == DEFAULT_WORLD else ()
+    benchmark, tasks = chosen_world(env, task or usual)
     console = PlainConsole()
     planning = Planning(mode="joint", imagine=True, device=device, dtype=dtype)
     planner: Policy = maker_of(policy, planning_placed(policy, planning))()
     if instruction is not None:
         planner = Told(planner, instruction)
     rollout_config = RolloutConfig(Execution(num_steps=execute), benchmark.guard)
-    claim = f"{rig} cameras, look '{look}'"
-    protocol = EvaluationProtocol(claim, tasks, rig=rig, look=look, rollout_config=rollout_config)
+    claim = f"{rig or benchmark.rigs[0]} cameras, look '{look or 'train'}'"
+    protocol = EvaluationProtocol(
+        claim, tasks, benchmark_name=benchmark.name, rig=rig, look=look, rollout_config=rollout_config
+    )
     config = EvaluationConfig("demo", protocol, policy, lambda: planner, views, (size, size))
     results = out / "results"
     # What words do not fit is said before anything is run, and before what is there is replaced.
     seeds = {}
     for name in tasks:
-        world = config.environment(name)
-        assert isinstance(world, Tabletop)
-        seeds[name] = find_scene(world, scene, instruction)
+        seeds[name] = find_scene(config.environment(name), scene, instruction, benchmark=benchmark)
     with alone_in(results):
         _forget(results)
         open_results(results, config)
@@ -133,18 +137,21 @@ def _forget(results: Path) -> None:
     settings.unlink(missing_ok=True)
 
 
-def find_scene(environment: "Tabletop", scene: int, instruction: str | None) -> int:
+def find_scene(
+    environment: "RepeatableEnvironment", scene: int, instruction: str | None, *, benchmark: "Benchmark"
+) -> int:
     """The seed of a scene; of the first from there on that is told as the instruction says, where one is
     given.
 
     Raises ValueError where none of the next scenes fits, or the words are not about this task at all.
     """
-    from action_images.benchmarks import DEFAULT, find_benchmark
+    first = benchmark.seeds.for_judging(scene + 1)[-1]
+    if instruction is None or benchmark.name != DEFAULT_WORLD:
+        return first
+    from action_images.sim import Tabletop
     from action_images.sim.wording import tells
 
-    first = find_benchmark(DEFAULT).seeds.first_for_judging + scene
-    if instruction is None:
-        return first
+    assert isinstance(environment, Tabletop)
     for seed in range(first, first + NUM_SCENES_SEARCHED):
         environment.begin(seed)
         if tells(instruction, environment.trial):

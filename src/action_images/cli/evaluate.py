@@ -1,7 +1,7 @@
 """Judge a policy in closed loop: success with intervals, ceilings beside it, and why each trial failed.
 
 action-images evaluate --policy shipped --out results/shipped
-action-images evaluate --policy ws://127.0.0.1:8000 --out results/served --task push_button --trials 20
+action-images evaluate --policy expert --env metaworld/mt10 --trials 20 --out results/metaworld
 """
 
 from collections.abc import Iterable
@@ -16,6 +16,7 @@ from action_images.policies import Planning
 from action_images.terminal.paths import OutFolder
 from action_images.terminal.placing import planning_placed
 from action_images.terminal.server_options import ServerOptions
+from action_images.terminal.worlds import DEFAULT_WORLD, chosen_world
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -43,8 +44,12 @@ class Conditions:
         "paper_open_loop",
     ] = "in_domain"
     """Under which conditions; docs/evaluation.md says what each claims."""
+    env: str = DEFAULT_WORLD
+    """The world, or WORLD/TASK; 'action-images envs' lists them."""
     task: tuple[str, ...] = ()
-    """Names of tasks, where not all of the protocol's are wanted."""
+    """Names of tasks or of groups of them, where not all of the protocol's are wanted."""
+    rig: str | None = None
+    """Where the cameras stand; the protocol's own if not given."""
     trials: int = 100
     """How many scenes of each task."""
     views: int = 2
@@ -84,7 +89,7 @@ def main(
     films: bool = True,
     ceiling: bool = True,
 ) -> None:
-    """Judge a policy in closed loop in the embedded world.
+    """Judge a policy in closed loop in a simulator.
 
     Writes OUT/trials.jsonl, a line for each trial as it ends; the same command goes on where it was stopped,
     or adds trials. OUT/films has the first success and the first failure of each task. OUT/expert and
@@ -128,19 +133,21 @@ def main(
 def _protocol(on: Conditions, driving: Driving) -> "EvaluationProtocol":
     """The protocol that is asked for, with other tasks, another execution or another guard where asked
     for."""
-    from action_images.benchmarks import find_benchmark, require_task
     from action_images.evaluation.protocols import protocol_named
 
-    protocol = protocol_named(on.protocol)
-    for name in on.task:
-        require_task(find_benchmark(protocol.benchmark_name), name)
-        if name not in protocol.tasks:
-            raise ActionImagesError(
-                f"--task {name}: the protocol {on.protocol} is about {', '.join(protocol.tasks)}; "
-                "choose another --protocol"
-            )
-    tasks = tuple(dict.fromkeys(on.task)) or protocol.tasks
-    return _driven(replace(protocol, tasks=tasks), driving)
+    name, _, group = on.env.partition("/")
+    _, tasks = chosen_world(on.env, on.task)
+    protocol = protocol_named(on.protocol, name)
+    if not (group or on.task):
+        tasks = protocol.tasks
+    other = next((one for one in tasks if one not in protocol.tasks), None)
+    if other is not None:
+        told = ", ".join(protocol.tasks)
+        raise ActionImagesError(
+            f"--task {other}: the protocol {on.protocol} is about {told}; choose another --protocol"
+        )
+    protocol = replace(protocol, tasks=tasks, rig=on.rig or protocol.rig)
+    return _driven(protocol, driving)
 
 
 def _driven(protocol: "EvaluationProtocol", driving: Driving) -> "EvaluationProtocol":

@@ -1,10 +1,10 @@
 """Judge a policy's single plans in held-out scenes: errors, and whether they follow the instruction.
 
 action-images judge-plans --policy shipped --out plans
-action-images judge-plans --policy run/model --task push_button --scenes 50 --rig held_out --out plans
+action-images judge-plans --policy run/model --env metaworld/mt10 --out plans
 """
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -12,6 +12,10 @@ from action_images.errors import ActionImagesError
 from action_images.terminal.paths import OutFolder
 from action_images.terminal.placing import planning_placed
 from action_images.terminal.server_options import ServerOptions
+from action_images.terminal.worlds import DEFAULT_WORLD, chosen_world
+
+if TYPE_CHECKING:
+    from action_images.benchmarks import Benchmark
 
 
 def main(
@@ -19,8 +23,9 @@ def main(
     out: OutFolder,
     task: tuple[str, ...] = (),
     scenes: int = 20,
-    rig: Literal["sampled", "held_out", "fixed"] = "sampled",
-    look: Literal["train", "wide", "unseen", "checkered"] = "train",
+    env: str = DEFAULT_WORLD,
+    rig: str | None = None,
+    look: str | None = None,
     views: int = 2,
     size: int | None = None,
     sampling: str | None = None,
@@ -38,10 +43,11 @@ def main(
     Args:
         policy: a folder of models, `shipped`, ws://HOST:PORT, or one of hold, random.
         out: results folder; one of another policy or other conditions is refused.
-        task: names of tasks; all trained ones if not given.
+        task: names of tasks or of groups of them; all trained ones if not given.
         scenes: how many scenes of each task.
-        rig: where the cameras stand.
-        look: colours and light.
+        env: the world, or WORLD/TASK; 'action-images envs' lists them.
+        rig: where the cameras stand; those of the world's training if not given.
+        look: colours and light; those of the world's training if not given.
         views: how many cameras.
         size: height and width of what the cameras show in px; the models' own if not given.
         sampling: how to sample, by name (docs/model.md); the models' own if not given.
@@ -60,11 +66,14 @@ def main(
         raise ActionImagesError(
             f"--policy {policy}: plans are judged against the expert's; give another policy"
         )
-    asked = _addresses(task, scenes)
+    if scenes < 1:
+        raise ActionImagesError(f"--scenes {scenes}: give at least one")
+    benchmark, names = chosen_world(env, task)
+    asked = _addresses(benchmark, names, scenes)
     planning = planning_placed(policy, Planning(sampling=sampling, device=device, dtype=dtype))
     judged = policy_named(policy, planning, server.access())
     shown = judged.image_size if size is None else (size, size)
-    world = WorldConfig(rig=rig, look=look, num_views=views, size=shown)
+    world = WorldConfig(benchmark.name, rig=rig, look=look, num_views=views, size=shown)
     running = judge_plans(judged.make(), judged.name, world, asked, out=out)
     for _ in track(running, "judging", len(asked), console=PlainConsole(stderr=True)):
         pass
@@ -74,16 +83,8 @@ def main(
     print(table, end="")
 
 
-def _addresses(tasks: tuple[str, ...], num_scenes: int) -> list[tuple[str, int]]:
+def _addresses(benchmark: "Benchmark", names: tuple[str, ...], num_scenes: int) -> list[tuple[str, int]]:
     """Scene by scene, so that a run that is stopped has judged all tasks alike."""
-    from action_images.benchmarks import DEFAULT, find_benchmark, require_task
-
-    if num_scenes < 1:
-        raise ActionImagesError(f"--scenes {num_scenes}: give at least one")
-    benchmark = find_benchmark(DEFAULT)
-    names = tuple(dict.fromkeys(tasks)) or benchmark.trained
-    for name in names:
-        require_task(benchmark, name)
     addresses = []
     for seed in benchmark.seeds.for_judging(num_scenes):
         addresses += [(name, seed) for name in names]

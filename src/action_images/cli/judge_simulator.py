@@ -13,6 +13,7 @@ import tyro
 from action_images.errors import ActionImagesError
 from action_images.terminal.model_options import ModelOptions
 from action_images.terminal.paths import OutFolder
+from action_images.terminal.worlds import DEFAULT_WORLD, chosen_world
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -28,6 +29,7 @@ def main(
     policy: tuple[str, ...] = ("hold", "random"),
     offsets_mm: tuple[float, ...] = (0.0, 20.0, 50.0, 100.0),
     task: tuple[str, ...] = (),
+    env: str = DEFAULT_WORLD,
     trials: int = 20,
     views: int = 2,
     seed: int = 0,
@@ -44,14 +46,14 @@ def main(
         out: folder to write to; one for each model.
         policy: folders of models, `shipped`, `hold` or `random`.
         offsets_mm: also the expert with its path moved aside by so much, once for each of these.
-        task: names of tasks; all trained ones if not given.
+        task: names of tasks or of groups of them; all trained ones if not given.
+        env: the world, or WORLD/TASK; 'action-images envs' lists them.
         trials: how many scenes of each task.
         views: how many cameras.
         seed: of the model's noise and of the policies'.
     """
     from dataclasses import asdict, replace
 
-    from action_images.benchmarks import find_benchmark, require_task
     from action_images.evaluation.protocols import protocol_named
     from action_images.evaluation.simulator_fidelity import fidelity
     from action_images.evaluation.simulator_pairs import load_pairs
@@ -60,14 +62,14 @@ def main(
 
     if trials < 1 or views < 1:
         raise ActionImagesError(f"--trials {trials}, --views {views}: give at least one of each")
-    protocol = protocol_named("in_domain")
-    tasks = tuple(dict.fromkeys(task)) or protocol.tasks
-    for name in tasks:
-        require_task(find_benchmark(protocol.benchmark_name), name)
+    benchmark, tasks = chosen_world(env, task)
+    protocol = protocol_named("in_domain", benchmark.name)
     models = models.placed()
     policies = _policies(policy, offsets_mm, seed, models)
     scenes = replace(protocol, tasks=tasks).addresses(trials)
     settings = {"model": models.name, "views": views, "seed": seed, "sampling": models.sampling}
+    if benchmark.name != DEFAULT_WORLD:
+        settings |= {"world": benchmark.name}
     _run(out, policies, scenes, models, settings)
     asked = set(product(policies, scenes))
     made = fidelity([pair for pair in load_pairs(out) if (pair.key[0], pair.key[1:]) in asked])
@@ -96,7 +98,8 @@ def _run(
     from action_images.files.settings import keep_settings
     from action_images.terminal.console import PlainConsole
 
-    generator, protocol = models.generator(), protocol_named("in_domain")
+    protocol = protocol_named("in_domain", settings.get("world", DEFAULT_WORLD))
+    generator = models.generator()
     world = protocol.world(num_views=settings["views"], size=generator.clips.size)
     imagine = partial(_imagined, generator, settings["seed"])
     worlds = BothWorlds(world, imagine, rollout_config=protocol.rollout_config)

@@ -1,64 +1,71 @@
-"""Record an expert's demonstrations in the embedded world as a data set.
+"""Record an expert's demonstrations in a simulator as a data set.
 
-action-images record --task push_button --episodes 20 --out demonstrations
 action-images record --task trained --episodes 400 --views 4 --actor disturbed --out demonstrations
+action-images record --env metaworld/mt10 --episodes 100 --out metaworld
 """
 
 import os
 from typing import TYPE_CHECKING, Literal
 
 from action_images.errors import ActionImagesError
-from action_images.terminal.choices import TaskOrTrained
 from action_images.terminal.paths import OutFolder
 from action_images.terminal.placing import planning_placed
+from action_images.terminal.worlds import DEFAULT_WORLD, chosen_world
+
+Actor = Literal["expert", "disturbed", "clumsy", "corrected", "play"]
 
 if TYPE_CHECKING:
+    from action_images.benchmarks import WorldConfig
     from action_images.episodes.dataset import DatasetWriter
-    from action_images.sim.record import RecordingConfig
+    from action_images.sim.record import Attempt, Recording
 
 
 def main(
-    task: tuple[TaskOrTrained, ...],
     episodes: int,
     out: OutFolder,
+    task: tuple[str, ...] = (),
+    env: str = DEFAULT_WORLD,
     views: int = 2,
     size: int = 128,
-    rig: Literal["fixed", "sampled", "around", "held_out", "moving"] = "sampled",
-    look: Literal["train", "wide", "unseen", "checkered"] = "train",
+    rig: str | None = None,
+    look: str | None = None,
     seed: int = 0,
     workers: int = os.cpu_count() or 1,
     crf: int = 18,
     every: int = 4,
     hold: int = 32,
-    actor: Literal["expert", "disturbed", "clumsy", "corrected", "play"] = "expert",
+    actor: Actor = "expert",
     policy: str | None = None,
     device: str = "auto",
     dtype: Literal["auto", "float32", "bfloat16"] = "float32",
 ) -> None:
-    """Record an expert's demonstrations in the embedded world as a data set, OUT, in the LeRobot v3 format.
+    """Record an expert's demonstrations in a simulator as a data set, OUT, in the LeRobot v3 format.
 
     Can be stopped at any time: the same command goes on where it stopped, and ends with the same bytes. More
     tasks and seeds may be added with the same cameras, look, actor and quality; others want another folder.
 
+    Where the tool was is stored, and what the arm was told: a recipe's `drawn` chooses which is learnt.
+
     Args:
-        task: Names of tasks, or `trained` for the ten that training may show, or `paper` for the seventeen
-            of the paper's tasks that it may show.
         episodes: How many seeds of each task; a demonstration that fails is left out and counted.
         out: The data set's folder, made or added to.
+        task: Names of tasks or of groups of them; `trained`, all that training may show, if not given.
+        env: The world, or WORLD/TASK; 'action-images envs' lists them.
         views: How many cameras.
         size: Height and width of the images in px, even.
-        rig: Where the cameras stand.
-        look: Colours and light; `wide` draws textures, light, cameras and sizes of furniture too.
-        seed: The first seed; stay below 1000000, where the seeds for evaluation begin.
+        rig: Where the cameras stand; those of the world's training if not given.
+        look: Colours and light, those of the world's training if not given; `wide` of the embedded world draws
+            textures, light, cameras and sizes of furniture too.
+        seed: The first seed; stay below the world's seeds for evaluation, 1000000 in the embedded one.
         workers: How many processes simulate and render.
         crf: H.264 quality of the videos, 0 (best) to 51.
         every: A frame is recorded every so many control steps of 1/20 s; 4, as the recipes expect it, are 5
             frames a second.
         hold: For how many control steps the expert keeps still in the end, so that models learn to stop.
-        actor: The task's `expert`; `disturbed`: the expert, mostly pushed aside once and recorded from there
-            on; `play`: motions of chance without an instruction; `clumsy`: the expert after a first attempt
-            that went wrong, recorded from where that is given up; `corrected`: the expert after a policy's
-            trial that failed, recorded from its end.
+        actor: The task's `expert`. The embedded world has more: `disturbed`, the expert, mostly pushed aside
+            once and recorded from there on; `play`, motions of chance without an instruction; `clumsy`, the
+            expert after a first attempt that went wrong, recorded from where that is given up; `corrected`,
+            the expert after a policy's trial that failed, recorded from its end.
         policy: whom `corrected` corrects: a folder of models, or `shipped`. It looks through the first two
             cameras. Give each policy a data set of its own, and scenes (`--seed`) that it was not trained on.
         device: Where that policy runs: cuda, cuda:1, mps, cpu; auto takes the first of these that is there.
@@ -75,16 +82,15 @@ def main(
         TimeRemainingColumn,
     )
 
-    from action_images.benchmarks import DEFAULT, find_benchmark
+    from action_images.benchmarks import WorldConfig
     from action_images.episodes.dataset import DatasetWriter
     from action_images.evaluation.dagger import PolicyAttempt
     from action_images.evaluation.protocols import protocol_named
     from action_images.policies import Planning, maker_of, name_of
-    from action_images.sim import LOOKS, RIGS, find_task
-    from action_images.sim.record import RecordingConfig, record
+    from action_images.sim.record import record
     from action_images.terminal.console import PlainConsole
 
-    benchmark = find_benchmark(DEFAULT)
+    benchmark, names = chosen_world(env, task)
     last_seed, num_seeds = seed + episodes - 1, benchmark.seeds.first_for_judging
     if episodes < 1 or seed < 0 or last_seed >= num_seeds:
         raise ActionImagesError(
@@ -92,13 +98,6 @@ def main(
         )
     if size % 2:
         raise ActionImagesError(f"--size is {size}; H.264 needs an even one")
-    groups = {"trained": benchmark.trained, "paper": find_benchmark("paper").trained}
-    named: list[str] = []
-    for given in task:
-        named += groups.get(given, (given,))
-    names = tuple(dict.fromkeys(named))
-    for name in names:
-        find_task(name)
     if every < 1 or hold < 0:
         raise ActionImagesError(f"--every is at least 1 and --hold at least 0, got {every} and {hold}")
     attempt, planning = None, Planning(device=device, dtype=dtype)
@@ -116,23 +115,15 @@ def main(
         make = maker_of(policy, planning)
         make()  # here too, so that what is wrong is said once
         attempt = PolicyAttempt(make, protocol_named("in_domain").rollout_config)
-    recording = RecordingConfig(
-        RIGS[rig],
-        LOOKS[look],
-        num_views=views,
-        size=(size, size),
-        every=every,
-        hold=hold,
-        actor=actor,
-        attempt=attempt,
-    )
+    world = WorldConfig(benchmark.name, rig=rig, look=look, num_views=views, size=(size, size))
+    recording = _recording(world, every=every, hold=hold, actor=actor, attempt=attempt)
     wanted = list(product(names, range(seed, seed + episodes)))
     with DatasetWriter(out, recording.fps) as writer:
         num_there = sum(recording.episode_id(*one) in writer.ids for one in wanted)
         settings = {
             "actor": actor,
-            "rig": rig,
-            "look": look,
+            "rig": world.rig or benchmark.rigs[0],
+            "look": world.look or (benchmark.looks[0] if benchmark.looks else None),
             "views": views,
             "size": size,
             "every": every,
@@ -167,7 +158,35 @@ def main(
         console.print(f"{len(failed)} experts {why}", style="yellow")
 
 
-def _keep_settings(writer: "DatasetWriter", recording: "RecordingConfig", settings: dict) -> None:
+def _recording(
+    world: "WorldConfig", *, every: int, hold: int, actor: "Actor", attempt: "Attempt | None"
+) -> "Recording":
+    """What is recorded; raises ActionImagesError for an actor that another world does not have."""
+    from action_images.benchmarks.record import WorldRecording
+    from action_images.benchmarks.tabletop import TabletopBenchmark
+    from action_images.sim import LOOKS, RIGS
+    from action_images.sim.record import RecordingConfig
+
+    if not isinstance(world.benchmark, TabletopBenchmark):
+        if actor != "expert":
+            raise ActionImagesError(
+                f"--actor {actor} is of the embedded world alone; leave it out for the expert of "
+                f"'{world.benchmark_name}'"
+            )
+        return WorldRecording(world, every=every, hold=hold)
+    return RecordingConfig(
+        RIGS[world.rig or "sampled"],
+        LOOKS[world.look or "train"],
+        num_views=world.num_views,
+        size=world.size,
+        every=every,
+        hold=hold,
+        actor=actor,
+        attempt=attempt,
+    )
+
+
+def _keep_settings(writer: "DatasetWriter", recording: "Recording", settings: dict) -> None:
     """Refuse to go on with other cameras or another actor under the same ids; sets from before this was
     written down are taken."""
     from action_images.files.settings import keep_settings

@@ -1,24 +1,30 @@
 """Measure each task's ceiling: experts' paths executed as they are and after a round trip through video.
 
-action-images replay --task push_button
 action-images replay --task all --trials 50 --sizes 128 256 --json ceilings.json
+action-images replay --env metaworld/mt10 --sizes 128 --fps 20 5 --path reached told
 """
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from action_images.errors import ActionImagesError
-from action_images.terminal.choices import TaskOrAll
+from action_images.terminal.worlds import DEFAULT_WORLD, chosen_world
+
+if TYPE_CHECKING:
+    from action_images.benchmarks import Benchmark
 
 
 def main(
-    task: tuple[TaskOrAll, ...] = ("all",),
+    task: tuple[str, ...] = (),
     trials: int = 20,
     sizes: tuple[int, ...] = (64, 128, 256),
+    env: str = DEFAULT_WORLD,
+    fps: tuple[float, ...] = (),
+    path: tuple[Literal["reached", "told"], ...] = ("reached",),
     views: int = 2,
-    rig: Literal["fixed", "sampled", "around", "held_out", "moving"] = "sampled",
-    seed: int = 1_000_000,
+    rig: str | None = None,
+    seed: int | None = None,
     workers: int = os.cpu_count() or 1,
     crf: int = 18,
     json: Path | None = None,
@@ -27,62 +33,90 @@ def main(
 
     The expert's trajectory is executed as recorded, and after being drawn, stored as 8-bit H.264 and read
     back at each size. Ends with code 1 where the round trip at 128 px loses more than 2 points of success
-    over all tasks.
+    over all tasks of the embedded world.
 
     Args:
-        task: Names of tasks, or `all`, or `paper` for kin of all tasks of the paper.
+        task: Names of tasks or of groups of them; `all` if not given.
         trials: How many seeds of each task.
         sizes: Heights and widths of the video in px, even.
+        env: The world, or WORLD/TASK; 'action-images envs' lists them.
+        fps: Frames a second of the video; the arm's own control rate if not given. At lower rates the path is
+            taken to control steps as a model's plan is.
+        path: What is drawn: where the tool was (`reached`), where the arm was told to bring it (`told`), or
+            both.
         views: How many cameras.
-        rig: Where the cameras stand.
-        seed: The first seed; those for evaluation begin at 1000000.
+        rig: Where the cameras stand; those of the world's training if not given.
+        seed: The first seed; the world's first one for evaluation if not given.
         workers: How many processes simulate.
         crf: H.264 quality, 0 (best) to 51.
         json: Also write the figures to this file.
     """
     from rich.progress import track
 
-    from action_images.benchmarks import WorldConfig, find_benchmark, require_task
+    from action_images.benchmarks import WorldConfig
     from action_images.evaluation.ceiling import Gate, run_trials, summarise
     from action_images.terminal.console import PlainConsole
 
-    if trials < 1 or seed < 0 or not sizes or any(size % 2 or size < 16 for size in sizes):
+    benchmark, names = chosen_world(env, task, usual="all")
+    first = benchmark.seeds.first_for_judging if seed is None else seed
+    if trials < 1 or first < 0 or not sizes or any(size % 2 or size < 16 for size in sizes):
         raise ActionImagesError(
-            f"--trials {trials}, --seed {seed}, --sizes {sizes}: give at least one trial, seeds from 0, even "
-            "sizes from 16 px"
+            f"--trials {trials}, --seed {first}, --sizes {sizes}: give at least one trial, seeds from 0, "
+            "even sizes from 16 px"
         )
-    world = WorldConfig(rig=rig, num_views=views)
-    groups = {"all": world.benchmark, "paper": find_benchmark("paper")}
-    named: list[str] = []
-    for given in task:
-        group = groups.get(given)
-        named += (given,) if group is None else (*group.trained, *group.held_out)
-    names = tuple(dict.fromkeys(named))
-    for name in names:
-        require_task(world.benchmark, name)
-    gate = Gate(world, sizes=sizes, crf=crf)
+    if any(not 0 < rate <= benchmark.control_hz for rate in fps):
+        raise ActionImagesError(f"--fps {fps}: a rate lies above 0 and up to {benchmark.control_hz:g}")
+    if seed is None:
+        benchmark.seeds.for_judging(trials)
+    world = WorldConfig(benchmark.name, rig=rig, num_views=views)
+    gate = Gate(world, sizes=sizes, crf=crf, rates=_rates(fps, benchmark), paths=path)
     console, everything, ceilings = PlainConsole(), [], []
-    for name in names:
-        runs = run_trials(name, range(seed, seed + trials), gate, num_workers=workers)
+    for name in _with_experts(names, world, console):
+        runs = run_trials(name, range(first, first + trials), gate, num_workers=workers)
         done = list(track(runs, description=f"{name:<22}", total=trials, console=console))
         everything += done
         ceilings.append(summarise(name, done))
     total = summarise("all", everything)
-    console.print(_table([*ceilings, total], sizes))
+    console.print(_table([*ceilings, total]))
     if json is not None:
         _write(json, [*ceilings, total])
-    if "128" not in total.num_succeeded:
+    if "128" not in total.num_succeeded or benchmark.name != DEFAULT_WORLD:
         return 0
     console.print(f"At 128 px the round trip loses {total.lost('128'):.1f} points; up to 2 are allowed.")
     return int(total.lost("128") > 2)
 
 
-def _table(ceilings: list, sizes: tuple[int, ...]):
+def _rates(fps: tuple[float, ...], benchmark: "Benchmark") -> tuple[float | None, ...]:
+    """None stands for the arm's own rate."""
+    return tuple(None if rate == benchmark.control_hz else rate for rate in fps) or (None,)
+
+
+def _with_experts(names: tuple[str, ...], world, console) -> list[str]:
+    """The tasks that have an expert; the others are said to have no ceiling.
+
+    Raises ActionImagesError where none is left.
+    """
+    having = []
+    for name in names:
+        environment = world.environment(name)
+        environment.begin(world.benchmark.seeds.first_for_judging)
+        if environment.expert() is None:
+            console.print(f"{name}: has no expert, so it has no ceiling: left out")
+        else:
+            having.append(name)
+        environment.close()
+    if not having:
+        raise ActionImagesError("none of these tasks has an expert, so there is no ceiling; choose others")
+    return having
+
+
+def _table(ceilings: list):
     from rich.table import Table
 
-    ways = {"expert": "expert", "recorded": "recorded", **{str(size): f"{size} px" for size in sizes}}
+    ways = {name: _heading(name) for name in ceilings[-1].num_succeeded}
     table = Table(
-        title="success % (95 % Wilson interval), and the median position error of what was read back",
+        title="success % (95 % Wilson interval), at any step where that differs, "
+        "and the median position error of what was read back",
         show_lines=True,
     )
     for heading in ("task", "trials", *ways.values()):
@@ -92,9 +126,17 @@ def _table(ceilings: list, sizes: tuple[int, ...]):
     return table
 
 
+def _heading(way: str) -> str:
+    size, _, rest = way.partition(" ")
+    return f"{size} px {rest}".strip() if size.isdigit() else way
+
+
 def _cell(ceiling, way: str) -> str:
     low, high = ceiling.interval(way)
-    cell = f"{100 * ceiling.num_succeeded[way] / ceiling.num_trials:.1f}\n({100 * low:.0f}-{100 * high:.0f})"
+    succeeded, touched = ceiling.num_succeeded[way], ceiling.num_touched[way]
+    cell = f"{100 * succeeded / ceiling.num_trials:.1f}\n({100 * low:.0f}-{100 * high:.0f})"
+    if touched != succeeded:
+        cell += f"\nany step {100 * touched / ceiling.num_trials:.1f}"
     return f"{cell}\n{ceiling.error_mm[way]:.2f} mm" if way in ceiling.error_mm else cell
 
 

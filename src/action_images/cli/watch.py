@@ -1,68 +1,71 @@
-"""Watch an expert in the embedded world: a video of views and action images, and a contact sheet.
+"""Watch an expert in a simulator: a video of views and action images, and a contact sheet.
 
 action-images watch --task pick_and_lift
-action-images watch --task all --seed 7 --out films
+action-images watch --env metaworld/door-open-v3 --path told
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from action_images.errors import ActionImagesError
-from action_images.terminal.choices import TaskOrAll
 from action_images.terminal.paths import OutFolder
 from action_images.terminal.progress import working
+from action_images.terminal.worlds import DEFAULT_WORLD, chosen_world
+
+if TYPE_CHECKING:
+    from action_images.robot import RepeatableEnvironment
 
 
 def main(
-    task: TaskOrAll,
+    task: tuple[str, ...] = (),
     out: OutFolder = Path("watch"),
+    env: str = DEFAULT_WORLD,
     seed: int = 0,
     views: int = 2,
     size: int = 256,
-    rig: Literal["fixed", "sampled", "around", "held_out", "moving"] = "sampled",
-    look: Literal["train", "wide", "unseen", "checkered"] = "train",
+    rig: str | None = None,
+    look: str | None = None,
+    path: Literal["reached", "told"] = "reached",
     columns: int = 6,
 ) -> None:
-    """Watch an expert in the embedded world.
+    """Watch an expert in a simulator.
 
     Writes OUT/<task>_<seed>.mp4, for each camera a row of view | action image | overlay, and the same as a
     contact sheet, OUT/<task>_<seed>.png.
 
     Args:
-        task: A task's name, or `all`, or `paper` for kin of all tasks of the paper.
+        task: Names of tasks or of groups of them, such as `all`; given here or in --env.
         out: Folder to write to.
+        env: The world, or WORLD/TASK; 'action-images envs' lists them.
         seed: Which trial.
         views: How many cameras.
         size: Height and width of each view in px, even.
-        rig: Where the cameras stand.
-        look: Colours and light.
+        rig: Where the cameras stand; those of the world's training if not given.
+        look: Colours and light; those of the world's training if not given.
+        path: What the action images show: where the tool was, or where the arm was told to bring it.
         columns: How many moments the contact sheet shows.
     """
-    from action_images.benchmarks import find_benchmark
+    from action_images.benchmarks import WorldConfig
     from action_images.files.lock import alone_in
-    from action_images.sim import LOOKS, RIGS, TASKS, find_task
-    from action_images.sim.record import RecordingConfig
     from action_images.terminal.console import PlainConsole
 
+    if not task and "/" not in env:
+        raise ActionImagesError("say what to watch: give --task, or --env WORLD/TASK")
     if size % 2 or columns < 2:
         raise ActionImagesError(
             f"--size {size}, --columns {columns}: H.264 needs an even size, a contact sheet at least two "
             "columns"
         )
-    recording = RecordingConfig(RIGS[rig], LOOKS[look], num_views=views, size=(size, size))
-    paper = find_benchmark("paper")
-    groups = {"all": tuple(TASKS), "paper": (*paper.trained, *paper.held_out)}
-    names = groups.get(task, (task,))
-    for name in names:
-        find_task(name)
+    benchmark, names = chosen_world(env, task, usual="all")
+    world = WorldConfig(benchmark.name, rig=rig, look=look, num_views=views, size=(size, size))
     with alone_in(out):
         for name in names:
             with working(f"filming {name}"):
-                said = _film(name, seed, recording, out / f"{name}_{seed}", columns)
+                said = _film(world.environment(name), seed, path, out / f"{name}_{seed}", columns)
             PlainConsole().print(said, soft_wrap=True)
 
 
-def _film(name: str, seed: int, recording, path: Path, columns: int) -> str:
+def _film(environment: "RepeatableEnvironment", seed: int, shown: str, path: Path, columns: int) -> str:
     from itertools import product
 
     import torch
@@ -70,16 +73,20 @@ def _film(name: str, seed: int, recording, path: Path, columns: int) -> str:
     from action_images.codec import draw_uint8
     from action_images.codec.overlay import overlay
     from action_images.episodes.video import write_video
+    from action_images.evaluation.expert import expert_steps
     from action_images.geometry import Trajectory
     from action_images.reports.pictures import contact_sheet, save_png
-    from action_images.sim import demonstrate
     from action_images.structs import stack
 
-    environment = recording.environment(name)
-    seen = stack([environment.reset(seed), *(environment.observation() for _ in demonstrate(environment))])
+    observations, told = [environment.reset(seed)], [environment.state().told]
+    for _ in expert_steps(environment):
+        observations.append(environment.observation())
+        told.append(environment.state().told)
+    seen = stack(observations)
+    poses = stack(told).to(torch.float32) if shown == "told" else seen.world_from_tool
     video = seen.images.transpose(0, 1)
     drawn = draw_uint8(
-        Trajectory(seen.world_from_tool, seen.opening),
+        Trajectory(poses, seen.opening),
         stack([seen.cameras[:, view] for view in range(len(video))]),
     )
     both = overlay(video, drawn)

@@ -23,6 +23,7 @@ from action_images.episodes.video_places import Claim, pictures_of, spare_pictur
 from action_images.episodes.words import Part, parts_of, read_texts, task_columns, texts_told
 from action_images.episodes.writer import DatasetWriter
 from action_images.geometry import Camera, Pose, Trajectory
+from action_images.structs import concatenate
 
 __all__ = ["Dataset", "DatasetWriter"]
 
@@ -44,11 +45,11 @@ class Dataset:
     Where the columns for cameras and tool poses (docs/data.md) are absent, so are the cameras and
     trajectories. Raises EpisodeError, naming the file and the cure, for anything that does not hold
     together. `leave_out`, where given, is told instead of each row of the episode table that can be no
-    episode, and why; the others are opened.
+    episode, and why; the others are opened. With `told`, episodes say too what the arm was told.
     """
 
-    def __init__(self, path: Path, leave_out: LeaveOut | None = None):
-        self.path = Path(path)
+    def __init__(self, path: Path, leave_out: LeaveOut | None = None, *, told: bool = False):
+        self.path, self._with_told = Path(path), told
         self.info = layout.read_info(self.path)
         self.fps: float = self.info["fps"]
         self._views = layout.view_keys(self.info)
@@ -194,7 +195,8 @@ class Dataset:
         rows = self._rows(row, self._wanted(views))
         taken = tuple(self._view(name, row, rows) for name in self._views if name in views)
         path = _trajectory(rows, row, self.info)
-        return Episode(row["episode_id"], instruction, self.fps, taken, path)
+        told = None if path is None or not self._with_told else _told(rows, row, self.info, path)
+        return Episode(row["episode_id"], instruction, self.fps, taken, path, told=told)
 
     def numbers(self, index: int, sizes: Mapping[str, tuple[int, int]]) -> "Numbers":
         """All of an episode but its pictures: no video is opened.
@@ -250,11 +252,12 @@ class Dataset:
     def _wanted(self, views: Iterable[str] | None = None) -> list[str]:
         """The columns that an episode is made of, with the pictures of these views (None: all)."""
         keys = [key for name, key in self._views.items() if views is None or name in views]
+        numbers = (layout.STATE, layout.ACTION) if self._with_told else (layout.STATE,)
         pictures = {key for key in keys if self.info["features"][key]["dtype"] == "image"}
         return [
             key
             for key in self.info["features"]
-            if key.startswith(layout.CAMERAS) or key == layout.STATE or key in pictures
+            if key.startswith(layout.CAMERAS) or key in numbers or key in pictures
         ]
 
     def _other_rows(self, row: dict[str, Any], path: Path, count: int) -> str:
@@ -368,11 +371,19 @@ def _camera(rows: pa.Table, name: str, size: tuple[int, int], row: dict[str, Any
         raise EpisodeError(f"{row['episode_id']}: {error}") from None
 
 
-def _trajectory(rows: pa.Table, row: dict[str, Any], info: dict[str, Any]) -> Trajectory | None:
+def _told(rows: pa.Table, row: dict[str, Any], info: dict[str, Any], path: Trajectory) -> Trajectory | None:
+    """What was told last at each frame; in the first the tool's own pose."""
+    told_next = _trajectory(rows, row, info, layout.ACTION)
+    return None if told_next is None else concatenate([path[:1], told_next[:-1]])
+
+
+def _trajectory(
+    rows: pa.Table, row: dict[str, Any], info: dict[str, Any], key: str = layout.STATE
+) -> Trajectory | None:
     # Another's state may be joint angles: only columns that say they are a tool pose are taken for one.
-    if info["features"].get(layout.STATE, {}).get("names") != layout.TOOL_NAMES:
+    if info["features"].get(key, {}).get("names") != layout.TOOL_NAMES:
         return None
-    vector = _numbers(rows, layout.STATE, 8, row)
+    vector = _numbers(rows, key, 8, row)
     try:
         return None if vector is None else Trajectory.from_vector(vector)
     except ValueError as error:

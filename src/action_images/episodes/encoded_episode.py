@@ -104,8 +104,10 @@ def columns(episode: Episode) -> dict[str, np.ndarray]:
         numbers[f"{layout.CAMERAS}{view.name}.world_from_camera"] = matrix
     state = _tool_rows(episode.trajectory, episode.num_frames)
     numbers[layout.STATE] = state
-    # What the arm is asked next: the tool pose of the following frame. The last frame asks to stay.
-    numbers[layout.ACTION] = np.concatenate([state[1:], state[-1:]])
+    # What the arm is told next: what was told last at the following frame, the tool's own pose there where
+    # that is not known. The last frame tells it to stay.
+    told = state if episode.told is None else _tool_rows(episode.told, episode.num_frames)
+    numbers[layout.ACTION] = np.concatenate([told[1:], told[-1:]])
     return numbers
 
 

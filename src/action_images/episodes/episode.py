@@ -119,7 +119,8 @@ class View:
 class Episode:
     """A demonstration. All views and the trajectory have the same number of frames; what is absent is None.
 
-    `notes` are sentences about how it was read, for whoever reads it.
+    `trajectory` is where the tool was; `told`, frame by frame, where it was last told to be, which in its
+    first frame is where it was. `notes` are sentences about how it was read, for whoever reads it.
     """
 
     id: str
@@ -128,6 +129,7 @@ class Episode:
     views: tuple[View, ...]
     trajectory: Trajectory | None
     notes: tuple[str, ...] = ()
+    told: Trajectory | None = None
 
     @property
     def num_frames(self) -> int:
@@ -157,6 +159,9 @@ class Episode:
         if self.trajectory is not None:
             self._check_length("the trajectory", self.trajectory.num_frames)
             self._checked(self.trajectory.check, "trajectory")
+        if self.told is not None:
+            self._check_length("the path that was told", self.told.num_frames)
+            self._checked(self.told.check, "told")
         return self
 
     def _check_view(self, view: View) -> None:

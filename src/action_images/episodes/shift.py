@@ -22,15 +22,20 @@ def shifted(episode: Episode, shifts: Mapping[str, int]) -> Episode:
             f"{episode.id}: has {episode.num_frames} frames, none is left after the shift; shift less"
         )
     views = tuple(_shifted(view, start, stop, shifts.get(view.name, 0)) for view in episode.views)
-    trajectory = None if episode.trajectory is None else episode.trajectory[start:stop]
-    return replace(episode, views=views, trajectory=trajectory)
+    return _between(replace(episode, views=views), start, stop)
 
 
 def part_of(episode: Episode, start: int, stop: int) -> Episode:
     """Frames [start, stop) of an episode."""
     views = tuple(_shifted(view, start, stop, 0) for view in episode.views)
+    return _between(replace(episode, views=views), start, stop)
+
+
+def _between(episode: Episode, start: int, stop: int) -> Episode:
+    """The same views, with the paths cut to these frames."""
     trajectory = None if episode.trajectory is None else episode.trajectory[start:stop]
-    return replace(episode, views=views, trajectory=trajectory)
+    told = None if episode.told is None else episode.told[start:stop]
+    return replace(episode, trajectory=trajectory, told=told)
 
 
 def _shifted(view: View, start: int, stop: int, shift: int) -> View:

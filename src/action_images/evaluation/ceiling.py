@@ -5,51 +5,93 @@ codec or the controller.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Literal
 
 import torch
 
 from action_images.benchmarks import WorldConfig
 from action_images.codec import draw_uint8, read
+from action_images.control import Gripper, bridged, to_control_steps
 from action_images.episodes.video import read_video, write_video
 from action_images.errors import ActionImagesError
-from action_images.evaluation.expert import demonstrated
+from action_images.evaluation.expert import Demonstration, demonstration
+from action_images.evaluation.rollout import REST_STEPS
 from action_images.evaluation.statistics import wilson_interval
 from action_images.geometry import Camera, Trajectory
 from action_images.parallel.pool import pool_of
 from action_images.robot import RepeatableEnvironment
+from action_images.structs import concatenate
 
-EXPERT, RECORDED = "expert", "recorded"
-"""Ways of executing a trial beside the sizes in px: the expert itself, and its recorded trajectory played
-again."""
+EXPERT, RECORDED, TOLD = "expert", "recorded", "told"
+"""Ways of executing a trial beside those through video: the expert itself, the path that its tool took played
+again, and what its arm was told played again."""
+
+DrawnPath = Literal["reached", "told"]
+"""What is drawn as action images: where the tool was, or where it was told to be."""
 
 
 @dataclass(frozen=True)
 class Gate:
     """How trials are recorded and sent through video: image sizes (px, height and width), H.264 quality.
 
-    Of `world` the size does not matter: nothing is rendered.
+    `rates` are frames a second, None for the arm's own; `paths` what is drawn. Of `world` the size does not
+    matter: nothing is rendered.
     """
 
     world: WorldConfig = WorldConfig()
     sizes: tuple[int, ...] = (64, 128, 256)
     crf: int = 18
+    rates: tuple[float | None, ...] = (None,)
+    paths: tuple[DrawnPath, ...] = ("reached",)
+
+    def ways(self) -> dict[str, "Way"]:
+        """The ways through video by their names."""
+        combinations = product(self.sizes, self.paths, self.rates)
+        ways = [Way(*one) for one in combinations]
+        return {way.name: way for way in ways}
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way through video: the size of the images (px), which path is drawn, and at what rate."""
+
+    size: int
+    path: DrawnPath
+    fps: float | None
+
+    @property
+    def name(self) -> str:
+        """`128`, and what differs from the path that was reached at the arm's own rate: `128 told 5 fps`."""
+        path = "" if self.path == "reached" else f" {self.path}"
+        return f"{self.size}{path}" + ("" if self.fps is None else f" {self.fps:g} fps")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one way ended: whether the task was done for long enough, and whether it was done at any step."""
+
+    succeeded: bool
+    touched: bool
 
 
 @dataclass(frozen=True)
 class Trial:
     """What became of one seed, by way of execution.
 
-    `error` is the median position error (m) of what was read, by size.
+    `succeeded` as an evaluation counts it, `touched` at any step. `error` is the median position error (m) of
+    what was read, by way through video.
     """
 
     task: str
     seed: int
     succeeded: dict[str, bool]
     error: dict[str, float]
+    touched: dict[str, bool] = field(default_factory=dict)
 
 
 def run_trials(task: str, seeds: Iterable[int], gate: Gate, *, num_workers: int = 1) -> Iterator[Trial]:
@@ -63,21 +105,71 @@ def run_trials(task: str, seeds: Iterable[int], gate: Gate, *, num_workers: int 
 
 
 def run_trial(task: str, seed: int, gate: Gate) -> Trial:
-    """One seed: demonstrated, played again as recorded, and played again as read from video at each size.
+    """One seed: demonstrated, played again as recorded, and played again as read from video in each way.
 
     Raises ActionImagesError where the task has no expert.
     """
-    environment = gate.world.environment(task)
-    recorded, cameras = demonstrated(environment, seed)
-    succeeded, error = {EXPERT: environment.succeeded()}, {}
-    succeeded[RECORDED] = _executed(environment, seed, recorded)
-    for size in gate.sizes:
-        known = through_video(recorded, cameras.resize(size, size), crf=gate.crf)
-        metres, _ = recorded.world_from_tool.distance(known.world_from_tool)
-        error[str(size)] = metres.quantile(0.5).item()
-        all_read = bool(known.world_from_tool.translation.isfinite().all())
-        succeeded[str(size)] = all_read and _executed(environment, seed, known)
-    return Trial(task, seed, succeeded=succeeded, error=error)
+    environment, error = gate.world.environment(task), {}
+    run = _Run(environment, seed, gate.world.benchmark.steady_steps)
+    shown, expert = run.by_expert()
+    paths = {"reached": shown.reached, "told": shown.told}
+    outcomes = {EXPERT: expert, RECORDED: run.along(shown.reached)}
+    if "told" in gate.paths:
+        outcomes[TOLD] = run.along(shown.told)
+    for name, way in gate.ways().items():
+        path, cameras = paths[way.path], shown.cameras.resize(way.size, way.size)
+        read_back = _through(way, path, cameras, control_hz=environment.control_hz, crf=gate.crf)
+        error[name] = read_back.error
+        outcomes[name] = FAILED if read_back.steps is None else run.along(read_back.steps)
+    environment.close()
+    succeeded = {name: outcome.succeeded for name, outcome in outcomes.items()}
+    touched = {name: outcome.touched for name, outcome in outcomes.items()}
+    return Trial(task, seed, succeeded=succeeded, error=error, touched=touched)
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What was read off a video: the path in control steps, None where not all of it could be read, and the
+    median position error (m)."""
+
+    steps: Trajectory | None
+    error: float
+
+
+def _through(way: Way, path: Trajectory, cameras: Camera, *, control_hz: float, crf: int) -> _Read:
+    if way.fps is None:
+        known, shown = through_video(path, cameras, crf=crf, fps=control_hz), path
+        is_read = bool(known.world_from_tool.translation.isfinite().all())
+        steps = known if is_read else None
+    else:
+        frames = model_frames(path.num_frames, fps=way.fps, control_hz=control_hz)
+        shown = path[frames]
+        read_back = through_video(shown, cameras[:, frames], crf=crf, fps=way.fps)
+        known = concatenate([path[:1], read_back[1:]])  # where the tool is now is known
+        steps = concatenate([path[:1], steps_between(known, fps=way.fps, control_hz=control_hz)])
+    metres, _ = shown.world_from_tool.distance(known.world_from_tool)
+    return _Read(steps, metres.quantile(0.5).item())
+
+
+def model_frames(num_frames: int, *, fps: float, control_hz: float) -> list[int]:
+    """The frames of a recording of control steps that a model of this rate would be shown.
+
+    The last pose is a frame of its own wherever the demonstration ends between two; it is shown twice.
+    """
+    last, stride = num_frames - 1, max(round(control_hz / fps), 1)
+    return [*range(0, last, stride), last, last]
+
+
+def steps_between(
+    known: Trajectory, *, fps: float, control_hz: float, gripper: Gripper = Gripper()
+) -> Trajectory:
+    """What was read at a model's rate (frame, of which the first is known) as one pose for each control
+    step."""
+    path = bridged(known, known.world_from_tool.translation.isfinite().all(-1))
+    stride = max(round(control_hz / fps), 1)
+    sure = torch.ones(path.num_frames)
+    # Not every rate divides the arm's.
+    return to_control_steps(path, sure, control_hz / stride, control_hz, gripper).trajectory
 
 
 def through_video(trajectory: Trajectory, cameras: Camera, *, crf: int = 18, fps: float = 20.0) -> Trajectory:
@@ -94,20 +186,68 @@ def through_video(trajectory: Trajectory, cameras: Camera, *, crf: int = 18, fps
         return read(stored, cameras).trajectory
 
 
-def _executed(environment: RepeatableEnvironment, seed: int, trajectory: Trajectory) -> bool:
-    environment.begin(seed)
-    for frame in range(1, trajectory.num_frames):
-        environment.step(trajectory.world_from_tool[frame], trajectory.opening[frame].item())
-    return environment.succeeded()
+FAILED = Outcome(succeeded=False, touched=False)
+
+
+@dataclass
+class _Run:
+    """One trial, run in several ways: done as an evaluation counts it, the tool at rest in the end."""
+
+    environment: RepeatableEnvironment
+    seed: int
+    steady_steps: int
+
+    def by_expert(self) -> tuple[Demonstration, Outcome]:
+        """What the expert shows, and how it ended."""
+        watched = _Watched(self.environment, self.steady_steps)
+        shown = demonstration(self.environment, self.seed, watched.after_step)
+        return shown, self._at_rest(watched, shown.told)
+
+    def along(self, path: Trajectory) -> Outcome:
+        """The path (frame) told step by step, from its frame 1 on."""
+        self.environment.begin(self.seed)
+        watched = _Watched(self.environment, self.steady_steps)
+        for frame in range(1, path.num_frames):
+            self._tell(path, frame)
+            watched.after_step()
+        return self._at_rest(watched, path)
+
+    def _at_rest(self, watched: "_Watched", path: Trajectory) -> Outcome:
+        for _ in range(REST_STEPS):
+            if not watched.outcome.succeeded:
+                self._tell(path, -1)
+                watched.after_step()
+        return watched.outcome
+
+    def _tell(self, path: Trajectory, frame: int) -> None:
+        self.environment.step(path.world_from_tool[frame], path.opening[frame].item())
+
+
+@dataclass
+class _Watched:
+    """Counts for how many control steps in a row a task is done."""
+
+    environment: RepeatableEnvironment
+    steady_steps: int
+    num_steady: int = 0
+    outcome: Outcome = FAILED
+
+    def after_step(self) -> None:
+        """Look whether it is done now."""
+        is_done = self.environment.succeeded()
+        self.num_steady = self.num_steady + 1 if is_done else 0
+        steady = self.outcome.succeeded or self.num_steady >= self.steady_steps
+        self.outcome = Outcome(steady, touched=self.outcome.touched or is_done)
 
 
 @dataclass(frozen=True)
 class Ceiling:
-    """A task's ceiling by way of execution: how many of its trials succeeded."""
+    """A task's ceiling by way of execution: how many of its trials succeeded, and were done at any step."""
 
     task: str
     num_trials: int
     num_succeeded: dict[str, int]
+    num_touched: dict[str, int]
     error_mm: dict[str, float]
     failed_seeds: dict[str, tuple[int, ...]]
 
@@ -133,6 +273,7 @@ def summarise(task: str, trials: list[Trial]) -> Ceiling:
         task,
         num_trials=len(trials),
         num_succeeded={way: _num_succeeded(trials, way) for way in ways},
+        num_touched={way: _num_touched(trials, way) for way in ways},
         error_mm={size: _median_mm(trials, size) for size in sizes},
         failed_seeds={way: _failed_seeds(trials, way) for way in ways},
     )
@@ -140,6 +281,10 @@ def summarise(task: str, trials: list[Trial]) -> Ceiling:
 
 def _num_succeeded(trials: list[Trial], way: str) -> int:
     return sum(trial.succeeded[way] for trial in trials)
+
+
+def _num_touched(trials: list[Trial], way: str) -> int:
+    return sum(trial.touched.get(way, False) for trial in trials)
 
 
 def _median_mm(trials: list[Trial], size: str) -> float:

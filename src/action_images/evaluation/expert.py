@@ -1,6 +1,7 @@
 """What a task's expert does in a trial: where its tool goes, what it is told, and what it leaves behind."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -60,15 +61,41 @@ def reached_path(environment: RepeatableEnvironment) -> Trajectory:
     return _trajectory([state.world_from_tool for state in states], states)
 
 
-def demonstrated(environment: RepeatableEnvironment, seed: int) -> tuple[Trajectory, Camera]:
-    """What a recording of the expert's trial holds: `reached_path`, and the cameras (view frame).
+@dataclass(frozen=True)
+class Demonstration:
+    """What an expert's trial shows without being rendered, a frame for its start and for each control step.
 
-    Nothing is rendered. Afterwards the environment stands where the expert has left it.
+    `reached` is where the tool was; `told` where it was last told to be, which is where it was at the start.
+    `cameras` has the axes view and frame.
+    """
+
+    reached: Trajectory
+    told: Trajectory
+    cameras: Camera
+
+
+def demonstration(
+    environment: RepeatableEnvironment, seed: int, after_step: Callable[[], object] | None = None
+) -> Demonstration:
+    """The expert's trial of this seed; afterwards the environment stands where the expert has left it.
+
+    `after_step` is called after each control step. Raises ActionImagesError where the task has no expert.
     """
     environment.begin(seed)
-    states = list(_states(environment))
+    states = [environment.state()]
+    for _ in expert_steps(environment):
+        states.append(environment.state())
+        if after_step is not None:
+            after_step()
     reached = _trajectory([state.world_from_tool for state in states], states)
-    return reached, stack([state.cameras for state in states], 1)
+    told = _trajectory([states[0].world_from_tool, *(state.told for state in states[1:])], states)
+    return Demonstration(reached, told, stack([state.cameras for state in states], 1))
+
+
+def demonstrated(environment: RepeatableEnvironment, seed: int) -> tuple[Trajectory, Camera]:
+    """What a recording of the expert's trial holds: `reached_path`, and the cameras (view frame)."""
+    shown = demonstration(environment, seed)
+    return shown.reached, shown.cameras
 
 
 def expert_end(environment: Twinned, seed: int) -> Observation:

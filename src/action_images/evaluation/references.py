@@ -6,9 +6,9 @@ from typing import Protocol, runtime_checkable
 import torch
 
 from action_images.benchmarks import DEFAULT, Box, find_benchmark
-from action_images.control import Gripper, bridged, to_control_steps
+from action_images.control import Gripper
 from action_images.errors import ActionImagesError
-from action_images.evaluation.ceiling import through_video
+from action_images.evaluation.ceiling import model_frames, steps_between, through_video
 from action_images.evaluation.expert import Twinned, demonstrated, expert_path
 from action_images.geometry import Pose, Trajectory
 from action_images.robot import Observation, Plan
@@ -100,19 +100,14 @@ class ExpertThroughVideo(_Script):
 
         Raises ActionImagesError where the task has no expert.
         """
-        control_hz = environment.control_hz
+        control_hz, fps = environment.control_hz, self._fps
         recorded, cameras = demonstrated(environment.twin(), seed)
-        stride = max(round(control_hz / self._fps), 1)
-        # The last pose is a frame of its own wherever the demonstration ends between two.
-        frames = [*range(0, recorded.num_frames - 1, stride), *[recorded.num_frames - 1] * 2]
+        frames = model_frames(recorded.num_frames, fps=fps, control_hz=control_hz)
         seen_by = cameras.resize(*self._size)[:, frames]
-        known = through_video(recorded[frames], seen_by, crf=self._crf, fps=self._fps)
+        known = through_video(recorded[frames], seen_by, crf=self._crf, fps=fps)
         path = concatenate([recorded[:1], known[1:]])
-        path = bridged(path, path.world_from_tool.translation.isfinite().all(-1))
-        sure = torch.ones(len(frames))
-        taken_fps = control_hz / stride  # not every rate divides the arm's
-        plan = to_control_steps(path, sure, taken_fps, control_hz, self._gripper)
-        self.follow(environment, plan.trajectory)
+        steps = steps_between(path, fps=fps, control_hz=control_hz, gripper=self._gripper)
+        self.follow(environment, steps)
 
 
 class Random:

@@ -18,7 +18,7 @@ from action_images.errors import ActionImagesError
 from action_images.geometry import Camera, Pose, Trajectory
 from action_images.geometry.fitting import fit_camera, fit_frames
 from action_images.samples.window import Window
-from action_images.structs import Struct, stack
+from action_images.structs import Struct, concatenate, stack
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,8 @@ def cut(
     """The sample at an address, its video uint8; `size` (height, width) fits all views to it, cameras alike.
 
     `first_frame_only`: no more of the video is decoded; cameras, trajectory and `valid` still tell of all
-    frames. Raises EpisodeError where the window is not of this episode, or views differ in size and none is
+    frames. The trajectory is what the arm was told where the episode says it, else where the tool was. Raises
+    EpisodeError where the window is not of this episode, or views differ in size and none is
     given.
     """
     if window.episode_id != episode.id:
@@ -93,8 +94,15 @@ def cut(
         _read_into(place, view.frames, shown)
     rig = [_camera(view.camera, indices, (height, width)) for view in views if view.camera is not None]
     cameras = stack(rig) if len(rig) == len(views) else None
-    trajectory = None if episode.trajectory is None else episode.trajectory[torch.tensor(indices)]
-    return Sample(video, cameras, trajectory, valid, episode.instruction)
+    return Sample(video, cameras, _drawn(episode, torch.tensor(indices)), valid, episode.instruction)
+
+
+def _drawn(episode: Episode, indices: Tensor) -> Trajectory | None:
+    """The path that is drawn: what the arm was told, where the episode says it; but first where the tool is,
+    for that is what a policy is shown."""
+    if episode.trajectory is None or episode.told is None:
+        return None if episode.trajectory is None else episode.trajectory[indices]
+    return concatenate([episode.trajectory[indices[:1]], episode.told[indices[1:]]])
 
 
 Allocate = Callable[[int], UInt8[Tensor, "byte"]]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -19,14 +19,14 @@ from action_images.episodes.episode import Episode, EpisodeError, FramesInMemory
 from action_images.errors import ActionImagesError
 from action_images.geometry import Trajectory
 from action_images.parallel.pool import pool_of
-from action_images.robot import Observation, StepReport
+from action_images.robot import Observation, RepeatableEnvironment
 from action_images.sim.arm import CONTROL_HZ
 from action_images.sim.cameras import Rig
 from action_images.sim.environment import Tabletop
 from action_images.sim.expert import SETTLING, Blunder, Disturbance, correct, demonstrate, wander
 from action_images.sim.look import Look
 from action_images.sim.look_family import LookFamily
-from action_images.structs import stack
+from action_images.structs import concatenate, stack
 
 Actor = Literal["expert", "disturbed", "clumsy", "corrected", "play"]
 """Who moves the arm: the task's expert.
@@ -43,6 +43,33 @@ Attempt = Callable[[Tabletop, Observation, Demonstration], None]
 """Tries a task before the expert does: carries out the trial that has begun, given its first observation."""
 
 PLAY_STEPS = 96
+
+
+class Recording(Protocol):
+    """What is to be recorded, but for tasks and seeds: any world's."""
+
+    @property
+    def fps(self) -> float:
+        """Recorded frames a second."""
+        ...
+
+    @property
+    def num_views(self) -> int:
+        """How many cameras."""
+        ...
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of their images in px."""
+        ...
+
+    def episode_id(self, task: str, seed: int) -> str:
+        """How the demonstration of a seed is called in a data set."""
+        ...
+
+    def demonstration(self, task: str, seed: int) -> Episode | None:
+        """The demonstration of a seed, None where it failed."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -81,6 +108,13 @@ class RecordingConfig:
         """A world of this task, seen so."""
         return Tabletop(task, self.rig, look=self.look, num_views=self.num_views, size=self.size)
 
+    def demonstration(self, task: str, seed: int) -> Episode | None:
+        """The demonstration of a seed, None where it failed."""
+        environment = self.environment(task)
+        episode = record_episode(environment, task, seed, self)
+        environment.close()
+        return episode
+
 
 def record_episode(environment: Tabletop, task: str, seed: int, recording: RecordingConfig) -> Episode | None:
     """The demonstration of one seed, or None where it failed.
@@ -105,38 +139,45 @@ def record_episode(environment: Tabletop, task: str, seed: int, recording: Recor
         steps = demonstrate(environment, recording.hold, blunder=mishap)
     else:
         steps = demonstrate(environment, recording.hold)
-    seen = _seen(environment, steps, first_seen=first_seen, every=recording.every, mishap=mishap)
+    film = Film(environment, recording.every, first_seen)
+    for _ in steps:
+        film.after_step(forget=mishap is not None and mishap.under_way)
     name = recording.episode_id(task, seed)
     if recording.actor == "play":
-        return replace(_episode(name, seen, recording.fps), instruction=None)
-    done = environment.succeeded() and len(seen) > 1
-    return _episode(name, seen, recording.fps) if done else None
+        return replace(film.episode(name, recording.fps), instruction=None)
+    done = environment.succeeded() and film.num_frames > 1
+    return film.episode(name, recording.fps) if done else None
 
 
-def _seen(
-    environment: Tabletop,
-    steps: Iterator[StepReport],
-    *,
-    first_seen: Observation,
-    every: int,
-    mishap: Disturbance | Blunder | None,
-) -> list[Observation]:
-    """What is recorded: every so many control steps, from the end of a mishap on."""
-    seen = [first_seen]
-    for number, _ in enumerate(steps, 1):
-        if mishap is not None and mishap.under_way:
-            seen = []
-        elif number % every == 0:
-            seen.append(environment.observation())
-    return seen
+class Film:
+    """What is recorded of a trial: what is seen every so many control steps, and what the arm was told."""
 
+    def __init__(self, environment: RepeatableEnvironment, every: int, first_seen: Observation):
+        self._environment, self._every, self._num_steps = environment, every, 0
+        self._seen, self._told = [first_seen], [environment.state().told]
 
-def _episode(name: str, seen: list[Observation], fps: float) -> Episode:
-    frames = stack(seen)
-    num_views = frames.images.shape[1]
-    path = Trajectory(frames.world_from_tool, frames.opening)
-    views = tuple(_view(frames, view) for view in range(num_views))
-    return Episode(name, frames.instruction, fps, views, path)
+    def after_step(self, *, forget: bool = False) -> None:
+        """A control step is over. `forget`: what was recorded so far is no demonstration of anything."""
+        self._num_steps += 1
+        if forget:
+            self._seen, self._told = [], []
+        elif self._num_steps % self._every == 0:
+            self._seen.append(self._environment.observation())
+            self._told.append(self._environment.state().told)
+
+    @property
+    def num_frames(self) -> int:
+        """Frames that are recorded."""
+        return len(self._seen)
+
+    def episode(self, name: str, fps: float) -> Episode:
+        """The recording; its first frame tells the arm to be where it is."""
+        frames = stack(self._seen)
+        path = Trajectory(frames.world_from_tool, frames.opening)
+        told_poses = stack(self._told).to(torch.float32)
+        told = concatenate([path[:1], Trajectory(told_poses, frames.opening)[1:]])
+        views = tuple(_view(frames, view) for view in range(frames.images.shape[1]))
+        return Episode(name, frames.instruction, fps, views, path, told=told)
 
 
 def _view(frames: Observation, view: int) -> View:
@@ -151,7 +192,7 @@ def _view(frames: Observation, view: int) -> View:
 def record(
     out: Path,
     wanted: Iterable[Demonstration],
-    recording: RecordingConfig,
+    recording: Recording,
     *,
     num_workers: int = 1,
     crf: int = 18,
@@ -184,7 +225,7 @@ Result = tuple[Demonstration, Encoded | None, TemporaryDirectory]
 def _encoded(
     missing: Iterator[Demonstration],
     writer: DatasetWriter,
-    recording: RecordingConfig,
+    recording: Recording,
     *,
     num_workers: int,
     crf: int,
@@ -214,9 +255,7 @@ def _encoded(
             pool.shutdown(cancel_futures=True)
 
 
-def _single_threaded(
-    one: Demonstration, recording: RecordingConfig, folder: Path, crf: int
-) -> Encoded | None:
+def _single_threaded(one: Demonstration, recording: Recording, folder: Path, crf: int) -> Encoded | None:
     """As in the workers: other numbers of threads add in other orders, which a policy's trial amplifies."""
     num_threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -226,9 +265,6 @@ def _single_threaded(
         torch.set_num_threads(num_threads)
 
 
-def _demonstrate(one: Demonstration, recording: RecordingConfig, folder: Path, crf: int) -> Encoded | None:
-    task, seed = one
-    environment = recording.environment(task)
-    episode = record_episode(environment, task, seed, recording)
-    environment.close()
+def _demonstrate(one: Demonstration, recording: Recording, folder: Path, crf: int) -> Encoded | None:
+    episode = recording.demonstration(*one)
     return None if episode is None else encode_episode(episode, folder, crf)

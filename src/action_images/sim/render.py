@@ -4,6 +4,7 @@
 
 import math
 import weakref
+from dataclasses import dataclass
 
 import mujoco
 import numpy as np
@@ -18,13 +19,37 @@ from action_images.sim.gl import graphics
 MAX_GEOMS = 1000
 
 
+@dataclass(frozen=True)
+class Rendering:
+    """How a model is rendered.
+
+    `geom_groups` are those shown, None for MuJoCo's own choice: models keep shapes for collisions in groups
+    of their own. `samples` are taken of each pixel, None for what the model asks for; 0 draws jagged edges
+    and costs least.
+    """
+
+    geom_groups: tuple[int, ...] | None = None
+    shadows: bool = True
+    samples: int | None = None
+
+    def prepared(self, model: mujoco.MjModel, size: tuple[int, int]) -> mujoco.MjModel:
+        """The model of another package, made ready for images of this size (height, width) in px."""
+        whole = model.vis.global_
+        whole.offheight, whole.offwidth = max(whole.offheight, size[0]), max(whole.offwidth, size[1])
+        if self.samples is not None:
+            model.vis.quality.offsamples = self.samples
+        return model
+
+
 class Renderer:
     """Renders one model at one size (height, width in px), in the thread that made it.
 
-    Close it before the model is replaced.
+    The model needs a fixed camera: it is put where each image is taken from. Close the renderer before the
+    model is replaced.
     """
 
-    def __init__(self, model: mujoco.MjModel, size: tuple[int, int]):
+    def __init__(self, model: mujoco.MjModel, size: tuple[int, int], rendering: Rendering = Rendering()):
+        model = rendering.prepared(model, size) if rendering != Rendering() else model
         limit = (model.vis.global_.offheight, model.vis.global_.offwidth)
         if size[0] > limit[0] or size[1] > limit[1] or min(size) < 1:
             raise ActionImagesError(
@@ -37,9 +62,13 @@ class Renderer:
         self._freed = weakref.finalize(self, self._graphics.free, self._context)
         self._freed.atexit = False  # then all contexts end in an order of their own
         self._scene = mujoco.MjvScene(model, MAX_GEOMS)
+        self._scene.flags[int(mujoco.mjtRndFlag.mjRND_SHADOW)] &= rendering.shadows
+        self._scene.flags[int(mujoco.mjtRndFlag.mjRND_REFLECTION)] &= rendering.shadows
         self._eye = mujoco.MjvCamera()
-        self._eye.type, self._eye.fixedcamid = mujoco.mjtCamera.mjCAMERA_FIXED, model.camera("eye").id
+        self._eye.type, self._eye.fixedcamid = mujoco.mjtCamera.mjCAMERA_FIXED, _eye_of(model)
         self._option = mujoco.MjvOption()
+        if rendering.geom_groups is not None:
+            self._option.geomgroup[:] = [group in rendering.geom_groups for group in range(6)]
 
     def images(self, data: mujoco.MjData, cameras: Camera) -> UInt8[Tensor, "view 3 h w"]:
         """What each of the cameras (axis: view) sees, RGB."""
@@ -67,6 +96,10 @@ class Renderer:
         self._aim(data, camera)
         every = mujoco.mjtCatBit.mjCAT_ALL
         mujoco.mjv_updateScene(self._model, data, self._option, None, self._eye, every, self._scene)
+        return self._pixels()
+
+    def _pixels(self) -> np.ndarray:
+        """The scene as it stands."""
         self._graphics.use(self._context)
         pixels, area = (
             np.empty((*self._size, 3), np.uint8),
@@ -93,3 +126,28 @@ class Renderer:
         data.cam_xpos[eye] = camera.world_from_camera.translation.numpy()
         # OpenCV axes to MuJoCo's: y and z turn round.
         data.cam_xmat[eye] = (camera.world_from_camera.rotation.numpy() * (1, -1, -1)).ravel()
+
+
+def fixed_camera(model: mujoco.MjModel, data: mujoco.MjData, name: str, *, size: tuple[int, int]) -> Camera:
+    """A camera of the model that is fixed in the world; `size` is (height, width) of its images in px.
+
+    Raises ActionImagesError for one that moves with a body, or is no pinhole of square pixels.
+    """
+    number = model.camera(name).id
+    if model.cam_bodyid[number] != 0 or model.cam_sensorsize[number].any():
+        raise ActionImagesError(f"the model's camera '{name}' is not a fixed pinhole; choose another rig")
+    place, turn = data.cam_xpos[number].copy(), data.cam_xmat[number].reshape(3, 3).copy()
+    fovy_deg = float(model.cam_fovy[number])
+    camera = Camera.from_mujoco(torch.from_numpy(place), torch.from_numpy(turn), fovy_deg, size)
+    return camera.to(torch.float32)
+
+
+def _eye_of(model: mujoco.MjModel) -> int:
+    """The camera that is put where images are taken from: `eye`, or the first plain one."""
+    plain = ~model.cam_sensorsize.any(1)
+    names = [model.camera(number).name for number in range(model.ncam)]
+    if "eye" in names:
+        return names.index("eye")
+    if not plain.any():
+        raise ActionImagesError("the model has no camera of its own to look through; add one to its file")
+    return int(plain.argmax())

@@ -16,10 +16,10 @@ from typing import Annotated, Any, Literal, Optional, get_args, get_origin, get_
 import tyro
 
 from action_images.errors import among, did_you_mean
-from action_images.terminal.choices import TASK_NAMES, Preset, Sampling
+from action_images.terminal.choices import Preset, Sampling
 
 LONGEST_WORD = 64
-NAMES = {"task": TASK_NAMES, "preset": get_args(Preset), "sampling": get_args(Sampling)}
+NAMES = {"preset": get_args(Preset), "sampling": get_args(Sampling)}
 """Option -> the names that it takes, wherever it takes text."""
 UNSAID = ("", "None")
 """Defaults that say nothing: the text beside them tells what happens."""

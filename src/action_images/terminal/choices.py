@@ -1,7 +1,7 @@
 """Names that options take, known without loading what they name; a test compares them with what there is."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import action_images
 
@@ -30,12 +30,3 @@ TASK_NAMES = tuple(
     )
 )
 """The tasks of the embedded world: each is a file."""
-
-if TYPE_CHECKING:
-    Task = str
-    TaskOrTrained = str
-    TaskOrAll = str
-else:
-    Task = Literal[TASK_NAMES]
-    TaskOrTrained = Literal[("trained", "paper", *TASK_NAMES)]
-    TaskOrAll = Literal[("all", "paper", *TASK_NAMES)]

@@ -1,7 +1,7 @@
 """Which commands belong together, in the order in which a newcomer meets them."""
 
 GROUPS = {
-    "start": ("doctor", "tasks", "info", "demo", "watch"),
+    "start": ("doctor", "envs", "tasks", "info", "demo", "watch"),
     "data": ("draw", "read", "calibrate", "cameras", "import", "check", "view", "record", "label"),
     "model": ("describe", "fetch-weights", "convert-weights", "generate", "imagine", "simulate"),
     "train": ("train", "encode"),

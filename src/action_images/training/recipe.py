@@ -13,6 +13,7 @@ Trainable = Literal["full", "lora"]
 Precision = Literal["float32", "bfloat16"]
 LossWeight = Literal["velocity", "clean", "release"]
 Learns = Literal["action-images", "vectors"]
+DrawnPath = Literal["reached", "told"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,9 @@ class SourceRecipe:
     """About this share of the episodes is held out, 0 to 1; nothing where part is all."""
     held_out_by: Unit = "variation"
     """Hold out whole variations of a scene, or single episodes."""
+    drawn: DrawnPath = "reached"
+    """What action images show: reached, where the tool was; told, where the arm was told to bring it. The two
+    differ where it pushes."""
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ def open_mixture(
     """
     opened = []
     for name, one in zip(_names(sources), sources, strict=True):
-        dataset = Dataset(one.path)
+        dataset = Dataset(one.path, told=one.drawn == "told")
         if abs(dataset.fps / one.stride - clips.fps) > 1e-3 * clips.fps:
             raise ActionImagesError(
                 f"{one.path}: {dataset.fps:g} frames a second at stride {one.stride} are "

@@ -43,7 +43,7 @@ class LeRobot:
     """
 
     def __init__(self, root: Path, wanted: Wanted = EVERYTHING, calibration: Path | None = None):
-        self._dataset = Dataset(root, leave_out=_look_at_the_others)
+        self._dataset = Dataset(root, leave_out=_look_at_the_others, told=True)
         self._wanted = wanted
         self._pieces: dict[str, _Piece] = {}
         for place, episode_id in enumerate(self._dataset.ids):
@@ -130,7 +130,8 @@ class LeRobot:
             views = tuple(
                 self._calibration.calibrated(view, piece.place, trajectory) for view in episode.views
             )
-            episode = replace(episode, views=views, trajectory=trajectory)
+            told = episode.told if trajectory is episode.trajectory else None
+            episode = replace(episode, views=views, trajectory=trajectory, told=told)
         whole = replace(episode, id=episode_id, notes=(*episode.notes, *self._spare(piece, names)))
         return part_of(whole, piece.part.start, piece.part.stop) if piece.is_cut else whole
 

@@ -1,0 +1,67 @@
+"""What environments of other simulators share: chances of their own from a seed, and cameras on MuJoCo."""
+# pyright: reportAttributeAccessIssue=false
+# MuJoCo's names live in compiled modules that carry no types.
+
+import zlib
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+from torch import Tensor
+
+from action_images.geometry import Camera
+from action_images.sim.cameras import Rig
+from action_images.sim.render import Renderer, Rendering, fixed_camera
+from action_images.structs import stack
+
+
+@dataclass(frozen=True)
+class Pointing:
+    """One trial: a task and a seed. Seed 7 of two tasks shares nothing."""
+
+    task: str
+    seed: int
+
+    def streams(self, num: int) -> list[np.random.Generator]:
+        """So many independent sources of chance, the same whenever this trial is run."""
+        entropy = np.random.SeedSequence([self.seed, zlib.crc32(self.task.encode())])
+        return [np.random.default_rng(child) for child in entropy.spawn(num)]
+
+
+@dataclass
+class MuJoCoViews:
+    """Calibrated views of a MuJoCo model: of a rig, or of the model's own fixed cameras by their names."""
+
+    rig: Rig | tuple[str, ...]
+    num_views: int
+    size: tuple[int, int]
+    rendering: Rendering = field(default_factory=Rendering)
+    _model: Any = None
+    _renderer: Renderer | None = None
+
+    def begin(self, model: Any, data: Any, rng: np.random.Generator) -> Camera:
+        """The cameras of a new trial (axis: view)."""
+        if model is not self._model:
+            self.close()
+        self._model = model
+        if isinstance(self.rig, Rig):
+            return self.rig.draw(rng, self.num_views, self.size).at(0.0)
+        names = self.rig[: self.num_views]
+        return stack([fixed_camera(model, data, name, size=self.size) for name in names])
+
+    def images(self, data: Any, cameras: Camera) -> UInt8[Tensor, "view 3 h w"]:
+        """What the cameras see."""
+        if self._renderer is None:
+            self._renderer = Renderer(self._model, self.size, self.rendering)
+        return self._renderer.images(data, cameras)
+
+    def twin(self) -> "MuJoCoViews":
+        """The same views of another model."""
+        return replace(self, _model=None, _renderer=None)
+
+    def close(self) -> None:
+        """Give the graphics memory back; the next images take it again."""
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None

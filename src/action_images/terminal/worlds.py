@@ -1,0 +1,42 @@
+"""`--env`: the world that a command is about, and the tasks of it, from what was typed."""
+
+import sys
+from typing import TYPE_CHECKING
+
+from action_images.errors import ActionImagesError
+
+if TYPE_CHECKING:
+    from action_images.benchmarks import Benchmark
+
+DEFAULT_WORLD = "tabletop"
+"""What `--env` is where it is left out."""
+
+
+def chosen_world(
+    env: str, task: tuple[str, ...] = (), *, usual: str = "trained"
+) -> "tuple[Benchmark, tuple[str, ...]]":
+    """The world of `NAME` or `NAME/TASKS`, and the tasks: of `env`, of `task`, or the group that is usual.
+
+    In the embedded world `paper` stands for the usual group of the world `paper`.
+
+    Says on stderr where the simulator's version was never tried. Raises ActionImagesError, with the cure, for
+    a world or a task that there is not, and for a simulator that is not installed.
+    """
+    from action_images.benchmarks import find_benchmark, require_installed, tasks_named, untried
+
+    name, _, group = env.partition("/")
+    if group and task:
+        raise ActionImagesError(
+            f"--env {env} names tasks, and --task {' '.join(task)} does too; give them once"
+        )
+    benchmark = find_benchmark(name)
+    require_installed(benchmark)
+    said = untried(benchmark)
+    if said is not None:
+        print(f"warning: {said}", file=sys.stderr)
+    named: list[str] = []
+    for one in (group,) if group else task or (usual,):
+        # The paper's tasks are a world of their own, made of the same simulator.
+        is_paper = one == "paper" and name == DEFAULT_WORLD
+        named += tasks_named(find_benchmark("paper"), (usual,)) if is_paper else (one,)
+    return benchmark, tasks_named(benchmark, named)
