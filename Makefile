@@ -51,6 +51,8 @@ gpu: $(INSTALLED)
 # An environment of its own for each foreign simulator, in .venv-NAME, and the tests that need it: docs/benchmarks.md.
 env-%:
 	PYTHON=$(PYTHON) scripts/environment $*
+test-env-panda_gym: env-panda_gym
+	.venv-panda_gym/bin/python -m pytest -p no:cacheprovider tests/test_adding.py
 test-env-%: env-%
 	.venv-$*/bin/python -m pytest -p no:cacheprovider tests/benchmarks/test_$*.py
 

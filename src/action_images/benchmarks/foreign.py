@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import UInt8
 from torch import Tensor
 
-from action_images.geometry import Camera
+from action_images.errors import ActionImagesError
+from action_images.geometry import Camera, Pose
 from action_images.sim.cameras import Rig
 from action_images.sim.render import Renderer, Rendering, fixed_camera
 from action_images.structs import stack
@@ -47,8 +48,12 @@ class MuJoCoViews:
         self._model = model
         if isinstance(self.rig, Rig):
             return self.rig.draw(rng, self.num_views, self.size).at(0.0)
+        if self.num_views > len(self.rig):
+            raise ActionImagesError(
+                f"this rig has {len(self.rig)} cameras, {self.num_views} views were asked for; ask for fewer"
+            )
         names = self.rig[: self.num_views]
-        return stack([fixed_camera(model, data, name, size=self.size) for name in names])
+        return stack([_upright(fixed_camera(model, data, name, size=self.size)) for name in names])
 
     def images(self, data: Any, cameras: Camera) -> UInt8[Tensor, "view 3 h w"]:
         """What the cameras see."""
@@ -65,3 +70,12 @@ class MuJoCoViews:
         if self._renderer is not None:
             self._renderer.close()
             self._renderer = None
+
+
+def _upright(camera: Camera) -> Camera:
+    """The same camera, turned half around where it shows the world upside down."""
+    pose = camera.world_from_camera
+    if pose.rotation[2, 1] <= 0.1:  # the image's y axis points down
+        return camera
+    turned = pose.rotation * pose.rotation.new_tensor([-1.0, -1.0, 1.0])
+    return replace(camera, world_from_camera=Pose(turned, pose.translation))

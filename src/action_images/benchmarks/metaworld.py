@@ -27,7 +27,8 @@ GUARD = Guard(low=(-0.62, 0.28, -0.17), high=(0.62, 1.12, 0.62), min_confidence=
 SEEDS = Seeds("A seed draws the places of all things, the words, and the cameras; any seed is a scene.")
 
 PUBLISHED = ("corner4", "corner", "topview", "corner3", "corner2")
-"""Meta-World's own fixed cameras; LeRobot's is `corner4`, which it makes of `corner2`."""
+"""Meta-World's own fixed cameras, those that hang upside down turned upright; LeRobot's is `corner4`, which
+it makes of `corner2`."""
 
 
 def _rig(name: str) -> "Rig":
@@ -40,9 +41,9 @@ def _rig(name: str) -> "Rig":
         "held_out": ((-12.0, 20.0), (160.0, 192.0)),
     }[name]
     still = name == "fixed"
-    elevation_deg, distance, fov_deg = (22.0, 38.0), (1.3, 1.5), (44.0, 50.0)
+    elevation_deg, distance, fov_deg = (22.0, 38.0), (1.3, 1.5), (48.0, 54.0)
     if still:
-        elevation_deg, distance, fov_deg = (27.0, 27.0), (1.37, 1.37), (48.0, 48.0)
+        elevation_deg, distance, fov_deg = (27.0, 27.0), (1.4, 1.4), (51.0, 51.0)
     target, aim = (0.0, 0.68, 0.13), 0.0 if still else 0.02
     return Rig(sectors, elevation_deg, distance, fov_deg, target=target, aim=aim)
 
