@@ -20,7 +20,7 @@ TOOL_IN_HAND = np.array([0.045, 0.0, 0.0])
 """The point between the finger tips, in the hand's frame (m)."""
 LEAD = 2.0
 """Control steps by which the hand trails the mocap body that drags it."""
-GIVING_WAY = 0.05
+GIVING_WAY = 0.1
 """Share of what the hand lacks that is added to the mocap body's place at each step: the weld is soft, and
 the hand hangs 27 mm below it."""
 MOST_GIVEN_WAY = 0.05
@@ -165,5 +165,5 @@ class MetaWorld:
         self.num_steps += 1
 
 
-_UPRIGHT = torch.tensor([[0.0, 1, 0], [1, 0, 0], [0, 0, -1]], dtype=torch.float64)
+_UPRIGHT = torch.diag(torch.tensor([1.0, -1.0, -1.0], dtype=torch.float64))
 """The tool's axes in the world when the hand hangs straight down."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -45,6 +45,7 @@ Attempt = Callable[[Tabletop, Observation, Demonstration], None]
 PLAY_STEPS = 96
 
 
+@runtime_checkable
 class Recording(Protocol):
     """What is to be recorded, but for tasks and seeds: any world's."""
 
