@@ -184,6 +184,8 @@ MOVES: Mapping[str, str] = {
     "still video": "whether a video was imagined decides whether one that stands still is decoded too",
     "fitted": "whether a patch autoencoder was fitted, at its first use",
     "clip to share": "what is known of a clip that several devices share, once for each of them",
+    "latents to keep": "latents and embeddings, once, for the cache on disk (only with a cache)",
+    "autoencoder": "moments, losses and errors of an autoencoder that is trained",
     "samples": "samples that a caller has put on the device before they are encoded",
 }
 """What moves from a device to the CPU, each of which waits for the device, and why it is meant."""

@@ -52,8 +52,9 @@ def test_every_command_that_runs_a_model_has_a_device_and_a_dtype(command):
     assert "dtype" in options
 
 
-def test_encode_whose_autoencoder_is_float32_has_a_device():
-    assert options_of("encode")["device"] == "auto"
+@pytest.mark.parametrize("command", ["encode", "train_autoencoder"])
+def test_commands_that_run_an_autoencoder_have_a_device(command):
+    assert options_of(command)["device"] == "auto"
 
 
 def test_what_was_found_is_said_in_one_line_on_stderr(capsys):

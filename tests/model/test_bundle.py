@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import AutoencoderKLWan
-from tiny_models import TINY, tiny_language_model
 
 from action_images.canvas import MODES, Canvas
 from action_images.cli import main
@@ -22,6 +21,7 @@ from action_images.model.denoiser import CanvasDenoiser, Condition
 from action_images.model.index import VERSION
 from action_images.model.presets import PRESETS, WAN22_LATENTS, preset_named
 from action_images.model.shipped import INDEX, models_folder
+from tiny_models import TINY, tiny_language_model
 
 SMALL_WAN = {
     "base_dim": 8,

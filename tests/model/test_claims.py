@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from tiny_models import tiny_language_model
 
 from action_images.errors import ActionImagesError
 from action_images.model.autoencoders.pca import PcaAutoencoder
@@ -17,6 +16,7 @@ from action_images.model.bundle import Models, load_clips
 from action_images.model.presets import PRESETS
 from action_images.model.shipped import INDEX, models_folder
 from action_images.model.text import LanguageModel
+from tiny_models import tiny_language_model
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import torch
 from pass_inputs import inputs_for
 from peft import LoraConfig
 from tensor_bytes import peak_bytes
-from tiny_models import FULL, TINY
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -32,6 +31,7 @@ from action_images.model.cost import (
 )
 from action_images.model.presets import PRESETS
 from action_images.model.sketches import frozen
+from tiny_models import FULL, TINY
 
 POLICY = MODES["policy"]
 WIDE = FULL | {"num_attention_heads": 8, "ffn_dim": 400, "stem_channels": 24}

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from tiny_models import TINY
 
 from action_images.canvas import MODES
 from action_images.errors import ActionImagesError
@@ -10,6 +9,7 @@ from action_images.model.backbones.wan import ActionImagesTransformer3DModel
 from action_images.model.conditioning.conditioned import Shown
 from action_images.model.conditioning.rays import pool_cameras
 from action_images.model.denoiser import CanvasDenoiser
+from tiny_models import TINY
 
 
 @pytest.mark.parametrize("case", ["a", "b", "c"])

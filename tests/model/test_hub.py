@@ -9,7 +9,6 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from test_bundle import small_wan
-from tiny_models import TINY, tiny_tokenizer, tiny_umt5
 
 from action_images.cli import main
 from action_images.model.backbones.wan import ActionImagesTransformer3DModel
@@ -26,6 +25,7 @@ from action_images.model.hub import (
     load_released,
 )
 from action_images.model.shipped import INDEX
+from tiny_models import TINY, tiny_tokenizer, tiny_umt5
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from tiny_models import FULL
 
 from action_images.canvas import MODES
 from action_images.model.backbones.wan import ActionImagesTransformer3DModel
+from tiny_models import FULL
 
 LAYOUT = MODES["policy"].layout(2, 3)
 
@@ -47,6 +47,7 @@ def test_it_comes_back_from_disk_as_safetensors(model, call, tmp_path):
 
 def test_wans_weights_load_under_our_class(inputs, tmp_path):
     from diffusers import WanTransformer3DModel
+
     from tiny_models import TINY
 
     wan = WanTransformer3DModel(**TINY).eval()

@@ -6,9 +6,9 @@ import warnings
 
 import pytest
 import torch
-from tiny_models import tiny_language_model
 
 from action_images.model.text import HashedWords, clean
+from tiny_models import tiny_language_model
 
 words = HashedWords()
 

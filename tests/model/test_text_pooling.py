@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from tiny_models import FULL, TINY
 
 from action_images.model.backbones.wan import ActionImagesTransformer3DModel
 from action_images.model.conditioning.text_pooling import AttentionPooling, mean_pooling
 from action_images.model.text import HashedWords
 from action_images.sim.tasks.stack_blocks import StackBlocks
+from tiny_models import FULL, TINY
 
 
 def everywhere(text: torch.Tensor) -> torch.Tensor:

@@ -15,10 +15,11 @@ from action_images.inference.label_folder import load_labels
 from action_images.inference.label_job import Job
 from action_images.inference.labelled_copy import label_dataset
 from action_images.inference.labelling import Labelling
+from action_images.model.bundle import Models
 from action_images.model.denoiser import CanvasDenoiser
 from action_images.parallel.cluster import OnRay, executor_named, here
 from action_images.samples.window import Cutting
-from action_images.training.latents import Encoding, encode_dataset
+from action_images.training.latents import SOURCE, Encoding, encode_dataset
 from truth import knowing, make_episode
 
 LABELLING = Labelling("random", ("view0", "view1"), overlap=2)
@@ -90,9 +91,11 @@ def test_latents_are_the_same_bytes_wherever_they_are_made(folders, tmp_path):
     assert encode_dataset(encoding) == 12
     assert encode_dataset(replace(encoding, folder=tmp_path / "ray"), executor=OnRay()) == 12
     assert content(tmp_path / "ray") == content(tmp_path / "here")
-    cache = replace(encoding, dataset=data.resolve(), model=model.resolve()).cache()
-    window = encoding.cutting.window("test/e3", encoding.views, 2)
-    assert cache.latents(str(window), "video", lambda: 1 / 0).shape[:2] == (2, 96)
+    cache = encoding.frozen(Models.load(model)).cache("video", SOURCE)
+    window = encoding.cutting.window("test/e3", ("view1",), 2)
+    known = cache.find(str(window), "video 5")
+    assert known is not None
+    assert known.shape[0] == 96
 
 
 def test_results_come_in_the_order_of_the_items_and_errors_as_they_were_raised(ray):

@@ -1,4 +1,4 @@
-"""Encode a data set's videos with a model's autoencoder into a cache of latents, here or on many machines.
+"""Compute what a model's frozen parts make of a data set, ahead of training, here or on many machines.
 
 action-images encode dataset --cache latents
 action-images encode dataset --cache latents --model run/model --on ray --workers 8
@@ -25,12 +25,16 @@ def main(
     on: Literal["local", "processes", "ray"] = "local",
     workers: int | None = None,
     threads: int = 1,
-) -> None:
-    """Fill CACHE with the latents of every window of a data set; the same command goes on where it was
-    stopped.
+    num_views: int | None = None,
+    dtype: Literal["float32", "bfloat16"] = "float32",
+    *,
+    mirror: bool = False,
+    check: bool = False,
+) -> int:
+    """Fill CACHE with the latents of every window of a data set and the embeddings of its instructions; the
+    same command goes on where it was stopped.
 
-    For your own training code (docs/scale.md says how it reads them): `action-images train` encodes as it
-    goes.
+    `action-images train RECIPE --latents CACHE` reads them (docs/scale.md).
 
     Args:
         dataset: a LeRobotDataset v3.
@@ -45,6 +49,11 @@ def main(
             the latents are the same to the byte.
         workers: how many of them; as many as there are cards, or as the cluster has room for, if not given.
         threads: processor threads of each worker; another number may change last digits.
+        num_views: encode each choice of so many views, in each order, as training draws them; all views in
+            the order given if not given. Latents are kept by view; what cameras tell hangs on the order.
+        dtype: of the frozen parts: the recipe's `autoencoder_dtype` and `text_dtype`.
+        mirror: encode mirror images too, for recipes with `mirror`.
+        check: read all that the cache holds and name what is damaged, after encoding.
     """
     from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -52,6 +61,7 @@ def main(
     from action_images.model.bundle import load_clips
     from action_images.model.shipped import models_folder
     from action_images.parallel.cluster import executor_named
+    from action_images.samples.latent_cache import damaged, entries
     from action_images.samples.window import Cutting
     from action_images.terminal.console import PlainConsole
     from action_images.training.latents import Encoding, encode_dataset
@@ -63,11 +73,20 @@ def main(
             f"{model}: does not say what clips it was trained on, so their size is not known; name another "
             "model"
         )
-    device = ModelOptions(model, device=device).placed(on_cluster=on == "ray").device
+    device = ModelOptions(model, device=device, dtype=dtype).placed(on_cluster=on == "ray").device
     length = frames or clips.num_frames
     cutting = Cutting(length, stride, step or length * stride)
     encoding = Encoding(
-        dataset, folder, cache, views or Dataset(dataset).view_names, cutting, clips.size, device
+        dataset,
+        folder,
+        cache,
+        views or Dataset(dataset).view_names,
+        cutting,
+        clips.size,
+        device,
+        num_views=num_views,
+        dtype=dtype,
+        mirror=mirror,
     )
     executor = executor_named(on, workers, threads, device)
     told = PlainConsole(stderr=True)
@@ -77,4 +96,9 @@ def main(
         total = encode_dataset(
             encoding, lambda done, all_: progress.update(bar, completed=done, total=all_), executor
         )
-    PlainConsole().print(f"{total} windows: {cache}", soft_wrap=True)
+    size = sum(path.stat().st_size for path in entries(cache))
+    PlainConsole().print(f"{total} windows, {size / 1e9:.3f} GB: {cache}", soft_wrap=True)
+    problems = list(damaged(cache)) if check else []
+    for problem in problems:
+        told.print(problem, soft_wrap=True)
+    return 1 if problems else 0

@@ -1,35 +1,51 @@
-"""Fetch the released weights from the hub into a folder that this project loads.
+"""Fetch pretrained weights from the hub into a folder that this project loads.
 
 action-images fetch-weights weights
-action-images fetch-weights weights --revision main
+action-images fetch-weights weights --preset wan2.1-1.3b
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
+from action_images.errors import ActionImagesError
+
 
 def main(
-    out: Annotated[Path, tyro.conf.Positional], revision: str = "main", wan_revision: str = "main"
+    out: Annotated[Path, tyro.conf.Positional],
+    preset: Literal["wan2.2-5b", "wan2.2-5b-rays", "wan2.1-1.3b"] = "wan2.2-5b",
+    revision: str = "main",
+    wan_revision: str = "main",
 ) -> None:
     """Fetch, convert and write down the commits; a folder that is filled already is left as it is.
 
-    Needs about 27 GB in OUT and as much in the hub's cache (HF_HOME), which can be deleted afterwards.
-    Nothing in the checkpoint is run.
+    Needs about 27 GB in OUT for the released weights, and as much in the hub's cache (HF_HOME), which can be
+    deleted afterwards. Nothing in a checkpoint is run.
 
     Args:
         out: the folder to fill; its sources.json tells the commits.
+        preset: `wan2.2-5b`, the released weights; the others are Wan's own weights, given cameras that have
+            yet to learn: fine-tune them (docs/training.md) before you plan with them.
         revision: commit of anyeZHY/ActionImages; the default takes the newest and says which that was.
-        wan_revision: commit of Wan-AI/Wan2.2-TI2V-5B-Diffusers, likewise.
+        wan_revision: commit of the repository of Wan-AI, likewise.
     """
     from dataclasses import replace
 
-    from action_images.model.hub import TRANSFORMER, WAN, fetch_released
+    from action_images.model.hub import PLAIN, TRANSFORMER, WAN, fetch_plain, fetch_released
 
-    transformer, wan = replace(TRANSFORMER, revision=revision), replace(WAN, revision=wan_revision)
-    commits = fetch_released(out, transformer, wan)
-    for source, option in ((transformer, "--revision"), (wan, "--wan-revision")):
+    if preset in PLAIN:
+        if revision != "main":
+            raise ActionImagesError(
+                f"{preset}: has nothing of the release, whose commit --revision is; give --wan-revision"
+            )
+        wan = replace(PLAIN[preset], revision=wan_revision)
+        sources, commits = {"--wan-revision": wan}, fetch_plain(out, preset, wan)
+    else:
+        transformer, wan = replace(TRANSFORMER, revision=revision), replace(WAN, revision=wan_revision)
+        sources = {"--revision": transformer, "--wan-revision": wan}
+        commits = fetch_released(out, transformer, wan)
+    for option, source in sources.items():
         commit = commits[source.repository]
         known = "" if source.pinned else f"; the same again: {option} {commit}"
         print(f"{source.repository} at {commit}{known}")

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 from typing_extensions import Self
 
 from action_images.errors import ActionImagesError
@@ -15,11 +14,12 @@ from action_images.files.atomic import write_json
 from action_images.model.autoencoders import AUTOENCODERS
 from action_images.model.autoencoders.autoencoder import SavedAutoencoder
 from action_images.model.backbones import BACKBONES
+from action_images.model.deferred import DeferredAutoencoder, DeferredText
 from action_images.model.denoiser import CanvasDenoiser
-from action_images.model.index import check_tensors, read_index, write_index
+from action_images.model.index import CHECKSUMS, check_tensors, read_index, write_index
 from action_images.model.loading import load_module
 from action_images.model.shipped import INDEX
-from action_images.model.text import TEXT_ENCODERS, SavedTextEncoder
+from action_images.model.text import TEXT_ENCODERS, LanguageModel, SavedTextEncoder
 
 MAX_CLIP, MAX_FPS = 1 << 13, 1000
 """Pixels of a side, and frames, of clips; frames a second."""
@@ -91,9 +91,15 @@ class Models:
     def others_to(self, device: torch.device | str) -> Self:
         """The same with all but the denoiser on another device."""
         for module in (self.autoencoder, self.text):
-            if isinstance(module, nn.Module):
-                module.to(device)
+            if hasattr(module, "to"):
+                module.to(device)  # type: ignore[attr-defined]
         return replace(self)
+
+    def release(self) -> None:
+        """Let go of frozen parts that can be read again."""
+        for part in (self.autoencoder, self.text):
+            if hasattr(part, "release"):
+                part.release()  # type: ignore[attr-defined]
 
     def save(self, folder: Path) -> None:
         """Write all three as safetensors with their configs; the index comes last, so a folder with one is
@@ -122,14 +128,20 @@ class Models:
         denoiser: type[CanvasDenoiser] = CanvasDenoiser,
         text_dtype: torch.dtype | None = None,
         autoencoder_dtype: torch.dtype = torch.float32,
+        deferred: bool = False,
+        weightless: bool = False,
     ) -> Self:
         """Read what `save` wrote, each part in its dtype (`text_dtype` None: the transformer's).
+
+        `deferred`: autoencoder and language model are read when they are first asked; `weightless`: and the
+        network is there in its shapes alone, on torch's meta device.
 
         `denoiser` is the kind of denoiser that was saved; another one is refused. Raises ActionImagesError
         for other folders, for damaged files and for words that are not known.
         """
         index = read_index(folder)
-        if index["answers"] != denoiser.answers:
+        deferred = deferred or weightless
+        if index["answers"] != denoiser.answers and not weightless:
             raise ActionImagesError(
                 f"{folder}: these models answer with a {index['answers']}, wanted are some that "
                 "answer with a "
@@ -138,12 +150,27 @@ class Models:
         backbone = _known(BACKBONES, index, "backbone", folder)
         autoencoder = _known(AUTOENCODERS, index, "autoencoder", folder)
         text = _known(TEXT_ENCODERS, index, "text", folder)
-        models = cls(
-            denoiser.opened(load_module(backbone, folder / "transformer", dtype), folder),
-            autoencoder.load(folder / "vae", autoencoder_dtype),
-            text.load(folder, index["text_config"], text_dtype or dtype),
-            _clips(index, folder),
-        )
+        if weightless:
+            config = backbone.load_config(folder / "transformer")
+            with torch.device("meta"):
+                network = backbone.from_config(config)
+        else:
+            network = load_module(backbone, folder / "transformer", dtype)
+        denoiser_read = CanvasDenoiser(network) if weightless else denoiser.opened(network, folder)
+        told = (index["text_config"], text_dtype or dtype)
+        if deferred:
+            # Their checksums are looked at when they are read.
+            sums = index.pop(CHECKSUMS, {})
+            autoencoder_read: Any = DeferredAutoencoder(
+                folder / "vae", autoencoder_dtype, _of_part(sums, "vae")
+            )
+            is_large = text is LanguageModel
+            text_read = DeferredText(folder, *told, _of_part(sums, "text_encoder")) if is_large else None
+            index[CHECKSUMS] = {} if weightless else _of_part(sums, "transformer")
+        else:
+            autoencoder_read, text_read = autoencoder.load(folder / "vae", autoencoder_dtype), None
+        text_read = text_read or text.load(folder, *told)
+        models = cls(denoiser_read, autoencoder_read, text_read, _clips(index, folder))
         # Last: what does not fit at all says more than that its bytes differ.
         check_tensors(folder, index)
         return models
@@ -179,6 +206,10 @@ def _known(kinds: Mapping[str, Any], index: dict[str, Any], part: str, folder: P
             f"{folder / INDEX}: names an unknown {part}, '{word}'; known are {', '.join(kinds)}"
         )
     return kinds[word]
+
+
+def _of_part(checksums: dict[str, str], part: str) -> dict[str, str]:
+    return {name: value for name, value in checksums.items() if name.startswith(f"{part}/")}
 
 
 def _tidy(folder: Path) -> None:

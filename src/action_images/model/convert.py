@@ -16,6 +16,7 @@ from action_images.errors import ActionImagesError
 from action_images.files.atomic import whole_file, write_json
 from action_images.files.lock import alone_in
 from action_images.model.backbones.wan import ActionImagesTransformer3DModel
+from action_images.model.conditioning.rays import RayEncoder
 
 NAMES = (
     (r"^(patch_embedding)\.", r"\1."),
@@ -38,10 +39,19 @@ NAMES = (
     (r"^(blocks\.\d+)\.ffn\.0\.", r"\1.ffn.net.0.proj."),
     (r"^(blocks\.\d+)\.ffn\.2\.", r"\1.ffn.net.2."),
     (r"^(blocks\.\d+)\.(cam_encoder\.2|projector)\.", r"\1.\2."),
+    # Diffusers' names are ours.
+    (r"^(condition_embedder\.(?:text|time)_embedder|condition_embedder\.time_proj|proj_out)\.", r"\1."),
+    (r"^scale_shift_table$", "scale_shift_table"),
+    (r"^(blocks\.\d+\.(?:attn[12]|ffn\.net\.(?:0\.proj|2)|norm2))\.", r"\1."),
+    (r"^(blocks\.\d+\.scale_shift_table)$", r"\1"),
 )
 """Wan's names, as patterns, and ours, which are diffusers'."""
+IMAGE_EMBEDDING = re.compile(r"img_emb|image_embedder|add_[kv]_proj|[kv]_img|norm_added_k|norm_k_img")
+"""In the names of weights that take an embedded image besides the text."""
 PREFIXES = ("module.", "model.diffusion_model.", "pipe.dit.", "dit.")
 """What training programs put before every name."""
+NEW_WEIGHTS = "diffusion_pytorch_model-new.safetensors"
+"""The file of weights that a checkpoint did not have."""
 KNOWN_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 
 
@@ -55,19 +65,34 @@ class Conversion:
     config: dict[str, Any]
 
 
-def convert(source: Path, folder: Path, max_shard_bytes: int = 2 * 10**9) -> Conversion:
+def convert(
+    source: Path,
+    folder: Path,
+    max_shard_bytes: int = 2 * 10**9,
+    additions: Mapping[str, Any] | None = None,
+) -> Conversion:
     """Write a transformer checkpoint (a pickle, a safetensors file, or a folder of its shards) to our layout.
 
     Tensors are read and written shard by shard, so that no more than about two shards are ever in memory;
     pickles are read with `weights_only`, so nothing in them is run. Raises ValueError, before any tensor is
     read, for names that are unknown, missing or given twice and for shapes that do not agree with each other.
     The index and config are written last: a folder with a config.json is whole.
+
+    `additions` are values of the config that plain weights are given; cameras as 'rays' are new weights that
+    change nothing at the start.
     """
     tensors = _open(source)
     ours = _renamed(tensors, source)
     shapes = {name: tuple(tensors[theirs].shape) for name, theirs in ours.items()}
     config = config_of(shapes, source)
     check_shapes(shapes, config, source)
+    added = dict(additions or {})
+    if config["camera"] is not None and added:
+        raise ActionImagesError(
+            f"{source}: has a camera branch already; these are the released weights, take them as they are "
+            "(fetch-weights --preset wan2.2-5b)"
+        )
+    config |= added
     shards = list(_shards({name: tensors[theirs].nbytes for name, theirs in ours.items()}, max_shard_bytes))
     names = [
         f"diffusion_pytorch_model-{i + 1:05d}-of-{len(shards):05d}.safetensors" for i in range(len(shards))
@@ -82,10 +107,25 @@ def convert(source: Path, folder: Path, max_shard_bytes: int = 2 * 10**9) -> Con
         weight_map: dict[str, str] = {}
         for file, shard in zip(names, shards, strict=True):
             weight_map |= dict.fromkeys(shard, file)
+        if config["camera"] == "rays":
+            new = _new_ray_encoder(config)
+            with whole_file(folder / NEW_WEIGHTS) as path:
+                save_file(new, path, {"format": "pt"})
+            weight_map |= dict.fromkeys(new, NEW_WEIGHTS)
+            names.append(NEW_WEIGHTS)
+            total += sum(tensor.nbytes for tensor in new.values())
         index = {"metadata": {"total_size": total}, "weight_map": weight_map}
         write_json(folder / "diffusion_pytorch_model.safetensors.index.json", index)
         write_json(folder / "config.json", {"_class_name": ActionImagesTransformer3DModel.__name__, **config})
     return Conversion(len(ours), total, tuple(folder / name for name in names), config)
+
+
+def _new_ray_encoder(config: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The weights of an encoder of rays that adds nothing yet, the same in every call."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        encoder = RayEncoder(config["num_attention_heads"] * config["attention_head_dim"])
+    return {f"ray_encoder.{name}": tensor for name, tensor in encoder.state_dict().items()}
 
 
 def rename(name: str) -> str | None:
@@ -253,6 +293,11 @@ def _renamed(tensors: Mapping[str, _OnDisk], source: Path) -> dict[str, str]:
     """Our names -> theirs, every one of theirs accounted for."""
     ours: dict[str, str] = {}
     unknown = [name for name in tensors if rename(name) is None]
+    if embedded := [name for name in tensors if IMAGE_EMBEDDING.search(name)]:
+        raise ActionImagesError(
+            f"{source}: embeds an image besides the text ('{embedded[0]}'), as image-to-video weights do; "
+            "here first frames are given on the canvas, so take the text-to-video weights"
+        )
     if unknown:
         raise ActionImagesError(
             f"{source}: {len(unknown)} of {len(tensors)} tensors have names that are not Wan's: {unknown[:3]}"

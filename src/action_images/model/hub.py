@@ -6,9 +6,11 @@ import re
 import shutil
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -20,6 +22,7 @@ from action_images.model.bundle import Clips, Models
 from action_images.model.claims import read_object
 from action_images.model.convert import convert
 from action_images.model.index import write_index
+from action_images.model.presets import preset_named
 from action_images.model.shipped import INDEX
 from action_images.model.text import LanguageModel
 
@@ -48,8 +51,17 @@ WAN = Source("Wan-AI/Wan2.2-TI2V-5B-Diffusers", ("vae/*", "text_encoder/*", "tok
 """The autoencoder and language model that it was trained with, in diffusers' layout."""
 WANS_PARTS = ("vae", "text_encoder", "tokenizer")
 """The folders of Wan's download that are taken as they are."""
+PLAIN = {
+    "wan2.2-5b-rays": replace(WAN, files=("transformer/*", *WAN.files)),
+    "wan2.1-1.3b": Source(
+        "Wan-AI/Wan2.1-T2V-1.3B-Diffusers", ("transformer/*", "vae/*", "text_encoder/*", "tokenizer/*")
+    ),
+}
+"""Preset -> Wan's own weights that it begins from, all four parts in diffusers' layout."""
 RELEASED_CLIPS = Clips((512, 512), 41, 5.0, "release")
 """What they were trained on; 5 frames a second is the rate of its RLBench and BridgeData sets."""
+ADDED = ("camera", "per_frame_noise_level", "pixels_per_token")
+"""Values of a preset's config that plain weights do not have."""
 WHOLE = {
     "vae": ("config.json",),
     "text_encoder": ("config.json",),
@@ -93,43 +105,89 @@ def fetch_released(
 ) -> dict[str, str]:
     """Fill a folder of models from the hub, unless it is filled; returns repository -> commit. Raises as
     `load_released`."""
-    fetch = fetch or from_hub
+
+    def made(snapshots: Mapping[str, Path]) -> Callable[[], None]:
+        checkpoint = _only_file(snapshots[transformer.repository], transformer.files)
+        _check_parts(snapshots[wan.repository])
+        return partial(_assemble, checkpoint, snapshots[wan.repository], folder)
+
+    return _fetch(folder, (transformer, wan), fetch or from_hub, made)
+
+
+def fetch_plain(
+    folder: Path, preset: str, source: Source | None = None, fetch: Fetch | None = None
+) -> dict[str, str]:
+    """Fill a folder with Wan's own weights, given what a preset of `PLAIN` adds to them; as `fetch_released`.
+
+    Cameras are new weights, which change nothing until they have learnt.
+    """
+    source, wanted = source or PLAIN[preset], preset_named(preset)
+
+    def made(snapshots: Mapping[str, Path]) -> Callable[[], None]:
+        snapshot = snapshots[source.repository]
+        if not (snapshot / "transformer").is_dir():
+            raise ActionImagesError(
+                f"{snapshot}: has no transformer; give a whole download of {source.repository}"
+            )
+        additions = {name: wanted.transformer[name] for name in ADDED if name in wanted.transformer}
+        clips = Clips(wanted.size, wanted.num_frames, RELEASED_CLIPS.fps, wanted.sampling, wanted.axis_length)
+        checkpoint = snapshot / "transformer"
+        _check_parts(snapshot)
+        return partial(_assemble, checkpoint, snapshot, folder, additions=additions, clips=clips)
+
+    return _fetch(folder, (source,), fetch or from_hub, made)
+
+
+def _fetch(
+    folder: Path,
+    sources: Sequence[Source],
+    fetch: Fetch,
+    made: Callable[[Mapping[str, Path]], Callable[[], None]],
+) -> dict[str, str]:
+    """Fill a folder from snapshots of some repositories, unless it is filled; the commits.
+
+    `made` looks at the snapshots before the folder is there, and gives what fills it.
+    """
     if (folder / INDEX).is_file() and not (folder / SOURCES).is_file():
         raise ActionImagesError(
             f"{folder}: holds models of unknown origin (no {SOURCES}); name another folder"
         )
     recorded = json.loads((folder / SOURCES).read_text()) if (folder / SOURCES).is_file() else None
     if recorded is not None:
-        _check_commits(
-            folder,
-            recorded,
-            {source.repository: source.revision for source in (transformer, wan) if source.pinned},
-        )
+        pinned = {source.repository: source.revision for source in sources if source.pinned}
+        _check_commits(folder, recorded, {source.repository: None for source in sources} | pinned)
         if (folder / INDEX).is_file():
             return recorded
-    snapshots = {source.repository: fetch(source) for source in (transformer, wan)}
+    snapshots = {source.repository: fetch(source) for source in sources}
     commits = {repository: snapshot.name for repository, snapshot in snapshots.items()}
     if recorded is not None:
         _check_commits(folder, recorded, commits)
-    checkpoint = _only_file(snapshots[transformer.repository], transformer.files)
-    downloaded = snapshots[wan.repository]
-    _check_parts(downloaded)
+    fill = made(snapshots)
     with alone_in(folder):
         write_json(folder / SOURCES, commits)
-        _assemble(checkpoint, downloaded, folder)
+        fill()
     return commits
 
 
-def assemble(checkpoint: Path, wan: Path, folder: Path, max_shard_bytes: int = 2 * 10**9) -> None:
+def assemble(
+    checkpoint: Path,
+    wan: Path,
+    folder: Path,
+    max_shard_bytes: int = 2 * 10**9,
+    *,
+    additions: Mapping[str, Any] | None = None,
+    clips: Clips = RELEASED_CLIPS,
+) -> None:
     """A folder that `Models.load` takes, from a transformer checkpoint and a folder with Wan's vae,
     text_encoder and tokenizer.
 
-    What was written by an earlier call that was cut short is kept. Raises ValueError for files that are
-    missing or do not fit.
+    `additions` are given to plain weights, see `convert`; `clips` are what the models are for. What was
+    written by an earlier call that was cut short is kept. Raises ValueError for files that are missing or do
+    not fit.
     """
     _check_parts(wan)
     with alone_in(folder):
-        _assemble(checkpoint, wan, folder, max_shard_bytes)
+        _assemble(checkpoint, wan, folder, max_shard_bytes, additions=additions, clips=clips)
 
 
 def _check_parts(wan: Path) -> None:
@@ -141,9 +199,18 @@ def _check_parts(wan: Path) -> None:
         _check_whole(wan / part, files)
 
 
-def _assemble(checkpoint: Path, wan: Path, folder: Path, max_shard_bytes: int = 2 * 10**9) -> None:
+def _assemble(
+    checkpoint: Path,
+    wan: Path,
+    folder: Path,
+    max_shard_bytes: int = 2 * 10**9,
+    *,
+    additions: Mapping[str, Any] | None = None,
+    clips: Clips = RELEASED_CLIPS,
+) -> None:
     if not (folder / "transformer" / "config.json").is_file():
-        convert(checkpoint, folder / "transformer", max_shard_bytes)
+        convert(checkpoint, folder / "transformer", max_shard_bytes, additions)
+    _check_channels(folder / "transformer", wan / "vae")
     for part in WANS_PARTS:
         unfinished = folder / f".{part}"
         if not (folder / part).is_dir():
@@ -156,9 +223,20 @@ def _assemble(checkpoint: Path, wan: Path, folder: Path, max_shard_bytes: int = 
         "autoencoder": "wan",
         "text": LanguageModel.kind,
         "text_config": {"num_tokens": 512},
-        "clips": asdict(RELEASED_CLIPS),
+        "clips": asdict(clips),
     }
     write_index(folder, index)
+
+
+def _check_channels(transformer: Path, autoencoder: Path) -> None:
+    """Refuse a transformer and an autoencoder that do not belong together."""
+    taken = json.loads((transformer / "config.json").read_text())["in_channels"]
+    made = json.loads((autoencoder / "config.json").read_text()).get("z_dim", 16)
+    if taken != made:
+        raise ActionImagesError(
+            f"{autoencoder}: makes {made} channels, but the transformer takes {taken}; they are of different "
+            "models: take both from one repository"
+        )
 
 
 def _check_whole(part: Path, files: Sequence[str]) -> None:
@@ -213,9 +291,14 @@ def from_hub(source: Source, cache: Path | None = None) -> Path:
         ) from error
 
 
-def _check_commits(folder: Path, recorded: Mapping[str, str], asked: Mapping[str, str]) -> None:
+def _check_commits(folder: Path, recorded: Mapping[str, str], asked: Mapping[str, str | None]) -> None:
+    """Refuse a folder that was begun from other repositories, or other commits (None: any) of them."""
     for repository, commit in asked.items():
-        if recorded.get(repository) != commit:
+        if repository not in recorded:
+            raise ActionImagesError(
+                f"{folder}: was begun from {', '.join(recorded)}, not from {repository}; name another folder"
+            )
+        if commit is not None and recorded[repository] != commit:
             raise ActionImagesError(
                 f"{folder}: was begun from {repository} at {recorded.get(repository)}, not "
                 f"{commit}; ask for that commit, or name another "

@@ -59,6 +59,22 @@ FROM_SCRATCH = {
 }
 """What a small model needs to learn at all: docs/model.md has what each of these is worth."""
 
+WAN22_AUTOENCODER = {
+    "base_dim": 160,
+    "decoder_base_dim": 256,
+    "z_dim": 48,
+    "is_residual": True,
+    "in_channels": 12,
+    "out_channels": 12,
+    "patch_size": 2,
+    "scale_factor_spatial": 16,
+    "latents_mean": WAN22_LATENTS["mean"],
+    "latents_std": WAN22_LATENTS["std"],
+}
+"""As its config publishes it."""
+WITH_RAYS = {"camera": "rays", "per_frame_noise_level": True}
+"""What plain weights of Wan are given: cameras that change nothing at first, and given frames marked."""
+
 PRESETS = {
     "debug": Preset(
         transformer={
@@ -103,28 +119,68 @@ PRESETS = {
         num_frames=9,
         sampling="one-step-averaged",
     ),
+    "base": Preset(
+        transformer={
+            "num_attention_heads": 12,
+            "attention_head_dim": 64,
+            "ffn_dim": 3072,
+            "num_layers": 10,
+            "in_channels": 16,
+            "out_channels": 16,
+            "text_dim": 128,
+            "stem_channels": 64,
+            "motion_channels": 48,
+            "action_channels": 48,
+            "word_pickers": 8,
+            **FROM_SCRATCH,
+            "still_anchor": True,
+        },
+        autoencoder={"base_dim": 32, "z_dim": 16},
+        hashed_words={"dim": 128},
+        size=(128, 128),
+        num_frames=17,
+        sampling="one-step-averaged",
+        autoencoder_kind="wan",
+    ),
     "wan2.2-5b": Preset(
         transformer={"camera": "released"},
-        autoencoder={
-            "base_dim": 160,
-            "decoder_base_dim": 256,
-            "z_dim": 48,
-            "is_residual": True,
-            "in_channels": 12,
-            "out_channels": 12,
-            "patch_size": 2,
-            "scale_factor_spatial": 16,
-            "latents_mean": WAN22_LATENTS["mean"],
-            "latents_std": WAN22_LATENTS["std"],
-        },
+        autoencoder=WAN22_AUTOENCODER,
         hashed_words=None,
         size=(512, 512),
         num_frames=41,
         sampling="release",
         autoencoder_kind="wan",
     ),
+    "wan2.2-5b-rays": Preset(
+        transformer=WITH_RAYS,
+        autoencoder=WAN22_AUTOENCODER,
+        hashed_words=None,
+        size=(512, 512),
+        num_frames=41,
+        sampling="release",
+        autoencoder_kind="wan",
+    ),
+    "wan2.1-1.3b": Preset(
+        transformer={
+            "num_attention_heads": 12,
+            "ffn_dim": 8960,
+            "in_channels": 16,
+            "out_channels": 16,
+            "pixels_per_token": 16,
+            **WITH_RAYS,
+        },
+        # What `AutoencoderKLWan` takes where nothing is said is Wan2.1's.
+        autoencoder={},
+        hashed_words=None,
+        size=(256, 256),
+        num_frames=41,
+        sampling="release",
+        autoencoder_kind="wan",
+    ),
 }
-"""`debug` runs in seconds, `tiny` trains on two CPU cores, `wan2.2-5b` is what the released weights fit."""
+"""`debug` runs in seconds, `tiny` trains on two CPU cores, `wan2.2-5b` is what the released weights fit.
+`base` is for one GPU, after `train-autoencoder`.
+`wan2.2-5b-rays` and `wan2.1-1.3b` begin from Wan's own weights."""
 
 
 def preset_named(name: str) -> Preset:

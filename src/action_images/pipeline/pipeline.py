@@ -4,9 +4,11 @@
 stands `sampler.sample`, or in training `flow`.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import chain
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -22,11 +24,40 @@ from action_images.geometry import Camera, Trajectory
 from action_images.model.autoencoders.autoencoder import check_size, num_latent_frames, num_pixel_frames
 from action_images.model.bundle import Models
 from action_images.model.conditioning.rays import map_shape
+from action_images.model.deferred import DeferredAutoencoder
 from action_images.model.denoiser import Condition
 from action_images.pipeline.rigs import Rigs
 from action_images.pipeline.still_video import over_still
 from action_images.samples.sample import Sample
 from action_images.structs import Struct
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What is to be encoded, and what it is: pixels are made where somebody asks for them."""
+
+    stream: str
+    """'video', 'action', 'still' (a video that stands still), or 'camera', whose pixels are cameras."""
+    num_frames: int
+    """How many of `pixels` there are."""
+    pixels: Callable[[], Any]
+    """(b view frame 3 height width) in [-1, 1]."""
+    device: torch.device
+    drawn_from: Callable[[int, int], tuple[Struct, ...]] | None = None
+    """Of action images: what a view of a sample of the batch is drawn from."""
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """What stands between pixels and an autoencoder: a cache, or nothing."""
+
+    def __call__(self, shown: Shown, encode: Callable[[Any], Tensor]) -> Float[Tensor, "b ..."]:
+        """What `encode` makes of the pixels, for each sample of a batch."""
+        ...
+
+
+def _encode(shown: Shown, encode: Callable[[Any], Tensor]) -> Tensor:
+    return encode(shown.pixels())
 
 
 @dataclass(frozen=True)
@@ -78,14 +109,19 @@ class Pipeline:
         return cls(models, format)
 
     def encode(
-        self, sample: Sample, mode: Mode | Sequence[Mode], num_frames: int | None = None
+        self,
+        sample: Sample,
+        mode: Mode | Sequence[Mode],
+        num_frames: int | None = None,
+        encoder: Encoder | None = None,
     ) -> tuple[Canvas, Condition]:
         """A batch of samples as a canvas for `mode` (or a mode for each), and what else the denoiser is told.
 
         `num_frames` pixel frames are to be on the canvas (None: as many as the sample has). Where the sample
         holds fewer than that of a stream of which only the first frame is shown, the rest is asked: one image
-        and the current tool pose are enough to plan. Raises ValueError for frame counts and sizes that do not
-        fit the models, for missing cameras or trajectories, and for modes that do not share a layout.
+        and the current tool pose are enough to plan. `encoder` stands between pixels and the autoencoder, and
+        may know latents already. Raises ValueError for frame counts and sizes that do not fit the models, for
+        missing cameras or trajectories, and for modes that do not share a layout.
 
         The sample is moved to the models' device here. Leave cameras, path and `valid` on the CPU until then:
         what decides shapes is looked at there, and the device is not waited for.
@@ -98,18 +134,25 @@ class Pipeline:
             torch.stack([one.given(layout) for one in modes]),
             self._valid(sample, layout, num_frames),
         )
-        known = Known(layout, given, cameras)
-        sample = sent(sample, self.device)
-        cameras = None if cameras is None else sent(cameras, self.device)
-        pixels: dict[Stream, Tensor] = {"video": sample.video}
+        known, numbers = Known(layout, given, cameras), None
         if modes[0].action is not None:
-            pixels["action"] = self.draw(sample.trajectory, cameras)
-        streams = {stream: self._encoded(frames, layout, stream) for stream, frames in pixels.items()}
+            # By the numbers on the CPU, an encoder may know what is drawn.
+            numbers = _numbers(*self._drawable(sample.trajectory, cameras))
+        device, encoder = self.device, encoder or _encode
+        sample = sent(sample, device)
+        cameras = None if cameras is None else sent(cameras, device)
+        shown = {"video": Shown("video", sample.video.shape[2], lambda: sample.video, device)}
+        if modes[0].action is not None:
+            path, rig = self._drawable(sample.trajectory, cameras)
+            # Drawn where somebody asks for the pixels, and once.
+            drawn = cache(lambda: self.draw(path, rig))
+            shown["action"] = Shown("action", path.num_frames, drawn, device, numbers)
+        streams = {stream: self._encoded(one, layout, encoder) for stream, one in shown.items()}
         parts = {segment: streams[segment.stream][:, segment.view] for segment in layout.segments}
         latents = layout.pack(parts)
-        valid = None if valid is None else sent(valid, self.device)
-        canvas = Canvas(latents, sent(given, self.device), layout, valid).check()
-        return canvas, self._condition(sample, known, canvas, pixels)
+        valid = None if valid is None else sent(valid, device)
+        canvas = Canvas(latents, sent(given, device), layout, valid).check()
+        return canvas, self._condition(sample, known, canvas, shown, encoder)
 
     def decode(
         self,
@@ -155,6 +198,8 @@ class Pipeline:
     def device(self) -> torch.device:
         """Where samples are encoded: that of the autoencoder, or of the denoiser where that is no module."""
         autoencoder = self.models.autoencoder
+        if isinstance(autoencoder, DeferredAutoencoder):
+            return autoencoder.device
         if isinstance(autoencoder, torch.nn.Module):
             tensors = chain(autoencoder.parameters(), autoencoder.buffers())
             return next(tensors).device
@@ -175,13 +220,17 @@ class Pipeline:
 
         Raises ValueError where either is missing.
         """
+        path, rig = self._drawable(trajectory, cameras)
+        return draw(path, rig, self.format).mul_(2).sub_(1)
+
+    def _drawable(self, trajectory: Trajectory | None, cameras: Camera | None) -> tuple[Trajectory, Camera]:
+        """Both, with as many frames; raises ActionImagesError where one is missing."""
         if trajectory is None or cameras is None:
             missing = "trajectory" if trajectory is None else "cameras"
             raise ActionImagesError(
                 f"this mode draws actions, but the sample has no {missing}; give them, or take mode 'video'"
             )
-        drawn = draw(trajectory, cameras[:, :, : trajectory.num_frames], self.format)
-        return drawn.mul_(2).sub_(1)
+        return trajectory, cameras[:, :, : trajectory.num_frames]
 
     def _pixels(
         self, latents: Float[Tensor, "b view c l h w"]
@@ -205,11 +254,13 @@ class Pipeline:
         still = torch.cat([first, last.expand(-1, -1, video.shape[2] - 1, -1, -1, -1)], 2)
         return over_still(video, still, condition.first_frames.add(1).div(2))
 
-    def _encoded(self, video: Tensor, layout: Layout, stream: Stream) -> Tensor:
+    def _encoded(self, shown: Shown, layout: Layout, encoder: Encoder) -> Tensor:
         """Latents (b view c l h w) of one stream, zeros where the sample holds no frames."""
-        num_latents = next(segment.num_frames for segment in layout.segments if segment.stream == stream)
+        num_latents = next(part.num_frames for part in layout.segments if part.stream == shown.stream)
         autoencoder = self.models.autoencoder
-        known = autoencoder.encode(video[:, :, : num_pixel_frames(autoencoder, num_latents)])
+        num_frames = min(num_pixel_frames(autoencoder, num_latents), shown.num_frames)
+        part = replace(shown, num_frames=num_frames, pixels=lambda: shown.pixels()[:, :, :num_frames])
+        known = encoder(part, autoencoder.encode)
         return torch.nn.functional.pad(known, (0, 0, 0, 0, 0, num_latents - known.shape[3]))
 
     def _valid(self, sample: Sample, layout: Layout, num_frames: int) -> Bool[Tensor, "b l"] | None:
@@ -222,28 +273,36 @@ class Pipeline:
         return layout.pack({segment: latent[:, : segment.num_frames] for segment in layout.segments}, dim=-1)
 
     def _condition(
-        self, sample: Sample, known: Known, canvas: Canvas, pixels: Mapping[Stream, Tensor]
+        self,
+        sample: Sample,
+        known: Known,
+        canvas: Canvas,
+        shown: Mapping[str, Shown],
+        encoder: Encoder,
     ) -> Condition:
         layout = canvas.layout
         text = self.models.text.encode([instruction or "" for instruction in _instructions(sample)])
         network, packed = self.models.denoiser.transformer, None
         if network.config["camera"] is not None:
             rig = known.cameras
-            maps = (
-                self._no_maps(canvas, sample)
-                if rig is None
-                else self.rigs.maps(rig, self.models, self.device)
-            )
-            shown = {segment: maps[:, segment.view, : segment.num_frames] for segment in layout.segments}
-            packed = layout.pack(shown, dim=1)
+            maps = self._no_maps(canvas, sample) if rig is None else self._maps(rig, encoder)
+            parts = {segment: maps[:, segment.view, : segment.num_frames] for segment in layout.segments}
+            packed = layout.pack(parts, dim=1)
         seen = sample.video[:, :, 0] if network.stem is not None or network.still_anchor else None
-        still = self._still(sample.video[:, :, :1], layout) if network.still_anchor else None
+        still = self._still(sample.video[:, :, :1], layout, encoder) if network.still_anchor else None
         later = {
-            stream: _later(pixels[stream], known, stream)
+            stream: _later(shown[stream].pixels, known, stream)
             for stream in network.later_stems
-            if stream in pixels
+            if stream in shown
         }
         return Condition(text, packed, seen, still, later.get("video"), later.get("action"))
+
+    def _maps(self, cameras: Camera, encoder: Encoder) -> Float[Tensor, "b view l c h w"]:
+        """What the network is shown of cameras; those of the release pass through the autoencoder."""
+        if self.models.denoiser.transformer.config["camera"] != "released":
+            return self.rigs.maps(cameras, self.models, self.device)
+        shown = Shown("camera", cameras.batch_shape[2], lambda: cameras, self.device)
+        return encoder(shown, lambda rig: self.rigs.maps(rig, self.models, self.device))
 
     def _no_maps(self, canvas: Canvas, sample: Sample) -> Float[Tensor, "b view l c h w"]:
         """What the network is shown of cameras that nobody has calibrated.
@@ -259,14 +318,14 @@ class Pipeline:
         return canvas.latents.new_zeros(len(canvas.latents), sample.video.shape[1], num_latents, *shape)
 
     def _still(
-        self, first: Float[Tensor, "b view 1 3 height width"], layout: Layout
+        self, first: Float[Tensor, "b view 1 3 height width"], layout: Layout, encoder: Encoder
     ) -> Float[Tensor, "b c l h w"]:
         """The canvas of videos that repeat their first frame; zeros for actions."""
         autoencoder = self.models.autoencoder
         moves = any(segment.stream == "video" and segment.num_frames > 1 for segment in layout.segments)
-        latents = autoencoder.encode(
-            first.expand(-1, -1, 1 + autoencoder.temporal_factor * moves, -1, -1, -1)
-        )
+        num_frames = 1 + autoencoder.temporal_factor * moves
+        repeated = first.expand(-1, -1, num_frames, -1, -1, -1)
+        latents = encoder(Shown("still", num_frames, lambda: repeated, first.device), autoencoder.encode)
         parts = {}
         for segment in layout.segments:
             place = torch.arange(segment.num_frames, device=latents.device).clamp(max=int(moves))
@@ -306,7 +365,14 @@ class Pipeline:
         return sample, cameras, num_frames
 
 
-def _later(frames: Tensor, known: Known, stream: Stream) -> Float[Tensor, "b view later part 3 h w"] | None:
+def _numbers(path: Trajectory, rig: Camera) -> Callable[[int, int], tuple[Struct, ...]]:
+    """What the action images of a view of a sample of a batch are drawn from."""
+    return lambda number, view: (path[number], rig[number, view])
+
+
+def _later(
+    frames: Callable[[], Tensor], known: Known, stream: Stream
+) -> Float[Tensor, "b view later part 3 h w"] | None:
     """What given videos (or actions) show after their first frame, zeros for the others.
 
     None where none is given.
@@ -314,9 +380,10 @@ def _later(frames: Tensor, known: Known, stream: Stream) -> Float[Tensor, "b vie
     shown = known.layout.later(known.given, stream)
     if not shown.any():
         return None
-    shown = sent(shown, frames.device)
+    pixels = frames()
+    shown = sent(shown, pixels.device)
     return torch.where(
-        shown[..., None, None, None, None], frames[:, :, 1:].unflatten(2, (shown.shape[-1], -1)), 0
+        shown[..., None, None, None, None], pixels[:, :, 1:].unflatten(2, (shown.shape[-1], -1)), 0
     )
 
 

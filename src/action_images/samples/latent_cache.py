@@ -1,59 +1,108 @@
-"""Latents kept on disk, so that a frozen autoencoder sees each window once."""
+"""Latents kept on disk, so that a frozen autoencoder sees each clip once."""
 
+import json
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from action_images.device import to_cpu
 from action_images.episodes.episode import EpisodeError
 from action_images.files.atomic import whole_file, write_json
 
+KEY = "key.json"
+"""What the latents beside it depend on."""
+
 
 class LatentCache:
-    """Encodes what is not in the folder yet, and remembers it under everything that it depends on.
+    """Tensors by address, each in a file, remembered under everything that they depend on.
 
-    `key` names all that decides what `encode` makes of pixels: the weights, their revision, the size and
-    resampling of the frames, the drawing's format. Another key is another cache beside this one. Safe for
-    several processes.
+    `key` names all that decides what becomes of pixels: the weights, their precision, the size of the frames.
+    Another key is another folder beside this one, so entries of different keys never mix. Several processes
+    may read and write: a file is whole or not there, and its checksum is looked at whenever it is read.
     """
 
-    def __init__(self, folder: Path, encode: Callable[[Tensor], Tensor], key: str):
-        self.encode = encode
-        self.folder = Path(folder) / sha256(key.encode()).hexdigest()[:24]
+    def __init__(self, folder: Path, key: dict[str, Any]):
+        self.root = Path(folder)
+        self.key = json.dumps(key, sort_keys=True)
+        self.folder = self.root / sha256(self.key.encode()).hexdigest()[:24]
         self.folder.mkdir(parents=True, exist_ok=True)
-        described = self.folder / "key.json"
+        described = self.folder / KEY
         if not described.exists():
-            write_json(described, {"key": key})
+            write_json(described, key)
 
-    def latents(self, address: str, stream: str, pixels: Callable[[], Tensor]) -> Tensor:
-        """The latents of one stream ('video', 'action', 'camera') at a window's address.
+    def find(self, address: str, stream: str) -> Tensor | None:
+        """The latents of one stream at an address, on the CPU; None where they are not known.
 
-        `pixels` is called where they are not known.
-
-        Returned on the CPU in the dtype that `encode` gave. Raises EpisodeError where the stored file is
-        damaged.
+        Raises EpisodeError where the stored file is damaged.
         """
+        path = self._path(address, stream)
+        return _read(path, (address, stream)) if path.exists() else None
+
+    def keep(self, address: str, stream: str, latents: Tensor) -> Tensor:
+        """Store latents; returns them on the CPU."""
+        latents = to_cpu(latents.detach(), "latents to keep").contiguous()
+        entry = {"address": address, "stream": stream, "latents": latents, "sha256": _checksum(latents)}
+        with whole_file(self._path(address, stream)) as temporary:
+            _save(entry, temporary)
+        return latents
+
+    def latents(self, address: str, stream: str, encode: Callable[[], Tensor]) -> Tensor:
+        """What is known, or else what `encode` gives, which is then kept; on the CPU."""
+        known = self.find(address, stream)
+        return self.keep(address, stream, encode()) if known is None else known
+
+    def others(self) -> list[dict[str, Any]]:
+        """The keys of the other caches in the folder."""
+        paths = sorted(self.root.glob(f"*/{KEY}"))
+        return [json.loads(path.read_text()) for path in paths if path.parent != self.folder]
+
+    def _path(self, address: str, stream: str) -> Path:
         name = sha256(f"{stream}\0{address}".encode()).hexdigest()
-        path = self.folder / name[:2] / f"{name}.pt"
-        if not path.exists():
-            latents = self.encode(pixels()).detach().cpu().contiguous()
-            with whole_file(path) as temporary:
-                _save({"address": address, "stream": stream, "latents": latents}, temporary)
-            return latents
-        try:
-            stored = torch.load(path, map_location="cpu", weights_only=True)
-        except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
-            raise EpisodeError(
-                f"{path}: the cached latents are damaged ({str(error).splitlines()[0][:80]}); delete the file"
-            ) from None
-        if (stored["address"], stored["stream"]) != (address, stream):
-            raise EpisodeError(
-                f"{path}: holds the latents of {stored['address']}, not {address}; delete the file"
-            )
-        return stored["latents"]
+        return self.folder / name[:2] / f"{name}.pt"
+
+
+def entries(folder: Path) -> list[Path]:
+    """The files of all caches in a folder."""
+    return sorted(folder.glob("*/??/*.pt"))
+
+
+def damaged(folder: Path) -> Iterator[str]:
+    """In a line each, what is wrong with the entries of all caches in a folder."""
+    for path in entries(folder):
+        if found := _damage(path):
+            yield found
+
+
+def _damage(path: Path) -> str | None:
+    try:
+        _read(path, None)
+    except EpisodeError as error:
+        return str(error)
+    return None
+
+
+def _read(path: Path, wanted: tuple[str, str] | None) -> Tensor:
+    try:
+        stored = torch.load(path, map_location="cpu", weights_only=True)
+        address, latents = (stored["address"], stored["stream"]), stored["latents"]
+        whole = _checksum(latents) == stored["sha256"]
+    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError, TypeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:80]
+        raise EpisodeError(f"{path}: the cached latents are damaged ({reason}); delete the file") from None
+    if not whole:
+        raise EpisodeError(f"{path}: the cached latents are damaged (SHA-256 differs); delete the file")
+    if wanted is not None and address != wanted:
+        raise EpisodeError(f"{path}: holds the latents of {address[0]}, not {wanted[0]}; delete the file")
+    return latents
+
+
+def _checksum(latents: Tensor) -> str:
+    return sha256(latents.contiguous().view(torch.uint8).numpy().tobytes()).hexdigest()
 
 
 def _save(content: dict[str, object], path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Literal
 
 import action_images
 
-Preset = Literal["debug", "tiny", "wan2.2-5b"]
+Preset = Literal["debug", "tiny", "base", "wan2.2-5b", "wan2.2-5b-rays", "wan2.1-1.3b"]
 """A size of the model."""
 Sampling = Literal[
     "fifty-steps",

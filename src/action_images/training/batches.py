@@ -19,6 +19,7 @@ from action_images.samples.loader import Batch, kind
 from action_images.samples.mixture import Draw
 from action_images.samples.sample import Sample
 from action_images.samples.stateless_random import random_bits
+from action_images.training.frozen import FrozenCache
 from action_images.training.recipe import Recipe
 
 
@@ -42,14 +43,22 @@ def layout_kind(sample: Sample, draw: Draw) -> Hashable:
 
 
 def noised_batches(
-    pipeline: Pipeline, batches: Sequence[Batch], recipe: Recipe, size: int, num_frames: int
+    pipeline: Pipeline,
+    batches: Sequence[Batch],
+    recipe: Recipe,
+    size: int,
+    num_frames: int,
+    frozen: FrozenCache | None = None,
 ) -> Iterator[Noised]:
-    """The samples of a step, encoded, at most `size` at a time, each with its own noise at its own level."""
+    """The samples of a step, encoded, at most `size` at a time, each with its own noise at its own level.
+
+    `frozen` knows latents, or learns them.
+    """
     for batch in batches:
         for start in range(0, len(batch.draws), size):
             part = slice(start, start + size)
             pixels = replace(batch.pixels[part], instruction=_told(batch.pixels, part))
-            yield _noised(pipeline, pixels.normalised(), batch.draws[part], recipe, num_frames)
+            yield _noised(pipeline, pixels.normalised(), batch.draws[part], recipe, num_frames, frozen)
 
 
 def losses(denoiser: Denoiser, batch: Noised, recipe: Recipe) -> Float[Tensor, "b"]:
@@ -63,9 +72,16 @@ def losses(denoiser: Denoiser, batch: Noised, recipe: Recipe) -> Float[Tensor, "
 
 
 def _noised(
-    pipeline: Pipeline, sample: Sample, draws: tuple[Draw, ...], recipe: Recipe, num_frames: int
+    pipeline: Pipeline,
+    sample: Sample,
+    draws: tuple[Draw, ...],
+    recipe: Recipe,
+    num_frames: int,
+    frozen: FrozenCache | None,
 ) -> Noised:
-    canvas, condition = pipeline.encode(sample, [MODES[_mode_name(draw)] for draw in draws], num_frames)
+    encoder = None if frozen is None else frozen.of_batch(draws)
+    modes = [MODES[_mode_name(draw)] for draw in draws]
+    canvas, condition = pipeline.encode(sample, modes, num_frames, encoder)
     device = canvas.latents.device
     noise = sent(torch.stack([_noise(canvas.latents[0].shape, draw) for draw in draws]), device)
     uniform = torch.tensor([1 - draw.uniform("noise level") for draw in draws], dtype=torch.float32)

@@ -1,33 +1,38 @@
-"""The latents of all windows of a data set, made ahead of training, here or on many machines."""
+"""What frozen parts make of all windows of a data set, ahead of training, here or on many machines."""
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
-from hashlib import sha256
+from itertools import permutations
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
+from action_images.canvas import MODES, Mode
 from action_images.device import place_of
 from action_images.episodes.dataset import Dataset
-from action_images.episodes.episode import EpisodeError
+from action_images.episodes.episode import Episode, EpisodeError
 from action_images.files.lock import alone_in
-from action_images.model.autoencoders import load_autoencoder
+from action_images.model.bundle import Models
 from action_images.parallel.cluster import Executor, Work, here
-from action_images.samples.latent_cache import LatentCache
-from action_images.samples.sample import cut
-from action_images.samples.window import Cutting
+from action_images.pipeline import Pipeline
+from action_images.samples.mirror import mirrored
+from action_images.samples.mixture import Draw
+from action_images.samples.sample import Sample, collate, cut
+from action_images.samples.window import Cutting, Window
+from action_images.training.frozen import FrozenCache, content_of, weights_of, with_cache
+from action_images.training.recipe import Precision
+
+SOURCE = "data"
 
 
 @dataclass(frozen=True)
 class Encoding:
     """Which windows are encoded by what.
 
-    All of a data set that `cutting` gives, their views fitted to `size` (height, width) px.
-
-    `model` is a folder of saved models, of which the autoencoder alone is used. Latents are looked up by the
-    window's address under the stream 'video', in the cache that `cache()` opens: (view c l h w), float32.
+    All of a data set that `cutting` gives, their views fitted to `size` (height, width) px: each choice of
+    `num_views` of the views in each order, as training draws them, and with `mirror` its mirror image.
+    `model` is a folder of saved models, of which autoencoder and language model are used, in `dtype`. They
+    are kept where `action-images train --latents` looks for them.
     """
 
     dataset: Path
@@ -37,63 +42,62 @@ class Encoding:
     cutting: Cutting
     size: tuple[int, int]
     device: str = "auto"
+    num_views: int | None = None
+    dtype: Precision = "float32"
+    mirror: bool = False
 
-    def key(self) -> str:
-        """All that latents depend on besides a window's address.
-
-        The data set and what is in it, the weights, the size of the frames.
-        """
-        weights = sha256()
-        for path in sorted((self.model / "vae").iterdir()):
-            with path.open("rb") as file:
-                while block := file.read(1 << 20):
-                    weights.update(block)
-        # The episode table has statistics of every episode's pixels: a set that was recorded anew, or added
-        # to, has another.
-        content = sha256(
-            b"".join(path.read_bytes() for path in sorted(self.dataset.glob("meta/episodes/*/*.parquet")))
-        )
-        return json.dumps(
-            {
-                "dataset": str(self.dataset),
-                "content": content.hexdigest(),
-                "autoencoder": weights.hexdigest(),
-                "size": list(self.size),
-            }
-        )
-
-    def cache(self) -> LatentCache:
-        """The cache, which encodes what it does not have yet."""
-        autoencoder, place = load_autoencoder(self.model / "vae"), place_of(self.device)
-        if isinstance(autoencoder, torch.nn.Module):
-            autoencoder.to(place.device)
-
-        @torch.no_grad()
-        def encode(video: Tensor) -> Tensor:
-            return autoencoder.encode(video.to(place.device)[None])[0].float()
-
-        return LatentCache(self.folder, encode, self.key())
+    def frozen(self, models: Models) -> FrozenCache:
+        """The cache."""
+        weights = weights_of(self.model, {"autoencoder": self.dtype, "text": self.dtype})
+        contents = {SOURCE: content_of(self.dataset)}
+        return FrozenCache(self.folder, weights, self.size, contents, repr(Pipeline.of(models).format))
 
     def begin(self) -> Work[int]:
         """An episode by its number: its windows are encoded unless they are there already; how many it
         has."""
-        dataset, cache = Dataset(self.dataset), self.cache()
+        kind = getattr(torch, self.dtype)
+        models = Models.load(self.model, text_dtype=kind, autoencoder_dtype=kind, weightless=True)
+        frozen = self.frozen(models)
+        pipeline = Pipeline.of(with_cache(models, frozen).others_to(place_of(self.device).device))
+        dataset = Dataset(self.dataset)
 
         def work(number: int) -> int:
             episode = dataset[number]
-            windows = [
-                self.cutting.window(episode.id, self.views, place)
-                for place in range(self.cutting.num_windows(episode.num_frames))
-            ]
-            for window in windows:
-                cache.latents(
-                    str(window),
-                    "video",
-                    lambda window=window: cut(episode, window, self.size).normalised().video,
-                )
-            return len(windows)
+            places = range(self.cutting.num_windows(episode.num_frames))
+            for place in places:
+                for window in self._windows(episode, place):
+                    self._encode(pipeline, frozen, episode, window)
+            return len(places)
 
         return work
+
+    def _windows(self, episode: Episode, place: int) -> Iterator[Window]:
+        chosen = permutations(self.views, self.num_views) if self.num_views else (self.views,)
+        for views in chosen:
+            yield self.cutting.window(episode.id, views, place)
+
+    @torch.no_grad()
+    def _encode(self, pipeline: Pipeline, frozen: FrozenCache, episode: Episode, window: Window) -> None:
+        for is_mirrored in (False, True)[: 1 + self.mirror]:
+            sample = cut(episode, window, self.size)
+            sample = collate([mirrored(sample) if is_mirrored else sample]).normalised()
+            encoder = frozen.of_batch([_draw(window, is_mirrored=is_mirrored)])
+            for mode, part in _asked(sample):
+                pipeline.encode(part, mode, self.cutting.num_frames, encoder)
+            pipeline.unconditional(1)
+
+
+def _draw(window: Window, *, is_mirrored: bool) -> Draw:
+    return Draw(0, SOURCE, 0, window, None, drop_text=False, mirror=is_mirrored, seed=0)
+
+
+def _asked(sample: Sample) -> Iterator[tuple[Mode, Sample]]:
+    """What training asks of a sample: whole videos, and first frames alone."""
+    if sample.trajectory is None or sample.cameras is None:
+        yield MODES["video"], sample
+        return
+    yield MODES["joint"], sample
+    yield MODES["policy"], replace(sample, video=sample.video[:, :, :1])
 
 
 def encode_dataset(

@@ -36,8 +36,12 @@ def _to_version_2(values: Values) -> Values:
 
 
 def _to_version_3(values: Values) -> Values:
-    """Frames were decoded for each sample, and steps alone said when a run ends."""
-    return {"frames_cache": None, "minutes": None, **values}
+    """Nothing was kept of frames or of what frozen parts made, and steps alone said when a run ends.
+
+    New models fitted their autoencoders.
+    """
+    kept = {"frames_cache": None, "latents": None, "fill_latents": True}
+    return {**kept, "minutes": None, "autoencoder": None, **values}
 
 
 def _with_modes(source: Values) -> Values:

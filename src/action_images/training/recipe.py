@@ -75,6 +75,8 @@ class Recipe:
     """The data that is judged on."""
     pretrained: Path | None = None
     """Folder of saved models to go on from, in place of a new model."""
+    autoencoder: Path | None = None
+    """Folder of an autoencoder for new models, in place of one that is fitted; train-autoencoder makes it."""
     size: tuple[int, int] | None = None
     """Height and width of the clips in px; the preset's where it is None."""
     num_frames: int | None = None
@@ -135,6 +137,11 @@ class Recipe:
     """Of the language model."""
     mixed_precision: Literal["no", "bf16"] = "no"
     """What passes run in: float32 (no), or bfloat16 where that is exact enough (bf16)."""
+    latents: Path | None = None
+    """Folder of a cache of what frozen parts make of the data (docs/scale.md): they are not loaded while
+    learning."""
+    fill_latents: bool = True
+    """What the cache does not know is computed and kept; otherwise it is an error."""
     gradient_checkpointing: bool = False
     """Compute activations anew in the backward pass: less memory, more time."""
     num_workers: int = 1
@@ -168,6 +175,10 @@ class Recipe:
             raise ActionImagesError("decay lies in [0, 1] and learning_rate is greater than 0")
         if not (0 <= self.drop_camera <= 1 and 0 <= self.mirror <= 1 and 0 < (self.ema_decay or 0.5) < 1):
             raise ActionImagesError("drop_camera and mirror lie in [0, 1] and ema_decay in (0, 1)")
+        if self.latents is None and not self.fill_latents:
+            raise ActionImagesError(
+                "fill_latents is about a cache of latents: give its folder as latents too"
+            )
         if self.axis_length is not None and not 0 < self.axis_length < 10:
             raise ActionImagesError(
                 f"axis_length lies between 0 and 10 m, both excluded, not {self.axis_length:g}"
@@ -203,7 +214,7 @@ class Recipe:
         values["lora"] = LoraRecipe(**{**values["lora"], "targets": tuple(values["lora"]["targets"])})
         for name in ("size", "betas"):
             values[name] = None if values[name] is None else tuple(values[name])
-        for name in ("pretrained", "frames_cache"):
+        for name in ("pretrained", "frames_cache", "latents", "autoencoder"):
             values[name] = None if values[name] is None else Path(values[name])
         return cls(**values)
 
@@ -218,6 +229,8 @@ PRACTICAL = frozenset(
         "save_minutes",
         "keep_last",
         "micro_batch_size",
+        "latents",
+        "fill_latents",
     }
 )
 """What may differ when a run is taken up again: it changes how the run goes on, not what is learnt."""

@@ -84,6 +84,22 @@ TINY_VECTOR = replace(
     ),  # as many operations: a sample of `tiny` costs so much more on average
 )
 
+BASE = replace(
+    TINY,
+    preset="base",
+    autoencoder=Path("autoencoder"),
+    num_steps=100_000,
+    batch_size=64,
+    micro_batch_size=16,
+    learning_rate=3e-4,
+    warmup_steps=1000,
+    ema_decay=0.9995,
+    mixed_precision="bf16",
+    num_workers=8,
+    validate_minutes=30,
+    save_minutes=15,
+)
+
 RELEASED_SOURCES = (
     SourceRecipe(Path("bridge"), 0.2, MIXTURES["video-only"]),
     SourceRecipe(Path("rlbench"), 0.5, MIXTURES["release"], stride=4),
@@ -115,22 +131,33 @@ WAN = Recipe(
     save_minutes=30,
 )
 
+LORA = {
+    "trainable": "lora",
+    "transformer_dtype": "bfloat16",
+    "learning_rate": 1e-4,
+    "num_steps": 10_000,
+    "batch_size": 8,
+    "warmup_steps": 100,
+    "decay": 0.2,
+}
+RAYS = ("ray_encoder.layers.0", "ray_encoder.layers.2")
+"""What plain weights must learn besides, from nothing: to see cameras."""
+PLAIN_LORA = {**LORA, "lora": LoraRecipe(targets=(*LoraRecipe().targets, *RAYS))}
+PLAIN = {
+    # They have never seen an action image, so they may change more than the release did.
+    name: replace(WAN, preset=name, pretrained=Path(name), learning_rate=2e-5)
+    for name in ("wan2.2-5b-rays", "wan2.1-1.3b")
+}
+
 RECIPES = {
     "debug": DEBUG,
     "tiny": TINY,
+    "base": BASE,
     "wan2.2-5b": WAN,
     "wan2.2-5b-release": replace(WAN, sources=RELEASED_SOURCES),
-    "wan2.2-5b-lora": replace(
-        WAN,
-        trainable="lora",
-        lora=LoraRecipe(),
-        transformer_dtype="bfloat16",
-        learning_rate=1e-4,
-        num_steps=10_000,
-        batch_size=8,
-        warmup_steps=100,
-        decay=0.2,
-    ),
+    "wan2.2-5b-lora": replace(WAN, **LORA),
+    **PLAIN,
+    **{f"{name}-lora": replace(recipe, **PLAIN_LORA) for name, recipe in PLAIN.items()},
     "debug-vector": DEBUG_VECTOR,
     "tiny-vector": TINY_VECTOR,
 }

@@ -13,6 +13,9 @@ from action_images.canvas.layout import STREAMS
 from action_images.episodes.dataset import Dataset
 from action_images.errors import ActionImagesError
 from action_images.inference.generation import name_without_augmentation
+from action_images.model.autoencoders import load_autoencoder
+from action_images.model.autoencoders.autoencoder import SavedAutoencoder
+from action_images.model.autoencoders.wan import WanAutoencoder
 from action_images.model.build import build, build_autoencoder
 from action_images.model.bundle import Clips, Models
 from action_images.model.denoiser import CanvasDenoiser
@@ -122,13 +125,27 @@ def _names(sources: Sequence[SourceRecipe]) -> list[str]:
 def new_models(recipe: Recipe, clips: Clips, mixture: Mixture) -> Models:
     """Models of the recipe's preset, fitted to the data where they are linear."""
     preset = preset_named(recipe.preset)
-    autoencoder = build_autoencoder(preset)
+    autoencoder = _autoencoder_for(recipe)
     models = replace(build(preset, recipe.seed, autoencoder), clips=clips)
     if isinstance(models.text, HashedWords):
         models = replace(models, text=models.text.having(words_told(recipe, mixture)))
-    autoencoder.fit(_clips_to_fit(Pipeline.of(models), mixture, clips))
+    if recipe.autoencoder is None:
+        autoencoder.fit(_clips_to_fit(Pipeline.of(models), mixture, clips))
     set_output_bias(Pipeline.of(models), mixture, clips)
     return models
+
+
+def _autoencoder_for(recipe: Recipe) -> SavedAutoencoder:
+    """The recipe's, or a new one of its preset; raises ActionImagesError for a kind that must be trained."""
+    preset = preset_named(recipe.preset)
+    if recipe.autoencoder is not None:
+        return load_autoencoder(recipe.autoencoder)
+    if preset.autoencoder_kind == WanAutoencoder.kind:
+        raise ActionImagesError(
+            f"{recipe.preset}: new models need a trained autoencoder; run 'action-images train-autoencoder "
+            f"DATA --preset {recipe.preset} --out FOLDER' first, then give --autoencoder FOLDER"
+        )
+    return build_autoencoder(preset)
 
 
 def words_told(recipe: Recipe, mixture: Mixture) -> set[str]:
@@ -158,6 +175,7 @@ def read_models(
         denoiser=denoiser,
         text_dtype=getattr(torch, recipe.text_dtype),
         autoencoder_dtype=getattr(torch, recipe.autoencoder_dtype),
+        deferred=recipe.latents is not None,
     )
     models = replace(loaded, clips=clips)
     if isinstance(models.text, HashedWords) and models.text.vocabulary is not None:

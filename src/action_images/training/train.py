@@ -28,6 +28,7 @@ from action_images.training.checkpoint import Progress
 from action_images.training.ema import EMA
 from action_images.training.engine import Engine, TorchEngine
 from action_images.training.export import ADAPTERS, save_adapters, whole_adapters, whole_transformer
+from action_images.training.frozen import FrozenCache, frozen_of, with_cache
 from action_images.training.fsdp import forget_whole_weights
 from action_images.training.interruption import interruptible
 from action_images.training.interval import Interval
@@ -141,6 +142,8 @@ class Run:
     mixture: Mixture
     models: Models
     pipeline: Pipeline
+    frozen: FrozenCache | None
+    """What frozen parts make of the data, where the recipe has a cache of it."""
     engine: Engine
     ema: EMA
     progress: Progress
@@ -186,6 +189,8 @@ class Run:
         with raised_together(accelerator):
             folder = objective.goes_on_from(recipe) or out / START
             models = read_models(folder, recipe, clips, mixture, objective.denoiser)
+            frozen = frozen_of(recipe, folder, models, (mixture,))
+            models = models if frozen is None else with_cache(models, frozen)
         check_same_start(accelerator, progress, tensors, models)
         engine = _engine_of(models, accelerator, recipe)
         models = replace(models, denoiser=engine.network)
@@ -205,6 +210,7 @@ class Run:
             mixture=mixture,
             models=models,
             pipeline=Pipeline.of(models),
+            frozen=frozen,
             engine=engine,
             ema=ema,
             progress=progress,
@@ -251,7 +257,8 @@ class Run:
         num_samples = sum(len(batch.draws) for batch in batches)
         total = torch.zeros((), device=self.accelerator.device)
         # A part is made when the one before it is done with: no more than `size` samples are held as floats.
-        parts = noised_batches(self.pipeline, batches, self.recipe, size, self.clips.num_frames)
+        num_frames = self.clips.num_frames
+        parts = noised_batches(self.pipeline, batches, self.recipe, size, num_frames, self.frozen)
         for number, part in enumerate(parts, 1):
             compute = partial(self._share_of_loss, part, num_samples)
             total += self.engine.accumulate(compute, last=number == num_parts)
@@ -307,6 +314,9 @@ class Run:
         is_main = self.accelerator.is_main_process
         with self.averaged() as models:
             judged = validation.judge(ClipGenerator.of(models))
+            if self.frozen is not None:
+                # Judging decodes and embeds; learning has no need of what that takes.
+                models.release()
             self.log.validated(self.progress.step, judged.figures)
             if show is not None and is_main:
                 show(self.progress.step, judged)

@@ -1,0 +1,328 @@
+"""A convolutional autoencoder learns videos and action images, and is judged by what is read back."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.nn import functional as F
+
+from action_images.device import number_of, place_of, sent, to_cpu
+from action_images.errors import ActionImagesError
+from action_images.files.atomic import remove_leftovers, whole_folder, write_json
+from action_images.files.lock import alone_in
+from action_images.model.autoencoders.wan import WanAutoencoder
+from action_images.model.build import build_transformer
+from action_images.model.bundle import Clips, Models
+from action_images.model.denoiser import CanvasDenoiser
+from action_images.model.presets import Preset, preset_named
+from action_images.model.text import HashedWords
+from action_images.pipeline import Pipeline, Prediction
+from action_images.samples.loader import load
+from action_images.samples.mixture import Mixture
+from action_images.samples.sample import Sample, collate
+from action_images.samples.stateless_random import random_bits
+from action_images.training.interruption import interruptible
+from action_images.training.recipe import Recipe, SourceRecipe
+from action_images.training.setup import clips_of, open_mixture
+
+UNFINISHED, FIGURES = "unfinished", "figures.json"
+"""Of a run's folder: where it stands, and what was judged."""
+KL_WEIGHT = 1e-6
+"""Of the latents' distance from a normal distribution: they only need to stay bounded."""
+MOMENT_CLIPS = 256
+"""Clips from which the latents' means and deviations are taken."""
+
+
+@dataclass(frozen=True)
+class AutoencoderTraining:
+    """A run: what is learnt from, and how."""
+
+    data: tuple[Path, ...]
+    """Data sets with tool poses and calibrated views."""
+    preset: str = "base"
+    """Whose autoencoder it is, at the size and length of whose clips."""
+    size: tuple[int, int] | None = None
+    """Height and width in px; the preset's where it is None."""
+    num_frames: int | None = None
+    """Frames of a clip; the preset's where it is None."""
+    num_steps: int = 50_000
+    """Steps of the optimizer."""
+    batch_size: int = 8
+    """Clips of video in a step, and as many of action images."""
+    learning_rate: float = 2e-4
+    """At its highest; it falls to zero along a cosine."""
+    action_weight: float = 4.0
+    """How much an action image counts against a video: most of it is black, and all that matters is not."""
+    held_out: float = 0.1
+    """About this share of the episodes is not learnt from, but judged on."""
+    seed: int = 0
+    """Of the weights, the order of the data and the noise."""
+    num_workers: int = 2
+    """Processes that decode data."""
+    save_minutes: float = 10.0
+    """Minutes between checkpoints."""
+    judged: int = 48
+    """Held-out windows that are judged."""
+
+    def recipe(self, part: str) -> Recipe:
+        """The same data, as recipes say it."""
+        sources = tuple(
+            SourceRecipe(
+                path,
+                modes={"joint": 1.0},
+                part=part,  # type: ignore[arg-type]
+                held_out=self.held_out,
+                held_out_by="episode",
+            )
+            for path in self.data
+        )
+        return Recipe(
+            preset=self.preset, sources=sources, size=self.size, num_frames=self.num_frames, seed=self.seed
+        )
+
+
+def train_autoencoder(
+    run: AutoencoderTraining,
+    out: Path,
+    device: torch.device | str = "cpu",
+    told: Callable[[int, float], None] = lambda step, loss: None,  # noqa: ARG005
+) -> dict[str, Any]:
+    """Learn, write the autoencoder to `out` in diffusers' layout, and return what was judged.
+
+    The same call goes on where it was stopped. Raises ActionImagesError for presets without such an
+    autoencoder, and where the loss is no number.
+    """
+    preset = preset_named(run.preset)
+    if preset.autoencoder_kind != WanAutoencoder.kind:
+        raise ActionImagesError(
+            f"{run.preset}: its autoencoder is not learnt but fitted when training begins; take one with "
+            "a convolutional one, such as base"
+        )
+    recipe = run.recipe("train")
+    clips = clips_of(recipe)
+    mixture = open_mixture(recipe.sources, recipe, clips, run.seed)
+    autoencoder = _new(preset, run.seed).to(place_of(device).device)
+    pipeline = _around(autoencoder, preset, clips)
+    with alone_in(out):
+        remove_leftovers(out)
+        _learn(run, out, mixture, pipeline, told)
+        _set_statistics(pipeline, mixture, clips)
+        held_out = run.recipe("held_out")
+        judged = open_mixture(held_out.sources, held_out, clips, run.seed)
+        figures = judge(pipeline, judged, clips, run.judged)
+        autoencoder.save(out)
+        write_json(out / FIGURES, {"run": _plain(run), **figures})
+    return figures
+
+
+def judge(pipeline: Pipeline, mixture: Mixture, clips: Clips, num: int) -> dict[str, Any]:
+    """How well held-out clips come back, and how far poses read from action images lie from the truth.
+
+    PSNR in dB over all clips; distances over all frames with a pose: medians, and the 95th percentile.
+    """
+    errors, metres, radians, valid = [], [], [], []
+    for sample in _samples(mixture, clips, num):
+        sample = sent(sample, _device_of(pipeline))
+        assert sample.trajectory is not None
+        errors.append((_there_and_back(pipeline, sample.video) - sample.video).div(2).square().mean())
+        drawn = pipeline.draw(sample.trajectory, sample.cameras)
+        shown = _there_and_back(pipeline, drawn).add(1).div(2).clamp(0, 1)
+        reading = pipeline.read(Prediction(None, shown, None), sample.cameras).reading
+        if reading is None:
+            raise ActionImagesError("reading a path back takes at least two calibrated views in each sample")
+        near = sample.trajectory.world_from_tool.distance(reading.trajectory.world_from_tool)
+        metres.append(to_cpu(near[0][reading.valid], "autoencoder"))
+        radians.append(to_cpu(near[1][reading.valid], "autoencoder"))
+        valid.append(reading.valid.float().mean())
+    far, turned = torch.cat(metres), torch.cat(radians)
+    known = len(far) > 0
+    return {
+        "windows": len(errors),
+        "video PSNR dB": -10 * math.log10(torch.stack(errors).mean().item()),
+        "position mm": 1e3 * far.median().item() if known else None,
+        "p95 mm": 1e3 * far.quantile(0.95).item() if known else None,
+        "rotation deg": math.degrees(turned.median().item()) if known else None,
+        "valid": torch.stack(valid).mean().item(),
+    }
+
+
+def _new(preset: Preset, seed: int) -> WanAutoencoder:
+    channels = preset.autoencoder.get("z_dim", 16)
+    statistics = {"latents_mean": [0.0] * channels, "latents_std": [1.0] * channels}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return WanAutoencoder.new(**{**preset.autoencoder, **statistics})
+
+
+def _around(autoencoder: WanAutoencoder, preset: Preset, clips: Clips) -> Pipeline:
+    """A pipeline for drawing and reading, whose network has no numbers."""
+    with torch.device("meta"):
+        network = build_transformer(preset)
+    text = HashedWords(**(preset.hashed_words or {"dim": network.config["text_dim"]}))
+    return Pipeline.of(Models(CanvasDenoiser(network), autoencoder, text, clips))
+
+
+def _learn(
+    run: AutoencoderTraining,
+    out: Path,
+    mixture: Mixture,
+    pipeline: Pipeline,
+    told: Callable[[int, float], None],
+) -> None:
+    vae: Any = pipeline.models.autoencoder.vae  # type: ignore[attr-defined]
+    vae.requires_grad_(True).train()
+    optimizer = torch.optim.AdamW(vae.parameters(), run.learning_rate, betas=(0.9, 0.99), weight_decay=0.0)
+    first = _restored(run, out, vae, optimizer)
+    batches = load(
+        mixture,
+        batch_size=run.batch_size,
+        num_steps=run.num_steps - first,
+        start=first,
+        size=clips_size(pipeline),
+        num_workers=run.num_workers,
+        device=_device_of(pipeline),
+    )
+    saved = time.monotonic()
+    with interruptible() as interrupted:
+        for step, parts in enumerate(batches, first):
+            for group in optimizer.param_groups:
+                group["lr"] = run.learning_rate * 0.5 * (1 + math.cos(math.pi * step / run.num_steps))
+            losses = [_loss(run, pipeline, vae, part.sample, step) for part in parts]
+            loss = torch.stack(losses).mean()
+            seen = number_of(loss.detach(), "autoencoder")
+            if not math.isfinite(seen):
+                raise ActionImagesError(
+                    f"step {step}: the loss is {seen}; take a lower learning rate, the last "
+                    "checkpoint is as it was"
+                )
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+            told(step, seen)
+            if interrupted() or time.monotonic() - saved > 60 * run.save_minutes:
+                _save(run, out, vae, optimizer, step + 1)
+                saved = time.monotonic()
+            if interrupted():
+                raise KeyboardInterrupt
+    _save(run, out, vae, optimizer, run.num_steps)
+    vae.requires_grad_(False).eval()
+
+
+def _loss(run: AutoencoderTraining, pipeline: Pipeline, vae: Any, sample: Sample, step: int) -> Tensor:
+    """The absolute error of one view of each sample, as video and as action images, and the latents' KL."""
+    view = random_bits(run.seed, step, "view") % sample.video.shape[1]
+    drawn = pipeline.draw(sample.trajectory, sample.cameras)[:, view]
+    clips = torch.cat([sample.video[:, view], drawn]).transpose(1, 2)
+    noise = torch.Generator().manual_seed(random_bits(run.seed, step, "noise") >> 1)
+    parts = [_error(vae, clip[None], noise) for clip in clips]
+    number = len(sample.video)
+    errors, distances = map(torch.stack, zip(*parts, strict=True))
+    error = errors[:number].mean() + run.action_weight * errors[number:].mean()
+    return error + KL_WEIGHT * distances.mean()
+
+
+def _error(vae: Any, clip: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Of one clip (1 3 frame height width): how far it comes back from itself, and the KL of its latents."""
+    posterior = vae.encode(clip).latent_dist
+    noise = sent(torch.randn(posterior.mean.shape, generator=generator), clip.device)
+    shown = vae.decode(posterior.mean + posterior.std * noise).sample
+    return F.l1_loss(shown, clip), posterior.kl().mean()
+
+
+@torch.no_grad()
+def _set_statistics(pipeline: Pipeline, mixture: Mixture, clips: Clips) -> None:
+    """Let latents have zero mean and unit variance over videos and action images, as its config says."""
+    autoencoder: Any = pipeline.models.autoencoder
+    number, sums = 0, torch.zeros(2, autoencoder.channels, dtype=torch.float64)
+    for sample in _samples(mixture, clips, MOMENT_CLIPS):
+        sample = sent(sample, _device_of(pipeline))
+        both = torch.cat([sample.video, pipeline.draw(sample.trajectory, sample.cameras)], 1)
+        latents = to_cpu(autoencoder.encode(both), "autoencoder").movedim(-4, 0).flatten(1).double()
+        number += latents.shape[1]
+        sums += torch.stack([latents.sum(1), latents.square().sum(1)])
+    mean = sums[0] / number
+    std = (sums[1] / number - mean.square()).clamp_min(1e-12).sqrt()
+    autoencoder.vae.register_to_config(latents_mean=mean.tolist(), latents_std=std.tolist())
+    for name, value in (("mean", mean), ("std", std)):
+        getattr(autoencoder, name).copy_(value[:, None, None, None])
+
+
+def _samples(mixture: Mixture, clips: Clips, num: int) -> Iterator[Sample]:
+    """Batches of one of the mixture's first windows, whole."""
+    for index in range(min(num, sum(len(source) for source in mixture.sources))):
+        draw = replace(mixture[index], mode=None)
+        yield collate([mixture.sample(draw, clips.size)]).normalised()
+
+
+@torch.no_grad()
+def _there_and_back(pipeline: Pipeline, video: Tensor) -> Tensor:
+    autoencoder = pipeline.models.autoencoder
+    return autoencoder.decode(autoencoder.encode(video))
+
+
+def _device_of(pipeline: Pipeline) -> torch.device:
+    return pipeline.models.autoencoder.mean.device  # type: ignore[attr-defined]
+
+
+def clips_size(pipeline: Pipeline) -> tuple[int, int]:
+    """Height and width of the clips that a pipeline's models are for."""
+    assert pipeline.models.clips is not None
+    return pipeline.models.clips.size
+
+
+def _plain(run: AutoencoderTraining) -> dict[str, Any]:
+    values = asdict(run)
+    return {**values, "data": [str(path) for path in run.data]}
+
+
+def _save(run: AutoencoderTraining, out: Path, vae: Any, optimizer: torch.optim.Optimizer, step: int) -> None:
+    """Where the run stands, whole or not at all."""
+    moments: dict[str, Tensor] = {}
+    for number, state in optimizer.state_dict()["state"].items():
+        moments |= {f"{number}.{name}": value for name, value in state.items()}
+    with whole_folder(out / UNFINISHED) as folder:
+        save_file(
+            {name: value.contiguous() for name, value in vae.state_dict().items()},
+            folder / "weights.safetensors",
+        )
+        save_file(moments, folder / "optimizer.safetensors")
+        write_json(folder / "step.json", {"step": step, "run": _plain(run)})
+
+
+def _restored(run: AutoencoderTraining, out: Path, vae: Any, optimizer: torch.optim.Optimizer) -> int:
+    """The step to go on with; weights and the optimizer's state are as they were then."""
+    import json
+
+    folder = out / UNFINISHED
+    if not (folder / "step.json").is_file():
+        return 0
+    told = json.loads((folder / "step.json").read_text())
+    practical = {"num_workers", "save_minutes", "judged"}
+    changed = [
+        name
+        for name, value in _plain(run).items()
+        if name not in practical and _listed(value) != told["run"][name]
+    ]
+    if changed:
+        raise ActionImagesError(
+            f"{out}: holds another run ({', '.join(changed)} differ); name another folder, or go on with "
+            "its values"
+        )
+    vae.load_state_dict(load_file(folder / "weights.safetensors"))
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, value in load_file(folder / "optimizer.safetensors").items():
+        number, key = name.split(".")
+        moments.setdefault(int(number), {})[key] = value
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
+    return told["step"]
+
+
+def _listed(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
