@@ -8,7 +8,7 @@ DEMO := .venv/.demo
 INSTALLED := .venv/.installed
 INSTALL := $(BIN)/python -m pip install --quiet --constraint requirements.lock
 
-.PHONY: demo docs test combinations attack fresh-installs check bench gpu train-tiny lock clean
+.PHONY: demo docs test test-slow combinations attack fresh-installs check bench gpu train-tiny lock clean
 
 demo: $(DEMO)
 	$(BIN)/action-images demo --out demo
@@ -20,6 +20,10 @@ test: $(INSTALLED)
 # The docs as a site with search, which opens from the disk: out/site/index.html. A warning is an error.
 docs: $(INSTALLED)
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet --builder html docs out/site
+
+# What `make test` leaves out for its time.
+test-slow: $(INSTALLED)
+	$(BIN)/python -m pytest -n 2 -m slow
 
 # Every way to train (copies, pieces, ZeRO; precisions; all weights or adapters; with validation or without), by two processes.
 combinations: $(INSTALLED)
