@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from action_images.benchmarks.benchmark import Box, Seeds
 from action_images.control import Guard
@@ -45,6 +45,7 @@ class TabletopBenchmark:
     held_out_rig: str | None = "held_out"
     looks: tuple[str, ...] = ("train", "wide", "unseen", "checkered")
     held_out_look: str | None = "unseen"
+    wordings: tuple[str, ...] = ("phrasings", "grammar", "new_wording", "new_pair")
     guard: Guard = GUARD
     workspace: Box = ((0.36, -0.2, 0.02), (0.58, 0.2, 0.3))
     steady_steps: int = 3
@@ -69,13 +70,20 @@ class TabletopBenchmark:
         return {"rig": asdict(RIGS[rig]), "look": asdict(LOOKS[look or self.looks[0]])}
 
     def make(
-        self, task: str, *, rig: str, look: str | None, num_views: int, size: tuple[int, int]
+        self,
+        task: str,
+        *,
+        rig: str,
+        look: str | None,
+        num_views: int,
+        size: tuple[int, int],
+        wording: Literal["phrasings", "grammar", "new_wording", "new_pair"] = "phrasings",
     ) -> RepeatableEnvironment:
-        """A table with one task on it."""
+        """A table with one task on it, told in one of `wordings`."""
         from action_images.sim import LOOKS, RIGS, Tabletop
 
         ranges = LOOKS[look or self.looks[0]]
-        return Tabletop(task, RIGS[rig], look=ranges, num_views=num_views, size=size)
+        return Tabletop(task, RIGS[rig], look=ranges, num_views=num_views, size=size, wording=wording)
 
 
 TABLETOP = TabletopBenchmark()

@@ -19,8 +19,9 @@ from action_images.robot import RepeatableEnvironment
 class WorldConfig:
     """A benchmark by its name, and how its trials are seen; `size` is (height, width) in px.
 
-    `rig` and `look` are names of the benchmark's own, None for those of its training. Raises
-    ActionImagesError where the benchmark offers no such rig or look.
+    `rig` and `look` are names of the benchmark's own, None for those of its training. `wording` is one of its
+    `wordings`, where it has several, None for the usual one. Raises ActionImagesError where the benchmark
+    offers no such rig, look or wording.
     """
 
     benchmark_name: str = DEFAULT
@@ -28,11 +29,13 @@ class WorldConfig:
     look: str | None = None
     num_views: int = 2
     size: tuple[int, int] = (128, 128)
+    wording: str | None = None
 
     def __post_init__(self) -> None:
         benchmark = self.benchmark
         _require_offered(benchmark.name, "rig", self.rig, benchmark.rigs)
         _require_offered(benchmark.name, "look", self.look, benchmark.looks)
+        _require_offered(benchmark.name, "wording", self.wording, getattr(benchmark, "wordings", ()))
 
     @property
     def benchmark(self) -> Benchmark:
@@ -48,7 +51,8 @@ class WorldConfig:
         require_installed(benchmark)
         require_task(benchmark, task)
         rig, look = self._seen_by(benchmark)
-        return benchmark.make(task, rig=rig, look=look, num_views=self.num_views, size=self.size)
+        worded = {} if self.wording is None else {"wording": self.wording}
+        return benchmark.make(task, rig=rig, look=look, num_views=self.num_views, size=self.size, **worded)
 
     def seen(self) -> dict[str, Any]:
         """The benchmark, its version, and what its rig and look hold, as JSON values."""
@@ -56,8 +60,9 @@ class WorldConfig:
         rig, look = self._seen_by(benchmark)
         versions = installed_versions(benchmark)
         installed = {"installed": versions} if versions else {}
+        worded = {} if self.wording is None else {"wording": self.wording}
         name = [benchmark.name, benchmark.version]
-        return {"benchmark": name, **installed, **benchmark.seen(rig, look)}
+        return {"benchmark": name, **installed, **benchmark.seen(rig, look), **worded}
 
     def _seen_by(self, benchmark: Benchmark) -> tuple[str, str | None]:
         usual_look = benchmark.looks[0] if benchmark.looks else None

@@ -52,6 +52,9 @@ class Conditions:
     """Where the cameras stand; the protocol's own if not given."""
     trials: int = 100
     """How many scenes of each task."""
+    wording: Literal["phrasings", "grammar", "new_wording", "new_pair"] = "phrasings"
+    """How tasks are told: in few phrasings, or in sentences of a grammar that training may show, that no training
+    shows, or whose verb no training shows with this noun."""
     views: int = 2
     """How many cameras."""
     size: int | None = None
@@ -146,7 +149,8 @@ def _protocol(on: Conditions, driving: Driving) -> "EvaluationProtocol":
         raise ActionImagesError(
             f"--task {other}: the protocol {on.protocol} is about {told}; choose another --protocol"
         )
-    protocol = replace(protocol, tasks=tasks, rig=on.rig or protocol.rig)
+    wording = None if on.wording == "phrasings" else on.wording
+    protocol = replace(protocol, tasks=tasks, rig=on.rig or protocol.rig, wording=wording)
     return _driven(protocol, driving)
 
 

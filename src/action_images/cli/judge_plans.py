@@ -26,6 +26,7 @@ def main(
     env: str = DEFAULT_WORLD,
     rig: str | None = None,
     look: str | None = None,
+    wording: Literal["phrasings", "grammar", "new_wording", "new_pair"] = "phrasings",
     views: int = 2,
     size: int | None = None,
     sampling: str | None = None,
@@ -48,6 +49,7 @@ def main(
         env: the world, or WORLD/TASK; 'action-images envs' lists them.
         rig: where the cameras stand; those of the world's training if not given.
         look: colours and light; those of the world's training if not given.
+        wording: how tasks are told (docs/world.md); `rephrased` then is in a held-out sentence of the grammar.
         views: how many cameras.
         size: height and width of what the cameras show in px; the models' own if not given.
         sampling: how to sample, by name (docs/model.md); the models' own if not given.
@@ -73,7 +75,10 @@ def main(
     planning = planning_placed(policy, Planning(sampling=sampling, device=device, dtype=dtype))
     judged = policy_named(policy, planning, server.access())
     shown = judged.image_size if size is None else (size, size)
-    world = WorldConfig(benchmark.name, rig=rig, look=look, num_views=views, size=shown)
+    told = None if wording == "phrasings" else wording
+    world = WorldConfig(
+        benchmark.name, rig=rig, look=look, num_views=views, size=shown, wording=told
+    )
     running = judge_plans(judged.make(), judged.name, world, asked, out=out)
     for _ in track(running, "judging", len(asked), console=PlainConsole(stderr=True)):
         pass

@@ -35,6 +35,7 @@ def main(
     every: int = 4,
     hold: int = 32,
     actor: Actor = "expert",
+    wording: Literal["phrasings", "grammar"] = "phrasings",
     policy: str | None = None,
     device: str = "auto",
     dtype: Literal["auto", "float32", "bfloat16"] = "float32",
@@ -66,6 +67,7 @@ def main(
             once and recorded from there on; `play`, motions of chance without an instruction; `clumsy`, the
             expert after a first attempt that went wrong, recorded from where that is given up; `corrected`,
             the expert after a policy's trial that failed, recorded from its end.
+        wording: How tasks are told: in four phrasings each, or in hundreds of sentences of a `grammar`.
         policy: whom `corrected` corrects: a folder of models, or `shipped`. It looks through the first two
             cameras. Give each policy a data set of its own, and scenes (`--seed`) that it was not trained on.
         device: Where that policy runs: cuda, cuda:1, mps, cpu; auto takes the first of these that is there.
@@ -115,7 +117,8 @@ def main(
         make = maker_of(policy, planning)
         make()  # here too, so that what is wrong is said once
         attempt = PolicyAttempt(make, protocol_named("in_domain").rollout_config)
-    world = WorldConfig(benchmark.name, rig=rig, look=look, num_views=views, size=(size, size))
+    told = None if wording == "phrasings" else wording
+    world = WorldConfig(benchmark.name, rig=rig, look=look, num_views=views, size=(size, size), wording=told)
     recording = _recording(world, every=every, hold=hold, actor=actor, attempt=attempt)
     wanted = list(product(names, range(seed, seed + episodes)))
     with DatasetWriter(out, recording.fps) as writer:
@@ -129,6 +132,7 @@ def main(
             "every": every,
             "hold": hold,
             "crf": crf,
+            **({} if told is None else {"wording": told}),
         }
         _keep_settings(
             writer, recording, settings | {"policy": None if policy is None else name_of(policy, planning)}
@@ -183,6 +187,7 @@ def _recording(
         hold=hold,
         actor=actor,
         attempt=attempt,
+        wording="phrasings" if world.wording is None else "grammar",
     )
 
 

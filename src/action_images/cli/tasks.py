@@ -5,12 +5,15 @@ action-images tasks --pictures tasks.png
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from action_images.terminal.choices import TASK_NAMES
 from action_images.terminal.paths import OutFile
+
+if TYPE_CHECKING:
+    from action_images.sim import Task
 
 
 def main(
@@ -37,7 +40,7 @@ def main(
         kind = TASKS[name]
         wordings = [kind.phrasings[0]]
         if task:
-            wordings = [*kind.phrasings, *(f"kept out: {one}" for one in kind.kept_out)]
+            wordings = [*kind.phrasings, *(f"kept out: {one}" for one in kind.kept_out), *_told_by(kind)]
         groups = [group.name for group in (benchmark, paper) if name in group.trained]
         table.add_row(name, " ".join(groups) or "never shown", str(kind.max_steps), "\n".join(wordings))
     console.print(table)
@@ -46,6 +49,16 @@ def main(
     if pictures is not None:
         _draw(pictures, names)
         console.print(f"written: {pictures}", soft_wrap=True)
+
+
+def _told_by(kind: "type[Task]") -> list[str]:
+    """How many sentences of each kind a task's grammar has, with an example."""
+    said = []
+    for wording in ("grammar", "new_wording", "new_pair"):
+        sentences = [] if kind.grammar is None else list(kind.grammar.sentences(wording))
+        if sentences:
+            said.append(f"{wording}: {len(sentences)} sentences, such as '{sentences[len(sentences) // 2]}'")
+    return said
 
 
 def _draw(path: Path, names: tuple[str, ...]) -> None:

@@ -17,8 +17,8 @@ Address = tuple[str, int]
 class EvaluationProtocol:
     """Which tasks of which benchmark, how they are seen, and how plans are carried out.
 
-    `claim` is what success shows. `rig` and `look` are names of the benchmark's own, None for those of its
-    training.
+    `claim` is what success shows. `rig`, `look` and `wording` are names of the benchmark's own, None for those
+    of its training.
     """
 
     claim: str
@@ -27,10 +27,12 @@ class EvaluationProtocol:
     rig: str | None = None
     look: str | None = None
     rollout_config: RolloutConfig = RolloutConfig()
+    wording: str | None = None
 
     def world(self, *, num_views: int, size: tuple[int, int]) -> WorldConfig:
         """Where trials run under these conditions; `size` is (height, width) in px."""
-        return WorldConfig(self.benchmark_name, rig=self.rig, look=self.look, num_views=num_views, size=size)
+        seen = {"rig": self.rig, "look": self.look, "wording": self.wording}
+        return WorldConfig(self.benchmark_name, num_views=num_views, size=size, **seen)
 
     def environment(self, task: str, *, num_views: int, size: tuple[int, int]) -> RepeatableEnvironment:
         """An environment of this task under these conditions; `size` is (height, width) in px."""
@@ -46,7 +48,7 @@ class EvaluationProtocol:
 
         JSON values.
         """
-        seen = WorldConfig(self.benchmark_name, rig=self.rig, look=self.look).seen()
+        seen = WorldConfig(self.benchmark_name, rig=self.rig, look=self.look, wording=self.wording).seen()
         return {"claim": self.claim, **seen, "rollout_config": asdict(self.rollout_config)}
 
 

@@ -21,13 +21,15 @@ SLIDE = {"damping": [3.0, 0, 0], "frictionloss": 0.2}
 class Cabinet:
     """Half sizes (m) of the cabinet; the drawer comes out towards -x of its frame.
 
-    `handle` is how far (m) the handle, an upright tab, stands out of the drawer's front.
+    `handle` is how far (m) the handle, an upright tab, stands out of the drawer's front, `paint` the
+    drawer's colour.
     """
 
     depth: float
     width: float
     height: float
     handle: float
+    paint: str
 
 
 def add_cabinet(scene: Scene, rng: np.random.Generator) -> Cabinet:
@@ -35,29 +37,30 @@ def add_cabinet(scene: Scene, rng: np.random.Generator) -> Cabinet:
 
     The joint "drawer" is how far it is out.
     """
+    at = (rng.uniform(0.62, 0.66), rng.uniform(-0.10, 0.10), 0.0)
+    body = scene.body("cabinet", at, yaw=rng.uniform(-0.35, 0.35))
     cabinet = Cabinet(
         depth=scene.size(0.07, 0.062, 0.078),
         width=scene.size(0.09, 0.07, 0.11),
         height=scene.size(0.045, 0.042, 0.055),
         handle=scene.size(0.045, 0.038, 0.054),
+        paint=colours(rng, 1)[0],
     )
     depth, width, height = cabinet.depth, cabinet.width, cabinet.height
-    at = (rng.uniform(0.62, 0.66), rng.uniform(-0.10, 0.10), 0.0)
-    body = scene.body("cabinet", at, yaw=rng.uniform(-0.35, 0.35))
     rgba, thin = scene.furniture_colour(), 0.005
     for side in (-1, 1):
         box(body, (depth, thin, height), rgba, at=(0, side * (width - thin), height))
     box(body, (depth, width, thin), rgba, at=(0, 0, 2 * height - thin))
     box(body, (thin, width, height), rgba, at=(depth - thin, 0, height))
-    _add_drawer(scene, body, colours(rng, 1)[0], cabinet)
+    _add_drawer(scene, body, cabinet)
     return cabinet
 
 
-def _add_drawer(scene: Scene, body: object, colour: str, cabinet: Cabinet) -> None:
+def _add_drawer(scene: Scene, body: object, cabinet: Cabinet) -> None:
     width, handle = cabinet.width, cabinet.handle
     place = {"at": (-cabinet.depth, 0, 0.042), "axis": (-1, 0, 0), "reach": (0, TRAVEL)}
     drawer = scene.part("drawer", body, slides=True, **place, **SLIDE)
-    rgba, pale = scene.colour(colour), (0.85, 0.83, 0.78, 1.0)
+    rgba, pale = scene.colour(cabinet.paint), (0.85, 0.83, 0.78, 1.0)
     box(drawer, (0.006, width - 0.004, 0.038), rgba, at=(-0.006, 0, 0))
     box(drawer, (0.055, width - 0.02, 0.003), pale, at=(0.06, 0, -0.03))
     for side in (-1, 1):

@@ -15,6 +15,7 @@ from action_images.robot import Observation, StepReport, TrialState
 from action_images.sim.arm import CONTROL_HZ
 from action_images.sim.cameras import RIGS, Cameras, Rig
 from action_images.sim.expert import demonstrate
+from action_images.sim.grammar import Wording
 from action_images.sim.look import Look
 from action_images.sim.look_family import LookFamily
 from action_images.sim.looks import LOOKS
@@ -30,9 +31,9 @@ from action_images.sim.world import World
 class Tabletop:
     """A trial at a time of one task (a RepeatableEnvironment). Each trial draws everything from its seed.
 
-    `size` is (height, width) of the images in px. After `reset` or `begin`, `trial` is the task with what was
-    drawn, `world` the physical state, `told` the pose that the arm was last asked for, `num_steps` the
-    control steps so far and `num_unreachable` those asked out of reach.
+    `size` is (height, width) of the images in px, `wording` how instructions are drawn. After `reset` or
+    `begin`, `trial` is the task with what was drawn, `world` the physical state, `told` the pose that the arm
+    was last asked for, `num_steps` the control steps so far and `num_unreachable` those asked out of reach.
     """
 
     control_hz = CONTROL_HZ
@@ -49,11 +50,13 @@ class Tabletop:
         look: Look | LookFamily = LOOKS["train"],
         num_views: int = 2,
         size: tuple[int, int] = (128, 128),
+        wording: Wording = "phrasings",
     ):
         self.task = find_task(task) if isinstance(task, str) else task
         self.max_steps = self.task.max_steps
         self.num_steps = self.num_unreachable = 0
         self._rig, self._look, self._num_views, self._size = rig, look, num_views, size
+        self._wording: Wording = wording
         self._cameras: Cameras | None = None
         self._sensors: Sensors | None = None
         self._renderer: Renderer | None = None
@@ -71,7 +74,7 @@ class Tabletop:
         layout, words, start, cameras, look, sizes = (np.random.default_rng(child) for child in children)
         scene = Scene(self._look, look, sizes)
         self.trial = self.task.lay_out(scene, layout)
-        self.instruction = self.trial.instruction(words)
+        self.instruction = self.trial.instruction(words, self._wording)
         self.world = World(scene.compile())
         self._cameras = self._rig.draw(cameras, self._num_views, self._size)
         self._sensors = None
@@ -109,7 +112,7 @@ class Tabletop:
 
     def rephrased(self, rng: np.random.Generator) -> str | None:
         """The instruction in words that no demonstration uses; None where the task has none."""
-        return self.trial.rephrased(rng)
+        return self.trial.rephrased(rng, self._wording)
 
     def switch_goal(self, rng: np.random.Generator) -> str | None:
         """Give the trial another goal that its scene allows.
@@ -120,12 +123,13 @@ class Tabletop:
         if other is None:
             return None
         self.trial = other
-        self.instruction = other.instruction(rng)
+        self.instruction = other.instruction(rng, self._wording)
         return self.instruction
 
     def twin(self) -> "Tabletop":
         """Another world of the same task, seen in the same way, in which no trial has begun."""
-        return type(self)(self.task, self._rig, look=self._look, num_views=self._num_views, size=self._size)
+        seen = {"look": self._look, "num_views": self._num_views, "size": self._size}
+        return type(self)(self.task, self._rig, wording=self._wording, **seen)
 
     def observation(self) -> Observation:
         """The images of now; `opening` is what the gripper was last told."""

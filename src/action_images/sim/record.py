@@ -24,6 +24,7 @@ from action_images.sim.arm import CONTROL_HZ
 from action_images.sim.cameras import Rig
 from action_images.sim.environment import Tabletop
 from action_images.sim.expert import SETTLING, Blunder, Disturbance, correct, demonstrate, wander
+from action_images.sim.grammar import Wording
 from action_images.sim.look import Look
 from action_images.sim.look_family import LookFamily
 from action_images.structs import concatenate, stack
@@ -78,7 +79,7 @@ class RecordingConfig:
     """How demonstrations are seen: everything but the task and the seed. `size` is (height, width) in px.
 
     A frame is recorded `every` so many control steps, and after its work the expert keeps still for `hold` of
-    them. `attempt` is what a `corrected` demonstration corrects.
+    them. `attempt` is what a `corrected` demonstration corrects. `wording` says how instructions are drawn.
     """
 
     rig: Rig
@@ -89,6 +90,7 @@ class RecordingConfig:
     hold: int = SETTLING
     actor: Actor = "expert"
     attempt: Attempt | None = None
+    wording: Wording = "phrasings"
 
     def __post_init__(self) -> None:
         if (self.actor == "corrected") != (self.attempt is not None):
@@ -107,7 +109,8 @@ class RecordingConfig:
 
     def environment(self, task: str) -> Tabletop:
         """A world of this task, seen so."""
-        return Tabletop(task, self.rig, look=self.look, num_views=self.num_views, size=self.size)
+        seen = {"look": self.look, "num_views": self.num_views, "size": self.size}
+        return Tabletop(task, self.rig, wording=self.wording, **seen)
 
     def demonstration(self, task: str, seed: int) -> Episode | None:
         """The demonstration of a seed, None where it failed."""

@@ -7,6 +7,8 @@ from typing import ClassVar
 import numpy as np
 from typing_extensions import Self
 
+from action_images.errors import ActionImagesError
+from action_images.sim.grammar import Grammar, Wording
 from action_images.sim.motion import Motion, move, shifted
 from action_images.sim.scene import Scene
 from action_images.sim.world import World
@@ -21,12 +23,14 @@ class Task(ABC):
     The class is the task itself, and its instances' attributes are what was drawn for the trial.
 
     `phrasings` are instructions with the instance's attributes in braces; those in `kept_out` say the same
-    and are used in judging alone, never in a demonstration. `max_steps` is how many control steps a policy is
-    given, about twice what the expert needs. At `clear_height` (m) the tool travels over all things.
+    and are used in judging alone, never in a demonstration. `grammar` holds hundreds more, where the task has
+    one. `max_steps` is how many control steps a policy is given, about twice what the expert needs. At
+    `clear_height` (m) the tool travels over all things.
     """
 
     phrasings: ClassVar[tuple[str, ...]]
     kept_out: ClassVar[tuple[str, ...]] = ()
+    grammar: ClassVar[Grammar | None] = None
     max_steps: ClassVar[int] = 120
     clear_height: ClassVar[float] = CLEAR
 
@@ -57,12 +61,24 @@ class Task(ABC):
         if height < self.clear_height:
             yield move(shifted(world.tool, (0, 0, self.clear_height - height)), opening=1.0)
 
-    def instruction(self, rng: np.random.Generator) -> str:
-        """One of the phrasings, filled in."""
-        return str(rng.choice(self.phrasings)).format(**vars(self))
+    def instruction(self, rng: np.random.Generator, wording: Wording = "phrasings") -> str:
+        """A sentence of this kind of wording, filled in.
 
-    def rephrased(self, rng: np.random.Generator) -> str | None:
-        """One of the phrasings that no demonstration uses; None where there are none."""
+        Raises ActionImagesError where a grammar is asked for and the task has none.
+        """
+        if wording == "phrasings":
+            return str(rng.choice(self.phrasings)).format(**vars(self))
+        if self.grammar is None:
+            raise ActionImagesError(
+                f"the task {type(self).__name__} has no grammar for the wording '{wording}'; "
+                "give it one, or ask for 'phrasings'"
+            )
+        return self.grammar.draw(rng, wording).format(**vars(self))
+
+    def rephrased(self, rng: np.random.Generator, wording: Wording = "phrasings") -> str | None:
+        """The same in words that no demonstration of this wording uses; None where there are none."""
+        if wording != "phrasings" and self.grammar is not None:
+            return self.instruction(rng, "new_wording")
         return str(rng.choice(self.kept_out)).format(**vars(self)) if self.kept_out else None
 
     def with_another_goal(self) -> "Task | None":

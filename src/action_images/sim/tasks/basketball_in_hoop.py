@@ -10,6 +10,7 @@ import mujoco
 import numpy as np
 from typing_extensions import Self
 
+from action_images.sim.grammar import PUT_IN, Grammar
 from action_images.sim.grasp import CLEARANCE
 from action_images.sim.layout import FAR, NEAR, SIDE
 from action_images.sim.motion import Motion, downward, grip, move, shifted
@@ -33,6 +34,11 @@ class BasketballInHoop(Task):
         "dunk the basketball",
     )
     kept_out = ("the ball goes into the hoop", "drop the ball in the hoop")
+    grammar = Grammar(
+        PUT_IN,
+        ("the ball", "the basketball", "the orange ball", "the ball that is orange"),
+        ("the hoop", "the basket", "the net"),
+    )
     max_steps = 150
     clear_height = 0.26
     radius: float

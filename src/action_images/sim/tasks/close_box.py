@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from typing_extensions import Self
 
+from action_images.sim.grammar import CLOSE, Grammar
 from action_images.sim.layout import colours
 from action_images.sim.lid import shut
 from action_images.sim.motion import Motion
@@ -25,8 +26,13 @@ class CloseBox(Task):
 
     phrasings = ("close the box", "shut the box", "close the lid of the box", "push the lid shut")
     kept_out = ("shut the lid of the box", "push the box closed")
+    grammar = Grammar(
+        (*CLOSE, "fold {thing} shut"),
+        ("the box", "the lid", "the lid of the box", "the {paint} lid"),
+    )
     open_angle: float
     half: float
+    paint: str
 
     @classmethod
     def lay_out(cls, scene: Scene, rng: np.random.Generator) -> Self:
@@ -49,8 +55,9 @@ class CloseBox(Task):
             damping=[0.02, 0, 0],
             frictionloss=0.01,
         )
-        box(lid, (half, half, THIN), scene.colour(colours(rng, 1)[0]), at=(-half, 0, 0))
-        return cls(open_angle, half)
+        paint = colours(rng, 1)[0]
+        box(lid, (half, half, THIN), scene.colour(paint), at=(-half, 0, 0))
+        return cls(open_angle, half, paint)
 
     def prepare(self, world: World) -> None:
         """Open it."""

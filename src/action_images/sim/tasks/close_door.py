@@ -8,6 +8,7 @@ import numpy as np
 from typing_extensions import Self
 
 from action_images.sim.door import Door, add_cupboard, add_door, shut_door
+from action_images.sim.grammar import CLOSE, Grammar
 from action_images.sim.layout import colours
 from action_images.sim.motion import Motion
 from action_images.sim.scene import Scene
@@ -21,9 +22,14 @@ class CloseDoor(Task):
 
     phrasings = ("close the door", "push the door shut", "shut the door", "close the cupboard door")
     kept_out = ("swing the door shut", "push the cupboard door closed")
+    grammar = Grammar(
+        CLOSE,
+        ("the door", "the {paint} door", "the cupboard door", "the door of the cupboard"),
+    )
     max_steps = 140
     clear_height = 0.2
     door: Door
+    paint: str
     open_angle: float
 
     @classmethod
@@ -34,9 +40,9 @@ class CloseDoor(Task):
         at = (rng.uniform(0.61, 0.65), rng.uniform(-0.09, 0.09), 0.0)
         body = scene.body("cupboard", at, yaw=rng.uniform(-0.7, 0.7))
         add_cupboard(body, (depth, width), door.height, scene.furniture_colour())
-        hinge = (-depth, door.side * door.width / 2)
-        add_door(scene, body, door, at=hinge, rgba=scene.colour(colours(rng, 1)[0]))
-        return cls(door, math.radians(rng.uniform(35, 90)))
+        hinge, paint = (-depth, door.side * door.width / 2), colours(rng, 1)[0]
+        add_door(scene, body, door, at=hinge, rgba=scene.colour(paint))
+        return cls(door, paint, math.radians(rng.uniform(35, 90)))
 
     def prepare(self, world: World) -> None:
         """Open it."""

@@ -7,6 +7,7 @@ import numpy as np
 from typing_extensions import Self
 
 from action_images.sim.drawer import Cabinet, add_cabinet, along_drawer, tool_before_drawer
+from action_images.sim.grammar import CLOSE, Grammar
 from action_images.sim.motion import Motion, move, shifted
 from action_images.sim.scene import Scene
 from action_images.sim.task import Task
@@ -19,6 +20,10 @@ class CloseDrawer(Task):
 
     phrasings = ("close the drawer", "push the drawer shut", "shut the drawer", "slide the drawer closed")
     kept_out = ("slide the drawer shut", "push the drawer closed")
+    grammar = Grammar(
+        (*CLOSE, "slide {thing} shut", "push {thing} in"),
+        ("the drawer", "the {cabinet.paint} drawer", "the open drawer", "the drawer of the cabinet"),
+    )
     out: float
     cabinet: Cabinet
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from typing_extensions import Self
 
+from action_images.sim.grammar import CLOSE, Grammar
 from action_images.sim.lid import shut
 from action_images.sim.motion import Motion
 from action_images.sim.scene import Scene
@@ -24,6 +25,10 @@ class CloseLaptop(Task):
 
     phrasings = ("close the laptop", "shut the laptop", "fold the laptop closed", "close the laptop lid")
     kept_out = ("push the laptop shut", "fold the lid of the laptop down")
+    grammar = Grammar(
+        (*CLOSE, "fold {thing} shut"),
+        ("the laptop", "the laptop lid", "the lid of the laptop", "the screen of the laptop"),
+    )
     open_angle: float
 
     @classmethod

@@ -8,6 +8,7 @@ import numpy as np
 from typing_extensions import Self
 
 from action_images.sim.door import Door, add_cupboard, add_door, shut_door
+from action_images.sim.grammar import CLOSE, Grammar
 from action_images.sim.motion import Motion
 from action_images.sim.scene import Scene
 from action_images.sim.shapes import box, ghost
@@ -28,6 +29,10 @@ class CloseMicrowave(Task):
         "close the door of the microwave",
     )
     kept_out = ("swing the microwave door shut", "push the microwave closed")
+    grammar = Grammar(
+        CLOSE,
+        ("the microwave", "the microwave door", "the door of the microwave", "the microwave oven"),
+    )
     max_steps = 140
     clear_height = 0.2
     door: Door

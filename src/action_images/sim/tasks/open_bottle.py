@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from typing_extensions import Self
 
+from action_images.sim.grammar import Grammar
 from action_images.sim.layout import FAR, NEAR, SIDE, colours
 from action_images.sim.motion import Motion, carried, downward, grip, move, shifted
 from action_images.sim.scene import Scene
@@ -22,14 +23,27 @@ class OpenBottle(Task):
     """Success: the cap turned counterclockwise by at least 75 degrees."""
 
     phrasings = (
-        "open the bottle",
-        "twist the cap of the bottle open",
-        "unscrew the cap of the bottle",
         "turn the bottle cap counterclockwise",
+        "open the bottle by turning its cap counterclockwise",
+        "twist the cap of the bottle counterclockwise",
+        "unscrew the cap of the bottle counterclockwise",
     )
-    kept_out = ("unscrew the bottle cap", "twist the bottle open")
+    kept_out = (
+        "open the bottle by twisting its cap counterclockwise",
+        "unscrew the bottle cap counterclockwise",
+    )
+    grammar = Grammar(
+        (
+            "turn {thing} counterclockwise",
+            "open {thing} by turning it counterclockwise",
+            "twist {thing} counterclockwise",
+            "unscrew {thing} counterclockwise",
+        ),
+        ("the cap", "the bottle cap", "the cap of the bottle", "the {paint} cap"),
+    )
     clear_height = 0.24
     grasp_height: float
+    paint: str
 
     @classmethod
     def lay_out(cls, scene: Scene, rng: np.random.Generator) -> Self:
@@ -45,10 +59,11 @@ class OpenBottle(Task):
         cap, half = (rng.uniform(0.014, 0.021), rng.uniform(0.010, 0.014)), tall + neck_tall
         turning = {"at": (0, 0, half), "axis": (0, 0, 1), "reach": (0, 2.6)}
         lid = scene.part("cap", bottle, **turning, damping=[0.02, 0, 0], frictionloss=0.04)
-        cylinder(lid, cap, scene.colour(colours(rng, 1)[0]), at=(0, 0, cap[1]))
+        paint = colours(rng, 1)[0]
+        cylinder(lid, cap, scene.colour(paint), at=(0, 0, cap[1]))
         stripe = (cap[0] / 2, 0.004, cap[1] + 0.0005)
         ghost(box(lid, stripe, PALE, at=(cap[0] / 2 + 0.0005, 0, cap[1])))
-        return cls(half + cap[1])
+        return cls(half + cap[1], paint)
 
     def succeeded(self, world: World) -> bool:
         """On the cap's angle."""

@@ -8,6 +8,7 @@ import numpy as np
 from typing_extensions import Self
 
 from action_images.sim.door import Door, add_cupboard, add_door, pull_door_open
+from action_images.sim.grammar import OPEN, Grammar
 from action_images.sim.layout import colours
 from action_images.sim.motion import Motion
 from action_images.sim.scene import Scene
@@ -26,8 +27,13 @@ class OpenDoor(Task):
         "pull the door open by its handle",
     )
     kept_out = ("swing the door open", "open the cupboard by its handle")
+    grammar = Grammar(
+        (*OPEN, "swing {thing} open"),
+        ("the door", "the {paint} door", "the cupboard door", "the door of the cupboard"),
+    )
     clear_height = 0.2
     door: Door
+    paint: str
 
     @classmethod
     def lay_out(cls, scene: Scene, rng: np.random.Generator) -> Self:
@@ -37,9 +43,9 @@ class OpenDoor(Task):
         at = (rng.uniform(0.61, 0.65), rng.uniform(-0.09, 0.09), 0.0)
         body = scene.body("cupboard", at, yaw=rng.uniform(-0.7, 0.7))
         add_cupboard(body, (depth, width), door.height, scene.furniture_colour())
-        hinge = (-depth, door.side * door.width / 2)
-        add_door(scene, body, door, at=hinge, rgba=scene.colour(colours(rng, 1)[0]))
-        return cls(door)
+        hinge, paint = (-depth, door.side * door.width / 2), colours(rng, 1)[0]
+        add_door(scene, body, door, at=hinge, rgba=scene.colour(paint))
+        return cls(door, paint)
 
     def succeeded(self, world: World) -> bool:
         """On the hinge's angle."""

@@ -7,6 +7,7 @@ import numpy as np
 from typing_extensions import Self
 
 from action_images.sim.drawer import TRAVEL, Cabinet, add_cabinet, along_drawer, tool_before_drawer
+from action_images.sim.grammar import OPEN, Grammar
 from action_images.sim.motion import Motion, grip, move, shifted
 from action_images.sim.scene import Scene
 from action_images.sim.task import Task
@@ -24,6 +25,10 @@ class OpenDrawer(Task):
         "pull out the drawer by its handle",
     )
     kept_out = ("slide the drawer open", "pull the drawer out by its handle")
+    grammar = Grammar(
+        (*OPEN, "slide {thing} open", "pull {thing} out"),
+        ("the drawer", "the {cabinet.paint} drawer", "the closed drawer", "the drawer of the cabinet"),
+    )
 
     cabinet: Cabinet
 

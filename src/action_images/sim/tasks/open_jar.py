@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from typing_extensions import Self
 
+from action_images.sim.grammar import Grammar
 from action_images.sim.grasp import grasp_from_above
 from action_images.sim.layout import colours, scatter
 from action_images.sim.motion import Motion, carried, grip, move, shifted
@@ -25,12 +26,24 @@ class OpenJar(Task):
     """Success: the named lid 5 cm above its jar, the other one on its own."""
 
     phrasings = (
-        "open the {colour} jar",
-        "unscrew the {colour} lid and lift it",
-        "twist the {colour} lid off the jar",
-        "take the {colour} lid off by turning it",
+        "open the {colour} jar by turning its lid counterclockwise",
+        "unscrew the {colour} lid counterclockwise and lift it",
+        "twist the {colour} lid counterclockwise and take it off the jar",
+        "take the {colour} lid off by turning it counterclockwise",
     )
-    kept_out = ("unscrew the lid that is {colour}", "turn the {colour} lid and lift it off the jar")
+    kept_out = (
+        "turn the {colour} lid counterclockwise and lift it off the jar",
+        "unscrew the {colour} jar counterclockwise and take the lid off",
+    )
+    grammar = Grammar(
+        (
+            "open {thing} by turning its lid counterclockwise",
+            "unscrew {thing} counterclockwise",
+            "turn the lid of {thing} counterclockwise and lift it",
+            "twist {thing} open counterclockwise and take the lid off",
+        ),
+        ("the {colour} jar", "the jar with the {colour} lid", "the jar that is {colour}", "the {colour} one"),
+    )
     clear_height = 0.2
     colour: str
     others: tuple[str, ...]

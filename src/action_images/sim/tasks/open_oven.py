@@ -10,6 +10,7 @@ from typing_extensions import Self
 
 from action_images.geometry import Pose
 from action_images.sim.door import add_cupboard
+from action_images.sim.grammar import OPEN, Grammar
 from action_images.sim.grasp import yaw_of
 from action_images.sim.layout import colours
 from action_images.sim.motion import Motion, downward, grip, move, shifted
@@ -33,10 +34,15 @@ class OpenOven(Task):
         "open the oven door by its handle",
     )
     kept_out = ("pull the oven open by its handle", "open the door of the oven")
+    grammar = Grammar(
+        (*OPEN, "pull {thing} down and open"),
+        ("the oven", "the oven door", "the door of the oven", "the {paint} oven door"),
+    )
     max_steps = 140
     clear_height = 0.22
     handle_up: float
     handle_out: float
+    paint: str
 
     @classmethod
     def lay_out(cls, scene: Scene, rng: np.random.Generator) -> Self:
@@ -47,8 +53,8 @@ class OpenOven(Task):
         add_cupboard(body, (depth, width), height, rgba)
         place = {"at": (-depth, 0, HINGE), "axis": (0, -1, 0), "reach": (0, 1.5)}
         door = scene.part("door", body, **place, damping=[0.05, 0, 0], frictionloss=0.12)
-        half = (height - HINGE) / 2
-        box(door, (THIN, width, half - 0.002), scene.colour(colours(rng, 1)[0]), at=(-THIN, 0, half))
+        half, paint = (height - HINGE) / 2, colours(rng, 1)[0]
+        box(door, (THIN, width, half - 0.002), scene.colour(paint), at=(-THIN, 0, half))
         glass = (0.001, 0.7 * width, 0.45 * half)
         ghost(box(door, glass, (0.08, 0.08, 0.10, 1.0), at=(-2 * THIN - 0.001, 0, 0.9 * half)))
         up, out, bar = 2 * half - rng.uniform(0.014, 0.024), rng.uniform(0.034, 0.044), 0.6 * width
@@ -57,7 +63,7 @@ class OpenOven(Task):
         for side in (-1, 1):
             post = (-2 * THIN - out / 2, 0.9 * side * bar, up)
             box(door, (out / 2, 0.005, 0.005), (0.55, 0.56, 0.58, 1.0), at=post)
-        return cls(up, 2 * THIN + out)
+        return cls(up, 2 * THIN + out, paint)
 
     def succeeded(self, world: World) -> bool:
         """On the hinge's angle."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from typing_extensions import Self
 
+from action_images.sim.grammar import PUT_ON, Grammar
 from action_images.sim.grasp import CLEARANCE, grasp_from_above, yaw_of
 from action_images.sim.layout import colours, scatter
 from action_images.sim.motion import Motion, grip, move, shifted
@@ -31,9 +32,15 @@ class PhoneOnBase(Task):
         "move the phone onto the base",
     )
     kept_out = ("the phone goes on the base", "put the phone down on its charging base")
+    grammar = Grammar(
+        PUT_ON,
+        ("the phone", "the {paint} phone", "the mobile phone", "the telephone"),
+        ("the base", "its base", "the charging base", "the stand"),
+    )
     max_steps = 150
     half: tuple[float, float, float]
     top: float
+    paint: str
 
     @classmethod
     def lay_out(cls, scene: Scene, rng: np.random.Generator) -> Self:
@@ -42,7 +49,8 @@ class PhoneOnBase(Task):
         top = rng.uniform(0.018, 0.04)
         (x, y, _), base_at = scatter(rng, 2, 0.17)
         phone = scene.body("phone", (x, y, half[2]), yaw=rng.uniform(-math.pi, math.pi), free=True)
-        box(phone, half, scene.colour(colours(rng, 1)[0]))
+        paint = colours(rng, 1)[0]
+        box(phone, half, scene.colour(paint))
         ghost(box(phone, (0.75 * half[0], 0.8 * half[1], 0.0005), DARK, at=(0, 0, half[2])))
         base, rgba = scene.body("cradle", base_at, yaw=rng.uniform(-0.9, 0.9)), scene.furniture_colour()
         length = half[0] + 0.018
@@ -50,7 +58,7 @@ class PhoneOnBase(Task):
         for end in (-1, 1):
             box(base, (0.005, half[1] + 0.012, 0.006), rgba, at=(end * (length - 0.005), 0, top + 0.006))
         ghost(box(base, (0.004, 0.008, 0.0005), LIT, at=(length - 0.005, 0, top + 0.012)))
-        return cls(half, top)
+        return cls(half, top, paint)
 
     def succeeded(self, world: World) -> bool:
         """On the phone's pose in the base's frame."""

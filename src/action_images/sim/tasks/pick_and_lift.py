@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from typing_extensions import Self
 
+from action_images.sim.grammar import LIFT, Grammar
 from action_images.sim.grasp import CLEARANCE, grasp_from_above
 from action_images.sim.layout import colours, scatter
 from action_images.sim.motion import Motion, grip, move, shifted
@@ -27,6 +28,10 @@ class PickAndLift(Task):
         "pick the {colour} cube up",
     )
     kept_out = ("take the {colour} block and lift it up", "raise the {colour} cube")
+    grammar = Grammar(
+        LIFT,
+        ("the {colour} block", "the {colour} cube", "the block that is {colour}", "the {colour} toy block"),
+    )
     colour: str
     others: tuple[str, ...]
     half: float

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from typing_extensions import Self
 
+from action_images.sim.grammar import LIFT, Grammar
 from action_images.sim.grasp import CLEARANCE, grasp_from_above
 from action_images.sim.layout import colours, scatter
 from action_images.sim.motion import Motion, grip, move, shifted
@@ -29,6 +30,10 @@ class PickUpCup(Task):
         "take the {colour} cup off the table",
     )
     kept_out = ("take the {colour} cup and lift it", "raise the {colour} mug")
+    grammar = Grammar(
+        LIFT,
+        ("the {colour} cup", "the {colour} mug", "the cup that is {colour}", "the {colour} coffee cup"),
+    )
     colour: str
 
     @classmethod

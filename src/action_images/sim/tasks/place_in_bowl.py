@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from typing_extensions import Self
 
+from action_images.sim.grammar import PUT_IN, Grammar
 from action_images.sim.grasp import CLEARANCE, grasp_from_above
 from action_images.sim.layout import colours, scatter
 from action_images.sim.motion import Motion, downward, grip, move, shifted
@@ -27,6 +28,11 @@ class PlaceInBowl(Task):
         "move the {colour} cube to the bowl",
     )
     kept_out = ("the {colour} block goes into the bowl", "drop the {colour} block into the bowl")
+    grammar = Grammar(
+        PUT_IN,
+        ("the {colour} block", "the {colour} cube", "the block that is {colour}", "the {colour} toy block"),
+        ("the bowl", "the dish", "the round bowl"),
+    )
     colour: str
     others: tuple[str, ...]
     radius: float

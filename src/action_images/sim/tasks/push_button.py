@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from typing_extensions import Self
 
+from action_images.sim.grammar import Grammar
 from action_images.sim.layout import colours, scatter
 from action_images.sim.motion import Motion, downward, move
 from action_images.sim.scene import Scene
@@ -28,6 +29,15 @@ class PushButton(Task):
         "hit the button that is {colour}",
     )
     kept_out = ("press down on the {colour} button", "the {colour} button, push it")
+    grammar = Grammar(
+        ("push {thing}", "press {thing}", "push down {thing}", "press down on {thing}", "hit {thing}"),
+        (
+            "the {colour} button",
+            "the button that is {colour}",
+            "the {colour} push button",
+            "the {colour} switch",
+        ),
+    )
     max_steps = 80
     colour: str
     others: tuple[str, ...]

@@ -9,6 +9,7 @@ import mujoco
 import numpy as np
 from typing_extensions import Self
 
+from action_images.sim.grammar import Grammar
 from action_images.sim.layout import FAR, NEAR, SIDE, colours, scatter
 from action_images.sim.motion import Motion, downward, move
 from action_images.sim.scene import Scene
@@ -28,6 +29,16 @@ class ReachTarget(Task):
         "bring the gripper to the {colour} ball",
     )
     kept_out = ("go to the {colour} ball", "put the gripper at the ball that is {colour}")
+    grammar = Grammar(
+        (
+            "reach {thing}",
+            "move to {thing}",
+            "touch {thing}",
+            "go to {thing}",
+            "bring the gripper to {thing}",
+        ),
+        ("the {colour} ball", "the {colour} sphere", "the {colour} target", "the ball that is {colour}"),
+    )
     max_steps = 60
     colour: str
     others: tuple[str, ...]

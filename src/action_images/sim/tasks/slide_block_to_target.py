@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from typing_extensions import Self
 
+from action_images.sim.grammar import Grammar
 from action_images.sim.grasp import yaw_of
 from action_images.sim.layout import HIGH, LOW, colours, scatter
 from action_images.sim.motion import Motion, downward, move
@@ -32,6 +33,16 @@ class SlideBlockToTarget(Task):
         "slide the {block} block to the {patch} target",
     )
     kept_out = ("push the {block} block to the {patch} target", "slide the block onto the {patch} square")
+    grammar = Grammar(
+        (
+            "slide {thing} to {place}",
+            "push {thing} onto {place}",
+            "slide {thing} over the table to {place}",
+            "move {thing} onto {place} without lifting it",
+        ),
+        ("the {block} block", "the block", "the big {block} block", "the block that is {block}"),
+        ("the {patch} square", "the {patch} patch", "the {patch} target"),
+    )
     block: str
     patch: str
     half: float

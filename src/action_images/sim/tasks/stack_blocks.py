@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from typing_extensions import Self
 
+from action_images.sim.grammar import PUT_ON, Grammar
 from action_images.sim.grasp import CLEARANCE, grasp_from_above
 from action_images.sim.layout import colours, scatter
 from action_images.sim.motion import Motion, grip, move, shifted
@@ -29,6 +30,11 @@ class StackBlocks(Task):
     kept_out = (
         "stack the {upper} cube on top of the {lower} cube",
         "the {upper} block goes on the {lower} block",
+    )
+    grammar = Grammar(
+        (*PUT_ON, "stack {thing} on {place}", "stack {thing} on top of {place}"),
+        ("the {upper} block", "the {upper} cube", "the block that is {upper}", "the {upper} toy block"),
+        ("the {lower} block", "the {lower} cube", "the {lower} one"),
     )
     max_steps = 140
     upper: str

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from typing_extensions import Self
 
+from action_images.sim.grammar import Grammar
 from action_images.sim.layout import FAR, NEAR, SIDE, colours
 from action_images.sim.motion import Motion, downward, grip, move, shifted
 from action_images.sim.scene import Scene
@@ -27,8 +28,18 @@ class TakeLidOff(Task):
         "pick up the lid of the saucepan",
     )
     kept_out = ("take off the lid", "lift the lid from the saucepan")
+    grammar = Grammar(
+        (
+            "take {thing} off the pan",
+            "lift {thing} off the saucepan",
+            "pick up {thing}",
+            "remove {thing} from the pan",
+        ),
+        ("the lid", "the {paint} lid", "the lid of the pan", "the cover"),
+    )
     height: float
     knob: float
+    paint: str
 
     @classmethod
     def lay_out(cls, scene: Scene, rng: np.random.Generator) -> Self:
@@ -39,16 +50,14 @@ class TakeLidOff(Task):
         cylinder(pan, (radius, 0.003), rgba, at=(0, 0, 0.003))
         ring(pan, radius, height / 2, rgba)
         box(pan, (0.04, 0.008, 0.006), DARK, at=(radius + 0.04, 0, 0.75 * height))
-        lid, paint = (
-            scene.body("lid", (x, y, height), yaw=turned, free=True),
-            scene.colour(colours(rng, 1)[0]),
-        )
+        lid, paint = scene.body("lid", (x, y, height), yaw=turned, free=True), colours(rng, 1)[0]
+        rgba = scene.colour(paint)
         knob = (rng.uniform(0.011, 0.016), rng.uniform(0.012, 0.017))
-        cylinder(lid, (radius + 0.006, 0.004), paint, at=(0, 0, 0.0045))
+        cylinder(lid, (radius + 0.006, 0.004), rgba, at=(0, 0, 0.0045))
         # What reaches into the pan keeps the lid from sliding off it.
-        cylinder(lid, (radius - 0.013, 0.004), paint, at=(0, 0, -0.004))
+        cylinder(lid, (radius - 0.013, 0.004), rgba, at=(0, 0, -0.004))
         cylinder(lid, knob, DARK, at=(0, 0, 0.0085 + knob[1]))
-        return cls(height, 0.0085 + knob[1])
+        return cls(height, 0.0085 + knob[1], paint)
 
     def succeeded(self, world: World) -> bool:
         """On the lid's height."""

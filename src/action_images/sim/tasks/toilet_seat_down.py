@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from typing_extensions import Self
 
+from action_images.sim.grammar import CLOSE, Grammar
 from action_images.sim.lid import shut
 from action_images.sim.motion import Motion
 from action_images.sim.scene import Scene
@@ -29,6 +30,10 @@ class ToiletSeatDown(Task):
         "close the toilet seat",
     )
     kept_out = ("put the seat of the toilet down", "shut the toilet seat")
+    grammar = Grammar(
+        (*CLOSE, "put {thing} down", "push {thing} down", "lower {thing}"),
+        ("the toilet seat", "the seat of the toilet", "the seat", "the toilet lid"),
+    )
     clear_height = 0.24
     half: float
     open_angle: float

@@ -9,6 +9,7 @@ import torch
 from typing_extensions import Self
 
 from action_images.geometry import Pose
+from action_images.sim.grammar import Grammar
 from action_images.sim.layout import colours
 from action_images.sim.motion import Motion, about, carried, grip, move
 from action_images.sim.scene import Scene
@@ -32,6 +33,15 @@ class TurnDial(Task):
         "twist the knob {way} by {angle_deg} degrees",
     )
     kept_out = ("turn the knob {way} by {angle_deg} degrees", "rotate the dial {angle_deg} degrees {way}")
+    grammar = Grammar(
+        (
+            "turn {thing} {angle_deg} degrees {way}",
+            "rotate {thing} {way} by {angle_deg} degrees",
+            "grasp {thing} and turn it {angle_deg} degrees {way}",
+            "twist {thing} {way} by {angle_deg} degrees",
+        ),
+        ("the dial", "the knob", "the round dial", "the control knob"),
+    )
     angle_deg: int
     way: str
 

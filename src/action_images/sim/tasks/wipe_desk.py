@@ -10,6 +10,7 @@ import mujoco
 import numpy as np
 from typing_extensions import Self
 
+from action_images.sim.grammar import Grammar
 from action_images.sim.grasp import CLEARANCE, grasp_from_above
 from action_images.sim.layout import HIGH, LOW, colours, scatter
 from action_images.sim.motion import Motion, grip, move, shifted
@@ -38,6 +39,17 @@ class WipeDesk(Task):
         "wipe the dirt away",
     )
     kept_out = ("wipe the table clean", "wipe the spots away with the sponge")
+    grammar = Grammar(
+        (
+            "wipe {thing}",
+            "clean {thing}",
+            "wipe {thing} with the sponge",
+            "clean {thing} with the sponge",
+            "wipe the spots off {thing}",
+            "wipe {thing} clean",
+        ),
+        ("the desk", "the table", "the dirty table", "the table top"),
+    )
     max_steps = 170
     spots: tuple[str, ...]
 
