@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -122,9 +123,9 @@ def main() -> None:
     print("| planted | found (sets) | views | not known (views) |\n|---|---|---|---|")
     for name in FAULTS:
         sets = [record["views"] for record in records if record["fault"] == name]
-        views = [view for one in sets for view in one]
+        views = list(chain.from_iterable(sets))
         known = [view for view in views if view["known"]]
-        in_sets = rate(sum(any(view["off"] for view in one) for one in sets), len(sets))
+        in_sets = rate(sum(map(any_off, sets)), len(sets))
         in_views = rate(sum(view["off"] for view in known), len(known))
         print(f"| {name} | {in_sets} | {in_views} | {len(views) - len(known)}/{len(views)} |")
 
@@ -133,6 +134,11 @@ def told(one: Compared) -> dict[str, object]:
     """What a record keeps of a view."""
     numbers = {"px": round(one.off_px, 2), "predicted": round(one.predicted_px, 2)}
     return {"view": one.view, "known": one.why_not is None, "off": one.is_off, **numbers, "why": one.why_not}
+
+
+def any_off(views: list[dict[str, object]]) -> bool:
+    """Whether a view of a set is said to be off."""
+    return any(view["off"] for view in views)
 
 
 def rate(count: int, total: int) -> str:

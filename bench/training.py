@@ -164,16 +164,17 @@ def by_turns(recipes: dict[str, Recipe], out: Path) -> list[dict[str, Any]]:
         {
             "way": name,
             "samples/s": median(rates[name]),
-            "times the first": median(
-                now / then for now, then in zip(rates[name], rates[first], strict=True)
-            ),
+            "times the first": _median_ratio(rates[name], rates[first]),
             "processor ms a sample": 1000 * median(costs[name]),
-            "a part of the first's": median(
-                then / now for now, then in zip(costs[name], costs[first], strict=True)
-            ),
+            "a part of the first's": _median_ratio(costs[first], costs[name]),
         }
         for name in runs
     ]
+
+
+def _median_ratio(values: list[float], others: list[float]) -> float:
+    """Turn by turn, so that what slows the machine for a while slows both."""
+    return median(one / other for one, other in zip(values, others, strict=True))
 
 
 def _processor_seconds() -> float:

@@ -53,8 +53,8 @@ class Conditions:
     trials: int = 100
     """How many scenes of each task."""
     wording: Literal["phrasings", "grammar", "new_wording", "new_pair"] = "phrasings"
-    """How tasks are told: in few phrasings, or in sentences of a grammar that training may show, that no training
-    shows, or whose verb no training shows with this noun."""
+    """How tasks are told: in few phrasings, or in sentences of a grammar: that training may show, that
+    it never does, or whose verb it never shows with this noun."""
     views: int = 2
     """How many cameras."""
     size: int | None = None

@@ -49,7 +49,7 @@ def main(
         env: the world, or WORLD/TASK; 'action-images envs' lists them.
         rig: where the cameras stand; those of the world's training if not given.
         look: colours and light; those of the world's training if not given.
-        wording: how tasks are told (docs/world.md); `rephrased` then is in a held-out sentence of the grammar.
+        wording: how tasks are told (docs/world.md); of a grammar, `rephrased` is a held-out sentence.
         views: how many cameras.
         size: height and width of what the cameras show in px; the models' own if not given.
         sampling: how to sample, by name (docs/model.md); the models' own if not given.
@@ -76,9 +76,7 @@ def main(
     judged = policy_named(policy, planning, server.access())
     shown = judged.image_size if size is None else (size, size)
     told = None if wording == "phrasings" else wording
-    world = WorldConfig(
-        benchmark.name, rig=rig, look=look, num_views=views, size=shown, wording=told
-    )
+    world = WorldConfig(benchmark.name, rig=rig, look=look, num_views=views, size=shown, wording=told)
     running = judge_plans(judged.make(), judged.name, world, asked, out=out)
     for _ in track(running, "judging", len(asked), console=PlainConsole(stderr=True)):
         pass

@@ -55,8 +55,8 @@ def main(
         views: How many cameras.
         size: Height and width of the images in px, even.
         rig: Where the cameras stand; those of the world's training if not given.
-        look: Colours and light, those of the world's training if not given; `wide` of the embedded world draws
-            textures, light, cameras and sizes of furniture too.
+        look: Colours and light, those of the world's training if not given; `wide` of the embedded world
+            draws textures, light, cameras and sizes of furniture too.
         seed: The first seed; stay below the world's seeds for evaluation, 1000000 in the embedded one.
         workers: How many processes simulate and render.
         crf: H.264 quality of the videos, 0 (best) to 51.

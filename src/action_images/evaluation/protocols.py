@@ -17,8 +17,8 @@ Address = tuple[str, int]
 class EvaluationProtocol:
     """Which tasks of which benchmark, how they are seen, and how plans are carried out.
 
-    `claim` is what success shows. `rig`, `look` and `wording` are names of the benchmark's own, None for those
-    of its training.
+    `claim` is what success shows. `rig`, `look` and `wording` are names of the benchmark's own, None for
+    those of its training.
     """
 
     claim: str

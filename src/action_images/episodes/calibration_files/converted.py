@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -36,7 +37,7 @@ def cameras_of(paths: Sequence[Path], *, straightened: bool = False) -> dict[str
 
 def own_worlds(paths: Sequence[Path]) -> list[str]:
     """What is to be said of the worlds of the files' poses, each once."""
-    cameras = [camera for path in paths for camera in read_calibration_file(path).values()]
+    cameras = chain.from_iterable(read_calibration_file(path).values() for path in paths)
     return sorted({camera.own_world for camera in cameras if camera.own_world is not None})
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +56,9 @@ class Calibration:
 
     def names(self, feature: str) -> bool:
         """Whether a camera is taken from this feature."""
-        entries = [self._views, *self._episodes.values()]
-        cameras = [camera for views in entries for camera in views.values()]
-        parts = [part for camera in cameras for part in camera.values() if isinstance(part, dict)]
-        return any(part.get("feature") == feature for part in parts)
+        cameras = chain.from_iterable(views.values() for views in (self._views, *self._episodes.values()))
+        parts = chain.from_iterable(camera.values() for camera in cameras)
+        return any(isinstance(part, dict) and part.get("feature") == feature for part in parts)
 
     @property
     def assumptions(self) -> list[str]:

@@ -8,6 +8,7 @@ open).
 
 import re
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -79,7 +80,8 @@ class Rlds:
             name: "it holds no png or jpg" for name, values in features.items() if _are_raw(name, values)
         }
         notes = [f"feature '{name}': {why}; it is left out" for name, why in why_not.items()]
-        if any(FAILURE in text for name in PLACES for text in _texts(features.get(name))):
+        places = chain.from_iterable(_texts(features.get(name)) for name in PLACES)
+        if any(FAILURE in text for text in places):
             notes.append("its recording lies in a folder of failures: the robot did not do what it was asked")
         num_frames = same_length(episode_id, {view.name: len(view.frames) for view in views})
         path = _path(features, num_frames)

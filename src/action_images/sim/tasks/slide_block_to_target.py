@@ -113,8 +113,7 @@ class SlideBlockToTarget(Task):
 
 def _start_and_goal(rng: np.random.Generator) -> np.ndarray:
     while True:
-        places = scatter(
-            rng, 2, 0.12, (LOW[0] + 0.04, LOW[1] + 0.04, 0.0), (HIGH[0] - 0.02, HIGH[1] - 0.04, 0.0)
-        )
+        low, high = (LOW[0] + 0.04, LOW[1] + 0.04, 0.0), (HIGH[0] - 0.02, HIGH[1] - 0.04, 0.0)
+        places = scatter(rng, 2, 0.12, low, high)
         if np.linalg.norm(places[1] - places[0]) < 0.20:
             return places
