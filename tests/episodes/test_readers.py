@@ -21,7 +21,7 @@ from scipy.spatial.transform import Rotation
 from action_images.episodes.checks.check import check_dataset
 from action_images.episodes.episode import EpisodeError
 from action_images.episodes.pictures import read_picture
-from action_images.episodes.readers import open_foreign
+from action_images.episodes.readers import droid_tables, open_foreign
 from action_images.episodes.video import read_video, write_video
 from action_images.geometry.rotation import from_euler_xyz
 from recorded import assert_tool_is_where_it_was_drawn, blob_centre
@@ -575,3 +575,11 @@ def test_recordings_of_failures_are_counted_and_intrinsics_in_another_order_refu
     table.write_text(json.dumps({foreign.DROID_UUID: other}))
     with pytest.raises(EpisodeError, match="the order is fx, cx, fy, cy"):
         open_foreign(tmp_path)[1].read(reader.ids[0])
+
+
+def test_droids_intrinsics_may_be_for_squeezed_pictures():
+    still = droid_tables.pose(torch.zeros(6))
+    camera = droid_tables.pinhole([1200, 640, 900, 360], still, (240, 320))
+    assert camera.intrinsics.tolist() == [[300, 0, 160], [0, 300, 120], [0, 0, 1]]
+    with pytest.raises(EpisodeError, match="focal lengths 1200 and 900 px differ"):
+        droid_tables.pinhole([1200, 640, 900, 360], still, (180, 320))

@@ -125,13 +125,22 @@ def pinhole(
     """The camera of `size` px from intrinsics (fx, cx, fy, cy, or 3x3) that are for `calibrated` px."""
     if isinstance(intrinsics, list) and len(intrinsics) == 4:
         fx, cx, fy, cy = as_tensor(intrinsics, (4,), "intrinsics (fx, cx, fy, cy)").tolist()
-        if calibrated == CALIBRATED_PX and abs(fx / fy - 1) > MOST_STRETCHED:
+        if calibrated == CALIBRATED_PX and not _are_square(fx, fy, size):
             told = f"focal lengths {fx:.0f} and {fy:.0f} px differ; the order is fx, cx, fy, cy"
             raise EpisodeError(f"intrinsics {[round(one) for one in (fx, cx, fy, cy)]}: {told}")
         intrinsics = [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]
     matrix = as_tensor(intrinsics, (3, 3), "intrinsics (fx, cx, fy, cy, or 3x3)")
     matrices = matrix.expand(*base_from_camera.batch_shape, 3, 3)
     return Camera(matrices, base_from_camera, calibrated).resize(*size)
+
+
+def _are_square(fx: float, fy: float, size: tuple[int, int]) -> bool:
+    """Whether pixels are square in the pictures that were calibrated, or in those of the video.
+
+    Videos of another shape may be the whole picture, squeezed; then the intrinsics may be squeezed as well.
+    """
+    squeezed = (size[1] / CALIBRATED_PX[1]) / (size[0] / CALIBRATED_PX[0])
+    return min(abs(fx / fy - 1), abs(fx * squeezed / fy - 1)) <= MOST_STRETCHED
 
 
 def _place(parts: Sequence[str]) -> str:
