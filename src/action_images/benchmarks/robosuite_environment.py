@@ -1,0 +1,199 @@
+"""robosuite 1.5 as an Environment: a Panda arm that follows poses by operational space control."""
+# pyright: reportAttributeAccessIssue=false, reportMissingImports=false
+# MuJoCo's names live in compiled modules that carry no types; robosuite need not be installed.
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from action_images.benchmarks.foreign import MuJoCoViews, Pointing
+from action_images.geometry import Pose
+from action_images.geometry import rotation as rotations
+from action_images.robot import Observation, StepReport, TrialState
+from action_images.sim.motion import Motion
+
+SITE_FROM_TOOL = np.array([[0.0, 1, 0], [-1, 0, 0], [0, 0, 1]])
+"""The grip site's fingers close along its x axis, ours along the tool's y axis."""
+LEAD = 3.3
+"""Control steps by which the arm trails its target: 2 zeta / omega at a stiffness of 150, at 20 Hz."""
+SETTLING = 8
+"""Control steps that pass before a trial begins: things are put down from above, and the fingers open."""
+HOLD = 10
+"""Control steps for which an expert keeps its last pose."""
+
+Script = Callable[["Robosuite"], Iterator[Motion]]
+"""Motions of an expert; each is carried out before the next is asked for."""
+
+
+def make_simulator(task: str) -> Any:
+    """robosuite's own environment of a task, its arm told absolute poses in the world."""
+    os.environ.setdefault("MUJOCO_GL", "egl")
+    # It sets the level of its logger while it is imported, and warns of optional parts that are not needed.
+    logging.getLogger("robosuite_logs").addFilter(lambda record: record.levelno >= logging.ERROR)
+    import robosuite
+    from robosuite.controllers import load_composite_controller_config
+
+    config = load_composite_controller_config(controller="BASIC", robot="Panda")
+    config["body_parts"]["right"].update(input_type="absolute", input_ref_frame="world", kp=150)
+    return robosuite.make(
+        task,
+        robots="Panda",
+        controller_configs=config,
+        has_renderer=False,
+        has_offscreen_renderer=False,
+        use_camera_obs=False,
+        control_freq=20,
+        horizon=1_000_000,
+        hard_reset=False,
+        ignore_done=True,
+        seed=0,  # sizes of things are drawn once, with the model
+    )
+
+
+class Robosuite:
+    """One task (a RepeatableEnvironment); `simulator` is robosuite's environment."""
+
+    control_hz = 20.0
+    controls_rotation = True
+
+    def __init__(
+        self,
+        task: str,
+        phrasings: tuple[str, ...],
+        views: MuJoCoViews,
+        *,
+        max_steps: int,
+        script: Script | None,
+        make: Callable[[str], Any] = make_simulator,
+    ):
+        self.task, self.max_steps, self.num_steps = task, max_steps, 0
+        self._phrasings, self._views, self._script, self._make = phrasings, views, script, make
+        self.simulator = make(task)
+
+    def begin(self, seed: int) -> None:
+        """Draw the places of things, words and cameras from this seed."""
+        layout, words, cameras = Pointing(self.task, seed).streams(3)
+        self._lay_out(layout, seed)
+        names = self.simulator.sim.model.site_names
+        self._site = self.simulator.sim.model.site_name2id(
+            next(name for name in names if name.endswith("grip_site"))
+        )
+        self._instruction = self._phrasings[int(words.integers(len(self._phrasings)))]
+        self.cameras = self._views.begin(self.model, self.data, cameras)
+        self.num_steps, self._opening, self._done = 0, 1.0, False
+        here = self.tool
+        for _ in range(SETTLING):
+            self.simulator.step(np.append(self._arm_action(here), -1.0))
+        self._told = self.tool
+
+    def _lay_out(self, rng: np.random.Generator, seed: int) -> None:  # noqa: ARG002 (others know their scenes)
+        simulator = self.simulator
+        simulator.rng = rng
+        placing = getattr(simulator, "placement_initializer", None)
+        for sampler in (placing, *getattr(placing, "samplers", {}).values()):
+            if sampler is not None:
+                sampler.rng = rng
+        simulator.reset()
+
+    def reset(self, seed: int) -> Observation:
+        """Begin, and look."""
+        self.begin(seed)
+        return self.observation()
+
+    @property
+    def model(self) -> Any:
+        """MuJoCo's model."""
+        return getattr(self.simulator.sim.model, "_model", self.simulator.sim.model)
+
+    @property
+    def data(self) -> Any:
+        """MuJoCo's state."""
+        return getattr(self.simulator.sim.data, "_data", self.simulator.sim.data)
+
+    @property
+    def tool(self) -> Pose:
+        """world_from_tool, as reached."""
+        turn = self.data.site_xmat[self._site].reshape(3, 3) @ SITE_FROM_TOOL
+        return Pose(torch.from_numpy(turn), torch.from_numpy(self.data.site_xpos[self._site].copy()))
+
+    @property
+    def told(self) -> Pose:
+        """The pose that the arm was last asked for."""
+        return self._told
+
+    def step(self, world_from_tool: Pose, opening: float) -> StepReport:
+        """Drive towards a tool pose and an opening for 1/20 s."""
+        asked = world_from_tool.to(torch.float64)
+        way = asked.translation - self._told.translation
+        turn = rotations.to_rotation_vector(asked.rotation @ self._told.rotation.mT)
+        ahead = Pose(
+            rotations.from_rotation_vector(LEAD * turn) @ asked.rotation, asked.translation + LEAD * way
+        )
+        self._told, self._opening = asked, float(opening)
+        self.simulator.step(np.append(self._arm_action(ahead), 1 - 2 * self._opening))
+        self.num_steps += 1
+        self._done = bool(self.simulator._check_success())
+        metres, radians = self.tool.distance(asked)
+        return StepReport(True, metres.item(), radians.item(), self.tool)
+
+    def _arm_action(self, goal: Pose) -> np.ndarray:
+        """Six numbers that send the grip site there: an absolute place and a rotation vector."""
+        site_turn = goal.rotation @ torch.from_numpy(SITE_FROM_TOOL.T)
+        return np.concatenate([goal.translation.numpy(), rotations.to_rotation_vector(site_turn).numpy()])
+
+    def observation(self) -> Observation:
+        """The images of now; `opening` is what the gripper was last told."""
+        images = self._views.images(self.data, self.cameras)
+        opening = torch.tensor(self._opening, dtype=torch.float32)
+        return Observation(images, self.cameras, self.tool.to(torch.float32), opening, self._instruction)
+
+    def succeeded(self) -> bool:
+        """What robosuite says of the last step."""
+        return self._done
+
+    def state(self) -> TrialState:
+        """How the trial stands."""
+        return TrialState(self._instruction, self.tool, self._told, self._opening, self.cameras)
+
+    def expert(self) -> Iterator[StepReport] | None:
+        """The task's script, driven through `step`; None where it has none."""
+        return None if self._script is None else self._scripted(self._script)
+
+    def _scripted(self, script: Script) -> Iterator[StepReport]:
+        for motion in script(self):
+            for pose in motion.poses(self._told):
+                yield self.step(pose, motion.opening)
+        for _ in range(HOLD):
+            yield self.step(self._told, self._opening)
+
+    def body(self, name: str) -> Pose:
+        """world_from_body."""
+        number = self.simulator.sim.model.body_name2id(name)
+        turn, place = self.data.xmat[number].reshape(3, 3).copy(), self.data.xpos[number].copy()
+        return Pose(torch.from_numpy(turn), torch.from_numpy(place))
+
+    def rephrased(self, rng: np.random.Generator) -> None:
+        """All phrasings are used in demonstrations."""
+
+    def switch_goal(self, rng: np.random.Generator) -> None:
+        """A scene has one goal."""
+
+    def twin(self) -> "Robosuite":
+        """Another environment of the same task, seen in the same way."""
+        views = self._views.twin()
+        return type(self)(
+            self.task,
+            self._phrasings,
+            views,
+            max_steps=self.max_steps,
+            script=self._script,
+            make=self._make,
+        )
+
+    def close(self) -> None:
+        """Give the graphics memory back."""
+        self._views.close()

@@ -1,0 +1,125 @@
+"""robosuite behind our protocol: calibrated, repeatable, driven to where it is told, and closed cleanly."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from action_images.benchmarks import WorldConfig, find_benchmark, missing_modules, tasks_named
+from action_images.benchmarks.robosuite import SCRIPTS
+from action_images.evaluation.ceiling import Gate, run_trial
+from action_images.evaluation.expert import demonstration
+from action_images.geometry import Pose
+from action_images.robot import RepeatableEnvironment
+from action_images.sim.motion import about
+
+BENCHMARK = find_benchmark("robosuite")
+LACKS = missing_modules(BENCHMARK)
+needs_robosuite = pytest.mark.skipif(
+    bool(LACKS), reason=f"needs {', '.join(LACKS)}: make test-env-robosuite makes an environment with it"
+)
+WORLD = WorldConfig("robosuite", size=(128, 128))
+
+
+def test_every_task_has_words_and_an_expert_that_exists():
+    from action_images.benchmarks import robosuite_scripts
+
+    assert set(SCRIPTS) == set(BENCHMARK.tasks())
+    assert all(callable(getattr(robosuite_scripts, script)) for script in SCRIPTS.values())
+    assert all(len(set(BENCHMARK.instructions(task))) >= 3 for task in BENCHMARK.tasks())
+    with pytest.raises(ValueError, match=r"did you mean Stack"):
+        tasks_named(BENCHMARK, ("Stak",))
+
+
+@needs_robosuite
+@pytest.mark.parametrize("rig", ["sampled", "held_out", "published"])
+def test_cameras_are_calibrated(rig: str):
+    from foreign import FIRST, marker_errors
+
+    environment = replace(WORLD, rig=rig).environment("Lift")
+    environment.begin(FIRST)
+    above_the_table = np.array([0.0, 0.0, 0.95])
+    errors = marker_errors(environment._views, environment.data, environment.cameras, above_the_table)
+    environment.close()
+    assert np.median(errors) <= 0.5
+    assert errors.max() <= 1.0
+
+
+@needs_robosuite
+def test_the_tool_comes_to_rest_where_and_how_it_is_told():
+    from foreign import FIRST, rest_error
+
+    environment, rng = WORLD.environment("Lift"), np.random.default_rng(0)
+    metres, radians = [], []
+    for seed in range(FIRST, FIRST + 4):
+        environment.begin(seed)
+        start = environment.tool
+        axis = rng.normal(size=3)
+        turn = about((axis / np.linalg.norm(axis)).tolist(), rng.uniform(0, 0.4))
+        aside = torch.from_numpy(rng.uniform((-0.05, -0.15, -0.1), (0.15, 0.15, 0.05)))
+        goal = Pose(turn @ start.rotation, start.translation + aside)
+        far, turned = rest_error(environment, goal, num_steps=60)
+        metres.append(far)
+        radians.append(turned)
+    environment.close()
+    assert np.median(metres) <= 3e-3
+    assert np.degrees(np.median(radians)) <= 0.5
+
+
+@needs_robosuite
+@pytest.mark.parametrize("task", ["Stack", "NutAssemblySquare"])
+def test_a_seed_is_the_same_trial_every_time_and_another_seed_is_another(task: str):
+    from foreign import FIRST, fingerprint
+
+    environment = replace(WORLD, size=(64, 64)).environment(task)
+    assert isinstance(environment, RepeatableEnvironment)
+    first, other = fingerprint(environment, FIRST), fingerprint(environment, FIRST + 1)
+    assert fingerprint(environment, FIRST) == first != other
+    twin = environment.twin()
+    assert fingerprint(twin, FIRST) == first
+    environment.close()
+    twin.close()
+
+
+@needs_robosuite
+def test_things_lie_still_when_a_trial_begins():
+    environment = WORLD.environment("NutAssemblySquare")
+    environment.begin(1_000_000)
+    place = environment.body("SquareNut_main").translation
+    for _ in range(5):
+        environment.step(environment.told, opening=1.0)
+    moved = environment.body("SquareNut_main").translation - place
+    environment.close()
+    assert moved.norm() < 1e-3
+
+
+@needs_robosuite
+@pytest.mark.parametrize("task", ["Door", "NutAssemblySquare"])
+def test_an_expert_drives_the_arm_through_step_and_is_done_at_rest(task: str):
+    environment = WORLD.environment(task)
+    shown = demonstration(environment, 1_000_000)
+    assert environment.succeeded()
+    assert shown.told.num_frames == environment.num_steps + 1 <= environment.max_steps / 2
+    environment.close()
+
+
+@needs_robosuite
+def test_an_experts_path_survives_codec_and_video():
+    gate = Gate(WORLD, sizes=(128,), rates=(5.0,), paths=("told",))
+    trial = run_trial("Lift", 1_000_000, gate)
+    assert trial.succeeded == dict.fromkeys(("expert", "recorded", "told", "128 told 5 fps"), True)
+    assert trial.error["128 told 5 fps"] < 3e-3
+
+
+@needs_robosuite
+def test_a_process_that_leaves_an_environment_open_ends_well_and_says_nothing():
+    code = (
+        "from action_images.benchmarks import WorldConfig\n"
+        "one, other = (WorldConfig('robosuite', size=(32, 32)).environment('Lift') for _ in range(2))\n"
+        "one.reset(0); other.reset(0); other.close(); print(one.observation().images.float().mean())\n"
+    )
+    ran = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr) == (0, "")
