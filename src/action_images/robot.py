@@ -85,6 +85,18 @@ class ReadsWords(Protocol):
         ...
 
 
+@runtime_checkable
+class FindsTool(Protocol):
+    """A policy that can find the tool in a picture without being told where it is."""
+
+    def tool_misses(self, observation: Observation) -> Float[Tensor, "picture camera"]:
+        """How far the tool that is found in each picture lies from where each camera has it.
+
+        As a share of the pictures' width; NaN where it is not found, or lies behind the camera.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class StepReport:
     """What became of one control step.

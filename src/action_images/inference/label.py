@@ -80,6 +80,28 @@ def label_one_view(generator: ClipGenerator, recording: Sample, overlap: int = 4
     return path[:num_frames]
 
 
+def find_tool(generator: ClipGenerator, scene: Sample, seed: int = 0) -> Float[Tensor, "view 2"]:
+    """Where the tool's position is seen in one instant (a batch of one scene), px of the clips' size.
+
+    NaN in a view in which it is not found. Nothing but the pictures is shown, as a video that stands still.
+    """
+    instant = scene[0]
+    still = [0] * generator.clips.num_frames
+    assert instant.cameras is not None
+    recording = replace(
+        instant,
+        video=instant.video[:, still],
+        cameras=instant.cameras[:, still],
+        trajectory=None,
+        valid=instant.valid[still],
+        instruction=None,
+    )
+    prediction = _generated(generator, recording, 0, None, seed)
+    assert prediction.action_images is not None
+    spots = locate(prediction.action_images[0, :, 0], generator.pipeline.format, full_resolution=True)
+    return torch.where(spots.seen[:, 0, None], spots.position[:, 0], torch.nan)
+
+
 def _known_at(stitched: Sure, frame: int) -> Trajectory | None:
     if frame >= stitched.num_frames or stitched.confidence[frame] < LEAST_TO_GO_ON:
         return None

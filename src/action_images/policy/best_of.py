@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from action_images.errors import ActionImagesError
-from action_images.robot import Observation, Plan, WordsRead
+from action_images.robot import FindsTool, Observation, Plan, WordsRead
 
 
 @runtime_checkable
@@ -50,6 +52,12 @@ class BestOf:
     def words_read(self, instruction: str) -> WordsRead:
         """Which words of an instruction the policy reads."""
         return self.policy.words_read(instruction)  # pyright: ignore[reportAttributeAccessIssue]
+
+    def tool_misses(self, observation: Observation) -> Float[Tensor, "picture camera"]:
+        """How far the tool that the policy finds in each picture lies from where each camera has it."""
+        if isinstance(self.policy, FindsTool):
+            return self.policy.tool_misses(observation)
+        return torch.full((len(observation.images),) * 2, torch.nan)
 
     def _score(self, plan: Plan) -> float:
         if plan.confidence is None:

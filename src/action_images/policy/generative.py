@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 from typing_extensions import Self
 
 from action_images.canvas.layout import Stream
@@ -14,6 +16,7 @@ from action_images.device import DtypeName
 from action_images.errors import ActionImagesError
 from action_images.inference.clip_generator import ClipGenerator
 from action_images.inference.confidence import confidence
+from action_images.inference.label import find_tool
 from action_images.inference.stages import Stages
 from action_images.model.bundle import Models
 from action_images.pipeline import Prediction
@@ -96,6 +99,21 @@ class GenerativePolicy:
     def words_read(self, instruction: str) -> WordsRead:
         """Which words of an instruction the models' text encoder reads."""
         return words_read(self.generator.pipeline.models.text, instruction)
+
+    def tool_misses(self, observation: Observation) -> Float[Tensor, "picture camera"]:
+        """How far the tool that the models find in each picture lies from where each camera has it.
+
+        As a share of the pictures' width. The models are shown the pictures alone, as a video that stands
+        still. NaN where they do not find the tool, as models never do that did not learn to label.
+        """
+        scene = scene_of(observation, self.generator.clips.size)
+        found = find_tool(self.generator, scene)
+        assert scene.cameras is not None
+        tool = observation.world_from_tool.translation.to("cpu", torch.float32)
+        cameras = scene.cameras[0, :, 0]
+        pixels, depth = cameras.project(tool.expand(len(found), 3))
+        pixels = torch.where(depth[:, None] > 0, pixels, torch.nan)
+        return (found[:, None] - pixels).norm(dim=-1) / cameras.size[1]
 
     def plan(self, observation: Observation) -> Plan:
         """The tool targets from one control step after the observation on; see `Plan` and `confidence`.

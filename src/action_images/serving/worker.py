@@ -12,7 +12,8 @@ from typing import Any
 
 from action_images.errors import ActionImagesError
 from action_images.geometry import Camera
-from action_images.robot import ClipPolicy, Observation, Plan, Policy, ReadsWords
+from action_images.robot import ClipPolicy, FindsTool, Observation, Plan, Policy, ReadsWords
+from action_images.serving.exchanged import ViewsInOrder
 from action_images.serving.messages import Request
 from action_images.serving.plausible import check_observation, check_tool_is_seen, doubts
 from action_images.serving.protocol import LENGTH, decode, encode
@@ -60,9 +61,10 @@ def run(
         _send(
             channel, {"policy": type(policy).__name__, "image_size": size, "fps": fps, "calibrations": rigs}
         )
+        order = ViewsInOrder()
         while header := incoming.read(LENGTH.size):
             data = incoming.read(LENGTH.unpack(header)[0])
-            answer, planned = _answer(policy, calibrations, data)
+            answer, planned = _answer(policy, calibrations, order, data)
             _send(channel, answer)
             if watcher is not None and planned is not None:
                 _show(watcher, *planned)
@@ -77,7 +79,7 @@ def _show(watcher: Watcher, observation: Observation, plan: Plan) -> None:
 
 
 def _answer(
-    policy: Policy, calibrations: Mapping[str, Camera], data: bytes
+    policy: Policy, calibrations: Mapping[str, Camera], order: ViewsInOrder, data: bytes
 ) -> tuple[dict[str, Any], tuple[Observation, Plan] | None]:
     """What is sent, and what was planned from what; None where nothing was."""
     try:
@@ -86,6 +88,8 @@ def _answer(
         check_observation(observation)
         if isinstance(policy, ClipPolicy):
             check_tool_is_seen(observation)
+        if isinstance(policy, FindsTool):
+            order.check(policy, observation)
         told = (*_about_words(policy, request), *doubts(observation))
         start = time.perf_counter()
         plan = policy.plan(observation)

@@ -1,0 +1,111 @@
+"""Views whose cameras were exchanged: the tool in one picture lies where another view's camera has it."""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import combinations, permutations
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from action_images.errors import ActionImagesError
+from action_images.geometry import Camera
+from action_images.robot import FindsTool, Observation
+
+CLEARLY = 0.7
+"""An order of cameras fits clearly better than another where it misses the tool by this share of its miss."""
+FITS = 0.08
+"""The tool is found, as a share of the pictures' width, at most so far from where the right camera has it."""
+MAX_PERMUTED = 4
+"""With more views only pairs of them are tried."""
+MAX_LOOKS = 10
+"""Observations of one rig that are looked at before it is left undecided."""
+MAX_RIGS = 8
+"""Rigs that are remembered."""
+STANDS_M = 1e-3
+"""A camera that moved by less than this stands where it stood."""
+
+Verdict = Literal["fits", "unsure"]
+
+
+def judged(misses: Float[Tensor, "picture camera"]) -> Verdict:
+    """What pictures say of the order of their cameras, see `FindsTool.tool_misses`.
+
+    Raises ActionImagesError, naming the views, where another order fits clearly better.
+    """
+    verdict: Verdict = "fits"
+    exchanged: dict[tuple[int, ...], float] = {}
+    for order in _other_orders(len(misses)):
+        moved = [picture for picture, camera in enumerate(order) if picture != camera]
+        here = misses[moved, moved].mean().item()
+        there = misses[moved, [order[picture] for picture in moved]].mean().item()
+        if there < CLEARLY * here and there < FITS:
+            exchanged[order] = there
+        if not there * CLEARLY > here:  # NaN is unsure too
+            verdict = "unsure"
+    if not exchanged:
+        return verdict
+    order = min(exchanged, key=exchanged.__getitem__)
+    moved = [picture for picture, camera in enumerate(order) if picture != camera]
+    here = misses[moved, moved].mean().item()
+    pairs = ", ".join(f"view {picture} with the camera of view {order[picture]}" for picture in moved)
+    raise ActionImagesError(
+        f"views and cameras are exchanged: the tool in the pictures lies {here:.0%} of their width from "
+        f"where their cameras have it, but {exchanged[order]:.0%} if they are paired otherwise ({pairs}). "
+        "Send the images in the order of 'intrinsics' and 'world_from_camera'"
+    )
+
+
+def _other_orders(num_views: int) -> Iterator[tuple[int, ...]]:
+    """The camera of each picture, in every order but the one that was told."""
+    told = tuple(range(num_views))
+    if num_views <= MAX_PERMUTED:
+        yield from (order for order in permutations(told) if order != told)
+        return
+    for one, other in combinations(told, 2):
+        order = list(told)
+        order[one], order[other] = other, one
+        yield tuple(order)
+
+
+@dataclass
+class _Rig:
+    cameras: Camera
+    looks: int = 0
+    decided: bool = False
+
+
+class ViewsInOrder:
+    """Looks at the first observations of each rig until their pictures say that its cameras are in order."""
+
+    def __init__(self) -> None:
+        self._rigs: deque[_Rig] = deque(maxlen=MAX_RIGS)
+
+    def check(self, policy: FindsTool, observation: Observation) -> None:
+        """Raise ActionImagesError where the cameras of two views are exchanged."""
+        rig = self._rig(observation.cameras)
+        if rig.decided or rig.looks >= MAX_LOOKS:
+            return
+        # What is refused is looked at again, however often it is sent.
+        rig.decided = judged(policy.tool_misses(observation)) == "fits"
+        rig.looks += 1
+
+    def _rig(self, cameras: Camera) -> _Rig:
+        for rig in self._rigs:
+            if _is_same(rig.cameras, cameras):
+                return rig
+        rig = _Rig(cameras)
+        self._rigs.append(rig)
+        return rig
+
+
+def _is_same(one: Camera, other: Camera) -> bool:
+    """Whether a view of both stands where it stood: the others may be carried by the robot."""
+    if one.size != other.size or one.intrinsics.shape != other.intrinsics.shape:
+        return False
+    if not torch.allclose(one.intrinsics, other.intrinsics, rtol=1e-4):
+        return False
+    moved = one.world_from_camera.translation - other.world_from_camera.translation
+    return bool((moved.norm(dim=-1) < STANDS_M).any())
