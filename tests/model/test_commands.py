@@ -12,6 +12,7 @@ from action_images.episodes.dataset import DatasetWriter
 from action_images.episodes.episode import Episode, FramesInMemory, View
 from action_images.episodes.trajectory_file import load_trajectory, save_trajectory
 from action_images.episodes.video import read_video, write_video
+from action_images.files.lock import LOCK
 from action_images.model.build import build, build_autoencoder
 from action_images.model.bundle import Clips, Models
 from action_images.model.presets import PRESETS
@@ -71,7 +72,7 @@ def run(folder: Path, out: Path, mode: str, **changes: str) -> int:
 def test_every_mode_writes_what_it_asked_for(folder, tmp_path, mode: str):
     assert run(folder, tmp_path / "out", mode, views="views" if mode == "label" else "images") == 0
     written = {path.name for path in (tmp_path / "out").iterdir()}
-    expected = {"contact_sheet.png"}
+    expected = {"contact_sheet.png", LOCK}
     if mode != "video":
         expected |= {"left_actions.mp4", "right_actions.mp4", "trajectory.csv"}
     if mode != "policy":

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from typing_extensions import Self
 
 from action_images.codec.format import ActionImageFormat
 from action_images.codec.locate import Spots
 from action_images.geometry import Camera, Pose
 from action_images.geometry import rotation as rotations
-from action_images.geometry.triangulate import intersect_rays, project_with_jacobian
+from action_images.geometry.triangulate import Projection, intersect_rays
 from action_images.structs import Struct
 
 MAX_STEP = 0.3
@@ -68,16 +69,37 @@ def refine(
     start: Pose, spots: Spots, cameras: Camera, format: ActionImageFormat, *, num_steps: int = 4
 ) -> Solution:
     """Gauss-Newton on the six numbers of each pose; `start` and the solution are (*candidates frame)."""
-    information = _information(spots)
+    seen = _Seen.of(spots, cameras)
     pose = start
     for _ in range(num_steps):
-        system = _linearise(pose, spots, cameras, format, information)
-        step = (
-            torch.linalg.solve(system.normal, system.right[..., None]).squeeze(-1).clamp(-MAX_STEP, MAX_STEP)
-        )
+        system = _linearise(pose, seen, format)
+        step = torch.linalg.solve(system.normal, system.right).clamp(-MAX_STEP, MAX_STEP)
         move, turn = step[..., :3], step[..., 3:]
-        pose = Pose(rotations.from_rotation_vector(turn) @ pose.rotation, pose.translation + move)
-    return _assess(pose, _linearise(pose, spots, cameras, format, information), spots)
+        pose = Pose(_small_rotation(turn) @ pose.rotation, pose.translation + move)
+    return _assess(pose, _linearise(pose, seen, format), spots)
+
+
+def _small_rotation(turn: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
+    """A rotation with the derivative at zero of the rotation vector (rad): all that a step asks of it."""
+    return rotations.from_quaternion_xyzw(torch.cat([turn / 2, torch.ones_like(turn[..., :1])], -1))
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What all steps of some frames have in common."""
+
+    projection: Projection
+    """Of each view, with an axis for its points (frame view 1)."""
+    position: Float[Tensor, "frame view 3 2"]
+    is_seen: Bool[Tensor, "frame view 3"]
+    information: Float[Tensor, "frame view 3 2 2"]
+    pull: Float[Tensor, "6 6"]
+
+    @classmethod
+    def of(cls, spots: Spots, cameras: Camera) -> Self:
+        """Spots (frame view point) and the cameras (frame view) that see them."""
+        projection = Projection.of(cameras)[..., None]
+        return cls(projection, spots.position, spots.seen, _information(spots), _faint_pull(spots.position))
 
 
 def _information(spots: Spots) -> Float[Tensor, "frame view 3 2 2"]:
@@ -100,29 +122,27 @@ class _System:
     in_front: Bool[Tensor, "*frames"]
 
 
-def _linearise(
-    pose: Pose, spots: Spots, cameras: Camera, format: ActionImageFormat, information: Tensor
-) -> _System:
+def _linearise(pose: Pose, seen: _Seen, format: ActionImageFormat) -> _System:
     """Normal equations of the whitened misfit.
 
     The six unknowns are a translation (m) and a turn (rad) about the pose's position.
     """
     points = format.points(pose)[..., None, :, :]
-    projected, depth, pixels_by_points = project_with_jacobian(cameras[:, :, None], points)
+    projected, depth, by_point = seen.projection.with_jacobian(points)
     lever = points - pose.translation[..., None, None, :]
-    eye = torch.eye(3, dtype=points.dtype, device=points.device).expand(*lever.shape, 3)
-    # How the points move with the six unknowns, then how the pixels move with the points.
-    points_by_pose = torch.cat([eye, -rotations.hat(lever)], -1)
-    jacobian = pixels_by_points @ points_by_pose
-    residual_px = torch.where(spots.seen[..., None], spots.position - projected, 0.0)
-    weighted = jacobian.mT @ information
-    chi_square = residual_px * (information @ residual_px[..., None]).squeeze(-1)
+    # A turn moves a point by turn x lever, and so its pixels by their Jacobian times that.
+    by_turn = torch.linalg.cross(lever[..., None, :], by_point, dim=-1)
+    residual_px = torch.where(seen.is_seen[..., None], seen.position - projected, 0.0)
+    # The misfit as a seventh column: one product then holds all that the equations need.
+    columns = torch.cat([by_point, by_turn, residual_px[..., None]], -1)
+    weighted = seen.information @ columns
+    products = columns.flatten(-4, -2).mT @ weighted.flatten(-4, -2)
     return _System(
-        normal=(weighted @ jacobian).sum((-4, -3)) + _faint_pull(points),
-        right=(weighted @ residual_px[..., None]).squeeze(-1).sum((-3, -2)),
+        normal=products[..., :6, :6] + seen.pull,
+        right=products[..., :6, 6],
         residual_px=residual_px,
-        chi_square=chi_square.sum((-3, -2, -1)),
-        in_front=((depth > 0) | ~spots.seen).all(-1).all(-1),
+        chi_square=products[..., 6, 6],
+        in_front=((depth > 0) | ~seen.is_seen).all(-1).all(-1),
     )
 
 

@@ -58,8 +58,8 @@ class Fit(Struct):
 class Window(Struct):
     """Square cuts around the spots: pixel indices along x and y, and values."""
 
-    x: Int[Tensor, "*spots n"]
-    y: Int[Tensor, "*spots n"]
+    x: Float[Tensor, "*spots n"]
+    y: Float[Tensor, "*spots n"]
     values: Float[Tensor, "*spots n n"]
 
     @classmethod
@@ -77,7 +77,8 @@ class Window(Struct):
 
         x, y = indices(centre[:, 0], width), indices(centre[:, 1], height)
         spot = torch.arange(len(planes), device=planes.device)[:, None, None]
-        return cls(x, y, unit_pixels(planes[spot, y[:, :, None], x[:, None, :]]))
+        values = unit_pixels(planes[spot, y[:, :, None], x[:, None, :]])
+        return cls(x.to(values.dtype), y.to(values.dtype), values)
 
 
 def _radius(sigma_px: float, stride: int) -> int:
@@ -107,23 +108,26 @@ def converge(fit: Fit, planes: Tensor, format: ActionImageFormat, *, stride: int
     """Step until every centre has converged; uses every `stride`-th pixel along x and along y."""
     sigma_px = format.sigma_px((planes.shape[-2], planes.shape[-1]))
     window = Window.cut(planes, fit.centre, sigma_px=sigma_px, stride=stride)
-    used = _used(fit, window, sigma_px, format)
+    away = _distances(fit, window, sigma_px)
+    used = _used(fit, window, away, format)
     moving = torch.arange(len(planes), device=planes.device)
     current = fit
     for step in range(MAX_STEPS):
-        current = _step(current, window, used, sigma_px)
-        moved_px = (current.centre - fit.centre[moving]).norm(dim=-1)
+        before = current.centre
+        current = _step(current, window, used, away, sigma_px)
+        moved_px, std_px = (current.centre - before).norm(dim=-1), current.variance_px.sqrt()
         fit = _with_rows(fit, moving, current)
-        std_px = current.variance_px.sqrt()
-        unfinished = moved_px > CONVERGED * std_px
-        kept = unfinished.nonzero().squeeze(-1)
+        kept = (moved_px > CONVERGED * std_px).nonzero().squeeze(-1)
         if not len(kept):
             break
         far = (moved_px > std_px)[kept]
         if len(kept) < len(moving):
             moving, window, current, used = moving[kept], window[kept], current[kept], used[kept]
-        refreshed = _used(current, window, sigma_px, format)
-        used = refreshed if step < MASK_STEPS else torch.where(far[:, None, None], refreshed, used)
+        away = _distances(current, window, sigma_px)
+        if step < MASK_STEPS:
+            used = _used(current, window, away, format)
+        elif far.any():
+            used = torch.where(far[:, None, None], _used(current, window, away, format), used)
     return fit
 
 
@@ -140,132 +144,117 @@ def _with_rows(fit: Fit, rows: Int[Tensor, "spot"], stepped: Fit) -> Fit:
     )
 
 
-def _used(fit: Fit, window: Window, sigma_px: float, format: ActionImageFormat) -> Bool[Tensor, "spot n n"]:
+Away = tuple[Float[Tensor, "spot n"], Float[Tensor, "spot n"]]
+"""How far a window's columns and rows lie from a centre, in sigmas."""
+
+
+def _distances(fit: Fit, window: Window, sigma_px: float) -> Away:
+    x, y = fit.centre[:, None].unbind(-1)
+    return (window.x - x) / sigma_px, (window.y - y) / sigma_px
+
+
+def _used(fit: Fit, window: Window, away: Away, format: ActionImageFormat) -> Bool[Tensor, "spot n n"]:
     """The pixels that tell of the spot: not clipped, and for blue not where it shows the gripper."""
-    u, v = _distances(fit, window, sigma_px)
-    square = v.square()[:, :, None] + u.square()[:, None, :]
+    unclipped = window.values < SATURATED
     # Blue shows the gripper where its spot falls to the level; blur and compression smear that edge inward.
-    above_gripper = square < -2 * math.log(format.gripper_level * EDGE)
-    return (window.values < SATURATED) & (~fit.is_blue[:, None, None] | above_gripper)
+    limit = -2 * math.log(format.gripper_level * EDGE)
+    blue = fit.is_blue.nonzero().squeeze(-1)
+    u, v = away[0][blue].square(), away[1][blue].square()
+    unclipped[blue] &= v[:, :, None] + u[:, None, :] < limit
+    return unclipped
 
 
-def _distances(
-    fit: Fit, window: Window, sigma_px: float
-) -> tuple[Float[Tensor, "spot n"], Float[Tensor, "spot n"]]:
-    """How far the window's columns and rows lie from the centre, in sigmas."""
-    u = (window.x - fit.centre[:, 0, None]) / sigma_px
-    v = (window.y - fit.centre[:, 1, None]) / sigma_px
-    return u, v
-
-
-@dataclass(frozen=True)
-class _Sums:
-    """Sums over a window's used pixels, for each spot; a field's name is the product that it sums.
-
-    g is the Gaussian, (u, v) the distance from its centre in sigmas, p the pixel's value: `ggu` is the sum of
-    g * g * u, `gp` that of g * p. `one` is the number of pixels.
-    """
-
-    ggu2: Tensor
-    gguv: Tensor
-    ggv2: Tensor
-    ggu: Tensor
-    ggv: Tensor
-    gg: Tensor
-    gu: Tensor
-    gv: Tensor
-    g: Tensor
-    one: Tensor
-    gup: Tensor
-    gvp: Tensor
-    gp: Tensor
-    p: Tensor
-    p2: Tensor
-
-
-def _sums(fit: Fit, window: Window, used: Bool[Tensor, "spot n n"], sigma_px: float) -> _Sums:
-    """All sums are contractions with factors along x and along y, so no pixel is touched twice."""
-    u, v = _distances(fit, window, sigma_px)
-    gx, gy = torch.exp(u**2 * -0.5), torch.exp(v**2 * -0.5)
-    weight = used.to(window.values.dtype)
-    values = weight * window.values
-    of_weight = _quadratic(gy, v) @ weight @ _quadratic(gx, u).mT
-    of_values = _linear(gy, v) @ values @ _linear(gx, u).mT
-    return _Sums(
-        ggu2=of_weight[:, 0, 2],
-        gguv=of_weight[:, 1, 1],
-        ggv2=of_weight[:, 2, 0],
-        ggu=of_weight[:, 0, 1],
-        ggv=of_weight[:, 1, 0],
-        gg=of_weight[:, 0, 0],
-        gu=of_weight[:, 3, 4],
-        gv=of_weight[:, 4, 3],
-        g=of_weight[:, 3, 3],
-        one=of_weight[:, 5, 5],
-        gup=of_values[:, 0, 1],
-        gvp=of_values[:, 1, 0],
-        gp=of_values[:, 0, 0],
-        p=of_values[:, 2, 2],
-        p2=values.square().sum((1, 2)),
-    )
+NORMAL = (
+    (2, 7, 1, 22),
+    (7, 12, 6, 27),
+    (1, 6, 0, 21),
+    (22, 27, 21, 35),
+)  # fmt: skip
+"""Where the 4 x 4 products of derivatives stand in the 36 of `_quadratic` along y and along x."""
+RIGHT = (1, 3, 0, 8)
+"""Where the products of derivatives and pixels stand in the 9 of `_linear` along y and along x."""
 
 
 def _quadratic(g: Float[Tensor, "spot n"], s: Float[Tensor, "spot n"]) -> Float[Tensor, "spot 6 n"]:
     """The factors of one axis that products of two derivatives are made of."""
-    return torch.stack([g * g, g * g * s, g * g * s * s, g, g * s, torch.ones_like(g)], 1)
+    gg, gs = g * g, g * s
+    return torch.stack([gg, g * gs, gs * gs, g, gs, torch.ones_like(g)], 1)
 
 
-def _linear(g: Float[Tensor, "spot n"], s: Float[Tensor, "spot n"]) -> Float[Tensor, "spot 3 n"]:
-    """The factors of one axis that a single derivative is made of."""
-    return torch.stack([g, g * s, torch.ones_like(g)], 1)
+def _linear(quadratic: Float[Tensor, "spot 6 n"]) -> Float[Tensor, "spot 3 n"]:
+    """The factors of one axis that a single derivative is made of: g, g s and 1."""
+    return quadratic[:, 3:]
 
 
-def _step(fit: Fit, window: Window, used: Bool[Tensor, "spot n n"], sigma_px: float) -> Fit:
+@dataclass(frozen=True)
+class _Sums:
+    """Sums over a window's used pixels, for each spot.
+
+    The derivatives are those by x, by y, by amplitude and by offset.
+    """
+
+    normal: Float[Tensor, "spot 4 4"]
+    """Products of two derivatives."""
+    right: Float[Tensor, "spot 4"]
+    """Products of a derivative and a pixel."""
+    squares: Float[Tensor, "spot"]
+    """Squared pixels."""
+    number: Float[Tensor, "spot"]
+    """Pixels."""
+
+
+def _sums(fit: Fit, window: Window, used: Bool[Tensor, "spot n n"], away: Away, sigma_px: float) -> _Sums:
+    """All sums are contractions with factors along x and along y, so no pixel is touched twice.
+
+    With g the Gaussian and (u, v) the distance from its centre in sigmas, the derivatives are slope g u,
+    slope g v, g and 1.
+    """
+    u, v = away
+    along_x = _quadratic(torch.exp(u.square() * -0.5), u)
+    along_y = _quadratic(torch.exp(v.square() * -0.5), v)
+    weight = used.to(window.values.dtype)
+    values = weight * window.values
+    of_weight = (along_y @ weight @ along_x.mT).flatten(1)
+    of_values = (_linear(along_y) @ values @ _linear(along_x).mT).flatten(1)
+    slope, one = (fit.amplitude / sigma_px)[:, None], torch.ones_like(fit.amplitude)[:, None]
+    scale = torch.cat([slope, slope, one, one], -1)
+    places = torch.tensor(NORMAL, device=u.device)
+    return _Sums(
+        normal=of_weight[:, places] * (scale[:, :, None] * scale[:, None, :]),
+        right=of_values[:, list(RIGHT)] * scale,
+        squares=values.square().sum((1, 2)),
+        number=of_weight[:, -1],
+    )
+
+
+def _step(fit: Fit, window: Window, used: Bool[Tensor, "spot n n"], away: Away, sigma_px: float) -> Fit:
     """One step on (x, y, amplitude, offset); the latter two are drawn gently to what is expected."""
-    amplitude, offset = fit.amplitude, fit.offset
-    sums = _sums(fit, window, used, sigma_px)
-    slope = amplitude / sigma_px
-    normal = _normal_matrix(sums, slope)
-    # What the data has of the four derivatives, less what the current model has of them.
-    data = torch.stack([slope * sums.gup, slope * sums.gvp, sums.gp, sums.p], -1)
-    model = normal[..., 2] * amplitude[:, None] + normal[..., 3] * offset[:, None]
+    sums = _sums(fit, window, used, away, sigma_px)
+    free = torch.zeros_like(fit.amplitude)
+    shown = torch.stack([free, free, fit.amplitude, fit.offset], -1)
+    expected = torch.stack([free, free, free + 1, fit.dark], -1)
+    # What the current model has of the four derivatives, to be taken off what the data has.
+    model = (sums.normal @ shown[..., None]).squeeze(-1)
 
-    variance = (_squared_misfit(sums, fit) / (sums.one - 4).clamp_min(1)).clamp_min(NOISE_FLOOR)
+    # The sum of (amplitude g + offset - pixel)^2 over the used pixels, multiplied out.
+    misfit = sums.squares + (shown * (model - 2 * sums.right)).sum(-1)
+    variance = (misfit / (sums.number - 4).clamp_min(1)).clamp_min(NOISE_FLOOR)
     centre_std = CENTRE_STD_SIGMAS * sigma_px
     expected_std = variance.new_tensor([centre_std, centre_std, AMPLITUDE_STD, OFFSET_STD])
     prior = variance[:, None] / expected_std**2
-    free = torch.zeros_like(amplitude)
-    pull = prior * torch.stack([free, free, 1 - amplitude, fit.dark - offset], -1)
+    pull = prior * (expected - shown)
 
     # Float32 sums over few or flat pixels can come out singular.
     # A millionth of the diagonal on top moves no fixed point.
-    ridge = 1e-6 * normal.diagonal(dim1=-2, dim2=-1)
-    inverse = torch.linalg.inv((normal + torch.diag_embed(prior + ridge)).double()).to(normal.dtype)
-    step = (inverse @ (data - model + pull)[..., None]).squeeze(-1)
+    ridge = 1e-6 * sums.normal.diagonal(dim1=-2, dim2=-1)
+    system = (sums.normal + torch.diag_embed(prior + ridge)).double()
+    inverse = torch.linalg.inv(system).to(variance.dtype)
+    step = (inverse @ (sums.right - model + pull)[..., None]).squeeze(-1)
     return replace(
         fit,
         centre=fit.centre + step[:, :2].clamp(-sigma_px, sigma_px),
         # A fit that runs away finds no spot; within these bounds it cannot run out of numbers.
-        amplitude=(amplitude + step[:, 2]).clamp(0, 2),
-        offset=(offset + step[:, 3]).clamp(-1, 1),
+        amplitude=(fit.amplitude + step[:, 2]).clamp(0, 2),
+        offset=(fit.offset + step[:, 3]).clamp(-1, 1),
         covariance=inverse[:, :2, :2] * variance[:, None, None],
     )
-
-
-def _normal_matrix(sums: _Sums, slope: Float[Tensor, "spot"]) -> Float[Tensor, "spot 4 4"]:
-    """Products of the derivatives by x (slope g u), by y (slope g v), by amplitude (g) and by offset (1)."""
-    s = slope
-    rows = [
-        s * s * sums.ggu2, s * s * sums.gguv, s * sums.ggu, s * sums.gu,
-        s * s * sums.gguv, s * s * sums.ggv2, s * sums.ggv, s * sums.gv,
-        s * sums.ggu,      s * sums.ggv,      sums.gg,      sums.g,
-        s * sums.gu,       s * sums.gv,       sums.g,       sums.one,
-    ]  # fmt: skip
-    return torch.stack(rows, -1).unflatten(-1, (4, 4))
-
-
-def _squared_misfit(sums: _Sums, fit: Fit) -> Float[Tensor, "spot"]:
-    """The sum of (amplitude g + offset - p)^2 over the used pixels, multiplied out."""
-    a, b = fit.amplitude, fit.offset
-    misfit = sums.p2 - 2 * (a * sums.gp + b * sums.p)
-    return misfit + a * a * sums.gg + 2 * a * b * sums.g + b * b * sums.one

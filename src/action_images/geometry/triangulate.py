@@ -1,10 +1,14 @@
 """World points from the pixels in which several calibrated cameras see them."""
 
+from dataclasses import dataclass
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from typing_extensions import Self
 
 from action_images.geometry.camera import Camera
+from action_images.structs import Struct
 
 
 def intersect_rays(
@@ -58,17 +62,34 @@ def _step(cameras: Camera, pixels: Tensor, weight: Tensor, points: Tensor) -> Te
     return torch.linalg.solve(normal + damping * eye, right).squeeze(-1)
 
 
+@dataclass(frozen=True)
+class Projection(Struct):
+    """Cameras as the matrices that take world points to pixels, for points that are projected many times."""
+
+    matrix: Float[Tensor, "*batch 3 3"]
+    offset: Float[Tensor, "*batch 3"]
+
+    @classmethod
+    def of(cls, cameras: Camera) -> Self:
+        """The same cameras."""
+        camera_from_world = cameras.world_from_camera.inverse()
+        matrix = cameras.intrinsics @ camera_from_world.rotation
+        return cls(matrix, (cameras.intrinsics @ camera_from_world.translation[..., None]).squeeze(-1))
+
+    def with_jacobian(
+        self, points: Float[Tensor, "*points 3"]
+    ) -> tuple[Float[Tensor, "*result 2"], Float[Tensor, "*result"], Float[Tensor, "*result 2 3"]]:
+        """`Camera.project`, and how its pixels (px) move with the world points (m); batch axes broadcast."""
+        homogeneous = (self.matrix * points[..., None, :]).sum(-1) + self.offset
+        depth = homogeneous[..., 2]
+        z = torch.where(depth.abs() < 1e-6, 1e-6, depth)[..., None]
+        pixels = homogeneous[..., :2] / z
+        across, along = self.matrix[..., :2, :], self.matrix[..., 2:, :]
+        return pixels, depth, (across - pixels[..., None] * along) / z[..., None]
+
+
 def project_with_jacobian(
     cameras: Camera, points: Float[Tensor, "*points 3"]
 ) -> tuple[Float[Tensor, "*result 2"], Float[Tensor, "*result"], Float[Tensor, "*result 2 3"]]:
-    """`Camera.project`, and how its pixels (px) move with the world points (m); batch axes broadcast."""
-    camera_from_world = cameras.world_from_camera.inverse()
-    in_camera = camera_from_world.apply(points)
-    projected, depth = cameras.project_from_camera(in_camera)
-    x, y, z = in_camera.unbind(-1)
-    z = torch.where(z.abs() < 1e-6, 1e-6, z)
-    zero = torch.zeros_like(z)
-    rows = [1 / z, zero, -x / z**2, zero, 1 / z, -y / z**2]
-    normalised = torch.stack(rows, -1).unflatten(-1, (2, 3))
-    jacobian = cameras.intrinsics[..., :2, :2] @ normalised @ camera_from_world.rotation
-    return projected, depth, jacobian
+    """See `Projection.with_jacobian`."""
+    return Projection.of(cameras).with_jacobian(points)

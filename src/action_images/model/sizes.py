@@ -1,6 +1,12 @@
-"""Which frame counts and image sizes an autoencoder and a network take."""
+"""Which frame counts, image sizes and widths an autoencoder and a network take; looked at without torch."""
+
+import math
+from collections.abc import Sequence
 
 from action_images.errors import ActionImagesError
+
+StemChannels = int | Sequence[int]
+"""Channels after each layer of a stem: one number for all, or one for each layer but the last."""
 
 
 def check_frames(num_frames: int, factor: int) -> None:
@@ -22,3 +28,19 @@ def check_size(size: tuple[int, int], multiple: int) -> None:
             f"images of {size[0]} x {size[1]} px do not fit: "
             f"height and width must be multiples of {multiple}; resize to {fitting}"
         )
+
+
+def stem_widths(channels: StemChannels, pixels_per_token: int) -> list[int]:
+    """The channels after each layer of a stem but the last, whose channels are the tokens' width.
+
+    Raises ActionImagesError where a list of them is of another length.
+    """
+    num_layers = int(math.log2(pixels_per_token))
+    if isinstance(channels, int):
+        return [channels] * (num_layers - 1)
+    if len(channels) != num_layers - 1 or not all(isinstance(one, int) and one > 0 for one in channels):
+        raise ActionImagesError(
+            f"a stem of {pixels_per_token} pixels a token has channels after {num_layers - 1} layers, "
+            f"got {list(channels)}; give so many, or one number for all"
+        )
+    return list(channels)

@@ -2,7 +2,6 @@
 things are."""
 
 import math
-from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -11,9 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from action_images.errors import ActionImagesError
-
-StemChannels = int | Sequence[int]
-"""Channels after each layer of a stem: one number for all, or one for each layer but the last."""
+from action_images.model.sizes import StemChannels, stem_widths
 
 
 class FirstFrameStem(nn.Module):
@@ -63,22 +60,6 @@ class MotionStem(nn.Module):
         for convolution, norm in zip(self.convolutions, self.norms, strict=False):
             seen = F.silu(norm(convolution(seen)))
         return self.convolutions[-1](seen)
-
-
-def stem_widths(channels: StemChannels, pixels_per_token: int) -> list[int]:
-    """The channels after each layer of a stem but the last, whose channels are the tokens' width.
-
-    Raises ActionImagesError where a list of them is of another length.
-    """
-    num_layers = int(math.log2(pixels_per_token))
-    if isinstance(channels, int):
-        return [channels] * (num_layers - 1)
-    if len(channels) != num_layers - 1 or not all(isinstance(one, int) and one > 0 for one in channels):
-        raise ActionImagesError(
-            f"a stem of {pixels_per_token} pixels a token has channels after {num_layers - 1} layers, "
-            f"got {list(channels)}; give so many, or one number for all"
-        )
-    return list(channels)
 
 
 def _halving(

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, no_type_check
 
-from action_images.model.conditioning.stems import stem_widths
+from action_images.model.sizes import stem_widths
 from action_images.model.sketches.operations import Operations
 from action_images.model.sketches.tape import FLOAT32, Sketch
 

@@ -71,16 +71,18 @@ def _hashable(value: Any) -> Any:
 
 
 def _pca(preset: Preset, num_frames: int, size: tuple[int, int], num_clips: int, itemsize: int) -> Frozen:
-    """All clips together, in float32 always: patches, patches without their mean, latents."""
+    """All clips together, in float32 always: patches, their latents, and the weights that make them."""
     del itemsize
     time, space = preset.factors
     channels, patch = preset.autoencoder.get("channels", 64), 3 * space**2
     frame = num_clips * 3 * size[0] * size[1]
     latents = num_clips * channels * size[0] * size[1] // space**2
     num_latents = (num_frames - 1) // time + 1
+    # While the frames after the first are encoded; then while both latents are laid one after the other.
+    beside = max(channels * (patch * time + 1), latents * num_latents)
     return Frozen(
         weights=FLOAT32 * (patch * (1 + time) * (channels + 1) + 2),
-        encoding=FLOAT32 * (frame * (2 * num_frames - 1) + latents * num_latents),
+        encoding=FLOAT32 * (frame * num_frames + latents * num_latents + beside),
         decoding=FLOAT32 * frame * 3 * num_frames,
     )
 
