@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from action_images.calibration.from_motion import trial
 from action_images.calibration.from_motion.conventions import (
     DECLARED,
     REDECLARED,
@@ -26,12 +27,21 @@ from action_images.calibration.from_motion.view import Asked
 from motion_scene import SIZE, hand, paths, tracks, truth
 
 CAMERA = truth()
+HAND = hand(8)
 
 
-def gathered(poses: list[np.ndarray], declared: list[np.ndarray] | None = None, **scene) -> Gathered:
+@pytest.fixture(autouse=True)
+def _few_guesses(monkeypatch):
+    """Tracks that nobody had to follow are easy: a third of the guesses is enough."""
+    monkeypatch.setattr(trial, "NUM_GUESSES", 70)
+
+
+def gathered(
+    poses: list[np.ndarray], declared: list[np.ndarray] | None = None, points: np.ndarray = HAND, **scene
+) -> Gathered:
     """What would be followed of these poses, in a set that declares others; the hand's motion fills the
     picture."""
-    followed = tracks(CAMERA, poses, hand(), noise_px=0.2, wrong=0.2, **scene)
+    followed = tracks(CAMERA, poses, points, noise_px=0.2, wrong=0.2, **scene)
     late = round(scene.get("late", 0))
     episodes = []
     for number, (path, mine) in enumerate(zip(poses, followed, strict=True)):
@@ -71,7 +81,7 @@ def test_a_delay_is_guessed_by_how_much_pictures_and_tool_move(late):
 
 
 def test_a_set_that_is_read_right_is_good():
-    poses = paths(8)
+    poses = paths(8, num_frames=24)
     result = calibrate_from_motion(gathered(poses), conventions=["inverse rotation"])
     assert result.convention == DECLARED
     assert not result.ties
@@ -87,7 +97,7 @@ def test_a_set_that_is_read_right_is_good():
 
 
 def test_quaternions_in_another_order_mirrored_and_late_are_named_and_not_used():
-    poses = paths(8)
+    poses = paths(6, num_frames=24)
     declared = read_poses(poses, "quaternion xyzw")
     hidden = gathered(poses, declared, mirrored=True, late=2)
     result = calibrate_from_motion(hidden, conventions=["quaternion wxyz"])
@@ -114,7 +124,7 @@ def test_a_rough_camera_is_refined_and_its_focal_length_kept_where_that_is_asked
 
 
 def test_views_of_one_lens_get_the_focal_length_that_is_known_best():
-    (left,) = calibrate_from_motion(gathered(paths(4)), search=False).views
+    (left,) = calibrate_from_motion(gathered(paths(4, num_frames=24)), search=False).views
     worse = replace(left.predicted, log_focal=10 * left.predicted.log_focal)
     moved = replace(left.solved, camera=left.camera.moved(np.array([0, 0, 0, 0, 0, 0, 0.2, 0])))
     right = replace(left, predicted=worse, solved=moved)
@@ -125,7 +135,7 @@ def test_views_of_one_lens_get_the_focal_length_that_is_known_best():
 
 def test_a_camera_that_was_moved_is_told_by_the_episodes_that_do_not_fit():
     poses = paths(9)
-    first, last = gathered(poses[:6]), poses[6:]
+    first, last = gathered(poses[:6], points=hand()), poses[6:]
     moved = CAMERA.moved(np.array([0, 0.04, 0.02, 0, 0, 0, 0, 0]))
     after = tracks(moved, last, hand(), noise_px=0.2)
     for number, (path, mine) in enumerate(zip(last, after, strict=True)):
@@ -139,7 +149,8 @@ def test_a_camera_that_was_moved_is_told_by_the_episodes_that_do_not_fit():
 
 
 def test_a_tool_that_never_tilts_is_refused_and_clicks_are_asked_for():
-    upright = calibrate_from_motion(gathered(paths(5, tilt=0.0)), search=False)
+    poses = paths(5, num_frames=24, tilt=0.0)
+    upright = calibrate_from_motion(gathered(poses), search=False)
     assert {"steady axis", "predicted error"} <= kinds(upright, "refused")
     assert any("3 to 6 clicks" in finding.message for finding in judge(upright))
 
@@ -164,6 +175,6 @@ def test_poses_that_repeat_and_poses_that_jitter_are_refused():
 
 
 def test_poses_of_other_episodes_give_no_camera():
-    nothing = gathered(paths(4), paths(4, seed=5))
+    nothing = gathered(paths(4, num_frames=24), paths(4, num_frames=24, seed=5))
     result = calibrate_from_motion(nothing, search=False)
     assert usable_cameras(result, judge(result)) == {}

@@ -183,3 +183,11 @@ def test_opencvs_mark_of_a_fisheye_is_followed(tmp_path):
 def test_poses_in_a_world_of_their_own_say_so(tmp_path):
     (tmp_path / "chain.yaml").write_text(KALIBR)
     assert "first camera" in str(read_calibration_file(tmp_path / "chain.yaml")["cam1"].own_world)
+
+
+def test_intrinsics_for_rectified_pictures_are_told_of(tmp_path):
+    rectified = "projection_matrix: {rows: 3, cols: 4, data: [%d, 0, 319.5, 0, 0, 510, 239.5, 0, 0, 0, 1, 0]}"
+    for focal, is_told in ((500, False), (460, True)):
+        (tmp_path / "left.yaml").write_text(ROS + rectified % focal)
+        told = camera_of_file(tmp_path / "left.yaml", None).other_lens
+        assert (told is not None and "for rectified pictures (image_rect)" in told) == is_told

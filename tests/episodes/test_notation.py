@@ -25,6 +25,7 @@ WRITTEN = {
     "quaternion_wxyz": lambda r: rotations.to_quaternion_xyzw(r).roll(1, -1),
     "matrix": lambda r: r.flatten(-2),
     "rotation_6d": rotations.to_six_numbers,
+    "rotation_6d_rows": lambda r: r[:, :2].flatten(-2),
 }
 
 
@@ -235,3 +236,24 @@ def test_names_in_another_order_or_unit_are_told(names, said):
     assert said in " ".join(in_names(names.split(), notation, is_declared=False))
     right = ["x", "y", "z", "roll", "pitch", "yaw"]
     assert list(in_names(right, notation, is_declared=False)) == []
+
+
+def test_six_numbers_that_are_no_columns_of_a_rotation_are_refused():
+    interleaved = POSE.rotation[:, :, :2].flatten(-2)
+    with pytest.raises(ActionImagesError, match="no two columns of a rotation; check 'columns'"):
+        ToolNotation("rotation_6d", 0, 1).poses(torch.cat([POSE.translation, interleaved], -1))
+
+
+@pytest.mark.parametrize("declared", ["euler_xyz", "rotvec"])
+def test_small_angles_in_degrees_are_told_by_how_fast_they_turn(declared):
+    time = torch.linspace(0, 6, 30)
+    angles = torch.stack([4 * time.sin(), 3 * time.cos(), 5 * (time + 1).sin()], -1)
+    rows = torch.cat([torch.tensor([0.5, 0, 0.2]).expand(30, 3), angles], -1)
+    (said,) = in_poses(rows, ToolNotation(declared, 0, 1))
+    assert 'Declare "rotation": "euler_xyz_deg"' in said
+    assert not list(in_poses(rows, ToolNotation("euler_xyz_deg", 0, 1)))
+
+
+def test_columns_without_a_gripper_are_refused_with_the_cure():
+    with pytest.raises(EpisodeError, match=r"2 columns are left for the rotation.*or declare 'gripper'"):
+        notation_from_json({"closed": 0, "open": 1}, 5, "here")

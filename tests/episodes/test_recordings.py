@@ -266,3 +266,28 @@ def test_times_that_are_no_seconds_from_the_videos_begin_are_refused(tmp_path, c
     poses.write_text("\n".join([f"{HEADER},time", *rows]))
     with pytest.raises(EpisodeError, match=message):
         open_foreign(tmp_path)[1].read("e1")
+
+
+@pytest.mark.parametrize(
+    ("content", "text", "note"),
+    [
+        ("put it away\n".encode("utf-16"), "put it away", None),
+        (b"\xef\xbb\xbfput it away", "put it away", None),
+        (b"put it away\nclean up", "put it away", "several lines; the first one is taken"),
+        (b"N/A\n", None, "a placeholder; that is no instruction"),
+    ],
+)
+def test_words_are_read_as_they_were_written(tmp_path, content, text, note):
+    write_episode(tmp_path / "e1")
+    (tmp_path / "e1/instruction.txt").write_bytes(content)
+    episode = open_foreign(tmp_path)[1].read("e1")
+    assert episode.instruction == text
+    assert (note or "") in " ".join(episode.notes)
+    assert bool(episode.notes) == bool(note)
+
+
+def test_words_in_another_code_are_refused(tmp_path):
+    write_episode(tmp_path / "e1")
+    (tmp_path / "e1/instruction.txt").write_bytes("kühlen".encode("latin-1"))
+    with pytest.raises(EpisodeError, match="is no text in UTF-8; save it so"):
+        open_foreign(tmp_path)[1].read("e1")

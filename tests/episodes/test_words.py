@@ -116,6 +116,29 @@ def test_to_do_anything_at_all_is_no_instruction_and_said(tmp_path):
     assert any("1 episodes are told to do anything at all" in told for told in reader.remarks)
 
 
+@pytest.mark.parametrize("text", ["None", "n/a", "Task description not available."])
+def test_a_placeholder_is_no_instruction_and_said(tmp_path, text):
+    _, reader = open_foreign(v3.write(tmp_path, [5], texts=[text]))
+    assert reader.read(reader.ids[0]).instruction is None
+    assert any("or hold a placeholder" in told for told in reader.remarks)
+
+
+@pytest.mark.parametrize("text", ['["pick it", "lift it"]', "b'pick it'"])
+def test_words_that_a_program_wrote_are_taken_as_they_stand_and_said(tmp_path, text):
+    _, reader = open_foreign(v3.write(tmp_path, [5], texts=[text]))
+    assert reader.read(reader.ids[0]).instruction == text
+    assert any("an instruction that is no plain text" in told for told in reader.remarks)
+
+
+def test_files_beside_the_episodes_that_are_not_read_are_named(tmp_path):
+    root = v3.write(tmp_path, [5])
+    assert not any("and not read" in told for told in open_foreign(root)[1].remarks)
+    (root / "meta/tasks.jsonl").write_text("{}")
+    (root / "calibration.yaml").write_text("a: 1")
+    told = open_foreign(root)[1].remarks
+    assert "found beside the episodes and not read: calibration.yaml, meta/tasks.jsonl" in told
+
+
 def test_texts_in_other_features_are_named(tmp_path):
     def edit(parts):
         parts.info["features"]["language_instruction"] = {"dtype": "string", "shape": [1], "names": None}

@@ -42,7 +42,7 @@ def main(
     if out.suffix != ".json" or out.is_dir():
         raise ActionImagesError(f"{out}: the last one is the cameras file to write; call it .json")
 
-    from action_images.episodes.calibration_files.converted import cameras_of, own_worlds
+    from action_images.episodes.calibration_files.converted import cameras_of, other_lenses, own_worlds
     from action_images.episodes.cameras_file import save_cameras
 
     cameras = cameras_of(sources, straightened=what.straightened)
@@ -54,4 +54,6 @@ def main(
         print(f"{name}: {size}, focal length {focal:.1f} px, at ({x:.3f}, {y:.3f}, {z:.3f}) m")
     for world in own_worlds(sources):
         print(f"poses are in {world}")
+    for lens in other_lenses(sources):
+        print(lens)
     print(f"written: {out}")

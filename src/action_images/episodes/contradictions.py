@@ -20,6 +20,8 @@ LITTLE = 0.15
 """A gripper that moves, but within this part of its declared range, is declared in other units."""
 JUMP_DEG = 60.0
 """A turn between two frames that no wrist makes."""
+USUAL_DEG = 15.0
+"""A turn from frame to frame that no wrist makes in half of all frames."""
 WORDS = {
     "euler_xyz": re.compile(r"(^|_|\.)(roll|pitch|yaw|euler|rpy)", re.IGNORECASE),
     "quaternion": re.compile(r"(^|_|\.)(q[wxyz]|quat\w*|rot_?w)$", re.IGNORECASE),
@@ -144,6 +146,7 @@ def in_turns(turn: Float[Tensor, "frame columns"], notation: ToolNotation) -> It
         return
     if len(turn) > 2:
         yield from _smoother(turn, notation.rotation)
+        yield from _always_fast(turn, notation.rotation)
 
 
 def _smoother(turn: Tensor, declared: str) -> Iterator[str]:
@@ -159,6 +162,17 @@ def _smoother(turn: Tensor, declared: str) -> Iterator[str]:
         likely = min(smooth, key=lambda name: smooth[name])
         jumps = f"as {declared} the tool turns by {jump:.0f} degrees from one frame to the next"
         yield f'{jumps}, as {likely} by {smooth[likely]:.0f} at most; declare "rotation": "{likely}"'
+
+
+def _always_fast(turn: Tensor, declared: str) -> Iterator[str]:
+    """Small angles in degrees, taken for radians, turn fast all the time."""
+    if declared not in ("euler_xyz", "rotvec"):
+        return
+    matrices = ROTATIONS[declared].to_matrix(turn.double())
+    usual = float(torch.rad2deg(rotations.angle_between(matrices[1:], matrices[:-1]).median()))
+    if usual > USUAL_DEG:
+        turns = f"as {declared} the tool turns by {usual:.0f} degrees from frame to frame in half of all"
+        yield f'{turns}; are the angles in degrees? Declare "rotation": "euler_xyz_deg"'
 
 
 def _largest_turn_deg(turn: Tensor, notation: str) -> float | None:

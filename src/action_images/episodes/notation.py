@@ -15,6 +15,8 @@ from action_images.geometry import rotation as rotations
 
 UNITS: Mapping[str, float] = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 
+MOST_SKEWED = 0.02
+"""Columns of a rotation have length 1 and are at right angles, but for so much."""
 BEYOND = 0.05
 """The part of its range by which a gripper may read beyond open or closed."""
 
@@ -61,6 +63,25 @@ def _from_nine_numbers(numbers: Tensor) -> Tensor:
     return numbers.unflatten(-1, (3, 3))
 
 
+def _from_two_columns(numbers: Tensor) -> Tensor:
+    first, second = numbers.unflatten(-1, (2, 3)).unbind(-2)
+    lengths = torch.stack([first.norm(dim=-1), second.norm(dim=-1)], -1)
+    off = torch.maximum((lengths - 1).abs().amax(-1), (first * second).sum(-1).abs()) > MOST_SKEWED
+    if off.any():
+        row = off.nonzero()[0].tolist()
+        cure = "check 'columns', and that the first three numbers are one column of the matrix"
+        raise ActionImagesError(f"row {row} has six numbers that are no two columns of a rotation; {cure}")
+    return rotations.from_six_numbers(numbers)
+
+
+def _from_two_rows(numbers: Tensor) -> Tensor:
+    return _from_two_columns(numbers).mT
+
+
+def _to_two_rows(rotation: Tensor) -> Tensor:
+    return rotations.to_six_numbers(rotation.mT)
+
+
 ROTATIONS: Mapping[str, RotationNotation] = {
     "euler_xyz": RotationNotation(3, rotations.from_euler_xyz, rotations.to_euler_xyz),
     "euler_xyz_deg": RotationNotation(3, _from_degrees, _to_degrees),
@@ -68,7 +89,8 @@ ROTATIONS: Mapping[str, RotationNotation] = {
     "quaternion_xyzw": RotationNotation(4, _from_quaternion_xyzw, rotations.to_quaternion_xyzw),
     "quaternion_wxyz": RotationNotation(4, _from_quaternion_wxyz, _to_quaternion_wxyz),
     "matrix": RotationNotation(9, _from_nine_numbers, _to_nine_numbers),
-    "rotation_6d": RotationNotation(6, rotations.from_six_numbers, rotations.to_six_numbers),
+    "rotation_6d": RotationNotation(6, _from_two_columns, rotations.to_six_numbers),
+    "rotation_6d_rows": RotationNotation(6, _from_two_rows, _to_two_rows),
 }
 """By the word that declares it. Euler angles are extrinsic; a matrix is row by row, 6-D its columns."""
 BY_COUNT = {3: "euler_xyz", 4: "quaternion_xyzw", 9: "matrix", 6: "rotation_6d"}
@@ -173,6 +195,11 @@ def notation_from_json(entry: Mapping[str, Any], num_columns: int, where: str) -
     if entry.get("relative", False) is not False:
         cure = "name the feature with the tool's absolute pose, mostly observation.state"
         raise EpisodeError(f"{where}: relative (delta) actions are no poses; {cure}")
+    if "rotation" not in entry and num_columns - 3 not in BY_COUNT:
+        counts = ", ".join(map(str, sorted(BY_COUNT)))
+        told = f"{max(0, num_columns - 3)} columns are left for the rotation, {counts} are known"
+        cure = "name x y z, the rotation and last the gripper's column, or declare 'gripper'"
+        raise EpisodeError(f"{where}: {told}; {cure}")
     rotation = entry.get("rotation", BY_COUNT.get(num_columns - 3))
     if not isinstance(rotation, str) or rotation not in ROTATIONS:
         raise EpisodeError(f"{where}: 'rotation' is {rotation!r}; it is one of {', '.join(ROTATIONS)}")

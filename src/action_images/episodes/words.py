@@ -18,11 +18,38 @@ PANDAS_INDEX = "__index_level_0__"
 
 ANY_TASK = "do any "
 """How DROID's prompt begins that lets collectors do what they like."""
+PLACEHOLDERS = frozenset(
+    {
+        "none",
+        "n/a",
+        "na",
+        "nan",
+        "null",
+        "unknown",
+        "undefined",
+        "no instruction",
+        "task description",
+        "task description not available",
+        "default task",
+        "dummy task",
+    }
+)
+"""What programs write where nobody said anything."""
 
 
 def says_nothing(text: str | None) -> bool:
-    """Whether an instruction asks for anything at all."""
-    return text is not None and text.strip().lower().startswith(ANY_TASK)
+    """Whether an instruction asks for anything at all, or stands for none."""
+    said = "" if text is None else text.strip().lower()
+    return said.startswith(ANY_TASK) or said.strip(" .<>[]()") in PLACEHOLDERS
+
+
+def is_code(text: str | None) -> bool:
+    """Whether an instruction is a program's way to write words: a list, bytes, a mapping."""
+    said = "" if text is None else text.strip()
+    pairs = ("[]", "{}")
+    return any(said.startswith(one) and said.endswith(other) for one, other in pairs) or said.startswith(
+        ("b'", 'b"')
+    )
 
 
 @dataclass(frozen=True)

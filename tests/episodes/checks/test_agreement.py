@@ -11,6 +11,7 @@ import torch
 from action_images.episodes.checks import check
 from action_images.episodes.checks.agreement import verification
 from action_images.episodes.checks.check import check_dataset, examine
+from action_images.episodes.checks.follow import scene_of, stretched
 from action_images.episodes.dataset import Dataset, DatasetWriter
 from action_images.episodes.episode import FramesInMemory
 from action_images.geometry import Camera, Pose
@@ -159,7 +160,7 @@ def test_nothing_is_said_of_a_right_set_and_what_was_measured_is_told(tmp_path):
     assert said(tmp_path, EPISODE, hand_episode("hand/e1", seed=1)) == []
     conclusion = check_dataset(tmp_path / "set", 0).conclusion
     assert conclusion.startswith("No error was found in files and numbers. Measured: pictures aligned along")
-    assert conclusion.endswith("Not verified: distances below 5 cm.")
+    assert conclusion.endswith("Not verified: distances below 6 cm.")
 
 
 def test_a_gripper_that_is_not_seen_to_open_is_not_verified(tmp_path):
@@ -221,3 +222,13 @@ def test_where_fit_cannot_be_measured_that_is_said(tmp_path):
         writer.add(bare)
     results = [examine(Dataset(tmp_path / "set"), 0)]
     assert verification(results, ("front", "left")).startswith("Not verified: cameras, times, tool")
+
+
+def test_a_clock_of_its_own_is_tried_at_several_rates():
+    frames = torch.arange(30)
+    scene = scene_of(EPISODE.views[0].camera, EPISODE.trajectory.world_from_tool, frames)
+    places, slow = scene.world_from_tool.translation, stretched(scene, 1.25)
+    assert torch.allclose(slow.world_from_tool.translation[::5], places[torch.arange(0, 21, 4)], atol=1e-6)
+    between = slow.world_from_tool.translation[1]
+    assert torch.allclose(between, torch.lerp(places[0], places[1], 0.8), atol=1e-6)
+    assert stretched(scene, 0.5).known.tolist() == [number < 15 for number in range(30)]

@@ -104,7 +104,7 @@ class _Normal:
         inverse = np.linalg.inv(self.points * (1 + damping * np.eye(3)))
         through = self.both @ inverse
         reduced = self.camera + damping * np.diag(np.diag(self.camera))
-        reduced = reduced - np.einsum("jab,jcb->ac", through, self.both)
+        reduced = reduced - np.tensordot(through, self.both, ((0, 2), (0, 2)))
         moment = self.camera_moment - np.einsum("jab,jb->a", through, self.point_moment)
         try:
             change = np.linalg.solve(reduced, moment)
@@ -191,12 +191,13 @@ class _Problem:
         by_camera = self._without_bias(by_camera, weight)
         by_point = self._without_bias(by_point, weight)
         left = self._without_bias(residual, weight)
-        camera = np.einsum("n,nki,nkj->ij", weight, by_camera, by_camera, optimize=True)
-        camera_moment = -np.einsum("n,nki,nk->i", weight, by_camera, left, optimize=True)
+        flat = by_camera.reshape(-1, by_camera.shape[-1])
+        transposed = (flat * np.repeat(weight, 2)[:, None]).T
+        camera, camera_moment = transposed @ flat, -(transposed @ left.ravel())
         weighted = by_point * weight[:, None, None]
-        points = seen.summed(np.einsum("nki,nkj->nij", weighted, by_point)) + self._prior * np.eye(3)
+        points = seen.summed(weighted.swapaxes(1, 2) @ by_point) + self._prior * np.eye(3)
         point_moment = -seen.summed(np.einsum("nki,nk->ni", weighted, left)) - self._prior * now.points
-        both = seen.summed(np.einsum("nki,nkj->nij", by_camera, weighted))
+        both = seen.summed(by_camera.swapaxes(1, 2) @ weighted)
         if self._clicks is not None:
             clicks = self._clicks.at(now.delay)
             origins = np.zeros((clicks.num_points, 3))

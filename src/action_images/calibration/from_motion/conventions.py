@@ -21,6 +21,7 @@ REDECLARED: Mapping[str, Mapping[str, str]] = {
     "quaternion xyzw": {"quaternion_wxyz": "quaternion_xyzw"},
     "rotation vector": {"euler_xyz": "rotvec"},
     "Euler angles": {"rotvec": "euler_xyz"},
+    "inverse rotation": {"rotation_6d": "rotation_6d_rows", "rotation_6d_rows": "rotation_6d"},
 }
 """The word that declares a way, by the word that is declared now, where notations have one."""
 LEAST_DIFFERENCE = 0.02

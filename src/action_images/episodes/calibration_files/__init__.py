@@ -31,7 +31,8 @@ def read_calibration_file(path: Path) -> dict[str, FoundCamera]:
         reader = importlib.import_module(f"action_images.episodes.calibration_files.{module}")
         if (cameras := reader.read(path)) is not None:
             return cameras
-    raise EpisodeError(f"{path}: is no calibration that is known; there are {', '.join(FORMATS)}")
+    cure = "write one of them, or the numbers themselves; binary files and OpenCV's xml and json are not read"
+    raise EpisodeError(f"{path}: is no calibration that is known; there are {', '.join(FORMATS)}: {cure}")
 
 
 def camera_of_file(path: Path, name: str | None) -> FoundCamera:

@@ -1,10 +1,15 @@
 """The yaml of ROS's camera_calibration (sensor_msgs/CameraInfo): intrinsics and distortion, no pose."""
 
 from pathlib import Path
+from typing import Any
+
+from torch import Tensor
 
 from action_images.episodes.calibration_files import found
 from action_images.episodes.calibration_files.found import FoundCamera
 from action_images.episodes.episode import EpisodeError
+
+MOST_DIFFERENT_PX = 1.0
 
 
 def read(path: Path) -> dict[str, FoundCamera] | None:
@@ -22,9 +27,23 @@ def read(path: Path) -> dict[str, FoundCamera] | None:
     matrix = found.matrix_of(content["camera_matrix"], (3, 3), f"{path}: camera_matrix")
     coefficients = content.get("distortion_coefficients")
     numbers = coefficients.get("data") if isinstance(coefficients, dict) else coefficients
+    lens = found.from_integer_centres(matrix)
     camera = FoundCamera(
-        found.from_integer_centres(matrix),
+        lens,
         found.size_of(content["image_height"], content["image_width"], str(path)),
         found.distortion_named(content["distortion_model"], numbers, str(path)),
+        other_lens=_rectified(content, matrix),
     )
     return {str(content.get("camera_name", "camera")): camera}
+
+
+def _rectified(content: dict[str, Any], matrix: Tensor) -> str | None:
+    """What is to be said where rectified pictures (image_rect) have other intrinsics than raw ones."""
+    projection = content.get("projection_matrix")
+    if not isinstance(projection, dict):
+        return None
+    other = found.matrix_of(projection, (3, 4), "projection_matrix")[:, :3]
+    if (other[:2] - matrix[:2]).abs().max() <= MOST_DIFFERENT_PX:
+        return None
+    taken = "camera_matrix and distortion are taken, which are those of pictures as the camera took them"
+    return f"{taken}; for rectified pictures (image_rect) give projection_matrix's numbers as intrinsics"

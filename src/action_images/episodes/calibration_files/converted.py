@@ -41,6 +41,12 @@ def own_worlds(paths: Sequence[Path]) -> list[str]:
     return sorted({camera.own_world for camera in cameras if camera.own_world is not None})
 
 
+def other_lenses(paths: Sequence[Path]) -> list[str]:
+    """What is to be said of intrinsics that the files have as well, each once."""
+    cameras = chain.from_iterable(read_calibration_file(path).values() for path in paths)
+    return sorted({camera.other_lens for camera in cameras if camera.other_lens is not None})
+
+
 def _joined(one: FoundCamera, other: FoundCamera, where: str) -> FoundCamera:
     for field in ("intrinsics", "world_from_camera"):
         if getattr(one, field) is not None and getattr(other, field) is not None:

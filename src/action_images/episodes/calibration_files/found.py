@@ -55,6 +55,8 @@ class FoundCamera:
     world_from_camera: Pose | None = None
     """The pose in the file's own world, whichever that is; where it is `on_hand` in the hand's frame."""
     on_hand: bool = False
+    other_lens: str | None = None
+    """What is to be said of intrinsics for rectified pictures that the file has as well."""
     own_world: str | None = None
     """What is to be said of the world that the pose is in, where it cannot be the robot's base."""
 

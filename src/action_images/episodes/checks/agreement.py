@@ -228,6 +228,10 @@ def _words_for_tool(name: str) -> str:
         return TOOL[name].says
     if name == "reversed":
         return "with the pictures in the reverse order"
+    if name.startswith("rate "):
+        return (
+            f"with the pictures at {name.removeprefix('rate ')} times their rate: is the set's the videos'?"
+        )
     frames = int(name.removeprefix("shift "))
     late, cure = ("earlier", "later") if frames > 0 else ("later", "earlier")
     return (

@@ -7,12 +7,14 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from action_images.episodes.checks.follow import Scene, shifted
+from action_images.episodes.checks.follow import Scene, shifted, stretched
 from action_images.geometry import Camera, Pose
 from action_images.geometry import rotation as rotations
 
 SHIFTS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15)
 """Frames by which views and tool are moved against each other."""
+RATES = (0.9, 0.94, 0.97, 1.03, 1.06, 1.1)
+"""Rates at which pictures and tool may run against each other, as clocks of their own do."""
 
 
 @dataclass(frozen=True)
@@ -224,7 +226,13 @@ def _late(frames: int) -> str:
     return f"with the pictures of '{{view}}' {abs(frames)} frames {'earlier' if frames > 0 else 'later'}"
 
 
+def _faster(rate: float) -> str:
+    return f"with the pictures of '{{view}}' at {rate:g} times their rate: its clock runs otherwise"
+
+
 TIMES: Mapping[str, Alternative] = {
     f"shift {frames:+d}": Alternative(_late(frames), partial(shifted, frames=frames))
     for frames in sorted((*SHIFTS, *(-shift for shift in SHIFTS)))
-} | {"reversed": Alternative("with the pictures of '{view}' in the reverse order", _reversed)}
+}
+TIMES |= {f"rate {rate:g}": Alternative(_faster(rate), partial(stretched, rate=rate)) for rate in RATES}
+TIMES |= {"reversed": Alternative("with the pictures of '{view}' in the reverse order", _reversed)}

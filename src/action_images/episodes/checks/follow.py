@@ -210,7 +210,23 @@ def _spread(start: Tensor, gap: int) -> Tensor:
 
 def shifted(scene: Scene, frames: int) -> Scene:
     """The scene where the tool is `frames` later than said (negative: earlier)."""
+    return _at(scene, torch.arange(len(scene.known)) - frames)
+
+
+def stretched(scene: Scene, rate: float) -> Scene:
+    """The scene where pictures run at `rate` times their rate: picture i shows what is said of frame
+    i / rate.
+    """
+    times = torch.arange(len(scene.known)) / rate
+    nearest = _at(scene, times.round().long())
+    before, after = (_at(scene, part.long()).world_from_tool for part in (times.floor(), times.ceil()))
+    share = (times % 1)[:, None].to(before.translation.dtype)
+    place = torch.lerp(before.translation, after.translation, share)
+    return replace(nearest, world_from_tool=replace(nearest.world_from_tool, translation=place))
+
+
+def _at(scene: Scene, source: Tensor) -> Scene:
+    """The scene with the tool of other frames."""
     count = len(scene.known)
-    source = torch.arange(count) - frames
     known = (source >= 0) & (source < count)
     return replace(scene, world_from_tool=scene.world_from_tool[source.clamp(0, count - 1)], known=known)

@@ -1,5 +1,6 @@
 """What foreign folders have in common: episodes found by a pattern, small files read with bounds."""
 
+import codecs
 import math
 import re
 from collections.abc import Iterable
@@ -79,13 +80,26 @@ def natural(text: str) -> tuple[tuple[int, str], ...]:
 
 def read_text(path: Path) -> str | None:
     """The first line of a small text file that says something; None where there is no such file or line."""
+    return next(iter(read_lines(path)), None)
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a small text file that say something; none where there is no such file.
+
+    Raises EpisodeError where it is too large, or neither UTF-8 nor UTF-16 with its mark.
+    """
     check_regular(path)
     if not path.is_file():
-        return None
+        return []
     if path.stat().st_size > MAX_TEXT_BYTES:
         raise EpisodeError(f"{path}: is larger than {MAX_TEXT_BYTES >> 20} MB; an instruction is one line")
-    lines = [line.strip() for line in path.read_text(errors="replace").splitlines()]
-    return next((line for line in lines if line and not line.startswith("confidence:")), None)
+    content = path.read_bytes()
+    encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    try:
+        lines = [line.strip() for line in content.decode(encoding).splitlines()]
+    except UnicodeDecodeError:
+        raise EpisodeError(f"{path}: is no text in UTF-8; save it so") from None
+    return [line for line in lines if line and not line.startswith("confidence:")]
 
 
 def read_array(path: Path, shape: tuple[int | None, ...], key: str | None = None) -> Tensor | None:

@@ -12,9 +12,13 @@ from action_images.episodes.readers import EVERYTHING, Wanted
 from action_images.episodes.readers.lerobot_calibration import Calibration
 from action_images.episodes.shift import part_of
 from action_images.episodes.strangers import check_inside
-from action_images.episodes.words import Part, says_nothing
+from action_images.episodes.words import Part, is_code, says_nothing
 
 CALIBRATION = "calibration.json"
+KNOWN_BESIDE = {CALIBRATION, layout.INFO, layout.TASKS, layout.STATS, "check.json", "import.json"}
+BESIDE = (".json", ".jsonl", ".yaml", ".yml", ".xml", ".toml", ".csv", ".parquet", ".npy", ".npz", ".pkl")
+"""Files that may say something of a data set."""
+MOST_NAMED = 8
 LIKE_CAMERA = re.compile(r"extrinsic|intrinsic|cam2base|cam2world|camera_pose|hand_eye", re.IGNORECASE)
 TEXTS = ("string", "language", "large_string")
 """How features are typed that hold words."""
@@ -88,6 +92,8 @@ class LeRobot:
             remarks.append(f"{CALIBRATION} is not there: cameras and tool poses are not known")
         if self._calibration is not None:
             remarks += self._calibration.assumptions
+        named = set() if self._calibration is None else self._calibration.files
+        remarks += _left_beside(self._dataset.path, named)
         return remarks + self._remarks_on_words()
 
     def _names(self, feature: str) -> bool:
@@ -100,7 +106,13 @@ class LeRobot:
         remarks = [f"feature '{layout.view_name(key)}' holds texts and {unread}" for key in texts]
         vague = sum(says_nothing(piece.part.text) for piece in self._pieces.values())
         if vague:
-            remarks.append(f"{vague} episodes are told to do anything at all; that is no instruction")
+            told = "are told to do anything at all, or hold a placeholder"
+            remarks.append(f"{vague} episodes {told}; that is no instruction")
+        texts = [piece.part.text or "" for piece in self._pieces.values()]
+        coded = [text for text in texts if is_code(text)]
+        if coded:
+            looks = f"{len(coded)} episodes have an instruction that is no plain text, as {coded[0][:60]!r}"
+            remarks.append(f"{looks}; it is taken as it stands: write the words alone into {layout.TASKS}")
         stale = len({piece.place for piece in self._pieces.values() if piece.is_stale})
         if stale:
             remarks.append(
@@ -163,3 +175,14 @@ class LeRobot:
             f"{episode_id}/task{number}": _Piece(place, part, is_stale=is_stale, is_cut=True)
             for number, part in enumerate(parts)
         }
+
+
+def _left_beside(root: Path, named: set[str]) -> list[str]:
+    """Files in the set's folder and in meta that are not read, by name; calibration.json has `named` some."""
+    there = [*root.iterdir(), *(root / "meta").iterdir()]
+    names = [path.relative_to(root).as_posix() for path in there if path.suffix.lower() in BESIDE]
+    unread = sorted(name for name in names if name not in KNOWN_BESIDE | named)
+    more = f" and {len(unread) - MOST_NAMED} more" if len(unread) > MOST_NAMED else ""
+    return (
+        [f"found beside the episodes and not read: {', '.join(unread[:MOST_NAMED])}{more}"] if unread else []
+    )

@@ -61,17 +61,37 @@ class Calibration:
         return any(isinstance(part, dict) and part.get("feature") == feature for part in parts)
 
     @property
+    def files(self) -> set[str]:
+        """The calibration files that cameras are taken from, as they are named."""
+        cameras = chain.from_iterable(views.values() for views in (self._views, *self._episodes.values()))
+        parts = chain.from_iterable(camera.values() for camera in cameras)
+        return {str(part["file"]) for part in parts if isinstance(part, dict) and "file" in part}
+
+    @property
     def assumptions(self) -> list[str]:
         """What is taken for granted, as nothing declares it."""
         assumed = None if self._tool is None else self._tool.assumed
         others = "'check' tries the others"
+        if assumed == "rotation_6d":
+            others = "declare rotation_6d_rows where a matrix's first two rows were written"
         told = (
             [f"'rotation' is not declared: the numbers are taken as {assumed}; {others}"] if assumed else []
         )
         for name, entry in self._views.items():
             world = self._own_world(entry)
             told += [f"{name}: its pose is in {world}"] if world else []
+            lens = self._other_lens(entry)
+            told += [f"{name}: {lens}"] if lens else []
         return told
+
+    def _other_lens(self, entry: Mapping[str, Any]) -> str | None:
+        """What is to be said of a file's other intrinsics; a file that cannot be read is refused later."""
+        lens = entry.get("intrinsics")
+        if not isinstance(lens, dict) or "file" not in lens:
+            return None
+        with suppress(EpisodeError):
+            return self._of_file(lens, "").other_lens
+        return None
 
     def _own_world(self, entry: Mapping[str, Any]) -> str | None:
         """What is to be said of the world of a file's pose; a file that cannot be read is refused later."""

@@ -17,11 +17,12 @@ from action_images.episodes.cameras_file import load_cameras
 from action_images.episodes.columns_file import plain_name
 from action_images.episodes.episode import Episode, EpisodeError, Frames, View
 from action_images.episodes.readers import EVERYTHING, Wanted
-from action_images.episodes.readers.folders import EpisodeFolders, natural, read_text, same_length
+from action_images.episodes.readers.folders import EpisodeFolders, natural, read_lines, same_length
 from action_images.episodes.strangers import check_inside, check_regular
 from action_images.episodes.trajectory_file import load_trajectory
 from action_images.episodes.video import VideoFrames
 from action_images.episodes.video_places import MOST_RATE_ERROR, Claim, in_even_times, pictures_of
+from action_images.episodes.words import says_nothing
 from action_images.geometry import Camera, Trajectory
 
 VIDEOS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts")
@@ -85,7 +86,9 @@ class Recordings:
         cameras = self._cameras(folder, episode_id, list(videos))
         views = tuple(View(name, part, cameras.get(name)) for name, part in frames.items())
         notes = () if poses is None or times is not None else _unread_times(poses)
-        return Episode(episode_id, read_text(folder / WORDS), fps, views, trajectory, notes=notes)
+        text, told = _words(folder / WORDS)
+        notes = (*notes, *told)
+        return Episode(episode_id, text, fps, views, trajectory, notes=notes)
 
     def _cameras_file(self, folder: Path) -> Path | None:
         """The cameras of an episode: its own, else those of the nearest folder above it in the set."""
@@ -122,6 +125,17 @@ def _episodes(root: Path) -> list[Path]:
     for folder in shared:
         found |= {path.parent for path in folder.glob("**/*") if path.suffix.lower() in VIDEOS}
     return [folder for folder in found if _videos(folder)]
+
+
+def _words(path: Path) -> tuple[str | None, list[str]]:
+    """The instruction in a text file, and what is to be said of it."""
+    lines = read_lines(path)
+    if not lines:
+        return None, []
+    if says_nothing(lines[0]):
+        return None, [f"{WORDS} holds a placeholder; that is no instruction"]
+    several = f"{WORDS} has several lines; the first one is taken" if len(lines) > 1 else None
+    return lines[0], [several] if several else []
 
 
 def _left_out(folders: list[Path]) -> list[str]:
