@@ -8,7 +8,7 @@ DEMO := .venv/.demo
 INSTALLED := .venv/.installed
 INSTALL := $(BIN)/python -m pip install --quiet --constraint requirements.lock
 
-.PHONY: demo docs test test-slow combinations attack fresh-installs check bench gpu train-tiny lock clean
+.PHONY: demo docs lerobot test test-slow combinations attack fresh-installs check bench gpu train-tiny lock clean
 
 demo: $(DEMO)
 	$(BIN)/action-images demo --out demo
@@ -59,6 +59,11 @@ test-env-panda_gym: env-panda_gym
 	.venv-panda_gym/bin/python -m pytest -p no:cacheprovider tests/test_adding.py
 test-env-%: env-%
 	.venv-$*/bin/python -m pytest -p no:cacheprovider tests/benchmarks/test_$*.py
+
+# LeRobot and the two plug-ins of packages/ in .venv-lerobot (Python 3.12, 6.5 GB), and their tests: docs/lerobot.md.
+lerobot:
+	scripts/lerobot-environment
+	.venv-lerobot/bin/python -m pytest -p no:cacheprovider packages/tests
 
 # All from nothing: recordings, their frames decoded once, and a run of so many MINUTES; the finished models are in
 # out/tiny/model. Killed at any moment, the same command goes on, in as many sittings as it takes. With more MINUTES a

@@ -1,14 +1,17 @@
 """Between a plan and an arm: control steps from frames, how much of a plan is used, and the guard."""
 
 from action_images.control.execution import Blend, Execution, PlanExecutor, Rejection, Target
+from action_images.control.follower import Asked, Follower
 from action_images.control.guard import Guard, GuardState, Objection
 from action_images.control.hold import Hold
 from action_images.control.resample import ControlSteps, Gripper, bridged, to_control_steps
 
 __all__ = [
+    "Asked",
     "Blend",
     "ControlSteps",
     "Execution",
+    "Follower",
     "Gripper",
     "Guard",
     "GuardState",

@@ -112,7 +112,7 @@ def _read_version(path: str, mtime_ns: int, num_bytes: int) -> VideoIndex:  # no
 
 def only_video(path: str, container: InputContainer) -> VideoStream:
     """The one video of a file, beside cover pictures; raises EpisodeError where there is none, or several."""
-    videos = [stream for stream in container.streams.video if not stream.disposition & COVER]
+    videos = [stream for stream in container.streams.video if not _is_cover(stream)]
     if not videos:
         raise EpisodeError(f"{path}: holds no video; restore the file or drop the episode")
     if len(videos) > 1:
@@ -121,6 +121,12 @@ def only_video(path: str, container: InputContainer) -> VideoStream:
             f"{path}: holds {len(videos)} videos, and programs differ in which they show; {cure}"
         )
     return videos[0]
+
+
+def _is_cover(stream: VideoStream) -> bool:
+    # PyAV before 16 has a flag here that is no number.
+    disposition = stream.disposition
+    return bool(getattr(disposition, "value", disposition) & COVER)
 
 
 def _check_claims(path: str, stream: VideoStream) -> None:

@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass
 
-from action_images.control import Execution, Guard, GuardState, Objection, PlanExecutor
+from action_images.control import Asked, Execution, Follower, Guard, Objection
 from action_images.errors import ActionImagesError
 from action_images.evaluation.latency import Latency
 from action_images.geometry import Pose
@@ -131,22 +131,6 @@ def roll_out(
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """What the arm is told next, and the rail that had it stand still instead of following the plan."""
-
-    pose: Pose
-    opening: float
-    plan: int | None
-    frame: int
-    held: Objection | None = None
-
-    @property
-    def stands_still(self) -> bool:
-        """Whether no plan was followed: there was none, or a rail forbade it."""
-        return self.plan is None or self.held is not None
-
-
-@dataclass(frozen=True)
 class _Request:
     """A plan on its way: the step and the executor's moment of its observation, the step of its arrival."""
 
@@ -164,15 +148,20 @@ class _Running:
     def __init__(self, policy: Policy, trial: BegunTrial, config: RolloutConfig, *, filming: bool) -> None:
         self.policy, self.trial, self.config, self.filming = policy, trial, config, filming
         first_seen, control_hz = trial.first_seen, trial.environment.control_hz
-        self.executor = PlanExecutor(config.execution, float(first_seen.opening))
-        self.guard_state = GuardState(config.guard, first_seen.world_from_tool, control_hz)
+        self.follower = Follower(
+            config.execution,
+            config.guard,
+            first_seen.world_from_tool,
+            opening=float(first_seen.opening),
+            control_hz=control_hz,
+        )
         self.arrivals = config.latency.arrivals(control_hz, trial.seed)
         self.seen = first_seen
         self.steps: list[Step] = []
         self.request: _Request | None = None
         self.followed: list[_Request] = []
         self.unused: list[str] = []
-        self.num_steady = self.num_held = self.num_rested = 0
+        self.num_steady = self.num_rested = 0
         self.stopped: Objection | None = None
 
     @property
@@ -193,7 +182,7 @@ class _Running:
 
     def advance(self) -> None:
         """Look and plan where it is time to, then take one control step; or be stopped by a guard rail."""
-        wants_plan = self.request is None and self.executor.wants_plan
+        wants_plan = self.request is None and self.follower.wants_plan
         if self.steps and (wants_plan or self.filming):
             self.seen = self.trial.environment.observation()
         if wants_plan:
@@ -201,8 +190,10 @@ class _Running:
         if self.request is not None and self.request.arrives_at <= len(self.steps):
             self._receive(self.request)
             self.request = None
-        asked = self._asked()
-        if asked.held is not None and self._is_final():
+        # With nothing left to do, the arm stands still where the last step was to lead.
+        self.num_rested += self.follower.finished
+        asked = self.follower.ask()
+        if self.follower.stops(asked):
             self.stopped = asked.held
         else:
             self._drive(asked)
@@ -237,7 +228,7 @@ class _Running:
             plan,
             plan_ms=plan_ms,
             asked_at=now,
-            observed_at=self.executor.moment,
+            observed_at=self.follower.executor.moment,
             arrives_at=now + self.arrivals.num_steps(),
             is_lost=self.arrivals.is_lost(),
         )
@@ -246,53 +237,16 @@ class _Running:
         if request.is_lost:
             self.unused.append(f"the plan of step {request.asked_at} was lost")
             return
-        rejection = self.executor.add(request.plan, observed_at=request.observed_at)
+        rejection = self.follower.add(request.plan, observed_at=request.observed_at)
         if rejection is None:
             self.followed.append(request)
         else:
             self.unused.append(f"the plan of step {request.asked_at} was not followed: {rejection}")
 
-    def _asked(self) -> _Asked:
-        if self.executor.finished:
-            return self._at_rest()
-        return self._guarded() if self.executor.has_target else self._waiting()
-
-    def _waiting(self) -> _Asked:
-        """No plan is there to follow: stand still where the last step was to lead."""
-        pose = self.steps[-1].asked if self.steps else self.trial.first_seen.world_from_tool
-        return _Asked(pose, self.executor.opening, plan=None, frame=-1)
-
-    def _at_rest(self) -> _Asked:
-        """Nothing is left to do: stand still where the last step was to lead."""
-        self.num_rested += 1
-        last = self.steps[-1]
-        return _Asked(last.asked, last.opening, plan=last.plan, frame=last.frame)
-
-    def _guarded(self) -> _Asked:
-        """What the plan says, or to stand still where a rail forbids it."""
-        target = self.executor.target()
-        pose = self.guard_state.within(target.world_from_tool)
-        objection = self.guard_state.objection(pose, target.opening, target.confidence)
-        if objection is None:
-            self.num_held = 0
-            return _Asked(pose, target.opening, plan=target.plan, frame=target.frame)
-        self.num_held += 1
-        last = self.steps[-1] if self.steps else None
-        # Held where the tool stands when the rail first speaks, not where it sinks to while it does.
-        stood_still = last is not None and (last.held is not None or last.plan is None)
-        place = last.asked if last is not None and stood_still else self.guard_state.tool
-        self.executor.drop()
-        return _Asked(place, self.executor.opening, plan=target.plan, frame=target.frame, held=objection)
-
-    def _is_final(self) -> bool:
-        """Whether an objection stops the arm: no other plan may be made, or too many were forbidden."""
-        return self.executor.finished or self.num_held > self.config.guard.patience
-
-    def _drive(self, asked: _Asked) -> None:
+    def _drive(self, asked: Asked) -> None:
         environment = self.trial.environment
         report = environment.step(asked.pose, asked.opening)
-        self.guard_state.driven(asked.pose, report.world_from_tool)
-        self.executor.advance(asked.opening, followed=not asked.stands_still)
+        self.follower.driven(asked, report.world_from_tool)
         self.steps.append(
             Step(
                 seen=self.seen if self.filming else None,

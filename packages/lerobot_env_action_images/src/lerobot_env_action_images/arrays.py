@@ -1,0 +1,58 @@
+"""What is seen and told, as the arrays of LeRobot's columns (docs/lerobot.md has them)."""
+
+import numpy as np
+import torch
+
+from action_images.episodes.lerobot_layout import TOOL_NAMES
+from action_images.errors import ActionImagesError
+from action_images.geometry import Camera, Pose, Trajectory
+
+POINTING_DOWN = np.array([1, 0, 0, 0], np.float32)
+"""The quaternion x y z w of a tool that points down: of a pose's two the nearer one is given first."""
+
+
+def tool_row(world_from_tool: Pose, opening: float, near: np.ndarray = POINTING_DOWN) -> np.ndarray:
+    """A tool's pose and its gripper as the eight numbers of `TOOL_NAMES`, float32.
+
+    Of the two quaternions of a rotation it is the one nearer to `near` (x y z w).
+    """
+    told = torch.tensor(opening, dtype=torch.float32)
+    row = Trajectory(world_from_tool.to(torch.float32)[None], told[None]).to_vector()[0].numpy()
+    if row[3:7] @ near < 0:
+        row[3:7] *= -1
+    return row
+
+
+def told(action: np.ndarray) -> tuple[Pose, float]:
+    """The tool pose (world_from_tool) and the opening of an action's eight numbers.
+
+    The quaternion is made a unit one, the opening brought into [0, 1]. Raises ActionImagesError for another
+    number of numbers, for numbers that are not finite, and for a quaternion of zeros.
+    """
+    vector = torch.as_tensor(np.asarray(action), dtype=torch.float32).clone()
+    if vector.shape != (len(TOOL_NAMES),):
+        raise ActionImagesError(
+            f"an action is the eight numbers {', '.join(TOOL_NAMES)} (m, unit quaternion, 0 closed to 1 "
+            "open), "
+            f"this has the shape {tuple(vector.shape)}; a policy that answers in joints needs forward "
+            "kinematics"
+        )
+    if not vector.isfinite().all():
+        raise ActionImagesError(f"an action's numbers are finite, these are {vector.tolist()}")
+    length = vector[3:7].norm()
+    if not length > 1e-6:
+        raise ActionImagesError(
+            "an action's numbers 3 to 6 are a quaternion x y z w, these are zeros; "
+            "the tool pointing down is 1 0 0 0"
+        )
+    vector[3:7] /= length
+    vector[7] = vector[7].clamp(0, 1)
+    path = Trajectory.from_vector(vector[None])
+    return path.world_from_tool[0], float(path.opening[0])
+
+
+def camera_rows(camera: Camera) -> tuple[np.ndarray, np.ndarray]:
+    """A camera's intrinsics (9 numbers, px) and its pose world_from_camera (16 numbers, m), row by row."""
+    intrinsics = camera.intrinsics.to(torch.float32).reshape(9)
+    matrix = camera.world_from_camera.matrix().to(torch.float32).reshape(16)
+    return intrinsics.numpy(), matrix.numpy()

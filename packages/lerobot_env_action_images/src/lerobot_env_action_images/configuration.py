@@ -1,0 +1,100 @@
+"""`--env.type=action_images`: which task of which world, and how it is seen."""
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import gymnasium
+from lerobot.configs import FeatureType, PolicyFeature
+from lerobot.envs.configs import EnvConfig
+from lerobot.envs.utils import _LazyAsyncVectorEnv, freeze_after_episode_end
+
+from action_images.benchmarks import WorldConfig
+from action_images.benchmarks.registry import require_installed, tasks_named
+from action_images.episodes.lerobot_layout import ACTION, CAMERAS, IMAGES, STATE
+from lerobot_env_action_images.environment import CalibratedEnv
+
+
+@EnvConfig.register_subclass("action_images")
+@dataclass
+class ActionImagesEnvConfig(EnvConfig):
+    """A world's tasks as LeRobot environments. Raises ActionImagesError for what the world does not have."""
+
+    task: str | None = "push_button"
+    """A task, several with commas between them, or a group: trained, held_out, all."""
+    fps: int = 20
+    """The world's control steps a second; set by the world."""
+    world: str = "tabletop"
+    """Which world; `action-images envs` lists them."""
+    rig: str | None = None
+    """Where cameras stand; the world's rig of training if not given."""
+    look: str | None = None
+    """How scenes look; the world's look of training if not given."""
+    num_views: int = 2
+    """How many cameras; they are called view0, view1, ..."""
+    height: int = 64
+    """Of each picture, px. 64 x 64 is what the shipped models were trained on."""
+    width: int = 64
+    features: dict[str, PolicyFeature] = field(default_factory=dict)
+    features_map: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.fps = round(self.seen.benchmark.control_hz)
+        shown = PolicyFeature(FeatureType.VISUAL, (self.height, self.width, 3))
+        features = {ACTION: PolicyFeature(FeatureType.ACTION, (8,)), STATE: _state(8)}
+        for view in (f"view{number}" for number in range(self.num_views)):
+            features[f"{IMAGES}{view}"] = shown
+            features[f"{CAMERAS}{view}.intrinsics"] = _state(9)
+            features[f"{CAMERAS}{view}.world_from_camera"] = _state(16)
+        self.features = features
+        self.features_map = {key: key for key in features}
+
+    @property
+    def package_name(self) -> str:
+        """What `gym_id` begins with."""
+        return "action_images"
+
+    @property
+    def gym_kwargs(self) -> dict[str, Any]:
+        """What `gymnasium.make("action_images/TASK")` of action_images.sim would be told."""
+        return {"num_views": self.num_views, "size": (self.height, self.width)}
+
+    @property
+    def seen(self) -> WorldConfig:
+        """The world, as it is seen."""
+        size = (self.height, self.width)
+        return WorldConfig(self.world, rig=self.rig, look=self.look, num_views=self.num_views, size=size)
+
+    def tasks(self) -> tuple[str, ...]:
+        """The names of the tasks that are meant."""
+        names = [name.strip() for name in (self.task or "").split(",") if name.strip()]
+        return tasks_named(self.seen.benchmark, names)
+
+    def create_envs(
+        self, n_envs: int, use_async_envs: bool = False
+    ) -> dict[str, dict[int, gymnasium.vector.VectorEnv]]:
+        """{the world's name: {number of the task: its environments}}, in the order of the names."""
+        require_installed(self.seen.benchmark)
+        make = _processes if use_async_envs and n_envs > 1 else _one_process
+        made = {
+            number: make([partial(CalibratedEnv, self.seen, task)] * n_envs)
+            for number, task in enumerate(self.tasks())
+        }
+        return {self.world: made}
+
+
+def _state(count: int) -> PolicyFeature:
+    return PolicyFeature(FeatureType.STATE, (count,))
+
+
+def _processes(makers: list[Any]) -> Any:
+    """Environments in processes of their own, which are started when the first of them is used."""
+    return _LazyAsyncVectorEnv(makers)
+
+
+def _one_process(makers: list[Any]) -> gymnasium.vector.SyncVectorEnv:
+    """Environments one after the other; one that is done costs nothing while the others go on."""
+    mode = gymnasium.vector.AutoresetMode.NEXT_STEP
+    return gymnasium.vector.SyncVectorEnv(
+        [freeze_after_episode_end(make) for make in makers], autoreset_mode=mode
+    )

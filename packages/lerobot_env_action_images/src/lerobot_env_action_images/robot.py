@@ -1,0 +1,133 @@
+"""A world as a robot: `--robot.type=action_images_world` in lerobot-record, -replay and -rollout."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from lerobot.robots import Robot, RobotConfig
+
+from action_images.benchmarks import WorldConfig
+from action_images.episodes.lerobot_layout import TOOL_NAMES
+from action_images.errors import ActionImagesError
+from action_images.robot import RepeatableEnvironment
+from lerobot_env_action_images.arrays import POINTING_DOWN, told, tool_row
+
+AXES = tuple(f"{name}.pos" for name in TOOL_NAMES)
+"""The numbers of state and action. lerobot-rollout leaves out all that do not end in `.pos` or `.vel`."""
+
+
+@RobotConfig.register_subclass("action_images_world")
+@dataclass
+class ActionImagesWorldConfig(RobotConfig):
+    """One trial of one task; raises ActionImagesError for what the world does not have."""
+
+    task: str = "push_button"
+    seed: int = 0
+    """Which trial: it decides the scene, the words and the cameras."""
+    world: str = "tabletop"
+    rig: str | None = "fixed"
+    """Where cameras stand. `fixed`: in the same places in every trial, as on a real table."""
+    look: str | None = None
+    num_views: int = 2
+    height: int = 64
+    width: int = 64
+
+    @property
+    def seen(self) -> WorldConfig:
+        """The world, as it is seen."""
+        size = (self.height, self.width)
+        return WorldConfig(self.world, rig=self.rig, look=self.look, num_views=self.num_views, size=size)
+
+
+class ActionImagesWorld(Robot):
+    """A simulated arm that is told absolute tool poses; a control step passes with each action.
+
+    It stands still between actions, however long they take. `connect` begins the trial of the config's seed.
+    """
+
+    config_class = ActionImagesWorldConfig
+    name = "action_images_world"
+
+    def __init__(self, config: ActionImagesWorldConfig):
+        super().__init__(config)
+        self.config = config
+        self.cameras: dict[str, Any] = dict.fromkeys(self._views)
+        self.environment: RepeatableEnvironment | None = None
+        self._quaternion = POINTING_DOWN
+
+    @property
+    def _views(self) -> list[str]:
+        return [f"view{number}" for number in range(self.config.num_views)]
+
+    @property
+    def observation_features(self) -> dict[str, Any]:
+        """The tool's numbers, and each view's (height, width, 3)."""
+        shown = (self.config.height, self.config.width, 3)
+        return dict.fromkeys(AXES, float) | dict.fromkeys(self._views, shown)
+
+    @property
+    def action_features(self) -> dict[str, type]:
+        """The tool's numbers: where to drive to."""
+        return dict.fromkeys(AXES, float)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether a trial has begun."""
+        return self.environment is not None
+
+    @property
+    def is_calibrated(self) -> bool:
+        """A simulated arm knows where it is."""
+        return True
+
+    def connect(self, calibrate: bool = True) -> None:  # noqa: ARG002 LeRobot's own signature
+        """Begin the trial."""
+        self.environment = self.config.seen.environment(self.config.task)
+        self.environment.begin(self.config.seed)
+        self._quaternion = POINTING_DOWN
+        connected[:] = [self]
+
+    def calibrate(self) -> None:
+        """Nothing to do."""
+
+    def configure(self) -> None:
+        """Nothing to do."""
+
+    def get_observation(self) -> dict[str, Any]:
+        """Where the tool is, and what the cameras show."""
+        observation = self.trial.observation()
+        row = tool_row(observation.world_from_tool, float(observation.opening), self._quaternion)
+        self._quaternion = row[3:7].copy()
+        pictures = np.ascontiguousarray(observation.images.movedim(-3, -1).numpy())
+        numbers = dict(zip(AXES, row.tolist(), strict=True))
+        return numbers | dict(zip(self._views, pictures, strict=True))
+
+    def send_action(self, action: dict[str, Any]) -> dict[str, Any]:
+        """Drive for one control step; returns the action. Raises ActionImagesError for no tool pose."""
+        missing = [name for name in AXES if name not in action]
+        if missing:
+            raise ActionImagesError(
+                f"{self.name}: an action has the numbers {', '.join(AXES)}; {', '.join(missing)} are "
+                "missing. "
+                "Joints need a step before: LeRobot's ForwardKinematicsJointsToEE"
+            )
+        pose, opening = told(np.array([action[name] for name in AXES], np.float32))
+        self.trial.step(pose, opening)
+        return action
+
+    def disconnect(self) -> None:
+        """End the trial."""
+        if self.environment is not None:
+            self.environment.close()
+            self.environment = None
+
+    @property
+    def trial(self) -> RepeatableEnvironment:
+        """The trial under way; raises ActionImagesError where none has begun."""
+        if self.environment is None:
+            raise ActionImagesError(f"{self.name}: is not connected; call connect first")
+        return self.environment
+
+
+connected: list[ActionImagesWorld] = []
+"""The world that was connected last: what the expert looks at."""

@@ -1,0 +1,79 @@
+"""Which of LeRobot's columns hold what: pictures, cameras, the tool, and what the arm is told."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from action_images.episodes.lerobot_layout import ACTION, CAMERAS, IMAGES, STATE, TOOL_NAMES
+from action_images.errors import ActionImagesError
+
+POSE = "x y z (m), qx qy qz qw (a unit quaternion), opening (0 closed, 1 open)"
+KINEMATICS = (
+    "the policy's own steps do both where a URDF is given: --policy.urdf=FILE "
+    "--policy.tool_frame=NAME; in a data set, 'action-images import' makes poses of joints by a column of "
+    "them"
+)
+
+
+def camera_keys(view: str) -> tuple[str, str]:
+    """The columns of a view's intrinsics (9 numbers) and of its pose world_from_camera (16 numbers)."""
+    return f"{CAMERAS}{view}.intrinsics", f"{CAMERAS}{view}.world_from_camera"
+
+
+def views_of(keys: Iterable[str], wanted: Iterable[str] = ()) -> tuple[str, ...]:
+    """The views among feature keys, in their order, or those wanted; raises where one is not there."""
+    found = [key.removeprefix(IMAGES) for key in keys if key.startswith(IMAGES)]
+    missing = [view for view in wanted if view not in found]
+    if missing:
+        raise ActionImagesError(
+            f"there is no view {', '.join(missing)} (--policy.views); there are: {', '.join(found) or 'none'}"
+        )
+    chosen = tuple(wanted) or tuple(found)
+    if len(chosen) < 2:
+        raise ActionImagesError(
+            f"plans are read off at least two calibrated views, here is {', '.join(chosen) or 'none'}; "
+            f"record with more cameras, as {IMAGES}<view>"
+        )
+    return chosen
+
+
+def check_cameras(keys: Iterable[str], views: Iterable[str], where: str) -> None:
+    """Raise ActionImagesError, with how to calibrate, where a view's camera columns are not there."""
+    known = set(keys)
+    bare = [view for view in views if not known.issuperset(camera_keys(view))]
+    if bare:
+        raise ActionImagesError(
+            f"{where}: the cameras of {', '.join(bare)} are not known {calibrated(where)}"
+        )
+
+
+def calibrated(where: str) -> str:
+    """How a set without camera columns gets them, as the end of a sentence."""
+    return (
+        "(columns observation.cameras.<view>.intrinsics and .world_from_camera). Calibrate them from the "
+        f"robot's own motion: action-images calibrate from_motion {where} --out calibration; or from a "
+        "printed "
+        "board: action-images calibrate board. Then put the cameras into the set "
+        f"(action-images import {where} --out NEW_SET), or give "
+        "--policy.cameras_file=calibration/cameras.json"
+    )
+
+
+def check_action(features: Mapping[str, Mapping[str, Any]], where: str) -> None:
+    """Raise ActionImagesError where the actions or the state of a data set are no tool poses."""
+    for key in (ACTION, STATE):
+        names = _names(features.get(key, {}))
+        if names is None or [name.removesuffix(".pos") for name in names] != TOOL_NAMES:
+            said = "has no names" if names is None else f"is {', '.join(names)}"
+            step = "InverseKinematicsEEToJoints" if key == ACTION else "ForwardKinematicsJointsToEE"
+            raise ActionImagesError(
+                f"{where}: '{key}' {said}, but this policy plans tool poses: {POSE}. What is missing is "
+                "the step "
+                f"between the two (LeRobot's {step}); {KINEMATICS}"
+            )
+
+
+def _names(feature: Mapping[str, Any]) -> list[str] | None:
+    names = feature.get("names")
+    if isinstance(names, Mapping):
+        names = next(iter(names.values()), None)
+    return [str(name) for name in names] if isinstance(names, list | tuple) else None
