@@ -75,7 +75,7 @@ def _dataset(place: Path) -> Known | None:
     if not calibrated:
         command = f"import {place} --out {place.resolve().name}-imported"
         return Known("a LeRobotDataset without calibrated cameras", facts, (command,))
-    has_path = features.get(layout.STATE, {}).get("names") == layout.TOOL_NAMES
+    has_path = layout.is_tool_pose(features.get(layout.STATE, {}))
     facts += (f"calibrated: {', '.join(calibrated)}", f"tool poses: {'yes' if has_path else 'none'}")
     commands = [f"check {place}", f"view {place}"]
     if has_path:

@@ -117,7 +117,7 @@ class Dataset:
         keys = [layout.STATE]
         for view in views:
             keys += [f"{layout.CAMERAS}{view}.intrinsics", f"{layout.CAMERAS}{view}.world_from_camera"]
-        is_pose = features.get(layout.STATE, {}).get("names") == layout.TOOL_NAMES
+        is_pose = layout.is_tool_pose(features.get(layout.STATE, {}))
         if not is_pose or any(key not in features for key in keys):
             return False
         counts = [f"stats/{key}/count" for key in keys]
@@ -381,7 +381,7 @@ def _trajectory(
     rows: pa.Table, row: dict[str, Any], info: dict[str, Any], key: str = layout.STATE
 ) -> Trajectory | None:
     # Another's state may be joint angles: only columns that say they are a tool pose are taken for one.
-    if info["features"].get(key, {}).get("names") != layout.TOOL_NAMES:
+    if not layout.is_tool_pose(info["features"].get(key, {})):
         return None
     vector = _numbers(rows, key, 8, row)
     try:

@@ -70,6 +70,14 @@ def _numbers(names: list[str]) -> dict[str, Any]:
     return {"dtype": "float32", "shape": [len(names)], "names": names}
 
 
+def is_tool_pose(feature: dict[str, Any]) -> bool:
+    """Whether a feature's names say that it is a tool's pose, with or without the `.pos` of LeRobot's robots."""
+    names = feature.get("names")
+    if not isinstance(names, list):
+        return False
+    return [name.removesuffix(".pos") if isinstance(name, str) else name for name in names] == TOOL_NAMES
+
+
 def whole(number: float) -> float:
     """The same number, as an int where it is one: LeRobot's own files say 20, not 20.0."""
     return int(number) if float(number).is_integer() else number
