@@ -71,7 +71,7 @@ def _numbers(names: list[str]) -> dict[str, Any]:
 
 
 def is_tool_pose(feature: dict[str, Any]) -> bool:
-    """Whether a feature's names say that it is a tool's pose, with or without the `.pos` of LeRobot's robots."""
+    """Whether a feature's names say that it is a tool's pose, with or without LeRobot's `.pos`."""
     names = feature.get("names")
     if not isinstance(names, list):
         return False
