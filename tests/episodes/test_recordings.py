@@ -1,6 +1,7 @@
 """Anyone's own files: a folder of videos, cameras.json, poses and words for each episode."""
 
 import json
+import shutil
 
 import foreign
 import numpy as np
@@ -290,4 +291,14 @@ def test_words_in_another_code_are_refused(tmp_path):
     write_episode(tmp_path / "e1")
     (tmp_path / "e1/instruction.txt").write_bytes("kühlen".encode("latin-1"))
     with pytest.raises(EpisodeError, match="is no text in UTF-8; save it so"):
+        open_foreign(tmp_path)[1].read("e1")
+
+
+def test_two_videos_of_one_name_are_refused_and_a_second_table_is_named(tmp_path):
+    write_episode(tmp_path / "e1")
+    (tmp_path / "e1/poses.json").write_text("[]")
+    reader = open_foreign(tmp_path)[1]
+    assert reader.remarks[-1] == "found in the episodes' folders and not read: poses.json (1)"
+    shutil.copy(tmp_path / "e1/front.mp4", tmp_path / "e1/front.mov")
+    with pytest.raises(EpisodeError, match="has 2 videos called 'front'; keep one of them"):
         open_foreign(tmp_path)[1].read("e1")

@@ -162,3 +162,22 @@ def test_what_is_no_picture_in_colour_is_named_and_so_are_failures_and_missing_f
     assert "steps/observation/mask': it has one channel" in said
     assert "steps/observation/raw': it holds no png or jpg" in said
     assert "folder of failures" in said
+
+
+def test_a_record_of_several_episodes_is_refused(tmp_path):
+    features = droid_features()
+    features["steps/is_first"][4] = 1
+    write_records(tmp_path / "droid-a.tfrecord", [serialised(features)])
+    reader = open_foreign(tmp_path)[1]
+    with pytest.raises(EpisodeError, match="is set at step 4 as well, so it is several episodes"):
+        reader.read(reader.ids[0])
+
+
+def test_pictures_of_one_name_in_two_places_are_two_views(tmp_path):
+    features = droid_features()
+    for name in ("primary", "wrist"):
+        features[f"steps/observation/{name}/rgb"] = features["steps/observation/exterior_image_1_left"]
+    write_records(tmp_path / "droid-a.tfrecord", [serialised(features)])
+    reader = open_foreign(tmp_path)[1]
+    names = [view.name for view in reader.read(reader.ids[0]).check().views]
+    assert names == ["exterior_image_1_left", "primary_rgb", "wrist_image_left", "wrist_rgb"]

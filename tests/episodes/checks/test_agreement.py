@@ -87,6 +87,12 @@ FAULTS = {
     "quarter": (with_pictures(lambda v: v.rot90(1, (-2, -1))), "left: fits .*90 degrees to the right"),
     "late": (with_pictures(late(3)), "left: fits .* the pictures of 'left' 3 frames earlier"),
     "reversed": (with_pictures(lambda v: v.flip(0)), "left: fits .* in the reverse order"),
+    "bars": (
+        with_pictures(
+            lambda v: torch.nn.functional.pad(v[:, :, ::2], (0, 0, v.shape[2] // 4, v.shape[2] // 4))
+        ),
+        "left: has black bars above and below .25 % of the picture each.; are its intrinsics for",
+    ),
     "black": (with_pictures(torch.zeros_like), "left: 30 of 30 pictures are black"),
     "all late": (
         with_pictures(late(2), names=("left", "right")),

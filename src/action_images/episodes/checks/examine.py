@@ -13,7 +13,13 @@ from action_images.episodes.checks.evidence import gather
 from action_images.episodes.checks.finding import Examined, Say
 from action_images.episodes.checks.paths import STATIC_PATH, check_path, path_length, still_opening
 from action_images.episodes.checks.tables import check_actions, span_of
-from action_images.episodes.checks.videos import check_contents, check_copies, check_repeats, check_video
+from action_images.episodes.checks.videos import (
+    check_bars,
+    check_contents,
+    check_copies,
+    check_repeats,
+    check_video,
+)
 from action_images.episodes.dataset import Dataset
 from action_images.episodes.episode import View
 from action_images.geometry import Trajectory
@@ -71,6 +77,7 @@ def examine_parts(
     """Note what views and tool say of one another; `pictures` are the small copies of `looks.decode_all`."""
     for view in views:
         check_contents(view, pictures[view.name], result.say)
+        check_bars(view, pictures[view.name], result.say)
     check_copies(pictures, result.say)
     kept = looks.kept_frames(len(views[0].frames))
     chosen = torch.linspace(0, len(kept) - 1, min(NUM_LOOKS, len(kept))).long()

@@ -13,6 +13,12 @@ from action_images.episodes.episode import View
 from action_images.episodes.video_places import MOST_RATE_ERROR
 from action_images.geometry import Trajectory
 
+BLACK = 24
+"""Bars have no brighter level (of 255), whatever compression makes of black."""
+LEAST_BAR = 0.03
+"""The part of a picture that a bar covers on each of two sides."""
+FILLED = 0.7
+"""What a bar borders on is brighter in such a part of its length."""
 LEAST_CONTRAST = 3.0
 """Pictures whose levels (of 255) spread less than this (standard deviation) show nothing."""
 SAME_LEVELS = 0.5
@@ -47,6 +53,26 @@ def check_contents(view: View, pictures: Tensor, say: Say) -> None:
         level = "black" if float(pictures.float().mean()) < 16 else "of a single colour"
         share = f"{empty} of {len(pictures)} pictures are {level}"
         say("warning", "empty pictures", f"{view.name}: {share}; was the camera on? Leave this view out")
+
+
+def check_bars(view: View, pictures: Tensor, say: Say) -> None:
+    """Black bars on two sides: the picture was fitted, and the camera may be that of the whole.
+
+    `pictures` are the small copies of `looks.decode_all`.
+    """
+    if view.camera is None or not len(pictures):
+        return
+    lit = pictures.amax((0, 1)) > BLACK
+    for rows, sides in ((lit, "above and below"), (lit.T, "left and right")):
+        shown = rows.any(1).nonzero().flatten()
+        if not len(shown):
+            return  # black altogether, which is said elsewhere
+        first, last = int(shown[0]), len(rows) - 1 - int(shown[-1])
+        edges = rows[[first + 1, len(rows) - 2 - last]].float().mean(1)
+        if min(first, last) >= LEAST_BAR * len(rows) and abs(first - last) <= 1 and edges.min() > FILLED:
+            share = f"{100 * first / len(rows):.0f} % of the picture each"
+            cure = "are its intrinsics for the picture with its bars?"
+            say("warning", "bars", f"{view.name}: has black bars {sides} ({share}); {cure}")
 
 
 def check_copies(pictures: Mapping[str, Tensor], say: Say) -> None:

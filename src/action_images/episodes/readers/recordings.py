@@ -73,7 +73,13 @@ class Recordings:
     def read(self, episode_id: str) -> Episode:
         """One episode."""
         folder = self._folders.folder(episode_id)
-        names = self._wanted.of(episode_id, [path.stem for path in _videos(folder)])
+        stems = [path.stem for path in _videos(folder)]
+        for stem in stems:
+            if stems.count(stem) > 1:
+                raise EpisodeError(
+                    f"{folder}: has {stems.count(stem)} videos called '{stem}'; keep one of them"
+                )
+        names = self._wanted.of(episode_id, stems)
         videos = {path.stem: VideoFrames(path) for path in _videos(folder) if path.stem in names}
         poses = _poses_file(folder)
         trajectory = None if poses is None else load_trajectory(poses, self._wanted.columns)
@@ -140,9 +146,10 @@ def _words(path: Path) -> tuple[str | None, list[str]]:
 
 def _left_out(folders: list[Path]) -> list[str]:
     """What lies in the episodes' folders and is not read, by name."""
-    known = {CAMERAS, WORDS, *POSES}
     counts: Counter[str] = Counter()
     for folder in folders:
+        poses = _poses_file(folder)
+        known = {CAMERAS, WORDS} if poses is None else {CAMERAS, WORDS, poses.name}
         others = [path for path in folder.iterdir() if path.suffix.lower() not in VIDEOS]
         counts.update(path.name for path in others if path.name not in known and path.name[0] != ".")
     named = [f"{name} ({count})" for name, count in counts.most_common(MOST_NAMED)]

@@ -7,10 +7,11 @@ open).
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from action_images.episodes.episode import Episode, EpisodeError, View
@@ -39,6 +40,7 @@ WORDS = (
     "steps/observation/natural_language_instruction",
     "steps/observation/language_instruction",
 )
+FIRST = "steps/is_first"
 POSE, GRIPPER = "steps/observation/cartesian_position", "steps/observation/gripper_position"
 SHARD = re.compile(r"^(?P<name>.+)\.tfrecord(?:-(?P<shard>\d+)-of-(?P<count>\d+))?$")
 
@@ -71,9 +73,10 @@ class Rlds:
             raise EpisodeError(record)
         fps = self._wanted.fps or _rate(record.path)
         features = read_example(record)
+        _check_one_episode(episode_id, features)
         pictures = {name: values for name, values in features.items() if _are_pictures(name, values)}
         why_not = {name: why for name in pictures if (why := _why_no_view(name, pictures[name])) is not None}
-        keys = {name.rpartition("/")[2]: name for name in pictures if name not in why_not}
+        keys = _by_view([name for name in pictures if name not in why_not])
         names = self._wanted.of(episode_id, sorted(keys))
         views = tuple(View(name, Pictures(tuple(pictures[keys[name]])), None) for name in names)
         why_not |= {
@@ -88,6 +91,22 @@ class Rlds:
         if path is None:
             notes.append("what its numbers mean is not written down, so it has no tool path")
         return Episode(episode_id, _words(episode_id, features), fps, views, path, notes=tuple(notes))
+
+
+def _check_one_episode(episode_id: str, features: dict[str, Values]) -> None:
+    """Raise EpisodeError where a record holds several episodes, one after the other."""
+    begins = np.flatnonzero(np.asarray(features.get(FIRST, ()), float).ravel()[1:])
+    if len(begins):
+        told = f"'{FIRST}' is set at step {begins[0] + 1} as well"
+        raise EpisodeError(f"{episode_id}: {told}, so it is several episodes; write them apart")
+
+
+def _by_view(names: Sequence[str]) -> dict[str, str]:
+    """Features by what their views are called: the last part of their name, all of it where two agree."""
+    short = [name.rpartition("/")[2] for name in names]
+    whole = [safe_part(name.removeprefix(OBSERVATION).replace("/", "_")) for name in names]
+    called = [one if short.count(one) == 1 else other for one, other in zip(short, whole, strict=True)]
+    return dict(zip(called, names, strict=True))
 
 
 def _numbered(root: Path, path: Path) -> dict[str, Record | str]:
