@@ -45,6 +45,7 @@ TURNS = 5
 SAMPLES_A_TURN = 288
 """Of each way."""
 BEFORE = {
+    "output_split": None,
     "patch_size": [1, 2, 2],
     "pixels_per_token": 16,
     "stem_channels": 48,

@@ -28,7 +28,7 @@ NEEDS = {
     "tasks, watch, record, replay": ("sim", "data", "view"),
     "describe, convert-weights, fetch-weights": ("model",),
     "train, train-autoencoder": ("train", *MODELS),
-    "generate, imagine, simulate, label, encode": MODELS,
+    "generate, imagine, simulate, label, encode, judge-confidence": MODELS,
     "judge-clips": ("judge", *MODELS),
     "demo, evaluate, judge-plans, judge-simulator": ("sim", *MODELS),
     "serve": ("serve", *MODELS),

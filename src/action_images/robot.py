@@ -1,6 +1,6 @@
 """What a robot sees and is asked: the types and protocols that policies, environments and the wire share."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Protocol, runtime_checkable
 
@@ -94,6 +94,16 @@ class FindsTool(Protocol):
 
         As a share of the pictures' width; NaN where it is not found, or lies behind the camera.
         """
+        ...
+
+
+@runtime_checkable
+class Doubting(Protocol):
+    """A policy that can say what is doubtful about its plans."""
+
+    def doubts(self, observation: Observation, plans: Sequence[Plan]) -> tuple[str, ...]:
+        """Sentences about what an observation shows, and about plans that were made: for whoever runs the
+        robot."""
         ...
 
 

@@ -36,6 +36,7 @@ def backbone_config(config: dict[str, Any]) -> dict[str, Any]:
         "still_anchor": False,
         "motion_channels": None,
         "action_channels": None,
+        "output_split": None,
     }
     return {**config, **plain, "out_channels": width // (rows * columns)}
 

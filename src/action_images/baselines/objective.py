@@ -84,7 +84,7 @@ class Vectors:
             taken_over = {
                 name: weight
                 for name, weight in seeing.state_dict().items()
-                if not name.startswith("proj_out.")
+                if not name.startswith(("proj_out.", "split."))
             }
             own = transformer.state_dict()
             transformer.load_state_dict({name: taken_over.get(name, weight) for name, weight in own.items()})

@@ -74,6 +74,7 @@ def main(
     from action_images.policies import Planning, maker_of
     from action_images.reports.filmed_trial import write_filmed_trial
     from action_images.reports.report import write_report
+    from action_images.robot import Doubting
     from action_images.terminal.console import PlainConsole
 
     usual = SHOWN if env == DEFAULT_WORLD else ()
@@ -81,6 +82,7 @@ def main(
     console = PlainConsole()
     planning = Planning(mode="joint", imagine=True, device=device, dtype=dtype)
     planner: Policy = maker_of(policy, planning_placed(policy, planning))()
+    doubting = planner
     if instruction is not None:
         planner = Told(planner, instruction)
     rollout_config = RolloutConfig(Execution(num_steps=execute), benchmark.guard)
@@ -119,6 +121,9 @@ def main(
             colour = "green" if trial.succeeded else "red"
             planned = f"{trial.num_plans} plans of {trial.plan_ms:.0f} ms, {took:.1f} s in all"
             console.print(f"{told}. {planned}", style=colour)
+        if isinstance(doubting, Doubting):
+            for sentence in doubting.doubts(rollout.first_seen, rollout.plans):
+                console.print(f"  {sentence}", soft_wrap=True)
     written = write_report([results], out / "report.html")
     console.print(f"films: {results / 'films'}; report: {written.path}")
 

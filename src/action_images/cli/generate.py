@@ -79,8 +79,10 @@ def main(
     from action_images.diffusion.sampler import StepCache
     from action_images.files.lock import alone_in
     from action_images.inference.clip_generator import ClipGenerator
+    from action_images.inference.confidence import confidence
     from action_images.inference.generation import generation_named
     from action_images.model.bundle import Clips
+    from action_images.terminal.doubts import say_strangeness, say_words
     from action_images.terminal.model_options import ModelOptions
 
     source = (
@@ -103,8 +105,11 @@ def main(
         stride = 1 if dataset is None or models.clips is None else _pace(source, clips.fps)
     scene = _scene(source, mode, (start, stride, clips.num_frames), clips.size, instruction)
     generator = ClipGenerator.of(models, clips=clips, generation=generation)
+    say_strangeness(models, scene.video[0, :, 0])
     with working("generating"):
         prediction = generator.generate(scene, mode, [seed])
+    if prediction.reading is not None and mode != "simulate":
+        say_words(models, mode, confidence(prediction, generator.sigma_px)[0].tolist())
     with alone_in(out):
         _write(
             out, [view.name for view in source.views], prediction, generator.pipeline.format, fps or clips.fps

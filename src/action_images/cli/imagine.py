@@ -69,6 +69,7 @@ def main(
     from action_images.inference.pacing import paced_from, recording
     from action_images.reports.pictures import contact_sheet, save_png
     from action_images.terminal.console import PlainConsole
+    from action_images.terminal.doubts import say_strangeness, say_words
 
     shown = loose.scene(dataset, episode, trajectory, instruction)
     models = models.placed()
@@ -89,6 +90,7 @@ def main(
     still = frames + frames[-1:] * (num_frames - len(frames))
     scene = recording(shown, chosen, still, generator.clips.size, None if second_view else 1)
     scene = replace(scene, instruction=instruction if instruction is not None else shown.instruction)
+    say_strangeness(generator.pipeline.models, scene.video[:, 0])
     with alone_in(out):
         if second_view:
             if len(chosen) < 2:
@@ -121,5 +123,6 @@ def main(
                 console.print(
                     f"future {rank}: agreement {agreement:.3f}, confidence {sure.mean():.2f}",
                 )
+                say_words(generator.pipeline.models, "joint", sure.tolist())
         save_png(out / "contact_sheet.png", contact_sheet(rows, labels=labels))
     console.print(f"written: {out}", soft_wrap=True)

@@ -68,6 +68,7 @@ def main(
     from action_images.inference.labelling import Labelling
     from action_images.model.shipped import SHIPPED, SHIPPED_KNOW
     from action_images.terminal.console import PlainConsole
+    from action_images.terminal.doubts import say_strange_episodes
 
     dataset = _imported(dataset, out)
     if models.model == SHIPPED:
@@ -83,11 +84,12 @@ def main(
         how.least_known,
         models.sampling,
     )
+    say_strange_episodes(models.folder, dataset, labelling.views)
     job = Job(models.resolved().generator, dataset, labelling)
     if len(labelling.views) == 1:
         _label_spots(job, out, limit, workers.on_device(models.device))
     else:
-        _label_poses(job, out, limit, workers.on_device(models.device))
+        _label_poses(job, out, limit, workers.on_device(models.device), models.folder)
 
 
 def _imported(source: Path, out: Path) -> Path:
@@ -122,11 +124,13 @@ def _label_spots(job: "Job", out: Path, limit: int | None, executor: "Executor")
     _tell_reasons(console, reasons, out / "labels/refused.json")
 
 
-def _label_poses(job: "Job", out: Path, limit: int | None, executor: "Executor") -> None:
+def _label_poses(job: "Job", out: Path, limit: int | None, executor: "Executor", models: Path) -> None:
     from action_images.episodes.dataset import Dataset
+    from action_images.inference.label_folder import labels_file
     from action_images.inference.labelled_copy import label_dataset
     from action_images.reports.labels_page import write_labels_page
     from action_images.terminal.console import PlainConsole
+    from action_images.terminal.doubts import say_label_words
 
     with counting("labelling") as tell:
         labels = label_dataset(job, out, limit, tell, executor)
@@ -139,6 +143,8 @@ def _label_poses(job: "Job", out: Path, limit: int | None, executor: "Executor")
         f"{mean:.2f}",
     )
     labelling = job.labelling
+    labelled = [labels_file(out, row.number) for row in labels if row.reason is None]
+    say_label_words(models, "label" if labelling.first_pose else "label_from_nothing", labelled)
     bare = [row for row in labels if row.reason is None and not labelling.keeps(row)]
     if bare:
         console.print(

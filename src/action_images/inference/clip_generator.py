@@ -21,7 +21,7 @@ from action_images.diffusion.sampler import sample
 from action_images.errors import ActionImagesError
 from action_images.geometry import Camera
 from action_images.inference.augment import AS_IT_IS, Augmentation, augmented, mean_reading
-from action_images.inference.confidence import confidence
+from action_images.inference.confidence import confidence, consensus
 from action_images.inference.generation import Generation, generation_named
 from action_images.inference.shared_passes import SharedSampler
 from action_images.inference.stages import Stages
@@ -130,8 +130,8 @@ class ClipGenerator:
             video = self._video(canvas, condition, num_scenes=len(seeds), wanted=wanted)
             actions = self._actions(canvas, condition, augmentations, wanted)
         with stages.of("read", self.device):
-            reading = self._read(actions, _cameras_of_each(scene, num_samples), mode)
-            return Prediction(video, None if actions is None else actions[0], reading)
+            reading, sure = self._read(actions, _cameras_of_each(scene, num_samples), mode) or (None, None)
+            return Prediction(video, None if actions is None else actions[0], reading, sure)
 
     def augmentations(self, mode: str, num_views: int) -> tuple[Augmentation, ...]:
         """The ways in which a scene is shown.
@@ -187,9 +187,9 @@ class ClipGenerator:
         actions: Float[Tensor, "augmentation b view frame 3 h w"] | None,
         cameras: Camera | None,
         mode: str,
-    ) -> Reading | None:
-        """The paths of all augmentations as one, averaged and smoothed; None where there is nothing to
-        read."""
+    ) -> tuple[Reading, Float[Tensor, "b frame"] | None] | None:
+        """The paths of all augmentations as one, averaged and smoothed, with their consensus where there are
+        several; None where there is nothing to read."""
         if actions is None or cameras is None:
             return None
         num_augmentations, num_scenes = actions.shape[:2]
@@ -199,7 +199,10 @@ class ClipGenerator:
             return None
         weight = confidence(each, self.sigma_px).view(num_augmentations, num_scenes, -1)
         places = torch.arange(num_augmentations * num_scenes).view(num_augmentations, num_scenes)
-        return self._smoothed(mean_reading(each.reading[places], weight), mode)
+        mean = mean_reading(each.reading[places], weight)
+        several = num_augmentations > 1
+        sure = consensus(each.reading[places].trajectory, mean.trajectory, weight) if several else None
+        return self._smoothed(mean, mode), sure
 
     def _smoothed(self, reading: Reading, mode: str) -> Reading:
         """Steady rotations, unless all actions were given."""

@@ -17,11 +17,39 @@ def confidence(prediction: Prediction, sigma_px: float) -> Float[Tensor, "*frame
     """How sure a frame's pose is, in [0, 1]: precision times agreement; 0 where it could not be known.
 
     Precision is 1 / (1 + position_std / 5 mm + rotation_std / 0.1 rad), by the reading's predicted standard
-    deviations; `agreement` is that of the views. Raises ValueError where there is no reading.
+    deviations; `agreement` is that of the views. Where several answers were averaged it is their `consensus`.
+    Raises ValueError where there is no reading.
     """
     reading = _reading_of(prediction)
+    if prediction.sure is not None:
+        return torch.where(known(reading), prediction.sure, 0.0)
     precision = 1 / (1 + reading.position_std / HALF_CONFIDENT_M + reading.rotation_std / HALF_CONFIDENT_RAD)
     return (precision * agreement(reading, sigma_px)).nan_to_num(0.0)
+
+
+def consensus(
+    paths: Trajectory, mean: Trajectory, sure: Float[Tensor, "answer *frames"]
+) -> Float[Tensor, "*frames"]:
+    """How sure the mean of several answers' paths (answer *frames) is, in [0, 1], 0 where none is known.
+
+    The geometric mean of how sure the answers are on average, and of how near they are to each other:
+    1 / (1 + m / 5 mm + a / 0.1 rad), with the root mean square distance m and angle a from their mean.
+    Answers that contradict each other are wrong more often than their spots look.
+    """
+    share = sure / sure.sum(0).clamp_min(1e-12)
+    pose = mean.world_from_tool
+    each = paths.world_from_tool
+    repeated = Pose(pose.rotation.expand_as(each.rotation), pose.translation.expand_as(each.translation))
+    metres, radians = each.distance(repeated)
+    apart = _root_mean_square(metres, share) / HALF_CONFIDENT_M
+    turned = _root_mean_square(radians, share) / HALF_CONFIDENT_RAD
+    return (sure.mean(0) / (1 + apart + turned)).sqrt()
+
+
+def _root_mean_square(
+    values: Float[Tensor, "answer *frames"], share: Float[Tensor, "answer *frames"]
+) -> Float[Tensor, "*frames"]:
+    return torch.where(share > 0, share * values.square(), 0.0).sum(0).sqrt()
 
 
 def agreement(reading: Reading, sigma_px: float) -> Float[Tensor, "*frames"]:

@@ -16,8 +16,10 @@ from action_images.model.autoencoders.autoencoder import SavedAutoencoder
 from action_images.model.backbones import BACKBONES
 from action_images.model.deferred import DeferredAutoencoder, DeferredText
 from action_images.model.denoiser import CanvasDenoiser
+from action_images.model.familiarity import Familiarity
 from action_images.model.index import CHECKSUMS, check_tensors, read_index, write_index
 from action_images.model.loading import load_module
+from action_images.model.reliability import Reliability
 from action_images.model.shipped import INDEX
 from action_images.model.text import TEXT_ENCODERS, LanguageModel, SavedTextEncoder
 
@@ -57,13 +59,17 @@ class Clips:
 class Models:
     """A denoiser with the autoencoder and the text encoder that it was trained with.
 
-    `clips` is None where it is not known what the weights were trained on.
+    `clips` is None where it is not known what the weights were trained on, `familiarity` where it is not
+    known what the pictures of training looked like, `reliability` where nobody measured what confidence is
+    worth.
     """
 
     denoiser: CanvasDenoiser
     autoencoder: SavedAutoencoder
     text: SavedTextEncoder
     clips: Clips | None = None
+    familiarity: Familiarity | None = None
+    reliability: Reliability | None = None
 
     def __post_init__(self) -> None:
         config = self.denoiser.transformer.config
@@ -116,6 +122,9 @@ class Models:
         }
         if self.clips is not None:
             index["clips"] = asdict(self.clips)
+        for known in (self.familiarity, self.reliability):
+            if known is not None:
+                known.save(folder)
         _tidy(folder)
         write_index(folder, index)
 
@@ -170,7 +179,8 @@ class Models:
         else:
             autoencoder_read, text_read = autoencoder.load(folder / "vae", autoencoder_dtype), None
         text_read = text_read or text.load(folder, *told)
-        models = cls(denoiser_read, autoencoder_read, text_read, _clips(index, folder))
+        known = (_clips(index, folder), Familiarity.load(folder), Reliability.load(folder))
+        models = cls(denoiser_read, autoencoder_read, text_read, *known)
         # Last: what does not fit at all says more than that its bytes differ.
         check_tensors(folder, index)
         return models

@@ -69,6 +69,9 @@ class Prediction(Struct):
     action_images: Float[Tensor, "*batch view action_frame 3 h w"] | None
     """In [0, 1]."""
     reading: Reading | None
+    sure: Float[Tensor, "*batch action_frame"] | None = None
+    """How sure each frame's pose is, in [0, 1], where several answers were averaged; see
+    `inference.confidence`."""
 
     @property
     def trajectory(self) -> Trajectory | None:

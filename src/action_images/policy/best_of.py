@@ -1,5 +1,6 @@
 """Several plans from one observation, of which the surest is taken."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -8,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from action_images.errors import ActionImagesError
-from action_images.robot import FindsTool, Observation, Plan, WordsRead
+from action_images.robot import Doubting, FindsTool, Observation, Plan, WordsRead
 
 
 @runtime_checkable
@@ -58,6 +59,10 @@ class BestOf:
         if isinstance(self.policy, FindsTool):
             return self.policy.tool_misses(observation)
         return torch.full((len(observation.images),) * 2, torch.nan)
+
+    def doubts(self, observation: Observation, plans: Sequence[Plan]) -> tuple[str, ...]:
+        """What the policy says about its plans, if it says anything."""
+        return self.policy.doubts(observation, plans) if isinstance(self.policy, Doubting) else ()
 
     def _score(self, plan: Plan) -> float:
         if plan.confidence is None:

@@ -1,5 +1,6 @@
 """A video model as a policy: draw where the tool is, imagine what follows, read it back, plan."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from action_images.control import Gripper, bridged, to_control_steps
 from action_images.control.resample import Interpolation
 from action_images.device import DtypeName
 from action_images.errors import ActionImagesError
+from action_images.geometry.fitting import fit_frames
 from action_images.inference.clip_generator import ClipGenerator
 from action_images.inference.confidence import confidence
 from action_images.inference.label import find_tool
@@ -114,6 +116,21 @@ class GenerativePolicy:
         pixels, depth = cameras.project(tool.expand(len(found), 3))
         pixels = torch.where(depth[:, None] > 0, pixels, torch.nan)
         return (found[:, None] - pixels).norm(dim=-1) / cameras.size[1]
+
+    def doubts(self, observation: Observation, plans: Sequence[Plan]) -> tuple[str, ...]:
+        """Whether the images are unlike those of training, and how many poses of these plans are good,
+        doubtful or unreadable: each where the models' folder knows it, and where it is worth a word."""
+        models, told = self.generator.pipeline.models, []
+        if models.familiarity is not None:
+            told.append(models.familiarity.doubts(fit_frames(observation.images, self.image_size)))
+        bounds = None if models.reliability is None else models.reliability.modes.get(self.mode)
+        if bounds is not None and models.reliability is not None:
+            sure: list[float] = []
+            for plan in plans:
+                sure += [] if plan.confidence is None else plan.confidence.tolist()
+            if any(one < bounds.good for one in sure):
+                told.append(models.reliability.told(self.mode, sure))
+        return tuple(sentence for sentence in told if sentence is not None)
 
     def plan(self, observation: Observation) -> Plan:
         """The tool targets from one control step after the observation on; see `Plan` and `confidence`.

@@ -12,7 +12,7 @@ from typing import Any
 
 from action_images.errors import ActionImagesError
 from action_images.geometry import Camera
-from action_images.robot import ClipPolicy, FindsTool, Observation, Plan, Policy, ReadsWords
+from action_images.robot import ClipPolicy, Doubting, FindsTool, Observation, Plan, Policy, ReadsWords
 from action_images.serving.exchanged import ViewsInOrder
 from action_images.serving.messages import Request
 from action_images.serving.plausible import check_observation, check_tool_is_seen, doubts
@@ -94,6 +94,8 @@ def _answer(
         start = time.perf_counter()
         plan = policy.plan(observation)
         infer_ms = 1e3 * (time.perf_counter() - start)
+        if isinstance(policy, Doubting):
+            told += policy.doubts(observation, [plan])
         reply = replace(reply_from_plan(plan, request, observation), warnings=told)
         return {"reply": reply.to_message(), "infer_ms": infer_ms}, (observation, plan)
     except Exception as error:

@@ -11,6 +11,7 @@ GROUPS = {
         "report",
         "judge-plans",
         "judge-clips",
+        "judge-confidence",
         "judge-simulator",
         "replay",
         "inspect-codec",

@@ -19,6 +19,7 @@ from action_images.model.autoencoders.wan import WanAutoencoder
 from action_images.model.build import build, build_autoencoder
 from action_images.model.bundle import Clips, Models
 from action_images.model.denoiser import CanvasDenoiser
+from action_images.model.familiarity import LEAST_PICTURES, Familiarity
 from action_images.model.presets import preset_named
 from action_images.model.text import HashedWords, words_of
 from action_images.pipeline import Pipeline
@@ -30,6 +31,8 @@ from action_images.samples.split import Split
 from action_images.samples.window import Cutting
 from action_images.training.recipe import Recipe, SourceRecipe
 
+FAMILIAR_WINDOWS = 500
+"""How many windows' pictures say what the data look like."""
 FITTING_WINDOWS = 256
 """How many windows of each source a new autoencoder is fitted to."""
 ACTION_IMAGE_WEIGHT = 10.0
@@ -195,6 +198,17 @@ def whole_samples(mixture: Mixture, clips: Clips, num: int) -> Iterator[Sample]:
     for index in range(min(num, sum(len(source) for source in mixture.sources))):
         draw = replace(mixture[index], mode=None)
         yield collate([mixture.sample(draw, clips.size)]).normalised()
+
+
+def familiarity_of(mixture: Mixture, clips: Clips) -> Familiarity | None:
+    """What the first pictures of windows look like, as they are learnt from; None where there are too few."""
+    views: list[Tensor] = []
+    for index in range(min(FAMILIAR_WINDOWS, sum(len(source) for source in mixture.sources))):
+        draw = replace(mixture[index], mode=min(FIRST_FRAME_MODES))
+        views += mixture.sample(draw, clips.size).video[:, 0]
+    if len(views) < LEAST_PICTURES:
+        return None
+    return Familiarity.of(torch.stack(views))
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch import Tensor
 from action_images.errors import ActionImagesError
 from action_images.inference.clip_generator import ClipGenerator
 from action_images.model.bundle import Clips, Models
+from action_images.model.familiarity import Familiarity
 from action_images.model.shipped import INDEX
 from action_images.pipeline import Pipeline
 from action_images.samples.loader import Batch, load
@@ -52,7 +53,7 @@ from action_images.training.run_folder import (
 )
 from action_images.training.same_start import check_same_start
 from action_images.training.schedule import Fall, fall_from_now, planned_fall
-from action_images.training.setup import clips_of, open_mixture, read_models, share_of
+from action_images.training.setup import clips_of, familiarity_of, open_mixture, read_models, share_of
 from action_images.training.validation import Judged, Validation
 from action_images.training.written import written
 
@@ -366,7 +367,9 @@ class Run:
         adapters = whole_adapters(network, keep=is_main)
         with raised_together(self.accelerator):
             if transformer is not None:
-                models = replace(models, denoiser=models.denoiser.around(transformer))
+                around = models.denoiser.around(transformer)
+                # What was measured of the models that training began from says nothing of these.
+                models = replace(models, denoiser=around, familiarity=self.familiarity, reliability=None)
                 figures = self.log.last_validation
                 card = model_card(self.recipe, self.mixture, self.progress, models.denoiser, figures)
                 with written(folder, "the models") as unfinished:
@@ -374,6 +377,11 @@ class Run:
                         save_adapters(unfinished / ADAPTERS, adapters, self.recipe.lora)
                     models.save(unfinished)
                     (unfinished / "README.md").write_text(card)
+
+    @cached_property
+    def familiarity(self) -> Familiarity | None:
+        """What the pictures of training look like; None where there are too few to say."""
+        return familiarity_of(self.mixture, self.clips)
 
     def _check_finite(self, step: int, loss: float, norm: float, batches: tuple[Batch, ...]) -> None:
         # All processes see the same two numbers, so all of them stop.

@@ -134,6 +134,7 @@ class ActionImagesTransformer3DModel(Conditioned, WanTransformer3DModel):
         rope_max_seq_len: int = 1024,
         pos_embed_seq_len: int | None = None,
         camera: Literal["released", "rays"] | None = None,
+        output_split: int | None = None,
         # These are read by `add_conditioning`.
         prediction: Literal["velocity", "clean"] = "velocity",  # noqa: ARG002
         per_frame_noise_level: bool = False,  # noqa: ARG002
@@ -184,6 +185,14 @@ class ActionImagesTransformer3DModel(Conditioned, WanTransformer3DModel):
             for _ in range(num_layers)
         )
         self.frame_of_token = FrameOfToken()
+        self.split = None
+        if output_split is not None:
+            self.split = TokenSplit(self.width, output_split, self.patch)
+            rows, columns = self.split.patch
+            self.proj_out = nn.Linear(self.width, out_channels * rows * columns)
+            # Finer tokens are laid out by their places, which a share of the tokens does not have.
+            plan = {name: told for name, told in self._cp_plan.items() if name != "proj_out"}
+            self._cp_plan = {**plan, "split.layer": self._cp_plan["proj_out"]}
         self.add_conditioning()
 
     @property
@@ -223,7 +232,10 @@ class ActionImagesTransformer3DModel(Conditioned, WanTransformer3DModel):
         shift, scale = (self.scale_shift_table[:, None] + level[:, :, None]).unbind(-2)
         shift, scale = shift.to(tokens.device), scale.to(tokens.device)
         tokens = _modulated(self.norm_out(tokens.float()), scale, shift, frame_of_token).type_as(tokens)
-        return self._to_latents(self.proj_out(tokens), num_frames, height, width)
+        if self.split is None:
+            return _to_latents(self.proj_out(tokens), (num_frames, height, width), self.patch)
+        finer, places = self.split(tokens, (num_frames, height, width))
+        return _to_latents(self.proj_out(finer), places, self.split.patch)
 
     def _embed_level_and_text(self, timestep: Tensor, text: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The noise level embedded (b 1|l d), the blocks' modulation (b 1|l 6 d), and the text embedded (b
@@ -234,11 +246,36 @@ class ActionImagesTransformer3DModel(Conditioned, WanTransformer3DModel):
         )
         return level, modulation.unflatten(-1, (6, -1)), text
 
-    def _to_latents(self, tokens: Tensor, num_frames: int, height: int, width: int) -> Tensor:
-        """Tokens (b n c*p*q) laid out as latents (b c l h*p w*q)."""
-        rows, columns = self.patch
-        patches = tokens.unflatten(1, (num_frames, height, width)).unflatten(-1, (rows, columns, -1))
-        return patches.permute(0, 6, 1, 2, 4, 3, 5).flatten(5, 6).flatten(3, 4)
+
+class TokenSplit(nn.Module):
+    """Each token becomes `split` x `split` finer ones of the same width, which the last layer sees instead.
+
+    A linear last layer shows no more patterns than a token has numbers: too few for the spots of action
+    images in cells of 32 px (docs/experiments/learning.md).
+    """
+
+    def __init__(self, width: int, split: int, patch: tuple[int, int]) -> None:
+        super().__init__()
+        rows, columns = patch
+        if split < 1 or rows % split or columns % split:
+            raise ActionImagesError(
+                f"output_split {split} does not divide patches of {rows} x {columns} latents"
+            )
+        self.factor, self.patch = split, (rows // split, columns // split)
+        self.layer = nn.Linear(width, split**2 * width)
+
+    def forward(self, tokens: Tensor, places: tuple[int, int, int]) -> tuple[Tensor, tuple[int, int, int]]:
+        """Tokens (b n d) of so many latent frames, rows and columns to finer ones, and how many those are."""
+        frames, rows, columns = places
+        parts = nn.functional.gelu(self.layer(tokens)).unflatten(-1, (self.factor, self.factor, -1))
+        finer = parts.unflatten(1, places).permute(0, 1, 2, 4, 3, 5, 6)
+        return finer.flatten(1, 5), (frames, rows * self.factor, columns * self.factor)
+
+
+def _to_latents(tokens: Tensor, places: tuple[int, int, int], patch: tuple[int, int]) -> Tensor:
+    """Tokens (b n c*p*q) of so many latent frames, rows and columns laid out as latents (b c l h*p w*q)."""
+    patches = tokens.unflatten(1, places).unflatten(-1, (*patch, -1))
+    return patches.permute(0, 6, 1, 2, 4, 3, 5).flatten(5, 6).flatten(3, 4)
 
 
 def _side_by_side(

@@ -77,6 +77,12 @@ class Wan:
         learns = tape.register("scale_shift_table", 2 * self.width)
         ends = tape.make((*level.shape[:2], 2, self.width), FLOAT32, (level,), _small(tape), learns=learns)
         tokens = tape.to(self._modulated(self._norm(tape.to(tokens, FLOAT32)), ends), self.itemsize)
+        if split := config.get("output_split"):
+            finer = tape.unary(tape.linear(tokens, split**2 * self.width, "split.layer"))
+            shape = (given.batch, given.tokens * split**2, self.width)
+            tokens = tape.unary(finer, saves=False, shape=shape)
+            del finer
+            patch //= split**2
         patches = tape.linear(tokens, config["out_channels"] * patch, "proj_out")
         return tape.unary(patches, saves=False)
 

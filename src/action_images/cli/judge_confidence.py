@@ -1,0 +1,155 @@
+"""Measure what a model's confidence is worth: how often poses are wrong, by confidence and by word.
+
+action-images judge-confidence validation --out judged
+action-images judge-confidence validation --model run/model --mode policy --write --out judged
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from action_images.errors import ActionImagesError
+from action_images.terminal.model_options import ModelOptions
+from action_images.terminal.paths import GivenDataset, OutFolder
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from action_images.evaluation.reliability import Bin, JudgedPoses
+    from action_images.model.reliability import Bounds
+
+MODES = ("policy", "joint", "label", "label_from_nothing")
+
+
+def main(
+    dataset: Annotated[GivenDataset, tyro.conf.Positional],
+    out: OutFolder,
+    windows: int = 160,
+    mode: tuple[str, ...] = MODES,
+    views: tuple[str, ...] = (),
+    seed: int = 0,
+    write: bool = False,
+    models: Annotated[ModelOptions, tyro.conf.arg(name="")] = ModelOptions(),
+) -> None:
+    """Measure how often a model's poses are wrong (30 mm or 20 degrees off) by how sure it was.
+
+    Writes OUT/confidence.json and OUT/confidence.md: a row for each range of confidence, with the median
+    error and the share of wrong poses with its 95 % bootstrap interval over windows; and the bounds of the
+    words good, doubtful and unreadable. Bounds are chosen on every other window, and the shares stated are
+    those of the windows between.
+
+    With --write they are kept beside the models (reliability.json), and 'generate', 'imagine', 'label',
+    'serve' and 'demo' say their words with these shares. They hold for data like these alone.
+
+    Args:
+        dataset: a LeRobotDataset v3 with calibrated views and tool poses that the model was not trained on.
+        out: folder to write to.
+        windows: how many clips are judged, evenly over the data set.
+        mode: names of modes: policy and joint plan, label and label_from_nothing are shown the whole video,
+            and no instruction.
+        views: which views; the first two if not given.
+        seed: of the noise; the same seed gives the same figures.
+        write: keep the bounds beside the models.
+    """
+    from rich.progress import track
+
+    from action_images.episodes.dataset import Dataset
+    from action_images.evaluation.clip_answers import judged_windows
+    from action_images.evaluation.reliability import bounds_of, judge_poses
+    from action_images.files.lock import alone_in
+    from action_images.model.reliability import Reliability
+    from action_images.terminal.console import PlainConsole
+
+    if unknown := sorted({*mode} - {*MODES}):
+        raise ActionImagesError(f"--mode: {', '.join(unknown)} is none of {', '.join(MODES)}")
+    models = models.placed()
+    generator, source = models.generator(), Dataset(dataset)
+    chosen = views or tuple(source.view_names[:2])
+    if len(chosen) < 2:
+        raise ActionImagesError(f"{dataset}: poses are read from at least two views; name more with --views")
+    judged = judged_windows(source, generator, chosen, windows)
+    console, measured = PlainConsole(), {}
+    with alone_in(out):
+        for name in mode:
+            shown = track([one.window for one in judged], name, console=PlainConsole(stderr=True))
+            measured[name] = judge_poses(generator, shown, name, seed)
+        bounds = {name: bounds_of(poses) for name, poses in measured.items()}
+        about = {
+            "dataset": source.path.resolve().name,
+            "model": models.name,
+            "windows": len(judged),
+            "seed": seed,
+        }
+        _write(out, about, measured, bounds)
+        if write:
+            known = Reliability.load(models.folder)
+            kept = {} if known is None or known.data != about["dataset"] else known.modes
+            Reliability(about["dataset"], kept | bounds).save(models.folder)
+    for name, poses in measured.items():
+        console.print(_table(name, poses, bounds[name]))
+    console.print(f"written: {out / 'confidence.json'}, {out / 'confidence.md'}", soft_wrap=True)
+
+
+def _rows(poses: "JudgedPoses", bounds: "Bounds") -> "list[tuple[str, Bin]]":
+    """All rows of a mode: by word, as stated, then by confidence."""
+    from action_images.evaluation.reliability import bins, by_word
+
+    _, stated_on = poses.halves()
+    words = [(f"{word}", row) for word, row in by_word(stated_on, bounds).items()]
+    return words + [(f"{row.low:.2g} to {row.high:.2g}", row) for row in bins(poses)]
+
+
+def _cells(row: "Bin") -> tuple[str, ...]:
+    low, high = row.interval
+    wrong = f"{row.wrong:.1%} ({low:.1%} to {high:.1%})"
+    return str(row.num_poses), wrong, f"{row.median_mm:.1f}", f"{row.median_deg:.1f}"
+
+
+HEADS = ("poses", "wrong (95 %)", "median mm", "median deg")
+
+
+def _write(out: Path, about: dict, measured: "dict[str, JudgedPoses]", bounds: "dict[str, Bounds]") -> None:
+    from dataclasses import asdict
+
+    from action_images.evaluation.reliability import rank_correlation
+    from action_images.files.atomic import write_json, write_text
+
+    content, lines = {}, []
+    for name, poses in measured.items():
+        rows = _rows(poses, bounds[name])
+        content[name] = {
+            "bounds": asdict(bounds[name]),
+            "spearman": _finite(rank_correlation(poses)),
+            "rows": [{"which": which, **_plain(row)} for which, row in rows],
+        }
+        lines += [f"| {name} | {' | '.join(HEADS)} |", "|---" * (1 + len(HEADS)) + "|"]
+        lines += [f"| {which} | {' | '.join(_cells(row))} |" for which, row in rows]
+        lines.append("")
+    write_json(out / "confidence.json", {**about, "modes": content}, indent=1)
+    write_text(out / "confidence.md", "\n".join(lines))
+
+
+def _plain(row: "Bin") -> dict:
+    from dataclasses import asdict
+
+    values = asdict(row)
+    return {**values, "interval": [_finite(one) for one in row.interval]}
+
+
+def _finite(value: float) -> float | None:
+    import math
+
+    return value if math.isfinite(value) else None
+
+
+def _table(name: str, poses: "JudgedPoses", bounds: "Bounds") -> "Table":
+    from action_images.evaluation.reliability import rank_correlation
+    from action_images.terminal.tables import figure_table
+
+    title = f"{name}: good from {bounds.good:.2f}, doubtful from {bounds.doubtful:.2f}"
+    ranked = f"confidence and error: Spearman {rank_correlation(poses):.2f}"
+    table = figure_table(f"{title}; {ranked}", "confidence", HEADS)
+    for which, row in _rows(poses, bounds):
+        table.add_row(which, *_cells(row))
+    return table

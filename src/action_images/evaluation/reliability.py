@@ -1,0 +1,188 @@
+"""Whether confidence says how wrong poses are: errors by confidence, ranks, and bounds for words."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from action_images.errors import ActionImagesError
+from action_images.evaluation.clip_modes import LOST_DEG, LOST_MM
+from action_images.evaluation.statistics import bootstrap_interval, spearman
+from action_images.inference.clip_generator import ClipGenerator
+from action_images.inference.confidence import confidence
+from action_images.model.reliability import WORDS, WRONG_DEG, WRONG_MM, Bounds
+from action_images.samples.sample import Sample, collate
+
+EDGES = (0.0, 1e-9, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0)
+"""Confidences between which the table has rows; the first row is what could not be read at all."""
+WRONG_OF_GOOD, WRONG_OF_UNREADABLE = 0.1, 0.5
+"""The least sure of good poses are wrong no more often than the first, the surest of unreadable ones at
+least as often as the other."""
+LEAST_BOUND = 1e-6
+"""What could not be read has confidence 0, and no word but unreadable."""
+
+
+@dataclass(frozen=True)
+class JudgedPoses:
+    """Poses with how sure they were and how far off; `window` numbers what is independent."""
+
+    confidence: Float[Tensor, "pose"]
+    mm: Float[Tensor, "pose"]
+    deg: Float[Tensor, "pose"]
+    window: Int[Tensor, "pose"]
+
+    @property
+    def wrong(self) -> Float[Tensor, "pose"]:
+        """1 for poses that are wrong, else 0."""
+        return ((self.mm > WRONG_MM) | (self.deg > WRONG_DEG)).float()
+
+    @property
+    def num_windows(self) -> int:
+        """How many windows they are from."""
+        return len(self.window.unique())
+
+    def where(self, chosen: Tensor) -> "JudgedPoses":
+        """Some of them."""
+        return JudgedPoses(*(values[chosen] for values in (self.confidence, self.mm, self.deg, self.window)))
+
+    def halves(self) -> tuple["JudgedPoses", "JudgedPoses"]:
+        """Those of every other window, and those of the windows between."""
+        even = self.window % 2 == 0
+        return self.where(even), self.where(~even)
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Poses with a confidence from `low` to below `high`: how many, and how wrong.
+
+    `wrong` is a share (0 to 1), `interval` its 95 % bootstrap interval over windows.
+    """
+
+    low: float
+    high: float
+    num_poses: int
+    wrong: float
+    interval: tuple[float, float]
+    median_mm: float
+    median_deg: float
+
+
+def judge_poses(generator: ClipGenerator, windows: Iterable[Sample], mode: str, seed: int = 0) -> JudgedPoses:
+    """What a mode makes of recorded windows, as the commands use it; frame 0 may be given and is left out.
+
+    Labels are made without the instruction, and compared frame by frame. Plans are made with it; a plan may
+    be a model frame early or late, so its positions are compared with the recorded path within that time.
+    What could not be read is far off.
+    """
+    parts: list[tuple[Tensor, Tensor, Tensor]] = []
+    for window in windows:
+        assert window.trajectory is not None
+        is_label = mode.startswith("label")
+        scene = collate([replace(window, instruction=None if is_label else window.instruction)])
+        prediction = generator.generate(scene, mode, [seed], ["action"])
+        assert prediction.reading is not None
+        sure = confidence(prediction, generator.sigma_px)[0]
+        found, recorded = prediction.reading.trajectory[0].world_from_tool, window.trajectory.world_from_tool
+        metres, radians = found.distance(recorded)
+        if not is_label:
+            metres = off_path(found.translation, recorded.translation)
+        mm = torch.where(sure > 0, 1e3 * metres, LOST_MM).nan_to_num(LOST_MM)
+        deg = torch.where(sure > 0, radians.rad2deg(), LOST_DEG).nan_to_num(LOST_DEG)
+        parts.append((sure[1:], mm[1:], deg[1:]))
+    if not parts:
+        raise ActionImagesError("there is no window to judge")
+    numbers = torch.arange(len(parts)).repeat_interleave(len(parts[0][0]))
+    sure, mm, deg = (torch.cat(values) for values in zip(*parts, strict=True))
+    return JudgedPoses(sure, mm, deg, numbers)
+
+
+def off_path(found: Float[Tensor, "frame 3"], recorded: Float[Tensor, "frame 3"]) -> Float[Tensor, "frame"]:
+    """How far each place (m) is from where the recorded path goes, straight from frame to frame, between the
+    frame before and the one after."""
+    start, along = recorded[:-1], recorded.diff(dim=0)
+    from_start = found[:, None] - start
+    share = (from_start * along).sum(-1) / along.square().sum(-1).clamp_min(1e-12)
+    distance = (from_start - share.clamp(0, 1)[..., None] * along).norm(dim=-1)  # frame segment
+    frame, segment = torch.arange(len(found))[:, None], torch.arange(len(along))
+    is_near = (segment == frame - 1) | (segment == frame)
+    return torch.where(is_near, distance, torch.inf).amin(1)
+
+
+def bins(poses: JudgedPoses, edges: Sequence[float] = EDGES) -> list[Bin]:
+    """The table of errors by confidence; empty rows are left out."""
+    rows = []
+    for number, (low, high) in enumerate(pairwise(edges)):
+        is_last = number == len(edges) - 2
+        below = poses.confidence <= high if is_last else poses.confidence < high
+        chosen = poses.where((poses.confidence >= low) & below)
+        if len(chosen.mm):
+            rows.append(_bin(chosen, low, high))
+    return rows
+
+
+def by_word(poses: JudgedPoses, bounds: Bounds) -> dict[str, Bin]:
+    """Errors of what each word stands for; words that never occur are left out."""
+    edges = {
+        "good": (bounds.good, 1.0),
+        "doubtful": (bounds.doubtful, bounds.good),
+        "unreadable": (0.0, bounds.doubtful),
+    }
+    words = [bounds.word(one) for one in poses.confidence.tolist()]
+    made = {}
+    for word in WORDS:
+        chosen = poses.where(torch.tensor([one == word for one in words]))
+        if len(chosen.mm):
+            made[word] = _bin(chosen, *edges[word])
+    return made
+
+
+def rank_correlation(poses: JudgedPoses) -> float:
+    """Spearman's between confidence and error (mm): -1 where confidence ranks errors exactly."""
+    return spearman(poses.confidence, poses.mm)
+
+
+def bounds_of(poses: JudgedPoses) -> Bounds:
+    """Bounds where the chance of being wrong crosses WRONG_OF_GOOD and WRONG_OF_UNREADABLE.
+
+    Both are chosen on every other window, where an isotonic regression says how that chance falls with
+    confidence. The shares that are stated are those of the windows between.
+    """
+    from scipy.optimize import isotonic_regression
+
+    chosen_on, stated_on = poses.halves()
+    order = chosen_on.confidence.argsort()
+    sure = chosen_on.confidence[order]
+    fit = isotonic_regression(chosen_on.wrong[order].double().numpy(), increasing=False)
+    chance = torch.from_numpy(fit.x.copy())
+    read = sure[sure > 0]
+    least = float(read.min()) if len(read) else LEAST_BOUND
+    is_good, is_lost = chance <= WRONG_OF_GOOD, chance >= WRONG_OF_UNREADABLE
+    good = float(sure[is_good][0]) if is_good.any() else 1.0
+    above = sure[~is_lost]
+    doubtful = max(least, float(above[0])) if len(above) else good
+    bounds = Bounds(max(good, doubtful, LEAST_BOUND), max(doubtful, LEAST_BOUND))
+    shares = {word: row.wrong for word, row in by_word(stated_on, bounds).items()}
+    return replace(bounds, wrong=shares)
+
+
+def _bin(poses: JudgedPoses, low: float, high: float) -> Bin:
+    wrong, window = poses.wrong, poses.window
+    of_windows = [wrong[window == number] for number in window.unique()]
+
+    def rate(items: Tensor) -> float:
+        drawn = torch.cat([of_windows[number] for number in items.tolist()])
+        return float(drawn.mean())
+
+    return Bin(
+        low,
+        high,
+        len(wrong),
+        float(wrong.mean()),
+        bootstrap_interval(rate, len(of_windows)) if len(of_windows) > 1 else (math.nan, math.nan),
+        float(poses.mm.median()),
+        float(poses.deg.median()),
+    )

@@ -1,0 +1,98 @@
+"""What a confidence of saved models means in words, and how often such answers are wrong."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from action_images.errors import ActionImagesError
+from action_images.files.atomic import write_json
+from action_images.files.typed import check_fields
+from action_images.model.claims import read_object
+
+RELIABILITY = "reliability.json"
+"""The file of a folder of models; it is no part of what the models are called by."""
+WRONG_MM, WRONG_DEG = 30.0, 20.0
+"""A pose is wrong from here on: so far off a grasp misses."""
+Word = Literal["good", "doubtful", "unreadable"]
+WORDS: tuple[Word, ...] = get_args(Word)
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """The least confidence of each word, and how often its poses were wrong where that was measured."""
+
+    good: float
+    """Poses of at least this confidence are good."""
+    doubtful: float
+    """Others of at least this are doubtful, the rest is unreadable."""
+    wrong: dict[str, float] = field(default_factory=dict)
+    """Word -> the share (0 to 1) of its poses that were wrong; words that never occurred are left out."""
+
+    def __post_init__(self) -> None:
+        shares_are_right = set(self.wrong) <= {*WORDS} and all(0 <= one <= 1 for one in self.wrong.values())
+        if not (0 < self.doubtful <= self.good <= 1 and shares_are_right):
+            raise ActionImagesError(
+                f"bounds lie in (0, 1], doubtful below good, shares in [0, 1]; got {self}"
+            )
+
+    def word(self, confidence: float) -> Word:
+        """What a pose of this confidence is called."""
+        return (
+            "good" if confidence >= self.good else "doubtful" if confidence >= self.doubtful else "unreadable"
+        )
+
+    def counts(self, confidences: Iterable[float]) -> dict[Word, int]:
+        """How many poses each word has, all words named."""
+        words = [self.word(one) for one in confidences]
+        return {word: words.count(word) for word in WORDS}
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Bounds by mode, and the data that they were measured on: they hold for such data alone."""
+
+    data: str
+    modes: dict[str, Bounds]
+
+    def save(self, folder: Path) -> None:
+        """Write it beside the models."""
+        write_json(folder / RELIABILITY, asdict(self), indent=1)
+
+    @classmethod
+    def load(cls, folder: Path) -> "Reliability | None":
+        """What stands beside the models; None where nothing was measured.
+
+        Raises ActionImagesError for a file that says something else.
+        """
+        path = folder / RELIABILITY
+        if not path.is_file():
+            return None
+        values = read_object(path)
+        try:
+            check_fields(cls, values)
+            modes = {mode: Bounds(**_checked(bounds)) for mode, bounds in values["modes"].items()}
+            return cls(values["data"], modes)
+        except (ActionImagesError, KeyError, TypeError) as error:
+            raise ActionImagesError(
+                f"{path}: says no reliability ({error}); remove it, or run 'action-images judge-confidence "
+                "--write'"
+            ) from error
+
+    def told(self, mode: str, confidences: Iterable[float]) -> str | None:
+        """A sentence on poses of these confidences; None where their mode was not measured."""
+        bounds = self.modes.get(mode)
+        if bounds is None:
+            return None
+        counts = {word: number for word, number in bounds.counts(confidences).items() if number}
+        named = [f"{number} {word}{self._rate(bounds, word)}" for word, number in counts.items()]
+        return f"poses: {', '.join(named) or 'none'}; wrong is {WRONG_MM:g} mm or {WRONG_DEG:g} degrees off"
+
+    def _rate(self, bounds: Bounds, word: str) -> str:
+        share = bounds.wrong.get(word)
+        return "" if share is None else f" (of such {share:.0%} were wrong on {self.data})"
+
+
+def _checked(bounds: Any) -> dict[str, Any]:
+    check_fields(Bounds, bounds)
+    return bounds
