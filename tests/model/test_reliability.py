@@ -25,8 +25,8 @@ def test_words_follow_from_bounds_and_each_bound_belongs_to_the_better_word():
 def test_what_is_told_names_the_rates_and_where_they_were_measured():
     told = Reliability("validation", {"policy": BOUNDS}).told("policy", [0.7, 0.7, 0.3, 0.1])
     assert told == (
-        "poses: 2 good (of such 4% were wrong on validation), 1 doubtful (of such 30% were wrong on validation), "
-        "1 unreadable; wrong is 30 mm or 20 degrees off"
+        "poses: 2 good (of such 4% were wrong on validation), "
+        "1 doubtful (of such 30% were wrong on validation), 1 unreadable; wrong is 30 mm or 20 degrees off"
     )
 
 
