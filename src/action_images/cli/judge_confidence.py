@@ -29,6 +29,7 @@ def main(
     mode: tuple[str, ...] = MODES,
     views: tuple[str, ...] = (),
     seed: int = 0,
+    *,
     write: bool = False,
     models: Annotated[ModelOptions, tyro.conf.arg(name="")] = ModelOptions(),
 ) -> None:

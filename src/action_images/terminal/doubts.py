@@ -80,9 +80,6 @@ def say_strange_episodes(folder: "Path", dataset: "Path", views: "Sequence[str]"
 def _first_pictures(
     source: "Dataset", number: int, views: "Sequence[str]", size: tuple[int, int]
 ) -> "Tensor":
-    import torch
+    from action_images.inference.pacing import recording
 
-    from action_images.geometry.fitting import fit_frames
-
-    episode = source[number]
-    return torch.cat([fit_frames(episode.view(name).frames[[0]], size) for name in views])
+    return recording(source[number], tuple(views), [0], size).video[:, 0]
