@@ -13,9 +13,12 @@ INSTALL := $(BIN)/python -m pip install --quiet --constraint requirements.lock
 demo: $(DEMO)
 	$(BIN)/action-images demo --out demo
 
+# Rooms of tensors: their tests check shapes and types in every call, which takes twice the time.
+SHAPED := $(addprefix tests/,canvas codec diffusion geometry model pipeline samples)
 test: $(INSTALLED)
 	scripts/system-packages chromium || echo 'going on without: the tests that open a page in a browser will say so'
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal --shapes $(SHAPED)
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(addprefix --ignore=,$(SHAPED))
 
 # The docs as a site with search, which opens from the disk: out/site/index.html. A warning is an error.
 docs: $(INSTALLED)

@@ -1,4 +1,4 @@
-"""Shared by all tests: shapes checked at run time, few threads, fixed seeds."""
+"""Shared by all tests: shapes checked where that is asked for, few threads, fixed seeds."""
 
 from pathlib import Path
 
@@ -8,13 +8,22 @@ import torch
 from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
 
-install_import_hook("action_images", "shape_checks.checked")
-
 torch.set_num_threads(1)  # pytest-xdist already fills the cores
 settings.register_profile(
     "default", deadline=None, derandomize=True, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("default")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    told = "check the shapes and types of every call at run time, which takes twice the time"
+    parser.addoption("--shapes", action="store_true", help=told)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--shapes"):
+        install_import_hook("action_images", "shape_checks.checked")
+
 
 GOLDEN = Path(__file__).parent / "golden"
 

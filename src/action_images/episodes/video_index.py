@@ -300,9 +300,10 @@ def _odd_pictures(first: av.VideoFrame | None) -> Iterator[str]:
 
 def _is_stereo(picture: av.VideoFrame) -> bool:
     try:
-        return Type.STEREO3D in {note.type for note in picture.side_data}
+        notes: Any = picture.side_data  # iterated, PyAV 19 gives its kinds, older ones what is noted
     except ValueError:  # a note of a kind that PyAV does not know
         return False
+    return notes.get(Type.STEREO3D) is not None
 
 
 def opened(path: str) -> InputContainer:
