@@ -54,7 +54,7 @@ TOOL_FROM_CAMERA = _pose((0, -20, 90), (0.09, 0.0, -0.06))
 
 def world_with_board(board: Board, parent: str | None, parent_from_board: Pose) -> World:
     """The embedded world with the board fixed to a body's frame (or the world's): a thin, pictured box."""
-    scene = Scene(LOOKS["train"], np.random.default_rng(0))
+    scene = Scene(LOOKS["train"], np.random.default_rng(0), np.random.default_rng(0))
     per_square = 100
     face = picture(board, per_square / board.square).numpy()
     height, width = face.shape

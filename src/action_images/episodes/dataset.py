@@ -56,7 +56,7 @@ class Dataset:
         videos = [key for key in self._views.values() if self.info["features"][key]["dtype"] == "video"]
         self._table = EpisodeTable(self.path, videos, leave_out)
         self.ids: list[str] = self._table.table["episode_id"].to_pylist()
-        self._task_columns: dict[Path, dict[int, np.ndarray]] = {}
+        self._task_columns: dict[tuple[float, float], dict[int, np.ndarray]] = {}
         self._remember()
 
     @property
@@ -137,10 +137,10 @@ class Dataset:
         Raises EpisodeError where that cannot be read, or frames have a task without a text.
         """
         row = self._table.row(index)
-        path = self._data_file(row)
-        if path not in self._task_columns:
-            self._task_columns[path] = task_columns(path)
-        tasks = self._task_columns[path].get(row["episode_index"], np.empty(0, int))
+        place = row["data/chunk_index"], row["data/file_index"]
+        if place not in self._task_columns:
+            self._task_columns[place] = task_columns(self._data_file(row))
+        tasks = self._task_columns[place].get(row["episode_index"], np.empty(0, int))
         parts = parts_of(row["episode_id"], tasks.tolist(), self._texts(), row.get("tasks"))
         return [Part(0, row["length"], parts[0].text)] if len(parts) == 1 else parts
 
