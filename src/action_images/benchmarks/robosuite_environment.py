@@ -20,8 +20,6 @@ SITE_FROM_TOOL = np.array([[0.0, 1, 0], [-1, 0, 0], [0, 0, 1]])
 """The grip site's fingers close along its x axis, ours along the tool's y axis."""
 LEAD = 3.3
 """Control steps by which the arm trails its target: 2 zeta / omega at a stiffness of 150, at 20 Hz."""
-SETTLING = 8
-"""Control steps that pass before a trial begins: things are put down from above, and the fingers open."""
 HOLD = 10
 """Control steps for which an expert keeps its last pose."""
 
@@ -29,11 +27,22 @@ Script = Callable[["Robosuite"], Iterator[Motion]]
 """Motions of an expert; each is carried out before the next is asked for."""
 
 
+def quiet() -> None:
+    """Keep robosuite from warning of parts that nobody needs; to be called before it is imported.
+
+    It sets the level of its logger while it is imported, so the level is of no use.
+    """
+    os.environ.setdefault("MUJOCO_GL", "egl")
+    logging.getLogger("robosuite_logs").addFilter(_matters)
+
+
+def _matters(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.ERROR
+
+
 def make_simulator(task: str) -> Any:
     """robosuite's own environment of a task, its arm told absolute poses in the world."""
-    os.environ.setdefault("MUJOCO_GL", "egl")
-    # It sets the level of its logger while it is imported, and warns of optional parts that are not needed.
-    logging.getLogger("robosuite_logs").addFilter(lambda record: record.levelno >= logging.ERROR)
+    quiet()
     import robosuite
     from robosuite.controllers import load_composite_controller_config
 
@@ -59,6 +68,8 @@ class Robosuite:
 
     control_hz = 20.0
     controls_rotation = True
+    settling_steps = 8
+    """Control steps that pass before a trial begins: things are put down from above, and the fingers open."""
 
     def __init__(
         self,
@@ -86,7 +97,7 @@ class Robosuite:
         self.cameras = self._views.begin(self.model, self.data, cameras)
         self.num_steps, self._opening, self._done = 0, 1.0, False
         here = self.tool
-        for _ in range(SETTLING):
+        for _ in range(self.settling_steps):
             self.simulator.step(np.append(self._arm_action(here), -1.0))
         self._told = self.tool
 
