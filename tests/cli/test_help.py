@@ -69,13 +69,21 @@ def test_the_overview_names_all_commands_by_group(capsys):
 def test_the_names_that_options_take_are_those_that_there_are():
     from action_images.inference.generation import GENERATIONS
     from action_images.model.presets import PRESETS
-    from action_images.sim import LOOKS, RIGS, TASKS
+    from action_images.sim import TASKS
 
     assert get_args(choices.Preset) == tuple(PRESETS)
     assert get_args(choices.Sampling) == tuple(GENERATIONS)
-    assert get_args(choices.Rig) == tuple(RIGS)
-    assert get_args(choices.LookName) == tuple(LOOKS)
     assert tuple(TASKS) == choices.TASK_NAMES
+
+
+@pytest.mark.parametrize("name", ["record", "watch", "replay", "demo", "judge-plans", "evaluate"])
+def test_help_names_the_rigs_and_looks_of_the_embedded_world(name: str, capsys):
+    from action_images.sim import LOOKS, RIGS
+
+    shown = " ".join(help_of(name, capsys).split())
+    assert f"in the embedded world {', '.join([*RIGS][:-1])} or {[*RIGS][-1]}" in shown
+    if "--look" in shown:
+        assert f"in the embedded world {', '.join([*LOOKS][:-1])} or {[*LOOKS][-1]}" in shown
 
 
 @pytest.mark.parametrize(

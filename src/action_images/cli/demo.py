@@ -48,10 +48,10 @@ def main(
         env: The world, or WORLD/TASK; 'action-images envs' lists them.
         instruction: What the policy is told instead of the scene's own words, as "reach the green ball"; a
             scene is looked for in which these words name what the task is about. Other worlds take SCENE.
-        rig: Where the cameras stand, those of training if not given; no camera of training stood where
-            `held_out` ones do.
-        look: Colours, textures and light, those of training if not given; `unseen` ones are for
-            judging alone.
+        rig: Where the cameras stand, in the embedded world fixed, sampled, around, held_out or moving; those
+            of training if not given. No camera of training stood where `held_out` ones do.
+        look: Colours and light, in the embedded world train, wide, unseen or checkered; those of training if
+            not given. `unseen` ones are for judging alone.
         scene: Which scene; none of them was trained on.
         views: How many cameras.
         size: Height and width of what the cameras show in px.

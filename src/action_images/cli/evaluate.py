@@ -49,7 +49,8 @@ class Conditions:
     task: tuple[str, ...] = ()
     """Names of tasks or of groups of them, where not all of the protocol's are wanted."""
     rig: str | None = None
-    """Where the cameras stand; the protocol's own if not given."""
+    """Where the cameras stand, in the embedded world fixed, sampled, around, held_out or moving; the
+    protocol's own if not given."""
     trials: int = 100
     """How many scenes of each task."""
     wording: Literal["phrasings", "grammar", "new_wording", "new_pair"] = "phrasings"

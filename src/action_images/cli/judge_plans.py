@@ -47,8 +47,10 @@ def main(
         task: names of tasks or of groups of them; all trained ones if not given.
         scenes: how many scenes of each task.
         env: the world, or WORLD/TASK; 'action-images envs' lists them.
-        rig: where the cameras stand; those of the world's training if not given.
-        look: colours and light; those of the world's training if not given.
+        rig: where the cameras stand, in the embedded world fixed, sampled, around, held_out or moving; those
+            of the world's training if not given.
+        look: colours and light, in the embedded world train, wide, unseen or checkered; those of the world's
+            training if not given.
         wording: how tasks are told (docs/world.md); of a grammar, `rephrased` is a held-out sentence.
         views: how many cameras.
         size: height and width of what the cameras show in px; the models' own if not given.

@@ -54,9 +54,10 @@ def main(
         env: The world, or WORLD/TASK; 'action-images envs' lists them.
         views: How many cameras.
         size: Height and width of the images in px, even.
-        rig: Where the cameras stand; those of the world's training if not given.
-        look: Colours and light, those of the world's training if not given; `wide` of the embedded world
-            draws textures, light, cameras and sizes of furniture too.
+        rig: Where the cameras stand, in the embedded world fixed, sampled, around, held_out or moving; those
+            of the world's training if not given.
+        look: Colours and light, in the embedded world train, wide, unseen or checkered; those of the world's
+            training if not given. `wide` draws textures, light, cameras and sizes of furniture too.
         seed: The first seed; stay below the world's seeds for evaluation, 1000000 in the embedded one.
         workers: How many processes simulate and render.
         crf: H.264 quality of the videos, 0 (best) to 51.

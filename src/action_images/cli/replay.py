@@ -45,7 +45,8 @@ def main(
         path: What is drawn: where the tool was (`reached`), where the arm was told to bring it (`told`), or
             both.
         views: How many cameras.
-        rig: Where the cameras stand; those of the world's training if not given.
+        rig: Where the cameras stand, in the embedded world fixed, sampled, around, held_out or moving; those
+            of the world's training if not given.
         seed: The first seed; the world's first one for evaluation if not given.
         workers: How many processes simulate.
         crf: H.264 quality, 0 (best) to 51.

@@ -40,8 +40,10 @@ def main(
         seed: Which trial.
         views: How many cameras.
         size: Height and width of each view in px, even.
-        rig: Where the cameras stand; those of the world's training if not given.
-        look: Colours and light; those of the world's training if not given.
+        rig: Where the cameras stand, in the embedded world fixed, sampled, around, held_out or moving; those
+            of the world's training if not given.
+        look: Colours and light, in the embedded world train, wide, unseen or checkered; those of the world's
+            training if not given.
         path: What the action images show: where the tool was, or where the arm was told to bring it.
         columns: How many moments the contact sheet shows.
     """

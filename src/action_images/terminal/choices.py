@@ -18,10 +18,6 @@ Sampling = Literal[
     "two-steps-averaged",
 ]
 """How clips are generated."""
-Rig = Literal["fixed", "sampled", "around", "held_out", "moving"]
-"""Where the cameras of the embedded world stand."""
-LookName = Literal["train", "wide", "unseen", "checkered"]
-"""What the embedded world looks like."""
 TASK_NAMES = tuple(
     sorted(
         path.stem
