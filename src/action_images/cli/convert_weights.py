@@ -33,6 +33,7 @@ def main(
     from action_images.files.lock import LOCK
     from action_images.model.convert import convert
     from action_images.model.hub import assemble
+    from action_images.terminal.progress import working
 
     if out.exists() and any(one.name != LOCK for one in out.iterdir()):
         raise ActionImagesError(
@@ -42,10 +43,12 @@ def main(
         raise ActionImagesError(f"max-shard-gb is more than 0, not {max_shard_gb:g}")
     shard_bytes = int(max_shard_gb * 1e9)
     if wan is not None:
-        assemble(source, wan, out, shard_bytes)
+        with working("converting the transformer, copying the other parts"):
+            assemble(source, wan, out, shard_bytes)
         print(f"transformer, autoencoder and language model, ready for --model: {out}")
         return
-    done = convert(source, out, shard_bytes)
+    with working("converting"):
+        done = convert(source, out, shard_bytes)
     cameras = "with the pooled camera branch" if done.config["camera"] else "without cameras"
     print(
         f"{done.num_tensors} tensors, {done.num_bytes / 1e9:.2f} GB, {cameras}, in {len(done.files)} files: "

@@ -33,7 +33,9 @@ def main(
     from dataclasses import replace
 
     from action_images.model.hub import PLAIN, TRANSFORMER, WAN, fetch_plain, fetch_released
+    from action_images.terminal.progress import stage
 
+    stage("fetching, which shows bars of its own, then converting")
     if preset in PLAIN:
         if revision != "main":
             raise ActionImagesError(

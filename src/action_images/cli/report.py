@@ -30,8 +30,10 @@ def main(
     """
     from action_images.reports.report import write_report
     from action_images.terminal.console import PlainConsole
+    from action_images.terminal.progress import working
 
-    written = write_report(results, out, training_log)
+    with working("writing films and tables into one page"):
+        written = write_report(results, out, training_log)
     for warning in written.warnings:
         PlainConsole(stderr=True).print(f"warning: {warning}", style="yellow", soft_wrap=True)
     PlainConsole().print(
