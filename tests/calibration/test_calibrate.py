@@ -33,7 +33,8 @@ def few(fixed) -> Shots:
 
 @pytest.fixture(scope="module")
 def wrist() -> Shots:
-    return by_an_inexact_robot(wrist_session())
+    """Twelve pictures: enough to see that it is no fixed camera, too few to be exact."""
+    return by_an_inexact_robot(wrist_session(12))
 
 
 def with_poses(shots: Shots, world_from_tool: Pose) -> Shots:
@@ -58,8 +59,9 @@ def test_two_fixed_cameras_are_recovered_from_a_robot_that_is_off_by_1_mm(fixed)
     check_recovered(fixed, fixed_session())
 
 
-def test_a_wrist_camera_is_recovered_from_a_robot_that_is_off_by_1_mm(wrist):
-    check_recovered(wrist, wrist_session())
+@pytest.mark.slow
+def test_a_wrist_camera_is_recovered_from_a_robot_that_is_off_by_1_mm():
+    check_recovered(by_an_inexact_robot(wrist_session()), wrist_session())
 
 
 def test_residuals_change_as_plain_differences_say():

@@ -1,11 +1,14 @@
 """How a set is read is found by its pictures, said with its margin, and refused where it is not declared."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from action_images.calibration.from_motion import trial
+from action_images.calibration.from_motion.apply import apply
 from action_images.calibration.from_motion.conventions import (
     DECLARED,
     REDECLARED,
@@ -15,7 +18,7 @@ from action_images.calibration.from_motion.conventions import (
 )
 from action_images.calibration.from_motion.delay import likely_delays
 from action_images.calibration.from_motion.gather import Gathered
-from action_images.calibration.from_motion.judge import judge
+from action_images.calibration.from_motion.judge import CONVENTION, MIRRORED, judge
 from action_images.calibration.from_motion.kept import Seen
 from action_images.calibration.from_motion.observations import EVERY, observe
 from action_images.calibration.from_motion.paths import jitter, repeated
@@ -96,7 +99,7 @@ def test_a_set_that_is_read_right_is_good():
     assert distance_px(view.camera, CAMERA, tool_points(poses)) < 3 * view.predicted.px
 
 
-def test_quaternions_in_another_order_mirrored_and_late_are_named_and_not_used():
+def test_quaternions_in_another_order_mirrored_and_late_are_named_and_not_used(tmp_path):
     poses = paths(6, num_frames=24)
     declared = read_poses(poses, "quaternion xyzw")
     hidden = gathered(poses, declared, mirrored=True, late=2)
@@ -108,8 +111,27 @@ def test_quaternions_in_another_order_mirrored_and_late_are_named_and_not_used()
     assert {"convention", "mirrored"} <= kinds(result, "refused")
     assert "delay" in kinds(result, "warning")
     assert usable_cameras(result, judge(result)) == {}
-    assert usable_cameras(result, judge(result), redeclared=True) == {}  # for it is mirrored
+    assert usable_cameras(result, judge(result), declared=[CONVENTION]) == {}  # for it is mirrored
+    assert list(usable_cameras(result, judge(result), declared=[CONVENTION, MIRRORED])) == ["left"]
     assert distance_px(view.camera, CAMERA, tool_points(poses)) < 1.0
+    check_applied(tmp_path, result)
+
+
+def check_applied(root: Path, result: SetResult) -> None:
+    """All of it is declared where that is asked; a second run on the set so read adds to it."""
+    (root / "meta").mkdir()
+    (root / "meta/info.json").write_text("{}")
+    path = root / "calibration.json"
+    path.write_text(json.dumps({"tool": {"rotation": "quaternion_xyzw"}}))
+    cameras = usable_cameras(result, judge(result), declared=[CONVENTION, MIRRORED])
+    apply(root, result, cameras)
+    declared = json.loads(path.read_text())
+    assert declared["tool"] == {"rotation": "quaternion_wxyz"}
+    assert (declared["views"]["left"]["shift"], declared["views"]["left"]["mirrored"]) == (2, True)
+    path.write_text(json.dumps(declared | {"tool": {"rotation": "quaternion_xyzw"}}))
+    apply(root, result, cameras)
+    again = json.loads(path.read_text())["views"]["left"]
+    assert (again["shift"], again.get("mirrored", False)) == (4, False)
 
 
 def test_a_rough_camera_is_refined_and_its_focal_length_kept_where_that_is_asked():

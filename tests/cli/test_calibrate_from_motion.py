@@ -10,7 +10,7 @@ import torch
 
 from action_images.calibration.from_motion.apply import apply, redeclared
 from action_images.calibration.from_motion.gather import Followable, gather
-from action_images.calibration.from_motion.judge import judge
+from action_images.calibration.from_motion.judge import CONVENTION, judge
 from action_images.calibration.from_motion.pinhole import Pinhole
 from action_images.calibration.from_motion.predicted import distance_px, tool_points
 from action_images.calibration.from_motion.report import usable_cameras
@@ -115,7 +115,7 @@ def test_what_was_declared_wrongly_is_declared_rightly_where_that_is_asked(tmp_p
     assert redeclared(folder, result.convention) == "quaternion_xyzw"
     findings = judge(result)
     assert usable_cameras(result, findings) == {}
-    apply(folder, result, usable_cameras(result, findings, redeclared=True))
+    apply(folder, result, usable_cameras(result, findings, declared=[CONVENTION]))
     written = json.loads((folder / "calibration.json").read_text())
     assert written["tool"] == TOOL
     assert list(written["views"]) == ["left"]

@@ -13,6 +13,7 @@ from test_readers import write_lerobot
 from action_images.episodes.episode import EpisodeError
 from action_images.episodes.importing import Job, import_episodes
 from action_images.episodes.readers import Wanted, open_foreign
+from action_images.errors import ActionImagesError
 from action_images.geometry import Pose
 from action_images.geometry.rotation import to_quaternion_xyzw
 from recorded import assert_tool_is_where_it_was_drawn
@@ -291,3 +292,29 @@ def test_what_nothing_declares_and_what_is_not_read_is_said(declared):
     calibration["views"]["top"]["world_from_camera"] = {"feature": "observation.extrinsics.top"}
     (root / "calibration.json").write_text(json.dumps(calibration))
     assert "looks like" not in " ".join(open_foreign(root)[1].remarks)
+
+
+def test_a_late_and_a_mirrored_view_are_set_right_where_that_is_declared(declared):
+    root, calibration = declared
+    plain = opened(root, calibration)
+    entry = calibration["views"]["top"]
+    late = opened(root, calibration | {"views": {"top": entry | {"shift": 2}}})
+    count = plain.num_frames - 2
+    shown = plain.views[0].frames.read(range(2, plain.num_frames))
+    assert torch.equal(late.views[0].frames.read(range(count)), shown)
+    assert torch.equal(late.trajectory.opening, plain.trajectory.opening[:count])
+    mirrored = opened(root, calibration | {"views": {"top": entry | {"mirrored": True}}})
+    assert torch.equal(mirrored.views[0].frames.read([3]).flip(-1), plain.views[0].frames.read([3]))
+    assert any("they are mirrored back" in note for note in mirrored.views[0].frames.notes)
+
+
+def test_a_shift_is_declared_once(declared):
+    root, calibration = declared
+    calibration["views"]["top"]["shift"] = 2
+    opened(root, calibration)
+    assert any("as calibration.json declares: top by 2" in told for told in open_foreign(root)[1].remarks)
+    with pytest.raises(ActionImagesError, match=r"--shift top: its calibration\.json declares a shift"):
+        import_episodes(Job(root, shift={"top": 1}), root.parent / "out", 0)
+    calibration["views"]["top"]["shift"] = 1.5
+    with pytest.raises(EpisodeError, match="'shift' is by how many whole frames"):
+        opened(root, calibration)

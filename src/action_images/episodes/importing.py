@@ -133,6 +133,10 @@ def import_episodes(
         raise ActionImagesError(f"--limit is {limit}; look at one episode at least, or leave it out")
     format, reader = open_foreign(job.source, job.format, job.wanted)
     job = replace(job, format=format)
+    twice = sorted(set(job.shift) & set(getattr(reader, "shifts", {})))
+    if twice:
+        cure = "its calibration.json declares a shift of it as well; leave one of the two out"
+        raise ActionImagesError(f"--shift {twice[0]}: {cure}")
     # Held before anything is looked at or cleaned up: a second run would take away what the first has under
     # way.
     with alone_in((out / SETTINGS).parent):

@@ -13,6 +13,8 @@ def shifted(episode: Episode, shifts: Mapping[str, int]) -> Episode:
     Frames for which one of the views has no picture are left out at either end. Raises EpisodeError where a
     view is not there or nothing is left.
     """
+    if not shifts:
+        return episode
     for name in shifts:
         episode.view(name)
     start = max(0, *(-shift for shift in shifts.values()))

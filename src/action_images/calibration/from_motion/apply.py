@@ -7,7 +7,9 @@ from typing import Any
 import torch
 
 from action_images.calibration.from_motion.conventions import DECLARED, NOTHING_BETWEEN, REDECLARED, Frames
+from action_images.calibration.from_motion.judge import WHOLE_FRAME
 from action_images.calibration.from_motion.search import SetResult
+from action_images.calibration.from_motion.view import ViewResult
 from action_images.calibration.opencv import CalibrationError
 from action_images.episodes.lerobot_layout import INFO, read_json
 from action_images.episodes.notation import BY_COUNT, ROTATIONS
@@ -54,10 +56,10 @@ def check_applicable(dataset: Path) -> None:
 
 
 def apply(dataset: Path, result: SetResult, cameras: Mapping[str, Camera]) -> Path:
-    """Write cameras, and the rotation's notation where another was found, into calibration.json.
+    """Write cameras, delays, mirrored videos and the rotation's notation, as found, into calibration.json.
 
-    Everything else in it stays. Raises CalibrationError where the set has none, or where no word declares
-    what was found.
+    Everything else in it stays; what it declared of delays and mirrors was read so, and is added to.
+    Raises CalibrationError where the set has none, or where no word declares what was found.
     """
     check_applicable(dataset)
     path = dataset / CALIBRATION
@@ -68,18 +70,27 @@ def apply(dataset: Path, result: SetResult, cameras: Mapping[str, Camera]) -> Pa
             cure = "write the poses anew, and import again"
             raise CalibrationError(f"{path}: has no word for '{result.convention}'; {cure}")
         content["tool"]["rotation"] = word
-    views = dict(content.get("views", {}))
+    before = content.get("views", {})
+    views = dict(before)
     for name, camera in cameras.items():
         views[name] = {
             "intrinsics": camera.intrinsics.tolist(),
             "world_from_camera": camera.world_from_camera.matrix().tolist(),
             "size": list(camera.size),
         }
-        radial = next(view.camera.radial for view in result.views if view.view.name == name)
-        if radial:
-            views[name]["distortion"] = [radial, 0.0, 0.0, 0.0]
+        found = next(view for view in result.views if view.view.name == name)
+        if found.camera.radial:
+            views[name]["distortion"] = [found.camera.radial, 0.0, 0.0, 0.0]
+        views[name] |= _read_so(found, before.get(name, {}))
     write_json(path, {**content, "views": views})
     return path
+
+
+def _read_so(found: ViewResult, before: Mapping[str, Any]) -> dict[str, Any]:
+    """By how many frames a view's pictures are late, and whether they are mirrored, where they are."""
+    shift = before.get("shift", 0) + (round(found.shift) if abs(found.shift) >= WHOLE_FRAME else 0)
+    mirrored = before.get("mirrored", False) != found.reading.mirrored
+    return ({"shift": shift} if shift else {}) | ({"mirrored": True} if mirrored else {})
 
 
 def _tool(dataset: Path) -> dict[str, Any] | None:

@@ -25,8 +25,9 @@ MOST_JITTER, DOUBTFUL_JITTER = 2e-3, 1e-3
 """Metres by which poses may jitter from frame to frame."""
 CLICKS_OFF_PX = 4.0
 WHOLE_FRAME = 0.5
+MIRRORED = "mirrored"
 CONVENTION = "convention"
-"""The kind of finding that --apply sets right."""
+"""The kinds of finding that --apply sets right."""
 LEAST_AGREEMENT = 0.12
 
 
@@ -120,11 +121,15 @@ def _of_view(result: ViewResult) -> Iterator[Finding]:
     if result.predicted is not None:
         yield from _of_error(result, finding)
     if result.reading.mirrored:
-        cure = "mirror the videos (ffmpeg -vf hflip) or find out which axis of the poses is reversed"
-        yield finding("refused", "mirrored", f"the pictures are mirrored against the poses; {cure}")
+        cure = (
+            "mirror the videos (ffmpeg -vf hflip; --apply declares it in a LeRobot set), or find out which "
+            "axis of the poses is reversed"
+        )
+        yield finding("refused", MIRRORED, f"the pictures are mirrored against the poses; {cure}")
     if abs(result.shift) >= WHOLE_FRAME:
         way = "late" if result.shift > 0 else "early"
-        cure = f"set it right with 'action-images import --shift {name}={round(result.shift)}'"
+        right = f"'action-images import --shift {name}={round(result.shift)}'"
+        cure = f"set it right with {right} (--apply declares it in a LeRobot set)"
         yield finding(
             "warning",
             "delay",

@@ -1,10 +1,10 @@
 """What was found, as json that another program reads, and as cameras."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from action_images.calibration.from_motion.judge import CONVENTION, Finding
+from action_images.calibration.from_motion.judge import Finding
 from action_images.calibration.from_motion.search import SetResult
 from action_images.calibration.from_motion.view import ViewResult
 from action_images.geometry import Camera
@@ -14,16 +14,14 @@ SOURCE = "from motion"
 
 
 def usable_cameras(
-    result: SetResult, findings: Sequence[Finding], *, redeclared: bool = False
+    result: SetResult, findings: Sequence[Finding], *, declared: Collection[str] = ()
 ) -> dict[str, Camera]:
     """The cameras of the views about which nothing is refused; none where the set is.
 
-    `redeclared`: the convention that was found will be declared, so it is no reason to refuse.
+    `declared`: kinds of what was found that will be declared, so they are no reason to refuse.
     """
     refused = {
-        finding.view
-        for finding in findings
-        if finding.level == "refused" and not (redeclared and finding.kind == CONVENTION)
+        finding.view for finding in findings if finding.level == "refused" and finding.kind not in declared
     }
     if None in refused:
         return {}

@@ -48,7 +48,8 @@ class FromMotion:
     as_declared: bool = False
     """Try no other conventions, delays or mirrored pictures."""
     apply: bool = False
-    """Write what was found into the set's calibration.json: cameras, and how rotations are written."""
+    """Write what was found into the set's calibration.json: cameras, delays, mirrored videos, and how
+    rotations are written."""
     workers: int = 2
     """Processes that decode and fit; 0 does it in this one."""
     fps: float | None = None
@@ -84,7 +85,7 @@ def run(what: FromMotion) -> int:
         findings = judge(result)
         reader = open_foreign(what.dataset, "auto", source.wanted)[1]
         written = _write(what, result, findings, reader)
-    _say(PlainConsole(), what, result, findings)
+    _say(PlainConsole(), what, result, findings, written=written)
     return 0 if written else NOTHING_USABLE
 
 
@@ -122,27 +123,38 @@ def _asked(what: FromMotion) -> tuple[dict[str, "Asked"], list[str]]:
 def _write(what: FromMotion, result: "SetResult", findings: "list[Finding]", reader) -> bool:
     """Write report, page and cameras; whether there are any cameras."""
     from action_images.calibration.from_motion.apply import apply, redeclared
+    from action_images.calibration.from_motion.judge import CONVENTION, MIRRORED
     from action_images.calibration.from_motion.report import SOURCE, report, usable_cameras
     from action_images.episodes.cameras_file import save_cameras
     from action_images.files.atomic import write_json
     from action_images.reports.from_motion_page import write_from_motion_page
 
     is_declarable = what.apply and redeclared(what.dataset, result.convention) is not None
-    cameras = usable_cameras(result, findings, redeclared=is_declarable)
+    declared = {CONVENTION} if is_declarable else set()
+    cameras = usable_cameras(result, findings, declared=declared)
+    # Those of mirrored videos hold only where calibration.json says that these are.
+    applied = usable_cameras(result, findings, declared=declared | {MIRRORED}) if what.apply else {}
     write_json(what.out / "report.json", report(result, findings), indent=1)
     title = f"{what.dataset.resolve().name}: cameras from motion"
     write_from_motion_page(what.out / "from_motion.html", title, result, findings, reader)
     path = what.out / "cameras.json"
-    if not cameras:
+    if applied:
+        apply(what.dataset, result, applied)
+    if cameras:
+        save_cameras(path, cameras, source=SOURCE)
+    else:
         path.unlink(missing_ok=True)  # that of an earlier run, which this one contradicts
-        return False
-    save_cameras(path, cameras, source=SOURCE)
-    if what.apply:
-        apply(what.dataset, result, cameras)
-    return True
+    return bool(cameras or applied)
 
 
-def _say(console: "PlainConsole", what: FromMotion, result: "SetResult", findings: "list[Finding]") -> None:
+def _say(
+    console: "PlainConsole",
+    what: FromMotion,
+    result: "SetResult",
+    findings: "list[Finding]",
+    *,
+    written: bool,
+) -> None:
     from rich.table import Table
 
     table = Table("view", "state", "± px", "± mm", "held out", "points", "late by", "focal px")
@@ -170,7 +182,8 @@ def _say(console: "PlainConsole", what: FromMotion, result: "SetResult", finding
         console.print(sentence, soft_wrap=True)
     print(f"look at them: {what.out}/from_motion.html; figures: {what.out}/report.json")
     usable = what.out / "cameras.json"
-    print(f"cameras: {usable}" if usable.is_file() else "no camera may be used")
+    declared = f"cameras of mirrored videos: {what.dataset / 'calibration.json'}"
+    print(f"cameras: {usable}" if usable.is_file() else declared if written else "no camera may be used")
 
 
 def _conventions(result: "SetResult") -> str:

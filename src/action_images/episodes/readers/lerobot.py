@@ -10,7 +10,7 @@ from action_images.episodes.dataset import Dataset
 from action_images.episodes.episode import Episode, EpisodeError
 from action_images.episodes.readers import EVERYTHING, Wanted
 from action_images.episodes.readers.lerobot_calibration import Calibration
-from action_images.episodes.shift import part_of
+from action_images.episodes.shift import part_of, shifted
 from action_images.episodes.strangers import check_inside
 from action_images.episodes.words import Part, is_code, says_nothing
 
@@ -92,9 +92,16 @@ class LeRobot:
             remarks.append(f"{CALIBRATION} is not there: cameras and tool poses are not known")
         if self._calibration is not None:
             remarks += self._calibration.assumptions
+            late = [f"{name} by {frames}" for name, frames in self.shifts.items()]
+            remarks += [f"pictures are late, as {CALIBRATION} declares: {', '.join(late)}"] if late else []
         named = set() if self._calibration is None else self._calibration.files
         remarks += _left_beside(self._dataset.path, named)
         return remarks + self._remarks_on_words()
+
+    @property
+    def shifts(self) -> dict[str, int]:
+        """Views whose pictures calibration.json declares to be late, and by how many frames."""
+        return {} if self._calibration is None else self._calibration.shifts()
 
     def _names(self, feature: str) -> bool:
         """Whether calibration.json names a feature."""
@@ -145,7 +152,9 @@ class LeRobot:
             told = episode.told if trajectory is episode.trajectory else None
             episode = replace(episode, views=views, trajectory=trajectory, told=told)
         whole = replace(episode, id=episode_id, notes=(*episode.notes, *self._spare(piece, names)))
-        return part_of(whole, piece.part.start, piece.part.stop) if piece.is_cut else whole
+        part = part_of(whole, piece.part.start, piece.part.stop) if piece.is_cut else whole
+        shifts = {} if self._calibration is None else self._calibration.shifts(piece.place)
+        return shifted(part, {name: shift for name, shift in shifts.items() if name in names})
 
     def _spare(self, piece: _Piece, names: list[str]) -> Iterator[str]:
         """What is to be said of files that go on after their last row."""

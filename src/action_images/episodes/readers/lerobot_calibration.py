@@ -24,10 +24,19 @@ from action_images.episodes.notation import ROTATIONS, UNITS, ToolNotation
 from action_images.episodes.readers.folders import as_tensor
 from action_images.episodes.readers.lerobot_tool import Tool, column, feature_named, known
 from action_images.episodes.straighten import FramesStraightened
+from action_images.episodes.unmirror import FramesUnmirrored
 from action_images.geometry import Camera, Pose, Trajectory
 
 FIELDS = {"views", "tool", "episodes"}
-VIEW_FIELDS = {"intrinsics", "world_from_camera", "tool_from_camera", "size", "distortion"}
+VIEW_FIELDS = {
+    "intrinsics",
+    "world_from_camera",
+    "tool_from_camera",
+    "size",
+    "distortion",
+    "shift",
+    "mirrored",
+}
 FILE_FIELDS = {"file", "camera"}
 POSE_FIELDS = {"feature", "rotation", "position_unit", "inverse"}
 DISTORTION_FIELDS = {"model", "coefficients"}
@@ -102,6 +111,14 @@ class Calibration:
             return self._of_file(pose, "").own_world
         return None
 
+    def shifts(self, place: int | None = None) -> dict[str, int]:
+        """By how many frames views are late in an episode (None: in any), where that is declared."""
+        own = {} if place is None else self._episodes.get(self._dataset.ids[place], {})
+        cameras = list({**self._views, **own}.items())
+        if place is None:
+            cameras += chain.from_iterable(views.items() for views in self._episodes.values())
+        return {name: entry["shift"] for name, entry in cameras if entry.get("shift", 0)}
+
     def trajectory(self, place: int) -> Trajectory | None:
         """The tool's path in an episode; None where no tool is declared."""
         return None if self._tool is None else self._tool.trajectory(place)
@@ -112,6 +129,8 @@ class Calibration:
         entry = {**self._views, **own}.get(view.name)
         if entry is None:
             return view
+        if entry.get("mirrored", False):
+            view = replace(view, frames=FramesUnmirrored(view.frames))
         where = f"{self._path}: {view.name}"
         found = self._lens(entry, place, where)
         size = _size(entry, found, where)
@@ -196,6 +215,9 @@ def _views(content: Mapping[str, Any], dataset: Dataset, where: str) -> dict[str
         if "intrinsics" not in entry or ("world_from_camera" in entry) == ("tool_from_camera" in entry):
             needed = "needs 'intrinsics', and either 'world_from_camera' or, on the hand, 'tool_from_camera'"
             raise EpisodeError(f"{where}: {name} {needed}")
+        if type(entry.get("shift", 0)) is not int or type(entry.get("mirrored", False)) is not bool:
+            told = "'shift' is by how many whole frames its pictures are late, 'mirrored' is true or false"
+            raise EpisodeError(f"{where}: {name}: {told}")
     return views
 
 
