@@ -117,7 +117,7 @@ class Session:
         if bytes_ > SHARE_OF_MEMORY * free:
             raise Skipped(f"{name} takes {bytes_ / 1e9:.1f} GB, {free / 1e9:.1f} GB are free")
         if seconds > SHARE_OF_TIME * self.left_s:
-            raise Skipped(f"{name} may take {seconds:.0f} s, {self.left_s:.0f} s are left")
+            raise Skipped(f"{name} may take {seconds:.0f} s, {max(self.left_s, 0):.0f} s are left")
 
 
 def main() -> None:

@@ -74,7 +74,10 @@ def test_clips_wait_for_the_card_where_it_is_meant_alone(preset, modes):
                 assert part is None or part.device.type == "cpu"
 
 
-@pytest.mark.parametrize("mode", ["policy", "simulate"])
+# `joint` asks for video and actions both, so it takes every way that the other two take.
+@pytest.mark.parametrize(
+    "mode", ["joint", *(pytest.param(one, marks=pytest.mark.slow) for one in ("policy", "simulate"))]
+)
 def test_a_clip_of_the_5b_configuration(mode):
     with fake_card() as card:
         generator = released()

@@ -1,9 +1,14 @@
 """Names of samplings, and the settings of a clip generator that they stand for."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from action_images.diffusion.sampler import Sampling
+from action_images.errors import ActionImagesError
 from action_images.inference.augment import AS_IT_IS, Augmentation
+from action_images.inference.clip_generator import ClipGenerator
 from action_images.inference.generation import (
     GENERATIONS,
     Generation,
@@ -11,7 +16,10 @@ from action_images.inference.generation import (
     name_without_augmentation,
 )
 from action_images.inference.stages import Stages
+from action_images.model.build import build
+from action_images.model.bundle import Clips
 from action_images.model.presets import PRESETS
+from small_scenes import scenes
 
 
 def test_the_names_that_saved_models_and_presets_have_are_known():
@@ -19,6 +27,7 @@ def test_the_names_that_saved_models_and_presets_have_are_known():
         "fifty-steps",
         "release",
         "release-cached",
+        "release-first-block",
         "one-step",
         "two-steps",
         "four-steps",
@@ -72,3 +81,34 @@ def test_a_stage_that_is_entered_twice_adds_up_and_stays_in_its_place():
             pass
     assert list(stages.ms) == ["encode", "denoise"]
     assert stages.ms["encode"] > once
+
+
+def test_blocks_are_skipped_while_the_first_hardly_changes_and_never_afterwards():
+    """diffusers' cache is on for a clip that asks for it, and for no other."""
+    models = build(PRESETS["debug"])
+    models.autoencoder.fit([(torch.randn(5, 3, 32, 32), 1.0)])
+    clips, network = Clips((32, 32), 5, 5.0, "four-steps"), models.denoiser.transformer
+    calls: list[int] = []
+    network.blocks[-1].attn1.register_forward_hook(lambda *_: calls.append(1))
+    scene, counted = scenes(1, 2, 5, (32, 32)), []
+    first = replace(scene, video=scene.video[:, :, :1])
+    for first_block in (None, 1e9, None):
+        generation = Generation(Sampling(num_steps=4, first_block=first_block))
+        generator = ClipGenerator.of(models, clips=clips, generation=generation)
+        generator.generate(first, "joint", [0])
+        counted.append(len(calls))
+        calls.clear()
+    assert counted == [4, 1, 4]
+
+
+def test_devices_that_share_a_clip_skip_no_blocks(tmp_path):
+    models = build(PRESETS["debug"])
+    models.autoencoder.fit([(torch.randn(5, 3, 32, 32), 1.0)])
+    replace(models, clips=Clips((32, 32), 5, 5.0, "four-steps")).save(tmp_path)
+    with pytest.raises(ActionImagesError, match="skip no blocks"):
+        ClipGenerator.load(tmp_path, "cpu", sampling="release-first-block", shared_by=2)
+
+
+def test_a_share_below_zero_is_refused():
+    with pytest.raises(ActionImagesError, match="above 0"):
+        Sampling(first_block=0.0)

@@ -109,9 +109,10 @@ def test_base_is_trained_on_it_and_is_refused_without_one(recipe: Recipe, demons
 def test_the_command_writes_and_tells(demonstrations: Path, tmp_path, capsys):
     told = ["--steps", "1", "--batch", "1", "--workers", "0", "--held-out", "0.5"]
     assert main(["train-autoencoder", str(demonstrations), "--out", str(tmp_path / "ours"), *told]) == 0
-    output = capsys.readouterr().out
-    assert "video PSNR dB:" in output
-    assert "position mm:" in output
+    said = capsys.readouterr()
+    assert "step 1 of 1: loss" in said.err
+    assert "video PSNR dB:" in said.out
+    assert "position mm:" in said.out
     assert (
         main(["train-autoencoder", str(demonstrations), "--out", str(tmp_path / "b"), "--height", "64"]) == 2
     )

@@ -12,16 +12,19 @@ from torch import nn
 
 from action_images.cli import main
 from action_images.errors import ActionImagesError
+from action_images.files.checksum import checksum
 from action_images.training.checkpoint import (
     Progress,
     Stored,
     TorchState,
     checkpoints,
+    checksum_of_files,
     gather,
     load,
     note,
     restore,
     save,
+    write_state,
 )
 from action_images.training.ema import EMA
 from action_images.training.run_folder import clean
@@ -248,3 +251,47 @@ def test_a_state_that_is_a_device_is_refused(tmp_path):
     (checkpoint / "state.json").symlink_to("/dev/zero")
     with pytest.raises(ActionImagesError, match="is a device or a pipe"):
         load(checkpoint)
+
+
+def shared_out(path: Path) -> Path:
+    """The same checkpoint as torch's distributed ones write it: two files with a piece of each tensor."""
+    whole = Stored(path / "tensors.safetensors")
+    for number, name in enumerate(("shard-00001-model-00001-of-00001", "shard-00002-model-00001-of-00001")):
+        parts, places = {}, {}
+        for key, value in whole.items():
+            if value.ndim == 0 and number:
+                continue
+            rows = value[:1] if number == 0 and value.ndim else value[1:] if number else value
+            parts[key] = rows.contiguous()
+            places[key] = {"saved_offsets": [number, *[0] * (value.ndim - 1)] if value.ndim else []}
+        told = {"DCP_SHARDING_INFO": json.dumps(places)}
+        save_file(parts, path / f"{name}.safetensors", told)
+    (path / "tensors.safetensors").unlink()
+    return path
+
+
+def as_written(path: Path) -> None:
+    """Let the state say the checksum of the shares."""
+    shares = {one.name: checksum(one) for one in path.glob("shard-*")}
+    state = json.loads((path / "state.json").read_text())
+    write_state(path, Progress(state["step"], state["fingerprint"]), checksum_of_files(shares))
+
+
+def test_shares_are_read_as_one_and_a_share_that_is_missing_or_damaged_is_refused(tmp_path):
+    tensors = gather(*trained()[:2], {})
+    path = shared_out(save(tmp_path, tensors, Progress(1, 0), keep_last=1))
+    as_written(path)
+    read, _ = load(path)
+    assert set(read) == set(tensors)
+    assert all(torch.equal(read[name], tensors[name]) for name in tensors)
+    second = path / "shard-00002-model-00001-of-00001.safetensors"
+    flipped(second, -1)
+    with pytest.raises(ActionImagesError, match=r"shard-00002.* does not hold what was written"):
+        load(path)
+    second.unlink()
+    with pytest.raises(ActionImagesError, match="does not hold what was written"):
+        load(path)
+    # Whoever makes checksums fit is found out where the pieces are put together.
+    second.write_bytes((path / "shard-00001-model-00001-of-00001.safetensors").read_bytes())
+    with pytest.raises(ActionImagesError, match=r"the pieces of .* do not make it whole"):
+        dict(Stored(*sorted(path.glob("shard-*"))))

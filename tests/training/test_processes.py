@@ -43,6 +43,11 @@ def test_two_processes_learn_what_one_does_and_one_goes_on_from_their_checkpoint
     one, two = losses_of(tmp_path / "one"), losses_of(tmp_path / "two")
     assert list(two) == [1, 2, 3]
     assert [two[step] for step in two] == pytest.approx([one[step] for step in two], rel=1e-4)
+    files = sorted(path.name for path in (tmp_path / "two" / "checkpoints").glob("*/*.safetensors"))
+    # Pieces are written by whoever holds them, in a file of each.
+    assert [name[:11] for name in files] == (
+        ["shard-00001", "shard-00002"] if config == "fsdp2" else ["tensors.saf"]
+    )
     resumed = train(plain, tmp_path / "two")
     assert losses_of(tmp_path / "two")[4] == pytest.approx(one[4], rel=1e-4)
     first, second = weights_of(whole), weights_of(resumed)

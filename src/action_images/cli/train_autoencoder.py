@@ -11,6 +11,9 @@ import tyro
 
 from action_images.errors import ActionImagesError
 
+MINUTES_BETWEEN_LINES = 1.0
+"""Where there is no terminal to show a bar on."""
+
 
 def main(
     data: Annotated[tuple[Path, ...], tyro.conf.Positional],
@@ -53,6 +56,7 @@ def main(
     from action_images.device import place_of
     from action_images.terminal.console import PlainConsole
     from action_images.training.autoencoder import AutoencoderTraining, train_autoencoder
+    from action_images.training.interval import Interval
 
     if (height is None) != (width is None):
         raise ActionImagesError("give both --height and --width, or neither")
@@ -76,8 +80,12 @@ def main(
     with Progress(*columns, console=told, transient=True, disable=not told.is_terminal) as progress:
         bar = progress.add_task("learning", total=steps)
 
+        due = Interval(MINUTES_BETWEEN_LINES)
+
         def show(step: int, loss: float) -> None:
             progress.update(bar, completed=step + 1, description=f"loss {loss:.4f}")
+            if not told.is_terminal and (step == 0 or due.is_due()):
+                told.print(f"step {step + 1} of {steps}: loss {loss:.4f}", soft_wrap=True)
 
         figures = train_autoencoder(run, out, place.device, show)
     for name, value in figures.items():

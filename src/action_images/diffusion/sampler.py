@@ -42,10 +42,18 @@ class Sampling:
     guidance: float = 1.0
     """Classifier-free guidance. 1: one pass with the instruction; other values need a second, empty one."""
     cache: StepCache | None = None
+    first_block: float | None = None
+    """diffusers' first-block cache: blocks after the first are skipped in steps in which what that one adds
+    changes by less than this share. None: none is skipped."""
 
     def __post_init__(self) -> None:
         if self.num_steps < 1 or self.shift <= 0 or self.guidance < 0:
             raise ActionImagesError(f"sampling takes num_steps >= 1, shift > 0 and guidance >= 0, got {self}")
+        if self.first_block is not None and not self.first_block > 0:
+            raise ActionImagesError(
+                f"sampling skips blocks where the first changes by a share above 0, got {self.first_block}; "
+                "take None to skip none"
+            )
 
 
 @torch.no_grad()

@@ -64,7 +64,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     `path`; `remove_leftovers` puts the old one back.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary, aside = path.with_name(f".{path.name}.part"), path.with_name(f".{path.name}.old")
+    temporary, aside = unfinished_of(path), path.with_name(f".{path.name}.old")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:
@@ -81,9 +81,14 @@ def whole_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def unfinished_of(path: Path) -> Path:
+    """The folder that `whole_folder` fills before it becomes `path`."""
+    return path.with_name(f".{path.name}.part")
+
+
 def remove_folder(path: Path) -> None:
     """Remove a folder so that a kill on the way leaves nothing that looks like it."""
-    leaving = path.with_name(f".{path.name}.part")
+    leaving = unfinished_of(path)
     os.replace(path, leaving)
     shutil.rmtree(leaving)
 

@@ -27,6 +27,7 @@ from action_images.inference.shared_passes import SharedSampler
 from action_images.inference.stages import Stages
 from action_images.model.bundle import Clips, Models
 from action_images.model.denoiser import Condition
+from action_images.model.room import check_weights_fit
 from action_images.pipeline import Pipeline, Prediction
 from action_images.samples.sample import Sample
 
@@ -83,10 +84,17 @@ class ClipGenerator:
         """
         generation = None if sampling is None else generation_named(sampling)
         place = place_of(device, dtype)
+        check_weights_fit(folder, place)
         models = Models.load(folder, place.dtype).to(place.device)
         if compiled:
             models.denoiser.compile_blocks()
         generator = cls.of(models, generation=generation)
+        if shared_by > 1 and generator.generation.sampling.first_block is not None:
+            # Each device would decide by its own tokens whether the others' are to be waited for.
+            raise ActionImagesError(
+                "devices that share a clip skip no blocks; take another --sampling, such as release-cached, "
+                "or leave --shared-by out"
+            )
         return (
             generator
             if shared_by == 1
@@ -154,7 +162,9 @@ class ClipGenerator:
         sampling = self.generation.sampling
         noise = [torch.Generator().manual_seed(seed) for seed in seeds]
         empty = None if sampling.guidance == 1 else self.pipeline.unconditional(len(seeds))
-        return self.sample(self.pipeline.models.denoiser, canvas, condition, sampling, noise, empty)
+        denoiser = self.pipeline.models.denoiser
+        with denoiser.blocks_skipped(sampling.first_block):
+            return self.sample(denoiser, canvas, condition, sampling, noise, empty)
 
     def _video(
         self, canvas: Canvas, condition: Condition, *, num_scenes: int, wanted: Collection[Stream]

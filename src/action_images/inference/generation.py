@@ -42,6 +42,7 @@ GENERATIONS = {
     "fifty-steps": Generation(FIFTY_STEPS),
     "release": Generation(GUIDED),
     "release-cached": Generation(replace(GUIDED, cache=StepCache())),
+    "release-first-block": Generation(replace(GUIDED, first_block=0.05)),
     "one-step": Generation(ONE_STEP),
     "two-steps": Generation(TWO_STEPS),
     "four-steps": Generation(Sampling(num_steps=4)),

@@ -124,6 +124,14 @@ def fitting(preset: Preset, clip: Clip, setting: Setting) -> dict[int, tuple[str
     return found
 
 
+def nearest(preset: Preset, clip: Clip, setting: Setting, num_bytes: int) -> tuple[str, ...] | None:
+    """The fewest changes with which a setting takes no more than so many bytes; None: nothing helps."""
+    for words in _tried(setting):
+        if budget(preset, clip, _changed(setting, words)).peak <= num_bytes:
+            return words
+    return None
+
+
 def _needed(
     preset: Preset, clip: Clip, setting: Setting, words: tuple[str, ...], card: int
 ) -> tuple[str, ...]:

@@ -1,5 +1,7 @@
 """The denoiser: canvases in, velocities out, and the one place that casts."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
@@ -82,6 +84,23 @@ class CanvasDenoiser(nn.Module):
         """
         self.transformer.compile_repeated_blocks(dynamic=False, backend=backend)
         return self
+
+    @contextmanager
+    def blocks_skipped(self, threshold: float | None) -> Iterator[None]:
+        """Passes skip blocks while this lasts, see `Sampling.first_block`; None: they do not.
+
+        diffusers asks in every pass by how much the first block's answer has changed, and waits for that.
+        """
+        if threshold is None:
+            yield
+            return
+        from diffusers import FirstBlockCacheConfig
+
+        self.transformer.enable_cache(FirstBlockCacheConfig(threshold=threshold))
+        try:
+            yield
+        finally:
+            self.transformer.disable_cache()
 
     def save(self, folder: Path) -> None:
         """Write the network into a folder of models."""

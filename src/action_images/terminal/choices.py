@@ -11,6 +11,7 @@ Sampling = Literal[
     "fifty-steps",
     "release",
     "release-cached",
+    "release-first-block",
     "one-step",
     "two-steps",
     "four-steps",

@@ -1,6 +1,7 @@
 """Checkpoints.
 
-Safetensors and json in one folder, whole or not there, the same however many processes wrote them.
+Safetensors and json in one folder, whole or not there, read by any number of processes: all tensors in one
+file, or a share of them in the file of each process that wrote it (`shares`).
 """
 
 import json
@@ -28,7 +29,10 @@ STATE, TENSORS = "state.json", "tensors.safetensors"
 CHECKSUM, STATE_CHECKSUM = "tensors_sha256", "state_sha256"
 """Names in `state.json`: of the tensors' file, and of all else that `state.json` says."""
 PREFIX = "step-"
-
+SHARE = "shard-"
+"""How the files of shares begin."""
+SHARES, OFFSETS = "DCP_SHARDING_INFO", "saved_offsets"
+"""Where torch's distributed checkpoints say, in a file of safetensors, which piece of a tensor it has."""
 
 COUNTS = ("step", "fingerprint", "judged", "end", "fall")
 """What `Progress` counts; all but the first two may not be known."""
@@ -96,16 +100,17 @@ def gather(
     not one for each GPU.
     """
     tensors = {}
-    for name, value in _learnt(network, optimizer, ema):
+    for name, value in learnt(network, optimizer, ema):
         gathered = whole(value)
         if keep:
             tensors[name] = gathered.contiguous()
     return tensors if keep else None
 
 
-def _learnt(
+def learnt(
     network: nn.Module, optimizer: OptimizerState, ema: Mapping[str, Tensor]
 ) -> Iterator[tuple[str, Tensor]]:
+    """All that a run has learnt, by name, each where it lies; every process takes part."""
     for name, parameter in _trained(network):
         yield f"model/{name}", parameter
         for key, value in optimizer.of(parameter).items():
@@ -114,36 +119,80 @@ def _learnt(
         yield f"average/{name}", value
 
 
+@dataclass(frozen=True)
+class _Piece:
+    """Where a file has numbers of a tensor, and from which place of the whole tensor on."""
+
+    file: Any
+    offset: tuple[int, ...]
+    shape: tuple[int, ...]
+
+    @property
+    def end(self) -> tuple[int, ...]:
+        """The places after its last."""
+        return tuple(first + length for first, length in zip(self.offset, self.shape, strict=True))
+
+
 class Stored(Mapping[str, Tensor]):
     """The tensors of a checkpoint whose names begin with `prefix`, by the rest of their names.
 
-    Each is read when it is asked for.
+    Each is read when it is asked for, and made whole where several files have pieces of it.
     """
 
-    def __init__(self, path: Path, prefix: str = "") -> None:
-        self._path, self._prefix = path, prefix
-        self._file = safe_open(path, "pt")
-        self._names = [name.removeprefix(prefix) for name in self._file.keys() if name.startswith(prefix)]  # noqa: SIM118 (no mapping)
+    def __init__(self, *paths: Path, prefix: str = "") -> None:
+        self._paths, self._prefix = paths, prefix
+        self._pieces: dict[str, list[_Piece]] = {}
+        for path in paths:
+            file = safe_open(path, "pt")
+            told = json.loads((file.metadata() or {}).get(SHARES, "{}"))
+            for name in file.keys():  # noqa: SIM118 (no mapping)
+                shape = tuple(file.get_slice(name).get_shape())
+                offset = tuple(told[name][OFFSETS]) if name in told else (0,) * len(shape)
+                # A process beyond the last row of a small tensor has a piece of it without numbers.
+                if name.startswith(prefix) and (0 not in shape or name not in told):
+                    self._pieces.setdefault(name, []).append(_Piece(file, offset, shape))
 
     @cached_property
     def checksum(self) -> str:
-        """Of the whole file, see `files.checksum`."""
-        return checksum(self._path)
+        """Of the whole file, see `files.checksum`; of several, of their names and checksums."""
+        if len(self._paths) == 1:
+            return checksum(self._paths[0])
+        return checksum_of_files({path.name: checksum(path) for path in self._paths})
 
     def __getitem__(self, name: str) -> Tensor:
-        if name not in self._names:
-            raise KeyError(name)
-        return self._file.get_tensor(self._prefix + name)
+        pieces = self._pieces[self._prefix + name]
+        if len(pieces) == 1 and not any(pieces[0].offset):
+            return pieces[0].file.get_tensor(self._prefix + name)
+        shape = tuple(map(max, zip(*(piece.end for piece in pieces), strict=True)))
+        begin_at = {piece.offset for piece in pieces}
+        numbers = sum(math.prod(piece.shape) for piece in pieces)
+        if math.prod(shape) != numbers or len(begin_at) < len(pieces):
+            raise ActionImagesError(
+                f"{self._paths[0].parent}: the pieces of {name} do not make it whole; delete the checkpoint "
+                "to go on from the one before"
+            )
+        parts = {piece.offset: piece.file.get_tensor(self._prefix + name) for piece in pieces}
+        whole_one = torch.empty(shape, dtype=next(iter(parts.values())).dtype)
+        for offset, part in parts.items():
+            places = zip(offset, part.shape, strict=True)
+            whole_one[tuple(slice(first, first + length) for first, length in places)] = part
+        return whole_one
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
+        return (name.removeprefix(self._prefix) for name in self._pieces)
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self._pieces)
 
     def below(self, prefix: str) -> "Stored":
         """Those of them whose names begin with `prefix`."""
-        return Stored(self._path, self._prefix + prefix)
+        return Stored(*self._paths, prefix=self._prefix + prefix)
+
+
+def checksum_of_files(checksums: Mapping[str, str]) -> str:
+    """One for files of these names and checksums."""
+    lines = [f"{name} {value}\n" for name, value in sorted(checksums.items())]
+    return sha256("".join(lines).encode()).hexdigest()
 
 
 def restore(tensors: Stored, network: nn.Module, optimizer: OptimizerState) -> Stored:
@@ -151,11 +200,11 @@ def restore(tensors: Stored, network: nn.Module, optimizer: OptimizerState) -> S
 
     Raises ValueError where one does not fit.
     """
-    learnt, state = tensors.below("model/"), tensors.below("optimizer/")
+    weights, state = tensors.below("model/"), tensors.below("optimizer/")
     for name, parameter in _trained(network):
-        if name not in learnt:
+        if name not in weights:
             raise ActionImagesError(f"the checkpoint has no {name}, which this run trains")
-        put(parameter, learnt[name], name)
+        put(parameter, weights[name], name)
     optimizer.put({parameter: state.below(f"{name}/") for name, parameter in _trained(network)})
     return tensors.below("average/")
 
@@ -169,22 +218,28 @@ def save(folder: Path, tensors: Mapping[str, Tensor], progress: Progress, keep_l
 
     Raises OSError where it cannot be written (a full disk); the others are then as they were.
     """
-    done = _folder_of(folder, progress)
+    done = folder_of(folder, progress)
     with written(done, "the checkpoint") as unfinished:
         save_file(dict(tensors), unfinished / TENSORS)
-        _write_state(unfinished, progress, checksum(unfinished / TENSORS))
+        write_state(unfinished, progress, checksum(unfinished / TENSORS))
+    remove_old(folder, keep_last)
+    return done
+
+
+def remove_old(folder: Path, keep_last: int) -> None:
+    """Delete all checkpoints below `folder` but the newest `keep_last`."""
     for old in checkpoints(folder)[:-keep_last]:
         remove_folder(old)
-    return done
 
 
 def note(folder: Path, progress: Progress) -> None:
     """Let the checkpoint of this step, which `save` wrote, say what has become known since."""
-    noted = _folder_of(folder, progress)
-    _write_state(noted, progress, json.loads((noted / STATE).read_text())[CHECKSUM])
+    noted = folder_of(folder, progress)
+    write_state(noted, progress, json.loads((noted / STATE).read_text())[CHECKSUM])
 
 
-def _write_state(checkpoint: Path, progress: Progress, of_tensors: str) -> None:
+def write_state(checkpoint: Path, progress: Progress, of_tensors: str) -> None:
+    """Let a checkpoint say where it stands, and what its tensors' checksum is."""
     state = {**asdict(progress), CHECKSUM: of_tensors}
     write_json(checkpoint / STATE, {**state, STATE_CHECKSUM: _checksum_of(state)})
 
@@ -193,7 +248,8 @@ def _checksum_of(state: Mapping[str, Any]) -> str:
     return sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
 
 
-def _folder_of(folder: Path, progress: Progress) -> Path:
+def folder_of(folder: Path, progress: Progress) -> Path:
+    """Where the checkpoint of a step lies."""
     return folder / f"{PREFIX}{progress.step:08d}"
 
 
@@ -211,19 +267,26 @@ def load(checkpoint: Path) -> tuple[Stored, Progress]:
         state = read_object(checkpoint / STATE)
         of_state, of_tensors = state.pop(STATE_CHECKSUM, None), state.get(CHECKSUM)
         progress = _progress({name: value for name, value in state.items() if name != CHECKSUM})
-        tensors = Stored(checkpoint / TENSORS)
+        tensors = Stored(*_files_of(checkpoint))
         if progress.step != int(checkpoint.name.removeprefix(PREFIX)):
             raise ActionImagesError(f"{STATE} says step {progress.step}, the folder another one")
         if of_state is not None and of_state != _checksum_of(state):
             raise ActionImagesError(f"{STATE} does not say what was written: its checksum differs")
         if of_tensors is not None and of_tensors != tensors.checksum:
-            raise ActionImagesError(f"{TENSORS} does not hold what was written: its checksum differs")
+            names = " or ".join(path.name for path in _files_of(checkpoint))
+            raise ActionImagesError(f"{names} does not hold what was written: its checksum differs")
     except (OSError, SafetensorError, AttributeError, TypeError, ValueError) as error:
         raise ActionImagesError(
             f"{checkpoint}: is no checkpoint that can be read ({error}); "
             "delete it to go on from the one before"
         ) from error
     return tensors, progress
+
+
+def _files_of(checkpoint: Path) -> list[Path]:
+    """The file of all tensors, or those of their shares."""
+    shares = sorted(checkpoint.glob(f"{SHARE}*.safetensors"))
+    return shares or [checkpoint / TENSORS]
 
 
 def _progress(said: Mapping[str, Any]) -> Progress:

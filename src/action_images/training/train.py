@@ -38,6 +38,7 @@ from action_images.training.objective import ACTION_IMAGES, Objective
 from action_images.training.optimizer import choose_trainable, learning_rate
 from action_images.training.processes import agreed, join_processes, raised_together, summed
 from action_images.training.recipe import Recipe
+from action_images.training.room import check_room
 from action_images.training.run_folder import (
     BEST,
     CHECKPOINTS,
@@ -54,6 +55,7 @@ from action_images.training.run_folder import (
 from action_images.training.same_start import check_same_start
 from action_images.training.schedule import Fall, fall_from_now, planned_fall
 from action_images.training.setup import clips_of, familiarity_of, open_mixture, read_models, share_of
+from action_images.training.shares import Shares, can_share
 from action_images.training.validation import Judged, Validation
 from action_images.training.written import written
 
@@ -88,8 +90,11 @@ def train(
     NotFiniteError at a loss that is no number, with the addresses of its samples in `out`.
     """
     # Opened first: what is wrong with it must not leave a run behind that has not begun.
-    validation = Validation.of(recipe, clips_of(recipe), objective) if recipe.validation else None
+    clips = clips_of(recipe)
+    validation = Validation.of(recipe, clips, objective) if recipe.validation else None
     accelerator = joined(recipe, out, trackers, objective, device=device)
+    is_sharded = accelerator.distributed_type is DistributedType.FSDP
+    check_room(recipe, clips, accelerator.device, accelerator.num_processes, sharded=is_sharded)
     with alone_with_run(accelerator, out):
         run = Run.start(recipe, out, trackers, objective, accelerator=accelerator)
         with interruptible() as interrupted, run.log:
@@ -104,6 +109,7 @@ def train(
                 if validation is not None and judge:
                     run.validate(validation, show)
                 if stop:
+                    run.shares.settle()
                     raise KeyboardInterrupt
                 if is_last:
                     break
@@ -152,8 +158,12 @@ class Run:
     objective: Objective = ACTION_IMAGES
     validations: Interval = field(init=False)
     checkpoints: Interval = field(init=False)
+    shares: Shares = field(init=False)
     resumed: float = field(init=False, default=0.0)
     """When the seconds that `progress` does not know of yet began."""
+
+    def __post_init__(self) -> None:
+        self.shares = Shares(self.accelerator)
 
     @classmethod
     def start(
@@ -292,8 +302,10 @@ class Run:
         fall = (
             None if self.fall is not None else fall_from_now(self.recipe, self.progress.step, self.seconds())
         )
-        due = [self.validations.is_due(), self.checkpoints.is_due(), fall is not None]
-        stop, (validate, save, falls) = agreed(self.accelerator, stop=stop, due=due)
+        due = [self.validations.is_due(), self.checkpoints.is_due(), fall is not None, self.shares.is_written]
+        stop, (validate, save, falls, settles) = agreed(self.accelerator, stop=stop, due=due)
+        if settles or stop:
+            self.shares.settle()
         if falls:
             self._begin_fall(fall)
         return stop, validate, save or falls
@@ -313,6 +325,7 @@ class Run:
         A checkpoint of this step is there already (a validation may fail); it learns that it was judged.
         """
         is_main = self.accelerator.is_main_process
+        self.shares.settle()
         with self.averaged() as models:
             judged = validation.judge(ClipGenerator.of(models))
             if self.frozen is not None:
@@ -343,10 +356,14 @@ class Run:
         forget_whole_weights(self.engine.module)
 
     def save(self, folder: str = CHECKPOINTS) -> None:
-        """A checkpoint of now."""
+        """A checkpoint of now. Where weights lie in pieces, it is there once it was settled."""
         now = time.monotonic()
         self.progress = replace(self.progress, seconds=self.progress.seconds + now - self.resumed)
         self.resumed = now
+        if self.engine.sharded and can_share():
+            learnt = checkpoint.learnt(self.engine.network, self.engine.state, self.ema.named())
+            self.shares.begin(self.out / folder, learnt, self.progress, self.recipe.keep_last)
+            return
         is_main = self.accelerator.is_main_process
         tensors = checkpoint.gather(self.engine.network, self.engine.state, self.ema.named(), keep=is_main)
         with raised_together(self.accelerator):
@@ -355,6 +372,7 @@ class Run:
 
     def finish(self) -> Path:
         """Save the EMA as finished models."""
+        self.shares.settle()
         with self.averaged() as models:
             self._export(models, self.out / MODEL)
         self.log.close()
