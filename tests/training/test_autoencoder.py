@@ -95,6 +95,7 @@ def test_base_is_trained_on_it_and_is_refused_without_one(recipe: Recipe, demons
         "batch_size": 2,
         "num_workers": 0,
         "mixed_precision": "no",
+        "frames_cache": None,
     }
     with pytest.raises(ActionImagesError, match="run 'action-images train-autoencoder DATA --preset base"):
         train(replace(RECIPES["base"], **small, autoencoder=None), tmp_path / "none")
