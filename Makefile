@@ -71,21 +71,23 @@ lerobot:
 # All from nothing: recordings, their frames decoded once, and a run of so many MINUTES; the finished models are in
 # out/tiny/model. Killed at any moment, the same command goes on, in as many sittings as it takes. With more MINUTES a
 # finished run goes on from before its learning rate fell.
-MINUTES ?= 80
-DEMONSTRATIONS ?= 400
-SLIDES ?= 2600
-STACKS ?= 1600
-SECOND_TRIES ?= 500
-PLAY ?= 60
-VALIDATION ?= 20
-RECORD := $(BIN)/action-images record --size 128 --views 4 --every 4 --hold 32
+MINUTES ?= 85
+DEMONSTRATIONS ?= 170
+AROUND ?= 85
+SLIDES ?= 900
+STACKS ?= 500
+SECOND_TRIES ?= 180
+PLAY ?= 25
+VALIDATION ?= 8
+RECORD := $(BIN)/action-images record --size 128 --views 4 --every 4 --hold 32 --look wide --wording grammar --x264 superfast
 train-tiny: $(INSTALLED)
-	$(RECORD) --task trained --episodes $(DEMONSTRATIONS) --actor disturbed --out out/demonstrations
+	$(RECORD) --task paper --episodes $(DEMONSTRATIONS) --actor disturbed --out out/demonstrations
+	$(RECORD) --task paper --episodes $(AROUND) --seed 10000 --rig around --actor disturbed --out out/around
 	$(RECORD) --task slide_block_to_target --episodes $(SLIDES) --seed 1000 --actor disturbed --out out/choices
 	$(RECORD) --task stack_blocks --episodes $(STACKS) --seed 1000 --actor disturbed --out out/choices
 	$(RECORD) --task slide_block_to_target stack_blocks --episodes $(SECOND_TRIES) --seed 4000 --actor clumsy --out out/clumsy
-	$(RECORD) --task trained --episodes $(PLAY) --actor play --out out/play
-	$(RECORD) --task trained --episodes $(VALIDATION) --seed 900000 --out out/validation
+	$(RECORD) --task paper --episodes $(PLAY) --actor play --out out/play
+	$(RECORD) --task paper --episodes $(VALIDATION) --seed 900000 --out out/validation
 	cd out && ../$(BIN)/action-images train tiny --out tiny --minutes $(MINUTES) --dtype auto
 
 $(DEMO): requirements.lock pyproject.toml

@@ -53,6 +53,18 @@ def test_a_demonstration_played_again_from_its_record_succeeds():
     assert environment.succeeded()
 
 
+def test_a_quick_encoder_stores_nearly_the_same_pictures_and_the_same_path(tmp_path):
+    wanted, read = [("reach_target", 0)], []
+    for preset in ("medium", "superfast"):
+        assert list(record(tmp_path / preset, wanted, CONFIG, preset=preset)) == [(wanted[0], True)]
+        read.append(Dataset(tmp_path / preset)[0])
+    medium, quick = read
+    assert torch.equal(medium.trajectory.to_vector(8), quick.trajectory.to_vector(8))
+    frames = range(medium.num_frames)
+    one, other = (episode.views[0].frames.read(frames).float() for episode in read)
+    assert 0 < float((one - other).square().mean().sqrt()) < 4  # of 255
+
+
 def test_the_commands_offer_every_rig_look_and_actor():
     assert set(TABLETOP.rigs) == set(RIGS)
     assert set(TABLETOP.looks) == set(LOOKS)
@@ -299,8 +311,10 @@ def test_the_command_records_what_it_is_asked(tmp_path: Path, capsys: pytest.Cap
     assert main(arguments) == 0
     assert main(arguments) == 0
     assert "(2 were there before)" in " ".join(capsys.readouterr().out.split())
-    others = ["--rig", "held_out"], ["--actor", "disturbed"], ["--views", "2"], ["--crf", "30"]
-    for other, said in zip(others, ("(rig differ)", "(actor differ)", "views", "(crf differ)"), strict=True):
+    others = [["--rig", "held_out"], ["--actor", "disturbed"], ["--views", "2"], ["--crf", "30"]]
+    others.append(["--x264", "superfast"])
+    differing = ("(rig differ)", "(actor differ)", "views", "(crf differ)", "(x264 differ)")
+    for other, said in zip(others, differing, strict=True):
         assert main([*arguments, *other]) == 2
         assert said in capsys.readouterr().err
     dataset = Dataset(tmp_path)

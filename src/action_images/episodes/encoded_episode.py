@@ -48,8 +48,11 @@ class Encoded:
         return [view for view, key in keys.items() if np.isnan(self.columns[key]).all()]
 
 
-def encode_episode(episode: Episode, folder: Path, crf: int = 18) -> Encoded:
-    """Check an episode and encode its videos into `folder`; raises EpisodeError where it cannot be stored."""
+def encode_episode(episode: Episode, folder: Path, crf: int = 18, preset: str = "medium") -> Encoded:
+    """Check an episode and encode its videos into `folder`; raises EpisodeError where it cannot be stored.
+
+    `crf` and `preset` are those of `write_video`.
+    """
     episode.check()
     videos, numbers = {}, columns(episode)
     described = {key: statistics.of_rows(values) for key, values in numbers.items()}
@@ -58,7 +61,8 @@ def encode_episode(episode: Episode, folder: Path, crf: int = 18) -> Encoded:
         height, width = view.frames.size
         seen = _Seen(max(1, episode.num_frames // 16))
         pixel_format = "yuv444p" if height % 2 or width % 2 else "yuv420p"
-        write_video(videos[view.name], seen.passing(view.frames), episode.fps, crf, pixel_format)
+        frames, path = seen.passing(view.frames), videos[view.name]
+        write_video(path, frames, episode.fps, crf, pixel_format, preset=preset)
         described[layout.IMAGES + view.name] = statistics.of_pixels(np.stack(seen.frames))
     sizes = {view.name: view.frames.size for view in episode.views}
     return Encoded(

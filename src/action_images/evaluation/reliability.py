@@ -17,7 +17,7 @@ from action_images.inference.confidence import confidence
 from action_images.model.reliability import WORDS, WRONG_DEG, WRONG_MM, Bounds
 from action_images.samples.sample import Sample, collate
 
-EDGES = (0.0, 1e-9, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0)
+EDGES = (0.0, 1e-9, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 1.0)
 """Confidences between which the table has rows; the first row is what could not be read at all."""
 WRONG_OF_GOOD, WRONG_OF_UNREADABLE = 0.1, 0.5
 """The least sure of good poses are wrong no more often than the first, the surest of unreadable ones at

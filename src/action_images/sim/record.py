@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -193,6 +194,10 @@ def _view(frames: Observation, view: int) -> View:
     return View(f"view{view}", images, camera[0] if stands_still else camera)
 
 
+Encode = Callable[[Episode, Path], Encoded]
+"""Checks an episode and encodes its videos into a folder."""
+
+
 def record(
     out: Path,
     wanted: Iterable[Demonstration],
@@ -200,10 +205,12 @@ def record(
     *,
     num_workers: int = 1,
     crf: int = 18,
+    preset: str = "medium",
 ) -> Iterator[tuple[Demonstration, bool]]:
     """Add demonstrations to the data set in `out`, in this order; yields each with whether it succeeded.
 
-    Those that `out` already has are not made again and not yielded; failed ones are left out of the data set.
+    `crf` and `preset` are those of `write_video`. Those that `out` already has are not made again and not
+    yielded; failed ones are left out of the data set.
     The bytes do not depend on `num_workers`, nor on how often recording was stopped and taken up again.
     """
     with DatasetWriter(out, recording.fps, crf) as writer:
@@ -216,7 +223,8 @@ def record(
                 "record into another folder"
             )
         missing = (one for one in wanted if recording.episode_id(*one) not in writer.ids)
-        for one, encoded, folder in _encoded(missing, writer, recording, num_workers=num_workers, crf=crf):
+        encode = partial(encode_episode, crf=crf, preset=preset)
+        for one, encoded, folder in _encoded(missing, writer, recording, encode, num_workers=num_workers):
             with folder:
                 if encoded is not None:
                     writer.commit(encoded)
@@ -230,14 +238,14 @@ def _encoded(
     missing: Iterator[Demonstration],
     writer: DatasetWriter,
     recording: Recording,
+    encode: Encode,
     *,
     num_workers: int,
-    crf: int,
 ) -> Iterator[Result]:
     if num_workers <= 1:
         for one in missing:
             folder = writer.staging()
-            yield one, _single_threaded(one, recording, Path(folder.name), crf), folder
+            yield one, _single_threaded(one, recording, Path(folder.name), encode), folder
         return
     with pool_of(num_workers, torch.set_num_threads, (1,)) as pool:
         under_way: deque[tuple[Demonstration, Future, TemporaryDirectory]] = deque()
@@ -246,7 +254,7 @@ def _encoded(
             for one in islice(missing, num):
                 folder = writer.staging()
                 under_way.append(
-                    (one, pool.submit(_demonstrate, one, recording, Path(folder.name), crf), folder)
+                    (one, pool.submit(_demonstrate, one, recording, Path(folder.name), encode), folder)
                 )
 
         try:
@@ -259,16 +267,18 @@ def _encoded(
             pool.shutdown(cancel_futures=True)
 
 
-def _single_threaded(one: Demonstration, recording: Recording, folder: Path, crf: int) -> Encoded | None:
+def _single_threaded(
+    one: Demonstration, recording: Recording, folder: Path, encode: Encode
+) -> Encoded | None:
     """As in the workers: other numbers of threads add in other orders, which a policy's trial amplifies."""
     num_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return _demonstrate(one, recording, folder, crf)
+        return _demonstrate(one, recording, folder, encode)
     finally:
         torch.set_num_threads(num_threads)
 
 
-def _demonstrate(one: Demonstration, recording: Recording, folder: Path, crf: int) -> Encoded | None:
+def _demonstrate(one: Demonstration, recording: Recording, folder: Path, encode: Encode) -> Encoded | None:
     episode = recording.demonstration(*one)
-    return None if episode is None else encode_episode(episode, folder, crf)
+    return None if episode is None else encode(episode, folder)
