@@ -5,7 +5,8 @@ denoiser on canvases that are ready, `steps` adds encoding, clipping, optimizer 
 with one worker process on the same cores. Each turn measures the three one after the other on the same
 steps; ratios are the median over turns. `ways` runs the loop in several ways by turns in one process, each
 with a worker of its own: as `tiny` once was (cells of 16 px, batches of 16, frames decoded for each sample),
-with one change after the other, and as it is. `processes` trains with one thread in each of one and two
+with one change after the other: decoded frames from a cache, cells of 32 px with finer tokens for the last
+layer, larger batches, bfloat16. `processes` trains with one thread in each of one and two
 processes: the same batch, shared out; the second half of a run.
 """
 
@@ -44,15 +45,13 @@ CONSOLE = Console()
 TURNS = 5
 SAMPLES_A_TURN = 288
 """Of each way."""
-BEFORE = {
-    "output_split": None,
-    "patch_size": [1, 2, 2],
-    "pixels_per_token": 16,
-    "stem_channels": 48,
-    "motion_channels": 32,
-    "action_channels": 32,
+LARGE_CELLS = {
+    "output_split": 2,
+    "patch_size": [1, 4, 4],
+    "pixels_per_token": 32,
+    "stem_channels": [24, 48, 64, 96],
 }
-"""What the network of `tiny` was until 2026-12-01."""
+"""Cells of 32 px, a stem that is narrow where the image is large, and finer tokens for the last layer."""
 STEPS = 12
 """Steps of each turn."""
 WARM_STEPS = 40
@@ -123,21 +122,22 @@ def throughput(recipe: Recipe, out: Path) -> dict[str, Any]:
 
 
 def ways(recipe: Recipe, root: Path) -> dict[str, Recipe]:
-    """The recipe as it was, with one change after the other, and as it is."""
+    """The recipe without a frames cache, and with one change after the other."""
     tiny = PRESETS["tiny"]
-    PRESETS["tiny before"] = replace(tiny, transformer={**tiny.transformer, **BEFORE})
-    before = replace(recipe, preset="tiny before", batch_size=16, frames_cache=None)
-    cached = replace(before, frames_cache=root / "frames")
-    small = replace(recipe, batch_size=16)
+    PRESETS["tiny, large cells"] = replace(tiny, transformer={**tiny.transformer, **LARGE_CELLS})
+    cached = replace(recipe, frames_cache=root / "frames")
+    large = replace(cached, preset="tiny, large cells")
+    batched = replace(large, batch_size=48)
     return {
-        "before": before,
+        "before": replace(recipe, frames_cache=None),
         "and frames cache": cached,
-        "and cells of 32 px, narrow stem": small,
-        f"and batches of {recipe.batch_size}: now": recipe,
+        "and cells of 32 px, split": large,
+        "and batches of 48": batched,
+        "and bfloat16": replace(batched, mixed_precision="bf16"),
     }
 
 
-def by_turns(recipes: dict[str, Recipe], out: Path) -> list[dict[str, Any]]:
+def by_turns(recipes: dict[str, Recipe], out: Path, *, turns: int, samples: int) -> list[dict[str, Any]]:
     """Samples a second of each way's loop, and processor time of all processes a sample.
 
     Ratios are of the same turn, to the first way.
@@ -148,11 +148,11 @@ def by_turns(recipes: dict[str, Recipe], out: Path) -> list[dict[str, Any]]:
     steps = {name: run.steps() for name, run in runs.items()}
     rates: dict[str, list[float]] = {name: [] for name in runs}
     costs: dict[str, list[float]] = {name: [] for name in runs}
-    for turn in track(range(TURNS + 1), "ways", console=CONSOLE):
+    for turn in track(range(turns + 1), "ways", console=CONSOLE):
         for name, run in runs.items():
             for step, batches in islice(steps[name], 3):  # what its worker has made ahead
                 run.learn(step, batches)
-            number = max(1, round(SAMPLES_A_TURN / run.recipe.batch_size))
+            number = max(1, round(samples / run.recipe.batch_size))
             begun, used = time.perf_counter(), _processor_seconds()
             for step, batches in islice(steps[name], number):
                 run.learn(step, batches)
@@ -283,6 +283,8 @@ def main() -> None:
     )
     parser.add_argument("--memory-steps", type=int, default=160, help="0: leave it out")
     parser.add_argument("--ways", action="store_true", help="the ways alone")
+    parser.add_argument("--turns", type=int, default=TURNS, help="of each way")
+    parser.add_argument("--samples", type=int, default=SAMPLES_A_TURN, help="of each way in a turn")
     options = parser.parse_args()
     results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as name:
@@ -290,7 +292,8 @@ def main() -> None:
         if options.data is None:
             demonstrations(root / "demonstrations", options.per_task)
         recipe = tiny_on(options.data or root / "demonstrations", root)
-        results["ways"] = by_turns(ways(recipe, root), root / "ways")
+        tried, out = ways(recipe, root), root / "ways"
+        results["ways"] = by_turns(tried, out, turns=options.turns, samples=options.samples)
         show("ways", results["ways"])
         if not options.ways:
             measure_the_rest(recipe, root, options, results)

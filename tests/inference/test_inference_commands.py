@@ -1,6 +1,7 @@
 """The commands of the other uses, with random weights: what they say they write is there, in right shape."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -136,6 +137,27 @@ def test_judge_clips_judges_the_modes_that_are_asked_for(folders, tmp_path, caps
     assert run("judge-clips", folders, tmp_path / "other", "--mode", "labels") == 2
     assert "nothing is judged by the name labels; there are: policy, joint" in capsys.readouterr().err
     assert not (tmp_path / "other").exists()
+
+
+def test_judge_confidence_keeps_bounds_that_label_speaks_of(folders, tmp_path, capsys):
+    """Of models with random weights every pose is wrong, so none is good."""
+    data, models = folders[0], tmp_path / "models"
+    shutil.copytree(folders[1], models)
+    own, out = (data, str(models)), tmp_path / "judged"
+    modes = ("--windows", "2", "--mode", "label_from_nothing")
+    assert run("judge-confidence", own, out, *modes) == 0
+    assert Models.load(models).reliability is None
+    assert run("judge-confidence", own, out, *modes, "--write") == 0
+    judged = json.loads((out / "confidence.json").read_text())["modes"]["label_from_nothing"]
+    assert sum(row["num_poses"] for row in judged["rows"] if " to " in row["which"]) == 8
+    known = Models.load(models).reliability
+    assert known is not None
+    assert known.modes["label_from_nothing"].wrong.get("good", 0) == 0
+    assert (out / "confidence.md").read_text().startswith("| label_from_nothing | poses |")
+    capsys.readouterr()
+    assert run("label", own, tmp_path / "copy", "--from-nothing") == 0
+    assert "poses: " in capsys.readouterr().out
+    assert run("judge-confidence", own, tmp_path / "other", "--mode", "simulate") == 2
 
 
 @pytest.fixture
