@@ -136,3 +136,16 @@ def test_told_poses_are_those_that_were_said():
 def test_actions_that_are_no_poses_are_refused(action, said):
     with pytest.raises(ActionImagesError, match=said):
         told(action)
+
+
+def test_with_matrices_the_pose_that_is_driven_is_the_plans_own_to_the_last_bit():
+    made = make_env(ActionImagesEnvConfig(task=TASK, rotation="matrix"), n_envs=1)["tabletop"][0]
+    seen, _ = made.reset(seed=[SEED])
+    batch = preprocess_observation(seen) | {"task": list(made.call("task_description"))}
+    made.close()
+    (observation,) = observations_of(batch, ("view0", "view1"))
+    own = ActionImagesEnvConfig(task=TASK).seen.environment(TASK).reset(SEED)
+    assert torch.equal(observation.world_from_tool.matrix(), own.world_from_tool.matrix())
+    plan = load_policy("shipped", Planning(device="cpu")).plan(own)
+    pose, _ = told(policy_for().select_action(batch)[0].numpy())
+    assert torch.equal(pose.matrix(), plan.trajectory.world_from_tool[0].matrix())

@@ -12,6 +12,7 @@ from lerobot_policy_action_images import ActionImagesConfig
 from lerobot_policy_action_images.learning import check_pace, models_for
 from lerobot_policy_action_images.modeling_action_images import ActionImagesPolicy
 from lerobot_policy_action_images.observations import sample_of
+from pyarrow import parquet
 from safetensors.torch import load_file
 
 from action_images.episodes.dataset import Dataset
@@ -65,20 +66,20 @@ def test_a_run_is_taken_up_again_where_its_weights_were(trained: Path, run, tmp_
     before = load_file(saved / "model.safetensors")
     averaged = load_file(saved / "models" / "transformer" / "diffusion_pytorch_model.safetensors")
     # The average lags behind the last weights: both are kept.
-    name = next(key for key, value in averaged.items() if value.abs().sum() > 0)
-    assert not torch.equal(before[f"transformer.{name}"], averaged[name])
+    far = [(before[f"transformer.{name}"] - mean).abs().max().item() for name, mean in averaged.items()]
+    assert max(far) > 1e-4
     config = saved / "train_config.json"
     run(
         lerobot_train.main,
         f"--config_path={config}",
         "--resume=true",
-        "--steps=4",
-        "--save_freq=4",
+        "--steps=5",
+        "--save_freq=5",
         f"--output_dir={again}",
     )
-    after = load_file(again / "checkpoints" / "000004" / "pretrained_model" / "model.safetensors")
+    after = load_file(again / "checkpoints" / "000005" / "pretrained_model" / "model.safetensors")
     moved = max((after[key] - before[key]).abs().max().item() for key in before)
-    # One step of Adam moves a weight by about the learning rate.
+    # The first run ended with a learning rate of zero; a step of Adam moves a weight by about the rate.
     assert 0 < moved < 0.02
 
 
@@ -98,7 +99,8 @@ def test_a_batch_of_lerobot_is_the_sample_that_we_cut(recorded: Path):
     episode = Dataset(recorded, told=True)[0]
     own = cut(episode, Window(episode.id, views, frame, config.stride, 5), (32, 32))
     assert sample.video.shape == own.video.shape
-    assert (sample.video.int() - own.video.int()).abs().max() <= 1
+    # LeRobot's decoder rounds colours in another way.
+    assert (sample.video.int() - own.video.int()).abs().max() <= 4
     assert sample.cameras.intrinsics.allclose(own.cameras.intrinsics, atol=1e-4)
     assert sample.trajectory.world_from_tool.matrix().allclose(
         own.trajectory.world_from_tool.matrix(), atol=1e-5
@@ -130,6 +132,11 @@ def bare(recorded: Path, tmp_path: Path, change) -> Path:
     info = json.loads((copy / "meta" / "info.json").read_text())
     info["features"] = change(info["features"])
     (copy / "meta" / "info.json").write_text(json.dumps(info))
+    for path in copy.glob("data/*/*.parquet"):
+        rows = parquet.read_table(path)
+        parquet.write_table(
+            rows.select([name for name in rows.column_names if name in info["features"]]), path
+        )
     return copy
 
 

@@ -12,7 +12,7 @@ from lerobot_env_action_images import ActionImagesEnvConfig
 
 def make_env(n_envs: int = 1, use_async_envs: bool = False, cfg: Any = None) -> dict[str, dict[int, Any]]:
     """{the world's name: {number of the task: a vector environment}}."""
-    wanted = {"task", "world", "rig", "look", "num_views", "height", "width"}
+    wanted = {"task", "world", "rig", "look", "num_views", "height", "width", "rotation"}
     known = wanted & {field.name for field in fields(ActionImagesEnvConfig)}
     told = {name: getattr(cfg, name) for name in known if getattr(cfg, name, None) is not None}
     return ActionImagesEnvConfig(**told).create_envs(n_envs, use_async_envs)

@@ -21,6 +21,7 @@ def main(
     views: tuple[str, ...] = (),
     size: tuple[int, int] | None = None,
     crf: int = 18,
+    codec: Literal["h264", "av1"] = "h264",
     workers: int = 2,
     limit: int | None = None,
     shift: tuple[str, ...] = (),
@@ -38,7 +39,8 @@ def main(
         views: names of the views to keep, in order; all where none is given. Only these are looked at.
             Every episode needs the same.
         size: height and width in pixels to fit all views to; their own where none is given.
-        crf: quality of the H.264 videos, 0 (best) to 51.
+        crf: quality of the videos, 0 (best) to 51; LeRobot's own choice for av1 is 30.
+        codec: what videos are written in: h264, or av1, in which LeRobot writes (smaller and slower).
         workers: processes that decode and encode; 0 does it in this one.
         limit: look at the first so many episodes only.
         shift: VIEW=FRAMES for each view whose pictures are late by so many frames (early: negative).
@@ -52,7 +54,7 @@ def main(
     from action_images.terminal.console import PlainConsole
 
     console = PlainConsole(stderr=True)
-    job = Job(source, format, views, size, crf, _shifts(shift), several_tasks, fps, columns)
+    job = Job(source, format, views, size, crf, _shifts(shift), several_tasks, fps, columns, codec)
     with counting("importing") as tell:
         outcome = import_episodes(job, out, workers, limit, tell)
     for sentence in outcome.sentences():

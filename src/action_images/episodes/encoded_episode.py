@@ -11,7 +11,7 @@ from torch import Tensor
 from action_images.episodes import lerobot_layout as layout
 from action_images.episodes import statistics
 from action_images.episodes.episode import Episode, EpisodeError, Frames
-from action_images.episodes.video import write_video
+from action_images.episodes.video import Codec, write_video
 from action_images.geometry import Camera, Trajectory
 
 FRAMES_AT_ONCE = 32
@@ -48,10 +48,12 @@ class Encoded:
         return [view for view, key in keys.items() if np.isnan(self.columns[key]).all()]
 
 
-def encode_episode(episode: Episode, folder: Path, crf: int = 18, preset: str = "medium") -> Encoded:
+def encode_episode(
+    episode: Episode, folder: Path, crf: int = 18, codec: Codec = "h264", *, preset: str = "medium"
+) -> Encoded:
     """Check an episode and encode its videos into `folder`; raises EpisodeError where it cannot be stored.
 
-    `crf` and `preset` are those of `write_video`.
+    `crf`, `codec` and `preset` are those of `write_video`.
     """
     episode.check()
     videos, numbers = {}, columns(episode)
@@ -62,7 +64,7 @@ def encode_episode(episode: Episode, folder: Path, crf: int = 18, preset: str = 
         seen = _Seen(max(1, episode.num_frames // 16))
         pixel_format = "yuv444p" if height % 2 or width % 2 else "yuv420p"
         frames, path = seen.passing(view.frames), videos[view.name]
-        write_video(path, frames, episode.fps, crf, pixel_format, preset=preset)
+        write_video(path, frames, episode.fps, crf, pixel_format, preset=preset, codec=codec)
         described[layout.IMAGES + view.name] = statistics.of_pixels(np.stack(seen.frames))
     sizes = {view.name: view.frames.size for view in episode.views}
     return Encoded(

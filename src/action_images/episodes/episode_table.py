@@ -139,7 +139,7 @@ def _read(root: Path) -> pa.Table:
     if "episode_index" not in table.column_names or "length" not in table.column_names:
         raise EpisodeError(f"{root}: meta/episodes lacks the columns episode_index, length; restore it")
     table = table.sort_by("episode_index")
-    return table if "episode_id" in table.column_names else _with_ids(table)
+    return _with_ids(table)
 
 
 def _nothing_there(root: Path) -> str:
@@ -150,9 +150,45 @@ def _nothing_there(root: Path) -> str:
 
 
 def _with_ids(table: pa.Table) -> pa.Table:
+    """The table with an id for each row: LeRobot's tools know no ids, and keep or leave out those of ours.
+
+    A row without one goes by its number. Where sets were merged whose episodes have the same ids, the later
+    ones are called `<id>/merged2` and so on; a row that is there twice is not told apart.
+    """
     numbers = table["episode_index"].to_pylist()  # not yet known to be whole, or there
-    ids = ["episode_unknown" if number is None else f"episode_{number:06.0f}" for number in numbers]
+    given = table["episode_id"].to_pylist() if "episode_id" in table.column_names else [None] * len(numbers)
+    ids = [_numbered(number) if name is None else name for name, number in zip(given, numbers, strict=True)]
+    if not all(isinstance(name, str) for name in ids):
+        return table
+    ids = _distinct(ids) if _are_apart(table) else ids
+    if "episode_id" in table.column_names:
+        table = table.drop_columns(["episode_id"])
     return table.append_column("episode_id", pa.array(ids))
+
+
+def _are_apart(table: pa.Table) -> bool:
+    """Whether all rows have numbers of their own, and rows of their own in the data."""
+    names = [name for name in ("episode_index", "dataset_from_index") if name in table.column_names]
+    columns = [table[name].to_pylist() for name in names]
+    return all(len(set(column)) == len(column) for column in columns)
+
+
+def _numbered(number: float | None) -> str:
+    return "episode_unknown" if number is None else f"episode_{number:06.0f}"
+
+
+def _distinct(ids: list[str]) -> list[str]:
+    """The same names, but for those that were there before."""
+    used, found = set(ids), set()
+    distinct = []
+    for name in ids:
+        own, count = name, 1
+        while own in found or (count > 1 and own in used):
+            count += 1
+            own = f"{name}/merged{count}"
+        found.add(own)
+        distinct.append(own)
+    return distinct
 
 
 def _counts(name: str) -> bool:

@@ -17,6 +17,7 @@ from action_images.episodes.lerobot_layout import read_json
 from action_images.episodes.readers import Reader, SeveralTasks, Wanted, open_foreign
 from action_images.episodes.resize import select_views
 from action_images.episodes.shift import shifted
+from action_images.episodes.video import Codec
 from action_images.episodes.writer import DatasetWriter
 from action_images.errors import ActionImagesError, printable
 from action_images.files.atomic import write_json
@@ -34,7 +35,8 @@ class Job:
 
     `views` (none: all) are the only ones looked at, `size` what they are fitted to (None: their own),
     `shift` by how many frames a view's pictures are late, `several_tasks` whether an episode whose task
-    changes is cut or refused, `columns` the json file that declares the poses' notation.
+    changes is cut or refused, `columns` the json file that declares the poses' notation, `codec` what
+    videos are written in.
     """
 
     source: Path
@@ -46,6 +48,7 @@ class Job:
     several_tasks: SeveralTasks = "cut"
     fps: float | None = None
     columns: Path | None = None
+    codec: Codec = "h264"
 
     @property
     def wanted(self) -> Wanted:
@@ -63,6 +66,7 @@ class Job:
         told |= {"source": f"{self.source.resolve().name} {place}"}
         # What sets that were begun before these could be chosen do not say.
         told |= {"shift": dict(self.shift)} if self.shift else {}
+        told |= {"codec": self.codec} if self.codec != "h264" else {}
         told |= {"fps": self.fps} if self.fps is not None else {}
         told |= {} if self.columns is None else {"columns": read_json(self.columns)}
         return told | ({"several_tasks": self.several_tasks} if self.several_tasks != "cut" else {})
@@ -159,11 +163,13 @@ def _import(
     # Those of an attempt that came to nothing are as its settings: not kept.
     refused_before = _refused_before(out) if have else {}
     with _staging(out) as staging, ExitStack() as writers:
-        writer = writers.enter_context(DatasetWriter(out, Dataset(out).fps, job.crf)) if have else None
+        writer = (
+            writers.enter_context(DatasetWriter(out, Dataset(out).fps, job.crf, job.codec)) if have else None
+        )
         for number, (episode_id, result) in enumerate(_encoded(job, reader, wanted, staging, num_workers)):
             # The first usable episode says how fast the data set runs.
             if writer is None and isinstance(result, Encoded):
-                writer = writers.enter_context(DatasetWriter(out, result.fps, job.crf))
+                writer = writers.enter_context(DatasetWriter(out, result.fps, job.crf, job.codec))
             reason = result if isinstance(result, str) else _refusal(writer, result)
             if reason is None and isinstance(result, Encoded):
                 outcome.take(episode_id, result)
@@ -265,7 +271,7 @@ def _encode(reader: Reader, job: Job, episode_id: str, staging: Path) -> Encoded
     try:
         episode = reader.read(episode_id)
         episode = shifted(episode, job.shift) if job.shift else episode
-        return encode_episode(select_views(episode, job.views, job.size), folder, job.crf)
+        return encode_episode(select_views(episode, job.views, job.size), folder, job.crf, job.codec)
     except Exception as error:  # whatever one episode makes a library raise, the others are imported
         is_told = isinstance(error, (ValueError, OSError))
         reason = str(error) if is_told else f"{type(error).__name__}: {error}"

@@ -11,6 +11,7 @@ from action_images.episodes.strangers import check_inside, check_regular
 VERSION = "v3.0"
 INFO = "meta/info.json"
 STATS = "meta/stats.json"
+CARD = "README.md"
 TASKS = "meta/tasks.parquet"
 EPISODES = "meta/episodes/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 DATA = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
@@ -31,14 +32,14 @@ DEPTH_MARKS = ("is_depth_map", "video.is_depth_map")
 MAX_JSON_BYTES = 256 << 20
 
 
-def features(sizes: dict[str, tuple[int, int]], fps: float) -> dict[str, dict[str, Any]]:
+def features(sizes: dict[str, tuple[int, int]], fps: float, codec: str = "h264") -> dict[str, dict[str, Any]]:
     """The `features` of info.json for views of these names and (height, width)."""
     described: dict[str, dict[str, Any]] = {}
     for view, (height, width) in sizes.items():
         video = {
             "height": height,
             "width": width,
-            "codec": "h264",
+            "codec": codec,
             "fps": whole(fps),
             "channels": 3,
             "is_depth_map": False,
@@ -50,15 +51,32 @@ def features(sizes: dict[str, tuple[int, int]], fps: float) -> dict[str, dict[st
             "names": ["height", "width", "channels"],
             "info": info,
         }
-    for view in sizes:
-        described[f"{CAMERAS}{view}.intrinsics"] = _numbers(_entries("k", 3))
-        described[f"{CAMERAS}{view}.world_from_camera"] = _numbers(_entries("m", 4))
+    for view, size in sizes.items():
+        intrinsics, pose = _calibration(view, size)
+        described[f"{CAMERAS}{view}.intrinsics"] = _numbers(_entries("k", 3)) | {"info": intrinsics}
+        described[f"{CAMERAS}{view}.world_from_camera"] = _numbers(_entries("m", 4)) | {"info": pose}
     described[STATE] = _numbers(TOOL_NAMES)
     described[ACTION] = _numbers(TOOL_NAMES)
     described["timestamp"] = {"dtype": "float32", "shape": [1], "names": None}
     for name in ("frame_index", "episode_index", "index", "task_index"):
         described[name] = {"dtype": "int64", "shape": [1], "names": None}
     return described
+
+
+def _calibration(view: str, size: tuple[int, int]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the numbers of a view's camera columns mean, in words that LeRobot keeps (docs/lerobot.md)."""
+    of = {"camera": IMAGES + view, "layout": "row major"}
+    intrinsics = {
+        "quantity": "intrinsics",
+        **of,
+        "unit": "px",
+        "pixel_centre": 0.5,
+        "height": size[0],
+        "width": size[1],
+        "distortion_model": "none",
+    }
+    pose = {"quantity": "world_from_camera", **of, "unit": "m", "axes": "x right, y down, z forward (OpenCV)"}
+    return {"calibration": intrinsics}, {"calibration": pose | {"world": STATE}}
 
 
 def _entries(letter: str, side: int) -> list[str]:

@@ -6,7 +6,10 @@ from typing import Any
 import numpy as np
 
 Statistics = dict[str, np.ndarray]
-"""min, max, mean, std with the feature's shape, and count with shape (1)."""
+"""min, max, mean, std and quantiles with the feature's shape, and count with shape (1)."""
+
+QUANTILES = {"q01": 0.01, "q10": 0.1, "q50": 0.5, "q90": 0.9, "q99": 0.99}
+"""By LeRobot's names."""
 
 
 def of_rows(rows: np.ndarray) -> Statistics:
@@ -14,26 +17,44 @@ def of_rows(rows: np.ndarray) -> Statistics:
     known = rows[~np.isnan(rows).any(-1)].astype(np.float64)
     if len(known) == 0:
         unknown = np.full(rows.shape[1:], np.nan)
-        return {"min": unknown, "max": unknown, "mean": unknown, "std": unknown, "count": np.array([0])}
+        names = ("min", "max", "mean", "std", *QUANTILES)
+        return dict.fromkeys(names, unknown) | {"count": np.array([0])}
     return {
         "min": known.min(0),
         "max": known.max(0),
         "mean": known.mean(0),
         "std": known.std(0),
         "count": np.array([len(known)]),
+        **dict(zip(QUANTILES, np.quantile(known, list(QUANTILES.values()), axis=0), strict=True)),
     }
 
 
 def of_pixels(frames: np.ndarray) -> Statistics:
     """Over (frame, h, w, 3) uint8, in [0, 1], with the shape (3, 1, 1) of a channel."""
-    whole = of_rows(frames.reshape(-1, 3) / 255.0)
-    return {name: value if name == "count" else value.reshape(3, 1, 1) for name, value in whole.items()} | {
-        "count": np.array([len(frames)])
+    channels = [np.bincount(frames[..., channel].reshape(-1), minlength=256) for channel in range(3)]
+    described = [_of_histogram(counts) for counts in channels]
+    whole = {name: np.array([one[name] for one in described]).reshape(3, 1, 1) for name in described[0]}
+    return whole | {"count": np.array([len(frames)])}
+
+
+def _of_histogram(counts: np.ndarray) -> dict[str, float]:
+    """Of a channel's bytes by how often each occurs; a quantile is the least byte that so many reach."""
+    values, total = np.arange(256) / 255.0, counts.sum()
+    mean = float((values * counts).sum() / total)
+    known = values[counts > 0]
+    reached = np.cumsum(counts)
+    quantiles = {
+        name: float(values[np.searchsorted(reached, share * total)]) for name, share in QUANTILES.items()
     }
+    spread = float(((values - mean) ** 2 * counts).sum() / total) ** 0.5
+    return {"min": known[0], "max": known[-1], "mean": mean, "std": spread, **quantiles}
 
 
 def over_episodes(parts: Iterable[Statistics]) -> Statistics | None:
-    """The statistics of all episodes from those of each; None where nothing is known."""
+    """The statistics of all episodes from those of each; None where nothing is known.
+
+    Quantiles are the mean of the episodes', as LeRobot has it; none where an episode lacks them.
+    """
     known = [part for part in parts if part["count"][0] > 0]
     if not known:
         return None
@@ -53,6 +74,11 @@ def over_episodes(parts: Iterable[Statistics]) -> Statistics | None:
         "mean": mean,
         "std": variance**0.5,
         "count": np.array([int(count.sum())]),
+        **{
+            name: (weight * np.stack([part[name] for part in known])).sum(0)
+            for name in QUANTILES
+            if all(name in part for part in known)
+        },
     }
 
 

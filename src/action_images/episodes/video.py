@@ -1,11 +1,12 @@
 """Video files: written from uint8 tensors, and read back by exact frame index."""
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
+from typing import Literal
 
 import av
 import numpy as np
@@ -31,6 +32,9 @@ from action_images.errors import ActionImagesError
 from action_images.files.atomic import whole_file
 
 MAX_READ_BYTES = 8 << 30
+Codec = Literal["h264", "av1"]
+CODECS: Mapping[Codec, str] = {"h264": "libx264", "av1": "libsvtav1"}
+"""What videos can be written in, and who writes them."""
 
 
 def write_video(
@@ -41,20 +45,25 @@ def write_video(
     pixel_format: str = "yuv420p",
     keyframe_interval: int = 8,
     preset: str = "medium",
+    codec: Codec = "h264",
 ) -> None:
-    """Write RGB frames as an H.264 mp4, whole or not at all, with one thread, so that machines do not differ.
+    """Write RGB frames as an mp4, whole or not at all, with one thread, so that machines do not differ.
 
-    `crf` is 0 (lossless but for the colour conversion) to 51; yuv420p needs even sizes. `keyframe_interval`
-    (frames) bounds how much must be decoded before a frame in the middle. `preset` is x264's name for how
-    long it may search. Raises EpisodeError where there is no frame or the size does not suit the pixel
-    format, ValueError for a rate or a quality that cannot be.
+    `codec` is h264, or av1, in which LeRobot writes: smaller and slower, with LeRobot's keyframe interval of
+    two frames. `crf` is 0 (lossless but for the colour conversion) to 51; yuv420p needs even sizes.
+    `keyframe_interval` (frames) bounds how much must be decoded before a frame in the middle, `preset` is
+    x264's name for how long it may search: both of h264. Raises EpisodeError where there is no frame or the
+    size does not suit the pixel format, ValueError for a rate or a quality that cannot be.
     """
     if not (fps > 0 and fps < 10_000 and 0 <= crf <= 51):
         limits = "more than 0 frames a second and a crf from 0 to 51"
         raise ActionImagesError(f"{path}: a video has {limits}, got {fps:g} and {crf}")
     options = {"crf": str(crf), "preset": preset, "g": str(keyframe_interval), "threads": "1"}
+    if codec == "av1":
+        _check_av1(path, pixel_format)
+        options = {"crf": str(crf), "preset": "8", "g": "2", "svtav1-params": "lp=1"}
     with whole_file(Path(path)) as temporary, av.open(str(temporary), "w", format="mp4") as container:
-        _encode(container, frames, fps, options, pixel_format, Path(path))
+        _encode(container, frames, fps, options, pixel_format, Path(path), codec=codec)
 
 
 def _encode(
@@ -64,15 +73,17 @@ def _encode(
     options: dict[str, str],
     pixel_format: str,
     path: Path,
+    *,
+    codec: Codec,
 ) -> None:
     stream = None
     for frame in frames:
         size = (frame.shape[-2], frame.shape[-1])
         if stream is None:
             _check_even(path, size, pixel_format)
-            stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1_000_000))
+            stream = container.add_stream(CODECS[codec], rate=Fraction(fps).limit_denominator(1_000_000))
             stream.height, stream.width, stream.pix_fmt = *size, pixel_format
-            chosen = options | {"x264-params": _x264(size)}
+            chosen = options | ({"x264-params": _x264(size)} if codec == "h264" else {})
             stream.options = chosen  # pyright: ignore[reportAttributeAccessIssue]
         if size != (stream.height, stream.width):
             sizes = f"from {stream.height}x{stream.width} to {size}"
@@ -83,6 +94,13 @@ def _encode(
     if stream is None:
         raise EpisodeError(f"{path}: a video needs at least one frame")
     container.mux(stream.encode())
+
+
+def _check_av1(path: Path | str, pixel_format: str) -> None:
+    if pixel_format != "yuv420p":
+        raise EpisodeError(f"{path}: av1 is written of even sizes alone; give --size, or take --codec h264")
+    if CODECS["av1"] not in av.codecs_available:
+        raise EpisodeError(f"{path}: PyAV {av.__version__} cannot write av1 here; take --codec h264")
 
 
 def _check_even(path: Path, size: tuple[int, int], pixel_format: str) -> None:

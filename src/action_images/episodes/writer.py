@@ -15,8 +15,10 @@ from action_images.episodes import lerobot_layout as layout
 from action_images.episodes import statistics
 from action_images.episodes.encoded_episode import Encoded, check_fits, encode_episode
 from action_images.episodes.episode import Episode, EpisodeError
+from action_images.episodes.set_card import card_of
 from action_images.episodes.tables import read_table, write_table
-from action_images.files.atomic import commit_file, remove_leftovers, write_json
+from action_images.episodes.video import CODECS, Codec
+from action_images.files.atomic import commit_file, remove_leftovers, write_json, write_text
 from action_images.files.lock import take_lock
 
 ROWS_PER_FILE = 8192
@@ -33,8 +35,8 @@ class DatasetWriter:
     between, the same episodes give the same bytes. The views and sizes are those of the first episode.
     """
 
-    def __init__(self, path: Path, fps: float, crf: int = 18):
-        self.path, self.fps, self.crf = Path(path), fps, crf
+    def __init__(self, path: Path, fps: float, crf: int = 18, codec: Codec = "h264"):
+        self.path, self.fps, self.crf, self.codec = Path(path), fps, crf, codec
         (self.path / "meta").mkdir(parents=True, exist_ok=True)
         self._lock = self._locked()
         self.ids: set[str] = set()
@@ -68,7 +70,7 @@ class DatasetWriter:
         It must be whole (`Episode.check`), new, and have the data set's views, sizes and frame rate.
         """
         with self.staging() as folder:
-            self.commit(encode_episode(episode, Path(folder), self.crf))
+            self.commit(encode_episode(episode, Path(folder), self.crf, self.codec))
 
     def staging(self) -> tempfile.TemporaryDirectory:
         """A folder on the data set's disk for `encode_episode`, in this process or another."""
@@ -106,6 +108,8 @@ class DatasetWriter:
             return
         if self.ids:
             self._write_statistics()
+            if not (self.path / layout.CARD).exists():  # what somebody has put there is his
+                write_text(self.path / layout.CARD, card_of(layout.read_info(self.path)))
         shutil.rmtree(self._staging, ignore_errors=True)
         self._lock.release()
 
@@ -145,9 +149,17 @@ class DatasetWriter:
         if not tables and info.get("total_episodes"):
             told = f"{layout.INFO} tells of {info['total_episodes']} episodes, meta/episodes has none"
             raise EpisodeError(f"{self.path}: {told}; restore that folder")
+        if any("episode_id" not in table.column_names or table["episode_id"].null_count for table in tables):
+            told = "other programs have changed or added episodes since, so it is not appended to"
+            raise EpisodeError(f"{self.path}: {told}; import it into a new data set")
         if not tables:  # the writer before came to nothing, and stands in nobody's way
             self.sizes = None
             return
+        videos = [info["features"][key].get("info", {}) for key in layout.view_keys(info).values()]
+        codec = next((video["video.codec"] for video in videos if "video.codec" in video), self.codec)
+        if codec != self.codec:
+            cure = f"go on with --codec {codec}" if codec in CODECS else "write another data set"
+            raise EpisodeError(f"{self.path}: its videos are {codec}, not {self.codec}; {cure}")
         if abs(info["fps"] - self.fps) > 1e-6:
             rates = f"{info['fps']:g} frames/s, not {self.fps:g}"
             raise EpisodeError(f"{self.path}: runs at {rates}; write another data set")
@@ -258,7 +270,7 @@ class DatasetWriter:
         info |= {"total_tasks": len(self._tasks), "chunks_size": layout.FILES_PER_CHUNK}
         info |= {"data_files_size_in_mb": 100, "video_files_size_in_mb": 200, "fps": layout.whole(self.fps)}
         info |= {"splits": {"train": f"0:{count}"}, "data_path": layout.DATA, "video_path": layout.VIDEOS}
-        features = layout.features(sizes, self.fps)
+        features = layout.features(sizes, self.fps, self.codec)
         for key, own in self._infos.items():  # what somebody has put there is his
             features[key]["info"] = own
         write_json(self.path / layout.INFO, info | {"features": features}, indent=4)
@@ -286,8 +298,9 @@ def _without_info(feature: dict[str, Any]) -> dict[str, Any]:
 
 def _statistics_of(row: dict[str, Any], key: str) -> statistics.Statistics:
     """A feature's statistics in a row of the episode table."""
-    names = ("min", "max", "mean", "std", "count")
-    return {name: np.asarray(row[f"stats/{key}/{name}"]) for name in names}
+    names = ("min", "max", "mean", "std", "count", *statistics.QUANTILES)
+    told = {name: row.get(f"stats/{key}/{name}") for name in names}  # older sets have no quantiles
+    return {name: np.asarray(value) for name, value in told.items() if value is not None}
 
 
 def _fixed(values: np.ndarray) -> pa.Array:

@@ -11,6 +11,16 @@ POINTING_DOWN = np.array([1, 0, 0, 0], np.float32)
 """The quaternion x y z w of a tool that points down: of a pose's two the nearer one is given first."""
 
 
+MATRIX_NAMES = [*TOOL_NAMES[:3], *(f"r{place // 3}{place % 3}" for place in range(9)), TOOL_NAMES[-1]]
+"""A pose without rounding: x y z (m), the rotation row by row, and the gripper's opening."""
+
+
+def matrix_row(world_from_tool: Pose, opening: float) -> np.ndarray:
+    """A tool's pose and its gripper as the thirteen numbers of `MATRIX_NAMES`, float32."""
+    pose = world_from_tool.to(torch.float32)
+    return torch.cat([pose.translation, pose.rotation.reshape(9), torch.tensor([opening])]).numpy()
+
+
 def tool_row(world_from_tool: Pose, opening: float, near: np.ndarray = POINTING_DOWN) -> np.ndarray:
     """A tool's pose and its gripper as the eight numbers of `TOOL_NAMES`, float32.
 
@@ -24,13 +34,13 @@ def tool_row(world_from_tool: Pose, opening: float, near: np.ndarray = POINTING_
 
 
 def told(action: np.ndarray) -> tuple[Pose, float]:
-    """The tool pose (world_from_tool) and the opening of an action's eight numbers.
+    """The tool pose (world_from_tool) and the opening of an action's eight numbers, or its thirteen.
 
-    The quaternion is made a unit one, the opening brought into [0, 1]. Raises ActionImagesError for another
+    A quaternion is made a unit one, the opening brought into [0, 1]. Raises ActionImagesError for another
     number of numbers, for numbers that are not finite, and for a quaternion of zeros.
     """
     vector = torch.as_tensor(np.asarray(action), dtype=torch.float32).clone()
-    if vector.shape != (len(TOOL_NAMES),):
+    if vector.shape not in ((len(TOOL_NAMES),), (len(MATRIX_NAMES),)):
         raise ActionImagesError(
             f"an action is the eight numbers {', '.join(TOOL_NAMES)} (m, unit quaternion, 0 closed to 1 "
             "open), "
@@ -39,6 +49,9 @@ def told(action: np.ndarray) -> tuple[Pose, float]:
         )
     if not vector.isfinite().all():
         raise ActionImagesError(f"an action's numbers are finite, these are {vector.tolist()}")
+    opening = float(vector[-1].clamp(0, 1))
+    if len(vector) == len(MATRIX_NAMES):
+        return Pose(vector[3:12].unflatten(0, (3, 3)), vector[:3]).check("an action"), opening
     length = vector[3:7].norm()
     if not length > 1e-6:
         raise ActionImagesError(
@@ -46,9 +59,8 @@ def told(action: np.ndarray) -> tuple[Pose, float]:
             "the tool pointing down is 1 0 0 0"
         )
     vector[3:7] /= length
-    vector[7] = vector[7].clamp(0, 1)
-    path = Trajectory.from_vector(vector[None])
-    return path.world_from_tool[0], float(path.opening[0])
+    vector[7] = opening
+    return Trajectory.from_vector(vector[None]).world_from_tool[0], opening
 
 
 def camera_rows(camera: Camera) -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,8 @@ from lerobot.envs.utils import _LazyAsyncVectorEnv, freeze_after_episode_end
 from action_images.benchmarks import WorldConfig
 from action_images.benchmarks.registry import require_installed, tasks_named
 from action_images.episodes.lerobot_layout import ACTION, CAMERAS, IMAGES, STATE
-from lerobot_env_action_images.environment import CalibratedEnv
+from action_images.errors import ActionImagesError
+from lerobot_env_action_images.environment import CalibratedEnv, num_numbers
 
 
 @EnvConfig.register_subclass("action_images")
@@ -35,13 +36,18 @@ class ActionImagesEnvConfig(EnvConfig):
     height: int = 64
     """Of each picture, px. 64 x 64 is what the shipped models were trained on."""
     width: int = 64
+    rotation: str = "quaternion"
+    """How state and action tell rotations: quaternion (8 numbers) or matrix (13), which rounds nothing."""
     features: dict[str, PolicyFeature] = field(default_factory=dict)
     features_map: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.fps = round(self.seen.benchmark.control_hz)
+        if self.rotation not in ("quaternion", "matrix"):
+            raise ActionImagesError(f"--env.rotation is quaternion or matrix, not '{self.rotation}'")
+        numbers = num_numbers(self.rotation)  # type: ignore[arg-type]
         shown = PolicyFeature(FeatureType.VISUAL, (self.height, self.width, 3))
-        features = {ACTION: PolicyFeature(FeatureType.ACTION, (8,)), STATE: _state(8)}
+        features = {ACTION: PolicyFeature(FeatureType.ACTION, (numbers,)), STATE: _state(numbers)}
         for view in (f"view{number}" for number in range(self.num_views)):
             features[f"{IMAGES}{view}"] = shown
             features[f"{CAMERAS}{view}.intrinsics"] = _state(9)
@@ -77,7 +83,7 @@ class ActionImagesEnvConfig(EnvConfig):
         require_installed(self.seen.benchmark)
         make = _processes if use_async_envs and n_envs > 1 else _one_process
         made = {
-            number: make([partial(CalibratedEnv, self.seen, task)] * n_envs)
+            number: make([partial(CalibratedEnv, self.seen, task, self.rotation)] * n_envs)
             for number, task in enumerate(self.tasks())
         }
         return {self.world: made}

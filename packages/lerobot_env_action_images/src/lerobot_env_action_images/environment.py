@@ -1,19 +1,30 @@
 """One task of a world as a Gymnasium environment whose observations LeRobot turns into our columns."""
 
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
 
 from action_images.benchmarks import WorldConfig
-from action_images.episodes.lerobot_layout import CAMERAS, STATE
+from action_images.episodes.lerobot_layout import CAMERAS, STATE, TOOL_NAMES
 from action_images.errors import ActionImagesError
 from action_images.robot import Observation
-from lerobot_env_action_images.arrays import POINTING_DOWN, camera_rows, told, tool_row
+from lerobot_env_action_images.arrays import (
+    MATRIX_NAMES,
+    POINTING_DOWN,
+    camera_rows,
+    matrix_row,
+    told,
+    tool_row,
+)
 
-LOW = np.array([-np.inf] * 3 + [-1] * 4 + [0], np.float32)
-HIGH = np.array([np.inf] * 3 + [1] * 4 + [1], np.float32)
+Rotation = Literal["quaternion", "matrix"]
+
+
+def num_numbers(rotation: Rotation) -> int:
+    """How many numbers an action has."""
+    return len(MATRIX_NAMES if rotation == "matrix" else TOOL_NAMES)
 
 
 class CalibratedEnv(gymnasium.Env):
@@ -32,10 +43,19 @@ class CalibratedEnv(gymnasium.Env):
     State and cameras stand there once more under their columns' names, under which `lerobot-eval` records
     them (`--eval.recording=true`).
 
+    With `rotation` "matrix" an action and the tool are thirteen numbers, with 3 x 3 in the place of the
+    quaternion: then nothing is rounded, and a policy does what it does outside of LeRobot.
+
     Graphics memory is taken by the first observation, not before: environments can be made in any process.
     """
 
-    def __init__(self, world: WorldConfig, task: str, render_mode: str | None = "rgb_array"):
+    def __init__(
+        self,
+        world: WorldConfig,
+        task: str,
+        rotation: Rotation = "quaternion",
+        render_mode: str | None = "rgb_array",
+    ):
         benchmark = world.benchmark
         self.metadata = {"render_modes": ["rgb_array"], "render_fps": round(benchmark.control_hz)}
         self.render_mode, self.task = render_mode, task
@@ -46,8 +66,12 @@ class CalibratedEnv(gymnasium.Env):
         self._num_steady = 0
         self._quaternion = POINTING_DOWN
         self._seen: Observation | None = None
-        self.action_space = spaces.Box(LOW, HIGH, dtype=np.float32)
-        self.observation_space = _space(self._views, world.size)
+        self._rotation = rotation
+        numbers = num_numbers(rotation)
+        low = np.array([-np.inf] * 3 + [-1] * (numbers - 4) + [0], np.float32)
+        high = np.array([np.inf] * 3 + [1] * (numbers - 4) + [1], np.float32)
+        self.action_space = spaces.Box(low, high, dtype=np.float32)
+        self.observation_space = _space(self._views, world.size, numbers)
 
     @property
     def task_description(self) -> str:
@@ -89,14 +113,21 @@ class CalibratedEnv(gymnasium.Env):
         """Give the graphics memory back."""
         self._environment.close()
 
+    def _tool(self, observation: Observation) -> np.ndarray:
+        pose, opening = observation.world_from_tool, float(observation.opening)
+        if self._rotation == "matrix":
+            return matrix_row(pose, opening)
+        tool = tool_row(pose, opening, self._quaternion)
+        self._quaternion = tool[3:7].copy()
+        return tool
+
     def _pictures(self, observation: Observation) -> list[tuple[str, np.ndarray]]:
         pictures = np.ascontiguousarray(observation.images.movedim(-3, -1).numpy())
         return list(zip(self._views, pictures, strict=True))
 
     def _arrays(self, observation: Observation) -> dict[str, Any]:
         self._seen = observation
-        tool = tool_row(observation.world_from_tool, float(observation.opening), self._quaternion)
-        self._quaternion = tool[3:7].copy()
+        tool = self._tool(observation)
         arrays: dict[str, Any] = {"pixels": dict(self._pictures(observation)), "agent_pos": tool, STATE: tool}
         for number, view in enumerate(self._views):
             intrinsics, matrix = camera_rows(observation.cameras[number])
@@ -106,10 +137,10 @@ class CalibratedEnv(gymnasium.Env):
         return arrays
 
 
-def _space(views: list[str], size: tuple[int, int]) -> spaces.Dict:
+def _space(views: list[str], size: tuple[int, int], numbers: int) -> spaces.Dict:
     picture = spaces.Box(0, 255, (*size, 3), np.uint8)
     known: dict[str, spaces.Space] = {"pixels": spaces.Dict(dict.fromkeys(views, picture))}
-    known |= dict.fromkeys(("agent_pos", STATE), _numbers(8))
+    known |= dict.fromkeys(("agent_pos", STATE), _numbers(numbers))
     for view in views:
         for prefix in ("cameras.", CAMERAS):
             known[f"{prefix}{view}.intrinsics"] = _numbers(9)

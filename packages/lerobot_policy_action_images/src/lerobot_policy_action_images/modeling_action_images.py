@@ -12,11 +12,12 @@ from lerobot.policies.pretrained import PreTrainedPolicy
 from safetensors.torch import load_file
 from torch import Tensor
 
+from action_images.episodes.lerobot_layout import STATE
 from action_images.errors import ActionImagesError
 from action_images.robot import Plan, Policy
 from lerobot_policy_action_images.columns import views_of
 from lerobot_policy_action_images.configuration_action_images import MODELS_FOLDER, NEW, ActionImagesConfig
-from lerobot_policy_action_images.observations import Batch, observations_of, sample_of
+from lerobot_policy_action_images.observations import WITH_MATRIX, Batch, observations_of, sample_of
 from lerobot_policy_action_images.plans import (
     SHIPPED,
     Arm,
@@ -188,7 +189,7 @@ class ActionImagesPolicy(PreTrainedPolicy):
         for observation in observations_of(batch, self._views):
             plan = plan_of(policy, observation)
             self._keep(plan)
-            chunks.append(chunk_of(plan, observation, least))
+            chunks.append(chunk_of(plan, observation, least, with_matrix=_has_matrix(batch)))
         lengths = sorted({len(chunk) for chunk in chunks})
         if len(lengths) > 1:
             raise ActionImagesError(
@@ -201,7 +202,8 @@ class ActionImagesPolicy(PreTrainedPolicy):
         """(b 8): what each arm is told now."""
         observations = observations_of(batch, self._views)
         if len(self._arms) != len(observations):
-            self._arms = [Arm(self._planner(), self.config) for _ in observations]
+            planner, with_matrix = self._planner(), _has_matrix(batch)
+            self._arms = [Arm(planner, self.config, with_matrix=with_matrix) for _ in observations]
         rows = []
         for arm, observation in zip(self._arms, observations, strict=True):
             row, plan = arm.act(observation)
@@ -268,6 +270,11 @@ class ActionImagesPolicy(PreTrainedPolicy):
         if self._held.get("device") != device:
             models.others_to(device)
             self._held["device"] = device
+
+
+def _has_matrix(batch: Batch) -> bool:
+    """Whether poses are told with a matrix: an answer is told as the state is."""
+    return batch[STATE].shape[-1] == WITH_MATRIX
 
 
 class _Averaged:

@@ -18,6 +18,10 @@ from lerobot_policy_action_images.columns import calibrated, camera_keys
 Batch = dict[str, Any]
 
 
+WITH_MATRIX = 13
+"""Numbers of a pose that tells its rotation as a matrix: x y z, nine row by row, opening."""
+
+
 def observations_of(batch: Batch, views: Sequence[str]) -> list[Observation]:
     """One observation for each robot or environment of a batch, on the CPU.
 
@@ -65,11 +69,15 @@ def sample_of(batch: Batch, views: Sequence[str], size: tuple[int, int]) -> Samp
 
 
 def tool_path(rows: Tensor, what: str) -> Trajectory:
-    """Poses from the last axis's eight numbers, quaternions made unit ones and openings brought into [0, 1].
+    """Poses from the last axis's eight numbers (or thirteen, with a matrix), quaternions made unit ones and
+    openings brought into [0, 1].
 
     Raises ActionImagesError for another number of numbers or a quaternion that is none.
     """
     rows = rows.detach().cpu().float()
+    if rows.shape[-1] == WITH_MATRIX:
+        pose = Pose(rows[..., 3:12].unflatten(-1, (3, 3)), rows[..., :3])
+        return Trajectory(pose, rows[..., 12].clamp(0, 1)).check(what)
     if rows.shape[-1] != 8:
         raise ActionImagesError(
             f"'{what}' has {rows.shape[-1]} numbers, a tool's pose has eight: x y z qx qy qz qw opening; "

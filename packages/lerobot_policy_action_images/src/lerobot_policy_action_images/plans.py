@@ -68,7 +68,8 @@ def _conflict(error: ImportError) -> str:
         "both fit, pip install 'lerobot_policy_action_images[models]' 'lerobot[training]' without the "
         "extras of "
         "lerobot that bind other versions (docs/lerobot.md lists them); or models in a process of their own: "
-        "action-images serve MODELS in another environment, and here --policy.models=ws://localhost:8000"
+        "action-images serve --policy MODELS in another environment, and here "
+        "--policy.models=ws://localhost:8000"
     )
 
 
@@ -98,8 +99,8 @@ def guard(config: ActionImagesConfig) -> Guard:
 class Arm:
     """One arm in one trial: it is shown an observation a control step, and says what the arm is told."""
 
-    def __init__(self, policy: Policy, config: ActionImagesConfig) -> None:
-        self._policy, self._config = policy, config
+    def __init__(self, policy: Policy, config: ActionImagesConfig, *, with_matrix: bool = False) -> None:
+        self._policy, self._config, self._with_matrix = policy, config, with_matrix
         self._follower: Follower | None = None
         self._asked: Asked | None = None
         self._stopped: Asked | None = None
@@ -141,6 +142,8 @@ class Arm:
         return self._follower
 
     def _row(self, asked: Asked) -> Tensor:
+        if self._with_matrix:
+            return matrices_of(Trajectory(asked.pose[None], torch.tensor([asked.opening])))[0]
         row = vector_of(asked.pose, torch.tensor(asked.opening))
         assert self._turn is not None
         if row[3:7] @ self._turn < 0:
@@ -165,17 +168,27 @@ def vector_of(pose: Pose, opening: Tensor) -> Tensor:
     return path.to_vector()[0]
 
 
-def chunk_of(plan: Plan, observation: Observation, least: float) -> Tensor:
-    """All rows (frame 8) of a plan; rows that are not sure by `least` repeat the row before.
+def matrices_of(path: Trajectory) -> Tensor:
+    """(frame 13): x y z, the rotation row by row, opening; float32 and free of rounding."""
+    pose = path.world_from_tool.to(torch.float32)
+    return torch.cat([pose.translation, pose.rotation.flatten(-2), path.opening.float()[..., None]], -1)
+
+
+def chunk_of(plan: Plan, observation: Observation, least: float, *, with_matrix: bool = False) -> Tensor:
+    """All rows (frame 8, or 13 with a matrix) of a plan; rows that are not sure by `least` repeat the row
+    before.
 
     Those before the first sure row repeat where the tool is.
     """
-    rows = plan.trajectory.to_vector().float()
+    path, now = plan.trajectory, vector_of(observation.world_from_tool, observation.opening)
+    rows = matrices_of(path) if with_matrix else path.to_vector().float()
     sure = rows.isfinite().all(-1)
     if plan.confidence is not None:
         sure &= plan.confidence >= max(least, 1e-9)
-    now = vector_of(observation.world_from_tool, observation.opening)
-    if rows[0, 3:7] @ now[3:7] < 0:
+    if with_matrix:
+        here = Trajectory(observation.world_from_tool[None], observation.opening[None])
+        now = matrices_of(here)[0]
+    elif rows[0, 3:7] @ now[3:7] < 0:
         rows[:, 3:7] *= -1
     if not sure.all():
         logging.warning(
