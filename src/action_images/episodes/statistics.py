@@ -33,8 +33,10 @@ def of_pixels(frames: np.ndarray) -> Statistics:
     """Over (frame, h, w, 3) uint8, in [0, 1], with the shape (3, 1, 1) of a channel."""
     channels = [np.bincount(frames[..., channel].reshape(-1), minlength=256) for channel in range(3)]
     described = [_of_histogram(counts) for counts in channels]
-    whole = {name: np.array([one[name] for one in described]).reshape(3, 1, 1) for name in described[0]}
-    return whole | {"count": np.array([len(frames)])}
+    whole: Statistics = {"count": np.array([len(frames)])}
+    for name in described[0]:
+        whole[name] = np.array([one[name] for one in described]).reshape(3, 1, 1)
+    return whole
 
 
 def _of_histogram(counts: np.ndarray) -> dict[str, float]:
@@ -74,12 +76,18 @@ def over_episodes(parts: Iterable[Statistics]) -> Statistics | None:
         "mean": mean,
         "std": variance**0.5,
         "count": np.array([int(count.sum())]),
-        **{
-            name: (weight * np.stack([part[name] for part in known])).sum(0)
-            for name in QUANTILES
-            if all(name in part for part in known)
-        },
+        **_mean_quantiles(known, weight),
     }
+
+
+def _mean_quantiles(parts: list[Statistics], weight: np.ndarray) -> Statistics:
+    """The quantiles that all parts have, each part by its weight."""
+    found = {}
+    for name in QUANTILES:
+        told = [part[name] for part in parts if name in part]
+        if len(told) == len(parts):
+            found[name] = (weight * np.stack(told)).sum(0)
+    return found
 
 
 def as_json(statistics: Statistics) -> dict[str, Any]:

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import av
 import numpy as np
 import torch
 from av.container import OutputContainer
 from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
 from jaxtyping import UInt8
 from torch import Tensor
 
@@ -81,7 +82,8 @@ def _encode(
         size = (frame.shape[-2], frame.shape[-1])
         if stream is None:
             _check_even(path, size, pixel_format)
-            stream = container.add_stream(CODECS[codec], rate=Fraction(fps).limit_denominator(1_000_000))
+            rate = Fraction(fps).limit_denominator(1_000_000)
+            stream = cast(VideoStream, container.add_stream(CODECS[codec], rate=rate))
             stream.height, stream.width, stream.pix_fmt = *size, pixel_format
             chosen = options | ({"x264-params": _x264(size)} if codec == "h264" else {})
             stream.options = chosen  # pyright: ignore[reportAttributeAccessIssue]

@@ -36,7 +36,8 @@ class DatasetWriter:
     """
 
     def __init__(self, path: Path, fps: float, crf: int = 18, codec: Codec = "h264"):
-        self.path, self.fps, self.crf, self.codec = Path(path), fps, crf, codec
+        self.path, self.fps, self.crf = Path(path), fps, crf
+        self.codec: Codec = codec
         (self.path / "meta").mkdir(parents=True, exist_ok=True)
         self._lock = self._locked()
         self.ids: set[str] = set()
