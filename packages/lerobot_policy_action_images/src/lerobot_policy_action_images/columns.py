@@ -8,9 +8,9 @@ from action_images.errors import ActionImagesError
 
 POSE = "x y z (m), qx qy qz qw (a unit quaternion), opening (0 closed, 1 open)"
 KINEMATICS = (
-    "the policy's own steps do both where a URDF is given: --policy.urdf=FILE "
-    "--policy.tool_frame=NAME; in a data set, 'action-images import' makes poses of joints by a column of "
-    "them"
+    "python -m lerobot_policy_action_images.joints gives a set tool poses by forward kinematics, and in a "
+    "rollout "
+    "the policy's own steps do both: --policy.urdf=FILE --policy.joint_names='[...]'"
 )
 
 

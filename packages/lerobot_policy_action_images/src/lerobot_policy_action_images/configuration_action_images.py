@@ -43,8 +43,7 @@ class ActionImagesConfig(PreTrainedConfig):
     tool_frame: str = "gripper_frame_link"
     """The tool's frame in the URDF."""
     joint_names: list[str] = field(default_factory=list)
-    """The joints of the URDF in the order of the state, without the gripper, which is last; all where none is
-    named."""
+    """The joints of the URDF in the order of the state, without the gripper, which is last."""
     gripper_range: tuple[float, float] = (0.0, 100.0)
     """What the gripper's number is when it is closed, and when it is open."""
 
@@ -108,6 +107,11 @@ class ActionImagesConfig(PreTrainedConfig):
             raise ActionImagesError(
                 f"--policy.workspace is six numbers, the low and the high corner in m, not {self.workspace}"
             )
+        if self.urdf is not None and not self.joint_names:
+            raise ActionImagesError(
+                "--policy.urdf: say which joints the state has, the gripper left out: "
+                "--policy.joint_names='[shoulder_pan, shoulder_lift, ...]'"
+            )
         changed = [
             key for key, how in self.normalization_mapping.items() if how != NormalizationMode.IDENTITY
         ]
@@ -122,11 +126,6 @@ class ActionImagesConfig(PreTrainedConfig):
     def is_served(self) -> bool:
         """Whether plans come from a server."""
         return self.models.startswith(SERVERS)
-
-    @property
-    def has_joints(self) -> bool:
-        """Whether state and actions are joint angles."""
-        return self.urdf is not None
 
     @property
     def clip_frames(self) -> int:
@@ -185,8 +184,7 @@ class ActionImagesConfig(PreTrainedConfig):
 
     def set_dataset_feature_metadata(self, features: dict[str, Any]) -> None:
         """What LeRobot tells of a data set: raise ActionImagesError where its actions are no tool poses."""
-        if not self.has_joints:
-            check_action(features, "the data set")
+        check_action(features, "the data set")
 
     def _save_pretrained(self, save_directory: Path) -> None:
         path, self.pretrained_path = self.pretrained_path, None

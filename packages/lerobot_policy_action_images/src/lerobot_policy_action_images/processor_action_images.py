@@ -78,16 +78,23 @@ class AddCamerasStep(ObservationProcessorStep):
 def make_action_images_pre_post_processors(
     config: ActionImagesConfig, dataset_stats: dict[str, dict[str, Tensor]] | None = None
 ) -> tuple[PolicyProcessorPipeline, PolicyProcessorPipeline]:
-    """LeRobot's usual steps, with cameras added to observations that have none."""
+    """LeRobot's usual steps; cameras are added where there are none, joints become poses and poses joints."""
     usual = make_default_policy_processor_steps(config, dataset_stats)
-    cameras = [] if config.cameras_file is None else [AddCamerasStep.of_file(config.cameras_file)]
+    added = [] if config.cameras_file is None else [AddCamerasStep.of_file(config.cameras_file)]
+    told = []
+    if config.urdf is not None:
+        from lerobot_policy_action_images.kinematics import JointsToToolStep, ToolToJointsStep
+
+        arm = (config.urdf, config.tool_frame, list(config.joint_names), list(config.gripper_range))
+        added.append(JointsToToolStep(*arm))
+        told.append(ToolToJointsStep(*arm))
     return make_policy_processor_pipelines(
         input_steps=[
             usual.rename_observations,
             usual.add_batch_dim,
-            *cameras,
+            *added,
             usual.to_device,
             usual.normalize,
         ],
-        output_steps=[usual.unnormalize, usual.to_cpu],
+        output_steps=[usual.unnormalize, usual.to_cpu, *told],
     )

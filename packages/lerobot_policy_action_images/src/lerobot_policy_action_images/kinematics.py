@@ -1,0 +1,135 @@
+"""Between joint angles and tool poses, by a URDF and LeRobot's solver: for arms that are told joints.
+
+The world is then the robot's base, and the tool is a frame of the URDF.
+"""
+
+import logging
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from lerobot.configs import PipelineFeatureType, PolicyFeature
+from lerobot.lerobot_types import EnvTransition, TransitionKey
+from lerobot.model.kinematics import RobotKinematics
+from lerobot.processor import PolicyActionProcessorStep, ProcessorStep, ProcessorStepRegistry
+from torch import Tensor
+
+from action_images.episodes.lerobot_layout import STATE
+from action_images.errors import ActionImagesError
+from action_images.geometry import Pose, Trajectory
+from lerobot_policy_action_images.observations import tool_path
+
+MAX_ROUNDS, CLOSE_M = 50, 1e-4
+FAR_M = 5e-3
+"""A pose that is missed by more than this is told of."""
+Features = dict[PipelineFeatureType, dict[str, PolicyFeature]]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A URDF's joints in the order of the state (degrees, the gripper last), and the tool's frame."""
+
+    urdf: str
+    tool_frame: str
+    joints: tuple[str, ...]
+    closed: float
+    open: float
+
+    def poses(self, rows: Tensor) -> Tensor:
+        """Tool poses (..., 8) of joint states (..., joints + 1); rows that are poses already are kept."""
+        if rows.shape[-1] == 8 != len(self.joints) + 1:
+            return rows
+        if rows.shape[-1] != len(self.joints) + 1:
+            raise ActionImagesError(
+                f"{self.urdf}: the state has {rows.shape[-1]} numbers, {len(self.joints)} joints and a "
+                "gripper are "
+                f"{len(self.joints) + 1} (--policy.joint_names: {', '.join(self.joints)})"
+            )
+        solver, flat = _solver(self), rows.detach().cpu().double().reshape(-1, rows.shape[-1]).numpy()
+        found = np.stack([solver.forward_kinematics(row[:-1]) for row in flat])
+        opening = np.clip((flat[:, -1] - self.closed) / (self.open - self.closed), 0, 1)
+        pose = Pose.from_matrix(torch.from_numpy(found).float())
+        vector = Trajectory(pose, torch.from_numpy(opening).float()).to_vector()
+        return vector.reshape(*rows.shape[:-1], 8).to(rows)
+
+    def angles(self, row: Tensor, start: np.ndarray) -> np.ndarray:
+        """The joint state (joints + 1) that brings the tool to a pose (8 numbers), searched from `start`.
+
+        What is out of reach is approached as far as it goes, and told of.
+        """
+        path, solver = tool_path(row[None], "action"), _solver(self)
+        wanted = path.world_from_tool[0].matrix().double().numpy()
+        angles = np.array(start[: len(self.joints)], float)
+        for _ in range(MAX_ROUNDS):
+            angles = solver.inverse_kinematics(angles, wanted, 1.0, 0.1)
+            missed = float(np.linalg.norm(solver.forward_kinematics(angles)[:3, 3] - wanted[:3, 3]))
+            if missed < CLOSE_M:
+                break
+        if missed > FAR_M:
+            logging.warning("inverse kinematics misses the pose by %.0f mm", 1e3 * missed)
+        return np.append(angles, self.closed + float(path.opening[0]) * (self.open - self.closed))
+
+
+@lru_cache(maxsize=8)
+def _solver(arm: Arm) -> RobotKinematics:
+    return RobotKinematics(arm.urdf, arm.tool_frame, list(arm.joints))
+
+
+_last: dict[Arm, np.ndarray] = {}
+"""Where each arm's joints are: the step before a policy tells the one after it, which is another object."""
+
+
+@dataclass
+class _OfArm:
+    urdf: str = ""
+    tool_frame: str = "gripper_frame_link"
+    joints: list[str] = field(default_factory=list)
+    gripper_range: list[float] = field(default_factory=lambda: [0.0, 100.0])
+
+    @property
+    def arm(self) -> Arm:
+        """The same, hashable."""
+        closed, opened = self.gripper_range
+        return Arm(self.urdf, self.tool_frame, tuple(self.joints), closed, opened)
+
+    def get_config(self) -> dict[str, Any]:
+        """What is saved; the URDF is named, not copied."""
+        names = ("urdf", "tool_frame", "joints", "gripper_range")
+        return {name: getattr(self, name) for name in names}
+
+    def transform_features(self, features: Features) -> Features:
+        """Features are described as they come."""
+        return features
+
+
+@dataclass
+@ProcessorStepRegistry.register(name="action_images_joints_to_tool")
+class JointsToToolStep(_OfArm, ProcessorStep):
+    """The tool's pose in the place of joint angles in `observation.state`, one arm at a time."""
+
+    def __call__(self, transition: EnvTransition) -> EnvTransition:
+        """A new transition."""
+        observation = dict(transition.get(TransitionKey.OBSERVATION) or {})
+        state = observation.get(STATE)
+        if isinstance(state, Tensor):
+            _last[self.arm] = state.detach().cpu().reshape(-1, state.shape[-1])[-1].double().numpy()
+            observation[STATE] = self.arm.poses(state)
+        return {**transition, TransitionKey.OBSERVATION: observation}  # type: ignore[misc]
+
+
+@dataclass
+@ProcessorStepRegistry.register(name="action_images_tool_to_joints")
+class ToolToJointsStep(_OfArm, PolicyActionProcessorStep):
+    """Joint angles in the place of tool poses: (joints + 1) numbers for each eight, one after the other."""
+
+    def action(self, action: Tensor) -> Tensor:
+        """(..., joints + 1) from (..., 8)."""
+        rows, arm = action.detach().cpu().reshape(-1, action.shape[-1]), self.arm
+        start, found = _last.get(arm, np.zeros(len(arm.joints) + 1)), []
+        for row in rows:
+            start = arm.angles(row, start)
+            found.append(start)
+        told = torch.from_numpy(np.stack(found)).float()
+        return told.reshape(*action.shape[:-1], -1).to(action.device)

@@ -1,0 +1,112 @@
+"""Arms that are told joints: tool poses by a URDF's kinematics, and back."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from lerobot.datasets.lerobot_dataset import LeRobotDataset
+from lerobot.processor import PolicyProcessorPipeline
+from lerobot_policy_action_images import ActionImagesConfig, JointsToToolStep, ToolToJointsStep
+from lerobot_policy_action_images.joints import TOOL, main
+from lerobot_policy_action_images.kinematics import Arm
+from lerobot_policy_action_images.observations import tool_path
+from lerobot_policy_action_images.processor_action_images import make_action_images_pre_post_processors
+
+from action_images.errors import ActionImagesError
+
+JOINTS = ("turn", "lift", "bend", "tilt")
+
+
+def link(name: str) -> str:
+    inertia = '<inertia ixx="1e-3" iyy="1e-3" izz="1e-3" ixy="0" ixz="0" iyz="0"/>'
+    return f'<link name="{name}"><inertial><mass value="0.1"/>{inertia}</inertial></link>'
+
+
+def joint(name: str, parent: str, child: str, axis: str, xyz: str) -> str:
+    kind = "fixed" if name == "tool" else "revolute"
+    limit = '<limit lower="-3" upper="3" effort="9" velocity="9"/>'
+    ends = f'<parent link="{parent}"/><child link="{child}"/><origin xyz="{xyz}"/>'
+    return f'<joint name="{name}" type="{kind}">{ends}<axis xyz="{axis}"/>{limit}</joint>'
+
+
+@pytest.fixture(scope="module")
+def urdf(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An arm of four joints."""
+    links = "".join(map(link, ("base", "a", "b", "c", "d", "hand")))
+    joints = [
+        joint("turn", "base", "a", "0 0 1", "0 0 0.1"),
+        joint("lift", "a", "b", "0 1 0", "0 0 0.05"),
+        joint("bend", "b", "c", "0 1 0", "0.2 0 0"),
+        joint("tilt", "c", "d", "0 1 0", "0.15 0 0"),
+        joint("tool", "d", "hand", "1 0 0", "0.1 0 0"),
+    ]
+    path = tmp_path_factory.mktemp("arm") / "arm.urdf"
+    path.write_text(f'<robot name="arm">{links}{"".join(joints)}</robot>')
+    return str(path)
+
+
+def config(urdf: str) -> ActionImagesConfig:
+    made = ActionImagesConfig(device="cpu", urdf=urdf, tool_frame="hand", joint_names=list(JOINTS))
+    made.input_features, made.output_features = {}, {}
+    return made
+
+
+def test_poses_of_joints_lead_back_to_them(urdf: str):
+    before, after = make_action_images_pre_post_processors(config(urdf))
+    state = torch.tensor([[20.0, -30.0, 60.0, -10.0, 40.0]])
+    seen = before({"observation.state": state, "task": "reach"})["observation.state"]
+    path = tool_path(seen, "state")
+    assert path.opening.item() == pytest.approx(0.4)
+    # Zero angles point the arm along x; lift turns it down.
+    assert path.world_from_tool.translation[0, 1] > 0
+    told = after(seen)
+    assert torch.allclose(told, state, atol=0.5)
+
+
+def test_a_saved_pipeline_knows_its_arm(urdf: str, tmp_path: Path):
+    before, _ = make_action_images_pre_post_processors(config(urdf))
+    before.save_pretrained(tmp_path)
+    again = PolicyProcessorPipeline.from_pretrained(tmp_path, config_filename="policy_preprocessor.json")
+    (step,) = [step for step in again.steps if isinstance(step, JointsToToolStep)]
+    assert step.arm == Arm(urdf, "hand", JOINTS, 0.0, 100.0)
+
+
+def test_a_pose_out_of_reach_is_approached_and_told_of(urdf: str, caplog: pytest.LogCaptureFixture):
+    step = ToolToJointsStep(urdf, "hand", list(JOINTS))
+    with caplog.at_level(logging.WARNING):
+        told = step.action(torch.tensor([[2.0, 0, 0.15, 0, 0, 0, 1, 1]]))
+    assert told.shape == (1, 5)
+    assert "inverse kinematics misses the pose by" in caplog.text
+
+
+def test_states_of_another_arm_are_refused(urdf: str):
+    arm = Arm(urdf, "hand", JOINTS, 0.0, 100.0)
+    with pytest.raises(ActionImagesError, match="has 7 numbers, 4 joints and a gripper are 5"):
+        arm.poses(torch.zeros(1, 7))
+    with pytest.raises(ActionImagesError, match=r"say which joints.*--policy.joint_names"):
+        ActionImagesConfig(device="cpu", urdf=urdf)
+
+
+def test_a_set_of_joints_is_given_tool_poses(urdf: str, tmp_path: Path):
+    names = [f"{name}.pos" for name in (*JOINTS, "gripper")]
+    numbers = {"dtype": "float32", "shape": (5,), "names": names}
+    source, out = tmp_path / "joints", tmp_path / "poses"
+    features = {"observation.state": numbers, "action": numbers}
+    made = LeRobotDataset.create("local/joints", 20, features=features, root=source, use_videos=False)
+    rng, rows = np.random.default_rng(0), []
+    for _ in range(5):
+        row = rng.uniform(-40, 40, 5).astype(np.float32)
+        row[-1] = 50
+        rows.append(row)
+        made.add_frame({"observation.state": row, "action": row, "task": "wave"})
+    made.save_episode()
+    made.finalize()
+    assert main([str(source), str(out), urdf, *JOINTS, "--tool_frame=hand"]) == 0
+    read = LeRobotDataset("local/poses", root=out)
+    poses = torch.stack([read[frame][TOOL] for frame in range(5)])
+    assert torch.allclose(
+        poses, Arm(urdf, "hand", JOINTS, 0, 100).poses(torch.tensor(np.stack(rows))), atol=1e-5
+    )
+    assert main([str(source), str(tmp_path / "no"), urdf, "turn"]) == 1
