@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -76,8 +77,8 @@ class Window(Struct):
             return (middle.round().long().clamp(first, last)[:, None] + offsets).clamp_max(length - 1)
 
         x, y = indices(centre[:, 0], width), indices(centre[:, 1], height)
-        spot = torch.arange(len(planes), device=planes.device)[:, None, None]
-        values = unit_pixels(planes[spot, y[:, :, None], x[:, None, :]])
+        places = (y[:, :, None] * width + x[:, None, :]).flatten(1)
+        values = unit_pixels(planes.flatten(1).gather(1, places).unflatten(1, (len(offsets), -1)))
         return cls(x.to(values.dtype), y.to(values.dtype), values)
 
 
@@ -122,13 +123,19 @@ def converge(fit: Fit, planes: Tensor, format: ActionImageFormat, *, stride: int
             break
         far = (moved_px > std_px)[kept]
         if len(kept) < len(moving):
-            moving, window, current, used = moving[kept], window[kept], current[kept], used[kept]
+            moving, used = moving[kept], used.index_select(0, kept)
+            window, current = _rows(window, kept), _rows(current, kept)
         away = _distances(current, window, sigma_px)
         if step < MASK_STEPS:
             used = _used(current, window, away, format)
         elif far.any():
             used = torch.where(far[:, None, None], _used(current, window, away, format), used)
     return fit
+
+
+def _rows(value: Struct, rows: Int[Tensor, "spot"]) -> Any:
+    """As `value[rows]`, in a third of the time: whole rows are copied."""
+    return value.map(lambda tensor: tensor.index_select(0, rows))
 
 
 def _with_rows(fit: Fit, rows: Int[Tensor, "spot"], stepped: Fit) -> Fit:
@@ -155,20 +162,18 @@ def _distances(fit: Fit, window: Window, sigma_px: float) -> Away:
 
 def _used(fit: Fit, window: Window, away: Away, format: ActionImageFormat) -> Bool[Tensor, "spot n n"]:
     """The pixels that tell of the spot: not clipped, and for blue not where it shows the gripper."""
-    unclipped = window.values < SATURATED
     # Blue shows the gripper where its spot falls to the level; blur and compression smear that edge inward.
-    limit = -2 * math.log(format.gripper_level * EDGE)
-    blue = fit.is_blue.nonzero().squeeze(-1)
-    u, v = away[0][blue].square(), away[1][blue].square()
-    unclipped[blue] &= v[:, :, None] + u[:, None, :] < limit
-    return unclipped
+    above_gripper = -2 * math.log(format.gripper_level * EDGE)
+    limit = torch.where(fit.is_blue, above_gripper, torch.inf)[:, None, None]
+    u, v = away
+    return (window.values < SATURATED) & (v.square()[:, :, None] + u.square()[:, None, :] < limit)
 
 
 NORMAL = (
-    (2, 7, 1, 22),
-    (7, 12, 6, 27),
-    (1, 6, 0, 21),
-    (22, 27, 21, 35),
+    2, 7, 1, 22,
+    7, 12, 6, 27,
+    1, 6, 0, 21,
+    22, 27, 21, 35,
 )  # fmt: skip
 """Where the 4 x 4 products of derivatives stand in the 36 of `_quadratic` along y and along x."""
 RIGHT = (1, 3, 0, 8)
@@ -218,10 +223,11 @@ def _sums(fit: Fit, window: Window, used: Bool[Tensor, "spot n n"], away: Away, 
     of_values = (_linear(along_y) @ values @ _linear(along_x).mT).flatten(1)
     slope, one = (fit.amplitude / sigma_px)[:, None], torch.ones_like(fit.amplitude)[:, None]
     scale = torch.cat([slope, slope, one, one], -1)
-    places = torch.tensor(NORMAL, device=u.device)
+    normal, right = (torch.tensor(places, device=u.device) for places in (NORMAL, RIGHT))
     return _Sums(
-        normal=of_weight[:, places] * (scale[:, :, None] * scale[:, None, :]),
-        right=of_values[:, list(RIGHT)] * scale,
+        normal=of_weight.index_select(1, normal).unflatten(1, (4, 4))
+        * (scale[:, :, None] * scale[:, None, :]),
+        right=of_values.index_select(1, right) * scale,
         squares=values.square().sum((1, 2)),
         number=of_weight[:, -1],
     )
@@ -234,7 +240,7 @@ def _step(fit: Fit, window: Window, used: Bool[Tensor, "spot n n"], away: Away, 
     shown = torch.stack([free, free, fit.amplitude, fit.offset], -1)
     expected = torch.stack([free, free, free + 1, fit.dark], -1)
     # What the current model has of the four derivatives, to be taken off what the data has.
-    model = (sums.normal @ shown[..., None]).squeeze(-1)
+    model = (sums.normal * shown[:, None]).sum(-1)
 
     # The sum of (amplitude g + offset - pixel)^2 over the used pixels, multiplied out.
     misfit = sums.squares + (shown * (model - 2 * sums.right)).sum(-1)
@@ -249,7 +255,7 @@ def _step(fit: Fit, window: Window, used: Bool[Tensor, "spot n n"], away: Away, 
     ridge = 1e-6 * sums.normal.diagonal(dim1=-2, dim2=-1)
     system = (sums.normal + torch.diag_embed(prior + ridge)).double()
     inverse = torch.linalg.inv(system).to(variance.dtype)
-    step = (inverse @ (sums.right - model + pull)[..., None]).squeeze(-1)
+    step = (inverse * (sums.right - model + pull)[:, None]).sum(-1)
     return replace(
         fit,
         centre=fit.centre + step[:, :2].clamp(-sigma_px, sigma_px),
