@@ -31,6 +31,8 @@ class Engine(Protocol):
     processes."""
     optimizer: Any
     state: OptimizerState
+    sharded: bool
+    """Whether the weights lie in pieces on several processes."""
     one_sample_a_pass: bool
     """Whether all processes must make the same number of passes, so that each takes one sample."""
 
