@@ -6,7 +6,7 @@ with one worker process on the same cores. Each turn measures the three one afte
 steps; ratios are the median over turns. `ways` runs the loop in several ways by turns in one process, each
 with a worker of its own: as `tiny` once was (cells of 16 px, batches of 16, frames decoded for each sample),
 with one change after the other: decoded frames from a cache, cells of 32 px with finer tokens for the last
-layer, larger batches, bfloat16. `processes` trains with one thread in each of one and two
+layer, larger batches. `processes` trains with one thread in each of one and two
 processes: the same batch, shared out; the second half of a run.
 """
 
@@ -127,13 +127,11 @@ def ways(recipe: Recipe, root: Path) -> dict[str, Recipe]:
     PRESETS["tiny, large cells"] = replace(tiny, transformer={**tiny.transformer, **LARGE_CELLS})
     cached = replace(recipe, frames_cache=root / "frames")
     large = replace(cached, preset="tiny, large cells")
-    batched = replace(large, batch_size=48)
     return {
         "before": replace(recipe, frames_cache=None),
         "and frames cache": cached,
         "and cells of 32 px, split": large,
-        "and batches of 48": batched,
-        "and bfloat16": replace(batched, mixed_precision="bf16"),
+        "and batches of 48": replace(large, batch_size=48),
     }
 
 

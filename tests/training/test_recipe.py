@@ -1,14 +1,18 @@
 """Recipes: complete, printable, and refused where they make no sense."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from action_images.benchmarks import find_benchmark
 from action_images.canvas import MODES
 from action_images.codec import ActionImageFormat
 from action_images.model.presets import PRESETS
+from action_images.model.text import words_of
+from action_images.sim import find_task
 from action_images.training.migration import VERSION
 from action_images.training.optimizer import learning_rate
 from action_images.training.recipe import PRACTICAL, Recipe, differences
@@ -93,3 +97,19 @@ def test_the_learning_rate_rises_stays_and_falls_to_zero():
 def test_without_a_decay_the_rate_stays_to_the_end():
     recipe = replace(DEBUG, num_steps=10, warmup_steps=1, decay=0.0, learning_rate=1.0)
     assert [learning_rate(step, recipe, planned_fall(recipe)) for step in range(10)] == [1.0] * 10
+
+
+def test_make_train_tiny_records_all_that_the_recipe_reads():
+    makefile = (Path(__file__).parents[2] / "Makefile").read_text()
+    recorded = set(re.findall(r"\$\(RECORD\) .* --out out/(\w+)", makefile))
+    tiny = RECIPES["tiny"]
+    assert recorded == {source.path.name for source in (*tiny.sources, *tiny.validation)}
+
+
+def test_tiny_reads_every_sentence_of_the_tasks_that_it_is_trained_on():
+    """A longer one would be refused in the middle of a run."""
+    longest = PRESETS["tiny"].num_words
+    for task in find_benchmark("paper").trained:
+        grammar = find_task(task).grammar
+        assert grammar is not None
+        assert max(len(words_of(sentence)) for sentence in grammar.sentences("grammar")) <= longest
