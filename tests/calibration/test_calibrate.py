@@ -145,10 +145,9 @@ def test_the_wrong_setting_is_refused_and_the_right_one_named(fixed, wrist):
         calibrate(fixed, "tool")
 
 
-def test_poses_of_another_order_are_refused(fixed):
-    shuffled = fixed.world_from_tool[torch.randperm(16)]
+def test_poses_of_another_order_are_refused(few):
     with pytest.raises(CalibrationError, match="do pictures and poses belong together"):
-        calibrate(with_poses(fixed, shuffled), "world")
+        calibrate(with_poses(few, few.world_from_tool[torch.arange(7, -1, -1)]), "world")
 
 
 def test_a_lens_that_is_no_pinhole_is_refused_or_straightened():

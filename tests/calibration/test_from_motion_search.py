@@ -83,6 +83,13 @@ def test_a_delay_is_guessed_by_how_much_pictures_and_tool_move(late):
     assert likely_delays(followed, [one.poses for one in set_up.episodes])[0] == late
 
 
+@pytest.mark.parametrize("num_frames", [4, 9, 16])
+def test_episodes_shorter_than_the_longest_delay_say_nothing_of_it(num_frames):
+    short = gathered([*paths(4), paths(1, seed=1)[0][:num_frames]], late=3)
+    followed = [one.followed["left"] for one in short.episodes]
+    assert likely_delays(followed, [one.poses for one in short.episodes])[0] == 3
+
+
 def test_a_set_that_is_read_right_is_good():
     poses = paths(8, num_frames=24)
     result = calibrate_from_motion(gathered(poses), conventions=["inverse rotation"])

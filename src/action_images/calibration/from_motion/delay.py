@@ -56,8 +56,8 @@ def _pairs(one: Followed, path: np.ndarray, shift: int) -> tuple[np.ndarray, np.
     speed = np.sqrt(np.linalg.norm(np.diff(position, axis=0), axis=1) + ARM * turned)
     motion = np.sqrt(one.motion[1:])
     late, early = max(shift, 0), max(-shift, 0)
-    picture = motion[late : len(motion) - early]
-    tool = speed[early : len(speed) - late]
-    if len(picture) < 2:
+    count = len(motion) - abs(shift)
+    if count < 2:
         return np.zeros(0), np.zeros(0)
+    picture, tool = motion[late : late + count], speed[early : early + count]
     return picture - picture.mean(), tool - tool.mean()

@@ -14,6 +14,8 @@ from action_images.episodes.checks.fingers import Gap
 from action_images.episodes.checks.follow import Change
 from action_images.episodes.checks.rotations import LEAST_FIT
 
+LEAST_NO_FIT_STEPS = 10
+"""With fewer visible steps a tool that hardly moves fits nothing well, and that it does not is not said."""
 LEAST_STEPS = 4
 """With fewer visible steps of the tool nothing is said of a view."""
 NAMED_FIT = 1.8
@@ -256,7 +258,7 @@ def _of_view(name: str, found: Evidence, at_home: set[str]) -> Iterator[str]:
             alternatives[best].says.format(view=name) if best in alternatives else f"with {best}: swapped?"
         )
         yield f"{name}: fits {ratio:.1f} times better {words}"
-    elif fit < LEAST_FIT:
+    elif fit < LEAST_FIT and found.num_steps >= LEAST_NO_FIT_STEPS:
         cause = (
             "the calibration, the tool's frame or the times are wrong, or the picture does not show the robot"
         )

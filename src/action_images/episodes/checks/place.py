@@ -28,8 +28,10 @@ what is carried moves there too."""
 OUTLIER_M = 0.03
 PULL = 0.05
 """How much of a sight says that there is no distance: directions in which nothing is seen stay at 0."""
-FARTHEST_M = {1: 0.07, 2: 0.06, 6: 0.042, 16: 0.035}
-"""With so many sights the hand may seem so far from where it is said to be."""
+FARTHEST_M = {1: 0.08, 2: 0.075, 4: 0.065, 6: 0.05, 10: 0.045, 16: 0.038, 28: 0.031}
+"""With so many sights the hand may seem so far from where it is said to be: farther than in 150 sets
+that were drawn from 106 right episodes of ten tasks.
+"""
 FARTHEST_ALONE_M = 0.10
 """The same of an episode whose set is right as a whole."""
 
