@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 RIM, DEEP = 0.008, 0.02
 """How far inside a bowl's edge, and below it, its rim is gripped (m)."""
+NARROW = ("drawer", "next_to_the_ramekin")
+"""Where the fingers must close along the world's x: between a drawer's walls, and beside a ramekin."""
 REACH = 0.04
 """How far the fingers reach down beside a tall thing (m)."""
 
@@ -25,7 +27,8 @@ def script_for(task: str) -> "Script | None":
         thing = task.removeprefix("pick_up_the_").removesuffix("_and_place_it_in_the_basket")
         return partial(put_into_basket, thing)
     if task in SPATIAL:
-        return partial(put_bowl_on_plate, 0 if "drawer" in task else 1)  # a drawer is narrow
+        along = 0 if any(place in task for place in NARROW) else 1
+        return partial(put_bowl_on_plate, along)
     return None
 
 

@@ -73,6 +73,22 @@ TINY = Recipe(
     validation_windows=64,
 )
 
+TINY_METAWORLD = replace(
+    TINY,
+    sources=(SourceRecipe(Path("metaworld"), 1.0, TINY_MODES, 0.02, NO_TEXT_WHERE_SEEN),),
+    validation=(
+        SourceRecipe(
+            Path("metaworld-validation"),
+            1.0,
+            dict.fromkeys(("policy", "joint", "label", "simulate"), 1.0),
+            0.0,
+            NO_TEXT_WHERE_SEEN,
+        ),
+    ),
+    mirror=0.0,  # its doors and dials have no mirror image among its tasks
+    frames_cache=Path("metaworld-frames"),
+)
+
 PLANNED = {"policy": 1.0}
 DEBUG_VECTOR = replace(DEBUG, learns="vectors")
 TINY_VECTOR = replace(
@@ -155,6 +171,7 @@ PLAIN = {
 RECIPES = {
     "debug": DEBUG,
     "tiny": TINY,
+    "tiny-metaworld": TINY_METAWORLD,
     "base": BASE,
     "wan2.2-5b": WAN,
     "wan2.2-5b-release": replace(WAN, sources=RELEASED_SOURCES),
@@ -164,6 +181,7 @@ RECIPES = {
     "debug-vector": DEBUG_VECTOR,
     "tiny-vector": TINY_VECTOR,
 }
-"""`debug` in less than a minute on a laptop, `tiny` in two hours on two cores; the others are the paper's
+"""`debug` in less than a minute on a laptop, `tiny` in two hours on two cores, `tiny-metaworld` the same on
+another world (docs/benchmarks.md); the others are the paper's
 settings, the public release's mixture of modes, and low-rank adaptation, which have been run on tiny networks
 only. `-vector` are the baselines of docs/evaluation.md."""
