@@ -26,7 +26,7 @@ from action_images.training.written import written
 
 
 def can_share() -> bool:
-    """Whether this torch writes distributed checkpoints as safetensors (2.9 does; others would pickle)."""
+    """Whether this torch writes distributed checkpoints as safetensors; older ones would pickle."""
     try:
         from torch.distributed.checkpoint import HuggingFaceStorageWriter  # noqa: F401
     except ImportError:
