@@ -43,7 +43,10 @@ def _read_elsewhere(app: Sphinx, page: str, source: list[str]) -> None:
     del app
     text = source[0]
     if page in ELSEWHERE:
-        shown = re.sub(r"\]\((?!https?:|#|docs/)", "](../", (ROOT / ELSEWHERE[page]).read_text())
+        shown = (ROOT / ELSEWHERE[page]).read_text()
+        # Folders, and pages of the repository that are none of the site, are named without a link.
+        shown = re.sub(r"\[([^\]]+)\]\((notebooks|src/[^)]*\.md)\)", r"\1", shown)
+        shown = re.sub(r"\]\((?!https?:|#|docs/)", "](../", shown)
         text = shown.replace("](docs/", "](") + "\n" + text
     for target, name in ELSEWHERE.items():
         text = re.sub(rf"\]\((\.\./)?{name}", f"]({target}.md", text)
