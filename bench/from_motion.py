@@ -395,6 +395,31 @@ def _bent(camera: Pinhole, radial: float, pixels: np.ndarray) -> np.ndarray:
     return camera.focal * flat * (1 + radial * (flat**2).sum(-1, keepdims=True)) + camera.centre
 
 
+def rolling(share: float) -> Change:
+    """A rolling shutter: rows are read one after the other, in this share of the time between pictures."""
+
+    def change(episodes: list[Seen], view: str, camera: Pinhole, rng: np.random.Generator) -> list[Seen]:
+        del rng
+        height = 2 * camera.centre[1]
+        return [_rolled(one, view, share, height) for one in episodes]
+
+    return change
+
+
+def _rolled(one: Seen, view: str, share: float, height: float) -> Seen:
+    old = one.followed[view]
+    tracks = [Track(track.frames, _read_late(track, share, height)) for track in old.tracks]
+    return replace(one, followed={view: Followed(tuple(tracks), old.looked_at, old.motion)})
+
+
+def _read_late(track: Track, share: float, height: float) -> np.ndarray:
+    """Where a feature is seen when its row is read, as fast as it moves in the picture."""
+    if len(track.frames) < 2:
+        return track.pixels
+    speed = np.gradient(track.pixels, track.frames, axis=0)
+    return track.pixels + share * (track.pixels[:, 1:] / height - 0.5) * speed
+
+
 def mirrored(episodes: list[Seen], view: str, camera: Pinhole, rng: np.random.Generator) -> list[Seen]:
     """The pictures are mirrored."""
     del rng
@@ -458,6 +483,8 @@ CASES = (
     Case("every fourth pose stale", change=stale),
     Case("k1 = -.3", change=bent(-0.3)),
     Case("k1 = -.3, estimated", change=bent(-0.3), radial=True),
+    Case("rolling shutter over half a frame", change=rolling(0.5)),
+    Case("rolling shutter over a whole frame", change=rolling(1.0)),
     Case("the tool never tilts", change=upright),
     Case("the tool never tilts, 3 clicks", change=upright, num_clicks=3),
     Case("camera bumped by 1 deg", change=bumped(1.0)),
