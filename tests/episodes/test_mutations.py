@@ -198,7 +198,7 @@ MUTATIONS: dict[str, Mutation] = {
         row.update({STATE: parts.rows[max(row["index"] - 3, 24 * row["episode_index"])][ACTION]})
         for row in reversed(parts.rows)
     ],
-    "poses 6 cm aside": in_state(lambda numbers: numbers + np.array([0.04, 0.05, 0, 0, 0, 0, 0, 0])),
+    "poses 10 cm aside": in_state(lambda numbers: numbers + np.array([0.07, 0.08, 0, 0, 0, 0, 0, 0])),
     "a pose at the origin": lambda parts: parts.rows[11].update(
         {STATE: [0.0] * 3 + parts.rows[11][STATE][3:]}
     ),

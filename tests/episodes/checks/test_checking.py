@@ -203,12 +203,15 @@ def test_a_set_that_cannot_be_opened_is_one_error_with_the_cure(good, tmp_path, 
         check_dataset(path, 0)
 
 
-@pytest.mark.parametrize("key", ["data_path", "video_path"])
-def test_paths_that_leave_the_folder_are_found_in_every_episode(good, tmp_path, key):
+@pytest.mark.parametrize(
+    ("key", "template"),
+    [("data_path", "../../{chunk_index:03d}"), ("video_path", "../../{video_key}/{chunk_index:03d}")],
+)
+def test_paths_that_leave_the_folder_are_found_in_every_episode(good, tmp_path, key, template):
     path = tmp_path / "set"
     shutil.copytree(good, path)
     info = json.loads((path / "meta/info.json").read_text())
-    (path / "meta/info.json").write_text(json.dumps(info | {key: "../../{chunk_index:03d}"}))
+    (path / "meta/info.json").write_text(json.dumps(info | {key: template}))
     verdict = check_dataset(path, 0)
     leaving = {
         finding.episode

@@ -13,6 +13,8 @@ FARTHEST_M = 20.0
 """No tool is farther than this from the world's origin: such positions are not in metres."""
 FASTEST_M_S = 5.0
 """No arm carries its tool faster than this: such a step is a gap in the recording or a teleport."""
+FASTEST_THERE_AND_BACK_M_S = 2.0
+"""No arm goes away so fast for a single frame, and comes back to where it was."""
 FASTEST_TURN_DEG_S = 1500.0
 """No wrist turns faster than this."""
 STILL_OPENING = 0.01
@@ -43,12 +45,28 @@ def _check_steps(trajectory: Trajectory, fps: float, say: Say) -> None:
     if metres[frame] * fps > FASTEST_M_S:
         jump = f"the tool jumps {metres[frame]:.2f} m between frames {frame} and {frame + 1}"
         say("error", "teleport", f"{jump}; frames are missing, or the pose is wrong: cut or drop the episode")
+    else:
+        _check_spikes(trajectory, metres, fps, say)
     turns = radians.rad2deg()
     frame = int(turns.argmax())
     if turns[frame] * fps > FASTEST_TURN_DEG_S and turns[frame] > 45:
         jump = f"the tool turns by {turns[frame]:.0f} degrees between frames {frame} and {frame + 1}"
         cause = "is the order of the quaternion's numbers, or the notation of the rotation, the declared one?"
         say("warning", "teleport", f"{jump}; {cause}")
+
+
+def _check_spikes(trajectory: Trajectory, metres: torch.Tensor, fps: float, say: Say) -> None:
+    """Single poses that lie elsewhere than those before and after."""
+    if len(metres) < 2:
+        return
+    place = trajectory.world_from_tool.translation
+    away = torch.minimum(metres[1:], metres[:-1])
+    between = (place[2:] - place[:-2]).norm(dim=-1)
+    away = torch.where(between < away / 2, away, torch.zeros_like(away))
+    frame = int(away.argmax())
+    if away[frame] * fps > FASTEST_THERE_AND_BACK_M_S:
+        spike = f"the tool is {away[frame]:.2f} m away for frame {frame + 1} alone"
+        say("error", "teleport", f"{spike}; the pose is wrong: cut or drop the episode")
 
 
 def _check_opening(opening: torch.Tensor, say: Say) -> None:
