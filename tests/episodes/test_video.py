@@ -253,3 +253,10 @@ def test_a_damaged_file_gives_an_error_or_frames_never_a_crash(tmp_path_factory,
     path.write_bytes(content)
     with contextlib.suppress(EpisodeError):  # any other error fails this test
         assert read_video(path).dtype == torch.uint8
+
+
+def test_frames_that_no_level_of_h264_allows_are_refused_before_they_cost_memory(tmp_path):
+    frame = torch.zeros(1, 1, 1, dtype=torch.uint8).expand(3, 8192, 8192)
+    with pytest.raises(EpisodeError, match=r"8192x8192 are larger than H.264 allows .* --size"):
+        write_video(tmp_path / "v.mp4", [frame], 5)
+    assert not list(tmp_path.iterdir())

@@ -31,12 +31,16 @@ def of_rows(rows: np.ndarray) -> Statistics:
 
 def of_pixels(frames: np.ndarray) -> Statistics:
     """Over (frame, h, w, 3) uint8, in [0, 1], with the shape (3, 1, 1) of a channel."""
-    channels = [np.bincount(frames[..., channel].reshape(-1), minlength=256) for channel in range(3)]
-    described = [_of_histogram(counts) for counts in channels]
+    described = [_of_histogram(_counts(frames[..., channel])) for channel in range(3)]
     whole: Statistics = {"count": np.array([len(frames)])}
     for name in described[0]:
         whole[name] = np.array([one[name] for one in described]).reshape(3, 1, 1)
     return whole
+
+
+def _counts(frames: np.ndarray) -> np.ndarray:
+    """How often each byte occurs in (frame, h, w); counting takes eight times what it counts in memory."""
+    return np.sum([np.bincount(frame.reshape(-1), minlength=256) for frame in frames], 0)
 
 
 def _of_histogram(counts: np.ndarray) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """Video files: written from uint8 tensors, and read back by exact frame index."""
 
+import math
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -67,6 +68,10 @@ def write_video(
         _encode(container, frames, fps, options, pixel_format, Path(path), codec=codec)
 
 
+MAX_MACROBLOCKS = 139_264
+"""Of 16 x 16 px, that the highest level of H.264 (6.2) allows a frame: 35.6 million pixels."""
+
+
 def _encode(
     container: OutputContainer,
     frames: Iterable[Tensor],
@@ -82,6 +87,7 @@ def _encode(
         size = (frame.shape[-2], frame.shape[-1])
         if stream is None:
             _check_even(path, size, pixel_format)
+            _check_level(path, size)
             rate = Fraction(fps).limit_denominator(1_000_000)
             stream = cast(VideoStream, container.add_stream(CODECS[codec], rate=rate))
             stream.height, stream.width, stream.pix_fmt = *size, pixel_format
@@ -109,6 +115,15 @@ def _check_even(path: Path, size: tuple[int, int], pixel_format: str) -> None:
     if pixel_format == "yuv420p" and (size[0] % 2 or size[1] % 2):
         raise EpisodeError(
             f"{path}: yuv420p needs even sizes, frames are {size[0]}x{size[1]}; use pixel_format='yuv444p'"
+        )
+
+
+def _check_level(path: Path | str, size: tuple[int, int]) -> None:
+    """Larger frames would take gigabytes to encode, and no player has to show them."""
+    if math.ceil(size[0] / 16) * math.ceil(size[1] / 16) > MAX_MACROBLOCKS:
+        raise EpisodeError(
+            f"{path}: frames of {size[0]}x{size[1]} are larger than H.264 allows (35.6 million pixels); "
+            "make them smaller (import has --size)"
         )
 
 
