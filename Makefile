@@ -14,7 +14,7 @@ demo: $(DEMO)
 	$(BIN)/action-images demo --out demo
 
 # Rooms of tensors: their tests check shapes and types in every call, which takes twice the time.
-SHAPED := $(addprefix tests/,canvas codec diffusion geometry model pipeline samples)
+SHAPED := $(addprefix tests/,canvas codec diffusion geometry model samples test_pipeline.py)
 test: $(INSTALLED)
 	scripts/system-packages chromium || echo 'going on without: the tests that open a page in a browser will say so'
 	$(BIN)/python -m pytest -n 2 --dist worksteal --shapes $(SHAPED)

@@ -372,7 +372,7 @@ def edited(source: Path, target: Path, changes: dict) -> Path:
         ({"data_path": "../../{chunk_index:03d}.parquet"}, "leaves the data set's folder"),
         ({"data_path": "/etc/passwd"}, "leaves the data set's folder"),
         ({"data_path": "{chunk_index.__class__}"}, "leaves the data set's folder"),
-        ({"video_path": "{secret}"}, "asks for 'secret'"),
+        ({"video_path": "videos/{video_key}/{secret}.mp4"}, "asks for 'secret'"),
         ({"video_path": "videos/{video_key}/nowhere.mp4"}, "no such video"),
     ],
 )

@@ -20,7 +20,7 @@ LITTLE = 0.15
 """A gripper that moves, but within this part of its declared range, is declared in other units."""
 JUMP_DEG = 60.0
 """A turn between two frames that no wrist makes."""
-USUAL_DEG = 15.0
+USUAL_DEG = 25.0
 """A turn from frame to frame that no wrist makes in half of all frames."""
 WORDS = {
     "euler_xyz": re.compile(r"(^|_|\.)(roll|pitch|yaw|euler|rpy)", re.IGNORECASE),

@@ -93,7 +93,7 @@ class _Worker:
         """The next step that is ready, by its number."""
         try:
             number, memory, forgotten, content = self.connection.recv()
-        except (EOFError, ConnectionResetError):
+        except (EOFError, ConnectionError, FileNotFoundError):  # it died, perhaps before its memory was taken
             self.process.join(5)
             raise WorkerDiedError(
                 self.process.exitcode, None if self.note.value < 0 else self.note.value
