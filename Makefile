@@ -17,7 +17,7 @@ demo: $(DEMO)
 SHAPED := $(addprefix tests/,canvas codec diffusion geometry model samples test_pipeline.py)
 test: $(INSTALLED)
 	scripts/system-packages chromium || echo 'going on without: the tests that open a page in a browser will say so'
-	$(BIN)/python -m pytest -n 2 --dist worksteal --shapes $(SHAPED)
+	CHECK_SHAPES=1 $(BIN)/python -m pytest -n 2 --dist worksteal $(SHAPED)
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(addprefix --ignore=,$(SHAPED))
 
 # The docs as a site with search, which opens from the disk: out/site/index.html. A warning is an error.

@@ -1,5 +1,6 @@
 """Shared by all tests: shapes checked where that is asked for, few threads, fixed seeds."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -14,16 +15,8 @@ settings.register_profile(
 )
 settings.load_profile("default")
 
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    told = "check the shapes and types of every call at run time, which takes twice the time"
-    parser.addoption("--shapes", action="store_true", help=told)
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    if config.getoption("--shapes"):
-        install_import_hook("action_images", "shape_checks.checked")
-
+if os.environ.get("CHECK_SHAPES"):  # here, before any other conftest imports the package
+    install_import_hook("action_images", "shape_checks.checked")
 
 GOLDEN = Path(__file__).parent / "golden"
 

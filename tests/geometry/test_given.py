@@ -15,7 +15,8 @@ from scenes import rig, trajectory
 def _as_users_run_it(monkeypatch):
     """Without the tests' checks of shapes, which refuse arrays before a constructor makes tensors of them."""
     for struct in (Camera, Pose, Trajectory):
-        monkeypatch.setattr(struct, "__init__", struct.__init__.__wrapped__)
+        as_written = getattr(struct.__init__, "__wrapped__", struct.__init__)
+        monkeypatch.setattr(struct, "__init__", as_written)
 
 
 def as_arrays(value: Trajectory) -> Trajectory:
