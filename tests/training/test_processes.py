@@ -135,7 +135,7 @@ def test_shared_out_in_bfloat16_the_noise_level_stays_exact_and_the_losses_are_t
     assert [two[step] for step in two] == pytest.approx([one[step] for step in two], rel=2e-2)
 
 
-@pytest.mark.parametrize("config", ["ddp", "fsdp2", DEEPSPEED])
+@pytest.mark.parametrize("config", [pytest.param("ddp", marks=pytest.mark.slow), "fsdp2", DEEPSPEED])
 def test_two_processes_validate_and_finish_as_one_does(recipe, tmp_path, config):
     judged = replace(recipe, num_steps=3, validate_minutes=0.0)
     train(judged, tmp_path / "one")
