@@ -121,9 +121,9 @@ def main(
             colour = "green" if trial.succeeded else "red"
             planned = f"{trial.num_plans} plans of {trial.plan_ms:.0f} ms, {took:.1f} s in all"
             console.print(f"{told}. {planned}", style=colour)
-        if isinstance(doubting, Doubting):
-            for sentence in doubting.doubts(rollout.first_seen, rollout.plans):
-                console.print(f"  {sentence}", soft_wrap=True)
+            if isinstance(doubting, Doubting):
+                for sentence in doubting.doubts(rollout.first_seen, rollout.plans):
+                    console.print(f"  {sentence}", soft_wrap=True)
     written = write_report([results], out / "report.html")
     console.print(f"films: {results / 'films'}; report: {written.path}")
 

@@ -158,7 +158,7 @@ class Part:
         return all(state.still_holds(dataset.path / name) for name, state in made_from.files.items())
 
     @cached_property
-    def sizes(self) -> dict[str, tuple[int, int]]:
+    def sizes(self) -> Mapping[str, tuple[int, int]]:
         """(height, width) that each view was recorded in."""
         return MadeFrom.read(self.made_from_path).sizes
 

@@ -3,6 +3,7 @@
 # MuJoCo's names live in compiled modules that carry no types.
 
 import math
+from collections.abc import Iterable
 
 import mujoco
 import numpy as np
@@ -118,7 +119,7 @@ class FamilyDressing:
         if shadows:
             self._spec.visual.quality.shadowsize = 1024
 
-    def _light(self, name: str, tilt_deg: float, diffuse: object, *, shadows: bool) -> None:
+    def _light(self, name: str, tilt_deg: float, diffuse: Iterable[float], *, shadows: bool) -> None:
         tilt, turn = math.radians(tilt_deg), self._rng.uniform(-math.pi, math.pi)
         towards = np.array(
             [math.sin(tilt) * math.cos(turn), math.sin(tilt) * math.sin(turn), -math.cos(tilt)]

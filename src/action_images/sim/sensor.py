@@ -65,7 +65,7 @@ class Sensor:
         sigma = self.blur * len(light)
         if sigma > 0.15:
             values = gaussian_filter(values, (sigma, sigma, 0))
-        values = np.clip(values * np.float32(self.gains), 0, 1) ** np.float32(self.gamma)
+        values = np.clip(values * np.asarray(self.gains, np.float32), 0, 1) ** np.float32(self.gamma)
         if self.noise > 0:
             values += np.float32(self.noise) * rng.standard_normal(values.shape, dtype=np.float32)
         pixels = np.round(255 * np.clip(values, 0, 1)).astype(np.uint8)

@@ -77,7 +77,7 @@ def _dots(rng: np.random.Generator, size: int) -> Pattern:
 def _cells(rng: np.random.Generator, size: int) -> Pattern:
     """Patches around scattered points, each of a shade of its own."""
     points = rng.uniform(0, size, (int(rng.integers(12, 40)), 2))
-    offset = np.stack(np.mgrid[0:size, 0:size], -1)[:, :, None] - points
+    offset = np.moveaxis(np.mgrid[0:size, 0:size], 0, -1)[:, :, None] - points
     offset -= size * np.round(offset / size)  # it tiles
     return rng.uniform(0, 1, len(points))[np.linalg.norm(offset, axis=-1).argmin(-1)]
 

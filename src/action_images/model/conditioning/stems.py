@@ -27,7 +27,8 @@ class FirstFrameStem(nn.Module):
         super().__init__()
         self.kernels = nn.Linear(width, self.NUM_KERNELS * 4)
         self.convolutions, self.norms = _halving(3 + self.NUM_KERNELS, channels, width, pixels_per_token)
-        self.films = nn.ModuleList(nn.Linear(width, 2 * norm.num_channels) for norm in self.norms)
+        widths = stem_widths(channels, pixels_per_token)
+        self.films = nn.ModuleList(nn.Linear(width, 2 * each) for each in widths)
 
     def forward(
         self, first_frames: Float[Tensor, "b view 3 height width"], text: Float[Tensor, "b dim"]
