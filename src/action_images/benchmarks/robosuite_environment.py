@@ -101,7 +101,7 @@ class Robosuite:
             self.simulator.step(np.append(self._arm_action(here), -1.0))
         self._told = self.tool
 
-    def _lay_out(self, rng: np.random.Generator, seed: int) -> None:  # noqa: ARG002 (others know their scenes)
+    def _lay_out(self, rng: np.random.Generator, seed: int) -> None:  # noqa: ARG002
         simulator = self.simulator
         simulator.rng = rng
         placing = getattr(simulator, "placement_initializer", None)

@@ -12,6 +12,7 @@ import torch
 
 from action_images.geometry import Pose
 from action_images.sim.grasp import yaw_of
+from action_images.sim.layout import colours
 from action_images.sim.look import Rgba
 from action_images.sim.motion import Motion, carried, downward, grip, move, shifted
 from action_images.sim.scene import Scene
@@ -126,6 +127,20 @@ def _thickness(angle: float) -> float:
 def _yaw(world: World) -> float:
     parent = world.model.body(int(world.model.body("door").parentid[0])).name
     return yaw_of(world.pose(parent))
+
+
+def add_cupboard_with_door(
+    scene: Scene, rng: np.random.Generator, *, width: tuple[float, float]
+) -> tuple[Door, str]:
+    """A cupboard beyond the middle of the table: its door, of a width (m) from a range, and the paint."""
+    door = Door.draw(rng, width=width, height=rng.uniform(0.09, 0.15))
+    depth, half_width = rng.uniform(0.05, 0.07), door.width / 2 + 0.004
+    at = (rng.uniform(0.61, 0.65), rng.uniform(-0.09, 0.09), 0.0)
+    body = scene.body("cupboard", at, yaw=rng.uniform(-0.7, 0.7))
+    add_cupboard(body, (depth, half_width), door.height, scene.furniture_colour())
+    hinge, paint = (-depth, door.side * door.width / 2), colours(rng, 1)[0]
+    add_door(scene, body, door, at=hinge, rgba=scene.colour(paint))
+    return door, paint
 
 
 def add_cupboard(body: mujoco.MjsBody, half: tuple[float, float], height: float, rgba: Rgba) -> None:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from typing_extensions import Self
 
-from action_images.sim.door import Door, add_cupboard, add_door, pull_door_open
+from action_images.sim.door import Door, add_cupboard_with_door, pull_door_open
 from action_images.sim.grammar import OPEN, Grammar
-from action_images.sim.layout import colours
 from action_images.sim.motion import Motion
 from action_images.sim.scene import Scene
 from action_images.sim.task import Task
@@ -38,13 +37,7 @@ class OpenDoor(Task):
     @classmethod
     def lay_out(cls, scene: Scene, rng: np.random.Generator) -> Self:
         """A cupboard beyond the middle of the table, its door shut."""
-        door = Door.draw(rng, width=(0.11, 0.16), height=rng.uniform(0.09, 0.15))
-        depth, width = rng.uniform(0.05, 0.07), door.width / 2 + 0.004
-        at = (rng.uniform(0.61, 0.65), rng.uniform(-0.09, 0.09), 0.0)
-        body = scene.body("cupboard", at, yaw=rng.uniform(-0.7, 0.7))
-        add_cupboard(body, (depth, width), door.height, scene.furniture_colour())
-        hinge, paint = (-depth, door.side * door.width / 2), colours(rng, 1)[0]
-        add_door(scene, body, door, at=hinge, rgba=scene.colour(paint))
+        door, paint = add_cupboard_with_door(scene, rng, width=(0.11, 0.16))
         return cls(door, paint)
 
     def succeeded(self, world: World) -> bool:
