@@ -39,9 +39,47 @@ def test_a_terminal_is_shown_stages_clocks_and_bars():
     assert "3/7" in shown
 
 
-def test_files_are_shown_nothing():
-    ended = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True)
-    assert ended.stdout == ended.stderr == ""
+def in_a_file(code: str) -> str:
+    """What a program writes on stderr where that is no terminal."""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout == ""
+    return ended.stderr
+
+
+def test_short_work_leaves_a_file_empty():
+    assert in_a_file(CODE) == ""
+
+
+def test_long_work_tells_a_file_now_and_then_how_far_it_is_and_what_is_left():
+    code = """
+import time
+from action_images.terminal import progress
+progress.SECONDS_TO_FIRST_LINE, progress.SECONDS_BETWEEN_LINES = 0.2, 0.4
+with progress.counting("recording") as tell:
+    tell(100, 200)
+    for done in range(101, 201):
+        time.sleep(0.01)
+        tell(done, 200, "close_door")
+"""
+    lines = in_a_file(code).splitlines()
+    assert 2 <= len(lines) <= 50, "now and then: not one each"
+    assert lines[0].startswith("recording (close_door): 1")
+    assert lines[0].endswith(" of 200, less than a minute left")
+
+
+def test_the_time_left_is_counted_from_what_was_done_here():
+    code = """
+import time
+from action_images.terminal import progress
+progress.SECONDS_TO_FIRST_LINE = 0.2
+with progress.counting("checking") as tell:
+    tell(1_000_000, 1_001_000)
+    time.sleep(0.3)
+    tell(1_000_001, 1_001_000)
+"""
+    (line,) = in_a_file(code).splitlines()
+    minutes = int(line.removesuffix(" min left").rpartition(" ")[2])
+    assert 5 <= minutes <= 60, "999 at .3 s each; not none, as a million were there before"
 
 
 def test_a_command_says_at_once_that_it_has_begun():

@@ -55,8 +55,6 @@ def main(
         mirror: encode mirror images too, for recipes with `mirror`.
         check: read all that the cache holds and name what is damaged, after encoding.
     """
-    from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from action_images.episodes.dataset import Dataset
     from action_images.model.bundle import load_clips
     from action_images.model.shipped import models_folder
@@ -64,6 +62,7 @@ def main(
     from action_images.samples.latent_cache import damaged, entries
     from action_images.samples.window import Cutting
     from action_images.terminal.console import PlainConsole
+    from action_images.terminal.progress import counting
     from action_images.training.latents import Encoding, encode_dataset
 
     folder = models_folder(model)
@@ -90,12 +89,8 @@ def main(
     )
     executor = executor_named(on, workers, threads, device)
     told = PlainConsole(stderr=True)
-    columns = (TextColumn("encoding"), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=told, transient=True, disable=not told.is_terminal) as progress:
-        bar = progress.add_task("encoding", total=None)
-        total = encode_dataset(
-            encoding, lambda done, all_: progress.update(bar, completed=done, total=all_), executor
-        )
+    with counting("encoding") as tell:
+        total = encode_dataset(encoding, tell, executor)
     size = sum(path.stat().st_size for path in entries(cache))
     PlainConsole().print(f"{total} windows, {size / 1e9:.3f} GB: {cache}", soft_wrap=True)
     problems = list(damaged(cache)) if check else []

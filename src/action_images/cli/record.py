@@ -79,15 +79,6 @@ def main(
     """
     from itertools import product
 
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
     from action_images.benchmarks import WorldConfig
     from action_images.episodes.dataset import DatasetWriter
     from action_images.evaluation.dagger import PolicyAttempt
@@ -95,6 +86,7 @@ def main(
     from action_images.policies import Planning, maker_of, name_of
     from action_images.sim.record import record
     from action_images.terminal.console import PlainConsole
+    from action_images.terminal.progress import counting
 
     benchmark, names = chosen_world(env, task)
     last_seed, num_seeds = seed + episodes - 1, benchmark.seeds.first_for_judging
@@ -142,18 +134,12 @@ def main(
         _keep_settings(
             writer, recording, settings | {"policy": None if policy is None else name_of(policy, planning)}
         )
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    failed = []
-    with Progress(*columns) as progress:
-        bar = progress.add_task("recording", total=len(wanted), completed=num_there)
+    failed, done = [], num_there
+    with counting("recording") as tell:
+        tell(done, len(wanted))
         for one, succeeded in record(out, wanted, recording, num_workers=workers, crf=crf, preset=x264):
-            progress.update(bar, advance=1, description=one[0])
+            done += 1
+            tell(done, len(wanted), one[0])
             failed += [] if succeeded else [recording.episode_id(*one)]
     console = PlainConsole()
     console.print(

@@ -11,9 +11,6 @@ import tyro
 
 from action_images.errors import ActionImagesError
 
-MINUTES_BETWEEN_LINES = 1.0
-"""Where there is no terminal to show a bar on."""
-
 
 def main(
     data: Annotated[tuple[Path, ...], tyro.conf.Positional],
@@ -51,12 +48,10 @@ def main(
         workers: processes that decode data.
         device: where it learns: cuda, cuda:1, mps, cpu; auto takes the first that is there.
     """
-    from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from action_images.device import place_of
     from action_images.terminal.console import PlainConsole
+    from action_images.terminal.progress import counting
     from action_images.training.autoencoder import AutoencoderTraining, train_autoencoder
-    from action_images.training.interval import Interval
 
     if (height is None) != (width is None):
         raise ActionImagesError("give both --height and --width, or neither")
@@ -76,16 +71,10 @@ def main(
     )
     place, console, told = place_of(device), PlainConsole(soft_wrap=True), PlainConsole(stderr=True)
     told.print(place.line, soft_wrap=True)
-    columns = (TextColumn("{task.description}"), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=told, transient=True, disable=not told.is_terminal) as progress:
-        bar = progress.add_task("learning", total=steps)
-
-        due = Interval(MINUTES_BETWEEN_LINES)
+    with counting("learning") as tell:
 
         def show(step: int, loss: float) -> None:
-            progress.update(bar, completed=step + 1, description=f"loss {loss:.4f}")
-            if not told.is_terminal and (step == 0 or due.is_due()):
-                told.print(f"step {step + 1} of {steps}: loss {loss:.4f}", soft_wrap=True)
+            tell(step + 1, steps, f"loss {loss:.4f}")
 
         figures = train_autoencoder(run, out, place.device, show)
     for name, value in figures.items():

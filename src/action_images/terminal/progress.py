@@ -1,8 +1,22 @@
-"""What a terminal shows while a command works: a line when it begins, a bar or a clock while it goes on."""
+"""What is shown while a command works.
+
+A terminal is shown a line when it begins, and a bar or a clock while it goes on. A file, such as the log of a
+job on a cluster, is given a line now and then by what counts.
+"""
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from action_images.errors import printable
+
+SECONDS_TO_FIRST_LINE, SECONDS_BETWEEN_LINES = 5.0, 30.0
+"""Of what a file is given; what takes less time than the first leaves it empty."""
+
+Tell = Callable[..., None]
+"""Told (done, total), and where it changes what is done now: `tell(3, 7, "close_door")`."""
 
 
 def stage(text: str) -> None:
@@ -26,23 +40,54 @@ def working(description: str) -> Iterator[None]:
 
 
 @contextmanager
-def counting(description: str) -> Iterator[Callable[[int, int], None]]:
-    """A function to be told (done, total); nothing is shown where stderr is no terminal."""
+def counting(description: str) -> Iterator[Tell]:
+    """A function to be told (done, total); shows a bar on stderr, or lines where that is no terminal."""
+    if not sys.stderr.isatty():
+        yield _Lines(description)
+        return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from action_images.terminal.console import PlainConsole
 
-    console = PlainConsole(stderr=True)
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with Progress(*columns, console=PlainConsole(stderr=True), transient=True) as progress:
         bar = progress.add_task(description, total=None)
 
-        def tell(done: int, total: int) -> None:
-            progress.update(bar, completed=done, total=total)
+        def tell(done: int, total: int, now: str = description) -> None:
+            progress.update(bar, completed=done, total=total, description=now)
 
         yield tell
+
+
+@dataclass
+class _Lines:
+    """What counts, told to a file: a line now and then, with the time that is left at the pace so far."""
+
+    description: str
+    began: float = field(default_factory=time.monotonic)
+    said: float | None = None
+    first: tuple[float, int] | None = None
+
+    def __call__(self, done: int, total: int, now: str | None = None) -> None:
+        clock = time.monotonic()
+        if self.first is None:
+            self.first = clock, done
+        if self.said is None:
+            is_due = clock - self.began >= SECONDS_TO_FIRST_LINE
+        else:
+            is_due = clock - self.said >= SECONDS_BETWEEN_LINES
+        if not is_due:
+            return
+        self.said = clock
+        then, done_before = self.first
+        left = ""
+        if done_before < done < total:
+            minutes = (total - done) * (clock - then) / (done - done_before) / 60
+            left = f", {minutes:.0f} min left" if minutes >= 1 else ", less than a minute left"
+        what = printable(self.description if now is None else f"{self.description} ({now})")
+        print(f"{what}: {done} of {total}{left}", file=sys.stderr, flush=True)
