@@ -252,6 +252,15 @@ def test_small_angles_in_degrees_are_told_by_how_fast_they_turn(declared):
     (said,) = in_poses(rows, ToolNotation(declared, 0, 1))
     assert 'Declare "rotation": "euler_xyz_deg"' in said
     assert not list(in_poses(rows, ToolNotation("euler_xyz_deg", 0, 1)))
+    assert '"fast_turns": true' in said
+    assert not list(in_poses(rows, ToolNotation(declared, 0, 1, fast_turns=True)))
+
+
+def test_fast_turns_are_declared_by_true_or_false():
+    entry = {"closed": 0, "open": 1}
+    assert notation_from_json({**entry, "fast_turns": True}, 6, "here").fast_turns
+    with pytest.raises(EpisodeError, match=r"here: 'fast_turns' is 'yes'; it is true or false"):
+        notation_from_json({**entry, "fast_turns": "yes"}, 6, "here")
 
 
 def test_columns_without_a_gripper_are_refused_with_the_cure():

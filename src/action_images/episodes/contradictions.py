@@ -144,7 +144,7 @@ def in_turns(turn: Float[Tensor, "frame columns"], notation: ToolNotation) -> It
     if notation.rotation == "euler_xyz_deg" and largest <= math.pi + 0.1:
         yield f'no angle is larger than {largest:.2f}; declare "rotation": "euler_xyz"'
         return
-    if len(turn) > 2:
+    if len(turn) > 2 and not notation.fast_turns:
         yield from _smoother(turn, notation.rotation)
         yield from _always_fast(turn, notation.rotation)
 
@@ -161,7 +161,8 @@ def _smoother(turn: Tensor, declared: str) -> Iterator[str]:
     if smooth:
         likely = min(smooth, key=lambda name: smooth[name])
         jumps = f"as {declared} the tool turns by {jump:.0f} degrees from one frame to the next"
-        yield f'{jumps}, as {likely} by {smooth[likely]:.0f} at most; declare "rotation": "{likely}"'
+        cure = f'declare "rotation": "{likely}", or "fast_turns": true if it does turn so'
+        yield f"{jumps}, as {likely} by {smooth[likely]:.0f} at most; {cure}"
 
 
 def _always_fast(turn: Tensor, declared: str) -> Iterator[str]:
@@ -172,7 +173,8 @@ def _always_fast(turn: Tensor, declared: str) -> Iterator[str]:
     usual = float(torch.rad2deg(rotations.angle_between(matrices[1:], matrices[:-1]).median()))
     if usual > USUAL_DEG:
         turns = f"as {declared} the tool turns by {usual:.0f} degrees from frame to frame in half of all"
-        yield f'{turns}; are the angles in degrees? Declare "rotation": "euler_xyz_deg"'
+        cure = 'Declare "rotation": "euler_xyz_deg", or "fast_turns": true if it does turn so'
+        yield f"{turns}; are the angles in degrees? {cure}"
 
 
 def _largest_turn_deg(turn: Tensor, notation: str) -> float | None:

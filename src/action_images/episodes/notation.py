@@ -109,6 +109,8 @@ class ToolNotation:
     """Our tool (between the finger tips, z out of the hand) in the frame whose poses the table holds."""
     world_from_base: Pose | None = None
     """The base that the table's poses are said in, in the cameras' world."""
+    fast_turns: bool = False
+    """The tool does turn far from one row to the next, as where rows lie far apart in time."""
 
     def __post_init__(self) -> None:
         if self.rotation not in ROTATIONS:
@@ -182,6 +184,7 @@ KEYS = frozenset(
         "tool_offset",
         "base_offset",
         "ignore_names",
+        "fast_turns",
     }
 )
 """The fields of a json object that declares a notation."""
@@ -210,9 +213,16 @@ def notation_from_json(entry: Mapping[str, Any], num_columns: int, where: str) -
     offsets = [_offset(entry, name, where) for name in ("tool_offset", "base_offset")]
     unit = entry.get("position_unit", "m")
     try:
-        return ToolNotation(rotation, closed, opened, unit, *offsets)
+        return ToolNotation(rotation, closed, opened, unit, *offsets, _flag(entry, "fast_turns", where))
     except (EpisodeError, TypeError) as error:
         raise EpisodeError(f"{where}: {error}") from None
+
+
+def _flag(entry: Mapping[str, Any], name: str, where: str) -> bool:
+    value = entry.get(name, False)
+    if not isinstance(value, bool):
+        raise EpisodeError(f"{where}: '{name}' is {value!r}; it is true or false")
+    return value
 
 
 def _number(entry: Mapping[str, Any], name: str, where: str) -> float:
