@@ -1,8 +1,10 @@
 """Labelling: right where the model is, sure only there, at any length; and told no more than it should be."""
 
 import base64
+import csv
 import json
 from dataclasses import replace
+from itertools import chain
 
 import pytest
 import torch
@@ -17,6 +19,7 @@ from action_images.inference.label_job import Job
 from action_images.inference.label_spots import label_spots
 from action_images.inference.labelled_copy import label_dataset
 from action_images.inference.labelling import Labelling, label_episode
+from action_images.model.reliability import Bounds, Reliability
 from action_images.reports.labels_page import HEIGHT_PX, write_labels_page
 from action_images.reports.thumbnails import jpeg, thumbnail
 from truth import CLIPS, knowing, make_episode, whole
@@ -148,6 +151,15 @@ def test_a_labelled_copy_goes_on_where_it_was_stopped_and_leaves_the_source_alon
     text = page.read_text()
     assert text.index(labels[least].id) == min(text.index(row.id) for row in labels)
     assert text.count("data:image/jpeg") == 3
+    assert "doubtful" not in text, "nothing is known of what the confidence of these models means"
+    bounds = Bounds(good=0.5, doubtful=0.1, wrong={"good": 0.03})
+    write_labels_page(page, copy, labels, reliability=Reliability("ours", {"label": bounds}))
+    files = [out / f"labels/{number:06d}.csv" for number in range(3)]
+    rows = chain.from_iterable(csv.DictReader(file.read_text().splitlines()) for file in files)
+    text = page.read_text()
+    for word, number in bounds.counts(float(row["confidence"]) for row in rows).items():
+        assert f"<tr><th>{word} poses</th><td>{number}" in text
+    assert "of such 3 % were wrong on ours" in text
 
 
 def test_an_episode_of_place_holders_has_no_path_in_the_copy(tmp_path, generator, episode):

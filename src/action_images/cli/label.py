@@ -128,13 +128,16 @@ def _label_poses(job: "Job", out: Path, limit: int | None, executor: "Executor",
     from action_images.episodes.dataset import Dataset
     from action_images.inference.label_folder import labels_file
     from action_images.inference.labelled_copy import label_dataset
+    from action_images.model.reliability import Reliability
     from action_images.reports.labels_page import write_labels_page
     from action_images.terminal.console import PlainConsole
     from action_images.terminal.doubts import say_label_words
 
     with counting("labelling") as tell:
         labels = label_dataset(job, out, limit, tell, executor)
-    write_labels_page(out / "labels.html", Dataset(out), labels)
+    mode = "label" if job.labelling.first_pose else "label_from_nothing"
+    known = Reliability.load(models)
+    write_labels_page(out / "labels.html", Dataset(out), labels, reliability=known, mode=mode)
     num_frames, num_unknown = (sum(row.num_frames for row in labels), sum(row.num_unknown for row in labels))
     mean = sum(row.mean_confidence * row.num_frames for row in labels) / num_frames
     console = PlainConsole()
@@ -144,7 +147,7 @@ def _label_poses(job: "Job", out: Path, limit: int | None, executor: "Executor",
     )
     labelling = job.labelling
     labelled = [labels_file(out, row.number) for row in labels if row.reason is None]
-    say_label_words(models, "label" if labelling.first_pose else "label_from_nothing", labelled)
+    say_label_words(models, mode, labelled)
     bare = [row for row in labels if row.reason is None and not labelling.keeps(row)]
     if bare:
         console.print(
