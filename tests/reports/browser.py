@@ -106,6 +106,11 @@ class Browser:
             pressed = text if kind == "keyDown" else {}
             self.call("Input.dispatchKeyEvent", type=kind, key=key, modifiers=8 if shift else 0, **pressed)
 
+    def click(self, x: float, y: float) -> None:
+        """Press and release the mouse's first button there (px of the window)."""
+        for kind in ("mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
     def wait(self, script: str, seconds: float = 20.0) -> Any:
         """The value of a script in the page as soon as it is true; raises TimeoutError where it never is."""
         deadline = time.monotonic() + seconds

@@ -11,6 +11,7 @@ import pytest
 import torch
 from browser import Browser
 
+from action_images.calibration.from_motion.clicks import load_clicks
 from action_images.episodes.checks.report_file import CheckReport, Finding, save_report
 from action_images.episodes.dataset import Dataset, DatasetWriter
 from action_images.episodes.episode import Episode
@@ -159,6 +160,71 @@ def test_space_can_be_turned_and_holds_all_cameras_and_the_path(opened: Browser)
     assert frame(opened) == at
     assert opened.evaluate(inside)
     opened.evaluate("document.activeElement.blur()")
+
+
+def test_clicks_on_the_tool_become_the_file_that_from_motion_takes(opened: Browser, tmp_path: Path):
+    episode = make_episode(num_frames=40)
+    place = """(([number, x, y]) => {
+      const canvas = document.querySelectorAll("#views canvas")[number]
+      canvas.scrollIntoView()
+      const box = canvas.getBoundingClientRect()
+      return [box.left + x * box.width, box.top + y * box.height] })"""
+    wanted = []
+
+    def click(number: int, at: int) -> None:
+        view = episode.views[number]
+        pixels, _ = view.camera.project(episode.trajectory.world_from_tool.translation[at])
+        height, width = view.frames.size
+        x, y = opened.evaluate(
+            f"{place}([{number}, {float(pixels[0]) / width}, {float(pixels[1]) / height}])"
+        )
+        opened.click(x, y)
+        wanted.append((at, view.name, pixels.tolist()))
+
+    opened.press("Home")
+    opened.wait(WHOLE)
+    click(1, 0)
+    assert opened.evaluate("actionImages.clicks()") == "episode,frame,view,x,y\n", "it is not switched on"
+    wanted.clear()
+    opened.press("c")
+    for number, at in ((1, 0), (0, 1), (1, 11)):
+        for _ in range(at - frame(opened)):
+            opened.press("ArrowRight")
+        opened.wait(f"actionImages.state().frame === {at} && actionImages.state().isWhole")
+        click(number, at)
+    opened.evaluate("document.getElementById('unclick').click()")
+    wanted.pop()
+    opened.press("c")
+    told = opened.evaluate("document.getElementById('clicked').textContent")
+    assert told.startswith("2 clicks; the last: frame 1 of front")
+    path = tmp_path / "clicks.csv"
+    path.write_text(opened.evaluate("actionImages.clicks()"))
+    clicks = load_clicks(path)
+    assert [(one.episode, one.frame, one.view) for one in clicks] == [
+        (episode.id, at, name) for at, name, _ in wanted
+    ]
+    for one, (_, _, pixels) in zip(clicks, wanted, strict=True):
+        assert one.pixel == pytest.approx(pixels, abs=0.5), "a pixel of the window is no more than that"
+    opened.evaluate("document.getElementById('unclick').click()")
+    opened.evaluate("document.getElementById('unclick').click()")
+    assert opened.evaluate("document.getElementById('clicks').hidden")
+
+
+def test_a_click_names_the_frame_whose_picture_is_shown_where_pictures_were_thinned(tmp_path: Path):
+    path = tmp_path / "thinned.html"
+    write_viewable_page(path, of_episode(make_episode(num_frames=40)).thinned(8))
+    with Browser(tmp_path / "profile") as browser:
+        browser.open(path)
+        browser.wait(WHOLE)
+        browser.press("c")
+        for _ in range(11):
+            browser.press("ArrowRight")
+        browser.wait("actionImages.state().frame === 11 && actionImages.state().isWhole")
+        x, y = browser.evaluate("""(() => {
+          const box = document.querySelector("#views canvas").getBoundingClientRect()
+          return [box.left + box.width / 2, box.top + box.height / 2] })()""")
+        browser.click(x, y)
+        assert ",8,front," in browser.evaluate("actionImages.clicks()")
 
 
 def test_switched_off_paths_are_not_drawn(opened: Browser):

@@ -24,6 +24,7 @@ MOST_REPEATED = 0.05
 MOST_JITTER, DOUBTFUL_JITTER = 2e-3, 1e-3
 """Metres by which poses may jitter from frame to frame."""
 CLICKS_OFF_PX = 4.0
+CLICKED = "--clicks, a file that the page of 'action-images view' saves"
 WHOLE_FRAME = 0.5
 MIRRORED = "mirrored"
 CONVENTION = "convention"
@@ -62,7 +63,7 @@ def _of_conventions(result: SetResult) -> Iterator[Finding]:
     for rival in result.ties:
         if _matters(result, rival.convention):
             less = f"{100 * rival.behind:.0f} +- {100 * rival.error:.1f} %"
-            cure = "record episodes in which the tool turns more, or click on the tool (--clicks)"
+            cure = f"record episodes in which the tool turns more, or click on the tool ({CLICKED})"
             name = rival.convention
             yield Finding(
                 "refused",
@@ -157,7 +158,7 @@ def _of_poses(result: ViewResult, finding: Make) -> Iterator[Finding]:
         x, y, z = result.steady_axis
         axis = f"the tool's axis ({x:.2f}, {y:.2f}, {z:.2f}) turns by {turned:.1f} degrees only"
         why = "points may be shifted along it, and the camera with them"
-        cure = "give 3 to 6 clicks on the tool's origin (--clicks), or episodes in which the tool tilts"
+        cure = f"give 3 to 6 clicks on the tool's origin ({CLICKED}), or episodes in which the tool tilts"
         yield finding("refused", "steady axis", f"{axis}: {why}; {cure}")
 
 
@@ -166,7 +167,7 @@ def _of_error(result: ViewResult, finding: Make) -> Iterator[Finding]:
     px, mm = result.predicted.px, 1e3 * result.predicted.metres
     limit = LARGEST_PX * max(1.0, result.view.size[0] / 256)
     error = f"the predicted error of the drawn tool is {px:.1f} px ({mm:.0f} mm)"
-    cure = "give more episodes, ones in which the tool tilts, --focal, or 3 to 6 clicks (--clicks)"
+    cure = f"give more episodes, ones in which the tool tilts, --focal, or 3 to 6 clicks ({CLICKED})"
     if px > limit:
         yield finding("refused", "predicted error", f"{error}, at most {limit:.1f} px are allowed; {cure}")
     elif px > DOUBTFUL_PX:
@@ -200,7 +201,7 @@ def _of_clicks(result: ViewResult, finding: Make) -> Iterator[Finding]:
     if result.solved is None:
         return
     if result.clicks_px is None:
-        cure = "click once on the point between the finger tips (--clicks), or look at the page"
+        cure = f"click once on the point between the finger tips ({CLICKED}), or look at the page"
         yield finding(
             "note", "no clicks", f"a wrong tool frame (a wrist's, not the tool's) would not be seen; {cure}"
         )

@@ -30,6 +30,7 @@ def document_of(viewable: Viewable) -> dict[str, Any]:
         "format": FORMAT,
         "version": VERSION,
         "id": viewable.id,
+        "is_episode": viewable.is_episode,
         "instruction": viewable.instruction,
         "fps": viewable.fps,
         "num_frames": viewable.num_frames,

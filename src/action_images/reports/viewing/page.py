@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from action_images.episodes.episode import Frames
     from action_images.reports.viewing.viewable import Viewable
 
-SCRIPTS = ("pictures", "geometry", "views", "curves", "space", "player", "list", "start")
+SCRIPTS = ("pictures", "geometry", "clicks", "views", "curves", "space", "player", "list", "start")
 """Files of templates/view in the order in which a browser runs them."""
 FOLDER = Path(__file__).parents[1] / "templates" / "view"
 PAGE_HEIGHT, SERVED_HEIGHT = 320, 480

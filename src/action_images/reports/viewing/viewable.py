@@ -99,7 +99,8 @@ class ShownPath:
 class Viewable:
     """Views and paths on one clock. `facts` are (name, value) pairs in words, `notes` are sentences.
 
-    `warnings` are (level, sentence) with the levels `error` and `warning`.
+    `warnings` are (level, sentence) with the levels `error` and `warning`. `is_episode`: of a data set, whose
+    `id` and frames a click on the tool can name.
     """
 
     id: str
@@ -111,6 +112,7 @@ class Viewable:
     facts: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     warnings: tuple[tuple[str, str], ...] = field(default=())
+    is_episode: bool = False
 
     def thinned(self, every: int) -> "Viewable":
         """The same with the pictures of every n-th frame alone, which a note says; all numbers stay."""
@@ -136,6 +138,7 @@ def of_episode(episode: Episode, facts: Iterable[tuple[str, str]] = ()) -> Viewa
         views=tuple(_seen(view) for view in episode.views),
         facts=tuple(facts),
         notes=episode.notes,
+        is_episode=True,
     )
     if episode.trajectory is None:
         return plain

@@ -17,7 +17,7 @@ function told(tag, text, name = "") {
 }
 
 // What is switched on; kept from one entry to the next.
-const LOOK = {ground: null, over: null, opacity: 1, path: true, axes: true, paths: new Set()}
+const LOOK = {ground: null, over: null, opacity: 1, path: true, axes: true, clicking: false, paths: new Set()}
 
 class Player {
   constructor(doc, fetchPart) {
@@ -36,6 +36,8 @@ class Player {
     this.space = $("space").hidden ? null : new Space(own, doc, LOOK)
     $("scrub").max = Math.max(0, doc.num_frames - 1)
     $("controls").hidden = doc.num_frames < 1
+    $("clicking").parentElement.hidden = !doc.is_episode
+    CLICKS.tell()
     this.showPaths()
     this.showKey()
     this.seek(0)
@@ -84,7 +86,7 @@ class Player {
     figure.querySelector(".name").textContent = `${view.name}, ${view.size[1]} x ${view.size[0]} px${about}`
     figure.querySelector("canvas").setAttribute("aria-label", `view ${view.name}`)
     $("views").append(figure)
-    return new ViewPanel(figure, this.doc, number, LOOK)
+    return new ViewPanel(figure, this.doc, number, LOOK, () => this.draw())
   }
 
   addChart(kind) {

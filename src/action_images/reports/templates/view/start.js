@@ -41,6 +41,7 @@ const KEYS = {
   a: () => $("axes").click(),
   p: () => $("path").click(),
   l: () => $("loop").click(),
+  c: () => $("clicking").parentElement.hidden || $("clicking").click(),
 }
 
 const LIST_KEYS = {
@@ -99,6 +100,17 @@ function listen() {
     LOOK[name] = $(name).checked
     player.draw()
   })
+  $("clicking").addEventListener("change", () => {
+    LOOK.clicking = $("clicking").checked
+    $("views").classList.toggle("clicking", LOOK.clicking)
+    CLICKS.tell()
+    player.draw()
+  })
+  $("save-clicks").addEventListener("click", () => CLICKS.save())
+  $("unclick").addEventListener("click", () => {
+    CLICKS.undo()
+    player.draw()
+  })
   for (const [name, steps] of [["next", 1], ["previous", -1]])
     $(name).addEventListener("click", () => list.walk(steps))
   const redraw = () => player && player.draw()
@@ -125,6 +137,7 @@ window.actionImages = {
     id: player.doc.id, frame: player.frame, isPlaying: player.isPlaying, isWhole: player.isWhole,
     bytes: player.pictures.bytes, doc: player.doc, space: player.space,
   },
+  clicks: () => CLICKS.csv(),
   project: (view, point, frame) => project(cameraAt(player.doc.views[view].camera, frame), point),
 }
 

@@ -1,7 +1,9 @@
 // One view: a picture, the spots of action images over it, and the tool's paths and axes drawn into it.
 
 class ViewPanel {
-  constructor(figure, doc, number, look) {
+  constructor(figure, doc, number, look, redraw) {
+    this.redraw = redraw
+    this.shown = null  // the frame whose pictures are on the screen
     this.canvas = figure.querySelector("canvas")
     this.state = figure.querySelector(".state")
     this.doc = doc
@@ -12,6 +14,24 @@ class ViewPanel {
     this.colours = doc.spot_key.map(([, colour]) => colour)
     const [height, width] = this.view.size
     this.canvas.style.aspectRatio = `${width} / ${height}`
+    this.canvas.addEventListener("click", event => this.click(event))
+  }
+
+  // The frame that the picture on the screen is of: where pictures were thinned, the one before may be shown.
+  pictured(frame) {
+    const ground = this.layer(this.look.ground), shows = ground >= 0 && this.view.layers[ground].shows
+    return shows ? shows.indexOf(shows[frame]) : frame
+  }
+
+  // A click on the tool, in pixels of the view (centres at +0.5), where clicking is switched on.
+  click(event) {
+    if (!this.look.clicking || !this.doc.is_episode || this.shown === null) return
+    const box = this.canvas.getBoundingClientRect(), [rows, columns] = this.view.size
+    const x = (event.clientX - box.left) / box.width * columns
+    const y = (event.clientY - box.top) / box.height * rows
+    const row = {episode: this.doc.id, frame: this.pictured(this.shown), view: this.view.name, x, y}
+    CLICKS.add(row)
+    this.redraw()
   }
 
   layer(name) {
@@ -51,6 +71,7 @@ class ViewPanel {
     const isWhole = bitmaps.every(([bitmap]) => bitmap)
     this.state.textContent = isWhole ? "" : "loading"
     if (!isWhole) return false
+    this.shown = frame
     const pen = canvas.getContext("2d")
     pen.globalAlpha = 1
     pen.fillStyle = "#0f1216"
@@ -63,6 +84,8 @@ class ViewPanel {
     const scale = width / columns
     if (this.view.camera) this.drawPaths(pen, frame, scale)
     if (this.view.spots && this.look.axes) this.drawSpots(pen, frame, scale)
+    for (const {x, y} of CLICKS.of(this.doc.id, this.view.name, this.pictured(frame)))
+      ring(pen, [x * scale, y * scale], this.unit(pen))
     return true
   }
 
@@ -148,4 +171,15 @@ function dot(pen, [x, y], radius) {
   pen.beginPath()
   pen.arc(x, y, radius, 0, 7)
   pen.fill()
+}
+
+// A click: a dark ring in a light one, which is seen on any picture.
+function ring(pen, [x, y], unit) {
+  for (const [colour, width] of [["#ffffff", 4], ["#000000", 1.5]]) {
+    pen.strokeStyle = colour
+    pen.lineWidth = width * unit
+    pen.beginPath()
+    pen.arc(x, y, 6 * unit, 0, 7)
+    pen.stroke()
+  }
 }
