@@ -65,6 +65,25 @@ def test_a_quick_encoder_stores_nearly_the_same_pictures_and_the_same_path(tmp_p
     assert 0 < float((one - other).square().mean().sqrt()) < 4  # of 255
 
 
+def test_av1_stores_nearly_the_same_pictures_and_a_set_keeps_its_codec(tmp_path, capsys):
+    told = ["record", "--task", "reach_target", "--episodes", "1", "--size", "64", "--workers", "1"]
+    read = []
+    for codec in ("h264", "av1"):
+        assert main([*told, "--codec", codec, "--out", str(tmp_path / codec)]) == 0
+        read.append(Dataset(tmp_path / codec)[0])
+    plain, small = read
+    assert torch.equal(plain.trajectory.to_vector(8), small.trajectory.to_vector(8))
+    frames = range(plain.num_frames)
+    one, other = (episode.views[0].frames.read(frames).float() for episode in read)
+    assert 0 < float((one - other).square().mean().sqrt()) < 6  # of 255
+    capsys.readouterr()
+    assert main([*told, "--seed", "5", "--out", str(tmp_path / "av1")]) == 2
+    assert "its videos are av1, not h264; go on with --codec av1" in capsys.readouterr().err
+    assert main([*told, "--codec", "av1", "--x264", "superfast", "--out", str(tmp_path / "new")]) == 2
+    assert "--x264 is of h264 alone" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
 def test_the_commands_offer_every_rig_look_and_actor():
     assert set(TABLETOP.rigs) == set(RIGS)
     assert set(TABLETOP.looks) == set(LOOKS)

@@ -32,6 +32,7 @@ def main(
     seed: int = 0,
     workers: int = os.cpu_count() or 1,
     crf: int = 18,
+    codec: Literal["h264", "av1"] = "h264",
     x264: Literal["medium", "superfast"] = "medium",
     every: int = 4,
     hold: int = 32,
@@ -61,9 +62,10 @@ def main(
             training if not given. `wide` draws textures, light, cameras and sizes of furniture too.
         seed: The first seed; stay below the world's seeds for evaluation, 1000000 in the embedded one.
         workers: How many processes simulate and render.
-        crf: H.264 quality of the videos, 0 (best) to 51.
-        x264: How long the encoder searches: `superfast` takes a quarter of its time, for files that are a
-            quarter larger and pictures that are 1 dB worse.
+        crf: Quality of the videos, 0 (best) to 51.
+        codec: Of the videos: h264, or av1, in which LeRobot writes, smaller and slower; sizes must be even.
+        x264: How long h264's encoder searches: `superfast` takes a quarter of its time, for files that are
+            a quarter larger and pictures that are 1 dB worse.
         every: A frame is recorded every so many control steps of 1/20 s; 4, as the recipes expect it, are 5
             frames a second.
         hold: For how many control steps the expert keeps still in the end, so that models learn to stop.
@@ -117,7 +119,9 @@ def main(
     world = WorldConfig(benchmark.name, rig=rig, look=look, num_views=views, size=(size, size), wording=told)
     recording = _recording(world, every=every, hold=hold, actor=actor, attempt=attempt)
     wanted = list(product(names, range(seed, seed + episodes)))
-    with DatasetWriter(out, recording.fps) as writer:
+    if codec == "av1" and x264 != "medium":
+        raise ActionImagesError("--x264 is of h264 alone; leave it out with --codec av1")
+    with DatasetWriter(out, recording.fps, codec=codec) as writer:
         num_there = sum(recording.episode_id(*one) in writer.ids for one in wanted)
         settings = {
             "actor": actor,
@@ -128,6 +132,7 @@ def main(
             "every": every,
             "hold": hold,
             "crf": crf,
+            **({} if codec == "h264" else {"codec": codec}),
             **({} if x264 == "medium" else {"x264": x264}),
             **({} if told is None else {"wording": told}),
         }
@@ -137,7 +142,8 @@ def main(
     failed, done = [], num_there
     with counting("recording") as tell:
         tell(done, len(wanted))
-        for one, succeeded in record(out, wanted, recording, num_workers=workers, crf=crf, preset=x264):
+        written = record(out, wanted, recording, num_workers=workers, crf=crf, preset=x264, codec=codec)
+        for one, succeeded in written:
             done += 1
             tell(done, len(wanted), one[0])
             failed += [] if succeeded else [recording.episode_id(*one)]

@@ -17,6 +17,7 @@ import torch
 from action_images.episodes.dataset import DatasetWriter
 from action_images.episodes.encoded_episode import Encoded, encode_episode
 from action_images.episodes.episode import Episode, EpisodeError, FramesInMemory, View
+from action_images.episodes.video import Codec
 from action_images.errors import ActionImagesError
 from action_images.geometry import Trajectory
 from action_images.parallel.pool import pool_of
@@ -206,14 +207,15 @@ def record(
     num_workers: int = 1,
     crf: int = 18,
     preset: str = "medium",
+    codec: Codec = "h264",
 ) -> Iterator[tuple[Demonstration, bool]]:
     """Add demonstrations to the data set in `out`, in this order; yields each with whether it succeeded.
 
-    `crf` and `preset` are those of `write_video`. Those that `out` already has are not made again and not
-    yielded; failed ones are left out of the data set.
+    `crf`, `preset` and `codec` are those of `write_video`. Those that `out` already has are not made again
+    and not yielded; failed ones are left out of the data set.
     The bytes do not depend on `num_workers`, nor on how often recording was stopped and taken up again.
     """
-    with DatasetWriter(out, recording.fps, crf) as writer:
+    with DatasetWriter(out, recording.fps, crf, codec) as writer:
         if writer.sizes is not None and list(writer.sizes.values()) != [recording.size] * recording.num_views:
             has = ", ".join(
                 f"{name} of {height} x {width} px" for name, (height, width) in writer.sizes.items()
@@ -223,7 +225,7 @@ def record(
                 "record into another folder"
             )
         missing = (one for one in wanted if recording.episode_id(*one) not in writer.ids)
-        encode = partial(encode_episode, crf=crf, preset=preset)
+        encode = partial(encode_episode, crf=crf, preset=preset, codec=codec)
         for one, encoded, folder in _encoded(missing, writer, recording, encode, num_workers=num_workers):
             with folder:
                 if encoded is not None:
