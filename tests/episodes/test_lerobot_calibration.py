@@ -35,7 +35,7 @@ def with_feature(root, name, rows):
     table = pq.read_table(file)
     pq.write_table(table.append_column(name, [[list(rows)] * table.num_rows]), file)
     info = json.loads((root / "meta/info.json").read_text())
-    info["features"][name] = {"dtype": "float32", "shape": [len(rows)], "names": None}
+    info["features"][name] = {"dtype": "float32", "shape": list(np.shape(rows)), "names": None}
     (root / "meta/info.json").write_text(json.dumps(info))
 
 
@@ -54,6 +54,20 @@ def test_extrinsics_out_of_a_feature_are_those_that_are_written(declared, invers
         "inverse": inverse,
     }
     entry["intrinsics"] = {"feature": "observation.intrinsic.top"}
+    assert_tool_is_where_it_was_drawn(opened(root, calibration))
+
+
+@pytest.mark.parametrize("rows", [3, 4])
+@pytest.mark.parametrize("nested", [False, True])
+def test_matrices_out_of_features_are_read_flat_and_row_by_row(declared, nested, rows):
+    root, calibration = declared
+    entry = calibration["views"]["top"]
+    matrices = {"intrinsic": entry["intrinsics"], "extrinsic": entry["world_from_camera"][:rows]}
+    for kind, matrix in matrices.items():
+        numbers = np.array(matrix) if nested else np.ravel(matrix)
+        with_feature(root, f"observation.{kind}.top", numbers.tolist())
+    entry["intrinsics"] = {"feature": "observation.intrinsic.top"}
+    entry["world_from_camera"] = {"feature": "observation.extrinsic.top"}
     assert_tool_is_where_it_was_drawn(opened(root, calibration))
 
 

@@ -250,10 +250,13 @@ def _matrices(numbers: Tensor, side: int, where: str) -> Tensor:
 
 
 def _pose_of_feature(dataset: Dataset, place: int, entry: Mapping[str, Any], where: str) -> Pose:
-    """A camera's pose in each frame, of a feature: a 4 x 4 matrix, or x y z and a rotation."""
+    """A camera's pose in each frame, of a feature: a 4 x 4 or 3 x 4 matrix, or x y z and a rotation."""
     known(entry, POSE_FIELDS, where)
     numbers = column(dataset, place, feature_named(entry["feature"], dataset, where))
     rotation, unit = entry.get("rotation"), entry.get("position_unit", "m")
+    if numbers.shape[-1] == 12 and rotation is None:
+        last_row = torch.tensor([0.0, 0.0, 0.0, 1.0]).expand(len(numbers), 4)
+        numbers = torch.cat([numbers, last_row], -1)
     if numbers.shape[-1] == 16 and rotation is None:
         pose = _rigid(_matrices(numbers, 4, where), where)
     else:

@@ -185,10 +185,16 @@ def _column_numbers(columns: object, width: int, where: str) -> list[int]:
 
 
 def column(dataset: Dataset, place: int, feature: str) -> Tensor:
-    """(frame, numbers) of a feature; one number a frame is one column."""
+    """(frame, numbers) of a feature; a single number is one column, a matrix is flattened row by row."""
     values = dataset.column(place, feature)
+    if any(_is_matrix(value) for value in values):
+        return as_tensor(values, (None, None, None), feature).flatten(1)
     flat = [value if isinstance(value, (list, tuple)) else [value] for value in values]
     return as_tensor(flat, (None, None), feature)
+
+
+def _is_matrix(value: object) -> bool:
+    return isinstance(value, (list, tuple)) and bool(value) and isinstance(value[0], (list, tuple))
 
 
 def _names(dataset: Dataset, features: Sequence[str]) -> list[str] | None:
