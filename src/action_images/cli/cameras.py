@@ -1,21 +1,26 @@
-"""Turn the calibrations of other tools into a cameras file.
+"""Turn the calibrations of other tools into a cameras file, or a set's cameras into other sets' columns.
 
-action-images cameras convert camchain.yaml cameras.json
 action-images cameras convert camera_info.yaml easy_handeye.yaml cameras.json
+action-images cameras columns dataset --style quaternions --out copy
 """
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
 from action_images.errors import ActionImagesError
+from action_images.terminal.paths import GivenDataset, OutFolder
 
 
 @dataclass(frozen=True)
 class Convert:
-    """Read calibration files and write a cameras file: ROS, Kalibr, OpenCV, easy_handeye, COLMAP."""
+    """Read calibration files and write a cameras file: ROS, Kalibr, OpenCV, easy_handeye, COLMAP.
+
+    Poses are kept as they are: they must be in the frame of the tool's poses, and in metres. Kalibr's and
+    COLMAP's worlds are their own; move them there first, or calibrate with `action-images calibrate`.
+    """
 
     files: tyro.conf.Positional[tuple[Path, ...]]
     """Files or folders of other tools, and last the cameras file to write. Where one tool gave a camera's
@@ -24,18 +29,36 @@ class Convert:
     """The pictures have no distortion any more; the intrinsics hold for these."""
 
 
+@dataclass(frozen=True)
+class AsColumns:
+    """Copy a data set of ours with its cameras in the columns that other LeRobot sets have."""
+
+    dataset: Annotated[GivenDataset, tyro.conf.Positional]
+    """A data set with camera columns of ours."""
+    out: OutFolder
+    """The copy, a new folder. Its calibration.json declares the columns."""
+    style: Literal["matrices", "quaternions", "droid"] = "quaternions"
+    """matrices: observation.intrinsic.VIEW (3 x 3) and observation.extrinsic.VIEW (4 x 4); quaternions:
+    observation.extrinsics.VIEW with x y z and a quaternion x y z w; droid: camera_extrinsics.VIEW with x y z
+    and Euler angles. Poses map from the camera (x right, y down, z forward) into the world."""
+
+
 def main(
     what: Annotated[
-        Annotated[Convert, tyro.conf.subcommand("convert")] | None, tyro.conf.arg(name="")
+        Annotated[Convert, tyro.conf.subcommand("convert")]
+        | Annotated[AsColumns, tyro.conf.subcommand("columns")]
+        | None,
+        tyro.conf.arg(name=""),
     ] = None,
 ) -> None:
-    """Poses are kept as they are: they must be in the frame of the tool's poses, and in metres.
-
-    Kalibr's and COLMAP's worlds are their own; move them there first, or calibrate with `action-images
-    calibrate`.
-    """
+    """Give `convert` and calibration files, or `columns` and a data set."""
     if what is None:
-        raise ActionImagesError("give convert, the files, and the cameras file to write")
+        raise ActionImagesError(
+            "give convert, the files, and the cameras file to write; or columns and a data set"
+        )
+    if isinstance(what, AsColumns):
+        _write_columns(what)
+        return
     *sources, out = what.files or (Path(),)
     if not sources:
         raise ActionImagesError("give a calibration file, and last the cameras file to write")
@@ -57,3 +80,15 @@ def main(
     for lens in other_lenses(sources):
         print(lens)
     print(f"written: {out}")
+
+
+def _write_columns(what: AsColumns) -> None:
+    from action_images.episodes.camera_columns import STYLES, copy_with_columns
+    from action_images.terminal.progress import counting
+
+    with counting("writing tables") as tell:
+        views = copy_with_columns(what.dataset, what.out, what.style, tell)
+    columns = STYLES[what.style]
+    for view in views:
+        print(f"{view}: {columns.key('intrinsics', view)}, {columns.key('world_from_camera', view)}")
+    print(f"written: {what.out}")

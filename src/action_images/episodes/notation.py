@@ -213,7 +213,8 @@ def notation_from_json(entry: Mapping[str, Any], num_columns: int, where: str) -
     offsets = [_offset(entry, name, where) for name in ("tool_offset", "base_offset")]
     unit = entry.get("position_unit", "m")
     try:
-        return ToolNotation(rotation, closed, opened, unit, *offsets, _flag(entry, "fast_turns", where))
+        fast_turns = _flag(entry, "fast_turns", where)
+        return ToolNotation(rotation, closed, opened, unit, *offsets, fast_turns=fast_turns)
     except (EpisodeError, TypeError) as error:
         raise EpisodeError(f"{where}: {error}") from None
 

@@ -1,6 +1,6 @@
 """Least, greatest, mean and spread of each feature, of one episode or many: what LeRobot normalises with."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -97,3 +97,20 @@ def _mean_quantiles(parts: list[Statistics], weight: np.ndarray) -> Statistics:
 def as_json(statistics: Statistics) -> dict[str, Any]:
     """Nested lists of numbers."""
     return {name: value.tolist() for name, value in statistics.items()}
+
+
+def over_all(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Statistics of each feature over all episodes, from the rows of the episode table, as nested lists."""
+    overall = {}
+    for key in {column.split("/")[1]: None for column in rows[0] if column.startswith("stats/")}:
+        described = over_episodes(_in_row(row, key) for row in rows)
+        if described is not None:
+            overall[key] = as_json(described)
+    return overall
+
+
+def _in_row(row: Mapping[str, Any], key: str) -> Statistics:
+    """A feature's statistics in a row of the episode table."""
+    names = ("min", "max", "mean", "std", "count", *QUANTILES)
+    told = {name: row.get(f"stats/{key}/{name}") for name in names}  # older sets have no quantiles
+    return {name: np.asarray(value) for name, value in told.items() if value is not None}

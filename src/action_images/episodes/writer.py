@@ -280,12 +280,7 @@ class DatasetWriter:
         rows: list[dict[str, Any]] = []
         for path in sorted(self.path.glob("meta/episodes/*/*.parquet")):
             rows += read_table(path).to_pylist()
-        overall = {}
-        for key in {column.split("/")[1]: None for column in rows[0] if column.startswith("stats/")}:
-            described = statistics.over_episodes(_statistics_of(row, key) for row in rows)
-            if described is not None:
-                overall[key] = statistics.as_json(described)
-        write_json(self.path / layout.STATS, overall, indent=4)
+        write_json(self.path / layout.STATS, statistics.over_all(rows), indent=4)
 
 
 def _columns(features: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -295,13 +290,6 @@ def _columns(features: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 def _without_info(feature: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in feature.items() if name != "info"}
-
-
-def _statistics_of(row: dict[str, Any], key: str) -> statistics.Statistics:
-    """A feature's statistics in a row of the episode table."""
-    names = ("min", "max", "mean", "std", "count", *statistics.QUANTILES)
-    told = {name: row.get(f"stats/{key}/{name}") for name in names}  # older sets have no quantiles
-    return {name: np.asarray(value) for name, value in told.items() if value is not None}
 
 
 def _fixed(values: np.ndarray) -> pa.Array:
