@@ -1,4 +1,4 @@
-"""The `action-images` command line: one file of this folder for each command, found by its name."""
+"""The `action-images` command line: each command is one file of this folder, named after it."""
 
 import importlib
 import os
@@ -16,23 +16,23 @@ BUG = 70
 """The exit code of a programming error (EX_SOFTWARE of sysexits.h)."""
 HELP = ("-h", "--help")
 QUICK = ("doctor", "info", "compare")
-"""Commands that say something at once."""
+"""Commands that answer at once and so print no 'loading libraries'."""
 
 COMMANDS = {
     path.stem.strip("_").replace("_", "-"): path
     for path in sorted(Path(__file__).parent.glob("*.py"))
     if path.stem != "__init__"
 }
-"""Command -> its file. The first line says what the command does, lines below it that begin with
-`action-images` are its examples, and `main` takes its typed arguments."""
+"""Command -> its file. The file's first line says what the command does; later lines that begin with
+`action-images` are its examples; `main` takes its typed arguments."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the process's exit code.
 
-    What a user can put right (ActionImagesError, a file that is not there, a missing package of an extra)
-    ends in one line on stderr and code 2; ACTION_IMAGES_TRACEBACK=1 also shows where it was raised. Any other
-    exception is a bug: its traceback is shown with where to report it, and the code is 70.
+    A user's mistake (ActionImagesError, a missing file, a missing package of an extra) ends in one line on
+    stderr and code 2; ACTION_IMAGES_TRACEBACK=1 also shows where it was raised. Any other exception is a bug:
+    its traceback and where to report it are shown, and the code is 70.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments or arguments[0] in HELP:
@@ -54,8 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(command: str, arguments: list[str]) -> int:
-    """Run a command and put its errors into words: a line where the user can put it right, the traceback of a
-    bug."""
+    """Run a command and report its errors: one line for a user's mistake, the traceback for a bug."""
     from action_images.terminal.arguments import Mistake
 
     try:
@@ -78,9 +77,9 @@ def _run(command: str, arguments: list[str]) -> int:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """SIGTERM ends a command as Ctrl-C does, so that it lets go of what it holds; a second one ends at once.
+    """SIGTERM ends a command as Ctrl-C does, so that it releases what it holds; a second one ends at once.
 
-    Commands that wait for signals themselves, and programs that handle this one, are left to it.
+    Commands and programs that handle the signal themselves are left alone.
     """
     in_main = threading.current_thread() is threading.main_thread()
     if not in_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
@@ -99,7 +98,7 @@ def _terminable() -> Iterator[None]:
 
 
 def _called(command: str, arguments: list[str]) -> int:
-    """Read a command's arguments, look at the paths among them, and do it; or show its help."""
+    """Parse a command's arguments, check the paths among them, and run it; or show its help."""
     from action_images.terminal import arguments as terminal
     from action_images.terminal.help import command_help
     from action_images.terminal.paths import check_arguments
@@ -128,7 +127,7 @@ def _refused(command: str, error: Exception) -> int:
 
 
 def _bug(command: str) -> int:
-    """Show the exception that is being handled, and where to report it."""
+    """Show the exception that is being handled and where to report it."""
     import traceback
 
     traceback.print_exc()
@@ -141,5 +140,5 @@ def _say(command: str, sentence: str, *, code: int) -> int:
 
 
 def _forget_stdout() -> None:
-    """Whoever read our output, such as `head`, has enough of it: nothing more may be written at exit."""
+    """The reader of our output, such as `head`, has closed the pipe: write nothing more at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

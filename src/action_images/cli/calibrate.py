@@ -25,7 +25,7 @@ class BoardArguments:
     marker: float = 0.022
     """Side of a marker in m."""
     dictionary: str = "DICT_5X5_100"
-    """OpenCV's name of the set of markers."""
+    """OpenCV's name of the marker dictionary."""
     legacy: bool = False
     """The board was made with OpenCV before 4.6."""
 
@@ -44,58 +44,58 @@ class Print(BoardArguments):
 
 @dataclass(frozen=True)
 class Shooting(BoardArguments):
-    """Where pictures and poses are, and how to treat them."""
+    """Where pictures and poses are, and how they are used."""
 
     folders: tyro.conf.Positional[tuple[Path, ...]] = ()
-    """A folder of pictures for each camera; its name is the camera's."""
+    """One folder of pictures for each camera; the folder's name is the camera's."""
     poses: Path = Path("poses.csv")
     """Trajectory file with the tool's pose at each picture: row i is picture i, or a csv column 'image' names
-    it."""
+    the picture."""
     out: Path = Path("calibration")
     """Folder for cameras.json, report.json and <camera>.png."""
     intrinsics: Path | None = None
-    """Cameras file whose intrinsics are kept; estimated from the pictures where none is given."""
+    """Cameras file whose intrinsics are kept; intrinsics are estimated from the pictures if not given."""
     pose_std_mm: float = 1.0
-    """How exactly the robot knows where its tool is (standard deviation along each axis)."""
+    """Accuracy of the robot's tool position in mm (standard deviation along each axis)."""
     pose_std_deg: float = 0.2
-    """How exactly the robot knows how its tool is turned (standard deviation about each axis)."""
+    """Accuracy of the robot's tool rotation in degrees (standard deviation about each axis)."""
     straighten: bool = False
-    """Estimate radial distortion; the cameras file then holds for straightened pictures only."""
+    """Estimate radial distortion; the cameras file is then valid only for straightened pictures."""
     drop_outliers: bool = False
-    """Leave out, once, the pictures that miss by more than 4 times the median and 2 px."""
+    """Drop, once, the pictures whose error exceeds 4 times the median and 2 px."""
 
 
 @dataclass(frozen=True)
 class Fixed(Shooting):
-    """Fixed cameras, any number at once, look at the board that the tool holds."""
+    """Fixed cameras, one or several at once, look at a board that the tool holds."""
 
 
 @dataclass(frozen=True)
 class Wrist(Shooting):
-    """Cameras on the tool look at the board that lies still. Writes tool_from_camera.json as well."""
+    """Cameras on the tool look at a board that lies still. Also writes tool_from_camera.json."""
 
 
 @dataclass(frozen=True)
 class Carry:
-    """Where wrist cameras are along a trajectory: a cameras file with a pose for each frame."""
+    """Compute the poses of wrist cameras along a trajectory: a cameras file with a pose for each frame."""
 
     in_tool: Path
-    """tool_from_camera.json of `calibrate wrist`."""
+    """tool_from_camera.json, written by `calibrate wrist`."""
     trajectory: Path
     """The tool's path: .npy, .csv or .json."""
     out: Path
     """Cameras file to write."""
     beside: Path | None = None
-    """Cameras file of fixed cameras to write with them."""
+    """Cameras file of fixed cameras to include."""
 
 
 @dataclass(frozen=True)
 class Straighten:
-    """Take the lens's distortion out of a video named <camera>.mp4, so that the cameras file holds for it."""
+    """Remove the lens's distortion from a video named <camera>.mp4, so that the cameras file fits it."""
 
     video: tyro.conf.Positional[Path]
     cameras: Path
-    """cameras.json that was calibrated with --straighten."""
+    """cameras.json of a calibration with --straighten."""
     radial: tuple[float, float]
     """k1 and k2 of this camera, as `calibrate` printed them."""
     out: Path
@@ -278,7 +278,7 @@ def _straighten(what: Straighten) -> None:
     lens = Lens(straight.focal, straight.centre, torch.tensor(what.radial, dtype=torch.float64))
     what.out.parent.mkdir(parents=True, exist_ok=True)
     height, width = frames.size
-    # A few frames at a time: each reading begins at the keyframe before, and memory does not grow.
+    # Read a few frames at a time: each read begins at the keyframe before, and memory does not grow.
     at_once = max(1, min(64, (256 << 20) // (3 * height * width)))
     parts = (
         frames.read(range(first, min(first + at_once, len(frames))))

@@ -23,10 +23,10 @@ class Convert:
     """
 
     files: tyro.conf.Positional[tuple[Path, ...]]
-    """Files or folders of other tools, and last the cameras file to write. Where one tool gave a camera's
-    lens and another its pose, give both."""
+    """Files or folders of other tools, and last the cameras file to write. If one tool gave a camera's lens
+    and another its pose, give both."""
     straightened: bool = False
-    """The pictures have no distortion any more; the intrinsics hold for these."""
+    """The pictures are already undistorted, and the intrinsics are those of the undistorted pictures."""
 
 
 @dataclass(frozen=True)

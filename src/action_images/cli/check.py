@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from action_images.episodes.checks.check import Verdict
 
 FEW_EPISODES, MOST_EPISODES = 10, 40
-"""In so many episodes features are followed."""
+"""How many episodes features are tracked in: by default, and with --thorough."""
 
 
 def main(
@@ -32,18 +32,18 @@ def main(
 ) -> int:
     """Find everything that is wrong with a data set, and look at it.
 
-    Exit code 1 where there are errors, 0 where there are warnings alone. The last line says what
-    the pictures could verify of cameras, times and tool, and what they could not.
+    Exits with code 1 if there are errors, 0 if there are only warnings. The last line says which cameras,
+    times and tool the pictures could verify and which they could not.
 
     Args:
         dataset: folder of the data set.
-        html: where to write the page with a thumbnail of each episode; by default check.html in its folder.
-            The findings go beside it as check.json, where 'action-images view' reads them.
-        workers: processes that decode; 0 does it in this one.
-        thumbnails: show at most so many episodes on the page, the worst first.
-        thorough: try other conventions in every episode, not only in 16 and in those that fit worse.
-        motion: hold still cameras against those that the motion of the hand gives, too, as
-            'calibrate from_motion' finds them: in 10 episodes, with --thorough in 40.
+        html: where to write the page with a thumbnail of each episode; check.html in the data set's folder if
+            not given. The findings are written beside it as check.json, which 'action-images view' reads.
+        workers: processes that decode; 0 decodes in this one.
+        thumbnails: the most episodes shown on the page, the worst first.
+        thorough: try other conventions in every episode; by default only in 16 and in those that fit worse.
+        motion: also compare still cameras with those that 'calibrate from_motion' finds: in 10 episodes, or
+            in 40 with --thorough.
     """
     from rich.table import Table
 
@@ -78,7 +78,7 @@ def main(
 
 
 def _hold_against_motion(dataset: Path, verdict: "Verdict", workers: int, most: int) -> None:
-    """Add what motion says of the set's own cameras to a verdict."""
+    """Add to a verdict how the set's own cameras compare with those found from motion."""
     from action_images.calibration.from_motion.compare import LEAST_EPISODES, compare_cameras
     from action_images.episodes.checks.finding import Finding
 

@@ -1,4 +1,4 @@
-"""Compare two policies on the scenes that both were judged on, task by task and over all (exact McNemar).
+"""Compare two policies on the scenes that both were judged on, task by task and overall (exact McNemar).
 
 action-images compare results/mine results/shipped
 action-images compare results/before results/after
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 def main(first: GivenFolder, second: GivenFolder, /) -> None:
     """Compare two policies on the scenes that both were judged on.
 
-    Prints for each task, and for all together, both success rates with 95 % Wilson intervals, how many scenes
-    only one of them won, and the exact two-sided McNemar p-value: how likely so uneven a split is if neither
-    is better.
+    For each task and for all together, prints both success rates with 95 % Wilson intervals and how many
+    scenes only one of them won. The exact two-sided McNemar p-value says how likely so uneven a split is if
+    neither policy is better.
 
     Args:
         first: a results folder of `action-images evaluate`.
-        second: another one.
+        second: another results folder.
     """
     from rich.box import SIMPLE
     from rich.table import Table

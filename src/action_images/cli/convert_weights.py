@@ -1,4 +1,4 @@
-"""Turn the release's or Wan2.2's transformer checkpoint into a folder that this project loads.
+"""Convert the release's or Wan2.2's transformer checkpoint into a folder that this project loads.
 
 action-images convert-weights released.pt weights
 action-images convert-weights wan/transformer weights --wan wan
@@ -18,17 +18,17 @@ def main(
     wan: Path | None = None,
     max_shard_gb: float = 2.0,
 ) -> None:
-    """Convert a checkpoint; nothing in it is run, and no more than about two shards are in memory at a time.
+    """Convert a checkpoint; no code in it is run, and memory holds at most about two shards at a time.
 
-    With --wan the whole folder of models is made, which every command takes; without, that of the transformer
-    alone.
+    With --wan the whole folder of models is written, which every command takes; without it, only the
+    transformer's folder is written.
 
     Args:
         source: a .ckpt, .pt, .pth or .safetensors file, or a folder of .safetensors shards.
-        out: the folder to write; what says that it is whole comes last.
-        wan: a download of Wan-AI/Wan2.2-TI2V-5B-Diffusers, of which vae, text_encoder and tokenizer are
+        out: the folder to write; the file that marks it complete is written last.
+        wan: a download of Wan-AI/Wan2.2-TI2V-5B-Diffusers, from which vae, text_encoder and tokenizer are
             copied.
-        max_shard_gb: the largest size of one written file.
+        max_shard_gb: the largest size of one written file, in GB.
     """
     from action_images.files.lock import LOCK
     from action_images.model.convert import convert

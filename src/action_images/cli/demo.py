@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from action_images.robot import Observation, Plan, Policy, RepeatableEnvironment
 
 SHOWN = ("reach_target", "push_button", "close_drawer")
-"""The tasks that are shown where none is named."""
+"""The tasks that are shown if none is named."""
 NUM_SCENES_SEARCHED = 500
 
 
@@ -39,26 +39,26 @@ def main(
 ) -> None:
     """Watch the shipped policy drive the simulated arm.
 
-    It imagines videos and action images of the near future, reads the action images back into tool poses,
-    executes some of them, and looks again. OUT gets a film of each task and report.html.
+    The policy imagines videos and action images of the near future, reads the action images back into tool
+    poses, executes some of them, and looks again. Films of the tasks and report.html are written to OUT.
 
     Args:
-        task: Names of tasks or of groups of them; three of the embedded world if neither this nor --env is
+        task: Names of tasks or of groups of tasks; three of the embedded world if neither this nor --env is
             given.
         env: The world, or WORLD/TASK; 'action-images envs' lists them.
-        instruction: What the policy is told instead of the scene's own words, as "reach the green ball"; a
-            scene is looked for in which these words name what the task is about. Other worlds take SCENE.
-        rig: Where the cameras stand, in the embedded world fixed, sampled, around, held_out or moving; those
-            of training if not given. No camera of training stood where `held_out` ones do.
-        look: Colours and light, in the embedded world train, wide, unseen or checkered; those of training if
-            not given. `unseen` ones are for judging alone.
-        scene: Which scene; none of them was trained on.
+        instruction: The instruction for the policy instead of the scene's own, such as "reach the green
+            ball". A scene is searched in which these words name the task's object; other worlds use --scene.
+        rig: Where the cameras stand, in the embedded world fixed, sampled, around, held_out or moving; the
+            rig of training if not given. No training camera stood where those of `held_out` stand.
+        look: Colours and light, in the embedded world train, wide, unseen or checkered; the look of training
+            if not given. `unseen` is for judging alone.
+        scene: Number of the scene; no scene was trained on.
         views: How many cameras.
-        size: Height and width of what the cameras show in px.
+        size: Height and width of the camera images in px.
         policy: A folder of models, or `shipped`.
-        device: Where it runs: cuda, cuda:1, mps, cpu; auto takes the first of these that is there.
-        dtype: Of its transformer and language model; auto takes what is fast on the device.
-        execute: Control steps (of 1/20 s) of each plan that are executed before it looks again.
+        device: Where the policy runs: cuda, cuda:1, mps, cpu, or auto for the first one available.
+        dtype: Precision of its transformer and language model; auto takes what is fast on the device.
+        execute: Control steps (of 1/20 s) of each plan that are executed before the policy looks again.
         out: The folder to write.
     """
     import time
@@ -92,7 +92,7 @@ def main(
     )
     config = EvaluationConfig("demo", protocol, policy, lambda: planner, views, (size, size))
     results = out / "results"
-    # What words do not fit is said before anything is run, and before what is there is replaced.
+    # Report words that fit no scene before running anything and before replacing earlier results.
     seeds = {}
     for name in tasks:
         seeds[name] = find_scene(config.environment(name), scene, instruction, benchmark=benchmark)
@@ -129,7 +129,7 @@ def main(
 
 
 def _forget(results: Path) -> None:
-    """Remove the results of an earlier demo; raises ValueError where others lie there."""
+    """Remove the results of an earlier demo; raises ActionImagesError for results that are not a demo's."""
     from action_images.evaluation.trial import SETTINGS, TRIALS
     from action_images.files.settings import load_settings
 
@@ -145,10 +145,9 @@ def _forget(results: Path) -> None:
 def find_scene(
     environment: "RepeatableEnvironment", scene: int, instruction: str | None, *, benchmark: "Benchmark"
 ) -> int:
-    """The seed of a scene; of the first from there on that is told as the instruction says, where one is
-    given.
+    """The seed of a scene; with an instruction, of the first scene from there on that fits it.
 
-    Raises ValueError where none of the next scenes fits, or the words are not about this task at all.
+    Raises ActionImagesError if none of the next scenes fits, or if the words are not about this task.
     """
     first = benchmark.seeds.for_judging(scene + 1)[-1]
     if instruction is None or benchmark.name != DEFAULT_WORLD:
@@ -169,13 +168,13 @@ def find_scene(
 
 
 class Told:
-    """A policy that is told the same whatever the scene's own instruction is."""
+    """A policy that always gets the same instruction, whatever the scene's own is."""
 
     def __init__(self, policy: "Policy", instruction: str):
         self.policy, self.instruction = policy, instruction
 
     def plan(self, observation: "Observation") -> "Plan":
-        """The plan for the instruction that was given."""
+        """The plan for the given instruction."""
         from dataclasses import replace
 
         return self.policy.plan(replace(observation, instruction=self.instruction))

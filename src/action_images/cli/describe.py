@@ -1,4 +1,4 @@
-"""What a preset costs: parameters, tokens, operations, memory, and the cards that it fits.
+"""Print what a preset costs: parameters, tokens, operations, memory, and the cards that it fits.
 
 action-images describe --preset tiny
 action-images describe --preset wan2.2-5b --views 2 --frames 41 --height 256 --width 256
@@ -31,11 +31,11 @@ def main(
     offload: bool = False,
     lora_rank: int | None = None,
 ) -> None:
-    """Counted on paper in a second: nothing is loaded. docs/model.md says how far it agrees with
+    """Calculate the costs in a second without loading anything; docs/model.md compares them with
     measurements.
 
     Args:
-        preset: a size of the model; what is left out below is the preset's own, or its recipes'.
+        preset: a size of the model; options left out take the preset's or its recipes' values.
         mode: what is on the canvas; 'policy' leaves the video's future out.
         views: how many cameras.
         frames: pixel frames, 1 + 4 n.
@@ -43,12 +43,12 @@ def main(
         width: pixels.
         batch: samples in one pass on each device; one in inference and the recipe's in training if not given.
         devices: how many devices share the tokens of a sample (inference) or split the batch (training).
-        dtype: what passes run in; what learns is float32 all the same.
+        dtype: precision of passes; trained weights are float32 all the same.
         sharded: whether weights, gradients and optimizer state are split over the devices.
         checkpointed: whether training recomputes activations block by block; the recipe's own if not given.
         eight_bit: AdamW's state in 8 bits, for training loops of your own; no recipe has it.
-        offload: in inference, parts of the model are on the card only while they work; for your own code.
-        lora_rank: of the adapters on all projections of all blocks.
+        offload: in inference, keep parts of the model on the card only while they work; for your own code.
+        lora_rank: rank of the adapters on all projections of all blocks.
     """
     from action_images.canvas.shown import SHOWN
     from action_images.model import budget, cost
@@ -115,7 +115,7 @@ def main(
 
 
 def _check_clip(preset: "Preset", clip: "Clip") -> None:
-    """Raise ActionImagesError for frames and sizes that do not fit, as the autoencoder and the network do."""
+    """Raise ActionImagesError for frames and sizes that the autoencoder or the network would refuse."""
     from action_images.model.cost import Network
     from action_images.model.sizes import check_frames, check_size
 

@@ -1,4 +1,4 @@
-"""Say what is installed, whether graphics and GPUs work, and what each command lacks.
+"""Print what is installed, whether graphics and GPUs work, and what each command lacks.
 
 action-images doctor
 action-images doctor --quick
@@ -15,10 +15,10 @@ RENDER_S = 120.0
 
 
 def main(*, quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False) -> int:
-    """Ends with code 1 where something that is installed does not work.
+    """Exits with code 1 if something that is installed does not work.
 
     Args:
-        quick: Do not load torch and do not render: neither GPUs nor graphics are tried.
+        quick: Do not load torch and do not render: neither GPUs nor graphics are tested.
     """
     from action_images.terminal.console import PlainConsole
 
@@ -35,7 +35,7 @@ def main(*, quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False) -> int
 
 
 def _machine(*, quick: bool) -> Iterator[tuple[str, str, bool]]:
-    """What is tried, what came out, and whether it is well."""
+    """Name of each test, its outcome, and whether it passed."""
     import os
     import platform
     import shutil
@@ -89,7 +89,7 @@ def _models() -> tuple[str, bool]:
 
 
 def _graphics() -> tuple[str, bool]:
-    """Whether the embedded world renders; in another process, which a driver may take down."""
+    """Whether the embedded world renders, tested in another process because a driver may crash it."""
     import subprocess
     import sys
 
@@ -108,7 +108,7 @@ def _graphics() -> tuple[str, bool]:
 
 
 def _print_extras(console) -> set[str]:
-    """A table of the extras; returns those that lack something."""
+    """Print a table of the extras; returns those that lack something."""
     from rich.table import Table
 
     from action_images.extras import EXTRAS
@@ -141,7 +141,7 @@ def _print_commands(console, missing: set[str]) -> None:
 
 
 def _version(module: str) -> str | None:
-    """The version of the package that brings a module; None where it is not installed."""
+    """The version of the package that provides a module; None if it is not installed."""
     if not _KNOWN:
         _KNOWN.update(packages_distributions())
     names = _KNOWN.get(module)
@@ -149,4 +149,4 @@ def _version(module: str) -> str | None:
 
 
 _KNOWN: dict[str, list[str]] = {}
-"""Module -> the packages that bring it, looked up once."""
+"""Module -> the packages that provide it, looked up once."""

@@ -33,19 +33,19 @@ def main(
 ) -> None:
     """Draw a trajectory into calibrated views: an action video, OUT/<camera>.mp4, for each camera.
 
-    Says first in how many frames of each view the tool lies inside the picture.
+    Prints first in how many frames of each view the tool lies inside the picture.
 
     Args:
         trajectory: Tool poses as .npy, .csv or .json: x y z, quaternion x y z w (or Euler xyz), opening.
         cameras: The rig's calibration, a cameras file (docs/conventions.md).
         out: Folder to write to.
         over: Folder with <camera>.mp4 of the scene; OUT/overlay/<camera>.mp4 then shows both.
-        columns: A json file that says which columns the poses are in, and their notation (docs/data.md).
-        fps: Frames per second of the videos; those of the scene if not given, 10 without one.
+        columns: A json file with the columns that hold the poses, and their notation (docs/data.md).
+        fps: Frames per second of the videos; those of the scene if not given, or 10 without a scene.
         crf: H.264 quality, 0 (best) to 51.
-        png: Write every frame as OUT/<camera>/<frame>.png too, without loss.
-        released: Draw as the public release of the method does (its weights were trained on such images).
-        axis_length: From the tool's position to the spots on its axes, in m.
+        png: Also write every frame without loss as OUT/<camera>/<frame>.png.
+        released: Draw as the method's public release does (its weights were trained on such images).
+        axis_length: Distance in m from the tool's position to the spots on its axes.
     """
     from rich.progress import track
 
@@ -81,10 +81,10 @@ def main(
         console.print(told_inside(name, camera, path.world_from_tool.translation), soft_wrap=True)
     with alone_in(out):
         for name, camera in track(rig.items(), description="drawing"):
-            # One camera at a time: their images may differ in size, and memory holds one view.
+            # Draw one camera at a time: image sizes may differ, and memory then holds one view.
             moving = camera if camera.batch_shape else camera[None].expand(path.num_frames)
             images = draw_uint8(path, moving[None], format)[0]
-            # Half the colours in each direction want even sizes; others keep all of them.
+            # Subsampled chroma needs even sizes; odd sizes keep all of it.
             colours = "yuv420p" if max(camera.size[0] % 2, camera.size[1] % 2) == 0 else "yuv444p"
             rate = fps or (scenes[name].fps if name in scenes else DEFAULT_FPS)
             write_video(_file(out, name, ".mp4"), images, rate, crf=crf, pixel_format=colours)
@@ -95,7 +95,7 @@ def main(
                     save_png(out / name / f"{i:05d}.png", image)
             if name in scenes:
                 laid_over = overlay(scenes[name].read(range(path.num_frames)), images, format)
-                # In a folder of their own: OUT/*.mp4 are action videos, which `read` takes.
+                # In a folder of its own, because `read` takes OUT/*.mp4 as action videos.
                 (out / OVERLAYS).mkdir(exist_ok=True)
                 remove_leftovers(out / OVERLAYS)
                 write_video(

@@ -1,4 +1,4 @@
-"""Compute what a model's frozen parts make of a data set, ahead of training, here or on many machines.
+"""Encode a data set with a model's frozen parts before training, here or on many machines.
 
 action-images encode dataset --cache latents
 action-images encode dataset --cache latents --model run/model --on ray --workers 8
@@ -32,28 +32,28 @@ def main(
     check: bool = False,
 ) -> int:
     """Fill CACHE with the latents of every window of a data set and the embeddings of its instructions; the
-    same command goes on where it was stopped.
+    same command resumes a stopped run.
 
     `action-images train RECIPE --latents CACHE` reads them (docs/scale.md).
 
     Args:
         dataset: a LeRobotDataset v3.
         model: folder of saved models, or `shipped`; its autoencoder is used, at the image size of its clips.
-        cache: folder to write to, shared by all that is encoded.
+        cache: folder to write to, shared by everything that is encoded.
         views: which views; all if not given.
         frames: frames of a window; the model's own if not given.
-        stride: a window has every so many frames of the recording one.
-        step: a window begins every so many frames; one after the other if not given.
-        device: where the autoencoder runs: cuda, cuda:1, mps, cpu; auto takes the first that is there.
-        on: here, by several processes of this machine, or on the workers of a Ray cluster (docs/scale.md);
-            the latents are the same to the byte.
-        workers: how many of them; as many as there are cards, or as the cluster has room for, if not given.
+        stride: frames of the recording from one frame of a window to the next.
+        step: frames from the start of one window to the next; windows do not overlap if not given.
+        device: where the autoencoder runs: cuda, cuda:1, mps, cpu, or auto for the first one available.
+        on: `local` in this process, in several `processes` of this machine, or on workers of a `ray` cluster
+            (docs/scale.md); the latents are the same to the byte.
+        workers: how many workers; as many as there are cards, or as the cluster has room for, if not given.
         threads: processor threads of each worker; another number may change last digits.
-        num_views: encode each choice of so many views, in each order, as training draws them; all views in
-            the order given if not given. Latents are kept by view; what cameras tell hangs on the order.
-        dtype: of the frozen parts: the recipe's `autoencoder_dtype` and `text_dtype`.
-        mirror: encode mirror images too, for recipes with `mirror`.
-        check: read all that the cache holds and name what is damaged, after encoding.
+        num_views: encode each choice of this many views in each order, as training draws them; all views in
+            the given order if not given. Latents are stored by view; camera inputs depend on the order.
+        dtype: precision of the frozen parts: the recipe's `autoencoder_dtype` and `text_dtype`.
+        mirror: also encode mirror images, for recipes with `mirror`.
+        check: after encoding, read everything that the cache holds and name what is damaged.
     """
     from action_images.episodes.dataset import Dataset
     from action_images.model.bundle import load_clips

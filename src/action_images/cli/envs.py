@@ -1,4 +1,4 @@
-"""List the simulators that can be recorded in and judged in: what each needs, and whether it is installed.
+"""List the simulators for recording and judging: what each needs, and whether it is installed.
 
 action-images envs
 action-images envs metaworld
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def main(env: Annotated[tuple[str, ...], tyro.conf.Positional] = ()) -> None:
-    """Without ENV: all worlds. With ENV: the tasks of these, groups of them, rigs, looks and seeds.
+    """Without ENV, lists all worlds. With ENV, lists their tasks, groups of tasks, rigs, looks and seeds.
 
     `--env NAME` or `--env NAME/TASK` chooses one in record, replay, watch, evaluate, judge-plans,
     judge-simulator, demo and tasks. A group of tasks has a name too: `--env metaworld/mt10`.
@@ -60,7 +60,7 @@ def _describe(benchmark: "Benchmark", console: "PlainConsole") -> None:
 
 
 def _lacks(benchmark: "Benchmark") -> str:
-    """What is missing, with the line that installs it; empty where nothing is."""
+    """What is missing, with the command that installs it; empty if nothing is missing."""
     from action_images.benchmarks import missing_modules
 
     missing = missing_modules(benchmark)

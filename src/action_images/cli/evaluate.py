@@ -1,4 +1,4 @@
-"""Judge a policy in closed loop: success with intervals, ceilings beside it, and why each trial failed.
+"""Judge a policy in closed loop: success with intervals, ceilings for comparison, and reasons of failures.
 
 action-images evaluate --policy shipped --out results/shipped
 action-images evaluate --policy expert --env metaworld/mt10 --trials 20 --out results/metaworld
@@ -31,7 +31,7 @@ CEILINGS = ("expert", "expert-video")
 
 @dataclass(frozen=True)
 class Conditions:
-    """What the policy is judged on."""
+    """The conditions that the policy is judged under."""
 
     protocol: Literal[
         "in_domain",
@@ -43,40 +43,40 @@ class Conditions:
         "paper",
         "paper_open_loop",
     ] = "in_domain"
-    """Under which conditions; docs/evaluation.md says what each claims."""
+    """The conditions; docs/evaluation.md says what each protocol claims."""
     env: str = DEFAULT_WORLD
     """The world, or WORLD/TASK; 'action-images envs' lists them."""
     task: tuple[str, ...] = ()
-    """Names of tasks or of groups of them, where not all of the protocol's are wanted."""
+    """Names of tasks or of groups of tasks; all of the protocol's if not given."""
     rig: str | None = None
     """Where the cameras stand, in the embedded world fixed, sampled, around, held_out or moving; the
     protocol's own if not given."""
     trials: int = 100
     """How many scenes of each task."""
     wording: Literal["phrasings", "grammar", "new_wording", "new_pair"] = "phrasings"
-    """How tasks are told: in few phrasings, or in sentences of a grammar: that training may show, that
-    it never does, or whose verb it never shows with this noun."""
+    """How tasks are worded: in a few phrasings, or in sentences of a grammar. Those of `grammar` may appear
+    in training, those of `new_wording` never do, and `new_pair` has verbs never shown with this noun."""
     views: int = 2
     """How many cameras."""
     size: int | None = None
-    """Height and width of what the cameras show in px; the models' own if not given."""
+    """Height and width of the camera images in px; the models' own if not given."""
 
 
 @dataclass(frozen=True)
 class Driving:
-    """How plans are carried out."""
+    """How plans are executed."""
 
     execute: int | None = None
-    """Control steps of each plan that are executed before the next one is asked for; the protocol's own if
+    """Control steps of each plan that are executed before the next plan is requested; the protocol's own if
     not given."""
     blend: float | None = None
-    """Average overlapping plans, the older ones weighing exp(-BLEND) times less for each plan in between."""
+    """Average overlapping plans; a plan's weight falls by exp(-BLEND) for each newer plan."""
     min_confidence: float | None = None
-    """The guard rail below which a pose is not driven to, 0 to 1."""
+    """Confidence, 0 to 1, below which the guard rail does not drive to a pose."""
     latency_ms: float = 0.0
-    """How long after its observation a plan arrives; meanwhile the arm goes on. 0: the world waits."""
+    """Delay in ms from an observation to its plan; meanwhile the arm keeps moving. 0: the world waits."""
     latency_jitter_ms: float = 0.0
-    """By how much each latency may be longer or shorter, evenly drawn."""
+    """Largest deviation of each latency in ms, shorter or longer, drawn uniformly."""
     lost_plans: float = 0.0
     """Share of the plans that never arrive, 0 to below 1."""
 
@@ -95,15 +95,15 @@ def main(
 ) -> None:
     """Judge a policy in closed loop in a simulator.
 
-    Writes OUT/trials.jsonl, a line for each trial as it ends; the same command goes on where it was stopped,
-    or adds trials. OUT/films has the first success and the first failure of each task. OUT/expert and
-    OUT/expert-video are the
-    ceilings: the same scenes by the expert, and by the expert seen through action images in a video file.
+    Writes OUT/trials.jsonl, one line for each trial as it ends; the same command resumes a stopped run or
+    adds trials. OUT/films has the first success and the first failure of each task. OUT/expert and
+    OUT/expert-video are the ceilings in the same scenes: the expert, and the expert seen through action
+    images in a video file.
 
     Args:
-        policy: a folder of models, `shipped`, ws://HOST:PORT (wss:// for TLS), or one of expert,
-            expert-video, hold, random.
-        out: results folder; one for each policy and protocol.
+        policy: a folder of models, `shipped`, ws://HOST:PORT (wss:// for TLS), expert, expert-video, hold or
+            random.
+        out: results folder; use one for each policy and protocol.
         workers: how many processes run trials, each with the policy loaded.
         films: film the first success and the first failure of each task.
         ceiling: also run the ceilings.
@@ -135,8 +135,7 @@ def main(
 
 
 def _protocol(on: Conditions, driving: Driving) -> "EvaluationProtocol":
-    """The protocol that is asked for, with other tasks, another execution or another guard where asked
-    for."""
+    """The requested protocol, with other tasks, execution or guard if requested."""
     from action_images.evaluation.protocols import protocol_named
 
     name, _, group = on.env.partition("/")
@@ -177,7 +176,7 @@ def _driven(protocol: "EvaluationProtocol", driving: Driving) -> "EvaluationProt
 
 
 def _beside(config: "EvaluationConfig", judged: "NamedPolicy", ceiling: str) -> "EvaluationConfig":
-    """The same scenes by a ceiling, at the size and rate of the policy's own clips."""
+    """A ceiling in the same scenes, at the size and rate of the policy's own clips."""
     from action_images.policies import ReferencePolicy
 
     make = ReferencePolicy(ceiling, judged.image_size, judged.fps)
@@ -218,7 +217,7 @@ def _film(config: "EvaluationConfig", out: Path, workers: int) -> None:
 
 
 def _table(config: "EvaluationConfig", trials: "list[TrialRecord]") -> "Table":
-    """Success by task, why the others failed, and how long a plan takes."""
+    """Success by task, reasons of failures, and the time of a plan."""
     from rich.box import SIMPLE
     from rich.table import Table
 

@@ -1,4 +1,4 @@
-"""Fetch pretrained weights from the hub into a folder that this project loads.
+"""Download pretrained weights from the hub into a folder that this project loads.
 
 action-images fetch-weights weights
 action-images fetch-weights weights --preset wan2.1-1.3b
@@ -18,16 +18,16 @@ def main(
     revision: str = "main",
     wan_revision: str = "main",
 ) -> None:
-    """Fetch, convert and write down the commits; a folder that is filled already is left as it is.
+    """Download, convert and record the commits; a folder that is already complete is left as it is.
 
     Needs about 27 GB in OUT for the released weights, and as much in the hub's cache (HF_HOME), which can be
-    deleted afterwards. Nothing in a checkpoint is run.
+    deleted afterwards. No code in a checkpoint is run.
 
     Args:
-        out: the folder to fill; its sources.json tells the commits.
-        preset: `wan2.2-5b`, the released weights; the others are Wan's own weights, given cameras that have
-            yet to learn: fine-tune them (docs/training.md) before you plan with them.
-        revision: commit of anyeZHY/ActionImages; the default takes the newest and says which that was.
+        out: the folder to fill; its sources.json has the commits.
+        preset: `wan2.2-5b` is the released weights. The others are Wan's own weights with untrained camera
+            inputs: fine-tune them (docs/training.md) before you plan with them.
+        revision: commit of anyeZHY/ActionImages; the newest if not given, and its name is printed.
         wan_revision: commit of the repository of Wan-AI, likewise.
     """
     from dataclasses import replace

@@ -44,35 +44,35 @@ def main(
     """Write OUT/<camera>.mp4, OUT/<camera>_actions.mp4, OUT/trajectory.csv and OUT/contact_sheet.png, as far
     as the mode has them.
 
-    Either an episode of a data set (--dataset, --episode) or loose files (--views, --cameras, --trajectory)
-    is shown to the model. 'policy' and 'joint' need one image of each view and the current tool pose,
-    'simulate' the whole trajectory besides, 'label' whole videos, 'video' one image of each view. Frames,
-    size, steps, guidance and fps are those of the clips that the model was trained on, where its folder
-    tells; else 41 frames of 512 x 512 px, 50 steps, 1 and 10.
+    The model gets an episode of a data set (--dataset, --episode) or loose files (--views, --cameras,
+    --trajectory). 'policy' and 'joint' need one image of each view and the current tool pose. 'simulate'
+    needs the whole trajectory as well, 'label' whole videos, and 'video' one image of each view. Frames,
+    size, steps, guidance and fps default to those of the clips that the model was trained on. If its folder
+    does not have them: 41 frames of 512 x 512 px, 50 steps, guidance 1 and 10 fps.
 
     Args:
         model: folder of saved models, or `shipped`, which know the embedded world alone.
         out: folder to write to.
-        mode: what is given and what is asked.
-        instruction: what to do; an episode's own where it is left out. 'label' and 'simulate' go without.
+        mode: what the model gets and what it generates.
+        instruction: what to do; the episode's own if not given. 'label' and 'simulate' need none.
         dataset: a LeRobotDataset v3.
-        episode: which of its episodes.
+        episode: number of the episode.
         views: folder with <camera>.mp4, .png or .jpg for each camera of the cameras file.
         cameras: the rig's calibration, a cameras file (docs/conventions.md).
         trajectory: tool poses (.npy, .csv, .json); the first row is the current pose.
         frames: frames on the canvas, 1 + 4 n.
-        start: first frame taken of the episode or the files.
-        stride: every how many frames one is taken; an episode at the pace of the model's clips, and all of
-            the files, if not given.
-        height: pixels that all views are fitted to.
-        width: pixels that all views are fitted to.
+        start: first frame taken from the episode or the files.
+        stride: take every so many frames; if not given, an episode is taken at the pace of the model's clips,
+            and files whole.
+        height: height in px that all views are resized to.
+        width: width in px that all views are resized to.
         steps: sampling steps.
-        guidance: how strongly the instruction counts; 1 is plain and half the cost.
-        cached: skip steps while the model's answer hardly turns.
+        guidance: weight of the instruction; 1 is without guidance, at half the cost.
+        cached: skip steps while the model's output hardly changes direction.
         seed: the same seed gives the same bytes.
-        fps: of the written videos.
-        device: where the model runs: cuda, cuda:1, mps, cpu; auto takes the first of these that is there.
-        dtype: of the transformer and the language model; auto takes what is fast on the device.
+        fps: frames per second of the written videos.
+        device: where the model runs: cuda, cuda:1, mps, cpu, or auto for the first one available.
+        dtype: precision of the transformer and the language model; auto takes what is fast on the device.
     """
     from dataclasses import replace
 
@@ -117,8 +117,8 @@ def main(
 
 
 def _pace(source: "Episode", fps: float) -> int:
-    """Every how many frames of an episode one is taken to run at about so many a second, as the model has
-    learnt it."""
+    """The stride through an episode at which it runs at about `fps` frames per second, the rate that the
+    model has learnt."""
     from action_images.inference.pacing import SLOWEST
 
     if source.fps < SLOWEST * fps:
@@ -148,7 +148,7 @@ def _from_files(
 def _scene(
     source: "Episode", mode: str, window: tuple[int, int, int], size: tuple[int, int], instruction: str | None
 ) -> "Sample":
-    """A batch of one with what the mode shows, and nothing of what it asks."""
+    """A batch of one with the inputs of the mode and none of its outputs."""
     from dataclasses import replace
 
     from action_images.canvas import MODES, Show
@@ -192,7 +192,7 @@ def _scene(
 
 
 def _write(out: Path, names: list[str], prediction, format, fps: float) -> None:
-    """Videos and action videos of each view, the trajectory with its confidence, and a sheet of it all."""
+    """Write videos and action videos of each view, the trajectory with confidence, and a contact sheet."""
     from action_images.codec.overlay import overlay
     from action_images.episodes.trajectory_file import save_trajectory
     from action_images.episodes.video import write_video

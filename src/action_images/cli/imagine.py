@@ -31,24 +31,23 @@ def main(
     seed: int = 0,
     models: Annotated[ModelOptions, tyro.conf.arg(name="")] = ModelOptions(),
 ) -> None:
-    """Write OUT/<rank>/<view>.mp4, <view>_actions.mp4 and trajectory.csv of each future, and
+    """Write each future as OUT/<rank>/<view>.mp4, <view>_actions.mp4 and trajectory.csv, and all of them as
     OUT/contact_sheet.png.
 
-    The model is shown the first images, cameras and tool pose of an episode, or of loose files (--pictures,
-    --cameras, --trajectory), and an instruction. Rank 0 is
-    the future whose views agree best on one path. With --second-view it is shown the whole video of the first
-    view as well, and imagines the others: OUT/contact_sheet.png has what was recorded below what was
-    imagined.
+    The model gets an instruction and the first images, cameras and tool pose of an episode or of loose files
+    (--pictures, --cameras, --trajectory). Rank 0 is the future whose views agree best on one path. With
+    --second-view the model also sees the whole video of the first view and imagines the other views.
+    OUT/contact_sheet.png then shows the recorded frames below the imagined ones.
 
     Args:
         dataset: a LeRobotDataset v3 with calibrated views and tool poses.
         out: folder to write to.
-        episode: which of its episodes.
+        episode: number of the episode.
         start: frame of the episode to begin at.
         trajectory: with --pictures: tool poses (.npy, .csv, .json); the first row is where the tool is.
         instruction: what to do; the episode's own if not given.
         views: which views; the first two if not given.
-        samples: how many futures; 4 if not given. Not with --second-view, of which there is one.
+        samples: how many futures; 4 if not given. Not with --second-view, which makes one.
         second_view: imagine the other views from the first one's video.
         seed: the same seed gives the same futures.
     """

@@ -29,25 +29,25 @@ def main(
     fps: float | None = None,
     columns: Path | None = None,
 ) -> int:
-    """Convert a data set of another format into ours; run it again to go on where it was stopped.
+    """Convert a data set of another format into ours; run the command again to resume it.
 
     Args:
         source: folder of the foreign data set.
         out: folder of the new data set, or of one that an earlier run began.
         format: auto, lerobot, action-images-rlbench, rlbench, droid, droid-processed, bridge,
             bridge-processed, recordings or rlds.
-        views: names of the views to keep, in order; all where none is given. Only these are looked at.
-            Every episode needs the same.
-        size: height and width in pixels to fit all views to; their own where none is given.
+        views: names of the views to keep, in order; all if not given. Other views are not read. Every
+            episode needs the same views.
+        size: height and width in pixels that all views are resized to; their own size if not given.
         crf: quality of the videos, 0 (best) to 51; LeRobot's own choice for av1 is 30.
-        codec: what videos are written in: h264, or av1, in which LeRobot writes (smaller and slower).
-        workers: processes that decode and encode; 0 does it in this one.
-        limit: look at the first so many episodes only.
+        codec: codec of the videos: h264, or av1 as LeRobot writes (smaller and slower).
+        workers: processes that decode and encode; 0 does both in this one.
+        limit: look at only this many episodes, from the first.
         shift: VIEW=FRAMES for each view whose pictures are late by so many frames (early: negative).
-        several_tasks: an episode whose task changes on its way is cut there, or refused.
-        fps: frames a second of an rlds set whose rate is not known.
-        columns: a json file that says which columns the tool's poses are in, and their notation
-            (docs/data.md); for recordings and lerobot.
+        several_tasks: cut or refuse an episode whose task changes within it.
+        fps: frames per second of an rlds set whose rate is not known.
+        columns: a json file with the columns that hold the tool's poses, and their notation (docs/data.md);
+            for recordings and lerobot.
     """
 
     from action_images.episodes.importing import Job, import_episodes

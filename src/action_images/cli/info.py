@@ -1,4 +1,4 @@
-"""Say what a file or folder is, and the commands that take it.
+"""Print what a file or folder is, and the commands that take it.
 
 action-images info dataset
 action-images info videos/left.mp4
@@ -23,7 +23,7 @@ PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
 
 @dataclass(frozen=True)
 class Known:
-    """What something is, what is to be said of it, and the commands that take it."""
+    """A known kind of file or folder: its name, facts to print, and the commands that take it."""
 
     what: str
     facts: tuple[str, ...] = ()
@@ -31,9 +31,9 @@ class Known:
 
 
 def main(place: Annotated[GivenPath, tyro.conf.Positional]) -> int:
-    """Nothing is changed. Ends with code 1 where it is nothing that this program reads.
+    """Nothing is changed. Exits with code 1 if this program reads no such file or folder.
 
-    Saved models and checkpoints are read whole: one whose checksum differs is refused.
+    Saved models and checkpoints are read completely; one with a wrong checksum is refused.
 
     Args:
         place: A data set, recordings, models, a run, results, cameras, a trajectory, a video, a checkpoint.
@@ -130,7 +130,7 @@ def _models(place: Path) -> Known | None:
 
 
 def _checked_models(place: Path) -> tuple[str, ...]:
-    """Raises ActionImagesError, naming the file, where a file of tensors is damaged."""
+    """Compare tensors with their checksums; raises ActionImagesError that names a damaged file."""
     try:
         from action_images.model.index import CHECKSUMS, check_tensors, read_index
     except ModuleNotFoundError as missing:
@@ -143,7 +143,7 @@ def _checked_models(place: Path) -> tuple[str, ...]:
 
 
 def _checked_run(place: Path) -> tuple[str, ...]:
-    """Its checkpoints; raises ActionImagesError, naming it, where one or a folder of models is damaged."""
+    """The run's checkpoints; raises ActionImagesError that names a damaged one or damaged models."""
     from action_images.model.shipped import INDEX
 
     try:
@@ -308,7 +308,7 @@ FILES: tuple[Callable[[Path], Known | None], ...] = (
     _calibration,
     _trajectory,
 )
-"""What is tried, in this order."""
+"""Checks, tried in this order."""
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What accuracy a rig permits: sweep image size, views, noise and video quality.
+"""Measure the accuracy that a rig permits over image size, views, noise and video quality.
 
 action-images inspect-codec
 action-images inspect-codec --sizes 128 256 --views 2 3 --out report
@@ -33,19 +33,19 @@ def main(
     seed: int = 0,
     out: Path | None = None,
 ) -> None:
-    """Draw random poses, spoil the images, read them back: a table of errors, and with --out a picture and
-    json of it.
+    """Draw random poses, corrupt the images and read them back. Prints a table of errors; with --out also
+    writes a picture and json.
 
-    The cameras stand 1 m from the scene's centre, with a field of view of 45 degrees; errors grow with the
-    distance over the focal length in pixels.
+    The cameras stand 1 m from the scene's centre, with a field of view of 45 degrees. Errors grow with
+    distance divided by the focal length in pixels.
 
     Args:
-        sizes: Heights of the square images.
+        sizes: Heights of the square images in px.
         views: Numbers of cameras, 2 to 8.
         corruptions: clean, 8bit, h264:CRF, noise:STD (after a blur of .12 spot widths), black:LEVELS,
             offset:FRACTION.
-        precision: The reader's operating point.
-        clips: Clips of 41 poses in each cell.
+        precision: exact reads every pixel near a spot, fast only some of them.
+        clips: Clips of 41 poses for each combination.
         seed: The same seed gives the same poses.
         out: Folder for codec_error.png and codec_error.json.
     """

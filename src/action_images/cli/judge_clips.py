@@ -38,13 +38,13 @@ SHOWN = (
 
 @dataclass(frozen=True)
 class Besides:
-    """What is measured besides."""
+    """Optional further measures."""
 
     lpips: bool = False
-    """Also LPIPS, which needs torchvision and weights that it downloads."""
+    """Also measure LPIPS, which needs torchvision and downloads weights."""
     fvd: bool = False
-    """Also FVD, which needs cd-fvd and weights that it downloads, clips of at least 10 frames, and hundreds
-    of windows."""
+    """Also measure FVD, which needs cd-fvd, downloads weights, and needs clips of at least 10 frames and
+    hundreds of windows."""
 
 
 def main(
@@ -57,18 +57,18 @@ def main(
     models: Annotated[ModelOptions, tyro.conf.arg(name="")] = ModelOptions(),
     besides: Annotated[Besides, tyro.conf.arg(name="")] = Besides(),
 ) -> None:
-    """Judge every mode of a model on the same recorded windows of one clip, taken evenly over a data set.
+    """Judge every mode of a model on the same recorded windows of one clip, spread evenly over a data set.
 
     Writes OUT/clips.json and OUT/clips.md: every figure with its 95 % bootstrap interval over windows. The
-    main ones are printed.
+    main figures are printed.
 
     'label', 'label_from_nothing' and 'simulate' are judged with the true instruction, without one, and with
-    one of another window that says something else (where there is one). A model that follows the text instead
-    of what it is shown is found out by the difference. 'with video %' says how many poses of such labels lie
-    nearer to the recorded path than to what the model plans by the other instruction, where these two are 4
-    cm apart or more.
+    a different instruction of another window (if there is one). The difference shows whether a model follows
+    the text instead of what it is shown. 'with video %' is the share of such labelled poses that lie nearer
+    to the recorded path than to the model's plan for the other instruction. It counts poses where the two
+    are 4 cm apart or more.
 
-    'still' is the floor: the first image and pose again and again. 'codec' is the ceiling: what was recorded,
+    'still' is the floor: the first image and pose repeated. 'codec' is the ceiling: the recording passed
     through the autoencoder and the reader. 'lucas-kanade' is a point tracker without learning.
 
     Args:
@@ -77,9 +77,9 @@ def main(
         windows: how many clips are judged.
         mode: names of the modes to judge, for a model that has not learnt all of them; all if not given.
         views: which views; the first two if not given.
-        seed: of the noise; the same seed gives the same figures.
+        seed: seed of the noise; the same seed gives the same figures.
     """
-    # Also what is imported late: an hour of judging must not end in an error.
+    # Import early what is used late: an hour of judging must not end in an import error.
     import cv2  # noqa: F401
     import torchmetrics  # noqa: F401
 
@@ -96,7 +96,7 @@ def main(
     models = models.placed()
     generator, source = models.generator(), Dataset(dataset)
     chosen = _views(source, views)
-    # What needs weights is loaded before anything is judged.
+    # Load everything that needs weights before judging anything.
     measures = FurtherMeasures.loaded(
         generator.clips.num_frames, lpips=besides.lpips, fvd=besides.fvd, device=models.device
     )

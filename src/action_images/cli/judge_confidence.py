@@ -1,4 +1,4 @@
-"""Measure what a model's confidence is worth: how often poses are wrong, by confidence and by word.
+"""Measure how reliable a model's confidence is: how often poses are wrong, by confidence and by word.
 
 action-images judge-confidence validation --out judged
 action-images judge-confidence validation --model run/model --mode policy --write --out judged
@@ -33,25 +33,25 @@ def main(
     write: bool = False,
     models: Annotated[ModelOptions, tyro.conf.arg(name="")] = ModelOptions(),
 ) -> None:
-    """Measure how often a model's poses are wrong (30 mm or 20 degrees off) by how sure it was.
+    """Measure how often a model's poses are wrong (30 mm or 20 degrees off) at each confidence.
 
-    Writes OUT/confidence.json and OUT/confidence.md: a row for each range of confidence, with the median
-    error and the share of wrong poses with its 95 % bootstrap interval over windows; and the bounds of the
-    words good, doubtful and unreadable. Bounds are chosen on every other window, and the shares stated are
-    those of the windows between.
+    Writes OUT/confidence.json and OUT/confidence.md: one row for each range of confidence, with the median
+    error and the share of wrong poses with its 95 % bootstrap interval over windows. They also have the
+    bounds of the words good, doubtful and unreadable. Bounds are chosen on every other window; the shares
+    are measured on the remaining windows.
 
-    With --write they are kept beside the models (reliability.json), and 'generate', 'imagine', 'label',
-    'serve' and 'demo' say their words with these shares. They hold for data like these alone.
+    With --write the bounds are stored beside the models (reliability.json), and 'generate', 'imagine',
+    'label', 'serve' and 'demo' print their words with these shares. They hold only for similar data.
 
     Args:
         dataset: a LeRobotDataset v3 with calibrated views and tool poses that the model was not trained on.
         out: folder to write to.
         windows: how many clips are judged, evenly over the data set.
-        mode: names of modes: policy and joint plan, label and label_from_nothing are shown the whole video,
-            and no instruction.
+        mode: names of modes: policy and joint plan; label and label_from_nothing see the whole video and no
+            instruction.
         views: which views; the first two if not given.
-        seed: of the noise; the same seed gives the same figures.
-        write: keep the bounds beside the models.
+        seed: seed of the noise; the same seed gives the same figures.
+        write: store the bounds beside the models.
     """
     from rich.progress import track
 
@@ -93,7 +93,7 @@ def main(
 
 
 def _rows(poses: "JudgedPoses", bounds: "Bounds") -> "list[tuple[str, Bin]]":
-    """All rows of a mode: by word, as stated, then by confidence."""
+    """All rows of a mode: first by word, with the shares that are stated, then by confidence."""
     from action_images.evaluation.reliability import bins, by_word
 
     _, stated_on = poses.halves()

@@ -34,29 +34,29 @@ def main(
     dtype: Literal["auto", "float32", "bfloat16"] = "float32",
     server: Annotated[ServerOptions, tyro.conf.arg(name="")] = ServerOptions(),
 ) -> None:
-    """Judge single plans, none of which is executed, against the expert's path over the same control steps.
+    """Judge single plans against the expert's path over the same control steps; no plan is executed.
 
-    Each scene is asked as in the demonstrations, from a later instant, in words that no demonstration used,
-    with another goal, and as controls without words and with another scene's images. Writes OUT/plans.jsonl
-    as it goes (the same command goes on where it was stopped, or adds scenes) and OUT/plans.md, and prints
-    the table.
+    Plans for each scene are made as in the demonstrations, from a later instant, in words that no
+    demonstration used, and with another goal. Controls have no words, or another scene's images. Writes
+    OUT/plans.jsonl as it goes and OUT/plans.md, and prints the table. The same command resumes a stopped run
+    or adds scenes.
 
     Args:
-        policy: a folder of models, `shipped`, ws://HOST:PORT, or one of hold, random.
+        policy: a folder of models, `shipped`, ws://HOST:PORT, hold or random.
         out: results folder; one of another policy or other conditions is refused.
-        task: names of tasks or of groups of them; all trained ones if not given.
+        task: names of tasks or of groups of tasks; all trained ones if not given.
         scenes: how many scenes of each task.
         env: the world, or WORLD/TASK; 'action-images envs' lists them.
-        rig: where the cameras stand, in the embedded world fixed, sampled, around, held_out or moving; those
-            of the world's training if not given.
-        look: colours and light, in the embedded world train, wide, unseen or checkered; those of the world's
-            training if not given.
-        wording: how tasks are told (docs/world.md); of a grammar, `rephrased` is a held-out sentence.
+        rig: where the cameras stand, in the embedded world fixed, sampled, around, held_out or moving; the
+            rig of the world's training if not given.
+        look: colours and light, in the embedded world train, wide, unseen or checkered; the look of the
+            world's training if not given.
+        wording: how tasks are worded (docs/world.md); with a grammar, `rephrased` is a held-out sentence.
         views: how many cameras.
-        size: height and width of what the cameras show in px; the models' own if not given.
-        sampling: how to sample, by name (docs/model.md); the models' own if not given.
-        device: where the models run: cuda, cuda:1, mps, cpu; auto takes the first of these that is there.
-        dtype: of the transformer and the language model; auto takes what is fast on the device.
+        size: height and width of the camera images in px; the models' own if not given.
+        sampling: name of the sampling (docs/model.md); the models' own if not given.
+        device: where the models run: cuda, cuda:1, mps, cpu, or auto for the first one available.
+        dtype: precision of the transformer and the language model; auto takes what is fast on the device.
     """
     from rich.progress import track
 
@@ -89,7 +89,7 @@ def main(
 
 
 def _addresses(benchmark: "Benchmark", names: tuple[str, ...], num_scenes: int) -> list[tuple[str, int]]:
-    """Scene by scene, so that a run that is stopped has judged all tasks alike."""
+    """Addresses ordered by scene, so that a stopped run has judged all tasks equally."""
     addresses = []
     for seed in benchmark.seeds.for_judging(num_scenes):
         addresses += [(name, seed) for name in names]

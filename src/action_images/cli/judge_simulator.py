@@ -35,22 +35,22 @@ def main(
     seed: int = 0,
     models: Annotated[ModelOptions, tyro.conf.arg(name="")] = ModelOptions(),
 ) -> None:
-    """Run policies of different quality in MuJoCo and in the model, in the same scenes, and tell how the two
-    agree.
+    """Run policies of different quality in the same scenes, in MuJoCo and in the model, and report how the
+    two agree.
 
-    Writes OUT/pairs.jsonl, a line for each policy and scene as it ends (the same command goes on where it was
-    stopped), and OUT/simulator.json. Success inside is judged from the imagined pictures, by a threshold
-    found on MuJoCo's own; docs/evaluation.md says how, and what the figures can and cannot show.
+    Writes OUT/pairs.jsonl, one line for each policy and scene as it ends, and OUT/simulator.json. The same
+    command resumes a stopped run. Success in the model is judged from the imagined pictures, by a threshold
+    found on MuJoCo's own pictures. docs/evaluation.md says how, and what the figures can and cannot show.
 
     Args:
-        out: folder to write to; one for each model.
+        out: folder to write to; use one for each model.
         policy: folders of models, `shipped`, `hold` or `random`.
-        offsets_mm: also the expert with its path moved aside by so much, once for each of these.
-        task: names of tasks or of groups of them; all trained ones if not given.
+        offsets_mm: also run the expert with its path shifted by this distance, once for each value.
+        task: names of tasks or of groups of tasks; all trained ones if not given.
         env: the world, or WORLD/TASK; 'action-images envs' lists them.
         trials: how many scenes of each task.
         views: how many cameras.
-        seed: of the model's noise and of the policies'.
+        seed: seed of the model's noise and of the policies.
     """
     from dataclasses import asdict, replace
 
@@ -87,7 +87,7 @@ def _run(
     models: ModelOptions,
     settings: "Mapping[str, Any]",
 ) -> None:
-    """Add what is missing to the pairs of a folder."""
+    """Add the missing pairs to a folder."""
     from functools import partial
 
     from rich.progress import track
@@ -114,7 +114,7 @@ def _run(
 
 
 def _imagined(generator: "ClipGenerator", seed: int, world: "RepeatableEnvironment") -> "Environment":
-    """The model as a world whose trials begin with what MuJoCo shows."""
+    """The model as a world; its trials begin with what MuJoCo shows."""
     from action_images.inference.learned_simulator import LearnedSimulator
 
     return LearnedSimulator(generator, world.reset, lambda _: False, world.control_hz, seed)
@@ -123,7 +123,7 @@ def _imagined(generator: "ClipGenerator", seed: int, world: "RepeatableEnvironme
 def _policies(
     named: tuple[str, ...], offsets_mm: tuple[float, ...], seed: int, models: ModelOptions
 ) -> "dict[str, Make]":
-    """Name -> what makes it; policies of models run where the judged models do."""
+    """Name -> a maker of the policy; policies of models run on the device of the judged models."""
     from functools import partial
 
     from action_images.evaluation.references import DisplacedExpert
@@ -148,7 +148,7 @@ def _policies(
 
 
 def _finite(value):
-    """The same for a file: a number that is not finite is null."""
+    """The value as a file stores it: a number that is not finite becomes null."""
     import math
 
     if isinstance(value, dict):
@@ -159,7 +159,7 @@ def _finite(value):
 
 
 def _policy_table(made: "Fidelity") -> "Table":
-    """Each policy in both worlds."""
+    """Success of each policy in both worlds."""
     from action_images.terminal.tables import figure_table
 
     title = f"both worlds; pictures count as success from a progress of {made.threshold:.2f} on"
@@ -175,7 +175,7 @@ def _policy_table(made: "Fidelity") -> "Table":
 
 
 def _figure_table(made: "Fidelity") -> "Table":
-    """How the two worlds agree."""
+    """Figures of how far the two worlds agree."""
     from rich.box import SIMPLE
     from rich.table import Table
 

@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class How:
-    """What the model is told, and what becomes a label."""
+    """What the model is shown and told, and which labels are kept."""
 
     views: tuple[str, ...] = ()
     """Which views the model is shown; the first two if not given."""
     from_nothing: bool = False
-    """Do not tell the model the first pose, even where the data set has it."""
+    """Do not give the model the first pose, even if the data set has it."""
     text: bool = False
-    """Tell the model the instruction; it may then label what the text says."""
+    """Give the model the instruction; it may then label what the text says."""
     overlap: int = 4
-    """How many model frames each window shares with the one before."""
+    """How many model frames each window shares with the previous one."""
     least_known: float = 0.9
-    """An episode of whose frames less than this share (0 to 1) could be read gets no trajectory in the
-    copy."""
+    """An episode gets no trajectory in the copy if less than this share (0 to 1) of its frames could be
+    read."""
     seed: int = 0
     """The same seed gives the same labels."""
 
@@ -49,19 +49,18 @@ def main(
     models: Annotated[ModelOptions, tyro.conf.arg(name="")] = ModelOptions(),
     workers: Annotated[WorkerOptions, tyro.conf.arg(name="")] = WorkerOptions(),
 ) -> None:
-    """Label a data set's videos with the tool's path, into a copy; the same command goes on where it was
-    stopped.
+    """Label a data set's videos with the tool's path, into a copy; the same command resumes a stopped run.
 
-    OUT is a data set with the labels as its trajectories, OUT/labels/NUMBER.csv has each frame's pose and
-    confidence, OUT/labels/episodes.jsonl a line for each episode, OUT/labels.html shows the least sure ones
-    first. With one view, which shows no depth, there are no poses: OUT/labels/NUMBER.csv has where the three
-    spots are in the image, and nothing else is written.
+    OUT is a data set with the labels as its trajectories. OUT/labels/NUMBER.csv has each frame's pose and
+    confidence, OUT/labels/episodes.jsonl has one line for each episode, and OUT/labels.html shows the least
+    confident episodes first. One view shows no depth and gives no poses: OUT/labels/NUMBER.csv then has the
+    image positions of the three spots, and nothing else is written.
 
     Args:
         dataset: a LeRobotDataset v3 with calibrated views; or recordings, or any other format that `import`
             reads, which are imported into OUT-source first.
         out: folder to write to; never the data set itself.
-        limit: label at most so many episodes.
+        limit: the most episodes to label.
     """
     from action_images.episodes.dataset import Dataset
     from action_images.inference.label_job import Job
@@ -93,7 +92,7 @@ def main(
 
 
 def _imported(source: Path, out: Path) -> Path:
-    """A data set as it is; one of another format beside `out`, imported as far as it was not yet."""
+    """The data set itself; one of another format is imported beside `out`, resuming an earlier import."""
     from action_images.episodes.importing import Job, import_episodes
     from action_images.episodes.lerobot_layout import INFO
     from action_images.terminal.console import PlainConsole
@@ -159,7 +158,7 @@ def _label_poses(job: "Job", out: Path, limit: int | None, executor: "Executor",
 
 
 def _tell_reasons(console: "PlainConsole", reasons: Sequence[str | None], path: Path) -> None:
-    """How many episodes were not labelled, and why the first was not; nothing where all were."""
+    """Print how many episodes were not labelled and the first one's reason; nothing if all were."""
     found = [reason for reason in reasons if reason is not None]
     if found:
         told = f"{len(found)} episodes were not labelled ({path} says why); the first: {found[0]}"

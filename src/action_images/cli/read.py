@@ -1,4 +1,4 @@
-"""Read the trajectory off action videos of several calibrated cameras.
+"""Read the trajectory from action videos of several calibrated cameras.
 
 action-images read videos/left.mp4 videos/right.mp4 --cameras cameras.json --out read.csv
 action-images read videos/*.mp4 --cameras cameras.json --out read.csv --smooth-frames 1.5
@@ -35,22 +35,22 @@ def main(
     released: bool = False,
     axis_length: float = 0.1,
 ) -> int:
-    """Read the trajectory off action videos, at least two, each named after its camera.
+    """Read the trajectory from two or more action videos, each named after its camera.
 
-    Writes the trajectory with confidence, validity and residual of every frame, prints a summary, and
-    returns 1 where a frame is not valid.
+    Writes the trajectory with confidence, validity and residual of every frame, and prints a summary.
+    Returns 1 if a frame is not valid.
 
     Args:
         videos: The action videos, <camera>.mp4.
-        cameras: The rig's calibration, a cameras file (docs/conventions.md); more cameras may be there.
+        cameras: The rig's calibration, a cameras file (docs/conventions.md); it may have more cameras.
         out: Trajectory file to write, .csv or .json.
-        precision: exact uses every pixel near a spot, fast some of them.
-        max_std_mm: Frames whose position is predicted to be worse than this are not valid.
-        smooth_frames: Smooth over time with this standard deviation, in frames; for generated videos.
-        columns: A json file that says which columns to write, and in which notation (docs/data.md).
-        against: Trajectory file with the true poses, a row for each frame; prints how far off the reading is.
-        released: The videos were drawn as the public release of the method draws.
-        axis_length: From the tool's position to the spots on its axes as they were drawn, in m.
+        precision: exact uses every pixel near a spot, fast only some of them.
+        max_std_mm: A frame is not valid if its predicted position error (std) exceeds this, in mm.
+        smooth_frames: Smooth over time with this standard deviation in frames; for generated videos.
+        columns: A json file with the columns to write, and their notation (docs/data.md).
+        against: Trajectory file with the true poses, a row for each frame; prints the reading's errors.
+        released: The videos were drawn as the method's public release draws.
+        axis_length: Distance in m from the tool's position to the spots on its axes, as drawn.
     """
     import torch
     from rich.table import Table
@@ -68,7 +68,7 @@ def main(
     truth = None if against is None else load_trajectory(against)
     rig = load_cameras(cameras)
     if columns is not None:
-        load_columns(columns)  # before minutes of reading, not after them
+        load_columns(columns)  # fail before minutes of reading, not after
     if missing := [str(video) for video in videos if video.stem not in rig]:
         raise ActionImagesError(f"{cameras}: has no camera for {', '.join(missing)}; it has {', '.join(rig)}")
     with working("decoding videos"):
@@ -128,7 +128,7 @@ def main(
 
 
 def _compare(reading: "Reading", truth: "Trajectory", rig: "dict[str, Camera]", format) -> None:
-    """Print how far the valid frames lie from the true poses, and the spots of each view from true spots."""
+    """Print the errors of the valid frames against the true poses, and of each view's spots."""
     from rich.table import Table
 
     from action_images.terminal.console import PlainConsole
@@ -155,7 +155,7 @@ def _compare(reading: "Reading", truth: "Trajectory", rig: "dict[str, Camera]", 
 
 
 def _spread(errors: "Tensor", counted: "Tensor") -> tuple[str, str, str, str]:
-    """Median, 95th percentile and worst of the frames that count, and the worst one's number."""
+    """Median, 95th percentile and maximum over the counted frames, and the number of the worst frame."""
     if not counted.any():
         return "-", "-", "-", "-"
     kept = errors[counted]

@@ -44,40 +44,43 @@ def main(
 ) -> None:
     """Record an expert's demonstrations in a simulator as a data set, OUT, in the LeRobot v3 format.
 
-    Can be stopped at any time: the same command goes on where it stopped, and ends with the same bytes. More
-    tasks and seeds may be added with the same cameras, look, actor and quality; others want another folder.
+    A run can be stopped at any time: the same command resumes it and ends with the same bytes. Tasks and
+    seeds can be added later with the same cameras, look, actor and quality; other settings need another
+    folder.
 
-    Where the tool was is stored, and what the arm was told: a recipe's `drawn` chooses which is learnt.
+    Both the tool's poses and the arm's commands are stored; a recipe's `drawn` chooses which of them is
+    learnt.
 
     Args:
         episodes: How many seeds of each task; a demonstration that fails is left out and counted.
-        out: The data set's folder, made or added to.
-        task: Names of tasks or of groups of them; `trained`, all that training may show, if not given.
+        out: The data set's folder, created or added to.
+        task: Names of tasks or of groups of tasks; `trained`, all that training may show, if not given.
         env: The world, or WORLD/TASK; 'action-images envs' lists them.
         views: How many cameras.
         size: Height and width of the images in px, even.
-        rig: Where the cameras stand, in the embedded world fixed, sampled, around, held_out or moving; those
-            of the world's training if not given.
-        look: Colours and light, in the embedded world train, wide, unseen or checkered; those of the world's
-            training if not given. `wide` draws textures, light, cameras and sizes of furniture too.
-        seed: The first seed; stay below the world's seeds for evaluation, 1000000 in the embedded one.
+        rig: Where the cameras stand, in the embedded world fixed, sampled, around, held_out or moving; the
+            rig of the world's training if not given.
+        look: Colours and light, in the embedded world train, wide, unseen or checkered; the look of the
+            world's training if not given. `wide` also varies textures, light, cameras and furniture sizes.
+        seed: The first seed; stay below the world's seeds for evaluation, 1000000 in the embedded world.
         workers: How many processes simulate and render.
         crf: Quality of the videos, 0 (best) to 51.
-        codec: Of the videos: h264, or av1, in which LeRobot writes, smaller and slower; sizes must be even.
-        x264: How long h264's encoder searches: `superfast` takes a quarter of its time, for files that are
-            a quarter larger and pictures that are 1 dB worse.
-        every: A frame is recorded every so many control steps of 1/20 s; 4, as the recipes expect it, are 5
+        codec: Codec of the videos: h264, or av1 as LeRobot writes, which is smaller and slower; sizes must
+            be even.
+        x264: Effort of the h264 encoder: `superfast` takes a quarter of the time, and its files are a quarter
+            larger with pictures 1 dB worse.
+        every: Record one frame every so many control steps of 1/20 s; 4, which the recipes expect, gives 5
             frames a second.
-        hold: For how many control steps the expert keeps still in the end, so that models learn to stop.
-        actor: The task's `expert`. The embedded world has more: `disturbed`, the expert, mostly pushed aside
-            once and recorded from there on; `play`, motions of chance without an instruction; `clumsy`, the
-            expert after a first attempt that went wrong, recorded from where that is given up; `corrected`,
-            the expert after a policy's trial that failed, recorded from its end.
-        wording: How tasks are told: in four phrasings each, or in hundreds of sentences of a `grammar`.
-        policy: whom `corrected` corrects: a folder of models, or `shipped`. It looks through the first two
+        hold: For how many control steps the expert keeps still at the end, so that models learn to stop.
+        actor: The task's `expert`. The embedded world has more: `disturbed`, the expert, in most episodes
+            pushed aside once and recorded from there on; `play`, random motions without an instruction;
+            `clumsy`, the expert after a failed first attempt, recorded from where the attempt is given up;
+            `corrected`, the expert after a policy's failed trial, recorded from the trial's end.
+        wording: How tasks are worded: four phrasings each, or hundreds of sentences of a `grammar`.
+        policy: The policy that `corrected` corrects: a folder of models, or `shipped`. It sees the first two
             cameras. Give each policy a data set of its own, and scenes (`--seed`) that it was not trained on.
-        device: Where that policy runs: cuda, cuda:1, mps, cpu; auto takes the first of these that is there.
-        dtype: Of its transformer and language model; auto takes what is fast on the device.
+        device: Where that policy runs: cuda, cuda:1, mps, cpu, or auto for the first one available.
+        dtype: Precision of its transformer and language model; auto takes what is fast on the device.
     """
     from itertools import product
 
@@ -162,7 +165,7 @@ def main(
 def _recording(
     world: "WorldConfig", *, every: int, hold: int, actor: "Actor", attempt: "Attempt | None"
 ) -> "Recording":
-    """What is recorded; raises ActionImagesError for an actor that another world does not have."""
+    """The recording to make; raises ActionImagesError for an actor that this world does not have."""
     from action_images.benchmarks.record import WorldRecording
     from action_images.benchmarks.tabletop import TabletopBenchmark
     from action_images.sim import LOOKS, RIGS
@@ -189,8 +192,8 @@ def _recording(
 
 
 def _keep_settings(writer: "DatasetWriter", recording: "Recording", settings: dict) -> None:
-    """Refuse to go on with other cameras or another actor under the same ids; sets from before this was
-    written down are taken."""
+    """Refuse to resume with other cameras or another actor under the same ids; data sets without stored
+    settings are accepted."""
     from action_images.files.settings import keep_settings
 
     kind = recording.episode_id("", 0).rpartition("//")[0] or "demonstrations"

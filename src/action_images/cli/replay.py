@@ -29,28 +29,28 @@ def main(
     crf: int = 18,
     json: Path | None = None,
 ) -> int:
-    """Measure each task's ceiling, to be shown beside every model's result.
+    """Measure each task's ceiling, to show beside every model's result.
 
-    The expert's trajectory is executed as recorded, and after being drawn, stored as 8-bit H.264 and read
-    back at each size. Ends with code 1 where the round trip at 128 px loses more than 2 points of success
+    The expert's trajectory is executed as recorded. It is then drawn, stored as 8-bit H.264, read back and
+    executed at each size. Exits with code 1 if the round trip at 128 px loses more than 2 points of success
     over all tasks of the embedded world.
 
     Args:
-        task: Names of tasks or of groups of them; `all` if not given.
+        task: Names of tasks or of groups of tasks; `all` if not given.
         trials: How many seeds of each task.
         sizes: Heights and widths of the video in px, even.
         env: The world, or WORLD/TASK; 'action-images envs' lists them.
-        fps: Frames a second of the video; the arm's own control rate if not given. At lower rates the path is
-            taken to control steps as a model's plan is.
-        path: What is drawn: where the tool was (`reached`), where the arm was told to bring it (`told`), or
-            both.
+        fps: Frame rates of the video per second; the arm's own control rate if not given. A path at a lower
+            rate is resampled to control steps as a model's plan is.
+        path: What is drawn: where the tool was (`reached`), where the arm was commanded to bring it
+            (`told`), or both.
         views: How many cameras.
-        rig: Where the cameras stand, in the embedded world fixed, sampled, around, held_out or moving; those
-            of the world's training if not given.
-        seed: The first seed; the world's first one for evaluation if not given.
+        rig: Where the cameras stand, in the embedded world fixed, sampled, around, held_out or moving; the
+            rig of the world's training if not given.
+        seed: The first seed; the world's first seed for evaluation if not given.
         workers: How many processes simulate.
         crf: H.264 quality, 0 (best) to 51.
-        json: Also write the figures to this file.
+        json: File to write the figures to as well.
     """
     from rich.progress import track
 
@@ -93,9 +93,9 @@ def _rates(fps: tuple[float, ...], benchmark: "Benchmark") -> tuple[float | None
 
 
 def _with_experts(names: tuple[str, ...], world, console) -> list[str]:
-    """The tasks that have an expert; the others are said to have no ceiling.
+    """The tasks that have an expert; a line is printed for each task without one, which has no ceiling.
 
-    Raises ActionImagesError where none is left.
+    Raises ActionImagesError if no task is left.
     """
     having = []
     for name in names:

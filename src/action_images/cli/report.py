@@ -1,4 +1,4 @@
-"""Write the results of evaluations as one html page, with films, that needs no other file.
+"""Write the results of evaluations as one html page with films; the page needs no other file.
 
 action-images report results --out report.html
 action-images report results/mine results/shipped --training-log run/log.jsonl
@@ -20,8 +20,8 @@ def main(
 ) -> None:
     """Write the results of evaluations as one html page that needs no other file.
 
-    It shows success by protocol and task with intervals and ceilings, policies compared scene by scene, why
-    trials failed, and for each task a success and a failure on film.
+    The page shows success by protocol and task with intervals and ceilings, policies compared scene by
+    scene, and why trials failed. It shows a success and a failure of each task on film.
 
     Args:
         results: Folders that 'action-images evaluate' wrote.

@@ -1,4 +1,4 @@
-"""Serve a policy to robots over the network, in the protocol of openpi's clients.
+"""Serve a policy to robots over the network, using the protocol of openpi's clients.
 
 action-images serve --policy shipped --port 8000
 action-images serve --policy run/model --cameras cameras.json --host 0.0.0.0 --token-file token
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 SERVED = ("hold", "random")
-"""References that can be served: the others are told of each trial beforehand, which no robot can do."""
+"""References that can be served; the others need to know each trial in advance, which a robot cannot."""
 
 
 @dataclass(frozen=True)
 class Access:
-    """Who may ask, and how it is kept private."""
+    """Who may connect, and how the connection is encrypted."""
 
     token_file: Path | None = None
-    """A file whose text clients must send as `Authorization: Bearer TOKEN`."""
+    """A file with the token that clients must send as `Authorization: Bearer TOKEN`."""
     anybody: bool = False
     """Listen beyond loopback without a token."""
     tls_cert: Path | None = None
@@ -45,8 +45,8 @@ class Access:
     """The certificate's private key (PEM)."""
 
     def token(self, host: str) -> str | None:
-        """The token; raises ActionImagesError where the network would be let in without one, unless that is
-        meant."""
+        """The token; raises ActionImagesError if the server would be open to the network without one, unless
+        --anybody allows it."""
         if self.token_file is not None:
             return read_token(self.token_file)
         if host not in LOOPBACK and not self.anybody:
@@ -57,7 +57,7 @@ class Access:
         return None
 
     def tls(self) -> "ssl.SSLContext | None":
-        """The TLS context, None without a certificate."""
+        """The TLS context; None without a certificate."""
         import ssl
 
         if (self.tls_cert is None) != (self.tls_key is None):
@@ -72,19 +72,19 @@ class Access:
 
 @dataclass(frozen=True)
 class Bounds:
-    """What clients may ask of the server."""
+    """Limits on what clients may send."""
 
     max_message_mb: float = 16.0
     """The largest observation in MB."""
     max_clients: int = 16
-    """How many may be connected at once."""
+    """The most clients connected at once."""
     max_per_second: float = 100.0
-    """Observations of one client."""
+    """The most observations of one client per second."""
     plan_s: float = 120.0
-    """Time after which a policy counts as hanging, and is started again."""
+    """Seconds after which a policy counts as hanging and is restarted."""
 
     def limits(self) -> Limits:
-        """The same as the server takes them; raises ActionImagesError, naming the bound, unless all are
+        """The limits in the server's form; raises ActionImagesError, naming the limit, unless all are
         positive."""
         limits = Limits(
             max_message_bytes=int(self.max_message_mb * 1e6),
@@ -97,7 +97,7 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Rigs:
-    """Reads the calibrations in the policy's process: the server's own loads no torch."""
+    """Reads the calibrations in the policy's process, since the server's own loads no torch."""
 
     files: tuple[tuple[str, Path], ...]
     """Names and cameras files."""
@@ -111,7 +111,7 @@ class Rigs:
 
 @dataclass(frozen=True)
 class Watched:
-    """Opens, in the policy's process, the folder to which plans are written."""
+    """Opens, in the policy's process, the folder that plans are written to."""
 
     folder: Path
     keep: int
@@ -127,7 +127,7 @@ class Watched:
 
 @dataclass(frozen=True)
 class Opened:
-    """Opens the policy in its own process, which says in the log where its models run."""
+    """Opens the policy in its own process, which logs where its models run."""
 
     policy: str
     make: Maker
@@ -154,20 +154,20 @@ def main(
     """Serve a policy to robots over the network: a websocket for openpi's clients and RemotePolicy, /healthz,
     /metrics.
 
-    Writes one JSON object a line to stderr for whatever happens. Ends on Ctrl-C or SIGTERM, once the current
-    plan is answered.
+    Logs events to stderr as one JSON object a line. Ends on Ctrl-C or SIGTERM, once the current plan is
+    answered.
 
     Args:
-        policy: A folder of models, `shipped`, `hold`, which stays where it is and needs no weights, or
-            `random`.
-        host: The address to listen on; anything but loopback asks for --token-file or --anybody.
-        port: The port to listen on; 0 takes any free one, which the log names.
+        policy: A folder of models, `shipped`, `random`, or `hold`, which stays where it is and needs no
+            weights.
+        host: The address to listen on; any address but loopback requires --token-file or --anybody.
+        port: The port to listen on; 0 takes any free one, which is logged.
         cameras: Cameras files (docs/conventions.md) that observations may name, by the file's name without
             its ending.
-        watch: A folder to which the last plans are written, each with what it was made from, for
-            'action-images view'. It takes time after each answer.
+        watch: A folder for the last plans and their inputs, for 'action-images view'. Writing takes time
+            after each answer.
         watch_keep: How many plans it keeps; older ones are removed.
-        observation_map: A json file that says which fields of a foreign client are what (docs/serving.md).
+        observation_map: A json file that maps the fields of a foreign client (docs/serving.md).
     """
     import asyncio
 
@@ -186,7 +186,7 @@ def main(
         )
     renaming = None if observation_map is None else ObservationMap.load(observation_map)
     if planning.dtype == "auto":
-        planning = planning_placed(policy, planning)  # the name that clients are told has the dtype
+        planning = planning_placed(policy, planning)  # the name that clients see includes the dtype
     server = PolicyServer(
         Opened(policy, maker_of(policy, planning), planning),
         Rigs(_by_name(cameras)),
@@ -223,11 +223,11 @@ async def _until_signal(server: "PolicyServer") -> None:
 
     def end(*_: object) -> None:
         loop.call_soon_threadsafe(stop.set)
-        # A second signal does not wait for anything.
+        # A second signal ends at once.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
-    # Not the loop's own handlers: Windows has none.
+    # Do not use the loop's own handlers: Windows has none.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
     async with server.running():

@@ -30,24 +30,24 @@ def main(
     seed: int = 0,
     models: Annotated[ModelOptions, tyro.conf.arg(name="")] = ModelOptions(),
 ) -> None:
-    """Write OUT/<view>.mp4 at the model's frame rate and size, and OUT/contact_sheet.png: what was simulated,
-    below it what was recorded.
+    """Write the simulated video of each view, OUT/<view>.mp4, at the model's frame rate and size. Write
+    OUT/contact_sheet.png with the recorded frames below the simulated ones.
 
-    The first images, the cameras and, where no --trajectory is given, the path are those of an episode. Loose
-    files do as well: --pictures, --cameras and --trajectory. Paths
-    longer than a clip are simulated clip by clip, each from the last image of the one before.
+    The first images and the cameras come from an episode, and so does the path unless --trajectory gives
+    another. Alternatively, give loose files: --pictures, --cameras and --trajectory. A path longer than a
+    clip is simulated clip by clip, each from the last image of the one before.
 
     Args:
         dataset: a LeRobotDataset v3 with calibrated views.
         out: folder to write to.
-        episode: which of its episodes.
+        episode: number of the episode.
         trajectory: another path to follow (.npy, .csv, .json); its first row is where the tool is.
-        fps: rows a second of --trajectory; the data set's frame rate if not given, or with --pictures the
-            models' own.
+        fps: rows per second of --trajectory; the data set's frame rate if not given, or the models' own with
+            --pictures.
         views: which views; the first two if not given.
-        instruction: what the model is told; nothing if not given, as the path says it all.
+        instruction: the instruction for the model; none if not given, since the path says everything.
         start: first frame of the episode.
-        frames: how many model frames, at most as many as the path has; as many if not given.
+        frames: how many model frames, at most as many as the path has; all of them if not given.
         seed: the same seed gives the same videos.
     """
     from dataclasses import replace
@@ -106,8 +106,7 @@ def main(
 
 
 def _first(path: list[int], frames: int | None, name: str) -> list[int]:
-    """The first `frames` model frames of a path (None: all); raises ValueError where it does not have so
-    many."""
+    """The first `frames` model frames of a path (None: all); raises ValueError if the path has fewer."""
     if frames is not None and not 2 <= frames <= len(path):
         raise ActionImagesError(
             f"{name}: has {len(path)} model frames, --frames {frames} was asked for; ask for 2 to {len(path)}"

@@ -1,4 +1,4 @@
-"""List the tasks of the embedded world: what the arm is told, and which tasks training may show.
+"""List the tasks of the embedded world: their instructions, and which tasks training may show.
 
 action-images tasks
 action-images tasks --pictures tasks.png
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 def main(
     task: Annotated[tuple[str, ...], tyro.conf.Positional] = (), pictures: OutFile | None = None
 ) -> None:
-    """Without TASK: all of them with one wording each. With TASK: all wordings of these.
+    """Without TASK, lists all tasks with one wording each. With TASK, lists all wordings of these tasks.
 
-    What stands in braces differs from scene to scene. `kept out` wordings are used in judging alone.
+    Words in braces differ from scene to scene. `kept out` wordings are used in judging alone.
 
     Args:
         task: Which tasks.
-        pictures: Also write a picture with a scene of each task, seen by two cameras, to this .png file.
+        pictures: Also write a .png file with a scene of each task, seen by two cameras.
     """
     from rich.table import Table
 

@@ -1,4 +1,4 @@
-"""Train a model by a named recipe, or go on with a run that was stopped.
+"""Train a model by a named recipe, or resume a stopped run.
 
 action-images train tiny --data dataset --out run
 action-images train --resume run
@@ -28,22 +28,22 @@ SHOWN_SAMPLES = 6
 
 @dataclass(frozen=True)
 class Training:
-    """One run. The same command again goes on where it was stopped."""
+    """One run. The same command resumes a stopped run."""
 
     recipe: Annotated[Recipe, tyro.conf.arg(name="")]
     out: Path = tyro.MISSING
     """The run's folder."""
     data: tuple[GivenDataset, ...] = ()
-    """Learn from these data sets in place of the recipe's own. Some episodes are held out to judge on, and
-    frames are left out so that clips have about 5 a second."""
+    """Train on these data sets instead of the recipe's own. Some episodes are held out for validation, and
+    frames are dropped so that clips have about 5 per second."""
     dry_run: bool = False
-    """Print what the run will take and draw its first batch, and train nothing."""
+    """Print the run's requirements and draw its first batch, without training."""
     trackers: Trackers = ()
-    """Who is told of the curves besides the run's own log.jsonl."""
+    """Trackers that get the curves, besides the run's own log.jsonl."""
     device: str = "auto"
-    """Where the run learns: cuda, cuda:1, mps, cpu; auto takes the first of these that is there."""
+    """Where training runs: cuda, cuda:1, mps, cpu, or auto for the first one available."""
     dtype: Literal["auto", "float32", "bfloat16"] | None = None
-    """Of the passes, instead of the recipe's mixed_precision; auto takes what is fast on the device."""
+    """Precision of passes, instead of the recipe's mixed_precision; auto takes what is fast on the device."""
 
 
 Chosen = tyro.extras.subcommand_type_from_defaults(
@@ -60,14 +60,14 @@ def main(
     """Train by a named recipe, each of whose values can be changed: `action-images train debug --out run
     --num-steps 100`.
 
-    Stopped (Ctrl-C, a kill, a power cut) it goes on by the same command, or by `action-images train --resume
-    run`.
+    A run stopped by Ctrl-C, a kill or a power cut is resumed by the same command, or by `action-images train
+    --resume run`.
 
     Args:
         run: The recipe.
-        resume: The folder of a run to go on with; its recipe is found there.
-        trackers: With --resume: who is told of the curves.
-        device: With --resume: where the run goes on, such as cuda or cpu.
+        resume: The folder of a run to resume; its recipe is read from there.
+        trackers: With --resume: trackers that get the curves.
+        device: With --resume: where the run continues, such as cuda or cpu.
     """
     if (run is None) == (resume is None):
         raise ActionImagesError(
@@ -89,7 +89,7 @@ def main(
 
 
 def on_own_data(run: Training) -> Training:
-    """The same run with its data as sources and validation; says what was chosen."""
+    """The same run with its data as sources and validation; prints what was chosen."""
     from action_images.terminal.console import PlainConsole
     from action_images.training.own_data import with_data
 
@@ -126,11 +126,11 @@ def _train(run: Training) -> None:
         raise
     console.print(f"written: {model}")
     if distributed.is_initialized():
-        distributed.destroy_process_group()  # its threads would end some processes by force
+        distributed.destroy_process_group()  # otherwise its threads would kill some processes
 
 
 def _placed(run: Training) -> Training:
-    """The run with a device that is there and the precision of its passes, said by the first process."""
+    """The run with an available device and the precision of its passes; the first process prints both."""
     import os
     import sys
 
@@ -139,19 +139,19 @@ def _placed(run: Training) -> Training:
 
     dtype = run.dtype or ("bfloat16" if run.recipe.mixed_precision == "bf16" else "float32")
     if dtype == "auto" and (run.out / RECIPE).is_file():
-        # A run goes on in the precision that it began with.
+        # A run continues in the precision that it began with.
         dtype = "bfloat16" if saved_recipe(run.out).mixed_precision == "bf16" else "float32"
     place = place_of(run.device, dtype)
     if os.environ.get("RANK", "0") == "0":
         print(place.line, file=sys.stderr)
     precision = "bf16" if dtype_name(place.dtype) == "bfloat16" else "no"
-    # Each of several processes is given a card of its own by accelerate.
+    # accelerate gives each of several processes a card of its own.
     device = run.device if int(os.environ.get("WORLD_SIZE", "1")) > 1 else str(place.device)
     return replace(run, recipe=replace(run.recipe, mixed_precision=precision), device=device)
 
 
 def _plan(run: Training) -> None:
-    """Print what the run will take, and draw its first batch."""
+    """Print the run's requirements, and draw its first batch."""
     from action_images.terminal.console import PlainConsole
     from action_images.training.setup import clips_of, open_mixture
 
@@ -173,8 +173,7 @@ def _plan(run: Training) -> None:
 
 
 def _print_data(console, recipe: Recipe, mixture: "Mixture", judged: "Mixture | None") -> None:
-    """Sources that are learnt from and judged on: the episodes of their part, and of these how many are left
-    out."""
+    """Print the sources of training and validation: episodes in their part, and how many are left out."""
     from rich.table import Column, Table
 
     from action_images.training.dry_run import DRAWS, drawn_sources
@@ -185,7 +184,7 @@ def _print_data(console, recipe: Recipe, mixture: "Mixture", judged: "Mixture | 
         return source.name, one.part, str(len(episodes_of(one, source))), str(left_out), str(len(source))
 
     counts = drawn_sources(mixture)
-    # How many steps its minutes hold is measured by the run itself.
+    # The run itself measures how many steps its minutes hold.
     num_steps = recipe.num_steps if recipe.minutes is None else 1000
     passes = "passes over it" if recipe.minutes is None else f"passes in {num_steps} steps"
     table = Table(Column("source", no_wrap=True), "part", "episodes", "left out", "windows", "share", passes)
@@ -265,7 +264,7 @@ def _draw_first_batch(path: Path, recipe: Recipe, clips: "Clips", mixture: "Mixt
     draws = [mixture[index] for index in range(min(recipe.batch_size, SHOWN_SAMPLES))]
     blocks = []
     for draw in draws:
-        # Whole videos, also where the mode is shown their first frame alone.
+        # Show whole videos, even if the mode sees their first frame alone.
         sample = mixture.sample(replace(draw, mode=None), clips.size).normalised()
         place = f"{Path(draw.source).name} {draw.window}"
         title = f"{draw.mode}: {sample.instruction or '(no instruction)'}   {place}"

@@ -28,25 +28,25 @@ def main(
     workers: int = 2,
     device: str = "auto",
 ) -> None:
-    """Write an autoencoder to OUT in diffusers' layout, with what was judged on held-out episodes.
+    """Write an autoencoder to OUT in diffusers' layout, with its figures on held-out episodes.
 
-    `action-images train base --autoencoder OUT` takes it. Stopped, the same command goes on.
+    `action-images train base --autoencoder OUT` uses it. The same command resumes a stopped run.
 
     Args:
         data: data sets with tool poses and calibrated views.
         out: the folder to write.
-        preset: whose autoencoder it is.
-        height: of the clips in px; the preset's if not given.
-        width: likewise.
-        frames: of a clip; the preset's if not given.
-        steps: of the optimizer.
-        batch: clips of video in a step, and as many of action images.
-        learning_rate: at its highest.
-        action_weight: how much an action image counts against a video.
-        held_out: about this share of the episodes is judged on instead of learnt from.
-        seed: of the weights, the order of the data and the noise.
+        preset: the preset whose autoencoder is trained.
+        height: height of the clips in px; the preset's if not given.
+        width: width of the clips in px; the preset's if not given.
+        frames: frames of a clip; the preset's if not given.
+        steps: optimizer steps.
+        batch: video clips in a step, and as many clips of action images.
+        learning_rate: the highest learning rate of the schedule.
+        action_weight: weight of an action image relative to a video.
+        held_out: approximate share of the episodes that is judged on instead of learnt from.
+        seed: seed of the weights, the order of the data and the noise.
         workers: processes that decode data.
-        device: where it learns: cuda, cuda:1, mps, cpu; auto takes the first that is there.
+        device: where training runs: cuda, cuda:1, mps, cpu, or auto for the first one available.
     """
     from action_images.device import place_of
     from action_images.terminal.console import PlainConsole

@@ -1,4 +1,4 @@
-"""Look at a data set, results, plans or a film, frame by frame, in a browser, one page or rerun.
+"""View a data set, results, plans or a film frame by frame in a browser, in one html page or in rerun.
 
 action-images view dataset
 action-images view dataset --episode 3 --out episode.html
@@ -26,18 +26,18 @@ def main(
     host: str = "127.0.0.1",
     port: int = 0,
 ) -> None:
-    """Look at a data set, results, plans or a film, frame by frame: on a page with a list, until Ctrl-C.
+    """View a data set, results, plans or a film frame by frame on a page with a list, until Ctrl-C.
 
-    The page shows all views with action images, tool and path over them, curves, and cameras and path in
-    three dimensions. It lists the findings of 'action-images check', and follows results and plans while
-    they are written. With --out or --rerun one episode becomes a file instead.
+    The page shows all views with action images, tool and path drawn over them, curves, and cameras and path
+    in three dimensions. It lists the findings of 'action-images check', and updates results and plans while
+    they are being written. With --out or --rerun, one episode is written to a file instead.
 
     Args:
-        path: A data set of ours or of another format, a folder of 'evaluate', of 'label', or of
-            'serve --watch', or a video file.
-        episode: Which one is shown first, or becomes a file; the first if not given.
-        labels: A folder that 'action-images label' wrote of this data set: its labels lie beside the set's
-            own path.
+        path: A data set of ours or of another format, a folder of 'evaluate', 'label' or 'serve --watch', or
+            a video file.
+        episode: Number of the episode to show first or to write to a file; the first if not given.
+        labels: A folder that 'action-images label' wrote for this data set; its labels are shown beside the
+            set's own path.
         out: Write the episode as one page that needs no other file.
         rerun: Write the episode as an .rrd file for the viewer of rerun.io; needs the extra 'rerun'.
         host: The address to listen on.
@@ -88,7 +88,7 @@ def _serve(console: "PlainConsole", shelf: "Shelf", *, host: str, port: int, epi
         console.print(
             f"{shelf.title}: open {server.address}{chosen} in a browser; Ctrl-C ends", soft_wrap=True
         )
-        # Whatever is opened first needs torch, which takes seconds to load: the list is there meanwhile.
+        # Whatever is opened first needs torch, which takes seconds to load: show the list meanwhile.
         threading.Thread(target=_load_torch, daemon=True).start()
         with suppress(KeyboardInterrupt):
             server.serve_forever()

@@ -30,21 +30,21 @@ def main(
 ) -> None:
     """Watch an expert in a simulator.
 
-    Writes OUT/<task>_<seed>.mp4, for each camera a row of view | action image | overlay, and the same as a
-    contact sheet, OUT/<task>_<seed>.png.
+    Writes the video OUT/<task>_<seed>.mp4, with a row of view | action image | overlay for each camera, and
+    the contact sheet OUT/<task>_<seed>.png of the same rows.
 
     Args:
-        task: Names of tasks or of groups of them, such as `all`; given here or in --env.
+        task: Names of tasks or of groups of tasks, such as `all`; given here or in --env.
         out: Folder to write to.
         env: The world, or WORLD/TASK; 'action-images envs' lists them.
         seed: Which trial.
         views: How many cameras.
         size: Height and width of each view in px, even.
-        rig: Where the cameras stand, in the embedded world fixed, sampled, around, held_out or moving; those
-            of the world's training if not given.
-        look: Colours and light, in the embedded world train, wide, unseen or checkered; those of the world's
-            training if not given.
-        path: What the action images show: where the tool was, or where the arm was told to bring it.
+        rig: Where the cameras stand, in the embedded world fixed, sampled, around, held_out or moving; the
+            rig of the world's training if not given.
+        look: Colours and light, in the embedded world train, wide, unseen or checkered; the look of the
+            world's training if not given.
+        path: What the action images show: where the tool was, or where the arm was commanded to bring it.
         columns: How many moments the contact sheet shows.
     """
     from action_images.benchmarks import WorldConfig

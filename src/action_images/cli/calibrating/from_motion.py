@@ -1,4 +1,4 @@
-"""`calibrate from_motion`: its arguments, what it does, and what it says."""
+"""`calibrate from_motion`: its arguments, its steps and its output."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,26 +15,26 @@ if TYPE_CHECKING:
     from action_images.terminal.console import PlainConsole
 
 NOTHING_USABLE = 1
-"""The exit code where no camera may be used."""
+"""The exit code if no camera is usable."""
 
 
 @dataclass(frozen=True)
 class FromMotion:
-    """Find still cameras by ordinary episodes with tool poses: what moves with the tool tells where they
-    are."""
+    """Locate still cameras from ordinary episodes with tool poses: image features that move with the tool
+    show where the cameras are."""
 
     dataset: tyro.conf.Positional[Path]
-    """One of our data sets, or another that `import` reads; a LeRobot set needs the tool in
+    """A data set of ours or of another format that `import` reads; a LeRobot set needs the tool in
     calibration.json."""
     out: Path = Path("calibration")
-    """Folder for cameras.json, report.json, from_motion.html and the tracks, from which a stopped run goes
-    on."""
+    """Folder for cameras.json, report.json, from_motion.html and the tracks, from which a stopped run
+    resumes."""
     views: tuple[str, ...] = ()
-    """Views to calibrate; all where none is given. They must stand still."""
+    """Views to calibrate; all if not given. They must stand still."""
     focal: float | None = None
-    """Focal length in px of the videos, where it is known; otherwise it is estimated."""
+    """Focal length in px of the videos, if known; estimated if not given."""
     rough: Path | None = None
-    """Cameras file of roughly known cameras to begin with."""
+    """Cameras file of approximate cameras to start from."""
     keep_focal: bool = False
     """Keep the focal lengths of --rough."""
     clicks: Path | None = None
@@ -44,20 +44,20 @@ class FromMotion:
     radial: bool = False
     """Estimate radial distortion (k1)."""
     episodes: int = 40
-    """Use at most so many episodes, spread over the set."""
+    """The most episodes to use, spread over the set."""
     as_declared: bool = False
-    """Try no other conventions, delays or mirrored pictures."""
+    """Do not try other conventions, delays or mirrored pictures."""
     apply: bool = False
-    """Write what was found into the set's calibration.json: cameras, delays, mirrored videos, and how
-    rotations are written."""
+    """Write the results into the set's calibration.json: cameras, delays, mirrored videos, and the notation
+    of rotations."""
     workers: int = 2
-    """Processes that decode and fit; 0 does it in this one."""
+    """Processes that decode and fit; 0 does both in this one."""
     fps: float | None = None
-    """Frames a second of an rlds set whose rate is not known."""
+    """Frames per second of an rlds set whose rate is not known."""
 
 
 def run(what: FromMotion) -> int:
-    """Calibrate, write, and say what was found; the exit code is 1 where no camera may be used."""
+    """Calibrate, write the results and print them; the exit code is 1 if no camera is usable."""
     from action_images.calibration.from_motion.apply import check_applicable, declared_frames
     from action_images.calibration.from_motion.gather import Followable, gather
     from action_images.calibration.from_motion.judge import judge
@@ -103,7 +103,7 @@ def _check(what: FromMotion) -> None:
 
 
 def _asked(what: FromMotion) -> tuple[dict[str, "Asked"], list[str]]:
-    """How each view is to be solved ('' stands for all others), and the episodes that were clicked in."""
+    """How each view is solved ('' stands for all others), and the episodes with clicks."""
     from action_images.calibration.from_motion.clicks import load_clicks
     from action_images.calibration.from_motion.pinhole import Pinhole
     from action_images.calibration.from_motion.view import Asked
@@ -121,7 +121,7 @@ def _asked(what: FromMotion) -> tuple[dict[str, "Asked"], list[str]]:
 
 
 def _write(what: FromMotion, result: "SetResult", findings: "list[Finding]", reader) -> bool:
-    """Write report, page and cameras; whether there are any cameras."""
+    """Write report, page and cameras; returns whether there are any cameras."""
     from action_images.calibration.from_motion.apply import apply, redeclared
     from action_images.calibration.from_motion.judge import CONVENTION, MIRRORED
     from action_images.calibration.from_motion.report import SOURCE, report, usable_cameras
@@ -132,7 +132,7 @@ def _write(what: FromMotion, result: "SetResult", findings: "list[Finding]", rea
     is_declarable = what.apply and redeclared(what.dataset, result.convention) is not None
     declared = {CONVENTION} if is_declarable else set()
     cameras = usable_cameras(result, findings, declared=declared)
-    # Those of mirrored videos hold only where calibration.json says that these are.
+    # Cameras of mirrored videos are valid only if calibration.json declares the videos mirrored.
     applied = usable_cameras(result, findings, declared=declared | {MIRRORED}) if what.apply else {}
     write_json(what.out / "report.json", report(result, findings), indent=1)
     title = f"{what.dataset.resolve().name}: cameras from motion"
@@ -143,7 +143,7 @@ def _write(what: FromMotion, result: "SetResult", findings: "list[Finding]", rea
     if cameras:
         save_cameras(path, cameras, source=SOURCE)
     else:
-        path.unlink(missing_ok=True)  # that of an earlier run, which this one contradicts
+        path.unlink(missing_ok=True)  # a file of an earlier run, which this run contradicts
     return bool(cameras or applied)
 
 
