@@ -1,1 +1,1 @@
-"""What several commands share and is about the terminal alone: options, progress and tables."""
+"""Parts that several commands share and that concern the terminal alone: options, progress and tables."""

@@ -1,4 +1,4 @@
-"""A command's arguments, read from its typed `main`: what was given, or one line that says what is wrong."""
+"""Parse a command's arguments by its typed `main`; a mistake becomes one line that says what is wrong."""
 
 import ast
 import functools
@@ -22,10 +22,10 @@ LONGEST_WORD = 64
 NAMES = {"preset": get_args(Preset), "sampling": get_args(Sampling)}
 """Option -> the names that it takes, wherever it takes text."""
 UNSAID = ("", "None")
-"""Defaults that say nothing: the text beside them tells what happens."""
+"""Defaults that help leaves out: the option's text says what happens without it."""
 WORDS = {int: "INT", float: "FLOAT", str: "TEXT", Path: "PATH"}
 BOX, RULE = re.compile(r"[│╭╮╰╯]"), re.compile(r"\s*[-─]{20,}\s*")
-"""Of the boxes that tyro draws."""
+"""Characters of the boxes that tyro draws."""
 
 
 class Mistake(Exception):
@@ -34,18 +34,18 @@ class Mistake(Exception):
 
 @dataclass(frozen=True)
 class Arguments:
-    """What a command is called with."""
+    """The arguments of a call of a command."""
 
     positional: tuple[Any, ...]
     named: dict[str, Any]
 
     def by_name(self, command: Callable) -> dict[str, Any]:
-        """The same by the names of the command's parameters."""
+        """All arguments by the names of the command's parameters."""
         return dict(inspect.signature(command).bind(*self.positional, **self.named).arguments)
 
 
 def parsed(command: Callable, given: list[str], prog: str) -> Arguments:
-    """The arguments of a command line; raises Mistake where they do not fit."""
+    """The arguments of a command line; raises Mistake if they do not fit the command."""
     said = io.StringIO()
     try:
         with redirect_stderr(said), redirect_stdout(said):
@@ -57,7 +57,7 @@ def parsed(command: Callable, given: list[str], prog: str) -> Arguments:
 
 
 def options_text(command: Callable, given: list[str], prog: str) -> str:
-    """Usage and options, as `--help` of a command shows them below its purpose."""
+    """Usage and options, which `--help` of a command shows below its purpose."""
     said = io.StringIO()
     with redirect_stdout(said):
         try:
@@ -71,7 +71,7 @@ def options_text(command: Callable, given: list[str], prog: str) -> str:
 
 
 def _headed(lines: list[str]) -> Iterator[str]:
-    """The lines of tyro's boxes as plain ones: a heading ends with a colon, and has no rule below it."""
+    """tyro's boxes as plain lines: a heading ends with a colon and has no rule below it."""
     for line, below in pairwise([*lines, ""]):
         if RULE.fullmatch(line):
             continue
@@ -79,15 +79,15 @@ def _headed(lines: list[str]) -> Iterator[str]:
 
 
 def _collector(command: Callable, *, told: bool) -> Callable[..., Arguments]:
-    """A function of the same parameters that gives them back, with its types as tyro shows them best.
+    """A function with the same parameters that returns its arguments; its types are those tyro shows best.
 
-    `told`: with the texts of all parameters, which take time to look up.
+    `told`: include the texts of all parameters, which take time to look up.
     """
 
     def collect(*positional: Any, **named: Any) -> Arguments:
         return Arguments(positional, named)
 
-    collect = inspect.unwrap(collect)  # checks of types that a decorator added would hide what is set below
+    collect = inspect.unwrap(collect)  # type checks added by a decorator would hide what is set below
     texts = argument_texts(command.__doc__ or "") if told else {}
     signature, hints = inspect.signature(command), get_type_hints(command, include_extras=True)
     shown = {
@@ -106,7 +106,7 @@ def _collector(command: Callable, *, told: bool) -> Callable[..., Arguments]:
 
 
 def _shown(name: str, hint: Any, text: str, *, told: bool) -> Any:
-    """A type with the words that help shows for it. Groups of options are changed in place."""
+    """A type with the words that help shows for it. Changes groups of options in place."""
     bare = get_args(hint)[0] if get_origin(hint) is Annotated else hint
     members = [one for one in get_args(bare) if one is not NoneType]
     for one in (bare, *members):
@@ -120,7 +120,7 @@ def _shown(name: str, hint: Any, text: str, *, told: bool) -> Any:
     if word is not None and len(word) > LONGEST_WORD:
         text = f"{text.rstrip('. ')}. One of: {', '.join(word.strip('[{}] .').split(','))}."
         word = name.upper().join(("[", " ...]")) if word.startswith("[") else name.upper()
-    # Without the bar of `X | None` tyro compares types by itself, and need not load typeguard for it.
+    # `Optional[X]`, not `X | None`: tyro then compares types itself and need not load typeguard.
     plain = Optional[members[0]] if optional else bare  # noqa: UP045
     said = tyro.conf.arg(metavar=word, help=text or None, help_behavior_hint=_default)
     extras = getattr(hint, "__metadata__", ())
@@ -130,9 +130,9 @@ def _shown(name: str, hint: Any, text: str, *, told: bool) -> Any:
 
 
 def _several(member: Any) -> tyro.constructors.PrimitiveConstructorSpec | None:
-    """How a tuple of any length is read; None where its members are of a kind that tyro knows better.
+    """How to parse a tuple of any length; None if tyro handles its members' type better.
 
-    tyro compares the defaults of such tuples by typeguard, which takes longer to load than all else of it.
+    tyro compares the defaults of such tuples with typeguard, which takes longer to load than tyro itself.
     """
     member = get_args(member)[0] if get_origin(member) is Annotated else member
     choices = get_args(member) if get_origin(member) is Literal else None
@@ -150,7 +150,7 @@ def _several(member: Any) -> tyro.constructors.PrimitiveConstructorSpec | None:
 
 
 def _chosen(name: str, hint: Any) -> Any:
-    """Text becomes one of the names that options of this name take, where those are known."""
+    """Narrow text to the names that options of this name take, if they are known."""
     names = NAMES.get(name)
     if names is None:
         return hint
@@ -170,17 +170,17 @@ def _show_fields(group: type, *, told: bool) -> None:
 
 
 def _restore() -> None:
-    """Give the groups of options their own types back: recipes are read from files by them."""
+    """Restore the original types of the groups of options, by which recipes are read from files."""
     for group, own in _FIELDS.items():
         group.__annotations__ = own
 
 
 _FIELDS: dict[type, dict[str, Any]] = {}
-"""The types of the fields of groups of options, as they are written."""
+"""The original types of the fields of groups of options."""
 
 
 def argument_texts(docstring: str) -> dict[str, str]:
-    """What a function's docstring says of its arguments, each text in one line."""
+    """The docstring's text for each argument, in one line each."""
     _, _, told = docstring.partition("Args:\n")
     texts: dict[str, str] = {}
     for line in inspect.cleandoc(told).splitlines():
@@ -193,7 +193,7 @@ def argument_texts(docstring: str) -> dict[str, str]:
 
 
 def field_texts(group: type) -> dict[str, str]:
-    """What stands below the fields of a dataclass and of those that it inherits from, each in one line."""
+    """The texts below the fields of a dataclass and of its base classes, in one line each."""
     texts: dict[str, str] = {}
     for one in reversed(group.__mro__):
         if is_dataclass(one):
@@ -216,7 +216,7 @@ def _classes(path: str) -> list[ast.ClassDef]:
 
 
 def _word(hint: Any) -> str | None:
-    """How a value of this type is shown; None for a type that tyro shows well."""
+    """How a value of this type is shown; None if tyro shows the type well."""
     hint = get_args(hint)[0] if get_origin(hint) is Annotated else hint
     if hint in WORDS:
         return WORDS[hint]
@@ -237,7 +237,7 @@ def _default(label: str) -> str:
 
 
 def _sentence(said: str, command: Callable, given: list[str], prog: str) -> str:
-    """What tyro says is wrong, in one line; all of it where it says so in a way that is not known."""
+    """tyro's error message in one line, or unchanged if its form is not known."""
     sections = _sections(said)
     text, see_help = sections[0] if sections else "", f"see {prog} --help"
     subcommands = re.search(r"(?:Available subcommands: |Expected one of \{)([^}]*)", " ".join(sections[:2]))
@@ -269,7 +269,7 @@ def _sentence(said: str, command: Callable, given: list[str], prog: str) -> str:
 
 
 def _sections(said: str) -> list[str]:
-    """The parts of a box of tyro's below its title, each in one line."""
+    """The parts of tyro's error box below its title, in one line each."""
     lines = [BOX.sub(" ", line) for line in said.splitlines() if line.strip()][1:]
     parts = [[]]
     for line in lines:
@@ -281,7 +281,7 @@ def _sections(said: str) -> list[str]:
 
 
 def _options(command: Callable, given: list[str], prog: str) -> list[str]:
-    """All options that a command line of these words may have."""
+    """All options that a command line that begins with these words may have."""
     # A word before the first option may choose a subcommand.
     first = [one for one in given[:1] if not one.startswith("-")]
     for words in (first, []):

@@ -1,4 +1,4 @@
-"""Names that options take, known without loading what they name; a test compares them with what there is."""
+"""Names that options take, known without loading what they name; a test compares them with the originals."""
 
 from pathlib import Path
 from typing import Literal

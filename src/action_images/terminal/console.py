@@ -1,4 +1,4 @@
-"""Where commands print: what a stranger's name holds is shown, neither obeyed nor taken for markup."""
+"""The console that commands print on: names from outside are printed literally, without markup or escapes."""
 
 from typing import Any
 
@@ -9,14 +9,15 @@ from action_images.errors import printable
 
 
 class PlainConsole(Console):
-    """rich's console without its markup, its `:names:` of pictures and its guesses of what is a number.
+    """rich's console without markup, emoji codes and highlighting of numbers.
 
-    Control characters are shown as escapes, in tables too. What has a style is given one by name.
+    Control characters are printed as escapes, in tables too. Pass a style by name to text that should have
+    one.
     """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(markup=False, emoji=False, highlight=False, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """Text as it stands; rich turns every string that it prints into text here."""
+        """Text as it stands; rich converts every string that it prints here."""
         return super().render_str(printable(text), **options)

@@ -1,4 +1,4 @@
-"""What commands say of answers: how many poses are good, and that pictures are unlike those of training."""
+"""Warnings about a model's answers: how many poses are good, and pictures that are unlike training's."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def say_words(models: "Models", mode: str, confidences: Iterable[float]) -> None:
-    """How many poses of a mode are good, doubtful and unreadable, where the models' folder knows that."""
+    """Print how many poses of a mode are good, doubtful and unreadable, if the models' folder has bounds."""
     from action_images.terminal.console import PlainConsole
 
     told = None if models.reliability is None else models.reliability.told(mode, confidences)
@@ -23,7 +23,7 @@ def say_words(models: "Models", mode: str, confidences: Iterable[float]) -> None
 
 
 def say_strangeness(models: "Models", views: "Tensor") -> None:
-    """A line on stderr where views (view 3 h w), bytes or in [-1, 1], are unlike the pictures of training."""
+    """Warn on stderr if views (view 3 h w), bytes or in [-1, 1], are unlike the pictures of training."""
     from action_images.terminal.console import PlainConsole
 
     told = None if models.familiarity is None else models.familiarity.doubts(views)
@@ -32,7 +32,7 @@ def say_strangeness(models: "Models", views: "Tensor") -> None:
 
 
 def say_label_words(folder: "Path", mode: str, files: "Iterable[Path]") -> None:
-    """The same as `say_words` of tables of labels, for the models in a folder."""
+    """`say_words` for tables of labels and the models in a folder."""
     import csv
 
     from action_images.model.reliability import Reliability
@@ -51,7 +51,7 @@ def say_label_words(folder: "Path", mode: str, files: "Iterable[Path]") -> None:
 
 
 def say_strange_episodes(folder: "Path", dataset: "Path", views: "Sequence[str]", most: int = 20) -> None:
-    """A line on stderr: how many of a data set's episodes begin with pictures unlike those of training."""
+    """Print on stderr how many of a data set's episodes begin with pictures unlike those of training."""
     from action_images.episodes.dataset import Dataset
     from action_images.episodes.episode import EpisodeError
     from action_images.model.bundle import load_clips
@@ -66,7 +66,7 @@ def say_strange_episodes(folder: "Path", dataset: "Path", views: "Sequence[str]"
         try:
             pictures = _first_pictures(source, turn * len(source) // number, views, clips.size)
         except EpisodeError:
-            continue  # labelling says what is wrong with it
+            continue  # labelling reports what is wrong with it
         looked_at += 1
         strange += familiarity.doubts(pictures) is not None
     if strange:

@@ -1,4 +1,4 @@
-"""Which commands belong together, in the order in which a newcomer meets them."""
+"""The groups of commands, in the order in which a newcomer needs them."""
 
 GROUPS = {
     "start": ("doctor", "envs", "tasks", "info", "demo", "watch"),
@@ -18,13 +18,13 @@ GROUPS = {
     ),
     "deploy": ("serve",),
 }
-"""Group -> its commands. A test demands that every command stands in one of them."""
+"""Group -> its commands. A test requires every command to be in one group."""
 OTHERS = "more"
-"""The group of commands that stand in none."""
+"""The group of all other commands."""
 
 
 def grouped(commands: list[str]) -> dict[str, list[str]]:
-    """The commands that there are, by their group, empty groups left out."""
+    """The given commands by group, without empty groups."""
     left, groups = list(commands), {}
     for group, names in GROUPS.items():
         groups[group] = [name for name in names if name in left]

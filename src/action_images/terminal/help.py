@@ -1,4 +1,4 @@
-"""What `--help` shows: the commands by groups; of each its purpose first, then examples, then its options."""
+"""The output of `--help`: the commands by group; for one command its purpose, examples and options."""
 
 import ast
 import re
@@ -25,7 +25,7 @@ def overview(commands: dict[str, Path]) -> str:
 
 
 def command_help(path: Path, command: Callable, options: str) -> str:
-    """A command's purpose, its examples, its options, and what is to be known of it."""
+    """A command's purpose, examples, usage, description and options."""
     usage, _, rest = options.partition("\n")
     text = _paragraphs(command.__doc__ or "")
     first = purpose(path)
@@ -33,20 +33,20 @@ def command_help(path: Path, command: Callable, options: str) -> str:
     if shown := examples(path):
         parts.append("\n".join(map(_command_line, shown)))
     indent = " " * len("usage: ")
-    # Its many names are listed below.
+    # Replace the long list of names, which stands below, by NAME.
     parts.append(_wrapped(re.sub(r"\{[^}]{60,}\}", "NAME ...", usage), indent))
     parts += [_wrapped(one) for one in text if not _same(one, first)]
     return "\n\n".join([*parts, rest.strip("\n")])
 
 
 def purpose(path: Path) -> str:
-    """What a command is for: the first line of its file, which is read, not imported."""
+    """A command's purpose: the first line of its file, which is read without importing the file."""
     with path.open(encoding="utf-8") as file:
         return file.readline().strip().removeprefix('"""').removesuffix('"""')
 
 
 def examples(path: Path) -> list[str]:
-    """The command lines that its file shows below the first line."""
+    """The example command lines below the first line of the file."""
     docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
     return [
         " ".join(line.split()) for line in docstring.splitlines() if line.strip().startswith("action-images ")
@@ -59,7 +59,7 @@ def _paragraphs(docstring: str) -> list[str]:
 
 
 def _same(paragraph: str, first: str) -> bool:
-    """Whether a paragraph says no more than the purpose does."""
+    """Whether a paragraph only repeats the purpose."""
     return first.rstrip(".").startswith(paragraph.rstrip("."))
 
 
@@ -74,10 +74,10 @@ def _wrapped(text: str, indent: str = "") -> str:
 
 
 def _command_line(text: str) -> str:
-    """An example; where it is longer than a line, as a shell takes it in several."""
+    """An example; a long one is broken into several lines that a shell accepts."""
     if len(text) <= _columns() - 2:
         return f"  {text}"
-    # An option stays in one line with its value.
+    # Keep an option on one line with its value.
     bound = re.sub(r"(--[\w-]+) (?!-)", "\\1\N{NO-BREAK SPACE}", text)
     lines = textwrap.wrap(bound, _columns() - 8, break_on_hyphens=False, break_long_words=False)
     broken = " \\\n".join([f"  {lines[0]}", *(f"      {line}" for line in lines[1:])])

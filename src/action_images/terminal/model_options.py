@@ -1,4 +1,4 @@
-"""Which models a command runs, where and how, as its options."""
+"""Options of a command that choose models, where they run and how."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,18 +20,18 @@ class ModelOptions:
     model: GivenModels = "shipped"
     """Folder of saved models, or shipped, which know the embedded world alone."""
     sampling: str | None = None
-    """How to sample, by name (docs/model.md); the models' own if not given."""
+    """Name of the sampling (docs/model.md); the models' own if not given."""
     device: str = "auto"
-    """Where the models run: cuda, cuda:1, mps, cpu; auto takes the first of these that is there."""
+    """Where the models run: cuda, cuda:1, mps, cpu, or auto for the first one available."""
     dtype: Literal["auto", "float32", "bfloat16"] = "float32"
-    """Of the transformer and the language model; auto takes what is fast on the device."""
+    """Precision of the transformer and the language model; auto takes what is fast on the device."""
     compiled: bool = False
-    """Compile the network's blocks (torch.compile): a slow first clip, and other last digits."""
+    """Compile the network's blocks (torch.compile): the first clip is slow, and last digits differ."""
     shared_by: int = 1
     """How many cards share the tokens of each clip (docs/scale.md); on the CPU, how many processes."""
 
     def placed(self, *, on_cluster: bool = False) -> Self:
-        """The same with a device and a dtype that are there, said on stderr; see `placing.placed`."""
+        """The options with an available device and dtype, printed on stderr; see `placing.placed`."""
         from action_images.terminal.placing import placed
 
         return placed(self, on_cluster=on_cluster)
@@ -44,12 +44,12 @@ class ModelOptions:
         return models_folder(self.model)
 
     def resolved(self) -> Self:
-        """The same with the folder's whole path, for workers that may stand in another one."""
+        """The options with the folder's absolute path, for workers in another working directory."""
         return replace(self, model=str(self.folder.resolve()))
 
     @property
     def name(self) -> str:
-        """What the models are called in results."""
+        """The name of the models in results."""
         from action_images.model.shipped import models_name
 
         return models_name(self.model, self.dtype)

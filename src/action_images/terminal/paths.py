@@ -1,4 +1,4 @@
-"""Paths and models that a command is given, looked at before anything large is imported."""
+"""Paths and models among a command's arguments, checked before anything large is imported."""
 
 import os
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from action_images.errors import ActionImagesError, did_you_mean
 
 @dataclass(frozen=True)
 class Given:
-    """What a path or a name must be. It stands in the annotation of a command's parameter."""
+    """What a path or a name must be, as part of a parameter's annotation."""
 
     kind: Literal["file", "folder", "either", "dataset", "models", "out", "out file"]
 
@@ -25,15 +25,15 @@ GivenDataset = Annotated[Path, Given("dataset")]
 GivenModels = Annotated[str, Given("models")]
 """The folder of saved models, or `shipped`."""
 OutFolder = Annotated[Path, Given("out")]
-"""A folder that is made where it is not there."""
+"""A folder that is created if it does not exist."""
 OutFile = Annotated[Path, Given("out file")]
 """A file that is written."""
 
 
 def check_arguments(command: Any, values: dict[str, Any]) -> None:
-    """Raise ActionImagesError for the first argument of a command that is not there or of another kind.
+    """Raise ActionImagesError for the first argument of a command that is missing or of the wrong kind.
 
-    Groups of options are looked through too.
+    Groups of options are checked too.
     """
     for kind, value in _marked(get_type_hints(command, include_extras=True), values):
         for one in value if isinstance(value, (tuple, list)) else (value,):
@@ -53,7 +53,7 @@ def _marked(hints: dict[str, Any], values: dict[str, Any]) -> Iterator[tuple[str
 
 
 def _kind(hint: Any) -> str | None:
-    """The kind that an annotation asks for, however deep in it."""
+    """The kind that an annotation requires, at any depth."""
     for one in getattr(hint, "__metadata__", ()):
         if isinstance(one, Given):
             return one.kind

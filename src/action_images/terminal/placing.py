@@ -1,4 +1,4 @@
-"""The device and dtype of a command's options, found before anything is loaded, and said in one line."""
+"""Choose the device and dtype of a command before anything is loaded, and print them in one line."""
 
 import sys
 from dataclasses import replace
@@ -23,10 +23,10 @@ Options = TypeVar("Options", bound=_Placeable)
 
 
 def placed(options: Options, *, on_cluster: bool = False) -> Options:
-    """The same options (a dataclass with `device` and `dtype`) with what is there; says so on stderr.
+    """The options (a dataclass with `device` and `dtype`) with an available device and dtype, and print both.
 
-    A cluster's workers have devices of their own: there a device that is named is passed on as it is, and
-    `auto` is what this machine has. Raises ActionImagesError as `device.place_of` does.
+    A cluster's workers have devices of their own: a named device is passed on as it is, and `auto` becomes
+    the device of this machine. Prints on stderr. Raises ActionImagesError as `device.place_of` does.
     """
     from action_images.device import dtype_name, place_of
 
@@ -44,7 +44,7 @@ def placed(options: Options, *, on_cluster: bool = False) -> Options:
 
 
 def planning_placed(policy: str, planning: "Planning") -> "Planning":
-    """How the models of a policy plan, `placed`; the same for a policy that runs no models here."""
+    """`placed` options for a policy's models; unchanged for a policy that runs no models here."""
     from action_images.policies import REFERENCES, SERVER_SCHEMES
 
     return planning if policy in REFERENCES or policy.startswith(SERVER_SCHEMES) else placed(planning)

@@ -1,7 +1,7 @@
-"""What is shown while a command works.
+"""Progress of a command while it works.
 
-A terminal is shown a line when it begins, and a bar or a clock while it goes on. A file, such as the log of a
-job on a cluster, is given a line now and then by what counts.
+A terminal shows a line at the beginning, then a bar or a clock. In a file, such as the log of a cluster job,
+counted work prints a line now and then.
 """
 
 import sys
@@ -13,21 +13,21 @@ from dataclasses import dataclass, field
 from action_images.errors import printable
 
 SECONDS_TO_FIRST_LINE, SECONDS_BETWEEN_LINES = 5.0, 30.0
-"""Of what a file is given; what takes less time than the first leaves it empty."""
+"""For files; nothing is printed for work that ends before the first line is due."""
 
 Tell = Callable[..., None]
-"""Told (done, total), and where it changes what is done now: `tell(3, 7, "close_door")`."""
+"""Called with (done, total) and optionally the current item: `tell(3, 7, "close_door")`."""
 
 
 def stage(text: str) -> None:
-    """Say on stderr what begins now; nothing where that is no terminal. Loads nothing."""
+    """Print what begins now on stderr if it is a terminal. Loads nothing."""
     if sys.stderr.isatty():
         print(f"{text} ...", file=sys.stderr, flush=True)
 
 
 @contextmanager
 def working(description: str) -> Iterator[None]:
-    """A clock on stderr, for work that does not tell of its progress; nothing where that is no terminal."""
+    """A clock on stderr for work without progress reports; nothing is printed to files."""
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     from action_images.terminal.console import PlainConsole
@@ -41,7 +41,7 @@ def working(description: str) -> Iterator[None]:
 
 @contextmanager
 def counting(description: str) -> Iterator[Tell]:
-    """A function to be told (done, total); shows a bar on stderr, or lines where that is no terminal."""
+    """Yields a function to call with (done, total); shows a bar on a terminal, and lines in a file."""
     if not sys.stderr.isatty():
         yield _Lines(description)
         return
@@ -66,7 +66,7 @@ def counting(description: str) -> Iterator[Tell]:
 
 @dataclass
 class _Lines:
-    """What counts, told to a file: a line now and then, with the time that is left at the pace so far."""
+    """Progress in a file: a line now and then, with the time left at the pace so far."""
 
     description: str
     began: float = field(default_factory=time.monotonic)

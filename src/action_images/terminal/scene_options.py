@@ -1,4 +1,4 @@
-"""What a model is shown, as options of a command: an episode of a data set, or loose files."""
+"""Options of a command that choose what a model is shown: an episode of a data set, or loose files."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,19 +13,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LooseFiles:
-    """Loose files in place of a data set."""
+    """Loose files instead of a data set."""
 
     pictures: GivenFolder | None = None
-    """Folder with <camera>.png, .jpg or .mp4 for each camera of the cameras file; first images are shown."""
+    """Folder with <camera>.png, .jpg or .mp4 for each camera of the cameras file; first images are used."""
     cameras: GivenFile | None = None
     """The rig's calibration, a cameras file (docs/conventions.md)."""
 
     def scene(
         self, dataset: Path | None, episode: int, trajectory: Path | None, instruction: str | None
     ) -> "Episode":
-        """The episode that is asked for, or the first instant of the loose files.
+        """The requested episode, or the first instant of the loose files.
 
-        Raises ActionImagesError where both are given, or neither is whole.
+        Raises ActionImagesError if both are given, or if neither is complete.
         """
         loose = [one for one in (self.pictures, self.cameras) if one is not None]
         if dataset is not None and loose:

@@ -1,4 +1,4 @@
-"""How a policy server is asked, as options of a command."""
+"""Options of a command for connecting to a policy server."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,19 +16,19 @@ class ServerOptions:
     """For a policy server at ws://HOST:PORT."""
 
     token_file: GivenFile | None = None
-    """A file with the token that the server asks for."""
+    """A file with the token that the server requires."""
     actions: Literal["matrix", "pose", "euler", "delta"] | None = None
-    """The format of actions (docs/serving.md) to ask for, and that a server which names none answers in;
-    matrix if not given."""
+    """Format of actions (docs/serving.md) to request, also assumed of a server that names none; matrix if
+    not given."""
 
     def access(self) -> ServerAccess:
-        """The same with the token read from its file."""
+        """The options with the token read from its file."""
         token = None if self.token_file is None else read_token(self.token_file)
         return ServerAccess(token, self.actions)
 
 
 def read_token(path: Path) -> str:
-    """A token's file; raises ActionImagesError where that holds no good one."""
+    """The token in a file; raises ActionImagesError if the file holds no valid one."""
     if path.stat().st_size > LONGEST_TOKEN_FILE or len(token := path.read_text().strip()) < SHORTEST_TOKEN:
         raise ActionImagesError(
             f"{path}: a token is one line of {SHORTEST_TOKEN} or more characters; "

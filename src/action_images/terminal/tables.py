@@ -1,4 +1,4 @@
-"""How rates and figures stand in the tables that commands print."""
+"""Formats of rates and figures in the tables that commands print."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -16,8 +16,8 @@ def rate(num_won: int, num_trials: int) -> str:
 
 
 def figure_table(title: str, named: str, figures: Sequence[str]) -> "Table":
-    """An empty table with a column of names and one of each figure; a narrow terminal wraps names, never
-    figures."""
+    """An empty table with a column of names and a column for each figure; a narrow terminal wraps only
+    names."""
     from rich.box import SIMPLE
     from rich.table import Table
 

@@ -1,4 +1,4 @@
-"""Where work is shared out, as options of a command."""
+"""Options of a command that distribute its work among workers."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -12,14 +12,15 @@ class WorkerOptions:
     """Where the work is done; the results are the same to the byte."""
 
     on: Literal["local", "processes", "ray"] = "local"
-    """Here, by several processes of this machine, or on the workers of a Ray cluster (docs/scale.md)."""
+    """`local` in this process, several `processes` of this machine, or workers of a `ray` cluster
+    (docs/scale.md)."""
     workers: int | None = None
-    """How many of them; as many as there are cards, or as the cluster has room for, if not given."""
+    """How many workers; as many as there are cards, or as the cluster has room for, if not given."""
     threads: int = 1
     """Processor threads of each worker; another number may change last digits."""
 
     def on_device(self, device: str) -> "Executor":
-        """How the work is shared out among workers of this device."""
+        """An executor that distributes the work among workers of this device."""
         from action_images.parallel.cluster import executor_named
 
         return executor_named(self.on, self.workers, self.threads, device)

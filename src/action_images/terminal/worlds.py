@@ -1,4 +1,4 @@
-"""`--env`: the world that a command is about, and the tasks of it, from what was typed."""
+"""`--env`: choose a command's world and tasks by the typed names."""
 
 import sys
 from typing import TYPE_CHECKING
@@ -9,18 +9,18 @@ if TYPE_CHECKING:
     from action_images.benchmarks import Benchmark
 
 DEFAULT_WORLD = "tabletop"
-"""What `--env` is where it is left out."""
+"""The default of `--env`."""
 
 
 def chosen_world(
     env: str, task: tuple[str, ...] = (), *, usual: str = "trained"
 ) -> "tuple[Benchmark, tuple[str, ...]]":
-    """The world of `NAME` or `NAME/TASKS`, and the tasks: of `env`, of `task`, or the group that is usual.
+    """The world of `NAME` or `NAME/TASKS`, and the tasks: those of `env`, of `task`, or the usual group.
 
     In the embedded world `paper` stands for the usual group of the world `paper`.
 
-    Says on stderr where the simulator's version was never tried. Raises ActionImagesError, with the cure, for
-    a world or a task that there is not, and for a simulator that is not installed.
+    Prints a warning on stderr if the simulator's version was never tested. Raises ActionImagesError, with the
+    remedy, for an unknown world or task and for a simulator that is not installed.
     """
     from action_images.benchmarks import find_benchmark, require_installed, tasks_named, untried
 
@@ -36,7 +36,7 @@ def chosen_world(
         print(f"warning: {said}", file=sys.stderr)
     named: list[str] = []
     for one in (group,) if group else task or (usual,):
-        # The paper's tasks are a world of their own, made of the same simulator.
+        # The paper's tasks are a world of their own in the same simulator.
         is_paper = one == "paper" and name == DEFAULT_WORLD
         named += tasks_named(find_benchmark("paper"), (usual,)) if is_paper else (one,)
     return benchmark, tasks_named(benchmark, named)
