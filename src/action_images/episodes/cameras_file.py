@@ -17,10 +17,10 @@ MAX_BYTES = 64_000_000
 
 
 def load_cameras(path: Path | str) -> dict[str, Camera]:
-    """The cameras of a file by name, in its order, float32; batch axes are (), or (frame) where one moves.
+    """The cameras of a file by name, in its order, float32; batch axes are (), or (frame) for moving cameras.
 
-    Raises EpisodeError, naming the file, the camera and the field, for anything missing, unknown, of
-    another shape, or not a usable OpenCV pinhole camera.
+    Raises EpisodeError, naming the file, the camera and the field, for anything missing, unknown or of
+    another shape, and for anything but a usable OpenCV pinhole camera.
     """
     path = Path(path)
     if not path.is_file():
@@ -48,7 +48,7 @@ def load_cameras(path: Path | str) -> dict[str, Camera]:
 def load_still_rig(path: Path) -> Camera:
     """The cameras of a file as one rig (axis: view), in its order. Float32.
 
-    Raises EpisodeError as `load_cameras` does, where a camera moves, or where their images differ in size.
+    Raises EpisodeError as `load_cameras` does, if a camera moves, or if image sizes differ.
     """
     views = load_cameras(path)
     if any(camera.batch_shape for camera in views.values()):
@@ -84,7 +84,7 @@ def check_pictures(camera: Camera, size: tuple[int, int], where: str) -> None:
 
 
 def _check_source(content: Any, path: Path) -> None:
-    """Take out what a file may say of where its cameras come from."""
+    """Check and remove the file's note on where its cameras come from."""
     source = content.pop("source", "") if isinstance(content, dict) else ""
     if not isinstance(source, str):
         raise EpisodeError(f"{path}: 'source' is {source!r}; it is a text, or left out")

@@ -1,4 +1,4 @@
-"""The json file behind `--columns`: which columns of a table are the tool's pose, and their notation."""
+"""The json file of `--columns`: which columns of a table are the tool's pose, and their notation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from action_images.geometry import Trajectory
 
 @dataclass(frozen=True)
 class Columns:
-    """The pose's columns and then the gripper's, by name or number, and how they are written."""
+    """The pose's columns and then the gripper's, by name or number, and their notation."""
 
     path: Path
     chosen: tuple[int | str, ...]
@@ -25,7 +25,7 @@ class Columns:
     said_rotation: bool = True
 
     def places(self, named: Sequence[str]) -> list[int]:
-        """Which columns of a table those are; raises EpisodeError where one is not there."""
+        """The indices of these columns in a table; raises EpisodeError if one is missing."""
         plain = [plain_name(name) for name in named]
         wanted = [plain_name(one) if isinstance(one, str) else one for one in self.chosen]
         numbers = [plain.index(one) if isinstance(one, str) and one in plain else one for one in wanted]
@@ -36,9 +36,9 @@ class Columns:
         return places
 
     def written(self, trajectory: Trajectory) -> tuple[list[str], Tensor]:
-        """The header and the rows of a table that these columns describe, with no others.
+        """The header and the rows of a table with these columns alone.
 
-        Raises EpisodeError where their numbers leave gaps, as nothing is known of what lies there.
+        Raises EpisodeError if their numbers leave gaps, whose contents are unknown.
         """
         numbers = self.notation.numbers(trajectory)
         if all(isinstance(one, str) for one in self.chosen):
@@ -52,12 +52,12 @@ class Columns:
 
 
 def plain_name(name: str) -> str:
-    """A column's name without spaces about it, in small letters: as names are compared."""
+    """A column's name for comparison: without surrounding spaces, in lower case."""
     return name.strip().lower()
 
 
 def load_columns(path: Path) -> Columns:
-    """What a --columns file declares; raises EpisodeError naming the field that is wrong."""
+    """The declaration in a --columns file; raises EpisodeError naming the field that is wrong."""
     entry = read_json(path)
     known = {"columns", *KEYS}
     unknown = sorted(set(entry) - known)

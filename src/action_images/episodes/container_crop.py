@@ -1,4 +1,4 @@
-"""Notes to crop that mp4 and mov ('clap', ISO 14496-12) and Matroska (PixelCrop) carry beside pictures."""
+"""Crop notes stored beside the pictures in mp4 and mov ('clap', ISO 14496-12) and Matroska (PixelCrop)."""
 
 import struct
 from collections.abc import Iterator
@@ -8,16 +8,16 @@ from typing import BinaryIO
 MAX_HEADER_BYTES = 64 << 20
 TO_VIDEO_ENTRY = (b"trak", b"mdia", b"minf", b"stbl", b"stsd")
 SAMPLE_ENTRY_BYTES = 78
-"""What stands before the boxes of a video's sample entry."""
+"""Length of the fields before the boxes in a video's sample entry."""
 SEGMENT, TRACKS, TRACK, VIDEO = 0x18538067, 0x1654AE6B, 0xAE, 0xE0
 PIXEL_CROPS = {0x54AA: "bottom", 0x54BB: "top", 0x54CC: "left", 0x54DD: "right"}
 MAX_ELEMENTS = 10_000
 
 
 def cropped_sides(path: Path) -> str | None:
-    """What a file asks to cut off its pictures, in words.
+    """The sides that a file asks players to crop, in words.
 
-    None where it asks for nothing, or is of another kind.
+    None if it asks for no crop or is of another kind.
     """
     with path.open("rb") as file:
         start = file.read(8)
@@ -43,7 +43,7 @@ def _clap(file: BinaryIO) -> str | None:
 
 
 def _clap_in_words(numbers: tuple[int, ...], stored: tuple[int, int]) -> str | None:
-    """Width, height and the offsets of the centre, each a fraction."""
+    """Describe a crop by its width, height and centre offsets, each a fraction."""
     pairs = zip(numbers[::2], numbers[1::2], strict=True)
     width, height, right, down = (top / bottom if bottom else 0.0 for top, bottom in pairs)
     whole = (width, height) == tuple(float(side) for side in stored) and not right and not down
@@ -51,7 +51,7 @@ def _clap_in_words(numbers: tuple[int, ...], stored: tuple[int, int]) -> str | N
 
 
 def _movie_header(file: BinaryIO) -> bytes:
-    """The content of the box 'moov'; empty where there is none of a sensible size."""
+    """The content of the box 'moov'; empty if there is none of a plausible size."""
     file.seek(0)
     for _ in range(MAX_ELEMENTS):
         head = file.read(8)
@@ -100,7 +100,7 @@ def _pixel_crop(file: BinaryIO) -> str | None:
 
 
 def _walk(file: BinaryIO, end: int | None, sides: list[str], budget: Iterator[int]) -> None:
-    """Go down to the video's element; what comes after the tracks is not looked at."""
+    """Descend to the video's element; anything after the tracks is ignored."""
     while (end is None or file.tell() < end) and next(budget, None) is not None:
         kind, size = _vint(file, keep_mark=True), _vint(file, keep_mark=False)
         if kind is None or size is None:
@@ -118,7 +118,7 @@ def _walk(file: BinaryIO, end: int | None, sides: list[str], budget: Iterator[in
 
 
 def _vint(file: BinaryIO, *, keep_mark: bool) -> int | None:
-    """A Matroska number of variable length, with or without the bit that tells its length."""
+    """A Matroska integer of variable length, with or without the bit that marks its length."""
     first = file.read(1)
     if not first or first[0] == 0:
         return None

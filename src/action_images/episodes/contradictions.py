@@ -1,4 +1,4 @@
-"""What the names and the numbers of a table say against the notation that was declared for it."""
+"""Contradictions between a table's declared notation and its column names and numbers."""
 
 import math
 import re
@@ -13,21 +13,21 @@ from action_images.errors import ActionImagesError
 from action_images.geometry import rotation as rotations
 
 FARTHEST_M = 20.0
-"""No tool is farther from its base."""
+"""Tool positions farther from the base than this contradict the notation."""
 NEAREST_M = 0.1
-"""A tool that never leaves this distance of its base's origin is none: such positions are steps."""
+"""Positions that all stay nearer to the base's origin are steps, not tool positions."""
 LITTLE = 0.15
-"""A gripper that moves, but within this part of its declared range, is declared in other units."""
+"""A gripper that moves only within this fraction of its declared range is declared in other units."""
 JUMP_DEG = 60.0
-"""A turn between two frames that no wrist makes."""
+"""No wrist turns farther than this between two frames."""
 USUAL_DEG = 25.0
-"""A turn from frame to frame that no wrist makes in half of all frames."""
+"""No wrist turns farther than this from frame to frame in half of all frames."""
 WORDS = {
     "euler_xyz": re.compile(r"(^|_|\.)(roll|pitch|yaw|euler|rpy)", re.IGNORECASE),
     "quaternion": re.compile(r"(^|_|\.)(q[wxyz]|quat\w*|rot_?w)$", re.IGNORECASE),
     "rotvec": re.compile(r"(rotvec|axis_?angle|(^|_|\.)(r[xyz]|w[xyz])$)", re.IGNORECASE),
 }
-"""How columns are named that hold a rotation in a notation."""
+"""Usual names of the columns of a rotation, by notation."""
 WITH_W = re.compile(r"(^|_|\.)q?_?(quat_?)?w$", re.IGNORECASE)
 JOINT = re.compile(r"(^|_|\.)(j|joint|axis|motor)_?\d|_joint|\.pos$", re.IGNORECASE)
 DELTA = re.compile(r"(^|_|\.)(d|delta|vel|v)_?[xyz]|delta|velocity|twist", re.IGNORECASE)
@@ -40,9 +40,9 @@ TURNS = re.compile(r"(?:^|_|\.)(roll|pitch|yaw)", re.IGNORECASE)
 
 
 def in_names(names: Sequence[str], notation: ToolNotation, *, is_declared: bool = True) -> Iterator[str]:
-    """What the names of a pose's columns (x y z, then the rotation) say against a notation.
+    """Contradictions of a notation by the names of a pose's columns (x y z, then the rotation).
 
-    `is_declared`: the rotation's notation is, not only the number of its columns.
+    `is_declared`: the rotation's notation is declared, not only its number of columns.
     """
     yield from _in_order(names)
     yield from _in_units(names, notation)
@@ -72,12 +72,12 @@ def in_names(names: Sequence[str], notation: ToolNotation, *, is_declared: bool 
 
 
 def tell_rotation(names: Sequence[str]) -> bool:
-    """Whether the names of a rotation's columns say in which notation it is."""
+    """Whether the names of a rotation's columns tell its notation."""
     return any(WITH_W.search(name) or WORDS["euler_xyz"].search(name) for name in names)
 
 
 def _in_order(names: Sequence[str]) -> Iterator[str]:
-    """What is named in another order than x y z, or roll pitch yaw."""
+    """Contradictions by names in another order than x y z or roll pitch yaw."""
     axes = [match[1] or match[2] for match in map(LAST_AXIS.search, names[:3]) if match]
     if sorted(map(str.lower, axes)) == ["x", "y", "z"] and "".join(axes).lower() != "xyz":
         yield f"the columns {', '.join(names[:3])} are not in the order x y z; give 'columns' in that order"
@@ -87,7 +87,7 @@ def _in_order(names: Sequence[str]) -> Iterator[str]:
 
 
 def _in_units(names: Sequence[str], notation: ToolNotation) -> Iterator[str]:
-    """Units that stand in the names, and are not those of the notation."""
+    """Contradictions by units in the names that differ from those of the notation."""
     units = {match[1].lower() for match in map(UNIT.search, names[:3]) if match}
     if units and units != {notation.position_unit}:
         unit = min(units)
@@ -105,9 +105,9 @@ def _declare(names: Sequence[str], likely: str, notation: ToolNotation) -> str:
 def in_poses(
     numbers: Float[Tensor, "frame columns"], notation: ToolNotation, *, said_absolute: bool = False
 ) -> Iterator[str]:
-    """What the numbers of one episode's poses say against a notation.
+    """Contradictions of a notation by the numbers of one episode's poses.
 
-    `said_absolute`: it is declared that they are no steps, so a tool may stay near the origin.
+    `said_absolute`: poses are declared not to be steps, so a tool may stay near the origin.
     """
     yield from in_positions(numbers, notation, said_absolute=said_absolute)
     yield from in_turns(numbers[:, 3:], notation)
@@ -116,7 +116,7 @@ def in_poses(
 def in_positions(
     numbers: Float[Tensor, "frame columns"], notation: ToolNotation, *, said_absolute: bool
 ) -> Iterator[str]:
-    """The same of the positions alone."""
+    """Contradictions by the positions alone."""
     distance = numbers[:, :3].norm(dim=-1)
     farthest = float(distance.max()) * UNITS[notation.position_unit]
     if farthest > FARTHEST_M:
@@ -136,7 +136,7 @@ def in_positions(
 
 
 def in_turns(turn: Float[Tensor, "frame columns"], notation: ToolNotation) -> Iterator[str]:
-    """The same of the rotations alone."""
+    """Contradictions by the rotations alone."""
     largest = float(turn.abs().max())
     if notation.rotation in ("euler_xyz", "rotvec") and largest > 2 * math.pi + 0.1:
         yield f'an angle is {largest:.0f}; declare "rotation": "euler_xyz_deg"'
@@ -150,7 +150,7 @@ def in_turns(turn: Float[Tensor, "frame columns"], notation: ToolNotation) -> It
 
 
 def _smoother(turn: Tensor, declared: str) -> Iterator[str]:
-    """Another notation of as many numbers, in which the tool turns smoothly; it jumps in the declared one."""
+    """A rotation that jumps in the declared notation and turns smoothly in another of as many numbers."""
     jump = _largest_turn_deg(turn, declared)
     if jump is None or jump < JUMP_DEG:
         return
@@ -166,7 +166,7 @@ def _smoother(turn: Tensor, declared: str) -> Iterator[str]:
 
 
 def _always_fast(turn: Tensor, declared: str) -> Iterator[str]:
-    """Small angles in degrees, taken for radians, turn fast all the time."""
+    """Small angles in degrees that turn fast all the time when read as radians."""
     if declared not in ("euler_xyz", "rotvec"):
         return
     matrices = ROTATIONS[declared].to_matrix(turn.double())
@@ -178,7 +178,7 @@ def _always_fast(turn: Tensor, declared: str) -> Iterator[str]:
 
 
 def _largest_turn_deg(turn: Tensor, notation: str) -> float | None:
-    """The largest turn between neighbours; None where the numbers are no rotations in this notation."""
+    """The largest turn between neighbours; None if the numbers are no rotations in this notation."""
     try:
         matrices = ROTATIONS[notation].to_matrix(turn.double())
     except ActionImagesError:
@@ -187,14 +187,14 @@ def _largest_turn_deg(turn: Tensor, notation: str) -> float | None:
 
 
 def is_beyond(lowest: float, highest: float, notation: ToolNotation) -> bool:
-    """Whether a gripper reads far outside of what was declared."""
+    """Whether a gripper's readings lie far outside the declared range."""
     reach = BEYOND * abs(notation.open - notation.closed)
     ends = notation.closed, notation.open
     return lowest < min(ends) - reach or highest > max(ends) + reach
 
 
 def in_gripper(lowest: float, highest: float, notation: ToolNotation) -> Iterator[str]:
-    """What the least and the largest reading of a gripper in a data set say against what was declared."""
+    """Contradictions of the declaration by the lowest and highest gripper reading in a data set."""
     span = abs(notation.open - notation.closed)
     declared = f"'closed' is {notation.closed:g} and 'open' {notation.open:g}"
     reads = f"the gripper reads {lowest:.4g} to {highest:.4g}"

@@ -28,24 +28,24 @@ from action_images.structs import concatenate
 __all__ = ["Dataset", "DatasetWriter"]
 
 MAX_OPEN_EPISODES = 4096
-"""Opened episodes that are remembered: some numbers each, no pixels. Training comes back to them in no
+"""Opened episodes that are cached: each holds some numbers and no pixels. Training returns to them in any
 order.
 """
 MAX_OPEN_WITH_PICTURES = 8
-"""The same where pictures lie among the numbers, whose bytes an opened episode holds."""
+"""The same limit if the numbers include pictures, whose bytes an opened episode holds."""
 VIDEO_PLACE = ("chunk_index", "file_index", "from_timestamp")
-"""What meta/episodes says of each view's video: which file, and from when on (s)."""
+"""Columns of meta/episodes with the place of each view's video: the file, and the start in it (s)."""
 ROW_COLUMNS = ("frame_index", "timestamp")
-"""What says when a row is, where a file has it."""
+"""Columns with the place of a row in time, if a file has them."""
 
 
 class Dataset:
-    """The episodes of a LeRobotDataset v3, ours or another's; videos are decoded when frames are asked for.
+    """The episodes of a LeRobotDataset v3, ours or another's; videos are decoded when frames are requested.
 
-    Where the columns for cameras and tool poses (docs/data.md) are absent, so are the cameras and
-    trajectories. Raises EpisodeError, naming the file and the cure, for anything that does not hold
-    together. `leave_out`, where given, is told instead of each row of the episode table that can be no
-    episode, and why; the others are opened. With `told`, episodes say too what the arm was told.
+    Without the columns for cameras and tool poses (docs/data.md), cameras and trajectories are None. Raises
+    EpisodeError, naming the file and the remedy, for inconsistent data. If `leave_out` is given, it is called
+    with each row of the episode table that cannot be an episode and the reason, and the other rows are
+    opened. With `told`, episodes also have the arm's commands.
     """
 
     def __init__(self, path: Path, leave_out: LeaveOut | None = None, *, told: bool = False):
@@ -61,16 +61,16 @@ class Dataset:
 
     @property
     def impossible(self) -> dict[str, str]:
-        """Why rows of the episode table were left out, by a name for each."""
+        """Reasons why rows of the episode table were left out, by a name for each row."""
         return self._table.impossible
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def __getitem__(self, index: int) -> Episode:
-        """The episode of this place.
+        """The episode at this index.
 
-        Raises IndexError beyond the last, and EpisodeError where it is damaged.
+        Raises IndexError beyond the last, and EpisodeError if it is damaged.
         """
         if not -len(self) <= index < len(self):
             raise IndexError(f"{self.path} has {len(self)} episodes, number {index} was asked for")
@@ -79,7 +79,7 @@ class Dataset:
     def numbered(self, number: int) -> Episode:
         """The episode of a number that a person gave.
 
-        Raises EpisodeError where there is none (no negative ones).
+        Raises EpisodeError if there is none; negative numbers are refused.
         """
         if not 0 <= number < len(self):
             raise EpisodeError(
@@ -105,13 +105,13 @@ class Dataset:
         self._load = lru_cache(maxsize=MAX_OPEN_WITH_PICTURES if pictures else MAX_OPEN_EPISODES)(self._read)
 
     def length(self, index: int) -> int:
-        """How many frames an episode has, without opening it."""
+        """Number of frames of an episode, without opening it."""
         return int(self._table.table["length"][index].as_py())
 
     def draws_actions(self, index: int, views: Iterable[str]) -> bool:
         """Whether an episode has tool poses and these views are calibrated, by its statistics.
 
-        True where they do not tell without opening it.
+        True if the statistics do not tell.
         """
         features, table = self.info["features"], self._table.table
         keys = [layout.STATE]
@@ -125,16 +125,16 @@ class Dataset:
         return all(table[name][index].as_py() != [0] for name in columns)
 
     def instruction(self, index: int) -> str | None:
-        """What an episode's robot was asked first, without opening its videos; None where nothing is said."""
+        """An episode's first instruction, without opening its videos; None if there is none."""
         try:
             return self.words(index)[0].text
-        except EpisodeError:  # opening the episode says why
+        except EpisodeError:  # opening the episode reports the error
             return next(iter(texts_told(self._table.row(index).get("tasks"))), None)
 
     def words(self, index: int) -> list[Part]:
-        """What an episode's robot was asked, frame by frame, as `task_index` binds it.
+        """An episode's instructions frame by frame, by `task_index`.
 
-        Raises EpisodeError where that cannot be read, or frames have a task without a text.
+        Raises EpisodeError if they cannot be read, or if frames have a task without a text.
         """
         row = self._table.row(index)
         place = row["data/chunk_index"], row["data/file_index"]
@@ -145,7 +145,7 @@ class Dataset:
         return [Part(0, row["length"], parts[0].text)] if len(parts) == 1 else parts
 
     def told(self, index: int) -> list[str]:
-        """What meta/episodes says that the robot was asked: a copy of the words, which may be stale."""
+        """The instructions in meta/episodes: a copy of the words, which may be stale."""
         return texts_told(self._table.row(index).get("tasks"))
 
     def column(self, index: int, feature: str) -> list[Any]:
@@ -161,7 +161,7 @@ class Dataset:
         return tuple(self._views)
 
     def view_shape(self, name: str) -> tuple[int, int]:
-        """(height, width) that info.json says of a view."""
+        """(height, width) of a view in info.json."""
         feature = self.info["features"][self._views[name]]
         shape = list(feature["shape"])
         height, width = shape[1:] if layout.channel_axis(feature) == 0 else shape[:2]
@@ -177,7 +177,7 @@ class Dataset:
         return self.selected(index, tuple(self._views), self._one_task(index, row))
 
     def _one_task(self, index: int, row: dict[str, Any]) -> str | None:
-        """What an episode's robot was asked; raises EpisodeError where that changes on the way."""
+        """An episode's instruction; raises EpisodeError if it changes within the episode."""
         words = self.words(index)
         if len(words) > 1:
             raise EpisodeError(
@@ -187,9 +187,9 @@ class Dataset:
         return words[0].text
 
     def selected(self, index: int, views: Sequence[str], instruction: str | None) -> Episode:
-        """An episode with some of its views, in the data set's order, and what its robot was asked.
+        """An episode with some of its views, in the data set's order, and with this instruction.
 
-        Not remembered.
+        Not cached.
         """
         row = self._table.row(index)
         rows = self._rows(row, self._wanted(views))
@@ -199,7 +199,7 @@ class Dataset:
         return Episode(row["episode_id"], instruction, self.fps, taken, path, told=told)
 
     def numbers(self, index: int, sizes: Mapping[str, tuple[int, int]]) -> "Numbers":
-        """All of an episode but its pictures: no video is opened.
+        """Everything in an episode but its pictures: no video is opened.
 
         `sizes` are the (height, width) of the views whose cameras are wanted, as their videos have them.
         """
@@ -210,14 +210,14 @@ class Dataset:
         return Numbers(row["episode_id"], words, cameras, _trajectory(rows, row, self.info))
 
     def place_of_pixels(self, index: int, views: Sequence[str]) -> dict[str, Any]:
-        """What meta/episodes says of where the pictures of these views are."""
+        """The entries of meta/episodes that locate the pictures of these views."""
         keys = [self._views[view] for view in views]
         row = self._table.row(index)
         names = [*layout.DATA_PLACE, *(f"videos/{key}/{part}" for key, part in product(keys, VIDEO_PLACE))]
         return {name: row.get(name) for name in ("episode_id", "length", *names)}
 
     def files_of_pixels(self, index: int, views: Sequence[str]) -> list[Path]:
-        """The files that hold the pictures of these views, and the one that says which are the episode's."""
+        """The files with the pictures of these views, and the file that assigns them to the episode."""
         row = self._table.row(index)
         files = [self._data_file(row)]
         for key in (self._views[view] for view in views):
@@ -227,9 +227,9 @@ class Dataset:
         return files
 
     def parts(self, index: int) -> Iterator[tuple[str, Callable[[], View | Trajectory | None]]]:
-        """Each view and the trajectory of an episode by name, to be read one by one.
+        """Each view and the trajectory of an episode by name, to read one by one.
 
-        What is damaged does not hide the rest.
+        A damaged part does not hide the rest.
         """
         row = self._table.row(index)
         rows = self._rows(row)
@@ -238,9 +238,7 @@ class Dataset:
         yield "trajectory", partial(_trajectory, rows, row, self.info)
 
     def _rows(self, row: dict[str, Any], wanted: list[str] | None = None) -> pa.Table:
-        """The rows of an episode in the order of its frames, all columns that an episode is made of or
-        those wanted.
-        """
+        """The rows of an episode in frame order, with all columns of an episode or only the wanted ones."""
         path = self._data_file(row)
         wanted = self._wanted() if wanted is None else wanted
         extra = [name for name in ROW_COLUMNS if name not in wanted]
@@ -250,7 +248,7 @@ class Dataset:
         return in_order(rows, row["episode_id"], path)
 
     def _wanted(self, views: Iterable[str] | None = None) -> list[str]:
-        """The columns that an episode is made of, with the pictures of these views (None: all)."""
+        """The columns of an episode, with the pictures of these views (None: all)."""
         keys = [key for name, key in self._views.items() if views is None or name in views]
         numbers = (layout.STATE, layout.ACTION) if self._with_told else (layout.STATE,)
         pictures = {key for key in keys if self.info["features"][key]["dtype"] == "image"}
@@ -261,9 +259,7 @@ class Dataset:
         ]
 
     def _other_rows(self, row: dict[str, Any], path: Path, count: int) -> str:
-        """What to say where a data file does not hold an episode's rows: some are missing, or they lie
-        elsewhere.
-        """
+        """The message for a data file without an episode's rows: some are missing, or they lie elsewhere."""
         name, number = row["episode_id"], row["episode_index"]
         if count:
             return f"{name}: {path} holds {count} of its {row['length']} frames; restore the file"
@@ -289,7 +285,7 @@ class Dataset:
         return View(name, frames, _camera(rows, name, frames.size, row))
 
     def spare_pictures(self, index: int, view: str) -> int:
-        """By how many frames a view's file goes on after its last row; 0 where the episode is not its last.
+        """Number of frames in a view's file after its last row; 0 if the episode is not the file's last.
 
         Raises EpisodeError as opening the view does.
         """
@@ -304,7 +300,7 @@ class Dataset:
         return pictures_of(video, claims, which, times, self.fps)
 
     def _file(self, name: str, row: dict[str, Any]) -> tuple[VideoFrames, list[Claim], int]:
-        """A view's file, what all episodes claim of it, and which claim is this one's."""
+        """A view's file, the claims of all episodes on it, and the index of this episode's claim."""
         key = self._views[name]
         place = [row.get(f"videos/{key}/{part}") for part in VIDEO_PLACE]
         known = [number for number in place if number is not None and is_place(number)]
@@ -326,7 +322,7 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Numbers:
-    """All of an episode but its pictures."""
+    """Everything in an episode but its pictures."""
 
     id: str
     instruction: str | None
@@ -342,7 +338,7 @@ def _holds(path: Path, episode_index: int) -> bool:
 
 
 def _numbers(rows: pa.Table, key: str, width: int, row: dict[str, Any]) -> Tensor | None:
-    """A column as (frame, width) float32; None where it is absent or not known in any frame."""
+    """A column as (frame, width) float32; None if it is absent or unknown in every frame."""
     if key not in rows.column_names:
         return None
     try:
@@ -361,7 +357,7 @@ def _camera(rows: pa.Table, name: str, size: tuple[int, int], row: dict[str, Any
     matrix = _numbers(rows, f"{layout.CAMERAS}{name}.world_from_camera", 16, row)
     if intrinsics is None or matrix is None:
         return None
-    # A camera that never moves is one camera, however often the file repeats it.
+    # A camera that never moves is stored once, however often the file repeats it.
     if (intrinsics == intrinsics[0]).all() and (matrix == matrix[0]).all():
         intrinsics, matrix = intrinsics[0], matrix[0]
     intrinsics, matrix = intrinsics.unflatten(-1, (3, 3)), matrix.unflatten(-1, (4, 4))
@@ -372,7 +368,7 @@ def _camera(rows: pa.Table, name: str, size: tuple[int, int], row: dict[str, Any
 
 
 def _told(rows: pa.Table, row: dict[str, Any], info: dict[str, Any], path: Trajectory) -> Trajectory | None:
-    """What was told last at each frame; in the first the tool's own pose."""
+    """The last commanded pose at each frame; in the first frame the tool's own pose."""
     told_next = _trajectory(rows, row, info, layout.ACTION)
     return None if told_next is None else concatenate([path[:1], told_next[:-1]])
 
@@ -380,7 +376,7 @@ def _told(rows: pa.Table, row: dict[str, Any], info: dict[str, Any], path: Traje
 def _trajectory(
     rows: pa.Table, row: dict[str, Any], info: dict[str, Any], key: str = layout.STATE
 ) -> Trajectory | None:
-    # Another's state may be joint angles: only columns that say they are a tool pose are taken for one.
+    # A foreign state may be joint angles: accept only columns that are named as a tool pose.
     if not layout.is_tool_pose(info["features"].get(key, {})):
         return None
     vector = _numbers(rows, key, 8, row)

@@ -1,4 +1,4 @@
-"""An episode made ready for the store, in any process: its videos as files, its numbers as columns."""
+"""An episode prepared for the store, in any process: its videos as files, its numbers as columns."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ from action_images.geometry import Camera, Trajectory
 
 FRAMES_AT_ONCE = 32
 FARTHEST_CENTRE = 0.1
-"""A principal point farther from the middle (in parts of the picture) is told of."""
+"""A principal point farther from the image centre (as a fraction of the image) is reported."""
 BYTES_AT_ONCE = 256 << 20
-"""Frames that are decoded together take no more than this, or are one."""
+"""Upper limit of memory for frames that are decoded together; a single larger frame is still decoded."""
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """What one episode adds to a data set, videos still outside of it."""
+    """The additions of one episode to a data set; its videos are not yet in the set."""
 
     id: str
     instruction: str | None
@@ -34,7 +34,7 @@ class Encoded:
     columns: dict[str, np.ndarray]
     statistics: dict[str, statistics.Statistics]
     notes: tuple[str, ...] = ()
-    """What is to be said of how the episode was read."""
+    """Remarks on how the episode was read."""
 
     @property
     def has_path(self) -> bool:
@@ -43,7 +43,7 @@ class Encoded:
 
     @property
     def uncalibrated(self) -> list[str]:
-        """The views whose cameras are not known."""
+        """The views without calibrated cameras."""
         keys = {view: f"{layout.CAMERAS}{view}.intrinsics" for view in self.sizes}
         return [view for view, key in keys.items() if np.isnan(self.columns[key]).all()]
 
@@ -51,7 +51,7 @@ class Encoded:
 def encode_episode(
     episode: Episode, folder: Path, crf: int = 18, codec: Codec = "h264", *, preset: str = "medium"
 ) -> Encoded:
-    """Check an episode and encode its videos into `folder`; raises EpisodeError where it cannot be stored.
+    """Check an episode and encode its videos into `folder`; raises EpisodeError if it cannot be stored.
 
     `crf`, `codec` and `preset` are those of `write_video`.
     """
@@ -101,7 +101,7 @@ def _notes_of_cameras(episode: Episode) -> Iterator[str]:
 def columns(episode: Episode) -> dict[str, np.ndarray]:
     """The float32 columns of an episode by feature, each (frame, numbers).
 
-    NaN where the episode does not know.
+    Unknown values are NaN.
     """
     numbers = {}
     for view in episode.views:
@@ -110,8 +110,8 @@ def columns(episode: Episode) -> dict[str, np.ndarray]:
         numbers[f"{layout.CAMERAS}{view.name}.world_from_camera"] = matrix
     state = _tool_rows(episode.trajectory, episode.num_frames)
     numbers[layout.STATE] = state
-    # What the arm is told next: what was told last at the following frame, the tool's own pose there where
-    # that is not known. The last frame tells it to stay.
+    # The action is the command at the following frame, or the tool's pose there if no command is known. The
+    # last frame's action is to stay.
     told = state if episode.told is None else _tool_rows(episode.told, episode.num_frames)
     numbers[layout.ACTION] = np.concatenate([told[1:], told[-1:]])
     return numbers
@@ -135,7 +135,7 @@ def _rows(values: Tensor) -> np.ndarray:
 
 
 class _Seen:
-    """Passes frames on and keeps every n-th, thinned, for the statistics of the pixels."""
+    """Passes frames on and keeps every n-th, subsampled, for the pixel statistics."""
 
     def __init__(self, every: int):
         self.every = every

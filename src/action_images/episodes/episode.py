@@ -1,4 +1,4 @@
-"""One recorded demonstration: calibrated views of it, what was asked, and what the tool did."""
+"""One recorded demonstration: calibrated views, the instruction, and the tool's path."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ __all__ = [
 
 @runtime_checkable
 class Frames(Protocol):
-    """A video whose frames are decoded when asked for."""
+    """A video whose frames are decoded when requested."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -35,7 +35,7 @@ class Frames(Protocol):
         ...
 
     def __len__(self) -> int:
-        """How many frames there are."""
+        """Number of frames."""
         ...
 
     def read(self, indices: Sequence[int]) -> UInt8[Tensor, "frame 3 h w"]:
@@ -73,7 +73,7 @@ class FramesInMemory:
 
 @dataclass(frozen=True)
 class FramesSelected:
-    """Some frames of another video, by their indices there: a range cut out, every n-th, or any others."""
+    """Frames of another video, chosen by their indices there: a range, every n-th, or any others."""
 
     frames: Frames
     indices: Sequence[int]
@@ -85,13 +85,13 @@ class FramesSelected:
 
     @property
     def fps(self) -> float | None:
-        """Frames per second that follow from those of the other video; None where nothing says."""
+        """Frames per second derived from the other video; None if it has no rate."""
         fps = getattr(self.frames, "fps", None)
         return fps / abs(self.indices.step) if fps is not None and isinstance(self.indices, range) else None
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is to be said of the other video."""
+        """Remarks on the other video."""
         return getattr(self.frames, "notes", ())
 
     def __len__(self) -> int:
@@ -107,7 +107,7 @@ class FramesSelected:
 class View:
     """One camera's video.
 
-    `camera` has batch axes () for a still camera, (frame) for a moving one, or is None: not calibrated.
+    `camera` has batch axes () for a still camera, (frame) for a moving one; None: not calibrated.
     """
 
     name: str
@@ -117,10 +117,10 @@ class View:
 
 @dataclass(frozen=True)
 class Episode:
-    """A demonstration. All views and the trajectory have the same number of frames; what is absent is None.
+    """A demonstration. All views and the trajectory have the same number of frames; absent parts are None.
 
-    `trajectory` is where the tool was; `told`, frame by frame, where it was last told to be, which in its
-    first frame is where it was. `notes` are sentences about how it was read, for whoever reads it.
+    `trajectory` is the tool's pose at each frame. `told` is the pose last commanded at each frame; in the
+    first frame it is the tool's pose. `notes` are sentences for users about how the episode was read.
     """
 
     id: str
@@ -133,11 +133,11 @@ class Episode:
 
     @property
     def num_frames(self) -> int:
-        """The length that all views and the trajectory share."""
+        """The number of frames that all views and the trajectory have."""
         return len(self.views[0].frames)
 
     def view(self, name: str) -> View:
-        """The view of this name; raises EpisodeError, naming those that exist."""
+        """The view of this name; raises EpisodeError, naming the views that exist, if there is none."""
         for view in self.views:
             if view.name == name:
                 return view

@@ -1,4 +1,4 @@
-"""The rows of meta/episodes: which of them can be episodes, and where each one's files are."""
+"""The rows of meta/episodes: which rows can be episodes, and where each episode's files are."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,18 +14,18 @@ from action_images.episodes.video_places import Claim
 
 MAX_EPISODE_FRAMES = 200_000
 MAX_TABLE_BYTES = 256 << 20
-"""Rows of the episode table, without their statistics; a million of them are a tenth of this."""
+"""Limit for the rows of the episode table without statistics; a million rows are a tenth of this."""
 
 LeaveOut = Callable[[str, str], None]
 
 
 class EpisodeTable:
-    """The episodes of a LeRobotDataset v3 as its table has them, in the order of their index.
+    """The episodes of a LeRobotDataset v3 as its table lists them, in the order of their index.
 
-    Raises EpisodeError where the table cannot be read, and for the first row that can be no episode. Where
-    `leave_out` is given it is told of each such row and why, `impossible` keeps the reasons by id, and the
-    others are kept. Then a row without a place in one view's videos is an episode too, whose other views
-    can be read.
+    Raises EpisodeError if the table cannot be read, and for the first row that cannot be an episode. If
+    `leave_out` is given, it is called with each such row and the reason, `impossible` keeps the reasons by
+    id, and the other rows are kept. A row without a place in one view's videos is then an episode too, and
+    its other views can be read.
     """
 
     def __init__(self, root: Path, video_keys: list[str], leave_out: LeaveOut | None = None):
@@ -39,12 +39,12 @@ class EpisodeTable:
         self._claims: dict[str, dict[tuple[int, int], list[Claim]]] = {}
 
     def row(self, index: int) -> dict[str, Any]:
-        """One row by column, its whole numbers as such."""
+        """One row by column, with integers as ints."""
         row = self.table.slice(index, 1).to_pylist()[0]
         return row | {"episode_index": int(row["episode_index"]), "length": int(row["length"])}
 
     def claims(self, key: str, chunk: int, file: int) -> list[Claim]:
-        """What all episodes claim of one video file."""
+        """The claims of all episodes on one video file."""
         if key not in self._claims:
             self._claims[key] = self._claims_of(key)
         return self._claims[key].get((chunk, file), [])
@@ -70,7 +70,7 @@ class EpisodeTable:
             )
 
     def _possible(self, table: pa.Table, columns: list[str], leave_out: LeaveOut | None) -> pa.Table:
-        """The rows that can be episodes; the others are told of, or the first of them is an error."""
+        """The rows that can be episodes; other rows are reported, or the first one is an error."""
         reasons = self._reasons(table, columns)
         for place, reason in enumerate(reasons):
             if reason is None:
@@ -97,7 +97,7 @@ class EpisodeTable:
         return reasons
 
     def _impossible_numbers(self, table: pa.Table, name: str) -> np.ndarray:
-        """Which rows have a number that cannot be; raises EpisodeError where the column holds none at all."""
+        """Marks rows with an invalid number; raises EpisodeError if the column holds no numbers at all."""
         values = table[name]
         if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
             raise EpisodeError(
@@ -122,7 +122,7 @@ def _video_columns(video_keys: list[str]) -> list[str]:
 
 
 def _read(root: Path) -> pa.Table:
-    """All files of meta/episodes, without the statistics that nobody here asks for, by episode_index."""
+    """All files of meta/episodes, without unused statistics, sorted by episode_index."""
     paths = sorted(root.glob("meta/episodes/*/*.parquet"))
     if not paths:
         raise EpisodeError(_nothing_there(root))
@@ -150,12 +150,12 @@ def _nothing_there(root: Path) -> str:
 
 
 def _with_ids(table: pa.Table) -> pa.Table:
-    """The table with an id for each row: LeRobot's tools know no ids, and keep or leave out those of ours.
+    """The table with an id for each row: LeRobot's tools know no ids, and keep or drop ours.
 
-    A row without one goes by its number. Where sets were merged whose episodes have the same ids, the later
-    ones are called `<id>/merged2` and so on; a row that is there twice is not told apart.
+    A row without an id gets its number. In merged sets whose episodes have the same ids, later ones are
+    called `<id>/merged2` and so on; duplicates of a row keep one name.
     """
-    numbers = table["episode_index"].to_pylist()  # not yet known to be whole, or there
+    numbers = table["episode_index"].to_pylist()  # not yet checked to be integers, or present
     given = table["episode_id"].to_pylist() if "episode_id" in table.column_names else [None] * len(numbers)
     ids = [_numbered(number) if name is None else name for name, number in zip(given, numbers, strict=True)]
     if not all(isinstance(name, str) for name in ids):
@@ -167,7 +167,7 @@ def _with_ids(table: pa.Table) -> pa.Table:
 
 
 def _are_apart(table: pa.Table) -> bool:
-    """Whether all rows have numbers of their own, and rows of their own in the data."""
+    """Whether all rows have distinct numbers and distinct rows in the data."""
     names = [name for name in ("episode_index", "dataset_from_index") if name in table.column_names]
     columns = [table[name].to_pylist() for name in names]
     return all(len(set(column)) == len(column) for column in columns)
@@ -178,7 +178,7 @@ def _numbered(number: float | None) -> str:
 
 
 def _distinct(ids: list[str]) -> list[str]:
-    """The same names, but for those that were there before."""
+    """The names, with repeated ones made distinct."""
     used, found = set(ids), set()
     distinct = []
     for name in ids:
@@ -192,12 +192,12 @@ def _distinct(ids: list[str]) -> list[str]:
 
 
 def _counts(name: str) -> bool:
-    """Whether a column says how many numbers are known of the tool's poses or of a camera."""
+    """Whether a column counts the known numbers of the tool's poses or of a camera."""
     return name.endswith("/count") and name.startswith((f"stats/{layout.STATE}", f"stats/{layout.CAMERAS}"))
 
 
 def _against(length: float, episode_id: object, seen: set[str]) -> str | None:
-    """Why a row of the episode table can be no episode beside those seen already; None where it can."""
+    """The reason why a row cannot be an episode beside those already seen; None if it can."""
     if not 1 <= length <= MAX_EPISODE_FRAMES:
         claim = f"it claims {length:.0f} frames, there may be 1 to {MAX_EPISODE_FRAMES}"
         return f"{claim}; repair meta/episodes"

@@ -1,4 +1,4 @@
-"""Foreign episodes into a data set of ours: in parallel, in order, again from where it stopped."""
+"""Import foreign episodes into a data set of ours: in parallel, in order, and resumable."""
 
 import shutil
 import tempfile
@@ -31,12 +31,11 @@ REFUSALS = "import.json"
 
 @dataclass(frozen=True)
 class Job:
-    """What is made of each episode.
+    """Settings of an import.
 
-    `views` (none: all) are the only ones looked at, `size` what they are fitted to (None: their own),
-    `shift` by how many frames a view's pictures are late, `several_tasks` whether an episode whose task
-    changes is cut or refused, `columns` the json file that declares the poses' notation, `codec` what
-    videos are written in.
+    `views`: the only ones read (none: all); `size`: what views are resized to (None: their own); `shift`:
+    frames by which a view's pictures are late; `several_tasks`: whether an episode whose task changes is cut
+    or refused; `columns`: the json file that declares the poses' notation; `codec`: the videos' codec.
     """
 
     source: Path
@@ -52,19 +51,18 @@ class Job:
 
     @property
     def wanted(self) -> Wanted:
-        """What a reader is asked for."""
+        """The request to a reader."""
         return Wanted(self.views, self.several_tasks, self.fps, self.columns)
 
     def settings(self) -> dict[str, Any]:
-        """All that decides what an imported episode is; the episodes of one data set share it.
+        """All settings that determine an imported episode; the episodes of one data set share them.
 
-        The source's place is told as a hash: data sets are published, and where they once lay is nobody's
-        business.
+        The source's place is stored as a hash: data sets are published, and the path is private.
         """
         place = sha256(str(self.source.resolve()).encode()).hexdigest()[:16]
         told = {name: getattr(self, name) for name in ("format", "views", "size", "crf")}
         told |= {"source": f"{self.source.resolve().name} {place}"}
-        # What sets that were begun before these could be chosen do not say.
+        # Sets begun before these options existed do not have them.
         told |= {"shift": dict(self.shift)} if self.shift else {}
         told |= {"codec": self.codec} if self.codec != "h264" else {}
         told |= {"fps": self.fps} if self.fps is not None else {}
@@ -74,9 +72,9 @@ class Job:
 
 @dataclass
 class Outcome:
-    """What became of every episode of the source, and what is to be said of those that came in.
+    """The outcome for every episode of the source, and remarks on the imported ones.
 
-    `remarks` are about the source, `notes` about episodes, each sentence with those it is true of;
+    `remarks` are about the source. `notes` are about episodes: each sentence with the episodes it applies to.
     `no_words`, `no_path` and `no_cameras` name the imported episodes that lack them (in any view).
     """
 
@@ -91,7 +89,7 @@ class Outcome:
     no_cameras: list[str] = field(default_factory=list)
 
     def take(self, episode_id: str, encoded: Encoded) -> None:
-        """Count an episode that came in."""
+        """Count an imported episode."""
         self.imported.append(episode_id)
         self.no_words += [episode_id] if encoded.instruction is None else []
         self.no_path += [] if encoded.has_path else [episode_id]
@@ -100,7 +98,7 @@ class Outcome:
             self.notes.setdefault(note, []).append(episode_id)
 
     def sentences(self) -> list[str]:
-        """All that is to be said, in a few sentences, the source first."""
+        """All remarks in a few sentences, the source's first."""
         said = list(self.remarks)
         lacking = {
             "instruction": self.no_words,
@@ -125,13 +123,13 @@ def import_episodes(
     limit: int | None = None,
     seen: Callable[[int, int], None] | None = None,
 ) -> Outcome:
-    """Append the source's episodes that `out` does not have yet, in the source's order; at most the first
+    """Append the source's episodes that are not yet in `out`, in the source's order; at most the first
     `limit`.
 
-    An episode that is unusable, or unlike the data set's first, is refused with the reason; everything else
-    goes on. `seen(done, all)` is told of progress. Raises EpisodeError where there is nothing to import at
-    all, ActionImagesError where `out` holds episodes of another source, format, views, size or quality, or
-    another process imports into it, and OSError where worker processes cannot be started.
+    An episode that is unusable, or unlike the data set's first, is refused with the reason; the import
+    continues. `seen(done, all)` is called with progress. Raises EpisodeError if there is nothing to import,
+    and OSError if worker processes cannot be started. Raises ActionImagesError if `out` holds episodes of
+    another source, format, views, size or quality, or if another process imports into it.
     """
     if limit is not None and limit < 1:
         raise ActionImagesError(f"--limit is {limit}; look at one episode at least, or leave it out")
@@ -141,8 +139,8 @@ def import_episodes(
     if twice:
         cure = "its calibration.json declares a shift of it as well; leave one of the two out"
         raise ActionImagesError(f"--shift {twice[0]}: {cure}")
-    # Held before anything is looked at or cleaned up: a second run would take away what the first has under
-    # way.
+    # Lock before reading or cleaning up anything: a second run would remove the first one's work in
+    # progress.
     with alone_in((out / SETTINGS).parent):
         return _import(job, reader, reader.ids[:limit], out, num_workers, seen)
 
@@ -160,14 +158,14 @@ def _import(
     outcome = Outcome(job.format, already_there=[episode_id for episode_id in ids if episode_id in have])
     outcome.remarks = [printable(remark) for remark in getattr(reader, "remarks", ())]
     keep_settings(out / SETTINGS, job.settings(), empty=not have)
-    # Those of an attempt that came to nothing are as its settings: not kept.
+    # Reasons of a failed attempt are not kept, like its settings.
     refused_before = _refused_before(out) if have else {}
     with _staging(out) as staging, ExitStack() as writers:
         writer = (
             writers.enter_context(DatasetWriter(out, Dataset(out).fps, job.crf, job.codec)) if have else None
         )
         for number, (episode_id, result) in enumerate(_encoded(job, reader, wanted, staging, num_workers)):
-            # The first usable episode says how fast the data set runs.
+            # The first usable episode sets the data set's frame rate.
             if writer is None and isinstance(result, Encoded):
                 writer = writers.enter_context(DatasetWriter(out, result.fps, job.crf, job.codec))
             reason = result if isinstance(result, str) else _refusal(writer, result)
@@ -188,7 +186,7 @@ def _import(
 
 
 def _refusal(writer: DatasetWriter | None, encoded: Encoded) -> str | None:
-    """Store an episode; the reason where it does not fit the data set, None where it is stored."""
+    """Store an episode; returns the reason if it does not fit the data set, None if it is stored."""
     assert writer is not None
     try:
         writer.commit(encoded)
@@ -199,7 +197,7 @@ def _refusal(writer: DatasetWriter | None, encoded: Encoded) -> str | None:
 
 @contextmanager
 def _staging(out: Path) -> Iterator[Path]:
-    """A folder on the data set's disk, without what a killed run left there."""
+    """A folder on the data set's disk, cleared of a killed run's leftovers."""
     out.mkdir(parents=True, exist_ok=True)
     for left in out.glob(".import-*"):
         shutil.rmtree(left, ignore_errors=True)
@@ -208,7 +206,7 @@ def _staging(out: Path) -> Iterator[Path]:
 
 
 def _staged(staging: Path, episode_id: str) -> Path:
-    """The episode's own folder below the staging folder; an id may be longer than a file's name."""
+    """The episode's own folder below the staging folder; an id may be longer than a file name."""
     return staging / sha256(episode_id.encode()).hexdigest()
 
 
@@ -217,7 +215,7 @@ def _known(out: Path) -> set[str]:
 
 
 def _refused_before(out: Path) -> dict[str, str]:
-    """What earlier runs left out and why; raises EpisodeError where the file that says so is damaged."""
+    """Episodes that earlier runs refused, with reasons; raises EpisodeError if their file is damaged."""
     path = out / REFUSALS
     refused = read_json(path).get("refused") if path.is_file() else {}
     if not isinstance(refused, dict):
@@ -226,8 +224,8 @@ def _refused_before(out: Path) -> dict[str, str]:
 
 
 def _remember(out: Path, outcome: Outcome, refused_before: Mapping[str, str]) -> None:
-    """Keep beside the data what was left out of it and why, by this run or by one before that it did not
-    come to.
+    """Store beside the data the refused episodes with reasons: this run's, and those of earlier runs that
+    this run did not reach.
     """
     there = {*outcome.imported, *outcome.already_there}
     earlier = {episode_id: reason for episode_id, reason in refused_before.items() if episode_id not in there}
@@ -237,7 +235,7 @@ def _remember(out: Path, outcome: Outcome, refused_before: Mapping[str, str]) ->
 def _encoded(
     job: Job, reader: Reader, ids: Sequence[str], staging: Path, num_workers: int
 ) -> Iterator[tuple[str, Encoded | str]]:
-    """Each id with its encoded episode or the reason against it, in order, few at a time on disk."""
+    """Each id with its encoded episode or the reason of refusal, in order, with few at a time on disk."""
     if num_workers == 0:
         yield from ((episode_id, _encode(reader, job, episode_id, staging)) for episode_id in ids)
         return
@@ -252,7 +250,7 @@ _reader: Reader | None = None
 
 
 def _begin(job: Job) -> None:
-    """Look through the source once for each worker process."""
+    """Read the source's index once for each worker process."""
     global _reader
     import torch
 
@@ -267,12 +265,12 @@ def _encode_in_worker(job: Job, staging: Path, episode_id: str) -> Encoded | str
 
 def _encode(reader: Reader, job: Job, episode_id: str, staging: Path) -> Encoded | str:
     folder = _staged(staging, episode_id)
-    folder.mkdir(exist_ok=True)  # it is there where the process that began with it has died
+    folder.mkdir(exist_ok=True)  # it exists if the process that began the episode died
     try:
         episode = reader.read(episode_id)
         episode = shifted(episode, job.shift) if job.shift else episode
         return encode_episode(select_views(episode, job.views, job.size), folder, job.crf, job.codec)
-    except Exception as error:  # whatever one episode makes a library raise, the others are imported
+    except Exception as error:  # an error of any library refuses one episode; the others are imported
         is_told = isinstance(error, (ValueError, OSError))
         reason = str(error) if is_told else f"{type(error).__name__}: {error}"
         return reason if episode_id in reason else f"{episode_id}: {reason}"

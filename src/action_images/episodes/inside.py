@@ -1,4 +1,4 @@
-"""In how many frames a tool lies inside a view, and which other reading of the files would have it there."""
+"""Count the frames in which a tool lies inside a view, and find another reading of the files that fits."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -12,7 +12,7 @@ from action_images.geometry import Camera
 
 
 def tool_inside(camera: Camera, positions: Float[Tensor, "frame 3"]) -> Bool[Tensor, "frame"]:
-    """In which frames a tool at these positions (m) lies inside the picture."""
+    """Marks the frames in which a tool at these positions (m) lies inside the picture."""
     pixels, depth = camera.project(positions)
     return (depth > 0) & camera.contains(pixels)
 
@@ -42,11 +42,11 @@ READINGS: Mapping[str, Callable[[Camera], Camera]] = {
     "the intrinsics may be for pictures of twice the size": partial(_intrinsics_times, 0.5),
 }
 LEAST = 0.5
-"""A reading is likely where the tool is inside in this part of the frames."""
+"""A reading is likely if the tool is inside in at least this fraction of the frames."""
 
 
 def likely_reading(camera: Camera, positions: Float[Tensor, "frame 3"]) -> str | None:
-    """What may be wrong with a camera that sees the tool in few frames; None where no reading is likely."""
+    """The likely error of a camera that sees the tool in few frames; None if no other reading is likely."""
     said = float(tool_inside(camera, positions).float().mean())
     if said >= LEAST:
         return None
@@ -62,7 +62,7 @@ def _share(camera: Camera, positions: Tensor) -> float:
 
 
 def told_inside(name: str, camera: Camera, positions: Float[Tensor, "frame 3"]) -> str:
-    """The sentence of a view: in how many frames the tool lies inside, and what may be wrong if in few."""
+    """A sentence for a view: frames with the tool inside, and the likely error if they are few."""
     inside = tool_inside(camera, positions)
     likely = likely_reading(camera, positions)
     cause = "" if likely is None else f"; {likely}"

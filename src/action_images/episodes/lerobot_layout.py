@@ -1,4 +1,4 @@
-"""Where everything lies in a LeRobotDataset v3 folder, and which columns of it are ours."""
+"""The layout of a LeRobotDataset v3 folder, and the columns that are ours."""
 
 import json
 import re
@@ -18,7 +18,7 @@ DATA = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 VIDEOS = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
 FILES_PER_CHUNK = 1000
 DATA_PLACE = ("episode_index", "length", "data/chunk_index", "data/file_index")
-"""What meta/episodes says of where an episode's rows are."""
+"""Columns of meta/episodes that locate an episode's rows."""
 
 IMAGES = "observation.images."
 CAMERAS = "observation.cameras."
@@ -64,7 +64,8 @@ def features(sizes: dict[str, tuple[int, int]], fps: float, codec: str = "h264")
 
 
 def _calibration(view: str, size: tuple[int, int]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the numbers of a view's camera columns mean, in words that LeRobot keeps (docs/lerobot.md)."""
+    """The meaning of the numbers in a view's camera columns, in fields that LeRobot keeps
+    (docs/lerobot.md)."""
     of = {"camera": IMAGES + view, "layout": "row major"}
     intrinsics = {
         "quantity": "intrinsics",
@@ -89,7 +90,7 @@ def _numbers(names: list[str]) -> dict[str, Any]:
 
 
 def is_tool_pose(feature: dict[str, Any]) -> bool:
-    """Whether a feature's names say that it is a tool's pose, with or without LeRobot's `.pos`."""
+    """Whether a feature's names are those of a tool's pose, with or without LeRobot's `.pos`."""
     names = feature.get("names")
     if not isinstance(names, list):
         return False
@@ -97,14 +98,14 @@ def is_tool_pose(feature: dict[str, Any]) -> bool:
 
 
 def whole(number: float) -> float:
-    """The same number, as an int where it is one: LeRobot's own files say 20, not 20.0."""
+    """The number, as an int if it is integral: LeRobot's own files say 20, not 20.0."""
     return int(number) if float(number).is_integer() else number
 
 
 def read_info(root: Path) -> dict[str, Any]:
     """The checked content of info.json.
 
-    Raises EpisodeError, naming the field, where it is of no v3 data set.
+    Raises EpisodeError, naming the field, if it is not of a v3 data set.
     """
     info = read_json(root / INFO)
     version = info.get("codebase_version")
@@ -128,7 +129,7 @@ def read_info(root: Path) -> dict[str, Any]:
 
 
 def _other_version(version: object) -> str:
-    """The cure for a data set of another version."""
+    """The remedy for a data set of another version."""
     if isinstance(version, str) and re.match(r"v?[12]\.", version):
         return (
             "convert it with LeRobot's own converter: "
@@ -156,9 +157,9 @@ def _check_feature(root: Path, key: str, feature: dict[str, Any]) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A json object from a file that may be a stranger's.
+    """A json object from an untrusted file.
 
-    Raises EpisodeError where it is missing, broken, absurdly large, a device or a pipe.
+    Raises EpisodeError if it is missing, broken, absurdly large, a device or a pipe.
     """
     check_regular(path)
     try:
@@ -196,12 +197,12 @@ def view_keys(info: dict[str, Any]) -> dict[str, str]:
 
 
 def view_name(key: str) -> str:
-    """What a view is called: the feature's key without LeRobot's beginnings."""
+    """A view's name: the feature's key without LeRobot's prefixes."""
     return key.removeprefix(IMAGES).removeprefix("observation.")
 
 
 def left_out(info: dict[str, Any]) -> dict[str, str]:
-    """The videos and images of a data set that are no views, each with the reason."""
+    """The videos and images of a data set that are not views, each with the reason."""
     reasons = {}
     for key, feature in info["features"].items():
         reason = why_no_view(feature) if feature.get("dtype") in ("video", "image") else None
@@ -211,7 +212,7 @@ def left_out(info: dict[str, Any]) -> dict[str, str]:
 
 
 def why_no_view(feature: dict[str, Any]) -> str | None:
-    """Why a video is no picture in colour: a depth map under either key, or of another number of channels."""
+    """The reason why a video is no colour picture: it is a depth map or has another number of channels."""
     notes = [feature.get("info"), feature.get("video_info")]
     if any(_is_depth(note) for note in notes if isinstance(note, dict)):
         return "it is a depth map"
@@ -227,9 +228,7 @@ def _is_depth(note: dict[str, Any]) -> bool:
 
 
 def channel_axis(feature: dict[str, Any]) -> int:
-    """Which axis of a video's shape counts the channels: by the names of the axes, else the one that is
-    small.
-    """
+    """The axis of a video's shape that counts the channels: by the axes' names, else the small one."""
     shape, names = list(feature["shape"]), feature.get("names")
     if isinstance(names, list) and str(names[0]).startswith("channel"):
         return 0
@@ -237,10 +236,10 @@ def channel_axis(feature: dict[str, Any]) -> int:
 
 
 def fill(root: Path, template: str, **values: int | str) -> Path:
-    """A path below `root` from one of the templates of info.json, which may be a stranger's.
+    """A path below `root` from one of the templates of info.json, which is untrusted.
 
     Only plain `{name}` and `{name:03d}` are filled in: `str.format` would also follow attributes. Raises
-    EpisodeError for other names or a path that leaves the folder, by itself or by a link on its way
+    EpisodeError for other names and for a path that leaves the folder, by itself or by a link
     (`check_inside`).
     """
 

@@ -15,9 +15,9 @@ PICTURES = (".png", ".jpg", ".jpeg")
 def loose_episode(
     pictures: Path, cameras: Path, trajectory: Path | None, instruction: str | None, fps: float = 10.0
 ) -> Episode:
-    """All frames of <camera>.mp4, or the one of <camera>.png or .jpg, for each camera of the cameras file.
+    """All frames of <camera>.mp4, or the single frame of <camera>.png or .jpg, for each camera of the file.
 
-    Raises EpisodeError where a camera has no picture or was calibrated for another size.
+    Raises EpisodeError if a camera has no picture or was calibrated for another size.
     """
     rig = load_cameras(cameras)
     shown = tuple(View(name, _frames(pictures, name), camera) for name, camera in rig.items())

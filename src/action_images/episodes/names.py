@@ -1,4 +1,4 @@
-"""What episodes and views may be called; needs no torch, so lists of episodes open at once."""
+"""Rules for names of episodes and views; needs no torch, so lists of episodes open at once."""
 
 import re
 
@@ -9,13 +9,13 @@ SAFE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+:@=,-]*(/[A-Za-z0-9_][A-Za-z0-9_
 
 
 class EpisodeError(ActionImagesError):
-    """What is wrong with a data set, named as dataset/episode/view, and the cure."""
+    """An error in a data set; the message names dataset/episode/view and the remedy."""
 
 
 def check_id(episode_id: str) -> None:
-    """Raise EpisodeError unless an id is a name, never a way out of a folder.
+    """Raise EpisodeError unless an id is a safe name that cannot leave a folder.
 
-    It is words of letters, digits and `_-.+:@=,` joined by '/', without '..'.
+    An id is words of letters, digits and `_-.+:@=,` joined by '/', without '..'.
     """
     if len(episode_id) > 400 or not SAFE_ID.fullmatch(episode_id) or ".." in episode_id:
         allowed = "words of letters, digits and _-.+:@=, joined by '/', without '..'"

@@ -1,4 +1,4 @@
-"""How a table of numbers writes tool poses: columns, units and rotations, declared and never guessed."""
+"""The notation of tool poses in a table: columns, units and rotations, declared and never guessed."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ from action_images.geometry import rotation as rotations
 UNITS: Mapping[str, float] = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 
 MOST_SKEWED = 0.02
-"""Columns of a rotation have length 1 and are at right angles, but for so much."""
+"""Largest deviation of a rotation's columns from length 1 and right angles."""
 BEYOND = 0.05
-"""The part of its range by which a gripper may read beyond open or closed."""
+"""Fraction of its range by which a gripper's reading may lie beyond open or closed."""
 
 
 @dataclass(frozen=True)
 class RotationNotation:
-    """One way to write a rotation: how many numbers, what they become, and how they are written."""
+    """One way to write a rotation: its number of columns, and its conversion in both directions."""
 
     num_columns: int
     to_matrix: Callable[[Tensor], Tensor]
@@ -92,14 +92,14 @@ ROTATIONS: Mapping[str, RotationNotation] = {
     "rotation_6d": RotationNotation(6, _from_two_columns, rotations.to_six_numbers),
     "rotation_6d_rows": RotationNotation(6, _from_two_rows, _to_two_rows),
 }
-"""By the word that declares it. Euler angles are extrinsic; a matrix is row by row, 6-D its columns."""
+"""By the declared name. Euler angles are extrinsic; a matrix is row by row, 6-D its columns."""
 BY_COUNT = {3: "euler_xyz", 4: "quaternion_xyzw", 9: "matrix", 6: "rotation_6d"}
-"""What so many numbers are where nothing is declared."""
+"""Default notation by number of columns."""
 
 
 @dataclass(frozen=True)
 class ToolNotation:
-    """What the numbers of a row are: x y z in `position_unit`, a rotation, and what the gripper reads."""
+    """The numbers of a row: x y z in `position_unit`, a rotation, and the gripper's reading."""
 
     rotation: str
     closed: float
@@ -108,9 +108,9 @@ class ToolNotation:
     theirs_from_tool: Pose | None = None
     """Our tool (between the finger tips, z out of the hand) in the frame whose poses the table holds."""
     world_from_base: Pose | None = None
-    """The base that the table's poses are said in, in the cameras' world."""
+    """The base frame of the table's poses, in the cameras' world frame."""
     fast_turns: bool = False
-    """The tool does turn far from one row to the next, as where rows lie far apart in time."""
+    """The tool may turn far from one row to the next, as in rows that are far apart in time."""
 
     def __post_init__(self) -> None:
         if self.rotation not in ROTATIONS:
@@ -122,11 +122,11 @@ class ToolNotation:
 
     @property
     def num_columns(self) -> int:
-        """How many numbers a pose takes."""
+        """Number of columns of a pose."""
         return 3 + ROTATIONS[self.rotation].num_columns
 
     def poses(self, numbers: Float[Tensor, "frame columns"]) -> Pose:
-        """world_from_tool of each row; raises ActionImagesError where a row is no pose."""
+        """world_from_tool of each row; raises ActionImagesError if a row is no pose."""
         position, turn = numbers[:, :3], numbers[:, 3:]
         bad = ~numbers.isfinite().all(-1)
         if bad.any():
@@ -143,7 +143,7 @@ class ToolNotation:
     def opening(self, readings: Float[Tensor, "frame"]) -> Float[Tensor, "frame"]:
         """The gripper's opening; raises ActionImagesError for readings far beyond open or closed.
 
-        What reads slightly more than fully open or closed (by `BEYOND`) is that.
+        Readings slightly beyond (by `BEYOND`) count as fully open or closed.
         """
         opening = (readings - self.closed) / (self.open - self.closed)
         beyond = ~((opening >= -BEYOND) & (opening <= 1 + BEYOND))
@@ -155,7 +155,7 @@ class ToolNotation:
         return opening.clamp(0, 1)
 
     def numbers(self, trajectory: Trajectory) -> Float[Tensor, "frame columns"]:
-        """How the poses and the opening of a path are written; the inverse of `trajectory`."""
+        """The numbers that write a path's poses and opening; the inverse of `trajectory`."""
         pose = trajectory.world_from_tool
         if self.theirs_from_tool is not None:
             pose = pose @ self.theirs_from_tool.to(pose.dtype).inverse()
@@ -170,7 +170,7 @@ class ToolNotation:
     def trajectory(
         self, numbers: Float[Tensor, "frame columns"], readings: Float[Tensor, "frame"]
     ) -> Trajectory:
-        """The path that these rows say; raises ActionImagesError where they are none."""
+        """The path in these rows; raises ActionImagesError if they are no poses."""
         return Trajectory(self.poses(numbers), self.opening(readings)).check()
 
 
@@ -191,9 +191,9 @@ KEYS = frozenset(
 
 
 def notation_from_json(entry: Mapping[str, Any], num_columns: int, where: str) -> ToolNotation:
-    """The notation that a json object declares for poses of so many columns (the gripper's not counted).
+    """The notation that a json object declares for poses of this many columns (without the gripper's).
 
-    Raises EpisodeError, naming `where`, for values that are none, and for relative (delta) actions.
+    Raises EpisodeError, naming `where`, for invalid values and for relative (delta) actions.
     """
     if entry.get("relative", False) is not False:
         cure = "name the feature with the tool's absolute pose, mostly observation.state"

@@ -1,4 +1,4 @@
-"""Frames kept as one picture each: png or jpg, as files or as bytes."""
+"""Frames stored as one picture each: png or jpg, as files or as bytes."""
 
 import io
 from collections.abc import Sequence
@@ -19,10 +19,10 @@ from action_images.episodes.video import MAX_READ_BYTES
 from action_images.episodes.video_index import MAX_SIDE_PX, TURNED_NOTE, Turn
 
 FORMATS = "image2,png_pipe,jpeg_pipe,bmp_pipe,tiff_pipe,webp_pipe"
-"""What a picture may be to FFmpeg: nothing that names other files to read."""
+"""FFmpeg's formats of pictures that are read; none of them refers to other files."""
 WITH_NOTES = ("JPEG", "PNG", "WEBP", "TIFF")
 ORIENTATION = 0x112
-"""Exif's number of the note how a picture is turned."""
+"""Exif's tag for how a picture is turned."""
 TURNS = {
     2: Turn(mirrored_x=True),
     3: Turn(mirrored_x=True, mirrored_y=True),
@@ -32,9 +32,9 @@ TURNS = {
     7: Turn(transposed=True, mirrored_x=True, mirrored_y=True),
     8: Turn(transposed=True, mirrored_y=True),
 }
-"""By Exif's orientation: 6 is to be turned to the right by a quarter to be shown."""
+"""By Exif's orientation: a picture with 6 is shown after a quarter turn to the right."""
 GREY = ("gray", "mono", "ya")
-"""How FFmpeg's names of formats without colour begin."""
+"""Prefixes of FFmpeg's names of formats without colour."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,12 @@ class Pictures:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(height, width) of the first picture; raises EpisodeError where there is none."""
+        """(height, width) of the first picture; raises EpisodeError if there is none."""
         return self._size
 
     @cached_property
     def notes(self) -> tuple[str, ...]:
-        """What is to be said of the pictures, by the first."""
+        """Remarks on the pictures, judged by the first."""
         source = self.sources[0]
         return () if _turn_noted(source) == Turn() else (TURNED_NOTE,)
 
@@ -99,28 +99,28 @@ class Pictures:
 
 
 def has_colour(source: Path | bytes) -> bool:
-    """Whether a picture has three channels or more; raises EpisodeError where it cannot be read."""
+    """Whether a picture has three channels or more; raises EpisodeError if it cannot be read."""
     return not _decoded(source).format.name.startswith(GREY)
 
 
 def read_picture(source: Path | bytes) -> UInt8[Tensor, "3 h w"]:
     """One picture in RGB, as viewers show it.
 
-    Raises EpisodeError where it is missing, damaged or absurdly large.
+    Raises EpisodeError if it is missing, damaged or absurdly large.
     """
     pixels = _decoded(source).to_ndarray(format="rgb24")
     return torch.from_numpy(np.ascontiguousarray(_turn_noted(source).shown(pixels))).movedim(-1, 0)
 
 
 def _turn_noted(source: Path | bytes) -> Turn:
-    """The turn that a picture's note (Exif) asks for, which viewers and OpenCV follow."""
+    """The turn in a picture's Exif data, which viewers and OpenCV apply."""
     from PIL import Image
 
     content = io.BytesIO(source) if isinstance(source, bytes) else source
     try:
         with Image.open(content, formats=WITH_NOTES) as picture:
             return TURNS.get(picture.getexif().get(ORIENTATION, 1), Turn())
-    except Exception:  # whatever Pillow raises for what is none of these, or for a damaged note
+    except Exception:  # Pillow raises many kinds for files of other types and for damaged notes
         return Turn()
 
 

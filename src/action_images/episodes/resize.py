@@ -1,4 +1,4 @@
-"""Episodes with some of their views, fitted to one size."""
+"""Episodes with some of their views, resized to one size."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from action_images.geometry.fitting import fit_camera, fit_frames
 
 @dataclass(frozen=True)
 class FramesFitted:
-    """Frames at another size, fitted when they are read."""
+    """Frames that are resized when they are read."""
 
     frames: Frames
     size: tuple[int, int]
@@ -26,9 +26,7 @@ class FramesFitted:
 
 
 def select_views(episode: Episode, names: Sequence[str] = (), size: tuple[int, int] | None = None) -> Episode:
-    """The episode with these views alone, in this order (none: all), all fitted to `size` where one is
-    given.
-    """
+    """The episode with these views alone, in this order (none: all), all resized to `size` if given."""
     views = tuple(episode.view(name) for name in names) if names else episode.views
     return replace(episode, views=views if size is None else tuple(_fitted(view, size) for view in views))
 

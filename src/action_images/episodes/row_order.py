@@ -1,4 +1,4 @@
-"""The rows of an episode in the order of its frames, and when each of them is."""
+"""The rows of an episode in frame order, and the time of each row."""
 
 from pathlib import Path
 
@@ -9,10 +9,10 @@ from action_images.episodes.episode import EpisodeError
 
 
 def in_order(rows: pa.Table, episode_id: str, path: Path) -> pa.Table:
-    """An episode's rows by `frame_index`; as they stand where a file has none.
+    """An episode's rows sorted by `frame_index`; unchanged if the file has no such column.
 
-    Tables that went through other tools need not be in order. Raises EpisodeError where the frames are not
-    numbered one after the other, each once.
+    Tables written by other tools may be unsorted. Raises EpisodeError unless the frames are numbered
+    consecutively, each once.
     """
     if "frame_index" not in rows.column_names:
         return rows
@@ -37,7 +37,7 @@ def in_order(rows: pa.Table, episode_id: str, path: Path) -> pa.Table:
 
 
 def _check_times_grow(rows: pa.Table, episode_id: str, path: Path) -> None:
-    """Raise EpisodeError where a later frame has an earlier time: one of the two columns is wrong."""
+    """Raise EpisodeError if a later frame has an earlier time: one of the two columns is wrong."""
     times = _times(rows)
     if times is None:
         return
@@ -50,7 +50,7 @@ def _check_times_grow(rows: pa.Table, episode_id: str, path: Path) -> None:
 
 
 def _times(rows: pa.Table) -> np.ndarray | None:
-    """The column `timestamp` (s, float64); None where there is none, or it is no number in every row."""
+    """The column `timestamp` (s, float64); None if it is missing or not a number in every row."""
     if "timestamp" not in rows.column_names:
         return None
     column = rows["timestamp"]
@@ -61,10 +61,10 @@ def _times(rows: pa.Table) -> np.ndarray | None:
 
 
 def row_times(rows: pa.Table, fps: float, episode_id: str) -> np.ndarray:
-    """When each row is, in seconds from the episode's begin (row), float64: `timestamp`, where a file has it.
+    """The time of each row in seconds from the episode's start (row), float64: `timestamp` if there is one.
 
-    The column is float32 and says i / fps in most sets; then i / fps itself is taken. Raises EpisodeError
-    where it does not count seconds from the episode's begin.
+    The column is float32 and says i / fps in most sets; then i / fps itself is returned. Raises EpisodeError
+    if it does not count seconds from the episode's start.
     """
     even = np.arange(rows.num_rows) / fps
     times = _times(rows)

@@ -1,4 +1,4 @@
-"""README.md of a data set: what a person, and the Hub, must know of it."""
+"""README.md of a data set, for people and for the Hub."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ configs:
 
 
 def card_of(info: dict[str, Any]) -> str:
-    """The card of a set that we wrote, by its info.json: nothing that another episode would change."""
+    """The card of a set that we wrote, from its info.json; further episodes do not change it."""
     views = layout.view_keys(info)
     shown = "\n".join(f"| `{view}` | {_size(info['features'][key])} |" for view, key in views.items())
     tool = ", ".join(layout.TOOL_NAMES)

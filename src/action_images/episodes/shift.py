@@ -1,4 +1,4 @@
-"""Cameras that are late or early by whole frames, set right."""
+"""Correction of cameras that are late or early by whole frames."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,8 +10,8 @@ def shifted(episode: Episode, shifts: Mapping[str, int]) -> Episode:
     """The episode with each named view's picture i + shift at frame i: a view that is late by 8 frames has
     shift 8.
 
-    Frames for which one of the views has no picture are left out at either end. Raises EpisodeError where a
-    view is not there or nothing is left.
+    Frames at either end for which a view has no picture are left out. Raises EpisodeError if a view is
+    missing or nothing is left.
     """
     if not shifts:
         return episode

@@ -1,4 +1,4 @@
-"""Least, greatest, mean and spread of each feature, of one episode or many: what LeRobot normalises with."""
+"""Minimum, maximum, mean and std of each feature, of one or many episodes, for LeRobot's normalisation."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -9,11 +9,11 @@ Statistics = dict[str, np.ndarray]
 """min, max, mean, std and quantiles with the feature's shape, and count with shape (1)."""
 
 QUANTILES = {"q01": 0.01, "q10": 0.1, "q50": 0.5, "q90": 0.9, "q99": 0.99}
-"""By LeRobot's names."""
+"""Quantiles by LeRobot's names."""
 
 
 def of_rows(rows: np.ndarray) -> Statistics:
-    """Over the first axis of (rows, numbers); rows that are NaN, which says 'not known', do not count."""
+    """Over the first axis of (rows, numbers); NaN rows, which mean 'not known', do not count."""
     known = rows[~np.isnan(rows).any(-1)].astype(np.float64)
     if len(known) == 0:
         unknown = np.full(rows.shape[1:], np.nan)
@@ -39,12 +39,12 @@ def of_pixels(frames: np.ndarray) -> Statistics:
 
 
 def _counts(frames: np.ndarray) -> np.ndarray:
-    """How often each byte occurs in (frame, h, w); counting takes eight times what it counts in memory."""
+    """How often each byte occurs in (frame, h, w); counting takes eight times the memory of its input."""
     return np.sum([np.bincount(frame.reshape(-1), minlength=256) for frame in frames], 0)
 
 
 def _of_histogram(counts: np.ndarray) -> dict[str, float]:
-    """Of a channel's bytes by how often each occurs; a quantile is the least byte that so many reach."""
+    """Of a channel's bytes from their histogram; a quantile is the least byte that reaches its count."""
     values, total = np.arange(256) / 255.0, counts.sum()
     mean = float((values * counts).sum() / total)
     known = values[counts > 0]
@@ -57,9 +57,9 @@ def _of_histogram(counts: np.ndarray) -> dict[str, float]:
 
 
 def over_episodes(parts: Iterable[Statistics]) -> Statistics | None:
-    """The statistics of all episodes from those of each; None where nothing is known.
+    """The statistics of all episodes from those of each; None if nothing is known.
 
-    Quantiles are the mean of the episodes', as LeRobot has it; none where an episode lacks them.
+    Quantiles are the mean of the episodes' quantiles, as in LeRobot; absent if an episode lacks them.
     """
     known = [part for part in parts if part["count"][0] > 0]
     if not known:
@@ -68,7 +68,7 @@ def over_episodes(parts: Iterable[Statistics]) -> Statistics | None:
     weight = (count / count.sum()).reshape(-1, *[1] * known[0]["mean"].ndim)
     means = np.stack([part["mean"] for part in known])
     mean = (weight * means).sum(0)
-    # The spread of all is the spread within each plus the spread of their means.
+    # Total variance is the variance within each part plus the variance of the parts' means.
     variance = (weight * (np.stack([part["std"] for part in known]) ** 2 + (means - mean) ** 2)).sum(0)
     least, greatest = (
         np.stack([part["min"] for part in known]).min(0),
@@ -85,7 +85,7 @@ def over_episodes(parts: Iterable[Statistics]) -> Statistics | None:
 
 
 def _mean_quantiles(parts: list[Statistics], weight: np.ndarray) -> Statistics:
-    """The quantiles that all parts have, each part by its weight."""
+    """The quantiles that all parts have, averaged by weight."""
     found = {}
     for name in QUANTILES:
         told = [part[name] for part in parts if name in part]

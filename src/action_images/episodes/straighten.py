@@ -1,4 +1,4 @@
-"""Pictures without their lens's distortion: as a pinhole with the same intrinsics would have taken them."""
+"""Pictures with lens distortion removed, as taken by a pinhole camera with the same intrinsics."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from action_images.episodes.episode import Frames
 
 @dataclass(frozen=True)
 class FramesStraightened:
-    """Frames whose distortion is undone when they are read; black where the lens saw nothing."""
+    """Frames that are undistorted when they are read; black where the lens saw nothing."""
 
     frames: Frames
     intrinsics: Float[Tensor, "3 3"]
@@ -28,12 +28,12 @@ class FramesStraightened:
 
     @property
     def fps(self) -> float | None:
-        """Frames per second, where the video says."""
+        """Frames per second, if the video has a rate."""
         return getattr(self.frames, "fps", None)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is to be said of the video, and how far the lens bends it."""
+        """Remarks on the video, and how far the lens bends it."""
         height, width = self.size
         corners = torch.tensor(
             [[0.5, 0.5], [width - 0.5, 0.5], [0.5, height - 0.5], [width - 0.5, height - 0.5]]
@@ -59,7 +59,7 @@ class FramesStraightened:
 def distorted(
     pixels: Float[Tensor, "*batch 2"], intrinsics: Float[Tensor, "3 3"], distortion: Distortion
 ) -> Float[Tensor, "*batch 2"]:
-    """Where a lens shows what a pinhole would show at these pixels (OpenCV's models, docs of `calib3d`)."""
+    """Positions at which a lens shows a pinhole's pixels (OpenCV's models, docs of `calib3d`)."""
     inverse = torch.linalg.inv(intrinsics.double())
     plane = pixels.double() @ inverse[:2, :2].T + inverse[:2, 2]
     bend = _fisheye if distortion.model == "fisheye" else _radial_tangential
@@ -68,7 +68,7 @@ def distorted(
 
 
 def _radial_tangential(plane: Tensor, coefficients: Sequence[float]) -> Tensor:
-    """k1 k2 p1 p2 k3, and k4 k5 k6 of the rational model; what is not given is zero."""
+    """k1 k2 p1 p2 k3, and k4 k5 k6 of the rational model; missing ones are zero."""
     k1, k2, p1, p2, k3, k4, k5, k6 = (*coefficients, *[0.0] * 8)[:8]
     x, y = plane.unbind(-1)
     squared = x * x + y * y

@@ -1,4 +1,4 @@
-"""Files of strangers before they are opened: ordinary ones that lie in their folder, and are there."""
+"""Checks of untrusted files before they are opened: regular files inside their folder."""
 
 import os
 import stat
@@ -12,14 +12,14 @@ MAX_POINTER_BYTES = 1024
 
 
 def check_regular(path: Path, state: os.stat_result | None = None) -> None:
-    """Raise EpisodeError where a path leads to a device or a pipe, or to a git-lfs pointer.
+    """Raise EpisodeError if a path leads to a device, a pipe or a git-lfs pointer.
 
     A missing file passes.
     """
     try:
         state = os.stat(path) if state is None else state
     except (OSError, ValueError):
-        return  # whoever opens it says so
+        return  # opening it reports the error
     if not (stat.S_ISREG(state.st_mode) or stat.S_ISDIR(state.st_mode)):
         raise EpisodeError(f"{path}: is a device or a pipe, no file; put the file itself there")
     if 0 < state.st_size <= MAX_POINTER_BYTES and stat.S_ISREG(state.st_mode) and is_lfs_pointer(path):
@@ -30,27 +30,25 @@ def check_regular(path: Path, state: os.stat_result | None = None) -> None:
 
 
 def is_lfs_pointer(path: Path) -> bool:
-    """Whether a file holds the few lines that git-lfs leaves in the place of a content that was not
-    fetched.
-    """
+    """Whether a file is the short pointer that git-lfs leaves in place of content that was not fetched."""
     with path.open("rb") as file:
         return file.read(len(LFS_MARK)) == LFS_MARK
 
 
 def check_inside(root: Path, path: Path) -> None:
-    """Raise EpisodeError where a path below a folder leads out of it by a link.
+    """Raise EpisodeError if a path below a folder leaves it by a link.
 
-    The folder itself may be a link, and in a hub's cache files may lie among the blobs that its snapshot
-    links to.
+    The folder itself may be a link. In a hub's cache, files may lie among the blobs that its snapshot links
+    to.
     """
-    # Not Path.resolve, which raises RuntimeError where links go round in a circle.
+    # Not Path.resolve, which raises RuntimeError for circular links.
     where = Path(os.path.realpath(path))
     if not any(where.is_relative_to(home) for home in _homes(root)):
         raise EpisodeError(f"{path}: is a link that leaves the data set's folder; put the file itself there")
 
 
 def check_folder(root: Path, folder: Path) -> None:
-    """`check_inside` and `check_regular` for an episode's folder and all that lies below it."""
+    """`check_inside` and `check_regular` for an episode's folder and everything below it."""
     check_inside(root, folder)
     for entry in _entries(folder):
         if entry.is_symlink():
@@ -61,7 +59,7 @@ def check_folder(root: Path, folder: Path) -> None:
 
 
 def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
-    """All entries below a folder, links not followed."""
+    """All entries below a folder, without following links."""
     waiting = [str(folder)]
     while waiting:
         with os.scandir(waiting.pop()) as entries:

@@ -1,4 +1,4 @@
-"""Parquet files: read with bounds, written whole or not at all."""
+"""Parquet files: read with limits, written completely or not at all."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ from action_images.files.atomic import whole_file
 
 MAX_TABLE_BYTES = 4 << 30
 ROWS_PER_GROUP = 512
-"""Rows that are unpacked together: opening one episode out of thousands reads its group or two, not all."""
+"""Rows that are unpacked together: opening one episode out of thousands reads only its group or two."""
 
 
 def read_table(
@@ -27,9 +27,9 @@ def read_table(
     optional: Sequence[str] = (),
     max_bytes: int = MAX_TABLE_BYTES,
 ) -> pa.Table:
-    """A parquet file, or some columns of one episode of it; `optional` ones where it has them.
+    """A parquet file, or some columns of one episode of it; `optional` columns are read if it has them.
 
-    Raises EpisodeError where the file is missing, broken, absurdly large, or lacks one of `columns`.
+    Raises EpisodeError if the file is missing, broken, absurdly large, or lacks one of `columns`.
     """
     with _readable(path), pq.ParquetFile(path) as file:
         names = file.schema_arrow.names
@@ -50,7 +50,7 @@ def read_table(
 
 
 def column_names(path: Path) -> list[str]:
-    """The columns of a parquet file; raises EpisodeError where it is missing or broken."""
+    """The columns of a parquet file; raises EpisodeError if it is missing or broken."""
     with _readable(path), pq.ParquetFile(path) as file:
         return list(file.schema_arrow.names)
 
@@ -58,14 +58,14 @@ def column_names(path: Path) -> list[str]:
 def episodes_in(path: Path) -> list[int]:
     """The episodes that have rows in a data file, ascending.
 
-    Raises EpisodeError where it is missing or broken.
+    Raises EpisodeError if it is missing or broken.
     """
     return sorted(set(read_table(path, ["episode_index"])["episode_index"].to_pylist()))
 
 
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
-    """Whatever Arrow has to say of a damaged file, said once and with the cure."""
+    """Turn any error of Arrow about a damaged file into one with a remedy."""
     check_regular(path)
     try:
         yield
@@ -73,8 +73,8 @@ def _readable(path: Path) -> Iterator[None]:
         raise EpisodeError(f"{path}: is missing; restore the file") from None
     except EpisodeError:
         raise
-    # Damaged metadata reaches Python as names that are no text or twice there and numbers that do not fit,
-    # too.
+    # Damaged metadata also reaches Python as names that are no text or occur twice, and as numbers that do
+    # not fit.
     except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, OverflowError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise EpisodeError(f"{path}: is not a readable parquet file ({reason[:120]}); restore it") from None
@@ -87,9 +87,9 @@ def _read(
     groups: list[int] | None,
     max_bytes: int = MAX_TABLE_BYTES,
 ) -> pa.Table:
-    """Row groups (None: all), a piece at a time: what a file claims of its size may be a lie.
+    """Row groups (None: all), read in pieces: the size that a file claims may be false.
 
-    What it unpacks to is not.
+    Only the unpacked size is certain.
     """
     batches, num_bytes = [], 0
     for batch in file.iter_batches(row_groups=groups, columns=columns, use_threads=False):
@@ -105,15 +105,15 @@ def _read(
 
 
 def _episodes_of(path: Path) -> tuple[tuple[int, int] | None, ...]:
-    """The least and the largest episode index in each row group; None where a group is empty."""
+    """The lowest and highest episode index in each row group; None if a group is empty."""
     state = path.stat()
     return _episodes_of_version(str(path), state.st_mtime_ns, state.st_size)
 
 
 @lru_cache(maxsize=4096)
 def _episodes_of_version(path: str, mtime_ns: int, num_bytes: int) -> tuple[tuple[int, int] | None, ...]:  # noqa: ARG001 the file's version
-    # The column itself is read, not its statistics: Arrow ends the process where the metadata of a column
-    # chunk are damaged and Python asks for them, but raises where it reads the column.
+    # Read the column itself, not its statistics: Arrow ends the process if Python asks for damaged metadata
+    # of a column chunk, but raises if it reads the column.
     with pq.ParquetFile(path) as file:
         if "episode_index" not in file.schema_arrow.names:
             raise ActionImagesError("it has no column 'episode_index'")
@@ -125,7 +125,7 @@ def _episodes_of_version(path: str, mtime_ns: int, num_bytes: int) -> tuple[tupl
 
 
 def write_table(path: Path, table: pa.Table, index: str | None = None) -> None:
-    """Write a parquet file in one step; `index` names the column that pandas takes for row names."""
+    """Write a parquet file in one step; `index` names the column that pandas uses as row names."""
     if index is not None:
         table = table.replace_schema_metadata({"pandas": json.dumps(_pandas(table, index))})
     with whole_file(path, has_suffix=False) as temporary:
@@ -133,7 +133,7 @@ def write_table(path: Path, table: pa.Table, index: str | None = None) -> None:
 
 
 def _pandas(table: pa.Table, index: str) -> dict:
-    """What pandas stores beside a table to find its index again."""
+    """The metadata by which pandas restores a table's index."""
     kinds = {
         name: ("unicode", "object") if pa.types.is_string(kind) else ("int64", "int64")
         for name, kind in zip(table.column_names, table.schema.types, strict=True)

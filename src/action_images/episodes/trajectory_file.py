@@ -21,9 +21,10 @@ COLUMNS = {
     7: ["x", "y", "z", "euler_x", "euler_y", "euler_z", "opening"],
     8: ["x", "y", "z", "qx", "qy", "qz", "qw", "opening"],
 }
-"""What the numbers of a row are: metres, radians (extrinsic xyz) or a quaternion, and 0 closed to 1 open."""
+"""The numbers of a row: metres, radians (extrinsic xyz) or a quaternion, and the opening from 0 (closed) to
+1 (open)."""
 UNREADABLE = (ValueError, TypeError, RecursionError, EOFError)
-"""What readers raise for a file that is none of theirs."""
+"""Exceptions of readers for a file of another kind."""
 MAX_BYTES = 1_000_000_000
 """A larger file is not a trajectory."""
 
@@ -31,9 +32,9 @@ MAX_BYTES = 1_000_000_000
 def load_trajectory(path: Path | str, columns: Path | None = None) -> Trajectory:
     """A trajectory (frame) of float32 from a .npy, .csv or .json file.
 
-    A (rows, 7 or 8) .npy, a .csv with a header of `COLUMNS`, or a .json of lists of rows; `columns` is a json
+    A .npy is (rows, 7 or 8), a .csv has a header of `COLUMNS`, a .json is lists of rows. `columns` is a json
     file that declares other columns and another notation (docs/data.md). Pickles are refused. Raises
-    EpisodeError naming file and row for whatever is missing, no valid pose, or contradicts the notation.
+    EpisodeError, naming file and row, for missing values, invalid poses and contradictions of the notation.
     """
     path = Path(path)
     if columns is not None:
@@ -67,7 +68,7 @@ def _are_quaternions(numbers: torch.Tensor) -> bool:
 
 
 def _declared(path: Path, columns: Path) -> Trajectory:
-    """A trajectory from the columns, and in the notation, that a json file declares."""
+    """A trajectory from the columns and notation that a json file declares."""
     declared = load_columns(columns)
     try:
         header, table = _table(path)
@@ -99,7 +100,7 @@ def _refuse(path: Path, contradictions: Iterator[str]) -> None:
 
 
 def _chosen(header: list[str] | None, table: Any, declared: Columns) -> tuple[list[list[float]], list[str]]:
-    """The rows of the declared columns, by number or by name, and what the columns are called."""
+    """The rows of the declared columns, by number or by name, and the columns' names."""
     width = len(header) if header is not None else len(table[0]) if len(table) else 0
     named = header if header is not None else [f"column {number}" for number in range(width)]
     places = declared.places(named)
@@ -116,8 +117,8 @@ def save_trajectory(
 ) -> None:
     """Write a trajectory (frame) in the format that the file's ending names.
 
-    Rows are 8-vectors, or what the json file `columns` declares, as `load_trajectory` reads it. `extra`
-    columns, (frame) each, are kept by csv and json and refused by npy, which has no names for them.
+    Rows are 8-vectors, or as the json file `columns` declares, as in `load_trajectory`. `extra` columns,
+    (frame) each, are written to csv and json and refused for npy, which has no names for them.
     """
     path = Path(path)
     if columns is None:
@@ -143,14 +144,14 @@ def save_trajectory(
 
 
 def _finite(rows: np.ndarray) -> list[list[float | None]]:
-    """Json has no NaN: a pose that is not known is null."""
+    """Rows with null for NaN, which json lacks: such a pose is not known."""
     numbers = rows.astype(object)
     numbers[~np.isfinite(rows)] = None
     return numbers.tolist()
 
 
 def _table(path: Path) -> tuple[list[str] | None, Any]:
-    """The names of a file's columns, where it has any, and its rows."""
+    """The column names of a file, if it has any, and its rows."""
     if not path.is_file():
         raise EpisodeError(f"{path}: there is no such trajectory file")
     if path.stat().st_size > MAX_BYTES:
@@ -170,7 +171,7 @@ def _load_csv(path: Path) -> tuple[list[str], Any]:
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.reader(file)
         try:
-            header, *rows = [row for row in reader if row] or [[]]  # blank lines are nobody's frames
+            header, *rows = [row for row in reader if row] or [[]]  # blank lines are no frames
         except csv.Error as error:
             raise ActionImagesError(f"line {reader.line_num}: {error}") from None
     return header, rows
@@ -192,7 +193,7 @@ def _load_json(path: Path) -> tuple[list[str] | None, Any]:
 
 
 def _pick(header: list[str] | None, rows: Any) -> Any:
-    """The columns of a trajectory among those of a table; others are somebody's notes."""
+    """The trajectory's columns of a table; other columns are ignored."""
     if header is None:
         return rows
     named = [plain_name(name) for name in header]
@@ -211,7 +212,7 @@ def _pick(header: list[str] | None, rows: Any) -> Any:
 
 
 def _numbers(number: int, row: Any, columns: Sequence[int], width: int) -> list[float]:
-    """Some columns of a row; raises ActionImagesError, naming the row (from 0), where they are none."""
+    """Some columns of a row; raises ActionImagesError, naming the row (from 0), if they are no numbers."""
     if not isinstance(row, list) or len(row) != width:
         found = len(row) if isinstance(row, list) else "no"
         raise ActionImagesError(

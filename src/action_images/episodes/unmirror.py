@@ -1,4 +1,4 @@
-"""Pictures of a video that is mirrored, shown as the camera saw them."""
+"""Pictures of a mirrored video, shown as the camera saw them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from action_images.episodes.episode import Frames
 
 @dataclass(frozen=True)
 class FramesUnmirrored:
-    """Frames whose left and right are exchanged when they are read."""
+    """Frames that are flipped left to right when they are read."""
 
     frames: Frames
 
@@ -22,12 +22,12 @@ class FramesUnmirrored:
 
     @property
     def fps(self) -> float | None:
-        """Frames per second, where the video says."""
+        """Frames per second, if the video has a rate."""
         return getattr(self.frames, "fps", None)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is to be said of the video, and that it is mirrored."""
+        """Remarks on the video, and that it is mirrored."""
         told = "its pictures are mirrored, as calibration.json declares; they are mirrored back"
         return (*getattr(self.frames, "notes", ()), told)
 

@@ -36,7 +36,7 @@ from action_images.files.atomic import whole_file
 MAX_READ_BYTES = 8 << 30
 Codec = Literal["h264", "av1"]
 CODECS: Mapping[Codec, str] = {"h264": "libx264", "av1": "libsvtav1"}
-"""What videos can be written in, and who writes them."""
+"""Codecs of written videos, and their encoders."""
 
 
 def write_video(
@@ -49,13 +49,13 @@ def write_video(
     preset: str = "medium",
     codec: Codec = "h264",
 ) -> None:
-    """Write RGB frames as an mp4, whole or not at all, with one thread, so that machines do not differ.
+    """Write RGB frames as an mp4, completely or not at all, in one thread so that machines do not differ.
 
-    `codec` is h264, or av1, in which LeRobot writes: smaller and slower, with LeRobot's keyframe interval of
-    two frames. `crf` is 0 (lossless but for the colour conversion) to 51; yuv420p needs even sizes.
-    `keyframe_interval` (frames) bounds how much must be decoded before a frame in the middle, `preset` is
-    x264's name for how long it may search: both of h264. Raises EpisodeError where there is no frame or the
-    size does not suit the pixel format, ValueError for a rate or a quality that cannot be.
+    `codec` is h264, or av1 as LeRobot writes: smaller and slower, with LeRobot's keyframe interval of two
+    frames. `crf` is 0 (lossless but for the colour conversion) to 51; yuv420p needs even sizes. For h264,
+    `keyframe_interval` (frames) limits how much must be decoded before a frame in the middle, and `preset`
+    is x264's name for its search effort. Raises EpisodeError if there is no frame or the size does not suit
+    the pixel format, ValueError for an invalid rate or quality.
     """
     if not (fps > 0 and fps < 10_000 and 0 <= crf <= 51):
         limits = "more than 0 frames a second and a crf from 0 to 51"
@@ -69,7 +69,7 @@ def write_video(
 
 
 MAX_MACROBLOCKS = 139_264
-"""Of 16 x 16 px, that the highest level of H.264 (6.2) allows a frame: 35.6 million pixels."""
+"""Macroblocks of 16 x 16 px in the largest frame of H.264's highest level (6.2): 35.6 million pixels."""
 
 
 def _encode(
@@ -119,7 +119,7 @@ def _check_even(path: Path, size: tuple[int, int], pixel_format: str) -> None:
 
 
 def _check_level(path: Path | str, size: tuple[int, int]) -> None:
-    """Larger frames would take gigabytes to encode, and no player has to show them."""
+    """Refuse larger frames: encoding them would take gigabytes, and no player needs to show them."""
     if math.ceil(size[0] / 16) * math.ceil(size[1] / 16) > MAX_MACROBLOCKS:
         raise EpisodeError(
             f"{path}: frames of {size[0]}x{size[1]} are larger than H.264 allows (35.6 million pixels); "
@@ -130,23 +130,22 @@ def _check_level(path: Path | str, size: tuple[int, int]) -> None:
 def _x264(size: tuple[int, int]) -> str:
     """x264's own settings.
 
-    Its AVX-512 code gives other bytes for the same frames now and then; plain code does not, for twice the
-    time. Large videos say by which matrix their colours are made: players would guess another one at their
-    size.
+    Its AVX-512 code sometimes gives other bytes for the same frames; plain code does not and takes twice the
+    time. Large videos name their colour matrix, because players would guess another one at their size.
     """
     return "asm=0:colormatrix=smpte170m" if is_high_definition(size) else "asm=0"
 
 
 def read_video(path: Path | str) -> UInt8[Tensor, "frame 3 h w"]:
-    """All frames of a video file; raises EpisodeError where it is damaged."""
+    """All frames of a video file; raises EpisodeError if it is damaged."""
     frames = VideoFrames(Path(path))
     return frames.read(range(len(frames)))
 
 
 @dataclass(frozen=True)
 class VideoFrames:
-    """The frames of a video file, decoded by exact index when asked for: from the keyframe before to the
-    last one wanted.
+    """The frames of a video file, decoded by exact index when requested: from the keyframe before the first
+    to the last requested one.
     """
 
     path: Path
@@ -155,7 +154,7 @@ class VideoFrames:
     def index(self) -> VideoIndex:
         """Sizes and times; read once for each version of the file.
 
-        Raises EpisodeError where the file is damaged.
+        Raises EpisodeError if the file is damaged.
         """
         return read_index(self.path)
 
@@ -166,42 +165,42 @@ class VideoFrames:
 
     @property
     def fps(self) -> float:
-        """Frames per second as the file says."""
+        """Frames per second as stated by the file."""
         return self.index.fps
 
     @property
     def times(self) -> np.ndarray:
-        """When each frame is shown, in seconds of the file's own clock (frame), float64."""
+        """The time of each frame in seconds of the file's own clock (frame), float64."""
         return self.index.times
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the file says of its pictures, or does not, and how it was taken."""
+        """Remarks on what the file states or omits about its pictures, and how it was read."""
         return self.index.notes
 
     def __len__(self) -> int:
         return len(self.index.pts)
 
     def read(self, indices: Sequence[int]) -> UInt8[Tensor, "frame 3 h w"]:
-        """Exactly these frames, in this order; raises EpisodeError for indices or data that are not there."""
+        """Exactly these frames, in this order; raises EpisodeError for missing indices or data."""
         height, width = self.size
         if len(indices) * height * width * 3 > MAX_READ_BYTES:
             count = f"{len(indices)} frames of {height}x{width} px"
             raise EpisodeError(f"{self.path}: {count} do not fit in memory at once; ask for fewer")
-        # Rows of pixels stay interleaved in memory, as the decoder gives them: the view costs nothing.
+        # Pixels stay interleaved in memory, as the decoder gives them: the view costs nothing.
         frames = torch.empty(len(indices), height, width, 3, dtype=torch.uint8).movedim(-1, -3)
         self.read_into(frames, indices)
         return frames
 
     def read_into(self, frames: UInt8[Tensor, "frame 3 h w"], indices: Sequence[int]) -> None:
-        """The same into memory that is there already, which must be laid out as (frame, h, w, 3)."""
+        """Read the frames into existing memory, which must be laid out as (frame, h, w, 3)."""
         index = self.index
         check_indices(indices, len(index.pts), str(self.path))
         rows = frames.movedim(-3, -1).numpy()
         places: dict[int, list[int]] = {}
         for place, frame in enumerate(indices):
             places.setdefault(frame, []).append(place)
-        # One converter for all frames: making a new one for each costs more than decoding at 64 px.
+        # Use one converter for all frames: a new one for each costs more than decoding at 64 px.
         reformatter = VideoReformatter()
         for frame, picture in _decode(str(self.path), index, sorted(places)):
             rgb = reformatter.reformat(picture, **to_rgb(picture, by_height=index.by_height))
@@ -214,7 +213,7 @@ class VideoFrames:
 def _decode(path: str, index: VideoIndex, wanted: Sequence[int]) -> Iterator[tuple[int, av.VideoFrame]]:
     """The wanted frames (ascending indices) by index, decoding no further than the last."""
     remaining = {int(index.pts[frame]): frame for frame in wanted}
-    # Some containers seek to a place after the one asked for: then the file is read from its beginning.
+    # Some containers seek beyond the requested place: then read the file from its beginning.
     starts = dict.fromkeys((_start(index, wanted[0]), None)) if remaining else ()
     with readable(path):
         for number, frame in chain.from_iterable(_frames_from(path, start) for start in starts):
@@ -231,7 +230,7 @@ def _decode(path: str, index: VideoIndex, wanted: Sequence[int]) -> Iterator[tup
 def _frames_from(path: str, start: int | None) -> Iterator[tuple[int, av.VideoFrame]]:
     with opened(path) as container:
         stream = only_video(path, container)
-        # Data loading runs many clips at once: one thread for each wastes no work on waiting.
+        # Data loading decodes many clips at once: one thread for each wastes no time on waiting.
         stream.codec_context.thread_count = 1
         stream.codec_context.options = {"max_pixels": str(MAX_SIDE_PX**2)}
         if start is not None:
@@ -240,7 +239,7 @@ def _frames_from(path: str, start: int | None) -> Iterator[tuple[int, av.VideoFr
 
 
 def _start(index: VideoIndex, frame: int) -> int | None:
-    """The time of the last keyframe shown no later than the frame, before which nothing is needed.
+    """The time of the last keyframe shown no later than the frame; decoding can begin there.
 
     None: from the beginning.
     """

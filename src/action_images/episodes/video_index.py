@@ -1,4 +1,4 @@
-"""When each picture of a video file is shown, where decoding can begin, what the file says of pictures."""
+"""Index of a video file: the time of each picture, where decoding can begin, and notes on its pictures."""
 
 import os
 from collections.abc import Iterator
@@ -21,28 +21,28 @@ from action_images.episodes.ffmpeg import open_container
 from action_images.episodes.strangers import check_regular
 
 MAX_SIDE_PX = 8192
-"""A stranger's file may claim any size; nothing larger than this is decoded."""
+"""An untrusted file may claim any size; nothing larger than this is decoded."""
 MAX_NUM_FRAMES = 2_000_000
 
 CONTAINERS = "mov,mp4,matroska,webm,avi,mpegts"
-"""What a video may be to FFmpeg. Playlists and lists of files are left out: they name others to read, from
-anywhere.
+"""FFmpeg's formats of videos that are read. Playlists and lists of files are excluded, because they can
+refer to files anywhere.
 """
 
 CURE = "restore the file or drop the episode"
 TURNED_NOTE = "its pictures are stored turned or mirrored, with a note that says so; they are shown upright"
 COVER = 0x400
-"""FFmpeg's mark of a stream that is a file's cover picture."""
+"""FFmpeg's flag of a stream that is a file's cover picture."""
 HDR = (16, 18)
-"""FFmpeg's numbers of the curves of HDR: PQ and HLG."""
+"""FFmpeg's numbers of the HDR transfer curves PQ and HLG."""
 NO_MATRIX = 2
-"""FFmpeg's number for 'the file does not say by which matrix its colours were made'."""
+"""FFmpeg's number for a file that does not name its colour matrix."""
 
 
 @dataclass(frozen=True)
 class Turn:
-    """How stored pixels become what players show: first rows and columns are exchanged, then they are
-    mirrored.
+    """The transform from stored pixels to what players show: first rows and columns are exchanged, then they
+    are mirrored.
     """
 
     transposed: bool = False
@@ -50,19 +50,19 @@ class Turn:
     mirrored_y: bool = False
 
     def shown(self, pixels: np.ndarray) -> np.ndarray:
-        """(h, w, 3) as it is stored to (h, w, 3) as it is shown."""
+        """Stored pixels (h, w, 3) as shown pixels (h, w, 3)."""
         pixels = pixels.swapaxes(0, 1) if self.transposed else pixels
         return pixels[:: -1 if self.mirrored_y else 1, :: -1 if self.mirrored_x else 1]
 
 
 @dataclass(frozen=True)
 class VideoIndex:
-    """What is read once of each file.
+    """Facts that are read once for each file.
 
-    `size` is (height, width) as shown, `pts` when each frame is shown (ascending, in units of `time_base`
-    seconds), `keyframes` which frames can be decoded alone. `in_decode_order`: the file knows no times,
-    frame i is the i-th that the decoder gives. `by_height`: the colours are BT.709, which the file does not
-    say but its height does.
+    `size` is (height, width) as shown; `pts` is the time of each frame (ascending, in units of `time_base`
+    seconds); `keyframes` are the frames that can be decoded alone. `in_decode_order`: the file has no times,
+    and frame i is the i-th decoded one. `by_height`: the colours are BT.709, inferred from the height, since
+    the file does not say.
     """
 
     size: tuple[int, int]
@@ -78,20 +78,20 @@ class VideoIndex:
 
     @property
     def times(self) -> np.ndarray:
-        """When each frame is shown, in seconds of the file's own clock."""
+        """The time of each frame in seconds of the file's own clock."""
         return self.pts * self.time_base
 
 
 def read_index(path: Path) -> VideoIndex:
-    """What a file says, read once for each version of it.
+    """The index of a file, read once for each version of the file.
 
-    Raises EpisodeError where it is missing or damaged.
+    Raises EpisodeError if it is missing or damaged.
     """
     try:
         state = os.stat(path)
     except FileNotFoundError:
         raise EpisodeError(f"{path}: there is no such video; restore the file or drop the episode") from None
-    except (OSError, ValueError) as error:  # a stranger's path may be too long, or hold what no path can
+    except (OSError, ValueError) as error:  # an untrusted path may be too long or invalid
         reason = getattr(error, "strerror", None) or error
         raise EpisodeError(f"{str(path)[:400]!r}: cannot be opened ({reason}); {CURE}") from None
     check_regular(path, state)
@@ -111,7 +111,7 @@ def _read_version(path: str, mtime_ns: int, num_bytes: int) -> VideoIndex:  # no
 
 
 def only_video(path: str, container: InputContainer) -> VideoStream:
-    """The one video of a file, beside cover pictures; raises EpisodeError where there is none, or several."""
+    """The one video of a file, besides cover pictures; raises EpisodeError for none or several."""
     videos = [stream for stream in container.streams.video if not _is_cover(stream)]
     if not videos:
         raise EpisodeError(f"{path}: holds no video; restore the file or drop the episode")
@@ -155,8 +155,8 @@ class _Packet:
 def _demuxed(
     container: InputContainer, stream: VideoStream, path: str
 ) -> tuple[list[_Packet], av.VideoFrame | None]:
-    """All packets in the order of the file, and the first picture: notes about turning reach us with it
-    alone.
+    """All packets in the order of the file, and the first picture, the only one that carries notes about
+    turning.
     """
     packets: list[_Packet] = []
     first: av.VideoFrame | None = None
@@ -170,9 +170,9 @@ def _demuxed(
 
 
 def _first_picture(packet: av.Packet) -> tuple[av.VideoFrame | None, bool]:
-    """The first picture that comes out, and whether it is still wanted.
+    """The first decoded picture, and whether it is still needed.
 
-    Damage is told of when frames are read.
+    Damage is reported when frames are read.
     """
     try:
         for picture in packet.decode():
@@ -190,7 +190,7 @@ def _index(
     first: av.VideoFrame | None,
 ) -> VideoIndex:
     in_decode_order = _knows_no_times(container, stream, packets)
-    # What an edit list hides is counted by the file, and shown by nobody.
+    # The file counts pictures that an edit list hides, but nobody shows them.
     times = [packet for packet in sorted(packets) if not packet.is_hidden]
     if not times or (stream.frames and len(packets) != stream.frames):
         raise EpisodeError(
@@ -221,8 +221,8 @@ def _index(
 
 
 def _knows_no_times(container: InputContainer, stream: VideoStream, packets: list[_Packet]) -> bool:
-    """AVI numbers its packets as they are decoded: where pictures are reordered these are not the times
-    they are shown at.
+    """Whether the packets' times are not display times: AVI numbers packets in decode order, which differs
+    if pictures are reordered.
     """
     ascending = all(before.pts < after.pts for before, after in pairwise(packets))
     return container.format.name == "avi" and bool(stream.codec_context.has_b_frames) and ascending
@@ -235,13 +235,13 @@ def _time_base(stream: VideoStream, *, in_decode_order: bool) -> float:
 
 
 def _turn(path: str, picture: av.VideoFrame) -> Turn:
-    """What the display matrix asks for.
+    """The turn in the display matrix.
 
-    Raises EpisodeError where that is not a quarter turn or a mirroring.
+    Raises EpisodeError if it is no quarter turn or mirroring.
     """
     try:
-        notes: Any = picture.side_data  # PyAV's types say str where it takes a Type
-    except ValueError:  # a note of a kind that PyAV does not know hides all others
+        notes: Any = picture.side_data  # PyAV's types say str, but it takes a Type
+    except ValueError:  # one note of a kind unknown to PyAV hides all others
         turned = picture.rotation % 360 == 180
         return Turn(mirrored_x=turned, mirrored_y=turned)
     matrix = notes.get(Type.DISPLAYMATRIX)
@@ -259,7 +259,7 @@ def _turn(path: str, picture: av.VideoFrame) -> Turn:
 
 
 def is_high_definition(size: tuple[int, int]) -> bool:
-    """Whether players take colours of (height, width) for BT.709 where a file says nothing: mpv's rule."""
+    """Whether players assume BT.709 for (height, width) if a file does not say: mpv's rule."""
     height, width = size
     return width >= 1280 or height > 576
 
@@ -287,7 +287,7 @@ def _notes(stream: VideoStream, turn: Turn, *, by_height: bool, in_decode_order:
 
 
 def _odd_pictures(first: av.VideoFrame | None) -> Iterator[str]:
-    """What is to be said of pictures that are read as they are stored, and shown otherwise by players."""
+    """Remarks on pictures that are read as stored, but shown otherwise by players."""
     if first is None:
         return
     if getattr(first, "color_trc", 0) in HDR:
@@ -300,14 +300,14 @@ def _odd_pictures(first: av.VideoFrame | None) -> Iterator[str]:
 
 def _is_stereo(picture: av.VideoFrame) -> bool:
     try:
-        notes: Any = picture.side_data  # iterated, PyAV 19 gives its kinds, older ones what is noted
-    except ValueError:  # a note of a kind that PyAV does not know
+        notes: Any = picture.side_data  # iterating gives kinds in PyAV 19, and the notes in older versions
+    except ValueError:  # a note of a kind unknown to PyAV
         return False
     return notes.get(Type.STEREO3D) is not None
 
 
 def opened(path: str) -> InputContainer:
-    """The file, where it is of a kind that names no other files; raises EpisodeError where it is not."""
+    """Open a file of a kind that refers to no other files; raises EpisodeError for other kinds."""
     try:
         return open_container(path, CONTAINERS)
     except av.ArgumentError:
@@ -318,7 +318,7 @@ def opened(path: str) -> InputContainer:
 
 @contextmanager
 def readable(path: str) -> Iterator[None]:
-    """Whatever the decoder has to say of a damaged file, said once and with the cure."""
+    """Turn any error of the decoder about a damaged file into one with a remedy."""
     try:
         yield
     except EpisodeError:

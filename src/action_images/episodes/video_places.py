@@ -1,4 +1,4 @@
-"""Which pictures of a video file are an episode's, by the times that the file itself gives."""
+"""Find an episode's pictures in a video file by the file's own times."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ from action_images.episodes.episode import EpisodeError, Frames, FramesSelected
 from action_images.episodes.video import VideoFrames
 
 MOST_RATE_ERROR = 0.01
-"""A video that runs faster or slower than its data set by a larger part is of another rate."""
+"""A video whose rate differs from its data set's by more than this fraction has another rate."""
 EVEN = 0.25
-"""Pictures are evenly spaced where none is further from its place on a line than this part of a period."""
+"""Pictures are evenly spaced if none deviates from a line by more than this fraction of a period."""
 ROUNDING = 1e-3
-"""Times in tables and files are rounded; this part of a frame is no difference."""
+"""Times in tables and files are rounded; differences up to this fraction of a frame are ignored."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What the episode table says of an episode's pictures: from `start` (s) in a file, `length` of them."""
+    """The episode table's claim on an episode's pictures: `length` of them from `start` (s) in a file."""
 
     episode_id: str
     start: float
@@ -34,13 +34,14 @@ def pictures_of(
     *,
     is_timed: bool = False,
 ) -> Frames:
-    """The pictures of claim number `which`, one for each of its rows, whose `times` (s) count from its start.
+    """The pictures of claim number `which`, one for each of its rows; the rows' `times` (s) count from its
+    start.
 
     `claims` are those of all episodes that name this file. A row's picture is the one that the file shows
-    at the row's time; raises EpisodeError where there is none within half a frame, and where the table's
-    claims contradict each other or the file. Files of one episode with as many evenly spaced pictures as
-    rows are taken row by row: their header may name another rate (DROID's say 60 for 15). Not so where
-    `is_timed`: then times alone tell, and the file may run at any rate and beyond the rows.
+    at the row's time. Raises EpisodeError if there is none within half a frame, and if the table's claims
+    contradict each other or the file. A file of one episode with as many evenly spaced pictures as rows is
+    taken row by row: its header may name another rate (DROID's say 60 for 15). With `is_timed`, times alone
+    decide, and the file may run at any rate and beyond the rows.
     """
     claim = claims[which]
     if len(claims) == 1 and not is_timed and _is_whole(video, claim, fps):
@@ -56,7 +57,7 @@ def pictures_of(
 
 
 def spare_pictures(video: VideoFrames, claims: Sequence[Claim], which: int, fps: float) -> int:
-    """How many frames a file goes on after its last row, where claim number `which` is the last; else 0."""
+    """Number of frames in a file after its last row, if claim number `which` is the last; else 0."""
     claim = claims[which]
     if any(other.start > claim.start for other in claims) or _is_whole(video, claim, fps):
         return 0
@@ -65,8 +66,8 @@ def spare_pictures(video: VideoFrames, claims: Sequence[Claim], which: int, fps:
 
 
 def in_even_times(name: str, video: VideoFrames) -> None:
-    """Raise EpisodeError where pictures are missing: where two neighbours are further apart than one and a
-    half.
+    """Raise EpisodeError if pictures are missing: if two neighbours are more than one and a half periods
+    apart.
     """
     times = video.times
     steps = np.diff(times)
@@ -84,21 +85,21 @@ def in_even_times(name: str, video: VideoFrames) -> None:
 
 
 def _is_whole(video: VideoFrames, claim: Claim, fps: float) -> bool:
-    """Whether the file is this episode, picture for row: as many, evenly spaced, both from 0 on."""
+    """Whether the file is this episode, picture by row: as many, evenly spaced, both from 0 on."""
     times = video.times
     begins = abs(claim.start) < 0.5 / fps and abs(times[0]) < 0.5 / max(fps, _rate(times, fps))
     return bool(len(times) == claim.length and begins and _are_even(times))
 
 
 def _rate(times: np.ndarray, default: float) -> float:
-    """Pictures a second, by their median distance."""
+    """Pictures per second, by their median distance."""
     return 1 / float(np.median(np.diff(times))) if len(times) > 1 else default
 
 
 def _rate_near(times: np.ndarray, fps: float) -> float:
-    """Pictures a second: `fps` where that fills the file's time to a frame, else by their median distance.
+    """Pictures per second: `fps` if it fills the file's duration to a frame, else by their median distance.
 
-    Pictures that are lost spoil the mean distance, times that jitter the median.
+    Lost pictures spoil the mean distance, jittering times the median.
     """
     fills = abs(times[-1] - times[0] - (len(times) - 1) / fps) < 1 / fps
     return fps if fills else _rate(times, fps)
@@ -111,7 +112,7 @@ def _are_even(times: np.ndarray) -> bool:
 
 
 def _check_others(video: VideoFrames, claims: Sequence[Claim], claim: Claim, fps: float) -> None:
-    """Raise EpisodeError where another episode claims the same seconds of the file."""
+    """Raise EpisodeError if another episode claims the same seconds of the file."""
     stop = claim.start + claim.length / fps
     for other in claims:
         if other is claim:
@@ -127,7 +128,7 @@ def _check_others(video: VideoFrames, claims: Sequence[Claim], claim: Claim, fps
 
 
 def _check_file(video: VideoFrames, claims: Sequence[Claim], claim: Claim, fps: float) -> None:
-    """Raise EpisodeError where the file as a whole is not what the table says of it."""
+    """Raise EpisodeError if the file as a whole contradicts the table."""
     times, needed = video.times, sum(other.length for other in claims)
     rate = _rate_near(times, fps)
     begin = min(other.start for other in claims)
@@ -165,7 +166,7 @@ def _check_file(video: VideoFrames, claims: Sequence[Claim], claim: Claim, fps: 
 def _shown_at(video: VideoFrames, claim: Claim, wanted: np.ndarray, fps: float) -> np.ndarray:
     """The index of the picture nearest to each time.
 
-    Raises EpisodeError where one is further than half a frame.
+    Raises EpisodeError if one is farther than half a frame away.
     """
     times = video.times
     after = np.searchsorted(times, wanted).clip(1, max(1, len(times) - 1)) if len(times) > 1 else 0

@@ -1,4 +1,4 @@
-"""What each frame's robot is asked in a LeRobotDataset: bound by `task_index` and meta/tasks.parquet."""
+"""Each frame's instruction in a LeRobotDataset, by `task_index` and meta/tasks.parquet."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ from action_images.episodes.episode import EpisodeError
 from action_images.episodes.tables import read_table
 
 PANDAS_INDEX = "__index_level_0__"
-"""What pandas calls an index that has no name; LeRobot writes the texts as one."""
+"""pandas' name of an index without one; LeRobot writes the texts as such an index."""
 
 
 ANY_TASK = "do any "
-"""How DROID's prompt begins that lets collectors do what they like."""
+"""Start of DROID's prompt that lets collectors do whatever they like."""
 PLACEHOLDERS = frozenset(
     {
         "none",
@@ -34,17 +34,17 @@ PLACEHOLDERS = frozenset(
         "dummy task",
     }
 )
-"""What programs write where nobody said anything."""
+"""Placeholders that programs write if there is no instruction."""
 
 
 def says_nothing(text: str | None) -> bool:
-    """Whether an instruction asks for anything at all, or stands for none."""
+    """Whether an instruction is empty or a placeholder for none."""
     said = "" if text is None else text.strip().lower()
     return said.startswith(ANY_TASK) or said.strip(" .<>[]()") in PLACEHOLDERS
 
 
 def is_code(text: str | None) -> bool:
-    """Whether an instruction is a program's way to write words: a list, bytes, a mapping."""
+    """Whether an instruction is code in place of words: a list, bytes, a mapping."""
     said = "" if text is None else text.strip()
     pairs = ("[]", "{}")
     return any(said.startswith(one) and said.endswith(other) for one, other in pairs) or said.startswith(
@@ -54,9 +54,9 @@ def is_code(text: str | None) -> bool:
 
 @dataclass(frozen=True)
 class Part:
-    """Frames [start, stop) of an episode in which the robot is asked one thing.
+    """Frames [start, stop) of an episode with one instruction.
 
-    None where nothing is said.
+    None if there is no instruction.
     """
 
     start: int
@@ -65,7 +65,7 @@ class Part:
 
 
 def read_texts(root: Path) -> dict[int, str] | None:
-    """The texts of meta/tasks.parquet by task_index; None where there is no such file."""
+    """The texts of meta/tasks.parquet by task_index; None if there is no such file."""
     path = root / layout.TASKS
     if not path.is_file():
         return None
@@ -87,10 +87,10 @@ def read_texts(root: Path) -> dict[int, str] | None:
 def parts_of(
     episode_id: str, task_indices: Sequence[int | None], texts: dict[int, str] | None, told: object
 ) -> list[Part]:
-    """An episode's frames, cut where the task changes; `told` is what meta/episodes says in `tasks`.
+    """An episode's frames, cut where the task changes; `told` is the cell `tasks` of meta/episodes.
 
-    Without meta/tasks.parquet, or without a `task_index`, the one text of `tasks` holds for all frames.
-    Raises EpisodeError where an index has no text, or `tasks` alone is left and names several.
+    Without meta/tasks.parquet or without a `task_index`, the one text of `tasks` holds for all frames. Raises
+    EpisodeError if an index has no text, or if only `tasks` is left and names several.
     """
     if texts is None or not len(task_indices):
         return [Part(0, len(task_indices), _only_text(episode_id, told))]
@@ -110,7 +110,7 @@ def parts_of(
 
 
 def _joined(parts: list[Part]) -> list[Part]:
-    """Neighbours that ask the same are one part."""
+    """Merge neighbours with the same instruction."""
     joined = parts[:1]
     for part in parts[1:]:
         if part.text == joined[-1].text:
@@ -143,9 +143,7 @@ def texts_told(told: object) -> list[str]:
 
 
 def task_columns(path: Path) -> dict[int, np.ndarray]:
-    """Each episode of a data file with the task_index of its frames (-1: none), in the order of
-    frame_index.
-    """
+    """Each episode of a data file with the task_index of its frames (-1: none), in frame order."""
     table = read_table(path, ["episode_index"], optional=["task_index", "frame_index"])
     if "task_index" not in table.column_names:
         return {}

@@ -1,4 +1,4 @@
-"""Adding episodes to a data set on disk, each whole or not at all."""
+"""Adding episodes to a data set on disk, each completely or not at all."""
 
 import json
 import shutil
@@ -29,10 +29,10 @@ class DatasetWriter:
     """Writes and appends to one data set: a LeRobotDataset v3 with columns for cameras and tool poses
     (docs/data.md).
 
-    An episode exists once the episode table that names it has been renamed into place; a writer that is
-    killed leaves the data set as it was after the last whole episode, and so does a write that fails. Every
-    file is a function of the episodes alone, in their order: however often the writer was stopped in
-    between, the same episodes give the same bytes. The views and sizes are those of the first episode.
+    An episode exists once the episode table that names it has been renamed into place. A writer that is
+    killed, or a write that fails, leaves the data set as it was after the last complete episode. Every file
+    depends only on the episodes and their order: however often the writer was stopped in between, the same
+    episodes give the same bytes. The views and sizes are those of the first episode.
     """
 
     def __init__(self, path: Path, fps: float, crf: int = 18, codec: Codec = "h264"):
@@ -66,9 +66,9 @@ class DatasetWriter:
         self.close()
 
     def add(self, episode: Episode) -> None:
-        """Store an episode; raises EpisodeError, the data set unchanged, where it cannot be.
+        """Store an episode; raises EpisodeError, with the data set unchanged, if it cannot be stored.
 
-        It must be whole (`Episode.check`), new, and have the data set's views, sizes and frame rate.
+        It must be valid (`Episode.check`), new, and have the data set's views, sizes and frame rate.
         """
         with self.staging() as folder:
             self.commit(encode_episode(episode, Path(folder), self.crf, self.codec))
@@ -78,22 +78,22 @@ class DatasetWriter:
         return tempfile.TemporaryDirectory(dir=self._staging)
 
     def commit(self, encoded: Encoded) -> None:
-        """Store an episode that is already encoded; takes its video files away."""
+        """Store an episode that is already encoded; moves its video files away."""
         if encoded.id in self.ids:
             raise EpisodeError(f"{encoded.id}: is in {self.path} already; give each episode an id of its own")
         sizes = self.sizes or encoded.sizes
         check_fits(encoded, sizes, self.fps)
         number = len(self.ids)
         if number == 0:
-            # Without it the first episode could not be read, nor its files be told from a stranger's.
+            # Without it the first episode could not be read, and its files would look foreign.
             self._write_info(sizes)
         for view, video in encoded.videos.items():
             target = self.path / layout.numbered(layout.VIDEOS, number, video_key=layout.IMAGES + view)
             target.parent.mkdir(parents=True, exist_ok=True)
             commit_file(video, target)
-        # Tasks and rows that no episode names do no harm; the episode table comes last and makes it true.
-        # Until then this writer stays as it was: where the disk is full, the next episode is stored as if
-        # this one had not been.
+        # Tasks and rows without an episode do no harm; the episode table comes last and makes them valid.
+        # Until then this writer stays as it was: if the disk is full, the next episode is stored as if this
+        # one had not been tried.
         tasks = self._with_task(encoded.instruction)
         rows, data_file = self._with_rows(encoded, number, tasks[encoded.instruction or ""])
         episodes, first_episode = self._with_episode(encoded, number, data_file)
@@ -104,12 +104,12 @@ class DatasetWriter:
         self._write_info(sizes)
 
     def close(self) -> None:
-        """Write the statistics over all episodes and let go of the data set."""
+        """Write the statistics over all episodes and release the data set."""
         if not self._lock.is_locked:
             return
         if self.ids:
             self._write_statistics()
-            if not (self.path / layout.CARD).exists():  # what somebody has put there is his
+            if not (self.path / layout.CARD).exists():  # keep a card that somebody wrote
                 write_text(self.path / layout.CARD, card_of(layout.read_info(self.path)))
         shutil.rmtree(self._staging, ignore_errors=True)
         self._lock.release()
@@ -153,7 +153,7 @@ class DatasetWriter:
         if any("episode_id" not in table.column_names or table["episode_id"].null_count for table in tables):
             told = "other programs have changed or added episodes since, so it is not appended to"
             raise EpisodeError(f"{self.path}: {told}; import it into a new data set")
-        if not tables:  # the writer before came to nothing, and stands in nobody's way
+        if not tables:  # the earlier writer stored nothing and blocks nobody
             self.sizes = None
             return
         videos = [info["features"][key].get("info", {}) for key in layout.view_keys(info).values()]
@@ -174,21 +174,21 @@ class DatasetWriter:
         last = self._episodes[-1]
         self.num_frames = last["dataset_to_index"]
         self._reopen_rows(last)
-        self._write_info(self.sizes)  # the writer before may have been killed between the episode and this
+        self._write_info(self.sizes)  # an earlier writer may have been killed before writing this
 
     def _reopen_rows(self, last: dict[str, Any]) -> None:
         chunk, file = last["data/chunk_index"], last["data/file_index"]
         rows = read_table(layout.fill(self.path, layout.DATA, chunk_index=chunk, file_index=file))
         known = rows.slice(
             0, self.num_frames - rows["index"][0].as_py()
-        )  # what lies beyond was never committed
+        )  # rows beyond this were never committed
         self._file_starts["data"] = chunk * layout.FILES_PER_CHUNK + file
         self._rows = [known]
 
     def _with_task(self, instruction: str | None) -> dict[str, int]:
-        """The tasks with an instruction, written.
+        """The tasks with an instruction added, after writing them.
 
-        LeRobot needs a task for each frame: where there is none, the empty one.
+        LeRobot needs a task for each frame: an episode without an instruction gets the empty one.
         """
         task = instruction or ""
         if task in self._tasks:
@@ -199,9 +199,9 @@ class DatasetWriter:
         return tasks
 
     def _with_rows(self, encoded: Encoded, number: int, task_index: int) -> tuple[list[pa.Table], int]:
-        """The last data file's rows with the episode's frames, or those alone in the next file, written.
+        """Write the last data file's rows with the episode's frames, or these alone as the next file.
 
-        And the file's number.
+        Returns the tables and the file's number.
         """
         full = sum(table.num_rows for table in self._rows) >= ROWS_PER_FILE
         before, file = (
@@ -219,7 +219,7 @@ class DatasetWriter:
         for key, values in whole.items():
             arrays[key] = pa.array(np.broadcast_to(values, count.shape).astype(np.int64))
         rows = [*before, pa.table(arrays)]
-        # One schema and one chunk, whether the rows were just made or read back: the bytes must not tell.
+        # Use one schema and one chunk, so that new rows and rows read back give the same bytes.
         table = pa.concat_tables([part.cast(rows[-1].schema) for part in rows]).combine_chunks()
         write_table(self.path / layout.numbered(layout.DATA, file), table)
         return rows, file
@@ -227,9 +227,9 @@ class DatasetWriter:
     def _with_episode(
         self, encoded: Encoded, number: int, data_file: int
     ) -> tuple[list[dict[str, Any]], int]:
-        """The last episode table's rows with this one, or it alone in the next table, written.
+        """Write the last episode table's rows with this one, or it alone as the next table.
 
-        And the number of that table's first episode.
+        Returns the rows and the number of that table's first episode.
         """
         full = len(self._episodes) >= EPISODES_PER_FILE
         before, first = ([], number) if full else (self._episodes, self._file_starts["episodes"])
@@ -272,7 +272,7 @@ class DatasetWriter:
         info |= {"data_files_size_in_mb": 100, "video_files_size_in_mb": 200, "fps": layout.whole(self.fps)}
         info |= {"splits": {"train": f"0:{count}"}, "data_path": layout.DATA, "video_path": layout.VIDEOS}
         features = layout.features(sizes, self.fps, self.codec)
-        for key, own in self._infos.items():  # what somebody has put there is his
+        for key, own in self._infos.items():  # keep values that somebody wrote
             features[key]["info"] = own
         write_json(self.path / layout.INFO, info | {"features": features}, indent=4)
 
@@ -284,7 +284,7 @@ class DatasetWriter:
 
 
 def _columns(features: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """What features say of the columns, without their `info`, which is for whatever anybody wants to say."""
+    """The features of the columns without their `info`, which is free for any remarks."""
     return {key: _without_info(feature) for key, feature in features.items()}
 
 
