@@ -1,4 +1,4 @@
-"""Calibrations that other tools wrote, one file for each format, read into one form."""
+"""Calibrations written by other tools, one file for each format, read into one form."""
 
 import importlib
 from collections.abc import Mapping
@@ -17,13 +17,13 @@ FORMATS: Mapping[str, str] = MappingProxyType(
         "COLMAP text model": "colmap",
     }
 )
-"""Format -> file; the order in which they are tried."""
+"""Format -> file, in the order in which they are tried."""
 
 
 def read_calibration_file(path: Path) -> dict[str, FoundCamera]:
     """The cameras of a file (COLMAP: a folder with cameras.txt and images.txt) by name.
 
-    Raises EpisodeError, naming the file and the formats, where it is none of them or lacks something.
+    Raises EpisodeError, naming the file and the formats, if it is none of them or lacks something.
     """
     if not path.exists():
         raise EpisodeError(f"{path}: there is no such calibration file")
@@ -36,7 +36,7 @@ def read_calibration_file(path: Path) -> dict[str, FoundCamera]:
 
 
 def camera_of_file(path: Path, name: str | None) -> FoundCamera:
-    """One camera of a file; `name` may be left out where there is one only."""
+    """One camera of a file; `name` may be omitted if there is only one."""
     cameras = read_calibration_file(path)
     if name is None and len(cameras) == 1:
         return next(iter(cameras.values()))

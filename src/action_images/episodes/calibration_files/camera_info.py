@@ -13,7 +13,7 @@ MOST_DIFFERENT_PX = 1.0
 
 
 def read(path: Path) -> dict[str, FoundCamera] | None:
-    """The one camera of the file by its `camera_name`; None where the file is of another format."""
+    """The one camera of the file by its `camera_name`; None if the file is of another format."""
     content = found.read_yaml(path)
     if content is None or not {"image_width", "image_height", "camera_matrix"} <= content.keys():
         return None
@@ -38,7 +38,7 @@ def read(path: Path) -> dict[str, FoundCamera] | None:
 
 
 def _rectified(content: dict[str, Any], matrix: Tensor) -> str | None:
-    """What is to be said where rectified pictures (image_rect) have other intrinsics than raw ones."""
+    """A remark if rectified pictures (image_rect) have other intrinsics than raw ones."""
     projection = content.get("projection_matrix")
     if not isinstance(projection, dict):
         return None

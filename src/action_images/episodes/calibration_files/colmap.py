@@ -43,11 +43,11 @@ MODELS: Mapping[str, tuple[int, Callable[..., tuple[torch.Tensor, Distortion]]]]
     "FULL_OPENCV": (12, _opencv),
     "OPENCV_FISHEYE": (8, _fisheye),
 }
-"""How many numbers a model has, and what they mean. COLMAP's pixel centres are at +0.5, as ours are."""
+"""The number and meaning of a model's parameters. COLMAP's pixel centres are at +0.5, like ours."""
 
 
 def read(path: Path) -> dict[str, FoundCamera] | None:
-    """A camera for each image, by the image's name; None where it is no folder with COLMAP's two files."""
+    """A camera for each image, by the image's name; None if it is no folder with COLMAP's two files."""
     folder = path if path.is_dir() else path.parent
     if path.is_file() and path.name not in ("cameras.txt", "images.txt"):
         return None
@@ -55,7 +55,7 @@ def read(path: Path) -> dict[str, FoundCamera] | None:
         return None
     try:
         lenses = dict(map(_lens, _lines(folder / "cameras.txt")))
-        images = list(_lines(folder / "images.txt"))[::2]  # between them the points that each image shows
+        images = list(_lines(folder / "images.txt"))[::2]  # the lines between list each image's points
         return dict(_image(line, lenses) for line in images)
     except (ValueError, IndexError, KeyError, TypeError) as error:
         if isinstance(error, EpisodeError):

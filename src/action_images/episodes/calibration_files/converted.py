@@ -1,4 +1,4 @@
-"""Cameras that other tools' files describe, put together into cameras of ours."""
+"""Combine the cameras in other tools' files into cameras of ours."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,12 +16,12 @@ from action_images.geometry import Camera
 def cameras_of(paths: Sequence[Path], *, straightened: bool = False) -> dict[str, Camera]:
     """The cameras of several files by name, in metres and in the frame of the files' poses, float32.
 
-    A camera may stand in several files, its lens in one and its pose in another: by the same name, or
-    because each of two files has one camera alone. `straightened` says that the pictures have no distortion
-    any more, and that the intrinsics hold for these.
+    A camera may be split over several files, its lens in one and its pose in another: under the same name, or
+    because each of two files has a single camera. `straightened`: the pictures are already undistorted, and
+    the intrinsics are those of the undistorted pictures.
 
-    Raises EpisodeError, naming camera and cure, where a camera lacks lens, size or pose, is said twice, or
-    has a distortion that was not taken out of its pictures.
+    Raises EpisodeError, naming camera and remedy, if a camera lacks lens, size or pose, is given twice, or
+    has a distortion that was not removed from its pictures.
     """
     found: dict[str, FoundCamera] = {}
     for path in paths:
@@ -36,13 +36,13 @@ def cameras_of(paths: Sequence[Path], *, straightened: bool = False) -> dict[str
 
 
 def own_worlds(paths: Sequence[Path]) -> list[str]:
-    """What is to be said of the worlds of the files' poses, each once."""
+    """Remarks on the world frames of the files' poses, each once."""
     cameras = chain.from_iterable(read_calibration_file(path).values() for path in paths)
     return sorted({camera.own_world for camera in cameras if camera.own_world is not None})
 
 
 def other_lenses(paths: Sequence[Path]) -> list[str]:
-    """What is to be said of intrinsics that the files have as well, each once."""
+    """Remarks on further intrinsics in the files, each once."""
     cameras = chain.from_iterable(read_calibration_file(path).values() for path in paths)
     return sorted({camera.other_lens for camera in cameras if camera.other_lens is not None})
 
@@ -84,6 +84,6 @@ def _camera(name: str, found: FoundCamera, *, straightened: bool) -> Camera:
 
 
 def _stem(name: str) -> str:
-    """A name that can be a file's: COLMAP calls cameras by their pictures."""
+    """A name that is valid as a file name: COLMAP names cameras by their pictures."""
     path = Path(name)
     return path.stem if path.suffix.lower() in (".png", ".jpg", ".jpeg") else name

@@ -1,4 +1,4 @@
-"""easy_handeye's yaml: where a camera stands in the robot's base, or on its hand; no intrinsics."""
+"""easy_handeye's yaml: a camera's pose in the robot's base or on its hand; no intrinsics."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What a calibration file says of one camera, in our conventions, and how such files are read with bounds."""
+"""One camera of a calibration file in our conventions, and limits for reading such files."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,29 +40,29 @@ MODELS = {
     "equidistant": "fisheye",
     "fisheye": "fisheye",
 }
-"""The names that formats give the models."""
+"""Our models by the names that formats use."""
 
 
 @dataclass(frozen=True)
 class FoundCamera:
-    """One camera of a file; what the file does not say is None."""
+    """One camera of a file; entries that the file lacks are None."""
 
     intrinsics: Float[Tensor, "*frames 3 3"] | None = None
-    """In px, pixel centres at +0.5; with an axis where a lens zooms."""
+    """In px, pixel centres at +0.5; with a frame axis if the lens zooms."""
     size: tuple[int, int] | None = None
     """(height, width) that the intrinsics are for."""
     distortion: Distortion = field(default=NO_DISTORTION)
     world_from_camera: Pose | None = None
-    """The pose in the file's own world, whichever that is; where it is `on_hand` in the hand's frame."""
+    """The pose in the file's own world frame; in the hand's frame if `on_hand`."""
     on_hand: bool = False
     other_lens: str | None = None
-    """What is to be said of intrinsics for rectified pictures that the file has as well."""
+    """Remark on the file's further intrinsics for rectified pictures."""
     own_world: str | None = None
-    """What is to be said of the world that the pose is in, where it cannot be the robot's base."""
+    """Remark on the pose's world frame if it cannot be the robot's base."""
 
 
 def distortion_named(model: object, coefficients: object, where: str) -> Distortion:
-    """A distortion by a format's name for its model; raises EpisodeError for one that is not known."""
+    """A distortion by a format's name for its model; raises EpisodeError for an unknown one."""
     known = MODELS.get(str(model).lower())
     if known is None:
         raise EpisodeError(
@@ -85,14 +85,14 @@ def pinhole(fx: float, fy: float, cx: float, cy: float) -> Tensor:
 
 
 def from_integer_centres(matrix: Tensor) -> Tensor:
-    """Intrinsics of a tool whose pixel centres are whole numbers (OpenCV, ROS, Kalibr) in ours, at +0.5."""
+    """Convert intrinsics of tools with pixel centres at integers (OpenCV, ROS, Kalibr) to ours, at +0.5."""
     moved = matrix.clone()
     moved[:2, 2] += 0.5
     return moved
 
 
 def pose_from(matrix: object, where: str) -> Pose:
-    """A rigid 4 x 4 matrix; raises EpisodeError where it is none."""
+    """A pose from a rigid 4 x 4 matrix; raises EpisodeError for any other matrix."""
     try:
         return Pose.from_matrix(as_tensor(matrix, (4, 4), where))
     except ValueError as error:
@@ -100,7 +100,7 @@ def pose_from(matrix: object, where: str) -> Pose:
 
 
 def read_bounded(path: Path) -> str | None:
-    """The text of a file; None where it is a folder. Raises EpisodeError where it is too large or no text."""
+    """The text of a file; None for a folder. Raises EpisodeError if it is too large or not text."""
     if not path.is_file():
         return None
     if path.stat().st_size > MAX_BYTES:
@@ -112,7 +112,7 @@ def read_bounded(path: Path) -> str | None:
 
 
 def read_yaml(path: Path) -> dict[str, Any] | None:
-    """The content of a yaml file; None where it is no mapping. OpenCV's matrices become their fields."""
+    """The content of a yaml file; None if it is no mapping. OpenCV's matrices become their fields."""
     import yaml
 
     text = read_bounded(path)
@@ -129,11 +129,11 @@ def read_yaml(path: Path) -> dict[str, Any] | None:
 
 
 def _loader() -> Any:
-    """A loader of plain values alone; a matrix of OpenCV's is the mapping that it consists of."""
+    """A loader of plain values only; an OpenCV matrix becomes the mapping of its fields."""
     import yaml
 
     class Loader(yaml.SafeLoader):
-        """Knows one more tag."""
+        """A safe loader with one more tag."""
 
     Loader.add_constructor("tag:yaml.org,2002:opencv-matrix", yaml.SafeLoader.construct_yaml_map)
     return Loader
@@ -155,7 +155,7 @@ def matrix_of(entry: object, shape: tuple[int, int] | None, where: str) -> Tenso
 
 
 def size_of(height: object, width: object, where: str) -> tuple[int, int]:
-    """(height, width) in px; raises EpisodeError where they are none."""
+    """(height, width) in px; raises EpisodeError for invalid values."""
     if not isinstance(height, int) or not isinstance(width, int) or not 0 < min(height, width) <= 65536:
         raise EpisodeError(f"{where}: the image's size is {height!r} x {width!r}; give whole pixels")
     return height, width

@@ -1,4 +1,4 @@
-"""Kalibr's camchain yaml: cameras in a chain, each with its pose relative to the one before."""
+"""Kalibr's camchain yaml: cameras in a chain, each with its pose relative to the previous one."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ WORLD = "the frame of the chain's first camera, not the robot's base"
 
 
 def read(path: Path) -> dict[str, FoundCamera] | None:
-    """The cameras cam0, cam1 ... in the frame of the first; None where the file is of another format."""
+    """The cameras cam0, cam1 ... in the frame of the first; None if the file is of another format."""
     content = found.read_yaml(path)
     if content is None:
         return None

@@ -1,4 +1,4 @@
-"""OpenCV's FileStorage (yaml) as its calibration samples write it: intrinsics and distortion, no pose."""
+"""OpenCV's FileStorage (yaml) as written by its calibration samples: intrinsics and distortion, no pose."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ WIDTH = ("image_width", "image_Width", "width")
 
 
 def read(path: Path) -> dict[str, FoundCamera] | None:
-    """The one camera of the file, named `camera`; None where the file is of another format."""
+    """The one camera of the file, named `camera`; None if the file is of another format."""
     content = found.read_yaml(path)
     matrix = None if content is None else _first(content, MATRIX)
     if content is None or not isinstance(matrix, (dict, list)):

@@ -1,1 +1,1 @@
-"""Everything that is wrong with a data set, one file for each kind of check."""
+"""Checks that find errors in a data set, one file for each kind of check."""

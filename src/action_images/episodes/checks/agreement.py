@@ -15,19 +15,19 @@ from action_images.episodes.checks.follow import Change
 from action_images.episodes.checks.rotations import LEAST_FIT
 
 LEAST_NO_FIT_STEPS = 10
-"""With fewer visible steps a tool that hardly moves fits nothing well, and that it does not is not said."""
+"""With fewer visible steps a bad fit is not reported: a tool that hardly moves fits nothing well."""
 LEAST_STEPS = 4
-"""With fewer visible steps of the tool nothing is said of a view."""
+"""With fewer visible steps of the tool nothing is reported for a view."""
 NAMED_FIT = 1.8
-"""An alternative is named where it fits so well by itself ..."""
+"""An alternative is reported if its own fit is at least this ..."""
 BETTER = 1.35
-"""... and so many times better than what was said."""
+"""... and this many times the fit of the declared reading."""
 LESS_NAMED_FIT, MUCH_BETTER = 1.4, 3.0
-"""A less good fit is enough where it is much better."""
+"""A lower fit is enough if it is this many times better."""
 LEAST_APART = 5.0
-"""Fingers stand out from their background by so many levels (of 255) more, or nothing is told of them."""
+"""Fingers must stand out from their background by this many levels (of 255) more to be judged."""
 SUSPECT = 0.6
-"""An episode is looked at more closely where it fits so many times as well as the set as a whole."""
+"""An episode is examined more closely if its fit is below this fraction of the whole set's fit."""
 MOST_SUSPECTS = 32
 
 
@@ -37,7 +37,7 @@ def check_agreement(examined: Sequence[Examined]) -> list[Finding]:
 
 
 def check_gripper(examined: Sequence[Examined]) -> list[Finding]:
-    """Whether the gripper is seen open where it is said to be closed, in all episodes together."""
+    """Whether the gripper looks open when it is declared closed, over all episodes together."""
     apart = fingers_apart(measurable(pooled(examined)))
     if apart is None or apart > -LEAST_APART:
         return []
@@ -48,7 +48,7 @@ def check_gripper(examined: Sequence[Examined]) -> list[Finding]:
 
 
 def fingers_apart(seen: Mapping[str, Evidence]) -> float | None:
-    """By how many levels fingers stand apart where they are said to, in the mean of views and episodes."""
+    """By how many levels fingers stand apart when declared open, averaged over views and episodes."""
     gaps: list[Gap] = []
     for found in seen.values():
         gaps += found.gaps if found.changes[DECLARED].fit >= LEAST_FIT else ()
@@ -59,14 +59,14 @@ def fingers_apart(seen: Mapping[str, Evidence]) -> float | None:
 
 
 def check_set(examined: Sequence[Examined]) -> list[Finding]:
-    """What is wrong with all episodes, judged from those in which alternatives were tried."""
+    """Errors of all episodes, judged from those in which alternatives were tried."""
     whole = _judge_all(pooled(_spread(examined))) or _judge_place(pooled(examined))
     name = examined[0].id if len(examined) == 1 else ""
     return [Finding("warning", "calibration", name, message) for message in whole]
 
 
 def check_episodes(examined: Sequence[Examined]) -> list[Finding]:
-    """What is wrong with single episodes of a set with which nothing is wrong as a whole."""
+    """Errors of single episodes in a set that is right as a whole."""
     if len(examined) == 1:
         return []
     findings: list[Finding] = []
@@ -77,7 +77,7 @@ def check_episodes(examined: Sequence[Examined]) -> list[Finding]:
 
 
 def _judge_place(evidence: Mapping[str, Evidence], farthest_m: float | None = None) -> list[str]:
-    """What is wrong with where the hand is seen, in views that fit."""
+    """Errors of the place where the hand is seen, in views that fit."""
     seen = {name: found for name, found in measurable(evidence).items() if _fits(found)}
     return list(place.judge({name: found.sights for name, found in seen.items()}, farthest_m))
 
@@ -87,7 +87,7 @@ def _fits(found: Evidence) -> bool:
 
 
 def suspects(examined: Sequence[Examined]) -> list[int]:
-    """Places of episodes that fit worse than the others, the worst first; alternatives are tried in them."""
+    """Indices of episodes that fit worse than the others, the worst first, for trying alternatives."""
     typical = {name: found.changes[DECLARED].fit for name, found in pooled(examined).items()}
     badness = {}
     for number, result in enumerate(examined):
@@ -98,7 +98,7 @@ def suspects(examined: Sequence[Examined]) -> list[int]:
 
 
 def _share(found: Evidence, typical: float) -> float:
-    """How well a view of an episode fits, as a part of what looks right; 0 where the tool is not seen."""
+    """A view's fit in an episode as a fraction of a good fit; 0 if the tool is not seen."""
     fit = found.changes[DECLARED].fit if found.num_steps >= LEAST_STEPS else 0.0
     return fit / max(NAMED_FIT, SUSPECT * typical)
 
@@ -108,7 +108,7 @@ def _spread(examined: Sequence[Examined]) -> list[Examined]:
 
 
 def pooled(examined: Sequence[Examined]) -> dict[str, Evidence]:
-    """The evidence of each view, added up over episodes."""
+    """The evidence of each view, summed over episodes."""
     sums: dict[str, Evidence] = {}
     for result in examined:
         for name, found in result.evidence.items():
@@ -117,7 +117,7 @@ def pooled(examined: Sequence[Examined]) -> dict[str, Evidence]:
 
 
 def verification(examined: Sequence[Examined], view_names: Sequence[str]) -> str:
-    """In one sentence what the pictures could say of cameras, times and tool, and what they could not."""
+    """A sentence on what the pictures could and could not verify of cameras, times and tool."""
     seen = measurable(pooled(_spread(examined)))
     if not seen:
         return (
@@ -133,13 +133,13 @@ def verification(examined: Sequence[Examined], view_names: Sequence[str]) -> str
 
 
 def _unverified_place(seen: Mapping[str, Evidence]) -> str:
-    """Up to which distance errors of cameras and tool go unseen."""
+    """The distance below which errors of cameras and tool go unseen."""
     num_sights = sum(len(found.sights) for found in seen.values())
     return f"distances below {100 * place.farthest(num_sights):.0f} cm" if num_sights else "distances"
 
 
 def _where_tried(examined: Sequence[Examined]) -> str:
-    """In which episodes other conventions were tried, if not in all."""
+    """The episodes in which other conventions were tried, unless in all."""
     looked_at = [result for result in examined if result.evidence]
     tried = sum(result.is_tried for result in looked_at)
     spread = len(_spread(examined))
@@ -159,7 +159,7 @@ def _unverified_gripper(examined: Sequence[Examined]) -> list[str]:
 
 
 def measurable(evidence: Mapping[str, Evidence]) -> dict[str, Evidence]:
-    """The views in which the tool is said to move visibly, by what is said or by an alternative that fits."""
+    """The views in which the tool moves visibly, as declared or by an alternative that fits."""
     return {name: found for name, found in evidence.items() if _is_measurable(found)}
 
 
@@ -168,7 +168,7 @@ def _is_measurable(evidence: Evidence) -> bool:
 
 
 def _judge_all(evidence: Mapping[str, Evidence]) -> list[str]:
-    """What is wrong with times, cameras and path, and with rotations; one of both where it explains all."""
+    """Errors of times, cameras and path, and of rotations; only the rotations' error if it explains all."""
     seen = measurable(evidence)
     others = list(_judge(evidence))
     if not seen or not all(found.is_tried for found in seen.values()):
@@ -181,7 +181,7 @@ def _judge_all(evidence: Mapping[str, Evidence]) -> list[str]:
 
 
 def _judge(evidence: Mapping[str, Evidence]) -> Iterator[str]:
-    """What is wrong, by its likeliest cause: one for the tool if it explains all views, else one a view."""
+    """Errors by their likeliest cause: one of the tool if it explains all views, else one for each view."""
     seen = measurable(evidence)
     if not seen:
         return
@@ -199,7 +199,7 @@ def _judge(evidence: Mapping[str, Evidence]) -> Iterator[str]:
 
 
 def _explained_by_place(found: Evidence) -> bool:
-    """Whether a hand that is somewhere else fits a view better than any other convention does."""
+    """Whether a displaced hand fits a view better than any other convention does."""
     fit = found.changes[MOVED].fit
     return fit >= LEAST_FIT and (
         fit >= found.best_fit or found.best_fit < BETTER * found.changes[DECLARED].fit
@@ -207,7 +207,7 @@ def _explained_by_place(found: Evidence) -> bool:
 
 
 def _of_tool(seen: Mapping[str, Evidence]) -> str | None:
-    """The alternative of the tool's path or time that fits all views better, each as well as any other."""
+    """The alternative tool path or time that fits all views better, each about as well as its best."""
     if len(seen) < 2 or not all(found.is_tried for found in seen.values()):
         return None
     names = [*TOOL, *TIMES]
@@ -242,14 +242,14 @@ def _words_for_tool(name: str) -> str:
 
 
 def _at_home(seen: Mapping[str, Evidence]) -> set[str]:
-    """The alternatives that show pictures of views that they fit well where they are."""
+    """The alternatives with pictures of views that already fit well themselves."""
     return {view_named(name) for name, found in seen.items() if found.changes[DECLARED].fit >= NAMED_FIT}
 
 
 def _of_view(name: str, found: Evidence, at_home: set[str]) -> Iterator[str]:
     alternatives = {**PICTURES, **CAMERAS, **TOOL, **TIMES}
     fit = found.changes[DECLARED].fit
-    # Where a view fits, pictures that fit another view too are no sign that the two were exchanged.
+    # If a view fits, pictures that also fit another view do not show that the two were exchanged.
     unlikely = {DECLARED, MOVED} | (at_home if fit >= LEAST_FIT else set())
     best = _best(found.changes, [other for other in found.changes if other not in unlikely])
     if best is not None:
@@ -267,7 +267,7 @@ def _of_view(name: str, found: Evidence, at_home: set[str]) -> Iterator[str]:
 
 
 def _best(changes: Mapping[str, Change], names: Sequence[str]) -> str | None:
-    """The alternative that fits best, where it is well above what was said."""
+    """The best-fitting alternative if it is well above the declared reading, else None."""
     best = max(names, key=lambda name: changes[name].fit, default=None)
     return best if best is not None and _is_better(changes, best) else None
 

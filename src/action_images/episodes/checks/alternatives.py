@@ -1,4 +1,4 @@
-"""Other conventions that an episode may follow, each tried against what its pictures show."""
+"""Other conventions that an episode may follow; each is tested against its pictures."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -12,9 +12,9 @@ from action_images.geometry import Camera, Pose
 from action_images.geometry import rotation as rotations
 
 SHIFTS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15)
-"""Frames by which views and tool are moved against each other."""
+"""Tested shifts in frames between views and tool."""
 RATES = (0.9, 0.94, 0.97, 1.03, 1.06, 1.1)
-"""Rates at which pictures and tool may run against each other, as clocks of their own do."""
+"""Tested ratios between the rates of pictures and tool, as separate clocks cause."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Alternative:
 
 
 def _turned(right: tuple[float, float], down: tuple[float, float], scene: Scene) -> Scene:
-    """Look at the pictures with these directions for right and down."""
+    """Read the pictures with these directions for right and down."""
     turn = torch.tensor([right, down]).T
     return replace(scene, turn=turn.expand_as(scene.turn))
 
@@ -112,7 +112,7 @@ def _euler_for_vector(rotation: Tensor) -> Tensor:
 
 
 def frozen(scene: Scene) -> Scene:
-    """The scene where the tool never turns; where it fits as well, pictures do not verify rotations."""
+    """The scene with a tool that never turns; if it fits as well, pictures do not verify rotations."""
     pose = scene.world_from_tool
     start = pose.rotation[len(pose.rotation) // 2]
     return replace(scene, world_from_tool=replace(pose, rotation=start.expand_as(pose.rotation)))

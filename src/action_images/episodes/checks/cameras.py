@@ -1,4 +1,4 @@
-"""Which views are calibrated, and whether the tool is where their cameras look."""
+"""Checks that views are calibrated and that the tool is in front of their cameras."""
 
 import torch
 
@@ -9,11 +9,11 @@ from action_images.episodes.inside import told_inside, tool_inside
 from action_images.geometry import Trajectory
 
 LEAST_INSIDE = 0.5
-"""The tool should be inside the picture in at least this part of the frames."""
+"""Least fraction of frames in which the tool should be inside the picture."""
 
 
 def check_calibrated(views: list[View], dataset: Dataset, say: Say) -> None:
-    """Views without a camera are video only."""
+    """Report views without a camera, which are usable as video only."""
     missing = [view.name for view in views if view.camera is None]
     if len(missing) == len(dataset.view_names):
         cure = "give the cameras, or a calibration.json to 'import'"
@@ -25,7 +25,7 @@ def check_calibrated(views: list[View], dataset: Dataset, say: Say) -> None:
 
 
 def check_tool_in_view(views: list[View], trajectory: Trajectory, say: Say) -> None:
-    """The tool should project inside the pictures of a calibrated view, and be in some view at some time."""
+    """The tool should project inside a calibrated view's pictures, and be in some view at some time."""
     calibrated = [view for view in views if view.camera is not None]
     positions = trajectory.world_from_tool.translation
     inside_anywhere = torch.zeros(trajectory.num_frames, dtype=torch.bool)

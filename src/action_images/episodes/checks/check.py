@@ -1,4 +1,4 @@
-"""Everything that is wrong with a data set, found in one pass and named."""
+"""Find everything that is wrong with a data set in one pass."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -29,12 +29,12 @@ __all__ = ["DEADLY", "Examined", "Finding", "Verdict", "check_dataset", "examine
 
 
 NUM_TRIED = 16
-"""In so many episodes, spread over the set, other conventions are tried however well they fit."""
+"""Number of episodes, spread over the set, in which other conventions are always tried."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """An episode to look at, and whether other conventions are tried in it."""
+    """An episode to examine, and whether other conventions are tried in it."""
 
     index: int
     tried: bool
@@ -42,7 +42,7 @@ class Look:
 
 @dataclass
 class Verdict:
-    """What a data set showed."""
+    """The outcome of checking a data set."""
 
     num_episodes: int
     num_frames: int
@@ -50,9 +50,9 @@ class Verdict:
     views: tuple[str, ...]
     findings: list[Finding]
     lacking: str = ""
-    """In one sentence how many episodes have no instruction and no tool path; empty where all have both."""
+    """How many episodes lack an instruction or a tool path, in one sentence; empty if none does."""
     verified: str = ""
-    """In one line what the pictures could say of cameras, times and tool, and what they could not."""
+    """What the pictures could and could not verify of cameras, times and tool, in one line."""
 
     @property
     def num_errors(self) -> int:
@@ -61,7 +61,7 @@ class Verdict:
 
     @property
     def conclusion(self) -> str:
-        """In one line what was looked at, and what the pictures could and could not verify."""
+        """What was examined, and what the pictures could and could not verify, in one line."""
         whole = "" if self.findings else "No error was found in files and numbers. "
         return whole + self.lacking + self.verified
 
@@ -73,11 +73,11 @@ def check_dataset(
     *,
     thorough: bool = False,
 ) -> Verdict:
-    """Look at every frame and number of a data set; raises EpisodeError where it cannot be opened at all.
+    """Check every frame and number of a data set; raises EpisodeError if it cannot be opened at all.
 
-    With worker processes (0: none) an episode whose files end the process that reads it is one more finding.
-    Other conventions are tried in `NUM_TRIED` episodes spread over the set and in those that fit worse than
-    the others; `thorough` tries them in all.
+    With worker processes (0: none), an episode whose files kill the process that reads them is one more
+    finding. Other conventions are tried in `NUM_TRIED` episodes spread over the set and in those that fit
+    worse than the others; `thorough` tries them in all.
     """
     impossible: list[Finding] = []
 
@@ -102,7 +102,7 @@ def check_dataset(
 
 
 def lacking(examined: Sequence[Examined]) -> str:
-    """In one sentence how many episodes have no instruction and no tool path."""
+    """How many episodes lack an instruction or a tool path, in one sentence."""
     words = sum(not result.has_words for result in examined)
     paths = sum(not result.has_path for result in examined)
     counts = [
@@ -112,13 +112,13 @@ def lacking(examined: Sequence[Examined]) -> str:
 
 
 def spread_over(count: int, most: int) -> frozenset[int]:
-    """At most so many of so many places, evenly."""
+    """At most `most` of `count` indices, evenly spread."""
     chosen = min(count, most)
     return frozenset(place * count // chosen for place in range(chosen))
 
 
 def _agreement(dataset: Dataset, examined: list[Examined], num_workers: int) -> list[Finding]:
-    """What pictures say of cameras, times and tool; single episodes are looked at where the set is right."""
+    """Findings on cameras, times and tool; single episodes are examined only if the whole set is right."""
     whole = check_set(examined)
     closer = [] if whole else [Look(index, tried=True) for index in suspects(examined)]
     for look, result in zip(closer, _examined(dataset, closer, num_workers), strict=True):
@@ -127,13 +127,13 @@ def _agreement(dataset: Dataset, examined: list[Examined], num_workers: int) -> 
 
 
 def summary(verdict: Verdict) -> dict[str, int]:
-    """How often each kind of finding occurs, the errors first."""
+    """How often each kind of finding occurs, errors first."""
     counts = Counter((finding.level, finding.kind) for finding in verdict.findings)
     return {f"{level}: {kind}": count for (level, kind), count in sorted(counts.items())}
 
 
 def open_possible(path: Path) -> Dataset:
-    """The set without the rows that can be no episode; `check_dataset` has told of them."""
+    """The set without the rows that cannot be episodes, which `check_dataset` reports."""
     return Dataset(path, _told_already)
 
 
@@ -150,7 +150,7 @@ def _examined(dataset: Dataset, looks: Sequence[Look], num_workers: int) -> Iter
 
 
 def _opened(path: Path, num_workers: int, leave_out: Callable[[str, str], None]) -> Dataset:
-    """The data set, once another process has survived opening it."""
+    """The data set, opened only after another process has survived opening it."""
     if num_workers:
         ((_, survived),) = each_isolated(_survives, [path], 1, torch.set_num_threads, (1,))
         if not survived:
@@ -160,7 +160,7 @@ def _opened(path: Path, num_workers: int, leave_out: Callable[[str, str], None])
 
 
 def _survives(path: Path) -> bool:
-    with suppress(EpisodeError):  # to be raised where it is read again
+    with suppress(EpisodeError):  # raised again when the set is opened here
         open_possible(path)
     return True
 

@@ -1,4 +1,4 @@
-"""Which episodes are an earlier one again."""
+"""Find episodes that repeat an earlier one."""
 
 from collections.abc import Iterator, Sequence
 from itertools import chain, product
@@ -10,19 +10,20 @@ import numpy as np
 from action_images.episodes.checks.finding import Examined, Finding
 
 DUPLICATE_M = 1e-3
-"""Two episodes are the same where their tools are nowhere farther apart, and their pictures alike."""
+"""Two episodes are duplicates if their tools are nowhere farther apart and their pictures are alike."""
 DUPLICATE_LEVELS = 1.0
-"""Pictures are alike on average where small ones differ by less than this (of 255)."""
+"""Pictures are alike if their small copies differ by less than this on average (of 255)."""
 DUPLICATE_MOST_LEVELS = 4.0
-"""Without paths two episodes are the same where their small pictures differ nowhere by more."""
+"""Without paths two episodes are duplicates if their small pictures differ by no more than this anywhere."""
 
 
 def find_duplicates(examined: Sequence[Examined]) -> Iterator[Finding]:
-    """Each episode that is an earlier one again: as long, with the same pictures, on the same path if known.
+    """Each episode that repeats an earlier one: as long, with the same pictures, on the same path if known.
 
-    A fixed camera shows much the same in all demonstrations of a task: pictures alone must agree everywhere.
-    Episodes are compared only within a cell of their length and mean place (or brightness), there with one
-    of each that are the same. Time grows with the number of episodes, times how many share a cell.
+    A fixed camera shows nearly the same in all demonstrations of a task, so without paths the pictures must
+    agree everywhere. Episodes are compared only within a cell of length and mean position (or brightness),
+    and only with one of each group of duplicates. Time grows with the number of episodes times the number in
+    a cell.
     """
     cells: dict[tuple[Any, ...], list[Examined]] = {}
     for result in examined:
@@ -40,13 +41,13 @@ def find_duplicates(examined: Sequence[Examined]) -> Iterator[Finding]:
 def _near(
     cells: dict[tuple[Any, ...], list[Examined]], kind: tuple[Any, ...], place: list[float]
 ) -> Iterator[Examined]:
-    """Those in the cells that a place less than 0.2 away in each number could lie in."""
+    """The episodes in all cells that can hold values less than 0.2 away in each number."""
     spans = [{floor(number - 0.2), floor(number + 0.2)} for number in place]
     return chain.from_iterable(cells.get((*kind, *cell), []) for cell in product(*spans))
 
 
 def _coarsely(result: Examined) -> tuple[tuple[Any, ...], list[float]]:
-    """What two episodes must share to be the same one, and numbers that then differ by less than 0.2."""
+    """Values that duplicates share exactly, and numbers in which they differ by less than 0.2."""
     assert result.signature is not None
     if result.path is not None:
         place = result.path.mean(0, np.float64) / (10 * DUPLICATE_M)

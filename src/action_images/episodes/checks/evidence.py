@@ -1,4 +1,4 @@
-"""What the pictures of an episode say about cameras, times and tool, as sums over episodes."""
+"""Evidence in an episode's pictures about cameras, times and tool, as sums over episodes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -16,7 +16,7 @@ from action_images.episodes.episode import View
 from action_images.geometry import Trajectory
 
 LEAST_STEP_PX = 1.0
-"""A step of the tool (px of the small pictures) that can be seen."""
+"""The smallest visible step of the tool (px of the small pictures)."""
 SECONDS_TO_TURN = 1.5
 DECLARED = "as said"
 FROZEN = "never turning"
@@ -26,20 +26,20 @@ TRIED = {**PICTURES, **CAMERAS, **TOOL, **TIMES}
 
 @dataclass(frozen=True)
 class Evidence:
-    """Of one view: the change under what is said and under each alternative."""
+    """For one view: the change under the declared reading and under each alternative."""
 
     num_steps: int = 0
-    """Pairs of pictures between which the tool is said to move visibly."""
+    """Pairs of pictures between which the declared tool moves visibly."""
     changes: Mapping[str, Change] = field(default_factory=dict)
     """By `DECLARED`, the names of `TRIED`, and those of other views whose pictures were tried."""
     turning: Mapping[str, Change] = field(default_factory=dict)
     """By `DECLARED`, `FROZEN` and the names of `ROTATIONS`, over pairs between which the tool turns."""
     pointing: Mapping[str, Change] = field(default_factory=dict)
-    """The same over the pairs of `changes`: whether the hand lies where it should."""
+    """By the same names, over the pairs of `changes`: whether the hand lies where it should."""
     sights: tuple[Sight, ...] = ()
-    """Where the hand is seen, one an episode."""
+    """Where the hand is seen, one for each episode."""
     gaps: tuple[Gap, ...] = ()
-    """How the fingers are seen where the gripper is said to be open and closed, one an episode."""
+    """How the fingers look when the gripper is declared open and closed, one for each episode."""
 
     @property
     def is_tried(self) -> bool:
@@ -48,7 +48,7 @@ class Evidence:
 
     @property
     def best_fit(self) -> float:
-        """How well the best of what is said and the alternatives fits."""
+        """The best fit among the declared reading and the alternatives."""
         return max(change.fit for name, change in self.changes.items() if name != MOVED)
 
     def __add__(self, other: "Evidence") -> "Evidence":
@@ -77,7 +77,7 @@ def gather(
 ) -> dict[str, Evidence]:
     """The evidence of each calibrated view by name; `pictures` are the small copies of `looks.decode_all`.
 
-    Where `tried` is false only what is said is looked at, which costs far less.
+    If not `tried`, only the declared reading is tested, which costs far less.
     """
     frames = torch.tensor(kept_frames(trajectory.num_frames))
     if len(frames) < 3:
@@ -97,7 +97,7 @@ def gather(
 def _of_view(
     name: str, shown: Mapping[str, Blurred], scene: Scene, most_gap: int, *, tried: bool
 ) -> Evidence:
-    """What the pictures say of a view as it is said to be and, where they are tried, under alternatives."""
+    """Evidence of one view under the declared reading and, if they are tried, under alternatives."""
     moving = follow.pairs_by_path(scene)
     pairs = Pairs.of(shown[name], moving)
     num_steps = int((follow.step_px(scene, moving) >= LEAST_STEP_PX).sum())
@@ -120,5 +120,5 @@ def _changes(pairs: Pairs, scenes: Mapping[str, Scene]) -> dict[str, Change]:
 
 
 def view_named(name: str) -> str:
-    """The alternative that shows another view's pictures."""
+    """The name of the alternative that shows another view's pictures."""
     return f"the pictures of '{name}'"

@@ -1,4 +1,4 @@
-"""One episode looked at, each of its parts by itself."""
+"""Examine one episode, each of its parts separately."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -28,9 +28,9 @@ NUM_LOOKS = 16
 
 
 def examine(dataset: Dataset, index: int, *, tried: bool = True) -> Examined:
-    """Look at one episode, each of its parts by itself, so that one damaged part does not hide another.
+    """Examine one episode, each part separately, so that one damaged part does not hide another.
 
-    `tried` says whether other conventions than the declared ones are tried against its pictures.
+    `tried`: test other conventions than the declared ones against its pictures.
     """
     has_words = dataset.instruction(index) is not None
     result = Examined(dataset.ids[index], dataset.length(index), is_spread=tried, has_words=has_words)
@@ -74,7 +74,7 @@ def examine_parts(
     trajectory: Trajectory | None,
     fps: float,
 ) -> None:
-    """Note what views and tool say of one another; `pictures` are the small copies of `looks.decode_all`."""
+    """Add evidence from views and tool together; `pictures` are the small copies of `looks.decode_all`."""
     for view in views:
         check_contents(view, pictures[view.name], result.say)
         check_bars(view, pictures[view.name], result.say)

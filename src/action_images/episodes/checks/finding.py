@@ -1,4 +1,4 @@
-"""What one episode showed to the checks."""
+"""Results of the checks for one episode."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ Say = Callable[[str, str, str], None]
 
 
 class Span(NamedTuple):
-    """Where an episode's pictures lie in a video file."""
+    """The range of an episode's pictures in a video file."""
 
     path: str
     num_pictures: int
@@ -26,29 +26,29 @@ class Span(NamedTuple):
 
 @dataclass
 class Examined:
-    """What one episode showed."""
+    """Results for one episode."""
 
     id: str
     num_frames: int
     findings: list[Finding] = field(default_factory=list)
     signature: np.ndarray | None = None
-    """Small grey pictures of the first view, to find duplicates by."""
+    """Small grey pictures of the first view, for finding duplicates."""
     path: np.ndarray | None = None
-    """Where the tool is in each frame (m), for the same."""
+    """The tool's position in each frame (m), for finding duplicates."""
     opening: float | None = None
-    """Where the gripper stays in all frames; None where it moves or nothing is known of it."""
+    """The gripper's constant opening; None if it moves or is unknown."""
     has_words: bool = True
     has_path: bool = True
-    """Whether an instruction, and the tool's poses, are known."""
+    """`has_words`: an instruction is known; `has_path`: the tool's poses are known."""
     openings: tuple[float, float] | None = None
-    """From the smallest to the largest opening; None where nothing is known of it."""
+    """Smallest and largest opening; None if unknown."""
     evidence: Mapping[str, Evidence] = field(default_factory=dict)
-    """What the pictures of each calibrated view say about cameras, times and tool."""
+    """Evidence about cameras, times and tool from the pictures of each calibrated view."""
     is_spread: bool = True
-    """Whether it is among the episodes in which alternatives are tried, however well they fit."""
+    """Whether the episode is one of those in which alternatives are always tried."""
 
     spans: dict[str, Span] = field(default_factory=dict)
-    """Where the pictures of each view lie in their files."""
+    """The ranges of each view's pictures in their files."""
 
     @property
     def is_tried(self) -> bool:
@@ -56,5 +56,5 @@ class Examined:
         return any(found.is_tried for found in self.evidence.values())
 
     def say(self, level: str, kind: str, message: str) -> None:
-        """Note a finding of this episode."""
+        """Add a finding of this episode."""
         self.findings.append(Finding(level, kind, self.id, message))

@@ -1,4 +1,4 @@
-"""Whether the fingers are seen apart where the gripper is said to be open: before what lies behind them."""
+"""Check that the fingers look apart when the gripper is declared open, against the background behind them."""
 
 from typing import NamedTuple
 
@@ -11,33 +11,33 @@ from action_images.episodes.checks.looks import SIDE, Blurred
 from action_images.geometry import Camera, Trajectory
 
 BETWEEN = (-0.01, 0.0, 0.01)
-"""Points on the tool's y axis (m), along which the fingers close: between open fingers, at closed ones."""
+"""Points on the tool's y axis (m), along which the fingers close: between open fingers, on closed ones."""
 BESIDE = (-0.06, -0.05, -0.04, 0.04, 0.05, 0.06)
-"""Points where open fingers are, and closed ones are not."""
+"""Points on open fingers, and beside closed ones."""
 AXIAL = (-0.035, -0.025, -0.015, -0.005)
-"""How far along the tool's axis (m) they lie: the fingers' last centimetres."""
+"""Positions of the points along the tool's axis (m): the last centimetres of the fingers."""
 LEAST_MOVE = 0.5
-"""An opening that changes by less in an episode tells nothing."""
+"""An opening that changes by less in an episode is not judged."""
 NEAR_S = 1.0
-"""Frames so near to a change of the opening are looked at: later, what is carried hides the fingers."""
+"""Only frames this close to a change of the opening count: later, a carried object hides the fingers."""
 MOST_FRAMES = 24
 MOST_BEHIND = 48
-"""Frames from which what lies behind the fingers is taken."""
+"""The most frames from which the background behind the fingers is taken."""
 AWAY_PX = 14.0
-"""The tool is so far (px of the small pictures) from a place whose background is seen."""
+"""Distance of the tool (px of the small pictures) at which a point shows its background."""
 MOST_LEVELS = 40.0
-"""A difference to the background of so many levels is as good as any."""
+"""Differences to the background are capped at this level."""
 
 
 class Gap(NamedTuple):
     """How much more the middle stands out from its background when closed than when open (levels).
 
-    Positive where the fingers are apart when the opening is said to be large.
+    Positive if the fingers are apart when the declared opening is large.
     """
 
     levels: float
     weight: float
-    """Frames in the state with fewer of them."""
+    """Number of frames in the rarer state, open or closed."""
 
 
 def gap(
@@ -47,7 +47,7 @@ def gap(
     trajectory: Trajectory,
     fps: float,
 ) -> Gap | None:
-    """What one view shows; `frames` are those of the video. None where nothing can be told."""
+    """The gap in one view; `frames` are those of the video. None if it cannot be measured."""
     opening = trajectory.opening[frames]
     low, high = opening.min(), opening.max()
     if camera.batch_shape or high - low < LEAST_MOVE:
@@ -75,7 +75,7 @@ def _near_changes(is_open: Tensor, reach: int) -> Int[Tensor, "near"]:
 def _stands_out(
     video: Blurred, near: Tensor, camera: Camera, trajectory: Trajectory
 ) -> Float[Tensor, "near across"]:
-    """By how many levels places across the fingers differ from their background; NaN where it is not seen."""
+    """Levels by which points across the fingers differ from their background; NaN if it is not seen."""
     across, along = torch.meshgrid(torch.tensor(BETWEEN + BESIDE), torch.tensor(AXIAL), indexing="ij")
     points = torch.stack([torch.zeros(across.numel()), across.flatten(), along.flatten()], -1)
     tool = trajectory.world_from_tool
@@ -95,7 +95,7 @@ def _stands_out(
 
 
 def _colours(pictures: Tensor, places: Float[Tensor, "frame point 2"]) -> Float[Tensor, "frame point 3"]:
-    """Colours of blurred pictures at places (px of the small pictures)."""
+    """Colours of blurred pictures at positions (px of the small pictures)."""
     grid = (2 * places / SIDE - 1)[:, :, None]
     options = {"mode": "bilinear", "padding_mode": "border", "align_corners": False}
     return grid_sample(pictures, grid, **options)[..., 0].mT

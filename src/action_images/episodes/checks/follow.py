@@ -1,4 +1,4 @@
-"""Whether what moves follows the projected tool: pictures aligned along its path differ less."""
+"""Check that motion follows the projected tool: pictures aligned along its path differ less."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,33 +18,33 @@ AXIAL = torch.linspace(-0.16, 0.14, 16)
 """Points along the tool's axis (m), 0 at its origin, negative up the hand."""
 HAND_LATERAL = torch.linspace(-0.05, 0.05, 6)
 HAND_AXIAL = torch.linspace(-0.12, 0.02, 8)
-"""Where the hand is: a box about the tool's axis."""
+"""Points of the hand: a box about the tool's axis."""
 IN_FRONT = 0.02
-"""What is seen of the hand is its surface, so far (m) before its axis as the camera sees it."""
+"""Distance (m) from the hand's axis to its visible surface, towards the camera."""
 NOISE = 1.0
-"""Levels (of 255) by which two pictures of the same may differ."""
+"""Levels (of 255) by which two pictures of the same scene may differ."""
 MOST_PAIRS = 64
 STEP_PX = 3.0
-"""The tool should move by so much (px of the small pictures) from one picture of a pair to the other."""
+"""Motion of the tool (px of the small pictures) wanted between the two pictures of a pair."""
 STEP_DEG = 15.0
-"""For rotations: it should turn by so much."""
+"""Turn of the tool wanted between the two pictures of a pair, for rotations."""
 
 
 @dataclass(frozen=True)
 class Scene(Struct):
-    """Where camera and tool are said to be in each frame, and which way up its picture is shown."""
+    """Declared poses of camera and tool in each frame, and the orientation of the picture."""
 
     turn: Float[Tensor, "*frames 2 2"]
-    """How a picture is turned or mirrored about its middle before it is looked at (right, down)."""
+    """How a picture is turned or mirrored about its centre before it is compared (right, down)."""
     camera: Camera
     world_from_tool: Pose
     known: Bool[Tensor, "*frames"]
-    """Whether a pose is said for the frame."""
+    """Whether a pose is declared for the frame."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """By how much pairs of pictures differ (summed levels) at still points, and at carried ones."""
+    """Differences of pairs of pictures (summed levels) at still points, and at points carried along."""
 
     still: Tensor
     carried: Tensor
@@ -57,13 +57,13 @@ class Change:
 
     @property
     def fit(self) -> float:
-        """How many times less pictures differ when aligned along the tool: 1 where motion is unrelated."""
+        """How many times less pictures differ when aligned along the tool: 1 for unrelated motion."""
         noise = NOISE * max(self.num_points, 1.0)
         return float((self.still.sum() + noise) / (self.carried.sum() + noise))
 
 
 def scene_of(camera: Camera, world_from_tool: Pose, frames: Tensor) -> Scene:
-    """What is said of a view in these frames of an episode, whose poses are given."""
+    """The declared scene of a view in these frames of an episode, whose poses are given."""
     count = len(frames)
     moving = camera[frames] if camera.batch_shape else camera.expand(count)
     upright = torch.eye(2).expand(count, 2, 2)
@@ -71,7 +71,7 @@ def scene_of(camera: Camera, world_from_tool: Pose, frames: Tensor) -> Scene:
 
 
 def pairs_by_path(scene: Scene) -> Int[Tensor, "2 pair"]:
-    """Pairs of frames as far apart as the tool needs for a step that is seen; at most `MOST_PAIRS`."""
+    """Pairs of frames far enough apart for a visible step of the tool; at most `MOST_PAIRS`."""
     pixels = _small_pixels(scene.camera, scene.world_from_tool.translation)[0]
     count, gap = len(pixels), 1
     for gap in range(1, max(2, count // 4)):
@@ -95,7 +95,7 @@ def pairs_by_turn(scene: Scene, most_gap: int) -> Int[Tensor, "2 pair"]:
 
 
 def step_px(scene: Scene, pairs: Int[Tensor, "2 pair"]) -> Float[Tensor, "pair"]:
-    """How far the tool is said to move in each pair (px of the small pictures); 0 where it is not in view."""
+    """The declared motion of the tool in each pair (px of the small pictures); 0 if it is not in view."""
     pixels, seen = _small_pixels(scene.camera, scene.world_from_tool.translation)
     start, stop = pairs
     return (pixels[stop] - pixels[start]).norm(dim=-1) * (seen[start] & seen[stop])
@@ -103,7 +103,7 @@ def step_px(scene: Scene, pairs: Int[Tensor, "2 pair"]) -> Float[Tensor, "pair"]
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pairs of frames of one video, with their pictures: what all scenes are compared in."""
+    """Pairs of frames of one video with their pictures; all scenes are compared in the same pairs."""
 
     frames: Int[Tensor, "2 pair"]
     first: Float[Tensor, "pair 3 side side"]
@@ -116,7 +116,7 @@ class Pairs:
 
 
 def hand_changes(pairs: Pairs, scenes: Sequence[Scene]) -> list[Change]:
-    """For each scene the change in the box where the hand is said to be."""
+    """For each scene the change in the box of the declared hand."""
     if not pairs.frames.shape[1]:
         return [Change(torch.zeros(()), torch.zeros(()), 0.0) for _ in scenes]
     still, carried = _differences(pairs, stack(scenes), HAND_LATERAL, HAND_AXIAL)
@@ -138,7 +138,7 @@ def change_map(pairs: Pairs, scene: Scene) -> Change:
 def _differences(
     pairs: Pairs, scenes: Scene, lateral: Tensor, axial: Tensor
 ) -> tuple[Float[Tensor, "scene pair point"], Float[Tensor, "scene pair point"]]:
-    """Levels by which pictures differ at points that stay, and at carried ones; axial is the outer order."""
+    """Levels by which pictures differ at still points and at carried ones; axial is the outer order."""
     start, stop = scenes[:, pairs.frames[0]], scenes[:, pairs.frames[1]]
     points = _points_about(start, lateral, axial)
     stop_from_start = stop.world_from_tool @ start.world_from_tool.inverse()
@@ -153,7 +153,7 @@ def _differences(
 
 
 def _levels(one: Tensor, other: Tensor, inside: Tensor) -> Float[Tensor, "scene pair point"]:
-    """By how much colours (pair 3 scene point) differ, in the mean of the channels."""
+    """Difference of colours (pair 3 scene point), averaged over the channels."""
     return (one - other).abs().mean(1).transpose(0, 1) * inside
 
 
@@ -167,7 +167,7 @@ def _points_about(scene: Scene, lateral: Tensor, axial: Tensor) -> Float[Tensor,
 
 
 def axes_about(scene: Scene) -> tuple[Tensor, Tensor, Tensor]:
-    """The tool's axis, what lies across it in the picture, and what faces the camera; (*scene, 3) each."""
+    """The tool's axis, the direction across it in the picture, and towards the camera; (*scene, 3) each."""
     tool = scene.world_from_tool
     axis = tool.rotation[..., 2]
     view = tool.translation - scene.camera.world_from_camera.translation
@@ -176,7 +176,7 @@ def axes_about(scene: Scene) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _places(scene: Scene, points: Tensor) -> tuple[Tensor, Tensor]:
-    """Where a camera sees points, -1 to 1 over the picture as it is shown, and whether each lies inside."""
+    """Image positions of points, -1 to 1 over the picture as shown, and whether each lies inside."""
     camera = scene.camera
     seen = camera.intrinsics @ camera.world_from_camera.rotation.mT
     from_eye = points - camera.world_from_camera.translation[..., None, :]
@@ -190,7 +190,7 @@ def _places(scene: Scene, points: Tensor) -> tuple[Tensor, Tensor]:
 def _colours(
     pictures: Float[Tensor, "pair 3 side side"], places: Tensor
 ) -> Float[Tensor, "pair 3 scene point"]:
-    """Colours at places of (scene pair point), between the pixels of one picture for each pair."""
+    """Interpolated colours at positions (scene pair point) of one picture for each pair."""
     grid = places.transpose(0, 1)
     flat = grid.flatten(1, 2)[:, :, None]
     colours = grid_sample(pictures, flat, mode="bilinear", padding_mode="border", align_corners=False)
@@ -209,12 +209,12 @@ def _spread(start: Tensor, gap: int) -> Tensor:
 
 
 def shifted(scene: Scene, frames: int) -> Scene:
-    """The scene where the tool is `frames` later than said (negative: earlier)."""
+    """The scene with the tool `frames` later than declared (negative: earlier)."""
     return _at(scene, torch.arange(len(scene.known)) - frames)
 
 
 def stretched(scene: Scene, rate: float) -> Scene:
-    """The scene where pictures run at `rate` times their rate: picture i shows what is said of frame
+    """The scene with pictures at `rate` times their rate: picture i gets the declared poses of frame
     i / rate.
     """
     times = torch.arange(len(scene.known)) / rate

@@ -1,4 +1,4 @@
-"""Where pictures move: what cameras can be held against where nothing is known of the tool."""
+"""Compare motion between pictures, which tests cameras if nothing is known of the tool."""
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
@@ -12,15 +12,15 @@ from action_images.episodes.episode import View
 from action_images.geometry import Camera
 
 SIDE = 48
-"""Motion is looked at in pictures of this height and width: coarse, and cheap for any camera."""
+"""Height and width of the pictures in which motion is measured: coarse, and cheap for any camera."""
 STILL = 1.5
 """Mean change (of 255 levels) between two looks below which nothing moved."""
 FARTHEST_OFF = 0.2
-"""What moves in two views may lie so far (of the picture's diagonal) off the line that it should be on."""
+"""Largest distance of motion in one view from its epipolar line, as a fraction of the picture's diagonal."""
 
 
 def changes(grey: Float[Tensor, "look side side"]) -> Float[Tensor, "step side side"]:
-    """What moved between two looks: the change beyond what noise and a change of light give everywhere."""
+    """Motion between two looks: the change above the noise and lighting change of the whole picture."""
     difference = (grey[1:] - grey[:-1]).abs()
     return (difference - difference.flatten(1).median(-1).values[:, None, None] - STILL).clamp_min(0)
 
@@ -28,7 +28,7 @@ def changes(grey: Float[Tensor, "look side side"]) -> Float[Tensor, "step side s
 def centre(
     change: Float[Tensor, "step side side"], size: tuple[int, int]
 ) -> tuple[Float[Tensor, "step 2"], Float[Tensor, "step"]]:
-    """The centre of what moved in each step (px of the full picture), and how much of it there is."""
+    """The centre of motion in each step (px of the full picture), and its amount."""
     weight = change.square()
     total = weight.sum((-1, -2))
     ticks = (torch.arange(SIDE) + 0.5) / SIDE
@@ -40,7 +40,8 @@ def centre(
 def epipolar_distance(
     one: Camera, other: Camera, pixels: Float[Tensor, "step 2"], others: Float[Tensor, "step 2"]
 ) -> Float[Tensor, "step"]:
-    """How far `others` lie from the lines of the first camera's pixels, in parts of the diagonal."""
+    """Distance of `others` from the epipolar lines of the first camera's pixels, as fractions of the
+    diagonal."""
     origin, direction = one.rays(pixels)
     start, _ = other.project(origin + 0.05 * direction)
     end, depth = other.project(origin + 5.0 * direction)
@@ -53,9 +54,9 @@ def epipolar_distance(
 def compare_views(
     views: Sequence[View], moved: Mapping[str, Tensor], indices: Int[Tensor, "look"], say: Say
 ) -> None:
-    """What moves in one view must lie near the line on which the other cameras can see it.
+    """Motion in one view must lie near the line on which the other cameras can see it.
 
-    `moved` is what changed in each view between the looks at `indices`.
+    `moved` is the change in each view between the looks at `indices`.
     """
     calibrated = [view for view in views if view.camera is not None]
     for one, other in combinations(calibrated, 2):

@@ -1,4 +1,4 @@
-"""Whether the tool's path and its gripper are those of a real arm."""
+"""Check that the tool's path and its gripper are those of a real arm."""
 
 from collections.abc import Sequence
 
@@ -8,25 +8,25 @@ from action_images.episodes.checks.finding import Examined, Finding, Say
 from action_images.geometry import Trajectory
 
 STATIC_PATH = 0.01
-"""A tool that travels less than this (m) and pictures that never change make a static episode."""
+"""A tool that travels less than this (m), with pictures that never change, makes a static episode."""
 FARTHEST_M = 20.0
-"""No tool is farther than this from the world's origin: such positions are not in metres."""
+"""Positions farther than this from the world's origin are not in metres."""
 FASTEST_M_S = 5.0
-"""No arm carries its tool faster than this: such a step is a gap in the recording or a teleport."""
+"""A step faster than this is a gap in the recording or a teleport."""
 FASTEST_THERE_AND_BACK_M_S = 2.0
-"""No arm goes away so fast for a single frame, and comes back to where it was."""
+"""No arm leaves its place this fast for a single frame and returns."""
 FASTEST_TURN_DEG_S = 1500.0
 """No wrist turns faster than this."""
 STILL_OPENING = 0.01
-"""An opening that changes by less than this does not move."""
+"""A gripper whose opening changes by less than this does not move."""
 WIDE_OPENING, CLOSED_OPENING = 0.9, 0.6
-"""Grippers open farther than the first, and close farther than the second, in some episode of a set."""
+"""In some episode of a set, grippers open farther than the first and close farther than the second."""
 LITTLE_OPENING = 0.15
-"""An opening that stays below this moves, but in other units than the set says."""
+"""A moving opening that stays below this is in other units than declared."""
 
 
 def check_path(trajectory: Trajectory, fps: float, say: Say) -> None:
-    """Positions beyond reach, steps that no arm takes, and readings of a gripper in other units."""
+    """Report positions beyond reach, steps too fast for an arm, and gripper readings in other units."""
     position = trajectory.world_from_tool.translation
     farthest = float(position.norm(dim=-1).max())
     if farthest > FARTHEST_M:
@@ -56,7 +56,7 @@ def _check_steps(trajectory: Trajectory, fps: float, say: Say) -> None:
 
 
 def _check_spikes(trajectory: Trajectory, metres: torch.Tensor, fps: float, say: Say) -> None:
-    """Single poses that lie elsewhere than those before and after."""
+    """Report single poses that lie apart from those before and after."""
     if len(metres) < 2:
         return
     place = trajectory.world_from_tool.translation
@@ -77,25 +77,25 @@ def _check_opening(opening: torch.Tensor, say: Say) -> None:
 
 
 def path_length(trajectory: Trajectory | None) -> float:
-    """How far the tool travels (m); 0 where nothing is known of it."""
+    """Length of the tool's path (m); 0 if it is unknown."""
     if trajectory is None:
         return 0.0
     return float(trajectory.world_from_tool.translation.diff(dim=0).norm(dim=-1).sum())
 
 
 def still_opening(trajectory: Trajectory) -> float | None:
-    """Where the gripper stays throughout; None where it moves."""
+    """The gripper's constant opening; None if it moves."""
     opening = trajectory.opening
     return float(opening.mean()) if float(opening.max() - opening.min()) < STILL_OPENING else None
 
 
 def check_grippers(examined: Sequence[Examined]) -> list[Finding]:
-    """Grippers that never move, or never open or close far in any episode."""
+    """Report grippers that never move, or never open or close far in any episode."""
     return _still_grippers(examined) or _short_grippers(examined)
 
 
 def _short_grippers(examined: Sequence[Examined]) -> list[Finding]:
-    """Openings that move within a part of their range in the whole set: readings declared for another."""
+    """Report a set whose openings use only part of their range: readings declared with another range."""
     ranges = [result.openings for result in examined if result.openings is not None]
     if not ranges:
         return []
@@ -111,7 +111,7 @@ def _short_grippers(examined: Sequence[Examined]) -> list[Finding]:
 
 
 def _still_grippers(examined: Sequence[Examined]) -> list[Finding]:
-    """Episodes whose gripper never moves. Where most are so, it is said of the set once."""
+    """Report episodes whose gripper never moves; if most do not, once for the set."""
     still = [result for result in examined if result.opening is not None]
     cure = "is the real gripper recorded?"
     if 2 * len(still) > len(examined) > 1:

@@ -1,4 +1,4 @@
-"""Where the hand is seen, by what moves with the tool, against where the tool is said to be."""
+"""Compare the place of the hand, found by what moves with the tool, with the declared place of the tool."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,41 +15,41 @@ from action_images.episodes.checks.follow import Change, Pairs, Scene
 
 BESIDE = torch.linspace(-0.14, 0.14, 29)
 BEYOND = torch.linspace(-0.10, 0.10, 21)
-"""Places (m) that are tried: of the hand's axis beside the tool's, of the finger tips beyond its origin."""
+"""Tested offsets (m): of the hand's axis from the tool's, and of the finger tips beyond its origin."""
 HALF_WIDTHS = (0.05, 0.07, 0.09)
-"""Of hands (m), as they are seen with what blurs them."""
+"""Tested half widths of hands (m), including blur."""
 BLUR_M = 0.02
-"""Pictures this small show what moves so far beyond its edge."""
+"""Distance (m) by which pictures this small blur motion beyond its edge."""
 LEAST_CLEAR = 2.0
-"""A hand that stands out less from what is about it is not seen."""
+"""A hand that stands out less from its surroundings is not seen."""
 ALONG = 0.7
-"""What a place along the axis counts beside one across it. Tips beyond the tool's origin count nothing:
-what is carried moves there too."""
+"""Weight of an offset along the axis relative to one across it. Tips beyond the tool's origin do not count,
+because carried objects move there too."""
 OUTLIER_M = 0.03
 PULL = 0.05
-"""How much of a sight says that there is no distance: directions in which nothing is seen stay at 0."""
+"""Weight of a prior of zero offset in units of sights: directions without evidence stay at 0."""
 FARTHEST_M = {1: 0.08, 2: 0.075, 4: 0.065, 6: 0.05, 10: 0.045, 16: 0.038, 28: 0.031}
-"""With so many sights the hand may seem so far from where it is said to be: farther than in 150 sets
-that were drawn from 106 right episodes of ten tasks.
+"""Largest accepted offset of the hand by number of sights: beyond those of 150 sets that were drawn from 106
+right episodes of ten tasks.
 """
 FARTHEST_ALONE_M = 0.10
-"""The same of an episode whose set is right as a whole."""
+"""Largest accepted offset in a single episode of a set that is right as a whole."""
 
 
 @dataclass(frozen=True)
 class Sight:
-    """Where one view of one episode shows the hand; directions are unit vectors in the world."""
+    """The place of the hand in one view of one episode; directions are unit vectors in the world."""
 
     beside: float
-    """How far (m) along `across` its axis lies from the tool's."""
+    """Offset (m) of the hand's axis from the tool's, along `across`."""
     beyond: float
-    """How far (m) along `axis`, out of the hand, its tips lie from the tool's origin."""
+    """Offset (m) of its tips from the tool's origin, along `axis`, which points out of the hand."""
     across: Float[Tensor, "3"]
     axis: Float[Tensor, "3"]
 
 
 def sight_of(pairs: Pairs, scene: Scene) -> tuple[Sight, ...]:
-    """One sight, or none where no hand stands out."""
+    """One sight, or none if no hand stands out."""
     if not pairs.frames.shape[1]:
         return ()
     found = located(follow.change_map(pairs, scene))
@@ -60,7 +60,7 @@ def sight_of(pairs: Pairs, scene: Scene) -> tuple[Sight, ...]:
 
 
 def moved(scene: Scene, sight: Sight) -> Scene:
-    """The scene with the tool where its hand is seen."""
+    """The scene with the tool moved to where its hand is seen."""
     axis, across, _ = follow.axes_about(scene)
     tool = scene.world_from_tool
     place = tool.translation + sight.beside * across + sight.beyond * axis
@@ -68,7 +68,8 @@ def moved(scene: Scene, sight: Sight) -> Scene:
 
 
 def located(change: Change) -> tuple[float, float] | None:
-    """(beside, beyond) of the hand-shaped place that moves with the tool as nothing about it does."""
+    """(beside, beyond) of the hand-shaped region whose motion matches the tool's better than its
+    surroundings; None if none stands out."""
     inside = _shapes()
     num_inside = inside.sum(1)
     num_outside = inside.shape[1] - num_inside
@@ -86,7 +87,7 @@ def located(change: Change) -> tuple[float, float] | None:
 
 @cache
 def _shapes() -> Float[Tensor, "shape point"]:
-    """Hands of all widths at all places, 1 inside, over the points of a map of changes."""
+    """Masks of hands of all widths at all offsets, 1 inside, over the points of a map of changes."""
     along, across = torch.meshgrid(follow.AXIAL, follow.LATERAL, indexing="ij")
     shapes = []
     for half_width in HALF_WIDTHS:
@@ -97,13 +98,13 @@ def _shapes() -> Float[Tensor, "shape point"]:
 
 
 def gains(change: Change) -> Tensor:
-    """From -1 to 1 at each point about the tool: 1 where all change is explained by being carried along."""
+    """From -1 to 1 at each point about the tool: 1 if being carried along explains all change."""
     noise = 2 * follow.NOISE * change.num_points / change.still.numel()
     return (change.still - change.carried) / (change.still + change.carried + noise)
 
 
 def judge(sights: Mapping[str, Sequence[Sight]], farthest_m: float | None = None) -> Iterator[str]:
-    """What is wrong with where the hand is seen: of the tool in the world, else of single views."""
+    """Errors of the hand's place: one of the tool in the world, else of single views."""
     everything = list(chain.from_iterable(sights.values()))
     if not everything:
         return
@@ -125,12 +126,12 @@ def judge(sights: Mapping[str, Sequence[Sight]], farthest_m: float | None = None
 
 
 def farthest(num_sights: int) -> float:
-    """How far (m) from where it is said to be the hand may seem to be, with so many sights of it."""
+    """The largest accepted offset (m) of the hand for this number of sights."""
     return min(limit for least, limit in FARTHEST_M.items() if least <= max(1, num_sights))
 
 
 def offset_of(sights: Sequence[Sight]) -> Float[Tensor, "3"]:
-    """By how much (m, world) the hand lies off, by all sights; those that disagree count less."""
+    """The hand's offset (m, world) over all sights; outliers count less."""
     rows, places = [], []
     for one in sights:
         rows.append(one.across)

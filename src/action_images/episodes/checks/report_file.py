@@ -1,4 +1,4 @@
-"""What a check found, kept beside the data set for whoever looks at it; needs no torch."""
+"""The findings of a check, stored beside the data set for viewers; needs no torch."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -12,11 +12,11 @@ from action_images.files.atomic import write_json
 
 NAME, FORMAT, VERSION = "check.json", "action-images/check", 1
 DEADLY = "deadly"
-"""The kind of finding after which an episode must not be opened again outside a process of its own."""
+"""The kind of finding after which an episode may be opened only in a process of its own."""
 
 
 class Finding(NamedTuple):
-    """One thing that is wrong: `error` makes an episode unusable as it is, `warning` should be looked at."""
+    """One finding: `error` makes an episode unusable as it is, `warning` should be examined."""
 
     level: str
     kind: str
@@ -26,7 +26,7 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True)
 class CheckReport:
-    """The findings of a check; an empty one that does not `exist` where there was none."""
+    """The findings of a check; without a check it is empty and does not `exist`."""
 
     num_episodes: int = 0
     findings: Sequence[Finding] = ()
@@ -41,12 +41,12 @@ class CheckReport:
         return found
 
     def of(self, episode_id: str) -> Sequence[Finding]:
-        """The findings of one episode; of the whole set for an empty id."""
+        """The findings of one episode, or of the whole set for an empty id."""
         return self._by_episode.get(episode_id, ())
 
 
 def save_report(path: Path, report: CheckReport) -> None:
-    """Write it as JSON, whole or not at all."""
+    """Write the report as JSON, completely or not at all."""
     write_json(
         path,
         {
@@ -60,7 +60,7 @@ def save_report(path: Path, report: CheckReport) -> None:
 
 
 def load_report(folder: Path) -> CheckReport:
-    """The report in a data set's folder; one that does not exist where there is none of ours."""
+    """The report in a data set's folder; one that does not `exist` if there is none of ours."""
     path = folder / NAME
     if not path.is_file():
         return CheckReport()

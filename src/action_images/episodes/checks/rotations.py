@@ -1,4 +1,4 @@
-"""Whether the tool's rotations agree with the pictures, or another notation of them does."""
+"""Check whether the tool's rotations agree with the pictures, or another notation of them does."""
 
 from collections.abc import Mapping
 from functools import reduce
@@ -10,22 +10,22 @@ from action_images.episodes.checks.evidence import DECLARED, FROZEN, Evidence
 from action_images.episodes.checks.follow import Change
 
 LEAST_FIT = 1.3
-"""Pictures should differ so many times less when they are aligned along the tool."""
+"""Least ratio by which pictures should differ less when they are aligned along the tool."""
 BETTER_ROTATION = 1.12
-"""Another notation is named where it fits so many times better; right ones are at most as good as said."""
+"""Least ratio of fits to report another notation; for right rotations others fit at most as well."""
 BETTER_THAN_FROZEN = 1.1
 BETTER_FROZEN = 1.5
-"""A tool that is said to turn may fit so many times worse than a still one: a ball looks the same turned."""
+"""A still tool may fit this many times better than a turning one: a ball looks the same when turned."""
 LEAST_TURNS = 8
 """With fewer pairs of pictures between which the tool turns, its rotations are not verified."""
 
 
 def of_rotations(seen: Mapping[str, Evidence]) -> tuple[str, str | None]:
-    """The other notation of the tool's rotations that all views fit best, and what is wrong if anything."""
+    """The other notation of the tool's rotations that fits all views best, and the error, if any."""
     total = {name: sum_of(seen, name) for name in (DECLARED, FROZEN, *ROTATIONS)}
     best = max(ROTATIONS, key=lambda name: total[name].fit)
     said = total[DECLARED].fit
-    # What looks the same when it turns, as a ball, fits any notation that hardly turns it.
+    # An object that looks the same when it turns, such as a ball, fits any notation that hardly turns it.
     if total[best].fit >= max(LEAST_FIT, BETTER_ROTATION * said, BETTER_THAN_FROZEN * total[FROZEN].fit):
         return best, f"all views fit {total[best].fit / said:.1f} times better {ROTATIONS[best].says}"
     if total[FROZEN].fit >= max(LEAST_FIT, BETTER_FROZEN * said):
@@ -42,7 +42,7 @@ def explains(found: Evidence, notation: str) -> bool:
 
 
 def unverified(seen: Mapping[str, Evidence]) -> list[str]:
-    """That rotations are not verified, and why; nothing where they are."""
+    """The reason why rotations are not verified; empty if they are."""
     if _turns(seen) < LEAST_TURNS:
         return ["rotations (the tool turns too little)"]
     said, still = (reduce(add, _turning(seen, name)).fit for name in (DECLARED, FROZEN))

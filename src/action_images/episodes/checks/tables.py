@@ -1,4 +1,4 @@
-"""Whether a set's tables hold numbers, and agree with one another and with the videos."""
+"""Check that a set's tables hold numbers and agree with one another and with the videos."""
 
 from collections.abc import Iterator, Sequence
 from itertools import chain
@@ -12,7 +12,7 @@ from action_images.episodes.lerobot_layout import ACTION
 
 
 def check_tables(dataset: Dataset) -> list[Finding]:
-    """Sets without videos, and totals that differ from what there is."""
+    """Report sets without videos, and totals that differ from the contents."""
     return _without_views(dataset) + _totals(dataset)
 
 
@@ -34,7 +34,7 @@ def _totals(dataset: Dataset) -> list[Finding]:
 
 
 def check_actions(dataset: Dataset, index: int, say: Say) -> None:
-    """Commands that are not finite in some frames; where all are NaN they are not known."""
+    """Report commands that are not finite in some frames; if all are NaN they are unknown."""
     feature = dataset.info["features"].get(ACTION)
     if feature is None or not str(feature.get("dtype")).startswith("float"):
         return
@@ -47,7 +47,7 @@ def check_actions(dataset: Dataset, index: int, say: Say) -> None:
 
 
 def span_of(view: View) -> Span | None:
-    """Where an episode's pictures lie in their video file; None where each picture is a file."""
+    """The range of an episode's pictures in its video file; None if each picture is a file."""
     frames, stop = view.frames, len(view.frames)
     if isinstance(frames, FramesSelected):
         frames, stop = frames.frames, max(frames.indices) + 1
@@ -56,10 +56,10 @@ def span_of(view: View) -> Span | None:
 
 
 def check_spans(examined: Sequence[Examined]) -> Iterator[Finding]:
-    """Videos that go on after their last episode: rows are missing, or pictures belong to none."""
+    """Report videos that continue after their last episode: rows are missing, or pictures belong to none."""
     findings = chain.from_iterable(result.findings for result in examined)
     if any(finding.kind == "damaged" for finding in findings):
-        return  # how far a damaged episode reaches is not known
+        return  # the range of a damaged episode is unknown
     last: dict[tuple[str, str], tuple[Span, str]] = {}
     for result in examined:
         for view, span in result.spans.items():

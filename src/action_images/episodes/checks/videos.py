@@ -1,4 +1,4 @@
-"""Whether an episode's videos are of the rate and size that the set says, and show what happens."""
+"""Check that an episode's videos have the declared rate and size, and show what happens."""
 
 from collections.abc import Mapping
 from itertools import combinations
@@ -14,25 +14,25 @@ from action_images.episodes.video_places import MOST_RATE_ERROR
 from action_images.geometry import Trajectory
 
 BLACK = 24
-"""Bars have no brighter level (of 255), whatever compression makes of black."""
+"""Highest level (of 255) in black bars, after compression."""
 LEAST_BAR = 0.03
-"""The part of a picture that a bar covers on each of two sides."""
+"""Least fraction of a picture that a bar covers on each of two sides."""
 FILLED = 0.7
-"""What a bar borders on is brighter in such a part of its length."""
+"""Least fraction of its length in which the edge of a bar is brighter."""
 LEAST_CONTRAST = 3.0
-"""Pictures whose levels (of 255) spread less than this (standard deviation) show nothing."""
+"""Pictures with a lower standard deviation of levels (of 255) show nothing."""
 SAME_LEVELS = 0.5
-"""Views whose small copies differ by less, in the mean, show the same."""
+"""Views whose small copies differ by less on average show the same."""
 LEAST_STEP_PX = 1.5
-"""A step of the tool (px of the small copies) that no picture can show without a change."""
+"""A step of the tool (px of the small copies) that must change the picture."""
 MOST_NOISE = 6
-"""Small copies of the same picture differ nowhere by more levels."""
+"""Largest difference in levels between small copies of the same picture."""
 LEAST_REPEATED, LEAST_SHARE = 4, 0.2
-"""So many pictures must repeat, and such a part of those in which the tool moves."""
+"""Least number of repeated pictures, and least share of those in which the tool moves."""
 
 
 def check_video(view: View, fps: float, size: tuple[int, int], say: Say) -> None:
-    """Its rate and size against those that info.json says."""
+    """Compare the video's rate and size with those in info.json."""
     own = getattr(view.frames, "fps", None)
     if own is not None and abs(own - fps) > MOST_RATE_ERROR * fps:
         rates = f"its video runs at {own:g} frames/s, the data set at {fps:g}"
@@ -43,7 +43,7 @@ def check_video(view: View, fps: float, size: tuple[int, int], say: Say) -> None
 
 
 def check_contents(view: View, pictures: Tensor, say: Say) -> None:
-    """Pictures of one colour are those of a camera that was covered, off or not written.
+    """Report pictures of one colour: the camera was covered or off, or nothing was written.
 
     `pictures` are the small copies of `looks.decode_all`.
     """
@@ -56,7 +56,7 @@ def check_contents(view: View, pictures: Tensor, say: Say) -> None:
 
 
 def check_bars(view: View, pictures: Tensor, say: Say) -> None:
-    """Black bars on two sides: the picture was fitted, and the camera may be that of the whole.
+    """Report black bars on two sides: the picture was letterboxed, and the camera may be the whole one's.
 
     `pictures` are the small copies of `looks.decode_all`.
     """
@@ -66,7 +66,7 @@ def check_bars(view: View, pictures: Tensor, say: Say) -> None:
     for rows, sides in ((lit, "above and below"), (lit.T, "left and right")):
         shown = rows.any(1).nonzero().flatten()
         if not len(shown):
-            return  # black altogether, which is said elsewhere
+            return  # entirely black, which is reported elsewhere
         first, last = int(shown[0]), len(rows) - 1 - int(shown[-1])
         edges = rows[[first + 1, len(rows) - 2 - last]].float().mean(1)
         if min(first, last) >= LEAST_BAR * len(rows) and abs(first - last) <= 1 and edges.min() > FILLED:
@@ -76,7 +76,7 @@ def check_bars(view: View, pictures: Tensor, say: Say) -> None:
 
 
 def check_copies(pictures: Mapping[str, Tensor], say: Say) -> None:
-    """Two views with the same pictures: one file was copied, or read for both."""
+    """Report two views with the same pictures: one file was copied, or read for both."""
     for one, other in combinations(pictures, 2):
         if len(pictures[one]) != len(pictures[other]):
             continue
@@ -88,7 +88,7 @@ def check_copies(pictures: Mapping[str, Tensor], say: Say) -> None:
 
 
 def check_repeats(view: View, pictures: Tensor, trajectory: Trajectory, say: Say) -> None:
-    """Pictures that are the one before again while the tool moves in view: a stuck camera, or a slower one.
+    """Report pictures that repeat while the tool moves in view: the camera is stuck, or slower.
 
     `pictures` are the small copies of `looks.decode_all`.
     """

@@ -1,4 +1,4 @@
-"""Foreign data sets, one file for each: the only home of conventions that are not ours."""
+"""Readers of foreign data sets, one file for each: the only place for conventions that are not ours."""
 
 import importlib
 from collections.abc import Iterable, Mapping
@@ -15,10 +15,11 @@ SeveralTasks = Literal["cut", "refuse"]
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is asked of a reader.
+    """The request to a reader.
 
-    Which views are looked at (none named: all), what an episode of several tasks is, how fast episodes run
-    where the format does not say, and the json file that declares the notation of their poses.
+    `views`: the only ones read (none: all); `several_tasks`: whether to cut or refuse an episode of several
+    tasks; `fps`: frame rate for a format without one; `columns`: the json file that declares the notation of
+    the poses.
     """
 
     views: tuple[str, ...] = ()
@@ -27,9 +28,9 @@ class Wanted:
     columns: Path | None = None
 
     def of(self, episode_id: str, views: Iterable[str]) -> list[str]:
-        """Those of an episode's views that are looked at; damage of the others is nobody's business.
+        """The requested ones of an episode's views; damage of other views is ignored.
 
-        Raises EpisodeError where one that is named is not there.
+        Raises EpisodeError if a requested view is missing.
         """
         there = list(views)
         for name in self.views:
@@ -46,12 +47,12 @@ EVERYTHING = Wanted()
 class Reader(Protocol):
     """The episodes of one foreign folder, converted to our conventions as they are read.
 
-    A reader may have `remarks`, a list of sentences: what was found beside the episodes, what is known and
-    was not found, and what is left out.
+    A reader may have `remarks`, a list of sentences: what was found beside the episodes, which known parts
+    are missing, and what is left out.
     """
 
     def __init__(self, root: Path, wanted: Wanted = EVERYTHING):
-        """Look through the folder; raises EpisodeError where it cannot be read at all."""
+        """Index the folder; raises EpisodeError if it cannot be read at all."""
         ...
 
     @classmethod
@@ -61,11 +62,11 @@ class Reader(Protocol):
 
     @property
     def ids(self) -> list[str]:
-        """All episodes, sorted; those that turn out to be unusable too."""
+        """All episodes, sorted, including unusable ones."""
         ...
 
     def read(self, episode_id: str) -> Episode:
-        """One episode; raises ValueError, mostly EpisodeError, where it is unusable."""
+        """One episode; raises ValueError, usually EpisodeError, if it is unusable."""
         ...
 
 
@@ -82,19 +83,19 @@ READERS: Mapping[str, str] = MappingProxyType(
         "rlds": "rlds.Rlds",
     }
 )
-"""Format -> file and class; the order in which they are tried."""
+"""Format -> file and class, in the order in which they are tried."""
 DECLARED = ("lerobot", "recordings")
-"""Formats whose poses are somebody's own: --columns declares their notation."""
+"""Formats without a fixed notation of poses: --columns declares it."""
 
 
 def open_foreign(root: Path, format: str = "auto", wanted: Wanted = EVERYTHING) -> tuple[str, Reader]:
     """The format's name and a reader of the folder.
 
-    Raises EpisodeError where the folder is missing, of no known format or empty.
+    Raises EpisodeError if the folder is missing, empty or of no known format.
     """
     if not root.is_dir():
         raise EpisodeError(f"{root}: there is no such folder")
-    # '.' has neither a name, which an id may be made of, nor a folder beside it, where tables may lie.
+    # '.' has no name to make an id of, and no folder beside it in which tables may lie.
     root = root.resolve()
     if format != "auto" and format not in READERS:
         raise EpisodeError(f"there is no format '{format}'{among(format, ['auto', *READERS])}")

@@ -36,7 +36,7 @@ class ActionImagesRLBench:
 
     @classmethod
     def recognises(cls, root: Path) -> bool:
-        """Whether there is an episode with actions and a view somewhere below."""
+        """Whether an episode with actions and a view lies somewhere below."""
         return any(
             next(path.parent.glob("view*/camera_params.json"), None)
             for path in root.glob("**/episode*/actions.npy")
@@ -72,7 +72,7 @@ def _view(place: Path, num_actions: int) -> View:
 def _cameras(path: Path, size: tuple[int, int], num_frames: int, num_actions: int) -> Camera:
     entries = read_json(path)
     keys = sorted(entries, key=natural)
-    # One entry for each frame of the video, or for each control step: the count tells which.
+    # There is one entry for each frame of the video or for each control step; the count tells which.
     chosen = {num_actions: keys[::STRIDE], num_frames: keys}.get(len(keys))
     if chosen is None:
         counts = f"{len(keys)} entries for {num_frames} frames and {num_actions} actions"

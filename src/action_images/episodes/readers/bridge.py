@@ -1,9 +1,9 @@
-"""BridgeData V2: as it was recorded, and as the method's release processed it.
+"""BridgeData V2: as recorded, and as the method's release processed it.
 
 Raw: raw/traj_group*/traj*/{obs_dict.pkl, policy_out.pkl, images<N>/im_<i>.jpg, lang.txt}; the tool in the
-robot's base frame, cameras not calibrated: nothing can be drawn. Processed: <episode>/{video/<i>.mp4,
-vggt/0/{intrinsic, extrinsic}.npy, instruction.txt}; cameras estimated by VGGT in a frame and scale of their
-own, so no trajectory.
+robot's base frame. Cameras are not calibrated, so nothing can be drawn. Processed: <episode>/{video/<i>.mp4,
+vggt/0/{intrinsic, extrinsic}.npy, instruction.txt}; VGGT estimated the cameras in a frame and scale of their
+own, so there is no trajectory.
 """
 
 from pathlib import Path
@@ -41,7 +41,7 @@ class Bridge:
 
     @classmethod
     def recognises(cls, root: Path) -> bool:
-        """Whether there is a trajectory somewhere below."""
+        """Whether a trajectory lies somewhere below."""
         return next(root.glob("**/traj*/obs_dict.pkl"), None) is not None
 
     @property
@@ -50,7 +50,7 @@ class Bridge:
         return self._folders.ids
 
     def read(self, episode_id: str) -> Episode:
-        """One trajectory with all its views, none of them calibrated."""
+        """One trajectory with all its views, which are not calibrated."""
         folder = self._folders.folder(episode_id)
         record = read_pickle(folder / "obs_dict.pkl")
         if not isinstance(record, dict):
@@ -78,7 +78,7 @@ def _numbered(place: Path) -> tuple[Path, ...]:
 
 
 def _tool_path(record: dict, episode_id: str) -> Trajectory | None:
-    """The tool in the base frame; None where the full transform was not recorded.
+    """The tool in the base frame; None if the full transform was not recorded.
 
     The Euler angles alone are about another frame.
     """
@@ -109,7 +109,7 @@ class BridgeProcessed:
 
     @classmethod
     def recognises(cls, root: Path) -> bool:
-        """Whether there is an episode with estimated cameras somewhere below."""
+        """Whether an episode with estimated cameras lies somewhere below."""
         return next(root.glob("**/vggt/0/intrinsic.npy"), None) is not None
 
     @property
@@ -143,7 +143,8 @@ def _name(video: Path) -> str:
 
 
 def _estimated(video: Path, intrinsics: Tensor, camera_from_world: Tensor) -> View:
-    """VGGT works on a resized picture whose centre is its principal point: that tells its size."""
+    """A view with an estimated camera: VGGT's resized picture is centred on its principal point, which tells
+    its size."""
     frames = VideoFrames(video)
     for name, numbers in (("intrinsic", intrinsics), ("extrinsic", camera_from_world)):
         if not numbers.isfinite().all():

@@ -1,10 +1,10 @@
-"""DROID: as it was recorded, and as the method's release processed it.
+"""DROID: as recorded, and as the method's release processed it.
 
 Raw: <lab>/{success,failure}/<date>/<time>/{metadata_<uuid>.json, trajectory.h5,
 recordings/MP4/<serial>.mp4}. Processed: <episode>/{video/<view>.mp4, camera.json, instruction.txt,
 action.npz}. World is the robot's base; tool poses are x y z (m) and Euler xyz (rad); the gripper's reading
-is 0 open, 1 closed. Cameras come from the calibration tables (`droid_tables`) alone: those stored with the
-recordings are not good enough to draw with.
+is 0 open, 1 closed. Cameras come only from the calibration tables (`droid_tables`): those stored with the
+recordings are not accurate enough to draw with.
 """
 
 import math
@@ -38,13 +38,13 @@ FAILURE = "failure"
 
 
 class Droid:
-    """A folder of raw DROID recordings, with the calibration tables beside them where they are."""
+    """A folder of raw DROID recordings, with calibration tables beside them if available."""
 
     def __init__(self, root: Path, wanted: Wanted = EVERYTHING):
         self._folders = EpisodeFolders(root, (path.parent for path in root.glob("**/trajectory.h5")))
         self._tables = Tables(root)
         self._wanted = wanted
-        # Where the table of busy ranges knows a recording, each range is an episode of its own.
+        # If the table of busy ranges has a recording, each range is an episode of its own.
         self._pieces: dict[str, tuple[str, tuple[int, int] | None]] = {}
         for whole_id, folder in self._folders.items():
             ranges = self._tables.keep_ranges(folder)
@@ -55,17 +55,17 @@ class Droid:
 
     @classmethod
     def recognises(cls, root: Path) -> bool:
-        """Whether there is a recording somewhere below."""
+        """Whether a recording lies somewhere below."""
         return next(root.glob("**/trajectory.h5"), None) is not None
 
     @property
     def ids(self) -> list[str]:
-        """<lab>/<outcome>/<date>/<time>, with /keep<N> where ranges are known."""
+        """<lab>/<outcome>/<date>/<time>, with /keep<N> if ranges are known."""
         return list(self._pieces)
 
     @property
     def remarks(self) -> list[str]:
-        """Which calibration tables were found, and which were not; how many recordings are of failures."""
+        """Found and missing calibration tables, and the number of recordings of failures."""
         failed = sum(
             FAILURE in folder.relative_to(self._folders.root).parts for _, folder in self._folders.items()
         )
@@ -120,13 +120,13 @@ def _serial(notes: dict, role: str) -> str:
 
 
 def _recording(folder: Path, serial: str) -> Path | None:
-    """A camera's video, None where it was not recorded."""
+    """A camera's video; None if it was not recorded."""
     path = folder / "recordings" / "MP4" / f"{serial}.mp4"
     return path if serial.isalnum() and path.is_file() else None
 
 
 def _task(notes: dict) -> str | None:
-    """What the collector was asked; the prompt to do anything at all tells nothing."""
+    """The collector's instruction; None for the prompt to do anything at all."""
     text = str(notes.get("current_task") or "").strip()
     return None if not text or says_nothing(text) else text
 
@@ -134,9 +134,9 @@ def _task(notes: dict) -> str | None:
 def _aligned(
     episode_id: str, path: Path, views: list[View], num_rows: int, notes: dict
 ) -> tuple[tuple[View, ...], int]:
-    """The views with a picture for each row, and how many rows have one in all views.
+    """The views with a picture for each row, and the number of rows with one in all views.
 
-    Recordings often end one picture before the rows do. Raises EpisodeError where more is missing.
+    Recordings often end one picture before the rows do. Raises EpisodeError if more is missing.
     """
     if not views:
         same_length(episode_id, {path.name: num_rows, "no views": 0})
@@ -158,10 +158,10 @@ def _aligned(
 
 
 def _pictures_of_rows(episode_id: str, path: Path, view: View, num_rows: int, serial: str) -> list[int]:
-    """The picture of each row that has one, by the times at which the camera says that it took them.
+    """The picture of each row that has one, by the camera's recorded capture times.
 
-    Two rows that saw the same moment share a picture. Files name 60 pictures a second for 15: their own
-    times are not looked at.
+    Two rows of the same moment share a picture. The files' own times are ignored: they say 60 pictures a
+    second instead of 15.
     """
     num_pictures = len(view.frames)
     if num_pictures == num_rows:
@@ -182,9 +182,9 @@ def _pictures_of_rows(episode_id: str, path: Path, view: View, num_rows: int, se
 
 
 def _moments(path: Path, serial: str, num_rows: int) -> list[int]:
-    """For each row the number of the camera's picture, counted from 0 by its times.
+    """The number of the camera's picture for each row, counted from 0 by its times.
 
-    Empty where they do not tell.
+    Empty if the times do not tell.
     """
     name = f"observation/timestamp/cameras/{serial}_estimated_capture"
     times = read_numbers(path, name, (None,))
@@ -213,8 +213,8 @@ def _tool_path(path: Path) -> Trajectory:
 
 
 def trajectory_of(numbers: Tensor, closing: Tensor) -> Trajectory:
-    """DROID's x y z (m) and Euler xyz (rad), (frame, 6), and its gripper's reading (frame), 0 open, as a
-    path.
+    """A path from DROID's x y z (m) and Euler xyz (rad), (frame, 6), and its gripper's reading (frame), 0
+    open.
     """
     largest = float(numbers[:, 3:].abs().max()) if len(numbers) else 0.0
     if largest > 2 * math.pi + 0.1:
@@ -235,9 +235,8 @@ def _piece(whole: Episode, part: tuple[int, int], num_frames: int, num_rows: int
 class DroidProcessed:
     """A folder of DROID as the release processed it.
 
-    action.npz["action"] has no gripper (the release took it to be open everywhere). Where an entry
-    "gripper_position" (0 open, 1 closed) was added from the raw recording the episode has a trajectory,
-    otherwise none.
+    action.npz["action"] has no gripper (the release took it to be open everywhere). An episode has a
+    trajectory only if an entry "gripper_position" (0 open, 1 closed) was added from the raw recording.
     """
 
     def __init__(self, root: Path, wanted: Wanted = EVERYTHING):
@@ -247,12 +246,12 @@ class DroidProcessed:
 
     @property
     def remarks(self) -> list[str]:
-        """Which calibration tables were found, and which were not."""
+        """Found and missing calibration tables."""
         return self._tables.remarks
 
     @classmethod
     def recognises(cls, root: Path) -> bool:
-        """Whether there is an episode with actions and cameras somewhere below."""
+        """Whether an episode with actions and cameras lies somewhere below."""
         return any((path.parent / "camera.json").is_file() for path in root.glob("**/action.npz"))
 
     @property
@@ -278,8 +277,8 @@ class DroidProcessed:
         return Episode(episode_id, read_text(folder / "instruction.txt"), CONTROL_HZ, views, trajectory)
 
     def _view(self, folder: Path, video: Path, cameras: dict) -> View:
-        """camera.json gives {<view>: {"intrinsics": [fx, cx, fy, cy] or 3x3}}, the tables the serial and
-        the pose.
+        """A view: camera.json gives {<view>: {"intrinsics": [fx, cx, fy, cy] or 3x3}}, the tables give the
+        serial and the pose.
         """
         frames, entry = VideoFrames(video), cameras.get(video.stem)
         serial = self._tables.serial(folder.name, video.stem)

@@ -1,4 +1,4 @@
-"""DROID's calibration tables: where each recording's cameras stand, how they see, and when the arm is busy.
+"""DROID's calibration tables: each recording's camera poses and intrinsics, and when the arm is busy.
 
 Beside or above the episodes: cam2base_extrinsic_superset.json, or cam2base_extrinsics.json (x y z, Euler xyz,
 camera-to-base), intrinsics.json (fx, cx, fy, cy of 1280x720 px), camera_serials.json, keep_ranges_1_0_1.json,
@@ -20,18 +20,18 @@ from action_images.geometry.rotation import from_euler_xyz
 
 CALIBRATED_PX = (720, 1280)
 MOST_STRETCHED = 0.05
-"""Pixels are square: focal lengths that differ by more are no focal lengths."""
+"""Largest relative difference of the focal lengths: pixels are square."""
 INSTRUCTIONS = ("language_instruction1", "language_instruction2", "language_instruction3")
 
 
 class Tables:
-    """The tables that lie in a folder or beside it; those that are absent answer None."""
+    """The tables in a folder or beside it; an absent table answers None."""
 
     def __init__(self, root: Path):
         self._found: list[str] = []
         self._absent: list[str] = []
         self._places = (root, root.parent)
-        # The superset's entries are the better ones; the table that it grew from has some of the cameras.
+        # The superset's entries are better; the table that it grew from has some of the cameras.
         self._poses = [
             self._table("cam2base_extrinsic_superset.json"),
             self._table("cam2base_extrinsics.json"),
@@ -42,8 +42,8 @@ class Tables:
             self._table("aggregated-annotations*.json"),
             self._table("droid_language_annotations*.json"),
         ]
-        # Keys read '<bucket path of recordings/MP4>--<path of trajectory.h5>'; the folder of the first is
-        # the episode.
+        # Keys are '<bucket path of recordings/MP4>--<path of trajectory.h5>'; the first one's folder is the
+        # episode.
         kept = self._table("keep_ranges_1_0_1.json")
         self._kept = {
             _place(key.partition("--")[0].partition("/recordings")[0].split("/")): ranges
@@ -52,7 +52,7 @@ class Tables:
 
     @property
     def remarks(self) -> list[str]:
-        """Which of the tables were found, and which were not."""
+        """Found and missing tables."""
         remarks = [f"found beside the episodes: {', '.join(self._found)}"] if self._found else []
         if self._absent:
             places = f"{self._places[0]} and the folder above it"
@@ -81,7 +81,7 @@ class Tables:
         return _entry(self._intrinsics, uuid).get(serial)
 
     def serial(self, uuid: str, role: str) -> str | None:
-        """The camera that played a role ('ext1', 'ext2', 'wrist')."""
+        """The camera with a role ('ext1', 'ext2', 'wrist')."""
         serial = _entry(self._serials, uuid).get(f"{role}_cam_serial")
         return None if serial is None else str(serial)
 
@@ -99,7 +99,7 @@ class Tables:
     def keep_ranges(self, folder: Path) -> list[tuple[int, int]] | None:
         """The busy ranges (first frame, one past the last) of a recording.
 
-        None where the table does not know it.
+        None if the table does not have it.
         """
         ranges = self._kept.get(_place(folder.absolute().parts))
         if ranges is None:
@@ -135,9 +135,9 @@ def pinhole(
 
 
 def _are_square(fx: float, fy: float, size: tuple[int, int]) -> bool:
-    """Whether pixels are square in the pictures that were calibrated, or in those of the video.
+    """Whether pixels are square in the calibrated pictures, or in those of the video.
 
-    Videos of another shape may be the whole picture, squeezed; then the intrinsics may be squeezed as well.
+    A video of another shape may be the whole picture, squeezed; its intrinsics may then be squeezed too.
     """
     squeezed = (size[1] / CALIBRATED_PX[1]) / (size[0] / CALIBRATED_PX[0])
     return min(abs(fx / fy - 1), abs(fx * squeezed / fy - 1)) <= MOST_STRETCHED

@@ -1,4 +1,4 @@
-"""What foreign folders have in common: episodes found by a pattern, small files read with bounds."""
+"""Shared parts of readers of folders: episodes found by a pattern, small files read with limits."""
 
 import codecs
 import math
@@ -23,9 +23,9 @@ MAX_ID = 380
 class EpisodeFolders:
     """The folders of a foreign set by episode id, in natural order.
 
-    An id is the path below `root`, its parts made safe, those of `leave_out` left out. Two folders that
-    would share one get numbers; a folder that leads out of the set is refused when it is asked for, the
-    others are not.
+    An id is the path below `root`, with its parts made safe and those of `leave_out` omitted. Two folders
+    with the same id get numbers. A folder that leads out of the set is refused when it is requested; the
+    others stay usable.
     """
 
     def __init__(self, root: Path, folders: Iterable[Path], leave_out: tuple[str, ...] = ()):
@@ -40,13 +40,13 @@ class EpisodeFolders:
         return list(self._folders)
 
     def items(self) -> Iterable[tuple[str, Path]]:
-        """Ids and folders, not yet looked at."""
+        """Ids and folders, not yet checked."""
         return self._folders.items()
 
     def folder(self, episode_id: str) -> Path:
         """The folder of an episode.
 
-        Raises EpisodeError where it is not there or holds what is not to be opened.
+        Raises EpisodeError if it is missing or holds files that must not be opened.
         """
         if episode_id not in self._folders:
             count = len(self._folders)
@@ -74,19 +74,19 @@ def safe_part(part: str) -> str:
 
 def natural(text: str) -> tuple[tuple[int, str], ...]:
     """A sorting key that puts episode2 before episode10."""
-    # Not isdigit, which holds for superscripts too, whose value int() does not know.
+    # Not isdigit, which also holds for superscripts, which int() cannot convert.
     return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", text))
 
 
 def read_text(path: Path) -> str | None:
-    """The first line of a small text file that says something; None where there is no such file or line."""
+    """The first line with text in a small file; None if there is no such file or line."""
     return next(iter(read_lines(path)), None)
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a small text file that say something; none where there is no such file.
+    """The lines with text in a small file; none if there is no such file.
 
-    Raises EpisodeError where it is too large, or neither UTF-8 nor UTF-16 with its mark.
+    Raises EpisodeError if it is too large, or neither UTF-8 nor UTF-16 with a byte order mark.
     """
     check_regular(path)
     if not path.is_file():
@@ -103,9 +103,9 @@ def read_lines(path: Path) -> list[str]:
 
 
 def read_array(path: Path, shape: tuple[int | None, ...], key: str | None = None) -> Tensor | None:
-    """A .npy file, or the entry `key` of an .npz file, as float32; None where the key is absent.
+    """A .npy file, or the entry `key` of an .npz file, as float32; None if the key is absent.
 
-    Raises EpisodeError where the file is missing, broken, too large, or not of this shape (None: any length).
+    Raises EpisodeError if the file is missing, broken, too large, or not of this shape (None: any length).
     """
     check_regular(path)
     try:
@@ -130,7 +130,7 @@ def read_array(path: Path, shape: tuple[int | None, ...], key: str | None = None
 
 
 def _check_claim(archive: Any, key: str, path: Path) -> None:
-    """Raise EpisodeError where an entry of an .npz claims more than is read: a few kilobytes unpack to any
+    """Raise EpisodeError if an entry of an .npz claims to be too large: a few kilobytes can unpack to any
     size.
     """
     member = key if key in archive.zip.namelist() else f"{key}.npy"
@@ -143,10 +143,10 @@ def _check_claim(archive: Any, key: str, path: Path) -> None:
 
 
 def _num_numbers(content: object, depth: int, counted: dict[tuple[int, int], int]) -> int:
-    """How many numbers nested lists hold, each looked at once: one that holds another many times is short
-    in a file.
+    """The number of numbers in nested lists, each counted once: a list that repeats another is short in a
+    file.
 
-    Raises ValueError where they are nested deeper than `depth`, as where a list holds itself.
+    Raises ValueError if they are nested deeper than `depth`, such as a list that holds itself.
     """
     if isinstance(content, np.ndarray):
         return content.size
@@ -161,9 +161,9 @@ def _num_numbers(content: object, depth: int, counted: dict[tuple[int, int], int
 
 
 def as_tensor(content: object, shape: tuple[int | None, ...], name: str) -> Tensor:
-    """Numbers of a stranger's as float32 of this shape (None: any length).
+    """Untrusted numbers as float32 of this shape (None: any length).
 
-    Raises EpisodeError where they are not.
+    Raises EpisodeError if they are no such numbers.
     """
     return torch.from_numpy(as_array(content, shape, name).astype(np.float32))
 
@@ -190,9 +190,9 @@ def as_array(content: object, shape: tuple[int | None, ...], name: str) -> np.nd
 
 
 def same_length(name: str, lengths: dict[str, int]) -> int:
-    """The one length that all parts share.
+    """The length that all parts share.
 
-    Raises EpisodeError, naming them, where they differ or are none.
+    Raises EpisodeError, naming them, if the lengths differ or are 0.
     """
     if len(set(lengths.values())) != 1 or 0 in lengths.values():
         listed = ", ".join(f"{part} {length}" for part, length in lengths.items())

@@ -1,4 +1,4 @@
-"""Arrays from HDF5 files that may be a stranger's: no links out of the file, no absurd sizes."""
+"""Arrays from untrusted HDF5 files: no links out of the file, no absurd sizes."""
 
 import math
 import zlib
@@ -16,20 +16,20 @@ from action_images.episodes.strangers import check_regular
 
 KNOWN_FILTERS = {h5z.FILTER_DEFLATE, h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32}
 SLACK_BYTES = 64
-"""A checksum's place, and what deflate adds to bytes that it cannot pack; a chunk's own size comes on top."""
+"""Room for a checksum and for deflate's overhead on incompressible bytes, beyond a chunk's own size."""
 
 
 def read_dataset(path: Path, name: str, shape: tuple[int | None, ...]) -> Tensor | None:
-    """One array as float32, None where the file does not have it.
+    """One array as float32; None if the file does not have it.
 
-    Raises EpisodeError where the file is unreadable or odd.
+    Raises EpisodeError if the file is unreadable or irregular.
     """
     numbers = read_numbers(path, name, shape)
     return None if numbers is None else torch.from_numpy(numbers.astype(np.float32))
 
 
 def read_numbers(path: Path, name: str, shape: tuple[int | None, ...]) -> np.ndarray | None:
-    """The same as float64, which times in milliseconds need."""
+    """One array as float64, which times in milliseconds need."""
     check_regular(path)
     if not path.is_file():
         raise EpisodeError(f"{path}: is missing; restore the file or drop the recording")
@@ -47,7 +47,7 @@ def read_numbers(path: Path, name: str, shape: tuple[int | None, ...]) -> np.nda
 
 
 def _inside(file: h5py.File, name: str, path: Path) -> h5py.Dataset | None:
-    """Walks down by hard links only: soft and external ones could lead to any file of this machine."""
+    """Follow hard links only: soft and external ones could lead to any file of this machine."""
     place: h5py.Group | h5py.Dataset | h5py.Datatype = file
     for part in name.split("/"):
         if not isinstance(place, h5py.Group) or part not in place:
@@ -66,7 +66,7 @@ def _inside(file: h5py.File, name: str, path: Path) -> h5py.Dataset | None:
 
 
 def _check_chunks(place: h5py.Dataset, name: str, path: Path) -> None:
-    """Raise EpisodeError where a chunk unpacks to more than it may hold: HDF5 itself would unpack all of
+    """Raise EpisodeError if a chunk unpacks to more than it may hold, since HDF5 itself would unpack all of
     it.
     """
     pipeline = place.id.get_create_plist()

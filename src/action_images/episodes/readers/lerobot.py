@@ -1,4 +1,4 @@
-"""LeRobotDataset v3 of other writers: video only, unless calibration.json says where cameras and tool are."""
+"""LeRobotDataset v3 of other writers: video only, unless calibration.json declares cameras and tool."""
 
 import re
 from collections.abc import Iterator
@@ -17,16 +17,16 @@ from action_images.episodes.words import Part, is_code, says_nothing
 CALIBRATION = "calibration.json"
 KNOWN_BESIDE = {CALIBRATION, layout.INFO, layout.TASKS, layout.STATS, "check.json", "import.json"}
 BESIDE = (".json", ".jsonl", ".yaml", ".yml", ".xml", ".toml", ".csv", ".parquet", ".npy", ".npz", ".pkl")
-"""Files that may say something of a data set."""
+"""Endings of files that may describe a data set."""
 MOST_NAMED = 8
 LIKE_CAMERA = re.compile(r"extrinsic|intrinsic|cam2base|cam2world|camera_pose|hand_eye", re.IGNORECASE)
 TEXTS = ("string", "language", "large_string")
-"""How features are typed that hold words."""
+"""Types of features that hold words."""
 
 
 @dataclass(frozen=True)
 class _Piece:
-    """What becomes an episode: frames of one in the data set, or the reason why not."""
+    """A future episode: frames of one in the data set, or the reason of refusal."""
 
     place: int
     part: Part
@@ -36,14 +36,14 @@ class _Piece:
 
 
 def _look_at_the_others(row: str, reason: str) -> None:
-    """A row that can be no episode is refused by its own name."""
+    """A row that cannot be an episode is refused by its own name."""
 
 
 class LeRobot:
-    """A LeRobotDataset v3, with calibration.json of its folder where there is one.
+    """A LeRobotDataset v3, with the calibration.json of its folder if there is one.
 
-    Words are those that `task_index` binds. An episode whose task changes becomes several, `<id>/task0` and
-    so on, or is refused where that is wanted.
+    Instructions come from `task_index`. An episode whose task changes becomes several, `<id>/task0` and so
+    on, or is refused if that is requested.
     """
 
     def __init__(self, root: Path, wanted: Wanted = EVERYTHING, calibration: Path | None = None):
@@ -63,20 +63,20 @@ class LeRobot:
 
     @classmethod
     def recognises(cls, root: Path) -> bool:
-        """Whether there is an info.json where LeRobot has it."""
+        """Whether info.json is where LeRobot has it."""
         return (root / layout.INFO).is_file()
 
     @property
     def ids(self) -> list[str]:
-        """Our ids where we wrote them, else episode_000000 and so on.
+        """Our ids if we wrote them, else episode_000000 and so on.
 
-        Last those rows that can be no episode.
+        Rows that cannot be episodes come last.
         """
         return [*self._pieces, *self._dataset.impossible]
 
     @property
     def remarks(self) -> list[str]:
-        """What was found beside the episodes and what was not, and what is left out."""
+        """What was found or missing beside the episodes, and what is left out."""
         remarks = [
             f"feature '{name}': {why}; it is left out"
             for name, why in layout.left_out(self._dataset.info).items()
@@ -100,7 +100,7 @@ class LeRobot:
 
     @property
     def shifts(self) -> dict[str, int]:
-        """Views whose pictures calibration.json declares to be late, and by how many frames."""
+        """The late views that calibration.json declares, and by how many frames."""
         return {} if self._calibration is None else self._calibration.shifts()
 
     def _names(self, feature: str) -> bool:
@@ -133,7 +133,7 @@ class LeRobot:
         return remarks
 
     def read(self, episode_id: str) -> Episode:
-        """One episode with what the file or the calibration knows."""
+        """One episode with everything that the file or the calibration provides."""
         if episode_id in self._dataset.impossible:
             raise EpisodeError(self._dataset.impossible[episode_id])
         if episode_id not in self._pieces:
@@ -157,7 +157,7 @@ class LeRobot:
         return shifted(part, {name: shift for name, shift in shifts.items() if name in names})
 
     def _spare(self, piece: _Piece, names: list[str]) -> Iterator[str]:
-        """What is to be said of files that go on after their last row."""
+        """Remarks on files that continue after their last row."""
         for name in names:
             spare = self._dataset.spare_pictures(piece.place, name)
             if spare:
@@ -165,7 +165,7 @@ class LeRobot:
                 yield f"{longer}; were rows lost, or do pictures and rows begin at different times?"
 
     def _pieces_of(self, place: int, episode_id: str) -> dict[str, "_Piece"]:
-        """An episode by its tasks; one that cannot say them is refused when it is read."""
+        """An episode split by tasks; one without readable tasks is refused when it is read."""
         try:
             parts = self._dataset.words(place)
         except EpisodeError as error:
@@ -187,7 +187,7 @@ class LeRobot:
 
 
 def _left_beside(root: Path, named: set[str]) -> list[str]:
-    """Files in the set's folder and in meta that are not read, by name; calibration.json has `named` some."""
+    """Unread files in the set's folder and in meta, by name; `named` are those that calibration.json uses."""
     there = [*root.iterdir(), *(root / "meta").iterdir()]
     names = [path.relative_to(root).as_posix() for path in there if path.suffix.lower() in BESIDE]
     unread = sorted(name for name in names if name not in KNOWN_BESIDE | named)

@@ -1,4 +1,4 @@
-"""calibration.json beside a LeRobotDataset: where cameras and tool are, in declared notation."""
+"""calibration.json beside a LeRobotDataset: cameras and tool in declared notation."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -43,14 +43,14 @@ DISTORTION_FIELDS = {"model", "coefficients"}
 
 
 class Calibration:
-    """What a calibration.json declares, held against the set's own names and numbers when it is opened.
+    """The declarations of a calibration.json, compared with the set's own names and numbers when opened.
 
     Raises EpisodeError, naming the field and the likely declaration, for unknown or missing fields and
-    whatever the set contradicts. docs/data.md describes the file.
+    for contradictions with the set. docs/data.md describes the file.
     """
 
     def __init__(self, path: Path | None, dataset: Dataset, columns: Path | None = None):
-        """`columns` is a json file like the field `tool`, which is then to be left out."""
+        """`columns` is a json file with the content of the field `tool`, which must then be absent."""
         self._path, self._dataset = path or dataset.path, dataset
         content = {} if path is None else read_json(path)
         known(content, FIELDS, str(path))
@@ -71,14 +71,14 @@ class Calibration:
 
     @property
     def files(self) -> set[str]:
-        """The calibration files that cameras are taken from, as they are named."""
+        """The calibration files of cameras, as they are named."""
         cameras = chain.from_iterable(views.values() for views in (self._views, *self._episodes.values()))
         parts = chain.from_iterable(camera.values() for camera in cameras)
         return {str(part["file"]) for part in parts if isinstance(part, dict) and "file" in part}
 
     @property
     def assumptions(self) -> list[str]:
-        """What is taken for granted, as nothing declares it."""
+        """Assumptions about everything that is not declared."""
         assumed = None if self._tool is None else self._tool.assumed
         others = "'check' tries the others"
         if assumed == "rotation_6d":
@@ -94,7 +94,7 @@ class Calibration:
         return told
 
     def _other_lens(self, entry: Mapping[str, Any]) -> str | None:
-        """What is to be said of a file's other intrinsics; a file that cannot be read is refused later."""
+        """Remark on a file's other intrinsics; an unreadable file is refused later."""
         lens = entry.get("intrinsics")
         if not isinstance(lens, dict) or "file" not in lens:
             return None
@@ -103,7 +103,7 @@ class Calibration:
         return None
 
     def _own_world(self, entry: Mapping[str, Any]) -> str | None:
-        """What is to be said of the world of a file's pose; a file that cannot be read is refused later."""
+        """Remark on the world of a file's pose; an unreadable file is refused later."""
         pose = entry.get("world_from_camera")
         if not isinstance(pose, dict) or "file" not in pose:
             return None
@@ -112,7 +112,7 @@ class Calibration:
         return None
 
     def shifts(self, place: int | None = None) -> dict[str, int]:
-        """By how many frames views are late in an episode (None: in any), where that is declared."""
+        """The declared delays of views in frames, in an episode (None: in any)."""
         own = {} if place is None else self._episodes.get(self._dataset.ids[place], {})
         cameras = list({**self._views, **own}.items())
         if place is None:
@@ -120,11 +120,11 @@ class Calibration:
         return {name: entry["shift"] for name, entry in cameras if entry.get("shift", 0)}
 
     def trajectory(self, place: int) -> Trajectory | None:
-        """The tool's path in an episode; None where no tool is declared."""
+        """The tool's path in an episode; None if no tool is declared."""
         return None if self._tool is None else self._tool.trajectory(place)
 
     def calibrated(self, view: View, place: int, trajectory: Trajectory | None) -> View:
-        """The view with its camera and, where its lens is distorted, with straight pictures."""
+        """The view with its camera and, if its lens is distorted, with undistorted pictures."""
         own = self._episodes.get(self._dataset.ids[place], {})
         entry = {**self._views, **own}.get(view.name)
         if entry is None:
@@ -222,7 +222,7 @@ def _views(content: Mapping[str, Any], dataset: Dataset, where: str) -> dict[str
 
 
 def _episodes(content: Mapping[str, Any], dataset: Dataset, where: str) -> dict[str, dict[str, Any]]:
-    """Views of single episodes, which are taken in place of those of the set."""
+    """Views of single episodes, which replace those of the set."""
     episodes = content.get("episodes", {})
     if not isinstance(episodes, dict):
         raise EpisodeError(f"{where}: 'episodes' maps ids to their 'views'; docs/data.md shows it")
@@ -274,7 +274,7 @@ def _pose_of_feature(dataset: Dataset, place: int, entry: Mapping[str, Any], whe
 
 
 def _size(entry: Mapping[str, Any], found: FoundCamera, where: str) -> tuple[int, int] | None:
-    """(height, width) that the intrinsics are for; None where neither the entry nor its file says."""
+    """(height, width) of the intrinsics' pictures; None if neither the entry nor its file gives it."""
     if "size" not in entry:
         return found.size
     height, width = as_tensor(entry["size"], (2,), f"{where}.size").tolist()
@@ -285,7 +285,7 @@ def _size(entry: Mapping[str, Any], found: FoundCamera, where: str) -> tuple[int
 
 
 def _scaled(intrinsics: Tensor, size: tuple[int, int] | None, shown: tuple[int, int], where: str) -> Tensor:
-    """Intrinsics for pictures of the size that is shown; refused where the shape differs: that was a crop."""
+    """Intrinsics scaled to the shown size; refused if the shape differs, which means a crop."""
     if size in (None, shown):
         return intrinsics
     vertical, horizontal = shown[0] / size[0], shown[1] / size[1]
@@ -296,7 +296,7 @@ def _scaled(intrinsics: Tensor, size: tuple[int, int] | None, shown: tuple[int, 
 
 
 def _check_plausible(intrinsics: Tensor, shown: tuple[int, int], where: str) -> None:
-    """Refuse intrinsics of a size that nobody says where their middle lies far from the picture's."""
+    """Refuse intrinsics without a size if their principal point is far from the picture's centre."""
     height, width = shown
     x, y = intrinsics[..., 0, 2].mean() / width, intrinsics[..., 1, 2].mean() / height
     if min(x, y) < 0.2 or max(x, y) > 0.8:
@@ -322,7 +322,7 @@ def _distortion(entry: Mapping[str, Any], found: FoundCamera, where: str) -> Dis
 
 
 def _per_frame(pose: Pose, intrinsics: Tensor, num_frames: int) -> tuple[Pose, Tensor]:
-    """One camera for each frame; a camera that never moves is one camera."""
+    """One camera for each frame; a camera that never moves becomes a single one."""
     poses = pose if pose.batch_shape else pose.expand(num_frames)
     lenses = intrinsics.expand(num_frames, 3, 3)
     if (poses.matrix() == poses.matrix()[0]).all() and (lenses == lenses[0]).all():

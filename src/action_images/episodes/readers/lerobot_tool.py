@@ -1,4 +1,4 @@
-"""The tool of a LeRobotDataset: which features and columns are its pose and its gripper's reading."""
+"""The tool of a LeRobotDataset: the features and columns of its pose and its gripper's reading."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -26,7 +26,7 @@ from action_images.geometry import Trajectory
 TOOL_FIELDS = {"feature", "columns", "gripper", *KEYS}
 GRIPPER_FIELDS = {"feature", "column", "closed", "open"}
 EPISODES_COMPARED = 20
-"""Numbers of so many episodes, spread over the set, are held against what is declared."""
+"""Number of episodes, spread over the set, whose numbers are compared with the declaration."""
 
 
 class Tool:
@@ -53,13 +53,13 @@ class Tool:
         names = _names(dataset, self._features) or []
         is_told = "rotation" in entry or tell_rotation([names[one] for one in self._columns[3:] if names])
         self.assumed = None if is_told else self._notation.rotation
-        """The notation of rotations where their number alone tells it."""
+        """The notation of rotations if only the number of columns tells it, else None."""
         if entry.get("ignore_names", False) is not True:
             self._compare_names(is_declared="rotation" in entry)
         self._compare(said_absolute="relative" in entry)
 
     def trajectory(self, place: int) -> Trajectory:
-        """The path of an episode; raises EpisodeError where a row is no pose."""
+        """The path of an episode; raises EpisodeError if a row is no pose."""
         try:
             numbers, readings = self._numbers(place)
             trajectory = self._notation.trajectory(numbers, readings)
@@ -77,7 +77,7 @@ class Tool:
         return values, grippers[:, 0]
 
     def _whole_numbers(self, place: int) -> tuple[Tensor, Tensor]:
-        """The same; none of an episode that is refused by name when it is read."""
+        """An episode's numbers; empty for an episode that is refused when it is read."""
         with suppress(EpisodeError):
             numbers, readings = self._numbers(place)
             if numbers.isfinite().all() and readings.isfinite().all():
@@ -95,17 +95,17 @@ class Tool:
         return torch.cat(parts, -1)[:, columns]
 
     def _compare_names(self, *, is_declared: bool) -> None:
-        """Raise EpisodeError where the names of the columns contradict the declaration."""
+        """Raise EpisodeError if the names of the columns contradict the declaration."""
         names = _names(self._dataset, self._features)
         if names:
             chosen = [names[column] for column in self._columns]
             self._refuse(in_names(chosen, self._notation, is_declared=is_declared))
 
     def _compare(self, *, said_absolute: bool) -> None:
-        """Raise EpisodeError where the numbers contradict the declaration.
+        """Raise EpisodeError if the numbers contradict the declaration.
 
-        Rotations do so in any episode, as most turn too little to tell; positions and readings in most
-        episodes. Few that do are refused by name when they are read.
+        One episode is enough for rotations, as most turn too little to tell; positions and readings must
+        contradict in most episodes. If few do, these are refused when they are read.
         """
         positions: list[str | None] = []
         ranges: list[tuple[float, float]] = []
@@ -128,7 +128,7 @@ class Tool:
 
 
 def _span(ranges: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """From the least to the largest of some readings."""
+    """The smallest and largest of some readings."""
     return min(low for low, _ in ranges), max(high for _, high in ranges)
 
 
@@ -156,13 +156,13 @@ def _width(dataset: Dataset, feature: str) -> int:
 
 
 def _features_named(entry: object, dataset: Dataset, where: str) -> tuple[str, ...]:
-    """One feature, or several whose numbers are counted one after the other."""
+    """One feature, or several whose numbers are concatenated."""
     named = entry if isinstance(entry, list) and entry else [entry]
     return tuple(feature_named(name, dataset, where) for name in named)
 
 
 def _columns_of(columns: object, features: Sequence[str], dataset: Dataset, where: str) -> list[int]:
-    """The numbers of columns that are called by number or by name."""
+    """The indices of columns given by number or by name."""
     names = _names(dataset, features) or []
     if isinstance(columns, list):
         columns = [names.index(one) if isinstance(one, str) and one in names else one for one in columns]
@@ -198,7 +198,7 @@ def _is_matrix(value: object) -> bool:
 
 
 def _names(dataset: Dataset, features: Sequence[str]) -> list[str] | None:
-    """The names of some features' columns, where the set gives one for each."""
+    """The names of some features' columns, if the set gives one for each."""
     found: list[str] = []
     for feature in features:
         names = dataset.info["features"][feature].get("names")

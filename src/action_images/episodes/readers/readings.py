@@ -1,4 +1,4 @@
-"""What grippers of known sets read: from 0 to 1, and a little beyond."""
+"""Gripper readings of known sets: from 0 to 1, and slightly beyond."""
 
 from jaxtyping import Float
 from torch import Tensor
@@ -6,7 +6,7 @@ from torch import Tensor
 from action_images.episodes.episode import EpisodeError
 
 OVERSHOOT = 0.25
-"""Finger sensors read so far beyond 0 and 1. What reads more is in other units."""
+"""How far finger sensors may read beyond 0 and 1. Higher readings are in other units."""
 
 
 def measured(readings: Float[Tensor, "frame"], where: str) -> Float[Tensor, "frame"]:

@@ -1,10 +1,10 @@
 """Plain folders of recordings: anyone's own videos, cameras and tool poses.
 
-<episode>/{<camera>.mp4 .., cameras.json, poses.csv, instruction.txt}: videos by the names of their cameras,
-the cameras file (docs/conventions.md), a trajectory file (csv, npy or json) and one line of text. All but a
-video are optional. cameras.json may also lie above the episodes, for all of them. Row i of the poses
-belongs to picture i; where poses.csv has a column `time` (s from the videos' begin) each row has the
-picture that is shown then.
+<episode>/{<camera>.mp4 .., cameras.json, poses.csv, instruction.txt}: videos named after their cameras, the
+cameras file (docs/conventions.md), a trajectory file (csv, npy or json) and one line of text. Only a video is
+required. cameras.json may also lie above the episodes, for all of them. Row i of the poses belongs to
+picture i. If poses.csv has a column `time` (s from the videos' start), each row gets the picture shown at
+that time.
 """
 
 import csv
@@ -30,11 +30,11 @@ CAMERAS, WORDS = "cameras.json", "instruction.txt"
 POSES = ("poses.csv", "poses.npy", "poses.json")
 TIME = "time"
 LIKE_TIME = ("timestamp", "t", "stamp", "time_s", "time_ms", "time_ns", "seconds", "sec")
-"""Columns that are not looked at, though they may say when a row is."""
+"""Columns that are ignored although they may hold times of rows."""
 MOST_STEP_S = 5.0
-"""Rows that are farther apart are not said in seconds."""
+"""A column whose rows are farther apart is not in seconds."""
 MOST_NAMED = 8
-"""So many files that are left out are named."""
+"""The most unread files that are named."""
 
 
 class Recordings:
@@ -46,7 +46,7 @@ class Recordings:
 
     @classmethod
     def recognises(cls, root: Path) -> bool:
-        """Whether a folder somewhere below has videos beside cameras, poses or words."""
+        """Whether a folder somewhere below has videos with cameras, poses or words beside them."""
         return next(iter(_episodes(root)), None) is not None
 
     @property
@@ -56,7 +56,7 @@ class Recordings:
 
     @property
     def remarks(self) -> list[str]:
-        """How many episodes lack which of the files that are known."""
+        """How many episodes lack which of the known files."""
         folders = [folder for _, folder in self._folders.items()]
         lacking = {
             CAMERAS: [folder for folder in folders if self._cameras_file(folder) is None],
@@ -134,7 +134,7 @@ def _episodes(root: Path) -> list[Path]:
 
 
 def _words(path: Path) -> tuple[str | None, list[str]]:
-    """The instruction in a text file, and what is to be said of it."""
+    """The instruction in a text file, and remarks on it."""
     lines = read_lines(path)
     if not lines:
         return None, []
@@ -145,7 +145,7 @@ def _words(path: Path) -> tuple[str | None, list[str]]:
 
 
 def _left_out(folders: list[Path]) -> list[str]:
-    """What lies in the episodes' folders and is not read, by name."""
+    """Unread files in the episodes' folders, by name."""
     counts: Counter[str] = Counter()
     for folder in folders:
         poses = _poses_file(folder)
@@ -158,7 +158,7 @@ def _left_out(folders: list[Path]) -> list[str]:
 
 
 def _unread_times(poses: Path) -> tuple[str, ...]:
-    """What is to be said of columns that may say when a row is, and are not looked at."""
+    """Remarks on ignored columns that may hold times of rows."""
     if poses.suffix != ".csv":
         return ()
     like = [name for name in _header(poses) if name in LIKE_TIME]
@@ -184,7 +184,7 @@ def _poses_file(folder: Path) -> Path | None:
 
 
 def _times(path: Path) -> np.ndarray | None:
-    """The column `time` of a table of poses (s), None where it has none."""
+    """The column `time` of a table of poses (s); None if it has none."""
     with path.open(newline="", encoding="utf-8-sig") as file:
         rows = csv.reader(file)
         header = [name.strip().lower() for name in next(rows, [])]
@@ -227,7 +227,7 @@ def _timed(
 def _counted(
     episode_id: str, videos: dict[str, VideoFrames], trajectory: Trajectory | None
 ) -> tuple[dict[str, Frames], float]:
-    """All pictures of videos that run alike, row for row, and their rate."""
+    """All pictures of videos of the same rate, one for each row, and their rate."""
     lengths = {name: len(video) for name, video in videos.items()}
     if trajectory is not None:
         lengths["poses"] = trajectory.num_frames

@@ -35,7 +35,7 @@ class RLBench:
 
     @classmethod
     def recognises(cls, root: Path) -> bool:
-        """Whether there is a demonstration somewhere below."""
+        """Whether a demonstration lies somewhere below."""
         return next(root.glob("**/episode*/low_dim_obs.pkl"), None) is not None
 
     @property
@@ -61,7 +61,7 @@ class RLBench:
 
 
 def _cameras_left_out(folder: Path) -> tuple[str, ...]:
-    """Folders of pictures that are none of RLBench's own five cameras, each as a sentence."""
+    """Picture folders besides RLBench's own five cameras, each as a sentence."""
     found = sorted(path.name.removesuffix("_rgb") for path in folder.glob("*_rgb"))
     added = [name for name in found if name not in CAMERAS]
     return tuple(
@@ -74,7 +74,7 @@ def _observations(path: Path) -> list[Any]:
     steps = demo if isinstance(demo, list) else getattr(demo, "_observations", None)
     if not isinstance(steps, list) or not steps:
         raise EpisodeError(f"{path}: holds no observations; generate the demonstration again")
-    if len(steps) > MAX_EPISODE_FRAMES:  # a pickle can hold the same one millions of times
+    if len(steps) > MAX_EPISODE_FRAMES:  # a pickle can repeat one step millions of times
         counts = f"{len(steps)} observations, beyond the {MAX_EPISODE_FRAMES} that are read"
         raise EpisodeError(f"{path}: holds {counts}; drop the episode")
     return steps
@@ -92,7 +92,7 @@ def _numbers(step: Any, name: str, shape: tuple[int, ...], folder: Path) -> Tens
 
 
 def _view(folder: Path, name: str, steps: list[Any]) -> tuple[View, str | None]:
-    """A view, and what is to be said of it."""
+    """A view, and a remark on it."""
     pictures = sorted((folder / f"{name}_rgb").glob("*.png"), key=lambda path: natural(path.name))
     if not pictures:
         raise EpisodeError(f"{folder}/{name}_rgb: holds no 0.png, 1.png, ...; give png files of these names")
@@ -122,8 +122,8 @@ def resized_camera(
 ) -> tuple[Camera, tuple[int, int]]:
     """The cameras (frame) of pictures of `size`, and the size that their intrinsics are for.
 
-    The principal point of the simulator's cameras is the middle of the picture: that tells it. Raises
-    EpisodeError where the pictures have another shape, as they were cropped then.
+    The simulator's principal point is the picture's centre, which gives the intrinsics' size. Raises
+    EpisodeError if the pictures have another shape, since they were cropped then.
     """
     width, height = (round(2 * float(intrinsics[0, axis, 2])) for axis in (0, 1))
     if (height, width) == size or min(height, width) < 1:
@@ -135,15 +135,15 @@ def resized_camera(
 
 
 def still(camera: Camera) -> Camera:
-    """One camera where all frames have the same."""
+    """A single camera if all frames have the same one."""
     matrix, intrinsics = camera.world_from_camera.matrix(), camera.intrinsics
     return camera[0] if (matrix == matrix[0]).all() and (intrinsics == intrinsics[0]).all() else camera
 
 
 def read_instruction(root: Path, folder: Path) -> str | None:
-    """The first description of the variation, beside the episodes or with the episode.
+    """The first description of the variation, stored beside the episodes or with the episode.
 
-    None where there is none.
+    None if there is none.
     """
     for place in (folder, folder.parent.parent, folder.parent):
         path = place / "variation_descriptions.pkl"

@@ -1,9 +1,8 @@
 """RLDS data sets (DROID, Open X-Embodiment) as TensorFlow Datasets stores them: TFRecord files of episodes.
 
-A record is an episode, `steps/...` its frames: pictures as jpg or png, numbers one after the other. The
-format says neither how fast an episode runs nor what its numbers mean. Rates of some sets are known by
-their names; poses are read where DROID's own names are found (x y z in m, Euler xyz in rad, gripper 0
-open).
+A record is an episode, `steps/...` its frames: pictures as jpg or png, and concatenated numbers. The format
+has neither an episode's frame rate nor the meaning of its numbers. Rates of some sets are known by their
+names; poses are read if DROID's own names are found (x y z in m, Euler xyz in rad, gripper 0 open).
 """
 
 import re
@@ -25,14 +24,14 @@ from action_images.episodes.words import says_nothing
 from action_images.geometry import Trajectory
 
 RATES = {"droid": 15.0, "r2d2": 15.0, "bridge": 5.0, "fractal20220817": 3.0}
-"""Frames a second of sets by how their files' names begin."""
+"""Frames per second of sets by prefix of their files' names."""
 PICTURES = (b"\xff\xd8\xff", b"\x89PNG")
 STEPS, OBSERVATION = "steps/", "steps/observation/"
 LEAST_PICTURE = 512
-"""Bytes of a picture that is stored without a format; texts are shorter."""
+"""Least size in bytes of a picture stored without a format; texts are shorter."""
 FAILURE = "/failure/"
 PLACES = ("episode_metadata/file_path", "episode_metadata/recording_folderpath")
-"""Where DROID says which recording an episode was."""
+"""Features in which DROID names an episode's recording."""
 WORDS = (
     "steps/language_instruction",
     "steps/language_instruction_2",
@@ -94,7 +93,7 @@ class Rlds:
 
 
 def _check_one_episode(episode_id: str, features: dict[str, Values]) -> None:
-    """Raise EpisodeError where a record holds several episodes, one after the other."""
+    """Raise EpisodeError if a record holds several episodes, one after the other."""
     begins = np.flatnonzero(np.asarray(features.get(FIRST, ()), float).ravel()[1:])
     if len(begins):
         told = f"'{FIRST}' is set at step {begins[0] + 1} as well"
@@ -102,7 +101,7 @@ def _check_one_episode(episode_id: str, features: dict[str, Values]) -> None:
 
 
 def _by_view(names: Sequence[str]) -> dict[str, str]:
-    """Features by what their views are called: the last part of their name, all of it where two agree."""
+    """Features by view names: the last part of a feature's name, or all of it if two agree."""
     short = [name.rpartition("/")[2] for name in names]
     whole = [safe_part(name.removeprefix(OBSERVATION).replace("/", "_")) for name in names]
     called = [one if short.count(one) == 1 else other for one, other in zip(short, whole, strict=True)]
@@ -110,7 +109,7 @@ def _by_view(names: Sequence[str]) -> dict[str, str]:
 
 
 def _numbered(root: Path, path: Path) -> dict[str, Record | str]:
-    """The records of a file by episode id; where it is damaged one id with the reason."""
+    """The records of a file by episode id; a damaged file gives one id with the reason."""
     match = SHARD.match(path.name)
     if match is None:
         return {}
@@ -126,7 +125,7 @@ def _numbered(root: Path, path: Path) -> dict[str, Record | str]:
 
 
 def _missing_files(paths: list[Path]) -> Iterator[str]:
-    """Sets of which not all files are here, by what the names of the others say."""
+    """Sets with missing files, judged by the names of the others."""
     there: dict[tuple[Path, str, int], int] = {}
     for path in paths:
         match = SHARD.match(path.name)
@@ -169,7 +168,7 @@ def _are_raw(name: str, values: Values) -> bool:
 
 
 def _path(features: dict[str, Values], num_frames: int) -> Trajectory | None:
-    """The tool's path where DROID's names and numbers are found, else None."""
+    """The tool's path if DROID's names and numbers are found, else None."""
     pose, gripper = features.get(POSE), features.get(GRIPPER)
     if pose is None or gripper is None or (len(pose), len(gripper)) != (6 * num_frames, num_frames):
         return None
@@ -178,7 +177,7 @@ def _path(features: dict[str, Values], num_frames: int) -> Trajectory | None:
 
 
 def _words(episode_id: str, features: dict[str, Values]) -> str | None:
-    """The first instruction that says something; raises EpisodeError where it changes on the way."""
+    """The first instruction with text; raises EpisodeError if it changes within the episode."""
     for name in WORDS:
         values = features.get(name)
         texts = _texts(values)

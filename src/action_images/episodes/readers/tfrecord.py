@@ -18,12 +18,12 @@ VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 """The wire types of protocol buffers."""
 
 Values = list[bytes] | np.ndarray
-"""What a feature holds: texts and files, or numbers."""
+"""Content of a feature: texts and files, or numbers."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """Where a record lies in its file."""
+    """The position of a record in its file."""
 
     path: Path
     start: int
@@ -31,9 +31,9 @@ class Record:
 
 
 def records_of(path: Path) -> list[Record]:
-    """The records of a file by their places.
+    """The positions of a file's records.
 
-    Raises EpisodeError where a length is damaged or the file cut short.
+    Raises EpisodeError if a length is damaged or the file is cut short.
     """
     check_regular(path)
     size, place = path.stat().st_size, 0
@@ -56,7 +56,7 @@ def records_of(path: Path) -> list[Record]:
 
 
 def read_example(record: Record) -> dict[str, Values]:
-    """The features of a tf.train.Example by name; raises EpisodeError where the record is none."""
+    """The features of a tf.train.Example by name; raises EpisodeError if the record is none."""
     with record.path.open("rb") as file:
         file.seek(record.start)
         content = memoryview(file.read(record.length))
@@ -107,7 +107,7 @@ def _integers(content: memoryview) -> np.ndarray:
 
 
 def _only(message: memoryview, number: int) -> memoryview:
-    """The last bytes of a field, as protocol buffers have it; empty where there are none."""
+    """The last bytes of a field, as protocol buffers specify; empty if there are none."""
     found = _repeated(message, number)
     return found[-1] if found else memoryview(b"")
 
@@ -143,7 +143,7 @@ def _fields(message: memoryview) -> Iterator[tuple[int, int, memoryview | int]]:
 
 
 def _varint(content: memoryview, place: int) -> tuple[int, int]:
-    """A number of seven bits a byte, and the place behind it."""
+    """A number of seven bits a byte, and the position after it."""
     value = 0
     for shift in range(0, 70, 7):
         byte = content[place]
@@ -155,7 +155,7 @@ def _varint(content: memoryview, place: int) -> tuple[int, int]:
 
 
 def _masked(checksum: int) -> int:
-    """TFRecord turns its checksums and adds a constant."""
+    """A checksum as TFRecord stores it: rotated, plus a constant."""
     return (((checksum >> 15) | (checksum << 17)) + 0xA282EAD8) & 0xFFFF_FFFF
 
 

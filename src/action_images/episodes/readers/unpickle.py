@@ -1,4 +1,4 @@
-"""Strangers' pickles: numpy arrays and named records come out, nothing else is ever called."""
+"""Untrusted pickles: numpy arrays and named records are returned, nothing else is ever called."""
 
 import io
 import math
@@ -14,20 +14,20 @@ from action_images.episodes.episode import EpisodeError
 from action_images.episodes.strangers import check_regular
 
 MAX_PICKLE_BYTES = 1 << 26
-"""RLBench's largest are a few megabytes.
+"""RLBench's largest pickles are a few megabytes.
 
-What a pickle makes Python allocate is a small multiple of its size.
+Python allocates a small multiple of a pickle's size.
 """
 
 
 class Record:
-    """What stands in for a foreign class: its attributes, none of its code."""
+    """A stand-in for a foreign class: its attributes, none of its code."""
 
 
 def read_pickle(path: Path, records: Collection[str] = ()) -> Any:
-    """What a pickle holds, `records` naming the classes ('module.Class') that become `Record`.
+    """The content of a pickle; `records` names the classes ('module.Class') that become `Record`.
 
-    Raises EpisodeError where the file is missing, broken, too large, or asks for anything but those,
+    Raises EpisodeError if the file is missing, broken, too large, or needs anything but these classes,
     numbers, text, containers and numpy arrays of numbers or text.
     """
     check_regular(path)
@@ -35,7 +35,7 @@ def read_pickle(path: Path, records: Collection[str] = ()) -> Any:
         if path.stat().st_size > MAX_PICKLE_BYTES:
             limit = f"{MAX_PICKLE_BYTES >> 20} MB"
             raise EpisodeError(f"{path}: is larger than {limit}; such a pickle is damaged")
-        # All of it at once: reading from memory, no length that a pickle claims allocates more than is there.
+        # Read all of it first: from memory, no claimed length can allocate more than the file has.
         content = path.read_bytes()
         _check_memo(content)
         return _plain(_Guarded(io.BytesIO(content), records).load(), {})
@@ -43,16 +43,16 @@ def read_pickle(path: Path, records: Collection[str] = ()) -> Any:
         raise EpisodeError(f"{path}: is missing; restore the file or drop the episode") from None
     except EpisodeError:
         raise
-    except Exception as error:  # a hostile pickle may make the unpickler raise anything
+    except Exception as error:  # a hostile pickle can make the unpickler raise anything
         raise EpisodeError(
             f"{path}: is not a pickle that can be trusted ({str(error)[:120]}); drop the episode"
         ) from None
 
 
 def _plain(value: Any, seen: dict[int, list[Any]]) -> Any:
-    """The same with numpy's own arrays.
+    """The value with numpy's own arrays.
 
-    `seen` has by id what was looked at, kept alive beside what became of it, so that each is looked at once.
+    `seen` maps ids to the value, which is kept alive, and its result, so that each is visited once.
     """
     if isinstance(value, _Array):
         return value.view(np.ndarray)
@@ -73,9 +73,10 @@ def _plain(value: Any, seen: dict[int, list[Any]]) -> Any:
 
 
 def _check_memo(content: bytes) -> None:
-    """Python's unpickler makes room for as many remembered values as the largest number in a file says.
+    """Refuse a pickle whose memo would exhaust memory.
 
-    That ends the process.
+    Python's unpickler allocates as many remembered values as the largest number in a file says, which kills
+    the process.
     """
     for opcode, argument, place in pickletools.genops(content):
         if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and not 0 <= int(argument or 0) <= int(place or 0):
@@ -83,7 +84,7 @@ def _check_memo(content: bytes) -> None:
 
 
 class _Guarded(pickle.Unpickler):
-    """Resolves the names in a pickle against a short list; what is not on it is an error."""
+    """Resolves the names in a pickle against a short list; any other name is an error."""
 
     def __init__(self, file: Any, records: Collection[str]):
         super().__init__(file)
@@ -92,9 +93,9 @@ class _Guarded(pickle.Unpickler):
             self._known[f"{core}.multiarray._reconstruct"] = _Function(_empty_array)
             self._known[f"{core}.multiarray.scalar"] = _Function(_scalar)
             self._known[f"{core}.numeric._frombuffer"] = _Function(_from_buffer)
-        # The class ndarray is named where numpy's pickles do, and can do nothing by itself.
+        # The class ndarray is what numpy's pickles name, and can do nothing by itself.
         self._known |= {"numpy.ndarray": object(), "numpy.dtype": _Function(_Dtype)}
-        # New classes for each file: a pickle can write into the classes that it is given.
+        # Make new classes for each file: a pickle can write into the classes that it is given.
         self._known |= {name: type(name.rpartition(".")[2], (Record,), {}) for name in records}
 
     def find_class(self, module: str, name: str) -> Any:
@@ -120,10 +121,10 @@ class _Function:
 
 
 class _Dtype:
-    """A kind of number, as numpy pickles it: made by name, then told its byte order, once.
+    """A kind of number, as numpy pickles it: created by name, then given its byte order, once.
 
-    Arrays get a dtype of their own, which the pickle never holds: one that it could write into after an
-    array has it would make the array reach beyond its memory.
+    Arrays get a dtype of their own, which the pickle never holds: a dtype that it could change later would
+    make the array reach beyond its memory.
     """
 
     __slots__ = ("_dtype", "_is_told")
@@ -155,7 +156,7 @@ class _Dtype:
 
 
 class _Array(np.ndarray):
-    """An array that a pickle fills in once, with as many bytes as its shape and dtype need."""
+    """An array that a pickle fills once, with as many bytes as its shape and dtype need."""
 
     def __setstate__(self, state: Any) -> None:
         version, shape, dtype, is_fortran, content = state
@@ -170,9 +171,9 @@ class _Array(np.ndarray):
 
 
 def _empty_array(_: Any, shape: Any, code: Any) -> np.ndarray:
-    """numpy begins every array empty and fills it in afterwards.
+    """numpy creates every array empty and fills it afterwards.
 
-    Another shape here would only take memory.
+    Another shape here would only waste memory.
     """
     if shape != (0,) or code not in (b"b", "b"):
         raise pickle.UnpicklingError("it builds an array in a way that numpy does not")
