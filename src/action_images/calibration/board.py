@@ -1,4 +1,4 @@
-"""The ChArUco board: where its corners are, and where a picture shows them."""
+"""The ChArUco board: its corners in metres, and their detection in pictures."""
 
 import re
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from typing_extensions import Self
 from action_images.calibration.opencv import CalibrationError, opencv
 
 LEAST_CORNERS = 6
-"""A picture that shows fewer corners, or only corners on one line, counts as showing none."""
+"""A picture with fewer corners, or with all corners on one line, counts as showing none."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """The corners that one picture shows: their numbers, and their pixels (centres at +0.5)."""
+    """The corners found in one picture: their numbers and their pixels (centres at +0.5)."""
 
     ids: Int64[Tensor, "corner"]
     pixels: Float[Tensor, "corner 2"]
@@ -29,9 +29,9 @@ class Found:
 class Board:
     """A chessboard with an ArUco marker in each white square; the top left square is black.
 
-    `columns` and `rows` count squares, `square` and `marker` are side lengths in m, `dictionary` is OpenCV's
-    name of the set of markers. `legacy` is the pattern of OpenCV before 4.6, which differs where `rows` is
-    even.
+    `columns` and `rows` count squares, `square` and `marker` are side lengths in m, and `dictionary` is
+    OpenCV's name of the marker dictionary. `legacy` is the pattern of OpenCV before 4.6, which differs for an
+    even number of `rows`.
 
     The board's frame: origin at the outer corner of the top left square, x to the right, y down, z into the
     paper.
@@ -73,7 +73,7 @@ class Board:
     def from_text(
         cls, squares: str, square: float, marker: float, dictionary: str, *, legacy: bool = False
     ) -> Self:
-        """From `squares` as "7x5": columns x rows."""
+        """A board from `squares` such as "7x5": columns x rows."""
         match = re.fullmatch(r"(\d{1,3})x(\d{1,3})", squares)
         if match is None:
             raise CalibrationError(f"squares are given as columns x rows, such as 7x5, got '{squares}'")
@@ -81,32 +81,32 @@ class Board:
 
     @property
     def corners(self) -> Float[Tensor, "corner 3"]:
-        """Where the inner corners lie (m, board frame), by their number: left to right, then down."""
+        """The inner corners (m, board frame) by number: left to right, then down."""
         y, x = torch.meshgrid(torch.arange(1, self.rows), torch.arange(1, self.columns), indexing="ij")
         flat = torch.stack([x, y, torch.zeros_like(x)], -1).flatten(0, 1)
         return flat.double() * self.square
 
     def find(self, picture: UInt8[Tensor, "3 h w"]) -> Found | None:
-        """The corners that a picture shows; None for fewer than `LEAST_CORNERS`, or for a line of them."""
+        """The corners in a picture; None for fewer than `LEAST_CORNERS`, or if all lie on a line."""
         cv2 = opencv()
         grey = cv2.cvtColor(np.ascontiguousarray(picture.movedim(0, -1).numpy()), cv2.COLOR_RGB2GRAY)
         pixels, ids, _, _ = cv2.aruco.CharucoDetector(self.in_opencv()).detectBoard(grey)
         if ids is None or len(ids) < LEAST_CORNERS or self.in_opencv().checkCharucoCornersCollinear(ids):
             return None
-        # OpenCV's pixel centres are whole numbers, ours are at +0.5: from here on all pixels are ours.
+        # OpenCV's pixel centres are integers, ours are at +0.5: all pixels from here on are ours.
         return Found(
             torch.from_numpy(ids.ravel().astype(np.int64)),
             torch.from_numpy(pixels.reshape(-1, 2).astype(np.float64)) + 0.5,
         )
 
     def count_markers(self, picture: UInt8[Tensor, "3 h w"]) -> int:
-        """How many markers of the dictionary a picture shows, whether or not they lie as on this board."""
+        """Number of the dictionary's markers in a picture, wherever they are."""
         grey = np.ascontiguousarray(picture.float().mean(0).to(torch.uint8).numpy())
         _, ids, _ = opencv().aruco.ArucoDetector(self._dictionary()).detectMarkers(grey)
         return 0 if ids is None else len(ids)
 
     def in_opencv(self) -> Any:
-        """The same as a `cv2.aruco.CharucoBoard`."""
+        """The board as a `cv2.aruco.CharucoBoard`."""
         return _in_opencv(self)
 
     def _dictionary(self) -> Any:
@@ -120,7 +120,7 @@ class Board:
 
 
 def dictionaries() -> list[str]:
-    """The names of OpenCV's sets of markers."""
+    """The names of OpenCV's marker dictionaries."""
     return [name for name in dir(opencv().aruco) if re.fullmatch(r"DICT_[A-Z0-9_]+", name)]
 
 

@@ -1,4 +1,4 @@
-"""The closed form: where a camera sits, from the board's poses in it and the tool's poses in the world."""
+"""The closed form: a camera's pose from the board's poses in it and the tool's poses in the world."""
 
 import math
 
@@ -14,7 +14,7 @@ LEAST_TURN_DEG = 3.0
 
 
 def check_turns(world_from_tool: Pose, name: str) -> None:
-    """Raise CalibrationError, naming the cure, unless the poses (frame) turn about at least two axes."""
+    """Raise CalibrationError, naming the remedy, unless the poses (frame) turn about at least two axes."""
     rotation = world_from_tool.rotation
     middle = nearest_rotation(rotation.mean(0))
     turns = to_rotation_vector(middle.mT @ rotation)
@@ -38,8 +38,8 @@ def closed_form(camera_from_board: Pose, mount_from_holder: Pose) -> tuple[Pose,
     """(mount_from_camera, holder_from_board) from a pose of each kind for every picture (axis: picture).
 
     Solves camera_from_board @ board_from_holder = camera_from_mount @ mount_from_holder (Shah 2013, by
-    OpenCV). The mount is what carries the camera, the holder what carries the board: the world and the tool,
-    or the other way round.
+    OpenCV). The mount carries the camera, the holder carries the board: they are the world and the tool, or
+    the other way round.
     """
     cv2 = opencv()
     lists = [
@@ -62,13 +62,13 @@ def closed_form(camera_from_board: Pose, mount_from_holder: Pose) -> tuple[Pose,
 def disagreement(
     camera_from_board: Pose, mount_from_holder: Pose, mount_from_camera: Pose, holder_from_board: Pose
 ) -> float:
-    """How far the board's origin, as seen, lies from where the robot carries it: the median (m)."""
+    """Distance between the board's origin as seen and as carried by the robot: the median (m)."""
     seen = (mount_from_camera @ camera_from_board).translation
     return (seen - (mount_from_holder @ holder_from_board).translation).norm(dim=-1).median().item()
 
 
 def middle(poses: Pose) -> Pose:
-    """One pose for several measurements of it (axis: picture): their mean rotation, their median place."""
+    """One pose for several measurements of it (axis: picture): their mean rotation and median position."""
     return Pose(nearest_rotation(poses.rotation.mean(0)), poses.translation.median(0).values)
 
 

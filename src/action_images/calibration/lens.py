@@ -1,4 +1,4 @@
-"""What a lens does with directions: a pinhole, and how far it bends away from one."""
+"""Lenses: a pinhole with radial distortion."""
 
 from dataclasses import dataclass
 
@@ -24,12 +24,12 @@ class Lens(Struct):
     radial: Float[Tensor, "*batch 2"]
 
     def project(self, in_camera: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 2"]:
-        """Points before the camera (m, OpenCV axes) to pixels."""
+        """Points in front of the camera (m, OpenCV axes) to pixels."""
         plane = in_camera[..., :2] / in_camera[..., 2:]
         return self.focal * self._bent(plane) + self.centre
 
     def bent(self, pixels: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch 2"]:
-        """Where the lens shows what a pinhole would show at these pixels."""
+        """Pixels at which the lens shows what a pinhole would show at these pixels."""
         return self.focal * self._bent((pixels - self.centre) / self.focal) + self.centre
 
     def pinhole(self) -> "Lens":
@@ -37,13 +37,13 @@ class Lens(Struct):
         return Lens(self.focal, self.centre, torch.zeros_like(self.radial))
 
     def intrinsics(self) -> Float[Tensor, "*batch 3 3"]:
-        """The pinhole's matrix, as `geometry.Camera` has it."""
+        """The pinhole's matrix, as in `geometry.Camera`."""
         matrix = torch.diag_embed(torch.cat([self.focal, torch.ones_like(self.focal[..., :1])], -1))
         matrix[..., :2, 2] = self.centre
         return matrix
 
     def camera(self, world_from_camera: Pose, size: tuple[int, int]) -> Camera:
-        """The pinhole camera of (straightened) pictures through this lens."""
+        """The pinhole camera of (undistorted) pictures through this lens."""
         return Camera(self.intrinsics(), world_from_camera, size)
 
     def _bent(self, plane: Tensor) -> Tensor:
@@ -53,7 +53,7 @@ class Lens(Struct):
 
 
 def lens_of(camera: Camera) -> Lens:
-    """The lens of a still pinhole camera; raises CalibrationError where it is skewed or moves."""
+    """The lens of a still pinhole camera; raises CalibrationError if the camera is skewed or moves."""
     if camera.batch_shape or camera.intrinsics[0, 1].abs() > 1e-6:
         raise CalibrationError("given intrinsics must be of a still camera without skew")
     matrix = camera.intrinsics.double()
@@ -68,9 +68,9 @@ def estimate_lens(
     straight: bool,
     known: Lens | None = None,
 ) -> tuple[Lens, float]:
-    """A lens from several pictures of a flat board (Zhang 2000) and the residual that it leaves (rms, px).
+    """A lens from several pictures of a flat board (Zhang 2000), and its residual (rms, px).
 
-    `points` are the corners on the board (m), `pixels` where each picture shows them; `straight` allows no
+    `points` are the corners on the board (m), `pixels` their positions in each picture; `straight` allows no
     distortion. The focal length and centre of a `known` lens stay as they are.
     """
     cv2 = opencv()
@@ -80,7 +80,7 @@ def estimate_lens(
         | (cv2.CALIB_FIX_K1 | cv2.CALIB_FIX_K2 if straight else 0)
     )
     as_numpy = lambda tensors: [tensor.numpy().astype(np.float32) for tensor in tensors]  # noqa: E731
-    # OpenCV only ever sees our pixels here, so its principal point comes back in our convention.
+    # OpenCV sees only our pixels here, so its principal point comes back in our convention.
     guess = None
     if known is not None:
         flags |= cv2.CALIB_USE_INTRINSIC_GUESS | cv2.CALIB_FIX_FOCAL_LENGTH | cv2.CALIB_FIX_PRINCIPAL_POINT
@@ -104,11 +104,11 @@ def board_pose(lens: Lens, points: Float[Tensor, "corner 3"], pixels: Float[Tens
 
 
 def straighten(frames: UInt8[Tensor, "frame 3 h w"], lens: Lens) -> UInt8[Tensor, "frame 3 h w"]:
-    """The pictures of a pinhole with the same focal length and principal point; black where none was seen."""
+    """Pictures of a pinhole with the same focal length and principal point; black if the lens saw nothing."""
     cv2 = opencv()
     height, width = frames.shape[-2:]
     y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
-    # OpenCV samples at whole-number pixel centres.
+    # OpenCV samples at integer pixel centres.
     source = (lens.bent(torch.stack([x, y], -1).double()) - 0.5).float().numpy()
     straight = [
         cv2.remap(np.ascontiguousarray(frame.movedim(0, -1).numpy()), source, None, cv2.INTER_LINEAR)

@@ -1,4 +1,4 @@
-"""Loads OpenCV, saying what is missing; the error that calibrating raises."""
+"""Load OpenCV and report what is missing; defines the error of calibration."""
 
 import importlib
 from typing import Any
@@ -7,7 +7,7 @@ from action_images.errors import ActionImagesError
 
 
 class CalibrationError(ActionImagesError):
-    """Why these pictures and poses give no calibration, and the cure."""
+    """The reason why these pictures and poses give no calibration, and the remedy."""
 
 
 def opencv() -> Any:

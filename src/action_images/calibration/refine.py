@@ -1,4 +1,4 @@
-"""The joint refinement: all corners of all pictures of all cameras, and the robot's own inaccuracy."""
+"""Joint refinement over all corners of all pictures of all cameras, with the robot's own inaccuracy."""
 
 import math
 from dataclasses import dataclass, replace
@@ -16,15 +16,15 @@ from action_images.geometry import Pose
 from action_images.geometry.rotation import from_quaternion_xyzw
 
 Mount = Literal["world", "tool"]
-"""What carries the cameras; the other one carries the board."""
+"""The part that carries the cameras; the other one carries the board."""
 
 CORNER_STD_PX = 0.2
-"""How well a corner is found (standard deviation, px): what detecting rendered boards gives."""
+"""Accuracy of a detected corner (standard deviation, px), measured on rendered boards."""
 
 
 @dataclass(frozen=True)
 class Corners:
-    """Every corner that any picture shows, in one list: which camera, pose, place on the board and pixel."""
+    """All corners in all pictures as one list: camera, pose, position on the board and pixel."""
 
     camera: Int64[Tensor, "corner"]
     pose: Int64[Tensor, "corner"]
@@ -42,7 +42,7 @@ class Unknowns:
     tool_from_true_tool: Pose
 
     def moved(self, step: Float[Tensor, "numbers"]) -> "Unknowns":
-        """The unknowns a step away: focal lengths (relative), px, k1 k2, then (turn, shift) of every pose."""
+        """The unknowns after a step: focal lengths (relative), px, k1 k2, then (turn, shift) per pose."""
         num_cameras, num_poses = len(self.lens.focal), len(self.tool_from_true_tool.translation)
         lens, eyes, board, tools = step.split([6 * num_cameras, 6 * num_cameras, 6, 6 * num_poses])
         focal, centre, radial = lens.view(num_cameras, 3, 2).unbind(1)
@@ -54,7 +54,7 @@ class Unknowns:
         )
 
     def exact_robot(self) -> "Unknowns":
-        """The same, with the robot's poses taken as they were reported."""
+        """The unknowns with the robot's poses as reported."""
         return replace(
             self,
             tool_from_true_tool=Pose.identity(len(self.tool_from_true_tool.translation), dtype=torch.float64),
@@ -63,10 +63,10 @@ class Unknowns:
 
 @dataclass(frozen=True)
 class Problem:
-    """Corners, the robot's poses (pose), what carries the cameras, and how exact poses are (std, m and rad).
+    """Corners, the robot's poses (pose), what carries the cameras, and the poses' accuracy (std, m and rad).
 
-    `free` says for each camera whether its focal length and centre are estimated, `bent` whether all lenses
-    have distortion.
+    `free` says for each camera whether its focal length and centre are estimated; `bent` says whether all
+    lenses have distortion.
     """
 
     corners: Corners
@@ -90,9 +90,9 @@ class Problem:
         return unknowns.lens[self.corners.camera].project(self.in_camera(unknowns)) - self.corners.pixels
 
     def estimated(self) -> Tensor:
-        """Which numbers of a step are free."""
+        """Marks the free numbers of a step."""
         lens = torch.tensor([[free] * 4 + [self.bent] * 2 for free in self.free])
-        # A pose whose pictures were all left out is corrected by nothing.
+        # A pose without remaining pictures gets no correction.
         used = torch.zeros(len(self.world_from_tool.translation), dtype=torch.bool)
         used[self.corners.pose] = True
         others = torch.ones(6 * len(self.free) + 6, dtype=torch.bool)
@@ -101,7 +101,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Refined:
-    """The best unknowns, and the standard deviations of the cameras' poses that follow (m and rad)."""
+    """The best unknowns, and the standard deviations of the cameras' poses (m and rad)."""
 
     unknowns: Unknowns
     position_std: Float[Tensor, "camera"]
@@ -109,11 +109,11 @@ class Refined:
 
 
 def refine(problem: Problem, start: Unknowns) -> Refined:
-    """Maximum likelihood with Huber's loss, from the closed form's result.
+    """Maximum likelihood with Huber's loss, starting from the closed form's result.
 
-    Corners are off by `CORNER_STD_PX`, the robot's poses by `pose_std`: each pose gets a small correction of
-    its own, shared by all cameras that looked at that moment, so that the robot's error is not pressed into
-    lenses and cameras.
+    Errors of corners are `CORNER_STD_PX`, those of the robot's poses `pose_std`. Each pose gets a small
+    correction of its own, shared by all cameras that looked at that moment. So the robot's error does not
+    distort lenses and cameras.
     """
     from scipy.optimize import least_squares
 
@@ -152,11 +152,11 @@ def refine(problem: Problem, start: Unknowns) -> Refined:
 
 
 def _derivative(problem: Problem, start: Unknowns, step: Tensor) -> Float[Tensor, "corner 2 numbers"]:
-    """How residuals (px) change with a step's numbers.
+    """Derivatives of residuals (px) by a step's numbers.
 
-    A corner depends on one camera, the board and one pose: all cameras' (or poses') first numbers are moved
-    at once, then their second, and so on, which is 24 directions however many pictures there are, all of them
-    in one forward pass.
+    A corner depends on one camera, the board and one pose. The first numbers of all cameras (or poses) are
+    therefore moved at once, then their second ones, and so on. This takes 24 directions for any number of
+    pictures, all in one forward pass.
     """
     num_cameras, num_poses, corners = (
         len(problem.free),
@@ -187,7 +187,7 @@ def _derivative(problem: Problem, start: Unknowns, step: Tensor) -> Float[Tensor
 
 
 def _stds(jacobian: Tensor, cost: float, problem: Problem, places: Tensor) -> tuple[Tensor, Tensor]:
-    """Standard deviations of the cameras' positions and turns, wider if residuals exceed what was assumed."""
+    """Standard deviations of the cameras' positions and turns, wider if residuals exceed the assumed ones."""
     num_cameras = len(problem.free)
     surplus = jacobian.shape[0] - jacobian.shape[1]
     widened = max(1.0, 2 * cost / max(surplus, 1))

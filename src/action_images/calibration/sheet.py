@@ -15,10 +15,10 @@ from action_images.calibration.opencv import CalibrationError, opencv
 from action_images.files.atomic import whole_file
 
 PAPERS = {"A4": (0.297, 0.210), "A3": (0.420, 0.297), "A2": (0.594, 0.420)}
-"""Width and height (m) of sheets that lie on their side."""
+"""Width and height (m) of sheets in landscape."""
 
 MARGIN = 0.008
-"""White around the board (m): what most printers cannot reach, and what detecting the outer markers needs."""
+"""White around the board (m): most printers cannot reach it, and detecting the outer markers needs it."""
 
 CAPTION = 0.012
 """Height (m) of the strip below the board that holds the ruler and the text."""
@@ -38,7 +38,7 @@ class Rectangle:
 
 
 def rectangles(board: Board) -> list[Rectangle]:
-    """What is black on the board, and, after it, what is white inside a marker."""
+    """The board's black rectangles, and after them the white ones inside markers."""
     found: list[Rectangle] = []
     made = board.in_opencv()
     first = board.rows % 2 == 0 if board.legacy else False
@@ -59,7 +59,7 @@ def rectangles(board: Board) -> list[Rectangle]:
 
 
 def picture(board: Board, pixels_per_metre: float) -> UInt8[Tensor, "h w"]:
-    """The board alone, without margin, as seen from straight above: 0 black, 255 white."""
+    """The board alone, without margin, seen from straight above: 0 black, 255 white."""
     height, width = (round(n * board.square * pixels_per_metre) for n in (board.rows, board.columns))
     image = np.full((height, width), 255, np.uint8)
     for part in rectangles(board):
@@ -73,8 +73,8 @@ def picture(board: Board, pixels_per_metre: float) -> UInt8[Tensor, "h w"]:
 def save_sheet(path: Path, board: Board) -> str:
     """Write the board as .pdf or .png; returns what to do with it.
 
-    The pdf is the smallest paper of `PAPERS` that holds the board, else a page of its own size; it carries a
-    ruler of 100 mm and the board's numbers. The png (needs pillow) holds board and margin, its resolution
+    The pdf is the smallest paper of `PAPERS` that holds the board, else a page of its own size; it has a
+    ruler of 100 mm and the board's numbers. The png (needs pillow) has board and margin, with its resolution
     written into the file.
     """
     if path.suffix not in (".pdf", ".png"):
@@ -91,7 +91,7 @@ def _save_png(path: Path, board: Board) -> str:
     """Write the picture; returns its size in words."""
     from PIL import Image
 
-    # Whole pixels for each square, so that all squares are equal.
+    # Whole pixels for each square keep all squares equal.
     per_metre = max(50, min(300, 12_000 // max(board.columns, board.rows))) / board.square
     margin = round(MARGIN * per_metre)
     padded = torch.nn.functional.pad(picture(board, per_metre), (margin, margin, margin, margin), value=255)

@@ -18,7 +18,7 @@ ENDINGS = (".png", ".jpg", ".jpeg")
 
 @dataclass(frozen=True)
 class Sighting:
-    """What one camera saw of the board while the tool had pose number `pose`."""
+    """The board as one camera saw it while the tool had pose number `pose`."""
 
     camera: str
     picture: Path
@@ -28,7 +28,7 @@ class Sighting:
 
 @dataclass(frozen=True)
 class Shots:
-    """All that a calibration is made from.
+    """All inputs of a calibration.
 
     `sizes` is each camera's (height, width); `blind` are pictures without the board.
     """
@@ -40,19 +40,19 @@ class Shots:
     blind: tuple[Path, ...]
 
     def without(self, pictures: set[Path]) -> "Shots":
-        """The same without the sightings of these pictures."""
+        """The shots without the sightings of these pictures."""
         kept = tuple(sighting for sighting in self.sightings if sighting.picture not in pictures)
         return Shots(self.board, self.world_from_tool, self.sizes, kept, self.blind)
 
 
 def load_shots(folders: list[Path], poses: Path, board: Board) -> Shots:
-    """Look for the board in all pictures of all folders; a folder's name is its camera's.
+    """Find the board in all pictures of all folders; a folder's name is its camera's.
 
-    Pose and picture belong together by the column `image` of a csv (a file's name, with or without its
-    ending), or, where there is none, by order: row i is the i-th picture of each folder, in the order of the
-    numbers in their names.
+    A csv's column `image` (a file's name, with or without its ending) assigns poses to pictures. Without it
+    they are matched by order: row i is the i-th picture of each folder, in the order of the numbers in their
+    names.
 
-    Raises CalibrationError, naming folder, picture or row, and EpisodeError for poses that cannot be right.
+    Raises CalibrationError, naming folder, picture or row, and EpisodeError for impossible poses.
     """
     world_from_tool = load_trajectory(poses).world_from_tool.to(torch.float64)
     names, rows = [folder.resolve().name for folder in folders], _image_column(poses)

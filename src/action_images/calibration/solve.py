@@ -1,4 +1,4 @@
-"""From pictures and poses to cameras: closed form, refinement, and what is refused."""
+"""Calibrate cameras from pictures and poses: closed form, refinement, and refusal of bad results."""
 
 import math
 from collections.abc import Mapping
@@ -16,27 +16,27 @@ from action_images.geometry import Camera, Pose
 from action_images.structs import stack
 
 LEAST_PICTURES = 6
-"""Fewer pictures of a camera give nothing to trust; twenty are a good number."""
+"""Fewer pictures of a camera give no reliable result; twenty are a good number."""
 
 POSE_STD = (1e-3, math.radians(0.2))
-"""How exactly an arm is assumed to know its tool's pose: standard deviations, m and rad."""
+"""Assumed accuracy of an arm's tool pose: standard deviations, m and rad."""
 
 LARGEST_BEND_PX = 0.5
-"""A lens that bends the picture more than this, and is seen to do so, is no pinhole."""
+"""A lens that clearly bends the picture more than this is no pinhole."""
 
 OUTLIER_RATIO, LEAST_OUTLIER_PX = 4.0, 2.0
-"""A picture is an outlier if it misses by more than so many times the median of all and so many px."""
+"""A picture is an outlier if its error exceeds this many times the median of all and this many px."""
 
 LARGEST_MISS = 0.01
-"""Metres by which the median picture may miss, and standard deviation that a camera's position may have."""
+"""Limit in m of the median picture's error, and of the standard deviation of a camera's position."""
 
 
 @dataclass(frozen=True)
 class Residual:
-    """How far one picture is from the calibration: rms over its corners.
+    """Error of one picture against the calibration: rms over its corners.
 
-    `miss_px` and `miss` (m at the board) take the robot's pose as it was reported; `corner_px` takes it
-    corrected, so it shows the corners and the lens alone.
+    `miss_px` and `miss` (m at the board) use the robot's pose as reported; `corner_px` uses the corrected
+    pose, so it shows the error of corners and lens alone.
     """
 
     sighting: Sighting
@@ -58,7 +58,7 @@ class Calibration:
 
     @property
     def outliers(self) -> tuple[Residual, ...]:
-        """The pictures that miss by far more than the others."""
+        """The pictures with far larger errors than the others."""
         middle = _median([residual.miss_px for residual in self.residuals])
         return tuple(r for r in self.residuals if r.miss_px > max(OUTLIER_RATIO * middle, LEAST_OUTLIER_PX))
 
@@ -75,14 +75,14 @@ class Calibration:
         }
 
     def cameras(self) -> dict[str, Camera]:
-        """The cameras in the world; a wrist's has an axis: one for each row of the poses."""
+        """The cameras in the world; a wrist camera has an axis: one for each row of the poses."""
         return (
             self.mounted() if self.mount == "world" else carried(self.mounted(), self.shots.world_from_tool)
         )
 
 
 def carried(in_tool: Mapping[str, Camera], world_from_tool: Pose) -> dict[str, Camera]:
-    """Cameras on the tool, seen from the world along a path (axis: frame)."""
+    """Cameras on the tool, in the world along a path (axis: frame)."""
     num_frames = len(world_from_tool.translation)
     return {name: camera.expand(num_frames).moved(world_from_tool) for name, camera in in_tool.items()}
 
@@ -96,11 +96,10 @@ def calibrate(
     bent: bool = False,
     drop_outliers: bool = False,
 ) -> Calibration:
-    """Calibrate all cameras together: on the world (the tool holds the board), or on the tool.
+    """Calibrate all cameras together: in the world (the tool holds the board), or on the tool.
 
-    Lenses of cameras in `given` are taken from there, poses of those are ignored. `bent` allows radial
-    distortion: the cameras are then those of straightened pictures. `drop_outliers` leaves out, once, what
-    `outliers` names.
+    Lenses of cameras in `given` are kept; their poses are ignored. `bent` allows radial distortion: the
+    cameras are then those of undistorted pictures. `drop_outliers` drops, once, the pictures in `outliers`.
 
     Raises CalibrationError for too few pictures, poses that do not turn enough, a lens that is no pinhole,
     and a result that misses or is undetermined by more than a centimetre.
@@ -147,7 +146,7 @@ def _calibrate(
         views.append((seen, _holder(tools, mount)))
         boards.append((apart, board))
     poses = Pose.identity(len(shots.world_from_tool.translation), dtype=torch.float64)
-    # There is one board: the camera that agrees best with itself says where it is, and all others follow.
+    # There is one board: the camera most consistent with itself places it, and all others follow.
     board = min(boards, key=lambda pair: pair[0])[1]
     eyes = [middle(mount_from_holder @ board @ seen.inverse()) for seen, mount_from_holder in views]
     start = Unknowns(stack(lenses), stack(eyes), board, poses)
@@ -155,7 +154,7 @@ def _calibrate(
     problem = Problem(
         _corners(shots, names), shots.world_from_tool, mount, pose_std=pose_std, free=free, bent=bent
     )
-    # Poses first: while they are far off, a lens would bend itself to explain them.
+    # Refine poses first: while they are far off, a lens would bend to explain them.
     settled = refine(replace(problem, free=(False,) * len(names)), start).unknowns.exact_robot()
     refined = refine(problem, settled)
     return Calibration(shots, mount, names, refined, _residuals(shots, problem, refined.unknowns), ())
@@ -179,7 +178,7 @@ def _check_enough(name: str, sightings: list[Sighting], shots: Shots) -> None:
 def _estimate_lens(
     name: str, sightings: list[Sighting], shots: Shots, given: Camera | None, *, bent: bool
 ) -> Lens:
-    """Of a camera that is given its distortion alone."""
+    """A camera's lens; if its intrinsics are given, only the distortion is estimated."""
     known = None if given is None else lens_of(given)
     if given is not None and tuple(given.size) != tuple(shots.sizes[name]):
         raise CalibrationError(

@@ -1,1 +1,1 @@
-"""Cameras from the tool's own motion: features on the hand, followed through ordinary episodes."""
+"""Cameras from the tool's own motion: features on the hand, tracked through ordinary episodes."""

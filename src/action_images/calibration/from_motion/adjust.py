@@ -1,4 +1,4 @@
-"""Camera and tool points fitted together (bundle adjustment), robust against what moves otherwise."""
+"""Joint fit of camera and tool points (bundle adjustment), robust against other motion."""
 
 from dataclasses import dataclass
 
@@ -13,30 +13,29 @@ NUM_NUMBERS = 9
 """Turn (3), shift (3), log focal length, k1, and the pictures' delay."""
 FOCAL, RADIAL, DELAY = 6, 7, 8
 CLICK_ERROR_PX = 1.5
-"""How exactly a person clicks on the tool's origin."""
+"""Accuracy of a person's click on the tool's origin."""
 LEAST_GAIN = 1e-5
 MOST_DAMPED = 6
-"""Steps that are tried, shorter and shorter, before nothing is gained."""
+"""The most steps, each shorter than the last, that are tried before the fit ends."""
 
 
 @dataclass(frozen=True)
 class Free:
-    """What is estimated besides the camera's pose and the points."""
+    """The free parameters besides the camera's pose and the points."""
 
     focal: bool = True
     radial: bool = False
     delay: bool = False
 
     def places(self) -> np.ndarray:
-        """Which of the `NUM_NUMBERS` are free."""
+        """Indices of the free ones among the `NUM_NUMBERS`."""
         chosen = [self.focal, self.radial, self.delay]
         return np.flatnonzero([True] * 6 + chosen)
 
 
 @dataclass(frozen=True)
 class Adjusted:
-    """A camera, its points (m, in the tool), and by how many frames the poses were moved to fit the
-    pictures."""
+    """A camera, its points (m, in the tool), and the shift of the poses in frames that fits the pictures."""
 
     camera: Pinhole
     points: Float[np.ndarray, "point 3"]
@@ -54,12 +53,12 @@ def adjust(
     rounds: int = 30,
     least_gain: float = LEAST_GAIN,
 ) -> Adjusted:
-    """Improve a camera and its points until nothing is gained, at most so many rounds.
+    """Improve a camera and its points until convergence or for the given number of rounds.
 
     Iteratively reweighted least squares (Levenberg and Marquardt). The points are eliminated (Schur's
-    complement, Triggs et al. 2000, section 6.1). An observation's weight is Cauchy's at `scale_px`; a whole
-    track's is Geman and McClure's, as a track that does not move with the tool is wrong in all its frames.
-    With `bias_px` a track may be off by a constant of that standard deviation. `clicks` are observations of
+    complement, Triggs et al. 2000, section 6.1). An observation has Cauchy's weight at `scale_px`; a whole
+    track has Geman and McClure's, since a track that does not move with the tool is wrong in all frames.
+    With `bias_px` a track may have a constant offset of that standard deviation. `clicks` are observations of
     the tool's origin.
     """
     problem = _Problem(seen, scale_px, free, bias_px, clicks)
@@ -90,7 +89,7 @@ def adjust(
 
 @dataclass(frozen=True)
 class _Normal:
-    """The normal equations: the camera's block, the points' blocks, and what couples them."""
+    """The normal equations: the camera's block, the points' blocks, and their coupling."""
 
     camera: np.ndarray
     points: np.ndarray
@@ -100,7 +99,7 @@ class _Normal:
     places: np.ndarray
 
     def solved(self, now: Adjusted, damping: float) -> Adjusted | None:
-        """One damped step; None where the equations have no solution."""
+        """One damped step; None if the equations have no solution."""
         inverse = np.linalg.inv(self.points * (1 + damping * np.eye(3)))
         through = self.both @ inverse
         reduced = self.camera + damping * np.diag(np.diag(self.camera))
@@ -145,7 +144,7 @@ class _Problem:
         return residual_px(now.camera, self._seen(now.delay), now.points)
 
     def weights(self, residual: np.ndarray) -> np.ndarray:
-        """Of observations and whole tracks."""
+        """Weights of observations and of whole tracks."""
         if self._bias:
             residual = self._without_bias(residual, np.ones(len(residual)))
         square = (residual**2).sum(-1)
@@ -155,7 +154,7 @@ class _Problem:
         return (1 + of_track[self._run]) ** -2.0 / (1 + square / self._scale**2)
 
     def _without_bias(self, values: np.ndarray, weight: np.ndarray) -> np.ndarray:
-        """Values of observations less what a constant of each track explains."""
+        """Values of observations minus the constant offset of each track."""
         if not self._bias:
             return values
         wide = weight.reshape(-1, *[1] * (values.ndim - 1))
@@ -205,7 +204,7 @@ class _Problem:
             by_click, off = self._click_weight()[:, None, None] * change, self._click_residual(now)
             camera = camera + np.einsum("nki,nkj->ij", by_click, change)
             camera_moment = camera_moment - np.einsum("nki,nk->i", by_click, off)
-        # A focal length that nothing tells apart from the distance stays where it is.
+        # Keep a focal length that cannot be separated from the distance.
         for place in np.flatnonzero(self._places >= FOCAL):
             camera[place, place] += (self._scale / 8) ** 2
         return _Normal(camera, points, both, camera_moment, point_moment, self._places)

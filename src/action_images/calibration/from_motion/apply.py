@@ -1,4 +1,4 @@
-"""What was found, written into the calibration.json of a LeRobot set."""
+"""Write the results into the calibration.json of a LeRobot set."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,8 +19,8 @@ from action_images.geometry import Camera, Pose
 
 
 def declared_frames(dataset: Path) -> Frames:
-    """What a set's calibration.json declares between its table's poses and the tool's; nothing without
-    one."""
+    """The frames that a set's calibration.json declares between its table's poses and the tool's; identity
+    without one."""
     tool = _tool(dataset)
     if tool is None:
         return NOTHING_BETWEEN
@@ -29,7 +29,7 @@ def declared_frames(dataset: Path) -> Frames:
 
 
 def declared_rotation(dataset: Path) -> str | None:
-    """The word by which calibration.json declares rotations; None where it does not."""
+    """The declared notation of rotations in calibration.json; None if it declares none."""
     tool = _tool(dataset)
     if tool is None:
         return None
@@ -40,13 +40,13 @@ def declared_rotation(dataset: Path) -> str | None:
 
 
 def redeclared(dataset: Path, convention: str) -> str | None:
-    """The word that declares a convention that was found; None where there is none."""
+    """The notation's name that declares the convention found; None if there is none."""
     word = REDECLARED.get(convention, {}).get(declared_rotation(dataset) or "")
     return word if word in ROTATIONS else None
 
 
 def check_applicable(dataset: Path) -> None:
-    """Raise CalibrationError unless a set has a calibration.json that can be written into."""
+    """Raise CalibrationError unless a set has a calibration.json that can be changed."""
     path = dataset / CALIBRATION
     if not path.is_file() or not (dataset / INFO).is_file():
         cure = (
@@ -56,10 +56,10 @@ def check_applicable(dataset: Path) -> None:
 
 
 def apply(dataset: Path, result: SetResult, cameras: Mapping[str, Camera]) -> Path:
-    """Write cameras, delays, mirrored videos and the rotation's notation, as found, into calibration.json.
+    """Write the found cameras, delays, mirrored videos and rotation notation into calibration.json.
 
-    Everything else in it stays; what it declared of delays and mirrors was read so, and is added to.
-    Raises CalibrationError where the set has none, or where no word declares what was found.
+    Everything else in it stays. Found delays and mirroring are relative to the declared ones and are combined
+    with them. Raises CalibrationError if the set has no such file, or if no notation declares the result.
     """
     check_applicable(dataset)
     path = dataset / CALIBRATION
@@ -87,7 +87,7 @@ def apply(dataset: Path, result: SetResult, cameras: Mapping[str, Camera]) -> Pa
 
 
 def _read_so(found: ViewResult, before: Mapping[str, Any]) -> dict[str, Any]:
-    """By how many frames a view's pictures are late, and whether they are mirrored, where they are."""
+    """A view's delay in frames and its mirroring, if any."""
     shift = before.get("shift", 0) + (round(found.shift) if abs(found.shift) >= WHOLE_FRAME else 0)
     mirrored = before.get("mirrored", False) != found.reading.mirrored
     return ({"shift": shift} if shift else {}) | ({"mirrored": True} if mirrored else {})

@@ -1,4 +1,4 @@
-"""Clicks of a person on the tool's origin: a table of episode, frame, view and pixel."""
+"""A person's clicks on the tool's origin: a table of episode, frame, view and pixel."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ CURE = "give rows of episode,frame,view,x,y: the pixel (x right, y down) of the 
 
 @dataclass(frozen=True)
 class Click:
-    """Where (px, centres at +0.5) a view shows the tool's origin in one frame."""
+    """The pixel (px, centres at +0.5) of the tool's origin in one frame of a view."""
 
     episode: str
     frame: int
@@ -28,7 +28,7 @@ class Click:
 
 
 def load_clicks(path: Path) -> list[Click]:
-    """The clicks of a csv file; raises CalibrationError, naming file and row, for what is none."""
+    """The clicks of a csv file; raises CalibrationError, naming file and row, for invalid ones."""
     if not path.is_file():
         raise CalibrationError(f"{path}: there is no such file; {CURE}")
     if path.stat().st_size > MOST_BYTES:
@@ -62,10 +62,10 @@ def clicked(
     *,
     shift: float = 0.0,
 ) -> Observations | None:
-    """A view's clicks as observations of the tool's origin; None where it has none.
+    """A view's clicks as observations of the tool's origin; None if it has none.
 
-    `shift` is by how many frames its pictures are late. Raises CalibrationError for an episode or a frame
-    that is not there, and for pixels outside the picture.
+    `shift` is the delay of its pictures in frames. Raises CalibrationError for a missing episode or frame,
+    and for pixels outside the picture.
     """
     ids = list(episodes)
     mine: list[list[Track]] = [[] for _ in ids]

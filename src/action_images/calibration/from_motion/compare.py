@@ -1,4 +1,4 @@
-"""A data set's own cameras, held against those that its motion gives."""
+"""Compare a data set's own cameras with those found from motion."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -17,18 +17,18 @@ from action_images.episodes.episode import Episode
 from action_images.geometry import Camera
 
 LEAST_EPISODES = 8
-"""With fewer episodes motion tells too little."""
+"""With fewer episodes, motion is not evaluated."""
 LEAST_OFF_PX = 1.0
-"""A camera may draw the tool so far (px of pictures with 256 rows) from where motion has it ..."""
+"""A camera may draw the tool this far (px of pictures with 256 rows) from where motion places it ..."""
 SURELY = 2.0
-"""... and so many times the predicted error."""
+"""... or this many times the predicted error."""
 
 
 @dataclass(frozen=True)
 class Compared:
-    """How far (px) a view's own camera draws the tool from where its motion has it; or why nobody knows.
+    """The distance (px) between a view's own camera and motion in drawing the tool; or why it is unknown.
 
-    `predicted_px` is the error of what motion tells, `limit_px` what `off_px` may be.
+    `predicted_px` is the predicted error of motion, `limit_px` the largest accepted `off_px`.
     """
 
     view: str
@@ -43,7 +43,7 @@ class Compared:
         return self.why_not is None and self.off_px > self.limit_px
 
     def sentence(self) -> str:
-        """What is to be said of it."""
+        """The result in words."""
         if self.why_not is not None:
             return f"{self.view}: its motion does not tell where its camera stands; {self.why_not}"
         known = f"(known to {self.predicted_px:.1f} px)"
@@ -52,9 +52,9 @@ class Compared:
 
 
 def compare_cameras(path: Path, folder: Path, *, most: int, num_workers: int) -> list[Compared]:
-    """Each calibrated view's own camera against its motion, in at most so many episodes of a set of ours.
+    """Compare each calibrated view's own camera with motion, in at most `most` episodes of a set of ours.
 
-    Tracks are kept in `folder`. Raises CalibrationError where nothing can be followed.
+    Tracks are stored in `folder`. Raises CalibrationError if nothing can be tracked.
     """
     dataset = Dataset(path)
     wanted = set(choose(dataset.ids, most=most))
@@ -77,7 +77,7 @@ def _known(camera: Camera | None) -> Camera:
 
 
 def _own_cameras(episodes: Iterable[Episode]) -> Iterator[tuple[str, Camera | None]]:
-    """Each calibrated view's camera; None where it is not one still camera in all episodes."""
+    """Each calibrated view's camera; None unless it is the same still camera in all episodes."""
     first: dict[str, Camera] = {}
     others: set[str] = set()
     for episode in episodes:
@@ -99,7 +99,7 @@ def _is_same(one: Camera, other: Camera) -> bool:
 
 
 def compare_gathered(gathered: Gathered, own: dict[str, Camera], num_workers: int) -> Iterator[Compared]:
-    """Each view's own camera against what the tracks of these episodes tell."""
+    """Compare each view's own camera with the tracks of these episodes."""
     asked = {name: Asked(start=Pinhole.of(camera)) for name, camera in own.items()}
     result = calibrate_from_motion(gathered, asked, search=False, num_workers=num_workers)
     for view in result.views:

@@ -1,4 +1,4 @@
-"""Other ways to read tool poses and pictures, each of which tracks can tell from the declared one."""
+"""Other conventions of tool poses and pictures that tracks can distinguish from the declared one."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from action_images.geometry import Camera, Pose
 
 DECLARED = "as declared"
 TRIED = {**ROTATIONS, "inverse tool": TOOL["inverse tool"]}
-"""By name: what `check` tries too, on the same poses."""
+"""By name: the alternatives that `check` tries too, on the same poses."""
 REDECLARED: Mapping[str, Mapping[str, str]] = {
     "quaternion wxyz": {"quaternion_xyzw": "quaternion_wxyz"},
     "quaternion xyzw": {"quaternion_wxyz": "quaternion_xyzw"},
@@ -23,16 +23,16 @@ REDECLARED: Mapping[str, Mapping[str, str]] = {
     "Euler angles": {"rotvec": "euler_xyz"},
     "inverse rotation": {"rotation_6d": "rotation_6d_rows", "rotation_6d_rows": "rotation_6d"},
 }
-"""The word that declares a way, by the word that is declared now, where notations have one."""
+"""Convention -> declared notation -> notation to declare instead, if there is one."""
 LEAST_DIFFERENCE = 0.02
-"""Radians by which a way must turn the tool otherwise than another to be told from it (rms)."""
+"""Least difference of the tool's turns (rms, rad) to distinguish two conventions."""
 
 Path = Float[np.ndarray, "frame 4 4"]
 
 
 @dataclass(frozen=True)
 class Frames:
-    """What lies between a table's own poses and the tool's: world_from_base and theirs_from_tool."""
+    """The frames between a table's own poses and the tool's: world_from_base and theirs_from_tool."""
 
     world_from_base: Pose
     theirs_from_tool: Pose
@@ -43,14 +43,14 @@ NOTHING_BETWEEN = Frames(Pose.identity(dtype=torch.float64), Pose.identity(dtype
 
 @dataclass(frozen=True)
 class Reading:
-    """One way to read a view: how the tool's poses are written, and whether its pictures are mirrored."""
+    """One way to read a view: the convention of the tool's poses, and whether its pictures are mirrored."""
 
     convention: str = DECLARED
     mirrored: bool = False
 
     @property
     def says(self) -> str:
-        """What completes "the pictures fit better ..."."""
+        """Words that complete "the pictures fit better ..."."""
         parts = [] if self.convention == DECLARED else [TRIED[self.convention].says]
         parts += ["with the pictures mirrored"] if self.mirrored else []
         return " and ".join(parts) or DECLARED
@@ -59,7 +59,7 @@ class Reading:
 def readings(
     poses: Sequence[Path], frames: Frames = NOTHING_BETWEEN, others: Sequence[str] = tuple(TRIED)
 ) -> list[Reading]:
-    """The declared way and the others that differ from it on these poses, mirrored and not."""
+    """The declared reading and others that differ from it on these poses, mirrored and not."""
     conventions = [DECLARED]
     for name in others:
         if not any(_alike(poses, name, other, frames) for other in conventions):
@@ -69,7 +69,7 @@ def readings(
 
 
 def _alike(poses: Sequence[Path], one: str, other: str, frames: Frames) -> bool:
-    """Whether two ways say the same of every tenth pose, but for a turn of the tool about itself."""
+    """Whether two conventions agree on every tenth pose, up to a fixed turn of the tool about itself."""
     some = np.concatenate(list(poses))[::10]
     first, second = (read_poses([some], name, frames)[0] for name in (one, other))
     if np.abs(first[:, :3, 3] - second[:, :3, 3]).max() > 1e-3:
@@ -80,7 +80,7 @@ def _alike(poses: Sequence[Path], one: str, other: str, frames: Frames) -> bool:
 
 
 def read_poses(poses: Sequence[Path], convention: str, frames: Frames = NOTHING_BETWEEN) -> list[Path]:
-    """world_from_tool of each episode, if its table is written in another convention."""
+    """world_from_tool of each episode if its table is in another convention."""
     if convention == DECLARED:
         return list(poses)
     return [_changed(path, convention, frames) for path in poses]
@@ -94,7 +94,7 @@ def _changed(path: Path, convention: str, frames: Frames) -> Path:
 
 
 def _scene(table: Pose) -> Scene:
-    """The poses as `check` tries ways on them; pictures and camera play no part."""
+    """The poses in the form that `check` uses; pictures and camera play no part."""
     count = len(table.translation)
     upright = torch.eye(2, dtype=torch.float64).expand(count, 2, 2)
     camera = Camera.from_fov(1.0, Pose.identity(count, dtype=torch.float64), (1, 1))
@@ -103,7 +103,7 @@ def _scene(table: Pose) -> Scene:
 
 
 def mirror(tracks: Sequence[Sequence[Track]], width: int) -> list[list[Track]]:
-    """Tracks as they would be in mirrored pictures of this width."""
+    """Tracks as in mirrored pictures of this width."""
     return [list(map(partial(_mirrored, width), followed)) for followed in tracks]
 
 

@@ -1,4 +1,4 @@
-"""Which delay between pictures and poses is likely, from how much both move, before any camera is known."""
+"""Likely delays between pictures and poses, from how much both move, before any camera is known."""
 
 from collections.abc import Sequence
 
@@ -8,9 +8,9 @@ from jaxtyping import Float
 from action_images.calibration.from_motion.tracks import Followed
 
 LONGEST = 15
-"""Frames by which pictures may be early or late."""
+"""Most frames by which pictures may be early or late."""
 ARM = 0.1
-"""Metres: a turn moves what is so far from the tool's origin."""
+"""Distance in m from the tool's origin at which turns count as motion."""
 
 
 def likely_delays(
@@ -34,13 +34,13 @@ def likely_delays(
 
 
 def _step(followed: Sequence[Followed]) -> int:
-    """How many frames lie between two that were looked at."""
+    """Number of frames between two that were looked at."""
     gaps = [int(one.looked_at[1] - one.looked_at[0]) for one in followed if len(one.looked_at) > 1]
     return gaps[0] if gaps else 1
 
 
 def _correlation(followed: Sequence[Followed], poses: Sequence[np.ndarray], shift: int) -> float:
-    """Of picture motion at frame i + shift with tool motion at frame i, pooled over episodes."""
+    """Correlation of picture motion at frame i + shift with tool motion at frame i, pooled over episodes."""
     pairs = [_pairs(one, path, shift) for one, path in zip(followed, poses, strict=True)]
     picture, tool = (np.concatenate(column) for column in zip(*pairs, strict=True))
     if len(picture) < 3 or picture.std() < 1e-9 or tool.std() < 1e-9:
@@ -49,7 +49,7 @@ def _correlation(followed: Sequence[Followed], poses: Sequence[np.ndarray], shif
 
 
 def _pairs(one: Followed, path: np.ndarray, shift: int) -> tuple[np.ndarray, np.ndarray]:
-    """Motion of the picture and of the tool since the frame before, less the episode's mean."""
+    """Motion of the picture and of the tool since the previous frame, minus the episode's mean."""
     frames = one.looked_at
     position, rotation = path[frames, :3, 3], path[frames, :3, :3]
     turned = np.linalg.norm(rotation[1:] - rotation[:-1], axis=(1, 2)) / np.sqrt(2)

@@ -1,4 +1,4 @@
-"""The tracks of a data set: some of its episodes followed in processes of their own, kept as they come."""
+"""Tracks of a data set: some of its episodes are tracked in separate processes and stored one by one."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ MOST_EPISODES = 40
 
 @dataclass(frozen=True)
 class Followable:
-    """What is followed: a data set, the views asked for (none: all), and which episodes."""
+    """A data set, the requested views (none: all), and its episodes, for tracking."""
 
     source: Path
     views: tuple[str, ...] = ()
@@ -30,18 +30,18 @@ class Followable:
 
     @property
     def wanted(self) -> Wanted:
-        """What a reader is asked for."""
+        """The request to a reader."""
         return Wanted(self.views, fps=self.fps)
 
     def settings(self) -> dict[str, str]:
-        """What all that is kept in a folder is of; the source's place is told as a hash."""
+        """The source of everything stored in a folder; the source's place is stored as a hash."""
         place = sha256(str(self.source.resolve()).encode()).hexdigest()[:16]
         return {"source": f"{self.source.resolve().name} {place}"}
 
 
 @dataclass
 class Gathered:
-    """All episodes that were followed, and why others were not."""
+    """All tracked episodes, and the reasons why others were refused."""
 
     episodes: list[Seen] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
@@ -49,8 +49,7 @@ class Gathered:
 
 
 def choose(ids: Sequence[str], also: Sequence[str] = (), most: int = MOST_EPISODES) -> list[str]:
-    """At most so many episodes, spread over the set, and those that must be among them, in the set's
-    order."""
+    """At most `most` episodes, spread over the set, including those in `also`, in the set's order."""
     missing = [one for one in also if one not in set(ids)]
     if missing:
         raise CalibrationError(f"there is no episode {missing[0][:80]!r}; ids are as {ids[0]!r}")
@@ -68,9 +67,9 @@ def gather(
     most: int = MOST_EPISODES,
     seen: Callable[[int, int], None] | None = None,
 ) -> Gathered:
-    """Follow the views of some episodes; those that an earlier run has kept in `out` are not followed again.
+    """Track the views of some episodes; episodes that an earlier run stored in `out` are not tracked again.
 
-    Raises EpisodeError where the set cannot be opened, CalibrationError where no episode has tool poses.
+    Raises EpisodeError if the set cannot be opened, CalibrationError if no episode has tool poses.
     """
     opencv()
     _, reader = open_foreign(what.source, "auto", what.wanted)
@@ -112,7 +111,7 @@ _reader: Reader | None = None
 
 
 def _begin(what: Followable) -> None:
-    """Look through the source once for each worker process."""
+    """Read the source's index once for each worker process."""
     global _reader
     torch.set_num_threads(1)
     opencv().setNumThreads(1)
@@ -125,11 +124,11 @@ def _follow_in_worker(episode_id: str) -> Seen | str:
 
 
 def _follow(reader: Reader, episode_id: str) -> Seen | str:
-    """What one episode shows, or why it is of no use."""
+    """The tracks of one episode, or why it is unusable."""
     try:
         episode = reader.read(episode_id)
         return _seen(episode)
-    except Exception as error:  # whatever one episode makes a library raise, the others are followed
+    except Exception as error:  # an error of any library refuses one episode; the others are tracked
         is_told = isinstance(error, (ValueError, OSError))
         reason = str(error) if is_told else f"{type(error).__name__}: {error}"
         return reason if episode_id in reason else f"{episode_id}: {reason}"

@@ -1,4 +1,4 @@
-"""What may not be used, and what is to be known: every finding with its reason and its cure."""
+"""Reasons to refuse or doubt the results: each finding has its reason and its remedy."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -18,23 +18,23 @@ LARGEST_PX = 3.0
 """Predicted error of drawn tool points beyond which a camera is refused (px of pictures with 256 rows)."""
 DOUBTFUL_PX = 1.0
 LEAST_TURN = 0.02
-"""Rms sine of the angle by which every axis of the tool must turn; below, clicks are needed."""
+"""Least turn of every axis of the tool (rms sine of the angle); below, clicks are needed."""
 LEAST_CLICKS = 3
 MOST_REPEATED = 0.05
 MOST_JITTER, DOUBTFUL_JITTER = 2e-3, 1e-3
-"""Metres by which poses may jitter from frame to frame."""
+"""Standard deviations in m of poses that jitter from frame to frame: refused, and doubtful."""
 CLICKS_OFF_PX = 4.0
 CLICKED = "--clicks, a file that the page of 'action-images view' saves"
 WHOLE_FRAME = 0.5
 MIRRORED = "mirrored"
 CONVENTION = "convention"
-"""The kinds of finding that --apply sets right."""
+"""The kinds of finding that --apply corrects."""
 LEAST_AGREEMENT = 0.12
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing about the set (view None) or a view, with its cure."""
+    """A finding about the set (view None) or a view, with its remedy."""
 
     level: Level
     view: str | None
@@ -43,7 +43,7 @@ class Finding:
 
 
 def judge(result: SetResult) -> list[Finding]:
-    """All findings, the refusals first."""
+    """All findings, refusals first."""
     found = [*_of_conventions(result)]
     for view in result.views:
         found += _of_view(view)
@@ -172,7 +172,7 @@ def _of_error(result: ViewResult, finding: Make) -> Iterator[Finding]:
         yield finding("refused", "predicted error", f"{error}, at most {limit:.1f} px are allowed; {cure}")
     elif px > DOUBTFUL_PX:
         yield finding("warning", "predicted error", f"{error}; {cure}")
-    # Of few held-out tracks two more or less are chance.
+    # With few held-out tracks, two more or less are chance.
     num_held_out = result.explained * sum(one.num_tracks for one in result.episodes if one.held_out)
     if result.agreement + 2 / max(num_held_out, 1.0) < LEAST_AGREEMENT:
         share = (

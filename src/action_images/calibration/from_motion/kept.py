@@ -1,4 +1,4 @@
-"""What was followed in an episode, kept on disk: a run that was stopped goes on from there."""
+"""An episode's tracks, stored on disk so that a stopped run can resume."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -18,8 +18,7 @@ FOLDER = "tracks"
 
 @dataclass(frozen=True)
 class Seen:
-    """One episode: its tool poses (one a frame), and each view's (height, width) and what was followed in
-    it."""
+    """One episode: its tool poses (one a frame), and the (height, width) and tracks of each view."""
 
     id: str
     fps: float
@@ -30,19 +29,19 @@ class Seen:
 
 @dataclass(frozen=True)
 class Kept:
-    """The part of it that is kept; poses are read again, for the set may declare others by now."""
+    """The stored part of an episode; poses are read again, because the set may now declare others."""
 
     sizes: Mapping[str, tuple[int, int]]
     followed: Mapping[str, Followed]
 
 
 def place_of(out: Path, episode_id: str) -> Path:
-    """Where an episode's tracks are kept beside a result."""
+    """The file of an episode's tracks beside a result."""
     return out / FOLDER / f"{sha256(episode_id.encode()).hexdigest()[:32]}.npz"
 
 
 def save(path: Path, one: Seen, views: Sequence[str]) -> None:
-    """Keep an episode's tracks as flat arrays, whole or not at all."""
+    """Store an episode's tracks as flat arrays, completely or not at all."""
     arrays = {"views": np.array(list(one.followed)), "asked": np.array(list(views), dtype=str)}
     for number, (name, followed) in enumerate(one.followed.items()):
         lengths = [len(track.frames) for track in followed.tracks]
@@ -63,7 +62,7 @@ def save(path: Path, one: Seen, views: Sequence[str]) -> None:
 
 
 def load(path: Path, views: Sequence[str]) -> Kept | None:
-    """What an earlier run kept; None where there is nothing, or of other views."""
+    """The tracks stored by an earlier run; None if there are none, or if they are of other views."""
     if not path.is_file():
         return None
     try:

@@ -9,16 +9,16 @@ from jaxtyping import Bool, Float, Int
 from action_images.calibration.from_motion.tracks import Track
 
 EVERY = 2
-"""Of a track's frames every so many are used: neighbours say the same."""
+"""Only every n-th frame of a track is used, because neighbours are redundant."""
 LEAST_SEEN = 4
 
 
 @dataclass(frozen=True)
 class Observations:
-    """Pixels of points that are fixed in the tool, one row an observation, sorted by point.
+    """Pixels of points that are fixed in the tool, one observation a row, sorted by point.
 
-    A point may be seen by several tracks, once their points are found to be one. `rotation` and `position`
-    are world_from_tool at the time of the picture, `turning` and `moving` their change a frame.
+    Several tracks may see one point, once their points are merged. `rotation` and `position` are
+    world_from_tool at the time of the picture; `turning` and `moving` are their change per frame.
     """
 
     point: Int[np.ndarray, "seen"]
@@ -36,7 +36,7 @@ class Observations:
 
     @property
     def num_points(self) -> int:
-        """How many points there are."""
+        """Number of points."""
         return int(self.point[-1]) + 1 if len(self) else 0
 
     @property
@@ -50,7 +50,7 @@ class Observations:
 
     @property
     def counts(self) -> Int[np.ndarray, "point"]:
-        """How often each point is seen."""
+        """Number of observations of each point."""
         return np.bincount(self.point, minlength=self.num_points)
 
     def summed(self, values: Float[np.ndarray, "seen *axes"]) -> Float[np.ndarray, "point *axes"]:
@@ -62,27 +62,27 @@ class Observations:
         return np.sqrt(self.summed((residual_px**2).sum(-1)) / self.counts)
 
     def chosen(self, seen: Bool[np.ndarray, "seen"]) -> "Observations":
-        """Some of the rows, points and tracks numbered anew."""
+        """The chosen rows, with points and tracks renumbered."""
         part = self._rows(np.flatnonzero(seen))
         return replace(part, point=_numbered(part.point), track=_numbered(part.track))
 
     def of_points(self, points: Int[np.ndarray, "chosen"]) -> "Observations":
-        """Those of some points (numbers in growing order)."""
+        """Observations of some points (numbers in ascending order)."""
         return self.chosen(np.isin(self.point, points))
 
     def in_episodes(self, episodes: Sequence[int] | np.ndarray) -> "Observations":
-        """Those of some episodes."""
+        """Observations in some episodes."""
         return self.chosen(np.isin(self.episode, episodes))
 
     def joined(self, label: Int[np.ndarray, "point"]) -> "Observations":
-        """Points of one label become one; those with a label below 0 are left out."""
+        """Merge points with the same label; points with a label below 0 are dropped."""
         labels = label[self.point]
         order = np.argsort(labels, kind="stable")
         part = self._rows(order[labels[order] >= 0])
         return replace(part, point=_numbered(label[part.point]), track=_numbered(part.track))
 
     def at(self, delay: float) -> "Observations":
-        """The same pixels with the tool's poses so many frames later, to first order: below a frame."""
+        """The same pixels with the tool's poses `delay` frames later, to first order: below a frame."""
         if delay == 0:
             return self
         rotation = self.rotation + delay * self.turning
@@ -99,10 +99,10 @@ def observe(
     shift: float = 0.0,
     least_seen: int = LEAST_SEEN,
 ) -> Observations:
-    """The tracks of each episode with its tool poses; `shift`: by how many frames the pictures are late.
+    """The tracks of each episode with its tool poses; `shift` is the delay of the pictures in frames.
 
     The picture of frame i + shift shows the tool at the pose of frame i. Poses between frames are
-    interpolated, and observations for which there is no pose are left out.
+    interpolated; observations without a pose are dropped.
     """
     parts: list[tuple[np.ndarray, ...]] = []
     number = 0
@@ -147,7 +147,7 @@ def _numbered(labels: np.ndarray) -> np.ndarray:
 
 
 def _poses_at(path: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Rotations and positions at times between frames, and their change a frame."""
+    """Rotations and positions at times between frames, and their change per frame."""
     unique, back = np.unique(times, return_inverse=True)
     pose = _between(path, unique)
     change = (_between(path, unique + 0.5) - _between(path, unique - 0.5)) / _widths(path, unique)
@@ -156,7 +156,7 @@ def _poses_at(path: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def _between(path: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """4 x 4 matrices at times between frames, entry by entry."""
+    """4 x 4 matrices at times between frames, interpolated entry by entry."""
     inside = np.clip(times, 0, len(path) - 1)
     before = np.minimum(inside.astype(int), max(len(path) - 2, 0))
     share = (inside - before)[:, None, None]

@@ -1,4 +1,4 @@
-"""What is wrong with tool poses by themselves: repeated ones, and ones that jitter."""
+"""Errors in tool poses alone: repeated poses and jitter."""
 
 from collections.abc import Sequence
 
@@ -10,14 +10,14 @@ from action_images.calibration.from_motion.pinhole import Pinhole
 from action_images.calibration.from_motion.points import fit_points, in_world, residual_px
 
 STILL = 1e-7
-"""A pose that differs less (m, and entries of the rotation) from the one before is the same."""
+"""A pose that differs by less (m, and entries of the rotation) from the previous one is a repeat."""
 MOVES = 5e-4
-"""Metres a frame: a tool that moves so much before and after a repeated pose cannot have stopped."""
+"""Motion per frame (m) before and after a repeated pose that shows that the tool did not stop."""
 FITS_PX = 2.0
 
 
 def repeated(poses: Sequence[Float[np.ndarray, "frame 4 4"]]) -> float:
-    """The share of the frames in motion whose pose is the last frame's over again."""
+    """The share of frames in motion whose pose repeats the previous one."""
     num_repeated, num_moving = 0, 0
     for path in poses:
         same = np.abs(np.diff(path, axis=0)).max((1, 2)) < STILL
@@ -29,10 +29,10 @@ def repeated(poses: Sequence[Float[np.ndarray, "frame 4 4"]]) -> float:
 
 
 def jitter(camera: Pinhole, seen: Observations, step: int) -> float:
-    """How much poses jitter from frame to frame (m, standard deviation along each axis).
+    """Jitter of poses from frame to frame (m, standard deviation along each axis).
 
     Third differences of projected points are compared with those of the pixels: real motion has the same in
-    both, whatever its rate. `step` is how many frames lie between observations of a track.
+    both, whatever its rate. `step` is the number of frames between observations of a track.
     """
     points = fit_points(camera, seen)
     residual = residual_px(camera, seen, points)

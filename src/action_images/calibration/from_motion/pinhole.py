@@ -9,9 +9,9 @@ from jaxtyping import Float
 from action_images.geometry import Camera, Pose
 
 LEAST_DEPTH = 0.05
-"""Points nearer to the camera (m), or behind it, are seen nowhere."""
+"""Points nearer to the camera (m), or behind it, are not visible."""
 NOWHERE_PX = 100.0
-"""The residual (along each axis) of what is seen nowhere."""
+"""The residual (along each axis) of an invisible point."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Pinhole:
 
     @classmethod
     def of(cls, camera: Camera) -> "Pinhole":
-        """Of a still calibrated camera; its two focal lengths are averaged."""
+        """From a still calibrated camera; its two focal lengths are averaged."""
         camera_from_world = camera.to(torch.float64).world_from_camera.inverse()
         intrinsics = camera.intrinsics.double().numpy()
         focal = float(np.sqrt(intrinsics[0, 0] * intrinsics[1, 1]))
@@ -38,11 +38,11 @@ class Pinhole:
 
     @property
     def eye(self) -> Float[np.ndarray, "3"]:
-        """Where the camera stands (m) in the world."""
+        """The camera's position (m) in the world."""
         return -self.rotation.T @ self.translation
 
     def camera(self, size: tuple[int, int]) -> Camera:
-        """As one of ours, float32, for pictures of (height, width) without distortion."""
+        """The camera as one of ours, float32, for pictures of (height, width) without distortion."""
         x, y = self.centre
         intrinsics = torch.tensor([[self.focal, 0, x], [0, self.focal, y], [0, 0, 1]])
         turn = torch.from_numpy(self.rotation.T.copy())
@@ -52,7 +52,7 @@ class Pinhole:
     def project(
         self, points: Float[np.ndarray, "*points 3"]
     ) -> tuple[Float[np.ndarray, "*points 2"], Float[np.ndarray, "*points"]]:
-        """World points (m) to pixels and depth (m); pixels of points that lie behind mean nothing."""
+        """World points (m) to pixels and depth (m); pixels of points behind the camera are meaningless."""
         in_camera = points @ self.rotation.T + self.translation
         depth = in_camera[..., 2]
         flat = in_camera[..., :2] / np.where(np.abs(depth) < 1e-6, 1e-6, depth)[..., None]
@@ -73,7 +73,7 @@ class Pinhole:
     def derivatives(
         self, points: Float[np.ndarray, "seen 3"]
     ) -> tuple[Float[np.ndarray, "seen 2 8"], Float[np.ndarray, "seen 2 3"]]:
-        """How pixels change with the numbers of `moved`, and with the points (m, in the camera's axes)."""
+        """Derivatives of pixels by the numbers of `moved`, and by the points (m, in the camera's axes)."""
         turned = points @ self.rotation.T
         in_camera = turned + self.translation
         depth = np.maximum(in_camera[:, 2], 0.02)
@@ -100,7 +100,7 @@ def hat(vectors: Float[np.ndarray, "*batch 3"]) -> Float[np.ndarray, "*batch 3 3
 
 
 def rotation_of(vector: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3 3"]:
-    """The rotation by a vector's length (rad) about it (Rodrigues)."""
+    """The rotation about a vector by its length (rad) (Rodrigues)."""
     angle = float(np.linalg.norm(vector))
     if angle < 1e-12:
         return np.eye(3) + hat(vector)

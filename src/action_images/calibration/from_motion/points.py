@@ -1,4 +1,4 @@
-"""Where followed features lie in the tool, once a camera is assumed."""
+"""Positions of tracked features in the tool for an assumed camera."""
 
 import numpy as np
 from jaxtyping import Float
@@ -7,11 +7,11 @@ from action_images.calibration.from_motion.observations import Observations
 from action_images.calibration.from_motion.pinhole import LEAST_DEPTH, NOWHERE_PX, Pinhole
 
 SPREAD = 0.3
-"""How far from the tool's origin its points are expected (standard deviation, m): a weak prior."""
+"""Expected distance of points from the tool's origin (standard deviation, m): a weak prior."""
 ERROR_PX = 0.35
-"""How exactly features are located, one by one."""
+"""Accuracy of a single feature location."""
 SOFT_PX = 0.7
-"""Residuals beyond are trusted less (Cauchy)."""
+"""Larger residuals count less (Cauchy)."""
 
 
 def triangulate(
@@ -38,7 +38,7 @@ def triangulate(
 
 
 def fit_points(camera: Pinhole, seen: Observations, rounds: int = 3) -> Float[np.ndarray, "point 3"]:
-    """Each point, with less weight on what fits badly."""
+    """Each point, with less weight on observations that fit badly."""
     points = triangulate(camera, seen)
     for _ in range(rounds):
         residual = residual_px(camera, seen, points)
@@ -58,14 +58,14 @@ def residual_px(
 
 
 def in_world(seen: Observations, points: Float[np.ndarray, "point 3"]) -> Float[np.ndarray, "seen 3"]:
-    """Where (m) each observation's point was in the world."""
+    """The world position (m) of each observation's point."""
     return np.einsum("nij,nj->ni", seen.rotation, points[seen.point]) + seen.position
 
 
 def point_errors(
     camera: Pinhole, seen: Observations, points: Float[np.ndarray, "point 3"]
 ) -> Float[np.ndarray, "point"]:
-    """The standard deviation (m) of each point along its worst direction, for a camera that is exact."""
+    """The standard deviation (m) of each point along its worst direction, given an exact camera."""
     _, by_point = camera.derivatives(in_world(seen, points))
     change = by_point @ camera.rotation @ seen.rotation
     information = seen.summed(np.einsum("nki,nkj->nij", change, change)) / ERROR_PX**2

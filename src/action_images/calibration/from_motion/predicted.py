@@ -1,4 +1,4 @@
-"""How wrong a camera is likely to be where the tool is drawn: predicted, before anybody knows the truth."""
+"""Predicted error of a camera where the tool is drawn, without ground truth."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,27 +18,27 @@ from action_images.calibration.from_motion.points import fit_points, in_world, r
 from action_images.calibration.from_motion.solve import BIAS_PX, SCALE_PX, Solved
 
 TRACK_ERROR_PX = 0.5
-"""The error that all observations of a track have in common."""
+"""The error that all observations of a track share."""
 FITS_PX = 1.0
 USUAL_PX = 0.6
-"""The residual of held-out tracks on the tool where poses are exact, at most."""
+"""Upper bound of the residual of held-out tracks on the tool if poses are exact."""
 ARM = 0.1
 """Metres from the tool's origin to the points that an action image draws along its axes."""
 NUM_GROUPS = 5
-"""Groups of episodes that are left out in turn."""
+"""Number of groups of episodes that are left out in turn."""
 MOST_TOOL_POINTS = 600
 HARDLY_KNOWN = np.array([1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 1.0, 1.0, 10.0])
-"""What is known of the numbers of an adjustment without looking (standard deviations): rad, m, and so on."""
+"""Prior standard deviations of the parameters of an adjustment: rad, m, and so on."""
 
 
 @dataclass(frozen=True)
 class Predicted:
     """Standard errors of drawn tool points, the median over the workspace, px and m.
 
-    `by_information_px` follows from how the tracks constrain the camera, `by_groups_px` from how it changes
-    as groups of episodes are left out (delete-group jackknife), `by_sharing_px` from how far the points that
-    episodes share have moved it. `log_focal` and `delay` (frames) are standard errors by groups. `misfit` is
-    how many times worse episodes fit that were held out than tracks of exact poses do.
+    `by_information_px` follows from how the tracks constrain the camera. `by_groups_px` follows from how the
+    camera changes when groups of episodes are left out (delete-group jackknife), `by_sharing_px` from how far
+    the points that episodes share have moved it. `log_focal` and `delay` (frames) are standard errors by
+    groups. `misfit` is how many times worse held-out episodes fit than tracks with exact poses do.
     """
 
     by_information_px: float
@@ -51,12 +51,12 @@ class Predicted:
 
     @property
     def px(self) -> float:
-        """The larger of two bounds: measured on recordings with known cameras, both are wide."""
+        """The larger of two bounds; on recordings with known cameras, both are wide."""
         return max(self.by_information_px * max(1.0, self.misfit), 2 * self.by_groups_px)
 
     @property
     def metres(self) -> float:
-        """The same at the tool, across the line of sight."""
+        """The error in m at the tool, across the line of sight."""
         return self.px * self.metres_per_px
 
 
@@ -69,13 +69,13 @@ def tool_points(poses: Sequence[Float[np.ndarray, "frame 4 4"]]) -> Float[np.nda
 
 
 def distance_px(one: Pinhole, other: Pinhole, points: Float[np.ndarray, "drawn 3"]) -> float:
-    """How far apart two cameras draw the tool (median)."""
+    """The distance between the tool as drawn by two cameras (median)."""
     apart = one.project(points)[0] - other.project(points)[0]
     return float(np.median(np.linalg.norm(apart, axis=-1)))
 
 
 def steady_axis(poses: Sequence[Float[np.ndarray, "frame 4 4"]]) -> tuple[float, Float[np.ndarray, "3"]]:
-    """The tool's direction that turns least, and the rms sine of the angle by which it does."""
+    """The rms sine of the angle by which the tool's least turning direction turns, and that direction."""
     mean = np.concatenate(list(poses))[:, :3, :3].mean(0)
     values, vectors = np.linalg.eigh(np.eye(3) - mean.T @ mean)
     return float(np.sqrt(max(values[0], 0.0))), vectors[:, 0]
@@ -92,7 +92,7 @@ def predict(
 ) -> Predicted:
     """The standard errors of a camera that was solved from these observations.
 
-    `held_out_px` is the median residual of episodes that it was not fitted to.
+    `held_out_px` is the median residual in episodes that the camera was not fitted to.
     """
     points = tool_points(poses)
     depth = float(np.median(solved.camera.project(points)[1]))
@@ -115,10 +115,9 @@ def _by_information(
     free: Free,
     clicks: Observations | None,
 ) -> float:
-    """Each track has a point of its own, without any prior, and errors that its observations share.
+    """The error when each track has a point of its own, without any prior, and an error that it shares.
 
-    So a tool axis that never turns, along which all points could be shifted, leaves the camera as unknown as
-    it then is.
+    If an axis of the tool never turns, all points could shift along it; the camera is then just as unknown.
     """
     camera = solved.camera
     moved = seen.at(solved.delay)
@@ -156,9 +155,9 @@ def _by_information(
 def _by_groups(
     solved: Solved, points: np.ndarray, free: Free, clicks: Observations | None
 ) -> tuple[float, float, float]:
-    """The spread (px, log focal length, frames) as a fifth of the episodes is left out in turn.
+    """The spread (px, log focal length, frames) when a fifth of the episodes is left out in turn.
 
-    The delay is free in each, so that its error is one of the camera's too.
+    The delay is free in each fit, so that its error adds to the camera's.
     """
     episodes = np.unique(solved.shared.episode)
     num_groups = min(NUM_GROUPS, len(episodes))

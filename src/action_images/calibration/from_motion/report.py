@@ -1,4 +1,4 @@
-"""What was found, as json that another program reads, and as cameras."""
+"""The results as json for other programs, and as cameras."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
@@ -10,15 +10,15 @@ from action_images.calibration.from_motion.view import ViewResult
 from action_images.geometry import Camera
 
 SOURCE = "from motion"
-"""What a cameras file says of where its cameras come from."""
+"""The source of the cameras, as a cameras file states it."""
 
 
 def usable_cameras(
     result: SetResult, findings: Sequence[Finding], *, declared: Collection[str] = ()
 ) -> dict[str, Camera]:
-    """The cameras of the views about which nothing is refused; none where the set is.
+    """The cameras of the views without a refusal; none if the set is refused.
 
-    `declared`: kinds of what was found that will be declared, so they are no reason to refuse.
+    `declared`: kinds of findings that will be declared and are then no reason to refuse.
     """
     refused = {
         finding.view for finding in findings if finding.level == "refused" and finding.kind not in declared
@@ -90,5 +90,5 @@ def _view(result: SetResult, view: ViewResult) -> dict[str, Any]:
 
 
 def _finite(value: float) -> float | None:
-    """JSON has no infinity."""
+    """Infinity as None, since JSON has none."""
     return value if abs(value) < 1e12 else None

@@ -1,5 +1,4 @@
-"""A data set calibrated: every way to read it tried on every view, then each view solved as the best one
-says."""
+"""Calibrate a data set: try every reading on every view, then solve each view with the best reading."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,15 +24,15 @@ from action_images.parallel.pool import pool_of
 
 HOLD_OUT_EVERY = 4
 CLEAR = 2.5
-"""Standard errors by which the best way must beat another to be clearly better."""
+"""Standard errors by which the best reading must lead another to be clearly better."""
 LEAST_MARGIN = 0.01
-"""Share of the tracks that it must explain beyond the other."""
+"""Least share of the tracks that it must explain beyond the other."""
 
 Tell = Callable[[int, int], None]
 Job = tuple[int, Reading, float]
-"""A view's place, how it is read, and by how many frames its pictures are late to begin with."""
+"""A view's index, its reading, and the initial delay of its pictures in frames."""
 Run = Callable[[Callable[[Any], Any], Sequence[Any]], Iterator[Any]]
-"""Does a function's jobs, in order."""
+"""Runs a function on jobs, in order."""
 
 
 @dataclass(frozen=True)
@@ -47,16 +46,16 @@ class Rival:
 
     @property
     def is_clear(self) -> bool:
-        """Whether the pictures tell it from the best."""
+        """Whether the pictures distinguish it from the best."""
         return self.behind > max(CLEAR * self.error, LEAST_MARGIN)
 
 
 @dataclass(frozen=True)
 class SetResult:
-    """What was found: the set's convention and its rivals (the best first), and every view.
+    """The result: the set's convention and its rivals (the best first), and every view.
 
-    `mirrored` says by view how much less the pictures explain mirrored the other way: (share, error),
-    or None where that was not tried.
+    `mirrored` says by view how much less of the tracks the other mirroring explains: (share, error), or None
+    if that was not tried.
     """
 
     convention: str
@@ -69,12 +68,12 @@ class SetResult:
 
     @property
     def ties(self) -> list[Rival]:
-        """The conventions that the pictures cannot tell from the best."""
+        """The conventions that the pictures cannot distinguish from the best."""
         return [rival for rival in self.rivals if not rival.is_clear]
 
 
 def view_tracks(gathered: Gathered, frames: Frames = NOTHING_BETWEEN) -> list[ViewTracks]:
-    """Each view over all episodes; raises CalibrationError where episodes differ in views or sizes."""
+    """Each view over all episodes; raises CalibrationError if episodes differ in views or sizes."""
     first = gathered.episodes[0]
     for one in gathered.episodes:
         if dict(one.sizes) != dict(first.sizes):
@@ -103,10 +102,10 @@ def calibrate_from_motion(
     num_workers: int = 0,
     tell: Tell | None = None,
 ) -> SetResult:
-    """Calibrate every view of what was gathered; `asked` says by view how (None: all from nothing).
+    """Calibrate every gathered view; `asked` has the options by view (None: all without a start).
 
-    With `search` these conventions, mirrored or not, are tried; otherwise the set is read as declared. With
-    `same_lens` all views have one focal length, relative to their pictures.
+    With `search`, conventions are tried, mirrored or not; otherwise the set is read as declared. With
+    `same_lens`, all views have one focal length relative to their pictures.
     """
     opencv()
     views = view_tracks(gathered, frames)
@@ -151,7 +150,7 @@ def calibrate_from_motion(
 def _at_all_delays(
     run: Run, by_view: Sequence[list[Trial]], chosen: "_Chosen", delays: Sequence[Sequence[float]]
 ) -> list[Trial]:
-    """Each view's best trial of the reading that was chosen, once that was tried at all likely delays."""
+    """Each view's best trial of the chosen reading, after trying it at all likely delays."""
     jobs: list[Job] = []
     for place, trial in enumerate(chosen.of_view):
         have = {one.begun_at for one in by_view[place] if one.reading == trial.reading}
@@ -165,7 +164,7 @@ def _at_all_delays(
 
 
 def common_focals(results: Sequence[ViewResult]) -> list[float | None]:
-    """One focal length for all views, px of each one's pictures; None where no view knows it."""
+    """One focal length for all views, in px of each one's pictures; None if no view knows it."""
     known = [one for one in results if one.predicted is not None and np.isfinite(one.predicted.log_focal)]
     if not known:
         return [None] * len(results)
@@ -196,12 +195,12 @@ def _by_view(jobs: Sequence[Job], trials: Sequence[Trial], num_views: int) -> li
 
 
 def _choose(by_view: Sequence[Sequence[Trial]], tried: Sequence[Reading]) -> _Chosen:
-    """The convention that explains most in all views together; each view is mirrored or not by itself."""
+    """The convention that explains most over all views; mirroring is chosen for each view separately."""
     conventions = list(dict.fromkeys(reading.convention for reading in tried))
     best_of = {name: _best_of_views(by_view, name) for name in conventions}
     total = {name: _total_share(trials) for name, trials in best_of.items()}
     winner = max(conventions, key=lambda name: total[name])
-    # A tie is the declared one's: nothing is changed that the pictures do not ask for.
+    # A tie goes to the declared convention: nothing is changed without evidence.
     ahead, error = margin(best_of[winner], best_of[DECLARED])
     if winner != DECLARED and ahead <= max(CLEAR * error, LEAST_MARGIN):
         winner = DECLARED
@@ -233,7 +232,7 @@ def _best_of_views(by_view: Sequence[Sequence[Trial]], convention: str) -> list[
 
 
 def _best_read(trials: Sequence[Trial], convention: str, *, mirrored: bool | None = None) -> Trial | None:
-    """The trial of a convention that explains most, mirrored or not as asked; None where there is none."""
+    """The trial of a convention that explains most, mirrored or not as requested; None if there is none."""
     those = [one for one in trials if one.reading.convention == convention]
     those = [one for one in those if mirrored is None or one.reading.mirrored == mirrored]
     return max(those, key=_share, default=None)
@@ -249,7 +248,7 @@ _how: Mapping[str, Asked] = {}
 
 
 class _workers:
-    """Runs jobs in processes of their own, or in this one, in order."""
+    """Runs jobs in separate processes, or in this one, in order."""
 
     def __init__(self, num_workers: int, views: Sequence[ViewTracks], how: Mapping[str, Asked]):
         self._pool = pool_of(num_workers, _begin, (views, how)) if num_workers else None

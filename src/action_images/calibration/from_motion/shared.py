@@ -1,4 +1,4 @@
-"""Points of the tool that several episodes show: what is seen again there is on the hand for certain."""
+"""Points of the tool that several episodes show, which are on the hand for certain."""
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -9,21 +9,21 @@ from action_images.calibration.from_motion.points import fit_points, point_error
 
 LEAST_TRACKS = 5
 LEAST_EPISODES = 3
-"""A shared point has so many tracks in so many episodes."""
+"""A shared point has at least this many tracks in this many episodes."""
 MOST_POINTS = 60
 FITS_PX = 0.8
-"""Tracks that fit a point of their own this well (rms) are clustered."""
+"""Largest rms error of tracks that are clustered, each fitted by a point of its own."""
 LEAST_SURE = 0.006
-"""Metres by which a clustered point may be uncertain."""
+"""Largest uncertainty in m of a clustered point."""
 FARTHEST = 0.3
-"""Metres from the tool's origin within which points are on the hand."""
+"""Distance in m from the tool's origin within which points are on the hand."""
 MOST_CLUSTERED = 3000
 
 
 def cluster(
     camera: Pinhole, seen: Observations, *, radius: float, rng: np.random.Generator
 ) -> Float[np.ndarray, "shared 3"]:
-    """The places (m, in the tool) where tracks of several episodes find their points within `radius` (m)."""
+    """The positions (m, in the tool) at which tracks of several episodes agree within `radius` (m)."""
     from scipy.spatial import KDTree
 
     points = fit_points(camera, seen)
@@ -60,7 +60,7 @@ def cluster(
 def assign(
     camera: Pinhole, seen: Observations, places: Float[np.ndarray, "shared 3"], *, farthest_px: float
 ) -> Int[np.ndarray, "point"]:
-    """For each track the shared point that it shows: the one that fits best, if closely enough; else -1."""
+    """For each track its best-fitting shared point, if it fits closely enough; else -1."""
     best = np.full(seen.num_points, farthest_px)
     label = np.full(seen.num_points, -1)
     for number, place in enumerate(places):
@@ -72,6 +72,6 @@ def assign(
 
 
 def enough(label: Int[np.ndarray, "point"], least: int = 4) -> Int[np.ndarray, "point"]:
-    """Labels that have few tracks become -1."""
+    """Labels with few tracks become -1."""
     used, counts = np.unique(label[label >= 0], return_counts=True)
     return np.where(np.isin(label, used[counts >= least]), label, -1)

@@ -13,24 +13,24 @@ from action_images.calibration.from_motion.shared import assign, cluster, enough
 from action_images.calibration.from_motion.start import first_cameras
 
 NUM_TRACKS = 700
-"""Tracks, drawn by chance, that are adjusted before points are shared."""
+"""Number of randomly drawn tracks that are adjusted before points are shared."""
 ROUNDS = ((0.012, 2.5), (0.012, 2.0), (0.010, 1.7), (0.010, 1.5))
-"""How far apart (m) points may be found to be one, and how badly (px, rms) a track may fit it, round by
+"""Distance (m) within which points are merged, and largest rms error (px) of a track on its point, by
 round."""
 BIAS_PX = 0.5
-"""The constant by which a whole track may be off: features creep where they begin."""
+"""The constant error of a whole track: features drift where they begin."""
 SCALE_PX = 0.7
 LEAST_SHARED = 4
-"""Fewer shared points are none."""
+"""Fewer shared points are not used."""
 FITS_PX = 1.0
 
 
 @dataclass(frozen=True)
 class Solved:
-    """A camera, the tracks that show shared points (joined), where those lie in the tool, and the delay.
+    """A camera, the tracks of shared points (merged), the points' positions in the tool, and the delay.
 
-    `alone` is the camera that followed from tracks with a point each; `delay` is by how many frames the poses
-    were moved to fit the pictures (negative: the pictures are late).
+    `alone` is the camera found from tracks with a point each; `delay` is the shift of the poses in frames
+    that fits the pictures (negative: the pictures are late).
     """
 
     camera: Pinhole
@@ -41,7 +41,7 @@ class Solved:
 
     @property
     def num_shared(self) -> int:
-        """How many points of the tool several episodes show."""
+        """Number of points of the tool that several episodes show."""
         return len(self.places)
 
 
@@ -57,11 +57,11 @@ def solve(
     is_near: bool = False,
     num_guesses: int = 280,
 ) -> Solved | None:
-    """The camera of a view; None where no guess fits anything.
+    """The camera of a view; None if no guess fits anything.
 
-    `start` is taken for the first camera; without it many are tried, of the focal length `focal` (px) where
-    that is given. It is kept where `free.focal` is False. `is_near` says that it was solved already, from
-    nearly the same tracks: then fewer rounds do.
+    `start` is the first camera. Without it many are tried, with the focal length `focal` (px) if given. The
+    focal length is kept if `free.focal` is False. `is_near`: the view was already solved from nearly the same
+    tracks, so fewer rounds are enough.
     """
     rng = np.random.default_rng(seed)
     if start is None:
@@ -75,7 +75,7 @@ def solve(
     )
     now = Adjusted(found[0], triangulate(found[0], some))
     for scale_px in (1.0, SCALE_PX) if is_near else (4.0, 2.0, 1.0, SCALE_PX):
-        # Far from the truth a delay would make good for the camera's error.
+        # Far from the truth a delay would compensate for the camera's error.
         freed = Free(focal=free.focal, delay=free.delay and scale_px <= 2)
         now = adjust(now, some, scale_px=scale_px, free=freed, clicks=clicks, rounds=15, least_gain=1e-3)
     camera, delay = now.camera, now.delay

@@ -1,4 +1,4 @@
-"""A first camera from nothing: guesses from few tracks, judged by all."""
+"""A first camera without a start: guesses from few tracks, judged by all."""
 
 from collections.abc import Sequence
 
@@ -13,11 +13,11 @@ from action_images.calibration.opencv import opencv
 FOCAL_LENGTHS = (0.6, 0.8, 1.0, 1.3, 1.7, 2.2, 3.0)
 """In heights of the picture: fields of view from 80 to 19 degrees."""
 NEAREST, FARTHEST = 0.2, 6.0
-"""Metres between the camera and the robot's base."""
+"""Range of distances in m between the camera and the robot's base."""
 NUM_JUDGES = 150
-"""Tracks that judge the guesses."""
+"""Number of tracks that judge the guesses."""
 WORST_PX = 8.0
-"""A track that fits worse counts as this."""
+"""Cap on the error of a track."""
 
 
 def first_cameras(
@@ -30,11 +30,11 @@ def first_cameras(
     num_guesses: int = 500,
     keep: int = 4,
 ) -> list[Pinhole]:
-    """The best cameras among many guesses, the best first; none where nothing fits at all.
+    """The best cameras among many guesses, the best first; none if nothing fits at all.
 
     A guess takes 5 to 8 tracks for the tool's origin and solves for the camera's pose (SQPnP, Terzakis and
-    Lourakis 2020) at one of a few focal lengths. That is off by the hand's size, but near enough: then every
-    track's point is triangulated, and the guess is judged by what is left. Same seed, same cameras.
+    Lourakis 2020) at one of a few focal lengths. Its error is about the hand's size, which is near enough to
+    triangulate every track's point; the remaining residual judges the guess. Same seed, same cameras.
     """
     rng = np.random.default_rng(seed)
     count = seen.num_points
@@ -69,7 +69,7 @@ def _badness(camera: Pinhole, seen: Observations, worst_px: float) -> float:
 
 
 def _ends_by_episode(seen: Observations) -> list[np.ndarray]:
-    """Of each episode the rows (track 2) at which its tracks begin and end."""
+    """The rows (track 2) of each episode at which its tracks begin and end."""
     of_point, points = seen.episode_of_point, np.arange(seen.num_points)
     first = np.searchsorted(seen.point, points)
     last = np.searchsorted(seen.point, points, side="right") - 1
@@ -78,7 +78,7 @@ def _ends_by_episode(seen: Observations) -> list[np.ndarray]:
 
 
 def _some_tracks(ends: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray:
-    """The first and last observations of a few tracks of different episodes, where there are so many."""
+    """The first and last observations of a few tracks of different episodes, if there are so many."""
     number = int(rng.integers(5, 9))
     drawn = rng.choice(len(ends), number, replace=len(ends) < number)
     return np.concatenate([ends[one][rng.integers(len(ends[one]))] for one in drawn])

@@ -1,4 +1,4 @@
-"""Features followed through the pictures of one view, as far as they move."""
+"""Track features through the pictures of one view, as far as they move."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,36 +13,36 @@ from action_images.episodes.episode import Frames
 Grey = UInt8[np.ndarray, "height width"]
 
 LARGEST_SIDE_PX = 400
-"""Pictures whose shorter side is longer are halved, or divided by 3 and so on, before they are followed."""
+"""Pictures whose shorter side is longer are halved, or divided by 3 and so on, before tracking."""
 MOST_RATE = 20.0
-"""Frames a second that are looked at: faster videos show little that is new in the frames between."""
+"""Frames per second that are used: in faster videos the frames between add little."""
 MOST_FRAMES = 400
-"""Frames of one episode that are looked at, from its first on."""
+"""The most frames of one episode that are used, from its first on."""
 AT_ONCE = 32
 """Frames that are decoded at once."""
 SEEDS_EVERY = 4
 MOST_SEEDS = 60
 LONGEST = 45
 SHORTEST = 7
-"""Frames (of those looked at) in which a feature must be found to be a track."""
+"""Least number of used frames in which a feature must be found to be a track."""
 LEAST_EXTENT_PX = 6.0
-"""A feature that moves less is taken for background (px of pictures with 256 rows)."""
+"""A feature that moves less counts as background (px of pictures with 256 rows)."""
 MARGIN_PX = 4.0
 ROUND_TRIP_PX = 0.3
-"""A feature that is followed forwards and back must return this closely."""
+"""A feature that is tracked forwards and back must return this closely."""
 WINDOW = (7, 7)
 LOOK_AROUND = 3
-"""What moves differs from the picture so many frames before or after."""
+"""Motion is detected by comparing with the picture this many frames before or after."""
 LEAST_CHANGE = 6.0
 MOST_CHANGE = 40.0
-"""Grey levels of 255: the least difference that is motion lies between these, by the pictures' noise."""
+"""Limits in grey levels (of 255) of the motion threshold, which depends on the pictures' noise."""
 
 
 @dataclass(frozen=True)
 class Track:
     """One feature in consecutive frames.
 
-    `frames` are the episode's own numbers; `pixels` are those of its pictures, centres at +0.5.
+    `frames` are numbers in the episode; `pixels` are those of its pictures, centres at +0.5.
     """
 
     frames: np.ndarray
@@ -51,9 +51,9 @@ class Track:
 
 @dataclass(frozen=True)
 class Followed:
-    """What was followed in one view of an episode.
+    """The tracks in one view of an episode.
 
-    `looked_at` are the frames that were; `motion` is the share of pixels that change at each of them.
+    `looked_at` are the frames used; `motion` is the share of pixels that change at each of them.
     """
 
     tracks: tuple[Track, ...]
@@ -62,10 +62,10 @@ class Followed:
 
 
 def follow(frames: Frames, fps: float) -> Followed:
-    """Follow what moves through a video, some frames in memory at a time.
+    """Track everything that moves through a video, with some frames in memory at a time.
 
-    Corners (Shi and Tomasi 1994) are begun on pixels that change, followed by pyramidal Lucas-Kanade there
-    and back, and located anew as corners in each frame: otherwise a still background drags them along.
+    Corners (Shi and Tomasi 1994) start on pixels that change and are tracked by pyramidal Lucas-Kanade
+    forwards and back. They are relocated as corners in each frame; otherwise a still background drags them.
     """
     step = max(1, round(fps / MOST_RATE))
     looked_at = np.arange(0, len(frames), step)[:MOST_FRAMES]
@@ -88,8 +88,7 @@ def _greys(frames: Frames, looked_at: np.ndarray, factor: int) -> Iterator[Grey]
     for first in range(0, len(looked_at), AT_ONCE):
         pictures = frames.read(looked_at[first : first + AT_ONCE].tolist()).numpy()
         for picture in pictures:
-            # Rows and columns that do not fill a whole small pixel are cut off, or pixels would lose their
-            # place.
+            # Cut off rows and columns that do not fill a whole small pixel; otherwise pixels would shift.
             whole = picture[:, : small[1] * factor, : small[0] * factor].transpose(1, 2, 0)
             grey = cv2.cvtColor(np.ascontiguousarray(whole), cv2.COLOR_RGB2GRAY)
             yield grey if factor == 1 else cv2.resize(grey, small, interpolation=cv2.INTER_AREA)
@@ -99,9 +98,9 @@ Path = list[np.ndarray]
 
 
 class _Follower:
-    """Sees one picture after another and keeps those that it needs to compare with.
+    """Takes one picture after another and keeps those that it needs for comparison.
 
-    Seeds are begun `LOOK_AROUND` pictures late, when it is known what changes after them.
+    Seeds start `LOOK_AROUND` pictures late, when the changes after them are known.
     """
 
     def __init__(self, height: int):
@@ -115,13 +114,13 @@ class _Follower:
         self.motion: list[float] = []
 
     def see(self, picture: Grey) -> None:
-        """Take the next picture, and follow through the one that now has enough after it."""
+        """Take the next picture, and track through the one that now has enough pictures after it."""
         self._pictures.append(picture)
         if len(self._pictures) + self._first > self._next + LOOK_AROUND:
             self._advance()
 
     def finish(self) -> None:
-        """Follow through the last pictures."""
+        """Track through the last pictures."""
         while self._next < self._first + len(self._pictures):
             self._advance()
         self._end(self._live)
@@ -147,7 +146,7 @@ class _Follower:
             self._first += 1
 
     def _moving(self, picture: Grey, other: Grey) -> np.ndarray:
-        """Where two pictures differ by more than their noise."""
+        """Mask of pixels in which two pictures differ by more than their noise."""
         change = self._cv2.absdiff(picture, other)
         least = np.clip(LEAST_CHANGE + 5 * float(np.median(change)), LEAST_CHANGE, MOST_CHANGE)
         return change > least
@@ -191,7 +190,7 @@ class _Follower:
         self._live += [(here, [place]) for place in corners.reshape(-1, 2)]
 
     def _end(self, tracks: Sequence[tuple[int, Path]]) -> None:
-        """Keep those that are long enough and have moved."""
+        """Keep tracks that are long enough and have moved."""
         for start, path in tracks:
             if len(path) < SHORTEST:
                 continue

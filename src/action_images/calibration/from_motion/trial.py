@@ -1,4 +1,4 @@
-"""Ways to read a view, each tried on the same tracks: which one explains most of them."""
+"""Try readings of a view on the same tracks, to find the one that explains most of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,18 +22,18 @@ from action_images.calibration.from_motion.start import first_cameras
 from action_images.calibration.from_motion.tracks import Followed, Track
 
 NUM_FITTED, NUM_JUDGES = 250, 500
-"""Tracks that a trial fits its camera to, and those that it is judged by."""
+"""Number of tracks that a trial fits its camera to, and number that it is judged by."""
 NUM_GUESSES = 210
 LEAST_TRACKS = 8
 EXPLAINED_PX = 0.5
-"""A track is explained where a point of its own fits it this well (rms)."""
+"""A track is explained if a point of its own fits it this well (rms)."""
 
 
 @dataclass(frozen=True)
 class ViewTracks:
-    """One view over all episodes: what was followed, and the tool's poses as declared.
+    """One view over all episodes: its tracks, and the tool's poses as declared.
 
-    `held_out` says which episodes the camera is not fitted to but judged by.
+    `held_out` marks the episodes that judge the camera and are not fitted.
     """
 
     name: str
@@ -46,24 +46,24 @@ class ViewTracks:
 
     @property
     def num_tracks(self) -> int:
-        """Features that were followed."""
+        """Number of tracked features."""
         return sum(len(one.tracks) for one in self.followed)
 
     def tracks(self, reading: Reading) -> list[Sequence[Track]]:
-        """The tracks of each episode, in mirrored pictures where the reading says so."""
+        """The tracks of each episode, mirrored if the reading says so."""
         plain = [one.tracks for one in self.followed]
         return list(mirror(plain, self.size[1])) if reading.mirrored else list(plain)
 
     def paths(self, reading: Reading) -> list[Float[np.ndarray, "frame 4 4"]]:
-        """The tool's poses of each episode, read so."""
+        """The tool's poses of each episode in this reading."""
         return read_poses(self.poses, reading.convention, self.frames)
 
     def observed(
         self, reading: Reading, shift: float, chosen: Sequence[np.ndarray] | None = None
     ) -> Observations:
-        """Tracks with their poses, read so; the pictures are `shift` frames late.
+        """Tracks with their poses in this reading; the pictures are `shift` frames late.
 
-        `chosen` are the places of the tracks in each episode (None: all).
+        `chosen` are the indices of the tracks in each episode (None: all).
         """
         tracks = self.tracks(reading)
         if chosen is not None:
@@ -71,7 +71,7 @@ class ViewTracks:
         return observe(tracks, self.paths(reading), shift=shift)
 
     def drawn(self, episodes: Sequence[int] | np.ndarray, most: int, seed: int) -> list[np.ndarray]:
-        """Places of at most so many tracks by chance, for each episode; none of the others."""
+        """Indices of at most `most` randomly drawn tracks for each of the episodes; none of the others."""
         counts = [len(one.tracks) if place in episodes else 0 for place, one in enumerate(self.followed)]
         total = sum(counts)
         taken = np.sort(np.random.default_rng(seed).choice(total, min(most, total), replace=False))
@@ -85,10 +85,10 @@ def _at(tracks: Sequence[Track], places: np.ndarray) -> list[Track]:
 
 @dataclass(frozen=True)
 class Trial:
-    """What came of one way to read a view: which share of each episode's tracks it explains.
+    """The result of one reading of a view: the share of each episode's tracks that it explains.
 
-    `explained` and `counted` are numbers of tracks by episode; `camera` is None where no guess fitted.
-    `shift` is the delay that was found from `begun_at` on.
+    `explained` and `counted` are numbers of tracks by episode; `camera` is None if no guess fitted. `shift`
+    is the delay found when starting from `begun_at`.
     """
 
     reading: Reading
@@ -100,7 +100,7 @@ class Trial:
 
     @property
     def share(self) -> float:
-        """Of all tracks together."""
+        """The share over all tracks."""
         return float(self.explained.sum() / max(self.counted.sum(), 1))
 
 
@@ -115,7 +115,7 @@ def attempt(
 ) -> Trial:
     """Fit a camera and a delay near `shift` quickly, and count the tracks that they explain.
 
-    Tracks are drawn by the seed alone, so that all readings of a view are judged by the same ones.
+    The seed alone decides which tracks are drawn, so that all readings of a view are judged by the same ones.
     """
     num_episodes = len(view.ids)
     fitted_ones = view.drawn(np.flatnonzero(~view.held_out), NUM_FITTED, seed)
@@ -150,7 +150,7 @@ def attempt(
 
 
 def margin(best: Sequence[Trial], other: Sequence[Trial]) -> tuple[float, float]:
-    """By how much the first explains more (a share), and the standard error of that over episodes.
+    """The share by which the first explains more, and its standard error over episodes.
 
     Each sequence holds one trial a view, in the same order.
     """

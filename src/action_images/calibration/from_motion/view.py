@@ -1,4 +1,4 @@
-"""A view calibrated: the camera, how wrong it is likely to be, and how well each episode fits it."""
+"""Calibrate a view: its camera, the camera's likely error, and how well each episode fits."""
 
 from dataclasses import dataclass, replace
 
@@ -17,17 +17,17 @@ from action_images.calibration.from_motion.solve import LEAST_SHARED, Solved, so
 from action_images.calibration.from_motion.trial import Trial, ViewTracks
 
 ON_TOOL_PX = 1.5
-"""A track is on the tool where it fits a shared point this well (rms)."""
+"""A track is on the tool if it fits a shared point this well (rms)."""
 NO_DELAY = 0.1
-"""Frames: delays below are taken for none."""
+"""Delays below this number of frames count as none."""
 DELAY_ROUNDS = 3
 NUM_SEEDS = 3
 LEAST_MOVED_TRACKS = 20
-"""An episode with fewer tracks is not said to have another camera."""
+"""An episode with fewer tracks is not reported to have another camera."""
 MOVED, LEAST_USUAL = 0.4, 5
-"""An episode shows less than this share of the usual number of shared points if its camera has moved.
+"""An episode's camera has moved if it shows less than this share of the usual number of shared points.
 
-Nothing is said where fewer points are usual.
+Nothing is reported if fewer points are usual.
 """
 
 
@@ -35,8 +35,8 @@ Nothing is said where fewer points are usual.
 class EpisodeFit:
     """How one episode fits the view's camera.
 
-    `num_points` are the different shared points that its tracks show, `miss_px` their residual (median; None
-    where it shows none).
+    `num_points` counts the shared points that its tracks show, `miss_px` is their residual (median; None if
+    it shows none).
     """
 
     id: str
@@ -50,12 +50,12 @@ class EpisodeFit:
 
 @dataclass(frozen=True)
 class ViewResult:
-    """What is known of a view; `solved` is None where nothing fits at all.
+    """The result for a view; `solved` is None if nothing fits at all.
 
-    `shift` is by how many frames its pictures are late, `shift_error` how exactly that is known.
-    `held_out_px` is the median residual of the tracks on the tool in episodes that the camera was not fitted
-    to, and `held_out_share` how many of the tracks there that are. `explained` is the share of tracks that
-    move as any point of the tool would. `jitter` is in m, `clicks_px` the clicks' residual.
+    `shift` is the delay of its pictures in frames, `shift_error` its standard error. `held_out_px` is the
+    median residual of the tracks on the tool in episodes that the camera was not fitted to;
+    `held_out_share` is the share of those episodes' tracks that are on the tool. `explained` is the share of
+    tracks that move as some point of the tool would. `jitter` is in m, `clicks_px` the clicks' residual.
     """
 
     view: ViewTracks
@@ -76,18 +76,18 @@ class ViewResult:
 
     @property
     def camera(self) -> Pinhole:
-        """The camera that was found."""
+        """The camera found."""
         assert self.solved is not None
         return self.solved.camera
 
     @property
     def agreement(self) -> float:
-        """Of the held-out tracks that move with the tool, the share that shows what other episodes show."""
+        """Of the held-out tracks that move with the tool, the share on points that other episodes show."""
         return self.held_out_share / max(self.explained, 1e-9)
 
     @property
     def shift_error(self) -> float:
-        """How exactly the delay is known (standard error, frames)."""
+        """Standard error of the delay (frames)."""
         return float("inf") if self.predicted is None else self.predicted.delay
 
     @property
@@ -103,7 +103,7 @@ class ViewResult:
 
 @dataclass(frozen=True)
 class Asked:
-    """How a view is to be solved: from what camera, with which focal length (None: estimated), and clicks."""
+    """Options for solving a view: start camera, focal length (None: estimated), and clicks."""
 
     start: Pinhole | None = None
     focal: float | None = None
@@ -113,12 +113,12 @@ class Asked:
 
     @property
     def free(self) -> Free:
-        """What is estimated."""
+        """The free parameters."""
         return Free(focal=self.focal is None, radial=self.radial)
 
 
 def calibrate_view(view: ViewTracks, best: Trial, asked: Asked) -> ViewResult:
-    """The camera of a view, read and delayed as its best trial says, and all that tells how good it is.
+    """The camera of a view, read and delayed as in its best trial, with all measures of its quality.
 
     The camera is fitted to the episodes that are not held out, judged by those that are, and then fitted to
     all.
@@ -166,8 +166,7 @@ def calibrate_view(view: ViewTracks, best: Trial, asked: Asked) -> ViewResult:
 
 
 def _delayed(view: ViewTracks, best: Trial, asked: Asked) -> tuple[Solved, float] | None:
-    """The camera that fits the episodes that are not held out, and by how many frames the pictures are
-    late."""
+    """The camera that fits the episodes that are not held out, and the delay of the pictures in frames."""
     fitted = np.flatnonzero(~view.held_out)
     shift, start, solved = best.shift, asked.start or best.camera, None
     if asked.focal is not None and start is not None:
@@ -182,7 +181,7 @@ def _delayed(view: ViewTracks, best: Trial, asked: Asked) -> tuple[Solved, float
         solved = solve(seen, view.size, seed=asked.seed + attempt, **options)
         if solved is not None and solved.num_shared >= LEAST_SHARED:
             break
-        start = None  # the next attempt begins anew, from other guesses
+        start = None  # the next attempt starts from other guesses
     if solved is None:
         return None
     for _ in range(DELAY_ROUNDS):
@@ -222,14 +221,14 @@ def _step(view: ViewTracks) -> int:
 
 
 def _on_tool(solved: Solved, seen: Observations) -> np.ndarray:
-    """For each track the shared point that it shows, or -1."""
+    """For each track its shared point, or -1."""
     if not solved.num_shared:
         return np.full(seen.num_points, -1)
     return assign(solved.camera, seen, solved.places, farthest_px=ON_TOOL_PX)
 
 
 def _miss_px(solved: Solved, seen: Observations, label: np.ndarray) -> np.ndarray:
-    """Each track's rms residual to the shared point that it shows; infinite where it shows none."""
+    """Each track's rms residual to its shared point; infinite if it has none."""
     miss = np.full(seen.num_points, np.inf)
     if not solved.num_shared:
         return miss
