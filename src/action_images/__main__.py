@@ -1,4 +1,4 @@
-"""`python -m action_images` is the command line."""
+"""`python -m action_images` runs the command line."""
 
 import sys
 

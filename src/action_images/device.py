@@ -1,4 +1,4 @@
-"""Where models run and in what numbers, chosen here alone; and all moves to the CPU, each with its reason."""
+"""Choice of the models' device and dtype, and all moves to the CPU, each with its reason."""
 
 import copy
 import time
@@ -17,15 +17,15 @@ from action_images.errors import ActionImagesError
 from action_images.structs import Struct
 
 DtypeName = Literal["auto", "float32", "bfloat16"]
-"""What a user may ask for; float16 is not among them: Wan's activations leave its range."""
+"""Dtypes that users may request; float16 is missing because Wan's activations leave its range."""
 Sendable = TypeVar("Sendable", bound=Tensor | Struct)
 ENOUGH = 1.25
-"""bfloat16 must be so much faster than float32 to be chosen on a processor."""
+"""How many times faster than float32 bfloat16 must be to be chosen on a processor."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """A device that is there, the dtype of the large networks on it, and why these."""
+    """An available device, the dtype of the large networks on it, and the reasons for both."""
 
     device: torch.device
     dtype: torch.dtype
@@ -33,16 +33,16 @@ class Place:
 
     @property
     def line(self) -> str:
-        """The one line that a command says at its start."""
+        """The line that a command prints at its start."""
         return f"runs on {self.device} in {dtype_name(self.dtype)}: {self.why}"
 
 
 def place_of(device: str | torch.device = "auto", dtype: DtypeName | torch.dtype = "float32") -> Place:
-    """The device and dtype that are asked for; `auto` chooses.
+    """The requested device and dtype; `auto` chooses.
 
-    A device of `auto` is CUDA, else MPS, else the CPU. A dtype of `auto` is bfloat16 on cards that have it,
-    float32 on MPS, and on the CPU what a short measurement finds faster. Raises ActionImagesError, with the
-    cure, for a device that is not there and for a dtype that it lacks.
+    A device of `auto` is CUDA, else MPS, else the CPU. A dtype of `auto` is bfloat16 on cards that have it
+    and float32 on MPS; on the CPU it is the faster one in a short measurement. Raises ActionImagesError, with
+    the remedy, for an unavailable device and for a dtype that it lacks.
     """
     found, why = _device(str(device))
     if isinstance(dtype, torch.dtype):
@@ -54,7 +54,7 @@ def place_of(device: str | torch.device = "auto", dtype: DtypeName | torch.dtype
 
 
 def dtype_name(dtype: torch.dtype) -> str:
-    """A dtype as options and files name it."""
+    """A dtype's name in options and files."""
     return str(dtype).removeprefix("torch.")
 
 
@@ -81,7 +81,7 @@ def _device(name: str) -> tuple[torch.device, str]:
 
 
 def _cuda(device: torch.device) -> torch.device:
-    """The same with its number."""
+    """The device with its number."""
     if torch.version.cuda is None:
         raise ActionImagesError(
             f"--device {device}: this torch was built without CUDA; install a CUDA build of "
@@ -102,7 +102,7 @@ def _cuda(device: torch.device) -> torch.device:
 
 
 def _checked(device: torch.device, dtype: torch.dtype) -> torch.dtype:
-    """The same dtype, if the device multiplies in it."""
+    """The dtype, if the device can multiply in it."""
     if device.type == "cuda" and dtype is torch.bfloat16 and not _has_bfloat16(device):
         name = torch.cuda.get_device_name(device)
         raise ActionImagesError(
@@ -119,7 +119,7 @@ def _checked(device: torch.device, dtype: torch.dtype) -> torch.dtype:
 
 
 def _has_bfloat16(device: torch.device) -> bool:
-    """Whether a card multiplies in bfloat16 itself (compute capability 8.0, Ampere, and later)."""
+    """Whether a card itself multiplies in bfloat16 (compute capability 8.0, Ampere, and later)."""
     return torch.cuda.get_device_capability(device)[0] >= 8
 
 
@@ -139,9 +139,9 @@ def _dtype(device: torch.device) -> tuple[torch.dtype, str]:
 def bfloat16_gain(tokens: int = 512, width: int = 192, heads: int = 6, repeats: int = 9) -> float:
     """How many times faster a transformer block runs in bfloat16 than in float32 on this processor.
 
-    Measured once in a process, in about 0.1 s, at the sizes of `tiny`: weights are cast ahead, activations
-    stay in bfloat16 but for the norms, as in the models' blocks. The two take turns, and the least processor
-    time of each counts: what else runs on the machine is not measured.
+    Measured once per process, in about 0.1 s, at the sizes of `tiny`: weights are cast ahead, activations
+    stay in bfloat16 except for the norms, as in the models' blocks. The two take turns, and the least
+    processor time of each counts, which excludes other programs on the machine.
     """
     layers = nn.ModuleDict(
         {
@@ -198,7 +198,7 @@ MOVES: Mapping[str, str] = {
     "autoencoder": "moments, losses and errors of an autoencoder that is trained",
     "samples": "samples that a caller has put on the device before they are encoded",
 }
-"""What moves from a device to the CPU, each of which waits for the device, and why it is meant."""
+"""Moves from a device to the CPU, each of which waits for the device, and their reasons."""
 
 Move = Callable[[str, Any], Any]
 _watcher: ContextVar[Move | None] = ContextVar("watcher", default=None)
@@ -213,18 +213,18 @@ def to_cpu(value: Any, name: str) -> Any:
 
 
 def is_true(value: Tensor, name: str) -> bool:
-    """A boolean tensor of one number as Python's; `name` as in `to_cpu`."""
+    """A boolean tensor of one number as a Python bool; `name` as in `to_cpu`."""
     return bool(to_cpu(value, name))
 
 
 def number_of(value: Tensor, name: str) -> float:
-    """A tensor of one number as Python's; `name` as in `to_cpu`."""
+    """A tensor of one number as a Python number; `name` as in `to_cpu`."""
     return float(to_cpu(value, name))
 
 
 @contextmanager
 def moves_watched(watcher: Move) -> Iterator[None]:
-    """Let `watcher(name, value)` make all moves to the CPU: to count them, or where there is no device."""
+    """Let `watcher(name, value)` make all moves to the CPU, to count them or to run without a device."""
     token = _watcher.set(watcher)
     try:
         yield
@@ -233,14 +233,14 @@ def moves_watched(watcher: Move) -> Iterator[None]:
 
 
 def sent(value: Any, device: torch.device) -> Any:
-    """A tensor or a Struct on a device, by copies that do not wait for what the device still computes."""
+    """A tensor or a Struct on a device, copied without waiting for the device's computations."""
     if isinstance(value, Tensor):
         return value.to(device, non_blocking=device.type == "cuda")
     return value.map(lambda tensor: sent(tensor, device))
 
 
 def constant(values: Sequence[Any], like: Tensor) -> Tensor:
-    """Numbers in the dtype and on the device of another tensor, which is not waited for."""
+    """Numbers in the dtype and on the device of another tensor, without waiting for it."""
     return sent(torch.tensor(values, dtype=like.dtype, device="cpu"), like.device)
 
 

@@ -1,13 +1,13 @@
-"""What a user can put right: the one kind of error that the command line turns into one line."""
+"""Users' mistakes: the one kind of error that the command line turns into one line."""
 
 from collections.abc import Iterable
 
 
 class ActionImagesError(ValueError):
-    """Something given to the program is wrong; the message names it and a cure.
+    """Something given to the program is wrong; the message names it and a remedy.
 
     Any other exception is a programming error: the command line shows its traceback and where to report it.
-    Names of strangers' files stand in messages: what a terminal would obey is shown as an escape.
+    Messages may hold names of untrusted files: characters that a terminal would obey are shown as escapes.
     """
 
     def __str__(self) -> str:
@@ -15,7 +15,7 @@ class ActionImagesError(ValueError):
 
 
 def printable(text: str) -> str:
-    """A text that a terminal can be given: control characters, and what cannot be encoded, as escapes."""
+    """A text that is safe for a terminal: control characters and unencodable ones become escapes."""
     if text.isprintable():
         return text
     return "".join(letter if letter == "\n" or letter.isprintable() else _escape(letter) for letter in text)
@@ -26,19 +26,19 @@ def _escape(letter: str) -> str:
 
 
 def no_such(what: str, given: str, known: Iterable[str]) -> ActionImagesError:
-    """The error for a name that is none of those that there are, with the one that was probably meant."""
+    """The error for an unknown name, with the name that was probably meant."""
     return ActionImagesError(f"there is no {what} '{given}'{among(given, known)}")
 
 
 def among(given: str, known: Iterable[str]) -> str:
-    """What follows a name that is none of those that there are: the one that was meant, and all of them."""
+    """The text that follows an unknown name: the name that was probably meant, and all of them."""
     there = list(known)
     meant = did_you_mean(given, there)
     return f"{meant} There are: {', '.join(there)}" if meant else f"; there are: {', '.join(there)}"
 
 
 def did_you_mean(given: str, known: Iterable[str], place: str = "") -> str:
-    """`; did you mean ...?` for the name that is most like the given one; nothing where none is."""
+    """`; did you mean ...?` for the name most similar to the given one; empty if none is similar."""
     from difflib import get_close_matches
 
     close = get_close_matches(given, list(known), n=1, cutoff=0.5)

@@ -1,4 +1,4 @@
-"""The package's extras: what each of them brings, and the line that installs what is missing."""
+"""The package's extras: their modules, and the command that installs what is missing."""
 
 EXTRAS = {
     "data": ("h5py", "pyarrow"),
@@ -13,8 +13,8 @@ EXTRAS = {
     "rerun": ("rerun",),
     "calibrate": ("cv2", "scipy"),
 }
-"""Extra of the package -> what is imported of it. A missing module is said by the user's own extra, else the
-first."""
+"""Extra of the package -> its modules. A missing module is reported with the user's own extra if that has
+it, else with the first one that does."""
 
 MODELS = ("data", "model", "view")
 NEEDS = {
@@ -37,9 +37,9 @@ NEEDS = {
 
 
 def cure_of(error: ModuleNotFoundError, user: str = "") -> str | None:
-    """What brings a package that is missing, in words; None for one of no extra.
+    """How to install a missing package, in words; None for a package of no extra.
 
-    Where several extras bring it, the one that is called as its `user` is named.
+    If several extras provide it, the one named like its `user` is preferred.
     """
     missing = (error.name or "").partition(".")[0]
     extra = next((name for name in (user, *EXTRAS) if missing in EXTRAS.get(name, ())), None)

@@ -1,4 +1,4 @@
-"""A name, a folder or an address becomes a Policy: the one place where all users of policies get theirs."""
+"""Make a Policy from a name, a folder or an address: the one place where all users of policies get theirs."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Reference:
-    """Where the class of a policy to compare with is, and which values of a `ReferencePolicy` it takes."""
+    """The class of a reference policy, and the values of a `ReferencePolicy` that it takes."""
 
     place: str
     takes: tuple[str, ...] = ()
@@ -26,48 +26,48 @@ REFERENCES: Mapping[str, Reference] = {
     "hold": Reference("action_images.control:Hold"),
     "random": Reference("action_images.evaluation.references:Random", ("seed",)),
 }
-"""The policies to compare with, by name. Every other name is a folder of models, `shipped`, or an address."""
+"""The reference policies by name. Every other name is a folder of models, `shipped`, or an address."""
 SERVER_SCHEMES = ("ws://", "wss://")
 DEFAULT_SIZE = (128, 128)
-"""Height and width (px) of what is shown to a policy that was made for no size of its own."""
+"""Height and width (px) of images for a policy without a size of its own."""
 DEFAULT_FPS = 5.0
-"""Frames a second of `expert-video` beside a policy that does not say at which rate it was trained."""
+"""Frames per second of `expert-video` beside a policy without a known training rate."""
 PLAN_S = 600.0
-"""How long a server may take for a plan: a simulator stands still meanwhile, so the server's own limit
+"""Time limit in s for a server's plan: a simulator stands still meanwhile, so the server's own limit
 decides."""
 
 
 @dataclass(frozen=True)
 class Planning:
-    """How the models of a folder plan. What differs from these defaults belongs to the policy's name in
-    results."""
+    """How the models of a folder plan. Values that differ from these defaults are part of the policy's name
+    in results."""
 
     mode: Literal["policy", "joint"] = "policy"
-    """What the models imagine: the actions alone (policy), or the video besides (joint)."""
+    """What the models imagine: the actions alone (policy), or the video as well (joint)."""
     imagine: bool = False
     """Also decode the imagined video, for films (with --mode joint)."""
     sampling: str | None = None
-    """How to sample, by name (docs/model.md); the models' own if not given."""
+    """Name of the sampling (docs/model.md); the models' own if not given."""
     seed: int = 0
-    """Of the policy's noise; scenes do not depend on it."""
+    """Seed of the policy's noise; scenes do not depend on it."""
     best_of: int = 1
-    """Plan so many times and take the surest plan."""
+    """Make this many plans and take the most confident one."""
     device: str = "auto"
-    """Where the models run: cuda, cuda:1, mps, cpu; auto takes the first of these that is there."""
+    """Where the models run: cuda, cuda:1, mps, cpu, or auto for the first one available."""
     dtype: Literal["auto", "float32", "bfloat16"] = "float32"
-    """Of the transformer and the language model; auto takes what is fast on the device."""
+    """Precision of the transformer and the language model; auto takes what is fast on the device."""
     compiled: bool = False
-    """Compile the network's blocks (torch.compile): a slow first plan, and other last digits."""
+    """Compile the network's blocks (torch.compile): the first plan is slow, and last digits differ."""
     shared_by: int = 1
     """How many cards share the tokens of each plan (docs/scale.md); on the CPU, how many processes."""
 
     def options(self) -> list[str]:
-        """The options of the command line whose values are not the default ones."""
+        """The command line's options whose values are not the defaults."""
         changed = [one.name for one in fields(self) if getattr(self, one.name) != one.default]
         return [f"--{name.replace('_', '-')}" for name in changed]
 
     def suffix(self) -> str:
-        """What is said of it behind a policy's name in results; empty for the defaults."""
+        """Words appended to a policy's name in results; empty for the defaults."""
         told = ("mode", "best_of", "sampling", "seed")
         changed = [one for one in fields(self) if one.name in told and getattr(self, one.name) != one.default]
         ordered = sorted(changed, key=lambda one: told.index(one.name))
@@ -76,7 +76,7 @@ class Planning:
 
 @dataclass(frozen=True)
 class ServerAccess:
-    """How a policy server is asked: its token, and the format of actions (None: `matrix`, which is not
+    """Access to a policy server: its token, and the format of actions (None: `matrix`, which is not
     rounded)."""
 
     token: str | None = None
@@ -85,7 +85,7 @@ class ServerAccess:
 
 @dataclass(frozen=True)
 class ReferencePolicy:
-    """Makes a policy to compare with; `size` (height, width; px) and `fps` are those of the video of
+    """Makes a reference policy; `size` (height, width; px) and `fps` are those of the video of
     `expert-video`."""
 
     name: str
@@ -108,11 +108,11 @@ class ServedPolicy:
     access: ServerAccess = ServerAccess()
 
     def __call__(self) -> "Policy":
-        """The client; nothing is sent before the first question."""
+        """The client; it sends nothing before the first request."""
         from action_images.serving.client import RemotePolicy
 
         actions = self.access.actions or "matrix"
-        # A policy that is judged is also asked in unknown words: that it goes wrong then counts.
+        # Ask a judged policy in unknown words too: its failures then count.
         return RemotePolicy(
             self.uri, token=self.access.token, timeout_s=PLAN_S, actions=actions, known_words="none"
         )
@@ -126,7 +126,7 @@ class ModelsPolicy:
     planning: Planning = Planning()
 
     def __call__(self) -> "Policy":
-        """The policy; raises ActionImagesError where the folder's models cannot plan in this way."""
+        """The policy; raises ActionImagesError if the folder's models cannot plan in this way."""
         from action_images.baselines.network import PathRegressor
         from action_images.model.bundle import answers_of
 
@@ -135,7 +135,7 @@ class ModelsPolicy:
         return self._generation()
 
     def _regression(self) -> "Policy":
-        """The baseline that answers in numbers: small networks without chance, which stay float32."""
+        """The baseline that answers in numbers: small deterministic networks, which stay float32."""
         from action_images.baselines.policy import VectorPolicy
 
         planning = self.planning
@@ -174,37 +174,37 @@ class ModelsPolicy:
 
 
 Maker = ReferencePolicy | ServedPolicy | ModelsPolicy
-"""Makes a policy when it is called. Pickles to other processes; equal makers make equal policies."""
+"""Makes a policy when it is called. Can be pickled to other processes; equal makers make equal policies."""
 
 
 @dataclass(frozen=True)
 class NamedPolicy:
-    """A policy that can be made, by what it is called in results."""
+    """A policy that can be made, with its name in results."""
 
     name: str
     make: Callable[[], "Policy"]
     image_size: tuple[int, int]
-    """Height and width (px) of what it is shown by default: those that it was trained on, where it was."""
+    """Height and width (px) of its images by default: those of its training, if it was trained."""
     fps: float
     plans_on_clips: bool = True
     """Whether size and rate decide what it plans."""
 
     @property
     def clips(self) -> tuple[int, int, float] | None:
-        """Height, width (px) and frames a second of the clips that it plans on; None where it plans on
+        """Height, width (px) and frames per second of the clips that it plans on; None if it plans on
         none."""
         return (*self.image_size, self.fps) if self.plans_on_clips else None
 
     def tried(self) -> "NamedPolicy":
-        """The same, after making it once: what is wrong is then said here, and not by every worker."""
+        """The same, after making it once, so that errors appear here and not in every worker."""
         self.make()
         return self
 
 
 def maker_of(given: str, planning: Planning = Planning(), access: ServerAccess = ServerAccess()) -> Maker:
-    """What makes the policy that is called so. Loads no models and no torch.
+    """The maker of the policy of this name. Loads no models and no torch.
 
-    Raises ActionImagesError where options do not go with this kind of policy, or there is no such folder.
+    Raises ActionImagesError if options do not fit this kind of policy, or if there is no such folder.
     """
     _check_access(given, access)
     if given in REFERENCES:
@@ -234,12 +234,12 @@ def policy_named(
     *,
     reference_size: tuple[int, int] | None = None,
 ) -> NamedPolicy:
-    """The policy that is called so, with its name in results, image size and frames a second; no weights are
+    """The policy of this name, with its name in results, image size and frames per second; no weights are
     loaded.
 
-    A server is asked for them. `reference_size` (height, width; px) is what references are shown and draw at.
-    Raises as `maker_of` does, where a folder does not say what clips its models were trained on, or no server
-    answers.
+    A server is asked for them. `reference_size` (height, width; px) is the size of the images that references
+    see and draw. Raises as `maker_of` does, if a folder lacks the clips of its models' training, or if no
+    server answers.
     """
     maker = maker_of(given, planning, access)
     if isinstance(maker, ServedPolicy):
@@ -253,8 +253,8 @@ def policy_named(
 
 
 def name_of(given: str, planning: Planning = Planning()) -> str:
-    """What a reference or a folder's policy is called in results: by its weights, and by what changes its
-    plans."""
+    """The name of a reference or a folder's policy in results: from its weights, and from options that change
+    its plans."""
     from action_images.model.shipped import models_name
 
     called = given if given in REFERENCES else models_name(given, planning.dtype)
@@ -262,7 +262,7 @@ def name_of(given: str, planning: Planning = Planning()) -> str:
 
 
 def _reference(given: str, planning: Planning) -> ReferencePolicy:
-    # The seed of its chances is all that can be chosen of a reference.
+    # Of a reference, only the random seed can be chosen.
     chosen = {"--seed"} & {f"--{value}" for value in REFERENCES[given].takes}
     _refuse_planning(given, [name for name in planning.options() if name not in chosen])
     return ReferencePolicy(given, seed=planning.seed)
@@ -295,7 +295,7 @@ def _folder(given: str) -> Path:
             f"there is no policy '{given}'; give a folder of models, `shipped`, ws://HOST:PORT, "
             f"or one of {', '.join(REFERENCES)}"
         )
-    # Whole, since a worker may stand in another folder.
+    # Use the absolute path, since a worker may have another working directory.
     return folder.resolve()
 
 
@@ -311,7 +311,7 @@ def _modelled(given: str, maker: ModelsPolicy) -> NamedPolicy:
 
 
 def _served(maker: ServedPolicy) -> NamedPolicy:
-    """What the server says of its policy."""
+    """The server's description of its policy."""
     from action_images.serving.client import RemotePolicy
 
     client = maker()

@@ -1,4 +1,4 @@
-"""What a robot sees and is asked: the types and protocols that policies, environments and the wire share."""
+"""Observations, plans and protocols that policies, environments and the network protocol share."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from action_images.structs import Struct
 
 @dataclass(frozen=True)
 class Observation(Struct):
-    """One instant as a policy is shown it: calibrated images, where the tool is, and what to do."""
+    """One instant as a policy sees it: calibrated images, the tool's pose, and what to do."""
 
     images: UInt8[Tensor, "*batch view 3 h w"]
     cameras: Annotated[Camera, "*batch view"]
@@ -25,15 +25,14 @@ class Observation(Struct):
 
 @dataclass(frozen=True)
 class Plan(Struct):
-    """What a policy means to do: tool targets from now on, and optionally what it imagined.
+    """A policy's intention: tool targets from now on, and optionally what it imagined.
 
-    `trajectory` starts one control step after the observation. `confidence` is in [0, 1] for each frame of
-    it, None where the policy has no notion of it; where it is 0 the pose is a place-holder that must not be
-    driven to.
+    `trajectory` starts one control step after the observation. `confidence` is in [0, 1] for each of its
+    frames, None if the policy has none; a pose with confidence 0 is a placeholder that must not be driven to.
 
-    A policy that imagines may show how: `video` and `action_images` in [0, 1], at a frame rate of its own,
-    frame 0 at the observation; `imagined_frame` says for each frame of the trajectory which frame of these it
-    was taken from. `stage_ms` is how long each stage of planning took (ms), in their order.
+    A policy that imagines may show what: `video` and `action_images` in [0, 1], at a frame rate of their own,
+    with frame 0 at the observation. `imagined_frame` is the frame of these from which each frame of the
+    trajectory was taken. `stage_ms` is the time of each stage of planning (ms), in their order.
     """
 
     trajectory: Annotated[Trajectory, "*batch frame"]
@@ -46,7 +45,7 @@ class Plan(Struct):
 
 @runtime_checkable
 class Policy(Protocol):
-    """Anything that can be asked what to do next."""
+    """Anything that plans what to do next."""
 
     def plan(self, observation: Observation) -> Plan:
         """The tool targets to follow from this observation on."""
@@ -55,7 +54,7 @@ class Policy(Protocol):
 
 @runtime_checkable
 class ClipPolicy(Policy, Protocol):
-    """A policy that was trained on clips: it fits images to their size, and plans at their frame rate."""
+    """A policy that was trained on clips: it resizes images to their size, and plans at their frame rate."""
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -64,13 +63,13 @@ class ClipPolicy(Policy, Protocol):
 
     @property
     def fps(self) -> float:
-        """Frames a second."""
+        """Frames per second."""
         ...
 
 
 @dataclass(frozen=True)
 class WordsRead:
-    """Which words of an instruction a policy reads, and which it leaves out because it never learnt them."""
+    """The words of an instruction that a policy reads, and the unknown ones that it skips."""
 
     known: tuple[str, ...]
     unknown: tuple[str, ...] = ()
@@ -78,7 +77,7 @@ class WordsRead:
 
 @runtime_checkable
 class ReadsWords(Protocol):
-    """A policy that can say what it will read of an instruction."""
+    """A policy that can say which words of an instruction it reads."""
 
     def words_read(self, instruction: str) -> WordsRead:
         """The words in their order."""
@@ -87,12 +86,12 @@ class ReadsWords(Protocol):
 
 @runtime_checkable
 class FindsTool(Protocol):
-    """A policy that can find the tool in a picture without being told where it is."""
+    """A policy that can find the tool in a picture without knowing its pose."""
 
     def tool_misses(self, observation: Observation) -> Float[Tensor, "picture camera"]:
-        """How far the tool that is found in each picture lies from where each camera has it.
+        """Distance between the tool found in each picture and its projection by each camera.
 
-        As a share of the pictures' width; NaN where it is not found, or lies behind the camera.
+        As a fraction of the pictures' width; NaN if the tool is not found, or lies behind the camera.
         """
         ...
 
@@ -102,17 +101,16 @@ class Doubting(Protocol):
     """A policy that can say what is doubtful about its plans."""
 
     def doubts(self, observation: Observation, plans: Sequence[Plan]) -> tuple[str, ...]:
-        """Sentences about what an observation shows, and about plans that were made: for whoever runs the
-        robot."""
+        """Sentences about doubts on an observation and on plans made from it, for the robot's operator."""
         ...
 
 
 @dataclass(frozen=True)
 class StepReport:
-    """What became of one control step.
+    """The outcome of one control step.
 
-    `reachable` is False where inverse kinematics found no solution within limits. `position_error` (m) and
-    `rotation_error` (rad) lie between the asked and the reached tool pose, `world_from_tool`.
+    `reachable` is False if inverse kinematics found no solution within limits. `position_error` (m) and
+    `rotation_error` (rad) are between the requested and the reached tool pose, `world_from_tool`.
     """
 
     reachable: bool
@@ -128,7 +126,7 @@ class Environment(Protocol):
     control_hz: float
 
     def reset(self, seed: int) -> Observation:
-        """Begin a new trial, the same for the same seed, and look at it."""
+        """Begin a new trial, the same for the same seed, and observe it."""
         ...
 
     def step(self, world_from_tool: Pose, opening: float) -> StepReport:
@@ -139,7 +137,7 @@ class Environment(Protocol):
         ...
 
     def observation(self) -> Observation:
-        """What the cameras and the arm show now; images are made when asked for."""
+        """What the cameras and the arm show now; images are rendered when requested."""
         ...
 
     def succeeded(self) -> bool:
@@ -149,10 +147,10 @@ class Environment(Protocol):
 
 @dataclass(frozen=True)
 class TrialState:
-    """What is known of a trial under way without rendering anything.
+    """The state of a running trial, known without rendering.
 
-    `told` is the tool pose (world) that the arm was last asked for, where the tool is before the first step.
-    `opening` is what the gripper was last told, in [0, 1].
+    `told` is the tool pose (world) last commanded to the arm; before the first step it is the tool's own
+    pose. `opening` is the gripper's last commanded opening, in [0, 1].
     """
 
     instruction: str
@@ -164,11 +162,11 @@ class TrialState:
 
 @runtime_checkable
 class RepeatableEnvironment(Environment, Protocol):
-    """An Environment whose trials follow from their seeds alone and can be run again: what judging needs.
+    """An Environment whose trials depend on their seeds alone and can be repeated, as evaluation requires.
 
-    `num_steps` counts the control steps of the trial; `max_steps` is how many of them a policy is given.
-    `controls_rotation` is False where the arm cannot turn its tool as it is told (four degrees of freedom).
-    Nothing is rendered but by `reset` and `observation`.
+    `num_steps` counts the control steps of the trial; `max_steps` is a policy's limit. `controls_rotation` is
+    False if the arm cannot turn its tool as commanded (four degrees of freedom). Only `reset` and
+    `observation` render.
     """
 
     num_steps: int
@@ -176,39 +174,39 @@ class RepeatableEnvironment(Environment, Protocol):
     controls_rotation: bool
 
     def begin(self, seed: int) -> None:
-        """Begin the trial of this seed as `reset` does, without looking at it."""
+        """Begin the trial of this seed as `reset` does, without observing it."""
         ...
 
     def state(self) -> TrialState:
-        """How the trial stands."""
+        """The current state of the trial."""
         ...
 
     def expert(self) -> Iterator[StepReport] | None:
-        """Carry the trial to its end by the task's expert, one report for each control step.
+        """Finish the trial with the task's expert, one report for each control step.
 
-        None where it has none.
+        None if the task has no expert.
         """
         ...
 
     def rephrased(self, rng: np.random.Generator) -> str | None:
         """The trial's instruction in words that no demonstration uses.
 
-        None where the task has no such words.
+        None if the task has no such words.
         """
         ...
 
     def switch_goal(self, rng: np.random.Generator) -> str | None:
-        """Give the trial that has just begun another goal that its scene allows; the new instruction.
+        """Give a trial that has just begun another goal that its scene allows; returns the new instruction.
 
-        Returns None, and changes nothing, where the scene leaves no choice. `expert` and `succeeded` follow
-        the new goal.
+        Returns None, and changes nothing, if the scene allows no other. `expert` and `succeeded` follow the
+        new goal.
         """
         ...
 
     def twin(self) -> "RepeatableEnvironment":
-        """Another environment of the same task, seen in the same way, in which no trial has begun."""
+        """Another environment of the same task and cameras, in which no trial has begun."""
         ...
 
     def close(self) -> None:
-        """Give graphics memory back; the next `reset` or `observation` takes it again."""
+        """Release graphics memory; the next `reset` or `observation` takes it again."""
         ...

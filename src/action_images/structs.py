@@ -14,26 +14,26 @@ from typing_extensions import Self
 from action_images.errors import ActionImagesError
 
 Array = Tensor | np.ndarray
-"""What may be given where numbers are asked for; `as_tensor` makes a tensor of it."""
+"""Types accepted wherever numbers are expected; `as_tensor` makes a tensor of them."""
 MOST_SHOWN = 4
-"""A tensor of at most so many numbers is shown as they are, a larger one by its shape."""
+"""A tensor of up to this many numbers is printed in full, a larger one by its shape."""
 
 
 class Struct:
     """Base of the frozen dataclasses whose tensors share leading batch axes.
 
     The type of a field says which axes those are. In `Float[Tensor, "*batch 3 3"]` the axes after the starred
-    one belong to one item; a field that holds another Struct is that struct's items, or `Annotated[Camera,
-    "*batch view"]` where one item holds several. Either may be None where absent; fields of any other type
-    are carried along unchanged.
+    one belong to one item. A field that holds another Struct is that struct's items, or `Annotated[Camera,
+    "*batch view"]` if one item holds several. Either may be None if absent; fields of any other type are
+    carried along unchanged.
 
-    NumPy arrays and lists of numbers may be given for tensors. They take the dtype of the tensors beside
-    them; with none, that of the first array; and lists alone are float32.
+    Tensors may be given as NumPy arrays and lists of numbers. They take the dtype of the tensors beside them;
+    without tensors, that of the first array; lists alone become float32.
     """
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        # A dataclass writes a repr of its own unless the class itself has one.
+        # A dataclass generates its own repr unless the class itself has one.
         cls.__repr__ = Struct.__repr__
 
     def __post_init__(self) -> None:
@@ -88,7 +88,7 @@ class Struct:
         return self._first().dtype
 
     def expand(self, *batch_shape: int) -> Self:
-        """The same value seen with larger batch axes, as `torch.Tensor.expand` does: no memory is copied."""
+        """The same value with larger batch axes, like `torch.Tensor.expand`: no memory is copied."""
 
         def expand(value: Any, event_ndim: int) -> Any:
             if isinstance(value, Struct):
@@ -125,10 +125,10 @@ class Struct:
 
 
 def as_tensor(given: Any, name: str, dtype: torch.dtype | None = None) -> Tensor:
-    """Numbers as a tensor: tensors as they are; copies of arrays and lists, in `dtype` where one is given.
+    """Numbers as a tensor: tensors unchanged; copies of arrays and lists, in `dtype` if given.
 
-    Without it arrays of floats keep their dtype, and all other numbers become float32. Booleans and 8-bit
-    integers stay what they are. Raises ActionImagesError, naming `name`, for what are no numbers.
+    Without it float arrays keep their dtype, and all other numbers become float32. Booleans and 8-bit
+    integers keep their type. Raises ActionImagesError, naming `name`, for anything but numbers.
     """
     if isinstance(given, Tensor):
         return given
@@ -189,7 +189,7 @@ def _axes_after_star(axes: str) -> int:
 
 
 def stack(values: Sequence[Any], dim: int = 0) -> Any:
-    """Join equal structs along a new batch axis `dim` >= 0; what is no tensor must be equal in all.
+    """Join equal structs along a new batch axis `dim` >= 0; values that are no tensors must all be equal.
 
     Raises ValueError for an empty sequence, or naming the first field that differs.
     """

@@ -1,4 +1,4 @@
-"""What the video model works on: latent segments side by side in time, some of them given."""
+"""The input of the video model: latent segments side by side in time, some of them given."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ __all__ = ["MODES", "Canvas", "Layout", "Mode", "Segment", "Show"]
 
 
 def __getattr__(name: str) -> Any:
-    """The names above; torch is imported where one of them is asked for, not for `canvas.shown`."""
+    """The names above; torch is imported only when one of them is used, not for `canvas.shown`."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from action_images.canvas import canvas, layout, modes

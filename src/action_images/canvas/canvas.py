@@ -1,4 +1,4 @@
-"""Latents with the knowledge of which of them are given."""
+"""Latents, and which of them are given."""
 
 from dataclasses import dataclass
 
@@ -15,8 +15,8 @@ from action_images.structs import Struct
 class Canvas(Struct):
     """Normalised latents of all segments along one time axis.
 
-    `given` True: known, so no noise, no loss, and left bit-identical by the sampler. `valid` False: not data
-    (a clip was shorter than the canvas), so no loss either; None: all of it is data.
+    `given` True: known, so without noise and loss, and left bit-identical by the sampler. `valid` False: not
+    data (the clip was shorter than the canvas), so also without loss; None: everything is data.
     """
 
     latents: Float[Tensor, "*batch c l h w"]

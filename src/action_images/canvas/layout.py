@@ -1,4 +1,4 @@
-"""Where each segment lies along the canvas."""
+"""The positions of segments along the canvas."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,17 +31,17 @@ class Layout:
 
     @property
     def num_frames(self) -> int:
-        """How many latent frames the canvas has."""
+        """Number of latent frames of the canvas."""
         return sum(segment.num_frames for segment in self.segments)
 
     @property
     def num_views(self) -> int:
-        """How many views there are segments of."""
+        """Number of views with segments."""
         return len({segment.view for segment in self.segments})
 
     @property
     def spans(self) -> dict[Segment, slice]:
-        """Which latent frames of the canvas belong to each segment."""
+        """The latent frames of the canvas that belong to each segment."""
         ends = list(accumulate(segment.num_frames for segment in self.segments))
         return {
             segment: slice(end - segment.num_frames, end)
@@ -51,7 +51,7 @@ class Layout:
     def pack(self, parts: Mapping[Segment, Tensor], dim: int = -3) -> Tensor:
         """One tensor from one part for each segment, joined along the latent frame axis `dim`.
 
-        Raises ValueError, naming the segment, where a part is missing or has another number of latent frames.
+        Raises ValueError, naming the segment, if a part is missing or has another number of latent frames.
         """
         for segment in self.segments:
             if segment not in parts:
@@ -72,27 +72,27 @@ class Layout:
         return dict(zip(self.segments, parts, strict=True))
 
     def view_of_frame(self, device: torch.device | None = None) -> Int[Tensor, "l"]:
-        """The view to which each latent frame belongs."""
+        """The view of each latent frame."""
         return self._per_frame([segment.view for segment in self.segments], device)
 
     def stream_of_frame(self, device: torch.device | None = None) -> Int[Tensor, "l"]:
-        """The stream to which each latent frame belongs, as its index in STREAMS."""
+        """The stream of each latent frame, as its index in STREAMS."""
         return self._per_frame([STREAMS.index(segment.stream) for segment in self.segments], device)
 
     def place_of_frame(self, device: torch.device | None = None) -> Int[Tensor, "l"]:
-        """How many latent frames of its segment lie before each latent frame."""
+        """The number of latent frames before each latent frame in its segment."""
         return torch.cat([torch.arange(segment.num_frames, device=device) for segment in self.segments])
 
     def later(
         self, packed: Shaped[Tensor, "*batch l"], stream: Stream
     ) -> Shaped[Tensor, "*batch view later"]:
-        """What is said of each latent frame, for those of each view's video, or actions, after its first."""
+        """Values of latent frames, for those of each view's video or actions after its first."""
         parts = [
             part[..., 1:] for segment, part in self.unpack(packed, -1).items() if segment.stream == stream
         ]
         return torch.stack(parts, -2) if parts else packed.new_zeros(*packed.shape[:-1], self.num_views, 0)
 
     def _per_frame(self, values: list[int], device: torch.device | None) -> Tensor:
-        # Filled where they are needed: numbers that come from the CPU would wait for the device.
+        # Fill on the device: numbers copied from the CPU would wait for it.
         parts = zip(self.segments, values, strict=True)
         return torch.cat([torch.full((one.num_frames,), value, device=device) for one, value in parts])

@@ -1,4 +1,4 @@
-"""Which mode gives what: the one table that training, sampling and evaluation share."""
+"""The inputs and outputs of each mode: the one table that training, sampling and evaluation share."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ __all__ = ["MODES", "Mode", "Show"]
 
 @dataclass(frozen=True)
 class Mode(Shown):
-    """What is shown, as tensors."""
+    """A mode, with what it shows as tensors."""
 
     def layout(self, num_views: int, num_frames: int) -> Layout:
         """The canvas of `num_frames` latent frames, see `segments`."""

@@ -1,4 +1,4 @@
-"""Which segments a mode has, and how much of each the model is shown: numbers alone, without a tensor."""
+"""The segments of a mode, and how much of each the model is shown: numbers alone, without tensors."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -32,8 +32,8 @@ class Show(Enum):
 class Shown:
     """How much of each stream is shown, for any number of views.
 
-    `action` None: the canvas has no action segments. `first_view_video` says it of view 0 where that differs.
-    `video_frames` caps the latent frames of the video segments (None: as many as the clip has).
+    `action` None: the canvas has no action segments. `first_view_video` overrides `video` for view 0.
+    `video_frames` limits the latent frames of the video segments (None: as many as the clip has).
     """
 
     video: Show
@@ -43,7 +43,7 @@ class Shown:
 
     @property
     def generates_actions_alone(self) -> bool:
-        """Whether actions are asked, and no video."""
+        """Whether actions are generated and no video."""
         video_given = self.video is Show.EVERYTHING or (
             self.video is Show.FIRST_FRAME and self.video_frames == 1
         )
@@ -71,7 +71,7 @@ class Shown:
         )
 
     def num_given(self, segment: Segment) -> int:
-        """How many latent frames of a segment are known."""
+        """Number of known latent frames of a segment."""
         return {Show.NOTHING: 0, Show.FIRST_FRAME: 1, Show.EVERYTHING: segment.num_frames}[self.show(segment)]
 
 
@@ -84,5 +84,5 @@ SHOWN = {
     "simulate": Shown(video=Show.FIRST_FRAME, action=Show.EVERYTHING),
     "video": Shown(video=Show.FIRST_FRAME, action=None),
 }
-"""Name -> what is shown. The first action frame is the current tool pose, which is known
-wherever actions are, but for `label_from_nothing`: a video alone."""
+"""Name -> what is shown. The first action frame is the current tool pose, which is known wherever there are
+actions, except in `label_from_nothing`, which shows a video alone."""

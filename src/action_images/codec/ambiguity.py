@@ -1,4 +1,4 @@
-"""Frames with a missing spot: every pose that explains them, and the one that the neighbours support."""
+"""Frames with a missing spot: all poses that explain them, and the one that the neighbours support."""
 
 from dataclasses import dataclass
 
@@ -14,31 +14,31 @@ from action_images.geometry.triangulate import triangulate
 from action_images.structs import Struct, stack
 
 DEPTHS_M = torch.logspace(-1, 0.9, 16, dtype=torch.float64)
-"""Where along its ray the tool is looked for when no point of it is seen twice."""
+"""Distances along its ray at which the tool is searched if no point of it is seen twice."""
 HIDDEN_SIGMAS = 0.5
-"""A spot that was not found cannot lie deeper inside the frame than this."""
+"""A missing spot cannot lie deeper inside the frame than this."""
 DISTINCT_M = 0.004
-"""Poses whose points lie closer together than this are one solution."""
+"""Poses whose points are closer together than this are one solution."""
 PLAUSIBLE_CHI_SQUARE = 25
 """How much worse than a frame's best pose another may fit, in units of the best one's `spread`."""
 DECISIVE = 3.0
 """How many times nearer to the neighbours' prediction the best solution must be than the next one."""
 MIN_SPOTS = 4
-"""Three spots give six numbers for a pose's six: several exact solutions, and nothing to check them by."""
+"""Three spots give six numbers for a pose's six: several exact solutions, and none left as a check."""
 SURE_SPOTS = 5
-"""Five spots give ten numbers for six. They outvote a missing one: spots of generated images fade."""
+"""Five spots give ten numbers for six. They outvote a missing one, because spots of generated images fade."""
 REACH_M = 0.05
-"""How far from that prediction it may lie for every frame of distance to the neighbour."""
+"""Largest distance to the prediction, per frame of distance to the neighbour."""
 SEARCH_STEPS = 12
-"""Gauss-Newton steps from a start that may lie far off."""
+"""Gauss-Newton steps from a start that may be far off."""
 
 
 @dataclass(frozen=True)
 class Candidates(Struct):
     """Poses (candidate frame) that may explain frames with missing spots.
 
-    `points` are a pose's three points (m). `plausible` is True where a pose explains its frame about as well
-    as the frame's best one. `num_seen` counts the spots that the frame shows.
+    `points` are a pose's three points (m). `plausible` is True if a pose explains its frame about as well as
+    the frame's best one. `num_seen` counts the spots that the frame shows.
     """
 
     solution: Solution
@@ -52,7 +52,7 @@ def search(
 ) -> Candidates:
     """Every arrangement of the three points that the rays and the tool's known shape allow, refined.
 
-    Spots are (frame view point), cameras (frame view). `strong` marks the spots that are fit for
+    Spots are (frame view point), cameras (frame view). `strong` marks the spots that are precise enough for
     triangulation; the others only take part in the refinement.
     """
     start = pose_from_points(_arrangements(spots, strong, cameras, format))
@@ -87,7 +87,7 @@ def _arrangements(
     """Candidate positions of the three points.
 
     The point that most views see is the anchor: triangulated, or somewhere along its one ray. Another point
-    with one ray lies where that ray meets the sphere of its known distance around the anchor: up to two
+    with one ray lies where that ray meets the sphere of its known distance around the anchor, in up to two
     places.
     """
     num_views = strong.sum(-2)
@@ -101,13 +101,13 @@ def _arrangements(
     near_and_far = torch.where((num_views >= 2)[..., None], triangulated, near_and_far)
     is_anchor = torch.arange(3, device=anchor.device) == anchor[:, None]
     near_and_far = torch.where(is_anchor[..., None], anchored, near_and_far)
-    # Each point takes either side by itself: 8 combinations for every position of the anchor.
+    # Each point takes either side separately: 8 combinations for every position of the anchor.
     sides = torch.cartesian_prod(*[torch.arange(2)] * 3)
     return near_and_far[sides, ..., torch.arange(3), :].movedim(1, -2).flatten(0, 1)
 
 
 def _best_rays(spots: Spots, strong: Bool[Tensor, "frame view 3"], cameras: Camera) -> _Rays:
-    """A strong spot comes before a weak one, and a weak one before none."""
+    """One ray for each point: strong spots are preferred to weak ones, and weak ones to none."""
     best_view = (strong.int() + spots.seen.int()).argmax(-2)
     frame = torch.arange(len(best_view))[:, None]
     pixels = spots.position[frame, best_view, torch.arange(3)]
@@ -117,7 +117,7 @@ def _best_rays(spots: Spots, strong: Bool[Tensor, "frame view 3"], cameras: Came
 def _anchor_positions(
     anchor: Int[Tensor, "frame"], num_views: Int[Tensor, "frame 3"], triangulated: Tensor, rays: _Rays
 ) -> Float[Tensor, "depth frame 1 3"]:
-    """Where the anchor may lie: its triangulated place, or one place for every depth along its ray."""
+    """Possible positions of the anchor: triangulated, or one for every depth along its ray."""
     needs_depths = (num_views.amax(-1) < 2).any()
     depths = DEPTHS_M.to(rays.origin) if needs_depths else DEPTHS_M[:1].to(rays.origin)
     along_rays = rays.origin + rays.direction * depths[:, None, None, None]
@@ -130,7 +130,7 @@ def _anchor_positions(
 def _distances_from(
     anchor: Int[Tensor, "frame"], format: ActionImageFormat, like: Tensor
 ) -> Float[Tensor, "frame 3"]:
-    """How far each of the tool's points lies from the anchor (m)."""
+    """The distance of each of the tool's points from the anchor (m)."""
     shape = format.points(Pose.identity(dtype=like.dtype, device=like.device))
     return (shape[:, None] - shape[None]).norm(dim=-1)[anchor]
 
@@ -149,7 +149,7 @@ def _meet(
 def should_be_seen(
     points: Float[Tensor, "*candidates frame 3 3"], spots: Spots, cameras: Camera, format: ActionImageFormat
 ) -> Bool[Tensor, "*candidates frame"]:
-    """True where a pose would put a spot that was not found well inside a frame."""
+    """True if a pose would put a missing spot well inside a frame."""
     pixels, depth = cameras[:, :, None].project(points[..., None, :, :])
     height, width = cameras.size
     margin = HIDDEN_SIGMAS * format.sigma_px(cameras.size)
@@ -161,12 +161,12 @@ def should_be_seen(
 def choose(
     candidates: Candidates, frames: list[int], poses: dict[int, Pose], format: ActionImageFormat
 ) -> dict[int, int]:
-    """Decide the searched frames of one path: frame number -> candidate, absent where the pose stays unknown.
+    """Decide the searched frames of one path: frame number -> candidate, absent if the pose stays unknown.
 
-    `frames` are the numbers of the candidates' frames, `poses` those frames of the path that are already
-    known. A frame with one solution, and more spots than that takes, is decided by itself. Any other frame
-    takes the solution that the nearest decided frames predict. That solution must be near enough, and any
-    other `DECISIVE` times as far; it then helps to decide the next frame.
+    `frames` are the numbers of the candidates' frames, `poses` the frames of the path that are already known.
+    A frame with one solution and more spots than that needs is decided alone. Any other frame takes the
+    solution that the nearest decided frames predict. That solution must be near enough, and any other
+    `DECISIVE` times as far; the frame then helps to decide the next one.
     """
     chosen: dict[int, int] = {}
     poses = dict(poses)
@@ -204,7 +204,7 @@ def _decided_alone(candidates: Candidates, column: int) -> int | None:
 def _supported(
     candidates: Candidates, column: int, frame: int, poses: dict[int, Pose], format: ActionImageFormat
 ) -> int | None:
-    """The candidate of a frame that lies decisively nearest to what the decided frames predict."""
+    """The candidate of a frame that is decisively nearest to the prediction of the decided frames."""
     predicted = format.points(_predict(frame, poses))
     distance_m = points_distance(candidates.points[:, column], predicted)
     distance_m = torch.where(candidates.plausible[:, column], distance_m, torch.inf)
@@ -220,13 +220,13 @@ def points_distance(a: Float[Tensor, "*a 3 3"], b: Float[Tensor, "*b 3 3"]) -> F
 
 
 def _rivals(candidates: Candidates, column: int, best: int) -> Bool[Tensor, "candidate"]:
-    """True for a frame's plausible candidates that are not the same solution as this one."""
+    """True for a frame's plausible candidates that are another solution than this one."""
     apart_m = points_distance(candidates.points[:, column], candidates.points[best, column])
     return (apart_m >= DISTINCT_M) & candidates.plausible[:, column]
 
 
 def _gap(frame: int, poses: dict[int, Pose]) -> int:
-    """How many frames away the nearest decided frame is."""
+    """Distance in frames to the nearest decided frame."""
     return min(abs(frame - known) for known in poses)
 
 

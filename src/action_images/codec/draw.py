@@ -1,4 +1,4 @@
-"""A tool's trajectory becomes an image in every calibrated view."""
+"""Draw a tool's trajectory as an image in every calibrated view."""
 
 import math
 from collections.abc import Iterator
@@ -14,9 +14,9 @@ from action_images.geometry import Trajectory
 from action_images.geometry.given import Cameras, rig_of
 
 FAR_PX = 1e6
-"""Where points that are not drawn are put: their spot is exactly zero everywhere."""
+"""Position of points that are not drawn: their spot is exactly zero everywhere."""
 WHOLE_PIXELS = 96 * 96
-"""Images no larger than this are drawn whole: box after box takes three times as long at 64 px."""
+"""Images no larger than this are drawn whole: drawing boxes takes three times as long at 64 px."""
 LEAST_SHOWN = 1 / 510
 """The least value that rounds to one 8-bit level."""
 
@@ -32,12 +32,12 @@ def draw(
 
     `trajectory` has axes (*batch frame). One camera, with no batch axes, gives (*batch frame 3 h w). A rig of
     cameras gives (*batch view frame 3 h w); it has axes (view), (*batch view) or moving (*batch view frame),
-    see `Camera.per_frame`. A list of cameras, or the dict that `load_cameras` gives, is such a rig.
+    see `Camera.per_frame`. A list of cameras, or the dict of `load_cameras`, is such a rig.
 
-    A point behind its camera, or not finite, is not drawn; a spot outside the frame shows what of it reaches
-    inside. Differentiable with respect to poses, openings and cameras; works on the device and in the dtype
-    of its inputs. `out`, contiguous and of the result's shape and dtype, is drawn into and returned: large
-    clips spend most of their time in getting fresh memory.
+    Points behind their camera or not finite are not drawn; a spot outside the frame shows the part that
+    reaches inside. Differentiable with respect to poses, openings and cameras; works on the device and in the
+    dtype of its inputs. `out`, contiguous and of the result's shape and dtype, is drawn into and returned:
+    large clips spend most of their time on allocating memory.
 
     Raises ValueError for half precision, no frames, a rig that does not match the trajectory, or an `out`
     that does not fit. Source: paper section 3 and the format's docstring.
@@ -50,7 +50,7 @@ def draw(
             )
         return _dense(spots, format)
     if spots.x.device.type != "cpu":
-        # To ask for boxes would wait for the device, and each would be a kernel: there all pixels at once.
+        # Finding boxes would wait for the device, and each box would be a kernel: draw all pixels at once.
         dense = _dense(spots, format)
         return dense if out is None else _buffer(out, spots, dense.dtype).copy_(dense)
     image = _buffer(out, spots, spots.x.dtype)
@@ -87,7 +87,7 @@ def draw_uint8(
             return image.copy_((_dense(spots, format) * 255).round_())
         image[..., :2, :, :] = 0
         background = (spots.level * 255).round_()
-        # Cast before it is spread over the pixels: casting every pixel is slow.
+        # Cast before expanding to the pixels: casting every pixel is slow.
         image[..., 2, :, :] = background.to(torch.uint8)[..., None, None]
         for channel in (0, 1):
             for _, patch, values in _patches(image, spots, format, channel=channel, least=LEAST_SHOWN):
@@ -100,7 +100,7 @@ def draw_uint8(
 
 @dataclass(frozen=True)
 class _Spots:
-    """What is to be drawn, with the axes of the output.
+    """The spots to draw, with the axes of the output.
 
     (`x`, `y`) are the pixel positions of the three spots, `level` blue's background. A spot is the outer
     product of its profile down the `rows` and its profile along the `columns`.
@@ -168,7 +168,7 @@ def _dense(spots: _Spots, format: ActionImageFormat) -> Float[Tensor, "*batch 3 
 
 
 def _buffer(out: Tensor | None, spots: _Spots, dtype: torch.dtype) -> Tensor:
-    """Memory for the images: `out`, if it is given and fits."""
+    """Memory for the images: `out` if it is given and fits."""
     shape, device = (*spots.x.shape, *spots.size), spots.x.device
     if out is None:
         return torch.empty(shape, dtype=dtype, device=device)
@@ -185,7 +185,7 @@ def _patches(
 ) -> Iterator[tuple[int, Tensor, Tensor]]:
     """The spots of a channel that reach `least` inside the frame: number, box of the image, values there.
 
-    One small box after another: a spot fills a few percent of an image, and a pass over all of it costs far
+    Boxes are drawn one by one: a spot fills a few percent of an image, and a pass over all of it costs far
     more.
     """
     height, width = spots.size

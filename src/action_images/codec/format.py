@@ -10,7 +10,7 @@ from action_images.errors import ActionImagesError
 from action_images.geometry import Pose
 
 POINTS = ((0.0, 0.0, 0.0), (1.0, 0.0, 0.0), (0.0, 0.0, -1.0))
-"""Where the spots lie on the tool, in axis lengths along its axes: red the position, green +x, blue -z."""
+"""Positions of the spots on the tool, in axis lengths along its axes: red the position, green +x, blue -z."""
 
 
 @dataclass(frozen=True)
@@ -22,16 +22,16 @@ class ActionImageFormat:
     """
 
     axis_length: float = 0.1
-    """From the tool's position to the points on its axes (m)."""
+    """Distance from the tool's position to the points on its axes (m)."""
     sigma: float = 0.05
     """Standard deviation of a spot, as a fraction of the image's shorter side.
 
-    Wider than .18 it would hide blue's background.
+    Above .18 it would hide blue's background.
     """
     gripper_level: float = 0.25
-    """Blue's background where the gripper is fully open."""
+    """Blue's background for a fully open gripper."""
     pixel_centre: float = 0.5
-    """Where in a pixel its value is sampled: 0.5 is its middle, as everywhere else in this library."""
+    """Point of a pixel at which its value is sampled: 0.5 is its middle, as everywhere in this library."""
     opening_threshold: float | None = None
     """If given, openings are drawn as 1 above it and as 0 up to it; None draws them as they are."""
 
@@ -61,4 +61,4 @@ class ActionImageFormat:
 
 
 RELEASED = ActionImageFormat(pixel_centre=0.0, opening_threshold=0.5)
-"""What the public release of the method draws, and so what its weights were trained with."""
+"""The format of the method's public release, on which its weights were trained."""

@@ -1,4 +1,4 @@
-"""Find the three spots of an action image to a small fraction of a pixel."""
+"""Locate the three spots of an action image to a small fraction of a pixel."""
 
 from dataclasses import dataclass
 
@@ -12,24 +12,24 @@ from action_images.codec.spot_fit import Fit, converge, unit_pixels, window_pixe
 from action_images.structs import Struct, concatenate
 
 SAMPLES_PER_SIGMA = 7
-"""About how densely a spot is sampled where not every pixel is used."""
+"""Approximate samples across a spot's sigma if not every pixel is used."""
 CHUNK_PIXELS = 3_200_000
-"""Pixels of the windows that are fitted at once: bounds memory to some 100 MB whatever the batch."""
+"""Pixels of the windows that are fitted at once: limits memory to some 100 MB for any batch."""
 PRECISE_SIGMAS = 0.5
-"""A spot counts as seen if its place is known better than this."""
+"""A spot counts as seen if its position is known better than this."""
 BEYOND_SIGMAS = 5
-"""A spot further outside the frame than this shows nothing in it."""
+"""A spot farther outside the frame than this shows nothing in it."""
 AMPLITUDE_RANGE = 0.6
 """A peak that differs more than this from 1 is no spot."""
 
 
 @dataclass(frozen=True)
 class Spots(Struct):
-    """Where red, green and blue spots were found.
+    """Positions of the red, green and blue spots.
 
     `position` is in px, `covariance` (px^2) is predicted from the fit's residual. `background` is each
-    channel's level away from its spot. `seen` is False where no spot stands out; then the other fields mean
-    nothing.
+    channel's level away from its spot. `seen` is False if no spot stands out; the other fields are then
+    meaningless.
     """
 
     position: Float[Tensor, "*spots 2"]
@@ -48,9 +48,9 @@ def locate(images: Tensor, format: ActionImageFormat, *, full_resolution: bool) 
     """Fit a Gaussian of known width to the spot in every channel of images.
 
     Images are (*batch 3 h w), uint8 or float in [0, 1]. Amplitude and background are fitted too, so neither a
-    lifted black level nor a faded spot moves the result. Saturated pixels are left out, and so are blue's
-    where it shows the gripper. `full_resolution` uses every pixel of the window around a spot, otherwise
-    about `SAMPLES_PER_SIGMA` squared of them in each sigma squared. Raises ValueError for pixels that are not
+    raised black level nor a faded spot moves the result. Saturated pixels are ignored, and so are blue pixels
+    that show the gripper. `full_resolution` uses every pixel of the window around a spot, otherwise about
+    `SAMPLES_PER_SIGMA` squared of them in each sigma squared. Raises ValueError for pixels that are not
     finite or far outside [0, 1].
     """
     *batch, height, width = images.shape
@@ -72,8 +72,8 @@ def _locate(
     sigma_px = format.sigma_px((planes.shape[-2], planes.shape[-1]))
     peak, background = _coarse(planes, sigma_px)
     fit = _first_guess(peak, background, is_blue)
-    # An odd stride: an even one would put all samples on the same place of a video codec's 4 x 4 blocks,
-    # which makes the error seven times as large.
+    # Use an odd stride: an even one would put all samples on the same position of a video codec's 4 x 4
+    # blocks, which makes the error seven times as large.
     stride = 2 * int(sigma_px / SAMPLES_PER_SIGMA / 2) + 1
     fit = converge(fit, planes, format, stride=stride)
     if full_resolution and stride > 1:
@@ -90,7 +90,7 @@ def _locate(
 def _first_guess(
     peak: Float[Tensor, "spot 2"], background: Float[Tensor, "spot"], is_blue: Bool[Tensor, "spot"]
 ) -> Fit:
-    # Blue's background shows the gripper. Under its spot lies the black level of the other two channels.
+    # Blue's background shows the gripper; the black level below it is that of the other two channels.
     red_and_green = background.unflatten(0, (-1, 3))[:, :2].mean(1).repeat_interleave(3)
     dark = torch.where(is_blue, red_and_green, background)
     unknown = torch.full((len(peak), 2, 2), torch.inf, device=peak.device)
@@ -116,7 +116,7 @@ def _stands_out(fit: Fit, planes: Tensor, sigma_px: float) -> Bool[Tensor, "spot
 def _coarse(planes: Tensor, sigma_px: float) -> tuple[Float[Tensor, "spot 2"], Float[Tensor, "spot"]]:
     """Each plane's peak (x, y in pixel indices) after smoothing, and its median.
 
-    A matched filter on a grid of two samples to a sigma: a single bright pixel of noise is no peak there.
+    A matched filter on a grid of two samples per sigma: a single bright pixel of noise is no peak there.
     """
     stride = max(1, round(sigma_px / 2))
     samples = unit_pixels(planes[:, stride // 2 :: stride, stride // 2 :: stride].contiguous())
@@ -135,8 +135,8 @@ def _coarse(planes: Tensor, sigma_px: float) -> tuple[Float[Tensor, "spot 2"], F
 def _median(values: Float[Tensor, "spot n"]) -> Float[Tensor, "spot"]:
     """The lower median of each row.
 
-    NumPy's sort takes a tenth of torch's median, and a sixth of its own partition, which is slow where many
-    pixels are equally black.
+    NumPy's sort takes a tenth of the time of torch's median, and a sixth of that of its own partition, which
+    is slow if many pixels are equally black.
     """
     if values.device.type != "cpu":
         return values.median(1).values
@@ -145,7 +145,7 @@ def _median(values: Float[Tensor, "spot n"]) -> Float[Tensor, "spot"]:
 
 
 def _vertex(line: Float[Tensor, "spot n"], index: Tensor) -> Float[Tensor, "spot"]:
-    """Where the parabola through the largest value of each line and its two neighbours has its top."""
+    """The vertex of the parabola through the largest value of each line and its two neighbours."""
     inner = index.clamp(1, line.shape[-1] - 2)
     before, at, after = (line.gather(1, (inner + step)[:, None]).squeeze(1) for step in (-1, 0, 1))
     bend = 2 * at - before - after

@@ -18,10 +18,10 @@ def overlay(
 ) -> UInt8[Tensor, "*frames 3 h w"]:
     """The video with the spots in their colours on top.
 
-    Only what rises above the level of blue's gripper background is shown. So that background is left out,
-    also where a model has generated it not quite flat.
+    Only pixels above the level of blue's gripper background are shown. This leaves the background out, even
+    if a model has generated it slightly uneven.
 
-    Raises ValueError where the two differ in shape.
+    Raises ValueError if the two differ in shape.
     """
     if video.shape != action_images.shape:
         raise ActionImagesError(
@@ -35,7 +35,7 @@ def overlay(
 def spots_above(
     action_images: UInt8[Tensor, "*frames 3 h w"], format: ActionImageFormat = ActionImageFormat()
 ) -> tuple[Float[Tensor, "*frames 3 h w"], Float[Tensor, "*frames 1 h w"]]:
-    """The spots alone: their colours in [0, 255], and how much of what lies below each pixel hides."""
+    """The spots alone: their colours in [0, 255], and each pixel's opacity."""
     spots = ((action_images.float() / 255 - format.gripper_level) / (1 - format.gripper_level)).clamp_min(0)
     strongest = spots.amax(-3, keepdim=True)
     return 255 * spots / strongest.clamp_min(1e-6), STRENGTH * strongest

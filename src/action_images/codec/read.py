@@ -1,4 +1,4 @@
-"""Action images of several calibrated views become the trajectory that they show."""
+"""Read the trajectory from action images of several calibrated views."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -21,38 +21,38 @@ from action_images.structs import Array, Struct, as_tensor, concatenate, stack
 
 FramesOfViews = TypeVar("FramesOfViews", Spots, Camera)
 Smoother = Callable[[Trajectory, Float[Tensor, "*frames"]], Trajectory]
-"""Takes a trajectory and its positions' predicted standard deviation (m; infinite where unknown)."""
+"""Takes a trajectory and its positions' predicted standard deviation (m; infinite if unknown)."""
 HALF_CONFIDENT_M = 5e-3
 """The predicted standard deviation of the position at which confidence is one half."""
 STRONG_SIGMAS = 0.125
-"""A spot located worse than this is no basis for triangulation: it may fit more than one pose."""
+"""A spot located worse than this is not used for triangulation: it may fit more than one pose."""
 
 
 @dataclass(frozen=True)
 class Reading(Struct):
-    """What action images say. All but `spots` have axes (*batch frame).
+    """The result of reading action images. All but `spots` have axes (*batch frame).
 
-    Where `valid` is False the pose is not to be relied on. Either it could not be known, and then the value
-    stands between its known neighbours (held at the ends; NaN if there are none), or its predicted precision
-    fell short, or a spot is missing where the pose says it should be seen, and then the value is the best
-    estimate.
+    If `valid` is False the pose is not reliable, for one of three reasons. The pose could not be known: the
+    value is then interpolated between known neighbours (held at the ends; NaN if there are none). Or its
+    predicted precision was too low, or a spot is missing that the pose says should be seen: the value is
+    then the best estimate.
     """
 
     trajectory: Trajectory
     is_open: Bool[Tensor, "*frames"]
     """The gripper as a decision: more than half open."""
     valid: Bool[Tensor, "*frames"]
-    """One pose, and one alone, explains the spots, to within the asked precision."""
+    """Exactly one pose explains the spots, to within the requested precision."""
     confidence: Float[Tensor, "*frames"]
     """In [0, 1]: 1 / (1 + position_std / 5 mm), and 0 where not valid."""
     position_std: Float[Tensor, "*frames"]
-    """Predicted standard deviation of the position (m); infinite where it could not be known."""
+    """Predicted standard deviation of the position (m); infinite if it could not be known."""
     rotation_std: Float[Tensor, "*frames"]
-    """Predicted standard deviation of the rotation (rad); infinite where it could not be known."""
+    """Predicted standard deviation of the rotation (rad); infinite if it could not be known."""
     residual_px: Float[Tensor, "*frames"]
-    """Root mean square distance between the spots and the projected points of the pose."""
+    """Root mean square distance between the spots and the pose's projected points."""
     spots: Annotated[Spots, "*frames view point"]
-    """What was found in each view, in the order red, green, blue."""
+    """The spots found in each view, in the order red, green, blue."""
 
 
 def read(
@@ -64,18 +64,18 @@ def read(
     max_position_std: float = 2.5e-3,
     smooth: Smoother | None = None,
 ) -> Reading:
-    """Read the trajectory off action images, uint8 or float in [0, 1], of at least two views.
+    """Read the trajectory from action images, uint8 or float in [0, 1], of at least two views.
 
-    `cameras` are (view), (*batch view) or moving (*batch view frame): see `Camera.per_frame`;
-    or a list or dict of them, as `draw` takes it. `precision` "exact" uses every pixel near a spot, "fast"
-    some of them: as good on clean images, worse under noise. Frames whose position
-    is predicted to be worse than `max_position_std` (m) are not valid, nor are those whose rotation would
-    move the drawn points by more than twice that. `smooth` (for generated images; see `codec.smooth`) runs
-    last. All of it is done on the CPU, and the reading lies there.
+    `cameras` are (view), (*batch view) or moving (*batch view frame): see `Camera.per_frame`; or a list or
+    dict of them, as in `draw`. `precision` "exact" uses every pixel near a spot; "fast" uses some of them,
+    which is as good on clean images and worse under noise. Frames whose predicted position error exceeds
+    `max_position_std` (m) are not valid, nor are those whose rotation error would move the drawn points by
+    more than twice that. `smooth` (for generated images; see `codec.smooth`) runs last. Everything runs on
+    the CPU, and the reading is there.
 
     Raises ValueError for fewer than two views, no frames, pixels that are not finite or far outside [0, 1],
-    or images that do not match the cameras. Source: paper section 3, inverted by weighted least squares; the
-    errors to expect stand in docs/codec.md.
+    or images that do not match the cameras. Source: paper section 3, inverted by weighted least squares.
+    docs/codec.md lists the expected errors.
     """
     pictures, cameras = as_tensor(images, "images"), rig_of(cameras)
     rig = to_cpu(_rig(pictures, cameras), "images to read")
@@ -103,7 +103,7 @@ def _by_frame(value: FramesOfViews, num_batch_axes: int) -> FramesOfViews:
 
 
 def _rig(images: Tensor, cameras: Camera) -> Camera:
-    """The cameras as (*batch view frame), after all that can be wrong with them or the images' shape."""
+    """The cameras as (*batch view frame), after checking them and the images' shape."""
     if images.ndim < 5 or images.shape[-3] != 3:
         cure = "put the colours before height and width: numpy.moveaxis(images, -1, -3)"
         if images.ndim < 5 or images.shape[-1] != 3:
@@ -136,7 +136,7 @@ def _rig(images: Tensor, cameras: Camera) -> Camera:
 
 @dataclass(frozen=True)
 class _Solved:
-    """Poses of all frames (batch * frame), which of them are known, and which had to be searched for."""
+    """Poses of all frames (batch * frame), which of them are known, and which were searched for."""
 
     solution: Solution
     known: Bool[Tensor, "frames"]
@@ -176,7 +176,7 @@ def _choose(
     *,
     num_frames: int,
 ) -> dict[int, int]:
-    """The candidate of each `partial` frame that can be decided; every path is decided by itself."""
+    """The candidate of each `partial` frame that can be decided; every path is decided separately."""
     chosen: dict[int, int] = {}
     for start in range(0, len(known), num_frames):
         stop = start + num_frames
@@ -207,7 +207,7 @@ def _reading(solved: _Solved, spots: Spots, format: ActionImageFormat, max_posit
 
 
 def _doubt_faded(reading: Reading, solved: _Solved, rig: Camera, format: ActionImageFormat) -> Reading:
-    """Not valid where a searched pose says that a spot should be seen which is not."""
+    """Mark frames invalid if a searched pose says that a missing spot should be seen."""
     points = format.points(solved.solution.world_from_tool)
     faded = solved.searched & ambiguity.should_be_seen(points, reading.spots, rig, format)
     confidence = torch.where(faded, 0.0, reading.confidence)
@@ -215,15 +215,15 @@ def _doubt_faded(reading: Reading, solved: _Solved, rig: Camera, format: ActionI
 
 
 def _opening(spots: Spots, format: ActionImageFormat) -> Tensor:
-    """How far blue's background stands above the black level that red and green show, averaged over views."""
+    """Blue's background above the black level of red and green, averaged over views."""
     red, green, blue = spots.background.unbind(-1)
     return ((blue - (red + green) / 2) / format.gripper_level).mean(-1).clamp(0, 1)
 
 
 def _bridge(trajectory: Trajectory, known: Tensor) -> Trajectory:
-    """Each path (path frame) with its unknown frames laid between known ones.
+    """Each path (path frame) with its unknown frames interpolated between known ones.
 
-    They are held at the ends, and NaN if no frame is known.
+    Frames at the ends are held; all are NaN if no frame is known.
     """
     return stack([_bridge_path(trajectory[i], known[i]) for i in range(len(known))])
 
@@ -235,7 +235,7 @@ def _bridge_path(path: Trajectory, known: Tensor) -> Trajectory:
     if not len(frames):
         unknown = path.world_from_tool.map(lambda tensor: torch.full_like(tensor, torch.nan))
         return replace(path, world_from_tool=unknown)
-    # Unknown frames lie at fractions between the known ones' places in `frames`.
+    # Unknown frames lie at fractions between the known ones' positions in `frames`.
     places = np.interp(np.arange(len(known)), frames.numpy(force=True), np.arange(len(frames)))
     bridged = path[frames].at(torch.as_tensor(places, device=known.device))
     pose = stack([bridged.world_from_tool, path.world_from_tool])

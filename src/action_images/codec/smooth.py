@@ -1,4 +1,4 @@
-"""Smoothing over time: neighbouring frames of generated images share the truth but not the error."""
+"""Smoothing over time: neighbouring generated frames share the truth but not the error."""
 
 from dataclasses import dataclass, replace
 
@@ -13,12 +13,12 @@ from action_images.geometry.rotation import nearest_rotation
 
 @dataclass(frozen=True)
 class GaussianSmoother:
-    """A weighted mean over neighbouring frames: near ones count more, and so do those that are known better.
+    """A weighted mean over neighbouring frames: near frames and well-known frames count more.
 
-    `width` is the standard deviation of the window in frames. Frames of infinite `position_std` count nothing
-    and are filled from the others. Rotations are averaged as matrices and brought back to the nearest
-    rotation; openings, which jump by nature, stay as they are. It bends sharp turns: a path of curvature k
-    moves by about k * width^2 / 2.
+    `width` is the standard deviation of the window in frames. Frames of infinite `position_std` do not count
+    and are filled from the others. Rotations are averaged as matrices and projected to the nearest rotation;
+    openings, which jump by nature, stay unchanged. Smoothing bends sharp turns: a path of curvature k moves
+    by about k * width^2 / 2.
     """
 
     width: float
@@ -31,14 +31,14 @@ class GaussianSmoother:
             )
 
     def __call__(self, trajectory: Trajectory, position_std: Float[Tensor, "*frames"]) -> Trajectory:
-        """Smooth over the last axis; raises ValueError where a path has no frame of finite `position_std`."""
+        """Smooth over the last axis; raises ValueError if a path has no frame of finite `position_std`."""
         certainty = 1 / position_std.clamp_min(1e-5).square()
         if (certainty.sum(-1) == 0).any():
             raise ActionImagesError("nothing to smooth: a path has no frame whose pose is known")
         pose = trajectory.world_from_tool
         line = torch.arange(trajectory.num_frames, dtype=pose.dtype, device=pose.device)
         nearness = ((line[:, None] - line) / self.width) ** 2 * -0.5
-        # Logarithms: across a long gap the weights themselves would all be 0.
+        # Use logarithms: across a long gap the weights themselves would all be 0.
         weight = (nearness + certainty.log()[..., None, :]).softmax(-1)
         rotation, translation = pose.rotation.nan_to_num(0.0), pose.translation.nan_to_num(0.0)
         mean = (weight @ rotation.flatten(-2)).unflatten(-1, (3, 3))
@@ -49,10 +49,10 @@ class GaussianSmoother:
 class RotationSmoother:
     """A weighted mean of neighbouring rotations: near ones count more, and the first counts `first` times.
 
-    A rotation is the difference of two spots' places, so generated images say far less of it than of the
-    position, and tools turn slowly. `first` is how many frames the first one counts as: 4 where it was given,
-    1 where it was generated too. Poses that are not known (infinite `position_std`) count nothing and stay as
-    they are, as positions and openings do.
+    A rotation follows from the difference of two spots' positions, so generated images determine it far less
+    well than the position; and tools turn slowly. `first` is the weight of the first frame in frames: 4 if it
+    was given, 1 if it was generated. Unknown poses (infinite `position_std`) do not count and stay unchanged,
+    as do positions and openings.
     """
 
     width: float = 2.0
@@ -72,7 +72,7 @@ class RotationSmoother:
         line = torch.arange(trajectory.num_frames, dtype=pose.dtype, device=pose.device)
         count = torch.where(line == 0, self.first, 1.0).log()
         nearness = ((line[:, None] - line) / self.width) ** 2 * -0.5 + count
-        # Where nothing is known nobody asks for the mean; a finite floor keeps it a number.
+        # Without known frames the mean is not used; a finite floor keeps it a number.
         weight = torch.where(known[..., None, :], nearness, -1e4).softmax(-1)
         identity = torch.eye(3, dtype=pose.dtype, device=pose.device)
         rotation = torch.where(known[..., None, None], pose.rotation, identity)

@@ -1,4 +1,4 @@
-"""The tool's pose from its three spots, as several cameras see them."""
+"""The tool's pose from its three spots in several cameras."""
 
 from dataclasses import dataclass
 
@@ -15,16 +15,16 @@ from action_images.geometry.triangulate import Projection, intersect_rays
 from action_images.structs import Struct
 
 MAX_STEP = 0.3
-"""The most that one step moves (m) and turns (rad): from a far start the first steps are too long."""
+"""The largest move (m) and turn (rad) of one step: from a far start the first steps are too long."""
 
 
 @dataclass(frozen=True)
 class Solution(Struct):
     """A pose for each frame and how well it is known.
 
-    `position_std` (m) and `rotation_std` (rad) are predicted from the spots' covariance, widened where the
-    spots fit the pose worse than they claim; `residual_px` is the root mean square of that misfit and
-    `spread` the widening of the variance (>= 1). `in_front` is False where a seen spot would lie behind its
+    `position_std` (m) and `rotation_std` (rad) are predicted from the spots' covariance, and widened if the
+    spots fit the pose worse than their covariance says. `residual_px` is the root mean square of that misfit
+    and `spread` the widening of the variance (>= 1). `in_front` is False if a seen spot would lie behind its
     camera.
     """
 
@@ -42,7 +42,7 @@ def solve(spots: Spots, cameras: Camera, format: ActionImageFormat) -> Solution:
 
     Spots are (frame view point), cameras (frame view).
 
-    Means something only where two views see every point; `ambiguity.search` handles the other frames.
+    Meaningful only if two views see every point; `ambiguity.search` handles the other frames.
     """
     weight = spots.seen / spots.variance_px
     seen_at = torch.where(spots.seen[..., None], spots.position, 0.0)
@@ -53,7 +53,7 @@ def solve(spots: Spots, cameras: Camera, format: ActionImageFormat) -> Solution:
 def pose_from_points(points: Float[Tensor, "*batch 3 3"]) -> Pose:
     """The tool's pose from its three points (m, world), as near as their noise allows.
 
-    The position is taken as it is; the axes are the nearest rotation (Procrustes).
+    The position is taken unchanged; the axes are the nearest rotation (Procrustes).
     """
     position, ahead, below = points.unbind(-2)
     x, z = _unit(ahead - position), _unit(position - below)
@@ -80,16 +80,16 @@ def refine(
 
 
 def _small_rotation(turn: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
-    """A rotation with the derivative at zero of the rotation vector (rad): all that a step asks of it."""
+    """A rotation with the derivative of the rotation vector (rad) at zero, which is enough for a step."""
     return rotations.from_quaternion_xyzw(torch.cat([turn / 2, torch.ones_like(turn[..., :1])], -1))
 
 
 @dataclass(frozen=True)
 class _Seen:
-    """What all steps of some frames have in common."""
+    """Data shared by all steps on some frames."""
 
     projection: Projection
-    """Of each view, with an axis for its points (frame view 1)."""
+    """The projection of each view, with an axis for its points (frame view 1)."""
     position: Float[Tensor, "frame view 3 2"]
     is_seen: Bool[Tensor, "frame view 3"]
     information: Float[Tensor, "frame view 3 2 2"]
@@ -103,17 +103,17 @@ class _Seen:
 
 
 def _information(spots: Spots) -> Float[Tensor, "frame view 3 2 2"]:
-    """The inverse covariance of each spot (1 / px^2), zero where it was not seen."""
+    """The inverse covariance of each spot (1 / px^2), zero if it was not seen."""
     seen = spots.seen[..., None, None]
     eye = torch.eye(2, dtype=spots.covariance.dtype, device=spots.covariance.device)
-    # The covariance of a spot that was not seen may have no inverse.
+    # The covariance of an unseen spot may have no inverse.
     invertible = torch.where(seen, spots.covariance, eye)
     return torch.where(seen, torch.linalg.inv(invertible), 0.0)
 
 
 @dataclass(frozen=True)
 class _System:
-    """The normal equations at a pose, and the spots' misfit there (px, zero where not seen)."""
+    """The normal equations at a pose, and the spots' misfit there (px, zero if not seen)."""
 
     normal: Float[Tensor, "*frames 6 6"]
     right: Float[Tensor, "*frames 6"]
@@ -133,7 +133,7 @@ def _linearise(pose: Pose, seen: _Seen, format: ActionImageFormat) -> _System:
     # A turn moves a point by turn x lever, and so its pixels by their Jacobian times that.
     by_turn = torch.linalg.cross(lever[..., None, :], by_point, dim=-1)
     residual_px = torch.where(seen.is_seen[..., None], seen.position - projected, 0.0)
-    # The misfit as a seventh column: one product then holds all that the equations need.
+    # With the misfit as a seventh column, one product holds everything that the equations need.
     columns = torch.cat([by_point, by_turn, residual_px[..., None]], -1)
     weighted = seen.information @ columns
     products = columns.flatten(-4, -2).mT @ weighted.flatten(-4, -2)
@@ -147,7 +147,7 @@ def _linearise(pose: Pose, seen: _Seen, format: ActionImageFormat) -> _System:
 
 
 def _faint_pull(like: Tensor) -> Float[Tensor, "6 6"]:
-    """A prior of 10 m and 30 rad: what no spot tells stays finite, and its variance shows it unknown."""
+    """A prior of 10 m and 30 rad: undetermined numbers stay finite, and their variance shows them unknown."""
     return torch.diag(torch.tensor([1e-2] * 3 + [1e-3] * 3, dtype=like.dtype, device=like.device))
 
 

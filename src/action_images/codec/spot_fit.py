@@ -13,33 +13,33 @@ from action_images.errors import ActionImagesError
 from action_images.structs import Struct
 
 AMPLITUDE_STD = 0.1
-"""How far a spot's peak is expected to stray from 1; matters where most of a spot lies outside the frame."""
+"""Expected deviation of a spot's peak from 1; matters if most of a spot lies outside the frame."""
 OFFSET_STD = 0.02
-"""How far the background under a spot is expected to stray from the image's."""
+"""Expected deviation of the background under a spot from the image's."""
 CENTRE_STD_SIGMAS = 100
 """A prior on the centre so wide that it only keeps the system solvable."""
 NOISE_FLOOR = 1e-7
-"""The least variance of a pixel that is believed: a tenth of what 8-bit rounding leaves."""
+"""Least variance of a pixel: a tenth of that of 8-bit rounding."""
 SATURATED = 0.9985
-"""Pixels from here on are clipped, and say nothing of the spot's height."""
+"""Pixels from this value on are clipped and do not show the spot's height."""
 EDGE = 1.25
-"""How far above the gripper's level, as a ratio, blue must be for its spot to be trusted."""
+"""Ratio to the gripper's level above which blue shows its spot."""
 WINDOW_SIGMAS = 2.5
-"""Half a window's side. Pixels beyond it say nothing of where the spot is."""
+"""Half a window's side. Pixels beyond it do not help to locate the spot."""
 CONVERGED = 0.02
-"""A centre is done when it moves by less than this share of its standard deviation."""
+"""A centre has converged when it moves by less than this share of its standard deviation."""
 MAX_STEPS = 30
-"""Spots inside the frame need three or four; only those that leave it need many."""
+"""Spots inside the frame need three or four; only spots that leave it need many."""
 MASK_STEPS = 4
-"""From this step on, blue's used pixels stay the same while its centre moves less than its deviation.
-Otherwise one pixel at the edge of the mask can enter and leave for ever, and the centre with it."""
+"""From this step on, blue's used pixels stay fixed while its centre moves less than its deviation.
+Otherwise a pixel at the edge of the mask can enter and leave forever, and move the centre with it."""
 
 
 @dataclass(frozen=True)
 class Fit(Struct):
     """The model amplitude * Gaussian(centre) + offset, in pixel indices (x, y).
 
-    `dark` is the offset that is expected, `covariance` that of the centre (px^2).
+    `dark` is the expected offset, `covariance` that of the centre (px^2).
     """
 
     centre: Float[Tensor, "*spots 2"]
@@ -88,12 +88,12 @@ def _radius(sigma_px: float, stride: int) -> int:
 
 
 def window_pixels(sigma_px: float) -> int:
-    """How many pixels the window around one spot has."""
+    """Number of pixels of the window around one spot."""
     return (2 * _radius(sigma_px, stride=1) + 1) ** 2
 
 
 def unit_pixels(pixels: Tensor) -> Tensor:
-    """Pixels as floats in [0, 1]; every used pixel comes through here, so bad ones are refused here."""
+    """Pixels as floats in [0, 1]; every used pixel passes here, so bad ones are refused here."""
     if pixels.dtype == torch.uint8:
         return pixels.float() / 255
     low, high = pixels.aminmax()
@@ -134,12 +134,12 @@ def converge(fit: Fit, planes: Tensor, format: ActionImageFormat, *, stride: int
 
 
 def _rows(value: Struct, rows: Int[Tensor, "spot"]) -> Any:
-    """As `value[rows]`, in a third of the time: whole rows are copied."""
+    """`value[rows]` in a third of the time, by copying whole rows."""
     return value.map(lambda tensor: tensor.index_select(0, rows))
 
 
 def _with_rows(fit: Fit, rows: Int[Tensor, "spot"], stepped: Fit) -> Fit:
-    """The fit with these rows as a step left them."""
+    """The fit with these rows replaced by those of a step."""
     if len(rows) == len(fit.amplitude):
         return stepped
     return replace(
@@ -152,7 +152,7 @@ def _with_rows(fit: Fit, rows: Int[Tensor, "spot"], stepped: Fit) -> Fit:
 
 
 Away = tuple[Float[Tensor, "spot n"], Float[Tensor, "spot n"]]
-"""How far a window's columns and rows lie from a centre, in sigmas."""
+"""Distances of a window's columns and rows from a centre, in sigmas."""
 
 
 def _distances(fit: Fit, window: Window, sigma_px: float) -> Away:
@@ -161,7 +161,7 @@ def _distances(fit: Fit, window: Window, sigma_px: float) -> Away:
 
 
 def _used(fit: Fit, window: Window, away: Away, format: ActionImageFormat) -> Bool[Tensor, "spot n n"]:
-    """The pixels that tell of the spot: not clipped, and for blue not where it shows the gripper."""
+    """The pixels that show the spot: not clipped, and for blue not showing the gripper."""
     # Blue shows the gripper where its spot falls to the level; blur and compression smear that edge inward.
     above_gripper = -2 * math.log(format.gripper_level * EDGE)
     limit = torch.where(fit.is_blue, above_gripper, torch.inf)[:, None, None]
@@ -175,19 +175,19 @@ NORMAL = (
     1, 6, 0, 21,
     22, 27, 21, 35,
 )  # fmt: skip
-"""Where the 4 x 4 products of derivatives stand in the 36 of `_quadratic` along y and along x."""
+"""Positions of the 4 x 4 products of derivatives in the 36 of `_quadratic` along y and along x."""
 RIGHT = (1, 3, 0, 8)
-"""Where the products of derivatives and pixels stand in the 9 of `_linear` along y and along x."""
+"""Positions of the products of derivatives and pixels in the 9 of `_linear` along y and along x."""
 
 
 def _quadratic(g: Float[Tensor, "spot n"], s: Float[Tensor, "spot n"]) -> Float[Tensor, "spot 6 n"]:
-    """The factors of one axis that products of two derivatives are made of."""
+    """The factors of one axis in products of two derivatives."""
     gg, gs = g * g, g * s
     return torch.stack([gg, g * gs, gs * gs, g, gs, torch.ones_like(g)], 1)
 
 
 def _linear(quadratic: Float[Tensor, "spot 6 n"]) -> Float[Tensor, "spot 3 n"]:
-    """The factors of one axis that a single derivative is made of: g, g s and 1."""
+    """The factors of one axis in a single derivative: g, g s and 1."""
     return quadratic[:, 3:]
 
 
@@ -209,7 +209,7 @@ class _Sums:
 
 
 def _sums(fit: Fit, window: Window, used: Bool[Tensor, "spot n n"], away: Away, sigma_px: float) -> _Sums:
-    """All sums are contractions with factors along x and along y, so no pixel is touched twice.
+    """All sums are contractions with factors along x and along y, so no pixel is used twice.
 
     With g the Gaussian and (u, v) the distance from its centre in sigmas, the derivatives are slope g u,
     slope g v, g and 1.
@@ -234,12 +234,12 @@ def _sums(fit: Fit, window: Window, used: Bool[Tensor, "spot n n"], away: Away, 
 
 
 def _step(fit: Fit, window: Window, used: Bool[Tensor, "spot n n"], away: Away, sigma_px: float) -> Fit:
-    """One step on (x, y, amplitude, offset); the latter two are drawn gently to what is expected."""
+    """One step on (x, y, amplitude, offset); the last two have a weak prior at their expected values."""
     sums = _sums(fit, window, used, away, sigma_px)
     free = torch.zeros_like(fit.amplitude)
     shown = torch.stack([free, free, fit.amplitude, fit.offset], -1)
     expected = torch.stack([free, free, free + 1, fit.dark], -1)
-    # What the current model has of the four derivatives, to be taken off what the data has.
+    # The current model's part of the four sums, to subtract from the data's.
     model = (sums.normal * shown[:, None]).sum(-1)
 
     # The sum of (amplitude g + offset - pixel)^2 over the used pixels, multiplied out.
@@ -259,7 +259,7 @@ def _step(fit: Fit, window: Window, used: Bool[Tensor, "spot n n"], away: Away, 
     return replace(
         fit,
         centre=fit.centre + step[:, :2].clamp(-sigma_px, sigma_px),
-        # A fit that runs away finds no spot; within these bounds it cannot run out of numbers.
+        # A fit that runs away finds no spot; these bounds keep its numbers finite.
         amplitude=(fit.amplitude + step[:, 2]).clamp(0, 2),
         offset=(fit.offset + step[:, 3]).clamp(-1, 1),
         covariance=inverse[:, :2, :2] * variance[:, None, None],

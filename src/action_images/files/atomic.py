@@ -1,4 +1,4 @@
-"""Files and folders written whole or not at all: under another name first, then renamed in one step."""
+"""Files and folders written completely or not at all: under another name first, then renamed in one step."""
 
 import json
 import os
@@ -11,19 +11,19 @@ from pathlib import Path
 from typing import Any
 
 HALF_FILE = re.compile(r"\..+\.[a-z0-9_]{8}\.part(\.[^.]+)?")
-"""What `whole_file` calls a file until it is whole."""
+"""Names that `whole_file` gives to unfinished files."""
 
 
 @contextmanager
 def whole_file(path: Path, *, has_suffix: bool = True) -> Iterator[Path]:
     """A temporary path beside `path` to write to; it becomes `path` when the block ends without an error.
 
-    It ends in the suffix of `path`, which some writers ask for, or in `.part` where others look for all files
-    of a suffix.
+    Its name ends in the suffix of `path`, which some writers require, or in `.part` if readers look for all
+    files of a suffix.
 
-    Folders on the way are made. Readers see the old file or the new one, never a part; after an error or a
-    kill the old one stays. What a killed process left is named `.NAME.*.part.SUFFIX` and is removed by
-    `remove_leftovers`.
+    Missing folders are created. Readers see the old file or the new one, never a part; after an error or a
+    kill the old one stays. Files left by a killed process are named `.NAME.*.part.SUFFIX`;
+    `remove_leftovers` removes them.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     suffix = f".part{path.suffix}" if has_suffix else ".part"
@@ -38,20 +38,20 @@ def whole_file(path: Path, *, has_suffix: bool = True) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file (UTF-8) whole or not at all."""
+    """Write a text file (UTF-8) completely or not at all."""
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any, indent: int | None = 2) -> None:
-    """Write a JSON file whole or not at all; raises ValueError for NaN and infinities."""
+    """Write a JSON file completely or not at all; raises ValueError for NaN and infinities."""
     write_text(path, json.dumps(value, indent=indent, allow_nan=False) + "\n")
 
 
 def commit_file(temporary: Path, path: Path) -> None:
     """Give a finished file its name in one step, after its bytes have reached the disk."""
     _sync(temporary)
-    os.chmod(temporary, 0o644)  # temporary files are the owner's alone; results are for everybody
+    os.chmod(temporary, 0o644)  # temporary files are private; results are for everybody
     os.replace(temporary, path)
 
 
@@ -59,9 +59,9 @@ def commit_file(temporary: Path, path: Path) -> None:
 def whole_folder(path: Path) -> Iterator[Path]:
     """A temporary folder beside `path` to fill; it becomes `path` when the block ends without an error.
 
-    All of it has then reached the disk. A folder that stands at `path` is replaced: it is set aside, the new
-    one takes its name, then the old one is removed. Between the two renames a kill leaves no folder at
-    `path`; `remove_leftovers` puts the old one back.
+    All of it has then reached the disk. A folder at `path` is replaced: it is set aside, the new one takes
+    its name, then the old one is removed. A kill between the two renames leaves no folder at `path`;
+    `remove_leftovers` puts the old one back.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary, aside = unfinished_of(path), path.with_name(f".{path.name}.old")
@@ -94,9 +94,9 @@ def remove_folder(path: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Clean up what killed writers left in a folder that this process alone writes to (see `files.lock`).
+    """Remove what killed writers left in a folder that this process alone writes to (see `files.lock`).
 
-    Files of others are left alone: no editor and no shell calls its own as these are called.
+    Other files are left alone: no editor or shell uses such names.
     """
     for left in folder.glob(".*.old"):
         name = left.with_name(left.name.removeprefix(".").removesuffix(".old"))
@@ -121,7 +121,7 @@ def _sync(path: Path) -> None:
     """Wait until a file, or a folder's list of names, is on the disk."""
     if os.name == "nt" and path.is_dir():
         return  # Windows opens no folder; its file systems keep a journal of names
-    # Windows flushes only what may be written.
+    # Windows flushes only writable files.
     descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
         os.fsync(descriptor)

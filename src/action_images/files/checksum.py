@@ -1,4 +1,4 @@
-"""Checksums of files: a flipped byte is noticed before it is used."""
+"""Checksums of files, to notice a flipped byte before it is used."""
 
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
@@ -7,7 +7,7 @@ from pathlib import Path
 from action_images.errors import ActionImagesError
 
 BLOCK = 1 << 22
-"""Bytes that are read at once."""
+"""Bytes read at once."""
 
 
 def checksum(path: Path) -> str:
@@ -25,9 +25,9 @@ def checksums(folder: Path, paths: Iterable[Path]) -> dict[str, str]:
 
 
 def check(folder: Path, expected: Mapping[str, str]) -> None:
-    """Raise ActionImagesError, naming the file, where one that is there has another checksum.
+    """Raise ActionImagesError, naming the file, if a file has another checksum.
 
-    Files that are missing are left to whoever reads them.
+    Missing files are ignored: reading them reports the error.
     """
     for name, wanted in expected.items():
         path = folder / name

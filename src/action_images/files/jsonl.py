@@ -11,7 +11,7 @@ from action_images.files.atomic import write_text
 
 
 def append(path: Path, record: Mapping[str, Any], *, sync: bool = True) -> None:
-    """Add one line, what came before is not touched; `sync`: wait until it is on the disk."""
+    """Add one line without changing earlier ones; `sync`: wait until it is on the disk."""
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(record) + "\n")
         file.flush()
@@ -20,14 +20,14 @@ def append(path: Path, record: Mapping[str, Any], *, sync: bool = True) -> None:
 
 
 def write(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
-    """Let a file hold these records alone, whole or not at all."""
+    """Write a file with these records alone, completely or not at all."""
     write_text(path, "".join(json.dumps(record) + "\n" for record in records))
 
 
 def load(path: Path) -> list[dict[str, Any]]:
-    """All records; none if there is no file. A last line without its end, cut off by a kill, is left out.
+    """All records; none if there is no file. An incomplete last line, cut off by a kill, is left out.
 
-    Raises ActionImagesError, naming file and line, where any other line is no JSON object.
+    Raises ActionImagesError, naming file and line, if any other line is no JSON object.
     """
     if not path.is_file():
         return []

@@ -1,4 +1,4 @@
-"""One process at a time writes into a folder."""
+"""Locks that let one process at a time write into a folder."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ LOCK = ".lock"
 
 
 def take_lock(folder: Path) -> FileLock | None:
-    """Hold a folder until the lock is released or the process ends; None where another process holds it."""
+    """Lock a folder until the lock is released or the process ends; None if another process holds it."""
     lock = FileLock(folder / LOCK)
     try:
         lock.acquire(blocking=False)
@@ -25,10 +25,10 @@ def take_lock(folder: Path) -> FileLock | None:
 
 @contextmanager
 def alone_in(folder: Path, waiting: Callable[[], object] | None = None) -> Iterator[None]:
-    """Hold a folder, made where it is not there; raises ActionImagesError where another process holds it.
+    """Lock a folder, created if missing; raises ActionImagesError if another process holds it.
 
-    With `waiting` its end is waited for, after a call of that. What a killed writer left half written in it
-    is removed.
+    With `waiting`, that function is called and the lock is waited for instead. Half-written files of a killed
+    writer are removed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lock = take_lock(folder)

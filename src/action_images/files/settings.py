@@ -1,4 +1,4 @@
-"""Under what settings the results in a folder were made, so that those of others never mix with them."""
+"""The settings of a folder's results, so that results of different settings never mix."""
 
 import json
 from collections.abc import Mapping
@@ -12,9 +12,9 @@ from action_images.files.atomic import write_text
 def keep_settings(path: Path, settings: Mapping[str, Any], *, empty: bool) -> None:
     """Write settings into a file, or check that it holds the same ones.
 
-    `empty` says that the folder holds no result yet. Its settings, if any, come from an attempt that failed
-    before its first result, and are replaced. Raises ValueError, naming what differs, for results of other
-    settings, or results without settings.
+    `empty`: the folder holds no result yet. Its settings, if any, come from an attempt that failed before its
+    first result, and are replaced. Raises ValueError, naming the difference, for results of other settings,
+    and for results without settings.
     """
     asked = json.loads(json.dumps(settings))
     if empty:
@@ -34,7 +34,7 @@ def keep_settings(path: Path, settings: Mapping[str, Any], *, empty: bool) -> No
 
 
 def load_settings(path: Path) -> dict[str, Any]:
-    """What a file of settings holds; raises ValueError, naming it, where that is no JSON object."""
+    """The content of a file of settings; raises ValueError, naming it, if it is no JSON object."""
     try:
         found = json.loads(path.read_text())
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Whether a JSON value is of a type that a record's field declares."""
+"""Check JSON values against the types that a record's fields declare."""
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
@@ -10,11 +10,11 @@ from action_images.errors import ActionImagesError
 
 
 def check_fields(kind: Any, values: Mapping[str, Any]) -> None:
-    """Raise ActionImagesError, naming the field, where values from JSON are not of a dataclass's types.
+    """Raise ActionImagesError, naming the field, if values from JSON do not have a dataclass's types.
 
-    Fields of dataclasses are looked into; fields that are missing are left to the constructor.
+    Fields of nested dataclasses are checked too; missing fields are left to the constructor.
     """
-    # As they were declared: the command line puts other types into a class's annotations, for its help.
+    # Use the declared types: the command line changes a class's annotations for its help.
     hints = {declared.name: declared.type for declared in fields(kind)}
     if unknown := sorted(set(values) - set(hints)):
         raise ActionImagesError(f"has fields that this version does not know: {', '.join(unknown)}"[:300])

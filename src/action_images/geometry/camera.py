@@ -66,7 +66,7 @@ class Camera(Struct):
     ) -> Self:
         """From RLBench / CoppeliaSim: focal lengths are negative, poses are turned by diag(-1, -1, 1).
 
-        Raises ValueError where a focal length is positive: such intrinsics are not in that convention.
+        Raises ValueError if a focal length is positive: such intrinsics are not in that convention.
         """
         intrinsics = as_tensor(intrinsics, "intrinsics", world_from_camera.dtype)
         if (intrinsics.diagonal(dim1=-2, dim2=-1)[..., :2] >= 0).any():
@@ -81,7 +81,7 @@ class Camera(Struct):
     def from_integer_centres(
         cls, intrinsics: Float[Array, "*batch 3 3"], world_from_camera: Pose, size: tuple[int, int]
     ) -> Self:
-        """From intrinsics that put pixel centres at whole numbers, as `cv2.calibrateCamera` gives them."""
+        """From intrinsics with pixel centres at integers, as `cv2.calibrateCamera` gives them."""
         intrinsics = as_tensor(intrinsics, "intrinsics", world_from_camera.dtype)
         return cls(_shift(intrinsics, 0.5, 0.5), world_from_camera, size)
 
@@ -123,7 +123,7 @@ class Camera(Struct):
     ) -> tuple[Float[Tensor, "*result 2"], Float[Tensor, "*result"]]:
         """As `project`, for points in the camera's own frame (m; x right, y down, z forward)."""
         depth = in_camera[..., 2]
-        # A division by zero would poison gradients even where the result is thrown away.
+        # A division by zero would poison gradients even if the result is discarded.
         homogeneous = in_camera / torch.where(depth.abs() < 1e-9, 1e-9, depth)[..., None]
         return (self.intrinsics[..., :2, :] @ homogeneous[..., None]).squeeze(-1), depth
 
@@ -169,8 +169,8 @@ class Camera(Struct):
     def per_frame(self, batch_shape: tuple[int, ...], num_frames: int) -> Self:
         """This rig, given as (view), (*batch view) or (*batch view frame), with axes (*batch view frame).
 
-        A single axis is always `view`: the same still rig for all of the batch. Raises ValueError, naming
-        both shapes, for anything else.
+        A single axis is always `view`: the same still rig for the whole batch. Raises ValueError, naming both
+        shapes, for anything else.
         """
         shape, depth = tuple(self.batch_shape), len(batch_shape)
         if len(shape) == 1:
@@ -189,7 +189,7 @@ class Camera(Struct):
         return still[..., None].expand(*batch_shape, shape[-1], num_frames)
 
     def check(self, name: str = "camera") -> Self:
-        """Return self; raise ValueError, naming field and cure, unless a usable OpenCV pinhole camera."""
+        """Return self; raise ValueError, naming field and remedy, unless a usable OpenCV pinhole camera."""
         if not isinstance(self.world_from_camera, Pose):
             kind = type(self.world_from_camera).__name__
             raise ActionImagesError(

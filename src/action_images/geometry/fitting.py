@@ -1,4 +1,4 @@
-"""Frames and cameras fitted to one size: the largest centred box of its aspect, then resized."""
+"""Frames and cameras fitted to one size: cropped to the largest centred box of its aspect, then resized."""
 
 import torch
 from jaxtyping import UInt8
@@ -29,5 +29,5 @@ def fit_frames(
 
 
 def fit_camera(camera: Camera, size: tuple[int, int]) -> Camera:
-    """The camera of such frames; it follows the box as it is in whole pixels, so projections stay exact."""
+    """The camera of such frames; it follows the box in whole pixels, so projections stay exact."""
     return camera if camera.size == size else camera.crop(*whole_box(camera.size, size)).resize(*size)

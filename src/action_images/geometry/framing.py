@@ -1,4 +1,4 @@
-"""Crop and resize: pixels and camera change together, so that what was seen where stays true."""
+"""Crop and resize: pixels and camera change together, so that projections stay correct."""
 
 import torch
 from jaxtyping import Float, UInt8
@@ -16,7 +16,7 @@ Box = tuple[float, float, float, float]
 def crop(
     pixels: Pixels, camera: Camera, top: int, left: int, height: int, width: int
 ) -> tuple[Reframed, Camera]:
-    """Cut both to whole pixels; raises ValueError where the box leaves the image."""
+    """Crop both to whole pixels; raises ValueError if the box leaves the image."""
     box = (top, left, height, width)
     _check(pixels, camera, box)
     return pixels[..., top : top + height, left : left + width], camera.crop(*box)
@@ -28,7 +28,7 @@ def resize(pixels: Pixels, camera: Camera, height: int, width: int) -> tuple[Ref
 
 
 def fit(pixels: Pixels, camera: Camera, height: int, width: int) -> tuple[Reframed, Camera]:
-    """Cut the largest centred box of the target's aspect, then resize to height x width.
+    """Crop to the largest centred box of the target's aspect, then resize to height x width.
 
     The box may begin and end between pixels: nothing is rounded, so the aspect is exact for any target.
     """
@@ -44,7 +44,7 @@ def centred_box(size: tuple[int, int], target: tuple[int, int]) -> Box:
 
 
 def reframe(pixels: Pixels, camera: Camera, box: Box, size: tuple[int, int]) -> tuple[Reframed, Camera]:
-    """Cut `box` out and resize it to `size` in one resampling; uint8 stays uint8, rounded to the nearest."""
+    """Crop to `box` and resize to `size` in one resampling; uint8 stays uint8, rounded to the nearest."""
     _check(pixels, camera, box)
     top, left, height, width = box
     if box == (0, 0, *size) and camera.size == size:

@@ -1,4 +1,4 @@
-"""Cameras as callers have them, a rig, a list or the dict of a cameras file, become one rig."""
+"""Join cameras, given as a rig, a list or the dict of a cameras file, into one rig."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -11,11 +11,11 @@ Cameras = Camera | Sequence[Camera] | Mapping[str, Camera]
 
 
 def rig_of(given: object, name: str = "cameras") -> Camera:
-    """A Camera as it is; several of them, in their order, with an axis `view` in front.
+    """A Camera unchanged; several of them in their order, with an axis `view` in front.
 
-    Beside a camera that moves, still ones are repeated for each of its frames.
+    Still cameras beside a moving one are repeated for each of its frames.
 
-    Raises ActionImagesError, naming the cure, where they cannot be joined or are no cameras.
+    Raises ActionImagesError, naming the remedy, if they cannot be joined or are no cameras.
     """
     if isinstance(given, Camera):
         return given

@@ -1,4 +1,4 @@
-"""Rotations of a path as numbers that stay close where the rotations do, for clients that interpolate."""
+"""Rotations of a path as numbers that change as little as the rotations do, for clients that interpolate."""
 
 import math
 
@@ -10,7 +10,7 @@ TURN = 2 * math.pi
 
 
 def steady_quaternions(quaternions: Float[Tensor, "*batch frame 4"]) -> Float[Tensor, "*batch frame 4"]:
-    """The same rotations (x y z w, or any order), each with the sign that is nearer to the one before."""
+    """The same rotations (x y z w, or any order), each with the sign nearer to the previous one."""
     agree = (quaternions[..., 1:, :] * quaternions[..., :-1, :]).sum(-1) >= 0
     flips = torch.where(agree, 1.0, -1.0).to(quaternions)
     signs = torch.cat([torch.ones_like(quaternions[..., :1, 0]), flips.cumprod(-1)], -1)
@@ -18,10 +18,10 @@ def steady_quaternions(quaternions: Float[Tensor, "*batch frame 4"]) -> Float[Te
 
 
 def steady_euler_xyz(angles: Float[Tensor, "*batch frame 3"]) -> Float[Tensor, "*batch frame 3"]:
-    """The same rotations (extrinsic xyz, rad), each in the angles that are nearest to the ones before.
+    """The same rotations (extrinsic xyz, rad), each in the angles nearest to the previous ones.
 
-    Angles go on beyond half a turn, and where the middle one passes a quarter turn it goes on as well: (a, b,
-    c) is the same rotation as (a + pi, pi - b, c + pi).
+    Angles continue beyond half a turn, and the middle one continues beyond a quarter turn: (a, b, c) is the
+    same rotation as (a + pi, pi - b, c + pi).
     """
     steady = [angles[..., 0, :]]
     for frame in range(1, angles.shape[-2]):

@@ -11,8 +11,8 @@ from action_images.geometry.pose import Pose
 def plucker_map(camera: Camera, world_from_reference: Pose | None = None) -> Float[Tensor, "*batch 6 h w"]:
     """Unit direction and moment (origin x direction, m) of each pixel's ray, on channels.
 
-    Rays run through pixel centres (+0.5). Both are given in the axes and about the origin of the reference
-    frame, the world where it is None; the method uses the first frame's camera of the first view (paper
+    Rays run through pixel centres (+0.5). Direction and moment are in the axes and about the origin of the
+    reference frame (None: the world). The method uses the first frame's camera of the first view (paper
     section on cameras; see docs/conventions.md). The reference's batch axes broadcast against the cameras'.
     """
     if world_from_reference is not None:

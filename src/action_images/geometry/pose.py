@@ -14,9 +14,9 @@ from action_images.structs import Array, Struct, as_tensor
 
 @dataclass(frozen=True)
 class Pose(Struct):
-    """Where one frame lies in another: a variable `a_from_b` maps points of frame b to frame a.
+    """The pose of one frame in another: a variable `a_from_b` maps points of frame b to frame a.
 
-    `rotation` is orthonormal with determinant +1; `translation` (m) is the origin of b seen in a.
+    `rotation` is orthonormal with determinant +1; `translation` (m) is the origin of b in a.
     """
 
     rotation: Float[Tensor, "*batch 3 3"]
@@ -26,7 +26,7 @@ class Pose(Struct):
     def from_matrix(cls, matrix: Float[Array, "*batch rows 4"]) -> Self:
         """From [R | t] as (3, 4) or (4, 4) matrices.
 
-        Raises ActionImagesError where R is no rotation (see `check`), or the fourth row is not 0 0 0 1.
+        Raises ActionImagesError if R is no rotation (see `check`), or the fourth row is not 0 0 0 1.
         """
         matrix = as_tensor(matrix, "matrix")
         if tuple(matrix.shape[-2:]) not in ((3, 4), (4, 4)):
@@ -42,7 +42,7 @@ class Pose(Struct):
     def identity(
         cls, *batch_shape: int, dtype: torch.dtype | None = None, device: torch.device | None = None
     ) -> Self:
-        """The transform that changes nothing."""
+        """The identity transform."""
         eye = torch.eye(3, dtype=dtype, device=device).expand(*batch_shape, 3, 3)
         return cls(eye, torch.zeros(*batch_shape, 3, dtype=dtype, device=device))
 
@@ -95,7 +95,7 @@ class Pose(Struct):
         return self
 
     def distance(self, other: "Pose") -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
-        """How far two transforms lie apart: translation (m) and angle (rad)."""
+        """The distance between two transforms: translation (m) and angle (rad)."""
         metres = (self.translation - other.translation).norm(dim=-1)
         return metres, rotations.angle_between(self.rotation, other.rotation)
 

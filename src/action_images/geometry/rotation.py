@@ -1,4 +1,4 @@
-"""Rotation matrices: conversions to and from the field's other notations."""
+"""Rotation matrices: conversions to and from other common notations."""
 
 import torch
 from jaxtyping import Float
@@ -50,7 +50,7 @@ def to_quaternion_xyzw(rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "
     xx, yy, zz = m[..., 0, 0], m[..., 1, 1], m[..., 2, 2]
     wx, wy, wz = m[..., 2, 1] - m[..., 1, 2], m[..., 0, 2] - m[..., 2, 0], m[..., 1, 0] - m[..., 0, 1]
     xy, xz, yz = m[..., 0, 1] + m[..., 1, 0], m[..., 0, 2] + m[..., 2, 0], m[..., 1, 2] + m[..., 2, 1]
-    # The four rows are 4 q_i q for i = x y z w: the longest is the one whose division loses no digits.
+    # The four rows are 4 q_i q for i = x y z w: dividing the longest one loses no digits.
     rows = [
         1 + xx - yy - zz, xy, xz, wx,
         xy, 1 - xx + yy - zz, yz, wy,
@@ -91,7 +91,7 @@ def to_rotation_vector(rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "
     xyz, w = to_quaternion_xyzw(rotation).split([3, 1], -1)
     sin_half = xyz.norm(dim=-1, keepdim=True)
     angle = 2 * torch.atan2(sin_half, w)
-    # angle / sin(angle / 2) tends to 2 where both vanish.
+    # angle / sin(angle / 2) tends to 2 as both vanish.
     return xyz * torch.where(sin_half > 1e-12, angle / sin_half.clamp_min(1e-12), 2.0)
 
 
@@ -112,6 +112,6 @@ def nearest_rotation(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*bat
 
 def angle_between(a: Float[Tensor, "*batch 3 3"], b: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch"]:
     """The angle (rad, in [0, pi]) of the rotation from one to the other; exact for small angles too."""
-    # The chord |a - b| = 2 sqrt(2) sin(angle / 2) keeps its digits where the trace's arccos loses them.
+    # The chord |a - b| = 2 sqrt(2) sin(angle / 2) keeps digits that the trace's arccos loses.
     half_sine = torch.linalg.matrix_norm(a - b) / 8**0.5
     return 2 * torch.asin(half_sine.clamp_max(1.0))

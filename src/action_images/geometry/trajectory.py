@@ -1,4 +1,4 @@
-"""A tool's path: where it is and how far its gripper is open, frame by frame."""
+"""A tool's path: its pose and its gripper's opening, frame by frame."""
 
 from dataclasses import dataclass
 
@@ -32,12 +32,12 @@ class Trajectory(Struct):
 
     @property
     def num_frames(self) -> int:
-        """How many frames the last batch axis holds."""
+        """Number of frames on the last batch axis."""
         return self.opening.shape[-1]
 
     @classmethod
     def from_vector(cls, vector: Float[Array, "*batch frame numbers"]) -> Self:
-        """From the 7- or 8-vectors that files hold.
+        """From the 7- or 8-vectors of files.
 
         Seven numbers: x y z (m), extrinsic xyz Euler angles (rad), opening. Eight: x y z (m), quaternion x y
         z w, opening. Raises ValueError for another length, numbers that are not finite, a quaternion that is
@@ -70,7 +70,7 @@ class Trajectory(Struct):
         return cls(Pose(rotation, position), opening).check()
 
     def to_vector(self, numbers: int = 8) -> Float[Tensor, "*batch frame numbers"]:
-        """To the 7- or 8-vectors of `from_vector`, whose rows are near each other wherever the poses are."""
+        """To the 7- or 8-vectors of `from_vector`; rows are close to each other wherever the poses are."""
         if numbers not in (7, 8):
             raise ActionImagesError(f"a trajectory vector has 7 or 8 numbers, got {numbers}")
         pose = self.world_from_tool

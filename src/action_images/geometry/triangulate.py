@@ -1,4 +1,4 @@
-"""World points from the pixels in which several calibrated cameras see them."""
+"""World points from their pixels in several calibrated cameras."""
 
 from dataclasses import dataclass
 
@@ -16,15 +16,15 @@ def intersect_rays(
 ) -> Float[Tensor, "*batch 3"]:
     """The points (m) with the least weighted squared distance to each view's ray.
 
-    `weight` >= 0 says how much each view counts; with fewer than two views above zero the answer is the
-    nearest point on what is there to the cameras' centroid, and means nothing by itself.
+    `weight` >= 0 is the weight of each view. With fewer than two views above zero, the result is the point
+    nearest to the cameras' centroid on the remaining rays, and is meaningless by itself.
     """
     origin, direction = cameras.rays(pixels)
     origin = origin.expand_as(direction)
     eye = torch.eye(3, dtype=pixels.dtype, device=pixels.device)
     across = weight[..., None, None] * (eye - direction[..., :, None] * direction[..., None, :])
     centre = origin.mean(-2)
-    # The tiny pull towards the cameras' centroid keeps the system solvable when rays are missing or parallel.
+    # The tiny pull towards the cameras' centroid keeps the system solvable if rays are missing or parallel.
     pull = 1e-9 * (weight.sum(-1)[..., None, None] + 1e-12) * eye
     right = (across @ (origin - centre[..., None, :])[..., None]).sum(-3).squeeze(-1)
     return centre + torch.linalg.solve(across.sum(-3) + pull, right)
@@ -37,8 +37,8 @@ def triangulate(
 ) -> tuple[Float[Tensor, "*batch 3"], Float[Tensor, "*batch view"]]:
     """The points (m) with the least weighted squared reprojection error, and that error in each view (px).
 
-    At least two views with a positive weight are needed for each point; where fewer see it the point is NaN.
-    A negative depth in any view shows as an infinite error.
+    Each point needs at least two views with a positive weight; otherwise it is NaN. A negative depth in any
+    view shows as an infinite error.
     """
     weight = torch.ones_like(pixels[..., 0]) if weight is None else weight
     seen = (weight > 0).sum(-1) >= 2
@@ -64,7 +64,7 @@ def _step(cameras: Camera, pixels: Tensor, weight: Tensor, points: Tensor) -> Te
 
 @dataclass(frozen=True)
 class Projection(Struct):
-    """Cameras as the matrices that take world points to pixels, for points that are projected many times."""
+    """Cameras as matrices from world points to pixels, for points that are projected many times."""
 
     matrix: Float[Tensor, "*batch 3 3"]
     offset: Float[Tensor, "*batch 3"]
@@ -79,7 +79,7 @@ class Projection(Struct):
     def with_jacobian(
         self, points: Float[Tensor, "*points 3"]
     ) -> tuple[Float[Tensor, "*result 2"], Float[Tensor, "*result"], Float[Tensor, "*result 2 3"]]:
-        """`Camera.project`, and how its pixels (px) move with the world points (m); batch axes broadcast."""
+        """`Camera.project` and its Jacobian, pixels (px) by world points (m); batch axes broadcast."""
         homogeneous = (self.matrix * points[..., None, :]).sum(-1) + self.offset
         depth = homogeneous[..., 2]
         z = torch.where(depth.abs() < 1e-6, 1e-6, depth)[..., None]

@@ -1,1 +1,1 @@
-"""Work in several processes: pools here, strangers' files apart, a Ray cluster."""
+"""Work in several processes: pools, isolation for untrusted files, and a Ray cluster."""

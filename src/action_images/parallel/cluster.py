@@ -1,4 +1,4 @@
-"""Work on numbered items, done here or by the workers of a Ray cluster, and handed over in order."""
+"""Work on numbered items, done here or by the workers of a Ray cluster, with results in order."""
 
 import logging
 import os
@@ -20,21 +20,21 @@ from action_images.parallel.processes import OnProcesses
 
 Result = TypeVar("Result")
 Work = Callable[[int], Result]
-"""Makes an item's result from its number alone; what it is told besides, it was told when it was begun."""
+"""Makes an item's result from its number alone; all other inputs were given at its start."""
 Place = Literal["local", "processes", "ray"]
 MOST_DEATHS = 3
-"""An item whose process has died so often is not tried again: it would end one process after the other."""
+"""An item whose process has died this often is not retried: it would kill one process after the other."""
 
 
 @runtime_checkable
 class Executor(Protocol):
-    """Where work is done: `begin` makes the work once in every process; results come in the items' order."""
+    """A place for work: `begin` creates the work once in every process; results come in the items' order."""
 
     def __call__(self, begin: Callable[[], Work[Result]], items: Sequence[int]) -> Iterator[Result]: ...
 
 
 def here(begin: Callable[[], Work[Result]], items: Sequence[int]) -> Iterator[Result]:
-    """In this process, each item when it is asked for."""
+    """Work in this process, each item when it is requested."""
     if not items:
         return
     work = begin()
@@ -43,14 +43,14 @@ def here(begin: Callable[[], Work[Result]], items: Sequence[int]) -> Iterator[Re
 
 @dataclass(frozen=True)
 class OnRay:
-    """On Ray Data's workers, each with so many processors and graphics cards of its own.
+    """Work on Ray Data's workers, each with its own number of processors and graphics cards.
 
-    Joins the cluster that RAY_ADDRESS names, or one that runs on this machine, else starts one here and ends
-    it when the last result is out. `begin` and results travel between machines, so they must be picklable,
-    and the package must be installed on all of them. A worker that is killed is started again, and the items
-    it had under way are done again: they must be harmless to do twice. `num_workers` None: as many as the
-    cluster has room for. Raises ValueError where Ray is not installed, and OSError, naming the item, where
-    its process has died MOST_DEATHS times.
+    Joins the cluster that RAY_ADDRESS names, or one that runs on this machine; otherwise starts one here and
+    ends it after the last result. `begin` and results travel between machines, so they must be picklable, and
+    the package must be installed on all of them. A killed worker is restarted and its unfinished items are
+    redone, so repeating an item must be harmless. `num_workers` None: as many as the cluster has room for.
+    Raises ValueError if Ray is not installed, and OSError, naming the item, if its process has died
+    MOST_DEATHS times.
     """
 
     num_workers: int | None = None
@@ -64,7 +64,7 @@ class OnRay:
             )
 
     def __call__(self, begin: Callable[[], Work[Result]], items: Sequence[int]) -> Iterator[Result]:
-        """Results in the items' order; what the work raises is raised here."""
+        """Results in the items' order; exceptions of the work are raised here."""
         if not items:
             return
         with _cluster():
@@ -72,7 +72,7 @@ class OnRay:
 
             data, begun = _ray_data(), ray.remote(num_cpus=0)(_Begun).remote()
             number = self._fitting(len(items))
-            # One item to a block: what a killed worker loses is one item's work.
+            # Put one item in a block, so that a killed worker loses one item's work.
             plan = data.from_items(
                 [{"item": int(item)} for item in items], override_num_blocks=len(items)
             ).map_batches(
@@ -82,8 +82,8 @@ class OnRay:
                 compute=data.ActorPoolStrategy(size=number, max_tasks_in_flight_per_actor=1),
                 num_cpus=self.num_cpus,
                 num_gpus=self.num_gpus,
-                # Left to itself Ray starts workers and tasks again for ever. These bounds are never reached
-                # by themselves.
+                # By default Ray restarts workers and tasks forever. These bounds are never reached in normal
+                # operation.
                 ray_remote_args_fn=partial(
                     dict, max_restarts=(MOST_DEATHS + 1) * len(items), max_task_retries=MOST_DEATHS + 1
                 ),
@@ -92,7 +92,7 @@ class OnRay:
                 yield _opened(row["result"])
 
     def _fitting(self, num_items: int) -> int:
-        """How many workers; raises ValueError where the cluster has no room for one."""
+        """Number of workers; raises ValueError if the cluster has no room for one."""
         import ray
 
         has = ray.cluster_resources()
@@ -111,10 +111,10 @@ class OnRay:
 def executor_named(
     place: Place, num_workers: int | None = None, num_cpus: int = 1, device: str = "cpu"
 ) -> Executor:
-    """Where a command's work is done; a worker has `num_cpus` threads, and for 'cuda' a card of its own.
+    """The executor of a command's work; a worker has `num_cpus` threads, and for 'cuda' a card of its own.
 
-    The number of threads decides in which order some sums are taken: the same number here and there gives the
-    same bytes.
+    The number of threads changes the order of some sums: the same number on any machine gives the same
+    bytes.
     """
     if place == "local":
         if num_workers not in (None, 1):
@@ -137,14 +137,14 @@ def executor_named(
 
 @dataclass(frozen=True)
 class _Raised:
-    """What the work raised in a process of the cluster, and where."""
+    """An exception of the work in a process of the cluster, with its place."""
 
     error: Exception
     where: str
 
 
 class _Worker:
-    """The life of a process on the cluster: begun once, then asked for one item after the other."""
+    """A process on the cluster: started once, then given one item after the other."""
 
     def __init__(self, begin: Callable[[], Work[Any]], num_threads: int, begun: Any):
         torch.set_num_threads(num_threads)
@@ -154,12 +154,12 @@ class _Worker:
         try:
             item = int(batch["item"][0])
             self._see_that_it_lives(item)
-            # Begun when first asked: what goes wrong in it is told like everything else.
+            # Start at the first item, so that errors of the start are reported like all others.
             self._work = self._work or self._begin()
             result = self._work(item)
         except Exception as error:
             result = _Raised(error, traceback.format_exc())
-        # Left to itself, Arrow would turn tuples into lists, and pickle what it does not know with a warning.
+        # By default Arrow would turn tuples into lists, and pickle unknown types with a warning.
         return {"result": np.array([pickle.dumps(result)], dtype=object)}
 
     def _see_that_it_lives(self, item: int) -> None:
@@ -172,7 +172,7 @@ class _Worker:
 
 
 class _Begun:
-    """How often each item was begun, kept in a process that does none: a death leaves no other trace."""
+    """Counts the starts of each item, in a process that does none: a death leaves no other trace."""
 
     def __init__(self) -> None:
         self._times: Counter[int] = Counter()
@@ -183,7 +183,7 @@ class _Begun:
 
 
 def _opened(packed: bytes) -> Any:
-    """What one of our own processes sent, or raised."""
+    """The result that one of our own processes sent; raises what it raised."""
     result = pickle.loads(packed)
     if isinstance(result, _Raised):
         raise result.error from RuntimeError(f"on a worker of the cluster:\n{result.where}")
@@ -191,7 +191,7 @@ def _opened(packed: bytes) -> Any:
 
 
 def _ray_data() -> Any:
-    """Ray's data library, quiet, and told to keep the order."""
+    """Ray's data library, silenced and set to keep the order."""
     from ray import data
 
     context = data.DataContext.get_current()
@@ -202,8 +202,8 @@ def _ray_data() -> Any:
 
 @contextmanager
 def _cluster() -> Iterator[None]:
-    """The cluster that this process has joined already, or one joined or started while it is needed."""
-    # Read when Ray is imported; who has set it otherwise is asked no second time.
+    """The cluster that this process has already joined, or one joined or started while it is needed."""
+    # Ray reads this at import; a value that the user set is kept.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray

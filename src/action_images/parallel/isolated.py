@@ -1,4 +1,4 @@
-"""Work on strangers' files in processes of their own: a death is named, and does not stop the rest."""
+"""Work on untrusted files in separate processes: a crash is reported and does not stop the rest."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -19,10 +19,10 @@ def each_isolated(
     begin: Callable[..., None],
     arguments: tuple[Any, ...],
 ) -> Iterator[tuple[Item, Result | None]]:
-    """Each item with what `work` makes of it, in order and few at a time; None where the process died of it.
+    """Each item with the result of `work`, in order and few at a time; None if the process died of it.
 
-    `begin(*arguments)` runs once in each process. Decoders written in C end their process at some damaged
-    files, which no Python code can catch. Raises OSError where no process can be started, which is no item's
+    `begin(*arguments)` runs once in each process. Decoders written in C crash their process on some damaged
+    files, which no Python code can catch. Raises OSError if no process can be started, which is no item's
     fault.
     """
     waiting = deque(items)
@@ -40,7 +40,7 @@ def each_isolated(
                     break
                 under_way.popleft()
                 yield item, result
-        # One death takes the pool with it: whoever was under way is tried alone to find the one.
+        # One death takes the pool with it: try each unfinished item alone to find the cause.
         yield from _one_by_one(work, [item for item, _ in under_way], begin, arguments)
 
 
@@ -50,7 +50,7 @@ def _one_by_one(
     begin: Callable[..., None],
     arguments: tuple[Any, ...],
 ) -> Iterator[tuple[Item, Result | None]]:
-    """The same with one process, a new one after each death."""
+    """`each_isolated` with one process, and a new one after each death."""
     waiting = deque(items)
     while waiting:
         with pool_of(1, begin, arguments) as pool:

@@ -1,4 +1,4 @@
-"""Pools of processes that end when the one that made them does, however that ends."""
+"""Pools of processes that end when their parent does, however it ends."""
 
 import multiprocessing
 import os
@@ -14,8 +14,8 @@ def pool_of(
 ) -> ProcessPoolExecutor:
     """A pool whose processes begin with `begin(*arguments)`.
 
-    They start from nothing: a forked process would share a graphics context. With `on_cards` each sees one of
-    the CUDA cards that are here alone, in turn; it is that process's cuda:0.
+    They are started afresh: a forked process would share a graphics context. With `on_cards` each process
+    sees only one of the available CUDA cards, in turn, as its cuda:0.
     """
     spawn = multiprocessing.get_context("spawn")
     cards = visible_cards() if on_cards else ()
@@ -24,7 +24,7 @@ def pool_of(
 
 
 def visible_cards() -> tuple[str, ...]:
-    """The CUDA cards of this process, as CUDA_VISIBLE_DEVICES names them; none without CUDA."""
+    """The CUDA cards of this process, as named in CUDA_VISIBLE_DEVICES; none without CUDA."""
     import torch
 
     named = tuple(filter(None, os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")))
@@ -34,13 +34,13 @@ def visible_cards() -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class _Turn:
-    """Which card is whose."""
+    """Assigns cards to processes."""
 
     number: Any
     cards: tuple[str, ...]
 
     def take(self) -> None:
-        """The next process's card, before that process has spoken to any."""
+        """Take the next process's card, before that process has used any."""
         if self.cards:
             with self.number.get_lock():
                 mine, self.number.value = self.number.value, self.number.value + 1
@@ -48,14 +48,14 @@ class _Turn:
 
 
 def _begin(turn: _Turn, begin: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-    # Python's pools wait for work for ever where their maker was killed, each with its memory.
+    # Python's pools wait for work forever after a kill of their parent, each with its memory.
     end_with_the_parent()
     turn.take()
     begin(*arguments)
 
 
 def end_with_the_parent() -> None:
-    """From now on this process ends when the one that made it does."""
+    """Make this process end when its parent does."""
     threading.Thread(target=_wait_and_end, daemon=True).start()
 
 

@@ -1,4 +1,4 @@
-"""Work on numbered items by several processes of this machine, each with a card of its own where it can."""
+"""Work on numbered items in several processes of this machine, each with a card of its own if possible."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -14,21 +14,21 @@ from action_images.parallel.pool import pool_of
 
 Result = TypeVar("Result")
 AHEAD = 2
-"""So many items are under way for each process: results wait for those before them."""
+"""Number of unfinished items per process: results wait for those before them."""
 
 
 @dataclass(frozen=True)
 class OnProcesses:
-    """An `Executor`: so many processes of this machine; results come in the items' order.
+    """An `Executor` with processes of this machine; results come in the items' order.
 
-    The same bytes as one process gives with as many threads. Raises OSError where a process is killed: what
-    was handed over before stands, and the same call goes on there.
+    Gives the same bytes as one process with as many threads. Raises OSError if a process is killed: results
+    handed over before stay valid, and the same call continues from there.
     """
 
     num_workers: int
     num_threads: int = 1
     on_cards: bool = False
-    """Whether each is given one of the CUDA cards that torch sees here, in turn."""
+    """Whether each process gets one of the CUDA cards that torch sees here, in turn."""
 
     def __post_init__(self) -> None:
         if self.num_workers < 1 or self.num_threads < 1:
@@ -37,7 +37,7 @@ class OnProcesses:
     def __call__(
         self, begin: Callable[[], Callable[[int], Result]], items: Sequence[int]
     ) -> Iterator[Result]:
-        """Results in the items' order; what the work raises is raised here."""
+        """Results in the items' order; exceptions of the work are raised here."""
         number = min(self.num_workers, len(items))
         if not number:
             return
@@ -68,7 +68,7 @@ def _prepare(begin: Callable[[], Any], num_threads: int) -> None:
 
 
 def _work(item: int) -> Any:
-    # Begun when first asked: what goes wrong in it is then told like everything else.
+    # Start at the first item, so that errors of the start are reported like all others.
     if len(_begun) == 1:
         _begun.append(_begun[0]())
     return _begun[1](item)
