@@ -139,7 +139,7 @@ def _dtype(device: torch.device) -> tuple[torch.dtype, str]:
 def bfloat16_gain(tokens: int = 512, width: int = 192, heads: int = 6, repeats: int = 9) -> float:
     """How many times faster a transformer block runs in bfloat16 than in float32 on this processor.
 
-    Measured once per process, in about 0.1 s, at the sizes of `tiny`: weights are cast ahead, activations
+    Measured once per process, in about 0.1 s, at the sizes of `tiny`. Weights are cast ahead, and activations
     stay in bfloat16 except for the norms, as in the models' blocks. The two take turns, and the least
     processor time of each counts, which excludes other programs on the machine.
     """

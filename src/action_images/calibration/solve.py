@@ -101,8 +101,8 @@ def calibrate(
     Lenses of cameras in `given` are kept; their poses are ignored. `bent` allows radial distortion: the
     cameras are then those of undistorted pictures. `drop_outliers` drops, once, the pictures in `outliers`.
 
-    Raises CalibrationError for too few pictures, poses that do not turn enough, a lens that is no pinhole,
-    and a result that misses or is undetermined by more than a centimetre.
+    Raises CalibrationError for too few pictures, poses that do not turn enough, and a lens that is no
+    pinhole. Also raises it for a result that misses or is undetermined by more than a centimetre.
     """
     result = _calibrate(shots, mount, given or {}, pose_std, bent=bent)
     dropped = result.outliers if drop_outliers else ()

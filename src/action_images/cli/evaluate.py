@@ -70,7 +70,7 @@ class Driving:
     """Control steps of each plan that are executed before the next plan is requested; the protocol's own if
     not given."""
     blend: float | None = None
-    """Average overlapping plans; a plan's weight falls by exp(-BLEND) for each newer plan."""
+    """Average overlapping plans; each newer plan multiplies a plan's weight by exp(-BLEND)."""
     min_confidence: float | None = None
     """Confidence, 0 to 1, below which the guard rail does not drive to a pose."""
     latency_ms: float = 0.0

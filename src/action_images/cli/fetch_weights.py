@@ -28,7 +28,7 @@ def main(
         preset: `wan2.2-5b` is the released weights. The others are Wan's own weights with untrained camera
             inputs: fine-tune them (docs/training.md) before you plan with them.
         revision: commit of anyeZHY/ActionImages; the newest if not given, and its name is printed.
-        wan_revision: commit of the repository of Wan-AI, likewise.
+        wan_revision: commit of the repository of Wan-AI; the newest if not given.
     """
     from dataclasses import replace
 

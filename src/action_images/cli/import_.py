@@ -73,7 +73,7 @@ def main(
 
 
 def _shifts(given: tuple[str, ...]) -> dict[str, int]:
-    """Frames by view; raises ActionImagesError where an entry is not VIEW=FRAMES."""
+    """Frames by view; raises ActionImagesError for an entry that is not VIEW=FRAMES."""
     shifts = {}
     for entry in given:
         view, _, frames = entry.partition("=")

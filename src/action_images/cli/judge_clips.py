@@ -64,9 +64,9 @@ def main(
 
     'label', 'label_from_nothing' and 'simulate' are judged with the true instruction, without one, and with
     a different instruction of another window (if there is one). The difference shows whether a model follows
-    the text instead of what it is shown. 'with video %' is the share of such labelled poses that lie nearer
-    to the recorded path than to the model's plan for the other instruction. It counts poses where the two
-    are 4 cm apart or more.
+    the text instead of what it is shown. 'with video %' is the share of such labelled poses that are nearer
+    to the recording than to the model's plan for the other instruction. It counts poses where these two are
+    4 cm apart or more.
 
     'still' is the floor: the first image and pose repeated. 'codec' is the ceiling: the recording passed
     through the autoencoder and the reader. 'lucas-kanade' is a point tracker without learning.

@@ -35,10 +35,10 @@ def main(
 ) -> None:
     """Measure how often a model's poses are wrong (30 mm or 20 degrees off) at each confidence.
 
-    Writes OUT/confidence.json and OUT/confidence.md: one row for each range of confidence, with the median
-    error and the share of wrong poses with its 95 % bootstrap interval over windows. They also have the
-    bounds of the words good, doubtful and unreadable. Bounds are chosen on every other window; the shares
-    are measured on the remaining windows.
+    Writes OUT/confidence.json and OUT/confidence.md, with one row for each range of confidence: the median
+    error, and the share of wrong poses. The share has a 95 % bootstrap interval over windows. They also have
+    the bounds of the words good, doubtful and unreadable. Bounds are chosen on every other window; the
+    shares are measured on the remaining windows.
 
     With --write the bounds are stored beside the models (reliability.json), and 'generate', 'imagine',
     'label', 'serve' and 'demo' print their words with these shares. They hold only for similar data.

@@ -30,8 +30,8 @@ def main(
 ) -> None:
     """Watch an expert in a simulator.
 
-    Writes the video OUT/<task>_<seed>.mp4, with a row of view | action image | overlay for each camera, and
-    the contact sheet OUT/<task>_<seed>.png of the same rows.
+    Writes the video OUT/<task>_<seed>.mp4, with a row of view | action image | overlay for each camera. The
+    contact sheet OUT/<task>_<seed>.png has the same rows.
 
     Args:
         task: Names of tasks or of groups of tasks, such as `all`; given here or in --env.

@@ -135,8 +135,8 @@ def _coarse(planes: Tensor, sigma_px: float) -> tuple[Float[Tensor, "spot 2"], F
 def _median(values: Float[Tensor, "spot n"]) -> Float[Tensor, "spot"]:
     """The lower median of each row.
 
-    NumPy's sort takes a tenth of the time of torch's median, and a sixth of that of its own partition, which
-    is slow if many pixels are equally black.
+    NumPy's sort takes a tenth of the time of torch's median, and a sixth of that of its own partition. The
+    partition is slow if many pixels are equally black.
     """
     if values.device.type != "cpu":
         return values.median(1).values

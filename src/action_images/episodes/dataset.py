@@ -44,7 +44,7 @@ class Dataset:
 
     Without the columns for cameras and tool poses (docs/data.md), cameras and trajectories are None. Raises
     EpisodeError, naming the file and the remedy, for inconsistent data. If `leave_out` is given, it is called
-    with each row of the episode table that cannot be an episode and the reason, and the other rows are
+    with each row of the episode table that cannot be an episode, and the reason. The other rows are then
     opened. With `told`, episodes also have the arm's commands.
     """
 

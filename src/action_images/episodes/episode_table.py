@@ -23,7 +23,7 @@ class EpisodeTable:
     """The episodes of a LeRobotDataset v3 as its table lists them, in the order of their index.
 
     Raises EpisodeError if the table cannot be read, and for the first row that cannot be an episode. If
-    `leave_out` is given, it is called with each such row and the reason, `impossible` keeps the reasons by
+    `leave_out` is given, it is called with each such row and the reason. `impossible` then has the reasons by
     id, and the other rows are kept. A row without a place in one view's videos is then an episode too, and
     its other views can be read.
     """

@@ -40,7 +40,7 @@ def pictures_of(
     `claims` are those of all episodes that name this file. A row's picture is the one that the file shows
     at the row's time. Raises EpisodeError if there is none within half a frame, and if the table's claims
     contradict each other or the file. A file of one episode with as many evenly spaced pictures as rows is
-    taken row by row: its header may name another rate (DROID's say 60 for 15). With `is_timed`, times alone
+    taken row by row. Its header may name another rate (DROID's say 60 for 15). With `is_timed`, times alone
     decide, and the file may run at any rate and beyond the rows.
     """
     claim = claims[which]

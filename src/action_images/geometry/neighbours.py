@@ -20,8 +20,8 @@ def steady_quaternions(quaternions: Float[Tensor, "*batch frame 4"]) -> Float[Te
 def steady_euler_xyz(angles: Float[Tensor, "*batch frame 3"]) -> Float[Tensor, "*batch frame 3"]:
     """The same rotations (extrinsic xyz, rad), each in the angles nearest to the previous ones.
 
-    Angles continue beyond half a turn, and the middle one continues beyond a quarter turn: (a, b, c) is the
-    same rotation as (a + pi, pi - b, c + pi).
+    Angles continue beyond half a turn, and the middle one continues beyond a quarter turn. This is possible
+    because (a, b, c) is the same rotation as (a + pi, pi - b, c + pi).
     """
     steady = [angles[..., 0, :]]
     for frame in range(1, angles.shape[-2]):

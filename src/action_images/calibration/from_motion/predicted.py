@@ -36,7 +36,7 @@ class Predicted:
     """Standard errors of drawn tool points, the median over the workspace, px and m.
 
     `by_information_px` follows from how the tracks constrain the camera. `by_groups_px` follows from how the
-    camera changes when groups of episodes are left out (delete-group jackknife), `by_sharing_px` from how far
+    camera changes when groups of episodes are left out (delete-group jackknife). `by_sharing_px` is how far
     the points that episodes share have moved it. `log_focal` and `delay` (frames) are standard errors by
     groups. `misfit` is how many times worse held-out episodes fit than tracks with exact poses do.
     """

@@ -16,9 +16,9 @@ from action_images.geometry import Camera
 def cameras_of(paths: Sequence[Path], *, straightened: bool = False) -> dict[str, Camera]:
     """The cameras of several files by name, in metres and in the frame of the files' poses, float32.
 
-    A camera may be split over several files, its lens in one and its pose in another: under the same name, or
-    because each of two files has a single camera. `straightened`: the pictures are already undistorted, and
-    the intrinsics are those of the undistorted pictures.
+    A camera may be split over several files, its lens in one and its pose in another. The files then use the
+    same name, or each of the two has a single camera. `straightened`: the pictures are already undistorted,
+    and the intrinsics are those of the undistorted pictures.
 
     Raises EpisodeError, naming camera and remedy, if a camera lacks lens, size or pose, is given twice, or
     has a distortion that was not removed from its pictures.
