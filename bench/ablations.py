@@ -58,13 +58,13 @@ class Variation:
     preset: Preset
 
 
-LARGE_CELLS = {
-    "output_split": 2,
-    "patch_size": [1, 4, 4],
-    "pixels_per_token": 32,
-    "stem_channels": [24, 48, 64, 96],
+SMALL_CELLS = {
+    "output_split": None,
+    "patch_size": [1, 2, 2],
+    "pixels_per_token": 16,
+    "stem_channels": 48,
 }
-"""Cells of 32 px, a stem that is narrow where the image is large, and finer tokens for the last layer."""
+"""Cells of 16 px, as `tiny` had them until 2026-12-01."""
 
 
 def variations(data: Path, modes: dict[str, float]) -> Iterator[Variation]:
@@ -93,18 +93,16 @@ def variations(data: Path, modes: dict[str, float]) -> Iterator[Variation]:
         yield of("as it is", f"seed {seed}", seed=seed)
     yield of("first frame", "latents alone, no stem", network(stem_channels=None))
     yield of("cameras", "no rays", network(camera=None))
-    large = network(**LARGE_CELLS)
-    unsplit = {**LARGE_CELLS, "output_split": None}
-    yield of("cells", "16 px, batches of 48", batch_size=48)
-    yield of("cells", "32 px, split", large, batch_size=48)
-    yield of("cells", "32 px, split, batches of 16", large)
-    yield of("cells", "32 px, no split", network(**unsplit), batch_size=48)
-    yield of("cells", "32 px, no split, stem of 48", network(**{**unsplit, "stem_channels": 48}))
-    yield of("cells", "32 px, split, stem of 48", network(**{**LARGE_CELLS, "stem_channels": 48}))
-    yield of("resolution", "96 px, cells of 32", large, batch_size=48, size=(96, 96))
-    yield of("resolution", "96 px, cells of 16", size=(96, 96))
-    yield of("resolution", "128 px, cells of 16", size=(128, 128))
-    yield of("resolution", "128 px, cells of 32", large, batch_size=48, size=(128, 128))
+    small = network(**SMALL_CELLS)
+    yield of("cells", "16 px", small)
+    yield of("cells", "16 px, batches of 16", small, batch_size=16)
+    yield of("cells", "32 px, batches of 16", batch_size=16)
+    yield of("cells", "32 px, no split", network(output_split=None))
+    yield of("cells", "32 px, stem of 48", network(stem_channels=48))
+    yield of("resolution", "96 px, cells of 32", size=(96, 96))
+    yield of("resolution", "96 px, cells of 16", small, size=(96, 96))
+    yield of("resolution", "128 px, cells of 16", small, size=(128, 128))
+    yield of("resolution", "128 px, cells of 32", size=(128, 128))
     yield of("axes", "0.2 m", axis_length=0.2)
     yield of("frames", "5", num_frames=5)
     yield of("tasks", "all six of tiny", sources=(replace(source, modes=TINY_MODES),))
@@ -126,8 +124,8 @@ def variations(data: Path, modes: dict[str, float]) -> Iterator[Variation]:
     yield of("noise", "shift 5", shift=5.0)
     yield of("noise", "shift 100", shift=100.0)
     yield of("augmentation", "no mirrors", mirror=0.0)
-    yield of("optimizer", "batches of 8", batch_size=8)
-    yield of("optimizer", "batches of 32", batch_size=32)
+    yield of("optimizer", "batches of 16", batch_size=16)
+    yield of("optimizer", "batches of 96", batch_size=96)
     yield of("optimizer", "rate 1e-3", learning_rate=1e-3)
     yield of("optimizer", "no average", ema_decay=None)
 

@@ -45,13 +45,13 @@ CONSOLE = Console()
 TURNS = 5
 SAMPLES_A_TURN = 288
 """Of each way."""
-LARGE_CELLS = {
-    "output_split": 2,
-    "patch_size": [1, 4, 4],
-    "pixels_per_token": 32,
-    "stem_channels": [24, 48, 64, 96],
+SMALL_CELLS = {
+    "output_split": None,
+    "patch_size": [1, 2, 2],
+    "pixels_per_token": 16,
+    "stem_channels": 48,
 }
-"""Cells of 32 px, a stem that is narrow where the image is large, and finer tokens for the last layer."""
+"""Cells of 16 px, as `tiny` had them until 2026-12-01."""
 STEPS = 12
 """Steps of each turn."""
 WARM_STEPS = 40
@@ -124,14 +124,13 @@ def throughput(recipe: Recipe, out: Path) -> dict[str, Any]:
 def ways(recipe: Recipe, root: Path) -> dict[str, Recipe]:
     """The recipe without a frames cache, and with one change after the other."""
     tiny = PRESETS["tiny"]
-    PRESETS["tiny, large cells"] = replace(tiny, transformer={**tiny.transformer, **LARGE_CELLS})
-    cached = replace(recipe, frames_cache=root / "frames")
-    large = replace(cached, preset="tiny, large cells")
+    PRESETS["tiny, small cells"] = replace(tiny, transformer={**tiny.transformer, **SMALL_CELLS})
+    small = replace(recipe, preset="tiny, small cells", batch_size=16, frames_cache=None)
     return {
-        "before": replace(recipe, frames_cache=None),
-        "and frames cache": cached,
-        "and cells of 32 px, split": large,
-        "and batches of 48": replace(large, batch_size=48),
+        "before": small,
+        "and frames cache": replace(small, frames_cache=root / "frames"),
+        "and cells of 32 px, split": replace(recipe, batch_size=16, frames_cache=root / "frames"),
+        "and batches of 48": replace(recipe, frames_cache=root / "frames"),
     }
 
 

@@ -281,7 +281,7 @@ def test_one_view_alone_has_action_images_but_no_reading(pipeline):
 
 BAD = {
     "40 frames": (lambda s: s, {"num_frames": 40}, "cut the clip to 37 or 41 frames"),
-    "odd size": (lambda s: replace(s, video=s.video[..., :40]), {}, "multiples of 16; resize to 64 x 32"),
+    "odd size": (lambda s: replace(s, video=s.video[..., :40]), {}, "multiples of 32; resize to 64 x 32"),
     "no cameras": (lambda s: replace(s, cameras=None), {}, "the sample has no cameras"),
     "no trajectory": (lambda s: replace(s, trajectory=None), {}, "the sample has no trajectory"),
     "three cameras": (lambda s: replace(s, cameras=rig(3)), {}, "2 views and 3 cameras"),

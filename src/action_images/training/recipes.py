@@ -61,10 +61,10 @@ TINY = Recipe(
             NO_TEXT_WHERE_SEEN,
         ),
     ),
-    num_steps=10_000,
-    batch_size=16,
+    num_steps=6_000,
+    batch_size=48,
     learning_rate=2e-3,
-    decay=0.9,
+    decay=0.5,
     shift=20.0,  # at lower levels the spots are seen through the noise, and little is learnt of where to go
     loss_weight="clean",
     mirror=0.5,  # the arm and its tasks have a mirror image each: twice the scenes
@@ -99,7 +99,7 @@ TINY_VECTOR = replace(
     ),
     validation=(SourceRecipe(Path("validation"), 1.0, PLANNED),),
     num_steps=round(
-        1.221 * TINY.num_steps
+        1.342 * TINY.num_steps
     ),  # as many operations: a sample of `tiny` costs so much more on average
 )
 
