@@ -71,14 +71,15 @@ lerobot:
 # All from nothing: recordings, their frames decoded once, and a run of so many MINUTES; the finished models are in
 # out/tiny/model. Killed at any moment, the same command goes on, in as many sittings as it takes. With more MINUTES a
 # finished run goes on from before its learning rate fell.
-MINUTES ?= 85
-DEMONSTRATIONS ?= 170
-AROUND ?= 85
-SLIDES ?= 900
-STACKS ?= 500
-SECOND_TRIES ?= 180
-PLAY ?= 25
+MINUTES ?= 80
+DEMONSTRATIONS ?= 100
+AROUND ?= 30
+SLIDES ?= 400
+STACKS ?= 260
+SECOND_TRIES ?= 75
+PLAY ?= 10
 VALIDATION ?= 8
+MOST_STEPS ?= 1000000
 RECORD := $(BIN)/action-images record --size 128 --views 4 --every 4 --hold 32 --look wide --wording grammar --x264 superfast
 train-tiny: $(INSTALLED)
 	$(RECORD) --task paper --episodes $(DEMONSTRATIONS) --actor disturbed --out out/demonstrations
@@ -88,7 +89,7 @@ train-tiny: $(INSTALLED)
 	$(RECORD) --task slide_block_to_target stack_blocks --episodes $(SECOND_TRIES) --seed 4000 --actor clumsy --out out/clumsy
 	$(RECORD) --task paper --episodes $(PLAY) --actor play --out out/play
 	$(RECORD) --task paper --episodes $(VALIDATION) --seed 900000 --out out/validation
-	cd out && ../$(BIN)/action-images train tiny --out tiny --minutes $(MINUTES) --dtype auto
+	cd out && ../$(BIN)/action-images train tiny --out tiny --minutes $(MINUTES) --num-steps $(MOST_STEPS) --dtype auto
 
 # The ten tasks of Meta-World's MT10 from nothing, in an environment of its own: recordings, and a run of so many
 # METAWORLD_MINUTES; the finished models are in out/tiny-metaworld/model. Goes on where it was killed, as train-tiny does.
@@ -99,7 +100,8 @@ train-metaworld: env-metaworld
 	mkdir -p out
 	cd out && $(METAWORLD) record --env metaworld/mt10 --views 4 --episodes $(METAWORLD_EPISODES) --out metaworld
 	cd out && $(METAWORLD) record --env metaworld/mt10 --views 4 --episodes 10 --seed 900000 --out metaworld-validation
-	cd out && $(METAWORLD) train tiny-metaworld --out tiny-metaworld --minutes $(METAWORLD_MINUTES) --dtype auto
+	cd out && $(METAWORLD) train tiny-metaworld --out tiny-metaworld --minutes $(METAWORLD_MINUTES) --num-steps $(MOST_STEPS) \
+	  --dtype auto
 
 $(DEMO): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info[:2] == (3, 11) else "the lock file is for Python 3.11; run: make PYTHON=python3.11 $(MAKECMDGOALS)")'
