@@ -1,4 +1,4 @@
-"""Policies that imagine: an observation in, a plan read off generated action images out."""
+"""Generative policies: take an observation, generate action images, and read a plan from them."""
 
 from action_images.policy.best_of import BestOf, Proposer
 from action_images.policy.generative import GenerativePolicy

@@ -1,4 +1,4 @@
-"""Several plans from one observation, of which the surest is taken."""
+"""Take the plan with the highest confidence of several made from one observation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,18 +17,18 @@ class Proposer(Protocol):
     """A policy that can be asked for several different plans at once."""
 
     def propose(self, observation: Observation, num_plans: int) -> list[Plan]:
-        """So many plans from one observation, each with its confidence."""
+        """Make `num_plans` plans from one observation, each with its confidence."""
         ...
 
 
 @dataclass(frozen=True)
 class BestOf:
-    """A Policy.
+    """A Policy that makes `num_plans` plans and takes one.
 
-    Of `num_plans` plans the one with the highest mean confidence over its first `num_steps` control steps.
+    It takes the plan with the highest mean confidence over its first `num_steps` control steps.
 
-    A generative policy's confidence holds how precisely its action images are read and how well the views
-    agree: what an imagined path looks like in one view must fit what it looks like in the other.
+    A generative policy's confidence combines how precisely its action images are read with how well the views
+    agree: one path must fit its images in all views.
     """
 
     policy: Proposer
@@ -36,7 +36,7 @@ class BestOf:
     num_steps: int | None = 16
 
     def plan(self, observation: Observation) -> Plan:
-        """The surest of the plans; raises ValueError where a plan states no confidence."""
+        """The plan with the highest confidence; raises ValueError if a plan states no confidence."""
         plans = self.policy.propose(observation, self.num_plans)
         return plans[int(torch.tensor([self._score(plan) for plan in plans]).argmax())]
 
@@ -55,13 +55,16 @@ class BestOf:
         return self.policy.words_read(instruction)  # pyright: ignore[reportAttributeAccessIssue]
 
     def tool_misses(self, observation: Observation) -> Float[Tensor, "picture camera"]:
-        """How far the tool that the policy finds in each picture lies from where each camera has it."""
+        """Distance from the tool found in each picture to the tool projected by each camera.
+
+        As a share of the pictures' width; NaN where no tool is found.
+        """
         if isinstance(self.policy, FindsTool):
             return self.policy.tool_misses(observation)
         return torch.full((len(observation.images),) * 2, torch.nan)
 
     def doubts(self, observation: Observation, plans: Sequence[Plan]) -> tuple[str, ...]:
-        """What the policy says about its plans, if it says anything."""
+        """The policy's own warnings about its plans; none if it gives no warnings."""
         return self.policy.doubts(observation, plans) if isinstance(self.policy, Doubting) else ()
 
     def _score(self, plan: Plan) -> float:

@@ -1,4 +1,4 @@
-"""A video model as a policy: draw where the tool is, imagine what follows, read it back, plan."""
+"""A video model as a policy: draw the tool's pose, generate what follows, read it back, plan."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -29,15 +29,15 @@ from action_images.robot import Observation, Plan, WordsRead
 
 @dataclass(frozen=True)
 class GenerativePolicy:
-    """A Policy that reads its plan off the action images that a clip generator makes.
+    """A Policy that reads its plan from the action images that a clip generator makes.
 
-    `mode` is a name of `canvas.MODES`: 'policy' imagines the actions alone, 'joint' the video besides
-    (decoded only where `wanted` has it). A plan reaches as far as a clip does, at `control_hz`. The same
-    `seed` and observation give the same plan. Cameras are taken to stand still while a plan lasts.
+    `mode` is a name of `canvas.MODES`: 'policy' generates the actions alone, 'joint' the video too (decoded
+    only if `wanted` has it). A plan is as long as a clip, at `control_hz`. The same `seed` and observation
+    give the same plan. Cameras are assumed to stand still while a plan lasts.
 
     The guard would hold back a plan with a pose of less confidence than `enough`, and the same observation
-    would give it again. So the policy plans anew from other noise, `tries` times in all, and takes the plan
-    whose lowest confidence is highest.
+    would give it again. So the policy plans again from other noise, up to `tries` times in all, and takes the
+    plan whose lowest confidence is highest.
     """
 
     generator: ClipGenerator
@@ -67,7 +67,7 @@ class GenerativePolicy:
 
     @classmethod
     def of(cls, models: Models, **settings: Any) -> Self:
-        """With these models, on the clips that they were trained on; `settings` are fields of the policy."""
+        """A policy with these models, on the clips of their training; `settings` are fields of the policy."""
         return cls(ClipGenerator.of(models), **settings)
 
     @classmethod
@@ -82,7 +82,7 @@ class GenerativePolicy:
         shared_by: int = 1,
         **settings: Any,
     ) -> Self:
-        """With a folder of saved models, see `ClipGenerator.load`; `settings` are fields of the policy."""
+        """A policy from a folder of models, see `ClipGenerator.load`; `settings` are fields of the policy."""
         generator = ClipGenerator.load(
             folder, device, sampling, dtype, compiled=compiled, shared_by=shared_by
         )
@@ -103,10 +103,10 @@ class GenerativePolicy:
         return words_read(self.generator.pipeline.models.text, instruction)
 
     def tool_misses(self, observation: Observation) -> Float[Tensor, "picture camera"]:
-        """How far the tool that the models find in each picture lies from where each camera has it.
+        """Distance from the tool that the models find in each picture to the tool projected by each camera.
 
-        As a share of the pictures' width. The models are shown the pictures alone, as a video that stands
-        still. NaN where they do not find the tool, as models never do that did not learn to label.
+        As a share of the pictures' width. The models see the pictures alone, as a still video. NaN if they do
+        not find the tool, which is always so for models that did not learn to label.
         """
         scene = scene_of(observation, self.generator.clips.size)
         found = find_tool(self.generator, scene)
@@ -118,8 +118,11 @@ class GenerativePolicy:
         return (found[:, None] - pixels).norm(dim=-1) / cameras.size[1]
 
     def doubts(self, observation: Observation, plans: Sequence[Plan]) -> tuple[str, ...]:
-        """Whether the images are unlike those of training, and how many poses of these plans are good,
-        doubtful or unreadable: each where the models' folder knows it, and where it is worth a word."""
+        """Warnings that the images are unlike those of training, or that poses are not all good.
+
+        The second gives the number of good, doubtful and unreadable poses in these plans. Each warning needs
+        measurements in the models' folder; there is none if nothing is wrong.
+        """
         models, told = self.generator.pipeline.models, []
         if models.familiarity is not None:
             told.append(models.familiarity.doubts(fit_frames(observation.images, self.image_size)))
@@ -133,10 +136,10 @@ class GenerativePolicy:
         return tuple(sentence for sentence in told if sentence is not None)
 
     def plan(self, observation: Observation) -> Plan:
-        """The tool targets from one control step after the observation on; see `Plan` and `confidence`.
+        """The tool targets, starting one control step after the observation; see `Plan` and `confidence`.
 
-        Raises ValueError for a batch of observations, fewer than two views, or an instruction longer than the
-        models read.
+        Raises ValueError for a batch of observations, fewer than two views, or an instruction too long for
+        the models.
         """
         plan = self.propose(observation, 1)[0]
         if self.tries == 1 or _least_confidence(plan) >= self.enough:
@@ -147,9 +150,9 @@ class GenerativePolicy:
         return replace(surest, stage_ms={stage: ms + more[stage] for stage, ms in first.items()})
 
     def propose(self, observation: Observation, num_plans: int, first_seed: int | None = None) -> list[Plan]:
-        """Plans from one observation, from the noise of `num_plans` seeds in a row.
+        """Make plans from one observation, with the noise of `num_plans` consecutive seeds.
 
-        The first seed is `first_seed`, or the policy's own where that is None.
+        The first seed is `first_seed`, or the policy's own if that is None.
         """
         first_seed = self.seed if first_seed is None else first_seed
         stages, generator = Stages(), self.generator
@@ -165,7 +168,7 @@ class GenerativePolicy:
         reading = prediction.reading
         assert reading is not None
         sure = confidence(prediction, self.generator.sigma_px)
-        # Where the tool is now is known; what the model made of that frame is not asked.
+        # The tool's pose now is known, so the model's reading of that frame is replaced.
         path = with_first(reading.trajectory, observation)
         sure = torch.cat([sure.new_ones(1), sure[1:]])
         steps = to_control_steps(

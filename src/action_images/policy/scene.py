@@ -1,4 +1,4 @@
-"""An observation as the scene that models are shown, and its tool pose as the start of a path."""
+"""An observation as the scene shown to models, and its tool pose as the start of a path."""
 
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from action_images.samples.sample import Sample
 
 
 def scene_of(observation: Observation, size: tuple[int, int]) -> Sample:
-    """A batch of one, with one frame of each view fitted to `size` (height, width), and the tool's pose now.
+    """A batch of one: one frame of each view fitted to `size` (height, width), and the current tool pose.
 
     Raises ValueError for a batch of observations or fewer than two views.
     """
@@ -29,7 +29,7 @@ def scene_of(observation: Observation, size: tuple[int, int]) -> Sample:
 
 
 def with_first(path: Trajectory, observation: Observation) -> Trajectory:
-    """The path with where the tool is, and what the gripper was told, as its first frame."""
+    """The path with the observed tool pose and the commanded gripper opening as its first frame."""
     first = Trajectory(observation.world_from_tool[None], observation.opening[None]).to("cpu", path.dtype)
     rest = path[1:]
     pose = first.world_from_tool

@@ -5,7 +5,7 @@ from action_images.robot import WordsRead
 
 
 def words_read(text: TextEncoder, instruction: str) -> WordsRead:
-    """The words that are read and those that are left out; a language model reads all."""
+    """The words that are read and those that are ignored; a language model reads all."""
     words = words_of(instruction)
     known = text.known(instruction) if isinstance(text, HashedWords) else words
     return WordsRead(tuple(known), tuple(word for word in words if word not in known))
