@@ -1,1 +1,1 @@
-"""Judging: the codec, predictions, generated video, and policies in closed loop."""
+"""Evaluation of the codec, of predictions, of generated video, and of policies in closed loop."""

@@ -1,4 +1,4 @@
-"""Why a trial failed, by rules that are asked one after the other."""
+"""Why a trial failed, by rules that are checked in order."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -9,13 +9,13 @@ from action_images.evaluation.trial import GRIPPER, GUARD, MISSED, READER, TIMEO
 from action_images.geometry import Pose, Trajectory
 
 MANY_UNREACHABLE = 0.1
-"""Share of control steps out of reach from which on the arm's reach is the reason."""
+"""From this share of control steps out of reach, the arm's reach is the reason."""
 MANY_UNREADABLE = 0.25
-"""Share of control steps held for want of confidence from which on reading is the reason."""
+"""From this share of control steps held for low confidence, reading is the reason."""
 STILL_MOVING_M = 0.01
-"""A tool that has moved further than this within its last second was on its way."""
+"""A tool that moved further than this within its last second was still moving."""
 GRASP_M = 0.02
-"""A gripper that switches further than this from where the expert's does has missed."""
+"""A gripper that switches further than this from the expert's switch has missed."""
 
 
 @dataclass(frozen=True)
@@ -27,17 +27,19 @@ class Reason:
 
 
 def attribute(rollout: Rollout, expert: Trajectory | None, *, controls_rotation: bool = True) -> Reason:
-    """Why this failed trial failed, beside what the expert tells the arm in it (step).
+    """Why this failed trial failed, compared with the expert's commands in it (step).
 
-    None where there is no expert.
+    `expert` is None if there is no expert. The rules in their order, of which the first that holds counts:
 
-    The rules, the first that holds: stopped by a guard rail for want of confidence, or held by it for a
-    quarter of the steps -> reader; stopped by another rail -> guard; a tenth of the steps out of reach ->
-    unreachable; the gripper's openings and closings are not the expert's -> gripper; it switched more than 2
-    cm from where the expert's does -> missed; time ran out while the tool moved -> timeout; else -> missed,
-    by the distance from the expert's last pose.
+    - a guard rail stopped the trial for low confidence, or held it for a quarter of the steps: reader
+    - another rail stopped it: guard
+    - a tenth of the steps were out of reach: unreachable
+    - the gripper's openings and closings are not the expert's: gripper
+    - the gripper switched more than 2 cm from the expert's switch: missed
+    - time ran out while the tool moved: timeout
+    - otherwise: missed, by the distance from the expert's last pose
 
-    Without an expert, the rules that compare with it are left out. Rotations are told where the world
+    Without an expert, the rules that compare with it are skipped. Rotations are named only if the world
     controls them.
     """
     reasons = _reasons(rollout, expert, controls_rotation=controls_rotation)
@@ -45,7 +47,7 @@ def attribute(rollout: Rollout, expert: Trajectory | None, *, controls_rotation:
 
 
 def missed_by(rollout: Rollout, expert: Trajectory) -> float:
-    """How far (m) the tool ended from where the expert's ends."""
+    """Distance (m) between the tool's last position and the expert's."""
     metres, _ = _apart(rollout.tool, expert.world_from_tool[-1])
     return metres
 
@@ -53,7 +55,7 @@ def missed_by(rollout: Rollout, expert: Trajectory) -> float:
 def _reasons(
     rollout: Rollout, expert: Trajectory | None, *, controls_rotation: bool
 ) -> Iterator[Reason | None]:
-    """What each rule says, in their order; the last one always has a reason."""
+    """The result of each rule in order; the last one always gives a reason."""
     yield _unreadable(rollout)
     yield _stopped(rollout)
     yield _out_of_reach(rollout)
@@ -101,7 +103,7 @@ def _wrong_grip(rollout: Rollout, expert: Trajectory) -> Reason | None:
 
 
 def _grip_elsewhere(rollout: Rollout, expert: Trajectory) -> Reason | None:
-    """Asked after `_wrong_grip`, which has seen to it that both switch alike."""
+    """Called after `_wrong_grip`, so both switch equally often and in the same order."""
     did, should = _switches(rollout), _expert_switches(rollout, expert)
     for (is_open, place), (_, expert_place) in zip(did, should, strict=True):
         if expert_place is None:
@@ -138,7 +140,7 @@ def _missed(rollout: Rollout, expert: Trajectory | None, *, controls_rotation: b
 
 
 def _switches(rollout: Rollout) -> list[tuple[bool, Pose]]:
-    """Each change of the gripper: whether it opened, and where the tool was asked to be."""
+    """Each change of the gripper: whether it opened, and the tool pose commanded then."""
     before, found = float(rollout.first_seen.opening) > 0.5, []
     for step in rollout.steps:
         if (step.opening > 0.5) != before:
@@ -150,7 +152,7 @@ def _switches(rollout: Rollout) -> list[tuple[bool, Pose]]:
 def _expert_switches(rollout: Rollout, expert: Trajectory) -> list[tuple[bool, Pose | None]]:
     """The same of the expert.
 
-    A switch with its very first step happens on its way: that has no place of its own.
+    A switch in the very first step happens on the way, so its place is None.
     """
     before, found = float(rollout.first_seen.opening) > 0.5, []
     for frame, is_open in enumerate((expert.opening > 0.5).tolist()):
@@ -165,7 +167,7 @@ def _said(switches: Sequence[tuple[bool, Pose | None]]) -> str:
 
 
 def _apart(a: Pose, b: Pose) -> tuple[float, float]:
-    """How far apart (m), and how far turned (rad), two poses are."""
+    """Distance (m) and rotation angle (rad) between two poses."""
     first, second = (pose.map(lambda tensor: tensor.detach().double().cpu()) for pose in (a, b))
     metres, radians = first.distance(second)
     return metres.item(), radians.item()

@@ -1,7 +1,6 @@
-"""What perfect predictions would score: experts' paths sent through codec and video, then executed.
+"""The score of perfect predictions: experts' paths sent through codec and video, then executed.
 
-No model that answers in action images can be judged without it: a trial that is lost here is lost by the
-codec or the controller.
+Models that answer in action images are compared with it: the codec or the controller causes the losses here.
 """
 
 from collections.abc import Iterable, Iterator
@@ -28,19 +27,19 @@ from action_images.robot import RepeatableEnvironment
 from action_images.structs import concatenate
 
 EXPERT, RECORDED, TOLD = "expert", "recorded", "told"
-"""Ways of executing a trial beside those through video: the expert itself, the path that its tool took played
-again, and what its arm was told played again."""
+"""Ways of executing a trial without video: the expert itself, a replay of the path that its tool took, and a
+replay of the commands that its arm was given."""
 
 DrawnPath = Literal["reached", "told"]
-"""What is drawn as action images: where the tool was, or where it was told to be."""
+"""The path that is drawn as action images: the poses reached, or the poses commanded."""
 
 
 @dataclass(frozen=True)
 class Gate:
     """How trials are recorded and sent through video: image sizes (px, height and width), H.264 quality.
 
-    `rates` are frames a second, None for the arm's own; `paths` what is drawn. Of `world` the size does not
-    matter: nothing is rendered.
+    `rates` are frames a second, None for the arm's own; `paths` are the paths to draw. The size in `world` is
+    not used, as nothing is rendered.
     """
 
     world: WorldConfig = WorldConfig()
@@ -58,7 +57,7 @@ class Gate:
 
 @dataclass(frozen=True)
 class Way:
-    """A way through video: the size of the images (px), which path is drawn, and at what rate."""
+    """A way through video: the size of the images (px), the path that is drawn, and the rate."""
 
     size: int
     path: DrawnPath
@@ -66,7 +65,7 @@ class Way:
 
     @property
     def name(self) -> str:
-        """`128`, and what differs from the path that was reached at the arm's own rate: `128 told 5 fps`."""
+        """The size, then `told` and the rate if they differ from the defaults: `128 told 5 fps`."""
         path = "" if self.path == "reached" else f" {self.path}"
         return f"{self.size}{path}" + ("" if self.fps is None else f" {self.fps:g} fps")
 
@@ -81,10 +80,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Trial:
-    """What became of one seed, by way of execution.
+    """The results of one seed, by way of execution.
 
-    `succeeded` as an evaluation counts it, `touched` at any step. `error` is the median position error (m) of
-    what was read, by way through video.
+    `succeeded` is success as an evaluation counts it, `touched` success at any step. `error` is the median
+    position error (m) of the poses read, by way through video.
     """
 
     task: str
@@ -95,7 +94,7 @@ class Trial:
 
 
 def run_trials(task: str, seeds: Iterable[int], gate: Gate, *, num_workers: int = 1) -> Iterator[Trial]:
-    """Each seed of a task executed in every way, in the order of the seeds."""
+    """Execute each seed of a task in every way, in the order of the seeds."""
     trial = partial(run_trial, task, gate=gate)
     if num_workers <= 1:
         yield from map(trial, seeds)
@@ -105,9 +104,9 @@ def run_trials(task: str, seeds: Iterable[int], gate: Gate, *, num_workers: int 
 
 
 def run_trial(task: str, seed: int, gate: Gate) -> Trial:
-    """One seed: demonstrated, played again as recorded, and played again as read from video in each way.
+    """Demonstrate one seed, replay it as recorded, and replay it as read from video in each way.
 
-    Raises ActionImagesError where the task has no expert.
+    Raises ActionImagesError if the task has no expert.
     """
     environment, error = gate.world.environment(task), {}
     run = _Run(environment, seed, gate.world.benchmark.steady_steps)
@@ -129,8 +128,10 @@ def run_trial(task: str, seed: int, gate: Gate) -> Trial:
 
 @dataclass(frozen=True)
 class _Read:
-    """What was read off a video: the path in control steps, None where not all of it could be read, and the
-    median position error (m)."""
+    """The result of reading a video: the path in control steps and the median position error (m).
+
+    The path is None if some of it could not be read.
+    """
 
     steps: Trajectory | None
     error: float
@@ -145,16 +146,16 @@ def _through(way: Way, path: Trajectory, cameras: Camera, *, control_hz: float, 
         frames = model_frames(path.num_frames, fps=way.fps, control_hz=control_hz)
         shown = path[frames]
         read_back = through_video(shown, cameras[:, frames], crf=crf, fps=way.fps)
-        known = concatenate([path[:1], read_back[1:]])  # where the tool is now is known
+        known = concatenate([path[:1], read_back[1:]])  # the tool's first pose is known
         steps = concatenate([path[:1], steps_between(known, fps=way.fps, control_hz=control_hz)])
     metres, _ = shown.world_from_tool.distance(known.world_from_tool)
     return _Read(steps, metres.quantile(0.5).item())
 
 
 def model_frames(num_frames: int, *, fps: float, control_hz: float) -> list[int]:
-    """The frames of a recording of control steps that a model of this rate would be shown.
+    """The frames of a recording of control steps that are shown to a model of this rate.
 
-    The last pose is a frame of its own wherever the demonstration ends between two; it is shown twice.
+    If the demonstration ends between two of them, its last pose is added as a frame and shown twice.
     """
     last, stride = num_frames - 1, max(round(control_hz / fps), 1)
     return [*range(0, last, stride), last, last]
@@ -163,8 +164,7 @@ def model_frames(num_frames: int, *, fps: float, control_hz: float) -> list[int]
 def steps_between(
     known: Trajectory, *, fps: float, control_hz: float, gripper: Gripper = Gripper()
 ) -> Trajectory:
-    """What was read at a model's rate (frame, of which the first is known) as one pose for each control
-    step."""
+    """Resample a path at a model's rate (frame, the first is known) to one pose for each control step."""
     path = bridged(known, known.world_from_tool.translation.isfinite().all(-1))
     stride = max(round(control_hz / fps), 1)
     sure = torch.ones(path.num_frames)
@@ -173,9 +173,9 @@ def steps_between(
 
 
 def through_video(trajectory: Trajectory, cameras: Camera, *, crf: int = 18, fps: float = 20.0) -> Trajectory:
-    """A trajectory (frame) drawn into cameras (view frame), stored as H.264 of 8 bits and read back.
+    """Draw a trajectory (frame) into cameras (view frame), store it as 8-bit H.264, and read it back.
 
-    NaN where nothing could be read.
+    Frames that could not be read are NaN.
     """
     images = draw_uint8(trajectory, cameras)
     with TemporaryDirectory() as folder:
@@ -191,20 +191,20 @@ FAILED = Outcome(succeeded=False, touched=False)
 
 @dataclass
 class _Run:
-    """One trial, run in several ways: done as an evaluation counts it, the tool at rest in the end."""
+    """One trial, run in several ways; success is counted as in an evaluation, with the tool at rest."""
 
     environment: RepeatableEnvironment
     seed: int
     steady_steps: int
 
     def by_expert(self) -> tuple[Demonstration, Outcome]:
-        """What the expert shows, and how it ended."""
+        """The expert's demonstration and its outcome."""
         watched = _Watched(self.environment, self.steady_steps)
         shown = demonstration(self.environment, self.seed, watched.after_step)
         return shown, self._at_rest(watched, shown.told)
 
     def along(self, path: Trajectory) -> Outcome:
-        """The path (frame) told step by step, from its frame 1 on."""
+        """Command the path (frame) step by step, from its frame 1 on."""
         self.environment.begin(self.seed)
         watched = _Watched(self.environment, self.steady_steps)
         for frame in range(1, path.num_frames):
@@ -233,7 +233,7 @@ class _Watched:
     outcome: Outcome = FAILED
 
     def after_step(self) -> None:
-        """Look whether it is done now."""
+        """Check whether it is done now."""
         is_done = self.environment.succeeded()
         self.num_steady = self.num_steady + 1 if is_done else 0
         steady = self.outcome.succeeded or self.num_steady >= self.steady_steps
@@ -256,14 +256,14 @@ class Ceiling:
         return wilson_interval(self.num_succeeded[way], self.num_trials)
 
     def lost(self, way: str) -> float:
-        """How many points of success (0 to 100) this way loses against the trajectory as recorded."""
+        """The loss of success, in points (0 to 100), of this way against the trajectory as recorded."""
         return 100 * (self.num_succeeded[RECORDED] - self.num_succeeded[way]) / self.num_trials
 
 
 def summarise(task: str, trials: list[Trial]) -> Ceiling:
     """The ceiling of a task, or of all together, from its trials.
 
-    Raises ActionImagesError where there is none.
+    Raises ActionImagesError if there are no trials.
     """
     if not trials:
         raise ActionImagesError(f"{task}: no trial was run; ask for at least one")

@@ -1,4 +1,4 @@
-"""What a model makes of recorded windows, mode by mode, beside a floor, a ceiling and a tracker."""
+"""A model's answers to recorded windows in each mode, beside a floor, a ceiling and a tracker."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -32,15 +32,15 @@ from action_images.samples.sample import Sample, collate
 PLAIN = ("policy", "joint", "second_view")
 """Modes that are judged with the true instruction alone."""
 SHOWN_THE_ANSWER = ("label", "label_from_nothing", "simulate")
-"""Modes whose answer is determined by what they are shown, whatever they are told."""
+"""Modes whose answer is determined by the images they are shown, whatever the text says."""
 JUDGED_MODES = PLAIN + SHOWN_THE_ANSWER
 WITHOUT_VIDEO = ("label", "label_from_nothing")
-"""Modes that are shown all of the video, so that none of it is their answer."""
+"""Modes that are shown the whole video, so that none of it is their answer."""
 
 
 @dataclass(frozen=True)
 class JudgedWindow:
-    """A recorded window of one clip, and what another window says, where that is something else."""
+    """A recorded window of one clip, and another window's text if that is different."""
 
     window: Sample
     contradiction: str | None = None
@@ -49,9 +49,9 @@ class JudgedWindow:
 def judged_windows(
     source: Dataset, generator: ClipGenerator, views: Sequence[str], number: int
 ) -> list[JudgedWindow]:
-    """Windows of one clip of these views, evenly over the data set, each with another text than its own.
+    """Windows of one clip of these views, evenly over the data set, each with another window's text.
 
-    Raises ActionImagesError where no episode is as long as a clip, or one has no tool poses to compare with.
+    Raises ActionImagesError if no episode is as long as a clip, or one has no tool poses to compare with.
     """
     if number < 1:
         raise ActionImagesError(f"judge at least one window, not {number}")
@@ -78,7 +78,7 @@ def judged_windows(
 
 
 def _places(source: Dataset, generator: ClipGenerator) -> list[tuple[int, list[int]]]:
-    """Every clip of the data set: its episode and its frames. Neighbours share one frame."""
+    """Every clip of the data set: its episode and its frames. Neighbouring clips share one frame."""
     length, places = generator.clips.num_frames, []
     for index in range(len(source)):
         frames = paced(source.length(index), source.fps, generator.clips.fps)
@@ -93,36 +93,36 @@ def _text(window: Sample) -> str | None:
 
 
 def _contradiction(texts: Sequence[str | None], place: int) -> str | None:
-    """The next window's text that says something else; None where there is none."""
+    """The next window's text that is different; None if there is none."""
     following = [*texts[place:], *texts[:place]]
     return next((text for text in following if text not in (None, texts[place])), None)
 
 
 @dataclass(frozen=True)
 class ModeAnswers:
-    """A model's answers to recorded windows; `seed` is that of all noise."""
+    """A model's answers to recorded windows; `seed` fixes all noise."""
 
     generator: ClipGenerator
     seed: int = 0
     plans: bool = True
-    """Whether the model plans: then labels under a contradictory text are compared with its plan by that
+    """Whether the model plans. If so, labels under a contradictory text are compared with its plan for that
     text."""
     _plans: dict[tuple[int, str | None], Trajectory] = field(default_factory=dict)
 
     def answer(self, window: Sample, mode: str, text: str | None) -> Answer:
-        """What a mode makes of a window under an instruction (None: without one)."""
+        """A mode's answer to a window under an instruction (None: without one)."""
         video, path = self._generate(window, mode, text)
         return Answer(_new_video(video, mode), None if mode == "simulate" else path)
 
     def label_against(self, judged: JudgedWindow, mode: str) -> Answer:
-        """What a mode makes of a window under another's text, and what the model plans by that text."""
+        """A mode's answer to a window under another window's text, and the model's plan for that text."""
         answer = self.answer(judged.window, mode, judged.contradiction)
         if answer.trajectory is None or not self.plans:
             return answer
         return replace(answer, told=self._plan(judged.window, judged.contradiction))
 
     def codec(self, window: Sample) -> Answer:
-        """The ceiling: what was recorded, through the autoencoder and the reader."""
+        """The ceiling: the recording itself, through the autoencoder and the reader."""
         pipeline = self.generator.pipeline
         assert window.cameras is not None
         recorded = collate([window])
@@ -137,7 +137,7 @@ class ModeAnswers:
     ) -> tuple[Tensor | None, Trajectory | None]:
         """Video (view frame 3 h w) in [0, 1] and path (frame).
 
-        None: the mode makes none, or cannot be read.
+        Each is None if the mode makes none, or it cannot be read.
         """
         scene = replace(window, instruction=text)
         prediction = self.generator.generate(collate([scene]), mode, [self.seed])
@@ -156,7 +156,7 @@ class ModeAnswers:
 def answerers(
     generator: ClipGenerator, windows: Sequence[JudgedWindow], modes: Sequence[str], seed: int = 0
 ) -> Mapping[str, Answerer]:
-    """Name -> what it makes of one of these windows: floor, ceiling, tracker and modes."""
+    """Name -> the function that answers one of these windows: floor, ceiling, tracker and modes."""
     answers = ModeAnswers(generator, seed, plans="policy" in modes)
     by_window = {id(one.window): one for one in windows}
     contradicts = all(one.contradiction is not None for one in windows)
@@ -189,10 +189,7 @@ def _contradictory(
 
 
 def _new_video(video: Tensor | None, mode: str) -> Tensor | None:
-    """The video (view frame 3 h w) that is the mode's own answer.
-
-    NaN where a view was shown whole, which is no achievement.
-    """
+    """The video (view frame 3 h w) that the mode made itself; NaN for views that it was shown whole."""
     if video is None or MODES[mode].video_frames is not None or mode in WITHOUT_VIDEO:
         return None
     if mode != "second_view":
@@ -202,7 +199,7 @@ def _new_video(video: Tensor | None, mode: str) -> Tensor | None:
 
 @dataclass(frozen=True)
 class FurtherMeasures:
-    """What is measured besides the figures of every mode, and which frames have figures of their own."""
+    """Measures besides the usual figures of a mode, and the frames that have figures of their own."""
 
     horizons: tuple[int, ...]
     images: Mapping[str, Extra]
@@ -211,7 +208,7 @@ class FurtherMeasures:
 
     @classmethod
     def loaded(cls, num_frames: int, *, lpips: bool, fvd: bool, device: str) -> Self:
-        """For clips of so many frames, with the weights of LPIPS and FVD where they are wanted."""
+        """Measures for clips of `num_frames` frames, with the weights of LPIPS and FVD if they are wanted."""
         images = {"lpips": video_metrics.load_lpips()} if lpips else {}
         distance = video_metrics.load_fvd(num_frames, device) if fvd else None
         return cls((1, num_frames // 2, -1), images, distance)
@@ -220,7 +217,7 @@ class FurtherMeasures:
 def figures(
     windows: Iterable[Sample], asked: Mapping[str, Answerer], views: Sequence[str], measures: FurtherMeasures
 ) -> list[FigureRow]:
-    """Every figure of all that was asked of these windows."""
+    """All figures of the answers to these windows."""
     videos: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in asked}
     if measures.distance is not None:
         asked = {name: kept(answerer, videos[name]) for name, answerer in asked.items()}

@@ -1,4 +1,4 @@
-"""What generated clips are worth: videos and paths against what was recorded."""
+"""Measures of generated clips: videos and paths against the recording."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,20 +15,19 @@ from action_images.samples.sample import Sample
 
 JACCARD_AT_PX = 4
 LOST_MM, LOST_DEG = 1000.0, 180.0
-"""What a pose counts as that could not be read: far off, never left out."""
+"""The error of a pose that could not be read: it counts as far off and is never left out."""
 APART_MM = 40.0
-"""How far what was shown and what was told must lie from each other before a label is asked which of both it
-follows."""
+"""A label is asked whether it follows the video or the text only if the two lie further apart than this."""
 Extra = Callable[[Tensor, Tensor], Tensor]
 """A further measure of images (..., 3 h w): real, made -> (...)."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a mode made of one window: videos (view frame 3 h w) in [0, 1], a path (frame), tracks by view.
+    """A mode's answer to one window: videos (view frame 3 h w) in [0, 1], a path (frame), tracks by view.
 
-    What was not asked is None. `told` is the path (frame) that the text alone asks for, where the text
-    contradicts what was shown.
+    A part that was not asked for is None. `told` is the path (frame) that the text alone asks for, if the
+    text contradicts the video shown.
     """
 
     video: Tensor | None = None
@@ -40,23 +39,23 @@ class Answer:
 Answerer = Callable[[Sample], Answer]
 """A recorded window (not batched) -> the answer.
 
-The mode shows its model what the mode gives, and no more.
+The model is shown only what the mode gives.
 """
 
 
 @dataclass(frozen=True)
 class Measures:
-    """Of one window: figures by name, each (frame) or (view frame), NaN for a frame that was given."""
+    """The figures of one window by name, each (frame) or (view frame); NaN for a frame that was given."""
 
     figures: dict[str, Tensor]
     grip: Float[Tensor, "3"] | None = None
-    """How many frames' grippers are rightly closed, wrongly closed, wrongly open."""
+    """Numbers of frames with the gripper correctly closed, wrongly closed and wrongly open."""
 
 
 def judge(
     windows: Iterable[Sample], modes: Mapping[str, Answerer], extra: Mapping[str, Extra] | None = None
 ) -> dict[str, list[Measures]]:
-    """Every mode on every window; by mode, the measures of each window in order."""
+    """Judge every mode on every window; by mode, the measures of each window in order."""
     measured: dict[str, list[Measures]] = {name: [] for name in modes}
     for window in windows:
         for name, mode in modes.items():
@@ -65,13 +64,13 @@ def judge(
 
 
 def kept(mode: Answerer, videos: list[tuple[Tensor, Tensor]]) -> Answerer:
-    """The same mode, which keeps each view's real and made video (frame 3 h w), to compare whole sets."""
+    """The same mode, but each view's real and made video (frame 3 h w) is kept, to compare whole sets."""
 
     def answered(window: Sample) -> Answer:
         answer = mode(window)
         if answer.video is not None:
             pairs = zip(window.video.add(1).div(2), answer.video, strict=True)
-            # What was shown whole, and is NaN here, is no achievement.
+            # A view that was shown whole is NaN here and does not count.
             videos.extend((real, made) for real, made in pairs if made.isfinite().all())
         return answer
 
@@ -79,7 +78,7 @@ def kept(mode: Answerer, videos: list[tuple[Tensor, Tensor]]) -> Answerer:
 
 
 def measure(truth: Sample, answer: Answer, extra: Mapping[str, Extra] | None = None) -> Measures:
-    """One answer against what was recorded. Frame 0 is given in most modes and left out in all."""
+    """Measure one answer against the recording. Frame 0 is given in most modes and left out in all."""
     figures: dict[str, Tensor] = {}
     if answer.video is not None:
         real = truth.video.add(1).div(2)
@@ -120,29 +119,28 @@ def _path_figures(
 def _grip_counts(
     recorded_opening: Float[Tensor, "frame"], opening: Float[Tensor, "frame"]
 ) -> Float[Tensor, "3"]:
-    """In how many frames the gripper is rightly closed, wrongly closed, wrongly open."""
+    """Numbers of frames with the gripper correctly closed, wrongly closed and wrongly open."""
     really_closed, closed = recorded_opening <= 0.5, opening <= 0.5
     counts = [really_closed & closed, ~really_closed & closed, really_closed & ~closed]
     return torch.stack([frames.sum() for frames in counts]).float()
 
 
 def _with_video(shown: Trajectory, found: Trajectory, told: Trajectory) -> Float[Tensor, "frame"]:
-    """100 where a position is nearer to what was shown than to what was told, else 0.
+    """100 if a position is nearer to the path shown than to the path of the text, else 0.
 
-    NaN where those two are together or unknown.
+    NaN if those two paths are close together or unknown.
     """
     shown_at, found_at, told_at = (path.world_from_tool.translation for path in (shown, found, told))
     from_shown, from_told = (found_at - shown_at).norm(dim=-1), (found_at - told_at).norm(dim=-1)
     apart = (shown_at - told_at).norm(dim=-1) >= APART_MM / 1e3
-    nearer = from_shown < from_told  # false for what could not be read
+    nearer = from_shown < from_told  # false for poses that could not be read
     return torch.where(apart, 100.0 * nearer, torch.nan)
 
 
 def projected(window: Sample, path: Trajectory | None = None) -> tuple[Tracks, ...]:
     """The path's three points in each view as tracks; the window's own path if none is given.
 
-    A point counts as visible where it lies in front of the camera and inside the image: what hides it is not
-    known.
+    A point counts as visible if it lies in front of the camera and inside the image; occlusion is not known.
     """
     path = path or window.trajectory
     cameras = window.cameras
@@ -156,14 +154,14 @@ def projected(window: Sample, path: Trajectory | None = None) -> tuple[Tracks, .
 
 
 def tracked(window: Sample) -> Answer:
-    """The Lucas-Kanade baseline: the first pose's points in each view, followed through its video."""
+    """The Lucas-Kanade baseline: the first pose's points in each view, tracked through its video."""
     video = window.video.add(1).mul(127.5).round().to(torch.uint8)
     by_view = zip(video, projected(window), strict=True)
     return Answer(tracks=tuple(lucas_kanade(view, points.position[0]) for view, points in by_view))
 
 
 def still(window: Sample) -> Answer:
-    """The floor: the first images again and again, and the tool where it is."""
+    """The floor: the first images repeated, and the tool standing still."""
     num_frames, path = window.video.shape[1], window.trajectory
     held = None if path is None else path[[0] * path.num_frames]
     first = window.video[:, :1].add(1).div(2)
@@ -183,7 +181,7 @@ def _track_figures(truth: Sequence[Tracks], found: Sequence[Tracks]) -> dict[str
 
 
 def _at_last_frame(of_tracks: Float[Tensor, "view"], num_frames: int) -> Float[Tensor, "view frame"]:
-    """A figure of whole tracks as one of frames: it stands at the last one alone."""
+    """A figure of whole tracks as one of frames: only the last frame has a value."""
     before = of_tracks.new_full((len(of_tracks), num_frames - 1), torch.nan)
     return torch.cat([before, of_tracks[:, None]], 1)
 

@@ -13,12 +13,12 @@ from action_images.evaluation.clip_modes import Measures
 from action_images.evaluation.statistics import bootstrap_interval
 
 MEDIANS = ("path mm", "path deg")
-"""Figures with long tails, told as medians; all others are means."""
+"""Figures with long tails, given as medians; all others are means."""
 
 
 @dataclass(frozen=True)
 class FigureRow:
-    """A figure of a mode over a view and a frame (names, or 'all'), with its 95 % interval over windows."""
+    """A figure of a mode for a view and a frame (names, or 'all'), with its 95 % interval over windows."""
 
     mode: str
     figure: str
@@ -58,7 +58,7 @@ def set_row(
 ) -> FigureRow:
     """A distance of two sets of videos.
 
-    It has no interval: drawing videos twice would make the sets look more alike than they are.
+    It has no interval: resampling repeats videos, which would make the sets look more alike than they are.
     """
     real, made = (torch.stack(part) for part in zip(*videos, strict=True))
     value = distance(real, made)

@@ -1,4 +1,4 @@
-"""A policy judged in closed loop: trials in parallel, each written down when it is over."""
+"""Evaluate a policy in closed loop: trials run in parallel, and each is recorded when it is over."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -36,21 +36,21 @@ from action_images.robot import Plan, Policy, RepeatableEnvironment
 Make = Callable[[], Policy]
 """Loads the policy.
 
-Called once in every process, so it must be picklable (a function, a class, a functools.partial).
+It is called once in every process, so it must be picklable (a function, a class, a functools.partial).
 """
 
 FILMS = "films"
-"""Where films stand in a folder of results."""
+"""The folder of films in a results folder."""
 
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """One policy under one protocol; all that a process needs to run any trial of it.
+    """One policy under one protocol: everything that a process needs to run any of its trials.
 
     `size` is (height, width) in px.
 
-    `clips` says which clips (height, width, frames a second) a policy draws or imagines, where its name does
-    not: then results of other clips do not mix with these.
+    `clips` is the size and rate (height, width, frames a second) of the clips that a policy draws or
+    generates, if its name does not say so. Results of other clips do not mix with these.
     """
 
     protocol_name: str
@@ -62,11 +62,11 @@ class EvaluationConfig:
     clips: tuple[int, int, float] | None = None
 
     def environment(self, task: str) -> RepeatableEnvironment:
-        """The world in which a task is judged."""
+        """The world in which a task is evaluated."""
         return self.protocol.environment(task, num_views=self.num_views, size=self.size)
 
     def settings(self) -> dict[str, Any]:
-        """What results must share to belong together, as JSON values."""
+        """The settings that results must share to belong together, as JSON values."""
         names = {
             "protocol": self.protocol_name,
             "policy": self.policy_name,
@@ -80,7 +80,7 @@ class EvaluationConfig:
 def judge(
     policy: Policy, config: EvaluationConfig, address: Address, *, filming: bool = False
 ) -> tuple[TrialRecord, Rollout]:
-    """Run one trial and say what became of it."""
+    """Run one trial and return its record and rollout."""
     task, seed = address
     environment = config.environment(task)
     first_seen = environment.reset(seed)
@@ -95,7 +95,7 @@ def judge(
 def trial_record(
     rollout: Rollout, config: EvaluationConfig, environment: RepeatableEnvironment
 ) -> TrialRecord:
-    """What is written down of a rollout: counts, times, and where it failed the reason."""
+    """The record of a rollout: counts, times, and the reason if it failed."""
     expert = expert_path(environment, rollout.seed)
     reason = None
     if not rollout.succeeded:
@@ -120,7 +120,7 @@ def trial_record(
 
 
 def _median_stages(plans: Iterable[Plan]) -> dict[str, float] | None:
-    """How long each stage of planning took (ms); None where no plan tells."""
+    """The median time (ms) of each stage of planning; None if no plan has stage times."""
     took: dict[str, list[float]] = {}
     for plan in plans:
         for name, stage_ms in (plan.stage_ms or {}).items():
@@ -131,11 +131,11 @@ def _median_stages(plans: Iterable[Plan]) -> dict[str, float] | None:
 def run(
     config: EvaluationConfig, wanted: Iterable[Address], *, num_workers: int = 1
 ) -> Iterator[TrialRecord]:
-    """Trials as they are over, in any order.
+    """Run trials and yield each when it is over, in any order.
 
-    With several workers each is a process that loads the policy itself.
+    With several workers, each is a process that loads the policy itself.
 
-    What a policy raises is raised, and the trials under way are given up: those that were yielded stand.
+    An exception in a policy is raised here and cancels the trials under way; trials already yielded are kept.
     """
     wanted = list(wanted)
     if num_workers <= 1 or len(wanted) <= 1:
@@ -175,9 +175,9 @@ def _judge(address: Address) -> TrialRecord:
 def evaluate(
     config: EvaluationConfig, folder: Path, num_trials: int, *, num_workers: int = 1
 ) -> Iterator[TrialRecord]:
-    """Run what a results folder lacks of `num_trials` of each task; each is added when it is over.
+    """Run the trials that a results folder lacks of `num_trials` of each task; each is added when it is over.
 
-    The same call goes on where it was stopped. Raises ActionImagesError where the folder holds trials of
+    After an interruption, the same call continues. Raises ActionImagesError if the folder holds trials of
     other settings, or another process is writing there.
     """
     wanted = config.protocol.addresses(num_trials)
@@ -191,7 +191,7 @@ def evaluate(
 
 
 def open_results(folder: Path, config: EvaluationConfig) -> None:
-    """Make the folder, or see that it is of the same settings."""
+    """Make the folder, or check that it has the same settings."""
     folder.mkdir(parents=True, exist_ok=True)
     trials = folder / TRIALS
     jsonl.repair(trials)
@@ -210,8 +210,10 @@ def to_be_filmed(trials: Iterable[TrialRecord]) -> list[TrialRecord]:
 
 
 Write = Callable[[Rollout, Path, str, Pose | None], object]
-"""Writes a film of a rollout to a path that ends in .mp4, with how it ended and the tool's pose (world) where
-the expert ends, None where there is no expert."""
+"""Writes a film of a rollout to a path that ends in .mp4, with a text of how it ended.
+
+The last argument is the tool's pose (world) at the expert's end, None if there is no expert.
+"""
 
 
 def film(
@@ -219,9 +221,9 @@ def film(
 ) -> Iterator[TrialRecord]:
     """Run the trials that are to be filmed again, film them, and put the films' paths into their records.
 
-    A network's sums depend in their last bits on how many threads share them, and a trial can turn on it: so
-    they are run with as many threads as each of the `num_workers` had that ran them. A trial that ends
-    differently all the same (a policy that is not repeatable) is yielded without a film.
+    The last bits of a network's sums depend on the number of threads, and a trial's outcome can depend on
+    them. So the trials are run with as many threads as each of the `num_workers` had. A trial that still ends
+    differently (its policy is not repeatable) is yielded without a film.
     """
     with _num_threads(_threads_each(num_workers)), alone_in(folder):
         remove_leftovers(folder / FILMS)
@@ -240,7 +242,7 @@ def film(
 def _filmed(
     policy: Policy, config: EvaluationConfig, trial: TrialRecord, folder: Path, write: Write
 ) -> TrialRecord:
-    """The record with the path of its film; the same record where the trial ended differently this time."""
+    """The record with the path of its film; the record unchanged if the trial ended differently this time."""
     again, rollout = judge(policy, config, trial.key, filming=True)
     if again.succeeded != trial.succeeded:
         return trial

@@ -1,4 +1,4 @@
-"""How well a trajectory survives being drawn, spoilt and read back, for a rig like the user's."""
+"""Errors of trajectories that are drawn, corrupted and read back, for a rig like the user's."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -19,13 +19,13 @@ from action_images.geometry.rotation import from_quaternion_xyzw
 from action_images.structs import stack
 
 AZIMUTHS_DEG = (0.0, 90.0, 45.0, -45.0, 135.0, -90.0, 180.0, -135.0)
-"""Where the rig's cameras stand around the scene, in the order in which views are added."""
+"""Directions of the rig's cameras around the scene, in the order in which views are added."""
 NUM_FRAMES = 41
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One cell of a sweep: square images of `size` px, so many views, and what happens to the images."""
+    """One cell of a sweep: square images of `size` px, `num_views` views, and the corruption of the images."""
 
     size: int
     num_views: int
@@ -35,7 +35,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Samples:
-    """Errors of single frames in one setting, with what the reader predicted of them."""
+    """Errors of single frames in one setting, with the errors that the reader predicted."""
 
     setting: Setting
     position_mm: Tensor
@@ -63,9 +63,9 @@ class Samples:
 
 
 def measure(settings: Iterable[Setting], num_clips: int, seed: int) -> Iterator[Samples]:
-    """Draw, spoil and read `num_clips` clips of 41 random poses in each setting.
+    """Draw, corrupt and read `num_clips` clips of 41 random poses in each setting.
 
-    The same seed gives the same poses in all.
+    The same seed gives the same poses in all settings.
     """
     for setting in settings:
         spoil = corruption.parse(setting.corruption)
@@ -80,7 +80,7 @@ def measure(settings: Iterable[Setting], num_clips: int, seed: int) -> Iterator[
 
 
 def compare(setting: Setting, clips: list[tuple[Trajectory, Reading]]) -> Samples:
-    """Errors of readings against the truth, all frames of all clips in one line."""
+    """Errors of readings against the truth, all frames of all clips along one axis."""
     columns = []
     for truth, reading in clips:
         metres, radians = reading.trajectory.world_from_tool.distance(truth.world_from_tool)
@@ -100,9 +100,9 @@ def rig(num_views: int, size: int) -> Camera:
 
 
 def random_poses(num_frames: int, cameras: Camera, generator: torch.Generator) -> Trajectory:
-    """Poses of any orientation whose three points lie inside the frame of all these cameras (view).
+    """Random poses of any orientation whose three points lie inside the images of all these cameras (view).
 
-    Grippers open or closed.
+    The gripper is open or closed.
     """
     kept: list[Pose] = []
     while len(kept) < num_frames:
@@ -123,7 +123,7 @@ def rank_correlation(samples: Iterable[Samples]) -> float:
 
 
 def table(samples: Iterable[Samples]) -> Table:
-    """The rows for people: medians and 95th percentiles."""
+    """The rows as a table to read: medians and 95th percentiles."""
     result = Table(title="drawn, spoilt, read back", box=SIMPLE)
     for name in ("px", "views", "corruption", "mm", "(95 %)", "deg", "(95 %)", "grip", "valid"):
         result.add_column(name, no_wrap=True, justify="left" if name == "corruption" else "right")

@@ -1,4 +1,4 @@
-"""What happens to action images between drawing and reading: rounding, noise, blur, compression."""
+"""Corruptions of action images between drawing and reading: rounding, noise, blur, compression."""
 
 import re
 import tempfile
@@ -14,14 +14,14 @@ from action_images.errors import ActionImagesError
 
 Images = Float[Tensor, "view frame 3 h w"]
 Corruption = Callable[[Images, torch.Generator], Tensor]
-"""Takes images (view frame 3 h w) in [0, 1]; gives them spoilt, as floats in [0, 1] or uint8."""
+"""Takes images (view frame 3 h w) in [0, 1]; returns corrupted ones, as floats in [0, 1] or uint8."""
 BLUR_SIGMAS = 3 / 25.6
 """Blur in spot widths: 3 px at 512 px."""
 FPS = 10.0
 
 
 def parse(name: str) -> Corruption:
-    """The corruption of a name: clean, 8bit, h264:CRF, noise:STD, black:LEVELS or offset:FRACTION.
+    """The corruption with a name: clean, 8bit, h264:CRF, noise:STD, black:LEVELS or offset:FRACTION.
 
     Raises ValueError for any other name.
     """

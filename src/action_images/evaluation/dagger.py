@@ -1,4 +1,4 @@
-"""A policy that tries a task before an expert shows how it goes on."""
+"""A policy that attempts a task before an expert takes over (DAgger)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,8 +12,8 @@ from action_images.robot import Observation, Plan, Policy, RepeatableEnvironment
 class PolicyAttempt:
     """Carries out whole trials, as `closed_loop` does, with the first `num_views` of the cameras.
 
-    A `sim.record.Attempt`. `make` makes the policy: once in each process, so it can be pickled and equal
-    ones compare equal. The policy is shown images of the size that is recorded.
+    It is a `sim.record.Attempt`. `make` makes the policy once in each process, so it must be picklable, and
+    equal ones must compare equal. The policy is shown images of the size that is recorded.
     """
 
     make: Callable[[], Policy]
@@ -23,7 +23,7 @@ class PolicyAttempt:
     def __call__(
         self, environment: RepeatableEnvironment, first_seen: Observation, address: tuple[str, int]
     ) -> None:
-        """Try until the task is done or the trial over."""
+        """Try until the task is done or the trial is over."""
         task, seed = address
         policy = _FirstViews(_made(self.make), self.num_views)
         trial = BegunTrial(environment, task, seed, first_seen=first_seen, max_steps=environment.max_steps)

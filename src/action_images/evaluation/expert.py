@@ -1,4 +1,4 @@
-"""What a task's expert does in a trial: where its tool goes, what it is told, and what it leaves behind."""
+"""A task's expert in a trial: its tool's path, its commands, and the scene that it leaves behind."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,20 +14,20 @@ from action_images.structs import stack
 
 @runtime_checkable
 class Twinned(Protocol):
-    """A world in which a trial runs: its clock, and another world in which the same trial can be run."""
+    """A world in which a trial runs: its clock, and a second world in which the same trial can be run."""
 
     control_hz: float
     num_steps: int
 
     def twin(self) -> RepeatableEnvironment:
-        """Another environment of the same scenes, in which no trial has begun."""
+        """Make another environment of the same scenes, in which no trial has begun."""
         ...
 
 
 def expert_steps(environment: RepeatableEnvironment) -> Iterator[StepReport]:
     """The expert's steps in the trial that has begun.
 
-    Raises ActionImagesError where its task has no expert.
+    Raises ActionImagesError if its task has no expert.
     """
     steps = environment.expert()
     if steps is None:
@@ -39,9 +39,9 @@ def expert_steps(environment: RepeatableEnvironment) -> Iterator[StepReport]:
 
 
 def expert_path(environment: Twinned, seed: int) -> Trajectory | None:
-    """What the expert tells the arm in this trial (step), run in a twin that is never rendered.
+    """The expert's commands to the arm in this trial (step), run in a twin that is never rendered.
 
-    None where the task has no expert.
+    None if the task has no expert.
     """
     twin = environment.twin()
     twin.begin(seed)
@@ -53,9 +53,9 @@ def expert_path(environment: Twinned, seed: int) -> Trajectory | None:
 
 
 def reached_path(environment: RepeatableEnvironment) -> Trajectory:
-    """Where the expert's tool is (frame) in the trial that has begun: at first and after each step.
+    """The expert's tool poses (frame) in the trial that has begun: at its start and after each step.
 
-    Raises ActionImagesError where the task has no expert.
+    Raises ActionImagesError if the task has no expert.
     """
     states = list(_states(environment))
     return _trajectory([state.world_from_tool for state in states], states)
@@ -63,9 +63,9 @@ def reached_path(environment: RepeatableEnvironment) -> Trajectory:
 
 @dataclass(frozen=True)
 class Demonstration:
-    """What an expert's trial shows without being rendered, a frame for its start and for each control step.
+    """An expert's trial without images: one frame for its start and one for each control step.
 
-    `reached` is where the tool was; `told` where it was last told to be, which is where it was at the start.
+    `reached` has the tool's poses; `told` the poses last commanded, at the start the tool's own pose.
     `cameras` has the axes view and frame.
     """
 
@@ -77,9 +77,9 @@ class Demonstration:
 def demonstration(
     environment: RepeatableEnvironment, seed: int, after_step: Callable[[], object] | None = None
 ) -> Demonstration:
-    """The expert's trial of this seed; afterwards the environment stands where the expert has left it.
+    """Run the expert's trial of this seed; the environment stays as the expert left it.
 
-    `after_step` is called after each control step. Raises ActionImagesError where the task has no expert.
+    `after_step` is called after each control step. Raises ActionImagesError if the task has no expert.
     """
     environment.begin(seed)
     states = [environment.state()]
@@ -93,15 +93,15 @@ def demonstration(
 
 
 def demonstrated(environment: RepeatableEnvironment, seed: int) -> tuple[Trajectory, Camera]:
-    """What a recording of the expert's trial holds: `reached_path`, and the cameras (view frame)."""
+    """The contents of a recording of the expert's trial: `reached_path`, and the cameras (view frame)."""
     shown = demonstration(environment, seed)
     return shown.reached, shown.cameras
 
 
 def expert_end(environment: Twinned, seed: int) -> Observation:
-    """What the cameras show when the expert has done the task.
+    """The observation after the expert has done the task.
 
-    Raises ActionImagesError where it has no expert.
+    Raises ActionImagesError if the task has no expert.
     """
     twin = environment.twin()
     twin.begin(seed)

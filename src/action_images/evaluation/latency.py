@@ -1,4 +1,4 @@
-"""How long a plan takes to arrive while the arm goes on, as a value under which policies are judged."""
+"""Latency of plans: the time that a plan takes to arrive while the arm moves on."""
 
 import math
 from dataclasses import dataclass
@@ -8,15 +8,15 @@ import numpy as np
 from action_images.errors import ActionImagesError
 
 LATENCY_STREAM = 0x1A7E
-"""Sets the random numbers of latencies apart from all others of a trial's seed."""
+"""Separates the random numbers of latencies from all others of a trial's seed."""
 
 
 @dataclass(frozen=True)
 class Latency:
-    """A plan arrives `ms` after its observation, more or less by up to `jitter_ms` (evenly drawn).
+    """A plan arrives `ms` after its observation, plus or minus up to `jitter_ms` (uniformly drawn).
 
-    A share `lost` of the plans, in [0, 1), never arrives; that is noticed when it should have. Meanwhile the
-    arm goes on along the plan before, and stands still where there is none. All 0: the world waits.
+    A share `lost` of the plans, in [0, 1), never arrives; this is noticed at the time of arrival. Meanwhile
+    the arm follows the previous plan, or stands still without one. All 0: the world waits for each plan.
     """
 
     ms: float = 0.0
@@ -31,20 +31,20 @@ class Latency:
             )
 
     def arrivals(self, control_hz: float, seed: int) -> "Arrivals":
-        """When the plans of one trial arrive, and which."""
+        """The arrivals of the plans of one trial."""
         return Arrivals(self, control_hz, np.random.default_rng([seed, LATENCY_STREAM]))
 
 
 @dataclass(frozen=True)
 class Arrivals:
-    """The latencies of one trial, drawn one after the other."""
+    """The latencies of one trial, drawn in order."""
 
     latency: Latency
     control_hz: float
     rng: np.random.Generator
 
     def num_steps(self) -> int:
-        """How many control steps are driven before the next plan can be followed."""
+        """The number of control steps before the next plan can be followed."""
         jitter_ms = self.latency.jitter_ms
         drawn_ms = self.latency.ms + self.rng.uniform(-jitter_ms, jitter_ms)
         return math.ceil(drawn_ms / 1e3 * self.control_hz - 1e-9)

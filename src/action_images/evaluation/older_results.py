@@ -1,4 +1,4 @@
-"""Results folders of earlier versions, completed so that they can be added to."""
+"""Complete results folders of earlier versions, so that trials can be added to them."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -11,10 +11,10 @@ from action_images.files.settings import load_settings
 
 
 def complete_settings(path: Path) -> None:
-    """Complete settings with what they did not name yet.
+    """Add the settings that earlier versions did not write.
 
-    Those from before benchmarks had names are of the embedded world's version 1. Those from before plans
-    could arrive late are of a world that waits: joining late plans and limits of jerk change nothing there.
+    Settings without a benchmark's name are of the embedded world's version 1. Settings without latency are of
+    a world that waits, where joining late plans and jerk limits change nothing.
     """
     if not path.is_file():
         return

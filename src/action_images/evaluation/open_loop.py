@@ -1,9 +1,8 @@
-"""Single plans in held-out scenes against the expert's path: how near, and do they follow the words?
+"""Single plans in held-out scenes against the expert's path: their error, and whether they follow the text.
 
-Nothing is executed. Besides the plain question each scene is asked in other ways: in words that no
+Nothing is executed. Besides the plain question, each scene is asked in other ways: in words that no
 demonstration used, with another goal that the same scene allows, with no words at all, and with another
-scene's images. The last two are controls: a policy that scores as well under them does not need what it is
-shown.
+scene's images. The last two are controls: a policy that scores as well under them ignores its input.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -35,27 +34,26 @@ QUESTIONS = {
     "not told": "a control: without words",
     "other scene": "a control: shown the images of another scene",
 }
-"""Name -> how a scene is asked. All but 'later' start from the first instant."""
+"""Name -> the way a scene is asked. All but 'later' start from the first instant."""
 
 PLANS, SETTINGS = "plans.jsonl", "settings.json"
 NEAR_MM = 20.0
 LOST_MM, LOST_DEG = 1000.0, 180.0
-"""What a pose counts as that could not be read: far off, never left out."""
+"""The error of a pose that could not be read: it counts as far off and is never left out."""
 UNDECIDED_M = 0.03
-"""Two goals whose experts end nearer to each other than this within a plan's reach cannot be told apart by
-it."""
+"""Two goals cannot be told apart by a plan if, within its length, their experts end nearer than this."""
 
 
 @dataclass(frozen=True)
 class PlanError:
     """One plan against the expert's path over the same control steps: JSON values alone.
 
-    `final_mm` at its last step, `path_mm` and `path_deg` means over it, `gripper` the share of steps with the
-    gripper rightly open or closed. `moved_mm` is how far the expert goes meanwhile: the error of standing
-    still. `follows` says whether the plan ends nearer to where this question's expert does than to where the
-    other goal's does; None where there is no other, or both end in the same place. `off_path_mm` is how far
-    the plan's last step lies from the nearest place that the expert ever passes: the error without its haste.
-    None in files that are older than it.
+    `final_mm` is the error at the last step, `path_mm` and `path_deg` are means over the plan. `gripper` is
+    the share of steps with the gripper correctly open or closed. `moved_mm` is the expert's motion in that
+    time, which is the error of standing still. `follows` says whether the plan ends nearer to this question's
+    expert than to the other goal's. It is None if there is no other goal, or both end in the same place.
+    `off_path_mm` is the distance from the plan's last step to the nearest point of the expert's whole path:
+    the error without timing. It is None in older files.
     """
 
     question: str
@@ -70,7 +68,7 @@ class PlanError:
 
 @dataclass(frozen=True)
 class SceneErrors:
-    """All that one scene was asked."""
+    """The errors of all questions of one scene."""
 
     task: str
     seed: int
@@ -78,16 +76,16 @@ class SceneErrors:
 
     @property
     def address(self) -> Address:
-        """Which scene that was."""
+        """The scene's address."""
         return self.task, self.seed
 
 
 def judge_plans(
     policy: Policy, policy_name: str, world: WorldConfig, addresses: Iterable[Address], *, out: Path
 ) -> Iterator[SceneErrors]:
-    """Every scene (task, seed) that `out` does not hold yet, written to out/plans.jsonl as it is done.
+    """Judge every scene (task, seed) that `out` does not hold yet; each is written to out/plans.jsonl.
 
-    Raises ActionImagesError where `out` holds plans of another policy, by its name, or of other scenes, or
+    Raises ActionImagesError if `out` holds plans of a policy with another name, or of other scenes, or if
     another process is writing there.
     """
     with alone_in(out):
@@ -104,7 +102,7 @@ def judge_plans(
 
 
 def load_plans(out: Path) -> list[SceneErrors]:
-    """What a folder holds, but for a last line that a crash left unfinished.
+    """The scenes in a folder, without a last line that a crash left unfinished.
 
     Raises ActionImagesError for a line that is no scene.
     """
@@ -123,9 +121,9 @@ def _scene(path: Path, number: int, values: Mapping[str, Any]) -> SceneErrors:
 
 
 def judge_scene(policy: Policy, world: WorldConfig, address: Address) -> SceneErrors:
-    """All questions of one scene, those that its task does not allow left out.
+    """Ask all questions of one scene, except those that its task does not allow.
 
-    Raises ActionImagesError where the task has no expert.
+    Raises ActionImagesError if the task has no expert.
     """
     task, seed = address
     environment, rng = world.environment(task), np.random.default_rng(seed)
@@ -161,14 +159,14 @@ def _expert(environment: RepeatableEnvironment, seed: int) -> Trajectory:
 def _other_goal(
     environment: RepeatableEnvironment, seed: int, rng: np.random.Generator
 ) -> tuple[str | None, Trajectory | None]:
-    """Another goal that the scene allows: its instruction, and where its expert's tool is (frame)."""
+    """Another goal that the scene allows: its instruction, and its expert's path (frame)."""
     environment.begin(seed)
     instruction = environment.switch_goal(rng)
     return instruction, None if instruction is None else reached_path(environment)
 
 
 def _after(environment: RepeatableEnvironment, seed: int, num_steps: int) -> Observation:
-    """What is seen after so many control steps of the expert's."""
+    """The observation after `num_steps` control steps of the expert."""
     environment.begin(seed)
     for _ in islice(expert_steps(environment), num_steps):
         pass
@@ -176,7 +174,7 @@ def _after(environment: RepeatableEnvironment, seed: int, num_steps: int) -> Obs
 
 
 def _elsewhere(world: WorldConfig, task: str, seed: int) -> Observation:
-    """What another scene of the task begins with."""
+    """The first observation of another scene of the task."""
     environment = world.environment(task)
     seen = environment.reset(seed + 100_000)
     environment.close()
@@ -186,7 +184,7 @@ def _elsewhere(world: WorldConfig, task: str, seed: int) -> Observation:
 def plan_error(question: str, plan: Plan, expert: Trajectory, other_expert: Trajectory | None) -> PlanError:
     """One plan against the expert of its question, beside the expert of the scene's other goal.
 
-    Experts' paths (frame) begin where the tool is when the plan is asked for.
+    Experts' paths (frame) begin at the tool pose of the observation that the plan was made from.
     """
     path = plan.trajectory
     truth = _next_steps(expert, path.num_frames)
@@ -212,7 +210,7 @@ def plan_error(question: str, plan: Plan, expert: Trajectory, other_expert: Traj
 
 
 def _off_path(plan: Trajectory, expert: Trajectory) -> float:
-    """How far (m) a plan's end lies from the nearest place on the expert's whole path."""
+    """Distance (m) from a plan's end to the nearest point of the expert's whole path."""
     end, path = plan.world_from_tool.translation[-1], expert.world_from_tool.translation
     steps = path.diff(dim=0)
     if len(steps) == 0:
@@ -223,14 +221,14 @@ def _off_path(plan: Trajectory, expert: Trajectory) -> float:
 
 
 def _next_steps(path: Trajectory, num_steps: int) -> Trajectory:
-    """The control steps after a path's first; from its end on it stands still."""
+    """The control steps after a path's first; after the path's end, its last pose repeats."""
     return path[torch.arange(1, num_steps + 1).clamp(max=path.num_frames - 1)]
 
 
 def _follows(plan: Trajectory, truth: Trajectory, rival: Trajectory, *, lost: bool) -> bool | None:
-    """Whether a plan ends nearer to this question's expert than to the other's; None where both end together.
+    """Whether a plan ends nearer to this question's expert than to the other's; None if both end together.
 
-    A plan whose end is lost follows nobody: where its place-holder lies says nothing.
+    A plan whose end could not be read follows neither: its place-holder's position means nothing.
     """
     end, right, wrong = (path.world_from_tool.translation[-1] for path in (plan, truth, rival))
     if (right - wrong).norm() < UNDECIDED_M:
@@ -258,8 +256,7 @@ class OpenLoopRow:
 def summarise(scenes: Iterable[SceneErrors]) -> list[OpenLoopRow]:
     """A row for each question of each task, then of all tasks together.
 
-    The row of all tasks is over their scenes: the mean of the tasks' medians would hide how many scenes each
-    has.
+    The row of all tasks pools their scenes: a mean of the tasks' medians would hide their numbers of scenes.
     """
     scenes = list(scenes)
     rows = []

@@ -1,4 +1,4 @@
-"""What a policy is asked to show: named conditions of evaluation, each with what it claims."""
+"""Evaluation protocols: named conditions of evaluation, each with the claim that it tests."""
 
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -10,15 +10,15 @@ from action_images.evaluation.rollout import RolloutConfig
 from action_images.robot import RepeatableEnvironment
 
 Address = tuple[str, int]
-"""A task's name and a seed: one scene, whatever the policy, rig or look."""
+"""A task's name and a seed: one scene, independent of policy, rig and look."""
 
 
 @dataclass(frozen=True)
 class EvaluationProtocol:
-    """Which tasks of which benchmark, how they are seen, and how plans are carried out.
+    """The tasks of a benchmark, their cameras and look, and the way plans are carried out.
 
-    `claim` is what success shows. `rig`, `look` and `wording` are names of the benchmark's own, None for
-    those of its training.
+    `claim` says what success shows. `rig`, `look` and `wording` are the benchmark's own names, None for those
+    of its training.
     """
 
     claim: str
@@ -30,7 +30,7 @@ class EvaluationProtocol:
     wording: str | None = None
 
     def world(self, *, num_views: int, size: tuple[int, int]) -> WorldConfig:
-        """Where trials run under these conditions; `size` is (height, width) in px."""
+        """The world in which trials run under these conditions; `size` is (height, width) in px."""
         seen = {"rig": self.rig, "look": self.look, "wording": self.wording}
         return WorldConfig(self.benchmark_name, num_views=num_views, size=size, **seen)
 
@@ -39,14 +39,14 @@ class EvaluationProtocol:
         return self.world(num_views=num_views, size=size).environment(task)
 
     def addresses(self, num_trials: int) -> list[Address]:
-        """The scenes of an evaluation, task by task: trial `i` has the benchmark's seed `i` for judging."""
+        """The scenes of an evaluation, task by task: trial `i` has the benchmark's evaluation seed `i`."""
         seeds = find_benchmark(self.benchmark_name).seeds.for_judging(num_trials)
         return scenes(self.tasks, seeds)
 
     def settings(self) -> dict[str, Any]:
-        """What results must share to belong together, but for how many views there are and how large.
+        """The settings that results must share to belong together, as JSON values.
 
-        JSON values.
+        The number and the size of the views are not among them.
         """
         seen = WorldConfig(self.benchmark_name, rig=self.rig, look=self.look, wording=self.wording).seen()
         return {"claim": self.claim, **seen, "rollout_config": asdict(self.rollout_config)}
@@ -73,11 +73,11 @@ CLAIMS = {
     "paper": "kin of the paper's RLBench tasks, trained and never trained: its table, task by task",
     "paper_open_loop": "the same tasks by one single plan, as the paper evaluates",
 }
-"""Protocol -> what success shows."""
+"""Protocol -> the claim that success supports."""
 
 
 def protocols_of(benchmark: Benchmark) -> dict[str, EvaluationProtocol]:
-    """Name -> conditions, as far as a benchmark offers what they need.
+    """Name -> protocol, for those whose needs the benchmark meets.
 
     All share their seeds, so that scenes are paired across protocols and policies.
     """
@@ -101,7 +101,7 @@ def protocols_of(benchmark: Benchmark) -> dict[str, EvaluationProtocol]:
 
 
 def _checkered() -> EvaluationProtocol:
-    """The embedded world's second look that no training scene had."""
+    """The embedded world's second look that is absent from training."""
     usual = protocols_of(find_benchmark(DEFAULT))["in_domain"]
     return replace(usual, look="checkered", claim=CLAIMS["new_look_checkered"])
 
@@ -120,11 +120,11 @@ PROTOCOLS = {
     "new_look_checkered": _checkered(),
     **_protocols_of_the_paper(),
 }
-"""The protocols where no world is named: those of the usual benchmark, and the paper's table."""
+"""The protocols if no world is named: those of the default benchmark, and the paper's table."""
 
 
 def protocol_named(name: str, benchmark_name: str = DEFAULT) -> EvaluationProtocol:
-    """A protocol of a benchmark by its name; raises ActionImagesError with the names that there are."""
+    """A protocol of a benchmark by name; raises ActionImagesError with all names if it does not exist."""
     found = PROTOCOLS if benchmark_name == DEFAULT else protocols_of(find_benchmark(benchmark_name))
     if name not in found:
         raise ActionImagesError(

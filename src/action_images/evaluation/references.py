@@ -1,4 +1,4 @@
-"""Policies to compare with: the expert, the expert through video, standing still, random moves."""
+"""Reference policies: the expert, the expert through video, the expert displaced, and random moves."""
 
 from dataclasses import replace
 from typing import Protocol, runtime_checkable
@@ -15,20 +15,20 @@ from action_images.robot import Observation, Plan
 from action_images.structs import concatenate, stack
 
 NOISE_SEEDS_APART = 1_000_003
-"""No two trials share their chances, whatever a policy's own seed is."""
+"""Distance of seeds such that no two trials share random numbers, for any seed of the policy."""
 
 
 @runtime_checkable
 class Privileged(Protocol):
-    """A policy that is told of each trial before its first observation, which no robot could tell it."""
+    """A policy that knows each trial before its first observation, as is not possible on a robot."""
 
     def begin(self, environment: Twinned, seed: int) -> None:
-        """The environment has begun the trial of this seed."""
+        """Called when the environment has begun the trial of this seed."""
         ...
 
 
 class _Script:
-    """A path that is known before the trial, from wherever the trial's clock stands.
+    """A path that is known before the trial, followed from the trial's current step on.
 
     Its last pose is held.
     """
@@ -38,11 +38,11 @@ class _Script:
         self._path: Trajectory | None = None
 
     def follow(self, environment: Twinned, path: Trajectory) -> None:
-        """`path` has one frame for each control step from the first on."""
+        """Follow `path`, which has one frame for each control step from the first on."""
         self._environment, self._path = environment, path
 
     def plan(self, observation: Observation) -> Plan:  # noqa: ARG002 (it knows without looking)
-        """What is left of the path, and then its last pose."""
+        """The rest of the path, or its last pose after its end."""
         if self._environment is None or self._path is None:
             raise ActionImagesError(
                 "this policy knows the trial beforehand; call begin(environment, seed) first"
@@ -53,30 +53,30 @@ class _Script:
 
 
 class Expert(_Script):
-    """The task's expert, run beforehand in a world of its own: the most that this controller can do."""
+    """The task's expert, run beforehand in its own world: an upper bound for this controller."""
 
     def begin(self, environment: Twinned, seed: int) -> None:
-        """Run the expert of this trial; raises ActionImagesError where its task has none."""
+        """Run the expert of this trial; raises ActionImagesError if its task has none."""
         self.follow(environment, _required_path(environment, seed))
 
 
 class DisplacedExpert(_Script):
-    """The expert, its path moved aside by so many metres, in a direction drawn for each trial."""
+    """The expert with its path displaced by `metres`, in a random direction for each trial."""
 
     def __init__(self, metres: float, seed: int = 0) -> None:
         super().__init__()
         self._metres, self._seed = metres, seed
 
     def begin(self, environment: Twinned, seed: int) -> None:
-        """Run the expert of this trial and move its path, in the plane of the table, from where the tool is.
+        """Run the expert of this trial and displace its path in the table's plane, starting at the tool.
 
-        Raises ActionImagesError where the task has no expert.
+        Raises ActionImagesError if the task has no expert.
         """
         path = _required_path(environment, seed)
         generator = _chances(self._seed, seed)
         angle = 2 * torch.pi * torch.rand((), generator=generator)
         aside = self._metres * torch.stack([angle.cos(), angle.sin(), torch.zeros(())])
-        # Little by little over a second: the arm must not be asked to jump.
+        # The displacement grows over one second, so that the arm is not asked to jump.
         share = (torch.arange(1, path.num_frames + 1) / environment.control_hz).clamp(max=1)
         pose = path.world_from_tool
         moved = replace(pose, translation=pose.translation + share[:, None] * aside)
@@ -86,7 +86,7 @@ class DisplacedExpert(_Script):
 class ExpertThroughVideo(_Script):
     """The expert's path at a model's frame rate: drawn, stored as H.264, read back, then executed.
 
-    What perfect predictions of action images of this `size` (height, width) px and `fps` would score.
+    Its score is that of perfect predictions of action images of this `size` (height, width) px and `fps`.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class ExpertThroughVideo(_Script):
     def begin(self, environment: Twinned, seed: int) -> None:
         """Record the expert of this trial and send it through video.
 
-        Raises ActionImagesError where the task has no expert.
+        Raises ActionImagesError if the task has no expert.
         """
         control_hz, fps = environment.control_hz, self._fps
         recorded, cameras = demonstrated(environment.twin(), seed)
@@ -111,9 +111,9 @@ class ExpertThroughVideo(_Script):
 
 
 class Random:
-    """Moves evenly to places drawn from the workspace, with the gripper as chance has it.
+    """Moves at constant speed to random places in the workspace, with a random gripper.
 
-    What a task scores for moving at all. `workspace` is a box of the world (m), None for the default
+    It shows what a task scores for any motion. `workspace` is a box of the world (m), None for the default
     benchmark's.
     """
 
@@ -127,7 +127,7 @@ class Random:
         self._hz = 20.0
 
     def begin(self, environment: Twinned, seed: int) -> None:
-        """Each trial has chances of its own, the same whenever it is run."""
+        """Seed the random numbers of this trial: each trial has its own, the same in every run."""
         self._generator = _chances(self._seed, seed)
         self._hz = environment.control_hz
 

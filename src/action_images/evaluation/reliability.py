@@ -1,4 +1,4 @@
-"""Whether confidence says how wrong poses are: errors by confidence, ranks, and bounds for words."""
+"""Whether confidence predicts the errors of poses: errors by confidence, rank correlation, and bounds."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -18,17 +18,17 @@ from action_images.model.reliability import WORDS, WRONG_DEG, WRONG_MM, Bounds
 from action_images.samples.sample import Sample, collate
 
 EDGES = (0.0, 1e-9, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 1.0)
-"""Confidences between which the table has rows; the first row is what could not be read at all."""
+"""The confidences that separate the table's rows; the first row has the poses that could not be read."""
 WRONG_OF_GOOD, WRONG_OF_UNREADABLE = 0.1, 0.5
-"""The least sure of good poses are wrong no more often than the first, the surest of unreadable ones at
-least as often as the other."""
+"""The least confident good poses are wrong at most as often as the first value. The most confident unreadable
+poses are wrong at least as often as the second."""
 LEAST_BOUND = 1e-6
-"""What could not be read has confidence 0, and no word but unreadable."""
+"""A pose that could not be read has confidence 0, and its only word is unreadable."""
 
 
 @dataclass(frozen=True)
 class JudgedPoses:
-    """Poses with how sure they were and how far off; `window` numbers what is independent."""
+    """Poses with their confidence and their error; poses of different windows (`window`) are independent."""
 
     confidence: Float[Tensor, "pose"]
     mm: Float[Tensor, "pose"]
@@ -37,27 +37,27 @@ class JudgedPoses:
 
     @property
     def wrong(self) -> Float[Tensor, "pose"]:
-        """1 for poses that are wrong, else 0."""
+        """1 for wrong poses, else 0."""
         return ((self.mm > WRONG_MM) | (self.deg > WRONG_DEG)).float()
 
     @property
     def num_windows(self) -> int:
-        """How many windows they are from."""
+        """The number of windows that the poses are from."""
         return len(self.window.unique())
 
     def where(self, chosen: Tensor) -> "JudgedPoses":
-        """Some of them."""
+        """The chosen poses."""
         return JudgedPoses(*(values[chosen] for values in (self.confidence, self.mm, self.deg, self.window)))
 
     def halves(self) -> tuple["JudgedPoses", "JudgedPoses"]:
-        """Those of every other window, and those of the windows between."""
+        """The poses of every other window, and those of the windows between."""
         even = self.window % 2 == 0
         return self.where(even), self.where(~even)
 
 
 @dataclass(frozen=True)
 class Bin:
-    """Poses with a confidence from `low` to below `high`: how many, and how wrong.
+    """Poses with a confidence from `low` to below `high`: their number and their errors.
 
     `wrong` is a share (0 to 1), `interval` its 95 % bootstrap interval over windows.
     """
@@ -72,11 +72,11 @@ class Bin:
 
 
 def judge_poses(generator: ClipGenerator, windows: Iterable[Sample], mode: str, seed: int = 0) -> JudgedPoses:
-    """What a mode makes of recorded windows, as the commands use it; frame 0 may be given and is left out.
+    """Run a mode on recorded windows, as the commands do; frame 0 may be given and is left out.
 
-    Labels are made without the instruction, and compared frame by frame. Plans are made with it; a plan may
+    Labels are made without the instruction, and compared frame by frame. Plans are made with it. A plan may
     be a model frame early or late, so its positions are compared with the recorded path within that time.
-    What could not be read is far off.
+    Poses that could not be read count as far off.
     """
     parts: list[tuple[Tensor, Tensor, Tensor]] = []
     for window in windows:
@@ -101,8 +101,10 @@ def judge_poses(generator: ClipGenerator, windows: Iterable[Sample], mode: str, 
 
 
 def off_path(found: Float[Tensor, "frame 3"], recorded: Float[Tensor, "frame 3"]) -> Float[Tensor, "frame"]:
-    """How far each place (m) is from where the recorded path goes, straight from frame to frame, between the
-    frame before and the one after."""
+    """Distance (m) of each position from the recorded path between the frame before and the frame after.
+
+    The path is straight between frames.
+    """
     start, along = recorded[:-1], recorded.diff(dim=0)
     from_start = found[:, None] - start
     share = (from_start * along).sum(-1) / along.square().sum(-1).clamp_min(1e-12)
@@ -125,7 +127,7 @@ def bins(poses: JudgedPoses, edges: Sequence[float] = EDGES) -> list[Bin]:
 
 
 def by_word(poses: JudgedPoses, bounds: Bounds) -> dict[str, Bin]:
-    """Errors of what each word stands for; words that never occur are left out."""
+    """The errors of the poses that each word describes; words that never occur are left out."""
     edges = {
         "good": (bounds.good, 1.0),
         "doubtful": (bounds.doubtful, bounds.good),
@@ -141,15 +143,15 @@ def by_word(poses: JudgedPoses, bounds: Bounds) -> dict[str, Bin]:
 
 
 def rank_correlation(poses: JudgedPoses) -> float:
-    """Spearman's between confidence and error (mm): -1 where confidence ranks errors exactly."""
+    """Spearman's correlation of confidence and error (mm): -1 if confidence ranks errors exactly."""
     return spearman(poses.confidence, poses.mm)
 
 
 def bounds_of(poses: JudgedPoses) -> Bounds:
-    """Bounds where the chance of being wrong crosses WRONG_OF_GOOD and WRONG_OF_UNREADABLE.
+    """The confidences at which the probability of being wrong crosses WRONG_OF_GOOD and WRONG_OF_UNREADABLE.
 
-    Both are chosen on every other window, where an isotonic regression says how that chance falls with
-    confidence. The shares that are stated are those of the windows between.
+    Both are chosen on every other window, by an isotonic regression of that probability on confidence. The
+    stated shares are measured on the windows between.
     """
     from scipy.optimize import isotonic_regression
 

@@ -1,4 +1,4 @@
-"""One trial carried out, step by step: what was seen, planned, asked for and reached."""
+"""Carry out one trial and record each step: the observation, the plan, the command and the pose reached."""
 
 import time
 from dataclasses import dataclass
@@ -10,18 +10,18 @@ from action_images.geometry import Pose
 from action_images.robot import Environment, Observation, Plan, Policy, StepReport
 
 REST_STEPS = 10
-"""Control steps for which the arm stands still after its last plan, so that the world comes to rest before it
-is judged."""
+"""The arm stands still for this many control steps after its last plan. The world comes to rest before it is
+judged."""
 
 
 @dataclass(frozen=True)
 class RolloutConfig:
-    """How trials are carried out: the use of plans, what the arm may be asked for, what counts as done.
+    """How trials are carried out: the use of plans, the limits of commands, and the criterion of success.
 
-    `latency` is how long the arm goes on before a plan arrives.
+    `latency` is the time that the arm moves on before a plan arrives.
 
-    It is done once the environment has said so for `steady_steps` control steps in a row: passing by is not
-    success.
+    A task is done once the environment has said so for `steady_steps` control steps in a row, so passing by
+    is not success.
     """
 
     execution: Execution = Execution()
@@ -38,7 +38,7 @@ class RolloutConfig:
 
 @dataclass(frozen=True)
 class BegunTrial:
-    """A trial that `environment.reset(seed)` has begun: what it showed, how many control steps it may take.
+    """A trial begun by `environment.reset(seed)`: its first observation and its limit of control steps.
 
     `task` is the task's name.
     """
@@ -52,14 +52,14 @@ class BegunTrial:
 
 @dataclass(frozen=True)
 class Step:
-    """One control step. `plan` counts in `Rollout.plans`, `frame` in that plan's trajectory.
+    """One control step. `plan` is an index into `Rollout.plans`, `frame` one into that plan's trajectory.
 
-    They are None and -1 where the arm waited for a plan with none to follow.
+    They are None and -1 if the arm had no plan to follow and waited for one.
 
-    `seen` is what the cameras showed before the step: None unless the trial is filmed. `asked` and `opening`
-    are what the arm was told (after blending and guard rails, so not always the plan's own numbers);
-    `reached` is the tool's pose after it (world_from_tool, both). `held` is the guard rail that had the tool
-    stand still instead, None where none did.
+    `seen` is the observation before the step, None unless the trial is filmed. `asked` and `opening` are the
+    command, after blending and guard rails, so not always the plan's own numbers. `reached` is the tool's
+    pose after the step (world_from_tool, both). `held` is the guard rail that made the tool stand still
+    instead, None if none did.
     """
 
     seen: Observation | None
@@ -76,11 +76,11 @@ class Step:
 class Rollout:
     """One trial from its first observation to its end.
 
-    `plans` are those that were followed. Plan `i` was made from the observation before step `asked_at[i]`,
-    which is the first step whose `plan` is `i` unless plans arrive late. `plans[i].video`,
-    `action_images` and `imagined_frame` are what a generative policy imagined (all None for others): at a
-    step, the imagined frame in force is `plans[step.plan].imagined_frame[step.frame]`. `stopped` is why a
-    guard rail ended the trial (str() is a sentence), None where none did.
+    `plans` are the plans that were followed. Plan `i` was made from the observation before step
+    `asked_at[i]`, which is the first step whose `plan` is `i` unless plans arrive late. `plans[i].video`,
+    `action_images` and `imagined_frame` are a generative policy's own images (all None for others). The
+    imagined frame of a step is `plans[step.plan].imagined_frame[step.frame]`. `stopped` is the reason why a
+    guard rail ended the trial (str() is a sentence), None if none did.
     """
 
     task: str
@@ -91,27 +91,27 @@ class Rollout:
     plans: tuple[Plan, ...]
     steps: tuple[Step, ...]
     first_seen: Observation
-    """Before the first step, filmed or not."""
+    """The observation before the first step, filmed or not."""
     last_seen: Observation | None
-    """After the last step; None unless the trial is filmed."""
+    """The observation after the last step; None unless the trial is filmed."""
     plan_ms: tuple[float, ...]
-    """How long each plan took, in the order of `plans`."""
+    """The time that each plan took (ms), in the order of `plans`."""
     stopped: Objection | None = None
     timed_out: bool = False
-    """Whether all the steps that a trial may have were taken, and the task was not done."""
+    """Whether the trial used all its steps and the task was not done."""
     asked_at: tuple[int, ...] = ()
     """The step before which each plan's observation was taken, in the order of `plans`."""
     unused: tuple[str, ...] = ()
-    """Why other plans were not followed: a sentence for each that arrived too late, or never."""
+    """Why other plans were not followed: one sentence for each that arrived too late or never."""
 
     @property
     def num_unreachable(self) -> int:
-        """Control steps whose pose no posture reaches."""
+        """The number of control steps whose pose was out of reach."""
         return sum(not step.report.reachable for step in self.steps)
 
     @property
     def tool(self) -> Pose:
-        """Where the tool ended (world_from_tool)."""
+        """The tool's last pose (world_from_tool)."""
         return self.steps[-1].reached if self.steps else self.first_seen.world_from_tool
 
 
@@ -121,8 +121,8 @@ def roll_out(
     """Carry a trial out until it is done or over.
 
     It is over after `max_steps` control steps, when a guard rail stops the arm for good, or when no plan is
-    left. A trial that is filmed is looked at before each step. What a policy or an environment raises is
-    raised.
+    left. With `filming`, an observation is taken before each step. Exceptions of the policy and the
+    environment are raised here.
     """
     running = _Running(policy, trial, config, filming=filming)
     while not running.over:
@@ -132,7 +132,7 @@ def roll_out(
 
 @dataclass(frozen=True)
 class _Request:
-    """A plan on its way: the step and the executor's moment of its observation, the step of its arrival."""
+    """A plan on its way: the step and executor moment of its observation, and the step of its arrival."""
 
     plan: Plan
     plan_ms: float
@@ -171,7 +171,7 @@ class _Running:
 
     @property
     def out_of_time(self) -> bool:
-        """Whether all the steps that the trial may have were taken."""
+        """Whether the trial has used all its steps."""
         return len(self.steps) >= self.trial.max_steps
 
     @property
@@ -181,7 +181,7 @@ class _Running:
         return self.succeeded or self.out_of_time or has_rested or self.stopped is not None
 
     def advance(self) -> None:
-        """Look and plan where it is time to, then take one control step; or be stopped by a guard rail."""
+        """Observe and plan if it is time to, then take one control step unless a guard rail stops the arm."""
         wants_plan = self.request is None and self.follower.wants_plan
         if self.steps and (wants_plan or self.filming):
             self.seen = self.trial.environment.observation()
@@ -190,7 +190,7 @@ class _Running:
         if self.request is not None and self.request.arrives_at <= len(self.steps):
             self._receive(self.request)
             self.request = None
-        # With nothing left to do, the arm stands still where the last step was to lead.
+        # After the plan's end, the arm stands still at the last commanded pose.
         self.num_rested += self.follower.finished
         asked = self.follower.ask()
         if self.follower.stops(asked):
@@ -219,7 +219,7 @@ class _Running:
         )
 
     def _ask(self) -> _Request:
-        """Have a plan made of what is seen now. The arm is not told of it before it arrives."""
+        """Ask for a plan from the current observation. The arm does not use it before it arrives."""
         start = time.perf_counter()
         plan = self.policy.plan(self.seen)
         plan_ms = 1e3 * (time.perf_counter() - start)

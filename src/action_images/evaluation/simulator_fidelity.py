@@ -1,4 +1,4 @@
-"""Whether a learned simulator can be trusted: does what succeeds in the world succeed in it too?"""
+"""Fidelity of a learned simulator: whether policies that succeed in the world also succeed in it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from action_images.evaluation.statistics import bootstrap_interval, pearson, spe
 
 @dataclass(frozen=True)
 class PolicyRow:
-    """One policy over all scenes: rates of success, means of progress, medians of what the tool missed."""
+    """One policy over all scenes: success rates, mean progress, and median distances of the tool."""
 
     policy: str
     num_scenes: int
@@ -32,7 +32,7 @@ class PolicyRow:
 class Figure:
     """A figure with its 95 % bootstrap interval over scenes.
 
-    NaN where it says nothing (all policies alike).
+    NaN if it is undefined (all policies alike).
     """
 
     name: str
@@ -43,7 +43,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Fidelity:
-    """What the comparison says. `threshold` is the progress from which pictures count as success.
+    """The result of the comparison. `threshold` is the progress from which pictures count as success.
 
     It is found on the world's own pictures.
     """
@@ -57,8 +57,8 @@ class Fidelity:
 class Columns:
     """All pairs of scenes that every policy was run in, each value by scene and policy.
 
-    Of success, 1 is yes: `succeeded` by the world's word, `judged` by its pictures, `inside` by the imagined
-    ones.
+    For success, 1 means yes: `succeeded` as the world says, `judged` by the world's pictures, `inside` by the
+    imagined pictures.
     """
 
     succeeded: Float[Tensor, "scene policy"]
@@ -79,7 +79,7 @@ class Columns:
 
 
 def fidelity(pairs: Sequence[Pair]) -> Fidelity:
-    """Compare both worlds; only scenes that all policies were run in count.
+    """Compare both worlds, on the scenes that all policies were run in.
 
     Raises ActionImagesError for fewer than two policies or no such scene.
     """
@@ -106,7 +106,7 @@ def fidelity(pairs: Sequence[Pair]) -> Fidelity:
 
 
 def _shared_scenes(pairs: Sequence[Pair], names: Sequence[str]) -> list[dict[str, Pair]]:
-    """By policy, the pairs of each scene that all policies were run in."""
+    """For each scene that all policies were run in, its pairs by policy."""
     by_scene: dict[Address, dict[str, Pair]] = {}
     for pair in pairs:
         by_scene.setdefault((pair.task, pair.seed), {})[pair.policy] = pair
@@ -138,13 +138,13 @@ def _policy_row(scenes: Sequence[Mapping[str, Pair]], name: str, columns: Column
 
 
 def _across_policies(columns: Columns, *, of: str, ranked: bool) -> float:
-    """How a column's means over scenes go with the rates of success in the world."""
+    """The correlation of a column's means over scenes with the success rates in the world."""
     first, second = getattr(columns, of).mean(0), columns.succeeded.mean(0)
     return spearman(first, second) if ranked else pearson(first, second)
 
 
 def _alike(columns: Columns, *, of: str) -> float:
-    """The share of trials that end as in the world."""
+    """The share of trials with the same outcome as in the world."""
     return (getattr(columns, of) == columns.succeeded).double().mean().item()
 
 
@@ -171,7 +171,7 @@ FIGURES: dict[str, Callable[[Columns], float]] = {
 }
 """Name -> figure.
 
-Scripted policies do not look: of them the pictures alone are judged; those that look also act on them.
+Scripted policies do not use images, so their pictures alone are judged; other policies also act on them.
 """
 
 
@@ -184,11 +184,9 @@ def _figure(name: str, figure: Callable[[Columns], float], columns: Columns) -> 
 
 
 def best_threshold(values: Tensor, positive: Tensor) -> float:
-    """The value from which on to say yes, so that the mean of both error rates is least.
+    """The threshold for saying yes that minimises the mean of both error rates.
 
-    Halfway between two values.
-
-    Where all are positive it lies below all of them, where none is above: there is nothing to tell apart.
+    It lies halfway between two values. If all are positive it lies below all values, and if none is, above.
     """
     ordered = values.sort().values
     middle = (ordered[1:] + ordered[:-1]) / 2

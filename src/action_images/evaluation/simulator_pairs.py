@@ -1,4 +1,4 @@
-"""Policies run in a learned simulator and in the world that it has learned, in the same scenes."""
+"""Run policies in a learned simulator and in the world that it learned from, in the same scenes."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -19,10 +19,9 @@ from action_images.geometry import Pose
 from action_images.robot import Environment, Observation, Policy, RepeatableEnvironment, StepReport
 
 PAIRS = "pairs.jsonl"
-"""The file of a folder that holds one Pair a line."""
+"""The name of the file that has one Pair a line."""
 Imagine = Callable[[RepeatableEnvironment], Environment]
-"""Makes the learned simulator of a world: one whose trials begin with what that world shows at their
-reset."""
+"""Makes the learned simulator of a world; its trials begin with that world's observation at their reset."""
 PairKey = tuple[str, str, int]
 """A policy's name, a task's name and a seed."""
 
@@ -31,8 +30,8 @@ PairKey = tuple[str, str, int]
 class Pair:
     """One policy in one scene of the world and of the learned simulator, after equally many steps.
 
-    `succeeded` is the world's word. Progress is by pictures alone (see `progress`): of the world's and of the
-    imagined ones. `missed_mm` is how far the tool ended from where the expert's does.
+    `succeeded` is what the world says. Progress is measured on pictures alone (see `progress`), the world's
+    and the imagined ones. `missed_mm` is the distance between the last tool position and the expert's.
     """
 
     policy: str
@@ -46,13 +45,13 @@ class Pair:
 
     @property
     def key(self) -> PairKey:
-        """What makes a pair: the policy and the scene."""
+        """The key of a pair: the policy and the scene."""
         return self.policy, self.task, self.seed
 
 
 @dataclass
 class Inside:
-    """A learned simulator in the place of a world: it counts control steps, and its twin is the world's."""
+    """A learned simulator in place of a world; it counts control steps, and its twin is the world's twin."""
 
     imagined: Environment
     world: RepeatableEnvironment
@@ -73,21 +72,21 @@ class Inside:
         return self.imagined.step(world_from_tool, opening)
 
     def observation(self) -> Observation:
-        """What is imagined now."""
+        """The imagined observation now."""
         return self.imagined.observation()
 
     def succeeded(self) -> bool:
-        """Never: nobody knows the physical state; both worlds are compared after the same time."""
+        """Always False: the physical state is unknown; both worlds are compared after equally many steps."""
         return False
 
     def twin(self) -> RepeatableEnvironment:
-        """A world of the same scenes, which is not imagined."""
+        """A world of the same scenes that is not imagined."""
         return self.world.twin()
 
 
 @dataclass(frozen=True)
 class BothWorlds:
-    """Where policies are compared, and how their plans are carried out in both worlds."""
+    """The worlds in which policies are compared, and the way plans are carried out in both."""
 
     world: WorldConfig
     imagine: Imagine
@@ -97,12 +96,12 @@ class BothWorlds:
 def progress(
     first: UInt8[Tensor, "view 3 h w"], last: UInt8[Tensor, "view 3 h w"], goal: UInt8[Tensor, "view 3 h w"]
 ) -> float:
-    """The share of the way from the first pictures to the goal's at which the last ones are.
+    """The progress of the last pictures from the first ones towards the goal's, as a share.
 
-    1 is all of it, 0 none, below 0 further away.
+    1 means all of it, 0 none, and below 0 further away than at first.
 
-    By the root mean square difference of all pixels; a judge that needs no physical state, so it works on
-    imagined pictures.
+    It is measured by the root mean square difference of all pixels. It needs no physical state, so it works
+    on imagined pictures.
     """
     way, left = (picture.float().sub(goal.float()).square().mean().sqrt() for picture in (first, last))
     return 1 - (left / way.clamp_min(1e-6)).item()
@@ -115,9 +114,9 @@ def compare(
     *,
     done: frozenset[PairKey] = frozenset(),
 ) -> Iterator[Pair]:
-    """Every policy in every scene, in both worlds, but for the pairs that are `done`.
+    """Run every policy in every scene, in both worlds, except for the pairs that are `done`.
 
-    Raises ActionImagesError where a task has no expert, whose last pictures are the goal.
+    Raises ActionImagesError if a task has no expert: the expert's last pictures are the goal.
     """
     loaded = {name: make() for name, make in policies.items()}
     for address in addresses:
@@ -179,7 +178,7 @@ def _metres(a: Pose, b: Pose) -> float:
 
 
 def load_pairs(folder: Path) -> list[Pair]:
-    """The pairs of a folder, none where it has none; a last line that a crash left unfinished is no pair."""
+    """The pairs in a folder, if any; a last line that a crash left unfinished is skipped."""
     path = folder / PAIRS
     try:
         return [Pair(**values) for values in jsonl.load(path)]
@@ -188,7 +187,7 @@ def load_pairs(folder: Path) -> list[Pair]:
 
 
 def append_pair(folder: Path, pair: Pair) -> None:
-    """Add a pair to a folder's list, after cutting off what a crash left unfinished."""
+    """Add a pair to a folder's list, after removing a line that a crash left unfinished."""
     path = folder / PAIRS
     jsonl.repair(path)
     jsonl.append(path, asdict(pair))

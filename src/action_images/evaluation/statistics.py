@@ -1,4 +1,4 @@
-"""How sure a rate or a figure is, and the difference between two."""
+"""Confidence intervals of rates and figures, and tests of the difference between two policies."""
 
 # scipy.stats takes a second to import, so each function imports it when it is called.
 
@@ -19,8 +19,8 @@ Key = TypeVar("Key", bound=Hashable)
 def wilson_interval(num_successes: int, num_trials: int, confidence: float = 0.95) -> tuple[float, float]:
     """The interval in [0, 1] that holds the true rate with this confidence, for independent trials.
 
-    Raises ActionImagesError where the counts cannot be. Source: Wilson 1927. Unlike the normal approximation
-    the interval stays in [0, 1], and has a width for rates of 0 and 1.
+    Raises ActionImagesError for impossible counts. Source: Wilson 1927. Unlike the normal approximation, the
+    interval stays in [0, 1] and has a width above 0 for rates of 0 and 1.
     """
     from scipy.stats import binomtest
 
@@ -33,7 +33,7 @@ def wilson_interval(num_successes: int, num_trials: int, confidence: float = 0.9
         raise ActionImagesError(f"a confidence lies between 0 and 1, both excluded, got {confidence}")
     interval = binomtest(num_successes, num_trials).proportion_ci(confidence, method="wilson")
     rate = num_successes / num_trials
-    # Rounding must not push the rate itself out of its interval.
+    # Rounding must not push the rate out of its own interval.
     return min(rate, float(interval.low)), max(rate, float(interval.high))
 
 
@@ -44,10 +44,10 @@ def bootstrap_interval(
     num_draws: int = 500,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """The interval that holds a figure with this confidence, were the items drawn again.
+    """The bootstrap interval that holds a figure with this confidence when the items are drawn again.
 
-    `figure` takes the items' indices. Items are what is independent: whole windows or episodes, never single
-    frames. Draws with a figure that is not finite are left out; the interval is NaN where all are. Raises
+    `figure` takes the items' indices. Items must be independent: whole windows or episodes, never single
+    frames. Draws whose figure is not finite are left out; the interval is NaN if all are. Raises
     ActionImagesError without items. Source: Efron 1979, the percentile method.
     """
     # Not scipy.stats.bootstrap: it refuses a single item, and one NaN among its draws makes both ends NaN.
@@ -66,7 +66,7 @@ def bootstrap_interval(
 
 @dataclass(frozen=True)
 class Pairing:
-    """Two policies on the same scenes: how many only one of them won, and how many both or neither did."""
+    """Two policies on the same scenes: the numbers of scenes won by only one, by both, or by neither."""
 
     num_pairs: int
     only_first: int
@@ -74,9 +74,9 @@ class Pairing:
 
     @property
     def p_value(self) -> float:
-        """Exact two-sided McNemar: how likely so uneven a split is if neither is better.
+        """The exact two-sided McNemar test: the probability of a split this uneven if neither is better.
 
-        1 where they never differ.
+        1 if they never differ.
 
         Source: McNemar 1947, with the exact binomial tail instead of the chi-square approximation.
         """
@@ -94,7 +94,7 @@ class Pairing:
 def pair(first: Mapping[Key, bool], second: Mapping[Key, bool]) -> Pairing:
     """Pair two policies' successes by scene; scenes that one of them lacks are left out.
 
-    Raises ActionImagesError where the two share no scene.
+    Raises ActionImagesError if the two share no scene.
     """
     shared = first.keys() & second.keys()
     if not shared:
@@ -108,7 +108,7 @@ def pair(first: Mapping[Key, bool], second: Mapping[Key, bool]) -> Pairing:
 
 
 def pearson(first: Float[Tensor, "num"], second: Float[Tensor, "num"]) -> float:
-    """Pearson's correlation, in [-1, 1]; NaN for fewer than two items, or where one of both does not vary."""
+    """Pearson's correlation, in [-1, 1]; NaN for fewer than two items, or if one variable is constant."""
     from scipy.stats import pearsonr
 
     if not (_varies(first) and _varies(second)):

@@ -10,27 +10,27 @@ from action_images.evaluation.statistics import Pairing, pair, wilson_interval
 from action_images.evaluation.trial import FAILURES, TrialRecord
 
 ALL = "all tasks"
-"""The row that takes the trials of all tasks together."""
+"""The name of the row with the trials of all tasks together."""
 
 
 CEILINGS = ("expert", "expert-video")
 Group = tuple[str, str]
 """A protocol and a policy."""
 Owned = Mapping[Group, Collection[str]]
-"""Protocol and policy -> the names of the ceilings that were tried under its conditions."""
+"""Protocol and policy -> the names of the ceilings that were measured under its conditions."""
 
 
 def is_ceiling(policy: str) -> bool:
-    """Whether a policy's results are the most that others can reach: the expert's, alone or through video.
+    """Whether a policy's results are a ceiling for others: the expert's, alone or through video.
 
-    In brackets behind its name may stand where its results lie.
+    The name may end with the folder of its results in brackets.
     """
     return policy in CEILINGS or policy.startswith(tuple(f"{name} (" for name in CEILINGS))
 
 
 @dataclass(frozen=True)
 class Row:
-    """The trials of one policy at one task (or all) of one protocol, with the ceilings of the same."""
+    """The trials of one policy in one task (or all) of one protocol, with their ceilings."""
 
     protocol: str
     policy: str
@@ -40,12 +40,12 @@ class Row:
 
     @property
     def num_trials(self) -> int:
-        """How many trials were made."""
+        """The number of trials."""
         return len(self.trials)
 
     @property
     def num_succeeded(self) -> int:
-        """How many of them succeeded."""
+        """The number of trials that succeeded."""
         return sum(trial.succeeded for trial in self.trials)
 
     @property
@@ -55,18 +55,18 @@ class Row:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Where the true rate lies (Wilson, 95 %)."""
+        """The Wilson interval (95 %) of the success rate."""
         return wilson_interval(self.num_succeeded, self.num_trials)
 
     @property
     def failures(self) -> dict[str, int]:
-        """How many trials failed for each reason, those without any left out."""
+        """The number of failed trials by reason; reasons without trials are left out."""
         counts = Counter(trial.failure for trial in self.trials)
         return {failure: counts[failure] for failure in FAILURES if counts[failure]}
 
     @property
     def plan_ms(self) -> float | None:
-        """The median over trials of the time that a plan took (ms)."""
+        """The median over trials of the time of one plan (ms)."""
         times = [trial.plan_ms for trial in self.trials if trial.plan_ms is not None]
         return median(times) if times else None
 
@@ -83,9 +83,9 @@ class Row:
 def rows(trials: Iterable[TrialRecord], owned: Owned | None = None) -> list[Row]:
     """A row for each protocol, policy and task, in the order of their first trials, ceilings last.
 
-    Beside a policy stand the ceilings that are its own (None: all of its protocol). A policy that tried more
-    than one task has a row for all of them, behind the others. Ceilings count over the same scenes as the row
-    that they stand beside where they have been tried in all of these, and over all their own otherwise.
+    `owned` says which ceilings belong to a policy (None: all of its protocol). A policy with more than one
+    task gets a row for all of them, after the others. A row's ceilings count over the row's own scenes if
+    they were run in all of these, else over all scenes that they were run in.
     """
     trials = list(trials)
     groups = _grouped(trials, lambda trial: (trial.protocol, trial.policy))
@@ -114,7 +114,7 @@ def _policy_rows(groups: Mapping[Group, list[TrialRecord]], group: Group, owned:
 def _ceilings_of(
     groups: Mapping[Group, list[TrialRecord]], group: Group, owned: Owned | None
 ) -> dict[str, list[TrialRecord]]:
-    """The trials of the ceilings that stand beside a policy, by their names."""
+    """The trials of the ceilings that belong to a policy, by name."""
     protocol, _ = group
     names = [name for where, name in groups if where == protocol and is_ceiling(name)]
     if owned is not None:
@@ -144,7 +144,7 @@ def _grouped(trials: Iterable[TrialRecord], key: Callable) -> dict:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two policies on the scenes of one protocol that both were tried in, for one task or all."""
+    """Two policies on the scenes of one protocol that both were run in, for one task or all."""
 
     protocol: str
     first: str
@@ -152,16 +152,16 @@ class Comparison:
     task: str
     pairing: Pairing
     num_both: int
-    """In how many scenes both succeeded."""
+    """The number of scenes in which both succeeded."""
 
     @property
     def num_neither(self) -> int:
-        """In how many scenes neither did."""
+        """The number of scenes in which neither succeeded."""
         return self.pairing.num_pairs - self.num_both - self.pairing.only_first - self.pairing.only_second
 
 
 def comparisons(table: Sequence[Row]) -> list[Comparison]:
-    """Each two policies of a protocol that share scenes, task by task; ceilings are not compared."""
+    """Comparisons of all pairs of policies of a protocol that share scenes, by task, without ceilings."""
     compared = [row for row in table if not is_ceiling(row.policy)]
     pairs = [_comparison(first, second) for first, second in combinations(compared, 2)]
     found = [comparison for comparison in pairs if comparison is not None]
@@ -169,7 +169,7 @@ def comparisons(table: Sequence[Row]) -> list[Comparison]:
 
 
 def _comparison(first: Row, second: Row) -> Comparison | None:
-    """None where two rows share nothing that could be compared."""
+    """The comparison of two rows; None if they share nothing to compare."""
     alike = (first.protocol, first.task) == (second.protocol, second.task)
     if not alike or first.policy == second.policy:
         return None

@@ -1,4 +1,4 @@
-"""How well points are followed through a video (TAP-Vid's figures), and a tracker without learning."""
+"""Accuracy of point tracks through a video (TAP-Vid's figures), and a tracker without learning."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,9 +15,9 @@ THRESHOLDS_PX = (1, 2, 4, 8, 16)
 
 @dataclass(frozen=True)
 class Tracks:
-    """Points followed through a video of `size` (height, width): px, centres at +0.5.
+    """Points tracked through a video of `size` (height, width): px, pixel centres at +0.5.
 
-    Where not visible, the place is a guess.
+    The position of a point that is not visible is a guess.
     """
 
     position: Float[Tensor, "*batch frame point 2"]
@@ -33,10 +33,10 @@ class Tracks:
 def jaccard(truth: Tracks, found: Tracks) -> dict[int, Float[Tensor, "*batch"]]:
     """The Jaccard index in [0, 1] at each threshold (px of 256), over all points and frames but the first.
 
-    A point that is visible and found within the threshold is a true positive. One that is found where it is
-    not visible, or not within the threshold, is a false positive, and one that is visible and not found so a
-    false negative: a point that is placed wrongly counts as both. NaN where no point is visible and none is
-    found. Source: Doersch et al., TAP-Vid, 2022, section 3 (queried in the first frame).
+    A visible point found within the threshold is a true positive. A point found though it is not visible, or
+    found beyond the threshold, is a false positive. A visible point not found within the threshold is a false
+    negative, so a misplaced point counts as both. NaN if no point is visible and none is found. Source:
+    Doersch et al., TAP-Vid, 2022, section 3 (queried in the first frame).
     """
     distance = (truth.scaled() - found.scaled()).norm(dim=-1)[..., 1:, :]
     there, said = truth.visible[..., 1:, :], found.visible[..., 1:, :]
@@ -54,16 +54,16 @@ def average_jaccard(truth: Tracks, found: Tracks) -> Float[Tensor, "*batch"]:
 
 
 def track_error_px(truth: Tracks, found: Tracks) -> Float[Tensor, "*batch frame"]:
-    """The mean distance (px of 256) of the points that are visible, frame by frame; NaN where none is."""
+    """The mean error (px of 256) of the visible points in each frame; NaN if none is visible."""
     distance = (truth.scaled() - found.scaled()).norm(dim=-1)
     return torch.where(truth.visible, distance, torch.nan).nanmean(-1)
 
 
 def lucas_kanade(video: UInt8[Tensor, "frame 3 h w"], points: Float[Tensor, "point 2"]) -> Tracks:
-    """Points (px) of the first frame followed by OpenCV's pyramidal Lucas-Kanade flow, from frame to frame.
+    """Track points (px) of the first frame from frame to frame by OpenCV's pyramidal Lucas-Kanade flow.
 
-    A point counts as not visible from where the flow is lost, leaves the image, or does not lead back (by
-    more than a pixel) to where it came from. Needs opencv-python-headless (the extra `judge`).
+    A point counts as not visible from the frame on in which the flow is lost, leaves the image, or misses
+    its start by more than a pixel when run backwards. Needs opencv-python-headless (the extra `judge`).
     """
     import cv2
 

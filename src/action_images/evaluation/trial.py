@@ -1,4 +1,4 @@
-"""What is written down of one trial: a line of JSON that says how it ended and why."""
+"""The record of one trial: a line of JSON that says how it ended and why."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -23,23 +23,22 @@ FAILURES = {
     MISSED: "all was executed, but the tool did not end where the expert's does",
     TIMEOUT: "time ran out with the tool where it should end, or still on its way",
 }
-"""Why a trial failed -> what that means, in the order in which the rules are asked
-(evaluation/attribution.py)."""
+"""Reason of a failure -> its meaning, in the order of the rules in evaluation/attribution.py."""
 
 TRIALS = "trials.jsonl"
-"""The file of a results folder that holds one TrialRecord a line, in any order."""
+"""The file of a results folder that has one TrialRecord a line, in any order."""
 SETTINGS = "settings.json"
-"""The file that says under what conditions they were run."""
+"""The file with the conditions of the trials."""
 
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """What became of one trial: JSON names and values alone, so that it can be read without this package.
+    """The result of one trial: JSON names and values alone, so that it can be read without this package.
 
-    `failure` is None for a success, else a key of FAILURES; `detail` says in one sentence how it ended.
-    `plan_ms` is the median time that one plan took (ms, None where none was asked for), `stage_ms` the same
-    by stage where the policy tells. `missed_mm` is how far the tool ended from where the expert's does, None
-    where the task has no expert. `film` is a path inside the results folder, or None.
+    `failure` is None for a success, else a key of FAILURES; `detail` says in one sentence how the trial
+    ended. `plan_ms` is the median time of one plan (ms, None if no plan was asked for), `stage_ms` the same
+    by stage if the policy measures it. `missed_mm` is the distance between the last tool position and the
+    expert's, None if the task has no expert. `film` is a path inside the results folder, or None.
     """
 
     protocol: str
@@ -67,18 +66,18 @@ class TrialRecord:
 
     @property
     def key(self) -> tuple[str, int]:
-        """What makes trials of two policies a pair: the task and the seed."""
+        """The key that pairs trials of two policies: the task and the seed."""
         return self.task, self.seed
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
-        """The record of a line's values; raises ActionImagesError where they are not one."""
+        """The record of a line's values; raises ActionImagesError if they are not a record."""
         check_fields(cls, values)
         return cls(**values)
 
 
 def append_trial(folder: Path, record: TrialRecord) -> None:
-    """Add a record to a results folder: on the disk when this returns."""
+    """Add a record to a results folder; it is on the disk when this returns."""
     jsonl.append(folder / TRIALS, asdict(record))
 
 
@@ -91,10 +90,10 @@ def write_trials(folder: Path, records: Iterable[TrialRecord]) -> None:
 def load_trials(folder: Path) -> list[TrialRecord]:
     """All records of a results folder, by task and seed.
 
-    A last line that a crash left unfinished is no record.
+    A last line that a crash left unfinished is skipped.
 
-    Raises ActionImagesError, naming the line, for anything else that is not a record, and for a trial that
-    stands there twice.
+    Raises ActionImagesError, naming the line, for any other line that is not a record, and for a trial that
+    occurs twice.
     """
     path = folder / TRIALS
     if not path.is_file():

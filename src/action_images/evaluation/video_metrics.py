@@ -1,4 +1,4 @@
-"""How far generated videos lie from real ones, by established libraries (the extra `judge`)."""
+"""Distances between generated and real videos, by established libraries (the extra `judge`)."""
 
 import pickle
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from action_images.errors import ActionImagesError
 
 
 def psnr(real: Float[Tensor, "*batch 3 h w"], made: Float[Tensor, "*batch 3 h w"]) -> Float[Tensor, "*batch"]:
-    """Peak signal-to-noise ratio (dB) of each image in [0, 1]; infinite where both are equal."""
+    """Peak signal-to-noise ratio (dB) of each image in [0, 1]; infinite if both are equal."""
     from torchmetrics.functional.image import peak_signal_noise_ratio
 
     flat = peak_signal_noise_ratio(_flat(made), _flat(real), data_range=1.0, reduction="none", dim=(1, 2, 3))
@@ -34,8 +34,8 @@ def ssim(real: Float[Tensor, "*batch 3 h w"], made: Float[Tensor, "*batch 3 h w"
 def load_lpips() -> Callable[[Tensor, Tensor], Tensor]:
     """LPIPS (AlexNet features) by torchmetrics: real, made (..., 3 h w) in [0, 1] -> (...).
 
-    Needs torchvision and its AlexNet weights, which torchvision downloads: raises ValueError where they are
-    not to be had.
+    Needs torchvision and its AlexNet weights, which torchvision downloads; raises ValueError if they are not
+    available.
     """
     try:
         from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
@@ -59,20 +59,20 @@ def load_lpips() -> Callable[[Tensor, Tensor], Tensor]:
 
 
 def _measured(measure: Callable[[Tensor, Tensor], Tensor], made: Tensor, real: Tensor) -> Tensor:
-    """NaN of an image that says nothing: networks refuse what is not finite."""
+    """The measure, with NaN for images that are not finite, as networks refuse these."""
     return measure(made[None], real[None]) if made.isfinite().all() else made.new_tensor(torch.nan)
 
 
 LEAST_FVD_FRAMES = 10
-"""I3D halves time three times and needs something left."""
+"""I3D halves time three times, so shorter videos leave no frames."""
 
 
 def load_fvd(num_frames: int, device: str = "cpu") -> Callable[[Tensor, Tensor], float]:
     """FVD (I3D features) by cd-fvd of two sets of videos (video frame 3 h w) in [0, 1]: real, made.
 
-    Needs the package cd-fvd and its I3D weights, which it downloads: raises ValueError where they are not to
-    be had, and for videos of fewer than 10 frames, which are too short for I3D. It says little of fewer than
-    some hundred videos.
+    Needs the package cd-fvd and its I3D weights, which it downloads. Raises ValueError if they are not
+    available, and for videos of fewer than 10 frames, which are too short for I3D. FVD means little for fewer
+    than some hundred videos.
     """
     if num_frames < LEAST_FVD_FRAMES:
         raise ActionImagesError(
