@@ -25,7 +25,7 @@ NUM_FRAMES = 41
 
 @dataclass(frozen=True)
 class Setting:
-    """One cell of a sweep: square images of `size` px, `num_views` views, and the corruption of the images."""
+    """One cell of a sweep: square images of `size` px, `num_views` views, and their corruption."""
 
     size: int
     num_views: int

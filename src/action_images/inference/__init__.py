@@ -1,1 +1,1 @@
-"""What the model is used for: clips generated from scenes, labels, simulation, imagination."""
+"""Uses of the model: clips generated from scenes, labels, simulation, imagined futures."""

@@ -1,9 +1,9 @@
 """Test-time augmentation.
 
-One scene shown in several ways that mean the same, and the mean of the paths read from them.
+One scene is shown in several equivalent ways, and the paths read from them are averaged.
 
-Nothing in a scene changes when its views are given in another order, or when all of it is seen in a mirror. A
-model has learnt this from examples alone, and answers a little differently each time. The mean of its answers
+A scene does not change when its views are given in another order, or when all of it is mirrored. A model has
+learned this from examples alone, and answers a little differently each time. The mean of its answers
 is better than any one of them. The action image of a mirrored scene is the flipped action image, to rounding.
 """
 
@@ -29,7 +29,7 @@ class Augmentation:
     swapped: bool = False
     """The views in the opposite order."""
     mirrored: bool = False
-    """The scene of `samples.mirror`: only for models that were trained on mirrored scenes too."""
+    """The scene of `samples.mirror`, for models that were trained on mirrored scenes too."""
 
     def apply(self, scene: Sample) -> Sample:
         """A batch of scenes, shown this way."""
@@ -51,15 +51,12 @@ SWAPPED_AND_MIRRORED = (
     Augmentation(mirrored=True),
     Augmentation(swapped=True, mirrored=True),
 )
-"""The scene itself, with its views swapped, and both of these in a mirror. These four are a group: any of
-them, applied to all four, gives the same four."""
+"""The scene itself, the scene with its views swapped, and both of these mirrored. These four are a group: any
+of them, applied to all four, gives the same four."""
 
 
 def augmented(scene: Sample, augmentations: Sequence[Augmentation]) -> Sample:
-    """A batch of scenes under each augmentation.
-
-    The whole batch under the first one, then under the second one.
-    """
+    """A batch of scenes under each augmentation: the whole batch under the first, then under the second."""
     if len(augmentations) == 1:
         return augmentations[0].apply(scene)
     samples = [augmentation.apply(scene) for augmentation in augmentations]
@@ -71,11 +68,11 @@ def augmented(scene: Sample, augmentations: Sequence[Augmentation]) -> Sample:
 
 
 def mean_reading(readings: Reading, weight: Float[Tensor, "augmentation b frame"]) -> Reading:
-    """Readings of the same scenes (augmentation b frame) as one (b frame).
+    """Combine readings of the same scenes (augmentation b frame) into one (b frame).
 
-    The path is the weighted mean. All else is what the reading with the largest weight says. Weights are 0 or
-    more, as `inference.confidence` gives them. Where all weights of a frame are 0, all count alike. A pose
-    that is NaN in a reading that counts is NaN.
+    The path is the weighted mean. All else is taken from the reading with the largest weight. Weights are 0
+    or more, as `inference.confidence` gives them. If all weights of a frame are 0, all readings count
+    equally. A pose is NaN if a reading that counts has NaN there.
     """
     total = weight.sum(0)
     share = torch.where(total > 0, weight / total.clamp_min(1e-12), 1 / len(weight))
@@ -96,7 +93,7 @@ def _mean_path(paths: Trajectory, share: Float[Tensor, "augmentation b frame"]) 
 
 
 def _mean(values: Tensor, share: Tensor) -> Tensor:
-    """Weighted by shares, over the first axis; what has no share may hold anything."""
+    """The mean over the first axis, weighted by shares; values with share 0 may be anything."""
     return torch.where(share > 0, share * values, 0.0).sum(0)
 
 

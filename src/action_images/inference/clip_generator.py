@@ -1,7 +1,4 @@
-"""The one way from a scene to a clip.
-
-Policies, labels, simulations, imagined futures and validation all take it.
-"""
+"""Generation of a clip from a scene, as used by policies, labels, simulations, futures and validation."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
@@ -32,27 +29,24 @@ from action_images.pipeline import Pipeline, Prediction
 from action_images.samples.sample import Sample
 
 GIVEN_FRAME_COUNTS_AS = 4.0
-"""A first pose that was given counts as so many generated ones where rotations are smoothed."""
+"""The weight of a given first pose, in generated poses, when rotations are smoothed."""
 
 
 @dataclass(frozen=True)
 class ClipGenerator:
-    """A pipeline that generates clips like those that its models were trained on.
-
-    Their size, length and rate.
-    """
+    """A pipeline that generates clips of the size, length and rate that its models were trained on."""
 
     pipeline: Pipeline
     clips: Clips
     generation: Generation
     sample: Callable[..., Canvas] = sample
-    """How noise becomes a canvas: `sampler.sample`, or that of several devices (`shared_passes`)."""
+    """The function from noise to a canvas: `sampler.sample`, or one for several devices (`shared_passes`)."""
 
     @classmethod
     def of(cls, models: Models, *, clips: Clips | None = None, generation: Generation | None = None) -> Self:
-        """With these models; `clips` and `generation` are the models' own where they are None.
+        """A generator with these models; `clips` and `generation` are the models' own if None.
 
-        Raises ValueError where neither the models nor the caller say what clips to generate.
+        Raises ValueError if neither the models nor the caller say which clips to generate.
         """
         clips = clips or models.clips
         if clips is None:
@@ -74,13 +68,13 @@ class ClipGenerator:
         compiled: bool = False,
         shared_by: int = 1,
     ) -> Self:
-        """With a folder of saved models, on a device and in a dtype as `device.place_of` takes them.
+        """A generator from a folder of models, with device and dtype as `device.place_of` takes them.
 
         `sampling` is a name of `generation.GENERATIONS`, None the models' own.
 
         `dtype` is that of the transformer and the language model; `compiled` compiles the blocks, see
         `CanvasDenoiser.compile_blocks`. `shared_by` devices share the tokens of each clip, see
-        `shared_passes.SharedSampler`: one such generator for a process.
+        `shared_passes.SharedSampler`; a process can have one such generator.
         """
         generation = None if sampling is None else generation_named(sampling)
         place = place_of(device, dtype)
@@ -90,7 +84,7 @@ class ClipGenerator:
             models.denoiser.compile_blocks()
         generator = cls.of(models, generation=generation)
         if shared_by > 1 and generator.generation.sampling.first_block is not None:
-            # Each device would decide by its own tokens whether the others' are to be waited for.
+            # Each device would decide by its own tokens whether to wait for those of the others.
             raise ActionImagesError(
                 "devices that share a clip skip no blocks; take another --sampling, such as release-cached, "
                 "or leave --shared-by out"
@@ -103,12 +97,12 @@ class ClipGenerator:
 
     @property
     def device(self) -> torch.device:
-        """Where the denoiser lives; scenes are moved there."""
+        """The denoiser's device; scenes are moved there."""
         return self.pipeline.models.denoiser.transformer.device
 
     @property
     def sigma_px(self) -> float:
-        """How wide a spot of an action image is (a standard deviation in px)."""
+        """The width of a spot of an action image (a standard deviation in px)."""
         return self.pipeline.format.sigma_px(self.clips.size)
 
     @torch.no_grad()
@@ -120,11 +114,11 @@ class ClipGenerator:
         wanted: Collection[Stream] = ("video", "action"),
         stages: Stages | None = None,
     ) -> Prediction:
-        """What a batch of scenes becomes under a mode (a name of `canvas.MODES`), on the CPU.
+        """Generate clips from a batch of scenes in a mode (a name of `canvas.MODES`); results are on the CPU.
 
-        One sample of each scene, or of a single scene one for each seed. Streams that are not `wanted` are
-        not decoded. `stages` is told how long encoding, denoising, decoding and reading took. Raises
-        ValueError as `Pipeline.encode` does, or where seeds and scenes do not go together.
+        There is one sample of each scene, or for a single scene one for each seed. Streams that are not
+        `wanted` are not decoded. `stages` records the times of encoding, denoising, decoding and reading.
+        Raises ValueError as `Pipeline.encode` does, or if the numbers of seeds and scenes do not fit.
         """
         stages = Stages() if stages is None else stages
         num_samples = _samples_of_each(scene, seeds)
@@ -144,13 +138,13 @@ class ClipGenerator:
     def augmentations(self, mode: str, num_views: int) -> tuple[Augmentation, ...]:
         """The ways in which a scene is shown.
 
-        Several only where actions alone are generated from several views.
+        There are several only if actions alone are generated from several views.
         """
         averaged = MODES[mode].generates_actions_alone and num_views > 1
         return self.generation.augment if averaged else AS_IT_IS
 
     def _encoded(self, scene: Sample, mode: str, num_samples: int) -> tuple[Canvas, Condition]:
-        """A batch of scenes, each `num_samples` times in a row, as canvases of whole clips."""
+        """A batch of scenes as canvases of whole clips, each scene `num_samples` times in a row."""
         canvas, condition = self.pipeline.encode(scene, MODES[mode], self.clips.num_frames)
         if num_samples == 1:
             return canvas, condition
@@ -158,7 +152,7 @@ class ClipGenerator:
         return canvas[places], condition[places]
 
     def _denoised(self, canvas: Canvas, condition: Condition, seeds: Sequence[int]) -> Canvas:
-        """What is asked, generated from the noise of these seeds, one for each canvas."""
+        """The canvas with its unknown parts generated from the noise of these seeds, one for each canvas."""
         sampling = self.generation.sampling
         noise = [torch.Generator().manual_seed(seed) for seed in seeds]
         empty = None if sampling.guidance == 1 else self.pipeline.unconditional(len(seeds))
@@ -169,7 +163,7 @@ class ClipGenerator:
     def _video(
         self, canvas: Canvas, condition: Condition, *, num_scenes: int, wanted: Collection[Stream]
     ) -> Float[Tensor, "b view frame 3 h w"] | None:
-        """The video of the scenes under the first augmentation, which is the scene as it is."""
+        """The video of the scenes under the first augmentation, which is the scene itself."""
         if "video" not in wanted:
             return None
         video = self.pipeline.show(canvas[:num_scenes], condition[:num_scenes], ["video"]).video
@@ -182,7 +176,7 @@ class ClipGenerator:
         augmentations: Sequence[Augmentation],
         wanted: Collection[Stream],
     ) -> Float[Tensor, "augmentation b view frame 3 h w"] | None:
-        """The action images of the scenes under each augmentation, which is undone."""
+        """The action images under each augmentation, with the augmentation undone."""
         if "action" not in wanted:
             return None
         images = self.pipeline.show(canvas, condition, ["action"]).action_images
@@ -198,8 +192,10 @@ class ClipGenerator:
         cameras: Camera | None,
         mode: str,
     ) -> tuple[Reading, Float[Tensor, "b frame"] | None] | None:
-        """The paths of all augmentations as one, averaged and smoothed, with their consensus where there are
-        several; None where there is nothing to read."""
+        """The mean of all augmentations' paths, smoothed, with their consensus if there are several.
+
+        None if there is nothing to read.
+        """
         if actions is None or cameras is None:
             return None
         num_augmentations, num_scenes = actions.shape[:2]
@@ -215,7 +211,7 @@ class ClipGenerator:
         return self._smoothed(mean, mode), sure
 
     def _smoothed(self, reading: Reading, mode: str) -> Reading:
-        """Steady rotations, unless all actions were given."""
+        """Smooth the rotations, unless all actions were given."""
         action = MODES[mode].action
         if not self.generation.smooth_frames or action is Show.EVERYTHING:
             return reading
@@ -225,7 +221,7 @@ class ClipGenerator:
 
 
 def _samples_of_each(scene: Sample, seeds: Sequence[int]) -> int:
-    """How many samples of each scene these seeds are for."""
+    """The number of samples of each scene for these seeds."""
     num_scenes = len(scene.video)
     if not seeds or num_scenes not in (1, len(seeds)):
         raise ActionImagesError(

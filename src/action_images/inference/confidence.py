@@ -1,4 +1,4 @@
-"""How sure the pose of each frame of a reading is."""
+"""The confidence of each frame's pose in a reading."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -10,15 +10,15 @@ from action_images.geometry import Pose, Trajectory
 from action_images.pipeline import Prediction
 
 HALF_CONFIDENT_M, HALF_CONFIDENT_RAD = 5e-3, 0.1
-"""Predicted standard deviations of position and rotation at which either alone halves the confidence."""
+"""Predicted standard deviations of position and rotation; either alone halves the confidence."""
 
 
 def confidence(prediction: Prediction, sigma_px: float) -> Float[Tensor, "*frames"]:
-    """How sure a frame's pose is, in [0, 1]: precision times agreement; 0 where it could not be known.
+    """The confidence of each frame's pose, in [0, 1]: precision times agreement; 0 if the pose is unknown.
 
-    Precision is 1 / (1 + position_std / 5 mm + rotation_std / 0.1 rad), by the reading's predicted standard
-    deviations; `agreement` is that of the views. Where several answers were averaged it is their `consensus`.
-    Raises ValueError where there is no reading.
+    Precision is 1 / (1 + position_std / 5 mm + rotation_std / 0.1 rad), with the reading's predicted standard
+    deviations; `agreement` is that of the views. If several answers were averaged, the confidence is their
+    `consensus`. Raises ValueError without a reading.
     """
     reading = _reading_of(prediction)
     if prediction.sure is not None:
@@ -30,11 +30,11 @@ def confidence(prediction: Prediction, sigma_px: float) -> Float[Tensor, "*frame
 def consensus(
     paths: Trajectory, mean: Trajectory, sure: Float[Tensor, "answer *frames"]
 ) -> Float[Tensor, "*frames"]:
-    """How sure the mean of several answers' paths (answer *frames) is, in [0, 1], 0 where none is known.
+    """The confidence of the mean of several answers' paths (answer *frames), in [0, 1]; 0 if none is known.
 
-    The geometric mean of how sure the answers are on average, and of how near they are to each other:
+    It is the geometric mean of the answers' mean confidence and of their closeness to each other:
     1 / (1 + m / 5 mm + a / 0.1 rad), with the root mean square distance m and angle a from their mean.
-    Answers that contradict each other are wrong more often than their spots look.
+    Answers that contradict each other are wrong more often than their spots suggest.
     """
     share = sure / sure.sum(0).clamp_min(1e-12)
     pose = mean.world_from_tool
@@ -53,18 +53,18 @@ def _root_mean_square(
 
 
 def agreement(reading: Reading, sigma_px: float) -> Float[Tensor, "*frames"]:
-    """How well one pose fits the spots of all views, in [0, 1].
+    """The fit of one pose to the spots of all views, in [0, 1].
 
-    1: exactly; 0: the pose misses the spots by their own width `sigma_px` (px), or it is not known.
+    1 is an exact fit. 0 means that the pose misses the spots by their width `sigma_px` (px), or is unknown.
     """
     agreement = (1 - reading.residual_px / sigma_px).clamp(0, 1)
     return torch.where(known(reading), agreement, 0.0).nan_to_num(0.0)
 
 
 def known_path(prediction: Prediction) -> Trajectory:
-    """The path (*batch frame) that was read; poses that were laid between their neighbours are NaN.
+    """The path (*batch frame) that was read; poses interpolated between their neighbours are NaN.
 
-    Raises ValueError where there is no reading.
+    Raises ValueError without a reading.
     """
     reading = _reading_of(prediction)
     read = known(reading)
@@ -75,7 +75,7 @@ def known_path(prediction: Prediction) -> Trajectory:
 
 
 def known(reading: Reading) -> Bool[Tensor, "*frames"]:
-    """True for frames whose pose was read, and not laid between its neighbours."""
+    """True for frames whose pose was read, not interpolated between its neighbours."""
     pose = reading.trajectory.world_from_tool
     finite = pose.translation.isfinite().all(-1) & pose.rotation.isfinite().all(-1).all(-1)
     return finite & reading.position_std.isfinite()

@@ -1,4 +1,4 @@
-"""How clips are generated: a value, and the table of the names that users give."""
+"""Settings of the generation of clips, and the table of the names that users give."""
 
 from dataclasses import dataclass, replace
 
@@ -14,17 +14,17 @@ GUIDED = replace(FIFTY_STEPS, guidance=7.5)
 
 @dataclass(frozen=True)
 class Generation:
-    """All that decides how a scene becomes a clip, besides the models and the noise."""
+    """All settings of the generation of a clip from a scene, besides the models and the noise."""
 
     sampling: Sampling = FIFTY_STEPS
-    """How noise becomes latents."""
+    """The sampling of latents from noise."""
     augment: tuple[Augmentation, ...] = AS_IT_IS
-    """The ways in which a scene is shown where actions alone are generated. The paths read from them are
+    """The ways in which a scene is shown when actions alone are generated. The paths read from them are
     averaged; each way costs as much as the first. Mirrored ways are for models that were trained on mirrored
     scenes too."""
     smooth_frames: float = 2.0
-    """Over how many frames (a standard deviation) rotations are averaged, see
-    `codec.smooth.RotationSmoother`. 0: not."""
+    """The number of frames (a standard deviation) over which rotations are averaged, see
+    `codec.smooth.RotationSmoother`. 0: rotations are not averaged."""
 
     def __post_init__(self) -> None:
         if not self.augment or self.smooth_frames < 0:
@@ -34,7 +34,7 @@ class Generation:
 
     @property
     def without_guidance(self) -> Self:
-        """The same, at half the cost where there is guidance."""
+        """The same without guidance, which halves the cost of settings with guidance."""
         return replace(self, sampling=replace(self.sampling, guidance=1.0))
 
 
@@ -49,13 +49,13 @@ GENERATIONS = {
     "one-step-averaged": Generation(ONE_STEP, SWAPPED_AND_MIRRORED),
     "two-steps-averaged": Generation(TWO_STEPS, SWAPPED_AND_MIRRORED),
 }
-"""Name -> how clips are generated. These names stand in `--sampling`, in presets and in saved models. The
+"""Name -> settings of generation. These names are used in `--sampling`, in presets and in saved models. The
 release is meant for its own weights, few steps for models of deterministic tasks, averages for models that
 were trained on mirrored scenes."""
 
 
 def generation_named(name: str) -> Generation:
-    """How clips are generated, by name; raises ValueError with the names that there are."""
+    """The settings with a name; raises ValueError with all names if it does not exist."""
     if name not in GENERATIONS:
         raise no_such("sampling", name, GENERATIONS)
     return GENERATIONS[name]

@@ -1,5 +1,4 @@
-"""Text and first images become several futures, the most consistent one first; and one view becomes
-another."""
+"""Generate several futures from text and first images, most consistent first, and one view from another."""
 
 from dataclasses import dataclass, replace
 from typing import Annotated
@@ -19,26 +18,24 @@ from action_images.structs import Struct
 
 @dataclass(frozen=True)
 class Imagined(Struct):
-    """One future; videos in [0, 1], frame 0 what was given."""
+    """One future; videos are in [0, 1], and frame 0 is the given one."""
 
     video: Float[Tensor, "*batch view frame 3 h w"]
     action_images: Float[Tensor, "*batch view frame 3 h w"]
     trajectory: Annotated[Trajectory, "*batch frame"]
     confidence: Float[Tensor, "*batch frame"]
     agreement: Float[Tensor, "*batch"]
-    """In [0, 1]: how well one pose fits the action images of all views, averaged over the frames that were
-    imagined."""
+    """In [0, 1]: the fit of one pose to the action images of all views, averaged over generated frames."""
 
 
 def imagine(generator: ClipGenerator, scene: Sample, num_samples: int = 4, seed: int = 0) -> list[Imagined]:
-    """So many futures of a scene (not batched.
+    """Generate `num_samples` futures of a scene, most consistent first.
 
-    First images, cameras, the current pose, an instruction), most consistent first.
+    The scene (not batched) has first images, cameras, the current pose and an instruction.
 
-    The views' action images are generated side by side; where the model is unsure they drift apart, and no
-    single pose explains them. That is what the order goes by: it says which future is coherent, not which one
-    is true. Raises ValueError for fewer than two views, samples below 1, or a camera that moves: where it
-    will be is not known yet.
+    If the model is unsure, the views' action images drift apart, and no single pose explains them. The order
+    goes by this: it tells which future is coherent, not which one is true. Raises ValueError for fewer than
+    two views, samples below 1, or a moving camera, whose future pose is unknown.
     """
     if num_samples < 1:
         raise ActionImagesError(f"imagine at least one future, not {num_samples}")
@@ -59,8 +56,8 @@ def imagine(generator: ClipGenerator, scene: Sample, num_samples: int = 4, seed:
 def second_view(generator: ClipGenerator, scene: Sample, seed: int = 0) -> Prediction:
     """The other views' videos and all action images, from the video of view 0 (one clip, no batch).
 
-    Of the other views the first frame alone is looked at, of the path its first pose. Axes (view frame ...).
-    Raises ValueError where the camera of another view moves.
+    Only the first frames of the other views and the first pose of the path are used. Axes (view frame ...).
+    Raises ValueError if the camera of another view moves.
     """
     _see_that_they_stand(None if scene.cameras is None else scene.cameras[1:])
     video = scene.video
@@ -71,10 +68,7 @@ def second_view(generator: ClipGenerator, scene: Sample, seed: int = 0) -> Predi
 
 
 def _see_that_they_stand(cameras: Camera | None) -> None:
-    """A recorded camera path would tell the model what it is to imagine.
-
-    A camera on the wrist goes where the tool goes.
-    """
+    """Refuse moving cameras: the recorded path of a wrist camera would reveal the tool's future path."""
     if cameras is None or len(cameras.batch_shape) < 2:
         return
     poses, matrices = cameras.world_from_camera.matrix(), cameras.intrinsics

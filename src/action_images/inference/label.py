@@ -1,4 +1,4 @@
-"""A video becomes the trajectory that it shows, with how sure each frame is, in windows that overlap."""
+"""Label a video with the trajectory that it shows and each frame's confidence, in overlapping windows."""
 
 from dataclasses import dataclass, replace
 
@@ -17,31 +17,29 @@ from action_images.samples.sample import Sample, collate
 from action_images.structs import Struct, concatenate, stack
 
 LEAST_TO_GO_ON = 0.2
-"""A window begins from the pose that the one before found there only where its confidence is at least
-this."""
+"""A window begins from the pose found by the previous window only if its confidence is at least this."""
 HALF_CONFIDENT_SIGMAS = 0.1
-"""The standard deviation of a spot, in spot widths, at which a single view's confidence is one half."""
+"""The standard deviation of a spot, in spot widths, that gives a single view the confidence one half."""
 
 
 @dataclass(frozen=True)
 class SpotPath(Struct):
-    """What a single view can say of the tool: where its three spots are (px), never how far away it is."""
+    """The path of the tool's three spots (px) in a single view, which does not show the tool's distance."""
 
     position: Float[Tensor, "*frames 3 2"]
     seen: Bool[Tensor, "*frames 3"]
     confidence: Float[Tensor, "*frames"]
-    """In [0, 1], by the spots' predicted precision in the image; 0 where one is not seen."""
+    """In [0, 1], by the spots' predicted precision in the image; 0 if one is not seen."""
 
 
 def label(generator: ClipGenerator, recording: Sample, overlap: int = 4, seed: int = 0) -> Sure:
     """The path in a recording (not batched) of at least two calibrated views, at the clips' size and rate.
 
-    Where the sample has a trajectory, its first pose is given and nothing else of it is looked at; without
-    one, the first window finds the pose by itself. Each later window begins from the pose known so far, or
-    where that is not sure enough by itself. Frames that several windows label are blended by confidence; what
-    none of them could read has confidence 0. The text is what the sample says: leave it out (None), or the
-    model may label the text. Raises ValueError for fewer than two views (see `label_one_view`) or missing
-    cameras.
+    If the sample has a trajectory, its first pose is given, and the rest of it is not used. Without one, the
+    first window finds the pose by itself. Each later window begins from the pose known so far, or by itself
+    if that pose is not confident enough. Frames in several windows are blended by confidence; frames that no
+    window could read have confidence 0. The sample's text is used: leave it out (None), or the model may
+    label the text. Raises ValueError for fewer than two views (see `label_one_view`) or missing cameras.
     """
     if recording.video.shape[0] < 2:
         raise ActionImagesError(
@@ -59,12 +57,10 @@ def label(generator: ClipGenerator, recording: Sample, overlap: int = 4, seed: i
 
 
 def label_one_view(generator: ClipGenerator, recording: Sample, overlap: int = 4, seed: int = 0) -> SpotPath:
-    """Where the tool's spots are in a recording (not batched) of a single calibrated view.
+    """The tool's spots in a recording (not batched) of a single calibrated view; otherwise as `label`.
 
-    Otherwise as `label`.
-
-    Later windows begin from nothing: an image alone does not say which pose to begin from. Where windows
-    overlap, the surer one counts.
+    Later windows begin without a pose, as spots in one view do not determine one. Where windows overlap, the
+    more confident one counts.
     """
     if recording.video.shape[0] != 1:
         raise ActionImagesError(
@@ -81,9 +77,9 @@ def label_one_view(generator: ClipGenerator, recording: Sample, overlap: int = 4
 
 
 def find_tool(generator: ClipGenerator, scene: Sample, seed: int = 0) -> Float[Tensor, "view 2"]:
-    """Where the tool's position is seen in one instant (a batch of one scene), px of the clips' size.
+    """The tool's position in the images of one instant (a batch of one scene), px of the clips' size.
 
-    NaN in a view in which it is not found. Nothing but the pictures is shown, as a video that stands still.
+    NaN in a view in which it is not found. The model sees the pictures alone, as a still video.
     """
     instant = scene[0]
     still = [0] * generator.clips.num_frames
@@ -119,7 +115,7 @@ def _labelled(
 ) -> Sure:
     """One window's path.
 
-    A pose that it began from is sure where a person gave it, and no second opinion where it did not.
+    The pose that it began from has confidence 1 if it was `given`, else 0, as it adds no new information.
     """
     prediction = _generated(generator, recording, start, begin, seed)
     reading = prediction.reading
@@ -138,7 +134,7 @@ def _labelled(
 def _generated(
     generator: ClipGenerator, recording: Sample, start: int, begin: Trajectory | None, seed: int
 ) -> Prediction:
-    """Action images of a window, padded with its last frame where the recording ends before it does."""
+    """Action images of a window, padded with the recording's last frame if the recording is too short."""
     frames = [min(start + i, recording.video.shape[1] - 1) for i in range(generator.clips.num_frames)]
     if recording.cameras is None:
         raise ActionImagesError(
@@ -146,7 +142,7 @@ def _generated(
         )
     cameras, path = recording.cameras[:, frames], begin
     if path is None:
-        # Drawn, as the encoder asks for it, but not shown: everything of the action is asked.
+        # The encoder needs a path to draw, but the model does not see it: the whole action is generated.
         far = Pose.identity(1, dtype=cameras.dtype)
         path = Trajectory(
             replace(far, translation=far.translation.new_full((1, 3), torch.nan)), torch.zeros(1)

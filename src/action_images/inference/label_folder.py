@@ -1,4 +1,4 @@
-"""The folder that labels are written to: of which data set and which settings it is."""
+"""The folder of labels: the data set and the settings that it belongs to."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -23,9 +23,9 @@ SETTINGS, EPISODES, REFUSED = f"{FOLDER}/settings.json", f"{FOLDER}/episodes.jso
 
 @contextmanager
 def alone_with_labels(job: Job, out: Path) -> Iterator[None]:
-    """Hold the labels of a folder.
+    """Hold the lock on the labels of a folder.
 
-    Raises as `prepare`, and ActionImagesError where another process holds it.
+    Raises EpisodeError if `out` is no place for labels, and ActionImagesError if another process holds it.
     """
     _check_place(job.source, out)
     with alone_in(out / FOLDER):
@@ -33,10 +33,10 @@ def alone_with_labels(job: Job, out: Path) -> Iterator[None]:
 
 
 def prepare(job: Job, out: Path, limit: int | None) -> tuple[Dataset, int]:
-    """The data set of a job, and how many of its episodes are to be labelled into `out`.
+    """The data set of a job, and the number of its episodes to be labelled into `out`.
 
-    `out` is made, or seen to be of the same data set and settings. Raises EpisodeError for a view that the
-    data set does not have, and where `out` is no place for labels.
+    `out` is made, or checked to have the same data set and settings. Raises EpisodeError for a view that the
+    data set does not have, and if `out` is no place for labels.
     """
     dataset = Dataset(job.source)
     missing = [name for name in job.labelling.views if name not in dataset.view_names]
@@ -51,12 +51,12 @@ def prepare(job: Job, out: Path, limit: int | None) -> tuple[Dataset, int]:
 
 
 def labels_file(out: Path, number: int) -> Path:
-    """Where the labels of an episode stand."""
+    """The file with the labels of an episode."""
     return out / FOLDER / f"{number:06d}.csv"
 
 
 def load_labels(folder: Path) -> list[EpisodeLabels]:
-    """What became of each episode, in their order; none where the folder has no labels yet."""
+    """The labels of each episode, in their order; none if the folder has no labels yet."""
     path = folder / EPISODES
     try:
         return [EpisodeLabels(**row) for row in jsonl.load(path)]
@@ -67,7 +67,7 @@ def load_labels(folder: Path) -> list[EpisodeLabels]:
 
 
 def check_some_labelled(source: Path, reasons: Sequence[str | None]) -> None:
-    """Raise EpisodeError where every episode has a reason why it was not labelled."""
+    """Raise EpisodeError if every episode has a reason why it was not labelled."""
     if reasons and None not in reasons:
         raise EpisodeError(
             f"{source}: none of {len(reasons)} episodes could be labelled; the first: {reasons[0]}"
@@ -82,14 +82,14 @@ def _check_place(source: Path, out: Path) -> None:
 
 
 def _is_foreign(path: Path) -> bool:
-    """Whether this is more than what a process leaves that was killed before it had written anything."""
+    """Whether this is more than the hidden files of a process that was killed before it wrote anything."""
     return path.is_file() and not path.name.startswith(".")
 
 
 def fingerprint(source: Path) -> str:
-    """Tells one data set from another of the same name, by the first row of its episode table.
+    """A hash that distinguishes data sets of the same name, made from the first row of the episode table.
 
-    The row has statistics of the first episode's pixels. A set that has grown since is the same one: its new
+    The row has statistics of the first episode's pixels. A data set that has grown keeps its hash: its new
     episodes are labelled into the same copy.
     """
     table = read_table(min(source.glob("meta/episodes/*/*.parquet")))

@@ -1,4 +1,4 @@
-"""The work of labelling a data set, episode by episode, in whatever process it is done."""
+"""The work of labelling a data set, episode by episode, in any process."""
 
 import tempfile
 from collections.abc import Callable
@@ -16,14 +16,14 @@ from action_images.parallel.cluster import Work
 
 @dataclass(frozen=True)
 class LabelledEpisode:
-    """One episode as it comes back."""
+    """The result of labelling one episode."""
 
     row: EpisodeLabels
-    """What became of it."""
+    """Its row in the list of labelled episodes."""
     found: Sure | None
-    """Its path; None: not labelled."""
+    """Its path; None if it was not labelled."""
     encoded: Encoded | None
-    """The episode with that path, as the copy stores it; None: damaged."""
+    """The episode with that path, as the copy stores it; None if it is damaged."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class SpotFile:
 
 @dataclass(frozen=True)
 class Job:
-    """All that a process needs to label any episode of a data set; `load` makes its generator.
+    """Everything that a process needs to label any episode of a data set; `load` makes its generator.
 
-    It travels between processes, so `load` must be picklable.
+    It is sent to other processes, so `load` must be picklable.
     """
 
     load: Callable[[], ClipGenerator]
@@ -46,7 +46,7 @@ class Job:
     labelling: Labelling
 
     def labels(self, folder: Path) -> Work[LabelledEpisode]:
-        """Begin: an episode, by its number, becomes its path and its copy, whose files lie in `folder`."""
+        """Load the model and return the work: an episode's number -> its path and its copy in `folder`."""
         generator, dataset = self.load(), Dataset(self.source)
 
         def work(number: int) -> LabelledEpisode:
@@ -62,7 +62,7 @@ class Job:
         return work
 
     def spots(self) -> Work[SpotFile]:
-        """Begin: an episode, by its number, becomes its file of image points."""
+        """Load the model and return the work: an episode's number -> its file of image points."""
         generator, dataset = self.load(), Dataset(self.source)
 
         def work(number: int) -> SpotFile:
@@ -75,12 +75,12 @@ class Job:
 
 
 def _encoded(episode: Episode, folder: Path) -> Encoded:
-    # A folder of its own: work that a killed process had under way is done again.
+    # Each call has its own folder: work interrupted by a kill is done again.
     return encode_episode(episode, Path(tempfile.mkdtemp(dir=folder)))
 
 
 def _not_labelled(dataset: Dataset, number: int, reason: str, folder: Path) -> LabelledEpisode:
-    """The episode without a path, or where it is damaged without itself."""
+    """The result of an episode without labels: its copy without a path, or no copy if it is damaged."""
     row = EpisodeLabels.none(dataset.ids[number], number, dataset.length(number), reason)
     try:
         return LabelledEpisode(row, None, _encoded(replace(dataset[number], trajectory=None), folder))

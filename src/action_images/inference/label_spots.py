@@ -1,7 +1,4 @@
-"""Where the tool's spots are in the single view of a data set, a file for each episode.
-
-Again from where it stopped.
-"""
+"""Label the tool's spots in the single view of a data set, a file for each episode; runs can be resumed."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,14 +23,14 @@ def label_spots(
     seen: Callable[[int, int], None] | None = None,
     executor: Executor = here,
 ) -> dict[str, str | None]:
-    """Write labels/NUMBER.csv.
+    """Write labels/NUMBER.csv for each episode.
 
-    Frame, three spots (px of the view's own size) and confidence, at the model's rate.
+    Its columns are frame, three spots (px of the view's own size) and confidence, at the model's rate.
 
-    No data set is written, as there are no poses. Files that are there stay. Returns each episode's id with
-    the reason why it was not labelled (None: it was), which labels/refused.json keeps; the next run tries it
-    again. `seen(done, all)` is told of progress. Raises EpisodeError where no episode could be labelled at
-    all.
+    No data set is written, as there are no poses. Existing files are kept. Returns each episode's id with the
+    reason why it was not labelled (None: it was). labels/refused.json keeps these reasons; the next run tries
+    these episodes again. `seen(done, all)` is called with the progress. Raises EpisodeError if no episode
+    could be labelled at all.
     """
     job, out = replace(job, source=job.source.resolve()), out.resolve()
     with alone_with_labels(job, out):

@@ -1,4 +1,4 @@
-"""A copy of a data set with the paths that a model reads off its videos: again from where it stopped."""
+"""Copy a data set with the paths that a model reads from its videos; runs can be resumed."""
 
 from collections.abc import Callable, Set
 from dataclasses import asdict, replace
@@ -30,18 +30,18 @@ def label_dataset(
     seen: Callable[[int, int], None] | None = None,
     executor: Executor = here,
 ) -> list[EpisodeLabels]:
-    """Write `out`: the job's episodes, their paths labelled; at most the first `limit`.
+    """Write the job's episodes with labelled paths to `out`, at most the first `limit`.
 
-    Those already there stay.
+    Episodes already in `out` are kept.
 
     The copy has labels/NUMBER.csv with each frame's pose and confidence, and labels/episodes.jsonl. An
-    episode of which too little could be read has no path in the copy, nor has one that is not calibrated; a
-    damaged one is not in it. Their rows say so, and the others are labelled. `seen(done, all)` is told of
-    progress. Where the `executor` works on other machines, all must see the source and `out` under the same
-    paths; what is written does not depend on it.
+    episode has no path in the copy if too little of it could be read, or if it is not calibrated. A damaged
+    episode is not copied. Their rows say so, and the others are labelled. `seen(done, all)` is called with
+    the progress. If the `executor` works on other machines, all must see the source and `out` under the same
+    paths; the result does not depend on the executor.
 
-    Raises EpisodeError where `out` is the source, holds something else, or was labelled in another way, and
-    where no episode could be labelled at all.
+    Raises EpisodeError if `out` is the source, holds something else, or was labelled with other settings, and
+    if no episode could be labelled at all.
     """
     job, out = replace(job, source=job.source.resolve()), out.resolve()
     with alone_with_labels(job, out):
@@ -62,9 +62,9 @@ def label_dataset(
 
 
 def _store(labelled: LabelledEpisode, out: Path, writer: DatasetWriter) -> None:
-    """Write all that belongs to an episode.
+    """Write all files of an episode.
 
-    The episode itself comes last: where a run is killed in between, the next one labels it again.
+    The episode itself comes last, so that after a kill in between, the next run labels it again.
     """
     row, found = labelled.row, labelled.found
     if found is not None:
@@ -75,11 +75,11 @@ def _store(labelled: LabelledEpisode, out: Path, writer: DatasetWriter) -> None:
 
 
 def _rows_done(source: Path, dataset: Dataset, out: Path, in_copy: Set[str]) -> list[EpisodeLabels]:
-    """The rows of the episodes that are done with.
+    """The rows of the episodes that are done.
 
     Raises EpisodeError unless these are the first ones of the source.
     """
-    # A last row may stand there without its episode, which a kill kept from being stored.
+    # A kill can leave a last row whose episode was not stored.
     done = list(takewhile(lambda row: row.id in in_copy or not row.in_copy, load_labels(out)))
     ids = [row.id for row in done]
     copied = {row.id for row in done if row.in_copy}

@@ -1,4 +1,4 @@
-"""How a data set is labelled, and what becomes of one of its episodes."""
+"""Settings for labelling a data set, and the result for one of its episodes."""
 
 from dataclasses import dataclass, replace
 
@@ -19,13 +19,14 @@ SPOT_COLUMNS = ("frame", "red_x", "red_y", "green_x", "green_y", "blue_x", "blue
 
 @dataclass(frozen=True)
 class Labelling:
-    """How a data set is labelled; `model` and `sampling` (None: the model's own) say by what, for people.
+    """Settings for labelling a data set; `model` and `sampling` (None: the model's own) are for people.
 
-    `first_pose`: the first window begins from the pose that the episode has in its first frame (where it has
-    one), and nothing else of its path is looked at. `text`: the model is told the instruction. By default it
-    is not, as it might label what the text says instead of what the video shows. `least_known`: an episode of
-    whose frames less than this share could be read gets no path in the copy, as the rest of it would be
-    place-holders.
+    - `first_pose`: the first window begins from the pose in the episode's first frame, if there is one. The
+      rest of its path is not used.
+    - `text`: the model is given the instruction. By default it is not, as it might label the text instead of
+      the video.
+    - `least_known`: an episode gets no path in the copy if less than this share of its frames could be read,
+      as the others would be place-holders.
     """
 
     model: str
@@ -45,13 +46,13 @@ class Labelling:
 
 @dataclass(frozen=True)
 class EpisodeLabels:
-    """What became of one episode.
+    """The result of labelling one episode.
 
-    Confidences (0 to 1) of its frames, and how far its labels lie from its own path.
+    It has the confidences (0 to 1) of its frames, and the distance of its labels from its own path.
 
-    `median_mm` and `median_deg` are None where it had no path, or where nothing could be read. `reason` says
-    why it was not labelled at all, as where a view is damaged or not calibrated, and is None where it was.
-    `in_copy`: it is in the copy, without a path where there is a reason; a damaged one cannot be copied.
+    `median_mm` and `median_deg` are None if it had no path, or if nothing could be read. `reason` says why it
+    was not labelled (such as a damaged view, or one that is not calibrated), None if it was. `in_copy` says
+    whether it is in the copy, without a path if there is a reason; a damaged episode cannot be copied.
     """
 
     id: str
@@ -68,7 +69,7 @@ class EpisodeLabels:
 
     @classmethod
     def of(cls, episode: Episode, number: int, found: Sure) -> "EpisodeLabels":
-        """Of an episode that was labelled."""
+        """The row of an episode that was labelled."""
         sure = found.confidence
         num_unknown = int((sure == 0).sum())
         least_frame = int(sure.argmin())
@@ -91,7 +92,7 @@ class EpisodeLabels:
 
     @classmethod
     def none(cls, episode_id: str, number: int, num_frames: int, reason: str) -> "EpisodeLabels":
-        """Of an episode that was not labelled."""
+        """The row of an episode that was not labelled."""
         return cls(
             id=episode_id,
             number=number,
@@ -107,20 +108,19 @@ class EpisodeLabels:
 
 
 def label_episode(generator: ClipGenerator, episode: Episode, labelling: Labelling) -> Sure:
-    """The path of an episode at its own rate, read at the model's; between two model frames it goes
-    straight."""
+    """The path of an episode at its own rate, read at the model's rate and interpolated linearly."""
     frames = paced(episode.num_frames, episode.fps, generator.clips.fps)
     shown = _shown(generator, episode, labelling, frames)
     found = label(generator, shown, labelling.overlap, labelling.seed)
     known = found.bridged()
-    # A pose may be placed between known ones, but its confidence stays 0.
+    # An unknown pose is interpolated between known ones, but its confidence stays 0.
     return (found if known is None else known).at(between(frames, episode.num_frames))
 
 
 def spot_table(generator: ClipGenerator, episode: Episode, labelling: Labelling) -> str:
-    """Where the spots are in the one view of an episode, as CSV: frame, px of its own size, confidence.
+    """The spots in the one view of an episode, as CSV: frame, px of the view's own size, confidence.
 
-    A row for each frame that the model is shown; a spot that is not seen is nan.
+    There is a row for each frame that the model is shown; a spot that is not seen is nan.
     """
     frames = paced(episode.num_frames, episode.fps, generator.clips.fps)
     shown = _shown(generator, episode, labelling, frames)
@@ -134,7 +134,7 @@ def spot_table(generator: ClipGenerator, episode: Episode, labelling: Labelling)
 
 
 def _shown(generator: ClipGenerator, episode: Episode, labelling: Labelling, frames: list[int]) -> Sample:
-    """What the model may see of an episode."""
+    """The parts of an episode that the model may see."""
     whole = recording(episode, labelling.views, frames, generator.clips.size)
     path = whole.trajectory if labelling.first_pose else None
     text = whole.instruction if labelling.text else None
@@ -144,10 +144,7 @@ def _shown(generator: ClipGenerator, episode: Episode, labelling: Labelling, fra
 def _in_own_pixels(
     spots: SpotPath, clip_size: tuple[int, int], size: tuple[int, int]
 ) -> Float[Tensor, "frame 3 2"]:
-    """Spots in the pixels of the view as it was recorded, `size` (height, width).
-
-    Nan where they are not seen.
-    """
+    """Spots in the pixels of the view as recorded, `size` (height, width); nan if they are not seen."""
     top, left, height, width = whole_box(size, clip_size)
     scale = torch.tensor([width / clip_size[1], height / clip_size[0]])
     points = spots.position * scale + torch.tensor([left, top])

@@ -1,4 +1,4 @@
-"""The model as a world: an Environment whose images are imagined, so that any policy can be run inside it."""
+"""The model as a world: an Environment with generated images, in which any policy can be run."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -15,18 +15,18 @@ from action_images.samples.sample import Sample
 from action_images.structs import concatenate
 
 NOISE_SEEDS_APART = 1_000_003
-"""No two trials share their noise, whatever `noise_seed` is."""
+"""Distance of seeds such that no two trials share their noise, for any `noise_seed`."""
 
 
 @dataclass
 class LearnedSimulator:
-    """An Environment that begins at an observation, then shows what the model makes of the poses told.
+    """An Environment that begins at an observation, then shows the model's images for the commanded poses.
 
-    `begin` gives the observation that the trial of a seed begins with: of a real scene, or another
-    simulator's reset. `judge` says whether the task is done: the model knows images and the tool, and no
-    physical state. The tool is taken to reach every pose it is told exactly, so nothing is ever out of reach.
-    Images of up to one clip from the last anchor are imagined in one piece; then the clip's last image
-    becomes the next anchor. Cameras stand still. A trial's noise is drawn from its seed and `noise_seed`.
+    `begin` gives the first observation of a seed's trial: of a real scene, or another simulator's reset.
+    `judge` says whether the task is done, as the model knows only images and the tool, no physical state. The
+    tool is assumed to reach every commanded pose exactly, so nothing is out of reach. Images are generated
+    from the last anchor for up to one clip; then the clip's last image becomes the next anchor. Cameras stand
+    still. A trial's noise is drawn from its seed and `noise_seed`.
     """
 
     generator: ClipGenerator
@@ -49,7 +49,7 @@ class LearnedSimulator:
             )
 
     def reset(self, seed: int) -> Observation:
-        """Begin a new trial; images are fitted to the size of the model's clips, cameras alike."""
+        """Begin a new trial; images and cameras are fitted to the size of the model's clips."""
         seen = self.begin(seed)
         size = self.generator.clips.size
         if seen.images.ndim != 4:
@@ -69,7 +69,7 @@ class LearnedSimulator:
         return self._anchor
 
     def step(self, world_from_tool: Pose, opening: float) -> StepReport:
-        """Tell the tool where to be after one control period."""
+        """Command the tool's pose after one control period."""
         told = concatenate([self._path, _single(world_from_tool, opening)])
         self._told = told
         self.num_steps += 1
@@ -79,13 +79,13 @@ class LearnedSimulator:
         return StepReport(True, 0.0, 0.0, world_from_tool)
 
     def observation(self) -> Observation:
-        """What the views show now, by the model; the same each time it is asked at the same moment."""
+        """The generated observation now; it is the same for every call at the same step."""
         path = self._path
         assert self._anchor is not None
         num_steps = path.num_frames - 1
         if num_steps == 0:
             return self._anchor
-        # Frames are spread evenly up to now, so that the last one is now wherever in a model frame that is.
+        # Frames are spread evenly up to now, so that the last one is now even between two model frames.
         num_frames = -(-num_steps // self._stride) + 1
         frames = path.at(torch.linspace(0, num_steps, num_frames))
         video = self._anchor.images[:, None].float() / 127.5 - 1
@@ -99,12 +99,12 @@ class LearnedSimulator:
         )
 
     def succeeded(self) -> bool:
-        """What `judge` says."""
+        """Whether `judge` says that the task is done."""
         return self.judge(self)
 
     @property
     def tool(self) -> Pose:
-        """Where the tool was told to be last."""
+        """The tool pose commanded last."""
         return self._path.world_from_tool[-1]
 
     @property

@@ -1,4 +1,4 @@
-"""Recordings at a model's pace: about its frames a second, at its image size."""
+"""Recordings resampled for a model: at about its frame rate, and at its image size."""
 
 from collections.abc import Sequence
 
@@ -15,16 +15,15 @@ from action_images.samples.sample import Sample
 from action_images.structs import stack
 
 AT_ONCE = 64
-"""So many frames are decoded before they are fitted to the model's size."""
+"""The number of frames decoded at once, before they are fitted to the model's size."""
 SLOWEST = 0.75
-"""A recording may run this many times slower than the model's clips, no less: the motion would look too
-fast."""
+"""The least frame rate of a recording, as a share of the clips'; below it, motion would look too fast."""
 
 
 def paced(num_frames: int, fps: float, clip_fps: float) -> list[int]:
-    """Frames of a recording, evenly spaced at about `clip_fps`, the first and the last among them.
+    """Frames of a recording, evenly spaced at about `clip_fps`, with the first and the last among them.
 
-    Raises ValueError for a recording that is clearly slower than the clips: there are no frames to take.
+    Raises ValueError for a recording with a clearly lower frame rate than the clips.
     """
     if fps < SLOWEST * clip_fps:
         raise ActionImagesError(
@@ -36,9 +35,9 @@ def paced(num_frames: int, fps: float, clip_fps: float) -> list[int]:
 
 
 def paced_from(episode: Episode, start: int, clip_fps: float) -> list[int]:
-    """Frames of an episode from `start` on, paced.
+    """Frames of an episode from `start` on, spaced as by `paced`.
 
-    Raises ValueError where that frame does not exist, or as `paced` does.
+    Raises ValueError if that frame does not exist, or as `paced` does.
     """
     if not 0 <= start < episode.num_frames:
         raise ActionImagesError(
@@ -48,7 +47,7 @@ def paced_from(episode: Episode, start: int, clip_fps: float) -> list[int]:
 
 
 def between(frames: Sequence[int], num_frames: int) -> Float[Tensor, "frame"]:
-    """For each frame of the recording, where it lies among the paced ones, as a fraction of their number."""
+    """For each frame of the recording, its fractional index among the paced frames."""
     return torch.from_numpy(np.interp(np.arange(num_frames), frames, np.arange(len(frames)))).float()
 
 
@@ -61,7 +60,7 @@ def recording(
 ) -> Sample:
     """These frames of these views at `size` (height, width), not batched.
 
-    Of the pixels only the first `num_shown`.
+    Pixels are read only for the first `num_shown` frames.
 
     Raises EpisodeError for a view that does not exist, is not calibrated or is damaged.
     """
@@ -81,7 +80,7 @@ def recording(
 
 
 def _read(frames: Frames, wanted: list[int], size: tuple[int, int]) -> UInt8[Tensor, "frame 3 h w"]:
-    """A few at a time: a recording of minutes is far larger than it is once it is fitted."""
+    """Read a few frames at a time: a recording of minutes is far larger before it is fitted."""
     return torch.cat(
         [
             fit_frames(frames.read(wanted[first : first + AT_ONCE]), size)

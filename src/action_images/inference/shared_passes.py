@@ -1,4 +1,4 @@
-"""One clip by several devices: each has a share of its tokens in every pass (Ulysses context parallelism)."""
+"""Generate one clip on several devices; each has a share of its tokens (Ulysses context parallelism)."""
 
 import atexit
 import tempfile
@@ -23,12 +23,12 @@ from action_images.model.denoiser import CanvasDenoiser, Condition, Denoiser
 from action_images.parallel.pool import end_with_the_parent
 
 PATIENCE = timedelta(days=30)
-"""Helpers wait so long for the next clip; they end with the process that made them."""
+"""Helpers wait this long for the next clip; they end with the process that made them."""
 
 
 @dataclass(frozen=True)
 class Share:
-    """What each process of a group knows."""
+    """The data that each process of a group knows."""
 
     folder: Path
     meeting: Path
@@ -37,11 +37,11 @@ class Share:
     size: int
 
     def device_of(self, rank: int) -> torch.device:
-        """Each has the card of its number; on the CPU all share it."""
+        """The device of a process: the card with its number, or the CPU for all."""
         return torch.device("cuda", rank) if self.device.type == "cuda" else self.device
 
     def join(self, rank: int) -> None:
-        """Meet the others."""
+        """Join the process group."""
         backend = "cpu:gloo,cuda:nccl" if self.device.type == "cuda" else "gloo"
         where = f"file://{self.meeting / 'meet'}"
         distributed.init_process_group(
@@ -53,9 +53,9 @@ class Share:
 class SharedSampler:
     """`sampler.sample` for a network whose blocks are shared by a group of processes.
 
-    Make it once in a process, which is the group's first; the helpers load the same models and follow. Use it
-    in the place of `sample`. Raises ActionImagesError where heads or tokens cannot be shared evenly, or there
-    are too few cards.
+    Make it once in a process, which becomes the group's first; the helpers load the same models and follow.
+    Use it in place of `sample`. Raises ActionImagesError if heads or tokens cannot be shared evenly, or if
+    there are too few cards.
     """
 
     def __init__(self, models: Models, folder: Path, size: int) -> None:
@@ -102,7 +102,7 @@ class SharedSampler:
         return sample(denoiser, canvas, condition, sampling, list(generator), unconditional)
 
     def close(self) -> None:
-        """End the helpers; the network stays split, so it is of no more use."""
+        """End the helpers; the network stays split and cannot be used again."""
         if not distributed.is_initialized():
             return
         distributed.broadcast_object_list([None], src=0, device=torch.device("cpu"))
@@ -122,7 +122,7 @@ class SharedSampler:
 
 
 def check_heads(num_heads: int, size: int) -> None:
-    """Raise ActionImagesError where a network's attention heads cannot be shared evenly."""
+    """Raise ActionImagesError if a network's attention heads cannot be shared evenly."""
     if num_heads % size:
         fitting = [number for number in range(2, num_heads + 1) if num_heads % number == 0]
         raise ActionImagesError(
@@ -132,7 +132,7 @@ def check_heads(num_heads: int, size: int) -> None:
 
 
 def check_tokens(num_tokens: int, size: int) -> None:
-    """Raise ActionImagesError where a clip's tokens cannot be shared evenly."""
+    """Raise ActionImagesError if a clip's tokens cannot be shared evenly."""
     if num_tokens % size:
         raise ActionImagesError(
             f"a clip of {num_tokens} tokens cannot be shared by {size} devices; "
@@ -141,7 +141,7 @@ def check_tokens(num_tokens: int, size: int) -> None:
 
 
 def split(denoiser: CanvasDenoiser, size: int) -> None:
-    """Let a network share its tokens with the processes of the group, in place."""
+    """Change a network in place so that it shares its tokens with the processes of the group."""
     from diffusers import ContextParallelConfig
 
     network = denoiser.transformer
@@ -152,7 +152,7 @@ def split(denoiser: CanvasDenoiser, size: int) -> None:
 
 @contextmanager
 def _one_cpu(device: torch.device) -> Iterator[None]:
-    """diffusers counts accelerators to place processes; on the CPU all share the one device."""
+    """Make diffusers, which places processes by counting accelerators, use one device for all on the CPU."""
     if device.type != "cpu":
         yield
         return
@@ -173,7 +173,7 @@ def _check_cards(device: torch.device, size: int) -> None:
 
 
 def _help(number: int, share: Share) -> None:
-    """The life of a helper: the same passes as the group's first process, until there are no more."""
+    """Run a helper: the same passes as the group's first process, until there are no more."""
     end_with_the_parent()
     rank = number + 1
     device = share.device_of(rank)

@@ -1,4 +1,4 @@
-"""First images and a path become the videos that the path would give, clip after clip."""
+"""Generate the videos that a path would give from first images, clip after clip."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,13 +13,13 @@ from action_images.samples.sample import Sample, collate
 
 
 def simulate(generator: ClipGenerator, scene: Sample, seed: int = 0) -> Float[Tensor, "view frame 3 h w"]:
-    """What the views show while the tool follows the scene's path (not batched), in [0, 1].
+    """The views' videos while the tool follows the scene's path (not batched), in [0, 1].
 
-    Frame 0 is as it was given.
+    Frame 0 is the given one.
 
-    The scene's first frames are at the clips' size, its path at their rate. A path longer than a clip is
-    simulated in clips that begin from the last image of the one before: errors add up, and what left the
-    views is forgotten. Raises ValueError without cameras or a path.
+    The scene's first frames must have the clips' size, and its path their rate. A path longer than a clip is
+    simulated in several clips, each from the last image of the previous one. Errors add up, and objects that
+    left the views are forgotten. Raises ValueError without cameras or a path.
     """
     path = scene.trajectory
     if path is None or scene.cameras is None:
@@ -34,12 +34,12 @@ def simulate(generator: ClipGenerator, scene: Sample, seed: int = 0) -> Float[Te
         videos.append(clip[:, (start > 0) : kept])
         first = clip[:, kept - 1 : kept] * 2 - 1
     video = torch.cat(videos, 1)
-    # What was shown comes back as it was, not as the autoencoder remembers it.
+    # The given frame is returned unchanged, not as the autoencoder reconstructs it.
     return torch.cat([scene.video[:, :1].float().add(1).div(2), video[:, 1:]], 1)
 
 
 def clip_starts(num_frames: int, length: int) -> Sequence[int]:
-    """Where clips of `length` frames begin, each at the last frame of the one before."""
+    """The first frames of clips of `length` frames, each at the last frame of the previous clip."""
     return range(0, max(num_frames - 1, 1), length - 1)
 
 

@@ -1,4 +1,4 @@
-"""How long each stage from a scene to a clip takes."""
+"""The time of each stage from a scene to a clip."""
 
 import time
 from collections.abc import Iterator
@@ -12,14 +12,14 @@ import torch
 class Stages:
     """Milliseconds by stage, in the order in which the stages began.
 
-    A stage that is entered again adds to its time.
+    Entering a stage again adds to its time.
     """
 
     ms: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
     def of(self, name: str, device: torch.device) -> Iterator[None]:
-        """Time what happens inside, and wait for what a GPU still computes when it ends."""
+        """Time the code inside, including the GPU work that is pending at its end."""
         start = time.perf_counter()
         yield
         if device.type in ("cuda", "mps"):

@@ -1,4 +1,4 @@
-"""Paths of overlapping windows become one path, each frame weighed by how sure its windows are."""
+"""Merge the paths of overlapping windows into one path, each frame weighted by confidence."""
 
 from dataclasses import dataclass, replace
 
@@ -17,20 +17,20 @@ from action_images.structs import Struct, concatenate
 
 @dataclass(frozen=True)
 class Sure(Struct):
-    """A path (frame) with its confidence in [0, 1]; where that is 0 the pose is not known and may be NaN."""
+    """A path (frame) with its confidence in [0, 1]; confidence 0 means an unknown pose, which may be NaN."""
 
     path: Trajectory
     confidence: Float[Tensor, "*frames"]
 
     @property
     def num_frames(self) -> int:
-        """How many frames there are."""
+        """The number of frames."""
         return self.path.num_frames
 
     def extended(self, window: Self, start: int) -> Self:
-        """With a window whose first frame is frame `start` of this path; frames that both have are blended.
+        """Add a window whose first frame is frame `start` of this path; frames that both have are blended.
 
-        Raises ValueError where the window begins beyond the path's end: there would be a gap.
+        Raises ValueError if the window begins beyond the path's end, which would leave a gap.
         """
         if not 0 <= start <= self.num_frames:
             raise ActionImagesError(
@@ -42,9 +42,9 @@ class Sure(Struct):
         return concatenate([self[:start], middle, self[start + shared :], window[shared:]])
 
     def bridged(self) -> "Sure | None":
-        """With every unknown pose laid between its known neighbours (held at the ends).
+        """Interpolate every unknown pose between its known neighbours (held at the ends).
 
-        None where none is known.
+        None if no pose is known.
         """
         frames = (self.confidence > 0).nonzero().flatten()
         if not len(frames):
@@ -54,20 +54,21 @@ class Sure(Struct):
         return Sure(Trajectory(poses, self.path.opening), self.confidence)
 
     def at(self, frames: Float[Tensor, "num"]) -> Self:
-        """At these frame numbers, fractions allowed; between two frames the lesser confidence counts."""
+        """The path at these frame numbers, which may be fractions; between two frames the lower confidence
+        counts."""
         sure = torch.minimum(self.confidence[frames.floor().long()], self.confidence[frames.ceil().long()])
         return replace(self, path=self.path.at(frames), confidence=sure)
 
 
 def blend(first: Sure, second: Sure) -> Sure:
-    """Two opinions on the same frames as one: poses and openings averaged by confidence.
+    """Blend two estimates of the same frames into one: poses and openings averaged by confidence.
 
-    The confidence is the weighted mean of both, and falls as they contradict each other: half their distance
+    The confidence is the weighted mean of both, lowered if they contradict each other: half their distance
     counts as a standard deviation does in `inference.confidence`.
     """
     a, b = first.confidence, second.confidence
     both, share = (a > 0) & (b > 0), torch.where(a + b > 0, b / (a + b).clamp_min(1e-9), 0.0)
-    # A pose that is not known must not turn the other into NaN.
+    # An unknown pose must not turn the other one into NaN.
     mine, other = _chosen(a > 0, first.path, second.path), _chosen(b > 0, second.path, first.path)
     start, stop = mine.world_from_tool, other.world_from_tool
     metres, radians = start.distance(stop)
@@ -92,7 +93,7 @@ def _chosen(first: Tensor, one: Trajectory, other: Trajectory) -> Trajectory:
 
 
 def window_starts(num_frames: int, length: int, overlap: int) -> list[int]:
-    """Where windows of `length` frames begin that cover all frames, each sharing `overlap` with the last.
+    """The first frames of windows of `length` frames that cover all frames; neighbours share `overlap`.
 
     The last window ends at the last frame. Raises ValueError unless 1 <= overlap < length.
     """

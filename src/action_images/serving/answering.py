@@ -1,4 +1,4 @@
-"""The policy's side of the server: its process is kept alive, and asked one observation at a time."""
+"""The policy's side of the server: keep its process alive, and ask it about one observation at a time."""
 
 import asyncio
 import logging
@@ -12,17 +12,17 @@ from action_images.serving.process import OpenCalibrations, OpenPolicy, OpenWatc
 from action_images.serving.request_queue import Line, Waiting
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
-"""Between attempts to open a policy that keeps failing."""
+"""Pauses between attempts to open a policy that keeps failing."""
 STARTED_AGAIN = "it is being started again: send a new observation"
 
 Deliver = Callable[[Waiting, dict[str, Any], float], None]
-"""Sends an answer to whom it belongs; the last is how long (ms) the observation waited."""
+"""Sends an answer to its client; the last argument is the time (ms) that the observation waited."""
 Fail = Callable[[Waiting, str], None]
-"""Sends one sentence instead."""
+"""Sends one sentence instead of an answer."""
 
 
 class Answering:
-    """Takes observations in turn and asks the policy; starts it again whenever its process ends."""
+    """Asks the policy about observations in turn, and restarts it whenever its process ends."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Answering:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Open the policy; raises ActionImagesError where it cannot be opened."""
+        """Open the policy; raises ActionImagesError if it cannot be opened."""
         self.policy = await PolicyProcess.start(*self._open)
         self._metrics.starts.inc()
         self._metrics.ready.set(1)
@@ -50,11 +50,11 @@ class Answering:
         event("policy open", policy=self.policy.description["policy"], pid=self.policy.pid)
 
     def run(self) -> None:
-        """Begin to answer."""
+        """Begin answering."""
         self._tasks = [asyncio.create_task(self._keep()), asyncio.create_task(self._answer_all())]
 
     async def finish(self, is_sending: Callable[[], bool]) -> None:
-        """Let those who wait have their answers, as far as the grace allows."""
+        """Answer the waiting observations, as far as the grace period allows."""
         loop = asyncio.get_running_loop()
         stop = loop.time() + self.limits.grace_s
         while loop.time() < stop and not self._tasks[1].done() and (self.is_busy or is_sending()):
@@ -70,18 +70,18 @@ class Answering:
 
     @property
     def is_busy(self) -> bool:
-        """Whether an answer is owed."""
+        """Whether an answer is pending."""
         return len(self.line) > 0 or (self.policy is not None and self.policy.is_busy)
 
     def put(self, one: Waiting) -> None:
-        """An observation joins the line; an older one of the same client that still waits is dropped."""
+        """Queue an observation; an older one of the same client that still waits is dropped."""
         older = self.line.put(one)
         self._metrics.waiting.set(len(self.line))
         if older is not None:
             self._metrics.count("superseded")
 
     async def _keep(self) -> None:
-        """Start the policy's process again whenever it ends."""
+        """Restart the policy's process whenever it ends."""
         while True:
             assert self.policy is not None
             await self.policy.ended.wait()
@@ -109,10 +109,10 @@ class Answering:
             one = await self.line.next()
             self._metrics.waiting.set(len(self.line))
             try:
-                # It may have died while nobody asked it anything.
+                # The process may have died while it was idle.
                 await self._answer(one, await self._living_policy() if policy.ended.is_set() else policy)
             except Exception:
-                # Nothing that one observation does may end the answering of all others.
+                # One observation must not end the answering of all others.
                 LOG.exception("answering failed", extra={"fields": {"client": one.client.name}})
                 self._fail(one, "the server failed on this observation; its log says why")
 

@@ -1,4 +1,4 @@
-"""A policy that lives on a server, asked over the network; torch is needed for `plan` alone."""
+"""A client for a policy on a server; only `plan` needs torch."""
 
 import contextlib
 import itertools
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     import action_images.robot
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 2.0
-"""Between attempts to connect; each pause is up to twice as long as the one before."""
+"""Pauses between attempts to connect; each is up to twice as long as the previous one."""
 
 
 class ServingError(OSError):
-    """Anything that kept a plan from coming."""
+    """Base class of all errors that kept a plan from coming."""
 
 
 class Unreachable(ServingError):
@@ -38,23 +38,24 @@ class Unreachable(ServingError):
 
 
 class Late(ServingError, TimeoutError):
-    """The plan did not come in time; one that comes later is thrown away."""
+    """The plan did not come in time; a later one is discarded."""
 
 
 class Refused(ServingError):
-    """The server's answer was one sentence that says why there is no plan."""
+    """The server answered with one sentence that says why there is no plan."""
 
 
 class RemotePolicy:
     """The policy of the server at `uri` (ws:// or wss://), as a Policy.
 
-    Nothing is sent before the first question, and a lost connection is made again when it is needed. Each
-    question is numbered and waits at most `timeout_s`, apart from up to `connect_s` for a connection; a plan
-    is returned only for the very observation that was asked about. `calibration` names a cameras file on the
-    server: cameras then stay at home. `actions` is the format to ask for; `matrix` is free of rounding.
-    `imagined` also fetches what the policy imagined. `known_words` says how many words of an instruction the
-    policy must know (none, some, all), or it is refused; None leaves that to the server. Warnings of a reply
-    become Python's. Safe to share between threads (they wait for each other) and to pickle.
+    Nothing is sent before the first request, and a lost connection is made again when it is needed. Each
+    request is numbered and waits at most `timeout_s`, plus up to `connect_s` for a connection. A plan is
+    returned only for the observation of its own request. `calibration` names a cameras file on the server;
+    cameras are then not sent. `actions` is the format to ask for; `matrix` is free of rounding. `imagined`
+    also fetches the images that the policy generated. `known_words` says how many words of an instruction the
+    policy must know (none, some, all), or the request is refused; None leaves that to the server. Warnings of
+    a reply become Python warnings. The policy can be pickled and shared between threads, which wait for each
+    other.
     """
 
     def __init__(
@@ -102,12 +103,12 @@ class RemotePolicy:
     def plan(self, observation: "action_images.robot.Observation") -> "action_images.robot.Plan":
         """The server's plan for this observation (no batch axes); needs torch.
 
-        Raises Refused, Late or Unreachable (all ServingError) where there is none, ValueError for a batch.
+        Raises Refused, Late or Unreachable (all ServingError) if there is none, and ValueError for a batch.
         """
         from action_images.serving.tensors import plan_from_reply, request_from_observation
 
         asked = {"action_format": self.actions, "confidence": True, "imagined": self.imagined}
-        # Servers of openpi's protocol, and older ones of ours, are not asked what they do not know.
+        # Servers of openpi's protocol, and our older ones, do not know this field, so it is sent only if set.
         asked |= {} if self.known_words is None else {"known_words": self.known_words}
         reply = self.infer(request_from_observation(observation, self.calibration, **asked))
         for sentence in reply.warnings:
@@ -115,7 +116,7 @@ class RemotePolicy:
         return plan_from_reply(reply, self.actions, observation.world_from_tool)
 
     def infer(self, request: Request) -> Reply:
-        """The server's answer to a request, in numpy. Number and time limit are set here.
+        """The server's answer to a request, in numpy. The request's number and time limit are set here.
 
         Raises as `plan` does.
         """
@@ -135,20 +136,20 @@ class RemotePolicy:
                             f"{self.uri}: the connection was lost twice while a plan was awaited ({closed})"
                         ) from closed
                 except BaseException:
-                    # What this connection still brings must never be taken for a later question's answer.
+                    # Answers still to come on this connection must not be taken for a later request's answer.
                     self._disconnect()
                     raise
         raise AssertionError("both attempts end above")
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """What the server says of itself; connects if need be."""
+        """The server's metadata; connects if needed."""
         with self._lock:
             self._connected()
             return self._metadata
 
     def close(self) -> None:
-        """Hang up; the next question connects again."""
+        """Close the connection; the next request connects again."""
         with self._lock:
             self._connection = None
             self._open.close()
@@ -169,7 +170,7 @@ class RemotePolicy:
         vars(self).update(state, _connection=None, _open=contextlib.ExitStack(), _lock=threading.Lock())
 
     def _ask(self, connection: ClientConnection, request: Request, left: float) -> Reply:
-        """The answer within so many seconds."""
+        """The answer within `left` seconds."""
         deadline = time.monotonic() + left
         seq = next(self._numbers)
         numbered = replace(request, seq=seq, timeout_ms=1e3 * max(left, 1e-3))
@@ -179,7 +180,7 @@ class RemotePolicy:
             if isinstance(frame, str):
                 raise Refused(f"{self.uri}: {frame.strip()[:1000]}")
             reply = Reply.from_message(decode(frame))
-            # A server that echoes no numbers answers in turn, and this connection has never been given up on.
+            # A server that echoes no numbers answers in order, and this connection has no abandoned request.
             if reply.seq == seq or (reply.seq is None and self._metadata.get("server") != "action-images"):
                 self._check_format(reply)
                 return reply
@@ -218,7 +219,7 @@ class RemotePolicy:
                     raise Unreachable(
                         f"{sentence}; is it started, and are address and port right?"
                     ) from error
-            # Robots that lost the same server must not all come back at the same moment.
+            # Robots that lost the same server must not all reconnect at the same moment.
             time.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(2 * pause, LONGEST_PAUSE_S)
 
@@ -244,11 +245,11 @@ class RemotePolicy:
         return connection
 
     def _disconnect(self) -> None:
-        """Drop the connection at once, whatever state it is in."""
+        """Drop the connection at once, in any state."""
         connection, self._connection = self._connection, None
         if connection is not None:
             with contextlib.suppress(OSError):
-                # Without this a peer that has stopped reading would keep the closing handshake waiting.
+                # Otherwise a peer that stopped reading would block the closing handshake.
                 connection.socket.shutdown(socket.SHUT_RDWR)
             self._open.close()
 
@@ -276,7 +277,7 @@ def _read_metadata(frame: bytes | str, uri: str) -> dict[str, Any]:
 
 
 def _raise_if_final(error: Exception, uri: str) -> None:
-    """Raise in one sentence what no further attempt would change."""
+    """Raise an error with one sentence if another attempt would fail in the same way."""
     if isinstance(error, ConnectionClosed) and error.rcvd is not None and error.rcvd.code == 1009:
         raise Refused(
             f"{uri}: the observation is larger than the server accepts; send smaller or fewer images"
@@ -292,14 +293,14 @@ def _raise_if_final(error: Exception, uri: str) -> None:
 
 
 def _limit_sending(sock: socket.socket, timeout_s: float) -> None:
-    """Make a send fail that waits longer than this for the peer to read; receiving has limits of its own."""
+    """Make a send fail if it waits longer than this for the peer to read; receiving has its own limits."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, send_limit(timeout_s, sys.platform))
 
 
 def send_limit(timeout_s: float, platform: str) -> bytes:
-    """A time as SO_SNDTIMEO takes it: seconds and microseconds (timeval), on Windows milliseconds (DWORD).
+    """A time for SO_SNDTIMEO: seconds and microseconds (timeval), on Windows milliseconds (DWORD).
 
-    Never 0, which would be no limit.
+    It is never 0, which would mean no limit.
     """
     if platform == "win32":
         return struct.pack("<L", max(1, round(1e3 * timeout_s)))

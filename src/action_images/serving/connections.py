@@ -1,4 +1,4 @@
-"""Connections on their sockets: counted before they say anything, cut off where they take no answers."""
+"""Guarded connections: counted before their first message, and cut off if they do not read answers."""
 
 import asyncio
 import time
@@ -13,33 +13,35 @@ from action_images.errors import ActionImagesError
 
 try:
     import resource
-except ModuleNotFoundError:  # Windows, where files are not limited by process
+except ModuleNotFoundError:  # Windows has no limit of open files by process
     resource = None
 
 HANDSHAKE_S = 10.0
-"""Time for the handshakes of TLS and of the websocket; silent connections are gone after it."""
+"""Time for the handshakes of TLS and of the websocket; silent connections are closed after it."""
 MAX_UNREAD_BYTES = 1 << 16
-"""Pongs that wait for a client to read them. Its own observations and answers do not count."""
+"""Limit of pongs that a client has not read. Its observations and answers do not count."""
 MAX_FRAGMENTS = 4096
-"""Frames of one message: empty ones cost memory, though a message's bytes are bounded."""
+"""Limit of frames in one message: empty frames cost memory too, though a message's bytes are bounded."""
 SPARE_FILES = 32
-"""Open files for everything but clients: the policy's process, the log, the listening socket."""
+"""Open files reserved for everything but clients: the policy's process, the log, the listening socket."""
 
 
 @dataclass
 class Gate:
-    """How many connections there are, those included that have not yet said anything."""
+    """Counts connections, including those that have not yet sent anything."""
 
     max_connections: int
     turned_away: Callable[[str], None]
-    """Told the reason: full, slow."""
+    """Called with the reason: full, slow."""
     opened: set[int] = field(default_factory=set)
     shaking_hands: dict[int, float] = field(default_factory=dict)
-    """Connection -> when it came (s), until TLS is agreed on."""
+    """Connection -> the time of its arrival (s), until the TLS handshake is done."""
 
     def connection(self, *arguments: Any, **options: Any) -> "GuardedConnection":
-        """A new connection; raises ConnectionAbortedError, upon which asyncio closes the socket, where there
-        are too many."""
+        """A new connection; raises ConnectionAbortedError if there are too many.
+
+        asyncio then closes the socket.
+        """
         now = time.monotonic()
         self.shaking_hands = {
             key: came for key, came in self.shaking_hands.items() if now - came < HANDSHAKE_S
@@ -53,12 +55,12 @@ class Gate:
         return connection
 
     def opens(self, connection: "GuardedConnection") -> None:
-        """The connection can be spoken over now."""
+        """Note that the connection is ready."""
         self.shaking_hands.pop(id(connection), None)
         self.opened.add(id(connection))
 
     def closes(self, connection: "GuardedConnection") -> None:
-        """The connection is gone."""
+        """Note that the connection is closed."""
         self.opened.discard(id(connection))
 
 
@@ -78,7 +80,7 @@ class GuardedConnection(ServerConnection):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Answer pings as the library does, as long as the client reads the answers."""
+        """Answer pings as the library does, while the client reads the answers."""
         before = self.transport.get_write_buffer_size()
         super().data_received(data)
         grown = self.transport.get_write_buffer_size() - before
@@ -88,7 +90,7 @@ class GuardedConnection(ServerConnection):
             self.transport.abort()
 
     def process_event(self, event: Any) -> None:
-        """Count the frames of a message that does not end."""
+        """Count the frames of an unfinished message."""
         if isinstance(event, Frame) and event.opcode in (Opcode.CONT, Opcode.TEXT, Opcode.BINARY):
             self._num_fragments = 0 if event.fin else self._num_fragments + 1
             if self._num_fragments > MAX_FRAGMENTS:
@@ -99,9 +101,9 @@ class GuardedConnection(ServerConnection):
 
 
 def affordable_connections(wanted: int, least: int) -> int:
-    """How many of the wanted connections the limit of open files allows, after raising it as far as it goes.
+    """The number of wanted connections that the limit of open files allows, after raising it to its maximum.
 
-    Raises ActionImagesError where that is less than `least`.
+    Raises ActionImagesError if that is less than `least`.
     """
     if resource is None:
         return wanted

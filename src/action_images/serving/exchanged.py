@@ -1,4 +1,4 @@
-"""Views whose cameras were exchanged: the tool in one picture lies where another view's camera has it."""
+"""Detect views with swapped cameras: the tool in one picture lies where another view's camera projects it."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -15,25 +15,26 @@ from action_images.geometry import Camera
 from action_images.robot import FindsTool, Observation
 
 CLEARLY = 0.7
-"""An order of cameras fits clearly better than another where it misses the tool by this share of its miss."""
+"""An order of cameras fits clearly better than another if its miss is at most this share of the other's."""
 FITS = 0.08
-"""The tool is found, as a share of the pictures' width, at most so far from where the right camera has it."""
+"""The largest distance, as a share of the pictures' width, between the tool found and the right camera's
+projection."""
 MAX_PERMUTED = 4
-"""With more views only pairs of them are tried."""
+"""With more views than this, only swaps of two are tried."""
 MAX_LOOKS = 10
-"""Observations of one rig that are looked at before it is left undecided."""
+"""The number of observations of one rig that are checked before it is left undecided."""
 MAX_RIGS = 8
-"""Rigs that are remembered."""
+"""The number of rigs that are remembered."""
 STANDS_M = 1e-3
-"""A camera that moved by less than this stands where it stood."""
+"""A camera that moved by less than this counts as unmoved."""
 
 Verdict = Literal["fits", "unsure"]
 
 
 def judged(misses: Float[Tensor, "picture camera"]) -> Verdict:
-    """What pictures say of the order of their cameras, see `FindsTool.tool_misses`.
+    """The verdict of the pictures on the order of their cameras, see `FindsTool.tool_misses`.
 
-    Raises ActionImagesError, naming the views, where another order fits clearly better.
+    Raises ActionImagesError, naming the views, if another order fits clearly better.
     """
     verdict: Verdict = "fits"
     exchanged: dict[tuple[int, ...], float] = {}
@@ -59,7 +60,7 @@ def judged(misses: Float[Tensor, "picture camera"]) -> Verdict:
 
 
 def _other_orders(num_views: int) -> Iterator[tuple[int, ...]]:
-    """The camera of each picture, in every order but the one that was told."""
+    """The camera of each picture, in every order but the given one."""
     told = tuple(range(num_views))
     if num_views <= MAX_PERMUTED:
         yield from (order for order in permutations(told) if order != told)
@@ -78,17 +79,17 @@ class _Rig:
 
 
 class ViewsInOrder:
-    """Looks at the first observations of each rig until their pictures say that its cameras are in order."""
+    """Checks the first observations of each rig until their pictures confirm the order of its cameras."""
 
     def __init__(self) -> None:
         self._rigs: deque[_Rig] = deque(maxlen=MAX_RIGS)
 
     def check(self, policy: FindsTool, observation: Observation) -> None:
-        """Raise ActionImagesError where the cameras of two views are exchanged."""
+        """Raise ActionImagesError if the cameras of two views are swapped."""
         rig = self._rig(observation.cameras)
         if rig.decided or rig.looks >= MAX_LOOKS:
             return
-        # What is refused is looked at again, however often it is sent.
+        # A refused observation is checked again each time it is sent.
         rig.decided = judged(policy.tool_misses(observation)) == "fits"
         rig.looks += 1
 
@@ -102,7 +103,7 @@ class ViewsInOrder:
 
 
 def _is_same(one: Camera, other: Camera) -> bool:
-    """Whether a view of both stands where it stood: the others may be carried by the robot."""
+    """Whether at least one camera is unmoved between the two: the robot may carry the others."""
     if one.size != other.size or one.intrinsics.shape != other.intrinsics.shape:
         return False
     if not torch.allclose(one.intrinsics, other.intrinsics, rtol=1e-4):

@@ -1,4 +1,4 @@
-"""How much one client, and all together, may ask of the server."""
+"""Limits of the server for one client and for all together."""
 
 import time
 from dataclasses import dataclass, field
@@ -8,23 +8,23 @@ from action_images.errors import ActionImagesError
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds that hold whatever clients do. Memory for incoming frames stays below about 3 max_message_bytes
-    max_clients."""
+    """Limits that hold for any behaviour of clients. Memory for incoming frames stays below about
+    3 max_message_bytes max_clients."""
 
     max_message_bytes: int = 16_000_000
     max_clients: int = 16
     max_per_second: float = 100.0
-    """Frames of one client, well-formed or not."""
+    """Frames a second of one client, well-formed or not."""
     plan_s: float = 120.0
-    """A policy that takes longer is killed and started again."""
+    """A policy that takes longer for a plan is killed and restarted."""
     send_s: float = 10.0
     """A client that does not take its answer in this time is disconnected."""
     grace_s: float = 5.0
-    """What a shutdown leaves to the plan that is being made."""
+    """The time that a shutdown leaves for the current plan."""
 
     @property
     def max_connections(self) -> int:
-        """How many connections there may be, those included that are still shaking hands."""
+        """The largest number of connections, including those in their handshake."""
         return 2 * self.max_clients + 16
 
     def check(self) -> "Limits":
@@ -37,7 +37,7 @@ class Limits:
 
 @dataclass
 class Rate:
-    """A token bucket: `per_second` on average, as many at once."""
+    """A token bucket: `per_second` on average, and at most as many at once."""
 
     per_second: float
     _tokens: float = field(init=False)

@@ -1,4 +1,4 @@
-"""The server's log: one JSON object a line, so that machines can read what happened and to whom."""
+"""The server's log in a machine-readable format: one JSON object a line."""
 
 import json
 import logging
@@ -9,22 +9,22 @@ from typing import Any
 
 LOG = logging.getLogger("action_images.serving")
 LIBRARIES = ("websockets", "websockets.server", "asyncio", "py.warnings")
-"""Loggers whose warnings belong into the same log, one a second at most."""
+"""Loggers whose warnings go to the same log, one a second at most."""
 
 
 MAX_CHARACTERS, MAX_TRACEBACK = 300, 4000
-"""Of a text in a line: what clients send must not fill the log."""
+"""Limits of a text in a line, so that clients cannot fill the log."""
 
 
 class Rarely(logging.Filter):
-    """Lets one record a second pass: asyncio tells of every connection that it cannot take."""
+    """Passes one record a second: asyncio logs every connection that it cannot accept."""
 
     def __init__(self) -> None:
         super().__init__()
         self._last = float("-inf")
 
     def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002 (a filter's argument)
-        """Whether a second has gone by since the last one that passed."""
+        """Whether a second has passed since the last record that was let through."""
         now = time.monotonic()
         if now - self._last < 1:
             return False
@@ -33,8 +33,7 @@ class Rarely(logging.Filter):
 
 
 class JsonLines(logging.Formatter):
-    """time (UTC), level, event, then the event's own fields; a traceback stays in the log and goes to no
-    client."""
+    """Formats time (UTC), level, event, then the event's own fields; tracebacks are not sent to clients."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One record as one line."""
@@ -51,7 +50,7 @@ class JsonLines(logging.Formatter):
 
 
 def _bounded(name: str, value: Any) -> Any:
-    """The same, a long text without its middle: a traceback begins with where, and ends with what."""
+    """The value, with the middle of a long text cut out: a traceback's start and end are the useful parts."""
     most = MAX_TRACEBACK if name == "traceback" else MAX_CHARACTERS
     if not isinstance(value, str) or len(value) <= most:
         return value
@@ -60,12 +59,12 @@ def _bounded(name: str, value: Any) -> Any:
 
 
 def event(name: str, level: int = logging.INFO, **fields: Any) -> None:
-    """Log that something happened."""
+    """Log an event."""
     LOG.log(level, name, extra={"fields": fields})
 
 
 def to_stream(stream: TextIOBase | None = None, level: int = logging.INFO) -> logging.Handler:
-    """Write this log, and what the libraries and Python warn of, to a stream (stderr) as JSON lines."""
+    """Write this log and the warnings of libraries and Python to a stream (stderr) as JSON lines."""
     handler = logging.StreamHandler(stream or sys.stderr)  # pyright: ignore[reportArgumentType]
     handler.setFormatter(JsonLines())
     logging.captureWarnings(True)

@@ -1,4 +1,4 @@
-"""What is asked and what is answered, as numpy: the one place that knows the names of the wire's fields."""
+"""Requests and replies in numpy; only this file has the names of the protocol's fields."""
 
 import math
 from collections.abc import Mapping
@@ -17,18 +17,18 @@ DEFAULT_FORMAT = "pose"
 """The action format for a client that asks for none."""
 
 MAX_TEXT = 2000
-"""Characters of a prompt."""
+"""The largest number of characters of a prompt."""
 MAX_STEPS = 1000
-"""Rows of a reply that may be asked for."""
+"""The largest number of rows of a reply."""
 KNOWN_WORDS = ("none", "some", "all")
-"""How many words of its prompt a policy must know, or it makes no plan."""
+"""How many words of the prompt a policy must know to make a plan."""
 MAX_VIEWS = 16
-"""Views of an observation: policies enlarge small images to their own size, so bytes alone do not bound their
-memory."""
+"""The largest number of views. Policies enlarge small images to their own size, so a limit of bytes does not
+bound their memory."""
 
 
 class ActionFormat(NamedTuple):
-    """One row of actions: the columns' names and units, and what the row means."""
+    """The format of a row of actions: the columns' names and units, and the meaning of the row."""
 
     columns: tuple[str, ...]
     units: tuple[str, ...]
@@ -61,28 +61,25 @@ ACTION_FORMATS: dict[str, ActionFormat] = {
         "absolute pose of the tool in the world without any rounding: rotation matrix row by row, position",
     ),
 }
-"""What a row of actions can mean; the opening is always 0 (closed) to 1 (open)."""
+"""The formats of a row of actions; the opening is always 0 (closed) to 1 (open)."""
 
 
 @dataclass(frozen=True)
 class Request:
     """An observation on its way to a policy (see docs/serving.md).
 
-    - `images` are RGB, uint8, as cameras give them, (view, height, width, 3), or planar, (view, 3, height,
-    width),
-      which costs the server less.
+    - `images` are RGB, uint8, as cameras give them, (view, height, width, 3), or planar,
+      (view, 3, height, width), which costs the server less.
     - `world_from_tool` is (4, 4), or (7,) as x y z (m) and quaternion x y z w; `opening` is in [0, 1].
     - Either `intrinsics` (view, 3, 3, px) and `world_from_camera` (view, 4, 4) calibrate the views, or
-    `calibration`
-      names a cameras file that the server holds.
+      `calibration` names a cameras file on the server.
     - `action_format` asks for one of ACTION_FORMATS; `confidence` for the confidence of each row, `imagined`
-    for what
-      the policy imagined.
-    - `num_steps` asks for so many rows: a longer plan is cut, a shorter one holds still at its end, with
-    confidence 0.
-    - `known_words` says how many words of the prompt the policy must know (KNOWN_WORDS), or there is no plan;
-    None: some.
-    - `seq` comes back with the answer; after `timeout_ms` no answer is wanted any more.
+      for the images that the policy generated.
+    - `num_steps` is the number of rows: a longer plan is cut, a shorter one repeats its last pose with
+      confidence 0.
+    - `known_words` says how many words of the prompt the policy must know (KNOWN_WORDS) to make a plan; None
+      means some.
+    - `seq` is returned with the answer; after `timeout_ms` the answer is no longer wanted.
     """
 
     images: np.ndarray
@@ -106,7 +103,7 @@ class Request:
 
     @classmethod
     def from_message(cls, message: Any) -> Self:
-        """From what `protocol.decode` gave; raises WireError, naming the field and what it should be."""
+        """The request in a message of `protocol.decode`; raises WireError with a bad field and its format."""
         if not isinstance(message, dict):
             raise WireError(f"an observation is a map of fields, got a {type(message).__name__}")
         known = {one.name for one in fields(cls)}
@@ -170,20 +167,18 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """A policy's answer: `actions` (step, column) as `action_format` says, row 0 one control step after the
-    observation.
+    """A policy's answer: `actions` (step, column) in the `action_format`.
+
+    Row 0 is one control step after the observation.
 
     - Neighbouring rows are near each other in numbers too: quaternions keep their sign, angles do not jump by
-    a turn.
+      a turn.
     - `server_timing` holds milliseconds.
-    - `confidence` (step,) is in [0, 1]. A row where it is 0 is a place-holder that must not be driven to.
-    There are such
-      rows only if the request asked for `confidence` or `num_steps`.
+    - `confidence` (step,) is in [0, 1]. A row with 0 is a place-holder that must not be driven to. Such rows
+      exist only if the request asked for `confidence` or `num_steps`.
     - `plan` holds the further fields of the policy's Plan by name, the large ones only if the request asked
-    for what was
-      `imagined`.
-    - `warnings` are sentences for whoever gave the instruction, such as about words that the policy does not
-    know.
+      for `imagined`.
+    - `warnings` are sentences for the author of the instruction, such as about unknown words.
     """
 
     actions: np.ndarray
@@ -205,8 +200,10 @@ class Reply:
 
     @classmethod
     def from_message(cls, message: Any) -> Self:
-        """From what `protocol.decode` gave; other servers may send further fields. Raises WireError for
-        unusable actions."""
+        """The reply in a message of `protocol.decode`; other servers may send further fields.
+
+        Raises WireError for unusable actions.
+        """
         if not isinstance(message, dict) or not isinstance(message.get("actions"), np.ndarray):
             raise WireError("the server's answer has no array 'actions'")
         actions = message["actions"]

@@ -1,4 +1,4 @@
-"""The first frame that a client is sent: what this server is, what it takes, and what its numbers mean."""
+"""The first frame sent to a client: the server's name, limits and fields, and the meaning of its numbers."""
 
 import time
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ OBSERVATION = {
 
 
 def describe(name: str, policy: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
-    """The metadata of a server whose policy is called so and whose process said this of it (see
+    """The metadata of a server; `name` is its policy's name, `policy` the worker's first frame (see
     worker.run)."""
     formats = {}
     for format_name, one in ACTION_FORMATS.items():

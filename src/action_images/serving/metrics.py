@@ -1,4 +1,4 @@
-"""What the server counts, in Prometheus' text format."""
+"""The server's metrics, in Prometheus' text format."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
@@ -53,5 +53,5 @@ class Metrics:
         self.observations.labels(outcome).inc()
 
     def text(self) -> bytes:
-        """All figures as /metrics shows them."""
+        """All metrics as /metrics shows them."""
         return generate_latest(self.registry)

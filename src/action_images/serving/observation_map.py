@@ -1,4 +1,4 @@
-"""How the fields of a foreign client become those of an observation, as a json file says."""
+"""Map the fields of a foreign client to those of an observation, by a JSON file."""
 
 import json
 import math
@@ -16,19 +16,19 @@ from action_images.serving.protocol import WireError
 
 MAX_BYTES = 64_000
 ROTATIONS = {"quaternion_xyzw": 4, "quaternion_wxyz": 4, "rotation_vector": 3, "euler_xyz": 3}
-"""How a rotation may be written, and in how many numbers; Euler angles are extrinsic xyz (R = Rz Ry Rx)."""
+"""Format of a rotation -> its number of columns; Euler angles are extrinsic xyz (R = Rz Ry Rx)."""
 PARTS = {"images", "prompt", "world_from_tool", "opening", "constants"}
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Some numbers of a vector that the client sends."""
+    """Some columns of a vector that the client sends."""
 
     key: str
     columns: tuple[int, ...]
 
     def of(self, message: Mapping[str, Any]) -> np.ndarray:
-        """These numbers (column) in float64; raises WireError where the client did not send them."""
+        """These numbers (column) in float64; raises WireError if the client did not send them."""
         vector = np.asarray(_field(message, self.key))
         if vector.dtype.kind not in "fiu" or vector.ndim > 1 or vector.size <= max(self.columns):
             raise WireError(
@@ -40,10 +40,10 @@ class Columns:
 
 @dataclass(frozen=True)
 class ObservationMap:
-    """Where a foreign client puts the images (one key a view), the prompt, the tool's pose and the gripper.
+    """A foreign client's keys of the images (one key a view), the prompt, the tool's pose and the gripper.
 
     `constants` are fields of an observation that the client does not send, such as a calibration or a number
-    of rows. Angles and positions are in rad and m.
+    of rows. Angles are in rad and positions in m.
     """
 
     images: tuple[str, ...]
@@ -54,13 +54,15 @@ class ObservationMap:
     opening: Columns
     closed: float = 0.0
     open: float = 1.0
-    """What the client calls closed and open."""
+    """The client's values for closed and open."""
     constants: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read a mapping file (docs/serving.md); raises ActionImagesError, naming it and the field that is
-        wrong."""
+        """Read a mapping file (docs/serving.md).
+
+        Raises ActionImagesError, naming the file and the field that is wrong.
+        """
         if not path.is_file() or path.stat().st_size > MAX_BYTES:
             raise ActionImagesError(
                 f"{path}: there is no such mapping file, or it is larger than {MAX_BYTES} bytes"
@@ -101,8 +103,10 @@ class ObservationMap:
         )
 
     def renamed(self, message: Any) -> dict[str, Any]:
-        """The client's message as `Request.from_message` takes it; raises WireError, naming the client's own
-        field."""
+        """The client's message as `Request.from_message` takes it.
+
+        Raises WireError, naming the client's own field.
+        """
         if not isinstance(message, dict):
             raise WireError(f"an observation is a map of fields, got a {type(message).__name__}")
         opening = (self.opening.of(message)[0] - self.closed) / (self.open - self.closed)
@@ -154,12 +158,12 @@ def _quaternion(numbers: np.ndarray, kind: str) -> np.ndarray:
 def _about(vector: np.ndarray) -> np.ndarray:
     """The quaternion of a rotation vector (rad)."""
     angle = float(np.linalg.norm(vector))
-    # sin(angle / 2) / angle, without dividing by nothing.
+    # sin(angle / 2) / angle, without dividing by zero.
     share = 0.5 * float(np.sinc(angle / (2 * np.pi)))
     return np.array([*(share * vector), math.cos(angle / 2)])
 
 
 def _product(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """The quaternion (x y z w) that turns by `second`, then by `first`."""
+    """The quaternion (x y z w) that rotates by `second`, then by `first`."""
     vector = first[3] * second[:3] + second[3] * first[:3] + np.cross(first[:3], second[:3])
     return np.array([*vector, first[3] * second[3] - first[:3] @ second[:3]])

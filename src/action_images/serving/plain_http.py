@@ -1,4 +1,4 @@
-"""Plain HTTP beside the websocket: health, metrics, and who is let in at all."""
+"""Plain HTTP beside the websocket: health, metrics, and authorisation."""
 
 import hmac
 import http
@@ -20,8 +20,7 @@ FULL = "the server has all the clients that it may have"
 
 @dataclass(frozen=True)
 class PlainHttp:
-    """Answers requests before they become websockets; everything but /healthz asks for the token, if there is
-    one."""
+    """Answers requests before they become websockets; all but /healthz need the token, if there is one."""
 
     token: str | None
     metrics: Metrics
@@ -29,7 +28,7 @@ class PlainHttp:
     is_full: Callable[[], bool]
 
     def respond(self, connection: ServerConnection, request: HttpRequest) -> Response | None:
-        """The response; None lets the websocket's handshake go on."""
+        """The response; None lets the websocket's handshake continue."""
         path = request.path.partition("?")[0]
         if path == "/healthz":
             return self._health(connection)
@@ -65,7 +64,7 @@ class PlainHttp:
         if self.token is None:
             return True
         given = headers.get_all("Authorization")
-        # openpi's client says Api-Key where RFC 6750 says Bearer.
+        # openpi's client sends Api-Key instead of RFC 6750's Bearer.
         scheme, _, token = given[0].partition(" ") if len(given) == 1 else ("", "", "")
         given_bytes = token.strip().encode(errors="surrogateescape")
         right = hmac.compare_digest(given_bytes, self.token.encode())

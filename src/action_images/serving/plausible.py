@@ -1,4 +1,4 @@
-"""Observations that no robot can have made, refused by the name of the field that is most likely wrong."""
+"""Refuse observations that no robot can have made, naming the field that is most likely wrong."""
 
 import torch
 
@@ -6,20 +6,19 @@ from action_images.errors import ActionImagesError
 from action_images.robot import Observation
 
 FARTHEST_M = 20.0
-"""How far a tool or a camera of a robot's workplace lies from the origin at most."""
+"""The largest distance of a tool or a camera from the origin."""
 MARGIN = 0.25
-"""How far beyond the border of an image, as a share of its size, the tool may lie and still be about to enter
-it."""
+"""The largest distance of the tool beyond an image's border, as a share of the image's size."""
 
 OFF_CENTRE = 0.2
-"""How far an image's centre may lie from its middle, as a share of its size, before that is remarked on."""
+"""A principal point further than this from the image's middle, as a share of its size, gives a warning."""
 
 
 def doubts(observation: Observation) -> tuple[str, ...]:
-    """What may be wrong with an observation that is possible: sentences for whoever sends it.
+    """Warnings about an observation that is possible but unlikely: sentences for its sender.
 
-    Lenses have their centre near the middle of the picture. Intrinsics of an image twice or half as large
-    have not, though a picture cut out of a larger one need not either: hence no refusal.
+    The principal point usually lies near the middle of the picture. With intrinsics of an image twice or half
+    as large it does not. But neither does it in cropped pictures, so the observation is not refused.
     """
     cameras = observation.cameras
     height, width = cameras.size
@@ -37,7 +36,7 @@ def doubts(observation: Observation) -> tuple[str, ...]:
 
 
 def check_observation(observation: Observation) -> None:
-    """Raise ActionImagesError where distances are not in metres, or an image has no centre within it."""
+    """Raise ActionImagesError if distances are not in metres, or a principal point lies outside its image."""
     tool, cameras = observation.world_from_tool.translation, observation.cameras
     _check_distance("world_from_tool", tool.norm().item())
     _check_distance("world_from_camera", cameras.world_from_camera.translation.norm(dim=-1).max().item())
@@ -54,8 +53,7 @@ def check_observation(observation: Observation) -> None:
 
 
 def check_tool_is_seen(observation: Observation) -> None:
-    """Raise ActionImagesError, with pixels, where the tool lies in no view: no policy that looks can plan
-    from it."""
+    """Raise ActionImagesError, with pixels, if no view shows the tool: policies that use images need it."""
     cameras = observation.cameras
     height, width = cameras.size
     tool = observation.world_from_tool.translation.to(cameras.intrinsics)

@@ -1,4 +1,4 @@
-"""The policy's process as the server sees it: started, asked, killed when it hangs, heard when it speaks."""
+"""The server's handle of the policy's process: start it, ask it, kill it when it hangs, log its output."""
 
 import asyncio
 import contextlib
@@ -15,16 +15,16 @@ from action_images.serving.log import event
 from action_images.serving.protocol import LENGTH, decode
 
 MAX_LINES_PER_SECOND, READ_BYTES = 5.0, 4096
-"""Of what the policy's process writes to its stdout and stderr."""
+"""Limits of the logged output (stdout and stderr) of the policy's process."""
 
 OpenPolicy = Callable[[], Any]
 """Makes the Policy; pickled to the policy's process and called there."""
 
 OpenCalibrations = Callable[[], Any]
-"""Makes the mapping of names to rigs (Camera, axis: view); likewise."""
+"""Makes the mapping of names to rigs (Camera, axis: view); pickled and called in the same way."""
 
 OpenWatcher = Callable[[Any], Any]
-"""Makes, from the policy, what is shown each observation and plan; likewise."""
+"""Makes, from the policy, the watcher of each observation and plan; pickled and called in the same way."""
 
 
 class PolicyDied(Exception):
@@ -34,8 +34,7 @@ class PolicyDied(Exception):
 class PolicyProcess:
     """A fresh process with the policy in it, asked for one plan at a time over a socket pair.
 
-    It shares no memory with the server: whatever happens to it, the server lives, and hears of it through
-    `ended`.
+    It shares no memory with the server. The server survives its end and learns of it through `ended`.
     """
 
     def __init__(self, process: Any, reader: asyncio.StreamReader, writer: asyncio.StreamWriter):
@@ -53,12 +52,12 @@ class PolicyProcess:
         open_calibrations: OpenCalibrations,
         open_watcher: OpenWatcher | None = None,
     ) -> "PolicyProcess":
-        """Start it and wait until the policy is open; raises ValueError, with the process's own sentence, if
-        it cannot be."""
+        """Start it and wait until the policy is open; raises ValueError with the process's sentence if that
+        fails."""
         ours, theirs = socket.socketpair()
         heard, said = socket.socketpair()
         with theirs, said:
-            # A fork would copy the server's threads and sockets in whatever state they are in.
+            # A fork would copy the server's threads and sockets in any state.
             process = multiprocessing.get_context("spawn").Process(
                 target=_run_worker,
                 args=(theirs, said, open_policy, open_calibrations, open_watcher),
@@ -95,25 +94,25 @@ class PolicyProcess:
 
     @property
     def exit_code(self) -> int | None:
-        """How it ended, -9 for a kill -9; None while it lives."""
+        """Its exit code, -9 after a kill -9; None while it lives."""
         return self._process.exitcode
 
     @property
     def is_busy(self) -> bool:
-        """Whether it owes an answer."""
+        """Whether an answer is pending."""
         return self._answer is not None
 
     async def ask(self, data: bytes, timeout_s: float) -> dict[str, Any]:
         """The worker's answer to a request (see worker.run).
 
-        Raises PolicyDied if the process ends meanwhile, TimeoutError if it has not answered in time: then it
-        is killed.
+        Raises PolicyDied if the process ends meanwhile, and TimeoutError if it does not answer in time; it is
+        then killed.
         """
         if self.ended.is_set():
             raise PolicyDied
         self._answer = asyncio.get_running_loop().create_future()
         try:
-            with contextlib.suppress(ConnectionError):  # the listener will see the end, and say so
+            with contextlib.suppress(ConnectionError):  # the listener sees the end and reports it
                 self._writer.write(LENGTH.pack(len(data)))
                 self._writer.write(data)
             return await asyncio.wait_for(self._answer, timeout_s)
@@ -125,8 +124,7 @@ class PolicyProcess:
             self._answer = None
 
     async def close(self, grace_s: float) -> None:
-        """Close the channel, which ends the process after its current plan; kill it where that takes longer
-        than `grace_s`."""
+        """Close the channel, which ends the process after its current plan; kill it after `grace_s`."""
         self._writer.close()
         loop = asyncio.get_running_loop()
         stop = loop.time() + grace_s
@@ -137,7 +135,7 @@ class PolicyProcess:
         self._process.join()
         tasks = [task for task in (self._listener, self._hearing) if task is not None]
         if self._hearing is not None:
-            # Its last words may still be on their way.
+            # Its last output may still be on its way.
             await asyncio.wait([self._hearing], timeout=1)
         for task in tasks:
             task.cancel()
@@ -161,8 +159,7 @@ class PolicyProcess:
 
 
 async def _hear(heard: socket.socket, pid: int | None) -> None:
-    """Log what the process and its libraries write to their stdout and stderr: a few lines a second, none of
-    them whole."""
+    """Log the process's stdout and stderr: a few lines a second, each shortened."""
     reader, writer = await asyncio.open_connection(sock=heard)
     rate = Rate(MAX_LINES_PER_SECOND)
     try:
@@ -174,7 +171,7 @@ async def _hear(heard: socket.socket, pid: int | None) -> None:
 
 
 async def _lines(reader: asyncio.StreamReader) -> AsyncIterator[str]:
-    """Lines, each cut where it is longer than a block."""
+    """Lines, each cut to the length of a block."""
     rest = b""
     while block := await reader.read(READ_BYTES):
         *whole, rest = (rest + block).split(b"\n")
@@ -193,11 +190,11 @@ def _run_worker(
     open_calibrations: OpenCalibrations,
     open_watcher: OpenWatcher | None,
 ) -> None:
-    # Whatever libraries print goes into the server's log, which is one JSON object a line.
+    # Output of libraries goes to the server's log, which has one JSON object a line.
     with said:
         for descriptor in (1, 2):
             os.dup2(said.fileno(), descriptor)
-    # Imported in the new process alone: the server has no use for torch, starts without it and stays small.
+    # Imported in the new process alone: the server does not need torch, starts without it and stays small.
     from action_images.serving.worker import run
 
     run(channel, open_policy, open_calibrations, open_watcher)

@@ -1,8 +1,8 @@
-"""Bytes of the wire: msgpack with numpy arrays in openpi's encoding, sizes checked before memory is taken.
+"""The wire format: msgpack with numpy arrays in openpi's encoding; sizes are checked before allocation.
 
 An array is the map {b"__ndarray__": True, b"data": bytes, b"dtype": "<f4", b"shape": [2, 3]}, a numpy scalar
-{b"__npgeneric__": True, b"data": number, b"dtype": "<f4"}: bit for bit what the openpi-client package sends
-and reads.
+{b"__npgeneric__": True, b"data": number, b"dtype": "<f4"}. This is bit for bit the format of the
+openpi-client package.
 """
 
 import math
@@ -15,15 +15,14 @@ import numpy as np
 from action_images.errors import ActionImagesError
 
 DTYPES = frozenset({"|b1", "|u1", "|i1", "<u2", "<i2", "<u4", "<i4", "<u8", "<i8", "<f2", "<f4", "<f8"})
-"""What an array may hold; no objects, strings, records or complex numbers."""
+"""Allowed types of an array's values; no objects, strings, records or complex numbers."""
 
 MAX_ITEMS = 2048
-"""Values in one message; an array counts as nine. A message of 16 MB could otherwise ask for gigabytes of
-empty maps."""
+"""The largest number of values in one message; an array counts as nine. Otherwise a message of 16 MB could
+allocate gigabytes of empty maps."""
 
 LENGTH = struct.Struct("<Q")
-"""What comes before each message where nothing else marks its end: between the server and the policy's
-process."""
+"""The length before each message between the server and the policy's process, where nothing marks its end."""
 
 MAX_DEPTH = 8
 MAX_AXES = 8
@@ -34,11 +33,11 @@ _CONTAINERS = {0xDC: (2, 1), 0xDD: (4, 1), 0xDE: (2, 2), 0xDF: (4, 2)}
 
 
 class WireError(ActionImagesError):
-    """A message that is not what was agreed on; its text is one sentence, fit for the other side."""
+    """A message that breaks the protocol; the error's text is one sentence that can be sent to the peer."""
 
 
 def encode(message: Any) -> bytes:
-    """Maps, lists, text, bytes, numbers and numpy arrays to bytes; raises WireError for anything else."""
+    """Encode maps, lists, text, bytes, numbers and numpy arrays; raises WireError for other types."""
     try:
         return bytes(msgpack.packb(message, default=_pack) or b"")
     except (TypeError, ValueError, OverflowError) as error:
@@ -46,10 +45,10 @@ def encode(message: Any) -> bytes:
 
 
 def decode(data: bytes) -> Any:
-    """Bytes to the message that `encode` was given; arrays are read-only views into `data`.
+    """Decode a message of `encode`; arrays are read-only views into `data`.
 
-    Raises WireError for bytes that are not one whole message, one that is nested too deeply or has too many
-    values, an array whose dtype is not in DTYPES or whose shape does not fit its bytes.
+    Raises WireError for bytes that are not one whole message, for a message that is nested too deeply or has
+    too many values, and for an array whose dtype is not in DTYPES or whose shape does not fit its bytes.
     """
     _check_headers(data)
     try:
@@ -123,8 +122,7 @@ def _dtype(name: Any) -> np.dtype:
 
 
 def _check_headers(data: bytes) -> None:
-    """Walk from header to header: nothing is built before the whole message is known to be modest and
-    complete."""
+    """Check all headers first: nothing is built before the message is known to be small and complete."""
     at, num_items, open_containers = 0, 1, [1]
     while open_containers:
         if open_containers[-1] == 0:
@@ -150,7 +148,7 @@ def _check_headers(data: bytes) -> None:
 
 
 def _header(data: bytes, at: int) -> tuple[int, int]:
-    """How many values the one at `at` contains, and where the next header is."""
+    """The number of values in the one at `at`, and the position of the next header."""
     kind, at = data[at], at + 1
     if kind < 0x80 or kind >= 0xE0 or kind in (0xC0, 0xC2, 0xC3):
         return 0, at

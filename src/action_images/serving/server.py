@@ -1,4 +1,4 @@
-"""The server: websocket clients on one side, the policy's process on the other, neither able to stop it."""
+"""The server between websocket clients and the policy's process; neither can stop it."""
 
 import asyncio
 import contextlib
@@ -26,22 +26,22 @@ from action_images.serving.request_queue import Waiting
 
 DEFAULT_LIMITS = Limits()
 LINES_PER_SECOND = 5.0
-"""Of the log, about all clients together that come, or send what is refused."""
+"""Limit of log lines about new clients and refused frames, for all clients together."""
 BACKLOG = 16
-"""Connections that the system holds until they are counted: more would take open files all at once."""
+"""Connections that the system holds until they are counted; more would take open files all at once."""
 
 
 @dataclass(eq=False)
 class _Client:
-    """One connection. `newest` is the number of the last observation that came from it."""
+    """One connection. `newest` is the number of its last observation."""
 
     name: str
     connection: ServerConnection
     rate: Rate
     log_rate: Rate = field(default_factory=lambda: Rate(2.0))
-    """Of lines in the log about frames that are refused."""
+    """Limit of log lines about refused frames."""
     is_told_of: bool = True
-    """Whether the log says that it came."""
+    """Whether its arrival was logged."""
     newest: int = 0
     outbox: asyncio.Queue[bytes | str] = field(default_factory=lambda: asyncio.Queue(maxsize=4))
     last_total_ms: float | None = None
@@ -50,10 +50,10 @@ class _Client:
 class PolicyServer:
     """Serves a policy, in a process of its own, to websocket clients in openpi's protocol.
 
-    `open_policy` and `open_calibrations` (rigs by name, axis: view) are called in that process and must
-    pickle. So must `open_watcher`, which makes from the policy what is shown each plan after it was sent.
-    A `token` is asked of everybody but /healthz. `observation_map` renames the fields of foreign clients.
-    Enter `running()` to start; docs/serving.md is the protocol's page.
+    `open_policy` and `open_calibrations` (rigs by name, axis: view) are called in that process and must be
+    picklable. So must `open_watcher`, which makes from the policy a watcher of each plan after it was sent.
+    Every request but /healthz needs the `token`, if there is one. `observation_map` renames the fields of
+    foreign clients. Enter `running()` to start; docs/serving.md describes the protocol.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class PolicyServer:
         self._observation_map = observation_map
         self._clients: set[_Client] = set()
         self._num_clients_ever = 0
-        # Whoever comes and goes all the time, each time as somebody else, does not fill the log.
+        # Clients that reconnect all the time under new names must not fill the log.
         self._log_rate = Rate(LINES_PER_SECOND)
         self.answering = Answering(
             open_policy,
@@ -90,8 +90,8 @@ class PolicyServer:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator["PolicyServer"]:
-        """Open the policy, then listen; `port` is the real one then. Leaving lets the current plan end, then
-        closes all.
+        """Open the policy, then listen; `port` is then the real one. On exit, the current plan is finished
+        first.
 
         Raises ActionImagesError if the policy cannot be opened, OSError if the address cannot be listened on.
         """
@@ -105,7 +105,7 @@ class PolicyServer:
                 self.answering.run()
                 yield self
                 event("stopping", clients=len(self._clients), waiting=len(self.answering.line))
-                # Whoever is connected may still have an answer to come; only new connections are refused.
+                # Connected clients may still wait for an answer; only new connections are refused.
                 listening.server.close()
                 await self.answering.finish(self._is_sending)
         finally:
@@ -124,7 +124,7 @@ class PolicyServer:
             self._handle,
             self._host,
             self.port,
-            # Browsers always name an origin: no web page may talk to the robot of whoever visits it.
+            # Browsers always send an origin: no web page may control the robot of its visitor.
             origins=[None],
             process_request=self._http.respond,
             create_connection=gate.connection,  # pyright: ignore[reportArgumentType] (makes one of the class)
@@ -194,7 +194,7 @@ class PolicyServer:
             if client.log_rate.allows() and self._log_rate.allows():
                 told = {"client": client.name, "error": str(error), "num_bytes": len(frame)}
                 event(f"frame {outcome}", logging.WARNING, **told)
-            # Sent from here: a client that sends nonsense faster than it reads waits for itself.
+            # Sent from here, so that a client that sends nonsense faster than it reads blocks only itself.
             await self._push(client, str(error))
             return
         left_s = float("inf") if request.timeout_ms is None else request.timeout_ms / 1e3
@@ -203,7 +203,7 @@ class PolicyServer:
         )
 
     def _understood(self, client: _Client, frame: bytes | str) -> tuple[bytes, Request]:
-        """An observation as the policy's process takes it; raises WireError for anything else."""
+        """A frame as an observation for the policy's process; raises WireError for any other frame."""
         if not client.rate.allows():
             raise _TooOften(
                 f"too many observations: a client may send {self.limits.max_per_second:g} a second"
@@ -218,7 +218,7 @@ class PolicyServer:
 
     def _deliver(self, one: Waiting, answer: dict[str, Any], queue_ms: float) -> None:
         client, now = one.client, asyncio.get_running_loop().time()
-        # Without a number of its own, an answer to an older observation would pass for one to the newest.
+        # Without `seq`, an answer to an older observation would be taken for one to the newest.
         overtaken = one.seq is None and one.number != client.newest
         if overtaken or now > one.expires or client not in self._clients:
             self.metrics.count("late")
@@ -251,7 +251,7 @@ class PolicyServer:
                 await self._push(client, await client.outbox.get())
 
     async def _push(self, client: _Client, frame: bytes | str) -> None:
-        """Send a frame; a client that does not take it in time is cut off."""
+        """Send a frame; a client that does not read it in time is cut off."""
         try:
             await asyncio.wait_for(client.connection.send(frame), self.limits.send_s)
         except asyncio.TimeoutError:
@@ -261,4 +261,4 @@ class PolicyServer:
 
 
 class _TooOften(WireError):
-    """A client sends faster than it may."""
+    """A client sends faster than its limit."""

@@ -1,4 +1,4 @@
-"""Between the wire's numpy and the tensors that policies see: observations in, plans out, and back."""
+"""Conversions between the protocol's numpy arrays and the tensors of observations and plans."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields
@@ -19,7 +19,7 @@ from action_images.serving.messages import ACTION_FORMATS, DEFAULT_FORMAT, Reply
 def request_from_observation(
     observation: Observation, calibration: str | None = None, **asked: Any
 ) -> Request:
-    """One observation (no batch axes) as it is sent; with a `calibration` its own cameras stay at home.
+    """One observation (no batch axes) as a request; with a `calibration`, its own cameras are not sent.
 
     `asked` are further fields of the Request. Raises ValueError for a batch.
     """
@@ -46,7 +46,7 @@ def request_from_observation(
 
 
 def observation_from_request(request: Request, calibrations: Mapping[str, Camera]) -> Observation:
-    """What the policy is shown; `calibrations` are the rigs (axis: view) that the server holds by name.
+    """The observation in a request; `calibrations` are the server's rigs (axis: view) by name.
 
     Raises ValueError, naming the field, for a tool pose or cameras that no robot has.
     """
@@ -62,10 +62,10 @@ def observation_from_request(request: Request, calibrations: Mapping[str, Camera
 
 
 def reply_from_plan(plan: Plan, request: Request, observation: Observation) -> Reply:
-    """A plan in the format, and of as many rows, as the request asks for.
+    """A plan in the format, and with the number of rows, that the request asks for.
 
-    Raises ActionImagesError where the request did not ask for confidence and the policy has none in its very
-    first row: such a row must not be driven to, and a client that is not told would.
+    Raises ActionImagesError if the request did not ask for confidence and the first row has confidence 0.
+    Such a row must not be driven to, and the client could not know that.
     """
     name = request.action_format or DEFAULT_FORMAT
     trajectory, confidence = plan.trajectory, plan.confidence
@@ -93,7 +93,7 @@ def reply_from_plan(plan: Plan, request: Request, observation: Observation) -> R
 def _of_length(
     trajectory: Trajectory, confidence: Tensor | None, num_steps: int
 ) -> tuple[Trajectory, Float[Tensor, "step"]]:
-    """The first so many rows; what is missing holds the last pose, with confidence 0."""
+    """The first `num_steps` rows; missing rows repeat the last pose, with confidence 0."""
     num_planned = min(trajectory.num_frames, num_steps)
     rows = [min(step, num_planned - 1) for step in range(num_steps)]
     known = torch.ones(num_planned) if confidence is None else confidence[:num_planned].float()
@@ -101,7 +101,7 @@ def _of_length(
 
 
 def plan_from_reply(reply: Reply, action_format: str, world_from_tool: Pose) -> Plan:
-    """The plan that was answered, for an observation of the tool at `world_from_tool`.
+    """The plan in a reply, for an observation of the tool at `world_from_tool`.
 
     Raises ValueError for actions that are not of this format.
     """
@@ -225,7 +225,7 @@ def _from_vector(actions: Float[Tensor, "step numbers"], _start: Pose) -> Trajec
 
 
 class Format(NamedTuple):
-    """How a format of actions is written and read, from where the tool was observed."""
+    """The conversions to and from a format of actions, given the observed tool pose."""
 
     write: Callable[[Trajectory, Pose], Tensor]
     read: Callable[[Tensor, Pose], Trajectory]

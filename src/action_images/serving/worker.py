@@ -1,4 +1,4 @@
-"""The policy's process: it opens the policy, then answers one request at a time until its channel closes."""
+"""The policy's process: open the policy, then answer one request at a time until the channel closes."""
 
 import signal
 import socket
@@ -20,12 +20,12 @@ from action_images.serving.protocol import LENGTH, decode, encode
 from action_images.serving.tensors import observation_from_request, reply_from_plan
 
 MAX_WORDS = 200
-"""Characters of the words that a warning names."""
+"""The largest number of characters of words in a warning."""
 
 OpenPolicy = Callable[[], Policy]
 OpenCalibrations = Callable[[], Mapping[str, Camera]]
 Watcher = Callable[[Observation, Plan], None]
-"""Is shown each plan after it has been sent."""
+"""Called with each observation and plan after the plan was sent."""
 OpenWatcher = Callable[[Policy], Watcher]
 
 
@@ -41,9 +41,9 @@ def run(
     or {"error", "traceback"}. Then each request, as a client sent it, is answered by {"reply", "infer_ms"} or
     {"error", "traceback"}.
     """
-    # Ctrl-C reaches every process of the terminal; the parent says when to stop, by closing the channel.
+    # Ctrl-C reaches every process of the terminal; this one stops when the parent closes the channel.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Whoever asked is told so in the reply.
+    # The reply has this warning.
     warnings.filterwarnings("ignore", "words that the model never read")
     with channel, channel.makefile("rb") as incoming:
         try:
@@ -71,7 +71,7 @@ def run(
 
 
 def _show(watcher: Watcher, observation: Observation, plan: Plan) -> None:
-    """Nobody who watches can stop the policy: what goes wrong is said in the log."""
+    """Call the watcher; its errors are logged and do not stop the policy."""
     try:
         watcher(observation, plan)
     except Exception as error:
@@ -81,7 +81,7 @@ def _show(watcher: Watcher, observation: Observation, plan: Plan) -> None:
 def _answer(
     policy: Policy, calibrations: Mapping[str, Camera], order: ViewsInOrder, data: bytes
 ) -> tuple[dict[str, Any], tuple[Observation, Plan] | None]:
-    """What is sent, and what was planned from what; None where nothing was."""
+    """The message to send, and the observation with its plan; None if there is no plan."""
     try:
         request = Request.from_message(decode(data))
         observation = observation_from_request(request, calibrations)
@@ -103,8 +103,7 @@ def _answer(
 
 
 def _about_words(policy: Policy, request: Request) -> tuple[str, ...]:
-    """Warnings about words that the policy does not know; raises ActionImagesError where it knows fewer than
-    are asked for."""
+    """Warnings about words that the policy does not know; raises ActionImagesError if it knows too few."""
     if not isinstance(policy, ReadsWords):
         return ()
     read, asked = policy.words_read(request.prompt), request.known_words or "some"
@@ -123,7 +122,7 @@ def _about_words(policy: Policy, request: Request) -> tuple[str, ...]:
 
 
 def _failure(error: Exception) -> dict[str, str]:
-    # An ActionImagesError speaks to whoever gave the bad input; anything else is for the log alone.
+    # An ActionImagesError is for the sender of the bad input; other errors go to the log alone.
     known = isinstance(error, ActionImagesError) and str(error)
     sentence = (
         " ".join(str(error).split())[:500]
