@@ -1,4 +1,4 @@
-"""Simulators by name: each makes environments for its tasks, and says what judging in them must know."""
+"""Simulators by name: each makes environments for its tasks and describes its conditions of evaluation."""
 
 from action_images.benchmarks.benchmark import Benchmark, Box, Seeds
 from action_images.benchmarks.registry import (

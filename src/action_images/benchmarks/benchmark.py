@@ -1,4 +1,4 @@
-"""What a simulator must say of itself to be trained in and judged in."""
+"""The interface of a benchmark: the facts that training and evaluation need from a simulator."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ Box = tuple[tuple[float, float, float], tuple[float, float, float]]
 
 @dataclass(frozen=True)
 class Seeds:
-    """What the seeds of a benchmark mean.
+    """The meaning of a benchmark's seeds.
 
-    Trial `i` of a task is judged on seed `first_for_judging` + `i`; demonstrations are recorded from seeds
-    below. `num_for_judging` is how many such scenes a task has, None where there is no end of them. `meaning`
-    says in one sentence what a seed decides.
+    Trial `i` of a task is evaluated on seed `first_for_judging` + `i`; demonstrations are recorded from lower
+    seeds. `num_for_judging` is the number of such scenes of a task, None if it is unlimited. `meaning` says
+    in one sentence what a seed decides.
     """
 
     meaning: str
@@ -28,7 +28,7 @@ class Seeds:
     def for_judging(self, num_trials: int) -> range:
         """The seeds of the first `num_trials` trials.
 
-        Raises ActionImagesError where there are not so many.
+        Raises ActionImagesError if there are fewer.
         """
         if self.num_for_judging is not None and num_trials > self.num_for_judging:
             raise ActionImagesError(
@@ -40,65 +40,65 @@ class Seeds:
 
 @runtime_checkable
 class Benchmark(Protocol):
-    """Tasks of one simulator, and the conditions under which they can be seen.
+    """Tasks of one simulator, with its rigs and looks.
 
     Importing the module of a benchmark must not import its simulator: `requires` names the modules that
-    `make` needs, and `install` is the line that installs them. A benchmark is one object, so it can be found
-    by its name in every process.
+    `make` needs, and `install` is the command that installs them. A benchmark is one object, so every process
+    can find it by its name.
     """
 
     name: str
     version: str
     """Results of different versions are not comparable, so they never share a folder."""
     description: str
-    """One line: what there is to do, and what the arm cannot."""
+    """One line about the tasks and the limits of the arm."""
     requires: tuple[str, ...]
     install: str
     tried: Mapping[str, str]
-    """Packages of the simulator, and the versions that this was tried with; others are warned of."""
+    """Packages of the simulator -> the versions that this was tested with; other versions give a warning."""
     control_hz: float
     trained: tuple[str, ...]
-    """The tasks that training may show, written out."""
+    """The tasks that training may use, written out."""
     held_out: tuple[str, ...]
-    """The tasks that no training may show, written out; empty where there are none."""
+    """The tasks that training must not use, written out; may be empty."""
     suites: Mapping[str, tuple[str, ...]]
-    """Groups of tasks that have a name of their own, beside `trained` and `held_out`."""
+    """Further named groups of tasks, besides `trained` and `held_out`."""
     rigs: tuple[str, ...]
-    """Where cameras can stand, by name; the first is the one of training."""
+    """The names of the camera rigs; the first is the one of training."""
     held_out_rig: str | None
-    """The rig whose views no training camera had; None where there is none."""
+    """The rig whose views are absent from training; None if there is none."""
     looks: tuple[str, ...]
-    """How scenes can look, by name; the first is the one of training.
+    """The names of the looks of scenes; the first is the one of training.
 
-    Empty where a world has one look alone.
+    Empty if a world has only one look.
     """
     held_out_look: str | None
-    """The look that no training scene had; None where there is none."""
+    """The look that is absent from training; None if there is none."""
     guard: Guard
-    """What the arm may be asked for: the box belongs to the world."""
+    """The limits of commands to the arm, with a box for this world."""
     workspace: Box
-    """The part of the world in which tasks happen: where a policy that moves at random goes."""
+    """The part of the world in which tasks happen; a random policy moves in it."""
     steady_steps: int
-    """For how many control steps in a row a task must be done to count as done.
+    """The number of consecutive control steps for which a task must be done to succeed.
 
     1 counts success at any step.
     """
     seeds: Seeds
 
     def tasks(self) -> tuple[str, ...]:
-        """The names of all tasks that can be made, `trained` and `held_out` among them."""
+        """The names of all tasks that can be made, including `trained` and `held_out`."""
         ...
 
     def instructions(self, task: str) -> tuple[str, ...]:
-        """The phrasings of a task in demonstrations; what differs from scene to scene stands in braces."""
+        """The phrasings of a task in demonstrations; parts that differ from scene to scene are in braces."""
         ...
 
     def seen(self, rig: str, look: str | None) -> Mapping[str, Any]:
-        """What a rig and a look hold, as JSON values: kept beside results, for names may change."""
+        """The contents of a rig and a look as JSON values, kept beside results because names may change."""
         ...
 
     def make(
         self, task: str, *, rig: str, look: str | None, num_views: int, size: tuple[int, int]
     ) -> RepeatableEnvironment:
-        """An environment of one task, in which no trial has begun; `size` is (height, width) in px."""
+        """Make an environment of one task, in which no trial has begun; `size` is (height, width) in px."""
         ...

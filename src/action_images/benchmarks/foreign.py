@@ -1,6 +1,6 @@
-"""What environments of other simulators share: chances of their own from a seed, and cameras on MuJoCo."""
+"""Shared code for other simulators: independent random numbers from a seed, and cameras on MuJoCo."""
 # pyright: reportAttributeAccessIssue=false
-# MuJoCo's names live in compiled modules that carry no types.
+# MuJoCo's names are in compiled modules without types.
 
 import zlib
 from dataclasses import dataclass, field, replace
@@ -19,20 +19,20 @@ from action_images.structs import stack
 
 @dataclass(frozen=True)
 class Pointing:
-    """One trial: a task and a seed. Seed 7 of two tasks shares nothing."""
+    """One trial: a task and a seed. The same seed of two tasks gives independent random numbers."""
 
     task: str
     seed: int
 
     def streams(self, num: int) -> list[np.random.Generator]:
-        """So many independent sources of chance, the same whenever this trial is run."""
+        """`num` independent random generators, the same in every run of this trial."""
         entropy = np.random.SeedSequence([self.seed, zlib.crc32(self.task.encode())])
         return [np.random.default_rng(child) for child in entropy.spawn(num)]
 
 
 @dataclass
 class MuJoCoViews:
-    """Calibrated views of a MuJoCo model: of a rig, or of the model's own fixed cameras by their names."""
+    """Calibrated views of a MuJoCo model: from a rig, or from the model's own fixed cameras by name."""
 
     rig: Rig | tuple[str, ...]
     num_views: int
@@ -56,7 +56,7 @@ class MuJoCoViews:
         return stack([_upright(fixed_camera(model, data, name, size=self.size)) for name in names])
 
     def images(self, data: Any, cameras: Camera) -> UInt8[Tensor, "view 3 h w"]:
-        """What the cameras see."""
+        """The cameras' images."""
         if self._renderer is None:
             self._renderer = Renderer(self._model, self.size, self.rendering)
         return self._renderer.images(data, cameras)
@@ -66,14 +66,14 @@ class MuJoCoViews:
         return replace(self, _model=None, _renderer=None)
 
     def close(self) -> None:
-        """Give the graphics memory back; the next images take it again."""
+        """Free the graphics memory; the next images allocate it again."""
         if self._renderer is not None:
             self._renderer.close()
             self._renderer = None
 
 
 def _upright(camera: Camera) -> Camera:
-    """The same camera, turned half around where it shows the world upside down."""
+    """The same camera, turned by half a turn if it shows the world upside down."""
     pose = camera.world_from_camera
     if pose.rotation[2, 1] <= 0.1:  # the image's y axis points down
         return camera

@@ -1,4 +1,4 @@
-"""LIBERO as a benchmark: its four suites of ten tasks each, judged in its own initial states."""
+"""LIBERO as a benchmark: its four suites of ten tasks each, evaluated in its own initial states."""
 
 import re
 from collections.abc import Mapping
@@ -67,9 +67,9 @@ TEN = (
 SUITES = {"spatial": SPATIAL, "object": OBJECT, "goal": GOAL, "ten": TEN}
 """Suite -> its tasks in LIBERO's order; `ten` is LIBERO's own `libero_10`, also called LIBERO-Long."""
 FOLDERS = {"spatial": "libero_spatial", "object": "libero_object", "goal": "libero_goal", "ten": "libero_10"}
-"""Suite -> where the package keeps its scenes."""
+"""Suite -> the package's folder of its scenes."""
 MAX_STEPS = {"spatial": 220, "object": 280, "goal": 300, "ten": 520}
-"""Suite -> control steps of a trial, as those count who publish results."""
+"""Suite -> control steps of a trial, as in published results."""
 SEEDS = Seeds(
     "From 1,000,000 on LIBERO's own fifty initial states of each task; "
     "below, a seed draws the places of things. A seed also draws the cameras.",
@@ -85,11 +85,11 @@ SECTORS = {
 }
 """Azimuths (degrees) of each rig: 0 in front of the arm, 90 at its left."""
 HEIGHTS = {"LIVING_ROOM": 0.48, "STUDY": 0.95, "KITCHEN": 0.95}
-"""Room -> height (m) of what happens there."""
+"""Room -> height (m) at which its tasks happen."""
 
 
 def suite_of(task: str) -> str:
-    """The suite that holds a task."""
+    """The suite that contains a task."""
     return next(suite for suite, tasks in SUITES.items() if task in tasks)
 
 
@@ -99,7 +99,7 @@ def words_of(task: str) -> str:
 
 
 def _rig(name: str, height: float) -> "Rig":
-    """Two sectors in front of the arm, which stands at -x; `height` (m) is of what they look at."""
+    """Two sectors in front of the arm, which stands at -x; `height` (m) is that of their target."""
     from action_images.sim.cameras import Rig
 
     still = name == "fixed"
@@ -112,7 +112,7 @@ def _rig(name: str, height: float) -> "Rig":
 
 
 def _height(task: str) -> float:
-    """How high (m) a task happens: on the floor, on the table, or on a room's own."""
+    """The height (m) at which a task happens: the floor's, the table's, or the room's own."""
     if task in OBJECT:
         return 0.1
     return next((height for room, height in HEIGHTS.items() if task.startswith(room)), 0.98)
@@ -120,7 +120,7 @@ def _height(task: str) -> float:
 
 @dataclass(frozen=True)
 class LiberoBenchmark:
-    """Forty tasks; experts were written here for the two suites that pick and place one thing."""
+    """Forty tasks; this package has experts for the two suites that pick and place one object."""
 
     name: str = "libero"
     version: str = "1"
@@ -153,11 +153,11 @@ class LiberoBenchmark:
     seeds: Seeds = SEEDS
 
     def tasks(self) -> tuple[str, ...]:
-        """All forty."""
+        """The names of all forty tasks."""
         return (*SPATIAL, *OBJECT, *GOAL, *TEN)
 
     def instructions(self, task: str) -> tuple[str, ...]:
-        """LIBERO's own words, the only ones."""
+        """LIBERO's own instruction, the only one."""
         return (words_of(task),)
 
     def seen(self, rig: str, look: str | None) -> Mapping[str, Any]:  # noqa: ARG002 (it has one look)

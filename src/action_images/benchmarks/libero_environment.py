@@ -1,6 +1,6 @@
-"""LIBERO as an Environment: robosuite's arm, told small steps by LIBERO's own controller."""
+"""LIBERO as an Environment: robosuite's arm, moved in small steps by LIBERO's own controller."""
 # pyright: reportAttributeAccessIssue=false, reportMissingImports=false
-# MuJoCo's names live in compiled modules that carry no types; LIBERO need not be installed.
+# MuJoCo's names are in compiled modules without types; LIBERO need not be installed.
 
 import os
 from collections.abc import Iterator
@@ -24,18 +24,18 @@ from action_images.geometry import Pose
 from action_images.geometry import rotation as rotations
 
 MOST_METRES, MOST_RADIANS = 0.05, 0.5
-"""What 1 stands for in an action of LIBERO's controller: the arm is never sent further than this at once."""
+"""The meaning of 1 in an action of LIBERO's controller, and so the largest step of the arm."""
 TRIES = 20
-"""How often things are laid out anew where they do not fit."""
+"""The number of attempts to lay objects out if they do not fit."""
 
 
 class Libero(Robosuite):
     """One task (a RepeatableEnvironment) of a suite, which is a folder of the package.
 
-    Seeds for judging are the package's own initial states, of which there are fifty.
+    Seeds for evaluation are the package's fifty initial states.
     """
 
-    settling_steps = 10  # as those wait who publish results
+    settling_steps = 10  # as in published results
 
     def __init__(
         self, task: str, phrasings: tuple[str, ...], views: MuJoCoViews, *, folder: str, max_steps: int
@@ -46,7 +46,7 @@ class Libero(Robosuite):
         self._initial_states = initial_states(folder, task)
 
     def twin(self) -> "Libero":
-        """Another environment of the same task, seen in the same way."""
+        """Another environment of the same task with the same views."""
         views = self._views.twin()
         return Libero(self.task, self._phrasings, views, folder=self._folder, max_steps=self.max_steps)
 
@@ -76,7 +76,7 @@ class Libero(Robosuite):
         )
 
     def _arm_action(self, goal: Pose) -> np.ndarray:
-        """Six numbers in [-1, 1]: how far the goal lies from where the arm is."""
+        """Six numbers in [-1, 1]: the difference between the goal and the arm's pose."""
         site_turn = torch.from_numpy(self.data.site_xmat[self._site].reshape(3, 3).copy())
         here = torch.from_numpy(self.data.site_xpos[self._site].copy())
         turn = rotations.to_rotation_vector(goal.rotation @ torch.from_numpy(SITE_FROM_TOOL.T) @ site_turn.mT)
@@ -88,11 +88,11 @@ def make_simulator(folder: str, task: str) -> Any:
     """LIBERO's own environment of a task."""
     quiet()
     package = _package()
-    with redirect_stdout(StringIO()), redirect_stderr(StringIO()):  # gym says that it is old
+    with redirect_stdout(StringIO()), redirect_stderr(StringIO()):  # gym prints that it is outdated
         from libero.libero.envs.env_wrapper import ControlEnv
         from libero.libero.envs.robots.on_the_ground_panda import OnTheGroundPanda
 
-    # The package says None, which robosuite 1.5.2 cannot look up.
+    # The package has None, which robosuite 1.5.2 cannot look up.
     OnTheGroundPanda.default_base = property(lambda robot: "NullMount")  # noqa: ARG005
     return ControlEnv(
         str(package / "bddl_files" / folder / f"{task}.bddl"),
@@ -108,14 +108,14 @@ def make_simulator(folder: str, task: str) -> Any:
 def initial_states(folder: str, task: str) -> np.ndarray:
     """The package's initial states of a task: (state, number), the simulator's flattened state."""
     path = _package() / "init_files" / folder / f"{task}.pruned_init"
-    return np.asarray(torch.load(path, weights_only=False))  # a file of the package, trusted as its code is
+    return np.asarray(torch.load(path, weights_only=False))  # a file of the package, trusted like its code
 
 
 @cache
 def _package() -> Path:
-    """The folder of the package, which is told where its files are without writing into the home folder.
+    """The folder of the package; its paths are configured without writing into the home folder.
 
-    Raises ActionImagesError where its pictures and shapes are missing.
+    Raises ActionImagesError if its textures and shapes are missing.
     """
     found = find_spec("libero")
     places = found.submodule_search_locations if found else None
@@ -147,7 +147,7 @@ def _kept_until_the_end() -> Path:
 
 @contextmanager
 def _global_chance(rng: np.random.Generator) -> Iterator[None]:
-    """LIBERO draws from numpy's global source: it is seeded for a while and left as it was."""
+    """Seed numpy's global random generator, which LIBERO uses, and restore it afterwards."""
     before = np.random.get_state()  # noqa: NPY002
     np.random.seed(int(rng.integers(2**31)))  # noqa: NPY002
     try:

@@ -1,4 +1,4 @@
-"""Experts of LIBERO's suites that pick one thing and place it: motions of the tool."""
+"""Experts of LIBERO's suites that pick and place one object: motions of the tool."""
 
 import math
 from collections.abc import Iterator
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from action_images.benchmarks.robosuite_environment import Robosuite, Script
 
 RIM, DEEP = 0.008, 0.02
-"""How far inside a bowl's edge, and below it, its rim is gripped (m)."""
+"""The grip of a bowl's rim: its distance inside the edge and below it (m)."""
 NARROW = ("drawer", "next_to_the_ramekin")
-"""Where the fingers must close along the world's x: between a drawer's walls, and beside a ramekin."""
+"""Places where the fingers must close along the world's x: between a drawer's walls, and beside a ramekin."""
 REACH = 0.04
-"""How far the fingers reach down beside a tall thing (m)."""
+"""The depth to which the fingers reach beside a tall object (m)."""
 
 
 def script_for(task: str) -> "Script | None":
-    """The expert of a task; None where it has none."""
+    """The expert of a task; None if it has none."""
     if task in OBJECT:
         thing = task.removeprefix("pick_up_the_").removesuffix("_and_place_it_in_the_basket")
         return partial(put_into_basket, thing)
@@ -33,7 +33,7 @@ def script_for(task: str) -> "Script | None":
 
 
 def put_into_basket(thing: str, world: "Robosuite") -> Iterator[Motion]:
-    """A thing from the floor, gripped across its narrow side from above, into the basket."""
+    """Put an object from the floor into the basket, gripped from above across its narrow side."""
     centre, half, axes = bounds(world, f"{thing}_1_main")
     tall = int(np.argmax(np.abs(axes[2])))
     narrow = min((axis for axis in range(3) if axis != tall), key=lambda axis: half[axis])
@@ -49,9 +49,9 @@ def put_into_basket(thing: str, world: "Robosuite") -> Iterator[Motion]:
 
 
 def put_bowl_on_plate(along: int, world: "Robosuite") -> Iterator[Motion]:
-    """The bowl, gripped by its rim, onto the plate.
+    """Put the bowl, gripped by its rim, onto the plate.
 
-    `along` is the axis of the world (0 or 1) in which the fingers close: they take the side that is nearer to
+    `along` is the axis of the world (0 or 1) in which the fingers close. They grip the side that is nearer to
     the arm's middle.
     """
     centre, half, axes = bounds(world, "akita_black_bowl_1_main")
@@ -70,7 +70,7 @@ def put_bowl_on_plate(along: int, world: "Robosuite") -> Iterator[Motion]:
 
 
 def take(place: np.ndarray, *, yaw: float, up: float) -> Iterator[Motion]:
-    """Grip what is there from above, and lift it (m)."""
+    """Grip the object at a place from above, and lift it by `up` (m)."""
     grasp = downward(place, yaw)
     yield move(shifted(grasp, (0, 0, 0.15)), opening=1.0)
     yield move(grasp, opening=1.0)
@@ -80,7 +80,7 @@ def take(place: np.ndarray, *, yaw: float, up: float) -> Iterator[Motion]:
 
 
 def leave(above: np.ndarray, low: np.ndarray, *, yaw: float, pace: float = 1.0) -> Iterator[Motion]:
-    """Bring what is held over a place and down to it, and let go."""
+    """Move the held object over a place and down to it, and release it."""
     goal = downward(low, yaw)
     yield move(downward(above, yaw), opening=0.0, pace=pace)
     yield move(goal, opening=0.0, pace=pace)
@@ -90,14 +90,14 @@ def leave(above: np.ndarray, low: np.ndarray, *, yaw: float, pace: float = 1.0) 
 
 
 def turned_least(world: "Robosuite", yaw: float) -> float:
-    """The yaw (rad) of the same grasp that is nearest to how the hand is turned."""
+    """The yaw (rad) of the same grasp that is nearest to the hand's current yaw."""
     turn = world.tool.rotation
     now = math.atan2(turn[1, 0].item(), turn[0, 0].item())
     return yaw + math.pi * round((now - yaw) / math.pi)
 
 
 def bounds(world: "Robosuite", body: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A thing's box: its centre (m, world), its half sizes along its own axes, and these axes (columns)."""
+    """An object's box: its centre (m, world), its half sizes along its own axes, and these axes (columns)."""
     model, data = world.model, world.data
     root = model.body(body).id
     axes, place = data.xmat[root].reshape(3, 3), data.xpos[root]
@@ -118,7 +118,7 @@ def _corners(model: Any, data: Any, geom: int) -> np.ndarray:
 
 
 def _belongs(model: Any, geom: int, root: int) -> bool:
-    """Whether a shape is part of a body or of what hangs on it."""
+    """Whether a shape is part of a body or of its descendants."""
     body = model.geom_bodyid[geom]
     while body not in (0, root):
         body = model.body_parentid[body]

@@ -1,4 +1,4 @@
-"""Meta-World v3 as a benchmark: fifty tasks of one arm, told in words that were written for it here."""
+"""Meta-World v3 as a benchmark: fifty tasks of one arm, with instructions written for this package."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     from action_images.sim.cameras import Rig
 
 GUARD = Guard(low=(-0.62, 0.28, -0.17), high=(0.62, 1.12, 0.62), min_confidence=0.0)
-"""What Meta-World's own limits of the hand hold, and the tool point below it."""
+"""Its box contains Meta-World's own limits of the hand, and the tool point below the hand."""
 
 SEEDS = Seeds("A seed draws the places of all things, the words, and the cameras; any seed is a scene.")
 
 PUBLISHED = ("corner4", "corner", "topview", "corner3", "corner2")
-"""Meta-World's own fixed cameras, those that hang upside down turned upright; LeRobot's is `corner4`, which
-it makes of `corner2`."""
+"""Meta-World's own fixed cameras; upside-down ones are turned upright. LeRobot uses `corner4`, which it makes
+from `corner2`."""
 
 
 def _rig(name: str) -> "Rig":
-    """Two sectors beside the arm: doors and drawers open towards it, so it is seen from where it stands."""
+    """Two sectors beside the arm, on its side of the table, as doors and drawers open towards it."""
     from action_images.sim.cameras import Rig
 
     sectors = {
@@ -50,7 +50,7 @@ def _rig(name: str) -> "Rig":
 
 @dataclass(frozen=True)
 class MetaWorldBenchmark:
-    """Fifty tasks; the hand follows places and cannot be turned, so rotations are drawn and of no effect."""
+    """Fifty tasks; the hand follows positions and cannot be turned, so drawn rotations have no effect."""
 
     name: str = "metaworld"
     version: str = "1"
@@ -85,7 +85,7 @@ class MetaWorldBenchmark:
     seeds: Seeds = SEEDS
 
     def tasks(self) -> tuple[str, ...]:
-        """All fifty."""
+        """The names of all fifty tasks."""
         return tuple(PHRASINGS)
 
     def instructions(self, task: str) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """Meta-World v3 as an Environment: a Sawyer arm whose hand follows a mocap body and cannot be turned."""
 # pyright: reportAttributeAccessIssue=false, reportMissingImports=false
-# MuJoCo's names live in compiled modules that carry no types; Meta-World need not be installed.
+# MuJoCo's names are in compiled modules without types; Meta-World need not be installed.
 
 import os
 import warnings
@@ -19,20 +19,20 @@ HAND_FROM_TOOL = np.array([[0.0, 0, 1], [0, -1, 0], [1, 0, 0]])
 TOOL_IN_HAND = np.array([0.045, 0.0, 0.0])
 """The point between the finger tips, in the hand's frame (m)."""
 LEAD = 2.0
-"""Control steps by which the hand trails the mocap body that drags it."""
+"""Control steps by which the hand lags behind the mocap body that drags it."""
 GIVING_WAY = 0.1
-"""Share of what the hand lacks that is added to the mocap body's place at each step: the weld is soft, and
-the hand hangs 27 mm below it."""
+"""Share of the hand's position error that is added to the mocap body's position at each step. The weld is
+soft, and the hand hangs 27 mm below it."""
 MOST_GIVEN_WAY = 0.05
-"""The most that is added so (m): pushing against a wall must not wind it up."""
+"""Limit of this correction (m), so that it does not wind up when the hand pushes against a wall."""
 STEPS_AFTER = 5
-"""For how many control steps an expert goes on once the task is done."""
+"""Control steps for which an expert continues once the task is done."""
 
 
 class MetaWorld:
-    """One task (a RepeatableEnvironment); a control step is one of Meta-World's, called 1/20 s.
+    """One task (a RepeatableEnvironment); a control step is one of Meta-World's and counts as 1/20 s.
 
-    `close_effort` in (0, 1] is how hard the fingers close at opening 0: full force breaks some grasps.
+    `close_effort` in (0, 1] is the force of the fingers at opening 0, as full force breaks some grasps.
     """
 
     control_hz = 20.0
@@ -55,7 +55,7 @@ class MetaWorld:
         self._env.max_path_length = 1_000_000_000
 
     def begin(self, seed: int) -> None:
-        """Draw the places of things, words and cameras from this seed."""
+        """Draw the places of objects, the words and the cameras from this seed."""
         layout, words, cameras = Pointing(self.task, seed).streams(3)
         self._env.seed(int(layout.integers(2**31)))
         with warnings.catch_warnings():
@@ -69,7 +69,7 @@ class MetaWorld:
         self._given_way = self._env.data.mocap_pos[0] - self._wanted
 
     def reset(self, seed: int) -> Observation:
-        """Begin, and look."""
+        """Begin the trial and return its first observation."""
         self.begin(seed)
         return self.observation()
 
@@ -81,7 +81,7 @@ class MetaWorld:
         return Pose(torch.from_numpy(turn @ HAND_FROM_TOOL), torch.from_numpy(place))
 
     def step(self, world_from_tool: Pose, opening: float) -> StepReport:
-        """Drag the hand towards a place for one step; how the tool is to be turned is of no effect."""
+        """Drag the hand towards a position for one step; the commanded rotation has no effect."""
         asked = world_from_tool.to(torch.float64)
         wanted = asked.translation.numpy() - self._hand_turn() @ TOOL_IN_HAND
         given_way = self._given_way_for(wanted)
@@ -91,24 +91,24 @@ class MetaWorld:
         return StepReport(True, metres.item(), radians.item(), self.tool)
 
     def observation(self) -> Observation:
-        """The images of now; `opening` is what the gripper was last told."""
+        """The current images; `opening` is the last command to the gripper."""
         images = self._views.images(self._env.data, self.cameras)
         opening = torch.tensor(self._opening, dtype=torch.float32)
         return Observation(images, self.cameras, self.tool.to(torch.float32), opening, self._instruction)
 
     def succeeded(self) -> bool:
-        """What Meta-World says of the last step."""
+        """Whether Meta-World counts the last step as success."""
         return self._done
 
     def state(self) -> TrialState:
-        """How the trial stands."""
+        """The trial's current state."""
         return TrialState(self._instruction, self.tool, self._told, self._opening, self.cameras)
 
     def expert(self) -> Iterator[StepReport]:
-        """Meta-World's scripted policy, until it is done and a little longer.
+        """Meta-World's scripted policy, until the task is done and a few steps longer.
 
-        It answers in steps of the mocap body. Each is turned into the pose that `step` must be told so that
-        the mocap body makes just this step: what was told, told again, is the expert again.
+        It gives steps of the mocap body. Each is converted into the pose for which `step` makes exactly this
+        step, so replaying the commands repeats the expert.
         """
         from metaworld.policies import ENV_POLICY_MAP
 
@@ -123,17 +123,17 @@ class MetaWorld:
             num_after += self._done or num_after > 0
 
     def rephrased(self, rng: np.random.Generator) -> None:
-        """All phrasings are used in demonstrations."""
+        """None: demonstrations use all phrasings."""
 
     def switch_goal(self, rng: np.random.Generator) -> None:
-        """A scene has one goal."""
+        """None: a scene has only one goal."""
 
     def twin(self) -> "MetaWorld":
-        """Another environment of the same task, seen in the same way."""
+        """Another environment of the same task with the same views."""
         return MetaWorld(self.task, self._phrasings, self._views.twin(), self._close_effort)
 
     def close(self) -> None:
-        """Give the graphics memory back."""
+        """Free the graphics memory."""
         self._views.close()
 
     def _hand_turn(self) -> np.ndarray:
@@ -143,12 +143,12 @@ class MetaWorld:
         return self._env.data.body("hand").xpos.copy()
 
     def _given_way_for(self, wanted: np.ndarray) -> np.ndarray:
-        """What is to be added to the mocap body's place where the hand is wanted there."""
+        """The correction of the mocap body's position for a wanted position of the hand."""
         more = self._given_way + GIVING_WAY * (wanted - self._hand_place())
         return np.clip(more, -MOST_GIVEN_WAY, MOST_GIVEN_WAY)
 
     def _wanted_for(self, mocap: np.ndarray) -> np.ndarray:
-        """Where the hand must be wanted so that `step` puts the mocap body there: `step` the other way."""
+        """The wanted position of the hand for which `step` puts the mocap body there (inverse of `step`)."""
         free = mocap + LEAD * self._wanted - self._given_way + GIVING_WAY * self._hand_place()
         wanted = free / (1 + LEAD + GIVING_WAY)
         given_way = self._given_way_for(wanted)

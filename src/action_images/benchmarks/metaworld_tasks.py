@@ -1,4 +1,4 @@
-"""Meta-World's 50 tasks: what the arm is told, for they have no words, and how hard its fingers close."""
+"""Meta-World's 50 tasks: instructions, which Meta-World lacks, and the force of the expert's fingers."""
 
 PHRASINGS: dict[str, tuple[str, ...]] = {
     "assembly-v3": ("put the ring on the peg", "place the nut over the peg", "assemble the ring and the peg"),
@@ -164,7 +164,7 @@ PHRASINGS: dict[str, tuple[str, ...]] = {
     "window-close-v3": ("close the window", "slide the window shut", "push the window closed"),
     "window-open-v3": ("open the window", "slide the window open", "push the window open"),
 }
-"""Task -> how it is told in demonstrations."""
+"""Task -> its instructions in demonstrations."""
 
 CLOSE_EFFORT: dict[str, float] = {
     "assembly-v3": 0.6,
@@ -189,7 +189,7 @@ CLOSE_EFFORT: dict[str, float] = {
     "sweep-into-v3": 0.7,
     "sweep-v3": 0.7,
 }
-"""Task -> how hard its expert closes the fingers, in (0, 1]; 1 for the others."""
+"""Task -> the force with which its expert closes the fingers, in (0, 1]; 1 for all others."""
 
 MT10: tuple[str, ...] = (
     "reach-v3",
@@ -203,7 +203,7 @@ MT10: tuple[str, ...] = (
     "window-open-v3",
     "window-close-v3",
 )
-"""The ten tasks that are learnt together (Yu et al. 2020, "Meta-World")."""
+"""The ten tasks of MT10 (Yu et al. 2020, "Meta-World")."""
 
 ML45_HELD_OUT: tuple[str, ...] = (
     "bin-picking-v3",
@@ -212,7 +212,7 @@ ML45_HELD_OUT: tuple[str, ...] = (
     "door-unlock-v3",
     "hand-insert-v3",
 )
-"""The five tasks that ML45 keeps for its test."""
+"""The five test tasks of ML45."""
 
 EASY: tuple[str, ...] = (
     "button-press-v3",
@@ -272,4 +272,4 @@ VERY_HARD: tuple[str, ...] = (
     "stick-push-v3",
     "pick-place-wall-v3",
 )
-"""Levels of difficulty in which results on all fifty are told (Seo et al. 2023, "Masked World Models")."""
+"""Levels of difficulty for results on all fifty tasks (Seo et al. 2023, "Masked World Models")."""

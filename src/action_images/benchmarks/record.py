@@ -1,4 +1,4 @@
-"""Demonstrations of any world's experts, as episodes."""
+"""Record demonstrations of any world's experts as episodes."""
 
 from dataclasses import dataclass
 
@@ -10,10 +10,9 @@ from action_images.sim.record import Film
 
 @dataclass(frozen=True)
 class WorldRecording:
-    """How demonstrations of a world are seen (a `sim.record.Recording`).
+    """The settings for recording demonstrations of a world (a `sim.record.Recording`).
 
-    A frame is recorded `every` so many control steps, and after its work the expert keeps still for `hold` of
-    them.
+    A frame is recorded every `every` control steps. After the task the expert keeps still for `hold` steps.
     """
 
     world: WorldConfig
@@ -27,7 +26,7 @@ class WorldRecording:
 
     @property
     def num_views(self) -> int:
-        """How many cameras."""
+        """The number of cameras."""
         return self.world.num_views
 
     @property
@@ -36,13 +35,13 @@ class WorldRecording:
         return self.world.size
 
     def episode_id(self, task: str, seed: int) -> str:
-        """How the demonstration of a seed is called in a data set."""
+        """The name of a seed's demonstration in a data set."""
         return f"{self.world.benchmark_name}/{task}/{seed:07d}"
 
     def demonstration(self, task: str, seed: int) -> Episode | None:
-        """The expert's trial of a seed; None where it was not done as an evaluation counts it.
+        """The expert's trial of a seed; None if an evaluation would not count it as success.
 
-        Raises ActionImagesError where the task has no expert.
+        Raises ActionImagesError if the task has no expert.
         """
         environment = self.world.environment(task)
         film = Film(environment, self.every, environment.reset(seed))

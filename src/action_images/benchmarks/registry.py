@@ -13,7 +13,7 @@ from action_images.errors import ActionImagesError
 GROUP = "action_images.worlds"
 """The entry point group in which a package registers a benchmark: `NAME = "package.module:BENCHMARK"`."""
 DEFAULT = "tabletop"
-"""The benchmark that is meant where none is named."""
+"""The benchmark that is used if none is named."""
 
 # Known without the package's metadata, which an editable install writes only when it is installed.
 BUILT_IN = {
@@ -26,14 +26,14 @@ BUILT_IN = {
 
 
 def benchmark_names() -> tuple[str, ...]:
-    """The names of all benchmarks that are known here, whether their simulators are installed or not."""
+    """The names of all known benchmarks, whether or not their simulators are installed."""
     return tuple(dict.fromkeys([*BUILT_IN, *_registered()]))
 
 
 def find_benchmark(name: str) -> Benchmark:
-    """A benchmark by its name; its simulator need not be installed. A name of this package's own wins.
+    """A benchmark by its name; its simulator need not be installed. This package's own names win.
 
-    Raises ActionImagesError for a name that nobody registered, with those nearest to it, and for one whose
+    Raises ActionImagesError, with the nearest names, for a name that is not registered, and for one whose
     package cannot be imported.
     """
     registered = BUILT_IN.get(name) or _registered().get(name)
@@ -50,12 +50,12 @@ def find_benchmark(name: str) -> Benchmark:
 
 
 def missing_modules(benchmark: Benchmark) -> list[str]:
-    """What `make` needs and is not installed."""
+    """The modules that `make` needs and that are not installed."""
     return [module for module in benchmark.requires if find_spec(module) is None]
 
 
 def installed_versions(benchmark: Benchmark) -> dict[str, str]:
-    """The versions that are here of the packages with which a benchmark was tried."""
+    """The installed versions of the packages that a benchmark was tested with."""
     found = {}
     for package in benchmark.tried:
         with suppress(PackageNotFoundError):
@@ -64,7 +64,7 @@ def installed_versions(benchmark: Benchmark) -> dict[str, str]:
 
 
 def untried(benchmark: Benchmark) -> str | None:
-    """A sentence where other versions are installed than a benchmark was tried with; None where not."""
+    """A sentence if other versions are installed than a benchmark was tested with; else None."""
     here = installed_versions(benchmark)
     others = [f"{name} {has} (tried: {benchmark.tried[name]})" for name, has in here.items()]
     others = [said for said, name in zip(others, here, strict=True) if here[name] != benchmark.tried[name]]
@@ -74,9 +74,9 @@ def untried(benchmark: Benchmark) -> str | None:
 
 
 def tasks_named(benchmark: Benchmark, names: Iterable[str]) -> tuple[str, ...]:
-    """Tasks by their names, or by those of groups: a suite, `trained`, `held_out`, or `all` of both.
+    """Tasks by name or by group: a suite, `trained`, `held_out`, or `all` of both.
 
-    Raises ActionImagesError, with the nearest names, for what is neither.
+    Raises ActionImagesError, with the nearest names, for any other name.
     """
     groups = {
         **benchmark.suites,
@@ -93,7 +93,7 @@ def tasks_named(benchmark: Benchmark, names: Iterable[str]) -> tuple[str, ...]:
 
 
 def require_installed(benchmark: Benchmark) -> None:
-    """Raises ActionImagesError, with the line that installs it, where a simulator is not installed."""
+    """Raise ActionImagesError, with the command that installs it, if a simulator is not installed."""
     missing = missing_modules(benchmark)
     if missing:
         raise ActionImagesError(
@@ -102,7 +102,7 @@ def require_installed(benchmark: Benchmark) -> None:
 
 
 def require_task(benchmark: Benchmark, task: str) -> None:
-    """Raises ActionImagesError, with the nearest names, where a benchmark has no task of this name."""
+    """Raise ActionImagesError, with the nearest names, if a benchmark has no task of this name."""
     if task not in benchmark.tasks():
         said = _instead(task, (*benchmark.tasks(), *benchmark.suites))
         raise ActionImagesError(f"there is no task '{task}' in the world '{benchmark.name}'{said}")
@@ -114,6 +114,6 @@ def _registered() -> dict[str, EntryPoint]:
 
 
 def _instead(name: str, known: Iterable[str]) -> str:
-    """The end of a sentence that says which names are near, or which there are."""
+    """The end of a sentence with the nearest names, or with all names."""
     near = get_close_matches(name, list(known), n=3, cutoff=0.5)
     return f"; did you mean {' or '.join(near)}?" if near else f"; there are: {', '.join(known)}"

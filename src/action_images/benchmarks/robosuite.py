@@ -1,4 +1,4 @@
-"""robosuite as a benchmark: five tasks of a Panda arm, with experts that were written for it here."""
+"""robosuite as a benchmark: five tasks of a Panda arm, with experts written for this package."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -50,7 +50,7 @@ DOOR_SECTORS = {
     "fixed": ((25.0, 25.0), (95.0, 95.0)),
     "held_out": ((44.0, 76.0), (114.0, 130.0)),
 }
-"""The same where the door stands, which hides all behind it."""
+"""The same for the task with the door, which hides everything behind it."""
 
 
 def _rig(name: str, task: str) -> "Rig":
@@ -91,7 +91,7 @@ class RobosuiteBenchmark:
     seeds: Seeds = SEEDS
 
     def tasks(self) -> tuple[str, ...]:
-        """All five."""
+        """The names of all five tasks."""
         return tuple(PHRASINGS)
 
     def instructions(self, task: str) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """robosuite 1.5 as an Environment: a Panda arm that follows poses by operational space control."""
 # pyright: reportAttributeAccessIssue=false, reportMissingImports=false
-# MuJoCo's names live in compiled modules that carry no types; robosuite need not be installed.
+# MuJoCo's names are in compiled modules without types; robosuite need not be installed.
 
 import logging
 import os
@@ -19,18 +19,18 @@ from action_images.sim.motion import Motion
 SITE_FROM_TOOL = np.array([[0.0, 1, 0], [-1, 0, 0], [0, 0, 1]])
 """The grip site's fingers close along its x axis, ours along the tool's y axis."""
 LEAD = 3.3
-"""Control steps by which the arm trails its target: 2 zeta / omega at a stiffness of 150, at 20 Hz."""
+"""Control steps by which the arm lags behind its target: 2 zeta / omega at a stiffness of 150, at 20 Hz."""
 HOLD = 10
 """Control steps for which an expert keeps its last pose."""
 
 Script = Callable[["Robosuite"], Iterator[Motion]]
-"""Motions of an expert; each is carried out before the next is asked for."""
+"""Motions of an expert; each is carried out before the next is requested."""
 
 
 def quiet() -> None:
-    """Keep robosuite from warning of parts that nobody needs; to be called before it is imported.
+    """Suppress robosuite's warnings about unused parts; call this before importing robosuite.
 
-    It sets the level of its logger while it is imported, so the level is of no use.
+    robosuite sets its logger's level while it is imported, so setting the level would not help.
     """
     os.environ.setdefault("MUJOCO_GL", "egl")
     logging.getLogger("robosuite_logs").addFilter(_matters)
@@ -41,7 +41,7 @@ def _matters(record: logging.LogRecord) -> bool:
 
 
 def make_simulator(task: str) -> Any:
-    """robosuite's own environment of a task, its arm told absolute poses in the world."""
+    """robosuite's own environment of a task, its arm controlled by absolute poses in the world."""
     quiet()
     import robosuite
     from robosuite.controllers import load_composite_controller_config
@@ -59,7 +59,7 @@ def make_simulator(task: str) -> Any:
         horizon=1_000_000,
         hard_reset=False,
         ignore_done=True,
-        seed=0,  # sizes of things are drawn once, with the model
+        seed=0,  # sizes of objects are drawn once, with the model
     )
 
 
@@ -69,7 +69,7 @@ class Robosuite:
     control_hz = 20.0
     controls_rotation = True
     settling_steps = 8
-    """Control steps that pass before a trial begins: things are put down from above, and the fingers open."""
+    """Control steps before a trial begins: objects fall into place from above, and the fingers open."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class Robosuite:
         self.simulator = make(task)
 
     def begin(self, seed: int) -> None:
-        """Draw the places of things, words and cameras from this seed."""
+        """Draw the places of objects, the words and the cameras from this seed."""
         layout, words, cameras = Pointing(self.task, seed).streams(3)
         self._lay_out(layout, seed)
         names = self.simulator.sim.model.site_names
@@ -111,7 +111,7 @@ class Robosuite:
         simulator.reset()
 
     def reset(self, seed: int) -> Observation:
-        """Begin, and look."""
+        """Begin the trial and return its first observation."""
         self.begin(seed)
         return self.observation()
 
@@ -133,7 +133,7 @@ class Robosuite:
 
     @property
     def told(self) -> Pose:
-        """The pose that the arm was last asked for."""
+        """The pose last commanded."""
         return self._told
 
     def step(self, world_from_tool: Pose, opening: float) -> StepReport:
@@ -152,26 +152,26 @@ class Robosuite:
         return StepReport(True, metres.item(), radians.item(), self.tool)
 
     def _arm_action(self, goal: Pose) -> np.ndarray:
-        """Six numbers that send the grip site there: an absolute place and a rotation vector."""
+        """The action that moves the grip site there: an absolute position and a rotation vector."""
         site_turn = goal.rotation @ torch.from_numpy(SITE_FROM_TOOL.T)
         return np.concatenate([goal.translation.numpy(), rotations.to_rotation_vector(site_turn).numpy()])
 
     def observation(self) -> Observation:
-        """The images of now; `opening` is what the gripper was last told."""
+        """The current images; `opening` is the last command to the gripper."""
         images = self._views.images(self.data, self.cameras)
         opening = torch.tensor(self._opening, dtype=torch.float32)
         return Observation(images, self.cameras, self.tool.to(torch.float32), opening, self._instruction)
 
     def succeeded(self) -> bool:
-        """What robosuite says of the last step."""
+        """Whether robosuite counts the last step as success."""
         return self._done
 
     def state(self) -> TrialState:
-        """How the trial stands."""
+        """The trial's current state."""
         return TrialState(self._instruction, self.tool, self._told, self._opening, self.cameras)
 
     def expert(self) -> Iterator[StepReport] | None:
-        """The task's script, driven through `step`; None where it has none."""
+        """The task's script, carried out through `step`; None if it has none."""
         return None if self._script is None else self._scripted(self._script)
 
     def _scripted(self, script: Script) -> Iterator[StepReport]:
@@ -188,13 +188,13 @@ class Robosuite:
         return Pose(torch.from_numpy(turn), torch.from_numpy(place))
 
     def rephrased(self, rng: np.random.Generator) -> None:
-        """All phrasings are used in demonstrations."""
+        """None: demonstrations use all phrasings."""
 
     def switch_goal(self, rng: np.random.Generator) -> None:
-        """A scene has one goal."""
+        """None: a scene has only one goal."""
 
     def twin(self) -> "Robosuite":
-        """Another environment of the same task, seen in the same way."""
+        """Another environment of the same task with the same views."""
         views = self._views.twin()
         return type(self)(
             self.task,
@@ -206,5 +206,5 @@ class Robosuite:
         )
 
     def close(self) -> None:
-        """Give the graphics memory back."""
+        """Free the graphics memory."""
         self._views.close()

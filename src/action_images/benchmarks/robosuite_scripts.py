@@ -1,4 +1,4 @@
-"""Experts of robosuite's tasks: motions of the tool, from what the simulator knows of its things."""
+"""Experts of robosuite's tasks: motions of the tool, based on the simulator's state of its objects."""
 
 import math
 from collections.abc import Iterator
@@ -13,21 +13,21 @@ if TYPE_CHECKING:
     from action_images.benchmarks.robosuite_environment import Robosuite
 
 LATCH_TURN = 1.2
-"""By how much a door's handle is turned to free the door (rad)."""
+"""The angle by which a door's handle is turned to unlatch the door (rad)."""
 BEHIND = 0.012
-"""How far the tool point lies behind the middle of a door's handle (m): the grip holds by friction."""
+"""The distance of the tool point behind the middle of a door's handle (m); the grip holds by friction."""
 DOOR_TURN = 0.38
-"""By how much a door is opened (rad); at .3 robosuite calls it open, at .4 it ends."""
+"""The angle by which a door is opened (rad); at .3 robosuite counts it as open, at .4 is its limit."""
 
 
 def lift(world: "Robosuite") -> Iterator[Motion]:
-    """The cube, 8 cm up."""
+    """Lift the cube by 8 cm."""
     cube = world.body("cube_main")
     yield from pick(cube.translation, yaw=near_yaw(world, cube.rotation), up=0.08)
 
 
 def stack(world: "Robosuite") -> Iterator[Motion]:
-    """The red cube onto the green one."""
+    """Put the red cube onto the green one."""
     red, green = world.body("cubeA_main"), world.body("cubeB_main")
     yaw = near_yaw(world, red.rotation)
     yield from pick(red.translation, yaw=yaw, up=0.1)
@@ -35,7 +35,7 @@ def stack(world: "Robosuite") -> Iterator[Motion]:
 
 
 def put_can(world: "Robosuite") -> Iterator[Motion]:
-    """The can into its bin."""
+    """Put the can into its bin."""
     yaw = near_yaw(world, torch.eye(3, dtype=torch.float64))
     can = world.body("Can_main").translation
     place = can + can.new_tensor([0, 0, 0.02])
@@ -47,7 +47,7 @@ def put_can(world: "Robosuite") -> Iterator[Motion]:
 
 
 def put_square_nut(world: "Robosuite") -> Iterator[Motion]:
-    """The square nut onto its peg, held by its handle, turned as the peg stands."""
+    """Put the square nut onto its peg, held by its handle and aligned with the peg."""
     site = world.simulator.sim.model.site_name2id("SquareNut_handle_site")
     handle, nut = torch.from_numpy(world.data.site_xpos[site].copy()), world.body("SquareNut_main")
     away = handle - nut.translation
@@ -67,7 +67,7 @@ def put_square_nut(world: "Robosuite") -> Iterator[Motion]:
 
 
 def open_door(world: "Robosuite") -> Iterator[Motion]:
-    """The door: its handle is gripped from the front and turned down, then pulled about the hinge."""
+    """Open the door: grip its handle from the front, turn it down, then pull the door about its hinge."""
     model, data = world.model, world.data
     handle = torch.from_numpy(data.site_xpos[world.simulator.door_handle_site_id].copy())
     along, inward, up = torch.from_numpy(data.geom("Door_handle").xmat.reshape(3, 3).copy()).unbind(-1)
@@ -88,17 +88,17 @@ def open_door(world: "Robosuite") -> Iterator[Motion]:
 
 
 def pick(place: torch.Tensor, *, yaw: float, up: float) -> Iterator[Motion]:
-    """Take what lies there from above, and lift it (m)."""
+    """Grip the object at a place from above, and lift it by `up` (m)."""
     grasp = downward(place, yaw)
     yield move(shifted(grasp, (0, 0, up)), opening=1.0)
     yield move(grasp, opening=1.0)
-    yield grip(1.0, num_steps=3)  # the arm trails what it is told
+    yield grip(1.0, num_steps=3)  # the arm lags behind its commands
     yield grip(0.0, num_steps=8)
     yield move(shifted(grasp, (0, 0, up)), opening=0.0)
 
 
 def drop(place: torch.Tensor, *, yaw: float, up: float) -> Iterator[Motion]:
-    """Put what is held down there, and leave upwards (m)."""
+    """Put the held object down at a place, and move up by `up` (m)."""
     goal = downward(place, yaw)
     yield move(shifted(goal, (0, 0, up)), opening=0.0)
     yield move(goal, opening=0.0)
@@ -108,7 +108,7 @@ def drop(place: torch.Tensor, *, yaw: float, up: float) -> Iterator[Motion]:
 
 
 def near_yaw(world: "Robosuite", rotation: torch.Tensor, *, period: float = math.pi / 2) -> float:
-    """The yaw (rad) of a grasp along a body's axes that is nearest to how the hand is turned."""
+    """The yaw (rad) of a grasp along a body's axes that is nearest to the hand's current yaw."""
     yaw = math.atan2(rotation[1, 0].item(), rotation[0, 0].item())
     now = math.atan2(world.tool.rotation[1, 0].item(), world.tool.rotation[0, 0].item())
     return yaw + period * round((now - yaw) / period)

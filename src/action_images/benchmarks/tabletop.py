@@ -9,16 +9,15 @@ from action_images.control import Guard
 from action_images.robot import RepeatableEnvironment
 
 GUARD = Guard(min_confidence=0.0)
-"""A simulated arm comes to no harm: what was read with little confidence is driven all the same, and judged
-by where it leads (docs/experiments.md has what refusing it costs). A real arm keeps the guard's own
-default."""
+"""A simulated arm cannot be damaged, so poses of low confidence are executed too, and judged by the outcome.
+docs/experiments.md has the cost of refusing them. A real arm keeps the guard's own default."""
 
 SEEDS = Seeds("A seed draws layout, words, the arm's start, cameras and look, each from a stream of its own.")
 
 
 @dataclass(frozen=True)
 class TabletopBenchmark:
-    """Tasks on a table. A new file in sim/tasks is a new task, but no part of a benchmark."""
+    """Tasks on a table. A new file in sim/tasks is a new task, but not part of a benchmark."""
 
     name: str = "tabletop"
     version: str = "1"
@@ -52,7 +51,7 @@ class TabletopBenchmark:
     seeds: Seeds = SEEDS
 
     def tasks(self) -> tuple[str, ...]:
-        """The tasks of this benchmark, and whatever other files lie in sim/tasks."""
+        """The tasks of this benchmark, and those of all other files in sim/tasks."""
         from action_images.sim import TASKS
 
         return tuple(dict.fromkeys([*self.trained, *self.held_out, *TASKS]))
@@ -79,7 +78,7 @@ class TabletopBenchmark:
         size: tuple[int, int],
         wording: Literal["phrasings", "grammar", "new_wording", "new_pair"] = "phrasings",
     ) -> RepeatableEnvironment:
-        """A table with one task on it, told in one of `wordings`."""
+        """A table with one task on it; `wording` is one of `wordings`."""
         from action_images.sim import LOOKS, RIGS, Tabletop
 
         ranges = LOOKS[look or self.looks[0]]
@@ -115,4 +114,4 @@ PAPER = replace(
         "toilet_seat_down",
     ),
 )
-"""The same world with kin of all RLBench tasks of the paper: seventeen for training, six held out."""
+"""The same world with counterparts of all RLBench tasks of the paper: 17 for training, 6 held out."""

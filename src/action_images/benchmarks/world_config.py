@@ -1,4 +1,4 @@
-"""Where trials run, as values alone: any process makes the same environments of it."""
+"""The world of trials as plain values, from which any process makes the same environments."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,11 +17,11 @@ from action_images.robot import RepeatableEnvironment
 
 @dataclass(frozen=True)
 class WorldConfig:
-    """A benchmark by its name, and how its trials are seen; `size` is (height, width) in px.
+    """A benchmark by name, with the cameras and look of its trials; `size` is (height, width) in px.
 
-    `rig` and `look` are names of the benchmark's own, None for those of its training. `wording` is one of its
-    `wordings`, where it has several, None for the usual one. Raises ActionImagesError where the benchmark
-    offers no such rig, look or wording.
+    `rig` and `look` are the benchmark's own names, None for those of its training. `wording` is one of its
+    `wordings`, if it has several, None for the usual one. Raises ActionImagesError if the benchmark has no
+    such rig, look or wording.
     """
 
     benchmark_name: str = DEFAULT
@@ -45,7 +45,7 @@ class WorldConfig:
     def environment(self, task: str) -> RepeatableEnvironment:
         """An environment of this task, in which no trial has begun.
 
-        Raises ActionImagesError where the simulator is not installed or has no such task.
+        Raises ActionImagesError if the simulator is not installed or has no such task.
         """
         benchmark = self.benchmark
         require_installed(benchmark)
@@ -55,7 +55,7 @@ class WorldConfig:
         return benchmark.make(task, rig=rig, look=look, num_views=self.num_views, size=self.size, **worded)
 
     def seen(self) -> dict[str, Any]:
-        """The benchmark, its version, and what its rig and look hold, as JSON values."""
+        """The benchmark, its version, and the contents of its rig and look, as JSON values."""
         benchmark = self.benchmark
         rig, look = self._seen_by(benchmark)
         versions = installed_versions(benchmark)

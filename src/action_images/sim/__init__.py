@@ -1,6 +1,6 @@
 """The embedded MuJoCo world: a table, an arm, calibrated cameras and tasks with experts.
 
-It knows no model.
+It does not depend on any model.
 """
 
 from action_images.sim.gl import load_mujoco

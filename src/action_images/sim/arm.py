@@ -1,6 +1,6 @@
-"""The arm: drives its tool towards poses at the control rate."""
+"""The arm, which drives its tool towards poses at the control rate."""
 # pyright: reportAttributeAccessIssue=false
-# MuJoCo's names live in compiled modules that carry no types.
+# MuJoCo's names are in compiled modules without types.
 
 import math
 
@@ -14,7 +14,7 @@ from action_images.sim.ik import HOME, InverseKinematics
 
 CONTROL_HZ = 20.0
 MAX_JOINT_SPEED = np.array([2.175, 2.175, 2.175, 2.175, 2.61, 2.61, 2.61])
-"""rad/s, as published for the Panda; a pose that asks for more is approached as fast as these allow."""
+"""rad/s, as published for the Panda; poses that need more are approached at these limits."""
 
 FINGER_TRAVEL = 0.04
 """Metres that each finger moves between closed (opening 0) and open (opening 1)."""
@@ -23,7 +23,7 @@ FINGER_TRAVEL = 0.04
 class Arm:
     """Seven position servos and a gripper in a compiled scene.
 
-    `opening` is what the gripper was last told.
+    `opening` is the last command to the gripper.
     """
 
     def __init__(self, model: mujoco.MjModel, data: mujoco.MjData):
@@ -31,21 +31,21 @@ class Arm:
         self._site = model.site("tool").id
         self._ik = InverseKinematics(model, self._site)
         self._num_substeps = round(1 / CONTROL_HZ / model.opt.timestep)
-        # A servo trails a moving target by kv / kp seconds of its motion: it is told to lead by as much.
+        # A servo lags behind a moving target by kv / kp seconds, so its command leads by as much.
         self._lead = -model.actuator_biasprm[: len(HOME), 2] / model.actuator_gainprm[: len(HOME), 0]
         self._joints = HOME.copy()
         self.opening = 1.0
 
     @property
     def world_from_tool(self) -> Pose:
-        """Where the tool is: +z points out of the hand, the fingers close along y."""
+        """The tool's pose: +z points out of the hand, the fingers close along y."""
         rotation = torch.from_numpy(self._data.site_xmat[self._site].reshape(3, 3).copy())
         return Pose(rotation, torch.from_numpy(self._data.site_xpos[self._site].copy()))
 
     def place(self, world_from_tool: Pose, opening: float = 1.0) -> bool:
-        """Put the arm there at once, at rest.
+        """Set the arm to a pose at once, at rest.
 
-        False where the pose is out of reach and the nearest was taken.
+        Returns False if the pose is out of reach and the nearest was taken.
         """
         solution = self._ik.solve(*_numpy(world_from_tool), HOME, num_iterations=200)
         self._joints, self.opening = solution.joints, opening
@@ -56,9 +56,9 @@ class Arm:
         return solution.reachable
 
     def drive(self, world_from_tool: Pose, opening: float) -> StepReport:
-        """One control period towards a tool pose (world) and gripper opening in [0, 1].
+        """Drive for one control period towards a tool pose (world) and gripper opening in [0, 1].
 
-        What is no number is not followed nor reachable.
+        NaN is not followed and counts as out of reach.
         """
         target = self._ik.solve(*_numpy(world_from_tool), self._joints)
         known = math.isfinite(opening)
@@ -80,7 +80,7 @@ class Arm:
         for substep in range(1, self._num_substeps + 1):
             data.ctrl[: len(HOME)] = start + (joints - start) * (substep / self._num_substeps) + lead
             mujoco.mj_step(self._model, data)
-        # Positions of bodies and sites are those of the step before until they are computed again.
+        # Positions of bodies and sites stay those of the previous step until they are computed again.
         mujoco.mj_forward(self._model, data)
         self._joints = joints
 

@@ -1,4 +1,4 @@
-"""Camera rigs: where the views of a trial stand, fixed, sampled or moving."""
+"""Camera rigs: the fixed, sampled or moving cameras of a trial."""
 
 import math
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ Range = tuple[float, float]
 class Rig:
     """Ranges from which each trial draws its cameras.
 
-    `azimuth_deg` holds one or more sectors, 0 in front of the arm (+x) and growing to its left (+y); views
-    take them in turn, in an order drawn for each trial, and stand at least `min_gap_deg` apart. All look at
-    `target` (m, moved by up to `aim`). `sway_deg` is how far a view travels to and fro around the target,
-    once in `sway_period` s.
+    `azimuth_deg` holds one or more sectors, 0 in front of the arm (+x) and growing to its left (+y). Views
+    take the sectors in turn, in an order drawn for each trial, at least `min_gap_deg` apart. All look at
+    `target` (m, moved by up to `aim`). A moving view swings by `sway_deg` around the target, with the period
+    `sway_period` (s).
     """
 
     azimuth_deg: tuple[Range, ...]
@@ -36,7 +36,7 @@ class Rig:
     def draw(self, rng: np.random.Generator, num_views: int, size: tuple[int, int]) -> "Cameras":
         """The cameras of one trial; `size` is (height, width) in px.
 
-        Raises ValueError where so many views cannot stand `min_gap_deg` apart.
+        Raises ValueError if `num_views` views cannot be `min_gap_deg` apart.
         """
         azimuth_deg = self._azimuths(rng, num_views)
         draw = lambda span: rng.uniform(span[0], span[1], num_views)  # noqa: E731
@@ -73,7 +73,7 @@ class Rig:
 
 @dataclass(frozen=True)
 class Cameras:
-    """The cameras of one trial, as they stand at any instant."""
+    """The cameras of one trial at any instant."""
 
     azimuth_deg: np.ndarray
     elevation_deg: np.ndarray
@@ -86,11 +86,11 @@ class Cameras:
 
     @property
     def moving(self) -> bool:
-        """True where a view is not the same at all instants."""
+        """Whether any view moves."""
         return bool((self.sway_deg != 0).any())
 
     def at(self, seconds: float) -> Camera:
-        """All views (axis: view) that many seconds into the trial."""
+        """All views (axis: view) `seconds` after the trial's start."""
         phase = math.sin(2 * math.pi * seconds / self.rig.sway_period)
         azimuth, elevation = (
             np.radians(self.azimuth_deg + phase * self.sway_deg),
@@ -121,6 +121,6 @@ RIGS = {
 }
 """Named rigs.
 
-"sampled" holds the training ranges, "around" also views over the arm's shoulders, of which two may stand
-opposite each other; "held_out" shares no azimuth with either.
+"sampled" has the training ranges. "around" also has views over the arm's shoulders, and two views may be
+opposite each other. "held_out" shares no azimuth with either.
 """

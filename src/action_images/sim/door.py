@@ -1,6 +1,6 @@
-"""A door on an upright hinge, for the tasks that open and close one."""
+"""A door on a vertical hinge, for the tasks that open and close one."""
 # pyright: reportAttributeAccessIssue=false
-# MuJoCo's names live in compiled modules that carry no types.
+# MuJoCo's names are in compiled modules without types.
 
 import math
 from collections.abc import Iterator
@@ -31,10 +31,10 @@ DARK = (0.15, 0.15, 0.16, 1.0)
 
 @dataclass(frozen=True)
 class Door:
-    """What a trial drew: sizes in m.
+    """The door of one trial: sizes in m.
 
-    `side` is 1 where the hinge lies towards +y of the body, -1 towards -y. `handle_height` is above the
-    table, `handle_out` from the door's face to the middle of what the fingers hold.
+    `side` is 1 if the hinge lies towards +y of the body, -1 if towards -y. `handle_height` is above the
+    table, `handle_out` from the door's face to the middle of the part that the fingers hold.
     """
 
     width: float
@@ -46,7 +46,7 @@ class Door:
 
     @classmethod
     def draw(cls, rng: np.random.Generator, *, width: tuple[float, float], height: float) -> "Door":
-        """A door of this height and a width from this range, hinged on either side."""
+        """Draw a door of this height and a width from this range, hinged on either side."""
         return cls(
             width=rng.uniform(*width),
             height=height,
@@ -58,12 +58,12 @@ class Door:
 
     @property
     def handle_radius(self) -> float:
-        """From the hinge to the handle (m)."""
+        """The distance from the hinge to the handle (m)."""
         return self.width - 0.022
 
 
 def add_door(scene: Scene, body: mujoco.MjsBody, door: Door, *, at: tuple[float, float], rgba: Rgba) -> None:
-    """The door, its hinge at x, y of the body; the joint "door" is how far (rad) it stands open."""
+    """Add the door with its hinge at x, y of the body; the joint "door" is its opening angle (rad)."""
     turning = {"axis": (0, 0, -door.side), "reach": (0, 1.75)}
     leaf = scene.part("door", body, at=(*at, 0.0), **turning, damping=[0.02, 0, 0], frictionloss=0.02)
     half, middle = door.width / 2, -door.side * door.width / 2
@@ -86,7 +86,7 @@ def add_door(scene: Scene, body: mujoco.MjsBody, door: Door, *, at: tuple[float,
 
 
 def shut_door(world: World, door: Door) -> Iterator[Motion]:
-    """Down beside the door's outer face with closed fingers, and along the arc of its hinge."""
+    """Move down beside the door's outer face with closed fingers, then along the arc of its hinge."""
     angle, height = world.joint("door"), max(0.03, door.height - 0.04)
     radius = 0.55 * door.width
     before = _beside(world, door, radius, angle, off=_thickness(angle) + 0.03, height=height)
@@ -99,7 +99,7 @@ def shut_door(world: World, door: Door) -> Iterator[Motion]:
 
 
 def pull_door_open(world: World, door: Door, angle: float) -> Iterator[Motion]:
-    """Over the handle, down, close, and along the arc of the hinge by `angle` (rad)."""
+    """Move over the handle and down, close the fingers, then move by `angle` (rad) along the hinge's arc."""
     off = 2 * THIN + door.handle_out
     grasp = _beside(world, door, door.handle_radius, 0.0, off=off, height=door.handle_height)
     yield move(shifted(grasp, (0, 0, max(0.08, door.height + 0.02 - door.handle_height))), opening=1.0)
@@ -110,7 +110,7 @@ def pull_door_open(world: World, door: Door, angle: float) -> Iterator[Motion]:
 
 
 def _beside(world: World, door: Door, radius: float, angle: float, *, off: float, height: float) -> Pose:
-    """The tool pointing down, `off` the face of a door that stands `angle` open, `radius` from its hinge."""
+    """The tool pointing down, `off` from the face of a door opened by `angle`, `radius` from its hinge."""
     hinge, yaw = world.pose("door").translation, _yaw(world)
     x = -radius * math.sin(angle) - off * math.cos(angle)
     y = door.side * (-radius * math.cos(angle) + off * math.sin(angle))
@@ -120,7 +120,7 @@ def _beside(world: World, door: Door, radius: float, angle: float, *, off: float
 
 
 def _thickness(angle: float) -> float:
-    """From the tool point to the face of a door that stands `angle` open, where the fingers touch it (m)."""
+    """The distance (m) from the tool point to the face of a door opened by `angle`, with fingers touching."""
     return 2 * THIN + FINGERS[0] * abs(math.cos(angle)) + FINGERS[1] * abs(math.sin(angle))
 
 
@@ -132,7 +132,8 @@ def _yaw(world: World) -> float:
 def add_cupboard_with_door(
     scene: Scene, rng: np.random.Generator, *, width: tuple[float, float]
 ) -> tuple[Door, str]:
-    """A cupboard beyond the middle of the table: its door, of a width (m) from a range, and the paint."""
+    """Add a cupboard beyond the middle of the table; returns its door, with a width (m) from a range, and the
+    paint."""
     door = Door.draw(rng, width=width, height=rng.uniform(0.09, 0.15))
     depth, half_width = rng.uniform(0.05, 0.07), door.width / 2 + 0.004
     at = (rng.uniform(0.61, 0.65), rng.uniform(-0.09, 0.09), 0.0)
@@ -144,7 +145,7 @@ def add_cupboard_with_door(
 
 
 def add_cupboard(body: mujoco.MjsBody, half: tuple[float, float], height: float, rgba: Rgba) -> None:
-    """Walls around a space that is open towards -x: half depth and half width, and height (m)."""
+    """Add walls around a space that is open towards -x: half depth and half width, and height (m)."""
     depth, width = half
     thin = 0.005
     for side in (-1, 1):

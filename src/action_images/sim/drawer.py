@@ -19,10 +19,10 @@ SLIDE = {"damping": [3.0, 0, 0], "frictionloss": 0.2}
 
 @dataclass(frozen=True)
 class Cabinet:
-    """Half sizes (m) of the cabinet; the drawer comes out towards -x of its frame.
+    """Half sizes (m) of the cabinet; the drawer opens towards -x of its frame.
 
-    `handle` is how far (m) the handle, an upright tab, stands out of the drawer's front, `paint` the
-    drawer's colour.
+    `handle` is the length (m) of the handle, an upright tab on the drawer's front, `paint` the drawer's
+    colour.
     """
 
     depth: float
@@ -33,9 +33,9 @@ class Cabinet:
 
 
 def add_cabinet(scene: Scene, rng: np.random.Generator) -> Cabinet:
-    """A cabinet beyond the middle of the table, turned by up to 20 degrees.
+    """Add a cabinet beyond the middle of the table, turned by up to 20 degrees.
 
-    The joint "drawer" is how far it is out.
+    The joint "drawer" is the distance by which the drawer is open (m).
     """
     at = (rng.uniform(0.62, 0.66), rng.uniform(-0.10, 0.10), 0.0)
     body = scene.body("cabinet", at, yaw=rng.uniform(-0.35, 0.35))
@@ -69,12 +69,12 @@ def _add_drawer(scene: Scene, body: object, cabinet: Cabinet) -> None:
 
 
 def tool_before_drawer(world: World, before: float, height: float) -> Pose:
-    """The tool pointing down `before` m in front of the drawer's face as it stands now."""
+    """The tool pointing down, `before` m in front of the drawer's face in its current position."""
     drawer = world.pose("drawer")
     x, y, _ = (drawer.translation - drawer.rotation[:, 0] * (0.012 + before)).tolist()
     return downward((x, y, height), yaw_of(drawer))
 
 
 def along_drawer(world: World, pose: Pose, outward: float) -> Pose:
-    """The same pose `outward` m further in the direction in which the drawer comes out."""
+    """The same pose `outward` m further in the direction in which the drawer opens."""
     return Pose(pose.rotation, pose.translation - world.pose("drawer").rotation[:, 0] * outward)

@@ -1,6 +1,6 @@
-"""How a scene is made to look: table, floor, light and clutter of a plain look."""
+"""The appearance of a scene: table, floor, light and clutter of a plain look."""
 # pyright: reportAttributeAccessIssue=false
-# MuJoCo's names live in compiled modules that carry no types.
+# MuJoCo's names are in compiled modules without types.
 
 import math
 from typing import Protocol, runtime_checkable
@@ -18,23 +18,23 @@ MUTED = ((0.55, 0.55, 0.57), (0.72, 0.70, 0.66), (0.35, 0.35, 0.37))
 
 @runtime_checkable
 class Dressing(Protocol):
-    """The look of one scene, drawn as the scene is made."""
+    """The look of one scene, drawn while the scene is made."""
 
     def colour(self, name: str) -> Rgba:
         """A named colour in this trial's shade."""
         ...
 
     def furniture_colour(self) -> Rgba:
-        """A colour for what no instruction names by its colour."""
+        """A colour for objects that no instruction names by colour."""
         ...
 
     def finish(self) -> None:
-        """Do what can be done only once everything stands in the scene."""
+        """Apply the steps that need the complete scene."""
         ...
 
 
 def dress(spec: mujoco.MjSpec, look: Look | LookFamily, rng: np.random.Generator) -> Dressing:
-    """Furnish a scene that holds nothing but the arm, in a look."""
+    """Furnish a scene that contains only the arm, in a look."""
     if isinstance(look, LookFamily):
         return FamilyDressing(spec, look, rng)
     return PlainDressing(spec, look, rng)
@@ -57,11 +57,11 @@ class PlainDressing:
         return red, green, blue, 1.0
 
     def furniture_colour(self) -> Rgba:
-        """A colour for what no instruction names by its colour."""
+        """A colour for objects that no instruction names by colour."""
         return self._look.furniture.draw(self._rng)
 
     def finish(self) -> None:
-        """Nothing is left to do."""
+        """Do nothing."""
 
     def _furnish(self) -> None:
         world, look, rng = self._spec.worldbody, self._look, self._rng
@@ -120,14 +120,14 @@ class PlainDressing:
             specular=[0.1] * 3,
             castshadow=look.shadows,
         )
-        # In shadow only the lights that cast none are left: the ambient part must not be the sun's.
+        # In shadow only lights without shadows remain, so the ambient part must not come from the sun.
         head = self._spec.visual.headlight
         head.active, head.ambient, head.diffuse, head.specular = 1, [ambient] * 3, [0.0] * 3, [0.0] * 3
         if look.shadows:
             self._spec.visual.quality.shadowsize = 1024
 
     def _add_clutter(self) -> None:
-        """Grey things beyond the reach of every task, for the eye alone."""
+        """Add grey objects beyond the reach of every task, which are only visible."""
         rng = self._rng
         for index in range(rng.integers(self._look.clutter + 1)):
             side = rng.choice((-1, 1))

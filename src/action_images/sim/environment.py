@@ -1,6 +1,6 @@
 """The embedded world as an Environment: one task on a table, seen by calibrated cameras."""
 # pyright: reportAttributeAccessIssue=false
-# MuJoCo's names live in compiled modules that carry no types.
+# MuJoCo's names are in compiled modules without types.
 
 import zlib
 from collections.abc import Iterator
@@ -29,11 +29,11 @@ from action_images.sim.world import World
 
 
 class Tabletop:
-    """A trial at a time of one task (a RepeatableEnvironment). Each trial draws everything from its seed.
+    """One task (a RepeatableEnvironment), one trial at a time. Each trial draws everything from its seed.
 
-    `size` is (height, width) of the images in px, `wording` how instructions are drawn. After `reset` or
-    `begin`, `trial` is the task with what was drawn, `world` the physical state, `told` the pose that the arm
-    was last asked for, `num_steps` the control steps so far and `num_unreachable` those asked out of reach.
+    `size` is (height, width) of the images in px, `wording` the kind of instructions. After `reset` or
+    `begin`, `trial` is the task with its drawn values, `world` the physical state, and `told` the pose last
+    commanded. `num_steps` counts the control steps so far, `num_unreachable` those with a pose out of reach.
     """
 
     control_hz = CONTROL_HZ
@@ -62,14 +62,14 @@ class Tabletop:
         self._renderer: Renderer | None = None
 
     def reset(self, seed: int) -> Observation:
-        """Begin the trial of this seed and look at it."""
+        """Begin the trial of this seed and return its first observation."""
         self.begin(seed)
         return self.observation()
 
     def begin(self, seed: int) -> None:
         """Begin the trial of this seed; nothing is rendered until `observation` is called."""
         self.close()
-        # One stream for each concern: another look or rig leaves the layout as it is.
+        # One random stream for each concern, so that another look or rig does not change the layout.
         *children, sensor = self._entropy(seed).spawn(7)
         layout, words, start, cameras, look, sizes = (np.random.default_rng(child) for child in children)
         scene = Scene(self._look, look, sizes)
@@ -88,7 +88,7 @@ class Tabletop:
     def step(self, world_from_tool: Pose, opening: float) -> StepReport:
         """Drive towards a tool pose and an opening for 1/20 s.
 
-        A pose out of reach is approached as far as it goes, reported and counted.
+        A pose out of reach is approached as far as possible, reported and counted.
         """
         report = self.world.arm.drive(world_from_tool, opening)
         self.told = world_from_tool
@@ -97,7 +97,7 @@ class Tabletop:
         return report
 
     def state(self) -> TrialState:
-        """How the trial stands."""
+        """The trial's current state."""
         return TrialState(
             self.instruction,
             world_from_tool=self.world.tool,
@@ -107,17 +107,17 @@ class Tabletop:
         )
 
     def expert(self) -> Iterator[StepReport]:
-        """Carry the trial to its end by the task's expert, one control step for each report."""
+        """Carry the trial to its end with the task's expert, one control step for each report."""
         return demonstrate(self)
 
     def rephrased(self, rng: np.random.Generator) -> str | None:
-        """The instruction in words that no demonstration uses; None where the task has none."""
+        """The instruction in words that no demonstration uses; None if the task has no such words."""
         return self.trial.rephrased(rng, self._wording)
 
     def switch_goal(self, rng: np.random.Generator) -> str | None:
         """Give the trial another goal that its scene allows.
 
-        The new instruction, or None where there is no choice.
+        Returns the new instruction, or None if there is no other goal.
         """
         other = self.trial.with_another_goal()
         if other is None:
@@ -127,12 +127,12 @@ class Tabletop:
         return self.instruction
 
     def twin(self) -> "Tabletop":
-        """Another world of the same task, seen in the same way, in which no trial has begun."""
+        """Another world of the same task, with the same views, in which no trial has begun."""
         seen = {"look": self._look, "num_views": self._num_views, "size": self._size}
         return type(self)(self.task, self._rig, wording=self._wording, **seen)
 
     def observation(self) -> Observation:
-        """The images of now; `opening` is what the gripper was last told."""
+        """The current images; `opening` is the last command to the gripper."""
         images = self._render(self.cameras)
         opening = torch.tensor(self.world.opening, dtype=torch.float32)
         return Observation(images, self.cameras, self.world.tool.to(torch.float32), opening, self.instruction)
@@ -143,19 +143,19 @@ class Tabletop:
 
     @property
     def cameras(self) -> Camera:
-        """The cameras (axis: view) as they stand now."""
+        """The current cameras (axis: view)."""
         if self._cameras is None:
             raise ActionImagesError("no trial has begun; call reset(seed) first")
         return self._cameras.at(self.num_steps / CONTROL_HZ)
 
     def close(self) -> None:
-        """Give the graphics memory back; the next `reset` or `observation` takes it again."""
+        """Free the graphics memory; the next `reset` or `observation` allocates it again."""
         if self._renderer is not None:
             self._renderer.close()
             self._renderer = None
 
     def _entropy(self, seed: int) -> np.random.SeedSequence:
-        # The task's name counts too: seed 7 of two tasks must not share cameras, colours and the arm's start.
+        # The task's name is mixed in, as one seed of two tasks must not share cameras, colours and start.
         return np.random.SeedSequence([seed, zlib.crc32(self.task.__name__.encode())])
 
     def _render(self, cameras: Camera) -> torch.Tensor:
@@ -165,7 +165,7 @@ class Tabletop:
         return images if self._sensors is None else self._sensors.images(images, self.num_steps)
 
     def _place_arm(self, rng: np.random.Generator) -> None:
-        """The arm somewhere above the table, touching nothing; then all comes to rest."""
+        """Place the arm at random above the table without contact, then let everything come to rest."""
         for _ in range(100):
             place = rng.uniform((0.37, -0.13, 0.22), (0.48, 0.13, 0.30))
             lean = about((1, 0, 0), rng.uniform(-0.2, 0.2)) @ about((0, 1, 0), rng.uniform(-0.2, 0.2))

@@ -1,4 +1,4 @@
-"""Who moves the arm in a demonstration: a task's expert, disturbed or not, or chance."""
+"""The motion of the arm in a demonstration: by a task's expert, disturbed or not, or at random."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -15,31 +15,31 @@ if TYPE_CHECKING:
     from action_images.sim.environment import Tabletop
 
 SETTLING = 3
-"""Control steps for which an expert keeps its last pose, so that it is reached and not only asked for."""
+"""Control steps for which an expert keeps its last pose, so that the pose is reached."""
 
 
 @dataclass
 class Disturbance:
     """Pushes the arm aside once within a straight motion, so that demonstrations show the way back.
 
-    `under_way` says that it is happening: what lies before its end is no demonstration of anything.
+    `under_way` says that it is happening; steps before its end are not part of the demonstration.
     """
 
     rng: np.random.Generator
     happened: bool = False
     under_way: bool = False
     PROBABILITY = 0.05
-    """Of beginning, at each control step."""
+    """The probability of beginning at each control step."""
 
     def strikes(self, motion: Motion) -> bool:
         """Whether it begins now.
 
-        Never in motions through several poses, of which it would be unclear where they go on.
+        It never begins in motions through several poses, as it would be unclear where these continue.
         """
         return not self.happened and len(motion.through) == 1 and self.rng.uniform() < self.PROBABILITY
 
     def aside(self, pose: Pose) -> Pose:
-        """A pose up to 5 cm and a quarter radian off, rather higher than lower."""
+        """A pose off by up to 5 cm and a quarter radian, more often higher than lower."""
         offset = torch.from_numpy(self.rng.uniform((-0.05, -0.05, -0.01), (0.05, 0.05, 0.06)))
         axis = self.rng.normal(size=3)
         turn = about((axis / np.linalg.norm(axis)).tolist(), self.rng.uniform(0, 0.25))
@@ -50,10 +50,10 @@ class Disturbance:
 class Blunder:
     """A first attempt that goes wrong, so that demonstrations show a second one.
 
-    All places are off by `offset` (m) and `yaw` (rad); it is given up after `num_steps` control steps.
-    `under_way` says that it is not given up yet: what lies before is no demonstration of anything. While the
-    gripper holds something it is not given up, at its end neither: from what that looks like, a demonstration
-    without a mistake goes on.
+    All places are off by `offset` (m) and `yaw` (rad). The attempt is given up after `num_steps` control
+    steps. `under_way` says that it is not given up yet; steps before that are not part of the demonstration.
+    It is not given up while the gripper holds something, even at its end, because a demonstration without a
+    mistake continues from such an image.
     """
 
     offset: np.ndarray
@@ -63,13 +63,13 @@ class Blunder:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> "Blunder":
-        """Two to five centimetres to any side and up to 23 degrees, for one to five seconds."""
+        """Draw two to five centimetres to any side, up to 23 degrees, and a time of one to five seconds."""
         direction = rng.uniform(-np.pi, np.pi)
         offset = rng.uniform(0.02, 0.05) * np.array([np.cos(direction), np.sin(direction), 0.0])
         return cls(offset, rng.uniform(-0.4, 0.4), int(rng.integers(20, 110)))
 
     def mistaken(self, motion: Motion) -> Motion:
-        """The motion with its places off."""
+        """The motion with its poses displaced."""
         turn, offset = about((0, 0, 1), self.yaw), torch.from_numpy(self.offset)
         return replace(
             motion,
@@ -88,8 +88,7 @@ def demonstrate(
 
     Then keep still for `hold` steps.
 
-    With a blunder this is a second attempt; where the first succeeded all the same, or ended holding
-    something, there is none.
+    With a blunder, a second attempt follows, unless the first succeeded or ended holding something.
     """
     driver, trial, world = _Driver(environment, disturbance), environment.trial, environment.world
     motions = trial.motions(world)
@@ -104,9 +103,9 @@ def demonstrate(
 
 
 def correct(environment: "Tabletop", hold: int = SETTLING) -> Iterator[StepReport]:
-    """A second attempt from wherever somebody else has left the tool, as after a blunder.
+    """Make a second attempt, as after a blunder, from the tool pose that another controller left.
 
-    There is none where the task is done, or something is held.
+    It does nothing if the task is done, or if the gripper holds something.
     """
     if environment.succeeded() or environment.world.holds_something():
         return
@@ -119,7 +118,7 @@ def correct(environment: "Tabletop", hold: int = SETTLING) -> Iterator[StepRepor
 def wander(environment: "Tabletop", rng: np.random.Generator, num_steps: int) -> Iterator[StepReport]:
     """Move between random poses above the table for `num_steps` control steps, gripping at random.
 
-    What is seen and done here follows neither from an instruction nor from the first image.
+    These motions follow neither from an instruction nor from the first image.
     """
     driver = _Driver(environment, None)
     while True:
@@ -137,7 +136,7 @@ def wander(environment: "Tabletop", rng: np.random.Generator, num_steps: int) ->
 
 @dataclass
 class _Driver:
-    """Sends motions to the arm step by step, remembering what it was told last."""
+    """Sends motions to the arm step by step and remembers the last command."""
 
     environment: "Tabletop"
     disturbance: Disturbance | None
@@ -147,7 +146,7 @@ class _Driver:
         self.told = self.environment.world.tool
 
     def run(self, motion: Motion) -> Iterator[StepReport]:
-        """One motion to its end; where it is disturbed, from the place that the arm was pushed to."""
+        """Carry one motion to its end; after a disturbance, from the pose that the arm was pushed to."""
         opening = motion.opening
         for pose in motion.poses(self.told):
             if self.disturbance is not None and self.disturbance.strikes(motion):
@@ -158,7 +157,7 @@ class _Driver:
             self.told = pose
 
     def blundering(self, blunder: Blunder, motions: Iterator[Motion]) -> Iterator[StepReport]:
-        """The motions with their places off, until they are given up."""
+        """Carry out the displaced motions until they are given up."""
         num_steps = 0
         for motion in motions:
             for report in self.run(blunder.mistaken(motion)):

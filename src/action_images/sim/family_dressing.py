@@ -1,6 +1,6 @@
-"""How a scene is made to look by a family of looks: textures, robot, lights and clutter, all drawn."""
+"""The appearance of a scene in a family of looks: random textures, robot colours, lights and clutter."""
 # pyright: reportAttributeAccessIssue=false
-# MuJoCo's names live in compiled modules that carry no types.
+# MuJoCo's names are in compiled modules without types.
 
 import math
 from collections.abc import Iterable
@@ -14,10 +14,10 @@ from action_images.sim.shapes import add_body
 from action_images.sim.textures import texture
 
 SHADES = (0.45, 1.0)
-"""What a pattern on furniture does to its colour: it darkens it, and leaves its hue."""
+"""Factors that a pattern on furniture applies to its colour: it darkens the colour and keeps its hue."""
 
 FINGER, JOINT = 0.22, 0.31
-"""Parts of arm.xml are told apart by their red: fingers stay below the one, joints below the other."""
+"""Parts of arm.xml are identified by their red value: fingers lie below the first, joints below the other."""
 
 
 class FamilyDressing:
@@ -40,7 +40,7 @@ class FamilyDressing:
         return red, green, blue, 1.0
 
     def furniture_colour(self) -> Rgba:
-        """A colour for what no instruction names by its colour; where it is drawn so, with a texture."""
+        """A colour for objects that no instruction names by colour, at random with a texture."""
         rgba, kind = self._look.furniture.draw(self._rng)[0], self._rng.choice(self._look.furniture.textures)
         if kind != PLAIN:
             grey = np.repeat(self._rng.permutation(SHADES)[:, None], 3, axis=1)
@@ -48,7 +48,7 @@ class FamilyDressing:
         return rgba
 
     def finish(self) -> None:
-        """Give its texture to all that has been painted in a furniture's colour."""
+        """Apply the textures to all parts that are painted in a furniture's colour."""
         for geom in self._spec.geoms:
             material = self._materials.get(_key(geom.rgba))
             if material is not None:
@@ -113,7 +113,7 @@ class FamilyDressing:
         fill = rng.uniform(*look.fill)
         if fill > 0.02:
             self._light("fill", rng.uniform(*look.light_tilt_deg), [fill] * 3, shadows=False)
-        # In shadow only the lights that cast none are left: the ambient part must not be the sun's.
+        # In shadow only lights without shadows remain, so the ambient part must not come from the sun.
         head = self._spec.visual.headlight
         head.active, head.ambient, head.diffuse, head.specular = 1, [ambient] * 3, [0.0] * 3, [0.0] * 3
         if shadows:
@@ -136,7 +136,7 @@ class FamilyDressing:
         )
 
     def _add_clutter(self) -> None:
-        """Things of dull colours beyond the reach of every task, for the eye alone."""
+        """Add objects of dull colours beyond the reach of every task, which are only visible."""
         rng = self._rng
         shapes = {
             mujoco.mjtGeom.mjGEOM_BOX: lambda width, height: [width, width * rng.uniform(0.5, 1.4), height],
@@ -153,5 +153,5 @@ class FamilyDressing:
 
 
 def _key(rgba: object) -> tuple[float, ...]:
-    """A colour as MuJoCo keeps it, in single precision."""
+    """A colour as MuJoCo stores it, in single precision."""
     return tuple(np.asarray(rgba, np.float32).tolist())

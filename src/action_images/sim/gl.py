@@ -1,6 +1,6 @@
-"""MuJoCo's graphics: how images are rendered, and what is missing where they cannot be."""
+"""MuJoCo's graphics: OpenGL contexts for rendering, and errors that name missing libraries."""
 # pyright: reportAttributeAccessIssue=false
-# MuJoCo's names live in compiled modules that carry no types.
+# MuJoCo's names are in compiled modules without types.
 
 import atexit
 import importlib
@@ -24,17 +24,17 @@ MAX_SIDE_PX = 1024
 
 
 class RenderingError(OSError):
-    """This machine cannot render as MUJOCO_GL asks; the message names the cure."""
+    """This machine cannot render with this MUJOCO_GL; the message names a solution."""
 
 
 def load_mujoco() -> None:
     """Import MuJoCo with MUJOCO_GL=egl on Linux unless the user chose otherwise.
 
-    Raises RenderingError, naming MUJOCO_GL and the packages to install, where its OpenGL libraries cannot be
+    Raises RenderingError, naming MUJOCO_GL and the packages to install, if its OpenGL libraries cannot be
     loaded.
     """
     if sys.platform == "linux":
-        # MuJoCo reads it once, when it is imported, and its own default on Linux needs a screen.
+        # MuJoCo reads it only when it is imported, and its own default on Linux needs a screen.
         os.environ.setdefault("MUJOCO_GL", "egl")
     try:
         import gymnasium  # noqa: F401
@@ -45,7 +45,7 @@ def load_mujoco() -> None:
         raise RenderingError(
             f"the embedded world needs {error.name}: pip install 'action-images[sim]'"
         ) from error
-    except Exception as error:  # PyOpenGL fails with whatever the missing library leaves behind
+    except Exception as error:  # PyOpenGL raises various errors if a library is missing
         raise _cannot_render(error) from error
 
 
@@ -56,7 +56,7 @@ def _cannot_render(error: Exception) -> RenderingError:
 
 
 def _require_device() -> None:
-    """Raise RenderingError where MUJOCO_EGL_DEVICE_ID names no EGL device of this machine."""
+    """Raise RenderingError if MUJOCO_EGL_DEVICE_ID names no EGL device of this machine."""
     chosen = os.environ.get("MUJOCO_EGL_DEVICE_ID")
     if chosen is None or os.environ.get("MUJOCO_GL", "").lower() != "egl":
         return
@@ -73,7 +73,7 @@ def _context_class() -> Any:
 
     chosen = os.environ.get("MUJOCO_GL", "").lower()
     if chosen in ("egl", "osmesa"):
-        # Asked for by name: where MuJoCo was imported before this package, mujoco.GLContext needs a screen.
+        # Chosen by name: if MuJoCo was imported before this package, mujoco.GLContext needs a screen.
         return importlib.import_module(f"mujoco.{chosen}").GLContext
     return mujoco.GLContext
 
@@ -81,8 +81,8 @@ def _context_class() -> Any:
 class Graphics:
     """One thread's OpenGL context, shared by all the models that it renders.
 
-    MuJoCo frees a model's textures in whichever OpenGL context happens to be current: with one for each
-    renderer, closing the one damages another.
+    MuJoCo frees a model's textures in the OpenGL context that is current. With one context for each renderer,
+    closing one renderer would damage another.
     """
 
     def __init__(self):
@@ -96,13 +96,13 @@ class Graphics:
             raise
         except Exception as error:  # EGL, OSMesa and GLFW each fail in their own way
             raise _cannot_render(error) from error
-        # MuJoCo ends EGL when the process exits: registered after it, this runs before.
+        # MuJoCo ends EGL when the process exits; this is registered later, so it runs before that.
         atexit.register(self._end)
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._leave)
 
     def context(self, model: Any) -> Any:
-        """What MuJoCo needs to render a model (mujoco.MjrContext)."""
+        """MuJoCo's rendering context of a model (mujoco.MjrContext)."""
         import mujoco
 
         self._gl.make_current()
@@ -115,7 +115,7 @@ class Graphics:
         return context
 
     def use(self, context: Any) -> None:
-        """Make it the target of what is rendered next."""
+        """Make it the target of the next rendering."""
         import mujoco
 
         if self.forked:
@@ -129,10 +129,10 @@ class Graphics:
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, context)
 
     def free(self, context: Any) -> None:
-        """Give its memory back; again does no harm.
+        """Free its memory; repeated calls are harmless.
 
-        In another thread, as garbage is collected in any, it waits for this one. In a process forked from
-        this one nothing is done: the memory is the other's.
+        In another thread, such as the garbage collector's, this is postponed to this thread. In a process
+        forked from this one nothing is done, as the memory belongs to the parent.
         """
         if self.forked:
             return
@@ -145,7 +145,7 @@ class Graphics:
 
     @property
     def forked(self) -> bool:
-        """Whether this process is not the one that made the context, but was forked from it."""
+        """Whether this process was forked from the one that made the context."""
         return os.getpid() != self._process
 
     def _free_dropped(self) -> None:
@@ -153,7 +153,7 @@ class Graphics:
             self.free(self._dropped.popleft())
 
     def _leave(self) -> None:
-        """In a forked process: let MuJoCo touch nothing of this context when it exits, which would hang."""
+        """In a forked process, keep MuJoCo from touching this context at exit, which would hang."""
         self._gl.free = _nothing
         if os.environ.get("MUJOCO_GL", "").lower() == "egl":
             atexit.unregister(importlib.import_module("mujoco.egl").EGL.eglTerminate)
@@ -161,7 +161,7 @@ class Graphics:
     def _end(self) -> None:
         if self.forked:
             return
-        # Another thread's context cannot be made current here: it goes as a whole.
+        # Another thread's context cannot be made current here, so it is freed as a whole.
         if threading.get_ident() == self._thread:
             for context in list(self._contexts):
                 self.free(context)
@@ -174,14 +174,14 @@ def _nothing() -> None:
 
 _threads = threading.local()
 _rendering_process: int | None = None
-"""The process, this one or the one it was forked from, that has a context."""
+"""The process that has a context: this one, or the one that it was forked from."""
 
 
 def graphics() -> Graphics:
-    """This thread's OpenGL context, made when first asked for.
+    """This thread's OpenGL context, made at the first call.
 
-    Raises RenderingError where there can be none: without OpenGL, or in a process forked after another thread
-    or this one had rendered.
+    Raises RenderingError if there can be none: without OpenGL, or in a process that was forked after this or
+    another thread had rendered.
     """
     global _rendering_process
     if _rendering_process not in (None, os.getpid()):

@@ -1,4 +1,4 @@
-"""Instructions drawn from a grammar of verbs, nouns and attributes; some sentences are kept from training."""
+"""Instructions drawn from a grammar of verbs, nouns and attributes; some sentences are held out."""
 
 import zlib
 from collections.abc import Iterator
@@ -9,8 +9,8 @@ from typing import Literal, get_args
 import numpy as np
 
 Wording = Literal["phrasings", "grammar", "new_wording", "new_pair"]
-"""How a trial is told: in one of its task's few phrasings; or in a sentence of its grammar that training may
-show, that no training shows, or whose verb no training shows with this noun."""
+"""The kind of a trial's instruction: one of its task's few phrasings, or a sentence of its grammar. These
+sentences are for training, held out of training, or held out together with their pair of verb and noun."""
 WORDINGS: tuple[Wording, ...] = get_args(Wording)
 
 OPENERS = (
@@ -33,7 +33,7 @@ UNSEEN_OPENERS = (
     "now i want you to ",
     "robot, your next task is to ",
 )
-"""Openers of held-out wordings, of words that training has in others."""
+"""Openers of held-out wordings; their words occur in training in other openers."""
 CLOSERS = ("", " now", " please", " for me", ", please", ", robot")
 
 CLOSE = ("close {thing}", "shut {thing}", "push {thing} shut", "push {thing} closed", "swing {thing} shut")
@@ -64,10 +64,10 @@ PUT_ON = (
 
 @dataclass(frozen=True)
 class Grammar:
-    """What a task can be told as: verbs with {thing}, perhaps {place}, and nouns that stand there.
+    """The instructions of a task: verbs with {thing}, perhaps {place}, and the nouns for these.
 
-    Nouns may hold the trial's attributes in braces. All combinations are sentences. A quarter of the pairs of
-    verb and thing, and about an eighth of the other sentences, are kept from training; no word is.
+    Nouns may contain the trial's attributes in braces. All combinations are sentences. A quarter of the pairs
+    of verb and thing, and about an eighth of the other sentences, are held out of training; no word is.
     """
 
     verbs: tuple[str, ...]
@@ -75,7 +75,7 @@ class Grammar:
     places: tuple[str, ...] = ("",)
 
     def draw(self, rng: np.random.Generator, wording: Wording) -> str:
-        """A sentence of this kind, the trial's attributes still in braces."""
+        """A random sentence of this kind, with the trial's attributes still in braces."""
         while True:
             numbers = [int(rng.integers(len(words))) for words in self._parts]
             if self._kind(*numbers) == wording:
@@ -97,7 +97,7 @@ class Grammar:
         return openers[opener] + said + closers[closer]
 
     def _kind(self, opener: int, verb: int, thing: int, place: int, closer: int) -> Wording | None:
-        """Which of the kinds of wording a sentence is; None for one that nobody would say."""
+        """The kind of wording of a sentence; None for one that nobody would say."""
         sentence = self._sentence(opener, verb, thing, place, closer)
         if any(sentence.count(word) > 1 for word in ("please", "robot", "now")):
             return None

@@ -21,8 +21,8 @@ from action_images.sim.tasks import TASKS
 LOW = np.array([0.2, -0.5, 0.0, -1, -1, -1, -1, 0], np.float32)
 HIGH = np.array([0.8, 0.5, 0.7, 1, 1, 1, 1, 1], np.float32)
 STEADY_STEPS = 3
-"""For so many control steps in a row a task must be done: passing by is not success, here as in
-evaluation."""
+"""The number of consecutive control steps for which a task must be done, as in evaluation, so passing by is
+not success."""
 POINTING_DOWN = np.array([1, 0, 0, 0], np.float32)
 """The quaternion x y z w of a tool that points down."""
 
@@ -31,15 +31,15 @@ class TabletopEnv(gymnasium.Env):
     """One task with sparse reward: 1 and the end once the task has been done for `STEADY_STEPS`.
 
     An action is the absolute tool pose to drive to and the gripper's opening: x y z (m), quaternion x y z w
-    (made a unit one), opening. An observation holds images (view h w 3), intrinsics (px), world_from_camera,
-    the tool in the numbers of an action, and the instruction.
+    (normalised), opening. An observation has images (view h w 3), intrinsics (px), world_from_camera, the
+    tool in the format of an action, and the instruction.
 
-    A quaternion and its negative are the same rotation. Of the two an observation holds the one nearer to the
-    observation before, in the first of a trial the one nearer to the tool pointing down (1 0 0 0): numbers
-    that follow each other never jump.
+    A quaternion and its negative are the same rotation. An observation has the one nearer to the previous
+    observation's, and at first the one nearer to the tool pointing down (1 0 0 0), so consecutive numbers
+    never jump.
 
-    Vector environments of processes: make them before anything is rendered in this process, or give
-    `vector_kwargs={"context": "spawn"}`, since OpenGL does not survive a fork.
+    Make vector environments with processes before anything is rendered in this process, or give
+    `vector_kwargs={"context": "spawn"}`, as OpenGL does not survive a fork.
     """
 
     metadata: ClassVar[dict[str, Any]] = {  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -82,7 +82,7 @@ class TabletopEnv(gymnasium.Env):
         return self._arrays(self._tabletop.reset(trial)), {"seed": trial}
 
     def step(self, action: np.ndarray) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
-        """One control period, the opening clamped to [0, 1].
+        """Drive for one control period, with the opening clamped to [0, 1].
 
         Raises ValueError for numbers that are not finite or a quaternion of zeros.
         """
@@ -112,7 +112,7 @@ class TabletopEnv(gymnasium.Env):
         return np.concatenate(list(_pictures(self._tabletop.observation())), axis=1)
 
     def close(self) -> None:
-        """Give the graphics memory back."""
+        """Free the graphics memory."""
         self._tabletop.close()
 
     def _arrays(self, observation: Observation) -> dict[str, Any]:
@@ -130,12 +130,12 @@ class TabletopEnv(gymnasium.Env):
 
 
 def _pictures(observation: Observation) -> np.ndarray:
-    """(view, h, w, 3)."""
+    """The images as (view, h, w, 3)."""
     return np.ascontiguousarray(observation.images.movedim(-3, -1).numpy())
 
 
 def register_all() -> None:
-    """Make every task known to Gymnasium as action_images/<task>."""
+    """Register every task with Gymnasium as action_images/<task>."""
     for name, task in TASKS.items():
         gymnasium.register(
             f"action_images/{name}",

@@ -1,6 +1,6 @@
 """Inverse kinematics: joint angles that bring the tool to a pose, by damped least squares."""
 # pyright: reportAttributeAccessIssue=false
-# MuJoCo's names live in compiled modules that carry no types.
+# MuJoCo's names are in compiled modules without types.
 
 from dataclasses import dataclass
 
@@ -11,14 +11,14 @@ HOME = np.array([0.0, 0.0, 0.0, -2.2, 0.0, 2.2, 0.785])
 """A comfortable posture (rad), the tool pointing down before the arm."""
 
 TOLERANCE = 5e-4
-"""Metres, and half-radians: where the search stops."""
+"""The search stops below this error (metres, and half-radians)."""
 
 
 @dataclass(frozen=True)
 class Solution:
     """Joint angles (rad) inside their limits.
 
-    `reachable` is False where the tool stays off the pose asked for.
+    `reachable` is False if the tool does not reach the pose.
     """
 
     joints: np.ndarray
@@ -26,7 +26,7 @@ class Solution:
 
 
 class InverseKinematics:
-    """Solves for one arm; the joints that come first in the model are its own."""
+    """Solves for one arm, whose joints must come first in the model."""
 
     def __init__(self, model: mujoco.MjModel, tool_site: int):
         self._model, self._data, self._site = model, mujoco.MjData(model), tool_site
@@ -39,8 +39,8 @@ class InverseKinematics:
     ) -> Solution:
         """Joint angles for a tool position (m) and rotation matrix, searched from `start` (rad).
 
-        Each step is J^T (J J^T + d I)^-1 times the remaining twist, d growing with it (Nakamura and Hanafusa
-        1986), and a pull towards HOME in the directions that leave the tool where it is.
+        Each step is J^T (J J^T + d I)^-1 times the remaining twist, with d growing with the twist (Nakamura
+        and Hanafusa 1986), plus a pull towards HOME in the directions that do not move the tool.
         """
         joints, best = start.copy(), (np.inf, start)
         for _ in range(num_iterations):
@@ -54,7 +54,7 @@ class InverseKinematics:
         return Solution(best[1], best[0] < 4 * TOLERANCE)
 
     def _twist(self, position: np.ndarray, rotation: np.ndarray, joints: np.ndarray) -> np.ndarray:
-        """What is missing: metres, then half-radians (a radian counts as half a metre)."""
+        """The remaining error: metres, then half-radians (a radian counts as half a metre)."""
         self._data.qpos[: self._num] = joints
         mujoco.mj_kinematics(self._model, self._data)
         mujoco.mj_comPos(self._model, self._data)
@@ -65,7 +65,7 @@ class InverseKinematics:
         )
 
     def _step_within(self, twist: np.ndarray, joints: np.ndarray) -> np.ndarray:
-        """A step in which a joint that stands at a limit and would pass it is left to the others."""
+        """A step without the joints that are at a limit and would pass it; the others compensate."""
         free = np.ones(self._num, dtype=bool)
         while True:
             step = self._step(twist, joints, free)

@@ -1,4 +1,4 @@
-"""Instructions as a Gymnasium space that asynchronous vector environments can read out of shared memory."""
+"""Instructions as a Gymnasium space that asynchronous vector environments can read from shared memory."""
 
 import string
 from collections.abc import Iterator, Sequence
@@ -13,9 +13,9 @@ MAX_LENGTH = 200
 class InstructionSpace(spaces.Text):
     """Any text of up to 200 printable ASCII characters.
 
-    Gymnasium 1.x reads texts out of shared memory once, before the first reset, and never again: each
-    instruction of an asynchronous vector environment would be 200 times the letter a. Texts of this space are
-    read whenever they are looked at.
+    Gymnasium 1.x reads texts from shared memory only once, before the first reset. Each instruction of an
+    asynchronous vector environment would then be 200 times the letter a. Texts of this space are read at each
+    access.
     """
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class InstructionSpace(spaces.Text):
 
 
 class SharedTexts(Sequence[str]):
-    """The texts that stand in shared memory now; a copy of them is a tuple that changes no more."""
+    """The current texts in shared memory; a copy is a tuple that does not change."""
 
     def __init__(self, space: spaces.Text, memory: Any, num_texts: int) -> None:
         self._space, self._memory, self._num_texts = space, memory, num_texts
@@ -63,7 +63,7 @@ class SharedTexts(Sequence[str]):
     __hash__ = None  # pyright: ignore[reportAssignmentType]
 
 
-# A sequence will do where the stub asks for a tuple.
+# The stub asks for a tuple, but a sequence is enough.
 @read_from_shared_memory.register(InstructionSpace)  # pyright: ignore[reportArgumentType]
 def _read_instructions(space: InstructionSpace, shared_memory: Any, n: int = 1) -> SharedTexts:
     return SharedTexts(space, shared_memory, n)

@@ -1,4 +1,4 @@
-"""Where a task's things may lie, and what draws their places and colours."""
+"""Random places and colours of a task's objects."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from action_images.errors import ActionImagesError
 from action_images.sim.look import COLOURS
 
 NEAR, FAR, SIDE = 0.37, 0.57, 0.19
-"""The part of the table where things are laid out (m): x from NEAR to FAR, y from -SIDE to SIDE."""
+"""The part of the table where objects are laid out (m): x from NEAR to FAR, y from -SIDE to SIDE."""
 
 LOW, HIGH = (NEAR, -SIDE, 0.0), (FAR, SIDE, 0.0)
 

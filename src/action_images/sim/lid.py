@@ -1,4 +1,4 @@
-"""Closing what turns on a hinge at its far edge: the lid of a box, the screen of a laptop."""
+"""Close parts on a hinge at the far edge, such as the lid of a box or the screen of a laptop."""
 
 import math
 from collections.abc import Iterator
@@ -11,14 +11,14 @@ from action_images.sim.motion import Motion, downward, move
 from action_images.sim.world import World
 
 GAP = 0.030
-"""How far (m) behind the lid the tool comes down, and how far above it ends."""
+"""The distance (m) behind the lid at which the tool moves down, and above it at the end."""
 
 
 def shut(world: World, lid: str, radius: float, height: float) -> Iterator[Motion]:
-    """Reach over the open lid, and push it from behind along the arc of its hinge, the hand pointing down.
+    """Reach over the open lid and push it from behind along the arc of its hinge, the hand pointing down.
 
-    The lid's frame has its origin on the hinge, y along it, and lies along -x when shut (joint 0); `radius`
-    (m) from the hinge is where it is pushed, `height` (m) is its thickness above the hinge.
+    The lid's frame has its origin on the hinge and y along it; the lid lies along -x when shut (joint 0). It
+    is pushed `radius` (m) from the hinge; `height` (m) is its thickness above the hinge.
     """
     angle = world.joint(lid)
     behind = _pushing(world, lid, radius, GAP, angle)
@@ -30,9 +30,9 @@ def shut(world: World, lid: str, radius: float, height: float) -> Iterator[Motio
 
 
 def _pushing(world: World, lid: str, radius: float, off: float, angle: float) -> Pose:
-    """The tool `radius` along a lid that stands at `angle`, `off` m from its outer face."""
+    """The tool `radius` along a lid that is at `angle`, `off` m from its outer face."""
     hinge = world.pose(lid)
-    # The lid turns about its own y: what it looks like shut is what the hinge's fixed side looks like.
+    # The lid turns about its own y, so its shut frame is that of the hinge's fixed side.
     yaw = yaw_of(_shut_frame(world, lid))
     along, out = _plane(angle)
     x = radius * along[0] + off * out[0]
@@ -48,10 +48,10 @@ def _shut_frame(world: World, lid: str) -> Pose:
 
 
 def _plane(angle: float) -> tuple[tuple[float, float], tuple[float, float]]:
-    """In the vertical plane (x, z): along the lid from its hinge, and out of its outer face."""
+    """Directions in the vertical plane (x, z): along the lid from its hinge, and out of its outer face."""
     return (-math.cos(angle), math.sin(angle)), (math.sin(angle), math.cos(angle))
 
 
 def _reach(angle: float) -> float:
-    """How far the tool point stays off the lid's face: half a finger beside it, a tip above it."""
+    """The distance of the tool point from the lid's face: half a finger beside it, a finger tip above it."""
     return 0.011 * math.sin(min(angle, math.pi / 2)) + 0.006 * math.cos(angle)

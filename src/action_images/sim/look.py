@@ -1,4 +1,4 @@
-"""What a world looks like: ranges of colours and light that each trial draws from."""
+"""The look of a world: ranges of colours and light that each trial draws from."""
 
 import colorsys
 from dataclasses import dataclass
@@ -37,11 +37,11 @@ class Paint:
 
 @dataclass(frozen=True)
 class Look:
-    """Ranges for everything that is seen and changes nothing physical.
+    """Ranges for everything that is visible but not physical.
 
     `shade` scales a named colour's brightness. `light_tilt_deg` is the main light's angle from the vertical;
     `brightness` and `ambient` are its strengths in [0, 1]. `pattern` is a MuJoCo builtin texture on the table
-    ("checker", "gradient") or None: plain. `clutter` is how many grey things may stand at the table's edges.
+    ("checker", "gradient"), or None for plain. `clutter` is the number of grey objects at the table's edges.
     """
 
     table: Paint

@@ -9,14 +9,14 @@ from action_images.sim.look import Range, Rgba
 from action_images.sim.sensor import SensorRanges
 
 PLAIN = "plain"
-"""The texture of a surface that has none."""
+"""The name for a surface without a texture."""
 
 
 @dataclass(frozen=True)
 class Surface:
-    """What a surface can look like: hues (fractions of a turn), saturation, value, and kinds of texture.
+    """The range of a surface's looks: hues (fractions of a turn), saturation, value, and kinds of texture.
 
-    Both paints of a texture have hues of the same range: their mixtures stay within it.
+    Both paints of a texture have hues from the same range, so their mixtures stay within it.
     """
 
     hues: tuple[Range, ...]
@@ -25,7 +25,7 @@ class Surface:
     textures: tuple[str, ...] = (PLAIN,)
 
     def draw(self, rng: np.random.Generator, num: int = 1) -> list[Rgba]:
-        """Opaque paints with hues of one range."""
+        """`num` opaque paints with hues from one range."""
         widths = np.array([high - low for low, high in self.hues])
         hues = self.hues[rng.choice(len(self.hues), p=widths / widths.sum())]
         paints: list[Rgba] = []
@@ -38,12 +38,12 @@ class Surface:
 
 @dataclass(frozen=True)
 class LookFamily:
-    """Ranges for everything that is seen; where `vary_sizes`, tasks also draw sizes that are else fixed.
+    """Ranges for everything visible; with `vary_sizes`, tasks also draw sizes that are otherwise fixed.
 
     `links`, `joints` and `fingers` are the robot's. `shade` scales a named colour's channels.
     `light_tilt_deg` is the lights' angle from the vertical, `light_tint` scales the main light's channels,
-    `fill` is the strength of a second light. A share of the trials has shadows. `clutter` is how many things
-    may stand at the table's edges.
+    `fill` is the strength of a second light. A share of the trials has shadows. `clutter` is the number of
+    objects at the table's edges.
     """
 
     table: Surface

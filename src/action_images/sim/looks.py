@@ -1,4 +1,4 @@
-"""The looks by name: what demonstrations are recorded in, and what none was."""
+"""The looks by name, for training and held out."""
 
 from action_images.sim.look import Look, Paint
 from action_images.sim.look_family import PLAIN, LookFamily, Surface
@@ -69,8 +69,8 @@ LOOKS: dict[str, Look | LookFamily] = {
         clutter=5,
     ),
 }
-"""`train` and `wide` are for training, `unseen` and `checkered` for judging.
+"""`train` and `wide` are for training, `unseen` and `checkered` for evaluation.
 
 `unseen` shares no kind of texture, no hue and no direction of light with `train` or `wide`. `checkered`
-shares no range of table, floor or light with `train`; with `wide` it shares hues.
+shares no range of table, floor or light with `train`, but hues with `wide`.
 """

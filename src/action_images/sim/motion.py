@@ -1,4 +1,4 @@
-"""Motions of an expert: paths of tool poses, timed with least jerk."""
+"""Motions of an expert: paths of tool poses with minimum-jerk timing."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ from action_images.geometry import rotation as rotations
 from action_images.sim.arm import CONTROL_HZ
 
 SPEED = 0.25
-"""Mean speed of a motion in m/s; at its middle it is 1.9 times as fast."""
+"""Mean speed of a motion in m/s; the speed at its middle is 1.9 times as high."""
 
 TURNING_SPEED = 1.2
 """Mean turning speed of a motion in rad/s."""
@@ -23,7 +23,7 @@ TURNING_SPEED = 1.2
 class Motion:
     """Move the tool through poses (world_from_tool) with the gripper at `opening`.
 
-    Stands still where there are none.
+    Without poses it stands still.
 
     `pace` scales the speed. `num_steps` is the least number of control steps to take.
     """
@@ -44,7 +44,7 @@ class Motion:
 
 
 def move(*poses: Pose, opening: float, pace: float = 1.0) -> Motion:
-    """Through these poses without stopping in between."""
+    """Move through these poses without stopping in between."""
     return Motion(poses, opening, pace, num_steps=3)
 
 
@@ -65,14 +65,14 @@ def about(axis: Sequence[float], angle: float) -> torch.Tensor:
 
 
 def shifted(pose: Pose, by: Sequence[float]) -> Pose:
-    """The same orientation, `by` (m, world) further."""
+    """The pose moved by `by` (m, world), with the same orientation."""
     return Pose(pose.rotation, pose.translation + torch.tensor(by, dtype=torch.float64))
 
 
 def carried(
     pose: Pose, point: torch.Tensor, axis: Sequence[float], angle: float, num: int = 12
 ) -> tuple[Pose, ...]:
-    """`num` poses on the arc of a pose carried by `angle` (rad) about a line through `point`."""
+    """`num` poses on the arc of a pose rotated by `angle` (rad) about a line through `point`."""
     turns = [about(axis, angle * (i + 1) / num) for i in range(num)]
     return tuple(Pose(turn @ pose.rotation, point + turn @ (pose.translation - point)) for turn in turns)
 
@@ -96,7 +96,7 @@ def _along(stops: Sequence[Pose], lengths: Sequence[float], elapsed: float) -> P
 
 
 def between(a: Pose, b: Pose, fraction: float) -> Pose:
-    """On the straight line from one pose to the other, turning evenly."""
+    """The pose on the straight line between two poses, with evenly interpolated rotation."""
     turn = rotations.to_rotation_vector(b.rotation @ a.rotation.mT)
     return Pose(
         rotations.from_rotation_vector(fraction * turn) @ a.rotation,

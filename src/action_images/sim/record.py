@@ -1,4 +1,4 @@
-"""Demonstrations recorded as episodes: simulated in parallel, stored in the order of their seeds."""
+"""Record demonstrations as episodes: simulated in parallel, stored in the order of their seeds."""
 
 import zlib
 from collections import deque
@@ -32,25 +32,27 @@ from action_images.sim.look_family import LookFamily
 from action_images.structs import concatenate, stack
 
 Actor = Literal["expert", "disturbed", "clumsy", "corrected", "play"]
-"""Who moves the arm: the task's expert.
+"""The controller of the arm.
 
-The expert, mostly pushed aside once on its way and recorded from there on; the expert after an attempt that
-has gone wrong, recorded from where it was given up; the same after somebody else's attempt, such as a
-policy's (DAgger, Ross et al. 2011, but for who decides when the expert takes over: the end of the trial); or
-chance, in the task's scene but without a purpose or an instruction.
+- expert: the task's expert
+- disturbed: the expert, usually pushed aside once on its way, and recorded from there on
+- clumsy: the expert after an attempt that went wrong, recorded from the end of that attempt
+- corrected: the same after another controller's attempt, such as a policy's. This is DAgger (Ross et al.
+  2011), except that the expert takes over at the end of the trial.
+- play: random motions in the task's scene, without a purpose or an instruction
 """
 
 Demonstration = tuple[str, int]
 """A task's name and a seed."""
 Attempt = Callable[[Tabletop, Observation, Demonstration], None]
-"""Tries a task before the expert does: carries out the trial that has begun, given its first observation."""
+"""Tries a task before the expert: carries out the trial that has begun, given its first observation."""
 
 PLAY_STEPS = 96
 
 
 @runtime_checkable
 class Recording(Protocol):
-    """What is to be recorded, but for tasks and seeds: any world's."""
+    """Settings for recording demonstrations of any world, without tasks and seeds."""
 
     @property
     def fps(self) -> float:
@@ -59,7 +61,7 @@ class Recording(Protocol):
 
     @property
     def num_views(self) -> int:
-        """How many cameras."""
+        """The number of cameras."""
         ...
 
     @property
@@ -68,7 +70,7 @@ class Recording(Protocol):
         ...
 
     def episode_id(self, task: str, seed: int) -> str:
-        """How the demonstration of a seed is called in a data set."""
+        """The name of a seed's demonstration in a data set."""
         ...
 
     def demonstration(self, task: str, seed: int) -> Episode | None:
@@ -78,10 +80,10 @@ class Recording(Protocol):
 
 @dataclass(frozen=True)
 class RecordingConfig:
-    """How demonstrations are seen: everything but the task and the seed. `size` is (height, width) in px.
+    """Settings for recording demonstrations, without task and seed. `size` is (height, width) in px.
 
-    A frame is recorded `every` so many control steps, and after its work the expert keeps still for `hold` of
-    them. `attempt` is what a `corrected` demonstration corrects. `wording` says how instructions are drawn.
+    A frame is recorded every `every` control steps. After the task the expert keeps still for `hold` steps.
+    `attempt` is the attempt that a `corrected` demonstration corrects. `wording` is the kind of instructions.
     """
 
     rig: Rig
@@ -110,7 +112,7 @@ class RecordingConfig:
         return f"{self.actor + '/' if self.actor in ('clumsy', 'corrected', 'play') else ''}{task}/{seed:07d}"
 
     def environment(self, task: str) -> Tabletop:
-        """A world of this task, seen so."""
+        """A world of this task with these settings."""
         seen = {"look": self.look, "num_views": self.num_views, "size": self.size}
         return Tabletop(task, self.rig, wording=self.wording, **seen)
 
@@ -123,9 +125,9 @@ class RecordingConfig:
 
 
 def record_episode(environment: Tabletop, task: str, seed: int, recording: RecordingConfig) -> Episode | None:
-    """The demonstration of one seed, or None where it failed.
+    """Record the demonstration of one seed; None if it failed.
 
-    Frame i shows the tool at trajectory[i]; its opening is what the gripper was last told, so a held object
+    Frame i shows the tool at trajectory[i]. Its opening is the last command to the gripper, so a held object
     does not change it.
     """
     rng = np.random.default_rng([seed, zlib.crc32(f"{recording.actor} {task}".encode())])
@@ -156,14 +158,14 @@ def record_episode(environment: Tabletop, task: str, seed: int, recording: Recor
 
 
 class Film:
-    """What is recorded of a trial: what is seen every so many control steps, and what the arm was told."""
+    """The recording of a trial: an observation every few control steps, and the commands to the arm."""
 
     def __init__(self, environment: RepeatableEnvironment, every: int, first_seen: Observation):
         self._environment, self._every, self._num_steps = environment, every, 0
         self._seen, self._told = [first_seen], [environment.state().told]
 
     def after_step(self, *, forget: bool = False) -> None:
-        """A control step is over. `forget`: what was recorded so far is no demonstration of anything."""
+        """Note a control step. `forget` drops everything recorded so far from the demonstration."""
         self._num_steps += 1
         if forget:
             self._seen, self._told = [], []
@@ -173,11 +175,11 @@ class Film:
 
     @property
     def num_frames(self) -> int:
-        """Frames that are recorded."""
+        """The number of recorded frames."""
         return len(self._seen)
 
     def episode(self, name: str, fps: float) -> Episode:
-        """The recording; its first frame tells the arm to be where it is."""
+        """The recording; its first command is the arm's own pose."""
         frames = stack(self._seen)
         path = Trajectory(frames.world_from_tool, frames.opening)
         told_poses = stack(self._told).to(torch.float32)
@@ -211,9 +213,9 @@ def record(
 ) -> Iterator[tuple[Demonstration, bool]]:
     """Add demonstrations to the data set in `out`, in this order; yields each with whether it succeeded.
 
-    `crf`, `preset` and `codec` are those of `write_video`. Those that `out` already has are not made again
-    and not yielded; failed ones are left out of the data set.
-    The bytes do not depend on `num_workers`, nor on how often recording was stopped and taken up again.
+    `crf`, `preset` and `codec` are those of `write_video`. Demonstrations already in `out` are skipped and
+    not yielded; failed ones are left out of the data set. The bytes do not depend on `num_workers`, nor on
+    how often recording was interrupted and resumed.
     """
     with DatasetWriter(out, recording.fps, crf, codec) as writer:
         if writer.sizes is not None and list(writer.sizes.values()) != [recording.size] * recording.num_views:
@@ -272,7 +274,7 @@ def _encoded(
 def _single_threaded(
     one: Demonstration, recording: Recording, folder: Path, encode: Encode
 ) -> Encoded | None:
-    """As in the workers: other numbers of threads add in other orders, which a policy's trial amplifies."""
+    """Run with one thread, as in the workers: the number of threads changes sums, and trials amplify that."""
     num_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,6 +1,6 @@
 """Images of a MuJoCo state through calibrated cameras."""
 # pyright: reportAttributeAccessIssue=false
-# MuJoCo's names live in compiled modules that carry no types.
+# MuJoCo's names are in compiled modules without types.
 
 import math
 import weakref
@@ -21,11 +21,11 @@ MAX_GEOMS = 1000
 
 @dataclass(frozen=True)
 class Rendering:
-    """How a model is rendered.
+    """Settings for rendering a model.
 
-    `geom_groups` are those shown, None for MuJoCo's own choice: models keep shapes for collisions in groups
-    of their own. `samples` are taken of each pixel, None for what the model asks for; 0 draws jagged edges
-    and costs least.
+    `geom_groups` are the groups shown, None for MuJoCo's own choice: models keep collision shapes in separate
+    groups. `samples` is the number of samples of each pixel, None for the model's own; 0 is fastest, with
+    jagged edges.
     """
 
     geom_groups: tuple[int, ...] | None = None
@@ -33,7 +33,7 @@ class Rendering:
     samples: int | None = None
 
     def prepared(self, model: mujoco.MjModel, size: tuple[int, int]) -> mujoco.MjModel:
-        """The model of another package, made ready for images of this size (height, width) in px."""
+        """Prepare the model of another package for images of this size (height, width) in px."""
         whole = model.vis.global_
         whole.offheight, whole.offwidth = max(whole.offheight, size[0]), max(whole.offwidth, size[1])
         if self.samples is not None:
@@ -44,7 +44,7 @@ class Rendering:
 class Renderer:
     """Renders one model at one size (height, width in px), in the thread that made it.
 
-    The model needs a fixed camera: it is put where each image is taken from. Close the renderer before the
+    The model needs a fixed camera, which is moved to the pose of each image. Close the renderer before the
     model is replaced.
     """
 
@@ -58,9 +58,9 @@ class Renderer:
         self._model, self._size = model, size
         self._graphics = graphics()
         self._context = self._graphics.context(model)
-        # Who forgets to close a world must not lose graphics memory for good.
+        # Graphics memory is freed even if a world is never closed.
         self._freed = weakref.finalize(self, self._graphics.free, self._context)
-        self._freed.atexit = False  # then all contexts end in an order of their own
+        self._freed.atexit = False  # at exit, all contexts end in their own order
         self._scene = mujoco.MjvScene(model, MAX_GEOMS)
         self._scene.flags[int(mujoco.mjtRndFlag.mjRND_SHADOW)] &= rendering.shadows
         self._scene.flags[int(mujoco.mjtRndFlag.mjRND_REFLECTION)] &= rendering.shadows
@@ -71,12 +71,12 @@ class Renderer:
             self._option.geomgroup[:] = [group in rendering.geom_groups for group in range(6)]
 
     def images(self, data: mujoco.MjData, cameras: Camera) -> UInt8[Tensor, "view 3 h w"]:
-        """What each of the cameras (axis: view) sees, RGB."""
+        """The images of the cameras (axis: view), RGB."""
         pictures = [self._picture(data, cameras[view]) for view in range(cameras.batch_shape[0])]
         return torch.from_numpy(np.stack(pictures)).movedim(-1, -3).contiguous()
 
     def bodies(self, data: mujoco.MjData, camera: Camera) -> np.ndarray:
-        """(h, w) ids of the bodies that one camera sees, -1 where there is none."""
+        """The ids (h, w) of the bodies that one camera sees, -1 for pixels without a body."""
         flags = [int(mujoco.mjtRndFlag.mjRND_SEGMENT), int(mujoco.mjtRndFlag.mjRND_IDCOLOR)]
         self._scene.flags[flags] = True
         colours = self._picture(data, camera).astype(np.int64)
@@ -89,7 +89,7 @@ class Renderer:
         return body_of[shown]
 
     def close(self) -> None:
-        """Give the graphics memory back."""
+        """Free the graphics memory."""
         self._freed()
 
     def _picture(self, data: mujoco.MjData, camera: Camera) -> np.ndarray:
@@ -99,7 +99,7 @@ class Renderer:
         return self._pixels()
 
     def _pixels(self) -> np.ndarray:
-        """The scene as it stands."""
+        """The pixels of the current scene."""
         self._graphics.use(self._context)
         pixels, area = (
             np.empty((*self._size, 3), np.uint8),
@@ -107,7 +107,7 @@ class Renderer:
         )
         mujoco.mjr_render(area, self._scene, self._context)
         mujoco.mjr_readPixels(pixels, None, area, self._context)
-        return pixels[::-1]  # OpenGL's rows come bottom up
+        return pixels[::-1]  # OpenGL's rows run from bottom to top
 
     def _aim(self, data: mujoco.MjData, camera: Camera) -> None:
         (fx, _, cx), (_, fy, cy), _ = camera.intrinsics.tolist()
@@ -124,14 +124,14 @@ class Renderer:
         eye = self._eye.fixedcamid
         self._model.cam_fovy[eye] = math.degrees(2 * math.atan(height / 2 / fy))
         data.cam_xpos[eye] = camera.world_from_camera.translation.numpy()
-        # OpenCV axes to MuJoCo's: y and z turn round.
+        # OpenCV axes to MuJoCo's: y and z are reversed.
         data.cam_xmat[eye] = (camera.world_from_camera.rotation.numpy() * (1, -1, -1)).ravel()
 
 
 def fixed_camera(model: mujoco.MjModel, data: mujoco.MjData, name: str, *, size: tuple[int, int]) -> Camera:
     """A camera of the model that is fixed in the world; `size` is (height, width) of its images in px.
 
-    Raises ActionImagesError for one that moves with a body, or is no pinhole of square pixels.
+    Raises ActionImagesError for one that moves with a body, or is not a pinhole camera with square pixels.
     """
     number = model.camera(name).id
     if model.cam_bodyid[number] != 0 or model.cam_sensorsize[number].any():
@@ -143,7 +143,7 @@ def fixed_camera(model: mujoco.MjModel, data: mujoco.MjData, name: str, *, size:
 
 
 def _eye_of(model: mujoco.MjModel) -> int:
-    """The camera that is put where images are taken from: `eye`, or the first plain one."""
+    """The camera that is moved to the pose of each image: `eye`, or the first plain one."""
     plain = ~model.cam_sensorsize.any(1)
     names = [model.camera(number).name for number in range(model.ncam)]
     if "eye" in names:

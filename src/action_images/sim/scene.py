@@ -1,6 +1,6 @@
-"""A table with the arm on it, to which a task adds its things before all is compiled into one model."""
+"""A table with the arm, to which a task adds its objects before everything is compiled into one model."""
 # pyright: reportAttributeAccessIssue=false
-# MuJoCo's names live in compiled modules that carry no types.
+# MuJoCo's names are in compiled modules without types.
 
 from pathlib import Path
 
@@ -18,10 +18,10 @@ ARM = Path(__file__).with_name("arm.xml")
 class Scene:
     """The world under construction.
 
-    Lengths in m, angles in rad, the table top is z = 0, the arm's base x = y = 0.
+    Lengths are in m, angles in rad; the table top is z = 0, the arm's base x = y = 0.
 
-    Appearance comes from its own generator, so that the same layout can be seen in another look. So do sizes
-    that only some looks vary.
+    Appearance has its own random generator, so that the same layout can be shown in another look. So have
+    sizes that only some looks vary.
     """
 
     def __init__(self, look: Look | LookFamily, rng: np.random.Generator, sizes: np.random.Generator):
@@ -34,11 +34,11 @@ class Scene:
         return self._dressing.colour(name)
 
     def furniture_colour(self) -> Rgba:
-        """A colour for what no instruction names by its colour."""
+        """A colour for objects that no instruction names by colour."""
         return self._dressing.furniture_colour()
 
     def size(self, usual: float, low: float, high: float) -> float:
-        """A size (m) from this range where the look varies sizes; else the usual one."""
+        """A size (m) from this range if the look varies sizes; else the usual one."""
         return usual if self._sizes is None else float(self._sizes.uniform(low, high))
 
     def body(
@@ -74,12 +74,12 @@ class Scene:
         body = parent.add_body(name=name, pos=list(at))
         kind = mujoco.mjtJoint.mjJNT_SLIDE if slides else mujoco.mjtJoint.mjJNT_HINGE
         body.add_joint(name=name, type=kind, axis=list(axis), range=list(reach), armature=0.002, **joint)
-        # MuJoCo lets a body pass through its moving parent, but not through one that stands still.
+        # MuJoCo lets a body pass through its moving parent, but not through a fixed one.
         self.spec.add_exclude(bodyname1=parent.name, bodyname2=name)
         return body
 
     def compile(self) -> mujoco.MjModel:
-        """The finished model; `eye` is the camera through which everything is rendered."""
+        """The finished model; `eye` is the camera that renders everything."""
         self._dressing.finish()
         self.spec.worldbody.add_camera(name="eye")
         return self.spec.compile()

@@ -1,4 +1,4 @@
-"""What a camera makes of light: exposure, colour cast, blur, noise and JPEG, drawn for each view."""
+"""The effects of a camera's sensor: exposure, colour cast, blur, noise and JPEG, drawn for each view."""
 
 import io
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ from action_images.sim.look import Range
 class SensorRanges:
     """Ranges from which each view of a trial draws its camera.
 
-    `exposure` scales brightness, `gamma` bends it, `cast` scales each colour channel, `blur` is the standard
-    deviation in thousandths of the image's height, `noise` that of a channel's values in [0, 1]. A share of
-    the views, `jpeg_share`, goes through JPEG of a `quality` from 1 to 95.
+    `exposure` scales brightness, `gamma` is its exponent, and `cast` scales each colour channel. `blur` is a
+    standard deviation in thousandths of the image's height, `noise` one of a channel's values in [0, 1]. A
+    share `jpeg_share` of the views is compressed as JPEG of a `quality` from 1 to 95.
     """
 
     exposure: Range = (1.0, 1.0)
@@ -46,7 +46,7 @@ class SensorRanges:
 
 @dataclass(frozen=True)
 class Sensor:
-    """One camera: `gains` of the three channels; `quality` is None where there is no JPEG."""
+    """One camera: `gains` of the three channels; `quality` is None without JPEG."""
 
     gains: tuple[float, ...]
     gamma: float
@@ -57,7 +57,7 @@ class Sensor:
     def image(
         self, light: UInt8[np.ndarray, "h w 3"], rng: np.random.Generator
     ) -> UInt8[np.ndarray, "h w 3"]:
-        """What it makes of a rendered image."""
+        """Apply the sensor's effects to a rendered image."""
         from PIL import Image
         from scipy.ndimage import gaussian_filter
 
@@ -84,7 +84,7 @@ class Sensors:
     seed: int
 
     def images(self, light: UInt8[Tensor, "view 3 h w"], instant: int) -> UInt8[Tensor, "view 3 h w"]:
-        """What they make of images at one instant, a number: the same instant gives the same noise."""
+        """Apply the effects to images; `instant` is a number, and the same one gives the same noise."""
         seen = []
         for number, (sensor, image) in enumerate(zip(self.views, light, strict=True)):
             rng = np.random.default_rng([self.seed, instant, number])

@@ -1,6 +1,6 @@
-"""Solid shapes of which a task's things are made, and the bodies that carry them."""
+"""Solid shapes for a task's objects, and the bodies that carry them."""
 # pyright: reportAttributeAccessIssue=false
-# MuJoCo's names live in compiled modules that carry no types.
+# MuJoCo's names are in compiled modules without types.
 
 import math
 from collections.abc import Sequence

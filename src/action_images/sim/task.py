@@ -1,4 +1,4 @@
-"""What a task is: a layout, a test of success on the physical state, and an expert."""
+"""The base class of tasks: a layout, a test of success on the physical state, and an expert."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -14,18 +14,18 @@ from action_images.sim.scene import Scene
 from action_images.sim.world import World
 
 CLEAR = 0.12
-"""Height (m) of the tool above which it may travel over most things that stand on a table."""
+"""Height (m) of the tool above which it may travel over most objects on a table."""
 
 
 class Task(ABC):
     """One trial of a task.
 
-    The class is the task itself, and its instances' attributes are what was drawn for the trial.
+    The class is the task itself; its instances' attributes are the values drawn for a trial.
 
-    `phrasings` are instructions with the instance's attributes in braces; those in `kept_out` say the same
-    and are used in judging alone, never in a demonstration. `grammar` holds hundreds more, where the task has
-    one. `max_steps` is how many control steps a policy is given, about twice what the expert needs. At
-    `clear_height` (m) the tool travels over all things.
+    `phrasings` are instructions with the instance's attributes in braces. Those in `kept_out` mean the same
+    and are used only in evaluation, never in a demonstration. `grammar` has hundreds more, if the task has
+    one. `max_steps` is the number of control steps for a policy, about twice as many as the expert needs. At
+    `clear_height` (m) the tool can travel over all objects.
     """
 
     phrasings: ClassVar[tuple[str, ...]]
@@ -37,7 +37,7 @@ class Task(ABC):
     @classmethod
     @abstractmethod
     def lay_out(cls, scene: Scene, rng: np.random.Generator) -> Self:
-        """Add this trial's things to the scene, every draw from `rng`; remember what must be known later."""
+        """Add this trial's objects to the scene, with all draws from `rng`, and return the trial."""
 
     def prepare(self, world: World) -> None:  # noqa: B027 (most tasks have nothing to do here)
         """Set joints that do not start at zero."""
@@ -48,23 +48,23 @@ class Task(ABC):
 
     @abstractmethod
     def motions(self, world: World) -> Iterator[Motion]:
-        """The expert: motions one after the other, each decided when the one before has ended."""
+        """The expert: a sequence of motions, each decided when the previous one has ended."""
 
     def second_attempt(self, world: World) -> Iterator[Motion]:
-        """The expert after a first attempt, from wherever that left the tool: up and away, then as always."""
+        """The expert after a first attempt: move up from the current tool pose, then act as usual."""
         yield from self.clear(world)
         yield from self.motions(world)
 
     def clear(self, world: World) -> Iterator[Motion]:
-        """Straight up to `clear_height` with the gripper opening, where the tool is lower."""
+        """Move straight up to `clear_height` with the gripper opening, if the tool is lower."""
         height = world.tool.translation[2].item()
         if height < self.clear_height:
             yield move(shifted(world.tool, (0, 0, self.clear_height - height)), opening=1.0)
 
     def instruction(self, rng: np.random.Generator, wording: Wording = "phrasings") -> str:
-        """A sentence of this kind of wording, filled in.
+        """A sentence of this kind of wording, with the trial's attributes filled in.
 
-        Raises ActionImagesError where a grammar is asked for and the task has none.
+        Raises ActionImagesError if a grammar is asked for and the task has none.
         """
         if wording == "phrasings":
             return str(rng.choice(self.phrasings)).format(**vars(self))
@@ -76,11 +76,11 @@ class Task(ABC):
         return self.grammar.draw(rng, wording).format(**vars(self))
 
     def rephrased(self, rng: np.random.Generator, wording: Wording = "phrasings") -> str | None:
-        """The same in words that no demonstration of this wording uses; None where there are none."""
+        """The instruction in words that no demonstration of this wording uses; None if there are none."""
         if wording != "phrasings" and self.grammar is not None:
             return self.instruction(rng, "new_wording")
         return str(rng.choice(self.kept_out)).format(**vars(self)) if self.kept_out else None
 
     def with_another_goal(self) -> "Task | None":
-        """The same scene with another instruction that it allows as well; None where it leaves no choice."""
+        """The same scene with another possible instruction; None if there is no other."""
         return None

@@ -1,4 +1,4 @@
-"""Patterns of surfaces, drawn by chance: how much of a second paint lies where."""
+"""Random patterns of surfaces, as maps of the share of a second paint."""
 
 from collections.abc import Callable
 
@@ -18,7 +18,7 @@ def texture(
 
 
 def _noise(rng: np.random.Generator, size: int, power: float, stretch: float = 1.0) -> Pattern:
-    """Noise that falls with frequency to the `power`, longer along y by `stretch`, in [0, 1]; it tiles."""
+    """Noise in [0, 1] that falls with frequency to the `power`, stretched along y by `stretch`; it tiles."""
     along_y, along_x = np.meshgrid(np.fft.fftfreq(size), np.fft.fftfreq(size), indexing="ij")
     frequency = np.hypot(stretch * along_y, along_x)
     frequency[0, 0] = 1.0
@@ -55,7 +55,7 @@ def _tiles(rng: np.random.Generator, size: int) -> Pattern:
 
 
 def _gradient(rng: np.random.Generator, size: int) -> Pattern:
-    """A slope in any direction, straight or round."""
+    """A gradient in any direction, linear or radial."""
     y, x = np.mgrid[0:size, 0:size] / (size - 1) - 0.5
     turn = rng.uniform(-np.pi, np.pi)
     slope = np.hypot(x, y) if rng.random() < 0.3 else np.cos(turn) * x + np.sin(turn) * y
@@ -75,7 +75,7 @@ def _dots(rng: np.random.Generator, size: int) -> Pattern:
 
 
 def _cells(rng: np.random.Generator, size: int) -> Pattern:
-    """Patches around scattered points, each of a shade of its own."""
+    """Patches around scattered points, each with its own shade."""
     points = rng.uniform(0, size, (int(rng.integers(12, 40)), 2))
     offset = np.moveaxis(np.mgrid[0:size, 0:size], 0, -1)[:, :, None] - points
     offset -= size * np.round(offset / size)  # it tiles
@@ -83,7 +83,7 @@ def _cells(rng: np.random.Generator, size: int) -> Pattern:
 
 
 def _zigzag(rng: np.random.Generator, size: int) -> Pattern:
-    """Stripes that turn to and fro."""
+    """Zigzag stripes."""
     bands, turns = rng.integers(3, 7, 2)
     y, x = np.mgrid[0:size, 0:size] / size
     return ((bands * y + 0.8 * np.abs((turns * x) % 1 - 0.5)) % 1 < rng.uniform(0.35, 0.65)).astype(float)
@@ -99,4 +99,4 @@ PATTERNS: dict[str, Draw] = {
     "cells": _cells,
     "zigzag": _zigzag,
 }
-"""Name -> what draws it: the share of the second paint, in [0, 1]."""
+"""Name -> the function that draws the share of the second paint, in [0, 1]."""

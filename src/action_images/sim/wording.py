@@ -1,4 +1,4 @@
-"""Whether words that somebody typed tell of what a scene is about."""
+"""Whether an instruction that a user typed fits a scene."""
 
 import re
 from collections.abc import Iterable
@@ -11,15 +11,15 @@ FILLERS = frozenset(
         r"\w+", "a an and at by down in into is it its of on onto over please that the then this to up with"
     )
 )
-"""Words that say nothing of what is meant."""
+"""Filler words without meaning for the task."""
 
 
 def tells(instruction: str, trial: Task) -> bool:
-    """Whether an instruction is one of the trial's own, or says the same in words of its own.
+    """Whether an instruction is one of the trial's own, or means the same in other words.
 
-    A task that names two things or more (which block on which) must be told in one of its phrasings: in other
-    words nobody could tell which is which. Otherwise the instruction must name what the trial is about, and
-    at least half of its words, fillers aside, must be words of the task.
+    A task that names two or more objects (which block on which) needs one of its phrasings, as other words
+    could confuse the objects. Otherwise the instruction must name the trial's object, and at least half of
+    its words, without fillers, must be words of the task.
     """
     said, phrasings = _words(instruction), (*trial.phrasings, *trial.kept_out)
     if any(said == _words(phrasing.format(**vars(trial))) for phrasing in phrasings):
@@ -34,7 +34,7 @@ def tells(instruction: str, trial: Task) -> bool:
 
 
 def _slots(phrasings: Iterable[str]) -> set[str]:
-    """What stands in braces."""
+    """The names in braces."""
     slots: set[str] = set()
     for phrasing in phrasings:
         slots.update(name for _, name, _, _ in Formatter().parse(phrasing) if name)

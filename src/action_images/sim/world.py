@@ -1,6 +1,6 @@
-"""What a task may know of the physical state: bodies, joints, and what the gripper was told."""
+"""The part of the physical state that a task may know: bodies, joints, and the gripper's command."""
 # pyright: reportAttributeAccessIssue=false
-# MuJoCo's names live in compiled modules that carry no types.
+# MuJoCo's names are in compiled modules without types.
 
 import mujoco
 import torch
@@ -10,7 +10,7 @@ from action_images.sim.arm import Arm
 
 
 class World:
-    """The state of one trial, by the names that the task gave.
+    """The state of one trial, by the task's names.
 
     Poses in the world frame (m), joints in m or rad.
     """
@@ -27,7 +27,7 @@ class World:
 
     @property
     def opening(self) -> float:
-        """What the gripper was last told, in [0, 1]."""
+        """The last command to the gripper, in [0, 1]."""
         return self.arm.opening
 
     def pose(self, body: str) -> Pose:
@@ -36,16 +36,16 @@ class World:
         return Pose(torch.from_numpy(state.xmat.reshape(3, 3).copy()), torch.from_numpy(state.xpos.copy()))
 
     def joint(self, name: str) -> float:
-        """How far a hinge (rad) or slide (m) has moved from its zero."""
+        """The displacement of a hinge (rad) or slide (m) from its zero."""
         return float(self.data.joint(name).qpos[0])
 
     def set_joint(self, name: str, value: float) -> None:
-        """Put a hinge or slide there at once."""
+        """Set a hinge or slide to a value at once."""
         self.data.joint(name).qpos[0] = value
         mujoco.mj_forward(self.model, self.data)
 
     def holds_something(self) -> bool:
-        """Whether the gripper was told to close and something keeps its fingers more than 4 mm apart."""
+        """Whether the gripper's command is to close and an object keeps its fingers more than 4 mm apart."""
         gap = float(self.data.joint("left_finger").qpos[0] + self.data.joint("right_finger").qpos[0])
         return self.opening < 0.5 and gap > 0.004
 

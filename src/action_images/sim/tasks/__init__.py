@@ -1,4 +1,4 @@
-"""The tasks, one file each, named after their RLBench kin: a new file here is a new task."""
+"""The tasks, one file each, named after their RLBench counterparts; a new file here is a new task."""
 
 import importlib
 import pkgutil
@@ -31,7 +31,7 @@ TASKS = _discovered()
 
 
 def find_task(name: str) -> type[Task]:
-    """A task by its name; raises ValueError listing the names there are."""
+    """A task by its name; raises ValueError with all names if there is none."""
     if name not in TASKS:
         raise no_such("task", name, TASKS)
     return TASKS[name]

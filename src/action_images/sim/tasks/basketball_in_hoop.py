@@ -1,6 +1,6 @@
-"""Put the ball into the hoop: kept out of all training."""
+"""Put the ball into the hoop; held out of all training."""
 # pyright: reportAttributeAccessIssue=false
-# MuJoCo's names live in compiled modules that carry no types.
+# MuJoCo's names are in compiled modules without types.
 
 import math
 from collections.abc import Iterator
@@ -70,12 +70,12 @@ class BasketballInHoop(Task):
         return cls(radius, rim)
 
     def succeeded(self, world: World) -> bool:
-        """On the ball's place in the net's frame."""
+        """Judged by the ball's place in the net's frame."""
         x, y, z = world.pose("net").inverse().apply(world.pose("ball").translation).tolist()
         return math.hypot(x, y) < 0.06 and 0 < z < NET_HEIGHT and world.opening > 0.5
 
     def motions(self, world: World) -> Iterator[Motion]:
-        """Take the ball, carry it over the rim, let go."""
+        """Grip the ball, carry it over the rim, release it."""
         grasp = downward(world.pose("ball").translation)
         yield move(shifted(grasp, (0, 0, CLEARANCE)), opening=1.0)
         yield move(grasp, opening=1.0)

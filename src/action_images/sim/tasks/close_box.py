@@ -60,13 +60,13 @@ class CloseBox(Task):
         return cls(open_angle, half, paint)
 
     def prepare(self, world: World) -> None:
-        """Open it."""
+        """Set it open."""
         world.set_joint("lid", self.open_angle)
 
     def succeeded(self, world: World) -> bool:
-        """On the hinge's angle."""
+        """Judged by the hinge's angle."""
         return world.joint("lid") < math.radians(8)
 
     def motions(self, world: World) -> Iterator[Motion]:
-        """From behind, along the hinge's arc."""
+        """Push the lid from behind, along the hinge's arc."""
         return shut(world, "lid", radius=1.6 * self.half, height=THIN)

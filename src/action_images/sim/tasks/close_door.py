@@ -38,13 +38,13 @@ class CloseDoor(Task):
         return cls(door, paint, math.radians(rng.uniform(35, 90)))
 
     def prepare(self, world: World) -> None:
-        """Open it."""
+        """Set it open."""
         world.set_joint("door", self.open_angle)
 
     def succeeded(self, world: World) -> bool:
-        """On the hinge's angle."""
+        """Judged by the hinge's angle."""
         return world.joint("door") < math.radians(6)
 
     def motions(self, world: World) -> Iterator[Motion]:
-        """From outside, along the hinge's arc."""
+        """Push the door from outside, along the hinge's arc."""
         return shut_door(world, self.door)

@@ -34,15 +34,15 @@ class CloseDrawer(Task):
         return cls(rng.uniform(0.08, 0.12), cabinet)
 
     def prepare(self, world: World) -> None:
-        """Open it."""
+        """Set it open."""
         world.set_joint("drawer", self.out)
 
     def succeeded(self, world: World) -> bool:
-        """On the drawer's joint."""
+        """Judged by the drawer's joint."""
         return world.joint("drawer") < 0.01
 
     def motions(self, world: World) -> Iterator[Motion]:
-        """Down before the handle with closed fingers, then push."""
+        """Move down before the handle with closed fingers, then push."""
         before = tool_before_drawer(world, self.cabinet.handle + 0.03, 0.045)
         yield move(shifted(before, (0, 0, 0.10)), before, opening=0.0)
         yield move(along_drawer(world, before, -self.out - 0.023), opening=0.0)

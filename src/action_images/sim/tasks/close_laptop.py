@@ -1,4 +1,4 @@
-"""Fold a laptop shut: kept out of all training."""
+"""Fold a laptop shut; held out of all training."""
 
 import math
 from collections.abc import Iterator
@@ -54,13 +54,13 @@ class CloseLaptop(Task):
         return cls(open_angle)
 
     def prepare(self, world: World) -> None:
-        """Open it."""
+        """Set it open."""
         world.set_joint("screen", self.open_angle)
 
     def succeeded(self, world: World) -> bool:
-        """On the hinge's angle."""
+        """Judged by the hinge's angle."""
         return world.joint("screen") < math.radians(12)
 
     def motions(self, world: World) -> Iterator[Motion]:
-        """From behind, along the hinge's arc."""
+        """Push the screen from behind, along the hinge's arc."""
         return shut(world, "screen", radius=1.6 * DEPTH, height=THIN)

@@ -1,4 +1,4 @@
-"""Push the door of a microwave shut: kept out of all training."""
+"""Push the door of a microwave shut; held out of all training."""
 
 import math
 from collections.abc import Iterator
@@ -59,13 +59,13 @@ class CloseMicrowave(Task):
         return cls(door, math.radians(rng.uniform(35, 90)))
 
     def prepare(self, world: World) -> None:
-        """Open it."""
+        """Set it open."""
         world.set_joint("door", self.open_angle)
 
     def succeeded(self, world: World) -> bool:
-        """On the hinge's angle."""
+        """Judged by the hinge's angle."""
         return world.joint("door") < math.radians(6)
 
     def motions(self, world: World) -> Iterator[Motion]:
-        """From outside, along the hinge's arc."""
+        """Push the door from outside, along the hinge's arc."""
         return shut_door(world, self.door)

@@ -47,7 +47,7 @@ class OpenBottle(Task):
 
     @classmethod
     def lay_out(cls, scene: Scene, rng: np.random.Generator) -> Self:
-        """A bottle that stands firm, its cap shut; a white stripe tells how far the cap is turned."""
+        """A fixed bottle with its cap shut; a white stripe shows the cap's angle."""
         at = (rng.uniform(NEAR + 0.04, FAR), rng.uniform(-SIDE, SIDE), 0.0)
         bottle, rgba = scene.body("bottle", at, yaw=rng.uniform(-math.pi, math.pi)), scene.furniture_colour()
         radius, tall = rng.uniform(0.022, 0.034), rng.uniform(0.06, 0.11)
@@ -66,11 +66,11 @@ class OpenBottle(Task):
         return cls(half + cap[1], paint)
 
     def succeeded(self, world: World) -> bool:
-        """On the cap's angle."""
+        """Judged by the cap's angle."""
         return world.joint("cap") > math.radians(75)
 
     def motions(self, world: World) -> Iterator[Motion]:
-        """Down onto the cap, close, turn about its axis."""
+        """Move down onto the cap, close the fingers, turn about its axis."""
         x, y, _ = world.pose("bottle").translation.tolist()
         grasp = downward((x, y, self.grasp_height), yaw=-0.5)
         yield move(shifted(grasp, (0, 0, 0.07)), opening=1.0)

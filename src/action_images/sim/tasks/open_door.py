@@ -41,9 +41,9 @@ class OpenDoor(Task):
         return cls(door, paint)
 
     def succeeded(self, world: World) -> bool:
-        """On the hinge's angle."""
+        """Judged by the hinge's angle."""
         return world.joint("door") > math.radians(45)
 
     def motions(self, world: World) -> Iterator[Motion]:
-        """By the handle, along the hinge's arc."""
+        """Pull the handle along the hinge's arc."""
         return pull_door_open(world, self.door, math.radians(58))

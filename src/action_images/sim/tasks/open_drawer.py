@@ -38,11 +38,11 @@ class OpenDrawer(Task):
         return cls(add_cabinet(scene, rng))
 
     def succeeded(self, world: World) -> bool:
-        """On the drawer's joint."""
+        """Judged by the drawer's joint."""
         return world.joint("drawer") > 0.09
 
     def motions(self, world: World) -> Iterator[Motion]:
-        """Over the handle, down, close, straight back."""
+        """Move over the handle and down, close the fingers, pull straight back."""
         grasp = tool_before_drawer(world, self.cabinet.handle - 0.016, 0.05)
         yield move(shifted(grasp, (0, 0, 0.08)), opening=1.0)
         yield move(grasp, opening=1.0)

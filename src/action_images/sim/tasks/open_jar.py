@@ -52,7 +52,7 @@ class OpenJar(Task):
 
     @classmethod
     def lay_out(cls, scene: Scene, rng: np.random.Generator) -> Self:
-        """Two jars of one size that stand firm, their lids under the clamps."""
+        """Two fixed jars of one size, their lids under the clamps."""
         names, radius, height = colours(rng, 2), rng.uniform(0.028, 0.036), rng.uniform(0.045, 0.08)
         rgba, wing = scene.furniture_colour(), (rng.uniform(0.018, 0.025), 0.009, rng.uniform(0.012, 0.016))
         for colour, (x, y, _) in zip(names, scatter(rng, 2, 0.17), strict=True):
@@ -70,21 +70,21 @@ class OpenJar(Task):
                 box(jar, (0.008, 0.010, 0.004), STEEL, at=(side * (radius + 0.006), 0, height + 0.0145))
                 box(jar, (0.004, 0.010, 0.019), STEEL, at=(side * (radius + 0.014), 0, height - 0.0005))
             for part in lid_parts:
-                # Smooth: what is pressed against the clamps must still turn.
+                # Low friction: a lid pressed against the clamps must still turn.
                 part.friction, part.priority = [0.1, 0.005, 0.0001], 1
         return cls(names[0], names[1:], height, 0.01 + wing[2])
 
     def with_another_goal(self) -> Self:
-        """The other jar."""
+        """The same scene with the other jar named."""
         return replace(self, colour=self.others[0], others=(*self.others[1:], self.colour))
 
     def succeeded(self, world: World) -> bool:
-        """On both lids' heights."""
+        """Judged by both lids' heights."""
         above = {name: self._above(world, name) for name in (self.colour, *self.others)}
         return above[self.colour] > 0.05 and all(above[name] < 0.02 for name in self.others)
 
     def motions(self, world: World) -> Iterator[Motion]:
-        """Down across the wing on the lid, close, turn about its axis, lift."""
+        """Move down across the wing on the lid, close the fingers, turn about its axis, lift."""
         grasp = grasp_from_above(world.pose(f"{self.colour} lid"), self.wing, symmetry=math.pi)
         yield move(shifted(grasp, (0, 0, 0.07)), opening=1.0)
         yield move(grasp, opening=1.0)
@@ -94,5 +94,5 @@ class OpenJar(Task):
         yield move(shifted(turned[-1], (0, 0, 0.09)), opening=0.0)
 
     def _above(self, world: World, colour: str) -> float:
-        """How far (m) a lid is above its jar."""
+        """The height (m) of a lid above its jar."""
         return world.pose(f"{colour} lid").translation[2].item() - self.height

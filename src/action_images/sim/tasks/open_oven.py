@@ -66,11 +66,11 @@ class OpenOven(Task):
         return cls(up, 2 * THIN + out, paint)
 
     def succeeded(self, world: World) -> bool:
-        """On the hinge's angle."""
+        """Judged by the hinge's angle."""
         return world.joint("door") > math.radians(40)
 
     def motions(self, world: World) -> Iterator[Motion]:
-        """Across the bar from above, close, then along the hinge's arc, the hand pointing down."""
+        """Move across the bar from above, close, then move along the hinge's arc, the hand pointing down."""
         grasp = self._at(world, 0.0)
         yield move(shifted(grasp, (0, 0, 0.08)), opening=1.0)
         yield move(grasp, opening=1.0)
@@ -79,7 +79,7 @@ class OpenOven(Task):
         yield move(*arc, opening=0.0)
 
     def _at(self, world: World, angle: float) -> Pose:
-        """The tool across the bar of a door that stands `angle` (rad) open."""
+        """The tool across the bar of a door that is open by `angle` (rad)."""
         oven, hinge = yaw_of(world.pose("oven")), world.pose("door").translation
         back = self.handle_out * math.cos(angle) + self.handle_up * math.sin(angle)
         up = self.handle_up * math.cos(angle) - self.handle_out * math.sin(angle)

@@ -1,4 +1,4 @@
-"""Put the phone on its base, turned as the base is."""
+"""Put the phone on its base, aligned with it."""
 
 import math
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from action_images.sim.world import World
 
 DARK, LIT = (0.10, 0.10, 0.12, 1.0), (0.30, 0.85, 0.45, 1.0)
 GRASP_HEIGHT = 0.013
-"""Of the tool point above the table (m): the finger tips reach 9 mm below it."""
+"""Height of the tool point above the table (m): the finger tips reach 9 mm below it."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class PhoneOnBase(Task):
 
     @classmethod
     def lay_out(cls, scene: Scene, rng: np.random.Generator) -> Self:
-        """A phone on the table, turned at will, and a base with a stop at either end."""
+        """A phone on the table at a random angle, and a base with a stop at either end."""
         half = (rng.uniform(0.046, 0.058), rng.uniform(0.017, 0.024), rng.uniform(0.0075, 0.0095))
         top = rng.uniform(0.018, 0.04)
         (x, y, _), base_at = scatter(rng, 2, 0.17)
@@ -61,7 +61,7 @@ class PhoneOnBase(Task):
         return cls(half, top, paint)
 
     def succeeded(self, world: World) -> bool:
-        """On the phone's pose in the base's frame."""
+        """Judged by the phone's pose in the base's frame."""
         phone = world.pose("cradle").inverse() @ world.pose("phone")
         x, y, z = phone.translation.tolist()
         turned = math.remainder(yaw_of(phone), math.pi)
@@ -69,7 +69,7 @@ class PhoneOnBase(Task):
         return lies and math.hypot(x, y) < 0.02 and world.opening > 0.5
 
     def motions(self, world: World) -> Iterator[Motion]:
-        """Take it across, bring it over the base in line with it, set it down, let go and rise."""
+        """Grip the phone across, bring it over the base aligned with it, set it down, release it and rise."""
         up = GRASP_HEIGHT - self.half[2]
         grasp = grasp_from_above(world.pose("phone"), height=up, symmetry=math.pi)
         yield move(shifted(grasp, (0, 0, CLEARANCE)), opening=1.0)

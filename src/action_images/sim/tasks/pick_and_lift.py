@@ -38,7 +38,7 @@ class PickAndLift(Task):
 
     @classmethod
     def lay_out(cls, scene: Scene, rng: np.random.Generator) -> Self:
-        """Three blocks of one size, turned at will."""
+        """Three blocks of one size at random angles."""
         names, half = colours(rng, 3), scene.size(rng.uniform(0.023, 0.029), 0.018, 0.032)
         for colour, (x, y, _) in zip(names, scatter(rng, 3, 0.13), strict=True):
             body = scene.body(f"{colour} block", (x, y, half), yaw=rng.uniform(-math.pi, math.pi), free=True)
@@ -46,15 +46,15 @@ class PickAndLift(Task):
         return cls(names[0], names[1:], half)
 
     def with_another_goal(self) -> Self:
-        """The next colour named instead."""
+        """The same scene with the next colour named."""
         return replace(self, colour=self.others[0], others=(*self.others[1:], self.colour))
 
     def succeeded(self, world: World) -> bool:
-        """On the block's height."""
+        """Judged by the block's height."""
         return world.pose(f"{self.colour} block").translation[2].item() - self.half > 0.08
 
     def motions(self, world: World) -> Iterator[Motion]:
-        """Above, down, close, up."""
+        """Move above the block and down, close the fingers, move up."""
         grasp = grasp_from_above(world.pose(f"{self.colour} block"))
         yield move(shifted(grasp, (0, 0, CLEARANCE)), opening=1.0)
         yield move(grasp, opening=1.0)

@@ -1,4 +1,4 @@
-"""Pick up the cup of the named colour, one of two: kept out of all training."""
+"""Pick up the cup of the named colour, one of two; held out of all training."""
 
 import math
 from collections.abc import Iterator
@@ -53,11 +53,11 @@ class PickUpCup(Task):
         return cls(names[0])
 
     def succeeded(self, world: World) -> bool:
-        """On the cup's height."""
+        """Judged by the cup's height."""
         return world.pose(f"{self.colour} cup").translation[2].item() > 0.08
 
     def motions(self, world: World) -> Iterator[Motion]:
-        """Across the cup with the handle between the fingers' planes, close, up."""
+        """Move across the cup with the handle between the fingers' planes, close the fingers, move up."""
         grasp = grasp_from_above(world.pose(f"{self.colour} cup"), height=0.05, symmetry=math.pi)
         yield move(shifted(grasp, (0, 0, CLEARANCE)), opening=1.0)
         yield move(grasp, opening=1.0)

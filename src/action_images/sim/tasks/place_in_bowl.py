@@ -58,16 +58,16 @@ class PlaceInBowl(Task):
         return cls(names[0], names[1:], radius, height)
 
     def with_another_goal(self) -> Self:
-        """The next colour named instead."""
+        """The same scene with the next colour named."""
         return replace(self, colour=self.others[0], others=(*self.others[1:], self.colour))
 
     def succeeded(self, world: World) -> bool:
-        """On the block's place in the bowl's frame."""
+        """Judged by the block's place in the bowl's frame."""
         x, y, z = world.pose("bowl").inverse().apply(world.pose(f"{self.colour} block").translation).tolist()
         return math.hypot(x, y) < self.radius and 0 < z < self.height + 0.01 and world.opening > 0.5
 
     def motions(self, world: World) -> Iterator[Motion]:
-        """Take the block, carry it over the rim, let go."""
+        """Grip the block, carry it over the rim, release it."""
         grasp = grasp_from_above(world.pose(f"{self.colour} block"))
         yield move(shifted(grasp, (0, 0, CLEARANCE)), opening=1.0)
         yield move(grasp, opening=1.0)

@@ -66,17 +66,17 @@ class PushButton(Task):
         return cls(names[0], names[1:], top)
 
     def with_another_goal(self) -> Self:
-        """The next colour named instead."""
+        """The same scene with the next colour named."""
         return replace(self, colour=self.others[0], others=(*self.others[1:], self.colour))
 
     def succeeded(self, world: World) -> bool:
-        """On the caps' joints."""
+        """Judged by the caps' joints."""
         return world.joint(f"{self.colour} button") > 0.010 and all(
             world.joint(f"{other} button") < 0.005 for other in self.others
         )
 
     def motions(self, world: World) -> Iterator[Motion]:
-        """Above it with closed fingers, then down."""
+        """Move above the button with closed fingers, then down."""
         x, y, _ = world.pose(f"{self.colour} button").translation.tolist()
         yield move(downward((x, y, self.top + 0.06)), opening=0.0)
         # The finger tips reach 9 mm below the tool point.

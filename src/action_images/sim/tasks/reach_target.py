@@ -1,6 +1,6 @@
 """Bring the tool to the ball of the named colour; two others float nearby."""
 # pyright: reportAttributeAccessIssue=false
-# MuJoCo's names live in compiled modules that carry no types.
+# MuJoCo's names are in compiled modules without types.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -45,7 +45,7 @@ class ReachTarget(Task):
 
     @classmethod
     def lay_out(cls, scene: Scene, rng: np.random.Generator) -> Self:
-        """Three balls in the air that nothing bumps into."""
+        """Three balls in the air without collisions."""
         names, radius = colours(rng, 3), scene.size(0.034, 0.022, 0.044)
         for colour, place in zip(
             names, scatter(rng, 3, 0.13, (NEAR, -SIDE, 0.06), (FAR, SIDE, 0.24)), strict=True
@@ -59,13 +59,13 @@ class ReachTarget(Task):
         return cls(names[0], names[1:])
 
     def with_another_goal(self) -> Self:
-        """The next colour named instead."""
+        """The same scene with the next colour named."""
         return replace(self, colour=self.others[0], others=(*self.others[1:], self.colour))
 
     def succeeded(self, world: World) -> bool:
-        """On the distance between tool point and ball."""
+        """Judged by the distance between tool point and ball."""
         return world.tool.distance(world.pose(f"{self.colour} ball"))[0].item() < 0.02
 
     def motions(self, world: World) -> Iterator[Motion]:
-        """Straight there, ending upright."""
+        """Move straight to the ball, ending upright."""
         yield move(downward(world.pose(f"{self.colour} ball").translation), opening=1.0)

@@ -51,7 +51,7 @@ class SlideBlockToTarget(Task):
     def lay_out(cls, scene: Scene, rng: np.random.Generator) -> Self:
         """A block that faces the patch within 10 degrees, 12 to 20 cm away."""
         block, patch = colours(rng, 2)
-        # Wider than the open gripper: both fingers push, and the block cannot swing round either.
+        # Wider than the open gripper: both fingers push, and the block cannot rotate around one of them.
         half = rng.uniform(0.047, 0.052)
         start, goal = _start_and_goal(rng)
         heading = math.atan2(*(goal - start)[1::-1])
@@ -59,28 +59,25 @@ class SlideBlockToTarget(Task):
             "block", (*start[:2], HALF_HEIGHT), yaw=heading + rng.uniform(-0.17, 0.17), free=True
         )
         geom = box(body, (half, half, HALF_HEIGHT), scene.colour(block))
-        # Smooth, also to the fingers: on rubber it would wedge between them and the table.
+        # Low friction, also with the fingers: otherwise it would wedge between them and the table.
         geom.friction, geom.priority = [0.4, 0.005, 0.0001], 1
         side = scene.size(0.06, 0.054, 0.075)
         ghost(box(scene.body("patch", goal), (side, side, 0.001), scene.colour(patch)))
         return cls(block, patch, half)
 
     def succeeded(self, world: World) -> bool:
-        """On the distance along the table."""
+        """Judged by the distance along the table."""
         offset = world.pose("block").translation - world.pose("patch").translation
         return offset[:2].norm().item() < 0.025 and offset[2].item() < HALF_HEIGHT + 0.01
 
     def motions(self, world: World) -> Iterator[Motion]:
-        """Down behind the block with open fingers, then straight on."""
+        """Move down behind the block with open fingers, then straight on."""
         behind, end, yaw = self._places(world)
         yield move(downward((*behind, 0.12), yaw), downward((*behind, 0.02), yaw), opening=1.0)
         yield move(downward((*end, 0.02), yaw), opening=1.0, pace=0.8)
 
     def second_attempt(self, world: World) -> Iterator[Motion]:
-        """Straight on where the tool happens to stand right behind the block, in line with it.
-
-        Else from above again.
-        """
+        """Move straight on if the tool is right behind the block and in line with it; else start from above."""
         behind, end, yaw = self._places(world)
         place = world.tool.translation
         metres, radians = world.tool.distance(downward((*behind, place[2].item()), yaw))
@@ -90,7 +87,7 @@ class SlideBlockToTarget(Task):
             yield from super().second_attempt(world)
 
     def _places(self, world: World) -> tuple[tuple[float, float], tuple[float, float], float]:
-        """Where on the table the tool begins to push, where it ends, and which way it is turned (rad)."""
+        """The tool's start and end on the table for the push, and its yaw (rad)."""
         block, patch = world.pose("block"), world.pose("patch")
         way = (patch.translation - block.translation)[:2]
         heading = math.atan2(way[1].item(), way[0].item())
@@ -101,7 +98,7 @@ class SlideBlockToTarget(Task):
             self._beside(world, place, towards, by)
             for place, by in (("block", touch + 0.02), ("patch", touch))
         )
-        # Pushing backwards looks the same from the block's side and spares the arm half a turn.
+        # Pushing backwards is the same for the block and saves the arm half a turn.
         return behind, end, math.remainder(heading, math.pi)
 
     def _beside(

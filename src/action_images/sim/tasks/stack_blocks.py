@@ -43,7 +43,7 @@ class StackBlocks(Task):
 
     @classmethod
     def lay_out(cls, scene: Scene, rng: np.random.Generator) -> Self:
-        """Three blocks of one size, turned at will."""
+        """Three blocks of one size at random angles."""
         names, half = colours(rng, 3), scene.size(rng.uniform(0.024, 0.029), 0.021, 0.031)
         for colour, (x, y, _) in zip(names, scatter(rng, 3, 0.13), strict=True):
             body = scene.body(f"{colour} block", (x, y, half), yaw=rng.uniform(-math.pi, math.pi), free=True)
@@ -51,18 +51,18 @@ class StackBlocks(Task):
         return cls(names[0], names[1], half)
 
     def with_another_goal(self) -> Self:
-        """The other way round."""
+        """The same scene with the two blocks exchanged."""
         return replace(self, upper=self.lower, lower=self.upper)
 
     def succeeded(self, world: World) -> bool:
-        """On the offset between the two blocks."""
+        """Judged by the offset between the two blocks."""
         x, y, z = (
             world.pose(f"{self.upper} block").translation - world.pose(f"{self.lower} block").translation
         ).tolist()
         return math.hypot(x, y) < 0.02 and abs(z - 2 * self.half) < 0.006 and world.opening > 0.5
 
     def motions(self, world: World) -> Iterator[Motion]:
-        """Take the one, bring it over the other in line with it, set it down, let go and rise."""
+        """Grip the one, bring it over the other aligned with it, set it down, release it and rise."""
         grasp, below = (
             grasp_from_above(world.pose(f"{self.upper} block")),
             grasp_from_above(world.pose(f"{self.lower} block")),

@@ -1,4 +1,4 @@
-"""Take the lid off a saucepan: kept out of all training."""
+"""Take the lid off a saucepan; held out of all training."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ class TakeLidOff(Task):
 
     @classmethod
     def lay_out(cls, scene: Scene, rng: np.random.Generator) -> Self:
-        """A saucepan that stands firm, its handle to any side, the lid lying on it."""
+        """A fixed saucepan with its handle to any side and the lid on it."""
         x, y = rng.uniform(NEAR + 0.03, FAR - 0.02), rng.uniform(-SIDE + 0.03, SIDE - 0.03)
         radius, height, turned = rng.uniform(0.05, 0.068), rng.uniform(0.04, 0.075), rng.uniform(-3.1, 3.1)
         pan, rgba = scene.body("pan", (x, y, 0), yaw=turned), scene.furniture_colour()
@@ -54,17 +54,17 @@ class TakeLidOff(Task):
         rgba = scene.colour(paint)
         knob = (rng.uniform(0.011, 0.016), rng.uniform(0.012, 0.017))
         cylinder(lid, (radius + 0.006, 0.004), rgba, at=(0, 0, 0.0045))
-        # What reaches into the pan keeps the lid from sliding off it.
+        # This part reaches into the pan and keeps the lid from sliding off.
         cylinder(lid, (radius - 0.013, 0.004), rgba, at=(0, 0, -0.004))
         cylinder(lid, knob, DARK, at=(0, 0, 0.0085 + knob[1]))
         return cls(height, 0.0085 + knob[1], paint)
 
     def succeeded(self, world: World) -> bool:
-        """On the lid's height."""
+        """Judged by the lid's height."""
         return world.pose("lid").translation[2].item() - self.height > 0.06
 
     def motions(self, world: World) -> Iterator[Motion]:
-        """Down onto the knob, close, up."""
+        """Move down onto the knob, close the fingers, move up."""
         x, y, z = world.pose("lid").translation.tolist()
         grasp = downward((x, y, z + self.knob))
         yield move(shifted(grasp, (0, 0, 0.07)), opening=1.0)

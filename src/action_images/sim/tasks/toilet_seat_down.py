@@ -1,4 +1,4 @@
-"""Put a toilet's seat down: kept out of all training."""
+"""Put a toilet's seat down; held out of all training."""
 
 import math
 from collections.abc import Iterator
@@ -62,9 +62,9 @@ class ToiletSeatDown(Task):
         world.set_joint("seat", self.open_angle)
 
     def succeeded(self, world: World) -> bool:
-        """On the hinge's angle."""
+        """Judged by the hinge's angle."""
         return world.joint("seat") < math.radians(10)
 
     def motions(self, world: World) -> Iterator[Motion]:
-        """From behind, along the hinge's arc."""
+        """Push the seat from behind, along the hinge's arc."""
         return shut(world, "seat", radius=1.75 * self.half, height=THIN)

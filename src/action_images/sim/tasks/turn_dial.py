@@ -1,4 +1,4 @@
-"""Grasp a dial on a tilted stand and turn it by the named angle: nothing but exact rotation will do."""
+"""Grasp a dial on a tilted stand and turn it by the named angle, which needs exact rotation."""
 
 import math
 from collections.abc import Iterator
@@ -47,7 +47,7 @@ class TurnDial(Task):
 
     @property
     def goal(self) -> float:
-        """The angle asked for (rad), positive as the joint counts: counterclockwise."""
+        """The wanted angle (rad), counterclockwise as the joint counts."""
         return math.radians(self.angle_deg) * (1 if self.way == "counterclockwise" else -1)
 
     @classmethod
@@ -74,7 +74,7 @@ class TurnDial(Task):
         turned = rng.uniform(-0.2, 0.2)
         bar = {"quat": [math.cos(turned / 2), 0, 0, math.sin(turned / 2)]}
         box(dial, BAR, (0.12, 0.12, 0.14, 1.0), at=(0, 0, 0.01 + BAR[2]), **bar)
-        # One white end tells how far the dial is turned.
+        # One white end shows the dial's angle.
         tip = BAR[0] - 0.012
         at_tip = (tip * math.cos(turned), tip * math.sin(turned), 0.01 + BAR[2])
         box(dial, (0.0125, BAR[1] + 0.001, BAR[2] + 0.001), (0.97, 0.97, 0.97, 1.0), at=at_tip, **bar)
@@ -82,11 +82,11 @@ class TurnDial(Task):
         return cls(int(rng.choice(ANGLES_DEG)), str(rng.choice(("clockwise", "counterclockwise"))))
 
     def succeeded(self, world: World) -> bool:
-        """On the dial's angle."""
+        """Judged by the dial's angle."""
         return abs(world.joint("dial") - self.goal) < math.radians(5)
 
     def motions(self, world: World) -> Iterator[Motion]:
-        """Down the dial's own axis onto the bar, close, turn about the axis."""
+        """Move down the dial's own axis onto the bar, close the fingers, turn about the axis."""
         bar = world.data.site("bar")
         rotation, centre = torch.from_numpy(bar.xmat.reshape(3, 3).copy()), torch.from_numpy(bar.xpos.copy())
         axis = rotation[:, 2]

@@ -1,6 +1,6 @@
-"""Take the sponge and wipe the spots off the table: each is pressed away by the sponge, by nothing else."""
+"""Wipe the spots off the table with the sponge; only the sponge can press them away."""
 # pyright: reportAttributeAccessIssue=false
-# MuJoCo's names live in compiled modules that carry no types.
+# MuJoCo's names are in compiled modules without types.
 
 import math
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from action_images.sim.task import Task
 from action_images.sim.world import World
 
 BALL, DEEP = 0.06, 0.0035
-"""A spot is what rises (m) over the table of a ball of this radius (m)."""
+"""A spot is the cap of a ball of radius BALL (m) that rises DEEP (m) over the table."""
 
 ONLY_SPONGE = 2
 """The bit of MuJoCo's contact types that spots and sponge share."""
@@ -30,7 +30,7 @@ BROWNS = ((0.25, 0.15, 0.07, 1.0), (0.33, 0.20, 0.10, 1.0), (0.16, 0.12, 0.10, 1
 
 @dataclass(frozen=True)
 class WipeDesk(Task):
-    """Success: every spot is gone, pressed into the table by at least two thirds of what rose over it."""
+    """Success: every spot is pressed into the table by at least two thirds of its height."""
 
     phrasings = (
         "wipe the desk",
@@ -55,7 +55,7 @@ class WipeDesk(Task):
 
     @classmethod
     def lay_out(cls, scene: Scene, rng: np.random.Generator) -> Self:
-        """A sponge, and three to five spots that lie together on another part of the table."""
+        """A sponge, and three to five spots together on another part of the table."""
         half = (rng.uniform(0.034, 0.044), rng.uniform(0.024, 0.031), rng.uniform(0.016, 0.021))
         (x, y, _), middle = scatter(rng, 2, 0.19, (LOW[0] + 0.02, LOW[1], 0.0), HIGH)
         sponge = scene.body("sponge", (x, y, half[2]), yaw=rng.uniform(-math.pi, math.pi), free=True)
@@ -69,11 +69,11 @@ class WipeDesk(Task):
         return cls(tuple(names))
 
     def succeeded(self, world: World) -> bool:
-        """On how far the spots are pressed down."""
+        """Judged by how far the spots are pressed down."""
         return all(world.joint(spot) > DEEP * 2 / 3 for spot in self.spots)
 
     def motions(self, world: World) -> Iterator[Motion]:
-        """Take the sponge as it lies, bring it beside the spots, and pass over the middle of each."""
+        """Grip the sponge as it lies, bring it beside the spots, and pass over the middle of each."""
         grasp = grasp_from_above(world.pose("sponge"), symmetry=math.pi)
         yield move(shifted(grasp, (0, 0, CLEARANCE)), opening=1.0)
         yield move(grasp, opening=1.0)
