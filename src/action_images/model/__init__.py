@@ -1,1 +1,1 @@
-"""The video model: autoencoder, text, cameras and the denoiser between them."""
+"""The video model: autoencoder, text encoder, cameras and the denoiser."""

@@ -1,4 +1,4 @@
-"""What a whole model holds on a card, part by part, and which cards that fits."""
+"""The memory of a whole model on a card, by part, and the cards that it fits."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -11,27 +11,27 @@ from action_images.model.presets import Preset
 from action_images.model.sketches import frozen
 
 CARDS = (16, 24, 48, 80)
-"""GiB of cards that people have."""
+"""GiB of common cards."""
 LEFT_FREE = 0.08
-"""The share of a card that is left to the driver, to kernels, and to gaps between tensors."""
+"""The share of a card reserved for the driver, kernels, and gaps between tensors."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """How a model is used; `cached`: latents and embeddings come from a disk, nothing frozen is loaded."""
+    """The use of a model; `cached`: latents and embeddings come from disk, frozen parts are not loaded."""
 
     use: cost.Use
     cached: bool = False
     checkpointed: bool = True
     eight_bit: bool = False
-    """AdamW's state in bytes instead of float32; no recipe has it."""
+    """AdamW's state is in bytes instead of float32; no recipe uses it."""
     offloaded: bool = False
-    """Frozen parts are on the card only while they work, and the network only while it does."""
+    """Frozen parts and the network are on the card only while each works."""
     averaged: bool = False
     batch_size: int = 1
     dtype: cost.Precision = "float32"
     frozen_dtype: cost.Precision = "float32"
-    """Of autoencoder and language model."""
+    """The dtype of autoencoder and language model."""
     num_devices: int = 1
     sharded: bool = False
     lora_rank: int = cost.LORA_RANK
@@ -39,7 +39,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Clip:
-    """What is on the canvas."""
+    """The contents of the canvas."""
 
     mode: Shown
     num_views: int
@@ -55,12 +55,12 @@ class Budget:
     autoencoder: int
     text_encoder: int
     work: int
-    """What autoencoder or language model hold at most while they work; activations are not held then."""
+    """The peak of autoencoder or language model while they work; activations are not held then."""
     offloaded: bool = False
 
     @property
     def peak(self) -> int:
-        """The most at any moment."""
+        """The largest memory at any moment."""
         kept = self.network.total - self.network.activations
         if self.offloaded:
             others = max(self.autoencoder, self.text_encoder) + self.work
@@ -80,7 +80,7 @@ def load_of(preset: Preset, clip: Clip, batch_size: int = 1) -> cost.Load:
 
 
 def budget(preset: Preset, clip: Clip, setting: Setting) -> Budget:
-    """What a preset holds in a setting."""
+    """The memory of a preset in a setting."""
     held = cost.memory(
         cost.Network.of(preset),
         load_of(preset, clip, setting.batch_size),
@@ -111,7 +111,7 @@ def budget(preset: Preset, clip: Clip, setting: Setting) -> Budget:
 
 
 def fitting(preset: Preset, clip: Clip, setting: Setting) -> dict[int, tuple[str, ...] | None]:
-    """Card -> what must change for a setting to fit it, nothing that need not; None: nothing helps."""
+    """Card -> the necessary changes for a setting to fit it; None: nothing helps."""
     found: dict[int, tuple[str, ...] | None] = dict.fromkeys(CARDS)
     for words in _tried(setting):
         left = [card for card in CARDS if found[card] is None]
@@ -125,7 +125,7 @@ def fitting(preset: Preset, clip: Clip, setting: Setting) -> dict[int, tuple[str
 
 
 def nearest(preset: Preset, clip: Clip, setting: Setting, num_bytes: int) -> tuple[str, ...] | None:
-    """The fewest changes with which a setting takes no more than so many bytes; None: nothing helps."""
+    """The fewest changes with which a setting takes at most `num_bytes`; None: nothing helps."""
     for words in _tried(setting):
         if budget(preset, clip, _changed(setting, words)).peak <= num_bytes:
             return words
@@ -135,7 +135,7 @@ def nearest(preset: Preset, clip: Clip, setting: Setting, num_bytes: int) -> tup
 def _needed(
     preset: Preset, clip: Clip, setting: Setting, words: tuple[str, ...], card: int
 ) -> tuple[str, ...]:
-    """Of changes with which a card fits, those that cannot be left out."""
+    """The necessary ones of the changes with which a setting fits a card."""
     for word in words[:-1]:
         fewer = tuple(one for one in words if one != word)
         if budget(preset, clip, _changed(setting, fewer)).fits(card):
@@ -154,9 +154,9 @@ CHANGES: dict[str, dict[str, Any]] = {
     "FSDP over 4": {"sharded": True, "num_devices": 4},
     "FSDP over 8": {"sharded": True, "num_devices": 8},
 }
-"""What takes less, in words."""
+"""Name of a change that saves memory -> its settings."""
 ON_ONE_CARD = ("caches", "checkpointing", "one sample a pass")
-"""Settings of the recipes, what is to be tried first first."""
+"""Changes that the recipes have, in the order of trying."""
 
 
 def _changed(setting: Setting, words: tuple[str, ...]) -> Setting:
@@ -166,7 +166,7 @@ def _changed(setting: Setting, words: tuple[str, ...]) -> Setting:
 
 
 def _tried(setting: Setting) -> Iterator[tuple[str, ...]]:
-    """Changes that take less and less: of recipes, then others; on several cards where all weights learn."""
+    """Changes that take less and less: recipes' first, then others; several cards if all weights learn."""
     yield ()
     if setting.use == "inference":
         yield (OFFLOAD,)

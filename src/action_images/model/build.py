@@ -1,4 +1,4 @@
-"""Models of a preset with new weights."""
+"""Build models of a preset with new weights."""
 
 from typing import Any
 
@@ -15,20 +15,19 @@ from action_images.model.text import HashedWords
 
 
 def build_transformer(preset: Preset) -> Any:
-    """The preset's transformer with new weights, on torch's default device (under torch.device('meta'):
-    none)."""
+    """The preset's transformer with new weights, on torch's default device (without weights on 'meta')."""
     return BACKBONES[preset.backbone](**preset.transformer)
 
 
 def build_autoencoder(preset: Preset) -> SavedAutoencoder:
-    """The preset's autoencoder with new weights; one of principal components has yet to be fitted."""
+    """The preset's autoencoder with new weights; one of principal components must still be fitted."""
     return AUTOENCODERS[preset.autoencoder_kind].new(**preset.autoencoder)
 
 
 def build(preset: Preset, seed: int = 0, autoencoder: SavedAutoencoder | None = None) -> Models:
-    """Models with new weights, the same for the same seed; `autoencoder` if given is a fitted one to be used.
+    """Models with new weights, the same for the same seed; `autoencoder`, if given, is a fitted one to use.
 
-    Raises ValueError for presets whose language model cannot be built from nothing: load those (see
+    Raises ValueError for presets with a language model, which must be loaded instead (see
     `hub.load_released`).
     """
     if preset.hashed_words is None:

@@ -1,4 +1,4 @@
-"""The three models that belong together, saved and loaded as one folder."""
+"""The denoiser, autoencoder and text encoder that belong together, saved and loaded as one folder."""
 
 import json
 from collections.abc import Mapping
@@ -24,12 +24,12 @@ from action_images.model.shipped import INDEX
 from action_images.model.text import TEXT_ENCODERS, LanguageModel, SavedTextEncoder
 
 MAX_CLIP, MAX_FPS = 1 << 13, 1000
-"""Pixels of a side, and frames, of clips; frames a second."""
+"""Limits of clips: pixels of a side and frames; frames a second."""
 
 
 @dataclass(frozen=True)
 class Clips:
-    """What clips a model was trained on: image size (height, width) in px, pixel frames, frames a second.
+    """The clips that a model was trained on: image size (height, width) in px, pixel frames, frames a second.
 
     `sampling` is a name of `inference.generation.GENERATIONS`; `axis_length` (m) is that of the action
     images, see `codec.ActionImageFormat`.
@@ -46,7 +46,7 @@ class Clips:
             raise ActionImagesError(f"clips have sizes, frames and a rate greater than 0, got {self}")
 
     def check(self) -> Self:
-        """Return self; raise ActionImagesError for what no model can have been trained on."""
+        """Return self; raise ActionImagesError for clips that no model can have been trained on."""
         numbers = (*self.size, self.num_frames)
         if len(self.size) != 2 or not all(type(one) is int and one <= MAX_CLIP for one in numbers):
             raise ActionImagesError(f"sizes and frames are whole numbers up to {MAX_CLIP}, got {numbers}")
@@ -59,9 +59,8 @@ class Clips:
 class Models:
     """A denoiser with the autoencoder and the text encoder that it was trained with.
 
-    `clips` is None where it is not known what the weights were trained on, `familiarity` where it is not
-    known what the pictures of training looked like, `reliability` where nobody measured what confidence is
-    worth.
+    `clips` is None if the clips of training are unknown, `familiarity` if there are no statistics of the
+    training pictures, and `reliability` if the reliability of confidence was not measured.
     """
 
     denoiser: CanvasDenoiser
@@ -86,7 +85,7 @@ class Models:
 
     @property
     def pixels_per_token(self) -> int:
-        """Sides of images must be multiples of this."""
+        """The sides of images must be multiples of this."""
         return self.autoencoder.spatial_factor * self.denoiser.transformer.patch[0]
 
     def to(self, device: torch.device | str) -> Self:
@@ -95,21 +94,23 @@ class Models:
         return self.others_to(device)
 
     def others_to(self, device: torch.device | str) -> Self:
-        """The same with all but the denoiser on another device."""
+        """The same models with all but the denoiser on another device."""
         for module in (self.autoencoder, self.text):
             if hasattr(module, "to"):
                 module.to(device)  # type: ignore[attr-defined]
         return replace(self)
 
     def release(self) -> None:
-        """Let go of frozen parts that can be read again."""
+        """Free frozen parts that can be read again."""
         for part in (self.autoencoder, self.text):
             if hasattr(part, "release"):
                 part.release()  # type: ignore[attr-defined]
 
     def save(self, folder: Path) -> None:
-        """Write all three as safetensors with their configs; the index comes last, so a folder with one is
-        whole."""
+        """Write all three as safetensors with their configs.
+
+        The index comes last, so a folder with an index is complete.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         self.denoiser.save(folder)
         self.autoencoder.save(folder / "vae")
@@ -142,11 +143,11 @@ class Models:
     ) -> Self:
         """Read what `save` wrote, each part in its dtype (`text_dtype` None: the transformer's).
 
-        `deferred`: autoencoder and language model are read when they are first asked; `weightless`: and the
-        network is there in its shapes alone, on torch's meta device.
+        `deferred`: autoencoder and language model are read at their first use. `weightless`: the same, and
+        the network has only shapes, on torch's meta device.
 
         `denoiser` is the kind of denoiser that was saved; another one is refused. Raises ActionImagesError
-        for other folders, for damaged files and for words that are not known.
+        for other folders, for damaged files and for unknown kinds.
         """
         index = read_index(folder)
         deferred = deferred or weightless
@@ -168,7 +169,7 @@ class Models:
         denoiser_read = CanvasDenoiser(network) if weightless else denoiser.opened(network, folder)
         told = (index["text_config"], text_dtype or dtype)
         if deferred:
-            # Their checksums are looked at when they are read.
+            # Their checksums are checked when they are read.
             sums = index.pop(CHECKSUMS, {})
             autoencoder_read: Any = DeferredAutoencoder(
                 folder / "vae", autoencoder_dtype, _of_part(sums, "vae")
@@ -181,20 +182,24 @@ class Models:
         text_read = text_read or text.load(folder, *told)
         known = (_clips(index, folder), Familiarity.load(folder), Reliability.load(folder))
         models = cls(denoiser_read, autoencoder_read, text_read, *known)
-        # Last: what does not fit at all says more than that its bytes differ.
+        # Last: an error about what does not fit is more helpful than one about different bytes.
         check_tensors(folder, index)
         return models
 
 
 def answers_of(folder: Path) -> str:
-    """What a folder of models answers with, "canvas" or "path", without loading it; raises as
-    `index.read_index`."""
+    """The kind of a folder of models' answers, "canvas" or "path", without loading it.
+
+    Raises as `index.read_index`.
+    """
     return read_index(folder)["answers"]
 
 
 def load_clips(folder: Path) -> Clips | None:
-    """What clips the models of a folder were trained on, without loading them; raises as
-    `index.read_index`."""
+    """The clips that the models of a folder were trained on, without loading them.
+
+    Raises as `index.read_index`.
+    """
     return _clips(read_index(folder), folder)
 
 
@@ -209,7 +214,7 @@ def _clips(index: dict[str, Any], folder: Path) -> Clips | None:
 
 
 def _known(kinds: Mapping[str, Any], index: dict[str, Any], part: str, folder: Path) -> Any:
-    """The class that an index's word stands for."""
+    """The class for a kind in an index."""
     word = index[part]
     if word not in kinds:
         raise ActionImagesError(
@@ -223,9 +228,9 @@ def _of_part(checksums: dict[str, str], part: str) -> dict[str, str]:
 
 
 def _tidy(folder: Path) -> None:
-    """Remove what says on which machine the weights once lay, and let everybody read the weights."""
+    """Remove traces of the machine that the weights came from, and make the weights readable for all."""
     for path in folder.glob("*/config.json"):
         config = json.loads(path.read_text())
         write_json(path, {key: value for key, value in config.items() if key != "_name_or_path"})
     for path in folder.glob("*/*.safetensors"):
-        path.chmod(0o644)  # safetensors writes files that are the owner's alone
+        path.chmod(0o644)  # safetensors writes files that only the owner can read

@@ -1,4 +1,4 @@
-"""A network grows no larger than its files: what a config claims is refused before it takes memory."""
+"""Refuse configs that claim a larger network than the files contain, before it takes memory."""
 
 import json
 import stat
@@ -17,17 +17,17 @@ from torch.nn.modules.module import (
 from action_images.errors import ActionImagesError
 
 MAX_JSON_BYTES = 1 << 23
-"""Indexes and configs have kilobytes; a tokenizer's vocabulary, which the tokenizer reads itself, more."""
+"""Limit of indexes and configs, which have kilobytes. The tokenizer reads its larger vocabulary itself."""
 SLACK = 64
-"""Tensors that a network may have beyond twice those of its files: what is shared or not saved."""
+"""Tensors that a network may have beyond twice those of its files, for shared or unsaved ones."""
 MAX_BUFFER = 1 << 26
-"""Numbers in a table that a network computes for itself."""
+"""Limit of the numbers in a table that a network computes itself."""
 
 
 def check_files(folder: Path) -> None:
-    """Raise ActionImagesError where a folder of models is none, or holds a device or a pipe."""
+    """Raise ActionImagesError if a folder of models does not exist, or holds a device or a pipe."""
     if not folder.is_dir():
-        # A library would ask a hub for somebody's repository of this name.
+        # A library would look for a repository of this name on a hub.
         raise ActionImagesError(f"{folder}: is missing, so this is no whole folder of models; copy it again")
     for path in folder.iterdir():
         try:
@@ -39,7 +39,7 @@ def check_files(folder: Path) -> None:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """A json object of a folder of models; raises ActionImagesError where the file holds something else."""
+    """A JSON object of a folder of models; raises ActionImagesError if the file holds something else."""
     check_files(path.parent)
     try:
         if path.stat().st_size > MAX_JSON_BYTES:
@@ -56,9 +56,9 @@ def read_object(path: Path) -> dict[str, Any]:
 
 @contextmanager
 def no_larger_than_its_files(folder: Path) -> Iterator[None]:
-    """What this thread builds in the block may have no more tensors, and no larger ones, than the folder's.
+    """Limit the networks that this thread builds in the block to the number and size of the folder's tensors.
 
-    Raises ActionImagesError, naming the folder, at the first tensor too many.
+    Raises ActionImagesError, naming the folder, at the first tensor beyond that.
     """
     num_tensors, largest = _held(folder)
     builder, num_built = threading.get_ident(), 0
@@ -91,7 +91,7 @@ def no_larger_than_its_files(folder: Path) -> Iterator[None]:
 
 
 def _held(folder: Path) -> tuple[int, int]:
-    """How many tensors a folder's files hold, and how many numbers the largest has."""
+    """The number of tensors in a folder's files, and the size of the largest."""
     from safetensors import safe_open
 
     num_tensors = largest = 0

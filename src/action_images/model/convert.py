@@ -1,4 +1,4 @@
-"""Foreign checkpoints to our layout, streamed: the release's pickle, or Wan2.2's own files."""
+"""Convert foreign checkpoints to our layout in a stream: the release's pickle, or Wan2.2's own files."""
 
 import re
 import zipfile
@@ -34,30 +34,30 @@ NAMES = (
     (r"^(blocks\.\d+)\.cross_attn\.o\.", r"\1.attn2.to_out.0."),
     (r"^(blocks\.\d+)\.self_attn\.norm_", r"\1.attn1.norm_"),
     (r"^(blocks\.\d+)\.cross_attn\.norm_", r"\1.attn2.norm_"),
-    # Wan numbers its norms by when they were written, diffusers by when they run.
+    # Wan numbers its norms in the order of its code, diffusers in the order of execution.
     (r"^(blocks\.\d+)\.norm3\.", r"\1.norm2."),
     (r"^(blocks\.\d+)\.ffn\.0\.", r"\1.ffn.net.0.proj."),
     (r"^(blocks\.\d+)\.ffn\.2\.", r"\1.ffn.net.2."),
     (r"^(blocks\.\d+)\.(cam_encoder\.2|projector)\.", r"\1.\2."),
-    # Diffusers' names are ours.
+    # Names that are the same in diffusers and here.
     (r"^(condition_embedder\.(?:text|time)_embedder|condition_embedder\.time_proj|proj_out)\.", r"\1."),
     (r"^scale_shift_table$", "scale_shift_table"),
     (r"^(blocks\.\d+\.(?:attn[12]|ffn\.net\.(?:0\.proj|2)|norm2))\.", r"\1."),
     (r"^(blocks\.\d+\.scale_shift_table)$", r"\1"),
 )
-"""Wan's names, as patterns, and ours, which are diffusers'."""
+"""Patterns of Wan's names -> our names, which are diffusers'."""
 IMAGE_EMBEDDING = re.compile(r"img_emb|image_embedder|add_[kv]_proj|[kv]_img|norm_added_k|norm_k_img")
-"""In the names of weights that take an embedded image besides the text."""
+"""Occurs in the names of weights for an embedded image besides the text."""
 PREFIXES = ("module.", "model.diffusion_model.", "pipe.dit.", "dit.")
-"""What training programs put before every name."""
+"""Prefixes that training programs add to every name."""
 NEW_WEIGHTS = "diffusion_pytorch_model-new.safetensors"
-"""The file of weights that a checkpoint did not have."""
+"""The file with the new weights that a checkpoint did not have."""
 KNOWN_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """What became of a checkpoint."""
+    """The result of converting a checkpoint."""
 
     num_tensors: int
     num_bytes: int
@@ -73,13 +73,13 @@ def convert(
 ) -> Conversion:
     """Write a transformer checkpoint (a pickle, a safetensors file, or a folder of its shards) to our layout.
 
-    Tensors are read and written shard by shard, so that no more than about two shards are ever in memory;
-    pickles are read with `weights_only`, so nothing in them is run. Raises ValueError, before any tensor is
-    read, for names that are unknown, missing or given twice and for shapes that do not agree with each other.
-    The index and config are written last: a folder with a config.json is whole.
+    Tensors are read and written shard by shard, with about two shards in memory at most. Pickles are read
+    with `weights_only`, so no code in them runs. Raises ValueError, before any tensor is read, for names that
+    are unknown, missing or duplicate, and for shapes that do not fit each other. The index and config are
+    written last, so a folder with a config.json is complete.
 
-    `additions` are values of the config that plain weights are given; cameras as 'rays' are new weights that
-    change nothing at the start.
+    `additions` are config values to add to plain weights; cameras as 'rays' are new weights that change
+    nothing at the start.
     """
     tensors = _open(source)
     ours = _renamed(tensors, source)
@@ -121,7 +121,7 @@ def convert(
 
 
 def _new_ray_encoder(config: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The weights of an encoder of rays that adds nothing yet, the same in every call."""
+    """The weights of a new ray encoder, which adds nothing yet; the same in every call."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         encoder = RayEncoder(config["num_attention_heads"] * config["attention_head_dim"])
@@ -129,7 +129,7 @@ def _new_ray_encoder(config: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def rename(name: str) -> str | None:
-    """Our name for one of Wan's or of the release's; None for one that is neither's."""
+    """Our name for a name of Wan or of the release; None for any other name."""
     for prefix in PREFIXES:
         name = name.removeprefix(prefix)
     return next((re.sub(theirs, ours, name) for theirs, ours in NAMES if re.match(theirs, name)), None)
@@ -138,7 +138,7 @@ def rename(name: str) -> str | None:
 def config_of(shapes: Mapping[str, tuple[int, ...]], source: Path) -> dict[str, Any]:
     """The sizes of a transformer from the shapes of its tensors; heads are 128 wide in all of Wan's models.
 
-    A width that is no multiple of 128 (no Wan model has one) is read as two heads.
+    A width that is not a multiple of 128 (no Wan model has one) is read as two heads.
     """
     for needed in (
         "patch_embedding.weight",
@@ -154,7 +154,7 @@ def config_of(shapes: Mapping[str, tuple[int, ...]], source: Path) -> dict[str, 
     heads = width // 128 if width % 128 == 0 else 2
     pooled = shapes.get("blocks.0.cam_encoder.2.weight")
     blocks = {int(name.split(".")[1]) for name in shapes if name.startswith("blocks.")}
-    # The greatest number alone would let a name decide how large a network is built for the comparison.
+    # With the largest number alone, one name could make the network for the comparison arbitrarily large.
     if blocks != set(range(len(blocks))):
         raise ActionImagesError(
             f"{source}: holds {len(blocks)} blocks with numbers up to {max(blocks)}; some are missing"
@@ -196,7 +196,7 @@ def check_shapes(shapes: Mapping[str, tuple[int, ...]], config: dict[str, Any], 
 
 @dataclass(frozen=True)
 class _OnDisk:
-    """A tensor of which only name and shape are known until it is read."""
+    """A tensor that is not read yet; only its name and shape are known."""
 
     shape: tuple[int, ...]
     nbytes: int
@@ -205,8 +205,8 @@ class _OnDisk:
 
 
 def _read(wanted: Mapping[str, _OnDisk]) -> dict[str, Tensor]:
-    """Tensors into memory. Their files are opened for this alone: the pages of a file that stays mapped would
-    all stay."""
+    """Read tensors into memory. Their files are opened only for this, as all pages of a mapped file would
+    stay."""
     read: dict[str, Tensor] = {}
     for file in dict.fromkeys(tensor.file for tensor in wanted.values()):
         names = {ours: tensor.name for ours, tensor in wanted.items() if tensor.file == file}
@@ -215,7 +215,7 @@ def _read(wanted: Mapping[str, _OnDisk]) -> dict[str, Tensor]:
                 read |= {ours: tensors.get_tensor(name) for ours, name in names.items()}
         else:
             tensors = _load_pickle(file)
-            # `clone`, since tensors of a pickle may be views of one another, and of the mapped file.
+            # `clone`, since tensors of a pickle may be views of each other and of the mapped file.
             read |= {ours: tensors[name].contiguous().clone() for ours, name in names.items()}
     return read
 
@@ -258,8 +258,7 @@ def _open_safetensors(file: Path) -> dict[str, _OnDisk]:
 def _open_pickle(file: Path) -> dict[str, _OnDisk]:
     loaded = _load_pickle(file)
     for name, value in loaded.items():
-        # A pickled tensor may repeat what it stores without end, and would be as large as it says once it is
-        # copied.
+        # A pickled tensor may repeat its storage without end, and would take its claimed size once copied.
         if value.nbytes > value.untyped_storage().nbytes():
             raise ActionImagesError(
                 f"{file}: '{name}' has shape {tuple(value.shape)}, but the file holds less than "
@@ -269,7 +268,7 @@ def _open_pickle(file: Path) -> dict[str, _OnDisk]:
 
 
 def _load_pickle(file: Path) -> dict[str, Tensor]:
-    """The tensors of a pickle, mapped and not yet read."""
+    """The tensors of a pickle, memory-mapped and not yet read."""
     try:
         loaded = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
     except Exception as error:
@@ -290,7 +289,7 @@ def _load_pickle(file: Path) -> dict[str, Tensor]:
 
 
 def _renamed(tensors: Mapping[str, _OnDisk], source: Path) -> dict[str, str]:
-    """Our names -> theirs, every one of theirs accounted for."""
+    """Our names -> the checkpoint's, which must all be known."""
     ours: dict[str, str] = {}
     unknown = [name for name in tensors if rename(name) is None]
     if embedded := [name for name in tensors if IMAGE_EMBEDDING.search(name)]:
@@ -312,7 +311,7 @@ def _renamed(tensors: Mapping[str, _OnDisk], source: Path) -> dict[str, str]:
 
 
 def _shards(sizes: Mapping[str, int], max_bytes: int) -> Iterator[list[str]]:
-    """Names in runs of at most `max_bytes`, a larger tensor alone."""
+    """Names in groups of at most `max_bytes`; a larger tensor is alone in its group."""
     shard: list[str] = []
     for name, size in sizes.items():
         if shard and sum(sizes[held] for held in shard) + size > max_bytes:

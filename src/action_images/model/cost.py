@@ -1,4 +1,4 @@
-"""What a network costs: parameters, operations and bytes, counted in plain Python without torch."""
+"""The cost of a network: parameters, operations and bytes, counted in plain Python without torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,23 +16,23 @@ from action_images.model.sketches.tape import Learning
 Use = Literal["inference", "lora", "full"]
 Precision = Literal["float32", "bfloat16"]
 BYTES: dict[str, int] = {"float32": 4, "bfloat16": 2}
-"""Of one number."""
+"""Bytes of one number."""
 LORA_RANK = 64
 LORA_TARGETS = ("to_q", "to_k", "to_v", "to_out.0", "ffn.net.0.proj", "ffn.net.2")
-"""Ends of the names of a block's projections that adapters are counted for where nothing else is said."""
+"""Ends of the names of a block's projections that have adapters by default."""
 SKETCHES = {"wan": wan}
-"""The families of transformers that can be counted: word of a backbone -> its module of `sketches`."""
+"""The families of transformers that can be counted: name of a backbone -> its module of `sketches`."""
 SHALLOW = 3
-"""Blocks are alike: a network of more is counted at this depth and at one block less."""
+"""A deeper network is counted at this depth and at one block less, as all blocks are alike."""
 IN_FLOAT32 = frozenset({"time_embedder", "scale_shift_table", "norm1", "norm2", "norm3"})
-"""Parts of names of weights that diffusers loads in float32 whatever is asked for."""
+"""Parts of names of weights that diffusers always loads in float32."""
 ADAM_BYTES, ADAM_8BIT_BYTES = 8.0, 2 + 2 * 4 / 256
-"""What AdamW keeps for a parameter: two float32 numbers, or two bytes with a float32 scale for each 256."""
+"""AdamW's bytes for a parameter: two float32 numbers, or two bytes with a float32 scale for each 256."""
 
 
 @dataclass(frozen=True)
 class Network:
-    """A network by its family (a word of `BACKBONES`) and config."""
+    """A network by its family (a name of `BACKBONES`) and config."""
 
     backbone: str
     config: Mapping[str, Any]
@@ -46,29 +46,29 @@ class Network:
 
     @classmethod
     def of(cls, preset: Preset) -> "Network":
-        """A preset's."""
+        """The network of a preset."""
         return cls(preset.backbone, preset.transformer)
 
     @cached_property
     def whole_config(self) -> dict[str, Any]:
-        """The config with what it does not say."""
+        """The config with its default values filled in."""
         return {**SKETCHES[self.backbone].DEFAULTS, **self.config}
 
     @property
     def num_layers(self) -> int:
-        """How many blocks it has."""
+        """The number of blocks."""
         return self.whole_config["num_layers"]
 
     @property
     def patch(self) -> tuple[int, int]:
-        """Latent rows and columns that one token stands for."""
+        """Latent rows and columns of one token."""
         _, rows, columns = self.whole_config["patch_size"]
         return rows, columns
 
 
 @dataclass(frozen=True)
 class Load:
-    """What one pass is given: the canvas of a mode, and the text."""
+    """The input of one pass: the canvas of a mode, and the text."""
 
     mode: Shown
     num_views: int
@@ -81,7 +81,7 @@ class Load:
 
     @property
     def segments(self) -> tuple[Segment, ...]:
-        """Of the canvas."""
+        """The segments of the canvas."""
         return self.mode.segments(self.num_views, self.num_latents)
 
     @property
@@ -90,11 +90,11 @@ class Load:
         return sum(segment.num_frames for segment in self.segments)
 
     def num_tokens(self, patch: tuple[int, int]) -> int:
-        """Tokens of one sample, each of which stands for a patch of (rows, columns)."""
+        """The number of tokens of one sample, with one token for each `patch` (rows, columns)."""
         return self.num_frames * (self.size[0] // patch[0]) * (self.size[1] // patch[1])
 
     def given(self, network: Network, itemsize: int) -> Given:
-        """What a pass of a network is given, with so many bytes for each number."""
+        """The input of a network's pass, with `itemsize` bytes for each number."""
         later = {}
         for stream in STREAMS:
             parts = [segment for segment in self.segments if segment.stream == stream]
@@ -125,7 +125,7 @@ def load_of(
 ) -> Load:
     """The load of a mode on clips of `num_frames` pixel frames of `size` px.
 
-    `factors` are the autoencoder's in (time, space).
+    `factors` are the autoencoder's factors in (time, space).
     """
     return Load(
         mode=mode,
@@ -138,12 +138,12 @@ def load_of(
 
 
 def count_parameters(network: Network) -> int:
-    """Parameters of the network."""
+    """The number of parameters of the network."""
     return _counted(network, _LEAST, Learning(), "inference").weights.number
 
 
 def lora_parameters(network: Network, rank: int, targets: tuple[str, ...] = LORA_TARGETS) -> int:
-    """Parameters of low-rank adapters on the layers whose names end in one of `targets`."""
+    """The number of parameters of low-rank adapters on the layers whose names end in one of `targets`."""
     return _counted(network, _LEAST, _learning("lora", rank, targets), "inference").weights.adapters
 
 
@@ -161,7 +161,7 @@ def training_flops(
     lora_rank: int = LORA_RANK,
     lora_targets: tuple[str, ...] = LORA_TARGETS,
 ) -> int:
-    """The same of one training step: forward, backward, and where `checkpointed` each block once more."""
+    """The same for one training step: forward, backward, and with `checkpointed` each block once more."""
     learning = _learning(use, lora_rank, tuple(lora_targets))
     return _counted(network, load, learning, use, checkpointed=checkpointed).flops
 
@@ -177,7 +177,7 @@ class Memory:
 
     @property
     def total(self) -> int:
-        """All of them."""
+        """The sum of all parts."""
         return self.weights + self.gradients + self.optimizer + self.activations
 
 
@@ -196,16 +196,18 @@ def memory(
     lora_rank: int = LORA_RANK,
     lora_targets: tuple[str, ...] = LORA_TARGETS,
 ) -> Memory:
-    """What one of `num_devices` devices holds at its peak: of the network alone, with AdamW where it is
-    trained.
+    """The peak memory of one of `num_devices` devices: the network alone, with AdamW if it is trained.
 
-    Weights that are frozen have `dtype`; what learns is float32, and so are its gradients. `passes` bfloat16:
-    autocast runs passes in it, with a copy of all weights that learn. None: they run in `dtype`. `averaged`:
-    the running average of what learns is kept too, and while it is judged the weights in use beside it.
-    `eight_bit`: AdamW's two numbers take a byte each. `sharded` splits weights, gradients and optimizer state
-    over the devices (FSDP), which then hold one block whole besides. In inference devices share the tokens of
-    one sample; in training each has its own batch. `activations` are all other tensors, at the moment of the
-    pass or step when they are most.
+    - Frozen weights have `dtype`; trained weights and their gradients are float32.
+    - `passes` bfloat16: autocast runs passes in it, with a copy of all trained weights. None: they run in
+      `dtype`.
+    - `averaged`: the running average of trained weights is kept too, and during validation also the weights
+      in use.
+    - `eight_bit`: AdamW's two numbers take a byte each.
+    - `sharded` splits weights, gradients and optimizer state over the devices (FSDP), and each device also
+      holds one whole block.
+    - In inference the devices share the tokens of one sample; in training each has its own batch.
+    - `activations` are all other tensors, at their peak in the pass or step.
     """
     learning = _learning(use, lora_rank, tuple(lora_targets))
     counted = _counted(
@@ -234,7 +236,7 @@ def memory(
 
 @dataclass(frozen=True)
 class _Weights:
-    """How many parameters a network has; which of them diffusers keeps in float32; those of adapters."""
+    """The numbers of parameters of a network, of those that diffusers keeps in float32, and of adapters."""
 
     number: int
     in_float32: int
@@ -243,7 +245,7 @@ class _Weights:
 
 @dataclass(frozen=True)
 class _Counted:
-    """What a pass, with its backward pass where something learns, takes."""
+    """The cost of a pass, with its backward pass if weights are trained."""
 
     flops: int
     forward_peak: int
@@ -252,7 +254,7 @@ class _Counted:
 
     @property
     def peak(self) -> int:
-        """The most bytes at any moment, but for weights and their gradients."""
+        """The largest number of bytes at any moment, without weights and their gradients."""
         return max(self.forward_peak, self.backward_peak)
 
 
@@ -275,7 +277,7 @@ def _counted(
     checkpointed: bool = False,
     autocast: bool = False,
 ) -> _Counted:
-    """Of a deep network what three blocks take, and for each other one what the third adds to two."""
+    """The cost of a network: for a deep one that of three blocks, plus the third's share for each other."""
     depth = network.num_layers
     how = {"checkpointed": checkpointed, "autocast": autocast}
     if depth <= SHALLOW:
@@ -289,7 +291,7 @@ def _counted(
 
     names = ("number", "in_float32", "adapters")
     weights = [whole(getattr(more.weights, name), getattr(fewer.weights, name)) for name in names]
-    # Each of the two grows by a block's share, but which of them is larger may change with the depth.
+    # Both grow by a block's share, but the depth may change which of them is larger.
     forward_peak = whole(more.forward_peak, fewer.forward_peak)
     backward_peak = whole(more.backward_peak, fewer.backward_peak)
     return _Counted(whole(more.flops, fewer.flops), forward_peak, backward_peak, _Weights(*weights))
@@ -306,7 +308,7 @@ def _run(
     checkpointed: bool,
     autocast: bool,
 ) -> _Counted:
-    """What a network of so many blocks takes."""
+    """The cost of a network of `depth` blocks."""
     tape = Operations(learning, record=use != "inference", autocast=autocast)
     config = {**network.whole_config, "num_layers": depth}
     given = load.given(network, itemsize)

@@ -1,4 +1,4 @@
-"""Frozen parts of a model, read from their folder when they are first asked, which can be let go again."""
+"""Frozen parts of a model that are read from their folder at their first use and can be freed again."""
 
 import json
 import shutil
@@ -19,7 +19,7 @@ from action_images.model.text import LanguageModel
 
 
 class DeferredAutoencoder:
-    """A saved autoencoder of any kind; its weights are read when something is to be encoded or decoded."""
+    """A saved autoencoder of any kind; its weights are read when it first encodes or decodes."""
 
     config_names: ClassVar[tuple[str, ...]] = ()
 
@@ -51,14 +51,14 @@ class DeferredAutoencoder:
         return self._whole().decode(latents)
 
     def to(self, device: torch.device | str) -> Self:
-        """Where it works from now on."""
+        """Set its device."""
         self.device = torch.device(device)
         if isinstance(self._loaded, nn.Module):
             self._loaded.to(device)
         return self
 
     def release(self) -> None:
-        """Let go of the weights, until they are needed again."""
+        """Free the weights until they are needed again."""
         self._loaded = None
 
     def save(self, folder: Path) -> None:
@@ -66,18 +66,18 @@ class DeferredAutoencoder:
         _copy(self.folder, folder)
 
     def fit(self, clips: Iterable[tuple[Tensor, float]]) -> Self:
-        """Refused: it is frozen."""
+        """Raises an error: it is frozen."""
         del clips
         raise ActionImagesError(f"{self.folder}: a frozen autoencoder is not fitted; load it whole")
 
     @classmethod
     def new(cls, **config: Any) -> Self:
-        """Refused: there is nothing to read it from."""
+        """Raises an error: there is no folder to read it from."""
         raise ActionImagesError(f"a frozen autoencoder is read from a folder, not made of {sorted(config)}")
 
     @classmethod
     def load(cls, folder: Path, dtype: torch.dtype) -> Self:
-        """What a folder holds."""
+        """The part in a folder."""
         return cls(folder, dtype)
 
     def _whole(self) -> SavedAutoencoder:
@@ -89,7 +89,7 @@ class DeferredAutoencoder:
 
 
 class DeferredText:
-    """A saved language model, read when an instruction is to be embedded."""
+    """A saved language model; its weights are read when it first embeds an instruction."""
 
     kind: ClassVar[str] = LanguageModel.kind
 
@@ -119,14 +119,14 @@ class DeferredText:
         return self._loaded.encode(instructions)
 
     def to(self, device: torch.device | str) -> Self:
-        """Where it works from now on."""
+        """Set its device."""
         self.device = torch.device(device)
         if self._loaded is not None:
             self._loaded.to(device)
         return self
 
     def release(self) -> None:
-        """Let go of the weights, until they are needed again."""
+        """Free the weights until they are needed again."""
         self._loaded = None
 
     def save(self, folder: Path) -> dict[str, Any]:
@@ -137,7 +137,7 @@ class DeferredText:
 
     @classmethod
     def load(cls, folder: Path, config: dict[str, Any], dtype: torch.dtype) -> Self:
-        """What a folder holds."""
+        """The part in a folder."""
         return cls(folder, config, dtype)
 
 

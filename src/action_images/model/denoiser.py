@@ -1,4 +1,4 @@
-"""The denoiser: canvases in, velocities out, and the one place that casts."""
+"""The denoiser: canvases in, velocities out; only this file casts dtypes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,23 +15,23 @@ from action_images.model.conditioning.conditioned import Conditioned
 from action_images.structs import Struct
 
 LEAST_LEVEL = 0.05
-"""Below this noise level a predicted clean canvas is turned into a velocity as if the level were this one."""
+"""The least noise level in the conversion of a predicted clean canvas to a velocity."""
 
 
 @dataclass(frozen=True)
 class Condition(Struct):
-    """What the denoiser is told besides the canvas; None where a model does not ask for it."""
+    """The denoiser's inputs besides the canvas; None if a model does not use them."""
 
     text: Float[Tensor, "*batch token dim"]
     camera: Float[Tensor, "*batch l c h w"] | None = None
     first_frames: Float[Tensor, "*batch view 3 height width"] | None = None
     still: Float[Tensor, "*batch latent l latent_h latent_w"] | None = None
-    """What the canvas would be if nothing moved in the videos; zeros in action segments."""
+    """The canvas of still videos; zeros in action segments."""
     later_frames: Float[Tensor, "*batch view later frame 3 height width"] | None = None
-    """The pixel frames of given videos after the first in [-1, 1], by latent frame; zeros where they are not
-    given. None: none is."""
+    """The pixel frames of given videos after the first in [-1, 1], by latent frame; zeros if not given. None:
+    no video is given."""
     later_actions: Float[Tensor, "*batch view later frame 3 height width"] | None = None
-    """The same of given action images."""
+    """The same for given action images."""
 
     def with_text(self, text: Float[Tensor, "*batch token dim"]) -> Self:
         """The same scene under another instruction."""
@@ -40,7 +40,7 @@ class Condition(Struct):
 
 @runtime_checkable
 class Denoiser(Protocol):
-    """Anything that knows in which direction noise lies from here."""
+    """A function that predicts the velocity from data to noise."""
 
     def __call__(
         self,
@@ -49,9 +49,9 @@ class Denoiser(Protocol):
         condition: Condition,
         branch: str = "conditional",
     ) -> Float[Tensor, "b c l h w"]:
-        """The velocity (noise - data) at the canvas's latents; values at given latents mean nothing.
+        """The velocity (noise - data) at the canvas's latents; values at given latents are undefined.
 
-        `branch` names the sequence of calls that this one belongs to, for caches that compare with the last
+        `branch` names the sequence of calls that this call belongs to, for caches that compare with the last
         call.
         """
         ...
@@ -61,7 +61,7 @@ class CanvasDenoiser(nn.Module):
     """The transformer as a Denoiser. Wrap this module, not the transformer, for distributed training."""
 
     answers: ClassVar[str] = "canvas"
-    """What it answers with, in the word of a saved folder's index."""
+    """The kind of its answers, as named in a saved folder's index."""
 
     def __init__(self, transformer: Conditioned) -> None:
         super().__init__()
@@ -69,8 +69,7 @@ class CanvasDenoiser(nn.Module):
 
     @classmethod
     def opened(cls, transformer: Conditioned, folder: Path) -> Self:  # noqa: ARG003 (denoisers with parts of their own read them)
-        """The denoiser around a network that was read from a folder of models, with what else `save` wrote
-        there."""
+        """The denoiser around a network read from a folder of models, with all other parts of `save`."""
         return cls(transformer)
 
     def around(self, transformer: Conditioned) -> "CanvasDenoiser":
@@ -78,18 +77,18 @@ class CanvasDenoiser(nn.Module):
         return CanvasDenoiser(transformer)
 
     def compile_blocks(self, backend: str = "inductor") -> Self:
-        """Itself, with the network's blocks compiled (torch.compile) for shapes that stay the same.
+        """Compile the network's blocks (torch.compile) for constant shapes; returns self.
 
-        The first pass at each shape takes seconds to minutes; numbers differ by rounding from plain ones.
+        The first pass at each shape takes seconds to minutes; results differ by rounding.
         """
         self.transformer.compile_repeated_blocks(dynamic=False, backend=backend)
         return self
 
     @contextmanager
     def blocks_skipped(self, threshold: float | None) -> Iterator[None]:
-        """Passes skip blocks while this lasts, see `Sampling.first_block`; None: they do not.
+        """Let passes skip blocks in this context, see `Sampling.first_block`; None: they do not.
 
-        diffusers asks in every pass by how much the first block's answer has changed, and waits for that.
+        diffusers reads in every pass how much the first block's output has changed, and waits for that.
         """
         if threshold is None:
             yield
@@ -114,10 +113,10 @@ class CanvasDenoiser(nn.Module):
         branch: str = "conditional",
     ) -> Float[Tensor, "b c l h w"]:
         """The velocity at the canvas's latents, float32."""
-        # Rays stay float32 too: the network multiplies them before it takes sines.
+        # Rays stay float32, as the network multiplies them before it takes sines.
         network, rays = self.transformer, condition.camera
         condition = condition.to(dtype=network.dtype)
-        # The level stays float32 (and exact where frames are given): rounded to bfloat16, 737 becomes 736.
+        # The level stays float32 (exact for given frames): bfloat16 would round 737 to 736.
         level = noise_level.float()
         if network.per_frame_noise_level:
             level = level[:, None] * ~canvas.given

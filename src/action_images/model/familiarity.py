@@ -1,4 +1,4 @@
-"""Whether pictures look like those that models were trained on: a distance of statistics, and its bound."""
+"""Whether pictures resemble those of training: a distance between statistics, and its bound."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +16,11 @@ from action_images.files.atomic import write_json
 from action_images.model.claims import read_object
 
 FAMILIARITY = "pictures.json"
-"""The file of a folder of models; it is no part of what the models are called by."""
+"""The file in a folder of models; it does not affect the models' name."""
 SIDE, GRID, SCALES = 64, 4, 4
-"""Pictures are looked at in this size (px), their colours in a grid, their edges at so many scales."""
+"""The size of pictures (px), the grid of their colours, and the number of scales of their edges."""
 SHRINKAGE = 0.1
-"""How far the covariance is drawn towards its diagonal: there are few pictures for so many statistics."""
+"""Shrinkage of the covariance towards its diagonal, as there are few pictures for so many statistics."""
 FALSE_ALARMS = 0.01
 """The share of the training's own pictures that lie beyond the bound."""
 
@@ -29,21 +29,21 @@ FALSE_ALARMS = 0.01
 class Familiarity:
     """A Gaussian of the statistics of training pictures.
 
-    The distance is Mahalanobis's over the square root of how many statistics there are: about 1.
+    The distance is Mahalanobis's over the square root of the number of statistics: about 1 in training.
     """
 
     mean: Float[Tensor, "statistic"]
     whiten: Float[Tensor, "statistic statistic"]
     bound: float
-    """Pictures farther away than this are unlike those of training."""
+    """Pictures beyond this distance are unlike those of training."""
     false_alarms: float
-    """The share of training pictures, none of them used for mean and covariance, beyond the bound."""
+    """The share of training pictures beyond the bound, among those not used for mean and covariance."""
 
     @classmethod
     def of(cls, pictures: Float[Tensor, "num 3 h w"] | UInt8[Tensor, "num 3 h w"]) -> Self:
         """Fit to pictures of training, in [-1, 1] or bytes.
 
-        Three of four make the Gaussian, the others set the bound. Raises ActionImagesError for too few.
+        Three of four give the Gaussian, the others the bound. Raises ActionImagesError for too few.
         """
         seen = statistics(pictures)
         held_out = torch.arange(len(seen)) % 4 == 3
@@ -64,16 +64,16 @@ class Familiarity:
     def distance(
         self, pictures: Float[Tensor, "*batch 3 h w"] | UInt8[Tensor, "*batch 3 h w"]
     ) -> Float[Tensor, "*batch"]:
-        """How far pictures, in [-1, 1] or bytes, are from those of training; about 1 for these."""
+        """The distance of pictures, in [-1, 1] or bytes, from those of training; about 1 for the latter."""
         batch = pictures.shape[:-3]
         return self.distance_of(statistics(pictures.reshape(-1, *pictures.shape[-3:]))).view(batch)
 
     def distance_of(self, seen: Float[Tensor, "num statistic"]) -> Float[Tensor, "num"]:
-        """The same of pictures' statistics."""
+        """The same for pictures' statistics."""
         return ((seen - self.mean) @ self.whiten).norm(dim=-1)
 
     def doubts(self, views: Float[Tensor, "view 3 h w"] | UInt8[Tensor, "view 3 h w"]) -> str | None:
-        """A sentence where a view is unlike all pictures of training; None where none is."""
+        """A sentence if a view is unlike all pictures of training; else None."""
         distance = self.distance(views)
         if not (distance > self.bound).any():
             return None
@@ -95,9 +95,9 @@ class Familiarity:
 
     @classmethod
     def load(cls, folder: Path) -> "Familiarity | None":
-        """What stands beside the models; None where nothing does.
+        """The statistics beside the models; None if there are none.
 
-        Raises ActionImagesError for a file that says something else.
+        Raises ActionImagesError for a file with other contents.
         """
         path = folder / FAMILIARITY
         if not path.is_file():
@@ -119,9 +119,9 @@ class Familiarity:
 def statistics(
     pictures: Float[Tensor, "num 3 h w"] | UInt8[Tensor, "num 3 h w"],
 ) -> Float[Tensor, "num statistic"]:
-    """What is compared of pictures: colours of a coarse grid, and the strength of edges by scale.
+    """The statistics of pictures: colours on a coarse grid, and the strength of edges by scale.
 
-    Edges are told as logarithms, for brightness and two differences of colours, along both axes.
+    Edges are logarithms, for brightness and two colour differences, along both axes.
     """
     levels = pictures.float() * (2 / 255) - 1 if pictures.dtype == torch.uint8 else pictures.float()
     small = F.interpolate(levels, (SIDE, SIDE), mode="bilinear", antialias=True)
@@ -137,7 +137,7 @@ def statistics(
 
 NUM_STATISTICS = 3 * GRID**2 + 2 * 3 * SCALES
 LEAST_PICTURES = 4 * NUM_STATISTICS
-"""The bound is set by a quarter of them."""
+"""The least number of pictures; a quarter of them sets the bound."""
 
 
 def _numbers(values: Any, num_axes: int) -> Tensor:

@@ -1,5 +1,4 @@
-"""The released weights by their hub ids: fetched once at commits that are written down, then a folder like
-any other."""
+"""Fetch the released weights by their hub ids once, record their commits, and assemble a folder of models."""
 
 import json
 import re
@@ -27,8 +26,7 @@ from action_images.model.shipped import INDEX
 from action_images.model.text import LanguageModel
 
 SOURCES = "sources.json"
-"""Repository -> commit, in every folder that was fetched: what its weights are, whatever a branch says
-later."""
+"""The file in every fetched folder with repository -> commit, which identifies its weights for good."""
 
 
 @dataclass(frozen=True)
@@ -41,25 +39,25 @@ class Source:
 
     @property
     def pinned(self) -> bool:
-        """True where the revision is a commit hash."""
+        """Whether the revision is a commit hash."""
         return re.fullmatch(r"[0-9a-f]{40}", self.revision) is not None
 
 
 TRANSFORMER = Source("anyeZHY/ActionImages", ("step125750.ckpt",))
 """The release's transformer, a pickle that is read as plain tensors."""
 WAN = Source("Wan-AI/Wan2.2-TI2V-5B-Diffusers", ("vae/*", "text_encoder/*", "tokenizer/*"))
-"""The autoencoder and language model that it was trained with, in diffusers' layout."""
+"""The autoencoder and language model of its training, in diffusers' layout."""
 WANS_PARTS = ("vae", "text_encoder", "tokenizer")
-"""The folders of Wan's download that are taken as they are."""
+"""The folders of Wan's download that are used unchanged."""
 PLAIN = {
     "wan2.2-5b-rays": replace(WAN, files=("transformer/*", *WAN.files)),
     "wan2.1-1.3b": Source(
         "Wan-AI/Wan2.1-T2V-1.3B-Diffusers", ("transformer/*", "vae/*", "text_encoder/*", "tokenizer/*")
     ),
 }
-"""Preset -> Wan's own weights that it begins from, all four parts in diffusers' layout."""
+"""Preset -> Wan's own weights that it starts from, all four parts in diffusers' layout."""
 RELEASED_CLIPS = Clips((512, 512), 41, 5.0, "release")
-"""What they were trained on; 5 frames a second is the rate of its RLBench and BridgeData sets."""
+"""The clips of the release's training; 5 frames a second is the rate of its RLBench and BridgeData sets."""
 ADDED = ("camera", "per_frame_noise_level", "pixels_per_token")
 """Values of a preset's config that plain weights do not have."""
 WHOLE = {
@@ -67,12 +65,11 @@ WHOLE = {
     "text_encoder": ("config.json",),
     "tokenizer": ("tokenizer.json", "spiece.model", "tokenizer_config.json"),
 }
-"""Of each part what it cannot be without: one of these files, and where it has a config its weights."""
-# No commit is pinned here: none has been tried yet. Whoever fetches decides, and what was fetched is written
-# down.
+"""Part -> files of which it must have one; a part with a config must have its weights too."""
+# No commit is pinned here, as none has been tried yet. The user chooses, and the fetched commit is recorded.
 
 Fetch = Callable[[Source], Path]
-"""From files of a repository to the folder in which they lie; its name is the commit."""
+"""From files of a repository to the folder that contains them; its name is the commit."""
 
 
 def load_released(
@@ -82,12 +79,11 @@ def load_released(
     dtype: torch.dtype = torch.bfloat16,
     fetch: Fetch | None = None,
 ) -> Models:
-    """The released models from `folder`, which is filled from the hub where it holds none yet (25 GB of
-    memory in bfloat16).
+    """The released models from `folder` (25 GB of memory in bfloat16), filled from the hub if it is empty.
 
-    A folder that was filled is never compared with the hub again: its commits are in its sources.json. Warns
-    where a branch was followed. Raises OSError where the hub cannot be reached; ValueError where a file is
-    not what it should be, or the folder was filled from other commits than those that are asked for.
+    A filled folder is never compared with the hub again: its commits are in its sources.json. Warns if a
+    branch was followed. Raises OSError if the hub cannot be reached, and ValueError if a file has the wrong
+    contents, or the folder was filled from other commits than those requested.
     """
     commits = fetch_released(folder, transformer, wan, fetch)
     for source in (transformer, wan):
@@ -103,8 +99,10 @@ def load_released(
 def fetch_released(
     folder: Path, transformer: Source = TRANSFORMER, wan: Source = WAN, fetch: Fetch | None = None
 ) -> dict[str, str]:
-    """Fill a folder of models from the hub, unless it is filled; returns repository -> commit. Raises as
-    `load_released`."""
+    """Fill a folder of models from the hub, unless it is filled; returns repository -> commit.
+
+    Raises as `load_released`.
+    """
 
     def made(snapshots: Mapping[str, Path]) -> Callable[[], None]:
         checkpoint = _only_file(snapshots[transformer.repository], transformer.files)
@@ -117,9 +115,9 @@ def fetch_released(
 def fetch_plain(
     folder: Path, preset: str, source: Source | None = None, fetch: Fetch | None = None
 ) -> dict[str, str]:
-    """Fill a folder with Wan's own weights, given what a preset of `PLAIN` adds to them; as `fetch_released`.
+    """Fill a folder with Wan's own weights and the additions of a preset of `PLAIN`; as `fetch_released`.
 
-    Cameras are new weights, which change nothing until they have learnt.
+    Cameras are new weights, which change nothing until they are trained.
     """
     source, wanted = source or PLAIN[preset], preset_named(preset)
 
@@ -144,9 +142,9 @@ def _fetch(
     fetch: Fetch,
     made: Callable[[Mapping[str, Path]], Callable[[], None]],
 ) -> dict[str, str]:
-    """Fill a folder from snapshots of some repositories, unless it is filled; the commits.
+    """Fill a folder from snapshots of some repositories, unless it is filled; returns the commits.
 
-    `made` looks at the snapshots before the folder is there, and gives what fills it.
+    `made` checks the snapshots before the folder exists, and returns the function that fills it.
     """
     if (folder / INDEX).is_file() and not (folder / SOURCES).is_file():
         raise ActionImagesError(
@@ -178,12 +176,11 @@ def assemble(
     additions: Mapping[str, Any] | None = None,
     clips: Clips = RELEASED_CLIPS,
 ) -> None:
-    """A folder that `Models.load` takes, from a transformer checkpoint and a folder with Wan's vae,
-    text_encoder and tokenizer.
+    """Make a folder for `Models.load` from a transformer checkpoint and a folder with Wan's vae, text_encoder
+    and tokenizer.
 
-    `additions` are given to plain weights, see `convert`; `clips` are what the models are for. What was
-    written by an earlier call that was cut short is kept. Raises ValueError for files that are missing or do
-    not fit.
+    `additions` are added to plain weights, see `convert`; `clips` are the clips of the models. Files written
+    by an earlier, interrupted call are kept. Raises ValueError for files that are missing or do not fit.
     """
     _check_parts(wan)
     with alone_in(folder):
@@ -240,7 +237,7 @@ def _check_channels(transformer: Path, autoencoder: Path) -> None:
 
 
 def _check_whole(part: Path, files: Sequence[str]) -> None:
-    """Refuse a download that lacks a file, or has git's stand-in for one."""
+    """Refuse a download that lacks a file, or has a Git LFS pointer instead of one."""
     if not any((part / name).is_file() for name in files):
         raise ActionImagesError(
             f"{part}: has no {' or '.join(files)}; give a whole download of {WAN.repository}"
@@ -270,8 +267,7 @@ def _check_weights(file: Path) -> None:
 
 
 def from_hub(source: Source, cache: Path | None = None) -> Path:
-    """Fetch through huggingface_hub, whose cache keeps every commit apart; offline, what the cache holds is
-    taken."""
+    """Fetch through huggingface_hub, whose cache separates commits; offline, the cached files are used."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
@@ -292,7 +288,7 @@ def from_hub(source: Source, cache: Path | None = None) -> Path:
 
 
 def _check_commits(folder: Path, recorded: Mapping[str, str], asked: Mapping[str, str | None]) -> None:
-    """Refuse a folder that was begun from other repositories, or other commits (None: any) of them."""
+    """Refuse a folder started from other repositories, or from other commits (None: any) of them."""
     for repository, commit in asked.items():
         if repository not in recorded:
             raise ActionImagesError(

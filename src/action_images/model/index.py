@@ -1,4 +1,4 @@
-"""What a folder of models says of itself: its index, with a version, and how older ones are read."""
+"""The index of a folder of models: its version, its checksums, and the reading of older versions."""
 
 from pathlib import Path
 from typing import Any
@@ -12,20 +12,20 @@ from action_images.model.shipped import INDEX
 
 VERSION = 1
 CHECKSUMS = "sha256"
-"""The key of the index that holds a checksum for each tensor file."""
+"""The index's key for the checksums of the tensor files."""
 ANSWERS = {"CanvasDenoiser": "canvas", "PathRegressor": "path"}
 TEXTS = {"HashedWords": "hashed_words", "LanguageModel": "language_model"}
-"""The class names of version 0 -> the words of version 1."""
+"""The class names of version 0 -> the names of version 1."""
 KINDS = {"answers": str, "backbone": str, "autoencoder": str, "text": str, "text_config": dict}
-"""What an index says -> of which type; the rest may be left out."""
+"""Required key of an index -> its type; other keys are optional."""
 FIRST_AXIS_LENGTH = 0.1
-"""How long axes were drawn (m) before folders said so."""
+"""The length of drawn axes (m) for folders older than this value."""
 
 
 def read_index(folder: Path) -> dict[str, Any]:
-    """The index of a folder of models, in the words of today's version.
+    """The index of a folder of models, converted to the current version.
 
-    Raises ActionImagesError where there is none, or a newer one.
+    Raises ActionImagesError if there is none, or a newer one.
     """
     if not (folder / INDEX).is_file():
         raise ActionImagesError(
@@ -55,21 +55,20 @@ def write_index(folder: Path, index: dict[str, Any]) -> None:
 
 
 def check_tensors(folder: Path, index: dict[str, Any]) -> None:
-    """Raise ActionImagesError, naming the file, where tensors are not those that the index was written with.
+    """Raise ActionImagesError, naming the file, if tensors differ from those that the index was written with.
 
-    Indexes without checksums, which older versions wrote, have nothing to say.
+    Indexes of older versions without checksums are not checked.
     """
     expected = index.get(CHECKSUMS, {})
     if not isinstance(expected, dict):
         raise ActionImagesError(f"{folder / INDEX}: '{CHECKSUMS}' is not a json object; copy it again")
-    # Files of the folder alone: an index must not have others read.
+    # Files of the folder alone: an index must not make other files be read.
     inside = {name: one for name, one in expected.items() if not {"..", "/"} & set(Path(name).parts)}
     checksum.check(folder, inside)
 
 
 def _from_version_0(index: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Version 0 named classes, left out what went without saying, and did not name autoencoder and
-    backbone."""
+    """Convert version 0, which named classes and left out defaults, the autoencoder and the backbone."""
     answers, text = str(index.get("door", "CanvasDenoiser")), str(index.get("text"))
     words = {
         "version": VERSION,

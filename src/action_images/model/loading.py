@@ -1,4 +1,4 @@
-"""Reading a saved model whole, with errors that name the folder."""
+"""Read a complete saved model, with errors that name the folder."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,17 +12,17 @@ from action_images.model.claims import check_files, no_larger_than_its_files, re
 
 CONFIG = "config.json"
 FROM_FOLDER: dict[str, Any] = {"local_files_only": True, "use_safetensors": True, "output_loading_info": True}
-"""What the libraries' `from_pretrained` is told: no hub is asked, no pickle is read."""
+"""Arguments of the libraries' `from_pretrained`: no hub is contacted, and no pickle is read."""
 
 
 def load_module(
     kind: Any, folder: Path, dtype: torch.dtype = torch.float32, *, around: Callable[[Any], Any] | None = None
 ) -> Any:
-    """A saved diffusers model of the class `kind`, all of whose tensors come from the folder.
+    """A saved diffusers model of the class `kind`, with all its tensors from the folder.
 
-    `around` makes what is returned of it, from its config.
+    `around` wraps the model; the wrapper is returned.
 
-    Raises ActionImagesError where a file is missing or damaged, or tensors are missing, left over or of
+    Raises ActionImagesError if a file is missing or damaged, or if tensors are missing, left over or of
     another shape.
     """
     with errors_named(folder):
@@ -38,9 +38,10 @@ def load_module(
 
 @contextmanager
 def errors_named(folder: Path) -> Iterator[None]:
-    """A network is built from a folder in the block: whatever is wrong with its files names the folder.
+    """Name the folder in all errors of building a network from its files in this block.
 
-    Folders may be strangers': a config's numbers reach constructors of libraries, which may raise anything.
+    Folders may come from strangers, and a config's numbers reach constructors of libraries, which may raise
+    any exception.
     """
     from safetensors import SafetensorError
 

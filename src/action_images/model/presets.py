@@ -1,4 +1,4 @@
-"""Named sizes of the whole model."""
+"""Presets: named sizes of the whole model."""
 
 import json
 from dataclasses import dataclass
@@ -8,18 +8,17 @@ from typing import Any
 from action_images.errors import no_such
 
 WAN22_LATENTS = json.loads((Path(__file__).parent / "wan22_latents.json").read_text())
-"""Mean and standard deviation of each of the 48 channels of Wan2.2's latents, as its config publishes
-them."""
+"""Mean and standard deviation of each of the 48 channels of Wan2.2's latents, from its published config."""
 
 
 @dataclass(frozen=True)
 class Preset:
     """The sizes of a model, and of the clips that it is meant for.
 
-    `transformer` holds the arguments of the `backbone` (a word of `BACKBONES`), `autoencoder` those of the
-    `autoencoder_kind` (a word of `AUTOENCODERS`), `hashed_words` those of `HashedWords`; None: the language
-    model of the released weights. `axis_length` (m) is that of the action images, see
-    `codec.ActionImageFormat`.
+    `transformer` has the arguments of the `backbone` (a name of `BACKBONES`), `autoencoder` those of the
+    `autoencoder_kind` (a name of `AUTOENCODERS`), and `hashed_words` those of `HashedWords`. Without
+    `hashed_words` (None), the text encoder is the language model of the released weights. `axis_length` (m)
+    is that of the action images, see `codec.ActionImageFormat`.
     """
 
     transformer: dict[str, Any]
@@ -35,7 +34,7 @@ class Preset:
 
     @property
     def factors(self) -> tuple[int, int]:
-        """Pixel frames, and rows, that a latent frame, and a latent row, of its autoencoder stand for."""
+        """The autoencoder's factors: pixel frames of a latent frame, and pixel rows of a latent row."""
         names = {
             "pca": ("temporal_factor", "spatial_factor"),
             "wan": ("scale_factor_temporal", "scale_factor_spatial"),
@@ -45,7 +44,7 @@ class Preset:
 
     @property
     def num_words(self) -> int:
-        """Tokens of text that the network is given."""
+        """The number of text tokens of the network."""
         return 512 if self.hashed_words is None else self.hashed_words.get("max_words", 24)
 
 
@@ -57,7 +56,7 @@ FROM_SCRATCH = {
     "bias_frames": 11,
     "max_views": 4,
 }
-"""What a small model needs to learn at all: docs/model.md has what each of these is worth."""
+"""Conditions that a small model needs to learn; docs/model.md has the effect of each."""
 
 LARGE_CELLS = {
     "patch_size": [1, 4, 4],
@@ -80,9 +79,9 @@ WAN22_AUTOENCODER = {
     "latents_mean": WAN22_LATENTS["mean"],
     "latents_std": WAN22_LATENTS["std"],
 }
-"""As its config publishes it."""
+"""From its published config."""
 WITH_RAYS = {"camera": "rays", "per_frame_noise_level": True}
-"""What plain weights of Wan are given: cameras that change nothing at first, and given frames marked."""
+"""Additions to Wan's plain weights: cameras that change nothing at first, and marks on given frames."""
 
 PRESETS = {
     "debug": Preset(
@@ -178,7 +177,7 @@ PRESETS = {
             "pixels_per_token": 16,
             **WITH_RAYS,
         },
-        # What `AutoencoderKLWan` takes where nothing is said is Wan2.1's.
+        # The defaults of `AutoencoderKLWan` are Wan2.1's.
         autoencoder={},
         hashed_words=None,
         size=(256, 256),
@@ -187,13 +186,13 @@ PRESETS = {
         autoencoder_kind="wan",
     ),
 }
-"""`debug` runs in seconds, `tiny` trains on two CPU cores, `wan2.2-5b` is what the released weights fit.
+"""`debug` runs in seconds, `tiny` trains on two CPU cores, `wan2.2-5b` fits the released weights.
 `base` is for one GPU, after `train-autoencoder`.
-`wan2.2-5b-rays` and `wan2.1-1.3b` begin from Wan's own weights."""
+`wan2.2-5b-rays` and `wan2.1-1.3b` start from Wan's own weights."""
 
 
 def preset_named(name: str) -> Preset:
-    """A preset by its name; raises ValueError with the names that there are."""
+    """A preset by its name; raises ValueError with all names if there is none."""
     if name not in PRESETS:
         raise no_such("preset", name, PRESETS)
     return PRESETS[name]

@@ -1,4 +1,4 @@
-"""What a confidence of saved models means in words, and how often such answers are wrong."""
+"""The meaning of saved models' confidences in words, and how often such answers are wrong."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -11,21 +11,21 @@ from action_images.files.typed import check_fields
 from action_images.model.claims import read_object
 
 RELIABILITY = "reliability.json"
-"""The file of a folder of models; it is no part of what the models are called by."""
+"""The file in a folder of models; it does not affect the models' name."""
 WRONG_MM, WRONG_DEG = 30.0, 20.0
-"""A pose is wrong from here on: so far off a grasp misses."""
+"""A pose is wrong from this error on, at which a grasp misses."""
 Word = Literal["good", "doubtful", "unreadable"]
 WORDS: tuple[Word, ...] = get_args(Word)
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """The least confidence of each word, and how often its poses were wrong where that was measured."""
+    """The least confidence of each word, and how often its poses were wrong when that was measured."""
 
     good: float
     """Poses of at least this confidence are good."""
     doubtful: float
-    """Others of at least this are doubtful, the rest is unreadable."""
+    """Others of at least this confidence are doubtful, the rest is unreadable."""
     wrong: dict[str, float] = field(default_factory=dict)
     """Word -> the share (0 to 1) of its poses that were wrong; words that never occurred are left out."""
 
@@ -37,20 +37,20 @@ class Bounds:
             )
 
     def word(self, confidence: float) -> Word:
-        """What a pose of this confidence is called."""
+        """The word for a pose of this confidence."""
         return (
             "good" if confidence >= self.good else "doubtful" if confidence >= self.doubtful else "unreadable"
         )
 
     def counts(self, confidences: Iterable[float]) -> dict[Word, int]:
-        """How many poses each word has, all words named."""
+        """The number of poses of each word, including words without poses."""
         words = [self.word(one) for one in confidences]
         return {word: words.count(word) for word in WORDS}
 
 
 @dataclass(frozen=True)
 class Reliability:
-    """Bounds by mode, and the data that they were measured on: they hold for such data alone."""
+    """Bounds by mode, and the data that they were measured on; they are valid for such data alone."""
 
     data: str
     modes: dict[str, Bounds]
@@ -61,9 +61,9 @@ class Reliability:
 
     @classmethod
     def load(cls, folder: Path) -> "Reliability | None":
-        """What stands beside the models; None where nothing was measured.
+        """The reliability beside the models; None if nothing was measured.
 
-        Raises ActionImagesError for a file that says something else.
+        Raises ActionImagesError for a file with other contents.
         """
         path = folder / RELIABILITY
         if not path.is_file():
@@ -80,7 +80,7 @@ class Reliability:
             ) from error
 
     def told(self, mode: str, confidences: Iterable[float]) -> str | None:
-        """A sentence on poses of these confidences; None where their mode was not measured."""
+        """A sentence on poses of these confidences; None if their mode was not measured."""
         bounds = self.modes.get(mode)
         if bounds is None:
             return None

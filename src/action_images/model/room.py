@@ -1,4 +1,4 @@
-"""Whether a card has room for models, said before they are loaded."""
+"""Check whether models fit a card before they are loaded."""
 
 import math
 from pathlib import Path
@@ -10,16 +10,16 @@ from action_images.device import Place
 from action_images.errors import ActionImagesError
 
 CAST = ("transformer", "text_encoder")
-"""Folders of the parts that are loaded in the dtype that was asked for; others are float32."""
+"""Folders of the parts that are loaded in the requested dtype; others are float32."""
 
 
 def memory_of(device: torch.device) -> int | None:
-    """Bytes of a card; None for a device whose memory is the machine's."""
+    """Bytes of a card; None for a device that uses the machine's memory."""
     return torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else None
 
 
 def check_weights_fit(folder: Path, place: Place) -> None:
-    """Raise ActionImagesError where a folder's weights alone are more than a card holds."""
+    """Raise ActionImagesError if a folder's weights alone are larger than a card's memory."""
     available = memory_of(place.device)
     if available is None:
         return
@@ -35,7 +35,7 @@ def check_weights_fit(folder: Path, place: Place) -> None:
 
 
 def weights_of(folder: Path, dtype: torch.dtype) -> int:
-    """Bytes of all weights below a folder of models, by the heads of their files."""
+    """Bytes of all weights below a folder of models, from the headers of their files."""
     total = 0
     for path in folder.glob("*/*.safetensors"):
         itemsize = dtype.itemsize if path.parent.name in CAST else torch.float32.itemsize
@@ -49,4 +49,4 @@ def _numbers_of(path: Path) -> int:
             names = list(file.keys())
             return sum(math.prod(file.get_slice(name).get_shape()) for name in names)
     except (OSError, SafetensorError):
-        return 0  # whoever loads it says what is wrong
+        return 0  # loading it reports the error

@@ -1,4 +1,4 @@
-"""Models by what people call them: a folder, or `shipped`, those that come with this package."""
+"""Models by name: a folder, or `shipped` for those that come with this package."""
 
 import hashlib
 from pathlib import Path
@@ -7,20 +7,19 @@ import action_images
 from action_images.errors import ActionImagesError
 
 INDEX = "action_images.json"
-"""The index's file name; it is written last, so a folder that has one is whole."""
+"""The index's file name; it is written last, so a folder that has one is complete."""
 SHIPPED = "shipped"
-"""What they are called wherever a folder of models is asked for."""
+"""The name of the shipped models, accepted in place of a folder of models."""
 SHIPPED_KNOW = (
     "the shipped models know the embedded world alone: on other videos what they answer means nothing"
 )
-"""To be said before they label somebody's data."""
+"""A warning to print before they label a user's data."""
 PIECES, PIECE = 16, 1 << 16
-"""Of large weights so many pieces of so many bytes are looked at: training changes them all."""
+"""Number and size (bytes) of the pieces hashed of large weights; training changes all of them."""
 
 
 def models_folder(name: str) -> Path:
-    """The folder that is meant: of the shipped models, or the one of this name; raises ValueError where none
-    were shipped."""
+    """The folder of models with a name, or of the shipped models; raises ValueError if none were shipped."""
     if name != SHIPPED:
         return Path(name)
     folder = Path(action_images.__file__).parent / "weights" / "tiny"
@@ -33,11 +32,10 @@ def models_folder(name: str) -> Path:
 
 
 def models_name(name: str, dtype: str = "float32") -> str:
-    """What models are called in results: by their folder, by what is in it, and by their dtype where it is
-    not float32.
+    """The models' name in results: their folder, a hash of its contents, and the dtype if not float32.
 
-    A run's folders `model` and `best` go by the run's name. Weights and index have a say because every run
-    calls its models the same, and goes on changing them.
+    A run's folders `model` and `best` take the run's name. Weights and index are part of the name because
+    every run uses the same folder names and keeps changing their contents.
     """
     folder = models_folder(name).resolve()
     called = folder.parent.name if folder.name in ("model", "best") else folder.name

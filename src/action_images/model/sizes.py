@@ -1,4 +1,4 @@
-"""Which frame counts, image sizes and widths an autoencoder and a network take; looked at without torch."""
+"""Checks of frame counts, image sizes and widths for an autoencoder and a network, without torch."""
 
 import math
 from collections.abc import Sequence
@@ -20,8 +20,7 @@ def check_frames(num_frames: int, factor: int) -> None:
 
 
 def check_size(size: tuple[int, int], multiple: int) -> None:
-    """Raise ActionImagesError, with the size that fits, unless both sides (px) are multiples of the pixels in
-    a token."""
+    """Raise ActionImagesError, with a size that fits, unless both sides (px) are multiples of `multiple`."""
     if any(side < multiple or side % multiple for side in size):
         fitting = " x ".join(str(max(round(side / multiple), 1) * multiple) for side in size)
         raise ActionImagesError(
@@ -33,7 +32,7 @@ def check_size(size: tuple[int, int], multiple: int) -> None:
 def stem_widths(channels: StemChannels, pixels_per_token: int) -> list[int]:
     """The channels after each layer of a stem but the last, whose channels are the tokens' width.
 
-    Raises ActionImagesError where a list of them is of another length.
+    Raises ActionImagesError if a list of them has another length.
     """
     num_layers = int(math.log2(pixels_per_token))
     if isinstance(channels, int):

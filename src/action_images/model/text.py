@@ -1,5 +1,4 @@
-"""Instructions to text tokens: the release's language model, and hashed words for models trained from
-scratch."""
+"""Instructions to text tokens: the release's language model, or hashed words for models from scratch."""
 
 import hashlib
 import re
@@ -20,17 +19,17 @@ from action_images.model.claims import check_files
 from action_images.model.loading import FROM_FOLDER, errors_named
 
 MAX_SIZE = 1 << 14
-"""Tokens of an instruction, and numbers of a token, in saved models."""
+"""The largest number of tokens of an instruction, and of numbers of a token, in saved models."""
 
 
 @runtime_checkable
 class TextEncoder(Protocol):
-    """Instructions in, tokens out; zeros fill each sample up to one fixed length."""
+    """Instructions in, tokens out; each sample is padded with zeros to one fixed length."""
 
     dim: int
 
     def encode(self, instructions: Sequence[str]) -> Float[Tensor, "b token dim"]:
-        """Tokens of each instruction, float32; the empty one stands for no instruction."""
+        """Tokens of each instruction, float32; the empty string means no instruction."""
         ...
 
 
@@ -39,7 +38,7 @@ class SavedTextEncoder(TextEncoder, Protocol):
     """A text encoder that `TEXT_ENCODERS` knows: models are saved and loaded with it."""
 
     kind: ClassVar[str]
-    """The word for it in saved folders."""
+    """Its name in saved folders."""
 
     def save(self, folder: Path) -> dict[str, Any]:
         """Write weights, if it has any, into a folder of models; returns the rest for the folder's index."""
@@ -53,8 +52,7 @@ class SavedTextEncoder(TextEncoder, Protocol):
 
 
 def clean(instruction: str) -> str:
-    """An instruction as the release cleaned its prompts: no full stops, spaces for underscores, single
-    spaces."""
+    """Clean an instruction like the release's prompts: no full stops or underscores, single spaces."""
     return re.sub(r"\s+", " ", instruction.replace(".", "").replace("_", " ")).strip()
 
 
@@ -64,20 +62,20 @@ def words_of(instruction: str) -> list[str]:
 
 
 class HashedWords(nn.Module):
-    """Each word a fixed random vector drawn from its spelling: no weights, any language.
+    """Each word is a fixed random vector derived from its spelling: no weights, any language.
 
-    The network behind learns what the vectors mean, as it would an embedding table's. Vectors of words that
-    it never heard are noise to it: words that are not in the `vocabulary` are left out, with a warning (None:
+    The network learns the meaning of the vectors, as with an embedding table. Vectors of words absent from
+    training are noise to it, so words that are not in the `vocabulary` are left out, with a warning (None:
     all are read).
 
-    A word's vector mixes one of the whole word with those of its three-letter pieces, so that 'drawers'
-    starts close to 'drawer'; some channels count its place in the sentence, so that 'red on blue' is not
-    'blue on red'. docs/model.md has the measurement against a language model's embeddings.
+    A word's vector mixes one for the whole word with those of its three-letter pieces, so that 'drawers'
+    starts close to 'drawer'. Some channels encode its place in the sentence, so that 'red on blue' is not
+    'blue on red'. docs/model.md has the comparison with a language model's embeddings.
     """
 
     kind: ClassVar[str] = "hashed_words"
     place: Tensor
-    """Empty: it moves with the module, and tokens go where it is."""
+    """Empty; it moves with the module and so gives the tokens' device."""
     WORD_SHARE = 0.8
     PLACE_CHANNELS = 8
 
@@ -89,8 +87,8 @@ class HashedWords(nn.Module):
         self.register_buffer("place", torch.zeros(0), persistent=False)
 
     def encode(self, instructions: Sequence[str]) -> Float[Tensor, "b token dim"]:
-        """Tokens of each instruction, float32. Warns of words that are not known; refuses more known ones
-        than `max_words`."""
+        """Tokens of each instruction, float32; warns of unknown words and refuses more than `max_words` known
+        ones."""
         tokens = torch.zeros(len(instructions), self.max_words, self.dim)
         for row, instruction in zip(tokens, instructions, strict=True):
             words = self.known(instruction)
@@ -109,13 +107,13 @@ class HashedWords(nn.Module):
         return sent(tokens, self.place.device)
 
     def save(self, folder: Path) -> dict[str, Any]:  # noqa: ARG002
-        """It has no weights: sizes and vocabulary are for the folder's index."""
+        """Return sizes and vocabulary for the folder's index; there are no weights."""
         config: dict[str, Any] = {"dim": self.dim, "max_words": self.max_words}
         return config if self.vocabulary is None else config | {"vocabulary": sorted(self.vocabulary)}
 
     @classmethod
     def load(cls, folder: Path, config: dict[str, Any], dtype: torch.dtype) -> Self:  # noqa: ARG003
-        """From what `save` returned."""
+        """Build it from the result of `save`."""
         sizes: dict[str, Any] = {name: config.get(name) for name in ("dim", "max_words") if name in config}
         _check_sizes(folder, sizes)
         vocabulary = config.get("vocabulary", [])
@@ -128,7 +126,7 @@ class HashedWords(nn.Module):
         return [word for word in words_of(instruction) if self.vocabulary is None or word in self.vocabulary]
 
     def having(self, words: Iterable[str]) -> "HashedWords":
-        """The same with these words in its vocabulary too; where it has none, it has these alone."""
+        """The same with these words added to its vocabulary; without a vocabulary, these become it."""
         return HashedWords(self.dim, self.max_words, {*(self.vocabulary or ()), *words}).to(self.place.device)
 
     def _word(self, word: str) -> Tensor:
@@ -149,7 +147,7 @@ class HashedWords(nn.Module):
 
 @cache
 def _place(place: int, channels: int) -> Tensor:
-    """A word's place in the sentence, in so many channels."""
+    """A word's place in the sentence, in `channels` channels."""
     angles = place / 2.0 ** torch.arange(channels // 2)
     return torch.cat([angles.sin(), angles.cos()])
 
@@ -158,8 +156,7 @@ class LanguageModel(nn.Module):
     """A pretrained UMT5 encoder from `transformers` with its tokenizer: UMT5-XXL for the released weights.
 
     Every instruction is padded with zeros to `num_tokens` on its own (512 in the release, where the zeros are
-    attended to), and remembered: `encode` runs the language model once for each instruction that it has not
-    seen.
+    attended to). Results are cached: `encode` runs the language model once for each new instruction.
     """
 
     kind: ClassVar[str] = "language_model"
@@ -181,15 +178,14 @@ class LanguageModel(nn.Module):
 
     @classmethod
     def load(cls, folder: Path, config: dict[str, Any], dtype: torch.dtype) -> Self:
-        """Read a UMT5 encoder and its tokenizer; raises ActionImagesError where weights are missing or
-        damaged."""
+        """Read a UMT5 encoder and its tokenizer; raises ActionImagesError for missing or damaged weights."""
         from transformers import AutoTokenizer
 
         model, words = _load_umt5(folder / "text_encoder", dtype), folder / "tokenizer"
         check_files(words)
         try:
             tokenizer = AutoTokenizer.from_pretrained(words, local_files_only=True, trust_remote_code=False)
-        except Exception as error:  # of a damaged or hostile file the library may raise anything
+        except Exception as error:  # the library may raise anything for a damaged or hostile file
             reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
             raise ActionImagesError(f"{words}: holds no tokenizer ({reason}); copy it again") from error
         sizes: dict[str, Any] = {name: config.get(name) for name in ("num_tokens",) if name in config}
@@ -228,7 +224,7 @@ class LanguageModel(nn.Module):
 
 
 def _check_sizes(folder: Path, sizes: Mapping[str, Any]) -> None:
-    """Raise ActionImagesError where an index says sizes of a text encoder that none has."""
+    """Raise ActionImagesError if an index has impossible sizes of a text encoder."""
     for name, size in sizes.items():
         if type(size) is not int or not 0 < size <= MAX_SIZE:
             raise ActionImagesError(
@@ -242,7 +238,7 @@ def _load_umt5(folder: Path, dtype: torch.dtype) -> Any:
     with errors_named(folder):
         loaded: Any = UMT5EncoderModel.from_pretrained(folder, dtype=dtype, **FROM_FOLDER)
     model, report = loaded
-    # transformers fills what is missing with chance, and only warns.
+    # transformers fills missing weights with random numbers, and only warns.
     missing = sorted({*report["missing_keys"], *(str(key) for key in report["mismatched_keys"])})
     if missing:
         raise ActionImagesError(
@@ -256,4 +252,4 @@ TEXT_ENCODERS: dict[str, type[SavedTextEncoder]] = {
     "hashed_words": HashedWords,
     "language_model": LanguageModel,
 }
-"""The word for a kind in saved folders -> its class."""
+"""The name of a kind in saved folders -> its class."""

@@ -14,13 +14,13 @@ AUTOENCODERS: dict[str, type[SavedAutoencoder]] = {
     "pca": PcaAutoencoder,
     "wan": WanAutoencoder,
 }
-"""The word for a kind in presets and saved folders -> its class."""
+"""The name of a kind in presets and saved folders -> its class."""
 
 
 def autoencoder_kind(folder: Path) -> str:
-    """The kind of autoencoder that lies in a folder, ours or Wan's in diffusers' layout.
+    """The kind of autoencoder in a folder, ours or Wan's in diffusers' layout.
 
-    Raises ActionImagesError where there is none, or one of an unknown kind.
+    Raises ActionImagesError if there is none, or one of an unknown kind.
     """
     config = folder / "config.json"
     if not config.is_file():

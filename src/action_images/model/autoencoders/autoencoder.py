@@ -1,4 +1,4 @@
-"""What every autoencoder promises: video to latents and back, and to be kept in a folder."""
+"""The interface of autoencoders: video to latents and back, saving and loading."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,8 +16,8 @@ __all__ = ["Autoencoder", "SavedAutoencoder", "check_size", "num_latent_frames",
 
 @runtime_checkable
 class Autoencoder(Protocol):
-    """Causal in time: the first latent frame stands for the first pixel frame alone, each other for
-    `temporal_factor`."""
+    """Causal in time: the first latent frame represents the first pixel frame alone, each other one
+    `temporal_factor` frames."""
 
     channels: int
     spatial_factor: int
@@ -36,22 +36,20 @@ class Autoencoder(Protocol):
 
 @runtime_checkable
 class SavedAutoencoder(Autoencoder, Protocol):
-    """An autoencoder of a kind that the registry knows: models are built, fitted, saved and loaded with
-    it."""
+    """An autoencoder of a registered kind, with which models are built, fitted, saved and loaded."""
 
     kind: ClassVar[str]
-    """The word for it in presets and in saved folders."""
+    """Its name in presets and in saved folders."""
     config_names: ClassVar[tuple[str, ...]]
-    """What the `_class_name` of its saved config.json may be."""
+    """Allowed values of `_class_name` in its saved config.json."""
 
     @classmethod
     def new(cls, **config: Any) -> Self:
-        """One with new weights, of the sizes that a preset gives."""
+        """An autoencoder with new weights, of a preset's sizes."""
         ...
 
     def fit(self, clips: Iterable[tuple[Float[Tensor, "*batch frame 3 height width"], float]]) -> Self:
-        """Fit to videos in [-1, 1], each with its weight, where this takes seconds; others are left as they
-        are."""
+        """Fit to videos in [-1, 1], each with its weight, if this takes seconds; other kinds do nothing."""
         ...
 
     def save(self, folder: Path) -> None:
@@ -66,13 +64,15 @@ class SavedAutoencoder(Autoencoder, Protocol):
 
 
 def num_latent_frames(autoencoder: Autoencoder, num_frames: int) -> int:
-    """How many latent frames stand for `num_frames` pixel frames; raises ActionImagesError, with the two
-    nearest, if none do."""
+    """The number of latent frames for `num_frames` pixel frames.
+
+    Raises ActionImagesError, with the two nearest numbers, if there is none.
+    """
     factor = autoencoder.temporal_factor
     check_frames(num_frames, factor)
     return (num_frames - 1) // factor + 1
 
 
 def num_pixel_frames(autoencoder: Autoencoder, num_latents: int) -> int:
-    """How many pixel frames `num_latents` latent frames stand for."""
+    """The number of pixel frames for `num_latents` latent frames."""
     return (num_latents - 1) * autoencoder.temporal_factor + 1

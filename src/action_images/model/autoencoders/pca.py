@@ -18,15 +18,14 @@ from action_images.model.loading import load_module
 
 
 class PcaAutoencoder(ModelMixin, ConfigMixin):
-    """Patches of 8 x 8 px x 4 frames (the first frame's of 8 x 8 x 1) to their principal components, and
-    back.
+    """Patches of 8 x 8 px x 4 frames (8 x 8 x 1 in the first frame) to their principal components and back.
 
     The basis is orthonormal, so squared errors of latents are squared errors of pixels. All latents are
-    divided by one number, which makes their mean variance 1 on the data that they were fitted to.
+    divided by one number, so that their mean variance is 1 on the data of the fit.
     """
 
     kind: ClassVar[str] = "pca"
-    # PatchAutoencoder was its name in folders of version 0.
+    # PatchAutoencoder is its name in folders of version 0.
     config_names: ClassVar[tuple[str, ...]] = ("PcaAutoencoder", "PatchAutoencoder")
     _supports_gradient_checkpointing = False
 
@@ -45,12 +44,12 @@ class PcaAutoencoder(ModelMixin, ConfigMixin):
 
     @classmethod
     def new(cls, **config: Any) -> Self:
-        """One that is yet to be fitted."""
+        """An autoencoder that is not fitted yet."""
         return cls(**config)
 
     @torch.no_grad()
     def fit(self, clips: Iterable[tuple[Float[Tensor, "*batch frame 3 height width"], float]]) -> Self:
-        """Fit to videos in [-1, 1], each with the weight at which its patches count; returns self."""
+        """Fit to videos in [-1, 1], each with the weight of its patches; returns self."""
         sums = {basis: _Moments(basis.mean) for basis in (self.first, self.rest)}
         for video, weight in clips:
             first, rest = self._patches(video)
@@ -68,7 +67,7 @@ class PcaAutoencoder(ModelMixin, ConfigMixin):
 
     @classmethod
     def load(cls, folder: Path, dtype: torch.dtype) -> Self:  # noqa: ARG003
-        """Read what `save` wrote. It is float32 always: matrix products with pixels are cheap."""
+        """Read what `save` wrote. It is always float32, as matrix products with pixels are cheap."""
         return load_module(cls, folder)
 
     @torch.no_grad()
@@ -93,7 +92,7 @@ class PcaAutoencoder(ModelMixin, ConfigMixin):
         return torch.cat(videos, -4)
 
     def _check_fitted(self) -> None:
-        """Raise ActionImagesError before it is fitted; its device is asked until it once was."""
+        """Raise ActionImagesError if it is not fitted; the device is queried only until it is."""
         self._was_fitted = self._was_fitted or is_true(self.first.scale != 0, "fitted")
         if not self._was_fitted:
             raise ActionImagesError(
@@ -117,7 +116,7 @@ class PcaAutoencoder(ModelMixin, ConfigMixin):
 
 
 class PatchBasis(nn.Module):
-    """An orthonormal basis of the most telling directions around a mean."""
+    """An orthonormal basis of the directions of largest variance around a mean."""
 
     mean: Tensor
     basis: Tensor
@@ -130,7 +129,7 @@ class PatchBasis(nn.Module):
         self.register_buffer("scale", torch.zeros(()))
 
     def fit(self, mean: Tensor, covariance: Tensor) -> Tensor:
-        """Take the leading eigenvectors; returns the mean variance of what they keep."""
+        """Take the leading eigenvectors; returns the mean variance along them."""
         values, vectors = torch.linalg.eigh(covariance)
         channels = self.basis.shape[1]
         self.mean.copy_(mean)
@@ -138,7 +137,7 @@ class PatchBasis(nn.Module):
         return values[-channels:].mean().clamp_min(1e-12)
 
     def encode(self, patches: Tensor) -> Tensor:
-        # The mean is taken off what comes out: patches have twelve times as many numbers.
+        # The mean is subtracted from the result, as patches have twelve times as many numbers.
         weight = self.basis / self.scale
         return nn.functional.linear(patches, weight.mT, -(self.mean @ weight))
 
@@ -147,7 +146,7 @@ class PatchBasis(nn.Module):
 
 
 class _Moments:
-    """Weighted sums in float64, from which the mean and covariance follow."""
+    """Weighted sums in float64 for the mean and covariance."""
 
     def __init__(self, like: Tensor) -> None:
         self.weight, self.sum = 0.0, torch.zeros_like(like, dtype=torch.float64)

@@ -1,6 +1,6 @@
 """Wan2.2's video autoencoder, and others of its class (Wan2.1's)."""
 
-# diffusers gives its configs and outputs attributes that no type checker sees.
+# Type checkers do not see the attributes of diffusers' configs and outputs.
 # pyright: reportAttributeAccessIssue=false
 
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ from action_images.model.loading import load_module
 class WanAutoencoder(nn.Module):
     """Wan2.2's video autoencoder: the mode of its posterior, normalised by the statistics in its config.
 
-    Its weights keep their dtype and are run in it; what goes in and comes out here is float32.
+    Its weights keep their dtype and run in it; inputs and outputs here are float32.
     """
 
     kind: ClassVar[str] = "wan"
@@ -31,7 +31,7 @@ class WanAutoencoder(nn.Module):
 
     def __init__(self, vae: AutoencoderKLWan) -> None:
         super().__init__()
-        # One clip at a time: the activations of several would be the peak memory of a whole call.
+        # One clip at a time: activations of several would set the peak memory of a whole call.
         vae.enable_slicing()
         self.vae = vae.requires_grad_(False).eval()
         self.channels: int = vae.config.z_dim
@@ -50,11 +50,11 @@ class WanAutoencoder(nn.Module):
 
     @classmethod
     def new(cls, **config: Any) -> Self:
-        """One with new weights; the arguments are those of diffusers' AutoencoderKLWan."""
+        """An autoencoder with new weights; the arguments are those of diffusers' AutoencoderKLWan."""
         return cls(AutoencoderKLWan(**config))
 
     def fit(self, clips: Iterable[tuple[Float[Tensor, "*batch frame 3 height width"], float]]) -> Self:  # noqa: ARG002
-        """Itself: it comes trained."""
+        """Return self: it is trained already."""
         return self
 
     def save(self, folder: Path) -> None:

@@ -7,4 +7,4 @@ from action_images.model.backbones.wan import ActionImagesTransformer3DModel
 BACKBONES: dict[str, type[Any]] = {
     "wan": ActionImagesTransformer3DModel,
 }
-"""The word for a family in presets and saved folders -> its class."""
+"""The name of a family in presets and saved folders -> its class."""

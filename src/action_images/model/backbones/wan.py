@@ -1,10 +1,10 @@
 """Wan's video transformer as a backbone, with the release's camera branch in its blocks.
 
 Keys, sizes and numbers are those of diffusers' `WanTransformer3DModel` and of the release (docs/model.md has
-the table); every addition is one value of the config that is off by default.
+the table). Every addition is one value of the config and off by default.
 """
 
-# diffusers gives its configs and outputs attributes that no type checker sees.
+# Type checkers do not see the attributes of diffusers' configs and outputs.
 # pyright: reportAttributeAccessIssue=false, reportIncompatibleMethodOverride=false
 # pyright: reportOptionalSubscript=false
 # pyright: reportOptionalCall=false, reportArgumentType=false
@@ -25,23 +25,21 @@ from action_images.model.conditioning.conditioned import Conditioned
 from action_images.model.conditioning.rays import POOLED_CHANNELS
 
 MAX_SEQUENCE = 1 << 16
-"""Places along one axis for which rotary embeddings are computed, in saved models."""
+"""The largest number of positions along one axis for rotary embeddings, in saved models."""
 
 
 class CameraBlock(WanTransformerBlock):
-    """Wan's block; where `camera_channels` is not None, with the release's camera branch around its
-    self-attention."""
+    """Wan's block; with `camera_channels`, the release's camera branch is around its self-attention."""
 
     def __init__(self, *args: Any, camera_channels: int | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.cam_encoder = self.projector = None
         if camera_channels is not None:
             width = self.scale_shift_table.shape[-1]
-            # The release's names: its layers 0 and 1 pool and flatten, which is done once for all blocks
-            # here.
+            # The release's names. Its layers 0 and 1 pool and flatten; that is done here once for all blocks.
             self.cam_encoder = nn.Sequential(nn.Identity(), nn.Identity(), nn.Linear(camera_channels, width))
             self.projector = nn.Linear(width, width)
-            # Nothing changes at the start, so that pretrained weights can be given cameras.
+            # The branch adds nothing at the start, so that cameras can be added to pretrained weights.
             nn.init.zeros_(self.cam_encoder[2].weight)
             nn.init.zeros_(self.cam_encoder[2].bias)
             nn.init.zeros_(self.projector.weight)
@@ -63,9 +61,9 @@ class CameraBlock(WanTransformerBlock):
             hidden_states: tokens (b n d).
             encoder_hidden_states: text (b token d).
             temb: modulation (b 1|l 6 d), for all latent frames or for each.
-            rotary_emb: cosines and sines of the tokens' places.
+            rotary_emb: cosines and sines of the tokens' positions.
             camera: pooled cameras (b l c), for the camera branch.
-            frame_of_token: which latent frame each token belongs to (1 n); None: they are all here, in order.
+            frame_of_token: the latent frame of each token (1 n); None: all tokens are here, in order.
         """
         modulation = self.scale_shift_table[:, None] + temb.float()
         shift, scale, gate, ff_shift, ff_scale, ff_gate = modulation.unbind(-2)
@@ -89,8 +87,7 @@ class CameraBlock(WanTransformerBlock):
 
 
 class FrameOfToken(nn.Module):
-    """Which latent frame each token belongs to; a module, so that context parallelism can split what it
-    returns."""
+    """The latent frame of each token; a module, so that context parallelism can split its result."""
 
     def forward(self, num_frames: int, tokens_per_frame: int, device: torch.device) -> Tensor:
         """(1, num_frames * tokens_per_frame), counting up."""
@@ -98,14 +95,12 @@ class FrameOfToken(nn.Module):
 
 
 class ActionImagesTransformer3DModel(Conditioned, WanTransformer3DModel):
-    """Wan's transformer that sees cameras, pixels and places; `Conditioned` says what each value of its
-    config adds."""
+    """Wan's transformer with cameras, pixels and positions; `Conditioned` explains each config value."""
 
     kind: ClassVar[str] = "wan"
     _no_split_modules: ClassVar = ["CameraBlock"]
     _repeated_blocks: ClassVar = ["CameraBlock"]
-    # Wan's own plan splits a timestep for each token; ours are for latent frames, found through
-    # `frame_of_token`.
+    # Wan's own plan splits a timestep for each token; ours are for latent frames, through `frame_of_token`.
     _cp_plan: ClassVar = {
         "rope": WanTransformer3DModel._cp_plan["rope"],
         "frame_of_token": {0: ContextParallelInput(split_dim=1, expected_dims=2, split_output=True)},
@@ -135,7 +130,7 @@ class ActionImagesTransformer3DModel(Conditioned, WanTransformer3DModel):
         pos_embed_seq_len: int | None = None,
         camera: Literal["released", "rays"] | None = None,
         output_split: int | None = None,
-        # These are read by `add_conditioning`.
+        # `add_conditioning` reads these.
         prediction: Literal["velocity", "clean"] = "velocity",  # noqa: ARG002
         per_frame_noise_level: bool = False,  # noqa: ARG002
         stem_channels: int | Sequence[int] | None = None,  # noqa: ARG002
@@ -165,7 +160,7 @@ class ActionImagesTransformer3DModel(Conditioned, WanTransformer3DModel):
             text_dim=text_dim,
             freq_dim=freq_dim,
             ffn_dim=ffn_dim,
-            num_layers=0,  # ours are built below: building both would double the memory of a 5B model
+            num_layers=0,  # ours are built below; building both would double the memory of a 5B model
             cross_attn_norm=cross_attn_norm,
             qk_norm=qk_norm,
             eps=eps,
@@ -190,19 +185,19 @@ class ActionImagesTransformer3DModel(Conditioned, WanTransformer3DModel):
             self.split = TokenSplit(self.width, output_split, self.patch)
             rows, columns = self.split.patch
             self.proj_out = nn.Linear(self.width, out_channels * rows * columns)
-            # Finer tokens are laid out by their places, which a share of the tokens does not have.
+            # Finer tokens are laid out by position, which needs all tokens, not a share of them.
             plan = {name: told for name, told in self._cp_plan.items() if name != "proj_out"}
             self._cp_plan = {**plan, "split.layer": self._cp_plan["proj_out"]}
         self.add_conditioning()
 
     @property
     def width(self) -> int:
-        """How many numbers a token has."""
+        """The width of a token."""
         return self.config["num_attention_heads"] * self.config["attention_head_dim"]
 
     @property
     def patch(self) -> tuple[int, int]:
-        """Latent rows and columns that one token stands for."""
+        """Latent rows and columns of one token."""
         _, rows, columns = self.config["patch_size"]
         return rows, columns
 
@@ -238,8 +233,8 @@ class ActionImagesTransformer3DModel(Conditioned, WanTransformer3DModel):
         return _to_latents(self.proj_out(finer), places, self.split.patch)
 
     def _embed_level_and_text(self, timestep: Tensor, text: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The noise level embedded (b 1|l d), the blocks' modulation (b 1|l 6 d), and the text embedded (b
-        token d)."""
+        """The embedded noise level (b 1|l d), the blocks' modulation (b 1|l 6 d), and the embedded text
+        (b token d)."""
         per_frame = timestep if timestep.ndim == 2 else timestep[:, None]
         level, modulation, text, _ = self.condition_embedder(
             per_frame.flatten(), text, timestep_seq_len=per_frame.shape[1]
@@ -248,10 +243,10 @@ class ActionImagesTransformer3DModel(Conditioned, WanTransformer3DModel):
 
 
 class TokenSplit(nn.Module):
-    """Each token becomes `split` x `split` finer ones of the same width, which the last layer sees instead.
+    """Splits each token into `split` x `split` finer ones of the same width for the last layer.
 
-    A linear last layer shows no more patterns than a token has numbers: too few for the spots of action
-    images in cells of 32 px (docs/experiments/learning.md).
+    A linear last layer can show only as many patterns as a token has numbers. These are too few for the spots
+    of action images in cells of 32 px (docs/experiments/learning.md).
     """
 
     def __init__(self, width: int, split: int, patch: tuple[int, int]) -> None:
@@ -265,7 +260,7 @@ class TokenSplit(nn.Module):
         self.layer = nn.Linear(width, split**2 * width)
 
     def forward(self, tokens: Tensor, places: tuple[int, int, int]) -> tuple[Tensor, tuple[int, int, int]]:
-        """Tokens (b n d) of so many latent frames, rows and columns to finer ones, and how many those are."""
+        """Tokens (b n d) of `places` (latent frames, rows, columns) to finer ones, with their `places`."""
         frames, rows, columns = places
         parts = nn.functional.gelu(self.layer(tokens)).unflatten(-1, (self.factor, self.factor, -1))
         finer = parts.unflatten(1, places).permute(0, 1, 2, 4, 3, 5, 6)
@@ -273,7 +268,7 @@ class TokenSplit(nn.Module):
 
 
 def _to_latents(tokens: Tensor, places: tuple[int, int, int], patch: tuple[int, int]) -> Tensor:
-    """Tokens (b n c*p*q) of so many latent frames, rows and columns laid out as latents (b c l h*p w*q)."""
+    """Tokens (b n c*p*q) of `places` (latent frames, rows, columns) as latents (b c l h*p w*q)."""
     patches = tokens.unflatten(1, places).unflatten(-1, (*patch, -1))
     return patches.permute(0, 6, 1, 2, 4, 3, 5).flatten(5, 6).flatten(3, 4)
 
@@ -283,7 +278,7 @@ def _side_by_side(
 ) -> tuple[Tensor, list[Tensor]]:
     """Tokens (b n d) and values of each latent frame, or of all (b 1|l d), in shapes that broadcast.
 
-    Whole canvases are viewed frame by frame: nothing is copied out.
+    Whole canvases are viewed frame by frame, without copies.
     """
     num_frames = values[0].shape[1]
     if num_frames == 1:

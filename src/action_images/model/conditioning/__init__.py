@@ -1,2 +1,1 @@
-"""What a backbone is shown besides latents, text and noise levels: cameras, pixels, and places on the
-canvas."""
+"""Conditions of a backbone besides latents, text and noise levels: cameras, pixels, and canvas positions."""

@@ -1,7 +1,6 @@
-"""The wrapper round any backbone: adds cameras, pixels and places to its tokens, and the data's mean to its
-output."""
+"""A mixin for any backbone: adds cameras, pixels and positions to its tokens, and the mean to its output."""
 
-# diffusers gives its models attributes that no type checker sees.
+# Type checkers do not see the attributes of diffusers' models.
 # pyright: reportAttributeAccessIssue=false, reportOptionalSubscript=false, reportArgumentType=false
 
 from collections.abc import Mapping
@@ -24,12 +23,12 @@ from action_images.model.conditioning.stems import FirstFrameStem, MotionStem
 from action_images.model.conditioning.text_pooling import AttentionPooling, mean_pooling
 
 LATER_STEMS: dict[Stream, str] = {"video": "motion_channels", "action": "action_channels"}
-"""Stream -> the value of the config that gives it a stem for what is given after the first frame."""
+"""Stream -> the config value that adds a stem for its given frames after the first."""
 
 
 @dataclass(frozen=True)
 class Shown:
-    """What one pass is shown besides latents, text and noise levels; see `Conditioned.forward`."""
+    """The conditions of one pass besides latents, text and noise levels; see `Conditioned.forward`."""
 
     camera: Tensor | None
     first_frames: Tensor | None
@@ -40,32 +39,32 @@ class Shown:
 
 
 class Conditioned(nn.Module):
-    """Goes before a backbone in a class's bases, and is that class's `forward`; each part is off by default.
+    """A mixin that provides `forward`; list it before the backbone in a class's bases.
 
-    `class Mine(Conditioned, SomeBackbone)` calls `add_conditioning` at the end of its constructor. That reads
-    from the config, of which the class offers what it supports:
+    `class Mine(Conditioned, SomeBackbone)` calls `add_conditioning` at the end of its constructor. It reads
+    the following config values, of which the class offers those that it supports. All are off by default.
 
     camera: 'released' pools the cameras' latents to one vector for each latent frame, for the backbone's own
-        branch; 'rays' adds an encoding of each token's own ray; None knows no cameras.
-    prediction: what comes out, the 'velocity' or the 'clean' latents.
+        branch; 'rays' adds an encoding of each token's own ray; None ignores cameras.
+    prediction: the output, the 'velocity' or the 'clean' latents.
     per_frame_noise_level: callers mark given frames as clean (noise level 0).
-    stem_channels: adds a convolution of each view's first frame, under the text, to all tokens of the view.
-    motion_channels: adds a convolution of what a given video shows later to the tokens of its view and time.
-    action_channels: the same of given action images.
-    motion_frames: pixel frames that each later latent frame stands for.
-    word_pickers: heads of attention that make one vector of the text for the stem; None: the mean.
-    pixels_per_token: rows and columns of pixels that a token stands for.
+    stem_channels: adds a convolution of each view's first frame, with the text, to all tokens of the view.
+    motion_channels: adds a convolution of a given video's later frames to the tokens of its view and time.
+    action_channels: the same for given action images.
+    motion_frames: pixel frames of each later latent frame.
+    word_pickers: attention heads that pool the text to one vector for the stem; None: the mean.
+    pixels_per_token: rows and columns of pixels of a token.
     bias_frames: adds a bias for each stream and latent frame to the output, see `set_output_bias`.
     max_views: adds embeddings of view and stream.
-    still_anchor: videos are predicted as their change against a video that stands still.
+    still_anchor: videos are predicted as their difference from a still video.
     """
 
     if TYPE_CHECKING:
-        # The backbone behind it in the bases brings the rest: `config`, `width`, `denoise` and more.
+        # The backbone, later in the bases, provides the rest: `config`, `width`, `denoise` and more.
         def __getattr__(self, name: str) -> Any: ...
 
     def add_conditioning(self) -> None:
-        """Make the parts that the config asks for."""
+        """Make the parts that the config enables."""
         # Keys of saved weights are the attributes' names; new weights are drawn in this order.
         width, value = self.width, self.config.get
         pixels, frames = value("pixels_per_token", 32), value("motion_frames", 4)
@@ -113,17 +112,17 @@ class Conditioned(nn.Module):
         Args:
             hidden_states: latents (b c l h w).
             timestep: 1000 x noise level, float32, (b) or for each latent frame (b l).
-            encoder_hidden_states: text (b token text_dim), zero padded.
+            encoder_hidden_states: text (b token text_dim), zero-padded.
             camera: for 'released' latents of the camera maps (b l 96 h w), for 'rays' ray features (b l 24
                 h/2 w/2).
             first_frames: each view's first frame (b view 3 height width) in [-1, 1], for the stem.
-            layout: which segment each latent frame belongs to, for stems, embeddings and output bias.
-            still: latents (b c l h w) of videos that stand still, zeros for actions, for the still anchor.
+            layout: the segment of each latent frame, for stems, embeddings and output bias.
+            still: latents (b c l h w) of still videos, zeros for actions, for the still anchor.
             later_frames: the pixel frames (b view l-1 frame 3 height width) in [-1, 1] of each video's latent
                 frames after the first, for the motion stem; those of videos that are not given are ignored.
-                None: none is.
-            later_actions: the same of the action images, for the action stem.
-            given: which latent frames (b l) are given, for both of these.
+                None: no video is given.
+            later_actions: the same for the action images, for the action stem.
+            given: marks the latent frames (b l) that are given, for both of these.
         """
         shown = Shown(
             camera=camera,
@@ -150,7 +149,7 @@ class Conditioned(nn.Module):
     def set_output_bias(self, mean_latents: Float[Tensor, "stream l c"]) -> None:
         """Start from the data's mean latents, streams in the order of canvas.layout.STREAMS.
 
-        With a still anchor: the mean of what is left when that is taken off.
+        With a still anchor, `mean_latents` are the mean difference from it.
         """
         if self.output_bias is None or mean_latents.shape != self.output_bias.shape:
             expected = None if self.output_bias is None else tuple(self.output_bias.shape)
@@ -162,12 +161,12 @@ class Conditioned(nn.Module):
 
     @property
     def later_stems(self) -> dict[Stream, MotionStem]:
-        """The stems that look at what is given of a stream after its first frame."""
+        """The stems for a stream's given frames after its first."""
         stems: dict[Stream, MotionStem | None] = {"video": self.motion_stem, "action": self.action_stem}
         return {stream: stem for stream, stem in stems.items() if stem is not None}
 
     def add_conditions(self, tokens: Tokens, text: Float[Tensor, "b token d"], shown: Shown) -> Tokens:
-        """Tokens with all that is known of their place added; `text` is the backbone's embedding."""
+        """Tokens with all conditions at their position added; `text` is the backbone's embedding."""
         if self.ray_encoder is not None:
             rays = _needed(shown.camera, "camera", "camera='rays'")
             tokens = tokens + self.ray_encoder(rays, tokens.dtype)
@@ -181,7 +180,7 @@ class Conditioned(nn.Module):
         return tokens
 
     def _add_first_frames(self, tokens: Tensor, text: Tensor, shown: Shown) -> Tensor:
-        """Tokens with what their view's first frame shows, seen under the text."""
+        """Tokens with the features of their view's first frame, conditioned on the text."""
         layout = _needed(shown.layout, "layout", "stem_channels")
         first_frames = _needed(shown.first_frames, "first_frames", "stem_channels")
         pool = mean_pooling if self.words is None else self.words
@@ -190,12 +189,12 @@ class Conditioned(nn.Module):
         return tokens + seen[:, layout.view_of_frame(tokens.device)].movedim(1, 2)
 
     def _add_later_frames(self, tokens: Tensor, stream: Stream, shown: Shown) -> Tensor:
-        """Tokens with what given videos or actions show at the same time in the same view."""
+        """Tokens with the features of given videos or actions at the same time in the same view."""
         stem, frames = self.later_stems[stream], shown.later[stream]
         layout = _needed(shown.layout, "layout", LATER_STEMS[stream])
         if frames is None:
-            # Nothing is added, but weights take part in every pass: processes that share gradients wait for
-            # all.
+            # Nothing is added, but all weights must take part in every pass: processes that share gradients
+            # wait for them.
             pixels = self.config["pixels_per_token"]
             return tokens + stem(tokens.new_zeros(0, self.config["motion_frames"], 3, pixels, pixels)).sum()
         is_given = layout.later(_needed(shown.given, "given", LATER_STEMS[stream]), stream)  # b view later
@@ -204,10 +203,10 @@ class Conditioned(nn.Module):
             seen = tokens.new_zeros(*is_given.shape, width, rows, columns)
             seen[is_given] = stem(frames[is_given]).type_as(seen)
         else:
-            # How many are given is known on the device alone; to ask would wait for it.
+            # Their number is known only on the device; reading it would wait for the device.
             seen = stem(frames.flatten(0, 2)).type_as(tokens).unflatten(0, is_given.shape)
             seen = torch.where(is_given[..., None, None, None], seen, 0.0)
-        # First frames come before the later ones: nothing is added to them here.
+        # First frames come before the later ones, and nothing is added to them here.
         seen = F.pad(seen, (0, 0, 0, 0, 0, 0, 1, 0))
         view, place = layout.view_of_frame(tokens.device), layout.place_of_frame(tokens.device)
         return tokens + seen[:, view, place].movedim(1, 2)
@@ -223,7 +222,7 @@ class Conditioned(nn.Module):
         return (self.view_embedding[views] + self.stream_embedding[streams]).mT[:, :, None, None]
 
     def _bias(self, layout: Layout, device: torch.device) -> Float[Tensor, "c l 1 1"]:
-        """The output's bias at each latent frame; later frames than it has take its last."""
+        """The output's bias at each latent frame; frames beyond its length take its last."""
         place = layout.place_of_frame(device).clamp(max=self.config["bias_frames"] - 1)
         return self.output_bias[layout.stream_of_frame(device), place].mT[:, :, None, None]
 

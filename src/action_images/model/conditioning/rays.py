@@ -1,4 +1,4 @@
-"""What the model is told of the cameras: the released pooled form, and rays for each token."""
+"""The model's camera conditions: the release's pooled form, and rays for each token."""
 
 import math
 from typing import Literal
@@ -24,10 +24,10 @@ NUM_OCTAVES = 4
 def camera_maps(
     condition: CameraCondition, cameras: Camera, autoencoder: Autoencoder, pixels_per_token: int
 ) -> Float[Tensor, "b view l c h w"]:
-    """What the denoiser needs to know of a rig (b view frame), for each latent frame.
+    """The denoiser's camera maps of a rig (b view frame), for each latent frame.
 
-    All rays are given in the frame of the first view's first camera. Maps of cameras that stand still need to
-    be made once for a rig: see `pipeline.Rigs`.
+    All rays are in the frame of the first view's first camera. Maps of still cameras need to be made only
+    once for a rig, see `pipeline.Rigs`.
     """
     if condition == "released":
         return released_maps(cameras, autoencoder)
@@ -41,8 +41,7 @@ def map_shape(
     size: tuple[int, int],
     pixels_per_token: int,
 ) -> tuple[int, int, int]:
-    """(channels, height, width) of the maps of one latent frame, for images of a size (height, width) in
-    px."""
+    """The shape (channels, height, width) of one latent frame's maps; `size` is (height, width) in px."""
     if condition == "released":
         factor = autoencoder.spatial_factor
         return 2 * latent_channels, size[0] // factor, size[1] // factor
@@ -50,7 +49,7 @@ def map_shape(
 
 
 def released_maps(cameras: Camera, autoencoder: Autoencoder) -> Float[Tensor, "b view l c h w"]:
-    """Ray directions and moments / 3 (m), each encoded as if it were an RGB video, on channels (paper section
+    """Ray directions and moments / 3 (m), each encoded like an RGB video, joined as channels (paper section
     3.3)."""
     lines = plucker_map(cameras, _release_reference(cameras))
     direction, moment = lines[..., :3, :, :], lines[..., 3:, :, :] / 3
@@ -59,8 +58,7 @@ def released_maps(cameras: Camera, autoencoder: Autoencoder) -> Float[Tensor, "b
 
 
 def _release_reference(cameras: Camera) -> Pose:
-    """The first view's first camera with RLBench's axes (x left, y up, z forward), in which the release was
-    trained."""
+    """The first view's first camera with RLBench's axes (x left, y up, z forward), those of the release."""
     first = cameras[:, :1, :1].world_from_camera
     turn = constant([-1.0, -1.0, 1.0], first.rotation)
     return Pose(first.rotation * turn, first.translation)
@@ -69,9 +67,9 @@ def _release_reference(cameras: Camera) -> Pose:
 def ray_features(
     cameras: Camera, temporal_factor: int, pixels_per_token: int
 ) -> Float[Tensor, "b view l c h w"]:
-    """Pluecker coordinates of each token's centre ray in the pixel frames that its latent frame stands for.
+    """Pluecker coordinates of each token's centre ray in the pixel frames of its latent frame.
 
-    The first latent frame stands for one pixel frame alone, which is repeated to fill its channels.
+    The first latent frame has only one pixel frame, which is repeated to fill its channels.
     """
     height, width = cameras.size
     tokens = cameras.resize(height // pixels_per_token, width // pixels_per_token)
@@ -81,10 +79,10 @@ def ray_features(
 
 
 def pool_cameras(camera: Tensor | None, latents: Tensor) -> Tensor:
-    """Camera latents (b l 96 h w) as the released network takes them: one vector for each latent frame (b l
-    12288).
+    """Camera latents (b l 96 h w) in the released network's form: one vector for each latent frame
+    (b l 12288).
 
-    Raises ActionImagesError where there are none, or their channels or sizes do not fit.
+    Raises ActionImagesError if there are none, or if their channels or sizes do not fit.
     """
     if camera is None:
         raise ActionImagesError(
@@ -108,24 +106,21 @@ def pool_cameras(camera: Tensor | None, latents: Tensor) -> Tensor:
 
 
 class RayEncoder(nn.Module):
-    """A small network from each token's ray (with sines of it at rising frequencies) to the width of the
-    tokens."""
+    """A small network from each token's ray (with its sines at rising frequencies) to the tokens' width."""
 
     def __init__(self, width: int, temporal_factor: int = 4, hidden: int = 128) -> None:
         super().__init__()
         num_features = 6 * temporal_factor * (1 + 2 * NUM_OCTAVES)
         last = nn.Linear(hidden, width)
         self.layers = nn.Sequential(nn.Linear(num_features, hidden), nn.SiLU(), last)
-        # Nothing is added at the start, so that a pretrained model can be given eyes for cameras without
-        # forgetting.
+        # It adds nothing at the start, so that a pretrained model gets cameras without forgetting.
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
 
     def forward(
         self, rays: Float[Tensor, "b l c h w"], dtype: torch.dtype = torch.float32
     ) -> Float[Tensor, "b d l h w"]:
-        """Rays as `ray_features` gives them to additions to the tokens, in whose `dtype` the layers
-        compute."""
+        """Rays of `ray_features` to additions to the tokens; `dtype` is the tokens', used in the layers."""
         angles = torch.cat([rays.float() * (math.pi * 2**octave) for octave in range(NUM_OCTAVES)], 2)
         features = torch.cat([rays.float(), angles.sin(), angles.cos()], 2).movedim(2, -1)
         return self.layers(features.to(dtype)).movedim(-1, 1)

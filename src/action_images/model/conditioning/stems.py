@@ -1,5 +1,4 @@
-"""What images show, in pixels, as vectors for tokens: latents alone tell a small model too little of where
-things are."""
+"""Pixel features of images as vectors for tokens; small models see too little of positions in latents."""
 
 import math
 from itertools import pairwise
@@ -14,11 +13,11 @@ from action_images.model.sizes import StemChannels, stem_widths
 
 
 class FirstFrameStem(nn.Module):
-    """Strided convolutions of a view's first frame down to one vector for each place, added to every token
+    """Strided convolutions of a view's first frame to one vector for each position, added to every token
     there.
 
-    The text enters twice: as 1 x 1 kernels on the RGB values (so that a colour word can become a colour
-    detector), and as scale and shift of every layer's channels (FiLM, Perez et al. 2018).
+    The text enters twice: as 1 x 1 kernels on the RGB values, so that a colour word can become a colour
+    detector, and as scale and shift of every layer's channels (FiLM, Perez et al. 2018).
     """
 
     NUM_KERNELS = 4
@@ -33,7 +32,7 @@ class FirstFrameStem(nn.Module):
     def forward(
         self, first_frames: Float[Tensor, "b view 3 height width"], text: Float[Tensor, "b dim"]
     ) -> Float[Tensor, "b view dim h w"]:
-        """Frames in [-1, 1] under text to vectors."""
+        """Frames in [-1, 1] with text to vectors."""
         num_views = first_frames.shape[1]
         text = text.repeat_interleave(num_views, 0)
         pixels = first_frames.flatten(0, 1).type_as(text)
@@ -46,9 +45,9 @@ class FirstFrameStem(nn.Module):
 
 
 class MotionStem(nn.Module):
-    """The same of the pixel frames that one later latent frame of a given video stands for, without text.
+    """The same for the pixel frames of one later latent frame of a given video, without text.
 
-    What is seen is what happened, whatever was told.
+    A given video shows the actual events, so its features do not depend on the text.
     """
 
     def __init__(self, channels: StemChannels, width: int, pixels_per_token: int, num_frames: int) -> None:
@@ -66,8 +65,7 @@ class MotionStem(nn.Module):
 def _halving(
     fan_in: int, channels: StemChannels, width: int, pixels_per_token: int
 ) -> tuple[nn.ModuleList, nn.ModuleList]:
-    """Convolutions that each halve an image, down to one vector for each token, and the norms between
-    them."""
+    """Convolutions that each halve an image, to one vector for each token, with norms between them."""
     num_layers = int(math.log2(pixels_per_token))
     if 2**num_layers != pixels_per_token or num_layers < 1:
         raise ActionImagesError(

@@ -1,4 +1,4 @@
-"""What an instruction says, in one vector: words are picked by what stands around them."""
+"""Pooling of an instruction to one vector: words are picked by their neighbours."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -9,18 +9,18 @@ from action_images.errors import ActionImagesError
 
 
 class AttentionPooling(nn.Module):
-    """What several learned pickers take from an instruction, each its share of the vector.
+    """Several learned attention heads (pickers) on an instruction, each with its share of the vector.
 
-    The mean of all words is the same for 'red on blue' and 'blue on red' but for traces of their places. A
-    picker weighs the words by what stands up to four places before and after each (two convolutions), and
-    takes from them what they are *without* their neighbours: one learns to take what is moved, another what
-    it is put on, which then holds for words that were never seen together (docs/experiments.md). Until they
-    are trained all weigh alike, and the whole is the mean.
+    The mean of all words is nearly the same for 'red on blue' and 'blue on red'. A picker weights each word
+    by its neighbours up to four places before and after (two convolutions), and pools the words *without*
+    their neighbours. One picker learns to take the object that is moved, another its target. This then works
+    for words that were never seen together (docs/experiments.md). Before training all weights are equal, and
+    the result is the mean.
     """
 
     CHANNELS = 64
     SPAN = 5
-    """Words that one convolution sees."""
+    """The number of words in one convolution's kernel."""
 
     def __init__(self, num_pickers: int, width: int) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class AttentionPooling(nn.Module):
     def forward(
         self, text: Float[Tensor, "b token dim"], is_word: Bool[Tensor, "b token"]
     ) -> Float[Tensor, "b dim"]:
-        """Embedded tokens, of which `is_word` are no padding, to one vector; zero where there is none."""
+        """Embedded tokens to one vector; `is_word` is False for padding. Zero if there is no word."""
         shown = is_word[:, None].type_as(text)
         heard = F.gelu(self.hear(text.mT * shown)) * shown
         weights = (
@@ -52,6 +52,6 @@ class AttentionPooling(nn.Module):
 def mean_pooling(
     text: Float[Tensor, "b token dim"], is_word: Bool[Tensor, "b token"]
 ) -> Float[Tensor, "b dim"]:
-    """The mean of the tokens that are no padding; zero where all are."""
+    """The mean of the tokens that are not padding; zero if all are padding."""
     counted = is_word[..., None].type_as(text)
     return (text * counted).sum(1) / counted.sum(1).clamp_min(1)

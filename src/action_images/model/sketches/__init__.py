@@ -1,1 +1,1 @@
-"""Networks as operations without numbers, from which `model.cost` counts what they take."""
+"""Networks as operations without numbers, from which `model.cost` counts their cost."""

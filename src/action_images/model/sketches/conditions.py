@@ -1,4 +1,4 @@
-"""What `conditioning` adds to a backbone's tokens, as operations without numbers."""
+"""The additions of `conditioning` to a backbone's tokens, as operations without numbers."""
 
 import math
 from collections.abc import Mapping
@@ -18,14 +18,14 @@ TEXT_CHANNELS, TEXT_SPAN = 64, 5
 STEM_KERNEL = 3
 
 
-# Called thousands of times: where tests check the types of every call, counting would take minutes.
+# Called thousands of times: with type checks of every call in tests, counting would take minutes.
 @no_type_check
 @dataclass(frozen=True)
 class Given:
-    """What one pass is given: sizes of the canvas, of the text, and of what is shown besides.
+    """The input of one pass: sizes of the canvas, of the text, and of the other conditions.
 
-    `later` holds for each stream of one sample how many latent frames come after the first in all views, and
-    how many of these are given; streams of which nothing is given are left out.
+    `later` has, for each stream of one sample, the number of latent frames after the first in all views, and
+    the number of those that are given. Streams without given frames are left out.
     """
 
     batch: int
@@ -40,12 +40,12 @@ class Given:
 
     @property
     def tokens(self) -> int:
-        """Of one sample."""
+        """The number of tokens of one sample."""
         return self.frames * self.rows * self.columns
 
     @property
     def places(self) -> int:
-        """Tokens of one latent frame."""
+        """The number of tokens of one latent frame."""
         return self.rows * self.columns
 
 
@@ -68,7 +68,7 @@ def add_conditions(
 
 
 def _rays(tape: Operations, given: Given, width: int) -> Sketch:
-    """`RayEncoder`: each token's ray with sines and cosines of it."""
+    """`RayEncoder`: each token's ray with its sines and cosines."""
     places = (given.batch, given.tokens)
     parts = [tape.make((*places, RAYS), FLOAT32) for _ in range(RAY_WAVES)]
     angles = tape.join(parts, (*places, RAY_WAVES * RAYS))
@@ -77,7 +77,7 @@ def _rays(tape: Operations, given: Given, width: int) -> Sketch:
     features = tape.join(waves, (*places, RAYS * (1 + 2 * RAY_WAVES)))
     del waves
     cast = tape.to(features, given.itemsize)
-    # The rows of a product lie side by side: features by place are copied into features by token.
+    # The rows of a product are contiguous: features by place are copied into features by token.
     rows = tape.unary(cast, saves=False)
     hidden = tape.linear(rows, RAY_HIDDEN, "ray_encoder.layers.0")
     del rows, cast
@@ -89,7 +89,7 @@ def _rays(tape: Operations, given: Given, width: int) -> Sketch:
 def _add_first_frames(
     tape: Operations, config: Mapping[str, Any], given: Given, tokens: Sketch, text: Sketch, width: int
 ) -> Sketch:
-    """`FirstFrameStem` under the text, on the tokens of each view."""
+    """`FirstFrameStem` with the text, on the tokens of each view."""
     pixels, channels = config["pixels_per_token"], config["stem_channels"]
     images, size = given.batch * given.views, given.places * pixels**2
     if config.get("word_pickers"):
@@ -120,7 +120,7 @@ def _add_later_frames(
     name: tuple[str, str],
     width: int,
 ) -> Sketch:
-    """`MotionStem` of what is given of a stream after its first frame, on the tokens of its view and time."""
+    """`MotionStem` of a stream's given frames after its first, on the tokens of its view and time."""
     stream, stem = name[0], f"{name[1]}_stem"
     pixels, channels = config["pixels_per_token"], config[f"{name[1]}_channels"]
     slots, shown = given.later.get(stream, (0, 0))
@@ -141,7 +141,7 @@ def _add_later_frames(
 
 
 def _spread(tape: Operations, seen: Sketch, tokens: Sketch) -> Sketch:
-    """What is seen in each view, at each of its tokens."""
+    """The features of each view, repeated at each of its tokens."""
     return tape.make(tokens.shape, seen.itemsize, (seen,), tape.copies(seen.nbytes))
 
 

@@ -1,4 +1,4 @@
-"""What the frozen parts of a preset take: its autoencoder, and its language model."""
+"""The memory of a preset's frozen parts: its autoencoder and its language model."""
 
 import math
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ UMT5_XXL = {
     "heads": 64,
     "head_width": 64,
 }
-"""Sizes of the language model that Wan's weights were trained with."""
+"""Sizes of the language model of Wan's training."""
 UMT5_BUCKETS = 32
-"""Distances between words that each layer has a bias for."""
+"""The number of distances between words for which each layer has a bias."""
 
 
 @dataclass(frozen=True)
 class Frozen:
-    """Bytes of the weights, and of what else is held at most while they encode or decode."""
+    """Bytes of the weights, and the peak of other memory while they encode or decode."""
 
     weights: int = 0
     encoding: int = 0
@@ -34,12 +34,12 @@ class Frozen:
 def autoencoder(
     preset: Preset, num_frames: int, size: tuple[int, int], num_clips: int, itemsize: int
 ) -> Frozen:
-    """Of a preset, for clips of a size (height, width) in px, of a kind in `AUTOENCODERS`."""
+    """The memory of a preset's autoencoder (of a kind in `AUTOENCODERS`); `size` is (height, width) in px."""
     return AUTOENCODERS[preset.autoencoder_kind](preset, num_frames, size, num_clips, itemsize)
 
 
 def _wan(preset: Preset, num_frames: int, size: tuple[int, int], num_clips: int, itemsize: int) -> Frozen:
-    """Clips pass one after the other, but are cast together."""
+    """Clips are encoded in sequence, but cast together."""
     time, space = preset.factors
     config = tuple(sorted((name, _hashable(value)) for name, value in preset.autoencoder.items()))
     latent_size = (size[0] // space, size[1] // space)
@@ -59,7 +59,7 @@ def _one_clip(
     video: tuple[int, tuple[int, int]],
     latents: tuple[int, tuple[int, int]],
 ) -> Frozen:
-    """What one clip takes, of so many frames and latent frames of these sizes."""
+    """The memory of one clip; `video` and `latents` are each a number of frames and their size."""
     encoding, decoding, whole = (WanAutoencoder(dict(config), itemsize) for _ in range(3))
     encoding.encode(*video)
     decoding.decode(*latents)
@@ -71,14 +71,14 @@ def _hashable(value: Any) -> Any:
 
 
 def _pca(preset: Preset, num_frames: int, size: tuple[int, int], num_clips: int, itemsize: int) -> Frozen:
-    """All clips together, in float32 always: patches, their latents, and the weights that make them."""
+    """All clips together, always in float32: patches, their latents, and the weights."""
     del itemsize
     time, space = preset.factors
     channels, patch = preset.autoencoder.get("channels", 64), 3 * space**2
     frame = num_clips * 3 * size[0] * size[1]
     latents = num_clips * channels * size[0] * size[1] // space**2
     num_latents = (num_frames - 1) // time + 1
-    # While the frames after the first are encoded; then while both latents are laid one after the other.
+    # While the frames after the first are encoded; then while both latents are concatenated.
     beside = max(channels * (patch * time + 1), latents * num_latents)
     return Frozen(
         weights=FLOAT32 * (patch * (1 + time) * (channels + 1) + 2),
@@ -88,11 +88,11 @@ def _pca(preset: Preset, num_frames: int, size: tuple[int, int], num_clips: int,
 
 
 AUTOENCODERS = {"wan": _wan, "pca": _pca}
-"""Word of an autoencoder -> what counts it."""
+"""Name of an autoencoder -> the function that counts it."""
 
 
 def umt5_parameters() -> int:
-    """Of UMT5-XXL's encoder."""
+    """The number of parameters of UMT5-XXL's encoder."""
     sizes = UMT5_XXL
     width, attended = sizes["width"], sizes["heads"] * sizes["head_width"]
     products = 4 * width * attended + 3 * width * sizes["inner"]
@@ -101,10 +101,10 @@ def umt5_parameters() -> int:
 
 
 def text_encoder(preset: Preset, itemsize: int) -> Frozen:
-    """Hashed words have no weights; a language model is UMT5-XXL."""
+    """The memory of the text encoder: hashed words have no weights; a language model is UMT5-XXL."""
     if preset.hashed_words is not None:
         return Frozen()
     num_tokens, heads = preset.num_words, UMT5_XXL["heads"]
-    # Weights of words on words: the biases, the products, and their softmax in float32, in and out.
+    # Attention weights: the biases, the products, and their softmax in float32, input and output.
     scores = math.prod((heads, num_tokens, num_tokens))
     return Frozen(weights=umt5_parameters() * itemsize, encoding=scores * (2 * itemsize + 2 * FLOAT32))

@@ -1,4 +1,4 @@
-"""Operations on sketches, each holding and keeping for the backward pass what torch does."""
+"""Operations on sketches; each holds memory, and keeps it for the backward pass, as torch does."""
 
 import math
 from collections.abc import Sequence
@@ -7,17 +7,17 @@ from typing import no_type_check
 from action_images.model.sketches.tape import BFLOAT16, FLOAT32, Sketch, Storage, Tape
 
 
-# Called thousands of times: where tests check the types of every call, counting would take minutes.
+# Called thousands of times: with type checks of every call in tests, counting would take minutes.
 @no_type_check
 class Operations(Tape):
     """A tape with the operations of video transformers."""
 
     def linear(self, seen: Sketch, width: int, name: str, *, bias: bool = True) -> Sketch:
-        """A product with a weight; with adapters where the layer has some."""
+        """A product with a weight, and with adapters if the layer has them."""
         base = self._product(seen, width, name, bias=bias)
         if not self.learning.adapts(name):
             return base
-        wide = self.to(seen, FLOAT32)  # to the precision of the adapters, whatever autocast does then
+        wide = self.to(seen, FLOAT32)  # to the precision of the adapters; autocast may cast it again
         narrow = self._product(wide, self.learning.rank, f"{name}.lora_A", bias=False, adapter=True)
         del wide
         added = self._product(narrow, width, f"{name}.lora_B", bias=False, adapter=True)
@@ -43,7 +43,7 @@ class Operations(Tape):
         return self.make((*seen.shape[:-1], width), seen.itemsize, (seen,), backward, learns=learns)
 
     def _cast(self, seen: Sketch, name: str, number: int, *, learns: bool) -> tuple[Sketch, Storage | None]:
-        """What goes into a layer as autocast gives it to it, and its copy of the layer's weights."""
+        """The input of a layer as cast by autocast, and autocast's copy of the layer's weights."""
         if not self.autocast:
             return seen, None
         if learns and name not in self.cast:
@@ -59,7 +59,7 @@ class Operations(Tape):
     def unary(
         self, seen: Sketch, *, saves: bool = True, itemsize: int | None = None, shape: Sequence[int] = ()
     ) -> Sketch:
-        """A function of each number, an activation or a copy: its gradient is a new tensor."""
+        """A function of each number, such as an activation or a copy; its gradient is a new tensor."""
         kept = seen.storage if saves else None
         nbytes = seen.nbytes
 
@@ -70,7 +70,7 @@ class Operations(Tape):
         return self.make(shape or seen.shape, itemsize or seen.itemsize, (seen,), backward)
 
     def add(self, left: Sketch, right: Sketch) -> Sketch:
-        """A sum; what is smaller is repeated. Gradients are the sum's own."""
+        """A sum with broadcasting. Gradients are the sum's own."""
         large, small = (left, right) if left.numel >= right.numel else (right, left)
         same, nbytes = small.numel == large.numel, small.nbytes
 
@@ -80,7 +80,7 @@ class Operations(Tape):
         return self.make(large.shape, max(left.itemsize, right.itemsize), (large, small), backward)
 
     def scale(self, seen: Sketch, factor: Sketch, *, learns: bool = False) -> Sketch:
-        """A product with a factor that is as large or smaller; `learns`: the factor is a weight that does."""
+        """A product with a factor of equal or smaller size; `learns`: the factor is a trained weight."""
         to_factor = learns or (self.record and factor.node is not None)
         kept = (seen.storage if to_factor else None, factor.storage if seen.node else None)
         follows, nbytes, small = seen.node is not None, seen.nbytes, factor.nbytes
@@ -123,7 +123,7 @@ class Operations(Tape):
         return self.make(seen.shape, max(base.itemsize, factor.itemsize), parts, backward)
 
     def layer_norm(self, seen: Sketch, name: str | None) -> Sketch:
-        """Over the last numbers, in float32; with weights where it has a name."""
+        """Layer norm over the last axis, in float32; with weights if it has a name."""
         width = seen.shape[-1]
         learns = self.register(name, 2 * width) if name else False
         rows, nbytes = seen.numel // width, seen.nbytes
@@ -137,7 +137,7 @@ class Operations(Tape):
         return self.make(seen.shape, seen.itemsize, (seen,), backward, learns=learns)
 
     def rms_norm(self, seen: Sketch, name: str) -> Sketch:
-        """Over the last numbers, with a weight: its parts are operations of their own on most devices."""
+        """RMS norm over the last axis, with a weight; its parts are separate operations on most devices."""
         learns = self.register(name, seen.shape[-1])
         wide = self.to(seen, FLOAT32)
         rows = (*seen.shape[:-1], 1)
@@ -151,7 +151,7 @@ class Operations(Tape):
         return self.to(weighted, seen.itemsize)
 
     def rotated(self, seen: Sketch) -> Sketch:
-        """Pairs of numbers turned by their places' angles."""
+        """Rotary embedding: pairs of numbers rotated by the angles of their positions."""
         half = seen.numel // 2 * FLOAT32
         part = seen.numel // 2 * seen.itemsize
         made = self.storage(seen.nbytes)
@@ -204,7 +204,7 @@ class Operations(Tape):
         *,
         bias: bool = True,
     ) -> Sketch:
-        """From (b c places) to (b channels fan_out); `fan_in` numbers make one."""
+        """A convolution from (b c places) to (b channels fan_out); each output has `fan_in` inputs."""
         batch, places = seen.shape[0], fan_out or seen.shape[2]
         number = fan_in * channels + channels * bias
         learns = self.register(name, number)
@@ -222,7 +222,7 @@ class Operations(Tape):
         return self.make((batch, channels, places), seen.itemsize, (seen,), backward, learns=learns)
 
     def product(self, left: Sketch, right: Sketch, shape: Sequence[int], *, inner: int) -> Sketch:
-        """A product of two tensors, of which the right one was there before."""
+        """A product of two tensors; the right one existed before."""
         flops, nbytes = 2 * math.prod(shape) * inner, left.nbytes
         self.meter.flops += flops
         follows = left.node is not None
@@ -236,6 +236,6 @@ class Operations(Tape):
         return self.make(shape, left.itemsize, (left,), backward)
 
     def join(self, parts: Sequence[Sketch], shape: Sequence[int]) -> Sketch:
-        """One tensor of several; the gradients of the parts are views."""
+        """Concatenate tensors; the gradients of the parts are views."""
         number = len(parts)
         return self.make(shape, parts[0].itemsize, parts, lambda gradient: [gradient] * number)

@@ -1,7 +1,7 @@
-"""Tensors without numbers: what operations on them take is counted in plain Python, without torch.
+"""Tensors without numbers: the cost of operations on them is counted in plain Python, without torch.
 
-A network that is written down with these operations is counted as torch runs it: each tensor holds its bytes
-for as long as a variable, or the backward pass, holds the tensor.
+A network written with these operations is counted as torch runs it: each tensor holds its bytes as long as a
+variable, or the backward pass, holds the tensor.
 """
 
 import heapq
@@ -15,10 +15,10 @@ FLOAT32, BFLOAT16 = 4, 2
 """Bytes of one number."""
 
 
-# Called thousands of times: where tests check the types of every call, counting would take minutes.
+# Called thousands of times: with type checks of every call in tests, counting would take minutes.
 @no_type_check
 class Meter:
-    """Bytes that are held now and were held at most, and operations on numbers (a multiply-add is two)."""
+    """The bytes held now and at the peak, and the operations on numbers (a multiply-add is two)."""
 
     def __init__(self) -> None:
         self.held = self.peak = self.flops = 0
@@ -26,7 +26,7 @@ class Meter:
 
 @no_type_check
 class Storage:
-    """The bytes of a tensor, held while anything refers to this object."""
+    """The bytes of a tensor, held while this object is referenced."""
 
     __slots__ = ("meter", "nbytes")
 
@@ -40,7 +40,7 @@ class Storage:
 
 
 Backward = Callable[[Storage], Sequence[Storage | None]]
-"""From the gradient of what an operation made to those of what it was given."""
+"""From the gradient of an operation's output to those of its inputs."""
 
 
 @no_type_check
@@ -59,7 +59,7 @@ class Node:
 @no_type_check
 @dataclass(eq=False)
 class Sketch:
-    """A tensor's shape, bytes for each number, storage (None: it was there before), and its node.
+    """A tensor's shape, bytes for each number, storage (None: it existed before), and its node.
 
     `node` None: no gradient flows to it.
     """
@@ -71,19 +71,19 @@ class Sketch:
 
     @property
     def numel(self) -> int:
-        """How many numbers it has."""
+        """The number of elements."""
         return math.prod(self.shape)
 
     @property
     def nbytes(self) -> int:
-        """How many bytes it has."""
+        """The size in bytes."""
         return self.numel * self.itemsize
 
 
 @no_type_check
 @dataclass
 class Learning:
-    """Which weights learn: all of them, none, or adapters of a rank on the layers whose names end so."""
+    """The weights that are trained: all, none, or adapters of a rank on the layers with certain name ends."""
 
     everything: bool = False
     rank: int = 0
@@ -97,17 +97,17 @@ class Learning:
 @no_type_check
 @dataclass
 class Tape:
-    """What is held while operations run; `record` keeps what the backward pass needs."""
+    """The memory held while operations run; with `record`, tensors for the backward pass are kept."""
 
     learning: Learning = field(default_factory=Learning)
     record: bool = False
     meter: Meter = field(default_factory=Meter)
     parameters: dict[str, int] = field(default_factory=dict)
-    """Name of each layer that was run -> its parameters, adapters under names of their own."""
+    """Name of each layer that was run -> its number of parameters; adapters have their own names."""
     autocast: bool = False
-    """Products are bfloat16 and weights that learn float32: copies of these are made and remembered."""
+    """Products are bfloat16 and trained weights float32; casts of the weights are made and kept."""
     cast: dict[str, Storage] = field(default_factory=dict)
-    """Layer -> the copy of its weight, until autocast ends."""
+    """Layer -> the cast of its weight, until autocast ends."""
 
     def make(
         self,
@@ -118,13 +118,13 @@ class Tape:
         *,
         learns: bool = False,
     ) -> Sketch:
-        """A new tensor; with `learns` a weight takes part that has a gradient."""
+        """A new tensor; `learns` means that a weight with a gradient takes part."""
         shape = tuple(shape)
         made = Sketch(shape, itemsize, self.storage(math.prod(shape) * itemsize))
         return self.followed(made, parents, backward, learns=learns)
 
     def storage(self, nbytes: int) -> Storage:
-        """New bytes."""
+        """Allocate bytes."""
         return Storage(self.meter, nbytes)
 
     def view(self, seen: Sketch, *shape: int) -> Sketch:
@@ -133,20 +133,20 @@ class Tape:
         return self.followed(made, (seen,), lambda gradient: (gradient,))
 
     def register(self, name: str, numel: int) -> bool:
-        """A layer's parameters; whether they learn."""
+        """Count a layer's parameters; returns whether they are trained."""
         self.parameters[name] = numel
         return self.learning.everything
 
     def copies(self, nbytes: int) -> Backward:
-        """The backward pass of an operation whose input's gradient is a new tensor of so many bytes."""
+        """The backward pass of an operation whose input's gradient is a new tensor of `nbytes`."""
         return lambda _: (self.storage(nbytes),)
 
     def itemsize_given(self, itemsize: int) -> int:
-        """Bytes of a number of what a pass is given, where its products have so many."""
+        """Bytes of each number in a pass's input, if its products have `itemsize` bytes."""
         return FLOAT32 if self.autocast else itemsize
 
     def checkpoint(self, run: Callable[..., Sketch], *given: Sketch | None) -> Sketch:
-        """What `run` makes, of which nothing is kept: it is made once more in the backward pass."""
+        """The result of `run` with checkpointing: nothing is kept, and it runs again in the backward pass."""
         nodes = [None if one is None else one.node for one in given]
         kept = [None if one is None else Sketch(one.shape, one.itemsize, one.storage) for one in given]
         self.record = False
@@ -180,11 +180,11 @@ class Tape:
         return made
 
     def backward(self, output: Sketch) -> None:
-        """From the last tensor, whose gradient takes no memory, to the first."""
+        """Run the backward pass from the last tensor, whose gradient takes no memory."""
         self.follow(output.node, Storage(self.meter, 0))
 
     def follow(self, node: Node | None, gradient: Storage) -> None:
-        """Carry a gradient from a node on to all before it."""
+        """Propagate a gradient from a node to all nodes before it."""
         if node is None:
             return
         gradients, ready = {node: gradient}, [node]
@@ -198,7 +198,7 @@ class Tape:
                 if parent is None or part is None:
                     continue
                 if parent in gradients:
-                    # A sum of its own, beside both of its parts.
+                    # A new sum, beside both of its parts.
                     gradients[parent] = self.storage(part.nbytes)
                 else:
                     gradients[parent] = part

@@ -1,4 +1,4 @@
-"""Wan's video transformer (`backbones.wan`) as operations without numbers, held to it by a test."""
+"""Wan's video transformer (`backbones.wan`) as operations without numbers; a test compares the two."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -23,13 +23,13 @@ DEFAULTS: dict[str, Any] = {
     "pixels_per_token": 32,
     "motion_frames": 4,
 }
-"""What `ActionImagesTransformer3DModel` takes where a config says nothing."""
+"""The default config values of `ActionImagesTransformer3DModel`."""
 POOLED_CAMERAS = 48 * 16 * 16
-"""Numbers in what the release's camera branch is told of a latent frame."""
+"""Numbers in the input of the release's camera branch for a latent frame."""
 
 
 def forward(tape: Operations, config: Mapping[str, Any], given: Given, *, checkpointed: bool) -> Sketch:
-    """One pass from latents to latents; `config` is whole."""
+    """One pass from latents to latents; `config` has all values."""
     wan = Wan(tape, config, given)
     pooled = None
     if config["camera"] == "released":
@@ -46,7 +46,7 @@ def forward(tape: Operations, config: Mapping[str, Any], given: Given, *, checkp
     return output
 
 
-# Called thousands of times: where tests check the types of every call, counting would take minutes.
+# Called thousands of times: with type checks of every call in tests, counting would take minutes.
 @no_type_check
 class Wan:
     """The backbone: `denoise` follows `backbones.wan` line by line."""
@@ -67,7 +67,7 @@ class Wan:
         latents = Sketch((given.batch, config["in_channels"] * patch, given.tokens), itemsize)
         tokens = tape.convolution(latents, self.width, config["in_channels"] * patch, "patch_embedding")
         tokens = add_conditions(tape, config, given, tokens, text, self.width)
-        # The tokens' numbers lie side by side from here on.
+        # The tokens are contiguous from here on.
         tokens = tape.unary(tokens, saves=False, shape=(given.batch, given.tokens, self.width))
         for number in range(config["num_layers"]):
             block = partial(self.block, f"blocks.{number}")
@@ -165,7 +165,7 @@ class Wan:
 
 @no_type_check
 def _small(tape: Operations) -> Any:
-    """A gradient of values for each latent frame, small beside those of tokens."""
+    """A gradient of values for each latent frame, small compared with those of tokens."""
 
     def backward(gradient: Storage) -> tuple[Storage]:
         return (tape.storage(gradient.nbytes),)

@@ -1,4 +1,4 @@
-"""Diffusers' `AutoencoderKLWan` as operations without numbers: its weights, and what one clip takes."""
+"""Diffusers' `AutoencoderKLWan` as operations without numbers: its weights, and the cost of one clip."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, no_type_check
@@ -19,18 +19,18 @@ DEFAULTS: dict[str, Any] = {
     "scale_factor_temporal": 4,
     "scale_factor_spatial": 8,
 }
-"""What `AutoencoderKLWan` takes where a config says nothing."""
+"""The default config values of `AutoencoderKLWan`."""
 CACHED_FRAMES = 2
-"""Frames that each convolution in time remembers for the next piece of a clip."""
+"""The number of frames that each convolution in time keeps for the next piece of a clip."""
 
 Frames = Sketch
-"""Of the shape (channels, frames, height, width)."""
+"""A sketch of the shape (channels, frames, height, width)."""
 
 
-# Called thousands of times: where tests check the types of every call, counting would take minutes.
+# Called thousands of times: with type checks of every call in tests, counting would take minutes.
 @no_type_check
 class WanAutoencoder:
-    """One clip through the encoder or the decoder, a piece after the other, as diffusers runs it."""
+    """One clip through the encoder or the decoder, piece by piece, as diffusers runs it."""
 
     def __init__(self, config: Mapping[str, Any], itemsize: int, tape: Tape | None = None) -> None:
         self.config = {**DEFAULTS, **config}
@@ -38,10 +38,10 @@ class WanAutoencoder:
         self.caches: dict[str, Frames] = {}
         """Convolution -> the last frames that it saw."""
         self.repeated: set[str] = set()
-        """Layers that stretch time and have seen a first piece."""
+        """Layers that upsample time and have seen a first piece."""
 
     def encode(self, num_frames: int, size: tuple[int, int]) -> None:
-        """A clip (frame 3 height width), which was there before."""
+        """Encode a clip (frame 3 height width), which existed before."""
         patch, config = self.config["patch_size"] or 1, self.config
         height, width = size[0] // patch, size[1] // patch
         channels = config["in_channels"]
@@ -60,7 +60,7 @@ class WanAutoencoder:
         self.caches.clear()
 
     def decode(self, num_latents: int, latent_size: tuple[int, int]) -> None:
-        """Latents (c l h w), which were there before."""
+        """Decode latents (c l h w), which existed before."""
         config = self.config
         scaled = self._wide(config["z_dim"], num_latents, *latent_size)
         scaled = self._wide(config["z_dim"], num_latents, *latent_size)
@@ -105,7 +105,7 @@ class WanAutoencoder:
         return self._causal(self._active(seen, "encoder.norm_out"), 2 * config["z_dim"], "encoder.conv_out")
 
     def _down(self, seen: Frames, width: int, name: str, *, in_space: bool, in_time: bool) -> Frames:
-        """Wan2.2's: with a mean of what goes in added to what comes out."""
+        """Wan2.2's downsampling, which adds a mean of its input to its output."""
         copied = self._new(*seen.shape)
         for number in range(self.config["num_res_blocks"]):
             seen = self._residual(seen, width, f"{name}.resnets.{number}")
@@ -160,7 +160,7 @@ class WanAutoencoder:
 
     def _residual(self, seen: Frames, width: int, name: str) -> Frames:
         shortcut = seen if seen.shape[0] == width else self._plain(seen, f"{name}.conv_shortcut", width)
-        # The block's caller holds what went in until the block returns.
+        # The block's caller holds the input until the block returns.
         made = self._active(seen, f"{name}.norm1")
         made = self._causal(made, width, f"{name}.conv1")
         made = self._active(made, f"{name}.norm2")
@@ -229,7 +229,7 @@ class WanAutoencoder:
         return self._new(channels, 2 * frames, height, width) if twice is not None else twice
 
     def _causal(self, seen: Frames, width: int, name: str) -> Frames:
-        """A convolution over 3 x 3 x 3 that sees the last frames of the piece before."""
+        """A convolution over 3 x 3 x 3 that sees the last frames of the previous piece."""
         channels, frames, height, across = seen.shape
         before = self.caches.get(name)
         cached = self._new(channels, min(frames, CACHED_FRAMES), height, across)
@@ -237,14 +237,14 @@ class WanAutoencoder:
             cached = self._new(channels, CACHED_FRAMES, height, across)
         joined = None if before is None else self._new(channels, frames + before.shape[1], height, across)
         padded = self._new(channels, frames + 2, height + 2, across + 2)
-        # The joined frames are held by the convolution's own frame until it is done.
+        # The convolution's own call frame holds the joined frames until it is done.
         del joined
         made = self._convolved(padded, width, 27 * channels, name, (width, frames, height, across))
         self.caches[name] = cached
         return made
 
     def _plain(self, seen: Frames, name: str, width: int | None = None) -> Frames:
-        """A convolution over one place; padding by nothing copies."""
+        """A convolution over one position; padding by zero still copies."""
         width = width or seen.shape[0]
         padded = self._new(*seen.shape)
         return self._convolved(padded, width, seen.shape[0], name, (width, *seen.shape[1:]))

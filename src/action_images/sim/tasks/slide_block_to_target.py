@@ -77,7 +77,7 @@ class SlideBlockToTarget(Task):
         yield move(downward((*end, 0.02), yaw), opening=1.0, pace=0.8)
 
     def second_attempt(self, world: World) -> Iterator[Motion]:
-        """Move straight on if the tool is right behind the block and in line with it; else start from above."""
+        """Move straight on if the tool is right behind the block and aligned; else start from above."""
         behind, end, yaw = self._places(world)
         place = world.tool.translation
         metres, radians = world.tool.distance(downward((*behind, place[2].item()), yaw))
