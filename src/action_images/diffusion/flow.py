@@ -1,4 +1,4 @@
-"""Flow matching: noise levels, the straight path from data to noise, and the loss over what is asked.
+"""Flow matching: noise levels, the straight path from data to noise, and the loss on unknown latents.
 
 A noise level s runs from 0 (data) to 1 (noise): x_s = (1 - s) x + s noise, and the velocity is noise - x.
 Source: paper section on training; the shift is that of Esser et al., "Scaling Rectified Flow Transformers",
@@ -23,7 +23,7 @@ def shifted(noise_level: Float[Tensor, "*batch"], shift: float) -> Float[Tensor,
 
 
 def sampling_levels(num_steps: int, shift: float) -> Float[Tensor, "num_levels"]:
-    """The num_steps + 1 noise levels from 1 down to exactly 0 between which a sampler steps."""
+    """The num_steps + 1 noise levels of a sampler, from 1 down to exactly 0."""
     if num_steps < 1:
         raise ActionImagesError(f"sampling needs at least one step, got {num_steps}")
     return shifted(torch.linspace(1, 0, num_steps + 1), shift)
@@ -39,12 +39,12 @@ def release_weight(noise_level: Float[Tensor, "*batch"], shift: float) -> Float[
 
 
 def velocity_weight(noise_level: Float[Tensor, "*batch"], shift: float) -> Float[Tensor, "*batch"]:  # noqa: ARG001
-    """All noise levels count alike in the velocity."""
+    """All noise levels have equal weight in the velocity's error."""
     return torch.ones_like(noise_level)
 
 
 def clean_weight(noise_level: Float[Tensor, "*batch"], shift: float) -> Float[Tensor, "*batch"]:  # noqa: ARG001
-    """All noise levels count alike in the clean latents, whose error is the velocity's times the level."""
+    """All noise levels have equal weight in the clean latents' error (the velocity's times the level)."""
     return noise_level.square()
 
 
@@ -53,7 +53,7 @@ LOSS_WEIGHTS: dict[str, Callable[[Tensor, float], Tensor]] = {
     "clean": clean_weight,
     "release": release_weight,
 }
-"""Name -> how much the squared error of the velocity counts at a noise level, under the shift."""
+"""Name -> the weight of the velocity's squared error at a noise level, given the shift."""
 
 
 def _bell(noise_level: Tensor) -> Tensor:
@@ -71,7 +71,7 @@ def interpolate(
 def noised(
     canvas: Canvas, noise: Float[Tensor, "b c l h w"], noise_level: Float[Tensor, "b"]
 ) -> Float[Tensor, "b c l h w"]:
-    """The canvas's latents at one noise level for each sample; what is given stays clean."""
+    """The canvas's latents at one noise level for each sample; given latents stay clean."""
     return torch.where(canvas.asked, interpolate(canvas.latents, noise, noise_level), canvas.latents)
 
 
@@ -82,21 +82,21 @@ def loss(
     weight: Float[Tensor, "b"] | None = None,
     frame_weight: Float[Tensor, "l"] | None = None,
 ) -> Float[Tensor, "b"]:
-    """Each sample's mean squared velocity error over what is asked and valid, times its weight.
+    """Each sample's mean squared velocity error over unknown, valid latents, times its weight.
 
-    `frame_weight` says how much each latent frame counts in that mean. Raises ValueError where a sample has
-    nothing to learn from (on the CPU; on other devices its loss is NaN).
+    `frame_weight` is the weight of each latent frame in that mean. Raises ValueError if a sample has no such
+    latents (on the CPU; on other devices its loss is NaN).
     """
     counted = canvas.counted.expand_as(velocity)
     share = counted if frame_weight is None else counted * frame_weight[:, None, None]
     num_counted = share.flatten(1).sum(1)
-    # To ask another device would wait for it: there such a sample's loss is NaN, which training stops at.
+    # Checking on another device would wait for it. There such a loss is NaN, and training stops at NaN.
     if num_counted.device.type == "cpu" and (num_counted == 0).any():
         where = (num_counted == 0).nonzero()[0].item()
         raise ActionImagesError(
             f"sample {where} of the batch has no latent frame that is asked and valid; drop it from the data"
         )
-    # `where`, not a product: what is not counted may hold anything, infinities included.
+    # `where`, not a product: latents that are not counted may hold anything, even infinities.
     error = torch.where(counted, velocity.float() - (noise - canvas.latents), 0.0)
     per_sample = (error.square() * share).flatten(1).sum(1) / num_counted
     return per_sample if weight is None else per_sample * weight

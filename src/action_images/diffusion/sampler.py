@@ -1,4 +1,4 @@
-"""From noise to a canvas: integrate the velocity while holding what is given."""
+"""Sample a canvas from noise: integrate the velocity while holding given latents fixed."""
 
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -16,15 +16,15 @@ from action_images.model.denoiser import Condition, Denoiser
 
 @dataclass(frozen=True)
 class StepCache:
-    """Take the last velocity again for some steps when the last two pointed almost the same way.
+    """Reuse the last velocity for some steps if the last two had almost the same direction.
 
-    `skips` pairs a cosine similarity with how many steps to skip above it, the strictest first.
+    `skips` pairs a cosine similarity with the number of steps to skip above it, the strictest first.
     """
 
     skips: tuple[tuple[float, int], ...] = ((0.95, 4), (0.93, 2))
 
     def num_skips(self, velocity: Tensor, last: Tensor | None) -> int:
-        """How many steps may take `velocity` again, given the one computed before it."""
+        """The number of steps that may reuse `velocity`, given the one computed before it."""
         if last is None:
             return 0
         # One decision for the batch, by its least similar sample.
@@ -35,7 +35,7 @@ class StepCache:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How to sample: number and spacing of steps, weight of the instruction, steps to skip."""
+    """Settings of sampling: number and spacing of steps, guidance, and skipped steps."""
 
     num_steps: int = 50
     shift: float = 5.0
@@ -43,8 +43,8 @@ class Sampling:
     """Classifier-free guidance. 1: one pass with the instruction; other values need a second, empty one."""
     cache: StepCache | None = None
     first_block: float | None = None
-    """diffusers' first-block cache: blocks after the first are skipped in steps in which what that one adds
-    changes by less than this share. None: none is skipped."""
+    """diffusers' first-block cache: if the first block's residual changes by less than this share in a step,
+    the other blocks are skipped. None: none is skipped."""
 
     def __post_init__(self) -> None:
         if self.num_steps < 1 or self.shift <= 0 or self.guidance < 0:
@@ -65,11 +65,11 @@ def sample(
     generator: torch.Generator | list[torch.Generator] | None = None,
     unconditional: Float[Tensor, "b token dim"] | None = None,
 ) -> Canvas:
-    """The canvas (batched once) with what is asked generated and what is given left bit-identical.
+    """Generate the unknown latents of a canvas (batched once); given latents stay bit-identical.
 
-    Euler steps in float32. `unconditional` is the empty instruction, needed where guidance is not 1. One
-    generator, on the CPU or the canvas's device, draws the noise of the whole batch; a list of them, of one
-    sample each.
+    It takes Euler steps in float32. `unconditional` is the empty instruction, needed if guidance is not 1.
+    One generator, on the CPU or the canvas's device, draws the noise of the whole batch; a list has one for
+    each sample.
     """
     if sampling.guidance != 1 and unconditional is None:
         raise ActionImagesError(
@@ -86,7 +86,7 @@ def sample(
 
 
 def noise_like(latents: Tensor, generator: torch.Generator | list[torch.Generator] | None) -> Tensor:
-    """Float32 noise of this shape, drawn where the generator lives, then moved to the latents' device."""
+    """Float32 noise of this shape, drawn on the generator's device, then moved to the latents' device."""
     if isinstance(generator, list):
         if len(generator) != len(latents):
             raise ActionImagesError(
@@ -100,7 +100,7 @@ def noise_like(latents: Tensor, generator: torch.Generator | list[torch.Generato
 
 @dataclass
 class _Guided:
-    """The velocity with guidance, from the model or, where the cache allows, from the last call."""
+    """The velocity with guidance, from the model or, if the cache allows it, from the last call."""
 
     denoiser: Denoiser
     condition: Condition

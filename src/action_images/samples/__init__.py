@@ -1,1 +1,1 @@
-"""What training and evaluation are fed: samples cut from episodes, mixed, mirrored and loaded ahead."""
+"""Samples for training and evaluation: cut from episodes, mixed, mirrored and loaded ahead."""

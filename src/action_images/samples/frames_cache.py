@@ -1,4 +1,4 @@
-"""A data set's frames decoded once for all runs: made in parallel, taken up again, and never stale."""
+"""A cache of a data set's decoded frames for all runs: made in parallel, resumable, and never stale."""
 
 import os
 import shutil
@@ -16,9 +16,9 @@ from action_images.parallel.processes import OnProcesses
 from action_images.samples.stored_frames import Part
 
 PART_BYTES = 96 << 20
-"""A part ends with the episode that makes it as large as this."""
+"""A part ends with the episode that brings it to this size."""
 SPARE_BYTES = 1 << 30
-"""So much of the disk stays free."""
+"""The disk space that stays free."""
 
 Say = Callable[[str], None]
 
@@ -26,12 +26,12 @@ Say = Callable[[str], None]
 class FramesCache:
     """The frames of some views of a data set at one size, in files below a folder that runs share.
 
-    An episode of it is that of the data set with its frames and cameras fitted to the size, and no video is
-    opened: the same samples are cut from it, bit for bit, at that size.
+    Its episodes are those of the data set, with frames and cameras fitted to the size. No video is opened,
+    and samples cut at that size are the same bit for bit.
     """
 
     def __init__(self, dataset: Dataset, folder: Path, size: tuple[int, int], views: Sequence[str]):
-        """`folder` may hold the frames of other data sets, sizes and views too. Nothing is made yet."""
+        """Make no frames yet. `folder` may also hold frames of other data sets, sizes and views."""
         self.dataset, self.size, self.views = dataset, size, tuple(views)
         where = os.path.relpath(dataset.path.resolve(), Path(folder).resolve())
         key = sha256(repr((where, size, self.views)).encode()).hexdigest()[:12]
@@ -44,13 +44,13 @@ class FramesCache:
 
     @property
     def num_bytes(self) -> int:
-        """What all of it takes on the disk."""
+        """The total size on the disk."""
         return sum(part.num_bytes for part in self.parts)
 
     def make(self, say: Say = print, num_workers: int | None = None) -> None:
-        """Make what is missing or stale, saying first how large it is; another process's work is waited for.
+        """Make missing or stale frames, after printing their size; waits for another process's work.
 
-        What was made before a kill stays. Raises ActionImagesError where the disk is too full, EpisodeError
+        Frames made before a kill are kept. Raises ActionImagesError if the disk is too full, and EpisodeError
         for an episode that cannot be decoded.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -62,7 +62,7 @@ class FramesCache:
                 self._make(missing, say, num_workers or len(os.sched_getaffinity(0)))
 
     def episode(self, place: int) -> Episode:
-        """The episode at a place of the data set, fitted; remembered, as it is numbers alone."""
+        """The fitted episode at a place of the data set; it is kept in memory, as it has only numbers."""
         if place not in self._opened:
             self._opened[place] = self._open(place)
         return self._opened[place]
@@ -107,7 +107,7 @@ class FramesCache:
                 say(f"decoded {count} of {len(numbers)} parts")
 
     def _remove_others(self) -> None:
-        """Files of parts that the data set no longer has."""
+        """Remove files of parts that the data set no longer has."""
         known = {part.pixels_path.name for part in self.parts}
         known |= {part.made_from_path.name for part in self.parts}
         for path in (*self.folder.glob("[0-9]*.npy"), *self.folder.glob("[0-9]*.json")):
@@ -116,13 +116,13 @@ class FramesCache:
 
 
 def _begin(path: Path, parts: Sequence[Part]) -> Callable[[int], None]:
-    """A worker's own opening of the data set, and what it does with the number of a part."""
+    """Open the data set in a worker; returns the function that makes the part with a number."""
     dataset = Dataset(path)
     return lambda number: parts[number].make(dataset)
 
 
 def _parts(dataset: Dataset, folder: Path, size: tuple[int, int], views: tuple[str, ...]) -> tuple[Part, ...]:
-    """All episodes in order, in parts of about `PART_BYTES`; more episodes leave the first parts alone."""
+    """All episodes in order, in parts of about `PART_BYTES`; new episodes do not change the first parts."""
     frame_bytes = size[0] * size[1] * 3 * len(views)
     parts: list[Part] = []
     begun, lengths = 0, list[int]()

@@ -1,4 +1,4 @@
-"""Latents kept on disk, so that a frozen autoencoder sees each clip once."""
+"""A cache of latents on disk, so that a frozen autoencoder encodes each clip once."""
 
 import json
 import pickle
@@ -15,15 +15,15 @@ from action_images.episodes.episode import EpisodeError
 from action_images.files.atomic import whole_file, write_json
 
 KEY = "key.json"
-"""What the latents beside it depend on."""
+"""The file with everything that the latents beside it depend on."""
 
 
 class LatentCache:
-    """Tensors by address, each in a file, remembered under everything that they depend on.
+    """Tensors by address, each in a file, stored under everything that they depend on.
 
-    `key` names all that decides what becomes of pixels: the weights, their precision, the size of the frames.
-    Another key is another folder beside this one, so entries of different keys never mix. Several processes
-    may read and write: a file is whole or not there, and its checksum is looked at whenever it is read.
+    `key` has everything that affects the latents: the weights, their precision, the size of the frames. Each
+    key has its own folder, so entries of different keys never mix. Several processes may read and write: a
+    file is complete or absent, and its checksum is checked at each read.
     """
 
     def __init__(self, folder: Path, key: dict[str, Any]):
@@ -36,9 +36,9 @@ class LatentCache:
             write_json(described, key)
 
     def find(self, address: str, stream: str) -> Tensor | None:
-        """The latents of one stream at an address, on the CPU; None where they are not known.
+        """The latents of one stream at an address, on the CPU; None if they are not stored.
 
-        Raises EpisodeError where the stored file is damaged.
+        Raises EpisodeError if the stored file is damaged.
         """
         path = self._path(address, stream)
         return _read(path, (address, stream)) if path.exists() else None
@@ -52,7 +52,7 @@ class LatentCache:
         return latents
 
     def latents(self, address: str, stream: str, encode: Callable[[], Tensor]) -> Tensor:
-        """What is known, or else what `encode` gives, which is then kept; on the CPU."""
+        """The stored latents, or else those of `encode`, which are then stored; on the CPU."""
         known = self.find(address, stream)
         return self.keep(address, stream, encode()) if known is None else known
 
@@ -72,7 +72,7 @@ def entries(folder: Path) -> list[Path]:
 
 
 def damaged(folder: Path) -> Iterator[str]:
-    """In a line each, what is wrong with the entries of all caches in a folder."""
+    """One line for each damaged entry of all caches in a folder."""
     for path in entries(folder):
         if found := _damage(path):
             yield found
@@ -106,6 +106,6 @@ def _checksum(latents: Tensor) -> str:
 
 
 def _save(content: dict[str, object], path: Path) -> None:
-    # By a name, torch would write the name into the file: the same latents shall be the same bytes.
+    # Given a path, torch would write its name into the file, but equal latents must give equal bytes.
     with path.open("wb") as file:
         torch.save(content, file)

@@ -1,4 +1,4 @@
-"""Batches made by worker processes, so that decoding never holds up the training loop."""
+"""Batches made by worker processes, so that the training loop does not wait for decoding."""
 
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, replace
@@ -17,19 +17,19 @@ from action_images.samples.workers import Note, WorkerDiedError, made_ahead
 
 @dataclass(frozen=True)
 class Batch:
-    """Samples of one kind with the draws they came from; `pixels` has its video as uint8."""
+    """Samples of one kind with their draws; `pixels` has its video as uint8."""
 
     pixels: Sample
     draws: tuple[Draw, ...]
 
     @cached_property
     def sample(self) -> Sample:
-        """The same with its video in [-1, 1], made when asked for: on a GPU it costs next to nothing."""
+        """The sample with its video in [-1, 1], converted at each call, which is cheap on a GPU."""
         return self.pixels.normalised()
 
 
 def kind(sample: Sample, draw: Draw) -> Hashable:  # noqa: ARG001 the signature that all such rules share
-    """What samples of one batch share: the video's shape, and whether they have cameras and actions."""
+    """The properties that samples of one batch share: the video's shape, and having cameras and actions."""
     return sample.video.shape, sample.cameras is None, sample.trajectory is None
 
 
@@ -47,12 +47,11 @@ def load(
 ) -> Iterator[tuple[Batch, ...]]:
     """Steps `start` to `start + num_steps` of training, each a batch for each kind of sample, mostly one.
 
-    A step has `batch_size` samples for this rank; what is in it depends on the mixture, the step, the batch
-    size and the ranks, not on the workers. Videos reach `device` as uint8: on the CPU in memory that the
-    workers use again once a batch is dropped; on a CUDA card copied ahead, through pinned memory, while the
-    step before is computed. All else stays on the CPU, where `Pipeline.encode` looks at it. Raises
-    EpisodeError as soon as an episode turns out to be damaged, or to kill the process that decodes it:
-    nothing is skipped.
+    A step has `batch_size` samples for this rank. They depend on the mixture, the step, the batch size and
+    the ranks, not on the workers. Videos reach `device` as uint8. On the CPU they lie in memory that the
+    workers reuse once a batch is dropped. On a CUDA card they are copied ahead, through pinned memory, during
+    the previous step. All else stays on the CPU, where `Pipeline.encode` reads it. Raises EpisodeError as
+    soon as an episode is found to be damaged, or kills the process that decodes it; nothing is skipped.
     """
     if not 0 <= rank < num_ranks:
         raise ActionImagesError(f"rank {rank} does not lie in 0..{num_ranks - 1}")
@@ -67,7 +66,7 @@ def load(
 
 
 def _indices(step: int, batch_size: int, rank: int, num_ranks: int) -> list[int]:
-    """This rank's places of the stream: every `num_ranks`-th, so that no two ranks share one."""
+    """This rank's indices of the stream: every `num_ranks`-th, so that no two ranks share one."""
     first = step * batch_size * num_ranks + rank
     return list(range(first, first + batch_size * num_ranks, num_ranks))
 
@@ -78,7 +77,7 @@ def _delivered(make: "_Steps", steps: range, num_workers: int) -> Iterator[tuple
             if isinstance(batches, EpisodeError):
                 raise batches
             yield batches
-            del batches  # its memory is free before the next one is waited for
+            del batches  # frees its memory before waiting for the next one
     except WorkerDiedError as error:
         raise EpisodeError(f"{error}{make.working_on(error.note)}") from None
 
@@ -92,7 +91,7 @@ def _copied_ahead(made: Iterator[tuple[Batch, ...]], device: torch.device) -> It
     to_card = ToCard(device)
 
     def send(batches: tuple[Batch, ...]) -> tuple[Arriving, tuple[Batch, ...]]:
-        """The videos on their way, and all else, which no longer holds a worker's memory."""
+        """The videos on their way, and the rest, which no longer refers to a worker's memory."""
         arriving = to_card([batch.pixels.video for batch in batches])
         rest = [
             replace(batch.pixels, video=batch.pixels.video[..., :0]).map(torch.clone) for batch in batches
@@ -112,7 +111,7 @@ def _batch(items: list[tuple[Sample, Draw]]) -> Batch:
 
 @dataclass(frozen=True)
 class _Steps:
-    """Makes a step's batches; an error comes as a value, to be raised where it is waited for."""
+    """Makes a step's batches; an error is returned as a value, to be raised by the receiver."""
 
     mixture: Mixture
     batch_size: int
@@ -137,7 +136,7 @@ class _Steps:
         return tuple(map(_batch, kinds.values()))
 
     def working_on(self, index: int | None) -> str:
-        """What a process that died was decoding, and the cure."""
+        """The episode that a dead process was decoding, and a solution."""
         if index is None:
             return " before it decoded anything; is there enough memory?"
         draw = self.mixture[index]

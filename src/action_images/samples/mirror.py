@@ -1,4 +1,4 @@
-"""The same scene seen in a mirror: a second one for training, exact in pixels, cameras, path and words."""
+"""Mirror a scene as augmentation for training, exactly in pixels, cameras, path and words."""
 
 import re
 from dataclasses import replace
@@ -11,23 +11,23 @@ from action_images.geometry import Camera, Pose, Trajectory
 from action_images.samples.sample import Sample
 
 OPPOSITE = {"left": "right", "right": "left", "clockwise": "counterclockwise"}
-"""Words that say something else in a mirror; what is not among them is a way to write 'counterclockwise'."""
+"""Words that change in a mirrored scene. Matches that are not keys are spellings of 'counterclockwise'."""
 HANDED = re.compile(
     r"(?<![^\W_])((?:counter|anti)[-_\s]?clockwise|clockwise|(?:left|right)(?=(?:most|wards?)?(?![^\W_])))",
     re.IGNORECASE,
 )
-"""Where such a word begins and ends; an underscore parts words too, as in the names of tasks."""
+"""Matches such words; underscores separate words too, as in the names of tasks."""
 WORLD, TOOL, IMAGE = (1.0, -1.0, 1.0), (1.0, -1.0, 1.0), (-1.0, 1.0, 1.0)
-"""Which axis changes its sign: the world's y, the tool's y (along which the fingers close), the image's x."""
+"""The axes that change sign: the world's y, the tool's y (along which the fingers close), the image's x."""
 
 
 def mirrored(sample: Sample) -> Sample:
     """The scene of a sample or batch, reflected in the world's plane y = 0; its images are flipped in place.
 
-    Rotations stay rotations: the tool's y axis points to where the other finger was. 'left' and 'right',
-    'clockwise' and 'counterclockwise' change places in the instruction. Twice is the same as not at all, but
-    for the spelling of 'counterclockwise'. Not for scenes in which handedness means more than that, as where
-    a label is to be read or a screw turned.
+    Rotations stay rotations: the tool's y axis points to the other finger. In the instruction, 'left' and
+    'right' are exchanged, and 'clockwise' and 'counterclockwise'. Mirroring twice gives the original, except
+    for the spelling of 'counterclockwise'. It is not meant for scenes in which handedness matters further,
+    such as reading a label or turning a screw.
     """
     sample.video.copy_(sample.video.flip(-1))
     cameras = None if sample.cameras is None else mirrored_camera(sample.cameras)
@@ -38,7 +38,7 @@ def mirrored(sample: Sample) -> Sample:
 
 
 def mirrored_camera(camera: Camera) -> Camera:
-    """The camera of the flipped image: it sees a mirrored point where the other sees the point."""
+    """The camera of the flipped image: it sees a mirrored point where the original sees the point."""
     to_flipped, flip = torch.diag(_signs(IMAGE, camera.intrinsics)), _signs(IMAGE, camera.intrinsics)
     to_flipped[0, 2] = camera.size[1]
     return Camera(
@@ -64,7 +64,7 @@ def _opposite(match: re.Match[str]) -> str:
 
 
 def _reflected(pose: Pose, axes: tuple[float, float, float]) -> Pose:
-    """A pose in the mirrored world of a frame that is itself reflected along one of its axes."""
+    """A pose in the mirrored world, with its frame reflected along one of its own axes."""
     world = _signs(WORLD, pose.rotation)
     return Pose(world[:, None] * pose.rotation * _signs(axes, pose.rotation), world * pose.translation)
 

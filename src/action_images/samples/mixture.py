@@ -1,4 +1,4 @@
-"""Several data sets as one endless stream of draws, in an order that is a function of (seed, index) alone."""
+"""Several data sets as one endless stream of draws, in an order that depends on (seed, index) alone."""
 
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
@@ -16,15 +16,15 @@ from action_images.samples.stateless_random import choose, permuted, random_bits
 from action_images.samples.window import Cutting, Window
 
 SLOTS = 1000
-"""Ratios are kept exactly over every so many draws, to a thousandth."""
+"""Ratios are rounded to a thousandth and are exact over this many draws."""
 
 
 @dataclass(frozen=True)
 class Decisions:
-    """What is decided at random for each sample: its mode, what is dropped, and whether it is mirrored.
+    """The random decisions for each sample: its mode, dropped conditions, and mirroring.
 
-    `modes` are weights of names; `drop_text` may give a mode a probability of its own, as {"label": 1.0}
-    does. Of the videos of `first_frame_modes` no more than the first frame is decoded.
+    `modes` are weights by name; `drop_text` may give a mode its own probability, as {"label": 1.0} does. For
+    `first_frame_modes` only the first frame of videos is decoded.
     """
 
     modes: Mapping[str, float] = field(default_factory=dict)
@@ -35,7 +35,7 @@ class Decisions:
 
 @dataclass(frozen=True)
 class Draw:
-    """One place of the stream: which window of which source, and what was decided for it."""
+    """One element of the stream: a window of a source, with the decisions for it."""
 
     index: int
     source: str
@@ -47,12 +47,12 @@ class Draw:
     seed: int
 
     def uniform(self, purpose: str) -> float:
-        """A number in [0, 1) of this draw's own for any further decision; a purpose has one number."""
+        """A random number in [0, 1) of this draw for any further decision, fixed for each purpose."""
         return uniform(self.seed, self.index, purpose)
 
 
 class Source:
-    """The windows of one data set that training may see."""
+    """The windows of one data set that training may use."""
 
     def __init__(
         self,
@@ -67,13 +67,13 @@ class Source:
         *,
         draws_actions: bool = False,
     ):
-        """`views` may be drawn from (None: all), `num_views` for each sample (None: all, in their order).
+        """A source that draws from `views` (None: all), `num_views` a sample (None: all, in their order).
 
-        `keep` says of an episode id whether it belongs to this split. `decisions` are this source's own
-        (None: the mixture's). `too_short` lists the episodes that give no window, `bare`, where it
-        `draws_actions`, those left out because they have no tool poses or one of the views is not calibrated.
-        Give it a `cache` where the data set's frames are decoded already.
-        Raises EpisodeError where nothing is left, ValueError for views that do not exist.
+        `keep` says for an episode id whether it belongs to this split. `decisions` are this source's own
+        (None: the mixture's). `too_short` lists the episodes that give no window. With `draws_actions`,
+        `bare` lists the episodes left out because they have no tool poses or a view is not calibrated. Set
+        `cache` if the data set's frames are decoded already.
+        Raises EpisodeError if no window is left, and ValueError for views that do not exist.
         """
         self.name, self.dataset, self.cutting, self.ratio = name, dataset, cutting, ratio
         self.decisions = decisions
@@ -111,7 +111,7 @@ class Source:
         return self._ends[-1]
 
     def episode(self, place: int) -> Episode:
-        """The episode at a place of the data set, its frames from the cache where there is one."""
+        """The episode at a place of the data set, with frames from the cache if there is one."""
         return self.dataset[place] if self.cache is None else self.cache.episode(place)
 
     def window(self, number: int, views: Sequence[str]) -> Window:
@@ -121,7 +121,7 @@ class Source:
         return self.cutting.window(self.dataset.ids[self._episodes[place]], views, number - before)
 
     def choose_views(self, *key: object) -> tuple[str, ...]:
-        """The views of one sample, in an order of chance where fewer than all are asked for."""
+        """The views of one sample, in random order if fewer than all are wanted."""
         if self.num_views == len(self.views):
             return self.views
         order = [permuted(place, len(self.views), *key) for place in range(self.num_views)]
@@ -129,10 +129,10 @@ class Source:
 
 
 class Mixture:
-    """Draws from several sources in the ratios asked for, each source's windows all once before any again.
+    """Draws from several sources in given ratios; each source's windows all come once before any repeats.
 
-    `mixture[index]` is a draw for any index >= 0, in constant time: to resume is to go on at an index, to
-    share among ranks is to take every n-th.
+    `mixture[index]` is a draw for any index >= 0, in constant time. To resume, continue at an index; to share
+    among ranks, take every n-th.
     """
 
     def __init__(self, sources: Sequence[Source], seed: int, decisions: Decisions | None = None):
@@ -174,7 +174,7 @@ class Mixture:
         )
 
     def sample(self, draw: Draw, size: tuple[int, int] | None = None) -> Sample:
-        """A draw's sample: uint8 video fitted to `size`, mirrored if so drawn; what is dropped is None."""
+        """A draw's sample: uint8 video fitted to `size`, mirrored if so drawn; a dropped text is None."""
         source = next(source for source in self.sources if source.name == draw.source)
         episode = source.episode(self._places[draw.source][draw.window.episode_id])
         first_frame_only = draw.mode in self._rules(source).first_frame_modes
@@ -185,7 +185,7 @@ class Mixture:
 
 
 def shares(ratios: Sequence[float]) -> list[int]:
-    """Whole numbers in these ratios, at least one each, reduced where a shorter cycle says the same."""
+    """Whole numbers in these ratios, at least one each, divided by their common divisor."""
     total = sum(ratios)
     parts = [max(1, round(ratio / total * SLOTS)) for ratio in ratios]
     divisor = gcd(*parts)
@@ -193,7 +193,7 @@ def shares(ratios: Sequence[float]) -> list[int]:
 
 
 def fingerprint(mixture: Mixture, num_draws: int = 1000) -> int:
-    """A number that changes with the order of the first draws: checkpoints keep it to notice other data."""
+    """A number that depends on the order of the first draws; checkpoints store it to detect other data."""
     return random_bits(
         *[f"{draw.source}:{draw.window}:{draw.mode}" for draw in map(mixture.__getitem__, range(num_draws))]
     )

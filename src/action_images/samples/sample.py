@@ -1,4 +1,4 @@
-"""What training and evaluation are fed: some frames of some views, with everything that belongs to them."""
+"""Samples for training and evaluation: some frames of some views, with all data that belongs to them."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -26,9 +26,9 @@ class Sample(Struct):
     """A window of an episode; a batch is a Sample with one more axis.
 
     `video` is in [-1, 1], or uint8 on its way from a worker process (see `normalised`); it holds all frames
-    or the first alone. `cameras` is None where a view is not calibrated, `trajectory` where the tool is not
-    known. `valid` is False for frames beyond the episode's end: what is there repeats the last frame and
-    belongs in no loss. The instruction of a batch is a tuple of them.
+    or the first alone. `cameras` is None if a view is not calibrated, `trajectory` if the tool is not known.
+    `valid` is False for frames beyond the episode's end, which repeat the last frame and belong in no loss.
+    A batch has a tuple of instructions.
     """
 
     video: Float[Tensor, "*batch view shown 3 h w"] | UInt8[Tensor, "*batch view shown 3 h w"]
@@ -38,10 +38,10 @@ class Sample(Struct):
     instruction: str | tuple[str | None, ...] | None
 
     def normalised(self) -> Self:
-        """The same with its video in [-1, 1], float32; one of bytes becomes contiguous.
+        """The sample with its video in [-1, 1], float32; a uint8 video becomes contiguous.
 
-        Convolutions add in another order where memory lies otherwise, and how bytes lie depends on who
-        decoded them.
+        The memory layout of bytes depends on the decoder, and convolutions sum in another order for another
+        layout.
         """
         if self.video.dtype != torch.uint8:
             return self
@@ -49,7 +49,7 @@ class Sample(Struct):
         return replace(self, video=torch.mul(self.video, 2 / 255, out=video).sub_(1))
 
     def moved(self, new_from_world: Pose) -> Self:
-        """The same scene described in another world frame; the pose has batch axes (*batch), or none."""
+        """The same scene in another world frame; the pose has batch axes (*batch), or none."""
         cameras, path = self.cameras, self.trajectory
         if cameras is not None:
             cameras = cameras.moved(new_from_world[..., None, None])
@@ -58,7 +58,7 @@ class Sample(Struct):
         return replace(self, cameras=cameras, trajectory=path)
 
     def relative(self) -> Self:
-        """The same in the frame of the first camera at the first frame; raises ValueError without cameras."""
+        """The same in the first camera's frame at the first frame; raises ValueError without cameras."""
         if self.cameras is None:
             raise ActionImagesError(
                 "a sample without cameras has none to be relative to; use calibrated views"
@@ -69,12 +69,11 @@ class Sample(Struct):
 def cut(
     episode: Episode, window: Window, size: tuple[int, int] | None = None, *, first_frame_only: bool = False
 ) -> Sample:
-    """The sample at an address, its video uint8; `size` (height, width) fits all views to it, cameras alike.
+    """The sample at an address, its video uint8; views and cameras are fitted to `size` (height, width).
 
-    `first_frame_only`: no more of the video is decoded; cameras, trajectory and `valid` still tell of all
-    frames. The trajectory is what the arm was told where the episode says it, else where the tool was. Raises
-    EpisodeError where the window is not of this episode, or views differ in size and none is
-    given.
+    `first_frame_only`: only the first frame is decoded; cameras, trajectory and `valid` still cover all
+    frames. The trajectory has the commanded poses if the episode has them, else the tool's own. Raises
+    EpisodeError if the window is not of this episode, or if views differ in size and no `size` is given.
     """
     if window.episode_id != episode.id:
         raise EpisodeError(
@@ -98,15 +97,17 @@ def cut(
 
 
 def _drawn(episode: Episode, indices: Tensor) -> Trajectory | None:
-    """The path that is drawn: what the arm was told, where the episode says it; but first where the tool is,
-    for that is what a policy is shown."""
+    """The path that is drawn: the commanded poses if the episode has them, else the tool's own.
+
+    The first pose is always the tool's own, as a policy is shown that one.
+    """
     if episode.trajectory is None or episode.told is None:
         return None if episode.trajectory is None else episode.trajectory[indices]
     return concatenate([episode.trajectory[indices[:1]], episode.told[indices[1:]]])
 
 
 Allocate = Callable[[int], UInt8[Tensor, "byte"]]
-"""Gives memory for so many bytes."""
+"""Gives memory for a number of bytes."""
 
 _allocate: ContextVar[Allocate] = ContextVar(
     "allocate", default=lambda num_bytes: torch.empty(num_bytes, dtype=torch.uint8)
@@ -115,7 +116,7 @@ _allocate: ContextVar[Allocate] = ContextVar(
 
 @contextmanager
 def pixels_in(allocate: Allocate) -> Iterator[None]:
-    """Samples cut inside decode their pixels into this memory, one after another."""
+    """Let samples cut in this context decode their pixels into this memory, one after another."""
     token = _allocate.set(allocate)
     try:
         yield
@@ -124,7 +125,7 @@ def pixels_in(allocate: Allocate) -> Iterator[None]:
 
 
 def empty_pixels(*shape: int) -> UInt8[Tensor, "*shape"]:
-    """Memory for pixels, ordinary or where `pixels_in` says."""
+    """Memory for pixels, ordinary or from `pixels_in`."""
     return _allocate.get()(math.prod(shape)).view(shape)
 
 
@@ -147,7 +148,7 @@ def _camera(camera: Camera, indices: Sequence[int], size: tuple[int, int]) -> Ca
 
 
 def collate(samples: Sequence[Sample]) -> Sample:
-    """Equal samples as one batch; raises ValueError, naming the field, where one lacks what another has."""
+    """Samples of equal shapes as one batch; raises ValueError, naming a field that only some of them have."""
     instruction = tuple(sample.instruction for sample in samples)
     if len(samples) == 1:
         return replace(samples[0][None], instruction=instruction)
@@ -156,7 +157,7 @@ def collate(samples: Sequence[Sample]) -> Sample:
 
 
 def _stacked(videos: Sequence[Tensor]) -> Tensor:
-    """One batch of these videos; no copy if they lie one behind the other, as workers decode them."""
+    """One batch of these videos, without a copy if they are contiguous in memory, as workers decode them."""
     first, size = videos[0], videos[0].numel()
     memory, start = first.untyped_storage().data_ptr(), first.storage_offset()
     wanted = [(memory, start + place * size, first.shape, first.stride()) for place in range(len(videos))]

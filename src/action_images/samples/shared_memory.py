@@ -1,4 +1,4 @@
-"""Shared memory that a worker process fills with tensors; it is used again once they are dropped."""
+"""Shared memory that a worker process fills with tensors; it is reused once they are dropped."""
 
 import io
 import pickle
@@ -11,18 +11,18 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 ALIGNMENT = 64
-"""Bytes; tensors that are copied in begin at multiples of this, so that any dtype may lie there."""
+"""Bytes; copied tensors begin at multiples of this, which suits any dtype."""
 
 
 class Buffer:
-    """Memory that two processes see, handed out from its front. Fresh pages cost as much as decoding does."""
+    """Memory shared by two processes, allocated from its front. New pages cost as much as decoding does."""
 
     def __init__(self, num_bytes: int):
         self.content = torch.empty(num_bytes, dtype=torch.uint8).share_memory_()
         self.used = 0
 
     def take(self, num_bytes: int) -> UInt8[Tensor, "byte"] | None:
-        """The next bytes, right behind the last ones; None where so many are not left."""
+        """The next bytes, right after the last ones; None if there are too few left."""
         if self.used + num_bytes > len(self.content):
             return None
         self.used += num_bytes
@@ -30,9 +30,10 @@ class Buffer:
 
 
 def pack(value: Any, buffer: Buffer | None) -> tuple[bytes, Buffer]:
-    """Any picklable value: its tensors in a buffer, the rest as bytes; tensors in the buffer are not copied.
+    """Pack any picklable value: its tensors in a buffer, the rest as bytes.
 
-    Where the buffer is too small, or there is none, a new one is made that holds exactly this value.
+    Tensors in the buffer are not copied. If the buffer is too small or None, a new one is made for exactly
+    this value.
     """
     packer = _Packer(buffer)
     content = packer.packed(value)
@@ -46,7 +47,7 @@ def pack(value: Any, buffer: Buffer | None) -> tuple[bytes, Buffer]:
 
 
 def unpack(content: bytes, memory: UInt8[Tensor, "byte"], dropped: Callable[[], object]) -> Any:
-    """The value again, its tensors views of the buffer; `dropped` is called once none of them is left."""
+    """Unpack a value, its tensors as views of the buffer; `dropped` is called once none of them is left."""
     lent = memory.numpy()[:]
     weakref.finalize(lent, dropped).atexit = False
     return _Unpacker(content, torch.from_numpy(lent)).load()
@@ -70,14 +71,14 @@ def seen_at(
 
 
 def _span(shape: tuple[int, ...], strides: tuple[int, ...]) -> int:
-    """How many elements lie between a tensor's first and last, both counted."""
+    """The number of elements from a tensor's first to its last, both included."""
     return (
         0 if 0 in shape else 1 + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
     )
 
 
 class _Packer(pickle.Pickler):
-    """Writes each tensor's place alone; `outside` must be copied there, `end` is the bytes that takes."""
+    """Writes only each tensor's place; `outside` must be copied there, `end` is the bytes that this needs."""
 
     def __init__(self, buffer: Buffer | None):
         self.file = io.BytesIO()
@@ -95,7 +96,7 @@ class _Packer(pickle.Pickler):
             return None
         if self.start is not None and value.untyped_storage().data_ptr() == self.start and value.numel():
             return value.data_ptr() - self.start, value.dtype, tuple(value.shape), value.stride()
-        # The order of a tensor's axes in memory is kept; what is expanded is written out.
+        # The order of a tensor's axes in memory is kept; expanded axes are written out.
         strides = torch.empty_like(value, device="meta").stride()
         start = -(-self.end // ALIGNMENT) * ALIGNMENT
         self.end = start + _span(tuple(value.shape), strides) * value.dtype.itemsize

@@ -1,4 +1,4 @@
-"""Which episodes of a data set a source shows: all, those to train on, or those held out."""
+"""The episodes of a data set that a source uses: all, those to train on, or those held out."""
 
 import re
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ Unit = Literal["episode", "variation"]
 class Split:
     """A rule for `Source(keep=...)`: about `fraction` of all episodes are held out, by a hash of their id.
 
-    By `variation` all repetitions of one scene lie on the same side, by `episode` each lies where its own id
-    says. New episodes move none of the old. Cameras are held out by `Source(views=...)`.
+    By `variation` all repetitions of one scene are on the same side; by `episode` each id decides for itself.
+    New episodes do not move old ones. Cameras are held out by `Source(views=...)`.
     """
 
     part: Part = "all"
@@ -37,6 +37,6 @@ class Split:
 
 
 def variation(episode_id: str) -> str:
-    """What an episode is a repetition of: its id up to the part 'variation<N>', or without its last part."""
+    """The scene that an episode repeats: its id up to the part 'variation<N>', or without its last part."""
     match = re.match(r"(.*?(?:^|/)variation_?\d+)(?:/|$)", episode_id)
     return match[1] if match else episode_id.rpartition("/")[0] or episode_id

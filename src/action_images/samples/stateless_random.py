@@ -1,4 +1,4 @@
-"""Random numbers without state: functions of a key alone, the same on every machine."""
+"""Random numbers without state: functions of a key alone, and the same on every machine."""
 
 from collections.abc import Mapping
 from hashlib import blake2b
@@ -6,16 +6,16 @@ from hashlib import blake2b
 from action_images.errors import ActionImagesError
 
 ROUNDS = 6
-"""Fewer shuffle small sets visibly worse than chance (measured on ten places)."""
+"""With fewer rounds, shuffles of small sets are visibly not random (measured on ten places)."""
 
 
 def random_bits(*key: object) -> int:
-    """64 bits."""
+    """64 random bits."""
     return int.from_bytes(blake2b("\0".join(map(str, key)).encode(), digest_size=8).digest(), "big")
 
 
 def uniform(*key: object) -> float:
-    """A number in [0, 1)."""
+    """A random number in [0, 1)."""
     return random_bits(*key) / 2**64
 
 
@@ -33,11 +33,11 @@ def choose(weights: Mapping[str, float], *key: object) -> str:
 
 
 def held_out(group: str, fraction: float, salt: str = "") -> bool:
-    """Whether a group (an episode id, or what it is a variation of) is held out, by its hash.
+    """Whether a group (an episode id, or its scene) is held out, by its hash.
 
-    New data so moves none of the old.
+    New data therefore does not move old data.
 
-    About `fraction` (in [0, 1]) of all groups are; another `salt` holds out others.
+    About `fraction` (in [0, 1]) of all groups are held out; another `salt` holds out others.
     """
     if not 0 <= fraction <= 1:
         raise ActionImagesError(f"a held-out fraction lies in [0, 1], got {fraction}")
@@ -45,10 +45,10 @@ def held_out(group: str, fraction: float, salt: str = "") -> bool:
 
 
 def permuted(place: int, size: int, *key: object) -> int:
-    """Where a shuffle of 0..size-1 puts `place`: one-to-one for each key, in constant time and memory.
+    """The position of `place` in a shuffle of 0..size-1, one-to-one for each key; constant time and memory.
 
-    A Feistel network over the next power of four, walked until it falls inside (Black and Rogaway,
-    "Ciphers with arbitrary finite domains", 2002): on average fewer than four walks.
+    It is a Feistel network over the next power of four, repeated until the result is inside (Black and
+    Rogaway, "Ciphers with arbitrary finite domains", 2002). That takes fewer than four rounds on average.
     """
     if not 0 <= place < size:
         raise ActionImagesError(f"place {place} does not lie in 0..{size - 1}")
@@ -69,7 +69,7 @@ def _feistel(value: int, half_bits: int, keys: list[int]) -> int:
 
 
 def _mixed(value: int) -> int:
-    """The finaliser of SplitMix64: every bit of the input moves every bit of the output."""
+    """The finaliser of SplitMix64: every bit of the input affects every bit of the output."""
     value = (value ^ value >> 30) * 0xBF58476D1CE4E5B9 & (1 << 64) - 1
     value = (value ^ value >> 27) * 0x94D049BB133111EB & (1 << 64) - 1
     return value ^ value >> 31

@@ -1,4 +1,4 @@
-"""Decoded frames on disk at one size: files that are read as memory, and what they were made from."""
+"""Decoded frames on disk at one size: memory-mapped files with a record of their sources."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -20,9 +20,9 @@ from action_images.files.checksum import checksum
 from action_images.geometry.fitting import fit_frames
 
 VERSION = 1
-"""Of these files; others are made anew."""
+"""The version of these files; files of other versions are made again."""
 FRAMES_AT_ONCE = 64
-"""Frames that are decoded together."""
+"""The number of frames that are decoded together."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class StoredFrames:
 
 @dataclass(frozen=True)
 class FileState:
-    """A file of the recordings as it was read: bytes, time of its last change, SHA-256."""
+    """The state of a source file when it was read: bytes, time of its last change, SHA-256."""
 
     num_bytes: int
     mtime_ns: int
@@ -59,12 +59,12 @@ class FileState:
 
     @classmethod
     def of(cls, path: Path) -> Self:
-        """The state of a file now."""
+        """The current state of a file."""
         found = path.stat()
         return cls(found.st_size, found.st_mtime_ns, checksum(path))
 
     def still_holds(self, path: Path) -> bool:
-        """Whether the file is what it was. One that has only been copied or touched is read to tell."""
+        """Whether the file is unchanged. A file that was only copied or touched is read to check."""
         try:
             found = path.stat()
             if found.st_size != self.num_bytes:
@@ -76,28 +76,28 @@ class FileState:
 
 @dataclass(frozen=True)
 class Part:
-    """Some episodes of a data set, one after the other, whose frames share a file.
+    """Consecutive episodes of a data set whose frames share a file.
 
-    Frames lie by episode, then by view, then in time.
+    Frames are ordered by episode, then by view, then by time.
     """
 
     number: int
     episodes: range
     """Their places in the data set."""
     lengths: tuple[int, ...]
-    """Frames of each episode."""
+    """The number of frames of each episode."""
     views: tuple[str, ...]
     size: tuple[int, int]
     folder: Path
 
     @property
     def pixels_path(self) -> Path:
-        """The frames, as an array of NumPy."""
+        """The file of frames, a NumPy array."""
         return self.folder / f"{self.number:05d}.npy"
 
     @property
     def made_from_path(self) -> Path:
-        """What they were made from; written last, so that it stands for a part that is whole."""
+        """The file with their sources; it is written last, so it marks a complete part."""
         return self.folder / f"{self.number:05d}.json"
 
     @property
@@ -107,7 +107,7 @@ class Part:
 
     @property
     def num_bytes(self) -> int:
-        """How large the file of frames is, without its head."""
+        """The size of the file of frames, without its header."""
         return int(np.prod(self.shape))
 
     def first(self, place: int, view: str) -> int:
@@ -117,7 +117,7 @@ class Part:
         return before + self.lengths[number] * self.views.index(view)
 
     def make(self, dataset: Dataset) -> None:
-        """Decode all frames and write them, whole or not at all."""
+        """Decode all frames and write them, completely or not at all."""
         files: dict[str, FileState] = {}
         sizes: dict[str, tuple[int, int]] = {}
         self.made_from_path.unlink(missing_ok=True)
@@ -146,7 +146,7 @@ class Part:
         write_json(self.made_from_path, asdict(made_from), indent=None)
 
     def is_made(self, dataset: Dataset) -> bool:
-        """Whether the frames are there, whole, and of the recordings as they are now."""
+        """Whether the frames exist, complete, and made from the current recordings."""
         try:
             made_from = MadeFrom.read(self.made_from_path)
             if self.pixels_path.stat().st_size <= self.num_bytes:
@@ -159,12 +159,12 @@ class Part:
 
     @cached_property
     def sizes(self) -> Mapping[str, tuple[int, int]]:
-        """(height, width) that each view was recorded in."""
+        """The recorded size (height, width) of each view."""
         return MadeFrom.read(self.made_from_path).sizes
 
     @cached_property
     def pixels(self) -> np.ndarray:
-        """The file of frames as memory; raises EpisodeError where it is not what was written."""
+        """The memory-mapped file of frames; raises EpisodeError if it is not as written."""
         try:
             pixels = np.load(self.pixels_path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
@@ -185,7 +185,7 @@ class Part:
         return {name: value for name, value in self.__dict__.items() if name not in ("pixels", "sizes")}
 
     def _rows(self, dataset: Dataset) -> str:
-        """A hash of what the data set's table says of where these episodes' frames are."""
+        """A hash of the data set's table entries for the places of these episodes' frames."""
         told = [dataset.place_of_pixels(place, self.views) for place in self.episodes]
         return sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
@@ -195,7 +195,7 @@ CURE = "delete the folder that it lies in, and the same command makes it again"
 
 @dataclass(frozen=True)
 class MadeFrom:
-    """What a part was made from: `rows` of the episode table (a hash), and `files` of the data set by name.
+    """The sources of a part: `rows` of the episode table (a hash), and `files` of the data set by name.
 
     `sizes` are the (height, width) of its views in them.
     """
@@ -207,7 +207,7 @@ class MadeFrom:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """From a file that `make` wrote; raises ValueError, TypeError, KeyError or OSError for others."""
+        """Read a file that `make` wrote; raises ValueError, TypeError, KeyError or OSError for others."""
         told = json.loads(path.read_text())
         files = {name: FileState(**state) for name, state in told["files"].items()}
         sizes = {view: (int(height), int(width)) for view, (height, width) in told["sizes"].items()}

@@ -1,4 +1,4 @@
-"""Batches on their way to a card, copied while the step before is computed: no step waits for pixels."""
+"""Copy batches to a card during the previous step, so that no step waits for pixels."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,10 +13,10 @@ Sent = TypeVar("Sent")
 
 
 def one_ahead(items: Iterator[Item], prepare: Callable[[Item], Sent]) -> Iterator[Sent]:
-    """`prepare(item)` of each item in order, the next one always under way in a thread.
+    """Yield `prepare(item)` of each item in order, with the next one always in preparation in a thread.
 
-    What an item or its preparation raises is raised where it would have been given. The items are asked for
-    in that thread alone, and closed there when nobody asks any more.
+    An exception of an item or its preparation is raised in its place. The iterator of items is used, and
+    finally closed, in that thread alone.
     """
     over = object()
 
@@ -39,7 +39,7 @@ def one_ahead(items: Iterator[Item], prepare: Callable[[Item], Sent]) -> Iterato
 
 @dataclass
 class ToCard:
-    """Copies to a CUDA card through pinned memory, on a stream of its own."""
+    """Copies to a CUDA card through pinned memory, on its own stream."""
 
     device: torch.device
 
@@ -62,7 +62,7 @@ class Arriving:
     copied: Any
 
     def arrived(self) -> list[Tensor]:
-        """The tensors, for work on the current stream, which waits for the copies; Python does not."""
+        """The tensors for use on the current stream, which waits for the copies; Python does not wait."""
         stream = torch.cuda.current_stream(self.tensors[0].device)
         stream.wait_event(self.copied)
         for tensor in self.tensors:

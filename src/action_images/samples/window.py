@@ -1,4 +1,4 @@
-"""Addresses of samples: which frames and views of which episode."""
+"""Addresses of samples: an episode, its frames and its views."""
 
 import re
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ class Window:
 
     @classmethod
     def parse(cls, address: str) -> Self:
-        """From what `str` of a window gives; raises ValueError for anything else."""
+        """Parse the `str` of a window; raises ValueError for anything else."""
         match = ADDRESS.fullmatch(address)
         if match is None or int(match["stride"]) < 1 or int(match["frames"]) < 1:
             raise ActionImagesError(
@@ -52,10 +52,9 @@ class Window:
         )
 
     def indices(self, episode_frames: int) -> tuple[list[int], Bool[Tensor, "frame"]]:
-        """The frames of an episode with so many frames, and which of them are its own and not padding.
+        """The frames of an episode with `episode_frames` frames, and False for those that are padding.
 
-        Padding repeats the window's last real frame. Raises EpisodeError where not even the first frame
-        exists.
+        Padding repeats the window's last real frame. Raises EpisodeError if not even the first frame exists.
         """
         if not 0 <= self.start < episode_frames:
             raise EpisodeError(
@@ -70,10 +69,10 @@ class Window:
 
 @dataclass(frozen=True)
 class Cutting:
-    """Which windows an episode gives: `num_frames` at `stride`, one beginning every `step` frames.
+    """The windows of an episode: `num_frames` at `stride`, one beginning every `step` frames.
 
-    A window needs `least` real frames, the rest is padding; None refuses padding altogether. An episode too
-    short for that gives no window, and is never slowed down to fit.
+    A window needs `least` real frames, the rest is padding; None allows no padding. A shorter episode gives
+    no window, and is never slowed down to fit.
     """
 
     num_frames: int
@@ -89,7 +88,7 @@ class Cutting:
             )
 
     def num_windows(self, episode_frames: int) -> int:
-        """How many windows an episode of this length gives."""
+        """The number of windows of an episode of this length."""
         span = ((self.least or self.num_frames) - 1) * self.stride + 1
         return 0 if episode_frames < span else (episode_frames - span) // self.step + 1
 

@@ -1,4 +1,4 @@
-"""Processes that make the steps of a stream ahead of their time, handed over in order without a copy."""
+"""Processes that make the steps of a stream ahead of time; results come in order and without a copy."""
 
 import multiprocessing
 import signal
@@ -16,17 +16,17 @@ from action_images.parallel.pool import end_with_the_parent
 from action_images.samples.shared_memory import Buffer, pack, unpack
 
 AHEAD = 2
-"""So many steps are under way for each worker: one being made, one that waits for it."""
+"""The number of steps under way for each worker: one being made, and one waiting."""
 MAX_SPARE = AHEAD + 1
-"""A worker keeps so many buffers that nobody uses; more are given back."""
+"""The number of unused buffers that a worker keeps; more are freed."""
 
 Note = Callable[[int], None]
 Make = Callable[[int, Callable[[int], torch.Tensor], Note], Any]
-"""Makes a step: its number, memory for so many bytes, and whom to tell what is being worked on."""
+"""Makes a step from its number, an allocator of bytes, and a function that notes the current work."""
 
 
 class WorkerDiedError(RuntimeError):
-    """A process ended without an error of its own while working on `note` (None: before it began)."""
+    """A process ended without raising an error, while working on `note` (None: before it began)."""
 
     def __init__(self, exit_code: int | None, note: int | None):
         super().__init__(f"a worker process died (exit code {exit_code})")
@@ -34,11 +34,11 @@ class WorkerDiedError(RuntimeError):
 
 
 def made_ahead(make: Make, steps: Sequence[int], num_workers: int) -> Iterator[Any]:
-    """`make(step)` of each step in order, made by worker processes; 0 makes them here, when asked for.
+    """`make(step)` of each step in order, made by worker processes; with 0, made here on demand.
 
-    Tensors lie in shared memory that is used again once a step's value is dropped: what shall last longer is
-    kept by keeping it. Raises WorkerDiedError where a process is killed, RuntimeError with its traceback
-    where `make` raised.
+    Tensors lie in shared memory that is reused once a step's value is dropped, so keep the value as long as
+    its tensors are needed. Raises WorkerDiedError if a process is killed, and RuntimeError with its traceback
+    if `make` raises.
     """
     if num_workers == 0:
         yield from (make(step, _own_memory, _nobody) for step in steps)
@@ -67,7 +67,7 @@ def _nobody(_: int) -> None:
 
 
 class _Worker:
-    """One process, the steps it was asked for, and the buffers that it has sent."""
+    """One process, its requested steps, and the buffers that it has sent."""
 
     def __init__(self, make: Make):
         context = multiprocessing.get_context()
@@ -81,16 +81,16 @@ class _Worker:
         self.dropped: deque[int] = deque()
 
     def ask(self, step: int) -> None:
-        """For a step, saying which buffers are free again."""
+        """Request a step, and say which buffers are free again."""
         free = [self.dropped.popleft() for _ in range(len(self.dropped))]
         self.asked.append(step)
         with suppress(
             BrokenPipeError, ConnectionResetError
-        ):  # its death is told when the answer is waited for
+        ):  # its death is reported when the answer is awaited
             self.connection.send((step, free))
 
     def answer(self) -> dict[int, Any]:
-        """The next step that is ready, by its number."""
+        """The next finished step, by its number."""
         try:
             number, memory, forgotten, content = self.connection.recv()
         except (EOFError, ConnectionError, FileNotFoundError):  # it died, perhaps before its memory was taken
@@ -110,7 +110,7 @@ class _Worker:
 
     def end(self) -> None:
         self.connection.close()
-        # Not asked to end: a forked process may have inherited a handler that does not.
+        # Killed, not terminated: a forked process may have inherited a handler that ignores SIGTERM.
         self.process.kill()
         self.process.join()
 
@@ -121,11 +121,11 @@ def _ready(workers: Sequence[_Worker]) -> list[_Worker]:
 
 
 def _work(make: Make, connection: Connection, note: Any) -> None:
-    """The life of a worker process: a step for each question, until nobody asks any more."""
+    """Run a worker process: one step for each request, until there are no more."""
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
-    )  # who is interrupted at the keyboard ends the workers himself
-    # No end of file tells it: forked workers inherit each other's ends of the pipes, their own included.
+    )  # after Ctrl-C the main process ends the workers itself
+    # There is no end of file to detect this: forked workers inherit all ends of the pipes.
     end_with_the_parent()
     torch.set_num_threads(1)
     shelf = _Shelf()
@@ -159,7 +159,7 @@ def _memory(buffer: Buffer | None, num_bytes: int) -> torch.Tensor:
 
 
 class _Shelf:
-    """A worker's buffers: spare ones, and by number those that are lent to the training process."""
+    """A worker's buffers: spare ones, and by number those lent to the training process."""
 
     def __init__(self) -> None:
         self.spare: list[tuple[int, Buffer]] = []
@@ -173,7 +173,7 @@ class _Shelf:
         self.spare = self.spare[-MAX_SPARE:]
 
     def take(self) -> tuple[int, Buffer | None]:
-        """The buffer that was used last: its pages are there, and may still be in the processor's cache."""
+        """The buffer used last: its pages are allocated, and may still be in the processor's cache."""
         if not self.spare:
             return -1, None
         number, buffer = self.spare.pop()
@@ -183,7 +183,7 @@ class _Shelf:
     def lend(
         self, number: int, taken: Buffer | None, filled: Buffer, content: bytes
     ) -> tuple[int, torch.Tensor | None, list[int], bytes]:
-        """What is sent: the buffer's number, its memory if new there, what to forget, the value."""
+        """The message to send: the buffer's number, its memory if new, the numbers to forget, the value."""
         fresh = filled is not taken
         if fresh:
             if taken is not None:

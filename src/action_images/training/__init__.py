@@ -1,1 +1,1 @@
-"""How models learn: one loop, from a laptop to many GPUs."""
+"""Training of models: one loop, from a laptop to many GPUs."""

@@ -1,4 +1,4 @@
-"""A convolutional autoencoder learns videos and action images, and is judged by what is read back."""
+"""Train a convolutional autoencoder on videos and action images, and evaluate its reconstructions."""
 
 import math
 import time
@@ -32,46 +32,46 @@ from action_images.training.recipe import Recipe, SourceRecipe
 from action_images.training.setup import clips_of, open_mixture
 
 UNFINISHED, FIGURES = "unfinished", "figures.json"
-"""Of a run's folder: where it stands, and what was judged."""
+"""Files in a run's folder: its state, and its evaluation."""
 KL_WEIGHT = 1e-6
-"""Of the latents' distance from a normal distribution: they only need to stay bounded."""
+"""Weight of the KL divergence of the latents, which only need to stay bounded."""
 MOMENT_CLIPS = 256
-"""Clips from which the latents' means and deviations are taken."""
+"""The number of clips for the latents' means and deviations."""
 
 
 @dataclass(frozen=True)
 class AutoencoderTraining:
-    """A run: what is learnt from, and how."""
+    """A run: its data and its settings."""
 
     data: tuple[Path, ...]
     """Data sets with tool poses and calibrated views."""
     preset: str = "base"
-    """Whose autoencoder it is, at the size and length of whose clips."""
+    """The preset of the autoencoder, and of the size and length of clips."""
     size: tuple[int, int] | None = None
-    """Height and width in px; the preset's where it is None."""
+    """Height and width in px; None takes the preset's."""
     num_frames: int | None = None
-    """Frames of a clip; the preset's where it is None."""
+    """Frames of a clip; None takes the preset's."""
     num_steps: int = 50_000
     """Steps of the optimizer."""
     batch_size: int = 8
     """Clips of video in a step, and as many of action images."""
     learning_rate: float = 2e-4
-    """At its highest; it falls to zero along a cosine."""
+    """Learning rate at its highest; it falls to zero along a cosine."""
     action_weight: float = 4.0
-    """How much an action image counts against a video: most of it is black, and all that matters is not."""
+    """Weight of an action image against a video, as most of its pixels are black."""
     held_out: float = 0.1
-    """About this share of the episodes is not learnt from, but judged on."""
+    """About this share of the episodes is held out for evaluation."""
     seed: int = 0
-    """Of the weights, the order of the data and the noise."""
+    """Seed of the weights, the order of the data and the noise."""
     num_workers: int = 2
     """Processes that decode data."""
     save_minutes: float = 10.0
     """Minutes between checkpoints."""
     judged: int = 48
-    """Held-out windows that are judged."""
+    """Number of held-out windows in the evaluation."""
 
     def recipe(self, part: str) -> Recipe:
-        """The same data, as recipes say it."""
+        """The same data in the form of a recipe."""
         sources = tuple(
             SourceRecipe(
                 path,
@@ -93,10 +93,10 @@ def train_autoencoder(
     device: torch.device | str = "cpu",
     told: Callable[[int, float], None] = lambda step, loss: None,  # noqa: ARG005
 ) -> dict[str, Any]:
-    """Learn, write the autoencoder to `out` in diffusers' layout, and return what was judged.
+    """Train, write the autoencoder to `out` in diffusers' layout, and return the evaluation.
 
-    The same call goes on where it was stopped. Raises ActionImagesError for presets without such an
-    autoencoder, and where the loss is no number.
+    After an interruption, the same call continues. Raises ActionImagesError for presets without such an
+    autoencoder, and if the loss is not finite.
     """
     preset = preset_named(run.preset)
     if preset.autoencoder_kind != WanAutoencoder.kind:
@@ -122,9 +122,9 @@ def train_autoencoder(
 
 
 def judge(pipeline: Pipeline, mixture: Mixture, clips: Clips, num: int) -> dict[str, Any]:
-    """How well held-out clips come back, and how far poses read from action images lie from the truth.
+    """The reconstruction quality of held-out clips, and the errors of poses read from action images.
 
-    PSNR in dB over all clips; distances over all frames with a pose: medians, and the 95th percentile.
+    PSNR in dB is over all clips; errors are over all frames with a pose: medians, and the 95th percentile.
     """
     errors, metres, radians, valid = [], [], [], []
     for sample in _samples(mixture, clips, num):
@@ -161,7 +161,7 @@ def _new(preset: Preset, seed: int) -> WanAutoencoder:
 
 
 def _around(autoencoder: WanAutoencoder, preset: Preset, clips: Clips) -> Pipeline:
-    """A pipeline for drawing and reading, whose network has no numbers."""
+    """A pipeline for drawing and reading, with a network without weights."""
     with torch.device("meta"):
         network = build_transformer(preset)
     text = HashedWords(**(preset.hashed_words or {"dim": network.config["text_dim"]}))
@@ -229,7 +229,7 @@ def _loss(run: AutoencoderTraining, pipeline: Pipeline, vae: Any, sample: Sample
 
 
 def _error(vae: Any, clip: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Of one clip (1 3 frame height width): how far it comes back from itself, and the KL of its latents."""
+    """The reconstruction error of one clip (1 3 frame height width), and the KL of its latents."""
     posterior = vae.encode(clip).latent_dist
     noise = sent(torch.randn(posterior.mean.shape, generator=generator), clip.device)
     shown = vae.decode(posterior.mean + posterior.std * noise).sample
@@ -238,7 +238,8 @@ def _error(vae: Any, clip: Tensor, generator: torch.Generator) -> tuple[Tensor, 
 
 @torch.no_grad()
 def _set_statistics(pipeline: Pipeline, mixture: Mixture, clips: Clips) -> None:
-    """Let latents have zero mean and unit variance over videos and action images, as its config says."""
+    """Set the config's statistics, so that latents of videos and action images have zero mean and unit
+    variance."""
     autoencoder: Any = pipeline.models.autoencoder
     number, sums = 0, torch.zeros(2, autoencoder.channels, dtype=torch.float64)
     for sample in _samples(mixture, clips, MOMENT_CLIPS):
@@ -255,7 +256,7 @@ def _set_statistics(pipeline: Pipeline, mixture: Mixture, clips: Clips) -> None:
 
 
 def _samples(mixture: Mixture, clips: Clips, num: int) -> Iterator[Sample]:
-    """Batches of one of the mixture's first windows, whole."""
+    """The mixture's first windows with all their frames, in batches of one."""
     for index in range(min(num, sum(len(source) for source in mixture.sources))):
         draw = replace(mixture[index], mode=None)
         yield collate([mixture.sample(draw, clips.size)]).normalised()
@@ -283,7 +284,7 @@ def _plain(run: AutoencoderTraining) -> dict[str, Any]:
 
 
 def _save(run: AutoencoderTraining, out: Path, vae: Any, optimizer: torch.optim.Optimizer, step: int) -> None:
-    """Where the run stands, whole or not at all."""
+    """Save the run's state, completely or not at all."""
     moments: dict[str, Tensor] = {}
     for number, state in optimizer.state_dict()["state"].items():
         moments |= {f"{number}.{name}": value for name, value in state.items()}
@@ -297,7 +298,7 @@ def _save(run: AutoencoderTraining, out: Path, vae: Any, optimizer: torch.optim.
 
 
 def _restored(run: AutoencoderTraining, out: Path, vae: Any, optimizer: torch.optim.Optimizer) -> int:
-    """The step to go on with; weights and the optimizer's state are as they were then."""
+    """Restore weights and the optimizer's state; returns the step to continue with."""
     import json
 
     folder = out / UNFINISHED

@@ -1,5 +1,4 @@
-"""From a step's samples to canvases with noise; all chance is a function of each draw, whoever computes
-it."""
+"""From a step's samples to canvases with noise; all randomness depends on each draw alone."""
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -25,10 +24,10 @@ from action_images.training.recipe import Recipe
 
 @dataclass(frozen=True)
 class Noised:
-    """Samples of one layout, as the denoiser learns from them."""
+    """Samples of one layout, in the form in which the denoiser is trained on them."""
 
     sample: Sample
-    """What was encoded, video in [-1, 1]."""
+    """The encoded sample, its video in [-1, 1]."""
     canvas: Canvas
     condition: Condition
     noise: Float[Tensor, "b c l h w"]
@@ -37,7 +36,7 @@ class Noised:
 
 
 def layout_kind(sample: Sample, draw: Draw) -> Hashable:
-    """What must agree for samples to lie on one canvas: their own kind, and the layout of their mode."""
+    """The properties that must agree for samples on one canvas: their own kind, and their mode's layout."""
     mode = MODES[_mode_name(draw)]
     return kind(sample, draw), mode.layout(1, 2)
 
@@ -50,9 +49,9 @@ def noised_batches(
     num_frames: int,
     frozen: FrozenCache | None = None,
 ) -> Iterator[Noised]:
-    """The samples of a step, encoded, at most `size` at a time, each with its own noise at its own level.
+    """The encoded samples of a step, at most `size` at a time, each with its own noise at its own level.
 
-    `frozen` knows latents, or learns them.
+    `frozen` is a cache of latents, which is filled if they are missing.
     """
     for batch in batches:
         for start in range(0, len(batch.draws), size):
@@ -62,7 +61,7 @@ def noised_batches(
 
 
 def losses(denoiser: Denoiser, batch: Noised, recipe: Recipe) -> Float[Tensor, "b"]:
-    """What each sample costs: see `flow.loss`; the weight of its noise level is the recipe's."""
+    """The loss of each sample, see `flow.loss`; the weight of its noise level is the recipe's."""
     canvas = replace(batch.canvas, latents=flow.noised(batch.canvas, batch.noise, batch.level))
     velocity = denoiser(canvas, batch.level, batch.condition)
     weight = flow.LOSS_WEIGHTS[recipe.loss_weight](batch.level, recipe.shift)
@@ -93,7 +92,7 @@ def _noised(
 
 
 def _noise(shape: torch.Size, draw: Draw) -> Tensor:
-    # On the CPU whatever the device, so that the same draw has the same noise everywhere.
+    # Always on the CPU, so that the same draw has the same noise on every device.
     generator = torch.Generator().manual_seed(random_bits(draw.seed, draw.index, "noise") >> 1)
     return torch.randn(shape, generator=generator)
 

@@ -1,4 +1,4 @@
-"""The model card of what was trained: data, recipe, figures, licence, limits."""
+"""The model card of trained models: data, recipe, figures, licence, limits."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -88,7 +88,7 @@ def _figures(figures: Mapping[str, Mapping[str, float]]) -> str:
 
 def _recipe(recipe: Recipe) -> str:
     values = recipe.as_json()
-    # Where the data lay on the machine that trained is nobody's business.
+    # The data's paths on the training machine stay private.
     shown = {
         name: value for name, value in values.items() if name not in ("sources", "validation", "pretrained")
     }

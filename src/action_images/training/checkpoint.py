@@ -1,7 +1,7 @@
 """Checkpoints.
 
-Safetensors and json in one folder, whole or not there, read by any number of processes: all tensors in one
-file, or a share of them in the file of each process that wrote it (`shares`).
+A checkpoint is a folder of safetensors and JSON, complete or absent, and readable by any number of processes.
+All tensors are in one file, or each writing process has a file with its share (`shares`).
 """
 
 import json
@@ -27,24 +27,24 @@ from action_images.training.written import written
 
 STATE, TENSORS = "state.json", "tensors.safetensors"
 CHECKSUM, STATE_CHECKSUM = "tensors_sha256", "state_sha256"
-"""Names in `state.json`: of the tensors' file, and of all else that `state.json` says."""
+"""Names of checksums in `state.json`: of the tensors' file, and of the rest of `state.json`."""
 PREFIX = "step-"
 SHARE = "shard-"
-"""How the files of shares begin."""
+"""The prefix of the files of shares."""
 SHARES, OFFSETS = "DCP_SHARDING_INFO", "saved_offsets"
-"""Where torch's distributed checkpoints say, in a file of safetensors, which piece of a tensor it has."""
+"""Keys in safetensors files of torch's distributed checkpoints for the piece of a tensor in the file."""
 
 COUNTS = ("step", "fingerprint", "judged", "end", "fall")
-"""What `Progress` counts; all but the first two may not be known."""
+"""The counts of `Progress`; all but the first two may be unknown."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands.
+    """The state of a run.
 
-    How many steps are done, the fingerprint of its data's order, its best validation so far, after how many
-    steps the last validation was, and where a run with minutes ends: after `end` steps, over the last `fall`
-    of which its learning rate falls. None: that is not decided yet.
+    It has the number of steps done, the fingerprint of its data's order, its best validation so far, and the
+    step of the last validation. A run with minutes ends after `end` steps; its learning rate falls over the
+    last `fall` of them. None: that is not decided yet.
     """
 
     step: int
@@ -58,33 +58,33 @@ class Progress:
 
 @runtime_checkable
 class OptimizerState(Protocol):
-    """What an optimizer remembers of each parameter, whole, wherever it lies."""
+    """An optimizer's state for each whole parameter, on one process or several."""
 
     def of(self, parameter: nn.Parameter) -> Mapping[str, Tensor]:
-        """By name. Every process takes part, for the same parameters in the same order."""
+        """The state by name. Every process takes part, for the same parameters in the same order."""
         ...
 
     def put(self, states: Mapping[nn.Parameter, Mapping[str, Tensor]]) -> None:
-        """Go on from what `of` gave of every parameter; called once, when the weights are in place."""
+        """Restore the results of `of` for all parameters; called once, after the weights are in place."""
         ...
 
 
 class TorchState:
-    """Of PyTorch's optimizers, on one process, on copies of it, or in pieces as their parameters (FSDP2)."""
+    """The state of PyTorch's optimizers, in one process, in copies, or sharded like parameters (FSDP2)."""
 
     def __init__(self, optimizer: torch.optim.Optimizer) -> None:
         self._optimizer = optimizer
 
     def of(self, parameter: nn.Parameter) -> Mapping[str, Tensor]:
-        """See `OptimizerState`; pieces are pieces still, `whole` gathers them."""
+        """See `OptimizerState`; shards stay shards, `whole` gathers them."""
         return {key: torch.as_tensor(value) for key, value in self._optimizer.state[parameter].items()}
 
     def put(self, states: Mapping[nn.Parameter, Mapping[str, Tensor]]) -> None:
         """See `OptimizerState`."""
         for parameter, state in states.items():
             for key, value in state.items():
-                # Moments lie as their parameter does. What counts steps is a number, which fused AdamW wants
-                # on the same device.
+                # Moments are sharded like their parameter. The step count is a scalar, which fused AdamW
+                # needs on the same device.
                 same = value.shape == parameter.shape
                 self._optimizer.state[parameter][key] = (
                     shared_like(value, parameter) if same else value.to(parameter.device)
@@ -94,10 +94,10 @@ class TorchState:
 def gather(
     network: nn.Module, optimizer: OptimizerState, ema: Mapping[str, Tensor], *, keep: bool = True
 ) -> dict[str, Tensor] | None:
-    """All that a run has learnt by name, whole and on the CPU. What is frozen stays where it came from.
+    """All trained tensors of a run by name, whole and on the CPU, without frozen ones.
 
-    Every process takes part, and gets None unless it is to `keep` it: of large models a node holds one copy,
-    not one for each GPU.
+    Every process takes part, and gets None unless `keep`: a node holds one copy of large models, not one for
+    each GPU.
     """
     tensors = {}
     for name, value in learnt(network, optimizer, ema):
@@ -110,7 +110,7 @@ def gather(
 def learnt(
     network: nn.Module, optimizer: OptimizerState, ema: Mapping[str, Tensor]
 ) -> Iterator[tuple[str, Tensor]]:
-    """All that a run has learnt, by name, each where it lies; every process takes part."""
+    """All trained tensors of a run by name, each on its own device; every process takes part."""
     for name, parameter in _trained(network):
         yield f"model/{name}", parameter
         for key, value in optimizer.of(parameter).items():
@@ -121,7 +121,7 @@ def learnt(
 
 @dataclass(frozen=True)
 class _Piece:
-    """Where a file has numbers of a tensor, and from which place of the whole tensor on."""
+    """A piece of a tensor in a file, and its offset in the whole tensor."""
 
     file: Any
     offset: tuple[int, ...]
@@ -129,14 +129,14 @@ class _Piece:
 
     @property
     def end(self) -> tuple[int, ...]:
-        """The places after its last."""
+        """The indices after its last, for each axis."""
         return tuple(first + length for first, length in zip(self.offset, self.shape, strict=True))
 
 
 class Stored(Mapping[str, Tensor]):
     """The tensors of a checkpoint whose names begin with `prefix`, by the rest of their names.
 
-    Each is read when it is asked for, and made whole where several files have pieces of it.
+    Each is read at its access, and assembled if several files have pieces of it.
     """
 
     def __init__(self, *paths: Path, prefix: str = "") -> None:
@@ -148,13 +148,13 @@ class Stored(Mapping[str, Tensor]):
             for name in file.keys():  # noqa: SIM118 (no mapping)
                 shape = tuple(file.get_slice(name).get_shape())
                 offset = tuple(told[name][OFFSETS]) if name in told else (0,) * len(shape)
-                # A process beyond the last row of a small tensor has a piece of it without numbers.
+                # A process beyond the last row of a small tensor has an empty piece of it.
                 if name.startswith(prefix) and (0 not in shape or name not in told):
                     self._pieces.setdefault(name, []).append(_Piece(file, offset, shape))
 
     @cached_property
     def checksum(self) -> str:
-        """Of the whole file, see `files.checksum`; of several, of their names and checksums."""
+        """The checksum of the file, see `files.checksum`; for several, that of their names and checksums."""
         if len(self._paths) == 1:
             return checksum(self._paths[0])
         return checksum_of_files({path.name: checksum(path) for path in self._paths})
@@ -185,20 +185,20 @@ class Stored(Mapping[str, Tensor]):
         return len(self._pieces)
 
     def below(self, prefix: str) -> "Stored":
-        """Those of them whose names begin with `prefix`."""
+        """The tensors whose names begin with `prefix`."""
         return Stored(*self._paths, prefix=self._prefix + prefix)
 
 
 def checksum_of_files(checksums: Mapping[str, str]) -> str:
-    """One for files of these names and checksums."""
+    """One checksum for files of these names and checksums."""
     lines = [f"{name} {value}\n" for name, value in sorted(checksums.items())]
     return sha256("".join(lines).encode()).hexdigest()
 
 
 def restore(tensors: Stored, network: nn.Module, optimizer: OptimizerState) -> Stored:
-    """Put a run's tensors back where they were, and return the EMA by name.
+    """Restore a run's tensors to the network and optimizer, and return the EMA by name.
 
-    Raises ValueError where one does not fit.
+    Raises ValueError if one does not fit.
     """
     weights, state = tensors.below("model/"), tensors.below("optimizer/")
     for name, parameter in _trained(network):
@@ -216,7 +216,7 @@ def _trained(network: nn.Module) -> list[tuple[str, nn.Parameter]]:
 def save(folder: Path, tensors: Mapping[str, Tensor], progress: Progress, keep_last: int) -> Path:
     """Write a checkpoint below `folder`, then delete all but the newest `keep_last`.
 
-    Raises OSError where it cannot be written (a full disk); the others are then as they were.
+    Raises OSError if it cannot be written (a full disk); the others are then unchanged.
     """
     done = folder_of(folder, progress)
     with written(done, "the checkpoint") as unfinished:
@@ -233,13 +233,13 @@ def remove_old(folder: Path, keep_last: int) -> None:
 
 
 def note(folder: Path, progress: Progress) -> None:
-    """Let the checkpoint of this step, which `save` wrote, say what has become known since."""
+    """Update the progress in the checkpoint that `save` wrote at this step."""
     noted = folder_of(folder, progress)
     write_state(noted, progress, json.loads((noted / STATE).read_text())[CHECKSUM])
 
 
 def write_state(checkpoint: Path, progress: Progress, of_tensors: str) -> None:
-    """Let a checkpoint say where it stands, and what its tensors' checksum is."""
+    """Write a checkpoint's progress and its tensors' checksum."""
     state = {**asdict(progress), CHECKSUM: of_tensors}
     write_json(checkpoint / STATE, {**state, STATE_CHECKSUM: _checksum_of(state)})
 
@@ -249,19 +249,19 @@ def _checksum_of(state: Mapping[str, Any]) -> str:
 
 
 def folder_of(folder: Path, progress: Progress) -> Path:
-    """Where the checkpoint of a step lies."""
+    """The folder of the checkpoint of a step."""
     return folder / f"{PREFIX}{progress.step:08d}"
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """The whole checkpoints below a folder, the oldest first."""
+    """The complete checkpoints below a folder, the oldest first."""
     return sorted(path.parent for path in folder.glob(f"{PREFIX}*/{STATE}"))
 
 
 def load(checkpoint: Path) -> tuple[Stored, Progress]:
-    """A checkpoint's tensors and where it stands.
+    """A checkpoint's tensors and progress.
 
-    Raises ActionImagesError where it is damaged, by its checksums where it has some (older ones have none).
+    Raises ActionImagesError if it is damaged, by its checksums if it has any (older ones have none).
     """
     try:
         state = read_object(checkpoint / STATE)
@@ -290,7 +290,7 @@ def _files_of(checkpoint: Path) -> list[Path]:
 
 
 def _progress(said: Mapping[str, Any]) -> Progress:
-    """What `state.json` says; raises ActionImagesError, naming it, for a value that cannot be."""
+    """The progress in `state.json`; raises ActionImagesError, naming the file, for an impossible value."""
     for name, value in said.items():
         if name in COUNTS and not _is_count(name, value):
             raise ActionImagesError(f"{name} is a whole number of at least 0, not {value!r}")

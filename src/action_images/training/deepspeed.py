@@ -1,6 +1,6 @@
 """DeepSpeed's ZeRO, stages 1 and 2.
 
-Every process holds the weights, and a share of the optimizer's state (stage 2: of the gradients).
+Every process holds all weights and a share of the optimizer's state (stage 2: also of the gradients).
 """
 
 import os
@@ -21,16 +21,16 @@ from action_images.training.optimizer import build_optimizer
 from action_images.training.recipe import Recipe
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
-"""What AdamW remembers of a parameter."""
+"""AdamW's state of a parameter."""
 
 
 def wanted() -> bool:
-    """Whether this process was launched for DeepSpeed; accelerate forgets it on CPUs."""
+    """Whether this process was launched for DeepSpeed, which accelerate ignores on CPUs."""
     return os.environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() == "true"
 
 
 def check_wanted() -> None:
-    """Raise ValueError for what cannot be saved here, ModuleNotFoundError where DeepSpeed is missing."""
+    """Raise ValueError for settings that cannot be saved here, ModuleNotFoundError without DeepSpeed."""
     import deepspeed  # noqa: F401
 
     settings = _settings()
@@ -49,7 +49,7 @@ def check_wanted() -> None:
 
 
 def _settings() -> dict[str, Any]:
-    """What accelerate's config, or the DeepSpeed file that it names, says of ZeRO."""
+    """The settings of ZeRO in accelerate's config, or in the DeepSpeed file that it names."""
     return DeepSpeedPlugin().deepspeed_config["zero_optimization"]
 
 
@@ -57,8 +57,8 @@ def _settings() -> dict[str, Any]:
 class DeepSpeedEngine:
     """DeepSpeed's own engine, which takes the steps too; see `engine.Engine`.
 
-    It is not made by accelerate, which takes a step inside of `backward`, before anybody has looked at the
-    loss, and casts the weights. Here everything stays in the precision that it has.
+    It is not made by accelerate, which takes a step inside `backward`, before the loss is checked, and casts
+    the weights. Here everything keeps its precision.
     """
 
     accelerator: Accelerator
@@ -84,7 +84,7 @@ class DeepSpeedEngine:
                 "zero_optimization": zero,
                 "zero_allow_untested_optimizer": True,
                 "gradient_clipping": recipe.clip_gradient,
-                # A batch is as many passes as the loop makes: `step` ends it.
+                # A batch has any number of passes; `step` ends it.
                 "managed_gradient_accumulation": False,
                 "train_micro_batch_size_per_gpu": 1,
                 "gradient_accumulation_steps": 1,
@@ -105,7 +105,7 @@ class DeepSpeedEngine:
         return loss.detach()
 
     def update(self, loss: float) -> float:  # noqa: ARG002
-        """See `engine.Engine`; DeepSpeed itself takes no step where the norm is no number."""
+        """See `engine.Engine`; DeepSpeed itself takes no step if the norm is not finite."""
         self.module.step()
         return float(self.module.get_global_grad_norm())
 
@@ -121,10 +121,9 @@ class DeepSpeedState:
         self._shares = [
             self._zero.optimizer.state[share] for share in self._zero.single_partition_of_fp32_groups
         ]
-        # Before the first step, as AdamW would begin. Then parameters learn where in the shares their own
-        # state lies:
-        # DeepSpeed itself does so when the first of several groups has taken its step, and finds nothing of
-        # the others.
+        # Before the first step, the state is that of a new AdamW. Then parameters are mapped to their state
+        # in the shares. DeepSpeed does that only after the step of the first of several groups, and finds
+        # nothing of the others.
         for share, state in zip(self._zero.single_partition_of_fp32_groups, self._shares, strict=True):
             state |= {
                 "step": torch.zeros((), device=share.device),
@@ -133,14 +132,14 @@ class DeepSpeedState:
         self._zero._lazy_init_hp_params_optimizer_state()
 
     def of(self, parameter: nn.Parameter) -> Mapping[str, Tensor]:
-        """Whole; every process takes part."""
+        """The whole state of a parameter; every process takes part."""
         from deepspeed.utils import safe_get_full_optimizer_state
 
         moments: dict[str, Any] = {key: safe_get_full_optimizer_state(parameter, key) for key in MOMENTS}
         return {"step": self._shares[0]["step"].clone(), **moments}
 
     def put(self, states: Mapping[nn.Parameter, Mapping[str, Tensor]]) -> None:
-        """Also takes over the weights as they are now."""
+        """Restore the state, and take over the current weights."""
         from deepspeed.utils import safe_set_full_optimizer_state
 
         self._zero.refresh_fp32_params()

@@ -1,4 +1,4 @@
-"""What a recipe will take, before anything is trained: parameters, memory, operations, data."""
+"""The cost of a recipe before anything is trained: parameters, memory, operations, data."""
 
 import time
 from collections import Counter
@@ -15,13 +15,12 @@ from action_images.samples.mixture import Mixture
 from action_images.training.recipe import Recipe
 
 DRAWS = 2000
-"""How many of the first draws are counted."""
+"""The number of first draws that are counted."""
 
 
 @dataclass(frozen=True)
 class ModeCost:
-    """One mode in one pass of a process: its share of the samples, tokens of a sample, operations and
-    bytes."""
+    """One mode in a pass of one process: share of the samples, tokens of a sample, operations and bytes."""
 
     share: float
     num_tokens: int
@@ -38,7 +37,7 @@ def costs(
     *,
     sharded: bool = False,
 ) -> dict[str, ModeCost]:
-    """Mode -> what it takes, as `action-images describe` counts it."""
+    """Mode -> its cost, as `action-images describe` counts it."""
     network = cost.Network.of(preset)
     passed = 1 if sharded else min(recipe.micro_batch_size, max(1, recipe.batch_size // num_processes))
     learning = {
@@ -68,17 +67,17 @@ def costs(
 
 
 def drawn_modes(mixture: Mixture) -> Counter[str]:
-    """How often each mode comes among the first draws."""
+    """The number of first draws of each mode."""
     return Counter(str(mixture[index].mode) for index in range(DRAWS))
 
 
 def drawn_sources(mixture: Mixture) -> Counter[str]:
-    """How often each source comes among the first draws."""
+    """The number of first draws of each source."""
     return Counter(mixture[index].source for index in range(DRAWS))
 
 
 def flops_per_second(device: torch.device, dtype: torch.dtype, seconds: float = 0.3) -> float:
-    """What a large product of matrices reaches on a device: a bound that a training step stays below."""
+    """The speed of a large matrix product on a device, which is an upper bound for a training step."""
     size = 1024 if device.type == "cpu" else 8192
     left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     (left @ right).sum().item()

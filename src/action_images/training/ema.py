@@ -1,4 +1,4 @@
-"""The EMA: an exponential moving average of the weights, which is what is judged and shipped."""
+"""The exponential moving average (EMA) of the weights, which is evaluated and exported."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,14 +13,14 @@ from action_images.training.fsdp import put
 class EMA:
     """An exponential moving average of all trainable parameters, in float32.
 
-    Without a decay it is the weights themselves.
+    Without a decay it equals the weights.
 
     It follows faster in the beginning: after n updates the decay is at most (1 + n) / (10 + n). (diffusers'
-    EMAModel knows no names and no parameters that lie in pieces.)
+    EMAModel supports neither names nor sharded parameters.)
     """
 
     def __init__(self, network: nn.Module, decay: float | None):
-        """`network` is the model itself, not what wraps it for many processes."""
+        """`network` is the model itself, not its wrapper for many processes."""
         self.decay, self.num_updates = decay, 0
         self._trained = {
             name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad
@@ -30,7 +30,7 @@ class EMA:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Move towards the weights of now."""
+        """Move towards the current weights."""
         if self.decay is None:
             return
         self.num_updates += 1
@@ -40,7 +40,7 @@ class EMA:
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """The averaged weights in the network for as long as this lasts."""
+        """Put the averaged weights in the network within this context."""
         kept = {name: self._trained[name].detach().clone() for name in self._shadow}
         self._copy(self._shadow)
         try:
@@ -49,7 +49,7 @@ class EMA:
             self._copy(kept)
 
     def named(self) -> dict[str, Tensor]:
-        """The averages by the names of their parameters, and how many updates made them."""
+        """The averages by the names of their parameters, and the number of updates."""
         return (
             self._shadow
             if self.decay is None
@@ -57,7 +57,7 @@ class EMA:
         )
 
     def load(self, named: Mapping[str, Tensor]) -> None:
-        """Go on from what `named` gave; raises ValueError where one is missing or has another shape."""
+        """Restore the result of `named`; raises ValueError if one is missing or has another shape."""
         if self.decay is None:
             return
         missing = sorted({*self._shadow, "num_updates"} - set(named))

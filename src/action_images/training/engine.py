@@ -1,4 +1,4 @@
-"""How passes run and weights change: in one process, in copies of the model, or in pieces of it (FSDP2)."""
+"""Passes and optimizer steps: in one process, in copies of the model, or with a sharded model (FSDP2)."""
 
 import math
 from collections.abc import Callable
@@ -22,38 +22,37 @@ from action_images.training.recipe import Recipe
 
 @runtime_checkable
 class Engine(Protocol):
-    """What differs between one process, several copies, FSDP2 and DeepSpeed."""
+    """The interface for the differences between one process, several copies, FSDP2 and DeepSpeed."""
 
     network: CanvasDenoiser
     """The denoiser itself, which has the parameters."""
     module: Any
-    """The denoiser as it is called in training, an nn.Module around `network` where there are many
-    processes."""
+    """The denoiser as it is called in training; with many processes an nn.Module around `network`."""
     optimizer: Any
     state: OptimizerState
     sharded: bool
-    """Whether the weights lie in pieces on several processes."""
+    """Whether the weights are sharded over several processes."""
     one_sample_a_pass: bool
-    """Whether all processes must make the same number of passes, so that each takes one sample."""
+    """Whether all processes must make the same number of passes, so that each pass has one sample."""
 
     def accumulate(self, compute: Callable[[], Tensor], *, last: bool) -> Tensor:
-        """Add the gradient of the loss that `compute` gives; returns the loss. `last`.
+        """Add the gradient of the loss from `compute`; returns the loss.
 
-        No more comes in this step.
+        `last` marks the step's last pass.
         """
         ...
 
     def update(self, loss: float) -> float:
-        """Take the optimizer's step; returns the norm that the gradient had.
+        """Take the optimizer's step; returns the gradient's norm.
 
-        Takes no step where the norm is not finite.
+        Takes no step if the norm is not finite.
         """
         ...
 
 
 @dataclass
 class TorchEngine:
-    """PyTorch's optimizer on what accelerate makes of the network."""
+    """PyTorch's optimizer on the network as prepared by accelerate."""
 
     accelerator: Accelerator
     network: CanvasDenoiser
@@ -70,14 +69,14 @@ class TorchEngine:
         assert isinstance(unwrapped, CanvasDenoiser)
         network = unwrapped
         if isinstance(module, FSDPModule):
-            # accelerate casts in copies of the model, but not where it lies in pieces.
+            # accelerate casts in copies of the model, but not in a sharded one.
             cast_passes(network, accelerator, recipe)
         return cls(accelerator, network, module, optimizer, TorchState(optimizer.optimizer), recipe)
 
     @property
     def sharded(self) -> bool:
-        """Whether the weights lie in pieces on several processes."""
-        return isinstance(self.module, FSDPModule)  # accelerate forgets it on CPUs
+        """Whether the weights are sharded over several processes."""
+        return isinstance(self.module, FSDPModule)  # accelerate ignores FSDP on CPUs
 
     @property
     def one_sample_a_pass(self) -> bool:
@@ -92,10 +91,10 @@ class TorchEngine:
         return loss.detach()
 
     def update(self, loss: float) -> float:
-        """See `Engine`; it takes no step either where the loss is not finite."""
+        """See `Engine`; it also takes no step if the loss is not finite."""
         clipped = self.accelerator.clip_grad_norm_(self.module.parameters(), self.recipe.clip_gradient)
         assert isinstance(clipped, Tensor)
-        # In pieces (FSDP2) the norm is a DTensor.
+        # With FSDP2 the norm is a DTensor.
         whole_norm = clipped.full_tensor() if isinstance(clipped, DTensor) else clipped
         norm = number_of(whole_norm, "gradient norm")
         if math.isfinite(loss) and math.isfinite(norm):
@@ -104,12 +103,12 @@ class TorchEngine:
         return norm
 
     def _synced(self, *, last: bool) -> AbstractContextManager[Any]:
-        """Copies share their gradients in the last pass. Pieces do so in each: whole gradients would not
+        """Copies share their gradients in the last pass; shards do so in each, as whole gradients would not
         fit."""
         return nullcontext() if last or self.sharded else self.accelerator.no_sync(self.module)
 
 
 def cast_passes(network: CanvasDenoiser, accelerator: Accelerator, recipe: Recipe) -> None:
-    """Let every pass of a network run in the recipe's precision: those that learn and those that judge."""
+    """Run every pass of a network in the recipe's precision, in training and in validation."""
     if recipe.mixed_precision == "bf16":
         network.forward = torch.autocast(accelerator.device.type, torch.bfloat16)(network.forward)

@@ -1,4 +1,4 @@
-"""What was learnt as models of their own: whole weights, and adapters, merged and on their own."""
+"""Export of trained weights: as whole models with adapters merged, and as separate adapters."""
 
 import json
 from collections.abc import Mapping
@@ -17,16 +17,16 @@ from action_images.training.recipe import LoraRecipe
 
 ADAPTER = "default"
 ADAPTERS = "adapter"
-"""The folder of the adapters, in a folder of models."""
+"""The adapters' folder in a folder of models."""
 PREFIX = "base_model.model."
-"""What peft writes before the name of each layer."""
+"""Peft's prefix of each layer's name."""
 
 
 def whole_transformer(transformer: Conditioned, *, keep: bool = True) -> Conditioned | None:
     """A copy on the CPU that any process can save alone, with adapters merged into their layers.
 
-    Adapted layers are float32, whatever the frozen ones were: bfloat16 would round small changes away.
-    Every process takes part, and gets None unless it is to `keep` it.
+    Adapted layers are always float32, as bfloat16 would round small changes away. Every process takes part,
+    and gets None unless `keep`.
     """
     state = {}
     for name, value in transformer.state_dict().items():
@@ -36,7 +36,7 @@ def whole_transformer(transformer: Conditioned, *, keep: bool = True) -> Conditi
     if not keep:
         return None
     with torch.device("meta"):
-        # diffusers' classes have it.
+        # diffusers' classes have these attributes.
         kind: Any = type(transformer)
         copy = kind.from_config(transformer.config)
     copy.load_state_dict(_merged(state, _scaling(transformer)), assign=True)
@@ -44,7 +44,7 @@ def whole_transformer(transformer: Conditioned, *, keep: bool = True) -> Conditi
 
 
 def _scaling(transformer: Conditioned) -> dict[str, float]:
-    """How much each adapted layer's adapter counts."""
+    """The scale of each adapted layer's adapter."""
     return {
         name: module.scaling[ADAPTER]
         for name, module in transformer.named_modules()
@@ -63,9 +63,9 @@ def _merged(state: dict[str, Tensor], scaling: dict[str, float]) -> dict[str, Te
 
 
 def whole_adapters(transformer: Conditioned, *, keep: bool = True) -> dict[str, Tensor] | None:
-    """The adapters' matrices by the names that peft gives them in files; empty where there are none.
+    """The adapters' matrices by peft's names in files; empty if there are none.
 
-    Every process takes part, and gets None unless it is to `keep` it.
+    Every process takes part, and gets None unless `keep`.
     """
     named = {name: value for name, value in transformer.state_dict().items() if ".lora_" in name}
     adapters = {}
@@ -77,10 +77,10 @@ def whole_adapters(transformer: Conditioned, *, keep: bool = True) -> dict[str, 
 
 
 def save_adapters(folder: Path, adapters: Mapping[str, Tensor], recipe: LoraRecipe) -> None:
-    """Write adapters as peft does, with what diffusers' `load_lora_adapter` must know beside them."""
+    """Write adapters as peft does, with the metadata for diffusers' `load_lora_adapter`."""
     folder.mkdir()
     config = _plain(lora_config(recipe).to_dict())
-    # diffusers looks for the configuration here, with the prefix of the names.
+    # diffusers reads the configuration here, with the prefix of the names.
     told = {f"{PREFIX}{name}": config[name] for name in ("r", "lora_alpha", "target_modules")}
     metadata = {"format": "pt", "lora_adapter_metadata": json.dumps(told)}
     save_file(dict(adapters), folder / "adapter_model.safetensors", metadata=metadata)
@@ -88,5 +88,5 @@ def save_adapters(folder: Path, adapters: Mapping[str, Tensor], recipe: LoraReci
 
 
 def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of a configuration as JSON has them: peft keeps the layers' names in a set."""
+    """The values of a configuration as JSON types; peft keeps the layers' names in a set."""
     return {name: sorted(value) if isinstance(value, set) else value for name, value in config.items()}

@@ -1,4 +1,4 @@
-"""What frozen parts make of data, computed once: latents and embeddings in a cache on disk."""
+"""Outputs of frozen parts, computed once: latents and embeddings in a cache on disk."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -31,26 +31,26 @@ VIDEO, TEXT = ("video", "still"), "text"
 class FrozenCache:
     """Latents of one autoencoder, and embeddings of one language model, in a folder.
 
-    Latents of a video are kept by the address of the window and view, and whether it is mirrored, for each
-    content of a data set. Those of action images and of camera maps are kept by the numbers that they are
-    drawn from. `fill` False: what is not known is an error, and nothing frozen is ever read.
+    Latents of a video are stored by the address of the window and view, by mirroring, and by the content of
+    the data set. Those of action images and of camera maps are stored by the numbers that they are drawn
+    from. `fill` False: missing entries are errors, and no frozen part is ever read.
     """
 
     folder: Path
     weights: Mapping[str, Any]
     size: tuple[int, int]
     contents: Mapping[str, str]
-    """Source -> what is in its data set, see `content_of`."""
+    """Source -> a hash of its data set's content, see `content_of`."""
     format: str
-    """Of action images."""
+    """The format of action images."""
     fill: bool = True
 
     def of_batch(self, draws: Sequence[Draw]) -> "BatchCache":
-        """What stands between the pixels of these draws and the autoencoder."""
+        """The cache between the pixels of these draws and the autoencoder."""
         return BatchCache(self, tuple(draws))
 
     def cache(self, stream: str, source: str | None = None) -> LatentCache:
-        """The one that a stream lies in; videos lie in that of their data set's content."""
+        """The cache of a stream; videos have one for each data set's content."""
         key = {"autoencoder": self.weights["autoencoder"], "size": list(self.size), "of": stream}
         if source is not None:
             key["content"] = self.contents[source]
@@ -59,7 +59,7 @@ class FrozenCache:
         return LatentCache(self.folder, key)
 
     def missing(self, cache: LatentCache, what: str) -> ActionImagesError:
-        """Why something is not there, with the cure."""
+        """The error for a missing entry, with a solution."""
         mine = json.loads(cache.key)
         differing = set()
         for other in cache.others():
@@ -78,7 +78,7 @@ class FrozenCache:
 
 @dataclass(frozen=True)
 class BatchCache:
-    """A `pipeline.Encoder` for one batch: what is not known is encoded alone, and kept."""
+    """A `pipeline.Encoder` for one batch: missing entries are encoded one by one, and stored."""
 
     frozen: FrozenCache
     draws: tuple[Draw, ...]
@@ -90,7 +90,7 @@ class BatchCache:
         return sent(torch.stack(rows), shown.device)
 
     def _rig(self, shown: Shown, number: int, encode: Callable[[Any], Tensor]) -> Tensor:
-        """The maps of one sample's cameras (view l c h w): one entry, as they hang on each other."""
+        """The maps of one sample's cameras (view l c h w): one entry, as they depend on each other."""
         rig = shown.pixels()[number : number + 1]
         cache = self.frozen.cache(shown.stream)
         return self._found(cache, digest(rig), shown, self.draws[number], lambda: encode(rig)[0])
@@ -142,13 +142,13 @@ def digest(*structs: Struct) -> str:
 
 
 def content_of(folder: Path) -> str:
-    """A hash of what is in a data set: its episode table has statistics of every episode's pixels."""
+    """A hash of a data set's content, from its episode table, which has statistics of all pixels."""
     tables = sorted(folder.glob("meta/episodes/*/*.parquet"))
     return sha256("".join(checksum.checksum(path) for path in tables).encode()).hexdigest()
 
 
 def weights_of(models: Path, dtypes: Mapping[str, str]) -> dict[str, str]:
-    """What the frozen parts in a folder of models are: their files and their precision.
+    """The identity of the frozen parts in a folder of models: their files and their precision.
 
     `dtypes`: 'autoencoder' and 'text' -> a precision.
     """
@@ -164,7 +164,7 @@ def weights_of(models: Path, dtypes: Mapping[str, str]) -> dict[str, str]:
 def frozen_of(
     recipe: Recipe, folder: Path, models: Models, mixtures: Sequence[Mixture]
 ) -> FrozenCache | None:
-    """A recipe's cache of what the frozen parts of models make of some data; None: it has none."""
+    """A recipe's cache of the frozen parts' outputs on some data; None if it has none."""
     if recipe.latents is None:
         return None
     dtypes = {"autoencoder": recipe.autoencoder_dtype, "text": recipe.text_dtype}
@@ -206,27 +206,27 @@ class RememberedText:
         return self.remembered[instruction]
 
     def to(self, device: torch.device | str) -> "RememberedText":
-        """Where its answers lie."""
+        """Set the device of its results."""
         self.device = torch.device(device)
         self.text.to(device)
         return self
 
     def release(self) -> None:
-        """Let go of the language model."""
+        """Free the language model."""
         self.text.release()
 
     def save(self, folder: Path) -> dict[str, Any]:
-        """As the language model is saved."""
+        """Save the language model."""
         return self.text.save(folder)
 
     @classmethod
     def load(cls, folder: Path, config: dict[str, Any], dtype: torch.dtype) -> "RememberedText":
-        """Refused: a folder of models holds the language model itself."""
+        """Raises an error: a folder of models has the language model itself."""
         raise ActionImagesError(f"{folder}: is read as a language model ({config}, {dtype})")
 
 
 def with_cache(models: Models, frozen: FrozenCache) -> Models:
-    """Models whose language model remembers what it has embedded, on the disk."""
+    """Models whose language model caches its embeddings on disk."""
     if models.text.kind != LanguageModel.kind:
         return models
     return replace(models, text=RememberedText(models.text, frozen))

@@ -1,5 +1,4 @@
-"""Tensors that may lie in pieces on several processes (FSDP2's DTensors): made whole, and shared out
-again."""
+"""Gather and distribute tensors that may be sharded over several processes (FSDP2's DTensors)."""
 
 from typing import Any
 
@@ -10,13 +9,13 @@ from action_images.errors import ActionImagesError
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """The whole tensor, on the CPU; every process that holds a piece takes part."""
+    """The whole tensor, on the CPU; every process with a shard takes part."""
     full: Any = getattr(tensor, "full_tensor", None)
     return (tensor if full is None else full()).detach().cpu()
 
 
 def shared_like(value: Tensor, place: Tensor) -> Tensor:
-    """A whole tensor on the device of `place`, and in pieces as that one is."""
+    """A whole tensor moved to the device of `place`, and sharded like it."""
     value = value.to(place.device)
     mesh: Any = getattr(place, "device_mesh", None)
     if mesh is None:
@@ -28,16 +27,16 @@ def shared_like(value: Tensor, place: Tensor) -> Tensor:
 
 @torch.no_grad()
 def put(place: Tensor, value: Tensor, name: str) -> None:
-    """Write a whole tensor into one that may lie in pieces; raises ValueError where their shapes differ."""
+    """Write a whole tensor into one that may be sharded; raises ValueError if their shapes differ."""
     if place.shape != value.shape:
         raise ActionImagesError(f"{name} has shape {tuple(value.shape)}, the run's {tuple(place.shape)}")
     place.copy_(shared_like(value, place))
 
 
 def forget_whole_weights(module: nn.Module) -> None:
-    """Let the next pass gather the weights again.
+    """Make the next pass gather the weights again.
 
-    A pass without a backward one keeps some of them, as they were then.
+    A pass without a backward pass keeps some gathered weights, which would be outdated.
     """
     for part in module.modules():
         reshard: Any = getattr(part, "reshard", None)

@@ -1,4 +1,4 @@
-"""A run that is asked to stop finishes its step first."""
+"""Handle requests to stop a run, which finishes its step first."""
 
 import signal
 import threading
@@ -7,14 +7,14 @@ from contextlib import contextmanager
 from typing import Any
 
 ASKING = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP")
-"""Ctrl-C, a kill, Slurm's word before the time is up, a lost terminal; Windows knows only some of them."""
+"""Ctrl-C, a kill, Slurm's warning before its time limit, a lost terminal; Windows has only some of them."""
 
 
 @contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
-    """Yields a function that says whether one of the signals in `ASKING` has come.
+    """Yields a function that says whether one of the signals in `ASKING` has arrived.
 
-    A second one ends the process as ever. In a thread, where no signal can be waited for, none ever comes.
+    A second one ends the process as usual. In a thread, where signals cannot be handled, none arrives.
     """
     came: list[int] = []
     if threading.current_thread() is not threading.main_thread():
@@ -34,7 +34,7 @@ def interruptible() -> Iterator[Callable[[], bool]]:
 
 
 def _asking() -> list[signal.Signals]:
-    """The signals of `ASKING` that this system has; under nohup a lost terminal is to be ignored."""
+    """The signals of `ASKING` on this system; under nohup a lost terminal is ignored."""
     numbers = [getattr(signal, name) for name in ASKING if hasattr(signal, name)]
     return [
         number

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Interval:
-    """Something that is due again and again, by the clock of this process."""
+    """A recurring event, by the clock of this process."""
 
     minutes: float
     last: float = field(default_factory=time.monotonic)
 
     def is_due(self) -> bool:
-        """Whether its minutes have passed; if so they begin anew."""
+        """Whether its minutes have passed; if so, they start again."""
         now = time.monotonic()
         is_due = now - self.last > 60 * self.minutes
         if is_due:

@@ -1,4 +1,4 @@
-"""What frozen parts make of all windows of a data set, ahead of training, here or on many machines."""
+"""Compute the frozen parts' outputs for a data set's windows before training, here or on many machines."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -27,12 +27,12 @@ SOURCE = "data"
 
 @dataclass(frozen=True)
 class Encoding:
-    """Which windows are encoded by what.
+    """The windows to encode, and the models that encode them.
 
-    All of a data set that `cutting` gives, their views fitted to `size` (height, width) px: each choice of
-    `num_views` of the views in each order, as training draws them, and with `mirror` its mirror image.
-    `model` is a folder of saved models, of which autoencoder and language model are used, in `dtype`. They
-    are kept where `action-images train --latents` looks for them.
+    The windows are all those of `cutting` in a data set, with views fitted to `size` (height, width) px. Each
+    choice of `num_views` views in each order is encoded, as training draws them, and with `mirror` also its
+    mirror image. `model` is a folder of saved models, whose autoencoder and language model are used in
+    `dtype`. Results are stored where `action-images train --latents` looks for them.
     """
 
     dataset: Path
@@ -53,8 +53,10 @@ class Encoding:
         return FrozenCache(self.folder, weights, self.size, contents, repr(Pipeline.of(models).format))
 
     def begin(self) -> Work[int]:
-        """An episode by its number: its windows are encoded unless they are there already; how many it
-        has."""
+        """Load the models and return the work: an episode's number -> its number of windows.
+
+        Windows are encoded unless they are stored already.
+        """
         kind = getattr(torch, self.dtype)
         models = Models.load(self.model, text_dtype=kind, autoencoder_dtype=kind, weightless=True)
         frozen = self.frozen(models)
@@ -92,7 +94,7 @@ def _draw(window: Window, *, is_mirrored: bool) -> Draw:
 
 
 def _asked(sample: Sample) -> Iterator[tuple[Mode, Sample]]:
-    """What training asks of a sample: whole videos, and first frames alone."""
+    """The inputs that training encodes of a sample: whole videos, and first frames alone."""
     if sample.trajectory is None or sample.cameras is None:
         yield MODES["video"], sample
         return
@@ -103,9 +105,9 @@ def _asked(sample: Sample) -> Iterator[tuple[Mode, Sample]]:
 def encode_dataset(
     encoding: Encoding, seen: Callable[[int, int], None] | None = None, executor: Executor = here
 ) -> int:
-    """Fill the cache; returns how many windows the data set has. The same call goes on where it was stopped.
+    """Fill the cache; returns the data set's number of windows. The same call resumes after an interruption.
 
-    What is written does not depend on where the work is done. Raises EpisodeError where no episode is as long
+    The result does not depend on the machines that do the work. Raises EpisodeError if no episode is as long
     as a window.
     """
     places = (encoding.dataset, encoding.model, encoding.folder)

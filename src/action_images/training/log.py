@@ -1,7 +1,4 @@
-"""What is said of a run while it goes.
-
-A line now and then, a file of all steps, and curves for whoever tracks them.
-"""
+"""The log of a run: a line now and then, a file of all steps, and curves for trackers."""
 
 import importlib.util
 import time
@@ -38,15 +35,15 @@ def check_trackers(trackers: Sequence[str]) -> None:
 
 
 def plain_console(accelerator: Accelerator) -> Console:
-    """The terminal of the first process; the others are silent."""
+    """The console of the first process; the others print nothing."""
     return Console(quiet=not accelerator.is_main_process, highlight=False, markup=False)
 
 
 class Log:
-    """Speaks for the first process alone; the others are silent.
+    """Logs in the first process; the others print nothing.
 
-    `log.jsonl` has a line for each step and each validation. After a run that was killed goes on from its
-    last checkpoint, the steps since then stand there twice.
+    `log.jsonl` has a line for each step and each validation. After a killed run continues from its last
+    checkpoint, the steps since then are in it twice.
     """
 
     def __init__(
@@ -57,12 +54,12 @@ class Log:
         first_step: int,
         config: dict[str, Any] | None,
     ):
-        """`config` is told to the trackers; None: there are none."""
+        """`config` is passed to the trackers; None: there are none."""
         self.accelerator, self.num_steps = accelerator, num_steps
         self.console = plain_console(accelerator)
         self._path = out / LOG if accelerator.is_main_process else None
         if self._path is not None:
-            # A row that a full disk or a power cut left half written would swallow the next one.
+            # A row left half-written by a full disk or a power cut would corrupt the next one.
             jsonl.repair(self._path)
         self._tracked = config is not None
         if config is not None:
@@ -85,7 +82,7 @@ class Log:
         self._bar.stop()
 
     def step(self, step: int, loss: float, norm: float, rate: float, num_samples: int) -> None:
-        """After each step (counted from 0)."""
+        """Log a step (counted from 0)."""
         self._smooth = loss if self._smooth is None else SMOOTHING * self._smooth + (1 - SMOOTHING) * loss
         self._bar.update(self._task, completed=step + 1)
         now = time.monotonic()
@@ -116,17 +113,17 @@ class Log:
             self._said = now
 
     def ends_at(self, seconds: float) -> None:
-        """Count the time that is left, so many seconds from the log's beginning, instead of steps."""
+        """Show the remaining time, until `seconds` after the log's start, instead of steps."""
         self._seconds = seconds
 
     def ends_after(self, num_steps: int) -> None:
-        """Count steps: it is known now how many there will be."""
+        """Show steps, whose number is now known."""
         self.num_steps, self._seconds = num_steps, None
         self._bar.update(self._task, total=num_steps)
         self.console.print(f"from here the learning rate falls; the run ends after step {num_steps}")
 
     def validated(self, num_steps: int, figures: Figures) -> None:
-        """A table of a validation after so many steps: a column for each mode."""
+        """Print a table of the validation after `num_steps` steps, with a column for each mode."""
         self._write({"step": num_steps, "validation": figures})
         names = dict.fromkeys(chain.from_iterable(figures.values()))
         table = Table(f"after step {num_steps}", *figures, title="held-out windows")
@@ -142,8 +139,7 @@ class Log:
 
     @property
     def last_validation(self) -> Figures:
-        """The figures of the last validation, this one's or a former process's; empty where there was
-        none."""
+        """The figures of the last validation, of this or an earlier process; empty if there was none."""
         rows = [] if self._path is None else jsonl.load(self._path)
         return next((row["validation"] for row in reversed(rows) if "validation" in row), {})
 
@@ -158,5 +154,5 @@ class Log:
 
 
 def read_log(out: Path) -> list[dict[str, Any]]:
-    """The rows of a run's log; a last line that a killed process left half written is left out."""
+    """The rows of a run's log, without a last line that a killed process left half-written."""
     return jsonl.load(out / LOG)

@@ -1,4 +1,4 @@
-"""Recipes that earlier versions saved, in the words of this one."""
+"""Migration of recipes that earlier versions saved."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,13 +6,13 @@ from typing import Any
 from action_images.errors import ActionImagesError
 
 VERSION = 3
-"""Of `recipe.json`. Files of version 1 do not say so."""
+"""The version of `recipe.json`. Files of version 1 have no version."""
 
 Values = dict[str, Any]
 
 
 def migrated(saved: Values) -> Values:
-    """The values of a recipe as this version names them, from a file of any earlier version.
+    """The values of a recipe with this version's names, from a file of any earlier version.
 
     Raises ValueError for a file of a later version.
     """
@@ -29,14 +29,14 @@ def migrated(saved: Values) -> Values:
 
 
 def _to_version_2(values: Values) -> Values:
-    """What a model is asked was called a task; the first recipes had no objective, mirror or axis length."""
+    """Modes were called tasks; the first recipes had no objective, mirror or axis length."""
     both = ("sources", "validation")
     renamed = {name: list(map(_with_modes, values.get(name, ()))) for name in both}
     return {"learns": "action-images", "mirror": 0.0, "axis_length": None, **values, **renamed}
 
 
 def _to_version_3(values: Values) -> Values:
-    """Nothing was kept of frames or of what frozen parts made, and steps alone said when a run ends.
+    """There were no caches of frames or latents, and steps alone determined the end of a run.
 
     New models fitted their autoencoders.
     """
@@ -49,4 +49,4 @@ def _with_modes(source: Values) -> Values:
 
 
 MIGRATIONS: tuple[Callable[[Values], Values], ...] = (_to_version_2, _to_version_3)
-"""The first makes version 2 of version 1, and so on."""
+"""The first converts version 1 to version 2, and so on."""

@@ -1,4 +1,4 @@
-"""How often each mode is trained: the mixtures of the paper and of the public release."""
+"""Probabilities of the modes in training: the mixtures of the paper and of the public release."""
 
 MIXTURES = {
     "release": {"video": 0.1, "policy": 0.09, "joint": 0.729, "second_view": 0.0405, "label": 0.0405},
@@ -8,6 +8,6 @@ MIXTURES = {
 }
 """Name -> the probability of each mode in training.
 
-The release takes 'release' for RLBench, 'release-without-policy' for its other sources with actions, and
-'video-only' for those without; 'paper' is what the paper's text says.
+The release uses 'release' for RLBench, 'release-without-policy' for its other sources with actions, and
+'video-only' for those without; 'paper' follows the paper's text.
 """

@@ -1,7 +1,4 @@
-"""What a run learns.
-
-The models that it begins with, what a sample costs, and what becomes of held-out samples.
-"""
+"""Objectives of training: the models to start with, the loss, and predictions on held-out samples."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -31,10 +28,10 @@ LEVELS = (0.25, 0.5, 0.75, 1.0)
 
 @dataclass(frozen=True)
 class Predicted:
-    """What became of a batch of held-out samples.
+    """The predictions for a batch of held-out samples.
 
-    `losses` by name; `prediction` in pixels; the tool's path in space and which of its frames are not known.
-    The latter two are None where there is no path. All of it is on the CPU.
+    It has `losses` by name, the `prediction` in pixels, the tool's path in space, and marks on its unknown
+    frames. The latter two are None if there is no path. All of it is on the CPU.
     """
 
     losses: dict[str, Float[Tensor, "b"]]
@@ -45,36 +42,36 @@ class Predicted:
 
 @runtime_checkable
 class Objective(Protocol):
-    """One kind of learning for the one loop.
+    """An objective for the training loop.
 
-    `name` is the recipe's `learns`, `denoiser` the kind of denoiser that learns.
+    `name` is the recipe's `learns`, `denoiser` the kind of denoiser that is trained.
     """
 
     name: Learns
     denoiser: type[CanvasDenoiser]
 
     def goes_on_from(self, recipe: Recipe) -> Path | None:
-        """The folder of models that a run begins with; None: with those that `new_models` makes."""
+        """The folder of models that a run starts with; None: it starts with `new_models`."""
         ...
 
     def new_models(self, recipe: Recipe, clips: Clips, mixture: Mixture) -> Models:
-        """Models with new weights, fitted to the data where that needs no training."""
+        """Models with new weights, with those parts fitted to the data that need no training."""
         ...
 
     def losses(self, denoiser: Any, batch: Noised, recipe: Recipe) -> Float[Tensor, "b"]:
-        """What each sample costs."""
+        """The loss of each sample."""
         ...
 
     def predict(self, generator: ClipGenerator, given: Sample, mode: str, draws: Sequence[Draw]) -> Predicted:
-        """What the models make of whole samples of which they may see what the mode shows.
+        """The models' predictions for whole samples, of which they see only what the mode shows.
 
-        The noise is a function of the draws alone. What comes back is on the CPU.
+        The noise depends on the draws alone. The result is on the CPU.
         """
         ...
 
 
 class ActionImages:
-    """Canvases by flow matching: the method itself."""
+    """The method itself: flow matching on canvases."""
 
     name: Learns = "action-images"
     denoiser: type[CanvasDenoiser] = CanvasDenoiser
@@ -92,7 +89,7 @@ class ActionImages:
         return losses(denoiser, batch, recipe)
 
     def predict(self, generator: ClipGenerator, given: Sample, mode: str, draws: Sequence[Draw]) -> Predicted:
-        """The loss at four noise levels, and a clip made as a policy makes it, but without guidance."""
+        """The loss at four noise levels, and a clip generated as by a policy, but without guidance."""
         losses = _losses_by_level(generator, given, mode, draws)
         generator = replace(generator, generation=generator.generation.without_guidance)
         prediction = generator.generate(given, mode, [draw.index for draw in draws])

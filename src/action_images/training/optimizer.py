@@ -1,4 +1,4 @@
-"""What is trained and how its steps are taken: parameters, optimizer, learning rate."""
+"""Trainable parameters, optimizer and learning rate."""
 
 from typing import TYPE_CHECKING
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from peft import LoraConfig
 
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
-"""Layers whose weights decay."""
+"""Layers with weight decay."""
 
 
 def choose_trainable(transformer: Conditioned, recipe: Recipe) -> None:
-    """Mark what learns: everything, or low-rank additions to a frozen network (peft)."""
+    """Mark the trainable parameters: all, or low-rank adapters of a frozen network (peft)."""
     transformer.requires_grad_(recipe.trainable == "full")
     if recipe.trainable == "lora":
-        # The same adapters at every start, so that a run that is taken up again is the same run.
+        # The same adapters at every start, so that a resumed run is the same run.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
             transformer.add_adapter(lora_config(recipe.lora))
@@ -31,7 +31,7 @@ def choose_trainable(transformer: Conditioned, recipe: Recipe) -> None:
 
 
 def lora_config(recipe: LoraRecipe) -> "LoraConfig":
-    """What peft must know of the adapters."""
+    """Peft's configuration of the adapters."""
     from peft import LoraConfig
 
     return LoraConfig(
@@ -40,9 +40,9 @@ def lora_config(recipe: LoraRecipe) -> "LoraConfig":
 
 
 def build_optimizer(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimizer over all that is marked trainable.
+    """The recipe's optimizer for all trainable parameters.
 
-    Only weights of layers decay, no biases, norms, tables or embeddings.
+    Only weights of layers decay, not biases, norms, tables or embeddings.
     """
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
     if not trained:
@@ -63,6 +63,6 @@ def build_optimizer(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 
 
 def learning_rate(step: int, recipe: Recipe, fall: Fall | None) -> float:
-    """The rate of a step (counted from 0): a rise, a plateau, and a straight fall to zero."""
+    """The rate of a step (counted from 0): a rise, a plateau, and a linear fall to zero."""
     rise = min(1.0, (step + 1) / max(recipe.warmup_steps, 1))
     return recipe.learning_rate * rise * (1.0 if fall is None else fall.share(step))

@@ -1,4 +1,4 @@
-"""A recipe that learns from somebody's own data sets, in place of its own sources."""
+"""Adapt a recipe to a user's own data sets, in place of its own sources."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,18 +11,18 @@ from action_images.samples.split import Split
 from action_images.training.recipe import Recipe
 
 PACE = 5.0
-"""About so many frames a second a clip has: the rate of the recipes' own data."""
+"""The preferred frames a second of clips: the rate of the recipes' own data."""
 SLOWEST, FASTEST = 2.5, 10.0
-"""Other rates that are taken where several data sets have none nearer to `PACE` in common."""
+"""The range of rates that are accepted if several data sets have none nearer to `PACE` in common."""
 HELD_OUT = (0.1, 0.2, 0.3, 0.4, 0.5)
-"""The share that is held out: the first one that leaves an episode on either side."""
+"""Candidates for the held-out share: the first one with an episode on either side is used."""
 
 
 def with_data(recipe: Recipe, paths: Sequence[Path]) -> tuple[Recipe, list[str]]:
     """The recipe with these data sets as its sources and, held out by episode, as its validation.
 
-    The second value says in a sentence for each what was chosen. A set is drawn from as often as it has
-    frames. Raises ActionImagesError where sets have no rate in common, too few views, or no tool poses where
+    The second value has a sentence for each on the choices made. A set is drawn from in proportion to its
+    frames. Raises ActionImagesError if sets have no rate in common, too few views, or no tool poses though
     the recipe's modes need them.
     """
     sets = {path: Dataset(path) for path in paths}
@@ -56,14 +56,13 @@ def with_data(recipe: Recipe, paths: Sequence[Path]) -> tuple[Recipe, list[str]]
 
 
 def common_strides(rates: Sequence[float], names: Sequence[str]) -> list[int]:
-    """For recordings of these frames a second, every how many frames one is taken: all to one rate near
-    `PACE`."""
+    """The strides that bring recordings of these frames a second to one common rate near `PACE`."""
     first = rates[0]
     strides = range(1, max(2, round(first / SLOWEST) + 1))
     shared = [stride for stride in strides if all(_divides(rate, first / stride) for rate in rates)]
     usable = [stride for stride in shared if SLOWEST <= first / stride <= FASTEST]
     if len(rates) == 1 and not usable:
-        return [1]  # a recording that is slower than clips should be: there is nothing to leave out
+        return [1]  # the recording is slower than clips should be, so no frames are left out
     if not usable:
         told = ", ".join(f"{name} {rate:g}" for name, rate in zip(names, rates, strict=True))
         raise ActionImagesError(
@@ -97,7 +96,7 @@ def _check(path: Path, dataset: Dataset, recipe: Recipe) -> None:
 
 
 def _split(dataset: Dataset) -> Split | None:
-    """The part that is held out, None where an episode cannot be spared."""
+    """The held-out part; None if no episode can be spared."""
     for share in HELD_OUT:
         split = Split("held_out", share, "episode")
         if 0 < sum(map(split, dataset.ids)) < len(dataset):

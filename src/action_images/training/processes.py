@@ -1,6 +1,6 @@
-"""The processes of a run, as accelerate finds them, and what they decide together.
+"""The processes of a run, as launched with accelerate, and their joint decisions.
 
-There is one, or several with a copy of the model each, or several that share it (FSDP2, ZeRO).
+There is one process, or several with a copy of the model each, or several that share it (FSDP2, ZeRO).
 """
 
 import os
@@ -21,26 +21,26 @@ from action_images.training import deepspeed
 
 T = TypeVar("T")
 SLOWEST_SAVE = timedelta(hours=2)
-"""How long processes wait for each other: one writes a checkpoint (77 GB of a 5B model) while the others
-stand still."""
+"""The time that processes wait for each other: one writes a checkpoint (77 GB of a 5B model) while the others
+are idle."""
 LEFT_TO_THE_RECIPE = {
     "dynamo_backend": "the loop does not compile its networks",
     "gradient_accumulation_steps": "the recipe's batch_size and micro_batch_size say it",
 }
-"""What accelerate's configs may say and a run does not follow, and why."""
+"""Settings of accelerate's configs that a run does not support, and why."""
 NOTHING = frozenset({"", "no", "1", "auto"})
-"""Values (in lower case) by which they say nothing."""
+"""Values (in lower case) that mean such a setting is unset."""
 
 
 def join_processes(mixed_precision: str, device: str = "auto", **options: Any) -> Accelerator:
-    """This process's place among all, on a device as `device.place_of` takes it.
+    """Join the processes of the run, on a device as `device.place_of` takes it.
 
-    Several processes on cards have one each, which accelerate gives them. Raises ActionImagesError for a
-    device that is not there, and for kinds of sharing whose state cannot be saved here.
+    Several processes on cards get one card each from accelerate. Raises ActionImagesError for a device that
+    does not exist, and for kinds of sharding whose state cannot be saved here.
     """
     _check_leftovers()
-    # Without being told of the CPU, accelerate takes each of several processes for the only one, and
-    # DeepSpeed warns.
+    # Without the CPU setting, accelerate treats each of several processes as the only one, and DeepSpeed
+    # warns.
     dtype = torch.bfloat16 if mixed_precision == "bf16" else torch.float32
     place = place_of(device, dtype).device
     cpu = place.type == "cpu"
@@ -56,11 +56,11 @@ def join_processes(mixed_precision: str, device: str = "auto", **options: Any) -
         accelerator.distributed_type is DistributedType.MULTI_CPU
         and os.environ.get("ACCELERATE_USE_FSDP") == "true"
     ):
-        # accelerate leaves FSDP out where there are no GPUs; torch does not.
+        # accelerate ignores FSDP without GPUs, though torch supports it.
         accelerator.state.fsdp_plugin = FullyShardedDataParallelPlugin()
         accelerator.state.distributed_type = DistributedType.FSDP
     if accelerator.distributed_type is DistributedType.FSDP and mixed_precision == "bf16":
-        # By default all that goes in would be rounded, the noise level too, and gradients summed in bfloat16.
+        # By default all inputs would be rounded, even the noise level, and gradients summed in bfloat16.
         policy = MixedPrecisionPolicy(
             torch.bfloat16, reduce_dtype=torch.float32, output_dtype=torch.float32, cast_forward_inputs=False
         )
@@ -85,7 +85,7 @@ def _check_leftovers() -> None:
 
 
 def gathered(accelerator: Accelerator, value: T) -> list[T]:
-    """What each process gives, in their order, in all of them."""
+    """The values of all processes in their order, on every process."""
     if accelerator.num_processes == 1:
         return [value]
     values: list[Any] = [None] * accelerator.num_processes
@@ -95,9 +95,9 @@ def gathered(accelerator: Accelerator, value: T) -> list[T]:
 
 @contextmanager
 def raised_together(accelerator: Accelerator) -> Iterator[None]:
-    """An ActionImagesError or OSError of one process is raised in all: none waits for one that has left.
+    """Raise an ActionImagesError or OSError of one process in all, so that none waits for one that has ended.
 
-    The processes go on together when all of them are done with the block.
+    The processes continue together when all of them are done with the block.
     """
     own: Exception | None = None
     try:
@@ -115,7 +115,7 @@ def raised_together(accelerator: Accelerator) -> Iterator[None]:
 def agreed(accelerator: Accelerator, *, stop: bool, due: Sequence[bool]) -> tuple[bool, list[bool]]:
     """The same decisions in all processes.
 
-    To stop where any of them is to, what is due as the first process says.
+    They stop if any of them is to stop; the first process says what is due.
     """
     said = [stop, *(one and accelerator.is_main_process for one in due)]
     if accelerator.num_processes > 1:
@@ -126,7 +126,7 @@ def agreed(accelerator: Accelerator, *, stop: bool, due: Sequence[bool]) -> tupl
 
 
 def summed(accelerator: Accelerator, value: Tensor, name: str) -> float:
-    """The sum of a number of each process; `name` is that of its move in `device.MOVES`."""
+    """The sum of a number over all processes; `name` is the name of its move in `device.MOVES`."""
     total = accelerator.reduce(value, "sum")
     assert isinstance(total, Tensor)
     return number_of(total, name)

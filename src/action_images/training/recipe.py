@@ -1,4 +1,4 @@
-"""What a training run is: every choice as a value, nothing hidden in code."""
+"""The recipe of a training run: every choice as a value, nothing hidden in code."""
 
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -18,132 +18,131 @@ DrawnPath = Literal["reached", "told"]
 
 @dataclass(frozen=True)
 class SourceRecipe:
-    """One data set of the mixture, and what is learnt from it."""
+    """One data set of the mixture, and its use in training."""
 
     path: Path
     """Folder of the data set."""
     ratio: float = 1.0
-    """How often it is drawn from, against the other sources: any number above 0."""
+    """How often it is drawn from, relative to the other sources: any number above 0."""
     modes: dict[str, float] = field(default_factory=lambda: {"joint": 1.0})
     """Weights of the modes (names of canvas.MODES); one is drawn for each sample."""
     drop_text: float = 0.05
-    """Probability that a sample's instruction is taken away."""
+    """Probability that a sample's instruction is dropped."""
     drop_text_of: dict[str, float] = field(default_factory=dict)
     """The same probability for single modes, by name, in place of drop_text."""
     stride: int = 1
-    """A window has every so many frames of the recording one; all sources have the same frames a second after
-    it."""
+    """A window takes every n-th frame of the recording; after this, all sources must have the same frames a
+    second."""
     step: int = 1
-    """A window begins every so many frames of the recording."""
+    """A window begins at every n-th frame of the recording."""
     views: tuple[str, ...] = ()
-    """Names of the views that samples are drawn from; all where it is left out."""
+    """Names of the views that samples are drawn from; all if left out."""
     part: Part = "all"
-    """Which episodes, by a hash of their ids: all, those to train on, or those held out."""
+    """The episodes used, by a hash of their ids: all, those to train on, or those held out."""
     held_out: float = 0.1
-    """About this share of the episodes is held out, 0 to 1; nothing where part is all."""
+    """About this share of the episodes is held out, 0 to 1; none if part is all."""
     held_out_by: Unit = "variation"
     """Hold out whole variations of a scene, or single episodes."""
     drawn: DrawnPath = "reached"
-    """What action images show: reached, where the tool was; told, where the arm was told to bring it. The two
-    differ where it pushes."""
+    """The poses in action images: reached, the tool's own; told, those commanded. The two differ while the
+    arm pushes."""
 
 
 @dataclass(frozen=True)
 class LoraRecipe:
-    """Low-rank adaptation through peft; for trainable lora alone."""
+    """Low-rank adaptation through peft; only for trainable lora."""
 
     rank: int = 64
-    """Of each adapter's two matrices."""
+    """Rank of each adapter's two matrices."""
     alpha: int = 64
-    """The adapters' answers are multiplied by alpha / rank."""
+    """The adapters' outputs are multiplied by alpha / rank."""
     targets: tuple[str, ...] = ("to_q", "to_k", "to_v", "to_out.0", "ffn.net.0.proj", "ffn.net.2")
     """Ends of the names of the linear layers that are adapted."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A complete training run. What learns is kept in float32, whatever its passes run in."""
+    """A complete training run. Trained weights are kept in float32, whatever the precision of passes."""
 
     preset: str
-    """Size of the model, a name of model.presets.PRESETS; the one that pretrained models were made with,
-    where there are any."""
+    """Size of the model, a name of model.presets.PRESETS; for pretrained models, the preset that they were
+    made with."""
     sources: tuple[SourceRecipe, ...]
-    """The data that is learnt from."""
+    """The data to train on."""
     learns: Learns = "action-images"
-    """What the network answers with; vectors is the baseline of docs/evaluation.md."""
+    """What the network predicts; vectors is the baseline of docs/evaluation.md."""
     validation: tuple[SourceRecipe, ...] = ()
-    """The data that is judged on."""
+    """The data for validation."""
     pretrained: Path | None = None
-    """Folder of saved models to go on from, in place of a new model."""
+    """Folder of saved models to start from, in place of a new model."""
     autoencoder: Path | None = None
-    """Folder of an autoencoder for new models, in place of one that is fitted; train-autoencoder makes it."""
+    """Folder of an autoencoder for new models, in place of a fitted one; train-autoencoder makes it."""
     size: tuple[int, int] | None = None
-    """Height and width of the clips in px; the preset's where it is None."""
+    """Height and width of the clips in px; None takes the preset's."""
     num_frames: int | None = None
-    """Frames of a clip, 1 + 4 n; the preset's where it is None."""
+    """Frames of a clip, 1 + 4 n; None takes the preset's."""
     axis_length: float | None = None
-    """How long (m) the tool's axes are drawn in action images, between 0 and 10; the preset's where it is
-    None."""
+    """Length (m) of the tool's axes in action images, between 0 and 10; None takes the preset's."""
     num_views: int = 2
-    """Cameras in each sample."""
+    """Number of cameras in each sample."""
     seed: int = 0
-    """Of a new model, the order of the data and the noise."""
+    """Seed of a new model, the order of the data and the noise."""
     num_steps: int = 1000
-    """Steps of the optimizer in the whole run, at most where it has minutes."""
+    """Steps of the optimizer in the whole run; with minutes, the most steps."""
     minutes: float | None = None
-    """How long the run takes, all its sittings together; the learning rate falls over the last share `decay`
-    of them. None: num_steps say how long."""
+    """Duration of the run, including all resumed parts; the learning rate falls over the last share `decay`
+    of it. None: num_steps set the length."""
     batch_size: int = 32
     """Samples in a step, over all processes."""
     micro_batch_size: int = 64
-    """Samples of a process in one pass at most: memory against speed, the result is the same up to
+    """Most samples of a process in one pass: less memory against more speed; the result is the same up to
     rounding."""
     learning_rate: float = 1.5e-3
-    """At its highest, above 0."""
+    """Learning rate at its highest, above 0."""
     warmup_steps: int = 100
     """Steps in which the learning rate rises from zero."""
     decay: float = 1.0
-    """Over this last share of the run, 0 to 1, the learning rate falls in a straight line to zero."""
+    """Over this last share of the run, 0 to 1, the learning rate falls linearly to zero."""
     weight_decay: float = 0.01
-    """Of AdamW, for matrices alone."""
+    """Weight decay of AdamW, for matrices alone."""
     betas: tuple[float, float] = (0.9, 0.95)
-    """Of AdamW: decay rates of its means of the gradient and of its square."""
+    """Decay rates of AdamW's means of the gradient and of its square."""
     clip_gradient: float = 1.0
-    """The norm that the gradient is cut to where it is larger."""
+    """Largest norm of the gradient; a larger gradient is scaled down to it."""
     ema_decay: float | None = 0.999
-    """Of the running average of the weights, which is judged and exported, between 0 and 1; None takes the
-    last weights."""
+    """Decay of the running average of the weights, which is validated and exported, between 0 and 1; None
+    takes the last weights."""
     shift: float = 5.0
-    """Moves the noise levels that are trained towards 1, more the larger it is; 1 moves nothing."""
+    """Shifts the noise levels of training towards 1, more for larger values; 1 shifts nothing."""
     loss_weight: LossWeight = "velocity"
-    """How errors count by noise level: velocity, the plain error; clean, that of the clean latents; release,
-    the release's bell."""
+    """Weight of errors by noise level: velocity, the plain error; clean, that of the clean latents; release,
+    the release's bell curve."""
     action_weight: float = 1.0
-    """How much a latent frame of an action counts in the loss against one of video."""
+    """Weight of a latent frame of an action in the loss, relative to one of video."""
     drop_camera: float = 0.0
-    """Probability that the network is shown zeros for a sample's camera maps; its action images are drawn all
-    the same."""
+    """Probability that the network gets zeros for a sample's camera maps; its action images are still
+    drawn."""
     mirror: float = 0.0
-    """Probability that a sample is the mirrored scene; docs/training.md says when that is right."""
+    """Probability that a sample is mirrored; docs/training.md says when that is right."""
     trainable: Trainable = "full"
-    """What learns: all weights, or low-rank adapters (lora)."""
+    """The weights that are trained: all, or low-rank adapters (lora)."""
     lora: LoraRecipe = LoraRecipe()
     """The adapters."""
     transformer_dtype: Precision = "float32"
-    """Of the transformer where it is frozen (trainable lora)."""
+    """Precision of a frozen transformer (trainable lora)."""
     autoencoder_dtype: Precision = "float32"
-    """Of Wan's autoencoder."""
+    """Precision of Wan's autoencoder."""
     text_dtype: Precision = "float32"
-    """Of the language model."""
+    """Precision of the language model."""
     mixed_precision: Literal["no", "bf16"] = "no"
-    """What passes run in: float32 (no), or bfloat16 where that is exact enough (bf16)."""
+    """Precision of passes: float32 (no), or bfloat16 where that is exact enough (bf16)."""
     latents: Path | None = None
-    """Folder of a cache of what frozen parts make of the data (docs/scale.md): they are not loaded while
-    learning."""
+    """Folder of a cache of the frozen parts' outputs (docs/scale.md); these parts are not loaded during
+    training."""
     fill_latents: bool = True
-    """What the cache does not know is computed and kept; otherwise it is an error."""
+    """Entries missing in the cache are computed and stored; otherwise they are errors."""
     gradient_checkpointing: bool = False
-    """Compute activations anew in the backward pass: less memory, more time."""
+    """Compute activations again in the backward pass: less memory, more time."""
     num_workers: int = 1
     """Processes that decode data; 0 decodes between the steps."""
     frames_cache: Path | None = None
@@ -152,11 +151,11 @@ class Recipe:
     validate_minutes: float = 10.0
     """Minutes between validations; one comes after the last step too."""
     validation_windows: int = 32
-    """Held-out windows that are judged, for each mode."""
+    """Number of held-out windows in a validation, for each mode."""
     save_minutes: float = 5.0
     """Minutes between checkpoints; one comes before each validation and after the last step too."""
     keep_last: int = 2
-    """How many checkpoints are kept, at least 1."""
+    """Number of checkpoints to keep, at least 1."""
 
     def __post_init__(self) -> None:
         if not self.sources:
@@ -184,20 +183,20 @@ class Recipe:
                 f"axis_length lies between 0 and 10 m, both excluded, not {self.axis_length:g}"
             )
         if self.trainable == "full" and self.transformer_dtype != "float32":
-            # At 5e-7 a step is far below the spacing of bfloat16 numbers: nothing would be learnt.
+            # At 5e-7 a step is far below the spacing of bfloat16 numbers, so nothing would be learned.
             raise ActionImagesError(
                 "weights that learn are float32: leave transformer_dtype and lower mixed_precision instead"
             )
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values, as they stand in a checkpoint."""
+        """Plain values, as in a checkpoint."""
         return _plain(asdict(self))
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "Recipe":
-        """From what `as_json` gave, in this version or an earlier one.
+        """The recipe from the result of `as_json`, of this version or an earlier one.
 
-        Raises ValueError where a field is not known or missing.
+        Raises ValueError if a field is unknown or missing.
         """
         values = migrated(values)
         check_fields(cls, values)
@@ -233,11 +232,11 @@ PRACTICAL = frozenset(
         "fill_latents",
     }
 )
-"""What may differ when a run is taken up again: it changes how the run goes on, not what is learnt."""
+"""Fields that may change when a run is resumed: they affect how it runs, not what it learns."""
 
 
 def differences(old: Recipe, new: Recipe) -> list[str]:
-    """In one line each, what two recipes learn differently."""
+    """One line for each field that makes two recipes learn differently."""
     before, after = old.as_json(), new.as_json()
     return [
         f"{name}: {before[name]} -> {after[name]}"

@@ -7,7 +7,7 @@ from action_images.training.mixtures import MIXTURES
 from action_images.training.recipe import LoraRecipe, Recipe, SourceRecipe
 
 NO_TEXT_WHERE_SEEN = {"label": 1.0, "label_from_nothing": 1.0, "simulate": 0.7, "second_view": 0.3}
-"""Where the answer can be seen, the text is mostly taken away: a model that may read the answer off the
+"""In modes that show the answer, the text is mostly dropped: a model that can read the answer from the
 instruction learns to ignore the video (docs/experiments.md)."""
 
 DEBUG = Recipe(
@@ -37,11 +37,11 @@ TINY = Recipe(
     preset="tiny",
     sources=(
         SourceRecipe(Path("demonstrations"), 0.34, TINY_MODES, 0.02, NO_TEXT_WHERE_SEEN),
-        # Cameras over the shoulders, and opposite each other: without them new viewpoints lose three times as
-        # much.
+        # Cameras over the shoulders, and opposite each other. Without them new viewpoints lose three times
+        # as much.
         SourceRecipe(Path("around"), 0.18, TINY_MODES, 0.02, NO_TEXT_WHERE_SEEN),
-        # Tasks in which one of several things of a kind must be chosen take seven to thirteen times as many
-        # scenes (docs/experiments.md).
+        # Tasks with a choice between several objects of a kind need seven to thirteen times as many scenes
+        # (docs/experiments.md).
         SourceRecipe(Path("choices"), 0.26, TINY_MODES, 0.02, NO_TEXT_WHERE_SEEN),
         SourceRecipe(Path("clumsy"), 0.12, TINY_MODES, 0.02, NO_TEXT_WHERE_SEEN),
         SourceRecipe(
@@ -67,7 +67,7 @@ TINY = Recipe(
     decay=0.5,
     shift=20.0,  # at lower levels the spots are seen through the noise, and little is learnt of where to go
     loss_weight="clean",
-    mirror=0.5,  # the arm and its tasks have a mirror image each: twice the scenes
+    mirror=0.5,  # the arm and its tasks can be mirrored, which doubles the scenes
     ema_decay=0.998,
     frames_cache=Path("frames"),
     validation_windows=64,
@@ -85,7 +85,7 @@ TINY_METAWORLD = replace(
             NO_TEXT_WHERE_SEEN,
         ),
     ),
-    mirror=0.0,  # its doors and dials have no mirror image among its tasks
+    mirror=0.0,  # its doors and dials have no mirrored tasks
     frames_cache=Path("metaworld-frames"),
 )
 
@@ -160,10 +160,10 @@ LORA = {
     "decay": 0.2,
 }
 RAYS = ("ray_encoder.layers.0", "ray_encoder.layers.2")
-"""What plain weights must learn besides, from nothing: to see cameras."""
+"""Layers that plain weights must also train, from new weights: the encoder of cameras."""
 PLAIN_LORA = {**LORA, "lora": LoraRecipe(targets=(*LoraRecipe().targets, *RAYS))}
 PLAIN = {
-    # They have never seen an action image, so they may change more than the release did.
+    # These weights have never seen action images, so their learning rate is above the release's.
     name: replace(WAN, preset=name, pretrained=Path(name), learning_rate=2e-5)
     for name in ("wan2.2-5b-rays", "wan2.1-1.3b")
 }
@@ -181,7 +181,7 @@ RECIPES = {
     "debug-vector": DEBUG_VECTOR,
     "tiny-vector": TINY_VECTOR,
 }
-"""`debug` in less than a minute on a laptop, `tiny` in two hours on two cores, `tiny-metaworld` the same on
-another world (docs/benchmarks.md); the others are the paper's
-settings, the public release's mixture of modes, and low-rank adaptation, which have been run on tiny networks
-only. `-vector` are the baselines of docs/evaluation.md."""
+"""`debug` takes less than a minute on a laptop, `tiny` two hours on two cores, and `tiny-metaworld` the same
+on another world (docs/benchmarks.md). The others are the paper's settings, the public release's mixture of
+modes, and low-rank adaptation, which have been run on tiny networks only. `-vector` are the baselines of
+docs/evaluation.md."""

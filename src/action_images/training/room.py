@@ -1,4 +1,4 @@
-"""Whether a recipe fits the card that it is to be trained on, said before anything is loaded."""
+"""Check whether a recipe fits its card before anything is loaded."""
 
 import torch
 
@@ -15,15 +15,15 @@ CURES = {
     "checkpointing": "--gradient-checkpointing",
     "one sample a pass": "--micro-batch-size 1",
 }
-"""What `model.budget` says a card needs, as options of `train`."""
+"""Change in `model.budget` -> its option of `train`."""
 
 
 def check_room(
     recipe: Recipe, clips: Clips, device: torch.device, num_processes: int = 1, *, sharded: bool = False
 ) -> None:
-    """Raise ActionImagesError, with what takes less, where a recipe takes more than a card has.
+    """Raise ActionImagesError, with options that need less, if a recipe needs more memory than a card has.
 
-    All of the card counts: what a run needs besides (`budget.LEFT_FREE`) may still be too much.
+    The whole card counts, without the reserve for other needs (`budget.LEFT_FREE`), so a run may still fail.
     """
     available = memory_of(device)
     if available is None or recipe.learns != "action-images":

@@ -1,4 +1,4 @@
-"""What the folder of a run holds, and whether a run may go on in it."""
+"""The contents of a run's folder, and checks whether a run may continue in it."""
 
 import json
 from collections.abc import Iterator
@@ -21,14 +21,14 @@ from action_images.training.recipe import Recipe, differences
 from action_images.training.schedule import plateau_seconds
 
 RECIPE, START, CHECKPOINTS, BEST, MODEL = "recipe.json", "start", "checkpoints", "best", "model"
+"""The recipe, the models that the run started with, and its results."""
 PLATEAU = "plateau"
 """The checkpoint at which the learning rate of a run with minutes began to fall."""
-"""The recipe, the models that the run began with, and what it learnt."""
 
 
 @contextmanager
 def alone_with_run(accelerator: Accelerator, out: Path) -> Iterator[None]:
-    """Hold the folder of a run for all processes; raises ActionImagesError where another run holds it."""
+    """Lock the folder of a run for all processes; raises ActionImagesError if another run holds it."""
     with ExitStack() as held:
         with raised_together(accelerator):
             if accelerator.is_main_process:
@@ -37,7 +37,7 @@ def alone_with_run(accelerator: Accelerator, out: Path) -> Iterator[None]:
 
 
 def clean(out: Path) -> None:
-    """Remove what a killed process left half written, where the folder holds a run."""
+    """Remove half-written files of a killed process, if the folder holds a run."""
     if (out / RECIPE).is_file():
         inside = [path for path in out.iterdir() if path.is_dir()]
         kept = chain.from_iterable(checkpoint.checkpoints(out / name) for name in (CHECKPOINTS, PLATEAU))
@@ -46,12 +46,12 @@ def clean(out: Path) -> None:
 
 
 def write_recipe(out: Path, recipe: Recipe) -> None:
-    """Let the folder say which recipe its run has."""
+    """Write the run's recipe to its folder."""
     write_json(out / RECIPE, {"version": VERSION, **recipe.as_json()})
 
 
 def saved_recipe(out: Path) -> Recipe:
-    """The recipe of the run in a folder; raises ValueError where there is none or it cannot be read."""
+    """The recipe of the run in a folder; raises ValueError if there is none or it cannot be read."""
     path = out / RECIPE
     if not path.is_file():
         raise ActionImagesError(
@@ -65,7 +65,7 @@ def saved_recipe(out: Path) -> Recipe:
 
 
 def check_recipe(out: Path, recipe: Recipe) -> None:
-    """Raise ValueError, naming what differs, where the folder holds a run of another recipe."""
+    """Raise ValueError, naming the differences, if the folder holds a run of another recipe."""
     if not (out / RECIPE).is_file():
         return
     changed = differences(saved_recipe(out), recipe)
@@ -77,9 +77,9 @@ def check_recipe(out: Path, recipe: Recipe) -> None:
 
 
 def newest_checkpoint(out: Path, mixture: Mixture, num_steps: int) -> tuple[Stored, Progress] | None:
-    """What a run of so many steps goes on from, None where it has yet to begin.
+    """The checkpoint from which a run of `num_steps` continues; None if it has none yet.
 
-    Raises ActionImagesError where its data has changed, or the checkpoint is damaged.
+    Raises ActionImagesError if its data has changed, or if the checkpoint is damaged.
     """
     found = checkpoint.checkpoints(out / CHECKPOINTS)
     if not found:
@@ -99,10 +99,10 @@ def newest_checkpoint(out: Path, mixture: Mixture, num_steps: int) -> tuple[Stor
 
 
 def back_to_the_plateau(out: Path, recipe: Recipe) -> str | None:
-    """Where a run has been given more minutes since its rate began to fall, let it go on from before that.
+    """If a run was given more minutes after its rate began to fall, reset it to the state before the fall.
 
-    Returns what was done in a sentence, None where nothing was. The checkpoints of the fall are removed;
-    `best/` and `model/` stay until they are written anew.
+    Returns a sentence about it, or None if nothing was done. The checkpoints of the fall are removed; `best/`
+    and `model/` stay until they are written again.
     """
     before, since = checkpoint.checkpoints(out / PLATEAU), checkpoint.checkpoints(out / CHECKPOINTS)
     if recipe.minutes is None or not before or not since:
@@ -110,7 +110,7 @@ def back_to_the_plateau(out: Path, recipe: Recipe) -> str | None:
     tensors, progress = checkpoint.load(before[-1])
     if plateau_seconds(recipe) <= progress.seconds:
         return None
-    # What is exported was learnt in the fall, and is only to be replaced by what is better.
+    # The exported models are from the fall, and only better ones should replace them.
     _, last = checkpoint.load(since[-1])
     bests = [one for one in (progress.best, last.best) if one is not None]
     progress = replace(progress, best=min(bests, default=None), end=None, fall=None)

@@ -1,6 +1,6 @@
-"""Whether all processes are about to train one model: the same step, data and weights.
+"""Check that all processes start from the same step, data and weights.
 
-On machines with separate disks each process may find another run, or none.
+On machines with separate disks, each process may find another run, or none.
 """
 
 from collections.abc import Iterator
@@ -17,13 +17,13 @@ from action_images.training.checkpoint import Progress, Stored
 from action_images.training.processes import gathered
 
 WORDS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
-"""Bytes of a number -> as which whole numbers its bits are added."""
+"""Bytes of a number -> the integer type in which its bits are added."""
 DIGITS = 12
 
 
 @dataclass(frozen=True)
 class Start:
-    """From where a process goes on."""
+    """The start of a process."""
 
     step: int
     data: int
@@ -31,13 +31,13 @@ class Start:
     checkpoint: str | None
     """The checkpoint's checksum; None: there is none yet."""
     weights: str
-    """Of the models that the run began with."""
+    """A hash of the models that the run started with."""
 
 
 def check_same_start(
     accelerator: Accelerator, progress: Progress, tensors: Stored | None, models: Models
 ) -> None:
-    """Raise ActionImagesError in all processes where they would go on from different places."""
+    """Raise ActionImagesError in all processes if their starts differ."""
     if accelerator.num_processes == 1:
         return
     checkpoint = None if tensors is None else tensors.checksum[:DIGITS]
@@ -54,9 +54,9 @@ def check_same_start(
 
 
 def hash_of(models: Models) -> str:
-    """A hash of all weights, in hexadecimal; as fast as memory is read.
+    """A hash of all weights, in hexadecimal; it is as fast as reading memory.
 
-    The bits of each tensor are added up, so it notices differences, not attacks.
+    The bits of each tensor are added up, so it detects differences, not attacks.
     """
     digest = sha256()
     for name, tensor in _tensors(models):

@@ -1,4 +1,4 @@
-"""What a run needs before its first step: data, models, and what new models take from the data."""
+"""The setup of a run before its first step: data, models, and the fit of new models to the data."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -32,11 +32,11 @@ from action_images.samples.window import Cutting
 from action_images.training.recipe import Recipe, SourceRecipe
 
 FAMILIAR_WINDOWS = 500
-"""How many windows' pictures say what the data look like."""
+"""The number of windows whose pictures give the statistics of the data's look."""
 FITTING_WINDOWS = 256
-"""How many windows of each source a new autoencoder is fitted to."""
+"""The number of windows of each source for the fit of a new autoencoder."""
 ACTION_IMAGE_WEIGHT = 10.0
-"""How much an action image counts in that fit against a frame of video (docs/model.md)."""
+"""The weight of an action image in that fit, relative to a frame of video (docs/model.md)."""
 FIRST_FRAME_MODES = frozenset(
     name
     for name, mode in MODES.items()
@@ -45,7 +45,7 @@ FIRST_FRAME_MODES = frozenset(
 
 
 def clips_of(recipe: Recipe) -> Clips:
-    """What clips the run trains on; the rate is the first source's."""
+    """The clips of the run; the rate is the first source's."""
     preset = preset_named(recipe.preset)
     first = recipe.sources[0]
     fps = Dataset(first.path).fps / first.stride
@@ -60,11 +60,10 @@ def clips_of(recipe: Recipe) -> Clips:
 def open_mixture(
     sources: Sequence[SourceRecipe], recipe: Recipe, clips: Clips, seed: int, say: Say | None = None
 ) -> Mixture:
-    """The stream of draws; raises ValueError where sources differ in frame rate once their stride is taken.
+    """The stream of draws; raises ValueError if sources differ in frame rate after their stride.
 
-    With `say` frames come from the recipe's `frames_cache`, if it has one; what is missing there is made
-    first.
-    Where a mode draws actions, a source's episodes without tool poses or calibrated views are left out
+    With `say`, frames come from the recipe's `frames_cache`, if it has one; missing frames are made first.
+    If a mode draws actions, a source's episodes without tool poses or calibrated views are left out
     (`Source.bare`).
     """
     opened = []
@@ -108,15 +107,15 @@ def open_mixture(
 
 
 def episodes_of(one: SourceRecipe, source: Source) -> list[int]:
-    """Numbers of the episodes in the part of a source, those that give no window among them."""
+    """Numbers of the episodes in the part of a source, including those that give no window."""
     part = Split(one.part, one.held_out, one.held_out_by)
     return [number for number, name in enumerate(source.dataset.ids) if part(name)]
 
 
 def _names(sources: Sequence[SourceRecipe]) -> list[str]:
-    """A name for each source: its folder's, numbered where two share one.
+    """A name for each source: its folder's, numbered if two share one.
 
-    The order of draws hangs on it, not on where the data lies.
+    The order of draws depends on the name, not on the location of the data.
     """
     folders = [one.path.name for one in sources]
     return [
@@ -126,7 +125,7 @@ def _names(sources: Sequence[SourceRecipe]) -> list[str]:
 
 
 def new_models(recipe: Recipe, clips: Clips, mixture: Mixture) -> Models:
-    """Models of the recipe's preset, fitted to the data where they are linear."""
+    """Models of the recipe's preset, with their linear parts fitted to the data."""
     preset = preset_named(recipe.preset)
     autoencoder = _autoencoder_for(recipe)
     models = replace(build(preset, recipe.seed, autoencoder), clips=clips)
@@ -139,7 +138,10 @@ def new_models(recipe: Recipe, clips: Clips, mixture: Mixture) -> Models:
 
 
 def _autoencoder_for(recipe: Recipe) -> SavedAutoencoder:
-    """The recipe's, or a new one of its preset; raises ActionImagesError for a kind that must be trained."""
+    """The recipe's autoencoder, or a new one of its preset.
+
+    Raises ActionImagesError if its kind must be trained first.
+    """
     preset = preset_named(recipe.preset)
     if recipe.autoencoder is not None:
         return load_autoencoder(recipe.autoencoder)
@@ -152,7 +154,7 @@ def _autoencoder_for(recipe: Recipe) -> SavedAutoencoder:
 
 
 def words_told(recipe: Recipe, mixture: Mixture) -> set[str]:
-    """All words of the instructions that the recipe's sources have, in mirrors too where it has mirrors."""
+    """All words in the instructions of the recipe's sources, including mirrored ones if it mirrors."""
     told: set[str] = set()
     for one, source in zip(recipe.sources, mixture.sources, strict=True):
         told |= {source.dataset.instruction(number) or "" for number in episodes_of(one, source)} - {""}
@@ -170,7 +172,7 @@ def read_models(
 ) -> Models:
     """Saved models, each part in the precision of the recipe.
 
-    A vocabulary, where there is one, grows by its words.
+    The recipe's words are added to the vocabulary, if there is one.
     """
     loaded = Models.load(
         folder,
@@ -194,14 +196,14 @@ def _clips_to_fit(pipeline: Pipeline, mixture: Mixture, clips: Clips) -> Iterato
 
 
 def whole_samples(mixture: Mixture, clips: Clips, num: int) -> Iterator[Sample]:
-    """Batches of one of the mixture's first windows, at most as many as it has, with all of their frames."""
+    """The mixture's first windows with all their frames, in batches of one; at most as many as it has."""
     for index in range(min(num, sum(len(source) for source in mixture.sources))):
         draw = replace(mixture[index], mode=None)
         yield collate([mixture.sample(draw, clips.size)]).normalised()
 
 
 def familiarity_of(mixture: Mixture, clips: Clips) -> Familiarity | None:
-    """What the first pictures of windows look like, as they are learnt from; None where there are too few."""
+    """Statistics of the first pictures of windows, as used in training; None if there are too few."""
     views: list[Tensor] = []
     for index in range(min(FAMILIAR_WINDOWS, sum(len(source) for source in mixture.sources))):
         draw = replace(mixture[index], mode=min(FIRST_FRAME_MODES))
@@ -213,7 +215,7 @@ def familiarity_of(mixture: Mixture, clips: Clips) -> Familiarity | None:
 
 @torch.no_grad()
 def set_output_bias(pipeline: Pipeline, mixture: Mixture, clips: Clips, num: int = 128) -> None:
-    """Let a network that has an output bias start from the data's mean latents (see docs/experiments.md)."""
+    """Initialise a network's output bias, if it has one, with the mean latents (see docs/experiments.md)."""
     network = pipeline.models.denoiser.transformer
     if network.output_bias is None:
         return
@@ -231,13 +233,13 @@ def set_output_bias(pipeline: Pipeline, mixture: Mixture, clips: Clips, num: int
             counts[STREAMS.index(segment.stream)] += 1
         num_known = min(canvas.layout.segments[0].num_frames, bias_frames)
     means /= counts.clamp_min(1)[:, None, None]
-    # Longer clips than these begin with the last mean that is known.
+    # Longer clips start with the last known mean.
     means[:, num_known:] = means[:, num_known - 1 : num_known]
     network.set_output_bias(means)
 
 
 def share_of(recipe: Recipe, num_processes: int) -> int:
-    """How many samples a process takes in each step; raises ValueError where they cannot be shared evenly."""
+    """The number of samples of a process in each step; raises ValueError if they cannot be shared evenly."""
     if recipe.batch_size % num_processes:
         raise ActionImagesError(
             f"a batch of {recipe.batch_size} cannot be shared by {num_processes} processes; choose a multiple"

@@ -1,4 +1,4 @@
-"""Checkpoints of a model that lies in pieces: each process writes its own, while the run goes on."""
+"""Checkpoints of a sharded model: each process writes its own shards while the run continues."""
 
 from collections.abc import Iterable
 from concurrent.futures import Future
@@ -26,7 +26,7 @@ from action_images.training.written import written
 
 
 def can_share() -> bool:
-    """Whether this torch writes distributed checkpoints as safetensors; older ones would pickle."""
+    """Whether this torch writes distributed checkpoints as safetensors; older ones use pickle."""
     try:
         from torch.distributed.checkpoint import HuggingFaceStorageWriter  # noqa: F401
     except ImportError:
@@ -36,10 +36,10 @@ def can_share() -> bool:
 
 @dataclass
 class Shares:
-    """Writes checkpoints of a run whose weights lie in pieces, one at a time, in a thread of each process.
+    """Writes checkpoints of a run with sharded weights, one at a time, in a thread of each process.
 
-    A checkpoint is there once `settle` has returned: until then its folder has the name of an unfinished
-    one, and a run that is killed goes on from the checkpoint before it.
+    A checkpoint is complete once `settle` has returned. Until then its folder has the name of an unfinished
+    one, and a killed run continues from the previous checkpoint.
     """
 
     accelerator: Accelerator
@@ -50,15 +50,15 @@ class Shares:
 
     @property
     def is_written(self) -> bool:
-        """Whether this process has a checkpoint to settle that needs no more waiting."""
+        """Whether this process has a checkpoint that can be settled without waiting."""
         return self._future is not None and self._future.done()
 
     def begin(
         self, folder: Path, tensors: Iterable[tuple[str, Tensor]], progress: Progress, keep_last: int
     ) -> None:
-        """Copy this process's pieces to the CPU, and write them below `folder` from now on.
+        """Copy this process's shards to the CPU, and start writing them below `folder`.
 
-        Every process takes part. Raises ActionImagesError in all where one cannot write there.
+        Every process takes part. Raises ActionImagesError in all if one cannot write there.
         """
         from torch.distributed import checkpoint as torch_checkpoint
 
@@ -74,7 +74,7 @@ class Shares:
                     "processes that share a model write into one folder, let all machines see it"
                 )
         if self._group is None:
-            # Of its own: what is written meanwhile and what is learnt must not wait for each other.
+            # Its own group, so that writing and training do not wait for each other.
             self._group = distributed.new_group(backend="gloo")
         writer = torch_checkpoint.HuggingFaceStorageWriter(str(unfinished_of(done)), save_distributed=True)
         answer = torch_checkpoint.async_save(dict(tensors), storage_writer=writer, process_group=self._group)
@@ -82,9 +82,9 @@ class Shares:
         self._future, self._waiting = answer, (done, progress, keep_last)
 
     def settle(self) -> None:
-        """Wait for the checkpoint that is being written, if there is one, and give it its name.
+        """Wait for the checkpoint that is being written, if there is one, and give it its final name.
 
-        Every process takes part. Raises OSError or ActionImagesError in all where a share was not written.
+        Every process takes part. Raises OSError or ActionImagesError in all if a share was not written.
         """
         if self._future is None or self._waiting is None:
             return
@@ -109,7 +109,7 @@ def _result_of(future: Future[Any], done: Path) -> None:
     try:
         future.result()
     except Exception as error:
-        # torch wraps what each process met, an OSError among others, in one of its own.
+        # torch wraps the exceptions of all processes, such as OSError, in one of its own.
         raise OSError(
             f"{done}: the checkpoint could not be written ({str(error).strip().splitlines()[-1]}); "
             "the one before is as it was, make room and resume"

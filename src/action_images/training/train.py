@@ -60,15 +60,15 @@ from action_images.training.validation import Judged, Validation
 from action_images.training.written import written
 
 Show = Callable[[int, Judged], None]
-"""Called after each validation with the number of steps done and what was judged, to make pictures of it."""
+"""Called after each validation with the number of steps done and its results, to make pictures of them."""
 
 
 FASTEST_FPS = 8.0
-"""Clips of more frames a second show too little motion for plans: a run warns."""
+"""A run warns of clips with more frames a second, which show too little motion for plans."""
 
 
 class NotFiniteError(ActionImagesError):
-    """The loss or its gradient was no number."""
+    """The loss or its gradient was not finite."""
 
 
 def train(
@@ -80,16 +80,17 @@ def train(
     *,
     device: str = "auto",
 ) -> Path:
-    """Run a recipe to its end, or on from where `out` stands, and return the folder of the finished models.
+    """Run a recipe to its end, or continue the run in `out`, and return the folder of the finished models.
 
-    `objective` is what the recipe's `learns` names (see `recipes.objective_of`), `device` one that
+    `objective` is the one that the recipe's `learns` names (see `recipes.objective_of`), `device` one that
     `device.place_of` takes; each of several processes has its own of that kind.
 
-    Interrupted (see `interruption.ASKING`) it saves and raises KeyboardInterrupt. Raises ActionImagesError
-    where another process trains in `out`, or where it holds a run of another recipe, naming what differs;
-    NotFiniteError at a loss that is no number, with the addresses of its samples in `out`.
+    When interrupted (see `interruption.ASKING`), it saves and raises KeyboardInterrupt. Raises
+    ActionImagesError if another process trains in `out`, or if `out` holds a run of another recipe, naming
+    the differences. Raises NotFiniteError if the loss is not finite, with the addresses of its samples in
+    `out`.
     """
-    # Opened first: what is wrong with it must not leave a run behind that has not begun.
+    # Opened first, so that an error in it leaves no folder of a run that has not begun.
     clips = clips_of(recipe)
     validation = Validation.of(recipe, clips, objective) if recipe.validation else None
     accelerator = joined(recipe, out, trackers, objective, device=device)
@@ -114,7 +115,7 @@ def train(
                 if is_last:
                     break
             if validation is not None and run.progress.judged != run.progress.step:
-                # A former process was stopped between the last step and its validation.
+                # An earlier process was stopped between the last step and its validation.
                 run.validate(validation, show)
         return run.finish()
 
@@ -127,8 +128,8 @@ def joined(
     *,
     device: str = "auto",
 ) -> Accelerator:
-    """This process's place among all; raises ActionImagesError where they cannot run the recipe, or where the
-    device is not there."""
+    """Join the processes of the run; raises ActionImagesError if they cannot run the recipe, or if the device
+    does not exist."""
     check_trackers(trackers)
     _check_objective(objective, recipe)
     accelerator = join_processes(
@@ -140,7 +141,7 @@ def joined(
 
 @dataclass
 class Run:
-    """A run under way: what learns, and where it stands."""
+    """A run under way: its models and its progress."""
 
     recipe: Recipe
     out: Path
@@ -150,7 +151,7 @@ class Run:
     models: Models
     pipeline: Pipeline
     frozen: FrozenCache | None
-    """What frozen parts make of the data, where the recipe has a cache of it."""
+    """The cache of the frozen parts' outputs, if the recipe has one."""
     engine: Engine
     ema: EMA
     progress: Progress
@@ -160,7 +161,7 @@ class Run:
     checkpoints: Interval = field(init=False)
     shares: Shares = field(init=False)
     resumed: float = field(init=False, default=0.0)
-    """When the seconds that `progress` does not know of yet began."""
+    """The start of the time that `progress` does not include yet."""
 
     def __post_init__(self) -> None:
         self.shares = Shares(self.accelerator)
@@ -175,10 +176,10 @@ class Run:
         *,
         accelerator: Accelerator | None = None,
     ) -> "Run":
-        """Everything ready for the next step; goes on from the newest checkpoint in `out` if there is one.
+        """Prepare everything for the next step, from the newest checkpoint in `out` if there is one.
 
-        `accelerator` is what `joined` gave. Raises ActionImagesError in all processes where they would go on
-        from different places.
+        `accelerator` is the result of `joined`. Raises ActionImagesError in all processes if they would start
+        from different states.
         """
         accelerator = accelerator or joined(recipe, out, trackers, objective)
         with raised_together(accelerator):
@@ -230,7 +231,7 @@ class Run:
         )
 
     def steps(self) -> Iterator[tuple[int, tuple[Batch, ...]]]:
-        """The steps that are left, each with this process's samples."""
+        """The remaining steps, each with this process's samples."""
         recipe, first, num_processes = self.recipe, self.progress.step, self.accelerator.num_processes
         end = self.end or recipe.num_steps
         batches = load(
@@ -251,7 +252,7 @@ class Run:
         return enumerate(batches, first)
 
     def learn(self, step: int, batches: tuple[Batch, ...]) -> tuple[float, float]:
-        """One step; returns the mean loss over all processes and the norm of its gradient."""
+        """Take one step; returns the mean loss over all processes and the norm of its gradient."""
         for group in self.engine.optimizer.param_groups:
             group["lr"] = learning_rate(step, self.recipe, self.fall)
         loss = self._accumulate_gradient(batches)
@@ -262,12 +263,12 @@ class Run:
         return loss, norm
 
     def _accumulate_gradient(self, batches: tuple[Batch, ...]) -> float:
-        """The gradient of the step's mean loss, in passes of a few samples; returns that loss."""
+        """Compute the gradient of the step's mean loss in passes of a few samples; returns that loss."""
         size = 1 if self.engine.one_sample_a_pass else self.recipe.micro_batch_size
         num_parts = sum(math.ceil(len(batch.draws) / size) for batch in batches)
         num_samples = sum(len(batch.draws) for batch in batches)
         total = torch.zeros((), device=self.accelerator.device)
-        # A part is made when the one before it is done with: no more than `size` samples are held as floats.
+        # A part is made after the previous one is done, so at most `size` samples are held as floats.
         num_frames = self.clips.num_frames
         parts = noised_batches(self.pipeline, batches, self.recipe, size, num_frames, self.frozen)
         for number, part in enumerate(parts, 1):
@@ -276,28 +277,28 @@ class Run:
         return summed(self.accelerator, total, "loss") / self.accelerator.num_processes
 
     def _share_of_loss(self, part: Noised, num_samples: int) -> Tensor:
-        """What some samples add to the mean loss of all samples of this process."""
+        """The contribution of some samples to the mean loss of all samples of this process."""
         return self.objective.losses(self.engine.module, part, self.recipe).sum() / num_samples
 
     @property
     def fall(self) -> Fall | None:
-        """When the learning rate falls, and the run ends; None where that is not decided yet."""
+        """The fall of the learning rate and the end of the run; None if that is not decided yet."""
         end, length = self.progress.end, self.progress.fall
         return planned_fall(self.recipe) if end is None or length is None else Fall(end, length)
 
     @property
     def end(self) -> int | None:
-        """After how many steps the run ends, where that is known."""
+        """The number of steps after which the run ends, if known."""
         return None if self.fall is None else self.fall.end
 
     def seconds(self) -> float:
-        """How long the run has taken, all its sittings together."""
+        """The duration of the run so far, including all resumed parts."""
         return self.progress.seconds + time.monotonic() - self.resumed
 
     def agreed(self, *, stop: bool) -> tuple[bool, bool, bool]:
         """Whether to stop, to validate and to save: the same in all processes.
 
-        Where a run with minutes has come to the end of its plateau, its fall is decided here.
+        At the end of the plateau of a run with minutes, its fall is decided here.
         """
         fall = (
             None if self.fall is not None else fall_from_now(self.recipe, self.progress.step, self.seconds())
@@ -311,7 +312,7 @@ class Run:
         return stop, validate, save or falls
 
     def _begin_fall(self, fall: Fall | None) -> None:
-        """Keep what the run is now beside its checkpoints; the rate falls as the first process says."""
+        """Save the run's current state beside its checkpoints; the first process decides the fall."""
         self.save(PLATEAU)
         said = fall.length if self.accelerator.is_main_process and fall is not None else 0
         mine = torch.tensor(float(said), device=self.accelerator.device)
@@ -320,22 +321,22 @@ class Run:
         self.log.ends_after(self.progress.step + length)
 
     def validate(self, validation: Validation, show: Show | None) -> None:
-        """Judge the EMA on held-out windows, and keep it in `best/` where it is the best so far.
+        """Validate the EMA on held-out windows, and write it to `best/` if it is the best so far.
 
-        A checkpoint of this step is there already (a validation may fail); it learns that it was judged.
+        A checkpoint of this step exists already, as a validation may fail; its progress is updated.
         """
         is_main = self.accelerator.is_main_process
         self.shares.settle()
         with self.averaged() as models:
             judged = validation.judge(ClipGenerator.of(models))
             if self.frozen is not None:
-                # Judging decodes and embeds; learning has no need of what that takes.
+                # Validation decodes and embeds; training does not need the memory of these parts.
                 models.release()
             self.log.validated(self.progress.step, judged.figures)
             if show is not None and is_main:
                 show(self.progress.step, judged)
             mine = torch.tensor(judged.score if is_main else 0.0, device=self.accelerator.device)
-            score = summed(self.accelerator, mine, "score")  # that of the first process, in all
+            score = summed(self.accelerator, mine, "score")  # the first process's score, in all
             best = self.progress.best
             is_better = math.isfinite(score) and (best is None or score < best)
             self.progress = replace(self.progress, judged=self.progress.step)
@@ -347,7 +348,7 @@ class Run:
 
     @contextmanager
     def averaged(self) -> Iterator[Models]:
-        """The models with the EMA in the place of the last weights, for as long as this lasts."""
+        """The models with the EMA in place of the last weights, within this context."""
         forget_whole_weights(self.engine.module)
         with self.ema.in_place():
             self.models.denoiser.eval()
@@ -356,7 +357,7 @@ class Run:
         forget_whole_weights(self.engine.module)
 
     def save(self, folder: str = CHECKPOINTS) -> None:
-        """A checkpoint of now. Where weights lie in pieces, it is there once it was settled."""
+        """Write a checkpoint. With sharded weights it is complete once it was settled."""
         now = time.monotonic()
         self.progress = replace(self.progress, seconds=self.progress.seconds + now - self.resumed)
         self.resumed = now
@@ -379,14 +380,14 @@ class Run:
         return self.out / MODEL
 
     def _export(self, models: Models, folder: Path) -> None:
-        """Write models with their card, whole or not at all; adapters on their own too."""
+        """Write models with their card, completely or not at all; adapters are also written separately."""
         network, is_main = models.denoiser.transformer, self.accelerator.is_main_process
         transformer = whole_transformer(network, keep=is_main)
         adapters = whole_adapters(network, keep=is_main)
         with raised_together(self.accelerator):
             if transformer is not None:
                 around = models.denoiser.around(transformer)
-                # What was measured of the models that training began from says nothing of these.
+                # Measurements of the models that training started from do not apply to these.
                 models = replace(models, denoiser=around, familiarity=self.familiarity, reliability=None)
                 figures = self.log.last_validation
                 card = model_card(self.recipe, self.mixture, self.progress, models.denoiser, figures)
@@ -398,7 +399,7 @@ class Run:
 
     @cached_property
     def familiarity(self) -> Familiarity | None:
-        """What the pictures of training look like; None where there are too few to say."""
+        """Statistics of the training pictures; None if there are too few."""
         return familiarity_of(self.mixture, self.clips)
 
     def _check_finite(self, step: int, loss: float, norm: float, batches: tuple[Batch, ...]) -> None:
@@ -418,7 +419,7 @@ class Run:
 
 
 def _say(accelerator: Accelerator) -> Callable[[str], None]:
-    """Sentences before there is a log, from the first process alone."""
+    """A printer for sentences before there is a log, in the first process alone."""
     return partial(plain_console(accelerator).print, soft_wrap=True)
 
 
@@ -431,7 +432,7 @@ def _check_objective(objective: Objective, recipe: Recipe) -> None:
 
 
 def _write_start(recipe: Recipe, out: Path, clips: Clips, mixture: Mixture, objective: Objective) -> None:
-    """The recipe, and the models to start from where the run has none to go on from."""
+    """Write the recipe, and new models to start from if the run does not start from existing ones."""
     if objective.goes_on_from(recipe) is None and not (out / START / INDEX).is_file():
         with written(out / START, "the models to start from") as unfinished:
             objective.new_models(recipe, clips, mixture).save(unfinished)
@@ -439,13 +440,13 @@ def _write_start(recipe: Recipe, out: Path, clips: Clips, mixture: Mixture, obje
 
 
 def _engine_of(models: Models, accelerator: Accelerator, recipe: Recipe) -> Engine:
-    """The models on their devices, what learns marked, and what takes the steps."""
+    """Move the models to their devices, mark the trainable weights, and make the engine."""
     transformer = models.denoiser.transformer
     choose_trainable(transformer, recipe)
     if recipe.gradient_checkpointing:
         transformer.enable_gradient_checkpointing()
     if accelerator.distributed_type is DistributedType.FSDP:
-        # FSDP takes weights to the GPUs block by block: whole they might not fit.
+        # FSDP moves weights to the GPUs block by block, as all together might not fit.
         models.others_to(accelerator.device)
     else:
         models.to(accelerator.device)
@@ -455,7 +456,8 @@ def _engine_of(models: Models, accelerator: Accelerator, recipe: Recipe) -> Engi
 
 
 def _say_what_is_left_out(log: Log, mixture: Mixture, clips: Clips) -> None:
-    """Episodes that give nothing, and clips so fast that they show almost no motion."""
+    """Log episodes that give no window, and warn of clips with so many frames a second that they show almost
+    no motion."""
     for source in mixture.sources:
         if source.bare:
             log.console.print(

@@ -1,4 +1,4 @@
-"""Held-out windows judged while training, by the clip generator that policies plan with."""
+"""Validation on held-out windows during training, with the clip generator that policies use."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,9 +20,9 @@ from action_images.training.setup import open_mixture
 
 SEED = 1
 AT_ONCE = 16
-"""Canvases in one pass at most."""
+"""The largest number of canvases in one pass."""
 FAR_MM, FAR_DEG = 1000.0, 180.0
-"""What a pose that could not be read counts as."""
+"""The error of a pose that could not be read."""
 
 Figures = dict[str, Float[Tensor, "b"]]
 """Name -> one figure for each window of a batch."""
@@ -30,18 +30,18 @@ Figures = dict[str, Float[Tensor, "b"]]
 
 @dataclass(frozen=True)
 class Shown:
-    """Some held-out samples of a mode, and what the model made of them."""
+    """Some held-out samples of a mode, and the model's predictions."""
 
     mode: str
     truth: Sample
     drawn: Float[Tensor, "b view frame 3 h w"] | None
-    """The true action images in [0, 1]; None where the sample has no actions."""
+    """The true action images in [0, 1]; None if the sample has no actions."""
     prediction: Prediction
 
 
 @dataclass(frozen=True)
 class Judged:
-    """What a validation found."""
+    """The results of a validation."""
 
     figures: dict[str, dict[str, float]]
     """Mode -> name -> median over windows."""
@@ -53,10 +53,9 @@ class Judged:
 
 @dataclass(frozen=True)
 class Validation:
-    """Which held-out windows are judged, by mode.
+    """The held-out windows of validation, by mode.
 
-    They are always the same: from the sources that have the mode, with the text that they have there, never
-    mirrored.
+    They are always the same: from the sources with the mode, with their own text, and never mirrored.
     """
 
     mixtures: Mapping[str, Mixture]
@@ -76,7 +75,7 @@ class Validation:
 
     @torch.no_grad()
     def judge(self, generator: ClipGenerator) -> Judged:
-        """All modes; every process judges the same windows, so that none waits."""
+        """Validate all modes; every process does all windows, so that none waits."""
         figures: dict[str, dict[str, float]] = {}
         shown: list[Shown] = []
         for mode in self.mixtures:
@@ -85,9 +84,9 @@ class Validation:
         return Judged(figures, score_of(figures), tuple(shown))
 
     def _judged(self, generator: ClipGenerator, mode: str) -> tuple[dict[str, float], Shown]:
-        """The medians of one mode, and what its first batch shows.
+        """The medians of one mode, and its first batch.
 
-        Of all the pixels only these are looked at.
+        Only the pixels of the first batch are kept.
         """
         batches: list[Figures] = []
         first: Shown | None = None
@@ -101,28 +100,29 @@ class Validation:
         return _medians(batches), first
 
     def batches(self, mode: str, at_once: int) -> Iterator[tuple[Sample, tuple[Draw, ...]]]:
-        """The windows of a mode, at most `at_once` at a time, all of their video decoded."""
+        """The windows of a mode, at most `at_once` at a time, with their whole video decoded."""
         mixture, num_windows = self.mixtures[mode], self.recipe.validation_windows
         for start in range(0, num_windows, at_once):
             indices = range(start, min(start + at_once, num_windows))
-            # A draw without a mode decodes the whole video: answers are compared with it.
+            # A draw without a mode decodes the whole video, which predictions are compared with.
             draws = tuple(replace(mixture[index], mode=None) for index in indices)
             yield collate([mixture.sample(draw, self.size) for draw in draws]).normalised(), draws
 
     def _windows_at_once(self, generator: ClipGenerator, mode: str) -> int:
-        """As many as make no more canvases, with their augmentations, than a pass of training has."""
+        """The number of windows whose canvases, with augmentations, are at most those of a training pass."""
         num_canvases = min(AT_ONCE, self.recipe.micro_batch_size)
         return max(1, num_canvases // len(generator.augmentations(mode, self.recipe.num_views)))
 
 
 PLANNING = ("policy", "joint", "second_view")
-"""Modes that plan. What a trial in closed loop hangs on is theirs, where a validation has any."""
+"""Modes that plan. If a validation has any, only these count in the score, as closed-loop trials need them."""
 
 
 def score_of(figures: Mapping[str, Mapping[str, float]]) -> float:
-    """What is off (mm) in what a plan is followed for, the mean over modes: the end of the path, and the tool
-    where the gripper opens or closes. Modes that plan count alone, where there are any; of models that read
-    no path the losses count.
+    """The error (mm) of the parts of a plan that matter most, as the mean over modes.
+
+    These are the end of the path, and the tool's position when the gripper opens or closes. If there are
+    modes that plan, only these count; for models that read no path, the losses count.
     """
     planning = {name: row for name, row in figures.items() if name in PLANNING and "final mm" in row}
     rows = (planning or figures).values()
@@ -135,13 +135,13 @@ def score_of(figures: Mapping[str, Mapping[str, float]]) -> float:
 
 
 def _mean(values: Sequence[float]) -> float:
-    """Of those that are numbers."""
+    """The mean of the values that are not NaN."""
     known = [value for value in values if not math.isnan(value)]
     return sum(known) / len(known)
 
 
 def figures_of(truth: Sample, predicted: Predicted) -> Figures:
-    """The losses of a batch, and how far its paths and videos lie from the truth."""
+    """The losses of a batch, and the errors of its paths and videos."""
     path = {} if predicted.path is None else _path_errors(truth, predicted)
     return {**predicted.losses, **path, **_video_errors(truth, predicted.prediction)}
 
@@ -152,9 +152,8 @@ def _path_errors(truth: Sample, predicted: Predicted) -> Figures:
     if unknown is None or true_path is None:
         return {}
     metres, radians = path.world_from_tool.distance(true_path.world_from_tool)
-    # A pose that could not be read lies between its neighbours. It counts as far off: a blank image must not
-    # score as
-    # keeping still.
+    # A pose that could not be read is interpolated between its neighbours, but counts as far off: a blank
+    # image must not score like keeping still.
     millimetres = torch.where(unknown, torch.inf, 1e3 * metres).nan_to_num(FAR_MM, FAR_MM)
     degrees = torch.where(unknown, torch.inf, radians.rad2deg()).nan_to_num(FAR_DEG, FAR_DEG)
     same_opening = (path.opening > 0.5) == (true_path.opening > 0.5)
@@ -170,7 +169,7 @@ def _path_errors(truth: Sample, predicted: Predicted) -> Figures:
 
 
 def _at_the_grip(millimetres: Float[Tensor, "b frame"], opening: Float[Tensor, "b frame"]) -> Tensor:
-    """The error in the frame in which the true gripper first opens or closes (b); NaN where it never does."""
+    """The error in the frame in which the true gripper first opens or closes (b); NaN if it never does."""
     is_open = opening > 0.5
     changes = is_open[:, 1:] != is_open[:, :-1]
     first = millimetres[:, 1:].gather(1, changes.float().argmax(1, keepdim=True))[:, 0]
@@ -193,7 +192,7 @@ def _decibels(images: Tensor, truth: Tensor) -> Float[Tensor, "b"]:
 
 
 def _medians(batches: Sequence[Figures]) -> dict[str, float]:
-    """Over all windows; those without a figure are left out of its median, and a figure that none has too."""
+    """Medians over all windows that have a figure; figures that none has are left out."""
     medians = {}
     for name in batches[0]:
         medians[name] = torch.cat([one[name] for one in batches]).nanmedian().item()
@@ -201,7 +200,7 @@ def _medians(batches: Sequence[Figures]) -> dict[str, float]:
 
 
 def _given(truth: Sample, mode: str) -> Sample:
-    """What the models may see of a window: the first image alone where the mode shows no more."""
+    """The part of a window that the models may see: the first image alone if the mode shows no more."""
     return replace(truth, video=truth.video[:, :, :1]) if MODES[mode].video_frames == 1 else truth
 
 
@@ -220,6 +219,6 @@ def _modes_of(sources: Sequence[SourceRecipe]) -> tuple[str, ...]:
 
 
 def _sources_with(mode: str, recipe: Recipe) -> list[SourceRecipe]:
-    """The validation sources that have a mode, each for it alone."""
+    """The validation sources that have a mode, each reduced to that mode."""
     having = [one for one in recipe.validation if one.modes.get(mode, 0) > 0]
     return [replace(one, modes={mode: 1.0}) for one in having]

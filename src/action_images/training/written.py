@@ -1,4 +1,4 @@
-"""A folder of a run, written whole; a full disk is one sentence."""
+"""Write a folder of a run completely or not at all; a full disk gives a one-sentence error."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from action_images.files.atomic import whole_folder
 def written(folder: Path, what: str) -> Iterator[Path]:
     """A temporary folder to fill with `what` (the checkpoint, the models); see `atomic.whole_folder`.
 
-    Raises OSError, naming the folder, where it cannot be written; what was written before stays as it was.
+    Raises OSError, naming the folder, if it cannot be written; earlier contents stay unchanged.
     """
     try:
         with whole_folder(folder) as unfinished:
