@@ -1,4 +1,1 @@
-"""Policies that the method is compared with, on equal terms.
-
-The same network, data, conditions and training loop.
-"""
+"""Baseline policies with the same network, data, conditions and training loop as the method."""

@@ -1,6 +1,6 @@
-"""The video model's network with another end: its tokens are pooled and answer with the path in numbers."""
+"""The video model's network with another output: its tokens are pooled and regress the path in numbers."""
 
-# diffusers gives its models attributes that no type checker sees.
+# Type checkers do not see the attributes of diffusers' models.
 # pyright: reportAttributeAccessIssue=false
 
 from dataclasses import replace
@@ -21,13 +21,13 @@ from action_images.model.denoiser import CanvasDenoiser, Condition
 from action_images.model.loading import load_module
 
 HEAD = "head"
-"""Where a folder of models holds the path head."""
+"""The path head's folder in a folder of models."""
 LEAST_STD = 1e-3
-"""What hardly varies in the data (m, or 1) is not scaled up to noise."""
+"""The least standard deviation (m, or 1), so that nearly constant data is not scaled up to noise."""
 
 
 def backbone_config(config: dict[str, Any]) -> dict[str, Any]:
-    """A denoiser's config for the same network whose tokens come out as they are, as wide as the network."""
+    """A denoiser's config for the same network, but with its tokens as output, at the network's width."""
     width = config["num_attention_heads"] * config["attention_head_dim"]
     _, rows, columns = config.get("patch_size", (1, 2, 2))
     plain = {
@@ -42,11 +42,10 @@ def backbone_config(config: dict[str, Any]) -> dict[str, Any]:
 
 
 class PathHead(ModelMixin, ConfigMixin):
-    """From a path's tokens to its frames, in units of the data's own spread.
+    """From a path's tokens to its frames, in units of the data's standard deviation.
 
-    For each latent frame several learned weightings over all places of all views (attention pooling: where is
-    what matters?), then a small network, which is told in numbers too where the tool is. It starts from the
-    data's mean path.
+    For each latent frame, several learned attention weights pool all positions of all views. A small network
+    follows, which also gets the tool's pose in numbers. It starts from the data's mean path.
     """
 
     mean: Tensor
@@ -76,8 +75,7 @@ class PathHead(ModelMixin, ConfigMixin):
     def forward(
         self, features: Float[Tensor, "b place spot channel"], now: Float[Tensor, "b 10"]
     ) -> Float[Tensor, "b frame 10"]:
-        """Features of each latent frame after the first, and the tool now, to the later frames,
-        normalised."""
+        """Features of each latent frame after the first, and the tool now, to the normalised later frames."""
         weight = self.scores(features).softmax(2)
         pooled = torch.einsum("blsp,blsc->blpc", weight, features).flatten(2)
         told = self.now((now - self.now_mean) / self.now_std)
@@ -85,20 +83,20 @@ class PathHead(ModelMixin, ConfigMixin):
         return self.layers(hidden).unflatten(-1, (-1, NUM_NUMBERS)).flatten(1, 2)
 
     def normalised(self, numbers: Float[Tensor, "b frame 10"]) -> Float[Tensor, "b frame 10"]:
-        """Numbers of the frames after the first one, as `forward` gives them."""
+        """Numbers of the frames after the first one, in the form of `forward`'s output."""
         return (numbers - self.mean) / self.std
 
     def plain(self, normalised: Float[Tensor, "b frame 10"]) -> Float[Tensor, "b frame 10"]:
-        """What `normalised` was made of."""
+        """The inverse of `normalised`."""
         return normalised * self.std + self.mean
 
     @torch.no_grad()
     def set_statistics(
         self, numbers: Float[Tensor, "n frame 10"], valid: Bool[Tensor, "n frame"], now: Float[Tensor, "n 10"]
     ) -> None:
-        """Take mean and spread from data.
+        """Compute mean and standard deviation from data.
 
-        A mean for each frame after the first, one spread for each part of the numbers.
+        There is a mean for each frame after the first, and one deviation for each part of the numbers.
         """
         counted = valid[..., None].to(numbers)
         self.mean.copy_((numbers * counted).sum(0) / counted.sum(0).clamp_min(1))
@@ -109,11 +107,11 @@ class PathHead(ModelMixin, ConfigMixin):
 
 
 class PathRegressor(CanvasDenoiser):
-    """A canvas and where the tool is in, the path in numbers out.
+    """A canvas and the tool's pose in, the path in numbers out.
 
-    It is shown what a denoiser is shown from the start: the given frames of the canvas, among them the tool's
-    pose drawn into every view. What is asked is blank, at noise level 1, and its tokens are what the head
-    pools: as many tokens through the same blocks as one step of denoising.
+    Its input is that of a denoiser's first step: the given frames of the canvas, including the tool's pose
+    drawn into every view. The unknown latents are blank, at noise level 1, and the head pools their tokens.
+    So as many tokens pass through the same blocks as in one step of denoising.
     """
 
     answers: ClassVar[str] = "path"
@@ -124,7 +122,7 @@ class PathRegressor(CanvasDenoiser):
 
     @classmethod
     def opened(cls, transformer: Conditioned, folder: Path) -> Self:
-        """With the head that `save` wrote."""
+        """The regressor with the head that `save` wrote."""
         return cls(transformer, load_module(PathHead, folder / HEAD))
 
     def around(self, transformer: Conditioned) -> "PathRegressor":
@@ -141,7 +139,7 @@ class PathRegressor(CanvasDenoiser):
     ) -> Float[Tensor, "b frame 10"]:
         """The frames after the first one, normalised (see `PathHead.plain`).
 
-        `now` as `numbers.tool_now` gives it.
+        `now` is the result of `numbers.tool_now`.
         """
         blank = replace(canvas, latents=torch.where(canvas.asked, 0.0, canvas.latents))
         features = super().forward(
@@ -153,7 +151,7 @@ class PathRegressor(CanvasDenoiser):
 
 
 def _spread(variance: Float[Tensor, "10"]) -> Float[Tensor, "10"]:
-    """One standard deviation for all numbers of a part, so that no axis counts more than another."""
+    """One standard deviation for all numbers of a part, so that all axes have equal weight."""
     return torch.cat(
         [part.mean().sqrt().clamp_min(LEAST_STD).expand(len(part)) for part in variance.split(PARTS)]
     )

@@ -1,4 +1,4 @@
-"""The vector policy in the training loop: the path regressed, from the same samples on the same canvases."""
+"""The vector policy in the training loop: regression of the path from the same samples and canvases."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -30,33 +30,33 @@ from action_images.training.recipe import Learns, Recipe
 from action_images.training.setup import new_models, read_models
 
 STATISTICS_WINDOWS = 512
-"""How many windows mean and spread of the paths are taken from."""
+"""The number of windows for the mean and standard deviation of paths."""
 
 
 class Vectors:
-    """The path in numbers, by its mean absolute error.
+    """Regression of the path in numbers, by its mean absolute error.
 
-    The absolute error, since its answer to an ambiguous scene is one of the paths (the median) and no mixture
-    of them; ACT (Zhao et al., "Learning Fine-Grained Bimanual Manipulation with Low-Cost Hardware", 2023) is
-    trained so.
+    With the absolute error, the prediction for an ambiguous scene is one of the paths (the median), not a
+    mixture of them. ACT (Zhao et al., "Learning Fine-Grained Bimanual Manipulation with Low-Cost Hardware",
+    2023) uses it too.
     """
 
     name: Learns = "vectors"
     denoiser: type[CanvasDenoiser] = PathRegressor
 
     def goes_on_from(self, recipe: Recipe) -> Path | None:
-        """The recipe's pretrained models where they are vector policies.
+        """The recipe's pretrained models, if they are vector policies.
 
-        Of others the network alone is taken, see `new_models`.
+        Of other models only the network is used, see `new_models`.
         """
         folder = recipe.pretrained
         return folder if folder is not None and answers_of(folder) == PathRegressor.answers else None
 
     def new_models(self, recipe: Recipe, clips: Clips, mixture: Mixture) -> Models:
-        """The models of the recipe's preset, fitted as they are for canvases, their network with a path head.
+        """The models of the recipe's preset, fitted as for canvases, with a path head on their network.
 
-        Where the recipe has pretrained models that generate action images, all of their network but the last
-        layer is taken over: a policy of numbers with eyes that are open already.
+        If the recipe has pretrained models that generate action images, their network is reused except for
+        its last layer, so that its visual features are trained already.
 
         Raises ValueError for modes that do not show the tool's first pose and ask for the others.
         """
@@ -93,8 +93,8 @@ class Vectors:
         return replace(models, denoiser=PathRegressor(transformer, head))
 
     def losses(self, denoiser: Any, batch: Noised, recipe: Recipe) -> Float[Tensor, "b"]:  # noqa: ARG002 (an Objective's arguments)
-        """The mean absolute error of what is valid, normalised; position, rotation and opening count
-        alike."""
+        """The mean absolute error of normalised, valid frames; position, rotation and opening have equal
+        weight."""
         wanted, now = _told(batch.sample)
         answered = denoiser(batch.canvas, batch.condition, now)
         return _error(answered, _head(denoiser).normalised(wanted), batch.sample.valid[:, 1:])
@@ -106,7 +106,7 @@ class Vectors:
         mode: str,
         draws: Sequence[Draw],  # noqa: ARG002 (there is no noise)
     ) -> Predicted:
-        """The path, and for pictures its action images, drawn."""
+        """The path, and its drawn action images for pictures."""
         pipeline = generator.pipeline
         canvas, condition = pipeline.encode(given, MODES[mode], generator.clips.num_frames)
         given = sent(given, generator.device)
@@ -122,20 +122,20 @@ class Vectors:
 
 
 def regress(pipeline: Pipeline, canvas: Canvas, condition: Condition, scene: Sample) -> Trajectory:
-    """The path (b frame) from a batch of scenes on; see `path_of`."""
+    """The path (b frame) predicted from a batch of scenes; see `path_of`."""
     denoiser = pipeline.models.denoiser
     return path_of(denoiser(canvas, condition, tool_now(*_calibrated(scene))), scene, denoiser)
 
 
 def path_of(answered: Float[Tensor, "b frame 10"], scene: Sample, denoiser: Any) -> Trajectory:
-    """What a denoiser's answer means in the world: a path whose frame 0 is the tool's pose in the scene."""
+    """A denoiser's answer as a path in the world, whose frame 0 is the tool's pose in the scene."""
     path, first = _calibrated(scene)
     now = path[:, :1]
     return concatenate([now, from_numbers(_head(denoiser).plain(answered.float()), now, first)], 1)
 
 
 def _told(sample: Sample) -> tuple[Float[Tensor, "b frame 10"], Float[Tensor, "b 10"]]:
-    """What is to be answered, and where the tool is."""
+    """The target numbers, and the tool now."""
     path, first = _calibrated(sample)
     return to_numbers(path, first)[:, 1:], tool_now(path, first)
 
@@ -156,7 +156,7 @@ def _error(answered: Tensor, wanted: Tensor, valid: Tensor) -> Float[Tensor, "b"
 
 
 def _head(denoiser: Any) -> PathHead:
-    """The head, also where the denoiser is wrapped for many processes."""
+    """The head, even if the denoiser is wrapped for many processes."""
     return getattr(denoiser, "module", denoiser).head
 
 

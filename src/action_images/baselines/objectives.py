@@ -1,4 +1,4 @@
-"""Which objective a recipe learns by: the method's own, or a baseline's."""
+"""The objective of a recipe: the method's own, or a baseline's."""
 
 from action_images.baselines.objective import VECTORS
 from action_images.training.objective import ACTION_IMAGES, Objective

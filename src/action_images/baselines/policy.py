@@ -1,4 +1,4 @@
-"""The vector policy as a Policy: an observation in, the plan that its network answers with out."""
+"""The vector policy as a Policy: an observation in, its network's plan out."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,11 +24,11 @@ from action_images.robot import Observation, Plan, WordsRead
 
 @dataclass(frozen=True)
 class VectorPolicy:
-    """A Policy that is shown what a GenerativePolicy is shown and answers in numbers.
+    """A Policy with the input of a GenerativePolicy and a path in numbers as output.
 
-    Its path becomes control steps alike.
+    Its path is converted to control steps in the same way.
 
-    It has no notion of its confidence, and no chance in it: the same observation gives the same plan.
+    It states no confidence and has no randomness: the same observation gives the same plan.
     """
 
     pipeline: Pipeline
@@ -39,7 +39,7 @@ class VectorPolicy:
 
     @classmethod
     def load(cls, folder: Path, device: str | torch.device = "auto", **values: Any) -> Self:
-        """With a folder of saved models; raises ValueError where they are of another kind."""
+        """The policy of a folder of saved models; raises ValueError if they are of another kind."""
         models = Models.load(folder, denoiser=PathRegressor).to(place_of(device).device)
         if models.clips is None:
             raise ActionImagesError(
@@ -64,10 +64,10 @@ class VectorPolicy:
 
     @torch.no_grad()
     def plan(self, observation: Observation) -> Plan:
-        """The tool targets from one control step after the observation on.
+        """The tool targets, starting one control step after the observation.
 
-        Raises ValueError for a batch of observations, fewer than two views, or an instruction longer than the
-        models read.
+        Raises ValueError for a batch of observations, fewer than two views, or an instruction too long for
+        the models.
         """
         device = self.pipeline.models.denoiser.transformer.device
         stages = Stages()

@@ -1,4 +1,4 @@
-"""Between a plan and an arm: control steps from frames, how much of a plan is used, and the guard."""
+"""From a plan to an arm: control steps from frames, the use of plans, and the guard."""
 
 from action_images.control.execution import Blend, Execution, PlanExecutor, Rejection, Target
 from action_images.control.follower import Asked, Follower

@@ -1,4 +1,4 @@
-"""How much of each plan is carried out, and what becomes of plans that overlap."""
+"""The part of each plan that is carried out, and the combination of overlapping plans."""
 
 import math
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ from action_images.robot import Plan
 class Blend:
     """The weighted mean of the plans for one control step (temporal ensembling; Zhao et al. 2023, "ACT").
 
-    A plan `n` plans older than the newest weighs exp(-decay * n), times its confidence there. A negative
-    decay lets older plans count more, as ACT does. Plans that do not open or close the gripper as the newest
-    does have no say.
+    A plan `n` plans older than the newest has the weight exp(-decay * n), times its confidence there. A
+    negative decay gives older plans more weight, as in ACT. Plans that open or close the gripper unlike the
+    newest one are ignored.
     """
 
     decay: float = 0.5
@@ -31,11 +31,11 @@ class Blend:
 
 @dataclass(frozen=True)
 class Execution:
-    """How plans are used: `num_steps` control steps of each, `max_plans` plans at most (None: no limit).
+    """The use of plans: `num_steps` control steps of each, and at most `max_plans` plans (None: no limit).
 
-    After the gripper has switched, no new plan is asked for within `settle` control steps: the grip is
-    finished first. `blend` None: the newest plan alone. A plan that arrives late, while the arm moves, is
-    joined within `join` control steps: with least jerk from where the plans before lead to where it leads.
+    After the gripper has switched, no new plan is requested within `settle` control steps, so that the grip
+    is finished first. `blend` None uses the newest plan alone. A plan that arrives late, while the arm moves,
+    is joined within `join` control steps, by a minimum-jerk transition from the previous plans to it.
     """
 
     num_steps: int | None = 16
@@ -58,7 +58,7 @@ class Execution:
 
 @dataclass(frozen=True)
 class Target:
-    """What the arm is told next. `plan` counts from 0; `frame` is that plan's."""
+    """The next command to the arm. `plan` counts from 0; `frame` is an index into that plan."""
 
     plan: int
     frame: int
@@ -71,8 +71,8 @@ class Target:
 class Rejection:
     """Why a plan that arrived is not followed: a reason, and a sentence with the numbers.
 
-    `past`: all its rows are. `older`: the plan that is followed was made from a later observation. `grip`:
-    it does not know that the gripper has switched since its observation.
+    `past`: all its rows are past. `older`: the current plan was made from a later observation. `grip`: the
+    gripper has switched since the plan's observation.
     """
 
     reason: Literal["past", "older", "grip"]
@@ -96,7 +96,7 @@ class _Followed:
     joined: int
 
     def row(self, moment: int) -> int:
-        """The row of this moment; the last one ever after."""
+        """The row of this moment; after the end, the last one."""
         return min(moment - self.start, self.plan.trajectory.num_frames - 1)
 
     def pose(self, moment: int) -> Pose:
@@ -109,23 +109,23 @@ class _Followed:
         return None if self.plan.confidence is None else self.plan.confidence[self.row(moment)].item()
 
     def share(self, moment: int) -> float:
-        """How much it leads at this moment, beside the plans before it: least jerk from 0 to 1."""
+        """Its weight at this moment, beside the previous plans: a minimum-jerk curve from 0 to 1."""
         if moment >= self.joined:
             return 1.0
         return _least_jerk((moment - self.arrived + 1) / (self.joined - self.arrived + 1))
 
     def num_left(self, moment: int) -> int:
-        """How many of its rows are not past."""
+        """The number of its rows that are not past."""
         return max(self.start + self.plan.trajectory.num_frames - moment, 0)
 
 
 class PlanExecutor:
-    """Plans in, one target for each control step out; `opening` is what the gripper was told before.
+    """Plans in, one target for each control step out; `opening` is the gripper's command before.
 
-    Where the arm moves on while a plan is made, keep `moment` with the observation and give it to `add`:
+    If the arm moves on while a plan is made, keep `moment` with the observation and give it to `add`:
 
         moment, observation = executor.moment, look()
-        ...                                    # control steps along the plan before
+        ...                                    # control steps along the previous plan
         executor.add(plan, observed_at=moment)
     """
 
@@ -138,12 +138,12 @@ class PlanExecutor:
 
     @property
     def opening(self) -> float:
-        """What the gripper was told last."""
+        """The last command to the gripper."""
         return self._opening
 
     @property
     def moment(self) -> int:
-        """How many control steps a plan was followed so far: the time in which rows of plans are counted."""
+        """The number of control steps in which a plan was followed: the clock for rows of plans."""
         return self._moment
 
     @property
@@ -153,7 +153,7 @@ class PlanExecutor:
 
     @property
     def wants_plan(self) -> bool:
-        """Whether a plan is to be asked for before the next target."""
+        """Whether to request a plan before the next target."""
         if self.finished:
             return False
         if not self.has_target:
@@ -167,12 +167,12 @@ class PlanExecutor:
         return not self._may_plan and not self.has_target
 
     def add(self, plan: Plan, *, observed_at: int | None = None) -> Rejection | None:
-        """Follow a plan from the row that belongs to now on; or say why it is not followed.
+        """Follow a plan from the current row on, or return why it is not followed.
 
-        `observed_at` is what `moment` was when the plan's observation was taken, None for now. Row 0 belongs
-        to the control step after that. A plan that switches the gripper in rows that are past is followed
-        from up to `Execution.join` rows before the switch on: no grip is left out. Raises ValueError where
-        the plan is a batch or has no frames, or the observation is yet to come.
+        `observed_at` is the `moment` of the plan's observation, None for now. Row 0 belongs to the control
+        step after that. If a plan switches the gripper in past rows, it is followed from up to
+        `Execution.join` rows before the switch, so that no grip is left out. Raises ValueError if the plan is
+        a batch or has no frames, or if the observation is in the future.
         """
         if len(plan.trajectory.batch_shape) != 1 or plan.trajectory.num_frames == 0:
             raise ActionImagesError(
@@ -193,11 +193,11 @@ class PlanExecutor:
         return rejection
 
     def drop(self) -> None:
-        """Forget all plans: none of them could be followed."""
+        """Drop all plans, as none of them could be followed."""
         self._followed = []
 
     def target(self) -> Target:
-        """What the arm is told at this control step; raises ValueError where there is no plan to follow."""
+        """The command of this control step; raises ValueError if there is no plan to follow."""
         if not self.has_target:
             raise ActionImagesError("there is no plan to follow; add one (see wants_plan)")
         newest, now = self._followed[-1], self._moment
@@ -206,7 +206,7 @@ class PlanExecutor:
         return Target(self.num_plans - 1, newest.row(now), pose, opening, confidence)
 
     def advance(self, opening: float, *, followed: bool = True) -> None:
-        """A control step has passed, with this opening asked for.
+        """Note that a control step with this commanded opening has passed.
 
         `followed` False: the arm stood still instead of following a plan, and the rows of plans wait for it.
         """
@@ -233,7 +233,7 @@ class PlanExecutor:
         return self.execution.max_plans is None or self.num_plans < self.execution.max_plans
 
     def _num_rows(self, plan: Plan, num_plans: int) -> int:
-        """How many rows of a plan may be followed, where it is the last of so many."""
+        """The number of rows of a plan that may be followed, if it is the last of `num_plans`."""
         num_frames, execution = plan.trajectory.num_frames, self.execution
         is_last = execution.max_plans is not None and num_plans >= execution.max_plans
         return min(num_frames, execution.num_steps) if is_last and execution.num_steps else num_frames
@@ -253,9 +253,9 @@ class PlanExecutor:
         return None
 
     def _joint(self, plan: Plan, late: int) -> tuple[int, int]:
-        """The row with which a late plan begins, and for how many steps the plans before still have a say.
+        """The first row of a late plan, and the number of steps in which previous plans still count.
 
-        It leads alone by the row in which the gripper switches: a grip wants its place.
+        The plan counts alone from the row in which the gripper switches, as a grip needs its exact place.
         """
         join, told_open = self.execution.join, self._opening > 0.5
         switched = ((plan.trajectory.opening > 0.5) != told_open).tolist()
@@ -269,7 +269,7 @@ class PlanExecutor:
         return row, switch - row
 
     def _forget(self) -> None:
-        """Forget the plans that have no say any more."""
+        """Drop the plans that no longer count."""
         leading = [i for i, one in enumerate(self._followed) if one.share(self._moment) == 1]
         first = (leading[-1] if leading else 0) - self._max_blended + 1
         self._followed = self._followed[max(first, 0) :]
@@ -279,7 +279,7 @@ class PlanExecutor:
         return 1 if self.execution.blend is None else self.execution.blend.max_plans
 
     def _pose(self, num_plans: int, opening: float) -> Pose:
-        """Where the first so many plans lead now, the last of them joined to those before."""
+        """The current pose of the first `num_plans` plans; the last of them is joined to the others."""
         newest, now = self._followed[num_plans - 1], self._moment
         pose = newest.pose(now)
         if self.execution.blend is not None:
@@ -300,7 +300,7 @@ class PlanExecutor:
                 continue
             pose, confidence = one.pose(now), one.confidence(now)
             weight = math.exp(-blend.decay * age) * (1.0 if confidence is None else confidence)
-            if came_late and age > 0:  # An arm that moves feels it when a plan ends: it fades out.
+            if came_late and age > 0:  # A moving arm would jerk at the end of a plan, so the plan fades out.
                 weight *= _least_jerk(min(num_left / (self.execution.join + 1), 1.0))
             agrees = (one.opening(now) > 0.5) == (opening > 0.5)
             if weight > 0 and agrees and _is_finite(pose):
@@ -310,7 +310,7 @@ class PlanExecutor:
 
 
 def _least_jerk(phase: float) -> float:
-    """The way gone at a phase in [0, 1] of a motion from rest to rest."""
+    """The progress at a phase in [0, 1] of a motion from rest to rest."""
     return phase**3 * (10 - 15 * phase + 6 * phase**2)
 
 
@@ -319,13 +319,13 @@ def _is_finite(pose: Pose) -> bool:
 
 
 def _may_lead(plan: _Followed, moment: int) -> bool:
-    """Whether a plan's pose of this moment is one to drive to."""
+    """Whether a plan's pose of this moment may be driven to."""
     confidence = plan.confidence(moment)
     return _is_finite(plan.pose(moment)) and (confidence is None or confidence > 0)
 
 
 def mean_pose(poses: list[Pose], weights: list[float]) -> Pose:
-    """The weighted mean: of positions as vectors, of rotations the nearest to the mean matrix (chordal)."""
+    """The weighted mean: positions as vectors, rotations as the one nearest to the mean matrix (chordal)."""
     share = torch.tensor(weights, dtype=poses[0].dtype) / sum(weights)
     rotation = sum(w * pose.rotation for w, pose in zip(share, poses, strict=True))
     translation = sum(w * pose.translation for w, pose in zip(share, poses, strict=True))

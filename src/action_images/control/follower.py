@@ -1,4 +1,4 @@
-"""What an arm is told at each control step: plans are followed within guard rails, else it stands still."""
+"""The command to an arm at each control step: follow plans within guard rails, else stand still."""
 
 from dataclasses import dataclass
 
@@ -10,10 +10,10 @@ from action_images.robot import Plan
 
 @dataclass(frozen=True)
 class Asked:
-    """What the arm is told next (pose: world_from_tool), and the row of which plan that is.
+    """The next command to the arm (pose: world_from_tool), with its plan and row.
 
-    `plan` is None and `frame` -1 where there is no plan to follow. `held` is the rail that has the tool stand
-    still instead of following the plan, None where none does.
+    `plan` is None and `frame` -1 if there is no plan to follow. `held` is the rail that makes the tool stand
+    still instead of following the plan, None if none does.
     """
 
     pose: Pose
@@ -24,15 +24,14 @@ class Asked:
 
     @property
     def stands_still(self) -> bool:
-        """Whether no plan was followed: there was none, or a rail forbade it."""
+        """Whether no plan was followed, because there was none or a rail forbade it."""
         return self.plan is None or self.held is not None
 
 
 class Follower:
-    """One arm in one trial. At each control step: `add` a plan where `wants_plan`, `ask`, drive, `driven`.
+    """One arm in one trial. At each control step: `add` a plan if `wants_plan`, `ask`, drive, `driven`.
 
-    `world_from_tool` and `opening` are where the tool is before the first step, and what the gripper was
-    told.
+    `world_from_tool` and `opening` are the tool's pose and the gripper's command before the first step.
     """
 
     def __init__(
@@ -46,7 +45,7 @@ class Follower:
 
     @property
     def wants_plan(self) -> bool:
-        """Whether a plan is to be asked for before the next control step."""
+        """Whether to request a plan before the next control step."""
         return self.executor.wants_plan
 
     @property
@@ -55,11 +54,11 @@ class Follower:
         return self.executor.finished
 
     def add(self, plan: Plan, *, observed_at: int | None = None) -> Rejection | None:
-        """Follow a plan, or say why it is not followed: see `PlanExecutor.add`."""
+        """Follow a plan, or return why it is not followed: see `PlanExecutor.add`."""
         return self.executor.add(plan, observed_at=observed_at)
 
     def ask(self) -> Asked:
-        """What the arm is told now. Drive it there and say so (`driven`), unless `stops` on it."""
+        """The current command. Drive the arm there and call `driven`, unless `stops` says to stop."""
         if self.executor.finished and self._last is not None:
             last = self._last
             return Asked(last.pose, last.opening, plan=last.plan, frame=last.frame)
@@ -70,18 +69,18 @@ class Follower:
         return asked.held is not None and (self.executor.finished or self._num_held > self._patience)
 
     def driven(self, asked: Asked, reached: Pose) -> None:
-        """A control step has passed: what was asked for, and where the tool is after it (world_from_tool)."""
+        """Note a control step: its command, and the tool's pose after it (world_from_tool)."""
         self._guard.driven(asked.pose, reached)
         self.executor.advance(asked.opening, followed=not asked.stands_still)
         self._last = asked
 
     def _waiting(self) -> Asked:
-        """No plan is there to follow: stand still where the last step was to lead."""
+        """Without a plan to follow: stand still at the last commanded pose."""
         pose = self._start if self._last is None else self._last.pose
         return Asked(pose, self.executor.opening, plan=None, frame=-1)
 
     def _guarded(self) -> Asked:
-        """What the plan says, or to stand still where a rail forbids it."""
+        """The plan's command, or to stand still if a rail forbids it."""
         target = self.executor.target()
         pose = self._guard.within(target.world_from_tool)
         objection = self._guard.objection(pose, target.opening, target.confidence)
@@ -89,7 +88,7 @@ class Follower:
             self._num_held = 0
             return Asked(pose, target.opening, plan=target.plan, frame=target.frame)
         self._num_held += 1
-        # Held where the tool stands when the rail first speaks, not where it sinks to while it does.
+        # Held at the tool's pose when the rail first objects, not at poses that it sinks to later.
         stood_still = self._last is not None and self._last.stands_still
         place = self._last.pose if self._last is not None and stood_still else self._guard.tool
         self.executor.drop()

@@ -1,4 +1,4 @@
-"""Rails between a plan and an arm: what they forbid is not driven, and the reason is said."""
+"""Guard rails between a plan and an arm: forbidden poses are not driven to, and the reason is given."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -24,7 +24,7 @@ Rail = Literal[
 
 @dataclass(frozen=True)
 class Objection:
-    """Why a pose is not driven to: the rail that forbids it, and a sentence with the numbers."""
+    """The reason why a pose is not driven to: the rail that forbids it, and a sentence with the numbers."""
 
     rail: Rail
     detail: str
@@ -35,18 +35,20 @@ class Objection:
 
 @dataclass(frozen=True)
 class Guard:
-    """What an arm may be asked for. Every rail is a value; float('inf') (0 for the confidence) takes it away.
+    """The limits of commands to an arm. Each is a value; float('inf') (0 for the confidence) disables it.
 
-    `low` and `high` are the corners of the box (m, world) in which the tool must stay; what is asked outside
-    by no more than `slack` (m) is driven on the box's face instead (see `brought_in`). What is asked faster
-    than allowed by no more than `haste` times is driven as fast as allowed. Speeds (m/s, rad/s),
-    accelerations (m/s^2, rad/s^2) and jerks (m/s^3, rad/s^3) are those asked of the tool from one control
-    step to the next, within a plan and from one plan to another. They are counted from where the tool was
-    told to be or from where it is, whichever is nearer: an arm that something holds back lags behind what it
-    is told, and a new plan may start from either. The jerks' defaults are what the accelerations' allow at
-    20 Hz; a real arm wants its own. `min_confidence` binds plans that state one.
-    What is forbidden is not driven: the tool is held, and a new plan asked for; after `patience` control
-    steps of that in a row the arm is stopped for good.
+    `low` and `high` are the corners of the box (m, world) in which the tool must stay. A pose outside by at
+    most `slack` (m) is moved to the box's face instead (see `brought_in`). A motion faster than allowed by at
+    most `haste` times is driven at the limit.
+
+    Speeds (m/s, rad/s), accelerations (m/s^2, rad/s^2) and jerks (m/s^3, rad/s^3) are those commanded from
+    one control step to the next, within a plan and between plans. They are counted from the tool's last
+    command or from its pose, whichever is nearer: an arm that is held back lags behind its commands, and a
+    new plan may start from either. The default jerks are those that the accelerations allow at 20 Hz; a real
+    arm needs its own. `min_confidence` applies to plans that state a confidence.
+
+    A forbidden pose is not driven to: the tool is held, and a new plan is requested. After `patience` control
+    steps of that in a row, the arm is stopped for good.
     """
 
     low: tuple[float, float, float] = (0.25, -0.45, 0.01)  # the finger tips reach 9 mm below the tool point
@@ -87,10 +89,10 @@ class Guard:
             )
 
     def brought_in(self, asked: Pose) -> Pose:
-        """The pose, moved into the box at the nearest place if it lies outside by at most `slack` an axis.
+        """The pose, moved to the nearest place in the box if it lies outside by at most `slack` an axis.
 
-        A path along the table that is imagined a few millimetres too low is a path along the table: held
-        back, it would come again from the same image, and the arm would stand there for good.
+        A path along the table may be predicted a few millimetres too low. If it were held back, the same
+        image would give it again, and the arm would stand still for good.
         """
         place = asked.translation
         nearest = place.clamp(place.new_tensor(self.low), place.new_tensor(self.high))
@@ -99,20 +101,20 @@ class Guard:
 
 @dataclass(frozen=True)
 class _Motion:
-    """A velocity and its first two changes, each a second."""
+    """A velocity and its first two time derivatives."""
 
     velocity: Tensor
     acceleration: Tensor
     jerk: Tensor
 
     def next(self, velocity: Tensor, hz: float) -> "_Motion":
-        """The motion after this one, with this velocity."""
+        """The next motion, with this velocity."""
         acceleration = (velocity - self.velocity) * hz
         return _Motion(velocity, acceleration, (acceleration - self.acceleration) * hz)
 
 
 class GuardState:
-    """A guard at work on one arm: it remembers how the tool was told to move last."""
+    """A guard at work on one arm: it remembers the tool's last commanded motion."""
 
     def __init__(self, guard: Guard, world_from_tool: Pose, control_hz: float) -> None:
         self.guard, self.control_hz = guard, control_hz
@@ -121,13 +123,13 @@ class GuardState:
         self._motion = self._turning = _Motion(still, still, still)
 
     def within(self, asked: Pose) -> Pose:
-        """The pose as it may be driven to.
+        """The nearest allowed pose.
 
-        Its place is brought into the box (see `Guard.brought_in`). A way that exceeds the limits of speed by
-        no more than `Guard.haste` times is shortened to what they allow.
+        Its position is moved into the box (see `Guard.brought_in`). A motion that exceeds the speed limits by
+        at most `Guard.haste` times is shortened to them.
 
-        A turn that is imagined a little too fast is a turn: held back, it would come again from the same
-        image.
+        A rotation may be predicted a little too fast. If it were held back, the same image would give it
+        again.
         """
         guard, pose = self.guard, self.guard.brought_in(asked)
         way, turn = self._ways(_double(pose))
@@ -142,7 +144,7 @@ class GuardState:
         return Pose(rotation, place)
 
     def objection(self, asked: Pose, opening: float, confidence: float | None) -> Objection | None:
-        """What speaks against driving to this pose next, None if nothing does."""
+        """The objection to driving to this pose next, None if there is none."""
         guard = self.guard
         if not (
             asked.translation.isfinite().all() and asked.rotation.isfinite().all() and -1e9 < opening < 1e9
@@ -155,7 +157,7 @@ class GuardState:
                 "is asked",
             )
         place = asked.translation
-        # Compared in the pose's own precision, so that what was brought to a face lies within it.
+        # Compared in the pose's own precision, so that a pose moved to a face lies within the box.
         if (place < place.new_tensor(guard.low)).any() or (place > place.new_tensor(guard.high)).any():
             return Objection(
                 "workspace",
@@ -173,32 +175,32 @@ class GuardState:
         )
 
     def driven(self, asked: Pose, reached: Pose) -> None:
-        """Remember a control step: what was asked for, and where the tool is after it."""
+        """Remember a control step: its command, and the tool's pose after it."""
         self._motion, self._turning = self._motions(_double(asked))
         self._tool, self._told = _double(reached), _double(asked)
 
     @property
     def tool(self) -> Pose:
-        """Where the tool is."""
+        """The tool's pose."""
         return self._tool
 
     def _motions(self, asked: Pose) -> tuple["_Motion", "_Motion"]:
-        """How the tool moves (m, world) and turns (rad, world) if it goes there within one control step."""
+        """The tool's translation (m, world) and rotation (rad, world) to this pose in one control step."""
         way, turn = self._ways(asked)
         hz = self.control_hz
         return self._motion.next(way * hz, hz), self._turning.next(turn * hz, hz)
 
     def _ways(self, asked: Pose) -> tuple[Tensor, Tensor]:
-        """How far (m) and by what turn (rad) a pose lies from the last command or the tool: the nearer."""
+        """Displacement (m) and rotation (rad) of a pose from the last command or the tool, the nearer one."""
         moves = [asked.translation - start.translation for start in (self._told, self._tool)]
         turns = [to_rotation_vector(asked.rotation @ start.rotation.mT) for start in (self._told, self._tool)]
         return min(moves, key=_length), min(turns, key=_length)
 
 
 def _share(rate: Tensor, limit: float, haste: float) -> float:
-    """The share of a way that is gone at a rate: all within the limit, and all beyond `haste` times it.
+    """The share of a motion to keep at a rate: less than all only between the limit and `haste` times it.
 
-    The rail then refuses what is beyond.
+    The rail refuses motions beyond that.
     """
     length = _length(rate)
     return 0.999 * limit / length if limit < length <= haste * limit else 1.0

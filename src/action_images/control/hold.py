@@ -1,4 +1,4 @@
-"""The policy that stays where it is: a floor to compare with, and a way to try a robot without weights."""
+"""A policy that stands still: a floor to compare with, and a way to test a robot without weights."""
 
 from dataclasses import dataclass
 
@@ -10,12 +10,12 @@ from action_images.robot import Observation, Plan
 
 @dataclass(frozen=True)
 class Hold:
-    """Asks for the observed tool pose and opening, `num_steps` times."""
+    """Plans the observed tool pose and opening, `num_steps` times."""
 
     num_steps: int = 16
 
     def plan(self, observation: Observation) -> Plan:
-        """The tool's pose of now, again and again."""
+        """The tool's current pose, repeated."""
         opening = observation.opening.expand(self.num_steps)
         held = observation.world_from_tool[None].expand(self.num_steps)
         return Plan(Trajectory(held, opening), confidence=torch.ones(self.num_steps))

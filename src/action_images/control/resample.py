@@ -1,4 +1,4 @@
-"""A path in a model's frames becomes a path in control steps, standing still where the gripper moves."""
+"""Resample a path from a model's frames to control steps, standing still while the gripper moves."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -15,12 +15,11 @@ Interpolation = Literal["linear", "cubic"]
 
 @dataclass(frozen=True)
 class Gripper:
-    """When the gripper switches, and for how long the tool stands still around that.
+    """The time at which the gripper switches, and the pauses of the tool around it.
 
-    A closed gripper opens where a frame shows it more than `open_above` open, an open one closes where a
-    frame shows it less than `close_below` open; between the two it stays as it is. It switches late: only
-    once the frame that shows it switched is reached. There the pose is held for `wait` control steps before
-    and `dwell` control steps after.
+    A closed gripper opens if a frame shows it more than `open_above` open, and an open one closes below
+    `close_below`; between the two it stays unchanged. It switches only once the frame that shows it switched
+    is reached. There the pose is held for `wait` control steps before and `dwell` control steps after.
     """
 
     close_below: float = 0.35
@@ -35,7 +34,8 @@ class Gripper:
             )
 
     def decide(self, opening: Float[Tensor, "frame"]) -> Bool[Tensor, "frame"]:
-        """True where the gripper is to be open; the first frame is as it is now: open above one half."""
+        """True for frames in which the gripper should be open; the first frame is the current state, open
+        above one half."""
         states = [bool(opening[0] > 0.5)]
         for value in opening[1:].tolist():
             states.append(value > self.close_below if states[-1] else value > self.open_above)
@@ -44,7 +44,7 @@ class Gripper:
 
 @dataclass(frozen=True)
 class ControlSteps:
-    """A path from one control step after now on; `frame` says which model frame each step comes from."""
+    """A path from one control step after now on; `frame` is the model frame of each step."""
 
     trajectory: Trajectory
     confidence: Float[Tensor, "step"]
@@ -59,11 +59,11 @@ def to_control_steps(
     gripper: Gripper = Gripper(),
     interpolation: Interpolation = "linear",
 ) -> ControlSteps:
-    """A path (frame) at `fps`, its frame 0 now, as one pose for each control step; openings are 0 or 1.
+    """Resample a path (frame) at `fps`, with frame 0 now, to one pose for each control step.
 
-    Rotations turn evenly from frame to frame; positions go straight, or along Catmull-Rom curves. The
-    confidence of a step between two frames is the lesser of theirs. Raises ValueError for a path without a
-    second frame, or that is not finite (see `bridged`).
+    Openings are 0 or 1. Rotations are interpolated evenly from frame to frame, positions linearly or along
+    Catmull-Rom curves. The confidence of a step between two frames is the lower of theirs. Raises ValueError
+    for a path without a second frame, or that is not finite (see `bridged`).
     """
     if path.num_frames < 2:
         raise ActionImagesError(
@@ -87,7 +87,7 @@ def to_control_steps(
 
 
 def bridged(path: Trajectory, known: Bool[Tensor, "frame"]) -> Trajectory:
-    """The path with unknown poses laid between known ones, the last known one held; frame 0 is known."""
+    """Interpolate unknown poses between known ones and hold the last known one; frame 0 must be known."""
     if not known[0]:
         raise ActionImagesError(
             "a path is bridged from its first frame on, which must be known: it is where the tool is now"

@@ -1,1 +1,1 @@
-"""Everything that a person looks at: pages, films, contact sheets, curves."""
+"""Reports for people: pages, films, contact sheets, curves."""

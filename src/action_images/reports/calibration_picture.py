@@ -1,4 +1,4 @@
-"""A calibration to look at: where its corners were found in every picture, and where it puts them.
+"""Pictures of a calibration: its corners as found in every picture, and as projected by it.
 
 Needs matplotlib (the extra `view`).
 """
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 NUM_COLUMNS = 4
 COLUMN_WIDTH, TITLE_HEIGHT = 4.0, 0.3
-"""Inches on the sheet."""
+"""Sizes on the sheet in inches."""
 MARGIN = 0.1
-"""How much is shown round the corners that were found, as a share of the picture's longer side."""
+"""Margin around the corners found, as a share of the picture's longer side."""
 
 
 def save_calibration_picture(path: Path, result: Calibration, name: str) -> None:
-    """One camera's pictures as png, the worst first.
+    """Write one camera's pictures as png, the worst first.
 
-    Corners that were found are green. Red ones are projected with the robot's poses as they were reported.
+    Corners found in the picture are green. Red ones are projected with the robot's reported poses.
     """
     from matplotlib.figure import Figure
 
@@ -50,7 +50,7 @@ def save_calibration_picture(path: Path, result: Calibration, name: str) -> None
 
 def _draw(axes: "Axes", result: Calibration, residual: Residual, name: str) -> None:
     found, (height, width) = residual.sighting.found, result.shots.sizes[name]
-    # The image spans [0, width] x [0, height], as pixels do here.
+    # The image spans [0, width] x [0, height], as pixel coordinates do here.
     axes.imshow(read_picture(residual.sighting.picture).movedim(0, -1).numpy(), extent=(0, width, height, 0))
     axes.scatter(*found.pixels.T, s=28, facecolors="none", edgecolors="lime", linewidths=1.0)
     axes.scatter(*project(result, residual).T, s=28, c="red", marker="+", linewidths=1.0)
@@ -66,14 +66,14 @@ def _draw(axes: "Axes", result: Calibration, residual: Residual, name: str) -> N
 
 
 def _fate(result: Calibration, residual: Residual) -> str:
-    """What is wrong with a picture, as the beginning of its title; nothing where it is a good one."""
+    """The problem of a picture, as the beginning of its title; empty for a good one."""
     if residual in result.dropped:
         return "left out: "
     return "outlier: " if residual in result.outliers else ""
 
 
 def project(result: Calibration, residual: Residual) -> Float[Tensor, "corner 2"]:
-    """Where the calibration puts a picture's corners (px), with the robot's pose as it was reported."""
+    """The projection of a picture's corners (px) by the calibration, with the robot's reported pose."""
     known, sighting = result.refined.unknowns, residual.sighting
     index, world_from_tool = result.names.index(sighting.camera), result.shots.world_from_tool[sighting.pose]
     mount_from_holder: Pose = world_from_tool if result.mount == "world" else world_from_tool.inverse()

@@ -12,13 +12,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Lines = Mapping[tuple[str, int], Sequence[Samples]]
-"""Corruption and number of views -> what was measured at each image size, small ones first."""
+"""Corruption and number of views -> measurements at each image size, small ones first."""
 
 
 def plot_codec_error(samples: Sequence[Samples], path: Path) -> None:
-    """Left: median and 95th percentile of the position error against image size.
+    """Plot the errors.
 
-    Right: predicted against actual error.
+    Left: median and 95th percentile of the position error against image size. Right: predicted against actual
+    error.
     """
     from matplotlib.figure import Figure
 

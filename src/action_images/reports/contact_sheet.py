@@ -1,4 +1,4 @@
-"""What a model made of held-out samples, beside the truth: one picture for each validation."""
+"""A contact sheet of a model's predictions for held-out samples beside the truth, for each validation."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -21,7 +21,7 @@ Row = tuple[str, Float[Tensor, "_ 3 _ _"]]
 def save_contact_sheet(path: Path, judged: Judged, samples_of_each: int = 2) -> None:
     """Write the sheet as png; needs pillow (the extra `view`).
 
-    For each mode it shows some samples, for each view the true and the imagined video and actions.
+    For each mode it shows some samples, and for each view the true and the generated video and actions.
     """
     blocks = []
     for shown in judged.shown:
@@ -44,7 +44,7 @@ def _told(figures: dict[str, float]) -> str:
 
 
 def rows_of(shown: Shown, number: int) -> list[Row]:
-    """The rows of one sample: of each view the truth, and below it what was imagined of it."""
+    """The rows of one sample: the truth of each view, with the prediction below it."""
     made, rows = shown.prediction, []
     for view in range(shown.truth.video.shape[1]):
         rows.append((f"view {view} video", shown.truth.video[number, view].add(1).div(2).cpu()))
@@ -57,7 +57,7 @@ def rows_of(shown: Shown, number: int) -> list[Row]:
 
 
 def sheet(title: str, rows: Sequence[Row]) -> UInt8[Tensor, "3 hs ws"]:
-    """Rows of frames under a title, labels to the left; small frames are enlarged, long clips thinned."""
+    """Rows of frames under a title, labels at the left; small frames are enlarged, long clips thinned."""
     strips = [(label, _strip(frames)) for label, frames in rows]
     width = max(strip.shape[-1] for _, strip in strips)
     parts = [text_line(title, LABEL_PX, LABEL_WIDTH + width)]
@@ -82,5 +82,5 @@ def _under_each_other(blocks: Iterable[Tensor]) -> UInt8[Tensor, "3 hs ws"]:
 
 
 def _padded(pixels: Tensor, *, right: int, below: int = 0) -> Tensor:
-    """White added at two sides."""
+    """Add white at two sides."""
     return torch.nn.functional.pad(pixels, (0, right, 0, below), value=255)

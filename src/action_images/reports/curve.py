@@ -28,7 +28,7 @@ class Curve:
         return " ".join(f"{self.across(x):.2f},{self._down(y):.2f}" for x, y in self.points)
 
     def across(self, x: float) -> float:
-        """Where an x lies from the left edge of the box; in its middle where the range is empty."""
+        """The distance of an x from the left edge of the box; the middle if the range is empty."""
         return BOX * _share(x, *self.x_range)
 
     def _down(self, y: float) -> float:

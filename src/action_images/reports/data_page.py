@@ -1,4 +1,4 @@
-"""A data set on one html page: what is wrong with it, and a thumbnail of each episode."""
+"""A data set on one HTML page: its findings, and a thumbnail of each episode."""
 
 from collections import defaultdict
 from contextlib import suppress
@@ -17,9 +17,9 @@ from action_images.reports.thumbnails import jpeg, thumbnail
 
 @dataclass(frozen=True)
 class EpisodeThumbnail:
-    """One episode as the page shows it; `picture` is None where nothing of it can be decoded.
+    """One episode as the page shows it; `picture` is None if nothing of it can be decoded.
 
-    `only_views` names the views of the picture where some are missing; `findings` are (level, message).
+    `only_views` names the views in the picture if some are missing; `findings` are (level, message).
     """
 
     id: str
@@ -31,7 +31,7 @@ class EpisodeThumbnail:
 
 
 def write_data_page(path: Path, dataset: Dataset, verdict: Verdict, most: int) -> None:
-    """Write the page, whole or not at all; it shows at most `most` episodes, the worst first."""
+    """Write the page, completely or not at all; it shows at most `most` episodes, the worst first."""
     by_episode: dict[str, list[Finding]] = defaultdict(list)
     for finding in verdict.findings:
         by_episode[finding.episode].append(finding)
@@ -53,7 +53,7 @@ def write_data_page(path: Path, dataset: Dataset, verdict: Verdict, most: int) -
 
 
 def _badness(findings: list[Finding]) -> tuple[int, int]:
-    """How many errors, then how many warnings; episodes of equal badness stay in their order."""
+    """The numbers of errors and warnings; episodes with equal numbers keep their order."""
     errors = sum(finding.level == "error" for finding in findings)
     return errors, len(findings) - errors
 
@@ -69,7 +69,7 @@ def _shown(dataset: Dataset, index: int, findings: list[Finding]) -> EpisodeThum
     try:
         episode = _what_is_whole(dataset, index)
         picture = data_uri("image/jpeg", jpeg(thumbnail(episode)))
-    except ValueError:  # why is among the findings
+    except ValueError:  # the findings have the reason
         return EpisodeThumbnail(**known)
     names = tuple(view.name for view in episode.views)
     only_views = names if len(names) < len(dataset.view_names) else ()
@@ -77,16 +77,16 @@ def _shown(dataset: Dataset, index: int, findings: list[Finding]) -> EpisodeThum
 
 
 def _message(dataset: Dataset, index: int, finding: Finding) -> str:
-    """Without the folder and the id, which the title and the caption say already."""
+    """The message without the folder and the id, which are in the title and the caption."""
     return finding.message.replace(f"{dataset.path}/", "").replace(f"{dataset.ids[index]}: ", "")
 
 
 def _what_is_whole(dataset: Dataset, index: int) -> Episode:
-    """The episode without its damaged parts; raises EpisodeError where no view is left."""
+    """The episode without its damaged parts; raises EpisodeError if no view is left."""
     views: list[View] = []
     path = None
     for _, read in dataset.parts(index):
-        with suppress(ValueError):  # why is among the findings
+        with suppress(ValueError):  # the findings have the reason
             part = read()
             if isinstance(part, View):
                 part.frames.read([len(part.frames) // 2])

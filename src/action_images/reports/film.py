@@ -1,4 +1,4 @@
-"""A film of a trial: what the cameras saw beside what was imagined, action images, and the tool's path."""
+"""A film of a trial: camera images beside generated ones, action images, and the tool's path."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from action_images.geometry import Pose
 from action_images.reports.film_sheet import FilmSheet
 
 HOLD_SECONDS = 1.5
-"""How long the last picture stands, with the outcome."""
+"""The time for which the last picture is held, with the outcome."""
 KEYFRAME_SECONDS = 2
 
 
@@ -20,9 +20,8 @@ def write_film(
 ) -> None:
     """Write a trial as an mp4 (H.264, yuv420p) at the control rate.
 
-     `reason` says how it ended, where a rule has found out (a trial record's `detail`). `goal` is the tool
-    pose at which an expert ends (world_from_tool), where known. Raises ActionImagesError where the trial was
-    not filmed.
+    `reason` says how it ended, if a rule applies (a trial record's `detail`). `goal` is the tool pose at
+    which an expert ends (world_from_tool), if known. Raises ActionImagesError if the trial was not filmed.
     """
     sheet = FilmSheet(rollout, reason, goal)
     write_video(
@@ -36,7 +35,7 @@ def write_film(
 
 
 def _pictures(sheet: FilmSheet, num_held: int) -> Iterator[Tensor]:
-    """Every frame once, then the last one with the outcome, `num_held` times."""
+    """Every frame once, then the last one with the outcome `num_held` times."""
     for frame in range(len(sheet)):
         yield sheet.draw(frame)
     ended = sheet.draw(len(sheet) - 1, ended=True)

@@ -1,4 +1,4 @@
-"""A filmed trial frame by frame: what was seen, and what had been imagined for that very moment."""
+"""A filmed trial frame by frame: the camera images, and the images generated for the same moment."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ Clip = UInt8[Tensor, "view frame 3 h w"]
 
 @dataclass(frozen=True)
 class InForce:
-    """Which plan was in force in a frame of the film, and which frame of its trajectory.
+    """The plan in force in a frame of the film, and the frame of its trajectory.
 
-    Both are None where no plan was. `plan_frame` is -1 for the observation that the plan began with.
+    Both are None if there was no plan. `plan_frame` is -1 for the plan's observation.
     """
 
     plan: int | None
@@ -32,9 +32,9 @@ class InForce:
 class FilmFrames:
     """Frame 0 is before the first step, frame k after step k - 1; everything here lies on that one clock.
 
-     `seen` are the cameras' images. `imagined` is the plan's image for the moment, None where no plan
-    imagined a video of more than one frame. `action_images` are the plan's own where `generated`, else the
-    plan's poses drawn. `opening` lies in [0, 1].
+    `seen` are the cameras' images. `imagined` is the plan's image for the moment, None if no plan generated a
+    video of more than one frame. `action_images` are the plan's own if `generated`, else the plan's poses
+    drawn. `opening` is in [0, 1].
     """
 
     seen: Clip
@@ -50,12 +50,12 @@ class FilmFrames:
 
     @property
     def num_views(self) -> int:
-        """How many cameras looked on."""
+        """The number of cameras."""
         return len(self.seen)
 
 
 def film_frames(rollout: Rollout) -> FilmFrames:
-    """The frames of a trial; raises ActionImagesError where it was not filmed."""
+    """The frames of a trial; raises ActionImagesError if it was not filmed."""
     observations = _observations(rollout)
     seen = torch.stack([observation.images for observation in observations], 1).cpu()
     in_force = _in_force(rollout)
@@ -94,14 +94,14 @@ def _in_force(rollout: Rollout) -> tuple[InForce, ...]:
 
 
 def _any(clips: Sequence[Tensor | None], in_force: Sequence[InForce]) -> bool:
-    """Whether a plan that was ever in force has a clip."""
+    """Whether any plan that was in force has a clip."""
     return any(one.plan is not None and clips[one.plan] is not None for one in in_force)
 
 
 def _imagined(
     plans: Sequence[Plan], clips: Sequence[Tensor | None], in_force: Sequence[InForce], *, otherwise: Clip
 ) -> Clip:
-    """The image in force of each plan's clip (view imagined 3 h w), in [0, 1]; `otherwise` without a clip."""
+    """The current image of each plan's clip (view imagined 3 h w), in [0, 1]; `otherwise` without a clip."""
     picked = otherwise.clone()
     for frame, one in enumerate(in_force):
         clip = None if one.plan is None else clips[one.plan]
@@ -119,7 +119,7 @@ def _in_levels(image: Float[Tensor, "view 3 h w"], size: tuple[int, ...]) -> UIn
 
 
 def imagined_index(plan: Plan, plan_frame: int) -> int:
-    """Which imagined frame is in force at a frame of the plan's trajectory; 0 for the observation (-1)."""
+    """The imagined frame for a frame of the plan's trajectory; 0 for the observation (-1)."""
     if plan_frame < 0:
         return 0
     if plan.imagined_frame is None:
@@ -128,7 +128,7 @@ def imagined_index(plan: Plan, plan_frame: int) -> int:
 
 
 def _drawn(rollout: Rollout, observations: Sequence[Observation], in_force: Sequence[InForce]) -> Clip:
-    """The plan's pose of each frame drawn into that frame's cameras; one that is not finite is left out."""
+    """The plan's pose of each frame, drawn into that frame's cameras, unless it is not finite."""
     start = Trajectory(rollout.first_seen.world_from_tool, rollout.first_seen.opening)
     planned = [
         start
@@ -142,7 +142,7 @@ def _drawn(rollout: Rollout, observations: Sequence[Observation], in_force: Sequ
 
 
 def path_of(plan: Plan) -> Float[Tensor, "frame 3"]:
-    """The positions (m) that a plan asks for; NaN where its pose is a place-holder."""
+    """The positions (m) of a plan; NaN for poses that are place-holders."""
     points = _cpu(plan.trajectory.world_from_tool).translation
     if plan.confidence is None:
         return points

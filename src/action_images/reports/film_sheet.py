@@ -17,7 +17,7 @@ from action_images.reports.pictures import to_pillow, to_tensor
 from action_images.reports.theme import BACKGROUND
 
 MAX_VIEWS = 3
-"""More cameras than these are left out of the picture, which would be too large to read."""
+"""Further cameras are left out of the picture, which would be too large to read."""
 PANEL_HEIGHT = {1: 288, 2: 208, 3: 176}
 """Height of a camera's picture (px) by the number of rows."""
 LEAST_PLOT_SIDE = 288
@@ -27,14 +27,14 @@ GAP = 6
 
 @dataclass(frozen=True)
 class Column:
-    """One kind of picture, a row for each camera."""
+    """One kind of picture, with a row for each camera."""
 
     heading: str
     pictures: UInt8[Tensor, "view frame 3 h w"]
 
 
 def columns_of(frames: FilmFrames) -> list[Column]:
-    """What stands beside what, from what was seen to what was meant."""
+    """The columns from left to right, from camera images to plans."""
     columns = [Column("cameras", frames.seen)]
     if frames.imagined is not None:
         columns.append(Column("imagined video", frames.imagined))
@@ -46,7 +46,7 @@ def columns_of(frames: FilmFrames) -> list[Column]:
 
 @dataclass(frozen=True)
 class SheetLayout:
-    """Where the parts of a picture lie (px); `panel` is the (width, height) of one camera's picture."""
+    """The layout of a picture (px); `panel` is the (width, height) of one camera's picture."""
 
     num_columns: int
     num_rows: int
@@ -64,22 +64,22 @@ class SheetLayout:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(width, height) of the whole, both even, as H.264 asks for."""
+        """(width, height) of the whole picture, both even, as H.264 requires."""
         width = self.left(self.num_columns) + self.plot_side + MARGIN
         height = HEADER + HEADING + self.plot_side + FOOTER
         return width + width % 2, height + height % 2
 
     def left(self, column: int) -> int:
-        """Where a column begins."""
+        """The left edge of a column."""
         return MARGIN + column * (self.panel[0] + GAP)
 
     def top(self, row: int) -> int:
-        """Where a row begins."""
+        """The top edge of a row."""
         return HEADER + HEADING + row * (self.panel[1] + GAP)
 
 
 class FilmSheet:
-    """The pictures of a film, drawn one at a time; height and width are even, and the same for all frames."""
+    """The pictures of a film, drawn one at a time; height and width are even and the same for all frames."""
 
     def __init__(self, rollout: Rollout, reason: str | None = None, goal: Pose | None = None):
         self._rollout = rollout
@@ -104,7 +104,7 @@ class FilmSheet:
         return len(self._frames)
 
     def draw(self, frame: int, *, ended: bool = False) -> UInt8[Tensor, "3 h w"]:
-        """The picture of a frame; the outcome is shown where the trial has `ended`."""
+        """The picture of a frame; the outcome is shown if the trial has `ended`."""
         picture, layout = self._blank.copy(), self._layout
         for number, column in enumerate(self._columns):
             for row in range(layout.num_rows):
@@ -116,7 +116,7 @@ class FilmSheet:
         return to_tensor(picture)
 
     def _draw_blank(self) -> Image.Image:
-        """All that is the same in every frame."""
+        """Draw everything that is the same in every frame."""
         picture = Image.new("RGB", self._layout.size, BACKGROUND)
         pen = ImageDraw.Draw(picture)
         film_strips.draw_header(pen, self._rollout, width=picture.width)

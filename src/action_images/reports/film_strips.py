@@ -1,4 +1,4 @@
-"""The text of a film's pictures: what was asked, the clock, the plan in force, and how the trial ended."""
+"""The text in a film's pictures: the instruction, the clock, the plan in force, and the outcome."""
 
 from PIL import ImageDraw
 
@@ -28,17 +28,17 @@ DOT = 5
 FIRST_LINE, SECOND_LINE = 12, 42
 """Tops of the header's two lines (px)."""
 CLOCK_WIDTH, ADDRESS_WIDTH = 260, 330
-"""Room of the clock and the outcome at the right, and of task and scene at the left (px)."""
+"""Widths of the clock and the outcome at the right, and of task and scene at the left (px)."""
 APART = 24
-"""Between two texts of one line (px)."""
+"""Space between two texts of one line (px)."""
 LEGEND = (((SPOTS[0],), "where the tool is"), (SPOTS[1:], "how it is turned"))
-"""What the spots of an action image mean, by their colours."""
+"""Colours of the spots of an action image, with their meaning."""
 
 Pen = ImageDraw.ImageDraw
 
 
 def draw_header(pen: Pen, rollout: Rollout, width: int) -> None:
-    """The instruction, and below it task and scene."""
+    """Draw the instruction, and below it task and scene."""
     large, small = font(LARGE, bold=True), font(SMALL)
     asked = shortened(f"“{rollout.instruction}”", width - 2 * MARGIN - CLOCK_WIDTH, large)
     pen.text((MARGIN, FIRST_LINE), asked, fill=TEXT, font=large)
@@ -47,12 +47,12 @@ def draw_header(pen: Pen, rollout: Rollout, width: int) -> None:
 
 
 def draw_heading(pen: Pen, corner: tuple[int, int], heading: str, width: int) -> None:
-    """What a column shows."""
+    """Draw the heading of a column."""
     pen.text(corner, shortened(heading, width, font(SMALL)), fill=MUTED, font=font(SMALL))
 
 
 def draw_legend(pen: Pen, size: tuple[int, int]) -> None:
-    """What red, green and blue of an action image mean, at the lower right."""
+    """Draw the meaning of red, green and blue in an action image, at the lower right."""
     width, height = size
     letters, line, left = font(SMALL), height - FOOTER + 36, width - MARGIN - legend_width()
     for colours, meaning in LEGEND:
@@ -64,14 +64,14 @@ def draw_legend(pen: Pen, size: tuple[int, int]) -> None:
 
 
 def legend_width() -> float:
-    """Room of the legend (px)."""
+    """The width of the legend (px)."""
     letters = font(SMALL)
     words = sum(4 + letters.getlength(meaning) + APART for _, meaning in LEGEND) - APART
     return words + sum(len(colours) * (2 * DOT + 3) for colours, _ in LEGEND)
 
 
 def draw_clock(pen: Pen, rollout: Rollout, frame: int, width: int) -> None:
-    """The time since the trial began, and below it the control steps."""
+    """Draw the time since the trial began, and below it the control steps."""
     right = width - MARGIN
     seconds, steps = f"{frame / rollout.control_hz:.2f} s", _steps(frame, rollout)
     pen.text((right, FIRST_LINE), seconds, fill=TEXT, font=font(LARGE), anchor="ra")
@@ -83,7 +83,7 @@ def _steps(frame: int, rollout: Rollout) -> str:
 
 
 def draw_time_bar(pen: Pen, frames: FilmFrames, frame: int, size: tuple[int, int]) -> None:
-    """How much of the trial is over, with a mark where each plan begins."""
+    """Draw a bar of the trial's progress, with a mark at the start of each plan."""
     width, height = size
     top, length, last = height - FOOTER + 12, width - 2 * MARGIN, max(1, len(frames) - 1)
     pen.rounded_rectangle([MARGIN, top, MARGIN + length, top + 6], 3, fill=LINE)
@@ -96,7 +96,7 @@ def draw_time_bar(pen: Pen, frames: FilmFrames, frame: int, size: tuple[int, int
 
 
 def draw_state(pen: Pen, rollout: Rollout, frames: FilmFrames, frame: int, size: tuple[int, int]) -> None:
-    """The gripper, and the plan in force or the guard rail that holds the arm."""
+    """Draw the gripper, and the plan in force or the guard rail that holds the arm."""
     width, height = size
     line = height - FOOTER + 36
     end = _draw_gauge(pen, (MARGIN, line), "gripper open", frames.opening[frame])
@@ -117,7 +117,7 @@ def _told_of_plan(rollout: Rollout, frames: FilmFrames, frame: int) -> str:
 
 
 def draw_outcome(pen: Pen, rollout: Rollout, reason: str | None, size: tuple[int, int]) -> None:
-    """A frame round the picture, and the outcome at the top, where a player's controls do not cover it."""
+    """Draw a frame around the picture, and the outcome at the top, which a player's controls do not cover."""
     width, height = size
     colour, word = (GOOD, "succeeded") if rollout.succeeded else (BAD, "failed")
     pen.rectangle([0, 0, width - 1, height - 1], outline=colour, width=4)
@@ -127,7 +127,7 @@ def draw_outcome(pen: Pen, rollout: Rollout, reason: str | None, size: tuple[int
     pen.rounded_rectangle([left, 11, right, 38], 13, fill=colour)
     pen.text((left + 12, 24), word, fill=BACKGROUND, font=letters, anchor="lm")
     if reason:
-        # The last step is the widest: whatever the clock says, the reason ends left of it.
+        # The last step's text is the widest, so the reason always ends left of the clock.
         clock = font(SMALL).getlength(_steps(len(rollout.steps), rollout))
         right = width - MARGIN - max(110, clock + APART)
         text = shortened(reason, right - MARGIN - ADDRESS_WIDTH - 10, font(SMALL))
@@ -135,7 +135,7 @@ def draw_outcome(pen: Pen, rollout: Rollout, reason: str | None, size: tuple[int
 
 
 def _draw_gauge(pen: Pen, at: tuple[float, float], name: str, level: float) -> float:
-    """A small bar for a number in [0, 1]; returns where it ends (px)."""
+    """Draw a small bar for a number in [0, 1]; returns its right end (px)."""
     x, y = at
     letters, length = font(SMALL), 60
     pen.text((x, y), name, fill=MUTED, font=letters, anchor="lm")

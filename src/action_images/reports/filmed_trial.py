@@ -1,4 +1,4 @@
-"""A filmed trial on disk: its film, and beside it what `action-images view` shows frame by frame."""
+"""A filmed trial on disk: its film, and the record that `action-images view` shows frame by frame."""
 
 from pathlib import Path
 
@@ -13,6 +13,6 @@ from action_images.reports.viewing.robot_view import of_rollout
 def write_filmed_trial(
     rollout: Rollout, path: Path, reason: str | None = None, goal: Pose | None = None
 ) -> None:
-    """Write both, each whole or not at all; the film, `path`, which a trial's record names, comes last."""
+    """Write both, each completely or not at all; the film at `path`, named in the trial's record, is last."""
     save_record(path.with_suffix(RECORD_SUFFIX), of_rollout(rollout))
     write_film(rollout, path, reason, goal)

@@ -8,14 +8,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 LEAST_SIDE = 0.24
-"""However short the path, this much of the world (m) is shown."""
+"""The least side of the floor (m), even for short paths."""
 FINE, COARSE, COARSE_FROM = 0.05, 0.1, 0.3
-"""Sides of the grid's squares (m), and how far apart points must lie for the larger ones (m)."""
+"""Sides of the grid's squares (m), and the extent of points (m) from which the larger ones are used."""
 
 
 @dataclass(frozen=True)
 class Floor:
-    """From (x, y) `low` to `high` at height `z`, in squares of side `spacing`; all m in the world."""
+    """A rectangle from (x, y) `low` to `high` at height `z`, in squares of side `spacing` (all m, world)."""
 
     low: Float[Tensor, "2"]
     high: Float[Tensor, "2"]
@@ -34,16 +34,16 @@ class Floor:
 
     @property
     def corners(self) -> Float[Tensor, "4 3"]:
-        """Going round."""
+        """The corners in order around the floor."""
         (x0, y0), (x1, y1) = self.low.tolist(), self.high.tolist()
         return torch.tensor([[x0, y0, self.z], [x1, y0, self.z], [x1, y1, self.z], [x0, y1, self.z]])
 
     def below(self, points: Float[Tensor, "point 3"]) -> Float[Tensor, "point 3"]:
-        """Where points throw their shadow."""
+        """The shadows of points on the floor."""
         return torch.cat([points[:, :2], torch.full_like(points[:, :1], self.z)], -1)
 
     def grid_lines(self) -> Iterator[Float[Tensor, "2 3"]]:
-        """Both ends of every line."""
+        """Both ends of every grid line."""
         num_x, num_y = ((self.high - self.low) / self.spacing).round().int().tolist()
         (x0, y0), (x1, y1) = self.low.tolist(), self.high.tolist()
         for x in torch.linspace(x0, x1, num_x + 1).tolist():

@@ -1,5 +1,4 @@
-"""Cameras from motion to look at: tracks, where the fit puts their points, the drawn tool, and all
-findings."""
+"""A page on cameras from motion: tracks, the fit's projection of their points, the tool, and all findings."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,11 +27,11 @@ from action_images.reports.thumbnails import Line, draw_lines, jpeg
 
 NUM_PICTURES = 6
 LEAST_HEIGHT = 360
-"""Pixels: smaller pictures are shown enlarged."""
+"""Smaller pictures (px) are shown enlarged."""
 TAIL = 8
-"""Frames of a track's past that are drawn."""
+"""The number of past frames drawn of a track."""
 AXIS_LENGTH = 0.08
-"""Of the lines along the tool's x axis and against its z axis (m)."""
+"""Length of the lines along the tool's x axis and against its z axis (m)."""
 ON_TOOL, OTHER, PROJECTED = PLANNED, MUTED, EXECUTED
 KEY = {
     "track of a point on the tool": ON_TOOL,
@@ -56,7 +55,7 @@ class Shown:
 def write_from_motion_page(
     path: Path, title: str, result: SetResult, findings: Sequence[Finding], reader: Reader
 ) -> None:
-    """Write the page, whole or not at all; it shows at most `NUM_PICTURES` frames of each view."""
+    """Write the page, completely or not at all; it shows at most `NUM_PICTURES` frames of each view."""
     general = [finding for finding in findings if finding.view is None]
     views = []
     for view in result.views:
@@ -77,7 +76,7 @@ def write_from_motion_page(
 
 
 def _pictures(result: ViewResult, reader: Reader) -> list[tuple[str, Markup]]:
-    """Frames of several episodes, each with a caption; none where no camera was found."""
+    """Frames of several episodes, each with a caption; none if no camera was found."""
     if result.solved is None or not result.num_shared:
         return []
     seen = result.view.observed(result.reading, result.shift)
@@ -96,7 +95,7 @@ def _pictures(result: ViewResult, reader: Reader) -> list[tuple[str, Markup]]:
 
 
 def _spread(result: ViewResult) -> list[int]:
-    """Places of a few episodes, those that do not fit among them."""
+    """Indices of a few episodes, including those that do not fit."""
     bad = [place for place, one in enumerate(result.episodes) if not one.fits][:2]
     count = len(result.episodes)
     evenly = np.linspace(0, count - 1, min(count, NUM_PICTURES - len(bad))).round().astype(int)
@@ -104,7 +103,7 @@ def _spread(result: ViewResult) -> list[int]:
 
 
 def _busiest_frame(seen: Observations, label: np.ndarray, place: int) -> int | None:
-    """The frame of an episode in which most tracks have a past and are on the tool, else simply a past."""
+    """The frame of an episode with the most tracks that have a past and lie on the tool, else with a past."""
     has_past = np.zeros(len(seen), bool)
     has_past[3:] = seen.point[3:] == seen.point[:-3]
     mine = (seen.episode == place) & has_past
@@ -147,7 +146,7 @@ def _track_lines(
 
 
 def _tool(result: ViewResult, episode_id: str, frame: int) -> list[Line]:
-    """The tool's three spots where the camera puts them."""
+    """The tool's three spots as projected by the camera."""
     path = result.view.paths(result.reading)[result.view.ids.index(episode_id)]
     pose = path[int(np.clip(round(frame - result.shift), 0, len(path) - 1))]
     points = AXIS_LENGTH * np.array(POINTS) @ pose[:3, :3].T + pose[:3, 3]

@@ -1,4 +1,4 @@
-"""Films and pictures put into a page as data URIs."""
+"""Put films and pictures into a page as data URIs."""
 
 import base64
 from dataclasses import dataclass, field
@@ -11,21 +11,21 @@ MAX_FILE_BYTES, MAX_TOTAL_BYTES = 32 << 20, 192 << 20
 
 
 def data_uri(kind: str, content: bytes) -> Markup:
-    """Bytes as an address; it holds base64 alone, so a page need not escape (and copy) it."""
+    """Bytes as a data URI; it contains only base64, so a page need not escape (and copy) it."""
     return Markup(f"data:{kind};base64,{base64.b64encode(content).decode()}")
 
 
 @dataclass
 class Inlined:
-    """What has been put into one page so far; `left_out` says what was not, and why."""
+    """The contents of one page so far; `left_out` names the files that were left out, and why."""
 
     num_bytes: int = 0
     left_out: list[str] = field(default_factory=list)
 
     def uri(self, folder: Path, name: str) -> Markup | None:
-        """The file's data URI; None, with a line in `left_out`, where it cannot be shown.
+        """The file's data URI; None, with a line in `left_out`, if it cannot be shown.
 
-        That is a file that is missing, outside the folder or too large.
+        This is so for a file that is missing, outside the folder or too large.
         """
         path = (folder / name).resolve()
         if not path.is_relative_to(folder.resolve()) or path.suffix not in KINDS:

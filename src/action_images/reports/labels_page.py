@@ -1,4 +1,4 @@
-"""A labelled copy on one html page: the episodes whose labels are least sure come first."""
+"""A labelled copy on one HTML page: the episodes with the least confident labels come first."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,12 +18,12 @@ from action_images.reports.pages import write_page
 from action_images.reports.thumbnails import jpeg, thumbnail
 
 HEIGHT_PX = 240
-"""Of the pictures: large enough to see where an axis points."""
+"""Height of the pictures, large enough to see the direction of an axis."""
 
 
 @dataclass(frozen=True)
 class LabelledEpisode:
-    """One episode as the page shows it; without a picture where it was not labelled."""
+    """One episode as the page shows it; without a picture if it was not labelled."""
 
     labels: EpisodeLabels
     instruction: str | None = None
@@ -31,7 +31,7 @@ class LabelledEpisode:
     picture: Markup | None = None
     confidence: Curve | None = None
     words: Mapping[Word, int] | None = None
-    """How many of its poses each word has; None where the models' words were not measured."""
+    """The number of its poses for each word; None if the models' words were not measured."""
 
 
 def write_labels_page(
@@ -42,9 +42,9 @@ def write_labels_page(
     reliability: Reliability | None = None,
     mode: str = "label",
 ) -> None:
-    """Write the page, whole or not at all: at most `most` episodes, each at its least sure frame.
+    """Write the page, completely or not at all: at most `most` episodes, each at its least confident frame.
 
-    `reliability`: what the confidence of the models means in words, where that was measured for the mode.
+    `reliability`: the meaning of the models' confidence in words, if that was measured for the mode.
     """
     bounds = None if reliability is None else reliability.modes.get(mode)
     order = sorted(labels, key=lambda one: one.mean_confidence)[:most]
@@ -68,7 +68,7 @@ def write_labels_page(
 
 
 def _words(dataset: Dataset, labels: Sequence[EpisodeLabels], bounds: Bounds) -> Mapping[Word, int]:
-    """How many poses of all episodes each word has."""
+    """The number of poses of all episodes for each word."""
     files = [labels_file(dataset.path, one.number) for one in labels if one.reason is None]
     return bounds.counts(chain.from_iterable(map(_confidences, files)))
 
@@ -76,11 +76,11 @@ def _words(dataset: Dataset, labels: Sequence[EpisodeLabels], bounds: Bounds) ->
 def _shown(dataset: Dataset, labels: EpisodeLabels, bounds: Bounds | None) -> LabelledEpisode:
     if labels.reason is not None:
         return LabelledEpisode(labels)
-    # By its id: episodes that are not in the copy shift the numbers of the others.
+    # By its id, as episodes missing in the copy shift the numbers of the others.
     episode = dataset[dataset.ids.index(labels.id)]
     file = labels_file(dataset.path, labels.number)
     confidences = _confidences(file)
-    # Drawn from the labels themselves: an episode of which little could be read has no path in the copy.
+    # Drawn from the labels themselves, as an episode of which little could be read has no path in the copy.
     nothing_known = labels.num_unknown == labels.num_frames
     drawn = replace(episode, trajectory=None if nothing_known else load_trajectory(file))
     return LabelledEpisode(

@@ -1,4 +1,4 @@
-"""Curves of a training log, or of a sweep: one line of JSON for each point, every number in it a curve."""
+"""Curves of a training log or a sweep: one line of JSON for each point, with a curve for each number."""
 
 import json
 import math
@@ -8,14 +8,14 @@ from action_images.errors import ActionImagesError
 
 MAX_CURVES, MAX_POINTS, MAX_BYTES = 200, 400, 256 << 20
 AXES = ("step", "samples", "x")
-"""Which number counts along a curve: the first of these that a line has, else the line's own number."""
+"""The x axis of a curve: the first of these values in a line, else the line's own number."""
 
 
 def load_curves(path: Path) -> dict[str, list[tuple[float, float]]]:
     """Name -> points (x, y) in the order of the file, thinned to a few hundred.
 
-     Names of nested numbers are joined by dots. Raises ActionImagesError, naming the line, for what is not an
-    object in JSON, and for a log without a single curve or with more than MAX_CURVES.
+    Names of nested numbers are joined by dots. Raises ActionImagesError, naming the line, for a line that is
+    not a JSON object, and for a log with no curve or more than MAX_CURVES.
     """
     if path.stat().st_size > MAX_BYTES:
         raise ActionImagesError(

@@ -1,4 +1,4 @@
-"""Letters on films; needs the extra `view` (pillow, and matplotlib for its font of many scripts)."""
+"""Text on films; needs the extra `view` (pillow, and matplotlib for its font of many scripts)."""
 
 from functools import cache
 from pathlib import Path
@@ -19,7 +19,7 @@ def font(size_px: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
 
 
 def shortened(text: str, width_px: float, letters: ImageFont.FreeTypeFont) -> str:
-    """As much of a line as fits, control characters replaced; three dots show what was cut off."""
+    """As much of a line as fits, with control characters replaced and three dots for the rest."""
     text = "".join(letter if letter.isprintable() else " " for letter in text[:MAX_LETTERS])
     if letters.getlength(text) <= width_px:
         return text

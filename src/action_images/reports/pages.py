@@ -1,4 +1,4 @@
-"""Html pages that need no other file, rendered from the templates beside this file."""
+"""HTML pages that need no other file, rendered from the templates beside this file."""
 
 from functools import cache
 from pathlib import Path
@@ -11,9 +11,9 @@ from action_images.reports.theme import FILM_KEY, TOOL_KEY
 
 
 def write_page(path: Path, template: str, **values: Any) -> int:
-    """Render a template of `templates/` into a file, whole or not at all; returns its size (bytes).
+    """Render a template of `templates/` into a file, completely or not at all; returns its size (bytes).
 
-    All values are escaped, so whatever a stranger's instruction, id or file name holds is shown as text.
+    All values are escaped, so a stranger's instruction, id or file name is always shown as text.
     """
     page = environment().get_template(template).render(values)
     write_text(path, page)
@@ -22,7 +22,7 @@ def write_page(path: Path, template: str, **values: Any) -> int:
 
 @cache
 def environment() -> Environment:
-    """Where templates come from, and the filters that they may use."""
+    """The loader of templates, with their filters."""
     made = Environment(
         loader=PackageLoader("action_images.reports"),
         autoescape=True,
@@ -46,7 +46,7 @@ def p_value(value: float) -> str:
 
 
 def milliseconds(value: float | None) -> str:
-    """A time in three digits, a dash where none was measured."""
+    """A time in three digits; a dash if none was measured."""
     if value is None:
         return "–"
     return f"{value:.3g}" if value < 100 else f"{value:.0f}"

@@ -1,4 +1,4 @@
-"""The tool's path in three dimensions: executed against planned, above a floor that gives the depth."""
+"""The tool's path in three dimensions: executed and planned, above a floor that shows depth."""
 
 from collections.abc import Sequence
 
@@ -28,25 +28,25 @@ from action_images.reports.theme import (
 from action_images.reports.viewpoint import Viewpoint
 
 OVERSAMPLING = 2
-"""Lines are drawn this much larger and then reduced, which makes them smooth."""
+"""Lines are drawn enlarged by this factor and then reduced, which makes them smooth."""
 AXIS_LENGTH_SQUARES = 1.2
-"""How long the tool's axes are drawn, in squares of the floor's grid."""
+"""Length of the tool's axes, in squares of the floor's grid."""
 REACH = 0.5
-"""Planned points farther than this from where the tool ever was (m) may leave the picture."""
+"""Planned points farther than this from the tool's executed path (m) may leave the picture."""
 LETTERS_PX, LEGEND_LINE_PX = 14, 20
 
 
 def px(size: float) -> int:
-    """A length of the finished picture (px) in the larger one that is drawn on."""
+    """A length in the finished picture (px), converted to the larger one that is drawn on."""
     return round(size * OVERSAMPLING)
 
 
 class PathPlot:
-    """Draws one frame after the other; what never changes is drawn once.
+    """Draws frame by frame; the constant parts are drawn once.
 
-     `reached` are the tool's poses (frame). `paths` are the positions of each plan, NaN where there is none.
-    `goal` is a pose where known. All are world_from_tool, m. `camera` (no batch axes) says from which side to
-    look.
+    `reached` are the tool's poses (frame). `paths` are the positions of each plan, NaN if there is none.
+    `goal` is a pose, if known. All are world_from_tool, m. `camera` (no batch axes) gives the viewing
+    direction.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class PathPlot:
         self._background = self._draw_background(goal)
 
     def draw(self, frame: int, in_force: InForce) -> Image.Image:
-        """What was executed until a frame, the plan in force and where in it we are."""
+        """The path executed until a frame, the plan in force, and the current place in it."""
         picture = self._background.copy()
         pen = ImageDraw.Draw(picture)
         pen.line(self._shadow[: frame + 1], fill=EXECUTED_SHADOW, width=px(2), joint="curve")
@@ -110,7 +110,7 @@ class PathPlot:
         return picture
 
     def _draw_legend(self, pen: ImageDraw.ImageDraw, *, has_goal: bool) -> None:
-        """In the lower corners, which a floor seen from its corner leaves free."""
+        """Draw the legend in the lower corners, which stay free as the floor is seen from its corner."""
         letters, left, line = font(px(LETTERS_PX)), px(10), px(self._size - 14)
         corner = (px(self._size - 10), line)
         pen.text(corner, f"grid {100 * self._floor.spacing:.0f} cm", fill=MUTED, font=letters, anchor="rm")
@@ -126,5 +126,5 @@ class PathPlot:
 
 
 def _by_frame(kept: Tensor, places: Sequence[Point]) -> dict[int, Point]:
-    """Frame of a plan -> where it lies in the picture, for the frames that are drawn."""
+    """Frame of a plan -> its place in the picture, for the frames that are drawn."""
     return dict(zip(kept.nonzero().flatten().tolist(), places, strict=True))

@@ -1,4 +1,4 @@
-"""Pictures of frames: a png of one, a contact sheet of many; needs pillow (the extra `view`)."""
+"""Pictures of frames: a PNG of one, a contact sheet of many; needs pillow (the extra `view`)."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,19 +19,19 @@ LABEL_PX, LETTERS_PX = 20, 13
 
 
 def to_pillow(picture: UInt8[Tensor, "3 h w"]) -> "Image.Image":
-    """An RGB image as pillow draws on it."""
+    """Convert an RGB image to pillow."""
     from PIL import Image
 
     return Image.fromarray(picture.movedim(0, -1).cpu().contiguous().numpy())
 
 
 def to_tensor(picture: "Image.Image") -> UInt8[Tensor, "3 h w"]:
-    """The way back."""
+    """Convert a pillow image to an RGB tensor."""
     return torch.from_numpy(np.array(picture)).movedim(-1, 0)
 
 
 def save_png(path: Path | str, image: UInt8[Tensor, "3 h w"]) -> None:
-    """Write an RGB image, whole or not at all."""
+    """Write an RGB image, completely or not at all."""
     picture = to_pillow(image)
     with whole_file(Path(path)) as unfinished:
         picture.save(unfinished, format="PNG")
@@ -45,7 +45,7 @@ def contact_sheet(
 ) -> UInt8[Tensor, "3 hs ws"]:
     """Evenly spaced frames of each video, the first and last among them; small frames are enlarged.
 
-    Each video is a row below its label, where `labels` has one for each; all are of one size and length.
+    Each video is a row below its label, if `labels` has one for each; all have one size and length.
     """
     strips = []
     for number, video in enumerate(rows):
@@ -59,14 +59,14 @@ def contact_sheet(
 
 
 def enlarged(frames: UInt8[Tensor, "frame 3 h w"]) -> UInt8[Tensor, "frame 3 hs ws"]:
-    """Each pixel of small frames as a square of pixels: four times as large up to 96 px, twice up to 192."""
+    """Enlarge small frames by repeating pixels: four times up to 96 px, twice up to 192 px."""
     height = frames.shape[-2]
     scale = 4 if height <= 96 else 2 if height <= 192 else 1
     return frames.repeat_interleave(scale, -2).repeat_interleave(scale, -1)
 
 
 def text_line(text: str, height: int, width: int) -> UInt8[Tensor, "3 height width"]:
-    """Black letters on white, cut where they do not fit."""
+    """Black letters on white, cut to fit."""
     from PIL import Image, ImageDraw
 
     from action_images.reports.lettering import font, shortened

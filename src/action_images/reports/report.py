@@ -1,4 +1,4 @@
-"""One html page of results: success with intervals, films, comparisons, reasons of failure, learning."""
+"""One HTML page of results: success with intervals, films, comparisons, reasons of failure, learning."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ from action_images.reports.report_films import film_script, films_of
 from action_images.reports.trial_folders import load_folders
 
 LARGE_BYTES = 50_000_000
-"""From here on a page is slow to open and to send, which is said."""
+"""From this size on, a page is slow to open and to send, and a note says so."""
 FEW_TRIALS = 10
-"""Of fewer trials than these statistics say little: the page opens on the films, and folds the numbers."""
+"""With fewer trials, statistics mean little, so the page opens on the films and folds the numbers."""
 
 
 @dataclass(frozen=True)
 class Written:
-    """A page that was written: its size, and what a reader should know of it."""
+    """A page that was written: its size, and notes for its reader."""
 
     path: Path
     num_bytes: int
@@ -31,12 +31,12 @@ class Written:
 
 
 def write_report(folders: Sequence[Path], out: Path, training_log: Path | None = None) -> Written:
-    """Write the results of these folders as one page that needs no other file, whole or not at all.
+    """Write the results of these folders as one page that needs no other file, completely or not at all.
 
-     A folder holds trials.jsonl, and films where trials name them. The folders `expert` and `expert-video`
-    inside it are read too, and stand beside the others as their ceilings. `training_log` has one JSON object
-    a line (reports/learning_curves.py). Raises ActionImagesError where a folder is none of results, or holds
-    no trial.
+    A folder has trials.jsonl, and films if trials name them. The folders `expert` and `expert-video` inside
+    it are read too, as ceilings for the others. `training_log` has one JSON object a line
+    (reports/learning_curves.py). Raises ActionImagesError if a folder is not a results folder, or has no
+    trial.
     """
     loaded = load_folders(folders)
     table, inlined = rows(loaded.trials, loaded.owned), Inlined()
@@ -73,7 +73,7 @@ Group = tuple[str, list[Row]]
 
 @dataclass(frozen=True)
 class ResultTable:
-    """Rows under headings, and which columns they need beside the rate."""
+    """Rows under headings, and the columns that they need beside the rate."""
 
     groups: list[Group]
     ceilings: list[str]
@@ -82,7 +82,7 @@ class ResultTable:
 
     @classmethod
     def of(cls, table: Sequence[Row]) -> "ResultTable":
-        """The columns are in the order in which rows name them."""
+        """The table of these rows, with columns in the order in which rows name them."""
         ceilings: dict[str, None] = {}
         stages: dict[str, None] = {}
         for row in table:
@@ -93,13 +93,13 @@ class ResultTable:
 
 
 def _grouped(table: Iterable[Row]) -> list[Group]:
-    """Rows of one policy and protocol follow each other already."""
+    """Group rows of one policy and protocol, which are adjacent already."""
     groups = groupby(table, lambda row: f"{row.policy}, {row.protocol}")
     return [(heading, list(members)) for heading, members in groups]
 
 
 def _reasons(failed: Iterable[Row]) -> dict[str, str]:
-    """The reasons that occur, and what they mean."""
+    """The reasons that occur, with their meaning."""
     occurring: set[str] = set()
     for row in failed:
         occurring |= row.failures.keys()
@@ -107,7 +107,7 @@ def _reasons(failed: Iterable[Row]) -> dict[str, str]:
 
 
 def _totals(table: Sequence[Row]) -> list[Row]:
-    """The row of each protocol and policy that takes all its tasks together, which is its last."""
+    """The row of each protocol and policy for all its tasks together, which is its last."""
     last = {(row.protocol, row.policy): row for row in table}
     return list(last.values())
 

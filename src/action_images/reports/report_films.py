@@ -1,4 +1,4 @@
-"""Which films a report shows: for each task of each policy a success and a failure."""
+"""The films of a report: a success and a failure for each task of each policy."""
 
 import base64
 import hashlib
@@ -25,16 +25,16 @@ class ShownFilm:
     trial: TrialRecord
     uri: Markup
     new_plans_s: tuple[float, ...] = ()
-    """When another plan came into force, in seconds of the film, where that is known."""
+    """The times (s of the film) at which another plan came into force, if known."""
 
     @property
     def is_video(self) -> bool:
-        """Whether it is to be played."""
+        """Whether it is a video to be played."""
         return self.uri.startswith("data:video")
 
 
 def film_script(films: Iterable[tuple[Row, Sequence[ShownFilm]]]) -> dict[str, Markup]:
-    """The script that plays films, and the hash by which a browser knows it; nothing where none is played."""
+    """The script that plays films, and its hash for the browser; empty if no film is played."""
     shown = chain.from_iterable(own for _, own in films)
     if not any(film.is_video for film in shown):
         return {}
@@ -46,7 +46,7 @@ def film_script(films: Iterable[tuple[Row, Sequence[ShownFilm]]]) -> dict[str, M
 def films_of(
     table: Sequence[Row], home: Mapping[Address, Path], inlined: Inlined
 ) -> list[tuple[Row, list[ShownFilm]]]:
-    """The films of each row, rows without one left out; those of ceilings where there is nothing else."""
+    """The films of each row that has any; those of ceilings only if there are no others."""
     filmed = [row for row in table if row.task != ALL and _is_filmed(row)]
     chosen = [row for row in filmed if not is_ceiling(row.policy)] or filmed
     shown = []
@@ -75,7 +75,7 @@ def _first_film(
 
 
 def _new_plans_s(film: Path, inlined: Inlined) -> tuple[float, ...]:
-    """What the record beside a film says of its plans after the first; nothing where it says none."""
+    """The start times of plans after the first, from the record beside a film; empty if it has none."""
     record = film.with_suffix(RECORD_SUFFIX)
     if not record.is_file():
         return ()

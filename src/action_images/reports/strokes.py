@@ -1,4 +1,4 @@
-"""Strokes that pillow does not draw by itself: dashes and crosses."""
+"""Shapes that pillow does not draw by itself: dashed lines and crosses."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ DASH_PX, GAP_PX = 12.0, 8.0
 
 
 def draw_dashed(pen: ImageDraw.ImageDraw, points: Sequence[Point], colour: str, width: int) -> None:
-    """A line through points (px) in dashes that go on around its corners."""
+    """Draw a line through points (px) in dashes that continue around its corners."""
     if len(points) < 2:
         return
     corners = np.array(points)
@@ -26,7 +26,7 @@ def draw_dashed(pen: ImageDraw.ImageDraw, points: Sequence[Point], colour: str, 
 
 
 def draw_cross(pen: ImageDraw.ImageDraw, at: Point, radius: float, colour: str, *, width: int) -> None:
-    """An upright square's two diagonals."""
+    """Draw the two diagonals of an upright square."""
     (x, y), r = at, radius
     pen.line([(x - r, y - r), (x + r, y + r)], fill=colour, width=width)
     pen.line([(x - r, y + r), (x + r, y - r)], fill=colour, width=width)

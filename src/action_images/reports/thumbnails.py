@@ -1,4 +1,4 @@
-"""One small picture of an episode with the tool drawn in: where it is, how it is turned, where it goes."""
+"""A small picture of an episode with the tool drawn in: its position, rotation and path."""
 
 import io
 from collections.abc import Sequence
@@ -16,11 +16,11 @@ from action_images.reports.pictures import to_pillow, to_tensor
 from action_images.reports.theme import EXECUTED, SPOTS
 
 AXIS_LENGTH = 0.08
-"""Of the lines along the tool's x axis and against its z axis (m)."""
+"""Length of the lines along the tool's x axis and against its z axis (m)."""
 GAP_PX = 4
-"""White between two views."""
+"""White space between two views."""
 OVERSAMPLING = 4
-"""Lines are drawn this much larger and then reduced, which makes them smooth."""
+"""Lines are drawn enlarged by this factor and then reduced, which makes them smooth."""
 JPEG_QUALITY = 90
 
 Line = tuple[Float[Tensor, "_ 2"], str, float]
@@ -47,7 +47,7 @@ def _view(view: View, trajectory: Trajectory | None, frame: int, height: int) ->
 
 
 def _tool_lines(camera: Camera, trajectory: Trajectory, frame: int) -> list[Line]:
-    """The path as far as it lies in front of the camera, and above it the tool as its three spots."""
+    """The part of the path in front of the camera, and on top of it the tool as its three spots."""
     pixels, depth = camera.project(trajectory.world_from_tool.translation)
     lines = [(pixels[depth > 0], EXECUTED, 0.7)]
     points = trajectory.world_from_tool[frame, None].apply(AXIS_LENGTH * torch.tensor(POINTS))
@@ -61,13 +61,13 @@ def _tool_lines(camera: Camera, trajectory: Trajectory, frame: int) -> list[Line
 
 
 def draw_lines(picture: UInt8[Tensor, "3 h w"], lines: Sequence[Line]) -> UInt8[Tensor, "3 h w"]:
-    """The picture with smooth lines through points; pixels that no line touches stay as they are."""
+    """Draw smooth lines through points into the picture; all other pixels stay unchanged."""
     height, width = picture.shape[-2:]
     size = (width * OVERSAMPLING, height * OVERSAMPLING)
     large = to_pillow(picture).resize(size, Image.Resampling.NEAREST)
     pen = ImageDraw.Draw(large)
     for points, colour, radius_px in lines:
-        # Pillow's pixel centres are whole numbers, ours lie at +0.5.
+        # Pillow's pixel centres are at whole numbers, ours at +0.5.
         corners = [tuple(point) for point in (OVERSAMPLING * points - 0.5).tolist()]
         if len(corners) > 1:
             radius = OVERSAMPLING * radius_px
@@ -78,7 +78,7 @@ def draw_lines(picture: UInt8[Tensor, "3 h w"], lines: Sequence[Line]) -> UInt8[
 
 
 def jpeg(picture: UInt8[Tensor, "3 h w"]) -> bytes:
-    """The picture as a jpg file."""
+    """The picture as a JPEG file."""
     file = io.BytesIO()
     to_pillow(picture).save(file, format="JPEG", quality=JPEG_QUALITY)
     return file.getvalue()

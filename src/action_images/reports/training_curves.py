@@ -1,4 +1,4 @@
-"""How a training run went, as a picture; needs matplotlib (the extra `view`)."""
+"""Plots of a training run; needs matplotlib (the extra `view`)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SMOOTHED = 100
-"""Steps whose mean loss is one point of the curve."""
+"""The number of steps whose mean loss is one point of the curve."""
 PANELS = {
     "loss 1": "loss, nothing known",
     "final mm": "last pose, median mm",
     "path deg": "rotation, median degrees",
     "last dB": "last frame, median dB",
 }
-"""Figures of validation that have a panel each, with its title."""
+"""Figures of validation with a panel each -> the panel's title."""
 OF_ACTIONS, OF_VIDEO = ("final mm", "path deg"), "last dB"
 
 
 @dataclass(frozen=True)
 class Course:
-    """Losses of all steps in a row, validations by steps counted through all runs, and where runs begin."""
+    """Losses of all steps, validations by steps counted through all runs, and the starts of runs."""
 
     losses: np.ndarray
     validations: list[tuple[int, dict[str, Any]]]
@@ -37,7 +37,7 @@ class Course:
 
     @property
     def modes(self) -> list[str]:
-        """What was ever validated, in the order in which it came."""
+        """All validated modes, in the order of their first validation."""
         modes: dict[str, None] = {}
         for _, figures in self.validations:
             modes |= dict.fromkeys(figures)
@@ -45,10 +45,9 @@ class Course:
 
 
 def plot_training(runs: Sequence[Path], path: Path) -> None:
-    """The training loss, and the held-out figures of each mode, against steps.
+    """Plot the training loss, and the held-out figures of each mode, against steps.
 
-     Of several runs each went on from the one before. Raises ActionImagesError where the runs hold no step
-    yet.
+    With several runs, each continued the previous one. Raises ActionImagesError if the runs have no step yet.
     """
     from matplotlib.figure import Figure
 
@@ -68,7 +67,7 @@ def plot_training(runs: Sequence[Path], path: Path) -> None:
 
 
 def _plot_figure(axes: "Axes", course: Course, name: str) -> None:
-    """One figure of validation, a line for each mode that is asked for what the figure judges."""
+    """Plot one figure of validation, with a line for each mode that must predict what the figure measures."""
     for number, mode in enumerate(course.modes):
         points = [(step, row[mode][name]) for step, row in course.validations if name in row.get(mode, ())]
         if points and not _is_given(mode, name):
@@ -79,7 +78,7 @@ def _plot_figure(axes: "Axes", course: Course, name: str) -> None:
 
 
 def _is_given(mode: str, name: str) -> bool:
-    """Whether a mode is told all of what a figure judges, so that the figure says nothing."""
+    """Whether a mode is given everything that a figure measures, so that the figure means nothing."""
     if name in OF_ACTIONS:
         return MODES[mode].action is Show.EVERYTHING
     return name == OF_VIDEO and MODES[mode].video is Show.EVERYTHING
@@ -103,7 +102,7 @@ def _joined(logs: Sequence[Sequence[dict[str, Any]]]) -> Course:
     validations, starts = [], []
     for log in logs:
         starts.append(len(losses))
-        # After a kill steps and validations stand twice: the later ones count.
+        # After a kill the log has some steps and validations twice; the later ones count.
         steps = {row["step"]: row["loss"] for row in log if "loss" in row}
         judged = {row["step"]: row["validation"] for row in log if "validation" in row}
         validations += [(starts[-1] + step, judged[step]) for step in sorted(judged)]

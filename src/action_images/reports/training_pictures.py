@@ -1,4 +1,4 @@
-"""What a training run shows of itself after each validation."""
+"""Pictures of a training run after each validation."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +11,7 @@ SHEETS, CURVES = "sheets", "curves.png"
 
 
 def pictures_into(run: Path) -> "Callable[[int, Judged], None]":
-    """For `training.train.train`: held-out samples in RUN/sheets, and all curves in RUN/curves.png."""
+    """A `show` for `training.train.train`: held-out samples in RUN/sheets, all curves in RUN/curves.png."""
 
     def show(num_steps: int, judged: "Judged") -> None:
         from action_images.reports.contact_sheet import save_contact_sheet

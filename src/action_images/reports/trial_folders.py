@@ -1,4 +1,4 @@
-"""The trials of several results folders, with policies of one name told apart."""
+"""The trials of several results folders, with distinct names for policies of one name."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,17 +12,17 @@ from action_images.evaluation.trial import SETTINGS, TRIALS, TrialRecord, load_t
 from action_images.files.settings import load_settings
 
 CEILING_FOLDERS = ("expert", "expert-video")
-"""Where `action-images evaluate` leaves the ceilings of a folder's policy."""
+"""Folders in which `action-images evaluate` stores the ceilings of a folder's policy."""
 
 Address = tuple[str, str, str, int]
 """Protocol, policy, task and seed of a trial."""
 Conditions = Mapping[str, Any]
-"""A folder's settings, but for the policy's name."""
+"""A folder's settings without the policy's name."""
 
 
 @dataclass(frozen=True)
 class LoadedTrials:
-    """Every trial once; `home` is the folder that holds it, `owned` each policy's own ceilings."""
+    """Every trial once; `home` is the folder of each trial, `owned` each policy's own ceilings."""
 
     trials: tuple[TrialRecord, ...]
     home: Mapping[Address, Path]
@@ -30,15 +30,15 @@ class LoadedTrials:
 
 
 def address_of(trial: TrialRecord) -> Address:
-    """What tells a trial from all others of a report."""
+    """The address that identifies a trial in a report."""
     return trial.protocol, trial.policy, trial.task, trial.seed
 
 
 def load_folders(given: Sequence[Path]) -> LoadedTrials:
     """All trials of these folders, and of the ceilings inside them.
 
-     A policy's name gets its folder in brackets where another folder has a policy of that name. A ceiling's
-    does where the other folder's conditions differ. Raises ActionImagesError where a folder has no results.
+    A policy's name gets its folder in brackets if another folder has a policy of that name. A ceiling's name
+    does if the other folder's conditions differ. Raises ActionImagesError if a folder has no results.
     """
     loaded = {folder: load_trials(folder) for folder in _with_ceilings(given)}
     if empty := [str(folder) for folder, trials in loaded.items() if not trials]:
@@ -51,7 +51,7 @@ def load_folders(given: Sequence[Path]) -> LoadedTrials:
     for folder, found in loaded.items():
         for trial in found:
             named = _told_apart(trial, folder, loaded, conditions)
-            # A ceiling may stand in several folders; its trials are the same.
+            # A ceiling may be in several folders; its trials are the same.
             if address_of(named) not in home:
                 home[address_of(named)] = folder
                 trials.append(named)
@@ -74,7 +74,7 @@ def _told_apart(
     loaded: Mapping[Path, Sequence[TrialRecord]],
     conditions: Mapping[Path, Conditions],
 ) -> TrialRecord:
-    """The trial, with its folder in the policy's name where others have the same name."""
+    """The trial, with its folder in the policy's name if others have the same name."""
     others = [other for other in loaded if other != folder]
     same = [other for other in others if _has_policy(loaded[other], trial)]
     if is_ceiling(trial.policy):
@@ -87,7 +87,7 @@ def _has_policy(trials: Iterable[TrialRecord], of: TrialRecord) -> bool:
 
 
 def _label(folder: Path, others: Iterable[Path]) -> str:
-    """A folder's name, with as many of the folders above it as tell it from the others."""
+    """A folder's name, with as many of its parent folders as distinguish it from the others."""
     for num_parts in range(1, len(folder.parts) + 1):
         tails = [other.parts[-num_parts:] for other in others]
         if tails.count(folder.parts[-num_parts:]) == 1:
@@ -96,14 +96,14 @@ def _label(folder: Path, others: Iterable[Path]) -> str:
 
 
 def _conditions(folder: Path) -> Conditions:
-    """Under what conditions the trials of a folder were run, whoever was judged."""
+    """The conditions of a folder's trials, without the policy."""
     path = folder / SETTINGS
     settings = load_settings(path) if path.is_file() else {}
     return {name: value for name, value in settings.items() if name != "policy"}
 
 
 def _owned(home: Mapping[Address, Path], conditions: Mapping[Path, Conditions]) -> Owned:
-    """For each policy the ceilings of the same conditions."""
+    """The ceilings with the same conditions, for each policy."""
     folders: dict[tuple[str, str], set[Path]] = {}
     for (protocol, policy, _task, _seed), folder in home.items():
         folders.setdefault((protocol, policy), set()).add(folder)
@@ -120,7 +120,7 @@ def _owned(home: Mapping[Address, Path], conditions: Mapping[Path, Conditions]) 
 
 
 def _agree(some: Conditions, others: Conditions) -> bool:
-    """Whether two folders' conditions are alike; a policy's clips matter only to what depends on them."""
+    """Whether two folders' conditions agree; a policy's clips count only if both folders state them."""
     names = {*some, *others}
     if "clips" not in some or "clips" not in others:
         names.discard("clips")

@@ -124,7 +124,7 @@ def _work(make: Make, connection: Connection, note: Any) -> None:
     """Run a worker process: one step for each request, until there are no more."""
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
-    )  # after Ctrl-C the main process ends the workers itself
+    )  # after an interruption at the keyboard the main process ends the workers itself
     # There is no end of file to detect this: forked workers inherit all ends of the pipes.
     end_with_the_parent()
     torch.set_num_threads(1)

@@ -115,7 +115,7 @@ class Validation:
 
 
 PLANNING = ("policy", "joint", "second_view")
-"""Modes that plan. If a validation has any, only these count in the score, as closed-loop trials need them."""
+"""Modes that plan. If a validation has any, only these count in the score, as closed-loop trials use them."""
 
 
 def score_of(figures: Mapping[str, Mapping[str, float]]) -> float:

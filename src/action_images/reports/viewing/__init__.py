@@ -1,1 +1,1 @@
-"""Episodes, trials, plans and films looked at frame by frame: in a browser, in one page, or in rerun."""
+"""View episodes, trials, plans and films frame by frame: in a browser, in one page, or in rerun."""

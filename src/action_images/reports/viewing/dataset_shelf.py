@@ -1,4 +1,4 @@
-"""The episodes of a LeRobotDataset v3, ours or another's: listed from its table alone, opened one by one."""
+"""The episodes of a LeRobotDataset v3, ours or foreign: listed from its table alone, opened one by one."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from action_images.reports.viewing.viewable import Viewable
 
 COLUMNS, OPTIONAL = ["episode_index", "length"], ("episode_id", "tasks")
-"""In the order in which an entry takes them."""
+"""Columns of the table, in the order in which an entry takes them."""
 LABEL_SETTINGS = "labels/settings.json"
-"""What a labelled copy has, and no other data set."""
+"""A file that only labelled copies have."""
 MAX_TOLD = 300
-"""Characters of an instruction that a list shows."""
+"""The largest number of characters of an instruction in a list."""
 
 
 class DatasetShelf:
-    """Lists what meta/episodes says; an entry that can be no episode says why when it is opened.
+    """Lists the rows of meta/episodes; an invalid entry gives an error when it is opened.
 
-    `labels` is a folder that `action-images label` wrote of this set: its paths lie beside the set's own.
-    Raises EpisodeError where this is no data set.
+    `labels` is a folder that `action-images label` wrote for this data set; its paths are shown beside the
+    set's own. Raises EpisodeError if this is not a data set.
     """
 
     is_live = False
@@ -44,15 +44,15 @@ class DatasetShelf:
         self.notes = _notes(self._report, len(self._entries))
 
     def version(self) -> str:
-        """Data sets are looked at as they were opened."""
+        """Constant: a data set is shown as it was when opened."""
         return "0"
 
     def entries(self) -> Sequence[Entry]:
-        """In the order of the table."""
+        """All episodes, in the order of the table."""
         return self._entries
 
     def open(self, number: int) -> "Viewable":
-        """An episode with its findings; damaged views are left out, which its warnings say."""
+        """An episode with its findings; damaged views are left out and named in its warnings."""
         from action_images.reports.viewing.viewable import of_episode
 
         entry = self._entries[number]
@@ -92,7 +92,7 @@ class DatasetShelf:
         return Calibration(file, self._dataset)
 
     def _calibrated(self, episode: "Episode", place: int) -> "Episode":
-        """With what calibration.json of the set says, where there is one."""
+        """The episode with the calibration of the data set's calibration.json, if there is one."""
         calibration = self._calibration
         if calibration is None:
             return episode
@@ -119,7 +119,7 @@ class DatasetShelf:
 
 
 def _entries(path: Path, fps: float, report: CheckReport) -> list[Entry]:
-    """All rows of the episode table in their order; columns are far faster to walk than rows."""
+    """All rows of the episode table in their order; reading columns is far faster than reading rows."""
     found: dict[str, list[Any]] = {name: [] for name in (*COLUMNS, *OPTIONAL)}
     files = sorted(path.glob("meta/episodes/*/*.parquet"))
     if not files:
@@ -166,7 +166,7 @@ def _notes(report: CheckReport, num_episodes: int) -> list[str]:
 
 
 def _whole_parts(dataset: "Dataset", place: int) -> "tuple[Episode, list[tuple[str, str]]]":
-    """The episode without its damaged parts, and what is damaged."""
+    """The episode without its damaged parts, and a list of these."""
     from action_images.episodes.episode import Episode, View
 
     views: list[View] = []
@@ -189,7 +189,7 @@ def _whole_parts(dataset: "Dataset", place: int) -> "tuple[Episode, list[tuple[s
 
 
 def _words(dataset: "Dataset", place: int) -> tuple[str | None, list[tuple[str, str]]]:
-    """What the robot was asked; where the task changes, all of it with the frames at which it does."""
+    """The instruction; if the task changes, all instructions with their first frames."""
     try:
         parts = dataset.words(place)
     except EpisodeError as error:

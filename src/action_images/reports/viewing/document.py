@@ -1,4 +1,4 @@
-"""What a page is told of a Viewable: names and numbers as JSON; pictures come in parts beside it."""
+"""The JSON document of a Viewable for a page: names and numbers; pictures come in separate parts."""
 
 from typing import Any
 
@@ -15,13 +15,13 @@ from action_images.reports.viewing.viewable import Layer, ShownPath, ShownView, 
 
 FORMAT, VERSION = "action-images/view", 1
 MAX_FRAMES = 50_000
-"""Frames whose numbers a browser holds without trouble."""
+"""The largest number of frames whose numbers a browser holds without trouble."""
 AXIS_LENGTH = 0.1
-"""Of the tool's axes as they are drawn (m): the same as between the spots of an action image."""
+"""Length of the tool's drawn axes (m), the same as in an action image."""
 
 
 def document_of(viewable: Viewable) -> dict[str, Any]:
-    """Names and numbers of a Viewable; raises ActionImagesError where it has more than MAX_FRAMES frames."""
+    """Names and numbers of a Viewable; raises ActionImagesError if it has more than MAX_FRAMES frames."""
     if viewable.num_frames > MAX_FRAMES:
         raise ActionImagesError(
             f"{viewable.id}: has {viewable.num_frames} frames, a page shows at most {MAX_FRAMES}; cut it"
@@ -99,6 +99,6 @@ def _angles_deg(trajectory: Trajectory) -> list[float | None]:
 
 
 def _numbers(values: Tensor, decimals: int) -> list[float | None]:
-    """Flat and rounded; JSON has no NaN, so what is not finite is null."""
+    """Values flat and rounded; values that are not finite are null, as JSON has no NaN."""
     flat = values.detach().double().cpu().flatten()
     return [round(value, decimals) if np.isfinite(value) else None for value in flat.tolist()]

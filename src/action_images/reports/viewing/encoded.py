@@ -1,4 +1,4 @@
-"""Frames as bytes that browsers show: parts of a few frames each, and no more of them than were asked for."""
+"""Frames encoded for browsers, in parts of a few frames each, and only those requested."""
 
 import io
 import struct
@@ -14,17 +14,16 @@ from action_images.episodes.episode import Frames
 from action_images.reports.pictures import to_pillow
 
 FRAMES_IN_PART = 16
-"""Frames that are sent together."""
+"""The number of frames that are sent together."""
 BYTES_AT_ONCE = 64 << 20
-"""Decoded frames that are held together take no more than this, or are one."""
+"""Limit of decoded frames that are held together; one frame may be larger."""
 QUALITY = 85
 
 
 def part_of(frames: Frames, indices: Sequence[int], height: int, *, over: bool = False) -> bytes:
-    """Frames as a part: the number of pictures, then each with its length before it (uint32, big-endian).
+    """Frames as a part: the number of pictures, then each after its length (uint32, big-endian).
 
-    Pictures are at most `height` px high. `over`: the spots of action images alone, to be laid over
-    something else.
+    Pictures are at most `height` px high. `over`: only the spots of action images, for overlays.
     """
     pictures = []
     rows, columns = frames.size
@@ -37,20 +36,20 @@ def part_of(frames: Frames, indices: Sequence[int], height: int, *, over: bool =
 
 
 def packed(pictures: Sequence[bytes]) -> bytes:
-    """Pictures in one piece, as `part_of` describes it."""
+    """Pictures joined in the format of `part_of`."""
     head = struct.pack(">I", len(pictures))
     return head + b"".join(struct.pack(">I", len(one)) + one for one in pictures)
 
 
 def picture(frame: UInt8[Tensor, "3 h w"], height: int) -> bytes:
-    """A frame as a jpg file, its colours at full size: action images would lose theirs."""
+    """A frame as a JPEG file with colours at full resolution, as action images would lose theirs."""
     file = io.BytesIO()
     _no_higher(to_pillow(frame), height).save(file, format="JPEG", quality=QUALITY, subsampling=0)
     return file.getvalue()
 
 
 def spots(action_image: UInt8[Tensor, "3 h w"], height: int) -> bytes:
-    """The spots of an action image as a webp file, transparent wherever there is none."""
+    """The spots of an action image as a WebP file that is transparent elsewhere."""
     colour, cover = spots_above(action_image)
     levels = torch.cat([colour, 255 * cover]).round().to(torch.uint8)
     rgba = Image.fromarray(levels.movedim(0, -1).contiguous().numpy())

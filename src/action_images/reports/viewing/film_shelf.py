@@ -1,4 +1,4 @@
-"""A video file as the one thing to look at, every picture of it."""
+"""A shelf with a video file as its only entry."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +21,7 @@ class FilmShelf:
         self.path, self.title = path, path.name
 
     def version(self) -> str:
-        """A file is looked at as it was opened."""
+        """Constant: a file is shown as it was when opened."""
         return "0"
 
     def entries(self) -> Sequence[Entry]:
@@ -29,13 +29,13 @@ class FilmShelf:
         return [Entry(self.path.name)]
 
     def open(self, number: int) -> "Viewable":
-        """The film; raises EpisodeError where it is no video."""
+        """The film; raises EpisodeError if it is not a video."""
         assert number == 0
         return film(self.path)
 
 
 def film(path: Path) -> "Viewable":
-    """A video file without cameras and paths; raises EpisodeError where it is none."""
+    """A video file without cameras and paths; raises EpisodeError if it is not a video."""
     from action_images.episodes.video import VideoFrames
     from action_images.reports.viewing.viewable import CAMERA, Layer, ShownView, Viewable
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class ForeignShelf:
-    """Lists the ids that a reader finds; words and lengths are known once an episode is opened."""
+    """Lists the ids that a reader finds; instructions and lengths are known once an episode is opened."""
 
     is_live = False
 
@@ -21,21 +21,21 @@ class ForeignShelf:
 
     @property
     def notes(self) -> Sequence[str]:
-        """What the reader found beside the episodes."""
+        """The reader's notes."""
         name, reader = self._opened
         remarks = [str(remark) for remark in getattr(reader, "remarks", ())]
         return [f"Read as '{name}': words and lengths are known once an episode is opened.", *remarks]
 
     def version(self) -> str:
-        """Foreign folders are looked at as they were opened."""
+        """Constant: a foreign folder is shown as it was when opened."""
         return "0"
 
     def entries(self) -> Sequence[Entry]:
-        """In the reader's order."""
+        """All episodes, in the reader's order."""
         return self._entries
 
     def open(self, number: int) -> "Viewable":
-        """An episode, checked as one that is imported."""
+        """An episode, checked like an imported one."""
         from action_images.reports.viewing.viewable import of_episode
 
         _, reader = self._opened

@@ -1,4 +1,4 @@
-"""What a model read off videos, laid over them: paths with confidences, or spots in one view."""
+"""A model's labels shown over the videos: paths with confidences, or spots in one view."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -20,9 +20,9 @@ LABELS, LABELLED_ACTIONS = "labels", "labelled action images"
 
 
 def labelled_copy(folder: Path, shown: Viewable, number: int) -> Viewable:
-    """An episode of a labelled copy with its labels' confidence; any other as it is.
+    """An episode of a labelled copy with its labels' confidence; any other episode unchanged.
 
-    The copy's own path are the labels, so they take its place.
+    The copy's own path consists of the labels, so the labels replace it.
     """
     if not (folder / SETTINGS).is_file():
         return shown
@@ -41,10 +41,10 @@ def check_labels(folder: Path, dataset: Path) -> None:
 
 
 def labelled_from(folder: Path, shown: Viewable, number: int) -> Viewable:
-    """An episode with the labels that a folder of `action-images label` has of it.
+    """An episode with its labels from a folder of `action-images label`.
 
-    `number` is its place in the set that was labelled. Raises EpisodeError where the labels are not of as
-    many frames.
+    `number` is its place in the labelled data set. Raises EpisodeError if the labels have another number of
+    frames.
     """
     rows = load_labels(folder)
     if not rows:
@@ -77,7 +77,7 @@ def _facts(row: EpisodeLabels) -> list[tuple[str, str]]:
 
 
 def _with_spots(folder: Path, shown: Viewable, number: int) -> Viewable:
-    """The spots that a model saw in the one view that it was shown, where that is what was labelled."""
+    """Add the model's spots in its only view, if spots were labelled."""
     file = labels_file(folder, number)
     if not file.is_file():
         return _told(shown, "has no labels yet")
@@ -87,7 +87,7 @@ def _with_spots(folder: Path, shown: Viewable, number: int) -> Viewable:
 
 
 def _spotted(view: ShownView, file: Path, num_frames: int) -> ShownView:
-    """A view with its spots; frames that the model was not shown have none."""
+    """A view with its spots; frames that were not shown to the model have none."""
     frames = _column(file, "frame").long()
     if len(frames) and int(frames.max()) >= num_frames:
         raise EpisodeError(f"{file}: is of a longer episode than this one of {num_frames} frames")

@@ -1,4 +1,4 @@
-"""Which kind of thing a path is, told by what lies there; needs no torch."""
+"""Find the kind of a path by its contents; needs no torch."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ LABEL_SETTINGS = "labels/settings.json"
 
 
 def open_shelf(path: Path, labels: Path | None = None) -> Shelf:
-    """What is to be looked at; raises ActionImagesError, saying what could be, where it is nothing known."""
+    """The shelf of a path; raises ActionImagesError, naming the known kinds, if its kind is unknown."""
     if labels is not None and not (path / INFO).is_file():
         raise ActionImagesError(f"{path}: --labels lie over a data set's own videos, and this is no data set")
     if path.is_file():

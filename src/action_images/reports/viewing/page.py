@@ -1,4 +1,4 @@
-"""The page that shows a Viewable: its scripts and styles, for a server or all in one file."""
+"""The page that shows a Viewable, with its scripts and styles, for a server or in one file."""
 
 import base64
 import hashlib
@@ -22,34 +22,34 @@ SCRIPTS = ("pictures", "geometry", "clicks", "views", "curves", "space", "player
 """Files of templates/view in the order in which a browser runs them."""
 FOLDER = Path(__file__).parents[1] / "templates" / "view"
 PAGE_HEIGHT, SERVED_HEIGHT = 320, 480
-"""The most that pictures are high (px) in a page of its own, and served."""
+"""The largest height (px) of pictures in a page in one file, and in a served page."""
 MAX_PAGE_BYTES = 48 << 20
-"""Pictures of more than this are thinned: every n-th frame has one."""
+"""Larger pictures are thinned, so that only every n-th frame has one."""
 
 
 @cache
 def script() -> str:
-    """All scripts in one function, so that no name of theirs is seen outside."""
+    """All scripts in one function, so that their names are not visible outside."""
     parts = [(FOLDER / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS]
     return "(() => {\n'use strict'\n" + "\n".join(parts) + "\n})()\n"
 
 
 @cache
 def style() -> str:
-    """The style of all pages, and below it that of this one."""
+    """The style of all pages, followed by that of this one."""
     common = (FOLDER.parent / "style.css").read_text(encoding="utf-8")
     return common + (FOLDER / "view.css").read_text(encoding="utf-8")
 
 
 def served_page(title: str) -> str:
-    """The page that asks its server for everything else."""
+    """The page that loads everything else from its server."""
     return environment().get_template("view/served.html").render(title=title)
 
 
 def write_viewable_page(path: Path, viewable: "Viewable", max_bytes: int = MAX_PAGE_BYTES) -> int:
-    """Write a page that needs no other file, whole or not at all; returns its size (bytes).
+    """Write a page that needs no other file, completely or not at all; returns its size (bytes).
 
-    Where its pictures would take more than `max_bytes`, every n-th frame has one, which the page says.
+    If its pictures would take more than `max_bytes`, only every n-th frame has one, and the page says so.
     """
     from action_images.reports.viewing.document import document_of
     from action_images.reports.viewing.encoded import FRAMES_IN_PART, part_of
@@ -66,7 +66,7 @@ def write_viewable_page(path: Path, viewable: "Viewable", max_bytes: int = MAX_P
 
 
 def _streams(viewable: "Viewable") -> Iterator[tuple[str, "Frames", bool]]:
-    """Every kind of pictures by the key that the scripts ask for: view, layer, and 1 for spots alone."""
+    """Every kind of pictures by the scripts' key: view, layer, and 1 for spots alone."""
     for at, view in enumerate(viewable.views):
         for number, layer in enumerate(view.layers):
             yield f"{at}/{number}/0", layer.frames, False
@@ -75,7 +75,7 @@ def _streams(viewable: "Viewable") -> Iterator[tuple[str, "Frames", bool]]:
 
 
 def _bytes_expected(viewable: "Viewable") -> float:
-    """What all pictures take as base64, by the one in the middle of each kind."""
+    """The size of all pictures as base64, estimated from the middle one of each kind."""
     from action_images.reports.viewing.encoded import part_of
 
     total = 0.0
@@ -86,7 +86,7 @@ def _bytes_expected(viewable: "Viewable") -> float:
 
 
 def inline_page(title: str, document: dict[str, Any], parts: Mapping[str, bytes]) -> str:
-    """The page that needs no other file. `parts` are pictures by the key that the scripts ask for."""
+    """The page that needs no other file. `parts` are pictures by the scripts' key."""
     code = script()
     digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
     return (
@@ -104,7 +104,7 @@ def inline_page(title: str, document: dict[str, Any], parts: Mapping[str, bytes]
 
 
 def _json_text(document: dict[str, Any]) -> Markup:
-    """JSON that can stand in a script element: nothing in it ends the element or begins another."""
+    """JSON that is safe in a script element: nothing in it ends the element or begins another."""
     text = json.dumps(document, allow_nan=False)
     for letter in "<>&\u2028\u2029":
         text = text.replace(letter, f"\\u{ord(letter):04x}")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 PLAN = re.compile(r"plan-(\d{9})\.view")
 MAX_LISTED_PLANS = 1000
 DEFAULT_FPS = 20.0
-"""Frames a second at which a plan is shown whose policy names no rate."""
+"""Frames a second of plans whose policy states no rate."""
 
 
 def plan_files(folder: Path) -> list[Path]:
@@ -24,7 +24,7 @@ def plan_files(folder: Path) -> list[Path]:
 
 
 class PlansShelf:
-    """Follows a folder in which the oldest plans disappear while new ones come."""
+    """Follows a folder in which new plans replace the oldest ones."""
 
     is_live = True
     notes = ("The last plans that 'action-images serve --watch' wrote here; older ones are gone.",)
@@ -35,18 +35,18 @@ class PlansShelf:
         self._files: list[Path] = []
 
     def version(self) -> str:
-        """The newest plan and how many there are."""
+        """The newest plan and the number of plans."""
         files = plan_files(self.path)
         return f"{files[-1].name if files else ''}.{len(files)}"
 
     def entries(self) -> Sequence[Entry]:
-        """Newest first; each file's numbers are read once."""
+        """All plans, newest first; each file's numbers are read once."""
         self._files = plan_files(self.path)[::-1][:MAX_LISTED_PLANS]
         self._told = {path.name: self._told.get(path.name) or _entry(path) for path in self._files}
         return list(self._told.values())
 
     def open(self, number: int) -> "Viewable":
-        """A plan; raises ActionImagesError where it has been replaced by newer ones meanwhile."""
+        """A plan; raises ActionImagesError if newer ones have replaced it meanwhile."""
         from action_images.reports.viewing.record_file import load_record
 
         if not 0 <= number < len(self._files) or not self._files[number].is_file():
@@ -68,10 +68,10 @@ def _entry(path: Path) -> Entry:
 
 
 class PlanWriter:
-    """Writes each plan as a file of its own, and removes the oldest beyond `keep`.
+    """Writes each plan to its own file, and removes the oldest beyond `keep`.
 
-    Made in the policy's process. `fps` are the frames a second of a plan. Raises ActionImagesError where the
-    folder holds something else.
+    It is made in the policy's process. `fps` are the frames a second of a plan. Raises ActionImagesError if
+    the folder holds something else.
     """
 
     def __init__(self, folder: Path, keep: int, fps: float):
@@ -89,7 +89,7 @@ class PlanWriter:
         self._next = int(files[-1].stem.partition("-")[2]) + 1 if files else 1
 
     def __call__(self, observation: "Observation", plan: "Plan") -> None:
-        """Write one plan, whole or not at all."""
+        """Write one plan, completely or not at all."""
         from dataclasses import replace
         from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""A Viewable as one file: a zip with its numbers as JSON and its pictures as jpg, read back with bounds."""
+"""A Viewable as one file: a ZIP with numbers as JSON and pictures as JPEG; reading has size limits."""
 
 import io
 import json
@@ -26,12 +26,12 @@ NUMBERS = "numbers.json"
 MAX_BYTES, MAX_NUMBERS_BYTES, MAX_PICTURE_BYTES = 1 << 30, 64 << 20, 16 << 20
 MAX_SIDE_PX, MAX_PICTURES = 8192, 500_000
 MAX_HEIGHT = 480
-"""Of the pictures that are kept."""
+"""The largest height (px) of stored pictures."""
 FRAMES_AT_ONCE = 32
 
 
 def save_record(path: Path, viewable: Viewable) -> None:
-    """Write it, whole or not at all: numbers, and every picture of every layer."""
+    """Write it, completely or not at all: numbers, and every picture of every layer."""
     numbers = json.dumps(document_of(viewable), allow_nan=False)
     with whole_file(path) as unfinished, zipfile.ZipFile(unfinished, "w") as file:
         file.writestr(NUMBERS, numbers, zipfile.ZIP_DEFLATED)
@@ -48,7 +48,7 @@ def _save_layer(file: zipfile.ZipFile, layer: Layer, name: str) -> None:
 
 
 def load_numbers(path: Path) -> dict[str, Any]:
-    """The names and numbers of a record; raises EpisodeError where it is none, or absurdly large."""
+    """The names and numbers of a record; raises EpisodeError if it is not a record, or is absurdly large."""
     check_regular(path)
     try:
         with _opened(path) as file, file.open(NUMBERS) as numbers:
@@ -67,7 +67,7 @@ def load_numbers(path: Path) -> dict[str, Any]:
 
 
 def load_record(path: Path) -> Viewable:
-    """What was saved, its pictures decoded when asked for; raises EpisodeError for whatever is not right."""
+    """The saved Viewable; its pictures are decoded on demand. Raises EpisodeError for invalid content."""
     content = load_numbers(path)
     try:
         return _viewable(path, content)
@@ -152,7 +152,7 @@ class StoredPictures:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(height, width) as they are stored, which may be smaller than the view."""
+        """(height, width) of the stored pictures, which may be smaller than the view."""
         height, width = self.read([0]).shape[-2:]
         return height, width
 
@@ -160,7 +160,7 @@ class StoredPictures:
         return self.num_pictures
 
     def read(self, indices: Sequence[int]) -> UInt8[Tensor, "frame 3 h w"]:
-        """Exactly these frames, in this order; raises EpisodeError where one is missing or damaged."""
+        """Exactly these frames, in this order; raises EpisodeError if one is missing or damaged."""
         check_indices(indices, self.num_pictures, f"{self.path}: {self.name}")
         with _opened(self.path) as file:
             return torch.stack([self._decoded(file, index) for index in indices])

@@ -1,7 +1,7 @@
 """A Viewable as an .rrd file for the viewer of rerun.io; needs the extra `rerun`.
 
-Rerun's cameras are ours: x right, y down, z forward, and an image that spans [0, width] x [0, height] with
-pixel centres at +0.5 (https://github.com/rerun-io/rerun/issues/3896), so intrinsics are taken as they are.
+Rerun has our camera convention: x right, y down, z forward, and an image that spans [0, width] x [0, height]
+with pixel centres at +0.5 (https://github.com/rerun-io/rerun/issues/3896). So intrinsics are used unchanged.
 """
 
 import re
@@ -21,16 +21,16 @@ from action_images.reports.viewing.viewable import Layer, ShownPath, ShownView, 
 
 FRAMES_AT_ONCE = 16
 MAX_HEIGHT = 720
-"""Of the pictures that are written."""
+"""The largest height (px) of written pictures."""
 OVER_OPACITY = 0.5
-"""Of action images, which lie over the camera's picture."""
+"""Opacity of action images, which lie over the camera's picture."""
 
 
 def write_rerun(path: Path, viewable: Viewable) -> None:
-    """Write it, whole or not at all: `/world/VIEW` is a camera, `/world/VIEW/LAYER` its pictures.
+    """Write it, completely or not at all: `/world/VIEW` is a camera, `/world/VIEW/LAYER` its pictures.
 
     `/world/path/NAME` are paths, `/world/tool/NAME` the tool's three spots, `/gripper/NAME` and
-    `/confidence/NAME` numbers. Timelines: `frame_index`, `timestamp` and, where plans follow each other,
+    `/confidence/NAME` numbers. The timelines are `frame_index`, `timestamp` and, if there are several plans,
     `replan`, the number of the plan in force.
     """
     import rerun as rr  # pyright: ignore[reportMissingImports]
@@ -51,7 +51,7 @@ class _Writing:
         self.rr, self.recording, self.viewable = rr, recording, viewable
 
     def write(self) -> None:
-        """Everything in the order of the frames."""
+        """Write everything in the order of the frames."""
         rr, viewable = self.rr, self.viewable
         self._log(("world",), rr.ViewCoordinates.RIGHT_HAND_Z_UP, static=True)
         told = viewable.instruction or "no instruction"
@@ -66,7 +66,7 @@ class _Writing:
             self._frames(range(start, min(start + FRAMES_AT_ONCE, viewable.num_frames)))
 
     def _frames(self, frames: range) -> None:
-        """Some frames; pictures are decoded together."""
+        """Write some frames; their pictures are decoded together."""
         views = self.viewable.views
         decoded = [_layers(view, frames) for view in views]
         for at, frame in enumerate(frames):
@@ -88,7 +88,7 @@ class _Writing:
             self.recording.set_time("replan", sequence=in_force[-1])
 
     def _log(self, names: tuple[str, ...], what: Any, *, static: bool = False) -> None:
-        """Names are escaped: whatever a stranger's view is called, it is one part of the entity's path."""
+        """Log with escaped names, so that a stranger's view name is always one part of the entity's path."""
         self.recording.log(self.rr.new_entity_path(list(names)), what, static=static)
 
     def _log_camera(self, view: ShownView, camera: Camera, *, static: bool = False) -> None:
@@ -115,7 +115,7 @@ class _Writing:
         return self.rr.LineStrips3D(_strips(path), colors=_levels(path.colour), radii=0.002)
 
     def _log_pose(self, path: ShownPath, frame: int) -> None:
-        """The tool at a frame, and where the path is a plan's its line while it is in force."""
+        """Log the tool at a frame, and for a plan's path its line while the plan is in force."""
         rr, pose = self.rr, frame - path.start
         if path.shown is not None:
             if frame == path.shown[0]:
@@ -152,7 +152,7 @@ def _layers(view: ShownView, frames: range) -> list[list[bytes]]:
 
 
 def _pictures(layer: Layer, frames: range) -> list[bytes]:
-    """The pictures that frames show, each decoded and encoded once."""
+    """The pictures of these frames, each decoded and encoded once."""
     wanted = [frame if layer.shows is None else layer.shows[frame] for frame in frames]
     chosen = list(dict.fromkeys(wanted))
     encoded = [picture(frame, MAX_HEIGHT) for frame in layer.frames.read(chosen)]
@@ -161,7 +161,7 @@ def _pictures(layer: Layer, frames: range) -> list[bytes]:
 
 
 def _strips(path: ShownPath) -> list[NDArray[np.float32]]:
-    """The known positions of a path, cut where some are not known."""
+    """The known positions of a path, split at unknown ones."""
     points = path.trajectory.world_from_tool.translation.cpu().numpy()
     known = np.isfinite(points).all(-1)
     cuts = np.flatnonzero(np.diff(known.astype(int))) + 1

@@ -1,4 +1,4 @@
-"""The trials of a results folder, while `evaluate` still writes them and afterwards."""
+"""The trials of a results folder, during and after `evaluate`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from action_images.reports.viewing.viewable import Viewable
 
 CEILING_FOLDERS = ("expert", "expert-video")
-"""Where `action-images evaluate` leaves the ceilings of a folder's policy."""
+"""Folders in which `action-images evaluate` stores the ceilings of a folder's policy."""
 RECORD_SUFFIX = ".view"
-"""Of the file beside a film that holds what was seen, imagined and planned."""
+"""Suffix of the file beside a film with the observations, generated images and plans."""
 
 
 class ResultsShelf:
-    """Trials by task and seed, the ceilings' after the policy's own; those with a film can be looked at."""
+    """Trials by task and seed, the policy's own before the ceilings'; trials with a film can be viewed."""
 
     is_live = True
     notes: Sequence[str] = ()
@@ -36,12 +36,12 @@ class ResultsShelf:
         return "-".join(f"{state.st_mtime_ns:x}.{state.st_size:x}" for state in states)
 
     def entries(self) -> Sequence[Entry]:
-        """As the files say now."""
+        """The trials currently in the files."""
         self._renew()
         return self._entries
 
     def open(self, number: int) -> "Viewable":
-        """What was recorded of a trial, else its film, else its numbers alone."""
+        """A trial's record, else its film, else its numbers alone."""
         from action_images.reports.viewing.trial_view import of_trial
 
         if not 0 <= number < len(self._trials):

@@ -1,4 +1,4 @@
-"""What policies and trials leave to look at: a plan with its observation, a filmed trial with its plans."""
+"""Viewables of policies and trials: a plan with its observation, or a filmed trial with its plans."""
 
 import torch
 from torch import Tensor
@@ -28,7 +28,7 @@ OBSERVED = "camera, at the observation"
 
 
 def of_plan(observation: Observation, plan: Plan, name: str, fps: float) -> Viewable:
-    """A plan, frame 0 at its observation; no camera saw what comes after, so its picture stays."""
+    """A plan, with its observation at frame 0; later frames have no camera images, so its picture stays."""
     start = Trajectory(observation.world_from_tool[None], observation.opening[None]).to("cpu", torch.float32)
     later = plan.trajectory.to("cpu", torch.float32)
     path = _joined(start, later)
@@ -64,9 +64,9 @@ def _clip(name: str, clip: Tensor, imagined: tuple[int, ...], *, is_action: bool
 
 
 def of_rollout(rollout: Rollout) -> Viewable:
-    """A filmed trial: what was seen, imagined and planned at each moment, and where the tool went.
+    """A filmed trial: the observation, generated images and plan at each moment, and the tool's path.
 
-    Raises ActionImagesError where it was not filmed.
+    Raises ActionImagesError if it was not filmed.
     """
     frames = film_frames(rollout)
     rigs = stack([one.cameras.to("cpu", torch.float32) for one in _observed(rollout)], 1)
@@ -88,7 +88,7 @@ def _observed(rollout: Rollout) -> list[Observation]:
 
 
 def _view(frames: FilmFrames, number: int, rig: Camera) -> ShownView:
-    """A view whose camera has one pose where it never moved."""
+    """A view; its camera has one pose if it never moved."""
     layers = [Layer(CAMERA, FramesInMemory(frames.seen[number]))]
     if frames.imagined is not None:
         layers.append(Layer(IMAGINED, FramesInMemory(frames.imagined[number])))
@@ -103,7 +103,7 @@ def _view(frames: FilmFrames, number: int, rig: Camera) -> ShownView:
 
 
 def _plans(rollout: Rollout, frames: FilmFrames) -> list[ShownPath]:
-    """Each plan that was ever in force, seen while it is."""
+    """Each plan that was in force, shown during that time."""
     paths = []
     for number, plan in enumerate(rollout.plans):
         force = [at for at, one in enumerate(frames.in_force) if one.plan == number]

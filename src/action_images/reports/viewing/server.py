@@ -1,4 +1,4 @@
-"""A shelf on loopback: a page, a list, and the pictures of what is opened; it answers GET alone."""
+"""Serve a shelf on loopback: a page, a list, and pictures of opened entries; it answers GET alone."""
 
 import ipaddress
 import json
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
     from action_images.reports.viewing.viewable import Viewable
 
 MAX_CACHE_BYTES = 64 << 20
-"""Encoded pictures that are remembered."""
+"""Size limit of the cache of encoded pictures."""
 MAX_OPEN = 4
-"""Opened entries that are remembered: their numbers, no pictures."""
+"""The number of opened entries that are kept: their numbers, not their pictures."""
 MAX_CONNECTIONS, IDLE_SECONDS = 32, 30.0
 MAX_QUERY, MAX_FIELDS = 2000, 20
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""What the browser may load: from here alone."""
+"""Content policy: the browser may load from here alone."""
 FACET = "facet."
-"""Before a facet's name in a query."""
+"""Prefix of a facet's name in a query."""
 
 
 class Refused(Exception):
-    """A request that is not answered, with its status and a sentence."""
+    """A refused request, with its status and a sentence."""
 
     def __init__(self, status: HTTPStatus, sentence: str):
         super().__init__(sentence)
@@ -46,14 +46,14 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Answer:
-    """What is sent back."""
+    """A response."""
 
     kind: str
     body: bytes
 
 
 class Library:
-    """Opens entries of a shelf and encodes their pictures, one at a time: strangers' files, two cores."""
+    """Opens entries of a shelf and encodes their pictures, one at a time to limit the load."""
 
     def __init__(self, shelf: Shelf):
         self.shelf = shelf
@@ -63,7 +63,7 @@ class Library:
         self._num_bytes = 0
 
     def list(self, wish: Wish) -> dict[str, Any]:
-        """A piece of the list."""
+        """A part of the list."""
         with self._lock:
             return listed(self.shelf, wish)
 
@@ -75,7 +75,7 @@ class Library:
             return document_of(self._open(*self._found(number, name)))
 
     def part(self, number: int, name: str, place: tuple[int, int, bool, int]) -> bytes:
-        """Pictures of an entry: view, layer, whether its spots alone, and which part."""
+        """Pictures of an entry; `place` is view, layer, whether spots alone, and the part's number."""
         with self._lock:
             found, entry = self._found(number, name)
             key = (entry.id, entry.version, *place)
@@ -85,7 +85,7 @@ class Library:
             return self._parts[key]
 
     def _found(self, number: int, name: str) -> tuple[int, Entry]:
-        """An entry by its number and id; by its id alone where newer ones have moved it."""
+        """An entry by its number and id; by its id alone if newer entries have moved it."""
         entries = self.shelf.entries()
         if 0 <= number < len(entries) and entries[number].id == name:
             return number, entries[number]
@@ -126,7 +126,7 @@ class Library:
 
 
 class ViewServer(ThreadingHTTPServer):
-    """Serves a shelf at `address`; `host` is the name by which it may be asked beside addresses."""
+    """Serves a shelf at `address`; `host` is a name that requests may use besides addresses."""
 
     daemon_threads = True
     allow_reuse_address = True
@@ -139,26 +139,26 @@ class ViewServer(ThreadingHTTPServer):
 
     @property
     def address(self) -> str:
-        """Where a browser finds it."""
+        """The address for a browser."""
         name = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{name}:{self.server_address[1]}/"
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Answer in a thread of its own; more connections than MAX_CONNECTIONS are closed."""
+        """Answer in a new thread; connections beyond MAX_CONNECTIONS are closed."""
         if not self._places.acquire(blocking=False):
             self.shutdown_request(request)
             return
         super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """The same in the thread, which gives its place back."""
+        """The same in the thread, which then frees its place."""
         try:
             super().process_request_thread(request, client_address)
         finally:
             self._places.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A browser that goes away in the middle of an answer is no error."""
+        """Ignore browsers that disconnect during an answer."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)
 
@@ -186,7 +186,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(answer, status)
 
     def _check_sender(self) -> None:
-        """No page of another origin may ask, not even one whose name leads to this address."""
+        """Refuse pages of other origins, even if their name resolves to this address."""
         if not _is_own(self.headers.get("Host", ""), self.server.host, self.server.server_address[1]):
             raise Refused(HTTPStatus.FORBIDDEN, "this server is asked by its address alone")
         origin = self.headers.get("Origin")
@@ -221,11 +221,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(answer.body)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: one line for each part of pictures would help nobody."""
+        """Log nothing: one line for each part of pictures would not help."""
 
 
 def _is_own(host: str, ours: str, port: int) -> bool:
-    """Whether a Host header is an address, `localhost` or our name: a foreign name may lead here as well."""
+    """Whether a Host header is an address, `localhost` or our name; a foreign name may also resolve here."""
     name, _, number = host.rpartition(":")
     if number != str(port):
         return False

@@ -1,4 +1,4 @@
-"""What a page lists: entries by number, found by words and by what is known of them; needs no torch."""
+"""The list of a page: numbered entries that can be searched and filtered; needs no torch."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,18 +9,18 @@ if TYPE_CHECKING:
     from action_images.reports.viewing.viewable import Viewable
 
 MAX_LISTED = 200
-"""Entries that one answer holds."""
+"""The largest number of entries in one answer."""
 MAX_VALUES = 60
-"""Values of one facet that are offered, the most frequent first."""
+"""The largest number of offered values of one facet, the most frequent first."""
 
 
 @dataclass(frozen=True)
 class Entry:
     """One line of a list.
 
-    `facets` are what entries are chosen by, such as {"outcome": ("failed",)}. `words` are searched beside
-    `id` and `told`. `level` is `error`, `warning` or empty. `version` changes when what is opened does, and
-    tells entries of one id apart.
+    `facets` are the filters, such as {"outcome": ("failed",)}. `words` are searched besides `id` and `told`.
+    `level` is `error`, `warning` or empty. `version` changes with the entry's contents, and distinguishes
+    entries of one id.
     """
 
     id: str
@@ -34,22 +34,22 @@ class Entry:
 
 @runtime_checkable
 class Shelf(Protocol):
-    """Things of one folder or file that are looked at one by one."""
+    """The viewable entries of one folder or file."""
 
     @property
     def title(self) -> str: ...
     @property
     def notes(self) -> Sequence[str]:
-        """Sentences about all of them."""
+        """Sentences about all entries."""
         ...
 
     @property
     def is_live(self) -> bool:
-        """Whether entries may still come."""
+        """Whether new entries may still come."""
         ...
 
     def version(self) -> str:
-        """Changes whenever the entries do; cheap."""
+        """A value that changes whenever the entries do; it is cheap."""
         ...
 
     def entries(self) -> Sequence[Entry]:
@@ -57,13 +57,13 @@ class Shelf(Protocol):
         ...
 
     def open(self, number: int) -> "Viewable":
-        """The entry to be looked at; raises ActionImagesError where it cannot be opened."""
+        """Open an entry; raises ActionImagesError if it cannot be opened."""
         ...
 
 
 @dataclass(frozen=True)
 class Wish:
-    """Which entries are asked for: all of these words, these values of facets, from a place in the list."""
+    """A query for entries: all of these words, these values of facets, from a place in the list."""
 
     words: tuple[str, ...] = ()
     facets: Mapping[str, str] = field(default_factory=dict)
@@ -71,7 +71,7 @@ class Wish:
 
 
 def listed(shelf: Shelf, wish: Wish) -> dict[str, Any]:
-    """An answer as JSON: how many there are and match, a piece of those that match, what else to ask for."""
+    """An answer as JSON: the numbers of all and of matching entries, a part of the matches, and filters."""
     entries = shelf.entries()
     found = [number for number, entry in enumerate(entries) if _matches(entry, wish)]
     piece = found[wish.start : wish.start + MAX_LISTED]
@@ -108,7 +108,7 @@ def _told(number: int, entry: Entry) -> dict[str, Any]:
 
 
 def _facets(entries: Iterable[Entry]) -> dict[str, list[tuple[str, int]]]:
-    """Facet -> its values and how many entries have each."""
+    """Facet -> its values with their numbers of entries."""
     counts: dict[str, Counter[str]] = {}
     for entry in entries:
         for name, values in entry.facets.items():

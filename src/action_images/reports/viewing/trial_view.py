@@ -1,4 +1,4 @@
-"""A trial of a results folder as it can be looked at: its record, its film, or its numbers alone."""
+"""A trial of a results folder as a Viewable: its record, its film, or its numbers alone."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +12,7 @@ from action_images.reports.viewing.viewable import Viewable
 
 
 def of_trial(folder: Path, trial: TrialRecord) -> Viewable:
-    """The fullest that there is; raises EpisodeError where a film leads out of the folder or is damaged."""
+    """The most complete of these; raises EpisodeError if a film is outside the folder or damaged."""
     name, facts = f"{trial.task} {trial.seed}", tuple(_facts(trial))
     if trial.film is None:
         note = "It was not filmed: 'action-images evaluate' films the first success and failure of a task."

@@ -1,4 +1,4 @@
-"""One thing to look at frame by frame: views with layers of pictures, and paths of the tool."""
+"""An object that can be viewed frame by frame: views with layers of pictures, and paths of the tool."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,7 +18,7 @@ CAMERA, ACTIONS = "camera", "action images"
 
 @dataclass(frozen=True)
 class DrawnFrames:
-    """The action images of a path in one camera, drawn when asked for; a pose that is not known is not."""
+    """The action images of a path in one camera, drawn on demand; unknown poses are not drawn."""
 
     trajectory: Trajectory
     camera: Camera
@@ -44,7 +44,7 @@ class DrawnFrames:
 class Layer:
     """Pictures of one kind in one view. `is_action`: action images, whose spots can lie over other layers.
 
-    `shows` says which of the pictures each frame shows, where not each has its own.
+    `shows` is the picture of each frame, if not every frame has its own.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Layer:
     shows: tuple[int, ...] | None = None
 
     def thinned(self, every: int) -> "Layer":
-        """The same with the pictures of frames 0, every, 2 every, ...; the others show the one before."""
+        """The same with the pictures of frames 0, every, 2 every, ...; other frames show the previous one."""
         if self.shows is not None or every == 1:
             return self
         kept = FramesSelected(self.frames, range(0, len(self.frames), every))
@@ -62,10 +62,10 @@ class Layer:
 
 @dataclass(frozen=True)
 class ShownView:
-    """One view; `camera` has axes () or (frame), and is None where the view is not calibrated.
+    """One view; `camera` has axes () or (frame), and is None if the view is not calibrated.
 
-    `spots` are image points of the three spots in each frame (px, centres at +0.5; NaN: not seen), where a
-    model labelled this view alone.
+    `spots` are image points of the three spots in each frame (px, centres at +0.5; NaN: not seen), if a model
+    labelled this view alone.
     """
 
     name: str
@@ -81,10 +81,10 @@ class ShownView:
 
 @dataclass(frozen=True)
 class ShownPath:
-    """A path of the tool. Pose 0 belongs to frame `start`; NaN poses are not known.
+    """A path of the tool. Pose 0 belongs to frame `start`; NaN poses are unknown.
 
-    A path with `shown` (first frame, one past the last) is seen in these frames alone, as a plan is while it
-    is in force; None: always.
+    A path with `shown` (first frame, one past the last) is visible in these frames alone, such as a plan
+    while it is in force; None: always.
     """
 
     name: str
@@ -99,8 +99,8 @@ class ShownPath:
 class Viewable:
     """Views and paths on one clock. `facts` are (name, value) pairs in words, `notes` are sentences.
 
-    `warnings` are (level, sentence) with the levels `error` and `warning`. `is_episode`: of a data set, whose
-    `id` and frames a click on the tool can name.
+    `warnings` are (level, sentence) with the levels `error` and `warning`. `is_episode`: it is an episode of
+    a data set, so clicks on the tool can be stored with its `id` and frames.
     """
 
     id: str
@@ -115,7 +115,7 @@ class Viewable:
     is_episode: bool = False
 
     def thinned(self, every: int) -> "Viewable":
-        """The same with the pictures of every n-th frame alone, which a note says; all numbers stay."""
+        """The same with the pictures of every n-th frame alone and a note about it; all numbers stay."""
         if every == 1:
             return self
         views = tuple(view.thinned(every) for view in self.views)
@@ -123,13 +123,13 @@ class Viewable:
         return replace(self, views=views, notes=(*self.notes, note))
 
     def with_path(self, path: ShownPath, layer: str) -> "Viewable":
-        """The same with one path more, and with its action images as a layer of each calibrated view."""
+        """The same with one more path, and its action images as a layer of each calibrated view."""
         views = tuple(_with_actions(view, path.trajectory, layer) for view in self.views)
         return replace(self, paths=(*self.paths, path), views=views)
 
 
 def of_episode(episode: Episode, facts: Iterable[tuple[str, str]] = ()) -> Viewable:
-    """An episode as it was recorded, its path drawn into every calibrated view."""
+    """An episode as recorded, with its path drawn into every calibrated view."""
     plain = Viewable(
         id=episode.id,
         instruction=episode.instruction,
