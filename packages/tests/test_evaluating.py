@@ -1,4 +1,4 @@
-"""lerobot-eval and our own evaluation drive the same policy through the same trials to the same end."""
+"""lerobot-eval and our own evaluation run the same policy in the same trials with the same outcome."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Arms that are told joints: tool poses by a URDF's kinematics, and back."""
+"""Joint-controlled arms: tool poses by a URDF's kinematics, and back."""
 
 import logging
 from pathlib import Path

@@ -66,7 +66,7 @@ def test_a_replayed_episode_ends_where_it_ended(episode: Path, run):
         run(lerobot_replay.main, *ROBOT, *words, "--play_sounds=false")
     (own,) = Dataset(episode)
     far = (ends[0].translation - own.trajectory.world_from_tool[-1].translation).norm()
-    assert far < 0.02  # the last action is driven once more than was seen
+    assert far < 0.02  # the last action is driven once more than was recorded
 
 
 def test_a_policy_is_rolled_out_with_cameras_of_a_file(run, tmp_path: Path):
@@ -77,7 +77,7 @@ def test_a_policy_is_rolled_out_with_cameras_of_a_file(run, tmp_path: Path):
     save_cameras(file, {f"view{number}": cameras[number] for number in range(2)})
     folder = tmp_path / "policy"
     assert export(["shipped", str(folder), "--device=cpu", f"--cameras_file={file}"]) == 0
-    file.unlink()  # the saved policy holds them
+    file.unlink()  # the saved policy has its own copy
     told = ("--task=reach the red ball", "--duration=6", "--fps=20", "--device=cpu")
     before = [*connected]
     run(lerobot_rollout.main, "--strategy.type=base", f"--policy.path={folder}", *ROBOT, *told)

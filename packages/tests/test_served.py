@@ -1,4 +1,4 @@
-"""A server plans what models in this process do; what keeps them out of it is said with two ways out."""
+"""A server plans the same as models in this process; errors that prevent the latter name two solutions."""
 
 import re
 import socket
@@ -21,7 +21,7 @@ TASK = "reach_target"
 
 @pytest.fixture(scope="module")
 def served_at():
-    """A server of the shipped models in a process of its own."""
+    """A server of the shipped models in a separate process."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

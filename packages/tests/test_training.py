@@ -1,4 +1,4 @@
-"""lerobot-train learns from calibrated LeRobot sets, is taken up again, and what it saves plans."""
+"""lerobot-train trains on calibrated LeRobot sets and can be resumed, and its saved policies plan."""
 
 import json
 import shutil
@@ -99,7 +99,7 @@ def test_a_batch_of_lerobot_is_the_sample_that_we_cut(recorded: Path):
     episode = Dataset(recorded, told=True)[0]
     own = cut(episode, Window(episode.id, views, frame, config.stride, 5), (32, 32))
     assert sample.video.shape == own.video.shape
-    # LeRobot's decoder rounds colours in another way.
+    # LeRobot's decoder rounds colours differently.
     assert (sample.video.int() - own.video.int()).abs().max() <= 4
     assert sample.cameras.intrinsics.allclose(own.cameras.intrinsics, atol=1e-4)
     assert sample.trajectory.world_from_tool.matrix().allclose(

@@ -1,7 +1,7 @@
 """For a repository on the Hub: the worlds of action-images by `lerobot-eval --env.hub_path=NAME/REPOSITORY`.
 
-Needs `pip install lerobot_env_action_images`. `cfg`, where given, may have the fields `task`, `world`,
-`rig`, `look`, `num_views`, `height` and `width` of its configuration.
+Needs `pip install lerobot_env_action_images`. `cfg`, if given, may have the fields `task`, `world`, `rig`,
+`look`, `num_views`, `height` and `width` of its configuration.
 """
 
 from dataclasses import fields
@@ -11,7 +11,7 @@ from lerobot_env_action_images import ActionImagesEnvConfig
 
 
 def make_env(n_envs: int = 1, use_async_envs: bool = False, cfg: Any = None) -> dict[str, dict[int, Any]]:
-    """{the world's name: {number of the task: a vector environment}}."""
+    """Make the environments: {the world's name: {number of the task: a vector environment}}."""
     wanted = {"task", "world", "rig", "look", "num_views", "height", "width", "rotation"}
     known = wanted & {field.name for field in fields(ActionImagesEnvConfig)}
     told = {name: getattr(cfg, name) for name in known if getattr(cfg, name, None) is not None}

@@ -1,4 +1,4 @@
-"""What is seen and told, as the arrays of LeRobot's columns (docs/lerobot.md has them)."""
+"""Observations and actions as the arrays of LeRobot's columns (see docs/lerobot.md)."""
 
 import numpy as np
 import torch
@@ -8,7 +8,7 @@ from action_images.errors import ActionImagesError
 from action_images.geometry import Camera, Pose, Trajectory
 
 POINTING_DOWN = np.array([1, 0, 0, 0], np.float32)
-"""The quaternion x y z w of a tool that points down: of a pose's two the nearer one is given first."""
+"""The quaternion x y z w of a tool that points down; a first pose uses its quaternion nearer to this."""
 
 
 MATRIX_NAMES = [*TOOL_NAMES[:3], *(f"r{place // 3}{place % 3}" for place in range(9)), TOOL_NAMES[-1]]
@@ -24,7 +24,7 @@ def matrix_row(world_from_tool: Pose, opening: float) -> np.ndarray:
 def tool_row(world_from_tool: Pose, opening: float, near: np.ndarray = POINTING_DOWN) -> np.ndarray:
     """A tool's pose and its gripper as the eight numbers of `TOOL_NAMES`, float32.
 
-    Of the two quaternions of a rotation it is the one nearer to `near` (x y z w).
+    It uses the rotation's quaternion that is nearer to `near` (x y z w).
     """
     told = torch.tensor(opening, dtype=torch.float32)
     row = Trajectory(world_from_tool.to(torch.float32)[None], told[None]).to_vector()[0].numpy()
@@ -36,8 +36,8 @@ def tool_row(world_from_tool: Pose, opening: float, near: np.ndarray = POINTING_
 def told(action: np.ndarray) -> tuple[Pose, float]:
     """The tool pose (world_from_tool) and the opening of an action's eight numbers, or its thirteen.
 
-    A quaternion is made a unit one, the opening brought into [0, 1]. Raises ActionImagesError for another
-    number of numbers, for numbers that are not finite, and for a quaternion of zeros.
+    Quaternions are normalised, and the opening is clamped to [0, 1]. Raises ActionImagesError for another
+    count of numbers, for numbers that are not finite, and for a quaternion of zeros.
     """
     vector = torch.as_tensor(np.asarray(action), dtype=torch.float32).clone()
     if vector.shape not in ((len(TOOL_NAMES),), (len(MATRIX_NAMES),)):

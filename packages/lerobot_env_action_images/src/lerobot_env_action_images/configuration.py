@@ -1,4 +1,4 @@
-"""`--env.type=action_images`: which task of which world, and how it is seen."""
+"""`--env.type=action_images`: the world, its task, and the cameras."""
 
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,25 +19,25 @@ from lerobot_env_action_images.environment import CalibratedEnv, num_numbers
 @EnvConfig.register_subclass("action_images")
 @dataclass
 class ActionImagesEnvConfig(EnvConfig):
-    """A world's tasks as LeRobot environments. Raises ActionImagesError for what the world does not have."""
+    """A world's tasks as LeRobot environments. Raises ActionImagesError for names that the world lacks."""
 
     task: str | None = "push_button"
-    """A task, several with commas between them, or a group: trained, held_out, all."""
+    """A task, several tasks separated by commas, or a group: trained, held_out, all."""
     fps: int = 20
     """The world's control steps a second; set by the world."""
     world: str = "tabletop"
-    """Which world; `action-images envs` lists them."""
+    """The world's name; `action-images envs` lists them."""
     rig: str | None = None
-    """Where cameras stand; the world's rig of training if not given."""
+    """The camera rig; the world's rig of training if not given."""
     look: str | None = None
-    """How scenes look; the world's look of training if not given."""
+    """The look of scenes; the world's look of training if not given."""
     num_views: int = 2
-    """How many cameras; they are called view0, view1, ..."""
+    """Number of cameras; they are called view0, view1, ..."""
     height: int = 64
-    """Of each picture, px. 64 x 64 is what the shipped models were trained on."""
+    """Height of each picture, px. The shipped models were trained on 64 x 64."""
     width: int = 64
     rotation: str = "quaternion"
-    """How state and action tell rotations: quaternion (8 numbers) or matrix (13), which rounds nothing."""
+    """Format of rotations in state and action: quaternion (8 numbers) or matrix (13), without rounding."""
     features: dict[str, PolicyFeature] = field(default_factory=dict)
     features_map: dict[str, str] = field(default_factory=dict)
 
@@ -57,29 +57,29 @@ class ActionImagesEnvConfig(EnvConfig):
 
     @property
     def package_name(self) -> str:
-        """What `gym_id` begins with."""
+        """The prefix of `gym_id`."""
         return "action_images"
 
     @property
     def gym_kwargs(self) -> dict[str, Any]:
-        """What `gymnasium.make("action_images/TASK")` of action_images.sim would be told."""
+        """The arguments for `gymnasium.make("action_images/TASK")` of action_images.sim."""
         return {"num_views": self.num_views, "size": (self.height, self.width)}
 
     @property
     def seen(self) -> WorldConfig:
-        """The world, as it is seen."""
+        """The world with its cameras and look."""
         size = (self.height, self.width)
         return WorldConfig(self.world, rig=self.rig, look=self.look, num_views=self.num_views, size=size)
 
     def tasks(self) -> tuple[str, ...]:
-        """The names of the tasks that are meant."""
+        """The names of the selected tasks."""
         names = [name.strip() for name in (self.task or "").split(",") if name.strip()]
         return tasks_named(self.seen.benchmark, names)
 
     def create_envs(
         self, n_envs: int, use_async_envs: bool = False
     ) -> dict[str, dict[int, gymnasium.vector.VectorEnv]]:
-        """{the world's name: {number of the task: its environments}}, in the order of the names."""
+        """Make {the world's name: {number of the task: its environments}}, in the order of the names."""
         require_installed(self.seen.benchmark)
         make = _processes if use_async_envs and n_envs > 1 else _one_process
         made = {
@@ -94,12 +94,12 @@ def _state(count: int) -> PolicyFeature:
 
 
 def _processes(makers: list[Any]) -> Any:
-    """Environments in processes of their own, which are started when the first of them is used."""
+    """Environments in separate processes, which start when the first environment is used."""
     return _LazyAsyncVectorEnv(makers)
 
 
 def _one_process(makers: list[Any]) -> gymnasium.vector.SyncVectorEnv:
-    """Environments one after the other; one that is done costs nothing while the others go on."""
+    """Environments in sequence; a finished one costs nothing while the others continue."""
     mode = gymnasium.vector.AutoresetMode.NEXT_STEP
     return gymnasium.vector.SyncVectorEnv(
         [freeze_after_episode_end(make) for make in makers], autoreset_mode=mode

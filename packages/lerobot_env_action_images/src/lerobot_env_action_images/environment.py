@@ -1,4 +1,4 @@
-"""One task of a world as a Gymnasium environment whose observations LeRobot turns into our columns."""
+"""One task of a world as a Gymnasium environment; LeRobot converts its observations to our columns."""
 
 from typing import Any, Literal
 
@@ -23,30 +23,30 @@ Rotation = Literal["quaternion", "matrix"]
 
 
 def num_numbers(rotation: Rotation) -> int:
-    """How many numbers an action has."""
+    """The count of numbers in an action."""
     return len(MATRIX_NAMES if rotation == "matrix" else TOOL_NAMES)
 
 
 class CalibratedEnv(gymnasium.Env):
-    """A task with sparse reward: 1 and the end once it has been done for as many steps as the world asks.
+    """A task with sparse reward: 1 and the end once it has been done for the world's required steps.
 
     An action is eight numbers: the absolute tool pose to drive to (x y z in m, quaternion x y z w) and the
-    gripper's opening (0 closed, 1 open), all in the world's frame. An observation holds
+    gripper's opening (0 closed, 1 open), all in the world's frame. An observation has
 
-    | key | what | LeRobot makes of it |
+    | key | content | LeRobot's column |
     |---|---|---|
     | `pixels` | view -> (h, w, 3) uint8 | `observation.images.<view>` |
-    | `agent_pos` | the tool, in the numbers of an action | `observation.state` |
+    | `agent_pos` | the tool, in an action's format | `observation.state` |
     | `cameras.<view>.intrinsics` | 3 x 3, row by row, px | the same after `observation.` |
     | `cameras.<view>.world_from_camera` | 4 x 4, row by row, m | the same after `observation.` |
 
-    State and cameras stand there once more under their columns' names, under which `lerobot-eval` records
-    them (`--eval.recording=true`).
+    State and cameras are also present under their columns' names, under which `lerobot-eval` records them
+    (`--eval.recording=true`).
 
-    With `rotation` "matrix" an action and the tool are thirteen numbers, with 3 x 3 in the place of the
-    quaternion: then nothing is rounded, and a policy does what it does outside of LeRobot.
+    With `rotation` "matrix", an action and the tool are thirteen numbers, with 3 x 3 in place of the
+    quaternion. Then nothing is rounded, and a policy acts as it does outside LeRobot.
 
-    Graphics memory is taken by the first observation, not before: environments can be made in any process.
+    Graphics memory is allocated at the first observation, so environments can be made in any process.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class CalibratedEnv(gymnasium.Env):
 
     @property
     def task_description(self) -> str:
-        """What the robot is asked in this trial; empty before the first."""
+        """The instruction of this trial; empty before the first."""
         return "" if self._seen is None else self._seen.instruction
 
     def reset(
@@ -89,7 +89,7 @@ class CalibratedEnv(gymnasium.Env):
         return observation, {"is_success": False, "seed": trial}
 
     def step(self, action: np.ndarray) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
-        """One control period; raises ActionImagesError as `arrays.told` does."""
+        """Drive for one control period; raises ActionImagesError as `arrays.told` does."""
         pose, opening = told(action)
         report = self._environment.step(pose, opening)
         self._num_steady = self._num_steady + 1 if self._environment.succeeded() else 0
@@ -110,7 +110,7 @@ class CalibratedEnv(gymnasium.Env):
         return np.concatenate([picture for _, picture in self._pictures(self._seen)], axis=1)
 
     def close(self) -> None:
-        """Give the graphics memory back."""
+        """Free the graphics memory."""
         self._environment.close()
 
     def _tool(self, observation: Observation) -> np.ndarray:

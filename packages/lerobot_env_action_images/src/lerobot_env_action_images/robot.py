@@ -13,20 +13,20 @@ from action_images.robot import RepeatableEnvironment
 from lerobot_env_action_images.arrays import POINTING_DOWN, told, tool_row
 
 AXES = tuple(f"{name}.pos" for name in TOOL_NAMES)
-"""The numbers of state and action. lerobot-rollout leaves out all that do not end in `.pos` or `.vel`."""
+"""The names of state and action. lerobot-rollout leaves out names that do not end in `.pos` or `.vel`."""
 
 
 @RobotConfig.register_subclass("action_images_world")
 @dataclass
 class ActionImagesWorldConfig(RobotConfig):
-    """One trial of one task; raises ActionImagesError for what the world does not have."""
+    """One trial of one task; raises ActionImagesError for names that the world lacks."""
 
     task: str = "push_button"
     seed: int = 0
-    """Which trial: it decides the scene, the words and the cameras."""
+    """The trial's seed: it decides the scene, the words and the cameras."""
     world: str = "tabletop"
     rig: str | None = "fixed"
-    """Where cameras stand. `fixed`: in the same places in every trial, as on a real table."""
+    """The camera rig. `fixed`: the same camera poses in every trial, as on a real table."""
     look: str | None = None
     num_views: int = 2
     height: int = 64
@@ -34,15 +34,15 @@ class ActionImagesWorldConfig(RobotConfig):
 
     @property
     def seen(self) -> WorldConfig:
-        """The world, as it is seen."""
+        """The world with its cameras and look."""
         size = (self.height, self.width)
         return WorldConfig(self.world, rig=self.rig, look=self.look, num_views=self.num_views, size=size)
 
 
 class ActionImagesWorld(Robot):
-    """A simulated arm that is told absolute tool poses; a control step passes with each action.
+    """A simulated arm that takes absolute tool poses; a control step passes with each action.
 
-    It stands still between actions, however long they take. `connect` begins the trial of the config's seed.
+    It stands still between actions, for any time. `connect` begins the trial of the config's seed.
     """
 
     config_class = ActionImagesWorldConfig
@@ -67,7 +67,7 @@ class ActionImagesWorld(Robot):
 
     @property
     def action_features(self) -> dict[str, type]:
-        """The tool's numbers: where to drive to."""
+        """The tool's numbers: the pose to drive to."""
         return dict.fromkeys(AXES, float)
 
     @property
@@ -77,7 +77,7 @@ class ActionImagesWorld(Robot):
 
     @property
     def is_calibrated(self) -> bool:
-        """A simulated arm knows where it is."""
+        """Always True: a simulated arm needs no calibration."""
         return True
 
     def connect(self, calibrate: bool = True) -> None:  # noqa: ARG002 LeRobot's own signature
@@ -94,7 +94,7 @@ class ActionImagesWorld(Robot):
         """Nothing to do."""
 
     def get_observation(self) -> dict[str, Any]:
-        """Where the tool is, and what the cameras show."""
+        """The tool's numbers, and the cameras' images."""
         observation = self.trial.observation()
         row = tool_row(observation.world_from_tool, float(observation.opening), self._quaternion)
         self._quaternion = row[3:7].copy()
@@ -103,7 +103,7 @@ class ActionImagesWorld(Robot):
         return numbers | dict(zip(self._views, pictures, strict=True))
 
     def send_action(self, action: dict[str, Any]) -> dict[str, Any]:
-        """Drive for one control step; returns the action. Raises ActionImagesError for no tool pose."""
+        """Drive for one control step; returns the action. Raises ActionImagesError if it is no tool pose."""
         missing = [name for name in AXES if name not in action]
         if missing:
             raise ActionImagesError(
@@ -123,11 +123,11 @@ class ActionImagesWorld(Robot):
 
     @property
     def trial(self) -> RepeatableEnvironment:
-        """The trial under way; raises ActionImagesError where none has begun."""
+        """The trial under way; raises ActionImagesError if none has begun."""
         if self.environment is None:
             raise ActionImagesError(f"{self.name}: is not connected; call connect first")
         return self.environment
 
 
 connected: list[ActionImagesWorld] = []
-"""The world that was connected last: what the expert looks at."""
+"""The world that was connected last, which the expert uses."""

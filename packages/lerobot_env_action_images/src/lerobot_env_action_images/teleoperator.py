@@ -1,4 +1,4 @@
-"""The task's expert in the place of a person: `--teleop.type=action_images_expert`."""
+"""The task's expert in place of a person: `--teleop.type=action_images_expert`."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,13 +13,13 @@ from lerobot_env_action_images.robot import AXES, connected
 @TeleoperatorConfig.register_subclass("action_images_expert")
 @dataclass
 class ActionImagesExpertConfig(TeleoperatorConfig):
-    """There is nothing to choose."""
+    """A configuration without options."""
 
 
 class ActionImagesExpert(Teleoperator):
-    """Says step by step what the expert of the connected world's task tells the arm, then stands still.
+    """Gives the commands of the connected world's expert step by step, then stands still.
 
-    The expert runs ahead in a twin of the world: both do the same from the same seed.
+    The expert runs ahead in a twin of the world, which behaves the same from the same seed.
     """
 
     config_class = ActionImagesExpertConfig
@@ -33,12 +33,12 @@ class ActionImagesExpert(Teleoperator):
 
     @property
     def action_features(self) -> dict[str, type]:
-        """The tool's numbers: where to drive to."""
+        """The tool's numbers: the pose to drive to."""
         return dict.fromkeys(AXES, float)
 
     @property
     def feedback_features(self) -> dict[str, type]:
-        """None."""
+        """There is no feedback."""
         return {}
 
     @property
@@ -48,11 +48,11 @@ class ActionImagesExpert(Teleoperator):
 
     @property
     def is_calibrated(self) -> bool:
-        """Nothing is to be calibrated."""
+        """Always True: nothing needs calibration."""
         return True
 
     def connect(self, calibrate: bool = True) -> None:  # noqa: ARG002 LeRobot's own signature
-        """Begin the expert's path anew."""
+        """Restart the expert's path."""
         self._actions, self._step, self._is_connected = None, 0, True
 
     def calibrate(self) -> None:
@@ -62,7 +62,7 @@ class ActionImagesExpert(Teleoperator):
         """Nothing to do."""
 
     def get_action(self) -> dict[str, float]:
-        """What the expert tells the arm at this step; the last of it ever after."""
+        """The expert's command at this step; after its end, the last command."""
         if self._actions is None:
             self._actions = _path()
         action = self._actions[min(self._step, len(self._actions) - 1)]
@@ -70,7 +70,7 @@ class ActionImagesExpert(Teleoperator):
         return dict(action)
 
     def send_feedback(self, feedback: dict[str, Any]) -> None:
-        """The expert feels nothing."""
+        """Ignore feedback."""
 
     def disconnect(self) -> None:
         """Forget the path."""

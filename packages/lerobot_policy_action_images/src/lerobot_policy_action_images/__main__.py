@@ -1,9 +1,9 @@
 """Models of action-images as a LeRobot policy in a folder: python -m lerobot_policy_action_images MODELS
 FOLDER.
 
-MODELS is shipped, a folder of models, or a server's address (ws://HOST:PORT). LeRobot's
-`--policy.path=FOLDER` takes the folder then, as lerobot-rollout and the Hub want it. More words are fields
-of the policy: --views='[top, side]'.
+MODELS is shipped, a folder of models, or a server's address (ws://HOST:PORT). The folder can then be used as
+LeRobot's `--policy.path=FOLDER`, as lerobot-rollout and the Hub need it. Further arguments are fields of the
+policy: --views='[top, side]'.
 """
 
 import sys
@@ -23,7 +23,7 @@ SERVED_SIZE = (128, 128)
 
 
 def export(config: ActionImagesConfig, folder: Path) -> None:
-    """Write a policy with its processors; raises ActionImagesError where models cannot be read."""
+    """Write a policy with its processors; raises ActionImagesError if models cannot be read."""
     config.push_to_hub = False
     height, width = SERVED_SIZE if config.is_served else usual_clips(config)[0]
     views = config.views or ["view0", "view1"]

@@ -1,4 +1,4 @@
-"""Which of LeRobot's columns hold what: pictures, cameras, the tool, and what the arm is told."""
+"""The names of LeRobot's columns for pictures, cameras, the tool, and commands to the arm."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -20,7 +20,7 @@ def camera_keys(view: str) -> tuple[str, str]:
 
 
 def views_of(keys: Iterable[str], wanted: Iterable[str] = ()) -> tuple[str, ...]:
-    """The views among feature keys, in their order, or those wanted; raises where one is not there."""
+    """The views among feature keys, in their order, or the wanted ones; raises if one does not exist."""
     found = [key.removeprefix(IMAGES) for key in keys if key.startswith(IMAGES)]
     missing = [view for view in wanted if view not in found]
     if missing:
@@ -37,7 +37,7 @@ def views_of(keys: Iterable[str], wanted: Iterable[str] = ()) -> tuple[str, ...]
 
 
 def check_cameras(keys: Iterable[str], views: Iterable[str], where: str) -> None:
-    """Raise ActionImagesError, with how to calibrate, where a view's camera columns are not there."""
+    """Raise ActionImagesError, with how to calibrate, if a view's camera columns are missing."""
     known = set(keys)
     bare = [view for view in views if not known.issuperset(camera_keys(view))]
     if bare:
@@ -59,7 +59,7 @@ def calibrated(where: str) -> str:
 
 
 def check_action(features: Mapping[str, Mapping[str, Any]], where: str) -> None:
-    """Raise ActionImagesError where the actions or the state of a data set are no tool poses."""
+    """Raise ActionImagesError if the actions or the state of a data set are not tool poses."""
     for key in (ACTION, STATE):
         names = _names(features.get(key, {}))
         if names is None or [name.removesuffix(".pos") for name in names] != TOOL_NAMES:

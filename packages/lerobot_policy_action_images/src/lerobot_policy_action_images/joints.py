@@ -2,10 +2,10 @@
 JOINT ...
 
 Writes OUT, the same set with the column `observation.tool` (x y z qx qy qz qw opening, m, in the robot's
-base), by forward kinematics of the joints in `observation.state` (degrees, the gripper's number last, 0
-closed to 100 open). Further words: --tool_frame=NAME, --closed=0, --open=100. `calibration.json` of OUT then
-names the column: {"tool": {"feature": "observation.tool", "columns": [0, 1, 2, 3, 4, 5, 6, 7], "closed": 0,
-"open": 1}}
+base). It is computed by forward kinematics from the joints in `observation.state` (degrees, the gripper's
+number last, 0 closed to 100 open). Further arguments: --tool_frame=NAME, --closed=0, --open=100.
+`calibration.json` of OUT then names the column: {"tool": {"feature": "observation.tool",
+"columns": [0, 1, 2, 3, 4, 5, 6, 7], "closed": 0, "open": 1}}
 """
 
 import sys
@@ -24,7 +24,7 @@ TOOL = "observation.tool"
 
 
 def with_tool(source: Path, out: Path, arm: Arm) -> None:
-    """Write the set with the column; raises ActionImagesError where states are no joints of the arm."""
+    """Write the set with the column; raises ActionImagesError if states are not joints of the arm."""
     dataset = LeRobotDataset(f"local/{source.name}", root=source)
     states = np.array(dataset.hf_dataset.with_format("numpy")[STATE], np.float32)
     poses = arm.poses(torch.from_numpy(states)).numpy()

@@ -1,4 +1,4 @@
-"""Between joint angles and tool poses, by a URDF and LeRobot's solver: for arms that are told joints.
+"""Conversion between joint angles and tool poses, by a URDF and LeRobot's solver, for joint-controlled arms.
 
 The world is then the robot's base, and the tool is a frame of the URDF.
 """
@@ -23,13 +23,13 @@ from lerobot_policy_action_images.observations import tool_path
 
 MAX_ROUNDS, CLOSE_M = 50, 1e-4
 FAR_M = 5e-3
-"""A pose that is missed by more than this is told of."""
+"""A pose that is missed by more than this gives a warning."""
 Features = dict[PipelineFeatureType, dict[str, PolicyFeature]]
 
 
 @dataclass(frozen=True)
 class Arm:
-    """A URDF's joints in the order of the state (degrees, the gripper last), and the tool's frame."""
+    """An arm: a URDF's joints in the order of the state (degrees, the gripper last), and the tool's frame."""
 
     urdf: str
     tool_frame: str
@@ -38,7 +38,7 @@ class Arm:
     open: float
 
     def poses(self, rows: Tensor) -> Tensor:
-        """Tool poses (..., 8) of joint states (..., joints + 1); rows that are poses already are kept."""
+        """Tool poses (..., 8) of joint states (..., joints + 1); rows that are already poses are kept."""
         if rows.shape[-1] == 8 != len(self.joints) + 1:
             return rows
         if rows.shape[-1] != len(self.joints) + 1:
@@ -57,7 +57,7 @@ class Arm:
     def angles(self, row: Tensor, start: np.ndarray) -> np.ndarray:
         """The joint state (joints + 1) that brings the tool to a pose (8 numbers), searched from `start`.
 
-        What is out of reach is approached as far as it goes, and told of.
+        A pose out of reach is approached as far as possible, with a warning.
         """
         path, solver = tool_path(row[None], "action"), _solver(self)
         wanted = path.world_from_tool[0].matrix().double().numpy()
@@ -78,7 +78,7 @@ def _solver(arm: Arm) -> RobotKinematics:
 
 
 _last: dict[Arm, np.ndarray] = {}
-"""Where each arm's joints are: the step before a policy tells the one after it, which is another object."""
+"""The current joints of each arm; the step before the policy passes them to the step after it."""
 
 
 @dataclass
@@ -90,27 +90,27 @@ class _OfArm:
 
     @property
     def arm(self) -> Arm:
-        """The same, hashable."""
+        """The arm as a hashable value."""
         closed, opened = self.gripper_range
         return Arm(self.urdf, self.tool_frame, tuple(self.joints), closed, opened)
 
     def get_config(self) -> dict[str, Any]:
-        """What is saved; the URDF is named, not copied."""
+        """The saved configuration; the URDF is named, not copied."""
         names = ("urdf", "tool_frame", "joints", "gripper_range")
         return {name: getattr(self, name) for name in names}
 
     def transform_features(self, features: Features) -> Features:
-        """Features are described as they come."""
+        """Return the features unchanged."""
         return features
 
 
 @dataclass
 @ProcessorStepRegistry.register(name="action_images_joints_to_tool")
 class JointsToToolStep(_OfArm, ProcessorStep):
-    """The tool's pose in the place of joint angles in `observation.state`, one arm at a time."""
+    """Replaces joint angles in `observation.state` with the tool's pose, one arm at a time."""
 
     def __call__(self, transition: EnvTransition) -> EnvTransition:
-        """A new transition."""
+        """Make the new transition."""
         observation = dict(transition.get(TransitionKey.OBSERVATION) or {})
         state = observation.get(STATE)
         if isinstance(state, Tensor):
@@ -122,7 +122,7 @@ class JointsToToolStep(_OfArm, ProcessorStep):
 @dataclass
 @ProcessorStepRegistry.register(name="action_images_tool_to_joints")
 class ToolToJointsStep(_OfArm, PolicyActionProcessorStep):
-    """Joint angles in the place of tool poses: (joints + 1) numbers for each eight, one after the other."""
+    """Replaces tool poses with joint angles: (joints + 1) numbers for each eight, in order."""
 
     def action(self, action: Tensor) -> Tensor:
         """(..., joints + 1) from (..., 8)."""

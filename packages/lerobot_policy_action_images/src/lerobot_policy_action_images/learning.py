@@ -1,4 +1,4 @@
-"""What lerobot-train needs of action-images: new models for a data set, and what a batch of it costs."""
+"""Training by lerobot-train: new models for a data set, and the loss of a batch."""
 
 from collections.abc import Hashable
 from dataclasses import replace
@@ -29,7 +29,7 @@ from lerobot_policy_action_images.configuration_action_images import NEW, Action
 
 
 def usual_clips(config: ActionImagesConfig) -> tuple[tuple[int, int], int]:
-    """(height, width) and frames of the clips that the models were, or will be, trained on."""
+    """The size (height, width) and number of frames of the models' training clips."""
     if config.models == NEW:
         preset = preset_named(recipe_named(config.recipe).preset)
         return preset.size, preset.num_frames
@@ -40,7 +40,7 @@ def usual_clips(config: ActionImagesConfig) -> tuple[tuple[int, int], int]:
 
 
 def recipe_named(name: str) -> Recipe:
-    """A recipe of action-images that makes new models of its own; raises ActionImagesError for others."""
+    """A recipe of action-images that makes new models; raises ActionImagesError for others."""
     known = [key for key, one in RECIPES.items() if one.learns == "action-images" and one.pretrained is None]
     if name not in known:
         raise ActionImagesError(f"there is no recipe '{name}' for new models; there are: {', '.join(known)}")
@@ -48,7 +48,7 @@ def recipe_named(name: str) -> Recipe:
 
 
 def recipe_of(config: ActionImagesConfig, root: Path, views: tuple[str, ...]) -> Recipe:
-    """The recipe, learning from one LeRobot set."""
+    """The recipe, changed to train on one LeRobot set."""
     usual = recipe_named(config.recipe if config.models == NEW else "tiny")
     size, num_frames = usual_clips(config)
     source = SourceRecipe(
@@ -68,10 +68,10 @@ def recipe_of(config: ActionImagesConfig, root: Path, views: tuple[str, ...]) ->
 
 
 def models_for(config: ActionImagesConfig, dataset: Any) -> Models:
-    """New models, their linear parts fitted to a set (LeRobot's `ds_meta`), all of its episodes.
+    """New models, with their linear parts fitted to all episodes of a set (LeRobot's `ds_meta`).
 
-    Raises ActionImagesError where the set has no cameras or too few views, or where its frame rate at the
-    config's stride is no rate for clips.
+    Raises ActionImagesError if the set has no cameras or too few views, or if its frame rate at the config's
+    stride does not suit clips.
     """
     root = Path(dataset.root)
     views = views_of(dataset.features, config.views)
@@ -84,7 +84,7 @@ def models_for(config: ActionImagesConfig, dataset: Any) -> Models:
 
 
 def check_pace(config: ActionImagesConfig, fps: float, clips: Clips | None = None) -> None:
-    """Raise ActionImagesError, with the stride to take, where clips would be too fast or too slow."""
+    """Raise ActionImagesError, with a suitable stride, if clips would be too fast or too slow."""
     wanted = PACE if clips is None else clips.fps
     rate = fps / config.stride
     fits = SLOWEST <= rate <= FASTEST if clips is None else abs(rate - wanted) <= 1e-3 * wanted
@@ -99,10 +99,9 @@ def check_pace(config: ActionImagesConfig, fps: float, clips: Clips | None = Non
 
 
 def loss_of(models: Models, recipe: Recipe, sample: Sample, seed: int) -> tuple[Tensor, dict[str, float]]:
-    """The mean loss of a batch of whole clips, and what is to be logged.
+    """The mean loss of a batch of whole clips, and values to log.
 
-    Clips of which no frame after the first is real are left out and counted. All chance follows from the
-    seed.
+    Clips without a real frame after the first are left out and counted. All randomness depends on the seed.
     """
     pipeline, (first,) = Pipeline.of(models), recipe.sources
     clips = models.clips
@@ -144,7 +143,7 @@ def _told(sample: Sample, place: int) -> str | None:
 
 
 def _views(sample: Sample, recipe: Recipe, seed: int) -> Sample:
-    """As many views as a sample of the recipe has, in an order of chance where that is not all."""
+    """The number of views of the recipe's samples, in random order if that is not all."""
     count = sample.video.shape[1]
     if recipe.num_views >= count:
         return sample

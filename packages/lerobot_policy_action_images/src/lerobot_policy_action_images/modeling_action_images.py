@@ -1,4 +1,4 @@
-"""`ActionImagesPolicy`: LeRobot's way to ask models of action-images, in this process or on a server."""
+"""`ActionImagesPolicy`: models of action-images as a LeRobot policy, in this process or on a server."""
 
 import logging
 import os
@@ -33,14 +33,14 @@ IS_FOLDER = (1 << 31) - 1
 
 
 class ActionImagesPolicy(PreTrainedPolicy):
-    """Plans are imagined as action images in calibrated views, and read back as absolute tool poses.
+    """Generates plans as action images in calibrated views, and reads them as absolute tool poses.
 
     A row of an action is x y z (m, world), a unit quaternion x y z w and the gripper's opening (0 closed, 1
-    open). `select_action` follows plans within guard rails, as `action-images evaluate` does; a plan is
+    open). `select_action` follows plans within guard rails, as `action-images evaluate` does. A plan is
     averaged over augmented views inside `predict_action_chunk`, and no history is needed.
 
-    A saved policy is a folder with `models/`, as action-images reads it (the average of the weights), and
-    `model.safetensors`, the weights as training left them.
+    A saved policy is a folder with `models/`, in the format of action-images (the average of the weights),
+    and `model.safetensors`, the last weights of training.
     """
 
     config_class = ActionImagesConfig
@@ -55,7 +55,7 @@ class ActionImagesPolicy(PreTrainedPolicy):
         *,
         models: Path | None = None,
     ):
-        """`dataset_meta` is LeRobot's, of the set to learn from; `models` a folder, not the config's."""
+        """`dataset_meta` is LeRobot's, of the training set; `models` is a folder in place of the config's."""
         super().__init__(config)
         config.validate_features()
         self.last_predicted_latents: Tensor | None = None
@@ -75,7 +75,7 @@ class ActionImagesPolicy(PreTrainedPolicy):
         self.reset()
 
     def _open(self, dataset: Any) -> None:
-        """Models whose weights are this policy's parameters: new ones for a set, or the folder's."""
+        """Open models whose weights are this policy's parameters: new ones for a set, or the folder's."""
         from lerobot_policy_action_images import learning
 
         config = self.config
@@ -88,7 +88,7 @@ class ActionImagesPolicy(PreTrainedPolicy):
         assert models.clips is not None
         config.size, config.num_frames = models.clips.size, models.clips.num_frames
         self._held = {"models": models, "recipe": learning.recipe_of(config, Path("lerobot"), self._views)}
-        # The network alone is a parameter of this module: its weights are what learns.
+        # Only the network is a submodule here, as only its weights are trained.
         self.transformer = models.denoiser.transformer
         self.transformer.requires_grad_(True)
 
@@ -129,7 +129,7 @@ class ActionImagesPolicy(PreTrainedPolicy):
     def _save_pretrained(self, save_directory: Path, state_dict: dict[str, Tensor] | None = None) -> None:
         self.config._save_pretrained(save_directory)
         if "models" not in self._held:
-            # Planned by a server or by shipped models: there are no weights, and LeRobot looks for the file.
+            # A server or shipped models plan: there are no weights, but LeRobot looks for the file.
             super_weights = save_directory / WEIGHTS
             _write_weights(super_weights, {"none": torch.zeros(0)})
             return
@@ -139,7 +139,7 @@ class ActionImagesPolicy(PreTrainedPolicy):
         _write_weights(save_directory / WEIGHTS, weights)
 
     def get_optim_params(self) -> list[dict[str, Any]]:
-        """What learns; only weights of layers decay, no biases, norms, tables or embeddings."""
+        """The trained parameters; only weights of layers decay, not biases, norms, tables or embeddings."""
         from action_images.training.optimizer import LAYERS
 
         if "models" not in self._held:
@@ -155,34 +155,33 @@ class ActionImagesPolicy(PreTrainedPolicy):
         return [{"params": weights}, {"params": others, "weight_decay": 0.0}]
 
     def reset(self) -> None:
-        """Forget the trial: the next observation is the first of another one."""
+        """Reset for a new trial: the next observation is its first."""
         self._arms: list[Arm] = []
         self.last_predicted_latents = None
 
     def forward(self, batch: Batch, reduction: str = "mean") -> tuple[Tensor, dict[str, float] | None]:
-        """The loss of a batch of clips (see `config.observation_delta_indices`), and what is to be logged."""
+        """The loss of a batch of clips (see `config.observation_delta_indices`), and values to log."""
         from lerobot_policy_action_images import learning
 
         if reduction != "mean":
             raise ActionImagesError("weights of samples (sample_weighting) are not known to this policy")
         models, recipe = self._learning()
         sample = sample_of(batch, self._views, recipe.size)
-        # LeRobot's seed decides, on whatever device the models are.
+        # LeRobot's seed decides, for any device of the models.
         seed = int(torch.randint(1 << 62, ()).item())
         return learning.loss_of(models, recipe, sample, seed)
 
     def update(self) -> None:
-        """LeRobot calls this after each step of the optimizer: the average follows the weights."""
+        """Update the average of the weights; LeRobot calls this after each step of the optimizer."""
         if (ema := self._held.get("ema")) is not None:
             ema.update()
 
     @torch.no_grad()
     def predict_action_chunk(self, batch: Batch, **_: Any) -> Tensor:
-        """(b frame 8): all of each robot's plan, a row a control step, from the step after the observation
-        on.
+        """Each robot's whole plan (b frame 8), a row a control step, from the step after the observation on.
 
-        The axes are `config.action_feature_names`. Rows that the plan is not sure of repeat the row before.
-        No guard rail is asked: what drives the arm has its own.
+        The columns are `config.action_feature_names`. Rows of low confidence repeat the previous row. No
+        guard rails apply, as the arm's driver has its own.
         """
         least = guard(self.config).min_confidence
         policy, chunks = self._planner(), []
@@ -199,7 +198,7 @@ class ActionImagesPolicy(PreTrainedPolicy):
 
     @torch.no_grad()
     def select_action(self, batch: Batch, **_: Any) -> Tensor:
-        """(b 8): what each arm is told now."""
+        """The current command of each arm (b 8)."""
         observations = observations_of(batch, self._views)
         if len(self._arms) != len(observations):
             planner, with_matrix = self._planner(), _has_matrix(batch)
@@ -212,11 +211,11 @@ class ActionImagesPolicy(PreTrainedPolicy):
         return torch.stack(rows).to(self.config.device)
 
     def decode_predicted_latents(self, video: Tensor) -> Tensor:
-        """What was imagined as LeRobot films it: (frame h w 3) uint8 from (1 3 frame h w) in [0, 1]."""
+        """Generated images in LeRobot's film format: (frame h w 3) uint8 from (1 3 frame h w) in [0, 1]."""
         return video[0].permute(1, 2, 3, 0).mul(255).round().clamp(0, 255).to(torch.uint8)
 
     def _keep(self, plan: Plan | None) -> None:
-        """For `save_predicted_video`: views side by side, action images below the videos."""
+        """Keep the images for `save_predicted_video`: views side by side, action images below the videos."""
         if plan is None or not self.config.save_predicted_video:
             return
         shown = [images for images in (plan.video, plan.action_images) if images is not None]
@@ -226,7 +225,7 @@ class ActionImagesPolicy(PreTrainedPolicy):
             self.last_predicted_latents = torch.cat([row[:frames] for row in rows], -2).transpose(0, 1)[None]
 
     def _planner(self) -> Policy:
-        """What plans: the weights of now, their average where there is one, or somebody else's."""
+        """The planner: the current weights, their average if there is one, or other models."""
         if "models" not in self._held:
             if "planner" not in self._held:
                 self._held["planner"] = planner(self.config, self._folder)
@@ -244,7 +243,7 @@ class ActionImagesPolicy(PreTrainedPolicy):
         return policy if config.best_of == 1 else BestOf(policy, config.best_of)
 
     def _learning(self) -> tuple[Any, Any]:
-        """Models and recipe, on their device and ready to learn; the average begins with the first batch."""
+        """Models and recipe, on their device and ready to train; the average starts at the first batch."""
         from action_images.training.ema import EMA
 
         if "models" not in self._held:
@@ -254,18 +253,18 @@ class ActionImagesPolicy(PreTrainedPolicy):
         if torch.is_grad_enabled() and "ema" not in self._held:
             self._held["ema"] = EMA(self.transformer, self.config.ema_decay or None)
             if self._raw_weights is not None:
-                # Taken up again: the average goes on from what was saved, the weights from where they were.
+                # Resumed: the average continues from the saved one, and the weights from the last ones.
                 raw = load_file(self._raw_weights)
                 self.load_state_dict(raw, strict=False)
                 logging.info("learning goes on from the weights of %s", self._raw_weights)
         return models, self._held["recipe"]
 
     def _averaged(self) -> Any:
-        """The models with the average in the place of the last weights, while this lasts."""
+        """The models with the average in place of the last weights, within this context."""
         return _Averaged(self._held["models"], self._held.get("ema"))
 
     def _move(self, models: Any) -> None:
-        """Autoencoder and text to where LeRobot has put the network."""
+        """Move autoencoder and text encoder to the network's device, which LeRobot has chosen."""
         device = self.transformer.device
         if self._held.get("device") != device:
             models.others_to(device)
@@ -273,7 +272,7 @@ class ActionImagesPolicy(PreTrainedPolicy):
 
 
 def _has_matrix(batch: Batch) -> bool:
-    """Whether poses are told with a matrix: an answer is told as the state is."""
+    """Whether poses have a rotation matrix; actions have the format of the state."""
     return batch[STATE].shape[-1] == WITH_MATRIX
 
 

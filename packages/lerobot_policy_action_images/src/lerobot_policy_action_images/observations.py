@@ -1,4 +1,4 @@
-"""From LeRobot's batches to what action-images works on: observations to plan from, samples to learn from."""
+"""From LeRobot's batches to observations for planning and samples for training."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,13 +19,13 @@ Batch = dict[str, Any]
 
 
 WITH_MATRIX = 13
-"""Numbers of a pose that tells its rotation as a matrix: x y z, nine row by row, opening."""
+"""The count of numbers of a pose with a rotation matrix: x y z, nine row by row, opening."""
 
 
 def observations_of(batch: Batch, views: Sequence[str]) -> list[Observation]:
     """One observation for each robot or environment of a batch, on the CPU.
 
-    Raises ActionImagesError where cameras or the tool's pose are missing, or are none.
+    Raises ActionImagesError if cameras or the tool's pose are missing or invalid.
     """
     state = _required(batch, STATE)
     tools = tool_path(state[:, None] if state.ndim == 2 else state[:, -1:], STATE)[:, 0]
@@ -45,9 +45,9 @@ def observations_of(batch: Batch, views: Sequence[str]) -> list[Observation]:
 
 
 def sample_of(batch: Batch, views: Sequence[str], size: tuple[int, int]) -> Sample:
-    """A batch of whole clips, video uint8 fitted to `size` (height, width), `valid` where they are real.
+    """A batch of whole clips, video uint8 fitted to `size` (height, width); `valid` marks real frames.
 
-    The path is where the tool is in the first frame, and what the arm was told in the frames after it.
+    The path has the tool's pose in the first frame, and the commands to the arm in the frames after it.
     """
     state, action = _required(batch, STATE), _required(batch, ACTION)
     padded = batch.get(f"{STATE}_is_pad")
@@ -69,10 +69,10 @@ def sample_of(batch: Batch, views: Sequence[str], size: tuple[int, int]) -> Samp
 
 
 def tool_path(rows: Tensor, what: str) -> Trajectory:
-    """Poses from the last axis's eight numbers (or thirteen, with a matrix), quaternions made unit ones and
-    openings brought into [0, 1].
+    """Poses from the last axis's eight numbers (or thirteen, with a matrix).
 
-    Raises ActionImagesError for another number of numbers or a quaternion that is none.
+    Quaternions are normalised, and openings are clamped to [0, 1]. Raises ActionImagesError for another count
+    of numbers or an invalid quaternion.
     """
     rows = rows.detach().cpu().float()
     if rows.shape[-1] == WITH_MATRIX:
@@ -88,7 +88,7 @@ def tool_path(rows: Tensor, what: str) -> Trajectory:
     length = turn.norm(dim=-1, keepdim=True)
     rows = torch.cat([rows[..., :3], turn / length, rows[..., 7:].clamp(0, 1)], -1)
     off = (length - 1).abs().max().item()
-    if not off < 0.05:  # Rounding and means of neighbours keep nearer; other notations do not.
+    if not off < 0.05:  # Rounding and means of neighbours stay below this; other notations do not.
         raise ActionImagesError(
             f"'{what}': numbers 3 to 6 are no quaternion x y z w (its length is off by {off:.2g})"
         )
@@ -96,13 +96,13 @@ def tool_path(rows: Tensor, what: str) -> Trajectory:
 
 
 def instructions(batch: Batch, count: int) -> list[str]:
-    """What each is asked: LeRobot's `task`."""
+    """The instruction of each: LeRobot's `task`."""
     said = batch.get("task") or ""
     return [said] * count if isinstance(said, str) else [str(one) for one in said]
 
 
 def _pictures(batch: Batch, views: Sequence[str]) -> list[Tensor]:
-    """Of each view (b 3 h w) uint8, the newest where there are several."""
+    """The pictures of each view (b 3 h w), uint8; the newest if there are several."""
     shown = [_uint8(_required(batch, f"{IMAGES}{view}")).cpu() for view in views]
     return [pixels[:, -1] if pixels.ndim == 5 else pixels for pixels in shown]
 
@@ -116,7 +116,7 @@ def _uint8(pixels: Tensor) -> Tensor:
 
 
 def _camera(batch: Batch, view: str, size: Sequence[int]) -> Camera:
-    """A view's camera (b) or (b frame) for pictures of this (height, width); raises where it is none."""
+    """A view's camera (b) or (b frame) for pictures of this (height, width); raises if it is invalid."""
     keys = camera_keys(view)
     if any(key not in batch for key in keys):
         raise ActionImagesError(f"the camera of '{view}' is not known {calibrated('SET')}")

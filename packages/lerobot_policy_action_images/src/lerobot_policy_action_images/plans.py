@@ -1,4 +1,4 @@
-"""Where plans come from, and the arms that follow them: one for each robot or environment of a batch."""
+"""The source of plans, and the arms that follow them: one for each robot or environment of a batch."""
 
 import logging
 import warnings
@@ -18,22 +18,22 @@ from lerobot_policy_action_images.configuration_action_images import ActionImage
 
 SHIPPED = "shipped"
 UNSURE = 0.1
-"""The confidence below which a real arm is not driven to a pose."""
+"""A real arm is not driven to a pose below this confidence."""
 TABLE = ((0.25, -0.45, 0.01), (0.75, 0.45, 0.60))
-"""The box of the world that the shipped models know."""
+"""The box of the shipped models' world."""
 
 
 def planner(config: ActionImagesConfig, folder: str) -> Policy:
     """The policy of a folder of models, `shipped` or a server's address.
 
-    Raises ActionImagesError where models cannot be loaded in this process, with the other way.
+    Raises ActionImagesError if models cannot be loaded in this process, and names the alternative.
     """
     with models_here():
         return load_policy(folder, planning(config))
 
 
 def planning(config: ActionImagesConfig) -> Planning:
-    """How models plan, as action-images is told it; a server is told at its start."""
+    """The settings of planning for action-images; a server gets its own at its start."""
     if config.is_served:
         return Planning()
     return Planning(
@@ -48,7 +48,7 @@ def planning(config: ActionImagesConfig) -> Planning:
 
 
 class models_here:
-    """What is missing or of another version for models in this process is said with the two ways out."""
+    """Name missing packages or wrong versions for models in this process, with the two solutions."""
 
     def __enter__(self) -> None:
         return None
@@ -81,7 +81,7 @@ def _version(name: str) -> str:
 
 
 def guard(config: ActionImagesConfig) -> Guard:
-    """What the arm may be asked for: the config's own rails, the table's where the shipped models plan."""
+    """The limits of commands: the config's own rails; for the shipped models the table's box."""
     is_shipped = config.models == SHIPPED
     box = TABLE if is_shipped else ((-inf,) * 3, (inf,) * 3)
     if config.workspace is not None:
@@ -97,7 +97,7 @@ def guard(config: ActionImagesConfig) -> Guard:
 
 
 class Arm:
-    """One arm in one trial: it is shown an observation a control step, and says what the arm is told."""
+    """One arm in one trial: it takes an observation in each control step, and gives the command."""
 
     def __init__(self, policy: Policy, config: ActionImagesConfig, *, with_matrix: bool = False) -> None:
         self._policy, self._config, self._with_matrix = policy, config, with_matrix
@@ -107,9 +107,9 @@ class Arm:
         self._turn: Tensor | None = None
 
     def act(self, observation: Observation) -> tuple[Tensor, Plan | None]:
-        """The eight numbers of an action for now (float32), and the plan where one was made for it.
+        """The eight numbers of the current action (float32), and the plan if one was made for it.
 
-        Where a guard rail stops the arm for good, it stands still from then on; that is logged once.
+        If a guard rail stops the arm for good, it stands still from then on; that is logged once.
         """
         follower, plan = self._followed(observation), None
         if self._stopped is not None:
@@ -127,7 +127,7 @@ class Arm:
         return self._row(asked), plan
 
     def _followed(self, observation: Observation) -> Follower:
-        """The follower, told where the tool came to."""
+        """The follower, updated with the tool's current pose."""
         if self._follower is None:
             self._follower = Follower(
                 Execution(num_steps=self._config.n_action_steps, settle=self._config.settle),
@@ -153,7 +153,7 @@ class Arm:
 
 
 def plan_of(policy: Policy, observation: Observation) -> Plan:
-    """A plan; what a server or the models say of it is logged."""
+    """A plan; warnings of a server or the models about it are logged."""
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         plan = policy.plan(observation).to("cpu")
@@ -169,16 +169,16 @@ def vector_of(pose: Pose, opening: Tensor) -> Tensor:
 
 
 def matrices_of(path: Trajectory) -> Tensor:
-    """(frame 13): x y z, the rotation row by row, opening; float32 and free of rounding."""
+    """Poses as (frame 13): x y z, the rotation row by row, opening; float32 and free of rounding."""
     pose = path.world_from_tool.to(torch.float32)
     return torch.cat([pose.translation, pose.rotation.flatten(-2), path.opening.float()[..., None]], -1)
 
 
 def chunk_of(plan: Plan, observation: Observation, least: float, *, with_matrix: bool = False) -> Tensor:
-    """All rows (frame 8, or 13 with a matrix) of a plan; rows that are not sure by `least` repeat the row
-    before.
+    """All rows (frame 8, or 13 with a matrix) of a plan.
 
-    Those before the first sure row repeat where the tool is.
+    Rows with a confidence below `least` repeat the previous row; those before the first confident row repeat
+    the tool's pose.
     """
     path, now = plan.trajectory, vector_of(observation.world_from_tool, observation.opening)
     rows = matrices_of(path) if with_matrix else path.to_vector().float()

@@ -1,4 +1,4 @@
-"""What stands between LeRobot and the policy: cameras are added where missing, nothing is normalised."""
+"""The processors between LeRobot and the policy: they add missing cameras and do not normalise."""
 
 import json
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ class AddCamerasStep(ObservationProcessorStep):
 
     @classmethod
     def of_file(cls, path: str) -> "AddCamerasStep":
-        """Of a cameras file whose cameras stand still; raises ActionImagesError where one moves."""
+        """The step for a cameras file with still cameras; raises ActionImagesError if one moves."""
         told = {}
         for view, camera in load_cameras(Path(path)).items():
             if camera.batch_shape:
@@ -46,7 +46,7 @@ class AddCamerasStep(ObservationProcessorStep):
         return cls(told)
 
     def observation(self, observation: dict[str, Any]) -> dict[str, Any]:
-        """The same with the columns of each view that is shown and has none."""
+        """The observation with camera columns added for each view that has none."""
         for view, camera in self.cameras.items():
             pixels, keys = observation.get(f"{IMAGES}{view}"), camera_keys(view)
             if not isinstance(pixels, Tensor) or any(key in observation for key in keys):
@@ -65,20 +65,20 @@ class AddCamerasStep(ObservationProcessorStep):
         return observation
 
     def get_config(self) -> dict[str, Any]:
-        """What is saved of it: the cameras themselves, so that a saved policy needs no other file."""
+        """The saved configuration: the cameras themselves, so that a saved policy needs no other file."""
         return {"cameras": json.loads(json.dumps(self.cameras))}
 
     def transform_features(
         self, features: dict[PipelineFeatureType, dict[str, PolicyFeature]]
     ) -> dict[PipelineFeatureType, dict[str, PolicyFeature]]:
-        """Features are described as they come."""
+        """Return the features unchanged."""
         return features
 
 
 def make_action_images_pre_post_processors(
     config: ActionImagesConfig, dataset_stats: dict[str, dict[str, Tensor]] | None = None
 ) -> tuple[PolicyProcessorPipeline, PolicyProcessorPipeline]:
-    """LeRobot's usual steps; cameras are added where there are none, joints become poses and poses joints."""
+    """LeRobot's usual steps, which also add missing cameras and convert joints to poses and back."""
     usual = make_default_policy_processor_steps(config, dataset_stats)
     added = [] if config.cameras_file is None else [AddCamerasStep.of_file(config.cameras_file)]
     told = []
