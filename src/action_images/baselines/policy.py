@@ -59,7 +59,7 @@ class VectorPolicy:
         return self.clips.fps
 
     def words_read(self, instruction: str) -> WordsRead:
-        """Which words of an instruction the models' text encoder reads."""
+        """The words of an instruction that the models' text encoder reads, and those that it ignores."""
         return words_read(self.pipeline.models.text, instruction)
 
     @torch.no_grad()

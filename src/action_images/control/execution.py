@@ -86,7 +86,7 @@ class Rejection:
 class _Followed:
     """A plan that is followed.
 
-    `start` is the moment of its row 0, `joined` the first moment at which it leads alone.
+    `start` is the moment of its row 0, `joined` the first moment at which it counts alone.
     """
 
     plan: Plan
@@ -163,7 +163,7 @@ class PlanExecutor:
 
     @property
     def finished(self) -> bool:
-        """Whether nothing is left to do and no plan may be added."""
+        """Whether all plans are done and no plan may be added."""
         return not self._may_plan and not self.has_target
 
     def add(self, plan: Plan, *, observed_at: int | None = None) -> Rejection | None:

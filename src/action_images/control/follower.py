@@ -50,7 +50,7 @@ class Follower:
 
     @property
     def finished(self) -> bool:
-        """Whether nothing is left to do and no plan may be added."""
+        """Whether all plans are done and no plan may be added."""
         return self.executor.finished
 
     def add(self, plan: Plan, *, observed_at: int | None = None) -> Rejection | None:

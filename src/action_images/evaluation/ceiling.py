@@ -36,7 +36,7 @@ DrawnPath = Literal["reached", "told"]
 
 @dataclass(frozen=True)
 class Gate:
-    """How trials are recorded and sent through video: image sizes (px, height and width), H.264 quality.
+    """The settings of recording and video: image sizes (px, height and width), H.264 quality.
 
     `rates` are frames a second, None for the arm's own; `paths` are the paths to draw. The size in `world` is
     not used, as nothing is rendered.
@@ -72,7 +72,7 @@ class Way:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one way ended: whether the task was done for long enough, and whether it was done at any step."""
+    """The outcome of one way: whether the task was done for long enough, and whether at any step."""
 
     succeeded: bool
     touched: bool
@@ -225,7 +225,7 @@ class _Run:
 
 @dataclass
 class _Watched:
-    """Counts for how many control steps in a row a task is done."""
+    """Counts the consecutive control steps for which a task is done."""
 
     environment: RepeatableEnvironment
     steady_steps: int
@@ -242,7 +242,7 @@ class _Watched:
 
 @dataclass(frozen=True)
 class Ceiling:
-    """A task's ceiling by way of execution: how many of its trials succeeded, and were done at any step."""
+    """A task's ceiling by way of execution: the numbers of trials that succeeded, and done at any step."""
 
     task: str
     num_trials: int

@@ -30,7 +30,7 @@ from action_images.inference.pacing import paced, recording
 from action_images.samples.sample import Sample, collate
 
 PLAIN = ("policy", "joint", "second_view")
-"""Modes that are judged with the true instruction alone."""
+"""Modes that are evaluated with the true instruction alone."""
 SHOWN_THE_ANSWER = ("label", "label_from_nothing", "simulate")
 """Modes whose answer is determined by the images they are shown, whatever the text says."""
 JUDGED_MODES = PLAIN + SHOWN_THE_ANSWER

@@ -113,7 +113,7 @@ def expert_end(environment: Twinned, seed: int) -> Observation:
 
 
 def _states(environment: RepeatableEnvironment) -> Iterator[TrialState]:
-    """At the start of the trial, and after each control step of its expert."""
+    """The states at the start of the trial and after each control step of its expert."""
     yield environment.state()
     for _ in expert_steps(environment):
         yield environment.state()

@@ -132,7 +132,7 @@ class Random:
         self._hz = environment.control_hz
 
     def plan(self, observation: Observation) -> Plan:
-        """A straight move to a random place, pointing down."""
+        """Plan a straight move to a random place, pointing down."""
         low, high = (torch.tensor(corner) for corner in self._workspace)
         place = low + (high - low) * torch.rand(3, generator=self._generator)
         opening = torch.rand(1, generator=self._generator).round()

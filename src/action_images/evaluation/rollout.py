@@ -16,7 +16,7 @@ judged."""
 
 @dataclass(frozen=True)
 class RolloutConfig:
-    """How trials are carried out: the use of plans, the limits of commands, and the criterion of success.
+    """Settings of trials: the use of plans, the limits of commands, and the criterion of success.
 
     `latency` is the time that the arm moves on before a plan arrives.
 

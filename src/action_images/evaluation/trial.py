@@ -82,7 +82,7 @@ def append_trial(folder: Path, record: TrialRecord) -> None:
 
 
 def write_trials(folder: Path, records: Iterable[TrialRecord]) -> None:
-    """Replace all records of a results folder, whole or not at all."""
+    """Replace all records of a results folder, completely or not at all."""
     lines = [f"{json.dumps(asdict(record))}\n" for record in records]
     write_text(folder / TRIALS, "".join(lines))
 

@@ -49,7 +49,7 @@ def read_index(folder: Path) -> dict[str, Any]:
 
 
 def write_index(folder: Path, index: dict[str, Any]) -> None:
-    """Write the index of a folder of models, whole or not at all, with a checksum of each tensor file."""
+    """Write the index of a folder of models completely or not at all, with a checksum of each tensor file."""
     found = checksum.checksums(folder, folder.rglob("*.safetensors"))
     write_json(folder / INDEX, {"version": VERSION, **index, CHECKSUMS: found})
 

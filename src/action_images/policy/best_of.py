@@ -51,7 +51,7 @@ class BestOf:
         return self.policy.fps  # pyright: ignore[reportAttributeAccessIssue]
 
     def words_read(self, instruction: str) -> WordsRead:
-        """Which words of an instruction the policy reads."""
+        """The words of an instruction that the policy reads, and those that it ignores."""
         return self.policy.words_read(instruction)  # pyright: ignore[reportAttributeAccessIssue]
 
     def tool_misses(self, observation: Observation) -> Float[Tensor, "picture camera"]:

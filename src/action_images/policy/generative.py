@@ -99,7 +99,7 @@ class GenerativePolicy:
         return self.generator.clips.fps
 
     def words_read(self, instruction: str) -> WordsRead:
-        """Which words of an instruction the models' text encoder reads."""
+        """The words of an instruction that the models' text encoder reads, and those that it ignores."""
         return words_read(self.generator.pipeline.models.text, instruction)
 
     def tool_misses(self, observation: Observation) -> Float[Tensor, "picture camera"]:

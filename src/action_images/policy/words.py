@@ -1,4 +1,4 @@
-"""Which words of an instruction a policy's text encoder reads."""
+"""The words of an instruction that a policy's text encoder reads."""
 
 from action_images.model.text import HashedWords, TextEncoder, words_of
 from action_images.robot import WordsRead

@@ -18,7 +18,7 @@ class Limits:
     plan_s: float = 120.0
     """A policy that takes longer for a plan is killed and restarted."""
     send_s: float = 10.0
-    """A client that does not take its answer in this time is disconnected."""
+    """A client that does not read its answer in this time is disconnected."""
     grace_s: float = 5.0
     """The time that a shutdown leaves for the current plan."""
 

@@ -98,7 +98,7 @@ class Request:
     timeout_ms: float | None = None
 
     def to_message(self) -> dict[str, Any]:
-        """What `protocol.encode` takes: the fields that are not None."""
+        """The message for `protocol.encode`: the fields that are not None."""
         return {one.name: value for one in fields(self) if (value := getattr(self, one.name)) is not None}
 
     @classmethod
@@ -190,7 +190,7 @@ class Reply:
     warnings: tuple[str, ...] = ()
 
     def to_message(self) -> dict[str, Any]:
-        """What `protocol.encode` takes: the fields that are not None or empty."""
+        """The message for `protocol.encode`: the fields that are not None or empty."""
         named = {one.name: getattr(self, one.name) for one in fields(self)}
         return {
             name: value

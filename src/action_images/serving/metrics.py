@@ -6,7 +6,7 @@ BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 1
 
 
 class Metrics:
-    """Counters of one server, in a registry of its own."""
+    """Counters of one server, in its own registry."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()

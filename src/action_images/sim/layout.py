@@ -14,7 +14,7 @@ LOW, HIGH = (NEAR, -SIDE, 0.0), (FAR, SIDE, 0.0)
 def scatter(
     rng: np.random.Generator, num: int, gap: float, low: tuple = LOW, high: tuple = HIGH
 ) -> np.ndarray:
-    """`num` places (num, 3) in a box of the world (m), evenly drawn, each at least `gap` from the others."""
+    """`num` places (num, 3) in a box of the world (m), drawn uniformly, at least `gap` apart."""
     for _ in range(10_000):
         places = rng.uniform(low, high, (num, 3))
         apart = np.linalg.norm(places[:, None] - places[None], axis=-1) + 10 * np.eye(num)

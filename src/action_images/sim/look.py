@@ -21,7 +21,7 @@ COLOURS = {
 
 @dataclass(frozen=True)
 class Paint:
-    """Hue (fractions of a turn), saturation and value, each drawn evenly from its range."""
+    """Hue (fractions of a turn), saturation and value, each drawn uniformly from its range."""
 
     hue: Range
     saturation: Range

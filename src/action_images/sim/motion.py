@@ -34,7 +34,7 @@ class Motion:
     num_steps: int = 1
 
     def poses(self, start: Pose) -> Iterator[Pose]:
-        """One pose for each control step, from just after `start` to the last of `through`."""
+        """One pose for each control step, from the first after `start` to the last of `through`."""
         stops = [start, *self.through]
         lengths = [_duration(a, b) / self.pace for a, b in pairwise(stops)]
         total = sum(lengths)

@@ -74,7 +74,7 @@ class Recording(Protocol):
         ...
 
     def demonstration(self, task: str, seed: int) -> Episode | None:
-        """The demonstration of a seed, None where it failed."""
+        """The demonstration of a seed; None if it failed."""
         ...
 
 
@@ -108,7 +108,7 @@ class RecordingConfig:
         return CONTROL_HZ / self.every
 
     def episode_id(self, task: str, seed: int) -> str:
-        """How the demonstration of a seed is called in a data set."""
+        """The name of a seed's demonstration in a data set."""
         return f"{self.actor + '/' if self.actor in ('clumsy', 'corrected', 'play') else ''}{task}/{seed:07d}"
 
     def environment(self, task: str) -> Tabletop:
@@ -117,7 +117,7 @@ class RecordingConfig:
         return Tabletop(task, self.rig, wording=self.wording, **seen)
 
     def demonstration(self, task: str, seed: int) -> Episode | None:
-        """The demonstration of a seed, None where it failed."""
+        """The demonstration of a seed; None if it failed."""
         environment = self.environment(task)
         episode = record_episode(environment, task, seed, self)
         environment.close()
