@@ -24,8 +24,9 @@ def reference(cameras: Camera) -> Pose:
 def to_numbers(path: Trajectory, world_from_first: Pose) -> Float[Tensor, "b frame 10"]:
     """A path (b frame) relative to its own frame 0.
 
-    The numbers are the tool's displacement (m, along the axes of the first camera), its rotation (the first
-    two columns of the rotation from the old tool's axes to the new one's), and its opening in [0, 1].
+    - the tool's displacement (m, along the axes of the first camera)
+    - its rotation (the first two columns of the rotation from the old tool's axes to the new one's)
+    - its opening in [0, 1]
     """
     pose = path.world_from_tool
     now = pose[:, :1]

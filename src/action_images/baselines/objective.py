@@ -56,7 +56,7 @@ class Vectors:
         """The models of the recipe's preset, fitted as for canvases, with a path head on their network.
 
         If the recipe has pretrained models that generate action images, their network is reused except for
-        its last layer, so that its visual features are trained already.
+        its last layer. So its visual features are trained already.
 
         Raises ValueError for modes that do not show the tool's first pose and ask for the others.
         """

@@ -171,8 +171,8 @@ class PlanExecutor:
 
         `observed_at` is the `moment` of the plan's observation, None for now. Row 0 belongs to the control
         step after that. If a plan switches the gripper in past rows, it is followed from up to
-        `Execution.join` rows before the switch, so that no grip is left out. Raises ValueError if the plan is
-        a batch or has no frames, or if the observation is in the future.
+        `Execution.join` rows before the switch. So no grip is left out. Raises ValueError if the plan is a
+        batch or has no frames, or if the observation is in the future.
         """
         if len(plan.trajectory.batch_shape) != 1 or plan.trajectory.num_frames == 0:
             raise ActionImagesError(

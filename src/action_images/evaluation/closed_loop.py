@@ -49,8 +49,8 @@ class EvaluationConfig:
 
     `size` is (height, width) in px.
 
-    `clips` is the size and rate (height, width, frames a second) of the clips that a policy draws or
-    generates, if its name does not say so. Results of other clips do not mix with these.
+    `clips` is the size and rate (height, width, frames a second) of a policy's clips, if its name does not
+    say them. Results of other clips do not mix with these.
     """
 
     protocol_name: str

@@ -84,8 +84,8 @@ def rows(trials: Iterable[TrialRecord], owned: Owned | None = None) -> list[Row]
     """A row for each protocol, policy and task, in the order of their first trials, ceilings last.
 
     `owned` says which ceilings belong to a policy (None: all of its protocol). A policy with more than one
-    task gets a row for all of them, after the others. A row's ceilings count over the row's own scenes if
-    they were run in all of these, else over all scenes that they were run in.
+    task gets a row for all of them, after the others. Ceilings count over the row's own scenes if they were
+    run in all of these, else over all their own scenes.
     """
     trials = list(trials)
     groups = _grouped(trials, lambda trial: (trial.protocol, trial.policy))

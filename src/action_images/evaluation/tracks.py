@@ -62,8 +62,8 @@ def track_error_px(truth: Tracks, found: Tracks) -> Float[Tensor, "*batch frame"
 def lucas_kanade(video: UInt8[Tensor, "frame 3 h w"], points: Float[Tensor, "point 2"]) -> Tracks:
     """Track points (px) of the first frame from frame to frame by OpenCV's pyramidal Lucas-Kanade flow.
 
-    A point counts as not visible from the frame on in which the flow is lost, leaves the image, or misses
-    its start by more than a pixel when run backwards. Needs opencv-python-headless (the extra `judge`).
+    A point counts as not visible once its flow is lost, leaves the image, or, run backwards, misses its start
+    by more than a pixel. Needs opencv-python-headless (the extra `judge`).
     """
     import cv2
 

@@ -36,9 +36,9 @@ class TrialRecord:
     """The result of one trial: JSON names and values alone, so that it can be read without this package.
 
     `failure` is None for a success, else a key of FAILURES; `detail` says in one sentence how the trial
-    ended. `plan_ms` is the median time of one plan (ms, None if no plan was asked for), `stage_ms` the same
-    by stage if the policy measures it. `missed_mm` is the distance between the last tool position and the
-    expert's, None if the task has no expert. `film` is a path inside the results folder, or None.
+    ended. `plan_ms` is the median time of one plan (ms, None if no plan was asked for). `stage_ms` is the
+    same by stage, if the policy measures it. `missed_mm` is the distance between the last tool position and
+    the expert's, None if the task has no expert. `film` is a path inside the results folder, or None.
     """
 
     protocol: str

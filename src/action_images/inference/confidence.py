@@ -32,7 +32,7 @@ def consensus(
 ) -> Float[Tensor, "*frames"]:
     """The confidence of the mean of several answers' paths (answer *frames), in [0, 1]; 0 if none is known.
 
-    It is the geometric mean of the answers' mean confidence and of their closeness to each other:
+    It is the geometric mean of the answers' mean confidence and of their closeness. The latter is
     1 / (1 + m / 5 mm + a / 0.1 rad), with the root mean square distance m and angle a from their mean.
     Answers that contradict each other are wrong more often than their spots suggest.
     """

@@ -59,8 +59,8 @@ class Clips:
 class Models:
     """A denoiser with the autoencoder and the text encoder that it was trained with.
 
-    `clips` is None if the clips of training are unknown, `familiarity` if there are no statistics of the
-    training pictures, and `reliability` if the reliability of confidence was not measured.
+    `clips` is None if the clips of training are unknown. `familiarity` is None without statistics of the
+    training pictures, `reliability` if the reliability of confidence was not measured.
     """
 
     denoiser: CanvasDenoiser

@@ -82,8 +82,8 @@ def load_released(
     """The released models from `folder` (25 GB of memory in bfloat16), filled from the hub if it is empty.
 
     A filled folder is never compared with the hub again: its commits are in its sources.json. Warns if a
-    branch was followed. Raises OSError if the hub cannot be reached, and ValueError if a file has the wrong
-    contents, or the folder was filled from other commits than those requested.
+    branch was followed. Raises OSError if the hub cannot be reached. Raises ValueError if a file has the
+    wrong contents, or the folder was filled from other commits than those requested.
     """
     commits = fetch_released(folder, transformer, wan, fetch)
     for source in (transformer, wan):

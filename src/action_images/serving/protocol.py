@@ -47,8 +47,11 @@ def encode(message: Any) -> bytes:
 def decode(data: bytes) -> Any:
     """Decode a message of `encode`; arrays are read-only views into `data`.
 
-    Raises WireError for bytes that are not one whole message, for a message that is nested too deeply or has
-    too many values, and for an array whose dtype is not in DTYPES or whose shape does not fit its bytes.
+    Raises WireError for
+
+    - bytes that are not one whole message,
+    - a message that is nested too deeply or has too many values,
+    - an array whose dtype is not in DTYPES or whose shape does not fit its bytes.
     """
     _check_headers(data)
     try:

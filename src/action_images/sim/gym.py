@@ -35,8 +35,8 @@ class TabletopEnv(gymnasium.Env):
     tool in the format of an action, and the instruction.
 
     A quaternion and its negative are the same rotation. An observation has the one nearer to the previous
-    observation's, and at first the one nearer to the tool pointing down (1 0 0 0), so consecutive numbers
-    never jump.
+    observation's, so consecutive numbers never jump. The first one is nearer to the tool pointing down
+    (1 0 0 0).
 
     Make vector environments with processes before anything is rendered in this process, or give
     `vector_kwargs={"context": "spawn"}`, as OpenGL does not survive a fork.

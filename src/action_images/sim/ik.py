@@ -40,7 +40,7 @@ class InverseKinematics:
         """Joint angles for a tool position (m) and rotation matrix, searched from `start` (rad).
 
         Each step is J^T (J J^T + d I)^-1 times the remaining twist, with d growing with the twist (Nakamura
-        and Hanafusa 1986), plus a pull towards HOME in the directions that do not move the tool.
+        and Hanafusa 1986). A pull towards HOME is added in the directions that do not move the tool.
         """
         joints, best = start.copy(), (np.inf, start)
         for _ in range(num_iterations):

@@ -16,8 +16,8 @@ class FirstFrameStem(nn.Module):
     """Strided convolutions of a view's first frame to one vector for each position, added to every token
     there.
 
-    The text enters twice: as 1 x 1 kernels on the RGB values, so that a colour word can become a colour
-    detector, and as scale and shift of every layer's channels (FiLM, Perez et al. 2018).
+    The text enters twice. It gives 1 x 1 kernels on the RGB values, so that a colour word can become a colour
+    detector. It also gives scale and shift of every layer's channels (FiLM, Perez et al. 2018).
     """
 
     NUM_KERNELS = 4
