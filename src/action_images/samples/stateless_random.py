@@ -48,7 +48,8 @@ def permuted(place: int, size: int, *key: object) -> int:
     """The position of `place` in a shuffle of 0..size-1, one-to-one for each key; constant time and memory.
 
     It is a Feistel network over the next power of four, repeated until the result is inside. That takes
-    fewer than four repetitions on average. Source: Black and Rogaway, "Ciphers with arbitrary finite domains", 2002.
+    fewer than four repetitions on average. Source: Black and Rogaway, "Ciphers with arbitrary finite
+    domains", 2002.
     """
     if not 0 <= place < size:
         raise ActionImagesError(f"place {place} does not lie in 0..{size - 1}")

@@ -163,7 +163,7 @@ RAYS = ("ray_encoder.layers.0", "ray_encoder.layers.2")
 """Layers that plain weights must also train, from new weights: the encoder of cameras."""
 PLAIN_LORA = {**LORA, "lora": LoraRecipe(targets=(*LoraRecipe().targets, *RAYS))}
 PLAIN = {
-    # These weights have never seen action images, so their learning rate is above the release's.
+    # These weights have never seen action images, so they may change more than in the release.
     name: replace(WAN, preset=name, pretrained=Path(name), learning_rate=2e-5)
     for name in ("wan2.2-5b-rays", "wan2.1-1.3b")
 }
