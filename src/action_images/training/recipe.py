@@ -95,8 +95,8 @@ class Recipe:
     batch_size: int = 32
     """Samples in a step, over all processes."""
     micro_batch_size: int = 64
-    """Most samples of a process in one pass: less memory against more speed; the result is the same up to
-    rounding."""
+    """Largest number of samples of a process in one pass: fewer need less memory, more are faster. The result
+    is the same up to rounding."""
     learning_rate: float = 1.5e-3
     """Learning rate at its highest, above 0."""
     warmup_steps: int = 100
