@@ -64,8 +64,9 @@ LARGE_CELLS = {
     "stem_channels": [24, 48, 64, 96],
     "output_split": 2,
 }
-"""Cells of 32 px, a stem that is narrow where the image is large, and finer tokens for the last layer: 2.2 times
-the samples a second of cells of 16 px, and no less learnt from each (docs/experiments/learning.md)."""
+"""Cells of 32 px, a stem that is narrow where the image is large, and finer tokens for the last layer. They
+give 2.2 times the samples a second of cells of 16 px, and each teaches as much
+(docs/experiments/learning.md)."""
 
 WAN22_AUTOENCODER = {
     "base_dim": 160,

@@ -71,6 +71,7 @@ TINY = Recipe(
     ema_decay=0.998,
     frames_cache=Path("frames"),
     validation_windows=64,
+    validate_minutes=20,
 )
 
 TINY_METAWORLD = replace(
