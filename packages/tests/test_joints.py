@@ -9,7 +9,7 @@ import torch
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
 from lerobot.processor import PolicyProcessorPipeline
 from lerobot_policy_action_images import ActionImagesConfig, JointsToToolStep, ToolToJointsStep
-from lerobot_policy_action_images.joints import TOOL, main
+from lerobot_policy_action_images.joints import TOOL, check_states, main
 from lerobot_policy_action_images.kinematics import Arm
 from lerobot_policy_action_images.observations import tool_path
 from lerobot_policy_action_images.processor_action_images import make_action_images_pre_post_processors
@@ -87,6 +87,29 @@ def test_states_of_another_arm_are_refused(urdf: str):
         arm.poses(torch.zeros(1, 7))
     with pytest.raises(ActionImagesError, match=r"say which joints.*--policy.joint_names"):
         ActionImagesConfig(device="cpu", urdf=urdf)
+
+
+def test_states_that_contradict_what_is_said_of_the_arm_are_refused(urdf: str):
+    arm, names = Arm(urdf, "hand", JOINTS, 0.0, 100.0), [f"{name}.pos" for name in (*JOINTS, "gripper")]
+    states = np.array([[20, -30, 60, -10, 40], [25, -30, 60, -10, 90]], np.float32)
+    check_states(states, names, arm)
+    check_states(states, None, arm)
+    with pytest.raises(ActionImagesError, match="in another order; give: lift turn bend tilt"):
+        check_states(states, [names[1], names[0], *names[2:]], arm)
+    with pytest.raises(ActionImagesError, match=r"no joint ever reads more than 1\.05: these are radians"):
+        check_states(np.deg2rad(states), names, arm)
+    shut = states / [1, 1, 1, 1, 100]
+    with pytest.raises(ActionImagesError, match=r"a small part of what is declared.*\(--closed, --open\)"):
+        check_states(shut, names, arm)
+    with pytest.raises(ActionImagesError, match="both closed and open; give two different readings"):
+        Arm(urdf, "hand", JOINTS, 1.0, 1.0)
+    with pytest.raises(ActionImagesError, match="the gripper reads 140 to 140, beyond closed"):
+        arm.poses(torch.tensor([[20.0, -30.0, 60.0, -10.0, 140.0]]))
+
+
+def test_an_opening_in_percent_is_refused():
+    with pytest.raises(ActionImagesError, match="opening reads 57 to 57, it is 0 closed to 1 open"):
+        tool_path(torch.tensor([[0.3, 0, 0.2, 0, 0, 0, 1, 57]]), "state")
 
 
 def test_a_set_of_joints_is_given_tool_poses(urdf: str, tmp_path: Path):

@@ -1,5 +1,6 @@
 """One task of a world as a Gymnasium environment; LeRobot converts its observations to our columns."""
 
+import logging
 from typing import Any, Literal
 
 import gymnasium
@@ -63,6 +64,7 @@ class CalibratedEnv(gymnasium.Env):
         self._max_episode_steps = self._environment.max_steps
         self._steady_steps = benchmark.steady_steps
         self._views = [f"view{number}" for number in range(world.num_views)]
+        self._first_for_judging, self._has_warned = benchmark.seeds.first_for_judging, False
         self._num_steady = 0
         self._quaternion = POINTING_DOWN
         self._seen: Observation | None = None
@@ -85,6 +87,14 @@ class CalibratedEnv(gymnasium.Env):
         super().reset(seed=seed, options=options)
         self._num_steady, self._quaternion = 0, POINTING_DOWN
         trial = seed if seed is not None else int(self.np_random.integers(2**31))
+        if trial < self._first_for_judging and not self._has_warned:
+            self._has_warned = True
+            logging.warning(
+                "seed %d is one of those that demonstrations are recorded from; judge policies with seeds "
+                "from %d on (lerobot-eval --seed)",
+                trial,
+                self._first_for_judging,
+            )
         observation = self._arrays(self._environment.reset(trial))
         return observation, {"is_success": False, "seed": trial}
 

@@ -17,6 +17,7 @@ from lerobot.processor import PolicyActionProcessorStep, ProcessorStep, Processo
 from torch import Tensor
 
 from action_images.episodes.lerobot_layout import STATE
+from action_images.episodes.notation import BEYOND
 from action_images.errors import ActionImagesError
 from action_images.geometry import Pose, Trajectory
 from lerobot_policy_action_images.observations import tool_path
@@ -37,6 +38,12 @@ class Arm:
     closed: float
     open: float
 
+    def __post_init__(self) -> None:
+        if self.closed == self.open:
+            raise ActionImagesError(
+                f"the gripper reads {self.closed:g} both closed and open; give two different readings"
+            )
+
     def poses(self, rows: Tensor) -> Tensor:
         """Tool poses (..., 8) of joint states (..., joints + 1); rows that are already poses are kept."""
         if rows.shape[-1] == 8 != len(self.joints) + 1:
@@ -49,10 +56,20 @@ class Arm:
             )
         solver, flat = _solver(self), rows.detach().cpu().double().reshape(-1, rows.shape[-1]).numpy()
         found = np.stack([solver.forward_kinematics(row[:-1]) for row in flat])
-        opening = np.clip((flat[:, -1] - self.closed) / (self.open - self.closed), 0, 1)
+        opening = self._opening(flat[:, -1])
         pose = Pose.from_matrix(torch.from_numpy(found).float())
         vector = Trajectory(pose, torch.from_numpy(opening).float()).to_vector()
         return vector.reshape(*rows.shape[:-1], 8).to(rows)
+
+    def _opening(self, readings: np.ndarray) -> np.ndarray:
+        """The opening, 0 to 1; readings slightly beyond closed or open count as that, others are refused."""
+        opening = (readings - self.closed) / (self.open - self.closed)
+        if not ((opening >= -BEYOND) & (opening <= 1 + BEYOND)).all():
+            raise ActionImagesError(
+                f"the gripper reads {readings.min():.4g} to {readings.max():.4g}, beyond closed "
+                f"({self.closed:g}) and open ({self.open:g}); give its own range"
+            )
+        return np.clip(opening, 0, 1)
 
     def angles(self, row: Tensor, start: np.ndarray) -> np.ndarray:
         """The joint state (joints + 1) that brings the tool to a pose (8 numbers), searched from `start`.

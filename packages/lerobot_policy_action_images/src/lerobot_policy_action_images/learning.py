@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from action_images.errors import ActionImagesError
 from action_images.model.bundle import Clips, Models, load_clips
 from action_images.model.presets import preset_named
 from action_images.model.shipped import models_folder
+from action_images.model.text import HashedWords, words_of
 from action_images.pipeline import Pipeline
 from action_images.samples.loader import Batch
 from action_images.samples.mixture import Draw
@@ -81,6 +83,18 @@ def models_for(config: ActionImagesConfig, dataset: Any) -> Models:
     clips = clips_of(recipe)
     mixture = open_mixture(recipe.sources, recipe, clips, recipe.seed)
     return new_models(recipe, clips, mixture)
+
+
+def continued(models: Models, dataset: Any) -> Models:
+    """Saved models that go on learning on a set: they know its words (LeRobot's `ds_meta.tasks`).
+
+    The measured reliability and the pictures of their former training no longer describe them.
+    """
+    models = replace(models, reliability=None, familiarity=None)
+    if not isinstance(models.text, HashedWords) or models.text.vocabulary is None:
+        return models
+    tasks = [str(task) for task in dataset.tasks.index]
+    return replace(models, text=models.text.having(chain.from_iterable(map(words_of, tasks))))
 
 
 def check_pace(config: ActionImagesConfig, fps: float, clips: Clips | None = None) -> None:

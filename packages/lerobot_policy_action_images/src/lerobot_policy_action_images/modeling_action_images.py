@@ -85,6 +85,7 @@ class ActionImagesPolicy(PreTrainedPolicy):
             models = _loaded(self._folder)
             if dataset is not None:
                 learning.check_pace(config, float(dataset.fps), models.clips)
+                models = learning.continued(models, dataset)
         assert models.clips is not None
         config.size, config.num_frames = models.clips.size, models.clips.num_frames
         self._held = {"models": models, "recipe": learning.recipe_of(config, Path("lerobot"), self._views)}

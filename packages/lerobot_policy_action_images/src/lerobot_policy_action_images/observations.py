@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from action_images.episodes.lerobot_layout import ACTION, IMAGES, STATE
+from action_images.episodes.notation import BEYOND
 from action_images.errors import ActionImagesError
 from action_images.geometry import Camera, Pose, Trajectory
 from action_images.geometry.fitting import fit_camera, fit_frames
@@ -71,13 +72,13 @@ def sample_of(batch: Batch, views: Sequence[str], size: tuple[int, int]) -> Samp
 def tool_path(rows: Tensor, what: str) -> Trajectory:
     """Poses from the last axis's eight numbers (or thirteen, with a matrix).
 
-    Quaternions are normalised, and openings are clamped to [0, 1]. Raises ActionImagesError for another count
-    of numbers or an invalid quaternion.
+    Quaternions are normalised. Raises ActionImagesError for another count of numbers, an invalid quaternion,
+    or an opening outside [0, 1] by more than 0.05.
     """
     rows = rows.detach().cpu().float()
     if rows.shape[-1] == WITH_MATRIX:
         pose = Pose(rows[..., 3:12].unflatten(-1, (3, 3)), rows[..., :3])
-        return Trajectory(pose, rows[..., 12].clamp(0, 1)).check(what)
+        return Trajectory(pose, _opening(rows[..., 12], what)).check(what)
     if rows.shape[-1] != 8:
         raise ActionImagesError(
             f"'{what}' has {rows.shape[-1]} numbers, a tool's pose has eight: x y z qx qy qz qw opening; "
@@ -86,13 +87,24 @@ def tool_path(rows: Tensor, what: str) -> Trajectory:
         )
     turn = rows[..., 3:7]
     length = turn.norm(dim=-1, keepdim=True)
-    rows = torch.cat([rows[..., :3], turn / length, rows[..., 7:].clamp(0, 1)], -1)
+    rows = torch.cat([rows[..., :3], turn / length, _opening(rows[..., 7:], what)], -1)
     off = (length - 1).abs().max().item()
     if not off < 0.05:  # Rounding and means of neighbours stay below this; other notations do not.
         raise ActionImagesError(
             f"'{what}': numbers 3 to 6 are no quaternion x y z w (its length is off by {off:.2g})"
         )
     return Trajectory.from_vector(rows)
+
+
+def _opening(numbers: Tensor, what: str) -> Tensor:
+    """The gripper's opening, 0 closed to 1 open; rounding and means of neighbours go slightly beyond."""
+    low, high = float(numbers.min()), float(numbers.max())
+    if low < -BEYOND or high > 1 + BEYOND:
+        raise ActionImagesError(
+            f"'{what}': the gripper's opening reads {low:.3g} to {high:.3g}, it is 0 closed to 1 open; "
+            "scale the set's column"
+        )
+    return numbers.clamp(0, 1)
 
 
 def instructions(batch: Batch, count: int) -> list[str]:
