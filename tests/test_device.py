@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from action_images import device as devices
-from action_images.device import ENOUGH, bfloat16_gain, place_of
+from action_images.device import ENOUGH, bfloat16_gain, learning_gain, place_of
 from action_images.errors import ActionImagesError
 
 
@@ -74,4 +74,12 @@ def test_the_processor_gets_what_it_measures_faster(monkeypatch):
     assert place.dtype is (torch.bfloat16 if gain >= ENOUGH else torch.float32)
     assert f"measured {gain:.2f} times" in place.line
     monkeypatch.setattr(devices, "bfloat16_gain", lambda: 2.3)
+    monkeypatch.setattr(devices, "learning_gain", lambda: 0.7)
     assert place_of("cpu", "auto").dtype is torch.bfloat16
+    assert place_of("cpu", "auto", learns=True).dtype is torch.float32
+
+
+def test_training_is_measured_with_its_gradient():
+    gain = learning_gain()
+    assert 0.01 < gain < 100
+    assert f"measured {gain:.2f} times" in place_of("cpu", "auto", learns=True).line

@@ -37,11 +37,17 @@ class Place:
         return f"runs on {self.device} in {dtype_name(self.dtype)}: {self.why}"
 
 
-def place_of(device: str | torch.device = "auto", dtype: DtypeName | torch.dtype = "float32") -> Place:
+def place_of(
+    device: str | torch.device = "auto",
+    dtype: DtypeName | torch.dtype = "float32",
+    *,
+    learns: bool = False,
+) -> Place:
     """The requested device and dtype; `auto` chooses.
 
     A device of `auto` is CUDA, else MPS, else the CPU. A dtype of `auto` is bfloat16 on cards that have it
-    and float32 on MPS; on the CPU it is the faster one in a short measurement. Raises ActionImagesError, with
+    and float32 on MPS; on the CPU it is the faster one in a short measurement, of steps of training if
+    `learns`. Raises ActionImagesError, with
     the remedy, for an unavailable device and for a dtype that it lacks.
     """
     found, why = _device(str(device))
@@ -49,7 +55,7 @@ def place_of(device: str | torch.device = "auto", dtype: DtypeName | torch.dtype
         return Place(found, _checked(found, dtype), why)
     if dtype != "auto":
         return Place(found, _checked(found, getattr(torch, dtype)), why)
-    kind, because = _dtype(found)
+    kind, because = _dtype(found, learns=learns)
     return Place(found, kind, f"{why}; {because}")
 
 
@@ -123,14 +129,14 @@ def _has_bfloat16(device: torch.device) -> bool:
     return torch.cuda.get_device_capability(device)[0] >= 8
 
 
-def _dtype(device: torch.device) -> tuple[torch.dtype, str]:
+def _dtype(device: torch.device, *, learns: bool = False) -> tuple[torch.dtype, str]:
     if device.type == "cuda":
         if _has_bfloat16(device):
             return torch.bfloat16, "the card has bfloat16"
         return torch.float32, "the card has no bfloat16"
     if device.type == "mps":
         return torch.float32, "float32 on Apple's GPU"
-    gain = bfloat16_gain()
+    gain = learning_gain() if learns else bfloat16_gain()
     measured = f"bfloat16 measured {gain:.2f} times as fast as float32 on this processor"
     return (torch.bfloat16 if gain >= ENOUGH else torch.float32), f"{measured}, {ENOUGH} is enough"
 
@@ -143,7 +149,36 @@ def bfloat16_gain(tokens: int = 512, width: int = 192, heads: int = 6, repeats: 
     stay in bfloat16 except for the norms, as in the models' blocks. The two take turns, and the least
     processor time of each counts, which excludes other programs on the machine.
     """
-    layers = nn.ModuleDict(
+    layers = _layers(width)
+    half = copy.deepcopy(layers).to(torch.bfloat16)
+    tokens_in = torch.linspace(-1, 1, tokens * width).view(1, tokens, width)
+    runs = (partial(_block, layers, tokens_in, heads), partial(_block, half, tokens_in.bfloat16(), heads))
+    with torch.no_grad():
+        return _gain(*runs, repeats=repeats)
+
+
+@cache
+def learning_gain(
+    samples: int = 16, tokens: int = 32, width: int = 192, heads: int = 6, repeats: int = 9
+) -> float:
+    """The same of a step of training: a pass and its gradient, with weights in float32 that autocast casts.
+
+    Casting eats most of what products in bfloat16 save at the sizes of `tiny`.
+    """
+    layers = _layers(width)
+    tokens_in = torch.linspace(-1, 1, samples * tokens * width).view(samples, tokens, width)
+
+    def step(*, lower: bool) -> None:
+        with torch.autocast("cpu", torch.bfloat16, enabled=lower):
+            answer = _block(layers, tokens_in, heads)
+        answer.float().square().mean().backward()
+
+    return _gain(partial(step, lower=False), partial(step, lower=True), repeats=repeats)
+
+
+def _layers(width: int) -> nn.ModuleDict:
+    """The linear layers of a transformer block."""
+    return nn.ModuleDict(
         {
             "in": nn.Linear(width, 3 * width),
             "out": nn.Linear(width, width),
@@ -151,19 +186,19 @@ def bfloat16_gain(tokens: int = 512, width: int = 192, heads: int = 6, repeats: 
             "down": nn.Linear(3 * width, width),
         }
     )
-    half = copy.deepcopy(layers).to(torch.bfloat16)
-    tokens_in = torch.linspace(-1, 1, tokens * width).view(1, tokens, width)
-    runs = (partial(_block, layers, tokens_in, heads), partial(_block, half, tokens_in.bfloat16(), heads))
+
+
+def _gain(plain: Callable[[], object], lower: Callable[[], object], *, repeats: int) -> float:
+    """The least processor time of the first over that of the second; they take turns."""
     fastest = [float("inf"), float("inf")]
-    with torch.no_grad():
-        for _ in range(repeats):
-            for number, run in enumerate(runs):
-                fastest[number] = min(fastest[number], _seconds(run))
+    for _ in range(repeats):
+        for number, run in enumerate((plain, lower)):
+            fastest[number] = min(fastest[number], _seconds(run))
     return fastest[0] / fastest[1]
 
 
 def _block(layers: nn.ModuleDict, tokens: Tensor, heads: int) -> Tensor:
-    """Attention and feed-forward part (1 token width)."""
+    """Attention and feed-forward part (sample token width)."""
     parts = layers["in"](_normed(tokens)).unflatten(-1, (3, heads, -1)).permute(2, 0, 3, 1, 4)
     attended = F.scaled_dot_product_attention(*parts).transpose(1, 2).flatten(2)
     tokens = tokens + layers["out"](attended)

@@ -141,7 +141,7 @@ def _placed(run: Training) -> Training:
     if dtype == "auto" and (run.out / RECIPE).is_file():
         # A run continues in the precision that it began with.
         dtype = "bfloat16" if saved_recipe(run.out).mixed_precision == "bf16" else "float32"
-    place = place_of(run.device, dtype)
+    place = place_of(run.device, dtype, learns=True)
     if os.environ.get("RANK", "0") == "0":
         print(place.line, file=sys.stderr)
     precision = "bf16" if dtype_name(place.dtype) == "bfloat16" else "no"
