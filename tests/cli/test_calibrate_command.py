@@ -144,6 +144,19 @@ def test_bad_input_ends_in_one_line(tmp_path, capsys):
     assert "metres" in capsys.readouterr().err
 
 
+def test_cameras_of_another_kind_or_of_unknown_origin_are_not_overwritten(tmp_path, capsys):
+    eye = Camera.from_fov(1.0, Pose.identity(), SIZE)
+    poses = ["--poses", f"{tmp_path}/poses.csv", "--out", str(tmp_path)]
+    for source in ("from motion", None):
+        save_cameras(tmp_path / "cameras.json", {"left": eye}, source=source)
+        before = (tmp_path / "cameras.json").read_bytes()
+        for mode in (["fixed"], ["wrist"]):
+            assert main(["calibrate", *mode, f"{tmp_path}/shots", *poses]) == 2
+            assert "cameras.json" in (said := capsys.readouterr().err)
+            assert "give another --out" in said
+        assert (tmp_path / "cameras.json").read_bytes() == before
+
+
 def test_a_video_of_another_camera_or_size_is_not_straightened(tmp_path, capsys):
     save_cameras(tmp_path / "cameras.json", {"left": Camera.from_fov(1.0, Pose.identity(), SIZE)})
     for name in ("left", "right"):

@@ -16,7 +16,8 @@ from action_images.calibration.from_motion.predicted import distance_px, tool_po
 from action_images.calibration.from_motion.report import usable_cameras
 from action_images.calibration.from_motion.search import calibrate_from_motion
 from action_images.cli import main
-from action_images.episodes.cameras_file import load_cameras
+from action_images.cli.calibrating.own_folder import FIXED
+from action_images.episodes.cameras_file import load_cameras, save_cameras
 from action_images.episodes.dataset import Dataset, DatasetWriter
 from action_images.episodes.episode import Episode, FramesInMemory, View
 from action_images.geometry import Pose, Trajectory
@@ -95,6 +96,16 @@ def test_cameras_are_found_written_and_shown_and_a_second_run_follows_nothing_ag
     assert len(kept) == 7
     assert main([*command, "--workers", "0"]) == 0
     assert kept == {path: path.stat().st_mtime_ns for path in (out / "tracks").glob("*.npz")}
+
+
+def test_the_cameras_of_a_board_are_neither_overwritten_nor_removed(demonstrations, tmp_path, capsys):
+    file = tmp_path / "cameras.json"
+    save_cameras(file, {"left": CAMERAS["left"].camera(SIZE)}, source=FIXED)
+    before = file.read_bytes()
+    assert main(["calibrate", "from_motion", str(demonstrations), "--out", str(tmp_path)]) == 2
+    assert "give another --out" in capsys.readouterr().err
+    assert file.read_bytes() == before
+    assert not (tmp_path / "report.json").exists()
 
 
 def test_a_wrong_tool_frame_is_shown_by_one_click(demonstrations, tmp_path, capsys):

@@ -138,6 +138,7 @@ def _calibrate(what: Shooting) -> None:
 
     from action_images.calibration import calibrate, load_shots
     from action_images.calibration.solve import report
+    from action_images.cli.calibrating.own_folder import FIXED, WRIST, check_own
     from action_images.episodes.cameras_file import load_cameras, save_cameras
     from action_images.files.atomic import write_text
     from action_images.files.lock import alone_in
@@ -148,6 +149,8 @@ def _calibrate(what: Shooting) -> None:
         raise ActionImagesError("give at least one folder of pictures; its name is the camera's")
     if min(what.pose_std_mm, what.pose_std_deg) <= 0:
         raise ActionImagesError("--pose-std-mm and --pose-std-deg are above 0; no robot is exact")
+    source = WRIST if isinstance(what, Wrist) else FIXED
+    check_own(what.out, source)
     console = PlainConsole(stderr=True)
     with console.status("looking for the board"):
         shots = load_shots(list(what.folders), what.poses, what.board())
@@ -165,7 +168,7 @@ def _calibrate(what: Shooting) -> None:
             shots, mount, kept, pose_std=pose_std, bent=what.straighten, drop_outliers=what.drop_outliers
         )
     with alone_in(what.out):
-        save_cameras(what.out / "cameras.json", result.cameras())
+        save_cameras(check_own(what.out, source), result.cameras(), source=source)
         if mount == "tool":
             save_cameras(what.out / "tool_from_camera.json", result.mounted())
         write_text(what.out / "report.json", json.dumps(report(result), indent=1) + "\n")

@@ -74,6 +74,16 @@ def save_cameras(path: Path | str, cameras: dict[str, Camera], *, source: str | 
     write_json(Path(path), content, indent=1)
 
 
+def source_of(path: Path) -> str | None:
+    """What a cameras file says about where its cameras come from; None if it is silent or unreadable."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    source = content.get("source") if isinstance(content, dict) else None
+    return source if isinstance(source, str) else None
+
+
 def check_pictures(camera: Camera, size: tuple[int, int], where: str) -> None:
     """Raise EpisodeError unless a camera was calibrated for pictures of this (height, width)."""
     if tuple(camera.size) != tuple(size):

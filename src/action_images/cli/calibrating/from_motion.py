@@ -61,13 +61,16 @@ def run(what: FromMotion) -> int:
     from action_images.calibration.from_motion.apply import check_applicable, declared_frames
     from action_images.calibration.from_motion.gather import Followable, gather
     from action_images.calibration.from_motion.judge import judge
+    from action_images.calibration.from_motion.report import SOURCE
     from action_images.calibration.from_motion.search import calibrate_from_motion
+    from action_images.cli.calibrating.own_folder import check_own
     from action_images.episodes.readers import open_foreign
     from action_images.files.lock import alone_in
     from action_images.terminal.console import PlainConsole
     from action_images.terminal.progress import counting
 
     _check(what)
+    check_own(what.out, SOURCE)
     if what.apply:
         check_applicable(what.dataset)
     asked, also = _asked(what)
@@ -125,6 +128,7 @@ def _write(what: FromMotion, result: "SetResult", findings: "list[Finding]", rea
     from action_images.calibration.from_motion.apply import apply, redeclared
     from action_images.calibration.from_motion.judge import CONVENTION, MIRRORED
     from action_images.calibration.from_motion.report import SOURCE, report, usable_cameras
+    from action_images.cli.calibrating.own_folder import check_own
     from action_images.episodes.cameras_file import save_cameras
     from action_images.files.atomic import write_json
     from action_images.reports.from_motion_page import write_from_motion_page
@@ -134,16 +138,17 @@ def _write(what: FromMotion, result: "SetResult", findings: "list[Finding]", rea
     cameras = usable_cameras(result, findings, declared=declared)
     # Cameras of mirrored videos are valid only if calibration.json declares the videos mirrored.
     applied = usable_cameras(result, findings, declared=declared | {MIRRORED}) if what.apply else {}
+    path = check_own(what.out, SOURCE)
     write_json(what.out / "report.json", report(result, findings), indent=1)
     title = f"{what.dataset.resolve().name}: cameras from motion"
     write_from_motion_page(what.out / "from_motion.html", title, result, findings, reader)
-    path = what.out / "cameras.json"
     if applied:
         apply(what.dataset, result, applied)
     if cameras:
         save_cameras(path, cameras, source=SOURCE)
-    else:
-        path.unlink(missing_ok=True)  # a file of an earlier run, which this run contradicts
+    elif path.is_file():
+        path.unlink()
+        print(f"{path}: is removed; it was of an earlier run, which this one contradicts")
     return bool(cameras or applied)
 
 
