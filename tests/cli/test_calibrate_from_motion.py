@@ -57,7 +57,7 @@ def video(camera: Pinhole, path: np.ndarray) -> torch.Tensor:
 def write_set(folder: Path, poses: list[np.ndarray] = POSES) -> Path:
     """Episodes without cameras; their poses may be others than the pictures show."""
     with DatasetWriter(folder, 20.0) as writer:
-        for number, (shown, said) in enumerate(zip(POSES, poses, strict=True)):
+        for number, (shown, said) in enumerate(zip(POSES[: len(poses)], poses, strict=True)):
             pose = Pose.from_matrix(torch.from_numpy(said).float())
             views = tuple(
                 View(name, FramesInMemory(video(camera, shown)), None) for name, camera in CAMERAS.items()
@@ -134,6 +134,28 @@ def test_what_was_declared_wrongly_is_declared_rightly_where_that_is_asked(tmp_p
     assert main(["import", str(folder), "--views", "left", "--out", str(out), "--workers", "0"]) == 0
     found = Pinhole.of(Dataset(out)[0].view("left").camera)
     assert distance_px(found, CAMERAS["left"], tool_points(POSES)) < 1.0
+
+
+@pytest.mark.parametrize("declared", [{"shift": 5}, {"mirrored": True}, {"distortion": [-0.2, 0, 0, 0]}])
+def test_tracks_of_pictures_that_are_now_declared_otherwise_are_made_anew(tmp_path, declared):
+    folder = write_set(tmp_path / "set", POSES[:3])
+    camera = CAMERAS["left"].camera(SIZE)
+    entry = {
+        "intrinsics": camera.intrinsics.tolist(),
+        "world_from_camera": camera.world_from_camera.matrix().tolist(),
+    }
+    asked, out = Followable(folder, ("left",)), tmp_path / "out"
+    first = None
+    for extra in ({}, declared):
+        content = {"tool": TOOL, "views": {"left": entry | extra}}
+        (folder / "calibration.json").write_text(json.dumps(content))
+        again = gather(asked, out, num_workers=0).episodes[0]
+        fresh = gather(asked, tmp_path / f"fresh{len(extra)}", num_workers=0).episodes[0]
+        assert len(again.poses) == 48 - extra.get("shift", 0)
+        pixels, expected = (one.followed["left"].tracks[0].pixels for one in (again, fresh))
+        assert np.array_equal(pixels, expected)
+        assert again.shown != first
+        first = again.shown
 
 
 def test_a_set_of_ours_has_no_calibration_json_to_write_into(demonstrations, tmp_path, capsys):

@@ -8,7 +8,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from action_images.calibration.from_motion.kept import FOLDER, Kept, Seen, load, place_of, save
+from action_images.calibration.from_motion.kept import (
+    FOLDER,
+    Kept,
+    Seen,
+    load,
+    pictures_of,
+    place_of,
+    save,
+)
 from action_images.calibration.from_motion.tracks import follow
 from action_images.calibration.opencv import CalibrationError, opencv
 from action_images.episodes.episode import Episode, EpisodeError, View
@@ -67,7 +75,8 @@ def gather(
     most: int = MOST_EPISODES,
     seen: Callable[[int, int], None] | None = None,
 ) -> Gathered:
-    """Track the views of some episodes; episodes that an earlier run stored in `out` are not tracked again.
+    """Track the views of some episodes; episodes that an earlier run stored in `out` are tracked again only
+    if the set now declares other pictures of them.
 
     Raises EpisodeError if the set cannot be opened, CalibrationError if no episode has tool poses.
     """
@@ -77,10 +86,14 @@ def gather(
     found = Gathered(num_episodes=len(reader.ids))
     keep_settings(out / FOLDER / "settings.json", what.settings(), empty=not any(out.glob(f"{FOLDER}/*.npz")))
     kept = {one: load(place_of(out, one), what.views) for one in ids}
-    missing = [one for one in ids if kept[one] is None]
+    results = {
+        one: seen_before
+        for one, those in kept.items()
+        if those is not None and (seen_before := _again(reader.read(one), those)) is not None
+    }
+    missing = [one for one in ids if one not in results]
     if seen is not None:
         seen(len(ids) - len(missing), len(ids))
-    results = {one: _again(reader.read(one), those) for one, those in kept.items() if those is not None}
     for done, (episode_id, result) in enumerate(_followed(what, reader, missing, num_workers), 1):
         if isinstance(result, str):
             found.refused[episode_id] = printable(result)
@@ -134,8 +147,12 @@ def _follow(reader: Reader, episode_id: str) -> Seen | str:
         return reason if episode_id in reason else f"{episode_id}: {reason}"
 
 
-def _again(episode: Episode, kept: Kept) -> Seen:
-    return Seen(episode.id, float(episode.fps), _poses(episode), kept.sizes, kept.followed)
+def _again(episode: Episode, kept: Kept) -> Seen | None:
+    """The stored tracks with the poses that the set now declares; None if it now declares other pictures."""
+    shown = {view.name: pictures_of(view.frames) for view in episode.views}
+    if shown != dict(kept.shown):
+        return None
+    return Seen(episode.id, float(episode.fps), _poses(episode), kept.sizes, kept.followed, shown)
 
 
 def _poses(episode: Episode) -> np.ndarray:
@@ -147,12 +164,13 @@ def _poses(episode: Episode) -> np.ndarray:
 
 def _seen(episode: Episode) -> Seen:
     poses = _poses(episode)
-    followed, sizes = {}, {}
+    followed, sizes, shown = {}, {}, {}
     for view in episode.views:
         _check_still(episode, view)
         followed[view.name] = follow(view.frames, episode.fps)
         sizes[view.name] = tuple(view.frames.size)
-    return Seen(episode.id, float(episode.fps), poses, sizes, followed)
+        shown[view.name] = pictures_of(view.frames)
+    return Seen(episode.id, float(episode.fps), poses, sizes, followed, shown)
 
 
 def _check_still(episode: Episode, view: View) -> None:

@@ -1,16 +1,21 @@
 """An episode's tracks, stored on disk so that a stopped run can resume."""
 
 import io
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from action_images.calibration.from_motion.tracks import Followed, Track
 from action_images.calibration.opencv import CalibrationError
+from action_images.episodes.episode import Frames, FramesSelected
+from action_images.episodes.straighten import FramesStraightened
+from action_images.episodes.unmirror import FramesUnmirrored
 from action_images.files.atomic import whole_file
 
 FOLDER = "tracks"
@@ -25,6 +30,8 @@ class Seen:
     poses: Float[np.ndarray, "frame 4 4"]
     sizes: Mapping[str, tuple[int, int]]
     followed: Mapping[str, Followed]
+    shown: Mapping[str, str] = field(default_factory=dict)
+    """By view, which pictures were followed: `pictures_of`."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +40,24 @@ class Kept:
 
     sizes: Mapping[str, tuple[int, int]]
     followed: Mapping[str, Followed]
+    shown: Mapping[str, str]
+
+
+def pictures_of(frames: Frames) -> str:
+    """A hash of how pictures are read: which frames of the video, mirrored or not, straightened by which
+    lens. Other declarations of `shift`, `mirrored` or `distortion` give another one."""
+    told: list[Any] = [len(frames)]
+    inner: object = frames
+    while isinstance(inner, FramesSelected | FramesUnmirrored | FramesStraightened):
+        if isinstance(inner, FramesSelected):
+            told.append(["selected", [int(index) for index in inner.indices]])
+        elif isinstance(inner, FramesStraightened):
+            lens = inner.distortion
+            told.append([inner.intrinsics.tolist(), lens.model, list(lens.coefficients)])
+        else:
+            told.append("mirrored")
+        inner = inner.frames
+    return sha256(json.dumps(told).encode()).hexdigest()[:32]
 
 
 def place_of(out: Path, episode_id: str) -> Path:
@@ -54,6 +79,7 @@ def save(path: Path, one: Seen, views: Sequence[str]) -> None:
             f"{number}/pixels": np.concatenate(pixels),
             f"{number}/looked_at": followed.looked_at,
             f"{number}/motion": followed.motion,
+            f"{number}/shown": np.array(one.shown.get(name, "")),
         }
     written = io.BytesIO()
     np.savez_compressed(written, **arrays)  # type: ignore[arg-type]
@@ -72,7 +98,7 @@ def load(path: Path, views: Sequence[str]) -> Kept | None:
         raise CalibrationError(f"{path}: is damaged ({error}); remove it, then it is made again") from None
     if arrays["asked"].tolist() != list(views):
         return None
-    followed, sizes = {}, {}
+    followed, sizes, shown = {}, {}, {}
     for number, name in enumerate(arrays["views"].tolist()):
         stops = np.cumsum(arrays[f"{number}/lengths"])[:-1]
         frames = np.split(arrays[f"{number}/frames"], stops)
@@ -81,4 +107,5 @@ def load(path: Path, views: Sequence[str]) -> Kept | None:
         followed[name] = Followed(tracks, arrays[f"{number}/looked_at"], arrays[f"{number}/motion"])
         height, width = arrays[f"{number}/size"].tolist()
         sizes[name] = (height, width)
-    return Kept(sizes, followed)
+        shown[name] = str(arrays.get(f"{number}/shown", ""))
+    return Kept(sizes, followed, shown)
