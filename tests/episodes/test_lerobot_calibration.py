@@ -10,6 +10,7 @@ import torch
 import v3
 from test_readers import write_lerobot
 
+from action_images.calibration.from_motion.apply import check_applicable
 from action_images.episodes.episode import EpisodeError
 from action_images.episodes.importing import Job, import_episodes
 from action_images.episodes.readers import Wanted, open_foreign
@@ -320,6 +321,21 @@ def test_a_late_and_a_mirrored_view_are_set_right_where_that_is_declared(declare
     mirrored = opened(root, calibration | {"views": {"top": entry | {"mirrored": True}}})
     assert torch.equal(mirrored.views[0].frames.read([3]).flip(-1), plain.views[0].frames.read([3]))
     assert any("they are mirrored back" in note for note in mirrored.views[0].frames.notes)
+
+
+def test_a_found_camera_replaces_neither_a_distorted_lens_nor_cameras_of_single_episodes(declared):
+    root, calibration = declared
+    plain = calibration["views"]["top"]
+    bent = {"views": {"top": plain | {"distortion": [-0.2, 0, 0, 0]}}}
+    own = {"episodes": {"episode_000000": {"views": {"top": plain}}}}
+    for change, said in ((bent, "estimate the distortion with --radial"), (own, "remove it from 'episodes'")):
+        (root / "calibration.json").write_text(json.dumps(calibration | change))
+        with pytest.raises(EpisodeError, match=said):
+            check_applicable(root)
+        check_applicable(root, ["side"])
+    straight = {"views": {"top": plain | {"distortion": [0, 0, 0, 0]}}}
+    (root / "calibration.json").write_text(json.dumps(calibration | straight))
+    check_applicable(root)
 
 
 def test_a_shift_is_declared_once(declared):

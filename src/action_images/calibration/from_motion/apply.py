@@ -1,6 +1,6 @@
 """Write the results into the calibration.json of a LeRobot set."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,11 @@ from action_images.calibration.from_motion.judge import WHOLE_FRAME
 from action_images.calibration.from_motion.search import SetResult
 from action_images.calibration.from_motion.view import ViewResult
 from action_images.calibration.opencv import CalibrationError
+from action_images.episodes.dataset import Dataset
 from action_images.episodes.lerobot_layout import INFO, read_json
 from action_images.episodes.notation import BY_COUNT, ROTATIONS
 from action_images.episodes.readers.lerobot import CALIBRATION
+from action_images.episodes.readers.lerobot_calibration import Calibration
 from action_images.files.atomic import write_json
 from action_images.geometry import Camera, Pose
 
@@ -45,23 +47,33 @@ def redeclared(dataset: Path, convention: str) -> str | None:
     return word if word in ROTATIONS else None
 
 
-def check_applicable(dataset: Path) -> None:
-    """Raise CalibrationError unless a set has a calibration.json that can be changed."""
+def check_applicable(dataset: Path, views: Collection[str] = ()) -> None:
+    """Raise CalibrationError unless a set has a calibration.json that can be changed.
+
+    Raises EpisodeError if the results of these views (none: all) could not stand in it alone: beside a
+    distorted lens, or cameras of single episodes.
+    """
     path = dataset / CALIBRATION
     if not path.is_file() or not (dataset / INFO).is_file():
         cure = (
             "--apply writes into a LeRobot set's calibration.json; give cameras.json when you import this set"
         )
         raise CalibrationError(f"{path}: is not there; {cure}")
+    Calibration(path, Dataset(dataset, _leave_to_readers)).check_replaceable(views)
+
+
+def _leave_to_readers(row: str, reason: str) -> None:
+    """A row that cannot be an episode is refused where it is read."""
 
 
 def apply(dataset: Path, result: SetResult, cameras: Mapping[str, Camera]) -> Path:
     """Write the found cameras, delays, mirrored videos and rotation notation into calibration.json.
 
     Everything else in it stays. Found delays and mirroring are relative to the declared ones and are combined
-    with them. Raises CalibrationError if the set has no such file, or if no notation declares the result.
+    with them. Raises CalibrationError if the set has no such file, or if no notation declares the result, and
+    EpisodeError as `check_applicable` does.
     """
-    check_applicable(dataset)
+    check_applicable(dataset, cameras)
     path = dataset / CALIBRATION
     content = read_json(path)
     if result.convention != DECLARED:

@@ -72,7 +72,7 @@ def run(what: FromMotion) -> int:
     _check(what)
     check_own(what.out, SOURCE)
     if what.apply:
-        check_applicable(what.dataset)
+        check_applicable(what.dataset, what.views)
     asked, also = _asked(what)
     source = Followable(what.dataset, what.views, what.fps)
     with alone_in(what.out):

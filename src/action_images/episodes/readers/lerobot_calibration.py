@@ -1,6 +1,6 @@
 """calibration.json beside a LeRobotDataset: cameras and tool in declared notation."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
@@ -118,6 +118,30 @@ class Calibration:
         if place is None:
             cameras += chain.from_iterable(views.items() for views in self._episodes.values())
         return {name: entry["shift"] for name, entry in cameras if entry.get("shift", 0)}
+
+    def check_replaceable(self, names: Collection[str]) -> None:
+        """Raise EpisodeError unless a pinhole camera can replace each of these views' entries (none: all).
+
+        Pictures of a distorted lens are straightened by that lens, and an episode's own camera wins.
+        """
+        for episode, views in self._episodes.items():
+            for name in views:
+                if not names or name in names:
+                    cure = f"remove it from 'episodes', or name other views than '{name}'"
+                    raise EpisodeError(
+                        f"{self._path}: {episode}: has its own camera '{name}', which would hide a new one; "
+                        f"{cure}"
+                    )
+        for name, entry in self._views.items():
+            where, lens = f"{self._path}: {name}", entry["intrinsics"]
+            if names and name not in names:
+                continue
+            in_file = isinstance(lens, dict) and "feature" not in lens
+            found = self._of_file(lens, f"{where}.intrinsics") if in_file else FoundCamera()
+            if not _distortion(entry, found, where).is_none:
+                why = "its lens is distorted, and a new camera would be one of pictures straightened by it"
+                cure = "remove its entry, then estimate the distortion with --radial; or name other views"
+                raise EpisodeError(f"{where}: {why}; {cure}")
 
     def trajectory(self, place: int) -> Trajectory | None:
         """The tool's path in an episode; None if no tool is declared."""
