@@ -30,6 +30,7 @@ from action_images.codec.overlay import overlay
 from action_images.episodes.checks.report_file import CheckReport, Finding, load_report, save_report
 from action_images.episodes.dataset import Dataset, DatasetWriter
 from action_images.episodes.episode import Episode, EpisodeError
+from action_images.episodes.readers import open_foreign
 from action_images.episodes.trajectory_file import save_trajectory
 from action_images.episodes.video import write_video
 from action_images.errors import ActionImagesError
@@ -423,6 +424,33 @@ def labels_of(folder: Path, dataset: Dataset, views: tuple[str, ...] = ("front",
     settings = {"views": views} | source
     (folder / "labels/settings.json").write_text(json.dumps(settings))
     return folder
+
+
+def test_late_pictures_are_shown_with_the_frame_numbers_that_readers_give(tmp_path: Path):
+    root = write_set(tmp_path / "set")
+    plain = Dataset(root)[0]
+    views = {}
+    for view in plain.views:
+        views[view.name] = {
+            "intrinsics": view.camera.intrinsics.tolist(),
+            "world_from_camera": view.camera.world_from_camera.matrix().tolist(),
+            "size": list(view.camera.size),
+        }
+    for by in (3, -2):
+        views["left"]["shift"] = by
+        (root / "calibration.json").write_text(json.dumps({"views": views}))
+        shown = open_shelf(root).open(0)
+        read = open_foreign(root)[1].read(plain.id)
+        assert shown.is_episode
+        assert shown.num_frames == read.num_frames == plain.num_frames - abs(by)
+        left = next(view for view in shown.views if view.name == "left")
+        assert torch.equal(left.layers[0].frames.read([1]), read.view("left").frames.read([1]))
+        assert torch.equal(shown.paths[0].trajectory.opening, read.trajectory.opening)
+        assert any(f"left by {by}" in note for note in shown.notes)
+    labels = open_shelf(root, labels=labels_of(tmp_path / "labelled", Dataset(root))).open(0)
+    assert labels.num_frames == plain.num_frames
+    assert not labels.is_episode
+    assert any("'shift' is not shown here" in told for _, told in labels.warnings)
 
 
 def test_labels_lie_beside_the_sets_own_path(recorded: Path, tmp_path: Path):

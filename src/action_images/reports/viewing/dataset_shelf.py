@@ -22,6 +22,7 @@ COLUMNS, OPTIONAL = ["episode_index", "length"], ("episode_id", "tasks")
 """Columns of the table, in the order in which an entry takes them."""
 LABEL_SETTINGS = "labels/settings.json"
 """A file that only labelled copies have."""
+LABELS_UNSHIFTED = "labels count the frames of the files, so the declared 'shift' is not shown here"
 MAX_TOLD = 300
 """The largest number of characters of an instruction in a list."""
 
@@ -66,7 +67,12 @@ class DatasetShelf:
             why = dataset.impossible.get(entry.id, "its row of meta/episodes can be no episode")
             raise EpisodeError(f"{entry.id}: {why}; 'action-images check {self.path}' says more")
         episode, warnings = _whole_parts(dataset, place)
+        is_late = self._calibration is not None and bool(self._calibration.shifts(place))
         shown = of_episode(self._calibrated(episode, place))
+        if is_late and self._is_labelled:
+            # Labels count the frames of the files, clicks those that readers give.
+            shown = replace(shown, is_episode=False)
+            warnings.append(("warning", f"{LABELS_UNSHIFTED}: {', '.join(self._late(place))}"))
         told = tuple((one.level, one.message) for one in findings)
         return self._labelled(replace(shown, warnings=(*shown.warnings, *warnings, *told)), place)
 
@@ -92,16 +98,38 @@ class DatasetShelf:
         return Calibration(file, self._dataset)
 
     def _calibrated(self, episode: "Episode", place: int) -> "Episode":
-        """The episode with the calibration of the data set's calibration.json, if there is one."""
+        """The episode with the calibration of the data set's calibration.json, if there is one.
+
+        Late views are set right, so that frames have the numbers that readers give them. Labels count the
+        frames of the files, so beside labels nothing is shifted.
+        """
+        from action_images.episodes.readers.lerobot import CALIBRATION
+        from action_images.episodes.shift import shifted
+
         calibration = self._calibration
         if calibration is None:
             return episode
         path = calibration.trajectory(place) or episode.trajectory
         views = tuple(calibration.calibrated(view, place, path) for view in episode.views)
-        return replace(episode, views=views, trajectory=path)
+        calibrated = replace(episode, views=views, trajectory=path)
+        names = {view.name for view in views}
+        shifts = {name: by for name, by in calibration.shifts(place).items() if name in names}
+        if not shifts or self._is_labelled:
+            return calibrated
+        note = f"pictures are late, as {CALIBRATION} declares, and are set right: {', '.join(self._late(place))}"
+        return replace(shifted(calibrated, shifts), notes=(*calibrated.notes, note))
+
+    def _late(self, place: int) -> list[str]:
+        """The views with a declared delay, in words."""
+        assert self._calibration is not None
+        return [f"{name} by {frames}" for name, frames in self._calibration.shifts(place).items()]
+
+    @property
+    def _is_labelled(self) -> bool:
+        return self._labels is not None or (self.path / LABEL_SETTINGS).is_file()
 
     def _labelled(self, shown: "Viewable", place: int) -> "Viewable":
-        if self._labels is None and not (self.path / LABEL_SETTINGS).is_file():
+        if not self._is_labelled:
             return shown
         from action_images.reports.viewing.labels import labelled_copy, labelled_from
 
