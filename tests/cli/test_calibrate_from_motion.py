@@ -180,6 +180,32 @@ def test_clicks_that_are_none_are_refused(demonstrations, tmp_path, capsys, rows
     assert said in capsys.readouterr().err
 
 
+def test_rough_cameras_of_another_size_and_views_that_do_not_exist_are_refused(
+    demonstrations, tmp_path, capsys
+):
+    left, clicks = CAMERAS["left"], tmp_path / "clicks.csv"
+    clicks.write_text("episode,frame,view,x,y\ntask/0,1,lefft,2,3\n")
+    files = {
+        "large": {"left": left.camera((200, 200))},
+        "typo": {"lefft": left.camera(SIZE)},
+        "one": {"left": left.camera(SIZE)},
+    }
+    for name, cameras in files.items():
+        save_cameras(tmp_path / f"{name}.json", cameras)
+    command = ["calibrate", "from_motion", str(demonstrations), "--out", str(tmp_path / "out")]
+    for options, said in (
+        (["--rough", "large.json"], "its pictures are 160 x 160 px, its camera is for 200 x 200"),
+        (["--rough", "typo.json"], "there is no view 'lefft'; the set has left, right"),
+        (["--rough", "typo.json", "--views", "left"], "there is no view 'lefft'; the set has left, right"),
+        (["--rough", "one.json", "--keep-focal"], "has no camera 'right'"),
+        (["--clicks", "clicks.csv"], "clicks.csv: there is no view 'lefft'"),
+    ):
+        option, file, *others = options
+        given = [option, str(tmp_path / file), *others]
+        assert main([*command, *given, "--episodes", "3", "--workers", "0"]) == 2
+        assert said in capsys.readouterr().err
+
+
 def test_options_that_contradict_one_another_are_refused(demonstrations, tmp_path, capsys):
     command = ["calibrate", "from_motion", str(demonstrations), "--out", str(tmp_path / "out")]
     for options in (["--focal", "-1"], ["--keep-focal"], ["--same-lens", "--focal", "100"]):

@@ -9,7 +9,9 @@ import tyro
 from action_images.errors import ActionImagesError
 
 if TYPE_CHECKING:
+    from action_images.calibration.from_motion.clicks import Click
     from action_images.calibration.from_motion.judge import Finding
+    from action_images.calibration.from_motion.kept import Seen
     from action_images.calibration.from_motion.search import SetResult
     from action_images.calibration.from_motion.view import Asked
     from action_images.terminal.console import PlainConsole
@@ -80,6 +82,7 @@ def run(what: FromMotion) -> int:
             gathered = gather(
                 source, what.out, num_workers=what.workers, also=also, most=what.episodes, seen=tell
             )
+        _check_given(what, gathered.episodes[0], asked[""].clicks)
         asked = {name: asked.get(name, asked[""]) for name in gathered.episodes[0].sizes}
         frames = declared_frames(what.dataset)
         options = {"frames": frames, "search": not what.as_declared, "num_workers": what.workers}
@@ -121,6 +124,38 @@ def _asked(what: FromMotion) -> tuple[dict[str, "Asked"], list[str]]:
         start = Pinhole.of(camera)
         asked[name] = Asked(start=start, focal=start.focal if what.keep_focal else None, **plain)
     return asked, list(dict.fromkeys(click.episode for click in clicks))
+
+
+def _check_given(what: FromMotion, episode: "Seen", clicks: "tuple[Click, ...]") -> None:
+    """Refuse rough cameras for other pictures, and names in --rough and --clicks that no view has."""
+    from action_images.episodes.cameras_file import check_pictures, load_cameras
+
+    rough = load_cameras(what.rough) if what.rough else {}
+    for name, camera in rough.items():
+        if name in episode.sizes:
+            check_pictures(camera, episode.sizes[name], f"--rough: {what.rough}: '{name}'")
+    if what.keep_focal and (missing := [name for name in episode.sizes if name not in rough]):
+        cure = "add it, or name the others with --views"
+        raise ActionImagesError(f"--keep-focal: {what.rough} has no camera '{missing[0]}'; {cure}")
+    clicked = dict.fromkeys(click.view for click in clicks)
+    given = [("--rough", what.rough, name) for name in rough]
+    given += [("--clicks", what.clicks, name) for name in clicked]
+    others = [one for one in given if one[2] not in episode.sizes]
+    there = _views_of_set(what, episode) if others else []
+    for option, file, name in others:
+        if name not in there:
+            views = ", ".join(there)
+            raise ActionImagesError(f"{option}: {file}: there is no view '{name[:80]}'; the set has {views}")
+
+
+def _views_of_set(what: FromMotion, episode: "Seen") -> list[str]:
+    """All views of an episode, also those that --views leaves out."""
+    from action_images.episodes.readers import Wanted, open_foreign
+
+    if not what.views:
+        return list(episode.sizes)
+    everything = open_foreign(what.dataset, "auto", Wanted(fps=what.fps))[1]
+    return [view.name for view in everything.read(episode.id).views]
 
 
 def _write(what: FromMotion, result: "SetResult", findings: "list[Finding]", reader) -> bool:
