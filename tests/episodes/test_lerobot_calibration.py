@@ -85,6 +85,19 @@ def test_intrinsics_for_pictures_of_twice_the_size_are_scaled_knowingly(declared
         opened(root, calibration)
 
 
+@pytest.mark.parametrize(("times", "share"), [(1.5, 75), (0.5, 25)])
+def test_intrinsics_without_a_size_are_refused_where_they_are_of_a_common_other_one(declared, times, share):
+    root, calibration = declared
+    entry = calibration["views"]["top"]
+    middle = np.array(entry["intrinsics"])
+    middle[:2, 2] = 32.0, 24.0
+    entry["intrinsics"] = (middle * [[times], [times], [1]]).tolist()
+    with pytest.raises(EpisodeError, match=rf"lies at {share} % .* Give 'size'.* \[48, 64\] if for these"):
+        opened(root, calibration)
+    entry["size"] = [48, 64]
+    assert opened(root, calibration).views[0].camera.intrinsics[0, 2] == 32 * times
+
+
 def test_a_camera_on_the_hand_moves_with_it(declared):
     root, calibration = declared
     path = opened(root, calibration).trajectory.world_from_tool
