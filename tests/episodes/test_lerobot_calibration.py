@@ -72,6 +72,20 @@ def test_matrices_out_of_features_are_read_flat_and_row_by_row(declared, nested,
     assert_tool_is_where_it_was_drawn(opened(root, calibration))
 
 
+def test_the_unit_of_a_camera_feature_holds_for_matrices_too(declared):
+    root, calibration = declared
+    entry = calibration["views"]["top"]
+    matrix = np.array(entry["world_from_camera"])
+    matrix[:3, 3] *= 1000
+    with_feature(root, "observation.extrinsic.top", matrix[:3].ravel().tolist())
+    entry["world_from_camera"] = {"feature": "observation.extrinsic.top", "position_unit": "mm"}
+    assert_tool_is_where_it_was_drawn(opened(root, calibration))
+    for unit in ("furlong", 1000, ["m"]):
+        entry["world_from_camera"]["position_unit"] = unit
+        with pytest.raises(EpisodeError, match="'position_unit' is .* one of m, cm, mm"):
+            opened(root, calibration)
+
+
 def test_intrinsics_for_pictures_of_twice_the_size_are_scaled_knowingly(declared):
     root, calibration = declared
     entry = calibration["views"]["top"]

@@ -283,13 +283,17 @@ def _pose_of_feature(dataset: Dataset, place: int, entry: Mapping[str, Any], whe
     known(entry, POSE_FIELDS, where)
     numbers = column(dataset, place, feature_named(entry["feature"], dataset, where))
     rotation, unit = entry.get("rotation"), entry.get("position_unit", "m")
+    if not isinstance(unit, str) or unit not in UNITS:
+        raise EpisodeError(f"{where}: 'position_unit' is {str(unit)[:40]!r}; it is one of {', '.join(UNITS)}")
     if numbers.shape[-1] == 12 and rotation is None:
         last_row = torch.tensor([0.0, 0.0, 0.0, 1.0]).expand(len(numbers), 4)
         numbers = torch.cat([numbers, last_row], -1)
     if numbers.shape[-1] == 16 and rotation is None:
-        pose = _rigid(_matrices(numbers, 4, where), where)
+        matrices = _matrices(numbers, 4, where).clone()
+        matrices[..., :3, 3] *= UNITS[unit]
+        pose = _rigid(matrices, where)
     else:
-        if not isinstance(rotation, str) or rotation not in ROTATIONS or unit not in UNITS:
+        if not isinstance(rotation, str) or rotation not in ROTATIONS:
             raise EpisodeError(f"{where}: declare 'rotation' as one of {', '.join(ROTATIONS)}")
         notation = ToolNotation(rotation, closed=0, open=1, position_unit=unit)
         if numbers.shape[-1] != notation.num_columns:
