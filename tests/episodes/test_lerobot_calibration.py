@@ -1,6 +1,7 @@
 """calibration.json of a LeRobot set: what is declared is read, what does not fit is refused."""
 
 import json
+import re
 
 import numpy as np
 import pyarrow as pa
@@ -82,7 +83,7 @@ def test_the_unit_of_a_camera_feature_holds_for_matrices_too(declared):
     assert_tool_is_where_it_was_drawn(opened(root, calibration))
     for unit in ("furlong", 1000, ["m"]):
         entry["world_from_camera"]["position_unit"] = unit
-        with pytest.raises(EpisodeError, match="'position_unit' is .* one of m, cm, mm"):
+        with pytest.raises(EpisodeError, match=r"'position_unit' is .* one of m, cm, mm"):
             opened(root, calibration)
 
 
@@ -95,8 +96,24 @@ def test_intrinsics_for_pictures_of_twice_the_size_are_scaled_knowingly(declared
     entry["size"] = [96, 128]
     assert_tool_is_where_it_was_drawn(opened(root, calibration))
     entry["size"] = [96, 96]
-    with pytest.raises(EpisodeError, match=r"for \(96, 96\) px, the pictures are \(48, 64\) px; crop"):
+    with pytest.raises(EpisodeError, match=r"for \(96, 96\) px, the pictures are \(48, 64\) px; if .*crop"):
         opened(root, calibration)
+
+
+def test_intrinsics_of_squeezed_pictures_are_those_that_the_refusal_gives(declared):
+    root, calibration = declared
+    entry = calibration["views"]["top"]
+    right = np.array(entry["intrinsics"])
+    entry["intrinsics"] = (right * [[1.5], [2], [1]]).tolist()
+    entry["size"] = [96, 96]
+    with pytest.raises(EpisodeError) as refusal:
+        opened(root, calibration)
+    by = "([0-9.]+)"
+    said = re.search(rf"fx and cx by {by}, fy and cy by {by}; then give 'size': (.*)", str(refusal.value))
+    factors = [float(said[1]), float(said[2]), 1.0]
+    entry["intrinsics"] = (np.array(entry["intrinsics"]) * np.array(factors)[:, None]).tolist()
+    entry["size"] = json.loads(said[3])
+    assert_tool_is_where_it_was_drawn(opened(root, calibration))
 
 
 @pytest.mark.parametrize(("times", "share"), [(1.5, 75), (0.5, 25)])
@@ -106,7 +123,7 @@ def test_intrinsics_without_a_size_are_refused_where_they_are_of_a_common_other_
     middle = np.array(entry["intrinsics"])
     middle[:2, 2] = 32.0, 24.0
     entry["intrinsics"] = (middle * [[times], [times], [1]]).tolist()
-    with pytest.raises(EpisodeError, match=rf"lies at {share} % .* Give 'size'.* \[48, 64\] if for these"):
+    with pytest.raises(EpisodeError, match=rf"lies at {share} % .* Give 'size'.* \[48, 64\] if they are"):
         opened(root, calibration)
     entry["size"] = [48, 64]
     assert opened(root, calibration).views[0].camera.intrinsics[0, 2] == 32 * times

@@ -318,12 +318,14 @@ def _size(entry: Mapping[str, Any], found: FoundCamera, where: str) -> tuple[int
 
 
 def _scaled(intrinsics: Tensor, size: tuple[int, int] | None, shown: tuple[int, int], where: str) -> Tensor:
-    """Intrinsics scaled to the shown size; refused if the shape differs, which means a crop."""
+    """Intrinsics scaled to the shown size; refused if the shape differs (cropped or squeezed)."""
     if size in (None, shown):
         return intrinsics
     vertical, horizontal = shown[0] / size[0], shown[1] / size[1]
     if abs(vertical / horizontal - 1) > 0.01:
-        cure = "crop the intrinsics as the pictures were, and give their size"
+        cropped = "if these were cropped, crop the intrinsics alike"
+        factors = f"multiply fx and cx by {horizontal:.6g}, fy and cy by {vertical:.6g}"
+        cure = f"{cropped}; if they were squeezed, {factors}; then give 'size': {list(shown)}"
         raise EpisodeError(f"{where}: the intrinsics are for {size} px, the pictures are {shown} px; {cure}")
     return intrinsics * torch.tensor([[horizontal], [vertical], [1.0]])
 
@@ -337,7 +339,8 @@ def _check_plausible(intrinsics: Tensor, shown: tuple[int, int], where: str) -> 
     x, y = intrinsics[..., 0, 2].mean() / width, intrinsics[..., 1, 2].mean() / height
     if min(x, y) < 0.5 - OFF_CENTRE or max(x, y) > 0.5 + OFF_CENTRE:
         middle = f"the principal point lies at {100 * x:.0f} % of the width and {100 * y:.0f} % of the height"
-        cure = f"are they for another size? Give 'size': [height, width] of theirs; {list(shown)} if for these"
+        cure = "are they for another size? Give 'size': [height, width] of theirs"
+        cure = f"{cure}; {list(shown)} if they are for these pictures"
         raise EpisodeError(f"{where}.intrinsics: {middle}; {cure}")
 
 

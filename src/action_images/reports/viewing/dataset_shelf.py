@@ -116,7 +116,8 @@ class DatasetShelf:
         shifts = {name: by for name, by in calibration.shifts(place).items() if name in names}
         if not shifts or self._is_labelled:
             return calibrated
-        note = f"pictures are late, as {CALIBRATION} declares, and are set right: {', '.join(self._late(place))}"
+        late = ", ".join(self._late(place))
+        note = f"pictures are late, as {CALIBRATION} declares, and are set right: {late}"
         return replace(shifted(calibrated, shifts), notes=(*calibrated.notes, note))
 
     def _late(self, place: int) -> list[str]:
