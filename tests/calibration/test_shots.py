@@ -49,9 +49,10 @@ def test_by_order_row_i_is_picture_i(folder):
     assert shots.sizes == {"left": (190, 240)}
 
 
-def test_by_name_a_folder_may_lack_pictures_and_rows_come_in_any_order(folder):
+@pytest.mark.parametrize("column", ["image", "Image", " image"])
+def test_by_name_a_folder_may_lack_pictures_and_rows_come_in_any_order(folder, column):
     rows = (row(0.3) + ",10.png", row(0.9) + ",77", row(0.1) + ",1", row(0.2) + ",2")
-    shots = load_shots([folder / "left"], poses(folder, *rows, header=HEADER + ",image"), BOARD)
+    shots = load_shots([folder / "left"], poses(folder, *rows, header=f"{HEADER},{column}"), BOARD)
     assert [(sighting.picture.name, sighting.pose) for sighting in shots.sightings] == [
         ("1.png", 2),
         ("10.png", 0),
@@ -68,6 +69,7 @@ def test_by_name_a_folder_may_lack_pictures_and_rows_come_in_any_order(folder):
             HEADER + ",image",
             "two rows name the image '1'",
         ),
+        ((row(0.1) + ",1,2",), HEADER + ",image,Image", "two columns 'image'"),
     ],
 )
 def test_pictures_and_poses_that_do_not_fit_are_named(folder, rows, header, said):

@@ -9,6 +9,7 @@ import torch
 
 from action_images.calibration.board import Board, Found
 from action_images.calibration.opencv import CalibrationError
+from action_images.episodes.columns_file import plain_name
 from action_images.episodes.pictures import read_picture
 from action_images.episodes.trajectory_file import load_trajectory
 from action_images.geometry import Pose
@@ -107,7 +108,10 @@ def _image_column(poses: Path) -> list[str] | None:
         return None
     with poses.open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
-    return [row["image"].strip() for row in rows] if rows and "image" in rows[0] else None
+    named = [name for name in rows[0] if name is not None and plain_name(name) == "image"] if rows else []
+    if len(named) > 1:
+        raise CalibrationError(f"{poses}: has two columns 'image' ({', '.join(named)}); remove one")
+    return [(row[named[0]] or "").strip() for row in rows] if named else None
 
 
 def _rows_of(
