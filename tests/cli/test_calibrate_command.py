@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from action_images.cli import main
+from action_images.cli.calibrating.own_folder import FIXED
 from action_images.episodes.cameras_file import load_cameras, save_cameras
 from action_images.episodes.trajectory_file import load_trajectory, save_trajectory
 from action_images.episodes.video import VideoFrames, read_video, write_video
@@ -82,7 +83,7 @@ def test_a_wrist_camera_of_an_inexact_robot_is_recovered_and_carried_along_its_p
     )
     poses, out = f"{tmp_path}/poses.csv", tmp_path / "out"
     assert main(["calibrate", "wrist", str(folders[0]), "--poses", poses, "--out", str(out)]) == 0
-    in_tool = load_cameras(out / "tool_from_camera.json")
+    in_tool = load_cameras(out / "tool_from_camera.json", in_tool=True)
     check_recovered(session, in_tool)
     said = json.loads((out / "report.json").read_text())
     assert said["mount"] == "tool"
@@ -187,6 +188,15 @@ def test_a_video_of_odd_size_is_straightened_frame_by_frame_in_order(tmp_path):
     found = read_video(tmp_path / "out.mp4")
     assert found.shape == shown.shape
     assert (found.float() - shown).abs().max() < 6
+
+
+def test_cameras_in_the_base_are_not_carried_by_the_tool(tmp_path, capsys):
+    save_cameras(
+        tmp_path / "cameras.json", {"left": Camera.from_fov(1.0, Pose.identity(), SIZE)}, source=FIXED
+    )
+    arguments = ["--in-tool", f"{tmp_path}/cameras.json", "--trajectory", f"{tmp_path}/poses.csv"]
+    assert main(["calibrate", "carry", *arguments, "--out", f"{tmp_path}/all.json"]) == 2
+    assert "give tool_from_camera.json" in capsys.readouterr().err
 
 
 def test_a_wrist_camera_is_written_beside_the_fixed_ones(tmp_path):

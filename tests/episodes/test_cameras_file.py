@@ -8,7 +8,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from action_images.episodes.cameras_file import load_cameras, save_cameras
+from action_images.episodes.cameras_file import load_cameras, load_still_rig, save_cameras
 from action_images.episodes.episode import EpisodeError
 from scenes import rig
 
@@ -30,7 +30,20 @@ def test_saving_then_loading_is_the_identity(tmp_path):
         assert torch.equal(loaded[name].world_from_camera.matrix(), camera.world_from_camera.matrix())
 
 
+def test_cameras_in_the_tools_frame_are_taken_only_where_that_is_asked(tmp_path):
+    path = tmp_path / "tool_from_camera.json"
+    save_cameras(path, {"wrist": rig(1)[0]}, in_tool=True)
+    for load in (load_cameras, load_still_rig):
+        with pytest.raises(EpisodeError, match=r"stand in the tool's frame.*calibrate carry"):
+            load(path)
+    assert list(load_cameras(path, in_tool=True)) == ["wrist"]
+    # Files of earlier versions do not say it.
+    save_cameras(path, {"wrist": rig(1)[0]})
+    assert load_cameras(path, in_tool=True).keys() == load_cameras(path).keys()
+
+
 SPOILT = {
+    "'frame' is 'base'": lambda c: c.update(frame="base"),
     "lacks field 'intrinsics'": lambda c: c["cameras"]["left"].pop("intrinsics"),
     "has the unknown field 'extrinsics'": lambda c: c["cameras"]["left"].update(extrinsics=1),
     "'height' must be a whole number": lambda c: c["cameras"]["left"].update(height=12.5),

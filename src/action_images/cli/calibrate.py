@@ -154,7 +154,7 @@ def _calibrate(what: Shooting) -> None:
     console = PlainConsole(stderr=True)
     with console.status("looking for the board"):
         shots = load_shots(list(what.folders), what.poses, what.board())
-    given = load_cameras(what.intrinsics) if what.intrinsics else {}
+    given = load_cameras(what.intrinsics, in_tool=True) if what.intrinsics else {}
     pose_std = (what.pose_std_mm / 1e3, math.radians(what.pose_std_deg))
     mount = "tool" if isinstance(what, Wrist) else "world"
     with console.status("fitting"):
@@ -170,7 +170,7 @@ def _calibrate(what: Shooting) -> None:
     with alone_in(what.out):
         save_cameras(check_own(what.out, source), result.cameras(), source=source)
         if mount == "tool":
-            save_cameras(what.out / "tool_from_camera.json", result.mounted())
+            save_cameras(what.out / "tool_from_camera.json", result.mounted(), source=source, in_tool=True)
         write_text(what.out / "report.json", json.dumps(report(result), indent=1) + "\n")
         for name in result.names:
             save_calibration_picture(what.out / f"{name}.png", result, name)
@@ -237,12 +237,19 @@ def _say(result, what: Shooting) -> None:
 
 
 def _carry(what: Carry) -> None:
+    from action_images.calibration.from_motion.report import SOURCE as FROM_MOTION
     from action_images.calibration.solve import carried
-    from action_images.episodes.cameras_file import load_cameras, save_cameras
+    from action_images.cli.calibrating.own_folder import FIXED
+    from action_images.episodes.cameras_file import load_cameras, save_cameras, source_of
     from action_images.episodes.trajectory_file import load_trajectory
     from action_images.terminal.console import PlainConsole
 
-    in_tool, fixed = load_cameras(what.in_tool), load_cameras(what.beside) if what.beside else {}
+    if (source := source_of(what.in_tool)) in (FIXED, FROM_MOTION):
+        raise ActionImagesError(
+            f"{what.in_tool}: holds cameras in the base ('{source}'); give tool_from_camera.json"
+        )
+    in_tool = load_cameras(what.in_tool, in_tool=True)
+    fixed = load_cameras(what.beside) if what.beside else {}
     if moving := [name for name, camera in in_tool.items() if camera.batch_shape]:
         raise ActionImagesError(
             f"{what.in_tool}: {', '.join(moving)} moves; give tool_from_camera.json, where cameras stand "
@@ -269,7 +276,7 @@ def _straighten(what: Straighten) -> None:
     from action_images.episodes.video import VideoFrames, write_video
     from action_images.terminal.console import PlainConsole
 
-    rig = load_cameras(what.cameras)
+    rig = load_cameras(what.cameras, in_tool=True)
     if what.video.stem not in rig:
         raise ActionImagesError(f"{what.cameras}: has no camera '{what.video.stem}'; it has {', '.join(rig)}")
     camera, frames = rig[what.video.stem], VideoFrames(what.video)

@@ -224,14 +224,17 @@ def _num_pictures(folder: Path) -> int:
 
 
 def _cameras(place: Path) -> Known | None:
-    from action_images.episodes.cameras_file import FORMAT, load_cameras
+    from action_images.episodes.cameras_file import FORMAT, IN_TOOL, load_cameras
 
     if place.suffix != ".json" or _json(place).get("format") != FORMAT:
         return None
     facts = []
-    for name, camera in load_cameras(place).items():
+    for name, camera in load_cameras(place, in_tool=True).items():
         moves = f", moves over {camera.batch_shape[0]} frames" if camera.batch_shape else ""
         facts.append(f"{name}: {camera.size[0]} x {camera.size[1]} px{moves}")
+    if _json(place).get("frame") == IN_TOOL:
+        carry = f"calibrate carry --in-tool {place} --trajectory TRAJECTORY --out cameras.json"
+        return Known("a cameras file in the tool's frame", tuple(facts), (carry,))
     return Known(
         "a cameras file",
         tuple(facts),

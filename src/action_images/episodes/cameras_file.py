@@ -12,15 +12,18 @@ from action_images.geometry import Camera, Pose
 from action_images.structs import stack
 
 FORMAT = "action-images/cameras"
+IN_TOOL = "tool"
+"""The field `frame` of a file whose cameras' poses are in the tool's frame."""
 MAX_BYTES = 64_000_000
 """A larger file is not a calibration."""
 
 
-def load_cameras(path: Path | str) -> dict[str, Camera]:
+def load_cameras(path: Path | str, *, in_tool: bool = False) -> dict[str, Camera]:
     """The cameras of a file by name, in its order, float32; batch axes are (), or (frame) for moving cameras.
 
-    Raises EpisodeError, naming the file, the camera and the field, for anything missing, unknown or of
-    another shape, and for anything but a usable OpenCV pinhole camera.
+    `in_tool`: cameras whose poses are in the tool's frame are accepted too. Raises EpisodeError, naming the
+    file, the camera and the field, for anything missing, unknown or of another shape, and for anything but a
+    usable OpenCV pinhole camera.
     """
     path = Path(path)
     if not path.is_file():
@@ -36,6 +39,7 @@ def load_cameras(path: Path | str) -> dict[str, Camera]:
             f"{path}: not a json file ({error}); see 'The cameras file' in docs/conventions.md"
         ) from error
     _check_source(content, path)
+    _check_frame(content, path, in_tool=in_tool)
     _fields(content, {"format", "version", "cameras"}, f"{path}")
     if content["format"] != FORMAT or content["version"] != 1:
         has = f"{content['format']!r} and {content['version']!r}"
@@ -58,8 +62,13 @@ def load_still_rig(path: Path) -> Camera:
     return stack(list(views.values()))
 
 
-def save_cameras(path: Path | str, cameras: dict[str, Camera], *, source: str | None = None) -> None:
-    """Write cameras with batch axes () or (frame) as a cameras file; `source` says where they come from."""
+def save_cameras(
+    path: Path | str, cameras: dict[str, Camera], *, source: str | None = None, in_tool: bool = False
+) -> None:
+    """Write cameras with batch axes () or (frame) as a cameras file; `source` says where they come from.
+
+    `in_tool`: their poses are in the tool's frame, so that only `load_cameras(..., in_tool=True)` takes them.
+    """
     entries = {
         name: {
             "height": camera.size[0],
@@ -70,6 +79,7 @@ def save_cameras(path: Path | str, cameras: dict[str, Camera], *, source: str | 
         for name, camera in cameras.items()
     }
     content = {"format": FORMAT, "version": 1} | ({} if source is None else {"source": source})
+    content |= {"frame": IN_TOOL} if in_tool else {}
     content["cameras"] = entries
     write_json(Path(path), content, indent=1)
 
@@ -98,6 +108,23 @@ def _check_source(content: Any, path: Path) -> None:
     source = content.pop("source", "") if isinstance(content, dict) else ""
     if not isinstance(source, str):
         raise EpisodeError(f"{path}: 'source' is {source!r}; it is a text, or left out")
+
+
+def _check_frame(content: Any, path: Path, *, in_tool: bool) -> None:
+    """Check and remove the file's note on the frame of its poses; files without one are taken as asked."""
+    if not isinstance(content, dict) or "frame" not in content:
+        return
+    frame = content.pop("frame")
+    if frame != IN_TOOL:
+        raise EpisodeError(
+            f"{path}: 'frame' is {str(frame)[:40]!r}; it is '{IN_TOOL}', or left out for the base"
+        )
+    if not in_tool:
+        cure = f"'calibrate carry --in-tool {path}' makes a file of them along a trajectory"
+        other = "calibration.json takes them as 'tool_from_camera'"
+        raise EpisodeError(
+            f"{path}: its cameras stand in the tool's frame, not in the base's; {cure}, {other}"
+        )
 
 
 def _camera(entry: Any, where: str) -> Camera:
