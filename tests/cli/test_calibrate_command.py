@@ -190,6 +190,20 @@ def test_a_video_of_odd_size_is_straightened_frame_by_frame_in_order(tmp_path):
     assert (found.float() - shown).abs().max() < 6
 
 
+def test_the_times_of_a_video_of_variable_rate_stay(tmp_path):
+    size = (48, 64)
+    save_cameras(tmp_path / "cameras.json", {"left": Camera.from_fov(1.0, Pose.identity(), size)})
+    shown = (torch.arange(6, dtype=torch.uint8) * 40)[:, None, None, None].repeat(1, 3, *size)
+    times = [0.0, 0.1, 0.2, 0.7, 0.75, 1.5]
+    write_video(tmp_path / "left.mp4", shown, 10.0, times=times)
+    command = ["calibrate", "straighten", f"{tmp_path}/left.mp4", "--cameras", f"{tmp_path}/cameras.json"]
+    assert main([*command, "--radial", "0", "0", "--out", f"{tmp_path}/out.mp4"]) == 0
+    for file in ("left.mp4", "out.mp4"):
+        found = VideoFrames(tmp_path / file)
+        assert found.times - found.times[0] == pytest.approx(times, abs=1e-4)
+        assert (found.read(range(6)).float() - shown).abs().max() < 6
+
+
 def test_cameras_in_the_base_are_not_carried_by_the_tool(tmp_path, capsys):
     save_cameras(
         tmp_path / "cameras.json", {"left": Camera.from_fov(1.0, Pose.identity(), SIZE)}, source=FIXED

@@ -273,7 +273,7 @@ def _straighten(what: Straighten) -> None:
 
     from action_images.calibration.lens import Lens, lens_of, straighten
     from action_images.episodes.cameras_file import load_cameras
-    from action_images.episodes.video import VideoFrames, write_video
+    from action_images.episodes.video import VideoFrames, is_steady, write_video
     from action_images.terminal.console import PlainConsole
 
     rig = load_cameras(what.cameras, in_tool=True)
@@ -296,5 +296,6 @@ def _straighten(what: Straighten) -> None:
     )
     straight_frames = (straighten(frame[None], lens)[0] for frame in chain.from_iterable(parts))
     pixel_format = "yuv444p" if height % 2 or width % 2 else "yuv420p"
-    write_video(what.out, straight_frames, frames.fps, what.crf, pixel_format)
+    times = None if is_steady(frames) else frames.times.tolist()
+    write_video(what.out, straight_frames, frames.fps, what.crf, pixel_format, times=times)
     PlainConsole().print(f"{what.out}: {len(frames)} frames", soft_wrap=True)

@@ -48,13 +48,15 @@ def write_video(
     keyframe_interval: int = 8,
     preset: str = "medium",
     codec: Codec = "h264",
+    times: Sequence[float] | None = None,
 ) -> None:
     """Write RGB frames as an mp4, completely or not at all, in one thread so that machines do not differ.
 
     `codec` is h264, or av1 as LeRobot writes: smaller and slower, with LeRobot's keyframe interval of two
     frames. `crf` is 0 (lossless but for the colour conversion) to 51; yuv420p needs even sizes. For h264,
     `keyframe_interval` (frames) limits how much must be decoded before a frame in the middle, and `preset`
-    is x264's name for its search effort. Raises EpisodeError if there is no frame or the size does not suit
+    is x264's name for its search effort. `times` (s, ascending) are the frames' own, for videos of variable
+    rate. Raises EpisodeError if there is no frame or the size does not suit
     the pixel format, ValueError for an invalid rate or quality.
     """
     if not (fps > 0 and fps < 10_000 and 0 <= crf <= 51):
@@ -65,9 +67,11 @@ def write_video(
         _check_av1(path, pixel_format)
         options = {"crf": str(crf), "preset": "8", "g": "2", "svtav1-params": "lp=1"}
     with whole_file(Path(path)) as temporary, av.open(str(temporary), "w", format="mp4") as container:
-        _encode(container, frames, fps, options, pixel_format, Path(path), codec=codec)
+        _encode(container, frames, fps, options, pixel_format, Path(path), codec=codec, times=times)
 
 
+TICK = Fraction(1, 90_000)
+"""The unit (s) of the times of frames that have their own."""
 MAX_MACROBLOCKS = 139_264
 """Macroblocks of 16 x 16 px in the largest frame of H.264's highest level (6.2): 35.6 million pixels."""
 
@@ -81,9 +85,10 @@ def _encode(
     path: Path,
     *,
     codec: Codec,
+    times: Sequence[float] | None,
 ) -> None:
     stream = None
-    for frame in frames:
+    for number, frame in enumerate(frames):
         size = (frame.shape[-2], frame.shape[-1])
         if stream is None:
             _check_even(path, size, pixel_format)
@@ -92,13 +97,18 @@ def _encode(
             stream = cast(VideoStream, container.add_stream(CODECS[codec], rate=rate))
             stream.height, stream.width, stream.pix_fmt = *size, pixel_format
             chosen = options | ({"x264-params": _x264(size)} if codec == "h264" else {})
+            if times is not None:
+                stream.time_base = stream.codec_context.time_base = TICK
             stream.options = chosen  # pyright: ignore[reportAttributeAccessIssue]
         if size != (stream.height, stream.width):
             sizes = f"from {stream.height}x{stream.width} to {size}"
             raise EpisodeError(f"{path}: frames change their size {sizes}; resize them")
         pixels = np.ascontiguousarray(frame.movedim(0, -1).numpy())
         picture = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-        container.mux(stream.encode(picture.reformat(format=pixel_format, interpolation=CHROMA)))
+        converted = picture.reformat(format=pixel_format, interpolation=CHROMA)
+        if times is not None:
+            converted.pts, converted.time_base = round((times[number] - times[0]) / TICK), TICK
+        container.mux(stream.encode(converted))
     if stream is None:
         raise EpisodeError(f"{path}: a video needs at least one frame")
     container.mux(stream.encode())
@@ -208,6 +218,12 @@ class VideoFrames:
             pixels = lines[:, : 3 * rgb.width].reshape(rgb.height, rgb.width, 3)
             for place in places[frame]:
                 rows[place] = index.turn.shown(pixels)
+
+
+def is_steady(frames: VideoFrames) -> bool:
+    """Whether each frame is shown at its number over the rate, to a tenth of a frame."""
+    times = frames.times - frames.times[0]
+    return bool((np.abs(times * frames.fps - np.arange(len(times))) < 0.1).all())
 
 
 def _decode(path: str, index: VideoIndex, wanted: Sequence[int]) -> Iterator[tuple[int, av.VideoFrame]]:
