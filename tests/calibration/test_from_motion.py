@@ -1,10 +1,13 @@
 """Cameras from the tool's own motion: what tracks determine is found, and what they do not is named."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from action_images.calibration.from_motion.adjust import Adjusted, Free, adjust
 from action_images.calibration.from_motion.observations import observe
+from action_images.calibration.from_motion.pinhole import Pinhole
 from action_images.calibration.from_motion.points import fit_points, residual_px, triangulate
 from action_images.calibration.from_motion.predicted import distance_px, predict, steady_axis, tool_points
 from action_images.calibration.from_motion.solve import solve
@@ -20,7 +23,7 @@ def exact():
 
 
 def test_derivatives_are_those_of_plain_differences():
-    camera = truth().moved(np.array([0, 0, 0, 0, 0, 0, 0, -0.2]))
+    camera = replace(truth().moved(np.array([0, 0, 0, 0, 0, 0, 0, -0.2])), aspect=0.8)
     points = tool_points(POSES)[:5]
     by_camera, by_point = camera.derivatives(points)
     for place in range(8):
@@ -47,6 +50,19 @@ def test_exact_tracks_give_the_exact_camera_from_nothing(exact):
     assert np.linalg.norm(solved.camera.eye - CAMERA.eye) < 2e-3
     assert solved.camera.focal == pytest.approx(CAMERA.focal, rel=2e-3)
     assert solved.num_shared == len(hand())
+
+
+def test_squeezed_pictures_give_the_exact_camera_if_their_aspect_is_known():
+    squeezed = replace(CAMERA, aspect=0.75)
+    seen = observe(tracks(squeezed, POSES, hand()), POSES)
+    points = tool_points(POSES)
+    for how in ({"aspect": 0.75}, {"start": squeezed.moved(np.full(8, 0.01) * [1, 1, 1, 1, 1, 1, 1, 0])}):
+        solved = solve(seen, SIZE, **how)
+        assert distance_px(solved.camera, squeezed, points) < 0.02
+    camera = solved.camera.camera(SIZE)
+    focals = camera.intrinsics.diagonal()[:2].numpy()
+    assert focals[0] / focals[1] == pytest.approx(0.75)
+    assert distance_px(Pinhole.of(camera), squeezed, points) < 0.02
 
 
 def test_noisy_tracks_half_of_which_follow_something_else_give_the_camera_and_its_error():

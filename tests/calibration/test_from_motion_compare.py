@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from action_images.calibration.from_motion.compare import compare_cameras
+from action_images.calibration.from_motion.compare import compare_cameras, compare_gathered
+from action_images.calibration.from_motion.gather import Gathered
+from action_images.calibration.from_motion.kept import Seen
+from action_images.calibration.from_motion.tracks import Followed
 from action_images.episodes.dataset import DatasetWriter
 from action_images.episodes.episode import Episode, FramesInMemory, View
 from action_images.geometry import Camera, Pose, Trajectory
 from action_images.geometry.rotation import from_rotation_vector
-from motion_scene import hand, paths, truth
+from motion_scene import hand, paths, tracks, truth
 
 SIZE = (160, 160)
 PINHOLE = truth(SIZE, fov_deg=34)
@@ -72,3 +75,20 @@ def test_right_cameras_agree_with_motion_and_a_turned_one_is_off(tmp_path, video
     assert found["turned"].is_off
     assert "its camera draws the tool" in found["turned"].sentence()
     assert "differs from episode to episode" in found["moved"].sentence()
+
+
+def test_right_cameras_of_squeezed_pictures_agree_with_motion():
+    squeezed = replace(PINHOLE, aspect=0.8)
+    followed = tracks(squeezed, POSES, hand(8), noise_px=0.2, wrong=0.2, size=SIZE)
+    episodes = []
+    for number, (path, mine) in enumerate(zip(POSES, followed, strict=True)):
+        speed = np.linalg.norm(np.diff(path[:, :3, 3], axis=0, prepend=path[:1, :3, 3]), axis=1)
+        seen = Followed(tuple(mine), np.arange(len(path)), speed)
+        episodes.append(Seen(f"e{number}", 20.0, path, {"left": SIZE}, {"left": seen}))
+    found = Gathered(episodes, num_episodes=len(episodes))
+    own = squeezed.camera(SIZE)
+    (right,) = compare_gathered(found, {"left": own}, num_workers=0)
+    assert right.why_not is None
+    assert right.off_px < 0.5
+    (off,) = compare_gathered(found, {"left": turned(own, 3)}, num_workers=0)
+    assert off.is_off

@@ -53,12 +53,7 @@ def check_applicable(dataset: Path, views: Collection[str] = ()) -> None:
     Raises EpisodeError if the results of these views (none: all) could not stand in it alone: beside a
     distorted lens, or cameras of single episodes.
     """
-    path = dataset / CALIBRATION
-    if not path.is_file() or not (dataset / INFO).is_file():
-        cure = (
-            "--apply writes into a LeRobot set's calibration.json; give cameras.json when you import this set"
-        )
-        raise CalibrationError(f"{path}: is not there; {cure}")
+    path = _calibration_of(dataset)
     Calibration(path, Dataset(dataset, _leave_to_readers)).check_replaceable(views)
 
 
@@ -66,15 +61,24 @@ def _leave_to_readers(row: str, reason: str) -> None:
     """A row that cannot be an episode is refused where it is read."""
 
 
+def _calibration_of(dataset: Path) -> Path:
+    path = dataset / CALIBRATION
+    if not path.is_file() or not (dataset / INFO).is_file():
+        cure = (
+            "--apply writes into a LeRobot set's calibration.json; give cameras.json when you import this set"
+        )
+        raise CalibrationError(f"{path}: is not there; {cure}")
+    return path
+
+
 def apply(dataset: Path, result: SetResult, cameras: Mapping[str, Camera]) -> Path:
     """Write the found cameras, delays, mirrored videos and rotation notation into calibration.json.
 
     Everything else in it stays. Found delays and mirroring are relative to the declared ones and are combined
-    with them. Raises CalibrationError if the set has no such file, or if no notation declares the result, and
-    EpisodeError as `check_applicable` does.
+    with them; `check_applicable` says beforehand whether they can be. Raises CalibrationError if the set has
+    no such file, or if no notation declares the result.
     """
-    check_applicable(dataset, cameras)
-    path = dataset / CALIBRATION
+    path = _calibration_of(dataset)
     content = read_json(path)
     if result.convention != DECLARED:
         word = redeclared(dataset, result.convention)

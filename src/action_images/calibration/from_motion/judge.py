@@ -115,7 +115,7 @@ def _of_view(result: ViewResult) -> Iterator[Finding]:
         )
         cure = (
             "give more episodes, larger pictures, or a view that shows the hand; a camera on the arm cannot "
-            "be found so"
+            f"be found so{_squeezed(result)}"
         )
         yield finding("refused", "few points", f"{seen}, but {points}; {cure}")
     yield from _of_poses(result, finding)
@@ -138,6 +138,13 @@ def _of_view(result: ViewResult) -> Iterator[Finding]:
         )
     yield from _of_episodes(result, finding)
     yield from _of_clicks(result, finding)
+
+
+def _squeezed(result: ViewResult) -> str:
+    """A possible cause that no measure tells, unless the pixels' shape was given."""
+    if result.solved is not None and result.camera.aspect != 1:
+        return ""
+    return "; pixels are taken for square: pictures that were squeezed need --rough with their fx and fy"
 
 
 def _of_poses(result: ViewResult, finding: Make) -> Iterator[Finding]:
@@ -168,6 +175,7 @@ def _of_error(result: ViewResult, finding: Make) -> Iterator[Finding]:
     limit = LARGEST_PX * max(1.0, result.view.size[0] / 256)
     error = f"the predicted error of the drawn tool is {px:.1f} px ({mm:.0f} mm)"
     cure = f"give more episodes, ones in which the tool tilts, --focal, or 3 to 6 clicks ({CLICKED})"
+    cure += _squeezed(result)
     if px > limit:
         yield finding("refused", "predicted error", f"{error}, at most {limit:.1f} px are allowed; {cure}")
     elif px > DOUBTFUL_PX:

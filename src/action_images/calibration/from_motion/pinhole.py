@@ -16,9 +16,10 @@ NOWHERE_PX = 100.0
 
 @dataclass(frozen=True)
 class Pinhole:
-    """camera_from_world, the focal length (px), the principal point (px, centres at +0.5), and k1.
+    """camera_from_world, the focal length (px), the principal point (px, centres at +0.5), k1 and fx / fy.
 
-    A point (x, y, 1) before the lens appears at focal * (x, y) * (1 + radial * (x^2 + y^2)) + centre.
+    A point (x, y, 1) before the lens appears at focals * (x, y) * (1 + radial * (x^2 + y^2)) + centre.
+    `focal` is the geometric mean of both focal lengths; `aspect`, fx / fy, is known and never fitted.
     """
 
     focal: float
@@ -26,15 +27,22 @@ class Pinhole:
     translation: Float[np.ndarray, "3"]
     centre: Float[np.ndarray, "2"]
     radial: float = 0.0
+    aspect: float = 1.0
 
     @classmethod
     def of(cls, camera: Camera) -> "Pinhole":
-        """From a still calibrated camera; its two focal lengths are averaged."""
+        """From a still calibrated camera."""
         camera_from_world = camera.to(torch.float64).world_from_camera.inverse()
         intrinsics = camera.intrinsics.double().numpy()
         focal = float(np.sqrt(intrinsics[0, 0] * intrinsics[1, 1]))
         pose = camera_from_world.rotation.numpy(), camera_from_world.translation.numpy()
-        return cls(focal, *pose, intrinsics[:2, 2].copy())
+        aspect = float(intrinsics[0, 0] / intrinsics[1, 1])
+        return cls(focal, *pose, intrinsics[:2, 2].copy(), aspect=aspect)
+
+    @property
+    def focals(self) -> Float[np.ndarray, "2"]:
+        """fx and fy (px)."""
+        return self.focal * np.array([np.sqrt(self.aspect), 1 / np.sqrt(self.aspect)])
 
     @property
     def eye(self) -> Float[np.ndarray, "3"]:
@@ -44,7 +52,8 @@ class Pinhole:
     def camera(self, size: tuple[int, int]) -> Camera:
         """The camera as one of ours, float32, for pictures of (height, width) without distortion."""
         x, y = self.centre
-        intrinsics = torch.tensor([[self.focal, 0, x], [0, self.focal, y], [0, 0, 1]])
+        across, down = self.focals
+        intrinsics = torch.tensor([[across, 0, x], [0, down, y], [0, 0, 1]])
         turn = torch.from_numpy(self.rotation.T.copy())
         pose = Pose(turn, torch.from_numpy(self.eye))
         return Camera(intrinsics, pose, size).to(torch.float32).check()
@@ -57,7 +66,7 @@ class Pinhole:
         depth = in_camera[..., 2]
         flat = in_camera[..., :2] / np.where(np.abs(depth) < 1e-6, 1e-6, depth)[..., None]
         bend = 1 + self.radial * (flat**2).sum(-1, keepdims=True)
-        return self.focal * flat * bend + self.centre, depth
+        return self.focals * flat * bend + self.centre, depth
 
     def moved(self, step: Float[np.ndarray, "8"]) -> "Pinhole":
         """After a turn (rad, in the camera's axes), a shift (m), and changes of log focal length and k1."""
@@ -84,9 +93,9 @@ class Pinhole:
         by_point[:, 0, 0] = by_point[:, 1, 1] = 1 / depth
         by_point[:, :, 2] = -flat / depth[:, None]
         lens = bend[:, None, None] * np.eye(2) + 2 * self.radial * flat[:, :, None] * flat[:, None, :]
-        by_point = self.focal * lens @ by_point
-        by_focal = self.focal * flat * bend[:, None]
-        by_radial = self.focal * flat * square[:, None]
+        by_point = self.focals[:, None] * lens @ by_point
+        by_focal = self.focals * flat * bend[:, None]
+        by_radial = self.focals * flat * square[:, None]
         by_camera = [-by_point @ hat(turned), by_point, by_focal[:, :, None], by_radial[:, :, None]]
         return np.concatenate(by_camera, -1), by_point
 

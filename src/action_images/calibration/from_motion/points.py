@@ -24,11 +24,11 @@ def triangulate(
     """Each point (m, in the tool) by linear least squares, with `SPREAD` as the prior."""
     in_camera = camera.rotation @ seen.rotation
     origin = seen.position @ camera.rotation.T + camera.translation
-    ray = (seen.pixels - camera.centre) / camera.focal
+    ray = (seen.pixels - camera.centre) / camera.focals
     ray = ray / (1 + camera.radial * (ray**2).sum(-1, keepdims=True))
-    scale = camera.focal / np.maximum(np.abs(origin[:, 2]), LEAST_DEPTH)
-    left = (in_camera[:, :2] - ray[:, :, None] * in_camera[:, 2:3]) * scale[:, None, None]
-    right = -(origin[:, :2] - ray * origin[:, 2:3]) * scale[:, None]
+    scale = camera.focals / np.maximum(np.abs(origin[:, 2:3]), LEAST_DEPTH)
+    left = (in_camera[:, :2] - ray[:, :, None] * in_camera[:, 2:3]) * scale[:, :, None]
+    right = -(origin[:, :2] - ray * origin[:, 2:3]) * scale
     if weight is not None:
         left, right = left * weight[:, None, None], right * weight[:, None]
     prior = np.eye(3) * (error_px / SPREAD) ** 2

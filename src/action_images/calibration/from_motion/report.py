@@ -74,6 +74,7 @@ def _view(result: SetResult, view: ViewResult) -> dict[str, Any]:
         camera = view.camera
         told["camera"] = {
             "focal_px": camera.focal,
+            "pixel_aspect": camera.aspect,
             "k1": camera.radial,
             "position": camera.eye.tolist(),
         }

@@ -168,10 +168,16 @@ def common_focals(results: Sequence[ViewResult]) -> list[float | None]:
     known = [one for one in results if one.predicted is not None and np.isfinite(one.predicted.log_focal)]
     if not known:
         return [None] * len(results)
-    relative = np.log([one.camera.focal / one.view.size[0] for one in known])
+    relative = np.log([one.camera.focal / _unit(one) for one in known])
     weight = np.array([1 / max(one.predicted.log_focal, 1e-4) ** 2 for one in known if one.predicted])
     common = float(np.exp((weight * relative).sum() / weight.sum()))
-    return [common * one.view.size[0] for one in results]
+    return [common * _unit(one) for one in results]
+
+
+def _unit(result: ViewResult) -> float:
+    """The focal length (px) of a lens as long as its pictures are high, before they were squeezed."""
+    aspect = 1.0 if result.solved is None else result.camera.aspect
+    return result.view.size[0] * float(np.sqrt(aspect))
 
 
 def _share(trial: Trial) -> float:
@@ -276,7 +282,8 @@ def _attempt(job: Job) -> Trial:
     start = None if reading != Reading() else how.start
     if start is not None and how.focal is not None:
         start = replace(start, focal=how.focal)
-    return attempt(view, reading, shift, focal=how.focal, start=start, seed=how.seed)
+    lens = {"focal": how.focal, "aspect": how.aspect}
+    return attempt(view, reading, shift, start=start, seed=how.seed, **lens)
 
 
 def _solve(job: tuple[int, Trial]) -> ViewResult:

@@ -54,18 +54,20 @@ def solve(
     free: Free = Free(),  # noqa: B008 (a frozen value)
     clicks: Observations | None = None,
     focal: float | None = None,
+    aspect: float = 1.0,
     is_near: bool = False,
     num_guesses: int = 280,
 ) -> Solved | None:
     """The camera of a view; None if no guess fits anything.
 
-    `start` is the first camera. Without it many are tried, with the focal length `focal` (px) if given. The
-    focal length is kept if `free.focal` is False. `is_near`: the view was already solved from nearly the same
-    tracks, so fewer rounds are enough.
+    `start` is the first camera. Without it many are tried, with the focal length `focal` (px) if given, and
+    with fx / fy = `aspect`. The focal length is kept if `free.focal` is False. `is_near`: the view was
+    already solved from nearly the same tracks, so fewer rounds are enough.
     """
     rng = np.random.default_rng(seed)
     if start is None:
-        found = first_cameras(seen, size, seed=seed, focal=focal, clicks=clicks, num_guesses=num_guesses)
+        lens = {"focal": focal, "aspect": aspect}
+        found = first_cameras(seen, size, seed=seed, clicks=clicks, num_guesses=num_guesses, **lens)
     else:
         found = [start]
     if not found:

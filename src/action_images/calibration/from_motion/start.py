@@ -1,6 +1,7 @@
 """A first camera without a start: guesses from few tracks, judged by all."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -26,6 +27,7 @@ def first_cameras(
     *,
     seed: int,
     focal: float | None = None,
+    aspect: float = 1.0,
     clicks: Observations | None = None,
     num_guesses: int = 500,
     keep: int = 4,
@@ -34,19 +36,23 @@ def first_cameras(
 
     A guess takes 5 to 8 tracks for the tool's origin and solves for the camera's pose (SQPnP, Terzakis and
     Lourakis 2020) at one of a few focal lengths. Its error is about the hand's size, which is near enough to
-    triangulate every track's point; the remaining residual judges the guess. Same seed, same cameras.
+    triangulate every track's point; the remaining residual judges the guess. `aspect` is fx / fy. Same seed,
+    same cameras.
     """
     rng = np.random.default_rng(seed)
     count = seen.num_points
     judges = seen.of_points(np.sort(rng.choice(count, min(NUM_JUDGES, count), replace=False)))
     height, width = size
-    centre = np.array([width / 2, height / 2])
-    focals = [focal] if focal is not None else [share * height for share in FOCAL_LENGTHS]
+    # The focal length of a camera is the mean of fx and fy; shares of the height give fy.
+    guessed = [share * height * float(np.sqrt(aspect)) for share in FOCAL_LENGTHS]
+    focals = [focal] if focal is not None else guessed
+    nowhere = Pinhole(1.0, np.eye(3), np.zeros(3), np.array([width / 2, height / 2]), aspect=aspect)
     ends = _ends_by_episode(judges)
     guesses = []
     for number in range(num_guesses):
         rows = _some_tracks(ends, rng)
-        camera = _guess(judges, rows, focals[number % len(focals)], centre, clicks)
+        lens = replace(nowhere, focal=focals[number % len(focals)])
+        camera = _guess(judges, rows, lens, clicks)
         if camera is not None:
             guesses.append((_badness(camera, judges, WORST_PX), number, camera))
     refined = []
@@ -87,19 +93,20 @@ def _some_tracks(ends: Sequence[np.ndarray], rng: np.random.Generator) -> np.nda
 def _guess(
     seen: Observations,
     rows: np.ndarray,
-    focal: float,
-    centre: np.ndarray,
+    lens: Pinhole,
     clicks: Observations | None,
 ) -> Pinhole | None:
+    """The camera of this lens that sees these observations; None if there is none near the robot."""
     cv2 = opencv()
     world, pixels = seen.position[rows], seen.pixels[rows]
     if clicks is not None:
         world, pixels = np.concatenate([world, clicks.position]), np.concatenate([pixels, clicks.pixels])
-    matrix = np.array([[focal, 0, centre[0]], [0, focal, centre[1]], [0, 0, 1]])
+    (across, down), (x, y) = lens.focals, lens.centre
+    matrix = np.array([[across, 0, x], [0, down, y], [0, 0, 1]])
     try:
         found, turn, shift = cv2.solvePnP(world, pixels, matrix, None, flags=cv2.SOLVEPNP_SQPNP)
     except cv2.error:
         return None
     if not found or not NEAREST < np.linalg.norm(shift) < FARTHEST:
         return None
-    return Pinhole(focal, rotation_of(turn.ravel()), shift.ravel(), centre)
+    return replace(lens, rotation=rotation_of(turn.ravel()), translation=shift.ravel())

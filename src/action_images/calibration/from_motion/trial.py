@@ -110,6 +110,7 @@ def attempt(
     shift: float,
     *,
     focal: float | None = None,
+    aspect: float = 1.0,
     start: Pinhole | None = None,
     seed: int = 0,
 ) -> Trial:
@@ -127,7 +128,8 @@ def attempt(
     if fitted.num_points < LEAST_TRACKS:
         return nothing
     if start is None:
-        found = first_cameras(fitted, view.size, seed=seed, focal=focal, num_guesses=NUM_GUESSES, keep=3)
+        lens = {"focal": focal, "aspect": aspect}
+        found = first_cameras(fitted, view.size, seed=seed, num_guesses=NUM_GUESSES, keep=3, **lens)
     else:
         found = [start]
     if not found:

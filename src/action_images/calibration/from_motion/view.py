@@ -112,6 +112,11 @@ class Asked:
     seed: int = 0
 
     @property
+    def aspect(self) -> float:
+        """fx / fy: the start's; pixels are taken for square without one."""
+        return 1.0 if self.start is None else self.start.aspect
+
+    @property
     def free(self) -> Free:
         """The free parameters."""
         return Free(focal=self.focal is None, radial=self.radial)
@@ -178,6 +183,7 @@ def _delayed(view: ViewTracks, best: Trial, asked: Asked) -> tuple[Solved, float
             return None
         clicks = _clicks(view, best.reading, asked, shift)
         options = {"start": start, "free": free, "clicks": clicks, "focal": asked.focal}
+        options["aspect"] = asked.aspect
         solved = solve(seen, view.size, seed=asked.seed + attempt, **options)
         if solved is not None and solved.num_shared >= LEAST_SHARED:
             break
