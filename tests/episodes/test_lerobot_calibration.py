@@ -169,6 +169,8 @@ def test_a_calibration_file_gives_the_lens_and_its_distortion_is_undone(declared
         entry["intrinsics"] = {"file": "top.yaml"}
         frames = opened(root, calibration).views[0].frames
         assert (type(frames).__name__ == "FramesStraightened") == any(coefficients)
+    with pytest.raises(EpisodeError, match="estimate the distortion with --radial"):
+        check_applicable(root)
     entry["intrinsics"] = {"file": "../top.yaml"}
     with pytest.raises(EpisodeError, match="leaves the folder"):
         opened(root, calibration)
