@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -202,7 +203,7 @@ def _write_episodes(
         table = read_table(path)
         kept = table.select([name for name in table.column_names if not name.startswith(ours)])
         numbers = kept["episode_index"].to_pylist()
-        names = dict.fromkeys(name for number in numbers for name in described.get(number, {}))
+        names = dict.fromkeys(chain.from_iterable(described.get(number, {}) for number in numbers))
         for name in names:
             rows = [statistics.as_json(described[number][name]) for number in numbers]
             for key in rows[0]:
