@@ -225,5 +225,6 @@ def _write_info(root: Path, info: dict[str, Any], views: list[str], columns: Col
 
 def _write_statistics(root: Path) -> None:
     """Statistics over all episodes."""
-    rows = [row for path in _tables(root, "meta/episodes") for row in read_table(path).to_pylist()]
+    tables = map(read_table, _tables(root, "meta/episodes"))
+    rows = list(chain.from_iterable(table.to_pylist() for table in tables))
     write_json(root / layout.STATS, statistics.over_all(rows), indent=4)
