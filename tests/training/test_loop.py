@@ -498,7 +498,7 @@ def test_new_models_are_fitted_to_axes_as_long_as_the_recipe_has_them(plain, tmp
 
 @pytest.mark.parametrize("length", [0.0, -0.1, 10.0, float("nan")])
 def test_axes_of_no_length_are_refused(plain, length):
-    with pytest.raises(ValueError, match="axis_length lies between 0 and 10 m"):
+    with pytest.raises(ValueError, match="axis_length must be above 0 and below 10"):
         replace(plain, axis_length=length)
 
 

@@ -1,6 +1,7 @@
 """Recipes: complete, printable, and refused where they make no sense."""
 
 import json
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from action_images.benchmarks import find_benchmark
 from action_images.canvas import MODES
 from action_images.codec import ActionImageFormat
+from action_images.errors import ActionImagesError
 from action_images.model.presets import PRESETS
 from action_images.model.text import words_of
 from action_images.sim import find_task
@@ -18,6 +20,8 @@ from action_images.training.optimizer import learning_rate
 from action_images.training.recipe import PRACTICAL, Recipe, differences
 from action_images.training.recipes import DEBUG, RECIPES
 from action_images.training.schedule import planned_fall
+
+NAN = math.nan
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -74,17 +78,57 @@ def test_recipes_saved_before_axes_had_a_length_are_gone_on_with_and_drew_them_a
     ("change", "said"),
     [
         ({"sources": ()}, "at least one source"),
-        ({"batch_size": 0}, "at least 1"),
-        ({"decay": 1.5}, "decay lies in"),
-        ({"drop_camera": 2.0}, "drop_camera and mirror lie in"),
-        ({"mirror": -0.1}, "drop_camera and mirror lie in"),
-        ({"ema_decay": 1.0}, "ema_decay in"),
+        ({"batch_size": 0}, "batch_size must be at least 1, not 0"),
+        ({"num_steps": 0}, "num_steps must be at least 1"),
+        ({"micro_batch_size": -1}, "micro_batch_size must be at least 1"),
+        ({"minutes": NAN}, "minutes must be above 0, not nan"),
+        ({"learning_rate": math.inf}, "learning_rate must be above 0, not inf"),
+        ({"warmup_steps": -1}, "warmup_steps must be at least 0"),
+        ({"weight_decay": -0.1}, "weight_decay must be at least 0"),
+        ({"betas": (0.9, 1.0)}, "betas must be at least 0 and below 1, not 1"),
+        ({"clip_gradient": 0.0}, "clip_gradient must be above 0"),
+        ({"clip_gradient": NAN}, "clip_gradient must be above 0"),
+        ({"shift": 0.0}, "shift must be above 0"),
+        ({"action_weight": -1.0}, "action_weight must be at least 0"),
+        ({"save_minutes": NAN}, "save_minutes must be at least 0"),
+        ({"validate_minutes": -1.0}, "validate_minutes must be at least 0"),
+        ({"validation_windows": 0}, "validation_windows must be at least 1"),
+        ({"size": (0, 64)}, "size must be at least 1"),
+        ({"decay": 1.5}, "decay must be at least 0 and at most 1"),
+        ({"drop_camera": 2.0}, "drop_camera must be"),
+        ({"mirror": -0.1}, "mirror must be"),
+        ({"ema_decay": 1.0}, "ema_decay must be above 0 and below 1"),
         ({"transformer_dtype": "bfloat16"}, "weights that learn are float32"),
     ],
 )
 def test_values_that_make_no_sense_are_refused(change, said):
     with pytest.raises(ValueError, match=said):
         replace(DEBUG, **change)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"ratio": math.inf}, "ratio must be above 0"),
+        ({"drop_text": 5.0}, "drop_text must be at least 0 and at most 1, not 5"),
+        ({"drop_text": NAN}, "drop_text must be"),
+        ({"drop_text_of": {"label": -1.0}}, "drop_text_of.label must be"),
+        ({"drop_text_of": {"labels": 1.0}}, "there is no mode labels; there are: joint"),
+        ({"modes": {"joint": -1.0}}, "modes.joint must be at least 0"),
+        ({"modes": {"joint": 0.0}}, "modes need at least one weight above 0"),
+        ({"stride": 0}, "stride must be at least 1"),
+        ({"step": 0}, "step must be at least 1"),
+        ({"held_out": 1.5}, "held_out must be"),
+        ({"views": ("left", "left")}, "views name 'left' twice"),
+    ],
+)
+def test_values_of_a_source_that_make_no_sense_are_refused_with_its_path(change, said):
+    with pytest.raises(ActionImagesError, match=f"^demonstrations: {said}"):
+        replace(DEBUG.sources[0], **change)
+
+
+def test_without_validation_its_windows_do_not_matter():
+    assert replace(DEBUG, validation=(), validation_windows=0).validation_windows == 0
 
 
 def test_the_learning_rate_rises_stays_and_falls_to_zero():

@@ -28,6 +28,7 @@ from action_images.samples.mixture import Mixture
 from action_images.samples.sample import Sample, collate
 from action_images.samples.stateless_random import random_bits
 from action_images.training.interruption import interruptible
+from action_images.training.ranges import ABOVE_0, AT_LEAST_0, AT_LEAST_1, WITHIN_0_AND_1, check_ranges
 from action_images.training.recipe import Recipe, SourceRecipe
 from action_images.training.setup import clips_of, open_mixture
 
@@ -37,6 +38,14 @@ KL_WEIGHT = 1e-6
 """Weight of the KL divergence of the latents, which only need to stay bounded."""
 MOMENT_CLIPS = 256
 """The number of clips for the latents' means and deviations."""
+
+RANGES = {
+    **dict.fromkeys(("size", "num_frames", "num_steps", "batch_size", "judged"), AT_LEAST_1),
+    **dict.fromkeys(("action_weight", "num_workers", "save_minutes"), AT_LEAST_0),
+    "learning_rate": ABOVE_0,
+    "held_out": WITHIN_0_AND_1,
+}
+"""Field of a run -> its range."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +78,9 @@ class AutoencoderTraining:
     """Minutes between checkpoints."""
     judged: int = 48
     """Number of held-out windows in the evaluation."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, RANGES)
 
     def recipe(self, part: str) -> Recipe:
         """The same data in the form of a recipe."""

@@ -4,16 +4,49 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from action_images.canvas.shown import SHOWN
 from action_images.errors import ActionImagesError
 from action_images.files.typed import check_fields
 from action_images.samples.split import Part, Unit
 from action_images.training.migration import migrated
+from action_images.training.ranges import (
+    ABOVE_0,
+    AT_LEAST_0,
+    AT_LEAST_1,
+    FROM_0_TO_1,
+    WITHIN_0_AND_1,
+    Range,
+    check_ranges,
+)
 
 Trainable = Literal["full", "lora"]
 Precision = Literal["float32", "bfloat16"]
 LossWeight = Literal["velocity", "clean", "release"]
 Learns = Literal["action-images", "vectors"]
 DrawnPath = Literal["reached", "told"]
+
+SOURCE_RANGES = {
+    "ratio": ABOVE_0,
+    "modes": AT_LEAST_0,
+    "drop_text": FROM_0_TO_1,
+    "drop_text_of": FROM_0_TO_1,
+    "stride": AT_LEAST_1,
+    "step": AT_LEAST_1,
+    "held_out": FROM_0_TO_1,
+}
+"""Field of a source -> its range."""
+RANGES = {
+    **dict.fromkeys(("num_views", "num_steps", "batch_size", "micro_batch_size", "keep_last"), AT_LEAST_1),
+    **dict.fromkeys(("warmup_steps", "weight_decay", "action_weight", "num_workers"), AT_LEAST_0),
+    **dict.fromkeys(("validate_minutes", "save_minutes"), AT_LEAST_0),
+    **dict.fromkeys(("minutes", "learning_rate", "clip_gradient", "shift"), ABOVE_0),
+    **dict.fromkeys(("decay", "drop_camera", "mirror"), FROM_0_TO_1),
+    **dict.fromkeys(("size", "num_frames"), AT_LEAST_1),
+    "axis_length": Range(0, 10, above=True, below=True),
+    "betas": Range(0, 1, below=True),
+    "ema_decay": WITHIN_0_AND_1,
+}
+"""Field of a recipe -> its range."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +80,20 @@ class SourceRecipe:
     """The poses in action images: reached, the tool's own; told, those commanded. The two differ while the
     arm pushes."""
 
+    def __post_init__(self) -> None:
+        check_ranges(self, SOURCE_RANGES, f"{self.path}: ")
+        unknown = [name for name in (*self.modes, *self.drop_text_of) if name not in SHOWN]
+        if unknown:
+            raise ActionImagesError(
+                f"{self.path}: there is no mode {', '.join(sorted(set(unknown)))}; there are: "
+                f"{', '.join(SHOWN)}"
+            )
+        if not any(self.modes.values()):
+            raise ActionImagesError(f"{self.path}: modes need at least one weight above 0")
+        twice = sorted({name for name in self.views if self.views.count(name) > 1})
+        if twice:
+            raise ActionImagesError(f"{self.path}: views name '{twice[0]}' twice; name each view once")
+
 
 @dataclass(frozen=True)
 class LoraRecipe:
@@ -58,6 +105,9 @@ class LoraRecipe:
     """The adapters' outputs are multiplied by alpha / rank."""
     targets: tuple[str, ...] = ("to_q", "to_k", "to_v", "to_out.0", "ffn.net.0.proj", "ffn.net.2")
     """Ends of the names of the linear layers that are adapted."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, {"rank": AT_LEAST_1, "alpha": AT_LEAST_1}, "lora.")
 
 
 @dataclass(frozen=True)
@@ -104,11 +154,11 @@ class Recipe:
     decay: float = 1.0
     """Over this last share of the run, 0 to 1, the learning rate falls linearly to zero."""
     weight_decay: float = 0.01
-    """Weight decay of AdamW, for matrices alone."""
+    """Weight decay of AdamW, for matrices alone, at least 0."""
     betas: tuple[float, float] = (0.9, 0.95)
-    """Decay rates of AdamW's means of the gradient and of its square."""
+    """Decay rates of AdamW's means of the gradient and of its square, each at least 0 and below 1."""
     clip_gradient: float = 1.0
-    """Largest norm of the gradient; a larger gradient is scaled down to it."""
+    """Largest norm of the gradient, above 0; a larger gradient is scaled down to it."""
     ema_decay: float | None = 0.999
     """Decay of the running average of the weights, which is validated and exported, between 0 and 1; None
     takes the last weights."""
@@ -149,11 +199,12 @@ class Recipe:
     """Folder of decoded frames at the size of the clips, shared by runs: each data set is decoded once,
     before its first run, and read from there. None decodes for each sample."""
     validate_minutes: float = 10.0
-    """Minutes between validations; one comes after the last step too."""
+    """Minutes between validations, 0 for one after each step; one comes after the last step too."""
     validation_windows: int = 32
-    """Number of held-out windows in a validation, for each mode."""
+    """Number of held-out windows in a validation, for each mode; at least 1."""
     save_minutes: float = 5.0
-    """Minutes between checkpoints; one comes before each validation and after the last step too."""
+    """Minutes between checkpoints, 0 for one after each step; one comes before each validation and after the
+    last step too."""
     keep_last: int = 2
     """Number of checkpoints to keep, at least 1."""
 
@@ -162,25 +213,12 @@ class Recipe:
             raise ActionImagesError(
                 "a training run needs at least one source of data; give one with --sources"
             )
-        if min(self.num_steps, self.batch_size, self.micro_batch_size, self.num_views) < 1:
-            raise ActionImagesError("num_steps, batch_size, micro_batch_size and num_views are at least 1")
-        if self.minutes is not None and not self.minutes > 0:
-            raise ActionImagesError(
-                "a run takes more than 0 minutes; leave minutes away to count steps alone"
-            )
-        if self.num_workers < 0 or self.keep_last < 1:
-            raise ActionImagesError("num_workers is at least 0 and keep_last at least 1")
-        if not 0 <= self.decay <= 1 or not self.learning_rate > 0:
-            raise ActionImagesError("decay lies in [0, 1] and learning_rate is greater than 0")
-        if not (0 <= self.drop_camera <= 1 and 0 <= self.mirror <= 1 and 0 < (self.ema_decay or 0.5) < 1):
-            raise ActionImagesError("drop_camera and mirror lie in [0, 1] and ema_decay in (0, 1)")
+        check_ranges(self, RANGES)
+        if self.validation:
+            check_ranges(self, {"validation_windows": AT_LEAST_1})
         if self.latents is None and not self.fill_latents:
             raise ActionImagesError(
                 "fill_latents is about a cache of latents: give its folder as latents too"
-            )
-        if self.axis_length is not None and not 0 < self.axis_length < 10:
-            raise ActionImagesError(
-                f"axis_length lies between 0 and 10 m, both excluded, not {self.axis_length:g}"
             )
         if self.trainable == "full" and self.transformer_dtype != "float32":
             # At 5e-7 a step is far below the spacing of bfloat16 numbers, so nothing would be learned.

@@ -75,11 +75,6 @@ def open_mixture(
                 f"{dataset.fps / one.stride:g}, the run has "
                 f"{clips.fps:g}; choose another stride"
             )
-        unknown = sorted(set(one.modes) - set(MODES))
-        if unknown:
-            raise ActionImagesError(
-                f"{one.path}: there is no mode {', '.join(unknown)}; there are: {', '.join(MODES)}"
-            )
         drop_text = {name: one.drop_text_of.get(name, one.drop_text) for name in one.modes}
         decisions = Decisions(one.modes, drop_text, mirror=recipe.mirror, first_frame_modes=FIRST_FRAME_MODES)
         cutting = Cutting(clips.num_frames, one.stride, one.step)
