@@ -79,7 +79,6 @@ STACKS ?= 260
 SECOND_TRIES ?= 75
 PLAY ?= 10
 VALIDATION ?= 8
-MOST_STEPS ?= 1000000
 RECORD := $(BIN)/action-images record --size 128 --views 4 --every 4 --hold 32 --look wide --wording grammar --x264 superfast
 train-tiny: $(INSTALLED)
 	$(RECORD) --task paper --episodes $(DEMONSTRATIONS) --actor disturbed --out out/demonstrations
@@ -89,7 +88,7 @@ train-tiny: $(INSTALLED)
 	$(RECORD) --task slide_block_to_target stack_blocks --episodes $(SECOND_TRIES) --seed 4000 --actor clumsy --out out/clumsy
 	$(RECORD) --task paper --episodes $(PLAY) --actor play --out out/play
 	$(RECORD) --task paper --episodes $(VALIDATION) --seed 900000 --out out/validation
-	cd out && ../$(BIN)/action-images train tiny --out tiny --minutes $(MINUTES) --num-steps $(MOST_STEPS) --dtype auto
+	cd out && ../$(BIN)/action-images train tiny --out tiny --minutes $(MINUTES) --dtype auto
 
 # The ten tasks of Meta-World's MT10 from nothing, in an environment of its own: recordings, and a run of so many
 # METAWORLD_MINUTES; the finished models are in out/tiny-metaworld/model. Goes on where it was killed, as train-tiny does.
@@ -100,8 +99,7 @@ train-metaworld: env-metaworld
 	mkdir -p out
 	cd out && $(METAWORLD) record --env metaworld/mt10 --views 4 --episodes $(METAWORLD_EPISODES) --out metaworld
 	cd out && $(METAWORLD) record --env metaworld/mt10 --views 4 --episodes 10 --seed 900000 --out metaworld-validation
-	cd out && $(METAWORLD) train tiny-metaworld --out tiny-metaworld --minutes $(METAWORLD_MINUTES) --num-steps $(MOST_STEPS) \
-	  --dtype auto
+	cd out && $(METAWORLD) train tiny-metaworld --out tiny-metaworld --minutes $(METAWORLD_MINUTES) --dtype auto
 
 $(DEMO): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info[:2] == (3, 11) else "the lock file is for Python 3.11; run: make PYTHON=python3.11 $(MAKECMDGOALS)")'

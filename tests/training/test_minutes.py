@@ -5,10 +5,14 @@ from dataclasses import replace
 import pytest
 from runs import assert_same_weights, losses_of
 
+from action_images.cli import train as command
+from action_images.terminal.arguments import parsed
 from action_images.training import train as loop
 from action_images.training.checkpoint import checkpoints, load
 from action_images.training.log import read_log
 from action_images.training.optimizer import learning_rate
+from action_images.training.recipe import MANY_STEPS, differences
+from action_images.training.recipes import TINY
 from action_images.training.schedule import Fall, fall_from_now
 from action_images.training.train import Run, train
 
@@ -85,6 +89,47 @@ def test_a_finished_run_stays_finished(timed, tmp_path, clock):
     train(timed, tmp_path)
     assert losses_of(tmp_path) == before
     assert clock[0] == 600
+
+
+def test_a_run_whose_steps_run_out_first_falls_over_the_last_of_them_and_is_saved(timed, recipe, tmp_path):
+    short = replace(timed, num_steps=5, minutes=1000.0, validation=recipe.validation)
+    train(short, tmp_path)
+    assert rates_of(tmp_path) == pytest.approx([1.0] * 3 + [1.0, 0.5])
+    assert checkpoints(tmp_path / "checkpoints")[-1].name == "step-00000005"
+    assert "step 5 of 5" in (tmp_path / "model" / "README.md").read_text()
+
+
+def test_a_run_without_a_fall_saves_its_last_step_too(timed, tmp_path):
+    train(replace(timed, num_steps=3, minutes=1000.0, decay=0.0), tmp_path)
+    assert rates_of(tmp_path) == [1.0] * 3
+    assert checkpoints(tmp_path / "checkpoints")[-1].name == "step-00000003"
+
+
+def test_more_steps_go_on_from_before_the_rate_fell(timed, tmp_path):
+    train(replace(timed, num_steps=5, minutes=1000.0), tmp_path)
+    train(replace(timed, num_steps=8, minutes=1000.0), tmp_path)
+    assert max(losses_of(tmp_path)) == 8
+    before = losses_of(tmp_path)
+    train(replace(timed, num_steps=8, minutes=1000.0), tmp_path)
+    assert losses_of(tmp_path) == before
+
+
+def test_on_the_command_line_minutes_lift_the_steps_of_the_recipe_unless_others_are_given(capsys):
+    def steps_of(*words: str) -> int:
+        told = parsed(command.main, ["tiny", "--out", "run", *words], "train").by_name(command.main)
+        return command.ended_by_minutes(told["run"]).recipe.num_steps
+
+    assert steps_of() == TINY.num_steps
+    assert steps_of("--minutes", "480") == MANY_STEPS
+    assert "runs for 480 minutes, and not for the recipe's 6000 steps" in capsys.readouterr().out
+    assert steps_of("--minutes", "480", "--num-steps", "9000") == 9000
+
+
+def test_a_run_with_minutes_that_any_earlier_version_began_is_gone_on_with():
+    for steps in (6000, 1_000_000):
+        begun = replace(TINY, minutes=80.0, num_steps=steps)
+        assert differences(begun, replace(TINY, minutes=480.0, num_steps=MANY_STEPS)) == []
+    assert differences(TINY, replace(TINY, num_steps=7)) == ["num_steps: 6000 -> 7"]
 
 
 def test_a_slow_beginning_shortens_the_fall_and_no_step_comes_after_num_steps(timed):

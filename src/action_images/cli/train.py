@@ -13,7 +13,7 @@ import tyro
 
 from action_images.errors import ActionImagesError
 from action_images.terminal.paths import GivenDataset, GivenFolder
-from action_images.training.recipe import Recipe, SourceRecipe
+from action_images.training.recipe import MANY_STEPS, Recipe, SourceRecipe
 from action_images.training.recipes import RECIPES
 
 if TYPE_CHECKING:
@@ -44,10 +44,12 @@ class Training:
     """Where training runs: cuda, cuda:1, mps, cpu, or auto for the first one available."""
     dtype: Literal["auto", "float32", "bfloat16"] | None = None
     """Precision of passes, instead of the recipe's mixed_precision; auto takes what is fast on the device."""
+    name: tyro.conf.Suppress[str] = ""
+    """Name of the recipe; empty for a resumed run."""
 
 
 Chosen = tyro.extras.subcommand_type_from_defaults(
-    {name: Training(recipe) for name, recipe in RECIPES.items()}, prefix_names=False
+    {name: Training(recipe, name=name) for name, recipe in RECIPES.items()}, prefix_names=False
 )
 
 
@@ -82,6 +84,7 @@ def main(
     assert isinstance(told, Training)
     if told.data:
         told = on_own_data(told)
+    told = ended_by_minutes(told)
     if told.dry_run:
         _plan(_placed(told))
     else:
@@ -98,6 +101,21 @@ def on_own_data(run: Training) -> Training:
     for sentence in said:
         console.print(sentence, soft_wrap=True)
     return replace(run, recipe=recipe)
+
+
+def ended_by_minutes(run: Training) -> Training:
+    """The same run; with --minutes, without the recipe's own limit of steps, which is said."""
+    from action_images.terminal.console import PlainConsole
+
+    recipe, named = run.recipe, RECIPES.get(run.name)
+    if recipe.minutes is None or named is None or recipe.num_steps != named.num_steps:
+        return run
+    PlainConsole().print(
+        f"runs for {recipe.minutes:g} minutes, and not for the recipe's {named.num_steps} steps; another "
+        "--num-steps gives the most steps",
+        soft_wrap=True,
+    )
+    return replace(run, recipe=replace(recipe, num_steps=MANY_STEPS))
 
 
 def _train(run: Training) -> None:
@@ -163,7 +181,10 @@ def _plan(run: Training) -> None:
     height, width = clips.size
     frames = f"{clips.num_frames} frames of {height} x {width} px at {clips.fps:g} a second"
     clip = f"{recipe.num_views} views, {frames}"
-    length = f"{recipe.num_steps} steps" if recipe.minutes is None else f"{recipe.minutes:g} minutes of steps"
+    length = f"{recipe.num_steps} steps"
+    if recipe.minutes is not None:
+        most = "" if recipe.num_steps == MANY_STEPS else f", at most {recipe.num_steps},"
+        length = f"{recipe.minutes:g} minutes of steps{most}"
     console.print(f"{recipe.preset}, {length} of {recipe.batch_size} samples: {clip}")
     _print_data(console, recipe, mixture, judged)
     _print_costs(console, recipe, clips, mixture, run.device)

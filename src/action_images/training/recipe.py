@@ -138,10 +138,11 @@ class Recipe:
     seed: int = 0
     """Seed of a new model, the order of the data and the noise."""
     num_steps: int = 1000
-    """Steps of the optimizer in the whole run; with minutes, the most steps."""
+    """Steps of the optimizer in the whole run; with minutes, the most steps. On the command line, --minutes
+    lifts the recipe's own number, and another one limits the run."""
     minutes: float | None = None
     """Duration of the run, including all resumed parts; the learning rate falls over the last share `decay`
-    of it. None: num_steps set the length."""
+    of it, or of num_steps if they run out earlier. None: num_steps set the length."""
     batch_size: int = 32
     """Samples in a step, over all processes."""
     micro_batch_size: int = 64
@@ -270,16 +271,21 @@ PRACTICAL = frozenset(
         "fill_latents",
     }
 )
-"""Fields that may change when a run is resumed: they affect how it runs, not what it learns."""
+"""Fields that may change when a run is resumed: they affect how it runs, not what it learns. For a run with
+minutes num_steps is one too, as it only limits the end."""
+
+MANY_STEPS = 10**9
+"""More steps than any run takes: the num_steps of a run that only its minutes end."""
 
 
 def differences(old: Recipe, new: Recipe) -> list[str]:
     """One line for each field that makes two recipes learn differently."""
     before, after = old.as_json(), new.as_json()
+    practical = PRACTICAL if new.minutes is None else PRACTICAL | {"num_steps"}
     return [
         f"{name}: {before[name]} -> {after[name]}"
         for name in before
-        if name not in PRACTICAL and before[name] != after[name]
+        if name not in practical and before[name] != after[name]
     ]
 
 

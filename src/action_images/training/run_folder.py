@@ -18,7 +18,7 @@ from action_images.training.checkpoint import Progress, Stored
 from action_images.training.migration import VERSION
 from action_images.training.processes import raised_together
 from action_images.training.recipe import Recipe, differences
-from action_images.training.schedule import plateau_seconds
+from action_images.training.schedule import fall_from_now
 
 RECIPE, START, CHECKPOINTS, BEST, MODEL = "recipe.json", "start", "checkpoints", "best", "model"
 """The recipe, the models that the run started with, and its results."""
@@ -88,7 +88,7 @@ def newest_checkpoint(out: Path, mixture: Mixture, num_steps: int) -> tuple[Stor
     if progress.step > num_steps:
         raise ActionImagesError(
             f"{found[-1]}: says step {progress.step} of a run of {num_steps}; "
-            "delete it to go on from the one before"
+            "give more num_steps, or delete it to go on from the one before"
         )
     if progress.fingerprint != fingerprint(mixture):
         raise ActionImagesError(
@@ -99,7 +99,7 @@ def newest_checkpoint(out: Path, mixture: Mixture, num_steps: int) -> tuple[Stor
 
 
 def back_to_the_plateau(out: Path, recipe: Recipe) -> str | None:
-    """If a run was given more minutes after its rate began to fall, reset it to the state before the fall.
+    """If a run was given more minutes or steps after its rate began to fall, reset it to before the fall.
 
     Returns a sentence about it, or None if nothing was done. The checkpoints of the fall are removed; `best/`
     and `model/` stay until they are written again.
@@ -108,10 +108,11 @@ def back_to_the_plateau(out: Path, recipe: Recipe) -> str | None:
     if recipe.minutes is None or not before or not since:
         return None
     tensors, progress = checkpoint.load(before[-1])
-    if plateau_seconds(recipe) <= progress.seconds:
+    _, last = checkpoint.load(since[-1])
+    fall = fall_from_now(recipe, progress.step, progress.seconds)
+    if fall is not None and (last.end is None or fall.end <= last.end):
         return None
     # The exported models are from the fall, and only better ones should replace them.
-    _, last = checkpoint.load(since[-1])
     bests = [one for one in (progress.best, last.best) if one is not None]
     progress = replace(progress, best=min(bests, default=None), end=None, fall=None)
     checkpoint.save(out / CHECKPOINTS, dict(tensors), progress, keep_last=len(since) + 1)
@@ -119,6 +120,6 @@ def back_to_the_plateau(out: Path, recipe: Recipe) -> str | None:
         if path.name > before[-1].name:
             remove_folder(path)
     return (
-        f"{out}: goes on from step {progress.step}, before its learning rate fell, as it has been given more "
-        f"minutes: {recipe.minutes:g}"
+        f"{out}: goes on from step {progress.step}, before its learning rate fell, as it has been given "
+        f"more: now {recipe.minutes:g} minutes, at most {recipe.num_steps} steps"
     )
