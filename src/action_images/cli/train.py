@@ -36,6 +36,10 @@ class Training:
     data: tuple[GivenDataset, ...] = ()
     """Train on these data sets instead of the recipe's own. Some episodes are held out for validation, and
     frames are dropped so that clips have about 5 per second."""
+    views: tuple[str, ...] = ()
+    """With --data: the views that samples are drawn from; all if not given."""
+    stride: int | None = None
+    """With --data: windows take every n-th frame of each set, instead of about 5 per second."""
     dry_run: bool = False
     """Print the run's requirements and draw its first batch, without training."""
     trackers: Trackers = ()
@@ -84,6 +88,10 @@ def main(
     assert isinstance(told, Training)
     if told.data:
         told = on_own_data(told)
+    elif told.views or told.stride is not None:
+        raise ActionImagesError(
+            "--views and --stride are about --data; give --sources.N.views and --sources.N.stride without it"
+        )
     told = ended_by_minutes(told)
     if told.dry_run:
         _plan(_placed(told))
@@ -94,9 +102,12 @@ def main(
 def on_own_data(run: Training) -> Training:
     """The same run with its data as sources and validation; prints what was chosen."""
     from action_images.terminal.console import PlainConsole
-    from action_images.training.own_data import with_data
+    from action_images.training.own_data import check_overwritten, with_data
 
-    recipe, said = with_data(run.recipe, run.data)
+    if run.stride is not None and run.stride < 1:
+        raise ActionImagesError(f"--stride must be at least 1, not {run.stride}")
+    check_overwritten(run.recipe, RECIPES[run.name])
+    recipe, said = with_data(run.recipe, run.data, run.views, run.stride)
     console = PlainConsole()
     for sentence in said:
         console.print(sentence, soft_wrap=True)

@@ -70,7 +70,8 @@ class Source:
         """A source that draws from `views` (None: all), `num_views` a sample (None: all, in their order).
 
         `keep` says for an episode id whether it belongs to this split. `decisions` are this source's own
-        (None: the mixture's). `too_short` lists the episodes that give no window. With `draws_actions`,
+        (None: the mixture's). `used` has the places of the episodes that give windows. `too_short` lists
+        those that give none. With `draws_actions`,
         `bare` lists the episodes left out because they have no tool poses or a view is not calibrated. Set
         `cache` if the data set's frames are decoded already.
         Raises EpisodeError if no window is left, and ValueError for views that do not exist.
@@ -93,6 +94,7 @@ class Source:
         self.bare = [dataset.ids[place] for place in sorted(bare)]
         self._episodes = [place for place in kept if place not in bare]
         counts = [cutting.num_windows(dataset.length(place)) for place in self._episodes]
+        self.used = [place for place, count in zip(self._episodes, counts, strict=True) if count > 0]
         self.too_short = [
             dataset.ids[place] for place, count in zip(self._episodes, counts, strict=True) if count == 0
         ]
