@@ -1,5 +1,6 @@
 """`action-images train` as a user types it."""
 
+import re
 import signal
 from itertools import pairwise
 from pathlib import Path
@@ -105,6 +106,24 @@ def test_a_dry_run_and_the_card_count_the_episodes_of_the_part_alone(
     card = (tmp_path / "model" / "README.md").read_text()
     assert f"| demonstrations | 1 | train, learnt from | {train} |" in card
     assert f"| demonstrations | 1 | held_out, judged on | {held_out} |" in card
+
+
+def test_episodes_that_are_learnt_from_and_judged_on_are_said_once(command, demonstrations, tmp_path, capsys):
+    def warnings(*words: str) -> list[str]:
+        assert main([*command, *words]) == 0
+        said = " ".join(capsys.readouterr().out.split())
+        return re.findall(r"warning: (\d+) episodes of (\S+)", said)
+
+    same = ["--validation.0.path", str(demonstrations)]
+    assert warnings(*same, "--out", str(tmp_path / "run")) == [("6", str(demonstrations))]
+    dry = ["--dry-run", "--out", str(tmp_path / "dry")]
+    assert warnings(*same, *dry) == [("6", str(demonstrations))]
+    halves = ["--sources.0.part", "train", "--validation.0.part", "held_out"]
+    shares = []
+    for one in ("sources", "validation"):
+        shares += [f"--{one}.0.held-out", "0.3", f"--{one}.0.held-out-by", "episode"]
+    assert warnings(*same, *halves, *shares, *dry) == []
+    assert warnings(*dry) == []
 
 
 def test_every_option_of_a_recipe_is_explained(capsys):

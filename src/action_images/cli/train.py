@@ -209,7 +209,7 @@ def _print_data(console, recipe: Recipe, mixture: "Mixture", judged: "Mixture | 
     from rich.table import Column, Table
 
     from action_images.training.dry_run import DRAWS, drawn_sources
-    from action_images.training.setup import episodes_of
+    from action_images.training.setup import episodes_of, learnt_and_judged
 
     def data(one: SourceRecipe, source: "Source") -> tuple[str, ...]:
         left_out = len(source.too_short) + len(source.bare)
@@ -229,6 +229,8 @@ def _print_data(console, recipe: Recipe, mixture: "Mixture", judged: "Mixture | 
     table = Table(Column("validation", no_wrap=True), "part", "episodes", "left out", "windows")
     for one, source in zip(recipe.validation, validation, strict=True):
         table.add_row(*data(one, source))
+    for warning in [] if judged is None else learnt_and_judged(mixture, [judged]):
+        console.print(warning, style="yellow", soft_wrap=True)
     console.print(table if validation else "no validation: the recipe names no data to judge on")
     for source in (*mixture.sources, *validation):
         for episodes, why in (

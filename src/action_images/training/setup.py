@@ -1,6 +1,7 @@
 """The setup of a run before its first step: data, models, and the fit of new models to the data."""
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -105,6 +106,25 @@ def episodes_of(one: SourceRecipe, source: Source) -> list[int]:
     """Numbers of the episodes in the part of a source, including those that give no window."""
     part = Split(one.part, one.held_out, one.held_out_by)
     return [number for number, name in enumerate(source.dataset.ids) if part(name)]
+
+
+def learnt_and_judged(learnt: Mixture, judged: Iterable[Mixture]) -> list[str]:
+    """A warning for each data set of which some episodes are both learnt from and judged on."""
+    both = Counter(path for path, _ in _episodes_used([learnt]) & _episodes_used(judged))
+    return [
+        f"warning: {count} episodes of {path} are learnt from and also judged on, so validation does not "
+        "show how good the models are on others; give the source part 'train', the validation 'held_out'"
+        for path, count in sorted(both.items())
+    ]
+
+
+def _episodes_used(mixtures: Iterable[Mixture]) -> set[tuple[Path, str]]:
+    """Data set and id of the episodes that give windows."""
+    used: set[tuple[Path, str]] = set()
+    for source in chain.from_iterable(mixture.sources for mixture in mixtures):
+        path = source.dataset.path.resolve()
+        used |= {(path, source.dataset.ids[place]) for place in source.used}
+    return used
 
 
 def _names(sources: Sequence[SourceRecipe]) -> list[str]:

@@ -54,7 +54,14 @@ from action_images.training.run_folder import (
 )
 from action_images.training.same_start import check_same_start
 from action_images.training.schedule import Fall, fall_from_now, planned_fall
-from action_images.training.setup import clips_of, familiarity_of, open_mixture, read_models, share_of
+from action_images.training.setup import (
+    clips_of,
+    familiarity_of,
+    learnt_and_judged,
+    open_mixture,
+    read_models,
+    share_of,
+)
 from action_images.training.shares import Shares, can_share
 from action_images.training.validation import Judged, Validation
 from action_images.training.written import written
@@ -98,6 +105,9 @@ def train(
     check_room(recipe, clips, accelerator.device, accelerator.num_processes, sharded=is_sharded)
     with alone_with_run(accelerator, out):
         run = Run.start(recipe, out, trackers, objective, accelerator=accelerator)
+        if validation is not None:
+            for warning in learnt_and_judged(run.mixture, validation.mixtures.values()):
+                run.log.console.print(warning, style="yellow")
         with interruptible() as interrupted, run.log:
             for step, batches in run.steps():
                 loss, norm = run.learn(step, batches)
