@@ -87,6 +87,22 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights(demonstrations: Path
         train_autoencoder(replace(run, seed=1), tmp_path / "stopped")
 
 
+@pytest.mark.parametrize(("share", "number"), [(0.001, 0), (0.999, 6)])
+def test_a_share_that_holds_out_nothing_or_all_is_refused_before_the_first_step(
+    demonstrations: Path, tmp_path, share, number
+):
+    run = replace(steps(demonstrations, 1), held_out=share)
+    said = rf"demonstrations: {number} of 6 episodes .* give --held-out 0\.\d"
+    with pytest.raises(ActionImagesError, match=said):
+        train_autoencoder(run, tmp_path / "run", told=lambda *_: pytest.fail("it has begun"))
+
+
+@pytest.mark.parametrize("change", [{"num_steps": 0}, {"judged": 0}, {"learning_rate": float("nan")}])
+def test_numbers_that_make_no_sense_are_refused(demonstrations: Path, change):
+    with pytest.raises(ActionImagesError, match=f"{next(iter(change))} must be"):
+        replace(steps(demonstrations, 1), **change)
+
+
 def test_base_is_trained_on_it_and_is_refused_without_one(recipe: Recipe, demonstrations: Path, tmp_path):
     small = {
         "sources": recipe.sources,

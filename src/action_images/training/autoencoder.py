@@ -26,8 +26,10 @@ from action_images.pipeline import Pipeline, Prediction
 from action_images.samples.loader import load
 from action_images.samples.mixture import Mixture
 from action_images.samples.sample import Sample, collate
+from action_images.samples.split import Split
 from action_images.samples.stateless_random import random_bits
 from action_images.training.interruption import interruptible
+from action_images.training.own_data import split_of
 from action_images.training.ranges import ABOVE_0, AT_LEAST_0, AT_LEAST_1, WITHIN_0_AND_1, check_ranges
 from action_images.training.recipe import Recipe, SourceRecipe
 from action_images.training.setup import clips_of, open_mixture
@@ -116,21 +118,37 @@ def train_autoencoder(
             f"{run.preset}: its autoencoder is not learnt but fitted when training begins; take one with "
             "a convolutional one, such as base"
         )
-    recipe = run.recipe("train")
+    recipe, held_out = run.recipe("train"), run.recipe("held_out")
     clips = clips_of(recipe)
+    _check_split(run, clips)
     mixture = open_mixture(recipe.sources, recipe, clips, run.seed)
+    judged = open_mixture(held_out.sources, held_out, clips, run.seed)
     autoencoder = _new(preset, run.seed).to(place_of(device).device)
     pipeline = _around(autoencoder, preset, clips)
     with alone_in(out):
         remove_leftovers(out)
         _learn(run, out, mixture, pipeline, told)
         _set_statistics(pipeline, mixture, clips)
-        held_out = run.recipe("held_out")
-        judged = open_mixture(held_out.sources, held_out, clips, run.seed)
         figures = judge(pipeline, judged, clips, run.judged)
         autoencoder.save(out)
         write_json(out / FIGURES, {"run": _plain(run), **figures})
     return figures
+
+
+def _check_split(run: AutoencoderTraining, clips: Clips) -> None:
+    """Raise ActionImagesError, with a cure, if a set has no episode to learn from, or none to judge on."""
+    recipe = run.recipe("all")
+    for source in open_mixture(recipe.sources, recipe, clips, run.seed).sources:
+        usable = [source.dataset.ids[place] for place in source.used]
+        number = sum(map(Split("held_out", run.held_out, "episode"), usable))
+        if 0 < number < len(usable):
+            continue
+        other = split_of(usable)
+        cure = "record more episodes" if other is None else f"give --held-out {other.fraction:g}"
+        raise ActionImagesError(
+            f"{source.dataset.path}: {number} of {len(usable)} episodes that give clips are held out at a "
+            f"share of {run.held_out:g}, and some must be, but not all; {cure}"
+        )
 
 
 def judge(pipeline: Pipeline, mixture: Mixture, clips: Clips, num: int) -> dict[str, Any]:
