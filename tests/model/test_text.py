@@ -7,6 +7,8 @@ import warnings
 import pytest
 import torch
 
+from action_images.errors import ActionImagesError
+from action_images.model.deferred import DeferredText
 from action_images.model.text import HashedWords, clean
 from tiny_models import tiny_language_model
 
@@ -56,6 +58,18 @@ def test_another_process_hears_the_same():
 def test_too_many_words_are_refused():
     with pytest.raises(ValueError, match="has 30 words, this model reads 24"):
         words.encode(["very " * 30])
+
+
+def test_a_language_model_says_that_an_instruction_is_too_long_before_it_is_read(tmp_path):
+    model = tiny_language_model()
+    model.save(tmp_path)
+    deferred = DeferredText(tmp_path, {"num_tokens": 4}, torch.float32)
+    model.num_tokens = 4
+    for text in (model, deferred):
+        text.check("pick it up")
+        with pytest.raises(ActionImagesError, match="has 6 tokens, this model reads 4; shorten: 'pick up"):
+            text.check("pick up the red cup")
+    assert not deferred.is_loaded
 
 
 def test_words_that_were_never_learnt_are_left_out_with_a_warning_and_the_others_close_up():

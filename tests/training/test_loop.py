@@ -531,6 +531,28 @@ def test_models_know_the_words_of_all_that_they_were_trained_on_and_of_its_mirro
     assert {"left", "right", "clockwise", "counterclockwise"} < mirrored.models.text.vocabulary
 
 
+def test_an_instruction_that_is_too_long_is_refused_before_the_first_step_by_its_episode(
+    plain, demonstrations, tmp_path
+):
+    long = tmp_path / "long"
+    with DatasetWriter(long, fps=5) as writer:
+        for number, told in enumerate(("go there", " ".join(f"word{word}" for word in range(30)))):
+            writer.add(replace(Dataset(demonstrations)[number], id=f"move/{number}", instruction=told))
+    source = replace(plain.sources[0], path=long)
+    said = r"long: move/1: an instruction has 30 words, this model reads \d+; shorten: 'word0 word1"
+    with pytest.raises(ActionImagesError, match=said):
+        Run.start(replace(plain, sources=(source,)), tmp_path / "first")
+    assert not (tmp_path / "first" / "start").exists()
+    silent = replace(source, modes={"label": 1.0}, drop_text=1.0)
+    Run.start(replace(plain, sources=(silent,)), tmp_path / "silent")
+    # Where validation alone has them, its words become known only if the models know all words.
+    begun = Run.start(plain, tmp_path / "second")
+    replace(begun.models, text=HashedWords(begun.models.text.dim)).save(tmp_path / "models")
+    judged = replace(plain, validation=(source,), pretrained=tmp_path / "models")
+    with pytest.raises(ActionImagesError, match=said):
+        Run.start(judged, tmp_path / "third")
+
+
 def test_models_whose_words_are_not_known_go_on_hearing_all(plain, tmp_path):
     begun = Run.start(plain, tmp_path / "first")
     replace(begun.models, text=HashedWords(begun.models.text.dim)).save(tmp_path / "models")

@@ -15,7 +15,7 @@ from action_images.errors import ActionImagesError
 from action_images.files import checksum
 from action_images.model.autoencoders import AUTOENCODERS, autoencoder_kind
 from action_images.model.autoencoders.autoencoder import SavedAutoencoder
-from action_images.model.text import LanguageModel
+from action_images.model.text import NUM_TOKENS, LanguageModel, check_tokens, load_tokenizer
 
 
 class DeferredAutoencoder:
@@ -104,6 +104,7 @@ class DeferredText:
         self.checksums, self.device = checksums or {}, torch.device("cpu")
         self.dim: int = json.loads((folder / "text_encoder" / "config.json").read_text())["d_model"]
         self._loaded: LanguageModel | None = None
+        self._tokenizer: Any = None
 
     @property
     def is_loaded(self) -> bool:
@@ -117,6 +118,12 @@ class DeferredText:
             checksum.check(self.folder, self.checksums)
             self._loaded = LanguageModel.load(self.folder, self.config, self.dtype).to(self.device)
         return self._loaded.encode(instructions)
+
+    def check(self, instruction: str) -> None:
+        """See `LimitedText`; only the tokenizer is read."""
+        if self._tokenizer is None:
+            self._tokenizer = load_tokenizer(self.folder / "tokenizer")
+        check_tokens(self._tokenizer, instruction, self.config.get("num_tokens", NUM_TOKENS))
 
     def to(self, device: torch.device | str) -> Self:
         """Set its device."""

@@ -20,6 +20,8 @@ from action_images.model.loading import FROM_FOLDER, errors_named
 
 MAX_SIZE = 1 << 14
 """The largest number of tokens of an instruction, and of numbers of a token, in saved models."""
+NUM_TOKENS = 512
+"""The number of tokens of the release's language model."""
 
 
 @runtime_checkable
@@ -30,6 +32,15 @@ class TextEncoder(Protocol):
 
     def encode(self, instructions: Sequence[str]) -> Float[Tensor, "b token dim"]:
         """Tokens of each instruction, float32; the empty string means no instruction."""
+        ...
+
+
+@runtime_checkable
+class LimitedText(Protocol):
+    """A text encoder that can tell whether an instruction is too long for it, without encoding it."""
+
+    def check(self, instruction: str) -> None:
+        """Raise ActionImagesError for an instruction that `encode` would refuse."""
         ...
 
 
@@ -91,12 +102,8 @@ class HashedWords(nn.Module):
         ones."""
         tokens = torch.zeros(len(instructions), self.max_words, self.dim)
         for row, instruction in zip(tokens, instructions, strict=True):
+            self.check(instruction)
             words = self.known(instruction)
-            if len(words) > self.max_words:
-                raise ActionImagesError(
-                    f"an instruction has {len(words)} words, this model reads {self.max_words}; "
-                    f"shorten: '{instruction[:60]}...'"
-                )
             if unknown := [word for word in words_of(instruction) if word not in words]:
                 warnings.warn(
                     f"words that the model never read are left out: {', '.join(dict.fromkeys(unknown))}",
@@ -105,6 +112,15 @@ class HashedWords(nn.Module):
             for place, word in enumerate(words):
                 row[place] = torch.cat([self._word(word), _place(place, self.PLACE_CHANNELS)])
         return sent(tokens, self.place.device)
+
+    def check(self, instruction: str) -> None:
+        """See `LimitedText`."""
+        words = self.known(instruction)
+        if len(words) > self.max_words:
+            raise ActionImagesError(
+                f"an instruction has {len(words)} words, this model reads {self.max_words}; "
+                f"shorten: '{instruction[:60]}...'"
+            )
 
     def save(self, folder: Path) -> dict[str, Any]:  # noqa: ARG002
         """Return sizes and vocabulary for the folder's index; there are no weights."""
@@ -162,7 +178,7 @@ class LanguageModel(nn.Module):
     kind: ClassVar[str] = "language_model"
 
     def __init__(
-        self, tokenizer: Any, model: nn.Module, num_tokens: int = 512, max_remembered: int = 1024
+        self, tokenizer: Any, model: nn.Module, num_tokens: int = NUM_TOKENS, max_remembered: int = 1024
     ) -> None:
         super().__init__()
         self.tokenizer, self.num_tokens, self.max_remembered = tokenizer, num_tokens, max_remembered
@@ -179,15 +195,7 @@ class LanguageModel(nn.Module):
     @classmethod
     def load(cls, folder: Path, config: dict[str, Any], dtype: torch.dtype) -> Self:
         """Read a UMT5 encoder and its tokenizer; raises ActionImagesError for missing or damaged weights."""
-        from transformers import AutoTokenizer
-
-        model, words = _load_umt5(folder / "text_encoder", dtype), folder / "tokenizer"
-        check_files(words)
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(words, local_files_only=True, trust_remote_code=False)
-        except Exception as error:  # the library may raise anything for a damaged or hostile file
-            reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-            raise ActionImagesError(f"{words}: holds no tokenizer ({reason}); copy it again") from error
+        model, tokenizer = _load_umt5(folder / "text_encoder", dtype), load_tokenizer(folder / "tokenizer")
         sizes: dict[str, Any] = {name: config.get(name) for name in ("num_tokens",) if name in config}
         _check_sizes(folder, sizes)
         return cls(tokenizer, model, **sizes)
@@ -205,13 +213,13 @@ class LanguageModel(nn.Module):
             [nn.functional.pad(rows, (0, 0, 0, self.num_tokens - len(rows))) for rows in tokens]
         )
 
+    def check(self, instruction: str) -> None:
+        """See `LimitedText`."""
+        check_tokens(self.tokenizer, instruction, self.num_tokens)
+
     def _remember(self, instruction: str) -> None:
+        self.check(instruction)
         words = self.tokenizer(instruction, return_tensors="pt", add_special_tokens=True)
-        if words.input_ids.shape[1] > self.num_tokens:
-            raise ActionImagesError(
-                f"an instruction has {words.input_ids.shape[1]} tokens, this model reads {self.num_tokens}: "
-                f"'{instruction[:60]}...'"
-            )
         device = next(self.model.parameters()).device
         hidden = (
             self.model(sent(words.input_ids, device), sent(words.attention_mask, device))
@@ -221,6 +229,28 @@ class LanguageModel(nn.Module):
         if len(self._remembered) >= self.max_remembered:
             self._remembered.pop(next(iter(self._remembered)))
         self._remembered[instruction] = hidden
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """The tokenizer of a language model; raises ActionImagesError for missing or damaged files."""
+    from transformers import AutoTokenizer
+
+    check_files(folder)
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # the library may raise anything for a damaged or hostile file
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise ActionImagesError(f"{folder}: holds no tokenizer ({reason}); copy it again") from error
+
+
+def check_tokens(tokenizer: Any, instruction: str, num_tokens: int) -> None:
+    """Raise ActionImagesError for an instruction of more tokens."""
+    number = len(tokenizer(clean(instruction), add_special_tokens=True).input_ids)
+    if number > num_tokens:
+        raise ActionImagesError(
+            f"an instruction has {number} tokens, this model reads {num_tokens}; "
+            f"shorten: '{instruction[:60]}...'"
+        )
 
 
 def _check_sizes(folder: Path, sizes: Mapping[str, Any]) -> None:

@@ -22,7 +22,7 @@ from action_images.model.bundle import Clips, Models
 from action_images.model.denoiser import CanvasDenoiser
 from action_images.model.familiarity import LEAST_PICTURES, Familiarity
 from action_images.model.presets import preset_named
-from action_images.model.text import HashedWords, words_of
+from action_images.model.text import HashedWords, LimitedText, TextEncoder, words_of
 from action_images.pipeline import Pipeline
 from action_images.samples.frames_cache import FramesCache, Say
 from action_images.samples.mirror import mirrored_words
@@ -146,6 +146,7 @@ def new_models(recipe: Recipe, clips: Clips, mixture: Mixture) -> Models:
     models = replace(build(preset, recipe.seed, autoencoder), clips=clips)
     if isinstance(models.text, HashedWords):
         models = replace(models, text=models.text.having(words_told(recipe, mixture)))
+    check_lengths(models.text, recipe, mixture)
     if recipe.autoencoder is None:
         autoencoder.fit(_clips_to_fit(Pipeline.of(models), mixture, clips))
     set_output_bias(Pipeline.of(models), mixture, clips)
@@ -200,7 +201,42 @@ def read_models(
     models = replace(loaded, clips=clips)
     if isinstance(models.text, HashedWords) and models.text.vocabulary is not None:
         models = replace(models, text=models.text.having(words_told(recipe, mixture)))
+    check_lengths(models.text, recipe, mixture)
     return models
+
+
+def check_lengths(text: TextEncoder, recipe: Recipe, mixture: Mixture) -> None:
+    """Raise ActionImagesError, naming source and episode, for an instruction that is too long for the models.
+
+    All instructions that training or validation may draw are checked, also mirrored if the recipe mirrors.
+    """
+    if not isinstance(text, LimitedText):
+        return
+    sources = list(mixture.sources)
+    if recipe.validation:
+        sources += open_mixture(recipe.validation, recipe, clips_of(recipe), recipe.seed).sources
+    fitting = {""}
+    for source in filter(_tells, sources):
+        for place in source.used:
+            told = source.dataset.instruction(place) or ""
+            for instruction in (told, mirrored_words(told)) if recipe.mirror > 0 else (told,):
+                if instruction in fitting:
+                    continue
+                try:
+                    text.check(instruction)
+                except ActionImagesError as error:
+                    raise ActionImagesError(
+                        f"{source.dataset.path}: {source.dataset.ids[place]}: {error}"
+                    ) from None
+                fitting.add(instruction)
+
+
+def _tells(source: Source) -> bool:
+    """Whether a source's samples may have their instruction: not all of its modes always drop it."""
+    rules = source.decisions
+    if rules is None or not isinstance(rules.drop_text, Mapping):
+        return True
+    return any(weight > 0 and rules.drop_text.get(mode, 0.0) < 1 for mode, weight in rules.modes.items())
 
 
 def _clips_to_fit(pipeline: Pipeline, mixture: Mixture, clips: Clips) -> Iterator[tuple[Tensor, float]]:
