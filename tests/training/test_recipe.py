@@ -98,6 +98,7 @@ def test_recipes_saved_before_axes_had_a_length_are_gone_on_with_and_drew_them_a
         ({"drop_camera": 2.0}, "drop_camera must be"),
         ({"mirror": -0.1}, "mirror must be"),
         ({"ema_decay": 1.0}, "ema_decay must be above 0 and below 1"),
+        ({"trainable": "lora"}, "adapters .* give pretrained"),
         ({"transformer_dtype": "bfloat16"}, "weights that learn are float32"),
     ],
 )

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from action_images.cli import main
+from action_images.cli import main, train
 from action_images.episodes.dataset import Dataset
 from action_images.samples.split import Split
+from action_images.terminal.arguments import parsed
 from action_images.training.checkpoint import checkpoints
 from action_images.training.recipe import Recipe
 from action_images.training.run_folder import saved_recipe
@@ -124,6 +125,14 @@ def test_episodes_that_are_learnt_from_and_judged_on_are_said_once(command, demo
         shares += [f"--{one}.0.held-out", "0.3", f"--{one}.0.held-out-by", "episode"]
     assert warnings(*same, *halves, *shares, *dry) == []
     assert warnings(*dry) == []
+
+
+def test_an_autoencoder_that_would_not_be_read_is_refused_or_said(command, tmp_path, capsys):
+    given = [*command, "--out", str(tmp_path / "run"), "--pretrained", "models", "--autoencoder", "ours"]
+    assert main(given) == 2
+    assert "--autoencoder does nothing with --pretrained" in capsys.readouterr().err
+    base = parsed(train.main, ["base", "--out", "run", "--pretrained", "models"], "train").by_name(train.main)
+    train.check_autoencoder(base["run"])  # the recipe's own default is no mistake of the user
 
 
 def test_every_option_of_a_recipe_is_explained(capsys):

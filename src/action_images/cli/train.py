@@ -92,6 +92,7 @@ def main(
         raise ActionImagesError(
             "--views and --stride are about --data; give --sources.N.views and --sources.N.stride without it"
         )
+    check_autoencoder(told)
     told = ended_by_minutes(told)
     if told.dry_run:
         _plan(_placed(told))
@@ -112,6 +113,17 @@ def on_own_data(run: Training) -> Training:
     for sentence in said:
         console.print(sentence, soft_wrap=True)
     return replace(run, recipe=recipe)
+
+
+def check_autoencoder(run: Training) -> None:
+    """Raise ActionImagesError for an --autoencoder that would not be read."""
+    recipe, named = run.recipe, RECIPES.get(run.name)
+    is_given = named is not None and recipe.autoencoder not in (None, named.autoencoder)
+    if is_given and recipe.pretrained is not None:
+        raise ActionImagesError(
+            f"--autoencoder does nothing with --pretrained, as {recipe.pretrained} has an autoencoder; leave "
+            "out one of them"
+        )
 
 
 def ended_by_minutes(run: Training) -> Training:

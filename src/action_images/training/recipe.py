@@ -176,7 +176,7 @@ class Recipe:
     mirror: float = 0.0
     """Probability that a sample is mirrored; docs/training.md says when that is right."""
     trainable: Trainable = "full"
-    """The weights that are trained: all, or low-rank adapters (lora)."""
+    """The weights that are trained: all, or low-rank adapters of pretrained models (lora)."""
     lora: LoraRecipe = LoraRecipe()
     """The adapters."""
     transformer_dtype: Precision = "float32"
@@ -220,6 +220,11 @@ class Recipe:
         if self.latents is None and not self.fill_latents:
             raise ActionImagesError(
                 "fill_latents is about a cache of latents: give its folder as latents too"
+            )
+        if self.trainable == "lora" and self.pretrained is None:
+            raise ActionImagesError(
+                "adapters (trainable lora) change models that are trained already: give pretrained, a folder "
+                "of models, or leave trainable full"
             )
         if self.trainable == "full" and self.transformer_dtype != "float32":
             # At 5e-7 a step is far below the spacing of bfloat16 numbers, so nothing would be learned.

@@ -200,6 +200,8 @@ class Run:
                 clean(out)
                 if moved := back_to_the_plateau(out, recipe):
                     _say(accelerator)(moved)
+        if recipe.pretrained is not None and recipe.autoencoder is not None:
+            _say(accelerator)(f"{recipe.autoencoder}: is not read, as {recipe.pretrained} has an autoencoder")
         with raised_together(accelerator):
             tensors, progress = newest_checkpoint(out, mixture, recipe.num_steps) or (
                 None,
