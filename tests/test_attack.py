@@ -55,7 +55,7 @@ def test_lost_changed_and_left_files_are_found_and_times_are_none(tmp_path):
     whole = _content(tmp_path / "whole")
     assert list(_differences(whole, _content(tmp_path / "again"))) == []
     (tmp_path / "again" / "state.json").write_text('{"step": 4, "seconds": 2}')
-    (tmp_path / "again" / ".x.part").touch()
+    (tmp_path / "again" / ".x.action-images-part").touch()
     (tmp_path / "whole" / "y").touch()
     found = list(_differences(_content(tmp_path / "whole"), _content(tmp_path / "again")))
-    assert found == [".x.part is left behind", "state.json differs", "y is lost"]
+    assert found == [".x.action-images-part is left behind", "state.json differs", "y is lost"]

@@ -44,7 +44,8 @@ def test_a_second_drawing_into_one_folder_is_refused_and_changes_nothing(scene, 
 
 def test_what_a_killed_drawing_left_is_removed_by_the_next(scene):
     left = [
-        scene / "out" / name for name in (".left.mp4.abcdefgh.part.mp4", "left/.00003.png.abcdefgh.part.png")
+        scene / "out" / ".left.mp4.abcdefgh.action-images-part.mp4",
+        scene / "out/left/.00003.png.abcdefgh.action-images-part.png",
     ]
     for path in left:
         path.parent.mkdir(parents=True, exist_ok=True)

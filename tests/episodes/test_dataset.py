@@ -218,7 +218,7 @@ def test_half_written_files_of_a_killed_writer_are_not_seen(dataset_path, tmp_pa
     with DatasetWriter(path, fps=20) as again:
         again.add(make_episode("other", 10, instruction="reach 0"))
     assert [episode.num_frames for episode in Dataset(path)][-2:] == [17, 10]
-    assert not (path / ".staging").exists()
+    assert not (path / writer.STAGING).exists()
     assert set(digests(path)) - set(before) == {
         f"videos/observation.images.{view}/chunk-000/file-006.mp4" for view in ("front", "left")
     }

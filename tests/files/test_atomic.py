@@ -150,6 +150,19 @@ def test_only_what_writers_left_is_removed(tmp_path):
     assert names(tmp_path) == foreign
 
 
+def test_a_users_files_and_folders_with_names_like_ours_stay_as_they_are(tmp_path):
+    folders = [".bak.part", ".emacs.d.old", ".vim.old", "emacs.d"]
+    files = [".film.my_draft.part", ".film.my_draft.part.mp4"]
+    for name in folders:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "mine").touch()
+    for name in files:
+        (tmp_path / name).touch()
+    remove_leftovers(tmp_path)
+    assert names(tmp_path) == sorted([*folders, *files])
+    assert all((tmp_path / name / "mine").exists() for name in folders)
+
+
 HALF_REMOVED = """
 import shutil, sys, time
 from pathlib import Path

@@ -50,7 +50,7 @@ def test_the_folder_is_free_after_an_error(tmp_path):
 
 
 def test_who_holds_a_folder_finds_nothing_half_written(tmp_path):
-    half = tmp_path / ".settings.json.abcdefgh.part.json"
+    half = tmp_path / ".settings.json.abcdefgh.action-images-part.json"
     half.touch()
     with alone_in(tmp_path):
         assert not half.exists()

@@ -20,7 +20,7 @@ def job(tmp_path) -> Job:
 
 
 def test_a_folder_that_was_killed_before_it_had_settings_is_taken(job, tmp_path):
-    half = tmp_path / "out" / "labels" / ".settings.json.abcdefgh.part.json"
+    half = tmp_path / "out" / "labels" / ".settings.json.abcdefgh.action-images-part.json"
     half.parent.mkdir(parents=True)
     half.touch()
     with alone_with_labels(job, tmp_path / "out"):

@@ -24,7 +24,7 @@ def test_another_key_stream_or_address_is_another_entry(tmp_path):
                 cache.keep(address, stream, torch.rand(1, 3))
     assert len(entries(tmp_path)) == 12
     assert LatentCache(tmp_path, {"weights": 1}).others() == [{"weights": 2}]
-    assert not list(tmp_path.rglob("*.part*"))
+    assert not list(tmp_path.rglob("*-part*"))
 
 
 def test_the_same_latents_are_the_same_bytes(tmp_path):

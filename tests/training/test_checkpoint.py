@@ -87,8 +87,8 @@ def test_a_full_disk_leaves_the_checkpoint_before_as_it_was(tmp_path):
 
 def test_what_a_killed_process_left_half_written_is_not_a_checkpoint(tmp_path):
     tensors = gather(*trained()[:2], {})
-    (tmp_path / ".step-00000002.part").mkdir()
-    (tmp_path / ".step-00000002.part" / "state.json").write_text("{")
+    (tmp_path / ".step-00000002.action-images-part").mkdir()
+    (tmp_path / ".step-00000002.action-images-part" / "state.json").write_text("{")
     saved = save(tmp_path, tensors, Progress(1, 0), keep_last=3)
     assert checkpoints(tmp_path) == [saved]
     assert save(tmp_path, tensors, Progress(2, 0), keep_last=3) == checkpoints(tmp_path)[-1]
@@ -237,9 +237,9 @@ def test_what_a_kill_left_in_a_checkpoint_or_among_the_sheets_is_removed(tmp_pat
     noted, sheets = tmp_path / "checkpoints" / "step-00000001", tmp_path / "sheets"
     sheets.mkdir()
     noted.mkdir(parents=True)
-    for name in ("state.json", ".state.json.abcdefgh.part.json"):
+    for name in ("state.json", ".state.json.abcdefgh.action-images-part.json"):
         (noted / name).touch()
-    (sheets / ".step-00000012.png.abcdefgh.part.png").touch()
+    (sheets / ".step-00000012.png.abcdefgh.action-images-part.png").touch()
     clean(tmp_path)
     assert [path.name for path in noted.iterdir()] == ["state.json"]
     assert list(sheets.iterdir()) == []

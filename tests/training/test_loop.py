@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 
 from action_images.episodes.dataset import Dataset, DatasetWriter
 from action_images.errors import ActionImagesError
+from action_images.files.atomic import unfinished_of
 from action_images.files.lock import LOCK, alone_in
 from action_images.model.bundle import Models
 from action_images.model.text import HashedWords
@@ -309,14 +310,16 @@ def test_a_second_run_in_the_same_folder_is_refused_before_it_changes_anything(p
 
 def test_what_a_killed_save_left_is_gone_when_the_run_goes_on(plain, tmp_path):
     train(replace(plain, num_steps=1), tmp_path)
-    left = [tmp_path / ".best.part", tmp_path / "checkpoints" / ".step-00000003.part"]
+    left = [unfinished_of(tmp_path / "best"), unfinished_of(tmp_path / "checkpoints" / "step-00000003")]
     for folder in left:
         folder.mkdir()
         (folder / "tensors.safetensors").write_bytes(b"0" * 10)
-    unfinished = tmp_path / ".recipe.json.abcdefgh.part.json"
+    unfinished = tmp_path / ".recipe.json.abcdefgh.action-images-part.json"
     unfinished.write_text("{")
     # Killed between the two renames: the old one is all there is.
-    (tmp_path / "checkpoints" / "step-00000001").rename(tmp_path / "checkpoints" / ".step-00000001.old")
+    (tmp_path / "checkpoints" / "step-00000001").rename(
+        tmp_path / "checkpoints" / ".step-00000001.action-images-old"
+    )
     assert Run.start(replace(plain, num_steps=1), tmp_path).progress.step == 1
     assert not [path for path in [*left, unfinished] if path.exists()]
 
@@ -324,7 +327,7 @@ def test_what_a_killed_save_left_is_gone_when_the_run_goes_on(plain, tmp_path):
 @pytest.mark.parametrize("name", ["start", "model"])
 def test_a_full_disk_is_one_sentence_that_names_the_folder(plain, tmp_path, name, monkeypatch):
     def full(self, folder):
-        if folder.name == f".{name}.part":
+        if folder == unfinished_of(folder.with_name(name)):
             raise SafetensorError("I/O error: No space left on device (os error 28)")
         save(self, folder)
 

@@ -17,12 +17,13 @@ from action_images.episodes.names import EpisodeError
 from action_images.episodes.notation import ROTATIONS
 from action_images.episodes.strangers import check_folder
 from action_images.episodes.tables import read_table, write_table
+from action_images.episodes.writer import STAGING
 from action_images.files.atomic import whole_folder, write_json
 from action_images.files.lock import LOCK, alone_in
 
 Style = Literal["matrices", "quaternions", "droid"]
 CALIBRATION = "calibration.json"
-NOT_DATA = (".staging", LOCK)
+NOT_DATA = (".staging", STAGING, LOCK)
 """What a writer keeps for itself."""
 INTRINSICS, POSE = "intrinsics", "world_from_camera"
 """The ends of our own columns' names."""

@@ -27,6 +27,8 @@ from action_images.parallel.isolated import each_isolated
 
 SETTINGS = "meta/import/settings.json"
 REFUSALS = "import.json"
+STAGING = ".action-images-import-"
+"""How the folder of episodes begins that are encoded but not yet stored."""
 
 
 @dataclass(frozen=True)
@@ -199,9 +201,9 @@ def _refusal(writer: DatasetWriter | None, encoded: Encoded) -> str | None:
 def _staging(out: Path) -> Iterator[Path]:
     """A folder on the data set's disk, cleared of a killed run's leftovers."""
     out.mkdir(parents=True, exist_ok=True)
-    for left in out.glob(".import-*"):
+    for left in out.glob(f"{STAGING}*"):
         shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=".import-", dir=out) as folder:
+    with tempfile.TemporaryDirectory(prefix=STAGING, dir=out) as folder:
         yield Path(folder)
 
 

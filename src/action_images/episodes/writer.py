@@ -23,6 +23,8 @@ from action_images.files.lock import take_lock
 
 ROWS_PER_FILE = 8192
 EPISODES_PER_FILE = 500
+STAGING = ".action-images-staging"
+"""The folder of episodes that are not yet stored; a killed writer leaves it, the next one removes it."""
 
 
 class DatasetWriter:
@@ -53,7 +55,7 @@ class DatasetWriter:
         except BaseException:
             self._lock.release()
             raise
-        self._staging = self.path / ".staging"
+        self._staging = self.path / STAGING
         self._clean()
         self._staging.mkdir()
 

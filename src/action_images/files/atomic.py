@@ -10,7 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-HALF_FILE = re.compile(r"\..+\.[a-z0-9_]{8}\.part(\.[^.]+)?")
+PART, OLD = ".action-images-part", ".action-images-old"
+"""Endings of what is unfinished, and of a folder set aside. No other program uses them, so that what a killed
+writer left can be told from a user's files in any folder."""
+HALF_FILE = re.compile(rf"\..+\.[a-z0-9_]{{8}}{re.escape(PART)}(\.[^.]+)?")
 """Names that `whole_file` gives to unfinished files."""
 
 
@@ -18,15 +21,14 @@ HALF_FILE = re.compile(r"\..+\.[a-z0-9_]{8}\.part(\.[^.]+)?")
 def whole_file(path: Path, *, has_suffix: bool = True) -> Iterator[Path]:
     """A temporary path beside `path` to write to; it becomes `path` when the block ends without an error.
 
-    Its name ends in the suffix of `path`, which some writers require, or in `.part` if readers look for all
+    Its name ends in the suffix of `path`, which some writers require, or in `PART` if readers look for all
     files of a suffix.
 
     Missing folders are created. Readers see the old file or the new one, never a part; after an error or a
-    kill the old one stays. Files left by a killed process are named `.NAME.*.part.SUFFIX`;
-    `remove_leftovers` removes them.
+    kill the old one stays. `remove_leftovers` removes the files that a killed process left.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    suffix = f".part{path.suffix}" if has_suffix else ".part"
+    suffix = PART + path.suffix if has_suffix else PART
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=suffix, dir=path.parent)
     os.close(handle)
     temporary = Path(name)
@@ -64,7 +66,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     `remove_leftovers` puts the old one back.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary, aside = unfinished_of(path), path.with_name(f".{path.name}.old")
+    temporary, aside = unfinished_of(path), path.with_name(f".{path.name}{OLD}")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:
@@ -83,7 +85,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 def unfinished_of(path: Path) -> Path:
     """The folder that `whole_folder` fills before it becomes `path`."""
-    return path.with_name(f".{path.name}.part")
+    return path.with_name(f".{path.name}{PART}")
 
 
 def remove_folder(path: Path) -> None:
@@ -96,18 +98,18 @@ def remove_folder(path: Path) -> None:
 def remove_leftovers(folder: Path) -> None:
     """Remove what killed writers left in a folder that this process alone writes to (see `files.lock`).
 
-    Other files are left alone: no editor or shell uses such names.
+    Other files are left alone, whatever folder this is: only our own writers use such names.
     """
-    for left in folder.glob(".*.old"):
-        name = left.with_name(left.name.removeprefix(".").removesuffix(".old"))
+    for left in folder.glob(f".*{OLD}"):
+        name = left.with_name(left.name.removeprefix(".").removesuffix(OLD))
         if not _is_folder(left):
             continue
         if name.exists():
             shutil.rmtree(left, ignore_errors=True)
         else:
             os.replace(left, name)
-    for left in (*folder.glob(".*.part"), *folder.glob(".*.part.*")):
-        if _is_folder(left):
+    for left in (*folder.glob(f".*{PART}"), *folder.glob(f".*{PART}.*")):
+        if _is_folder(left) and left.name.endswith(PART):
             shutil.rmtree(left, ignore_errors=True)
         elif HALF_FILE.fullmatch(left.name):
             left.unlink(missing_ok=True)

@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from action_images.errors import ActionImagesError
-from action_images.files.atomic import write_json
+from action_images.files.atomic import whole_folder, write_json
 from action_images.files.lock import alone_in
 from action_images.model.bundle import Clips, Models
 from action_images.model.claims import read_object
@@ -209,11 +209,9 @@ def _assemble(
         convert(checkpoint, folder / "transformer", max_shard_bytes, additions)
     _check_channels(folder / "transformer", wan / "vae")
     for part in WANS_PARTS:
-        unfinished = folder / f".{part}"
         if not (folder / part).is_dir():
-            shutil.rmtree(unfinished, ignore_errors=True)
-            shutil.copytree(wan / part, unfinished)
-            unfinished.replace(folder / part)
+            with whole_folder(folder / part) as unfinished:
+                shutil.copytree(wan / part, unfinished, dirs_exist_ok=True)
     index = {
         "answers": "canvas",
         "backbone": "wan",
