@@ -65,11 +65,12 @@ def main(
     from dataclasses import replace
 
     from action_images.control import Execution
-    from action_images.evaluation.closed_loop import EvaluationConfig, judge, open_results
+    from action_images.evaluation.closed_loop import EvaluationConfig, judge
     from action_images.evaluation.expert import expert_path
     from action_images.evaluation.protocols import EvaluationProtocol
+    from action_images.evaluation.results_folder import open_results
     from action_images.evaluation.rollout import RolloutConfig
-    from action_images.evaluation.trial import append_trial
+    from action_images.evaluation.trial import TRIALS, append_trial
     from action_images.files.lock import alone_in
     from action_images.policies import Planning, maker_of
     from action_images.reports.filmed_trial import write_filmed_trial
@@ -98,7 +99,7 @@ def main(
         seeds[name] = find_scene(config.environment(name), scene, instruction, benchmark=benchmark)
     with alone_in(results):
         _forget(results)
-        open_results(results, config)
+        open_results(results, TRIALS, config.settings())
         for name, seed in seeds.items():
             environment = config.environment(name)
             began = time.monotonic()
@@ -134,7 +135,8 @@ def _forget(results: Path) -> None:
     from action_images.files.settings import load_settings
 
     settings, trials = results / SETTINGS, results / TRIALS
-    if trials.is_file() and (not settings.is_file() or load_settings(settings).get("protocol") != "demo"):
+    is_demo = settings.is_file() and load_settings(settings).get("protocol") == "demo"
+    if not is_demo and (trials.is_file() or settings.is_file()):
         raise ActionImagesError(
             f"{results}: holds results that are not a demo's, and would be replaced; choose another --out"
         )

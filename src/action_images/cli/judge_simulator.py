@@ -93,9 +93,9 @@ def _run(
     from rich.progress import track
 
     from action_images.evaluation.protocols import protocol_named
+    from action_images.evaluation.results_folder import PAIRS, open_results
     from action_images.evaluation.simulator_pairs import BothWorlds, append_pair, compare, load_pairs
     from action_images.files.lock import alone_in
-    from action_images.files.settings import keep_settings
     from action_images.terminal.console import PlainConsole
 
     protocol = protocol_named("in_domain", settings.get("world", DEFAULT_WORLD))
@@ -105,7 +105,7 @@ def _run(
     worlds = BothWorlds(world, imagine, rollout_config=protocol.rollout_config)
     with alone_in(out):
         done = load_pairs(out)
-        keep_settings(out / "settings.json", settings, empty=not done)
+        open_results(out, PAIRS, settings)
         known = frozenset(pair.key for pair in done)
         pairs = compare(policies, worlds, scenes, done=known)
         left = [1 for name, scene in product(policies, scenes) if (name, *scene) not in known]

@@ -13,22 +13,19 @@ import torch
 
 from action_images.evaluation.attribution import attribute, missed_by
 from action_images.evaluation.expert import expert_path
-from action_images.evaluation.older_results import complete_settings
 from action_images.evaluation.protocols import Address, EvaluationProtocol
 from action_images.evaluation.references import Privileged
+from action_images.evaluation.results_folder import open_results
 from action_images.evaluation.rollout import BegunTrial, Rollout, roll_out
 from action_images.evaluation.trial import (
-    SETTINGS,
     TRIALS,
     TrialRecord,
     append_trial,
     load_trials,
     write_trials,
 )
-from action_images.files import jsonl
 from action_images.files.atomic import remove_leftovers
 from action_images.files.lock import alone_in
-from action_images.files.settings import keep_settings
 from action_images.geometry import Pose
 from action_images.parallel.pool import pool_of
 from action_images.robot import Plan, Policy, RepeatableEnvironment
@@ -182,23 +179,12 @@ def evaluate(
     """
     wanted = config.protocol.addresses(num_trials)
     with alone_in(folder):
-        open_results(folder, config)
+        open_results(folder, TRIALS, config.settings())
         done = {trial.key for trial in load_trials(folder)} if (folder / TRIALS).is_file() else set()
         missing = [address for address in wanted if address not in done]
         for trial in run(config, missing, num_workers=num_workers):
             append_trial(folder, trial)
             yield trial
-
-
-def open_results(folder: Path, config: EvaluationConfig) -> None:
-    """Make the folder, or check that it has the same settings."""
-    folder.mkdir(parents=True, exist_ok=True)
-    trials = folder / TRIALS
-    jsonl.repair(trials)
-    complete_settings(folder / SETTINGS)
-    keep_settings(
-        folder / SETTINGS, config.settings(), empty=not trials.is_file() or trials.stat().st_size == 0
-    )
 
 
 def to_be_filmed(trials: Iterable[TrialRecord]) -> list[TrialRecord]:

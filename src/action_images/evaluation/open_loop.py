@@ -17,12 +17,11 @@ import torch
 from action_images.benchmarks import WorldConfig
 from action_images.errors import ActionImagesError
 from action_images.evaluation.expert import expert_steps, reached_path
-from action_images.evaluation.older_results import complete_settings
 from action_images.evaluation.protocols import Address
+from action_images.evaluation.results_folder import PLANS, open_results
 from action_images.evaluation.statistics import bootstrap_interval, wilson_interval
 from action_images.files import jsonl
 from action_images.files.lock import alone_in
-from action_images.files.settings import keep_settings
 from action_images.geometry import Trajectory
 from action_images.robot import Observation, Plan, Policy, RepeatableEnvironment
 
@@ -36,7 +35,6 @@ QUESTIONS = {
 }
 """Name -> the way a scene is asked. All but 'later' start from the first instant."""
 
-PLANS, SETTINGS = "plans.jsonl", "settings.json"
 NEAR_MM = 20.0
 LOST_MM, LOST_DEG = 1000.0, 180.0
 """The error of a pose that could not be read: it counts as far off and is never left out."""
@@ -89,11 +87,9 @@ def judge_plans(
     another process is writing there.
     """
     with alone_in(out):
-        jsonl.repair(out / PLANS)
         done = {scene.address for scene in load_plans(out)}
         settings = {"policy": policy_name, "num_views": world.num_views, "size": world.size}
-        complete_settings(out / SETTINGS)
-        keep_settings(out / SETTINGS, settings | world.seen(), empty=not done)
+        open_results(out, PLANS, settings | world.seen())
         for address in dict.fromkeys(addresses):
             if address not in done:
                 scene = judge_scene(policy, world, address)

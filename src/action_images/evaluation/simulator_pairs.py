@@ -13,13 +13,12 @@ from action_images.evaluation.closed_loop import Make
 from action_images.evaluation.expert import expert_end
 from action_images.evaluation.protocols import Address
 from action_images.evaluation.references import Privileged
+from action_images.evaluation.results_folder import PAIRS
 from action_images.evaluation.rollout import BegunTrial, Rollout, RolloutConfig, roll_out
 from action_images.files import jsonl
 from action_images.geometry import Pose
 from action_images.robot import Environment, Observation, Policy, RepeatableEnvironment, StepReport
 
-PAIRS = "pairs.jsonl"
-"""The name of the file that has one Pair a line."""
 Imagine = Callable[[RepeatableEnvironment], Environment]
 """Makes the learned simulator of a world; its trials begin with that world's observation at their reset."""
 PairKey = tuple[str, str, int]

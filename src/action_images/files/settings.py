@@ -14,9 +14,17 @@ def keep_settings(path: Path, settings: Mapping[str, Any], *, empty: bool) -> No
 
     `empty`: the folder holds no result yet. Its settings, if any, come from an attempt that failed before its
     first result, and are replaced. Raises ValueError, naming the difference, for results of other settings,
-    and for results without settings.
+    and for results without settings; also for a file with mostly other names, which is somebody else's.
     """
     asked = json.loads(json.dumps(settings))
+    if empty and path.is_file():
+        there = load_settings(path).keys()
+        if len(there ^ asked.keys()) > len(there & asked.keys()):
+            names = ", ".join(sorted(there ^ asked.keys()))
+            raise ActionImagesError(
+                f"{path}: is of something else ({names} differ), and would be replaced; choose another "
+                "folder, or remove it"
+            )
     if empty:
         write_text(path, json.dumps(asked, indent=2) + "\n")
         return
