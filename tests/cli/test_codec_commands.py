@@ -54,6 +54,11 @@ def test_what_a_killed_drawing_left_is_removed_by_the_next(scene):
     assert not any(path.exists() for path in left)
 
 
+def test_a_rate_of_zero_is_refused_and_not_taken_for_none(scene, capsys):
+    assert draw(scene, "--fps", "0") == 2
+    assert "--fps 0: give a number above zero" in capsys.readouterr().err
+
+
 def test_drawing_then_reading_gives_the_path_back(scene, capsys):
     assert draw(scene) == 0
     videos = [f"{scene}/out/{name}.mp4" for name in ("right", "left")]

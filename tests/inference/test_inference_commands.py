@@ -89,6 +89,23 @@ def test_simulate_refuses_more_frames_than_the_path_has(folders, tmp_path, capsy
     assert f"path.csv: has 5 model frames, --frames {frames} was asked for" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("command", "words", "told"),
+    [
+        ("imagine", ("--trajectory", __file__), "leave --trajectory out"),
+        ("imagine", ("--samples", "0"), "--samples 0: give a number above zero"),
+        ("simulate", ("--fps", "5"), "--fps is the rate of a --trajectory; leave --fps out"),
+        ("simulate", ("--fps", "0", "--trajectory", __file__), "--fps 0: give a number above zero"),
+        ("encode", ("--frames", "0", "--step", "0"), "--frames 0, --step 0: give a number above zero"),
+        ("label", ("--on", "processes", "--workers", "0"), "--workers 0: give at least one"),
+    ],
+)
+def test_options_that_would_have_no_effect_are_refused(folders, tmp_path, capsys, command, words, told):
+    out = ("--cache" if command == "encode" else "--out", str(tmp_path / "out"))
+    assert main([command, folders[0], "--model", folders[1], *out, *words]) == 2
+    assert told in capsys.readouterr().err
+
+
 def test_imagine_writes_its_futures_in_order(folders, tmp_path):
     out = tmp_path / "imagined"
     assert run("imagine", folders, out, "--samples", "2") == 0

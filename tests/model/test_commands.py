@@ -63,6 +63,8 @@ def run(folder: Path, out: Path, mode: str, **changes: str) -> int:
         name: folder / value if name in ("views", "trajectory", "cameras") else value
         for name, value in changes.items()
     }
+    if mode == "video" and "trajectory" not in changes:
+        del arguments["trajectory"]  # it takes none
     return main(
         ["generate", *(part for name, value in arguments.items() for part in (f"--{name}", str(value)))]
     )
@@ -109,7 +111,7 @@ def test_what_is_left_out_is_the_models_own(folder, tmp_path):
         assert (tmp_path / "short" / name).read_bytes() == (tmp_path / "long" / name).read_bytes()
 
 
-def test_an_episode_of_a_data_set_is_continued(folder, tmp_path):
+def test_an_episode_of_a_data_set_is_continued(folder, tmp_path, capsys):
     scene, cameras = scenes(1, size=(32, 48), num_frames=12), rig(2, (32, 48))
     video = ((scene.video[0] + 1) * 127.5).round().byte()
     views = tuple(
@@ -125,6 +127,9 @@ def test_an_episode_of_a_data_set_is_continued(folder, tmp_path):
     }
     assert main([*arguments, "--mode=simulate", "--start=8"]) == 2
     assert main([*arguments, "--episode=1"]) == 2
+    capsys.readouterr()
+    assert main([*arguments, "--mode=simulate", f"--trajectory={folder / 'path.csv'}"]) == 2
+    assert "--dataset brings its own views, cameras and poses; leave --tr" in capsys.readouterr().err
 
 
 def test_an_episode_is_taken_at_the_pace_of_the_models_clips(folder, tmp_path, capsys):
@@ -161,6 +166,11 @@ BAD = {
     "a video that is too short": ("label", {"views": "images"}, "has 1 frames, this asks for frame 4"),
     "a trajectory that is too short": ("simulate", {"stride": "2"}, "the trajectory has 5 rows, not 9"),
     "a frame count that does not fit": ("policy", {"frames": "6"}, "cut the clip to 5 or 9 frames"),
+    "no frames": ("policy", {"frames": "0", "fps": "0"}, "--frames 0, --fps 0: give a number above zero"),
+    "no height": ("policy", {"height": "0"}, "--height 0: give a number above zero"),
+    "a frame before the first": ("policy", {"start": "-1"}, "--start -1: frames count from 0"),
+    "an episode of loose files": ("policy", {"episode": "1"}, "is of a --dataset; leave --episode out"),
+    "a path that no mode reads": ("video", {"trajectory": "path.csv"}, "leave --trajectory out"),
     "a size that does not fit": ("policy", {"height": "40"}, "resize to 32 x 32"),
 }
 

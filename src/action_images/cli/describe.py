@@ -54,6 +54,7 @@ def main(
     from action_images.model import budget, cost
     from action_images.model.presets import preset_named
     from action_images.terminal.console import PlainConsole
+    from action_images.terminal.refusals import above_zero
     from action_images.training.recipes import RECIPES
 
     chosen = preset_named(preset)
@@ -62,6 +63,7 @@ def main(
     numbers = (1 if value is None else value for value in (batch, devices, views, lora_rank))
     if min(numbers) < 1:
         raise ActionImagesError("views, batch, devices and lora-rank are at least 1")
+    above_zero({"height": height, "width": width, "frames": frames})
     size = (height or chosen.size[0], width or chosen.size[1])
     clip = budget.Clip(SHOWN[mode], views or chosen.num_views, frames or chosen.num_frames, size)
     _check_clip(chosen, clip)

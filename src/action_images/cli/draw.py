@@ -12,6 +12,7 @@ import tyro
 
 from action_images.errors import ActionImagesError
 from action_images.terminal.paths import GivenFile, GivenFolder, OutFolder
+from action_images.terminal.refusals import above_zero
 
 OVERLAYS = "overlay"
 DEFAULT_FPS = 10.0
@@ -47,6 +48,7 @@ def main(
         released: Draw as the method's public release does (its weights were trained on such images).
         axis_length: Distance in m from the tool's position to the spots on its axes.
     """
+    above_zero({"fps": fps, "axis-length": axis_length})
     from rich.progress import track
 
     from action_images.codec import RELEASED, ActionImageFormat, draw_uint8
@@ -86,7 +88,8 @@ def main(
             images = draw_uint8(path, moving[None], format)[0]
             # Subsampled chroma needs even sizes; odd sizes keep all of it.
             colours = "yuv420p" if max(camera.size[0] % 2, camera.size[1] % 2) == 0 else "yuv444p"
-            rate = fps or (scenes[name].fps if name in scenes else DEFAULT_FPS)
+            own_rate = scenes[name].fps if name in scenes else DEFAULT_FPS
+            rate = own_rate if fps is None else fps
             write_video(_file(out, name, ".mp4"), images, rate, crf=crf, pixel_format=colours)
             if png:
                 _file(out, name, "").mkdir(exist_ok=True)

@@ -11,6 +11,7 @@ import tyro
 from action_images.errors import ActionImagesError
 from action_images.terminal.model_options import ModelOptions
 from action_images.terminal.paths import GivenDataset, GivenModels, OutFolder
+from action_images.terminal.refusals import above_zero
 
 
 def main(
@@ -55,6 +56,7 @@ def main(
         mirror: also encode mirror images, for recipes with `mirror`.
         check: after encoding, read everything that the cache holds and name what is damaged.
     """
+    above_zero({"frames": frames, "stride": stride, "step": step, "num-views": num_views})
     from action_images.episodes.dataset import Dataset
     from action_images.model.bundle import load_clips
     from action_images.model.shipped import models_folder
@@ -73,8 +75,8 @@ def main(
             "model"
         )
     device = ModelOptions(model, device=device, dtype=dtype).placed(on_cluster=on == "ray").device
-    length = frames or clips.num_frames
-    cutting = Cutting(length, stride, step or length * stride)
+    length = clips.num_frames if frames is None else frames
+    cutting = Cutting(length, stride, length * stride if step is None else step)
     encoding = Encoding(
         dataset,
         folder,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from action_images.errors import ActionImagesError
 from action_images.terminal.paths import GivenDataset, GivenFile, GivenFolder, GivenModels, OutFolder
 from action_images.terminal.progress import working
+from action_images.terminal.refusals import above_zero, without_effect
 
 if TYPE_CHECKING:
     from action_images.episodes.episode import Episode
@@ -23,7 +24,7 @@ def main(
     mode: Literal["joint", "policy", "simulate", "label", "video"] = "policy",
     instruction: str | None = None,
     dataset: GivenDataset | None = None,
-    episode: int = 0,
+    episode: int | None = None,
     views: GivenFolder | None = None,
     cameras: GivenFile | None = None,
     trajectory: GivenFile | None = None,
@@ -56,10 +57,11 @@ def main(
         mode: what the model gets and what it generates.
         instruction: what to do; the episode's own if not given. 'label' and 'simulate' need none.
         dataset: a LeRobotDataset v3.
-        episode: number of the episode.
+        episode: number of the episode of --dataset; 0 if not given.
         views: folder with <camera>.mp4, .png or .jpg for each camera of the cameras file.
         cameras: the rig's calibration, a cameras file (docs/conventions.md).
-        trajectory: tool poses (.npy, .csv, .json); the first row is the current pose.
+        trajectory: with --views: tool poses (.npy, .csv, .json); the first row is the current pose.
+            'video' takes none.
         frames: frames on the canvas, 1 + 4 n.
         start: first frame taken from the episode or the files.
         stride: take every so many frames; if not given, an episode is taken at the pace of the model's clips,
@@ -74,6 +76,18 @@ def main(
         device: where the model runs: cuda, cuda:1, mps, cpu, or auto for the first one available.
         dtype: precision of the transformer and the language model; auto takes what is fast on the device.
     """
+    above_zero(
+        {"frames": frames, "stride": stride, "height": height, "width": width, "steps": steps, "fps": fps}
+    )
+    if start < 0:
+        raise ActionImagesError(f"--start {start}: frames count from 0; give 0 or more")
+    loose = {"views": views, "cameras": cameras, "trajectory": trajectory}
+    if dataset is not None:
+        without_effect("--dataset brings its own views, cameras and poses", loose)
+    else:
+        without_effect("--episode is of a --dataset", {"episode": episode})
+    if mode == "video":
+        without_effect(f"mode '{mode}' is given no tool poses", {"trajectory": trajectory})
     from dataclasses import replace
 
     from action_images.diffusion.sampler import StepCache
@@ -86,7 +100,7 @@ def main(
     from action_images.terminal.model_options import ModelOptions
 
     source = (
-        _from_dataset(dataset, episode)
+        _from_dataset(dataset, episode or 0)
         if dataset is not None
         else _from_files(views, cameras, trajectory, instruction)
     )
@@ -94,9 +108,8 @@ def main(
     with working(f"loading {model}"):
         models = options.load()
     own = models.clips or Clips((512, 512), 41, 10.0, "fifty-steps")
-    clips = replace(
-        own, size=(height or own.size[0], width or own.size[1]), num_frames=frames or own.num_frames
-    )
+    size = (own.size[0] if height is None else height, own.size[1] if width is None else width)
+    clips = replace(own, size=size, num_frames=own.num_frames if frames is None else frames)
     told = {"num_steps": steps, "guidance": guidance, "cache": StepCache() if cached else None}
     told = {name: value for name, value in told.items() if value is not None}
     generation = generation_named(clips.sampling)
@@ -111,9 +124,8 @@ def main(
     if prediction.reading is not None and mode != "simulate":
         say_words(models, mode, confidence(prediction, generator.sigma_px)[0].tolist())
     with alone_in(out):
-        _write(
-            out, [view.name for view in source.views], prediction, generator.pipeline.format, fps or clips.fps
-        )
+        names, rate = [view.name for view in source.views], clips.fps if fps is None else fps
+        _write(out, names, prediction, generator.pipeline.format, rate)
 
 
 def _pace(source: "Episode", fps: float) -> int:

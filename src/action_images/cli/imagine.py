@@ -13,6 +13,7 @@ from action_images.errors import ActionImagesError
 from action_images.terminal.model_options import ModelOptions
 from action_images.terminal.paths import GivenDataset, GivenFile, OutFolder
 from action_images.terminal.progress import working
+from action_images.terminal.refusals import above_zero, without_effect
 from action_images.terminal.scene_options import LooseFiles
 
 
@@ -20,8 +21,8 @@ def main(
     dataset: Annotated[GivenDataset | None, tyro.conf.Positional] = None,
     *,
     out: OutFolder,
-    episode: int = 0,
-    start: int = 0,
+    episode: int | None = None,
+    start: int | None = None,
     loose: Annotated[LooseFiles, tyro.conf.arg(name="")] = LooseFiles(),
     trajectory: GivenFile | None = None,
     instruction: str | None = None,
@@ -42,8 +43,8 @@ def main(
     Args:
         dataset: a LeRobotDataset v3 with calibrated views and tool poses.
         out: folder to write to.
-        episode: number of the episode.
-        start: frame of the episode to begin at.
+        episode: number of the episode; 0 if not given.
+        start: frame of the episode to begin at; 0 if not given.
         trajectory: with --pictures: tool poses (.npy, .csv, .json); the first row is where the tool is.
         instruction: what to do; the episode's own if not given.
         views: which views; the first two if not given.
@@ -57,6 +58,10 @@ def main(
             "one"
         )
 
+    above_zero({"samples": samples})
+    if dataset is not None:
+        why = "an episode begins where its own tool is (change that with --start)"
+        without_effect(why, {"trajectory": trajectory})
     from dataclasses import replace
 
     from action_images.codec.overlay import overlay
@@ -70,7 +75,8 @@ def main(
     from action_images.terminal.console import PlainConsole
     from action_images.terminal.doubts import say_strangeness, say_words
 
-    shown = loose.scene(dataset, episode, trajectory, instruction)
+    shown = loose.scene(dataset, trajectory, instruction, episode=episode, start=start)
+    start = start or 0
     models = models.placed()
     with working(f"loading {models.model}"):
         generator = models.generator()

@@ -12,6 +12,7 @@ import tyro
 from action_images.errors import ActionImagesError
 from action_images.terminal.paths import GivenFolder, OutFolder
 from action_images.terminal.progress import counting
+from action_images.terminal.refusals import above_zero
 
 
 def main(
@@ -49,7 +50,7 @@ def main(
         columns: a json file with the columns that hold the tool's poses, and their notation (docs/data.md);
             for recordings and lerobot.
     """
-
+    above_zero({"limit": limit, "fps": fps})
     from action_images.episodes.importing import Job, import_episodes
     from action_images.terminal.console import PlainConsole
 

@@ -12,6 +12,7 @@ from action_images.errors import ActionImagesError
 from action_images.terminal.model_options import ModelOptions
 from action_images.terminal.paths import GivenDataset, GivenFile, OutFolder
 from action_images.terminal.progress import working
+from action_images.terminal.refusals import above_zero, without_effect
 from action_images.terminal.scene_options import LooseFiles
 
 
@@ -19,13 +20,13 @@ def main(
     dataset: Annotated[GivenDataset | None, tyro.conf.Positional] = None,
     *,
     out: OutFolder,
-    episode: int = 0,
+    episode: int | None = None,
     loose: Annotated[LooseFiles, tyro.conf.arg(name="")] = LooseFiles(),
     trajectory: GivenFile | None = None,
     fps: float | None = None,
     views: tuple[str, ...] = (),
     instruction: str | None = None,
-    start: int = 0,
+    start: int | None = None,
     frames: int | None = None,
     seed: int = 0,
     models: Annotated[ModelOptions, tyro.conf.arg(name="")] = ModelOptions(),
@@ -40,16 +41,19 @@ def main(
     Args:
         dataset: a LeRobotDataset v3 with calibrated views.
         out: folder to write to.
-        episode: number of the episode.
+        episode: number of the episode; 0 if not given.
         trajectory: another path to follow (.npy, .csv, .json); its first row is where the tool is.
         fps: rows per second of --trajectory; the data set's frame rate if not given, or the models' own with
             --pictures.
         views: which views; the first two if not given.
         instruction: the instruction for the model; none if not given, since the path says everything.
-        start: first frame of the episode.
+        start: first frame of the episode; 0 if not given.
         frames: how many model frames, at most as many as the path has; all of them if not given.
         seed: the same seed gives the same videos.
     """
+    above_zero({"fps": fps})
+    if trajectory is None:
+        without_effect("--fps is the rate of a --trajectory", {"fps": fps})
     from dataclasses import replace
 
     from action_images.episodes.trajectory_file import load_trajectory
@@ -60,7 +64,8 @@ def main(
     from action_images.reports.pictures import contact_sheet, save_png
     from action_images.terminal.console import PlainConsole
 
-    shown = loose.scene(dataset, episode, trajectory, instruction)
+    shown = loose.scene(dataset, trajectory, instruction, episode=episode, start=start)
+    start = start or 0
     models = models.placed()
     with working(f"loading {models.model}"):
         generator = models.generator()
@@ -78,7 +83,8 @@ def main(
     scene = replace(recorded, instruction=instruction)
     if trajectory is not None:
         other = load_trajectory(trajectory)
-        rate = fps or (generator.clips.fps if is_loose else shown.fps)
+        own_rate = generator.clips.fps if is_loose else shown.fps
+        rate = own_rate if fps is None else fps
         asked = _first(paced(other.num_frames, rate, generator.clips.fps), frames, str(trajectory))
         if recorded.cameras is None or any(
             view.camera is not None and view.camera.batch_shape for view in shown.views if view.name in chosen

@@ -116,6 +116,8 @@ def executor_named(
     The number of threads changes the order of some sums: the same number on any machine gives the same
     bytes.
     """
+    if num_workers is not None and num_workers < 1:
+        raise ActionImagesError(f"--workers {num_workers}: give at least one, or leave the option out")
     if place == "local":
         if num_workers not in (None, 1):
             raise ActionImagesError(

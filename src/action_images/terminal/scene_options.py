@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from action_images.errors import ActionImagesError
 from action_images.terminal.paths import GivenFile, GivenFolder
+from action_images.terminal.refusals import without_effect
 
 if TYPE_CHECKING:
     from action_images.episodes.episode import Episode
@@ -21,11 +22,18 @@ class LooseFiles:
     """The rig's calibration, a cameras file (docs/conventions.md)."""
 
     def scene(
-        self, dataset: Path | None, episode: int, trajectory: Path | None, instruction: str | None
+        self,
+        dataset: Path | None,
+        trajectory: Path | None,
+        instruction: str | None,
+        *,
+        episode: int | None,
+        start: int | None,
     ) -> "Episode":
-        """The requested episode, or the first instant of the loose files.
+        """The requested episode (0 if None), or the first instant of the loose files.
 
-        Raises ActionImagesError if both are given, or if neither is complete.
+        Raises ActionImagesError if both are given, if neither is complete, or if loose files come with an
+        episode's number or first frame.
         """
         loose = [one for one in (self.pictures, self.cameras) if one is not None]
         if dataset is not None and loose:
@@ -33,11 +41,12 @@ class LooseFiles:
         if dataset is not None:
             from action_images.episodes.dataset import Dataset
 
-            return Dataset(dataset).numbered(episode)
+            return Dataset(dataset).numbered(episode or 0)
         if self.pictures is None or self.cameras is None or trajectory is None:
             raise ActionImagesError(
                 "give a data set; or --pictures, --cameras and --trajectory, which begins where the tool is"
             )
+        without_effect("--pictures shows one moment, of no episode", {"episode": episode, "start": start})
         from action_images.episodes.loose_files import first_instant, loose_episode
 
         return first_instant(loose_episode(self.pictures, self.cameras, trajectory, instruction))
