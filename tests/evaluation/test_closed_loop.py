@@ -225,6 +225,42 @@ def test_the_commands_judge_resume_and_compare(tmp_path: Path, capsys: pytest.Ca
     assert "0.5" in capsys.readouterr().out
 
 
+def test_cameras_that_are_not_the_protocols_are_named_in_its_claim_and_compared_with_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+):
+    ask = ["evaluate", "--task", "reach_target", "--trials", "1", "--no-films", "--no-ceiling"]
+    assert main([*ask, "--policy", "hold", "--size", "32", "--out", str(tmp_path / "a")]) == 0
+    other = ["--policy", "random", "--size", "48", "--rig", "fixed", "--out", str(tmp_path / "b")]
+    assert main([*ask, *other]) == 0
+    settings = json.loads((tmp_path / "b" / "settings.json").read_text())
+    assert settings["claim"].endswith("but the cameras are the rig 'fixed'")
+    settings["claim"] = PROTOCOLS["in_domain"].claim  # as earlier versions wrote it
+    (tmp_path / "b" / "settings.json").write_text(json.dumps(settings))
+    assert main([*ask, *other]) == 0
+    capsys.readouterr()
+    assert main(["compare", str(tmp_path / "a"), str(tmp_path / "b")]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "the two also differ in: size ([32, 32] and [48, 48]), rig" in told
+
+
+def test_trials_of_other_worlds_or_of_no_common_scene_are_not_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+):
+    for name, one in (("a", config("hold")), ("b", config("random"))):
+        list(evaluate(one, tmp_path / name, 1))
+    settings = json.loads((tmp_path / "b" / "settings.json").read_text())
+    for version, code, said in (
+        (["tabletop", "2"], 2, "in the world tabletop 1"),
+        (["tabletop", "1"], 0, ""),
+    ):
+        (tmp_path / "b" / "settings.json").write_text(json.dumps({**settings, "benchmark": version}))
+        assert main(["compare", str(tmp_path / "a"), str(tmp_path / "b")]) == code
+        assert said in capsys.readouterr().err
+    list(evaluate(config("random", ("close_drawer",)), tmp_path / "c", 1))
+    assert main(["compare", str(tmp_path / "a"), str(tmp_path / "c")]) == 2
+    assert "have no scene (task and seed) in common" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("policy", ["hold", "ws://127.0.0.1:9"])
 def test_options_of_models_are_refused_for_what_is_none(
     tmp_path: Path, capsys: pytest.CaptureFixture, policy: str
@@ -292,6 +328,7 @@ def test_films_are_made_with_as_many_threads_as_the_trials_had(tmp_path: Path):
         ),
         (["--protocol", "in_domain", "--task", "close_laptop"], "choose another --protocol"),
         (["--protocol", "open_loop", "--blend", "0.5"], "makes a single one"),
+        (["--protocol", "new_viewpoint", "--rig", "fixed"], "new_viewpoint is about the rig 'held_out'"),
     ],
 )
 def test_options_that_a_protocol_has_no_use_for_are_refused(

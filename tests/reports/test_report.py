@@ -111,6 +111,26 @@ def test_comparisons_count_scenes_that_both_were_tried_in():
     )
 
 
+def test_policies_of_different_worlds_are_not_compared_and_other_differences_are_told(tmp_path: Path):
+    settings = {"protocol": "in_domain", "benchmark": ["tabletop", "1"], "size": [64, 64]}
+    others = {
+        "a": settings,
+        "b": settings | {"size": [128, 128]},
+        "c": settings | {"benchmark": ["door", "1"]},
+    }
+    for name, conditions in others.items():
+        folder(tmp_path / name, [trial(name, "reach", seed) for seed in range(3)])
+        (tmp_path / name / "settings.json").write_text(json.dumps(conditions | {"policy": name}))
+    written = write_report([tmp_path / name for name in others], tmp_path / "report.html")
+    page = written.path.read_text()
+    assert "a against b, in_domain; they differ in size ([64, 64] and [128, 128])" in page
+    assert "against c" not in page
+    assert [told[:56] for told in written.warnings] == [
+        "in_domain: a ran in the world tabletop 1, c in door 1; t",
+        "in_domain: b ran in the world tabletop 1, c in door 1; t",
+    ]
+
+
 def test_strangers_text_is_shown_and_never_obeyed(tmp_path: Path):
     evil = "</td><script>alert(1)</script><img src=x onerror=alert(1)>\"'&"
     film = tmp_path / "results" / "films" / "a.png"

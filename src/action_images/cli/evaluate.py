@@ -150,8 +150,26 @@ def _protocol(on: Conditions, driving: Driving) -> "EvaluationProtocol":
             f"--task {other}: the protocol {on.protocol} is about {told}; choose another --protocol"
         )
     wording = None if on.wording == "phrasings" else on.wording
-    protocol = replace(protocol, tasks=tasks, rig=on.rig or protocol.rig, wording=wording)
+    protocol = _seen_by(replace(protocol, tasks=tasks, wording=wording), on)
     return _driven(protocol, driving)
+
+
+def _seen_by(protocol: "EvaluationProtocol", on: Conditions) -> "EvaluationProtocol":
+    """The protocol with the requested cameras; its claim names them if they are not its own.
+
+    Raises ActionImagesError if the protocol is about other cameras.
+    """
+    from action_images.benchmarks import find_benchmark
+
+    own = protocol.rig or find_benchmark(protocol.benchmark_name).rigs[0]
+    if on.rig is None or on.rig == own:
+        return protocol
+    if protocol.rig is not None:
+        raise ActionImagesError(
+            f"--rig {on.rig}: the protocol {on.protocol} is about the rig '{own}'; leave --rig out, or "
+            "choose another --protocol"
+        )
+    return replace(protocol, rig=on.rig, claim=f"{protocol.claim}; but the cameras are the rig '{on.rig}'")
 
 
 def _driven(protocol: "EvaluationProtocol", driving: Driving) -> "EvaluationProtocol":
@@ -223,7 +241,7 @@ def _table(config: "EvaluationConfig", trials: "list[TrialRecord]") -> "Table":
 
     from action_images.benchmarks import find_benchmark
 
-    title = f"{config.policy_name}, {config.protocol_name}: success % (95 % Wilson interval)"
+    title = f"{config.policy_name}, {_conditions(config)}: success % (95 % Wilson interval)"
     table = Table(title=title, box=SIMPLE)
     for heading in ("task", "trials", "success", "failures", "steps", "plans", "ms a plan"):
         table.add_column(heading, overflow="fold", no_wrap=heading == "success")
@@ -236,6 +254,12 @@ def _table(config: "EvaluationConfig", trials: "list[TrialRecord]") -> "Table":
             table.add_row(kind, *_cells([trial for trial in trials if trial.task in names]))
     table.add_row("all", *_cells(trials))
     return table
+
+
+def _conditions(config: "EvaluationConfig") -> str:
+    """The protocol, and its cameras if they are not those of its world's training."""
+    rig = config.protocol.rig
+    return config.protocol_name if rig is None else f"{config.protocol_name}, rig {rig}"
 
 
 def _cells(trials: "list[TrialRecord]") -> Iterable[str]:

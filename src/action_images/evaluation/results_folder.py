@@ -8,7 +8,7 @@ from action_images.errors import ActionImagesError
 from action_images.evaluation.older_results import complete_settings
 from action_images.evaluation.trial import SETTINGS, TRIALS
 from action_images.files import jsonl
-from action_images.files.settings import keep_settings
+from action_images.files.settings import keep_settings, load_settings
 
 PLANS = "plans.jsonl"
 """The file of single plans, one scene a line."""
@@ -35,5 +35,12 @@ def open_results(folder: Path, mine: str, settings: Mapping[str, Any]) -> None:
         )
     if not empty and mine != PAIRS:
         complete_settings(folder / SETTINGS)
-    keep_settings(folder / SETTINGS, settings, empty=empty)
+    keep_settings(folder / SETTINGS, _worded(folder / SETTINGS, settings, empty=empty), empty=empty)
     jsonl.repair(folder / mine)
+
+
+def _worded(path: Path, settings: Mapping[str, Any], *, empty: bool) -> Mapping[str, Any]:
+    """The settings with the claim that results keep: it is words, and the other settings say all."""
+    if empty or "claim" not in settings or not path.is_file():
+        return settings
+    return {**settings, "claim": load_settings(path).get("claim")}

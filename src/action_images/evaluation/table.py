@@ -5,7 +5,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import median
+from types import MappingProxyType
 
+from action_images.evaluation.conditions import Conditions, differences, same_scenes
 from action_images.evaluation.statistics import Pairing, pair, wilson_interval
 from action_images.evaluation.trial import FAILURES, TrialRecord
 
@@ -18,6 +20,8 @@ Group = tuple[str, str]
 """A protocol and a policy."""
 Owned = Mapping[Group, Collection[str]]
 """Protocol and policy -> the names of the ceilings that were measured under its conditions."""
+EMPTY: Mapping[Group, Conditions] = MappingProxyType({})
+"""No conditions are known."""
 
 
 def is_ceiling(policy: str) -> bool:
@@ -153,6 +157,8 @@ class Comparison:
     pairing: Pairing
     num_both: int
     """The number of scenes in which both succeeded."""
+    differing: tuple[str, ...] = ()
+    """The settings that differ between the two, in words."""
 
     @property
     def num_neither(self) -> int:
@@ -160,19 +166,43 @@ class Comparison:
         return self.pairing.num_pairs - self.num_both - self.pairing.only_first - self.pairing.only_second
 
 
-def comparisons(table: Sequence[Row]) -> list[Comparison]:
-    """Comparisons of all pairs of policies of a protocol that share scenes, by task, without ceilings."""
-    compared = [row for row in table if not is_ceiling(row.policy)]
-    pairs = [_comparison(first, second) for first, second in combinations(compared, 2)]
-    found = [comparison for comparison in pairs if comparison is not None]
+def comparisons(table: Sequence[Row], conditions: Mapping[Group, Conditions] = EMPTY) -> list[Comparison]:
+    """Comparisons of all pairs of policies of a protocol that share scenes, by task, without ceilings.
+
+    `conditions` are those of each protocol and policy. Tasks and seeds of different worlds are no same
+    scenes.
+    """
+    found = []
+    for first, second in _pairs(table):
+        some, others = (conditions.get((row.protocol, row.policy), {}) for row in (first, second))
+        comparison = _comparison(first, second, tuple(differences(some, others)))
+        if comparison is not None and same_scenes(some, others):
+            found.append(comparison)
     return sorted(found, key=lambda one: (one.protocol, one.first, one.second))
 
 
-def _comparison(first: Row, second: Row) -> Comparison | None:
+def worlds_apart(table: Sequence[Row], conditions: Mapping[Group, Conditions]) -> list[tuple[Group, Group]]:
+    """The pairs of policies of a protocol that ran tasks of the same names in different worlds."""
+    apart = {}
+    for one, other in _pairs(table):
+        first, second = (one.protocol, one.policy), (other.protocol, other.policy)
+        if not same_scenes(conditions.get(first, {}), conditions.get(second, {})):
+            apart[first, second] = None
+    return list(apart)
+
+
+def _pairs(table: Sequence[Row]) -> list[tuple[Row, Row]]:
+    """Two policies' rows of one protocol and task, without ceilings."""
+    compared = [row for row in table if not is_ceiling(row.policy)]
+    return [
+        (first, second)
+        for first, second in combinations(compared, 2)
+        if (first.protocol, first.task) == (second.protocol, second.task) and first.policy != second.policy
+    ]
+
+
+def _comparison(first: Row, second: Row, differing: tuple[str, ...]) -> Comparison | None:
     """The comparison of two rows; None if they share nothing to compare."""
-    alike = (first.protocol, first.task) == (second.protocol, second.task)
-    if not alike or first.policy == second.policy:
-        return None
     first_won = {trial.key: trial.succeeded for trial in first.trials}
     second_won = {trial.key: trial.succeeded for trial in second.trials}
     shared = first_won.keys() & second_won.keys()
@@ -185,4 +215,5 @@ def _comparison(first: Row, second: Row) -> Comparison | None:
         task=first.task,
         pairing=pair(first_won, second_won),
         num_both=sum(first_won[key] and second_won[key] for key in shared),
+        differing=differing,
     )

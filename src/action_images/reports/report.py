@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from action_images.evaluation.table import ALL, Comparison, Row, comparisons, is_ceiling, rows
+from action_images.evaluation.conditions import world_of
+from action_images.evaluation.table import ALL, Comparison, Row, comparisons, is_ceiling, rows, worlds_apart
 from action_images.evaluation.trial import FAILURES
 from action_images.reports.curve import Curve
 from action_images.reports.inlined import Inlined
@@ -56,12 +57,18 @@ def write_report(folders: Sequence[Path], out: Path, training_log: Path | None =
         films=films,
         is_small=sum(row.num_trials for row in _totals(ours or ceilings)) < FEW_TRIALS,
         **film_script(films),
-        compared=_compared(comparisons(table)),
+        compared=_compared(comparisons(table, loaded.conditions)),
         failed=_grouped(failed),
         reasons=_reasons(failed),
         curves=[Curve.filling(name, points) for name, points in curves.items()],
     )
     warnings = list(inlined.left_out)
+    for (protocol, first), (_, second) in worlds_apart(table, loaded.conditions):
+        some, others = (world_of(loaded.conditions[protocol, name]) for name in (first, second))
+        warnings.append(
+            f"{protocol}: {first} ran in the world {some}, {second} in {others}; their scenes are not the "
+            "same, so they are not compared"
+        )
     if num_bytes > LARGE_BYTES:
         warnings.append(f"{out}: {num_bytes / 1e6:.0f} MB is slow to open; evaluate with fewer films")
     return Written(out, num_bytes, len(loaded.trials), tuple(warnings))
@@ -113,5 +120,10 @@ def _totals(table: Sequence[Row]) -> list[Row]:
 
 
 def _compared(found: Iterable[Comparison]) -> list[tuple[str, list[Comparison]]]:
-    groups = groupby(found, lambda one: f"{one.first} against {one.second}, {one.protocol}")
+    groups = groupby(found, _heading)
     return [(heading, list(members)) for heading, members in groups]
+
+
+def _heading(one: Comparison) -> str:
+    differing = f"; they differ in {', '.join(one.differing)}" if one.differing else ""
+    return f"{one.first} against {one.second}, {one.protocol}{differing}"

@@ -4,29 +4,28 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 from action_images.errors import ActionImagesError
-from action_images.evaluation.table import Owned, is_ceiling
-from action_images.evaluation.trial import SETTINGS, TRIALS, TrialRecord, load_trials
-from action_images.files.settings import load_settings
+from action_images.evaluation.conditions import Conditions, load_conditions
+from action_images.evaluation.table import Group, Owned, is_ceiling
+from action_images.evaluation.trial import TRIALS, TrialRecord, load_trials
 
 CEILING_FOLDERS = ("expert", "expert-video")
 """Folders in which `action-images evaluate` stores the ceilings of a folder's policy."""
 
 Address = tuple[str, str, str, int]
 """Protocol, policy, task and seed of a trial."""
-Conditions = Mapping[str, Any]
-"""A folder's settings without the policy's name."""
 
 
 @dataclass(frozen=True)
 class LoadedTrials:
-    """Every trial once; `home` is the folder of each trial, `owned` each policy's own ceilings."""
+    """Every trial once; `home` is the folder of each trial, `owned` each policy's own ceilings, `conditions`
+    those of each protocol and policy."""
 
     trials: tuple[TrialRecord, ...]
     home: Mapping[Address, Path]
     owned: Owned
+    conditions: Mapping[Group, Conditions]
 
 
 def address_of(trial: TrialRecord) -> Address:
@@ -45,7 +44,7 @@ def load_folders(given: Sequence[Path]) -> LoadedTrials:
         raise ActionImagesError(
             f"{', '.join(empty)}: no trial has been finished there; let 'action-images evaluate' run on"
         )
-    conditions = {folder: _conditions(folder) for folder in loaded}
+    conditions = {folder: load_conditions(folder) for folder in loaded}
     home: dict[Address, Path] = {}
     trials = []
     for folder, found in loaded.items():
@@ -57,7 +56,8 @@ def load_folders(given: Sequence[Path]) -> LoadedTrials:
                 trials.append(named)
     if not trials:
         raise ActionImagesError("there is nothing to report: give at least one folder of results")
-    return LoadedTrials(tuple(trials), home, _owned(home, conditions))
+    of_groups = {(protocol, policy): conditions[folder] for (protocol, policy, *_), folder in home.items()}
+    return LoadedTrials(tuple(trials), home, _owned(home, conditions), of_groups)
 
 
 def _with_ceilings(given: Sequence[Path]) -> list[Path]:
@@ -93,13 +93,6 @@ def _label(folder: Path, others: Iterable[Path]) -> str:
         if tails.count(folder.parts[-num_parts:]) == 1:
             return "/".join(folder.parts[-num_parts:])
     return str(folder)
-
-
-def _conditions(folder: Path) -> Conditions:
-    """The conditions of a folder's trials, without the policy."""
-    path = folder / SETTINGS
-    settings = load_settings(path) if path.is_file() else {}
-    return {name: value for name, value in settings.items() if name != "policy"}
 
 
 def _owned(home: Mapping[Address, Path], conditions: Mapping[Path, Conditions]) -> Owned:
