@@ -80,6 +80,7 @@ def test_the_released_models_load_by_their_hub_ids(cache, tmp_path):
     assert json.loads((folder / SOURCES).read_text()) == {
         TRANSFORMER.repository: COMMIT,
         WAN.repository: COMMIT,
+        "preset": "wan2.2-5b",
     }
 
 

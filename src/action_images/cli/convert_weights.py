@@ -21,18 +21,19 @@ def main(
     """Convert a checkpoint; no code in it is run, and memory holds at most about two shards at a time.
 
     With --wan the whole folder of models is written, which every command takes; without it, only the
-    transformer's folder is written.
+    transformer's folder is written. Wan's own weights get untrained camera inputs: fine-tune them
+    (docs/finetune.md) before you plan with them.
 
     Args:
         source: a .ckpt, .pt, .pth or .safetensors file, or a folder of .safetensors shards.
         out: the folder to write; the file that marks it complete is written last.
         wan: a download of Wan-AI/Wan2.2-TI2V-5B-Diffusers, from which vae, text_encoder and tokenizer are
-            copied.
+            copied; for Wan2.1's own weights, of Wan-AI/Wan2.1-T2V-1.3B-Diffusers.
         max_shard_gb: the largest size of one written file, in GB.
     """
     from action_images.files.lock import LOCK
     from action_images.model.convert import convert
-    from action_images.model.hub import assemble
+    from action_images.model.hub import RELEASED, UNTRAINED, assemble
     from action_images.terminal.progress import working
 
     if out.exists() and any(one.name != LOCK for one in out.iterdir()):
@@ -44,7 +45,9 @@ def main(
     shard_bytes = int(max_shard_gb * 1e9)
     if wan is not None:
         with working("converting the transformer, copying the other parts"):
-            assemble(source, wan, out, shard_bytes)
+            preset = assemble(source, wan, out, shard_bytes)
+        if preset != RELEASED:
+            print(f"these are Wan's own weights, as of the preset {preset}: {UNTRAINED}")
         print(f"transformer, autoencoder and language model, ready for --model: {out}")
         return
     with working("converting"):

@@ -32,7 +32,7 @@ def main(
     """
     from dataclasses import replace
 
-    from action_images.model.hub import PLAIN, TRANSFORMER, WAN, fetch_plain, fetch_released
+    from action_images.model.hub import PLAIN, TRANSFORMER, UNTRAINED, WAN, fetch_plain, fetch_released
     from action_images.terminal.progress import stage
 
     stage("fetching, which shows bars of its own, then converting")
@@ -51,4 +51,6 @@ def main(
         commit = commits[source.repository]
         known = "" if source.pinned else f"; the same again: {option} {commit}"
         print(f"{source.repository} at {commit}{known}")
+    if preset in PLAIN:
+        print(f"these are Wan's own weights: {UNTRAINED}")
     print(f"ready for --model: {out}")

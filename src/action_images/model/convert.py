@@ -120,6 +120,13 @@ def convert(
     return Conversion(len(ours), total, tuple(folder / name for name in names), config)
 
 
+def config_in(source: Path) -> dict[str, Any]:
+    """The config of a checkpoint, from its tensors' names and shapes; raises ValueError as `convert`."""
+    tensors = _open(source)
+    ours = _renamed(tensors, source)
+    return config_of({name: tuple(tensors[theirs].shape) for name, theirs in ours.items()}, source)
+
+
 def _new_ray_encoder(config: Mapping[str, Any]) -> dict[str, Tensor]:
     """The weights of a new ray encoder, which adds nothing yet; the same in every call."""
     with torch.random.fork_rng(devices=[]):

@@ -19,14 +19,15 @@ from action_images.files.atomic import whole_folder, write_json
 from action_images.files.lock import alone_in
 from action_images.model.bundle import Clips, Models
 from action_images.model.claims import read_object
-from action_images.model.convert import convert
+from action_images.model.convert import config_in, convert
 from action_images.model.index import write_index
 from action_images.model.presets import preset_named
 from action_images.model.shipped import INDEX
 from action_images.model.text import LanguageModel
 
 SOURCES = "sources.json"
-"""The file in every fetched folder with repository -> commit, which identifies its weights for good."""
+"""The file in every fetched folder with repository -> commit, which identifies its weights for good, and
+with the preset under `preset`; earlier versions did not write that one."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,14 @@ PLAIN = {
     ),
 }
 """Preset -> Wan's own weights that it starts from, all four parts in diffusers' layout."""
+PRESET = "preset"
+"""The name of the preset in `SOURCES`; repositories have a slash in theirs."""
+RELEASED = "wan2.2-5b"
+"""The preset of the released weights."""
 RELEASED_CLIPS = Clips((512, 512), 41, 5.0, "release")
 """The clips of the release's training; 5 frames a second is the rate of its RLBench and BridgeData sets."""
+UNTRAINED = "they have never seen an action image or a camera; fine-tune them before you plan with them"
+"""What the weights of a preset of `PLAIN` lack."""
 ADDED = ("camera", "per_frame_noise_level", "pixels_per_token")
 """Values of a preset's config that plain weights do not have."""
 WHOLE = {
@@ -109,7 +116,7 @@ def fetch_released(
         _check_parts(snapshots[wan.repository])
         return partial(_assemble, checkpoint, snapshots[wan.repository], folder)
 
-    return _fetch(folder, (transformer, wan), fetch or from_hub, made)
+    return _fetch(folder, RELEASED, (transformer, wan), fetch=fetch or from_hub, made=made)
 
 
 def fetch_plain(
@@ -119,7 +126,7 @@ def fetch_plain(
 
     Cameras are new weights, which change nothing until they are trained.
     """
-    source, wanted = source or PLAIN[preset], preset_named(preset)
+    source = source or PLAIN[preset]
 
     def made(snapshots: Mapping[str, Path]) -> Callable[[], None]:
         snapshot = snapshots[source.repository]
@@ -127,18 +134,44 @@ def fetch_plain(
             raise ActionImagesError(
                 f"{snapshot}: has no transformer; give a whole download of {source.repository}"
             )
-        additions = {name: wanted.transformer[name] for name in ADDED if name in wanted.transformer}
-        clips = Clips(wanted.size, wanted.num_frames, RELEASED_CLIPS.fps, wanted.sampling, wanted.axis_length)
-        checkpoint = snapshot / "transformer"
+        checkpoint, (additions, clips) = snapshot / "transformer", _of_preset(preset)
         _check_parts(snapshot)
         return partial(_assemble, checkpoint, snapshot, folder, additions=additions, clips=clips)
 
-    return _fetch(folder, (source,), fetch or from_hub, made)
+    return _fetch(folder, preset, (source,), fetch=fetch or from_hub, made=made)
+
+
+def _of_preset(preset: str) -> tuple[dict[str, Any], Clips]:
+    """The additions to Wan's own weights for a preset of `PLAIN`, and the clips that it is for."""
+    wanted = preset_named(preset)
+    additions = {name: wanted.transformer[name] for name in ADDED if name in wanted.transformer}
+    clips = Clips(wanted.size, wanted.num_frames, RELEASED_CLIPS.fps, wanted.sampling, wanted.axis_length)
+    return additions, clips
+
+
+def preset_of(checkpoint: Path) -> str:
+    """The preset of a checkpoint: the released weights', or the one for Wan's own weights of these channels.
+
+    Raises ActionImagesError for Wan's own weights that are of no preset, and as `convert`.
+    """
+    config = config_in(checkpoint)
+    if config["camera"] is not None:
+        return RELEASED
+    channels = {preset_named(name).autoencoder.get("z_dim", 16): name for name in PLAIN}
+    if config["in_channels"] not in channels:
+        told = ", ".join(f"{number} ({name})" for number, name in channels.items())
+        raise ActionImagesError(
+            f"{checkpoint}: takes {config['in_channels']} channels, Wan's own weights that are known here "
+            f"{told}; take the weights of one of these presets"
+        )
+    return channels[config["in_channels"]]
 
 
 def _fetch(
     folder: Path,
+    preset: str,
     sources: Sequence[Source],
+    *,
     fetch: Fetch,
     made: Callable[[Mapping[str, Path]], Callable[[], None]],
 ) -> dict[str, str]:
@@ -152,8 +185,13 @@ def _fetch(
         )
     recorded = json.loads((folder / SOURCES).read_text()) if (folder / SOURCES).is_file() else None
     if recorded is not None:
+        begun_for = recorded.pop(PRESET, preset)
         pinned = {source.repository: source.revision for source in sources if source.pinned}
         _check_commits(folder, recorded, {source.repository: None for source in sources} | pinned)
+        if begun_for != preset:
+            raise ActionImagesError(
+                f"{folder}: was begun for the preset {begun_for}, not {preset}; name another folder"
+            )
         if (folder / INDEX).is_file():
             return recorded
     snapshots = {source.repository: fetch(source) for source in sources}
@@ -162,7 +200,7 @@ def _fetch(
         _check_commits(folder, recorded, commits)
     fill = made(snapshots)
     with alone_in(folder):
-        write_json(folder / SOURCES, commits)
+        write_json(folder / SOURCES, {**commits, PRESET: preset})
         fill()
     return commits
 
@@ -172,19 +210,20 @@ def assemble(
     wan: Path,
     folder: Path,
     max_shard_bytes: int = 2 * 10**9,
-    *,
-    additions: Mapping[str, Any] | None = None,
-    clips: Clips = RELEASED_CLIPS,
-) -> None:
+) -> str:
     """Make a folder for `Models.load` from a transformer checkpoint and a folder with Wan's vae, text_encoder
     and tokenizer.
 
-    `additions` are added to plain weights, see `convert`; `clips` are the clips of the models. Files written
-    by an earlier, interrupted call are kept. Raises ValueError for files that are missing or do not fit.
+    Wan's own weights get the additions and clips of their preset, as by `fetch_plain`. Returns the preset.
+    Files written by an earlier, interrupted call are kept. Raises ValueError for files that are missing or do
+    not fit.
     """
     _check_parts(wan)
+    preset = preset_of(checkpoint)
+    additions, clips = (None, RELEASED_CLIPS) if preset == RELEASED else _of_preset(preset)
     with alone_in(folder):
         _assemble(checkpoint, wan, folder, max_shard_bytes, additions=additions, clips=clips)
+    return preset
 
 
 def _check_parts(wan: Path) -> None:
@@ -287,11 +326,12 @@ def from_hub(source: Source, cache: Path | None = None) -> Path:
 
 def _check_commits(folder: Path, recorded: Mapping[str, str], asked: Mapping[str, str | None]) -> None:
     """Refuse a folder started from other repositories, or from other commits (None: any) of them."""
+    if recorded.keys() != asked.keys():
+        raise ActionImagesError(
+            f"{folder}: was begun from {' and '.join(recorded)}, not from {' and '.join(asked)}; name "
+            "another folder"
+        )
     for repository, commit in asked.items():
-        if repository not in recorded:
-            raise ActionImagesError(
-                f"{folder}: was begun from {', '.join(recorded)}, not from {repository}; name another folder"
-            )
         if commit is not None and recorded[repository] != commit:
             raise ActionImagesError(
                 f"{folder}: was begun from {repository} at {recorded.get(repository)}, not "
