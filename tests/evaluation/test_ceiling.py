@@ -1,6 +1,8 @@
 """The ceiling gate executes what was read, and would notice if the codec were worse."""
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,19 @@ from action_images.sim.motion import downward, grip, move
 from action_images.structs import stack
 
 GATE = Gate(sizes=(64, 128))
+
+
+class Deadly(WorldConfig):
+    """A world whose trials kill their process, as a machine without memory does."""
+
+    def environment(self, task):  # noqa: ARG002 (it never comes to it)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_worker_is_one_error_with_the_cure():
+    gate = Gate(world=Deadly(), sizes=(64,))
+    with pytest.raises(OSError, match=r"a worker process was killed.*fewer workers"):
+        list(run_trials("reach_target", range(2), gate, num_workers=2))
 
 
 def path_and_cameras(size: int):

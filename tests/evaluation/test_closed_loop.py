@@ -1,6 +1,8 @@
 """Judging: the same scenes for all, written down as they come, resumed where they stopped."""
 
 import json
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -106,6 +108,23 @@ def test_processes_find_what_one_finds():
     assert {key: replace(trial, plan_ms=None) for key, trial in alone.items()} == {
         key: replace(trial, plan_ms=None) for key, trial in together.items()
     }
+
+
+def killed() -> Hold:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return Hold()
+
+
+def not_there() -> Hold:
+    raise ConnectionError("there is no server")
+
+
+@pytest.mark.parametrize(
+    ("make", "said"), [(killed, "a worker process was killed.*fewer workers"), (not_there, "is no server")]
+)
+def test_what_ends_a_worker_is_one_error_with_the_cure(make, said):
+    with pytest.raises(OSError, match=said):
+        list(run(replace(config(), make=make), config().protocol.addresses(2), num_workers=2))
 
 
 def test_an_evaluation_goes_on_where_it_was_stopped(tmp_path: Path):

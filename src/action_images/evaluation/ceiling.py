@@ -22,7 +22,7 @@ from action_images.evaluation.expert import Demonstration, demonstration
 from action_images.evaluation.rollout import REST_STEPS
 from action_images.evaluation.statistics import wilson_interval
 from action_images.geometry import Camera, Trajectory
-from action_images.parallel.pool import pool_of
+from action_images.parallel.pool import pool_of, told_if_killed
 from action_images.robot import RepeatableEnvironment
 from action_images.structs import concatenate
 
@@ -94,12 +94,15 @@ class Trial:
 
 
 def run_trials(task: str, seeds: Iterable[int], gate: Gate, *, num_workers: int = 1) -> Iterator[Trial]:
-    """Execute each seed of a task in every way, in the order of the seeds."""
+    """Execute each seed of a task in every way, in the order of the seeds.
+
+    Raises OSError if a process is killed.
+    """
     trial = partial(run_trial, task, gate=gate)
     if num_workers <= 1:
         yield from map(trial, seeds)
         return
-    with pool_of(num_workers, torch.set_num_threads, (1,)) as pool:
+    with told_if_killed(), pool_of(num_workers, torch.set_num_threads, (1,)) as pool:
         yield from pool.map(trial, seeds)
 
 

@@ -27,7 +27,7 @@ from action_images.evaluation.trial import (
 from action_images.files.atomic import remove_leftovers
 from action_images.files.lock import alone_in
 from action_images.geometry import Pose
-from action_images.parallel.pool import pool_of
+from action_images.parallel.pool import pool_of, told_if_killed
 from action_images.robot import Plan, Policy, RepeatableEnvironment
 
 Make = Callable[[], Policy]
@@ -133,6 +133,7 @@ def run(
     With several workers, each is a process that loads the policy itself.
 
     An exception in a policy is raised here and cancels the trials under way; trials already yielded are kept.
+    Raises OSError if a process is killed.
     """
     wanted = list(wanted)
     if num_workers <= 1 or len(wanted) <= 1:
@@ -141,7 +142,8 @@ def run(
             trial, _ = judge(policy, config, address)
             yield trial
         return
-    with pool_of(num_workers, _load, (config, _threads_each(num_workers)), on_cards=True) as pool:
+    workers = pool_of(num_workers, _prepare, (config, _threads_each(num_workers)), on_cards=True)
+    with told_if_killed(), workers as pool:
         running = [pool.submit(_judge, address) for address in wanted]
         try:
             for done in as_completed(running):
@@ -155,16 +157,21 @@ def _threads_each(num_workers: int) -> int:
     return max(torch.get_num_threads() // num_workers, 1)
 
 
-_loaded: list[tuple[Policy, EvaluationConfig]] = []
+_asked: list[EvaluationConfig] = []
+_loaded: list[Policy] = []
 
 
-def _load(config: EvaluationConfig, num_threads: int) -> None:
+def _prepare(config: EvaluationConfig, num_threads: int) -> None:
     torch.set_num_threads(num_threads)
-    _loaded.append((config.make(), config))
+    _asked.append(config)
 
 
 def _judge(address: Address) -> TrialRecord:
-    policy, config = _loaded[0]
+    (config,) = _asked
+    # Load at the first trial, so that an error of loading is raised like all others.
+    if not _loaded:
+        _loaded.append(config.make())
+    (policy,) = _loaded
     trial, _ = judge(policy, config, address)
     return trial
 

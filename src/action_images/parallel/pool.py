@@ -3,8 +3,10 @@
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +23,18 @@ def pool_of(
     cards = visible_cards() if on_cards else ()
     turn = _Turn(spawn.Value("i", 0), cards)
     return ProcessPoolExecutor(num_workers, spawn, initializer=_begin, initargs=(turn, begin, arguments))
+
+
+@contextmanager
+def told_if_killed() -> Iterator[None]:
+    """Raise OSError with a cure if a process of a pool was killed in this block."""
+    try:
+        yield
+    except BrokenProcessPool as error:
+        raise OSError(
+            "a worker process was killed, or ran out of memory; free memory, or run the same command with "
+            "fewer workers: what it has stored is kept"
+        ) from error
 
 
 def visible_cards() -> tuple[str, ...]:

@@ -3,14 +3,13 @@
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
 
 from action_images.errors import ActionImagesError
-from action_images.parallel.pool import pool_of
+from action_images.parallel.pool import pool_of, told_if_killed
 
 Result = TypeVar("Result")
 AHEAD = 2
@@ -43,17 +42,13 @@ class OnProcesses:
             return
         waiting: deque[int] = deque(items)
         running: deque[Future[Result]] = deque()
-        with pool_of(number, _prepare, (begin, self.num_threads), on_cards=self.on_cards) as pool:
+        workers = pool_of(number, _prepare, (begin, self.num_threads), on_cards=self.on_cards)
+        with told_if_killed(), workers as pool:
             try:
                 while waiting or running:
                     while waiting and len(running) < AHEAD * number:
                         running.append(pool.submit(_work, waiting.popleft()))
                     yield running.popleft().result()
-            except BrokenProcessPool as error:
-                raise OSError(
-                    "a worker process was killed, or ran out of memory; "
-                    "the same command goes on after what is done"
-                ) from error
             finally:
                 for one in running:
                     one.cancel()

@@ -20,7 +20,7 @@ from action_images.episodes.episode import Episode, EpisodeError, FramesInMemory
 from action_images.episodes.video import Codec
 from action_images.errors import ActionImagesError
 from action_images.geometry import Trajectory
-from action_images.parallel.pool import pool_of
+from action_images.parallel.pool import pool_of, told_if_killed
 from action_images.robot import Observation, RepeatableEnvironment
 from action_images.sim.arm import CONTROL_HZ
 from action_images.sim.cameras import Rig
@@ -251,7 +251,7 @@ def _encoded(
             folder = writer.staging()
             yield one, _single_threaded(one, recording, Path(folder.name), encode), folder
         return
-    with pool_of(num_workers, torch.set_num_threads, (1,)) as pool:
+    with told_if_killed(), pool_of(num_workers, torch.set_num_threads, (1,)) as pool:
         under_way: deque[tuple[Demonstration, Future, TemporaryDirectory]] = deque()
 
         def submit(num: int) -> None:

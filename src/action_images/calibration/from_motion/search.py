@@ -20,7 +20,7 @@ from action_images.calibration.from_motion.gather import Gathered
 from action_images.calibration.from_motion.trial import Trial, ViewTracks, attempt, margin
 from action_images.calibration.from_motion.view import Asked, ViewResult, calibrate_view
 from action_images.calibration.opencv import CalibrationError, opencv
-from action_images.parallel.pool import pool_of
+from action_images.parallel.pool import pool_of, told_if_killed
 
 HOLD_OUT_EVERY = 4
 CLEAR = 2.5
@@ -111,7 +111,7 @@ def calibrate_from_motion(
     views = view_tracks(gathered, frames)
     how = {view.name: (asked or {}).get(view.name, Asked()) for view in views}
     tried = readings(views[0].poses, frames, conventions) if search else [Reading()]
-    with _workers(num_workers, views, how) as run:
+    with told_if_killed(), _workers(num_workers, views, how) as run:
         delays = [likely_delays(view.followed, view.poses) if search else [0.0] for view in views]
         jobs: list[Job] = [
             (place, reading, delays[place][0]) for place, reading in product(range(len(views)), tried)
