@@ -17,7 +17,7 @@ from action_images.cli import main as command
 from action_images.episodes import importing
 from action_images.episodes.dataset import Dataset, DatasetWriter
 from action_images.episodes.episode import EpisodeError
-from action_images.episodes.importing import Job, import_episodes
+from action_images.episodes.importing import STAGING, Job, import_episodes
 from action_images.episodes.readers.lerobot import LeRobot
 from recorded import assert_tool_is_where_it_was_drawn, digests, write_set
 
@@ -139,7 +139,7 @@ def test_what_an_earlier_run_refused_is_kept_until_it_is_imported(tmp_path):
 
 def test_a_second_import_into_the_same_folder_is_one_error_and_destroys_nothing(tmp_path):
     source, out = write_set(tmp_path / "source"), tmp_path / "out"
-    left_by_a_killed_run = out / ".import-old/e0"
+    left_by_a_killed_run = out / f"{STAGING}old/e0"
     left_by_a_killed_run.mkdir(parents=True)
 
     def second(done: int, _: int) -> None:
