@@ -181,3 +181,32 @@ def test_pictures_of_one_name_in_two_places_are_two_views(tmp_path):
     reader = open_foreign(tmp_path)[1]
     names = [view.name for view in reader.read(reader.ids[0]).check().views]
     assert names == ["exterior_image_1_left", "primary_rgb", "wrist_image_left", "wrist_rgb"]
+
+
+def test_a_set_that_is_there_in_two_writings_is_refused(tmp_path):
+    record = serialised(droid_features())
+    write_records(tmp_path / "droid-a.tfrecord-00000-of-00001", [record])
+    write_records(tmp_path / "droid-a.tfrecord-00000-of-00002", [record])
+    with pytest.raises(EpisodeError, match=r"'droid-a' is there twice: .*remove the files of one of them"):
+        open_foreign(tmp_path)
+
+
+def test_files_in_folders_whose_names_become_the_same_lose_no_record(tmp_path):
+    for name in ("一", "二", "plain"):
+        write_records(tmp_path / name / "droid-a.tfrecord", [serialised(droid_features(name.encode()))])
+    reader = open_foreign(tmp_path)[1]
+    assert {reader.read(name).instruction for name in reader.ids} == {"一", "二", "plain"}
+    assert "plain/droid-a/0000" in reader.ids
+    assert set(reader.former_ids.values()) == {"_/droid-a/0000"}
+
+
+def test_features_that_give_one_view_are_refused(tmp_path):
+    features = droid_features()
+    for name in ("cam 1", "cam_1"):
+        features[f"steps/observation/{name}/image"] = features["steps/observation/exterior_image_1_left"]
+    write_records(tmp_path / "droid-a.tfrecord", [serialised(features)])
+    reader = open_foreign(tmp_path)[1]
+    with pytest.raises(
+        EpisodeError, match=r"cam 1/image' and '.*cam_1/image' are both the view"
+    ):
+        reader.read(reader.ids[0])

@@ -2,8 +2,11 @@
 
 import codecs
 import math
+import os
 import re
+from collections import Counter
 from collections.abc import Iterable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +26,28 @@ MAX_ID = 380
 class EpisodeFolders:
     """The folders of a foreign set by episode id, in natural order.
 
-    An id is the path below `root`, with its parts made safe and those of `leave_out` omitted. Two folders
-    with the same id get numbers. A folder that leads out of the set is refused when it is requested; the
-    others stay usable.
+    An id is the path below `root`, with its parts made safe (`safe_part`) and those of `leave_out` omitted.
+    Folders with the same id get a hash of their path, so no id depends on the order of the folders. A folder
+    that leads out of the set is refused when it is requested; the others stay usable.
     """
 
     def __init__(self, root: Path, folders: Iterable[Path], leave_out: tuple[str, ...] = ()):
         self.root = root
         self._folders: dict[str, Path] = {}
-        for folder in sorted(folders, key=lambda path: natural(str(path))):
-            self._folders[self._new_id(folder, leave_out)] = folder
+        self.former_ids: dict[str, str] = {}
+        """Ids that earlier versions made otherwise, each with the former one."""
+        ordered = sorted(folders, key=lambda path: natural(str(path)))
+        parts = {folder: self._parts(folder, leave_out) for folder in ordered}
+        wanted = {folder: _joined([safe_part(part) for part in parts[folder]]) for folder in ordered}
+        counts = Counter(wanted.values())
+        for folder in ordered:
+            below = folder.relative_to(root).as_posix()
+            is_shared = counts[wanted[folder]] > 1
+            episode_id = f"{wanted[folder]}-{_hash(below)}" if is_shared else wanted[folder]
+            self._add(episode_id, folder)
+            former = "/".join(cleaned(part) for part in parts[folder])[-MAX_ID:].lstrip("/")
+            if former != episode_id:
+                self.former_ids[episode_id] = former
 
     @property
     def ids(self) -> list[str]:
@@ -42,6 +57,10 @@ class EpisodeFolders:
     def items(self) -> Iterable[tuple[str, Path]]:
         """Ids and folders, not yet checked."""
         return self._folders.items()
+
+    def unchecked(self, episode_id: str) -> Path:
+        """The folder of an episode, which may hold files that must not be opened."""
+        return self._folders[episode_id]
 
     def folder(self, episode_id: str) -> Path:
         """The folder of an episode.
@@ -56,20 +75,37 @@ class EpisodeFolders:
         check_folder(self.root, self._folders[episode_id])
         return self._folders[episode_id]
 
-    def _new_id(self, folder: Path, leave_out: tuple[str, ...]) -> str:
+    def _parts(self, folder: Path, leave_out: tuple[str, ...]) -> list[str]:
         below = folder.relative_to(self.root).parts
-        parts = [part for part in below if part not in leave_out] or [self.root.name]
-        wanted = "/".join(safe_part(part) for part in parts)[-MAX_ID:].lstrip("/")
-        episode_id, number = wanted, 2
-        while episode_id in self._folders:
-            episode_id, number = f"{wanted}_{number}", number + 1
+        return [part for part in below if part not in leave_out] or [self.root.name]
+
+    def _add(self, episode_id: str, folder: Path) -> None:
+        if episode_id in self._folders:
+            both = f"{self._folders[episode_id]} and {folder}"
+            raise EpisodeError(f"{both} both give the episode id {episode_id[:80]!r}; rename one of them")
         check_id(episode_id)
-        return episode_id
+        self._folders[episode_id] = folder
 
 
 def safe_part(part: str) -> str:
-    """A folder's name as a word of an id."""
+    """A folder's name as a word of an id; names that are changed for this get a hash of the true name."""
+    safe = cleaned(part)
+    return safe if safe == part else f"{safe}-{_hash(part)}"
+
+
+def cleaned(part: str) -> str:
+    """A name with everything that no id may hold replaced; several names may become the same."""
     return re.sub(r"[^A-Za-z0-9_.+:@=,-]|^[^A-Za-z0-9_]|\.(?=\.)", "_", part)
+
+
+def _joined(parts: list[str]) -> str:
+    """Parts as an id; of a longer one the end, with a hash of the whole."""
+    whole = "/".join(parts)
+    return whole if len(whole) <= MAX_ID else f"{whole[-MAX_ID:].lstrip('/')}-{_hash(whole)}"
+
+
+def _hash(text: str) -> str:
+    return sha256(os.fsencode(text)).hexdigest()[:10]
 
 
 def natural(text: str) -> tuple[tuple[int, str], ...]:

@@ -17,7 +17,7 @@ from action_images.episodes.episode import Episode, EpisodeError, View
 from action_images.episodes.pictures import Pictures, has_colour
 from action_images.episodes.readers import EVERYTHING, Wanted
 from action_images.episodes.readers.droid import trajectory_of
-from action_images.episodes.readers.folders import natural, safe_part, same_length
+from action_images.episodes.readers.folders import cleaned, natural, safe_part, same_length
 from action_images.episodes.readers.tfrecord import Record, Values, read_example, records_of
 from action_images.episodes.strangers import check_inside
 from action_images.episodes.words import says_nothing
@@ -52,8 +52,15 @@ class Rlds:
         self._records: dict[str, Record | str] = {}
         paths = sorted(root.glob("**/*.tfrecord*"), key=lambda path: natural(str(path)))
         self.remarks = list(_missing_files(paths))
-        for path in paths:
-            self._records |= _numbered(root, path)
+        _check_writings(paths)
+        prefixes = _prefixes(root, paths)
+        self.former_ids: dict[str, str] = {}
+        """Ids that earlier versions made otherwise, each with the former one."""
+        for path, (prefix, former) in prefixes.items():
+            found = _numbered(root, path, prefix)
+            self._records |= found
+            if former != prefix:
+                self.former_ids |= {name: former + name.removeprefix(prefix) for name in found}
 
     @classmethod
     def recognises(cls, root: Path) -> bool:
@@ -75,7 +82,7 @@ class Rlds:
         _check_one_episode(episode_id, features)
         pictures = {name: values for name, values in features.items() if _are_pictures(name, values)}
         why_not = {name: why for name in pictures if (why := _why_no_view(name, pictures[name])) is not None}
-        keys = _by_view([name for name in pictures if name not in why_not])
+        keys = _by_view(episode_id, [name for name in pictures if name not in why_not])
         names = self._wanted.of(episode_id, sorted(keys))
         views = tuple(View(name, Pictures(tuple(pictures[keys[name]])), None) for name in names)
         why_not |= {
@@ -100,22 +107,67 @@ def _check_one_episode(episode_id: str, features: dict[str, Values]) -> None:
         raise EpisodeError(f"{episode_id}: {told}, so it is several episodes; write them apart")
 
 
-def _by_view(names: Sequence[str]) -> dict[str, str]:
-    """Features by view names: the last part of a feature's name, or all of it if two agree."""
+def _by_view(episode_id: str, names: Sequence[str]) -> dict[str, str]:
+    """Features by view names: the last part of a feature's name, or all of it if two agree.
+
+    Raises EpisodeError if two still agree.
+    """
     short = [name.rpartition("/")[2] for name in names]
-    whole = [safe_part(name.removeprefix(OBSERVATION).replace("/", "_")) for name in names]
+    whole = [cleaned(name.removeprefix(OBSERVATION).replace("/", "_")) for name in names]
     called = [one if short.count(one) == 1 else other for one, other in zip(short, whole, strict=True)]
-    return dict(zip(called, names, strict=True))
+    keys: dict[str, str] = {}
+    for view, name in zip(called, names, strict=True):
+        if view in keys:
+            both = f"features '{keys[view]}' and '{name}'"
+            raise EpisodeError(f"{episode_id}: {both} are both the view '{view}'; write one by another name")
+        keys[view] = name
+    return keys
 
 
-def _numbered(root: Path, path: Path) -> dict[str, Record | str]:
-    """The records of a file by episode id; a damaged file gives one id with the reason."""
+def _prefixes(root: Path, paths: list[Path]) -> dict[Path, tuple[str, str]]:
+    """Each file of records with the begin of its episodes' ids, and with that of earlier versions.
+
+    Raises EpisodeError if two files have the same.
+    """
+    found: dict[Path, tuple[str, str]] = {}
+    owners: dict[str, Path] = {}
+    for path in paths:
+        match = SHARD.match(path.name)
+        if match is None:
+            continue
+        name = match["name"] if match["shard"] is None else f"{match['name']}-{match['shard']}"
+        parts = [*path.relative_to(root).parts[:-1], name]
+        prefix = "/".join(safe_part(part) for part in parts)
+        if prefix in owners:
+            both = f"{owners[prefix]} and {path}"
+            raise EpisodeError(f"{both} would give their episodes the same ids; rename or remove one of them")
+        owners[prefix] = path
+        found[path] = prefix, "/".join(cleaned(part) for part in parts)
+    return found
+
+
+def _check_writings(paths: list[Path]) -> None:
+    """Raise EpisodeError if a set lies there twice, written into different numbers of files."""
+    first: dict[tuple[Path, str], Path] = {}
+    for path in paths:
+        match = SHARD.match(path.name)
+        if match is None:
+            continue
+        other = first.setdefault((path.parent, match["name"]), path)
+        counts = [_count(one) for one in (other, path)]
+        if counts[0] != counts[1]:
+            told = f"'{match['name']}' is there twice: {other.name} and {path.name} are of two writings"
+            raise EpisodeError(f"{path.parent}: {told}; remove the files of one of them")
+
+
+def _count(path: Path) -> int | None:
+    """The number of files that a file of records is one of, as its name says; None if it has no number."""
     match = SHARD.match(path.name)
-    if match is None:
-        return {}
-    name = match["name"] if match["shard"] is None else f"{match['name']}-{match['shard']}"
-    parts = [*path.relative_to(root).parts[:-1], name]
-    prefix = "/".join(safe_part(part) for part in parts)
+    return int(match["count"]) if match is not None and match["count"] is not None else None
+
+
+def _numbered(root: Path, path: Path, prefix: str) -> dict[str, Record | str]:
+    """The records of a file by episode id; a damaged file gives one id with the reason."""
     try:
         check_inside(root, path)
         records = records_of(path)
