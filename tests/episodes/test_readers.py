@@ -115,6 +115,24 @@ def test_a_busy_range_outside_of_the_recording_is_refused(tmp_path, keep):
         reader.read(reader.ids[0])
 
 
+def test_recordings_without_a_busy_range_and_tables_that_are_not_read_are_told(tmp_path):
+    _, reader = open_foreign(foreign.write_droid(tmp_path, keep=[[1, 4]]))
+    assert not any("keep_ranges" in remark and "recordings" in remark for remark in reader.remarks)
+    (table,) = tmp_path.glob("keep_ranges*.json")
+    (folder,) = (path.parent for path in tmp_path.rglob("trajectory.h5"))
+    shutil.copytree(folder, folder.parent / "another")
+    _, reader = open_foreign(tmp_path)
+    assert f"1 of 2 recordings are not in {table.name}; they come in whole" in reader.remarks
+    (key,) = json.loads(table.read_text())
+    table.write_text(json.dumps({key: []}))
+    (tmp_path / "aggregated-annotations-040724.json").write_text("{}")
+    _, reader = open_foreign(tmp_path)
+    assert len(reader.ids) == 1
+    said = " ".join(reader.remarks)
+    assert f"1 recordings have no busy range in {table.name}; they are left out (the first: " in said
+    assert "aggregated-annotations-040724.json is not read, " in said
+
+
 def test_droid_processed_has_a_path_only_with_a_real_gripper(tmp_path):
     episode = read_only_episode(
         foreign.write_droid_processed(tmp_path / "a", gripper=True), expected="droid-processed"
@@ -492,7 +510,9 @@ def test_a_folder_name_never_becomes_a_path_out_of_the_data_set(tmp_path):
     foreign.write_bridge_processed(tmp_path / "set")
     (tmp_path / "set/000123").rename(tmp_path / "set/..odd name; rm -rf")
     _, reader = open_foreign(tmp_path / "set")
-    assert reader.ids == ["_.odd_name__rm_-rf"]
+    (episode_id,) = reader.ids
+    assert episode_id.startswith("_.odd_name__rm_-rf-")
+    assert reader.former_ids == {episode_id: "_.odd_name__rm_-rf"}
     assert reader.read(reader.ids[0]).check().num_frames == foreign.FRAMES
 
 

@@ -5,6 +5,8 @@ import shutil
 
 import foreign
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 import v3
@@ -302,3 +304,72 @@ def test_two_videos_of_one_name_are_refused_and_a_second_table_is_named(tmp_path
     shutil.copy(tmp_path / "e1/front.mp4", tmp_path / "e1/front.mov")
     with pytest.raises(EpisodeError, match="has 2 videos called 'front'; keep one of them"):
         open_foreign(tmp_path)[1].read("e1")
+
+
+def write_film(path, level: int, count: int = 5, fps: float = 10) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_video(path, torch.full((count, 3, 32, 32), level, dtype=torch.uint8), fps)
+
+
+def write_told(root, words: str, level: int = 50) -> None:
+    """An episode of one film, in a folder that has the name of its words."""
+    write_film(root / words / "left.mp4", level)
+    (root / words / "instruction.txt").write_text(words)
+
+
+def test_folders_whose_names_become_the_same_keep_their_ids_when_others_are_added(tmp_path):
+    source, out = tmp_path / "source", tmp_path / "out"
+    for words in ("抓取", "打开", "pick_cup"):
+        write_told(source, words)
+    first = import_episodes(Job(source), out, 0)
+    assert len(first.imported) == 3
+    assert "pick_cup" in first.imported
+    for words in ("倒水", "pick cup"):
+        write_told(source, words)
+    again = import_episodes(Job(source), out, 0)
+    assert (sorted(again.already_there), len(again.imported)) == (sorted(first.imported), 2)
+    told = [episode.instruction for episode in Dataset(out)]
+    assert sorted(str(words) for words in told) == sorted(["抓取", "打开", "pick_cup", "倒水", "pick cup"])
+
+
+def renamed(out, names: dict[str, str]) -> None:
+    """Episodes of `out` called as an earlier version called them, and without what it did not write."""
+    (table,) = out.glob("meta/episodes/*/*.parquet")
+    rows = pq.read_table(table)
+    ids = pa.array([names[name] for name in rows["episode_id"].to_pylist()])
+    pq.write_table(rows.set_column(rows.column_names.index("episode_id"), "episode_id", ids), table)
+    (out / "meta/import/source.json").unlink()
+
+
+def test_a_set_that_an_earlier_version_began_is_recognised_or_refused(tmp_path):
+    source, out = tmp_path / "source", tmp_path / "out"
+    write_told(source, "pick cup")
+    write_told(source, "wipe")
+    first = import_episodes(Job(source), out, 0).imported
+    renamed(out, dict(zip(first, ("pick_cup", "wipe"), strict=True)))
+    again = import_episodes(Job(source), out, 0)
+    assert (again.imported, again.already_there) == ([], first)
+    assert f"1 episodes are there by the ids that an earlier version gave them ({first[0]} as pick_cup)" in (
+        again.remarks
+    )
+    write_told(source, "pick_cup")
+    with pytest.raises(EpisodeError, match=r"called 'pick_cup'; 2 of the source may be meant.*another folder"):
+        import_episodes(Job(source), out, 0)
+
+
+def test_cameras_that_were_corrected_between_two_runs_are_refused(tmp_path):
+    source, out = tmp_path / "source", tmp_path / "out"
+    for name in ("e1", "e2"):
+        write_episode(source / name)
+    write_cameras(source / "cameras.json")
+    import_episodes(Job(source), out, 0, limit=1)
+    cameras = (source / "cameras.json").read_text()
+    (source / "cameras.json").write_text(cameras.replace("50.0", "44.0"))
+    with pytest.raises(EpisodeError, match=r"cameras.json was otherwise when 'e1' was imported; restore it"):
+        import_episodes(Job(source), out, 0)
+    (source / "cameras.json").unlink()
+    with pytest.raises(EpisodeError, match="now missing, was otherwise when 'e1' was imported"):
+        import_episodes(Job(source), out, 0)
+    (source / "cameras.json").write_text(cameras)
+    (source / "e2/cameras.json").write_text(cameras.replace("50.0", "44.0"))
+    assert import_episodes(Job(source), out, 0).imported == ["e2"]

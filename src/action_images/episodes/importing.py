@@ -17,6 +17,7 @@ from action_images.episodes.lerobot_layout import read_json
 from action_images.episodes.readers import Reader, SeveralTasks, Wanted, open_foreign
 from action_images.episodes.resize import select_views
 from action_images.episodes.shift import shifted
+from action_images.episodes.source_record import keep_calibrations, stored_ids
 from action_images.episodes.video import Codec
 from action_images.episodes.writer import DatasetWriter
 from action_images.errors import ActionImagesError, printable
@@ -156,10 +157,14 @@ def _import(
     seen: Callable[[int, int], None] | None,
 ) -> Outcome:
     have = _known(out)
-    wanted = [episode_id for episode_id in ids if episode_id not in have]
-    outcome = Outcome(job.format, already_there=[episode_id for episode_id in ids if episode_id in have])
-    outcome.remarks = [printable(remark) for remark in getattr(reader, "remarks", ())]
     keep_settings(out / SETTINGS, job.settings(), empty=not have)
+    every = stored_ids(out, reader, have)
+    stored = {episode_id: every[episode_id] for episode_id in ids if episode_id in every}
+    wanted = [episode_id for episode_id in ids if episode_id not in every]
+    keep_calibrations(out, job.source, reader, stored=every, wanted=wanted)
+    outcome = Outcome(job.format, already_there=list(stored))
+    outcome.remarks = [printable(remark) for remark in getattr(reader, "remarks", ())]
+    outcome.remarks += _renamed(stored)
     # Reasons of a failed attempt are not kept, like its settings.
     refused_before = _refused_before(out) if have else {}
     with _staging(out) as staging, ExitStack() as writers:
@@ -210,6 +215,15 @@ def _staging(out: Path) -> Iterator[Path]:
 def _staged(staging: Path, episode_id: str) -> Path:
     """The episode's own folder below the staging folder; an id may be longer than a file name."""
     return staging / sha256(episode_id.encode()).hexdigest()
+
+
+def _renamed(stored: Mapping[str, str]) -> list[str]:
+    """A remark on episodes that an earlier version imported by another id."""
+    former = [name for name, once in stored.items() if name != once]
+    if not former:
+        return []
+    told = f"{len(former)} episodes are there by the ids that an earlier version gave them"
+    return [f"{told} ({former[0]} as {stored[former[0]]})"]
 
 
 def _known(out: Path) -> set[str]:

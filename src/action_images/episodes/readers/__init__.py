@@ -48,7 +48,8 @@ class Reader(Protocol):
     """The episodes of one foreign folder, converted to our conventions as they are read.
 
     A reader may have `remarks`, a list of sentences: what was found beside the episodes, which known parts
-    are missing, and what is left out.
+    are missing, and what is left out. `former_ids`: ids that earlier versions made otherwise, with the former
+    ones. `calibrated_by(episode_id)`: the files beside the recordings that calibrate an episode.
     """
 
     def __init__(self, root: Path, wanted: Wanted = EVERYTHING):

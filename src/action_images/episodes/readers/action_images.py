@@ -5,6 +5,7 @@ camera_params.json}}}. Frame i of a video belongs to row 4 i of the actions (x y
 open).
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -46,6 +47,11 @@ class ActionImagesRLBench:
     def ids(self) -> list[str]:
         """<task>/variation<N>/episode<M>"""
         return self._folders.ids
+
+    @property
+    def former_ids(self) -> Mapping[str, str]:
+        """Ids that earlier versions made otherwise, each with the former one."""
+        return self._folders.former_ids
 
     def read(self, episode_id: str) -> Episode:
         """One episode at the videos' rate."""

@@ -6,6 +6,7 @@ vggt/0/{intrinsic, extrinsic}.npy, instruction.txt}; VGGT estimated the cameras 
 own, so there is no trajectory.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from torch import Tensor
@@ -48,6 +49,11 @@ class Bridge:
     def ids(self) -> list[str]:
         """.../traj_group<N>/traj<M>"""
         return self._folders.ids
+
+    @property
+    def former_ids(self) -> Mapping[str, str]:
+        """Ids that earlier versions made otherwise, each with the former one."""
+        return self._folders.former_ids
 
     def read(self, episode_id: str) -> Episode:
         """One trajectory with all its views, which are not calibrated."""
@@ -116,6 +122,11 @@ class BridgeProcessed:
     def ids(self) -> list[str]:
         """The episodes' folders."""
         return self._folders.ids
+
+    @property
+    def former_ids(self) -> Mapping[str, str]:
+        """Ids that earlier versions made otherwise, each with the former one."""
+        return self._folders.former_ids
 
     def read(self, episode_id: str) -> Episode:
         """One episode: videos with estimated cameras, no trajectory."""

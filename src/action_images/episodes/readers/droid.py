@@ -8,6 +8,7 @@ recordings are not accurate enough to draw with.
 """
 
 import math
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from torch import Tensor
 from action_images.episodes.episode import Episode, EpisodeError, FramesSelected, View
 from action_images.episodes.lerobot_layout import read_json
 from action_images.episodes.readers import EVERYTHING, Wanted
-from action_images.episodes.readers.droid_tables import Tables, pinhole, pose
+from action_images.episodes.readers.droid_tables import KEEP_RANGES, Tables, pinhole, pose
 from action_images.episodes.readers.folders import (
     EpisodeFolders,
     natural,
@@ -46,10 +47,13 @@ class Droid:
         self._wanted = wanted
         # If the table of busy ranges has a recording, each range is an episode of its own.
         self._pieces: dict[str, tuple[str, tuple[int, int] | None]] = {}
+        self._never_busy: list[str] = []
         for whole_id, folder in self._folders.items():
             ranges = self._tables.keep_ranges(folder)
             if ranges is None:
                 self._pieces[whole_id] = (whole_id, None)
+            elif not ranges:
+                self._never_busy.append(whole_id)
             for number, part in enumerate(ranges or ()):
                 self._pieces[f"{whole_id}/keep{number}"] = (whole_id, part)
 
@@ -64,15 +68,41 @@ class Droid:
         return list(self._pieces)
 
     @property
+    def former_ids(self) -> Mapping[str, str]:
+        """Ids that earlier versions made otherwise, each with the former one."""
+        former = self._folders.former_ids
+        changed = {name: whole_id for name, (whole_id, _) in self._pieces.items() if whole_id in former}
+        return {name: former[whole] + name.removeprefix(whole) for name, whole in changed.items()}
+
+    def calibrated_by(self, _episode_id: str) -> tuple[Path, ...]:
+        """The tables, the same for every episode."""
+        return self._tables.files
+
+    @property
     def remarks(self) -> list[str]:
-        """Found and missing calibration tables, and the number of recordings of failures."""
+        """Found and missing tables, and the numbers of recordings of failures, and of busy ones."""
+        return [*self._tables.remarks, *self._on_ranges(), *self._on_failures()]
+
+    def _on_failures(self) -> Iterator[str]:
         failed = sum(
             FAILURE in folder.relative_to(self._folders.root).parts for _, folder in self._folders.items()
         )
-        if not failed:
-            return self._tables.remarks
-        told = f"{failed} recordings lie in folders named '{FAILURE}': the robot did not do what it was asked"
-        return [*self._tables.remarks, f"{told}; give the folder 'success' to leave them out"]
+        if failed:
+            told = f"{failed} recordings lie in folders named '{FAILURE}'"
+            reason = "the robot did not do what it was asked"
+            yield f"{told}: {reason}; give the folder 'success' to leave them out"
+
+    def _on_ranges(self) -> Iterator[str]:
+        """Recordings that the table of busy ranges does not have, or has without any range."""
+        if not self._tables.has_ranges:
+            return
+        whole = sum(part is None for _, part in self._pieces.values())
+        if whole:
+            count = f"{whole} of {len(self._folders.ids)} recordings"
+            yield f"{count} are not in {KEEP_RANGES}; they come in whole"
+        if self._never_busy:
+            told = f"{len(self._never_busy)} recordings have no busy range in {KEEP_RANGES}"
+            yield f"{told}; they are left out (the first: {self._never_busy[0]})"
 
     def read(self, episode_id: str) -> Episode:
         """One recording, or one busy range of it."""
@@ -258,6 +288,15 @@ class DroidProcessed:
     def ids(self) -> list[str]:
         """The episodes' folders."""
         return self._folders.ids
+
+    @property
+    def former_ids(self) -> Mapping[str, str]:
+        """Ids that earlier versions made otherwise, each with the former one."""
+        return self._folders.former_ids
+
+    def calibrated_by(self, episode_id: str) -> tuple[Path, ...]:
+        """The tables, and the episode's own camera.json."""
+        return *self._tables.files, self._folders.unchecked(episode_id) / "camera.json"
 
     def read(self, episode_id: str) -> Episode:
         """One episode."""

@@ -21,6 +21,7 @@ from action_images.geometry.rotation import from_euler_xyz
 CALIBRATED_PX = (720, 1280)
 MOST_STRETCHED = 0.05
 """Largest relative difference of the focal lengths: pixels are square."""
+KEEP_RANGES = "keep_ranges_1_0_1.json"
 INSTRUCTIONS = ("language_instruction1", "language_instruction2", "language_instruction3")
 
 
@@ -28,8 +29,10 @@ class Tables:
     """The tables in a folder or beside it; an absent table answers None."""
 
     def __init__(self, root: Path):
-        self._found: list[str] = []
+        self.files: tuple[Path, ...] = ()
+        """The tables that are read."""
         self._absent: list[str] = []
+        self._unread: list[str] = []
         self._places = (root, root.parent)
         # The superset's entries are better; the table that it grew from has some of the cameras.
         self._poses = [
@@ -44,7 +47,7 @@ class Tables:
         ]
         # Keys are '<bucket path of recordings/MP4>--<path of trajectory.h5>'; the first one's folder is the
         # episode.
-        kept = self._table("keep_ranges_1_0_1.json")
+        kept = self._table(KEEP_RANGES)
         self._kept = {
             _place(key.partition("--")[0].partition("/recordings")[0].split("/")): ranges
             for key, ranges in kept.items()
@@ -53,20 +56,26 @@ class Tables:
     @property
     def remarks(self) -> list[str]:
         """Found and missing tables."""
-        remarks = [f"found beside the episodes: {', '.join(self._found)}"] if self._found else []
+        found = ", ".join(path.name for path in self.files)
+        remarks = [f"found beside the episodes: {found}"] if self.files else []
         if self._absent:
             places = f"{self._places[0]} and the folder above it"
             remarks.append(f"known, and not found in {places}: {', '.join(self._absent)}")
-        return remarks
+        return remarks + self._unread
 
     def _table(self, pattern: str) -> dict[str, Any]:
+        """The first table of a pattern; others are named in a remark."""
+        paths: list[Path] = []
         for folder in self._places:
-            for path in sorted(folder.glob(pattern)):
-                check_inside(folder, path)
-                self._found.append(path.name)
-                return read_json(path)
-        self._absent.append(pattern)
-        return {}
+            paths += sorted(folder.glob(pattern))
+        if not paths:
+            self._absent.append(pattern)
+            return {}
+        path, *others = paths
+        check_inside(path.parent, path)
+        self.files = (*self.files, path)
+        self._unread += [f"{other} is not read, {path} is" for other in others]
+        return read_json(path)
 
     def base_from_camera(self, uuid: str, serial: str) -> Tensor | None:
         """x y z (m) and Euler xyz (rad) of a camera in the robot's base frame."""
@@ -96,6 +105,11 @@ class Tables:
                 return said[0]
         return None
 
+    @property
+    def has_ranges(self) -> bool:
+        """Whether there is a table of busy ranges."""
+        return any(path.name == KEEP_RANGES for path in self.files)
+
     def keep_ranges(self, folder: Path) -> list[tuple[int, int]] | None:
         """The busy ranges (first frame, one past the last) of a recording.
 
@@ -108,7 +122,7 @@ class Tables:
             return [(int(start), int(stop)) for start, stop in ranges]
         except (TypeError, ValueError, OverflowError):
             told = f"the ranges of {folder} are not pairs of frames"
-            raise EpisodeError(f"keep_ranges_1_0_1.json: {told}; restore the file") from None
+            raise EpisodeError(f"{KEEP_RANGES}: {told}; restore the file") from None
 
 
 def pose(numbers: Tensor) -> Pose:

@@ -55,6 +55,7 @@ class LeRobot:
         path = root / CALIBRATION if calibration is None else calibration
         if calibration is None:
             check_inside(root, path)
+        self._path = path
         is_declared = calibration is not None or path.is_file()
         self._is_calibrated = is_declared
         known = is_declared or wanted.columns is not None
@@ -102,6 +103,13 @@ class LeRobot:
     def shifts(self) -> dict[str, int]:
         """The late views that calibration.json declares, and by how many frames."""
         return {} if self._calibration is None else self._calibration.shifts()
+
+    def calibrated_by(self, _episode_id: str) -> tuple[Path, ...]:
+        """calibration.json and the files that it names, the same for every episode."""
+        if self._calibration is None or not self._is_calibrated:
+            return ()
+        named = sorted(self._calibration.files)
+        return self._path, *(self._path.parent / name for name in named)
 
     def _names(self, feature: str) -> bool:
         """Whether calibration.json names a feature."""

@@ -9,6 +9,7 @@ that time.
 
 import csv
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,11 @@ class Recordings:
         return self._folders.ids
 
     @property
+    def former_ids(self) -> Mapping[str, str]:
+        """Ids that earlier versions made otherwise, each with the former one."""
+        return self._folders.former_ids
+
+    @property
     def remarks(self) -> list[str]:
         """How many episodes lack which of the known files."""
         folders = [folder for _, folder in self._folders.items()]
@@ -95,6 +101,11 @@ class Recordings:
         text, told = _words(folder / WORDS)
         notes = (*notes, *told)
         return Episode(episode_id, text, fps, views, trajectory, notes=notes)
+
+    def calibrated_by(self, episode_id: str) -> tuple[Path, ...]:
+        """The cameras file of an episode, if it has one."""
+        path = self._cameras_file(self._folders.unchecked(episode_id))
+        return () if path is None else (path,)
 
     def _cameras_file(self, folder: Path) -> Path | None:
         """The cameras of an episode: its own, else those of the nearest folder above it in the set."""

@@ -5,6 +5,7 @@ variation_descriptions.pkl. World frame of the simulator in metres; quaternions 
 focal lengths negative with camera-to-world poses (`Camera.from_rlbench`).
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,11 @@ class RLBench:
     def ids(self) -> list[str]:
         """<task>/variation<N>/episode<M>"""
         return self._folders.ids
+
+    @property
+    def former_ids(self) -> Mapping[str, str]:
+        """Ids that earlier versions made otherwise, each with the former one."""
+        return self._folders.former_ids
 
     def read(self, episode_id: str) -> Episode:
         """One demonstration with all cameras that were recorded."""

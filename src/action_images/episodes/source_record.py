@@ -1,0 +1,102 @@
+"""What an import remembers of its source, to see in a later run that the two still belong together."""
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
+from pathlib import Path
+
+from action_images.episodes.episode import EpisodeError
+from action_images.episodes.lerobot_layout import read_json
+from action_images.episodes.readers import Reader
+from action_images.files.atomic import write_json
+
+RECORD = "meta/import/source.json"
+"""Sets that earlier versions began do not have it: their ids were made otherwise, and no hashes are known."""
+
+
+def stored_ids(out: Path, reader: Reader, have: set[str]) -> dict[str, str]:
+    """The source's episodes that are among those in `out`, `have`, each with its id there.
+
+    That is a former one if an earlier version imported it.
+
+    Raises EpisodeError if a former id may be that of several episodes of the source.
+    """
+    if not have or (out / RECORD).is_file():
+        return {name: name for name in reader.ids if name in have}
+    former: Mapping[str, str] = getattr(reader, "former_ids", {})
+    sharing = Counter(former.get(name, name) for name in reader.ids)
+    known = set(reader.ids)
+    found = {}
+    for name in reader.ids:
+        once = former.get(name, name)
+        numbered = {f"{once}_{number}" for number in range(2, sharing[once] + 1)} - known
+        if sharing[once] > 1 and have & {once, *numbered}:
+            told = f"holds an episode that an earlier version called {once!r}"
+            several = f"{sharing[once]} of the source may be meant, such as {name!r}"
+            raise EpisodeError(f"{out}: {told}; {several}: import into another folder")
+        if name in have or once in have:
+            found[name] = name if name in have else once
+    return found
+
+
+def keep_calibrations(
+    out: Path, source: Path, reader: Reader, *, stored: Iterable[str], wanted: Iterable[str]
+) -> None:
+    """Remember a hash of the calibration files of every episode, of `stored` ones and of `wanted` ones.
+
+    Raises EpisodeError if those of a stored episode are not what they were when it was imported. Sets that
+    earlier versions began are not compared.
+    """
+    path, hashes = out / RECORD, _Hashes(source.resolve(), reader)
+    found = {name: hashes.of(name) for name in stored}
+    if found and not path.is_file():
+        return
+    known = read_json(path).get("calibrations", []) if found else []
+    for name, content in found.items():
+        if content not in known:
+            files = (
+                ", ".join(str(file) for file in hashes.files(name)) or "its calibration file, now missing,"
+            )
+            cure = "restore it, or import into another folder, so that all episodes have the same"
+            raise EpisodeError(f"{out}: {files} was otherwise when {name!r} was imported; {cure}")
+    everything = {*found.values(), *(hashes.of(name) for name in wanted)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, {"calibrations": sorted(everything)})
+
+
+class _Hashes:
+    """Hashes of the files beside the recordings that calibrate an episode, by place and content."""
+
+    def __init__(self, source: Path, reader: Reader):
+        self._source, self._reader = source, reader
+        self._known: dict[tuple[Path, ...], str] = {}
+
+    def files(self, episode_id: str) -> tuple[Path, ...]:
+        calibrated_by = getattr(self._reader, "calibrated_by", None)
+        return () if calibrated_by is None else tuple(calibrated_by(episode_id))
+
+    def of(self, episode_id: str) -> str:
+        files = self.files(episode_id)
+        if files not in self._known:
+            self._known[files] = self._hash(files)
+        return self._known[files]
+
+    def _hash(self, files: tuple[Path, ...]) -> str:
+        told = sha256()
+        for file in files:
+            place = os.path.relpath(file, self._source)
+            told.update(os.fsencode(place) + b"\0" + _hash_of_content(file))
+        return told.hexdigest()[:16]
+
+
+def _hash_of_content(path: Path) -> bytes:
+    """The hash of a file, or of a folder's files."""
+    told = sha256()
+    for part in sorted(path.iterdir()) if path.is_dir() else [path]:
+        if not part.is_file():  # missing, a pipe or a device: reading the episode refuses it
+            continue
+        with part.open("rb") as file:
+            while piece := file.read(1 << 20):
+                told.update(piece)
+    return told.digest()
