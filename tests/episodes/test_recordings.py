@@ -353,7 +353,7 @@ def test_a_set_that_an_earlier_version_began_is_recognised_or_refused(tmp_path):
         again.remarks
     )
     write_told(source, "pick_cup")
-    with pytest.raises(EpisodeError, match=r"called 'pick_cup'; 2 of the source may be meant.*another folder"):
+    with pytest.raises(EpisodeError, match=r"called 'pick_cup'; 2 of the source may be meant.*folder"):
         import_episodes(Job(source), out, 0)
 
 
@@ -373,3 +373,15 @@ def test_cameras_that_were_corrected_between_two_runs_are_refused(tmp_path):
     (source / "cameras.json").write_text(cameras)
     (source / "e2/cameras.json").write_text(cameras.replace("50.0", "44.0"))
     assert import_episodes(Job(source), out, 0).imported == ["e2"]
+
+
+def test_a_folder_with_videos_alone_is_an_episode_unless_it_lies_within_another(tmp_path):
+    write_told(tmp_path, "e1")
+    for name in ("e2/left.mp4", "tuesday/e3/left.mp4", "e1/depth/left.mp4", "overview.mp4"):
+        write_film(tmp_path / name, 90)
+    reader = open_foreign(tmp_path)[1]
+    assert reader.ids == ["e1", "e2", "tuesday/e3"]
+    assert reader.read("e2").check().instruction is None
+    assert "2 of 3 episodes have no instruction.txt" in reader.remarks
+    told = "folders with videos that lie within an episode's folder or around one are not read"
+    assert f"{told}: ., e1/depth" in reader.remarks

@@ -206,7 +206,5 @@ def test_features_that_give_one_view_are_refused(tmp_path):
         features[f"steps/observation/{name}/image"] = features["steps/observation/exterior_image_1_left"]
     write_records(tmp_path / "droid-a.tfrecord", [serialised(features)])
     reader = open_foreign(tmp_path)[1]
-    with pytest.raises(
-        EpisodeError, match=r"cam 1/image' and '.*cam_1/image' are both the view"
-    ):
+    with pytest.raises(EpisodeError, match=r"cam 1/image' and '.*cam_1/image' are both the view"):
         reader.read(reader.ids[0])

@@ -9,7 +9,7 @@ that time.
 
 import csv
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +42,9 @@ class Recordings:
     """A folder of episodes, each a folder with one video for each camera."""
 
     def __init__(self, root: Path, wanted: Wanted = EVERYTHING):
-        self._folders = EpisodeFolders(root, _episodes(root))
+        told = _episodes(root)
+        alone, self._stray = _of_videos_alone(root, told)
+        self._folders = EpisodeFolders(root, [*told, *alone])
         self._wanted = wanted
 
     @classmethod
@@ -74,7 +76,13 @@ class Recordings:
             for name, those in lacking.items()
             if those
         ]
-        return told + _left_out(folders)
+        return told + _left_out(folders) + self._on_stray()
+
+    def _on_stray(self) -> list[str]:
+        named = [str(folder.relative_to(self._folders.root)) for folder in self._stray[:MOST_NAMED]]
+        more = f" and {len(self._stray) - MOST_NAMED} more" if len(self._stray) > MOST_NAMED else ""
+        told = "folders with videos that lie within an episode's folder or around one are not read"
+        return [f"{told}: {', '.join(named)}{more}"] if named else []
 
     def read(self, episode_id: str) -> Episode:
         """One episode."""
@@ -142,6 +150,25 @@ def _episodes(root: Path) -> list[Path]:
     for folder in shared:
         found |= {path.parent for path in folder.glob("**/*") if path.suffix.lower() in VIDEOS}
     return [folder for folder in found if _videos(folder)]
+
+
+def _of_videos_alone(root: Path, told: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """The folders with nothing but videos: those that are episodes, and those within or around another."""
+    found = {path.parent for path in root.glob("**/*") if path.suffix.lower() in VIDEOS}
+    found = {folder for folder in found if _videos(folder)} - set(told)
+    around = found & _above(told)
+    others = found - around
+    homes = others | set(told)
+    nested = {folder for folder in others if not homes.isdisjoint(folder.parents)} | (others & _above(others))
+    return sorted(others - nested), sorted(around | nested)
+
+
+def _above(folders: Iterable[Path]) -> set[Path]:
+    """All folders that hold one of these."""
+    above: set[Path] = set()
+    for folder in folders:
+        above |= set(folder.parents)
+    return above
 
 
 def _words(path: Path) -> tuple[str | None, list[str]]:
