@@ -385,3 +385,75 @@ def test_a_folder_with_videos_alone_is_an_episode_unless_it_lies_within_another(
     assert "2 of 3 episodes have no instruction.txt" in reader.remarks
     told = "folders with videos that lie within an episode's folder or around one are not read"
     assert f"{told}: ., e1/depth" in reader.remarks
+
+
+def write_timed(folder, shown: list[float], rows, video: str = "left.mp4", table: str = "poses.csv") -> None:
+    """A film whose pictures are shown at these times (s), and poses with these in the column `time`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    v3.encode(folder / video, range(len(shown)), shown)
+    names = [*HEADER.split(","), "time"]
+    numbers = [[0.3, 0.2, 0.1, 0, 0, 0, 1, 0.5, time] for time in rows]
+    if table == "poses.json":
+        text = json.dumps({"columns": names, "rows": numbers})
+    else:
+        text = "\n".join([",".join(names), *(",".join(map(str, row)) for row in numbers)])
+    (folder / table).write_text(text)
+
+
+def shown_in(root) -> tuple[float, list[int], tuple[str, ...]]:
+    episode = open_foreign(root)[1].read("e").check()
+    frames = episode.views[0].frames
+    return episode.fps, v3.numbers(frames.read(range(len(frames)))), episode.notes
+
+
+@pytest.mark.parametrize("digits", [2, 3, 9])
+def test_the_rate_of_rows_is_not_that_of_their_rounding(tmp_path, digits):
+    rows = [round(number / 30, digits) for number in range(12)]
+    write_timed(tmp_path / "e", (np.arange(12) / 30).tolist(), rows)
+    assert shown_in(tmp_path) == (30.0, list(range(12)), ())
+
+
+def test_times_of_rows_are_read_from_any_table(tmp_path):
+    shown, rows = (np.arange(30) / 10).tolist(), [0.5 + number / 10 for number in range(12)]
+    write_timed(tmp_path / "e", shown, rows, table="poses.json")
+    assert shown_in(tmp_path)[1] == list(range(5, 17))
+    (tmp_path / "e/poses.json").unlink()
+    write_timed(tmp_path / "e", shown, rows)
+    poses = tmp_path / "e/poses.csv"
+    poses.write_text("\n" + poses.read_text())
+    assert shown_in(tmp_path)[1] == list(range(5, 17))
+    poses.write_text(poses.read_text().replace("0.5,0.7", "0.5,soon"))
+    with pytest.raises(EpisodeError, match=r"the column 'time' needs a number in every row \(row \[2\]"):
+        shown_in(tmp_path)
+
+
+def test_times_of_rows_count_from_the_first_picture_whatever_the_files_clock_says(tmp_path):
+    write_timed(tmp_path / "e", (1.4 + np.arange(30) / 10).tolist(), np.arange(12) / 10, video="left.ts")
+    fps, numbers, notes = shown_in(tmp_path)
+    assert (fps, numbers) == (10.0, list(range(12)))
+    begin = VideoFrames(tmp_path / "e/left.ts").times[0]
+    assert notes == (f"the videos' first pictures are at {begin:.3f} s; 'time' is counted from there",)
+    v3.encode(tmp_path / "e/right.mp4", range(30), np.arange(30) / 10)
+    with pytest.raises(EpisodeError, match=r"'right' begins at 0.000 s of its file's clock, 'left' at"):
+        shown_in(tmp_path)
+
+
+def test_rows_at_a_higher_rate_than_the_pictures_are_refused_with_the_cure(tmp_path):
+    write_timed(tmp_path / "e", (np.arange(12) / 10).tolist(), (np.arange(30) / 30).tolist())
+    with pytest.raises(EpisodeError, match="the rows at 30 a second; keep about 10 rows a second"):
+        shown_in(tmp_path)
+
+
+def test_a_film_whose_rate_changes_is_refused_and_one_that_drifts_a_little_is_told(tmp_path):
+    (tmp_path / "e").mkdir()
+    (tmp_path / "e/instruction.txt").write_text("wipe")
+    steps = np.array([0] + [0.047] * 31 + [0.017] * 28)
+    v3.encode(tmp_path / "e/left.mp4", range(60), np.cumsum(steps))
+    with pytest.raises(EpisodeError, match=r"has no even rate \(17 to 47 ms between pictures\); give poses"):
+        shown_in(tmp_path)
+    v3.encode(tmp_path / "e/left.mp4", range(60), np.cumsum([0.1] * 30 + [0.08] * 30))
+    with pytest.raises(EpisodeError, match="has no even rate"):
+        shown_in(tmp_path)
+    v3.encode(tmp_path / "e/left.mp4", range(120), np.cumsum([0.1] * 60 + [0.095] * 60))
+    (note,) = shown_in(tmp_path)[2]
+    assert note.startswith("view 'left': its pictures are up to 0.8 frames off an even rate (95 to 100 ms")

@@ -40,7 +40,7 @@ def load_trajectory(path: Path | str, columns: Path | None = None) -> Trajectory
     if columns is not None:
         return _declared(path, columns)
     try:
-        header, table = _table(path)
+        header, table = _readable_table(path)
         rows = torch.from_numpy(np.array(_pick(header, table), dtype=np.float64))
     except EpisodeError:
         raise
@@ -71,7 +71,7 @@ def _declared(path: Path, columns: Path) -> Trajectory:
     """A trajectory from the columns and notation that a json file declares."""
     declared = load_columns(columns)
     try:
-        header, table = _table(path)
+        header, table = _readable_table(path)
         chosen, names = _chosen(header, table, declared)
         rows = torch.from_numpy(np.array(chosen, dtype=np.float64))
     except EpisodeError:
@@ -148,6 +148,40 @@ def _finite(rows: np.ndarray) -> list[list[float | None]]:
     numbers = rows.astype(object)
     numbers[~np.isfinite(rows)] = None
     return numbers.tolist()
+
+
+def column_names(path: Path) -> list[str]:
+    """The names of a table's columns, as they are compared; none if the file has no names."""
+    header, _ = _readable_table(path)
+    return [plain_name(name) for name in header or ()]
+
+
+def read_column(path: Path, name: str) -> np.ndarray | None:
+    """A table's column (row) of float64 by its name; None if there is no such column.
+
+    Raises EpisodeError if it is there twice, or is not a number in every row.
+    """
+    header, rows = _readable_table(path)
+    named = [plain_name(one) for one in header or ()]
+    if name not in named:
+        return None
+    if named.count(name) > 1:
+        raise EpisodeError(f"{path}: the header names the column {name} twice; rename one")
+    try:
+        column = [_numbers(number, row, [named.index(name)], len(named)) for number, row in enumerate(rows)]
+    except ActionImagesError as error:
+        raise EpisodeError(f"{path}: the column '{name}' needs a number in every row ({error})") from None
+    return np.array(column, np.float64).reshape(-1)
+
+
+def _readable_table(path: Path) -> tuple[list[str] | None, Any]:
+    """The content of `_table`; raises EpisodeError, naming the file, if it is of another kind."""
+    try:
+        return _table(path)
+    except EpisodeError:
+        raise
+    except UNREADABLE as error:
+        raise EpisodeError(f"{path}: not a table of numbers ({error})") from error
 
 
 def _table(path: Path) -> tuple[list[str] | None, Any]:

@@ -12,6 +12,8 @@ MOST_RATE_ERROR = 0.01
 """A video whose rate differs from its data set's by more than this fraction has another rate."""
 EVEN = 0.25
 """Pictures are evenly spaced if none deviates from a line by more than this fraction of a period."""
+MOST_DRIFT = 0.02
+"""Pictures that lie farther from even times than this fraction of the file have no even rate."""
 ROUNDING = 1e-3
 """Times in tables and files are rounded; differences up to this fraction of a frame are ignored."""
 
@@ -65,9 +67,11 @@ def spare_pictures(video: VideoFrames, claims: Sequence[Claim], which: int, fps:
     return round((float(video.times[-1]) - stop) * fps + 0.5) if video.times[-1] > stop else 0
 
 
-def in_even_times(name: str, video: VideoFrames) -> None:
-    """Raise EpisodeError if pictures are missing: if two neighbours are more than one and a half periods
-    apart.
+def in_even_times(name: str, video: VideoFrames) -> str | None:
+    """A remark on pictures that are more than half a frame off even times; None if there is none.
+
+    Raises EpisodeError if pictures are missing, because two neighbours are more than one and a half periods
+    apart, and if the rate changes within the file.
     """
     times = video.times
     steps = np.diff(times)
@@ -82,6 +86,25 @@ def in_even_times(name: str, video: VideoFrames) -> None:
             "column 'time', "
             "cut the recording there, or record it again"
         )
+    return _uneven(name, video)
+
+
+def _uneven(name: str, video: VideoFrames) -> str | None:
+    """The remark of `in_even_times`; raises EpisodeError if the pictures' rate changes."""
+    times = video.times
+    steps = np.diff(times)
+    mean = float(steps.mean()) if len(steps) else 1.0
+    drift = (times - times[0]) / mean - np.arange(len(times))
+    most = float(drift.max() - drift.min()) / 2
+    is_short = bool((steps < 0.5 * mean).any())
+    if not is_short and most <= 0.5:
+        return None
+    told = f"{1e3 * steps.min():.0f} to {1e3 * steps.max():.0f} ms between pictures"
+    if is_short or most > max(0.5, MOST_DRIFT * len(times)):
+        cure = "give poses.csv a column 'time', or encode the video at an even rate and give poses for that"
+        raise EpisodeError(f"{name}: {video.path} has no even rate ({told}); {cure}")
+    off = f"view '{video.path.stem}': its pictures are up to {most:.1f} frames off an even rate"
+    return f"{off} ({told}); they are taken as even"
 
 
 def _is_whole(video: VideoFrames, claim: Claim, fps: float) -> bool:
@@ -190,6 +213,10 @@ def _gap(
         needed = f"frames {start} to {start + claim.length}"
         have = f"{video.path} has {len(times)} frames"
         return f"{claim.episode_id}: {have}, the episode needs {needed}; restore the file"
+    rate = _rate(times, fps)
+    if rate < (1 - MOST_RATE_ERROR) * fps:
+        runs = f"{video.path} runs at {rate:.3g} frames/s, the rows at {fps:g} a second"
+        return f"{claim.episode_id}: {runs}; keep about {rate:.3g} rows a second"
     if wanted[first] < times[0]:
         begins = f"{video.path} shows its first picture at {times[0]:.3f} s"
         begins += f", the episode begins at {wanted[0]:.3f} s"

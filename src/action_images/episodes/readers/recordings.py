@@ -7,7 +7,6 @@ picture i. If poses.csv has a column `time` (s from the videos' start), each row
 that time.
 """
 
-import csv
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,12 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from action_images.episodes.cameras_file import load_cameras
-from action_images.episodes.columns_file import plain_name
 from action_images.episodes.episode import Episode, EpisodeError, Frames, View
 from action_images.episodes.readers import EVERYTHING, Wanted
 from action_images.episodes.readers.folders import EpisodeFolders, natural, read_lines, same_length
 from action_images.episodes.strangers import check_inside, check_regular
-from action_images.episodes.trajectory_file import load_trajectory
+from action_images.episodes.trajectory_file import column_names, load_trajectory, read_column
 from action_images.episodes.video import VideoFrames
 from action_images.episodes.video_places import MOST_RATE_ERROR, Claim, in_even_times, pictures_of
 from action_images.episodes.words import says_nothing
@@ -97,8 +95,8 @@ class Recordings:
         videos = {path.stem: VideoFrames(path) for path in _videos(folder) if path.stem in names}
         poses = _poses_file(folder)
         trajectory = None if poses is None else load_trajectory(poses, self._wanted.columns)
-        times = None if poses is None or poses.suffix != ".csv" else _times(poses)
-        frames, fps = (
+        times = None if poses is None else _times(poses)
+        frames, fps, said = (
             _timed(episode_id, videos, times)
             if times is not None
             else _counted(episode_id, videos, trajectory)
@@ -107,7 +105,7 @@ class Recordings:
         views = tuple(View(name, part, cameras.get(name)) for name, part in frames.items())
         notes = () if poses is None or times is not None else _unread_times(poses)
         text, told = _words(folder / WORDS)
-        notes = (*notes, *told)
+        notes = (*notes, *told, *said)
         return Episode(episode_id, text, fps, views, trajectory, notes=notes)
 
     def calibrated_by(self, episode_id: str) -> tuple[Path, ...]:
@@ -197,17 +195,10 @@ def _left_out(folders: list[Path]) -> list[str]:
 
 def _unread_times(poses: Path) -> tuple[str, ...]:
     """Remarks on ignored columns that may hold times of rows."""
-    if poses.suffix != ".csv":
-        return ()
-    like = [name for name in _header(poses) if name in LIKE_TIME]
+    like = [name for name in column_names(poses) if name in LIKE_TIME]
     cure = f"call it '{TIME}' if it counts seconds from the videos' begin"
-    told = f"the column '{like[0]}' of poses.csv is not read, row i belongs to picture i" if like else ""
+    told = f"the column '{like[0]}' of {poses.name} is not read, row i belongs to picture i" if like else ""
     return (f"{told}; {cure}",) if like else ()
-
-
-def _header(path: Path) -> list[str]:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        return [plain_name(name) for name in next(csv.reader(file), [])]
 
 
 def _videos(folder: Path) -> list[Path]:
@@ -223,16 +214,9 @@ def _poses_file(folder: Path) -> Path | None:
 
 def _times(path: Path) -> np.ndarray | None:
     """The column `time` of a table of poses (s); None if it has none."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = csv.reader(file)
-        header = [name.strip().lower() for name in next(rows, [])]
-        if TIME not in header:
-            return None
-        column = header.index(TIME)
-        try:
-            times = np.array([float(row[column]) for row in rows if row])
-        except (ValueError, IndexError) as error:
-            raise EpisodeError(f"{path}: the column '{TIME}' needs a number in every row ({error})") from None
+    times = read_column(path, TIME)
+    if times is None:
+        return None
     if len(times) < 2 or not np.isfinite(times).all() or (np.diff(times) <= 0).any():
         raise EpisodeError(f"{path}: the column '{TIME}' must grow from row to row, in seconds")
     return times
@@ -240,38 +224,75 @@ def _times(path: Path) -> np.ndarray | None:
 
 def _timed(
     episode_id: str, videos: dict[str, VideoFrames], times: np.ndarray
-) -> tuple[dict[str, Frames], float]:
-    """The picture that each video shows at each row's time, and the rows' rate."""
-    steps = np.diff(times)
-    ends = max(float(video.times[-1]) for video in videos.values())
+) -> tuple[dict[str, Frames], float, list[str]]:
+    """The picture that each video shows at each row's time, the rows' rate, and remarks."""
+    starts = {name: float(video.times[0]) for name, video in videos.items()}
+    ends = max(float(video.times[-1]) - starts[name] for name, video in videos.items())
     if times[0] > ends:
         begins = f"'{TIME}' begins at {times[0]:.10g}, the videos end at {ends:.3f} s"
         raise EpisodeError(f"{episode_id}: {begins}; it counts seconds from the videos' begin: subtract that")
-    if float(np.median(steps)) > MOST_STEP_S:
-        grows = f"'{TIME}' grows by {float(np.median(steps)):.4g} from row to row"
+    fps = _rate(episode_id, times)
+    frames: dict[str, Frames] = {}
+    for name, video in videos.items():
+        claim = Claim(episode_id, starts[name], len(times))
+        frames[name] = pictures_of(video, [claim], 0, times, fps, is_timed=True)
+    return frames, fps, _late_starts(episode_id, starts, 0.5 / fps)
+
+
+def _rate(episode_id: str, times: np.ndarray) -> float:
+    """Rows per second: a whole number if the times, rounded as they are, have such a rate.
+
+    Raises EpisodeError if the rows are not at even times in seconds.
+    """
+    steps = np.diff(times)
+    usual = float(np.median(steps))
+    if usual > MOST_STEP_S:
+        grows = f"'{TIME}' grows by {usual:.4g} from row to row"
         raise EpisodeError(f"{episode_id}: {grows}; give seconds, not milliseconds")
-    fps = round(1 / float(np.median(steps)), 3)
-    if (np.abs(steps * fps - 1) > 0.5).any():
-        row = int(np.argmax(np.abs(steps * fps - 1)))
-        told = f"rows {row} and {row + 1} are {steps[row]:.3f} s apart, the others {1 / fps:.3f} s"
+    period = float(steps[steps <= 1.5 * usual].mean())
+    uneven = np.abs(steps / period - 1)
+    if (uneven > 0.5).any():
+        row = int(np.argmax(uneven))
+        told = f"rows {row} and {row + 1} are {steps[row]:.3f} s apart, the others {period:.3f} s"
         raise EpisodeError(f"{episode_id}: {told}; give poses at even times, or cut the recording there")
-    claim = Claim(episode_id, 0.0, len(times))
-    frames = {
-        name: pictures_of(video, [claim], 0, times, fps, is_timed=True) for name, video in videos.items()
-    }
-    return frames, fps
+    fps = len(steps) / float(times[-1] - times[0])
+    even = np.arange(len(times)) / max(1, round(fps))
+    is_whole = (np.abs(times - times[0] - even) < 0.99 * _rounding(times)).all()
+    return float(max(1, round(fps))) if is_whole else round(fps, 3)
+
+
+def _rounding(times: np.ndarray) -> float:
+    """The step in which times (s) are given: 0.01 for times of two decimals."""
+    decimals = [places for places in range(9) if (np.abs(times - times.round(places)) < 1e-9).all()]
+    return 10.0 ** -min(decimals, default=9)
+
+
+def _late_starts(episode_id: str, starts: dict[str, float], most: float) -> list[str]:
+    """A remark on videos whose first picture is not at 0 s of their own clock.
+
+    Raises EpisodeError if they begin at different times: it is not known from which of them rows count.
+    """
+    first, last = min(starts, key=starts.__getitem__), max(starts, key=starts.__getitem__)
+    if starts[last] - starts[first] > most:
+        told = (
+            f"'{first}' begins at {starts[first]:.3f} s of its file's clock, '{last}' at {starts[last]:.3f} s"
+        )
+        cure = "encode them so that all begin at 0 s, at the same moment"
+        raise EpisodeError(f"{episode_id}: {told}, and '{TIME}' counts from the videos' begin; {cure}")
+    if starts[last] <= most:
+        return []
+    return [f"the videos' first pictures are at {starts[last]:.3f} s; '{TIME}' is counted from there"]
 
 
 def _counted(
     episode_id: str, videos: dict[str, VideoFrames], trajectory: Trajectory | None
-) -> tuple[dict[str, Frames], float]:
-    """All pictures of videos of the same rate, one for each row, and their rate."""
+) -> tuple[dict[str, Frames], float, list[str]]:
+    """All pictures of videos of the same rate, one for each row, their rate, and remarks."""
     lengths = {name: len(video) for name, video in videos.items()}
     if trajectory is not None:
         lengths["poses"] = trajectory.num_frames
     same_length(episode_id, lengths)
-    for name, video in videos.items():
-        in_even_times(f"{episode_id}/{name}", video)
+    told = [in_even_times(f"{episode_id}/{name}", video) for name, video in videos.items()]
     rates = {name: video.fps for name, video in videos.items()}
     fps = next(iter(rates.values()))
     if fps <= 0 or any(abs(rate - fps) > MOST_RATE_ERROR * fps for rate in rates.values()):
@@ -279,4 +300,4 @@ def _counted(
         raise EpisodeError(
             f"{episode_id}: its videos run at other rates ({listed} frames/s); encode them alike"
         )
-    return dict(videos), fps
+    return dict(videos), fps, [one for one in told if one is not None]
