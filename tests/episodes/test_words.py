@@ -147,3 +147,16 @@ def test_texts_in_other_features_are_named(tmp_path):
     assert any(
         "feature 'language_instruction' holds texts and is not read" in told for told in reader.remarks
     )
+
+
+def test_a_set_with_fewer_episodes_than_it_claims_says_so(tmp_path):
+    root = v3.write(
+        tmp_path, [12, 12], edit=lambda parts: parts.info.update(total_episodes=7, total_frames=90)
+    )
+    _, reader = open_foreign(root)
+    told = "meta/info.json tells of 7 episodes, meta/episodes has 2"
+    assert f"{told}; files may be missing: complete the download, or correct info.json" in reader.remarks
+    (root / "meta/info.json").write_text((root / "meta/info.json").read_text().replace("7,", "2,"))
+    assert "tells of 90 frames, meta/episodes has 24" in " ".join(open_foreign(root)[1].remarks)
+    (root / "meta/info.json").write_text((root / "meta/info.json").read_text().replace("90", "24"))
+    assert "tells of" not in " ".join(open_foreign(root)[1].remarks)

@@ -29,7 +29,8 @@ def _totals(dataset: Dataset) -> list[Finding]:
     if claimed == (len(dataset), lengths):
         return []
     claim = f"info.json claims {claimed[0]} episodes and {claimed[1]} frames"
-    message = f"{claim}, there are {len(dataset)} and {lengths}; opening it for writing repairs that"
+    cure = "complete the download if files are missing, else opening it for writing repairs that"
+    message = f"{claim}, there are {len(dataset)} and {lengths}; {cure}"
     return [Finding("warning", "totals", "", message)]
 
 

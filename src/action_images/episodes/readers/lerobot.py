@@ -78,7 +78,8 @@ class LeRobot:
     @property
     def remarks(self) -> list[str]:
         """What was found or missing beside the episodes, and what is left out."""
-        remarks = [
+        remarks = self._on_totals()
+        remarks += [
             f"feature '{name}': {why}; it is left out"
             for name, why in layout.left_out(self._dataset.info).items()
         ]
@@ -114,6 +115,19 @@ class LeRobot:
     def _names(self, feature: str) -> bool:
         """Whether calibration.json names a feature."""
         return self._calibration is not None and self._calibration.names(feature)
+
+    def _on_totals(self) -> list[str]:
+        """A remark if info.json counts other episodes than the table has: a download may be incomplete."""
+        info, impossible = self._dataset.info, len(self._dataset.impossible)
+        lengths = sum(self._dataset.length(place) for place in range(len(self._dataset)))
+        there = {"episodes": len(self._dataset) + impossible, "frames": None if impossible else lengths}
+        claims = {what: info.get(f"total_{what}") for what in there}
+        cure = "files may be missing: complete the download, or correct info.json"
+        for what, count in there.items():
+            if count is not None and claims[what] is not None and claims[what] != count:
+                told = f"{layout.INFO} tells of {str(claims[what])[:40]} {what}"
+                return [f"{told}, meta/episodes has {count}; {cure}"]
+        return []
 
     def _remarks_on_words(self) -> list[str]:
         texts = [key for key, feature in self._dataset.info["features"].items() if feature["dtype"] in TEXTS]
