@@ -1,6 +1,8 @@
 """Time is time: a row has the picture that its file shows then, or its episode is refused with the gap."""
 
+import math
 import re
+from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
@@ -130,7 +132,7 @@ def test_times_that_jitter_by_less_than_half_a_frame_are_those_of_their_rows(tmp
     assert read(root) == [[*range(20)], [*range(20, 40)]]
 
 
-def test_rows_have_their_own_times_where_the_set_says_them(tmp_path):
+def test_rows_that_are_not_neighbours_in_time_are_refused(tmp_path):
     """Rows left out after recording: frames 5 to 9 are gone from the table, not from the video."""
 
     def leave_out(parts):
@@ -140,7 +142,66 @@ def test_rows_have_their_own_times_where_the_set_says_them(tmp_path):
             row["frame_index"] = frame
         parts.episodes[0]["length"] = len(parts.rows)
 
-    assert read(v3.write(tmp_path, [20], edit=leave_out)) == [[*range(5), *range(10, 20)]]
+    (found,) = read(v3.write(tmp_path, [20], edit=leave_out))
+    told = "frames 4 and 5 are 0.600 s apart by 'timestamp', 0.100 s are a frame"
+    assert f"{told}; write what lies before and behind as two episodes" in found
+
+
+def test_rows_have_their_own_times_where_the_set_says_them(tmp_path):
+    def late(parts):
+        for row in parts.rows:
+            row["timestamp"] += 0.03 * (row["frame_index"] % 2)
+
+    assert read(v3.write(tmp_path, [20], edit=late)) == [[*range(20)]]
+
+
+def with_column(root, name: str, change) -> None:
+    path = root / "data/chunk-000/file-000.parquet"
+    table = pq.read_table(path)
+    place = table.column_names.index(name)
+    pq.write_table(table.set_column(place, name, change(table[name].to_pylist())), path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda times: pa.array([[time] for time in times]),
+        lambda times: pa.array([[time] for time in times], pa.list_(pa.float32(), 1)),
+        lambda times: pa.array([Decimal(str(time)) for time in times]),
+    ],
+)
+def test_times_are_read_however_they_are_stored(tmp_path, change):
+    root = v3.write(tmp_path, [20])
+    with_column(root, "timestamp", lambda times: change([time + 0.75 for time in times]))
+    assert "'timestamp' begins at 0.75" in read(root)[0]
+    with_column(root, "frame_index", lambda numbers: pa.array([[number] for number in numbers]))
+    assert "'timestamp' begins at 0.75" in read(root)[0]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda times: pa.array([math.nan, *times[1:]]),
+        lambda times: pa.array([None, *times[1:]]),
+        lambda times: pa.array([str(time) for time in times]),
+        lambda times: pa.array([int(1000 * time) for time in times], pa.duration("ms")),
+    ],
+)
+def test_times_that_cannot_be_read_are_refused_and_never_made_up(tmp_path, change):
+    root = v3.write(tmp_path, [20])
+    with_column(root, "timestamp", change)
+    assert "'timestamp' is not a finite number in every row" in read(root)[0]
+
+
+def test_rows_without_times_begin_at_frame_0(tmp_path):
+    def edit(parts):
+        for row in parts.rows:
+            del row["timestamp"]
+            row["frame_index"] += 5 * row["episode_index"]
+
+    first, second = read(v3.write(tmp_path, [12, 12], edit=edit))
+    assert first == list(range(12))
+    assert "'frame_index' begins at 5 and there is no 'timestamp'" in second
 
 
 def test_rows_out_of_order_are_put_in_the_order_of_frame_index(tmp_path):
@@ -191,6 +252,8 @@ def test_a_late_camera_is_set_right_by_a_shift_and_no_other_is_touched(tmp_path)
         (lambda time: time + 0.5, "'timestamp' begins at 0.5"),
         (lambda time: 1000 * time, "'timestamp' grows by 100 from frame to frame, 0.1 s are a frame"),
         (lambda time: time / 3, "'timestamp' grows by 0.03333 from frame to frame"),
+        (lambda time: time * 1.5, "'timestamp' grows by 0.15 from frame to frame.*correct fps in info.json"),
+        (lambda time: round(time * 1.02, 3), "'timestamp' grows by 0.102 from frame to frame"),
     ],
 )
 def test_times_of_rows_that_do_not_count_seconds_from_the_begin_are_refused(tmp_path, change, message):

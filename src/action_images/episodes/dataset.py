@@ -281,7 +281,8 @@ class Dataset:
     def _view(self, name: str, row: dict[str, Any], rows: pa.Table) -> View:
         key = self._views[name]
         is_video = self.info["features"][key]["dtype"] == "video"
-        frames = self._video(name, row, rows) if is_video else _pictures(rows, key, row)
+        times = row_times(rows, self.fps, row["episode_id"])
+        frames = self._video(name, row, times) if is_video else _pictures(rows, key, row)
         return View(name, frames, _camera(rows, name, frames.size, row))
 
     def spare_pictures(self, index: int, view: str) -> int:
@@ -294,9 +295,8 @@ class Dataset:
         video, claims, which = self._file(view, self._table.row(index))
         return spare_pictures(video, claims, which, self.fps)
 
-    def _video(self, name: str, row: dict[str, Any], rows: pa.Table) -> Frames:
+    def _video(self, name: str, row: dict[str, Any], times: np.ndarray) -> Frames:
         video, claims, which = self._file(name, row)
-        times = row_times(rows, self.fps, row["episode_id"])
         return pictures_of(video, claims, which, times, self.fps)
 
     def _file(self, name: str, row: dict[str, Any]) -> tuple[VideoFrames, list[Claim], int]:

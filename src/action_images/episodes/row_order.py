@@ -4,8 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from action_images.episodes.episode import EpisodeError
+from action_images.episodes.video_places import MOST_RATE_ERROR
+
+LEAST_STEP, MOST_STEP = 0.5, 1.5
+"""Rows that are closer or farther apart (in frames) are no neighbours: their pace would be wrong."""
 
 
 def in_order(rows: pa.Table, episode_id: str, path: Path) -> pa.Table:
@@ -16,7 +21,7 @@ def in_order(rows: pa.Table, episode_id: str, path: Path) -> pa.Table:
     """
     if "frame_index" not in rows.column_names:
         return rows
-    column = rows["frame_index"]
+    column = _plain(rows["frame_index"])
     if column.null_count or not pa.types.is_integer(column.type):
         raise EpisodeError(
             f"{episode_id}: 'frame_index' in {path} is not a number in every row; repair the file"
@@ -49,11 +54,20 @@ def _check_times_grow(rows: pa.Table, episode_id: str, path: Path) -> None:
         raise EpisodeError(f"{episode_id}: 'timestamp' in {path} {told}; {cure}")
 
 
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column of numbers as such, if each is stored as a list of one or as a decimal."""
+    kind = column.type
+    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    if is_list and not column.null_count and pc.all(pc.equal(pc.list_value_length(column), 1)).as_py():
+        column = pc.list_flatten(column)
+    return column.cast(pa.float64()) if pa.types.is_decimal(column.type) else column
+
+
 def _times(rows: pa.Table) -> np.ndarray | None:
     """The column `timestamp` (s, float64); None if it is missing or not a number in every row."""
     if "timestamp" not in rows.column_names:
         return None
-    column = rows["timestamp"]
+    column = _plain(rows["timestamp"])
     if column.null_count or not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)):
         return None
     times = column.to_numpy().astype(np.float64)
@@ -64,17 +78,48 @@ def row_times(rows: pa.Table, fps: float, episode_id: str) -> np.ndarray:
     """The time of each row in seconds from the episode's start (row), float64: `timestamp` if there is one.
 
     The column is float32 and says i / fps in most sets; then i / fps itself is returned. Raises EpisodeError
-    if it does not count seconds from the episode's start.
+    if it does not count seconds from the episode's start, at the set's rate and at even times.
     """
     even = np.arange(rows.num_rows) / fps
     times = _times(rows)
-    if times is None or (np.abs(times - even) < 0.01 / fps).all():
+    if times is None:
+        _check_even_rows(rows, episode_id)
+        return even
+    if (np.abs(times - even) < 0.01 / fps).all():
         return even
     if abs(times[0]) > 0.5 / fps:
         begins = f"'timestamp' begins at {times[0]:.10g}; it counts seconds from the episode's begin"
         raise EpisodeError(f"{episode_id}: {begins}, where it is 0; subtract that, or drop the column")
-    step = float(np.median(np.diff(times))) * fps if len(times) > 1 else 1.0
-    if not 0.5 < step < 2:
-        grows = f"'timestamp' grows by {step / fps:.4g} from frame to frame, {1 / fps:.4g} s are a frame"
-        raise EpisodeError(f"{episode_id}: {grows}; correct fps in info.json, or give seconds")
+    if len(times) > 1:
+        _check_steps(np.diff(times) * fps, fps, episode_id)
     return times
+
+
+def _check_even_rows(rows: pa.Table, episode_id: str) -> None:
+    """Raise EpisodeError unless rows without times are those from the episode's start on."""
+    if "timestamp" in rows.column_names:
+        cure = "give each row its seconds from the episode's begin, or drop the column"
+        raise EpisodeError(f"{episode_id}: 'timestamp' is not a finite number in every row; {cure}")
+    first = _plain(rows["frame_index"])[0].as_py() if "frame_index" in rows.column_names else 0
+    if first != 0:
+        begins = f"'frame_index' begins at {first} and there is no 'timestamp'"
+        cure = "number the frames from 0, or add the column"
+        raise EpisodeError(f"{episode_id}: {begins}, so it is not known where its pictures begin; {cure}")
+
+
+def _check_steps(steps: np.ndarray, fps: float, episode_id: str) -> None:
+    """Raise EpisodeError unless rows follow each other at the set's rate; `steps` are in frames."""
+    near = steps[steps <= MOST_STEP * np.median(steps)]
+    mean = float(near.mean())
+    # Times that jitter or are rounded do not tell the rate of a few rows.
+    unsure = float(np.abs(np.cumsum(near - mean)).max())
+    if abs(mean - 1) > MOST_RATE_ERROR and abs(mean - 1) * len(near) > 2 * unsure:
+        grows = f"'timestamp' grows by {mean / fps:.4g} from frame to frame, {1 / fps:.4g} s are a frame"
+        cure = "correct fps in info.json, give seconds, or drop the column if row i is shown at i / fps"
+        raise EpisodeError(f"{episode_id}: {grows}; {cure}")
+    uneven = np.flatnonzero((steps > MOST_STEP) | (steps < LEAST_STEP))
+    if len(uneven):
+        place = int(uneven[0])
+        apart = f"frames {place} and {place + 1} are {steps[place] / fps:.3f} s apart by 'timestamp'"
+        cure = "write what lies before and behind as two episodes"
+        raise EpisodeError(f"{episode_id}: {apart}, {1 / fps:.3f} s are a frame; {cure}")
