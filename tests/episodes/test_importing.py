@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from action_images.episodes import importing
 from action_images.episodes.dataset import Dataset, DatasetWriter
 from action_images.episodes.episode import EpisodeError
 from action_images.episodes.importing import STAGING, Job, import_episodes
+from action_images.episodes.readers import open_foreign
 from action_images.episodes.readers.lerobot import LeRobot
 from recorded import assert_tool_is_where_it_was_drawn, digests, write_set
 
@@ -271,3 +273,48 @@ def test_the_command_says_what_it_did(tmp_path, capsys):
     assert command(["import", str(tmp_path / "absent"), "--out", str(tmp_path / "other")]) == 2
     assert "there is no such folder" in capsys.readouterr().err
     assert importing._reader is None
+
+
+@pytest.mark.parametrize("text", ["N/A", "Do any two tasks consecutively", " "])
+@pytest.mark.parametrize("format", ["bridge", "droid-processed", "rlbench"])
+def test_a_placeholder_is_no_instruction_in_any_format(tmp_path, format, text):
+    WRITERS[format](tmp_path / "source")
+    for path in (*tmp_path.rglob("lang.txt"), *tmp_path.rglob("instruction.txt")):
+        path.write_text(text)
+    for path in tmp_path.rglob("variation_descriptions.pkl"):
+        path.write_bytes(pickle.dumps([text]))
+    outcome = import_episodes(Job(tmp_path / "source"), tmp_path / "out", num_workers=0, limit=1)
+    assert Dataset(tmp_path / "out")[0].instruction is None
+    assert outcome.no_words == outcome.imported
+    assert any("that is no instruction" in note for note in outcome.notes) or not text.strip()
+
+
+def test_droids_collector_is_heard_where_an_annotation_says_nothing(tmp_path):
+    root = foreign.write_droid(tmp_path)
+    words = {"language_instruction1": "N/A", "language_instruction2": ""}
+    (root / "aggregated-annotations-030724.json").write_text(json.dumps({foreign.DROID_UUID: words}))
+    _, reader = open_foreign(root)
+    assert reader.read(reader.ids[0]).instruction == "Move object"
+
+
+def test_a_set_that_an_earlier_version_began_with_an_idle_fps_goes_on(tmp_path):
+    source = foreign.write_bridge(tmp_path / "source")
+    import_episodes(Job(source), tmp_path / "out", 0)
+    path = tmp_path / "out/meta/import/settings.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"fps": 25.0}))
+    assert import_episodes(Job(source), tmp_path / "out", 0).imported == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--fps", "25"), "is of format 'bridge', which has its own frame rate; leave --fps out"),
+        (("--fps", "inf"), "--fps is inf; give a finite rate above 0"),
+        (("--shift", "left=8", "left=2"), "--shift names 'left' twice; give one number of frames"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(tmp_path, capsys, options, message):
+    source = foreign.write_bridge(tmp_path / "source")
+    arguments = ["import", str(source), "--out", str(tmp_path / "out"), "--workers", "0"]
+    assert command([*arguments, *options]) == 2
+    assert message in " ".join(capsys.readouterr().err.split())

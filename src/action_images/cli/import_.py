@@ -78,6 +78,8 @@ def _shifts(given: tuple[str, ...]) -> dict[str, int]:
     shifts = {}
     for entry in given:
         view, _, frames = entry.partition("=")
+        if view in shifts:
+            raise ActionImagesError(f"--shift names '{view}' twice; give one number of frames for it")
         try:
             shifts[view] = int(frames)
         except ValueError:

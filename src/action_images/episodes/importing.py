@@ -12,18 +12,19 @@ from typing import Any
 
 from action_images.episodes.dataset import Dataset
 from action_images.episodes.encoded_episode import Encoded, encode_episode
-from action_images.episodes.episode import EpisodeError
+from action_images.episodes.episode import Episode, EpisodeError
 from action_images.episodes.lerobot_layout import read_json
-from action_images.episodes.readers import Reader, SeveralTasks, Wanted, open_foreign
+from action_images.episodes.readers import WITHOUT_RATE, Reader, SeveralTasks, Wanted, open_foreign
 from action_images.episodes.resize import select_views
 from action_images.episodes.shift import shifted
 from action_images.episodes.source_record import keep_calibrations, stored_ids
 from action_images.episodes.video import Codec
+from action_images.episodes.words import says_nothing
 from action_images.episodes.writer import DatasetWriter
 from action_images.errors import ActionImagesError, printable
 from action_images.files.atomic import write_json
 from action_images.files.lock import alone_in
-from action_images.files.settings import keep_settings
+from action_images.files.settings import keep_settings, load_settings
 from action_images.parallel.isolated import each_isolated
 
 SETTINGS = "meta/import/settings.json"
@@ -157,7 +158,8 @@ def _import(
     seen: Callable[[int, int], None] | None,
 ) -> Outcome:
     have = _known(out)
-    keep_settings(out / SETTINGS, job.settings(), empty=not have)
+    idle = _idle_before(out, job.format) if have else {}
+    keep_settings(out / SETTINGS, job.settings() | idle, empty=not have)
     every = stored_ids(out, reader, have)
     stored = {episode_id: every[episode_id] for episode_id in ids if episode_id in every}
     wanted = [episode_id for episode_id in ids if episode_id not in every]
@@ -215,6 +217,13 @@ def _staging(out: Path) -> Iterator[Path]:
 def _staged(staging: Path, episode_id: str) -> Path:
     """The episode's own folder below the staging folder; an id may be longer than a file name."""
     return staging / sha256(episode_id.encode()).hexdigest()
+
+
+def _idle_before(out: Path, format: str) -> dict[str, float]:
+    """The --fps of a set that an earlier version began; it did nothing in a format with its own rate."""
+    path = out / SETTINGS
+    found = load_settings(path).get("fps") if path.is_file() and format not in WITHOUT_RATE else None
+    return {} if found is None else {"fps": found}
 
 
 def _renamed(stored: Mapping[str, str]) -> list[str]:
@@ -279,11 +288,20 @@ def _encode_in_worker(job: Job, staging: Path, episode_id: str) -> Encoded | str
     return _encode(_reader, job, episode_id, staging)
 
 
+def _without_placeholder(episode: Episode) -> Episode:
+    """The episode without an instruction if it is a placeholder for none, in whatever format."""
+    text = episode.instruction
+    if text is None or not (says_nothing(text) or not text.strip()):
+        return episode
+    note = f"its instruction is {text[:60]!r}; that is no instruction"
+    return replace(episode, instruction=None, notes=(*episode.notes, note))
+
+
 def _encode(reader: Reader, job: Job, episode_id: str, staging: Path) -> Encoded | str:
     folder = _staged(staging, episode_id)
     folder.mkdir(exist_ok=True)  # it exists if the process that began the episode died
     try:
-        episode = reader.read(episode_id)
+        episode = _without_placeholder(reader.read(episode_id))
         episode = shifted(episode, job.shift) if job.shift else episode
         return encode_episode(select_views(episode, job.views, job.size), folder, job.crf, job.codec)
     except Exception as error:  # an error of any library refuses one episode; the others are imported

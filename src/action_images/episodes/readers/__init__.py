@@ -1,6 +1,7 @@
 """Readers of foreign data sets, one file for each: the only place for conventions that are not ours."""
 
 import importlib
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +88,8 @@ READERS: Mapping[str, str] = MappingProxyType(
 """Format -> file and class, in the order in which they are tried."""
 DECLARED = ("lerobot", "recordings")
 """Formats without a fixed notation of poses: --columns declares it."""
+WITHOUT_RATE = ("rlds",)
+"""Formats that do not say how fast their episodes run: --fps does."""
 
 
 def open_foreign(root: Path, format: str = "auto", wanted: Wanted = EVERYTHING) -> tuple[str, Reader]:
@@ -98,6 +101,8 @@ def open_foreign(root: Path, format: str = "auto", wanted: Wanted = EVERYTHING) 
         raise EpisodeError(f"{root}: there is no such folder")
     # '.' has no name to make an id of, and no folder beside it in which tables may lie.
     root = root.resolve()
+    if wanted.fps is not None and not 0 < wanted.fps < math.inf:
+        raise EpisodeError(f"--fps is {wanted.fps:g}; give a finite rate above 0, or leave it out")
     if format != "auto" and format not in READERS:
         raise EpisodeError(f"there is no format '{format}'{among(format, ['auto', *READERS])}")
     for name in READERS if format == "auto" else [format]:
@@ -106,6 +111,9 @@ def open_foreign(root: Path, format: str = "auto", wanted: Wanted = EVERYTHING) 
             if wanted.columns is not None and name not in DECLARED:
                 cure = f"its notation is known; leave --columns out (it is for {', '.join(DECLARED)})"
                 raise EpisodeError(f"{root}: is of format '{name}'; {cure}")
+            if wanted.fps is not None and name not in WITHOUT_RATE:
+                cure = f"leave --fps out (it is for {', '.join(WITHOUT_RATE)})"
+                raise EpisodeError(f"{root}: is of format '{name}', which has its own frame rate; {cure}")
             reader = reader_class(root, wanted)
             if not reader.ids:
                 raise EpisodeError(f"{root}: holds no episode of format '{name}'")

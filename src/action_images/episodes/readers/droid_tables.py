@@ -15,6 +15,7 @@ from action_images.episodes.episode import EpisodeError
 from action_images.episodes.lerobot_layout import read_json
 from action_images.episodes.readers.folders import as_tensor
 from action_images.episodes.strangers import check_inside
+from action_images.episodes.words import says_nothing
 from action_images.geometry import Camera, Pose
 from action_images.geometry.rotation import from_euler_xyz
 
@@ -101,6 +102,7 @@ class Tables:
             listed = entry if isinstance(entry, list) else [entry]
             texts = [_entry(table, uuid).get(name) for name in INSTRUCTIONS] + listed
             said = [text.strip() for text in texts if isinstance(text, str) and text.strip()]
+            said = [text for text in said if not says_nothing(text)]
             if said:
                 return said[0]
         return None
