@@ -131,6 +131,10 @@ def test_recordings_without_a_busy_range_and_tables_that_are_not_read_are_told(t
     said = " ".join(reader.remarks)
     assert f"1 recordings have no busy range in {table.name}; they are left out (the first: " in said
     assert "aggregated-annotations-040724.json is not read, " in said
+    assert "another set's" not in said
+    (tmp_path / "intrinsics.json").write_text(json.dumps({"another": {}}))
+    remarks = open_foreign(tmp_path)[1].remarks
+    assert "intrinsics.json has none of the 1 recordings; is it another set's?" in remarks
 
 
 def test_droid_processed_has_a_path_only_with_a_real_gripper(tmp_path):

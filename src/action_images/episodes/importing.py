@@ -163,7 +163,7 @@ def _import(
     every = stored_ids(out, reader, have)
     stored = {episode_id: every[episode_id] for episode_id in ids if episode_id in every}
     wanted = [episode_id for episode_id in ids if episode_id not in every]
-    keep_calibrations(out, job.source, reader, stored=every, wanted=wanted)
+    keep_calibrations(out, job.source, reader, stored=every, wanted=wanted, empty=not have)
     outcome = Outcome(job.format, already_there=list(stored))
     outcome.remarks = [printable(remark) for remark in getattr(reader, "remarks", ())]
     outcome.remarks += _renamed(stored)

@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -41,26 +42,27 @@ def stored_ids(out: Path, reader: Reader, have: set[str]) -> dict[str, str]:
 
 
 def keep_calibrations(
-    out: Path, source: Path, reader: Reader, *, stored: Iterable[str], wanted: Iterable[str]
+    out: Path, source: Path, reader: Reader, *, stored: Iterable[str], wanted: Iterable[str], empty: bool
 ) -> None:
     """Remember a hash of the calibration files of every episode, of `stored` ones and of `wanted` ones.
 
     Raises EpisodeError if those of a stored episode are not what they were when it was imported. Sets that
-    earlier versions began are not compared.
+    earlier versions began are not compared. `empty`: the folder holds no episode yet.
     """
     path, hashes = out / RECORD, _Hashes(source.resolve(), reader)
-    found = {name: hashes.of(name) for name in stored}
-    if found and not path.is_file():
+    if not empty and not path.is_file():
         return
-    known = read_json(path).get("calibrations", []) if found else []
-    for name, content in found.items():
+    known = [] if empty else read_json(path).get("calibrations")
+    if not isinstance(known, list):
+        raise EpisodeError(f"{path}: has no list 'calibrations'; restore the file, or import elsewhere")
+    for name, content in {name: hashes.of(name) for name in stored}.items():
         if content not in known:
             files = (
                 ", ".join(str(file) for file in hashes.files(name)) or "its calibration file, now missing,"
             )
             cure = "restore it, or import into another folder, so that all episodes have the same"
             raise EpisodeError(f"{out}: {files} was otherwise when {name!r} was imported; {cure}")
-    everything = {*found.values(), *(hashes.of(name) for name in wanted)}
+    everything = {*known, *(hashes.of(name) for name in wanted)}
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, {"calibrations": sorted(everything)})
 
@@ -93,10 +95,11 @@ class _Hashes:
 def _hash_of_content(path: Path) -> bytes:
     """The hash of a file, or of a folder's files."""
     told = sha256()
-    for part in sorted(path.iterdir()) if path.is_dir() else [path]:
-        if not part.is_file():  # missing, a pipe or a device: reading the episode refuses it
-            continue
-        with part.open("rb") as file:
-            while piece := file.read(1 << 20):
-                told.update(piece)
+    # Reading the episode refuses what is missing, unreadable, a pipe or a device.
+    with suppress(OSError):
+        for part in sorted(path.iterdir()) if path.is_dir() else [path]:
+            if part.is_file():
+                with part.open("rb") as file:
+                    while piece := file.read(1 << 20):
+                        told.update(piece)
     return told.digest()

@@ -9,6 +9,7 @@ recordings are not accurate enough to draw with.
 
 import math
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -81,7 +82,9 @@ class Droid:
     @property
     def remarks(self) -> list[str]:
         """Found and missing tables, and the numbers of recordings of failures, and of busy ones."""
-        return [*self._tables.remarks, *self._on_ranges(), *self._on_failures()]
+        found = chain.from_iterable(folder.glob("metadata_*.json") for _, folder in self._folders.items())
+        of_others = self._tables.of_others({path.stem.removeprefix("metadata_") for path in found})
+        return [*self._tables.remarks, *of_others, *self._on_ranges(), *self._on_failures()]
 
     def _on_failures(self) -> Iterator[str]:
         failed = sum(
@@ -277,7 +280,8 @@ class DroidProcessed:
     @property
     def remarks(self) -> list[str]:
         """Found and missing calibration tables."""
-        return self._tables.remarks
+        uuids = {folder.name for _, folder in self._folders.items()}
+        return [*self._tables.remarks, *self._tables.of_others(uuids)]
 
     @classmethod
     def recognises(cls, root: Path) -> bool:

@@ -30,8 +30,7 @@ class Tables:
     """The tables in a folder or beside it; an absent table answers None."""
 
     def __init__(self, root: Path):
-        self.files: tuple[Path, ...] = ()
-        """The tables that are read."""
+        self._read: dict[Path, dict[str, Any]] = {}
         self._absent: list[str] = []
         self._unread: list[str] = []
         self._places = (root, root.parent)
@@ -55,8 +54,19 @@ class Tables:
         }
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """The tables that are read."""
+        return tuple(self._read)
+
+    def of_others(self, uuids: set[str]) -> list[str]:
+        """Remarks on tables that have none of these recordings."""
+        tables = {path.name: table for path, table in self._read.items() if path.name != KEEP_RANGES}
+        strange = [name for name, table in tables.items() if uuids.isdisjoint(table)]
+        return [f"{name} has none of the {len(uuids)} recordings; is it another set's?" for name in strange]
+
+    @property
     def remarks(self) -> list[str]:
-        """Found and missing tables."""
+        """Found, missing and unread tables."""
         found = ", ".join(path.name for path in self.files)
         remarks = [f"found beside the episodes: {found}"] if self.files else []
         if self._absent:
@@ -74,9 +84,9 @@ class Tables:
             return {}
         path, *others = paths
         check_inside(path.parent, path)
-        self.files = (*self.files, path)
         self._unread += [f"{other} is not read, {path} is" for other in others]
-        return read_json(path)
+        self._read[path] = read_json(path)
+        return self._read[path]
 
     def base_from_camera(self, uuid: str, serial: str) -> Tensor | None:
         """x y z (m) and Euler xyz (rad) of a camera in the robot's base frame."""
