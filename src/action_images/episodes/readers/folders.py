@@ -38,7 +38,7 @@ class EpisodeFolders:
         """Ids that earlier versions made otherwise, each with the former one."""
         ordered = sorted(folders, key=lambda path: natural(str(path)))
         parts = {folder: self._parts(folder, leave_out) for folder in ordered}
-        wanted = {folder: _joined([safe_part(part) for part in parts[folder]]) for folder in ordered}
+        wanted = {folder: _joined(map(safe_part, parts[folder])) for folder in ordered}
         counts = Counter(wanted.values())
         for folder in ordered:
             below = folder.relative_to(root).as_posix()
@@ -98,7 +98,7 @@ def cleaned(part: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.+:@=,-]|^[^A-Za-z0-9_]|\.(?=\.)", "_", part)
 
 
-def _joined(parts: list[str]) -> str:
+def _joined(parts: Iterable[str]) -> str:
     """Parts as an id; of a longer one the end, with a hash of the whole."""
     whole = "/".join(parts)
     return whole if len(whole) <= MAX_ID else f"{whole[-MAX_ID:].lstrip('/')}-{_hash(whole)}"
