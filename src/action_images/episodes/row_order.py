@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from action_images.episodes.episode import EpisodeError
 from action_images.episodes.video_places import MOST_RATE_ERROR
@@ -57,9 +56,10 @@ def _check_times_grow(rows: pa.Table, episode_id: str, path: Path) -> None:
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """A column of numbers as such, if each is stored as a list of one or as a decimal."""
     kind = column.type
-    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-    if is_list and not column.null_count and pc.all(pc.equal(pc.list_value_length(column), 1)).as_py():
-        column = pc.list_flatten(column)
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        cells = column.to_pylist()
+        if all(cell is not None and len(cell) == 1 for cell in cells):
+            column = pa.chunked_array([pa.array([cell[0] for cell in cells], kind.value_type)])
     return column.cast(pa.float64()) if pa.types.is_decimal(column.type) else column
 
 

@@ -19,9 +19,8 @@ RECORD = "meta/import/source.json"
 def stored_ids(out: Path, reader: Reader, have: set[str]) -> dict[str, str]:
     """The source's episodes that are among those in `out`, `have`, each with its id there.
 
-    That is a former one if an earlier version imported it.
-
-    Raises EpisodeError if a former id may be that of several episodes of the source.
+    That is a former one if an earlier version imported it. Raises EpisodeError if a former id may be that of
+    several episodes of the source.
     """
     if not have or (out / RECORD).is_file():
         return {name: name for name in reader.ids if name in have}
@@ -57,9 +56,7 @@ def keep_calibrations(
         raise EpisodeError(f"{path}: has no list 'calibrations'; restore the file, or import elsewhere")
     for name, content in {name: hashes.of(name) for name in stored}.items():
         if content not in known:
-            files = (
-                ", ".join(str(file) for file in hashes.files(name)) or "its calibration file, now missing,"
-            )
+            files = ", ".join(map(str, hashes.files(name))) or "its calibration file, now missing,"
             cure = "restore it, or import into another folder, so that all episodes have the same"
             raise EpisodeError(f"{out}: {files} was otherwise when {name!r} was imported; {cure}")
     everything = {*known, *(hashes.of(name) for name in wanted)}
