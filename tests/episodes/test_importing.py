@@ -318,3 +318,23 @@ def test_options_that_would_do_nothing_are_refused(tmp_path, capsys, options, me
     arguments = ["import", str(source), "--out", str(tmp_path / "out"), "--workers", "0"]
     assert command([*arguments, *options]) == 2
     assert message in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(
+    ("format", "table"),
+    [
+        ("droid", "intrinsics.json"),
+        ("droid-processed", "camera_serials.json"),
+        ("lerobot", "calibration.json"),
+    ],
+)
+def test_calibrations_that_changed_since_the_first_import_are_refused(tmp_path, format, table):
+    source = WRITERS[format](tmp_path / "source")
+    path = source / table
+    content = path.read_bytes() if path.is_file() else None
+    import_episodes(Job(source), tmp_path / "out", 0)
+    path.write_text(json.dumps({"views": {}} if content is None else json.loads(content) | {"another": {}}))
+    with pytest.raises(EpisodeError, match=f"{table}.* was otherwise when .* was imported; restore it, or"):
+        import_episodes(Job(source), tmp_path / "out", 0)
+    (tmp_path / "out/meta/import/source.json").unlink()  # as an earlier version left it
+    assert import_episodes(Job(source), tmp_path / "out", 0).imported == []
