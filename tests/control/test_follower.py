@@ -1,5 +1,10 @@
 """One arm that follows plans: within rails, standing still where they forbid it, stopped where it goes on."""
 
+import contextlib
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
 import torch
 
 from action_images.control import Execution, Follower, Guard
@@ -54,3 +59,41 @@ def test_a_forbidden_pose_is_held_and_in_the_end_stops_the_arm():
         assert not arm.stops(asked)
         arm.driven(asked, asked.pose)
         assert arm.wants_plan
+
+
+class Arm:
+    """An arm that goes where it is told, until it has taken `num_steps` steps."""
+
+    def __init__(self, num_steps: int):
+        self._pose, self._left, self.driven = pose(0.4, 0.0, 0.2), num_steps, []
+
+    def pose(self) -> Pose:
+        return self._pose
+
+    def opening(self) -> float:
+        return 1.0
+
+    def observation(self) -> Pose:
+        return self._pose
+
+    def is_on(self) -> bool:
+        self._left -= 1
+        return self._left >= 0
+
+    def drive(self, to: Pose, opening: float) -> None:
+        assert opening == 1.0
+        self._pose = to
+        self.driven.append(to.translation.tolist())
+
+
+@pytest.mark.parametrize(("height", "stops"), [(0.2, False), (0.01, True)])
+def test_the_loop_of_the_robots_page_keeps_the_arm_within_its_rails(height: float, stops: bool):
+    page = (Path(__file__).parents[2] / "docs" / "robot.md").read_text(encoding="utf-8")
+    snippet = page.partition("## 6.")[2].partition("```python\n")[2].partition("```")[0]
+    arm = Arm(num_steps=60)
+    policy = SimpleNamespace(plan=lambda _: plan((0.402, 0.0, height), (0.404, 0.0, height)))
+    expected = pytest.raises(SystemExit, match="stopped: ") if stops else contextlib.nullcontext()
+    with expected:
+        exec(snippet, {"arm": arm, "policy": policy})
+    assert all(place[2] == pytest.approx(0.2) for place in arm.driven)
+    assert len(arm.driven) == 60 or stops
