@@ -128,7 +128,7 @@ class Answering:
             self._metrics.count("expired")
             return
         try:
-            answer = await policy.ask(one.data, self.limits.plan_s)
+            answer = await policy.ask(one.data, self.limits.plan_s, client=one.client.number)
         except PolicyDied:
             self._fail(one, f"the policy's process ended while it planned; {STARTED_AGAIN}")
             return

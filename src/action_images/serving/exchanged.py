@@ -1,6 +1,6 @@
 """Detect views with swapped cameras: the tool in one picture lies where another view's camera projects it."""
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations, permutations
@@ -22,9 +22,11 @@ projection."""
 MAX_PERMUTED = 4
 """With more views than this, only swaps of two are tried."""
 MAX_LOOKS = 10
-"""The number of observations of one rig that are checked before it is left undecided."""
+"""The number of observations of one client's rig that are checked before it is left undecided."""
 MAX_RIGS = 8
-"""The number of rigs that are remembered."""
+"""The number of rigs that are remembered for each client."""
+MAX_CLIENTS = 1024
+"""The number of clients that are remembered; a forgotten one is checked again."""
 STANDS_M = 1e-3
 """A camera that moved by less than this counts as unmoved."""
 
@@ -79,26 +81,33 @@ class _Rig:
 
 
 class ViewsInOrder:
-    """Checks the first observations of each rig until their pictures confirm the order of its cameras."""
+    """Checks the first observations of each client's rigs until their pictures confirm the order of the cameras.
+
+    Clients are checked each by itself: two that name the same calibration may send their views in two orders.
+    """
 
     def __init__(self) -> None:
-        self._rigs: deque[_Rig] = deque(maxlen=MAX_RIGS)
+        self._rigs: OrderedDict[int, deque[_Rig]] = OrderedDict()
 
-    def check(self, policy: FindsTool, observation: Observation) -> None:
-        """Raise ActionImagesError if the cameras of two views are swapped."""
-        rig = self._rig(observation.cameras)
+    def check(self, policy: FindsTool, observation: Observation, *, client: int) -> None:
+        """Raise ActionImagesError if the cameras of two views are swapped; `client` numbers the connection."""
+        rig = self._rig(client, observation.cameras)
         if rig.decided or rig.looks >= MAX_LOOKS:
             return
         # A refused observation is checked again each time it is sent.
         rig.decided = judged(policy.tool_misses(observation)) == "fits"
         rig.looks += 1
 
-    def _rig(self, cameras: Camera) -> _Rig:
-        for rig in self._rigs:
+    def _rig(self, client: int, cameras: Camera) -> _Rig:
+        rigs = self._rigs.setdefault(client, deque(maxlen=MAX_RIGS))
+        self._rigs.move_to_end(client)
+        if len(self._rigs) > MAX_CLIENTS:
+            self._rigs.popitem(last=False)
+        for rig in rigs:
             if _is_same(rig.cameras, cameras):
                 return rig
         rig = _Rig(cameras)
-        self._rigs.append(rig)
+        rigs.append(rig)
         return rig
 
 

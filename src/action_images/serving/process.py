@@ -12,7 +12,7 @@ from typing import Any
 from action_images.errors import ActionImagesError
 from action_images.serving.limits import Rate
 from action_images.serving.log import event
-from action_images.serving.protocol import LENGTH, decode
+from action_images.serving.protocol import CLIENT, LENGTH, decode
 
 MAX_LINES_PER_SECOND, READ_BYTES = 5.0, 4096
 """Limits of the logged output (stdout and stderr) of the policy's process."""
@@ -102,8 +102,8 @@ class PolicyProcess:
         """Whether an answer is pending."""
         return self._answer is not None
 
-    async def ask(self, data: bytes, timeout_s: float) -> dict[str, Any]:
-        """The worker's answer to a request (see worker.run).
+    async def ask(self, data: bytes, timeout_s: float, *, client: int) -> dict[str, Any]:
+        """The worker's answer to a request of the client with this number (see worker.run).
 
         Raises PolicyDied if the process ends meanwhile, and TimeoutError if it does not answer in time; it is
         then killed.
@@ -113,7 +113,7 @@ class PolicyProcess:
         self._answer = asyncio.get_running_loop().create_future()
         try:
             with contextlib.suppress(ConnectionError):  # the listener sees the end and reports it
-                self._writer.write(LENGTH.pack(len(data)))
+                self._writer.write(LENGTH.pack(len(data)) + CLIENT.pack(client))
                 self._writer.write(data)
             return await asyncio.wait_for(self._answer, timeout_s)
         except asyncio.TimeoutError:  # another class than TimeoutError before Python 3.11

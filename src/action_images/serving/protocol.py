@@ -24,6 +24,9 @@ allocate gigabytes of empty maps."""
 LENGTH = struct.Struct("<Q")
 """The length before each message between the server and the policy's process, where nothing marks its end."""
 
+CLIENT = struct.Struct("<Q")
+"""The client's number, after the length of each request to the policy's process."""
+
 MAX_DEPTH = 8
 MAX_AXES = 8
 

@@ -35,7 +35,7 @@ BACKLOG = 16
 class _Client:
     """One connection. `newest` is the number of its last observation."""
 
-    name: str
+    number: int
     connection: ServerConnection
     rate: Rate
     log_rate: Rate = field(default_factory=lambda: Rate(2.0))
@@ -45,6 +45,11 @@ class _Client:
     newest: int = 0
     outbox: asyncio.Queue[bytes | str] = field(default_factory=lambda: asyncio.Queue(maxsize=4))
     last_total_ms: float | None = None
+
+    @property
+    def name(self) -> str:
+        """Its name in the log."""
+        return f"client-{self.number}"
 
 
 class PolicyServer:
@@ -150,7 +155,7 @@ class PolicyServer:
             await connection.close(1013, FULL)
             return
         self._num_clients_ever += 1
-        client = _Client(f"client-{self._num_clients_ever}", connection, Rate(self.limits.max_per_second))
+        client = _Client(self._num_clients_ever, connection, Rate(self.limits.max_per_second))
         self._clients.add(client)
         self.metrics.clients.set(len(self._clients))
         client.is_told_of = self._log_rate.allows()

@@ -16,7 +16,7 @@ from action_images.robot import ClipPolicy, Doubting, FindsTool, Observation, Pl
 from action_images.serving.exchanged import ViewsInOrder
 from action_images.serving.messages import Request
 from action_images.serving.plausible import check_observation, check_tool_is_seen, doubts
-from action_images.serving.protocol import LENGTH, decode, encode
+from action_images.serving.protocol import CLIENT, LENGTH, decode, encode
 from action_images.serving.tensors import observation_from_request, reply_from_plan
 
 MAX_WORDS = 200
@@ -39,7 +39,7 @@ def run(
 
     The first frame says whether the policy could be opened: {"policy", "image_size", "fps", "calibrations"}
     or {"error", "traceback"}. Then each request, as a client sent it, is answered by {"reply", "infer_ms"} or
-    {"error", "traceback"}.
+    {"error", "traceback"}. Before it stands the client's number.
     """
     # Ctrl-C reaches every process of the terminal; this one stops when the parent closes the channel.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -63,8 +63,9 @@ def run(
         )
         order = ViewsInOrder()
         while header := incoming.read(LENGTH.size):
+            (client,) = CLIENT.unpack(incoming.read(CLIENT.size))
             data = incoming.read(LENGTH.unpack(header)[0])
-            answer, planned = _answer(policy, calibrations, order, data)
+            answer, planned = _answer(policy, calibrations, order, data, client=client)
             _send(channel, answer)
             if watcher is not None and planned is not None:
                 _show(watcher, *planned)
@@ -79,7 +80,7 @@ def _show(watcher: Watcher, observation: Observation, plan: Plan) -> None:
 
 
 def _answer(
-    policy: Policy, calibrations: Mapping[str, Camera], order: ViewsInOrder, data: bytes
+    policy: Policy, calibrations: Mapping[str, Camera], order: ViewsInOrder, data: bytes, *, client: int
 ) -> tuple[dict[str, Any], tuple[Observation, Plan] | None]:
     """The message to send, and the observation with its plan; None if there is no plan."""
     try:
@@ -89,7 +90,7 @@ def _answer(
         if isinstance(policy, ClipPolicy):
             check_tool_is_seen(observation)
         if isinstance(policy, FindsTool):
-            order.check(policy, observation)
+            order.check(policy, observation, client=client)
         told = (*_about_words(policy, request), *doubts(observation))
         start = time.perf_counter()
         plan = policy.plan(observation)
