@@ -81,7 +81,7 @@ class _Rig:
 
 
 class ViewsInOrder:
-    """Checks the first observations of each client's rigs until their pictures confirm the order of the cameras.
+    """Checks the first observations of each client's rigs until their pictures confirm the cameras' order.
 
     Clients are checked each by itself: two that name the same calibration may send their views in two orders.
     """
@@ -90,7 +90,7 @@ class ViewsInOrder:
         self._rigs: OrderedDict[int, deque[_Rig]] = OrderedDict()
 
     def check(self, policy: FindsTool, observation: Observation, *, client: int) -> None:
-        """Raise ActionImagesError if the cameras of two views are swapped; `client` numbers the connection."""
+        """Raise ActionImagesError if the cameras of two views are swapped; `client` is its number."""
         rig = self._rig(client, observation.cameras)
         if rig.decided or rig.looks >= MAX_LOOKS:
             return

@@ -15,9 +15,25 @@ from action_images.serving.messages import Request
 from action_images.serving.protocol import WireError
 
 MAX_BYTES = 64_000
-ROTATIONS = {"quaternion_xyzw": 4, "quaternion_wxyz": 4, "rotation_vector": 3, "euler_xyz": 3}
+BEYOND = 0.05
+"""Fraction of its range by which a gripper may lie beyond open or closed, as in episodes.notation."""
+ROTATIONS = {
+    "quaternion_xyzw": 4,
+    "quaternion_wxyz": 4,
+    "rotation_vector": 3,
+    "euler_xyz": 3,
+    "euler_xyz_deg": 3,
+}
 """Format of a rotation -> its number of columns; Euler angles are extrinsic xyz (R = Rz Ry Rx)."""
-PARTS = {"images", "prompt", "world_from_tool", "opening", "constants"}
+LARGEST_ANGLE = 2 * math.pi + 0.1
+"""A larger angle cannot be meant in radians, as in episodes.contradictions."""
+PARTS = {"images", "prompt", "world_from_tool", "opening", "reply_opening", "constants"}
+ENTRIES = {
+    "world_from_tool": {"key", "position", "rotation", "kind"},
+    "opening": {"key", "columns", "closed", "open"},
+    "reply_opening": {"closed", "open"},
+}
+"""The fields of the parts that are mappings."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +71,8 @@ class ObservationMap:
     closed: float = 0.0
     open: float = 1.0
     """The client's values for closed and open."""
+    reply: tuple[float, float] | None = None
+    """The values for closed and open in replies; None leaves them at 0 and 1."""
     constants: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -79,6 +97,11 @@ class ObservationMap:
     def _parsed(cls, content: Mapping[str, Any]) -> Self:
         if unknown := sorted(set(content) - PARTS):
             raise ValueError(f"has the unknown field '{unknown[0]}'; there are: {', '.join(sorted(PARTS))}")
+        for name, fields in ENTRIES.items():
+            if unknown := sorted(set(content.get(name, {})) - fields):
+                raise ValueError(
+                    f"'{name}' has the unknown field '{unknown[0]}'; there are: {', '.join(sorted(fields))}"
+                )
         tool, opening = content["world_from_tool"], content["opening"]
         kind, constants = tool["kind"], content.get("constants", {})
         if kind not in ROTATIONS:
@@ -87,9 +110,7 @@ class ObservationMap:
         allowed = set(Request.__dataclass_fields__) - own
         if unknown := sorted(set(constants) - allowed):
             raise ValueError(f"'{unknown[0]}' cannot be a constant; these can: {', '.join(sorted(allowed))}")
-        closed, opened = float(opening.get("closed", 0.0)), float(opening.get("open", 1.0))
-        if not (math.isfinite(closed) and math.isfinite(opened)) or closed == opened:
-            raise ValueError("'opening' has the same number for closed and open, or one that is not finite")
+        closed, opened = _ends(opening, "opening")
         return cls(
             images=tuple(str(key) for key in content["images"]),
             prompt=str(content["prompt"]),
@@ -99,6 +120,7 @@ class ObservationMap:
             opening=_columns(opening, "columns", 1),
             closed=closed,
             open=opened,
+            reply=_ends(content["reply_opening"], "reply_opening") if "reply_opening" in content else None,
             constants=dict(constants),
         )
 
@@ -109,8 +131,7 @@ class ObservationMap:
         """
         if not isinstance(message, dict):
             raise WireError(f"an observation is a map of fields, got a {type(message).__name__}")
-        opening = (self.opening.of(message)[0] - self.closed) / (self.open - self.closed)
-        quaternion = _quaternion(self.rotation.of(message), self.rotation_kind)
+        quaternion = _quaternion(self._angles(message), self.rotation_kind)
         known = {*self.images, self.prompt, self.position.key, self.rotation.key, self.opening.key}
         passed_on = {name: value for name, value in message.items() if name not in known}
         return {
@@ -119,8 +140,60 @@ class ObservationMap:
             "images": _stacked([_field(message, key) for key in self.images], self.images),
             "prompt": _field(message, self.prompt),
             "world_from_tool": np.concatenate([self.position.of(message), quaternion]),
-            "opening": float(np.clip(opening, 0.0, 1.0)),
+            "opening": self._opening(message),
         }
+
+    def answered(self, reply: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A reply's message with its openings, the last column, in the client's values of `reply_opening`."""
+        if self.reply is None:
+            return reply
+        closed, opened = self.reply
+        actions = np.array(reply["actions"])
+        actions[:, -1] = closed + actions[:, -1] * (opened - closed)
+        return {**reply, "actions": actions}
+
+    @property
+    def remark(self) -> str | None:
+        """A warning if the client's values of the gripper differ from those of replies; None if declared."""
+        if self.reply is not None or (self.closed, self.open) == (0.0, 1.0):
+            return None
+        return (
+            f"the client calls its gripper {self.closed:g} when closed and {self.open:g} when open, but "
+            "replies have 0 and 1; declare 'reply_opening' in the observation map, with the client's "
+            "'closed' and 'open' of actions"
+        )
+
+    def _angles(self, message: Mapping[str, Any]) -> np.ndarray:
+        """The rotation's numbers; raises WireError for angles that must be degrees."""
+        numbers = self.rotation.of(message)
+        largest = float(np.abs(numbers).max())
+        if self.rotation_kind in ("rotation_vector", "euler_xyz") and largest > LARGEST_ANGLE:
+            cure = "send radians" + (
+                "" if self.rotation_kind == "rotation_vector" else ", or declare the kind euler_xyz_deg"
+            )
+            raise WireError(
+                f"'{self.rotation.key}' has an angle of {largest:.4g} rad; are these degrees? Then {cure}"
+            )
+        return numbers
+
+    def _opening(self, message: Mapping[str, Any]) -> float:
+        """The opening in [0, 1]; raises WireError for a reading far outside the declared range."""
+        reading = float(self.opening.of(message)[0])
+        opening = (reading - self.closed) / (self.open - self.closed)
+        if not -BEYOND <= opening <= 1 + BEYOND:
+            raise WireError(
+                f"'{self.opening.key}' has the gripper at {reading:.4g}, outside of what the observation map "
+                f"declares ('closed' is {self.closed:g}, 'open' {self.open:g}); declare its real values there"
+            )
+        return min(max(opening, 0.0), 1.0)
+
+
+def _ends(entry: Mapping[str, Any], name: str) -> tuple[float, float]:
+    """The values for closed and open."""
+    closed, opened = float(entry.get("closed", 0.0)), float(entry.get("open", 1.0))
+    if not (math.isfinite(closed) and math.isfinite(opened)) or closed == opened:
+        raise ValueError(f"'{name}' has the same number for closed and open, or one that is not finite")
+    return closed, opened
 
 
 def _columns(entry: Mapping[str, Any], name: str, number: int) -> Columns:
@@ -151,6 +224,8 @@ def _quaternion(numbers: np.ndarray, kind: str) -> np.ndarray:
         return numbers[[1, 2, 3, 0]]
     if kind == "rotation_vector":
         return _about(numbers)
+    if kind == "euler_xyz_deg":
+        numbers = np.radians(numbers)
     x, y, z = (_about(angle * axis) for angle, axis in zip(numbers, np.eye(3), strict=True))
     return _product(z, _product(y, x))
 

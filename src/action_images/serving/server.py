@@ -107,6 +107,8 @@ class PolicyServer:
                 self.port = next(iter(listening.sockets)).getsockname()[1]
                 secured = {"tls": self._tls is not None, "token": self._has_token}
                 event("listening", host=self._host, port=self.port, **secured)
+                if self._observation_map is not None and self._observation_map.remark is not None:
+                    event("openings differ", logging.WARNING, remark=self._observation_map.remark)
                 self.answering.run()
                 yield self
                 event("stopping", clients=len(self._clients), waiting=len(self.answering.line))
@@ -234,7 +236,9 @@ class PolicyServer:
             timing["prev_total_ms"] = client.last_total_ms
         client.last_total_ms = total_ms
         self.metrics.total.observe(total_ms / 1e3)
-        self._send(client, encode({**answer["reply"], "server_timing": timing}), "answered")
+        renamed = self._observation_map
+        reply = answer["reply"] if renamed is None else renamed.answered(answer["reply"])
+        self._send(client, encode({**reply, "server_timing": timing}), "answered")
 
     def _fail(self, one: Waiting, sentence: str) -> None:
         overtaken = one.number != one.client.newest
