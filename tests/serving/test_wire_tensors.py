@@ -7,6 +7,7 @@ import pytest
 import torch
 from serving_policies import Moody, Winding, observation, rigs
 
+from action_images.errors import ActionImagesError
 from action_images.geometry import rotation as rotations
 from action_images.serving.messages import ACTION_FORMATS, Reply, Request
 from action_images.serving.protocol import decode, encode
@@ -115,6 +116,28 @@ def test_a_plan_that_knows_nothing_is_no_answer():
     seen = observation(instruction="unsure 0")
     with pytest.raises(ValueError, match="does not know where to go"):
         reply_from_plan(Moody().plan(seen), request_from_observation(seen), seen)
+
+
+@pytest.mark.parametrize("column", ["position", "opening", "confidence"])
+@pytest.mark.parametrize("asks", [False, True])
+def test_a_plan_with_numbers_that_no_arm_can_be_driven_to_is_not_sent(column: str, asks: bool):
+    seen = observation(instruction="unsure 8")
+    made = Moody().plan(seen)
+    path, confidence = made.trajectory, made.confidence
+    if column == "position":
+        place = path.world_from_tool.translation.clone()
+        place[3, 1] = torch.nan
+        path = replace(path, world_from_tool=replace(path.world_from_tool, translation=place))
+    elif column == "opening":
+        path = replace(path, opening=path.opening + 1.5)
+    else:
+        confidence = 1.5 * torch.ones(8)
+    if column != "confidence" and not asks:
+        confidence = None
+    asked = request_from_observation(seen, confidence=asks or column == "confidence")
+    spoilt = replace(made, trajectory=path, confidence=confidence)
+    with pytest.raises(ActionImagesError, match="so it is not sent"):
+        reply_from_plan(spoilt, asked, seen)
 
 
 def test_pictures_come_only_when_they_are_asked_for():

@@ -65,7 +65,8 @@ def reply_from_plan(plan: Plan, request: Request, observation: Observation) -> R
     """A plan in the format, and with the number of rows, that the request asks for.
 
     Raises ActionImagesError if the request did not ask for confidence and the first row has confidence 0.
-    Such a row must not be driven to, and the client could not know that.
+    Such a row must not be driven to, and the client could not know that. Also raises it for rows with numbers
+    that no arm can be driven to.
     """
     name = request.action_format or DEFAULT_FORMAT
     trajectory, confidence = plan.trajectory, plan.confidence
@@ -79,6 +80,7 @@ def reply_from_plan(plan: Plan, request: Request, observation: Observation) -> R
         trajectory, confidence = trajectory[:num_known], None
     if request.num_steps is not None:
         trajectory, confidence = _of_length(trajectory, confidence, request.num_steps)
+    _check_drivable(trajectory, confidence)
     actions = FORMATS[name].write(trajectory, observation.world_from_tool)
     return Reply(
         _numpy(actions),
@@ -88,6 +90,21 @@ def reply_from_plan(plan: Plan, request: Request, observation: Observation) -> R
         None if confidence is None else _numpy(confidence),
         _rest(plan, request),
     )
+
+
+def _check_drivable(trajectory: Trajectory, confidence: Float[Tensor, "step"] | None) -> None:
+    """Raise ActionImagesError for rows that are not rigid poses with openings and confidence in [0, 1]."""
+    try:
+        trajectory.check("plan")
+    except ActionImagesError as error:
+        raise ActionImagesError(
+            f"the policy made a plan that cannot be driven, so it is not sent: {error}"
+        ) from error
+    if confidence is not None and not ((confidence >= 0) & (confidence <= 1)).all():
+        raise ActionImagesError(
+            "the policy made a plan with a confidence outside [0, 1], so it is not sent; look again, or mend "
+            "the policy"
+        )
 
 
 def _of_length(
