@@ -70,6 +70,18 @@ def test_a_tool_in_no_view_is_told_with_pixels():
             check_tool_is_seen(wrong)
 
 
+def test_pictures_that_show_nothing_are_remarked_on():
+    seen = observation()
+    cast = (seen.images.float() / 255).to(torch.uint8)
+    (black, other) = doubts(replace(seen, images=cast))
+    assert "'images' of view 0 is black, no level is above 1 of 255" in black
+    assert "cast to uint8" in other
+    grey = torch.stack([seen.images[0], torch.full_like(seen.images[1], 127)])
+    assert doubts(replace(seen, images=grey)) == (
+        "'images' of view 1 is of a single colour; was the camera on?",
+    )
+
+
 @pytest.mark.parametrize("factor", [0.5, 1.6])
 def test_intrinsics_of_another_size_whose_centre_is_in_the_image_are_remarked_on(server, factor):
     seen = observation()

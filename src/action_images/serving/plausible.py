@@ -1,6 +1,10 @@
 """Refuse observations that no robot can have made, naming the field that is most likely wrong."""
 
+from collections.abc import Iterator
+
 import torch
+from jaxtyping import UInt8
+from torch import Tensor
 
 from action_images.errors import ActionImagesError
 from action_images.robot import Observation
@@ -9,7 +13,10 @@ FARTHEST_M = 20.0
 """The largest distance of a tool or a camera from the origin."""
 MARGIN = 0.25
 """The largest distance of the tool beyond an image's border, as a share of the image's size."""
-
+LEAST_CONTRAST = 3.0
+"""Pictures with a lower standard deviation of levels (of 255) show nothing."""
+BLACK = 8
+"""Pictures without a brighter level (of 255) are black."""
 OFF_CENTRE = 0.2
 """A principal point further than this from the image's middle, as a share of its size, gives a warning."""
 
@@ -17,15 +24,16 @@ OFF_CENTRE = 0.2
 def doubts(observation: Observation) -> tuple[str, ...]:
     """Warnings about an observation that is possible but unlikely: sentences for its sender.
 
-    The principal point usually lies near the middle of the picture. With intrinsics of an image twice or half
-    as large it does not. But neither does it in cropped pictures, so the observation is not refused.
+    A picture of one colour shows nothing, but a policy may not look at it. The principal point usually lies
+    near the middle of the picture. With intrinsics of an image twice or half as large it does not. But
+    neither does it in cropped pictures, so the observation is not refused.
     """
     cameras = observation.cameras
     height, width = cameras.size
     size = cameras.intrinsics.new_tensor([width, height])
     centres = cameras.intrinsics[..., :2, 2].reshape(-1, 2)
     is_off = ((centres / size - 0.5).abs() > OFF_CENTRE).any(-1)
-    told = []
+    told = list(_of_empty_pictures(observation.images))
     for view in is_off.nonzero().flatten().tolist():
         x, y = centres[view].tolist()
         told.append(
@@ -33,6 +41,16 @@ def doubts(observation: Observation) -> tuple[str, ...]:
             f"{width} x {height} px; are they those of another image size?"
         )
     return tuple(told)
+
+
+def _of_empty_pictures(images: UInt8[Tensor, "view 3 h w"]) -> Iterator[str]:
+    """Warnings about views that are black or of one colour throughout."""
+    for view, picture in enumerate(images):
+        if int(picture.max()) <= BLACK:
+            cure = "was the camera on, or were levels from 0 to 1 cast to uint8? Send levels from 0 to 255"
+            yield f"'images' of view {view} is black, no level is above {int(picture.max())} of 255; {cure}"
+        elif float(picture.float().flatten(1).std(1).max()) < LEAST_CONTRAST:
+            yield f"'images' of view {view} is of a single colour; was the camera on?"
 
 
 def check_observation(observation: Observation) -> None:
