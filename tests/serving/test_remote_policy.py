@@ -1,6 +1,7 @@
 """RemotePolicy: the very plan of the policy behind the wire, or one clear error in time; no old plan."""
 
 import contextlib
+import math
 import pickle
 import socket
 import struct
@@ -21,6 +22,7 @@ from websockets.utils import accept_key
 
 from action_images.cli import main
 from action_images.control import Hold
+from action_images.errors import ActionImagesError
 from action_images.evaluation.closed_loop import EvaluationConfig, judge
 from action_images.evaluation.protocols import PROTOCOLS
 from action_images.evaluation.trial import load_trials
@@ -469,6 +471,14 @@ def test_a_connection_that_is_lost_gives_the_second_attempt_no_more_time():
         with pytest.raises(ServingError):
             policy.plan(observation())
         assert time.monotonic() - began < 1.5
+
+
+@pytest.mark.parametrize(
+    "limits", [{"timeout_s": math.inf}, {"connect_s": math.inf}, {"timeout_s": math.nan}]
+)
+def test_a_time_limit_that_no_timer_can_hold_is_refused(limits: dict[str, float]):
+    with pytest.raises(ActionImagesError, match="positive seconds up to 1000000"):
+        RemotePolicy("ws://127.0.0.1:1", **limits)
 
 
 @pytest.mark.parametrize("timeout_s", [0.2, 2.0, 2.5, 90.0])

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 2.0
 """Pauses between attempts to connect; each is up to twice as long as the previous one."""
+LONGEST_S = 1e6
+"""The longest time limit: a server takes no larger one, and the system's timers would overflow."""
 
 
 class ServingError(OSError):
@@ -85,9 +87,10 @@ class RemotePolicy:
                 f"known_words is '{known_words}'; give {', '.join(KNOWN_WORDS)}, or None for the server's "
                 "own rule"
             )
-        if not (timeout_s > 0 and connect_s > 0):
+        if not (0 < timeout_s <= LONGEST_S and 0 < connect_s <= LONGEST_S):
             raise ActionImagesError(
-                f"timeout_s and connect_s are positive seconds, got {timeout_s} and {connect_s}"
+                f"timeout_s and connect_s are positive seconds up to {LONGEST_S:.0f}, got {timeout_s} and "
+                f"{connect_s}"
             )
         self.uri, self.timeout_s, self.connect_s = uri, timeout_s, connect_s
         self.calibration, self.actions, self.imagined = calibration, actions, imagined
