@@ -18,6 +18,7 @@ from action_images.episodes.checks import check as checking
 from action_images.episodes.checks import looks, motion
 from action_images.episodes.checks.check import check_dataset, summary
 from action_images.episodes.checks.duplicates import find_duplicates
+from action_images.episodes.checks.videos import check_repeats
 from action_images.episodes.dataset import Dataset, DatasetWriter
 from action_images.episodes.episode import Episode, EpisodeError, FramesInMemory, View
 from action_images.episodes.video import read_video, write_video
@@ -328,6 +329,21 @@ def test_static_and_repeated_episodes_and_dead_grippers_are_found(tmp_path):
     assert ("gripper", "still") in found
     assert ("duplicate", "a/again") in found
     assert not {episode for _, episode in found} & {"a", "b"}
+
+
+@pytest.mark.parametrize("length", [0.5, 0.05])
+def test_a_view_without_a_camera_that_never_changes_on_a_long_path_is_told(length: float):
+    told = []
+    generator = torch.Generator().manual_seed(0)
+    picture = torch.randint(0, 255, (1, 3, 96, 96), dtype=torch.uint8, generator=generator)
+    pictures = picture.expand(12, -1, -1, -1)
+    places = torch.stack([torch.linspace(0, length, 12), torch.zeros(12), torch.zeros(12)], -1)
+    path = Trajectory(Pose(torch.eye(3).expand(12, 3, 3), places), torch.ones(12))
+    view = View("top", FramesInMemory(pictures), None)
+    check_repeats(view, pictures, path, lambda *said: told.append(said))
+    assert [kind for _, kind, _ in told] == (["repeated pictures"] if length > 0.2 else [])
+    check_repeats(view, torch.cat([pictures[:6], 255 - pictures[6:]]), path, lambda *said: told.append(said))
+    assert len(told) <= 1
 
 
 def before_a_fixed_camera(name, spot: int, trajectory=None, size=(240, 320), num_frames=12):

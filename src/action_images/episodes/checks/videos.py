@@ -9,6 +9,7 @@ from torch import Tensor
 from action_images.episodes.checks.finding import Say
 from action_images.episodes.checks.follow import scene_of, step_px
 from action_images.episodes.checks.looks import kept_frames
+from action_images.episodes.checks.paths import path_length
 from action_images.episodes.episode import View
 from action_images.episodes.video_places import MOST_RATE_ERROR
 from action_images.geometry import Trajectory
@@ -29,6 +30,8 @@ MOST_NOISE = 6
 """Largest difference in levels between small copies of the same picture."""
 LEAST_REPEATED, LEAST_SHARE = 4, 0.2
 """Least number of repeated pictures, and least share of those in which the tool moves."""
+LONG_PATH = 0.2
+"""Length of a path of the tool (m) on which a view without a camera must change."""
 
 
 def check_video(view: View, fps: float, size: tuple[int, int], say: Say) -> None:
@@ -90,11 +93,15 @@ def check_copies(pictures: Mapping[str, Tensor], say: Say) -> None:
 def check_repeats(view: View, pictures: Tensor, trajectory: Trajectory, say: Say) -> None:
     """Report pictures that repeat while the tool moves in view: the camera is stuck, or slower.
 
+    In a view without a camera, report pictures that are all the same while the tool travels far.
     `pictures` are the small copies of `looks.decode_all`.
     """
-    if view.camera is None or len(pictures) < 2:
+    if len(pictures) < 2:
         return
     kept = torch.tensor(kept_frames(trajectory.num_frames))
+    if view.camera is None:
+        _check_frozen(view, pictures, path_length(trajectory[kept]), say)
+        return
     scene = scene_of(view.camera, trajectory.world_from_tool[kept], kept)
     start = torch.arange(len(kept) - 1)
     moves = step_px(scene, torch.stack([start, start + 1])) >= LEAST_STEP_PX
@@ -108,3 +115,13 @@ def check_repeats(view: View, pictures: Tensor, trajectory: Trajectory, say: Say
             "repeated pictures",
             f"{view.name}: {share}; was the camera stuck, or slower than the set?",
         )
+
+
+def _check_frozen(view: View, pictures: Tensor, path: float, say: Say) -> None:
+    """Report a view whose pictures are all the same while the tool travels `path` (m)."""
+    levels = pictures.to(torch.int16)
+    shows = float(levels[0].float().std()) >= LEAST_CONTRAST  # empty pictures are reported elsewhere
+    if shows and path >= LONG_PATH and int((levels - levels[0]).abs().max()) <= MOST_NOISE:
+        told = f"none of {len(pictures)} pictures changes while the tool travels {path:.2f} m"
+        cure = "was the camera stuck, or does it not see the robot? Leave this view out"
+        say("warning", "repeated pictures", f"{view.name}: {told}; {cure}")
