@@ -25,14 +25,15 @@ def read(path: Path) -> dict[str, FoundCamera] | None:
         cure = "write the intrinsics of the pictures as they are, without binning and region"
         raise EpisodeError(f"{path}: its pictures are binned, or a region of the sensor's; {cure}")
     matrix = found.matrix_of(content["camera_matrix"], (3, 3), f"{path}: camera_matrix")
-    coefficients = content.get("distortion_coefficients")
-    numbers = coefficients.get("data") if isinstance(coefficients, dict) else coefficients
+    where = f"{path}: distortion_coefficients"
+    numbers = found.coefficients_of(content.get("distortion_coefficients"), where)
     lens = found.from_integer_centres(matrix)
     camera = FoundCamera(
         lens,
         found.size_of(content["image_height"], content["image_width"], str(path)),
-        found.distortion_named(content["distortion_model"], numbers, str(path)),
+        found.distortion_named(content["distortion_model"], numbers, where),
         other_lens=_rectified(content, matrix),
+        is_named="camera_name" in content,
     )
     return {str(content.get("camera_name", "camera")): camera}
 

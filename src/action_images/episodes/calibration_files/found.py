@@ -1,5 +1,6 @@
 """One camera of a calibration file in our conventions, and limits for reading such files."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from action_images.episodes.episode import EpisodeError
-from action_images.episodes.readers.folders import as_tensor
+from action_images.episodes.readers.folders import as_array, as_tensor
 from action_images.geometry import Pose
 
 MAX_BYTES = 16 << 20
@@ -58,17 +59,43 @@ class FoundCamera:
     other_lens: str | None = None
     """Remark on the file's further intrinsics for rectified pictures."""
     own_world: str | None = None
-    """Remark on the pose's world frame if it cannot be the robot's base."""
+    """Remark on the pose's frame if it cannot be the robot's base, or is one on its hand."""
+    other_axes: str | None = None
+    """Remark on the camera's axes if the file does not tell them."""
+    is_named: bool = True
+    """Whether the file names the camera; else its name is the format's, the same in all files."""
+
+
+def coefficients_of(entry: object, where: str) -> object:
+    """The numbers of a distortion: a list, or a mapping with `data`; raises EpisodeError without it."""
+    if not isinstance(entry, dict):
+        return entry
+    if "data" not in entry:
+        cure = "write its numbers as a list, in OpenCV's order: k1 k2 p1 p2 k3 (fisheye: k1 k2 k3 k4)"
+        raise EpisodeError(
+            f"{where}: is a mapping of {', '.join(map(str, entry))[:80]} without 'data'; {cure}"
+        )
+    return entry["data"]
 
 
 def distortion_named(model: object, coefficients: object, where: str) -> Distortion:
-    """A distortion by a format's name for its model; raises EpisodeError for an unknown one."""
+    """A distortion by a format's name for its model.
+
+    Raises EpisodeError for an unknown one, one without coefficients, and coefficients without a model.
+    """
     known = MODELS.get(str(model).lower())
     if known is None:
         raise EpisodeError(
             f"{where}: the distortion model {model!r} is not known; straighten the videos first"
         )
-    numbers = np.asarray(coefficients, np.float64).ravel() if coefficients is not None else np.zeros(0)
+    is_none = str(model).lower() in ("", "none")
+    if coefficients is None and not is_none:
+        cure = "write its coefficients, zeros for a lens without distortion"
+        raise EpisodeError(f"{where}: has the distortion model {model!r} and no coefficients; {cure}")
+    numbers = _numbers(coefficients, where)
+    if is_none and numbers.any():
+        cure = "name the model, such as plumb_bob or equidistant"
+        raise EpisodeError(f"{where}: has coefficients, but the distortion model {model!r}; {cure}")
     most = 4 if known == "fisheye" else 8
     if len(numbers) > most and numbers[most:].any():
         raise EpisodeError(
@@ -77,6 +104,14 @@ def distortion_named(model: object, coefficients: object, where: str) -> Distort
     if not np.isfinite(numbers).all():
         raise EpisodeError(f"{where}: distortion has numbers that are not finite; repair the file")
     return Distortion(known, tuple(numbers[:most].tolist()))
+
+
+def _numbers(coefficients: object, where: str) -> np.ndarray:
+    """A file's coefficients, which may be a row or a column."""
+    if coefficients is None:
+        return np.zeros(0)
+    rows = isinstance(coefficients, (list, tuple)) and len(coefficients) and isinstance(coefficients[0], list)
+    return as_array(coefficients, (None, None) if rows else (None,), f"{where}: distortion").ravel()
 
 
 def pinhole(fx: float, fy: float, cx: float, cy: float) -> Tensor:
@@ -122,18 +157,31 @@ def read_yaml(path: Path) -> dict[str, Any] | None:
     if text.startswith("%YAML:"):
         text = text.partition("\n")[2]
     try:
-        content = yaml.load(text, Loader=_loader())
+        content = yaml.load(text, Loader=_loader(path))
+    except EpisodeError:
+        raise
     except (yaml.YAMLError, RecursionError, ValueError):
         return None
     return content if isinstance(content, dict) else None
 
 
-def _loader() -> Any:
-    """A loader of plain values only; an OpenCV matrix becomes the mapping of its fields."""
+def _loader(path: Path) -> Any:
+    """A loader of plain values only; an OpenCV matrix becomes the mapping of its fields.
+
+    It raises EpisodeError for a key that is given twice.
+    """
     import yaml
 
     class Loader(yaml.SafeLoader):
         """A safe loader with one more tag."""
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+            """A mapping in which no key is given twice."""
+            keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+            twice = [key for key, count in keys.items() if count > 1]
+            if twice:
+                raise EpisodeError(f"{path}: has the key {twice[0][:80]!r} twice; rename or remove one")
+            return super().construct_mapping(node, deep)
 
     Loader.add_constructor("tag:yaml.org,2002:opencv-matrix", yaml.SafeLoader.construct_yaml_map)
     return Loader

@@ -10,6 +10,11 @@ from action_images.episodes.episode import EpisodeError
 
 MATRIX = ("camera_matrix", "cameraMatrix", "Camera_Matrix", "K", "mtx")
 DISTORTION = ("distortion_coefficients", "distCoeffs", "dist_coeffs", "Distortion_Coefficients", "D", "dist")
+MODEL = ("distortion_model", "distortionModel", "Distortion_Model")
+LENS = ("camera_model", "cameraModel", "lens_model", "model")
+"""Fields that may name a fisheye lens, or anything else."""
+FISHEYE = ("fisheye_model", "fisheye")
+NO = ("", "0", "0.0", "false", "no", "none")
 HEIGHT = ("image_height", "image_Height", "height")
 WIDTH = ("image_width", "image_Width", "width")
 
@@ -27,19 +32,29 @@ def read(path: Path) -> dict[str, FoundCamera] | None:
         raise EpisodeError(
             f"{path}: says nothing of distortion; write distortion_coefficients, zeros for none"
         )
-    numbers = coefficients.get("data") if isinstance(coefficients, dict) else coefficients
     camera = FoundCamera(
         found.from_integer_centres(intrinsics),
         None if size == (None, None) else found.size_of(*size, str(path)),
         found.distortion_named(
-            "fisheye" if _is_fisheye(content) else "radial-tangential", numbers, str(path)
+            _model(content, path), found.coefficients_of(coefficients, f"{path}: distortion"), str(path)
         ),
+        is_named=False,
     )
     return {"camera": camera}
 
 
-def _is_fisheye(content: Mapping[str, Any]) -> bool:
-    return any(bool(content.get(name)) for name in ("fisheye_model", "fisheye"))
+def _model(content: Mapping[str, Any], path: Path) -> str:
+    """The distortion's model by the file's own names for it; raises EpisodeError if they differ."""
+    told = {name: str(content[name]) for name in MODEL if content.get(name)}
+    told |= {name: "fisheye" for name in LENS if "fisheye" in str(content.get(name)).lower()}
+    for name in FISHEYE:
+        if name in content:
+            told[name] = "radial-tangential" if str(content[name]).lower() in NO else "fisheye"
+    kinds = {found.MODELS.get(model.lower(), model) for model in told.values()}
+    if len(kinds) > 1:
+        both = " and ".join(f"{name}: {content[name]}" for name in told)
+        raise EpisodeError(f"{path}: names two models of its distortion ({both}); keep one")
+    return next(iter(told.values()), "radial-tangential")
 
 
 def _first(content: Mapping[str, Any], names: Sequence[str]) -> Any:
