@@ -24,7 +24,7 @@ class Convert:
 
     files: tyro.conf.Positional[tuple[Path, ...]]
     """Files or folders of other tools, and last the cameras file to write. If one tool gave a camera's lens
-    and another its pose, give both."""
+    and another its pose, give both, one after the other."""
     straightened: bool = False
     """The pictures are already undistorted, and the intrinsics are those of the undistorted pictures."""
 
@@ -65,7 +65,12 @@ def main(
     if out.suffix != ".json" or out.is_dir():
         raise ActionImagesError(f"{out}: the last one is the cameras file to write; call it .json")
 
-    from action_images.episodes.calibration_files.converted import cameras_of, other_lenses, own_worlds
+    from action_images.episodes.calibration_files.converted import (
+        cameras_of,
+        other_axes,
+        other_lenses,
+        own_worlds,
+    )
     from action_images.episodes.cameras_file import save_cameras
 
     cameras = cameras_of(sources, straightened=what.straightened)
@@ -77,8 +82,8 @@ def main(
         print(f"{name}: {size}, focal length {focal:.1f} px, at ({x:.3f}, {y:.3f}, {z:.3f}) m")
     for world in own_worlds(sources):
         print(f"poses are in {world}")
-    for lens in other_lenses(sources):
-        print(lens)
+    for remark in (*other_lenses(sources), *other_axes(sources)):
+        print(remark)
     print(f"written: {out}")
 
 

@@ -27,6 +27,38 @@ def read(path: Path) -> dict[str, FoundCamera] | None:
         raise EpisodeError(f"{path}: 'transformation' has a quaternion that is not of unit length")
     parameters = content.get("parameters")
     settings = parameters if isinstance(parameters, dict) else content
-    on_hand = bool(settings.get("eye_on_hand", False))
-    pose = Pose(from_quaternion_xyzw(numbers[3:]), numbers[:3])
-    return {"hand" if on_hand else "base": FoundCamera(world_from_camera=pose, on_hand=on_hand)}
+    on_hand = bool(settings.get("eye_on_hand", False)) or settings.get("calibration_type") == "eye_in_hand"
+    camera = FoundCamera(
+        world_from_camera=Pose(from_quaternion_xyzw(numbers[3:]), numbers[:3]),
+        on_hand=on_hand,
+        own_world=_hand(settings.get("robot_effector_frame")) if on_hand else None,
+        other_axes=_axes(settings.get("tracking_base_frame"), path),
+        is_named=False,
+    )
+    return {"hand" if on_hand else "base": camera}
+
+
+def _hand(frame: object) -> str:
+    """A remark on the frame of a hand camera's pose."""
+    named = "robot_effector_frame" if frame is None else f"'{str(frame)[:80]}' (robot_effector_frame)"
+    return f"the frame {named}, which must be that of the tool's poses"
+
+
+def _axes(frame: object, path: Path) -> str | None:
+    """A remark on axes that the camera frame's name does not tell.
+
+    Raises EpisodeError for a frame that has ROS's axes of a body (x forward) by its name.
+    """
+    name = str(frame or "").rstrip("/")
+    if "optical" in name.lower():
+        return None
+    if name.lower().endswith("link"):
+        raise EpisodeError(
+            f"{path}: the camera's frame '{name[:80]}' (tracking_base_frame) looks along x by its name; the "
+            "optical frame, which looks along z, is needed. Multiply the transformation from the right by "
+            "that from this frame to the optical one (tf2_echo; x y z w are -0.5 0.5 -0.5 0.5), and "
+            "write the optical frame's name there. If the numbers are of the optical frame already, write "
+            "its name alone"
+        )
+    named = f"frame '{name[:80]}'" if name else "unnamed frame"
+    return f"the pose is of the camera's {named}, which is taken as optical: x right, y down, z forward"
