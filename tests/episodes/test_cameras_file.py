@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from action_images.episodes.cameras_file import load_cameras, load_still_rig, save_cameras
 from action_images.episodes.episode import EpisodeError
+from action_images.episodes.lerobot_layout import read_json
 from scenes import rig
 
 
@@ -70,6 +71,16 @@ def test_every_fault_is_named_with_file_camera_and_field(content, tmp_path, mess
     (tmp_path / "bad.json").write_text(json.dumps(content))
     with pytest.raises(EpisodeError, match=f"bad.json: .*{message}"):
         load_cameras(tmp_path / "bad.json")
+
+
+def test_a_camera_that_was_copied_and_not_renamed_is_refused(tmp_path):
+    save_cameras(tmp_path / "twice.json", {"left": rig(1)[0], "right": rig(2)[0]})
+    text = (tmp_path / "twice.json").read_text().replace('"right"', '"left"')
+    (tmp_path / "twice.json").write_text(text)
+    with pytest.raises(EpisodeError, match=r"twice\.json: has the key 'left' twice in one object"):
+        load_cameras(tmp_path / "twice.json")
+    with pytest.raises(EpisodeError, match=r"twice\.json: has the key 'left' twice in one object"):
+        read_json(tmp_path / "twice.json")
 
 
 def test_a_file_that_is_missing_or_no_json_is_refused(tmp_path):

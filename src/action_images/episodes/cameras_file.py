@@ -1,6 +1,5 @@
 """The cameras file: a rig's calibration as strict, documented json (docs/conventions.md)."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ import torch
 
 from action_images.episodes.episode import EpisodeError
 from action_images.files.atomic import write_json
+from action_images.files.strict_json import RepeatedKey, parsed
 from action_images.geometry import Camera, Pose
 from action_images.structs import stack
 
@@ -33,7 +33,9 @@ def load_cameras(path: Path | str, *, in_tool: bool = False) -> dict[str, Camera
             f"{path}: {path.stat().st_size} bytes is too large for a cameras file (limit {MAX_BYTES})"
         )
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = parsed(path.read_text(encoding="utf-8-sig"))
+    except RepeatedKey as error:
+        raise EpisodeError(f"{path}: {error}") from None
     except (ValueError, RecursionError) as error:
         raise EpisodeError(
             f"{path}: not a json file ({error}); see 'The cameras file' in docs/conventions.md"

@@ -1,12 +1,12 @@
 """The layout of a LeRobotDataset v3 folder, and the columns that are ours."""
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 from action_images.episodes.names import SAFE_NAME, EpisodeError
 from action_images.episodes.strangers import check_inside, check_regular
+from action_images.files.strict_json import RepeatedKey, parsed
 
 VERSION = "v3.0"
 INFO = "meta/info.json"
@@ -166,12 +166,14 @@ def read_json(path: Path) -> dict[str, Any]:
         if path.stat().st_size > MAX_JSON_BYTES:
             limit = f"{MAX_JSON_BYTES >> 20} MB"
             raise EpisodeError(f"{path}: is larger than {limit}; such a json file is damaged")
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = parsed(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         cure = "is this the folder of a data set? Other formats are converted by 'action-images import'"
         raise EpisodeError(f"{path}: is missing; {cure}") from None
     except OSError as error:
         raise EpisodeError(f"{path}: cannot be read ({error.strerror}); restore the file") from None
+    except RepeatedKey as error:
+        raise EpisodeError(f"{path}: {error}") from None
     except (ValueError, RecursionError) as error:
         raise EpisodeError(f"{path}: is not valid json ({error}); restore the file") from None
     if not isinstance(content, dict):

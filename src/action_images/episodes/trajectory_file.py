@@ -15,6 +15,7 @@ from action_images.episodes.episode import EpisodeError
 from action_images.episodes.notation import ToolNotation
 from action_images.errors import ActionImagesError
 from action_images.files.atomic import whole_file
+from action_images.files.strict_json import parsed
 from action_images.geometry import Trajectory
 
 COLUMNS = {
@@ -212,7 +213,7 @@ def _load_csv(path: Path) -> tuple[list[str], Any]:
 
 
 def _load_json(path: Path) -> tuple[list[str] | None, Any]:
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = parsed(path.read_text(encoding="utf-8"))
     if isinstance(content, dict):
         if not {"columns", "rows"} <= content.keys():
             raise ActionImagesError(

@@ -1,6 +1,5 @@
 """Map the fields of a foreign client to those of an observation, by a JSON file."""
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ import numpy as np
 from typing_extensions import Self
 
 from action_images.errors import ActionImagesError
+from action_images.files.strict_json import parsed
 from action_images.serving.messages import Request
 from action_images.serving.protocol import WireError
 
@@ -86,7 +86,7 @@ class ObservationMap:
                 f"{path}: there is no such mapping file, or it is larger than {MAX_BYTES} bytes"
             )
         try:
-            return cls._parsed(json.loads(path.read_text(encoding="utf-8")))
+            return cls._parsed(parsed(path.read_text(encoding="utf-8")))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             why = f"lacks {error}" if isinstance(error, KeyError) else str(error)
             raise ActionImagesError(
