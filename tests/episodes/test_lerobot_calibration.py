@@ -344,6 +344,16 @@ def test_a_pose_on_the_hand_is_not_taken_for_one_in_the_world(declared):
         opened(root, calibration)
 
 
+def test_a_calibration_file_that_is_a_link_out_of_the_set_is_refused(declared, tmp_path_factory):
+    root, calibration = declared
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "lens.yaml"
+    elsewhere.write_text("K: [[500, 0, 320], [0, 500, 240], [0, 0, 1]]\nD: [0, 0, 0, 0]\n")
+    (root / "lens.yaml").symlink_to(elsewhere)
+    calibration["views"]["top"]["intrinsics"] = {"file": "lens.yaml"}
+    with pytest.raises(EpisodeError, match=r"lens\.yaml: is a link that leaves the data set's folder"):
+        opened(root, calibration)
+
+
 def test_what_nothing_declares_and_what_is_not_read_is_said(declared):
     root, calibration = declared
     with_feature(root, "observation.extrinsics.top", [0.0] * 7)

@@ -24,6 +24,7 @@ from action_images.episodes.notation import ROTATIONS, UNITS, ToolNotation
 from action_images.episodes.readers.folders import as_tensor
 from action_images.episodes.readers.lerobot_tool import Tool, column, feature_named, known
 from action_images.episodes.straighten import FramesStraightened
+from action_images.episodes.strangers import check_folder, check_inside
 from action_images.episodes.unmirror import FramesUnmirrored
 from action_images.geometry import Camera, Pose, Trajectory
 
@@ -96,6 +97,8 @@ class Calibration:
             told += [f"{name}: its pose is in {world}"] if world else []
             lens = self._other_lens(entry)
             told += [f"{name}: {lens}"] if lens else []
+            axes = self._axes(entry)
+            told += [f"{name}: {axes}"] if axes else []
         return told
 
     def _other_lens(self, entry: Mapping[str, Any]) -> str | None:
@@ -109,11 +112,20 @@ class Calibration:
 
     def _own_world(self, entry: Mapping[str, Any]) -> str | None:
         """Remark on the world of a file's pose; an unreadable file is refused later."""
-        pose = entry.get("world_from_camera")
+        found = self._pose_file(entry)
+        return None if found is None else found.own_world
+
+    def _axes(self, entry: Mapping[str, Any]) -> str | None:
+        """Remark on the camera's axes in a file of its pose."""
+        found = self._pose_file(entry)
+        return None if found is None else found.other_axes
+
+    def _pose_file(self, entry: Mapping[str, Any]) -> FoundCamera | None:
+        pose = entry.get("world_from_camera", entry.get("tool_from_camera"))
         if not isinstance(pose, dict) or "file" not in pose:
             return None
         with suppress(EpisodeError):
-            return self._of_file(pose, "").own_world
+            return self._of_file(pose, "")
         return None
 
     def shifts(self, place: int | None = None) -> dict[str, int]:
@@ -227,7 +239,9 @@ class Calibration:
             raise EpisodeError(
                 f"{where}: {name[:80]!r} leaves the folder; put the file beside calibration.json"
             )
-        return camera_of_file(self._path.parent / path, camera)
+        place = self._path.parent / path
+        (check_folder if place.is_dir() else check_inside)(self._path.parent, place)
+        return camera_of_file(place, camera)
 
 
 def _views(content: Mapping[str, Any], dataset: Dataset, where: str) -> dict[str, Any]:
@@ -354,7 +368,7 @@ def _distortion(entry: Mapping[str, Any], found: FoundCamera, where: str) -> Dis
     distortion = entry["distortion"]
     if isinstance(distortion, dict):
         known(distortion, DISTORTION_FIELDS, f"{where}.distortion")
-        return distortion_named(distortion.get("model"), distortion.get("coefficients"), where)
+        return distortion_named(distortion.get("model", "plumb_bob"), distortion.get("coefficients"), where)
     return distortion_named("plumb_bob", as_tensor(distortion, (None,), f"{where}.distortion"), where)
 
 
