@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from action_images.episodes.calibration_files import camera_of_file, read_calibration_file
+from action_images.episodes.calibration_files.converted import cameras_of
 from action_images.episodes.calibration_files.found import Distortion
 from action_images.episodes.episode import EpisodeError, FramesInMemory
 from action_images.episodes.straighten import FramesStraightened, distorted
@@ -191,3 +192,155 @@ def test_intrinsics_for_rectified_pictures_are_told_of(tmp_path):
         (tmp_path / "left.yaml").write_text(ROS + rectified % focal)
         told = camera_of_file(tmp_path / "left.yaml", None).other_lens
         assert (told is not None and "for rectified pictures (image_rect)" in told) == is_told
+
+
+def read_text_file(tmp_path, text: str, name: str = "a.yaml"):
+    (tmp_path / name).write_text(text)
+    return read_calibration_file(tmp_path / name)
+
+
+FOUR = "distortion_coefficients: [0.1, 0.02, 0.003, 0.0004]\n"
+NESTED = "image_width: 640\nimage_height: 480\n%s: [[500, 0, 319.5], [0, 510, 239.5], [0, 0, 1]]\n"
+
+
+@pytest.mark.parametrize("matrix", ["camera_matrix", "K", "cameraMatrix"])
+@pytest.mark.parametrize(
+    "told", ["distortion_model: fisheye", "distortion_model: equidistant", "fisheye: true"]
+)
+def test_a_fisheye_lens_is_read_beside_any_form_of_its_matrix(tmp_path, matrix, told):
+    camera = read_text_file(tmp_path, NESTED % matrix + f"{told}\n" + FOUR)["camera"]
+    assert camera.distortion == Distortion("fisheye", (0.1, 0.02, 0.003, 0.0004))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (NESTED % "K" + "distortion_model: omni\n" + FOUR, "distortion model 'omni' is not known"),
+        (NESTED % "K" + "distortion_model: plumb_bob\nfisheye_model: 1\n" + FOUR, "names two models"),
+        (NESTED % "K" + "distortion_coefficients: {k1: -0.3, k2: 0.1}\n", "mapping of k1, k2 without 'data'"),
+        (NESTED % "K" + "distortion_coefficients: [a, b]\n", r"a\.yaml: distortion: should be numbers"),
+        (ROS.replace("distortion_coefficients", "D"), "model 'plumb_bob' and no coefficients"),
+        (ROS.replace("plumb_bob", '""'), "has coefficients, but the distortion model ''"),
+        (
+            KALIBR.replace("distortion_coeffs", "coeffs"),
+            "cam0.distortion_coeffs: .*'equidistant' and no coeff",
+        ),
+        (ROS + "camera_name: right\n", "has the key 'camera_name' twice"),
+        (KALIBR.replace("  T_cn_cnm1", "  T_other"), "cam1: has no pose relative to the other cameras"),
+        (KALIBR.replace("cam1:", "cam2:"), "cam1 is missing from the chain"),
+    ],
+)
+def test_what_a_file_leaves_open_about_lens_or_chain_is_refused(tmp_path, text, message):
+    with pytest.raises(EpisodeError, match=message):
+        read_text_file(tmp_path, text)
+
+
+def test_nested_aliases_of_yaml_do_not_fill_the_memory(tmp_path):
+    rows = "a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n"
+    for depth in range(1, 9):
+        rows += f"a{depth}: &a{depth} [{', '.join([f'*a{depth - 1}'] * 10)}]\n"
+    with pytest.raises(EpisodeError, match="distortion"):
+        read_text_file(tmp_path, rows + NESTED % "K" + "distortion_coefficients: *a8\n")
+
+
+def kalibr_entry(x: float, key: str = "T_cn_cnm1") -> str:
+    pose = f"  {key}: [[1, 0, 0, {x}], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]\n"
+    lens = KALIBR.partition("cam0:\n")[2].partition("cam1:")[0]
+    return pose + lens
+
+
+def test_kalibrs_chain_is_followed_by_number_in_a_file_with_sorted_keys(tmp_path):
+    names = sorted(f"cam{number}" for number in range(12))
+    found = read_text_file(tmp_path, "".join(f"{name}:\n{kalibr_entry(-0.1)}" for name in names))
+    first = found["cam0"].world_from_camera.translation
+    places = [found[f"cam{n}"].world_from_camera.translation - first for n in range(12)]
+    assert [round(place[0].item(), 3) for place in places] == [round(0.1 * n, 3) for n in range(12)]
+
+
+def test_kalibrs_poses_relative_to_the_imu_place_cameras_too(tmp_path):
+    text = "".join(f"cam{n}:\n{kalibr_entry(-0.2 * n - 0.5, 'T_cam_imu')}" for n in range(2))
+    found = read_text_file(tmp_path, text)
+    assert torch.allclose(found["cam0"].world_from_camera.translation, torch.zeros(3))
+    assert torch.allclose(found["cam1"].world_from_camera.translation, torch.tensor([0.2, 0.0, 0.0]))
+
+
+def colmap(tmp_path, *lines: str):
+    (tmp_path / "cameras.txt").write_text("1 PINHOLE 640 480 500 510 320 240\n")
+    (tmp_path / "images.txt").write_text("\n".join(lines))
+    return tmp_path
+
+
+def test_colmaps_images_without_lines_of_points_are_refused(tmp_path):
+    folder = colmap(tmp_path, "1 1 0 0 0 0 0 0 1 left.png", "2 1 0 0 0 0 0 0 1 my right cam.png")
+    with pytest.raises(EpisodeError, match="write an empty line after the line of each image"):
+        read_calibration_file(folder)
+    colmap(tmp_path, "1 1 0 0 0 0 0 0 1 left.png", "1.5 2.5 -1 3 4 7", "2 1 0 0 0 0 0 0 1 right.png", "")
+    assert list(read_calibration_file(folder)) == ["left.png", "right.png"]
+
+
+def test_colmaps_pictures_of_one_name_in_two_folders_are_refused(tmp_path):
+    folder = colmap(tmp_path, "1 1 0 0 0 0 0 0 1 left/000.png", "", "2 1 0 0 0 0 0 0 1 right/000.png", "")
+    with pytest.raises(EpisodeError, match=r"left/000.png and right/000.png would both be the camera '000'"):
+        cameras_of([folder])
+
+
+EYE = """parameters: {eye_on_hand: false, tracking_base_frame: %s, robot_effector_frame: tool0}
+transformation: {x: %s, y: -0.2, z: 0.7, qx: 0, qy: 1, qz: 0, qw: 0}
+"""
+
+
+@pytest.mark.parametrize("frame", ["camera_link", "/camera_link"])
+def test_a_pose_of_a_cameras_body_frame_is_refused_with_the_conversion(tmp_path, frame):
+    with pytest.raises(EpisodeError, match=r"'/?camera_link' .* -0\.5 0\.5 -0\.5 0\.5"):
+        read_text_file(tmp_path, EYE % (frame, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("frame", "told"),
+    [("camera_color_optical_frame", None), ("left_camera", "'left_camera', which is taken as optical")],
+)
+def test_a_camera_frame_that_tells_no_axes_is_remarked_on(tmp_path, frame, told):
+    camera = read_text_file(tmp_path, EYE % (frame, 0.5))["base"]
+    assert (camera.other_axes is None) if told is None else (told in camera.other_axes)
+    assert camera.own_world is None
+
+
+def test_the_hands_frame_is_told_for_a_camera_on_it(tmp_path):
+    camera = read_text_file(tmp_path, EYE.replace("false", "true") % ("optical", 0.5))["hand"]
+    assert camera.on_hand
+    assert "'tool0' (robot_effector_frame), which must be that of the tool's poses" in camera.own_world
+
+
+def saved(tmp_path, **texts: str):
+    for name, text in texts.items():
+        (tmp_path / f"{name}.yaml").write_text(text)
+    return [tmp_path / f"{name}.yaml" for name in texts]
+
+
+STRAIGHT = NESTED % "K" + "distortion_coefficients: [0, 0, 0, 0]\n"
+ONE_KALIBR = KALIBR.partition("cam1:")[0].replace("[0.01, 0.002, 0.0, 0.0]", "[0, 0, 0, 0]")
+POSE = EYE % ("optical", 0.5)
+
+
+def test_a_single_lens_of_kalibr_takes_its_pose_from_another_file(tmp_path):
+    lens = ONE_KALIBR.replace("equidistant", "radtan")
+    (camera,) = cameras_of(saved(tmp_path, lens=lens, pose=POSE)).values()
+    assert torch.allclose(camera.world_from_camera.translation, torch.tensor([0.5, -0.2, 0.7]))
+    with pytest.raises(EpisodeError, match="has a lens and no pose"):
+        cameras_of(saved(tmp_path, lens=lens))
+
+
+def test_lens_and_pose_of_two_cameras_come_from_four_files(tmp_path):
+    other = EYE % ("optical", -0.5)
+    left, right, at_left, at_right = saved(tmp_path, left=STRAIGHT, right=STRAIGHT, l=POSE, r=other)
+    found = cameras_of([left, at_left, right, at_right])
+    places = {name: camera.world_from_camera.translation[0].item() for name, camera in found.items()}
+    assert places == {"camera": 0.5, "right": -0.5}
+    with pytest.raises(EpisodeError, match="give each camera's files one after the other"):
+        cameras_of([left, right, at_left, at_right])
+
+
+def test_a_lens_without_the_size_of_its_pictures_says_so(tmp_path):
+    text = STRAIGHT.replace("image_width: 640\nimage_height: 480\n", "")
+    with pytest.raises(EpisodeError, match="does not say for what image size"):
+        cameras_of(saved(tmp_path, lens=text, pose=POSE))

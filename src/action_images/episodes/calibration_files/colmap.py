@@ -55,8 +55,10 @@ def read(path: Path) -> dict[str, FoundCamera] | None:
         return None
     try:
         lenses = dict(map(_lens, _lines(folder / "cameras.txt")))
-        images = list(_lines(folder / "images.txt"))[::2]  # the lines between list each image's points
-        return dict(_image(line, lenses) for line in images)
+        lines = list(_lines(folder / "images.txt"))
+        for points in lines[1::2]:  # the lines between list each image's points
+            _check_points(points)
+        return dict(_image(line, lenses) for line in lines[::2])
     except (ValueError, IndexError, KeyError, TypeError) as error:
         if isinstance(error, EpisodeError):
             raise
@@ -84,6 +86,19 @@ def _lens(fields: list[str]) -> tuple[str, FoundCamera]:
     size = found.size_of(int(height), int(width), "cameras.txt")
     checked = found.distortion_named(distortion.model, distortion.coefficients, "cameras.txt")
     return number, FoundCamera(intrinsics, size, checked)
+
+
+def _check_points(fields: list[str]) -> None:
+    """Raise EpisodeError unless a line lists points: x, y and the point's number of each."""
+    try:
+        numbers = [float(field) for field in fields]
+    except ValueError:
+        numbers = [0.0]
+    if len(numbers) % 3:
+        cure = "write an empty line after the line of each image"
+        raise EpisodeError(
+            f"images.txt: the line {' '.join(fields)[:60]!r} should list an image's points; {cure}"
+        )
 
 
 def _image(fields: list[str], lenses: Mapping[str, FoundCamera]) -> tuple[str, FoundCamera]:
