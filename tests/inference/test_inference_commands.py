@@ -106,6 +106,18 @@ def test_options_that_would_have_no_effect_are_refused(folders, tmp_path, capsys
     assert told in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("scale", "warns"), [(1.0, False), (3.0, True)])
+def test_simulate_warns_of_a_path_that_begins_far_from_the_recorded_tool(
+    folders, tmp_path, capsys, scale, warns
+):
+    own = Dataset(Path(folders[0]))[0].trajectory[:5]
+    pose = replace(own.world_from_tool, translation=scale * own.world_from_tool.translation)
+    save_trajectory(tmp_path / "path.csv", replace(own, world_from_tool=pose))
+    told = ["--trajectory", str(tmp_path / "path.csv"), "--frames", "50"]
+    assert run("simulate", folders, tmp_path / "out", *told) == 2  # 5 frames
+    assert ("from the recorded tool, where it should begin" in capsys.readouterr().err) == warns
+
+
 def test_imagine_writes_its_futures_in_order(folders, tmp_path):
     out = tmp_path / "imagined"
     assert run("imagine", folders, out, "--samples", "2") == 0

@@ -4,7 +4,8 @@ action-images simulate dataset --episode 3 --out simulated
 action-images simulate --pictures pictures --cameras cameras.json --trajectory path.csv --out simulated
 """
 
-from typing import Annotated
+import math
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -14,6 +15,12 @@ from action_images.terminal.paths import GivenDataset, GivenFile, OutFolder
 from action_images.terminal.progress import working
 from action_images.terminal.refusals import above_zero, without_effect
 from action_images.terminal.scene_options import LooseFiles
+
+if TYPE_CHECKING:
+    from action_images.geometry import Pose
+
+FAR_M, FAR_RAD = 0.05, math.radians(20)
+"""A path that begins farther than this from the recorded tool gives a warning."""
 
 
 def main(
@@ -83,6 +90,11 @@ def main(
     scene = replace(recorded, instruction=instruction)
     if trajectory is not None:
         other = load_trajectory(trajectory)
+        if not is_loose and shown.trajectory is not None:
+            doubt = doubt_of_begin(other.world_from_tool[0], shown.trajectory.world_from_tool[own[0]])
+            if doubt is not None:
+                told = f"warning: {trajectory}: {doubt}"
+                PlainConsole(stderr=True).print(told, style="yellow", soft_wrap=True)
         own_rate = generator.clips.fps if is_loose else shown.fps
         rate = own_rate if fps is None else fps
         asked = _first(paced(other.num_frames, rate, generator.clips.fps), frames, str(trajectory))
@@ -109,6 +121,17 @@ def main(
         save_png(out / "contact_sheet.png", contact_sheet(rows, labels=labels))
     told = "" if trajectory is not None else ", recorded below simulated in the contact sheet"
     PlainConsole().print(f"{pixels.shape[1]} frames of {', '.join(chosen)}{told}: {out}", soft_wrap=True)
+
+
+def doubt_of_begin(first: "Pose", recorded: "Pose") -> str | None:
+    """A warning if a path begins far from the recorded tool (both world_from_tool); None if it does not."""
+    metres, radians = (float(value) for value in first.distance(recorded))
+    if metres <= FAR_M and radians <= FAR_RAD:
+        return None
+    apart = (
+        f"its first row lies {metres:.2f} m and {math.degrees(radians):.0f} degrees from the recorded tool"
+    )
+    return f"{apart}, where it should begin; is it in mm, or in another frame?"
 
 
 def _first(path: list[int], frames: int | None, name: str) -> list[int]:
