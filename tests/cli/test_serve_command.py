@@ -6,16 +6,19 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from action_images.cli import main
+from action_images.cli.serve import Watched
 from action_images.episodes.cameras_file import save_cameras
 from action_images.evaluation.trial import load_trials
 from action_images.files.settings import load_settings
 from action_images.geometry import Camera, Pose
 from action_images.reports.viewing.opened import open_shelf
+from action_images.reports.viewing.plans_shelf import DEFAULT_FPS
 from action_images.robot import Observation
 from action_images.serving.client import RemotePolicy
 
@@ -50,9 +53,12 @@ def test_it_serves_until_it_is_told_to_stop(tmp_path: Path, number: signal.Signa
         seen = Observation(
             torch.zeros(2, 3, 24, 32, dtype=torch.uint8), cameras, Pose.identity(), torch.tensor(0.25), "stay"
         )
-        with RemotePolicy(
-            f"ws://127.0.0.1:{events[-1]['port']}", calibration="table", timeout_s=120
-        ) as policy:
+        with (
+            pytest.warns(UserWarning, match="is black"),
+            RemotePolicy(
+                f"ws://127.0.0.1:{events[-1]['port']}", calibration="table", timeout_s=120
+            ) as policy,
+        ):
             assert policy.plan(seen).trajectory.opening.tolist() == [0.25] * 16
         process.send_signal(number)
         rest = [json.loads(line) for line in process.stderr]
@@ -162,3 +168,10 @@ def test_a_moving_camera_is_no_servers_calibration(tmp_path: Path, capsys: pytes
     save_cameras(tmp_path / "moving.json", {"wrist": rig()})
     assert main(["serve", "--policy", "hold", "--port", "0", "--cameras", str(tmp_path / "moving.json")]) == 2
     assert "a camera of this file moves" in capsys.readouterr().err
+
+
+def test_watched_plans_have_the_rate_of_the_control_not_of_the_clips(tmp_path: Path):
+    writer = Watched(tmp_path / "plans", keep=2)(SimpleNamespace(fps=5.0, image_size=(8, 8), control_hz=20.0))
+    assert writer.fps == 20.0
+    other = Watched(tmp_path / "others", keep=2)(SimpleNamespace(fps=5.0, image_size=(8, 8)))
+    assert other.fps == DEFAULT_FPS

@@ -95,6 +95,21 @@ class Doors:
         return Moody()
 
 
+@dataclass(frozen=True)
+class Renamed:
+    """Makes a policy that is called as the file says, as a folder whose weights a training replaces."""
+
+    name: Path
+
+    def __call__(self) -> Moody:
+        """The policy."""
+        return Moody()
+
+    def policy_name(self) -> str:
+        """The file's text."""
+        return self.name.read_text()
+
+
 def broken() -> Moody:
     """A policy that cannot be opened."""
     raise ValueError("there are no weights here")

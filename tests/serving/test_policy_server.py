@@ -20,7 +20,18 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from serving_policies import PATIENCE_S, Doors, Moody, Winding, broken, counted, observation, running, uri
+from serving_policies import (
+    PATIENCE_S,
+    Doors,
+    Moody,
+    Renamed,
+    Winding,
+    broken,
+    counted,
+    observation,
+    running,
+    uri,
+)
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
@@ -277,6 +288,23 @@ def test_a_policy_that_is_killed_is_started_again_and_the_waiting_client_is_told
         assert decode(other.recv(timeout=PATIENCE_S))["actions"].shape == (8, 8)
         assert server.policy_pid != old
     assert serves(server)
+
+
+def test_a_policy_with_other_weights_after_a_crash_is_told_by_its_name(tmp_path):
+    (tmp_path / "name").write_text("run-1111")
+    with (
+        running(Renamed(tmp_path / "name")) as server,
+        raw(server) as old,
+        RemotePolicy(uri(server), timeout_s=PATIENCE_S) as policy,
+    ):
+        assert policy.metadata["policy"] == "run-1111"
+        (tmp_path / "name").write_text("run-2222")
+        os.kill(server.policy_pid, signal.SIGKILL)
+        with pytest.raises(ConnectionClosed, match=r"1012.*has other weights"):
+            old.recv(timeout=PATIENCE_S)
+        with pytest.warns(UserWarning, match="now serves 'run-2222', before 'run-1111'"):
+            policy.plan(observation())
+        assert policy.metadata["policy"] == "run-2222"
 
 
 def test_while_its_policy_starts_again_a_server_is_not_healthy_and_who_asks_waits(tmp_path):

@@ -117,12 +117,10 @@ class Watched:
     keep: int
 
     def __call__(self, policy: "Policy") -> "PlanWriter":
-        """The writer of the policy's plans, at its own frame rate."""
+        """The writer of the policy's plans, whose rows are control steps."""
         from action_images.reports.viewing.plans_shelf import DEFAULT_FPS, PlanWriter
-        from action_images.robot import ClipPolicy
 
-        fps = policy.fps if isinstance(policy, ClipPolicy) else DEFAULT_FPS
-        return PlanWriter(self.folder, self.keep, fps)
+        return PlanWriter(self.folder, self.keep, getattr(policy, "control_hz", DEFAULT_FPS))
 
 
 @dataclass(frozen=True)
@@ -137,6 +135,12 @@ class Opened:
         """The policy."""
         planning_placed(self.policy, self.planning)
         return self.make()
+
+    def policy_name(self) -> str:
+        """Its name, with a hash of the weights that are in its folder now."""
+        from action_images.policies import name_of
+
+        return name_of(self.policy, self.planning)
 
 
 def main(

@@ -22,7 +22,11 @@ Fail = Callable[[Waiting, str], None]
 
 
 class Answering:
-    """Asks the policy about observations in turn, and restarts it whenever its process ends."""
+    """Asks the policy about observations in turn, and restarts it whenever its process ends.
+
+    `changed` is called before the first answer of a restarted policy that has another name, since its folder
+    has other weights by now.
+    """
 
     def __init__(
         self,
@@ -34,20 +38,26 @@ class Answering:
         metrics: Metrics,
         deliver: Deliver,
         fail: Fail,
+        changed: Callable[[], None],
     ):
         self.limits, self.line, self.ready = limits, Line(), asyncio.Event()
         self.policy: PolicyProcess | None = None
-        self._metrics, self._deliver, self._fail = metrics, deliver, fail
+        self._metrics, self._deliver, self._fail, self._changed = metrics, deliver, fail, changed
         self._open = (open_policy, open_calibrations, open_watcher)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Open the policy; raises ActionImagesError if it cannot be opened."""
+        before = None if self.policy is None else self.policy.description
         self.policy = await PolicyProcess.start(*self._open)
+        now = self.policy.description
+        if before is not None and before["name"] != now["name"]:
+            event("policy changed", logging.WARNING, before=before["name"], now=now["name"])
+            self._changed()
         self._metrics.starts.inc()
         self._metrics.ready.set(1)
         self.ready.set()
-        event("policy open", policy=self.policy.description["policy"], pid=self.policy.pid)
+        event("policy open", policy=now["policy"], named=now["name"], pid=self.policy.pid)
 
     def run(self) -> None:
         """Begin answering."""

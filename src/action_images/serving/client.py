@@ -242,7 +242,11 @@ class RemotePolicy:
         with contextlib.ExitStack() as opened:
             connection = opened.enter_context(opening)
             _limit_sending(connection.socket, self.timeout_s)
-            self._metadata = _read_metadata(connection.recv(timeout=timeout_s), self.uri)
+            metadata = _read_metadata(connection.recv(timeout=timeout_s), self.uri)
+            before, now = self._metadata.get("policy"), metadata.get("policy")
+            if self._metadata and before != now:
+                warnings.warn(f"{self.uri}: now serves '{now}', before '{before}'", stacklevel=2)
+            self._metadata = metadata
             self._open = opened.pop_all()
         self.num_connections += 1
         return connection

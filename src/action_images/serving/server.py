@@ -27,6 +27,7 @@ from action_images.serving.request_queue import Waiting
 DEFAULT_LIMITS = Limits()
 LINES_PER_SECOND = 5.0
 """Limit of log lines about new clients and refused frames, for all clients together."""
+CHANGED = "the policy was loaded again and has other weights: connect again"
 BACKLOG = 16
 """Connections that the system holds until they are counted; more would take open files all at once."""
 
@@ -57,8 +58,9 @@ class PolicyServer:
 
     `open_policy` and `open_calibrations` (rigs by name, axis: view) are called in that process and must be
     picklable. So must `open_watcher`, which makes from the policy a watcher of each plan after it was sent.
-    Every request but /healthz needs the `token`, if there is one. `observation_map` renames the fields of
-    foreign clients. Enter `running()` to start; docs/serving.md describes the protocol.
+    An `open_policy` that is a worker.NamesPolicy names the policy, in place of `name`. Every request but
+    /healthz needs the `token`, if there is one. `observation_map` renames the fields of foreign clients.
+    Enter `running()` to start; docs/serving.md describes the protocol.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class PolicyServer:
         self._name, self._host, self._tls, self._has_token = name, host, tls, token is not None
         self._observation_map = observation_map
         self._clients: set[_Client] = set()
+        self._closing: set[asyncio.Task[None]] = set()
         self._num_clients_ever = 0
         # Clients that reconnect all the time under new names must not fill the log.
         self._log_rate = Rate(LINES_PER_SECOND)
@@ -90,6 +93,7 @@ class PolicyServer:
             metrics=self.metrics,
             deliver=self._deliver,
             fail=self._fail,
+            changed=self._send_away,
         )
         self._http = PlainHttp(token, self.metrics, self.answering.ready.is_set, self._is_full)
 
@@ -180,7 +184,16 @@ class PolicyServer:
     def _metadata(self) -> dict[str, Any]:
         policy = self.answering.policy
         assert policy is not None
-        return describe(self._name, policy.description, self.limits)
+        return describe(policy.description["name"] or self._name, policy.description, self.limits)
+
+    def _send_away(self) -> None:
+        """Close all connections: their metadata are of another policy. Who connects again gets new ones."""
+        clients, self._clients = self._clients, set()
+        for client in clients:
+            self.answering.line.leave(client)
+            task = asyncio.create_task(client.connection.close(1012, CHANGED))
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
 
     def _say_goodbye(self, client: _Client) -> None:
         code, reason = client.connection.close_code, client.connection.close_reason
@@ -192,6 +205,8 @@ class PolicyServer:
 
     async def _receive(self, client: _Client, frame: bytes | str) -> None:
         arrived = asyncio.get_running_loop().time()
+        if client not in self._clients:
+            return  # sent away
         client.newest += 1
         try:
             data, request = self._understood(client, frame)

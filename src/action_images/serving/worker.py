@@ -8,7 +8,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from action_images.errors import ActionImagesError
 from action_images.geometry import Camera
@@ -23,6 +23,17 @@ MAX_WORDS = 200
 """The largest number of characters of words in a warning."""
 
 OpenPolicy = Callable[[], Policy]
+
+
+@runtime_checkable
+class NamesPolicy(Protocol):
+    """An OpenPolicy that knows the name of what it opens, such as a folder's with a hash of its weights."""
+
+    def policy_name(self) -> str:
+        """The name, read anew."""
+        ...
+
+
 OpenCalibrations = Callable[[], Mapping[str, Camera]]
 Watcher = Callable[[Observation, Plan], None]
 """Called with each observation and plan after the plan was sent."""
@@ -37,9 +48,10 @@ def run(
 ) -> None:
     """Serve the parent process at the other end of `channel`.
 
-    The first frame says whether the policy could be opened: {"policy", "image_size", "fps", "calibrations"}
-    or {"error", "traceback"}. Then each request, as a client sent it, is answered by {"reply", "infer_ms"} or
-    {"error", "traceback"}. Before it stands the client's number.
+    The first frame says whether the policy could be opened: {"policy", "name", "image_size", "fps",
+    "calibrations"} or {"error", "traceback"}. `name` is None unless `open_policy` is a NamesPolicy. Then each
+    request, as a client sent it, is answered by {"reply", "infer_ms"} or {"error", "traceback"}. Before it
+    stands the client's number.
     """
     # Ctrl-C reaches every process of the terminal; this one stops when the parent closes the channel.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -47,9 +59,10 @@ def run(
     warnings.filterwarnings("ignore", "words that the model never read")
     with channel, channel.makefile("rb") as incoming:
         try:
-            policy, calibrations = open_policy(), open_calibrations()
-            for name, cameras in calibrations.items():
-                _check_rig(name, cameras)
+            policy, name = _opened(open_policy)
+            calibrations = open_calibrations()
+            for rig_name, cameras in calibrations.items():
+                _check_rig(rig_name, cameras)
             watcher = None if open_watcher is None else open_watcher(policy)
         except Exception as error:
             _send(channel, _failure(error))
@@ -58,9 +71,8 @@ def run(
             name: {"views": len(rig.intrinsics), "size": list(rig.size)} for name, rig in calibrations.items()
         }
         size, fps = (list(policy.image_size), policy.fps) if isinstance(policy, ClipPolicy) else (None, None)
-        _send(
-            channel, {"policy": type(policy).__name__, "image_size": size, "fps": fps, "calibrations": rigs}
-        )
+        told = {"policy": type(policy).__name__, "name": name, "image_size": size, "fps": fps}
+        _send(channel, {**told, "calibrations": rigs})
         order = ViewsInOrder()
         while header := incoming.read(LENGTH.size):
             (client,) = CLIENT.unpack(incoming.read(CLIENT.size))
@@ -69,6 +81,17 @@ def run(
             _send(channel, answer)
             if watcher is not None and planned is not None:
                 _show(watcher, *planned)
+
+
+def _opened(open_policy: OpenPolicy) -> tuple[Policy, str | None]:
+    """The policy and its name; raises ActionImagesError if the name changed meanwhile, as in a training."""
+    if not isinstance(open_policy, NamesPolicy):
+        return open_policy(), None
+    name = open_policy.policy_name()
+    policy = open_policy()
+    if (now := open_policy.policy_name()) != name:
+        raise ActionImagesError(f"{name} became {now} while it was loaded; load it again")
+    return policy, name
 
 
 def _show(watcher: Watcher, observation: Observation, plan: Plan) -> None:

@@ -84,7 +84,7 @@ class PlanWriter:
             raise ActionImagesError(
                 f"{folder}: holds {strange[0]}, so it is no folder of plans; name a new one"
             )
-        self._folder, self._keep, self._fps = folder, keep, fps
+        self._folder, self._keep, self.fps = folder, keep, fps
         files = plan_files(folder)
         self._next = int(files[-1].stem.partition("-")[2]) + 1 if files else 1
 
@@ -97,7 +97,7 @@ class PlanWriter:
         from action_images.reports.viewing.robot_view import of_plan
 
         made = datetime.now().astimezone().isoformat(" ", "seconds")
-        shown = of_plan(observation, plan, f"plan {self._next}", self._fps)
+        shown = of_plan(observation, plan, f"plan {self._next}", self.fps)
         shown = replace(shown, facts=(("made", made), *_stages(plan)))
         save_record(self._folder / f"plan-{self._next:09d}.view", shown)
         self._next += 1
