@@ -29,6 +29,10 @@ OpenPolicy = Callable[[], Policy]
 class NamesPolicy(Protocol):
     """An OpenPolicy that knows the name of what it opens, such as a folder's with a hash of its weights."""
 
+    def __call__(self) -> Policy:
+        """Open the policy."""
+        ...
+
     def policy_name(self) -> str:
         """The name, read anew."""
         ...
