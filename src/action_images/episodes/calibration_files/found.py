@@ -175,7 +175,7 @@ def _loader(path: Path) -> Any:
     class Loader(yaml.SafeLoader):
         """A safe loader with one more tag."""
 
-        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        def construct_mapping(self, node: Any, deep: Any = False) -> dict[Any, Any]:
             """A mapping in which no key is given twice."""
             keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
             twice = [key for key, count in keys.items() if count > 1]
