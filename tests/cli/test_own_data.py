@@ -1,5 +1,6 @@
 """Somebody's own videos, cameras and poses, by commands alone."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,12 @@ def test_own_data_replaces_all_sources_at_about_5_frames_a_second(dataset: Path)
     assert source.modes == DEBUG.sources[0].modes
     assert "25 frames a second, one of 5 taken: 5 a second" in said[0]
     assert "mirror" in with_data(TINY, [dataset])[1][-1]
+
+
+def test_own_data_is_judged_on_the_poses_that_it_learns(dataset: Path):
+    told = replace(DEBUG, sources=(replace(DEBUG.sources[0], drawn="told"),))
+    recipe, _ = with_data(told, [dataset])
+    assert (recipe.sources[0].drawn, recipe.validation[0].drawn) == ("told", "told")
 
 
 def test_train_on_own_data_says_what_it_chose(dataset: Path, tmp_path: Path, capsys):

@@ -21,13 +21,16 @@ from action_images.samples.loader import load
 from action_images.samples.mixture import Decisions, Mixture, Source
 from action_images.samples.sample import Sample
 from action_images.samples.window import Cutting
+from action_images.structs import concatenate
 from small_scenes import scenes
 
 LENGTHS = (9, 7, 12, 9)
 SIZE = (16, 24)
 
 
-def write(folder: Path, lengths: tuple[int, ...] = LENGTHS, first: int = 0) -> Path:
+def write(
+    folder: Path, lengths: tuple[int, ...] = LENGTHS, first: int = 0, *, commands: bool = False
+) -> Path:
     """Episodes of two views of 32 x 40 px; the camera of the second moves."""
     with DatasetWriter(folder, fps=5) as writer:
         for number, length in enumerate(lengths, first):
@@ -42,7 +45,9 @@ def write(folder: Path, lengths: tuple[int, ...] = LENGTHS, first: int = 0) -> P
                 View(f"view{view}", FramesInMemory(pixels[view]), camera)
                 for view, camera in enumerate(cameras)
             )
-            writer.add(Episode(f"move/{number:04d}", "go there", 5.0, views, scene.trajectory))
+            path = scene.trajectory
+            told = concatenate([path[:1], path[:-1]]) if commands and path is not None else None
+            writer.add(Episode(f"move/{number:04d}", "go there", 5.0, views, path, told=told))
     return folder
 
 
@@ -97,6 +102,17 @@ def test_samples_are_the_same_bit_for_bit(recorded, tmp_path, num_workers):
         for a, b in zip(one, other, strict=True):
             assert a.draws == b.draws
             assert_same(a.pixels, b.pixels)
+
+
+def test_commanded_poses_are_the_same_bit_for_bit(tmp_path):
+    dataset = Dataset(write(tmp_path / "demonstrations", (9,), commands=True), told=True)
+    source = Source("demonstrations", dataset, Cutting(5, 1, 1), draws_actions=True)
+    plain = Mixture([source], seed=3).sample(Mixture([source], seed=3)[0], SIZE)
+    source.cache = FramesCache(dataset, tmp_path / "frames", SIZE, source.views)
+    source.cache.make(silent, 1)
+    cached = Mixture([source], seed=3)
+    assert_same(cached.sample(cached[0], SIZE), plain)
+    assert source.cache.episode(0).told is not None
 
 
 def test_no_video_is_opened_once_frames_are_stored(recorded, tmp_path):

@@ -1,9 +1,14 @@
 """The order is a function of (seed, index); every window comes once before any comes again."""
 
+import json
+import math
 import pickle
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from hypothesis import given
@@ -228,6 +233,30 @@ def test_what_is_too_short_is_counted_and_nothing_left_is_an_error(dataset):
     assert source.too_short == dataset.ids[:3]
     with pytest.raises(EpisodeError, match="none of 6 episodes gives a window \\(windows need 30 frames\\)"):
         Source("sim", dataset, Cutting(30))
+
+
+def without_commands(folder: Path, name: str) -> Path:
+    """A set whose `action` is unknown (NaN) or, by its name, no tool pose."""
+    write_set(folder)
+    if name == "joints":
+        info = json.loads((folder / "meta/info.json").read_text())
+        info["features"]["action"]["names"] = [f"joint{number}" for number in range(8)]
+        (folder / "meta/info.json").write_text(json.dumps(info))
+        return folder
+    for path in folder.glob("data/*/*.parquet"):
+        table = pq.read_table(path)
+        place = table.column_names.index("action")
+        unknown = pa.array([[math.nan] * 8] * len(table), table.schema.field("action").type)
+        pq.write_table(table.set_column(place, table.schema.field("action"), unknown), path)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["joints", "unknown"])
+def test_commands_that_a_set_does_not_have_are_refused_by_set_and_episode(tmp_path, name):
+    dataset = Dataset(without_commands(tmp_path / "set", name), told=True)
+    with pytest.raises(EpisodeError, match=r"set: episode \S+ has no commanded poses .*drawn: reached"):
+        Source("sim", dataset, Cutting(4), draws_actions=True).episode(0)
+    assert Source("sim", dataset, Cutting(4)).episode(0).told is None  # a mode without actions needs none
 
 
 def test_a_damaged_episode_stops_the_loader_with_one_clear_error(tmp_path):

@@ -20,6 +20,7 @@ from action_images.training.optimizer import learning_rate
 from action_images.training.recipe import PRACTICAL, Recipe, differences
 from action_images.training.recipes import DEBUG, RECIPES
 from action_images.training.schedule import planned_fall
+from action_images.training.setup import clips_of, open_mixture
 
 NAN = math.nan
 
@@ -37,6 +38,13 @@ def test_what_differs_is_named_unless_it_only_says_how_the_run_goes_on():
     assert differences(DEBUG, replace(DEBUG, seed=3)) == ["seed: 0 -> 3"]
     assert "micro_batch_size" in PRACTICAL
     assert differences(DEBUG, replace(DEBUG, micro_batch_size=1, num_workers=7)) == []
+
+
+def test_a_run_says_when_the_commands_of_a_set_are_the_poses_reached(recipe):
+    told, said = [replace(recipe.sources[0], drawn="told")], []
+    open_mixture(told, recipe, clips_of(recipe), 0, said.append)
+    assert len(said) == 1
+    assert "move/0000 are exactly those reached, so drawn: told changes nothing" in said[0]
 
 
 def test_fields_of_another_version_are_named():

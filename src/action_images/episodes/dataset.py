@@ -49,7 +49,7 @@ class Dataset:
     """
 
     def __init__(self, path: Path, leave_out: LeaveOut | None = None, *, told: bool = False):
-        self.path, self._with_told = Path(path), told
+        self.path, self.with_told = Path(path), told
         self.info = layout.read_info(self.path)
         self.fps: float = self.info["fps"]
         self._views = layout.view_keys(self.info)
@@ -113,12 +113,20 @@ class Dataset:
 
         True if the statistics do not tell.
         """
-        features, table = self.info["features"], self._table.table
         keys = [layout.STATE]
         for view in views:
             keys += [f"{layout.CAMERAS}{view}.intrinsics", f"{layout.CAMERAS}{view}.world_from_camera"]
-        is_pose = layout.is_tool_pose(features.get(layout.STATE, {}))
-        if not is_pose or any(key not in features for key in keys):
+        return layout.is_tool_pose(self.info["features"].get(layout.STATE, {})) and self._known(index, keys)
+
+    def commands_poses(self, index: int) -> bool:
+        """Whether an episode has commanded poses, by its statistics; True if they do not tell."""
+        is_pose = layout.is_tool_pose(self.info["features"].get(layout.ACTION, {}))
+        return is_pose and self._known(index, [layout.ACTION])
+
+    def _known(self, index: int, keys: Sequence[str]) -> bool:
+        """Whether an episode has numbers in each of these features; True if the statistics do not tell."""
+        table = self._table.table
+        if any(key not in self.info["features"] for key in keys):
             return False
         counts = [f"stats/{key}/count" for key in keys]
         columns = [name for name in counts if name in table.column_names]
@@ -194,8 +202,7 @@ class Dataset:
         row = self._table.row(index)
         rows = self._rows(row, self._wanted(views))
         taken = tuple(self._view(name, row, rows) for name in self._views if name in views)
-        path = _trajectory(rows, row, self.info)
-        told = None if path is None or not self._with_told else _told(rows, row, self.info, path)
+        path, told = self._paths(rows, row)
         return Episode(row["episode_id"], instruction, self.fps, taken, path, told=told)
 
     def numbers(self, index: int, sizes: Mapping[str, tuple[int, int]]) -> "Numbers":
@@ -207,7 +214,14 @@ class Dataset:
         rows = self._rows(row, self._wanted(()))
         cameras = {name: _camera(rows, name, size, row) for name, size in sizes.items()}
         words = self._one_task(index, row)
-        return Numbers(row["episode_id"], words, cameras, _trajectory(rows, row, self.info))
+        path, told = self._paths(rows, row)
+        return Numbers(row["episode_id"], words, cameras, path, told)
+
+    def _paths(self, rows: pa.Table, row: dict[str, Any]) -> tuple[Trajectory | None, Trajectory | None]:
+        """The tool's path, and the commanded one if it was asked for."""
+        path = _trajectory(rows, row, self.info)
+        told = None if path is None or not self.with_told else _told(rows, row, self.info, path)
+        return path, told
 
     def place_of_pixels(self, index: int, views: Sequence[str]) -> dict[str, Any]:
         """The entries of meta/episodes that locate the pictures of these views."""
@@ -250,7 +264,7 @@ class Dataset:
     def _wanted(self, views: Iterable[str] | None = None) -> list[str]:
         """The columns of an episode, with the pictures of these views (None: all)."""
         keys = [key for name, key in self._views.items() if views is None or name in views]
-        numbers = (layout.STATE, layout.ACTION) if self._with_told else (layout.STATE,)
+        numbers = (layout.STATE, layout.ACTION) if self.with_told else (layout.STATE,)
         pictures = {key for key in keys if self.info["features"][key]["dtype"] == "image"}
         return [
             key
@@ -328,6 +342,8 @@ class Numbers:
     instruction: str | None
     cameras: dict[str, Camera | None]
     trajectory: Trajectory | None
+    told: Trajectory | None
+    """The commanded poses, see `Episode.told`; None if the data set was opened without them."""
 
 
 def _holds(path: Path, episode_index: int) -> bool:

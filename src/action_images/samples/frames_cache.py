@@ -78,7 +78,14 @@ class FramesCache:
             View(view, part.frames(place, view), None if camera is None else fit_camera(camera, self.size))
             for view, camera in cameras
         ]
-        return Episode(numbers.id, numbers.instruction, self.dataset.fps, tuple(views), numbers.trajectory)
+        return Episode(
+            numbers.id,
+            numbers.instruction,
+            self.dataset.fps,
+            tuple(views),
+            numbers.trajectory,
+            told=numbers.told,
+        )
 
     def _make(self, missing: Sequence[Part], say: Say, num_workers: int) -> None:
         needed = sum(part.num_bytes for part in missing)

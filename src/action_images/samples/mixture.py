@@ -74,10 +74,11 @@ class Source:
         those that give none. With `draws_actions`,
         `bare` lists the episodes left out because they have no tool poses or a view is not calibrated. Set
         `cache` if the data set's frames are decoded already.
-        Raises EpisodeError if no window is left, and ValueError for views that do not exist.
+        Raises EpisodeError if no window is left, and ValueError for views that do not exist. If actions are
+        drawn from a data set opened with commands, an episode without commanded poses raises EpisodeError.
         """
         self.name, self.dataset, self.cutting, self.ratio = name, dataset, cutting, ratio
-        self.decisions = decisions
+        self.decisions, self.draws_actions = decisions, draws_actions
         self.cache: FramesCache | None = None
         self.views = tuple(dataset.view_names if views is None else views)
         self.num_views = len(self.views) if num_views is None else num_views
@@ -93,6 +94,10 @@ class Source:
         bare = {place for place in kept if draws_actions and not dataset.draws_actions(place, self.views)}
         self.bare = [dataset.ids[place] for place in sorted(bare)]
         self._episodes = [place for place in kept if place not in bare]
+        if self.wants_commands:
+            for place in self._episodes:
+                if not dataset.commands_poses(place):
+                    raise self._without_commands(dataset.ids[place])
         counts = [cutting.num_windows(dataset.length(place)) for place in self._episodes]
         self.used = [place for place, count in zip(self._episodes, counts, strict=True) if count > 0]
         self.too_short = [
@@ -114,7 +119,26 @@ class Source:
 
     def episode(self, place: int) -> Episode:
         """The episode at a place of the data set, with frames from the cache if there is one."""
-        return self.dataset[place] if self.cache is None else self.cache.episode(place)
+        episode = self.dataset[place] if self.cache is None else self.cache.episode(place)
+        if self.wants_commands and episode.trajectory is not None and episode.told is None:
+            raise self._without_commands(episode.id)
+        return episode
+
+    @property
+    def first_episode(self) -> int:
+        """The place of the first episode in use."""
+        return self._episodes[0]
+
+    @property
+    def wants_commands(self) -> bool:
+        """Whether commanded poses are drawn."""
+        return self.draws_actions and self.dataset.with_told
+
+    def _without_commands(self, episode_id: str) -> EpisodeError:
+        return EpisodeError(
+            f"{self.dataset.path}: episode {episode_id} has no commanded poses ('action' holds none), and "
+            "this source draws them (drawn: told); take drawn: reached, or leave such episodes out"
+        )
 
     def window(self, number: int, views: Sequence[str]) -> Window:
         """The n-th of all windows."""

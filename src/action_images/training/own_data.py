@@ -46,6 +46,7 @@ def with_data(
         split = split_of(usable)
         frames = sum(dataset.length(number) for number in range(len(dataset)))
         shared = {"path": path, "stride": every, "held_out_by": "episode", "views": tuple(views)}
+        shared |= {"drawn": like.drawn}
         source = replace(like, ratio=float(frames), part="all", step=1, **shared)
         taken = f"{dataset.fps:g} frames a second, one of {every} taken: {dataset.fps / every:g} a second"
         if split is None:

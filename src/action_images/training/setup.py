@@ -95,11 +95,26 @@ def open_mixture(
             decisions,
             draws_actions=draws_actions,
         )
+        if say is not None and source.wants_commands:
+            _say_if_nothing_is_commanded(source, say)
         if recipe.frames_cache is not None and say is not None:
             source.cache = FramesCache(dataset, recipe.frames_cache, clips.size, source.views)
             source.cache.make(say)
         opened.append(source)
     return Mixture(opened, seed)
+
+
+def _say_if_nothing_is_commanded(source: Source, say: Say) -> None:
+    """Sets that were written without commands have the reached poses in their place."""
+    place = source.first_episode
+    numbers = source.dataset.numbers(place, {})
+    if numbers.told is not None and numbers.trajectory is not None:
+        told, reached = numbers.told.to_vector(8), numbers.trajectory.to_vector(8)
+        if torch.equal(told, reached):
+            say(
+                f"{source.dataset.path}: the commanded poses of episode {numbers.id} are exactly those "
+                "reached, so drawn: told changes nothing there; was the set written without commands?"
+            )
 
 
 def episodes_of(one: SourceRecipe, source: Source) -> list[int]:
