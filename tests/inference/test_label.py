@@ -3,6 +3,7 @@
 import base64
 import csv
 import json
+import shutil
 from dataclasses import replace
 from itertools import chain
 
@@ -280,6 +281,33 @@ def test_image_points_of_one_view_go_on_past_what_is_damaged_and_try_it_again(tm
     (videos / "file-002.mp4").write_bytes((videos / "file-003.mp4").read_bytes())
     assert set(label_spots(job, out).values()) == {None}
     assert not (out / "labels/refused.json").exists()
+
+
+@pytest.mark.parametrize("version", ["now", "without ids"])
+def test_image_points_of_an_episode_that_has_moved_are_not_taken_for_anothers(tmp_path, episode, version):
+    source, out = tmp_path / "source", tmp_path / "out"
+    short = make_episode(NUM_FRAMES - 2, name="test/short")
+    write(source, episode, short)
+    one = replace(episode, views=episode.views[:1])
+    job = Job(lambda: knowing(one), source, replace(LABELLING, views=("view0",)))
+    label_spots(job, out)
+    if version == "without ids":
+        (out / "labels/spots.jsonl").unlink()
+    assert set(label_spots(job, out)) == {"test/e0", "test/short"}  # goes on
+    shutil.rmtree(source)
+    write(source, episode, replace(episode, id="test/inserted"), short)
+    with pytest.raises(EpisodeError, match=r"000001.csv: belongs to .*episode 1 .* is test/inserted"):
+        label_spots(job, out)
+    shutil.rmtree(source)
+    write(source, episode)
+    with pytest.raises(EpisodeError, match=r"000001.csv: belongs to .*is not there; label into a new"):
+        label_spots(job, out)
+
+
+def write(folder, *episodes):
+    with DatasetWriter(folder, fps=5) as writer:
+        for one in episodes:
+            writer.add(one)
 
 
 def test_another_set_of_the_same_name_is_refused_and_one_that_has_grown_is_not(tmp_path, generator, episode):

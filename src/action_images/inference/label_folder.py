@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 
@@ -19,6 +19,17 @@ from action_images.inference.labelling import EpisodeLabels
 
 FOLDER = "labels"
 SETTINGS, EPISODES, REFUSED = f"{FOLDER}/settings.json", f"{FOLDER}/episodes.jsonl", f"{FOLDER}/refused.json"
+SPOTS = f"{FOLDER}/spots.jsonl"
+"""The episodes of the files of image points, a line for each."""
+
+
+@dataclass(frozen=True)
+class SpotsRow:
+    """The episode of a file of image points."""
+
+    number: int
+    id: str
+    num_frames: int
 
 
 @contextmanager
@@ -64,6 +75,18 @@ def load_labels(folder: Path) -> list[EpisodeLabels]:
         raise EpisodeError(
             f"{path}: is no list of labelled episodes ({error}); label into a new folder"
         ) from error
+
+
+def load_spots_rows(folder: Path) -> dict[int, SpotsRow]:
+    """The episodes of the files of image points, by number; none for folders of earlier versions."""
+    path = folder / SPOTS
+    try:
+        rows = [SpotsRow(**row) for row in jsonl.load(path)]
+    except (ActionImagesError, TypeError) as error:
+        raise EpisodeError(
+            f"{path}: is no list of labelled episodes ({error}); label into a new folder"
+        ) from error
+    return {row.number: row for row in rows}
 
 
 def check_some_labelled(source: Path, reasons: Sequence[str | None]) -> None:
