@@ -56,6 +56,21 @@ def test_the_shipped_models_label_where_no_others_are_named(folders, tmp_path, c
     assert "embedded world" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("limit", ["0", "-1"])
+def test_no_episodes_are_no_labels(folders, tmp_path, capsys, limit):
+    assert run("label", folders, tmp_path / "copy", "--limit", limit) == 2
+    assert f"--limit is {limit}; label one episode at least" in capsys.readouterr().err
+    assert not (tmp_path / "copy").exists()
+
+
+@pytest.mark.parametrize("option", ["--stride", "--frames", "--height", "--steps"])
+def test_generate_refuses_a_number_that_gives_no_clip(folders, tmp_path, capsys, option):
+    command = ["generate", "--dataset", folders[0], "--model", folders[1], "--mode", "joint"]
+    assert main([*command, "--out", str(tmp_path / "out"), option, "0"]) == 2
+    assert f"{option} is 0; give at least 1" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_label_of_one_view_writes_image_points_alone(folders, tmp_path, capsys):
     out = tmp_path / "points"
     assert run("label", folders, out, "--views", "view1") == 0

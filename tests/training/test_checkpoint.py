@@ -117,6 +117,16 @@ def test_a_flipped_bit_of_the_tensors_is_refused(tmp_path, place):
         load(path)
 
 
+def test_a_copy_that_somebody_keeps_beside_the_checkpoints_is_left_alone(tmp_path):
+    net, optimizer, ema = trained()
+    tensors = gather(net, optimizer, ema.named())
+    (tmp_path / "step-00000003-keep").mkdir()
+    (tmp_path / "step-00000003-keep" / "state.json").write_text("{}")
+    saved = [save(tmp_path, tensors, Progress(step, 17), keep_last=1) for step in (3, 4)]
+    assert checkpoints(tmp_path) == saved[1:]
+    assert (tmp_path / "step-00000003-keep").is_dir()
+
+
 def test_info_of_a_run_reads_its_checkpoints_whole(tmp_path, capsys):
     (tmp_path / "recipe.json").write_text('{"preset": "debug"}')
     for step in (1, 2):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from action_images.errors import ActionImagesError
 from action_images.terminal.model_options import ModelOptions
 from action_images.terminal.paths import GivenFolder, OutFolder
 from action_images.terminal.progress import counting
@@ -69,6 +70,8 @@ def main(
     from action_images.terminal.console import PlainConsole
     from action_images.terminal.doubts import say_strange_episodes
 
+    if limit is not None and limit < 1:
+        raise ActionImagesError(f"--limit is {limit}; label one episode at least, or leave it out")
     dataset = _imported(dataset, out)
     if models.model == SHIPPED:
         PlainConsole(stderr=True).print(SHIPPED_KNOW)

@@ -49,7 +49,11 @@ def prepare(job: Job, out: Path, limit: int | None) -> tuple[Dataset, int]:
     `out` is made, or checked to have the same data set and settings. Raises EpisodeError for a view that the
     data set does not have, and if `out` is no place for labels.
     """
+    if limit is not None and limit < 1:
+        raise ActionImagesError(f"--limit is {limit}; label one episode at least, or leave it out")
     dataset = Dataset(job.source)
+    if len(dataset) == 0:
+        raise EpisodeError(f"{job.source}: has no episodes, so there is nothing to label")
     missing = [name for name in job.labelling.views if name not in dataset.view_names]
     if missing:
         raise EpisodeError(

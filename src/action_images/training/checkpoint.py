@@ -6,6 +6,7 @@ All tensors are in one file, or each writing process has a file with its share (
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -29,6 +30,7 @@ STATE, TENSORS = "state.json", "tensors.safetensors"
 CHECKSUM, STATE_CHECKSUM = "tensors_sha256", "state_sha256"
 """Names of checksums in `state.json`: of the tensors' file, and of the rest of `state.json`."""
 PREFIX = "step-"
+NAME = re.compile(rf"{PREFIX}[0-9]+")
 SHARE = "shard-"
 """The prefix of the files of shares."""
 SHARES, OFFSETS = "DCP_SHARDING_INFO", "saved_offsets"
@@ -254,8 +256,9 @@ def folder_of(folder: Path, progress: Progress) -> Path:
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """The complete checkpoints below a folder, the oldest first."""
-    return sorted(path.parent for path in folder.glob(f"{PREFIX}*/{STATE}"))
+    """The complete checkpoints below a folder, the oldest first; folders with other names are left alone."""
+    found = [path.parent for path in folder.glob(f"{PREFIX}*/{STATE}")]
+    return sorted(path for path in found if NAME.fullmatch(path.name))
 
 
 def load(checkpoint: Path) -> tuple[Stored, Progress]:

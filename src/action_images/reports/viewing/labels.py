@@ -11,7 +11,13 @@ from torch import Tensor
 from action_images.episodes.episode import EpisodeError
 from action_images.episodes.trajectory_file import load_trajectory
 from action_images.files.settings import load_settings
-from action_images.inference.label_folder import SETTINGS, fingerprint, labels_file, load_labels, load_spots_rows
+from action_images.inference.label_folder import (
+    SETTINGS,
+    fingerprint,
+    labels_file,
+    load_labels,
+    load_spots_rows,
+)
 from action_images.inference.labelling import SPOT_COLUMNS, EpisodeLabels
 from action_images.reports.theme import PLANNED
 from action_images.reports.viewing.viewable import ShownPath, ShownView, Viewable
@@ -83,7 +89,9 @@ def _with_spots(folder: Path, shown: Viewable, number: int) -> Viewable:
         return _told(shown, "has no labels yet")
     known = load_spots_rows(folder).get(number)
     if known is not None and known.id != shown.id:
-        raise EpisodeError(f"{file}: belongs to episode {known.id}, not {shown.id}; label this data set again")
+        raise EpisodeError(
+            f"{file}: belongs to episode {known.id}, not {shown.id}; label this data set again"
+        )
     (name, *_) = load_settings(folder / SETTINGS)["views"]
     views = (_spotted(view, file, shown.num_frames) if view.name == name else view for view in shown.views)
     return replace(shown, views=tuple(views))
