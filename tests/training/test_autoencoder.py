@@ -1,13 +1,14 @@
 """A convolutional autoencoder learns from nothing, and models are trained on it."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
-from runs import losses_of
+from runs import losses_of, write_demonstrations
 
 from action_images.cli import main
 from action_images.errors import ActionImagesError
@@ -121,6 +122,16 @@ def test_base_is_trained_on_it_and_is_refused_without_one(recipe: Recipe, demons
     models = Models.load(folder)
     saved = load_autoencoder(tmp_path / "autoencoder").vae.state_dict()
     assert all(torch.equal(value, saved[name]) for name, value in models.autoencoder.vae.state_dict().items())
+
+
+def test_a_run_does_not_go_on_with_other_data_under_the_same_ids(tmp_path):
+    data = write_demonstrations(tmp_path / "data", 3, seed=5)
+    train_autoencoder(steps(data, 1), tmp_path / "out")
+    train_autoencoder(steps(data, 1), tmp_path / "out")
+    shutil.rmtree(data)
+    write_demonstrations(data, 3, seed=6)
+    with pytest.raises(ActionImagesError, match="the data has changed since this run began"):
+        train_autoencoder(steps(data, 1), tmp_path / "out")
 
 
 def test_the_command_writes_and_tells(demonstrations: Path, tmp_path, capsys):

@@ -5,12 +5,16 @@ however often it is stopped and however it is cut up.
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from runs import assert_same_weights, losses_of, weights_of, write_demonstrations
@@ -25,7 +29,7 @@ from action_images.model.text import HashedWords
 from action_images.training import train as loop
 from action_images.training.checkpoint import checkpoints, load
 from action_images.training.interruption import interruptible
-from action_images.training.recipe import SourceRecipe, differences
+from action_images.training.recipe import Recipe, SourceRecipe, differences
 from action_images.training.run_folder import saved_recipe
 from action_images.training.setup import clips_of
 from action_images.training.train import NotFiniteError, Run, train
@@ -220,6 +224,68 @@ def test_changed_data_is_refused(plain, tmp_path):
     (tmp_path / "more").rename(folder)
     with pytest.raises(ValueError, match="the data has changed"):
         train(own, tmp_path / "run")
+
+
+def one_step_on(plain: Recipe, folder: Path) -> Recipe:
+    write_demonstrations(folder, 3, seed=5)
+    return replace(plain, sources=(SourceRecipe(folder, modes={"policy": 1.0}),), num_steps=1)
+
+
+def change(folder: Path, what: str) -> None:
+    """Another recording under the same ids and lengths, or one part of it."""
+    if what == "all":
+        shutil.rmtree(folder)
+        write_demonstrations(folder, 3, seed=6)
+    elif what == "pictures":
+        videos = sorted(folder.glob("videos/*view0/*/*.mp4"))
+        shutil.copy(videos[0], videos[1])
+    else:
+        path = folder / "meta/tasks.parquet"
+        table = pq.read_table(path)
+        words = pa.array([f"{text} slowly" for text in table["task"].to_pylist()])
+        pq.write_table(table.set_column(table.column_names.index("task"), "task", words), path)
+
+
+@pytest.mark.parametrize("what", ["all", "pictures", "words"])
+@pytest.mark.parametrize("killed", ["later", "before its first checkpoint"])
+def test_other_data_under_the_same_ids_is_refused(plain, tmp_path, what, killed):
+    own = one_step_on(plain, tmp_path / "data")
+    if killed == "later":
+        train(own, tmp_path / "run")
+    else:
+        Run.start(own, tmp_path / "run")
+    change(tmp_path / "data", what)
+    with pytest.raises(ActionImagesError, match=r"run: the data has changed since this run began: .*data/"):
+        train(own, tmp_path / "run")
+
+
+def test_a_copy_of_the_data_and_a_run_of_an_earlier_version_go_on(plain, tmp_path):
+    own = one_step_on(plain, tmp_path / "data")
+    train(own, tmp_path / "run")
+    shutil.copytree(tmp_path / "data", tmp_path / "copy", copy_function=shutil.copyfile)
+    shutil.rmtree(tmp_path / "data")
+    (tmp_path / "copy").rename(tmp_path / "data")
+    train(own, tmp_path / "run")
+    (tmp_path / "run/data.json").unlink()
+    change(tmp_path / "data", "words")
+    train(own, tmp_path / "run")  # compared by ids and windows alone, as it was
+    change(tmp_path / "data", "pictures")
+    with pytest.raises(ActionImagesError, match="the data has changed"):
+        train(own, tmp_path / "run")
+
+
+def test_scores_on_other_validation_data_are_not_compared(recipe, tmp_path, capsys):
+    folder = write_demonstrations(tmp_path / "held out", 3, seed=5)
+    judged = SourceRecipe(folder, modes={"policy": 1.0})
+    own = replace(recipe, validation=(judged,), num_steps=1, validation_windows=1)
+    train(own, tmp_path / "run")
+    best = load_state(checkpoints(tmp_path / "run/checkpoints")[-1])["best"]
+    start = partial(Run.start, own, tmp_path / "run", validation=Validation.of(own, clips_of(own)))
+    assert start().progress.best == best
+    assert "validation has changed" not in capsys.readouterr().out
+    change(folder, "all")
+    assert start(validation=Validation.of(own, clips_of(own))).progress.best is None
+    assert "the validation has changed" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_damaged_checkpoint_is_refused_by_name(plain, tmp_path):

@@ -240,6 +240,29 @@ class Dataset:
                 files.append(self._video_file(key, chunk, file))
         return files
 
+    def content(
+        self, places: Sequence[int], views: Sequence[str]
+    ) -> tuple[dict[str, Any], list[Path], list[Path]]:
+        """What identifies some episodes: entries of the tables, the tables' files, and the videos' files."""
+        keys = [self._views[view] for view in views]
+        videos = [key for key in keys if self.info["features"][key]["dtype"] == "video"]
+        columns = [f"videos/{key}/{part}" for key, part in product(videos, VIDEO_PLACE)]
+        names = ["episode_id", "tasks", *layout.DATA_PLACE, *columns]
+        known = [name for name in names if name in self._table.table.column_names]
+        rows = self._table.table.select(known).take(pa.array(places, pa.int64())).to_pylist()
+        features = {key: self.info["features"][key] for key in (*self._wanted(()), *keys)}
+        told = {
+            key: [feature.get("dtype"), feature.get("shape"), feature.get("names")]
+            for key, feature in features.items()
+        }
+        entries = {"rows": rows, "fps": self.fps, "features": told, "texts": self._texts()}
+        tables = {self._data_file(row) for row in rows}
+        files: set[Path] = set()
+        for key in videos:
+            chunk, file = (f"videos/{key}/{part}" for part in VIDEO_PLACE[:2])
+            files |= {self._video_file(key, int(row[chunk]), int(row[file])) for row in rows}
+        return entries, sorted(tables), sorted(files)
+
     def parts(self, index: int) -> Iterator[tuple[str, Callable[[], View | Trajectory | None]]]:
         """Each view and the trajectory of an episode by name, to read one by one.
 

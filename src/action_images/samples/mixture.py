@@ -125,9 +125,9 @@ class Source:
         return episode
 
     @property
-    def first_episode(self) -> int:
-        """The place of the first episode in use."""
-        return self._episodes[0]
+    def episodes(self) -> Sequence[int]:
+        """The places of the episodes in use."""
+        return self._episodes
 
     @property
     def wants_commands(self) -> bool:

@@ -1,7 +1,7 @@
 """Decoded frames on disk at one size: memory-mapped files with a record of their sources."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from hashlib import sha256
@@ -51,17 +51,22 @@ class StoredFrames:
 
 @dataclass(frozen=True)
 class FileState:
-    """The state of a source file when it was read: bytes, time of its last change, SHA-256."""
+    """The state of a source file when it was read: bytes, time of its last change, SHA-256 or another sum."""
 
     num_bytes: int
     mtime_ns: int
     sha256: str
 
     @classmethod
-    def of(cls, path: Path) -> Self:
+    def of(cls, path: Path, sum_of: Callable[[Path], str] = checksum) -> Self:
         """The current state of a file."""
         found = path.stat()
-        return cls(found.st_size, found.st_mtime_ns, checksum(path))
+        return cls(found.st_size, found.st_mtime_ns, sum_of(path))
+
+    def is_of(self, path: Path) -> bool:
+        """Whether the file has this size and time, without reading it."""
+        found = path.stat()
+        return (found.st_size, found.st_mtime_ns) == (self.num_bytes, self.mtime_ns)
 
     def still_holds(self, path: Path) -> bool:
         """Whether the file is unchanged. A file that was only copied or touched is read to check."""

@@ -32,6 +32,7 @@ from action_images.training.interruption import interruptible
 from action_images.training.own_data import split_of
 from action_images.training.ranges import ABOVE_0, AT_LEAST_0, AT_LEAST_1, WITHIN_0_AND_1, check_ranges
 from action_images.training.recipe import Recipe, SourceRecipe
+from action_images.training.run_data import checked_data
 from action_images.training.setup import clips_of, open_mixture
 
 UNFINISHED, FIGURES = "unfinished", "figures.json"
@@ -127,6 +128,8 @@ def train_autoencoder(
     pipeline = _around(autoencoder, preset, clips)
     with alone_in(out):
         remove_leftovers(out)
+        begun = (out / UNFINISHED / "step.json").is_file()
+        checked_data(out, mixture, (), begun=begun).save(out)
         _learn(run, out, mixture, pipeline, told)
         _set_statistics(pipeline, mixture, clips)
         figures = judge(pipeline, judged, clips, run.judged)

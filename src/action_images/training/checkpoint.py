@@ -46,7 +46,8 @@ class Progress:
 
     It has the number of steps done, the fingerprint of its data's order, its best validation so far, and the
     step of the last validation. A run with minutes ends after `end` steps; its learning rate falls over the
-    last `fall` of them. None: that is not decided yet.
+    last `fall` of them. None: that is not decided yet. `judged_on` is the digest of the validation, see
+    `RunData.judged_digest`; checkpoints of earlier versions have none.
     """
 
     step: int
@@ -56,6 +57,7 @@ class Progress:
     judged: int | None = None
     end: int | None = None
     fall: int | None = None
+    judged_on: str | None = None
 
 
 @runtime_checkable
@@ -297,6 +299,8 @@ def _progress(said: Mapping[str, Any]) -> Progress:
     for name, value in said.items():
         if name in COUNTS and not _is_count(name, value):
             raise ActionImagesError(f"{name} is a whole number of at least 0, not {value!r}")
+        if name == "judged_on" and not (value is None or isinstance(value, str)):
+            raise ActionImagesError(f"{name} is a text, not {value!r}")
         is_finite = type(value) is int or (isinstance(value, float) and math.isfinite(value))
         if name in ("best", "seconds") and not (is_finite or (name == "best" and value is None)):
             raise ActionImagesError(f"{name} is a finite number, not {value!r}")

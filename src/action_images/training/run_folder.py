@@ -12,6 +12,7 @@ from accelerate import Accelerator
 from action_images.errors import ActionImagesError
 from action_images.files.atomic import remove_folder, remove_leftovers, write_json
 from action_images.files.lock import alone_in
+from action_images.model.shipped import INDEX
 from action_images.samples.mixture import Mixture, fingerprint
 from action_images.training import checkpoint
 from action_images.training.checkpoint import Progress, Stored
@@ -76,6 +77,12 @@ def check_recipe(out: Path, recipe: Recipe) -> None:
         )
 
 
+def is_begun(out: Path) -> bool:
+    """Whether the folder holds something that was made from the run's data."""
+    saved = (checkpoint.checkpoints(out / name) for name in (CHECKPOINTS, PLATEAU))
+    return (out / START / INDEX).is_file() or any(saved)
+
+
 def newest_checkpoint(out: Path, mixture: Mixture, num_steps: int) -> tuple[Stored, Progress] | None:
     """The checkpoint from which a run of `num_steps` continues; None if it has none yet.
 
@@ -113,8 +120,10 @@ def back_to_the_plateau(out: Path, recipe: Recipe) -> str | None:
     if fall is not None and (last.end is None or fall.end <= last.end):
         return None
     # The exported models are from the fall, and only better ones should replace them.
-    bests = [one for one in (progress.best, last.best) if one is not None]
-    progress = replace(progress, best=min(bests, default=None), end=None, fall=None)
+    same = (one for one in (progress, last) if one.judged_on == last.judged_on)
+    bests = [one.best for one in same if one.best is not None]
+    best = min(bests, default=None)
+    progress = replace(progress, best=best, judged_on=last.judged_on, end=None, fall=None)
     checkpoint.save(out / CHECKPOINTS, dict(tensors), progress, keep_last=len(since) + 1)
     for path in since:
         if path.name > before[-1].name:

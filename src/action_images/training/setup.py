@@ -106,8 +106,7 @@ def open_mixture(
 
 def _say_if_nothing_is_commanded(source: Source, say: Say) -> None:
     """Sets that were written without commands have the reached poses in their place."""
-    place = source.first_episode
-    numbers = source.dataset.numbers(place, {})
+    numbers = source.dataset.numbers(source.episodes[0], {})
     if numbers.told is not None and numbers.trajectory is not None:
         told, reached = numbers.told.to_vector(8), numbers.trajectory.to_vector(8)
         if torch.equal(told, reached):

@@ -36,9 +36,10 @@ from action_images.training.interval import Interval
 from action_images.training.log import Log, check_trackers, plain_console
 from action_images.training.objective import ACTION_IMAGES, Objective
 from action_images.training.optimizer import choose_trainable, learning_rate
-from action_images.training.processes import agreed, join_processes, raised_together, summed
+from action_images.training.processes import agreed, gathered, join_processes, raised_together, summed
 from action_images.training.recipe import Recipe
 from action_images.training.room import check_room
+from action_images.training.run_data import RunData, checked_data
 from action_images.training.run_folder import (
     BEST,
     CHECKPOINTS,
@@ -49,6 +50,7 @@ from action_images.training.run_folder import (
     back_to_the_plateau,
     check_recipe,
     clean,
+    is_begun,
     newest_checkpoint,
     write_recipe,
 )
@@ -104,7 +106,7 @@ def train(
     is_sharded = accelerator.distributed_type is DistributedType.FSDP
     check_room(recipe, clips, accelerator.device, accelerator.num_processes, sharded=is_sharded)
     with alone_with_run(accelerator, out):
-        run = Run.start(recipe, out, trackers, objective, accelerator=accelerator)
+        run = Run.start(recipe, out, trackers, objective, validation, accelerator=accelerator)
         if validation is not None:
             for warning in learnt_and_judged(run.mixture, validation.mixtures.values()):
                 run.log.console.print(warning, style="yellow")
@@ -183,21 +185,26 @@ class Run:
         out: Path,
         trackers: tuple[str, ...] = (),
         objective: Objective = ACTION_IMAGES,
+        validation: Validation | None = None,
         *,
         accelerator: Accelerator | None = None,
     ) -> "Run":
         """Prepare everything for the next step, from the newest checkpoint in `out` if there is one.
 
-        `accelerator` is the result of `joined`. Raises ActionImagesError in all processes if they would start
-        from different states.
+        If the data of `validation` has changed, the best score so far is dropped. `accelerator` is the result
+        of `joined`. Raises ActionImagesError in all processes if they would start from different states, or
+        if the data that the run learns from has changed.
         """
         accelerator = accelerator or joined(recipe, out, trackers, objective)
         with raised_together(accelerator):
             check_recipe(out, recipe)
             clips = clips_of(recipe)
             mixture = open_mixture(recipe.sources, recipe, clips, recipe.seed, _say(accelerator))
+            data: RunData | None = None
             if accelerator.is_main_process:
                 clean(out)
+                judged = () if validation is None else validation.mixtures.values()
+                data = checked_data(out, mixture, judged, begun=is_begun(out), say=_say(accelerator))
                 if moved := back_to_the_plateau(out, recipe):
                     _say(accelerator)(moved)
         if recipe.pretrained is not None and recipe.autoencoder is not None:
@@ -208,8 +215,12 @@ class Run:
                 Progress(0, fingerprint(mixture)),
             )
         with raised_together(accelerator):
-            if accelerator.is_main_process:
+            if data is not None:
+                data.save(out)
                 _write_start(recipe, out, clips, mixture, objective)
+        if validation is not None:
+            digest = None if data is None else data.judged_digest(recipe.validation_windows)
+            progress = judged_on(progress, gathered(accelerator, digest)[0], out, _say(accelerator))
         with raised_together(accelerator):
             folder = objective.goes_on_from(recipe) or out / START
             models = read_models(folder, recipe, clips, mixture, objective.denoiser)
@@ -441,6 +452,17 @@ def _check_objective(objective: Objective, recipe: Recipe) -> None:
             f"the recipe learns {recipe.learns}, the objective given is {objective.name}; "
             "pass objective=objectives.objective_of(recipe)"
         )
+
+
+def judged_on(progress: Progress, digest: str | None, out: Path, say: Callable[[str], None]) -> Progress:
+    """The progress on this validation data: a best score on other data is dropped, and that is said."""
+    if progress.best is not None and progress.judged_on not in (None, digest):
+        say(
+            f"{out}: the validation has changed, so its scores are not compared with earlier ones; the next "
+            f"validation replaces {BEST}/, copy that folder to keep it"
+        )
+        progress = replace(progress, best=None)
+    return replace(progress, judged_on=digest)
 
 
 def _write_start(recipe: Recipe, out: Path, clips: Clips, mixture: Mixture, objective: Objective) -> None:
