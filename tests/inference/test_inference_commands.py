@@ -17,6 +17,7 @@ from action_images.evaluation.clip_answers import judged_windows
 from action_images.files.settings import load_settings
 from action_images.model.bundle import Models
 from action_images.model.denoiser import CanvasDenoiser
+from action_images.model.reliability import Bounds, Reliability
 from truth import CLIPS, knowing, make_episode
 
 NUM_FRAMES = 9
@@ -202,6 +203,26 @@ def test_judge_confidence_keeps_bounds_that_label_speaks_of(folders, tmp_path, c
     assert run("label", own, tmp_path / "copy", "--from-nothing") == 0
     assert "poses: " in capsys.readouterr().out
     assert run("judge-confidence", own, tmp_path / "other", "--mode", "simulate") == 2
+
+
+def test_judge_confidence_drops_no_mode_that_was_measured_on_other_data(folders, tmp_path, capsys):
+    models = tmp_path / "models"
+    shutil.copytree(folders[1], models)
+    bounds = Bounds(0.6, 0.2)
+    Reliability(Path(folders[0]).name, {"policy": bounds}, "another content of this name").save(models)
+    before = (models / "reliability.json").read_bytes()
+    own, words = (folders[0], str(models)), ("--windows", "2", "--mode", "label_from_nothing", "--write")
+    assert run("judge-confidence", own, tmp_path / "judged", *words) == 2
+    assert "has policy measured on other data ('data')" in " ".join(capsys.readouterr().err.split())
+    assert (models / "reliability.json").read_bytes() == before
+    Reliability(Path(folders[0]).name, {"policy": bounds}).save(models)  # of an earlier version
+    assert run("judge-confidence", own, tmp_path / "judged", *words) == 0
+    known = Reliability.load(models)
+    assert known is not None
+    assert set(known.modes) == {"policy", "label_from_nothing"}
+    assert known.is_of("moved", known.content or "")
+    assert run("judge-confidence", own, tmp_path / "one", "--windows", "1") == 2
+    assert "so give at least 2" in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.fixture

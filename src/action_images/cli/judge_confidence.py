@@ -51,11 +51,13 @@ def main(
             instruction.
         views: which views; the first two if not given.
         seed: seed of the noise; the same seed gives the same figures.
-        write: store the bounds beside the models.
+        write: store the bounds beside the models; those of other modes stay. Refused if these are of other
+            data.
     """
     from rich.progress import track
 
     from action_images.episodes.dataset import Dataset
+    from action_images.episodes.tables import content_of
     from action_images.evaluation.clip_answers import judged_windows
     from action_images.evaluation.reliability import bounds_of, judge_poses
     from action_images.files.lock import alone_in
@@ -69,7 +71,14 @@ def main(
     chosen = views or tuple(source.view_names[:2])
     if len(chosen) < 2:
         raise ActionImagesError(f"{dataset}: poses are read from at least two views; name more with --views")
+    data, content = source.path.resolve().name, content_of(source.path)
+    kept = _kept(models.folder, data, content, mode) if write else {}
     judged = judged_windows(source, generator, chosen, windows)
+    if len(judged) < 2:
+        raise ActionImagesError(
+            f"{dataset}: {len(judged)} clip is judged (--windows {windows}); bounds are chosen on every "
+            "other one and measured on the rest, so give at least 2"
+        )
     console, measured = PlainConsole(), {}
     with alone_in(out):
         for name in mode:
@@ -77,19 +86,33 @@ def main(
             measured[name] = judge_poses(generator, shown, name, seed)
         bounds = {name: bounds_of(poses) for name, poses in measured.items()}
         about = {
-            "dataset": source.path.resolve().name,
+            "dataset": data,
             "model": models.name,
             "windows": len(judged),
             "seed": seed,
         }
         _write(out, about, measured, bounds)
         if write:
-            known = Reliability.load(models.folder)
-            kept = {} if known is None or known.data != about["dataset"] else known.modes
-            Reliability(about["dataset"], kept | bounds).save(models.folder)
+            Reliability(data, kept | bounds, content).save(models.folder)
     for name, poses in measured.items():
         console.print(_table(name, poses, bounds[name]))
     console.print(f"written: {out / 'confidence.json'}, {out / 'confidence.md'}", soft_wrap=True)
+
+
+def _kept(folder: Path, data: str, content: str, modes: tuple[str, ...]) -> "dict[str, Bounds]":
+    """The bounds of other modes beside the models, which stay; refused if they are of other data."""
+    from action_images.model.reliability import RELIABILITY, Reliability
+
+    known = Reliability.load(folder)
+    others = {} if known is None else {name: one for name, one in known.modes.items() if name not in modes}
+    if known is not None and others and not known.is_of(data, content):
+        all_modes = " ".join([*modes, *others])
+        raise ActionImagesError(
+            f"{folder / RELIABILITY}: has {', '.join(others)} measured on other data ('{known.data}'), and "
+            f"one file holds for one data set; judge all of them (--mode {all_modes}), or move the file "
+            "elsewhere"
+        )
+    return others
 
 
 def _rows(poses: "JudgedPoses", bounds: "Bounds") -> "list[tuple[str, Bin]]":

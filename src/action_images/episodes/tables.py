@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache, partial
+from hashlib import sha256
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,11 +13,18 @@ import pyarrow.parquet as pq
 from action_images.episodes.names import EpisodeError
 from action_images.episodes.strangers import check_regular
 from action_images.errors import ActionImagesError
+from action_images.files import checksum
 from action_images.files.atomic import whole_file
 
 MAX_TABLE_BYTES = 4 << 30
 ROWS_PER_GROUP = 512
 """Rows that are unpacked together: opening one episode out of thousands reads only its group or two."""
+
+
+def content_of(folder: Path) -> str:
+    """A hash of a data set's content, from its episode table, which has statistics of all pixels."""
+    tables = sorted(folder.glob("meta/episodes/*/*.parquet"))
+    return sha256("".join(checksum.checksum(path) for path in tables).encode()).hexdigest()
 
 
 def read_table(

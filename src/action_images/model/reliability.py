@@ -54,10 +54,17 @@ class Reliability:
 
     data: str
     modes: dict[str, Bounds]
+    content: str | None = None
+    """A hash of the data's content; None in files of earlier versions, which have its name alone."""
 
     def save(self, folder: Path) -> None:
         """Write it beside the models."""
-        write_json(folder / RELIABILITY, asdict(self), indent=1)
+        values = asdict(self)
+        write_json(folder / RELIABILITY, {k: v for k, v in values.items() if v is not None}, indent=1)
+
+    def is_of(self, data: str, content: str) -> bool:
+        """Whether it was measured on this data; without a content, the name decides."""
+        return self.data == data if self.content is None else self.content == content
 
     @classmethod
     def load(cls, folder: Path) -> "Reliability | None":
@@ -72,7 +79,7 @@ class Reliability:
         try:
             check_fields(cls, values)
             modes = {mode: Bounds(**_checked(bounds)) for mode, bounds in values["modes"].items()}
-            return cls(values["data"], modes)
+            return cls(values["data"], modes, values.get("content"))
         except (ActionImagesError, KeyError, TypeError) as error:
             raise ActionImagesError(
                 f"{path}: says no reliability ({error}); remove it, or run 'action-images judge-confidence "

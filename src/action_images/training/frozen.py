@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from action_images.device import sent, to_cpu
+from action_images.episodes.tables import content_of
 from action_images.errors import ActionImagesError
 from action_images.files import checksum
 from action_images.model.bundle import Models
@@ -139,12 +140,6 @@ def digest(*structs: Struct) -> str:
         struct.map(add)
         found.update(str(getattr(struct, "size", "")).encode())
     return found.hexdigest()
-
-
-def content_of(folder: Path) -> str:
-    """A hash of a data set's content, from its episode table, which has statistics of all pixels."""
-    tables = sorted(folder.glob("meta/episodes/*/*.parquet"))
-    return sha256("".join(checksum.checksum(path) for path in tables).encode()).hexdigest()
 
 
 def weights_of(models: Path, dtypes: Mapping[str, str]) -> dict[str, str]:

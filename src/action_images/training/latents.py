@@ -11,6 +11,7 @@ from action_images.canvas import MODES, Mode
 from action_images.device import place_of
 from action_images.episodes.dataset import Dataset
 from action_images.episodes.episode import Episode, EpisodeError
+from action_images.episodes.tables import content_of
 from action_images.files.lock import alone_in
 from action_images.model.bundle import Models
 from action_images.parallel.cluster import Executor, Work, here
@@ -19,7 +20,7 @@ from action_images.samples.mirror import mirrored
 from action_images.samples.mixture import Draw
 from action_images.samples.sample import Sample, collate, cut
 from action_images.samples.window import Cutting, Window
-from action_images.training.frozen import FrozenCache, content_of, weights_of, with_cache
+from action_images.training.frozen import FrozenCache, weights_of, with_cache
 from action_images.training.recipe import Precision
 
 SOURCE = "data"
