@@ -319,12 +319,18 @@ def test_judge_simulator_runs_both_worlds_and_goes_on_where_it_was_stopped(folde
         "push_button",
     ]
     assert main([*arguments, "--trials", "1"]) == 0
-    first = (out / "pairs.jsonl").read_text()
+    first, settings = (out / "pairs.jsonl").read_text(), load_settings(out / "settings.json")
+    earlier = {name: settings[name] for name in ("model", "views", "seed", "sampling")}
+    (out / "settings.json").write_text(json.dumps(earlier))  # as earlier versions wrote them
     assert main([*arguments, "--trials", "2"]) == 0
+    assert load_settings(out / "settings.json") == settings
     assert (out / "pairs.jsonl").read_text().startswith(first)
     told = json.loads((out / "simulator.json").read_text())
     rows = {row["policy"]: row for row in told["policies"]}
     assert rows["expert 0 mm off"]["success"] == 1 > rows["hold"]["success"]
     assert all(row["num_scenes"] == 2 for row in rows.values())
     assert main([*arguments, "--seed", "1"]) == 2
+    for changed in ({"benchmark": ["tabletop", "0"]}, {"rollout_config": {"steady_steps": 1}}):
+        (out / "settings.json").write_text(json.dumps(settings | changed))
+        assert main([*arguments, "--trials", "2"]) == 2
     assert main([*arguments[:5], "--policy", "hold", "--offsets-mm", "--trials", "1"]) == 2

@@ -7,6 +7,7 @@ from runs import assert_same_weights, losses_of
 
 from action_images.cli import train as command
 from action_images.terminal.arguments import parsed
+from action_images.errors import ActionImagesError
 from action_images.training import train as loop
 from action_images.training.checkpoint import checkpoints, load
 from action_images.training.log import read_log
@@ -81,6 +82,25 @@ def test_more_minutes_go_on_from_before_the_rate_fell(timed, tmp_path, clock):
     assert losses_of(tmp_path) == losses_of(tmp_path / "at once")
     assert_same_weights(tmp_path / "model", tmp_path / "at once" / "model")
     assert load(checkpoints(tmp_path / "checkpoints")[-1])[1].end == 20
+
+
+def test_a_run_that_counts_steps_is_not_given_minutes_on_its_way_nor_the_other_way_round(timed, tmp_path):
+    counted = replace(timed, minutes=None, num_steps=2)
+    train(counted, tmp_path / "counted")
+    with pytest.raises(ActionImagesError, match=r"counts steps.*Keep --minutes None"):
+        train(replace(counted, minutes=5.0), tmp_path / "counted")
+    train(timed, tmp_path / "timed")
+    with pytest.raises(ActionImagesError, match=r"is given minutes.*Keep --minutes 10"):
+        train(replace(timed, minutes=None), tmp_path / "timed")
+    Run.start(counted, tmp_path / "begun")
+    Run.start(replace(counted, minutes=5.0), tmp_path / "begun")  # nothing was learnt yet
+
+
+def test_minutes_that_come_too_late_are_refused(timed, tmp_path):
+    train(timed, tmp_path)
+    with pytest.raises(ActionImagesError, match=r"ends after step 10; .* or give more than 10 to go on"):
+        train(replace(timed, minutes=8.0), tmp_path)
+    train(timed, tmp_path)
 
 
 def test_a_finished_run_stays_finished(timed, tmp_path, clock):

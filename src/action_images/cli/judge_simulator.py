@@ -6,6 +6,7 @@ action-images judge-simulator --policy hold random shipped --trials 50 --out sim
 
 from collections.abc import Mapping, Sequence
 from itertools import product
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
@@ -70,6 +71,8 @@ def main(
     settings = {"model": models.name, "views": views, "seed": seed, "sampling": models.sampling}
     if benchmark.name != DEFAULT_WORLD:
         settings |= {"world": benchmark.name}
+    # The world's version, its cameras and look, and the way plans are carried out.
+    settings |= {name: value for name, value in protocol.settings().items() if name != "claim"}
     _run(out, policies, scenes, models, settings)
     asked = set(product(policies, scenes))
     made = fidelity([pair for pair in load_pairs(out) if (pair.key[0], pair.key[1:]) in asked])
@@ -105,12 +108,25 @@ def _run(
     worlds = BothWorlds(world, imagine, rollout_config=protocol.rollout_config)
     with alone_in(out):
         done = load_pairs(out)
+        if done:
+            _complete(out / "settings.json", settings)
         open_results(out, PAIRS, settings)
         known = frozenset(pair.key for pair in done)
         pairs = compare(policies, worlds, scenes, done=known)
         left = [1 for name, scene in product(policies, scenes) if (name, *scene) not in known]
         for pair in track(pairs, "both worlds", len(left), console=PlainConsole(stderr=True)):
             append_pair(out, pair)
+
+
+def _complete(path: Path, settings: "Mapping[str, Any]") -> None:
+    """Add the settings that earlier versions did not write, as they were then: of the world's version 1."""
+    from action_images.files.atomic import write_json
+    from action_images.files.settings import load_settings
+
+    known = load_settings(path) if path.is_file() else {}
+    if known and "benchmark" not in known:
+        name = known.get("world", DEFAULT_WORLD)
+        write_json(path, {**settings, "benchmark": [name, "1"], **known})
 
 
 def _imagined(generator: "ClipGenerator", seed: int, world: "RepeatableEnvironment") -> "Environment":

@@ -105,6 +105,42 @@ def newest_checkpoint(out: Path, mixture: Mixture, num_steps: int) -> tuple[Stor
     return tensors, progress
 
 
+def check_minutes(out: Path, recipe: Recipe, progress: Progress) -> None:
+    """Raise ActionImagesError if the run's learning rate cannot follow the recipe's minutes any more.
+
+    A run that counts steps cannot be given minutes on its way, nor the other way round: its rate would jump.
+    Once the rate falls, its end is decided; `back_to_the_plateau` handles those with more minutes.
+    """
+    if progress.step == 0 or not (out / RECIPE).is_file():
+        return
+    before, now = saved_recipe(out).minutes, recipe.minutes
+    if before is None and now is not None:
+        raise ActionImagesError(
+            f"{out}: this run counts steps, and its learning rate follows them; with minutes it would jump. "
+            "Keep --minutes None, or begin in another folder"
+        )
+    if before is not None and now is None:
+        raise ActionImagesError(
+            f"{out}: this run is given minutes, and its learning rate follows them; with steps it would "
+            f"jump. Keep --minutes {before:g}, or begin in another folder"
+        )
+    if before is not None and now is not None and before != now and progress.end is not None:
+        raise ActionImagesError(
+            f"{out}: its learning rate falls already, as for {before:g} minutes, and the run ends after step "
+            f"{progress.end}; {now:g} minutes change nothing of that. Keep --minutes {before:g}"
+            f"{_more_minutes(out, recipe)}"
+        )
+
+
+def _more_minutes(out: Path, recipe: Recipe) -> str:
+    """How many minutes bring a run back before its fall, as the end of a sentence."""
+    before = checkpoint.checkpoints(out / PLATEAU)
+    if not before or recipe.decay == 1:
+        return ", or begin in another folder"
+    seconds = checkpoint.load(before[-1])[1].seconds
+    return f", or give more than {seconds / 60 / (1 - recipe.decay):.4g} to go on from before the fall"
+
+
 def back_to_the_plateau(out: Path, recipe: Recipe) -> str | None:
     """If a run was given more minutes or steps after its rate began to fall, reset it to before the fall.
 

@@ -48,6 +48,7 @@ from action_images.training.run_folder import (
     START,
     alone_with_run,
     back_to_the_plateau,
+    check_minutes,
     check_recipe,
     clean,
     is_begun,
@@ -214,6 +215,7 @@ class Run:
                 None,
                 Progress(0, fingerprint(mixture)),
             )
+            check_minutes(out, recipe, progress)
         with raised_together(accelerator):
             if data is not None:
                 data.save(out)
