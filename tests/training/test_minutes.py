@@ -6,8 +6,8 @@ import pytest
 from runs import assert_same_weights, losses_of
 
 from action_images.cli import train as command
-from action_images.terminal.arguments import parsed
 from action_images.errors import ActionImagesError
+from action_images.terminal.arguments import parsed
 from action_images.training import train as loop
 from action_images.training.checkpoint import checkpoints, load
 from action_images.training.log import read_log
@@ -98,9 +98,13 @@ def test_a_run_that_counts_steps_is_not_given_minutes_on_its_way_nor_the_other_w
 
 def test_minutes_that_come_too_late_are_refused(timed, tmp_path):
     train(timed, tmp_path)
-    with pytest.raises(ActionImagesError, match=r"ends after step 10; .* or give more than 10 to go on"):
-        train(replace(timed, minutes=8.0), tmp_path)
-    train(timed, tmp_path)
+    for late in (replace(timed, minutes=8.0), replace(timed, num_steps=9)):
+        (tmp_path / "checkpoints/step-00000010").rename(tmp_path / "last")
+        Run.start(timed, tmp_path)  # in its fall
+        with pytest.raises(ActionImagesError, match=r"ends after step 10; .*come too late"):
+            train(late, tmp_path)
+        (tmp_path / "last").rename(tmp_path / "checkpoints/step-00000010")
+    train(replace(timed, num_steps=10**9), tmp_path)
 
 
 def test_a_finished_run_stays_finished(timed, tmp_path, clock):

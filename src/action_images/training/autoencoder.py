@@ -128,8 +128,6 @@ def train_autoencoder(
     pipeline = _around(autoencoder, preset, clips)
     with alone_in(out):
         remove_leftovers(out)
-        begun = (out / UNFINISHED / "step.json").is_file()
-        checked_data(out, mixture, (), begun=begun).save(out)
         _learn(run, out, mixture, pipeline, told)
         _set_statistics(pipeline, mixture, clips)
         figures = judge(pipeline, judged, clips, run.judged)
@@ -212,6 +210,7 @@ def _learn(
     vae.requires_grad_(True).train()
     optimizer = torch.optim.AdamW(vae.parameters(), run.learning_rate, betas=(0.9, 0.99), weight_decay=0.0)
     first = _restored(run, out, vae, optimizer)
+    checked_data(out, mixture, (), begun=first > 0).save(out)
     batches = load(
         mixture,
         batch_size=run.batch_size,

@@ -124,21 +124,15 @@ def check_minutes(out: Path, recipe: Recipe, progress: Progress) -> None:
             f"{out}: this run is given minutes, and its learning rate follows them; with steps it would "
             f"jump. Keep --minutes {before:g}, or begin in another folder"
         )
-    if before is not None and now is not None and before != now and progress.end is not None:
+    if before is None or now is None or progress.end is None:
+        return
+    if before != now or recipe.num_steps < progress.end:
+        more = ", or give more to go on from before the fall" * bool(checkpoint.checkpoints(out / PLATEAU))
         raise ActionImagesError(
             f"{out}: its learning rate falls already, as for {before:g} minutes, and the run ends after step "
-            f"{progress.end}; {now:g} minutes change nothing of that. Keep --minutes {before:g}"
-            f"{_more_minutes(out, recipe)}"
+            f"{progress.end}; {now:g} minutes and at most {recipe.num_steps} steps come too late. Keep "
+            f"--minutes {before:g} and no fewer steps{more}"
         )
-
-
-def _more_minutes(out: Path, recipe: Recipe) -> str:
-    """How many minutes bring a run back before its fall, as the end of a sentence."""
-    before = checkpoint.checkpoints(out / PLATEAU)
-    if not before or recipe.decay == 1:
-        return ", or begin in another folder"
-    seconds = checkpoint.load(before[-1])[1].seconds
-    return f", or give more than {seconds / 60 / (1 - recipe.decay):.4g} to go on from before the fall"
 
 
 def back_to_the_plateau(out: Path, recipe: Recipe) -> str | None:
