@@ -32,6 +32,7 @@ def test_a_run_leaves_its_recipe_its_log_a_contact_sheet_and_models(command, tmp
     assert held == {
         ".lock",
         "recipe.json",
+        "data.json",
         "log.jsonl",
         "start",
         "checkpoints",
