@@ -1,5 +1,6 @@
 """The cameras file: a rig's calibration as strict, documented json (docs/conventions.md)."""
 
+import json
 from pathlib import Path
 from typing import Any
 
