@@ -13,6 +13,8 @@ from PIL import Image
 from action_images.cli import COMMANDS, main
 from action_images.codec import RELEASED, draw_uint8
 from action_images.episodes.cameras_file import save_cameras
+from action_images.episodes.episode import EpisodeError
+from action_images.episodes.loose_files import loose_episode
 from action_images.episodes.trajectory_file import load_trajectory, save_trajectory
 from action_images.episodes.video import read_video, write_video
 from action_images.files.lock import alone_in
@@ -173,10 +175,16 @@ def test_a_moving_camera_must_move_as_long_as_the_path(scene, capsys):
     assert "camera 'right' moves over 12 frames" in capsys.readouterr().err
 
 
-def test_a_camera_name_cannot_leave_the_folder(scene, capsys):
-    save_cameras(scene / "cameras.json", {"../left": rig(1, SIZE)[0]})
-    assert draw(scene) == 2
-    assert "cannot name a file" in capsys.readouterr().err
+@pytest.mark.parametrize("name", ["../left", "..", ".", ""])
+def test_a_camera_name_cannot_leave_the_folder(scene, capsys, name):
+    save_cameras(scene / "cameras.json", {name: rig(1, SIZE)[0]})
+    before = sorted(scene.iterdir())
+    assert draw(scene, "--png") == 2
+    assert sorted(scene.iterdir()) == before
+    told = capsys.readouterr().err
+    assert f"cameras.json: camera {name!r} cannot name a file; rename it there" in " ".join(told.split())
+    with pytest.raises(EpisodeError, match="cannot name a file"):
+        loose_episode(scene, scene / "cameras.json", None, None)
 
 
 def test_inspecting_the_codec_leaves_a_picture_and_its_numbers(tmp_path, capsys):

@@ -55,6 +55,7 @@ def main(
     from action_images.codec.overlay import overlay
     from action_images.episodes.cameras_file import check_pictures, load_cameras
     from action_images.episodes.inside import told_inside
+    from action_images.episodes.names import check_camera_name
     from action_images.episodes.trajectory_file import load_trajectory
     from action_images.episodes.video import VideoFrames, write_video
     from action_images.files.atomic import remove_leftovers
@@ -66,11 +67,12 @@ def main(
     path, rig = load_trajectory(trajectory, columns), load_cameras(cameras)
     scenes: dict[str, VideoFrames] = {}
     for name, camera in rig.items():
+        check_camera_name(name, str(cameras))
         if camera.batch_shape and camera.batch_shape[0] != path.num_frames:
             moves = f"camera '{name}' moves over {camera.batch_shape[0]} frames"
             raise ActionImagesError(f"{cameras}: {moves}, {trajectory} has {path.num_frames}")
         if over is not None:
-            scene = _file(over, name, ".mp4")
+            scene = over / f"{name}.mp4"
             scenes[name] = VideoFrames(scene)
             check_pictures(camera, scenes[name].size, str(scene))
             if len(scenes[name]) != path.num_frames:
@@ -90,9 +92,9 @@ def main(
             colours = "yuv420p" if max(camera.size[0] % 2, camera.size[1] % 2) == 0 else "yuv444p"
             own_rate = scenes[name].fps if name in scenes else DEFAULT_FPS
             rate = own_rate if fps is None else fps
-            write_video(_file(out, name, ".mp4"), images, rate, crf=crf, pixel_format=colours)
+            write_video(out / f"{name}.mp4", images, rate, crf=crf, pixel_format=colours)
             if png:
-                _file(out, name, "").mkdir(exist_ok=True)
+                (out / name).mkdir(exist_ok=True)
                 remove_leftovers(out / name)
                 for i, image in enumerate(images):
                     save_png(out / name / f"{i:05d}.png", image)
@@ -101,13 +103,6 @@ def main(
                 # In a folder of its own, because `read` takes OUT/*.mp4 as action videos.
                 (out / OVERLAYS).mkdir(exist_ok=True)
                 remove_leftovers(out / OVERLAYS)
-                write_video(
-                    _file(out / OVERLAYS, name, ".mp4"), laid_over, rate, crf=crf, pixel_format=colours
-                )
+                overlay_path = out / OVERLAYS / f"{name}.mp4"
+                write_video(overlay_path, laid_over, rate, crf=crf, pixel_format=colours)
     console.print(f"{path.num_frames} frames in {len(rig)} views: {out}")
-
-
-def _file(folder: Path, name: str, ending: str) -> Path:
-    if not name or Path(name).name != name:
-        raise ActionImagesError(f"camera '{name}' cannot name a file; give it a name without slashes")
-    return folder / f"{name}{ending}"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from action_images.episodes.cameras_file import check_pictures, load_cameras
 from action_images.episodes.episode import Episode, EpisodeError, Frames, FramesSelected, View
+from action_images.episodes.names import check_camera_name
 from action_images.episodes.pictures import Pictures
 from action_images.episodes.trajectory_file import load_trajectory
 from action_images.episodes.video import VideoFrames
@@ -20,6 +21,8 @@ def loose_episode(
     Raises EpisodeError if a camera has no picture or was calibrated for another size.
     """
     rig = load_cameras(cameras)
+    for name in rig:
+        check_camera_name(name, str(cameras))
     shown = tuple(View(name, _frames(pictures, name), camera) for name, camera in rig.items())
     for view, camera in zip(shown, rig.values(), strict=True):
         check_pictures(camera, view.frames.size, f"{pictures}/{view.name}")
@@ -35,8 +38,6 @@ def first_instant(episode: Episode) -> Episode:
 
 
 def _frames(folder: Path, name: str) -> Frames:
-    if Path(name).name != name:
-        raise EpisodeError(f"camera '{name}' cannot name a file; give it a name without slashes")
     if (folder / f"{name}.mp4").is_file():
         return VideoFrames(folder / f"{name}.mp4")
     found = next(

@@ -20,3 +20,10 @@ def check_id(episode_id: str) -> None:
     if len(episode_id) > 400 or not SAFE_ID.fullmatch(episode_id) or ".." in episode_id:
         allowed = "words of letters, digits and _-.+:@=, joined by '/', without '..'"
         raise EpisodeError(f"episode id {episode_id[:80]!r} must be {allowed}")
+
+
+def check_camera_name(name: str, where: str) -> None:
+    """Raise EpisodeError, naming `where`, unless a file may be called as a camera is."""
+    if not SAFE_NAME.fullmatch(name):
+        allowed = "letters, digits, '_', '-' and '.', beginning with a letter or digit"
+        raise EpisodeError(f"{where}: camera {name[:80]!r} cannot name a file; rename it there with {allowed}")
