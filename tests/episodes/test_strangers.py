@@ -56,6 +56,19 @@ def test_a_link_out_of_a_set_is_refused_by_every_reader(tmp_path, write, name):
         reader.read(reader.ids[0])
 
 
+@pytest.mark.parametrize("name", ["meta/tasks.parquet", "meta/info.json"])
+def test_a_link_out_of_a_lerobot_set_is_refused_too(tmp_path, name):
+    root = v3.write(tmp_path / "set", [5])
+    secret = tmp_path / "secret"
+    shutil.copyfile(root / name, secret)
+    replace_by_link(root / name, secret)
+    with pytest.raises(EpisodeError, match="is a link that leaves the data set's folder"):
+        _, reader = open_foreign(root)
+        reader.read(reader.ids[0])
+    with pytest.raises(EpisodeError, match="is a link that leaves the data set's folder"):
+        Dataset(root)[0]
+
+
 def test_a_link_that_stays_inside_is_followed(tmp_path):
     root = foreign.write_bridge(tmp_path / "set")
     words = next(root.rglob("lang.txt"))

@@ -107,6 +107,7 @@ def read_info(root: Path) -> dict[str, Any]:
 
     Raises EpisodeError, naming the field, if it is not of a v3 data set.
     """
+    check_inside(root, root / INFO)
     info = read_json(root / INFO)
     version = info.get("codebase_version")
     if version != VERSION:

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from action_images.episodes import lerobot_layout as layout
 from action_images.episodes.episode import EpisodeError
+from action_images.episodes.strangers import check_inside
 from action_images.episodes.tables import read_table
 
 PANDAS_INDEX = "__index_level_0__"
@@ -69,6 +70,7 @@ def read_texts(root: Path) -> dict[int, str] | None:
     path = root / layout.TASKS
     if not path.is_file():
         return None
+    check_inside(root, path)
     table = read_table(path)
     named = [name for name in ("task", PANDAS_INDEX) if name in table.column_names]
     if not named or "task_index" not in table.column_names:
