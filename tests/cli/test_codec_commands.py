@@ -134,6 +134,12 @@ def test_frames_that_cannot_be_read_end_in_code_1_and_are_named(scene, capsys):
     ]
     assert main([*command, "--out", f"{scene}/read.csv", "--max-std-mm", "5"]) == 1
     assert "not valid: frames [5]" in capsys.readouterr().out
+    again = ["draw", f"{scene}/read.csv", "--cameras", f"{scene}/cameras.json", "--out", f"{scene}/again"]
+    assert main(again) == 0
+    assert "1 of 12 rows have no reliable pose" in " ".join(capsys.readouterr().out.split())
+    drawn = read_video(scene / "again" / "left.mp4")[:, :2].flatten(1).amax(-1)
+    assert drawn[4] > 200
+    assert drawn[5] < 20
 
 
 @pytest.mark.parametrize(

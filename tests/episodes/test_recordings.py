@@ -93,6 +93,15 @@ def test_poses_in_ones_own_columns_enter_by_a_declaration(tmp_path):
         import_episodes(job, tmp_path / "out", 0)
 
 
+def test_poses_that_a_reading_marks_as_unreliable_refuse_the_episode(tmp_path):
+    write_episode(tmp_path / "e1")
+    poses = tmp_path / "e1/poses.csv"
+    rows = [f"{line},{number != 3:d}" for number, line in enumerate(poses.read_text().splitlines()[1:])]
+    poses.write_text("\n".join([f"{HEADER},valid", *rows]))
+    with pytest.raises(EpisodeError, match=r"poses.csv: 1 of 9 rows \(from 0: 3\) have valid .*not reliable"):
+        open_foreign(tmp_path)[1].read("e1")
+
+
 def test_what_is_not_there_is_unknown_and_counted(tmp_path):
     for name in ("e1", "e2"):
         write_episode(tmp_path / name)

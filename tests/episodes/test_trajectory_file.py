@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from action_images.episodes.episode import EpisodeError
-from action_images.episodes.trajectory_file import load_trajectory, save_trajectory
+from action_images.episodes.trajectory_file import load_trajectory, load_with_unreliable, save_trajectory
 from scenes import trajectory
 
 
@@ -99,3 +99,24 @@ def test_seven_numbers_that_are_a_pose_without_a_gripper_are_not_taken_for_angle
     np.save(tmp_path / "a.npy", torch.cat([torch.rand(5, 3), turns], -1).numpy())
     with pytest.raises(EpisodeError, match=r"unit length in every row.*add the gripper's opening"):
         load_trajectory(tmp_path / "a.npy")
+
+
+@pytest.mark.parametrize("ending", [".csv", ".json"])
+@pytest.mark.parametrize("column", ["valid", "confidence"])
+def test_rows_whose_pose_is_not_reliable_are_named_and_never_taken_for_poses(tmp_path, ending, column):
+    file, path = tmp_path / f"path{ending}", trajectory(5)
+    save_trajectory(file, path, {column: torch.tensor([1.0, 0.0, 0.5, 0.0, 1.0])})
+    with pytest.raises(EpisodeError, match=r"2 of 5 rows \(from 0: 1, 3\) have valid or confidence 0"):
+        load_trajectory(file)
+    again, unreliable = load_with_unreliable(file)
+    assert unreliable == [1, 3]
+    assert again.num_frames == 5
+
+
+def test_marks_of_reliable_poses_may_be_words_but_nothing_unreadable(tmp_path):
+    file = tmp_path / "path.csv"
+    file.write_text("x,y,z,qx,qy,qz,qw,opening,valid\n.5,.2,.3,0,0,0,1,0,True\n.5,.2,.3,0,0,0,1,0,False\n")
+    assert load_with_unreliable(file)[1] == [1]
+    file.write_text(file.read_text().replace("False", "perhaps"))
+    with pytest.raises(EpisodeError, match=r"row \[1\].*'perhaps'"):
+        load_with_unreliable(file)

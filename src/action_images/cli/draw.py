@@ -34,7 +34,8 @@ def main(
 ) -> None:
     """Draw a trajectory into calibrated views: an action video, OUT/<camera>.mp4, for each camera.
 
-    Prints first in how many frames of each view the tool lies inside the picture.
+    Prints first in how many frames of each view the tool lies inside the picture. Rows with `valid` or
+    `confidence` 0, as `read` writes them, show no spots: their poses are not reliable.
 
     Args:
         trajectory: Tool poses as .npy, .csv or .json: x y z, quaternion x y z w (or Euler xyz), opening.
@@ -56,7 +57,7 @@ def main(
     from action_images.episodes.cameras_file import check_pictures, load_cameras
     from action_images.episodes.inside import told_inside
     from action_images.episodes.names import check_camera_name
-    from action_images.episodes.trajectory_file import load_trajectory
+    from action_images.episodes.trajectory_file import load_with_unreliable, without_poses
     from action_images.episodes.video import VideoFrames, write_video
     from action_images.files.atomic import remove_leftovers
     from action_images.files.lock import alone_in
@@ -64,7 +65,9 @@ def main(
     from action_images.terminal.console import PlainConsole
 
     format = replace(RELEASED if released else ActionImageFormat(), axis_length=axis_length)
-    path, rig = load_trajectory(trajectory, columns), load_cameras(cameras)
+    rig = load_cameras(cameras)
+    path, unreliable = load_with_unreliable(trajectory, columns)
+    path = without_poses(path, unreliable)
     scenes: dict[str, VideoFrames] = {}
     for name, camera in rig.items():
         check_camera_name(name, str(cameras))
@@ -81,6 +84,9 @@ def main(
                     "pose for each frame"
                 )
     console = PlainConsole()
+    if unreliable:
+        rows = f"{len(unreliable)} of {path.num_frames} rows have no reliable pose (valid or confidence 0)"
+        console.print(f"{trajectory}: {rows}; they are drawn without spots", soft_wrap=True)
     for name, camera in rig.items():
         console.print(told_inside(name, camera, path.world_from_tool.translation), soft_wrap=True)
     with alone_in(out):

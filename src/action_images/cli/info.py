@@ -262,17 +262,18 @@ def _calibration(place: Path) -> Known | None:
 def _trajectory(place: Path) -> Known | None:
     if place.suffix not in (".csv", ".npy", ".json"):
         return None
-    from action_images.episodes.trajectory_file import load_trajectory
+    from action_images.episodes.trajectory_file import load_with_unreliable
 
     try:
-        path = load_trajectory(place)
+        path, unreliable = load_with_unreliable(place)
     except ActionImagesError as error:
         return Known(f"a table, but no trajectory: {error}") if place.suffix == ".csv" else None
     points = path.world_from_tool.translation
     low, high = points.min(0).values.tolist(), points.max(0).values.tolist()
     spans = ", ".join(f"{axis} {a:.2f} to {b:.2f} m" for axis, a, b in zip("xyz", low, high, strict=True))
     opened = f"opening {path.opening.min().item():.2f} to {path.opening.max().item():.2f}"
-    facts = (f"{path.num_frames} poses", spans, opened)
+    poses = f"{path.num_frames} poses" + (f", {len(unreliable)} of them not reliable" if unreliable else "")
+    facts = (poses, spans, opened)
     return Known("a trajectory", facts, (f"draw {place} --cameras CAMERAS --out videos",))
 
 

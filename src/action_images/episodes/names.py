@@ -25,5 +25,5 @@ def check_id(episode_id: str) -> None:
 def check_camera_name(name: str, where: str) -> None:
     """Raise EpisodeError, naming `where`, unless a file may be called as a camera is."""
     if not SAFE_NAME.fullmatch(name):
-        allowed = "letters, digits, '_', '-' and '.', beginning with a letter or digit"
-        raise EpisodeError(f"{where}: camera {name[:80]!r} cannot name a file; rename it there with {allowed}")
+        cure = "rename it there with letters, digits, '_', '-' and '.', beginning with a letter or digit"
+        raise EpisodeError(f"{where}: camera {name[:80]!r} cannot name a file; {cure}")

@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,10 @@ COLUMNS = {
 }
 """The numbers of a row: metres, radians (extrinsic xyz) or a quaternion, and the opening from 0 (closed) to
 1 (open)."""
+MARKS = ("valid", "confidence")
+"""Columns that are 0 in rows whose pose is not reliable."""
+TRUTHS = {"true": "1", "false": "0"}
+MOST_NAMED = 8
 UNREADABLE = (ValueError, TypeError, RecursionError, EOFError)
 """Exceptions of readers for a file of another kind."""
 MAX_BYTES = 1_000_000_000
@@ -35,18 +40,64 @@ def load_trajectory(path: Path | str, columns: Path | None = None) -> Trajectory
 
     A .npy is (rows, 7 or 8), a .csv has a header of `COLUMNS`, a .json is lists of rows. `columns` is a json
     file that declares other columns and another notation (docs/data.md). Pickles are refused. Raises
-    EpisodeError, naming file and row, for missing values, invalid poses and contradictions of the notation.
+    EpisodeError, naming file and row, for missing values, invalid poses and contradictions of the notation,
+    and for rows whose pose is not reliable (`load_with_unreliable`).
+    """
+    trajectory, unreliable = load_with_unreliable(path, columns)
+    if unreliable:
+        rows = ", ".join(map(str, unreliable[:MOST_NAMED])) + (" ..." if len(unreliable) > MOST_NAMED else "")
+        count = f"{len(unreliable)} of {trajectory.num_frames} rows (from 0: {rows})"
+        cure = "cut the recording there, give measured poses, or remove these columns if the poses are right"
+        told = f"{count} have {' or '.join(MARKS)} 0"
+        raise EpisodeError(f"{path}: {told}, so their poses are not reliable; {cure}")
+    return trajectory
+
+
+def load_with_unreliable(path: Path | str, columns: Path | None = None) -> tuple[Trajectory, list[int]]:
+    """A trajectory file, and its rows whose poses are not reliable: they have `valid` or `confidence` 0.
+
+    `read`, `label`, `generate` and `imagine` write such rows: poses that are interpolated or too imprecise.
     """
     path = Path(path)
-    if columns is not None:
-        return _declared(path, columns)
     try:
         header, table = _readable_table(path)
-        rows = torch.from_numpy(np.array(_pick(header, table), dtype=np.float64))
+        reliable = torch.tensor(_reliable_rows(header, table), dtype=torch.bool)
+        if columns is None:
+            trajectory = _ours(path, header, table, reliable)
+        else:
+            trajectory = _declared(path, header, table, reliable, load_columns(columns))
     except EpisodeError:
         raise
     except UNREADABLE as error:
         raise EpisodeError(f"{path}: not a table of numbers ({error})") from error
+    return trajectory, (~reliable).nonzero().flatten().tolist()
+
+
+def without_poses(trajectory: Trajectory, rows: Sequence[int]) -> Trajectory:
+    """The trajectory with NaN as the position in some rows: no spot is drawn there."""
+    pose = trajectory.world_from_tool
+    translation = pose.translation.clone()
+    translation[list(rows)] = torch.nan
+    return replace(trajectory, world_from_tool=replace(pose, translation=translation))
+
+
+def _reliable_rows(header: list[str] | None, table: Any) -> list[bool]:
+    """Marks the rows whose pose is reliable, by the columns `MARKS`."""
+    header = header or []
+    marks = [place for place, name in enumerate(header) if plain_name(name) in MARKS]
+    return [not marks or _is_reliable(number, row, marks, len(header)) for number, row in enumerate(table)]
+
+
+def _is_reliable(number: int, row: Any, marks: list[int], width: int) -> bool:
+    """Whether none of a row's marks is 0; true and false are 1 and 0."""
+    if isinstance(row, list):
+        row = [TRUTHS.get(cell.strip().lower(), cell) if isinstance(cell, str) else cell for cell in row]
+    return 0 not in _numbers(number, row, marks, width)
+
+
+def _ours(path: Path, header: list[str] | None, table: Any, reliable: torch.Tensor) -> Trajectory:
+    """A trajectory from the columns of `COLUMNS`."""
+    rows = torch.from_numpy(np.array(_pick(header, table), dtype=np.float64))
     if rows.ndim != 2 or rows.shape[1] not in COLUMNS or not len(rows):
         needs = f"needs at least one row of 7 or 8 numbers ({', '.join(COLUMNS[8])})"
         raise EpisodeError(f"{path}: {needs}, got shape {list(rows.shape)}")
@@ -60,7 +111,8 @@ def load_trajectory(path: Path | str, columns: Path | None = None) -> Trajectory
     except ValueError as error:
         raise EpisodeError(f"{path}: {error}") from error
     notation = ToolNotation(rotation, closed=0.0, open=1.0)
-    _refuse(path, in_poses(rows[:, :-1], notation, said_absolute=True))
+    if reliable.any():
+        _refuse(path, in_poses(rows[reliable, :-1], notation, said_absolute=True))
     return trajectory
 
 
@@ -68,17 +120,12 @@ def _are_quaternions(numbers: torch.Tensor) -> bool:
     return len(numbers) > 2 and bool(((numbers.norm(dim=-1) - 1).abs() < 1e-3).all())
 
 
-def _declared(path: Path, columns: Path) -> Trajectory:
+def _declared(
+    path: Path, header: list[str] | None, table: Any, reliable: torch.Tensor, declared: Columns
+) -> Trajectory:
     """A trajectory from the columns and notation that a json file declares."""
-    declared = load_columns(columns)
-    try:
-        header, table = _readable_table(path)
-        chosen, names = _chosen(header, table, declared)
-        rows = torch.from_numpy(np.array(chosen, dtype=np.float64))
-    except EpisodeError:
-        raise
-    except UNREADABLE as error:
-        raise EpisodeError(f"{path}: not a table of numbers ({error})") from error
+    chosen, names = _chosen(header, table, declared)
+    rows = torch.from_numpy(np.array(chosen, dtype=np.float64))
     notation = declared.notation
     if not len(rows):
         raise EpisodeError(f"{path}: needs at least one row")
@@ -90,7 +137,8 @@ def _declared(path: Path, columns: Path) -> Trajectory:
     except ValueError as error:
         contradiction = next(in_gripper(float(readings.min()), float(readings.max()), notation), error)
         raise EpisodeError(f"{path}: {contradiction}") from error
-    _refuse(path, in_poses(numbers, notation, said_absolute=declared.said_absolute))
+    if reliable.any():
+        _refuse(path, in_poses(numbers[reliable], notation, said_absolute=declared.said_absolute))
     _refuse(path, in_gripper(float(readings.min()), float(readings.max()), notation))
     return trajectory
 

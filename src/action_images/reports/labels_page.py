@@ -8,7 +8,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from action_images.episodes.dataset import Dataset
-from action_images.episodes.trajectory_file import COLUMNS, load_trajectory
+from action_images.episodes.trajectory_file import COLUMNS, load_with_unreliable
 from action_images.inference.label_folder import labels_file
 from action_images.inference.labelling import EpisodeLabels
 from action_images.model.reliability import WRONG_DEG, WRONG_MM, Bounds, Reliability, Word
@@ -82,7 +82,7 @@ def _shown(dataset: Dataset, labels: EpisodeLabels, bounds: Bounds | None) -> La
     confidences = _confidences(file)
     # Drawn from the labels themselves, as an episode of which little could be read has no path in the copy.
     nothing_known = labels.num_unknown == labels.num_frames
-    drawn = replace(episode, trajectory=None if nothing_known else load_trajectory(file))
+    drawn = replace(episode, trajectory=None if nothing_known else load_with_unreliable(file)[0])
     return LabelledEpisode(
         labels,
         instruction=episode.instruction,

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from action_images.episodes.episode import EpisodeError
-from action_images.episodes.trajectory_file import load_trajectory
+from action_images.episodes.trajectory_file import load_with_unreliable
 from action_images.files.settings import load_settings
 from action_images.inference.label_folder import (
     SETTINGS,
@@ -63,7 +63,7 @@ def labelled_from(folder: Path, shown: Viewable, number: int) -> Viewable:
     if row.num_unknown == row.num_frames:
         return _told(shown, "nothing could be read in any frame")
     file = labels_file(folder, row.number)
-    path, confidence = load_trajectory(file), _column(file, "confidence")
+    path, confidence = load_with_unreliable(file)[0], _column(file, "confidence")
     _check_length(file, path.num_frames, shown.num_frames)
     told = replace(shown, facts=(*shown.facts, *_facts(row)))
     return told.with_path(ShownPath(LABELS, PLANNED, path, confidence), LABELLED_ACTIONS)
