@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from action_images.episodes.episode import EpisodeError
+from action_images.episodes.resize import FramesFitted
 from action_images.episodes.video import VideoFrames, read_video, write_video
 
 H, W = 48, 64
@@ -83,6 +84,15 @@ def test_pixels_that_are_not_square_are_kept_as_stored_and_said(tmp_path):
     video = VideoFrames(tmp_path / "v.mp4")
     assert video.size == (H, W)
     assert video.notes == ("players stretch its pixels (4:3); they are kept as stored, as OpenCV reads them",)
+
+
+def test_remarks_on_videos_outlive_a_change_of_size_and_a_crop_is_told(tmp_path):
+    encode(tmp_path / "v.mp4", [picture(i) for i in range(3)], aspect=Fraction(4, 3))
+    video = VideoFrames(tmp_path / "v.mp4")
+    assert FramesFitted(video, (24, 32)).notes == video.notes
+    cropped = FramesFitted(video, (32, 32)).notes
+    assert cropped[:-1] == video.notes
+    assert cropped[-1] == "the middle 48 x 48 px of 48 x 64 are kept, as 32 x 32 has another aspect"
 
 
 RED = (200, 40, 50)

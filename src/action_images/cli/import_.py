@@ -39,7 +39,8 @@ def main(
             bridge-processed, recordings or rlds.
         views: names of the views to keep, in order; all if not given. Other views are not read. Every
             episode needs the same views.
-        size: height and width in pixels that all views are resized to; their own size if not given.
+        size: height and width in pixels of all views: each is cropped to this aspect around its middle, then
+            resized. Their own size if not given.
         crf: quality of the videos, 0 (best) to 51; LeRobot's own choice for av1 is 30.
         codec: codec of the videos: h264, or av1 as LeRobot writes (smaller and slower).
         workers: processes that decode and encode; 0 does both in this one.
