@@ -160,3 +160,34 @@ def test_a_set_with_fewer_episodes_than_it_claims_says_so(tmp_path):
     assert "tells of 90 frames, meta/episodes has 24" in " ".join(open_foreign(root)[1].remarks)
     (root / "meta/info.json").write_text((root / "meta/info.json").read_text().replace("90", "24"))
     assert "tells of" not in " ".join(open_foreign(root)[1].remarks)
+
+
+def with_tasks(root, values):
+    path = root / "data/chunk-000/file-000.parquet"
+    table = pq.read_table(path)
+    place = table.column_names.index("task_index")
+    pq.write_table(table.set_column(place, "task_index", pa.array(values)), path)
+
+
+def test_a_task_index_of_nan_is_no_task(tmp_path):
+    root = v3.write(tmp_path, [6])
+    with_tasks(root, [0.0] * 3 + [float("nan")] * 3)
+    parts = Dataset(root).words(0)
+    assert [(part.start, part.stop, part.text) for part in parts] == [(0, 3, v3.WORDS), (3, 6, None)]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([[0]] * 6, r"file-000.parquet: the column 'task_index' holds list.*no whole numbers"),
+        (["0"] * 6, "the column 'task_index' holds string"),
+        ([0.0, 0.5] * 3, "'task_index' is 0.5 in row 1, no index"),
+        ([float("inf")] * 6, "'task_index' is inf in row 0, no index"),
+    ],
+)
+def test_a_task_index_that_is_no_number_refuses_its_episodes_with_the_file(tmp_path, values, message):
+    root = v3.write(tmp_path, [6])
+    with_tasks(root, values)
+    _, reader = open_foreign(root)
+    with pytest.raises(EpisodeError, match=message):
+        reader.read("episode_000000")

@@ -16,7 +16,8 @@ from action_images.episodes.tables import read_table
 PANDAS_INDEX = "__index_level_0__"
 """pandas' name of an index without one; LeRobot writes the texts as such an index."""
 
-
+MOST_INDEX = 1e12
+"""A larger index is damage."""
 ANY_TASK = "do any "
 """Start of DROID's prompt that lets collectors do whatever they like."""
 PLACEHOLDERS = frozenset(
@@ -76,9 +77,9 @@ def read_texts(root: Path) -> dict[int, str] | None:
     if not named or "task_index" not in table.column_names:
         raise EpisodeError(f"{path}: has no columns 'task' and 'task_index'; restore the file")
     bound: dict[int, str] = {}
-    indices, texts = table["task_index"].to_pylist(), table[named[0]].to_pylist()
+    indices, texts = _whole_numbers(table, "task_index", path).tolist(), table[named[0]].to_pylist()
     for index, text in zip(indices, texts, strict=True):
-        if not isinstance(text, str):
+        if not isinstance(text, str) or index < 0:
             continue
         if bound.setdefault(index, text) != text:
             both = f"{bound[index][:80]!r} and {text[:80]!r}"
@@ -149,11 +150,26 @@ def task_columns(path: Path) -> dict[int, np.ndarray]:
     table = read_table(path, ["episode_index"], optional=["task_index", "frame_index"])
     if "task_index" not in table.column_names:
         return {}
-    episodes = table["episode_index"].to_numpy()
-    tasks = table["task_index"].cast(pa.int64()).fill_null(-1).to_numpy()
-    frames = table["frame_index"].to_numpy() if "frame_index" in table.column_names else np.arange(len(tasks))
+    episodes, tasks = (_whole_numbers(table, name, path) for name in ("episode_index", "task_index"))
+    has_frames = "frame_index" in table.column_names
+    frames = _whole_numbers(table, "frame_index", path) if has_frames else np.arange(len(tasks))
     order = np.lexsort((frames, episodes))
     episodes, tasks = episodes[order], tasks[order]
     starts = np.flatnonzero(np.diff(episodes, prepend=episodes[:1] - 1))
     pieces = np.split(tasks, starts[1:])
     return {int(episodes[start]): piece for start, piece in zip(starts, pieces, strict=True)}
+
+
+def _whole_numbers(table: pa.Table, name: str, path: Path) -> np.ndarray:
+    """A column of whole numbers, with -1 for a missing one; raises EpisodeError for any others."""
+    kind = table[name].type
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind)):
+        cure = "write one whole number in each row"
+        raise EpisodeError(f"{path}: the column '{name}' holds {kind}, no whole numbers; {cure}")
+    values = table[name].cast(pa.float64(), safe=False).to_numpy()
+    values = np.where(np.isnan(values), -1, values)
+    is_wrong = (values != np.floor(values)) | (np.abs(values) > MOST_INDEX)
+    if is_wrong.any():
+        row = int(np.argmax(is_wrong))
+        raise EpisodeError(f"{path}: '{name}' is {values[row]:g} in row {row}, no index; repair the file")
+    return values.astype(np.int64)
