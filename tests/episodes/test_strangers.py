@@ -291,3 +291,12 @@ def test_another_version_a_pointer_and_a_stale_index_have_their_own_sentences(tm
     (root / "meta/info.json").write_text(json.dumps(info | {"codebase_version": "v2.1"}))
     with pytest.raises(EpisodeError, match=r"'v2.1', only v3.0 is read; .*convert_dataset_v21_to_v30"):
         Dataset(root)
+
+
+def test_a_feature_without_a_type_is_refused_by_name(tmp_path):
+    def edit(parts):
+        parts.info["features"]["extra"] = {"shape": [1], "names": None}
+
+    root = v3.write(tmp_path, [5], edit=edit)
+    with pytest.raises(EpisodeError, match=r"info.json: feature 'extra' has the dtype None; give its type"):
+        open_foreign(root)

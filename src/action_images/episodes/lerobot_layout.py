@@ -148,6 +148,9 @@ def _check_feature(root: Path, key: str, feature: dict[str, Any]) -> None:
     told = f"has the shape {str(shape)[:80]}"
     if not isinstance(shape, (list, tuple)) or not all(_is_side(side) for side in shape):
         raise EpisodeError(f"{root / INFO}: feature {key[:80]!r} {told}; give positive whole numbers")
+    if not isinstance(feature.get("dtype"), str):
+        told = f"has the dtype {str(feature.get('dtype'))[:80]}"
+        raise EpisodeError(f"{root / INFO}: feature {key[:80]!r} {told}; give its type, as float32 or video")
     if feature.get("dtype") not in ("video", "image"):
         return
     if len(shape) not in (2, 3) or not isinstance(names or [], list):
