@@ -245,6 +245,7 @@ DAMAGED = {
     "not finite": (lambda state: [float("nan"), *state[1:]], "not finite"),
     "in mm": (lambda state: [1000 * x for x in state[:3]] + state[3:], '"position_unit": "mm"'),
     "gripper of 255": (lambda state: [*state[:7], 255.0], "the gripper reads 255 in row 0"),
+    "steps": (lambda state: [0.01, 0.0, 0.0, *state[3:]], "never leaves 10 mm of its base's origin"),
 }
 
 
@@ -277,6 +278,35 @@ def test_one_damaged_episode_of_a_calibrated_set_never_blocks_the_others(tmp_pat
     assert len(outcome.imported) == 7
     assert list(outcome.refused) == ["episode_000003"]
     assert message in outcome.refused["episode_000003"]
+
+
+@pytest.mark.parametrize(
+    ("usual", "odd", "rotation", "message"),
+    [
+        (
+            3.0,
+            7.0,
+            "euler_xyz",
+            'an angle is 7; wrap the angles into one turn, or declare "rotation": "euler_xyz_deg"',
+        ),
+        (170.0, 1.0, "euler_xyz_deg", 'no angle is larger than 1.00; declare "rotation": "euler_xyz"'),
+    ],
+)
+def test_angles_that_one_episode_contradicts_are_refused_there_alone(tmp_path, usual, odd, rotation, message):
+    def poses(parts):
+        parts.info["features"]["observation.state"] = {"dtype": "float32", "shape": [7], "names": None}
+        for row in parts.rows:
+            angle = odd if row["episode_index"] == 0 else usual
+            opening = float(row["frame_index"] % 2)
+            row["observation.state"] = [0.5, 0.1, 0.3, 0.0, 0.0, angle, opening]
+
+    v3.write(tmp_path, [6] * 4, edit=poses)
+    tool = {"feature": "observation.state", "columns": list(range(7)), "closed": 0, "open": 1}
+    (tmp_path / "calibration.json").write_text(json.dumps({"tool": tool | {"rotation": rotation}}))
+    _, reader = open_foreign(tmp_path)
+    assert reader.read("episode_000001").trajectory is not None
+    with pytest.raises(EpisodeError, match=message):
+        reader.read("episode_000000")
 
 
 def test_a_calibration_of_a_view_that_is_left_out_blocks_nothing(declared):

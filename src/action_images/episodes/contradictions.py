@@ -137,15 +137,33 @@ def in_positions(
 
 def in_turns(turn: Float[Tensor, "frame columns"], notation: ToolNotation) -> Iterator[str]:
     """Contradictions by the rotations alone."""
+    told = next(in_angles(turn, notation), None)
+    if told is not None:
+        yield told
+        return
+    yield from in_jumps(turn, notation)
+    yield from in_speed(turn, notation)
+
+
+def in_angles(turn: Float[Tensor, "frame columns"], notation: ToolNotation) -> Iterator[str]:
+    """Contradictions by the range of the angles."""
     largest = float(turn.abs().max())
     if notation.rotation in ("euler_xyz", "rotvec") and largest > 2 * math.pi + 0.1:
-        yield f'an angle is {largest:.0f}; declare "rotation": "euler_xyz_deg"'
-        return
-    if notation.rotation == "euler_xyz_deg" and largest <= math.pi + 0.1:
+        cure = 'wrap the angles into one turn, or declare "rotation": "euler_xyz_deg"'
+        yield f"an angle is {largest:.0f}; {cure}"
+    elif notation.rotation == "euler_xyz_deg" and largest <= math.pi + 0.1:
         yield f'no angle is larger than {largest:.2f}; declare "rotation": "euler_xyz"'
-        return
+
+
+def in_jumps(turn: Float[Tensor, "frame columns"], notation: ToolNotation) -> Iterator[str]:
+    """Contradictions by jumps that another notation does not have."""
     if len(turn) > 2 and not notation.fast_turns:
         yield from _smoother(turn, notation.rotation)
+
+
+def in_speed(turn: Float[Tensor, "frame columns"], notation: ToolNotation) -> Iterator[str]:
+    """Contradictions by turns that are too fast all the time."""
+    if len(turn) > 2 and not notation.fast_turns:
         yield from _always_fast(turn, notation.rotation)
 
 

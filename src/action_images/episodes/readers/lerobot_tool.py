@@ -8,11 +8,13 @@ import torch
 from torch import Tensor
 
 from action_images.episodes.contradictions import (
+    in_angles,
     in_gripper,
+    in_jumps,
     in_names,
     in_poses,
     in_positions,
-    in_turns,
+    in_speed,
     is_beyond,
     tell_rotation,
 )
@@ -56,14 +58,15 @@ class Tool:
         """The notation of rotations if only the number of columns tells it, else None."""
         if entry.get("ignore_names", False) is not True:
             self._compare_names(is_declared="rotation" in entry)
-        self._compare(said_absolute="relative" in entry)
+        self._said_absolute = "relative" in entry
+        self._compare()
 
     def trajectory(self, place: int) -> Trajectory:
         """The path of an episode; raises EpisodeError if a row is no pose."""
         try:
             numbers, readings = self._numbers(place)
             trajectory = self._notation.trajectory(numbers, readings)
-            for contradiction in in_poses(numbers, self._notation, said_absolute=True):
+            for contradiction in in_poses(numbers, self._notation, said_absolute=self._said_absolute):
                 raise ActionImagesError(contradiction)
         except EpisodeError:
             raise
@@ -101,26 +104,33 @@ class Tool:
             chosen = [names[column] for column in self._columns]
             self._refuse(in_names(chosen, self._notation, is_declared=is_declared))
 
-    def _compare(self, *, said_absolute: bool) -> None:
+    def _compare(self) -> None:
         """Raise EpisodeError if the numbers contradict the declaration.
 
-        One episode is enough for rotations, as most turn too little to tell; positions and readings must
-        contradict in most episodes. If few do, these are refused when they are read.
+        One episode is enough for a rotation that jumps, as most turn too little to tell. Positions, angles
+        and readings must contradict in most episodes. If few do, these are refused when they are read.
         """
         positions: list[str | None] = []
+        angles: list[str | None] = []
         ranges: list[tuple[float, float]] = []
         for place in _spread(len(self._dataset)):
             numbers, readings = self._whole_numbers(place)
             if len(numbers):
-                self._refuse(in_turns(numbers[:, 3:], self._notation))
-                told = in_positions(numbers, self._notation, said_absolute=said_absolute)
-                positions.append(next(told, None))
+                turn = numbers[:, 3:]
+                told = next(in_angles(turn, self._notation), None)
+                if told is None:
+                    self._refuse(in_jumps(turn, self._notation))
+                    told = next(in_speed(turn, self._notation), None)
+                angles.append(told)
+                told = next(in_positions(numbers, self._notation, said_absolute=self._said_absolute), None)
+                positions.append(told)
                 ranges.append((float(readings.min()), float(readings.max())))
-        said = [one for one in positions if one is not None]
-        self._refuse(said if 2 * len(said) >= len(positions) else ())
+        for judged in (positions, angles):
+            said = [one for one in judged if one is not None]
+            self._refuse(said if 2 * len(said) >= len(judged) else ())
         usual = [one for one in ranges if not is_beyond(*one, self._notation)]
-        judged = usual if 2 * len(usual) > len(ranges) else ranges
-        self._refuse(in_gripper(*_span(judged), self._notation) if judged else ())
+        taken = usual if 2 * len(usual) > len(ranges) else ranges
+        self._refuse(in_gripper(*_span(taken), self._notation) if taken else ())
 
     def _refuse(self, contradictions: Iterable[str]) -> None:
         for contradiction in contradictions:
