@@ -59,6 +59,15 @@ def test_extrinsics_out_of_a_feature_are_those_that_are_written(declared, invers
     assert_tool_is_where_it_was_drawn(opened(root, calibration))
 
 
+def test_an_inverse_that_is_a_text_is_refused(declared):
+    root, calibration = declared
+    entry = calibration["views"]["top"]
+    with_feature(root, "observation.extrinsics.top", np.ravel(entry["world_from_camera"]).tolist())
+    entry["world_from_camera"] = {"feature": "observation.extrinsics.top", "inverse": "false"}
+    with pytest.raises(EpisodeError, match=r"top.world_from_camera: 'inverse' is 'false'; it is true or"):
+        opened(root, calibration)
+
+
 @pytest.mark.parametrize("rows", [3, 4])
 @pytest.mark.parametrize("nested", [False, True])
 def test_matrices_out_of_features_are_read_flat_and_row_by_row(declared, nested, rows):

@@ -295,6 +295,8 @@ def _matrices(numbers: Tensor, side: int, where: str) -> Tensor:
 def _pose_of_feature(dataset: Dataset, place: int, entry: Mapping[str, Any], where: str) -> Pose:
     """A camera's pose in each frame, of a feature: a 4 x 4 or 3 x 4 matrix, or x y z and a rotation."""
     known(entry, POSE_FIELDS, where)
+    if not isinstance(entry.get("inverse", False), bool):
+        raise EpisodeError(f"{where}: 'inverse' is {entry['inverse']!r}; it is true or false, without quotes")
     numbers = column(dataset, place, feature_named(entry["feature"], dataset, where))
     rotation, unit = entry.get("rotation"), entry.get("position_unit", "m")
     if not isinstance(unit, str) or unit not in UNITS:
