@@ -266,3 +266,9 @@ def test_fast_turns_are_declared_by_true_or_false():
 def test_columns_without_a_gripper_are_refused_with_the_cure():
     with pytest.raises(EpisodeError, match=r"2 columns are left for the rotation.*or declare 'gripper'"):
         notation_from_json({"closed": 0, "open": 1}, 5, "here")
+
+
+@pytest.mark.parametrize("name", ["ignore_names", "fast_turns", "relative"])
+def test_flags_are_true_or_false_and_no_texts(name):
+    with pytest.raises(EpisodeError, match=f"here: '{name}' is 'false'; it is true or false"):
+        notation_from_json({"closed": 0, "open": 1, name: "false"}, 6, "here")

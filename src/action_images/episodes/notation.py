@@ -195,7 +195,9 @@ def notation_from_json(entry: Mapping[str, Any], num_columns: int, where: str) -
 
     Raises EpisodeError, naming `where`, for invalid values and for relative (delta) actions.
     """
-    if entry.get("relative", False) is not False:
+    for name in ("ignore_names", "fast_turns"):
+        _flag(entry, name, where)
+    if _flag(entry, "relative", where):
         cure = "name the feature with the tool's absolute pose, mostly observation.state"
         raise EpisodeError(f"{where}: relative (delta) actions are no poses; {cure}")
     if "rotation" not in entry and num_columns - 3 not in BY_COUNT:
