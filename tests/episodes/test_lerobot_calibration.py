@@ -248,6 +248,18 @@ def test_columns_may_be_called_by_their_names(declared):
             opened(root, calibration)
 
 
+def test_a_name_that_several_columns_have_is_refused_with_their_numbers(declared):
+    root, calibration = declared
+    info = json.loads((root / "meta/info.json").read_text())
+    feature = info["features"][calibration["tool"]["feature"]]
+    feature["names"] = [f"n{number}" for number in range(feature["shape"][0])]
+    feature["names"][4] = "n2"
+    (root / "meta/info.json").write_text(json.dumps(info))
+    calibration["tool"]["columns"] = [f"n{number}" for number in calibration["tool"]["columns"]]
+    with pytest.raises(EpisodeError, match="tool: 2 columns are called 'n2'; give its number: 2 or 4"):
+        opened(root, calibration)
+
+
 DAMAGED = {
     "cut short": (None, "not a readable parquet file"),
     "three numbers": (lambda state: state[:3], "its rows have 3 numbers of observation.state"),

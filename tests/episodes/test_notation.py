@@ -272,3 +272,20 @@ def test_columns_without_a_gripper_are_refused_with_the_cure():
 def test_flags_are_true_or_false_and_no_texts(name):
     with pytest.raises(EpisodeError, match=f"here: '{name}' is 'false'; it is true or false"):
         notation_from_json({"closed": 0, "open": 1, name: "false"}, 6, "here")
+
+
+@pytest.mark.parametrize(
+    ("header", "columns", "message"),
+    [
+        ("x,y,z,a,b,c,g,X", ["x", "y", "z", "a", "b", "c", "g"], "has 2 columns called 'x'; rename one"),
+        ("x,y,z,a,b,c,g", ["x", "X", "z", "a", "b", "c", "g"], "'columns' names a column twice"),
+        ("x,y,z,a,b,c,g", ["x", 0, "z", "a", "b", "c", "g"], "'columns' names a column twice"),
+    ],
+)
+def test_a_column_is_never_taken_in_place_of_another_of_its_name(tmp_path, header, columns, message):
+    row = [str(0.3 + number / 100) for number in range(header.count(",") + 1)]
+    (tmp_path / "a.csv").write_text(f"{header}\n{','.join(row)}\n")
+    entry = {"columns": columns, "rotation": "euler_xyz", "closed": 0, "open": 1}
+    (tmp_path / "c.json").write_text(json.dumps(entry))
+    with pytest.raises(EpisodeError, match=message):
+        load_trajectory(tmp_path / "a.csv", tmp_path / "c.json")

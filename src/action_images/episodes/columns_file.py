@@ -28,11 +28,19 @@ class Columns:
         """The indices of these columns in a table; raises EpisodeError if one is missing."""
         plain = [plain_name(name) for name in named]
         wanted = [plain_name(one) if isinstance(one, str) else one for one in self.chosen]
+        twice = [one for one in wanted if isinstance(one, str) and plain.count(one) > 1]
+        if twice:
+            cure = "rename one there, or give the column's number, the first is 0"
+            raise EpisodeError(
+                f"{self.path}: the table has {plain.count(twice[0])} columns called {twice[0]!r}; {cure}"
+            )
         numbers = [plain.index(one) if isinstance(one, str) and one in plain else one for one in wanted]
         places = [one for one in numbers if isinstance(one, int) and 0 <= one < len(named)]
         if len(places) < len(numbers):
             asked, has = ", ".join(map(str, self.chosen)), ", ".join(named)
             raise EpisodeError(f"{self.path}: the columns {asked} are not all there; the table has {has}")
+        if len(set(places)) < len(places):
+            raise EpisodeError(_names_twice(self.path))
         return places
 
     def written(self, trajectory: Trajectory) -> tuple[list[str], Tensor]:
@@ -68,12 +76,16 @@ def load_columns(path: Path) -> Columns:
     if not isinstance(columns, list) or len(columns) < 2 or not all(map(_is_column, columns)):
         cure = "lists the pose's columns and then the gripper's, by name or number"
         raise EpisodeError(f"{path}: 'columns' {cure}")
-    if len(set(columns)) < len(columns):
-        raise EpisodeError(f"{path}: 'columns' names a column twice; each is one number of the pose")
+    if len({plain_name(one) if isinstance(one, str) else one for one in columns}) < len(columns):
+        raise EpisodeError(_names_twice(path))
     notation = notation_from_json(entry, len(columns) - 1, str(path))
     ignore_names = entry.get("ignore_names", False) is True
     said = "relative" in entry, "rotation" in entry
     return Columns(path, tuple(columns), notation, ignore_names, *said)
+
+
+def _names_twice(path: Path) -> str:
+    return f"{path}: 'columns' names a column twice; each is one number of the pose"
 
 
 def _is_column(one: object) -> bool:

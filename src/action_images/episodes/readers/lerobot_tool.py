@@ -175,8 +175,19 @@ def _columns_of(columns: object, features: Sequence[str], dataset: Dataset, wher
     """The indices of columns given by number or by name."""
     names = _names(dataset, features) or []
     if isinstance(columns, list):
+        twice = [one for one in columns if isinstance(one, str) and names.count(one) > 1]
+        if twice:
+            cure = f"give its number: {_numbers_of(twice[0], names)}"
+            raise EpisodeError(
+                f"{where}: {names.count(twice[0])} columns are called {twice[0][:80]!r}; {cure}"
+            )
         columns = [names.index(one) if isinstance(one, str) and one in names else one for one in columns]
     return _column_numbers(columns, sum(_width(dataset, name) for name in features), where)
+
+
+def _numbers_of(name: str, names: Sequence[str]) -> str:
+    """The numbers of all columns of a name."""
+    return " or ".join(str(number) for number, one in enumerate(names) if one == name)
 
 
 def _column_numbers(columns: object, width: int, where: str) -> list[int]:
@@ -185,7 +196,7 @@ def _column_numbers(columns: object, width: int, where: str) -> list[int]:
         raise EpisodeError(
             f"{where}: 'columns' names {', '.join(unknown)[:120]}, the feature has no such column"
         )
-    if not isinstance(columns, list) or not columns or not all(isinstance(one, int) for one in columns):
+    if not isinstance(columns, list) or not columns or not all(type(one) is int for one in columns):
         raise EpisodeError(f"{where}: 'columns' lists names or whole numbers, the first column is 0")
     if len(set(columns)) < len(columns):
         raise EpisodeError(f"{where}: 'columns' names a column twice; each is one number of the pose")
