@@ -248,6 +248,24 @@ def test_columns_may_be_called_by_their_names(declared):
             opened(root, calibration)
 
 
+def test_a_pose_may_lie_in_a_matrix_of_four_by_four(declared):
+    root, calibration = declared
+    right = opened(root, calibration).trajectory
+    file = next(root.glob("data/*/*.parquet"))
+    table = pq.read_table(file)
+    matrices = Pose(right.world_from_tool.rotation, right.world_from_tool.translation).matrix()
+    stored = pa.array([matrix.tolist() for matrix in matrices.repeat(table.num_rows // len(matrices), 1, 1)])
+    pq.write_table(table.append_column("pose", stored), file)
+    info = json.loads((root / "meta/info.json").read_text())
+    info["features"]["pose"] = {"dtype": "float32", "shape": [4, 4], "names": None}
+    (root / "meta/info.json").write_text(json.dumps(info))
+    tool = calibration["tool"]
+    tool["gripper"] = {"feature": tool["feature"], "column": tool["columns"][-1]}
+    tool |= {"feature": "pose", "columns": [3, 7, 11, 0, 1, 2, 4, 5, 6, 8, 9, 10], "rotation": "matrix"}
+    again = opened(root, calibration).trajectory
+    torch.testing.assert_close(again.world_from_tool.matrix(), right.world_from_tool.matrix())
+
+
 def test_a_name_that_several_columns_have_is_refused_with_their_numbers(declared):
     root, calibration = declared
     info = json.loads((root / "meta/info.json").read_text())

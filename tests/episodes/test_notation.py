@@ -289,3 +289,15 @@ def test_a_column_is_never_taken_in_place_of_another_of_its_name(tmp_path, heade
     (tmp_path / "c.json").write_text(json.dumps(entry))
     with pytest.raises(EpisodeError, match=message):
         load_trajectory(tmp_path / "a.csv", tmp_path / "c.json")
+
+
+def test_axes_of_a_tool_in_lerobots_way_of_naming_are_no_joints():
+    euler = ToolNotation("euler_xyz", closed=0, open=1)
+    turned = ["roll.pos", "pitch.pos", "yaw.pos"]
+    assert not [*in_names(["x.pos", "y.pos", "z.pos", *turned], euler)]
+    assert not [*in_names(["ee.x.pos", "ee.y.pos", "ee.z.pos", *turned], euler)]
+    joints = ["shoulder_pan.pos", "shoulder_lift.pos", "elbow_flex.pos"]
+    assert "are joint angles" in next(in_names([*joints, *turned], euler))
+    turned = ["qw.pos", "qx.pos", "qy.pos", "qz.pos"]
+    told = next(in_names(["x.pos", "y.pos", "z.pos", *turned], ToolNotation("quaternion_xyzw", 0, 1)))
+    assert 'declare "rotation": "quaternion_wxyz"' in told

@@ -30,6 +30,9 @@ WORDS = {
 """Usual names of the columns of a rotation, by notation."""
 WITH_W = re.compile(r"(^|_|\.)q?_?(quat_?)?w$", re.IGNORECASE)
 JOINT = re.compile(r"(^|_|\.)(j|joint|axis|motor)_?\d|_joint|\.pos$", re.IGNORECASE)
+LEROBOTS = ".pos"
+"""What LeRobot appends to the names of joints, and of a tool's axes."""
+TOOL_AXIS = re.compile(r"(^|[^a-z])[xyz]\.pos$", re.IGNORECASE)
 DELTA = re.compile(r"(^|_|\.)(d|delta|vel|v)_?[xyz]|delta|velocity|twist", re.IGNORECASE)
 LAST_AXIS = re.compile(
     r"(?:^|[^a-z])([xyz])(?:_(?:m|cm|mm))?$|^[a-z]+[ _.]?pos(?:ition)?[ _.]?([xyz])$", re.IGNORECASE
@@ -44,6 +47,8 @@ def in_names(names: Sequence[str], notation: ToolNotation, *, is_declared: bool 
 
     `is_declared`: the rotation's notation is declared, not only its number of columns.
     """
+    if all(map(TOOL_AXIS.search, names[:3])):
+        names = [name.removesuffix(LEROBOTS) for name in names]
     yield from _in_order(names)
     yield from _in_units(names, notation)
     joints = [name for name in names[:3] if JOINT.search(name)]
@@ -73,6 +78,7 @@ def in_names(names: Sequence[str], notation: ToolNotation, *, is_declared: bool 
 
 def tell_rotation(names: Sequence[str]) -> bool:
     """Whether the names of a rotation's columns tell its notation."""
+    names = [name.removesuffix(LEROBOTS) for name in names]
     return any(WITH_W.search(name) or WORDS["euler_xyz"].search(name) for name in names)
 
 

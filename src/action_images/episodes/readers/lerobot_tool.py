@@ -1,5 +1,6 @@
 """The tool of a LeRobotDataset: the features and columns of its pose and its gripper's reading."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -161,8 +162,8 @@ def feature_named(feature: object, dataset: Dataset, where: str) -> str:
 
 
 def _width(dataset: Dataset, feature: str) -> int:
-    shape = dataset.info["features"][feature]["shape"]
-    return int(shape[-1]) if shape else 1
+    """How many numbers a row has: a matrix counts all of its."""
+    return math.prod(dataset.info["features"][feature]["shape"])
 
 
 def _features_named(entry: object, dataset: Dataset, where: str) -> tuple[str, ...]:
