@@ -373,7 +373,8 @@ def edited(source: Path, target: Path, changes: dict) -> Path:
         ({"data_path": "/etc/passwd"}, "leaves the data set's folder"),
         ({"data_path": "{chunk_index.__class__}"}, "leaves the data set's folder"),
         ({"video_path": "videos/{video_key}/{secret}.mp4"}, "asks for 'secret'"),
-        ({"video_path": "videos/{video_key}/nowhere.mp4"}, "no such video"),
+        ({"video_path": "videos/{video_key}/{chunk_index}/no-{file_index}.mp4"}, "no such video"),
+        ({"video_path": "videos/{video_key}/nowhere.mp4"}, "are both videos/.*nowhere.mp4; put"),
     ],
 )
 def test_a_strangers_info_is_not_trusted(dataset_path, tmp_path, changes, message):

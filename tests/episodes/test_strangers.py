@@ -300,3 +300,15 @@ def test_a_feature_without_a_type_is_refused_by_name(tmp_path):
     root = v3.write(tmp_path, [5], edit=edit)
     with pytest.raises(EpisodeError, match=r"info.json: feature 'extra' has the dtype None; give its type"):
         open_foreign(root)
+
+
+@pytest.mark.parametrize("part", ["chunk_index", "file_index"])
+def test_a_video_path_that_names_one_file_for_two_is_refused(tmp_path, part):
+    def edit(parts):
+        parts.episodes[1][f"videos/{v3.VIEW}/{part}"] = 1
+        other = {"chunk_index": "file_index", "file_index": "chunk_index"}[part]
+        parts.info["video_path"] = f"videos/{{video_key}}/{{{other}}}.mp4"
+
+    root = v3.write(tmp_path, [5, 5], edit=edit)
+    with pytest.raises(EpisodeError, match=r"info.json: by video_path, file 0 of chunk 0 and file .* both"):
+        Dataset(root)[0]

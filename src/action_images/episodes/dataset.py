@@ -57,6 +57,7 @@ class Dataset:
         self._table = EpisodeTable(self.path, videos, leave_out)
         self.ids: list[str] = self._table.table["episode_id"].to_pylist()
         self._task_columns: dict[tuple[float, float], dict[int, np.ndarray]] = {}
+        self._told_apart: set[str] = set()
         self._remember()
 
     @property
@@ -347,10 +348,28 @@ class Dataset:
                 "that view (--views), or drop the episode"
             )
         chunk, file = int(known[0]), int(known[1])
+        self._check_apart(key)
         path = self._video_file(key, chunk, file)
         claims = self._table.claims(key, chunk, file)
         which = next(place for place, claim in enumerate(claims) if claim.episode_id == row["episode_id"])
         return VideoFrames(path), claims, which
+
+    def _check_apart(self, key: str) -> None:
+        """Raise EpisodeError if info.json gives one path to two of a view's video files."""
+        if key in self._told_apart:
+            return
+        template = str(self.info.get("video_path", layout.VIDEOS))
+        places: dict[Path, tuple[int, int]] = {}
+        for chunk, file in self._table.files(key):
+            path = layout.filled(self.path, template, video_key=key, chunk_index=chunk, file_index=file)
+            other = places.setdefault(path, (chunk, file))
+            if other != (chunk, file):
+                both = f"file {other[1]} of chunk {other[0]} and file {file} of chunk {chunk}"
+                cure = "put {chunk_index} and {file_index} into it, and each file in its place"
+                raise EpisodeError(
+                    f"{self.path / layout.INFO}: by video_path, {both} of '{key}' are both {path}; {cure}"
+                )
+        self._told_apart.add(key)
 
     def _video_file(self, key: str, chunk: int, file: int) -> Path:
         template = str(self.info.get("video_path", layout.VIDEOS))

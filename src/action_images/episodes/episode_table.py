@@ -45,9 +45,16 @@ class EpisodeTable:
 
     def claims(self, key: str, chunk: int, file: int) -> list[Claim]:
         """The claims of all episodes on one video file."""
+        return self._all_claims(key).get((chunk, file), [])
+
+    def files(self, key: str) -> list[tuple[int, int]]:
+        """The (chunk, file) numbers of all video files of a view."""
+        return list(self._all_claims(key))
+
+    def _all_claims(self, key: str) -> dict[tuple[int, int], list[Claim]]:
         if key not in self._claims:
             self._claims[key] = self._claims_of(key)
-        return self._claims[key].get((chunk, file), [])
+        return self._claims[key]
 
     def _claims_of(self, key: str) -> dict[tuple[int, int], list[Claim]]:
         names = [f"videos/{key}/{part}" for part in ("chunk_index", "file_index", "from_timestamp")]

@@ -244,9 +244,18 @@ def channel_axis(feature: dict[str, Any]) -> int:
 def fill(root: Path, template: str, **values: int | str) -> Path:
     """A path below `root` from one of the templates of info.json, which is untrusted.
 
-    Only plain `{name}` and `{name:03d}` are filled in: `str.format` would also follow attributes. Raises
-    EpisodeError for other names and for a path that leaves the folder, by itself or by a link
-    (`check_inside`).
+    Raises EpisodeError for names that v3 does not know and for a path that leaves the folder, by itself or
+    by a link (`check_inside`).
+    """
+    path = filled(root, template, **values)
+    check_inside(root, root / path)
+    return root / path
+
+
+def filled(root: Path, template: str, **values: int | str) -> Path:
+    """The relative path of a template, without a look at the disk.
+
+    Only plain `{name}` and `{name:03d}` are filled in: `str.format` would also follow attributes.
     """
 
     def replace(match: re.Match[str]) -> str:
@@ -257,12 +266,11 @@ def fill(root: Path, template: str, **values: int | str) -> Path:
             )
         return str(values[name]).zfill(int(width or 0))
 
-    filled = re.sub(r"\{(\w+)(?::0?(\d)d)?\}", replace, template)
-    path = Path(filled)
-    if "{" in filled or "\0" in filled or path.is_absolute() or ".." in path.parts:
-        raise EpisodeError(f"{root}: the path {filled!r} leaves the data set's folder; repair info.json")
-    check_inside(root, root / path)
-    return root / path
+    text = re.sub(r"\{(\w+)(?::0?(\d)d)?\}", replace, template)
+    path = Path(text)
+    if "{" in text or "\0" in text or path.is_absolute() or ".." in path.parts:
+        raise EpisodeError(f"{root}: the path {text!r} leaves the data set's folder; repair info.json")
+    return path
 
 
 def numbered(template: str, number: int, **values: str) -> str:
