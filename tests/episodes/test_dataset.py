@@ -367,7 +367,7 @@ def edited(source: Path, target: Path, changes: dict) -> Path:
                     f"observation.{key}": {"dtype": "video", "shape": [1, 2, 3]} for key in ("a", "images.a")
                 }
             },
-            r"'observation\.a' and 'observation\.images\.a' are both the view 'a'",
+            r"'observation\.a' and 'observation\.images\.a' are both the view 'a'; import the other",
         ),
         ({"data_path": "../../{chunk_index:03d}.parquet"}, "leaves the data set's folder"),
         ({"data_path": "/etc/passwd"}, "leaves the data set's folder"),

@@ -312,3 +312,24 @@ def test_a_video_path_that_names_one_file_for_two_is_refused(tmp_path, part):
     root = v3.write(tmp_path, [5, 5], edit=edit)
     with pytest.raises(EpisodeError, match=r"info.json: by video_path, file 0 of chunk 0 and file .* both"):
         Dataset(root)[0]
+
+
+@pytest.mark.parametrize("key", ["observation.images.cam 1", "observation.top"])
+def test_a_name_of_no_use_refuses_its_own_view_alone(tmp_path, key):
+    def edit(parts):
+        parts.info["features"][key] = parts.info["features"][v3.VIEW]
+
+    root = v3.write(tmp_path, [5], views=(v3.VIEW, "observation.images.side"), edit=edit)
+    with pytest.raises(EpisodeError, match="import the other views alone"):
+        open_foreign(root)
+    assert open_foreign(root, "auto", Wanted(("side",)))[1].read("episode_000000").num_frames == 5
+
+
+@pytest.mark.parametrize("names", [["c", "h", "w"], ["C", "H", "W"], ["rgb", "y", "x"], ["0", "1", "2"]])
+def test_channels_that_come_first_are_found_by_any_usual_name(tmp_path, names):
+    def edit(parts):
+        parts.info["features"][v3.VIEW] |= {"shape": [3, v3.H, v3.W], "names": names}
+
+    dataset = Dataset(v3.write(tmp_path, [5], edit=edit))
+    assert dataset.view_names == ("top",)
+    assert dataset.view_shape("top") == (v3.H, v3.W)

@@ -45,14 +45,22 @@ class Dataset:
     Without the columns for cameras and tool poses (docs/data.md), cameras and trajectories are None. Raises
     EpisodeError, naming the file and the remedy, for inconsistent data. If `leave_out` is given, it is called
     with each row of the episode table that cannot be an episode, and the reason. The other rows are then
-    opened. With `told`, episodes also have the arm's commands.
+    opened. With `told`, episodes also have the arm's commands. If `wanted` names views, unusable names of
+    other views are ignored.
     """
 
-    def __init__(self, path: Path, leave_out: LeaveOut | None = None, *, told: bool = False):
+    def __init__(
+        self,
+        path: Path,
+        leave_out: LeaveOut | None = None,
+        *,
+        told: bool = False,
+        wanted: Sequence[str] = (),
+    ):
         self.path, self.with_told = Path(path), told
         self.info = layout.read_info(self.path)
         self.fps: float = self.info["fps"]
-        self._views = layout.view_keys(self.info)
+        self._views = layout.view_keys(self.info, wanted)
         videos = [key for key in self._views.values() if self.info["features"][key]["dtype"] == "video"]
         self._table = EpisodeTable(self.path, videos, leave_out)
         self.ids: list[str] = self._table.table["episode_id"].to_pylist()

@@ -1,6 +1,7 @@
 """The layout of a LeRobotDataset v3 folder, and the columns that are ours."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,10 @@ ACTION = "action"
 TOOL_NAMES = ["x", "y", "z", "qx", "qy", "qz", "qw", "opening"]
 """Metres in the world, a unit quaternion, and the gripper: 0 closed, 1 open."""
 
+CHANNELS = re.compile(r"c|ch|channels?|rgb", re.IGNORECASE)
+"""Names of the axis of a video's shape that counts the channels."""
+OTHERS = "import the other views alone (--views), or remove its entry from 'features' in info.json"
+"""What to do with a view whose name is of no use: folders and columns have it as well, so it stays."""
 DEPTH_MARKS = ("is_depth_map", "video.is_depth_map")
 
 MAX_JSON_BYTES = 256 << 20
@@ -185,19 +190,26 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def view_keys(info: dict[str, Any]) -> dict[str, str]:
-    """View name -> its key among the features, for videos and single images in colour."""
+def view_keys(info: dict[str, Any], wanted: Sequence[str] = ()) -> dict[str, str]:
+    """View name -> its key among the features, for videos and single images in colour.
+
+    Raises EpisodeError for a view without a usable name of its own. If only some views are `wanted`, such
+    names of others are ignored.
+    """
     keys: dict[str, str] = {}
     for key, feature in info["features"].items():
         if feature.get("dtype") not in ("video", "image") or why_no_view(feature) is not None:
             continue
         name = view_name(key)
-        if not SAFE_NAME.fullmatch(name):
-            cure = "letters, digits, '_', '-' and '.' are"
+        is_safe = SAFE_NAME.fullmatch(name) is not None
+        if wanted and name not in wanted and (not is_safe or name in keys):
+            continue
+        if not is_safe:
+            cure = f"a name has letters, digits, '_', '-' and '.' alone; {OTHERS}"
             raise EpisodeError(f"feature {key[:80]!r} is no usable view name; {cure}")
         if name in keys:
             both = f"{keys[name][:80]!r} and {key[:80]!r}"
-            raise EpisodeError(f"features {both} are both the view '{name}'; rename one in info.json")
+            raise EpisodeError(f"features {both} are both the view '{name}'; {OTHERS}")
         keys[name] = key
     return keys
 
@@ -235,10 +247,11 @@ def _is_depth(note: dict[str, Any]) -> bool:
 
 def channel_axis(feature: dict[str, Any]) -> int:
     """The axis of a video's shape that counts the channels: by the axes' names, else the small one."""
-    shape, names = list(feature["shape"]), feature.get("names")
-    if isinstance(names, list) and str(names[0]).startswith("channel"):
-        return 0
-    return 0 if not names and shape[0] in (1, 3, 4) and shape[-1] not in (1, 3, 4) else 2
+    shape, names = list(feature["shape"]), feature.get("names") or []
+    named = [axis for axis, name in enumerate(names) if CHANNELS.fullmatch(str(name))]
+    if named:
+        return 0 if named[0] == 0 else 2
+    return 0 if shape[0] in (1, 3, 4) and shape[-1] not in (1, 3, 4) else 2
 
 
 def fill(root: Path, template: str, **values: int | str) -> Path:

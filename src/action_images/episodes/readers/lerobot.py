@@ -47,7 +47,7 @@ class LeRobot:
     """
 
     def __init__(self, root: Path, wanted: Wanted = EVERYTHING, calibration: Path | None = None):
-        self._dataset = Dataset(root, leave_out=_look_at_the_others, told=True)
+        self._dataset = Dataset(root, leave_out=_look_at_the_others, told=True, wanted=wanted.views)
         self._wanted = wanted
         self._pieces: dict[str, _Piece] = {}
         for place, episode_id in enumerate(self._dataset.ids):
