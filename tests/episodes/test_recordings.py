@@ -102,6 +102,15 @@ def test_poses_that_a_reading_marks_as_unreliable_refuse_the_episode(tmp_path):
         open_foreign(tmp_path)[1].read("e1")
 
 
+def test_a_view_that_is_called_a_depth_map_is_told_of(tmp_path):
+    write_episode(tmp_path / "source/e1")
+    (tmp_path / "source/e1/front.mp4").rename(tmp_path / "source/e1/head_depth.mp4")
+    said = import_episodes(Job(tmp_path / "source"), tmp_path / "out", 0).sentences()
+    assert any("head_depth: it is called a depth map and comes in as colour" in told for told in said)
+    other = import_episodes(Job(tmp_path / "source", views=("side",)), tmp_path / "other", 0)
+    assert not any("depth" in told for told in other.sentences())
+
+
 def test_what_is_not_there_is_unknown_and_counted(tmp_path):
     for name in ("e1", "e2"):
         write_episode(tmp_path / name)

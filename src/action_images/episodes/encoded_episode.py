@@ -83,6 +83,9 @@ def encode_episode(
 def _notes_of_videos(episode: Episode) -> Iterator[str]:
     for view in episode.views:
         yield from (f"{view.name}: {note}" for note in getattr(view.frames, "notes", ()))
+        if "depth" in view.name.lower():
+            told = "it is called a depth map and comes in as colour pictures"
+            yield f"{view.name}: {told}; leave it out with --views if it is one"
 
 
 def _notes_of_cameras(episode: Episode) -> Iterator[str]:
