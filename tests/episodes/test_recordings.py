@@ -15,7 +15,7 @@ from PIL import Image
 from action_images.episodes.dataset import Dataset
 from action_images.episodes.episode import EpisodeError
 from action_images.episodes.importing import Job, import_episodes
-from action_images.episodes.readers import open_foreign
+from action_images.episodes.readers import Wanted, open_foreign
 from action_images.episodes.video import VideoFrames, write_video
 from action_images.errors import ActionImagesError
 from recorded import assert_tool_is_where_it_was_drawn
@@ -169,6 +169,14 @@ def test_what_does_not_fit_is_refused_by_name(tmp_path, bend, message):
         return
     with pytest.raises(EpisodeError, match=message):
         reader.read("e")
+
+
+def test_a_view_without_a_calibration_may_be_the_only_one_asked_for(tmp_path):
+    write_episode(tmp_path / "e")
+    write_cameras(tmp_path / "e/cameras.json")
+    (tmp_path / "e/front.mp4").rename(tmp_path / "e/top.mp4")
+    (view,) = open_foreign(tmp_path, "auto", Wanted(("top",)))[1].read("e").views
+    assert (view.name, view.camera) == ("top", None)
 
 
 def test_a_folder_of_pictures_alone_is_no_recording(tmp_path):

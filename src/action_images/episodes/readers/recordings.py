@@ -101,7 +101,7 @@ class Recordings:
             if times is not None
             else _counted(episode_id, videos, trajectory)
         )
-        cameras = self._cameras(folder, episode_id, list(videos))
+        cameras = self._cameras(folder, episode_id, stems)
         views = tuple(View(name, part, cameras.get(name)) for name, part in frames.items())
         notes = () if poses is None or times is not None else _unread_times(poses)
         text, told = _words(folder / WORDS)
