@@ -179,6 +179,15 @@ def test_a_view_without_a_calibration_may_be_the_only_one_asked_for(tmp_path):
     assert (view.name, view.camera) == ("top", None)
 
 
+def test_a_folder_that_fits_two_formats_needs_a_format(tmp_path):
+    v3.write(tmp_path, [5])
+    write_episode(tmp_path / "mine/e1")
+    with pytest.raises(EpisodeError, match="fits the formats lerobot and recordings; import each by name"):
+        open_foreign(tmp_path)
+    assert open_foreign(tmp_path, "recordings")[1].ids == ["mine/e1"]
+    assert open_foreign(tmp_path, "lerobot")[1].ids == ["episode_000000"]
+
+
 def test_a_folder_of_pictures_alone_is_no_recording(tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "front.png")
     with pytest.raises(EpisodeError, match="is none of lerobot"):

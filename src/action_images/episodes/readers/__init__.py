@@ -85,7 +85,7 @@ READERS: Mapping[str, str] = MappingProxyType(
         "rlds": "rlds.Rlds",
     }
 )
-"""Format -> file and class, in the order in which they are tried."""
+"""Format -> file and class."""
 DECLARED = ("lerobot", "recordings")
 """Formats without a fixed notation of poses: --columns declares it."""
 WITHOUT_RATE = ("rlds",)
@@ -95,7 +95,7 @@ WITHOUT_RATE = ("rlds",)
 def open_foreign(root: Path, format: str = "auto", wanted: Wanted = EVERYTHING) -> tuple[str, Reader]:
     """The format's name and a reader of the folder.
 
-    Raises EpisodeError if the folder is missing, empty or of no known format.
+    Raises EpisodeError if the folder is missing, empty, of no known format, or of several.
     """
     if not root.is_dir():
         raise EpisodeError(f"{root}: there is no such folder")
@@ -105,22 +105,26 @@ def open_foreign(root: Path, format: str = "auto", wanted: Wanted = EVERYTHING) 
         raise EpisodeError(f"--fps is {wanted.fps:g}; give a finite rate above 0, or leave it out")
     if format != "auto" and format not in READERS:
         raise EpisodeError(f"there is no format '{format}'{among(format, ['auto', *READERS])}")
-    for name in READERS if format == "auto" else [format]:
-        reader_class = _load(name)
-        if reader_class.recognises(root):
-            if wanted.columns is not None and name not in DECLARED:
-                cure = f"its notation is known; leave --columns out (it is for {', '.join(DECLARED)})"
-                raise EpisodeError(f"{root}: is of format '{name}'; {cure}")
-            if wanted.fps is not None and name not in WITHOUT_RATE:
-                cure = f"leave --fps out (it is for {', '.join(WITHOUT_RATE)})"
-                raise EpisodeError(f"{root}: is of format '{name}', which has its own frame rate; {cure}")
-            reader = reader_class(root, wanted)
-            if not reader.ids:
-                raise EpisodeError(f"{root}: holds no episode of format '{name}'")
-            return name, reader
-    named = f"none of {', '.join(READERS)}" if format == "auto" else f"not '{format}'"
-    cure = "give the folder that holds the episodes, or name --format"
-    raise EpisodeError(f"{root}: is {named} as docs/data.md describes them; {cure}")
+    tried = READERS if format == "auto" else [format]
+    fitting = [name for name in tried if _load(name).recognises(root)]
+    if not fitting:
+        named = f"none of {', '.join(READERS)}" if format == "auto" else f"not '{format}'"
+        cure = "give the folder that holds the episodes, or name --format"
+        raise EpisodeError(f"{root}: is {named} as docs/data.md describes them; {cure}")
+    if len(fitting) > 1:
+        cure = f"import each by name, as --format {fitting[0]}, or move one into a folder of its own"
+        raise EpisodeError(f"{root}: fits the formats {' and '.join(fitting)}; {cure}")
+    (name,) = fitting
+    if wanted.columns is not None and name not in DECLARED:
+        cure = f"its notation is known; leave --columns out (it is for {', '.join(DECLARED)})"
+        raise EpisodeError(f"{root}: is of format '{name}'; {cure}")
+    if wanted.fps is not None and name not in WITHOUT_RATE:
+        cure = f"leave --fps out (it is for {', '.join(WITHOUT_RATE)})"
+        raise EpisodeError(f"{root}: is of format '{name}', which has its own frame rate; {cure}")
+    reader = _load(name)(root, wanted)
+    if not reader.ids:
+        raise EpisodeError(f"{root}: holds no episode of format '{name}'")
+    return name, reader
 
 
 def _load(name: str) -> Any:
