@@ -1,6 +1,7 @@
 """The commands of the codec, run as a user runs them."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -108,6 +109,42 @@ def test_pngs_are_the_images_without_loss(scene):
     expected = draw_uint8(load_trajectory(scene / "path.csv"), rig(2, SIZE), RELEASED)
     with Image.open(scene / "out" / "left" / "00007.png") as image:
         assert np.array_equal(np.asarray(image), expected[0, 7].movedim(0, -1).numpy())
+
+
+def test_a_folder_with_another_drawing_is_refused_and_left_as_it_is(scene, capsys):
+    assert draw(scene, "--png") == 0
+    assert draw(scene, "--png") == 0
+    save_cameras(scene / "cameras.json", {"left": rig(2, SIZE)[0]})
+    assert draw(scene, "--png") == 2
+    assert "out: has right.mp4, of another drawing" in " ".join(capsys.readouterr().err.split())
+    save_trajectory(scene / "path.csv", trajectory(3).at(torch.linspace(0, 2, 10)))
+    (scene / "out/right.mp4").unlink()
+    assert draw(scene, "--png") == 2
+    assert "has left/00010.png and 1 more" in " ".join(capsys.readouterr().err.split())
+    assert draw(scene) == 2
+    shutil.rmtree(scene / "out/left")
+    assert draw(scene) == 0
+    assert draw(scene, "--over", f"{scene}/out") == 2
+    assert "has the scene's videos" in " ".join(capsys.readouterr().err.split())
+
+
+def test_reading_is_refused_before_it_begins(scene, capsys):
+    for name in ("a", "b"):
+        (scene / name).mkdir()
+        (scene / name / "left.mp4").touch()
+    one, other = f"{scene}/a/left.mp4", f"{scene}/b/left.mp4"
+    given = ["--cameras", f"{scene}/cameras.json"]
+    assert main(["read", one, other, *given, "--out", f"{scene}/read.csv"]) == 2
+    assert "are of one camera; give one video for each camera" in " ".join(capsys.readouterr().err.split())
+    assert main(["read", one, *given, "--out", f"{scene}/read.npy"]) == 2
+    assert "read.npy: this trajectory is written as .csv or .json" in " ".join(
+        capsys.readouterr().err.split()
+    )
+    entry = {"columns": [0, 1, 2, 3, 4, 5, 9], "rotation": "rotvec", "closed": 0, "open": 1}
+    (scene / "columns.json").write_text(json.dumps(entry))
+    rest = ["--out", f"{scene}/read.csv", "--columns", f"{scene}/columns.json"]
+    assert main(["read", one, *given, *rest]) == 2
+    assert "columns.json: a table of these columns alone" in " ".join(capsys.readouterr().err.split())
 
 
 def test_the_overlay_shows_the_scene_and_the_spots(scene):
@@ -264,7 +301,7 @@ def test_draw_reads_other_columns_by_a_declaration(scene, capsys):
     assert "12 of 12 frames" in capsys.readouterr().out
 
 
-def test_read_writes_the_columns_that_draw_reads(scene):
+def test_read_writes_the_columns_that_draw_and_against_read(scene, capsys):
     names = ["X", "Y", "Z", "a", "b", "c", "grip"]
     entry = {"columns": names, "rotation": "rotvec", "position_unit": "mm", "closed": 0, "open": 100}
     entry["relative"] = False  # the scene is small, and around the base's origin
@@ -274,6 +311,11 @@ def test_read_writes_the_columns_that_draw_reads(scene):
     videos = [f"{scene}/out/{name}.mp4" for name in ("left", "right")]
     rest = ["--cameras", f"{scene}/cameras.json", "--out", f"{scene}/read.csv", "--max-std-mm", "5"]
     assert main(["read", *videos, *rest, *declared]) == 0
+    rest = ["--cameras", f"{scene}/cameras.json", "--out", f"{scene}/again.csv", "--max-std-mm", "5"]
+    capsys.readouterr()
+    assert main(["read", *videos, *rest, *declared, "--against", f"{scene}/read.csv"]) == 0
+    (told,) = (line for line in capsys.readouterr().out.splitlines() if "rotation, degrees" in line)
+    assert float(told.split()[4]) < 0.01
     before = load_trajectory(scene / "path.csv")
     after = load_trajectory(scene / "read.csv", scene / "columns.json")
     assert before.world_from_tool.distance(after.world_from_tool)[0].median() < 1e-3

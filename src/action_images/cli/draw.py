@@ -4,6 +4,7 @@ action-images draw path.csv --cameras cameras.json --out videos
 action-images draw path.csv --cameras cameras.json --out videos --over footage
 """
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +17,7 @@ from action_images.terminal.refusals import above_zero
 
 OVERLAYS = "overlay"
 DEFAULT_FPS = 10.0
+PNG = re.compile(r"\d{5,}\.png")
 
 
 def main(
@@ -40,7 +42,7 @@ def main(
     Args:
         trajectory: Tool poses as .npy, .csv or .json: x y z, quaternion x y z w (or Euler xyz), opening.
         cameras: The rig's calibration, a cameras file (docs/conventions.md).
-        out: Folder to write to.
+        out: Folder to write to; refused if it has drawn videos or pictures that would not be replaced.
         over: Folder with <camera>.mp4 of the scene; OUT/overlay/<camera>.mp4 then shows both.
         columns: A json file with the columns that hold the poses, and their notation (docs/data.md).
         fps: Frames per second of the videos; those of the scene if not given, or 10 without a scene.
@@ -68,6 +70,10 @@ def main(
     rig = load_cameras(cameras)
     path, unreliable = load_with_unreliable(trajectory, columns)
     path = without_poses(path, unreliable)
+    if over is not None and over.resolve() == out.resolve():
+        raise ActionImagesError(
+            f"--out {out}: has the scene's videos, which the drawing would replace; give another"
+        )
     scenes: dict[str, VideoFrames] = {}
     for name, camera in rig.items():
         check_camera_name(name, str(cameras))
@@ -90,6 +96,7 @@ def main(
     for name, camera in rig.items():
         console.print(told_inside(name, camera, path.world_from_tool.translation), soft_wrap=True)
     with alone_in(out):
+        _check_nothing_left(out, list(rig), path.num_frames if png else 0, has_overlays=over is not None)
         for name, camera in track(rig.items(), description="drawing"):
             # Draw one camera at a time: image sizes may differ, and memory then holds one view.
             moving = camera if camera.batch_shape else camera[None].expand(path.num_frames)
@@ -112,3 +119,18 @@ def main(
                 overlay_path = out / OVERLAYS / f"{name}.mp4"
                 write_video(overlay_path, laid_over, rate, crf=crf, pixel_format=colours)
     console.print(f"{path.num_frames} frames in {len(rig)} views: {out}")
+
+
+def _check_nothing_left(out: Path, names: list[str], num_pngs: int, *, has_overlays: bool) -> None:
+    """Raise ActionImagesError if a drawing would stay that this one does not replace: they would be mixed."""
+    videos = {out / f"{name}.mp4" for name in names}
+    videos |= {out / OVERLAYS / f"{name}.mp4" for name in names if has_overlays}
+    found = {path for path in (*out.glob("*.mp4"), *out.glob(f"{OVERLAYS}/*.mp4")) if path.name[0] != "."}
+    stale = sorted(found - videos)
+    for name in names:
+        pngs = [path for path in sorted((out / name).glob("*.png")) if PNG.fullmatch(path.name)]
+        stale += [path for path in pngs if int(path.stem) >= num_pngs]
+    if stale:
+        more = f" and {len(stale) - 1} more" if len(stale) > 1 else ""
+        told = f"has {stale[0].relative_to(out)}{more}, of another drawing"
+        raise ActionImagesError(f"{out}: {told}; remove it, or give another folder")

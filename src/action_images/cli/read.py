@@ -47,7 +47,8 @@ def main(
         precision: exact uses every pixel near a spot, fast only some of them.
         max_std_mm: A frame is not valid if its predicted position error (std) exceeds this, in mm.
         smooth_frames: Smooth over time with this standard deviation in frames; for generated videos.
-        columns: A json file with the columns to write, and their notation (docs/data.md).
+        columns: A json file with the columns to write, and their notation (docs/data.md); `against` is read
+            in it as well.
         against: Trajectory file with the true poses, a row for each frame; prints the reading's errors.
         released: The videos were drawn as the method's public release draws.
         axis_length: Distance in m from the tool's position to the spots on its axes, as drawn.
@@ -59,16 +60,17 @@ def main(
     from action_images.codec import read as read_images
     from action_images.codec.smooth import GaussianSmoother
     from action_images.episodes.cameras_file import check_pictures, load_cameras
-    from action_images.episodes.columns_file import load_columns
-    from action_images.episodes.trajectory_file import load_trajectory, save_trajectory
+    from action_images.episodes.trajectory_file import check_can_be_saved, load_trajectory, save_trajectory
     from action_images.episodes.video import read_video
     from action_images.structs import stack
     from action_images.terminal.console import PlainConsole
 
-    truth = None if against is None else load_trajectory(against)
+    check_can_be_saved(out, columns, has_more=True)  # fail before minutes of reading, not after
+    truth = None if against is None else load_trajectory(against, columns)
     rig = load_cameras(cameras)
-    if columns is not None:
-        load_columns(columns)  # fail before minutes of reading, not after
+    stems = [video.stem for video in videos]
+    if twice := [str(video) for video in videos if stems.count(video.stem) > 1]:
+        raise ActionImagesError(f"{', '.join(twice)}: are of one camera; give one video for each camera")
     if missing := [str(video) for video in videos if video.stem not in rig]:
         raise ActionImagesError(f"{cameras}: has no camera for {', '.join(missing)}; it has {', '.join(rig)}")
     with working("decoding videos"):

@@ -44,19 +44,23 @@ class Columns:
         return places
 
     def written(self, trajectory: Trajectory) -> tuple[list[str], Tensor]:
-        """The header and the rows of a table with these columns alone.
+        """The header and the rows of a table with these columns alone; raises as `header` does."""
+        names, numbers = self.header(), self.notation.numbers(trajectory)
+        if all(isinstance(one, str) for one in self.chosen):
+            return names, numbers
+        return names, numbers[:, torch.tensor([int(one) for one in self.chosen]).argsort()]
+
+    def header(self) -> list[str]:
+        """The header of a table with these columns alone.
 
         Raises EpisodeError if their numbers leave gaps, whose contents are unknown.
         """
-        numbers = self.notation.numbers(trajectory)
         if all(isinstance(one, str) for one in self.chosen):
-            return [str(one) for one in self.chosen], numbers
+            return [str(one) for one in self.chosen]
         if sorted(map(str, self.chosen)) != sorted(map(str, range(len(self.chosen)))):
             cure = f"name them, or number them 0 to {len(self.chosen) - 1}"
             raise EpisodeError(f"{self.path}: a table of these columns alone cannot be written; {cure}")
-        order = torch.tensor([int(one) for one in self.chosen]).argsort()
-        names = [f"column_{number}" for number in range(len(self.chosen))]
-        return names, numbers[:, order]
+        return [f"column_{number}" for number in range(len(self.chosen))]
 
 
 def plain_name(name: str) -> str:

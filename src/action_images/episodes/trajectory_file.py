@@ -176,9 +176,7 @@ def save_trajectory(
         declared = load_columns(columns)
         names, numbers = declared.written(trajectory)
     rows, extra = numbers.double().cpu().numpy(), extra or {}
-    if path.suffix not in (".npy", ".csv", ".json") or (extra and path.suffix == ".npy"):
-        kept = ".csv or .json" if extra else ".npy, .csv or .json"
-        raise EpisodeError(f"{path}: this trajectory is written as {kept}")
+    _check_ending(path, has_more=bool(extra))
     names, rows = (
         [*names, *extra],
         np.column_stack([rows, *(column.double().cpu().numpy() for column in extra.values())]),
@@ -190,6 +188,22 @@ def save_trajectory(
             np.savetxt(temporary, rows, delimiter=",", header=",".join(names), comments="", fmt="%.9g")
         else:
             temporary.write_text(json.dumps({"columns": names, "rows": _finite(rows)}, allow_nan=False))
+
+
+def check_can_be_saved(path: Path | str, columns: Path | None = None, *, has_more: bool = False) -> None:
+    """Raise EpisodeError if `save_trajectory` would refuse the ending or the columns.
+
+    `has_more`: there are columns beside the pose and the gripper.
+    """
+    _check_ending(Path(path), has_more=has_more)
+    if columns is not None:
+        load_columns(columns).header()
+
+
+def _check_ending(path: Path, *, has_more: bool) -> None:
+    if path.suffix not in (".npy", ".csv", ".json") or (has_more and path.suffix == ".npy"):
+        kept = ".csv or .json" if has_more else ".npy, .csv or .json"
+        raise EpisodeError(f"{path}: this trajectory is written as {kept}")
 
 
 def _finite(rows: np.ndarray) -> list[list[float | None]]:
