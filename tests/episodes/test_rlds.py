@@ -208,3 +208,24 @@ def test_features_that_give_one_view_are_refused(tmp_path):
     reader = open_foreign(tmp_path)[1]
     with pytest.raises(EpisodeError, match=r"cam 1/image' and '.*cam_1/image' are both the view"):
         reader.read(reader.ids[0])
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"cartesian_position": None}, "it has 'steps/observation/gripper_position' and no 'steps/obs"),
+        ({"cartesian_position": [0.5] * 7}, "it has 7 numbers in 'steps/observation/cartesian_position'"),
+        ({"cartesian_position": None, "gripper_position": None}, "what its numbers mean is not written"),
+    ],
+)
+def test_a_missing_tool_path_has_its_own_reason(tmp_path, change, told):
+    features = droid_features()
+    for name, numbers in change.items():
+        features[f"steps/observation/{name}"] = numbers
+    features = {name: values for name, values in features.items() if values is not None}
+    write_records(tmp_path / "droid-train.tfrecord-00000-of-00001", [serialised(features)])
+    (tmp_path / "features.json").write_text("{}")
+    _, reader = open_foreign(tmp_path)
+    episode = reader.read(reader.ids[0])
+    assert episode.trajectory is None
+    assert any(note.startswith(told) and note.endswith("it has no tool path") for note in episode.notes)

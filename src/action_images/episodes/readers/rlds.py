@@ -95,7 +95,7 @@ class Rlds:
         num_frames = same_length(episode_id, {view.name: len(view.frames) for view in views})
         path = _path(features, num_frames)
         if path is None:
-            notes.append("what its numbers mean is not written down, so it has no tool path")
+            notes.append(f"{_why_no_path(features, num_frames)}, so it has no tool path")
         return Episode(episode_id, _words(episode_id, features), fps, views, path, notes=tuple(notes))
 
 
@@ -226,6 +226,17 @@ def _path(features: dict[str, Values], num_frames: int) -> Trajectory | None:
         return None
     numbers = torch.tensor(pose).float().reshape(num_frames, 6)
     return trajectory_of(numbers, torch.tensor(gripper).float())
+
+
+def _why_no_path(features: dict[str, Values], num_frames: int) -> str:
+    pose, gripper = features.get(POSE), features.get(GRIPPER)
+    if pose is None and gripper is None:
+        return "what its numbers mean is not written down"
+    if pose is None or gripper is None:
+        there, missing = (POSE, GRIPPER) if gripper is None else (GRIPPER, POSE)
+        return f"it has '{there}' and no '{missing}'"
+    has = f"{len(pose)} numbers in '{POSE}' and {len(gripper)} in '{GRIPPER}'"
+    return f"it has {has}, {num_frames} frames need {6 * num_frames} and {num_frames}"
 
 
 def _words(episode_id: str, features: dict[str, Values]) -> str | None:
