@@ -188,6 +188,12 @@ def test_a_folder_that_fits_two_formats_needs_a_format(tmp_path):
     assert open_foreign(tmp_path, "lerobot")[1].ids == ["episode_000000"]
 
 
+def test_a_cameras_file_in_a_lerobot_set_makes_no_recordings_of_its_videos(tmp_path):
+    v3.write(tmp_path, [5])
+    write_cameras(tmp_path / "cameras.json")
+    assert open_foreign(tmp_path)[0] == "lerobot"
+
+
 def test_a_folder_of_pictures_alone_is_no_recording(tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "front.png")
     with pytest.raises(EpisodeError, match="is none of lerobot"):

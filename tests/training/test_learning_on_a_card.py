@@ -12,6 +12,7 @@ from action_images.pipeline import Pipeline
 from action_images.samples.loader import load
 from action_images.training.batches import layout_kind
 from action_images.training.ema import EMA
+from action_images.training.run_folder import START
 from action_images.training.setup import clips_of
 from action_images.training.train import Run, _engine_of
 from action_images.training.validation import Validation
@@ -43,7 +44,7 @@ def steps_of(run: Run):
 @pytest.mark.parametrize(("trainable", "precision"), [("full", "no"), ("lora", "bf16")])
 def test_a_step_waits_for_its_loss_and_its_norm_alone(recipe, tmp_path, trainable, precision):
     start = Run.start(recipe, tmp_path / "start")
-    recipe = replace(recipe, trainable=trainable)
+    recipe = replace(recipe, trainable=trainable, pretrained=tmp_path / "start" / START)
     with fake_card() as card:
         run = moved(replace(start, recipe=recipe), precision)
         assert all(on_card(parameter) for parameter in run.engine.network.parameters())

@@ -15,6 +15,7 @@ import numpy as np
 
 from action_images.episodes.cameras_file import load_cameras
 from action_images.episodes.episode import Episode, EpisodeError, Frames, View
+from action_images.episodes.lerobot_layout import INFO
 from action_images.episodes.readers import EVERYTHING, Wanted
 from action_images.episodes.readers.folders import EpisodeFolders, natural, read_lines, same_length
 from action_images.episodes.strangers import check_inside, check_regular
@@ -47,8 +48,12 @@ class Recordings:
 
     @classmethod
     def recognises(cls, root: Path) -> bool:
-        """Whether a folder somewhere below has videos with cameras, poses or words beside them."""
-        return next(iter(_episodes(root)), None) is not None
+        """Whether a folder somewhere below has videos with cameras, poses or words beside them.
+
+        The videos of a LeRobot set are its own, even if somebody put a cameras file beside them.
+        """
+        own = root / "videos" if (root / INFO).is_file() else None
+        return any(own is None or not folder.is_relative_to(own) for folder in _episodes(root))
 
     @property
     def ids(self) -> list[str]:
