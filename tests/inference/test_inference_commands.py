@@ -68,7 +68,7 @@ def test_no_episodes_are_no_labels(folders, tmp_path, capsys, limit):
 def test_generate_refuses_a_number_that_gives_no_clip(folders, tmp_path, capsys, option):
     command = ["generate", "--dataset", folders[0], "--model", folders[1], "--mode", "joint"]
     assert main([*command, "--out", str(tmp_path / "out"), option, "0"]) == 2
-    assert f"{option} is 0; give at least 1" in capsys.readouterr().err
+    assert f"{option} 0: give a number above zero" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
@@ -81,6 +81,7 @@ def test_label_of_one_view_writes_image_points_alone(folders, tmp_path, capsys):
         "000000.csv",
         "000001.csv",
         "settings.json",
+        "spots.jsonl",
     ]
 
 

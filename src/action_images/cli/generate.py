@@ -99,11 +99,6 @@ def main(
     from action_images.terminal.doubts import say_strangeness, say_words
     from action_images.terminal.model_options import ModelOptions
 
-    _check_numbers(
-        {"stride": stride, "frames": frames, "height": height, "width": width, "steps": steps}, start
-    )
-    if fps is not None and not fps > 0:
-        raise ActionImagesError(f"--fps is {fps:g}; videos have more than 0 frames per second")
     source = (
         _from_dataset(dataset, episode or 0)
         if dataset is not None
@@ -131,14 +126,6 @@ def main(
     with alone_in(out):
         names, rate = [view.name for view in source.views], clips.fps if fps is None else fps
         _write(out, names, prediction, generator.pipeline.format, rate)
-
-
-def _check_numbers(at_least_1: "dict[str, int | None]", start: int) -> None:
-    for name, number in at_least_1.items():
-        if number is not None and number < 1:
-            raise ActionImagesError(f"--{name} is {number}; give at least 1, or leave it out")
-    if start < 0:
-        raise ActionImagesError(f"--start is {start}; the first frame has the number 0")
 
 
 def _pace(source: "Episode", fps: float) -> int:
