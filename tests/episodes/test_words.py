@@ -176,10 +176,16 @@ def test_a_task_index_of_nan_is_no_task(tmp_path):
     assert [(part.start, part.stop, part.text) for part in parts] == [(0, 3, v3.WORDS), (3, 6, None)]
 
 
+def test_a_task_index_in_a_list_of_one_is_that_index(tmp_path):
+    root = v3.write(tmp_path, [6])
+    with_tasks(root, [[0]] * 6)
+    assert [part.text for part in Dataset(root).words(0)] == [v3.WORDS]
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ([[0]] * 6, r"file-000.parquet: the column 'task_index' holds list.*no whole numbers"),
+        ([[0, 0]] * 6, r"file-000.parquet: the column 'task_index' holds list.*no whole numbers"),
         (["0"] * 6, "the column 'task_index' holds string"),
         ([0.0, 0.5] * 3, "'task_index' is 0.5 in row 1, no index"),
         ([float("inf")] * 6, "'task_index' is inf in row 0, no index"),

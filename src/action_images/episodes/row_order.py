@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from action_images.episodes.episode import EpisodeError
+from action_images.episodes.tables import plain_numbers
 from action_images.episodes.video_places import MOST_RATE_ERROR
 
 LEAST_STEP, MOST_STEP = 0.5, 1.5
@@ -20,7 +21,7 @@ def in_order(rows: pa.Table, episode_id: str, path: Path) -> pa.Table:
     """
     if "frame_index" not in rows.column_names:
         return rows
-    column = _plain(rows["frame_index"])
+    column = plain_numbers(rows["frame_index"])
     if column.null_count or not pa.types.is_integer(column.type):
         raise EpisodeError(
             f"{episode_id}: 'frame_index' in {path} is not a number in every row; repair the file"
@@ -53,21 +54,11 @@ def _check_times_grow(rows: pa.Table, episode_id: str, path: Path) -> None:
         raise EpisodeError(f"{episode_id}: 'timestamp' in {path} {told}; {cure}")
 
 
-def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """A column of numbers as such, if each is stored as a list of one or as a decimal."""
-    kind = column.type
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-        cells = column.to_pylist()
-        if all(cell is not None and len(cell) == 1 for cell in cells):
-            column = pa.chunked_array([pa.array([cell[0] for cell in cells], kind.value_type)])
-    return column.cast(pa.float64()) if pa.types.is_decimal(column.type) else column
-
-
 def _times(rows: pa.Table) -> np.ndarray | None:
     """The column `timestamp` (s, float64); None if it is missing or not a number in every row."""
     if "timestamp" not in rows.column_names:
         return None
-    column = _plain(rows["timestamp"])
+    column = plain_numbers(rows["timestamp"])
     if column.null_count or not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)):
         return None
     times = column.to_numpy().astype(np.float64)
@@ -100,7 +91,7 @@ def _check_even_rows(rows: pa.Table, episode_id: str) -> None:
     if "timestamp" in rows.column_names:
         cure = "give each row its seconds from the episode's begin, or drop the column"
         raise EpisodeError(f"{episode_id}: 'timestamp' is not a finite number in every row; {cure}")
-    first = _plain(rows["frame_index"])[0].as_py() if "frame_index" in rows.column_names else 0
+    first = plain_numbers(rows["frame_index"])[0].as_py() if "frame_index" in rows.column_names else 0
     if first != 0:
         begins = f"'frame_index' begins at {first} and there is no 'timestamp'"
         cure = "number the frames from 0, or add the column"

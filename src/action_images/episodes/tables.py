@@ -132,6 +132,16 @@ def _episodes_of_version(path: str, mtime_ns: int, num_bytes: int) -> tuple[tupl
         )
 
 
+def plain_numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column of numbers as such, if each is stored as a list of one or as a decimal."""
+    kind = column.type
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        cells = column.to_pylist()
+        if all(cell is not None and len(cell) == 1 for cell in cells):
+            column = pa.chunked_array([pa.array([cell[0] for cell in cells], kind.value_type)])
+    return column.cast(pa.float64()) if pa.types.is_decimal(column.type) else column
+
+
 def write_table(path: Path, table: pa.Table, index: str | None = None) -> None:
     """Write a parquet file in one step; `index` names the column that pandas uses as row names."""
     if index is not None:

@@ -11,7 +11,7 @@ import pyarrow as pa
 from action_images.episodes import lerobot_layout as layout
 from action_images.episodes.episode import EpisodeError
 from action_images.episodes.strangers import check_inside
-from action_images.episodes.tables import read_table
+from action_images.episodes.tables import plain_numbers, read_table
 
 PANDAS_INDEX = "__index_level_0__"
 """pandas' name of an index without one; LeRobot writes the texts as such an index."""
@@ -162,11 +162,12 @@ def task_columns(path: Path) -> dict[int, np.ndarray]:
 
 def _whole_numbers(table: pa.Table, name: str, path: Path) -> np.ndarray:
     """A column of whole numbers, with -1 for a missing one; raises EpisodeError for any others."""
-    kind = table[name].type
+    column = plain_numbers(table[name])
+    kind = column.type
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind)):
         cure = "write one whole number in each row"
         raise EpisodeError(f"{path}: the column '{name}' holds {kind}, no whole numbers; {cure}")
-    values = table[name].cast(pa.float64(), safe=False).to_numpy()
+    values = column.cast(pa.float64(), safe=False).to_numpy()
     values = np.where(np.isnan(values), -1, values)
     is_wrong = (values != np.floor(values)) | (np.abs(values) > MOST_INDEX)
     if is_wrong.any():

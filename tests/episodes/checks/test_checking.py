@@ -187,7 +187,7 @@ CLOSED = {
             "features": info["features"]
             | {"observation.images.../../x": {"dtype": "video", "shape": [1, 2, 3]}},
         },
-        r"feature 'observation\.images\.\.\./\.\./x' is no usable view name; letters",
+        r"feature 'observation\.images\.\.\./\.\./x' is no usable view name; a name has letters",
     ),
 }
 
