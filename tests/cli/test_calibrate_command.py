@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from action_images.calibration.own_folder import FIXED
 from action_images.cli import main
-from action_images.cli.calibrating.own_folder import FIXED
 from action_images.episodes.cameras_file import load_cameras, save_cameras
 from action_images.episodes.trajectory_file import load_trajectory, save_trajectory
 from action_images.episodes.video import VideoFrames, read_video, write_video

@@ -15,8 +15,8 @@ from action_images.calibration.from_motion.pinhole import Pinhole
 from action_images.calibration.from_motion.predicted import distance_px, tool_points
 from action_images.calibration.from_motion.report import usable_cameras
 from action_images.calibration.from_motion.search import calibrate_from_motion
+from action_images.calibration.own_folder import FIXED
 from action_images.cli import main
-from action_images.cli.calibrating.own_folder import FIXED
 from action_images.episodes.cameras_file import load_cameras, save_cameras
 from action_images.episodes.dataset import Dataset, DatasetWriter
 from action_images.episodes.episode import Episode, FramesInMemory, View

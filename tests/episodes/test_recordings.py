@@ -370,7 +370,8 @@ def test_folders_whose_names_become_the_same_keep_their_ids_when_others_are_adde
     again = import_episodes(Job(source), out, 0)
     assert (sorted(again.already_there), len(again.imported)) == (sorted(first.imported), 2)
     told = [episode.instruction for episode in Dataset(out)]
-    assert sorted(str(words) for words in told) == sorted(["抓取", "打开", "pick_cup", "倒水", "pick cup"])
+    wanted = ["抓取", "打开", "pick_cup", "倒水", "pick cup"]
+    assert sorted(map(str, told)) == sorted(wanted)
 
 
 def renamed(out, names: dict[str, str]) -> None:

@@ -137,8 +137,8 @@ def _calibrate(what: Shooting) -> None:
     import math
 
     from action_images.calibration import calibrate, load_shots
+    from action_images.calibration.own_folder import FIXED, WRIST, check_own
     from action_images.calibration.solve import report
-    from action_images.cli.calibrating.own_folder import FIXED, WRIST, check_own
     from action_images.episodes.cameras_file import load_cameras, save_cameras
     from action_images.files.atomic import write_text
     from action_images.files.lock import alone_in
@@ -238,8 +238,8 @@ def _say(result, what: Shooting) -> None:
 
 def _carry(what: Carry) -> None:
     from action_images.calibration.from_motion.report import SOURCE as FROM_MOTION
+    from action_images.calibration.own_folder import FIXED
     from action_images.calibration.solve import carried
-    from action_images.cli.calibrating.own_folder import FIXED
     from action_images.episodes.cameras_file import load_cameras, save_cameras, source_of
     from action_images.episodes.trajectory_file import load_trajectory
     from action_images.terminal.console import PlainConsole

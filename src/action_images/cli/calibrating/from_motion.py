@@ -65,7 +65,7 @@ def run(what: FromMotion) -> int:
     from action_images.calibration.from_motion.judge import judge
     from action_images.calibration.from_motion.report import SOURCE
     from action_images.calibration.from_motion.search import calibrate_from_motion
-    from action_images.cli.calibrating.own_folder import check_own
+    from action_images.calibration.own_folder import check_own
     from action_images.episodes.readers import open_foreign
     from action_images.files.lock import alone_in
     from action_images.terminal.console import PlainConsole
@@ -163,7 +163,7 @@ def _write(what: FromMotion, result: "SetResult", findings: "list[Finding]", rea
     from action_images.calibration.from_motion.apply import apply, redeclared
     from action_images.calibration.from_motion.judge import CONVENTION, MIRRORED
     from action_images.calibration.from_motion.report import SOURCE, report, usable_cameras
-    from action_images.cli.calibrating.own_folder import check_own
+    from action_images.calibration.own_folder import check_own
     from action_images.episodes.cameras_file import save_cameras
     from action_images.files.atomic import write_json
     from action_images.reports.from_motion_page import write_from_motion_page
