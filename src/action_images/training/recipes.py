@@ -61,8 +61,8 @@ TINY = Recipe(
             NO_TEXT_WHERE_SEEN,
         ),
     ),
-    num_steps=6_000,
-    batch_size=48,
+    num_steps=12_000,
+    batch_size=24,
     learning_rate=2e-3,
     decay=0.5,
     shift=20.0,  # at lower levels the spots are seen through the noise, and little is learnt of where to go
