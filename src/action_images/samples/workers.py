@@ -45,10 +45,11 @@ def made_ahead(make: Make, steps: Sequence[int], num_workers: int) -> Iterator[A
         return
     workers = [_Worker(make) for _ in range(min(num_workers, max(1, len(steps))))]
     try:
-        waiting, done = deque(steps), {}
+        asked, done = 0, {}  # no list of the steps: a run that its minutes end has any number of them
         for delivered, step in enumerate(steps):
-            while waiting and len(steps) - len(waiting) - delivered < AHEAD * len(workers):
-                min(workers, key=lambda worker: len(worker.asked)).ask(waiting.popleft())
+            while asked < len(steps) and asked - delivered < AHEAD * len(workers):
+                min(workers, key=lambda worker: len(worker.asked)).ask(steps[asked])
+                asked += 1
             while step not in done:
                 for worker in _ready(workers):
                     done |= worker.answer()
