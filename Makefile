@@ -69,8 +69,12 @@ lerobot:
 	.venv-lerobot/bin/python -m pytest -p no:cacheprovider packages/tests
 
 # All from nothing: recordings, their frames decoded once, and a run of so many MINUTES; the finished models are in
-# out/tiny/model. Killed at any moment, the same command goes on, in as many sittings as it takes. With more MINUTES a
-# finished run goes on from before its learning rate fell.
+# TINY/tiny/model. Killed at any moment, the same command goes on, in as many sittings as it takes. With more MINUTES a
+# finished run goes on from before its learning rate fell. A further run on new scenes, from models that are there:
+# make train-tiny TINY=out/second SEED=20000 FROM=out/first/tiny/model
+TINY ?= out
+SEED ?= 0
+FROM ?=
 MINUTES ?= 80
 DEMONSTRATIONS ?= 100
 AROUND ?= 30
@@ -80,15 +84,18 @@ SECOND_TRIES ?= 75
 PLAY ?= 10
 VALIDATION ?= 8
 RECORD := $(BIN)/action-images record --size 128 --views 4 --every 4 --hold 32 --look wide --wording grammar --x264 superfast
+seed = --seed $$(($(SEED) + $(1)))
 train-tiny: $(INSTALLED)
-	$(RECORD) --task paper --episodes $(DEMONSTRATIONS) --actor disturbed --out out/demonstrations
-	$(RECORD) --task paper --episodes $(AROUND) --seed 10000 --rig around --actor disturbed --out out/around
-	$(RECORD) --task slide_block_to_target --episodes $(SLIDES) --seed 1000 --actor disturbed --out out/choices
-	$(RECORD) --task stack_blocks --episodes $(STACKS) --seed 1000 --actor disturbed --out out/choices
-	$(RECORD) --task slide_block_to_target stack_blocks --episodes $(SECOND_TRIES) --seed 4000 --actor clumsy --out out/clumsy
-	$(RECORD) --task paper --episodes $(PLAY) --actor play --out out/play
-	$(RECORD) --task paper --episodes $(VALIDATION) --seed 900000 --out out/validation
-	cd out && ../$(BIN)/action-images train tiny --out tiny --minutes $(MINUTES) --dtype auto
+	$(RECORD) --task paper --episodes $(DEMONSTRATIONS) $(call seed,0) --actor disturbed --out $(TINY)/demonstrations
+	$(RECORD) --task paper --episodes $(AROUND) $(call seed,10000) --rig around --actor disturbed --out $(TINY)/around
+	$(RECORD) --task slide_block_to_target --episodes $(SLIDES) $(call seed,1000) --actor disturbed --out $(TINY)/choices
+	$(RECORD) --task stack_blocks --episodes $(STACKS) $(call seed,1000) --actor disturbed --out $(TINY)/choices
+	$(RECORD) --task slide_block_to_target stack_blocks --episodes $(SECOND_TRIES) $(call seed,4000) --actor clumsy \
+	  --out $(TINY)/clumsy
+	$(RECORD) --task paper --episodes $(PLAY) $(call seed,0) --actor play --out $(TINY)/play
+	$(RECORD) --task paper --episodes $(VALIDATION) --seed 900000 --out $(TINY)/validation
+	cd $(TINY) && "$(CURDIR)/$(BIN)/action-images" train tiny --out tiny --minutes $(MINUTES) --dtype auto \
+	  $(if $(FROM),--pretrained "$(abspath $(FROM))")
 
 # The ten tasks of Meta-World's MT10 from nothing, in an environment of its own: recordings, and a run of so many
 # METAWORLD_MINUTES; the finished models are in out/tiny-metaworld/model. Goes on where it was killed, as train-tiny does.

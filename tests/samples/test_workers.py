@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from dataclasses import dataclass, field
 
 import pytest
@@ -34,6 +35,17 @@ def test_steps_come_in_order_with_what_was_put_into_them(num_workers):
     ):
         assert value["step"] == expected == 2 * value["small"].item()
         assert value["pixels"].unique().tolist() == [expected]
+
+
+def test_a_stream_of_any_length_takes_no_memory_for_it():
+    """A run that its minutes end asks for a billion steps."""
+    tracemalloc.start()
+    stream = made_ahead(number_pictures, range(7, 10**9), 1)
+    assert [next(stream)["step"] for _ in range(3)] == [7, 8, 9]
+    stream.close()
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 10_000_000
 
 
 def test_what_is_kept_is_not_written_over_and_what_is_dropped_is_used_again():
