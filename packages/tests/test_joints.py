@@ -133,3 +133,40 @@ def test_a_set_of_joints_is_given_tool_poses(urdf: str, tmp_path: Path):
         poses, Arm(urdf, "hand", JOINTS, 0, 100).poses(torch.tensor(np.stack(rows))), atol=1e-5
     )
     assert main([str(source), str(tmp_path / "no"), urdf, "turn"]) == 1
+
+
+def test_a_chunk_is_followed_from_each_robots_own_joints(urdf: str):
+    before, after = make_action_images_pre_post_processors(config(urdf))
+    states = torch.tensor([[20.0, -30.0, 60.0, -10.0, 40.0], [-40.0, -50.0, 70.0, 20.0, 90.0]])
+    before({"observation.state": states, "task": ["reach", "reach"]})
+    share = torch.linspace(0, 1, 6)[None, :, None]
+    wanted = states[:, None] + share * torch.tensor([10.0, 5.0, -8.0, 6.0, 5.0])
+    chunk = Arm(urdf, "hand", JOINTS, 0.0, 100.0).poses(wanted)
+    assert torch.allclose(after(chunk), wanted, atol=0.5)
+    before({"observation.state": states[1:], "task": "reach"})
+    assert torch.allclose(after(chunk[1]), wanted[1], atol=0.5)
+    with pytest.raises(ActionImagesError, match="plans of 2 robots, but the joints of 1 were seen"):
+        after(chunk)
+
+
+def test_angles_are_those_of_lerobots_own_step(urdf: str):
+    from lerobot.lerobot_types import TransitionKey
+    from lerobot.model import RobotKinematics
+    from lerobot.robots.so_follower.robot_kinematic_processor import InverseKinematicsEEToJoints
+    from lerobot.utils.rotation import Rotation
+
+    before, after = make_action_images_pre_post_processors(config(urdf))
+    state = torch.tensor([[20.0, -30.0, 60.0, -10.0, 40.0]])
+    before({"observation.state": state, "task": "reach"})
+    wanted = Arm(urdf, "hand", JOINTS, 0.0, 100.0).poses(state + torch.tensor([3.0, 2.0, -2.0, 3.0, 5.0]))
+    ours = after(wanted)[0].numpy()
+    solver, motors = RobotKinematics(urdf, "hand", list(JOINTS)), [*JOINTS, "gripper"]
+    step = InverseKinematicsEEToJoints(solver, motors, initial_guess_current_joints=False)
+    names = [f"ee.{name}" for name in ("x", "y", "z", "wx", "wy", "wz", "gripper_pos")]
+    turn = Rotation.from_quat(wanted[0, 3:7].numpy()).as_rotvec()
+    pose = [*wanted[0, :3].tolist(), *turn.tolist(), 100 * float(wanted[0, 7])]
+    seen = dict(zip([f"{name}.pos" for name in motors], state[0].tolist(), strict=True))
+    for _ in range(200):  # one call of LeRobot's is one step of its solver
+        asked = dict(zip(names, pose, strict=True))
+        theirs = step({TransitionKey.OBSERVATION: seen, TransitionKey.ACTION: asked})[TransitionKey.ACTION]
+    assert np.allclose([theirs[f"{name}.pos"] for name in motors], ours, atol=0.5)

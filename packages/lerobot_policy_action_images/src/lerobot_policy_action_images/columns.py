@@ -7,10 +7,11 @@ from action_images.episodes.lerobot_layout import ACTION, CAMERAS, IMAGES, STATE
 from action_images.errors import ActionImagesError
 
 POSE = "x y z (m), qx qy qz qw (a unit quaternion), opening (0 closed, 1 open)"
+WITH_MATRIX = 13
+"""The count of numbers of a pose with a rotation matrix: x y z, nine row by row, opening."""
 KINEMATICS = (
     "python -m lerobot_policy_action_images.joints gives a set tool poses by forward kinematics, and in a "
-    "rollout "
-    "the policy's own steps do both: --policy.urdf=FILE --policy.joint_names='[...]'"
+    "rollout the policy's own steps do both: --policy.urdf=FILE --policy.joint_names='[...]'"
 )
 
 
@@ -61,18 +62,29 @@ def calibrated(where: str) -> str:
 def check_action(features: Mapping[str, Mapping[str, Any]], where: str) -> None:
     """Raise ActionImagesError if the actions or the state of a data set are not tool poses."""
     for key in (ACTION, STATE):
-        names = _names(features.get(key, {}))
+        names = names_of(features.get(key, {}))
         if names is None or [name.removesuffix(".pos") for name in names] != TOOL_NAMES:
             said = "has no names" if names is None else f"is {', '.join(names)}"
             step = "InverseKinematicsEEToJoints" if key == ACTION else "ForwardKinematicsJointsToEE"
-            raise ActionImagesError(
-                f"{where}: '{key}' {said}, but this policy plans tool poses: {POSE}. What is missing is "
-                "the step "
-                f"between the two (LeRobot's {step}); {KINEMATICS}"
-            )
+            raise ActionImagesError(f"{where}: '{key}' {said}, {lacking(step)}")
 
 
-def _names(feature: Mapping[str, Any]) -> list[str] | None:
+def check_action_count(count: int) -> None:
+    """Raise ActionImagesError if a robot's or an environment's action has too few or too many numbers."""
+    if count not in (len(TOOL_NAMES), WITH_MATRIX):
+        raise ActionImagesError(f"the action has {count} numbers, {lacking('InverseKinematicsEEToJoints')}")
+
+
+def lacking(step: str) -> str:
+    """The end of a sentence about actions or states that are no tool poses: LeRobot's missing step."""
+    return (
+        f"but this policy plans tool poses: {POSE}. What is missing is the step between the two (LeRobot's "
+        f"{step}); {KINEMATICS}"
+    )
+
+
+def names_of(feature: Mapping[str, Any]) -> list[str] | None:
+    """The names of a column's numbers in LeRobot's metadata; None if they have none."""
     names = feature.get("names")
     if isinstance(names, Mapping):
         names = next(iter(names.values()), None)

@@ -8,9 +8,9 @@ from lerobot.configs import NormalizationMode, PreTrainedConfig
 from lerobot.optim import AdamWConfig
 from lerobot.optim.schedulers import CosineDecayWithWarmupSchedulerConfig
 
-from action_images.episodes.lerobot_layout import TOOL_NAMES
+from action_images.episodes.lerobot_layout import ACTION, TOOL_NAMES
 from action_images.errors import ActionImagesError
-from lerobot_policy_action_images.columns import check_action, views_of
+from lerobot_policy_action_images.columns import check_action, check_action_count, views_of
 
 SERVERS = ("ws://", "wss://")
 NEW = "new"
@@ -179,7 +179,10 @@ class ActionImagesConfig(PreTrainedConfig):
         )
 
     def validate_features(self) -> None:
-        """Raise ActionImagesError for fewer than two views."""
+        """Raise ActionImagesError for fewer than two views, and for actions that are no tool poses."""
+        action = (self.output_features or {}).get(ACTION)
+        if action is not None and self.urdf is None:
+            check_action_count(action.shape[-1])
         views_of(self.image_features, self.views)
 
     def set_dataset_feature_metadata(self, features: dict[str, Any]) -> None:

@@ -20,6 +20,7 @@ from action_images.episodes.contradictions import in_gripper
 from action_images.episodes.lerobot_layout import STATE, TOOL_NAMES
 from action_images.episodes.notation import ToolNotation
 from action_images.errors import ActionImagesError
+from lerobot_policy_action_images.columns import names_of
 from lerobot_policy_action_images.kinematics import Arm
 
 TOOL = "observation.tool"
@@ -29,18 +30,18 @@ def with_tool(source: Path, out: Path, arm: Arm) -> None:
     """Write the set with the column; raises ActionImagesError if states are not joints of the arm."""
     dataset = LeRobotDataset(f"local/{source.name}", root=source)
     states = np.array(dataset.hf_dataset.with_format("numpy")[STATE], np.float32)
-    check_states(states, dataset.meta.features[STATE].get("names"), arm)
+    check_states(states, names_of(dataset.meta.features[STATE]), arm)
     poses = arm.poses(torch.from_numpy(states)).numpy()
     feature = {"dtype": "float32", "shape": (8,), "names": TOOL_NAMES}
     add_features(dataset, {TOOL: (poses, feature)}, out, f"local/{out.name}")
 
 
-def check_states(states: np.ndarray, names: object, arm: Arm) -> None:
+def check_states(states: np.ndarray, names: list[str] | None, arm: Arm) -> None:
     """Raise ActionImagesError if a set's states (row, joints + 1) contradict what is said of the arm."""
     wanted = len(arm.joints) + 1
     if states.ndim != 2 or states.shape[-1] != wanted:
         return  # `Arm.poses` says how many numbers there must be
-    told = [str(name).removesuffix(".pos") for name in names] if isinstance(names, list) else []
+    told = [name.removesuffix(".pos") for name in names or []]
     if set(arm.joints) <= set(told) and told[: len(arm.joints)] != list(arm.joints):
         order = " ".join(name for name in told if name in arm.joints)
         raise ActionImagesError(f"the set's joints are in another order; give: {order}")

@@ -95,7 +95,7 @@ def _solver(arm: Arm) -> RobotKinematics:
 
 
 _last: dict[Arm, np.ndarray] = {}
-"""The current joints of each arm; the step before the policy passes them to the step after it."""
+"""The current joints (robot, joints + 1) of robots with such an arm; the step after the policy needs them."""
 
 
 @dataclass
@@ -131,22 +131,44 @@ class JointsToToolStep(_OfArm, ProcessorStep):
         observation = dict(transition.get(TransitionKey.OBSERVATION) or {})
         state = observation.get(STATE)
         if isinstance(state, Tensor):
-            _last[self.arm] = state.detach().cpu().reshape(-1, state.shape[-1])[-1].double().numpy()
             observation[STATE] = self.arm.poses(state)
+            if state.shape[-1] == len(self.joints) + 1:
+                newest = state[:, -1] if state.ndim == 3 else state.reshape(-1, state.shape[-1])
+                _last[self.arm] = newest.detach().cpu().double().numpy()
         return {**transition, TransitionKey.OBSERVATION: observation}  # type: ignore[misc]
 
 
 @dataclass
 @ProcessorStepRegistry.register(name="action_images_tool_to_joints")
 class ToolToJointsStep(_OfArm, PolicyActionProcessorStep):
-    """Replaces tool poses with joint angles: (joints + 1) numbers for each eight, in order."""
+    """Replaces tool poses with joint angles, as LeRobot's InverseKinematicsEEToJoints does for one pose.
+
+    It takes one pose of each robot (robot, 8), or chunks (robot, step, 8). Each robot's search begins at its
+    own joints, and goes on from pose to pose.
+    """
 
     def action(self, action: Tensor) -> Tensor:
         """(..., joints + 1) from (..., 8)."""
-        rows, arm = action.detach().cpu().reshape(-1, action.shape[-1]), self.arm
-        start, found = _last.get(arm, np.zeros(len(arm.joints) + 1)), []
-        for row in rows:
-            start = arm.angles(row, start)
-            found.append(start)
+        arm, rows = self.arm, action.detach().cpu()
+        starts = _last.get(arm)
+        is_one_chunk = rows.ndim == 2 and starts is not None and len(starts) == 1
+        rows = rows[None] if is_one_chunk else rows
+        chunks = rows if rows.ndim == 3 else rows.reshape(-1, 1, rows.shape[-1])
+        if starts is None:
+            starts = np.zeros((len(chunks), len(arm.joints) + 1))
+        if len(starts) != len(chunks):
+            raise ActionImagesError(
+                f"{self.urdf}: these are plans of {len(chunks)} robots, but the joints of {len(starts)} "
+                "were seen; give the observations of the same robots to the step before the policy"
+            )
+        found = [self._followed(chunk, start) for chunk, start in zip(chunks, starts, strict=True)]
         told = torch.from_numpy(np.stack(found)).float()
         return told.reshape(*action.shape[:-1], -1).to(action.device)
+
+    def _followed(self, chunk: Tensor, start: np.ndarray) -> np.ndarray:
+        """The joints (step, joints + 1) of one robot's poses (step, 8)."""
+        arm, found = self.arm, []
+        for row in chunk:
+            start = arm.angles(row, start)
+            found.append(start)
+        return np.stack(found)

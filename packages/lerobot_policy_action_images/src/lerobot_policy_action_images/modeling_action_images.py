@@ -15,9 +15,9 @@ from torch import Tensor
 from action_images.episodes.lerobot_layout import STATE
 from action_images.errors import ActionImagesError
 from action_images.robot import Plan, Policy
-from lerobot_policy_action_images.columns import views_of
+from lerobot_policy_action_images.columns import WITH_MATRIX, views_of
 from lerobot_policy_action_images.configuration_action_images import MODELS_FOLDER, NEW, ActionImagesConfig
-from lerobot_policy_action_images.observations import WITH_MATRIX, Batch, observations_of, sample_of
+from lerobot_policy_action_images.observations import Batch, observations_of, sample_of
 from lerobot_policy_action_images.plans import (
     SHIPPED,
     Arm,

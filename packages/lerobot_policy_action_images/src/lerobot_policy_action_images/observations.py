@@ -14,13 +14,14 @@ from action_images.geometry.fitting import fit_camera, fit_frames
 from action_images.robot import Observation
 from action_images.samples.sample import Sample
 from action_images.structs import stack
-from lerobot_policy_action_images.columns import calibrated, camera_keys
+from lerobot_policy_action_images.columns import WITH_MATRIX, calibrated, camera_keys
 
 Batch = dict[str, Any]
 
-
-WITH_MATRIX = 13
-"""The count of numbers of a pose with a rotation matrix: x y z, nine row by row, opening."""
+JOINTS = (
+    "a robot with joint angles needs kinematics before the policy and, as LeRobot's "
+    "InverseKinematicsEEToJoints, after it: --policy.urdf=FILE --policy.joint_names='[...]'"
+)
 
 
 def observations_of(batch: Batch, views: Sequence[str]) -> list[Observation]:
@@ -81,9 +82,8 @@ def tool_path(rows: Tensor, what: str) -> Trajectory:
         return Trajectory(pose, _opening(rows[..., 12], what)).check(what)
     if rows.shape[-1] != 8:
         raise ActionImagesError(
-            f"'{what}' has {rows.shape[-1]} numbers, a tool's pose has eight: x y z qx qy qz qw opening; "
-            "a robot "
-            "whose state is joint angles needs --policy.urdf=FILE (forward kinematics)"
+            f"'{what}' has {rows.shape[-1]} numbers, a tool's pose has eight: x y z qx qy qz qw "
+            f"opening; {JOINTS}"
         )
     turn = rows[..., 3:7]
     length = turn.norm(dim=-1, keepdim=True)
@@ -91,7 +91,7 @@ def tool_path(rows: Tensor, what: str) -> Trajectory:
     off = (length - 1).abs().max().item()
     if not off < 0.05:  # Rounding and means of neighbours stay below this; other notations do not.
         raise ActionImagesError(
-            f"'{what}': numbers 3 to 6 are no quaternion x y z w (its length is off by {off:.2g})"
+            f"'{what}': numbers 3 to 6 are no quaternion x y z w (its length is off by {off:.2g}); {JOINTS}"
         )
     return Trajectory.from_vector(rows)
 
