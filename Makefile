@@ -8,7 +8,7 @@ DEMO := .venv/.demo
 INSTALLED := .venv/.installed
 INSTALL := $(BIN)/python -m pip install --quiet --constraint requirements.lock
 
-.PHONY: demo docs lerobot test test-slow combinations attack fresh-installs check bench gpu train-tiny train-metaworld lock clean
+.PHONY: demo docs lerobot lerobot-0.4 test test-slow combinations attack fresh-installs check bench gpu train-tiny train-metaworld lock clean
 
 demo: $(DEMO)
 	$(BIN)/action-images demo --out demo
@@ -63,10 +63,15 @@ test-env-panda_gym: env-panda_gym
 test-env-%: env-%
 	.venv-$*/bin/python -m pytest -p no:cacheprovider tests/benchmarks/test_$*.py
 
-# LeRobot and the two plug-ins of packages/ in .venv-lerobot (Python 3.12, 6.5 GB), and their tests: docs/lerobot.md.
+# LeRobot and the two plug-ins of packages/ in .venv-lerobot (Python 3.12, 7 GB), and their tests: docs/lerobot.md.
 lerobot:
 	scripts/lerobot-environment
 	.venv-lerobot/bin/python -m pytest -p no:cacheprovider packages/tests
+
+# The same tests of data sets with LeRobot 0.4.4 in .venv-lerobot-0.4 (Python 3.11, 8.6 GB).
+lerobot-0.4:
+	scripts/lerobot-environment 0.4
+	.venv-lerobot-0.4/bin/python -m pytest -p no:cacheprovider packages/tests/data
 
 # All from nothing: recordings, their frames decoded once, and a run of so many MINUTES; the finished models are in
 # TINY/tiny/model. Killed at any moment, the same command goes on, in as many sittings as it takes. With more MINUTES a

@@ -1,7 +1,7 @@
 """For a repository on the Hub: the worlds of action-images by `lerobot-eval --env.hub_path=NAME/REPOSITORY`.
 
 Needs `pip install lerobot_env_action_images`. `cfg`, if given, may have the fields `task`, `world`, `rig`,
-`look`, `num_views`, `height` and `width` of its configuration.
+`look`, `num_views`, `height`, `width` and `rotation` of its configuration.
 """
 
 from dataclasses import fields

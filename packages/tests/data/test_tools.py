@@ -17,6 +17,13 @@ from action_images.episodes.episode import EpisodeError
 
 
 def theirs(path: Path) -> LeRobotDataset:
+    return LeRobotDataset(f"local/{path.name}", root=path, video_backend="pyav")
+
+
+def appending(path: Path) -> LeRobotDataset:
+    """A set to which LeRobot adds an episode: from 0.5 on by `resume`, before by opening it."""
+    if hasattr(LeRobotDataset, "resume"):
+        return LeRobotDataset.resume(f"local/{path.name}", root=path)
     return LeRobotDataset(f"local/{path.name}", root=path)
 
 
@@ -70,7 +77,7 @@ def test_lerobot_appends_to_our_sets_and_we_read_both(recorded: Path, tmp_path: 
     longer = tmp_path / "longer"
     shutil.copytree(recorded, longer)
     first = theirs(recorded)
-    out = LeRobotDataset.resume("local/longer", root=longer)
+    out = appending(longer)
     for frame in range(6):
         item = first[frame]
         images = {
