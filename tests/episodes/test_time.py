@@ -1,9 +1,11 @@
 """Time is time: a row has the picture that its file shows then, or its episode is refused with the gap."""
 
+import json
 import math
 import re
 from decimal import Decimal
 
+import foreign
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,6 +14,7 @@ import v3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from action_images.cli import main as command
 from action_images.episodes.dataset import Dataset
 from action_images.episodes.episode import EpisodeError
 from action_images.episodes.readers import Wanted, open_foreign
@@ -73,6 +76,8 @@ def test_a_header_of_another_rate_is_no_matter_where_pictures_are_rows(tmp_path)
     root = v3.write(tmp_path, [30], fps=15)
     v3.encode(v3.video_path(root), range(30), np.arange(30) / 60, rate=60)
     assert read(root) == [list(range(30))]
+    (note,) = open_foreign(root)[1].read("episode_000000").notes
+    assert note.startswith("top: its video runs at 60 frames/s, the data set at 15; picture i belongs to")
 
 
 def test_a_shared_file_whose_header_has_another_rate_refuses_all_its_episodes(tmp_path):
@@ -132,19 +137,102 @@ def test_times_that_jitter_by_less_than_half_a_frame_are_those_of_their_rows(tmp
     assert read(root) == [[*range(20)], [*range(20, 40)]]
 
 
+def leave_out(parts, gone=range(5, 10), *, numbers="anew"):
+    """Rows left out after recording: frames are gone from the table, not from the video.
+
+    The first episode's rows are numbered anew, or keep their numbers.
+    """
+    parts.rows[:] = [row for row in parts.rows if row["episode_index"] or row["frame_index"] not in gone]
+    first = [row for row in parts.rows if not row["episode_index"]]
+    for frame, row in enumerate(first):
+        row["frame_index"] = frame if numbers == "anew" else row["frame_index"]
+    parts.episodes[0]["length"] = len(first)
+
+
 def test_rows_that_are_not_neighbours_in_time_are_refused(tmp_path):
-    """Rows left out after recording: frames 5 to 9 are gone from the table, not from the video."""
-
-    def leave_out(parts):
-        gone = range(5, 10)
-        parts.rows[:] = [row for row in parts.rows if row["frame_index"] not in gone]
-        for frame, row in enumerate(parts.rows):
-            row["frame_index"] = frame
-        parts.episodes[0]["length"] = len(parts.rows)
-
     (found,) = read(v3.write(tmp_path, [20], edit=leave_out))
     told = "frames 4 and 5 are 0.600 s apart by 'timestamp', 0.100 s are a frame"
-    assert f"{told}; write what lies before and behind as two episodes" in found
+    assert f"{told}; where rows were left out and the others keep their times, 'import --gaps cut'" in found
+
+
+CUT = Wanted(gaps="cut")
+
+
+@pytest.mark.parametrize("numbers", ["anew", "kept"])
+def test_rows_that_are_not_neighbours_are_cut_apart_by_choice(tmp_path, numbers):
+    root = v3.write(tmp_path, [20, 12], edit=lambda parts: leave_out(parts, numbers=numbers))
+    assert "'import --gaps cut'" in read(root)[0]
+    _, reader = open_foreign(root, "lerobot", CUT)
+    assert reader.ids == ["episode_000000/part0", "episode_000000/part1", "episode_000001"]
+    assert read(root, CUT) == [[*range(5)], [*range(10, 20)], [*range(20, 32)]]
+    assert "the rows of 1 episodes leave out 5 frames; they are cut there" in reader.remarks
+    assert not any(reader.read(name).notes for name in reader.ids)
+
+
+def test_several_gaps_without_timestamps_are_told_by_the_numbers_of_frames(tmp_path):
+    def edit(parts):
+        leave_out(parts, gone=(3, 4, 11), numbers="kept")
+        for row in parts.rows:
+            del row["timestamp"]
+
+    root = v3.write(tmp_path, [20], edit=edit)
+    assert "goes from frame 2 to 5" in read(root)[0]
+    assert read(root, CUT) == [[0, 1, 2], [*range(5, 11)], [*range(12, 20)]]
+
+
+def test_gaps_are_cut_within_the_parts_of_tasks(tmp_path):
+    options = {"tasks": lambda _, frame: int(frame >= 8), "texts": ("wipe", "stack")}
+    root = v3.write(tmp_path / "within", [20], edit=lambda parts: leave_out(parts, range(3, 5)), **options)
+    _, reader = open_foreign(root, "lerobot", CUT)
+    assert reader.ids == [f"episode_000000/{part}" for part in ("task0/part0", "task0/part1", "task1")]
+    assert read(root, CUT) == [[0, 1, 2], [5, 6, 7], [*range(8, 20)]]
+    assert [reader.read(name).instruction for name in reader.ids] == ["wipe", "wipe", "stack"]
+    between = tmp_path / "between"
+    v3.write(between, [20], edit=lambda parts: leave_out(parts, range(6, 8)), **options)
+    assert read(between, CUT) == [[*range(6)], [*range(8, 20)]]
+
+
+def test_the_tools_path_is_cut_where_its_pictures_are(tmp_path):
+    def edit(parts):
+        for row in parts.rows:
+            row["observation.state"] = [0.4 + 0.01 * row["index"], 0, 0.3, 0, 0, 0, 1, row["index"] % 2]
+        parts.info["features"]["observation.state"] = {
+            "dtype": "float32",
+            "shape": [8],
+            "names": ["x", "y", "z", "qx", "qy", "qz", "qw", "opening"],
+        }
+        leave_out(parts)
+
+    root = v3.write(tmp_path, [20], edit=edit)
+    _, reader = open_foreign(root, "lerobot", CUT)
+    episode = reader.read("episode_000000/part1").check()
+    shown = np.array(v3.numbers(episode.views[0].frames.read(range(10))))
+    assert np.allclose(episode.trajectory.world_from_tool.translation[:, 0], 0.4 + 0.01 * shown)
+
+
+@pytest.mark.parametrize("edit", ["frame_index", "slow"])
+def test_gaps_that_times_do_not_tell_are_refused_all_the_same(tmp_path, edit):
+    def change(parts):
+        leave_out(parts, numbers="kept" if edit == "frame_index" else "anew")
+        for number, row in enumerate(parts.rows):
+            row["timestamp"] = number / 10 if edit == "frame_index" else 1.5 * row["timestamp"]
+
+    (found,) = read(v3.write(tmp_path, [20], edit=change), CUT)
+    leaves = "'frame_index' leaves numbers out behind row 4, the next is 0.100 s on by 'timestamp'; one of"
+    assert (leaves if edit == "frame_index" else "'timestamp' grows by 0.15") in found
+
+
+def test_gaps_are_cut_by_the_command_and_by_it_alone_where_rows_have_times(tmp_path, capsys):
+    root = v3.write(tmp_path / "source", [20, 12], edit=leave_out)
+    arguments = ["import", str(root), "--out", str(tmp_path / "out"), "--workers", "0", "--gaps"]
+    assert command([*arguments, "refuse"]) == 0
+    assert "1 imported, 0 already there, 1 refused" in capsys.readouterr().out
+    assert command([*arguments, "cut"]) == 0
+    assert "2 imported, 1 already there, 0 refused" in capsys.readouterr().out
+    assert [episode.num_frames for episode in Dataset(tmp_path / "out")] == [12, 5, 10]
+    assert json.loads((tmp_path / "out/import.json").read_text())["refused"] == {}
+    with pytest.raises(EpisodeError, match="format 'bridge'; its episodes are never cut at gaps"):
+        open_foreign(foreign.write_bridge(tmp_path / "bridge"), "auto", CUT)
 
 
 def test_rows_have_their_own_times_where_the_set_says_them(tmp_path):

@@ -27,6 +27,7 @@ def main(
     limit: int | None = None,
     shift: tuple[str, ...] = (),
     several_tasks: Literal["cut", "refuse"] = "cut",
+    gaps: Literal["refuse", "cut"] = "refuse",
     fps: float | None = None,
     columns: Path | None = None,
 ) -> int:
@@ -47,6 +48,7 @@ def main(
         limit: look at only this many episodes, from the first.
         shift: VIEW=FRAMES for each view whose pictures are late by so many frames (early: negative).
         several_tasks: cut or refuse an episode whose task changes within it.
+        gaps: refuse or cut an episode of a lerobot set whose rows leave frames out and keep their times.
         fps: frames per second of an rlds set whose rate is not known.
         columns: a json file with the columns that hold the tool's poses, and their notation (docs/data.md);
             for recordings and lerobot.
@@ -56,7 +58,7 @@ def main(
     from action_images.terminal.console import PlainConsole
 
     console = PlainConsole(stderr=True)
-    job = Job(source, format, views, size, crf, _shifts(shift), several_tasks, fps, columns, codec)
+    job = Job(source, format, views, size, crf, _shifts(shift), several_tasks, fps, columns, codec, gaps)
     with counting("importing") as tell:
         outcome = import_episodes(job, out, workers, limit, tell)
     for sentence in outcome.sentences():

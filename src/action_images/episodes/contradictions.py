@@ -39,6 +39,8 @@ LAST_AXIS = re.compile(
 )
 UNIT = re.compile(r"[^a-z](mm|cm)[^a-z]*$", re.IGNORECASE)
 DEGREES = re.compile(r"[^a-z]deg(rees?)?[^a-z]*$", re.IGNORECASE)
+CLOSING = re.compile(r"(^|[^a-z])clos(e|ed|edness|ing|ure)([^a-z]|$)", re.IGNORECASE)
+OPENING = re.compile(r"(^|[^a-z])open(ed|ness|ing)?([^a-z]|$)", re.IGNORECASE)
 TURNS = re.compile(r"(?:^|_|\.)(roll|pitch|yaw)", re.IGNORECASE)
 
 
@@ -74,6 +76,17 @@ def in_names(names: Sequence[str], notation: ToolNotation, *, is_declared: bool 
     elif vector and not euler and not is_declared:
         named = f"the rotation's columns are named {', '.join(turn)}, which may be a vector or angles"
         yield f'{named}; declare "rotation": "rotvec" or "euler_xyz"'
+
+
+def in_gripper_name(name: str, notation: ToolNotation) -> Iterator[str]:
+    """Contradictions of the declared readings by the name of the gripper's column or feature."""
+    closes, opens = (pattern.search(name) is not None for pattern in (CLOSING, OPENING))
+    if closes == opens or closes == (notation.closed > notation.open):
+        return
+    grows = "closed" if closes else "open"
+    told = f"the gripper's column is named {name}, which is large when it is {grows}"
+    declared = f"'closed' is declared as {notation.closed:g} and 'open' as {notation.open:g}"
+    yield f'{told}, and {declared}; exchange the two, or declare "ignore_names": true if the name is wrong'
 
 
 def tell_rotation(names: Sequence[str]) -> bool:

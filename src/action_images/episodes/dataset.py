@@ -16,10 +16,10 @@ from action_images.episodes import lerobot_layout as layout
 from action_images.episodes.episode import Episode, EpisodeError, Frames, View
 from action_images.episodes.episode_table import EpisodeTable, LeaveOut, is_place
 from action_images.episodes.pictures import Pictures
-from action_images.episodes.row_order import in_order, row_times
+from action_images.episodes.row_order import gaps, in_order, row_times
 from action_images.episodes.tables import episodes_in, read_table
 from action_images.episodes.video import VideoFrames
-from action_images.episodes.video_places import Claim, pictures_of, spare_pictures
+from action_images.episodes.video_places import Claim, pictures_of, told_of_file
 from action_images.episodes.words import Part, parts_of, read_texts, task_columns, texts_told
 from action_images.episodes.writer import DatasetWriter
 from action_images.geometry import Camera, Pose, Trajectory
@@ -170,7 +170,15 @@ class Dataset:
         if feature not in self.info["features"]:
             has = ", ".join(self.info["features"])
             raise EpisodeError(f"{self.path}: has no feature '{feature[:80]}'; it has {has}")
-        return self._rows(self._table.row(index), [feature])[feature].to_pylist()
+        return self._rows(self._table.row(index), [feature], with_gaps=True)[feature].to_pylist()
+
+    def gaps(self, index: int) -> dict[int, int]:
+        """The rows of an episode before which others are left out, and how many frames these are.
+
+        Raises EpisodeError as opening it does.
+        """
+        row = self._table.row(index)
+        return gaps(self._rows(row, [], with_gaps=True), self.fps, row["episode_id"])
 
     @property
     def view_names(self) -> tuple[str, ...]:
@@ -203,14 +211,17 @@ class Dataset:
             )
         return words[0].text
 
-    def selected(self, index: int, views: Sequence[str], instruction: str | None) -> Episode:
+    def selected(
+        self, index: int, views: Sequence[str], instruction: str | None, *, with_gaps: bool = False
+    ) -> Episode:
         """An episode with some of its views, in the data set's order, and with this instruction.
 
-        Not cached.
+        Not cached. `with_gaps`: rows may be left out (`gaps`), for a caller who cuts there.
         """
         row = self._table.row(index)
-        rows = self._rows(row, self._wanted(views))
-        taken = tuple(self._view(name, row, rows) for name in self._views if name in views)
+        rows = self._rows(row, self._wanted(views), with_gaps=with_gaps)
+        opened = partial(self._view, row=row, rows=rows, with_gaps=with_gaps)
+        taken = tuple(opened(name) for name in self._views if name in views)
         path, told = self._paths(rows, row)
         return Episode(row["episode_id"], instruction, self.fps, taken, path, told=told)
 
@@ -283,7 +294,9 @@ class Dataset:
             yield name, partial(self._view, name, row, rows)
         yield "trajectory", partial(_trajectory, rows, row, self.info)
 
-    def _rows(self, row: dict[str, Any], wanted: list[str] | None = None) -> pa.Table:
+    def _rows(
+        self, row: dict[str, Any], wanted: list[str] | None = None, *, with_gaps: bool = False
+    ) -> pa.Table:
         """The rows of an episode in frame order, with all columns of an episode or only the wanted ones."""
         path = self._data_file(row)
         wanted = self._wanted() if wanted is None else wanted
@@ -291,7 +304,7 @@ class Dataset:
         rows = read_table(path, wanted, row["episode_index"], optional=extra)
         if rows.num_rows != row["length"]:
             raise EpisodeError(self._other_rows(row, path, rows.num_rows))
-        return in_order(rows, row["episode_id"], path)
+        return in_order(rows, row["episode_id"], path, with_gaps=with_gaps)
 
     def _wanted(self, views: Iterable[str] | None = None) -> list[str]:
         """The columns of an episode, with the pictures of these views (None: all)."""
@@ -324,22 +337,22 @@ class Dataset:
         chunk, file = int(row["data/chunk_index"]), int(row["data/file_index"])
         return layout.fill(self.path, template, chunk_index=chunk, file_index=file)
 
-    def _view(self, name: str, row: dict[str, Any], rows: pa.Table) -> View:
+    def _view(self, name: str, row: dict[str, Any], rows: pa.Table, *, with_gaps: bool = False) -> View:
         key = self._views[name]
         is_video = self.info["features"][key]["dtype"] == "video"
-        times = row_times(rows, self.fps, row["episode_id"])
+        times = row_times(rows, self.fps, row["episode_id"], with_gaps=with_gaps)
         frames = self._video(name, row, times) if is_video else _pictures(rows, key, row)
         return View(name, frames, _camera(rows, name, frames.size, row))
 
-    def spare_pictures(self, index: int, view: str) -> int:
-        """Number of frames in a view's file after its last row; 0 if the episode is not the file's last.
+    def told_of_file(self, index: int, view: str, left_out: int = 0) -> str | None:
+        """A remark on the file of a view's pictures, of whose episode `left_out` frames have no row.
 
         Raises EpisodeError as opening the view does.
         """
         if self.info["features"][self._views[view]]["dtype"] != "video":
-            return 0
+            return None
         video, claims, which = self._file(view, self._table.row(index))
-        return spare_pictures(video, claims, which, self.fps)
+        return told_of_file(video, claims, which, self.fps, left_out=left_out)
 
     def _video(self, name: str, row: dict[str, Any], times: np.ndarray) -> Frames:
         video, claims, which = self._file(name, row)

@@ -14,10 +14,10 @@ from action_images.episodes.dataset import Dataset
 from action_images.episodes.encoded_episode import Encoded, encode_episode
 from action_images.episodes.episode import Episode, EpisodeError
 from action_images.episodes.lerobot_layout import read_json
-from action_images.episodes.readers import WITHOUT_RATE, Reader, SeveralTasks, Wanted, open_foreign
+from action_images.episodes.readers import WITHOUT_RATE, Gaps, Reader, SeveralTasks, Wanted, open_foreign
 from action_images.episodes.resize import select_views
 from action_images.episodes.shift import shifted
-from action_images.episodes.source_record import keep_calibrations, stored_ids
+from action_images.episodes.source_record import keep_record, stored_ids
 from action_images.episodes.video import Codec
 from action_images.episodes.words import says_nothing
 from action_images.episodes.writer import DatasetWriter
@@ -39,7 +39,8 @@ class Job:
 
     `views`: the only ones read (none: all); `size`: what views are resized to (None: their own); `shift`:
     frames by which a view's pictures are late; `several_tasks`: whether an episode whose task changes is cut
-    or refused; `columns`: the json file that declares the poses' notation; `codec`: the videos' codec.
+    or refused; `columns`: the json file that declares the poses' notation; `codec`: the videos' codec;
+    `gaps`: whether an episode whose rows leave frames out is refused or cut.
     """
 
     source: Path
@@ -52,15 +53,17 @@ class Job:
     fps: float | None = None
     columns: Path | None = None
     codec: Codec = "h264"
+    gaps: Gaps = "refuse"
 
     @property
     def wanted(self) -> Wanted:
         """The request to a reader."""
-        return Wanted(self.views, self.several_tasks, self.fps, self.columns)
+        return Wanted(self.views, self.several_tasks, self.fps, self.columns, self.gaps)
 
     def settings(self) -> dict[str, Any]:
         """All settings that determine an imported episode; the episodes of one data set share them.
 
+        `gaps` is not among them: it only adds episodes with ids of their own.
         The source's place is stored as a hash: data sets are published, and the path is private.
         """
         place = sha256(str(self.source.resolve()).encode()).hexdigest()[:16]
@@ -163,10 +166,11 @@ def _import(
     every = stored_ids(out, reader, have)
     stored = {episode_id: every[episode_id] for episode_id in ids if episode_id in every}
     wanted = [episode_id for episode_id in ids if episode_id not in every]
-    keep_calibrations(out, job.source, reader, stored=every, wanted=wanted, empty=not have)
-    outcome = Outcome(job.format, already_there=list(stored))
+    changed = keep_record(out, job.source, reader, stored=every, wanted=wanted, empty=not have)
+    outcome = Outcome(job.format, already_there=[name for name in stored if name not in changed])
+    outcome.refused = {name: printable(changed[name]) for name in stored if name in changed}
     outcome.remarks = [printable(remark) for remark in getattr(reader, "remarks", ())]
-    outcome.remarks += _renamed(stored)
+    outcome.remarks += [*_renamed(stored), *_gone(have - set(every.values()))]
     # Reasons of a failed attempt are not kept, like its settings.
     refused_before = _refused_before(out) if have else {}
     with _staging(out) as staging, ExitStack() as writers:
@@ -185,7 +189,8 @@ def _import(
             shutil.rmtree(_staged(staging, episode_id), ignore_errors=True)
             if seen is not None:
                 seen(number + 1, len(wanted))
-    _remember(out, outcome, refused_before)
+    known = set(reader.ids)
+    _remember(out, outcome, {name: why for name, why in refused_before.items() if name in known})
     if not outcome.imported and not outcome.already_there:
         reason = next(iter(outcome.refused.values()))
         raise EpisodeError(
@@ -235,6 +240,15 @@ def _renamed(stored: Mapping[str, str]) -> list[str]:
     return [f"{told} ({former[0]} as {stored[former[0]]})"]
 
 
+def _gone(names: set[str]) -> list[str]:
+    """A remark on episodes that the source had when they were imported, and no longer has."""
+    if not names:
+        return []
+    told = f"{len(names)} episodes that are there are no longer in the source (the first: {min(names)})"
+    reason = "renamed or cut otherwise they come in once more, by another id"
+    return [f"{told}; {reason}: import into another folder to have each once"]
+
+
 def _known(out: Path) -> set[str]:
     return set(Dataset(out).ids) if any(out.glob("meta/episodes/*/*.parquet")) else set()
 
@@ -250,7 +264,7 @@ def _refused_before(out: Path) -> dict[str, str]:
 
 def _remember(out: Path, outcome: Outcome, refused_before: Mapping[str, str]) -> None:
     """Store beside the data the refused episodes with reasons: this run's, and those of earlier runs that
-    this run did not reach.
+    this run did not reach and the source still has.
     """
     there = {*outcome.imported, *outcome.already_there}
     earlier = {episode_id: reason for episode_id, reason in refused_before.items() if episode_id not in there}

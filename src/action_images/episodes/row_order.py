@@ -9,15 +9,16 @@ from action_images.episodes.episode import EpisodeError
 from action_images.episodes.tables import plain_numbers
 from action_images.episodes.video_places import MOST_RATE_ERROR
 
+CUT = "where rows were left out and the others keep their times, 'import --gaps cut' makes parts of it"
 LEAST_STEP, MOST_STEP = 0.5, 1.5
 """Rows that are closer or farther apart (in frames) are no neighbours: their pace would be wrong."""
 
 
-def in_order(rows: pa.Table, episode_id: str, path: Path) -> pa.Table:
+def in_order(rows: pa.Table, episode_id: str, path: Path, *, with_gaps: bool = False) -> pa.Table:
     """An episode's rows sorted by `frame_index`; unchanged if the file has no such column.
 
     Tables written by other tools may be unsorted. Raises EpisodeError unless the frames are numbered
-    consecutively, each once.
+    consecutively, each once; `with_gaps`: numbers may be left out.
     """
     if "frame_index" not in rows.column_names:
         return rows
@@ -29,13 +30,13 @@ def in_order(rows: pa.Table, episode_id: str, path: Path) -> pa.Table:
     numbers = column.to_numpy()
     order = np.argsort(numbers, kind="stable")
     steps = np.diff(numbers[order])
-    if (steps != 1).any():
-        place = int(np.flatnonzero(steps != 1)[0])
-        before, after = numbers[order][place : place + 2].tolist()
-        told = f"has frame {before} twice" if before == after else f"goes from frame {before} to {after}"
-        raise EpisodeError(
-            f"{episode_id}: 'frame_index' in {path} {told}; repair the file or drop the episode"
-        )
+    wrong = np.flatnonzero((steps < 1) if with_gaps else (steps != 1))
+    if len(wrong):
+        before, after = numbers[order][wrong[0] : wrong[0] + 2].tolist()
+        told, cure = f"has frame {before} twice", "repair the file or drop the episode"
+        if before != after:
+            told, cure = f"goes from frame {before} to {after}", f"{cure}; {CUT}"
+        raise EpisodeError(f"{episode_id}: 'frame_index' in {path} {told}; {cure}")
     ordered = rows if (np.diff(order) == 1).all() else rows.take(pa.array(order))
     _check_times_grow(ordered, episode_id, path)
     return ordered
@@ -65,16 +66,36 @@ def _times(rows: pa.Table) -> np.ndarray | None:
     return times if np.isfinite(times).all() else None
 
 
-def row_times(rows: pa.Table, fps: float, episode_id: str) -> np.ndarray:
+def gaps(rows: pa.Table, fps: float, episode_id: str) -> dict[int, int]:
+    """The rows of an episode, in frame order, before which frames are left out, and how many.
+
+    Raises EpisodeError as `row_times` does, and if `frame_index` leaves numbers out whose time is not.
+    """
+    steps = np.diff(row_times(rows, fps, episode_id, with_gaps=True)) * fps
+    found = {row + 1: round(float(steps[row])) - 1 for row in np.flatnonzero(steps > MOST_STEP).tolist()}
+    if "frame_index" in rows.column_names:
+        numbers = np.diff(plain_numbers(rows["frame_index"]).to_numpy())
+        wrong = np.flatnonzero((numbers > 1) & (np.abs(steps - numbers) > LEAST_STEP))
+        if len(wrong):
+            leaves = f"'frame_index' leaves numbers out behind row {wrong[0]}"
+            told = f"{leaves}, the next is {steps[wrong[0]] / fps:.3f} s on by 'timestamp'"
+            raise EpisodeError(f"{episode_id}: {told}; one of the two is wrong: repair the file")
+    return found
+
+
+def row_times(rows: pa.Table, fps: float, episode_id: str, *, with_gaps: bool = False) -> np.ndarray:
     """The time of each row in seconds from the episode's start (row), float64: `timestamp` if there is one.
 
     The column is float32 and says i / fps in most sets; then i / fps itself is returned. Raises EpisodeError
-    if it does not count seconds from the episode's start, at the set's rate and at even times.
+    if it does not count seconds from the episode's start, at the set's rate and at even times. `with_gaps`:
+    rows may be left out.
     """
     even = np.arange(rows.num_rows) / fps
     times = _times(rows)
     if times is None:
         _check_even_rows(rows, episode_id)
+        if with_gaps and "frame_index" in rows.column_names:
+            return plain_numbers(rows["frame_index"]).to_numpy() / fps
         return even
     if (np.abs(times - even) < 0.01 / fps).all():
         return even
@@ -82,7 +103,7 @@ def row_times(rows: pa.Table, fps: float, episode_id: str) -> np.ndarray:
         begins = f"'timestamp' begins at {times[0]:.10g}; it counts seconds from the episode's begin"
         raise EpisodeError(f"{episode_id}: {begins}, where it is 0; subtract that, or drop the column")
     if len(times) > 1:
-        _check_steps(np.diff(times) * fps, fps, episode_id)
+        _check_steps(np.diff(times) * fps, fps, episode_id, with_gaps=with_gaps)
     return times
 
 
@@ -98,7 +119,7 @@ def _check_even_rows(rows: pa.Table, episode_id: str) -> None:
         raise EpisodeError(f"{episode_id}: {begins}, so it is not known where its pictures begin; {cure}")
 
 
-def _check_steps(steps: np.ndarray, fps: float, episode_id: str) -> None:
+def _check_steps(steps: np.ndarray, fps: float, episode_id: str, *, with_gaps: bool) -> None:
     """Raise EpisodeError unless rows follow each other at the set's rate; `steps` are in frames."""
     near = steps[steps <= MOST_STEP * np.median(steps)]
     mean = float(near.mean())
@@ -108,9 +129,10 @@ def _check_steps(steps: np.ndarray, fps: float, episode_id: str) -> None:
         grows = f"'timestamp' grows by {mean / fps:.4g} from frame to frame, {1 / fps:.4g} s are a frame"
         cure = "correct fps in info.json, give seconds, or drop the column if row i is shown at i / fps"
         raise EpisodeError(f"{episode_id}: {grows}; {cure}")
-    uneven = np.flatnonzero((steps > MOST_STEP) | (steps < LEAST_STEP))
+    uneven = np.flatnonzero((steps < LEAST_STEP) | ((steps > MOST_STEP) & (not with_gaps)))
     if len(uneven):
         place = int(uneven[0])
         apart = f"frames {place} and {place + 1} are {steps[place] / fps:.3f} s apart by 'timestamp'"
-        cure = "write what lies before and behind as two episodes"
+        is_gap = steps[place] > MOST_STEP
+        cure = CUT if is_gap else "write each frame once, at its own time, or drop the episode"
         raise EpisodeError(f"{episode_id}: {apart}, {1 / fps:.3f} s are a frame; {cure}")

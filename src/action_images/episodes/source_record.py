@@ -2,10 +2,11 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from action_images.episodes.episode import EpisodeError
 from action_images.episodes.lerobot_layout import read_json
@@ -40,28 +41,56 @@ def stored_ids(out: Path, reader: Reader, have: set[str]) -> dict[str, str]:
     return found
 
 
-def keep_calibrations(
-    out: Path, source: Path, reader: Reader, *, stored: Iterable[str], wanted: Iterable[str], empty: bool
-) -> None:
-    """Remember a hash of the calibration files of every episode, of `stored` ones and of `wanted` ones.
+def keep_record(
+    out: Path, source: Path, reader: Reader, *, stored: Collection[str], wanted: Iterable[str], empty: bool
+) -> dict[str, str]:
+    """Remember hashes of the files of every episode, of `stored` ones and of `wanted` ones: of those that
+    calibrate it, and of its own.
 
-    Raises EpisodeError if those of a stored episode are not what they were when it was imported. Sets that
-    earlier versions began are not compared. `empty`: the folder holds no episode yet.
+    Returns the reasons, by episode, why stored ones are no longer those of the source. Raises EpisodeError if
+    the calibration of a stored episode is not what it was when it was imported. Sets that earlier versions
+    began are not compared. `empty`: the folder holds no episode yet.
     """
     path, hashes = out / RECORD, _Hashes(source.resolve(), reader)
     if not empty and not path.is_file():
-        return
-    known = [] if empty else read_json(path).get("calibrations")
-    if not isinstance(known, list):
-        raise EpisodeError(f"{path}: has no list 'calibrations'; restore the file, or import elsewhere")
+        return {}
+    record: dict[str, Any] = {"calibrations": [], "episodes": {}} if empty else read_json(path)
+    known, prints = record.get("calibrations"), record.get("episodes", {})
+    if not isinstance(known, list) or not isinstance(prints, dict):
+        cure = "restore the file, or import elsewhere"
+        raise EpisodeError(f"{path}: has no list 'calibrations' or no object 'episodes'; {cure}")
     for name, content in {name: hashes.of(name) for name in stored}.items():
         if content not in known:
             files = ", ".join(map(str, hashes.files(name))) or "its calibration file, now missing,"
             cure = "restore it, or import into another folder, so that all episodes have the same"
             raise EpisodeError(f"{out}: {files} was otherwise when {name!r} was imported; {cure}")
+    changed = {name: _changed(prints.get(name), _fingerprint(reader, name)) for name in stored}
+    wanted = list(wanted)
     everything = {*known, *(hashes.of(name) for name in wanted)}
+    prints = prints | {name: _fingerprint(reader, name) for name in wanted}
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, {"calibrations": sorted(everything)})
+    write_json(path, {"calibrations": sorted(everything), "episodes": dict(sorted(prints.items()))})
+    return {name: _reason(name, parts) for name, parts in changed.items() if parts}
+
+
+def _reason(name: str, parts: list[str]) -> str:
+    told = f"{', '.join(parts)}: changed since the episode was imported, and the former one is kept"
+    return f"{name}: {told}; restore that, or import into another folder to have the new one"
+
+
+def _fingerprint(reader: Reader, name: str) -> dict[str, str]:
+    """Hashes of an episode's own files; none if the format has no such thing or they cannot be read."""
+    fingerprint = getattr(reader, "fingerprint", None)
+    with suppress(ValueError, OSError):  # reading the episode refuses it
+        return {} if fingerprint is None else fingerprint(name)
+    return {}
+
+
+def _changed(before: object, now: Mapping[str, str]) -> list[str]:
+    """The parts that were known by another hash; what is not known is not compared."""
+    if not isinstance(before, dict):
+        return []
+    return [part for part, content in now.items() if before.get(part, content) != content]
 
 
 class _Hashes:

@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ import numpy as np
 import torch
 
 from action_images.episodes.columns_file import Columns, load_columns, plain_name
-from action_images.episodes.contradictions import in_gripper, in_names, in_poses
+from action_images.episodes.contradictions import in_gripper, in_gripper_name, in_names, in_poses
 from action_images.episodes.episode import EpisodeError
 from action_images.episodes.notation import ToolNotation
+from action_images.episodes.table_contradictions import ROW_NUMBERS, TIME, told_row_numbers, told_turns
 from action_images.errors import ActionImagesError
 from action_images.files.atomic import whole_file
 from action_images.files.strict_json import parsed
@@ -62,6 +64,7 @@ def load_with_unreliable(path: Path | str, columns: Path | None = None) -> tuple
     try:
         header, table = _readable_table(path)
         reliable = torch.tensor(_reliable_rows(header, table), dtype=torch.bool)
+        _refuse_contradictions(path, header, table, has_turns=columns is None)
         if columns is None:
             trajectory = _ours(path, header, table, reliable)
         else:
@@ -132,6 +135,7 @@ def _declared(
     numbers, readings = rows[:, :-1].float(), rows[:, -1].float()
     if not declared.ignore_names:
         _refuse(path, in_names(names[:-1], notation, is_declared=declared.said_rotation))
+        _refuse(path, in_gripper_name(names[-1], notation))
     try:
         trajectory = notation.trajectory(numbers, readings)
     except ValueError as error:
@@ -306,6 +310,36 @@ def _pick(header: list[str] | None, rows: Any) -> Any:
     raise ActionImagesError(
         f"the header must name the columns {','.join(COLUMNS[8])} {euler}; it has {found}"
     )
+
+
+def _refuse_contradictions(path: Path, header: list[str] | None, rows: Any, *, has_turns: bool) -> None:
+    """Raise EpisodeError if columns of one table contradict each other; `has_turns`: it is in our notation.
+
+    Rows with a `time` are compared with pictures by that, and not by their numbers.
+    """
+    named = [plain_name(name) for name in header or ()]
+    for name in ROW_NUMBERS if TIME not in named else ():
+        numbers = _columns(named, rows, [name])
+        told = None if numbers is None else told_row_numbers(name, numbers[:, 0])
+        if told is not None:
+            raise EpisodeError(f"{path}: {told}")
+    if not has_turns:
+        return
+    euler, quaternions = (_columns(named, rows, COLUMNS[count][3:-1]) for count in (7, 8))
+    told = None if euler is None or quaternions is None else told_turns(euler, quaternions)
+    if told is not None:
+        raise EpisodeError(f"{path}: {told}")
+
+
+def _columns(named: list[str], rows: Any, names: Sequence[str]) -> np.ndarray | None:
+    """Columns by their names, (row, column); None unless each is there once, with a number in every row."""
+    if any(named.count(name) != 1 for name in names):
+        return None
+    places = [named.index(name) for name in names]
+    with suppress(ActionImagesError):
+        numbers = [_numbers(number, row, places, len(named)) for number, row in enumerate(rows)]
+        return np.array(numbers, np.float64).reshape(-1, len(names))
+    return None
 
 
 def _numbers(number: int, row: Any, columns: Sequence[int], width: int) -> list[float]:

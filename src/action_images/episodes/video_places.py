@@ -58,13 +58,26 @@ def pictures_of(
     return FramesSelected(video, tuple(found.tolist()))
 
 
-def spare_pictures(video: VideoFrames, claims: Sequence[Claim], which: int, fps: float) -> int:
-    """Number of frames in a file after its last row, if claim number `which` is the last; else 0."""
+def told_of_file(
+    video: VideoFrames, claims: Sequence[Claim], which: int, fps: float, *, left_out: int = 0
+) -> str | None:
+    """A remark on a file that claim number `which` is taken from; None if there is none.
+
+    Its rate may differ although it has a picture for each row, and it may go on after the last row.
+    `left_out` frames of the claim have no rows.
+    """
     claim = claims[which]
-    if any(other.start > claim.start for other in claims) or _is_whole(video, claim, fps):
-        return 0
-    stop = claim.start + (claim.length - 0.5) / fps
-    return round((float(video.times[-1]) - stop) * fps + 0.5) if video.times[-1] > stop else 0
+    if len(claims) == 1 and _is_whole(video, claim, fps):
+        rate = _rate(video.times, fps)
+        told = f"its video runs at {rate:.3g} frames/s, the data set at {fps:g}"
+        is_other = abs(rate - fps) > MOST_RATE_ERROR * fps
+        return f"{told}; picture i belongs to row i, and the set's rate is taken" if is_other else None
+    if any(other.start > claim.start for other in claims):
+        return None
+    stop = claim.start + (claim.length + left_out - 0.5) / fps
+    spare = round((float(video.times[-1]) - stop) * fps + 0.5) if video.times[-1] > stop else 0
+    longer = f"its video goes on for {spare} frames after the last row"
+    return f"{longer}; were rows lost, or do pictures and rows begin at different times?" if spare else None
 
 
 def in_even_times(name: str, video: VideoFrames) -> str | None:

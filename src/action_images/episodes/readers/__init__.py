@@ -12,6 +12,7 @@ from action_images.episodes.episode import Episode, EpisodeError
 from action_images.errors import among
 
 SeveralTasks = Literal["cut", "refuse"]
+Gaps = Literal["refuse", "cut"]
 
 
 @dataclass(frozen=True)
@@ -20,13 +21,14 @@ class Wanted:
 
     `views`: the only ones read (none: all); `several_tasks`: whether to cut or refuse an episode of several
     tasks; `fps`: frame rate for a format without one; `columns`: the json file that declares the notation of
-    the poses.
+    the poses; `gaps`: whether to refuse or cut an episode whose rows leave frames out.
     """
 
     views: tuple[str, ...] = ()
     several_tasks: SeveralTasks = "cut"
     fps: float | None = None
     columns: Path | None = None
+    gaps: Gaps = "refuse"
 
     def of(self, episode_id: str, views: Iterable[str]) -> list[str]:
         """The requested ones of an episode's views; damage of other views is ignored.
@@ -51,6 +53,7 @@ class Reader(Protocol):
     A reader may have `remarks`, a list of sentences: what was found beside the episodes, which known parts
     are missing, and what is left out. `former_ids`: ids that earlier versions made otherwise, with the former
     ones. `calibrated_by(episode_id)`: the files beside the recordings that calibrate an episode.
+    `fingerprint(episode_id)`: hashes of an episode's own poses, words and pictures, by a name for each.
     """
 
     def __init__(self, root: Path, wanted: Wanted = EVERYTHING):
@@ -78,7 +81,7 @@ READERS: Mapping[str, str] = MappingProxyType(
         "action-images-rlbench": "action_images.ActionImagesRLBench",
         "rlbench": "rlbench.RLBench",
         "droid": "droid.Droid",
-        "droid-processed": "droid.DroidProcessed",
+        "droid-processed": "droid_processed.DroidProcessed",
         "bridge": "bridge.Bridge",
         "bridge-processed": "bridge.BridgeProcessed",
         "recordings": "recordings.Recordings",
@@ -86,6 +89,8 @@ READERS: Mapping[str, str] = MappingProxyType(
     }
 )
 """Format -> file and class."""
+WITH_GAPS = ("lerobot",)
+"""Formats whose rows have times of their own and may leave frames out: --gaps cuts there."""
 DECLARED = ("lerobot", "recordings")
 """Formats without a fixed notation of poses: --columns declares it."""
 WITHOUT_RATE = ("rlds",)
@@ -121,6 +126,9 @@ def open_foreign(root: Path, format: str = "auto", wanted: Wanted = EVERYTHING) 
     if wanted.fps is not None and name not in WITHOUT_RATE:
         cure = f"leave --fps out (it is for {', '.join(WITHOUT_RATE)})"
         raise EpisodeError(f"{root}: is of format '{name}', which has its own frame rate; {cure}")
+    if wanted.gaps != "refuse" and name not in WITH_GAPS:
+        cure = f"its episodes are never cut at gaps; leave --gaps out (it is for {', '.join(WITH_GAPS)})"
+        raise EpisodeError(f"{root}: is of format '{name}'; {cure}")
     reader = _load(name)(root, wanted)
     if not reader.ids:
         raise EpisodeError(f"{root}: holds no episode of format '{name}'")

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from action_images.episodes.episode import Episode, EpisodeError, View
+from action_images.episodes.fingerprint import of_parts
 from action_images.episodes.lerobot_layout import read_json
 from action_images.episodes.readers import EVERYTHING, Wanted
 from action_images.episodes.readers.folders import (
@@ -20,7 +21,14 @@ from action_images.episodes.readers.folders import (
     read_array,
     same_length,
 )
-from action_images.episodes.readers.rlbench import CONTROL_HZ, read_instruction, resized_camera, still
+from action_images.episodes.readers.rlbench import (
+    CONTROL_HZ,
+    WORDS,
+    read_instruction,
+    resized_camera,
+    still,
+    words_beside,
+)
 from action_images.episodes.video import VideoFrames
 from action_images.geometry import Camera, Pose, Trajectory
 
@@ -52,6 +60,17 @@ class ActionImagesRLBench:
     def former_ids(self) -> Mapping[str, str]:
         """Ids that earlier versions made otherwise, each with the former one."""
         return self._folders.former_ids
+
+    def fingerprint(self, episode_id: str) -> dict[str, str]:
+        """Hashes of an episode's actions, words, cameras and videos."""
+        folder = self._folders.unchecked(episode_id)
+        places = sorted(folder.glob("view*/"), key=lambda path: natural(path.name))
+        kept = [one for one in places if not self._wanted.views or one.name in self._wanted.views]
+        told = {"actions.npy": [folder / "actions.npy"]}
+        told["camera_params.json"] = [place / "camera_params.json" for place in kept]
+        told["videos"] = [place / "rgb" / "video.mp4" for place in kept]
+        told[WORDS] = [path for path in words_beside(folder) if path.is_file()][:1]
+        return of_parts(told)
 
     def read(self, episode_id: str) -> Episode:
         """One episode at the videos' rate."""

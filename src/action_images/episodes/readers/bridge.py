@@ -6,22 +6,26 @@ vggt/0/{intrinsic, extrinsic}.npy, instruction.txt}; VGGT estimated the cameras 
 own, so there is no trajectory.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from torch import Tensor
 
 from action_images.episodes.episode import Episode, EpisodeError, View
+from action_images.episodes.fingerprint import of_parts
 from action_images.episodes.pictures import Pictures
 from action_images.episodes.readers import EVERYTHING, Wanted
 from action_images.episodes.readers.folders import (
     EpisodeFolders,
+    as_array,
     as_tensor,
     natural,
     read_array,
     read_text,
     same_length,
 )
+from action_images.episodes.readers.pace import told_pace
 from action_images.episodes.readers.readings import measured
 from action_images.episodes.readers.unpickle import read_pickle
 from action_images.episodes.video import VideoFrames
@@ -55,6 +59,14 @@ class Bridge:
         """Ids that earlier versions made otherwise, each with the former one."""
         return self._folders.former_ids
 
+    def fingerprint(self, episode_id: str) -> dict[str, str]:
+        """Hashes of a trajectory's numbers, words and pictures."""
+        folder = self._folders.unchecked(episode_id)
+        places = sorted(folder.glob("images[0-9]*/"), key=lambda path: natural(path.name))
+        kept = [one for one in places if not self._wanted.views or one.name in self._wanted.views]
+        told = {name: [folder / name] for name in ("obs_dict.pkl", "lang.txt")} | {"pictures": kept}
+        return of_parts(told)
+
     def read(self, episode_id: str) -> Episode:
         """One trajectory with all its views, which are not calibrated."""
         folder = self._folders.folder(episode_id)
@@ -70,7 +82,8 @@ class Bridge:
             lengths["obs_dict.pkl"] = trajectory.num_frames
         num_frames = same_length(episode_id, lengths)
         _check_commands(folder / "policy_out.pkl", num_frames)
-        return Episode(episode_id, read_text(folder / "lang.txt"), CONTROL_HZ, views, trajectory)
+        words, notes = read_text(folder / "lang.txt"), (*_left_out(folder), *_on_pace(record, num_frames))
+        return Episode(episode_id, words, CONTROL_HZ, views, trajectory, notes=notes)
 
 
 def _numbered(place: Path) -> tuple[Path, ...]:
@@ -93,6 +106,20 @@ def _tool_path(record: dict, episode_id: str) -> Trajectory | None:
     matrix = as_tensor(record["eef_transform"], (None, 4, 4), f"{episode_id}: eef_transform")
     state = as_tensor(record["state"], (len(matrix), 7), f"{episode_id}: state")
     return Trajectory(Pose.from_matrix(matrix), measured(state[:, GRIPPER_COLUMN], f"{episode_id}: state"))
+
+
+def _left_out(folder: Path) -> Iterator[str]:
+    """Remarks on other folders of pictures, such as depth maps."""
+    for place in sorted(folder.glob("*images[0-9]*/")):
+        if not place.name.startswith("images"):
+            yield f"folder '{place.name}' is none of images0, images1, ...; it is left out"
+
+
+def _on_pace(record: dict, num_frames: int) -> Iterator[str]:
+    """Remarks on the times (s) of the rows, if the record has one for each."""
+    with suppress(EpisodeError):  # they are not needed
+        times = as_array(record.get("time_stamp"), (num_frames,), "time_stamp")
+        yield from told_pace(times, CONTROL_HZ, "'time_stamp'")
 
 
 def _check_commands(path: Path, num_frames: int) -> None:
@@ -127,6 +154,15 @@ class BridgeProcessed:
     def former_ids(self) -> Mapping[str, str]:
         """Ids that earlier versions made otherwise, each with the former one."""
         return self._folders.former_ids
+
+    def fingerprint(self, episode_id: str) -> dict[str, str]:
+        """Hashes of an episode's cameras, words and videos."""
+        folder = self._folders.unchecked(episode_id)
+        cameras = [folder / f"vggt/0/{name}.npy" for name in ("intrinsic", "extrinsic")]
+        videos = sorted((folder / "video").glob("*.mp4"), key=lambda path: natural(path.name))
+        kept = [one for one in videos if not self._wanted.views or _name(one) in self._wanted.views]
+        told = {"vggt": cameras, "instruction.txt": [folder / "instruction.txt"], "videos": kept}
+        return of_parts(told)
 
     def read(self, episode_id: str) -> Episode:
         """One episode: videos with estimated cameras, no trajectory."""

@@ -1,14 +1,13 @@
-"""DROID: as recorded, and as the method's release processed it.
+"""DROID as recorded.
 
-Raw: <lab>/{success,failure}/<date>/<time>/{metadata_<uuid>.json, trajectory.h5,
-recordings/MP4/<serial>.mp4}. Processed: <episode>/{video/<view>.mp4, camera.json, instruction.txt,
-action.npz}. World is the robot's base; tool poses are x y z (m) and Euler xyz (rad); the gripper's reading
-is 0 open, 1 closed. Cameras come only from the calibration tables (`droid_tables`): those stored with the
-recordings are not accurate enough to draw with.
+<lab>/{success,failure}/<date>/<time>/{metadata_<uuid>.json, trajectory.h5, recordings/MP4/<serial>.mp4}.
+World is the robot's base; tool poses are x y z (m) and Euler xyz (rad); the gripper's reading is 0 open, 1
+closed. Cameras come only from the calibration tables (`droid_tables`): those stored with the recordings are
+not accurate enough to draw with.
 """
 
-import math
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
@@ -17,17 +16,13 @@ import torch
 from torch import Tensor
 
 from action_images.episodes.episode import Episode, EpisodeError, FramesSelected, View
+from action_images.episodes.fingerprint import of_parts
 from action_images.episodes.lerobot_layout import read_json
 from action_images.episodes.readers import EVERYTHING, Wanted
-from action_images.episodes.readers.droid_tables import KEEP_RANGES, Tables, pinhole, pose
-from action_images.episodes.readers.folders import (
-    EpisodeFolders,
-    natural,
-    read_array,
-    read_text,
-    same_length,
-)
+from action_images.episodes.readers.droid_tables import KEEP_RANGES, Tables, check_units, pinhole, pose
+from action_images.episodes.readers.folders import EpisodeFolders, same_length
 from action_images.episodes.readers.hdf5 import read_dataset, read_numbers
+from action_images.episodes.readers.pace import told_pace
 from action_images.episodes.readers.readings import measured
 from action_images.episodes.shift import part_of
 from action_images.episodes.video import VideoFrames
@@ -35,15 +30,18 @@ from action_images.episodes.words import says_nothing
 from action_images.geometry import Trajectory
 
 CONTROL_HZ = 15.0
+ROWS = "trajectory.h5"
 ROLES = ("ext1", "ext2", "wrist")
 FAILURE = "failure"
+MOST_WIDE = 3
+"""A picture of one eye is not wider than this many times its height."""
 
 
 class Droid:
     """A folder of raw DROID recordings, with calibration tables beside them if available."""
 
     def __init__(self, root: Path, wanted: Wanted = EVERYTHING):
-        self._folders = EpisodeFolders(root, (path.parent for path in root.glob("**/trajectory.h5")))
+        self._folders = EpisodeFolders(root, (path.parent for path in root.glob(f"**/{ROWS}")))
         self._tables = Tables(root)
         self._wanted = wanted
         # If the table of busy ranges has a recording, each range is an episode of its own.
@@ -61,7 +59,7 @@ class Droid:
     @classmethod
     def recognises(cls, root: Path) -> bool:
         """Whether a recording lies somewhere below."""
-        return next(root.glob("**/trajectory.h5"), None) is not None
+        return next(root.glob(f"**/{ROWS}"), None) is not None
 
     @property
     def ids(self) -> list[str]:
@@ -78,6 +76,16 @@ class Droid:
     def calibrated_by(self, _episode_id: str) -> tuple[Path, ...]:
         """The tables, the same for every episode."""
         return self._tables.files
+
+    def fingerprint(self, episode_id: str) -> dict[str, str]:
+        """Hashes of a recording's rows, notes and videos."""
+        folder = self._folders.unchecked(self._pieces[episode_id][0])
+        told = {
+            ROWS: [folder / ROWS],
+            "metadata": sorted(folder.glob("metadata_*.json")),
+            "videos": sorted((folder / "recordings" / "MP4").glob("*.mp4")),
+        }
+        return of_parts(told)
 
     @property
     def remarks(self) -> list[str]:
@@ -113,12 +121,15 @@ class Droid:
         folder = self._folders.folder(whole_id)
         notes = read_json(_only(folder, "metadata_*.json"))
         uuid = str(notes.get("uuid", ""))
-        trajectory = _tool_path(folder / "trajectory.h5")
+        trajectory = _tool_path(folder / ROWS)
         there = [role for role in ROLES if _recording(folder, _serial(notes, role)) is not None]
         found = [self._view(folder, uuid, role, notes) for role in self._wanted.of(episode_id, there)]
         absent = [role for role in ROLES if role not in there]
-        views, num_rows = _aligned(episode_id, folder / "trajectory.h5", found, trajectory.num_frames, notes)
+        views, num_rows = _aligned(episode_id, folder / ROWS, found, trajectory.num_frames, notes)
         remarks = [f"view '{role}' has no recording; it is not there" for role in absent]
+        remarks += _on_times(folder, found, trajectory.num_frames, notes)
+        if notes.get("success") is False and FAILURE not in folder.relative_to(self._folders.root).parts:
+            remarks.append("its metadata calls it a failure: the robot did not do what it was asked")
         if num_rows < trajectory.num_frames:
             remarks.append("the last rows have no picture; they are left out")
         whole = Episode(
@@ -136,12 +147,16 @@ class Droid:
         path = _recording(folder, serial)
         assert path is not None
         frames = VideoFrames(path)
+        height, width = frames.size
+        if width > MOST_WIDE * height:
+            told = f"{path}: is {width} px wide and {height} px high, both eyes side by side"
+            raise EpisodeError(f"{told}; give the left one's video")
         intrinsics = self._tables.intrinsics(uuid, serial)
         if intrinsics is None:
             return View(role, frames, None)
         if role == "wrist":  # it moves with the hand: its path is in the recording
             name = f"observation/camera_extrinsics/{serial}_left"
-            numbers = read_dataset(folder / "trajectory.h5", name, (None, 6))
+            numbers = read_dataset(folder / ROWS, name, (None, 6))
         else:
             numbers = self._tables.base_from_camera(uuid, serial)
         camera = None if numbers is None else pinhole(intrinsics, pose(numbers), frames.size)
@@ -199,7 +214,8 @@ def _pictures_of_rows(episode_id: str, path: Path, view: View, num_rows: int, se
     num_pictures = len(view.frames)
     if num_pictures == num_rows:
         return list(range(num_rows))
-    taken = _moments(path, serial, num_rows)
+    times = _capture_times(path, serial, num_rows)
+    taken = [] if times is None else _moments(times)
     num_moments = taken[-1] + 1 if taken else 0
     if taken and num_pictures in (num_moments, num_moments - 1):
         return [place for place in taken if place < num_pictures]
@@ -214,16 +230,35 @@ def _pictures_of_rows(episode_id: str, path: Path, view: View, num_rows: int, se
     )
 
 
-def _moments(path: Path, serial: str, num_rows: int) -> list[int]:
-    """The number of the camera's picture for each row, counted from 0 by its times.
+def _on_times(folder: Path, views: list[View], num_rows: int, notes: dict) -> Iterator[str]:
+    """Remarks on the cameras' times: on the rows' pace, and on pictures whose number they contradict."""
+    serials = {view.name: _serial(notes, view.name) for view in views}
+    times: dict[str, np.ndarray] = {}
+    for name, serial in serials.items():
+        with suppress(EpisodeError):  # they are not needed here
+            found = _capture_times(folder / ROWS, serial, num_rows)
+            times |= {} if found is None else {name: found}
+    for one in list(times.values())[:1]:
+        yield from told_pace(one / 1000, CONTROL_HZ, "the camera's times")
+    for view in views:
+        is_each = view.name in times and len(view.frames) == num_rows
+        if is_each and _moments(times[view.name])[-1] < num_rows - 1:
+            told = f"view '{view.name}' has a picture for each row, by its times some rows share one"
+            yield f"{told}; picture i is taken for row i"
 
-    Empty if the times do not tell.
-    """
+
+def _moments(times: np.ndarray) -> list[int]:
+    """The number of the camera's picture for each row, counted from 0 by its times."""
+    return np.cumsum(np.diff(times, prepend=times[:1]) > 0).tolist()
+
+
+def _capture_times(path: Path, serial: str, num_rows: int) -> np.ndarray | None:
+    """When a camera took the picture of each row (ms); None if the file does not tell."""
     name = f"observation/timestamp/cameras/{serial}_estimated_capture"
     times = read_numbers(path, name, (None,))
-    if times is None or len(times) != num_rows or not num_rows or (np.diff(times) < 0).any():
-        return []
-    return np.cumsum(np.diff(times, prepend=times[:1]) > 0).tolist()
+    if times is None or len(times) != num_rows or not num_rows or not (np.diff(times) >= 0).all():
+        return None
+    return times
 
 
 def _only(folder: Path, pattern: str) -> Path:
@@ -249,10 +284,7 @@ def trajectory_of(numbers: Tensor, closing: Tensor) -> Trajectory:
     """A path from DROID's x y z (m) and Euler xyz (rad), (frame, 6), and its gripper's reading (frame), 0
     open.
     """
-    largest = float(numbers[:, 3:].abs().max()) if len(numbers) else 0.0
-    if largest > 2 * math.pi + 0.1:
-        told = f"an angle of 'cartesian_position' is {largest:.0f}, DROID's are in rad"
-        raise EpisodeError(f"{told}; these are another set's numbers, or damaged: drop the episode")
+    check_units(numbers, "'cartesian_position'")
     opening = 1 - measured(closing, "gripper_position")
     return Trajectory.from_vector(torch.cat([numbers, opening[:, None]], -1))
 
@@ -263,71 +295,3 @@ def _piece(whole: Episode, part: tuple[int, int], num_frames: int, num_rows: int
         told = f"its busy range {start}..{stop} does not lie in {num_frames} frames"
         raise EpisodeError(f"{whole.id}: {told}; correct the table or leave it out")
     return part_of(whole, start, min(stop, num_frames))
-
-
-class DroidProcessed:
-    """A folder of DROID as the release processed it.
-
-    action.npz["action"] has no gripper (the release took it to be open everywhere). An episode has a
-    trajectory only if an entry "gripper_position" (0 open, 1 closed) was added from the raw recording.
-    """
-
-    def __init__(self, root: Path, wanted: Wanted = EVERYTHING):
-        self._folders = EpisodeFolders(root, (path.parent for path in root.glob("**/action.npz")))
-        self._tables = Tables(root)
-        self._wanted = wanted
-
-    @property
-    def remarks(self) -> list[str]:
-        """Found and missing calibration tables."""
-        uuids = {folder.name for _, folder in self._folders.items()}
-        return [*self._tables.remarks, *self._tables.of_others(uuids)]
-
-    @classmethod
-    def recognises(cls, root: Path) -> bool:
-        """Whether an episode with actions and cameras lies somewhere below."""
-        return any((path.parent / "camera.json").is_file() for path in root.glob("**/action.npz"))
-
-    @property
-    def ids(self) -> list[str]:
-        """The episodes' folders."""
-        return self._folders.ids
-
-    @property
-    def former_ids(self) -> Mapping[str, str]:
-        """Ids that earlier versions made otherwise, each with the former one."""
-        return self._folders.former_ids
-
-    def calibrated_by(self, episode_id: str) -> tuple[Path, ...]:
-        """The tables, and the episode's own camera.json."""
-        return *self._tables.files, self._folders.unchecked(episode_id) / "camera.json"
-
-    def read(self, episode_id: str) -> Episode:
-        """One episode."""
-        folder = self._folders.folder(episode_id)
-        cameras = read_json(folder / "camera.json")
-        videos = sorted((folder / "video").glob("*.mp4"), key=lambda path: natural(path.name))
-        names = self._wanted.of(episode_id, [path.stem for path in videos])
-        views = tuple(self._view(folder, path, cameras) for path in videos if path.stem in names)
-        numbers = read_array(folder / "action.npz", (None, 6), "action")
-        closing = read_array(folder / "action.npz", (None,), "gripper_position")
-        if numbers is None or (closing is not None and len(closing) != len(numbers)):
-            needs = "needs 'action', and 'gripper_position' of the same length if at all"
-            raise EpisodeError(f"{folder}/action.npz: {needs}; restore the file")
-        lengths = {view.name: len(view.frames) for view in views}
-        same_length(episode_id, {"action.npz": len(numbers)} | lengths)
-        trajectory = None if closing is None else trajectory_of(numbers, closing)
-        return Episode(episode_id, read_text(folder / "instruction.txt"), CONTROL_HZ, views, trajectory)
-
-    def _view(self, folder: Path, video: Path, cameras: dict) -> View:
-        """A view: camera.json gives {<view>: {"intrinsics": [fx, cx, fy, cy] or 3x3}}, the tables give the
-        serial and the pose.
-        """
-        frames, entry = VideoFrames(video), cameras.get(video.stem)
-        serial = self._tables.serial(folder.name, video.stem)
-        intrinsics = entry.get("intrinsics") if isinstance(entry, dict) else None
-        numbers = None if serial is None else self._tables.base_from_camera(folder.name, serial)
-        if intrinsics is None or numbers is None:
-            return View(video.stem, frames, None)
-        camera = pinhole(intrinsics, pose(numbers), frames.size, calibrated=frames.size)
-        return View(video.stem, frames, camera)

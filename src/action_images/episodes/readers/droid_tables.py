@@ -5,12 +5,14 @@ camera-to-base), intrinsics.json (fx, cx, fy, cy of 1280x720 px), camera_serials
 aggregated-annotations*.json or droid_language_annotations*.json (words).
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from action_images.episodes.contradictions import FARTHEST_M
 from action_images.episodes.episode import EpisodeError
 from action_images.episodes.lerobot_layout import read_json
 from action_images.episodes.readers.folders import as_tensor
@@ -137,9 +139,21 @@ class Tables:
             raise EpisodeError(f"{KEEP_RANGES}: {told}; restore the file") from None
 
 
-def pose(numbers: Tensor) -> Pose:
-    """x y z (m), Euler xyz (rad) as a pose."""
+def pose(numbers: Tensor, where: str = "DROID's table of camera poses") -> Pose:
+    """x y z (m), Euler xyz (rad) as a pose; raises EpisodeError, naming `where`, for other units."""
+    check_units(numbers, where)
     return Pose(from_euler_xyz(numbers[..., 3:]), numbers[..., :3])
+
+
+def check_units(numbers: Tensor, where: str) -> None:
+    """Raise EpisodeError for angles beyond one turn, and positions (*, 6) that no room of DROID has."""
+    angle = float(numbers[..., 3:].abs().max()) if len(numbers) else 0.0
+    distance = float(numbers[..., :3].norm(dim=-1).max()) if len(numbers) else 0.0
+    cure = "these are another set's numbers, or damaged: drop the episode"
+    if angle > 2 * math.pi + 0.1:
+        raise EpisodeError(f"an angle of {where} is {angle:.0f}, DROID's are in rad; {cure}")
+    if distance > FARTHEST_M:
+        raise EpisodeError(f"a position of {where} is {distance:.0f} m away, DROID's are in m; {cure}")
 
 
 def pinhole(
@@ -151,7 +165,7 @@ def pinhole(
     """The camera of `size` px from intrinsics (fx, cx, fy, cy, or 3x3) that are for `calibrated` px."""
     if isinstance(intrinsics, list) and len(intrinsics) == 4:
         fx, cx, fy, cy = as_tensor(intrinsics, (4,), "intrinsics (fx, cx, fy, cy)").tolist()
-        if calibrated == CALIBRATED_PX and not _are_square(fx, fy, size):
+        if not _are_square(fx, fy, size, calibrated):
             told = f"focal lengths {fx:.0f} and {fy:.0f} px differ; the order is fx, cx, fy, cy"
             raise EpisodeError(f"intrinsics {[round(one) for one in (fx, cx, fy, cy)]}: {told}")
         intrinsics = [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]
@@ -160,13 +174,14 @@ def pinhole(
     return Camera(matrices, base_from_camera, calibrated).resize(*size)
 
 
-def _are_square(fx: float, fy: float, size: tuple[int, int]) -> bool:
+def _are_square(fx: float, fy: float, size: tuple[int, int], calibrated: tuple[int, int]) -> bool:
     """Whether pixels are square in the calibrated pictures, or in those of the video.
 
     A video of another shape may be the whole picture, squeezed; its intrinsics may then be squeezed too.
     """
     squeezed = (size[1] / CALIBRATED_PX[1]) / (size[0] / CALIBRATED_PX[0])
-    return min(abs(fx / fy - 1), abs(fx * squeezed / fy - 1)) <= MOST_STRETCHED
+    stretched = fx * squeezed / fy if calibrated == CALIBRATED_PX else fx / squeezed / fy
+    return min(abs(fx / fy - 1), abs(stretched - 1)) <= MOST_STRETCHED
 
 
 def _place(parts: Sequence[str]) -> str:

@@ -1,15 +1,20 @@
 """LeRobotDataset v3 of other writers: video only, unless calibration.json declares cameras and tool."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 from action_images.episodes import lerobot_layout as layout
 from action_images.episodes.dataset import Dataset
 from action_images.episodes.episode import Episode, EpisodeError
+from action_images.episodes.fingerprint import of_text
 from action_images.episodes.readers import EVERYTHING, Wanted
 from action_images.episodes.readers.lerobot_calibration import Calibration
+from action_images.episodes.readers.lerobot_fingerprint import Fingerprints
 from action_images.episodes.shift import part_of, shifted
 from action_images.episodes.strangers import check_inside
 from action_images.episodes.words import Part, is_code, says_nothing
@@ -20,6 +25,9 @@ BESIDE = (".json", ".jsonl", ".yaml", ".yml", ".xml", ".toml", ".csv", ".parquet
 """Endings of files that may describe a data set."""
 MOST_NAMED = 8
 LIKE_CAMERA = re.compile(r"extrinsic|intrinsic|cam2base|cam2world|camera_pose|hand_eye", re.IGNORECASE)
+DONE = "next.done"
+"""LeRobot's mark of an episode's last row."""
+DONE_BEFORE = f"'{DONE}' is true before its last row; is it several episodes, or does it go on too long?"
 TEXTS = ("string", "language", "large_string")
 """Types of features that hold words."""
 
@@ -33,6 +41,8 @@ class _Piece:
     is_stale: bool = False
     is_cut: bool = False
     refusal: str | None = None
+    left_out: int = 0
+    """Frames of the whole episode that have no row."""
 
 
 def _look_at_the_others(row: str, reason: str) -> None:
@@ -43,7 +53,8 @@ class LeRobot:
     """A LeRobotDataset v3, with the calibration.json of its folder if there is one.
 
     Instructions come from `task_index`. An episode whose task changes becomes several, `<id>/task0` and so
-    on, or is refused if that is requested.
+    on, or is refused if that is requested. One whose rows leave frames out is refused, or becomes several if
+    that is requested, `<id>/part0` and so on.
     """
 
     def __init__(self, root: Path, wanted: Wanted = EVERYTHING, calibration: Path | None = None):
@@ -98,7 +109,7 @@ class LeRobot:
             remarks += [f"pictures are late, as {CALIBRATION} declares: {', '.join(late)}"] if late else []
         named = set() if self._calibration is None else self._calibration.files
         remarks += _left_beside(self._dataset.path, named)
-        return remarks + self._remarks_on_words()
+        return remarks + self._remarks_on_words() + self._remarks_on_gaps()
 
     @property
     def shifts(self) -> dict[str, int]:
@@ -111,6 +122,21 @@ class LeRobot:
             return ()
         named = sorted(self._calibration.files)
         return self._path, *(self._path.parent / name for name in named)
+
+    def fingerprint(self, episode_id: str) -> dict[str, str]:
+        """Hashes of an episode's words, rows and videos."""
+        piece = self._pieces.get(episode_id)
+        if piece is None:
+            return {}
+        part = piece.part
+        return {"words": of_text(f"{part.start} {part.stop} {part.text}")} | self._contents.of(piece.place)
+
+    @cached_property
+    def _contents(self) -> Fingerprints:
+        features = () if self._calibration is None else self._calibration.features
+        asked = self._wanted.views
+        views = [name for name in self._dataset.view_names if not asked or name in asked]
+        return Fingerprints(self._dataset, views, features)
 
     def _names(self, feature: str) -> bool:
         """Whether calibration.json names a feature."""
@@ -149,10 +175,18 @@ class LeRobot:
                 "episodes; "
                 "the latter is taken"
             )
-        cut = len({piece.place for piece in self._pieces.values() if piece.part.start > 0})
+        words: dict[int, set[str | None]] = {}
+        for piece in self._pieces.values():
+            words.setdefault(piece.place, set()).add(piece.part.text)
+        cut = sum(len(told) > 1 for told in words.values())
         if cut:
             remarks.append(f"{cut} episodes have several tasks, one after the other; they are cut there")
         return remarks
+
+    def _remarks_on_gaps(self) -> list[str]:
+        left_out = {piece.place: piece.left_out for piece in self._pieces.values() if piece.left_out}
+        told = f"the rows of {len(left_out)} episodes leave out {sum(left_out.values())} frames"
+        return [f"{told}; they are cut there"] if left_out else []
 
     def read(self, episode_id: str) -> Episode:
         """One episode with everything that the file or the calibration provides."""
@@ -165,7 +199,8 @@ class LeRobot:
             raise EpisodeError(piece.refusal)
         names = self._wanted.of(episode_id, self._dataset.view_names)
         text = None if says_nothing(piece.part.text) else piece.part.text
-        episode = self._dataset.selected(piece.place, names, text)
+        with_gaps = piece.left_out > 0
+        episode = self._dataset.selected(piece.place, names, text, with_gaps=with_gaps)
         if self._calibration is not None:
             trajectory = self._calibration.trajectory(piece.place) or episode.trajectory
             views = tuple(
@@ -173,18 +208,27 @@ class LeRobot:
             )
             told = episode.told if trajectory is episode.trajectory else None
             episode = replace(episode, views=views, trajectory=trajectory, told=told)
-        whole = replace(episode, id=episode_id, notes=(*episode.notes, *self._spare(piece, names)))
+        notes = (*episode.notes, *self._on_files(piece, names), *self._done_before(piece))
+        whole = replace(episode, id=episode_id, notes=notes)
         part = part_of(whole, piece.part.start, piece.part.stop) if piece.is_cut else whole
         shifts = {} if self._calibration is None else self._calibration.shifts(piece.place)
         return shifted(part, {name: shift for name, shift in shifts.items() if name in names})
 
-    def _spare(self, piece: _Piece, names: list[str]) -> Iterator[str]:
-        """Remarks on files that continue after their last row."""
+    def _on_files(self, piece: _Piece, names: list[str]) -> Iterator[str]:
+        """Remarks on files of another rate, and on those that continue after their last row."""
         for name in names:
-            spare = self._dataset.spare_pictures(piece.place, name)
-            if spare:
-                longer = f"{name}: its video goes on for {spare} frames after the last row"
-                yield f"{longer}; were rows lost, or do pictures and rows begin at different times?"
+            told = self._dataset.told_of_file(piece.place, name, piece.left_out)
+            if told is not None:
+                yield f"{name}: {told}"
+
+    def _done_before(self, piece: _Piece) -> Iterator[str]:
+        """A remark on an episode that is done before its last row."""
+        if DONE not in self._dataset.info["features"]:
+            return
+        with suppress(EpisodeError):  # info.json may name a column that the file has not
+            values = self._dataset.column(piece.place, DONE)[piece.part.start : piece.part.stop - 1]
+            if any(value not in (False, None, [False], [0]) for value in values):
+                yield DONE_BEFORE
 
     def _pieces_of(self, place: int, episode_id: str) -> dict[str, "_Piece"]:
         """An episode split by tasks; one without readable tasks is refused when it is read."""
@@ -194,18 +238,34 @@ class LeRobot:
             return {episode_id: _Piece(place, Part(0, 0, None), refusal=str(error))}
         told, bound = set(self._dataset.told(place)), {part.text for part in parts if part.text}
         is_stale = bool(told) and told != bound
-        if len(parts) == 1:
-            return {episode_id: _Piece(place, parts[0], is_stale=is_stale)}
-        if self._wanted.several_tasks == "refuse":
+        if len(parts) > 1 and self._wanted.several_tasks == "refuse":
             changes = (
                 f"its task changes at frame {parts[1].start} (from {parts[0].text!r} to {parts[1].text!r})"
             )
             reason = f"{episode_id}: {changes}; import with --several-tasks cut"
             return {episode_id: _Piece(place, parts[0], refusal=reason)}
-        return {
-            f"{episode_id}/task{number}": _Piece(place, part, is_stale=is_stale, is_cut=True)
-            for number, part in enumerate(parts)
-        }
+        try:
+            gaps = self._dataset.gaps(place) if self._wanted.gaps == "cut" else {}
+        except EpisodeError as error:
+            return {episode_id: _Piece(place, parts[0], refusal=str(error))}
+        named: dict[str, Part] = {}
+        for name, part in _named(episode_id, "task", parts).items():
+            named |= _named(name, "part", _cut(part, gaps))
+        piece = _Piece(place, parts[0], is_stale=is_stale, is_cut=len(named) > 1, left_out=sum(gaps.values()))
+        return {name: replace(piece, part=part) for name, part in named.items()}
+
+
+def _named(name: str, kind: str, parts: Sequence[Part]) -> dict[str, Part]:
+    """Parts by name, `<name>/task0` and so on; a single one keeps the name."""
+    if len(parts) == 1:
+        return {name: parts[0]}
+    return {f"{name}/{kind}{number}": part for number, part in enumerate(parts)}
+
+
+def _cut(part: Part, gaps: Iterable[int]) -> list[Part]:
+    """A part, cut before these rows."""
+    inside = sorted(row for row in gaps if part.start < row < part.stop)
+    return [Part(start, stop, part.text) for start, stop in pairwise([part.start, *inside, part.stop])]
 
 
 def _left_beside(root: Path, named: set[str]) -> list[str]:

@@ -20,9 +20,9 @@ from action_images.episodes.calibration_files.found import (
 from action_images.episodes.dataset import Dataset
 from action_images.episodes.episode import EpisodeError, View
 from action_images.episodes.lerobot_layout import left_out, read_json
-from action_images.episodes.notation import ROTATIONS, UNITS, ToolNotation
 from action_images.episodes.readers.folders import as_tensor
-from action_images.episodes.readers.lerobot_tool import Tool, column, feature_named, known
+from action_images.episodes.readers.lerobot_camera import matrices_of, pose_of_feature, rigid
+from action_images.episodes.readers.lerobot_tool import Tool, column, known
 from action_images.episodes.straighten import FramesStraightened
 from action_images.episodes.strangers import check_folder, check_inside
 from action_images.episodes.unmirror import FramesUnmirrored
@@ -39,7 +39,6 @@ VIEW_FIELDS = {
     "mirrored",
 }
 FILE_FIELDS = {"file", "camera"}
-POSE_FIELDS = {"feature", "rotation", "position_unit", "inverse"}
 DISTORTION_FIELDS = {"model", "coefficients"}
 OFF_CENTRE = 0.12
 """Intrinsics without a size are doubted if their principal point is farther off the middle (of the side).
@@ -71,16 +70,23 @@ class Calibration:
 
     def names(self, feature: str) -> bool:
         """Whether a camera is taken from this feature."""
-        cameras = chain.from_iterable(views.values() for views in (self._views, *self._episodes.values()))
-        parts = chain.from_iterable(camera.values() for camera in cameras)
-        return any(isinstance(part, dict) and part.get("feature") == feature for part in parts)
+        return feature in self._named("feature")
+
+    @property
+    def features(self) -> set[str]:
+        """The features of cameras and of the tool."""
+        return self._named("feature") | (set() if self._tool is None else self._tool.features)
 
     @property
     def files(self) -> set[str]:
         """The calibration files of cameras, as they are named."""
+        return self._named("file")
+
+    def _named(self, kind: str) -> set[str]:
+        """What the cameras' entries name as a `file` or a `feature`."""
         cameras = chain.from_iterable(views.values() for views in (self._views, *self._episodes.values()))
         parts = chain.from_iterable(camera.values() for camera in cameras)
-        return {str(part["file"]) for part in parts if isinstance(part, dict) and "file" in part}
+        return {str(part[kind]) for part in parts if isinstance(part, dict) and kind in part}
 
     @property
     def assumptions(self) -> list[str]:
@@ -92,6 +98,9 @@ class Calibration:
         told = (
             [f"'rotation' is not declared: the numbers are taken as {assumed}; {others}"] if assumed else []
         )
+        others = [] if self._tool is None else self._tool.uncompared
+        why = "has names, but not one for each column; they are not read"
+        told += [f"feature '{name}' {why}" for name in others]
         for name, entry in self._views.items():
             world = self._own_world(entry)
             told += [f"{name}: its pose is in {world}"] if world else []
@@ -198,7 +207,7 @@ class Calibration:
         if "feature" in intrinsics:
             known(intrinsics, {"feature"}, f"{where}.intrinsics")
             numbers = column(self._dataset, place, intrinsics["feature"])
-            matrices = _matrices(numbers, 3, f"{where}.intrinsics")
+            matrices = matrices_of(numbers, 3, f"{where}.intrinsics")
             return FoundCamera(matrices[0] if (matrices == matrices[0]).all() else matrices)
         found = self._of_file(intrinsics, f"{where}.intrinsics")
         if found.intrinsics is None:
@@ -213,7 +222,7 @@ class Calibration:
             return trajectory.world_from_tool @ tool_from_camera
         pose = entry.get("world_from_camera")
         if isinstance(pose, dict) and "feature" in pose:
-            return _pose_of_feature(self._dataset, place, pose, f"{where}.world_from_camera")
+            return pose_of_feature(self._dataset, place, pose, f"{where}.world_from_camera")
         return self._still_pose(pose, f"{where}.world_from_camera")
 
     def _still_pose(self, entry: object, where: str) -> Pose:
@@ -227,7 +236,7 @@ class Calibration:
                 )
                 raise EpisodeError(f"{where}: the file's camera stands {stands}")
             return found.world_from_camera
-        return _rigid(as_tensor(entry, (4, 4), where), where)
+        return rigid(as_tensor(entry, (4, 4), where), where)
 
     def _of_file(self, entry: Mapping[str, Any], where: str) -> FoundCamera:
         known(entry, FILE_FIELDS, where)
@@ -277,49 +286,6 @@ def _episodes(content: Mapping[str, Any], dataset: Dataset, where: str) -> dict[
         known(entry, {"views"}, f"{where}: {name}")
         found[name] = _views(entry, dataset, f"{where}: {name}")
     return found
-
-
-def _rigid(matrix: Tensor, where: str) -> Pose:
-    try:
-        return Pose.from_matrix(matrix)
-    except ValueError as error:
-        raise EpisodeError(f"{where}: {error}") from None
-
-
-def _matrices(numbers: Tensor, side: int, where: str) -> Tensor:
-    if numbers.shape[-1] != side * side:
-        raise EpisodeError(f"{where}: its feature has {numbers.shape[-1]} numbers, {side * side} are needed")
-    return numbers.unflatten(-1, (side, side))
-
-
-def _pose_of_feature(dataset: Dataset, place: int, entry: Mapping[str, Any], where: str) -> Pose:
-    """A camera's pose in each frame, of a feature: a 4 x 4 or 3 x 4 matrix, or x y z and a rotation."""
-    known(entry, POSE_FIELDS, where)
-    if not isinstance(entry.get("inverse", False), bool):
-        raise EpisodeError(f"{where}: 'inverse' is {entry['inverse']!r}; it is true or false, without quotes")
-    numbers = column(dataset, place, feature_named(entry["feature"], dataset, where))
-    rotation, unit = entry.get("rotation"), entry.get("position_unit", "m")
-    if not isinstance(unit, str) or unit not in UNITS:
-        raise EpisodeError(f"{where}: 'position_unit' is {str(unit)[:40]!r}; it is one of {', '.join(UNITS)}")
-    if numbers.shape[-1] == 12 and rotation is None:
-        last_row = torch.tensor([0.0, 0.0, 0.0, 1.0]).expand(len(numbers), 4)
-        numbers = torch.cat([numbers, last_row], -1)
-    if numbers.shape[-1] == 16 and rotation is None:
-        matrices = _matrices(numbers, 4, where).clone()
-        matrices[..., :3, 3] *= UNITS[unit]
-        pose = _rigid(matrices, where)
-    else:
-        if not isinstance(rotation, str) or rotation not in ROTATIONS:
-            raise EpisodeError(f"{where}: declare 'rotation' as one of {', '.join(ROTATIONS)}")
-        notation = ToolNotation(rotation, closed=0, open=1, position_unit=unit)
-        if numbers.shape[-1] != notation.num_columns:
-            has = f"its feature has {numbers.shape[-1]} numbers"
-            raise EpisodeError(f"{where}: {has}, x y z and {rotation} are {notation.num_columns}")
-        try:
-            pose = notation.poses(numbers).check()
-        except ValueError as error:
-            raise EpisodeError(f"{where}: {error}") from None
-    return pose.inverse() if entry.get("inverse", False) else pose
 
 
 def _size(entry: Mapping[str, Any], found: FoundCamera, where: str) -> tuple[int, int] | None:

@@ -11,6 +11,7 @@ from torch import Tensor
 from action_images.episodes.contradictions import (
     in_angles,
     in_gripper,
+    in_gripper_name,
     in_jumps,
     in_names,
     in_poses,
@@ -53,14 +54,21 @@ class Tool:
             self._gripper_column = _columns_of(column, self._gripper_features, dataset, inside)[0]
             readings = {name: gripper[name] for name in ("closed", "open") if name in gripper}
         self._notation = notation_from_json({**entry, **readings}, len(self._columns), where)
-        names = _names(dataset, self._features) or []
+        names = names_of(dataset, self._features) or []
         is_told = "rotation" in entry or tell_rotation([names[one] for one in self._columns[3:] if names])
         self.assumed = None if is_told else self._notation.rotation
         """The notation of rotations if only the number of columns tells it, else None."""
+        self.uncompared = [one for one in self._features if _are_others(dataset, one)]
+        """Features whose names cannot be compared with the declaration: they are of another number."""
         if entry.get("ignore_names", False) is not True:
             self._compare_names(is_declared="rotation" in entry)
         self._said_absolute = "relative" in entry
         self._compare()
+
+    @property
+    def features(self) -> set[str]:
+        """The features that are read."""
+        return {*self._features, *self._gripper_features}
 
     def trajectory(self, place: int) -> Trajectory:
         """The path of an episode; raises EpisodeError if a row is no pose."""
@@ -100,10 +108,15 @@ class Tool:
 
     def _compare_names(self, *, is_declared: bool) -> None:
         """Raise EpisodeError if the names of the columns contradict the declaration."""
-        names = _names(self._dataset, self._features)
+        names = names_of(self._dataset, self._features)
         if names:
             chosen = [names[column] for column in self._columns]
             self._refuse(in_names(chosen, self._notation, is_declared=is_declared))
+        grippers = names_of(self._dataset, self._gripper_features)
+        if grippers:
+            self._refuse(in_gripper_name(grippers[self._gripper_column], self._notation))
+        elif len(self._gripper_features) == 1 and _width(self._dataset, self._gripper_features[0]) == 1:
+            self._refuse(in_gripper_name(self._gripper_features[0], self._notation))
 
     def _compare(self) -> None:
         """Raise EpisodeError if the numbers contradict the declaration.
@@ -174,7 +187,7 @@ def _features_named(entry: object, dataset: Dataset, where: str) -> tuple[str, .
 
 def _columns_of(columns: object, features: Sequence[str], dataset: Dataset, where: str) -> list[int]:
     """The indices of columns given by number or by name."""
-    names = _names(dataset, features) or []
+    names = names_of(dataset, features) or []
     if isinstance(columns, list):
         twice = [one for one in columns if isinstance(one, str) and names.count(one) > 1]
         if twice:
@@ -219,17 +232,31 @@ def _is_matrix(value: object) -> bool:
     return isinstance(value, (list, tuple)) and bool(value) and isinstance(value[0], (list, tuple))
 
 
-def _names(dataset: Dataset, features: Sequence[str]) -> list[str] | None:
+def names_of(dataset: Dataset, features: Sequence[str]) -> list[str] | None:
     """The names of some features' columns, if the set gives one for each."""
     found: list[str] = []
     for feature in features:
-        names = dataset.info["features"][feature].get("names")
-        if isinstance(names, dict):
-            names = _names_in(names)
-        if not isinstance(names, list) or len(names) != _width(dataset, feature):
+        names = _said_names(dataset, feature)
+        if names is None or len(names) != _width(dataset, feature):
             return None
         found += map(str, names)
     return found
+
+
+def _are_others(dataset: Dataset, feature: str) -> bool:
+    """Whether a feature of single numbers has names, but not one for each."""
+    names, shape = _said_names(dataset, feature), dataset.info["features"][feature]["shape"]
+    return bool(names) and len(shape) == 1 and len(names or ()) != shape[0]
+
+
+def _said_names(dataset: Dataset, feature: str) -> list[Any] | None:
+    """The names that info.json gives to a feature's columns, however many; None if it gives none."""
+    names = dataset.info["features"][feature].get("names")
+    if isinstance(names, dict):
+        names = _names_in(names)
+    if isinstance(names, list) and len(names) == 1 and isinstance(names[0], list):
+        (names,) = names
+    return names if isinstance(names, list) else None
 
 
 def _names_in(names: Mapping[str, Any]) -> list[str] | None:

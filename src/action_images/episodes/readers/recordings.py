@@ -15,10 +15,12 @@ import numpy as np
 
 from action_images.episodes.cameras_file import load_cameras
 from action_images.episodes.episode import Episode, EpisodeError, Frames, View
+from action_images.episodes.fingerprint import of_parts
 from action_images.episodes.lerobot_layout import INFO
 from action_images.episodes.readers import EVERYTHING, Wanted
 from action_images.episodes.readers.folders import EpisodeFolders, natural, read_lines, same_length
 from action_images.episodes.strangers import check_inside, check_regular
+from action_images.episodes.table_contradictions import TIME
 from action_images.episodes.trajectory_file import column_names, load_trajectory, read_column
 from action_images.episodes.video import VideoFrames
 from action_images.episodes.video_places import MOST_RATE_ERROR, Claim, in_even_times, pictures_of
@@ -28,11 +30,12 @@ from action_images.geometry import Camera, Trajectory
 VIDEOS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts")
 CAMERAS, WORDS = "cameras.json", "instruction.txt"
 POSES = ("poses.csv", "poses.npy", "poses.json")
-TIME = "time"
 LIKE_TIME = ("timestamp", "t", "stamp", "time_s", "time_ms", "time_ns", "seconds", "sec")
 """Columns that are ignored although they may hold times of rows."""
 MOST_STEP_S = 5.0
 """A column whose rows are farther apart is not in seconds."""
+MOST_SPARE_S = 2.0
+"""Videos that go on for longer after the last row, and for longer than the rows, are told."""
 MOST_NAMED = 8
 """The most unread files that are named."""
 
@@ -117,6 +120,14 @@ class Recordings:
         """The cameras file of an episode, if it has one."""
         path = self._cameras_file(self._folders.unchecked(episode_id))
         return () if path is None else (path,)
+
+    def fingerprint(self, episode_id: str) -> dict[str, str]:
+        """Hashes of an episode's poses, words and videos."""
+        folder = self._folders.unchecked(episode_id)
+        poses, views = _poses_file(folder), self._wanted.views
+        videos = [path for path in _videos(folder) if not views or path.stem in views]
+        told = {"poses": [] if poses is None else [poses], WORDS: [folder / WORDS], "videos": videos}
+        return of_parts(told)
 
     def _cameras_file(self, folder: Path) -> Path | None:
         """The cameras of an episode: its own, else those of the nearest folder above it in the set."""
@@ -241,7 +252,11 @@ def _timed(
     for name, video in videos.items():
         claim = Claim(episode_id, starts[name], len(times))
         frames[name] = pictures_of(video, [claim], 0, times, fps, is_timed=True)
-    return frames, fps, _late_starts(episode_id, starts, 0.5 / fps)
+    told = _late_starts(episode_id, starts, 0.5 / fps)
+    if ends - times[-1] > max(MOST_SPARE_S, float(times[-1] - times[0])):
+        lasts = f"its videos go on after the last row for longer than '{TIME}' covers"
+        told.append(f"{lasts}; is it in seconds, and were rows lost?")
+    return frames, fps, told
 
 
 def _rate(episode_id: str, times: np.ndarray) -> float:

@@ -5,15 +5,18 @@ variation_descriptions.pkl. World frame of the simulator in metres; quaternions 
 focal lengths negative with camera-to-world poses (`Camera.from_rlbench`).
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from action_images.episodes.episode import Episode, EpisodeError, View
 from action_images.episodes.episode_table import MAX_EPISODE_FRAMES
+from action_images.episodes.fingerprint import of_parts
 from action_images.episodes.pictures import Pictures
 from action_images.episodes.readers import EVERYTHING, Wanted
 from action_images.episodes.readers.folders import EpisodeFolders, as_tensor, natural, same_length
@@ -23,6 +26,8 @@ from action_images.geometry import Camera, Pose, Trajectory
 
 RECORDS = ("rlbench.demo.Demo", "rlbench.backend.observation.Observation")
 CONTROL_HZ = 20.0
+VARIATION = re.compile(r"variation(\d+)")
+NUMBERS, WORDS = "low_dim_obs.pkl", "variation_descriptions.pkl"
 CAMERAS = ("front", "left_shoulder", "right_shoulder", "overhead", "wrist")
 
 
@@ -30,14 +35,14 @@ class RLBench:
     """A folder of demonstrations that RLBench generated."""
 
     def __init__(self, root: Path, wanted: Wanted = EVERYTHING):
-        found = (path.parent for path in root.glob("**/episode*/low_dim_obs.pkl"))
+        found = (path.parent for path in root.glob(f"**/episode*/{NUMBERS}"))
         self._folders = EpisodeFolders(root, found, leave_out=("episodes",))
         self._wanted = wanted
 
     @classmethod
     def recognises(cls, root: Path) -> bool:
         """Whether a demonstration lies somewhere below."""
-        return next(root.glob("**/episode*/low_dim_obs.pkl"), None) is not None
+        return next(root.glob(f"**/episode*/{NUMBERS}"), None) is not None
 
     @property
     def ids(self) -> list[str]:
@@ -49,21 +54,30 @@ class RLBench:
         """Ids that earlier versions made otherwise, each with the former one."""
         return self._folders.former_ids
 
+    def fingerprint(self, episode_id: str) -> dict[str, str]:
+        """Hashes of a demonstration's numbers, words and pictures."""
+        folder = self._folders.unchecked(episode_id)
+        names = self._wanted.views or CAMERAS
+        told = {NUMBERS: [folder / NUMBERS], "pictures": [folder / f"{name}_rgb" for name in names]}
+        told[WORDS] = [path for path in words_beside(folder) if path.is_file()][:1]
+        return of_parts(told)
+
     def read(self, episode_id: str) -> Episode:
         """One demonstration with all cameras that were recorded."""
         folder = self._folders.folder(episode_id)
-        steps = _observations(folder / "low_dim_obs.pkl")
+        steps = _observations(folder / NUMBERS)
         poses = [_numbers(step, "gripper_pose", (7,), folder) for step in steps]
         openings = [_numbers(step, "gripper_open", (), folder) for step in steps]
         there = [name for name in CAMERAS if (folder / f"{name}_rgb").is_dir()]
         found = [_view(folder, name, steps) for name in self._wanted.of(episode_id, there)]
         views, notes = tuple(view for view, _ in found), tuple(note for _, note in found if note is not None)
         lengths = {view.name: len(view.frames) for view in views}
-        same_length(episode_id, {"low_dim_obs.pkl": len(steps)} | lengths)
+        same_length(episode_id, {NUMBERS: len(steps)} | lengths)
         rows = torch.cat([torch.stack(poses), torch.stack(openings)[:, None]], -1)
         words = read_instruction(self._folders.root, folder)
         path = Trajectory.from_vector(rows)
-        return Episode(episode_id, words, CONTROL_HZ, views, path, notes=(*notes, *_cameras_left_out(folder)))
+        notes = (*notes, *_cameras_left_out(folder), *_other_variation(folder, steps))
+        return Episode(episode_id, words, CONTROL_HZ, views, path, notes=notes)
 
 
 def _cameras_left_out(folder: Path) -> tuple[str, ...]:
@@ -73,6 +87,16 @@ def _cameras_left_out(folder: Path) -> tuple[str, ...]:
     return tuple(
         f"camera '{name}' is none of RLBench's five ({', '.join(CAMERAS)}); it is left out" for name in added
     )
+
+
+def _other_variation(folder: Path, steps: list[Any]) -> Iterator[str]:
+    """A remark if the observations are of another variation than the folder, whose words are taken."""
+    told = VARIATION.fullmatch(folder.parent.parent.name)
+    misc = getattr(steps[0], "misc", None)
+    number = misc.get("variation_index") if isinstance(misc, dict) else None
+    if told is not None and isinstance(number, (int, np.integer)) and int(number) != int(told[1]):
+        others = "its observations are of another variation than its folder"
+        yield f"{others}, whose words are taken; were folders moved?"
 
 
 def _observations(path: Path) -> list[Any]:
@@ -146,15 +170,19 @@ def still(camera: Camera) -> Camera:
     return camera[0] if (matrix == matrix[0]).all() and (intrinsics == intrinsics[0]).all() else camera
 
 
+def words_beside(folder: Path) -> list[Path]:
+    """The places of a variation's descriptions, the first one that exists is read."""
+    return [place / WORDS for place in (folder, folder.parent.parent, folder.parent)]
+
+
 def read_instruction(root: Path, folder: Path) -> str | None:
     """The first description of the variation, stored beside the episodes or with the episode.
 
     None if there is none.
     """
-    for place in (folder, folder.parent.parent, folder.parent):
-        path = place / "variation_descriptions.pkl"
+    for path in words_beside(folder):
         if path.is_file():
-            check_inside(root if place.is_relative_to(root) else place, path)
+            check_inside(root if path.is_relative_to(root) else path.parent, path)
             descriptions = read_pickle(path)
             is_texts = isinstance(descriptions, list) and all(isinstance(text, str) for text in descriptions)
             if not is_texts or not descriptions:

@@ -14,17 +14,19 @@ import numpy as np
 import torch
 
 from action_images.episodes.episode import Episode, EpisodeError, View
+from action_images.episodes.fingerprint import of_text
 from action_images.episodes.pictures import Pictures, has_colour
 from action_images.episodes.readers import EVERYTHING, Wanted
 from action_images.episodes.readers.droid import trajectory_of
 from action_images.episodes.readers.folders import cleaned, natural, safe_part, same_length
-from action_images.episodes.readers.tfrecord import Record, Values, read_example, records_of
+from action_images.episodes.readers.tfrecord import Record, Values, checksum_of, read_example, records_of
 from action_images.episodes.strangers import check_inside
 from action_images.episodes.words import says_nothing
 from action_images.geometry import Trajectory
 
 RATES = {"droid": 15.0, "r2d2": 15.0, "bridge": 5.0, "fractal20220817": 3.0}
 """Frames per second of sets by prefix of their files' names."""
+DROIDS = ("droid", "r2d2")
 PICTURES = (b"\xff\xd8\xff", b"\x89PNG")
 STEPS, OBSERVATION = "steps/", "steps/observation/"
 LEAST_PICTURE = 512
@@ -39,7 +41,8 @@ WORDS = (
     "steps/observation/natural_language_instruction",
     "steps/observation/language_instruction",
 )
-FIRST = "steps/is_first"
+REWORDED = re.compile(r"_[23]$")
+FIRST, LAST = "steps/is_first", "steps/is_last"
 POSE, GRIPPER = "steps/observation/cartesian_position", "steps/observation/gripper_position"
 SHARD = re.compile(r"^(?P<name>.+)\.tfrecord(?:-(?P<shard>\d+)-of-(?P<count>\d+))?$")
 
@@ -72,6 +75,11 @@ class Rlds:
         """<folders>/<file's name>-<shard>/<record>"""
         return list(self._records)
 
+    def fingerprint(self, episode_id: str) -> dict[str, str]:
+        """A hash of an episode's record: of its length, and of the checksum that its file has of it."""
+        record = self._records[episode_id]
+        return {"record": of_text(record if isinstance(record, str) else checksum_of(record))}
+
     def read(self, episode_id: str) -> Episode:
         """One episode; cameras are not calibrated."""
         record = self._records.get(episode_id, f"there is no episode {episode_id[:80]!r}")
@@ -79,32 +87,59 @@ class Rlds:
             raise EpisodeError(record)
         fps = self._wanted.fps or _rate(record.path)
         features = read_example(record)
-        _check_one_episode(episode_id, features)
+        cut = _check_one_episode(episode_id, features)
         pictures = {name: values for name, values in features.items() if _are_pictures(name, values)}
-        why_not = {name: why for name in pictures if (why := _why_no_view(name, pictures[name])) is not None}
+        why_not = _why_left_out(features, pictures)
         keys = _by_view(episode_id, [name for name in pictures if name not in why_not])
         names = self._wanted.of(episode_id, sorted(keys))
         views = tuple(View(name, Pictures(tuple(pictures[keys[name]])), None) for name in names)
-        why_not |= {
-            name: "it holds no png or jpg" for name, values in features.items() if _are_raw(name, values)
-        }
-        notes = [f"feature '{name}': {why}; it is left out" for name, why in why_not.items()]
-        places = chain.from_iterable(_texts(features.get(name)) for name in PLACES)
-        if any(FAILURE in text for text in places):
-            notes.append("its recording lies in a folder of failures: the robot did not do what it was asked")
         num_frames = same_length(episode_id, {view.name: len(view.frames) for view in views})
         path = _path(features, num_frames)
-        if path is None:
-            notes.append(f"{_why_no_path(features, num_frames)}, so it has no tool path")
+        notes = [*cut, *(f"feature '{name}': {why}; it is left out" for name, why in why_not.items())]
+        notes += [*_other_words(features), *_on_failure(features), *_on_path(record, features, num_frames)]
         return Episode(episode_id, _words(episode_id, features), fps, views, path, notes=tuple(notes))
 
 
-def _check_one_episode(episode_id: str, features: dict[str, Values]) -> None:
-    """Raise EpisodeError if a record holds several episodes, one after the other."""
-    begins = np.flatnonzero(np.asarray(features.get(FIRST, ()), float).ravel()[1:])
+def _why_left_out(features: dict[str, Values], pictures: dict[str, Values]) -> dict[str, str]:
+    """The features that are no views although they are pictures, or are called so, each with the reason."""
+    why_not = {name: why for name in pictures if (why := _why_no_view(name, pictures[name])) is not None}
+    raw = [name for name, values in features.items() if _are_raw(name, values)]
+    empty = [name for name, values in features.items() if _are_empty(name, values)]
+    why_not |= dict.fromkeys(raw, "it holds no png or jpg")
+    return why_not | dict.fromkeys(empty, "none of its steps has a picture")
+
+
+def _on_failure(features: dict[str, Values]) -> Iterator[str]:
+    places = chain.from_iterable(_texts(features.get(name)) for name in PLACES)
+    if any(FAILURE in text for text in places):
+        yield "its recording lies in a folder of failures: the robot did not do what it was asked"
+
+
+def _on_path(record: Record, features: dict[str, Values], num_frames: int) -> Iterator[str]:
+    """A remark on a missing tool path, or on the notation that is taken for it."""
+    if _path(features, num_frames) is None:
+        yield f"{_why_no_path(features, num_frames)}, so it has no tool path"
+    elif not record.path.name.startswith(DROIDS):
+        units = "x y z in m, Euler xyz in rad, 0 open"
+        yield f"'{POSE}' and '{GRIPPER}' are read as DROID's: {units}"
+
+
+def _check_one_episode(episode_id: str, features: dict[str, Values]) -> list[str]:
+    """Raise EpisodeError if a record holds several episodes, or steps behind its last one.
+
+    Returns remarks on a record that has no first or last step.
+    """
+    first, last = (np.asarray(features.get(name, ()), float).ravel() for name in (FIRST, LAST))
+    begins, ends = np.flatnonzero(first[1:]), np.flatnonzero(last[:-1])
     if len(begins):
         told = f"'{FIRST}' is set at step {begins[0] + 1} as well"
         raise EpisodeError(f"{episode_id}: {told}, so it is several episodes; write them apart")
+    if len(ends):
+        told = f"'{LAST}' is set at step {ends[0]}, and {len(last) - 1 - ends[0]} steps follow"
+        raise EpisodeError(f"{episode_id}: {told}; write what follows apart, or leave it out")
+    told = "no step is marked as its {}; was the record cut?"
+    marks = {"first": first[:1], "last": last[-1:]}
+    return [told.format(name) for name, mark in marks.items() if len(mark) and not mark[0]]
 
 
 def _by_view(episode_id: str, names: Sequence[str]) -> dict[str, str]:
@@ -202,14 +237,15 @@ def _are_pictures(name: str, values: Values) -> bool:
     return (
         name.startswith(STEPS)
         and isinstance(values, list)
-        and bool(values)
-        and values[0].startswith(PICTURES)
+        and any(value.startswith(PICTURES) for value in values)
     )
 
 
 def _why_no_view(name: str, values: Values) -> str | None:
     if "depth" in name:
         return "it is a depth map"
+    if not all(values):
+        return "some of its steps have no picture"
     return None if has_colour(values[0]) else "it has one channel"
 
 
@@ -217,6 +253,12 @@ def _are_raw(name: str, values: Values) -> bool:
     """Whether a feature holds long bytes that are neither pictures nor texts: pictures without a format."""
     is_bytes = name.startswith(OBSERVATION) and isinstance(values, list) and bool(values)
     return is_bytes and len(values[0]) >= LEAST_PICTURE and not _are_pictures(name, values)
+
+
+def _are_empty(name: str, values: Values) -> bool:
+    """Whether a feature that is called an image holds nothing at all."""
+    is_image = name.startswith(OBSERVATION) and "image" in name.rpartition("/")[2]
+    return is_image and isinstance(values, list) and bool(values) and not any(values)
 
 
 def _path(features: dict[str, Values], num_frames: int) -> Trajectory | None:
@@ -250,6 +292,20 @@ def _words(episode_id: str, features: dict[str, Values]) -> str | None:
         if texts and texts[0] and not says_nothing(texts[0]):
             return texts[0]
     return None
+
+
+def _other_words(features: dict[str, Values]) -> Iterator[str]:
+    """Remarks on features that say something else than the first one with text.
+
+    DROID's `language_instruction_2` and `_3` are rewordings.
+    """
+    firsts = {name: _texts(features.get(name))[:1] for name in WORDS if not REWORDED.search(name)}
+    texts = {name: found[0] for name, found in firsts.items() if found}
+    said = {name: text for name, text in texts.items() if text and not says_nothing(text)}
+    taken, *others = said or [""]
+    for name in others:
+        if said[name].casefold() != said[taken].casefold():
+            yield f"feature '{name}' holds other words than '{taken}', whose are taken"
 
 
 def _texts(values: Values | None) -> list[str]:

@@ -55,6 +55,13 @@ def records_of(path: Path) -> list[Record]:
     return records
 
 
+def checksum_of(record: Record) -> str:
+    """A record's length, and its checksum as the file has it; it is not computed again."""
+    with record.path.open("rb") as file:
+        file.seek(record.start + record.length)
+        return f"{record.length} {file.read(FOOTER).hex()}"
+
+
 def read_example(record: Record) -> dict[str, Values]:
     """The features of a tf.train.Example by name; raises EpisodeError if the record is none."""
     with record.path.open("rb") as file:

@@ -1,0 +1,52 @@
+"""Contradictions among the columns of one table: rows in another order, two rotations that differ."""
+
+import numpy as np
+import torch
+
+from action_images.geometry import rotation as rotations
+
+TIME = "time"
+"""The column with each row's time (s)."""
+ROW_NUMBERS = ("frame", "frame_index", "frame_number", "frame_id", "index", "step", "row", "picture")
+"""Columns that number the rows."""
+SAME_DEG = 1.0
+"""Angles and a quaternion of one row that differ by more are not the same rotation."""
+
+
+def told_row_numbers(name: str, numbers: np.ndarray) -> str | None:
+    """Why the rows' numbers (row), in the column `name`, contradict that row i is frame i; None if not.
+
+    They may begin anywhere and grow by more than one: rows of every third frame have pictures of these. A
+    column that is not called a frame's and repeats numbers means something else, and so does a constant one.
+    """
+    steps = np.diff(numbers)
+    is_other = not name.startswith("frame") and len(np.unique(numbers)) < len(numbers)
+    if not np.isfinite(numbers).all() or not steps.any() or is_other:
+        return None
+    wrong = np.flatnonzero((steps != np.median(steps)) | (steps <= 0))
+    if not len(wrong):
+        return None
+    row = int(wrong[0])
+    goes = f"the column '{name}' goes from {numbers[row]:g} to {numbers[row + 1]:g} in row {row + 1} (from 0)"
+    cure = "sort the rows, one for each picture, or drop the column if its numbers mean something else"
+    return f"{goes}, and row i belongs to picture i; {cure}"
+
+
+def told_turns(euler: np.ndarray, quaternions: np.ndarray) -> str | None:
+    """Why Euler angles (row, 3; rad) are not those of quaternions (row, 4; x y z w); None if they are.
+
+    Rows that are no rotations are not compared: reading them refuses them.
+    """
+    known = np.isfinite(euler).all(1) & np.isfinite(quaternions).all(1)
+    known &= np.abs(np.linalg.norm(quaternions, axis=1) - 1) < 0.01
+    if not known.any():
+        return None
+    turns = rotations.from_euler_xyz(torch.from_numpy(euler[known]))
+    others = rotations.from_quaternion_xyzw(torch.from_numpy(quaternions[known]))
+    apart = torch.rad2deg(rotations.angle_between(turns, others))
+    worst = int(apart.argmax())
+    if apart[worst] <= SAME_DEG:
+        return None
+    row = int(np.flatnonzero(known)[worst])
+    told = f"euler_x, euler_y, euler_z and qx, qy, qz, qw differ by {float(apart[worst]):.0f} degrees"
+    return f"{told} in row {row} (from 0); keep the columns of the right ones alone"
