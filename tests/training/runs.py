@@ -15,18 +15,18 @@ from action_images.training.train import Run
 from small_scenes import scenes
 
 
-def write_demonstrations(folder: Path, num: int, seed: int) -> Path:
-    """Nine frames of 32 px, two views: a tool that moves straight, seen as a grey spot."""
-    batch = scenes(num, 2, 9, (32, 32), seed)
+def write_demonstrations(folder: Path, num: int, seed: int, *, fps: float = 5.0, num_frames: int = 9) -> Path:
+    """Frames of 32 px, two views: a tool that moves straight, seen as a grey spot."""
+    batch = scenes(num, 2, num_frames, (32, 32), seed)
     pixels = batch.video.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
-    with DatasetWriter(folder, fps=5) as writer:
+    with DatasetWriter(folder, fps=fps) as writer:
         for number in range(num):
             views = tuple(
                 View(f"view{view}", FramesInMemory(pixels[number, view]), batch.cameras[number, view, 0])
                 for view in range(2)
             )
             writer.add(
-                Episode(f"move/{number:04d}", f"go there {number % 2}", 5.0, views, batch.trajectory[number])
+                Episode(f"move/{number:04d}", f"go there {number % 2}", fps, views, batch.trajectory[number])
             )
     return folder
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from runs import assert_same_weights, losses_of
+from runs import assert_same_weights, losses_of, write_demonstrations
 
 from action_images.cli import main
 from action_images.errors import ActionImagesError
@@ -15,6 +15,7 @@ from action_images.model.bundle import Clips, Models
 from action_images.model.denoiser import CanvasDenoiser
 from action_images.model.presets import PRESETS
 from action_images.samples.latent_cache import entries
+from action_images.training.own_data import with_data
 from action_images.training.recipe import Recipe
 from action_images.training.train import train
 from tiny_models import tiny_language_model
@@ -93,6 +94,22 @@ def test_encode_makes_all_that_training_asks_for(frozen: Recipe, pretrained: Pat
     with pytest.raises(ActionImagesError, match="the cached latents are damaged"):
         train(replace(frozen, latents=cache, fill_latents=False), tmp_path / "another")
     assert main(["encode", str(source.path), *told]) != 0
+
+
+def test_encode_takes_the_frames_of_a_fast_set_that_training_takes(frozen, pretrained, tmp_path, capsys):
+    data = write_demonstrations(tmp_path / "fast", 2, seed=0, fps=10.0, num_frames=10)
+    adapted, _ = with_data(replace(frozen, num_steps=2, num_views=2), [data])
+    reading = replace(adapted, validation=(), latents=tmp_path / "cache", fill_latents=False)
+    told = ["encode", str(data), "--model", str(pretrained), "--cache", str(tmp_path / "cache")]
+    assert main([*told, "--stride", "1", "--step", "1"]) == 0
+    with pytest.raises(
+        ActionImagesError, match=r"size and data, --stride 2 --step 1 --frames 5( --mirror)?,"
+    ):
+        train(reading, tmp_path / "another stride")
+    capsys.readouterr()
+    assert main([*told, "--step", "1", "--mirror"]) == 0
+    assert "10 frames a second, one of 2 taken: 5 a second" in capsys.readouterr().err
+    train(reading, tmp_path / "run")
 
 
 def test_a_cache_of_other_weights_is_refused_with_the_cure(frozen: Recipe, tmp_path):

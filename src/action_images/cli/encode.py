@@ -20,7 +20,7 @@ def main(
     model: GivenModels = "shipped",
     views: tuple[str, ...] = (),
     frames: int | None = None,
-    stride: int = 1,
+    stride: int | None = None,
     step: int | None = None,
     device: str = "auto",
     on: Literal["local", "processes", "ray"] = "local",
@@ -43,8 +43,10 @@ def main(
         cache: folder to write to, shared by everything that is encoded.
         views: which views; all if not given.
         frames: frames of a window; the model's own if not given.
-        stride: frames of the recording from one frame of a window to the next.
-        step: frames from the start of one window to the next; windows do not overlap if not given.
+        stride: windows take every n-th frame of the recording, instead of about 5 per second, which
+            `action-images train --data` takes of a single set too.
+        step: frames of the recording from the start of one window to the next; windows do not overlap if not
+            given. `action-images train --data` starts one at every frame: `--step 1`.
         device: where the autoencoder runs: cuda, cuda:1, mps, cpu, or auto for the first one available.
         on: `local` in this process, in several `processes` of this machine, or on workers of a `ray` cluster
             (docs/scale.md); the latents are the same to the byte.
@@ -66,6 +68,7 @@ def main(
     from action_images.terminal.console import PlainConsole
     from action_images.terminal.progress import counting
     from action_images.training.latents import Encoding, encode_dataset
+    from action_images.training.own_data import common_strides, taken
 
     folder = models_folder(model)
     clips = load_clips(folder)
@@ -75,13 +78,18 @@ def main(
             "model"
         )
     device = ModelOptions(model, device=device, dtype=dtype).placed(on_cluster=on == "ray").device
+    told = PlainConsole(stderr=True)
+    source = Dataset(dataset)
+    if stride is None:
+        (stride,) = common_strides([source.fps], [str(dataset)])
+        told.print(f"{dataset}: {taken(source.fps, stride)}", soft_wrap=True)
     length = clips.num_frames if frames is None else frames
     cutting = Cutting(length, stride, length * stride if step is None else step)
     encoding = Encoding(
         dataset,
         folder,
         cache,
-        views or Dataset(dataset).view_names,
+        views or source.view_names,
         cutting,
         clips.size,
         device,
@@ -90,7 +98,6 @@ def main(
         mirror=mirror,
     )
     executor = executor_named(on, workers, threads, device)
-    told = PlainConsole(stderr=True)
     with counting("encoding") as tell:
         total = encode_dataset(encoding, tell, executor)
     size = sum(path.stat().st_size for path in entries(cache))

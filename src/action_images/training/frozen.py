@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
 from itertools import chain
@@ -45,6 +45,8 @@ class FrozenCache:
     format: str
     """The format of action images."""
     fill: bool = True
+    steps: Mapping[str, int] = field(default_factory=dict)
+    """Source -> frames of the recording from the start of one window to the next."""
 
     def of_batch(self, draws: Sequence[Draw]) -> "BatchCache":
         """The cache between the pixels of these draws and the autoencoder."""
@@ -59,8 +61,8 @@ class FrozenCache:
             key["format"] = self.format
         return LatentCache(self.folder, key)
 
-    def missing(self, cache: LatentCache, what: str) -> ActionImagesError:
-        """The error for a missing entry, with a solution."""
+    def missing(self, cache: LatentCache, what: str, draw: Draw | None = None) -> ActionImagesError:
+        """The error for a missing entry, of a draw if there is one, with a solution."""
         mine = json.loads(cache.key)
         differing = set()
         for other in cache.others():
@@ -73,8 +75,14 @@ class FrozenCache:
         )
         return ActionImagesError(
             f"{self.folder}: has no latents of {what}: {reason}; run 'action-images encode' with this model, "
-            "size and data, or leave fill_latents on"
+            f"size and data{'' if draw is None else self._options(draw)}, or leave fill_latents on"
         )
+
+    def _options(self, draw: Draw) -> str:
+        """The options of `action-images encode` for the windows of this draw's source."""
+        step = f" --step {self.steps[draw.source]}" if draw.source in self.steps else ""
+        mirror = " --mirror" if draw.mirror else ""
+        return f", --stride {draw.window.stride}{step} --frames {draw.window.num_frames}{mirror}"
 
 
 @dataclass(frozen=True)
@@ -117,7 +125,7 @@ class BatchCache:
         if known is not None:
             return known
         if not self.frozen.fill:
-            raise self.frozen.missing(cache, f"{draw.source} {draw.window}, {stream}")
+            raise self.frozen.missing(cache, f"{draw.source} {draw.window}, {stream}", draw)
         return cache.keep(address, stream, encode())
 
 
@@ -163,7 +171,7 @@ def frozen_of(
     if recipe.latents is None:
         return None
     dtypes = {"autoencoder": recipe.autoencoder_dtype, "text": recipe.text_dtype}
-    sources = chain.from_iterable(mixture.sources for mixture in mixtures)
+    sources = list(chain.from_iterable(mixture.sources for mixture in mixtures))
     assert models.clips is not None
     return FrozenCache(
         recipe.latents,
@@ -172,6 +180,7 @@ def frozen_of(
         {source.name: content_of(source.dataset.path) for source in sources},
         repr(Pipeline.of(models).format),
         recipe.fill_latents,
+        {source.name: source.cutting.step for source in sources},
     )
 
 

@@ -48,17 +48,19 @@ def with_data(
         shared = {"path": path, "stride": every, "held_out_by": "episode", "views": tuple(views)}
         shared |= {"drawn": like.drawn}
         source = replace(like, ratio=float(frames), part="all", step=1, **shared)
-        taken = f"{dataset.fps:g} frames a second, one of {every} taken: {dataset.fps / every:g} a second"
+        frames_taken = taken(dataset.fps, every)
         if split is None:
             learnt.append(source)
             said.append(
-                f"{path}: {taken}; {len(usable)} episodes, too few to hold any out: none is judged on"
+                f"{path}: {frames_taken}; {len(usable)} episodes, too few to hold any out: none is judged on"
             )
             continue
         learnt.append(replace(source, part="train", held_out=split.fraction))
         judged.append(replace(judge, ratio=1.0, part="held_out", held_out=split.fraction, step=1, **shared))
         held_out = sum(map(split, usable))
-        said.append(f"{path}: {taken}; {len(usable) - held_out} episodes to learn from, {held_out} held out")
+        said.append(
+            f"{path}: {frames_taken}; {len(usable) - held_out} episodes to learn from, {held_out} held out"
+        )
     said.append(f"learns the modes {_shares(like.modes)}" + _only_video(like))
     if judged:
         said.append(f"is judged in the modes {_shares(judge.modes)}")
@@ -119,6 +121,11 @@ def common_strides(rates: Sequence[float], names: Sequence[str]) -> list[int]:
         )
     best = min(usable, key=lambda stride: abs(first / stride - PACE))
     return [round(rate / (first / best)) for rate in rates]
+
+
+def taken(rate: float, stride: int) -> str:
+    """Words for every `stride`-th frame of recordings of `rate` frames a second."""
+    return f"{rate:g} frames a second, one of {stride} taken: {rate / stride:g} a second"
 
 
 def _divides(rate: float, wanted: float) -> bool:
