@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import multiprocessing
 import os
 import signal
 import socket
@@ -35,6 +36,7 @@ from serving_policies import (
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
+from action_images.serving import answering
 from action_images.serving.client import Refused, RemotePolicy, Unreachable
 from action_images.serving.limits import Limits, Rate
 from action_images.serving.protocol import decode, encode
@@ -494,6 +496,24 @@ def test_a_shutdown_lets_the_current_plan_be_answered_and_takes_no_new_clients(g
 def test_a_policy_that_cannot_be_opened_is_said_at_once():
     with pytest.raises(ValueError, match="there are no weights here"), running(broken):
         pass
+
+
+@pytest.mark.parametrize("fails", ["the channel", "the log"])
+def test_a_start_that_fails_after_the_process_began_leaves_no_process(monkeypatch, fails: str):
+    async def no_channel(*_, **__):
+        raise OSError("no space left on device")
+
+    def no_log(*_, **__):
+        raise OSError("no space left on device")
+
+    before = set(multiprocessing.active_children())
+    if fails == "the channel":
+        monkeypatch.setattr(asyncio, "open_connection", no_channel)
+    else:
+        monkeypatch.setattr(answering, "event", no_log)
+    with pytest.raises(OSError, match="no space left"), running(Moody):
+        pass
+    assert set(multiprocessing.active_children()) == before
 
 
 def test_requests_leave_neither_memory_nor_threads_nor_files(server):

@@ -47,17 +47,29 @@ class Answering:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Open the policy; raises ActionImagesError if it cannot be opened."""
+        """Open the policy; raises ActionImagesError if it cannot be opened.
+
+        After any error, the new process has ended, and the policy is the one before.
+        """
+        policy = await PolicyProcess.start(*self._open)
+        try:
+            self._tell_of(policy)
+        except BaseException:
+            await policy.close(0)
+            raise
+        self.policy = policy
+        self._metrics.ready.set(1)
+        self.ready.set()
+
+    def _tell_of(self, policy: PolicyProcess) -> None:
+        """Log and count a policy that was opened; clients of one with another name are told."""
         before = None if self.policy is None else self.policy.description
-        self.policy = await PolicyProcess.start(*self._open)
-        now = self.policy.description
+        now = policy.description
         if before is not None and before["name"] != now["name"]:
             event("policy changed", logging.WARNING, before=before["name"], now=now["name"])
             self._changed()
         self._metrics.starts.inc()
-        self._metrics.ready.set(1)
-        self.ready.set()
-        event("policy open", policy=now["policy"], named=now["name"], pid=self.policy.pid)
+        event("policy open", policy=now["policy"], named=now["name"], pid=policy.pid)
 
     def run(self) -> None:
         """Begin answering."""
@@ -107,7 +119,8 @@ class Answering:
     async def _starts_again(self, next_try_s: float) -> bool:
         try:
             await self.start()
-        except (ValueError, OSError) as error:
+        except Exception as error:
+            # Whatever it is, the next attempt may succeed; without one, the server would never answer again.
             event("policy does not open", logging.ERROR, error=str(error), next_try_s=next_try_s)
             return False
         return True

@@ -53,7 +53,10 @@ class PolicyProcess:
         open_watcher: OpenWatcher | None = None,
     ) -> "PolicyProcess":
         """Start it and wait until the policy is open; raises ValueError with the process's sentence if that
-        fails."""
+        fails.
+
+        After any error, the process has ended.
+        """
         ours, theirs = socket.socketpair()
         heard, said = socket.socketpair()
         with theirs, said:
@@ -65,7 +68,14 @@ class PolicyProcess:
                 daemon=True,
             )
             process.start()
-        reader, writer = await asyncio.open_connection(sock=ours, limit=2**20)
+        try:
+            reader, writer = await asyncio.open_connection(sock=ours, limit=2**20)
+        except BaseException:
+            process.kill()
+            process.join()
+            ours.close()
+            heard.close()
+            raise
         policy = cls(process, reader, writer)
         policy._hearing = asyncio.create_task(_hear(heard, process.pid))
         try:
