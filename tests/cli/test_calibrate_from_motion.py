@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from action_images.calibration.from_motion.apply import apply, redeclared
+from action_images.calibration.from_motion.clicks import Click, counted_as_read
 from action_images.calibration.from_motion.gather import Followable, gather
 from action_images.calibration.from_motion.judge import CONVENTION, judge
 from action_images.calibration.from_motion.pinhole import Pinhole
@@ -20,6 +21,7 @@ from action_images.cli import main
 from action_images.episodes.cameras_file import load_cameras, save_cameras
 from action_images.episodes.dataset import Dataset, DatasetWriter
 from action_images.episodes.episode import Episode, FramesInMemory, View
+from action_images.episodes.readers import Wanted, open_foreign
 from action_images.geometry import Pose, Trajectory
 from motion_scene import hand, paths, truth
 
@@ -115,6 +117,32 @@ def test_a_wrong_tool_frame_is_shown_by_one_click(demonstrations, tmp_path, caps
     command = ["calibrate", "from_motion", str(demonstrations), "--out", str(tmp_path / "out")]
     main([*command, "--as-declared", "--workers", "0", "--views", "left", "--clicks", str(clicks)])
     assert "'tool_offset'" in capsys.readouterr().out
+
+
+def test_clicks_count_the_frames_of_all_views_also_where_an_early_view_is_left_out(tmp_path, capsys):
+    folder, early = write_set(tmp_path / "set"), 8
+    camera = CAMERAS["right"].camera(SIZE)
+    declared = {
+        "intrinsics": camera.intrinsics.tolist(),
+        "world_from_camera": camera.world_from_camera.matrix().tolist(),
+        "shift": -early,
+    }
+    (folder / "calibration.json").write_text(json.dumps({"tool": TOOL, "views": {"right": declared}}))
+    whole, alone = (
+        open_foreign(folder, "auto", Wanted(views))[1].read("task/0").view("left").frames
+        for views in ((), ("left",))
+    )
+    clicks = [Click("task/0", 5, "left", (1.0, 2.0))]
+    (counted,) = counted_as_read(clicks, folder, ("left",))
+    assert torch.equal(whole.read([5]), alone.read([counted.frame]))
+    assert clicks == counted_as_read(clicks, folder, ()) == counted_as_read(clicks, folder, ("left", "right"))
+    row = 20
+    pixel = CAMERAS["left"].project(POSES[0][row, :3, 3])[0]
+    file = tmp_path / "clicks.csv"
+    file.write_text(f"episode,frame,view,x,y\ntask/0,{row - early},left,{pixel[0]},{pixel[1]}\n")
+    command = ["calibrate", "from_motion", str(folder), "--out", str(tmp_path / "out"), "--views", "left"]
+    assert main([*command, "--as-declared", "--workers", "0", "--clicks", str(file)]) == 0
+    assert "'tool_offset'" not in capsys.readouterr().out
 
 
 def test_what_was_declared_wrongly_is_declared_rightly_where_that_is_asked(tmp_path):

@@ -21,7 +21,7 @@ from action_images.reports.theme import PLANNED
 from action_images.reports.viewing.opened import open_shelf
 from action_images.reports.viewing.page import write_viewable_page
 from action_images.reports.viewing.server import ViewServer
-from action_images.reports.viewing.viewable import ShownPath, Viewable, of_episode
+from action_images.reports.viewing.viewable import ShownPart, ShownPath, Viewable, of_episode
 from recorded import make_episode
 
 EVIL = '</script></style><script>window.obeyed=1</script><img src=x onerror="window.obeyed=1">&\'\u2028'
@@ -225,6 +225,28 @@ def test_a_click_names_the_frame_whose_picture_is_shown_where_pictures_were_thin
           return [box.left + box.width / 2, box.top + box.height / 2] })()""")
         browser.click(x, y)
         assert ",8,front," in browser.evaluate("actionImages.clicks()")
+
+
+def test_clicks_name_the_part_of_an_episode_whose_task_changes(tmp_path: Path):
+    shown = of_episode(make_episode(num_frames=20))
+    parts = (ShownPart(f"{shown.id}/task0", 0, 6), ShownPart(f"{shown.id}/task1", 8, 18))
+    write_viewable_page(tmp_path / "parts.html", replace(shown, parts=parts))
+    with Browser(tmp_path / "profile") as browser:
+        browser.open(tmp_path / "parts.html")
+        browser.wait(WHOLE)
+        browser.press("c")
+        for at in (5, 7, 9):
+            while browser.evaluate("actionImages.state().frame") < at:
+                browser.press("ArrowRight")
+            browser.wait(f"actionImages.state().frame === {at} && actionImages.state().isWhole")
+            x, y = browser.evaluate("""(() => {
+              const box = document.querySelector("#views canvas").getBoundingClientRect()
+              return [box.left + box.width / 2, box.top + box.height / 2] })()""")
+            browser.click(x, y)
+            refused = browser.evaluate("document.getElementById('clicked').textContent")
+            assert ("readers leave this frame out" in refused) == (at == 7)
+        _, *rows = browser.evaluate("actionImages.clicks()").splitlines()
+        assert [row.split(",")[:2] for row in rows] == [[parts[0].id, "5"], [parts[1].id, "1"]]
 
 
 def test_switched_off_paths_are_not_drawn(opened: Browser):

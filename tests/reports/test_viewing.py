@@ -427,19 +427,25 @@ def labels_of(folder: Path, dataset: Dataset, views: tuple[str, ...] = ("front",
     return folder
 
 
-def test_late_pictures_are_shown_with_the_frame_numbers_that_readers_give(tmp_path: Path):
-    root = write_set(tmp_path / "set")
-    plain = Dataset(root)[0]
+def shifting(root: Path, by: int) -> None:
+    """Declare that the pictures of the view `left` are late by some frames."""
     views = {}
-    for view in plain.views:
+    # Not `Dataset(root)[0]`, which refuses an episode whose task changes.
+    for view in Dataset(root).selected(0, ("front", "left"), None).views:
         views[view.name] = {
             "intrinsics": view.camera.intrinsics.tolist(),
             "world_from_camera": view.camera.world_from_camera.matrix().tolist(),
             "size": list(view.camera.size),
         }
+    views["left"]["shift"] = by
+    (root / "calibration.json").write_text(json.dumps({"views": views}))
+
+
+def test_late_pictures_are_shown_with_the_frame_numbers_that_readers_give(tmp_path: Path):
+    root = write_set(tmp_path / "set")
+    plain = Dataset(root)[0]
     for by in (3, -2):
-        views["left"]["shift"] = by
-        (root / "calibration.json").write_text(json.dumps({"views": views}))
+        shifting(root, by)
         shown = open_shelf(root).open(0)
         read = open_foreign(root)[1].read(plain.id)
         assert shown.is_episode
@@ -452,6 +458,53 @@ def test_late_pictures_are_shown_with_the_frame_numbers_that_readers_give(tmp_pa
     assert labels.num_frames == plain.num_frames
     assert not labels.is_episode
     assert any("'shift' is not shown here" in told for _, told in labels.warnings)
+
+
+def changing_task(root: Path, change: int, text: str) -> None:
+    """Give the rows of every episode from this frame on a task of their own."""
+    tasks = pq.read_table(root / "meta/tasks.parquet")
+    added = {"task": text, "task_index": tasks.num_rows}
+    pq.write_table(
+        pa.Table.from_pylist([*tasks.to_pylist(), added], tasks.schema), root / "meta/tasks.parquet"
+    )
+    for path in sorted(root.glob("data/*/*.parquet")):
+        rows = pq.read_table(path)
+        changed = [
+            {**row, "task_index": tasks.num_rows} if row["frame_index"] >= change else row
+            for row in rows.to_pylist()
+        ]
+        pq.write_table(pa.Table.from_pylist(changed, rows.schema), path)
+
+
+def test_the_parts_of_an_episode_whose_task_changes_have_the_names_and_frames_of_readers(tmp_path: Path):
+    root = write_set(tmp_path / "set")
+    changing_task(root, 8, "then let go")
+    for by in (0, 3, -2):
+        shifting(root, by)
+        shown = open_shelf(root).open(0)
+        reader = open_foreign(root)[1]
+        assert [part.id for part in shown.parts] == reader.ids[:2]
+        assert any(f"cuts it into {reader.ids[0]} to {reader.ids[1]}" in told for _, told in shown.warnings)
+        assert document_of(shown)["parts"] == [asdict(part) for part in shown.parts]
+        left = next(view for view in shown.views if view.name == "left").layers[0].frames
+        for part in shown.parts:
+            read = reader.read(part.id)
+            assert read.num_frames == part.stop - part.start
+            for frame in (0, read.num_frames - 1):
+                picture = read.view("left").frames.read([frame])
+                assert torch.equal(left.read([part.start + frame]), picture)
+
+
+def test_a_damaged_view_does_not_change_the_frame_numbers_of_the_others(tmp_path: Path):
+    root = write_set(tmp_path / "set")
+    shifting(root, -2)
+    whole = open_shelf(root).open(0)
+    for path in root.glob("videos/*left/*/*.mp4"):
+        path.write_bytes(b"")
+    shown = open_shelf(root).open(0)
+    assert [view.name for view in shown.views] == ["front"]
+    assert shown.num_frames == whole.num_frames
+    assert torch.equal(shown.paths[0].trajectory.opening, whole.paths[0].trajectory.opening)
 
 
 def test_labels_lie_beside_the_sets_own_path(recorded: Path, tmp_path: Path):

@@ -1,8 +1,9 @@
 """A person's clicks on the tool's origin: a table of episode, frame, view and pixel."""
 
 import csv
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,15 @@ from jaxtyping import Float
 from action_images.calibration.from_motion.observations import Observations, observe
 from action_images.calibration.from_motion.tracks import Track
 from action_images.calibration.opencv import CalibrationError
+from action_images.episodes.dataset import Dataset
+from action_images.episodes.lerobot_layout import INFO
+from action_images.episodes.readers.lerobot import CALIBRATION
+from action_images.episodes.readers.lerobot_calibration import Calibration
 
 COLUMNS = ("episode", "frame", "view", "x", "y")
 MOST_BYTES = 1 << 20
+PART = re.compile(r"/task\d+$")
+"""The end of a name that readers give to a part of an episode whose task changes."""
 CURE = "give rows of episode,frame,view,x,y: the pixel (x right, y down) of the point between the finger tips"
 
 
@@ -52,6 +59,32 @@ def _click(row: Mapping[str, str | None], where: str) -> Click:
     if frame < 0 or not np.isfinite([x, y]).all() or not row["episode"] or not row["view"]:
         raise CalibrationError(f"{where}: is no click; {CURE}")
     return Click(row["episode"], frame, row["view"], (x, y))
+
+
+def counted_as_read(clicks: Sequence[Click], dataset: Path, views: Sequence[str]) -> list[Click]:
+    """The clicks with their frames counted as readers of these views (none: all) count them.
+
+    Clicks count the frames of episodes with all views. Where pictures of a view are early (a negative
+    `shift`), frames at the beginning are left out, unless that view is left out itself.
+    """
+    if not views or not (dataset / CALIBRATION).is_file() or not (dataset / INFO).is_file():
+        return list(clicks)
+    whole = Dataset(dataset, leave_out=_leave_to_readers, wanted=views)
+    calibration = Calibration(dataset / CALIBRATION, whole)
+    places = {name: place for place, name in enumerate(whole.ids)}
+    counted = []
+    for click in clicks:
+        place = places.get(click.episode, places.get(PART.sub("", click.episode)))
+        shifts = {} if place is None else calibration.shifts(place)
+        early = {name: max(0, -by) for name, by in shifts.items() if name in whole.view_names}
+        kept = {name: by for name, by in early.items() if name in views}
+        more = max(early.values(), default=0) - max(kept.values(), default=0)
+        counted.append(replace(click, frame=click.frame + more))
+    return counted
+
+
+def _leave_to_readers(row: str, reason: str) -> None:
+    """A row that cannot be an episode is refused where it is read."""
 
 
 def clicked(

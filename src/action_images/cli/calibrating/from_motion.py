@@ -110,12 +110,13 @@ def _check(what: FromMotion) -> None:
 
 def _asked(what: FromMotion) -> tuple[dict[str, "Asked"], list[str]]:
     """How each view is solved ('' stands for all others), and the episodes with clicks."""
-    from action_images.calibration.from_motion.clicks import load_clicks
+    from action_images.calibration.from_motion.clicks import counted_as_read, load_clicks
     from action_images.calibration.from_motion.pinhole import Pinhole
     from action_images.calibration.from_motion.view import Asked
     from action_images.episodes.cameras_file import load_cameras
 
-    clicks = tuple(load_clicks(what.clicks)) if what.clicks else ()
+    given = load_clicks(what.clicks) if what.clicks else []
+    clicks = tuple(counted_as_read(given, what.dataset, what.views))
     plain = {"radial": what.radial, "clicks": clicks}
     asked = {"": Asked(focal=what.focal, **plain)}
     for name, camera in (load_cameras(what.rough) if what.rough else {}).items():

@@ -1,6 +1,6 @@
 """The episodes of a LeRobotDataset v3, ours or foreign: listed from its table alone, opened one by one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from action_images.episodes.dataset import Dataset
     from action_images.episodes.episode import Episode
     from action_images.episodes.readers.lerobot_calibration import Calibration
-    from action_images.reports.viewing.viewable import Viewable
+    from action_images.reports.viewing.viewable import ShownPart, Viewable
 
 COLUMNS, OPTIONAL = ["episode_index", "length"], ("episode_id", "tasks")
 """Columns of the table, in the order in which an entry takes them."""
@@ -69,6 +69,7 @@ class DatasetShelf:
         episode, warnings = _whole_parts(dataset, place)
         is_late = self._calibration is not None and bool(self._calibration.shifts(place))
         shown = of_episode(self._calibrated(episode, place))
+        shown = replace(shown, parts=self._parts(place))
         if is_late and self._is_labelled:
             # Labels count the frames of the files, clicks those that readers give.
             shown = replace(shown, is_episode=False)
@@ -100,11 +101,11 @@ class DatasetShelf:
     def _calibrated(self, episode: "Episode", place: int) -> "Episode":
         """The episode with the calibration of the data set's calibration.json, if there is one.
 
-        Late views are set right, so that frames have the numbers that readers give them. Labels count the
-        frames of the files, so beside labels nothing is shifted.
+        Late views are set right, so that frames have the numbers that readers give them: damaged views
+        count too. Labels count the frames of the files, so beside labels nothing is shifted.
         """
         from action_images.episodes.readers.lerobot import CALIBRATION
-        from action_images.episodes.shift import shifted
+        from action_images.episodes.shift import part_of, shifted
 
         calibration = self._calibration
         if calibration is None:
@@ -113,12 +114,38 @@ class DatasetShelf:
         views = tuple(calibration.calibrated(view, place, path) for view in episode.views)
         calibrated = replace(episode, views=views, trajectory=path)
         names = {view.name for view in views}
-        shifts = {name: by for name, by in calibration.shifts(place).items() if name in names}
-        if not shifts or self._is_labelled:
+        early, late = self._left_out(place)
+        if not (early or late):
             return calibrated
-        late = ", ".join(self._late(place))
-        note = f"pictures are late, as {CALIBRATION} declares, and are set right: {late}"
-        return replace(shifted(calibrated, shifts), notes=(*calibrated.notes, note))
+        own = {name: by for name, by in calibration.shifts(place).items() if name in names}
+        right, (own_early, _) = shifted(calibrated, own), left_out(own)
+        start, num_frames = early - own_early, calibrated.num_frames - early - late
+        told = ", ".join(self._late(place))
+        note = f"pictures are late, as {CALIBRATION} declares, and are set right: {told}"
+        return replace(part_of(right, start, start + num_frames), notes=(*calibrated.notes, note))
+
+    def _left_out(self, place: int) -> tuple[int, int]:
+        """How many frames at either end have no picture in some view once late views are set right."""
+        if self._calibration is None or self._is_labelled:
+            return 0, 0
+        shifts, names = self._calibration.shifts(place), self._dataset.view_names
+        return left_out({name: by for name, by in shifts.items() if name in names})
+
+    def _parts(self, place: int) -> "tuple[ShownPart, ...]":
+        """The episodes that readers make of one whose task changes; none if it does not."""
+        from action_images.reports.viewing.viewable import ShownPart
+
+        try:
+            parts = self._dataset.words(place)
+        except EpisodeError:
+            return ()
+        if len(parts) == 1:
+            return ()
+        name, lost = self._dataset.ids[place], sum(self._left_out(place))
+        return tuple(
+            ShownPart(part_name(name, number), part.start, max(part.start, part.stop - lost))
+            for number, part in enumerate(parts)
+        )
 
     def _late(self, place: int) -> list[str]:
         """The views with a declared delay, in words."""
@@ -226,4 +253,16 @@ def _words(dataset: "Dataset", place: int) -> tuple[str | None, list[tuple[str, 
     if len(parts) == 1:
         return parts[0].text, []
     told = "; ".join(f"from frame {part.start}: {part.text}" for part in parts)
-    return told, [("warning", f"the task changes {len(parts) - 1} times; 'action-images import' cuts it")]
+    name = dataset.ids[place]
+    cut = f"'action-images import' cuts it into {part_name(name, 0)} to {part_name(name, len(parts) - 1)}"
+    return told, [("warning", f"the task changes {len(parts) - 1} times; {cut}")]
+
+
+def part_name(episode_id: str, number: int) -> str:
+    """The name that readers give to a part of an episode whose task changes."""
+    return f"{episode_id}/task{number}"
+
+
+def left_out(shifts: Mapping[str, int]) -> tuple[int, int]:
+    """The frames at the beginning and at the end of an episode that `shift.shifted` leaves out."""
+    return max([0, *(-by for by in shifts.values())]), max([0, *shifts.values()])

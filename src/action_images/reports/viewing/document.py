@@ -11,7 +11,7 @@ from action_images.geometry import Camera, Trajectory
 from action_images.geometry.rotation import to_euler_xyz
 from action_images.reports.theme import SPOT_KEY
 from action_images.reports.viewing.encoded import FRAMES_IN_PART
-from action_images.reports.viewing.viewable import Layer, ShownPath, ShownView, Viewable
+from action_images.reports.viewing.viewable import Layer, ShownPart, ShownPath, ShownView, Viewable
 
 FORMAT, VERSION = "action-images/view", 1
 MAX_FRAMES = 50_000
@@ -31,6 +31,7 @@ def document_of(viewable: Viewable) -> dict[str, Any]:
         "version": VERSION,
         "id": viewable.id,
         "is_episode": viewable.is_episode,
+        "parts": [_part(part) for part in _parts(viewable)],
         "instruction": viewable.instruction,
         "fps": viewable.fps,
         "num_frames": viewable.num_frames,
@@ -43,6 +44,15 @@ def document_of(viewable: Viewable) -> dict[str, Any]:
         "views": [_view(view) for view in viewable.views],
         "paths": [_path(path) for path in viewable.paths],
     }
+
+
+def _parts(viewable: Viewable) -> tuple[ShownPart, ...]:
+    """The episodes that readers make of it: itself, if they do not cut it."""
+    return viewable.parts or (ShownPart(viewable.id, 0, viewable.num_frames),)
+
+
+def _part(part: ShownPart) -> dict[str, Any]:
+    return {"id": part.id, "start": part.start, "stop": part.stop}
 
 
 def _view(view: ShownView) -> dict[str, Any]:

@@ -96,11 +96,21 @@ class ShownPath:
 
 
 @dataclass(frozen=True)
+class ShownPart:
+    """Frames [start, stop) that readers give as an episode of their own, called `id`."""
+
+    id: str
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
 class Viewable:
     """Views and paths on one clock. `facts` are (name, value) pairs in words, `notes` are sentences.
 
     `warnings` are (level, sentence) with the levels `error` and `warning`. `is_episode`: it is an episode of
-    a data set, so clicks on the tool can be stored with its `id` and frames.
+    a data set, so clicks on the tool can be stored with its `id` and frames. `parts` are the episodes that
+    readers make of it, if they cut it; frames in none of them are left out by readers.
     """
 
     id: str
@@ -113,6 +123,7 @@ class Viewable:
     notes: tuple[str, ...] = ()
     warnings: tuple[tuple[str, str], ...] = field(default=())
     is_episode: bool = False
+    parts: tuple[ShownPart, ...] = ()
 
     def thinned(self, every: int) -> "Viewable":
         """The same with the pictures of every n-th frame alone and a note about it; all numbers stay."""

@@ -18,9 +18,15 @@ class Clicks {
     this.tell()
   }
 
-  // Those that a view shows in a frame.
-  of(episode, view, frame) {
+  // Those that a view shows in a frame of an episode (null: in none).
+  of(place, view) {
+    if (!place) return []
+    const {episode, frame} = place
     return this.rows.filter(row => row.episode === episode && row.view === view && row.frame === frame)
+  }
+
+  refuse(why) {
+    $("clicked").textContent = why
   }
 
   tell() {

@@ -29,9 +29,16 @@ class ViewPanel {
     const box = this.canvas.getBoundingClientRect(), [rows, columns] = this.view.size
     const x = (event.clientX - box.left) / box.width * columns
     const y = (event.clientY - box.top) / box.height * rows
-    const row = {episode: this.doc.id, frame: this.pictured(this.shown), view: this.view.name, x, y}
-    CLICKS.add(row)
+    const place = this.place(this.shown)
+    if (!place) return CLICKS.refuse("no click: readers leave this frame out, between two parts of the episode")
+    CLICKS.add({...place, view: this.view.name, x, y})
     this.redraw()
+  }
+
+  // The episode of readers that a frame's picture belongs to, and its frame there; null if readers leave it out.
+  place(frame) {
+    const at = this.pictured(frame), part = this.doc.parts.find(({start, stop}) => start <= at && at < stop)
+    return part ? {episode: part.id, frame: at - part.start} : null
   }
 
   layer(name) {
@@ -84,7 +91,7 @@ class ViewPanel {
     const scale = width / columns
     if (this.view.camera) this.drawPaths(pen, frame, scale)
     if (this.view.spots && this.look.axes) this.drawSpots(pen, frame, scale)
-    for (const {x, y} of CLICKS.of(this.doc.id, this.view.name, this.pictured(frame)))
+    for (const {x, y} of CLICKS.of(this.place(frame), this.view.name))
       ring(pen, [x * scale, y * scale], this.unit(pen))
     return true
   }
