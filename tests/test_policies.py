@@ -1,6 +1,7 @@
 """Names, folders and addresses become policies in one place: what they are called and how they are made."""
 
 import pickle
+import shutil
 import subprocess
 import sys
 
@@ -8,8 +9,9 @@ import pytest
 
 from action_images.baselines.policy import VectorPolicy
 from action_images.control import Hold
-from action_images.errors import ActionImagesError
+from action_images.errors import ActionImagesError, WeightsChanged
 from action_images.evaluation.references import Expert, ExpertThroughVideo, Random
+from action_images.model.shipped import INDEX, models_folder
 from action_images.policies import (
     REFERENCES,
     ModelsPolicy,
@@ -52,6 +54,16 @@ def test_the_shipped_policy_has_the_size_and_rate_of_its_clips():
     policy = shipped.make()
     assert (shipped.image_size, shipped.fps) == (policy.image_size, policy.fps)
     assert shipped.clips == (*policy.image_size, policy.fps)
+
+
+def test_a_folder_whose_models_were_replaced_makes_no_policy_of_the_former_name(tmp_path):
+    folder = shutil.copytree(models_folder("shipped"), tmp_path / "model")
+    judged = policy_named(str(folder))
+    judged.make()
+    index = folder / INDEX
+    index.write_text(index.read_text() + "\n")
+    with pytest.raises(WeightsChanged, match=r"no longer '.*', as a training replaces its models: copy the"):
+        judged.make()
 
 
 def test_options_reach_the_policy():

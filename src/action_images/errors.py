@@ -14,6 +14,10 @@ class ActionImagesError(ValueError):
         return printable(super().__str__())
 
 
+class WeightsChanged(ActionImagesError):
+    """The weights in a folder or behind a server are no longer those that were named at first."""
+
+
 def printable(text: str) -> str:
     """A text that is safe for a terminal: control characters and unencodable ones become escapes."""
     if text.isprintable():

@@ -1,12 +1,12 @@
 """Make a Policy from a name, a folder or an address: the one place where all users of policies get theirs."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Literal
 
-from action_images.errors import ActionImagesError
+from action_images.errors import ActionImagesError, WeightsChanged
 
 if TYPE_CHECKING:
     from action_images.robot import Policy
@@ -102,10 +102,12 @@ class ReferencePolicy:
 
 @dataclass(frozen=True)
 class ServedPolicy:
-    """Makes the client of a policy server."""
+    """Makes the client of a policy server; one that serves another policy than `serves` is refused (None:
+    any is taken)."""
 
     uri: str
     access: ServerAccess = ServerAccess()
+    serves: str | None = None
 
     def __call__(self) -> "Policy":
         """The client; it sends nothing before the first request."""
@@ -114,25 +116,43 @@ class ServedPolicy:
         actions = self.access.actions or "matrix"
         # Ask a judged policy in unknown words too: its failures then count.
         return RemotePolicy(
-            self.uri, token=self.access.token, timeout_s=PLAN_S, actions=actions, known_words="none"
+            self.uri,
+            token=self.access.token,
+            timeout_s=PLAN_S,
+            actions=actions,
+            known_words="none",
+            serves=self.serves,
         )
 
 
 @dataclass(frozen=True)
 class ModelsPolicy:
-    """Loads the policy of a folder of models."""
+    """Loads the policy of a folder of models; `holds` is the `models_name` that it must have (None: any)."""
 
     folder: Path
     planning: Planning = Planning()
+    holds: str | None = None
 
     def __call__(self) -> "Policy":
-        """The policy; raises ActionImagesError if the folder's models cannot plan in this way."""
+        """The policy; raises ActionImagesError if the folder's models cannot plan in this way, WeightsChanged
+        if they are others than `holds`."""
         from action_images.baselines.network import PathRegressor
         from action_images.model.bundle import answers_of
 
-        if answers_of(self.folder) == PathRegressor.answers:
-            return self._regression()
-        return self._generation()
+        answers_numbers = answers_of(self.folder) == PathRegressor.answers
+        policy = self._regression() if answers_numbers else self._generation()
+        self._check_weights()
+        return policy
+
+    def _check_weights(self) -> None:
+        """Called once the models are loaded: a training may replace them at any time before."""
+        from action_images.model.shipped import models_name
+
+        if self.holds is not None and (now := models_name(str(self.folder))) != self.holds:
+            raise WeightsChanged(
+                f"{self.folder}: now holds '{now}', no longer '{self.holds}', as a training replaces its "
+                "models: copy the folder, and give results of the copy a folder of their own"
+            )
 
     def _regression(self) -> "Policy":
         """The baseline that answers in numbers: small deterministic networks, which stay float32."""
@@ -237,7 +257,8 @@ def policy_named(
     """The policy of this name, with its name in results, image size and frames per second; no weights are
     loaded.
 
-    A server is asked for them. `reference_size` (height, width; px) is the size of the images that references
+    A server is asked for them. Its `make` raises WeightsChanged once server or folder have other weights.
+    `reference_size` (height, width; px) is the size of the images that references
     see and draw. Raises as `maker_of` does, if a folder lacks the clips of its models' training, or if no
     server answers.
     """
@@ -301,13 +322,15 @@ def _folder(given: str) -> Path:
 
 def _modelled(given: str, maker: ModelsPolicy) -> NamedPolicy:
     from action_images.model.bundle import load_clips
+    from action_images.model.shipped import models_name
 
     clips = load_clips(maker.folder)
     if clips is None:
         raise ActionImagesError(
             f"{maker.folder}: does not say what clips its models were trained on; save them with clips"
         )
-    return NamedPolicy(name_of(given, maker.planning), maker, clips.size, clips.fps)
+    make = replace(maker, holds=models_name(str(maker.folder)))
+    return NamedPolicy(name_of(given, maker.planning), make, clips.size, clips.fps)
 
 
 def _served(maker: ServedPolicy) -> NamedPolicy:
@@ -322,6 +345,7 @@ def _served(maker: ServedPolicy) -> NamedPolicy:
     height, width = size if isinstance(size, list) and len(size) == 2 else DEFAULT_SIZE
     rate = float(fps) if isinstance(fps, int | float) and fps > 0 else DEFAULT_FPS
     # Another model behind the same address is another policy.
-    name = f"{said['policy']} at {maker.uri}" if said.get("server") == "action-images" else maker.uri
+    serves = str(said["policy"]) if said.get("server") == "action-images" else None
+    name = maker.uri if serves is None else f"{serves} at {maker.uri}"
     name += "" if maker.access.actions is None else f" actions={maker.access.actions}"
-    return NamedPolicy(name, maker, (int(height), int(width)), rate)
+    return NamedPolicy(name, replace(maker, serves=serves), (int(height), int(width)), rate)

@@ -2,7 +2,9 @@
 
 import contextlib
 import math
+import os
 import pickle
+import signal
 import socket
 import struct
 import sys
@@ -16,14 +18,14 @@ import numpy as np
 import pytest
 import torch
 from openpi_client import action_chunk_broker, msgpack_numpy, websocket_client_policy
-from serving_policies import PATIENCE_S, Moody, Winding, observation, running, uri
+from serving_policies import PATIENCE_S, Moody, Renamed, Winding, observation, running, uri
 from websockets.sync.server import serve
 from websockets.utils import accept_key
 
 from action_images.cli import main
 from action_images.control import Hold
-from action_images.errors import ActionImagesError
-from action_images.evaluation.closed_loop import EvaluationConfig, judge
+from action_images.errors import ActionImagesError, WeightsChanged
+from action_images.evaluation.closed_loop import EvaluationConfig, evaluate, judge
 from action_images.evaluation.protocols import PROTOCOLS
 from action_images.evaluation.trial import load_trials
 from action_images.files.settings import load_settings
@@ -242,6 +244,27 @@ def test_a_server_of_openpis_protocol_is_judged_in_the_format_that_it_answers_in
         assert len(load_trials(tmp_path / "pose")) == 1
         assert main([*command, "--out", str(tmp_path / "matrix")]) == 2
     assert "with --actions NAME" in capsys.readouterr().err
+
+
+def test_an_evaluation_ends_when_the_server_has_other_weights(tmp_path):
+    (tmp_path / "name").write_text("run-1111")
+    protocol = replace(PROTOCOLS["in_domain"], tasks=("reach_target",))
+    with running(Renamed(tmp_path / "name")) as server:
+        judged = policy_named(uri(server))
+        config = EvaluationConfig("in_domain", protocol, judged.name, judged.make, size=(32, 32))
+        trials = evaluate(config, tmp_path / "out", 2)
+        next(trials)
+        (tmp_path / "name").write_text("run-2222")
+        before = server.policy_pid
+        os.kill(before, signal.SIGKILL)
+        until = time.monotonic() + PATIENCE_S
+        while server.policy_pid == before:
+            assert time.monotonic() < until, "the policy was not started again"
+            time.sleep(0.01)
+        said = "'run-1111 at ws:.*' alone .1 of reach_target.*now serves 'run-2222', no longer 'run-1111'"
+        with pytest.raises(WeightsChanged, match=said):
+            next(trials)
+    assert [trial.policy for trial in load_trials(tmp_path / "out")] == [judged.name]
 
 
 def test_single_plans_of_a_server_are_judged_with_its_token_and_in_a_format(tmp_path, capsys):

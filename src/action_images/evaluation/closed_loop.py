@@ -1,6 +1,7 @@
 """Evaluate a policy in closed loop: trials run in parallel, and each is recorded when it is over."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import as_completed
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import Any
 
 import torch
 
+from action_images.errors import WeightsChanged
 from action_images.evaluation.attribution import attribute, missed_by
 from action_images.evaluation.expert import expert_path
 from action_images.evaluation.protocols import Address, EvaluationProtocol
@@ -182,16 +184,32 @@ def evaluate(
     """Run the trials that a results folder lacks of `num_trials` of each task; each is added when it is over.
 
     After an interruption, the same call continues. Raises ActionImagesError if the folder holds trials of
-    other settings, or another process is writing there.
+    other settings, or another process is writing there. Raises WeightsChanged, saying whose the trials are,
+    if the policy's weights become others.
     """
     wanted = config.protocol.addresses(num_trials)
     with alone_in(folder):
         open_results(folder, TRIALS, config.settings())
         done = {trial.key for trial in load_trials(folder)} if (folder / TRIALS).is_file() else set()
         missing = [address for address in wanted if address not in done]
-        for trial in run(config, missing, num_workers=num_workers):
-            append_trial(folder, trial)
-            yield trial
+        with _of_one_policy(config, folder):
+            for trial in run(config, missing, num_workers=num_workers):
+                append_trial(folder, trial)
+                yield trial
+
+
+@contextmanager
+def _of_one_policy(config: EvaluationConfig, folder: Path) -> Iterator[None]:
+    """Add to a WeightsChanged whose the trials in the folder are."""
+    try:
+        yield
+    except WeightsChanged as error:
+        trials = load_trials(folder) if (folder / TRIALS).is_file() else []
+        counts = Counter(trial.task for trial in trials)
+        done = ", ".join(f"{number} of {task}" for task, number in sorted(counts.items())) or "none yet"
+        raise WeightsChanged(
+            f"{folder / TRIALS}: has trials of '{config.policy_name}' alone ({done}), which stay; {error}"
+        ) from error
 
 
 def to_be_filmed(trials: Iterable[TrialRecord]) -> list[TrialRecord]:
@@ -218,7 +236,7 @@ def film(
     them. So the trials are run with as many threads as each of the `num_workers` had. A trial that still ends
     differently (its policy is not repeatable) is yielded without a film.
     """
-    with _num_threads(_threads_each(num_workers)), alone_in(folder):
+    with _num_threads(_threads_each(num_workers)), alone_in(folder), _of_one_policy(config, folder):
         remove_leftovers(folder / FILMS)
         trials = {trial.key: trial for trial in load_trials(folder)}
         policy = config.make()

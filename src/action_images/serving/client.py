@@ -18,7 +18,7 @@ from typing_extensions import Self
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from action_images.errors import ActionImagesError
+from action_images.errors import ActionImagesError, WeightsChanged
 from action_images.serving.messages import ACTION_FORMATS, KNOWN_WORDS, PROTOCOL, Reply, Request
 from action_images.serving.protocol import WireError, decode, encode
 
@@ -55,9 +55,10 @@ class RemotePolicy:
     returned only for the observation of its own request. `calibration` names a cameras file on the server;
     cameras are then not sent. `actions` is the format to ask for; `matrix` is free of rounding. `imagined`
     also fetches the images that the policy generated. `known_words` says how many words of an instruction the
-    policy must know (none, some, all), or the request is refused; None leaves that to the server. Warnings of
-    a reply become Python warnings. The policy can be pickled and shared between threads, which wait for each
-    other.
+    policy must know (none, some, all), or the request is refused; None leaves that to the server. With
+    `serves`, the name of a policy in the server's metadata, a server of another one is refused with
+    WeightsChanged. Warnings of a reply become Python warnings. The policy can be pickled and shared between
+    threads, which wait for each other.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class RemotePolicy:
         actions: str = "matrix",
         imagined: bool = False,
         known_words: str | None = None,
+        serves: str | None = None,
         ca_file: str | None = None,
         max_reply_bytes: int = 512_000_000,
     ):
@@ -94,7 +96,7 @@ class RemotePolicy:
             )
         self.uri, self.timeout_s, self.connect_s = uri, timeout_s, connect_s
         self.calibration, self.actions, self.imagined = calibration, actions, imagined
-        self.known_words = known_words
+        self.known_words, self.serves = known_words, serves
         self.num_connections = self.num_stale = 0
         self._token, self._ca_file, self._max_reply_bytes = token, ca_file, max_reply_bytes
         self._metadata: dict[str, Any] = {}
@@ -106,7 +108,8 @@ class RemotePolicy:
     def plan(self, observation: "action_images.robot.Observation") -> "action_images.robot.Plan":
         """The server's plan for this observation (no batch axes); needs torch.
 
-        Raises Refused, Late or Unreachable (all ServingError) if there is none, and ValueError for a batch.
+        Raises Refused, Late or Unreachable (all ServingError) if there is none, WeightsChanged for a policy
+        other than `serves`, and ValueError for a batch.
         """
         from action_images.serving.tensors import plan_from_reply, request_from_observation
 
@@ -244,6 +247,11 @@ class RemotePolicy:
             _limit_sending(connection.socket, self.timeout_s)
             metadata = _read_metadata(connection.recv(timeout=timeout_s), self.uri)
             before, now = self._metadata.get("policy"), metadata.get("policy")
+            if self.serves is not None and now != self.serves:
+                raise WeightsChanged(
+                    f"{self.uri}: now serves '{now}', no longer '{self.serves}': serve '{self.serves}' again "
+                    f"and repeat the command, or give '{now}' results of its own"
+                )
             if self._metadata and before != now:
                 warnings.warn(f"{self.uri}: now serves '{now}', before '{before}'", stacklevel=2)
             self._metadata = metadata
