@@ -12,9 +12,10 @@ from action_images.pipeline import Pipeline
 from action_images.samples.loader import load
 from action_images.training.batches import layout_kind
 from action_images.training.ema import EMA
+from action_images.training.engine import engine_of
 from action_images.training.run_folder import START
 from action_images.training.setup import clips_of
-from action_images.training.train import Run, _engine_of
+from action_images.training.train import Run
 from action_images.training.validation import Validation
 from fake_card import CUDA, fake_card, on_card
 
@@ -27,7 +28,7 @@ def moved(run: Run, precision: str = "no") -> Run:
     # accelerate's state is one for all, and is copied from that of the processes now and then.
     PartialState._shared_state["device"] = run.accelerator.state.device = CUDA
     run.accelerator.state._mixed_precision = precision
-    engine = _engine_of(run.models, run.accelerator, replace(run.recipe, mixed_precision=precision))
+    engine = engine_of(run.models, run.accelerator, replace(run.recipe, mixed_precision=precision))
     models = replace(run.models, denoiser=engine.network)
     ema = EMA(engine.network, run.recipe.ema_decay)
     return replace(run, models=models, pipeline=Pipeline.of(models), engine=engine, ema=ema)

@@ -28,11 +28,12 @@ from action_images.model.bundle import Models
 from action_images.model.text import HashedWords
 from action_images.training import train as loop
 from action_images.training.checkpoint import checkpoints, load
+from action_images.training.finite import NotFiniteError
 from action_images.training.interruption import interruptible
 from action_images.training.recipe import Recipe, SourceRecipe, differences
 from action_images.training.run_folder import saved_recipe
 from action_images.training.setup import clips_of
-from action_images.training.train import NotFiniteError, Run, train
+from action_images.training.train import Run, train
 from action_images.training.validation import Validation
 
 

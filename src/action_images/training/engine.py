@@ -8,15 +8,17 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import DistributedType
 from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
 from typing_extensions import Self
 
 from action_images.device import number_of
+from action_images.model.bundle import Models
 from action_images.model.denoiser import CanvasDenoiser
 from action_images.training.checkpoint import OptimizerState, TorchState
-from action_images.training.optimizer import build_optimizer
+from action_images.training.optimizer import build_optimizer, choose_trainable
 from action_images.training.recipe import Recipe
 
 
@@ -106,6 +108,24 @@ class TorchEngine:
         """Copies share their gradients in the last pass; shards do so in each, as whole gradients would not
         fit."""
         return nullcontext() if last or self.sharded else self.accelerator.no_sync(self.module)
+
+
+def engine_of(models: Models, accelerator: Accelerator, recipe: Recipe) -> Engine:
+    """Move the models to their devices, mark the trainable weights, and make the engine."""
+    from action_images.training import deepspeed  # it builds on this file
+
+    transformer = models.denoiser.transformer
+    choose_trainable(transformer, recipe)
+    if recipe.gradient_checkpointing:
+        transformer.enable_gradient_checkpointing()
+    if accelerator.distributed_type is DistributedType.FSDP:
+        # FSDP moves weights to the GPUs block by block, as all together might not fit.
+        models.others_to(accelerator.device)
+    else:
+        models.to(accelerator.device)
+    models.denoiser.train()
+    engine: Any = deepspeed.DeepSpeedEngine if deepspeed.wanted() else TorchEngine
+    return engine.around(models.denoiser, accelerator, recipe)
 
 
 def cast_passes(network: CanvasDenoiser, accelerator: Accelerator, recipe: Recipe) -> None:

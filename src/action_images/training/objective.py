@@ -12,6 +12,7 @@ from torch import Tensor
 from action_images.canvas import MODES
 from action_images.device import sent, to_cpu
 from action_images.diffusion import flow
+from action_images.errors import ActionImagesError
 from action_images.geometry import Trajectory
 from action_images.inference.clip_generator import ClipGenerator
 from action_images.model.bundle import Clips, Models
@@ -118,3 +119,12 @@ def _noise(shape: torch.Size, draw: Draw) -> Tensor:
 
 
 ACTION_IMAGES = ActionImages()
+
+
+def check_objective(objective: Objective, recipe: Recipe) -> None:
+    """Raise ActionImagesError unless this is the objective that the recipe learns."""
+    if recipe.learns != objective.name:
+        raise ActionImagesError(
+            f"the recipe learns {recipe.learns}, the objective given is {objective.name}; "
+            "pass objective=objectives.objective_of(recipe)"
+        )

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import chain
 from pathlib import Path
@@ -16,6 +16,8 @@ from action_images.files.atomic import write_json
 from action_images.files.checksum import checksum, checksum_of_ends
 from action_images.samples.mixture import Mixture, Source
 from action_images.samples.stored_frames import FileState
+from action_images.training.checkpoint import Progress
+from action_images.training.run_folder import BEST
 
 DATA = "data.json"
 """The record in a run's folder."""
@@ -133,6 +135,17 @@ def checked_data(
             "another run in another folder"
         )
     return now
+
+
+def judged_on(progress: Progress, digest: str | None, out: Path, say: Say) -> Progress:
+    """The progress on this validation data: a best score on other data is dropped, and that is said."""
+    if progress.best is not None and progress.judged_on not in (None, digest):
+        say(
+            f"{out}: the validation has changed, so its scores are not compared with earlier ones; the next "
+            f"validation replaces {BEST}/, copy that folder to keep it"
+        )
+        progress = replace(progress, best=None)
+    return replace(progress, judged_on=digest)
 
 
 def _contents(sources: Iterable[Source], known: Mapping[str, Content], say: Say | None) -> dict[str, Content]:

@@ -32,6 +32,8 @@ from action_images.samples.split import Split
 from action_images.samples.window import Cutting
 from action_images.training.recipe import Recipe, SourceRecipe
 
+FASTEST_FPS = 8.0
+"""A run warns of clips with more frames a second, which show too little motion for plans."""
 FAMILIAR_WINDOWS = 500
 """The number of windows whose pictures give the statistics of the data's look."""
 FITTING_WINDOWS = 256
@@ -130,6 +132,33 @@ def learnt_and_judged(learnt: Mixture, judged: Iterable[Mixture]) -> list[str]:
         "show how good the models are on others; give the source part 'train', the validation 'held_out'"
         for path, count in sorted(both.items())
     ]
+
+
+def left_out(mixture: Mixture) -> list[str]:
+    """A sentence for each source and reason for which episodes give no window."""
+    found = []
+    for source in mixture.sources:
+        if source.bare:
+            found.append(
+                f"{source.name}: {len(source.bare)} episodes have no tool poses or an uncalibrated view, "
+                "and are left out"
+            )
+        if source.too_short:
+            found.append(
+                f"{source.name}: {len(source.too_short)} episodes are too short for a clip, and are left out"
+            )
+    return found
+
+
+def warning_of_rate(clips: Clips) -> str | None:
+    """A warning of clips with so many frames a second that they show almost no motion; None for others."""
+    if clips.fps <= FASTEST_FPS:
+        return None
+    seconds = (clips.num_frames - 1) / clips.fps
+    return (
+        f"warning: clips have {clips.fps:g} frames a second, so their {clips.num_frames} frames show "
+        f"{seconds:.1f} s of motion; about 5 a second is better: raise the stride of the sources"
+    )
 
 
 def _episodes_used(mixtures: Iterable[Mixture]) -> set[tuple[Path, str]]:

@@ -5,41 +5,36 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedType
 from torch import Tensor
 
-from action_images.errors import ActionImagesError
 from action_images.inference.clip_generator import ClipGenerator
 from action_images.model.bundle import Clips, Models
-from action_images.model.familiarity import Familiarity
-from action_images.model.shipped import INDEX
 from action_images.pipeline import Pipeline
 from action_images.samples.loader import Batch, load
 from action_images.samples.mixture import Mixture, fingerprint
-from action_images.training import checkpoint, deepspeed
+from action_images.training import checkpoint
 from action_images.training.batches import Noised, layout_kind, noised_batches
-from action_images.training.card import model_card
 from action_images.training.checkpoint import Progress
 from action_images.training.ema import EMA
-from action_images.training.engine import Engine, TorchEngine
-from action_images.training.export import ADAPTERS, save_adapters, whole_adapters, whole_transformer
+from action_images.training.engine import Engine, engine_of
+from action_images.training.finite import check_finite
 from action_images.training.frozen import FrozenCache, frozen_of, with_cache
 from action_images.training.fsdp import forget_whole_weights
 from action_images.training.interruption import interruptible
 from action_images.training.interval import Interval
 from action_images.training.log import Log, check_trackers, plain_console
-from action_images.training.objective import ACTION_IMAGES, Objective
-from action_images.training.optimizer import choose_trainable, learning_rate
+from action_images.training.objective import ACTION_IMAGES, Objective, check_objective
+from action_images.training.optimizer import learning_rate
 from action_images.training.processes import agreed, gathered, join_processes, raised_together, summed
 from action_images.training.recipe import Recipe
 from action_images.training.room import check_room
-from action_images.training.run_data import RunData, checked_data
+from action_images.training.run_data import RunData, checked_data, judged_on
 from action_images.training.run_folder import (
     BEST,
     CHECKPOINTS,
@@ -53,32 +48,23 @@ from action_images.training.run_folder import (
     clean,
     is_begun,
     newest_checkpoint,
-    write_recipe,
 )
 from action_images.training.same_start import check_same_start
+from action_images.training.saving import Saving, write_start
 from action_images.training.schedule import Fall, fall_from_now, planned_fall
 from action_images.training.setup import (
     clips_of,
-    familiarity_of,
     learnt_and_judged,
+    left_out,
     open_mixture,
     read_models,
     share_of,
+    warning_of_rate,
 )
-from action_images.training.shares import Shares, can_share
 from action_images.training.validation import Judged, Validation
-from action_images.training.written import written
 
 Show = Callable[[int, Judged], None]
 """Called after each validation with the number of steps done and its results, to make pictures of them."""
-
-
-FASTEST_FPS = 8.0
-"""A run warns of clips with more frames a second, which show too little motion for plans."""
-
-
-class NotFiniteError(ActionImagesError):
-    """The loss or its gradient was not finite."""
 
 
 def train(
@@ -123,7 +109,7 @@ def train(
                 if validation is not None and judge:
                     run.validate(validation, show)
                 if stop:
-                    run.shares.settle()
+                    run.saving.settle()
                     raise KeyboardInterrupt
                 if is_last:
                     break
@@ -144,7 +130,7 @@ def joined(
     """Join the processes of the run; raises ActionImagesError if they cannot run the recipe, or if the device
     does not exist."""
     check_trackers(trackers)
-    _check_objective(objective, recipe)
+    check_objective(objective, recipe)
     accelerator = join_processes(
         recipe.mixed_precision, device, log_with=list(trackers) or None, project_dir=out
     )
@@ -172,12 +158,12 @@ class Run:
     objective: Objective = ACTION_IMAGES
     validations: Interval = field(init=False)
     checkpoints: Interval = field(init=False)
-    shares: Shares = field(init=False)
+    saving: Saving = field(init=False)
     resumed: float = field(init=False, default=0.0)
     """The start of the time that `progress` does not include yet."""
 
     def __post_init__(self) -> None:
-        self.shares = Shares(self.accelerator)
+        self.saving = Saving(self.recipe, self.accelerator, self.clips, self.mixture, self.engine, self.ema)
 
     @classmethod
     def start(
@@ -219,7 +205,7 @@ class Run:
         with raised_together(accelerator):
             if data is not None:
                 data.save(out)
-                _write_start(recipe, out, clips, mixture, objective)
+                write_start(recipe, out, clips, mixture, objective)
         if validation is not None:
             digest = None if data is None else data.judged_digest(recipe.validation_windows)
             progress = judged_on(progress, gathered(accelerator, digest)[0], out, _say(accelerator))
@@ -229,7 +215,7 @@ class Run:
             frozen = frozen_of(recipe, folder, models, (mixture,))
             models = models if frozen is None else with_cache(models, frozen)
         check_same_start(accelerator, progress, tensors, models)
-        engine = _engine_of(models, accelerator, recipe)
+        engine = engine_of(models, accelerator, recipe)
         models = replace(models, denoiser=engine.network)
         ema = EMA(engine.network, recipe.ema_decay)
         if tensors is not None:
@@ -238,7 +224,10 @@ class Run:
         log = Log(accelerator, out, progress.end or recipe.num_steps, progress.step, told)
         if recipe.minutes is not None and progress.end is None:
             log.ends_at(60 * recipe.minutes - progress.seconds)
-        _say_what_is_left_out(log, mixture, clips)
+        for remark in left_out(mixture):
+            log.console.print(remark)
+        if too_fast := warning_of_rate(clips):
+            log.console.print(too_fast, style="yellow")
         return cls(
             recipe=recipe,
             out=out,
@@ -282,7 +271,8 @@ class Run:
             group["lr"] = learning_rate(step, self.recipe, self.fall)
         loss = self._accumulate_gradient(batches)
         norm = self.engine.update(loss)
-        self._check_finite(step, loss, norm, batches)
+        process = self.accelerator.process_index
+        check_finite(self.out, step, loss=loss, norm=norm, batches=batches, process=process)
         self.ema.update()
         self.progress = replace(self.progress, step=step + 1)
         return loss, norm
@@ -328,10 +318,15 @@ class Run:
         fall = (
             None if self.fall is not None else fall_from_now(self.recipe, self.progress.step, self.seconds())
         )
-        due = [self.validations.is_due(), self.checkpoints.is_due(), fall is not None, self.shares.is_written]
+        due = [
+            self.validations.is_due(),
+            self.checkpoints.is_due(),
+            fall is not None,
+            self.saving.is_written,
+        ]
         stop, (validate, save, falls, settles) = agreed(self.accelerator, stop=stop, due=due)
         if settles or stop:
-            self.shares.settle()
+            self.saving.settle()
         if falls:
             self._begin_fall(fall)
         return stop, validate, save or falls
@@ -351,7 +346,7 @@ class Run:
         A checkpoint of this step exists already, as a validation may fail; its progress is updated.
         """
         is_main = self.accelerator.is_main_process
-        self.shares.settle()
+        self.saving.settle()
         with self.averaged() as models:
             judged = validation.judge(ClipGenerator.of(models))
             if self.frozen is not None:
@@ -367,7 +362,7 @@ class Run:
             self.progress = replace(self.progress, judged=self.progress.step)
             if is_better:
                 self.progress = replace(self.progress, best=score)
-                self._export(models, self.out / BEST)
+                self.saving.models(self.out / BEST, models, self.progress, self.log.last_validation)
             if is_main:
                 checkpoint.note(self.out / CHECKPOINTS, self.progress)
 
@@ -382,132 +377,21 @@ class Run:
         forget_whole_weights(self.engine.module)
 
     def save(self, folder: str = CHECKPOINTS) -> None:
-        """Write a checkpoint. With sharded weights it is complete once it was settled."""
+        """Write a checkpoint; see `Saving.checkpoint`."""
         now = time.monotonic()
         self.progress = replace(self.progress, seconds=self.progress.seconds + now - self.resumed)
         self.resumed = now
-        if self.engine.sharded and can_share():
-            learnt = checkpoint.learnt(self.engine.network, self.engine.state, self.ema.named())
-            self.shares.begin(self.out / folder, learnt, self.progress, self.recipe.keep_last)
-            return
-        is_main = self.accelerator.is_main_process
-        tensors = checkpoint.gather(self.engine.network, self.engine.state, self.ema.named(), keep=is_main)
-        with raised_together(self.accelerator):
-            if tensors is not None:
-                checkpoint.save(self.out / folder, tensors, self.progress, self.recipe.keep_last)
+        self.saving.checkpoint(self.out / folder, self.progress)
 
     def finish(self) -> Path:
         """Save the EMA as finished models."""
-        self.shares.settle()
+        self.saving.settle()
         with self.averaged() as models:
-            self._export(models, self.out / MODEL)
+            self.saving.models(self.out / MODEL, models, self.progress, self.log.last_validation)
         self.log.close()
         return self.out / MODEL
-
-    def _export(self, models: Models, folder: Path) -> None:
-        """Write models with their card, completely or not at all; adapters are also written separately."""
-        network, is_main = models.denoiser.transformer, self.accelerator.is_main_process
-        transformer = whole_transformer(network, keep=is_main)
-        adapters = whole_adapters(network, keep=is_main)
-        with raised_together(self.accelerator):
-            if transformer is not None:
-                around = models.denoiser.around(transformer)
-                # Measurements of the models that training started from do not apply to these.
-                models = replace(models, denoiser=around, familiarity=self.familiarity, reliability=None)
-                figures = self.log.last_validation
-                card = model_card(self.recipe, self.mixture, self.progress, models.denoiser, figures)
-                with written(folder, "the models") as unfinished:
-                    if adapters:
-                        save_adapters(unfinished / ADAPTERS, adapters, self.recipe.lora)
-                    models.save(unfinished)
-                    (unfinished / "README.md").write_text(card)
-
-    @cached_property
-    def familiarity(self) -> Familiarity | None:
-        """Statistics of the training pictures; None if there are too few."""
-        return familiarity_of(self.mixture, self.clips)
-
-    def _check_finite(self, step: int, loss: float, norm: float, batches: tuple[Batch, ...]) -> None:
-        # All processes see the same two numbers, so all of them stop.
-        if math.isfinite(loss) and math.isfinite(norm):
-            return
-        path = self.out / f"not_finite_step_{step}_process_{self.accelerator.process_index}.txt"
-        lines: list[str] = []
-        for batch in batches:
-            lines += [f"{draw.source} {draw.window} {draw.mode}\n" for draw in batch.draws]
-        path.write_text("".join(lines))
-        raise NotFiniteError(
-            f"step {step}: the loss is {loss}, the norm of its gradient {norm}; the samples are listed in "
-            f"{path}: look at their episodes with 'action-images check', or take a lower learning rate; "
-            "the last checkpoint is as it was"
-        )
 
 
 def _say(accelerator: Accelerator) -> Callable[[str], None]:
     """A printer for sentences before there is a log, in the first process alone."""
     return partial(plain_console(accelerator).print, soft_wrap=True)
-
-
-def _check_objective(objective: Objective, recipe: Recipe) -> None:
-    if recipe.learns != objective.name:
-        raise ActionImagesError(
-            f"the recipe learns {recipe.learns}, the objective given is {objective.name}; "
-            "pass objective=objectives.objective_of(recipe)"
-        )
-
-
-def judged_on(progress: Progress, digest: str | None, out: Path, say: Callable[[str], None]) -> Progress:
-    """The progress on this validation data: a best score on other data is dropped, and that is said."""
-    if progress.best is not None and progress.judged_on not in (None, digest):
-        say(
-            f"{out}: the validation has changed, so its scores are not compared with earlier ones; the next "
-            f"validation replaces {BEST}/, copy that folder to keep it"
-        )
-        progress = replace(progress, best=None)
-    return replace(progress, judged_on=digest)
-
-
-def _write_start(recipe: Recipe, out: Path, clips: Clips, mixture: Mixture, objective: Objective) -> None:
-    """Write the recipe, and new models to start from if the run does not start from existing ones."""
-    if objective.goes_on_from(recipe) is None and not (out / START / INDEX).is_file():
-        with written(out / START, "the models to start from") as unfinished:
-            objective.new_models(recipe, clips, mixture).save(unfinished)
-    write_recipe(out, recipe)
-
-
-def _engine_of(models: Models, accelerator: Accelerator, recipe: Recipe) -> Engine:
-    """Move the models to their devices, mark the trainable weights, and make the engine."""
-    transformer = models.denoiser.transformer
-    choose_trainable(transformer, recipe)
-    if recipe.gradient_checkpointing:
-        transformer.enable_gradient_checkpointing()
-    if accelerator.distributed_type is DistributedType.FSDP:
-        # FSDP moves weights to the GPUs block by block, as all together might not fit.
-        models.others_to(accelerator.device)
-    else:
-        models.to(accelerator.device)
-    models.denoiser.train()
-    engine: Any = deepspeed.DeepSpeedEngine if deepspeed.wanted() else TorchEngine
-    return engine.around(models.denoiser, accelerator, recipe)
-
-
-def _say_what_is_left_out(log: Log, mixture: Mixture, clips: Clips) -> None:
-    """Log episodes that give no window, and warn of clips with so many frames a second that they show almost
-    no motion."""
-    for source in mixture.sources:
-        if source.bare:
-            log.console.print(
-                f"{source.name}: {len(source.bare)} episodes have no tool poses or an uncalibrated view, "
-                "and are left out"
-            )
-        if source.too_short:
-            log.console.print(
-                f"{source.name}: {len(source.too_short)} episodes are too short for a clip, and are left out"
-            )
-    if clips.fps > FASTEST_FPS:
-        seconds = (clips.num_frames - 1) / clips.fps
-        log.console.print(
-            f"warning: clips have {clips.fps:g} frames a second, so their {clips.num_frames} frames show "
-            f"{seconds:.1f} s of motion; about 5 a second is better: raise the stride of the sources",
-            style="yellow",
-        )
