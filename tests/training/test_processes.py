@@ -4,10 +4,11 @@ import json
 import sys
 from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from launches import DEEPSPEED, launch
-from runs import losses_of, weights_of
+from runs import losses_of, weights_of, write_demonstrations
 
 from action_images.cli import main
 from action_images.model.bundle import Models
@@ -33,6 +34,11 @@ except ValueError as error:
 torch.distributed.barrier()
 torch.distributed.destroy_process_group()
 """
+
+OWN_COPIES = DISKS.replace('train(recipe, disks / rank / "run")', 'train(recipe, disks / "run")').replace(
+    "said = ", "os.chdir(disks / rank)\nsaid = ", 1
+)
+"""The same with one folder of the run, and data that each process finds from its own folder."""
 
 
 @pytest.mark.parametrize("config", ["ddp", "fsdp2", DEEPSPEED])
@@ -81,6 +87,18 @@ def test_machines_with_separate_disks_are_refused_before_they_train_different_mo
     said = [(tmp_path / f"said {rank}").read_text() for rank in range(2)]
     assert "step is 2 for process 0 and 0 for process 1; let all machines see one folder" in said[0]
     assert said[1] == said[0]
+
+
+def test_machines_whose_copies_of_the_data_differ_are_refused_by_process_and_file(recipe, tmp_path):
+    for rank, seed in ((0, 0), (1, 1)):
+        write_demonstrations(tmp_path / str(rank) / "data", 2, seed=seed)
+    (source,) = recipe.sources
+    copies = replace(recipe, sources=(replace(source, path=Path("data")),), validation=(), num_steps=2)
+    launch(copies, tmp_path, "ddp", program=OWN_COPIES)
+    said = [(tmp_path / f"said {rank}").read_text() for rank in range(2)]
+    assert "process 1 reads other data than process 0: data/" in said[0]
+    assert said[1] == said[0]
+    assert not (tmp_path / "run" / "data.json").exists()
 
 
 @pytest.mark.parametrize(

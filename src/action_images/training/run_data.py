@@ -8,6 +8,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from accelerate import Accelerator
 from typing_extensions import Self
 
 from action_images.episodes.dataset import Dataset
@@ -17,6 +18,7 @@ from action_images.files.checksum import checksum, checksum_of_ends
 from action_images.samples.mixture import Mixture, Source
 from action_images.samples.stored_frames import FileState
 from action_images.training.checkpoint import Progress
+from action_images.training.processes import gathered
 from action_images.training.run_folder import BEST
 
 DATA = "data.json"
@@ -75,19 +77,20 @@ class RunData:
 
     def changes(self, now: "RunData") -> list[str]:
         """What differs now in the data that the run learns from."""
-        found: list[str] = []
-        for path in sorted({*self.learnt, *now.learnt}):
-            before, after = self.learnt.get(path), now.learnt.get(path)
-            if before is None or after is None:
-                found.append(path)
-            else:
-                found += [f"{path}/{name}" for name in before.changes(after)]
-        return found
+        return _changes(self.learnt, now.learnt)
+
+    def differences(self, other: "RunData") -> list[str]:
+        """What differs in the data that is learnt from or judged on."""
+        return _changes(self.learnt, other.learnt) + _changes(self.judged, other.judged)
+
+    @property
+    def digest(self) -> str:
+        """A hash of all content."""
+        return sha256(json.dumps([_digests(self.learnt), _digests(self.judged)]).encode()).hexdigest()
 
     def judged_digest(self, num_windows: int) -> str:
         """A hash of the validation: its data, and the number of windows."""
-        contents = [(path, content.digest) for path, content in sorted(self.judged.items())]
-        return sha256(json.dumps([contents, num_windows]).encode()).hexdigest()
+        return sha256(json.dumps([_digests(self.judged), num_windows]).encode()).hexdigest()
 
     def save(self, out: Path) -> None:
         """Write the record into a run's folder."""
@@ -137,6 +140,23 @@ def checked_data(
     return now
 
 
+def check_same_data(accelerator: Accelerator, data: RunData) -> None:
+    """Raise ActionImagesError in all processes, naming one and a file, if they read different data.
+
+    Machines may have copies of their own, which the same paths name.
+    """
+    if len(set(gathered(accelerator, data.digest))) == 1:
+        return
+    first, *others = gathered(accelerator, data)
+    for number, other in enumerate(others, 1):
+        if differing := first.differences(other):
+            more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
+            raise ActionImagesError(
+                f"process {number} reads other data than process 0: {differing[0]}{more}; let all machines "
+                "see one folder, or copy the data of one of them to the others"
+            )
+
+
 def judged_on(progress: Progress, digest: str | None, out: Path, say: Say) -> Progress:
     """The progress on this validation data: a best score on other data is dropped, and that is said."""
     if progress.best is not None and progress.judged_on not in (None, digest):
@@ -146,6 +166,22 @@ def judged_on(progress: Progress, digest: str | None, out: Path, say: Say) -> Pr
         )
         progress = replace(progress, best=None)
     return replace(progress, judged_on=digest)
+
+
+def _changes(before: Mapping[str, Content], now: Mapping[str, Content]) -> list[str]:
+    """Paths of data sets of which there is one alone, and of files whose content differs."""
+    found: list[str] = []
+    for path in sorted({*before, *now}):
+        one, other = before.get(path), now.get(path)
+        if one is None or other is None:
+            found.append(path)
+        else:
+            found += [f"{path}/{name}" for name in one.changes(other)]
+    return found
+
+
+def _digests(contents: Mapping[str, Content]) -> list[tuple[str, str]]:
+    return [(path, content.digest) for path, content in sorted(contents.items())]
 
 
 def _contents(sources: Iterable[Source], known: Mapping[str, Content], say: Say | None) -> dict[str, Content]:

@@ -31,10 +31,10 @@ from action_images.training.interval import Interval
 from action_images.training.log import Log, check_trackers, plain_console
 from action_images.training.objective import ACTION_IMAGES, Objective, check_objective
 from action_images.training.optimizer import learning_rate
-from action_images.training.processes import agreed, gathered, join_processes, raised_together, summed
+from action_images.training.processes import agreed, join_processes, raised_together, summed
 from action_images.training.recipe import Recipe
 from action_images.training.room import check_room
-from action_images.training.run_data import RunData, checked_data, judged_on
+from action_images.training.run_data import check_same_data, checked_data, judged_on
 from action_images.training.run_folder import (
     BEST,
     CHECKPOINTS,
@@ -187,13 +187,16 @@ class Run:
             check_recipe(out, recipe)
             clips = clips_of(recipe)
             mixture = open_mixture(recipe.sources, recipe, clips, recipe.seed, _say(accelerator))
-            data: RunData | None = None
-            if accelerator.is_main_process:
+            judged = () if validation is None else validation.mixtures.values()
+            is_main = accelerator.is_main_process
+            if is_main:
                 clean(out)
-                judged = () if validation is None else validation.mixtures.values()
-                data = checked_data(out, mixture, judged, begun=is_begun(out), say=_say(accelerator))
-                if moved := back_to_the_plateau(out, recipe):
-                    _say(accelerator)(moved)
+            # Every process reads its own copy: its machine may have other files under the same paths.
+            begun = is_main and is_begun(out)
+            data = checked_data(out, mixture, judged, begun=begun, say=_say(accelerator))
+            if is_main and (moved := back_to_the_plateau(out, recipe)):
+                _say(accelerator)(moved)
+        check_same_data(accelerator, data)
         if recipe.pretrained is not None and recipe.autoencoder is not None:
             _say(accelerator)(f"{recipe.autoencoder}: is not read, as {recipe.pretrained} has an autoencoder")
         with raised_together(accelerator):
@@ -203,12 +206,12 @@ class Run:
             )
             check_minutes(out, recipe, progress)
         with raised_together(accelerator):
-            if data is not None:
+            if is_main:
                 data.save(out)
                 write_start(recipe, out, clips, mixture, objective)
         if validation is not None:
-            digest = None if data is None else data.judged_digest(recipe.validation_windows)
-            progress = judged_on(progress, gathered(accelerator, digest)[0], out, _say(accelerator))
+            digest = data.judged_digest(recipe.validation_windows)
+            progress = judged_on(progress, digest, out, _say(accelerator))
         with raised_together(accelerator):
             folder = objective.goes_on_from(recipe) or out / START
             models = read_models(folder, recipe, clips, mixture, objective.denoiser)
