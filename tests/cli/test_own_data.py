@@ -198,6 +198,9 @@ def test_imagine_and_simulate_take_loose_pictures(loose: list[str], tmp_path: Pa
     assert len(VideoFrames(tmp_path / "simulated" / "left.mp4")) == 9
     assert main(["imagine", *loose[:2], "--out", str(out)]) == 2
     assert "--pictures, --cameras and --trajectory" in capsys.readouterr().err
+    pictures = loose[1]
+    assert main(["simulate", *loose, "--out", pictures]) == 2
+    assert f"--out {pictures}: is the folder of --pictures, whose files would be" in capsys.readouterr().err
     for command in ("imagine", "simulate"):
         assert main([command, *loose, "--episode", "0", "--start", "1", "--out", str(out)]) == 2
         assert "of no episode; leave --episode and --start out" in capsys.readouterr().err

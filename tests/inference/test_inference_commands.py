@@ -13,11 +13,14 @@ from action_images.episodes.dataset import Dataset, DatasetWriter
 from action_images.episodes.episode import Episode
 from action_images.episodes.trajectory_file import save_trajectory
 from action_images.episodes.video import VideoFrames
+from action_images.evaluation import reliability
 from action_images.evaluation.clip_answers import judged_windows
 from action_images.files.settings import load_settings
 from action_images.model.bundle import Models
 from action_images.model.denoiser import CanvasDenoiser
 from action_images.model.reliability import Bounds, Reliability
+from action_images.model.shipped import INDEX
+from action_images.terminal import doubts
 from truth import CLIPS, knowing, make_episode
 
 NUM_FRAMES = 9
@@ -145,6 +148,24 @@ def test_imagine_writes_its_futures_in_order(folders, tmp_path):
     assert len(VideoFrames(tmp_path / "second" / "view1.mp4")) == CLIPS.num_frames
 
 
+def test_files_of_another_run_do_not_pass_for_this_ones(folders, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert run("imagine", folders, out, "--samples", "2") == 0
+    assert run("imagine", folders, out, "--samples", "1") == 2
+    assert f"{out}: has 1/trajectory.csv and 4 more, which this run does not write" in capsys.readouterr().err
+    assert run("imagine", folders, out, "--samples", "2", "--seed", "1") == 0
+    assert run("imagine", folders, out, "--second-view") == 2
+    assert run("simulate", folders, tmp_path / "simulated") == 0
+    assert run("simulate", folders, tmp_path / "simulated", "--views", "view1") == 2
+    assert "has view0.mp4, which this run does not write" in capsys.readouterr().err
+    command = ["generate", "--dataset", folders[0], "--model", folders[1], "--out", str(tmp_path / "made")]
+    assert main([*command, "--mode", "joint"]) == 0
+    assert main([*command, "--mode", "policy"]) == 2
+    assert "has view0.mp4 and 1 more, which this run does not write" in capsys.readouterr().err
+    assert main([*command, "--mode", "video"]) == 2
+    assert "has trajectory.csv and 2 more" in capsys.readouterr().err
+
+
 def test_imagine_says_that_the_second_view_has_no_samples(folders, tmp_path, capsys):
     assert run("imagine", folders, tmp_path / "second", "--second-view", "--samples", "2") == 2
     assert "--second-view imagines the other views once; leave --samples out" in capsys.readouterr().err
@@ -256,6 +277,32 @@ def test_a_simulator_is_judged_in_bfloat16_in_a_folder_of_its_own(folders, tmp_p
     assert dtypes == [torch.bfloat16]
     assert main(arguments) == 2
     assert "(model differ)" in capsys.readouterr().err
+
+
+def test_results_never_carry_the_name_of_models_that_a_training_has_replaced(
+    folders, tmp_path, capsys, monkeypatch
+):
+    own = (folders[0], str(shutil.copytree(folders[1], tmp_path / "models")))
+    index, judge_poses = tmp_path / "models" / INDEX, reliability.judge_poses
+
+    def replaced(*_told, **_named) -> None:
+        index.write_text(index.read_text() + "\n")
+
+    def judged_and_replaced(*told):
+        replaced()
+        return judge_poses(*told)
+
+    modes = ("--windows", "2", "--mode", "label_from_nothing", "--write")
+    assert run("judge-confidence", own, tmp_path / "judged", *modes, "--sampling", "one-step") == 2
+    assert "for the models' own sampling, not for --sampling one-step" in capsys.readouterr().err
+    monkeypatch.setattr(reliability, "judge_poses", judged_and_replaced)
+    assert run("judge-confidence", own, tmp_path / "judged", *modes) == 2
+    assert "no longer" in capsys.readouterr().err
+    assert Reliability.load(tmp_path / "models") is None
+    monkeypatch.setattr(doubts, "say_strange_episodes", replaced)
+    assert run("label", own, tmp_path / "labelled") == 2
+    assert "as a training replaces its models: copy the folder" in capsys.readouterr().err
+    assert (tmp_path / "labelled" / "labels" / "episodes.jsonl").read_text() == ""
 
 
 def test_encode_fills_a_cache_once(folders, tmp_path, capsys):

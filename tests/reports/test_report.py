@@ -229,6 +229,13 @@ def test_curves_are_every_number_of_a_log_against_its_steps(tmp_path: Path):
     assert curves["validation.mm"][-1] == (29990.0, 3004.0)
 
 
+def test_steps_that_a_resumed_run_took_again_are_drawn_once(tmp_path: Path):
+    log = tmp_path / "log.jsonl"
+    steps = [*range(5), *range(3, 7)]
+    log.write_text("".join(json.dumps({"step": step, "loss": at}) + "\n" for at, step in enumerate(steps)))
+    assert load_curves(log)["loss"] == [(0, 0), (1, 1), (2, 2), (3, 5), (4, 6), (5, 7), (6, 8)]
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [('{"loss": 1}\n[1]\n', "line 2"), ("{\n", "line 1"), ("[" * 100_000, "line 1"), ("", "no curve")],

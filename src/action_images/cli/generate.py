@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Literal
 from action_images.errors import ActionImagesError
 from action_images.terminal.paths import GivenDataset, GivenFile, GivenFolder, GivenModels, OutFolder
 from action_images.terminal.progress import working
-from action_images.terminal.refusals import above_zero, without_effect
+from action_images.terminal.refusals import above_zero, not_into, nothing_left, without_effect
 
 if TYPE_CHECKING:
     from action_images.episodes.episode import Episode
     from action_images.samples.sample import Sample
+
+TRAJECTORY = "trajectory.csv"
 
 
 def main(
@@ -86,6 +88,7 @@ def main(
         without_effect("--dataset brings its own views, cameras and poses", loose)
     else:
         without_effect("--episode is of a --dataset", {"episode": episode})
+    not_into(out, views, "views")
     if mode == "video":
         without_effect(f"mode '{mode}' is given no tool poses", {"trajectory": trajectory})
     from dataclasses import replace
@@ -104,6 +107,7 @@ def main(
         if dataset is not None
         else _from_files(views, cameras, trajectory, instruction)
     )
+    nothing_left(out, _names_written(source, mode), ("*.mp4", TRAJECTORY))
     options = ModelOptions(model, None, device, dtype).placed()
     with working(f"loading {model}"):
         models = options.load()
@@ -126,6 +130,17 @@ def main(
     with alone_in(out):
         names, rate = [view.name for view in source.views], clips.fps if fps is None else fps
         _write(out, names, prediction, generator.pipeline.format, rate)
+
+
+def _names_written(source: "Episode", mode: str) -> set[str]:
+    """The names of the videos and of the trajectory that a mode writes."""
+    names = [view.name for view in source.views]
+    # One image is no video, and one view gives no poses.
+    found = set() if mode == "policy" else {f"{name}.mp4" for name in names}
+    if mode == "video":
+        return found
+    found |= {f"{name}_actions.mp4" for name in names}
+    return found | {TRAJECTORY} if len(names) > 1 else found
 
 
 def _pace(source: "Episode", fps: float) -> int:
@@ -232,7 +247,7 @@ def _write(out: Path, names: list[str], prediction, format, fps: float) -> None:
     if prediction.reading is not None:
         reading = prediction.reading[0]
         save_trajectory(
-            out / "trajectory.csv",
+            out / TRAJECTORY,
             reading.trajectory,
             {"confidence": reading.confidence, "valid": reading.valid.float()},
         )

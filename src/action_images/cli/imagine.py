@@ -13,8 +13,11 @@ from action_images.errors import ActionImagesError
 from action_images.terminal.model_options import ModelOptions
 from action_images.terminal.paths import GivenDataset, GivenFile, OutFolder
 from action_images.terminal.progress import working
-from action_images.terminal.refusals import above_zero, without_effect
+from action_images.terminal.refusals import above_zero, not_into, nothing_left, without_effect
 from action_images.terminal.scene_options import LooseFiles
+
+WRITTEN = ("*.mp4", "[0-9]*/*.mp4", "[0-9]*/trajectory.csv")
+"""The kinds of files that this command writes."""
 
 
 def main(
@@ -59,6 +62,7 @@ def main(
         )
 
     above_zero({"samples": samples})
+    not_into(out, loose.pictures, "pictures")
     if dataset is not None:
         why = "an episode begins where its own tool is (change that with --start)"
         without_effect(why, {"trajectory": trajectory})
@@ -77,10 +81,12 @@ def main(
 
     shown = loose.scene(dataset, trajectory, instruction, episode=episode, start=start)
     start = start or 0
+    chosen = views or tuple(view.name for view in shown.views[:2])
+    num_samples = 4 if samples is None else samples
+    nothing_left(out, _names_written(chosen, 0 if second_view else num_samples), WRITTEN)
     models = models.placed()
     with working(f"loading {models.model}"):
         generator = models.generator()
-    chosen = views or tuple(view.name for view in shown.views[:2])
     num_frames = generator.clips.num_frames
     if shown.trajectory is None:
         raise ActionImagesError(
@@ -112,7 +118,7 @@ def main(
             console.print(f"imagined {', '.join(chosen[1:])} from {chosen[0]}")
         else:
             with working("imagining"):
-                futures = imagining.imagine(generator, scene, 4 if samples is None else samples, seed)
+                futures = imagining.imagine(generator, scene, num_samples, seed)
             for rank, future in enumerate(futures):
                 folder = out / str(rank)
                 folder.mkdir(exist_ok=True)
@@ -131,3 +137,14 @@ def main(
                 say_words(generator.pipeline.models, "joint", sure.tolist())
         save_png(out / "contact_sheet.png", contact_sheet(rows, labels=labels))
     console.print(f"written: {out}", soft_wrap=True)
+
+
+def _names_written(views: tuple[str, ...], num_samples: int) -> set[str]:
+    """The names of the files in OUT with this many futures (0: none, but imagined views)."""
+    if not num_samples:
+        return {f"{view}.mp4" for view in views}
+    found = {f"{rank}/trajectory.csv" for rank in range(num_samples)}
+    for view in views:
+        found |= {f"{rank}/{view}.mp4" for rank in range(num_samples)}
+        found |= {f"{rank}/{view}_actions.mp4" for rank in range(num_samples)}
+    return found

@@ -93,7 +93,8 @@ def main(
             f"--mode: nothing is judged by the name {', '.join(unknown)}; there are: "
             f"{', '.join(JUDGED_MODES)}"
         )
-    models = models.placed()
+    models = models.placed().held()
+    name = models.name
     generator, source = models.generator(), Dataset(dataset)
     chosen = _views(source, views)
     # Load everything that needs weights before judging anything.
@@ -104,7 +105,8 @@ def main(
     asked = answerers(generator, judged, mode or JUDGED_MODES, seed)
     about = {
         "dataset": dataset.resolve().name,
-        "model": models.name,
+        "model": name,
+        "sampling": models.sampling,
         "views": chosen,
         "windows": len(judged),
         "seed": seed,

@@ -52,7 +52,7 @@ def main(
         views: which views; the first two if not given.
         seed: seed of the noise; the same seed gives the same figures.
         write: store the bounds beside the models; those of other modes stay. Refused if these are of other
-            data.
+            data, and with --sampling.
     """
     from rich.progress import track
 
@@ -66,7 +66,13 @@ def main(
 
     if unknown := sorted({*mode} - {*MODES}):
         raise ActionImagesError(f"--mode: {', '.join(unknown)} is none of {', '.join(MODES)}")
-    models = models.placed()
+    if write and models.sampling is not None:
+        raise ActionImagesError(
+            "--write: commands state these shares for the models' own sampling, not for --sampling "
+            f"{models.sampling}; leave one of the two out"
+        )
+    models = models.placed().held()
+    called = models.name
     generator, source = models.generator(), Dataset(dataset)
     chosen = views or tuple(source.view_names[:2])
     if len(chosen) < 2:
@@ -87,12 +93,14 @@ def main(
         bounds = {name: bounds_of(poses) for name, poses in measured.items()}
         about = {
             "dataset": data,
-            "model": models.name,
+            "model": called,
+            "sampling": models.sampling,
             "windows": len(judged),
             "seed": seed,
         }
         _write(out, about, measured, bounds)
         if write:
+            models.check_held()
             Reliability(data, kept | bounds, content).save(models.folder)
     for name, poses in measured.items():
         console.print(_table(name, poses, bounds[name]))

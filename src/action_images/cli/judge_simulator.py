@@ -65,7 +65,7 @@ def main(
         raise ActionImagesError(f"--trials {trials}, --views {views}: give at least one of each")
     benchmark, tasks = chosen_world(env, task)
     protocol = protocol_named("in_domain", benchmark.name)
-    models = models.placed()
+    models = models.placed().held()
     policies = _policies(policy, offsets_mm, seed, models)
     scenes = replace(protocol, tasks=tasks).addresses(trials)
     settings = {"model": models.name, "views": views, "seed": seed, "sampling": models.sampling}

@@ -75,7 +75,7 @@ def main(
     dataset = _imported(dataset, out)
     if models.model == SHIPPED:
         PlainConsole(stderr=True).print(SHIPPED_KNOW)
-    models = models.placed(on_cluster=workers.on == "ray")
+    models = models.placed(on_cluster=workers.on == "ray").held()
     labelling = Labelling(
         models.name,
         how.views or Dataset(dataset).view_names[:2],

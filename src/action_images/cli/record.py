@@ -88,7 +88,7 @@ def main(
     from action_images.episodes.dataset import DatasetWriter
     from action_images.evaluation.dagger import PolicyAttempt
     from action_images.evaluation.protocols import protocol_named
-    from action_images.policies import Planning, maker_of, name_of
+    from action_images.policies import Planning, policy_named
     from action_images.sim.record import record
     from action_images.terminal.console import PlainConsole
     from action_images.terminal.progress import counting
@@ -103,7 +103,7 @@ def main(
         raise ActionImagesError(f"--size is {size}; H.264 needs an even one")
     if every < 1 or hold < 0:
         raise ActionImagesError(f"--every is at least 1 and --hold at least 0, got {every} and {hold}")
-    attempt, planning = None, Planning(device=device, dtype=dtype)
+    attempt, corrected, planning = None, None, Planning(device=device, dtype=dtype)
     if (actor == "corrected") != (policy is not None):
         raise ActionImagesError(
             "--policy is whom `--actor corrected` corrects: give both (such as --policy shipped) or neither"
@@ -115,9 +115,9 @@ def main(
                 "least two"
             )
         planning = planning_placed(policy, planning)
-        make = maker_of(policy, planning)
-        make()  # here too, so that what is wrong is said once
-        attempt = PolicyAttempt(make, protocol_named("in_domain").rollout_config)
+        # It is made here too, so that errors appear once.
+        corrected = policy_named(policy, planning).tried()
+        attempt = PolicyAttempt(corrected.make, protocol_named("in_domain").rollout_config)
     told = None if wording == "phrasings" else wording
     world = WorldConfig(benchmark.name, rig=rig, look=look, num_views=views, size=(size, size), wording=told)
     recording = _recording(world, every=every, hold=hold, actor=actor, attempt=attempt)
@@ -139,9 +139,8 @@ def main(
             **({} if x264 == "medium" else {"x264": x264}),
             **({} if told is None else {"wording": told}),
         }
-        _keep_settings(
-            writer, recording, settings | {"policy": None if policy is None else name_of(policy, planning)}
-        )
+        named = {"policy": None if corrected is None else corrected.name}
+        _keep_settings(writer, recording, settings | named)
     failed, done = [], num_there
     with counting("recording") as tell:
         tell(done, len(wanted))

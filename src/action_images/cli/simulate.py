@@ -13,7 +13,7 @@ from action_images.errors import ActionImagesError
 from action_images.terminal.model_options import ModelOptions
 from action_images.terminal.paths import GivenDataset, GivenFile, OutFolder
 from action_images.terminal.progress import working
-from action_images.terminal.refusals import above_zero, without_effect
+from action_images.terminal.refusals import above_zero, not_into, nothing_left, without_effect
 from action_images.terminal.scene_options import LooseFiles
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def main(
         seed: the same seed gives the same videos.
     """
     above_zero({"fps": fps})
+    not_into(out, loose.pictures, "pictures")
     if trajectory is None:
         without_effect("--fps is the rate of a --trajectory", {"fps": fps})
     from dataclasses import replace
@@ -73,10 +74,11 @@ def main(
 
     shown = loose.scene(dataset, trajectory, instruction, episode=episode, start=start)
     start = start or 0
+    chosen = views or tuple(view.name for view in shown.views[:2])
+    nothing_left(out, {f"{name}.mp4" for name in chosen}, ["*.mp4"])
     models = models.placed()
     with working(f"loading {models.model}"):
         generator = models.generator()
-    chosen = views or tuple(view.name for view in shown.views[:2])
     is_loose = dataset is None
     own = [0] if is_loose else paced_from(shown, start, generator.clips.fps)
     if trajectory is None and len(own) < 2:

@@ -14,7 +14,8 @@ AXES = ("step", "samples", "x")
 def load_curves(path: Path) -> dict[str, list[tuple[float, float]]]:
     """Name -> points (x, y) in the order of the file, thinned to a few hundred.
 
-    Names of nested numbers are joined by dots. Raises ActionImagesError, naming the line, for a line that is
+    Names of nested numbers are joined by dots. Steps that a resumed run took again replace the earlier ones.
+    Raises ActionImagesError, naming the line, for a line that is
     not a JSON object, and for a log with no curve or more than MAX_CURVES.
     """
     if path.stat().st_size > MAX_BYTES:
@@ -29,7 +30,10 @@ def load_curves(path: Path) -> dict[str, list[tuple[float, float]]]:
             axis = next((name for name in AXES if name in values), None)
             x = float(number) if axis is None else values.pop(axis)
             for name, y in values.items():
-                curves.setdefault(name, []).append((x, y))
+                points = curves.setdefault(name, [])
+                while axis == "step" and points and points[-1][0] >= x:
+                    points.pop()  # a killed run takes its last steps again; the later ones count
+                points.append((x, y))
     drawn = {name: points for name, points in curves.items() if len(points) > 1}
     if not drawn:
         raise ActionImagesError(

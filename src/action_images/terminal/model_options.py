@@ -4,8 +4,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import tyro
 from typing_extensions import Self
 
+from action_images.errors import WeightsChanged
 from action_images.terminal.paths import GivenModels
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ class ModelOptions:
     """Compile the network's blocks (torch.compile): the first clip is slow, and last digits differ."""
     shared_by: int = 1
     """How many cards share the tokens of each clip (docs/scale.md); on the CPU, how many processes."""
+    holds: tyro.conf.Suppress[str] = ""
+    """The contents that the folder must have, as `models_name` says; empty: any."""
 
     def placed(self, *, on_cluster: bool = False) -> Self:
         """The options with an available device and dtype, printed on stderr; see `placing.placed`."""
@@ -44,8 +48,27 @@ class ModelOptions:
         return models_folder(self.model)
 
     def resolved(self) -> Self:
-        """The options with the folder's absolute path, for workers in another working directory."""
-        return replace(self, model=str(self.folder.resolve()))
+        """The options with the folder's absolute path and its contents (`held`), for workers elsewhere and
+        later."""
+        folder = str(self.folder.resolve())
+        return replace(self, model=folder, holds=self.holds or self._contents())
+
+    def held(self) -> Self:
+        """The options with the folder's contents now: a training may replace its models meanwhile."""
+        return replace(self, holds=self._contents())
+
+    def check_held(self) -> None:
+        """Raise WeightsChanged if the folder's contents are no longer those that `holds` says."""
+        if self.holds and (now := self._contents()) != self.holds:
+            raise WeightsChanged(
+                f"{self.folder}: now holds '{now}', no longer '{self.holds}', as a training replaces its "
+                "models: copy the folder, and give the copy"
+            )
+
+    def _contents(self) -> str:
+        from action_images.model.shipped import models_name
+
+        return models_name(str(self.folder))
 
     @property
     def name(self) -> str:
@@ -60,13 +83,15 @@ class ModelOptions:
         from action_images.model.bundle import Models
 
         place = place_of(self.device, self.dtype)
-        return Models.load(self.folder, place.dtype).to(place.device)
+        models = Models.load(self.folder, place.dtype).to(place.device)
+        self.check_held()
+        return models
 
     def generator(self) -> "ClipGenerator":
         """The models, loaded and ready to generate clips."""
         from action_images.inference.clip_generator import ClipGenerator
 
-        return ClipGenerator.load(
+        generator = ClipGenerator.load(
             self.folder,
             self.device,
             self.sampling,
@@ -74,3 +99,5 @@ class ModelOptions:
             compiled=self.compiled,
             shared_by=self.shared_by,
         )
+        self.check_held()
+        return generator
