@@ -280,6 +280,28 @@ def test_a_plan_that_newer_ones_have_moved_is_still_the_same(tmp_path: Path):
         library.document(0, "plan 1")
 
 
+def test_plans_and_trials_that_are_made_anew_are_shown_anew(tmp_path: Path):
+    folder = tmp_path / "plans"
+    PlanWriter(folder, keep=3, fps=20.0)(*observed(make_episode(num_frames=3)))
+    shelf = open_shelf(folder)
+    library, before = server_module.Library(shelf), shelf.version()
+    assert library.document(0, "plan 1")["num_frames"] == 3
+    (folder / "plan-000000001.view").unlink()
+    PlanWriter(folder, keep=3, fps=20.0)(*observed(make_episode(num_frames=5)))
+    assert shelf.version() != before
+    assert library.document(0, "plan 1")["num_frames"] == 5
+    results = tmp_path / "results"
+    results.mkdir()
+    append_trial(results, trial("push_button", 1, film="films/a.mp4"))
+    library = server_module.Library(open_shelf(results))
+    for num_frames in (4, 6):
+        save_record(results / "films/a.view", of_episode(make_episode(num_frames=num_frames)))
+        (results / "trials.jsonl").unlink()
+        append_trial(results, trial("push_button", 1, film="films/a.mp4"))
+        library.list(Wish())
+        assert library.document(0, "push_button 1")["num_frames"] == num_frames
+
+
 def test_findings_of_check_are_listed_and_found(recorded: Path):
     name = Dataset(recorded).ids[1]
     findings = [Finding("warning", "gripper", name, f"{name}: the gripper never moves")]

@@ -311,6 +311,18 @@ def test_actions_that_are_not_what_they_are_taken_for_are_refused():
             policy.plan(observation())
 
 
+@pytest.mark.parametrize("confidence", [math.nan, 1.5, -0.1])
+def test_a_confidence_that_no_guard_can_compare_is_refused(confidence: float):
+    rows = np.tile([0.5, 0, 0.3, 1, 0, 0, 0, 1.0], (5, 1))
+    answer = {"actions": rows, "action_format": "pose", "confidence": np.full(5, confidence)}
+    with (
+        minimal_server(lambda _: answer) as address,
+        RemotePolicy(address, timeout_s=PATIENCE_S, actions="pose") as policy,
+        pytest.raises(WireError, match="'confidence' must have one number from 0 to 1 for each row"),
+    ):
+        policy.plan(observation())
+
+
 @pytest.mark.parametrize(
     "answer", [b"", b"\xc1", msgpack.packb([1]), msgpack.packb({"actions": 3}), b"\xdd\xff\xff\xff\xff"]
 )

@@ -220,10 +220,10 @@ class Reply:
         name, timing, seq, confidence, plan = (
             message.get(key) for key in ("action_format", "server_timing", "seq", "confidence", "plan")
         )
-        if confidence is not None and (
-            not isinstance(confidence, np.ndarray) or confidence.shape != actions.shape[:1]
-        ):
-            raise WireError("the server's 'confidence' must have one number for each row of 'actions'")
+        if confidence is not None and not _is_confidence(confidence, len(actions)):
+            raise WireError(
+                "the server's 'confidence' must have one number from 0 to 1 for each row of 'actions'"
+            )
         return cls(
             actions,
             name if isinstance(name, str) else None,
@@ -233,6 +233,12 @@ class Reply:
             plan if isinstance(plan, dict) else {},
             _texts(message.get("warnings")),
         )
+
+
+def _is_confidence(value: Any, num_rows: int) -> bool:
+    # A guard compares with it: NaN would pass every least confidence.
+    is_array = isinstance(value, np.ndarray) and value.shape == (num_rows,) and value.dtype.kind in "fiu"
+    return is_array and bool(((value >= 0) & (value <= 1)).all())
 
 
 def _texts(value: Any) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,18 +32,25 @@ class PlansShelf:
 
     def __init__(self, path: Path):
         self.path, self.title = path, path.resolve().name
-        self._told: dict[str, Entry] = {}
+        self._told: dict[tuple[str, str], Entry] = {}
         self._files: list[Path] = []
 
     def version(self) -> str:
-        """The newest plan and the number of plans."""
+        """The newest plan, when it was written, and the number of plans."""
         files = plan_files(self.path)
-        return f"{files[-1].name if files else ''}.{len(files)}"
+        newest = f"{files[-1].name} {_written(files[-1])}" if files else ""
+        return f"{newest}.{len(files)}"
 
     def entries(self) -> Sequence[Entry]:
         """All plans, newest first; each file's numbers are read once."""
         self._files = plan_files(self.path)[::-1][:MAX_LISTED_PLANS]
-        self._told = {path.name: self._told.get(path.name) or _entry(path) for path in self._files}
+        # A server that begins anew in an emptied folder counts from 1 again.
+        keys = [(path.name, _written(path)) for path in self._files]
+        known = self._told
+        self._told = {
+            key: known.get(key) or replace(_entry(path), version=key[1])
+            for path, key in zip(self._files, keys, strict=True)
+        }
         return list(self._told.values())
 
     def open(self, number: int) -> "Viewable":
@@ -52,6 +60,14 @@ class PlansShelf:
         if not 0 <= number < len(self._files) or not self._files[number].is_file():
             raise ActionImagesError("this plan is gone: newer ones took its place; choose another")
         return load_record(self._files[number])
+
+
+def _written(path: Path) -> str:
+    """When a file was written, in ns; empty if it is gone."""
+    try:
+        return str(path.stat().st_mtime_ns)
+    except OSError:
+        return ""
 
 
 def _entry(path: Path) -> Entry:
@@ -90,7 +106,6 @@ class PlanWriter:
 
     def __call__(self, observation: "Observation", plan: "Plan") -> None:
         """Write one plan, completely or not at all."""
-        from dataclasses import replace
         from datetime import datetime
 
         from action_images.reports.viewing.record_file import save_record

@@ -1,6 +1,8 @@
 """The trials of a results folder, during and after `evaluate`."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,7 +62,10 @@ class ResultsShelf:
         for folder in self._folders():
             trials += [(folder, trial) for trial in load_trials(folder)]
         self._trials = trials
-        self._entries = [_entry(trial, is_own=folder == self.path) for folder, trial in trials]
+        self._entries = [
+            replace(_entry(trial, is_own=folder == self.path), version=_version(folder, trial))
+            for folder, trial in trials
+        ]
         self._version = version
 
 
@@ -81,5 +86,14 @@ def _entry(trial: TrialRecord, *, is_own: bool) -> Entry:
         level="" if trial.succeeded else "error",
         facets=facets,
         words=f"{trial.policy} {trial.protocol} {trial.detail}",
-        version=str(trial.film),
     )
+
+
+def _version(folder: Path, trial: TrialRecord) -> str:
+    """A hash of a trial's record and of when its film was written: a trial may be judged and filmed anew."""
+    told = [repr(trial)]
+    if trial.film is not None:
+        film = folder / trial.film
+        there = [path for path in (film, film.with_suffix(RECORD_SUFFIX)) if path.is_file()]
+        told += [str(path.stat().st_mtime_ns) for path in there]
+    return sha256("\0".join(told).encode()).hexdigest()
