@@ -143,6 +143,7 @@ def test_an_evaluation_over_the_wire_is_the_one_in_process_and_needs_the_token(
         (["--policy", "hold", "--cameras", "absent.json"], "absent.json"),
         (["--policy", "hold", "--port", "70000"], "--port is 70000"),
         (["--policy", "hold", "--max-clients", "0"], "max_clients must be positive"),
+        (["--policy", "hold", "--watch-keep", "5"], "is about --watch; leave --watch-keep out"),
         (["--policy", "expert"], "--policy expert cannot be served"),
         (["--policy", "ws://127.0.0.1:9"], "--policy ws://127.0.0.1:9 cannot be served"),
         (

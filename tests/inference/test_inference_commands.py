@@ -316,6 +316,8 @@ def test_encode_fills_a_cache_once(folders, tmp_path, capsys):
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "latents").rglob("*.pt")} == files
     assert main([*arguments, "--frames", "13"]) == 2
     assert "no episode is as long" in capsys.readouterr().err
+    assert main([*arguments, "--num-views", "3"]) == 2
+    assert "--num-views 3 of 2 views (view0, view1) are none; give fewer" in capsys.readouterr().err
 
 
 def test_clips_are_judged_on_windows_spread_over_the_whole_set_and_on_two_views(folders, capsys):

@@ -709,6 +709,8 @@ def test_the_command_writes_one_page_or_says_what_is_there(recorded: Path, tmp_p
     assert Dataset(recorded).ids[2] in page.read_text()
     assert main(["view", str(recorded), "--episode", "6", "--out", str(page)]) == 2
     assert "has 6 to look at" in capsys.readouterr().err
+    assert main(["view", str(recorded), "--out", str(page), "--port", "8000"]) == 2
+    assert "nothing is served; leave --port out" in capsys.readouterr().err
 
 
 def test_the_command_serves_until_it_is_interrupted(recorded: Path):

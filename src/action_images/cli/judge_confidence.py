@@ -95,6 +95,7 @@ def main(
             "dataset": data,
             "model": called,
             "sampling": models.sampling,
+            "views": chosen,
             "windows": len(judged),
             "seed": seed,
         }

@@ -15,6 +15,7 @@ from action_images.policies import SERVER_SCHEMES, Maker, Planning
 from action_images.serving.limits import Limits
 from action_images.terminal.paths import GivenFile
 from action_images.terminal.placing import planning_placed
+from action_images.terminal.refusals import without_effect
 from action_images.terminal.server_options import read_token
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 SERVED = ("hold", "random")
 """References that can be served; the others need to know each trial in advance, which a robot cannot."""
+
+WATCHED = 50
+"""The number of plans that --watch keeps by default."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +154,7 @@ def main(
     cameras: tuple[GivenFile, ...] = (),
     observation_map: GivenFile | None = None,
     watch: Path | None = None,
-    watch_keep: int = 50,
+    watch_keep: int | None = None,
     planning: Annotated[Planning, tyro.conf.arg(name="")] = Planning(),
     access: Annotated[Access, tyro.conf.arg(name="")] = Access(),
     bounds: Annotated[Bounds, tyro.conf.arg(name="")] = Bounds(),
@@ -170,7 +174,7 @@ def main(
             its ending.
         watch: A folder for the last plans and their inputs, for 'action-images view'. Writing takes time
             after each answer.
-        watch_keep: How many plans it keeps; older ones are removed.
+        watch_keep: With --watch: how many plans it keeps; older ones are removed. 50 if not given.
         observation_map: A json file that maps the fields of a foreign client (docs/serving.md).
     """
     import asyncio
@@ -180,6 +184,8 @@ def main(
     from action_images.serving.observation_map import ObservationMap
     from action_images.serving.server import PolicyServer
 
+    if watch is None:
+        without_effect("--watch-keep is about --watch", {"watch-keep": watch_keep})
     token = access.token(host)
     if not 0 <= port < 65536:
         raise ActionImagesError(f"--port is {port}; give one from 0 to 65535")
@@ -201,7 +207,7 @@ def main(
         tls=access.tls(),
         limits=bounds.limits(),
         observation_map=renaming,
-        open_watcher=None if watch is None else Watched(watch, watch_keep),
+        open_watcher=None if watch is None else Watched(watch, WATCHED if watch_keep is None else watch_keep),
     )
     to_stream()
     asyncio.run(_until_signal(server))

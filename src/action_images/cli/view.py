@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from action_images.terminal.paths import GivenFolder, GivenPath
+from action_images.terminal.refusals import without_effect
 
 if TYPE_CHECKING:
     from action_images.reports.viewing.shelf import Shelf
@@ -23,8 +24,8 @@ def main(
     labels: GivenFolder | None = None,
     out: Path | None = None,
     rerun: Path | None = None,
-    host: str = "127.0.0.1",
-    port: int = 0,
+    host: str | None = None,
+    port: int | None = None,
 ) -> None:
     """View a data set, results, plans or a film frame by frame on a page with a list, until Ctrl-C.
 
@@ -40,16 +41,18 @@ def main(
             set's own path.
         out: Write the episode as one page that needs no other file.
         rerun: Write the episode as an .rrd file for the viewer of rerun.io; needs the extra 'rerun'.
-        host: The address to listen on.
-        port: The port to listen on; 0 takes any free one.
+        host: The address to listen on; 127.0.0.1 if not given.
+        port: The port to listen on; any free one if not given or 0.
     """
+    if out is not None or rerun is not None:
+        without_effect("a file is written and nothing is served", {"host": host, "port": port})
     from action_images.reports.viewing.opened import open_shelf
     from action_images.terminal.console import PlainConsole
 
     console = PlainConsole()
     shelf = open_shelf(path, labels)
     if out is None and rerun is None:
-        _serve(console, shelf, host=host, port=port, episode=episode)
+        _serve(console, shelf, host=host or "127.0.0.1", port=port or 0, episode=episode)
         return
     viewable = _chosen(shelf, episode or 0)
     if out is not None:

@@ -109,11 +109,16 @@ def encode_dataset(
     """Fill the cache; returns the data set's number of windows. The same call resumes after an interruption.
 
     The result does not depend on the machines that do the work. Raises EpisodeError if no episode is as long
-    as a window.
+    as a window, or if there are fewer views than `num_views`.
     """
     places = (encoding.dataset, encoding.model, encoding.folder)
     dataset, model, folder = (path.resolve() for path in places)
     encoding = replace(encoding, dataset=dataset, model=model, folder=folder)
+    if encoding.num_views is not None and encoding.num_views > len(encoding.views):
+        raise EpisodeError(
+            f"{dataset}: --num-views {encoding.num_views} of {len(encoding.views)} views "
+            f"({', '.join(encoding.views)}) are none; give fewer, or more --views"
+        )
     source, total = Dataset(dataset), 0
     with alone_in(folder):
         for number, windows in enumerate(executor(encoding.begin, range(len(source)))):
