@@ -156,7 +156,8 @@ def test_without_a_decay_the_rate_stays_to_the_end():
 
 def test_make_train_tiny_records_all_that_the_recipe_reads():
     makefile = (Path(__file__).parents[2] / "Makefile").read_text()
-    recorded = set(re.findall(r"\$\(RECORD\) .* --out out/(\w+)", makefile))
+    commands = makefile.replace("\\\n", " ")
+    recorded = set(re.findall(r"\$\(RECORD\) .* --out \$\(TINY\)/(\w+)", commands))
     tiny = RECIPES["tiny"]
     assert recorded == {source.path.name for source in (*tiny.sources, *tiny.validation)}
 
