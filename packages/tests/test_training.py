@@ -4,19 +4,23 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from lerobot.datasets import LeRobotDatasetMetadata
 from lerobot.scripts import lerobot_eval, lerobot_train
 from lerobot_policy_action_images import ActionImagesConfig
-from lerobot_policy_action_images.learning import check_pace, models_for
+from lerobot_policy_action_images.learning import check_pace, continued, models_for
 from lerobot_policy_action_images.modeling_action_images import ActionImagesPolicy
 from lerobot_policy_action_images.observations import sample_of
 from pyarrow import parquet
 from safetensors.torch import load_file
 
 from action_images.episodes.dataset import Dataset
+from action_images.episodes.lerobot_layout import TOOL_NAMES
 from action_images.errors import ActionImagesError
+from action_images.model.bundle import Models
+from action_images.model.shipped import models_folder
 from action_images.samples.sample import cut
 from action_images.samples.window import Window
 
@@ -117,6 +121,25 @@ def test_the_shipped_models_learn_on(recorded: Path):
     policy = ActionImagesPolicy(config, dataset_meta=meta)
     assert config.observation_delta_indices == [4 * frame for frame in range(9)]
     assert sum(one.numel() for one in policy.parameters()) > 1e6
+
+
+def test_weights_that_go_on_learning_know_the_sets_words_and_drop_what_was_measured(tmp_path: Path):
+    from lerobot.datasets.lerobot_dataset import LeRobotDataset
+
+    numbers = {"dtype": "float32", "shape": (8,), "names": TOOL_NAMES}
+    described = {"observation.state": numbers, "action": numbers}
+    made = LeRobotDataset.create("local/new", 20, features=described, root=tmp_path / "new")
+    row, words = np.array([0.4, 0, 0.2, 1, 0, 0, 0, 1], np.float32), "tickle the wombat"
+    made.add_frame({"observation.state": row, "action": row, "task": words})
+    made.save_episode()
+    made.finalize()
+    shipped = Models.load(models_folder("shipped"))
+    assert shipped.reliability is not None
+    models = continued(shipped, LeRobotDatasetMetadata("local/new", root=tmp_path / "new"))
+    assert (models.reliability, models.familiarity) == (None, None)
+    assert "wombat" not in shipped.text.known(words)
+    assert models.text.known(words) == words.split()
+    assert models.text.known("push the red button") == shipped.text.known("push the red button")
 
 
 def features(meta):
