@@ -105,12 +105,16 @@ train-tiny: $(INSTALLED)
 # The ten tasks of Meta-World's MT10 from nothing, in an environment of its own: recordings, and a run of so many
 # METAWORLD_MINUTES; the finished models are in out/tiny-metaworld/model. Goes on where it was killed, as train-tiny does.
 METAWORLD_MINUTES ?= 100
-METAWORLD_EPISODES ?= 150
+METAWORLD_EPISODES ?= 60
+METAWORLD_DISTURBED ?= 120
+METAWORLD_RECORD := record --env metaworld/mt10 --views 4 --x264 superfast
 METAWORLD := ../.venv-metaworld/bin/action-images
 train-metaworld: env-metaworld
 	mkdir -p out
-	cd out && $(METAWORLD) record --env metaworld/mt10 --views 4 --episodes $(METAWORLD_EPISODES) --out metaworld
-	cd out && $(METAWORLD) record --env metaworld/mt10 --views 4 --episodes 10 --seed 900000 --out metaworld-validation
+	cd out && $(METAWORLD) $(METAWORLD_RECORD) --episodes $(METAWORLD_EPISODES) --out metaworld
+	cd out && $(METAWORLD) $(METAWORLD_RECORD) --episodes $(METAWORLD_DISTURBED) --seed 10000 --actor disturbed \
+	  --out metaworld-disturbed
+	cd out && $(METAWORLD) $(METAWORLD_RECORD) --episodes 10 --seed 900000 --out metaworld-validation
 	cd out && $(METAWORLD) train tiny-metaworld --out tiny-metaworld --minutes $(METAWORLD_MINUTES) --dtype auto
 
 $(DEMO): requirements.lock pyproject.toml

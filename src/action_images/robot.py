@@ -184,7 +184,8 @@ class RepeatableEnvironment(Environment, Protocol):
     def expert(self) -> Iterator[StepReport] | None:
         """Finish the trial with the task's expert, one report for each control step.
 
-        None if the task has no expert.
+        None if the task has no expert. An environment whose expert can be stopped, and begun again from any
+        state, says so by an attribute `expert_resumes = True`; others can begin at the trial's start alone.
         """
         ...
 

@@ -37,6 +37,8 @@ class MetaWorld:
 
     control_hz = 20.0
     controls_rotation = False
+    expert_resumes = True
+    """Its policies read the simulator's state alone, so a new `expert()` goes on from anywhere."""
     max_steps = 500
 
     def __init__(self, task: str, phrasings: tuple[str, ...], views: MuJoCoViews, close_effort: float):

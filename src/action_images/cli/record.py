@@ -72,10 +72,10 @@ def main(
         every: Record one frame every so many control steps of 1/20 s; 4, which the recipes expect, gives 5
             frames a second.
         hold: For how many control steps the expert keeps still at the end, so that models learn to stop.
-        actor: The task's `expert`. The embedded world has more: `disturbed`, the expert, in most episodes
-            pushed aside once and recorded from there on; `play`, random motions without an instruction;
-            `clumsy`, the expert after a failed first attempt, recorded from where the attempt is given up;
-            `corrected`, the expert after a policy's failed trial, recorded from the trial's end.
+        actor: The task's `expert`, or `disturbed`, the expert, in most episodes pushed aside once and
+            recorded from there on. The embedded world has more: `play`, random motions without an
+            instruction; `clumsy`, the expert after a failed first attempt, recorded from where the attempt
+            is given up; `corrected`, the expert after a policy's failed trial, recorded from the trial's end.
         wording: How tasks are worded: four phrasings each, or hundreds of sentences of a `grammar`.
         policy: The policy that `corrected` corrects: a folder of models, or `shipped`. It sees the first two
             cameras. Give each policy a data set of its own, and scenes (`--seed`) that it was not trained on.
@@ -171,12 +171,12 @@ def _recording(
     from action_images.sim.record import RecordingConfig
 
     if not isinstance(world.benchmark, TabletopBenchmark):
-        if actor != "expert":
+        if actor not in ("expert", "disturbed"):
             raise ActionImagesError(
-                f"--actor {actor} is of the embedded world alone; leave it out for the expert of "
+                f"--actor {actor} is of the embedded world alone; take `expert` or `disturbed` for "
                 f"'{world.benchmark_name}'"
             )
-        return WorldRecording(world, every=every, hold=hold)
+        return WorldRecording(world, every=every, hold=hold, actor=actor)
     return RecordingConfig(
         RIGS[world.rig or "sampled"],
         LOOKS[world.look or "train"],

@@ -76,7 +76,11 @@ TINY = Recipe(
 
 TINY_METAWORLD = replace(
     TINY,
-    sources=(SourceRecipe(Path("metaworld"), 1.0, TINY_MODES, 0.02, NO_TEXT_WHERE_SEEN),),
+    sources=(
+        SourceRecipe(Path("metaworld"), 0.4, TINY_MODES, 0.02, NO_TEXT_WHERE_SEEN),
+        # Pushed aside on the way: Meta-World's hand always begins at the same place.
+        SourceRecipe(Path("metaworld-disturbed"), 0.6, TINY_MODES, 0.02, NO_TEXT_WHERE_SEEN),
+    ),
     validation=(
         SourceRecipe(
             Path("metaworld-validation"),
