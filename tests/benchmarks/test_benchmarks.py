@@ -23,7 +23,9 @@ from action_images.benchmarks import (
     require_installed,
     require_task,
 )
+from action_images.benchmarks.record import WorldRecording
 from action_images.control import Hold
+from action_images.errors import ActionImagesError
 from action_images.evaluation.ceiling import Gate, run_trial
 from action_images.evaluation.closed_loop import EvaluationConfig, evaluate, judge
 from action_images.evaluation.open_loop import judge_scene
@@ -243,3 +245,49 @@ def test_a_task_without_an_expert_has_no_ceiling_and_says_so():
         run_trial(*address, Gate(WorldConfig("point")))
     with pytest.raises(ValueError, match="no expert"):
         judge_scene(Hold(), WorldConfig("point"), address)
+
+
+def _first_places(recording: WorldRecording) -> torch.Tensor:
+    """Where the tool is in the first frame of a few demonstrations."""
+    episodes = [recording.demonstration("reach_target", seed) for seed in range(4)]
+    assert all(episode is not None for episode in episodes)
+    return torch.stack([e.trajectory.world_from_tool.translation[0] for e in episodes if e is not None])
+
+
+def test_a_disturbed_expert_begins_aside_within_the_workspace_and_still_succeeds():
+    world = WorldConfig(size=(32, 32))
+    plain, pushed = (WorldRecording(world, every=4, actor=actor) for actor in ("expert", "disturbed"))
+    aside = _first_places(pushed)
+    moved = (aside - _first_places(plain)).norm(dim=1)
+    assert (moved > 0.01).all()
+    assert len({round(one, 4) for one in moved.tolist()}) == 4
+    low, high = (torch.tensor(bound) for bound in TABLETOP.workspace)
+    assert ((aside > low - 0.02) & (aside < high + 0.02)).all()
+    assert torch.equal(aside, _first_places(pushed))
+
+
+@pytest.mark.usefixtures("point")
+def test_an_expert_that_resumes_is_pushed_on_its_way_or_is_done_before(monkeypatch: pytest.MonkeyPatch):
+    environment_class = type(WorldConfig("point", size=(32, 32)).environment("right"))
+    monkeypatch.setattr(environment_class, "expert_resumes", True, raising=False)
+    monkeypatch.setattr("action_images.benchmarks.record.LATEST_PUSH", 6)  # the expert takes 3 steps
+    monkeypatch.setattr("action_images.benchmarks.record.FARTHEST_PUSH", ((0.02, 0.0, 0.0), (0.03, 0.0, 0.0)))
+    world = WorldConfig("point", size=(32, 32))
+    plain = WorldRecording(world).demonstration("right", 0)
+    episodes = [
+        WorldRecording(world, actor="disturbed").demonstration("right", seed) for seed in range(0, 60, 5)
+    ]
+    assert plain is not None
+    lengths = {e.trajectory.num_frames for e in episodes if e is not None}
+    assert plain.trajectory.num_frames in lengths  # done before the push
+    pushed = [e for e in episodes if e is not None and e.trajectory.num_frames < plain.trajectory.num_frames]
+    assert pushed
+    assert all(e.trajectory.world_from_tool.translation[0, 0] > 1.015 for e in pushed)
+
+
+@pytest.mark.usefixtures("point")
+def test_a_task_without_an_expert_cannot_be_recorded_pushed_or_not():
+    for actor in ("expert", "disturbed"):
+        recording = WorldRecording(WorldConfig("point", size=(32, 32)), actor=actor)
+        with pytest.raises(ActionImagesError, match="no expert to record"):
+            recording.demonstration("right-without-expert", 0)

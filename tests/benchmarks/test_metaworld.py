@@ -10,6 +10,7 @@ import torch
 
 from action_images.benchmarks import WorldConfig, find_benchmark, missing_modules, tasks_named
 from action_images.benchmarks.metaworld_tasks import CLOSE_EFFORT, PHRASINGS
+from action_images.benchmarks.record import WorldRecording
 from action_images.evaluation.ceiling import Gate, run_trial
 from action_images.evaluation.closed_loop import EvaluationConfig, judge
 from action_images.evaluation.expert import demonstration
@@ -127,6 +128,15 @@ def test_the_expert_is_judged_in_closed_loop_within_the_worlds_guard():
     trial, rollout = judge(make(), config, ("button-press-topdown-v3", 1_000_000))
     assert trial.succeeded, trial.detail
     assert rollout.stopped is None
+
+
+@needs_metaworld
+def test_an_expert_that_is_pushed_aside_on_its_way_goes_on_and_succeeds():
+    recording = WorldRecording(replace(WORLD, size=(32, 32)), every=4, actor="disturbed")
+    episodes = [recording.demonstration("push-v3", seed) for seed in range(4)]
+    assert all(episode is not None for episode in episodes)
+    starts = torch.stack([e.trajectory.world_from_tool.translation[0] for e in episodes if e is not None])
+    assert (starts.std(0) > 0.01).all()
 
 
 @needs_metaworld
