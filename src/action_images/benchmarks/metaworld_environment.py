@@ -116,7 +116,10 @@ class MetaWorld:
 
         policy, num_after = ENV_POLICY_MAP[self.task](), 0
         while self.num_steps < self.max_steps and num_after < STEPS_AFTER:
-            action = np.clip(policy.get_action(self._seen.copy()), -1, 1)
+            with warnings.catch_warnings():  # it warns in every step that an answer beyond 1 is clipped
+                warnings.simplefilter("ignore")
+                answer = policy.get_action(self._seen.copy())
+            action = np.clip(answer, -1, 1)
             is_open = action[3] < self._close_effort / 2
             mocap = self._env.data.mocap_pos[0] + action[:3] * self._env.action_scale
             told = np.clip(mocap, self._env.mocap_low, self._env.mocap_high)
