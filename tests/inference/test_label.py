@@ -326,6 +326,30 @@ def test_another_set_of_the_same_name_is_refused_and_one_that_has_grown_is_not(t
     ]
 
 
+@pytest.mark.parametrize("num_views", [2, 1])
+def test_a_later_episode_that_was_recorded_anew_under_its_id_is_not_taken_for_the_labelled_one(
+    tmp_path, generator, episode, num_views
+):
+    source, out = tmp_path / "source", tmp_path / "out"
+    second, third = (replace(episode, id=f"test/{name}") for name in ("second", "third"))
+    write(source, episode, second)
+    shown = replace(episode, views=episode.views[:1])
+    one_view = replace(LABELLING, views=("view0",))
+    job = Job(lambda: generator, source, LABELLING)
+    go_on = label_dataset
+    if num_views == 1:
+        job, go_on = Job(lambda: knowing(shown), source, one_view), label_spots
+    go_on(job, out)
+    shutil.rmtree(source)
+    write(source, episode, second, third)
+    assert len(go_on(job, out)) == 3  # the same recordings and one more
+    shutil.rmtree(source)
+    anew = make_episode(NUM_FRAMES, name="test/second", fps=4.5)
+    write(source, episode, replace(anew, fps=5.0), third)
+    with pytest.raises(EpisodeError, match=r"test/second had other pictures or numbers when labelled"):
+        go_on(job, out)
+
+
 def test_one_view_of_a_data_set_becomes_image_points_in_its_own_pixels(tmp_path, episode):
     source, out = tmp_path / "source", tmp_path / "out"
     with DatasetWriter(source, fps=5) as writer:

@@ -1,10 +1,11 @@
 """The folder of labels: the data set and the settings that it belongs to."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 
 from action_images.episodes.dataset import Dataset
@@ -25,11 +26,12 @@ SPOTS = f"{FOLDER}/spots.jsonl"
 
 @dataclass(frozen=True)
 class SpotsRow:
-    """The episode of a file of image points."""
+    """The episode of a file of image points; `content` is its `content_hashes` entry, None if unknown."""
 
     number: int
     id: str
     num_frames: int
+    content: str | None = None
 
 
 @contextmanager
@@ -111,6 +113,37 @@ def _check_place(source: Path, out: Path) -> None:
 def _is_foreign(path: Path) -> bool:
     """Whether this is more than the hidden files of a process that was killed before it wrote anything."""
     return path.is_file() and not path.name.startswith(".")
+
+
+def content_hashes(source: Path) -> list[str]:
+    """A hash of each episode's length and statistics, by which another recording of the same id is known.
+
+    The statistics are those of the episode table. Where the episode lies in the set's files does not matter.
+    """
+    rows = chain.from_iterable(
+        read_table(path).to_pylist() for path in sorted(source.glob("meta/episodes/*/*.parquet"))
+    )
+    numbered = sorted((int(row["episode_index"]), _content_hash(row)) for row in rows)
+    return [content for _, content in numbered]
+
+
+def _content_hash(row: Mapping[str, object]) -> str:
+    content = {name: value for name, value in row.items() if name == "length" or name.startswith("stats/")}
+    return sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def check_same_content(source: Path, out: Path, known: Mapping[str, tuple[int, str | None]]) -> None:
+    """Raise EpisodeError if an episode (id -> its number and hash when labelled) has other content now.
+
+    Folders of earlier versions have no hashes (None), and are not checked.
+    """
+    hashes = content_hashes(source) if any(content for _, content in known.values()) else []
+    other = [one for one, (number, content) in known.items() if content and content != hashes[number]]
+    if other:
+        raise EpisodeError(
+            f"{out}: {', '.join(other[:3])} had other pictures or numbers when labelled than in {source} "
+            "now; label into a new folder"
+        )
 
 
 def fingerprint(source: Path) -> str:

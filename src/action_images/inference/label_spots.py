@@ -14,7 +14,9 @@ from action_images.inference.label_folder import (
     SPOTS,
     SpotsRow,
     alone_with_labels,
+    check_same_content,
     check_some_labelled,
+    content_hashes,
     labels_file,
     load_spots_rows,
     prepare,
@@ -53,11 +55,13 @@ def _label_spots(
     done = _episodes_done(job.source, dataset, out)
     jsonl.write(out / SPOTS, [asdict(row) for row in done.values()])
     left = [number for number in range(total) if number not in done]
+    hashes = content_hashes(job.source)
     num_done = total - len(left)
     for number, spots in zip(left, executor(job.spots, left), strict=True):
         if spots.text is not None:
             # The row comes first, so that no file is ever without its episode's id.
-            jsonl.append(out / SPOTS, asdict(_row_of(dataset, number)))
+            row = replace(_row_of(dataset, number), content=hashes[number])
+            jsonl.append(out / SPOTS, asdict(row))
             write_text(labels_file(out, number), spots.text)
         reasons[dataset.ids[number]] = spots.reason
         num_done += 1
@@ -84,13 +88,14 @@ def _episodes_done(source: Path, dataset: Dataset, out: Path) -> dict[int, Spots
         known = rows.get(number)
         if known is None and row is not None and _last_frame(path) + 1 == row.num_frames:
             known = row
-        if row is None or known != row:
+        if row is None or known is None or replace(known, content=None) != row:
             belongs = "another length or no episode" if known is None else f"{known.id}"
             raise EpisodeError(
                 f"{path}: belongs to {belongs}, episode {number} of {source} is "
                 f"{'not there' if row is None else row.id}; label into a new folder"
             )
-        done[number] = row
+        done[number] = known
+    check_same_content(source, out, {row.id: (row.number, row.content) for row in done.values()})
     return done
 
 

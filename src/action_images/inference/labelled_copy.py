@@ -13,7 +13,9 @@ from action_images.files import jsonl
 from action_images.inference.label_folder import (
     EPISODES,
     alone_with_labels,
+    check_same_content,
     check_some_labelled,
+    content_hashes,
     labels_file,
     load_labels,
     prepare,
@@ -51,9 +53,11 @@ def label_dataset(
             jsonl.write(out / EPISODES, [asdict(row) for row in rows])
             with writer.staging() as folder:
                 left = range(len(rows), total)
+                hashes = content_hashes(job.source)
                 for labelled in executor(partial(job.labels, Path(folder)), left):
-                    _store(labelled, out, writer)
-                    rows.append(labelled.row)
+                    row = replace(labelled.row, content=hashes[labelled.row.number])
+                    _store(replace(labelled, row=row), out, writer)
+                    rows.append(row)
                     if seen is not None:
                         seen(len(rows), total)
     rows = rows[:total]
@@ -93,4 +97,5 @@ def _rows_done(source: Path, dataset: Dataset, out: Path, in_copy: Set[str]) -> 
             f"{out}: {', '.join(other[:3])} had another length when labelled than in {source}; "
             "label into a new folder"
         )
+    check_same_content(source, out, {row.id: (row.number, row.content) for row in done})
     return done
