@@ -1,6 +1,7 @@
 """Joint-controlled arms: tool poses by a URDF's kinematics, and back."""
 
 import logging
+import re
 from pathlib import Path
 
 import numpy as np
@@ -31,20 +32,24 @@ def joint(name: str, parent: str, child: str, axis: str, xyz: str) -> str:
     return f'<joint name="{name}" type="{kind}">{ends}<axis xyz="{axis}"/>{limit}</joint>'
 
 
-@pytest.fixture(scope="module")
-def urdf(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """An arm of four joints."""
+def written(path: Path, last_axis: str) -> str:
+    """The URDF of an arm of four joints, the last of which turns about this axis of the hand."""
     links = "".join(map(link, ("base", "a", "b", "c", "d", "hand")))
     joints = [
         joint("turn", "base", "a", "0 0 1", "0 0 0.1"),
         joint("lift", "a", "b", "0 1 0", "0 0 0.05"),
         joint("bend", "b", "c", "0 1 0", "0.2 0 0"),
-        joint("tilt", "c", "d", "0 1 0", "0.15 0 0"),
+        joint("tilt", "c", "d", last_axis, "0.15 0 0"),
         joint("tool", "d", "hand", "1 0 0", "0.1 0 0"),
     ]
-    path = tmp_path_factory.mktemp("arm") / "arm.urdf"
     path.write_text(f'<robot name="arm">{links}{"".join(joints)}</robot>')
     return str(path)
+
+
+@pytest.fixture(scope="module")
+def urdf(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An arm that tilts its hand and cannot roll it."""
+    return written(tmp_path_factory.mktemp("arm") / "arm.urdf", "0 1 0")
 
 
 def config(urdf: str) -> ActionImagesConfig:
@@ -78,7 +83,37 @@ def test_a_pose_out_of_reach_is_approached_and_told_of(urdf: str, caplog: pytest
     with caplog.at_level(logging.WARNING):
         told = step.action(torch.tensor([[2.0, 0, 0.15, 0, 0, 0, 1, 1]]))
     assert told.shape == (1, 5)
-    assert "inverse kinematics misses the pose by" in caplog.text
+    assert re.search(r"misses the pose by \d{3,} mm and \d+ degrees", caplog.text)
+
+
+def test_a_tool_that_only_turns_gets_there(tmp_path: Path):
+    arm = Arm(written(tmp_path / "arm.urdf", "1 0 0"), "hand", JOINTS, 0.0, 100.0)
+    start, wanted = np.array([20.0, -30.0, 60.0, -10.0, 40.0]), np.array([20.0, -30.0, 60.0, 50.0, 40.0])
+    told = arm.angles(arm.poses(torch.from_numpy(wanted)), start)
+    assert np.allclose(told, wanted, atol=1)
+
+
+def test_a_rotation_that_the_arm_lacks_is_told_of(urdf: str, caplog: pytest.LogCaptureFixture):
+    before, after = make_action_images_pre_post_processors(config(urdf))
+    state = torch.tensor([[0.0, -30.0, 60.0, -10.0, 40.0]])
+    pose = before({"observation.state": state, "task": "reach"})["observation.state"]
+    place, opening = pose[:, :3], pose[:, 7:]
+    # Turned by 90 degrees about its own x, which no joint of this arm does: the place is kept.
+    turn = torch.tensor([[2**-0.5, 0.0, 0.0, 2**-0.5]])
+    with caplog.at_level(logging.WARNING):
+        told = after(torch.cat([place, _product(pose[:, 3:7], turn), opening], -1))
+    assert re.search(r"misses the pose by \d+ mm and (8|9)\d degrees", caplog.text)
+    reached = Arm(urdf, "hand", JOINTS, 0.0, 100.0).poses(told)[:, :3]
+    assert (reached - place).norm() < 0.02
+
+
+def _product(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """The product of quaternions x y z w."""
+    from lerobot.utils.rotation import Rotation
+
+    both = (Rotation.from_quat(quaternion[0].numpy()) for quaternion in (one, other))
+    first, second = both
+    return torch.from_numpy((first * second).as_quat()).float()[None]
 
 
 def test_states_of_another_arm_are_refused(urdf: str):
