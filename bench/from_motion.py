@@ -395,6 +395,16 @@ def _bent(camera: Pinhole, radial: float, pixels: np.ndarray) -> np.ndarray:
     return camera.focal * flat * (1 + radial * (flat**2).sum(-1, keepdims=True)) + camera.centre
 
 
+def squeezed(episodes: list[Seen], view: str, camera: Pinhole, aspect: float) -> tuple[list[Seen], Pinhole]:
+    """Pictures squeezed towards their middle column so that fx / fy is `aspect`, and their true camera."""
+
+    def change(pixels: np.ndarray) -> np.ndarray:
+        return (pixels - camera.centre) * [aspect, 1.0] + camera.centre
+
+    truth = replace(camera, focal=camera.focal * math.sqrt(aspect), aspect=aspect)
+    return [_tracks_changed(one, view, change) for one in episodes], truth
+
+
 def rolling(share: float) -> Change:
     """A rolling shutter: rows are read one after the other, in this share of the time between pictures."""
 
@@ -461,6 +471,7 @@ class Case:
     expected: str | None = None
     num_clicks: int = 0
     radial: bool = False
+    aspect: float = 1.0
     scenes: tuple[str, ...] = ("a", "b", "c")
 
 
@@ -485,6 +496,7 @@ CASES = (
     Case("k1 = -.3, estimated", change=bent(-0.3), radial=True),
     Case("rolling shutter over half a frame", change=rolling(0.5)),
     Case("rolling shutter over a whole frame", change=rolling(1.0)),
+    *(Case(f"squeezed to {aspect:g}", aspect=aspect) for aspect in (0.75, 0.9, 0.95, 1.1)),
     Case("the tool never tilts", change=upright),
     Case("the tool never tilts, 3 clicks", change=upright, num_clicks=3),
     Case("camera bumped by 1 deg", change=bumped(1.0)),
@@ -577,6 +589,8 @@ def one_run(run: Run, everything: list[Seen], cameras: dict[str, Pinhole]) -> di
     episodes = [_one_view(everything[place], name) for place in chosen]
     points = tool_points([one.poses for one in episodes])
     changed = run.case.change(episodes, name, truth, rng)
+    if run.case.aspect != 1:
+        changed, truth = squeezed(changed, name, truth, run.case.aspect)
     if run.case.change is upright:
         points = tool_points([one.poses for one in changed])
     asked = Asked(radial=run.case.radial, clicks=clicks(changed, name, truth, run.case.num_clicks, rng))
@@ -603,6 +617,8 @@ def one_run(run: Run, everything: list[Seen], cameras: dict[str, Pinhole]) -> di
                 view.predicted.by_sharing_px,
             )
         ]
+    if view.pixel_shape is not None:
+        row["pixel_shape"] = [round(view.pixel_shape.found, 4), round(view.pixel_shape.error, 4)]
     row["jitter_mm"] = round(1e3 * view.jitter, 3)
     row["steady"] = round(view.steady, 4)
     row["held_out"] = [view.held_out_px, round(view.held_out_share, 4)]

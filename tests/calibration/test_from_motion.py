@@ -8,6 +8,7 @@ import pytest
 from action_images.calibration.from_motion.adjust import Adjusted, Free, adjust
 from action_images.calibration.from_motion.observations import observe
 from action_images.calibration.from_motion.pinhole import Pinhole
+from action_images.calibration.from_motion.pixel_shape import pixel_shape
 from action_images.calibration.from_motion.points import fit_points, residual_px, triangulate
 from action_images.calibration.from_motion.predicted import distance_px, predict, steady_axis, tool_points
 from action_images.calibration.from_motion.solve import solve
@@ -23,11 +24,11 @@ def exact():
 
 
 def test_derivatives_are_those_of_plain_differences():
-    camera = replace(truth().moved(np.array([0, 0, 0, 0, 0, 0, 0, -0.2])), aspect=0.8)
+    camera = replace(truth().moved(np.array([0, 0, 0, 0, 0, 0, 0, -0.2, 0])), aspect=0.8)
     points = tool_points(POSES)[:5]
     by_camera, by_point = camera.derivatives(points)
-    for place in range(8):
-        step = np.zeros(8)
+    for place in range(9):
+        step = np.zeros(9)
         step[place] = 1e-6
         plain = (camera.moved(step).project(points)[0] - camera.moved(-step).project(points)[0]) / 2e-6
         assert np.allclose(by_camera[:, :, place], plain, atol=1e-3)
@@ -56,13 +57,26 @@ def test_squeezed_pictures_give_the_exact_camera_if_their_aspect_is_known():
     squeezed = replace(CAMERA, aspect=0.75)
     seen = observe(tracks(squeezed, POSES, hand()), POSES)
     points = tool_points(POSES)
-    for how in ({"aspect": 0.75}, {"start": squeezed.moved(np.full(8, 0.01) * [1, 1, 1, 1, 1, 1, 1, 0])}):
+    for how in ({"aspect": 0.75}, {"start": squeezed.moved(np.full(9, 0.01) * [1, 1, 1, 1, 1, 1, 1, 0, 0])}):
         solved = solve(seen, SIZE, **how)
         assert distance_px(solved.camera, squeezed, points) < 0.02
     camera = solved.camera.camera(SIZE)
     focals = camera.intrinsics.diagonal()[:2].numpy()
     assert focals[0] / focals[1] == pytest.approx(0.75)
     assert distance_px(Pinhole.of(camera), squeezed, points) < 0.02
+
+
+@pytest.mark.parametrize("aspect", [0.9, 0.95, 1.0, 1.1])
+def test_the_shape_of_pixels_that_was_taken_for_granted_is_tested_by_the_tracks(aspect):
+    camera = replace(CAMERA, aspect=aspect)
+    seen = observe(tracks(camera, POSES, hand(), noise_px=0.3, wrong=0.5), POSES)
+    solved = solve(seen, SIZE)
+    shape = pixel_shape(solved, seen, SIZE, free=Free())
+    assert shape.assumed == 1
+    assert shape.found == pytest.approx(aspect, abs=0.01)
+    assert shape.is_wrong == (aspect != 1)
+    known = solve(seen, SIZE, aspect=aspect)
+    assert not pixel_shape(known, seen, SIZE, free=Free()).is_wrong
 
 
 def test_noisy_tracks_half_of_which_follow_something_else_give_the_camera_and_its_error():
@@ -84,7 +98,7 @@ def test_a_delay_below_a_frame_is_found_with_the_camera():
 
 
 def test_radial_distortion_is_found_where_it_is_asked_for():
-    bent = CAMERA.moved(np.array([0, 0, 0, 0, 0, 0, 0, -0.2]))
+    bent = CAMERA.moved(np.array([0, 0, 0, 0, 0, 0, 0, -0.2, 0]))
     seen = observe(tracks(bent, POSES, hand(), noise_px=0.1), POSES)
     start = Adjusted(CAMERA, triangulate(CAMERA, seen))
     found = adjust(start, seen, scale_px=1.0, free=Free(radial=True))

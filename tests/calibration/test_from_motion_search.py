@@ -22,6 +22,7 @@ from action_images.calibration.from_motion.judge import CONVENTION, MIRRORED, ju
 from action_images.calibration.from_motion.kept import Seen
 from action_images.calibration.from_motion.observations import EVERY, observe
 from action_images.calibration.from_motion.paths import jitter, repeated
+from action_images.calibration.from_motion.pinhole import Pinhole
 from action_images.calibration.from_motion.predicted import distance_px, tool_points
 from action_images.calibration.from_motion.report import usable_cameras
 from action_images.calibration.from_motion.search import SetResult, calibrate_from_motion, common_focals
@@ -40,11 +41,15 @@ def _few_guesses(monkeypatch):
 
 
 def gathered(
-    poses: list[np.ndarray], declared: list[np.ndarray] | None = None, points: np.ndarray = HAND, **scene
+    poses: list[np.ndarray],
+    declared: list[np.ndarray] | None = None,
+    points: np.ndarray = HAND,
+    camera: Pinhole = CAMERA,
+    **scene,
 ) -> Gathered:
     """What would be followed of these poses, in a set that declares others; the hand's motion fills the
     picture."""
-    followed = tracks(CAMERA, poses, points, noise_px=0.2, wrong=0.2, **scene)
+    followed = tracks(camera, poses, points, noise_px=0.2, wrong=0.2, **scene)
     late = round(scene.get("late", 0))
     episodes = []
     for number, (path, mine) in enumerate(zip(poses, followed, strict=True)):
@@ -143,7 +148,7 @@ def check_applied(root: Path, result: SetResult) -> None:
 
 def test_a_rough_camera_is_refined_and_its_focal_length_kept_where_that_is_asked():
     poses = paths(5)
-    rough = CAMERA.moved(np.array([0.03, -0.03, 0.02, 0.03, 0.02, -0.04, 0.0, 0.0]))
+    rough = CAMERA.moved(np.array([0.03, -0.03, 0.02, 0.03, 0.02, -0.04, 0.0, 0.0, 0.0]))
     kept = 1.004 * CAMERA.focal
     asked = {"left": Asked(start=rough, focal=kept)}
     (view,) = calibrate_from_motion(gathered(poses), asked, search=False).views
@@ -152,10 +157,22 @@ def test_a_rough_camera_is_refined_and_its_focal_length_kept_where_that_is_asked
     assert distance_px(view.camera, CAMERA, tool_points(poses)) < 0.5
 
 
+def test_squeezed_pictures_are_refused_unless_their_aspect_is_given():
+    poses = paths(6, num_frames=24)
+    narrow = gathered(poses, points=hand(), camera=replace(CAMERA, aspect=0.9))
+    taken_for_square = calibrate_from_motion(narrow, search=False)
+    assert "pixel shape" in kinds(taken_for_square, "refused")
+    assert any("--aspect" in finding.message for finding in judge(taken_for_square))
+    told = calibrate_from_motion(narrow, {"left": Asked(known_aspect=0.9)}, search=False)
+    assert "pixel shape" not in kinds(told, "refused")
+    (view,) = told.views
+    assert distance_px(view.camera, replace(CAMERA, aspect=0.9), tool_points(poses)) < 1.0
+
+
 def test_views_of_one_lens_get_the_focal_length_that_is_known_best():
     (left,) = calibrate_from_motion(gathered(paths(4, num_frames=24)), search=False).views
     worse = replace(left.predicted, log_focal=10 * left.predicted.log_focal)
-    moved = replace(left.solved, camera=left.camera.moved(np.array([0, 0, 0, 0, 0, 0, 0.2, 0])))
+    moved = replace(left.solved, camera=left.camera.moved(np.array([0, 0, 0, 0, 0, 0, 0.2, 0, 0])))
     right = replace(left, predicted=worse, solved=moved)
     first, second = common_focals([left, right])
     assert first == second
@@ -165,7 +182,7 @@ def test_views_of_one_lens_get_the_focal_length_that_is_known_best():
 def test_a_camera_that_was_moved_is_told_by_the_episodes_that_do_not_fit():
     poses = paths(9)
     first, last = gathered(poses[:6], points=hand()), poses[6:]
-    moved = CAMERA.moved(np.array([0, 0.04, 0.02, 0, 0, 0, 0, 0]))
+    moved = CAMERA.moved(np.array([0, 0.04, 0.02, 0, 0, 0, 0, 0, 0]))
     after = tracks(moved, last, hand(), noise_px=0.2)
     for number, (path, mine) in enumerate(zip(last, after, strict=True)):
         seen = Followed(tuple(mine), np.arange(len(path)), np.zeros(len(path)))

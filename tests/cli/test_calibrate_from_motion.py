@@ -236,6 +236,8 @@ def test_rough_cameras_of_another_size_and_views_that_do_not_exist_are_refused(
 
 def test_options_that_contradict_one_another_are_refused(demonstrations, tmp_path, capsys):
     command = ["calibrate", "from_motion", str(demonstrations), "--out", str(tmp_path / "out")]
-    for options in (["--focal", "-1"], ["--keep-focal"], ["--same-lens", "--focal", "100"]):
+    lens = ["--same-lens", "--focal", "100"]
+    aspect = ["--aspect", "0.9", "--rough", "rough.json"]
+    for options in (["--focal", "-1"], ["--keep-focal"], lens, aspect, ["--aspect", "0"]):
         assert main([*command, *options]) == 2
         assert options[0] in capsys.readouterr().err

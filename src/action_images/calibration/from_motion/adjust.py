@@ -9,9 +9,9 @@ from action_images.calibration.from_motion.observations import Observations
 from action_images.calibration.from_motion.pinhole import Pinhole
 from action_images.calibration.from_motion.points import ERROR_PX, SPREAD, in_world, residual_px
 
-NUM_NUMBERS = 9
-"""Turn (3), shift (3), log focal length, k1, and the pictures' delay."""
-FOCAL, RADIAL, DELAY = 6, 7, 8
+NUM_NUMBERS = 10
+"""Turn (3), shift (3), log focal length, k1, log aspect, and the pictures' delay."""
+FOCAL, RADIAL, ASPECT, DELAY = 6, 7, 8, 9
 CLICK_ERROR_PX = 1.5
 """Accuracy of a person's click on the tool's origin."""
 LEAST_GAIN = 1e-5
@@ -26,10 +26,11 @@ class Free:
     focal: bool = True
     radial: bool = False
     delay: bool = False
+    aspect: bool = False
 
     def places(self) -> np.ndarray:
         """Indices of the free ones among the `NUM_NUMBERS`."""
-        chosen = [self.focal, self.radial, self.delay]
+        chosen = [self.focal, self.radial, self.aspect, self.delay]
         return np.flatnonzero([True] * 6 + chosen)
 
 
@@ -117,8 +118,9 @@ class _Normal:
         step[:3] *= min(1.0, 0.3 / max(turned, 1e-9))
         step[FOCAL] = np.clip(step[FOCAL], -0.3, 0.3)
         step[RADIAL] = np.clip(step[RADIAL], -0.1, 0.1)
+        step[ASPECT] = np.clip(step[ASPECT], -0.1, 0.1)
         step[DELAY] = np.clip(step[DELAY], -0.5, 0.5)
-        return Adjusted(now.camera.moved(step[:8]), points, now.delay + float(step[DELAY]))
+        return Adjusted(now.camera.moved(step[:DELAY]), points, now.delay + float(step[DELAY]))
 
 
 class _Problem:

@@ -30,6 +30,7 @@ MIRRORED = "mirrored"
 CONVENTION = "convention"
 """The kinds of finding that --apply corrects."""
 LEAST_AGREEMENT = 0.12
+PIXEL_SHAPE = "pixel shape"
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,7 @@ def _of_view(result: ViewResult) -> Iterator[Finding]:
             "delay",
             f"its pictures are {abs(result.shift):.2f} +- {result.shift_error:.2f} frames {way}; {cure}",
         )
+    yield from _of_pixels(result, finding)
     yield from _of_episodes(result, finding)
     yield from _of_clicks(result, finding)
 
@@ -144,7 +146,25 @@ def _squeezed(result: ViewResult) -> str:
     """A possible cause that no measure tells, unless the pixels' shape was given."""
     if result.solved is not None and result.camera.aspect != 1:
         return ""
-    return "; pixels are taken for square: pictures that were squeezed need --rough with their fx and fy"
+    return "; pixels are taken for square: pictures that were squeezed need --aspect, their fx / fy"
+
+
+def _of_pixels(result: ViewResult, finding: Make) -> Iterator[Finding]:
+    shape = result.pixel_shape
+    if result.predicted is None or (shape is not None and shape.is_right):
+        return
+    if shape is not None and shape.is_wrong:
+        found = f"fx / fy is {shape.found:.3f} +- {shape.found * shape.error:.3f} by the tracks"
+        cure = (
+            "were the pictures squeezed? Give the true ratio (--aspect 0.75 for 640 x 480 px made 256 x 256; "
+            "where the set has cameras, correct their fx and fy), or estimate the lens with --radial"
+        )
+        yield finding("refused", PIXEL_SHAPE, f"{found}, {shape.assumed:.3f} was assumed; {cure}")
+        return
+    least = "" if shape is None else f", to {100 * shape.limit:.0f} % at best"
+    cure = "compare the video's size with the camera's own, and give --aspect if they differ in shape"
+    assumed = f"fx / fy is assumed to be {result.camera.aspect:.3f}"
+    yield finding("note", PIXEL_SHAPE, f"{assumed}, which the tracks do not verify{least}; {cure}")
 
 
 def _of_poses(result: ViewResult, finding: Make) -> Iterator[Finding]:

@@ -19,7 +19,8 @@ class Pinhole:
     """camera_from_world, the focal length (px), the principal point (px, centres at +0.5), k1 and fx / fy.
 
     A point (x, y, 1) before the lens appears at focals * (x, y) * (1 + radial * (x^2 + y^2)) + centre.
-    `focal` is the geometric mean of both focal lengths; `aspect`, fx / fy, is known and never fitted.
+    `focal` is the geometric mean of both focal lengths; `aspect`, fx / fy, is taken as known in all fits but
+    the one that tests it.
     """
 
     focal: float
@@ -68,8 +69,9 @@ class Pinhole:
         bend = 1 + self.radial * (flat**2).sum(-1, keepdims=True)
         return self.focals * flat * bend + self.centre, depth
 
-    def moved(self, step: Float[np.ndarray, "8"]) -> "Pinhole":
-        """After a turn (rad, in the camera's axes), a shift (m), and changes of log focal length and k1."""
+    def moved(self, step: Float[np.ndarray, "9"]) -> "Pinhole":
+        """After a turn (rad, in the camera's axes), a shift (m), and changes of log focal length, k1 and log
+        aspect."""
         turn = rotation_of(step[:3])
         return replace(
             self,
@@ -77,11 +79,12 @@ class Pinhole:
             rotation=turn @ self.rotation,
             translation=self.translation + step[3:6],
             radial=self.radial + float(step[7]),
+            aspect=self.aspect * float(np.exp(step[8])),
         )
 
     def derivatives(
         self, points: Float[np.ndarray, "seen 3"]
-    ) -> tuple[Float[np.ndarray, "seen 2 8"], Float[np.ndarray, "seen 2 3"]]:
+    ) -> tuple[Float[np.ndarray, "seen 2 9"], Float[np.ndarray, "seen 2 3"]]:
         """Derivatives of pixels by the numbers of `moved`, and by the points (m, in the camera's axes)."""
         turned = points @ self.rotation.T
         in_camera = turned + self.translation
@@ -96,8 +99,9 @@ class Pinhole:
         by_point = self.focals[:, None] * lens @ by_point
         by_focal = self.focals * flat * bend[:, None]
         by_radial = self.focals * flat * square[:, None]
-        by_camera = [-by_point @ hat(turned), by_point, by_focal[:, :, None], by_radial[:, :, None]]
-        return np.concatenate(by_camera, -1), by_point
+        by_aspect = by_focal * [0.5, -0.5]
+        by_lens = np.stack([by_focal, by_radial, by_aspect], -1)
+        return np.concatenate([-by_point @ hat(turned), by_point, by_lens], -1), by_point
 
 
 def hat(vectors: Float[np.ndarray, "*batch 3"]) -> Float[np.ndarray, "*batch 3 3"]:

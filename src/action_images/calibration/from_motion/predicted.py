@@ -27,7 +27,7 @@ ARM = 0.1
 NUM_GROUPS = 5
 """Number of groups of episodes that are left out in turn."""
 MOST_TOOL_POINTS = 600
-HARDLY_KNOWN = np.array([1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 1.0, 1.0, 10.0])
+HARDLY_KNOWN = np.array([1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 1.0, 1.0, 1.0, 10.0])
 """Prior standard deviations of the parameters of an adjustment: rad, m, and so on."""
 
 
@@ -159,29 +159,32 @@ def _by_groups(
 
     The delay is free in each fit, so that its error adds to the camera's.
     """
+    fits = fits_without_groups(solved, replace(free, delay=True), clicks)
+    if not fits:
+        return float("inf"), float("inf"), float("inf")
+    pixels = np.stack([fitted.camera.project(points)[0] for fitted in fits])
+    square = (len(fits) - 1) / len(fits) * ((pixels - pixels.mean(0)) ** 2).sum(0).sum(-1)
+    log_focal = by_groups([float(np.log(fitted.camera.focal)) for fitted in fits])
+    delay = by_groups([fitted.delay for fitted in fits])
+    return float(np.median(np.sqrt(square))), log_focal, delay
+
+
+def fits_without_groups(solved: Solved, free: Free, clicks: Observations | None) -> list[Adjusted]:
+    """The fit again without each of `NUM_GROUPS` groups of episodes in turn; none if there are no two."""
     episodes = np.unique(solved.shared.episode)
     num_groups = min(NUM_GROUPS, len(episodes))
     if num_groups < 2:
-        return float("inf"), float("inf"), float("inf")
-    drawn, log_focals, delays = [], [], []
+        return []
+    fits = []
     for group in range(num_groups):
         kept = ~np.isin(solved.shared.episode, episodes[group::num_groups])
         places = solved.places[np.unique(solved.shared.point[kept])]
-        part = solved.shared.chosen(kept)
-        fitted = adjust(
-            Adjusted(solved.camera, places, solved.delay),
-            part,
-            scale_px=SCALE_PX,
-            free=replace(free, delay=True),
-            bias_px=BIAS_PX,
-            clicks=clicks,
-            rounds=25,
-        )
-        drawn.append(fitted.camera.project(points)[0])
-        log_focals.append(np.log(fitted.camera.focal))
-        delays.append(fitted.delay)
-    factor = (num_groups - 1) / num_groups
-    pixels = np.stack(drawn)
-    square = factor * ((pixels - pixels.mean(0)) ** 2).sum(0).sum(-1)
-    spread = [float(np.sqrt(factor * len(one)) * np.std(one)) for one in (log_focals, delays)]
-    return float(np.median(np.sqrt(square))), spread[0], spread[1]
+        start = Adjusted(solved.camera, places, solved.delay)
+        options = {"free": free, "bias_px": BIAS_PX, "clicks": clicks, "rounds": 25}
+        fits.append(adjust(start, solved.shared.chosen(kept), scale_px=SCALE_PX, **options))
+    return fits
+
+
+def by_groups(values: Sequence[float]) -> float:
+    """The standard error of a number of which these are the values without each group in turn."""
+    return float(np.sqrt(len(values) - 1) * np.std(values))

@@ -78,6 +78,8 @@ def _view(result: SetResult, view: ViewResult) -> dict[str, Any]:
             "k1": camera.radial,
             "position": camera.eye.tolist(),
         }
+    if view.pixel_shape is not None:
+        told["pixel_shape"] = asdict(view.pixel_shape)
     if view.predicted is not None:
         told["predicted"] = {
             "px": _finite(view.predicted.px),

@@ -77,8 +77,9 @@ def solve(
     )
     now = Adjusted(found[0], triangulate(found[0], some))
     for scale_px in (1.0, SCALE_PX) if is_near else (4.0, 2.0, 1.0, SCALE_PX):
-        # Far from the truth a delay would compensate for the camera's error.
-        freed = Free(focal=free.focal, delay=free.delay and scale_px <= 2)
+        # Far from the truth a delay or another aspect would compensate for the camera's error.
+        is_close = scale_px <= 2
+        freed = Free(focal=free.focal, delay=free.delay and is_close, aspect=free.aspect and is_close)
         now = adjust(now, some, scale_px=scale_px, free=freed, clicks=clicks, rounds=15, least_gain=1e-3)
     camera, delay = now.camera, now.delay
     alone, shared, places = camera, nothing_seen(), np.zeros((0, 3))

@@ -10,6 +10,7 @@ from action_images.calibration.from_motion.conventions import Reading
 from action_images.calibration.from_motion.observations import EVERY, Observations
 from action_images.calibration.from_motion.paths import jitter, repeated
 from action_images.calibration.from_motion.pinhole import Pinhole
+from action_images.calibration.from_motion.pixel_shape import PixelShape, pixel_shape
 from action_images.calibration.from_motion.points import residual_px
 from action_images.calibration.from_motion.predicted import Predicted, predict, steady_axis
 from action_images.calibration.from_motion.shared import assign
@@ -73,6 +74,7 @@ class ViewResult:
     num_clicks: int = 0
     clicks_px: float | None = None
     episodes: tuple[EpisodeFit, ...] = ()
+    pixel_shape: PixelShape | None = None
 
     @property
     def camera(self) -> Pinhole:
@@ -103,17 +105,21 @@ class ViewResult:
 
 @dataclass(frozen=True)
 class Asked:
-    """Options for solving a view: start camera, focal length (None: estimated), and clicks."""
+    """Options for solving a view: start camera, focal length (None: estimated), fx / fy (None: the start's, 1
+    without one), and clicks."""
 
     start: Pinhole | None = None
     focal: float | None = None
+    known_aspect: float | None = None
     radial: bool = False
     clicks: tuple[Click, ...] = ()
     seed: int = 0
 
     @property
     def aspect(self) -> float:
-        """fx / fy: the start's; pixels are taken for square without one."""
+        """fx / fy; pixels are taken for square if nothing says otherwise."""
+        if self.known_aspect is not None:
+            return self.known_aspect
         return 1.0 if self.start is None else self.start.aspect
 
     @property
@@ -151,10 +157,11 @@ def calibrate_view(view: ViewTracks, best: Trial, asked: Asked) -> ViewResult:
         solved = whole
         label = _on_tool(solved, seen)
         miss = _miss_px(solved, seen, label)
-    predicted = None
+    predicted = shape = None
     if solved.num_shared >= LEAST_SHARED:
-        options = {"free": asked.free, "clicks": clicks, "held_out_px": held_out_px}
-        predicted = predict(solved, seen, paths, **options)
+        options = {"free": asked.free, "clicks": clicks}
+        predicted = predict(solved, seen, paths, held_out_px=held_out_px, **options)
+        shape = pixel_shape(solved, seen, view.size, seed=asked.seed, **options)
     return replace(
         base,
         solved=solved,
@@ -167,6 +174,7 @@ def calibrate_view(view: ViewTracks, best: Trial, asked: Asked) -> ViewResult:
         num_clicks=0 if clicks is None else len(clicks),
         clicks_px=None if clicks is None else _clicks_px(solved.camera, clicks),
         episodes=_episodes(view, seen, label, miss),
+        pixel_shape=shape,
     )
 
 

@@ -36,6 +36,9 @@ class FromMotion:
     focal: float | None = None
     """Focal length in px of the videos, if known; estimated if not given."""
     rough: Path | None = None
+    aspect: float | None = None
+    """fx / fy of pictures that were squeezed, such as 0.75 for 640 x 480 px made 256 x 256; --focal is then
+    the geometric mean of both."""
     """Cameras file of approximate cameras to start from."""
     keep_focal: bool = False
     """Keep the focal lengths of --rough."""
@@ -103,6 +106,10 @@ def _check(what: FromMotion) -> None:
     if what.focal is not None and what.rough is not None:
         raise ActionImagesError("--focal and --rough both give a focal length; give one of them")
     if what.keep_focal and what.rough is None:
+    if what.aspect is not None and not 0.2 < what.aspect < 5:
+        raise ActionImagesError(f"--aspect is {what.aspect:g}; give fx / fy, such as 0.75")
+    if what.aspect is not None and what.rough is not None:
+        raise ActionImagesError("--aspect and --rough both give fx / fy; give one of them")
         raise ActionImagesError("--keep-focal needs --rough, whose focal lengths are kept")
     if what.same_lens and (what.focal is not None or what.keep_focal):
         raise ActionImagesError("--same-lens estimates a focal length; leave --focal and --keep-focal out")
@@ -118,7 +125,7 @@ def _asked(what: FromMotion) -> tuple[dict[str, "Asked"], list[str]]:
     given = load_clicks(what.clicks) if what.clicks else []
     clicks = tuple(counted_as_read(given, what.dataset, what.views))
     plain = {"radial": what.radial, "clicks": clicks}
-    asked = {"": Asked(focal=what.focal, **plain)}
+    asked = {"": Asked(focal=what.focal, known_aspect=what.aspect, **plain)}
     for name, camera in (load_cameras(what.rough) if what.rough else {}).items():
         if camera.batch_shape:
             raise ActionImagesError(f"{what.rough}: '{name}' moves; only cameras that stand still are found")
