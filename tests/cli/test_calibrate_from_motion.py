@@ -2,6 +2,7 @@
 ground."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +17,14 @@ from action_images.calibration.from_motion.pinhole import Pinhole
 from action_images.calibration.from_motion.predicted import distance_px, tool_points
 from action_images.calibration.from_motion.report import usable_cameras
 from action_images.calibration.from_motion.search import calibrate_from_motion
+from action_images.calibration.opencv import CalibrationError
 from action_images.calibration.own_folder import FIXED
 from action_images.cli import main
 from action_images.episodes.cameras_file import load_cameras, save_cameras
 from action_images.episodes.dataset import Dataset, DatasetWriter
 from action_images.episodes.episode import Episode, FramesInMemory, View
-from action_images.episodes.readers import Wanted, open_foreign
+from action_images.episodes.picture_numbers import changes_of, numbers_of
+from action_images.episodes.readers import Reader, Wanted, open_foreign
 from action_images.geometry import Pose, Trajectory
 from motion_scene import hand, paths, truth
 
@@ -128,14 +131,14 @@ def test_clicks_count_the_frames_of_all_views_also_where_an_early_view_is_left_o
         "shift": -early,
     }
     (folder / "calibration.json").write_text(json.dumps({"tool": TOOL, "views": {"right": declared}}))
-    whole, alone = (
-        open_foreign(folder, "auto", Wanted(views))[1].read("task/0").view("left").frames
-        for views in ((), ("left",))
-    )
+    readers = {views: reader_of(folder, views) for views in ((), ("left",), ("left", "right"))}
+    whole, alone = (readers[views].read("task/0").view("left").frames for views in ((), ("left",)))
     clicks = [Click("task/0", 5, "left", (1.0, 2.0))]
-    (counted,) = counted_as_read(clicks, folder, ("left",))
-    assert torch.equal(whole.read([5]), alone.read([counted.frame]))
-    assert clicks == counted_as_read(clicks, folder, ()) == counted_as_read(clicks, folder, ("left", "right"))
+    named = [replace(clicks[0], picture=numbers_of(whole)[5], changes=changes_of(whole))]
+    for those in (clicks, named):
+        counted = {views: counted_as_read(those, folder, views, reader) for views, reader in readers.items()}
+        assert torch.equal(whole.read([5]), alone.read([counted["left",][0].frame]))
+        assert those == counted[()] == counted["left", "right"]
     row = 20
     pixel = CAMERAS["left"].project(POSES[0][row, :3, 3])[0]
     file = tmp_path / "clicks.csv"
@@ -143,6 +146,37 @@ def test_clicks_count_the_frames_of_all_views_also_where_an_early_view_is_left_o
     command = ["calibrate", "from_motion", str(folder), "--out", str(tmp_path / "out"), "--views", "left"]
     assert main([*command, "--as-declared", "--workers", "0", "--clicks", str(file)]) == 0
     assert "'tool_offset'" not in capsys.readouterr().out
+
+
+def test_clicks_that_name_their_pictures_keep_them_when_the_set_is_declared_otherwise(tmp_path):
+    folder = write_set(tmp_path / "set", POSES[:3])
+    before = reader_of(folder, ()).read("task/0").view("left").frames
+    click = Click("task/0", 20, "left", (30.0, 2.0), numbers_of(before)[20], changes_of(before))
+    camera = CAMERAS["left"].camera(SIZE)
+    entry = {
+        "intrinsics": camera.intrinsics.tolist(),
+        "world_from_camera": camera.world_from_camera.matrix().tolist(),
+    }
+
+    def declared(**more: object) -> Reader:
+        content = {"tool": TOOL, "views": {"left": entry | more}}
+        (folder / "calibration.json").write_text(json.dumps(content))
+        return reader_of(folder, ())
+
+    later = declared(shift=5, mirrored=True)
+    (again,) = counted_as_read([click], folder, (), later)
+    assert (again.frame, again.pixel) == (15, (SIZE[1] - 30.0, 2.0))
+    shown = later.read("task/0").view("left").frames
+    assert torch.equal(shown.read([15]).flip(-1), before.read([20]))
+    assert counted_as_read([again], folder, (), declared()) == [click]
+    with pytest.raises(CalibrationError, match=r"'left' in frame 20 of task/0: .*click again"):
+        counted_as_read([click], folder, (), declared(distortion=[-0.2, 0, 0, 0]))
+    with pytest.raises(CalibrationError, match="picture 20 of the video is not read now"):
+        counted_as_read([click], folder, (), declared(shift=25))
+
+
+def reader_of(folder: Path, views: tuple[str, ...]) -> Reader:
+    return open_foreign(folder, "auto", Wanted(views))[1]
 
 
 def test_what_was_declared_wrongly_is_declared_rightly_where_that_is_asked(tmp_path):
@@ -197,6 +231,7 @@ def test_a_set_of_ours_has_no_calibration_json_to_write_into(demonstrations, tmp
     [
         ("episode,frame,x,y\ntask/0,1,2,3\n", "episode,frame,view,x,y"),
         ("episode,frame,view,x,y\ntask/0,one,left,2,3\n", "row 1"),
+        ("episode,frame,view,x,y,picture,changes\ntask/0,1,left,2,3,,as stored\n", "row 1"),
         ("episode,frame,view,x,y\nelsewhere,1,left,2,3\n", "no episode 'elsewhere'"),
     ],
 )

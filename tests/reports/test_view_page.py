@@ -25,6 +25,7 @@ from action_images.reports.viewing.viewable import ShownPart, ShownPath, Viewabl
 from recorded import make_episode
 
 EVIL = '</script></style><script>window.obeyed=1</script><img src=x onerror="window.obeyed=1">&\'\u2028'
+CLICKS_HEADER = "episode,frame,view,x,y,picture,changes"
 WHOLE = "window.actionImages && actionImages.state() && actionImages.state().isWhole"
 
 BRIGHTEST = """(number => {
@@ -184,7 +185,7 @@ def test_clicks_on_the_tool_become_the_file_that_from_motion_takes(opened: Brows
     opened.press("Home")
     opened.wait(WHOLE)
     click(1, 0)
-    assert opened.evaluate("actionImages.clicks()") == "episode,frame,view,x,y\n", "it is not switched on"
+    assert opened.evaluate("actionImages.clicks()") == CLICKS_HEADER + "\n", "it is not switched on"
     wanted.clear()
     opened.press("c")
     for number, at in ((1, 0), (0, 1), (1, 11)):
@@ -203,6 +204,7 @@ def test_clicks_on_the_tool_become_the_file_that_from_motion_takes(opened: Brows
     assert [(one.episode, one.frame, one.view) for one in clicks] == [
         (episode.id, at, name) for at, name, _ in wanted
     ]
+    assert [(one.picture, one.changes) for one in clicks] == [(at, "as stored") for at, _, _ in wanted]
     for one, (_, _, pixels) in zip(clicks, wanted, strict=True):
         assert one.pixel == pytest.approx(pixels, abs=0.5), "a pixel of the window is no more than that"
     opened.evaluate("document.getElementById('unclick').click()")
@@ -247,6 +249,7 @@ def test_clicks_name_the_part_of_an_episode_whose_task_changes(tmp_path: Path):
             assert ("readers leave this frame out" in refused) == (at == 7)
         _, *rows = browser.evaluate("actionImages.clicks()").splitlines()
         assert [row.split(",")[:2] for row in rows] == [[parts[0].id, "5"], [parts[1].id, "1"]]
+        assert [row.split(",")[5] for row in rows] == ["5", "9"], "pictures are counted in the video"
 
 
 def test_switched_off_paths_are_not_drawn(opened: Browser):

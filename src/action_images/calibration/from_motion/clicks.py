@@ -1,4 +1,4 @@
-"""A person's clicks on the tool's origin: a table of episode, frame, view and pixel."""
+"""A person's clicks on the tool's origin: a table of episode, frame, view, pixel and picture."""
 
 import csv
 import re
@@ -13,11 +13,16 @@ from action_images.calibration.from_motion.observations import Observations, obs
 from action_images.calibration.from_motion.tracks import Track
 from action_images.calibration.opencv import CalibrationError
 from action_images.episodes.dataset import Dataset
+from action_images.episodes.episode import Episode
 from action_images.episodes.lerobot_layout import INFO
+from action_images.episodes.picture_numbers import AS_STORED, MIRRORED_BACK, changes_of, numbers_of
+from action_images.episodes.readers import Reader
 from action_images.episodes.readers.lerobot import CALIBRATION
 from action_images.episodes.readers.lerobot_calibration import Calibration
 
 COLUMNS = ("episode", "frame", "view", "x", "y")
+PICTURE_COLUMNS = ("picture", "changes")
+"""Columns of files that the page of `view` saves; files written by hand may lack them."""
 MOST_BYTES = 1 << 20
 PART = re.compile(r"/task\d+$")
 """The end of a name that readers give to a part of an episode whose task changes."""
@@ -26,12 +31,18 @@ CURE = "give rows of episode,frame,view,x,y: the pixel (x right, y down) of the 
 
 @dataclass(frozen=True)
 class Click:
-    """The pixel (px, centres at +0.5) of the tool's origin in one frame of a view."""
+    """The pixel (px, centres at +0.5) of the tool's origin in one frame of a view.
+
+    `picture` is the number of the frame's picture in the video file, `changes` how pictures were changed as
+    they were read (`changes_of`); None: not known.
+    """
 
     episode: str
     frame: int
     view: str
     pixel: tuple[float, float]
+    picture: int | None = None
+    changes: str | None = None
 
 
 def load_clicks(path: Path) -> list[Click]:
@@ -44,7 +55,7 @@ def load_clicks(path: Path) -> list[Click]:
         rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
     except (UnicodeDecodeError, csv.Error) as error:
         raise CalibrationError(f"{path}: is no csv file ({error}); {CURE}") from None
-    if not rows or set(rows[0]) != set(COLUMNS):
+    if not rows or set(rows[0]) not in (set(COLUMNS), {*COLUMNS, *PICTURE_COLUMNS}):
         has = ", ".join(map(str, rows[0])) if rows else "no row"
         raise CalibrationError(f"{path}: has {has[:120]}; {CURE}")
     return [_click(row, f"{path}: row {number}") for number, row in enumerate(rows, 1)]
@@ -54,15 +65,48 @@ def _click(row: Mapping[str, str | None], where: str) -> Click:
     try:
         frame = int(row["frame"] or "")
         x, y = float(row["x"] or ""), float(row["y"] or "")
+        picture = int(row["picture"] or "") if "picture" in row else None
     except ValueError:
-        raise CalibrationError(f"{where}: frame, x and y must be numbers; {CURE}") from None
+        raise CalibrationError(f"{where}: frame, x, y and picture must be numbers; {CURE}") from None
     if frame < 0 or not np.isfinite([x, y]).all() or not row["episode"] or not row["view"]:
         raise CalibrationError(f"{where}: is no click; {CURE}")
-    return Click(row["episode"], frame, row["view"], (x, y))
+    return Click(row["episode"], frame, row["view"], (x, y), picture, row.get("changes"))
 
 
-def counted_as_read(clicks: Sequence[Click], dataset: Path, views: Sequence[str]) -> list[Click]:
-    """The clicks with their frames counted as readers of these views (none: all) count them.
+def counted_as_read(
+    clicks: Sequence[Click], dataset: Path, views: Sequence[str], reader: Reader
+) -> list[Click]:
+    """The clicks in the frames and pixels that the reader of these views (none: all) gives now.
+
+    Clicks that name their picture keep it, also if the set now declares another `shift` or mirrored videos.
+    Raises CalibrationError for one whose picture is not read any more, or is straightened otherwise.
+    """
+    plain = _counted_by_frames([click for click in clicks if click.picture is None], dataset, views)
+    named = [click for click in clicks if click.picture is not None]
+    read = {name: reader.read(name) for name in {click.episode for click in named} & set(reader.ids)}
+    return [*plain, *(_as_read(click, read.get(click.episode)) for click in named)]
+
+
+def _as_read(click: Click, episode: Episode | None) -> Click:
+    view = next((one for one in episode.views if one.name == click.view), None) if episode else None
+    if view is None:
+        return click  # names that the set does not have are refused with all others
+    where = f"click on '{click.view}' in frame {click.frame} of {click.episode[:80]}"
+    numbers, changes = numbers_of(view.frames), changes_of(view.frames)
+    if click.picture not in numbers:
+        cure = "click again in the page of 'action-images view'"
+        raise CalibrationError(f"{where}: its picture {click.picture} of the video is not read now; {cure}")
+    x, y = click.pixel
+    if click.changes != changes:
+        if {click.changes, changes} != {AS_STORED, MIRRORED_BACK}:
+            told = f"pictures were read {click.changes!r}, now they are read {changes!r}"
+            raise CalibrationError(f"{where}: {told}; click again in the page of 'action-images view'")
+        x = view.frames.size[1] - x
+    return replace(click, frame=numbers.index(click.picture), pixel=(x, y), changes=changes)
+
+
+def _counted_by_frames(clicks: Sequence[Click], dataset: Path, views: Sequence[str]) -> list[Click]:
+    """Clicks without pictures, with their frames counted as readers of these views (none: all) count them.
 
     Clicks count the frames of episodes with all views. Where pictures of a view are early (a negative
     `shift`), frames at the beginning are left out, unless that view is left out itself.

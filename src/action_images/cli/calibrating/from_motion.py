@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from action_images.calibration.from_motion.kept import Seen
     from action_images.calibration.from_motion.search import SetResult
     from action_images.calibration.from_motion.view import Asked
+    from action_images.episodes.readers import Reader
     from action_images.terminal.console import PlainConsole
 
 NOTHING_USABLE = 1
@@ -35,10 +36,10 @@ class FromMotion:
     """Views to calibrate; all if not given. They must stand still."""
     focal: float | None = None
     """Focal length in px of the videos, if known; estimated if not given."""
-    rough: Path | None = None
     aspect: float | None = None
     """fx / fy of pictures that were squeezed, such as 0.75 for 640 x 480 px made 256 x 256; --focal is then
     the geometric mean of both."""
+    rough: Path | None = None
     """Cameras file of approximate cameras to start from."""
     keep_focal: bool = False
     """Keep the focal lengths of --rough."""
@@ -78,8 +79,9 @@ def run(what: FromMotion) -> int:
     check_own(what.out, SOURCE)
     if what.apply:
         check_applicable(what.dataset, what.views)
-    asked, also = _asked(what)
     source = Followable(what.dataset, what.views, what.fps)
+    reader = open_foreign(what.dataset, "auto", source.wanted)[1]
+    asked, also = _asked(what, reader)
     with alone_in(what.out):
         with counting("following features") as tell:
             gathered = gather(
@@ -92,7 +94,6 @@ def run(what: FromMotion) -> int:
         with counting("fitting cameras") as tell:
             result = calibrate_from_motion(gathered, asked, same_lens=what.same_lens, tell=tell, **options)
         findings = judge(result)
-        reader = open_foreign(what.dataset, "auto", source.wanted)[1]
         written = _write(what, result, findings, reader)
     _say(PlainConsole(), what, result, findings, written=written)
     return 0 if written else NOTHING_USABLE
@@ -105,17 +106,17 @@ def _check(what: FromMotion) -> None:
         raise ActionImagesError(f"--focal is {what.focal:g}; give px of the videos, such as 610")
     if what.focal is not None and what.rough is not None:
         raise ActionImagesError("--focal and --rough both give a focal length; give one of them")
-    if what.keep_focal and what.rough is None:
     if what.aspect is not None and not 0.2 < what.aspect < 5:
         raise ActionImagesError(f"--aspect is {what.aspect:g}; give fx / fy, such as 0.75")
     if what.aspect is not None and what.rough is not None:
         raise ActionImagesError("--aspect and --rough both give fx / fy; give one of them")
+    if what.keep_focal and what.rough is None:
         raise ActionImagesError("--keep-focal needs --rough, whose focal lengths are kept")
     if what.same_lens and (what.focal is not None or what.keep_focal):
         raise ActionImagesError("--same-lens estimates a focal length; leave --focal and --keep-focal out")
 
 
-def _asked(what: FromMotion) -> tuple[dict[str, "Asked"], list[str]]:
+def _asked(what: FromMotion, reader: "Reader") -> tuple[dict[str, "Asked"], list[str]]:
     """How each view is solved ('' stands for all others), and the episodes with clicks."""
     from action_images.calibration.from_motion.clicks import counted_as_read, load_clicks
     from action_images.calibration.from_motion.pinhole import Pinhole
@@ -123,7 +124,7 @@ def _asked(what: FromMotion) -> tuple[dict[str, "Asked"], list[str]]:
     from action_images.episodes.cameras_file import load_cameras
 
     given = load_clicks(what.clicks) if what.clicks else []
-    clicks = tuple(counted_as_read(given, what.dataset, what.views))
+    clicks = tuple(counted_as_read(given, what.dataset, what.views, reader))
     plain = {"radial": what.radial, "clicks": clicks}
     asked = {"": Asked(focal=what.focal, known_aspect=what.aspect, **plain)}
     for name, camera in (load_cameras(what.rough) if what.rough else {}).items():
@@ -166,7 +167,7 @@ def _views_of_set(what: FromMotion, episode: "Seen") -> list[str]:
     return [view.name for view in everything.read(episode.id).views]
 
 
-def _write(what: FromMotion, result: "SetResult", findings: "list[Finding]", reader) -> bool:
+def _write(what: FromMotion, result: "SetResult", findings: "list[Finding]", reader: "Reader") -> bool:
     """Write report, page and cameras; returns whether there are any cameras."""
     from action_images.calibration.from_motion.apply import apply, redeclared
     from action_images.calibration.from_motion.judge import CONVENTION, MIRRORED

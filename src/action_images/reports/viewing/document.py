@@ -11,7 +11,14 @@ from action_images.geometry import Camera, Trajectory
 from action_images.geometry.rotation import to_euler_xyz
 from action_images.reports.theme import SPOT_KEY
 from action_images.reports.viewing.encoded import FRAMES_IN_PART
-from action_images.reports.viewing.viewable import Layer, ShownPart, ShownPath, ShownView, Viewable
+from action_images.reports.viewing.viewable import (
+    Layer,
+    ShownPart,
+    ShownPath,
+    ShownView,
+    Source,
+    Viewable,
+)
 
 FORMAT, VERSION = "action-images/view", 1
 MAX_FRAMES = 50_000
@@ -61,8 +68,13 @@ def _view(view: ShownView) -> dict[str, Any]:
         "size": list(view.size),
         "camera": None if view.camera is None else _camera(view.camera),
         "spots": None if view.spots is None else _numbers(view.spots, 2),
+        "source": None if view.source is None else _source(view.source),
         "layers": [_layer(layer) for layer in view.layers],
     }
+
+
+def _source(source: Source) -> dict[str, Any]:
+    return {"numbers": list(source.numbers), "changes": source.changes}
 
 
 def _layer(layer: Layer) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from action_images.codec import draw_uint8
 from action_images.episodes.episode import Episode, Frames, FramesSelected, View
+from action_images.episodes.picture_numbers import changes_of, numbers_of
 from action_images.geometry import Camera, Trajectory
 from action_images.reports.theme import EXECUTED
 
@@ -61,11 +62,19 @@ class Layer:
 
 
 @dataclass(frozen=True)
+class Source:
+    """The pictures of a view's video: each frame's number there, and how they are changed when read."""
+
+    numbers: tuple[int, ...]
+    changes: str
+
+
+@dataclass(frozen=True)
 class ShownView:
     """One view; `camera` has axes () or (frame), and is None if the view is not calibrated.
 
     `spots` are image points of the three spots in each frame (px, centres at +0.5; NaN: not seen), if a model
-    labelled this view alone.
+    labelled this view alone. `source` is known for views of episodes.
     """
 
     name: str
@@ -73,6 +82,7 @@ class ShownView:
     camera: Camera | None
     layers: tuple[Layer, ...]
     spots: Float[Tensor, "frame 3 2"] | None = None
+    source: Source | None = None
 
     def thinned(self, every: int) -> "ShownView":
         """The same with every n-th picture of each layer."""
@@ -157,7 +167,9 @@ def of_episode(episode: Episode, facts: Iterable[tuple[str, str]] = ()) -> Viewa
 
 
 def _seen(view: View) -> ShownView:
-    return ShownView(view.name, view.frames.size, view.camera, (Layer(CAMERA, view.frames),))
+    source = Source(tuple(numbers_of(view.frames)), changes_of(view.frames))
+    layers = (Layer(CAMERA, view.frames),)
+    return ShownView(view.name, view.frames.size, view.camera, layers, source=source)
 
 
 def _with_actions(view: ShownView, trajectory: Trajectory, name: str) -> ShownView:

@@ -1,5 +1,5 @@
 // Clicks on the tool, which `action-images calibrate from_motion --clicks` takes: kept from one entry to the
-// next, shown as rings, and saved as a csv file of episode, frame, view and pixel.
+// next, shown as rings, and saved as a csv file of episode, frame, view, pixel, and the picture of the video.
 
 const CLICKS_FILE = "clicks.csv"
 
@@ -38,9 +38,9 @@ class Clicks {
   }
 
   csv() {
-    const lines = this.rows.map(({episode, frame, view, x, y}) =>
-      [cell(episode), frame, cell(view), x.toFixed(2), y.toFixed(2)].join(","))
-    return ["episode,frame,view,x,y", ...lines, ""].join("\n")
+    const lines = this.rows.map(({episode, frame, view, x, y, picture, changes}) =>
+      [cell(episode), frame, cell(view), x.toFixed(2), y.toFixed(2), picture, cell(changes)].join(","))
+    return ["episode,frame,view,x,y,picture,changes", ...lines, ""].join("\n")
   }
 
   save() {

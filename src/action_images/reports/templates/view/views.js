@@ -31,7 +31,8 @@ class ViewPanel {
     const y = (event.clientY - box.top) / box.height * rows
     const place = this.place(this.shown)
     if (!place) return CLICKS.refuse("no click: readers leave this frame out, between two parts of the episode")
-    CLICKS.add({...place, view: this.view.name, x, y})
+    const {numbers, changes} = this.view.source
+    CLICKS.add({...place, view: this.view.name, x, y, picture: numbers[this.pictured(this.shown)], changes})
     this.redraw()
   }
 
