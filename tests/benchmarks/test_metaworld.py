@@ -11,6 +11,7 @@ import torch
 from action_images.benchmarks import WorldConfig, find_benchmark, missing_modules, tasks_named
 from action_images.benchmarks.metaworld_tasks import CLOSE_EFFORT, PHRASINGS
 from action_images.benchmarks.record import WorldRecording
+from action_images.errors import ActionImagesError
 from action_images.evaluation.ceiling import Gate, run_trial
 from action_images.evaluation.closed_loop import EvaluationConfig, judge
 from action_images.evaluation.expert import demonstration
@@ -137,6 +138,27 @@ def test_an_expert_that_is_pushed_aside_on_its_way_goes_on_and_succeeds():
     assert all(episode is not None for episode in episodes)
     starts = torch.stack([e.trajectory.world_from_tool.translation[0] for e in episodes if e is not None])
     assert (starts.std(0) > 0.01).all()
+
+
+@needs_metaworld
+def test_a_mujoco_that_metaworld_does_not_run_with_is_named_with_the_one_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    from metaworld.env_dict import ALL_V3_ENVIRONMENTS
+
+    from action_images.benchmarks import metaworld_environment
+
+    def broken() -> None:
+        raise ValueError("could not broadcast input array from shape (11,) into shape (12,)")
+
+    installed = dict(BENCHMARK.tried)
+    monkeypatch.setitem(ALL_V3_ENVIRONMENTS, "reach-v3", broken)
+    monkeypatch.setattr(metaworld_environment, "version", installed.get)
+    with pytest.raises(ValueError, match=r"^could not broadcast"):  # the tried version: a bug, shown as it is
+        WORLD.environment("reach-v3")
+    installed["mujoco"] = "4.0.0"
+    with pytest.raises(ActionImagesError, match=r"with mujoco 4\.0\.0 .*: pip install mujoco==3\.9\.0"):
+        WORLD.environment("reach-v3")
 
 
 @needs_metaworld

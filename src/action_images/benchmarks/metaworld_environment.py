@@ -5,12 +5,16 @@
 import os
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 import torch
 
 from action_images.benchmarks.foreign import MuJoCoViews, Pointing
+from action_images.benchmarks.metaworld import METAWORLD
+from action_images.errors import ActionImagesError
 from action_images.geometry import Pose
 from action_images.robot import Observation, StepReport, TrialState
 
@@ -47,7 +51,7 @@ class MetaWorld:
 
         self.task, self.num_steps = task, 0
         self._phrasings, self._views, self._close_effort = phrasings, views, close_effort
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _names_an_untried_mujoco():
             warnings.simplefilter("ignore")
             self._env: Any = ALL_V3_ENVIRONMENTS[task]()
         self._env._partially_observable = False
@@ -172,3 +176,21 @@ class MetaWorld:
 
 _UPRIGHT = torch.diag(torch.tensor([1.0, -1.0, -1.0], dtype=torch.float64))
 """The tool's axes in the world when the hand hangs straight down."""
+
+
+@contextmanager
+def _names_an_untried_mujoco() -> Iterator[None]:
+    """Raise ActionImagesError, with the version to install, for a ValueError with another mujoco than tried.
+
+    From 4.0 on a weld has 12 numbers, and Meta-World 3.1.1 writes 11.
+    """
+    try:
+        yield
+    except ValueError as error:
+        here, tried = version("mujoco"), METAWORLD.tried["mujoco"]
+        if here == tried:
+            raise
+        raise ActionImagesError(
+            f"Meta-World {version('metaworld')} does not run with mujoco {here} ({error}); install "
+            f"the version that was tried: pip install mujoco=={tried}, in a clone make env-metaworld"
+        ) from error
