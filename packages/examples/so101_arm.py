@@ -74,6 +74,10 @@ class SimulatedArm:
             shown[view] = self.renderer.render().copy()
         return shown
 
+    def close(self) -> None:
+        """Free the graphics memory."""
+        self.renderer.close()
+
 
 def true_camera(view: str, size: int) -> Camera:
     """A camera of the simulator."""
