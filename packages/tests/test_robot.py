@@ -1,5 +1,6 @@
 """A world as a robot: recorded, replayed and rolled out by LeRobot's own commands."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from lerobot_policy_action_images.__main__ import main as export
 from lerobot_policy_action_images.configuration_action_images import ActionImagesConfig
 from lerobot_policy_action_images.processor_action_images import AddCamerasStep
 
-from action_images.episodes.cameras_file import save_cameras
+from action_images.episodes.cameras_file import load_cameras
 from action_images.episodes.dataset import Dataset
 from action_images.errors import ActionImagesError
 
@@ -26,6 +27,7 @@ def episode(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sets") / "taught"
     words = [
         *ROBOT,
+        f"--robot.cameras_file={folder.with_name('cameras.json')}",
         "--teleop.type=action_images_expert",
         "--dataset.repo_id=local/taught",
         f"--dataset.root={folder}",
@@ -69,12 +71,13 @@ def test_a_replayed_episode_ends_where_it_ended(episode: Path, run):
     assert far < 0.02  # the last action is driven once more than was recorded
 
 
-def test_a_policy_is_rolled_out_with_cameras_of_a_file(run, tmp_path: Path):
+def test_a_policy_is_rolled_out_with_the_cameras_that_the_world_wrote(episode: Path, run, tmp_path: Path):
+    file = tmp_path / "cameras.json"
+    shutil.copy(episode.with_name("cameras.json"), file)
     world = ActionImagesWorldConfig(task="reach_target").seen.environment("reach_target")
     world.begin(3)
-    cameras = world.state().cameras
-    file = tmp_path / "cameras.json"
-    save_cameras(file, {f"view{number}": cameras[number] for number in range(2)})
+    true = world.state().cameras[1].world_from_camera.matrix()
+    assert load_cameras(file)["view1"].world_from_camera.matrix().allclose(true, atol=1e-6)
     folder = tmp_path / "policy"
     assert export(["shipped", str(folder), "--device=cpu", f"--cameras_file={file}"]) == 0
     file.unlink()  # the saved policy has its own copy

@@ -1,5 +1,6 @@
 """`--env.type=action_images`: the world, its task, and the cameras."""
 
+import logging
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -10,7 +11,7 @@ from lerobot.envs.configs import EnvConfig
 from lerobot.envs.utils import _LazyAsyncVectorEnv, freeze_after_episode_end
 
 from action_images.benchmarks import WorldConfig
-from action_images.benchmarks.registry import require_installed, tasks_named
+from action_images.benchmarks.registry import require_installed, tasks_named, untried
 from action_images.episodes.lerobot_layout import ACTION, CAMERAS, IMAGES, STATE
 from action_images.errors import ActionImagesError
 from lerobot_env_action_images.environment import CalibratedEnv, num_numbers
@@ -81,9 +82,11 @@ class ActionImagesEnvConfig(EnvConfig):
     ) -> dict[str, dict[int, gymnasium.vector.VectorEnv]]:
         """Make {the world's name: {number of the task: its environments}}, in the order of the names."""
         require_installed(self.seen.benchmark)
+        if (other_versions := untried(self.seen.benchmark)) is not None:
+            logging.warning(other_versions)
         make = _processes if use_async_envs and n_envs > 1 else _one_process
-        made = {
-            number: make([partial(CalibratedEnv, self.seen, task, self.rotation)] * n_envs)
+        made: dict[int, gymnasium.vector.VectorEnv] = {
+            number: make([partial(CalibratedEnv, self.seen, task, self.rotation)] * n_envs)  # type: ignore[arg-type]
             for number, task in enumerate(self.tasks())
         }
         return {self.world: made}

@@ -1,12 +1,14 @@
 """A world as a robot: `--robot.type=action_images_world` in lerobot-record, -replay and -rollout."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from lerobot.robots import Robot, RobotConfig
 
 from action_images.benchmarks import WorldConfig
+from action_images.episodes.cameras_file import save_cameras
 from action_images.episodes.lerobot_layout import TOOL_NAMES
 from action_images.errors import ActionImagesError
 from action_images.robot import RepeatableEnvironment
@@ -31,6 +33,9 @@ class ActionImagesWorldConfig(RobotConfig):
     num_views: int = 2
     height: int = 64
     width: int = 64
+    cameras_file: str | None = None
+    """Where to write the views' cameras when the trial begins, for `--policy.cameras_file`; nowhere if not
+    given."""
 
     @property
     def seen(self) -> WorldConfig:
@@ -85,6 +90,10 @@ class ActionImagesWorld(Robot):
         self.environment = self.config.seen.environment(self.config.task)
         self.environment.begin(self.config.seed)
         self._quaternion = POINTING_DOWN
+        if self.config.cameras_file is not None:
+            cameras = self.environment.state().cameras
+            views = {view: cameras[number] for number, view in enumerate(self._views)}
+            save_cameras(Path(self.config.cameras_file), views)
         connected[:] = [self]
 
     def calibrate(self) -> None:

@@ -50,12 +50,11 @@ def check_cameras(keys: Iterable[str], views: Iterable[str], where: str) -> None
 def calibrated(where: str) -> str:
     """How a set without camera columns gets them, as the end of a sentence."""
     return (
-        "(columns observation.cameras.<view>.intrinsics and .world_from_camera). Calibrate them from the "
-        f"robot's own motion: action-images calibrate from_motion {where} --out calibration; or from a "
-        "printed "
-        "board: action-images calibrate board. Then put the cameras into the set "
-        f"(action-images import {where} --out NEW_SET), or give "
-        "--policy.cameras_file=calibration/cameras.json"
+        "(columns observation.cameras.<view>.intrinsics and .world_from_camera). Find them from the robot's "
+        f"own motion: action-images calibrate from_motion {where} --out calibration --apply; or from a "
+        f"printed board (action-images calibrate board), and write them into {where}/calibration.json "
+        f"(docs/data.md). Then action-images import {where} --out NEW_SET makes a set that has them. A "
+        "robot, and models that are there, take --policy.cameras_file=calibration/cameras.json too"
     )
 
 

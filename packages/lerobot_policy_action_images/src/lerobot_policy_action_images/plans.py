@@ -64,12 +64,10 @@ def _conflict(error: ImportError) -> str:
     here = ", ".join(f"{name} {_version(name)}" for name in ("lerobot", "diffusers", "transformers", "av"))
     return (
         f"models cannot run in this process: {cure or error} (here: {here}). Two ways out: an environment "
-        "in which "
-        "both fit, pip install 'lerobot_policy_action_images[models]' 'lerobot[training]' without the "
-        "extras of "
-        "lerobot that bind other versions (docs/lerobot.md lists them); or models in a process of their own: "
-        "action-images serve --policy MODELS in another environment, and here "
-        "--policy.models=ws://localhost:8000"
+        "in which both fit, without the extras of lerobot that bind other versions (docs/lerobot.md lists "
+        "them): pip install . 'packages/lerobot_policy_action_images[models]' 'lerobot[training]' in a clone "
+        "of action-images; or models in a process of their own: action-images serve --policy MODELS in "
+        "another environment, and here --policy.models=ws://localhost:8000"
     )
 
 
