@@ -1,7 +1,6 @@
 """Data sets on disk: opened lazily, written and appended by `DatasetWriter`."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import product
 from pathlib import Path
@@ -9,21 +8,18 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import torch
-from torch import Tensor
 
 from action_images.episodes import lerobot_layout as layout
 from action_images.episodes.episode import Episode, EpisodeError, Frames, View
 from action_images.episodes.episode_table import EpisodeTable, LeaveOut, is_place
-from action_images.episodes.pictures import Pictures
 from action_images.episodes.row_order import gaps, in_order, row_times
+from action_images.episodes.row_values import Numbers, camera_of, path_of, stored_pictures, told_of
 from action_images.episodes.tables import episodes_in, read_table
 from action_images.episodes.video import VideoFrames
 from action_images.episodes.video_places import Claim, pictures_of, told_of_file
 from action_images.episodes.words import Part, parts_of, read_texts, task_columns, texts_told
 from action_images.episodes.writer import DatasetWriter
-from action_images.geometry import Camera, Pose, Trajectory
-from action_images.structs import concatenate
+from action_images.geometry import Trajectory
 
 __all__ = ["Dataset", "DatasetWriter"]
 
@@ -225,22 +221,22 @@ class Dataset:
         path, told = self._paths(rows, row)
         return Episode(row["episode_id"], instruction, self.fps, taken, path, told=told)
 
-    def numbers(self, index: int, sizes: Mapping[str, tuple[int, int]]) -> "Numbers":
+    def numbers(self, index: int, sizes: Mapping[str, tuple[int, int]]) -> Numbers:
         """Everything in an episode but its pictures: no video is opened.
 
         `sizes` are the (height, width) of the views whose cameras are wanted, as their videos have them.
         """
         row = self._table.row(index)
         rows = self._rows(row, self._wanted(()))
-        cameras = {name: _camera(rows, name, size, row) for name, size in sizes.items()}
+        cameras = {name: camera_of(rows, name, size, row) for name, size in sizes.items()}
         words = self._one_task(index, row)
         path, told = self._paths(rows, row)
         return Numbers(row["episode_id"], words, cameras, path, told)
 
     def _paths(self, rows: pa.Table, row: dict[str, Any]) -> tuple[Trajectory | None, Trajectory | None]:
         """The tool's path, and the commanded one if it was asked for."""
-        path = _trajectory(rows, row, self.info)
-        told = None if path is None or not self.with_told else _told(rows, row, self.info, path)
+        path = path_of(rows, row, self.info)
+        told = None if path is None or not self.with_told else told_of(rows, row, self.info, path)
         return path, told
 
     def place_of_pixels(self, index: int, views: Sequence[str]) -> dict[str, Any]:
@@ -341,8 +337,8 @@ class Dataset:
         key = self._views[name]
         is_video = self.info["features"][key]["dtype"] == "video"
         times = row_times(rows, self.fps, row["episode_id"], with_gaps=with_gaps)
-        frames = self._video(name, row, times) if is_video else _pictures(rows, key, row)
-        return View(name, frames, _camera(rows, name, frames.size, row))
+        frames = self._video(name, row, times) if is_video else stored_pictures(rows, key, row)
+        return View(name, frames, camera_of(rows, name, frames.size, row))
 
     def told_of_file(self, index: int, view: str, left_out: int = 0) -> str | None:
         """A remark on the file of a view's pictures, of whose episode `left_out` frames have no row.
@@ -397,79 +393,8 @@ class Dataset:
         return layout.fill(self.path, template, video_key=key, chunk_index=chunk, file_index=file)
 
 
-@dataclass(frozen=True)
-class Numbers:
-    """Everything in an episode but its pictures."""
-
-    id: str
-    instruction: str | None
-    cameras: dict[str, Camera | None]
-    trajectory: Trajectory | None
-    told: Trajectory | None
-    """The commanded poses, see `Episode.told`; None if the data set was opened without them."""
-
-
 def _holds(path: Path, episode_index: int) -> bool:
     try:
         return episode_index in episodes_in(path)
     except EpisodeError:
         return False
-
-
-def _numbers(rows: pa.Table, key: str, width: int, row: dict[str, Any]) -> Tensor | None:
-    """A column as (frame, width) float32; None if it is absent or unknown in every frame."""
-    if key not in rows.column_names:
-        return None
-    try:
-        values = np.array(rows[key].to_pylist(), np.float32)
-    except (ValueError, TypeError, OverflowError):
-        values = np.empty(0)
-    if values.shape != (rows.num_rows, width):
-        raise EpisodeError(
-            f"{row['episode_id']}: '{key}' should have {width} numbers in each frame; repair the data file"
-        )
-    return None if np.isnan(values).all() else torch.from_numpy(values)
-
-
-def _camera(rows: pa.Table, name: str, size: tuple[int, int], row: dict[str, Any]) -> Camera | None:
-    intrinsics = _numbers(rows, f"{layout.CAMERAS}{name}.intrinsics", 9, row)
-    matrix = _numbers(rows, f"{layout.CAMERAS}{name}.world_from_camera", 16, row)
-    if intrinsics is None or matrix is None:
-        return None
-    # A camera that never moves is stored once, however often the file repeats it.
-    if (intrinsics == intrinsics[0]).all() and (matrix == matrix[0]).all():
-        intrinsics, matrix = intrinsics[0], matrix[0]
-    intrinsics, matrix = intrinsics.unflatten(-1, (3, 3)), matrix.unflatten(-1, (4, 4))
-    try:
-        return Camera(intrinsics, Pose.from_matrix(matrix), size).check(f"{name}.camera")
-    except ValueError as error:
-        raise EpisodeError(f"{row['episode_id']}: {error}") from None
-
-
-def _told(rows: pa.Table, row: dict[str, Any], info: dict[str, Any], path: Trajectory) -> Trajectory | None:
-    """The last commanded pose at each frame; in the first frame the tool's own pose."""
-    told_next = _trajectory(rows, row, info, layout.ACTION)
-    return None if told_next is None else concatenate([path[:1], told_next[:-1]])
-
-
-def _trajectory(
-    rows: pa.Table, row: dict[str, Any], info: dict[str, Any], key: str = layout.STATE
-) -> Trajectory | None:
-    # A foreign state may be joint angles: accept only columns that are named as a tool pose.
-    if not layout.is_tool_pose(info["features"].get(key, {})):
-        return None
-    vector = _numbers(rows, key, 8, row)
-    try:
-        return None if vector is None else Trajectory.from_vector(vector)
-    except ValueError as error:
-        raise EpisodeError(f"{row['episode_id']}: {error}") from None
-
-
-def _pictures(rows: pa.Table, key: str, row: dict[str, Any]) -> Frames:
-    cells = rows[key].to_pylist()
-    cells = [cell.get("bytes") if isinstance(cell, dict) else cell for cell in cells]
-    contents = tuple(cell for cell in cells if isinstance(cell, bytes))
-    if len(contents) < len(cells):
-        where = f"the pictures of '{key}' are not stored in the data file"
-        raise EpisodeError(f"{row['episode_id']}: {where}; convert the data set to videos")
-    return Pictures(contents)

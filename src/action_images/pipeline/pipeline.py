@@ -15,17 +15,18 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from typing_extensions import Self
 
-from action_images.canvas import Canvas, Layout, Mode, Show
+from action_images.canvas import Canvas, Layout, Mode
 from action_images.canvas.layout import Stream
 from action_images.codec import RELEASED, ActionImageFormat, Reading, draw, read
 from action_images.device import is_true, sent
 from action_images.errors import ActionImagesError
 from action_images.geometry import Camera, Trajectory
-from action_images.model.autoencoders.autoencoder import check_size, num_latent_frames, num_pixel_frames
+from action_images.model.autoencoders.autoencoder import num_latent_frames, num_pixel_frames
 from action_images.model.bundle import Models
 from action_images.model.conditioning.rays import map_shape
 from action_images.model.deferred import DeferredAutoencoder
 from action_images.model.denoiser import Condition
+from action_images.pipeline.fitting_samples import checked_sample, per_frame, shared_layout
 from action_images.pipeline.rigs import Rigs
 from action_images.pipeline.still_video import over_still
 from action_images.samples.sample import Sample
@@ -130,9 +131,9 @@ class Pipeline:
         what decides shapes is looked at there, and the device is not waited for.
         """
         modes = (mode,) * len(sample.video) if isinstance(mode, Mode) else tuple(mode)
-        sample, cameras, num_frames = self._checked(sample, modes, num_frames)
+        sample, cameras, num_frames = checked_sample(sample, modes, num_frames, self.models)
         num_latents = num_latent_frames(self.models.autoencoder, num_frames)
-        layout = _shared_layout(modes, sample.video.shape[1], num_latents)
+        layout = shared_layout(modes, sample.video.shape[1], num_latents)
         given, valid = (
             torch.stack([one.given(layout) for one in modes]),
             self._valid(sample, layout, num_frames),
@@ -195,7 +196,7 @@ class Pipeline:
         images = shown.action_images
         if images is None or cameras is None or images.shape[1] == 1:
             return shown
-        return replace(shown, reading=read(images, _per_frame(cameras, *images.shape[:3]), self.format))
+        return replace(shown, reading=read(images, per_frame(cameras, *images.shape[:3]), self.format))
 
     @property
     def device(self) -> torch.device:
@@ -336,37 +337,6 @@ class Pipeline:
             parts[segment] = still if segment.stream == "video" else torch.zeros_like(still)
         return layout.pack(parts)
 
-    def _checked(
-        self, sample: Sample, modes: Sequence[Mode], num_frames: int | None
-    ) -> tuple[Sample, Camera | None, int]:
-        """The sample in floats, its cameras as (b view frame), and how many pixel frames are on the
-        canvas."""
-        sample = sample.normalised()
-        if sample.video.ndim != 6:
-            raise ActionImagesError(
-                f"a batch of samples has a video of 6 axes, this one {sample.video.ndim}; "
-                "collate([sample]) makes a batch of one"
-            )
-        path_frames = 0 if sample.trajectory is None else sample.trajectory.num_frames
-        num_frames = num_frames or max(sample.video.shape[2], path_frames)
-        size = (sample.video.shape[-2], sample.video.shape[-1])
-        check_size(size, self.models.pixels_per_token)
-        num_latent_frames(self.models.autoencoder, num_frames)
-        for mode in dict.fromkeys(modes):
-            _check_frames("video", sample.video.shape[2], mode.first_view_video or mode.video, num_frames)
-            if mode.action is not None and sample.trajectory is not None:
-                _check_frames("trajectory", path_frames, mode.action, num_frames)
-        if sample.cameras is not None and sample.cameras.size != size:
-            raise ActionImagesError(
-                f"the video is {size}, its cameras say {sample.cameras.size}: "
-                "resize both together (geometry.framing)"
-            )
-        cameras = sample.cameras
-        if cameras is not None:
-            num_samples, num_views = sample.video.shape[:2]
-            cameras = _per_frame(cameras, num_samples, num_views, num_frames)
-        return sample, cameras, num_frames
-
 
 def _numbers(path: Trajectory, rig: Camera) -> Callable[[int, int], tuple[Struct, ...]]:
     """What the action images of a view of a sample of a batch are drawn from."""
@@ -388,38 +358,6 @@ def _later(
     return torch.where(
         shown[..., None, None, None, None], pixels[:, :, 1:].unflatten(2, (shown.shape[-1], -1)), 0
     )
-
-
-def _shared_layout(modes: Sequence[Mode], num_views: int, num_latents: int) -> Layout:
-    layouts = {mode.layout(num_views, num_latents) for mode in dict.fromkeys(modes)}
-    if len(layouts) != 1:
-        raise ActionImagesError(
-            f"the samples of a batch share a layout, these modes have {len(layouts)}; "
-            "encode them in batches of their own"
-        )
-    return layouts.pop()
-
-
-def _check_frames(name: str, num_given: int, show: Show, num_frames: int) -> None:
-    """A stream comes whole, or as its first frame where no more of it is shown."""
-    if num_given != num_frames and (num_given != 1 or show is Show.EVERYTHING):
-        needed = "all of them" if show is Show.EVERYTHING else "all of them or the first alone"
-        raise ActionImagesError(
-            f"the canvas is for {num_frames} frames and the {name} has {num_given}; this mode takes {needed}"
-        )
-
-
-def _per_frame(cameras: Camera, batch_size: int, num_views: int, num_frames: int) -> Camera:
-    """Cameras as (b view frame); a single frame's stand still."""
-    if cameras.batch_shape == (batch_size, num_views, 1):
-        cameras = cameras[:, :, 0]
-    cameras = cameras.per_frame((batch_size,), num_frames)
-    if cameras.batch_shape[1] != num_views:
-        raise ActionImagesError(
-            f"there are {num_views} views and {cameras.batch_shape[1]} cameras; "
-            "give one camera for each view, in the same order"
-        )
-    return cameras
 
 
 def _instructions(sample: Sample) -> tuple[str | None, ...]:
