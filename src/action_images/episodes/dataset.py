@@ -288,7 +288,7 @@ class Dataset:
         rows = self._rows(row)
         for name in self._views:
             yield name, partial(self._view, name, row, rows)
-        yield "trajectory", partial(_trajectory, rows, row, self.info)
+        yield "trajectory", partial(path_of, rows, row, self.info)
 
     def _rows(
         self, row: dict[str, Any], wanted: list[str] | None = None, *, with_gaps: bool = False
