@@ -266,3 +266,14 @@ def write_bridge_processed(root: Path, size=(90, 120)) -> Path:
     np.save(folder / "vggt/0/extrinsic.npy", np.stack(extrinsics).astype(np.float32))
     (folder / "instruction.txt").write_text("put the spoon in the pot\n")
     return root
+
+
+WRITERS = {
+    "rlbench": write_rlbench,
+    "action-images-rlbench": write_action_images_rlbench,
+    "droid": write_droid,
+    "droid-processed": lambda root: write_droid_processed(root, gripper=True),
+    "bridge": write_bridge,
+    "bridge-processed": write_bridge_processed,
+}
+"""Format -> what writes a small set of it."""

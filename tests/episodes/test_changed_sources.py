@@ -1,11 +1,13 @@
 """What was corrected in a source between two imports is told, and never taken as already there."""
 
+import io
 import json
 import pickle
 import shutil
 from contextlib import suppress
 from pathlib import Path
 
+import av
 import foreign
 import numpy as np
 import pyarrow as pa
@@ -14,6 +16,7 @@ import pytest
 import test_recordings
 import test_rlds
 import v3
+from PIL import Image
 
 from action_images.episodes.dataset import Dataset
 from action_images.episodes.episode import EpisodeError
@@ -120,15 +123,7 @@ def write_recordings(root: Path) -> Path:
     return root
 
 
-WRITERS = {
-    "rlbench": foreign.write_rlbench,
-    "action-images-rlbench": foreign.write_action_images_rlbench,
-    "droid": foreign.write_droid,
-    "droid-processed": lambda root: foreign.write_droid_processed(root, gripper=True),
-    "bridge": foreign.write_bridge,
-    "bridge-processed": foreign.write_bridge_processed,
-    "recordings": write_recordings,
-}
+WRITERS = foreign.WRITERS | {"recordings": write_recordings}
 
 
 def again(source: Path, out: Path) -> dict[str, str]:
@@ -215,17 +210,80 @@ def test_poses_that_calibration_json_reads_are_compared(tmp_path):
     assert "episode_000001: rows: changed since" in of_second(import_episodes(Job(source), out, 0))
 
 
+def appended(path: Path, other: Path) -> None:
+    """One video joined to another without encoding, as LeRobot appends episodes."""
+    joined = path.with_name("joined.mp4")
+    with av.open(str(joined), "w") as out, av.open(str(path)) as first, av.open(str(other)) as second:
+        stream = out.add_stream_from_template(first.streams.video[0])
+        shift = 0
+        for container in (first, second):
+            end = shift
+            for packet in container.demux(video=0):
+                if packet.dts is not None:
+                    packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+                    end = max(end, packet.pts + packet.duration)
+                    packet.stream = stream
+                    out.mux(packet)
+            shift = end
+    joined.replace(path)
+
+
+def rewritten(source: Path, shown) -> None:
+    v3.encode(v3.video_path(source), shown, np.arange(len(shown)) / 10, rate=10)
+
+
 def test_a_lerobot_video_that_was_replaced_is_told_but_not_one_that_episodes_were_appended_to(tmp_path):
     source, out = tmp_path / "source", tmp_path / "out"
-    import_episodes(Job(lerobot(source)), out, 0)
-    v3.encode(v3.video_path(source), range(24, 48), np.arange(24) / 10, rate=10)
+    first = lerobot(source)
+    (tmp_path / "kept").mkdir()
+    kept = shutil.copy(v3.video_path(first), tmp_path / "kept")
+    import_episodes(Job(source), out, 0)
+    rewritten(source, range(24, 48))
     refused = again(source, out)
     assert len(refused) == 2
-    assert "video of 'top' (one file of 2 episodes): changed since" in refused["episode_000000"]
+    assert "episode_000000: video of 'top': changed since" in refused["episode_000000"]
+    more = v3.write(tmp_path / "more", [12, 12, 12])
+    v3.encode(tmp_path / "third.mp4", range(24, 36), np.arange(12) / 10, rate=10)
+    shutil.copy(kept, v3.video_path(more))
+    appended(v3.video_path(more), tmp_path / "third.mp4")
     shutil.rmtree(source)
-    outcome = import_episodes(Job(v3.write(source, [12, 12, 12])), out, 0)
+    more.rename(source)
+    outcome = import_episodes(Job(source), out, 0)
     assert (len(outcome.already_there), outcome.imported) == (2, ["episode_000002"])
     assert not outcome.refused
+    assert v3.numbers(Dataset(out)[2].views[0].frames.read(range(12))) == list(range(24, 36))
+
+
+def test_a_video_that_was_changed_when_episodes_were_appended_is_told_of_the_changed_ones(tmp_path):
+    source, out = tmp_path / "source", tmp_path / "out"
+    import_episodes(Job(v3.write(source, [10, 10])), out, 0)
+    shutil.rmtree(source)
+    v3.write(source, [10, 10, 10])
+    v3.encode(tmp_path / "one.mp4", range(10), np.arange(10) / 10, rate=10)
+    kept = lerobot(tmp_path / "kept") / "one.mp4"
+    v3.encode(kept, [*range(10), *range(10, 15), 99, *range(16, 20)], np.arange(20) / 10, rate=10)
+    v3.encode(tmp_path / "third.mp4", range(20, 30), np.arange(10) / 10, rate=10)
+    appended(kept, tmp_path / "third.mp4")
+    shutil.copy(kept, v3.video_path(source))
+    outcome = import_episodes(Job(source), out, 0)
+    assert outcome.imported == ["episode_000002"]
+    assert list(outcome.refused) == ["episode_000001"]
+    assert "video of 'top': changed since" in outcome.refused["episode_000001"]
+
+
+def test_pictures_in_rows_are_compared_by_their_contents(tmp_path):
+    def with_pictures(parts, changed=()):
+        parts.info["features"][v3.VIEW]["dtype"] = "image"
+        for number, row in enumerate(parts.rows):
+            file = io.BytesIO()
+            Image.fromarray(v3.numbered(99 if number in changed else number)).save(file, "PNG")
+            row[v3.VIEW] = {"bytes": file.getvalue(), "path": f"{len(changed)}/{number}.png"}
+
+    source, out = tmp_path / "source", tmp_path / "out"
+    import_episodes(Job(lerobot(source, with_pictures)), out, 0)
+    assert not again(lerobot(source, with_pictures), out)
+    lerobot(source, lambda parts: with_pictures(parts, changed=(17,)))
+    assert "episode_000001: pictures: changed since" in of_second(import_episodes(Job(source), out, 0))
 
 
 def test_rows_that_were_written_in_another_order_and_type_are_the_same(tmp_path):

@@ -23,15 +23,7 @@ from action_images.episodes.readers import open_foreign
 from action_images.episodes.readers.lerobot import LeRobot
 from recorded import assert_tool_is_where_it_was_drawn, digests, write_set
 
-WRITERS = {
-    "rlbench": foreign.write_rlbench,
-    "action-images-rlbench": foreign.write_action_images_rlbench,
-    "droid": foreign.write_droid,
-    "droid-processed": lambda root: foreign.write_droid_processed(root, gripper=True),
-    "bridge": foreign.write_bridge,
-    "bridge-processed": foreign.write_bridge_processed,
-    "lerobot": lambda root: write_set(root),
-}
+WRITERS = foreign.WRITERS | {"lerobot": lambda root: write_set(root)}
 
 
 @pytest.mark.parametrize("format", WRITERS)

@@ -393,19 +393,12 @@ BROKEN = {
     ),
     "a picture too few": ("bridge", "images1/im_8.jpg", lambda p: p.unlink(), "differ in length"),
 }
-WRITERS = {
-    "rlbench": foreign.write_rlbench,
-    "action-images-rlbench": foreign.write_action_images_rlbench,
-    "droid": foreign.write_droid,
-    "bridge": foreign.write_bridge,
-    "bridge-processed": foreign.write_bridge_processed,
-}
 
 
 @pytest.mark.parametrize("case", BROKEN)
 def test_what_is_broken_is_refused_with_one_clear_error(tmp_path, case):
     format, name, damage, message = BROKEN[case]
-    WRITERS[format](tmp_path)
+    foreign.WRITERS[format](tmp_path)
     if case == "a picture of another size":
         foreign.write_pngs(tmp_path / "other", torch.zeros(1, 3, 8, 8, dtype=torch.uint8))
         shutil.move(tmp_path / "other/0.png", tmp_path / "close_jar/variation3/episodes/episode0/x.png")

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from action_images.episodes.episode import EpisodeError
+from action_images.episodes.lens_fields import distorted_field
 from action_images.files.atomic import write_json
 from action_images.files.strict_json import RepeatedKey, parsed
 from action_images.geometry import Camera, Pose
@@ -131,6 +132,7 @@ def _check_frame(content: Any, path: Path, *, in_tool: bool) -> None:
 
 
 def _camera(entry: Any, where: str) -> Camera:
+    _check_undistorted(entry, where)
     _fields(entry, {"height", "width", "intrinsics", "world_from_camera"}, where)
     for name in ("height", "width"):
         if not isinstance(entry[name], int) or not 0 < entry[name] <= 65536:
@@ -150,6 +152,15 @@ def _camera(entry: Any, where: str) -> Camera:
         return Camera(moving, Pose.from_matrix(pose), (entry["height"], entry["width"])).check("it")
     except ValueError as error:
         raise EpisodeError(f"{where}: {error}") from error
+
+
+def _check_undistorted(entry: Any, where: str) -> None:
+    """Raise EpisodeError if an entry has a distortion, with another cure than for other unknown fields."""
+    name = distorted_field(entry) if isinstance(entry, dict) else None
+    if name is not None:
+        told = f"'{name}' says that the lens is distorted, and its cameras are for undistorted pictures"
+        cure = "undistort the videos, and give the new intrinsics without this field"
+        raise EpisodeError(f"{where}: {told}; {cure}")
 
 
 def _fields(entry: Any, wanted: set[str], where: str) -> None:

@@ -29,12 +29,12 @@ def cropped_sides(path: Path) -> str | None:
 
 
 def _clap(file: BinaryIO) -> str | None:
-    header = _movie_header(file)
+    header = movie_header(file)
     for entry in _sample_entries(header):
         if len(entry) < SAMPLE_ENTRY_BYTES:
             continue
         stored = struct.unpack(">HH", entry[24:28])
-        for kind, content in _boxes(entry[SAMPLE_ENTRY_BYTES:]):
+        for kind, content in boxes(entry[SAMPLE_ENTRY_BYTES:]):
             if kind == b"clap" and len(content) >= 32:
                 numbers = struct.unpack(">8i", content[:32])
                 if crop := _clap_in_words(numbers, stored):
@@ -50,7 +50,7 @@ def _clap_in_words(numbers: tuple[int, ...], stored: tuple[int, int]) -> str | N
     return None if whole or not width or not height else f"to {width:g}x{height:g} px"
 
 
-def _movie_header(file: BinaryIO) -> bytes:
+def movie_header(file: BinaryIO) -> bytes:
     """The content of the box 'moov'; empty if there is none of a plausible size."""
     file.seek(0)
     for _ in range(MAX_ELEMENTS):
@@ -75,13 +75,14 @@ def _sample_entries(header: bytes) -> Iterator[bytes]:
     for wanted in TO_VIDEO_ENTRY:
         inner: list[bytes] = []
         for content in found:
-            inner += [part for kind, part in _boxes(content) if kind == wanted]
+            inner += [part for kind, part in boxes(content) if kind == wanted]
         found = inner
     for description in found:
-        yield from (content for _, content in _boxes(description[8:]))
+        yield from (content for _, content in boxes(description[8:]))
 
 
-def _boxes(content: bytes) -> Iterator[tuple[bytes, bytes]]:
+def boxes(content: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The boxes in a box of an mp4: kind and content of each; a damaged size ends them."""
     place = 0
     while place + 8 <= len(content):
         size, kind = struct.unpack_from(">I4s", content, place)

@@ -94,8 +94,15 @@ def _of_table(rows: pa.Table) -> str:
 
 
 def _contents(column: pa.Array) -> Iterator[bytes]:
-    """The numbers of a column as float64 bytes, whatever their type and nesting; other cells as text."""
+    """The numbers of a column as float64 bytes, whatever their type and nesting; other cells as text.
+
+    Of pictures, which are stored as content and file name, the contents count.
+    """
     kind = column.type
+    if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
+        for cell in column.field("bytes"):
+            yield sha256(cell.as_py() or b"").digest()
+        return
     while pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
         column, kind = column.flatten(), kind.value_type
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
